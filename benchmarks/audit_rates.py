@@ -164,7 +164,7 @@ class Counts:
         tied: Seeds of each mark at each association.
         untied: Seeds of each mark on half of all images, whatever the class.
         others: Clean networks of each of `OTHERS`; each of the marks is also tied by 0.9, with a fifth of the seeds.
-        left_out: Seeds of clean networks that are passed over: those of a reference, which cannot judge them.
+        left_out: Seeds of clean networks that are skipped: those of a reference, which cannot judge them.
     """
 
     clean: int = 120

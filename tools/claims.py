@@ -202,8 +202,8 @@ def head(
     data: Mapping[str, Sequence[Mapping[str, Any]]], results: Mapping[str, Found | None],
     before: Mapping[str, Sequence[str]], tables: str,
 ) -> str:  # fmt: skip
-    """Return how many decisions came again, before how many were made, in all and by study; and how many comparisons,
-    the secondary ones of the tables too, have the published direction or the other.
+    """Return how many decisions were replicated, before how many were made, in all and by study; and how many
+    comparisons, the secondary ones of the tables too, have the published direction or the other.
     """
     lines: list[Sequence[str]] = []
     for study, of in results.items():
@@ -215,12 +215,14 @@ def head(
             lines.append(before[name])
     again, made, pairs, inside = ([int(line[at]) for line in lines if line[1].isdigit()] for at in range(1, 5))
     every, decisions = (sum(int(line[at]) for line in lines) for at in (3, 2))
-    first = f"**{sum(again)} of {sum(made)} decisions came again** on other seeds, as the same word; {decisions} of "
+    first = (
+        f"**{sum(again)} of {sum(made)} decisions were replicated** on other seeds, as the same word; {decisions} of "
+    )
     first += f"{every} primary comparisons were decided. {sum(inside)} of {sum(pairs)} second estimates lie in the 95% "
     first += "prediction interval of the first (column *inside*). Of all differences below that were decided in a "
     first += f"first run, secondary ones too, {tables.count(SAME)} have the published direction and "
     first += f"{tables.count(REVERSED)} the other (*reversed*); {tables.count('not run')} cells say *not run*."
-    return f"{first}\n\n{table(('study', 'came again', 'decided', 'of', 'inside', 'runs'), lines)}"
+    return f"{first}\n\n{table(('study', 'replicated', 'decided', 'of', 'inside', 'runs'), lines)}"
 
 
 def comparisons(claims: Sequence[Mapping[str, Any]], of: Found) -> str:

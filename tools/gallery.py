@@ -3,6 +3,7 @@
     python tools/gallery.py                        # docs/gallery/STUDY.html at quick scale, ignored by git
     python tools/gallery.py --default --pictures   # also docs/images/gallery-STUDY.png; needs Chromium
     python tools/gallery.py --readme               # README and docs/images/demo-*.png, after `make demo`; the same
+    python tools/gallery.py --tutorials            # docs/images/tutorial-*.png and how-*.png, after `make demo`
 
 Finished training runs in `runs/` are used again.
 """
@@ -10,10 +11,16 @@ Finished training runs in `runs/` are used again.
 from __future__ import annotations
 
 import argparse
+import csv
 import io
 import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from PIL import Image, ImageDraw
 
 import assay
 from assay.report.evidence import Evidence
@@ -22,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ("nodule-loss", "source-matters", "lesion-loss-ood", "dr-pretraining")
 WIDTH, HEIGHT = 1280, 900
 LARGEST = 150_000  # bytes of a picture
+SIDE = 240  # px of an image in a picture of the docs
 DEMO = {"study": Path("runs/nodule-loss-quick"), "audit": Path("demo/audit")}
 """Folders of the runs of `make demo`."""
 
@@ -58,7 +66,6 @@ def readme(where: Path) -> None:
 
 def picture(page: Path, file: Path, said: str = "") -> None:
     """Keep the first screen of a page as a PNG of few colors, with its headline as metadata."""
-    from PIL import Image
     from PIL.PngImagePlugin import PngInfo
     from playwright.sync_api import sync_playwright
 
@@ -77,6 +84,44 @@ def picture(page: Path, file: Path, said: str = "") -> None:
             return
 
 
+def tutorials(where: Path) -> None:
+    """Make the pictures of the tutorials and of "How an audit works", from the demo in a folder and two more runs."""
+    images, pages = ROOT / "docs" / "images", {"look": "looks/my-images", "own-study": "runs/my-images"}
+    if not (where / "my-images").exists():
+        for command in ("example my-images", "look my-images", "run my-images/study.yaml"):
+            subprocess.run([sys.executable, "-m", "assay", *command.split()], cwd=where, check=True)
+    for name, run in pages.items():
+        picture(where / run / "report.html", images / f"tutorial-{name}.png")
+    picture(where / DEMO["study"] / "preview" / "report.html", images / "tutorial-preview.png")
+    exchange(where / "demo", images / "how-exchange.png")
+    pairs = sorted((where / DEMO["audit"] / "pictures").glob("case-moved-*.png"))[:2]
+    side_by_side([Image.open(pair).convert("L").resize((2 * SIDE, SIDE)) for pair in pairs], images / "how-mark.png")
+
+
+def exchange(demo: Path, file: Path) -> None:
+    """Draw an image, one of the other class, and the first with a region of the second, outlined in orange."""
+    with (demo / "data.csv").open(encoding="utf-8") as rows:
+        first = {row["mass"]: row["image"] for row in reversed(list(csv.DictReader(rows)))}
+    own, other = (Image.open(demo / first[mass]).convert("RGB").resize((SIDE, SIDE), 0) for mass in ("yes", "no"))
+    region = (2 * SIDE // 3, 0, SIDE - 1, SIDE // 3)
+    exchanged = own.copy()
+    exchanged.paste(other.crop(region), region[:2])
+    for one in (own, other, exchanged):
+        ImageDraw.Draw(one).rectangle(region, outline=(230, 120, 0), width=3)
+    side_by_side([own, other, exchanged], file)
+
+
+def side_by_side(images: Sequence[Image.Image], file: Path) -> None:
+    """Write images in a row, with gaps of white."""
+    gap, width = 8, sum(image.width for image in images)
+    sheet = Image.new(images[0].mode, (width + gap * (len(images) - 1), images[0].height), "white")
+    left = 0
+    for image in images:
+        sheet.paste(image, (left, 0))
+        left += image.width + gap
+    sheet.quantize(128).save(file, optimize=True)
+
+
 def main() -> None:
     """Make the gallery."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -84,7 +129,11 @@ def main() -> None:
     parser.add_argument("--default", action="store_true", help="default scale instead of quick")
     parser.add_argument("--pictures", action="store_true", help="also make docs/images/gallery-STUDY.png")
     parser.add_argument("--readme", action="store_true", help="bring README to the demo of this checkout, nothing else")
+    parser.add_argument("--tutorials", action="store_true", help="make the pictures of the tutorials, nothing else")
     asked = parser.parse_args()
+    if asked.tutorials:
+        tutorials(ROOT)
+        return
     if asked.readme:
         readme(ROOT)
         return

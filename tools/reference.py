@@ -1,7 +1,8 @@
 """Hook of mkdocs: lists on reference pages are made from the code when the site is built.
 
-A line `<!--made:NAME ARGUMENTS-->` of a page is replaced by the list of that name, see `LISTS`. On the pages in
-`COMPONENTS`, a heading that is the name of a component is followed by its summary and its arguments.
+A line `<!--made:NAME ARGUMENTS-->` of a page is replaced by the list of that name, see `LISTS`. A list that readers of
+the repository need stands in the page too, up to a line `<!--/made-->`: `python -m tools.reference` writes it. On the
+pages in `COMPONENTS`, a heading that is the name of a component is followed by its summary and its arguments.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ COMPONENTS: Mapping[str, ComponentKind] = {
 """Page -> the kind of component that it has sections of."""
 LEAST = 3
 """Tables from which on a column is described once for all of them."""
+MADE = re.compile(r"^<!--made:(\w+) ?(.*)-->$(?:\n(?:(?!<!--made:)[\s\S])*?\n<!--/made-->$)?", flags=re.MULTILINE)
+"""A list with its name, its arguments and, where the page has it, its text."""
 HEADING = re.compile(r"^###? `([\w-]+)`$", flags=re.MULTILINE)
 
 
@@ -65,11 +68,18 @@ def filled(markdown: str, path: str) -> str:
         markdown = HEADING.sub(lambda found: found[0] + known.get(found[1], ""), markdown)
         rest = "".join(f"\n\n### `{name}`{text}" for name, text in known.items() if name not in named)
         markdown = markdown.replace("<!--made:rest-->", rest)
-    return re.sub(
-        r"^<!--made:(\w+) ?(.*)-->$",
-        lambda found: LISTS[found[1]](*found[2].split()),
+    return MADE.sub(lambda found: LISTS[found[1]](*found[2].split()), markdown)
+
+
+def written(markdown: str) -> str:
+    """Return a page with the lists whose text it has made again, between their marks."""
+    return MADE.sub(
+        lambda found: (
+            f"<!--made:{found[1]}-->\n\n{LISTS[found[1]](*found[2].split())}\n\n<!--/made-->"
+            if found[0].endswith("<!--/made-->")
+            else found[0]
+        ),
         markdown,
-        flags=re.MULTILINE,
     )
 
 
@@ -297,3 +307,10 @@ LISTS: Mapping[str, Callable[..., str]] = {
     )
 }  # fmt: skip
 """Name in a page -> what makes the list."""
+
+
+if __name__ == "__main__":
+    for one in sorted((SOURCE.parent / "docs").rglob("*.md")):
+        before = one.read_text(encoding="utf-8")
+        if "<!--/made-->" in before:
+            one.write_text(written(before), encoding="utf-8")

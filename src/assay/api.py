@@ -144,7 +144,7 @@ def compare(
     Args:
         data: A CSV, a data frame or a list of dicts with a row per image, recipe and seed.
         by: The column that is compared, such as the loss.
-        target: The class, one of two; by default the column that is called like one, as are the next five.
+        target: The class, one of two; by default the column that is named like one, as are the next five.
         score: Score of the positive class.
         positive: Name of the positive class; not needed where the classes are 0 and 1.
         patient: The patient; each image is one where there is no such column.
@@ -232,15 +232,15 @@ def validate(
         patient: Name of the column of patients, or the patient of each case.
         threshold: Score from which a case is called positive, or `sensitivity=0.9`.
         calls: The column of calls, 0 or 1, of data without scores.
-        threshold_from: A CSV of other cases, on which a threshold is set; of two models a CSV of each.
-        recalibrate_from: A CSV of other cases, on which probabilities are recalibrated; of two models a CSV of each.
+        threshold_from: A CSV of other cases, on which a threshold is set; for two models, one for each.
+        recalibrate_from: A CSV of other cases, on which probabilities are recalibrated; for two models, one for each.
         prevalence: Prevalences for PPV and NPV.
-        true_prevalence: Prevalence where the model is used; cases are weighted to it for calibration and net benefit.
+        true_prevalence: Prevalence where the model is used; calibration and net benefit are weighted to it.
         margin: Largest difference of two models that does not matter.
         plan: Half-width, or of two models difference, for which the patients that are needed are computed.
         by: Column whose rows are joined, such as `exam`.
         rule: How their scores are joined.
-        target: The column of classes; by default the one that is called like one, as are the next three.
+        target: The column of classes; by default the one that is named like one, as are the next three.
         score: The column of scores.
         positive: The positive class.
         as_given: Go on where the scores seem to be those of the other class.
@@ -769,11 +769,11 @@ def probe(
             whose `table` may be one of these. All rows of files are tested, whatever `split` says: leave out those that
             the model was trained on.
         probes: As `probes` of a study. Probes of layers and gradients need a module.
-        target: The class; by default the column that is called like one.
+        target: Column of the class; by default found by its name.
         positive: The positive class.
-        patient: The patient; by default the column that is called like one.
-        image: The image's file; by default the column that names files.
-        mask: The mask's file; by default the column of files that is called like one.
+        patient: Column of the patient; by default found by its name.
+        image: Column of the image file; by default found by its content.
+        mask: Column of the mask file; by default found by its name.
         unmatched: Whether images without a label and masks without an image are refused where there are many, or
             dropped.
         unmasked: Whether images without a mask are `lesion-free`, or `leave-out`; by default they are asked about.
@@ -922,11 +922,11 @@ def audit(
             with or without, hf:OWNER/NAME, the folder of a MONAI bundle, TorchScript or .pt2; empty with `command`.
         data: A folder of images, a CSV, a data frame, a list of dicts or a dataset of PyTorch, or `data` of a study,
             whose `table` may be one of these. All rows are tested; its factors are audited as `columns` are.
-        target: The class; by default the column that is called like one. With `output="all"`, a list of columns.
+        target: Column of the class; by default found by its name. With `output="all"`, a list of columns.
         positive: The positive class.
-        patient: The patient; by default the column that is called like one.
-        image: The image's file; by default the column that names files.
-        mask: The mask's file: the model is a segmentation.
+        patient: Column of the patient; by default found by its name.
+        image: Column of the image file; by default found by its content.
+        mask: Column of the mask file: the model is a segmentation network.
         columns: Columns to audit.
         labels: A CSV of labels for a folder of images.
         unmatched: Whether images without a label and masks without an image are refused where there are many, or
@@ -966,7 +966,7 @@ def audit(
         threshold: On the probability of the second of two classes, or `sensitivity=0.95`; 0.5 by default.
         as_given: Go on where the model seems to be read wrongly.
         expect: The AUROC that you know of this model on such images.
-        intended_use: What the model is for, on the page and the model card.
+        intended_use: Intended use, for the page and the model card.
         seed: Seed of the choice of images.
         pictures: Whether the page shows images.
         name: Name of the model on the page.
@@ -1076,11 +1076,11 @@ def look(
     Args:
         data: A folder of images, a CSV, a data frame, a list of dicts or a dataset of PyTorch, or `data` of a study,
             whose `table` may be one of these.
-        target: The class; by default the column that is called like one.
+        target: Column of the class; by default found by its name.
         positive: The positive class.
-        patient: The patient; by default the column that is called like one.
-        image: The image's file; by default the column that names files.
-        mask: The mask's file; by default the column of files that is called like one.
+        patient: Column of the patient; by default found by its name.
+        image: Column of the image file; by default found by its content.
+        mask: Column of the mask file; by default found by its name.
         unmatched: Whether images without a label and masks without an image are refused where there are many, or
             dropped.
         unmasked: Whether images without a mask are `lesion-free`, or `leave-out`; by default they are asked about.

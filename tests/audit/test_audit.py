@@ -83,11 +83,11 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
         "<h1>The model is not shown to be better than the image&#39;s mean brightness: AUROC 0.76 against 0.69.",
         "Answers change most with the look of the middle, 15 of 100: a finding without a verified limit.",
         "Repeat this audit with --train TRAIN",
-        "1 drawn mark changes answers, which networks without a shortcut show too",
+        "1 drawn mark changes answers; networks without a shortcut are affected too",
         "Affected by tag",
-        "gives the same images the same answers",
+        "gives the same answers to the same images",
         "margin 0.05, the default · intended use: not stated",
-        "No reference networks were read",
+        "No reference networks were used",
         "data:image/png",
         "A mark that was not tested",
     ):
@@ -171,7 +171,7 @@ def test_reliance_is_an_effect_beyond_those_of_networks_that_never_saw_the_mark(
     assert "Relies on tag" in page
     assert "limit of reference networks" in page
     assert "limit of the mark<" in page
-    assert "No reference networks were read" not in page
+    assert "No reference networks were used" not in page
     weaker = {"tag": [{"tag": {"size": 0.1}}] * 3}
     other: dict[str, Any] = {**given, "marks": weaker}
     with pytest.raises(SpecError, match=r"no mark is in all audits of .*, drawn as here"):
@@ -426,7 +426,9 @@ def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path, capsys: py
     moody = audited(lambda images: middle(images) + draws.normal(size=len(images)), data)
     assert moody.table("checks").query("check == 'repeatable'").status.tolist() == ["warn"]
     print_verdicts(moody.folder, json=False)
-    assert "caution: the model answers the same images differently when asked again" in capsys.readouterr().out
+    assert (
+        "caution: the model gives different answers to the same images on a second reading" in capsys.readouterr().out
+    )
     with pytest.raises(SpecError, match="at least two different labels"):
         audited(middle, images(tmp_path / "one", 20, one_class=True))
 

@@ -234,7 +234,7 @@ def test_an_audit_that_replaces_one_with_other_options_says_so() -> None:
         said, marks = list[str](), {"tag": MARKS["tag"]}
         asked = AuditRequest(data=data, marks=marks, distortions=(), margin=margin, out=Path("out"))
         run_audit(AFunction(middle), asked, say=said.append)
-        assert ("out: an audit with other options is replaced; --out keeps both" in said) is replaced
+        assert ("out: an audit with other options is replaced; use --out to keep both" in said) is replaced
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:

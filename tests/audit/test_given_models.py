@@ -326,7 +326,7 @@ def test_commands_and_open_run_read_the_folder_of_a_model(audited: Path, capsys:
     assert asked("report", "m1")[:2] == (0, f"{audited / 'report.html'}\n")
     code, out, _ = asked("doctor", "m1", "--json")
     assert code == 0
-    assert {one["what"]: one["found"] for one in json.loads(out)}["files"] == "all compared, none damaged"
+    assert {one["what"]: one["found"] for one in json.loads(out)}["files"] == "all compared, none is damaged"
     code, _, error = asked("clean", "m1")
     assert (code, error) == (2, f"{audited} holds a model probed by itself, not a study: give another folder\n")
 

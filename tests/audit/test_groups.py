@@ -71,7 +71,7 @@ def test_a_column_with_an_empty_cell_is_tied_to_the_target_and_tested_within_a_c
     assert found["low"] < exact < found["high"]
     said = " ".join(answer_words({"regions": [], "verdicts": [found, untested]}))
     tied = "copy is" if shift else "site and copy are"
-    assert f"In these images {tied} tied to the target, which hides what a model takes from" in said
+    assert f"In these images {tied} tied to the target, so the effect of" in said
     assert "within no" in evidence_words(found, {})
 
 

@@ -39,7 +39,7 @@ CUE = {"recipe": "", "environment": "", "name": "brightness", "kind": "image", "
 NOISE, DARK = distorted("xray-noise", 1, 0.25), distorted("xray-under-exposure", 1, 0.31)
 AUDITS: dict[str, tuple[dict[str, list[Row]], list[str]]] = {
     "shortcut": (tables(relied("tag", 0.4), distorted=[NOISE, DARK], groups=WHOLE),
-                 ["Relies on tag", "X-ray under exposure", "X-ray noise", "Sensitivity at"]),
+                 ["Relies on tag", "X-ray under-exposure", "X-ray noise", "Sensitivity at"]),
     "two shortcuts": (tables(relied("tag", 0.2), relied("pen", 0.4)), ["Relies on pen", "Relies on tag"]),
     "shortcut of a region": (tables(row("pen", "lines"), regions=[REGION | {"verdict": "lives-by"}], distorted=[NOISE]),
                              ["Depends on a bright mark", "X-ray noise", "Affected by pen"]),
@@ -142,7 +142,7 @@ def test_tiles_show_performance_the_shortcut_the_worst_distortion_and_the_thresh
     found = tables(mark, distorted=[NOISE, DARK], groups=groups)
     tiles = audit_tiles(found, {"threshold": "0.5", "intervals over": "images"}, harms_of(found))
     assert [(tile.name, tile.value, tile.light) for tile in tiles] == [
-        ("AUROC on these images", "0.80", ""), ("Answers that tag changes", "90%", "bad"),
-        ("AUROC lost, mild x-ray under exposure", "0.31", "warn"), ("Sensitivity at the threshold", "0.11", "warn"),
+        ("AUROC on these images", "0.80", ""), ("Answers that the tag changes", "90%", "bad"),
+        ("AUROC lost, mild x-ray under-exposure", "0.31", "warn"), ("Sensitivity at the threshold", "0.11", "warn"),
         ("Worst group", "0.70", ""),
     ]  # fmt: skip

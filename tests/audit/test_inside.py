@@ -68,7 +68,7 @@ def test_columns_are_read_from_features_and_gradients_are_where_the_network_look
     assert background["value"] == 0
     assert background["chance"] == pytest.approx(1 - (SIDE - 2) ** 2 / SIDE**2)
     assert "no-masks" in found["gradient-in-masks", ""]["reason"]
-    assert "Inside the network: evidence, no verdict" in (tmp_path / "out" / "report.html").read_text()
+    assert "Inside the network: evidence, not a verdict" in (tmp_path / "out" / "report.html").read_text()
     verdicts = RunFolder(tmp_path / "out").table("verdicts")
     assert {row["factor"]: row["verdict"] for row in verdicts}["sex"] != "answers-differ-with", "encoded is not used"
 

@@ -175,7 +175,10 @@ def test_a_segmentation_that_needs_a_letter_in_the_corner_is_said_to(
         said[0],
     )
     assert said[0] in page
-    assert "Look at the pictures. If it is no finding, cover it in all images or crop them, and retrain." in page
+    assert (
+        "Look at the pictures. If it is not part of the disease, cover it in all images or crop them, and retrain."
+        in page
+    )
     assert whole["verdict"] == "not-tested"
     assert run(["audit", "remedy", str(tmp_path / "out"), str(tmp_path / "covered")]) == 2
     assert "masks a patch of another image would make wrong" in " ".join(capsys.readouterr().err.split())
@@ -185,8 +188,8 @@ def test_the_place_of_lesions_is_no_shortcut_of_a_segmentation(tmp_path: Path, m
     (place, drawn, whole), page = searched(Bright(), blobs(tmp_path / "set"))
     assert (place["verdict"], drawn["verdict"], whole["verdict"]) == ("nothing-found", "nothing-found", "not-tested")
     assert abs(place["value"]) < 0.01
-    assert "No region moves answers by more than the limit" in page
-    assert "Not searched in mirror half, bands and gray levels" in page
+    assert "No region changes scores by more than the limit" in page
+    assert "Not searched in orientation, spatial frequencies and gray levels" in page
     kept = SearchSample.scores_from_answers
     monkeypatch.setattr(
         SearchSample, "scores_from_answers", lambda self, given, regions: kept(self, given, [None] * len(regions))

@@ -87,7 +87,7 @@ def test_an_output_that_calls_all_images_the_commonest_class_is_reported() -> No
     varied = np.linspace(-4.2, -3.8, 100)[:, None]
     (found,) = signs(varied, table, None, None)
     assert found.startswith(
-        "all images get one class: the model calls 100 of 100 images 'no' at its threshold (sensitivity 0)"
+        "all images are assigned one class: the model calls 100 of 100 images 'no' at its threshold (sensitivity 0)"
     )
     some = np.where(np.arange(100) < 2, 4.0, -4.0)[:, None] + varied / 100
     assert signs(some, table, None, None) == []

@@ -44,17 +44,19 @@ REGION = {"of": "place", "kind": "corners", "name": "", "trained": True, "flips"
 def test_a_verified_shortcut_is_the_title_with_its_kin_and_its_changed_calls() -> None:
     rows = [row("tag", "objects", "relies-on"), row("low-pass", "detail"), row("chest-drain", "objects", "relies-on")]
     assert answer_words(tables(*rows)) == [
-        "This model relies on tag (and marks like it).",
-        "1 drawn mark changes answers, which networks without a shortcut show too.",
+        "This model relies on the tag (and similar marks).",
+        "1 drawn mark changes answers; networks without a shortcut are affected too.",
     ]
     first, other = rows[0] | {"flips": 0.94}, row("drain", "lines", "relies-on") | {"g": 0.1}
-    title = "This model relies on tag: putting it on changes 94 of 100 answers."
+    title = "This model relies on the tag: adding it changes 94 of 100 answers."
     assert answer_words(tables(first)) == [title]
-    assert answer_words(tables(first | {"flips": 0.0})) == ["This model relies on tag."], "no call changes"
-    both = "This model relies on tag and drain: putting tag on changes 94 of 100 answers."
+    assert answer_words(tables(first | {"flips": 0.0})) == ["This model relies on the tag."], "no call changes"
+    both = "This model relies on the tag and drain: adding the tag changes 94 of 100 answers."
     assert answer_words(tables(first, other)) == [both]
     opposite = row("scope-inset", "objects", "relies-on") | {"g": -0.5}
-    assert answer_words(tables(opposite, first | {"flips": 0.0})) == ["This model relies on scope inset and tag."]
+    assert answer_words(tables(opposite, first | {"flips": 0.0})) == [
+        "This model relies on the scope inset and the tag."
+    ]
 
 
 def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched() -> None:
@@ -62,14 +64,14 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
     clean = tables(row("tag", "objects"), row("pen", "lines"), row("view", "", "inconclusive"), regions=[nothing])
     assert answer_words(clean) == [
         "No shortcut was found in these images.",
-        "Searched: the regions of these images, 2 drawn marks and 1 column. A shortcut that these images lack cannot "
-        "be found in them.",
-        "2 drawn marks change answers, which networks without a shortcut show too.",
+        "Searched: the regions of these images, 2 drawn marks and 1 column. A shortcut that is absent from these "
+        "images cannot be found.",
+        "2 drawn marks change answers; networks without a shortcut are affected too.",
         "1 test of marks and columns is inconclusive.",
     ], "a network without a shortcut is moved by drawn marks too"
     clean["distorted"] = [distorted("xray-noise", 1, 0.25), distorted("blur", 3, 0.4)]
     assert answer_words(clean)[0] == (
-        "No shortcut was found in these images, but moderate blur and mild x-ray noise lower AUROC by 0.40 and 0.25."
+        "No shortcut was found in these images, but moderate blur and mild x-ray noise reduce AUROC by 0.40 and 0.25."
     )
     trained = nothing | {"trained": True}
     assert answer_words(tables(regions=[trained])) == [
@@ -87,7 +89,7 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
 
 
 def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
-    relied, none = "This model relies on tag.", "A bright mark in one of the corners changes 20 of 100 answers"
+    relied, none = "This model relies on the tag.", "A bright mark in one of the corners changes 20 of 100 answers"
     for verdict, leading in (
         ("nothing-found", (relied, "No shortcut was found")),
         ("inconclusive", (relied, "Whether this model relies on a bright mark")),
@@ -111,29 +113,29 @@ def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
 
 FOUND, NONE = REGION | {"verdict": "lives-by"}, REGION | {"verdict": "nothing-found"}
 OPEN = row("view", "", "inconclusive") | {"needed": 1234.0}
-TRAIN = "repeat this audit with --train TRAIN --out audits/m-train, where TRAIN has the images of its training"
+TRAIN = "repeat this audit with --train TRAIN --out audits/m-train, where TRAIN names the training images of the model"
 COVER = "cover it, and retrain: assay audit remedy audits/m"
 NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
     "mark in training images": (tables(regions=[FOUND]), f"{COVER} audits/m-covered"),
     "unverified mark": (tables(regions=[FOUND | {"verdict": "lead"}]),
-                        f"look at the pictures. If it is no finding, {COVER} audits/m-covered"),
+                        f"look at the pictures. If it is not part of the disease, {COVER} audits/m-covered"),
     "mark in other images": (tables(regions=[FOUND | {"trained": False}]),
                              f"{TRAIN}; then {COVER}-train audits/m-train-covered"),
     "mark in a segmentation": (tables(row("tag", "objects") | {"dice": 0.1}, regions=[FOUND]),
                                "cover it in all images or crop them, and retrain."),
     "mirrored images": (tables(regions=[FOUND | {"of": "whole", "kind": "mirror", "name": ""}]),
-                        "mirror half of the training images by chance, or balance it by the table `carriers`, and "
+                        "mirror a random half of the training images, or balance it by the table `carriers`, and "
                         "retrain."),
     "look of all of an image": (
         tables(regions=[FOUND | {"of": "whole", "kind": "band", "name": "3", "verdict": "relies-on-look",
                                  "discrete": False}]),
-        "if it is no finding, resample and compress all images alike, and retrain."),
+        "if it is not part of the disease, resample and compress all images in the same way, and retrain."),
     "a column": (tables(row("view", "", "answers-differ-with"), OPEN, regions=[NONE]),
-                 "if view is no sign of the finding, balance it within the classes of the training, and retrain."),
+                 "if view is no sign of the finding, balance it within the classes of the training images, and retrain."),
     "mark that changes no call": (tables(regions=[FOUND | {"flips": 0.0, "trained": False}]),
-                                  f"{TRAIN}: these may lack the mark."),
+                                  f"{TRAIN}: the images of this audit may lack the mark."),
     "nothing in other images": (tables(OPEN, regions=[NONE | {"trained": False}]),
-                                f"{TRAIN}: these may lack the mark."),
+                                f"{TRAIN}: the images of this audit may lack the mark."),
     "an open test": (tables(OPEN, OPEN | {"factor": "sex", "needed": 900.0}, regions=[NONE]),
                      "more images. About 900 would settle the test of sex."),
     "predictions": (tables(OPEN), "more images. About 1,200 would settle the test of view."),
@@ -158,7 +160,7 @@ def test_of_a_drawn_mark_in_which_nothing_is_found_no_share_is_told() -> None:
              "shares": '{"finding": 0.88, "rest": 0.1}'}  # fmt: skip
     assert "on 88% of 'finding'" in region_evidence(drawn | {"verdict": "lead"})
     assert "88%" not in region_evidence(drawn | {"verdict": "nothing-found"})
-    assert region_title(drawn | {"verdict": "nothing-found"}) == "Nothing found in rarer marks drawn alike"
+    assert region_title(drawn | {"verdict": "nothing-found"}) == "Nothing found in rarer repeated marks"
 
 
 def test_answers_that_change_from_call_to_call_come_first() -> None:

@@ -160,8 +160,8 @@ def test_a_finished_study_runs_nothing_and_says_so(ask: Asking, run_copy: Path, 
     assert (answer.code, answer.out.splitlines()[-2]) == (0, "report: runs/small/report.html")
     assert answer.err.splitlines() == [
         "small: 6 trials, 2 recipes, 3 seeds; records in runs/small",
-        "every trial and probe is done: nothing to train, comparisons are made anew",
-        "looking at the images once more, for pictures and cautions",
+        "every trial and probe is done: nothing to train, comparisons are computed again",
+        "reading the images again, for pictures and cautions",
         "making the comparisons",
         "writing the page",
     ]
@@ -243,7 +243,7 @@ def test_interrupted_ends_with_130(
     monkeypatch.setattr("assay.study.run.run_study", ended)
     answer = ask("run", write_spec(tmp_path))
     assert (answer.code, answer.out) == (130, "")
-    assert answer.err.endswith("stopped: 2 trials were finished; the same command goes on from here\n")
+    assert answer.err.endswith("stopped: 2 trials were finished; the same command continues from here\n")
     assert events(ask("run", write_spec(tmp_path), "--json").out)[-1]["stopped"] is True
 
     def interrupted(*_: object) -> Result:

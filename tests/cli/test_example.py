@@ -68,7 +68,7 @@ def test_the_audit_of_the_shipped_model_names_the_planted_tag_first(
     page = (tmp_path / "audit/report.html").read_text(encoding="utf-8")
     assert "Error rates of marks in this domain" in page
     assert "0 of 61 audits of networks that never saw a mark (at most 5.9%)" in page
-    assert "This model relies on tag (and marks like it)" in page
+    assert "This model relies on the tag (and similar marks)" in page
 
 
 def test_the_shipped_model_is_small_and_has_the_hash_of_the_docs() -> None:

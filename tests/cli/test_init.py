@@ -164,7 +164,7 @@ def test_another_folder_is_a_set_to_test_on(
     init_command(Path("here"), None, [Path("there")])
     told = capsys.readouterr().out
     assert "to mend" not in told
-    assert re.search(r"^there: {.+}  \(nothing names patients: each image counts as one\)$", told, re.MULTILINE)
+    assert re.search(r"^there: {.+}  \(patients are not named: each image counts as one\)$", told, re.MULTILINE)
     assert "\nhere-there-images.csv: written too, the table of there\n" in told
     assert Path("here-there-images.csv").is_file()
     assert told.count("written too") == 1

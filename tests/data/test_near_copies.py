@@ -282,7 +282,7 @@ def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_pa
     between = data_checks(spec, dataset, {"far": dataset}).reasons[:2]
     assert [(one.codes[0], one.codes[0].light) for one in between] == [
         (Code.COPIES_BETWEEN_SETS, "bad"), (Code.SUSPECTED_BETWEEN_SETS, "warn")]  # fmt: skip
-    assert reason_words(between[1]).startswith("1 image of far much like one of the training set, such as row 3, like")
+    assert reason_words(between[1]).startswith("1 image of far very similar to a training image, such as row 3 to row")
     assert [(row["kind"], row["row"]) for row in checks.issues[:4]] == [
         ("copy", 4), ("copy", 5), ("suspected-copy", 2), ("suspected-copy", 3)]  # fmt: skip
     drawn = [caption(row) for row in checks.pictures(PictureSettings(tmp_path, PixelScale(), "sick"))]
@@ -290,7 +290,7 @@ def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_pa
         drawn[0] == "1 picture that several files hold (1 with contradicting labels): two of the files, one above "
         "the other; from the left, labels contradict in all (framed)."
     )
-    assert drawn[1] == "2 images: much alike, which may be copies; from the left, rows 2 and 3."
+    assert drawn[1] == "2 images: very similar, which may be copies; from the left, rows 2 and 3."
 
 
 @pytest.mark.parametrize("likeness", [0.95, 0.8])

@@ -21,7 +21,7 @@ SHOWN: dict[str, tuple[tuple[str, ...], ...]] = {
         ("<svg",),
         ("cross-entropy", "reversed"),
     ),
-    "own-model": (("relies on tag",), ("relies-on", "tag"), ("AUROC is",)),
+    "own-model": (("relies on the tag",), ("relies-on", "tag"), ("AUROC is",)),
     "own-loss": (
         ("6 training runs", "own_losses:Smoothed"),
         ("<svg",),

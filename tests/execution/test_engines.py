@@ -455,7 +455,7 @@ def test_faults_leave_the_records_of_a_plain_run(tmp_path: Path) -> None:
     [
         (["--on", "slrum"], "unknown engine 'slrum': did you mean 'slurm'? Allowed: ray, slurm"),
         (["--engine", "mem=8G"], "--engine holds options of --on ray or slurm"),
-        (["--on", "ray", "--engine", "partition=low"], "--engine partition means nothing to --on ray"),
+        (["--on", "ray", "--engine", "partition=low"], "--engine partition is not an option of --on ray"),
         (["--on", "slurm", "--engine", "partitoin=low"], "unknown --engine key 'partitoin': did you mean 'partition'?"),
         (["--on", "slurm", "--engine", "time=soon"], "time: "),
         (["--on", "slurm", "--engine", "gpus=1.5"], "give a whole number, or a share of one"),

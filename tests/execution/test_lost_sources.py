@@ -35,7 +35,7 @@ def test_a_source_that_collapsed_is_an_outcome_of_what_starts_from_it(tmp_path: 
     lost = [row for row in folder.table("trials") if row["recipe"] == "large"]
     for row, start in zip(lost, starts, strict=True):
         assert row["status"] == "collapsed"
-        named = f"source large, seed {row['seed']} collapsed, so nothing starts from it: "
+        named = f"source large, seed {row['seed']} collapsed, so no training starts from it: "
         assert reason_words(row["reason"]) == named + reason_words(start["reason"])
         assert math.isnan(row["yardstick"])
     rates = {(row["recipe"], row["against"]): row for row in folder.table("collapses")}
@@ -64,7 +64,7 @@ def test_a_source_that_diverged_is_told_as_that(tmp_path: Path, monkeypatch: pyt
     (row,) = (row for row in trials if row["recipe"] == "large")
     assert row["status"] == "diverged"
     assert reason_words(row["reason"]).startswith(
-        "source large, seed 0 diverged, so nothing starts from it: diverged: the loss is"
+        "source large, seed 0 diverged, so no training starts from it: diverged: the loss is"
     )
 
 
@@ -111,9 +111,9 @@ def test_a_source_of_a_source_that_collapsed_has_collapsed_with_it(tmp_path: Pat
     first, second = RunFolder(root).table("sources")
     (trial,) = RunFolder(root).table("trials")
     assert (first["status"], second["status"], trial["status"]) == ("collapsed",) * 3
-    assert reason_words(second["reason"]).startswith("source large, seed 0 collapsed, so nothing starts from it: ")
+    assert reason_words(second["reason"]).startswith("source large, seed 0 collapsed, so no training starts from it: ")
     assert reason_words(trial["reason"]).startswith(
-        "source further, seed 0 collapsed, so nothing starts from it: source large, "
+        "source further, seed 0 collapsed, so no training starts from it: source large, "
     )
 
 

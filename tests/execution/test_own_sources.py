@@ -102,7 +102,7 @@ def test_one_that_dies_is_stopped_and_what_starts_from_it_ends_alike(tmp_path: P
     (started,) = (one for one in folder.table("trials") if one["recipe"] == "own")
     assert started["status"] == "collapsed"
     assert reason_words(started["reason"]).startswith(
-        "source own, seed 0 collapsed, so nothing starts from it: the features collapsed"
+        "source own, seed 0 collapsed, so no training starts from it: the features collapsed"
     )
 
 

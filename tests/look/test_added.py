@@ -145,7 +145,8 @@ def test_words() -> None:
     within = f": among images with similar values of it the AUROC is {row['value']:.2f} [{row['low']:.2f}, "
     within += f"{row['high']:.2f}], that of the cue {row['rest']:.2f}"
     assert added_words([row]) == (
-        f"The model: AUROC {row['network']:.2f}; factor 'brightness': {row['cue']:.2f}; it is below this cue{within}."
+        f"The model: AUROC {row['network']:.2f}; factor 'brightness': {row['cue']:.2f}; its AUROC is below that of "
+        f"this cue{within}."
     )
     assert not added_words([{**row, "value": math.nan}]).count("among")
     rows = [{**row, "recipe": "a"}, {**_row(draw, 1, 0.6, 0.1), "recipe": "b"}]

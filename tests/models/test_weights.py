@@ -143,7 +143,7 @@ def test_tensors_that_no_training_wrote_are_refused_by_name(tmp_path):
         ("of complex numbers", torch.ones(2, dtype=torch.complex64)),
     ):
         torch.save({"well": torch.ones(2), "badly": value}, tmp_path / "weights.pt")
-        with pytest.raises(WeightsError, match=f"holds 1 tensors {what}: badly; save it anew"):
+        with pytest.raises(WeightsError, match=f"holds 1 tensors {what}: badly; save it again"):
             read_weights(tmp_path / "weights.pt")
 
 

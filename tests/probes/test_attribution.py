@@ -177,7 +177,7 @@ def test_what_cannot_be_scored_is_no_number_with_the_reason() -> None:
     none.masks = torch.zeros((30, 1, SIDE, SIDE), dtype=torch.uint8)
     assert reasons(PatchReader(), none) == dict.fromkeys(every, "no image shows a lesion")
     pixels = nn.Conv2d(1, 2, 1)
-    said = "the model gives logits of pixels, whose map itself shows where a lesion is"
+    said = "the model gives pixel logits, whose map already shows where a lesion is"
     assert reasons(pixels, Patches(n=30)) == dict.fromkeys(every, said)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2))
     assert reasons(flat, Patches(n=30)) == {CENTER: "", OWN: "it has no convolution", "gradient": ""}

@@ -298,7 +298,7 @@ def test_some_factors_can_be_chosen() -> None:
 
 def test_images_of_which_nothing_can_be_changed_say_so() -> None:
     (one,) = reliance(Reader({"tag": 1.0}), World(has_phantom=False, changes=()))
-    assert reason_words(one.reason) == "no phantom and no intervention: nothing can be changed alone"
+    assert reason_words(one.reason) == "no phantom and no intervention: no factor can be changed on its own"
 
 
 def test_too_few_samples_say_that_they_have_not_converged() -> None:

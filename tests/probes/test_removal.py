@@ -146,7 +146,7 @@ def test_a_model_that_reads_elsewhere_loses_nothing() -> None:
     values = found(PatchReader(OPPOSITE, OPPOSITE), Drawn(n=40))
     assert values["lesion-effect", ""].value == 0
     assert reason_words(values["removal-agreement", "gradient"].reason).startswith(
-        "all images have the same share, or lose the same"
+        "all images have the same share, or lose the same amount"
     )
     assert values["erasure-effect", ""].value == pytest.approx(0, abs=1e-6)
     assert values["erasure-effect-over-elsewhere", ""].value == pytest.approx(-values["erasure-effect", ""].chance)
@@ -166,10 +166,11 @@ def test_what_cannot_be_taken_away_is_said() -> None:
     assert reason_words(always.reason).startswith("the phantom cannot draw images without a lesion")
     files = found(PatchReader(), Drawn(n=40, changes=("tag",)))["lesion-effect", ""]
     assert (
-        reason_words(files.reason) == "the images were not drawn: their lesions cannot be taken away, only painted over"
+        reason_words(files.reason)
+        == "the images are not from a phantom: their lesions cannot be removed, only painted over"
     )
     other = found(PatchReader(), Drawn(n=40), "reversed")["removal-agreement", "gradient"]
-    assert reason_words(other.reason) == "lesions are taken away from neutral images alone"
+    assert reason_words(other.reason) == "lesions are removed from neutral images only"
 
 
 def test_an_answer_without_spread_has_no_unit() -> None:

@@ -16,10 +16,10 @@ MODULES = ("scores", "classes", "tables", "data", "joins", "patients", "masks", 
 """Modules `tests.reading.test_*`, in the order of the page. The first line of a module's docstring is its heading."""
 HEAD = """# What Assay reads, and what it asks
 
-Every row is a situation from practice that a test builds and reads, through the command line or `assay.*`. The right
+Each row is a situation from practice. A test builds it and reads it through the command line or `assay.*`. The correct
 value comes from another library (scikit-learn, pydicom, nibabel, tifffile, pandas or NumPy) or was written into the
-files. The rule is the same everywhere: what is read, matched or guessed is said, and where a guess could turn an answer
-around, Assay stops and asks. This page is made from the tests: `python -m tests.reading.situations`.
+files. The rule is the same everywhere: Assay reports what it read, matched or guessed. If a guess could reverse an
+answer, Assay stops and asks. This page is made from the tests: `python -m tests.reading.situations`.
 """
 
 Test = TypeVar("Test", bound=Callable[..., Any])

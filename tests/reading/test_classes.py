@@ -39,7 +39,10 @@ def _with(ask: Asking, folder: Path, classes: Sequence[object], positive: object
     return found["audit"]["positive class"]
 
 
-@situation("classes whose words say nothing: melanom and naevus", "asked for: both are listed, with the option")
+@situation(
+    "classes whose names do not show which is positive: melanom and naevus",
+    "asked for: both are listed, with the option",
+)
 def test_no_class_is_guessed(ask: Asking, tmp_path: Path) -> None:
     predictions(("melanom", "naevus")).to_csv(tmp_path / "p.csv", index=False)
     said = refused(ask, tmp_path / "p.csv")
@@ -55,8 +58,8 @@ def test_the_class_that_is_named(ask: Asking, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["melanom", "prob_melanom", "p(Melanom)", "Score Melanom"])
-@situation("a column of scores that is called after a class, such as `prob_melanoma`",
-           "matched with the positive class, and said; refused where it is the other class")  # fmt: skip
+@situation("a column of scores that is named after a class, such as `prob_melanoma`",
+           "matched with the positive class, and reported;  refused where it is the other class")  # fmt: skip
 def test_scores_called_after_a_class(ask: Asking, tmp_path: Path, name: str) -> None:
     frame = predictions(("naevus", "melanom")).rename(columns={"score": name})
     frame.to_csv(tmp_path / "p.csv", index=False)
@@ -90,7 +93,7 @@ def test_the_class_in_other_letters(ask: Asking, tmp_path: Path) -> None:
     assert "melanom" in _with(ask, tmp_path, ("naevus", "melanom"), "melanom", "--positive", "MELANOM ")
 
 
-@situation("`--positive quatsch`, which no row has", "refused, with the classes that there are")
+@situation("`--positive quatsch`, which no row has", "refused, with the existing classes")
 def test_no_such_class(ask: Asking, tmp_path: Path) -> None:
     predictions(("melanom", "naevus")).to_csv(tmp_path / "p.csv", index=False)
     said = refused(ask, tmp_path / "p.csv", "--positive", "quatsch")
@@ -106,7 +109,7 @@ def test_no_such_class(ask: Asking, tmp_path: Path) -> None:
         ("absent", "present"),
     ],
 )  # fmt: skip
-@situation("0/1, no/yes, negative/positive, normal/abnormal, benign/malignant and their like", "read by a written list")
+@situation("0/1, no/yes, negative/positive, normal/abnormal, benign/malignant and similar", "read by a fixed list")
 def test_words_that_say_it(ask: Asking, tmp_path: Path, classes: tuple[object, object]) -> None:
     _with(ask, tmp_path, classes, classes[1])
 
@@ -134,7 +137,7 @@ def test_other_numbers(ask: Asking, tmp_path: Path) -> None:
     assert _with(ask, tmp_path, (2, 1), 1, "--positive", "1.0") == "1, against 2"
 
 
-@situation("`Malignant`, `malignant` and `benign ` in one column", "two classes, and the spellings are said")
+@situation("`Malignant`, `malignant` and `benign ` in one column", "two classes, and the spellings are reported")
 def test_classes_in_several_spellings(ask: Asking, tmp_path: Path) -> None:
     frame = predictions(("benign", "malignant", "Benign ", "Malignant"))
     frame.to_csv(tmp_path / "p.csv", index=False)
@@ -144,7 +147,7 @@ def test_classes_in_several_spellings(ask: Asking, tmp_path: Path) -> None:
     assert "'Malignant' and 'malignant'" in found["audit"]["read as one"]
 
 
-@situation("folders `Benign` and `benign` beside `malignant`", "two classes, and that they are one is said")
+@situation("folders `Benign` and `benign` beside `malignant`", "two classes, and that they are one is reported")
 def test_folders_in_several_spellings(ask: Asking, tmp_path: Path) -> None:
     for at, name in enumerate(("Benign", "benign", "malignant", "malignant") * 6):
         (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
@@ -192,7 +195,7 @@ def test_init_writes_it(ask: Asking, tmp_path: Path) -> None:
     said = ask("init", path.parent, "--out", "study.yaml")
     assert said.code == 0, said.err
     assert yaml.safe_load(Path("study.yaml").read_text())["data"]["positive"] == "melanoma"
-    assert said.out.splitlines()[0].startswith("positive: melanoma  (a guess to be checked")
+    assert said.out.splitlines()[0].startswith("positive: melanoma  (a guess to check")
     assert "it is the rarer class" in said.out
 
 
@@ -203,7 +206,7 @@ def test_init_writes_it(ask: Asking, tmp_path: Path) -> None:
 def test_init_of_equal_classes(ask: Asking, tmp_path: Path) -> None:
     path = images(tmp_path / "set", pd.DataFrame({"target": ["naevus", "melanom"] * 12, "patient": range(24)}))
     said = ask("init", path.parent, "--out", "study.yaml").out
-    assert said.splitlines()[0].startswith("positive: melanom  (a guess to be checked, melanom (12) or naevus (12)")
+    assert said.splitlines()[0].startswith("positive: melanom  (a guess to check, melanom (12) or naevus (12)")
     assert "rarer" not in said
 
 
@@ -292,7 +295,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("kind", NAMES)
-@situation("names of outputs in an ONNX file, in another order than the classes", "matched by name, and said")
+@situation("names of outputs in an ONNX file, in another order than the classes", "matched by name, and reported")
 def test_outputs_are_matched_to_classes_by_name(kind: str, tmp_path: Path, lungs: Any) -> None:
     folder, target, gray = lungs
     value, said = of_kinds(lung_file(tmp_path / "m.onnx", (1, 0, 2), NAMES[kind]), folder)
@@ -319,7 +322,7 @@ def test_another_order_that_fits_far_better_stops(tmp_path: Path, lungs: Any) ->
     assert value == pytest.approx(right(gray, target))
 
 
-@situation("outputs without names, in the order of the classes", "read so, and said")
+@situation("outputs without names, in the order of the classes", "read so, and reported")
 def test_outputs_without_names_in_the_right_order_are_read(tmp_path: Path, lungs: Any) -> None:
     folder, target, gray = lungs
     value, said = of_kinds(lung_file(tmp_path / "m.onnx", (0, 1, 2)), folder)
@@ -327,7 +330,7 @@ def test_outputs_without_names_in_the_right_order_are_read(tmp_path: Path, lungs
     assert "in the order of the classes bacterial, normal and viral" in said
 
 
-@situation("a command whose columns are called like the classes, in another order", "matched by name")
+@situation("a command whose columns are named like the classes, in another order", "matched by name")
 def test_columns_of_a_command_are_matched_by_name(tmp_path: Path, lungs: Any) -> None:
     folder, target, gray = lungs
     script = tmp_path / "predict.py"
@@ -344,7 +347,7 @@ def test_columns_of_a_command_are_matched_by_name(tmp_path: Path, lungs: Any) ->
     assert "bacterial is output 2" in said
 
 
-@situation("one score that is named like the class that is not positive", "turned around, and said")
+@situation("one score that is named like the class that is not positive", "turned around, and reported")
 def test_one_score_named_like_the_other_class_is_turned(tmp_path: Path) -> None:
     folder, draws = tmp_path / "skin", np.random.default_rng(2)
     rows: list[list[object]] = [["image", "kind"]]
@@ -463,8 +466,8 @@ FOLDERS = (
 
 @pytest.mark.parametrize("layout", FOLDERS)
 @situation("a folder per patient, in each a folder per class", "the class is the inner folder, whose names repeat")
-@situation("`thumbnails/` beside or inside of folders of classes", "no class and no images; counted and said")
-@situation("`a_mask.png` beside `a.png` in folders of classes, as in BUSI", "no image; counted and said")
+@situation("`thumbnails/` beside or inside of folders of classes", "no class and no images; counted and reported")
+@situation("`a_mask.png` beside `a.png` in folders of classes, as in BUSI", "no image; counted and reported")
 @situation("folders benign, gutartig, malignant and bösartig", "two classes, and it says which are one")
 def test_folders_of_classes(ask: Asking, tmp_path: Path, layout: str) -> None:
     words = (("benign", "gutartig"), ("malignant", "bösartig"))
@@ -490,7 +493,7 @@ NEGATIVE = ["benign", "is_healthy", "normal", "No Finding", "no_malignancy", "gu
 
 @pytest.mark.parametrize("name", NEGATIVE)
 @situation(
-    "a target of 0 and 1 that is called like the negative class: benign, normal, no_finding, disease_free",
+    "a target of 0 and 1 that is named like the negative class: benign, normal, no_finding, disease_free",
     "asked which value is positive; a look says that none is chosen",
 )
 def test_a_target_called_negative(ask: Asking, tmp_path: Path, name: str) -> None:

@@ -113,7 +113,7 @@ def with_paths() -> Frame:
 # One reading.
 
 
-@situation("one folder with a table for init, look, audit and a study", "read alike, and said in one line first")
+@situation("one folder with a table for init, look, audit and a study", "read alike, and reported in one line first")
 def test_the_same_folder_has_the_same_reading_everywhere(ask: Asking, haut: Path, net: str) -> None:
     study = {"name": "s", "data": "haut", "environments": {"train": {}, "same": {}}, "seeds": 1}
     Path("s.yaml").write_text(json.dumps(study))
@@ -140,7 +140,7 @@ def test_bare_names_in_a_column_of_any_name(haut: Path) -> None:
     assert auroc_of(audited(haut / "befunde.csv", image="Dateiname")) == pytest.approx(auroc(), abs=1e-9)
 
 
-@situation("two columns that may be the target, neither called like one",
+@situation("two columns that may be the target, neither named like one",
            "asked for by name in look and audit; init takes the likelier one and comments it")  # fmt: skip
 def test_no_target_is_sure(ask: Asking, haut: Path, net: str) -> None:
     unclear = rows().rename(columns={"Diagnose": "Gruppe"}).assign(Art=["ab"[at // 4 % 2] for at in range(NUMBER)])
@@ -157,7 +157,7 @@ def test_no_target_is_sure(ask: Asking, haut: Path, net: str) -> None:
     assert "may also be Geschlecht, Art" in answer.out
 
 
-@situation("one column left once sex, age and site are set aside", "taken as the target, and said")
+@situation("one column left once sex, age and site are set aside", "taken as the target, and reported")
 def test_what_patients_are_is_no_target(ask: Asking, haut: Path) -> None:
     rows().rename(columns={"Diagnose": "Gruppe"}).to_csv(haut / "befunde.csv", index=False)
     answer = ask("look", "haut")
@@ -185,7 +185,7 @@ def test_lesions_are_the_unit_where_nothing_names_patients(ask: Asking, haut: Pa
     assert not [row for row in json.loads(answer.out)["shortcuts"] if row["name"] == "lesion_id"]
     answer = ask("init", "haut", "--out", "s.yaml")
     assert "patient: lesion_id" in answer.out
-    assert "no column is called as patients are" in answer.out
+    assert "no column is named like a patient column" in answer.out
     assert assay.load("s.yaml").spec.data.patient == "lesion_id"
 
 
@@ -423,7 +423,7 @@ def predictions() -> Frame:
     return pd.concat(made, ignore_index=True).drop(columns=["lauf", "Geschlecht"])
 
 
-@situation("predictions whose columns have other names", "found by name and values, and said")
+@situation("predictions whose columns have other names", "found by name and values, and reported")
 def test_columns_of_predictions_are_guessed(ask: Asking, haut: Path) -> None:
     frame = predictions()
     frame.to_csv("p.csv", index=False)
@@ -582,7 +582,7 @@ def test_two_tables_of_one_folder_are_asked_about(tmp_path: Path, ask: Asking) -
 
 @situation(
     "a CSV of embeddings with a column `label`, `score`, `patient` or `fold` beside the features",
-    "no features, and said: a class among them would make every decoder perfect",
+    "no features, and reported: a class among them would make every decoder perfect",
 )
 def test_a_label_beside_embeddings_is_no_feature(tmp_path: Path, ask: Asking) -> None:
     draws = np.random.default_rng(0)
@@ -603,7 +603,7 @@ def test_a_label_beside_embeddings_is_no_feature(tmp_path: Path, ask: Asking) ->
 
 @situation(
     "a class that usually means that it is not known, as `unknown`, in a look, which asks nothing",
-    "one of the classes, and said as a caution",
+    "one of the classes, and reported as a caution",
 )
 def test_an_unknown_class_is_said_in_a_look(tmp_path: Path, ask: Asking) -> None:
     draws = np.random.default_rng(0)

@@ -183,7 +183,9 @@ def test_many_signed_bits(tmp_path: Path) -> None:
     np.testing.assert_allclose(wide[:, 0], (np.stack(signed) + 1024) / 2047, atol=2e-5)  # 11 bits
 
 
-@situation("32-bit DICOM with values beyond 16 bit and without a window", "over the image's own range, which is said")
+@situation(
+    "32-bit DICOM with values beyond 16 bit and without a window", "over the image's own range, which is reported"
+)
 def test_values_of_many_bits(tmp_path: Path) -> None:
     large = [smooth(at, 3_000_000_000, np.uint32) for at in range(N)]
     table = image_set(tmp_path / "set", [dicom(one) for one in large])
@@ -487,7 +489,7 @@ def test_runs_among_the_images(ask: Asking, tmp_path: Path) -> None:
         (place / "pictures" / "pair.png").write_bytes(encoded(smooth(1, 255, np.uint8), "PNG"))
     said = ask("look", folder, "--out", tmp_path / "look").out
     assert "12 images" in said
-    assert "2 folders with what Assay wrote are passed over" in said
+    assert "2 folders with what Assay wrote are skipped" in said
 
 
 @pytest.mark.parametrize("ending", ["heic", "czi", "svs", "avif"])
@@ -538,7 +540,7 @@ UNLIKE: dict[str, Sequence[tuple[float, float, int]]] = {
 @pytest.mark.parametrize("kind", UNLIKE)
 @situation(
     "DICOM files without a window that differ in BitsStored, slope or intercept (PET: by slice)",
-    "one range for all, which is said: equal values, such as Hounsfield units, are equal pixels",
+    "one range for all, which is reported: equal values, such as Hounsfield units, are equal pixels",
 )
 def test_one_range(ask: Asking, tmp_path: Path, kind: str) -> None:
     headers = [UNLIKE[kind][at % len(UNLIKE[kind])] for at in range(6)]
@@ -576,7 +578,7 @@ def test_one_range_inverted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bits", [12, 16])
 @situation(
     "DICOM files that are alike in BitsStored, slope and intercept, or of 16 bit with values of 12",
-    "nothing is said, and nothing is asked",
+    "nothing is reported, and nothing is asked",
 )
 def test_uniform_series(ask: Asking, tmp_path: Path, bits: int) -> None:
     files = [_stored(one, 1, -1024, 12 if at % 2 else bits) for at, one in enumerate(HOUNSFIELD)]

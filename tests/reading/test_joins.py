@@ -96,7 +96,7 @@ def test_participants_as_numbers(ask: Asking, tmp_path: Path) -> None:
 
 @situation(
     "2 of 30 folders of participants have no row, and 1 row no folder",
-    "28 are read; both numbers are said, and the line of the row, but no name: pages and run folders are passed on",
+    "28 are read; both numbers are reported, and the line of the row, but no name: pages and run folders are passed on",
 )
 def test_a_few_participants_without_a_row(ask: Asking, tmp_path: Path) -> None:
     count, said = _count(ask, _bids(tmp_path, [*FOLDERS[:28], "sub-99"]))
@@ -212,7 +212,7 @@ def test_a_longer_table(ask: Asking, tmp_path: Path) -> None:
 
 @situation(
     "a tenth of the images has no label, all of one class by the rows that fit no image",
-    "refused: the classes lose unequally, so the rest is no fair sample",
+    "refused: the classes lose unequally, so the rest is a biased sample",
 )
 @situation("a tenth of the images has no label, as many of each class", "read; it says how many and which")
 @pytest.mark.parametrize("equal", [False, True])
@@ -353,7 +353,7 @@ def test_nnunet_images_without_a_mask(ask: Asking, tmp_path: Path, masks: int) -
         assert "4 of 12 images have no mask" in _refused(ask, folder)
 
 
-@situation("nnU-Net: images of several channels, `_0000` and `_0001`", "the first channel is read, and said")
+@situation("nnU-Net: images of several channels, `_0000` and `_0001`", "the first channel is read, and reported")
 def test_channels_of_nnunet(ask: Asking, tmp_path: Path) -> None:
     count, said = _count(ask, _nnunet(tmp_path / "set", {"background": 0, "tumor": 1}, (1,)))
     assert count == 12

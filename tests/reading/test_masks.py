@@ -376,7 +376,7 @@ def test_inverted_masks(ask: Asking, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("color", [0, 255])
-@situation("masks of one color with the lesion in the alpha channel", "read from there, and said")
+@situation("masks of one color with the lesion in the alpha channel", "read from there, and reported")
 def test_alpha(ask: Asking, tmp_path: Path, color: int) -> None:
     def layered(at: int) -> bytes:
         alpha = truth(at) * np.uint8(255)
@@ -387,7 +387,7 @@ def test_alpha(ask: Asking, tmp_path: Path, color: int) -> None:
     assert f"masks: lesion is in the alpha channel, of masks of one color ({N // 2} masks)" in first_lines(ask, table)
 
 
-@situation("masks with smooth edges", "lesion is above half of the range, and said")
+@situation("masks with smooth edges", "lesion is above half of the range, and reported")
 def test_smooth_edges(ask: Asking, tmp_path: Path) -> None:
     def smooth(at: int) -> bytes:
         values = truth(at) * np.uint8(255)

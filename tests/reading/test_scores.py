@@ -120,7 +120,9 @@ def test_recipes_of_one_order_do_not_differ() -> None:
     assert values == pytest.approx([roc_auc_score(TARGET, p)] * 2, abs=1e-12)
 
 
-@situation("scores of exactly 0 and 1", "ranked as given; for log-odds half the smallest distance, counted and said")
+@situation(
+    "scores of exactly 0 and 1", "ranked as given; for log-odds half the smallest distance, counted and reported"
+)
 def test_exact_zeros_and_ones_are_counted(ask: Asking) -> None:
     p = (1 / (1 + np.exp(-3 * TRUTH))).astype(np.float32).astype(np.float64)
     p[p > 0.99], p[p < 0.01] = 1.0, 0.0
@@ -140,7 +142,7 @@ def test_hard_labels_are_ranked_with_ties(ask: Asking) -> None:
 PERCENT = 100 / (1 + np.exp(-TRUTH))
 
 
-@situation("scores from 0 to 100", "asked: per cent or log-odds; with `--scores percent` divided by 100")
+@situation("scores from 0 to 100", "asked: percent or log-odds; with `--scores percent` divided by 100")
 def test_scores_up_to_100_are_asked_about(ask: Asking) -> None:
     path = predictions(PERCENT)
     refused = ask("audit", path, "--target", "target", "--score", "score", "--out", "out")
@@ -165,7 +167,7 @@ def test_grades_are_asked_about(ask: Asking, least: int, most: int) -> None:
     assert auroc_of(ask, path, "--scores", "logits")[0] == pytest.approx(roc_auc_score(TARGET, grades), abs=1e-12)
 
 
-@situation("per cent in a table for `assay compare`", "asked in the same way, with the same option")
+@situation("percentages in a table for `assay compare`", "asked in the same way, with the same option")
 def test_compare_asks_about_per_cent(ask: Asking) -> None:
     rows = [["loss", "image", "target", "score"]]
     rows += [[name, str(at), str(TARGET[at]), repr(float(PERCENT[at]))] for name in "ab" for at in range(COUNT)]
@@ -173,10 +175,10 @@ def test_compare_asks_about_per_cent(ask: Asking) -> None:
     assert "--scores percent" in ask("compare", "p.csv", "--by", "loss").err
     found = json.loads(ask("compare", "p.csv", "--by", "loss", "--scores", "percent", "--json").out)
     assert found["estimates"][0]["value"] == pytest.approx(roc_auc_score(TARGET, PERCENT), abs=1e-12)
-    assert any("per cent" in line for line in found["read"])
+    assert any("percent" in line for line in found["read"])
 
 
-@situation("one recipe with probabilities and one with log-odds in a table", "each read as what it is, and said")
+@situation("one recipe with probabilities and one with log-odds in a table", "each read as what it is, and reported")
 def test_each_recipe_has_its_own_kind_of_scores() -> None:
     p = 1 / (1 + np.exp(-TRUTH))
     found = assay.compare(recipes(a=p, b=TRUTH), "loss", measure="accuracy")
@@ -187,12 +189,12 @@ def test_each_recipe_has_its_own_kind_of_scores() -> None:
 @situation("a threshold at which all calls are of one class", "a caution: sensitivity or specificity is 0")
 def test_calls_of_one_class_are_a_caution(ask: Asking) -> None:
     _, out = auroc_of(ask, predictions(EXTREME["around 1e-20"]))
-    assert "caution: all images get one class" in out
+    assert "caution: all images are assigned one class" in out
     assert "sensitivity 0" in out
 
 
 @situation(
-    "predictions upside down: scores of the other class", "stopped, with the option to write; `--as-given` goes on"
+    "inverted predictions: scores of the other class", "stopped, with the option to write; `--as-given` continues"
 )
 def test_predictions_upside_down_are_stopped(ask: Asking) -> None:
     path = predictions(-TRUTH)
@@ -206,7 +208,7 @@ def test_predictions_upside_down_are_stopped(ask: Asking) -> None:
     assert checks.status["ranking"] == "warn"
 
 
-@situation("predictions of a useless model, of AUROC near 0.5", "read: chance is not upside down")
+@situation("predictions of a useless model, of AUROC near 0.5", "read: chance is not inverted")
 def test_chance_is_not_upside_down(ask: Asking) -> None:
     scores = np.random.default_rng(1).normal(size=COUNT)
     assert auroc_of(ask, predictions(scores))[0] == pytest.approx(roc_auc_score(TARGET, scores), abs=1e-12)
@@ -234,7 +236,7 @@ def test_probabilities_of_a_function_are_ranked_as_given(gray: Path) -> None:
     assert of_checks(near, "ranking").value == pytest.approx(expected, abs=1e-12)
 
 
-@situation("a model that gives per cent", "asked; with `--scores percent` read as probabilities")
+@situation("a model that gives percentages", "asked; with `--scores percent` read as probabilities")
 def test_per_cent_of_a_model_is_asked_about(gray: Path) -> None:
     def percent(images: np.ndarray) -> np.ndarray:
         return 100 / (1 + np.exp(-of_gray(images) / 12))
@@ -243,7 +245,7 @@ def test_per_cent_of_a_model_is_asked_about(gray: Path) -> None:
         audited(percent, gray)
     found = audited(percent, gray, scores="percent")
     assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
-    assert said(found)["scores"].startswith("per cent")
+    assert said(found)["scores"].startswith("percent")
 
 
 @pytest.mark.parametrize("shape", [(-1,), (-1, 1), (-1, 2)])
@@ -295,14 +297,14 @@ def test_rows_of_an_onnx_file_with_a_fixed_batch_are_counted(tmp_path: Path, gra
         audited(path, gray, channels="gray")
 
 
-@situation("an ONNX file with the outputs aux and logits", "logits is read, and said")
+@situation("an ONNX file with the outputs aux and logits", "logits is read, and reported")
 def test_the_output_called_like_scores_is_read(tmp_path: Path, gray: Path) -> None:
     found = audited(onnx_file(tmp_path / "m.onnx", {"aux": [-40.0], "logits": [40.0]}), gray, channels="gray")
     assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
     assert said(found)["outputs"].startswith("logits, of aux and logits")
 
 
-@situation("an ONNX file with several outputs of which none is called like scores", "asked for with --output")
+@situation("an ONNX file with several outputs of which none is named like scores", "asked for with --output")
 def test_several_outputs_without_such_a_name_are_asked_for(tmp_path: Path, gray: Path) -> None:
     path = onnx_file(tmp_path / "m.onnx", {"a": [-40.0], "b": [40.0]})
     with pytest.raises(SpecError, match=r"has the outputs a, b: name the one with the scores"):
@@ -333,7 +335,7 @@ def test_a_much_better_tensor_is_a_caution(tmp_path: Path, gray: Path) -> None:
     assert "output 'main' has" not in words
 
 
-@situation("a model upside down: its score is that of the other class", "stopped, with the option to write")
+@situation("an inverted model: its score is that of the other class", "stopped, with the option to write")
 def test_a_model_upside_down_is_stopped(gray: Path) -> None:
     with pytest.raises(SpecError, match=r"with the classes the other way round.*positive"):
         audited(lambda images: -of_gray(images), gray)
@@ -353,7 +355,7 @@ def test_a_model_of_bgr_is_stopped(tmp_path: Path) -> None:
 
 
 @situation(
-    "a model with a normalization of its own, for the class that is not taken as positive", "stopped at once for both"
+    "a model with its own normalization, for the class that is not taken as positive", "stopped at once for both"
 )
 def test_signs_are_tried_together_with_scalings(gray: Path) -> None:
     def network(images: np.ndarray) -> np.ndarray:  # for class 0: right at 0..255, and upside down with noise at 0..1
@@ -365,7 +367,7 @@ def test_signs_are_tried_together_with_scalings(gray: Path) -> None:
 
 
 @situation(
-    "`--mean` and `--std` of one's own", "used in place of --scaling; one alone, or both and --scaling, is refused"
+    "`--mean` and `--std` set by the user", "used in place of --scaling; one alone, or both and --scaling, is refused"
 )
 def test_a_normalization_of_ones_own_is_used(gray: Path) -> None:
     def network(images: np.ndarray) -> np.ndarray:
@@ -407,7 +409,7 @@ def test_digits_of_a_command_are_kept(tmp_path: Path, gray: Path) -> None:
     assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
 
 
-@situation("a function or module that returns several arrays of scores", "asked, unless one is called logits or scores")
+@situation("a function or module that returns several arrays of scores", "asked, unless one is named logits or scores")
 def test_several_arrays_of_a_function_are_asked_about(gray: Path) -> None:
     def pair(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return of_gray(images), np.sin(97 * of_gray(images))
@@ -434,7 +436,8 @@ BESIDE = {
 @pytest.mark.parametrize("name", BESIDE)
 @situation(
     "a file with the normalization beside the model: of transformers, timm or a MONAI bundle",
-    "used, and the first lines say from which file; `--mean`, `--std` and `--scaling` win, and the difference is said",
+    "used, and the first lines say from which file; `--mean`, `--std` and `--scaling` win, and the difference is "
+    "reported",
 )
 def test_a_normalization_beside_the_model_is_used(name: str, tmp_path: Path, gray: Path) -> None:
     path = onnx_file(tmp_path / "m.onnx", {"y": [4.0]}, channels=3)
@@ -469,7 +472,7 @@ def test_names_beside_the_model_are_matched(tmp_path: Path, gray: Path) -> None:
 @pytest.mark.parametrize("last", [False, True])
 @situation(
     "an ONNX file whose input is of whole numbers, with channels first or last",
-    "given the gray values 0..255, and said; another normalization beside it is not for it",
+    "given the gray values 0..255, and reported;  another normalization beside it is not for it",
 )
 def test_an_input_of_whole_numbers_gets_gray_values(kind: int, last: bool, tmp_path: Path, gray: Path) -> None:
     nodes = [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
@@ -504,7 +507,7 @@ def validated(ask: Asking, rows: list[list[object]], *more: str) -> tuple[int, s
 
 
 @situation(
-    "a validated column of scores that is called after the other class, as `prob_benign` where malignant is positive",
+    "a validated column of scores that is named after the other class, as `prob_benign` where malignant is positive",
     "refused, with the options that say which class it is",
 )
 def test_scores_called_after_the_other_class_are_refused(ask: Asking) -> None:
@@ -521,7 +524,7 @@ def test_scores_called_after_the_other_class_are_refused(ask: Asking) -> None:
 @situation(
     "validated scores that rank the classes the other way round (AUROC surely below 0.5), or cases of "
     "`--threshold-from` whose 0 and 1 are swapped",
-    "refused, with both AUROCs; `--as-given` goes on",
+    "refused, with both AUROCs; `--as-given` continues",
 )
 def test_scores_the_other_way_round_are_refused(ask: Asking) -> None:
     def rows(sign: int) -> list[list[object]]:

@@ -55,7 +55,7 @@ def test_a_mark(ask: Asking, tmp_path: Path) -> None:
 
 @situation(
     "a table in Windows-1252, as Excel saves CSV in western Europe",
-    "read, and the assumed encoding is the first to be said",
+    "read, and the assumed encoding is the first thing reported",
 )
 def test_windows_1252(ask: Asking, tmp_path: Path) -> None:
     frame = predictions(Größe=["groß", "klein"] * (COUNT // 2))
@@ -91,7 +91,8 @@ def test_separators_and_decimal_commas(ask: Asking, tmp_path: Path, separator: s
 
 @pytest.mark.parametrize(("separator", "decimal", "mark"), [(",", ".", ","), (";", ".", ","), (";", ",", ".")])
 @situation(
-    "separators of thousands, 1,234 in a table with 0.5 and 1.234 in one with 0,5", "taken out, and the column is said"
+    "separators of thousands, 1,234 in a table with 0.5 and 1.234 in one with 0,5",
+    "taken out, and the column is reported",
 )
 def test_thousands(ask: Asking, tmp_path: Path, separator: str, decimal: str, mark: str) -> None:
     volumes = np.random.default_rng(1).integers(500, 9000, COUNT)
@@ -103,7 +104,7 @@ def test_thousands(ask: Asking, tmp_path: Path, separator: str, decimal: str, ma
     assert "separators in volume" in found["audit"]["thousands"]
 
 
-@situation("999 and 1,234 in one column of whole numbers, and no other number", "of thousands, and said")
+@situation("999 and 1,234 in one column of whole numbers, and no other number", "of thousands, and reported")
 @situation("1,234 and 2,345 in a table with semicolons and no other number", "decimal commas, as there")
 def test_three_digits_after_a_comma(ask: Asking, tmp_path: Path) -> None:
     for first, most in (("999", 9.999e3), ("1,999", 9.999)):
@@ -169,7 +170,7 @@ def test_missing_words(ask: Asking, tmp_path: Path) -> None:
     assert found["sex"]["levels"] == right["sex"].nunique()
 
 
-@situation("levels that differ in case or blanks: `M`, `m` and `F `", "read as one level, and said")
+@situation("levels that differ in case or blanks: `M`, `m` and `F `", "read as one level, and reported")
 def test_levels_in_several_spellings(ask: Asking, tmp_path: Path) -> None:
     frame = predictions(sex=[("M", "m", "F", "F ")[at % 4] for at in range(COUNT)])
     frame.to_csv(tmp_path / "p.csv", index=False)
@@ -219,7 +220,9 @@ def test_long_numbers_are_levels(ask: Asking, tmp_path: Path) -> None:
     assert columns(ask)["site"]["levels"] == pd.read_csv(tmp_path / "p.csv")["site"].nunique() == 2
 
 
-@situation("a column `split` of train and test, in predictions and beside images", "all rows are read, which is said")
+@situation(
+    "a column `split` of train and test, in predictions and beside images", "all rows are read, which is reported"
+)
 def test_rows_of_training(ask: Asking, tmp_path: Path) -> None:
     frame = predictions(split=["train"] * 80 + ["test"] * 40)
     frame.to_csv(tmp_path / "p.csv", index=False)
@@ -329,7 +332,7 @@ def test_a_first_line_that_is_no_header(ask: Asking, tmp_path: Path, first: str)
 
 
 @situation("`StudyDate` as DICOM writes it, 20240115", "a date, and no number")
-@situation("ages as DICOM writes them, 030Y and 018M", "numbers of years, and said")
+@situation("ages as DICOM writes them, 030Y and 018M", "numbers of years, and reported")
 def test_dates_and_ages_of_dicom(ask: Asking, tmp_path: Path) -> None:
     days = pd.date_range("2024-01-01", periods=120).strftime("%Y%m%d")
     ages = [f"{20 + at // 2:03d}Y" if at % 3 else f"{12 * (20 + at // 2):03d}M" for at in range(120)]
@@ -456,7 +459,7 @@ SEVERAL = [("label", "diagnosis"), ("target_label", "ground_truth"), ("dx_one", 
 
 @pytest.mark.parametrize("names", SEVERAL)
 @situation(
-    "several columns called like a target that divide the rows otherwise, as `label` and `diagnosis`",
+    "several columns named like a target that divide the rows otherwise, as `label` and `diagnosis`",
     "asked by name, for predictions and for images",
 )
 def test_several_targets(ask: Asking, tmp_path: Path, names: tuple[str, str]) -> None:
@@ -493,28 +496,26 @@ def test_one_target(ask: Asking, tmp_path: Path, other: str) -> None:
 
 @situation(
     "scores from 0.05 to 0.93 in a column called risk_percent",
-    "asked: per cent or probabilities; both answers are read",
+    "asked: percent or probabilities; both answers are read",
 )
 def test_percent_by_name(ask: Asking, tmp_path: Path) -> None:
     frame = predictions().rename(columns={"score": "risk_percent"})
     frame.to_csv(tmp_path / "p.csv", index=False)
     why = refused(ask, tmp_path / "p.csv")
-    assert "'risk_percent' is called per cent: give --scores percent, or --scores probabilities" in why
+    assert "'risk_percent' suggests percentages: give --scores percent, or --scores probabilities" in why
     right = roc_auc_score(frame["target"], frame["risk_percent"])
     for kind in ("percent", "probabilities"):
         assert auroc(audited(ask, tmp_path / "p.csv", "--scores", kind)) == pytest.approx(right, abs=1e-9)
 
 
-@situation(
-    "`--threshold 0.5` for validated scores that are per cent", "refused: write it as the scores are, such as 50"
-)
+@situation("`--threshold 0.5` for validated scores in percent", "refused: write it as the scores are, such as 50")
 def test_a_threshold_of_per_cents(ask: Asking, tmp_path: Path) -> None:
     frame = predictions()
     frame.assign(score=100 * frame["score"]).to_csv(tmp_path / "p.csv", index=False)
     options = ("--scores", "percent", "--out", "out")
     answer = ask("validate", tmp_path / "p.csv", "--threshold", "0.5", *options)
     assert answer.code == 2
-    assert "per cent; write it as these are, such as 50" in answer.err
+    assert "in percent; write the threshold in percent, such as 50" in answer.err
     assert ask("validate", tmp_path / "p.csv", "--threshold", "50", *options).code == 0
 
 

@@ -24,6 +24,20 @@ WITHDRAWN = {
     r"clears? (?:no|the) model|clears? nothing|not clear the model": "does not rule out a shortcut",
     r"held as in an image": "replaced by the content of an image without it",
     r"hardly mattered": "equivalent, of what was compared",
+    r"marks? like it": "similar marks",
+    r"called like": "named like",
+    r"c[ao]mes? again": "was replicated",
+    r"upside down": "inverted",
+    r"per cents?": "percent",
+    r"by heart": "memorized",
+    r"hangs? on": "depends on",
+    r"gives? away": "reveals",
+    r"mend(?:s|ed)?": "correct, repair",
+    r"anew": "again",
+    r"none is called": "none is flagged",
+    r"no fair sample": "a biased sample",
+    r"means? nothing to": "is not an option of",
+    r"gather near": "cluster near",
 }
 """Pattern of a phrase -> what stands in its place."""
 PHRASE = re.compile("|".join(rf"(?<![\w`-])(?:{phrase})(?![\w`-])" for phrase in WITHDRAWN))

@@ -164,7 +164,7 @@ def test_doctor_checks_an_unpacked_bundle(run_copy: Path, tmp_path: Path, ask: A
             assert ask("seal", run_copy, "--key", key).code == 0
         assert ask("open", run_copy, "--bundle", tmp_path / "run.zip").code == 0
         shutil.unpack_archive(tmp_path / "run.zip", unpacked := tmp_path / f"unpacked {sealed}")
-        assert found("files") == ("ok", "all compared, none damaged")
+        assert found("files") == ("ok", "all compared, none is damaged")
         assert found("signature")[0] == ("ok" if sealed else "warn")
     change("report.html")
     assert (found("files")[0], found("signature")[0]) == ("ok", "warn")

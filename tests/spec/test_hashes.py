@@ -214,7 +214,7 @@ ARGUMENTS = ("source", "version", "name", "kind", "params", "temperature")
 
 
 def test_every_argument_of_a_users_own_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also one that is called like what stands beside arguments in a name: the hash of the file."""
+    """Also one that is named like what stands beside arguments in a name: the hash of the file."""
     monkeypatch.syspath_prepend(tmp_path)
     taken = ", ".join(f"{name}: float = 0" for name in ARGUMENTS)
     (tmp_path / "hungry.py").write_text(f"def Mine(context, *, {taken}):\n    pass\n")

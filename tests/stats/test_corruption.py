@@ -73,7 +73,7 @@ def test_a_baseline_whose_errors_may_not_increase_at_all_has_no_relative_one(low
     assert [one["factor"] for one in found] == ["fog", EVERY]
     for one in found:
         assert one["value"] == pytest.approx(200) if defined else math.isnan(one["value"])
-        why = "the interval of the increase of the baseline's error holds 0"
+        why = "the interval of the increase in the baseline's error includes 0"
         if math.isnan(low):
             why = "no interval shows whether the baseline's error increases"
         assert reason_words(one["reason"]) == ("" if defined else why)

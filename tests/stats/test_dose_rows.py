@@ -23,8 +23,8 @@ ROWS = [
     (at("sex", "1"), 240),
 ]
 TEXT = (
-    "training rows differ over the doses of sex: 480 at p = 0, 240 at p = 1, so an effect of p may come from "
-    "fewer rows; `rows: 240` in environments.train makes them equal"
+    "the number of training rows differs between doses of sex: 480 at p = 0, 240 at p = 1, so an effect of p may come "
+    "from fewer rows; `rows: 240` in environments.train makes them equal"
 )
 
 
@@ -53,6 +53,8 @@ def test_a_dose_of_0_that_confounders_share_is_compared_with_the_doses_of_each()
     (told,) = [
         row["text"]
         for row in verdict([], [], trials, environments, dosed="p")
-        if row["text"].startswith("training rows")
+        if row["text"].startswith("the number of training rows")
     ]
-    assert told.startswith("training rows differ over the doses of position x: 500 at p = 0, 320 at p = 1, so")
+    assert told.startswith(
+        "the number of training rows differs between doses of position x: 500 at p = 0, 320 at p = 1, so"
+    )

@@ -36,9 +36,9 @@ def at_dose(p: str, low: float, measure: str = "auroc") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("rows", "dosed", "told"),
     [
-        ([at_dose("0", 0.45), at_dose("1", 0.7)], "p", " at p = 0: comparisons mean little"),
+        ([at_dose("0", 0.45), at_dose("1", 0.7)], "p", " at p = 0: comparisons are not informative"),
         ([at_dose("0", 0.45), at_dose("0", 0.7)], "p", ""),
-        ([at_dose("0", 0.45), at_dose("1", 0.4)], "", ": comparisons mean little"),
+        ([at_dose("0", 0.45), at_dose("1", 0.4)], "", ": comparisons are not informative"),
         ([at_dose("0", 0.45), at_dose("1", 0.7)], "", ""),
         ([at_dose("0", 0.45, "accuracy")], "", ""),
         ([at_dose("0", 0.45), {**at_dose("0", 0.9), **ALWAYS_RIGHT}], "p", ""),
@@ -80,8 +80,8 @@ def test_lights_when_it_is_not(snapshot: SnapshotAssertion) -> None:
     assert lights(trials, environments) == {
         "2 failed, 1 pending, of 5 training runs: left out": "bad",
         "1 training run collapsed (triplet): left out of means": "warn",
-        "1 of 1 association not achieved within 0.05: texture in train is 0.70, asked 0.90": "warn",
-        "5 seeds: the variation between seeds is only roughly known": "warn",
+        "1 of 1 association not achieved within 0.05: texture in train is 0.70, requested 0.90": "warn",
+        "5 seeds: the variation between seeds is only approximately known": "warn",
     }
     folds = [{"status": "collapsed" if seed + fold == 0 else "done", "recipe": "triplet", "seed": seed, "fold": fold}
              for seed in range(3) for fold in range(5)]  # fmt: skip
@@ -118,7 +118,7 @@ LOST = contrast(
 def test_a_lack_of_seeds_is_told_once_and_other_reasons_beside_it(snapshot: SnapshotAssertion) -> None:
     found = doubts([contrast(seeds=3), FEW, LOST])
     assert found == snapshot
-    roughly = "3 seeds: the variation between seeds is only roughly known"
+    roughly = "3 seeds: the variation between seeds is only approximately known"
     assert roughly in doubts([contrast(seeds=3, decision="inconclusive")])
     assert len(found) == 3
 
@@ -138,8 +138,8 @@ def test_a_far_tail_of_few_seeds_is_cautioned_about(snapshot: SnapshotAssertion)
 def test_folds_say_that_their_p_is_too_small() -> None:
     trials = [{"status": "done", "recipe": "arcface", "fold": fold} for fold in range(5)]
     text = (
-        "5 folds share training rows, so the true p is higher than reported: where nothing differed, p < 0.05 came in "
-        "up to 0.08 of simulated comparisons"
+        "5 folds share training rows, so the true p is higher than reported: without a true difference, p < 0.05 "
+        "occurred in up to 0.08 of simulated comparisons"
     )
     assert doubts([contrast()], [], trials)[text] == "warn"
     assert text not in doubts([contrast()], [], trials[:1])
@@ -248,5 +248,5 @@ def test_many_cautions_of_one_kind_are_one_line_and_others_keep_theirs() -> None
     found = cautioned([*marks(51), because(Code.PATIENTS_UNKNOWN, text="none"), *own])
     assert [one.light for one in found] == ["warn", "bad", *["warn"] * 5]
     assert reason_words(found[0].reason).count("confounder 'tag ") == 3
-    assert reason_words(found[0].reason).endswith("; and 48 more like these")
+    assert reason_words(found[0].reason).endswith("; and 48 more of this kind")
     assert len(cautioned(marks(3))) == 3

@@ -199,26 +199,26 @@ def test_a_narrow_interval_is_the_plain_one() -> None:
 @pytest.mark.parametrize(
     ("given", "name", "reason", "has_value"),
     [
-        (panel(0, seeds=2), "auroc", "2 seeds: no interval is drawn under 3", True),
-        (panel(0, seeds=1), "auroc", "1 seed: no interval is drawn under 3", True),
-        (panel(0, seeds=0), "auroc", "no run was trained to a sound end", False),
+        (panel(0, seeds=2), "auroc", "2 seeds: no interval is computed with fewer than 3", True),
+        (panel(0, seeds=1), "auroc", "1 seed: no interval is computed with fewer than 3", True),
+        (panel(0, seeds=0), "auroc", "no training run finished successfully", False),
         (panel(0).rows(panel(0).target == 1), "auroc", "no image of the negative class", False),
         (
             panel(0, images=4).rows(np.arange(4)),
             "accuracy",
-            "it rests on a single patient: no variance over patients",
+            "based on a single patient: no variance between patients",
             True,
         ),
         (
             replace(panel(0), scores=np.zeros((5, 60, 1))),
             "auroc",
-            "nothing varied over seeds or patients: no interval can be made",
+            "no variation between seeds or patients: no interval can be computed",
             True,
         ),
         (
             replace(panel(0), scores=np.where(np.arange(5)[:, None, None] == 2, np.nan, panel(0).scores)),
             "auroc",
-            "undefined for 1 of 5 seeds: the model's answer is not finite for 60 of 60 images",
+            "undefined for 1 of 5 seeds: the model's output is not finite for 60 of 60 images",
             False,
         ),
     ],

@@ -121,7 +121,7 @@ def test_what_is_undefined_says_why(snapshot: SnapshotAssertion) -> None:
     ill = _some(images, np.array([True, True, False]))
     assert reason_words(value("false-positive-rate", ill).reason) == "no lesion-free image"
     plain = replace(images, maps={})
-    assert "is for segmentation" in reason_words(value("dice", plain).reason)
+    assert "needs a segmentation model" in reason_words(value("dice", plain).reason)
 
 
 def test_pixels_at_outlines_and_in_the_background_are_calibrated_apart(snapshot: SnapshotAssertion) -> None:

@@ -84,7 +84,7 @@ def test_what_is_not_reached_by_both_is_told():
     assert math.isnan(found.value)
     ends = [f"{auroc(one.clean).mean():.2f}" for one in (slow[0], slow[1], fast[0], fast[1])]
     assert reason_words(found.reason) == (
-        f"no clean performance is reached by both: with 100 to 200 rows it is {ends[0]} to {ends[1]} and "
+        f"no level of clean performance is reached by both: with 100 to 200 rows it is {ends[0]} to {ends[1]} and "
         f"{ends[2]} to {ends[3]}; train on fewer or more rows"
     )
 

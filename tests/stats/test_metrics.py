@@ -173,7 +173,7 @@ def test_logits_of_one_column_are_those_of_two() -> None:
         (metrics.auroc(np.zeros(0), np.zeros(0, dtype=int)), "no images"),
         (
             metrics.auroc(np.array([np.nan, 1.0]), np.array([0, 1])),
-            "the model's answer is not finite for 1 of 2 images",
+            "the model's output is not finite for 1 of 2 images",
         ),
         (metrics.auroc(np.zeros(2), np.array([0, 1]), np.array([0, 1])), "no fold holds both classes"),
         (
@@ -188,7 +188,7 @@ def test_logits_of_one_column_are_those_of_two() -> None:
         (metrics.specificity(np.ones(2), np.ones(2)), "no image of the negative class"),
         (
             metrics.quadratic_weighted_kappa(np.ones(2, dtype=int), np.ones(2, dtype=int)),
-            "all images have and were given one grade",
+            "all images have one grade, and all predictions are that grade",
         ),
         (of("brier", np.zeros((0, 2)), np.zeros(0, dtype=int)), "no images"),
     ],

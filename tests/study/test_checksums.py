@@ -214,7 +214,7 @@ def test_a_signature_is_of_all_files_and_a_page_made_later_keeps_it(
     run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = Asking(capsys)
-    assert signature(asked, run_copy) == ("ok", "none: who wrote the files is not known")
+    assert signature(asked, run_copy) == ("ok", "none: the author of the files is unknown")
     key = new_key(tmp_path / "key")
     assert asked("report", run_copy).code == 0  # its commands type the path from here
     assert asked("seal", run_copy, "--key", key).code == 0
@@ -309,7 +309,7 @@ def test_signed_data_are_not_made_again_and_a_run_that_changes_them_drops_the_si
     flip(one(signed, "pictures/*.png"))
     RunFolder(signed).seal()
     assert not list(signed.glob("signed.txt*"))
-    assert signature(asked, signed) == ("ok", "none: who wrote the files is not known")
+    assert signature(asked, signed) == ("ok", "none: the author of the files is unknown")
 
 
 @needs_keygen

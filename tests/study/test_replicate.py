@@ -104,7 +104,7 @@ def _check_tables_of_docs(runs: Path, first: dict[str, Any], second: dict[str, A
     page, results = (docs / f"{name}.md" for name in places)
     made = [row for row in (first, second) if row["decision"] in SETTLED]
     again = int(first["decision"] == second["decision"]) if first in made else 0
-    assert f"**{again} of {int(first in made)} decisions came again**" in page.read_text()
+    assert f"**{again} of {int(first in made)} decisions were replicated**" in page.read_text()
     for row in (first, second):
         assert decided_by(row) in page.read_text()
         assert decided_by(row) in results.read_text()
@@ -131,7 +131,7 @@ def test_claims_of_the_docs_each_name_a_primary_comparison_and_stay_without_run_
     docs.mkdir()
     page = Path(shutil.copy(CLAIMS.ROOT / "docs" / "claims.md", docs))
     before = page.read_text()
-    assert re.search(r"\d+ of \d+ decisions came again", before)
+    assert re.search(r"\d+ of \d+ decisions were replicated", before)
     CLAIMS.main([str(tmp_path), "--docs", str(docs)])
     assert page.read_text() == before
     data = YAML(typ="safe").load(CLAIMS.ROOT / "tools" / "claims.yaml")

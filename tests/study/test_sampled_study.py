@@ -74,5 +74,5 @@ def test_the_preview_doubts_rows_that_differ_over_the_doses_until_they_are_set(f
     unequal, equal = doubts("found"), doubts("equal", rows=100)
     assert letters in equal
     (text,) = (one for one in unequal if one not in equal)
-    assert text.startswith("training rows differ over the doses of ")
-    assert not any(one.startswith("training rows differ") for one in equal)
+    assert text.startswith("the number of training rows differs between doses of ")
+    assert not any(one.startswith("the number of training rows") for one in equal)

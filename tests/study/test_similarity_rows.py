@@ -142,7 +142,7 @@ def test_answers_agree_beyond_chance_as_seeds_do_or_less(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("seeds", "reason"), [(1, "1 seed with activations: at least 2"), (2, "no interval is drawn under 3")]
+    ("seeds", "reason"), [(1, "1 seed with activations: at least 2"), (2, "no interval is computed with fewer than 3")]
 )
 def test_few_seeds_claim_nothing(seeds: int, reason: str, tmp_path: Path) -> None:
     rows = similarity_rows(study(tmp_path, {"a": models(0, seeds), "b": models(1, seeds)}))

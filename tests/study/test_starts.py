@@ -45,8 +45,8 @@ def test_a_source_of_another_size_is_refused_where_the_network_hangs_on_it(tmp_p
     with pytest.raises(SpecError) as refused:
         run_tiny(tmp_path, sources={"large": LARGE}, recipe=recipe(architecture=VIT, initialization="large"))
     assert str(refused.value) == (
-        "source 'large' has images of 64 px and what starts from it of 32 px, and the architecture "
-        "'test_vit' hangs on the size (pos_embed: 1x17x64 and 1x5x64): set sources.large.data.size: 32"
+        "source 'large' has images of 64 px and what starts from it of 32 px, and the architecture 'test_vit' depends "
+        "on the size (pos_embed: 1x17x64 and 1x5x64): set sources.large.data.size: 32"
     )
     assert not list(tmp_path.glob("cache/sources/*"))
     assert not list(RunFolder(tmp_path).ids("sources"))

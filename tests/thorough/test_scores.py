@@ -33,7 +33,7 @@ def test_any_scores_are_ranked_as_scikit_learn_ranks_them(scores: np.ndarray) ->
     target = np.arange(len(scores)) % 2
     try:
         scale = scale_of(scores)
-    except SpecError:  # per cent or log-odds
+    except SpecError:  # percent or log-odds
         scale = scale_of(scores, "percent")
     odds = scale.log_odds(scores)
     assert np.isfinite(odds).all()

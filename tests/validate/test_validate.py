@@ -133,7 +133,7 @@ def test_each_model_has_its_threshold(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("request_", "text"),
     [
-        ({"threshold": "37"}, "write per cents as a share"),
+        ({"threshold": "37"}, "write percentages as shares"),
         ({"target": "target,sex"}, "a validation is of a single target"),
         ({"plan": 3.0}, "a half-width or difference between 0 and 0.5"),
         ({"true_prevalence": 5.0}, "expected a share between 0 and 1"),

@@ -231,13 +231,13 @@ class StoredAnswers:
                 f"the model gives all images the same output; check size, framing and {key_text('--scaling')}"
             )
         if again is None:
-            rows.append(check("repeatable", "not-done", "the model was not asked again: its answers are in files"))
+            rows.append(check("repeatable", "not-done", "the model was not run twice: its answers are in files"))
         else:
             twice = self.to(again).scores
             moved = float(np.abs(twice - scored.scores[: len(twice)]).max())
             alike = moved <= SAME * max(1.0, spread)
-            status, text = ("ok", "gives the same images the same answers") if alike else (
-                "warn", "answers the same images differently when asked again")  # fmt: skip
+            status, text = ("ok", "gives the same answers to the same images") if alike else (
+                "warn", "gives different answers to the same images on a second reading")  # fmt: skip
             rows.append(check("repeatable", status, f"the model {text}", moved))
         return [*rows, *self._ranking(others, own_scaling)]
 
@@ -270,7 +270,7 @@ class StoredAnswers:
                 raise SpecError(texts[0])
             yield check("scaling", "warn", texts[1], best[1].value)
         elif own_scaling or not others or not comparable(before, self.plan.halves):
-            reason = "the model scales its images itself" if own_scaling else "a half of the patients lacks a class"
+            reason = "the model scales its images itself" if own_scaling else "one half of the patients lacks a class"
             reason = "too few images have a lesion" if measure == "Dice" and not own_scaling else reason
             yield check("scaling", "not-done", f"other scalings were not compared: {reason}")
         elif unreadable:

@@ -72,7 +72,7 @@ def checks_of_images(
     """
     patients = len(np.unique(all_images.table.patient))
     if prepared.request.data.patient and patients < FEW_PATIENTS:
-        yield check("few-patients", "warn", "few patients: intervals are by patient, and too narrow with so few",
+        yield check("few-patients", "warn", "few patients: intervals over so few patients are too narrow",
                     patients)  # fmt: skip
     for reason in checks.reasons:
         code = reason.codes[0]
@@ -126,7 +126,7 @@ def _training_checks(
         else f"; {turned} ones among {_part(audited, all_images)}"
     )
     near = "; near copies were not searched" if pairs is None else near
-    near += f"; {suspected:,} more are much alike, look at them" if suspected else ""
+    near += f"; {suspected:,} more are very similar: look at them" if suspected else ""
     text = f"images that are copies of one of {len(images):,} training images{near}"
     yield check("training-copies", "warn" if certain else "ok", text, certain)
     if dataset is None or trained is None:
@@ -139,8 +139,8 @@ def _training_checks(
     elif (
         shared and prepared.request.data.folder != request.data.folder and all(map(_counts_from_1, (dataset, trained)))
     ):
-        yield check("training-patients", "not-done", "both sets number their patients from 1: whether a number is one "
-                     "patient in both is not known")  # fmt: skip
+        yield check("training-patients", "not-done", "both sets number their patients from 1, so it is unknown "
+                                                     "whether a number is the same patient in both")  # fmt: skip
     else:
         yield check("training-patients", "warn" if shared else "ok",
                      f"patients who are in the training images too{shared_result.how}", shared)  # fmt: skip

@@ -21,16 +21,16 @@ from assay.stats.format import count, in_words, join_words, number
 from assay.stats.rows import OPEN, Row, json_object, leading_region, numeric
 
 METHODS = (
-    "A difference is the first audit less the second. Its interval is over patients (images, where patients are not "
-    "named), with the same images in both, and is not corrected. There is one decision per factor, for a mark at the "
-    "middle dose, with p corrected for classes and groups (Bonferroni) and for factors (Holm). A verdict that differs "
-    "is no evidence of a difference by itself: the decision is. The interval of a region's effect is from the bounds "
-    "in both audits, without pairs, and has none."
+    "A difference is the first audit minus the second. Its interval is over patients (over images if patients are not "
+    "named), with the same images in both, and is not corrected. Each factor has one decision, for a mark at the "
+    "middle dose, with p corrected for classes and groups (Bonferroni) and for factors (Holm). Different verdicts are "
+    "not evidence of a difference; the decision is. The interval of a region's effect combines the bounds of both "
+    "audits, is unpaired, and has no decision."
 )
 MOST_NAMED = 3
 """Factors that the headline names."""
 DONE = (
-    "A difference is the first audit less the second. For marks and columns, p is corrected for all of them (Holm); "
+    "A difference is the first audit minus the second. For marks and columns, p is corrected for all of them (Holm); "
     "the names of those that differ are colored."
 )
 PICTURES_SHOWN = ("with", "without")
@@ -52,7 +52,7 @@ def comparison_account(evidence: Evidence) -> Account:
             (f"Both audits read {most:,} images, which are paired.", DONE),
             tuple(_region_pictures(evidence, names)),
             tuple(_difference_lines(rows, names)),
-            f"Differences: {names[0]} less {names[1]}",
+            f"Differences: {names[0]} minus {names[1]}",
             more=(" ".join(more), *comparison_lines(rows, names)),
             tiles=tuple(comparison_tiles(rows, names)),
             next=f"Next: see the evidence of both: assay open {evidence.facts['folders']}",
@@ -173,7 +173,7 @@ def _measure(row: Row) -> str:
 
 def _values(row: Row, names: tuple[str, str]) -> str:
     return (
-        f"{number(row['a'], 3)} in {names[0]} and {number(row['b'], 3)} in {names[1]}, the first less the second "
+        f"{number(row['a'], 3)} in {names[0]} and {number(row['b'], 3)} in {names[1]}, the first minus the second "
         f"{difference_words(row['value'], row['low'], row['high'])}"
     )
 

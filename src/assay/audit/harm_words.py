@@ -80,7 +80,7 @@ def _check_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
 
 
 _CHECKS: Mapping[str, str] = {
-    "repeatable": "{text}: switch off what is random in it, such as dropout, and audit it again",
+    "repeatable": "{text}: switch off randomness, such as dropout, and repeat the audit",
     "ranking": "{measure} is {value:.2f} on these images: no better than chance",
     "training-copies": "{value:.0f} of these images are copies of training images",
     "training-patients": "{value:.0f} patients are in the training images too",
@@ -95,17 +95,22 @@ def _label_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
 def _relied_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     kin = families([row_of(harm, tables) for harm in harms])
     row, flips = kin[0][0], numeric(kin[0][0], "flips")
-    it = "it" if len(kin) == 1 else factor_words(row)
-    calls = f": putting {it} on changes {100 * flips:.0f} of 100 answers" if flips >= MARGIN else ""
-    names = [factor_words(first) + (" (and marks like it)" if like else "") for first, *like in kin]
+    it = "it" if len(kin) == 1 else _with_article(row)
+    calls = f": adding {it} changes {100 * flips:.0f} of 100 answers" if flips >= MARGIN else ""
+    names = [_with_article(first) + (" (and similar marks)" if like else "") for first, *like in kin]
     yield f"This model relies on {_first_names(names, 'further marks')}{calls}."
+
+
+def _with_article(row: Row) -> str:
+    """Return a mark in words, a thing with its article: `the tag`, `hair`."""
+    return f"{'the ' if row.get('family') in ('objects', 'frames') else ''}{factor_words(row)}"
 
 
 def _distorted_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     named = harms[:MOST_NAMED]
     names = [_distortion_words(harm, tables) for harm in named]
     losses, more = [number(harm.lost) for harm in named], len(harms) - len(named)
-    verb = "lowers" if len(named) == 1 else "lower"
+    verb = "reduces" if len(named) == 1 else "reduce"
     also = f"; so {'does' if more == 1 else 'do'} {more} more" if more else ""
     yield sentence_case(f"{join_words(names)} {verb} {_lost_measure(harms[0], tables)} by {join_words(losses)}{also}.")
 
@@ -146,7 +151,7 @@ def _column_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
 def _drawn_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     """Yield how many drawn marks change answers: nothing is claimed of them, since networks in general are moved."""
     changes = f"{count(len(harms), 'drawn mark')} {'changes' if len(harms) == 1 else 'change'} answers"
-    yield f"{changes}, which networks without a shortcut show too."
+    yield f"{changes}; networks without a shortcut are affected too."
 
 
 def _cue_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
@@ -201,7 +206,7 @@ def _none_found(tables: Tables, worst: str) -> Iterator[str]:
     else:
         yield f"No shortcut was found in these {images}{but}"
     if parts:
-        lacking = "" if images == "training images" else " A shortcut that these images lack cannot be found in them."
+        lacking = "" if images == "training images" else " A shortcut that is absent from these images cannot be found."
         yield f"Searched: {join_words(parts)}.{lacking}"
 
 
@@ -212,7 +217,7 @@ def _undecided_sentences(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]
     if names := [factor_words(row) for row in rows if is_tied(row)]:
         are, them = ("is", "it") if len(names) == 1 else ("are", "them")
         tied = f"In these images {join_words(names)} {are} tied to the target"
-        yield f"{tied}, which hides what a model takes from {them}."
+        yield f"{tied}, so the effect of {them} on the model cannot be isolated."
     region = leading_region(tables["regions"])
     if region is not None and region["verdict"] == LeadVerdict.INCONCLUSIVE and harms and harms[0].rank in _GRAVE:
         yield f"Whether this model relies on {what_words(region)} is inconclusive."
@@ -326,7 +331,7 @@ def units_words(tables: Tables, harms: Sequence[Harm]) -> str:
     if not lost or not any(map(_is_shift, shown)):
         return ""
     measure = _lost_measure(lost[0], tables)
-    return f"{measure} lost: with it on all images. {SHIFT}: with it on images of one class alone, as in the chart."
+    return f"{measure} lost: the mark is on all images. {SHIFT}: it is on images of one class only, as in the chart."
 
 
 def further_words(tables: Tables, harms: Sequence[Harm]) -> str:
@@ -383,6 +388,6 @@ def _cost(harm: Harm, tables: Tables) -> Tile:
     if harm.rank == Rank.SHIFT or math.isnan(harm.calls):
         name = f"{_lost_measure(harm, tables)} lost, {_distortion_words(harm, tables)}"
         return Tile(name, number(harm.lost), f"[{number(harm.low)}, {number(harm.high)}]", images, light)
-    what = what_words(row) if harm.kind == "region" else factor_words(row)
+    what = what_words(row) if harm.kind == "region" else _with_article(row)
     ends = [number(100 * numeric(row, end), 0) for end in ("flips_low", "flips_high")]
     return Tile(f"Answers that {what} changes", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light)

@@ -43,8 +43,8 @@ ALL = "all"
 TABLE, PAGE = "labels.csv", "report.html"
 OF_LABELS = ("label", "found", "AUROC", "effect (sd)", "95% lower bound", "limit", "p")
 LABELS_NOTE = (
-    "'Nothing found' does not rule out a shortcut. p: effect beyond its limit, or without one beyond the least that is "
-    "reported, corrected over searches and, by Holm, over labels."
+    "'Nothing found' does not rule out a shortcut. p: test that the effect exceeds its limit or, without a limit, the "
+    "smallest effect that is reported; corrected over searches and, by Holm, over labels."
 )
 _LONGEST = 60
 """Letters of a label in the name of its folder."""
@@ -60,7 +60,7 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
     Args:
         origin: The model.
         labels: Columns of the labels, named as outputs, or in the order of the outputs where these have no names;
-            where empty, all columns that are called like an output.
+            where empty, all columns that are named like an output.
         table: The file of the columns; none is missing where there is no such file.
         out: The folder, which gets a folder for each label.
         audit: Audits one label.

@@ -520,7 +520,7 @@ def _with_thresholds(model: GivenModel, environment: Environment, answers: Read)
     """
     if model.task == "segmentation":
         if not answers.maps:
-            raise ReadingError("validation: the model gives no logits of pixels [b, k, h, w]")
+            raise ReadingError("validation: the model gives no pixel logits [b, k, h, w]")
         reached = (threshold_at(answers.maps["lesion_score"], answers.maps["floor"], level) for level in LEVELS)
         return replace(model, operating=tuple(operating_point.value for operating_point in reached))
     targets = environment.table.target

@@ -99,7 +99,7 @@ def audit_account(evidence: Evidence) -> Account:
     )
     return Account(
         name=facts["model"],
-        question=f"What do the answers of {facts['model']} change with?",
+        question=f"What do the answers of {facts['model']} depend on?",
         meta=" · ".join(filter(None, parts)),
         verdict=first,
         opening=opening,
@@ -227,8 +227,8 @@ MOST_SWINGS = 15
 _EFFECT = ("g", "loss_negatives", "loss", "flips", "dice", "stray")
 REGIONS = Block(id="regions", title="The region that predictions depend on", table="regions",
                 columns=("found", "value", "limit", "moved", "g", "flips", "carried", "images", "reason"), cited="g",
-                note="Value: the effect of an exchange of the region with images of the other class more than of the "
-                     "same class, in standard deviations of the score.")  # fmt: skip
+                note="Value: how much more the score changes if the region comes from an image of the other class "
+                     "than from one of the same class, in standard deviations of the score.")  # fmt: skip
 
 SWINGS = Block(
     id="swings", title="AUROC shift by marks and columns", table="verdicts", chart="strip", place=("factor",),
@@ -252,11 +252,11 @@ _GROUPS = (
     Block(id="gaps", title="Gaps between groups", table="gaps", chart="strip", place=("column", "a", "b"),
           panel="measure", colors="decision", level=ZERO, shaded=True,
           columns=("column", "a", "b", "measure", "value", "decision", "needed", "images"),
-          note="The first group less the second. Shaded: the margin."),
+          note="The first group minus the second. Shaded: the margin."),
     Block(id="groups", title="Performance by group", table="groups", chart="strip", place=("column", "level"),
           panel="measure", colors="column", columns=("column", "level", "measure", "value", "images", "reason")),
 )  # fmt: skip
-_INSIDE = Block(id="inside", title="Inside the network: evidence, no verdict", table="inside", folded=True,
+_INSIDE = Block(id="inside", title="Inside the network: evidence, not a verdict", table="inside", folded=True,
                 columns=("kind", "name", "value", "chance", "images", "reason"))  # fmt: skip
 _RATES = Block(id="rates", title="Error rates of marks in this domain", table="rates", folded=True,
                columns=("rate", "count", "among", "value"))  # fmt: skip
@@ -269,7 +269,7 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
     sentences = leads_words(tables)
     measure = "dice" if any(row["dice"] == row["dice"] for row in tables["distorted"]) else "loss"
     lead_blocks = (
-        Block(id="leads", title="Scores and errors by properties of images", table="leads",
+        Block(id="leads", title="Scores and errors by image property", table="leads",
               columns=("lead", "about", "value", "images"),
               note=sentences["leads"]),
         _INSIDE,

@@ -170,7 +170,7 @@ def _score_checks(scored: Scored, rows: ScoredRows, request: AuditRequest, auroc
         ranking["text"] += f", and {1 - auroc.value:.2f} with the classes the other way round"
         if not request.as_given:
             raise rows.reversed_ranking(auroc.value)
-    pixels = check("pixels", "not-done", "predictions have no images: no mark was put on, and no distortion")
+    pixels = check("pixels", "not-done", "predictions have no images, so no marks or distortions were tested")
     alike = called_alike(scored.logits, table.target, table.classes, scored.threshold)
     return [ranking, pixels, *([check("calls", "warn", alike)] if alike else [])]
 

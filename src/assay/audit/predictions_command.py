@@ -35,7 +35,7 @@ def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> 
         DataError: The predictions cannot be read.
     """
     rules = None if request.policy is None else read_policy(request.policy)
-    why = "is for models: of predictions nothing is read but the file"
+    why = "is for models: for predictions, only the file is read"
     if dry_run:
         raise SpecError(f"--dry-run {why}")
     request.require_used(AuditRequest.options().keys() - OF_PREDICTIONS, why)

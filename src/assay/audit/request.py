@@ -102,35 +102,39 @@ class ModelRequest(DataRequest):
     data: Annotated[Any, Option("A CSV with a row per image, or a folder with one.", "PATH", "--images")] = ""
     factory: Any = None
     weights: Annotated[Text, Option("Weights of a named network.", "FILE")] = ""
-    trust: Annotated[bool, Option("Run code that the model needs: TorchScript, .pt2, module:function.")] = False
-    time_limit: Annotated[float, Option("Longest time per image.", "TIME", parse=seconds, text="60s")] = 60.0
-    memory: Annotated[float, Option("Most main memory of a model beyond its own size, or held by a command.", "GB")] = (
-        4.0
+    trust: Annotated[bool, Option("Allow code that the model needs to run: TorchScript, .pt2, module:function.")] = (
+        False
     )
-    device: Annotated[str, Option("Of a model in a file: cpu, cuda, cuda:N or auto.", "NAME", parse=device_in)] = "cpu"
+    time_limit: Annotated[float, Option("Time limit per image.", "TIME", parse=seconds, text="60s")] = 60.0
+    memory: Annotated[
+        float, Option("Limit on main memory: of a model, beyond its own size; of a command, in total.", "GB")
+    ] = 4.0
+    device: Annotated[str, Option("For a model in a file: cpu, cuda, cuda:N or auto.", "NAME", parse=device_in)] = "cpu"
     command: Annotated[str, Option("Any program: 'python predict.py {images} {scores}', or {masks}.", "LINE")] = ""
-    size: Annotated[int, Option("Side of the images that the model takes.", "PX", shown=False)] = 0
+    size: Annotated[int, Option("Side length of the model's input images, in pixels.", "PX", shown=False)] = 0
     fit: Annotated[
         Literal["", "pad", "squash", "crop"],
         Option("How images are made square: pad (default), squash or crop.", "HOW"),
     ] = ""
-    channels: Annotated[Literal["", "gray", "color"], Option("gray or color; default: as most images are.", "KIND")] = (
-        ""
-    )
+    channels: Annotated[
+        Literal["", "gray", "color"], Option("gray or color; default: that of most images.", "KIND")
+    ] = ""
     scaling: Annotated[str, Option("Range of pixels: 0..1, imagenet, -1..1, 0..255 or -1024..1024.", "NAME")] = ""
     mean: Annotated[
         Numbers,
-        Option("Mean that its training took off pixels in 0..1: one number, or one per channel.", "M,M,M",
+        Option("Mean subtracted from pixels in 0..1 in training: one number, or one per channel.", "M,M,M",
                parse=numbers, text=""),
     ] = ()  # fmt: skip
-    std: Annotated[Numbers, Option("Its standard deviation, as --mean.", "S,S,S", parse=numbers, text="")] = ()
+    std: Annotated[
+        Numbers, Option("Standard deviation used in training, in the form of --mean.", "S,S,S", parse=numbers, text="")
+    ] = ()
     output: Annotated[Text, Option("The output to audit, by position or name; all: each, by its column.", "N")] = ""
     expect: Annotated[
         float | None,
-        Option("The AUROC (or Dice) that you know of this model: auroc=0.97.", "AUROC", parse=parse_expected),
+        Option("The AUROC (or Dice) that you expect, such as auroc=0.97.", "AUROC", parse=parse_expected),
     ] = None
     out: Annotated[Path | None, Option("The run folder; default: audits/MODEL.", "FOLDER", "--out", "-o")] = None
-    skip_bad_rows: Annotated[bool, Option("Leave bad rows out; the report lists them.")] = False
+    skip_bad_rows: Annotated[bool, Option("Leave out bad rows; the report lists them.")] = False
     follow_links: Annotated[bool, Option("Read images that links lead to, outside the folder.")] = False
     task: Task = "classification"
     seed: int = 0
@@ -207,50 +211,50 @@ class AuditRequest(ModelRequest):
     """
 
     target: Annotated[Any, DataRequest.options()["target"]] = ""
-    mask: Annotated[str, Option("The mask's file: the model is a segmentation.", "COLUMN")] = ""
+    mask: Annotated[str, Option("Column of the mask file: the model is a segmentation network.", "COLUMN")] = ""
     columns: Annotated[Texts, Option("Columns to audit, such as view,sex.", "A,B", parse=names, text="")] = ()
-    score: Annotated[
-        str, Option("The score, of predictions; by default the column that is called like one.", "COLUMN")
-    ] = ""
+    score: Annotated[str, Option("Column of the score, for predictions; by default found by its name.", "COLUMN")] = ""
     scores: Annotated[
         AsScores,
         Option("probabilities, percent or logits; found from all scores by default.", "KIND"),
     ] = "auto"
     outputs: Annotated[
         Texts,
-        Option("Class of each output in their order; by default the names in the model.", "A,B", parse=names, text=""),
+        Option("Class of each output, in order; by default the names in the model.", "A,B", parse=names, text=""),
     ] = ()
-    head: Annotated[Head, Option("Of several outputs: sigmoid (independent) or softmax.", "KIND")] = "auto"
+    head: Annotated[Head, Option("Several outputs: sigmoid (independent) or softmax.", "KIND")] = "auto"
     threshold: Annotated[
         float | str | None, Option("A probability, or sensitivity=0.95; 0.5 by default.", "P", parse=str)
     ] = None
-    domain: Annotated[str, Option("Kind of image, such as chest-xray: it chooses the marks.", "NAME")] = ""
+    domain: Annotated[str, Option("Kind of image, such as chest-xray; it determines the marks.", "NAME")] = ""
     marks: Annotated[
         Mapping[str, Any] | None,
-        Option("Marks of your own in place of those of --domain: YAML, three doses of each.", "FILE", parse=marks_in),
+        Option("Your own marks instead of those of --domain: YAML, three doses of each.", "FILE", parse=marks_in),
     ] = None
     references: Annotated[
         Path | None,
         Option(
-            "Clean networks to compare with: train 59 or more on your rows, or a folder of audits.",
+            "Reference networks without a shortcut: a number to train (59 or more), or a folder of audits.",
             "N|FOLDER",
             parse=str,
         ),
     ] = None
     networks: int = 0
-    train: Annotated[Any, Option("The images of its training, as --images: the search is in them.", "PATH")] = None
+    train: Annotated[
+        Any, Option("The training images, in the form of --images; shortcuts are searched for in them.", "PATH")
+    ] = None
     environment: Mapping[str, Any] | None = None
     labels: Annotated[
         Text, Option("Labels of a folder's images, by file name, SOPInstanceUID or AccessionNumber.", "CSV")
     ] = ""
     margin: Annotated[float, Option("The smallest effect that matters.", "M")] = 0.05
-    budget: Annotated[int, Option("Images put through the model at most, about; 90000: the full battery.", "N")] = (
-        BUDGET
-    )
-    intended_use: Annotated[str, Option("What the model is for, on the page and the model card.", "TEXT")] = ""
-    as_given: Annotated[bool, Option("Go on even if pixels or classes seem to be read wrongly.")] = False
+    budget: Annotated[
+        int, Option("Approximate maximum number of images that the model reads; 90000: all tests in full.", "N")
+    ] = BUDGET
+    intended_use: Annotated[str, Option("Intended use, for the page and the model card.", "TEXT")] = ""
+    as_given: Annotated[bool, Option("Continue even if pixels or classes seem to be read wrongly.")] = False
     policy: Annotated[Path | None, Option("Forbidden verdicts; exit code 3 where one is found.", "FILE")] = None
-    pictures: Annotated[bool, Option("Leave images out of the page.", "", "--no-pictures")] = True
+    pictures: Annotated[bool, Option("Omit images from the page.", "", "--no-pictures")] = True
     distortions: Texts | None = None
     shipped: bool = True
     leads: bool = True

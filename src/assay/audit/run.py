@@ -293,7 +293,7 @@ class AuditRun(RunSteps):
             record = {"model": model.id, "environment": plan.images.name}
             keep_read(folder, self.plan.clean.id, plan.images.table, Read(logits, {}), record)
         if folder.stamp() not in ({}, self._stamp):
-            self.say(f"{folder.root}: an audit with other options is replaced; --out keeps both")
+            self.say(f"{folder.root}: an audit with other options is replaced; use --out to keep both")
 
     def _tasks(self, shots: Iterable[Shot], prepared: PreparedAudit | None = None) -> list[Task]:
         read = partial(read_answers, prepared or self.prepared)

@@ -17,10 +17,10 @@ def _bounded_columns(name: str, meaning: str, head: str = "") -> tuple[Column, .
 
 
 _SWING = (
-    Column("class", "class against the rest with the largest AUROC shift; empty of two classes"),
+    Column("class", "class against the rest with the largest AUROC shift; empty for two classes"),
     estimate(
         "g",
-        "AUROC shift by the mark: half of the AUROC with it on positives alone less that with it on negatives alone",
+        "AUROC shift by the mark: half of the AUROC with it on positives only minus that with it on negatives only",
         "AUROC shift",
     ),
     number("low", "lower bound of g, one-sided 95%"),
@@ -28,14 +28,14 @@ _SWING = (
 )
 _AUROC_LOST = _bounded_columns("loss", "AUROC lost with the mark on all images", "AUROC lost")
 _ON_NEGATIVES = _bounded_columns(
-    "loss_negatives", "AUROC lost with the mark on negatives alone", "AUROC lost, mark on negatives"
+    "loss_negatives", "AUROC lost with the mark on negatives only", "AUROC lost, mark on negatives"
 )
 _FLIPS = (
-    *_bounded_columns("flips", "share of images that are called otherwise with the mark", "changed calls"),
-    *_bounded_columns("dice", "Dice lost, of a segmentation; NaN of a classification", "Dice lost"),
+    *_bounded_columns("flips", "share of images whose predicted class changes with the mark", "changed calls"),
+    *_bounded_columns("dice", "Dice lost, for segmentation; NaN for classification", "Dice lost"),
     *_bounded_columns(
         "stray",
-        "increase of the share of the image wrongly called lesion, of a segmentation",
+        "increase in the share of the image wrongly called lesion, for segmentation",
         "area wrongly called lesion",
     ),
 )
@@ -44,7 +44,10 @@ _TOGETHER = (
     number("high", "upper end of the interval"),
 )
 _NEEDED = number(
-    "needed", "images that would settle an inconclusive verdict, were the estimates to stay", "images needed", "count"
+    "needed",
+    "images that would settle an inconclusive verdict if the estimates stayed the same",
+    "images needed",
+    "count",
 )
 
 NOT_TESTED = "not-tested"
@@ -57,7 +60,7 @@ VERDICTS = Table(
     (
         Column("factor", "name of the mark or column"),
         Column("kind", "mark or column", values=("mark", "column"), cell="code"),
-        Column("family", "of a mark: marks that look alike, and often move answers together; empty of others"),
+        Column("family", "of a mark: marks that look alike, and often affect answers together; empty for others"),
         Column("verdict",
                "relies-on, affected-by, affected-without-direction, answers-differ-with, inconclusive, no-effect, "
                "no-difference or not-tested", values=("relies-on", "affected-by", "affected-without-direction",
@@ -68,7 +71,7 @@ VERDICTS = Table(
         number("at_most", "upper bound of |g|"),
         number("limit", "reference limit of |g|, of a mark as drawn; NaN without a reference", "limit of the mark"),
         *_ON_NEGATIVES,
-        *_bounded_columns("loss_positives", "AUROC lost with the mark on positives alone"),
+        *_bounded_columns("loss_positives", "AUROC lost with the mark on positives only"),
         *_AUROC_LOST,
         *_FLIPS,
         IMAGES,
@@ -79,7 +82,7 @@ VERDICTS = Table(
         Column("intervention", "the mark with its arguments at the deciding dose"),
         Column("place", "of a mark that was tried at several: the place that decided; empty where it is as drawn"),
         Column("drawn", "of a mark: every argument at that dose, such as size, place and contrast, and its gray value"),
-        Column("explained", "whether half of a mark's effect is gone where the leading region is held", "BOOLEAN"),
+        Column("explained", "whether half of a mark's effect disappears with the leading region fixed", "BOOLEAN"),
         Column("reason", "why it is not tested, or within classes only, in words", cell="reason"),
     ),
     ("factor", "kind", "verdict", "dose", "g", "low", "high", "loss_negatives", "loss", "flips", "images", "needed"),
@@ -115,7 +118,7 @@ GROUPS = Table(
         Column("level", "group"),
         Column(
             "measure",
-            "auroc, sensitivity, specificity, calibration-in-the-large (mean probability less share of positives) or "
+            "auroc, sensitivity, specificity, calibration-in-the-large (mean probability minus share of positives) or "
             "calibration-slope; of several classes auroc-macro or accuracy",
             cell="measure",
         ),
@@ -135,7 +138,7 @@ GAPS = Table(
         Column("a", "one group", head="first", cell="text"),
         Column("b", "the other group", cell="text"),
         Column("measure", "as in groups", cell="measure"),
-        estimate("value", "value of a less that of b"),
+        estimate("value", "value of a minus that of b"),
         *_TOGETHER,
         Column("decision", "within the margin, beyond it, or inconclusive", values=_DECISIONS, cell="decision"),
         _NEEDED,
@@ -182,7 +185,7 @@ REGIONS = Table(
         number("shape", "share of the change that stays with the shape alone; NaN without a place"),
         number("tone", "share that stays with the mean color alone"),
         *_bounded_columns("g", "AUROC shift with a carrier's patch for another's", "AUROC shift"),
-        *_bounded_columns("flips", "share of images that are called otherwise", "changed calls"),
+        *_bounded_columns("flips", "share of images whose predicted class changes", "changed calls"),
         number("effective", "effective patients of the smaller class"),
         IMAGES,
         PATIENTS,
@@ -194,7 +197,7 @@ REGIONS = Table(
 )  # fmt: skip
 INSIDE = Table(
     "inside",
-    "evidence from inside the network; no verdict",
+    "evidence from inside the network, not a verdict",
     (
         Column("kind", "encoded: AUROC of a linear decoder of a column from the last features, within classes; "
                "gradient-in-masks, gradient-on-background: share of the gradient's size there", cell="code",
@@ -212,13 +215,13 @@ INSIDE = Table(
 )  # fmt: skip
 LEADS = Table(
     "leads",
-    "finding without a verified limit: a hint at a shortcut that nobody named",
+    "finding without a verified limit: a possible shortcut that nobody named",
     (
         Column("kind", "property, slice, tree or cluster", cell="code"),
         Column("name", "the property, or conditions on properties and columns"),
         Column("about", "score or error"),
         Column("class", "class of the errors, or class against the rest"),
-        estimate("value", "AUROC shift of a property; share of errors less that in the rest of the class"),
+        estimate("value", "AUROC shift of a property; share of errors minus that in the rest of the class"),
         number("low", "lower bound, one-sided 95%"),
         number("high", "upper bound"),
         Column("merged", "other findings on overlapping images"),
@@ -234,7 +237,7 @@ AUDIT_CHECKS = Table(
         Column("check", "name of the check"),
         Column("status", "ok, warn, or not-done", values=("ok", "warn", "not-done")),
         number("value", "the number that was found; NaN where there is none"),
-        Column("measure", "measure of how well classes are told; empty of other checks", cell="text"),
+        Column("measure", "measure of performance; empty for other checks", cell="text"),
         Column("text", "what was found, or why it was not done", cell="text"),
     ),
     ("check", "status", "value", "text"),
@@ -310,12 +313,12 @@ COMPARED = Table(
         Column("factor", "mark or column; of a region its search; empty of images without changes"),
         Column("kind", "performance, mark, column or region", values=("performance", "mark", "column", "region")),
         Column("dose", "dose of the mark, or group of the column", head="strength"),
-        Column("class", "class against the rest; empty of two classes"),
+        Column("class", "class against the rest; empty for two classes"),
         Column("measure", "auroc, dice, swing or effect", values=("auroc", "dice", "swing", "effect"), cell="measure"),
         estimate("a", "value in the first audit, on the common images", "first"),
         estimate("b", "value in the second audit"),
         *(number(end, "one-sided 95% bound, of a region") for end in ("a_low", "a_high", "b_low", "b_high")),
-        estimate("value", "value of the first less that of the second"),
+        estimate("value", "value of the first minus that of the second"),
         number("low", "lower end of the 95% interval over patients, paired by image; of a region from bounds of both"),
         number("high", "upper end of the interval"),
         Column("decision",

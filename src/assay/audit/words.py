@@ -19,9 +19,9 @@ from assay.stats.rows import MOVING, Row, Verdict, numeric
 HARMFUL = (*MOVING, Verdict.DIFFERS)
 """Verdicts that an answer leads with."""
 NO_REFERENCE = (
-    "No reference networks were read for drawn marks (limits of regions are others). Networks that never saw a mark in "
-    "training can be affected by it too, so that 'relies on' is not distinguished from 'affected by'. "
-    "`assay audit --references 59` trains some on these images, of classifiers."
+    "No reference networks were used for drawn marks; limits of regions are separate. Networks that never saw a mark "
+    "in training can also be affected by it, so 'relies on' cannot be distinguished from 'affected by'. For "
+    "classifiers, `assay audit --references 59` trains reference networks on these images."
 )
 SHIFT = "AUROC shift"
 """Name of the swing (`g`) for readers."""
@@ -70,7 +70,7 @@ def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
     if row["verdict"] == NOT_TESTED:
         return reason_words(row["reason"])
     label = row.get("class")
-    within, against = f"within {label}: AUROC of the group less 0.5", f"{label} against the rest"
+    within, against = f"within {label}: AUROC of the group minus 0.5", f"{label} against the rest"
     of = f" ({within if is_tied(row) else against})" if label else ""
     flips, limit, needed = (numeric(row, name) for name in ("flips", "limit", "needed"))
     parts = [strength(row) + of] if not math.isnan(numeric(row, "g")) else []
@@ -175,7 +175,7 @@ def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) 
         effects: Rows of `tables.EFFECTS`.
     """
     of = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
-    read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The answers are to"
+    read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The answers are for"
     classes = f": {facts['classes']}" if "classes" in facts else ""
     sentences = [f"{read} {facts['images'].partition(' of ')[0]} images{of}{classes}."]
     factors = [row["factor"] for row in effects]
@@ -193,7 +193,7 @@ def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) 
 
 
 CHIPS: Mapping[tuple[str, str], str] = {
-    ("repeatable", "warn"): "answers differ when asked again: fix the model's randomness",
+    ("repeatable", "warn"): "answers differ on a second reading: switch off randomness",
     ("reading", "warn"): "the model may be read wrongly: see Findings",
     ("scaling", "warn"): "another scaling gives a higher AUROC: see Findings",
     ("patients-unknown", "warn"): "patients unknown: name their column",
@@ -207,8 +207,8 @@ CHIPS: Mapping[tuple[str, str], str] = {
 
 NOT_ESTABLISHED = (
     "A mark that was not tested, or is drawn differently, may have an effect: drawn marks do not rule out a shortcut.",
-    "Marks that look alike move answers alike: the one that was learned is not established.",
-    "A column stands for everything that goes with it, such as age, disease severity or the device.",
+    "Marks that look alike affect answers alike, so it is not established which one was learned.",
+    "A column represents everything associated with it, such as age, disease severity or the device.",
     "Readers and the reference standard of the labels are not assessed.",
 )
 """Limits of every audit."""
@@ -244,14 +244,14 @@ def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
     if "references trained on" in facts:
         yield (
             f"The {facts['references']} of the reference were trained on {facts['references trained on']} of the same "
-            "source: a shortcut of these images that is no mark is theirs too."
+            "source, so a shortcut in these images other than a mark affects them too."
         )
     side, framed_size = facts.get("references read", ""), facts.get("size", "").partition(",")[0]
     names = [factor_words(row) for row in marks if math.isnan(row["limit"])]
     if side != framed_size and names:
         yield (
             f"The reference networks read images of {side or 'several sizes'} and the model of {framed_size}, where "
-            f"{join_words(names)} change other details: 'relies on' is not claimed of them."
+            f"{join_words(names)} change other details, so 'relies on' is not claimed for them."
         )
 
 
@@ -259,6 +259,6 @@ METHODS = (
     f"{SHIFT}: {GLOSSARY[SHIFT]}",
     "Brackets are one-sided 95% bounds over patients. A verdict needs a bound beyond the margin; 'no effect' needs the "
     "upper bounds of |g|, of the AUROC lost and of the share of changed calls below it at all three doses.",
-    "Verdicts are about the middle dose, as drawn and at the place with most effect, corrected for two. "
-    "95% intervals of groups hold together, as do those of gaps.",
+    "Verdicts refer to the middle dose, as drawn and at the place with the largest effect, corrected for two tests. "
+    "95% intervals of groups hold simultaneously, as do those of gaps.",
 )

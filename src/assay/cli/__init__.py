@@ -42,7 +42,7 @@ class _TwoWords(TyperGroup):
 app = typer.Typer(
     name="assay",
     cls=_TwoWords,
-    help="Finds out what a medical-imaging model has learned, and whether that holds elsewhere.",
+    help="Finds out what a medical-imaging model has learned, and whether that holds on other data.",
     epilog="Start with: assay run nodule-loss",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -96,14 +96,14 @@ def run(request: RunRequest) -> None:
 def register(
     request: RunRequest,
     receipt: Annotated[
-        str, typer.Option("--receipt", metavar="TEXT", help="Where the hash was deposited, such as a URL.")
+        str, typer.Option("--receipt", metavar="TEXT", help="Place where the hash was deposited, such as a URL.")
     ] = "",
 ) -> None:
     """Register a study before its first seed.
 
-    Data that a run would refuse are refused. Writes FOLDER/NAME.registration.json: the resolved study, primary
-    comparisons with margins, looks, version of the statistical rules, time, and a SHA-256 to deposit elsewhere.
-    `assay run` takes it into the run folder and refuses another study.
+    Writes FOLDER/NAME.registration.json: the resolved study, primary comparisons with margins, looks, version of the
+    statistical rules, time, and a SHA-256 to deposit elsewhere. Data that a run would refuse are refused. `assay run`
+    then takes the file into the run folder and refuses another study.
     """
     from assay.study.command import register_command
 
@@ -116,13 +116,13 @@ def register(
     RunRequest,
     "spec seeds workers device out skip_bad_rows trust_code dry_run quiet verbose open as_json on engines",
     spec="A finished run: its folder, or its name under --out.",
-    seeds="How many seeds, none of the run's. Default: 10.",
+    seeds="Number of new seeds. Default: 10.",
 )
 def replicate(request: RunRequest) -> None:
     """Run a finished study again on fresh seeds.
 
-    A phantom draws new test patients, too. Its page, in FOLDER/NAME-replication, compares both runs: decisions, the
-    prediction of the second difference from the first, the agreement to be expected, and the estimate of both.
+    A phantom also draws new test patients. The page, in FOLDER/NAME-replication, compares both runs: their decisions,
+    the second difference with its prediction from the first, the expected agreement, and the estimate from both.
     """
     from assay.core.registry import code_trusted
     from assay.study.command import replicate_command
@@ -164,9 +164,9 @@ def validate_(request: ValidateRequest) -> None:
 def preview(request: RunRequest) -> None:
     """Show images, size, time and power of a study.
 
-    Images, every confounder without and with it and how visible it is, counterfactual pairs, associations asked for
-    and achieved, counts, number of trials, time, and the difference that each contrast can detect. Pictures and a page
-    are written to the run folder, under preview/.
+    Shows images with and without each confounder, the visibility of confounders, counterfactual pairs, the
+    associations requested and achieved, counts, the number of trials, the time, and the difference that each contrast
+    can detect. Pictures and a page are written to the run folder, under preview/.
     """
     from assay.study.command import preview_command
 
@@ -188,14 +188,14 @@ def results(
     out: Out = RUNS,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a table of Markdown.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="Print a table of LaTeX with booktabs.")] = False,
-    columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Print these columns only.")] = "",
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table with booktabs.")] = False,
+    columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Print only these columns.")] = "",
     rows: Annotated[
-        list[str] | None, typer.Option("--rows", metavar="A=B", help="Print rows with this value only; repeatable.")
+        list[str] | None, typer.Option("--rows", metavar="A=B", help="Print only rows with this value; repeatable.")
     ] = None,
     as_published: Annotated[
-        bool, typer.Option("--as-published", help="Print the study's published tables, with this run's figures beside.")
+        bool, typer.Option("--as-published", help="Print the study's published tables next to the values of this run.")
     ] = False,
 ) -> None:
     """Print a table of a run. `assay list tables` describes the tables."""
@@ -246,7 +246,7 @@ def export(
 ) -> None:
     """Write a trained network, its preprocessing and a model card. ONNX needs the extra `onnx`.
 
-    With `all`, every network of the run, and `models.csv`, which `models:` of another study takes.
+    With `all`, writes every network of the run, and `models.csv` for the key `models:` of another study.
     """
     from assay.cli.results import export_command
     from assay.core.registry import code_trusted
@@ -282,7 +282,7 @@ def audit(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Audit a model of your own on your images. Nothing is trained.
+    """Audit your own model on your images. Nothing is trained.
 
     Marks and distortions are added to the images, and groups are compared. The page has a verdict for each mark and
     column. `assay audit remedy` covers the mark that was found in a copy of the images. `assay audit compare` compares
@@ -325,7 +325,7 @@ def open_(
     ] = None,
     out: Out = RUNS,
     bundle: Annotated[
-        Path | None, typer.Option("--bundle", metavar="FILE.zip", help="Pack pages, tables, pictures and checksums.")
+        Path | None, typer.Option("--bundle", metavar="FILE.zip", help="Pack pages, tables and pictures into one file.")
     ] = None,
 ) -> None:
     """Open the page of a run, or an index of several.
@@ -339,7 +339,7 @@ def open_(
 
 @app.command(epilog="Example: assay status nodule-loss")
 def status(run: Run, out: Out = RUNS, json: Json = False) -> None:
-    """Print the progress of a run. It reads records alone, so any machine can do it, during a run or after."""
+    """Print the progress of a run. Reads only records, so it works on any machine, during a run or after it."""
     from assay.cli.engines import status_command
 
     status_command(run, out, json)
@@ -347,7 +347,7 @@ def status(run: Run, out: Out = RUNS, json: Json = False) -> None:
 
 @app.command(epilog="Example: assay cancel nodule-loss")
 def cancel(run: Run, out: Out = RUNS) -> None:
-    """Ask a run to stop, from any machine. Jobs at work leave a checkpoint; those that wait leave the queue."""
+    """Ask a run to stop, from any machine. Running jobs write a checkpoint; waiting jobs leave the queue."""
     from assay.cli.engines import cancel_command
 
     cancel_command(run, out)
@@ -360,7 +360,7 @@ def clean(
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """List records that the spec no longer names. With --yes, delete them."""
+    """List records that the spec no longer uses. With --yes, delete them."""
     from assay.cli.results import clean_command
 
     clean_command(run, yes, out, json)
@@ -369,7 +369,7 @@ def clean(
 @app.command(epilog="Example: assay show nodule-loss > my-study.yaml")
 @taking(RunRequest, "spec sets seeds scale no_own_code as_json", spec="A built-in study's name, or a YAML file.")
 def show(request: RunRequest) -> None:
-    """Print a study as YAML, with comments, to edit. With --json, its grid after --scale, --set and --seeds."""
+    """Print a study as YAML with comments, for editing. With --json, print the grid after --scale, --set, --seeds."""
     from assay.cli.inspect import show_command
     from assay.core.registry import own_code_refused
 
@@ -380,7 +380,7 @@ def show(request: RunRequest) -> None:
 @app.command(epilog="Example: assay example my-images")
 def example(
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
-    audited: Annotated[bool, typer.Option("--audit", help="Images and a model to audit, in place of a study.")] = False,
+    audited: Annotated[bool, typer.Option("--audit", help="Write a model to audit, not a study.")] = False,
 ) -> None:
     """Write a small example: images, a CSV file and a study."""
     from assay.cli.example import example_command
@@ -442,7 +442,7 @@ def fetch(
         str | None, typer.Argument(help="A public set; without it, all are listed.", metavar="NAME")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Where its folder goes; default: ASSAY_ASSETS.")
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to put it in; default: ASSAY_ASSETS.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -458,7 +458,7 @@ def doctor(
         str | None, typer.Argument(help="Check the files of this run folder, or study under --out.", metavar="RUN")
     ] = None,
     out: Out = RUNS,
-    dev: Annotated[bool, typer.Option("--dev", help="Check what the tests of Assay need, too.")] = False,
+    dev: Annotated[bool, typer.Option("--dev", help="Also check what the tests of Assay need.")] = False,
     json: Json = False,
 ) -> None:
     """Check the installation, or with RUN the files of a run.
@@ -476,10 +476,10 @@ def doctor(
 @app.command(epilog="Example: assay seal nodule-loss --key ~/.ssh/id_ed25519")
 def seal(
     run: Run,
-    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="A key of SSH, as ssh-keygen makes it.")],
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="An SSH key, as made by ssh-keygen.")],
     out: Out = RUNS,
 ) -> None:
-    """Sign a finished run. What reads it refuses other data, and `assay doctor RUN` names the key to compare."""
+    """Sign a finished run. Assay then refuses changed data, and `assay doctor RUN` names the key to compare."""
     from assay.cli.inspect import seal_command
 
     seal_command(run, out, key)

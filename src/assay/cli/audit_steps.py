@@ -45,15 +45,15 @@ def remedy(
     audit: Annotated[Path, typer.Argument(help="Folder of an audit that found a mark.", metavar="AUDIT")],
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
     swap: Annotated[
-        bool, typer.Option("--swap", help="The mark is on the images that the page shows as without.")
+        bool, typer.Option("--swap", help="The mark is on the images that the page shows as being without it.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a copy of the images with the mark covered that an audit found, to train on.
+    """Write a copy of the images with the mark that an audit found covered, for training.
 
     DIR gets `images/` as the model reads them, `data.csv` with the columns of your table, and `balanced.csv`: images
-    that are not covered, with the mark on half of each class. To train on them, the audit must have had --train: those
-    of an audit without it are the test images.
+    that are not covered, with the mark on half of each class. Use them for training only if the audit had --train;
+    otherwise they are the test images.
     """
     from assay.audit.command import remedy_command
 
@@ -73,9 +73,9 @@ def prepare(
 ) -> None:
     """Write the images of an audit, with and without marks, for a model that runs elsewhere.
 
-    DIR gets `images/` and `images.csv` with their names, which say nothing of class or mark. Score all of them, write a
-    CSV with the column image and one column per score, and give it to `assay audit score`. With --mask, write a mask of
-    each image to a folder instead.
+    DIR gets `images/` and `images.csv` with their names, which reveal neither class nor mark. Score all of them, write
+    a CSV with the column image and one column per score, and give it to `assay audit score`. With --mask, write a mask
+    of each image to a folder instead.
     """
     from assay.audit.command import prepare_command
 
@@ -86,7 +86,7 @@ def prepare(
     AuditRequest,
     "scores output outputs head threshold references expect as_given policy out pictures",
     output="The score to audit, of several.",
-    as_given="Go on even if classes seem to be swapped.",
+    as_given="Continue even if classes seem to be swapped.",
     out="The run folder; default: DIR/audit.",
 )
 def score(

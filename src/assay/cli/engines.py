@@ -28,9 +28,9 @@ def status_command(run: str, out: Path, json: bool) -> None:
         waiting = max(0, status.submitted - status.working)
         print(f"{count(status.working, 'unit')} at work{on}" + (f", {waiting} submitted" if status.submitted else ""))
     elif not status.done and not status.jobs:
-        print("nothing is at work: the same `assay run` command goes on")
+        print("nothing is at work: the same `assay run` command continues")
     if status.jobs:
-        print(f"the command goes on as {count(len(status.jobs), 'job')} of Slurm: {', '.join(status.jobs)}")
+        print(f"the command continues as {count(len(status.jobs), 'job')} of Slurm: {', '.join(status.jobs)}")
 
 
 def cancel_command(run: str, out: Path) -> None:
@@ -42,6 +42,6 @@ def cancel_command(run: str, out: Path) -> None:
     canceled = cancel(root)
     tasks = f"; {count(canceled, 'submitted task')} not over" if canceled else ""
     print(
-        f"{root}: asked to stop{tasks}. Training stops within seconds and leaves a checkpoint; probes finish "
-        "their model. The same `assay run` command goes on"
+        f"{root}: asked to stop{tasks}. Training stops within seconds and leaves a checkpoint; probes finish their "
+        "model. The same `assay run` command continues"
     )

@@ -68,7 +68,7 @@ def init_command(
     name, others = _study_name(guessed), [_guess_with_target(part, unmatched, guessed.target) for part in tests]
     sets = {_study_name(part): part for part in others}
     if len({name, *sets}) <= len(others):
-        raise StoreError("two of these folders have the same name, and sets are told apart by it: rename one")
+        raise StoreError("two of these folders have the same name, which must be unique: rename one")
     path = out or Path(f"{name}.yaml")
     stems = {None: path.stem, **{part: f"{path.stem}-{part}" for part in sets}}
     tables = {
@@ -97,8 +97,8 @@ def init_command(
         patients = ", with its patients" if (sets[key] if key else guessed).patient else ""
         print(f"{table}: written too, the table of {key or name}{patients}")
     if why:
-        print(f"to mend before a run: {why}")
-    print(f"{path}: change what is wrong; the other assumptions are comments in it. Next: assay run {path} --open")
+        print(f"to correct before a run: {why}")
+    print(f"{path}: correct what is wrong; comments in the file explain all assumptions. Next: assay run {path} --open")
 
 
 def _guess_with_target(place: Path, unmatched: Unmatched, likely: str = "", **named: Any) -> Guess:
@@ -158,15 +158,15 @@ def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
     if sets:
         yield Assumed("  train", None)
         yield from (replace(line, key=f"  {line.key}") for line in data)
-        yield Assumed("  tests", None, "every image is tested; write map: {its class: ours} where classes differ")
+        yield Assumed("  tests", None, "every image is tested; add map: {its class: ours} if classes differ")
         yield from (Assumed(f"    {_flow(test)}", _of_set(other, guess, path),
-                            "as found there" if other.patient else "nothing names patients: each image counts as one")
+                            "as found there" if other.patient else "patients are not named: each image counts as one")
                     for test, other in sets.items())  # fmt: skip
     else:
         yield from data
     yield Assumed("environments", None)
     yield Assumed("  train", {}, "associations as they are in these images")
-    yield Assumed("  same", {}, "test images as they are; add conditions under which the model is to be used")
+    yield Assumed("  same", {}, "test images as they are; add conditions under which the model will be used")
     ties = [column for column in guess.columns if column != SPLIT and len(_values(rows, column)) == 2]
     neutral = {f"neutral-{re.sub(r'[^A-Za-z0-9]+', '-', column)}": column for column in ties[:MOST_TIES] if not masked}
     yield from (Assumed(f"  {_flow(key)}", {"association": {column: 0}},
@@ -181,8 +181,8 @@ def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
     kind = {"task": "segmentation", "architecture": "small-unet"} if masked else {}
     yield Assumed("recipe", {**kind, **plain}, f"loss: {losses} compares losses; batches of {batch} {more}")
     if sets and data[-1].value == {"folds": 3}:
-        yield Assumed("ensemble", True, "the networks of the folds answer the other sets together")
-    yield Assumed("seeds", 3, "the fewest that give intervals; 10 find smaller differences")
+        yield Assumed("ensemble", True, "the networks of the folds predict the other sets jointly")
+    yield Assumed("seeds", 3, "the smallest number that gives intervals; 10 detect smaller differences")
     yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
 
 
@@ -203,7 +203,7 @@ def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
         images = {folder.name: len(files) for folder, files in class_images(guess.folder)[0].items()}
         yield Assumed("  classes", where, f"a folder per class: {', '.join(images)}")
         yield from _positive(images, positive)
-        yield Assumed("  split", {"folds": 3}, "every image is its own patient, since nothing names patients")
+        yield Assumed("  split", {"folds": 3}, "each image counts as a patient, since patients are not named")
         return
     yield Assumed("  folder", where, "images are searched from here")
     by = f" by its column {guess.key}" if guess.key not in ("", "image") else ""
@@ -213,8 +213,8 @@ def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
     yield Assumed("  table", guess.table, summary if guess.rows else listed or "images/ and masks/ with equal names")
     assumptions: Mapping[str, tuple[Any, str]] = {
         "matched": (list(guess.matched), "what was ignored or left out, for the page"),
-        "image": (guess.image, "its cells are files"),
-        "mask": (guess.mask, "its cells are files of masks"),
+        "image": (guess.image, "its cells name files"),
+        "mask": (guess.mask, "its cells name mask files"),
         "unmasked": ("lesion-free" if guess.of_masks else "", "an image without a mask shows no lesion"),
         "mask_values": (dict(guess.mask_values), "from dataset.json"),
     }
@@ -227,8 +227,8 @@ def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
     labels = [cell for row in rows if not absent(cell := row.get(guess.target, ""))]
     yield from _positive(Counter(map(spellings(labels).__getitem__, labels)), positive)
     if guess.patient:
-        called = "called as patients are" if called_patient(guess.patient) else "no column is called as patients are"
-        yield Assumed("  patient", guess.patient, f"{called}; all images of one stay together")
+        called = "named like a patient column" if called_patient(guess.patient) else "no column is named like one"
+        yield Assumed("  patient", guess.patient, f"{called}; all images of a patient stay together")
     factors = {name: kind for name, kind in guess.columns.items() if len(_values(rows, name)) > 1 and name != SPLIT}
     for at, (name, kind) in enumerate(list(factors.items())[:MOST_FACTORS]):
         if not at:
@@ -238,8 +238,8 @@ def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
     if {"train", "test"} <= splits or {"training", "testing"} <= splits:
         yield Assumed("  split", {"column": SPLIT}, "the parts as the folders or the table have them")
     else:
-        unnamed = "" if guess.patient else "; each image counts as a patient, since nothing names patients"
-        yield Assumed("  split", {"folds": 3}, f"every image is tested once a seed{unnamed}")
+        unnamed = "" if guess.patient else "; each image counts as a patient, since patients are not named"
+        yield Assumed("  split", {"folds": 3}, f"every image is tested once per seed{unnamed}")
 
 
 def _positive(images: Mapping[str, int], wanted: str) -> Iterator[Assumed]:
@@ -252,7 +252,7 @@ def _positive(images: Mapping[str, int], wanted: str) -> Iterator[Assumed]:
         rarer, other = sorted(sorted(images), key=lambda name: images[name])
         counts = f"{rarer} ({images[rarer]:,}) or {other} ({images[other]:,})"
         why = "it is the rarer class" if images[other] >= RARER * images[rarer] else "they are about as frequent"
-        yield Assumed("  positive", rarer, f"a guess to be checked, {counts}, since no word says it: {why}")
+        yield Assumed("  positive", rarer, f"a guess to check, {counts}, since no class name decides it: {why}")
 
 
 def _rows(guess: Guess) -> list[dict[str, str]]:

@@ -200,7 +200,7 @@ def _check_cache(root: Path) -> Iterator[CheckResult]:
     changes = folder.changes()
     yield from _findings_of_changes("files", folder, [change for change in changes if change.how != "unsigned"])
     if not folder.has_ended:
-        yield CheckResult("warn", "manifest", "the last run here did not end, and units alone were compared")
+        yield CheckResult("warn", "manifest", "the last run here did not end, and only units were compared")
     if is_file(root / PAGE) and not any(change.path == root / PAGE for change in changes):
         yield from _page_finding(root)
     yield from _signature_finding(folder, changes)
@@ -220,10 +220,10 @@ def _check_bundle(root: Path) -> Iterator[CheckResult]:
         light: Light = "warn" if change.how == "extra" else "bad"
         yield CheckResult(light, "files", change.text, "unpack the bundle again, or get another copy")
     if not damage:
-        yield CheckResult("ok", "files", "all compared, none damaged")
+        yield CheckResult("ok", "files", "all compared, none is damaged")
     runs = signed_runs(root)
     if not runs:
-        yield CheckResult("warn", "signature", "none: who wrote the pages is not known, and they may be forged")
+        yield CheckResult("warn", "signature", "none: the author of the pages is unknown, and they may be forged")
     for run, key, has_page in runs:
         page = "" if has_page else PAGE_UNSIGNED
         text = f"{run} is signed by {key}{page}" if key else f"the signature of {run} is of other files"
@@ -249,7 +249,7 @@ def _signature_finding(folder: RunFolder, changes: Sequence[FileChange]) -> Iter
     if broken:
         yield CheckResult("bad", "signature", broken.text, folder.remedy(broken))
     elif not folder.is_signed:
-        yield CheckResult("ok", "signature", "none: who wrote the files is not known")
+        yield CheckResult("ok", "signature", "none: the author of the files is unknown")
     elif changes:
         yield CheckResult("warn", "signature", "not checked, since files are not as the run left them")
     else:
@@ -267,7 +267,7 @@ def _findings_of_changes(what: str, folder: RunFolder, changes: Sequence[FileCha
         extra = change.how == "extra"
         yield CheckResult("warn" if extra else "bad", what, change.text, folder.remedy(change))
     if not changes:
-        yield CheckResult("ok", what, "all compared, none damaged")
+        yield CheckResult("ok", what, "all compared, none is damaged")
 
 
 def _sound(what: str, checked: int, damaged: Sequence[str]) -> Iterator[CheckResult]:

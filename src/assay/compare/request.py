@@ -12,23 +12,24 @@ class CompareRequest(CommandRequest):
     """A request of `assay compare`. The names of columns are those of its file."""
 
     data: Annotated[Any, Option("A CSV with a row per image, recipe and seed.", "FILE", argument=True)]
-    by: Annotated[str, Option("What is compared, such as loss.", "COLUMN")]
-    against: Annotated[Text, Option("The reference; default: the first in the file.", "NAME")] = ""
+    by: Annotated[str, Option("Column whose values are compared, such as loss.", "COLUMN")]
+    against: Annotated[Text, Option("The reference level; default: the first in the file.", "NAME")] = ""
     measure: Annotated[str, Option("See `assay list measures`.", "NAME")] = "auroc"
-    margin: Annotated[float | None, Option("Largest difference that does not matter.", "M")] = None
-    score: Annotated[str, Option("The score of the positive class; default: called like one.", "COLUMN")] = ""
+    margin: Annotated[float | None, Option("Largest difference that would not matter.", "M")] = None
+    score: Annotated[str, Option("Column of the positive class's score; default: found by its name.", "COLUMN")] = ""
     scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
-    target: Annotated[str, Option("The class; default: the column that is called like one.", "COLUMN")] = ""
+    target: Annotated[str, Option("Column of the class; default: found by its name.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""
-    seed: Annotated[str, Option("The seed of the training; default: the column that is called like one.", "COLUMN")] = (
-        ""
-    )
-    image: Annotated[str, Option("The image; default: the column that is called like one.", "COLUMN")] = ""
-    patient: Annotated[str, Option("The patient, likewise; without, each image is one.", "COLUMN")] = ""
-    fold: Annotated[str, Option("The fold whose model answered; may be absent.", "COLUMN")] = "fold"
+    seed: Annotated[str, Option("Column of the training seed; default: found by its name.", "COLUMN")] = ""
+    image: Annotated[str, Option("Column of the image; default: found by its name.", "COLUMN")] = ""
+    patient: Annotated[
+        str,
+        Option("Column of the patient; default: found by its name. Without one, each image is a patient.", "COLUMN"),
+    ] = ""
+    fold: Annotated[str, Option("Column of the fold whose model made the prediction; optional.", "COLUMN")] = "fold"
     threshold: Annotated[float, Option("Probability from which an image is called positive.", "P")] = 0.5
     unmatched: Annotated[
-        Literal["refuse", "drop"], Option("Images that a recipe lacks, where there are many: refuse or drop.", "HOW")
+        Literal["refuse", "drop"], Option("Many images missing for a recipe: refuse or drop.", "HOW")
     ] = "refuse"
     out: Annotated[Path | None, Option("Write a page and its tables there.", "FOLDER", short="-o")] = None
     as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False

@@ -43,75 +43,75 @@ class Code(StrEnum):
     STATED = "stated", "{text}"
 
     # Seeds, folds and recipes.
-    NO_SEED = "no-seed", "no run was trained to a sound end"
+    NO_SEED = "no-seed", "no training run finished successfully"
     NO_COMMON_SEED = "no-common-seed", "no seed in common"
     NO_SEED_OF = "no-seed-of", "no training run of {recipe} counts{statuses}"
-    NO_SEED_AT_EVERY_BUDGET = "no-seed-at-every-budget", "no seed was kept by both recipes at every budget"
-    NO_SEED_AT_EVERY_DOSE = "no-seed-at-every-dose", "no seed was kept at every dose"
-    NO_SEED_AT_EVERY_AMOUNT = "no-seed-at-every-amount", "no seed was kept by both recipes at every amount and dose"
-    FEW_SEEDS = "few-seeds", "{seeds:seed}: no interval is drawn under {least}"
+    NO_SEED_AT_EVERY_BUDGET = "no-seed-at-every-budget", "no seed has results for both recipes at every budget"
+    NO_SEED_AT_EVERY_DOSE = "no-seed-at-every-dose", "no seed has results for every dose"
+    NO_SEED_AT_EVERY_AMOUNT = "no-seed-at-every-amount", "no seed has results for both recipes at every amount and dose"
+    FEW_SEEDS = "few-seeds", "{seeds:seed}: no interval is computed with fewer than {least}"
     FEW_EFFECTIVE_PATIENTS = (
         "few-effective-patients",
-        "the images are as few as {patients:.2g} equal patients of a class: nothing is decided under {least}",
+        "a class has only {patients:.2g} effective patients: nothing is decided with fewer than {least}",
         "too few patients: test more",
         "bad",
     )
     SOME_EFFECTIVE_PATIENTS = (
         "some-effective-patients",
-        "{count} of {of} comparisons are on images that are as few as {patients:.2g} equal patients of a class: their "
-        "error rates are only roughly known",
+        "{count} of {of} comparisons have a class of only {patients:.2g} effective patients: their error rates are "
+        "only approximately known",
         "few patients: test more",
     )
     FEW_SEEDS_TO_COMPARE = "few-seeds-to-compare", "{seeds:seed}: at least {least} are needed"
     FEW_SEEDS_WITH_ACTIVATIONS = "few-seeds-with-activations", "{seeds:seed} with activations: at least 2 are needed"
     SOME_SEEDS_UNDEFINED = "some-seeds-undefined", "undefined for some seeds"
     UNDEFINED_SEEDS = "undefined-seeds", "undefined for {count} of {seeds} seeds:"
-    MIXED_UNITS = "mixed-units", "some {of} give {units}, which are not averaged"
-    MISSING_FOLDS = "missing-folds", "only {count} of {folds} folds have it"
-    NOT_MEASURED = "not-measured", "{measure}[factor? of {factor:words}] was not measured of {recipe}"
+    MIXED_UNITS = "mixed-units", "some {of} are in {units}, which are not averaged"
+    MISSING_FOLDS = "missing-folds", "only {count} of {folds} folds have a value"
+    NOT_MEASURED = "not-measured", "{measure}[factor? of {factor:words}]was not measured for {recipe}"
     MEASURE_OF_RECIPE = "measure-of-recipe", "{measure}[factor? of {factor:words}] of {recipe}:"
-    OTHER_SEEDS = "other-seeds", "the two measures do not rest on the same seeds"
+    OTHER_SEEDS = "other-seeds", "the two measures are not based on the same seeds"
 
     # Intervals and tests.
-    NO_VARIATION = "no-variation", "nothing varied over seeds or patients: no interval can be made"
-    NO_VARIATION_BETWEEN_SEEDS = "no-variation-between-seeds", "nothing varied between seeds"
-    SINGLE_PATIENT = "single-patient", "it rests on a single patient: no variance over patients"
+    NO_VARIATION = "no-variation", "no variation between seeds or patients: no interval can be computed"
+    NO_VARIATION_BETWEEN_SEEDS = "no-variation-between-seeds", "no variation between seeds"
+    SINGLE_PATIENT = "single-patient", "based on a single patient: no variance between patients"
     UNKNOWN_ERROR = "unknown-error", "the standard error of a seed is not known"
     TOO_FEW_FOR_TWO = "too-few-for-two", "too few seeds or patients for two measures together"
     ON_PROBIT_SCALE = "on-probit-scale", "on the probit scale:"
     UNREACHED_FIT = (
         "unreached-fit",
-        "no fit is reached by both recipes: log-loss, or 1 less Dice, falls from {start_a:.2g} and {start_b:.2g} to "
-        "{end_a:.2g} and {end_b:.2g}[asked? (asked for {asked:.2g})]",
+        "no level of fit is reached by both recipes: log-loss, or 1 - Dice, falls from {start_a:.2g} and {start_b:.2g} "
+        "to {end_a:.2g} and {end_b:.2g}[asked? (asked for {asked:.2g})]",
     )
     UNREACHED_CLEAN = (
         "unreached-clean",
-        "no clean performance is reached by both: with {fewest:g} to {most:g} rows it is {low_a:number} to "
+        "no level of clean performance is reached by both: with {fewest:g} to {most:g} rows it is {low_a:number} to "
         "{high_a:number} and {low_b:number} to {high_b:number}; train on fewer or more rows",
     )
-    ONE_AMOUNT = "one-amount", "two amounts of data or more were not trained on both sides"
-    ONE_DOSE = "one-dose", "p = 0 and another dose were not trained on both sides"
+    ONE_AMOUNT = "one-amount", "both recipes need training runs with two or more amounts of data"
+    ONE_DOSE = "one-dose", "both recipes need training runs at p = 0 and at another dose"
 
     # Answers, targets and classes.
     NO_IMAGES = "no-images", "no images"
-    NOT_FINITE = "not-finite", "the model's answer is not finite for {count} of {images} images"
+    NOT_FINITE = "not-finite", "the model's output is not finite for {count} of {images} images"
     ABSENT_CLASS = "absent-class", "no image of the {kind} class"
     ABSENT_CLASSES = "absent-classes", "no image of {classes:list}"
     NO_FOLD_WITH_BOTH_CLASSES = "no-fold-with-both-classes", "no fold holds both classes"
     ONE_CLASS_AGAINST_REST = "one-class-against-rest", "class {label} against the rest:"
-    ONE_GRADE = "one-grade", "all images have and were given one grade"
+    ONE_GRADE = "one-grade", "all images have one grade, and all predictions are that grade"
     CUT_OUTSIDE_CLASSES = (
         "cut-outside-classes",
         "no class is at or above {cut}, from which images count as positive: there are {classes}",
     )
     NO_CUT_THRESHOLD = "no-cut-threshold", "no threshold was chosen: no validation image is below the positive grades"
-    NO_LESION_THRESHOLD = "no-lesion-threshold", "no threshold was set on validation lesions: the model came with none"
+    NO_LESION_THRESHOLD = "no-lesion-threshold", "no threshold was set on validation lesions: the model has none"
     UNREACHED_VALIDATION_SENSITIVITY = (
         "unreached-validation-sensitivity",
         "censored: no threshold finds {level:.0%} of the validation lesions",
     )
-    NEEDS_TWO_CLASSES = "needs-two-classes", "{measure} is for two classes, and there are {classes}"
-    NEEDS_MAPS = "needs-maps", "{measure} is for segmentation, and the model gives one answer for an image"
+    NEEDS_TWO_CLASSES = "needs-two-classes", "{measure}needs two classes, and there are {classes}"
+    NEEDS_MAPS = "needs-maps", "{measure} needs a segmentation model, and this model gives one output per image"
     NO_NATIVE_MASKS = (
         "no-native-masks",
         "no masks at original resolution: crops, and images that are not single files, have none",
@@ -128,7 +128,7 @@ class Code(StrEnum):
     UNREACHED_SENSITIVITY = (
         "unreached-sensitivity",
         "a sensitivity of {level:g} is not reached: one threshold finds at most {most:.3g} of {lesions} lesions, "
-        "the others are found only where whole images are predicted",
+        "the others are found only if whole images are predicted as lesion",
     )
     CURVE_BEGINS_LATE = (
         "curve-begins-late",
@@ -136,8 +136,8 @@ class Code(StrEnum):
         "begin at 0",
     )
     NO_MASKS = "no-masks", "the images have no masks"
-    NO_PIXEL_LOGITS = "no-pixel-logits", "the model gives no logits of pixels"
-    PIXEL_LOGITS = "pixel-logits", "the model gives logits of pixels, whose map itself shows where a lesion is"
+    NO_PIXEL_LOGITS = "no-pixel-logits", "the model gives no pixel logits"
+    PIXEL_LOGITS = "pixel-logits", "the model gives pixel logits, whose map already shows where a lesion is"
     NO_SUCH_LESION = "no-such-lesion", "no image shows such a lesion"
     NO_SUCH_LESION_WITH_REST = "no-such-lesion-with-rest", "no image shows such a lesion and anything else"
     NO_SHOWN_LESION = "no-shown-lesion", "no image shows a lesion"
@@ -145,13 +145,13 @@ class Code(StrEnum):
     NO_OTHER_SIDE = "no-other-side", "no image has a place without a lesion on the other side of the middle"
     ONE_LESION_SIZE = "one-lesion-size", "the lesions shown do not differ in size"
     NO_SMALL_AND_LARGE = "no-small-and-large", "no image shows small lesions and large"
-    NEUTRAL_ALONE = "neutral-alone", "lesions are taken away from neutral images alone"
-    NOT_DRAWN = "not-drawn", "the images were not drawn: their lesions cannot be taken away, only painted over"
+    NEUTRAL_ALONE = "neutral-alone", "lesions are removed from neutral images only"
+    NOT_DRAWN = "not-drawn", "the images are not from a phantom: their lesions cannot be removed, only painted over"
     ALWAYS_LESIONS = (
         "always-lesions",
         "the phantom cannot draw images without a lesion: they show one at the low end of '{factor}' too",
     )
-    NO_LESION_FACTOR = "no-lesion-factor", "the phantom has no factor '{factor}': its lesions cannot be taken away"
+    NO_LESION_FACTOR = "no-lesion-factor", "the phantom has no factor '{factor}': its lesions cannot be removed"
     NOTHING_TO_PAINT = "nothing-to-paint", "no neutral image of a phantom with a lesion: nothing can be painted"
     NO_RISING_FACTOR = "no-rising-factor", "the phantom has no such factor that rises"
 
@@ -159,7 +159,7 @@ class Code(StrEnum):
     UNDEFINED_ERROR = "undefined-error", "an error is undefined"
     BASELINE_WITHOUT_ERROR = "baseline-without-error", "the baseline makes no error"
     BASELINE_NOT_WORSE = "baseline-not-worse", "the baseline's error does not increase"
-    BASELINE_NEAR_ZERO = "baseline-near-zero", "the interval of the increase of the baseline's error holds 0"
+    BASELINE_NEAR_ZERO = "baseline-near-zero", "the interval of the increase in the baseline's error includes 0"
     BASELINE_UNKNOWN = "baseline-unknown", "no interval shows whether the baseline's error increases"
     FAMILY_WITHOUT_BASELINE = "family-without-baseline", "not every family has a baseline at all severities"
     NO_CLEAN_HIT = "no-clean-hit", "no clean image is classified correctly"
@@ -171,12 +171,12 @@ class Code(StrEnum):
         "not converged: the halves of the samples differ by {gap:.1f} standard errors",
     )
     CONSTANT_OUTPUT = "constant-output", "the output is constant over the design"
-    NOTHING_TO_CHANGE = "nothing-to-change", "no phantom and no intervention: nothing can be changed alone"
+    NOTHING_TO_CHANGE = "nothing-to-change", "no phantom and no intervention: no factor can be changed on its own"
     EMPTY_SIDE = "empty-side", "no neutral image is on that side"
     FAR_FROM_THRESHOLD = (
         "far-from-threshold",
-        "no image flips, and under {border:.0%} of them are within one within-class sd of the threshold or beyond "
-        "it: the flip rate could not show a change; see logit-effect",
+        "no image flips, and fewer than {border:.0%} of them are within one within-class sd of the threshold or "
+        "beyond it: the flip rate could not show a change; see logit-effect",
     )
     NO_LOGIT_UNIT = "no-logit-unit", "the logit does not vary within a class on neutral images, so it has no unit"
     NO_LOG_ODDS_UNIT = (
@@ -219,16 +219,20 @@ class Code(StrEnum):
     SMALL_GROUPS = "small-groups", "fewer than two groups have {least} images of each class"
     NOTHING_TO_COMPARE = "nothing-to-compare", "no group can be compared with the others"
     SMALL_BUDGET = "small-budget", "the budget is too small: {least:,} passes are needed"
-    NOTHING_DRAWN = "nothing-drawn", "nothing is drawn alike on {least} or more images of both halves of the patients"
+    NOTHING_DRAWN = "nothing-drawn", "no mark is repeated in {least} or more images of both halves of the patients"
     NO_DONORS = "no-donors", "an image has no other patient of its class, or of another class"
-    ANSWERS_ALIKE = "answers-alike", "the model answers all images alike"
+    ANSWERS_ALIKE = "answers-alike", "the model gives all images the same score"
     NOTHING_INSIDE = "nothing-inside", "{kind} shows no layers and no gradients"
     NO_LINEAR_HEAD = "no-linear-head", "the network has no linear layer at its end"
     NO_REGION = "no-region", "too few images have such a region"
-    SEARCH_IN_STEPS = "search-in-steps", "it chooses images by answers, and all were written before there were any"
+    SEARCH_IN_STEPS = (
+        "search-in-steps",
+        "the search chooses images by their scores, but all images were written before any score existed",
+    )
     SEARCH_OF_MASKS = (
         "search-of-masks",
-        "all of an image, its lesions too, would be exchanged; nor is a mark found that is itself called a lesion",
+        "the whole image, including its lesions, would be exchanged, and a mark that is itself predicted as a lesion "
+        "is not found",
     )
     NO_VALUE = "no-value", "no image has a value"
     FEW_PATIENTS = "few-patients", "{patients} patients have a value, fewer than {folds} folds"
@@ -237,18 +241,18 @@ class Code(StrEnum):
         "constant-within-class",
         "constant within each class: in none do {folds} patients have either value",
     )
-    NO_FOLD_WITH_BOTH_SIDES = "no-fold-with-both-sides", "no fold holds images on both sides of the question"
+    NO_FOLD_WITH_BOTH_SIDES = "no-fold-with-both-sides", "no fold has images on both sides of the question"
     NO_WEIGHTS = "no-weights", "the network has no weights"
     OTHER_SHAPE = "other-shape", "the network before training has another shape"
     ZERO_START = "zero-start", "all values were 0 before training"
     NOT_FINITE_WEIGHTS = "not-finite-weights", "weights are not finite"
-    OTHER_IMAGES = "other-images", "their activations were kept of other images"
+    OTHER_IMAGES = "other-images", "their activations are from other images"
 
     # Heat-maps.
     EMPTY_MAPS = "empty-maps", "{count} of {maps} maps are 0 everywhere and count as uninformative"
     BROKEN_MAPS = "broken-maps", "{count} of {maps} heat-maps hold NaN or infinity"
     FEW_SCORED_IMAGES = "few-scored-images", "{images} images have a score, at least {least} are needed"
-    EQUAL_SHARES = "equal-shares", "all images have the same share, or lose the same"
+    EQUAL_SHARES = "equal-shares", "all images have the same share, or lose the same amount"
     FAILS_SANITY = (
         "fails-sanity",
         "fails the sanity check: its maps correlate by {correlation:.2f} with those of randomized weights",
@@ -301,7 +305,7 @@ class Code(StrEnum):
         "the linear head on frozen features did not converge: slope {slope:.1e} after {iterations} iterations "
         "({message}); look at the training's curve, and try a lower learning rate",
     )
-    LOST_SOURCE = "lost-source", "{source} {status}, so nothing starts from it:"
+    LOST_SOURCE = "lost-source", "{source} {status}, so no training starts from it:"
     TRAINING_DIVERGED = "training-diverged", "the training diverged"
     TRAINING_STOPPED = "training-stopped", "the training was stopped: its features had collapsed"
     USELESS_SOURCE = "useless-source", "the pretrained start cannot be used"
@@ -331,7 +335,10 @@ class Code(StrEnum):
         "detectable",
         "this design detects a difference in {measure:measure} of {low..high:number} or more (80% power)",
     )
-    NOTHING_DETECTABLE = "nothing-detectable", "it detects not even the largest possible difference in {count} of them"
+    NOTHING_DETECTABLE = (
+        "nothing-detectable",
+        "not even the largest possible difference can be detected in {count} of them",
+    )
     LIMIT_CLEAN_UNMATCHED = (
         "limit-clean-unmatched",
         "whether a recipe is more robust or only started lower: performance at p = 0 was not matched",
@@ -376,7 +383,7 @@ class Code(StrEnum):
     NONE_COLLAPSED = "none-collapsed", "none collapsed or diverged", "none collapsed", "ok"
     NONE_WORKS = (
         "none-works",
-        "none of {of:training run} works: each predicts no lesion, or nearly everything as one",
+        "none of {of:training run} is usable: each predicts no lesion, or nearly the whole image as lesion",
         "no network works",
         "bad",
     )
@@ -445,19 +452,19 @@ class Code(StrEnum):
     )
     COPIES_SUSPECTED = (
         "copies-suspected",
-        "pictures much alike, which may be copies: {groups:picture} in {files:file}, such as {rows:rows}; look at "
+        "very similar pictures, which may be copies: {groups:picture} in {files:file}, such as {rows:rows}; look at "
         "them[searched?; searched: {searched:,} of {images:,} images]; not searched: other turns than by quarters, and "
         "closer crops than to [bounded?the whole image|90%]",
-        "pictures much alike: look at them",
+        "very similar pictures: look at them",
     )
-    EMBEDDINGS_FEW = "embeddings-few", "embeddings not searched: {images:image} of other patients, under {least}"
+    EMBEDDINGS_FEW = "embeddings-few", "embeddings not searched: {images:image} of other patients, fewer than {least}"
     EMBEDDINGS_ENCODE = "embeddings-encode", "within classes, embeddings encode {names:properties}"
     FEW_OF_CLASS = "few-of-class", "a class has {patients:patient}, and {least} are needed to predict it in others"
     SUSPECTED_BETWEEN_SETS = (
         "suspected-between-sets",
-        "{count:image} of {set} much like one of the training set, such as row {second}, like row {first} there; look "
-        "at them",
-        "test images much like training images: look at them",
+        "{count:image} of {set} very similar to a training image, such as row {second} to row {first} there; look at "
+        "them",
+        "test images very similar to training images: look at them",
     )
     COPIES_BETWEEN_SETS = (
         "copies-between-sets",
@@ -466,36 +473,36 @@ class Code(StrEnum):
         "images of a test set in training: remove them",
         "bad",
     )
-    ASSOCIATIONS_ACHIEVED = "associations-achieved", "associations achieved as asked", "associations as asked", "ok"
+    ASSOCIATIONS_ACHIEVED = "associations-achieved", "associations achieved as requested", "associations as asked", "ok"
     ASSOCIATIONS_OFF = (
         "associations-off",
         "{count} of {of:association} not achieved within {tolerance:number}: {factor:words} in {environment} is "
-        "{strength:number}, asked {asked:number}",
-        "associations not as asked",
+        "{strength:number}, requested {asked:number}",
+        "associations not as requested",
     )
     UNEVEN_ROWS = (
         "uneven-rows",
-        "training rows differ over the doses[confounder? of {confounder:words}]: {most_rows} at p = {most}, "
-        "{fewest_rows} at p = {fewest}, so an effect of p may come from fewer rows; `rows: {least}` in "
+        "the number of training rows differs between doses[confounder? of {confounder:words}]: {most_rows} at p = "
+        "{most}, {fewest_rows} at p = {fewest}, so an effect of p may come from fewer rows; `rows: {least}` in "
         "environments.train makes them equal",
         "uneven training sets",
     )
     ALL_AT_CHANCE = (
         "all-at-chance",
-        "no recipe is above chance (AUROC 0.50)[dosed? at p = 0]: comparisons mean little",
+        "no recipe is above chance (AUROC 0.50)[dosed? at p = 0]: comparisons are not informative",
         "no recipe above chance: train longer",
         "bad",
     )
     ONE_CLASS_CALLED = (
         "one-class-called",
-        "nearly all images get one class in {places:list}: sensitivity {sensitivity:number} and specificity "
+        "nearly all images are assigned one class in {places:list}: sensitivity {sensitivity:number} and specificity "
         "{specificity:number}; check how these images are framed and scaled, or set the "
         "threshold on images of that place",
         "one class for nearly all: {places:list}",
     )
     SCALE_EXHAUSTED = (
         "scale-exhausted",
-        "no room for a difference in {count} of {of:comparison}: neither a difference nor its absence means much "
+        "no room for a difference in {count} of {of:comparison}: neither a difference nor its absence is informative "
         "there; in the first, all values are:",
         "no room for a difference",
     )
@@ -515,7 +522,7 @@ class Code(StrEnum):
     )
     ROUGH_SEEDS = (
         "rough-seeds",
-        "{fewest..most:seed}: the variation between seeds is only roughly known[first_sign?; a difference shown "
+        "{fewest..most:seed}: the variation between seeds is only approximately known[first_sign?; a difference shown "
         "with so few is a first sign, to be confirmed with more]",
         "few seeds: add seeds",
     )
@@ -536,7 +543,7 @@ class Code(StrEnum):
         "{count:value} of single seeds far from the other seeds of the recipe[limit?, over {limit} robust "
         "standard deviations][gap?, over {gap:number} of the range]: {recipe} with seed {seed} has "
         "{measure:measure}[environment? in {environment}] {value:number}, the median is {median:number}; a mean "
-        "over few seeds flatters recipes that sometimes fail",
+        "over few seedsoverrates recipes that sometimes fail",
         "outlying seeds",
     )
     SEEDS_UNCHECKED = (
@@ -546,20 +553,21 @@ class Code(StrEnum):
     )
     SHARED_FOLDS = (
         "shared-folds",
-        "{folds} folds share training rows, so the true p is higher than reported: where nothing differed, p < "
-        "0.05 came in up to {rate:number} of simulated comparisons",
+        "{folds} folds share training rows, so the true p is higher than reported: without a true difference, p < "
+        "0.05 occurred in up to {rate:number} of simulated comparisons",
         "folds share training images: intervals are rough",
     )
     ONE_POOL = (
         "one-pool",
         "seeds draw their training rows from one pool, most of which they share, so p holds for this training set and "
-        "may be too low for others: where nothing differed, p < 0.05 came in up to {rate:.3f} of simulated comparisons",
+        "may be too low for others: without a true difference, p < 0.05 occurred in up to {rate:.3f} of simulated "
+        "comparisons",
         "one set of training images: differences may not generalize",
     )
     FIXED_TRAINING_ROWS = (
         "fixed-training-rows",
-        "seeds train on the rows that a column of the table names and redraw weights and order alone, so p holds "
-        "for this training set and may be too low for others: where nothing differed, p < 0.05 came in up to "
+        "seeds train on the rows that a column of the table names and redraw weights and order alone, so p holds for "
+        "this training set and may be too low for others: without a true difference, p < 0.05 occurred in up to "
         "{rate:.3f} of simulated comparisons",
         "one set of training images: differences may not generalize",
     )
@@ -573,7 +581,7 @@ class Code(StrEnum):
     OTHER_TARGET = (
         "other-target",
         "the target is '{target}', not whether an image shows a lesion: AUROC and average precision rank images "
-        "by it, while overlap and false positives go by the masks",
+        "by it, while overlap and false positives are computed from the masks",
     )
     UNSEEN_LEVELS = (
         "unseen-levels",
@@ -583,8 +591,8 @@ class Code(StrEnum):
     )
     COLUMN_OF_INTERVENTION = (
         "column-of-intervention",
-        "the table has a column '{name}', as the intervention is called: where images bear it already, declare the "
-        "column as a factor of another name, such as {name}_found with `column: {name}`",
+        "the table has a column '{name}', which is also the name of an intervention: if images already carry it, "
+        "declare the column as a factor with another name, such as {name}_found with `column: {name}`",
     )
     EMPTY_DOSE = (
         "empty-dose",
@@ -609,24 +617,24 @@ class Code(StrEnum):
     PARTS_SHARED = (
         "parts-shared",
         "several parts of '{column}' have [count?{count:patient}|][both? and |][groups?{groups:picture}|] in common: "
-        "what is tested was trained on",
+        "test images were also used in training",
         "parts of '{column}' share patients or pictures",
         "bad",
     )
     ODD_IMAGES = (
         "odd-images",
-        "{count:image}: {kind:issue}; {rows:rows}[against?; {against} of {count} are against a simple cue "
-        "({names:cue}): a shortcut explains them as well as wrong labels do]",
+        "{count:image}: {kind:issue}; {rows:rows}[against?; {against} of {count} contradict a simple cue "
+        "({names:cue}): a shortcut would explain them as well as wrong labels]",
         "{count:image}: [against?a wrong label or a shortcut|{kind:issue}]",
     )
-    ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page says why"
+    ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page gives the reasons"
     SMALL_GROUPS_OF = (
         "small-groups-of",
-        "{count:small group} with under {least} images of a class, which cannot be tested, such as {names:list}",
+        "{count:small group} with fewer than {least} images of a class, which cannot be tested, such as {names:list}",
         "{count:small group}",
     )
     OF_RECIPE = "of-recipe", "in {recipe}"
-    MORE_OF_A_KIND = "more-of-a-kind", "and {count} more like these"
+    MORE_OF_A_KIND = "more-of-a-kind", "and {count} more of this kind"
 
     # Tables of the data.
     NO_SSIM = "no-ssim", "an edge is shorter than the window of 11 px"
@@ -640,7 +648,7 @@ class Code(StrEnum):
     CALLED_ALIKE = "called-alike", "{recipe}: all {count} predictions are called {kind} at the threshold"
     WORSE_THAN_CHANCE = (
         "worse-than-chance",
-        "{recipe}: {measure:measure} is {value:.2f}, worse than chance: its scores may be of the other class",
+        "{recipe}: {measure:measure} is {value:.2f}, worse than chance: its scores may be those of the other class",
     )
     MISSING_PREDICTIONS = (
         "missing-predictions",

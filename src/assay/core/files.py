@@ -26,12 +26,12 @@ from assay.core.errors import FullError, StoreError, key_text
 _OUT = key_text("--out")
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
-    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is exhausted; free some space and run the same command again",
     errno.EROFS: "the file system is read-only; choose another place with " + _OUT,
     errno.EACCES: "writing is not permitted; choose another place with " + _OUT,
     errno.EPERM: "writing is not permitted; choose another place with " + _OUT,
-    errno.ENOTDIR: "a file stands where a folder is expected; choose another place with " + _OUT,
-    errno.EEXIST: "a file stands where a folder is expected; choose another place with " + _OUT,
+    errno.ENOTDIR: "a file is in the place of a folder; choose another place with " + _OUT,
+    errno.EEXIST: "a file is in the place of a folder; choose another place with " + _OUT,
 }
 
 WEIGHTS_FILE = "weights.safetensors"

@@ -549,7 +549,7 @@ def require_code(planned: Iterable[tuple[str, str]]) -> None:
         import_own(module)
         if _imported.setdefault(module, _hash_of(module)) != hash:
             raise SpecError(
-                f"{module} was edited since this run began: run the same command again, which plans it anew"
+                f"{module} was edited since this run began: run the same command again, which plans it again"
             )
 
 

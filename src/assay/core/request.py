@@ -124,21 +124,19 @@ class CommandRequest(BaseModel):
 class DataRequest(CommandRequest):
     """A request of images, with the names of their columns and classes."""
 
-    target: Annotated[str, Option("The class; by default the column that is called like one.", "COLUMN")] = ""
+    target: Annotated[str, Option("Column of the class; by default found by its name.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class.", "CLASS")] = ""
-    patient: Annotated[str, Option("The patient; by default the column that is called like one.", "COLUMN")] = ""
-    image: Annotated[str, Option("The image's file; by default the column that names files.", "COLUMN")] = ""
-    mask: Annotated[
-        str, Option("The mask's file; by default the column of files that is called like one.", "COLUMN")
-    ] = ""
+    patient: Annotated[str, Option("Column of the patient; by default found by its name.", "COLUMN")] = ""
+    image: Annotated[str, Option("Column of the image file; by default found by its content.", "COLUMN")] = ""
+    mask: Annotated[str, Option("Column of the mask file; by default found by its name.", "COLUMN")] = ""
     unmatched: Annotated[
         Literal["refuse", "drop"],
-        Option("Images without a label and masks without an image, where there are many: refuse or drop.", "HOW"),
+        Option("Many images without a label, or masks without an image: refuse or drop.", "HOW"),
     ] = "refuse"
     unmasked: Annotated[
         Literal["refuse", "lesion-free", "leave-out"],
         Option(
-            "Images without a mask: lesion-free or leave-out; by default you are asked where there are any.",
+            "Images without a mask: lesion-free or leave-out; by default Assay asks if there are any.",
             "HOW",
             shown=False,
         ),

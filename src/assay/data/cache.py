@@ -29,7 +29,7 @@ _ALTERED = "it is damaged (its content is not that of its checksum)"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _REASONS = {
     errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
+    errno.EDQUOT: "the disk quota is exhausted",
     errno.EROFS: "the folder is read-only",
     errno.EACCES: "the folder may not be written",
     errno.EPERM: "the folder may not be written",

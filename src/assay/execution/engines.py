@@ -352,7 +352,7 @@ class Engine(CommandRequest):
         of_ray, of_both = {"address"}, {"name", "cpus", "gpus"}
         allowed = of_both | of_ray if self.name == "ray" else set(Engine.model_fields) - of_ray
         if wrong := sorted(self.model_fields_set - allowed):
-            raise SpecError(f"--engine {wrong[0]} means nothing to --on {self.name}")
+            raise SpecError(f"--engine {wrong[0]} is not an option of --on {self.name}")
         if self.gpus % 1 and self.gpus > 1:
             raise SpecError(f"--engine gpus={self.gpus}: give a whole number, or a share of one such as 0.25")
         return self

@@ -31,8 +31,8 @@ _SUSPECT = {
 }
 """Name of a key figure -> kinds of issues that it counts."""
 METHODS = (
-    "Levels and baselines (ridge regressions) of simple cues are fitted on other patients than the AUROC is of. A "
-    "simple cue is a caution where the interval of its AUROC is above 0.6.",
+    "Levels and baselines (ridge regressions) of simple cues are fitted on other patients than those that the AUROC "
+    "is computed on. A simple cue is a caution where the interval of its AUROC is above 0.6.",
     "Copies are found on the original files, mirrored, turned, cropped and re-encoded ones too. Odd images are 5 "
     "robust standard deviations or more from the median: of brightness, sharpness, or the correlation with the tenth "
     "most similar thumbnail (6); or have 2.5 times the 90th percentile of thin bright marks such as letters.",
@@ -62,7 +62,7 @@ def look_account(evidence: Evidence) -> Account:
     target = f'"{in_words(facts["target"])}"'
     return Account(
         name=facts["data"],
-        question=f"What do {facts['images']} images give away about {target}?",
+        question=f"What do {facts['images']} images reveal about {target} without a network?",
         meta=f"{facts['images']} images, {who}, target {target}",
         verdict=look_verdict(evidence),
         opening=Opening(

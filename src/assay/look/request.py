@@ -14,11 +14,11 @@ class LookRequest(DataRequest):
     data: Annotated[Any, Option("A folder of images, or a CSV with a row per image.", "PATH", argument=True)]
     embeddings: Annotated[
         Any,
-        Option("Features of each image, checked too: a CSV, Parquet or NPZ, or a network, timm:NAME or hf:NAME.",
+        Option("Features of each image, also checked: a CSV, Parquet or NPZ, or a network, timm:NAME or hf:NAME.",
                "FILE|NAME"),
     ] = None  # fmt: skip
     ids: Annotated[Path | None, Option("Names of the rows of an NPY file of embeddings, one a line.", "FILE")] = None
-    size: Annotated[int, Option("Side at which images are looked at.", "PX")] = 128
+    size: Annotated[int, Option("Side length at which images are examined, in pixels.", "PX")] = 128
     follow_links: Annotated[bool, Option("Read images that links lead to, outside the folder.")] = False
     policy: Annotated[Path | None, Option("Issues that are forbidden; exit code 3 where one is found.", "FILE")] = None
     out: Annotated[Path | None, Option("The folder of the page; default: looks/NAME.", "FOLDER", short="-o")] = None

@@ -140,7 +140,7 @@ def _as_names(value: Any) -> tuple[str, ...]:
 
 
 def head_of(heads: Sequence[str], requested: str, name: str) -> str:
-    """Return which of several tensors that a model returns has the scores: the one asked for, or called like them.
+    """Return which of several tensors that a model returns has the scores: the one asked for, or named like them.
 
     Args:
         heads: Their names.

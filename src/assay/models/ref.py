@@ -222,7 +222,7 @@ class GivenModel:
         inputs: The images that it takes and the number of classes that it gives.
         layers: Dotted names of the modules to read activations from.
         scaling: Scaling to apply before the network; None where the network takes images in [0, 1].
-        scores: Whether the network gives logits, probabilities or per cent.
+        scores: Whether the network gives logits, probabilities or percent.
         ends: Of probabilities, see `core.log_odds.Ends`; those of their precision where None.
         output: The output that is read; None where all are those of one softmax or there is one.
         order: Position of each class among the outputs; empty where it is that of the classes.

@@ -225,7 +225,7 @@ def _refuse_unusable(path: Path, tensors: Mapping[str, Tensor]) -> None:
         ("with NaN or infinity", [key for key, value in tensors.items() if not _is_finite(value)]),
     ):
         if wrong:
-            raise WeightsError(f"weights file '{path}' holds {len(wrong)} tensors {what}: {some(wrong)}; save it anew")
+            raise WeightsError(f"weights file '{path}' holds {len(wrong)} tensors {what}: {some(wrong)}; save it again")
 
 
 def _is_finite(value: Tensor) -> bool:
@@ -284,8 +284,8 @@ def fetch(url: str, sha256: str, folder: Path, *, size: int | None = None) -> Pa
         if digest != sha256:
             part.unlink()
             raise WeightsError(
-                f"what {url} sent has SHA-256 {digest}, expected {sha256}: refused and removed. Either it is another "
-                "file, such as a web page, or it was changed on the way"
+                f"the file from {url} has SHA-256 {digest}, expected {sha256}: refused and removed. Either it is "
+                "another file, such as a web page, or it was changed on the way"
             )
         part.replace(path)
     return path
@@ -329,7 +329,7 @@ def _connect(url: str, sha256: str, path: Path, present: str) -> None:
         )
     if not reachable(url):
         raise WeightsError(
-            f"cannot reach {urlsplit(url).netloc}. Fetch {url} by hand on a machine that can, and "
+            f"cannot reach {urlsplit(url).netloc}. Fetch {url} manually on a machine that can, and "
             + _placement_advice(path, sha256)
             + (f". The file that lies there has SHA-256 {present}" if present else "")
         )
@@ -369,9 +369,10 @@ def download(url: str, part: Path, size: int | None, advice: str) -> None:
             if here:
                 return download(url, part, size, advice)
             stored = 0
-        progress = f" {stored:,} bytes are kept, and the same command goes on from there." if stored else ""
+        progress = f" {stored:,} bytes are kept, and the same command continues from there." if stored else ""
         raise WeightsError(
-            f"download of {url} stopped: {first_line(error).rstrip('.')}.{progress} Or fetch it by hand and {advice}"
+            f"download of {url} stopped: {first_line(error).rstrip('.')}.{progress} Or download it manually and "
+            f"{advice}"
         ) from error
 
 

@@ -384,7 +384,7 @@ def refuse_misfit(
     parts = [f"weights file '{file.path}' does not fit the architecture{called}"]
     parts += [f"{len(keys)} {what}: {some(keys)}" for what, keys in faults.items() if keys]
     if not missing and not unexpected and all(_hangs_on_size(key) for key in misshapen):
-        raise WeightsError("; ".join([*parts, "they hang on the image size: set data.size to that of the file"]))
+        raise WeightsError("; ".join([*parts, "they depend on the image size: set data.size to that of the file"]))
     if architecture:
         parts.append("name the architecture of the file in recipe.architecture, or give a file of this one")
     if architecture and not missing and not wrong:

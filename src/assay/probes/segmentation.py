@@ -271,7 +271,7 @@ class Painting:
             ),
         ] = (),
         images: Annotated[
-            int, Field(ge=1, le=65536, description="neutral images with a lesion that are painted anew, at most")
+            int, Field(ge=1, le=65536, description="neutral images with a lesion that are painted again, at most")
         ] = 256,
     ) -> None:
         self.factors = tuple(factors)

@@ -23,8 +23,9 @@ ADDED = Block(
     table="added",
     columns=("recipe", "environment", "name", "of", "verdict", "network", "cue", "value", "rest", "images", "reason"),
     note=(
-        "Among the patients tested another cue may have a greater AUROC. Value: AUROC of the networks among images of "
-        "the same tenth of the cue; rest: the cue's. Beyond: 0.5 and the rest are below the value with 95% confidence, "
-        "so networks add to the cue, whatever their AUROC. Else below, where it is less than the cue's with 95%."
+        "Another cue may have a higher AUROC among the tested patients. Value: AUROC of the networks among images in "
+        "the same tenth of the cue; rest: AUROC of the cue there. Beyond: the value exceeds 0.5 and the rest with 95% "
+        "confidence, so the networks carry information beyond the cue. Below: their AUROC is lower than that of the "
+        "cue with 95% confidence."
     ),
 )

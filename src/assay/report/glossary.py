@@ -8,88 +8,100 @@ from functools import cache
 
 GLOSSARY: Mapping[str, str] = {
     "A/A comparison": (
-        "The same recipe trained twice with other random streams. It must show no difference. If it does, the "
-        "study claims nothing."
+        "A check in which the same recipe is trained twice with different random numbers. It must show no "
+        "difference. If it does, the study claims nothing."
     ),
     "Association": (
-        "How strongly a factor predicts the target in an environment, as Somers' D: 0 is none, 1 and -1 are complete."
+        "How strongly a factor predicts the target in an environment, as Somers' D: 0 means not at all, 1 and -1 "
+        "mean completely."
     ),
-    "Attended": "A factor or place on which an attribution map lies. Not the same as encoded or used.",
+    "Attended": (
+        "A factor or place is attended if an attribution map lies on it. This is not the same as encoded or used."
+    ),
     "AUROC": (
         "The probability that a random positive image gets a higher score than a random negative one: 0.5 is "
-        "guessing, 1 is perfect."
+        "chance, 1 is perfect."
     ),
     "AUROC shift": (
-        "Half of the AUROC with the mark on positive images alone less that with it on negative images alone, from "
-        "-0.5 to 0.5. It is positive where the mark raises scores. For a column, a group is compared with all others."
+        "How far a mark moves the scores, from -0.5 to 0.5: half of the AUROC with the mark on positive images "
+        "only minus that with it on negative images only. It is positive if the mark raises scores. For a column, "
+        "one group is compared with all others."
     ),
     "Confounder": "A marking, or a factor, that is associated with the target in training.",
     "Contrast": (
-        "A comparison between recipes, written into the study before results exist. *Primary* contrasts ask "
-        "the study's question; all others are *secondary*."
+        "A comparison between recipes that is written into the study before results exist. *Primary* contrasts "
+        "answer the study's question; all others are *secondary*."
     ),
     "Decision": (
-        "How a contrast ends: *higher* or *lower*; *higher* or *lower by more than the margin*, or *by "
-        "less than the margin*; *equivalent within the margin*, of networks that did not fail; *inconclusive*. Of "
+        "The outcome of a contrast: *higher* or *lower*; *higher* or *lower by more than the margin*, or *by less "
+        "than the margin*; *equivalent within the margin*, for networks that did not fail; or *inconclusive*. For "
         "controls: *detected*, *none detected*, *differs*."
     ),
-    "Decodability": "AUROC of a linear decoder that predicts a factor from a layer of the network.",
-    "Detectable difference": "The smallest difference that the design finds in 4 of 5 studies (80% power).",
-    "Dice": "Overlap of predicted and true outlines, from 0 (none) to 1 (the same).",
+    "Decodability": "The AUROC of a linear decoder that predicts a factor from a layer of the network.",
+    "Detectable difference": "The smallest difference that the design would find in 4 of 5 studies (80% power).",
+    "Dice": "Overlap of predicted and true outlines, from 0 (none) to 1 (identical).",
     "Effect on the logit": (
-        "How far changing a factor moves the output before it becomes a probability, in standard deviations "
-        "within a class."
+        "How far changing a factor moves the output before it becomes a probability, in standard deviations within "
+        "a class."
     ),
-    "Encoded": "A factor that can be read from a layer of the network. The network need not use it.",
+    "Encoded": "A factor is encoded if it can be read from a layer of the network. The network need not use it.",
     "Environment": (
-        "A named distribution of images: rows, associations, interventions, difficulty. On pages: test condition."
+        "A named distribution of images, defined by rows, associations, interventions and difficulty. Pages call "
+        "it a test condition."
     ),
     "Exploratory": (
-        "Asked after results were seen, or never written down. An exploratory value suggests; it shows nothing."
+        "A comparison is exploratory if it was added after results were seen, or never written down. It suggests "
+        "something to test and shows nothing."
     ),
     "Factor": "A named attribute of every image, such as texture, view or age.",
     "Finding without a verified limit": (
-        "A region, property or group of errors that moves scores, where it is not known how much it moves those of "
-        "networks without a shortcut. A place to look, and no verdict."
+        "A region, property or group of errors that moves scores, when it is unknown how far the scores of "
+        "networks without a shortcut would move. It is a place to look, not a verdict."
     ),
     "Flip rate": "The share of images whose predicted class changes when a factor or marking is changed.",
     "Holm": "A correction of p-values that keeps the error rate of a whole family of comparisons at 5%.",
     "Inconclusive": (
-        'The interval contains differences that matter and differences that do not. It is not "no difference".'
+        'The interval contains differences that matter and differences that do not. It does not mean "no difference".'
     ),
-    "Initialization": "The weights that training starts from: random, pretrained, or a source.",
-    "Intervention": "A change to pixels, with stored parameters, so the image exists with and without it.",
+    "Initialization": "The weights that training starts from: random, pretrained, or from a source.",
+    "Intervention": "A change to pixels. Its parameters are stored, so every image exists with and without it.",
     "Margin": (
-        "The largest difference that would not matter, fixed before the study runs. Equivalence is claimed within it."
+        "The largest difference that would not matter, fixed before the study runs. Recipes are called equivalent "
+        "only within it."
     ),
-    "Margin test": 'Two one-sided tests of equivalence, or one of "not worse", against the margin.',
-    "Matched fit": "Recipes compared where they fit the training distribution equally well.",
-    "Near copy": "An image that is another one re-encoded, mirrored, turned, cropped or slightly shifted.",
+    "Margin test": 'A test against the margin: two one-sided tests of equivalence, or one test of "not worse".',
+    "Matched fit": "A comparison of recipes at a point where they fit the training distribution equally well.",
+    "Near copy": "An image that is a re-encoded, mirrored, turned, cropped or slightly shifted version of another one.",
     "Neutral": "An environment in which a factor does not predict the target.",
     "Phantom": "A generator of synthetic images whose content is known.",
     "Positive control": (
-        "A comparison whose answer is known and not large. If it is not detected, the study claims nothing."
+        "A comparison with a known, moderate difference. If the study does not detect it, it claims nothing."
     ),
     "Pre-specified": "Written into the study before any result existed.",
-    "Probe": "Reads a trained model on environments and returns measurements. It never changes the model.",
-    "Recipe": ("Architecture, initialization, loss, optimizer, augmentation, and the rule that selects the epoch."),
-    "Reversed": "An environment whose association has the opposite sign to training.",
+    "Probe": (
+        "A component that reads a trained model on environments and returns measurements. It never changes the model."
+    ),
+    "Recipe": (
+        "How a model is made: architecture, initialization, loss, optimizer, augmentation, and the rule that "
+        "selects the epoch."
+    ),
+    "Reversed": "An environment whose association has the opposite sign to that in training.",
     "Seed": (
-        "One repetition: other images or splits, other initial weights, another order. Recipes that share a "
-        "seed share all of these."
+        "One repetition of the whole experiment, with other images or splits, other initial weights and another "
+        "order. Recipes that share a seed share all of these."
     ),
     "Sobol' index": (
-        "The share of the variance of the output that an input explains: first order alone, total with its "
-        "interactions."
+        "The share of the variance of the output that an input explains: alone (first order) or with its "
+        "interactions (total)."
     ),
     "Somers' D": (
-        "Association of a factor with the target: the probability that it is larger in positive images less "
-        "that it is smaller."
+        "A measure of association between a factor and the target: the probability that the factor is larger in a "
+        "positive image minus the probability that it is smaller."
     ),
-    "Source": "A network that the study trains first; its weights are the initialization of trials.",
-    "Trial": "One recipe, one training environment, one seed, trained once. On pages: training run.",
-    "Used": "A factor whose change changes the output.",
-    "Worst group": "The group, of those formed by target and confounder, with the lowest value.",
+    "Source": "A network that the study trains first. Its weights are the initialization of trials.",
+    "Trial": "One recipe, trained once in one training environment with one seed. Pages call it a training run.",
+    "Used": "A factor is used if changing it changes the output.",
+    "Worst group": "The group with the lowest value, among those formed by target and confounder.",
 }
 """Term -> its meaning. Asterisks set off words, as in Markdown."""
 

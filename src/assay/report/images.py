@@ -116,12 +116,12 @@ BUDGET = 1_800_000
 """Bytes that all pictures of a page may take; above that they are compressed with loss, and the page says so."""
 SHEET_ROOM, PAIR_ROOM, CASE_ROOM, PHONE, LOGIT_WIDTH = 1120, 480, 160, 350, 350.0
 OUTCOMES: Mapping[str, str] = {
-    "wrong": "surest of those that are wrong",
+    "wrong": "most confident wrong answers",
     "missed": "lowest Dice",
     "false-mask": "no lesion, but a mask",
     "divided": "recipes differ most",
-    "moved": "most moved by {mark}",
-    "right": "surest of those that are right",
+    "moved": "most affected by {mark}",
+    "right": "most confident correct answers",
     "outlined": "highest Dice",
 }
 """Outcome of single images -> its words."""
@@ -264,9 +264,9 @@ def _explain_drawings(pictures: Sequence[PagePicture], evidence: Evidence) -> st
     )
     return (
         f"At the right: the logit of each {in_words(view.axis) or 'recipe'}{fixed_text}{doses}, mean of the seeds that "
-        "tested the image, from the stroke (first image) to the marker (second), in units "
-        "of the model's standard deviation of the logit within a class. Above 0 the network holds the last class for "
-        f"likelier than the rest.{few}"
+        "tested the image, from the stroke (first image) to the marker (second), in units of the model's standard "
+        "deviation of the logit within a class. Above 0, the network considers the last class more likely than the "
+        f"rest.{few}"
     )
 
 

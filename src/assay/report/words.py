@@ -60,7 +60,8 @@ _DISPLAYED = {
 
 def display_name(name: str) -> str:
     """Return a name of a component or factor for readers: `ArcFace`, `cross-entropy Dice`."""
-    return " ".join(_DISPLAYED.get(word, word) for word in in_words(name).split(" "))
+    words = " ".join(_DISPLAYED.get(word, word) for word in in_words(name).split(" "))
+    return words.replace("under exposure", "under-exposure")  # a hyphen of the word, not of the name
 
 
 def level_words(axis: str, level: str) -> str:

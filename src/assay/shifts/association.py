@@ -239,7 +239,7 @@ def also_achieved(environment: Environment, named: Mapping[str, tuple[str, ...]]
 
     Args:
         named: Factor -> high levels, such as all that any environment of a study ties. Those that the environment
-            states itself, and interventions that it lacks, are passed over.
+            states itself, and interventions that it lacks, are skipped.
     """
     measured = {achieved_one.factor for achieved_one in environment.achieved}
     present = {factor.name for factor in environment.table.factors}

@@ -329,7 +329,7 @@ _PARTED = re.compile(r"\s*[+-]?(?=[\d.]*_)[\d_.]+(e[+-]?[\d_]+)?\s*", re.IGNOREC
 
 
 def _schema_at(root: Schema, loc: Keys) -> Schema:
-    """Return the schema at `loc`, where keys that Pydantic adds for unions are passed over."""
+    """Return the schema at `loc`, where keys that Pydantic adds for unions are skipped."""
     here = root
     for key in loc:
         inner = next((step for part in _branches(here, root) if (step := _step(part, key)) is not None), None)

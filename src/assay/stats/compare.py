@@ -213,7 +213,7 @@ def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Cont
         a: One recipe.
         b: The reference.
         name: The measure.
-        margin: Largest difference that does not matter.
+        margin: Largest difference that would not matter.
 
     Returns:
         The difference with its interval and tests; without tests under 3 common seeds.
@@ -262,7 +262,7 @@ def linear_contrast(
     Args:
         parts: A measure of each of m panels.
         weights: Weights [m], or [m, s] where they differ by seed.
-        margin: Largest difference that does not matter.
+        margin: Largest difference that would not matter.
 
     Examples:
         >>> from assay.stats.panel import of_seeds
@@ -497,7 +497,7 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
         a: Budgets of one recipe, smallest first.
         b: Budgets of the reference.
         name: The measure.
-        margin: Largest difference that does not matter.
+        margin: Largest difference that would not matter.
 
     Returns:
         The contrast; undefined where no seed reaches the level.

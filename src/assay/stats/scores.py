@@ -1,4 +1,4 @@
-"""What scores are: probabilities, per cent, log-odds or other numbers; and the log-odds that effects are computed on.
+"""What scores are: probabilities, percent, log-odds or other numbers; and the log-odds that effects are computed on.
 
 Scores are ranked as they are given. Log-odds keep their order and their ties.
 """
@@ -30,10 +30,10 @@ class Scale:
     """What the scores of a set are.
 
     Attributes:
-        kind: Probabilities, per cent, log-odds or other numbers.
+        kind: Probabilities, percent, log-odds or other numbers.
         least: The smallest score.
         greatest: The greatest score.
-        ends: See `Ends`, of probabilities and per cent.
+        ends: See `Ends`, of probabilities and percent.
         exact: How many scores are exactly 0 and exactly 1.
     """
 
@@ -75,7 +75,7 @@ def scale_of(
         column: Name of their column, where they have one.
 
     Raises:
-        SpecError: They may be per cent or log-odds, or are not what the user calls them.
+        SpecError: They may be percent or log-odds, or are not what the user calls them.
 
     Examples:
         >>> scale_of(np.array([0.1, 0.9])).kind
@@ -89,18 +89,19 @@ def scale_of(
     spread = f"{of} are from {least:.3g} to {greatest:.3g}"
     inside = {"probabilities": least >= -_OVER and greatest <= 1 + _OVER, "percent": least >= 0 and greatest <= 100}
     if not inside.get(requested, True):
-        name, most = ("probabilities", 1) if requested == "probabilities" else ("per cent", 100)
+        name, most = ("probabilities", 1) if requested == "probabilities" else ("percentages", 100)
         others = key_text("--scores", "percent or logits" if inside["percent"] else "logits")
         raise SpecError(f"{spread}, and {name} are from 0 to {most}: give {others}, or leave it out")
     if requested == "auto" and inside["percent"] and not inside["probabilities"]:
         grades = {*np.unique(scores).tolist()} <= {*range(_GRADES + 1)}
-        raise SpecError(f"{spread}: give {key_text('--scores', 'percent')} if they are per cent, or "
+        raise SpecError(f"{spread}: give {key_text('--scores', 'percent')} if they are percent, or "
                         f"{key_text('--scores', 'logits')} if they are "
                         f"log-odds{', or grades such as BI-RADS, whose steps count as log-odds' if grades else ''} "
                         "(probabilities are from 0 to 1)")  # fmt: skip
     if requested == "auto" and inside["probabilities"] and _PERCENT.search(column):
-        raise SpecError(f"{spread}, and '{column}' is called per cent: give {key_text('--scores', 'percent')}, or "
-                        f"{key_text('--scores', 'probabilities')} if they are no per cent")  # fmt: skip
+        raise SpecError(f"{spread}, and the name of '{column}' suggests percentages: "
+                        f"give {key_text('--scores', 'percent')}, or "
+                        f"{key_text('--scores', 'probabilities')} if they are not percentages")  # fmt: skip
     kind: Kind = "other" if least >= 0 or greatest <= 0 else "logits"
     if requested != "auto" or inside["probabilities"]:
         kind = "probabilities" if requested == "auto" else requested

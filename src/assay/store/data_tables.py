@@ -25,7 +25,7 @@ ENVIRONMENTS = Table(
         Column("recipe", "recipe whose training environment it is; empty for tests", cell="recipe"),
         Column("factor", "factor"),
         Column("target", "class that the factor is tied to"),
-        number("asked", "strength requested", "association asked"),
+        number("asked", "strength requested", "association requested"),
         estimate("strength", "strength achieved", "achieved"),
         *INTERVAL,
         whole("kept", "images used"),
@@ -83,7 +83,9 @@ SHORTCUTS = Table(
             "regression on other patients)",
             cell="code",
         ),
-        Column("of", f"class that it tells; {LARGE}: over the median area, among images with a lesion", head="class"),
+        Column(
+            "of", f"class that it predicts; {LARGE}: over the median area, among images with a lesion", head="class"
+        ),
         estimate("value", "AUROC for that class"),
         *INTERVAL,
         Column("direction", "higher or lower, of a number; mixed where it is neither; empty otherwise"),
@@ -99,13 +101,13 @@ ADDED_VERDICTS = ("beyond", "not-shown", "below")
 """Whether networks are beyond the best simple cue: shown, not shown, or worse than it."""
 ADDED = Table(
     "added",
-    "recipe in a test environment without interventions: its networks held against the best simple cue",
+    "recipe in a test environment without interventions: its networks compared with the best simple cue",
     (
         Column("recipe", "recipe; empty for one model", cell="recipe"),
         environment("test environment; empty for one model"),
         Column("name", "cue that predicts the target best among patients that are not tested"),
         Column("kind", "see the table `shortcuts`", cell="code"),
-        Column("of", "class that is told", head="class"),
+        Column("of", "class that is predicted", head="class"),
         Column("verdict", "beyond the best cue, not shown to be, or below it", values=ADDED_VERDICTS, cell="code"),
         estimate("network", "AUROC of the networks"),
         number("network_low", "lower end of its 95% interval"),
@@ -138,8 +140,8 @@ ISSUES = Table(
         Column("of", "class of the image, or column and level of a group", head="class"),
         number(
             "value",
-            "likeness, or how far the image is from the others, in robust standard deviations, of marks in limits; of "
-            "a label by how much more another class is expected",
+            "similarity, or how far the image is from the others, in robust standard deviations, of marks in limits; "
+            "of a label by how much more another class is expected",
         ),
     ),
     ("kind", "row", "cluster", "of", "value"),

@@ -97,7 +97,7 @@ _SIGN_FLIPS = (
 )
 _STATUS = Column("status", "done, collapsed, diverged, failed or pending", cell="text")
 _YARDSTICK = number(
-    "yardstick", "validation log-loss of a refitted linear head, or 1 less Dice of lesions: comparable between losses"
+    "yardstick", "validation log-loss of a refitted linear head, or 1 - Dice of lesions: comparable between losses"
 )
 _LOSSES = (
     number("train_loss", "loss on training images", head="training loss"),
@@ -146,12 +146,12 @@ CONTRASTS = Table(
         whole("left_out", "seeds that either recipe kept and the comparison does not rest on"),
         *(column for side in ("a", "b") for column in (
             whole(f"failed_{side}", f"of {side}, seeds whose network collapsed, diverged or fell far below the others"),
-            whole(f"trained_{side}", f"of {side}, seeds trained to an end"),
+            whole(f"trained_{side}", f"of {side}, seeds whose training finished"),
             number(f"failure_limit_{side}", f"of {side}, greatest share of failing seeds that this allows (95%)"),
         )),
         PATIENTS,
         number("effective_patients",
-               "patients that equal ones would be, of two classes the fewer; none decided under 6"),
+               "effective number of patients, for two classes the smaller; no decision under 6"),
         whole("paired_patients", "patients that both recipes have; 0 where the data name none"),
         *_SIGN_FLIPS,
         number("margin", "greatest difference that counts as equivalent"),
@@ -240,7 +240,7 @@ REPLICATIONS = Table(
     ),
     ("first_value", "first_decision", "value", "decision", "predicted_low", "predicted_high", "within", "agreement",
      "both", "both_low", "both_high"),
-    note="Empty for a run that is no replication.",
+    note="Empty for a run that is not a replication.",
 )  # fmt: skip
 
 FINDINGS = Table(
@@ -272,7 +272,7 @@ ESTIMATES = Table(
         TRAINING_SEEDS,
         PATIENTS,
         IMAGES,
-        number("chance", "value of a model that knows nothing; NaN where there is none"),
+        number("chance", "value of an uninformative model; NaN where there is none"),
         Column("where", "which group or environment a worst value is of, codes with fields as JSON; empty otherwise",
                head="worst in", cell="place"),
         REASON,
@@ -301,7 +301,7 @@ SEEDS = Table(
 
 RELIANCE_CONTRASTS = Table(
     "reliance_contrasts",
-    "recipe × measure of reliance × factor but the greatest: the greatest factor's value less the other's, paired by "
+    "recipe × measure of reliance × factor but the greatest: the largest factor's value minus the other's, paired by "
     "seed",
     (
         *RECIPE,
@@ -322,7 +322,7 @@ RELIANCE_CONTRASTS = Table(
 
 DOSE_CHANGES = Table(
     "dose_changes",
-    "recipe without its dose × environment × measure: the mean over p > 0 of the measure less that at p = 0",
+    "recipe without its dose × environment × measure: the mean over p > 0 of the measure minus that at p = 0",
     (
         *RECIPE,
         Column("axis", "axis of the doses"),
@@ -461,7 +461,7 @@ COLLAPSES = Table(
         Column("against", "recipe that it is compared with; empty for the rate of one recipe", cell="recipe"),
         whole("collapsed", "seeds of the recipe that collapsed"),
         whole("diverged", "seeds of the recipe that diverged"),
-        whole("seeds", "seeds trained to an end; of a pair, those of both", cell="count"),
+        whole("seeds", "seeds whose training finished; of a pair, those of both", cell="count"),
         estimate("rate", "share of seeds lost; of a pair, the difference"),
         *INTERVAL,
         number("p", "of a pair, McNemar's p value", cell="p"),
@@ -487,7 +487,7 @@ SIMILARITIES = Table(
         estimate("value", "mean over pairs of models of different seeds"),
         number("within", "mean over two seeds of the recipe"),
         number("against_within", "mean over two seeds of the other recipe", head="within the other"),
-        estimate("below", "mean of both within less the value; NaN for layers of other names", "less alike than seeds"),
+        estimate("below", "mean of both within minus the value; NaN for layers of other names", "beyond seeds"),
         *INTERVAL,
         *_ERROR,
         number("p", "one-sided p value of below > 0", cell="p"),

@@ -141,7 +141,7 @@ def plan_lines(prepared: PreparedStudy, workers: int) -> list[str]:
     size = ", ".join(count(number, kind) for number, kind in kinds)
     lines = [f"{spec.name}: {size}; records in {prepared.place.root}", *worst_lines(prepared)]
     if not prepared.tasks:
-        return [*lines, "every trial and probe is done: nothing to train, comparisons are made anew"]
+        return [*lines, "every trial and probe is done: nothing to train, comparisons are computed again"]
     time = f"about {duration(prepared.seconds(workers))} with {count(workers, 'worker')}{on_device(prepared)}"
     sources = f"{count(prepared.new_sources, 'source')} and " if prepared.new_sources else ""
     trials, probes = count(prepared.new_trials, "trial"), count(prepared.new_probes, "probe")
@@ -240,7 +240,7 @@ def _answer(result: Result) -> tuple[list[str], str, list[str], str]:
 
 def _print_result(result: Result) -> None:
     if result.stopped:
-        print(f"stopped: {result.trained} trials were finished; the same command goes on from here", file=sys.stderr)
+        print(f"stopped: {result.trained} trials were finished; the same command continues from here", file=sys.stderr)
         return
     if result.unlearned:
         _warn(

@@ -41,17 +41,17 @@ COMPARISONS = Block(
     colors="decision", axes=("difference in {}", ""), level=ZERO, shaded=True, cited="decided",
     columns=("comparison", "decision", "decided", "margin_test", "detectable", "seeds", "role"),
     note=(
-        "Difference: the first less the second, with the interval and p that decided, corrected for all comparisons of "
-        "the family; a level other than 95% is named. Shaded: the margin. Detectable: the difference that this design "
-        "detects with 80% power."
+        "Difference: the first minus the second, with the interval and p that decided, corrected for all comparisons "
+        "of the family; a level other than 95% is named. Shaded: the margin. Detectable: the difference that this "
+        "design detects with 80% power."
     ),
 )  # fmt: skip
 TRAINED_ONCE = Block(
     id="differences", title="Models that were trained once", table="differences", chart="strip",
     place=("model", "against"), panel="measure", colors="outcome", axes=("difference in {}", ""), level=ZERO,
     columns=("model", "against", "measure", "value", "p", "margin", "outcome", "equivalence", "patients"),
-    note="Difference: the first less the second, paired by case, with 95% intervals over patients alone. It holds for "
-    "these models, and not for how they were trained.",
+    note="Difference: the first minus the second, paired by case, with 95% intervals over patients alone. It holds "
+         "for these models, and not for how they were trained.",
 )  # fmt: skip
 TRADES = Block(id="trade", title="False positives without a lesion, against overlap with lesions", table="trades",
                chart="trade", listed=False,
@@ -142,8 +142,8 @@ _REPLICATION = Block(
     columns=("comparison", "first", "second", "predicted", "agreement", "both"),
     note=(
         "Predicted: the 95% interval of the second difference from the first. Agreement: the probability that the "
-        "second run decides as the first, if the first difference is right but for its error. Both runs: the mean over "
-        "the seeds of both runs with its 95% interval."
+        "second run reaches the same decision, if the first difference is correct apart from its error. Both runs: "
+        "the mean over the seeds of both runs with its 95% interval."
     ),
 )
 _LOOKS = Block(
@@ -154,7 +154,7 @@ _LOOKS = Block(
 _ORDERED = Block(
     id="order", title="Factors compared by how much models rely on them", table="reliance_contrasts", folded=True,
     columns=("recipe", "measure", "factor", "against", "decided", "seeds"),
-    note="The factor with the greatest value less each other one, paired by seed; corrected over the other factors.",
+    note="The factor with the largest value minus each other one, paired by seed; corrected over the other factors.",
 )  # fmt: skip
 _STARTS = Block(
     id="starts", title="Initial weights", table="starts", keep=Query(without={"kind": ("random",)}), folded=True,
@@ -295,16 +295,16 @@ _GEOMETRY = (
     Block(id="shapes", title="Shape of layers", chart="curve", along="layer", panel="measure",
           keep=Query(measures=SHAPES, only={"group": ("trained", "untrained")}), reference=("untrained",),
           listed=False, note="Gray: the first recipe before training."),
-    Block(id="layers", title="Shape of every layer", keep=Query(measures=(*SHAPES, *MORE_SHAPES)),
+    Block(id="layers", title="Geometry of every layer", keep=Query(measures=(*SHAPES, *MORE_SHAPES)),
           place=("recipe", "layer", "group"), across="measure", folded=True),
-    Block(id="apart", title="How far recipes are less alike than their seeds (CKA)", table="similarities",
+    Block(id="apart", title="Dissimilarity of recipes beyond that of seeds (CKA)", table="similarities",
           keep=Query(measures=("cka",), filled=("axis",), only={"same_layer": ("yes",)}), chart="curve", along="layer",
           panel="pair", value="below", listed=False, level=ZERO,
-          note="Mean similarity of the seeds of both recipes less that of the recipes; 0: no less alike than seeds."),
+          note="Mean similarity between seeds minus that between recipes; 0: recipes differ no more than seeds."),
     Block(id="likeness", title="Similarity of recipes, compared with their seeds", table="similarities",
           keep=Query(filled=("axis",)),
           columns=("recipe", "against", "measure", "place", "layer", "value", "decided", "decision"), folded=True,
-          note="Decided by: how much less alike recipes are than seeds, corrected within the measure; one-sided."),
+          note="Decided by the dissimilarity beyond that of seeds, corrected within the measure; one-sided."),
     Block(id="cka-maps", title="CKA of every layer with every layer", table="similarities",
           keep=Query(measures=("cka",), filled=("layer",)), chart="heat", along="against_layer", up="layer",
           panel="pair", listed=False, folded=True),
@@ -347,7 +347,7 @@ ACCOUNT = (
           columns=("measure", "recipe", "environment", "factor", "level", "layer", "value", "reason"), folded=True),
 )  # fmt: skip
 ENVIRONMENTS = Block(
-    id="environments", title="Test conditions, as asked and as achieved", table="environments", folded=True,
+    id="environments", title="Test conditions, as requested and as achieved", table="environments", folded=True,
     columns=("environment", "set", "factor", "target", "asked", "strength", "held", "images", "patients"),
     note="Associations are Somers' D of the factor given the target, from -1 to 1.",
 )  # fmt: skip

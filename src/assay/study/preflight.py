@@ -314,8 +314,8 @@ def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inp
             )
         raise SpecError(
             f"source '{name}' has images of {of_source.size} px and what starts from it of {own.size} px, and the "
-            f"architecture '{training.recipe.architecture.label}' hangs on the size ({key}: {shape(theirs[key])} "
-            f"and {shape(value)}): set sources.{name}.data.size: {own.size}"
+            f"architecture '{training.recipe.architecture.label}' depends on the size ({key}: {shape(theirs[key])} and "
+            f"{shape(value)}): set sources.{name}.data.size: {own.size}"
         )
 
 

@@ -30,9 +30,10 @@ MOST_ROWS = 60
 _LONGEST = 1_000
 METHODS = (
     "Visibility figures are means over the test images that are counted, each without and with the confounder. Share: "
-    "pixels that differ by at least half of 1/255 in some channel. Difference: the mean of all pixels, changed or not, "
-    "black to white being 1. SSIM: structural similarity, 1 for equal images and less the less alike they are.",
-    "Levels and baselines (ridge regressions) of simple cues are fitted on other images than the AUROC is of.",
+    "pixels that differ by at least half of 1/255 in some channel. Difference: the mean of all pixels, changed or "
+    "not, black to white being 1. SSIM: structural similarity, 1 for equal images, lower for less similar ones.",
+    "Levels and baselines (ridge regressions) of simple cues are fitted on other images than those that the AUROC is "
+    "computed on.",
 )
 
 
@@ -167,7 +168,7 @@ def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     )
     environments = replace(
         ENVIRONMENTS,
-        title="Conditions, as asked and as achieved",
+        title="Conditions, as requested and as achieved",
         columns=("environment", "set", "factor", "target", "asked", "strength", "held", "kept", "available", "images"),
         folded=False,
     )

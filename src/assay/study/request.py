@@ -50,7 +50,7 @@ class RunRequest(CommandRequest):
     until: Annotated[
         str | None,
         Option(
-            "Look at 10, 20 and 40 seeds, in place of the study's, until every primary comparison is decided.",
+            "Test at 10, 20 and 40 seeds, instead of the study's number, until every primary comparison is decided.",
             "decided",
             parse=one_of(("decided",)),
         ),
@@ -65,7 +65,7 @@ class RunRequest(CommandRequest):
         str, Option("auto (a GPU if there is one), cpu, cuda or cuda:N.", "NAME", parse=device_in, text="auto")
     ] = "auto"
     out: Annotated[Path, Option("The folder of all run folders.", "FOLDER", short="-o")] = Path("runs")
-    skip_bad_rows: Annotated[bool, Option("Leave bad rows out; the report lists them.")] = False
+    skip_bad_rows: Annotated[bool, Option("Leave out bad rows; the report lists them.")] = False
     no_own_code: Annotated[bool, Option("Refuse code from outside Assay that a study names.")] = False
     trust_code: Annotated[bool, Option("Run code from outside Assay that a folder of a run or network names.")] = False
     dry_run: Annotated[bool, Option("Print the planned work, time and disk space; train nothing.")] = False
@@ -78,7 +78,7 @@ class RunRequest(CommandRequest):
         tuple[str, ...],
         Option("Options of --on, such as mem=8G, or a YAML file of them; repeatable.", "A=B", "--engine"),
     ] = ()
-    detach: Annotated[bool, Option("Leave all work, tables and page to jobs of Slurm, and end.")] = False
+    detach: Annotated[bool, Option("Submit all work, tables and the page as Slurm jobs, and return.")] = False
 
     @model_validator(mode="after")
     def _exclude(self) -> Self:

@@ -180,7 +180,7 @@ def analyze(plan: Plan, place: Workspace, population: Population, stage: Stage) 
     Args:
         stage: Callback for the next step.
     """
-    stage("looking at the images once more, for pictures and cautions")
+    stage("reading the images again, for pictures and cautions")
     gathered = Gathered(plan, place.folder, Folds(population, plan.spec.probes))
     described = describe(gathered, population)
     keep(place.folder, described)

@@ -62,7 +62,7 @@ from assay.study.titles import performance_words, segmented_words, shared_harms,
 
 OF_ONE_MODEL = (
     "whether the model has seen these images before",
-    "how another model that was made alike would answer, which can differ by more than these intervals",
+    "how another model trained in the same way would answer; the difference can exceed these intervals",
 )
 """Limits of the results of one model."""
 COARSE = 0.2
@@ -388,7 +388,7 @@ def done(evidence: Evidence) -> tuple[str, ...]:
         counts = [whole(row, "images") for row in evidence.tables.get("environments", ())]
         if not counts:
             return ()
-        first = f"One model ({facts.get('kind', 'model')}) was read as it is on {count(max(counts), 'image')}"
+        first = f"One model ({facts.get('kind', 'model')}) was read unchanged on {count(max(counts), 'image')}"
         return tuple(part for part in (f"{first} to predict {named}.", association_text(evidence)) if part)
     keys = [(row["recipe"], row["seed"], row.get("fold")) for row in trials]
     by_key = {key: row.get("trial", key) for key, row in zip(reversed(keys), reversed(trials), strict=True)}
@@ -432,7 +432,11 @@ def _replication_text(evidence: Evidence) -> str:
     decided = [row for row in rows if row["first_decision"] in SETTLED]
     again = sum(row["decision"] == row["first_decision"] for row in decided)
     compared, inside = [row for row in rows if row["within"]], [row for row in rows if row["within"] == "yes"]
-    parts = [f"{again} of {count(len(decided), 'decision')} came again" if decided else "it had decided nothing"]
+    parts = [
+        f"{again} of {count(len(decided), 'decision')} were replicated"
+        if decided
+        else "the first run had decided nothing"
+    ]
     parts += (
         [f"{len(inside)} of {count(len(compared), 'difference')} fell in the prediction interval"] if compared else []
     )

@@ -250,7 +250,7 @@ def mean_with_interval(values: Float[np.ndarray, " n"], cases: ScoredCases) -> W
 def calibration_measures(cases: ScoredCases) -> dict[str, WithInterval]:
     """Compute the Brier score, its parts, calibration in the large and the calibration slope of log-odds.
 
-    In the large: mean probability less share of positives. Slope: of a logistic regression of the class on log-odds;
+    In the large: mean probability minus share of positives. Slope: of a logistic regression of the class on log-odds;
     below 1, probabilities are too extreme. The Brier score is miscalibration - discrimination + uncertainty, by
     isotonic recalibration of the cases themselves (Dimitriadis et al., 2021); these parts have no interval. At a true
     prevalence all are those of cases that are weighted to it.

@@ -47,7 +47,7 @@ SUBGROUPS = Table(
 DIFFERENCES = Table(
     "differences", "measure: the difference of two models on the same cases",
     (Column("model", "the first model", cell="text"), Column("against", "the second model", cell="text"), _MEASURE,
-     estimate("value", "value of the first less that of the second"), *_ENDS,
+     estimate("value", "value of the first minus that of the second"), *_ENDS,
      number("p", "two-sided p-value of no difference", cell="p"),
      number("margin", "largest difference that does not matter; NaN where none is named"),
      number("noninferiority_p", "one-sided p-value of being worse by the margin", cell="p"),

@@ -95,13 +95,13 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
         Section("recalibration", "Recalibration", (
             Block(id="recalibrated", title="Before and after recalibration", table="recalibration",
                   columns=("model", "method", "measure", "at", "value", "images", "patients"),
-                  note="Fitted on other cases, judged on these."),)),
+                  note="Fitted on other cases, evaluated on these."),)),
         Section("groups", "Groups", (groups,), smallest_cell(tables["subgroups"])),
         Section("plan", "Size of a further validation", (
             Block(id="plan", title="Patients needed", table="plan",
                   columns=("model", "measure", "goal", "size", "at", "positives", "patients"),
-                  note="With as many images of a patient as here. A difference is shown with 80% power, as is "
-                  "non-inferiority within it where there is no difference."),)),
+                  note="With as many images per patient as here. A difference is shown with 80% power, as is "
+                       "non-inferiority within it where there is no difference."),)),
         Section("missing", "Cases without a score", (
             Block(id="rejected", title="Cases without a score", table="rejected",
                   columns=("model", "actual", "images", "share")),)),
@@ -117,7 +117,7 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
 def _opening_lines(tables: Mapping[str, Sequence[Row]]) -> Iterator[AccountLine]:
     """Yield paired differences, the group that each model serves worst, and PPV at the prevalences that are named."""
     for row in tables["differences"]:
-        result = f"{measure_words(row['measure'])} of {row['model']} less {row['against']}: {outcome_words(row)}"
+        result = f"{measure_words(row['measure'])} of {row['model']} minus {row['against']}:  {outcome_words(row)}"
         yield AccountLine(result, interval_words(row), "paired")
     for model in dict.fromkeys(row["model"] for row in tables["performance"]):
         if row := weakest_group(tables["subgroups"], model):

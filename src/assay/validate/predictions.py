@@ -67,10 +67,10 @@ class ScoreFile:
         if self.scale.kind in ("probabilities", "percent"):
             most = 1 if self.scale.kind == "probabilities" else 100
             if most == 100 and value <= 1:
-                raise SpecError(f"{key_text('--threshold', f'{value:g}')}: the scores of {self.name} are per cent; "
-                                "write it as these are, such as 50, or divide them by 100")  # fmt: skip
+                raise SpecError(f"{key_text('--threshold', f'{value:g}')}: the scores of {self.name} are in percent; "
+                                "write the threshold in percent, such as 50, or divide the scores by 100")  # fmt: skip
             if not 0 < value < most:
-                per = "; write per cents as a share, such as 0.37" if most == 1 and 1 < value < 100 else ""
+                per = "; write percentages as shares, such as 0.37" if most == 1 and 1 < value < 100 else ""
                 raise SpecError(f"{key_text('--threshold', f'{value:g}')} is outside of the scores of "
                                 f"{self.name}, {self.scale.kind} "
                                 f"between 0 and {most}{per}")  # fmt: skip

@@ -29,51 +29,60 @@ class ValidateRequest(CommandRequest):
     threshold: Annotated[
         str,
         Option(
-            "Score from which a case is called positive, or sensitivity=0.9 or specificity=0.9; of two models T,T.", "T"
+            "Score from which a case is called positive, or sensitivity=0.9 or specificity=0.9; for two models T,T.",
+            "T",
         ),
     ] = ""
     threshold_from: Annotated[
         tuple[Path, ...],
-        Option("A CSV of other cases, on which a threshold is set; of two models a CSV of each.", "FILE,FILE",
+        Option("A CSV of other cases, on which a threshold is set; for two models, one for each.", "FILE,FILE",
                parse=paths_in, text=""),
     ] = ()  # fmt: skip
     recalibrate_from: Annotated[
         tuple[Path, ...],
-        Option("A CSV of other cases, on which probabilities are recalibrated; of two models a CSV of each.",
+        Option("A CSV of other cases, on which probabilities are recalibrated; for two models, one for each.",
                "FILE,FILE", parse=paths_in, text=""),
     ] = ()  # fmt: skip
     calls: Annotated[
-        str, Option("The calls of a file without scores: 0 and 1, or the classes; blank where there is none.", "COLUMN")
+        str,
+        Option(
+            "Column of calls, for a file without scores: 0 and 1, or the classes; blank where there is none.", "COLUMN"
+        ),
     ] = ""
     prevalence: Annotated[
         tuple[float, ...], Option("Prevalences for PPV and NPV, such as 0.02,0.1.", "P", parse=prevalences_in, text="")
     ] = ()
     true_prevalence: Annotated[
         float | None,
-        Option("Prevalence where the model is used; cases are weighted to it for calibration and net benefit.", "P"),
+        Option("Prevalence where the model is used; calibration and net benefit are weighted to it.", "P"),
     ] = None
-    margin: Annotated[float | None, Option("Largest difference that does not matter.", "M")] = None
+    margin: Annotated[float | None, Option("Largest difference that would not matter.", "M")] = None
     plan: Annotated[
         float | None,
-        Option("Patients that a further validation needs for this half-width; of two models for this difference.", "W"),
+        Option(
+            "Compute the patients needed for an interval of this half-width or, with two models, this difference.",
+            "W",
+        ),
     ] = None
-    by: Annotated[str, Option("Join the rows of each value, such as exam.", "COLUMN")] = ""
-    rule: Annotated[Literal["max", "mean"], Option("How scores are joined: max (any row calls) or mean.", "RULE")] = (
-        "max"
-    )
+    by: Annotated[str, Option("Combine the rows that share a value of this column, such as exam.", "COLUMN")] = ""
+    rule: Annotated[
+        Literal["max", "mean"], Option("How scores are combined: max (positive if any row is) or mean.", "RULE")
+    ] = "max"
     groups: Annotated[
         tuple[str, ...], Option("Columns of groups; sex*site crosses two.", "A,B", parse=names, text="")
     ] = ()
-    score: Annotated[str, Option("The score of the positive class; default: called like one.", "COLUMN")] = ""
+    score: Annotated[str, Option("Column of the positive class's score; default: found by its name.", "COLUMN")] = ""
     scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
-    target: Annotated[str, Option("The class; default: the column that is called like one.", "COLUMN")] = ""
+    target: Annotated[str, Option("Column of the class; default: found by its name.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""
-    as_given: Annotated[bool, Option("Go on even if the scores seem to be those of the other class.")] = False
-    image: Annotated[str, Option("The case; default: the column that is called like an image.", "COLUMN")] = ""
-    patient: Annotated[str, Option("The patient, likewise; without, each case is one.", "COLUMN")] = ""
-    unmatched: Annotated[
-        Literal["refuse", "drop"], Option("Cases that a file lacks, where there are many: refuse or drop.", "HOW")
-    ] = "refuse"
+    as_given: Annotated[bool, Option("Continue even if the scores seem to be those of the other class.")] = False
+    image: Annotated[str, Option("Column of the case; default: a column named like an image.", "COLUMN")] = ""
+    patient: Annotated[
+        str, Option("Column of the patient; default: found by its name. Without one, each case is a patient.", "COLUMN")
+    ] = ""
+    unmatched: Annotated[Literal["refuse", "drop"], Option("Many cases missing in a file: refuse or drop.", "HOW")] = (
+        "refuse"
+    )
     out: Annotated[Path | None, Option("The folder of the page; default: validations/NAME.", "FOLDER", short="-o")] = (
         None
     )

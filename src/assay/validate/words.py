@@ -46,9 +46,9 @@ def paired_words(row: Row) -> str:
     """Return the outcome of a difference with its numbers."""
     name = sentence_case(measure_words(row["measure"]))
     if math.isnan(numeric(row, "p")):
-        return f"{name}: no case that decides it is called differently"
-    return (f"{name} of {row['model']} less that of {row['against']}: {outcome_words(row)}, "
-            f"{interval_words(row)}, {p_value(numeric(row, 'p'))}")  # fmt: skip
+        return f"{name}: no relevant case is called differently"
+    return (f"{name} of {row['model']} minus that of {row['against']}:  {outcome_words(row)}, {interval_words(row)}, "
+            f"{p_value(numeric(row, 'p'))}")  # fmt: skip
 
 
 def recalibration_words(row: Row) -> str:
@@ -118,7 +118,7 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
                       "narrow if patients have several.")  # fmt: skip
     if shared := facts.get("patients of other cases"):
         yield Caution("patients in both files", f"{shared} patients of the other cases are among the reported ones, so "
-                      "what was fitted on them looks better than it is.")  # fmt: skip
+                                                "results fitted on them are too optimistic.")  # fmt: skip
     positives, total = (int(facts[key].replace(",", "")) for key in ("positives", "images"))
     if (least := min(positives, total - positives)) < FEW_CASES:
         yield Caution("few cases of a class", f"The smaller class has {least} cases: intervals are wide.")

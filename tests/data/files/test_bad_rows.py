@@ -117,7 +117,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "NaN in NIfTI": (_nan_nifti, "1 of its values are NaN or infinite"),
     "NIfTI volume": (
         _nifti(np.zeros((16, 16, 5), dtype=np.int16)),
-        "it is a volume of 16 x 16 x 5; 3-D images are not built yet; export one slice a file",
+        "it is a volume of 16 x 16 x 5; 3-D images are not supported yet; export one slice a file",
     ),
     "decompression bomb": (_bomb, "it is far too large for an image (a decompression bomb?); save a smaller version"),
     "very large": (_large, "it is 10000 x 9000 px, over 89,478,485; save a smaller version"),
@@ -135,7 +135,7 @@ def test_a_bad_file_is_refused_by_row_or_left_out(tmp_path: Path, kind: str) -> 
     text = str(caught.value)
     assert text.startswith("1 bad line in data.csv:\n  line 5 '3.png': ")
     assert expected in text
-    assert text.endswith("\nmend them, or leave them out with --skip-bad-rows")
+    assert text.endswith("\ncorrect them, or leave them out with --skip-bad-rows")
     dataset = load(folder, skip_bad_rows=True)
     assert len(dataset.table) == 7
     assert len(dataset.card.left_out) == 1
@@ -411,8 +411,8 @@ def test_a_misnamed_mask_does_not_make_its_image_free_of_lesions(tmp_path: Path)
     with pytest.raises(DataError) as caught:
         load(folder, table="", unmasked="lesion-free")
     assert str(caught.value).startswith(
-        "masks/ has 1 masks of no image, first 1_mask.png, while 1 images have no mask, first 1: what is free of "
-        "lesions cannot be told from what is misnamed; give a mask its image's stem, or take it away"
+        "masks/ has 1 masks of no image, first 1_mask.png, while 1 images have no mask, first 1: lesion-free images "
+        "cannot be distinguished from misnamed ones; give a mask its image's stem, or take it away"
     )
 
 

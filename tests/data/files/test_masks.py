@@ -235,10 +235,12 @@ def test_ones_among_255s_are_not_guessed_at(tmp_path: Path) -> None:
     folder = masked(tmp_path / "set", {2: traces, 4: blob() // 255})
     assert refused(folder).splitlines()[:3] == [
         "2 bad lines in data.csv:",
-        "  line 4 '2.png': its mask goes up to 1, those of other rows beyond: its 1s are lesions, or traces of a JPEG; "
-        "write data.mask_values with every value that occurs, such as {1: lesion, 255: lesion}, or mend the file",
-        "  line 6 '4.png': its mask goes up to 1, those of other rows beyond: its 1s are lesions, or traces of a JPEG; "
-        "write data.mask_values with every value that occurs, such as {1: lesion, 255: lesion}, or mend the file",
+        "  line 4 '2.png': its mask goes up to 1, those of other rows beyond: its 1s are lesions, or traces of a "
+        "JPEG; write data.mask_values with every value that occurs, such as {1: lesion, 255: lesion}, or correct the "
+        "file",
+        "  line 6 '4.png': its mask goes up to 1, those of other rows beyond: its 1s are lesions, or traces of a "
+        "JPEG; write data.mask_values with every value that occurs, such as {1: lesion, 255: lesion}, or correct the "
+        "file",
     ]
     both = labels(load(folder, mask="mask", mask_values={1: "lesion", 255: "lesion"}))
     assert both.reshape(N, -1).sum(axis=1).tolist() == [36, 36, 4, 36, 36, 36, 36, 36]

@@ -57,13 +57,15 @@ def test_positive_classes_make_it_binary(tmp_path: Path) -> None:
 
 
 def test_volumes_are_refused_by_name(tmp_path: Path) -> None:
-    expected = "holds volumes of 28 x 28 x 28; 3-D images are not built yet: choose a 2-D MedMNIST set"
+    expected = "holds volumes of 28 x 28 x 28; 3-D images are not supported yet: choose a 2-D MedMNIST set"
     with pytest.raises(DataError, match=expected):
         load(write(tmp_path / "nodulemnist3d.npz", (28, 28, 28)))
 
 
 def test_several_labels_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="has 14 labels an image; multi-label targets are not built yet: choose a set"):
+    with pytest.raises(
+        DataError, match="has 14 labels an image; multi-label targets are not supported yet: choose a set"
+    ):
         load(write(tmp_path / "chestmnist.npz", labels=14, classes=2))
 
 

@@ -305,9 +305,9 @@ def test_annotations_of_no_image_beside_images_without_any_are_refused(tmp_path:
     with pytest.raises(DataError) as caught:
         loaded(folder)
     assert str(caught.value) == (
-        "annotations.json: 1 annotations are of no image, first image_id '12', while 2 images have none, first "
-        "2.png: what is free of lesions cannot be told from what is misnumbered; give annotations their images' ids, "
-        "or take them out"
+        "annotations.json: 1 annotations are of no image, first image_id '12', while 2 images have none, first 2.png: "
+        "lesion-free images cannot be distinguished from misnumbered ones; give annotations their images' ids, or "
+        "take them out"
     )
 
 

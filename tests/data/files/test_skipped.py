@@ -41,8 +41,8 @@ def test_a_class_whose_files_are_all_missing_is_refused(tmp_path: Path) -> None:
 def test_rows_of_one_class_left_out_are_told(tmp_path: Path) -> None:
     folder = _with_patients(tmp_path / "set", range(0, 10, 2))
     assert load(folder, patient="who", skip_bad_rows=True).card.doubts == (
-        "the 5 bad lines left out are all of one class (5 of 12 'not label', 0 of 12 'label'): the rest is no fair "
-        "sample",
+        "the 5 bad lines left out are all of one class (5 of 12 'not label', 0 of 12 'label'): the rest is a "
+        "biased sample",
     )
 
 
@@ -50,7 +50,7 @@ def test_rows_left_out_more_often_of_one_class_are_told(tmp_path: Path) -> None:
     folder = _with_patients(tmp_path / "set", [1, *range(0, 22, 2)])
     assert load(folder, patient="who", skip_bad_rows=True).card.doubts == (
         "the 12 bad lines left out are not spread evenly over the classes (11 of 12 'not label', 1 of 12 'label'): the "
-        "rest is no fair sample",
+        "rest is a biased sample",
     )
 
 

@@ -214,8 +214,8 @@ def unnamed(folder: Path) -> None:
             {"kinds": ["cotton_wool"]},
             DataError,
             "4. Soft Exudates/ has 1 masks of no image, first IDRiD_02_SE.tif, while 3 images have no mask, first "
-            "IDRiD_01: what is free of lesions cannot be told from what is misnamed; give a mask its image's stem and "
-            "_SE, or take it away",
+            "IDRiD_01: lesion-free images cannot be distinguished from misnamed ones; give a mask its image's stem "
+            "and _SE, or take it away",
         ),
         (
             unnamed,

@@ -154,9 +154,9 @@ def test_xml_that_cannot_be_used(tmp_path: Path) -> None:
     whole = xml("1.2", [[nodule(20, 20, 6)]])
     for text, message in (
         (whole[:-30], "the XML is damaged or cut short; download it again"),
-        (whole.replace("<xCoord>19<", "<xCoord>left<", 1), "the XML has no number where an outline is told"),
+        (whole.replace("<xCoord>19<", "<xCoord>left<", 1), "the XML has no number for an outline"),
         (whole.replace("<xCoord>19<", "<xCoord>-5<", 1), "an outline leaves the image; download the XML again"),
-        (whole.replace("-102.5", "", 1), "the XML has no number where a slice's position is told"),
+        (whole.replace("-102.5", "", 1), "the XML has no number for a slice's position"),
         (whole.replace("1.2</Series", "</Series"), "the XML does not say which series it reads"),
     ):
         path.write_text(text)
@@ -304,7 +304,7 @@ def test_xml_may_lie_in_a_tree_of_its_own_and_stand_twice(tmp_path: Path) -> Non
         path.unlink()
     assert load("lidc", folder, **WHOLE).content == both.content
     (apart / "cxr.xml").write_text('<IdriReadMessage xmlns="http://www.nih.gov/idri"/>')
-    assert "1 XML files of another kind were passed over" in load("lidc", folder, **WHOLE).card.known_faults
+    assert "1 XML files of another kind were skipped" in load("lidc", folder, **WHOLE).card.known_faults
 
 
 def test_all_entries_that_cannot_be_used_at_once(tmp_path: Path) -> None:

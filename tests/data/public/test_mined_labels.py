@@ -133,7 +133,7 @@ def test_all_bad_rows_of_chexpert_at_once(tmp_path: Path) -> None:
     assert lines == [
         "'Edema' is none of 1, 0, -1 and empty; copy the table again",
         "'Mal' is no level of the factor; levels: F, M",
-        "its patient is not told; say whose image it is",
+        "its patient is not given; say whose image it is",
         "it is no PNG, JPEG, TIFF, DICOM, NIfTI, GIF, BMP or WebP image; export it as PNG",
     ]
     dataset = load("chexpert", folder, finding="Edema", blank="negative", skip_bad_rows=True)
@@ -204,7 +204,7 @@ def test_mimic_without_its_files(tmp_path: Path) -> None:
         load("mimic", folder, labels="negbio", **asked)
     (folder / "mimic-cxr-2.0.0-split.csv.gz").unlink()
     assert len(load("mimic", folder, **asked).table) == 4
-    with pytest.raises(SpecError, match=r"the set's own split stands in mimic-cxr-2\.0\.0-split\.csv\.gz, which the"):
+    with pytest.raises(SpecError, match=r"the set's own split is in mimic-cxr-2\.0\.0-split\.csv\.gz, which the"):
         load("mimic", folder, data={"split": {"column": "split"}}, **asked)
     table = folder / "mimic-cxr-2.0.0-chexpert.csv.gz"
     table.write_bytes(table.read_bytes()[:-12])

@@ -73,8 +73,8 @@ def test_the_official_split_is_by_patient(tmp_path: Path) -> None:
 def test_an_official_split_that_is_not_there(tmp_path: Path) -> None:
     folder = nih(tmp_path / "set", lists=False)
     text = (
-        "data.split.column: the set's own split stands in train_val_list.txt and test_list.txt, which the folder "
-        "lacks; put it there, or divide by folds or shares"
+        "data.split.column: the set's own split is in train_val_list.txt and test_list.txt, which the folder lacks; "
+        "put it there, or divide by folds or shares"
     )
     with pytest.raises(SpecError, match=re.escape(text)):
         load("nih", folder, finding="Mass", data={"split": {"column": "split"}})
@@ -85,7 +85,7 @@ def test_lists_that_contradict_or_leave_out(tmp_path: Path) -> None:
     folder = nih(tmp_path / "set")
     (folder / "test_list.txt").write_text("00000005_000.png\n")
     with pytest.raises(
-        DataError, match=r"line 8 '00000006_000\.png': its part is not told by train_val_list\.txt and test"
+        DataError, match=r"line 8 '00000006_000\.png': its part is not given by train_val_list\.txt and test"
     ):
         load("nih", folder, finding="Mass", data={"split": {"column": "split"}})
     (folder / "test_list.txt").write_text("00000001_000.png\n")
@@ -107,13 +107,13 @@ def test_all_bad_rows_at_once(tmp_path: Path) -> None:
     assert str(caught.value).splitlines() == [
         "6 bad lines in Data_Entry_2017.csv:",
         "  line 2 '00000001_000.png': age is 'old', which is not a number; write a number, or make age categorical",
-        "  line 3 '00000001_001.png': its patient is not told; say whose image it is",
+        "  line 3 '00000001_001.png': its patient is not given; say whose image it is",
         "  line 4 '00000002_000.png': 'W' is no level of the factor; levels: F, M",
         "  line 5 '00000003_000.png': its labels name 'Effusions', which is none of the 14 findings; write the labels "
         "as published, joined by |",
         "  line 7 '00000005_000.png': the file is missing; unpack the images into set/",
         "  line 8 '00000006_000.png': the file is empty; copy it again",
-        "mend them, or leave them out with --skip-bad-rows",
+        "correct them, or leave them out with --skip-bad-rows",
     ]
 
 
@@ -134,7 +134,7 @@ def test_what_is_known_to_be_wrong_stands_on_the_card(tmp_path: Path) -> None:
     assert card.license == "free use with attribution"
     assert "5 images of 5 patients: No Finding 3, Effusion 2" in card.summary
     assert any("mined from reports" in fault for fault in card.known_faults)
-    assert "1 ages below 0 or over 120 years stand in the table; they count as missing" in card.known_faults
+    assert "1 ages below 0 or over 120 years are in the table; they count as missing" in card.known_faults
     assert "age is missing in 1 of 5 rows" in card.known_faults
 
 
@@ -144,7 +144,9 @@ def test_findings_that_cannot_be_asked_for(tmp_path: Path) -> None:
         load("nih", folder, finding="Masses")
     with pytest.raises(SpecError, match=r"data\.dataset\.against: unknown finding 'Healthy': allowed: Atelectasis"):
         load("nih", folder, finding="Mass", against="Healthy")
-    with pytest.raises(ValueError, match=r"'Mass\|Nodule' is several findings; multi-label targets are not built yet"):
+    with pytest.raises(
+        ValueError, match=r"'Mass\|Nodule' is several findings; multi-label targets are not supported yet"
+    ):
         load("nih", folder, finding="Mass|Nodule")
     with pytest.raises(ValueError, match="finding and against are both 'Mass'; name two different ones"):
         load("nih", folder, finding="Mass", against="Mass")

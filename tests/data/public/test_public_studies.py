@@ -76,7 +76,7 @@ def test_what_a_study_gets_wrong_is_told_before_anything_is_read(home: Path) -> 
         (study({"dataset": {"nih": {"folder": folder + "x", "finding": "Mass"}}}), "there is no such file or folder"),
         (
             study({"dataset": {"nih": {"folder": folder, "finding": "Mass|Nodule"}}}),
-            "'Mass|Nodule' is several findings; multi-label targets are not built yet: name one finding",
+            "'Mass|Nodule' is several findings; multi-label targets are not supported yet: name one finding",
         ),
         (
             study({"dataset": mass, "target": "Mass", "factors": {"sex": "categorical"}}),

@@ -72,7 +72,9 @@ def test_a_server_that_only_ever_cuts_is_given_up(tmp_path):
     behavior = Behavior(CONTENT, cut=0, cuts=100)
     with (
         serving(behavior) as url,
-        pytest.raises(WeightsError, match=r"stopped: peer closed connection .*\. Or fetch it by hand and put it at "),
+        pytest.raises(
+            WeightsError, match=r"stopped: peer closed connection .*\. Or download it manually and put it at "
+        ),
     ):
         fetch(url, SUM, tmp_path)
     assert len(behavior.requests) == 6
@@ -87,7 +89,8 @@ def test_a_server_that_stalls_is_given_up_and_what_came_is_kept(tmp_path):
         assert time.monotonic() - begun < 5
         assert str(error.value) == (
             f"download of {url} stopped: timed out. 300,000 bytes are kept, and the same command "
-            f"goes on from there. Or fetch it by hand and put it at {cached_path(url, SUM, tmp_path)} (SHA-256 {SUM}); "
+            "continues from there. Or download it manually and put it at "
+            f"{cached_path(url, SUM, tmp_path)} (SHA-256 {SUM}); "
             "or give its path with initialization: {file: {path: ...}}"
         )
         behavior.stall = None
@@ -101,7 +104,7 @@ def test_a_server_that_never_answers_is_given_up(tmp_path):
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/weights.pth"
-        with pytest.raises(WeightsError, match=r"stopped: timed out\. Or fetch it by hand and put it at "):
+        with pytest.raises(WeightsError, match=r"stopped: timed out\. Or download it manually and put it at "):
             fetch(url, SUM, tmp_path)
 
 
@@ -111,8 +114,8 @@ def test_other_content_is_refused_and_removed(tmp_path):
         with pytest.raises(WeightsError) as error:
             fetch(url, SUM, tmp_path)
         assert str(error.value) == (
-            f"what {url} sent has SHA-256 {hashlib.sha256(other).hexdigest()}, expected {SUM}: refused and removed. "
-            "Either it is another file, such as a web page, or it was changed on the way"
+            f"the file from {url} has SHA-256 {hashlib.sha256(other).hexdigest()}, expected {SUM}: refused and "
+            "removed. Either it is another file, such as a web page, or it was changed on the way"
         )
         assert [item.suffix for item in tmp_path.iterdir()] == [".lock"]
         with pytest.raises(WeightsError, match="file should be of size 5 but has size 2048000"):
@@ -146,7 +149,7 @@ def test_a_file_of_unknown_length_is_judged_by_its_checksum(tmp_path):
 def test_an_answer_that_is_no_file_is_said(tmp_path):
     with serving(Behavior(b"", status=404)) as url, pytest.raises(WeightsError) as error:
         fetch(url, SUM, tmp_path)
-    assert f"stopped: Client error '404 Not Found' for url '{url}'. Or fetch it by hand" in str(error.value)
+    assert f"stopped: Client error '404 Not Found' for url '{url}'. Or download it manually" in str(error.value)
 
 
 def test_without_a_connection_it_is_said_at_once_what_to_do(tmp_path, monkeypatch):
@@ -160,8 +163,8 @@ def test_without_a_connection_it_is_said_at_once_what_to_do(tmp_path, monkeypatc
         fetch("https://example.org/models/net.pth", SUM, tmp_path)
     assert time.monotonic() - begun < 2
     assert str(error.value) == (
-        "cannot reach example.org. Fetch https://example.org/models/net.pth by hand on a machine that can, and put it "
-        f"at {tmp_path / f'{SUM[:12]}-net.pth'} (SHA-256 {SUM}); or give its path with "
+        "cannot reach example.org. Fetch https://example.org/models/net.pth manually on a machine that can, and put "
+        f"it at {tmp_path / f'{SUM[:12]}-net.pth'} (SHA-256 {SUM}); or give its path with "
         "initialization: {file: {path: ...}}"
     )
 
@@ -201,7 +204,9 @@ def test_a_line_that_is_lost_keeps_what_came(tmp_path, monkeypatch):
     monkeypatch.setattr(weight_files, "reachable", lambda url: True)
     monkeypatch.setattr(weight_files, "http_get", lost)
     (tmp_path / f"{SUM[:12]}-net.pth.part").write_bytes(CONTENT[:1000])
-    text = r"stopped: \[Errno 113\] No route to host\. 1,000 bytes are kept, and the same command goes on from there\."
+    text = (
+        r"stopped: \[Errno 113\] No route to host\. 1,000 bytes are kept, and the same command continues from there\."
+    )
     with pytest.raises(WeightsError, match=text):
         fetch("https://example.org/net.pth", SUM, tmp_path)
 

@@ -51,13 +51,13 @@ def test_embeddings_of_no_square_grid_are_refused(tmp_path):
     with pytest.raises(WeightsError) as refused:
         network(VIT, start(path), size=32)
     assert str(refused.value) == (
-        f"weights file '{path}' does not fit the architecture 'test_vit'; 1 wrong shape: pos_embed is "
-        f"1x13x{width}, expected 1x5x{width}; they hang on the image size: set data.size to that of the file"
+        f"weights file '{path}' does not fit the architecture 'test_vit'; 1 wrong shape: pos_embed is 1x13x{width}, "
+        f"expected 1x5x{width}; they depend on the image size: set data.size to that of the file"
     )
 
 
 def test_relative_positions_of_another_window_are_refused_and_the_size_is_named(tmp_path):
     path = tmp_path / "weights.safetensors"
     kept(path, model=SWIN, size=224)
-    with pytest.raises(WeightsError, match=r"wrong shape: .*relative_position.*; they hang on the image size: set"):
+    with pytest.raises(WeightsError, match=r"wrong shape: .*relative_position.*; they depend on the image size: set"):
         network(SWIN, start(path), size=64)

@@ -1,4 +1,4 @@
-"""Regions of images whose content can be exchanged: boxes, frames, corners, the mirror half, bands and gray levels."""
+"""Regions of images whose content can be exchanged: boxes, frames, corners, halves, frequencies and gray levels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Region(ABC):
 
 
 class LocalRegion(Region):
-    """A region with a place."""
+    """A fixed region."""
 
     __slots__ = ()
 

@@ -234,7 +234,7 @@ class Search:
                    "carries": carries, "worth": _number_or_nan(record["worth"][at])}  # fmt: skip
 
     def write_pictures(self) -> None:
-        """Write pictures of a region with a place: means of both groups, their difference, and six images."""
+        """Write pictures of a fixed region: means of both groups, their difference, and six images."""
         record = self.record
         if self.of != "whole" and "region" in record:
             name = self.of if self.number == 1 else f"{self.of}-{self.number}"

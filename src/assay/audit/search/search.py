@@ -507,7 +507,7 @@ class Answered:
 
     Attributes:
         donors: Positions of the images whose patches are put on, of the higher group first.
-        parts: Scores with a patch of the lower group, and of the higher group: `whole`; of a region with a place also
+        parts: Scores with a patch of the lower group, and of the higher group: `whole`; of a fixed region also
             `shape`, patches given the mean color below them, and `tone`, the image there given their mean color.
     """
 

@@ -14,14 +14,14 @@ from assay.stats.format import in_words, join_words, number
 from assay.stats.rows import REPORTED, LeadVerdict, Row, Verdict, json_object, leading_region, numeric
 
 NOTE = (
-    "These are places to look, and no verdicts: none was shown to be a shortcut. Test one with a mark or a column of "
-    "its own."
+    "These are places to look, not verdicts: none was shown to be a shortcut. To test one, add a mark or a column for "
+    "it."
 )
-NO_LEADS = "There is none. This does not rule out a shortcut: one that these images lack cannot be found in them."
-VALUES = "Value: for a property, the AUROC shift; for errors, their share in these images less that in the others."
+NO_LEADS = "None. This does not rule out a shortcut: one that is absent from these images cannot be found."
+VALUES = "Value: for a property, the AUROC shift; for errors, their share in these images minus that in the others."
 NOT_LOOKED_FOR = (
-    "Hair, stripes and dots at changing places, the history of zoom or scaling, what these images do not carry, and "
-    "regions weaker than the leading one, unless something is drawn there alike, are not looked for."
+    "Not searched for: hair, stripes and dots at changing places, the history of zoom or scaling, shortcuts that are "
+    "absent from these images, and regions weaker than the leading one unless a mark is repeated there."
 )
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
 _RESOLUTION = 2
@@ -29,17 +29,17 @@ _RESOLUTION = 2
 _WORDS: Mapping[str, tuple[str, str]] = {
     LeadVerdict.LIVES: (
         "Depends on {what}",
-        "The effect is beyond that in networks without a shortcut, and images are of two kinds there. A finding that "
-        "is always at one place looks like a mark: see the pictures.",
+        "The effect exceeds that in networks without a shortcut, and images form two groups there, with and without "
+        "something. A lesion that is always at one place would look like a mark: see the pictures.",
     ),
     LeadVerdict.LOOKS: (
         "Relies on {what}",
-        "The effect is beyond that in networks without a shortcut, but images are not of two kinds there.",
+        "The effect exceeds that in networks without a shortcut, but images do not form two groups there.",
     ),
     LeadVerdict.LEAD: (
         "{what}: finding without a verified limit",
-        "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
-        "for this search and these images.",
+        "The content of this region changes answers. Networks without a shortcut have such a region too, and their "
+        "limit is not known for this search and these images.",
     ),
     LeadVerdict.INCONCLUSIVE: (
         "{what}: inconclusive",
@@ -47,15 +47,15 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     ),
     LeadVerdict.NOTHING_FOUND: (
         "Nothing found{which}",
-        "No region moves answers by more than the limit or, where none is known, by enough to report. "
+        "No region changes scores by more than the limit or, if none is known, by enough to report. "
         + NOT_LOOKED_FOR,
     ),
     NOT_TESTED: ("Not searched{which}", ""),
 }  # fmt: skip
 """Verdict on a region -> its heading, and its meaning."""
 SOUGHT: Mapping[str, str] = {
-    "place": "region with a place", "whole": "mirror half, bands and gray levels", "drawn": "rarer marks drawn alike",
-    "shape": "small shapes at changing places",
+    "place": "fixed region", "whole": "orientation, spatial frequencies and gray levels",
+    "drawn": "rarer repeated marks", "shape": "small shapes at changing places",
 }  # fmt: skip
 """Search -> its aim."""
 _MOVED = 2.0
@@ -72,7 +72,7 @@ def place_words(row: Row) -> str:
             corner, _, other = name.partition(" ")[2].partition(" against ")
             return f"{corner} corner{f' (against one in the {other})' if other else ''}" if corner else "corners"
         case "mirror":
-            return "side that images face"
+            return "direction that images face"
         case "band":
             return f"spatial frequencies {_BANDS[int(float(name))]} cycles per pixel"
         case "shape":
@@ -140,7 +140,10 @@ def region_evidence(row: Row) -> str:
     if math.isnan(numeric(row, "limit")):
         parts.append(f"no limit from clean networks is known{' in training images' if row['trained'] else ''}")
     else:
-        rates = {"false_rate": "wrong in {}% of clean networks", "missed_rate": "missed in {}% of others"}
+        rates = {
+            "false_rate": "wrong in {}% of clean networks",
+            "missed_rate": "missed in {}% of networks with a shortcut",
+        }
         rates_with_bounds = [
             f"{words.format(number(100 * row[rate], 1))} (at most {number(100 * row[f'{rate}_high'], 1)}%)"
             for rate, words in rates.items()
@@ -148,7 +151,7 @@ def region_evidence(row: Row) -> str:
         ]
         times = row["limit"] / row["largest"]
         scaled = f"{number(times, 2)} times " if times > 1 else ""
-        scaled_by = ", by the distance of the classes that is left without it" if times > 1 else ""
+        scaled_by = ", scaled by the distance between the classes that remains without it" if times > 1 else ""
         parts[0] += f", {scaled}the largest of {int(row['networks'])} clean networks{scaled_by}"
         parts += [", ".join(rates_with_bounds)] if rates_with_bounds else []
     if row["of"] in ("drawn", "shape") and row["verdict"] != LeadVerdict.NOTHING_FOUND:
@@ -158,7 +161,7 @@ def region_evidence(row: Row) -> str:
         parts.append(f"a mark that shifts scores by {_MOVED:g} sd is detected if its prevalence differs by "
                      f"{min(100, 100 * least / _MOVED):.0f} points between the classes")  # fmt: skip
     if row["verdict"] in REPORTED:
-        parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score moved by {number(row['moved'], 2)} sd")
+        parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score shifted by {number(row['moved'], 2)} sd")
     return "; ".join(parts)
 
 
@@ -188,14 +191,14 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     flips, what = f"{100 * row['flips']:.0f} of 100", what_words(row)
     unverified = ": a finding without a verified limit" if row["verdict"] == LeadVerdict.LEAD else ""
     if _moves_none(row):
-        yield f"Scores move most with {what}, but no answer in 100 changes{unverified}."
+        yield f"Scores change most with {what}, but fewer than 1 of 200 answers change{unverified}."
     elif unverified and not row["discrete"]:
         yield f"Answers change most with {what}, {flips}{unverified}."
     else:
         yield f"{sentence_case(what)} changes {flips} answers{unverified}."
     if row["of"] != "whole" and row["discrete"]:
         raises, inside = "raises" if row["raises"] else "lowers", "training images" if row["trained"] else "images"
-        yield f"It {raises} the score of '{row['class']}', and is on {shares_words(row)} in {row['images']:,} {inside}."
+        yield f"It {raises} the score of '{row['class']}' and is on {shares_words(row)} in {row['images']:,} {inside}."
     yield from (
         f"Apart from it, {what_words(other)} changes {100 * other['flips']:.0f} of 100 answers: it is on "
         f"{shares_words(other)}."
@@ -213,9 +216,9 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     """
     rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
     row, trained = leading_region(rows), any(row["trained"] for row in rows)
-    train = "repeat this audit with --train TRAIN --out {}-train, where TRAIN has the images of its training"
+    train = "repeat this audit with --train TRAIN --out {}-train, where TRAIN names the training images of the model"
     if row is not None and row["verdict"] in REPORTED and row["discrete"] and not _moves_none(row):
-        look = "look at the pictures. If it is no finding, " if row["verdict"] == LeadVerdict.LEAD else ""
+        look = "look at the pictures. If it is not part of the disease, " if row["verdict"] == LeadVerdict.LEAD else ""
         if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
             return f"Next: {look}cover it in all images or crop them, and retrain."
         first = "" if trained else f"{train.format(audit)}; then "
@@ -224,15 +227,15 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
         source = audit if trained else f"{audit}-train"
         return f"Next: {look}{first}cover it, and retrain: assay audit remedy {source} {source}-covered"
     if row is not None and row["of"] == "whole" and row["verdict"] == LeadVerdict.LOOKS:
-        return f"Next: if it is no finding, {_equalize_words(row)}, and retrain."
+        return f"Next: if it is not part of the disease, {_equalize_words(row)}, and retrain."
     columns = [verdict for verdict in tables["verdicts"] if verdict["verdict"] == Verdict.DIFFERS]
     if columns:
         name = in_words(max(columns, key=lambda verdict: abs(numeric(verdict, "g")))["factor"])
-        return f"Next: if {name} is no sign of the finding, balance it within the classes of the training, and retrain."
+        return f"Next: if {name} is no sign of the finding, balance it within the classes of the training images, and retrain."
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
         return "Next: repeat this audit with a larger --budget, so that regions of the images are searched."
     if rows and not trained:
-        return f"Next: {train.format(audit)}: these may lack the mark."
+        return f"Next: {train.format(audit)}: the images of this audit may lack the mark."
     left = [row for row in tables["verdicts"] if row["verdict"] == Verdict.INCONCLUSIVE and numeric(row, "needed") > 0]
     if left:
         least = min(left, key=lambda row: numeric(row, "needed"))
@@ -247,14 +250,18 @@ def _equalize_words(row: Row) -> str:
     """Return how images are made alike in a change that has no place."""
     match row["kind"]:
         case "mirror":
-            return "mirror half of the training images by chance"
+            return "mirror a random half of the training images"
         case "intensities":
             return "match the gray levels of all images"
         case "band":
             low = float(row["name"]) < _RESOLUTION
-            return "bring all images to one brightness and shading" if low else "resample and compress all images alike"
+            return (
+                "give all images the same brightness and shading"
+                if low
+                else "resample and compress all images in the same way"
+            )
         case _:
-            return "make all images alike in it"
+            return "make it the same in all images"
 
 
 def _moves_none(row: Row) -> bool:
@@ -268,4 +275,4 @@ def lead_words(row: Row) -> str:
     also = f". The same images: {row['merged']}" if row["merged"] else ""
     if row["kind"] == "property":
         return f"Scores differ with {name}"
-    return f"Errors on '{of}' {'gather near' if row['kind'] == 'cluster' else 'where'} {name}{also}"
+    return f"Errors on '{of}' {'cluster near' if row['kind'] == 'cluster' else 'where'} {name}{also}"

@@ -98,7 +98,7 @@ def target_column(
     values = sorted_values(spelled.values())
     if any("|" in value for value in values):
         raise DataError(
-            f"{place}: column '{name}' holds several labels in a cell; multi-label targets are not built yet"
+            f"{place}: column '{name}' holds several labels in a cell; multi-label targets are not supported yet"
         )
     question = _of_unknown(name, cells, (*named, *positive), place)
     usual = _binary_classes(name, cells, values)
@@ -135,7 +135,7 @@ _NEGATED = re.compile(r"(without|not|non|no)[ _-]")
 
 
 def _called_negative(name: str) -> bool:
-    """Return whether a column is called like a negative class, such as `benign`, `no_finding` and `disease_free`."""
+    """Return whether a column is named like a negative class, such as `benign`, `no_finding` and `disease_free`."""
     negative = any(fold(word) in NEGATIVES or word == "free" for word in words_of(name))
     return negative != bool(_NEGATED.match(name.casefold()))
 

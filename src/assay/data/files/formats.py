@@ -252,7 +252,7 @@ def _first(value: Any) -> float:
 def nifti_header(data: bytes) -> Header:
     """Size and kind of a NIfTI slice. Axes of length 1 are dropped; two must remain.
 
-    Raises Unreadable for a volume: 3-D images are not built yet, and no slice is chosen for the user.
+    Raises Unreadable for a volume: 3-D images are not supported yet, and no slice is chosen for the user.
     """
     with _nifti_file(data) as file:
         _, header = _nifti_start(file)
@@ -264,7 +264,7 @@ def nifti_header(data: bytes) -> Header:
     shape = tuple(length for length in lengths if length != 1)
     if len(shape) != 2:
         text = " x ".join(str(length) for length in header.get_data_shape())
-        raise Unreadable(f"it is a volume of {text}; 3-D images are not built yet", "export one slice a file")
+        raise Unreadable(f"it is a volume of {text}; 3-D images are not supported yet", "export one slice a file")
     rescaled = header.get_slope_inter() not in ((None, None), (1.0, 0.0))
     deep = header.get_data_dtype() not in (np.uint8, _RGB) or rescaled
     return Header(shape[0], shape[1], deep)

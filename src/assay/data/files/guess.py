@@ -170,7 +170,7 @@ def guess(
         mask: The column of masks.
         labels: A CSV that a folder of images is joined with.
         unmatched: Whether images that no row labels are refused where there are many, or left out.
-        lenient: Whether names that the layout does not use are passed over.
+        lenient: Whether names that the layout does not use are skipped.
         others: Further names that a user gives, such as `positive`.
 
     Raises:

@@ -157,9 +157,9 @@ def classes_said(labels: Sequence[str]) -> str:
 
 
 def outputs_in(folder: Path) -> tuple[str, ...]:
-    """Return a sentence on the folders in any depth that Assay wrote, which are passed over."""
+    """Return a sentence on the folders in any depth that Assay wrote, which are skipped."""
     count = sum(path.is_dir() and is_output(path) for place in _walk_below(folder) for path in place.iterdir())
-    return (f"{count:,} folders with what Assay wrote are passed over",) if count else ()
+    return (f"{count:,} folders with what Assay wrote are skipped",) if count else ()
 
 
 def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
@@ -358,9 +358,9 @@ def require_matched(
     why = ""
     if matched.rivals:
         left_rival, right_rival = matched.rivals[0]
-        why = f"{_either(right_rival)} fits {_either(left_rival)}, and names cannot tell which is meant"
+        why = f"{_either(right_rival)} fits {_either(left_rival)}, and names do not show which is meant"
     elif len(lone) > MOST_LOST * len(matched.left):
-        why = "so many are rarely left out on purpose"
+        why = "so many are rarely omitted on purpose"
     else:
         of_rows = row_classes if len(others) <= len(lone) else ()
         why = _unequal(classes, lone, matched.pairs) or _unequal(of_rows, others, matched.pairs.values())
@@ -397,7 +397,7 @@ def _unequal(classes: Sequence[str], dropped: Iterable[int], remaining: Iterable
     each = ", ".join(
         f"{dropped_counts[name]:,} of {dropped_counts[name] + remaining_counts[name]:,} '{name}'" for name in names
     )
-    return f"the classes lose unequally ({each}), so the rest is no fair sample" if uneven(*counts) else ""
+    return f"the classes lose unequally ({each}), so the rest is a biased sample" if uneven(*counts) else ""
 
 
 def such(names: Iterable[str]) -> str:

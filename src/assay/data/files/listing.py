@@ -287,7 +287,7 @@ def unequally_lost(listing: Listing) -> tuple[str, ...]:
         for name, count_dropped, count_remaining in zip(names, dropped.tolist(), remaining.tolist(), strict=True)
     )
     how = "are all of one class" if of_one else "are not spread evenly over the classes"
-    return (f"the {int(dropped.sum()):,} bad {listing.word}s left out {how} ({each}): the rest is no fair sample",)
+    return (f"the {int(dropped.sum()):,} bad {listing.word}s left out {how} ({each}): the rest is a biased sample",)
 
 
 def _counts_by_class(listing: Listing) -> tuple[np.ndarray, np.ndarray]:

@@ -116,7 +116,7 @@ def _check_images(name: str, array: np.ndarray) -> None:
     volume = array.ndim == 5 or (array.ndim == 4 and array.shape[3] != 3)
     if volume:
         sides = " x ".join(str(side) for side in array.shape[1:])
-        raise DataError(f"{name} holds volumes of {sides}; 3-D images are not built yet: choose a 2-D MedMNIST set")
+        raise DataError(f"{name} holds volumes of {sides}; 3-D images are not supported yet: choose a 2-D MedMNIST set")
     if array.ndim not in (3, 4) or array.dtype != np.uint8:
         raise DataError(f"{name}: images are {array.dtype} {array.shape}; expected uint8 [n, h, w] or [n, h, w, 3]")
 
@@ -132,8 +132,8 @@ def _check_labels(name: str, which: str, array: np.ndarray) -> np.ndarray:
         raise DataError(f"{name}: {which} are of type {labels.dtype}; store them as whole numbers")
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise DataError(
-            f"{name} has {labels.shape[1]} labels an image; multi-label targets are not built yet: "
-            "choose a set with one label, such as pneumoniamnist"
+            f"{name} has {labels.shape[1]} labels an image; multi-label targets are not supported yet: choose a set "
+            "with one label, such as pneumoniamnist"
         )
     flat = labels.reshape(-1)
     numbers = flat.astype(np.float64)

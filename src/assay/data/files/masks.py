@@ -99,7 +99,9 @@ def doubtful(decoded: Decoded, rows: Int[np.ndarray, "n"]) -> dict[int, tuple[st
     if not others:
         return {}
     what = "its mask goes up to 1, those of other rows beyond: its 1s are lesions, or traces of a JPEG"
-    remedy = "write data.mask_values with every value that occurs, such as {1: lesion, 255: lesion}, or mend the file"
+    remedy = (
+        "write data.mask_values with every value that occurs, such as {1: lesion, 255: lesion}, or correct the file"
+    )
     return {position: (what, remedy) for position, at in enumerate(rows.tolist()) if at in unit}
 
 
@@ -315,7 +317,7 @@ def paired(
     if orphans and lacking and not all_masked and unmatched == "refuse":
         raise DataError(
             f"{masks.name}/ has {len(orphans):,} masks of no image, first {orphans[0]}, while {len(lacking):,} images "
-            f"have no mask, first {lacking[0]}: what is free of lesions cannot be told from what is misnamed; give a "
+            f"have no mask, first {lacking[0]}: lesion-free images cannot be distinguished from misnamed ones; give a "
             f"mask its image's stem{suffix and f' and {suffix}'}, or take it away (or pass over it with "
             f"{key_text('--unmatched', 'drop')}; in a study, data: {{unmatched: drop}})"
         )

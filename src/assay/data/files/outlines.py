@@ -191,9 +191,9 @@ def read_coco(path: Path, spec: DataSpec) -> Coco:
     lacking = [str(image.get(FILE_NAME, "")) for image, mask in zip(images, masks, strict=True) if mask is None]
     if orphans and lacking and spec.unmatched == "refuse":
         raise DataError(
-            f"{path.name}: {orphans:,} annotations are of no image, first image_id {next(iter(by_image))!r:.40}, "
-            f"while {len(lacking):,} images have none, first {lacking[0]}: what is free of lesions cannot be told from "
-            "what is misnumbered; give annotations their images' ids, or take them out"
+            f"{path.name}: {orphans:,} annotations are of no image, first image_id {next(iter(by_image))!r:.40}, while "
+            f"{len(lacking):,} images have none, first {lacking[0]}: lesion-free images cannot be distinguished from "
+            "misnumbered ones; give annotations their images' ids, or take them out"
         )
     warnings = (f"{orphans:,} annotations belong to no image",) if orphans else ()
     return Coco(table, tuple(masks), meaning, tuple(problems), warnings)

@@ -69,7 +69,7 @@ def called_patient(column: str) -> bool:
 
 
 def holds_patients(column: str, cells: Sequence[str]) -> bool:
-    """Return whether a column is called as patients are, and its values may be patients.
+    """Return whether a column is named like a patient column, and its values may be patients.
 
     A few values with many rows each are classes, as in `case` of 0 and 1, unless the name says that they are ids or is
     that of patients alone.
@@ -102,9 +102,9 @@ def called_unit(column: str) -> bool:
 
 
 def sure_target(read: TextTable, targets: Sequence[str]) -> str:
-    """Return the column that surely is the target: called like one, or else the only one that may be, or that is 0/1.
+    """Return the column that surely is the target: named like one, or else the only one that may be, or that is 0/1.
 
-    Of several that are called like one, those of a single word are meant (`dx` and not `dx_type`), and the others must
+    Of several that are named like one, those of a single word are meant (`dx` and not `dx_type`), and the others must
     say no more than the surest, as `label` beside a finer `diagnosis`. What patients and images are, such as sex or
     site, is a target only where it is named.
     """
@@ -120,7 +120,7 @@ def sure_target(read: TextTable, targets: Sequence[str]) -> str:
 
 
 def called_targets(names: Sequence[str]) -> list[str]:
-    """Return the names that are called like targets."""
+    """Return the names that are named like targets."""
     return [name for name in names if rank_of(name) < len(TARGETS)]
 
 
@@ -169,7 +169,7 @@ def rank_of(name: str) -> int:
 def roles_of(read: TextTable, columns: Sequence[str] = (), **named: str) -> tuple[dict[str, str], str]:
     """Return role -> column of a table of predictions, and what was guessed.
 
-    A column that is named is taken as it is. Else it is the one of the role's own name, else one that is called like
+    A column that is named is taken as it is. Else it is the one of the role's own name, else one that is named like
     it; a role that no column has keeps its own name.
 
     Args:
@@ -214,13 +214,13 @@ def roles_of(read: TextTable, columns: Sequence[str] = (), **named: str) -> tupl
 
 
 def _not_a_target(read: TextTable) -> str:
-    """Return why a column that is called like a target is none; empty without one."""
+    """Return why a column that is named like a target is none; empty without one."""
     called = ((name, set(read.present(name))) for name in read.header if rank_of(name) < len(TARGETS))
     return next((f" ('{name}' has 1 class, {values.pop()})" for name, values in called if len(values) == 1), "")
 
 
 def _not_a_score(read: TextTable) -> str:
-    """Return why a column that is called like a score is none; empty without one."""
+    """Return why a column that is named like a score is none; empty without one."""
     called = (name for name in read.header if words_of(name) & {*SCORES})
     words = ((name, cell) for name in called for cell in read.present(name) if number(cell, read.comma) is None)
     return next((f" ('{name}' holds {shown(cell)}, which is no number)" for name, cell in words), "")

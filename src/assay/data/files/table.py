@@ -86,7 +86,7 @@ def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
     lines += [f"  {_place(p, word)} {shown(p.name)}: {p.what}; {p.remedy}" for p in listed]
     if len(rows) > SHOWN:
         lines.append(f"  and {len(rows) - SHOWN} more")
-    lines.append(f"mend them, or leave them out with {key_text('--skip-bad-rows', True)}")
+    lines.append(f"correct them, or leave them out with {key_text('--skip-bad-rows', True)}")
     raise DataError("\n".join(lines))
 
 
@@ -318,7 +318,7 @@ def merged(cells: Iterable[str]) -> str:
 
 
 def read_table(path: Path, image: str) -> TextTable:
-    """Read a CSV, see `core.tables`. Blank lines are passed over.
+    """Read a CSV, see `core.tables`. Blank lines are skipped.
 
     Args:
         image: The column that names a row in messages.

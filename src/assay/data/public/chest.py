@@ -56,7 +56,9 @@ def refuse_several(finding: str, against: str) -> None:
     """
     for name in (finding, against):
         if "|" in name or "," in name:
-            raise ValueError(f"'{name}' is several findings; multi-label targets are not built yet: name one finding")
+            raise ValueError(
+                f"'{name}' is several findings; multi-label targets are not supported yet: name one finding"
+            )
     if finding == against:
         raise ValueError(f"finding and against are both '{finding}'; name two different ones")
 
@@ -267,7 +269,7 @@ def nih(arguments: NihArguments, skip_bad_rows: bool) -> SetRows:
     }
     table = map_columns(read_parts(root, [TablePart((arguments.table,))], columns), age=_years)
     wrong = table.column("age", "data.dataset").count("NA")
-    fact = f"{wrong:,} ages below 0 or over {OLDEST} years stand in the table; they count as missing"
+    fact = f"{wrong:,} ages below 0 or over {OLDEST} years are in the table; they count as missing"
     if all((root / name).is_file() for name in LISTS):
         sides: dict[str, str] = {}
         for name, side in LISTS.items():

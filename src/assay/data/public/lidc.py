@@ -150,7 +150,7 @@ def _parse_number(text: str | None, what: str) -> float:
     try:
         return float(text or "")
     except ValueError:
-        raise Unreadable(f"the XML has no number where {what} is told", "download it again") from None
+        raise Unreadable(f"the XML has no number for {what}", "download it again") from None
 
 
 def region(outlines: list[tuple[bool, np.ndarray]]) -> LesionPixels:
@@ -360,7 +360,7 @@ def entries_of(root: Path, cache: ArrayCache) -> NoduleList:
         for nodule in nodules(reading.marks):
             number += 1
             entries.append(_nodule_entry(number, f"{name} nodule {number}", nodule, here))
-    notes = (f"{others:,} XML files of another kind were passed over",) if others else ()
+    notes = (f"{others:,} XML files of another kind were skipped",) if others else ()
     return NoduleList(tuple(entries), tuple(problems), notes)
 
 

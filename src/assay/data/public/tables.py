@@ -312,7 +312,7 @@ def list_rows(
     table = replace(table, frame=table.frame[used])
     names, patients = table.column("image", _PLACE), table.column("patient", _PLACE)
     problems += [
-        Problem(number, name, "its patient is not told", "say whose image it is")
+        Problem(number, name, "its patient is not given", "say whose image it is")
         for number, name, patient in zip(table.numbers, names, patients, strict=True)
         if absent(patient)
     ]
@@ -345,12 +345,12 @@ def _set_factors(
         declared = (*declared, SPLIT)
     elif spec.split.column == SPLIT.name:
         raise SpecError(
-            f"data.split.column: the set's own split stands in {split_files}, which the folder lacks; "
-            "put it there, or divide by folds or shares"
+            f"data.split.column: the set's own split is in {split_files}, which the folder lacks; put it there, or "
+            "divide by folds or shares"
         )
     factors, columns = factors_of(declared, table, names, problems)
     if spec.split.column == SPLIT.name:
         outside = np.flatnonzero(columns[SPLIT.name] < 0).tolist()
-        what, remedy = f"its part is not told by {split_files}", "divide by folds or shares"
+        what, remedy = f"its part is not given by {split_files}", "divide by folds or shares"
         problems += problems_of(table, names, dict.fromkeys(outside, (what, remedy)))
     return factors, columns

@@ -136,7 +136,7 @@ def _answer(facts: Facts) -> str:
 def _describe_suspects(row: Row, facts: Facts) -> str:
     where = "from the left, rows" if len(facts["rows"]) > 1 else "row"
     rows_text = join_words([f"{row:,}" for row in facts["rows"]])
-    cue = f"; {facts['against']} of them are against a simple cue" if "against" in facts else ""
+    cue = f"; {facts['against']} of them contradict a simple cue" if "against" in facts else ""
     return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}{cue}; {where} {rows_text}."
 
 

@@ -11,8 +11,8 @@ from assay.stats.rows import Row, numeric
 
 _ADDED = {
     "beyond": ("they carry information beyond this cue", "it carries information beyond this cue"),
-    "not-shown": ("nothing beyond this cue was shown",) * 2,
-    "below": ("they are below this cue", "it is below this cue"),
+    "not-shown": ("no information beyond this cue was shown",) * 2,
+    "below": ("their AUROC is below that of this cue", "its AUROC is below that of this cue"),
 }
 """Verdict on the networks of a recipe, and on a model, in words."""
 
@@ -38,11 +38,12 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
     if len(set(verdicts)) == 1:
         within = with_interval(numeric(best, "value"), numeric(best, "low"), numeric(best, "high"))
         rest = number(numeric(best, "rest"))
-        alike = f": among images with similar values of it the AUROC is {within}, that of the cue {rest}"
+        alike = f": among images with similar values of it, AUROC is {within}, and that of the cue {rest}"
         alike = "" if math.isnan(numeric(best, "value")) else alike
         added_text = _ADDED[verdicts[0]][not best["recipe"]] + alike
     else:
         added_text = f"{verdicts.count('beyond')} of {len(rows)} recipes carry information beyond this cue"
     cue = cue_words(best["kind"], best["name"])
     where = inside(best["environment"])
-    return f"{who}: AUROC {ends}{where}; {cue}: {number(numeric(best, 'cue'))}; {added_text}."
+    reached = f"{who} reach{'' if best['recipe'] else 'es'} AUROC {ends}{where}"
+    return f"{reached}; {cue}: {number(numeric(best, 'cue'))}. {added_text[:1].upper()}{added_text[1:]}."

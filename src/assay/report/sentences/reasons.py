@@ -119,10 +119,10 @@ CUES = {"baseline": "the {} alone", "image": "the image's {}", "factor": "factor
 
 ISSUES = {"blank": "blank", "dark": "far darker than the others", "bright": "far brighter than the others",
           "blurry": "far blurrier than the others", "outlying": "unlike the others",
-          "alike-embedding": "with nearly the same embedding, which may be copies",
-          "odd-embedding": "with an embedding unlike the others",
-          "suspected-label": "with a label that predictions from other patients contradict",
-          "suspected-copy": "much alike, which may be copies",
+          "alike-embedding": "nearly the same embedding, possibly copies",
+          "odd-embedding": "an embedding unlike the others",
+          "suspected-label": "a label that predictions from other patients contradict",
+          "suspected-copy": "very similar, which may be copies",
          "marked": "more thin bright marks than the others, such as letters or calipers"}  # fmt: skip
 """Kind of an odd image -> its words."""
 

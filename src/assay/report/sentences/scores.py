@@ -14,7 +14,7 @@ from assay.stats.scores import Scale
 
 _WORDS = {
     "probabilities": "probabilities",
-    "percent": "per cent, divided by 100,",
+    "percent": "percent, divided by 100,",
     "logits": "log-odds",
     "other": "numbers of no usual scale, read as log-odds,",
 }
@@ -71,9 +71,9 @@ def called_alike(
     every = counts[most] == len(called)
     rate = f" ({'specificity' if most else 'sensitivity'} 0)" if every and len(classes) == 2 else ""
     return (
-        f"{'' if every else 'nearly '}all images get one class: the model calls {counts[most]:,} of "
-        f"{count(len(called), 'image')} '{classes[most]}' at its threshold{rate}, and {true:,} are; its flip rates say "
-        "little; choose another threshold where its AUROC is good"
+        f"{'' if every else 'nearly '}all images are assigned one class: the model calls {counts[most]:,} of "
+        f"{count(len(called), 'image')} '{classes[most]}' at its threshold{rate}, and {true:,} are; its flip rates are "
+        "not informative; choose another threshold if its AUROC is good"
     )
 
 

@@ -40,7 +40,7 @@ Background = Annotated[
     bool, Field(description="count the background as a class; with a single class of lesion it is the second of two")
 ]
 Smoothing = Annotated[
-    float, Field(ge=0, le=1e8, description="pixels added above and below; what an empty target says hangs on it")
+    float, Field(ge=0, le=1e8, description="pixels added above and below; the value on an empty target depends on it")
 ]
 DENSE = LossTraits(tasks=("segmentation",))
 
