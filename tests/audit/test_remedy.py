@@ -101,7 +101,7 @@ def test_the_mark_is_gone_after_training_on_images_with_it_covered(
     assert first in said
     said = said[said.index(first) :]
     assert said[1] == "AUROC (0.86 in before, 0.91 in after) differs between before and after."
-    assert "Region with a place" not in "".join(said), "it is said once"
+    assert "Fixed region" not in "".join(said), "it is said once"
     page = (tmp_path / "differ" / "report.html").read_text()
     assert f"<h1>{first}" in page
     assert "fixed region: not tested" in page, "in the chart"

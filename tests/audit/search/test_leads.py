@@ -388,7 +388,7 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
     page = (out / "report.html").read_text()
     assert "<h1>No shortcut was found in these images" in page
     tables = {name: RunFolder(out).table(name) for name in ("regions", "verdicts")}
-    assert "--train TRAIN --out audits/m-train, where TRAIN has" in next_words(tables, "audits/m")
+    assert "--train TRAIN --out audits/m-train, where TRAIN names" in next_words(tables, "audits/m")
     step = next_words(tables, out.name).removeprefix("Next: ")
     assert f"<p>{step[:1].upper()}{step[1:]}</p>" in page
     trained = [row | {"trained": True} for row in tables["regions"]]
