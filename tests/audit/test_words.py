@@ -131,7 +131,7 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
                                  "discrete": False}]),
         "if it is not part of the disease, resample and compress all images in the same way, and retrain."),
     "a column": (tables(row("view", "", "answers-differ-with"), OPEN, regions=[NONE]),
-                 "if view is no sign of the finding, balance it within the classes of the training images, and retrain."),
+                 "if view is no sign of the finding, balance it within the training classes, and retrain."),
     "mark that changes no call": (tables(regions=[FOUND | {"flips": 0.0, "trained": False}]),
                                   f"{TRAIN}: the images of this audit may lack the mark."),
     "nothing in other images": (tables(OPEN, regions=[NONE | {"trained": False}]),

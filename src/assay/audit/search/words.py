@@ -231,7 +231,7 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     columns = [verdict for verdict in tables["verdicts"] if verdict["verdict"] == Verdict.DIFFERS]
     if columns:
         name = in_words(max(columns, key=lambda verdict: abs(numeric(verdict, "g")))["factor"])
-        return f"Next: if {name} is no sign of the finding, balance it within the classes of the training images, and retrain."
+        return f"Next: if {name} is no sign of the finding, balance it within the training classes, and retrain."
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
         return "Next: repeat this audit with a larger --budget, so that regions of the images are searched."
     if rows and not trained:
