@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from tests.worlds import audits
+from tests.worlds.finished import finished
 from tests.worlds.studies import SMALL, run_tiny
 
 import assay
@@ -56,27 +57,29 @@ def study_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_run() -> Path:
     """The run folder of the small study, run without interruption in this process. Not to be written to."""
-    return assay.load(SMALL).run(tmp_path_factory.mktemp("runs"), workers=0, progress=False).folder
+    return finished("study", lambda root: assay.load(SMALL).run(root, workers=0, progress=False)) / "small"
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_run() -> Path:
     """The run folder of the tiny study. Not to be written to."""
-    return run_tiny(tmp_path_factory.mktemp("runs") / "tiny").folder
+    return finished("tiny", lambda root: run_tiny(root / "tiny")) / "tiny"
 
 
 @pytest.fixture(scope="session")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def planted() -> Path:
     """A folder with images (`set`), the audit of a model with a shortcut (`reader`) and of one without (`clean`). Not
     to be written to.
     """
-    root = tmp_path_factory.mktemp("planted")
-    data = audits.images(root / "set")
-    for name, model in (("reader", audits.shortcut), ("clean", audits.middle)):
-        audits.audited(model, data, root / name, name=name)
-    return root
+
+    def audit(root: Path) -> None:
+        data = audits.images(root / "set")
+        for name, model in (("reader", audits.shortcut), ("clean", audits.middle)):
+            audits.audited(model, data, root / name, name=name)
+
+    return finished("planted", audit)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from assay.audit.tables import NOT_TESTED, VERDICTS
 from assay.audit.verdicts_file import SCHEMA_FILE
 from assay.plugin import RunFolder, SpecError, StoreError
 from assay.stats.rows import Verdict
-from assay.store.schema import PROVENANCE
+from assay.store.schema import TABLES
 
 
 def opened(folder: Path) -> assay.Audit:
@@ -151,7 +151,7 @@ def of_network(folder: Path, number: int, **changed: str) -> None:
     new = {"hash of the model": f"clean {number}", **changed}
     rows = [{**row, "value": new.get(row["key"], row["value"])} for row in RunFolder(folder).table("provenance")]
     (folder / "manifest.json").unlink(missing_ok=True)
-    RunFolder(folder).write_table("provenance", PROVENANCE.names, rows)
+    RunFolder(folder).write_table("provenance", TABLES["provenance"].names, rows)
 
 
 def test_reliance_is_an_effect_beyond_those_of_networks_that_never_saw_the_mark(planted: Path, tmp_path: Path) -> None:

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from tests.worlds.files import write_table
 
-from assay.audit.cards import CROSSWALK, DATA_CARD, MODEL_CARD, checklists
+from assay.audit.cards import checklists
 from assay.audit.predictions import audit_predictions
 from assay.audit.request import AuditRequest
+
+CROSSWALK = "crosswalk.md"
+DATA_CARD = "data-card.md"
+MODEL_CARD = "model-card.md"
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import assay
 from assay.audit.compare import compare_audits, with_decisions
 from assay.audit.compare_page import comparison_answer, comparison_lines
 from assay.plugin import RunFolder, SpecError, StoreError
-from assay.store.files import Row, read_parquet, write_parquet
+from assay.store.files import read_parquet, write_parquet
 from assay.store.manifest import write_manifest
 
 TAG: dict[str, Any] = {
@@ -47,7 +47,7 @@ def audited(model: Any, data: dict[str, Any], out: Path, **more: Any) -> None:
     assay.audit(model, data, out=out, marks=TAG, distortions=(), progress=False, as_given=True, **more)
 
 
-def only(rows: list[Row], **wanted: str) -> Row:
+def only(rows: list[dict[str, Any]], **wanted: str) -> dict[str, Any]:
     (row,) = (row for row in rows if all(row[name] == value for name, value in wanted.items()))
     return row
 
@@ -79,7 +79,7 @@ def test_differences_are_of_the_values_that_both_audits_found(audits: Path) -> N
 
 
 def test_one_decision_per_factor_is_corrected_for_factors_and_classes() -> None:
-    def row(factor: str, p: float, dose: str = "middle", label: str = "") -> Row:
+    def row(factor: str, p: float, dose: str = "middle", label: str = "") -> dict[str, Any]:
         return {"factor": factor, "kind": "mark" if factor else "performance", "dose": dose, "class": label,
                 "measure": "swing" if factor else "auroc", "p": p, "reason": "", "a": 0.3, "b": 0.1, "value": 0.2,
                 "low": 0.1, "high": 0.3}  # fmt: skip
@@ -98,7 +98,7 @@ def test_one_decision_per_factor_is_corrected_for_factors_and_classes() -> None:
 
 
 def test_the_answer_has_the_regions_of_both_audits_where_another_search_leads_in_each() -> None:
-    def row(of: str, a: str, b: str) -> Row:
+    def row(of: str, a: str, b: str) -> dict[str, Any]:
         part = {"of": of, "kind": "box", "name": "0.8,0.8,1,1", "bright": True, "discrete": True, "shape": 0.9}
         return {"factor": of, "kind": "region", "found_a": json.dumps(part), "found_b": json.dumps(part), "reason": "",
                 "verdict_a": a, "verdict_b": b, "p": np.nan, "decision": "not-tested",

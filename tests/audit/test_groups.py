@@ -9,10 +9,13 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from assay.audit.harm_words import answer_words
-from assay.audit.scored import IN_THE_LARGE, SLOPE, Scored, of_columns
+from assay.audit.scored import Scored, of_columns
 from assay.audit.words import evidence_words
 from assay.plugin import Factor, FactorTable
 from assay.stats import calibration_in_the_large, calibration_slope
+
+IN_THE_LARGE = "calibration-in-the-large"
+SLOPE = "calibration-slope"
 
 
 def test_calibration_is_that_of_a_logistic_regression_with_robust_errors() -> None:

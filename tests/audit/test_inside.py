@@ -13,7 +13,6 @@ from torch import nn
 
 import assay
 from assay.plugin import RunFolder
-from assay.store.files import Row
 
 SIDE, COUNT = 16, 120
 MARKS: dict[str, Any] = {"tag": [{"tag": {"size": 0.2}}] * 3}
@@ -53,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "factors": {"sex": "categorical", "age": "continuous"}}  # fmt: skip
 
 
-def inside(model: Any, data: dict[str, Any], out: Path) -> dict[tuple[str, str], Row]:
+def inside(model: Any, data: dict[str, Any], out: Path) -> dict[tuple[str, str], dict[str, Any]]:
     assay.audit(model, data, out=out, marks=MARKS, distortions=[], progress=False, as_given=True)
     return {(row["kind"], row["name"]): row for row in RunFolder(out).table("inside")}
 

@@ -13,7 +13,7 @@ from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay
-from assay.audit.model import Config, config_of, signs
+from assay.audit.model import config_of, signs
 from assay.plugin import FactorTable, ReadingError, SpecError
 
 HIGH, WIDE, SIZE = 16, 48, 16
@@ -171,7 +171,7 @@ def test_framing_is_taken_for_data_with_masks_boxes_or_mm_unless_these_rule_it_o
     assert crop.complete_data({"dataset": {"fuseg": {"folder": "x"}}})["fit"] == "crop"
     assert squash.complete_data({"folder": "x", "mask": "mask"})["fit"] == "squash"
     assert crop.complete_data({**masked, "fit": "pad"})["fit"] == "pad"
-    ruled_out: tuple[tuple[Config, dict[str, Any], str], ...] = (
+    ruled_out: tuple[tuple[Any, dict[str, Any], str], ...] = (
         (squash, masked, "pixel_size"),
         (crop, {"dataset": {"lidc": {"folder": "x"}}}, "dataset"),
         (crop, {"dataset": "lidc"}, "dataset"),

@@ -23,7 +23,8 @@ from assay.audit.swing import (
     unseen,
 )
 from assay.stats import share
-from assay.stats.bounds import ALPHA
+
+ALPHA = 0.05
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
 from assay.audit.swing import Effect, Swing, effect_of_mark, swing_of_group
-from assay.audit.verdicts import AuditDecision, Open, decide_column, decide_lead, decide_mark, is_settled, reference_of
+from assay.audit.verdicts import Open, decide_column, decide_lead, decide_mark, is_settled, reference_of
 from assay.stats import Bounded
 from assay.stats.rows import LeadVerdict, Verdict
 
@@ -78,7 +79,7 @@ def test_the_needed_images_settle_the_verdict_when_estimates_stay() -> None:
     target, before = np.arange(60) % 2, draws.normal(size=60)
     after = before + 0.05 * draws.normal(size=60)
 
-    def decided(times: int) -> AuditDecision:
+    def decided(times: int) -> Any:
         x, y, t = (np.tile(one, times) for one in (before, after, target))
         none = np.zeros(len(t), dtype=bool)
         return decide_mark([effect_of_mark(x[:, None], y[:, None], t, np.arange(len(t)), none)] * 3, 1)
@@ -113,7 +114,7 @@ def test_a_further_clean_network_is_beyond_the_limit_of_any_mark_in_one_of_sixty
     assert wrong / worlds <= 1 / 60 + 3 * math.sqrt(1 / 60 / worlds)
 
 
-def audited(n: int, change: str, seed: int) -> AuditDecision:
+def audited(n: int, change: str, seed: int) -> Any:
     """A classifier with an AUROC of 0.9 whose mark does one known thing."""
     draws = np.random.default_rng(seed)
     target = (np.arange(n) % 2).astype(np.int64)
@@ -158,7 +159,7 @@ def test_columns_differ_or_not_or_stay_open() -> None:
     target, group = draws.integers(0, 2, 1200), draws.integers(0, 2, 1200) == 1
     score = draws.normal(size=1200) + target
 
-    def decided(values: np.ndarray, n: int) -> AuditDecision:
+    def decided(values: np.ndarray, n: int) -> Any:
         found = swing_of_group(values[:n, None], target[:n], group[:n], np.arange(n), dose="f")
         assert found is not None
         return decide_column([found])

@@ -33,7 +33,7 @@ from assay.report.charts import draw_rows
 from assay.report.drawing import ChartPanel, EstimateMark, Plot, styles
 from assay.report.index_page import write_index
 from assay.report.page import write_page
-from assay.store.schema import CONTRASTS, ESTIMATES, PROVENANCE
+from assay.store.schema import TABLES
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.browser]
 
@@ -77,16 +77,18 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for one, a, decision in zip(spec.contrasts, ("arcface", "triplet", "0.8", "1"),
                                     ("equivalent", "higher", "detected", "none detected"), strict=True)
     ]  # fmt: skip
-    folder.write_table("contrasts", CONTRASTS.names, rows)
+    folder.write_table("contrasts", TABLES["contrasts"].names, rows)
     known = {row["key"]: row["value"] for row in folder.table("provenance")} | {
         "spec": json.dumps(spec.model_dump(mode="json", exclude_defaults=True))
     }
-    folder.write_table("provenance", PROVENANCE.names, [{"key": key, "value": text} for key, text in known.items()])
+    folder.write_table(
+        "provenance", TABLES["provenance"].names, [{"key": key, "value": text} for key, text in known.items()]
+    )
     rows = folder.table("estimates")
     worst = next(row for row in rows if row["group"] == "worst group" and row["environment"] == "same")
     place = str(because(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target=""))
     rows.append({**worst, "id": "w", "measure": "auroc", "value": 0.5, "low": 0.4, "high": 0.6, "where": place})
-    folder.write_table("estimates", ESTIMATES.names, rows)
+    folder.write_table("estimates", TABLES["estimates"].names, rows)
     return write_page(folder.root)
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.asking import Asking
 
 from assay.plugin import RunFolder
-from assay.store.schema import CONTRASTS, TABLES
+from assay.store.schema import TABLES
 from assay.study.finished import Finished, Result
 from assay.study.kind import STUDY
 
@@ -20,7 +20,7 @@ from assay.study.kind import STUDY
 def primary(environment: str, decision: str, value: float) -> dict[str, Any]:
     """A primary comparison that was tested."""
     return {
-        **dict.fromkeys(CONTRASTS.names, ""),
+        **dict.fromkeys(TABLES["contrasts"].names, ""),
         "id": f"c-{environment}", "axis": "loss", "a": "supcon", "b": "cross-entropy", "at": "equal-budget",
         "measure": "auroc", "environment": environment, "where": "{}", "role": "primary", "exploratory": False,
         "margin": 0.05, "decision": decision, "value": value, "seeds": 10,
@@ -61,7 +61,7 @@ def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contrasts: Sequence[
     folder = RunFolder(root)
     for table in TABLES.values():
         if not table.parts:
-            folder.write_table(table.name, table.names, contrasts if table == CONTRASTS else [])
+            folder.write_table(table.name, table.names, contrasts if table.name == "contrasts" else [])
     folder.begin(STUDY, {})
     page = root / "report.html"
     page.write_text("<!doctype html>")

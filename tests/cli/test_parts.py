@@ -12,7 +12,7 @@ import pytest
 from tests.cli.asking import Asking
 
 from assay.plugin import RunFolder
-from assay.store.schema import ESTIMATES, TRIALS
+from assay.store.schema import TABLES
 from assay.study.kind import STUDY
 
 
@@ -26,10 +26,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             [("focal|mean", "done", 2.5), ("supcon", "done", math.nan), ("supcon", "failed", 1.0)]
         )
     ]
-    types = {column.name: column.type for column in TRIALS.columns}
+    types = {column.name: column.type for column in TABLES["trials"].columns}
     blank = {name: "" if kind == "VARCHAR" else 0 for name, kind in types.items()}
     folder = RunFolder(Path("runs/small"))
-    folder.write_table("trials", TRIALS.names, [{**blank, **row} for row in rows])
+    folder.write_table("trials", TABLES["trials"].names, [{**blank, **row} for row in rows])
     folder.begin(STUDY, {})
     return "small"
 
@@ -66,7 +66,7 @@ def test_axes_are_columns_that_can_be_chosen_and_selected_by(ask: Asking, run: s
     trials = RunFolder(Path("runs/small"))
     rows = trials.table("trials")
     at = [{**row, "coordinates": json.dumps({"loss": row["recipe"], "epochs": "2"})} for row in rows]
-    trials.write_table("trials", TRIALS.names, at)
+    trials.write_table("trials", TABLES["trials"].names, at)
     part = ("results", run, "--table", "trials", "--columns", "coordinates.loss,seed", "--rows", "coordinates.epochs=2")
     written = list(csv.DictReader(io.StringIO(ask(*part, "--csv").out)))
     assert [row["coordinates.loss"] for row in written] == [row["recipe"] for row in rows]
@@ -75,13 +75,13 @@ def test_axes_are_columns_that_can_be_chosen_and_selected_by(ask: Asking, run: s
 
 def test_latex_has_booktabs_escapes_text_and_merges_intervals(ask: Asking, run: str) -> None:
     folder = RunFolder(Path("runs/small"))
-    blank = {one.name: "" if one.type == "VARCHAR" else math.nan for one in ESTIMATES.columns}
+    blank = {one.name: "" if one.type == "VARCHAR" else math.nan for one in TABLES["estimates"].columns}
     rows = [
         {**blank, "recipe": r"[a_b] & 50% \x{y}", "value": 0.8401, "low": 0.811, "high": 0.869, "seeds": 3},
         {**blank, "recipe": "x<y", "value": -0.002, "low": -0.031, "high": 0.027, "seeds": 3},
         {**blank, "recipe": "none", "seeds": 3},
     ]
-    folder.write_table("estimates", ESTIMATES.names, rows)
+    folder.write_table("estimates", TABLES["estimates"].names, rows)
     columns = "recipe,low,value,high,seeds"
     shown = ask("results", run, "--table", "estimates", "--columns", columns, "--latex").out.splitlines()
     assert shown == [

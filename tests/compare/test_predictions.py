@@ -16,7 +16,7 @@ from tests.worlds.files import write_rows
 import assay
 from assay.compare.predictions import read_predictions
 from assay.compare.request import CompareRequest
-from assay.compare.run import Compared, compare_predictions
+from assay.compare.run import compare_predictions
 from assay.plugin import DataError, SpecError
 from assay.stats import Panel, contrast, decide
 from assay.stats.decisions import moderate_group
@@ -58,7 +58,7 @@ def rows_of_file() -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def compared(given: dict[str, Any], **asked: Any) -> Compared:
+def compared(given: dict[str, Any], **asked: Any) -> Any:
     """Entries as a data frame, through the Python API."""
     names = {"groups": "loss", "seeds": "seed", "images": "image", "y_true": "target", "patients": "patient",
              "y_score": "score", "folds": "fold"}  # fmt: skip

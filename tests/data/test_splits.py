@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.core.types import Places
-from assay.data.splits import Split, assign_folds, split
+from assay.data.splits import assign_folds, split
 from assay.plugin import DataError, Factor, FactorTable, SpecError, SplitSpec
 
 
@@ -42,7 +43,7 @@ def tables(draw: st.DrawFn) -> FactorTable:
     return table_of(patient, target, classes)
 
 
-def parts_of(table: FactorTable, found: Split) -> np.ndarray:
+def parts_of(table: FactorTable, found: Any) -> np.ndarray:
     part = np.full(len(table), -1)
     for code, positions in enumerate((found.train, found.validation, found.test)):
         assert (part[positions] == -1).all()

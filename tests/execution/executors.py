@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from assay.execution.tasks import Context, Event, Executor, Stopped, Task
+from assay.execution.tasks import Context, Event, Stopped, Task
 from assay.plugin import DataError, FullError
 
 # Jobs that worker processes can import.
@@ -99,7 +100,7 @@ class ExecutorConformance:
     """Suite of an `Executor`. Define the fixture `executor`."""
 
     @pytest.fixture
-    def executor(self, tmp_path: Path) -> Executor:
+    def executor(self, tmp_path: Path) -> Any:
         """Return the executor under test."""
         raise NotImplementedError
 
@@ -114,7 +115,7 @@ class ExecutorConformance:
             Task("e", Touch(tmp_path / "e"), "e", needs=("d",)),
         ]
 
-    def test_a_failure_skips_dependents_and_the_rest_goes_on(self, executor: Executor, chain: list[Task]) -> None:
+    def test_a_failure_skips_dependents_and_the_rest_goes_on(self, executor: Any, chain: list[Task]) -> None:
         """Every task starts and ends once; the order is that of needs."""
         events: list[Event] = []
         outcome = executor.run(chain, events.append)
@@ -126,13 +127,13 @@ class ExecutorConformance:
         counts = Counter(event.status for event in events if event.status not in ("progress", "started"))
         assert counts == {"done": 2, "failed": 1, "skipped": 2}
 
-    def test_sys_exit_fails_its_task_alone(self, executor: Executor, chain: list[Task]) -> None:
+    def test_sys_exit_fails_its_task_alone(self, executor: Any, chain: list[Task]) -> None:
         """Own code may call it."""
         outcome = executor.run([Task("exits", Exit(), "exits", cost=9), *chain], lambda _: None)
         assert sorted(outcome.done) == ["a", "c"]
         assert outcome.failed["exits"].endswith("called sys.exit(0), which ends the trial\n")
 
-    def test_a_full_disk_ends_the_run(self, executor: Executor, tmp_path: Path) -> None:
+    def test_a_full_disk_ends_the_run(self, executor: Any, tmp_path: Path) -> None:
         """Other tasks are neither failed nor skipped: they are tried again by the next run."""
         events: list[Event] = []
         waits = Task("waits", Wait(tmp_path / "started", tmp_path / "left"), "waits", needs=("fills",))
@@ -150,12 +151,12 @@ class PoolConformance(ExecutorConformance):
 
     tries: int
 
-    def test_workers_have_one_thread(self, executor: Executor, tmp_path: Path) -> None:
+    def test_workers_have_one_thread(self, executor: Any, tmp_path: Path) -> None:
         """Results do not depend on the number of cores of a machine."""
         executor.run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
         assert (tmp_path / "a").read_text(encoding="utf-8") == "1"
 
-    def test_a_killed_worker_costs_nothing(self, executor: Executor, tmp_path: Path) -> None:
+    def test_a_killed_worker_costs_nothing(self, executor: Any, tmp_path: Path) -> None:
         """Its task is tried again, and no other is lost."""
         others = [Task(str(n), Touch(tmp_path / str(n)), str(n)) for n in range(3)]
         dies = Task("dies", Die(tmp_path / "dies", self.tries - 1), "dies", cost=9)
@@ -163,7 +164,7 @@ class PoolConformance(ExecutorConformance):
         assert sorted(outcome.done) == ["0", "1", "2", "dies"]
         assert not outcome.failed
 
-    def test_a_task_that_always_kills_its_worker_fails_alone(self, executor: Executor, tmp_path: Path) -> None:
+    def test_a_task_that_always_kills_its_worker_fails_alone(self, executor: Any, tmp_path: Path) -> None:
         """After `tries`, with its dependents skipped."""
         dies = Task("dies", Die(tmp_path / "dies", 99), "dies", cost=9)
         after = Task("after", Touch(tmp_path / "after"), "after", needs=("dies",))
@@ -172,7 +173,7 @@ class PoolConformance(ExecutorConformance):
         assert (outcome.done, list(outcome.failed), outcome.skipped) == (["other"], ["dies"], ["after"])
         assert len(list(tmp_path.glob("dies.try-*"))) == self.tries
 
-    def test_an_interrupt_lets_a_job_leave_a_checkpoint(self, executor: Executor, tmp_path: Path) -> None:
+    def test_an_interrupt_lets_a_job_leave_a_checkpoint(self, executor: Any, tmp_path: Path) -> None:
         """Tasks that have not begun stay for the next run."""
         started, left = tmp_path / "started", tmp_path / "left"
         waits = Task("waits", Wait(started, left), "waits")

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.worlds.studies import LARGE, SMALL, plan_tiny
 
 from assay.execution import estimate
-from assay.execution.estimate import END_PER_TRIAL, PROBES, SHARING, START, TRIAL, Speed
+from assay.execution.estimate import Speed
 from assay.spec.parse import parse_study
 from assay.spec.schema import TrainingSpec
-from assay.study.run import PreparedStudy, prepare
+from assay.study.run import prepare
+
+END_PER_TRIAL = 0.25
+PROBES = 0.5
+SHARING = 1.1
+START = 5.0
+TRIAL = 0.3
 
 
 @pytest.fixture
@@ -21,7 +28,7 @@ def known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "_render_seconds", lambda *_: 0.1)
 
 
-def costs(prepared: PreparedStudy) -> dict[bool, list[float]]:
+def costs(prepared: Any) -> dict[bool, list[float]]:
     """The costs of probing (True) and of training (False)."""
     return {kind: [task.cost for task in prepared.tasks if bool(task.needs) is kind] for kind in (False, True)}
 

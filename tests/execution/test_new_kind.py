@@ -13,15 +13,17 @@ from pydantic import BaseModel
 
 from assay.core.files import content_hash
 from assay.execution.local import InProcess, Workers
-from assay.execution.run import RunSteps, Tables, carry_out
-from assay.execution.tasks import Context, Executor, Task
+from assay.execution.run import RunSteps, carry_out
+from assay.execution.tasks import Context, Task
 from assay.plugin import RunFolder
 from assay.report.block import Block, Query, Section
 from assay.report.evidence import Page
 from assay.report.page import write_page
-from assay.store.kinds import GROUP, Kind, kinds
+from assay.store.kinds import Kind, kinds
 from assay.store.schema import MODEL_TABLES
 from assay.study.words import study_account
+
+GROUP = "assay.kinds"
 
 # The kind of run: its request, the job of one task, its page, and the two functions.
 
@@ -83,7 +85,7 @@ class Brightness(RunSteps):
             for id, rows in lacking.items()
         ]
 
-    def conclude(self, folder: RunFolder) -> Tables:
+    def conclude(self, folder: RunFolder) -> Any:
         """Return the mean brightness."""
         read = [id for id in self._parts() if folder.complete("readings", id)]
         values = np.concatenate([folder.outputs(id)["logits"][:, 0] for id in read])
@@ -119,7 +121,7 @@ def asked(tmp_path: Path) -> Asked:
 
 
 @pytest.mark.parametrize("executor", [InProcess(), Workers(1)], ids=["here", "workers"])
-def test_it_ends_with_tables_and_a_page(asked: Asked, tmp_path: Path, executor: Executor) -> None:
+def test_it_ends_with_tables_and_a_page(asked: Asked, tmp_path: Path, executor: Any) -> None:
     done = carry_out(Brightness(asked, isinstance(executor, InProcess)), tmp_path / "run", executor, write_page)
     (row,) = RunFolder(tmp_path / "run").table("estimates")
     assert row["value"] == pytest.approx(np.load(asked.images).mean(dtype=np.float64))

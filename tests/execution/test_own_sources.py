@@ -16,13 +16,15 @@ from assay.core.reasons import because
 from assay.core.types import Inputs
 from assay.execution.jobs import network_of
 from assay.execution.plan import start_id
-from assay.execution.workspace import CURVE, nothing_to_read
+from assay.execution.workspace import nothing_to_read
 from assay.plugin import Code, Component, RunFolder, SpecError, StoreError, WeightsError, default_cache_root
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.population import Population
 from assay.spec.schema import EnvironmentSpec
 from assay.store.files import read_rows
 from assay.study.records import stored_study
+
+CURVE = "curve.parquet"
 
 OWN: dict[str, Any] = {
     "data": "own",

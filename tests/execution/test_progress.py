@@ -13,9 +13,11 @@ from rich.console import Console
 from tests.execution.executors import Refuse, Touch
 
 from assay.execution.local import InProcess
-from assay.execution.progress import DOUBT, Counter, display_for, drawn, warn
+from assay.execution.progress import Counter, display_for, drawn, warn
 from assay.execution.tasks import Event, Task
 from assay.stats.format import duration
+
+DOUBT = 0.02
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 from tests.worlds.studies import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
 
-from assay.core.files import WEIGHTS_FILE, holding
+from assay.core.files import holding
 from assay.core.types import Inputs
 from assay.execution import jobs
 from assay.execution.jobs import network_of
-from assay.execution.plan import Source, SourceJob, start_id
+from assay.execution.plan import SourceJob, start_id
 from assay.execution.tasks import Stopped
 from assay.execution.workspace import Workspace
 from assay.plugin import (
@@ -41,7 +41,9 @@ from assay.spec.grid import label
 from assay.spec.parse import parse_study
 from assay.spec.schema import EnvironmentSpec, StudySpec
 from assay.study.records import stored_study, unnamed_units
-from assay.study.run import PreparedStudy, prepare
+from assay.study.run import prepare
+
+WEIGHTS_FILE = "weights.safetensors"
 
 
 def phantom(name: str, **arguments: Any) -> Component:
@@ -53,11 +55,11 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
 
 
-def ids(prepared: PreparedStudy) -> list[str]:
+def ids(prepared: Any) -> list[str]:
     return [source.id for source in prepared.plan.sources]
 
 
-def weights_of(source: Source) -> Path:
+def weights_of(source: Any) -> Path:
     return RunFolder(default_cache_root()).unit("sources", source.id) / WEIGHTS_FILE
 
 
@@ -215,7 +217,7 @@ def test_weights_that_left_the_cache_are_trained_again_or_asked_for(tmp_path: Pa
     assert cached.read_bytes() == before
 
 
-def _train(place: Workspace, source: Source) -> None:
+def _train(place: Workspace, source: Any) -> None:
     SourceJob(place, source)(WORKING)
 
 
@@ -255,7 +257,7 @@ def test_what_a_killed_pretraining_left_half_written_is_removed(tmp_path: Path) 
     assert not left.exists()
 
 
-def _goes_on_alike(begun: PreparedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _goes_on_alike(begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (wanted,) = begun.plan.sources
     SourceJob(begun.place, wanted)(WORKING)
     continued = weights_of(wanted).read_bytes()
@@ -291,7 +293,7 @@ def test_a_pretraining_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path
     _goes_on_alike(killed, tmp_path, monkeypatch)
 
 
-def _train_and_tell(place: Workspace, source: Source, begun: Any) -> None:
+def _train_and_tell(place: Workspace, source: Any, begun: Any) -> None:
     """Leaves a checkpoint at each of three steps and is then at rest, in the middle of its training."""
     jobs.fit = partial(jobs.fit, checkpoint_every=0.0)
     looks = iter(range(3))

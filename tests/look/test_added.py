@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from assay.plugin import Factor, FactorTable
 from assay.report.sentences.cues import added_words
 from assay.stats import Panel
 from assay.store.data_tables import ADDED
-from assay.store.files import Row
 
 N = 400
 
 
-def _row(draw: np.random.Generator, cue: float, own: float, noise: float, seeds: int = 3, halves: bool = False) -> Row:
+def _row(
+    draw: np.random.Generator, cue: float, own: float, noise: float, seeds: int = 3, halves: bool = False
+) -> dict[str, Any]:
     """The row of networks whose scores are a brightness, something else that tells the target too, and noise.
 
     Args:

@@ -16,7 +16,7 @@ from assay.execution.local import InProcess
 from assay.execution.run import quietly
 from assay.execution.workspace import Workspace
 from assay.look.checks import data_checks
-from assay.look.cues import Cue, number_cue, shortcut_cautions, shortcut_rows
+from assay.look.cues import number_cue, shortcut_cautions, shortcut_rows
 from assay.look.image_cues import cues_of, looked_at
 from assay.plugin import FactorTable, RunFolder
 from assay.report.sentences.reasons import chip_words, reason_words
@@ -24,11 +24,11 @@ from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.findings import from_row
 from assay.store import data_tables
-from assay.store.data_tables import LARGE
-from assay.store.files import Row
 from assay.study.confounders import ConfounderSample
 from assay.study.preview import preview_tables
 from assay.study.run import prepare, run_study
+
+LARGE = "large lesion"
 
 N = 240
 
@@ -63,21 +63,21 @@ def study(images: Path, **data: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def rows(images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+def rows(images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     spec = parse_study(study(images))
     root = tmp_path_factory.mktemp("run")
     return shortcut_rows(_cues(spec, Workspace(root, root / "cache")))
 
 
-def _cues(spec: StudySpec, place: Workspace) -> list[Cue]:
+def _cues(spec: StudySpec, place: Workspace) -> list[Any]:
     return list(data_checks(spec.data, population_of(spec.data, place).dataset).cues)
 
 
-def row(rows: list[Row], name: str) -> Row:
+def row(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return next(one for one in rows if one["name"] == name)
 
 
-def test_every_factor_column_property_and_baseline_is_listed(rows: list[Row]) -> None:
+def test_every_factor_column_property_and_baseline_is_listed(rows: list[dict[str, Any]]) -> None:
     kinds = {kind: {one["name"] for one in rows if one["kind"] == kind} for kind in ("factor", "column", "baseline")}
     assert kinds["factor"] == {"view", "shoe"}
     assert kinds["column"] == {"dose", "ward"}
@@ -91,7 +91,7 @@ def test_every_factor_column_property_and_baseline_is_listed(rows: list[Row]) ->
     assert all(set(one) == set(data_tables.SHORTCUTS.names) for one in rows)
 
 
-def test_the_figures_are_areas_with_intervals(rows: list[Row], images: Path) -> None:
+def test_the_figures_are_areas_with_intervals(rows: list[dict[str, Any]], images: Path) -> None:
     table = np.genfromtxt(images / "data.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
     ill = table["ill"] == 1
     area = mannwhitneyu(table["dose"][ill], table["dose"][~ill]).statistic / (ill.sum() * (~ill).sum())
@@ -109,7 +109,7 @@ def test_the_figures_are_areas_with_intervals(rows: list[Row], images: Path) -> 
     assert row(rows, "view")["patients"] == N // 2
 
 
-def test_strong_ones_are_doubts_of_the_preview(images: Path, rows: list[Row], tmp_path: Path) -> None:
+def test_strong_ones_are_doubts_of_the_preview(images: Path, rows: list[dict[str, Any]], tmp_path: Path) -> None:
     spec = parse_study(study(images))
     population = population_of(spec.data, Workspace(tmp_path, tmp_path / "cache"))
     preview = preview_tables(spec, population, tmp_path / "preview")

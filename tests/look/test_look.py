@@ -24,13 +24,15 @@ from assay.data.files.readers import read_picture
 from assay.look import checks
 from assay.look import page as look_page
 from assay.look.cues import number_cue, shortcut_cautions
-from assay.look.image_cues import EDGES, Seen, properties_of
+from assay.look.image_cues import Seen, properties_of
 from assay.plugin import AssayError, FactorTable
 from assay.report.index_page import write_index
 from assay.report.sentences.reasons import reason_words
 from assay.stats import Panel
 from assay.stats.doubts import cautioned
-from assay.store.data_tables import LARGE
+
+EDGES = "edges by direction"
+LARGE = "large lesion"
 
 N = 240
 

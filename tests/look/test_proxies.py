@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 
 from assay.look.cues import cues_of_table
 from assay.plugin import Factor, FactorTable
-from assay.store.files import Row
 
 N = 200
 DRAW = np.random.default_rng(0)
@@ -22,7 +22,7 @@ def table(factor: Factor, values: np.ndarray, target: np.ndarray = TARGET, patie
     return FactorTable(rows, target, patients, classes, (factor,), {factor.name: values})
 
 
-def strong(table: FactorTable) -> list[Row]:
+def strong(table: FactorTable) -> list[dict[str, Any]]:
     return [cue.row for cue in cues_of_table(table) if cue.row["strong"] and cue.row["kind"] == "factor"]
 
 

@@ -8,8 +8,9 @@ from scipy import ndimage
 from scipy.special import expit
 from tests.worlds.maps import PAIRS, summary, world
 
-from assay.core.map_grid import REGIONS
 from assay.plugin import MapGrid
+
+REGIONS = ("boundary", "lesion", "background")
 
 
 def regions_by_distance(lesion: np.ndarray, boundary: float) -> np.ndarray:

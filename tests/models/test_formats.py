@@ -32,7 +32,7 @@ from assay.core.types import Inputs
 from assay.models import process
 from assay.models.confined import ASKABLE, REACHABLE, WRITABLE
 from assay.models.formats import OfFile, OfHub, OfProgram, given_origin
-from assay.models.ref import GivenModel, Origin
+from assay.models.ref import GivenModel
 from assay.plugin import AssayError, ExtraError, SpecError, WeightsError
 
 IMAGES = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -203,7 +203,7 @@ def small() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
 
 
-def answers(origin: Origin, images: Tensor = IMAGES) -> Tensor:
+def answers(origin: Any, images: Tensor = IMAGES) -> Tensor:
     with GivenModel(origin, "m", "classification", Inputs(1, 32, 2)).open() as opened, torch.inference_mode():
         return opened.network(images)
 

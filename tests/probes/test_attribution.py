@@ -12,14 +12,16 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from assay.plugin import Environment, Measurement, Model, Subject, build, run_probes
-from assay.probes.attribution import CENTER, Attribution
+from assay.probes.attribution import Attribution
 from assay.probes.explainers import Gradient
 from assay.probes.faithfulness import center_prior
-from assay.probes.lesion_maps import MEASURES
-from assay.probes.reader import BATCH
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import ImagesInMemory, MasksInMemory
 from assay.testing.probe import World
+
+BATCH = 64
+CENTER = "center-prior"
+MEASURES = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision")
 
 SIDE = 24
 PATCH = slice(15, 20)

@@ -10,10 +10,11 @@ from assay.core.reasons import because
 from assay.core.seeds import folds_by_patient
 from assay.plugin import Code, Factor, FactorTable, Measurement, Model, build, run_probes
 from assay.probes.decodability import Decodability, Space, low_resolution, score_spaces, tasks_of
-from assay.probes.reader import BATCH
 from assay.probes.reliance import Reliance
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import FACTORS, Pictures, Reader, World, table
+
+BATCH = 64
 
 NAMES = tuple(factor.name for factor in FACTORS)
 

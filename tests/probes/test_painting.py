@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from assay.models.untyped import tensor_of
 from assay.plugin import Environment, Factor, FactorTable, Measurement, Model, row_uniform, run_probes
-from assay.probes.segmentation import QUANTILES, Painting
+from assay.probes.segmentation import Painting
 from assay.report.sentences.reasons import reason_words
 from assay.spec.data import LESION
 from assay.testing.probe import World
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 SIDE, ROWS = 16, 40
 RANGES = {"contrast": (0.0, 1.0), "size": (2.0, 4.0), "position_x": (-5.0, 5.0)}

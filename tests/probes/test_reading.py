@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from assay.data.leakage import row_hashes
 from assay.plugin import Environment, MapGrid, Model, ModelReading, Read, ReadingError, Request, run_probes
-from assay.probes.reader import BATCH, batch_of, read_ahead
+from assay.probes.reader import batch_of, read_ahead
 from assay.testing.data import ImagesInMemory, squares
 from assay.testing.probe import Pictures, Reader, World, design, environment, table
+
+BATCH = 64
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -9,9 +9,12 @@ from tests.probes.test_performance import found
 from torch import Tensor, nn
 
 from assay.plugin import Code, Component, Measurement, Model, SpecError, build, run_probes
-from assay.probes.reliance import HIGH_TO_LOW, LOW_TO_HIGH, Reliance
+from assay.probes.reliance import Reliance
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, Reader, World, table
+
+HIGH_TO_LOW = "high to low"
+LOW_TO_HIGH = "low to high"
 
 EVERY = (*PIXELS, "nuisance")
 # Variances of the pixels in the design: two binary factors, thirds {0, 0.5, 1}, a uniform, the mean of 8 uniforms.

@@ -12,8 +12,7 @@ from scipy.stats import spearmanr
 from tests.probes.test_attribution import PATCH, SIDE, Patches, PatchReader
 from torch import Tensor
 
-from assay.core.reasons import NOTHING
-from assay.plugin import Environment, Measurement, Model, Subject, run_probes
+from assay.plugin import Environment, Measurement, Model, Reason, Subject, run_probes
 from assay.probes.attribution import Attribution
 from assay.probes.faithfulness import agreement, erasures, own_log_odds, painted_over, remove_lesions
 from assay.probes.lesion_maps import Part, Sample
@@ -57,7 +56,7 @@ def test_what_an_additive_map_gives_to_the_lesion_is_what_a_sum_of_pixels_loses_
     effect, given = values["lesion-effect", ""], values["attributed-effect", "input-x-gradient"]
     assert effect.value == pytest.approx(given.value, rel=1e-4)
     assert effect.standard_error == pytest.approx(given.standard_error, rel=1e-4)
-    assert (effect.n, effect.unit, effect.reason) == (40, "within-class sd", NOTHING)
+    assert (effect.n, effect.unit, effect.reason) == (40, "within-class sd", Reason())
     assert abs(effect.value) > 0.1
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from syrupy.assertion import SnapshotAssertion
 
 import assay
-from assay.core.reasons import NOTHING, because, read, reason_in_words
-from assay.plugin import Code
+from assay.core.reasons import because, read, reason_in_words
+from assay.plugin import Code, Reason
 from assay.report.sentences.reasons import chip_words, fill_template, reason_words
 
 SOURCE = Path(assay.__file__).parent
@@ -188,9 +188,9 @@ def test_a_reason_is_stored_and_read_again() -> None:
     both = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + because(Code.LIMIT_ENVIRONMENTS, names=("same", "a, b"))
     assert read(str(both)) == both
     assert read(both) is both
-    assert str(NOTHING) == ""
-    assert read("") == read(None) == NOTHING
-    assert not NOTHING
+    assert str(Reason()) == ""
+    assert read("") == read(None) == Reason()
+    assert not Reason()
     assert read("words of a plug-in") == reason_in_words("words of a plug-in")
     assert read('[{"code": "of-another-version"}]').codes == (Code.STATED,)
 

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.plugin import AssociationError, Factor, FactorTable
-from assay.shifts.association import LEAST_ROWS, choose, measure_association, somers_d
+from assay.shifts.association import choose, measure_association, somers_d
 from assay.spec.schema import AssociationSpec
+
+LEAST_ROWS = 10
 
 SITE = Factor("site", "categorical", levels=("a", "b"), high=("b",))
 MAKER = Factor("maker", "categorical", levels=("w", "x", "y", "z"), high=("w",))

@@ -14,11 +14,14 @@ from PIL import Image
 
 from assay.plugin import ArrayCache, DataError, DataSpec, SpecError, SplitSpec, load_dataset, placed
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.file_rows import BLACK, LEAST_SIDE, FilePopulation, largest_window
+from assay.shifts.file_rows import FilePopulation, largest_window
 from assay.shifts.population import Population
 from assay.spec.parse import parse_study
 from assay.spec.schema import EnvironmentSpec
 from assay.study.confounders import ConfounderSample, cautions
+
+BLACK = 10 / 255
+LEAST_SIDE = 0.5
 
 CROPS = EnvironmentSpec(crop="lesion-free")
 WIDE, HIGH, SIZE = 96, 72, 32

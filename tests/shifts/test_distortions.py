@@ -12,8 +12,10 @@ from scipy import stats
 
 from assay.core.registry import entries
 from assay.plugin import SpecError, build, draw, lookup, row_seed
-from assay.shifts.distortions import GROUPS, SEVERITIES, RowRandom, shot_noise, spatter
+from assay.shifts.distortions import GROUPS, RowRandom, shot_noise, spatter
 from assay.testing.data import pictures
+
+SEVERITIES = (1, 2, 3, 4, 5)
 
 DISTORTIONS = tuple(name for names in GROUPS.values() for name in names)
 

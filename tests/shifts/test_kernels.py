@@ -10,7 +10,9 @@ from torch import Tensor
 from assay.core.registry import entries
 from assay.data.phantoms.drawing import hash_lattice, lattice_bits
 from assay.plugin import Drawn, build, draw
-from assay.shifts.confounders.drawing import FLATNESS, Stroke, Window, bent, whole
+from assay.shifts.confounders.drawing import Stroke, Window, bent, whole
+
+FLATNESS = 0.03
 
 NAMES = sorted(entry.name for entry in entries("intervention"))
 

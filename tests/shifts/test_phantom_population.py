@@ -7,9 +7,10 @@ from tests.worlds.environments import FACTORS, Toy
 
 from assay.core.files import content_hash
 from assay.plugin import ArrayCache, AssociationError, Component, DataSpec, Scene, SpecError
-from assay.shifts.phantom_rows import NUISANCE
 from assay.shifts.sources import open_population
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
+
+NUISANCE = "nuisance seed"
 
 NAMES = [factor.name for factor in FACTORS]
 ONE = 1  # image that tells the number of channels, once in a process

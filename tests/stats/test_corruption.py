@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.outcomes import CORRUPTION, EVERY, RELATIVE, corruption_rows
+from assay.stats.outcomes import corruption_rows
+
+CORRUPTION = "corruption-error"
+EVERY = "all families"
+RELATIVE = "relative-corruption-error"
 
 
 def row(start: str, family: str, level: str, value: float, **more: Any) -> dict[str, Any]:

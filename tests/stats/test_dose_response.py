@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import norm
 from tests.worlds.panels import panel
 
-from assay.core.reasons import NOTHING, because
-from assay.plugin import Code
+from assay.core.reasons import because
+from assay.plugin import Code, Reason
 from assay.stats import Contrast, DosePanel, Panel, contrast, decide, estimate_panel, evaluate, interaction, of_seeds
 from assay.stats.compare import Scales
 from assay.stats.doses import interaction_seeds, on_both_scales, outcome, outcome_weights
@@ -94,7 +94,7 @@ def test_what_one_scale_shows_depends_on_the_scale():
     family = [both, one, opposite, neither]
     depends = because(Code.DEPENDS_ON_SCALE)
     assert [one.decision for one in decide(family)] == ["higher", *["inconclusive"] * 3]
-    assert [one.reason for one in decide(family)] == [NOTHING, depends, depends, NOTHING]
+    assert [one.reason for one in decide(family)] == [Reason(), depends, depends, Reason()]
     assert [decision.decision for decision in decide([neither, made(0.1, 0.001)])] == ["inconclusive", "higher"]
 
 

@@ -16,12 +16,14 @@ from scipy.special import expit, logit
 from statsmodels.stats.anova import anova_lm
 from tests.worlds.panels import panel
 
-from assay.core.reasons import NOTHING, because
-from assay.plugin import Code
+from assay.core.reasons import because
+from assay.plugin import Code, Reason
 from assay.report.sentences.reasons import reason_words
 from assay.stats import Panel, estimate_panel, estimate_seeds, estimates_of_seeds, evaluate, interval, of_seeds, two_way
-from assay.stats.estimate import BATCH
-from assay.stats.panel import SAMPLES_OF_ITS_OWN, own_samples
+from assay.stats.panel import own_samples
+
+BATCH = 2**15
+SAMPLES_OF_ITS_OWN = 100
 
 
 def mean_parts(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -149,7 +151,7 @@ def test_equal_seeds_with_an_error_within_them_have_the_interval_of_their_sample
 def test_an_estimate_is_the_mean_over_seeds_with_what_it_rests_on() -> None:
     found = estimate_panel(panel(0, patients=60, images=2), "auroc")
     assert found.value == pytest.approx(found.per_seed.mean())
-    assert (found.seeds, found.patients, found.images, found.reason) == (5, 60, 120, NOTHING)
+    assert (found.seeds, found.patients, found.images, found.reason) == (5, 60, 120, Reason())
     assert found.low < found.value < found.high
 
 

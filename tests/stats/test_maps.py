@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from assay.core.reasons import NOTHING, because
-from assay.plugin import Code
+from assay.core.reasons import because
+from assay.plugin import Code, Reason
 from assay.stats import FreeResponse, maps
-from assay.stats.maps import Empty
 
 NAN, INF = float("nan"), float("inf")
 OVERLAPS = {"dice": maps.dice, "iou": maps.iou, "precision": maps.precision, "recall": maps.recall}
@@ -42,7 +43,7 @@ CASES = np.array([[10, 20, 8], [0, 0, 0], [10, 0, 0], [0, 5, 0], [4, 4, 0]]).T
         ("recall", "smoothed", [9 / 11, 1, 1 / 11, 1, 1 / 5]),
     ],
 )
-def test_every_convention_by_hand(score: str, empty: Empty, expected: list[float]) -> None:
+def test_every_convention_by_hand(score: str, empty: Any, expected: list[float]) -> None:
     np.testing.assert_allclose(OVERLAPS[score](*CASES, empty), expected, rtol=1e-15)
 
 
@@ -106,7 +107,7 @@ def test_lesions_are_found_up_to_their_scores_but_not_by_predicting_all() -> Non
 @pytest.mark.parametrize(("level", "threshold"), [(0.25, 2), (0.26, 0.5), (0.5, 0.5), (0.75, -1), (0.1, 2)])
 def test_the_threshold_of_a_sensitivity(level: float, threshold: float) -> None:
     found = maps.threshold_at(LESIONS, FLOOR, level)
-    assert (found.value, found.reason) == (threshold, NOTHING)
+    assert (found.value, found.reason) == (threshold, Reason())
     assert np.nanmean(maps.lesion_hits(LESIONS, FLOOR, found.value)) >= level
     assert np.nanmean(maps.lesion_hits(LESIONS, FLOOR, found.value + 1e-6)) < level
 

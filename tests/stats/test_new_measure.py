@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from assay.probes.performance import overall
 from assay.stats import Answers, Metric, influence_of
 from assay.stats import measure as declared
 from assay.stats.influence import share
-from assay.stats.measure import COMPUTED, Result, measure
+from assay.stats.measure import COMPUTED, measure
 
 ENTRY = Measure("doubt", "performance", "share of images with a probability of 0.4 to 0.6", low=0.0, high=1.0)
 
@@ -28,7 +29,7 @@ def doubt() -> Iterator[None]:
     """A measure that no other file knows."""
 
     @measure(ENTRY)
-    def compute(answers: Answers) -> Result:
+    def compute(answers: Answers) -> Any:
         unsure = np.abs(answers.probability[:, 1] - 0.5) <= 0.1
         metric = Metric(float(unsure.mean()))
         return metric, partial(share, unsure, metric.value, np.ones(len(unsure), dtype=bool))

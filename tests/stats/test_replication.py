@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,13 +11,16 @@ from jaxtyping import Float
 
 from assay.stats import Evaluated, Uncertainty, compare, decide, uncertainty
 from assay.stats.replication import replication_row
-from assay.stats.rows import ALPHA, Row
+
+ALPHA = 0.05
 
 PATIENTS, MARGIN = 200, 0.2
 SIZES = ("-beyond", "", "-small")
 
 
-def drawn(rng: np.random.Generator, truth: float, seeds: int, spread: float, patients: Float[np.ndarray, " p"]) -> Row:
+def drawn(
+    rng: np.random.Generator, truth: float, seeds: int, spread: float, patients: Float[np.ndarray, " p"]
+) -> dict[str, Any]:
     """A run whose seeds and patients are random effects, with their interaction, as a row of the table."""
     effects = rng.normal(0, spread, seeds)[:, None] + patients[None] + rng.normal(0, 1, (seeds, PATIENTS))
     values = truth + effects.mean(axis=1)
@@ -47,7 +51,7 @@ def test_the_second_difference_falls_into_the_prediction_of_the_first(
     assert 0.93 <= covered / runs <= 0.98
 
 
-def run(value: float, error: float = 0.03, df: float = 12.0, **more: object) -> Row:
+def run(value: float, error: float = 0.03, df: float = 12.0, **more: object) -> dict[str, Any]:
     return {
         "value": value,
         "standard_error": error,
@@ -69,7 +73,7 @@ def test_the_estimate_of_both_runs_weighs_seeds_alike() -> None:
     assert width[True]["predicted_high"] > width[False]["predicted_high"]
 
 
-def decision_of(row: Row, family: int) -> str:
+def decision_of(row: dict[str, Any], family: int) -> str:
     """The decision of the tests, each at Holm's first step."""
     value, error, df = (row[name] for name in ("value", "standard_error", "df"))
     whole = Evaluated(np.full(3, value), np.zeros((3, 1)), np.arange(3), np.zeros(1, np.int64), 1, (-np.inf, np.inf))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 
-from assay.core.reasons import NOTHING, because
+from assay.core.reasons import because
 from assay.plugin import Code, Reason
 from assay.stats import cka_matrix, cka_vector, hsic, rbf_cka_vector, similarity
 from assay.stats.similarity import undefined_for
@@ -145,7 +145,7 @@ def test_says_why_it_is_undefined(features: np.ndarray, reason: Reason) -> None:
 def test_dead_and_constant_units_change_nothing() -> None:
     x, y = pair(40, 5, 6)
     dead = np.concatenate([x, np.zeros((40, 3)), np.full((40, 2), 1e6)], axis=1)
-    assert undefined_for(dead) == NOTHING
+    assert undefined_for(dead) == Reason()
     assert cka(dead, y) == pytest.approx(cka(x, y), abs=1e-9)
 
 

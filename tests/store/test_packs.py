@@ -14,11 +14,10 @@ import pytest
 from tests.store.stores import WRITERS, contents, with_every_fault
 
 from assay.plugin import RunFolder, StoreError
-from assay.store.folder import UnitKind
 
 UNITS = 3
 IDS = ("g", "bb", "a", "e2")
-KINDS: tuple[UnitKind, ...] = ("readings", "probes")
+KINDS: tuple[Any, ...] = ("readings", "probes")
 
 
 def made(root: Path) -> RunFolder:

@@ -9,8 +9,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from assay.plugin import Contributions, Measurement, RunFolder, StoreError
-from assay.store.arrays import ROW, read_contributions, read_sampled, write_contributions, write_sampled
-from assay.store.folder import CONTRIBUTIONS
+from assay.store.arrays import read_contributions, read_sampled, write_contributions, write_sampled
+
+CONTRIBUTIONS = "contributions.safetensors"
+ROW = "(row)"
 
 
 def test_another_reader_has_them_by_their_names(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from assay.shifts.population import Population
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.study.confounders import SAMPLE, ConfounderSample, confounders, selected_factors, visibility_rows
+from assay.study.confounders import ConfounderSample, confounders, selected_factors, visibility_rows
 from assay.study.preview import preview_tables
+
+SAMPLE = 64
 
 DOSED: dict[str, Any] = {
     **TINY,

@@ -17,7 +17,7 @@ from statsmodels.stats.power import TTestPower
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
 
-from assay.core.reasons import NOTHING, because
+from assay.core.reasons import because
 from assay.plugin import Code, Reason
 from assay.report.words import statement
 from assay.spec.parse import parse_study
@@ -26,12 +26,14 @@ from assay.stats import Contrast, DosePanel, interaction, linear_contrast, of_se
 from assay.stats.compare import untested_contrast
 from assay.stats.decisions import decide_families
 from assay.stats.power import reachable
-from assay.store.schema import COLLAPSES, CONTRASTS, RELIANCE_CONTRASTS
+from assay.store.schema import TABLES
 from assay.study.contrasts import carry_out, reliance_rows
 from assay.study.failures import collapse_rows, with_failures
 from assay.study.families import Pair, comparison_columns, family_of, pairs, spec_pairs
 
-DECIDED_COLUMNS = {name for name in CONTRASTS.names if not name.startswith(("failed_", "trained_", "failure_limit_"))}
+DECIDED_COLUMNS = {
+    name for name in TABLES["contrasts"].names if not name.startswith(("failed_", "trained_", "failure_limit_"))
+}
 """Columns of a comparison before failures are counted."""
 
 
@@ -152,8 +154,8 @@ def test_which_way_is_better_is_what_the_probe_says_and_only_that_way_can_be_not
 @pytest.mark.parametrize(
     ("errors", "expected", "reason"),
     [
-        ({}, math.sqrt(0.01 / 3), NOTHING),  # the seeds alone: 0.2, 0.3, 0.4
-        ({0: 0.3, 1: 0.3, 2: 0.3}, math.sqrt(0.01 / 3 + 2 * 0.3**2), NOTHING),
+        ({}, math.sqrt(0.01 / 3), Reason()),  # the seeds alone: 0.2, 0.3, 0.4
+        ({0: 0.3, 1: 0.3, 2: 0.3}, math.sqrt(0.01 / 3 + 2 * 0.3**2), Reason()),
         ({0: 0.3, 1: 0.3}, math.nan, because(Code.UNKNOWN_ERROR)),
     ],
 )
@@ -171,7 +173,7 @@ def test_collapses_are_an_outcome_with_an_interval_and_a_contrast() -> None:
     metric = {0: "collapsed", 1: "collapsed", 2: "diverged", 3: "done", 4: "pending"}
     gathered = Records({"metric": metric, "plain": dict.fromkeys(range(5), "done")}, contrasts=(FLIPS,))
     first, plain, difference = collapse_rows(gathered)  # type: ignore[arg-type]
-    assert set(first) == set(plain) == set(difference) == set(COLLAPSES.names)
+    assert set(first) == set(plain) == set(difference) == set(TABLES["collapses"].names)
     assert (first["collapsed"], first["diverged"], first["seeds"]) == (2, 1, 4)
     expected = stats.binomtest(3, 4).proportion_ci()
     assert (first["rate"], first["low"], first["high"]) == pytest.approx((0.75, expected.low, expected.high))
@@ -387,7 +389,7 @@ def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:
     recipe = point("metric")
     rows = reliance_rows(SimpleNamespace(scalars={recipe.label: scalars}), recipe)  # type: ignore[arg-type]
     assert [(row["factor"], row["against"]) for row in rows] == [("tag", "size"), ("tag", "mass")]
-    assert set(rows[0]) == set(RELIANCE_CONTRASTS.names)
+    assert set(rows[0]) == set(TABLES["reliance_contrasts"].names)
     expected = [stats.ttest_rel(values["tag"], values[name]).pvalue for name in ("size", "mass")]
     assert [row["p"] for row in rows] == pytest.approx(expected)
     assert max(row["decision_p"] for row in rows) < 0.001

@@ -8,10 +8,11 @@ from tests.worlds.studies import TINY
 
 from assay.execution import jobs
 from assay.execution.workspace import Workspace
-from assay.shifts.population import NEUTRAL
 from assay.spec.parse import parse_study
 from assay.study.confounders import distinct_environments
 from assay.study.heat_maps import same_pairs
+
+NEUTRAL = "(neutral)"
 
 
 def test_environments_are_those_of_the_first_seed(tmp_path: Path) -> None:

@@ -18,8 +18,7 @@ from assay.report.words import statement
 from assay.spec.schema import RecipePoint
 from assay.stats import Panel
 from assay.store.described import read_description
-from assay.store.files import Row
-from assay.store.schema import DOSE_CHANGES
+from assay.store.schema import TABLES
 from assay.study import gathered as results
 from assay.study.contrasts import dose_change_rows
 from assay.study.described import Described
@@ -68,7 +67,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> RunFolde
         return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "doses", **DOSED).folder)
 
 
-def measured(run: RunFolder, measure: str, confounder: str, p: str, environment: str, **where: str) -> list[Row]:
+def measured(
+    run: RunFolder, measure: str, confounder: str, p: str, environment: str, **where: str
+) -> list[dict[str, Any]]:
     """The estimates of both losses."""
     own = {"measure": measure, "environment": environment, "factor": "", "group": "", "level": "", "layer": "", **where}
     rows = [row for row in run.table("estimates") if all(row[key] == value for key, value in own.items())]
@@ -207,7 +208,7 @@ def test_p_0_was_trained_once_for_all(run: RunFolder) -> None:
 
 def test_every_recipe_has_a_change_of_each_confounder_in_every_environment(run: RunFolder) -> None:
     rows = run.table("dose_changes")
-    assert [tuple(row) for row in rows] == [DOSE_CHANGES.names] * 2 * 3 * 3
+    assert [tuple(row) for row in rows] == [TABLES["dose_changes"].names] * 2 * 3 * 3
     assert {json.loads(row["coordinates"])["confounder"] for row in rows} == {*CONFOUNDERS, UNSEEN}
 
 

@@ -17,7 +17,7 @@ from assay.cli.results import Form, published_command
 from assay.data import near_copies
 from assay.execution.jobs import TrainJob
 from assay.execution.lease import OneWriter
-from assay.execution.plan import Plan, Source, SourceJob, StartedJob
+from assay.execution.plan import Plan, SourceJob, StartedJob
 from assay.execution.tasks import Context, Stopped
 from assay.models import initialization
 from assay.spec.load import apply_scale, study_files
@@ -101,7 +101,7 @@ def workplace(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_time(plan: Plan, *_: object) -> dict[str, tuple[float, float]]:
         return {trial.id: (0.0, 0.0) for trial in plan.trials}
 
-    def no_time_of_sources(sources: Sequence[Source], *_: object) -> dict[str, float]:
+    def no_time_of_sources(sources: Sequence[Any], *_: object) -> dict[str, float]:
         return {source.id: 0.0 for source in sources}
 
     monkeypatch.setenv("ASSAY_ASSETS", str(assets))

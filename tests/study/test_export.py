@@ -19,9 +19,12 @@ import assay
 from assay.cli import main
 from assay.core.types import Inputs
 from assay.plugin import DataSpec, ExtraError, FullError, RunFolder, SpecError, StoreError
-from assay.spec.given import EXPORTED
 from assay.study import export
-from assay.study.export import CARD, MODELS, ONNX_FILE
+
+CARD = "README.md"
+EXPORTED = "model.json"
+MODELS = "models.csv"
+ONNX_FILE = "model.onnx"
 
 
 def trial_of(run: Path, recipe: str = "supcon", seed: int = 1) -> str:

@@ -10,8 +10,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.studies import SMALL
 
-from assay.core.reasons import NOTHING
-from assay.plugin import SpecError
+from assay.plugin import Reason, SpecError
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
@@ -93,7 +92,7 @@ def test_primary_families_come_first_and_are_corrected_on_their_own() -> None:
         of("neutral", levels=["arcface"], role="positive-control", expected="lower"),
         of("neutral", levels=["supcon"], family="side"),
     )
-    found = [(pair, untested_contrast(NOTHING)) for pair in spec_pairs(spec)]
+    found = [(pair, untested_contrast(Reason())) for pair in spec_pairs(spec)]
     made = [(name, [pair.level_a for pair, _ in family]) for name, family in families(found)]
     assert made == [
         ("b", ["supcon"]),

@@ -19,7 +19,9 @@ from assay.plugin import StoreError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.study import finished
-from assay.study.finished import FINISHED, causes, find_finished
+from assay.study.finished import causes, find_finished
+
+FINISHED = "finished.json"
 
 
 def spec(**changes: Any) -> StudySpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,26 +13,20 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from assay.core.files import without_home
-from assay.core.reasons import NOTHING, because, read, reason_in_words
+from assay.core.reasons import because, read, reason_in_words
 from assay.plugin import Code, Contributions, Measurement, Reason, StoreError
 from assay.probes.performance import Performance
 from assay.report.sentences.reasons import reason_words
 from assay.stats import Answers
-from assay.stats.rows import KEY_FIELDS
-from assay.store.files import Row
 from assay.store.schema import MEASUREMENTS
-from assay.study.gathered import RECIPES, MeasurementCache, panel_of
-from assay.study.measurements import (
-    CONTRIBUTIONS,
-    Key,
-    joined_tables,
-    of_one_unit,
-    over_folds,
-    values_of_seeds,
-    with_one_worst,
-)
+from assay.study.gathered import MeasurementCache, panel_of
+from assay.study.measurements import joined_tables, of_one_unit, over_folds, values_of_seeds, with_one_worst
 from assay.study.tables import scalar_rows
 from assay.testing.probe import table
+
+CONTRIBUTIONS = "contributions"
+KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
+RECIPES = 64
 
 
 def said(rows: list[int], **changes: list[int]) -> dict[str, np.ndarray]:
@@ -60,14 +55,14 @@ def test_seeds_must_agree_on_what_a_row_is(name: str) -> None:
         panel_of({3: said([0, 1, 2]), 5: said([2, 4], **{name: [9, said([4])[name][0]]})}, "plain in reversed")
 
 
-def measured(value: float, **changes: object) -> Row:
+def measured(value: float, **changes: object) -> dict[str, Any]:
     found = Measurement(
         "decodability", value, group="trained", n=10, patients=4, standard_error=0.3, reason=reason_in_words("x")
     )
     return {name: getattr(replace(found, **changes), name) for name in MEASUREMENTS}  # type: ignore[arg-type]
 
 
-def together(*folds: Row | None) -> Row:
+def together(*folds: dict[str, Any] | None) -> dict[str, Any]:
     key = tuple(next(row for row in folds if row)[name] for name in KEY_FIELDS)
     return over_folds(key, [{} if row is None else {key: row} for row in folds])  # type: ignore[arg-type]
 
@@ -101,7 +96,7 @@ def test_seeds_are_laid_together_by_their_samples() -> None:
     ("errors", "half", "reason"),
     [
         ((0.4, math.nan, 0.4), math.nan, because(Code.UNKNOWN_ERROR)),
-        ((math.nan,) * 3, 4.302653 * math.sqrt(0.01 / 3), NOTHING),  # Student's t of 2 degrees of freedom
+        ((math.nan,) * 3, 4.302653 * math.sqrt(0.01 / 3), Reason()),  # Student's t of 2 degrees of freedom
     ],
 )
 def test_an_error_that_one_seed_lacks_is_a_reason(errors: tuple[float, ...], half: float, reason: Reason) -> None:
@@ -146,12 +141,12 @@ def test_the_worst_group_is_one_place_for_all_seeds() -> None:
     """Two groups whose values cross: the mean of each seed's least is 0.5, and neither group is so bad."""
     values = {"a": (0.5, 0.9, 0.8), "b": (0.9, 0.5, 0.5), "small": (0.1, 0.1, 0.1), "holed": (0.0, math.nan, 0.0)}
     images = {"a": 20, "b": 20, "small": 19, "holed": 20}
-    every: dict[Key, dict[int, Row]] = {}
+    every: dict[Any, dict[int, dict[str, Any]]] = {}
     for level, by_seed in values.items():
         place = {"measure": "auroc", "environment": "x", "factor": "site", "level": level, "group": ""}
         rows = {s: measured(value, **place, n=images[level]) for s, value in enumerate(by_seed)}
         every["auroc", "x", "site", level, "", ""] = rows
-    key: Key = ("auroc", "x", "", "", "", "worst group")
+    key: Any = ("auroc", "x", "", "", "", "worst group")
     least = {s: measured(0.5, measure="auroc", environment="x", group="worst group") for s in range(3)}
     rows = with_one_worst({**every, key: least}, 20)[key]
     assert [rows[seed]["value"] for seed in range(3)] == [0.9, 0.5, 0.5]

@@ -16,10 +16,11 @@ from assay.plugin import Code, RunFolder, SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats import Contrast, linear_contrast, of_seeds
-from assay.stats.decisions import LOOK_ALPHA
 from assay.study.families import Pair, spec_pairs
 from assay.study.gathered import Gathered
 from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, next_seeds
+
+LOOK_ALPHA = 0.02
 
 LOSSES = ["cross-entropy", "supcon", "triplet", "arcface"]
 LOOKS = (4, 8, 16)

@@ -14,7 +14,7 @@ from assay.execution.local import InProcess
 from assay.execution.run import quietly
 from assay.spec.parse import parse_study
 from assay.study.finished import find_finished
-from assay.study.run import PreparedStudy, prepare, run_study
+from assay.study.run import prepare, run_study
 
 PRIMARY = {"axis": "loss", "against": "cross-entropy", "measure": "auroc", "role": "primary", "margin": 0.02}
 STUDY: dict[str, Any] = {
@@ -66,7 +66,7 @@ def test_a_study_that_was_killed_between_and_within_looks_ends_with_the_same_rec
 def test_the_first_look_alone_is_not_finished(looked: Path, tmp_path: Path) -> None:
     spec, root = parse_study(STUDY, looks=LOOKS), tmp_path / "looked"
 
-    def killed() -> PreparedStudy:
+    def killed() -> Any:
         raise SystemExit
 
     with pytest.raises(SystemExit):

@@ -17,7 +17,7 @@ from assay.core.reasons import read
 from assay.plugin import Code, RunFolder
 from assay.report.page import write_page
 from assay.report.sentences.captions import caption
-from assay.store.files import Row, read_rows
+from assay.store.files import read_rows
 
 MILLIMETERS = 0.5
 KINDS = ("polyp", "tool")
@@ -67,7 +67,7 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "native", **study(folder)).folder)
 
 
-def estimates(run: RunFolder, measure: str, environment: str = "same", level: str = "") -> list[Row]:
+def estimates(run: RunFolder, measure: str, environment: str = "same", level: str = "") -> list[dict[str, Any]]:
     return [
         row
         for row in run.table("estimates")

@@ -9,12 +9,13 @@ import pytest
 from scipy import stats
 from tests.study.test_contrasts import FLIPS, Records
 
-from assay.stats.decisions import LOOK_ALPHA, decide_families
+from assay.stats.decisions import decide_families
 from assay.stats.power import df_of_group, reachable
-from assay.stats.rows import ALPHA
-from assay.store.files import Row
 from assay.study.contrasts import families_of
 from assay.study.families import pooling_group, spec_pairs
+
+ALPHA = 0.05
+LOOK_ALPHA = 0.02
 
 SEEDS = 3
 NAMES = [f"loss {k}" for k in range(8)]
@@ -58,7 +59,7 @@ def alone(seeds: int = SEEDS, places: int = 8) -> Records:
     return Places(done, values, stated, dict.fromkeys(range(seeds), 0.008))
 
 
-def rows(gathered: Records, beforehand: list[str] | None = None) -> dict[str, Row]:
+def rows(gathered: Records, beforehand: list[str] | None = None) -> dict[str, dict[str, Any]]:
     stated = [pair.id for pair in spec_pairs(gathered.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
     return {row["a"]: row for row in decide_families(families_of(gathered, stated), [])}  # type: ignore[arg-type]
 

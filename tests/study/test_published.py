@@ -16,7 +16,7 @@ from assay.core.files import canonical_json
 from assay.plugin import SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.store.files import ColumnRows, Row
+from assay.store.files import ColumnRows
 from assay.study.published import permutation_p, published_rows
 
 COLUMN = {"name": "AUROC", "measure": "auroc", "environment": "same", "where": {"epochs": 2}}
@@ -35,7 +35,7 @@ def study(columns: Sequence[Mapping[str, Any]] = (COLUMN,), **table: Any) -> Stu
     )
 
 
-def estimate(id: str, value: float, loss: str, epochs: int = 2, measure: str = "auroc", **more: str) -> Row:
+def estimate(id: str, value: float, loss: str, epochs: int = 2, measure: str = "auroc", **more: str) -> dict[str, Any]:
     place = {"environment": "same", "factor": "", "level": "", "layer": "", "group": ""}
     at = canonical_json({"loss": loss, "epochs": str(epochs)})
     return {"id": id, "measure": measure, "coordinates": at, **place, **more,

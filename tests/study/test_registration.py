@@ -17,10 +17,12 @@ from assay.plugin import Code, SpecError, StoreError
 from assay.report.words import verdict_words
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.stats.rows import RULES
-from assay.store.files import Row, read_json
+from assay.store.files import read_json
 from assay.study import registration
-from assay.study.registration import FILE, read_prespecified, read_registration, register, registration_file, state
+from assay.study.registration import read_prespecified, read_registration, register, registration_file, state
+
+FILE = "registration.json"
+RULES = 1
 
 PRIMARY = {**SMALL["contrasts"][0], "role": "primary", "margin": 0.05}
 
@@ -110,7 +112,7 @@ def test_results_are_not_registered_afterwards(tmp_path: Path) -> None:
         state(root, small(), results_exist=True)
 
 
-def row(**more: Any) -> Row:
+def row(**more: Any) -> dict[str, Any]:
     return {"id": "a", "exploratory": False, "reason": "", "decision": "equivalent", "margin": 0.05, **more}
 
 

@@ -17,7 +17,6 @@ from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import RecipePoint
 from assay.stats import Panel, cka_matrix, rbf_cka_vector
 from assay.store import schema
-from assay.store.files import Row
 from assay.study.similarity import recipe_pairs, similarity_rows
 
 IMAGES, UNITS = 60, 6
@@ -78,8 +77,12 @@ def rbf_cka(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def found(
-    rows: list[Row], recipe: str, against: str, measure: str = "cka", layers: tuple[str, str] = ("one", "one")
-) -> Row:
+    rows: list[dict[str, Any]],
+    recipe: str,
+    against: str,
+    measure: str = "cka",
+    layers: tuple[str, str] = ("one", "one"),
+) -> dict[str, Any]:
     (row,) = [
         row
         for row in rows

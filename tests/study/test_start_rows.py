@@ -11,14 +11,14 @@ import torch
 from tests.worlds.studies import TINY, run_tiny
 from torchmetrics.functional.classification import binary_auroc
 
-from assay.core.files import WEIGHTS_FILE
 from assay.plugin import ArrayCache, RunFolder, default_cache_root, empty_network, load_weights
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed
 from assay.spec.parse import parse_study
-from assay.store.files import Row
 from assay.study.records import stored_study
 from assay.study.tables import recipe_rows
+
+WEIGHTS_FILE = "weights.safetensors"
 
 LARGE: dict[str, Any] = {
     "data": {"phantom": "nodule", "size": 32, "train": 64, "validation": 32, "target": "large", "core": "size"},
@@ -108,5 +108,5 @@ def test_the_labels_of_every_recipe_are_told() -> None:
     assert labels(recipe_rows(parse_study(study).points)[0]) == ("texture", "none", "validation")
 
 
-def labels(row: Row) -> tuple[str, str, str]:
+def labels(row: dict[str, Any]) -> tuple[str, str, str]:
     return row["groups"], row["training_labels"], row["selection_labels"]

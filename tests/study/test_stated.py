@@ -12,7 +12,9 @@ from assay.plugin import StoreError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.study.families import spec_pairs
-from assay.study.registration import PRESPECIFIED, read_prespecified, state
+from assay.study.registration import read_prespecified, state
+
+PRESPECIFIED = "stated.json"
 
 
 def small(**changes: Any) -> StudySpec:

@@ -21,14 +21,14 @@ from tests.worlds.studies import SMALL, TINY, rebuild, records, write_spec
 import assay
 from assay.core.files import content_hash
 from assay.execution.local import InProcess
-from assay.execution.tasks import Observer, Task, turn
+from assay.execution.tasks import Task, turn
 from assay.plugin import RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.study.records import unnamed_units
-from assay.study.run import PreparedStudy, count_unlearned, prepare, run_study
+from assay.study.run import count_unlearned, prepare, run_study
 
 
 def command(*arguments: str | Path) -> subprocess.Popen[str]:
@@ -47,7 +47,7 @@ def run(root: Path, **changes: Any) -> Path:
     return assay.load({**SMALL, **changes}).run(root.parent, workers=0, progress=False).folder
 
 
-def prepared(root: Path, **changes: Any) -> PreparedStudy:
+def prepared(root: Path, **changes: Any) -> Any:
     return prepare(parse_study({**SMALL, **changes}), root)
 
 
@@ -103,7 +103,7 @@ def test_records_do_not_depend_on_the_order_of_tasks(tmp_path: Path, monkeypatch
         begun: list[str] = []
 
         @contextmanager
-        def watch(_: Sequence[Task], begun: list[str] = begun) -> Generator[Observer]:
+        def watch(_: Sequence[Task], begun: list[str] = begun) -> Generator[Any]:
             yield lambda event: begun.append(event.task.id) if event.status == "started" else None
 
         root = run_study(prepare(spec, tmp_path / name), watch, InProcess()).folder

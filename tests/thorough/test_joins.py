@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.data.files.joins import Matched, match
+from assay.data.files.joins import match
 
 pytestmark = pytest.mark.thorough
 
@@ -85,7 +86,7 @@ def searched(left: Sequence[str], right: Sequence[str]) -> dict[int, int]:
     return pairs
 
 
-def in_names(found: Matched) -> set[tuple[str, str]]:
+def in_names(found: Any) -> set[tuple[str, str]]:
     return {(found.left[at], found.right[to]) for at, to in found.pairs.items()}
 
 

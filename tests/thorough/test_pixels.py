@@ -30,10 +30,12 @@ from pydicom.uid import (
 )
 from tests.worlds.pixels import dataset, grouped, written
 
-from assay.data.files.decode import IGNORED, ONE, labels_of, numbered
+from assay.data.files.decode import ONE, labels_of, numbered
 from assay.data.files.outlines import runs
 from assay.data.files.readers import examine, read_picture, read_stored
 from assay.data.files.table import Unreadable
+
+IGNORED = 255
 
 pytestmark = pytest.mark.thorough
 

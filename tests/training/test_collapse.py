@@ -10,7 +10,6 @@ from tests.worlds.environments import part, recipe
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.core.reasons import NOTHING
 from assay.plugin import (
     ArchitectureContext,
     Batch,
@@ -20,6 +19,7 @@ from assay.plugin import (
     Objective,
     Outputs,
     Progress,
+    Reason,
     fit,
     initialize_by_name,
 )
@@ -43,7 +43,7 @@ def normal(*shape, seed=0):
 
 def test_a_healthy_embedding_has_not_collapsed():
     healthy = [LossBeside(0.3, 0.69), LossBeside(0.69, 0.69)]
-    assert collapse_reason(normal(200, 16), normal(200, 2), healthy) == NOTHING
+    assert collapse_reason(normal(200, 16), normal(200, 2), healthy) == Reason()
 
 
 def test_the_same_output_for_every_image():
@@ -66,7 +66,7 @@ def test_an_embedding_on_a_line():
 
 
 def test_a_single_feature_is_not_called_rank_one():
-    assert collapse_reason(normal(50, 1), normal(50, 2)) == NOTHING
+    assert collapse_reason(normal(50, 1), normal(50, 2)) == Reason()
 
 
 def test_all_distances_equal():
@@ -94,8 +94,8 @@ def test_distance_variation_by_hand():
 
 
 def test_a_loss_that_mines_nothing_from_a_constant_says_nothing():
-    assert collapse_reason(normal(50, 8), normal(50, 2), [LossBeside(0.0, 0.0)]) == NOTHING
-    assert collapse_reason(normal(50, 8), normal(50, 2), [LossBeside(0.1, math.nan)]) == NOTHING
+    assert collapse_reason(normal(50, 8), normal(50, 2), [LossBeside(0.0, 0.0)]) == Reason()
+    assert collapse_reason(normal(50, 8), normal(50, 2), [LossBeside(0.1, math.nan)]) == Reason()
 
 
 def test_stuck_only_when_every_batch_is():
@@ -103,7 +103,7 @@ def test_stuck_only_when_every_batch_is():
     assert reason_words(collapse_reason(normal(50, 8), normal(50, 2), [stuck, stuck])) == (
         "no better than a constant in training: the loss is 0.6900, as for one embedding for all"
     )
-    assert collapse_reason(normal(50, 8), normal(50, 2), [stuck, moving]) == NOTHING
+    assert collapse_reason(normal(50, 8), normal(50, 2), [stuck, moving]) == Reason()
 
 
 STUCK = [LossBeside(0.69, 0.6931)]

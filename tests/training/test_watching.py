@@ -8,8 +8,8 @@ import torch
 from tests.worlds.environments import part, recipe
 from torch import nn
 
-from assay.core.reasons import NOTHING, because
-from assay.plugin import Code, LossContext, Objective, fit
+from assay.core.reasons import because
+from assay.plugin import Code, LossContext, Objective, Reason, fit
 from assay.testing.data import squares
 from assay.training.collapse import Collapsed, collapse_of, collapse_reason, figures, knn_accuracy
 
@@ -48,8 +48,8 @@ def test_a_dead_training_is_stopped_with_the_reason_and_its_curve(tmp_path) -> N
 def test_one_dead_epoch_may_pass() -> None:
     alive, dead = {"epoch": 1, "rank": 5.0, "spread": 1.0}, {"epoch": 2, "rank": 1.0, "spread": 1.0}
     one_point = {"epoch": 3, "rank": 5.0, "spread": 1e-4}
-    assert collapse_of([dead]) == NOTHING
-    assert collapse_of([dead, alive, dead]) == NOTHING
+    assert collapse_of([dead]) == Reason()
+    assert collapse_of([dead, alive, dead]) == Reason()
     assert collapse_of([alive, dead, dead]) == because(Code.COLLAPSED_FEATURES, epoch=2, rank=1.0, spread=1.0)
     assert collapse_of([dead, one_point]) == because(Code.COLLAPSED_FEATURES, epoch=3, rank=5.0, spread=1e-4)
 
@@ -80,7 +80,7 @@ def test_features_that_are_not_finite_have_no_figures_and_the_last_weights_are_j
     for seen, beside in ((fine / 0, fine), (fine, fine / 0)):
         found = figures(seen, targets, beside, targets)
         assert all(np.isnan(value) for value in found.values())
-        assert collapse_of([{"epoch": 1, **found}, {"epoch": 2, **found}]) == NOTHING
+        assert collapse_of([{"epoch": 1, **found}, {"epoch": 2, **found}]) == Reason()
 
 
 def test_two_validation_images_are_on_one_line_whatever_the_features() -> None:
@@ -88,5 +88,5 @@ def test_two_validation_images_are_on_one_line_whatever_the_features() -> None:
     found = figures(torch.randn(2, 3), targets, beside, torch.arange(8) % 2)
     assert np.isnan(found["rank"])
     assert found["spread"] > 0
-    assert collapse_of([{"epoch": 1, **found}, {"epoch": 2, **found}]) == NOTHING
+    assert collapse_of([{"epoch": 1, **found}, {"epoch": 2, **found}]) == Reason()
     assert not collapse_reason(torch.randn(2, 3), torch.randn(2, 2))

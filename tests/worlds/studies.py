@@ -15,7 +15,7 @@ from assay.execution.tasks import Context
 from assay.report.page import write_page
 from assay.spec.parse import parse_study
 from assay.study.finished import Result
-from assay.study.run import PreparedStudy, prepare, run_study
+from assay.study.run import prepare, run_study
 
 # A study small enough to be run many times, and large enough that its models learn something.
 
@@ -85,7 +85,7 @@ def source(**changes: Any) -> dict[str, Any]:
     return {"large": {**LARGE, "recipe": {**LARGE["recipe"], **changes}}}
 
 
-def prepared(root: Path, **changes: Any) -> PreparedStudy:
+def prepared(root: Path, **changes: Any) -> Any:
     return prepare(parse_study(study(**changes)), root)
 
 
@@ -105,7 +105,7 @@ TINY: dict[str, Any] = {
 }
 
 
-def plan_tiny(root: Path, **changes: Any) -> PreparedStudy:
+def plan_tiny(root: Path, **changes: Any) -> Any:
     """The tiny study with changes, prepared for this run folder."""
     return prepare(parse_study({**TINY, **changes}), root)
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,7 +22,6 @@ from assay.stats.findings import to_row
 from assay.stats.outcomes import corruption_rows
 from assay.stats.rows import with_id
 from assay.store import schema
-from assay.store.files import Row
 from assay.study.kind import STUDY
 
 # What a made-up study has: its axes, its probes, and the levels that its numbers are drawn around.
@@ -59,7 +59,7 @@ class Made:
 # Rows of a made-up dose-response: its contrasts, and what each confounder took.
 
 
-def dosed(made: Made) -> Iterator[Row]:
+def dosed(made: Made) -> Iterator[dict[str, Any]]:
     """A dose-response of every loss and confounder; one is lower, one depends on the scale, one has no seed."""
     kinds = itertools.cycle(("lower", "depends", "inconclusive", "lost"))
     for confounder, loss in itertools.product(dict(made.more)["confounder"], made.losses[1:]):
@@ -83,7 +83,7 @@ def dosed(made: Made) -> Iterator[Row]:
         }  # fmt: skip
 
 
-def dose_changes(made: Made) -> Iterator[Row]:
+def dose_changes(made: Made) -> Iterator[dict[str, Any]]:
     """The tag takes 0.2, the other confounder nothing."""
     if "p" not in dict(made.more):
         return
@@ -99,7 +99,7 @@ def dose_changes(made: Made) -> Iterator[Row]:
         }  # fmt: skip
 
 
-def dose_counts(made: Made) -> Iterator[Row]:
+def dose_counts(made: Made) -> Iterator[dict[str, Any]]:
     """A tag on exactly a share of 150, and another confounder that is drawn."""
     for confounder in dict(made.more).get("confounder", ()) if "p" in dict(made.more) else ():
         for p in dict(made.more)["p"]:
@@ -119,7 +119,7 @@ def dose_counts(made: Made) -> Iterator[Row]:
 # Pictures of a made-up study, gray squares with a disc each, and how visible its confounders are.
 
 
-def pictures(root: Path, made: Made) -> Iterator[Row]:
+def pictures(root: Path, made: Made) -> Iterator[dict[str, Any]]:
     common = {"pixel_size": 0.7, "environment": "", "factor": "", "logits": "{}"}
     for name in ("train", *made.environments):
         facts = {"head": name, "target": "malignancy", "rows": ["benign", "malignant"], "images": 1000,
@@ -146,7 +146,7 @@ def pictures(root: Path, made: Made) -> Iterator[Row]:
                "scale": scale, "factor": factor, "logits": json.dumps(logits)}  # fmt: skip
 
 
-def visibility() -> Iterator[Row]:
+def visibility() -> Iterator[dict[str, Any]]:
     common = {"kind": "intervention", "images": 64, "reason": ""}
     yield {**common, "confounder": "tag", "factor": "tag", "share": 0.0137, "difference": 0.0081, "ssim": 0.968}
     yield {**common, "confounder": "low-pass(cutoff=0.2)", "factor": "low-pass", "share": 0.791, "difference": 0.0112,
@@ -197,7 +197,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     asked = [row["id"] for row in contrasts if not row.get("exploratory")][:2]
     contrasts = [{"role": "primary" if row["id"] in asked else "secondary", **row} for row in contrasts]
     environments = list(_environments(made))
-    rows: dict[str, Sequence[Row]] = {
+    rows: dict[str, Sequence[dict[str, Any]]] = {
         "trials": trials,
         "values": values,
         "estimates": estimates,
@@ -219,7 +219,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     return root
 
 
-def _trials(made: Made) -> Iterator[Row]:
+def _trials(made: Made) -> Iterator[dict[str, Any]]:
     for number, (recipe, at) in enumerate(made.recipes):
         for seed in range(made.seeds):
             status, reason = "done", ""
@@ -242,10 +242,10 @@ def _trials(made: Made) -> Iterator[Row]:
             }
 
 
-def _measured(made: Made, trials: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+def _measured(made: Made, trials: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Values of seeds and estimates of every probe; a recipe without a kept seed has none."""
-    of_seeds: list[Row] = []
-    estimates: list[Row] = []
+    of_seeds: list[dict[str, Any]] = []
+    estimates: list[dict[str, Any]] = []
     for recipe, at in made.recipes:
         kept = [row["seed"] for row in trials if row["recipe"] == recipe and row["status"] == "done"]
         if not kept:
@@ -261,12 +261,12 @@ def _measured(made: Made, trials: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     return of_seeds, estimates
 
 
-def _blank() -> Row:
+def _blank() -> dict[str, Any]:
     names = ("measure", "environment", "factor", "level", "layer", "group", "unit", "direction", "reason")
     return {**dict.fromkeys(names, ""), "chance": NAN}
 
 
-def _summary(values: np.ndarray, center: float, reason: str, group: str) -> Row:
+def _summary(values: np.ndarray, center: float, reason: str, group: str) -> dict[str, Any]:
     found = {"seeds": len(values), "patients": 1000, "images": 1000, "df": 6.0}
     if math.isnan(center):
         return {**found, "value": NAN, "low": NAN, "high": NAN, "standard_error": NAN, "reason": reason}
@@ -285,7 +285,7 @@ def _few(seeds: int) -> str:
     return str(because(Code.FEW_SEEDS, seeds=seeds, least=3))
 
 
-def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, Row]]:
+def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, dict[str, Any]]]:
     """(center, spread over seeds, where) of everything measured for a recipe."""
     loss = at.get("loss", made.losses[0])
     level = LEVELS.get(loss, 0.4 + 0.4 * (made.losses.index(loss) / len(made.losses)))
@@ -304,7 +304,7 @@ def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, Row]
         yield from _attribution(level)
 
 
-def _performance(made: Made, level: float) -> Iterator[tuple[float, float, Row]]:
+def _performance(made: Made, level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
     for environment in made.environments:
         value = min(0.985, level + SHIFTS[environment])
         for measure in MEASURES:
@@ -320,7 +320,7 @@ def _performance(made: Made, level: float) -> Iterator[tuple[float, float, Row]]
     yield level, 0.04, {"measure": "auroc", "group": "worst environment", "chance": 0.5}
 
 
-def _reliance(made: Made, level: float) -> Iterator[tuple[float, float, Row]]:
+def _reliance(made: Made, level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
     for factor, share in FACTORS.items():
         tilt = {"margin": level, "texture": 1.1 - level}.get(factor, 0.5)
         for name in made.classes:
@@ -339,7 +339,7 @@ def _reliance(made: Made, level: float) -> Iterator[tuple[float, float, Row]]:
                 yield sign * 3 * value, 0.2, {**effect, "group": "low to high"}
 
 
-def _decodability(level: float) -> Iterator[tuple[float, float, Row]]:
+def _decodability(level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
     for factor, share in list(FACTORS.items())[:7]:
         place = {"measure": "decodability", "environment": "independent", "factor": factor, "chance": 0.5,
                  "unit": "AUROC"}  # fmt: skip
@@ -351,7 +351,7 @@ def _decodability(level: float) -> Iterator[tuple[float, float, Row]]:
         yield 0.62, 0.0, {**place, "group": "pixels"}
 
 
-def _robustness(level: float) -> Iterator[tuple[float, float, Row]]:
+def _robustness(level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
     for family, harm in (("retinal-defocus", 0.1), ("retinal-artifacts", 0.03)):
         place = {"environment": "same", "factor": family, "direction": "lower"}
         for severity in (3, 5):
@@ -362,7 +362,7 @@ def _robustness(level: float) -> Iterator[tuple[float, float, Row]]:
     yield NAN, 0.0, {**fog, "measure": "distorted-error", "direction": "lower"}
 
 
-def _attribution(level: float) -> Iterator[tuple[float, float, Row]]:
+def _attribution(level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
     said = str(because(Code.FAILS_SANITY, correlation=0.81))
     place = {"environment": "(neutral)", "unit": "share", "chance": 0.05}
     yield 0.11, 0.0, {**place, "measure": "mass-accuracy", "factor": "center-prior"}
@@ -382,7 +382,7 @@ def _attribution(level: float) -> Iterator[tuple[float, float, Row]]:
             yield effect * level, 0.05, {**place, **gone}
 
 
-def _contrasts(made: Made) -> Iterator[Row]:
+def _contrasts(made: Made) -> Iterator[dict[str, Any]]:
     if "p" in dict(made.more):
         yield from dosed(made)
         return
@@ -413,9 +413,11 @@ def _contrasts(made: Made) -> Iterator[Row]:
             }  # fmt: skip
 
 
-def _starts() -> Iterator[Row]:
+def _starts() -> Iterator[dict[str, Any]]:
     """One of each sort that a study can have."""
-    own: Row = dict.fromkeys(("data", "phantom", "target", "statistics", "below", "reason", "file", "sha256"), "")
+    own: dict[str, Any] = dict.fromkeys(
+        ("data", "phantom", "target", "statistics", "below", "reason", "file", "sha256"), ""
+    )
     own |= dict.fromkeys(("size", "steps", "images", "seeds", "value", "low", "high"), NAN)
     own["scaling"] = "(x - (0.5)) / (0.5)"
     yield {**own, "start": "random", "kind": "random", "component": "random"}
@@ -426,7 +428,7 @@ def _starts() -> Iterator[Row]:
            "seeds": 3, "value": 0.91, "low": 0.85, "high": 0.95}  # fmt: skip
 
 
-def _recipes(made: Made) -> Iterator[Row]:
+def _recipes(made: Made) -> Iterator[dict[str, Any]]:
     for recipe, at in made.recipes:
         mitigation = at.get("mitigation", "none")
         yield {
@@ -437,8 +439,8 @@ def _recipes(made: Made) -> Iterator[Row]:
         }  # fmt: skip
 
 
-def _collapses(trials: Sequence[Row]) -> Iterator[Row]:
-    of: dict[str, list[Row]] = {}
+def _collapses(trials: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    of: dict[str, list[dict[str, Any]]] = {}
     for row in trials:
         of.setdefault(row["recipe"], []).append(row)
     for recipe, own in of.items():
@@ -451,7 +453,7 @@ def _collapses(trials: Sequence[Row]) -> Iterator[Row]:
         }  # fmt: skip
 
 
-def _environments(made: Made) -> Iterator[Row]:
+def _environments(made: Made) -> Iterator[dict[str, Any]]:
     asked = {"train": 0.9, "same": 0.9, "neutral": 0.0, "reversed": -0.9}
     for name in ("train", *made.environments):
         want = asked.get(name, NAN)
@@ -466,7 +468,7 @@ def _environments(made: Made) -> Iterator[Row]:
         }  # fmt: skip
 
 
-def _provenance(made: Made) -> list[Row]:
+def _provenance(made: Made) -> list[dict[str, Any]]:
     facts = {
         "study": "nodule-loss", "question": made.question, "seeds": str(made.seeds), "data": "nodule phantom",
         "data summary": "lung nodules drawn by a phantom", "license": "Apache-2.0",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.worlds.files import SIDE, blob, labels, load, noise, save, small_set, write_table
 
-from assay.data.files.outlines import Format, filled, runs
+from assay.data.files.outlines import filled, runs
 from assay.plugin import DataError, Dataset, FactorSpec, SpecError
 from assay.spec.parse import parse_study
 
@@ -66,7 +66,7 @@ def compressed(values: list[int]) -> str:
 def test_runs_of_every_format_come_back(height: int, width: int, seed: int) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < 0.4
     size = {"size": [height, width]}
-    cells: dict[Format, str] = {
+    cells: dict[Any, str] = {
         "kaggle-rle": kaggle(mask, "F") or "-1",
         "kaggle-rle-rows": kaggle(mask, "C") or "-1",
         "coco-rle": json.dumps({**size, "counts": counts(mask)}),
@@ -85,7 +85,7 @@ def test_compressed_counts_of_a_known_mask() -> None:
     np.testing.assert_array_equal(runs(text, "coco-rle").draw(6, 17), expected)
 
 
-WRONG: dict[str, tuple[Format, str, str]] = {
+WRONG: dict[str, tuple[Any, str, str]] = {
     "words": ("kaggle-rle", "1 two", "'1 two' is no run length; write pairs of start and length, the first pixel"),
     "odd": ("kaggle-rle", "1 2 3", "it has 3 numbers, an odd one without a length; write pairs"),
     "zero": ("kaggle-rle", "0 2", "a run starts before pixel 1 or has no length; write pairs"),

@@ -16,10 +16,11 @@ from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
 from assay.data.phantoms.drawing import draw_depth
-from assay.data.phantoms.foot import SHADOW
 from assay.data.phantoms.foot_anatomy import depth_of, foot, photo, toes_of
 from assay.plugin import Draw, Grid, Phantom, Rendered, build
 from assay.testing.data import Values, draw_phantom, grow
+
+SHADOW = 9.0
 
 SIDE = 100
 """Of an image, in per cent."""

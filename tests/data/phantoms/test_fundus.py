@@ -14,9 +14,11 @@ from scipy import ndimage
 from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
-from assay.data.phantoms.fundus import FEWEST, MOST, SEVERE, Counts, grade_of
+from assay.data.phantoms.fundus import FEWEST, MOST, Counts, grade_of
 from assay.plugin import DataError, Phantom, Rendered, build
 from assay.testing.data import Values, draw_phantom, grow
+
+SEVERE = 4
 
 KINDS: tuple[str, ...] = build("phantom", "fundus", {}).kinds
 DISC = 0.077

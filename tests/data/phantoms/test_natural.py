@@ -10,12 +10,8 @@ import torch
 from torch import Tensor
 
 from assay.data.phantoms.textures import (
-    FILLED,
-    LARGEST,
     LAWS,
-    MAPS,
     OUTLINES,
-    SMALLEST,
     Law,
     draw_fractal,
     draw_leaves,
@@ -25,6 +21,11 @@ from assay.data.phantoms.textures import (
 )
 from assay.plugin import Grid, Phantom, Rendered, build
 from assay.testing.data import PhantomConformance, Values, draw_phantom
+
+FILLED = 0.25
+LARGEST = 0.34
+MAPS = 4
+SMALLEST = 0.024
 
 
 def make(**arguments: float) -> Any:

@@ -13,9 +13,10 @@ from tests.models.segmentation.networks import built, images, saved, timm_networ
 from tests.worlds.environments import part
 from torch import nn
 
-from assay.core.files import WEIGHTS_FILE
 from assay.models.smp_networks import repeat_kernel
 from assay.plugin import WeightsError, load_weights, save_weights
+
+WEIGHTS_FILE = "weights.safetensors"
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets")) / "weights"
 LITE = ASSETS / "tf_efficientnet_lite0.imagenet.safetensors"

@@ -28,7 +28,6 @@ from assay.plugin import (
     generator,
     groups_in,
 )
-from assay.training.augmentation import Draws
 from assay.training.feed import batch_order
 
 
@@ -128,11 +127,11 @@ class RandomTag:
     def __init__(self, probability: float) -> None:
         self.probability = probability
 
-    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+    def draw(self, rng: np.random.Generator, count: int) -> Any:
         """Which images get it, and the seed of the parameters."""
         return {"chosen": rng.random(count) < self.probability, "key": np.full(count, rng.integers(0, 2**62))}
 
-    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+    def apply(self, images: Tensor, draws: Any) -> Tensor:
         """The images, changed where chosen."""
         rows, (channels, height, width) = np.arange(len(images)), images.shape[1:]
         shape, seed = (channels, height, width), int(draws["key"][0])
