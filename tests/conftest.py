@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 from tests.worlds import audits
 from tests.worlds.finished import finished
 from tests.worlds.studies import SMALL, run_tiny
 
 import assay
-from assay.models.untyped import seed_torch
 
 # On a busy machine an example may take any time; and what passed once must pass again, in whatever order tests run.
 settings.register_profile("assay", deadline=None, derandomize=True)
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     """Networks that a test or its fixtures draw without a generator are the same in every run."""
-    seed_torch(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

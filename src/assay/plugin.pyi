@@ -75,6 +75,7 @@ from assay.models.initialization import FineTuning as FineTuning
 from assay.models.networks import ArchitectureContext as ArchitectureContext
 from assay.models.networks import Classifier as Classifier
 from assay.models.networks import EncoderDecoder as EncoderDecoder
+from assay.models.networks import HeadNotFitted as HeadNotFitted
 from assay.models.networks import InputScaling as InputScaling
 from assay.models.networks import LinearHead as LinearHead
 from assay.models.networks import Network as Network
@@ -128,6 +129,8 @@ from assay.spec.schema import SplitSpec as SplitSpec
 from assay.store.folder import RunFolder as RunFolder
 from assay.study.confounders import visibility as visibility
 from assay.training.augmentation import Augmentation as Augmentation
+from assay.training.collapse import Collapsed as Collapsed
+from assay.training.loop import Diverged as Diverged
 from assay.training.loop import Fitted as Fitted
 from assay.training.loop import Interrupted as Interrupted
 from assay.training.loop import ProgressReport as ProgressReport

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.worlds.files import sha256_of
 
 import assay
 from assay.cli import main
 from assay.cli.example import MODEL
-from assay.core.files import sha256
 from assay.plugin import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_the_audit_of_the_shipped_model_names_the_planted_tag_first(
 
 def test_the_shipped_model_is_small_and_has_the_hash_of_the_docs() -> None:
     assert MODEL.stat().st_size < 300_000
-    assert sha256(MODEL) in (ROOT / "docs/how-to/audit-a-model.md").read_text(encoding="utf-8")
+    assert sha256_of(MODEL) in (ROOT / "docs/how-to/audit-a-model.md").read_text(encoding="utf-8")
 
 
 def test_an_audit_of_onnx_without_the_extra_prints_the_line_that_installs_it(

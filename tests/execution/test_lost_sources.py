@@ -14,10 +14,9 @@ from tests.worlds.studies import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepa
 from assay.core.files import holding
 from assay.core.reasons import because, reason_in_words
 from assay.execution.plan import SourceJob
-from assay.plugin import Code, RunFolder, default_cache_root
+from assay.plugin import Code, Diverged, RunFolder, default_cache_root
 from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import from_row
-from assay.training.loop import Diverged
 
 
 @pytest.fixture(autouse=True)

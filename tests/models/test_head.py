@@ -12,8 +12,7 @@ from sklearn.metrics import log_loss, roc_curve
 from torch import nn
 
 from assay.models import networks as head_module
-from assay.models.networks import HeadNotFitted
-from assay.plugin import fit_head
+from assay.plugin import HeadNotFitted, fit_head
 from assay.training.feed import youden_threshold
 
 

@@ -8,7 +8,6 @@ import torch
 from tests.worlds.environments import part, recipe
 from torch import nn
 
-from assay.models.networks import small_cnn
 from assay.plugin import (
     InputScaling,
     SpecError,
@@ -35,7 +34,7 @@ def test_small_cnn_has_the_parameters_it_says():
     """Four 3x3 convolutions 1-8-16-32-64, two numbers per batch-norm channel, a head of 64 x 2 + 2."""
     convolutions = 9 * (1 * 8 + 8 * 16 + 16 * 32 + 32 * 64)
     assert sum(p.numel() for p in build().parameters()) == convolutions + 2 * (8 + 16 + 32 + 64) + 130 == 24_634
-    assert "24,634 parameters" in str(small_cnn.__doc__)
+    assert "24,634 parameters" in str(lookup("architecture", "small-cnn").load().__doc__)
     assert f"{24_634 / 1000:.0f} thousand parameters" in lookup("architecture", "small-cnn").summary
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
-from assay.plugin import Environment, Measurement, Model, Subject, build, run_probes
-from assay.probes.attribution import Attribution
+from assay.plugin import Environment, Measurement, Model, Probe, Subject, build, run_probes
 from assay.probes.explainers import Gradient
 from assay.probes.faithfulness import center_prior
 from assay.report.sentences.reasons import reason_words
@@ -72,13 +72,13 @@ ALL = ("gradient", "input-x-gradient")
 OWN = f"{__name__}:OfConvolutions"
 
 
-def found(network: nn.Module, world: World, probe: Attribution) -> dict[tuple[str, ...], Measurement]:
+def found(network: nn.Module, world: World, probe: Probe) -> dict[tuple[str, ...], Measurement]:
     made = run_probes(Model(network), world, {"it": probe}).measurements["it"]
     return {(m.measure, m.factor, m.group, m.level): m for m in made}
 
 
 def test_maps_of_a_model_that_reads_a_known_patch_lie_on_it() -> None:
-    values = found(PatchReader(), Patches(n=40), Attribution(explainers=ALL, images=30))
+    values = found(PatchReader(), Patches(n=40), make_probe("attribution", explainers=ALL, images=30))
     area = 25 / SIDE**2
     for name in ALL:
         for measure in MEASURES:
@@ -90,7 +90,7 @@ def test_maps_of_a_model_that_reads_a_known_patch_lie_on_it() -> None:
 
 def test_maps_of_a_model_that_reads_another_patch_do_not() -> None:
     elsewhere = PatchReader(slice(2, 7), slice(2, 7))
-    values = found(elsewhere, Patches(n=40), Attribution(explainers=ALL))
+    values = found(elsewhere, Patches(n=40), make_probe("attribution", explainers=ALL))
     for name in ALL:
         for measure in ("mass-accuracy", "pointing-game"):
             assert values[measure, name, "", ""].value == 0
@@ -99,7 +99,7 @@ def test_maps_of_a_model_that_reads_another_patch_do_not() -> None:
 def test_a_model_that_looks_at_nothing_scores_chance_and_says_so() -> None:
     network = PatchReader()
     nn.init.zeros_(network.copy.weight)
-    values = found(network, Patches(n=30), Attribution(explainers=["gradient"]))
+    values = found(network, Patches(n=30), make_probe("attribution", explainers=["gradient"]))
     for measure in MEASURES:
         one = values[measure, "gradient", "", ""]
         assert one.value == pytest.approx(one.chance)
@@ -109,7 +109,7 @@ def test_a_model_that_looks_at_nothing_scores_chance_and_says_so() -> None:
 
 
 def test_the_center_prior_stands_beside_and_knows_no_image() -> None:
-    values = found(PatchReader(), Patches(n=30), Attribution(explainers=["gradient"]))
+    values = found(PatchReader(), Patches(n=30), make_probe("attribution", explainers=["gradient"]))
     prior = center_prior((1, SIDE, SIDE))[0]
     wanted = prior[PATCH, PATCH].sum() / prior.sum()
     assert values["mass-accuracy", CENTER, "", ""].value == pytest.approx(wanted, rel=1e-5)
@@ -126,7 +126,7 @@ def test_kinds_and_sizes_are_scored_each_by_itself() -> None:
     labels[:, :, 3, 3] = 2
     labels[:, :, 8, 8:10] = 2
     world.masks, world.kinds = labels, ("exudate", "microaneurysm")
-    values = found(PatchReader(), world, Attribution(explainers=["gradient"]))
+    values = found(PatchReader(), world, make_probe("attribution", explainers=["gradient"]))
     mass = {key[2:]: one.value for key, one in values.items() if key[:2] == ("mass-accuracy", "gradient")}
     assert mass == {
         ("", ""): pytest.approx(1),
@@ -157,14 +157,14 @@ def test_a_heat_map_with_nan_is_no_number_with_the_reason() -> None:
             pixels[:3, 0, 0, 0] = 0
             return replace(made, images=ImagesInMemory(pixels))
 
-    values = found(Broken(), Black(n=20), Attribution(explainers=["gradient"]))
+    values = found(Broken(), Black(n=20), make_probe("attribution", explainers=["gradient"]))
     one = values["mass-accuracy", "gradient", "", ""]
     assert np.isnan(one.value)
     assert reason_words(one.reason) == "3 of 20 heat-maps hold NaN or infinity"
 
 
 def test_what_cannot_be_scored_is_no_number_with_the_reason() -> None:
-    probe = Attribution(explainers=[OWN, "gradient"])
+    probe = make_probe("attribution", explainers=[OWN, "gradient"])
 
     def reasons(network: nn.Module, world: World) -> dict[str, str]:
         values = found(network, world, probe)
@@ -194,7 +194,7 @@ def test_the_same_images_are_explained_for_every_model_and_no_more_than_asked() 
             Counting.seen += len(images)
             return super().forward(images)
 
-    found(Counting(), Patches(n=50), Attribution(explainers=["gradient"], images=10))
+    found(Counting(), Patches(n=50), make_probe("attribution", explainers=["gradient"], images=10))
     told = 2 * 2 + 2 * BATCH  # whether answers are apart, then batches of 50 and of 10, filled up
     steps, gradients, drawn_anew = 1, 10, 1 + 10
     painted = 2 * 2 * 10

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from tests.probes.test_performance import found
+from tests.worlds.environments import make_probe
 from torch import nn
 
 from assay.core.reasons import because
 from assay.core.seeds import folds_by_patient
-from assay.plugin import Code, Factor, FactorTable, Measurement, Model, build, run_probes
-from assay.probes.decodability import Decodability, Space, low_resolution, score_spaces, tasks_of
-from assay.probes.reliance import Reliance
+from assay.plugin import Code, Factor, FactorTable, Measurement, Model, Probe, build, run_probes
+from assay.probes.decodability import Space, low_resolution, score_spaces, tasks_of
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import FACTORS, Pictures, Reader, World, table
 
@@ -19,9 +19,9 @@ BATCH = 64
 NAMES = tuple(factor.name for factor in FACTORS)
 
 
-def decodability(network: nn.Module, world: World | None = None, probe: Decodability | None = None, **settings: object):
+def decodability(network: nn.Module, world: World | None = None, probe: Probe | None = None, **settings: object):
     model = Model(network, layers=("vector",), **settings)  # type: ignore[arg-type]
-    return run_probes(model, world or World(), {"d": probe or Decodability()}).measurements["d"]
+    return run_probes(model, world or World(), {"d": probe or make_probe("decodability")}).measurements["d"]
 
 
 def at(
@@ -53,7 +53,9 @@ def test_exactly_what_a_layer_carries_is_decoded_from_it(carried: tuple[str, ...
 def test_encoded_is_not_used() -> None:
     """A layer carries the tag, the logit ignores it: decodability is full and reliance is nothing."""
     model = Model(Reader({"margin": 1.0, "noise": 1.0}, carried=("tag",)), layers=("vector",))
-    both = run_probes(model, World(), {"decodability": Decodability(), "reliance": Reliance()}).measurements
+    both = run_probes(
+        model, World(), {"decodability": make_probe("decodability"), "reliance": make_probe("reliance")}
+    ).measurements
     assert at(both["decodability"], "tag").value > 0.999
     assert abs(found(both["reliance"], "sobol-total", factor="tag").value) < 1e-9
     assert found(both["reliance"], "flip-rate", factor="tag", environment="neutral").value == 0
@@ -62,7 +64,9 @@ def test_encoded_is_not_used() -> None:
 def test_used_is_not_encoded_in_that_layer() -> None:
     """The logit reads the tag around the layer: reliance is full, and the layer knows nothing of it."""
     model = Model(Reader({"tag": 2.0, "noise": 0.1}, carried=("margin",)), layers=("vector",))
-    both = run_probes(model, World(), {"decodability": Decodability(), "reliance": Reliance()}).measurements
+    both = run_probes(
+        model, World(), {"decodability": make_probe("decodability"), "reliance": make_probe("reliance")}
+    ).measurements
     m = at(both["decodability"], "tag")
     assert abs(m.value - 0.5) < 4 * m.standard_error
     assert found(both["reliance"], "sobol-total", factor="tag").value > 0.9
@@ -104,7 +108,7 @@ def test_a_shortcut_through_the_patient_does_not_pass_for_decoding() -> None:
 def test_a_factor_tied_to_the_target_is_decoded_within_a_class() -> None:
     """The layer carries the class alone. Over all rows the tag, tied to the class, would seem encoded."""
     world = World()
-    probe = Decodability(environment="same")
+    probe = make_probe("decodability", environment="same")
     measurements = decodability(Reader(carried=("margin",)), world, probe)
     tag = at(measurements, "tag", environment="same")
     assert tag.unit == "AUROC within class"
@@ -164,7 +168,7 @@ def test_fewer_patients_than_folds_is_said() -> None:
 
 
 def test_a_model_without_layers_says_so() -> None:
-    (one,) = run_probes(Model(Reader()), World(), {"d": Decodability()}).measurements["d"]
+    (one,) = run_probes(Model(Reader()), World(), {"d": make_probe("decodability")}).measurements["d"]
     assert reason_words(one.reason) == "the model names no layers to read"
 
 
@@ -281,5 +285,5 @@ def test_the_catalog_checks_its_arguments() -> None:
 def test_one_pass_for_each_network() -> None:
     networks = [Reader(), Reader()]
     model = Model(networks[0], layers=("vector", "copy"), untrained=lambda: networks[1])
-    run_probes(model, World(n=200), {"a": Decodability(), "b": Decodability(folds=2)})
+    run_probes(model, World(n=200), {"a": make_probe("decodability"), "b": make_probe("decodability", folds=2)})
     assert [network.passes for network in networks] == [-(-200 // BATCH)] * 2

@@ -11,7 +11,6 @@ from tests.docs.reading import ROOT, blocks
 from torch import Tensor, nn
 
 from assay.core.registry import entries
-from assay.models.untyped import named_layers
 from assay.plugin import Explainer, ExplainerError, Subject, build, library_draws
 from assay.probes.explainers import class_log_odds
 from assay.stats.metrics import class_score
@@ -102,7 +101,7 @@ def test_steps_in_place_change_nothing_and_nothing_is_left_on_the_network(name: 
     torch.testing.assert_close(explained(name, first, images), explained(name, small()))
     assert torch.equal(images, IMAGES)
     assert all(parameter.grad is None for parameter in network.parameters())
-    assert not any(vars(module)["_forward_hooks"] for _, module in named_layers(network))
+    assert not any(vars(module)["_forward_hooks"] for _, module in network.named_modules())
 
 
 @pytest.mark.parametrize("name", NAMES)

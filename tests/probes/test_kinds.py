@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
 from assay.plugin import Model, ModelReading, Request
-from assay.probes.segmentation import Segmentation
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import squares
 
@@ -67,7 +67,7 @@ def environment():
 
 def test_each_kind_has_an_overlap_of_its_own(environment) -> None:
     reading = ModelReading(Model(Turned()), [Request(environment)])
-    found = Segmentation().measure(reading, OneScene(environment))
+    found = make_probe("segmentation").measure(reading, OneScene(environment))
     called = Turned()(environment.images.read(np.arange(70))).argmax(1).numpy()
     truth = environment.masks.read(np.arange(70))[:, 0].numpy()
     for label, kind in enumerate(KINDS, start=1):
@@ -94,13 +94,13 @@ def test_of_one_kind_nothing_is_told_twice(environment) -> None:
             return super().forward(images)[:, :2]
 
     reading = ModelReading(Model(Single()), [Request(environment)])
-    assert not any(row.level in KINDS for row in Segmentation().measure(reading, OneScene(environment)))
+    assert not any(row.level in KINDS for row in make_probe("segmentation").measure(reading, OneScene(environment)))
 
 
 def test_each_kind_has_lesions_found_and_false_positives_of_its_own(environment) -> None:
     """Every image shows one square: found where half of it lies on its kind's side, else its call is a false one."""
     reading = ModelReading(Model(Turned()), [Request(environment)])
-    found = Segmentation().measure(reading, OneScene(environment))
+    found = make_probe("segmentation").measure(reading, OneScene(environment))
     called = Turned()(environment.images.read(np.arange(70))).argmax(1).numpy()
     truth = environment.masks.read(np.arange(70))[:, 0].numpy()
     for label, kind in enumerate(KINDS, start=1):
@@ -125,7 +125,7 @@ def test_each_kind_has_lesions_found_and_false_positives_of_its_own(environment)
 def test_a_kind_that_no_image_shows_is_undefined_but_for_its_false_positives(environment) -> None:
     masks = Labels(environment.masks.labels.clamp(max=1))
     only = replace(environment, masks=masks)
-    found = Segmentation().measure(ModelReading(Model(Turned()), [Request(only)]), OneScene(only))
+    found = make_probe("segmentation").measure(ModelReading(Model(Turned()), [Request(only)]), OneScene(only))
     absent = {row.measure: row for row in found if row.level == "instrument" and not row.factor}
     assert np.isnan(absent["lesion-sensitivity"].value)
     assert reason_words(absent["lesion-sensitivity"].reason) == "no lesion"

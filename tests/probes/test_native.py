@@ -12,11 +12,11 @@ import torch
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.surface_distance import compute_average_surface_distance
 from PIL import Image
+from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
 from assay.data.files.fitting import PAD, Framing, fit_labels
-from assay.plugin import Environment, Measurement, Model, ModelReading, Read, Request, placed
-from assay.probes.segmentation import Segmentation
+from assay.plugin import Environment, Measurement, Model, ModelReading, Probe, Read, Request, placed
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import ImagesInMemory, MasksInMemory, squares
 
@@ -92,7 +92,7 @@ def environment(files: Files) -> Environment:
     return replace(one, table=replace(one.table, target=fitted.flatten(1).any(1).long().numpy()))
 
 
-def found_in(environment: Environment, probe: Segmentation, network: nn.Module | None = None) -> list[Measurement]:
+def found_in(environment: Environment, probe: Probe, network: nn.Module | None = None) -> list[Measurement]:
     scene: Any = OneScene(environment)
     model = Model(network or Blurred())
     return probe.measure(ModelReading(model, probe.requests(model, scene)), scene)
@@ -115,7 +115,7 @@ def called_at_native(environment: Environment, files: Files) -> list[np.ndarray]
 
 
 def test_overlap_is_that_of_probabilities_scaled_by_pillow(environment: Environment, files: Files) -> None:
-    found = by_name(found_in(environment, Segmentation(native=True)))
+    found = by_name(found_in(environment, make_probe("segmentation", native=True)))
     pairs = [(c, t > 0) for c, t in zip(called_at_native(environment, files), files.labels, strict=True) if t.any()]
     dice = [2 * (c & t).sum() / (c.sum() + t.sum()) for c, t in pairs]
     assert found["dice-native"].value == pytest.approx(np.mean(dice), abs=1e-4)
@@ -138,7 +138,7 @@ def test_surfaces_are_those_of_monai_in_mm_where_pixels_are_known(
     """A pixel of the file is `spacing` mm; what the environment knows is of the square's pixels."""
     if spacing is not None:
         environment = replace(environment, millimeters=spacing * files.sizes.max(axis=1) / SIZE)
-    found = by_name(found_in(environment, Segmentation(native=True)))
+    found = by_name(found_in(environment, make_probe("segmentation", native=True)))
     distances: list[tuple[float, float]] = []
     for called, labels in zip(called_at_native(environment, files), files.labels, strict=True):
         if called.any() and labels.any():
@@ -160,7 +160,7 @@ def test_surfaces_are_those_of_monai_in_mm_where_pixels_are_known(
 
 def test_a_mask_is_read_once_and_let_go_before_the_next(environment: Environment, files: Files) -> None:
     """So memory holds one image of native size, however large the set."""
-    found_in(environment, Segmentation(native=True))
+    found_in(environment, make_probe("segmentation", native=True))
     assert files.asked == list(range(IMAGES))
     assert max(files.held) == 0
 
@@ -173,19 +173,19 @@ def test_a_network_that_is_right_is_right_at_native_size_but_for_the_rim(environ
 
     assert environment.masks is not None
     environment = replace(environment, images=ImagesInMemory(environment.masks.read(np.arange(IMAGES)).float()))
-    found = by_name(found_in(environment, Segmentation(native=True), Told()))
+    found = by_name(found_in(environment, make_probe("segmentation", native=True), Told()))
     assert found["dice"].value == 1
     assert 0.8 < found["dice-native"].value < 1
 
 
 def test_nothing_is_read_at_native_size_unless_it_is_asked(environment: Environment, files: Files) -> None:
-    found = by_name(found_in(environment, Segmentation()))
+    found = by_name(found_in(environment, make_probe("segmentation")))
     assert not any(name.endswith("-native") for name in found)
     assert files.asked == []
 
 
 def test_where_there_is_no_native_size_that_is_said(environment: Environment) -> None:
-    found = by_name(found_in(replace(environment, native=None), Segmentation(native=True)))
+    found = by_name(found_in(replace(environment, native=None), make_probe("segmentation", native=True)))
     assert np.isnan(found["hd95-native"].value)
     assert reason_words(found["dice-native"].reason) == (
         "no masks at original resolution: crops, and images that are not single files, have none"

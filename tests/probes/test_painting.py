@@ -11,7 +11,6 @@ import torch
 from tests.probes.test_performance import found as found_in
 from torch import Tensor, nn
 
-from assay.models.untyped import tensor_of
 from assay.plugin import Environment, Factor, FactorTable, Measurement, Model, row_uniform, run_probes
 from assay.probes.segmentation import Painting
 from assay.report.sentences.reasons import reason_words
@@ -48,8 +47,8 @@ class Discs:
         here = {name: values[index][:, None, None] for name, values in self.columns.items()}
         disc = ((x - here["position_x"]) ** 2 + y**2 <= here["size"] ** 2) & (here["lesion"] == 1)
         if self.masks:
-            return tensor_of(disc.astype(np.uint8)[:, None])
-        return tensor_of((DARK + 0.8 * here["contrast"] * disc).astype(np.float32)[:, None])
+            return torch.as_tensor(disc.astype(np.uint8)[:, None])
+        return torch.as_tensor((DARK + 0.8 * here["contrast"] * disc).astype(np.float32)[:, None])
 
 
 @dataclass

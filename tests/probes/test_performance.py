@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
+from tests.worlds.environments import make_probe
 
 from assay.plugin import Factor, FactorTable, Measurement, Model, Read, Scene, build, estimated_mean, run_probes
-from assay.probes.performance import Performance, overall
+from assay.probes.performance import overall
 from assay.probes.probe import groups_of, worst_group_place
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.stats import Answers
@@ -29,7 +30,7 @@ def performance(
     network: Reader, world: World, known: dict[str, Read] | None = None, threshold: float = 0.5
 ) -> list[Measurement]:
     """The measurements of the probe, and those that are made of the outputs that it read."""
-    result = run_probes(Model(network, threshold=threshold), world, {"p": Performance()}, known or {})
+    result = run_probes(Model(network, threshold=threshold), world, {"p": make_probe("performance")}, known or {})
     return of_all_images(result.reads, world, threshold) + result.measurements["p"]
 
 
@@ -87,7 +88,7 @@ def test_worst_group_of_a_tag_model_is_the_conflict() -> None:
 
 def test_groups_too_small_to_count_are_measured_but_are_not_the_worst() -> None:
     world = World(n=60)
-    probe = Performance(smallest_group=1000)
+    probe = make_probe("performance", smallest_group=1000)
     measurements = run_probes(Model(Reader({"tag": 3.0})), world, {"p": probe}).measurements["p"]
     worst = found(measurements, "accuracy", environment="same", group="worst group")
     assert reason_words(worst.reason) == "no group of at least 1000 images has it"
@@ -140,7 +141,7 @@ def test_several_classes_stand_each_and_as_stated_mean() -> None:
 def test_nothing_is_read_that_is_known() -> None:
     world, network = World(), Reader()
     known = {name: Read(np.zeros((world.n, 2), np.float32), {}) for name in world.names}
-    run_probes(Model(network), world, {"p": Performance()}, known)
+    run_probes(Model(network), world, {"p": make_probe("performance")}, known)
     assert network.passes == 0
 
 

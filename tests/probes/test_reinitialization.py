@@ -7,10 +7,11 @@ import math
 
 import pytest
 import torch
+from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
 from assay.plugin import Measurement, Model, run_probes
-from assay.probes.reinitialization import Reinitialization, parts_of, put_back
+from assay.probes.reinitialization import parts_of, put_back
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, World, pixel
 
@@ -53,7 +54,7 @@ def started(**changed: float) -> nn.Module:
 
 def found(start: nn.Module, trained: nn.Module | None = None) -> dict[tuple[str, str], Measurement]:
     model = Model(trained or Chain(), LAYERS, untrained=lambda: copy.deepcopy(start), threshold=0.5)
-    measured = run_probes(model, World(), {"r": Reinitialization()}).measurements["r"]
+    measured = run_probes(model, World(), {"r": make_probe("reinitialization")}).measurements["r"]
     return {(m.measure, m.layer): m for m in measured}
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from tests.probes.test_performance import found
+from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
 from assay.plugin import Code, Component, Measurement, Model, SpecError, build, run_probes
-from assay.probes.reliance import Reliance
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, Reader, World, table
 
@@ -23,7 +23,7 @@ VARIANCE = {"margin": 1 / 4, "tag": 1 / 4, "texture": 1 / 6, "size": 1 / 12, "nu
 
 def reliance(network: nn.Module, world: World | None = None, **settings: object) -> list[Measurement]:
     model = Model(network, **settings)  # type: ignore[arg-type]
-    return run_probes(model, world or World(), {"r": Reliance()}).measurements["r"]
+    return run_probes(model, world or World(), {"r": make_probe("reliance")}).measurements["r"]
 
 
 def index(measurements: list[Measurement], measure: str, factor: str) -> Measurement:
@@ -288,13 +288,13 @@ def test_without_a_phantom_there_are_interventions_only() -> None:
 
 
 def test_indices_can_be_left_out() -> None:
-    asked = {"all": Reliance(), "interventions": Reliance(sobol=False)}
+    asked = {"all": make_probe("reliance"), "interventions": make_probe("reliance", sobol=False)}
     found = run_probes(Model(Reader(ADDITIVE["all"])), World(), asked).measurements
     assert found["interventions"] == [m for m in found["all"] if not m.measure.startswith("sobol")]
 
 
 def test_some_factors_can_be_chosen() -> None:
-    asked = {"all": Reliance(sobol=False), "tag": Reliance(sobol=False, factors=("tag",))}
+    asked = {"all": make_probe("reliance", sobol=False), "tag": make_probe("reliance", sobol=False, factors=("tag",))}
     found = run_probes(Model(Reader(ADDITIVE["all"])), World(), asked).measurements
     assert found["tag"] == [m for m in found["all"] if m.factor == "tag"] != []
 
@@ -305,7 +305,9 @@ def test_images_of_which_nothing_can_be_changed_say_so() -> None:
 
 
 def test_too_few_samples_say_that_they_have_not_converged() -> None:
-    few = run_probes(Model(Reader(ADDITIVE["all"])), World(), {"r": Reliance(samples=64)}).measurements["r"]
+    few = run_probes(Model(Reader(ADDITIVE["all"])), World(), {"r": make_probe("reliance", samples=64)}).measurements[
+        "r"
+    ]
     m = index(few, "sobol-first", "margin")
     assert not np.isnan(m.value)
     assert reason_words(m.reason).startswith("not converged: standard error 0.")

@@ -10,10 +10,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 from tests.probes.test_attribution import PATCH, SIDE, Patches, PatchReader
+from tests.worlds.environments import make_probe
 from torch import Tensor
 
 from assay.plugin import Environment, Measurement, Model, Reason, Subject, run_probes
-from assay.probes.attribution import Attribution
 from assay.probes.faithfulness import agreement, erasures, own_log_odds, painted_over, remove_lesions
 from assay.probes.lesion_maps import Part, Sample
 from assay.report.sentences.reasons import reason_words
@@ -46,7 +46,7 @@ class Drawn(Patches):
 
 
 def found(network: PatchReader, world: World, environment: str = "(neutral)") -> dict[tuple[str, str], Measurement]:
-    probe = Attribution(explainers=NAMES, environment=environment)
+    probe = make_probe("attribution", explainers=NAMES, environment=environment)
     rows = run_probes(Model(network), world, {"it": probe}).measurements["it"]
     return {(m.measure, m.factor): m for m in rows if not (m.level or m.group)}
 
@@ -106,7 +106,9 @@ class Labeled(TwoKinds):
 @pytest.mark.parametrize("world", [TwoKinds, Labeled])
 def test_what_each_kind_and_size_costs_is_told_apart(world: type[TwoKinds]) -> None:
     """A model that reads the patch alone loses all with it, which is the large lesion, and nothing with the dots."""
-    rows = run_probes(Model(PatchReader()), world(n=40), {"it": Attribution(explainers=NAMES)}).measurements["it"]
+    rows = run_probes(
+        Model(PatchReader()), world(n=40), {"it": make_probe("attribution", explainers=NAMES)}
+    ).measurements["it"]
     effect = {(m.group, m.level): m for m in rows if m.measure == "lesion-effect"}
     whole = effect["", ""].value
     assert abs(whole) > 0.1

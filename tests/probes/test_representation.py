@@ -9,15 +9,15 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
+from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
 from assay.core.measures import COMPARED
 from assay.data.cache import ArrayImages
-from assay.plugin import Measurement, Model, build, run_probes
+from assay.plugin import Measurement, Model, Probe, build, run_probes
 from assay.probes import reader
-from assay.probes.decodability import Decodability
 from assay.probes.reader import Gram, standardized_grams
-from assay.probes.representation import Representation, condition_maps, eigenvalues_of_maps
+from assay.probes.representation import condition_maps, eigenvalues_of_maps
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, Reader, World, pixel
 
@@ -42,9 +42,9 @@ class Layered(nn.Module):
 LAYERS = ("pixels", "copy", "line", "dead")
 
 
-def measured(world: World | None = None, probe: Representation | None = None, turn: int = 1) -> list[Measurement]:
+def measured(world: World | None = None, probe: Probe | None = None, turn: int = 1) -> list[Measurement]:
     model = Model(Layered(), layers=LAYERS, untrained=lambda: Layered(turn))
-    return run_probes(model, world or World(), {"r": probe or Representation()}).measurements["r"]
+    return run_probes(model, world or World(), {"r": probe or make_probe("representation")}).measurements["r"]
 
 
 def one(found: list[Measurement], measure: str, layer: str, group: str = "trained", **more: str) -> Measurement:
@@ -95,7 +95,7 @@ def test_separation_by_each_factor_is_its_share_of_the_variance() -> None:
 
 
 def test_no_class_is_separated_where_the_target_is_a_coin() -> None:
-    found = measured(probe=Representation(environment="(independent)"))
+    found = measured(probe=make_probe("representation", environment="(independent)"))
     (m,) = [m for m in found if (m.measure, m.layer, m.group) == ("class-separation", "copy", "trained")]
     assert m.environment == "independent"
     assert abs(m.value) < 4 * m.standard_error
@@ -128,13 +128,13 @@ def test_hardly_any_images_are_no_crash(n: int) -> None:
 
 def test_every_model_is_described_on_the_same_images() -> None:
     """A sample depends on the rows alone: not on the trial's seed, nor on what other rows there are."""
-    small, whole = Representation(images=50), World(n=300)
+    small, whole = make_probe("representation", images=50), World(n=300)
     model = Model(Layered(), layers=("pixels",), seed=0)
     other = Model(Layered(), layers=("pixels",), seed=7)
     first, second = (run_probes(m, whole, {"r": small}).measurements["r"] for m in (model, other))
     assert [repr(m) for m in first] == [repr(m) for m in second]
     assert one(first, "effective-rank", "pixels").n == 50
-    everything = Representation(images=300)._rows(whole.neutral(), 300)
+    everything = make_probe("representation", images=300)._rows(whole.neutral(), 300)
     np.testing.assert_array_equal(everything.index, np.arange(300))
 
 
@@ -149,27 +149,33 @@ def test_one_image_of_each_patient_speaks_of_the_intrinsic_dimension() -> None:
 def test_shares_its_reading_with_other_probes() -> None:
     network = Reader({"tag": 1.0})
     model = Model(network, layers=("vector",))
-    run_probes(model, World(), {"d": Decodability(environment="neutral"), "r": Representation()})
+    run_probes(
+        model, World(), {"d": make_probe("decodability", environment="neutral"), "r": make_probe("representation")}
+    )
     alone = Reader({"tag": 1.0})
-    run_probes(Model(alone, layers=("vector",)), World(), {"d": Decodability(environment="neutral")})
+    run_probes(Model(alone, layers=("vector",)), World(), {"d": make_probe("decodability", environment="neutral")})
     assert network.passes == alone.passes
 
 
 def test_without_an_untrained_network_nothing_is_said_of_it() -> None:
     model = Model(Layered(), layers=LAYERS)
-    found = run_probes(model, World(), {"r": Representation()}).measurements["r"]
+    found = run_probes(model, World(), {"r": make_probe("representation")}).measurements["r"]
     assert {m.group for m in found} == {"trained"}
     assert not [m for m in found if m.measure.endswith("untrained")]
 
 
 def test_a_model_that_names_no_layers() -> None:
-    (m,) = run_probes(Model(Layered()), World(), {"r": Representation()}).measurements["r"]
+    (m,) = run_probes(Model(Layered()), World(), {"r": make_probe("representation")}).measurements["r"]
     assert reason_words(m.reason) == "the model names no layers to read"
 
 
 def test_what_a_contrast_can_name_is_measured() -> None:
     """Of each measure that a spec can name there is a row of the trained network with no level, which is compared."""
-    there = {m.measure for m in measured(probe=Representation(maps=120)) if m.level == "" and m.group == "trained"}
+    there = {
+        m.measure
+        for m in measured(probe=make_probe("representation", maps=120))
+        if m.level == "" and m.group == "trained"
+    }
     assert there == {name for name, measure in COMPARED.items() if measure.probe == "representation"}
 
 
@@ -183,9 +189,9 @@ def test_looks_where_it_is_told() -> None:
 def test_activations_of_the_same_rows_are_kept_for_every_model() -> None:
     """Those described, from the smallest draws on, as the trained network has them; and nothing where none is asked."""
     world = World(n=300)
-    few, whole = Representation(images=50, kept=20), Representation(images=20)
+    few, whole = make_probe("representation", images=50, kept=20), make_probe("representation", images=20)
     model = Model(Layered(), layers=LAYERS)
-    found = run_probes(model, world, {"few": few, "whole": whole, "none": Representation(kept=0)}).sampled
+    found = run_probes(model, world, {"few": few, "whole": whole, "none": make_probe("representation", kept=0)}).sampled
     assert list(found) == ["few", "whole"]
     np.testing.assert_array_equal(found["few"].row, found["whole"].row)
     assert len(found["few"].row) == 20
@@ -245,7 +251,9 @@ def test_maps_of_the_first_convolution_are_measured_by_rank() -> None:
             return self.second(self.first(images)).mean((2, 3))
 
     world = World()
-    found = run_probes(Model(Convolved(), layers=("second",)), world, {"r": Representation(maps=400)}).measurements["r"]
+    found = run_probes(
+        Model(Convolved(), layers=("second",)), world, {"r": make_probe("representation", maps=400)}
+    ).measurements["r"]
     assert {m.layer for m in found if m.measure == "condition-number-maps"} == {"first", "second"}
     shares = {int(m.level): m.value for m in found if (m.measure, m.layer) == ("eigenvalue-share-maps", "first")}
     pixels = world.neutral().images.read(np.arange(400)).flatten(1).double().numpy()
@@ -271,7 +279,7 @@ def test_the_condition_number_of_maps_is_small_for_noise_and_undefined_for_few_i
 
 def test_maps_are_measured_where_asked_for_and_change_nothing_else() -> None:
     plain = measured()
-    found = measured(probe=Representation(maps=120))
+    found = measured(probe=make_probe("representation", maps=120))
     assert repr(found[: len(plain)]) == repr(plain)
     added = found[len(plain) :]
     assert {(m.measure, m.layer, m.group) for m in added} == {

@@ -11,11 +11,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
+from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
-from assay.plugin import Code, Environment, Measurement, Model, SpecError, build, distort, run_probes
-from assay.probes.performance import Performance
-from assay.probes.robustness import Robustness
+from assay.plugin import Code, Environment, Measurement, Model, Probe, SpecError, build, distort, run_probes
 from assay.report.sentences.reasons import reason_words
 from assay.stats.outcomes import corruption_error
 from assay.testing.data import ImagesInMemory
@@ -48,14 +47,14 @@ class FineDetail(nn.Module):
         return torch.where(logit.abs() < 0.5, -1.0, logit)
 
 
-def found(network: nn.Module, world: World, probe: Robustness) -> dict[tuple[str, str, str], Measurement]:
+def found(network: nn.Module, world: World, probe: Probe) -> dict[tuple[str, str, str], Measurement]:
     made = run_probes(Model(network, threshold=0.5), world, {"it": probe}).measurements["it"]
     return {(m.measure, m.factor, m.level): m for m in made}
 
 
 def test_a_model_that_reads_only_fine_detail_falls_under_blur_and_not_under_brightness() -> None:
     families = ("gaussian-blur", "defocus-blur", "brightness", "contrast")
-    values = found(FineDetail(), Boards(n=120), Robustness(families=families, severities=(1, 2, 3)))
+    values = found(FineDetail(), Boards(n=120), make_probe("robustness", families=families, severities=(1, 2, 3)))
     for level in ("1", "2", "3", ""):
         for blur in ("gaussian-blur", "defocus-blur"):
             assert values["accuracy-kept", blur, level].value < 0.65
@@ -92,14 +91,14 @@ class GradesOfDetail(nn.Module):
 def test_the_ranking_at_the_referable_grade_is_lost_with_what_it_rests_on() -> None:
     families = ("gaussian-blur", "brightness")
     world = Grades(n=90)
-    values = found(GradesOfDetail(), world, Robustness(families=families, severities=(3,), referable=2))
+    values = found(GradesOfDetail(), world, make_probe("robustness", families=families, severities=(3,), referable=2))
     assert values["distorted-auroc-referable", "brightness", ""].value == 1
     blurred = distort(world.environment("same"), "gaussian-blur", 3)
     shares = GradesOfDetail()(blurred.images.read(np.arange(90))).softmax(dim=1).detach().numpy()
     expected = roc_auc_score(np.arange(90) % 3 == 2, shares[:, 2])
     assert values["distorted-auroc-referable", "gaussian-blur", "3"].value == pytest.approx(expected, abs=1e-6)
     assert expected < 0.8
-    without = found(GradesOfDetail(), world, Robustness(families=families, severities=(3,)))
+    without = found(GradesOfDetail(), world, make_probe("robustness", families=families, severities=(3,)))
     assert {name for name, _, _ in values} - {name for name, _, _ in without} == {"distorted-auroc-referable"}
 
 
@@ -113,8 +112,8 @@ def test_strength_zero_leaves_every_answer() -> None:
 
 def test_the_model_is_read_once_clean_and_once_per_family_and_severity_however_many_probes_ask() -> None:
     network = FineDetail()
-    probe = Robustness(families=("brightness", "contrast"), severities=(1, 5))
-    run_probes(Model(network), Boards(n=50), {"a": probe, "b": probe, "c": Performance()})
+    probe = make_probe("robustness", families=("brightness", "contrast"), severities=(1, 5))
+    run_probes(Model(network), Boards(n=50), {"a": probe, "b": probe, "c": make_probe("performance")})
     apart, clean = 2, 1  # whether answers are apart; the three test environments hold the same two images
     assert network.passes == apart + clean + 2 * 2
 
@@ -122,7 +121,11 @@ def test_the_model_is_read_once_clean_and_once_per_family_and_severity_however_m
 def test_values_follow_from_the_answers() -> None:
     """Every term by hand, from the model's logits on the distorted images themselves."""
     world, network = World(n=90, per_patient=2), Reader({"tag": 3.0, "noise": 2.0})
-    values = found(network, world, Robustness(environment="reversed", families=("gaussian-noise",), severities=(1, 4)))
+    values = found(
+        network,
+        world,
+        make_probe("robustness", environment="reversed", families=("gaussian-noise",), severities=(1, 4)),
+    )
     clean = world.environment("reversed")
     target = clean.table.target
 
@@ -148,7 +151,7 @@ def test_values_follow_from_the_answers() -> None:
 
 def test_the_standard_error_of_accuracy_kept_is_its_spread_over_repeated_data() -> None:
     """Clean and distorted answers of one patient belong together: taken apart, the error would be wide of the mark."""
-    probe = Robustness(families=("gaussian-noise",), severities=(3,))
+    probe = make_probe("robustness", families=("gaussian-noise",), severities=(3,))
     said, values = [], []
     for first in range(60):
         one = found(Reader({"tag": 3.0, "noise": 4.0}), redrawn(first), probe)["accuracy-kept", "gaussian-noise", "3"]
@@ -168,7 +171,9 @@ def redrawn(seed: int) -> World:
 
 
 def test_families_that_gray_images_cannot_carry_are_undefined_in_words() -> None:
-    values = found(FineDetail(), Boards(n=50), Robustness(families=("saturate", "brightness"), severities=(1, 2)))
+    values = found(
+        FineDetail(), Boards(n=50), make_probe("robustness", families=("saturate", "brightness"), severities=(1, 2))
+    )
     undefined = Counter(reason_words(m.reason) for m in values.values() if m.factor == "saturate")
     assert undefined == {
         "distortion 'saturate' changes colors, and the images have 1 channel: leave it out of the families": 6
@@ -192,7 +197,7 @@ def test_wrong_arguments_are_refused(given: dict[str, Any], said: str) -> None:
 
 def test_an_environment_that_is_not_there_is_refused() -> None:
     with pytest.raises(SpecError) as refused:
-        found(FineDetail(), Boards(n=50), Robustness(environment="nosuch", families=("brightness",)))
+        found(FineDetail(), Boards(n=50), make_probe("robustness", environment="nosuch", families=("brightness",)))
     assert str(refused.value) == ("probe 'robustness': no test environment 'nosuch'; there are same, neutral, reversed")
 
 

@@ -8,11 +8,11 @@ import torch
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 from tests.probes.test_attribution import SIDE, Patches
+from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
 from assay.core.reasons import because
 from assay.plugin import Code, Measurement, Model, Subject, library_draws, run_probes
-from assay.probes.attribution import Attribution
 from assay.probes.faithfulness import (
     dealt_anew,
     have_equal_weights,
@@ -59,7 +59,7 @@ class ImageItself:
 
 
 def found(network: nn.Module, *explainers: str) -> list[Measurement]:
-    probe = Attribution(explainers=explainers, images=20, sanity_images=8)
+    probe = make_probe("attribution", explainers=explainers, images=20, sanity_images=8)
     return run_probes(Model(network), Patches(n=30), {"it": probe}).measurements["it"]
 
 

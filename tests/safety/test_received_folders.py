@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.cli.asking import Asking
+from tests.worlds.files import sha256_of
 
 import assay
-from assay.core.files import sha256
 from assay.plugin import AssayError, RunFolder
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.manifest import write_manifest
@@ -92,7 +92,7 @@ def forge(root: Path) -> None:
     page = root / "report.html"
     page.write_text(page.read_text().replace("</body>", "<script>alert('believed')</script></body>"))
     files = read_checked_json(root / "manifest.json")["files"]
-    files["report.html"] = [page.stat().st_size, sha256(page)]
+    files["report.html"] = [page.stat().st_size, sha256_of(page)]
     write_checked_json(root / "manifest.json", {"schema": SCHEMA_VERSION, "files": files})
 
 
@@ -154,9 +154,9 @@ def test_doctor_checks_an_unpacked_bundle(run_copy: Path, tmp_path: Path, ask: A
     def change(name: str) -> None:
         """Change a file and its checksum."""
         path, sums = unpacked / "small" / name, unpacked / "SHA256SUMS"
-        before = sha256(path)
+        before = sha256_of(path)
         path.write_bytes(path.read_bytes() + b" ")
-        sums.write_text(sums.read_text().replace(before, sha256(path)))
+        sums.write_text(sums.read_text().replace(before, sha256_of(path)))
 
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key := tmp_path / "key"], check=True)
     for sealed in (False, True):

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.store.stores import WRITERS
+from tests.worlds.files import sha256_of
 
-from assay.core.files import sha256, write_whole
+from assay.core.files import write_whole
 from assay.plugin import RunFolder, StoreError
 from assay.store import files
 from assay.store.files import (
@@ -194,7 +195,7 @@ def test_a_file_is_read_once_to_be_compared_as_long_as_it_stays(
     path = folder.unit("readings", "a") / "outputs.parquet"
     with monkeypatch.context() as patched:
         read: list[Path] = []
-        patched.setattr("assay.core.files.sha256", lambda path: (read.append(path), sha256(path))[1])
+        patched.setattr("assay.core.files.sha256", lambda path: (read.append(path), sha256_of(path))[1])
         assert not folder.altered_units()
         folder.outputs("a")
         assert read.count(path) == 1

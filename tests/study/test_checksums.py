@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from tests.cli.asking import Asking
+from tests.worlds.files import sha256_of
 from tests.worlds.studies import SMALL, rebuild, records, run_tiny
 
 import assay
-from assay.core.files import sha256
 from assay.models.weights import load_checkpoint, save_checkpoint
 from assay.plugin import RunFolder, StoreError
 from assay.store.described import read_description
@@ -228,7 +228,7 @@ def test_a_signature_is_of_all_files_and_a_page_made_later_keeps_it(
         if path.is_file() and path.name not in ("manifest.json", "finished.json")
         and not path.name.startswith((".", "signed.txt"))
     }  # fmt: skip
-    assert all(sha256(run_copy / line[66:]) == line[:64] for line in lines)
+    assert all(sha256_of(run_copy / line[66:]) == line[:64] for line in lines)
     before = (run_copy / "signed.txt.sig").read_bytes()
     (stray := run_copy / "stray.txt").touch()
     for command in (["seal", run_copy, "--key", key], ["report", run_copy], ["results", run_copy]):

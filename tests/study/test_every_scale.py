@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.cli.asking import Asking
 from tests.worlds.assets import write_assets
 from torch import Tensor, nn
 
 import assay
-from assay.cli.results import Form, published_command
 from assay.data import near_copies
 from assay.execution.jobs import TrainJob
 from assay.execution.lease import OneWriter
@@ -165,7 +165,5 @@ def test_a_study_of_public_sets_runs_and_prints_its_published_tables(
     cells = run.table("published")
     assert cells["value"].notna().any()
     assert set(cells[cells["value"].notna()]["column"]) == set(cells["column"]), "every column has a figure of this run"
-    capsys.readouterr()
-    published_command(str(run.folder), tmp_path, Form())
-    printed = capsys.readouterr().out
+    printed = Asking(capsys)("results", run.folder, "--as-published").out
     assert all(text in printed for text in PRINTED[name])

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
+from tests.worlds.environments import make_probe
 
 from assay.core.files import without_home
 from assay.core.reasons import because, read, reason_in_words
 from assay.plugin import Code, Contributions, Measurement, Reason, StoreError
-from assay.probes.performance import Performance
 from assay.report.sentences.reasons import reason_words
 from assay.stats import Answers
 from assay.store.schema import MEASUREMENTS
@@ -175,7 +175,7 @@ def test_the_worst_group_of_all_folds_is_that_of_all_rows(seed: int) -> None:
     assert whole.row.tolist() == made.row[order].tolist()
     answers = Answers(logits[order], whole.target, np.full(len(order), 0.5), whole.fold)
 
-    probe = Performance(smallest_group=1)
+    probe = make_probe("performance", smallest_group=1)
     right = logits.argmax(axis=1) == made.target
     cells = [
         right[(made.columns[factor.name] == code) & (made.target == label)]

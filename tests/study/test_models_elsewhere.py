@@ -12,7 +12,6 @@ from tests.worlds.studies import SMALL, rebuild
 from torch import nn
 
 import assay
-from assay.models.untyped import seed_torch
 from assay.plugin import SpecError, WeightsError, load_weights, save_weights
 
 SIDE = 32
@@ -107,7 +106,7 @@ def test_segmentations_from_elsewhere_are_probed(tmp_path: Path) -> None:
     rows: list[list[object]] = [["path", "loss", "seed"]]
     for loss in ("dice", "other"):
         for seed in range(2):
-            seed_torch(seed + len(loss))
+            torch.manual_seed(seed + len(loss))
             save_weights(pixels(), tmp_path / f"{loss}-{seed}.safetensors")
             rows.append([f"{loss}-{seed}.safetensors", loss, seed])
     study = written(tmp_path, rows, network="tests.study.test_models_elsewhere:pixels", task="segmentation")

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from tests.cli.asking import Asking
 from tests.data.public.test_lesion_sets import endotect, hyperkvasir
 
 import assay
-from assay.cli.results import Form, published_command, results_command
 from assay.look.checks import data_checks
 from assay.plugin import ArrayCache, AssayError, Environment, RunFolder
 from assay.report.sentences.reasons import reason_words
@@ -100,8 +100,7 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
         == estimates.set_index(["recipe", "environment"]).loc[("focal", "external"), "value"]
     )
     assert np.isnan(cells.loc["dice", "value"])
-    published_command(str(run.folder), tmp_path, Form())
-    printed = capsys.readouterr().out
+    printed = Asking(capsys)("results", run.folder, "--as-published").out
     assert "Losses (Somebody 2020, Table 1)" in printed
     assert "not run" in printed
     facts = dict(run.table("provenance")[["key", "value"]].itertuples(index=False))
@@ -131,8 +130,8 @@ def test_a_class_that_another_set_lacks_is_named_where_the_page_begins(
     run = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
     page = html.unescape((run.folder / "report.html").read_text())
     assert re.search(r"Macro AUROC was undefined in site b \(no image of cyst\), and \d\.\d\d in held-out images", page)
-    results_command(str(run.folder), "", tmp_path, Form(rows=("measure=auroc", "environment=found")))
-    assert {"normal", "ill", "cyst"} <= {*capsys.readouterr().out.split()}, "a row of each class is told by its name"
+    printed = Asking(capsys)("results", run.folder, "--rows", "measure=auroc", "--rows", "environment=found").out
+    assert {"normal", "ill", "cyst"} <= {*printed.split()}, "a row of each class is told by its name"
 
 
 def test_the_study_of_the_docs_starts_from_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

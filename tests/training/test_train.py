@@ -13,6 +13,7 @@ from assay.data.cache import ArrayImages
 from assay.models.weights import load_checkpoint, remove_checkpoint, save_checkpoint
 from assay.plugin import (
     Batch,
+    Diverged,
     Environment,
     Interrupted,
     LossContext,
@@ -26,7 +27,7 @@ from assay.plugin import (
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training import feed
-from assay.training.loop import Diverged, TrainingState, begin
+from assay.training.loop import TrainingState, begin
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 

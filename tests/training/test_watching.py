@@ -9,9 +9,9 @@ from tests.worlds.environments import part, recipe
 from torch import nn
 
 from assay.core.reasons import because
-from assay.plugin import Code, LossContext, Objective, Reason, fit
+from assay.plugin import Code, Collapsed, LossContext, Objective, Reason, fit
 from assay.testing.data import squares
-from assay.training.collapse import Collapsed, collapse_of, collapse_reason, figures, knn_accuracy
+from assay.training.collapse import collapse_of, collapse_reason, figures, knn_accuracy
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 

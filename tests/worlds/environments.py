@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.models.untyped import tensor_of
 from assay.plugin import (
     Card,
     Component,
@@ -19,8 +18,10 @@ from assay.plugin import (
     FactorTable,
     Images,
     PixelScale,
+    Probe,
     RecipeSpec,
     Rendered,
+    build,
     mark_factor,
 )
 from assay.testing.data import ImagesInMemory
@@ -49,6 +50,11 @@ class CountedImages:
 
 def part(kind: ComponentKind, name: str, **params: Any) -> Component:
     return Component(kind=kind, name=name, params=params)
+
+
+def make_probe(name: str, **arguments: Any) -> Probe:
+    """Return a probe of this name."""
+    return build("probe", name, arguments)
 
 
 def recipe(loss: str = "cross-entropy", **fields: Any) -> RecipeSpec:
@@ -84,7 +90,7 @@ def tagged(rows: int, seed: int = 0, tied: float = 0.9, square: float = 0.35, ta
         factors=(TAG, AGE),
         columns={"tag": marked.astype(np.int64), "age": rng.uniform(20, 80, rows)},
     )
-    return Environment("tagged", table, ImagesInMemory(tensor_of(np.minimum(pixels, 1))), None, ())
+    return Environment("tagged", table, ImagesInMemory(torch.as_tensor(np.minimum(pixels, 1))), None, ())
 
 
 def with_column(environment: Environment, name: str, values: Any) -> Environment:

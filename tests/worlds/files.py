@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from assay.plugin import ArrayCache, Dataset, DataSpec, load_dataset
-from assay.store.files import csv_text
 
 SIDE = 16
 
@@ -44,8 +45,14 @@ def write_table(path: Path, rows: Sequence[Sequence[object]], separator: str = "
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write a CSV with the keys of the first row as its header."""
-    path.write_text(csv_text([list(rows[0]), *(list(row.values()) for row in rows)]), encoding="utf-8")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([list(rows[0]), *(list(row.values()) for row in rows)])
     return path
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def small_set(folder: Path, n: int = 8, *, extra: Mapping[str, Sequence[object]] | None = None) -> Path:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.models.segmentation.networks import built, images
 
-from assay.models.networks import pad_to_stride, small_unet
+from assay.models.networks import pad_to_stride
 from assay.plugin import lookup
 
 
@@ -15,7 +15,7 @@ def test_it_has_the_parameters_it_says():
     norms = 2 * (2 * (8 + 16 + 32 + 48) + 32 + 16 + 8)
     network = built("small-unet", channels=1)
     assert sum(p.numel() for p in network.parameters()) == down + up + norms + 18
-    assert f"{down + up + norms + 18:,} parameters" in str(small_unet.__doc__)
+    assert f"{down + up + norms + 18:,} parameters" in str(lookup("architecture", "small-unet").load().__doc__)
     assert f"{(down + up + norms + 18) / 1000:.0f} thousand parameters" in lookup("architecture", "small-unet").summary
 
 

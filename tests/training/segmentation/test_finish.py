@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from assay.core.reasons import because
-from assay.plugin import ArrayCache, Code, Fitted
+from assay.plugin import ArrayCache, Code, Diverged, Fitted
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.training.loop import Diverged, _extreme, begin, finish
+from assay.training.loop import _extreme, begin, finish
 
 STUDY: dict[str, Any] = {
     "name": "finished",
