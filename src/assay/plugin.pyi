@@ -51,6 +51,8 @@ from assay.data.dataset import PixelScale as PixelScale
 from assay.data.dataset import Rendered as Rendered
 from assay.data.dataset import TellsKinds as TellsKinds
 from assay.data.files.build import from_files as from_files
+from assay.data.files.fitting import Framing as Framing
+from assay.data.files.fitting import Placement as Placement
 from assay.data.files.fitting import placed as placed
 from assay.data.files.listing import Listing as Listing
 from assay.data.files.load import load_dataset as load_dataset
@@ -123,6 +125,7 @@ from assay.shifts.intervention import draw as draw
 from assay.shifts.intervention import mark_factor as mark_factor
 from assay.spec.recipe import Component as Component
 from assay.spec.recipe import RecipeSpec as RecipeSpec
+from assay.spec.schema import BoxesSpec as BoxesSpec
 from assay.spec.schema import DataSpec as DataSpec
 from assay.spec.schema import FactorSpec as FactorSpec
 from assay.spec.schema import SplitSpec as SplitSpec

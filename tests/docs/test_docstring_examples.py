@@ -13,7 +13,7 @@ import pytest
 from tests.docs.reading import ROOT
 
 import assay
-from assay import plugin
+from assay import plugin, stats
 
 SOURCE = ROOT / "src"
 MODULES = sorted(
@@ -74,12 +74,17 @@ def test_every_function_of_statistics_has_an_example(name: str) -> None:
     assert without_example(public) == []
 
 
+def test_everything_that_a_user_calls_of_statistics_has_an_example() -> None:
+    public = {name: getattr(stats, name) for name in dir(stats)}
+    assert without_example({name: value for name, value in public.items() if inspect.isfunction(value)}) == []
+
+
 def test_every_function_of_plug_ins_has_an_example() -> None:
     public = {name: getattr(plugin, name) for name in dir(plugin)}
     assert without_example({name: value for name, value in public.items() if inspect.isfunction(value)}) == []
 
 
-CLASSES_WITHOUT_EXAMPLE = 72
+CLASSES_WITHOUT_EXAMPLE = 75
 """Most are protocols, traits, errors, and classes that need a trained network or a folder of images."""
 
 

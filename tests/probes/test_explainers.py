@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from assay.core.registry import entries
 from assay.plugin import Explainer, ExplainerError, Subject, build, library_draws
 from assay.probes.explainers import class_log_odds
-from assay.stats.metrics import class_score
+from assay.stats import class_score
 
 NAMES = tuple(entry.name for entry in entries("explainer"))
 IMAGES = torch.rand((3, 1, 12, 16), generator=torch.Generator().manual_seed(0))

@@ -15,8 +15,8 @@ from PIL import Image
 from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
-from assay.data.files.fitting import PAD, Framing, fit_labels
-from assay.plugin import Environment, Measurement, Model, ModelReading, Probe, Read, Request, placed
+from assay.data.files.fitting import PAD, fit_labels
+from assay.plugin import Environment, Framing, Measurement, Model, ModelReading, Probe, Read, Request, placed
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import ImagesInMemory, MasksInMemory, squares
 

@@ -17,7 +17,7 @@ from assay.plugin import Environment, Measurement, Model, Reason, Subject, run_p
 from assay.probes.faithfulness import agreement, erasures, own_log_odds, painted_over, remove_lesions
 from assay.probes.lesion_maps import Part, Sample
 from assay.report.sentences.reasons import reason_words
-from assay.stats.metrics import class_score
+from assay.stats import class_score
 from assay.testing.data import ImagesInMemory, MasksInMemory
 from assay.testing.probe import World
 

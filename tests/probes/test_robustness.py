@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from assay.plugin import Code, Environment, Measurement, Model, Probe, SpecError, build, distort, run_probes
 from assay.report.sentences.reasons import reason_words
-from assay.stats.outcomes import corruption_error
+from assay.stats import corruption_error
 from assay.testing.data import ImagesInMemory
 from assay.testing.probe import Reader, World
 

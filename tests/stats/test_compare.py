@@ -30,6 +30,8 @@ from assay.stats import (
     contrast_collapse,
     decide,
     detectable_difference,
+    effective_of_classes,
+    effective_patients,
     equivalence,
     estimate_panel,
     evaluate,
@@ -39,11 +41,12 @@ from assay.stats import (
     minimum_effect,
     noninferiority,
     of_seeds,
+    own_samples,
     sign_flip,
     two_sided,
 )
 from assay.stats.compare import crossing, seed_levels
-from assay.stats.panel import effective_of_classes, effective_patients, own_samples, probit
+from assay.stats.panel import probit
 from assay.stats.power import patient_variance, rests_on
 from assay.study.preview_page import assumption_text
 

@@ -12,9 +12,9 @@ from scipy import stats
 
 from assay.core.reasons import reason_of
 from assay.plugin import Code
-from assay.stats import Contrast, decide, fixed_order, linear_contrast, of_seeds
+from assay.stats import Contrast, decide, fixed_order, linear_contrast, of_seeds, seeds_and_patients_needed
 from assay.stats.compare import untested_contrast
-from assay.stats.decisions import deciding_factors, limit_if_alone, mean_of, rule, seeds_and_patients_needed
+from assay.stats.decisions import deciding_factors, limit_if_alone, mean_of, rule
 from assay.stats.estimate import limit_df
 
 

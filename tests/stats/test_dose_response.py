@@ -11,10 +11,21 @@ from tests.worlds.panels import panel
 
 from assay.core.reasons import because
 from assay.plugin import Code, Reason
-from assay.stats import Contrast, DosePanel, Panel, contrast, decide, estimate_panel, evaluate, interaction, of_seeds
-from assay.stats.compare import Scales
+from assay.stats import (
+    Contrast,
+    DosePanel,
+    Panel,
+    Scales,
+    contrast,
+    decide,
+    estimate_panel,
+    evaluate,
+    interaction,
+    of_seeds,
+    own_samples,
+)
 from assay.stats.doses import interaction_seeds, on_both_scales, outcome, outcome_weights
-from assay.stats.panel import own_samples, probit
+from assay.stats.panel import probit
 
 DOSES = (0.0, 0.5, 1.0)
 

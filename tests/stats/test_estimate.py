@@ -19,8 +19,17 @@ from tests.worlds.panels import panel
 from assay.core.reasons import because
 from assay.plugin import Code, Reason
 from assay.report.sentences.reasons import reason_words
-from assay.stats import Panel, estimate_panel, estimate_seeds, estimates_of_seeds, evaluate, interval, of_seeds, two_way
-from assay.stats.panel import own_samples
+from assay.stats import (
+    Panel,
+    estimate_panel,
+    estimate_seeds,
+    estimates_of_seeds,
+    evaluate,
+    interval,
+    of_seeds,
+    own_samples,
+    two_way,
+)
 
 BATCH = 2**15
 SAMPLES_OF_ITS_OWN = 100

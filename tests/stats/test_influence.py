@@ -13,10 +13,10 @@ from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import answers
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import Answers, influence, influence_of, metrics, value
+from assay.stats import Answers, class_score, influence, influence_of, metrics, value
 from assay.stats.influence import auroc_rows, widen
 from assay.stats.measures import COMPUTED, find_measure
-from assay.stats.metrics import class_score, placements
+from assay.stats.metrics import placements
 
 seeds = st.integers(0, 10_000)
 BINARY = [name for name, one in COMPUTED.items() if not one.domain.maps]

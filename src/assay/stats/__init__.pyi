@@ -4,6 +4,7 @@ from assay.stats.bounds import Bounded as Bounded
 from assay.stats.bounds import share as share
 from assay.stats.compare import Budget as Budget
 from assay.stats.compare import Contrast as Contrast
+from assay.stats.compare import Scales as Scales
 from assay.stats.compare import combination as combination
 from assay.stats.compare import contrast as contrast
 from assay.stats.compare import equivalence as equivalence
@@ -17,6 +18,7 @@ from assay.stats.compare import sign_flip as sign_flip
 from assay.stats.compare import two_sided as two_sided
 from assay.stats.decisions import Decision as Decision
 from assay.stats.decisions import decide as decide
+from assay.stats.decisions import seeds_and_patients_needed as seeds_and_patients_needed
 from assay.stats.doses import Amount as Amount
 from assay.stats.doses import DosePanel as DosePanel
 from assay.stats.doses import interaction as interaction
@@ -44,6 +46,7 @@ from assay.stats.measures import value as value
 from assay.stats.metrics import Metric as Metric
 from assay.stats.metrics import accuracy as accuracy
 from assay.stats.metrics import auroc as auroc
+from assay.stats.metrics import class_score as class_score
 from assay.stats.metrics import macro_auroc as macro_auroc
 from assay.stats.metrics import quadratic_weighted_kappa as quadratic_weighted_kappa
 from assay.stats.metrics import sensitivity as sensitivity
@@ -53,13 +56,17 @@ from assay.stats.outcomes import Rate as Rate
 from assay.stats.outcomes import RateContrast as RateContrast
 from assay.stats.outcomes import collapse_rate as collapse_rate
 from assay.stats.outcomes import contrast_collapse as contrast_collapse
+from assay.stats.outcomes import corruption_error as corruption_error
 from assay.stats.outcomes import error_correlation as error_correlation
 from assay.stats.outcomes import joint as joint
 from assay.stats.panel import Evaluated as Evaluated
 from assay.stats.panel import Panel as Panel
 from assay.stats.panel import combine as combine
+from assay.stats.panel import effective_of_classes as effective_of_classes
+from assay.stats.panel import effective_patients as effective_patients
 from assay.stats.panel import evaluate as evaluate
 from assay.stats.panel import of_seeds as of_seeds
+from assay.stats.panel import own_samples as own_samples
 from assay.stats.power import Assumptions as Assumptions
 from assay.stats.power import detectable_difference as detectable_difference
 from assay.stats.similarity import Likeness as Likeness

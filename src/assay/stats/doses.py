@@ -50,6 +50,17 @@ def interaction(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
 
     Over the seeds that both kept at every dose. margin: of equivalence, on the plain scale. Raises ValueError unless
     both have the same doses, the first of them 0. `name` is a measure from 0 to 1.
+
+    Examples:
+        With the confounder in training, a calls 10 of 20 images right instead of 14, and b 14 as before:
+
+        >>> target = np.arange(20) % 2
+        >>> def panel(right):
+        ...     signs = np.where(np.arange(20) < right, 1.0, -1.0)
+        ...     return Panel(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
+        >>> a, b = ([DosePanel(0.0, panel(14)), DosePanel(1.0, panel(right))] for right in (10, 14))
+        >>> round(interaction(a, b, "accuracy").value, 6)
+        -0.2
     """
     doses = [tuple(dose.p for dose in curve) for curve in (a, b)]
     if doses[0] != doses[1] or len(doses[0]) < 2 or doses[0][0] != 0:
@@ -155,6 +166,20 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
     Over the seeds that both kept at every amount and dose, with the p of both scales together, as in `interaction`;
     `equal` says at which level and amounts. Undefined where no level is reached by both. Raises ValueError unless all
     amounts have the same doses, the first of them 0, and each recipe at least 2 amounts.
+
+    Examples:
+        Recipe b needs twice the rows, and nothing else differs:
+
+        >>> target = np.arange(20) % 2
+        >>> def panel(right):
+        ...     signs = np.where(np.arange(20) < right, 1.0, -1.0)
+        ...     return Panel(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
+        >>> def amount(rows, right):
+        ...     return Amount(rows, panel(right), [DosePanel(0.0, panel(right)), DosePanel(1.0, panel(right - 2))])
+        >>> a, b = [amount(100, 14), amount(200, 16)], [amount(200, 14), amount(400, 16)]
+        >>> result = matched_clean(a, b, "accuracy")
+        >>> abs(round(result.value, 6)), result.equal.a, result.equal.b
+        (0.0, 200.0, 400.0)
     """
     panels = _doses_of_both(a, b)
     seeds = reduce(np.intersect1d, [panel.numbers for panel in panels])

@@ -165,6 +165,11 @@ def of_seeds(
         contributions_by_seed: Contributions to each value; none where values are exact within their models.
         bounds: Range of the true value.
         reason: Why the first undefined value is.
+
+    Examples:
+        >>> part = of_seeds(np.array([0.5, 0.7]), np.array([3, 8]))
+        >>> part.seeds.tolist(), part.values.tolist()
+        ([3, 8], [0.5, 0.7])
     """
     missing = int(np.isnan(values).sum())
     why = because(Code.UNDEFINED_SEEDS, count=missing, seeds=len(values)) + reason if missing else NOTHING
@@ -182,6 +187,10 @@ def own_samples(standard_error: float | Float[np.ndarray, " s"], name: str) -> C
 
     Values of one name share them, so that their errors do not average out over seeds; those of another name do not, so
     that their errors are independent. That is the widest that both can be.
+
+    Examples:
+        >>> round(own_samples(0.03, "recipe a").standard_error, 6)
+        0.03
     """
     each = np.asarray(standard_error) / np.sqrt(SAMPLES_OF_ITS_OWN)
     return Contributions(_own_numbers(name), np.repeat(each[..., None], SAMPLES_OF_ITS_OWN, axis=-1))
@@ -197,6 +206,11 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
     """The measure of that name for each seed of a panel. Raises SpecError for an unknown measure.
 
     Undefined for one seed is undefined for all: a mean over the seeds that happen to have a value would flatter.
+
+    Examples:
+        >>> scores = np.array([[-1.0, -1.0, 1.0, 1.0], [-1.0, 1.0, 1.0, 1.0]])
+        >>> evaluate(Panel(scores[:, :, None], np.array([0, 0, 1, 1]), np.arange(4)), "accuracy").values.tolist()
+        [1.0, 0.75]
     """
     chosen = find_measure(name)
     patients, _ = code_patients(panel.patient)
@@ -235,13 +249,22 @@ def effective_patients(patient: Int[np.ndarray, " n"]) -> float:
 
     References:
         Kish (1965), Survey Sampling.
+
+    Examples:
+        >>> effective_patients(np.array([0, 0, 1, 1])), effective_patients(np.array([0, 0, 0, 1]))  # 16 / 8, 16 / 10
+        (2.0, 1.6)
     """
     images = np.unique(patient, return_counts=True)[1].astype(np.float64)
     return float(images.sum() ** 2 / (images**2).sum()) if len(images) else 0.0
 
 
 def effective_of_classes(target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> float:
-    """Return the effective patients of all images; of two classes, of the one that has fewer."""
+    """Return the effective patients of all images; of two classes, of the one that has fewer.
+
+    Examples:
+        >>> effective_of_classes(np.array([0, 0, 0, 1]), np.arange(4))
+        1.0
+    """
     classes = np.unique(target)
     parts = [patient[target == label] for label in classes] if len(classes) == 2 else [patient]
     return min(effective_patients(part) for part in parts)
@@ -260,6 +283,11 @@ def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> E
 
     weights: [m], or [m, s] where they differ by seed, seeds in ascending order of their numbers. Patients are matched
     by code: those in common are paired, the others are not.
+
+    Examples:
+        >>> a, b = of_seeds(np.array([0.5, 0.75]), np.arange(2)), of_seeds(np.array([0.25, 0.25]), np.arange(2))
+        >>> combine([a, b], np.array([1.0, -1.0])).values.tolist()
+        [0.25, 0.5]
     """
     seeds = reduce(np.intersect1d, [np.unique(part.seeds) for part in parts])
     shared = all(np.array_equal(part.patients, parts[0].patients) for part in parts)

@@ -15,8 +15,8 @@ from tests.worlds.files import age, blob, load, noise, save, small_set, spec_of,
 
 from assay.data.files import decode
 from assay.data.files.decode import decode_images
-from assay.data.files.fitting import Placement, fit_image, fit_labels, touched, vanished
-from assay.plugin import ArrayCache, load_dataset, placed
+from assay.data.files.fitting import fit_image, fit_labels, touched, vanished
+from assay.plugin import ArrayCache, Placement, load_dataset, placed
 
 U8, U16 = np.dtype(np.uint8), np.dtype(np.uint16)
 GRAYS = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255)}

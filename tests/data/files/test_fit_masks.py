@@ -11,10 +11,10 @@ import pytest
 import torch
 from tests.worlds.files import load, save, write_table
 
-from assay.data.files.fitting import Framing, cut_off, fit_labels, touched, unfitted, vanished
-from assay.plugin import ArrayCache, DataError, DataSpec
+from assay.data.files.fitting import cut_off, fit_labels, touched, unfitted, vanished
+from assay.plugin import ArrayCache, BoxesSpec, DataError, DataSpec, Framing
 from assay.shifts.sources import open_population
-from assay.spec.schema import BoxesSpec, EnvironmentSpec
+from assay.spec.schema import EnvironmentSpec
 
 HIGH, WIDE, SIZE = 48, 96, 24
 FITS: list[dict[str, Any]] = [

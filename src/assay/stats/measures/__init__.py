@@ -24,7 +24,13 @@ def find_measure(name: str) -> Computed:
 
 
 def value(name: str, answers: Answers) -> Metric:
-    """Return a measure of one model's answers: a value, or NaN and why."""
+    """Return a measure of one model's answers: a value, or NaN and why.
+
+    Examples:
+        >>> answers = Answers(np.array([[-1.0], [2.0], [1.0], [3.0]]), np.array([0, 0, 1, 1]))
+        >>> value("auroc", answers).value  # of four pairs of a negative and a positive image, one is in the wrong order
+        0.75
+    """
     return _compute(name, answers)[0]
 
 
@@ -48,6 +54,12 @@ def influence_of(name: str, answers: Answers, patient: Patients) -> tuple[Metric
 
     The squares of the contributions sum to the variance of the measure over patients. NaN where the measure is
     undefined or rests on a single patient.
+
+    Examples:
+        >>> answers = Answers(np.array([[-1.0], [2.0], [1.0], [3.0]]), np.array([0, 0, 1, 1]))
+        >>> metric, contributions = influence_of("accuracy", answers, np.arange(4))
+        >>> metric.value, contributions.shape  # the second image is called positive
+        (0.75, (4,))
     """
     known = answers.influences.get(name)
     if known is not None and known[0] is patient:
