@@ -357,60 +357,66 @@ def assemble(
     hashes = _hashes(pixels.images, cache)
     depth = _doubts_of_depth(listing, pixels.images)
     listing, positions = _usable(listing, pixels, hashes, skip_bad_rows, keep_copies or bool(spec.split.together))
-    table, native = _table(listing), pixels.native[positions]
-    images = ArrayImages(pixels.images.array, positions)
+    table, native, images = _table(listing), pixels.native[positions], ArrayImages(pixels.images.array, positions)
     masks, about_masks, warnings, read_of_masks = _masks(listing, pixels, positions, framing_of(spec))
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[positions]
     search = FileCopies(pixels.detail, positions, table.patient, cache)
-    if spec.split.together and (pairs := [*exact_pairs(hashes[positions], table.patient), *search.among(table.row)]):
-        table = replace(table, patient=together(table.patient, pairs))
-        warnings = (*warnings, _linked_patients_note(pairs))
-    published = listing.about
+    table, notes = _kept_together(table, hashes[positions], search) if spec.split.together else (table, ())
     card = card_of(
         listing.title,
-        published,
+        listing.about,
         table,
         native=native,
         shape=images.shape,
         deep=pixels.images.array.dtype == np.uint16,
         facts=(*listing.facts, *about_masks),
-        warnings=(*listing.warnings, *_note_lines(pixels.images), *warnings),
+        warnings=(*listing.warnings, *_note_lines(pixels.images), *warnings, *notes),
         left_out=left_out(listing.problems, listing.word),
         doubts=(*unequally_lost(listing), *pixels.doubts, *_left_to_ignore(listing), *depth),
         fit=framing_of(spec).fit,
-        read={
-            **listing.read,
-            **_said_before(listing, spec),
-            **_cautions(listing, spec, pixels.images),
-            **read_of_masks,
-        },
+        read={**_read_of(listing, spec, pixels), **read_of_masks},
     )
     millimeters = _millimeters(spec, table, native)
-    scale = _scale(PixelScale(**published.scale) if published else PixelScale(), millimeters)
-    content = _content(table, hashes[positions], mask_hashes)
-    rows: list[int] = positions.tolist()
     original = FileOriginals(pixels, positions, spec.size, framing_of(spec), cache)
     return Dataset(
         table,
         images,
         masks,
         card,
-        scale,
-        content,
+        _scale(PixelScale(**listing.about.scale) if listing.about else PixelScale(), millimeters),
+        _content(table, hashes[positions], mask_hashes),
         native=native,
-        crops=None if pixels.crops is None else pixels.crops.take(rows),
+        crops=None if pixels.crops is None else pixels.crops.take(positions.tolist()),
         millimeters=millimeters,
         lesions=None if listing.boxes is None else listing.boxes.fitted(native, spec.size, framing_of(spec)),
         boxes=None if pixels.images.boxes is None else pixels.images.boxes[positions],
         names=() if without_patients(listing.warnings) else tuple(map(str, listing.frame["patient"])),
         formats=tuple(path.suffix.lstrip(".").lower() for path in listing.cells("image")),
-        digests=tuple(pixels.digests[at] for at in rows) if pixels.digests else (),
+        digests=_digests(pixels, positions),
         pixels=tuple(hashes[positions].tolist()),
         search=search,
         original=original if spec.resize and pixels.sources else None,
         in_files=original if pixels.sources and not spec.preprocessing else None,
         mask_pixels=() if mask_hashes is None else tuple(mask_hashes.tolist()),
     )
+
+
+def _kept_together(table: FactorTable, hashes: np.ndarray, search: FileCopies) -> tuple[FactorTable, tuple[str, ...]]:
+    """Return the table with patients of copies as one, and a note of it."""
+    pairs = [*exact_pairs(hashes, table.patient), *search.among(table.row)]
+    if not pairs:
+        return table, ()
+    return replace(table, patient=together(table.patient, pairs)), (_linked_patients_note(pairs),)
+
+
+def _digests(pixels: DecodedPixels, positions: np.ndarray) -> tuple[str, ...]:
+    rows: list[int] = positions.tolist()
+    return tuple(pixels.digests[at] for at in rows) if pixels.digests else ()
+
+
+def _read_of(listing: Listing, spec: DataSpec, pixels: DecodedPixels) -> dict[str, str]:
+    """Return how the files were read, for the card."""
+    return {**listing.read, **_said_before(listing, spec), **_cautions(listing, spec, pixels.images)}
 
 
 def _usable(

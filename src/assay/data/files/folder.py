@@ -83,6 +83,9 @@ def _describe_conditions(spec: DataSpec, table: TextTable) -> str:
     return "; ".join(sentences)
 
 
+NO_ROWS = "it has a header and no rows"
+
+
 def list_table(spec: DataSpec) -> Listing:
     """Return a CSV or a COCO file next to images.
 
@@ -90,24 +93,14 @@ def list_table(spec: DataSpec) -> Listing:
         SpecError: For a wrong spec; single bad rows come as problems.
     """
     folder = folder_of(spec.folder, key_text("data.folder"))
-    path = folder / spec.table
-    if not is_file(path):
-        raise SpecError(
-            f"data.table: {folder.name}/ has no file '{spec.table}'; name its CSV, or '' for images/ + masks/"
-        )
-    for name in (spec.table, *([spec.boxes.table] if spec.boxes else [])):
-        require_contained(folder, name, spec.links == "follow")
+    path = _require_table(folder, spec)
     coco = read_coco(path, spec) if is_coco(spec) else None
     read = pasted(folder, path, spec) if coco is None else coco.images
     table = chosen(read, spec.where)
     names = table.column(spec.image if coco is None else FILE_NAME, key_text("data.image"))
     if not len(table) and not read.problems:
-        rows = (
-            f"no row fits data.where: {_describe_conditions(spec, read)}"
-            if spec.where
-            else "it has a header and no rows"
-        )
-        raise SpecError(f"data.table: {spec.table} gives no images: {rows}")
+        fault = f"no row fits data.where: {_describe_conditions(spec, read)}" if spec.where else NO_ROWS
+        raise SpecError(f"data.table: {spec.table} gives no images: {fault}")
     problems: list[Problem] = []
     places = (folder, *([folder / "images"] if coco is not None and (folder / "images").is_dir() else []))
     images = located(table, names, partial(_first, places, links=spec.links == "follow"), problems)
@@ -152,6 +145,18 @@ def list_table(spec: DataSpec) -> Listing:
         boxes=boxes,
     )
     return _without_unmasked(_said_of_lesions(listing, spec).drop(problems)[0], spec)
+
+
+def _require_table(folder: Path, spec: DataSpec) -> Path:
+    """Return the path of the table, which is within the folder, as that of boxes is."""
+    path = folder / spec.table
+    if not is_file(path):
+        raise SpecError(
+            f"data.table: {folder.name}/ has no file '{spec.table}'; name its CSV, or '' for images/ + masks/"
+        )
+    for name in (spec.table, *([spec.boxes.table] if spec.boxes else [])):
+        require_contained(folder, name, spec.links == "follow")
+    return path
 
 
 def _first(places: Sequence[Path], cell: str, links: bool) -> Path:
