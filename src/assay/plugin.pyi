@@ -15,9 +15,11 @@ from assay.core.map_grid import MapGrid as MapGrid
 from assay.core.measures import Measure as Measure
 from assay.core.measures import register_measures as register_measures
 from assay.core.reasons import Reason as Reason
+from assay.core.registry import Entry as Entry
 from assay.core.registry import Role as Role
 from assay.core.registry import build as build
 from assay.core.registry import component as component
+from assay.core.registry import entries as entries
 from assay.core.registry import lookup as lookup
 from assay.core.request import Task as Task
 from assay.core.seeds import derive as derive

@@ -14,8 +14,7 @@ from assay.audit.harms import harms_of
 from assay.audit.search.words import next_words, region_evidence, region_title
 from assay.audit.words import done, reported_verdicts, verdict_line
 from assay.core.reasons import because
-from assay.core.registry import entries
-from assay.plugin import Code
+from assay.plugin import Code, entries
 
 Row = dict[str, Any]
 

@@ -10,8 +10,7 @@ import torch
 from scipy.ndimage import center_of_mass
 from tests.worlds.scripts import script
 
-from assay.core.registry import entries
-from assay.plugin import build, draw
+from assay.plugin import build, draw, entries
 from assay.testing.data import pictures as noise
 
 NAMES = sorted(entry.name for entry in entries("intervention"))

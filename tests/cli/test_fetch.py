@@ -15,9 +15,8 @@ from tests.cli.asking import Asking
 from tests.models.weights.server import Behavior, serving
 
 from assay.cli.fetch import fetch_set
-from assay.core.registry import entries
 from assay.data.public.sets import SETS
-from assay.plugin import DataError
+from assay.plugin import DataError, entries
 
 
 def zipped(files: Mapping[str, str]) -> bytes:

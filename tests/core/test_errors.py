@@ -3,7 +3,7 @@
 import pytest
 
 from assay.core.errors import nearest, unknown_name
-from assay.core.registry import entries
+from assay.plugin import entries
 
 
 @pytest.mark.parametrize(

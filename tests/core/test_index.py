@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from assay.core.index import index_text
 from assay.core.measures import INDEX
-from assay.core.registry import entries
-from assay.plugin import lookup
+from assay.plugin import entries, lookup
 
 
 def test_the_index_is_that_of_the_code() -> None:

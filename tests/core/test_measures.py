@@ -10,8 +10,7 @@ import pytest
 import assay.probes.probe
 from assay.core import measures
 from assay.core.measures import COMPARED, MEASURES, label_of
-from assay.core.registry import entries
-from assay.plugin import Measure, register_measures
+from assay.plugin import Measure, entries, register_measures
 from assay.stats.measures import COMPUTED
 
 OF_OUTPUTS = ("performance", "segmentation", "lesion-free")

@@ -19,7 +19,7 @@ import assay
 from assay import plugin, stats
 from assay.cli import app
 from assay.core.measures import MEASURES
-from assay.core.registry import entries
+from assay.plugin import entries
 from assay.spec.load import apply_scale
 from assay.spec.parse import read_study
 from assay.store import schema

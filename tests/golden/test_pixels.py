@@ -14,8 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.core.registry import entries
-from assay.plugin import Intervention, Phantom, build, draw, lookup
+from assay.plugin import Intervention, Phantom, build, draw, entries, lookup
 
 KEPT = Path(__file__).with_name("pixels.json")
 TOLERANCE = 1e-4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from assay.core.registry import entries
+from assay.plugin import entries
 from assay.testing.models import ArchitectureConformance
 
 

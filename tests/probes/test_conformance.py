@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from assay.core.registry import entries
-from assay.plugin import Environment
+from assay.plugin import Environment, entries
 from assay.testing.data import MasksInMemory
 from assay.testing.probe import PIXELS, ProbeConformance, World
 

@@ -10,8 +10,7 @@ import torch
 from tests.docs.reading import ROOT, blocks
 from torch import Tensor, nn
 
-from assay.core.registry import entries
-from assay.plugin import Explainer, ExplainerError, Subject, build, library_draws
+from assay.plugin import Explainer, ExplainerError, Subject, build, entries, library_draws
 from assay.probes.explainers import class_log_odds
 from assay.stats import class_score
 

@@ -13,8 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from assay.core.registry import entries
-from assay.plugin import build, draw
+from assay.plugin import build, draw, entries
 
 OUT = Path(__file__).parents[2] / "docs" / "images" / "interventions.png"
 SIZE, COLUMNS, CAPTION, GAP = 160, 6, 20, 8

@@ -10,8 +10,7 @@ import torch
 from pydantic import ValidationError
 from scipy import stats
 
-from assay.core.registry import entries
-from assay.plugin import SpecError, build, draw, lookup, row_seed
+from assay.plugin import SpecError, build, draw, entries, lookup, row_seed
 from assay.shifts.distortions import GROUPS, RowRandom, shot_noise, spatter
 from assay.testing.data import pictures
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from assay.core.registry import entries
-from assay.plugin import build, draw, lookup, row_uniform
+from assay.plugin import build, draw, entries, lookup, row_uniform
 
 ROOT = Path(__file__).parents[2]
 MARKED = np.ones(3, dtype=bool)

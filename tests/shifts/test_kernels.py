@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.core.registry import entries
 from assay.data.phantoms.drawing import hash_lattice, lattice_bits
-from assay.plugin import Drawn, build, draw
+from assay.plugin import Drawn, build, draw, entries
 from assay.shifts.confounders.drawing import Stroke, Window, bent, whole
 
 FLATNESS = 0.03

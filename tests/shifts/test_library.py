@@ -9,8 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.core.registry import entries
-from assay.plugin import build, draw, visibility
+from assay.plugin import build, draw, entries, visibility
 from assay.testing.data import InterventionConformance
 
 # name -> argument that is the dose, and values from the least visible to the most

@@ -8,9 +8,8 @@ import torch
 from tests.shifts.test_file_population import PLAIN, TESTS, dataset, population
 
 from assay.core.files import content_hash
-from assay.core.registry import entries
 from assay.data.cache import ArrayImages
-from assay.plugin import Batch, Component, SpecError, build, distort, draw, placed, visibility
+from assay.plugin import Batch, Component, SpecError, build, distort, draw, entries, placed, visibility
 from assay.spec.parse import parse_study
 from assay.spec.schema import EnvironmentSpec, InterventionSpec
 from assay.study.confounders import ConfounderSample, confounders

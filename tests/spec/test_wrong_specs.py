@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from assay.core.registry import entries
 from assay.core.traits import KINDS
-from assay.plugin import SpecError
+from assay.plugin import SpecError, entries
 from assay.spec.issues import shorten
 from assay.spec.parse import parse_study
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from tests.worlds.environments import part
 from torch.nn import functional
 
-from assay.core.registry import entries
-from assay.plugin import Batch, build
+from assay.plugin import Batch, build, entries
 from assay.training.augmentation import build_augmenter
 
 NAMES = [entry.name for entry in entries("augmentation")]

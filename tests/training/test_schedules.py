@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.worlds.environments import part
 
-from assay.core.registry import entries
-from assay.plugin import SpecError, build, lookup
+from assay.plugin import SpecError, build, entries, lookup
 
 SCHEDULES = [entry.name for entry in entries("schedule")]
 OPTIMIZERS = [entry.name for entry in entries("optimizer")]

@@ -355,7 +355,12 @@ def _all_entries() -> Mapping[tuple[str, str], Entry]:
 
 
 def entries(kind: ComponentKind | None = None) -> tuple[Entry, ...]:
-    """Return all registered components, of one kind or of all, sorted by kind and name."""
+    """Return all registered components, of one kind or of all, sorted by kind and name.
+
+    Examples:
+        >>> [entry.name for entry in entries("optimizer")]
+        ['adam', 'adamw', 'nadam', 'sgd']
+    """
     by_key = _all_entries()
     return tuple(by_key[key] for key in sorted(by_key) if kind in (None, key[0]))
 

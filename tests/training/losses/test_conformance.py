@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from assay.core.registry import entries
+from assay.plugin import entries
 from assay.testing.losses import LossConformance
 
 

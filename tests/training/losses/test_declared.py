@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from assay.core.registry import entries
-from assay.plugin import Component, SpecError, lookup
+from assay.plugin import Component, SpecError, entries, lookup
 
 NAMES = (
     "arcface", "circle", "cross-entropy", "cross-entropy-supcon", "focal",

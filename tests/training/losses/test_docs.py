@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from assay.core import registry
-from assay.core.registry import entries
-from assay.plugin import LossContext
+from assay.plugin import LossContext, entries
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = (ROOT / "docs/reference/losses.md").read_text(encoding="utf-8")

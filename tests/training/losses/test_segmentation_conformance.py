@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from assay.core.registry import entries
-from assay.plugin import AssayError, Batch, DataError, LossContext, Outputs, SpecError, build
+from assay.plugin import AssayError, Batch, DataError, LossContext, Outputs, SpecError, build, entries
 from assay.testing.losses import PROGRESS, DenseLossConformance, batch_of, lesions, random_outputs
 
 CONTEXT = LossContext(6, 2, (30, 20), dense=True)

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from tests.worlds.environments import part, recipe
 from torch import Tensor
 
-from assay.core.registry import entries
-from assay.plugin import Interrupted, LossContext, Progress, build, fit
+from assay.plugin import Interrupted, LossContext, Progress, build, entries, fit
 from assay.spec.recipe import looks_at_labels
 from assay.testing.data import squares
 from assay.testing.losses import batch_of, random_outputs

@@ -13,8 +13,7 @@ from tests.training.test_train import train
 from tests.worlds.environments import AGE, mitigated, part, tagged, with_column
 
 from assay.core import registry
-from assay.core.registry import entries
-from assay.plugin import DataError, Interrupted, LossContext, LossTraits, MitigationTraits, RecipeSpec, build
+from assay.plugin import DataError, Interrupted, LossContext, LossTraits, MitigationTraits, RecipeSpec, build, entries
 from assay.spec.recipe import training_labels
 from assay.testing.models import same_state, stopping
 from assay.training.feed import worst_group
