@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from assay.core.errors import DISTRIBUTION, extra
+from assay.core.errors import extra
 from assay.plugin import ExtraError
+
+DISTRIBUTION = "assay-imaging"
+"""Name on package indexes."""
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "assay"

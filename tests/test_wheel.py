@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from tests.worlds.studies import SMALL, write_spec
 
-from assay.core.errors import DISTRIBUTION
+DISTRIBUTION = "assay-imaging"
+"""Name on package indexes."""
+
 
 ROOT = Path(__file__).parents[1]
 NO_NETWORK = re.compile(r"dns error|failed to fetch|connection (refused|reset|timed out)|network is unreachable", re.I)

@@ -14,13 +14,23 @@ from scipy import ndimage
 from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
-from assay.data.phantoms.fundus import FEWEST, MOST, Counts, grade_of
+from assay.data.phantoms.fundus import Counts, grade_of
 from assay.plugin import DataError, Phantom, Rendered, build
 from assay.testing.data import Values, draw_phantom, grow
 
 SEVERE = 4
 
 KINDS: tuple[str, ...] = build("phantom", "fundus", {}).kinds
+FEWEST = {
+    "microaneurysms": (0, 1, 0, 2, 0), "hemorrhages": (0, 0, 0, 16, 0), "exudates": (0, 0, 0, 0, 0),
+    "cotton_wool": (0, 0, 0, 0, 0), "new_vessels": (0, 0, 0, 0, 1),
+}  # fmt: skip
+"""Fewest lesions of each kind by grade, 0 to 4."""
+MOST = {
+    "microaneurysms": (0, 12, 16, 20, 20), "hemorrhages": (0, 0, 12, 30, 30), "exudates": (0, 0, 18, 30, 30),
+    "cotton_wool": (0, 0, 4, 8, 8), "new_vessels": (0, 0, 0, 0, 3),
+}  # fmt: skip
+"""Most lesions of each kind by grade."""
 DISC = 0.077
 """Radius of a usual disc, in sides of the image."""
 OF_LESIONS = ("grade", *KINDS, "lesion_size", "lesion_contrast", "centrality")
