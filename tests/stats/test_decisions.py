@@ -14,7 +14,7 @@ from assay.core.reasons import reason_of
 from assay.plugin import Code
 from assay.stats import Contrast, decide, fixed_order, linear_contrast, of_seeds, seeds_and_patients_needed
 from assay.stats.compare import untested_contrast
-from assay.stats.decisions import deciding_factors, limit_if_alone, mean_of, rule
+from assay.stats.decisions import deciding_factors, limit_if_alone, mean_of, restrict_claims
 from assay.stats.estimate import limit_df
 
 
@@ -124,7 +124,7 @@ def row(role: str, decision: str, p: float = 0.2, **more: Any) -> dict[str, Any]
     ],
 )
 def test_nothing_is_claimed_where_a_control_failed(control: dict[str, Any], decision: str, claimed: bool) -> None:
-    primary, found = rule([row("primary", "higher"), control], [])
+    primary, found = restrict_claims([row("primary", "higher"), control], [])
     assert found["decision"] == decision
     assert primary["decision"] == ("higher" if claimed else "inconclusive")
     assert (Code.CONTROL_FAILED in reason_of(primary)) is not claimed

@@ -9,7 +9,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.stats.sentences import contrast, estimate, verdict
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.decisions import rule
+from assay.stats.decisions import restrict_claims
 from assay.stats.rows import estimates_compared
 
 
@@ -36,7 +36,7 @@ def equal(measure: str, margin: float | None = 0.05, **changes: Any) -> dict[str
 def test_what_lies_at_an_end_of_the_scale_is_not_equivalent(
     row: dict[str, Any], estimates: list[dict[str, Any]], where: str
 ) -> None:
-    (found,) = rule([row], estimates)
+    (found,) = restrict_claims([row], estimates)
     assert found["decision"] == "inconclusive"
     assert reason_words(found["reason"]) == f"no room for a difference; {where}"
     said = verdict([found], estimates)
@@ -58,16 +58,16 @@ def test_what_lies_at_an_end_of_the_scale_is_not_equivalent(
     ],
 )
 def test_elsewhere_equivalence_stands(row: dict[str, Any], estimates: list[dict[str, Any]]) -> None:
-    (found,) = rule([row], estimates)
+    (found,) = restrict_claims([row], estimates)
     assert (found["decision"], found["reason"]) == ("equivalent", "")
 
 
 def test_differences_at_an_end_stand_with_a_caution_and_chance_is_no_end_for_them(snapshot: SnapshotAssertion) -> None:
     shown = contrast(measure="dice", margin=0.02, decision="lower", value=-0.02)
-    (found,) = rule([shown], pair("dice", 0.01, 0.03))
+    (found,) = restrict_claims([shown], pair("dice", 0.01, 0.03))
     assert (found["decision"], reason_words(found["reason"])) == snapshot
     open_ = contrast(measure="auroc", margin=0.05, decision="inconclusive")
-    assert rule([open_], pair("auroc", 0.5, 0.5, 0.2, 0.5))[0]["reason"] == ""
+    assert restrict_claims([open_], pair("auroc", 0.5, 0.5, 0.2, 0.5))[0]["reason"] == ""
 
 
 def test_contrasts_are_held_against_estimates_of_the_trained_network_in_their_places_alone() -> None:

@@ -213,7 +213,7 @@ def test_every_recipe_has_a_change_of_each_confounder_in_every_environment(run: 
 
 
 def test_tables_do_not_depend_on_what_memory_keeps(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PANELS", "RECIPES"):
+    for name in ("PANELS_IN_MEMORY", "RECIPES_IN_MEMORY"):
         monkeypatch.setattr(results, name, 1)
     made = Made(
         Gathered(stored_study(run.root).plan, run, read_description(run, Described)),

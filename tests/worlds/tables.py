@@ -16,7 +16,7 @@ from PIL import Image
 from assay.core.reasons import because
 from assay.plugin import Code, RunFolder, generator
 from assay.stats import collapse_rate
-from assay.stats.decisions import rule
+from assay.stats.decisions import restrict_claims
 from assay.stats.doubts import findings_of
 from assay.stats.findings import to_row
 from assay.stats.outcomes import corruption_rows
@@ -193,7 +193,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     trials = list(_trials(made))
     values, estimates = _measured(made, trials)
     estimates += map(with_id, corruption_rows(estimates, "loss", made.losses[0]))
-    contrasts = rule(list(_contrasts(made)), []) if made.contrasts else []
+    contrasts = restrict_claims(list(_contrasts(made)), []) if made.contrasts else []
     asked = [row["id"] for row in contrasts if not row.get("exploratory")][:2]
     contrasts = [{"role": "primary" if row["id"] in asked else "secondary", **row} for row in contrasts]
     environments = list(_environments(made))

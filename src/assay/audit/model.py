@@ -25,7 +25,7 @@ from assay.data.files.request import data_of
 from assay.data.leakage import image_hashes
 from assay.execution.jobs import ProbeJob, inputs_of, keep_read, kept_read, population_of
 from assay.execution.local import PROCESSOR, InProcess, choose_device, computing_on
-from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
+from assay.execution.plan import ModelPlan, image_identities, kept_columns, probe_units, reading_id
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.execution.tasks import Context, Task
 from assay.execution.workspace import PROVENANCE, Workspace, provenance
@@ -472,7 +472,7 @@ def _with_identity(model: GivenModel, scene: PopulationScene, device: str) -> Gi
 
 def _plan_probes(model: GivenModel, request: ProbeSpec, scene: PopulationScene, population: Population) -> ModelPlan:
     columns_kept = kept_columns(request.task, request.probes, population)
-    images_of_tests = looked_at(scene)
+    images_of_tests = image_identities(scene)
     readings = {
         name: reading_id({"model": model.content}, images_of_tests, name, columns_kept)
         for name in images_of_tests.tests

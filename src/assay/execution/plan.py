@@ -72,12 +72,12 @@ class Source:
 
 
 def start_id(recipe: RecipeSpec) -> str:
-    """Return the id of the source that a recipe starts from, once settled (`settle`); empty for other starts."""
+    """Return the id of the source that a recipe starts from, once settled (`resolve_start`); empty for other starts."""
     start = recipe.initialization
     return str(start.params["id"]) if start.name == "source" else ""
 
 
-def settle(
+def resolve_start(
     recipe: RecipeSpec, seed: int, fold: int, spec: StudySpec, populations: Mapping[str, Population]
 ) -> tuple[RecipeSpec, tuple[Source, ...]]:
     """Return the recipe with the id of the source it starts from in place of its name, and the sources this needs, in
@@ -92,7 +92,7 @@ def settle(
         return recipe, ()
     start = spec.sources[name]
     recipe_of_source = start.recipe.model_copy(update={"architecture": recipe.architecture})
-    recipe_of_source, below = settle(recipe_of_source, seed, fold, spec, populations)
+    recipe_of_source, below = resolve_start(recipe_of_source, seed, fold, spec, populations)
     keys_of_images = OF_OWN_IMAGES if start.own else OF_A_SOURCE
     identity = {**populations[name].identity(start.environment, start.recipe.groups), **keys_of_images}
     part = fold if start.own else 0
@@ -412,7 +412,9 @@ def _plan_trials(
             keys[kind] = tuple((name, test.model_dump_json()) for name, test in trial.tests.items())
         at = keys[kind], trial.training.seed, trial.training.fold, kind[1]
         if at not in by_kind:
-            identity_of_images = looked_at(population.scene(trial.tests, trial.training.seed, trial.training.fold))
+            identity_of_images = image_identities(
+                population.scene(trial.tests, trial.training.seed, trial.training.fold)
+            )
             answering_probes = answering if trial.training.members else spec.probes
             read = {name: _by_trial(_reading(identity_of_images, name, columns)) for name in identity_of_images.tests}
             by_kind[at] = (
@@ -455,7 +457,7 @@ def _trials(
                 continue  # the table of models has no such seed of this recipe
             members: list[Trial] = []
             for fold in range(population.folds):
-                recipe, needed = settle(with_weights(point, seed, spec), seed, fold, spec, starts)
+                recipe, needed = resolve_start(with_weights(point, seed, spec), seed, fold, spec, starts)
                 sources |= {source.id: source for source in needed}
                 parts: dict[str, Any] = {"environment": point.train, "recipe": recipe, "seed": seed, "fold": fold}
                 training = TrainingSpec.model_construct(data=data, **parts)  # all of it was validated with the study
@@ -480,7 +482,7 @@ class ImageIdentities:
     neutral: Mapping[str, Any]
 
 
-def looked_at(scene: PopulationScene) -> ImageIdentities:
+def image_identities(scene: PopulationScene) -> ImageIdentities:
     """Return the identities of the environments of a scene."""
     from assay.shifts.population import NEUTRAL
 

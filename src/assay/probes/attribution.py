@@ -179,7 +179,7 @@ class Attribution:
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """Return the images with a lesion, as they are and without; and the neutral images, which give the unit."""
-        chosen = choose_images(self.looked_at(scene), self.images)
+        chosen = choose_images(self.environment_of(scene), self.images)
         if chosen is None:
             return ()
         lesion_free = without_lesions(scene, chosen)
@@ -188,7 +188,7 @@ class Attribution:
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Loss of the answers without the lesion, the center prior, then each explainer."""
-        environment = self.looked_at(scene)
+        environment = self.environment_of(scene)
         place = Measurement("", 0.0, environment=environment.name)
         chosen = choose_images(environment, self.images)
         if chosen is None:
@@ -225,7 +225,7 @@ class Attribution:
                 rows += [*add_remark(by_explainer[name], sanity[name].remark), *sanity[name].rows]
         return rows
 
-    def looked_at(self, scene: Scene) -> Environment:
+    def environment_of(self, scene: Scene) -> Environment:
         """Return the environment whose images are explained."""
         return source_of(scene, self.environment)
 

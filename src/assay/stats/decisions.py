@@ -315,7 +315,7 @@ def decide_families(families: Sequence[Family], estimates: Sequence[Row]) -> lis
         >>> [(row["id"], row["decision"]) for row in decide_families([Family("losses", named, results)], [])]
         [('supcon', 'higher'), ('triplet', 'inconclusive')]
     """
-    return rule([row for family in families for row in _decide_family(family)], estimates)
+    return restrict_claims([row for family in families for row in _decide_family(family)], estimates)
 
 
 def _decide_family(family: Family) -> list[Row]:
@@ -379,7 +379,7 @@ def _reaches(family: Family, results: Sequence[Contrast]) -> list[float]:
     return [reach if reach <= most else math.nan for reach, most in zip(reaches, widest, strict=True)]
 
 
-def rule(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
+def restrict_claims(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
     """Return comparisons, decided in their families, with the decisions that the study may claim.
 
     A difference that is also shown to be under the margin is called small. Controls are judged by what they show, and
@@ -391,7 +391,7 @@ def rule(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
 
         >>> contrast = {"measure": "auroc", "p_holm": 0.01, "decision": "higher", "margin": float("nan")}
         >>> rows = [contrast | {"role": "primary"}, contrast | {"role": "a-a"}]
-        >>> [row["decision"] for row in rule(rows, [])]
+        >>> [row["decision"] for row in restrict_claims(rows, [])]
         ['inconclusive', 'differs']
     """
     by_place: dict[Place, list[Row]] = {}

@@ -50,7 +50,7 @@ from assay.study.measurements import (
     with_one_worst,
 )
 
-SPECIFIC = "specific"
+SPECIFICITY_COLUMN = "specific"
 """The column of log-odds from which specificities are reached on validation rows."""
 
 
@@ -97,7 +97,7 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
         )
     seeds = np.array(list(outputs), dtype=np.int64)
     maps = _stack_maps(list(outputs.values()), rows)
-    specific = maps.pop(SPECIFIC, None)
+    specific = maps.pop(SPECIFICITY_COLUMN, None)
     panel = Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds, maps)
     return replace(panel, specific=specific, images=rows)
 
@@ -128,9 +128,9 @@ SURFACES = {"surface_code": "shared", f"{AT_NATIVE}surface_code": f"{AT_NATIVE}s
 """Columns that are 0 where truth and prediction both have a surface -> those that say where all recipes have both."""
 CONTRIBUTION_CACHE_SIZE = 64
 """Probe units whose contributions are held at once: about 0.2 MB each."""
-RECIPES = 64
+RECIPES_IN_MEMORY = 64
 """Recipes whose measurements are held at once."""
-PANELS = 16
+PANELS_IN_MEMORY = 16
 """Panels kept in memory with the measures computed of them. One of 10 seeds takes 2 MB and more."""
 
 
@@ -175,11 +175,11 @@ class Gathered:
 
     def panel(self, point: RecipePoint, environment: str) -> Panel | None:
         """Return the outputs of a recipe's kept seeds in an environment; None when no seed has been read there."""
-        return self._panels(point.label, environment)
+        return self._cached_panel(point.label, environment)
 
     @cached_property
-    def _panels(self) -> Any:
-        return lru_cache(maxsize=PANELS)(self._panel)
+    def _cached_panel(self) -> Any:
+        return lru_cache(maxsize=PANELS_IN_MEMORY)(self._panel)
 
     def _panel(self, label: str, environment: str) -> Panel | None:
         point = self._points[label]
@@ -218,7 +218,7 @@ class Gathered:
 
     @cached_property
     def _worst_panels(self) -> Any:
-        return lru_cache(maxsize=PANELS)(self._worst_panel)
+        return lru_cache(maxsize=PANELS_IN_MEMORY)(self._worst_panel)
 
     def _worst_panel(self, label: str, environment: str, measure: str) -> Panel | None:
         point = self._points[label]
@@ -305,7 +305,9 @@ class Gathered:
             if operating := operating_of(record):
                 outputs["operating"] = np.tile(operating, (len(outputs["row"]), 1))
             if specific := specific_of(record):
-                outputs[SPECIFIC] = np.tile(specific[min(self._cut, len(specific)) - 1], (len(outputs["row"]), 1))
+                outputs[SPECIFICITY_COLUMN] = np.tile(
+                    specific[min(self._cut, len(specific)) - 1], (len(outputs["row"]), 1)
+                )
         return joined_columns(parts)
 
     def yardsticks(self, point: RecipePoint, seeds: np.ndarray) -> np.ndarray:
@@ -475,7 +477,7 @@ def _places(count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class MeasurementCache:
-    """Measurements of recipes by label, made when they are asked for, of `RECIPES` at once: 0.7 MB each."""
+    """Measurements of recipes by label, made when they are asked for, of `RECIPES_IN_MEMORY` at once: 0.7 MB each."""
 
     points: Mapping[str, RecipePoint]
     make: Callable[[RecipePoint], dict[Key, BySeed]]
@@ -483,7 +485,7 @@ class MeasurementCache:
 
     def __getitem__(self, label: str) -> dict[Key, BySeed]:
         if label not in self.by_label:
-            if len(self.by_label) == RECIPES:
+            if len(self.by_label) == RECIPES_IN_MEMORY:
                 del self.by_label[next(iter(self.by_label))]
             self.by_label[label] = self.make(self.points[label])
         return self.by_label[label]

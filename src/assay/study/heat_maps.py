@@ -208,7 +208,9 @@ def heat_map_rows(gathered: Gathered, population: Population, gallery: PictureSe
     if not recipes:
         return []
     probe = cast(Attribution, build("probe", PROBE, attribution_probes[0].params))
-    chosen = choose_images(probe.looked_at(population.scene(recipes[0].point.tests, spec.first_seed)), probe.images)
+    chosen = choose_images(
+        probe.environment_of(population.scene(recipes[0].point.tests, spec.first_seed)), probe.images
+    )
     if chosen is None:
         return []
     sample, rows = Sample.of(chosen, "cpu").first(IMAGES), list[Row]()
