@@ -37,7 +37,7 @@ def test_models_that_were_trained_once_are_compared_over_patients_alone(tmp_path
     command = ("compare", write_rows(tmp_path / "p.csv", once), "--by", "loss", "--out", tmp_path / "page")
     lines = ask(*command).out.splitlines()
     assert any("not tested: 1 seed" in line for line in lines)
-    assert any(line.startswith("  AUROC of worse less that of reference: lower, -0.") for line in lines)
+    assert any(line.startswith("  AUROC of worse minus that of reference: lower, -0.") for line in lines)
     kept = RunFolder(tmp_path / "page").table("differences")
     assert [(row["model"], row["outcome"]) for row in kept][-1] == ("worse", "inferior")
     page = (tmp_path / "page" / "report.html").read_text()
