@@ -59,7 +59,7 @@ def test_the_class_that_is_named(ask: Asking, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["melanom", "prob_melanom", "p(Melanom)", "Score Melanom"])
 @situation("a column of scores that is named after a class, such as `prob_melanoma`",
-           "matched with the positive class, and reported;  refused where it is the other class")  # fmt: skip
+           "matched with the positive class, and reported; refused where it is the other class")  # fmt: skip
 def test_scores_called_after_a_class(ask: Asking, tmp_path: Path, name: str) -> None:
     frame = predictions(("naevus", "melanom")).rename(columns={"score": name})
     frame.to_csv(tmp_path / "p.csv", index=False)

@@ -472,7 +472,7 @@ def test_names_beside_the_model_are_matched(tmp_path: Path, gray: Path) -> None:
 @pytest.mark.parametrize("last", [False, True])
 @situation(
     "an ONNX file whose input is of whole numbers, with channels first or last",
-    "given the gray values 0..255, and reported;  another normalization beside it is not for it",
+    "given the gray values 0..255, and reported; another normalization beside it is not for it",
 )
 def test_an_input_of_whole_numbers_gets_gray_values(kind: int, last: bool, tmp_path: Path, gray: Path) -> None:
     nodes = [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),

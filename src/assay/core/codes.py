@@ -68,7 +68,7 @@ class Code(StrEnum):
     UNDEFINED_SEEDS = "undefined-seeds", "undefined for {count} of {seeds} seeds:"
     MIXED_UNITS = "mixed-units", "some {of} are in {units}, which are not averaged"
     MISSING_FOLDS = "missing-folds", "only {count} of {folds} folds have a value"
-    NOT_MEASURED = "not-measured", "{measure}[factor? of {factor:words}]was not measured for {recipe}"
+    NOT_MEASURED = "not-measured", "{measure}[factor? of {factor:words}] was not measured for {recipe}"
     MEASURE_OF_RECIPE = "measure-of-recipe", "{measure}[factor? of {factor:words}] of {recipe}:"
     OTHER_SEEDS = "other-seeds", "the two measures are not based on the same seeds"
 
@@ -110,7 +110,7 @@ class Code(StrEnum):
         "unreached-validation-sensitivity",
         "censored: no threshold finds {level:.0%} of the validation lesions",
     )
-    NEEDS_TWO_CLASSES = "needs-two-classes", "{measure}needs two classes, and there are {classes}"
+    NEEDS_TWO_CLASSES = "needs-two-classes", "{measure} needs two classes, and there are {classes}"
     NEEDS_MAPS = "needs-maps", "{measure} needs a segmentation model, and this model gives one output per image"
     NO_NATIVE_MASKS = (
         "no-native-masks",
@@ -543,7 +543,7 @@ class Code(StrEnum):
         "{count:value} of single seeds far from the other seeds of the recipe[limit?, over {limit} robust "
         "standard deviations][gap?, over {gap:number} of the range]: {recipe} with seed {seed} has "
         "{measure:measure}[environment? in {environment}] {value:number}, the median is {median:number}; a mean "
-        "over few seedsoverrates recipes that sometimes fail",
+        "over few seeds overrates recipes that sometimes fail",
         "outlying seeds",
     )
     SEEDS_UNCHECKED = (

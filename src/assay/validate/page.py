@@ -117,7 +117,7 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
 def _opening_lines(tables: Mapping[str, Sequence[Row]]) -> Iterator[AccountLine]:
     """Yield paired differences, the group that each model serves worst, and PPV at the prevalences that are named."""
     for row in tables["differences"]:
-        result = f"{measure_words(row['measure'])} of {row['model']} minus {row['against']}:  {outcome_words(row)}"
+        result = f"{measure_words(row['measure'])} of {row['model']} minus {row['against']}: {outcome_words(row)}"
         yield AccountLine(result, interval_words(row), "paired")
     for model in dict.fromkeys(row["model"] for row in tables["performance"]):
         if row := weakest_group(tables["subgroups"], model):

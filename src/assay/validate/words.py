@@ -47,7 +47,7 @@ def paired_words(row: Row) -> str:
     name = sentence_case(measure_words(row["measure"]))
     if math.isnan(numeric(row, "p")):
         return f"{name}: no relevant case is called differently"
-    return (f"{name} of {row['model']} minus that of {row['against']}:  {outcome_words(row)}, {interval_words(row)}, "
+    return (f"{name} of {row['model']} minus that of {row['against']}: {outcome_words(row)}, {interval_words(row)}, "
             f"{p_value(numeric(row, 'p'))}")  # fmt: skip
 
 
