@@ -142,7 +142,7 @@ def test_single_images_are_shown_by_outcome_those_that_the_leading_mark_moves_al
             assert (row["factor"], across) == ("", SIDE)
     page = (planted / "reader" / "report.html").read_text()
     assert f"<summary>{len(cases)} single images by outcome</summary>" in page
-    assert "<h3>Most moved by tag</h3>" in page
+    assert "<h3>Most affected by tag</h3>" in page
     assert "; with the mark label (" in page
 
 

@@ -53,7 +53,7 @@ def test_a_mark_that_is_called_lesion_is_named_and_one_that_is_not_looked_at_is_
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Dice lost" in page
     assert re.search(
-        r"<h3>Most moved by tag</h3>.*?>row \d+, patient \d+: no lesion, 0% predicted; "
+        r"<h3>Most affected by tag</h3>.*?>row \d+, patient \d+: no lesion, 0% predicted; "
         r"with the mark no lesion, [\d.]+% pred",
         page,
         re.DOTALL,
