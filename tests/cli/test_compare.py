@@ -50,6 +50,8 @@ def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, as
     command = ("compare", path, "--by", "loss", "--margin", "0.05", "--out", out)
     assert ask(*command).out.splitlines()[-1] == f"report: {out / 'report.html'}"
     page = (out / "report.html").read_text()
+    made = {row["key"]: row["value"] for row in RunFolder(out).table("provenance")}["made"]
+    assert f"comparison · p · {made[:10]}" in page
     for text in (
         "Predictions were made elsewhere",
         "15 networks (3 losses, 5 seeds) that were trained elsewhere predicted",

@@ -42,6 +42,8 @@ def test_a_file_becomes_tables_and_a_page(tmp_path: Path) -> None:
     assert set(tables["subgroups"]["group"]) == {"F", "M"}
     assert tables["confusion"]["images"].sum() == len(data)
     page = (tmp_path / "out" / "report.html").read_text()
+    made = tables["provenance"].set_index("key").value["made"]
+    assert f"validation · scores · {made[:10]}" in page, "the bar has the day on which it was made"
     assert all(
         title in page
         for title in ("ROC curve", "Predictive values", "Calibration curve", "Decision curve", "Confusion matrix")

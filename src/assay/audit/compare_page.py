@@ -11,7 +11,7 @@ from assay.audit.search.words import region_title
 from assay.audit.words import SHIFT, factor_words
 from assay.core.measures import label_of
 from assay.report.account import Account, Line, Opening, PlacePictures, Tile
-from assay.report.block import ZERO, Block, Section
+from assay.report.block import ZERO, Block, Query, Section
 from assay.report.drawing import Size
 from assay.report.evidence import Evidence, Page, Wording, whole
 from assay.report.sentences.reasons import reason_words
@@ -43,7 +43,7 @@ def comparison_account(evidence: Evidence) -> Account:
     first, *more = comparison_answer(rows, names)
     most = max(whole(row, "images") for row in rows)
     return Account(
-        name="comparison",
+        name=" and ".join(names),
         question=f"How do {names[0]} and {names[1]} differ?",
         meta=f"{most:,} images that both audits read, paired by image; first: {names[0]}, second: {names[1]}",
         verdict=first,
@@ -178,20 +178,29 @@ def _values(row: Row, names: tuple[str, str]) -> str:
     )
 
 
-DIFFERENCES = Block(
-    id="compared",
-    title=f"Performance, regions, and the {SHIFT} by marks and columns",
+SHIFTS = Block(
+    id="shifts",
+    title=f"{SHIFT} by marks and columns",
     table="compared",
+    keep=Query(only={"measure": (SHIFT,)}),
     chart="strip",
     place=("factor", "dose", "class"),
     panel="measure",
     colors="decision",
+    axes=("difference in {}", ""),
+    level=ZERO,
+    listed=False,
+    note="The first audit less the second, with 95% intervals over patients; decisions are corrected for all factors.",
+)  # fmt: skip
+DIFFERENCES = Block(
+    id="compared",
+    title=f"Performance, regions, and the {SHIFT} by marks and columns",
+    table="compared",
     columns=("factor", "measure", "dose", "class", "a", "b", "value", "decision", "p", "verdict_a", "verdict_b",
              "found_a", "found_b", "images", "reason"),
-    level=ZERO,
-    note=METHODS,
+    folded=True,
 )  # fmt: skip
-COMPARISON = Section("differences", "Differences", (DIFFERENCES,))
+COMPARISON = Section("differences", "Differences", (SHIFTS, DIFFERENCES))
 """The section of the page of a comparison of two audits."""
 
 

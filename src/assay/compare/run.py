@@ -19,7 +19,7 @@ from assay.core.errors import SpecError, unknown_name
 from assay.core.files import typed_path
 from assay.core.measures import direction_of, label_of
 from assay.core.reasons import Code, Reason, because
-from assay.core.versions import OF_STATISTICS, versions
+from assay.core.versions import OF_STATISTICS, made_now
 from assay.execution.run import RunSteps, Tables
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
@@ -133,7 +133,7 @@ class CompareRun(RunSteps):
         unnamed = any(note.first(Code.NO_PATIENT_COLUMN) for note in comparison.notes)
         counted = over_images if unnamed else dict[str, Any]
         facts = {"study": self.name, "question": comparison.title, "predictions": "yes", **self.read.facts,
-                 "intervals over": "images" if unnamed else "patients", **versions(OF_STATISTICS)}  # fmt: skip
+                 "intervals over": "images" if unnamed else "patients", **made_now(OF_STATISTICS)}  # fmt: skip
         if isinstance(self.request.data, str | Path):
             facts["command"] = f"assay compare {typed_path(self.request.data)} --by {shlex.quote(self.request.by)}"
         named = zip(self.read.seed_numbers, self.read.seeds, strict=True)
@@ -145,7 +145,7 @@ class CompareRun(RunSteps):
             "estimates": list(map(counted, comparison.estimates)),
             "values": comparison.values,
             "findings": list(map(to_row, findings)),
-            "provenance": [{"key": key, "value": value} for key, value in facts.items()],
+            "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
 
 

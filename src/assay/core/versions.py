@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 
@@ -17,3 +18,8 @@ OF_STATISTICS = (DISTRIBUTION, "numpy", "scipy")
 def versions(names: tuple[str, ...] = LIBRARIES) -> Mapping[str, str]:
     """Return versions by name, looked up on disk once per process."""
     return {name: version(name) for name in names}
+
+
+def made_now(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
+    """Return the time as `made`, and versions by name: when and with what results were made."""
+    return {"made": datetime.now(UTC).isoformat(timespec="seconds"), **versions(names)}

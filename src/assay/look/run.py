@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import pandas as pd
 
 from assay.core.files import default_cache_root, typed_path
 from assay.core.reasons import reason_in_words
-from assay.core.versions import versions
+from assay.core.versions import made_now
 from assay.data.cache import ArrayCache, Notify, silent
 from assay.data.cards import facts_of
 from assay.data.dataset import Dataset
@@ -114,8 +113,7 @@ class LookRun(RunSteps):
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
             **facts_of(self.dataset.card, self.dataset.table.classes),
             "matched": "; ".join(filter(None, (self.dataset.card.read.get("matched"), *notes))),
-            "looked at": datetime.now(UTC).isoformat(timespec="seconds"),
-            **versions(),
+            **made_now(),
         }
         return {
             "findings": caution_rows((*checks.reasons, *map(reason_in_words, self.dataset.card.doubts))),

@@ -77,7 +77,7 @@ class Block:
         level: Words and value of a reference line; where None, chance or no effect by the rows, if they have a chance.
         shaded: Whether the margin of its rows is shaded.
         cited: Column whose cells text cites.
-        reference: Groups whose values are drawn as gray references of a curve.
+        reference: Groups whose values are drawn as gray references of a curve, or such levels of a field.
         note: Sentences about the block.
         folded: Whether it is closed until a reader opens it.
         listed: Whether the block has a table.

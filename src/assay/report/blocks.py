@@ -12,6 +12,7 @@ from assay.core.measures import MEASURES, label_of, range_of
 from assay.report.block import Block
 from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_field, draw_planes, draw_rows
 from assay.report.drawing import (
+    REFERENCE,
     ChartPanel,
     Drawing,
     EstimateMark,
@@ -136,7 +137,8 @@ def chart(block: Block, evidence: Evidence, width: float = FULL) -> Figure | Non
 
 def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
     """Values with intervals: a row per place, recipes as colors, a panel per measure."""
-    rows = [row for row in rows if not math.isnan(numeric(row, block.value))]
+    undefined = [row for row in rows if math.isnan(numeric(row, block.value))]
+    rows = [row for row in rows if row not in undefined]
     levels, kept, cut = _levels(block, rows, evidence)
     by_panel, more = _panels(block, kept, evidence)
     if not by_panel:
@@ -149,7 +151,8 @@ def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
         for row in panel_rows:
             at = _place(block, row, evidence)
             places[at] = max(places.get(at, 0.0), abs(numeric(row, block.value)) / most)
-        panels.append(_panel(block, title, panel_rows, evidence))
+        at = (_place(block, row, evidence) for row in undefined if _panel_of(block, row, evidence) == title)
+        panels.append(replace(_panel(block, title, panel_rows, evidence), undefined=frozenset(at)))
     order = sorted(places, key=lambda place: -places[place]) if "factor" in block.place else list(places)
     colors = {level: style for level, style in _styles(block, levels, evidence).items() if level in levels}
     axis = axis_words(kept[0]["measure"], str(kept[0].get("unit") or "")) if "measure" in kept[0] else ""
@@ -414,6 +417,7 @@ def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     levels = tuple(trace.level for trace in traces)
     across = (across[0], max(across[1], across[0] + 1e-9))
     colors = _styles(block, levels, evidence)
+    colors |= dict.fromkeys(block.reference, REFERENCE)
     field = Field(*_axis_titles(block), across, span, levels, colors, traces=traces, square=square)
     return make_figure(block, field, defined, draw_field, width, cut)
 

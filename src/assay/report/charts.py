@@ -10,6 +10,7 @@ from itertools import pairwise
 from assay.report.drawing import (
     BOLD,
     NARROW,
+    REFERENCE,
     AxisScale,
     ChartPanel,
     Drawing,
@@ -146,7 +147,7 @@ def _row_panel(plot: Plot, panel: ChartPanel, box: _Box, row: float) -> str:
     for r, position in enumerate(plot.positions):
         marks = [mark for mark in panel.marks if mark.at == position and not math.isnan(mark.value)]
         top = box.y + row * r
-        if not marks:
+        if not marks and position in panel.undefined:
             middle = top + row / 2 + 4
             parts.append(text(scale.start + 2, middle, MISSING, size=NARROW, color="var(--soft)", halo=True))
         for mark in marks:
@@ -434,9 +435,13 @@ class Field:
 def draw_field(field: Field, width: float) -> Drawing:
     """The field at a width in pixels, under a key of its levels."""
     shapes, top = key(field.levels, field.styles, width)
+    title = lines_of(field.up, width, NARROW, most=2)
+    top += STRIP_LINE * (len(title) - 1)
     x = _Across(field, AxisScale(*_axis_limits(field), FIELD_LEFT, width - RIGHT))
     y = AxisScale(*field.up_limits, top + FIELD_HEIGHT, top + 20)
     body = [shapes, _field_frame(field, x, y, width)]
+    body += [text(0, y.end - 8 - STRIP_LINE * n, words, size=NARROW, color="var(--soft)")
+             for n, words in enumerate(reversed(title))]  # fmt: skip
     body += [
         polygon([(x(across), y(up)) for across, up in spot.region], field.styles[spot.level].color, 0.1)
         for spot in field.spots
@@ -469,7 +474,7 @@ def _axis_limits(field: Field) -> tuple[float, float]:
 
 
 def _field_frame(field: Field, x: _Across, y: AxisScale, width: float) -> str:
-    parts = [text(0, y.end - 8, shorten(field.up, width, NARROW), size=NARROW, color="var(--soft)", full=field.up)]
+    parts: list[str] = []
     for value in ticks(*field.up_limits, 6):
         parts += [
             line(FIELD_LEFT, y(value), width - RIGHT, y(value), "var(--grid)"),
@@ -488,6 +493,7 @@ def _field_frame(field: Field, x: _Across, y: AxisScale, width: float) -> str:
 def _trace(trace: Trace, style: Style, x: _Across, y: AxisScale) -> str:
     points = [(x(a), y(b)) for a, b in trace.points]
     ends = "".join(marker(style.marker, *points[i], 3.4, style.color) for i in (0, -1)) if points else ""
+    ends = "" if style == REFERENCE else ends
     band = polygon([(x(a), y(b)) for a, b in trace.band], style.color, 0.12) if trace.band else ""
     return group(trace.level, band + polyline(points, style.color, 1.8) + ends)
 

@@ -121,6 +121,10 @@ class Style:
     marker: str
 
 
+REFERENCE = Style("var(--reference)", "line")
+"""How a line is drawn that no model gave, such as that of chance."""
+
+
 def styles(levels: Sequence[str]) -> dict[str, Style]:
     """A style per level. Eight colors and seven markers give 56 levels of which no two are drawn alike."""
     return {
@@ -297,6 +301,7 @@ def _star() -> list[tuple[float, float]]:
 
 
 _SHAPES: dict[str, list[tuple[float, float]]] = {
+    "line": [(-1.3, -0.25), (1.3, -0.25), (1.3, 0.25), (-1.3, 0.25)],
     "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
     "triangle": [(0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
     "wedge": [(0, 1.2), (1.1, -0.8), (-1.1, -0.8)],
@@ -374,7 +379,7 @@ class ReferenceLine:
 class ChartPanel:
     """Marks that share a place, under a title. band: a range that is shaded, such as a margin of equivalence.
 
-    limits: its own, where it shows another measure than the other panels.
+    limits: its own, where it shows another measure than the other panels. undefined: positions without a value.
     """
 
     title: str
@@ -382,6 +387,7 @@ class ChartPanel:
     references: tuple[ReferenceLine, ...] = ()
     band: tuple[float, float] | None = None
     limits: tuple[float, float] | None = None
+    undefined: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -270,7 +270,7 @@ class Evidence:
     @property
     def date(self) -> str:
         """The day on which the run ended; empty where it is not known."""
-        found = next(filter(None, map(self.facts.get, ("trained to", "probed", "looked at"))), "")
+        found = next(filter(None, map(self.facts.get, ("trained to", "probed", "made"))), "")
         return found[:10]
 
     @cached_property

@@ -173,7 +173,7 @@ def _paper(evidence: Evidence, account: Account) -> tuple[tuple[str, str, str], 
     fields = {
         "title": "Assay",
         "author": "{Assay developers}",
-        "year": facts.get("trained to", facts.get("probed", ""))[:4],
+        "year": evidence.date[:4],
         "version": version,
         "note": f"Study {facts.get('study', facts.get('model', account.name))}"
         + (f", hash {hash_of}" if hash_of else ""),

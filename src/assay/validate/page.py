@@ -38,9 +38,14 @@ METHODS = (
 )
 
 
+REFERENCES = ("chance", "ideal", "call all positive")
+"""Curves that no model gave."""
+
+
 def _curve_block(curve: str, title: str, across: str, up: str, note: str = "") -> Block:
     return Block(id=curve, title=title, table="curves", keep=Query(only={"curve": (curve,)}), chart="field",
-                 along="across", up="value", axes=(across, up), colors="model", note=note, listed=False)  # fmt: skip
+                 along="across", up="value", axes=(across, up), colors="model", note=note, listed=False,
+                 reference=REFERENCES)  # fmt: skip
 
 
 ROC = _curve_block("roc", "ROC curve", "false-positive rate (1 - specificity)", "sensitivity", "Shaded: 95% band.")
@@ -118,11 +123,11 @@ def _opening_lines(tables: Mapping[str, Sequence[Row]]) -> Iterator[AccountLine]
     """Yield paired differences, the group that each model serves worst, and PPV at the prevalences that are named."""
     for row in tables["differences"]:
         result = f"{measure_words(row['measure'])} of {row['model']} minus {row['against']}: {outcome_words(row)}"
-        yield AccountLine(result, interval_words(row), "paired")
+        yield AccountLine(sentence_case(result), interval_words(row), "paired")
     for model in dict.fromkeys(row["model"] for row in tables["performance"]):
         if row := weakest_group(tables["subgroups"], model):
             group = f"{row['column']} {row['group']}"
-            yield AccountLine(f"lowest sensitivity of {model}: {group}", interval_words(row), "subgroups")
+            yield AccountLine(f"Lowest sensitivity of {model}: {group}", interval_words(row), "subgroups")
     at_prevalence: dict[str, list[str]] = {}
     for row in tables["performance"]:
         if row["measure"] == "ppv" and row["at"]:
