@@ -120,8 +120,10 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out" / "report.html"
 
 
-OTHERS = ("validation", "two-models", "comparison", "audits", "predictions", "preview", "probed", "index")
-"""Kinds of runs without a fixture of their own."""
+OTHERS = ("validation", "two-models", "comparison", "audits", "predictions", "preview", "probed", "index", "index-3")
+"""Kinds of runs without a fixture of their own, and indexes of ten and of three runs."""
+MOST_WORDS = 25
+"""Words of a sentence on a first screen."""
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +156,11 @@ def others(
     assert run(["preview", str(root / "small.yaml"), "--out", str(root / "preview")]) == 0
     trial = min((finished_run / "trials").iterdir())
     assay.probe(trial, SMALL["data"], out=root / "probed", progress=False)
-    pages = {name: next(root.glob(f"{name}/**/report.html")) for name in OTHERS[:-1]}
+    pages = {name: next(root.glob(f"{name}/**/report.html")) for name in OTHERS[:-2]}
     folders = [*(page.parent for page in pages.values()), looked.parent, audit.parent, finished_run]
-    return {**pages, "index": write_index(folders, root / "index.html")}
+    few = [looked.parent, audit.parent, pages["comparison"].parent]
+    indexes = {name: write_index(runs, root / f"{name}.html") for name, runs in (("index", folders), ("index-3", few))}
+    return {**pages, **indexes}
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +288,7 @@ def test_the_first_screen_has_the_navigation_and_the_answer_and_is_not_blank(
 def test_pages_of_every_kind_use_their_first_screen(browser: Browser, others: dict[str, Path], of: str) -> None:
     for width, height in ((1280, 800), (390, 844)):
         page = opened(browser, others[of], width, height)
-        for what in ("nav", "h1") if of != "index" else ("h1",):
+        for what in ("nav", "h1"):
             box = page.locator(what).bounding_box()
             assert box is not None
             assert box["y"] + box["height"] <= height, what
@@ -296,6 +300,31 @@ def test_pages_of_every_kind_use_their_first_screen(browser: Browser, others: di
     assert [one["id"] for one in Axe().run(page).response["violations"]] == []
     page.emulate_media(media="print")
     assert page.evaluate(OVERFLOW) <= 0
+    page.context.close()
+
+
+SENTENCES = """[...document.querySelectorAll("h1, .first p, .first figcaption, #runs td p")].map((one) => one.innerText)
+    .flatMap((text) => text.split(/[.:;?!](?=\\s|$)/))"""
+"""Sentences, and clauses between semicolons, of a first screen."""
+
+
+@pytest.mark.parametrize("of", ["report", "demo", "audit", "looked", *OTHERS])
+def test_sentences_of_first_screens_are_short(
+    browser: Browser, request: pytest.FixtureRequest, others: dict[str, Path], of: str
+) -> None:
+    page = opened(browser, others[of] if of in OTHERS else request.getfixturevalue(of))
+    assert [text for text in page.evaluate(SENTENCES) if len(text.split()) > MOST_WORDS] == []
+    page.context.close()
+
+
+def test_an_index_is_sorted_and_filtered(browser: Browser, others: dict[str, Path]) -> None:
+    page = opened(browser, others["index"])
+    page.get_by_role("button", name="kind").click()
+    kinds = page.locator("#runs tbody td:nth-child(2)").all_inner_texts()
+    assert len(kinds) == 10
+    assert kinds == sorted(kinds)
+    page.fill("#runs input", "look")
+    assert page.locator("#runs tbody tr:visible").count() < 10
     page.context.close()
 
 

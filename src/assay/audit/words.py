@@ -167,7 +167,7 @@ def reported_verdicts(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
 
 
 def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) -> list[str]:
-    """Return two sentences on the images and on what was changed in them.
+    """Return sentences on the images, and on what was changed or compared in them.
 
     Args:
         facts: Provenance of the audit.
@@ -181,14 +181,13 @@ def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) 
     factors = [row["factor"] for row in effects]
     marks, more = len(set(factors)), sum(factors.count(name) > 1 for name in set(factors))
     columns = sum(row["kind"] == "column" for row in rows)
-    by = f"compared between the groups of {count(columns, 'column')}" if columns else ""
     if marks:
         at = f"the middle strength{f' ({more} of them at two more)' if more else ''}"
         again = f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at "
         again += "three strengths" if more == marks else at
-        sentences.append(f"{again}{f', and answers were {by}' if by else ''}.")
-    elif by:
-        sentences.append(f"Answers were {by}.")
+        sentences.append(f"{again}.")
+    if columns:
+        sentences.append(f"Answers were compared between the groups of {count(columns, 'column')}.")
     return sentences
 
 

@@ -5,40 +5,68 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
 from assay.core.errors import StoreError
-from assay.report.account import Small
+from assay.report.account import Opening
+from assay.report.blocks import Figure
 from assay.report.evidence import Evidence
-from assay.report.page import render_html
-from assay.report.sheets import Cell, SheetRow
-from assay.report.words import sentence_case
+from assay.report.page import first_figures, render_html
+from assay.report.sheets import SheetRow
+from assay.stats.harms import MOST
 from assay.store.files import write_text
 from assay.store.folder import PAGE
 
-HEADS = ("run", "kind", "finding", "key figures", "next step", "set", "date")
-MOST_TILES = 3
+MOST_TILES, MOST_PICTURES = 4, 3
+MOST_RESULTS = {1: MOST, 2: 5}
+"""Results of each run, by the number of runs; of more runs `FEW_RESULTS`."""
+FEW_RESULTS, FEW = 3, 3
 
 
 @dataclass(frozen=True)
 class Index:
-    """Content of the index. links: pages, relative to the index, in the order of the lines; empty where none is.
+    """Content of a page with a line per label. links: pages, relative to the index, in the order of the lines.
 
-    title: Headline; the number of lines where empty. meta: What was read. pictures: By line, an image of the run.
+    title: Headline. meta: What was read.
     """
 
     heads: tuple[str, ...]
     lines: tuple[SheetRow, ...]
     links: tuple[str, ...]
-    note: str = ""
-    title: str = ""
-    meta: str = ""
-    pictures: tuple[Small | None, ...] = ()
+    note: str
+    title: str
+    meta: str
+
+
+@dataclass(frozen=True)
+class RunCard:
+    """What the index shows of a run, and its page, relative to the index.
+
+    Attributes:
+        name: The run folder.
+        kind: The kind of run.
+        data: The set or model.
+        date: The day on which it was made.
+        verdict: Its title; where its tables cannot be read, why.
+        opening: Its first screen; None where its tables cannot be read.
+        figure: Its first chart; None where pictures are shown in its place, or there is none.
+        link: The address of its page.
+    """
+
+    name: str
+    kind: str
+    data: str
+    date: str
+    verdict: str
+    opening: Opening | None
+    figure: Figure | None
+    link: str
 
 
 def write_index(folders: Sequence[Path], path: Path) -> Path:
-    """Write a page with a row per run, to sort, with its finding, key figures, next step and a link to its page.
+    """Write a page with a card per run, to sort: its finding, results, key figures, pictures and next step.
 
     Args:
         folders: Run folders with pages.
@@ -62,25 +90,26 @@ def _address(relative: str) -> str:
 
 
 def _index(folders: Sequence[Path], links: Sequence[str]) -> str:
-    lines, pictures = zip(*map(_line_of_run, folders), strict=True)
-    return render_html("index.html", Index(HEADS, lines, tuple(links), pictures=pictures))
+    cards = [_card(folder, link, few=len(folders) < FEW) for folder, link in zip(folders, links, strict=True)]
+    return render_html("runs.html", cards, most_pictures=MOST_PICTURES, most_tiles=MOST_TILES,
+                       most_results=MOST_RESULTS.get(len(cards), FEW_RESULTS))  # fmt: skip
 
 
-def _line_of_run(folder: Path) -> tuple[SheetRow, Small | None]:
-    """Return the cells of a run and a picture that shows what changed; where its tables cannot be read, why."""
+def _card(folder: Path, link: str, *, few: bool) -> RunCard:
+    """Return what is shown of a run; where its tables cannot be read, why.
+
+    few: whether there are few runs, each of which has its chart.
+    """
     evidence = Evidence.of(folder)
     try:
         account, facts = evidence.page.account(evidence), evidence.facts
+        figures = () if account.opening.places and not few else islice(first_figures(evidence), 1)
+        figure = next(iter(figures), None)
     except StoreError as error:
-        return SheetRow(tuple(map(Cell, (folder.name, evidence.kind.name, str(error), "", "", "", "")))), None
-    first = account.opening
-    figures = [
-        " ".join(filter(None, (tile.name + ":", tile.value, tile.interval))) for tile in first.tiles[:MOST_TILES]
-    ]
-    step = sentence_case(first.next.removeprefix("Next: "))
-    cells = (folder.name, evidence.kind.name, account.verdict, "; ".join(figures), step,
-             facts.get("data") or facts.get("model", ""), evidence.date)  # fmt: skip
-    return SheetRow(tuple(map(Cell, cells))), first.places[:2][-1].pictures[-1] if first.places else None
+        return RunCard(folder.name, evidence.kind.name, "", "", str(error), None, None, link)
+    data = facts.get("data") or facts.get("model", "")
+    verdict, opening = account.verdict or "No answer is possible from these results.", account.opening
+    return RunCard(folder.name, evidence.kind.name, data, evidence.date, verdict, opening, figure, link)
 
 
 def index_of_bundle(folders: Sequence[Path]) -> str:
