@@ -112,34 +112,39 @@ def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
 
 FOUND, NONE = REGION | {"verdict": "lives-by"}, REGION | {"verdict": "nothing-found"}
 OPEN = row("view", "", "inconclusive") | {"needed": 1234.0}
-TRAIN = "repeat this audit with --train TRAIN --out audits/m-train, where TRAIN names the training images of the model"
-COVER = "cover it, and retrain: assay audit remedy audits/m"
+AGAIN = "assay audit m.onnx --images test"
+TRAIN = f"search the training images of the model, {{}}: {AGAIN} --train TRAIN --out audits/m-train"
+RETRAINED = f"retrain, and audit the new model: {AGAIN} --out audits/m-retrained"
+LACK, LOOK = "since those of this audit may lack the mark", "look at the pictures. If it is not part of the disease, "
+COVER = "cover it, and retrain: assay audit remedy audits/m audits/m-covered"
+COMMAND = {"key": "command", "value": AGAIN}
+WRONG = {"check": "reading", "status": "warn"}
 NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
-    "mark in training images": (tables(regions=[FOUND]), f"{COVER} audits/m-covered"),
-    "unverified mark": (tables(regions=[FOUND | {"verdict": "lead"}]),
-                        f"look at the pictures. If it is not part of the disease, {COVER} audits/m-covered"),
-    "mark in other images": (tables(regions=[FOUND | {"trained": False}]),
-                             f"{TRAIN}; then {COVER}-train audits/m-train-covered"),
+    "read wrongly": (tables(regions=[FOUND]) | {"checks": [WRONG]},
+                     "check how images are scaled and framed for this model, and audit it again as its training did: "
+                     f"{AGAIN} --scaling SCALING --out audits/m-again"),
+    "mark in training images": (tables(regions=[FOUND]), COVER),
+    "unverified mark": (tables(regions=[FOUND | {"verdict": "lead"}]), LOOK + COVER),
+    "mark in other images": (tables(regions=[FOUND | {"trained": False}]), TRAIN.format("to remove it there")),
     "mark in a segmentation": (tables(row("tag", "objects") | {"dice": 0.1}, regions=[FOUND]),
-                               "cover it in all images or crop them, and retrain."),
+                               f"cover it in all images or crop them, {RETRAINED}"),
     "mirrored images": (tables(regions=[FOUND | {"of": "whole", "kind": "mirror", "name": ""}]),
-                        "mirror a random half of the training images, or balance it by the table `carriers`, and "
-                        "retrain."),
+                        "mirror a random half of the training images, or balance it by the table `carriers`, "
+                        + RETRAINED),
     "look of all of an image": (
         tables(regions=[FOUND | {"of": "whole", "kind": "band", "name": "3", "verdict": "relies-on-look",
                                  "discrete": False}]),
-        "if it is not part of the disease, resample and compress all images in the same way, and retrain."),
+        f"if it is not part of the disease, resample and compress all images in the same way, {RETRAINED}"),
     "a column": (tables(row("view", "", "answers-differ-with"), OPEN, regions=[NONE]),
-                 "if view is no sign of the finding, balance it within the training classes, and retrain."),
-    "mark that changes no call": (tables(regions=[FOUND | {"flips": 0.0, "trained": False}]),
-                                  f"{TRAIN}: the images of this audit may lack the mark."),
-    "nothing in other images": (tables(OPEN, regions=[NONE | {"trained": False}]),
-                                f"{TRAIN}: the images of this audit may lack the mark."),
+                 f"if view is no sign of the finding, balance it within the training classes, {RETRAINED}"),
+    "mark that changes no call": (tables(regions=[FOUND | {"flips": 0.0, "trained": False}]), TRAIN.format(LACK)),
+    "nothing in other images": (tables(OPEN, regions=[NONE | {"trained": False}]), TRAIN.format(LACK)),
     "an open test": (tables(OPEN, OPEN | {"factor": "sex", "needed": 900.0}, regions=[NONE]),
-                     "more images. About 900 would settle the test of sex."),
-    "predictions": (tables(OPEN), "more images. About 1,200 would settle the test of view."),
+                     f"add images. About 900 would settle the test of sex: {AGAIN} --out audits/m-more"),
+    "predictions": (tables(OPEN),
+                    f"add images. About 1,200 would settle the test of view: {AGAIN} --out audits/m-more"),
     "settled predictions": (tables(provenance=[{"key": "kind", "value": "predictions"}]),
-                            "audit the model on its images, which tests marks: assay audit MODEL --images TABLE"),
+                            "audit the model on its images, which tests marks: assay audit MODEL --images IMAGES"),
     "all settled": (tables(regions=[NONE]),
                     "compare it with an audit of another model on these images: assay audit compare audits/m OTHER"),
 }  # fmt: skip
@@ -148,6 +153,7 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
 @pytest.mark.parametrize("name", NEXT)
 def test_the_next_step_is_what_is_possible_and_was_not_done(name: str) -> None:
     own, step = NEXT[name]
+    own = own | {"provenance": [*own.get("provenance", ()), COMMAND]}
     assert next_words(own, "audits/m") == f"Next: {step}"
 
 

@@ -176,7 +176,7 @@ NEXT: dict[str, tuple[list[Row], dict[str, str], str]] = {
     "open": ([EQUAL, NEEDED], {"command": RUN},
              "24 fresh seeds, which would decide every primary comparison: assay replicate runs/x --seeds 24"),
     "too few patients": ([NEEDED | {"seeds_needed": math.nan, "patients_needed": 1200.0}], {},
-                         "more patients. With 1,200, 40 seeds would decide every primary comparison."),
+                         "add patients. With 1,200, 40 seeds would decide every primary comparison."),
     "repeated already": ([EQUAL], {"replication of": "x"}, ""),
     "trained elsewhere": ([EQUAL], {"models": "12"}, ""),
     "nothing compared, many seeds": ([], {"command": RUN}, ""),
@@ -203,6 +203,9 @@ def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:
     again = f"Next: train the failed runs again: {RUN} --out out"
     assert after([EQUAL], {"command": RUN}, "out/x", status="failed") == again
     assert not after([EQUAL], {}, status="failed"), "a study from Python has no command"
-    assert after([EQUAL], {"command": RUN}, status="collapsed") == "Next: train longer, or with a lower learning rate."
+    longer = f"Next: train longer, or with a lower learning rate, such as for EPOCHS: {RUN} --set recipe.epochs=EPOCHS"
+    assert after([EQUAL], {"command": RUN}, status="collapsed") == longer
+    few = NEEDED | {"seeds_needed": math.nan, "patients_needed": 1200.0}
+    assert after([few], {"command": RUN}).endswith(f"so run it again with both: {RUN} --seeds 40")
     assert after([], {"command": RUN}, seed="1") == f"Next: intervals, from 10 seeds: {RUN} --seeds 10"
     assert after([], {"command": f"{RUN} --seeds 3"}, seed="1") == "Next: intervals, from 10 seeds."

@@ -375,6 +375,7 @@ def provenance_rows(prepared: PreparedAudit, answers: StoredAnswers, reference: 
         "references": "" if reference is None else f"{reference.networks} networks",
         "references read": "" if reference is None or not reference.side else f"{reference.side} px",
         "references trained on": f"{n:,} images" if (n := trained_on(request.references)) else "",
+        "command": request.line,
         "probed": provenance.get("started", ""),
         "python": provenance.get("python", ""),
         **provenance.get("libraries", {}),

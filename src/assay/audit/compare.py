@@ -28,7 +28,7 @@ from assay.core.errors import SpecError, StoreError, cut, key_text, unknown_name
 from assay.core.files import is_file, typed_path, write_bytes
 from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
-from assay.core.versions import OF_STATISTICS, made_now
+from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.execution.jobs import kept_read
 from assay.execution.run import RunSteps, Tables
 from assay.report.sentences.reading import KEYS
@@ -147,7 +147,7 @@ class AuditsRun(RunSteps):
         unit = read["intervals over"]
         facts = {**dict(zip(("first", "second"), self.request.names, strict=True)), "intervals over": unit,
                  "folders": f"{typed_path(self.request.a)} {typed_path(self.request.b)}",
-                 **{key: read[key] for key in KEYS if key in read}, **made_now(OF_STATISTICS)}  # fmt: skip
+                 **{key: read[key] for key in KEYS if key in read}, **time_and_versions(OF_STATISTICS)}  # fmt: skip
         rows = self.rows if unit == "patients" else [{**row, "patients": 0} for row in self.rows]
         pictures = folder.root / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison

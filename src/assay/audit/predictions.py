@@ -29,7 +29,7 @@ from assay.audit.swing import area
 from assay.core.errors import DataError
 from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
-from assay.core.versions import OF_STATISTICS, made_now
+from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.data.files.kinds import factor_of
 from assay.data.files.scored import ScoredRows, read_scored_rows
 from assay.data.files.table import patient_codes, read_table, require_whole
@@ -156,7 +156,8 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
         "margin": f"{request.margin:g}",
         "domain": request.domain,
         "intended use": request.intended_use,
-        **made_now(OF_STATISTICS),
+        "command": request.line,
+        **time_and_versions(OF_STATISTICS),
     }
     return PredictionsRun(request, sha256(path), scored, checks, facts)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, field_validator, model_validator
 
 from assay.core.errors import SpecError, cut
+from assay.core.files import IN_MEMORY
 from assay.core.request import (
     AsScores,
     CommandRequest,
@@ -279,6 +280,21 @@ class AuditRequest(ModelRequest):
         return ProbeRequest(**shared, environments={"all": self.environment or {}})
 
     @property
+    def line(self) -> str:
+        """The command of this audit without its run folder, with placeholders for a model and images in memory."""
+        changes: dict[str, Any] = {"data": _typed_images(self.data, "IMAGES", joined=bool(self.labels))}
+        if isinstance(self.data, Mapping) and not {"classes", "guessed"} & set(self.data):
+            names = ("positive", "patient", "image", "mask", *(() if self.mask else ("target",)))
+            changes |= {name: str(self.data[name]) for name in names if self.data.get(name)}
+        if self.train is not None:
+            changes["train"] = _typed_images(self.train, "TRAIN")
+        if self.networks:
+            changes["references"] = str(self.networks)
+        request = self.but(**changes, model=self.model if isinstance(self.model, str | Path) else "")
+        model = "" if request.model or self.command else "MODEL "
+        return f"assay audit {model}{request.typed('out', 'policy')}"
+
+    @property
     def full(self) -> bool:
         """Whether the budget is for the full battery."""
         return self.budget >= FULL
@@ -298,6 +314,21 @@ class AuditRequest(ModelRequest):
         if not 0 < margin < 0.5:
             raise SpecError(f"margin {margin:g}: expected a number between 0 and 0.5")
         return margin
+
+
+def _typed_images(data: Any, placeholder: str, *, joined: bool = False) -> str:
+    """Return the path of images that are given as a path or as `data` of a study; a placeholder for others.
+
+    joined: whether the table is of labels that were joined with a folder.
+    """
+    if isinstance(data, str | Path):
+        return str(data)
+    values: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
+    folder = Path(values.get("classes") or values.get("folder") or "")
+    if folder == Path() or IN_MEMORY in folder.parts:
+        return placeholder
+    table = folder / str(values.get("table", ""))
+    return str(folder if joined or "classes" in values or not values.get("table") else table)
 
 
 class AuditsRequest(CommandRequest):

@@ -18,7 +18,7 @@ SCHEMA_FILE = Path(__file__).with_name("verdicts.schema.json")
 """The JSON schema of `verdicts.json`, as `verdicts_schema` makes it."""
 IN_FILE = ("regions", "verdicts", "added", "gaps", "groups", "distorted", "checks")
 """Tables of an audit that are in `verdicts.json`."""
-_NEW_EACH_TIME = ("probed", "made")
+_NEW_EACH_TIME = ("probed", "made", "command")
 """Facts of the provenance that differ between equal audits."""
 _TYPES: Mapping[str, Any] = {
     "VARCHAR": {"type": "string"},

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from scipy.special import logit
@@ -19,7 +17,8 @@ from assay.core.errors import SpecError, unknown_name
 from assay.core.files import typed_path
 from assay.core.measures import direction_of, label_of
 from assay.core.reasons import Code, Reason, because
-from assay.core.versions import OF_STATISTICS, made_now
+from assay.core.request import IN_MEMORY
+from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.execution.run import RunSteps, Tables
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
@@ -133,9 +132,9 @@ class CompareRun(RunSteps):
         unnamed = any(note.first(Code.NO_PATIENT_COLUMN) for note in comparison.notes)
         counted = over_images if unnamed else dict[str, Any]
         facts = {"study": self.name, "question": comparison.title, "predictions": "yes", **self.read.facts,
-                 "intervals over": "images" if unnamed else "patients", **made_now(OF_STATISTICS)}  # fmt: skip
-        if isinstance(self.request.data, str | Path):
-            facts["command"] = f"assay compare {typed_path(self.request.data)} --by {shlex.quote(self.request.by)}"
+                 "intervals over": "images" if unnamed else "patients", **time_and_versions(OF_STATISTICS)}  # fmt: skip
+        facts["command"] = f"assay compare {self.request.typed('out', 'as_json')}"
+        facts["path"] = "FILE" if self.request.data == IN_MEMORY else typed_path(self.request.data)
         named = zip(self.read.seed_numbers, self.read.seeds, strict=True)
         if names := ", ".join(f"{number}: {name}" for number, name in named if str(number) != name):
             facts["names of seeds"] = names

@@ -384,6 +384,10 @@ def without_home(value: Any) -> Any:
     return value
 
 
+IN_MEMORY = "in-memory"
+"""Folder of the cache with tables that were given in memory."""
+
+
 def typed_path(path: Path | str) -> str:
     """Return a path for a command, from the working directory or `~`; else its name, since a page names no author."""
     from_starts = [(prefix, os.path.relpath(path, start)) for prefix, start in (("", "."), ("~/", Path.home()))]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Number
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
@@ -14,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorH
 from pydantic.fields import FieldInfo
 
 from assay.core.errors import SpecError, as_written, cut, key_text
+from assay.core.files import typed_path
 
 Task = Literal["classification", "segmentation"]
 """A class for each image, or a class for each pixel."""
@@ -64,6 +66,10 @@ class Option:
     shown: bool = True
 
 
+IN_MEMORY = "in memory"
+"""Data that was given in memory, in the request that a run folder keeps."""
+
+
 class CommandRequest(BaseModel):
     """A request: all that a user asks of one command or function, checked."""
 
@@ -88,7 +94,7 @@ class CommandRequest(BaseModel):
             fields: Names of the fields that may hold data.
         """
         sources = {name: getattr(self, name) for name in fields}
-        return self.but(**{name: source if source is None or isinstance(source, str | Path) else "in memory"
+        return self.but(**{name: source if source is None or isinstance(source, str | Path) else IN_MEMORY
                            for name, source in sources.items()})  # fmt: skip
 
     def require_used(self, unused: Collection[str], why: str) -> None:
@@ -104,6 +110,24 @@ class CommandRequest(BaseModel):
         for name, option in self.options().items():
             if name in unused and getattr(self, name) != type(self).model_fields[name].default:
                 raise SpecError(f"{key_text(option.name or '--' + name.replace('_', '-'))} {why}")
+
+    def typed(self, *unwanted: str) -> str:
+        """Return the arguments and options of the command that differ from their defaults, as a terminal takes them.
+
+        Data in memory, and what a file held, are placeholders: the names of their values in `--help`.
+
+        Args:
+            unwanted: Names of fields that are left out.
+        """
+        words: list[str] = []
+        options = self.options()
+        for name, option in sorted(options.items(), key=lambda pair: not pair[1].argument):
+            value, default = getattr(self, name), type(self).model_fields[name].get_default()
+            if name in unwanted or (type(value) is type(default) and value == default):
+                continue
+            flag = () if option.argument else (option.name or f"--{name.replace('_', '-')}",)
+            words += [*flag, *([_typed_value(value, option)] if option.metavar else [])]
+        return " ".join(words)
 
     @classmethod
     def as_option(cls, key: str, value: str) -> str:
@@ -146,6 +170,24 @@ class DataRequest(CommandRequest):
     def named(self) -> dict[str, Any]:
         """What is named of the images, as arguments of `data_of`."""
         return {name: getattr(self, name) for name in DataRequest.model_fields}
+
+
+def _typed_value(value: Any, option: Option) -> str:
+    """Return a value as a terminal takes it; its name in `--help` where it has no text."""
+    match value:
+        case float() if option.parse is seconds:
+            return f"{value:g}s"
+        case int() | float():
+            return f"{value:g}"
+        case Path():
+            return typed_path(value)
+        case str() if value != IN_MEMORY:
+            return typed_path(value) if value and Path(value).exists() else shlex.quote(value)
+        case tuple():
+            parts = cast("tuple[Any, ...]", value)
+            return ",".join(_typed_value(part, replace(option, parse=None)) for part in parts)
+        case _:
+            return option.metavar
 
 
 def option_of(field: FieldInfo) -> Option | None:

@@ -20,6 +20,6 @@ def versions(names: tuple[str, ...] = LIBRARIES) -> Mapping[str, str]:
     return {name: version(name) for name in names}
 
 
-def made_now(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
+def time_and_versions(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
     """Return the time as `made`, and versions by name: when and with what results were made."""
     return {"made": datetime.now(UTC).isoformat(timespec="seconds"), **versions(names)}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from assay.core.files import default_cache_root, typed_path
 from assay.core.reasons import reason_in_words
-from assay.core.versions import made_now
+from assay.core.versions import time_and_versions
 from assay.data.cache import ArrayCache, Notify, silent
 from assay.data.cards import facts_of
 from assay.data.dataset import Dataset
@@ -113,7 +113,7 @@ class LookRun(RunSteps):
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
             **facts_of(self.dataset.card, self.dataset.table.classes),
             "matched": "; ".join(filter(None, (self.dataset.card.read.get("matched"), *notes))),
-            **made_now(),
+            **time_and_versions(),
         }
         return {
             "findings": caution_rows((*checks.reasons, *map(reason_in_words, self.dataset.card.doubts))),

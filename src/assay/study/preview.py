@@ -13,7 +13,7 @@ import numpy as np
 from assay.core.files import canonical_json
 from assay.core.measures import range_of
 from assay.core.reasons import Code, Reason, because
-from assay.core.versions import made_now
+from assay.core.versions import time_and_versions
 from assay.execution.run import RunSteps, Tables
 from assay.look.checks import DataChecks, data_checks
 from assay.report.pictures import PictureSettings
@@ -154,7 +154,7 @@ class PreviewRun(RunSteps):
             "seconds": f"{prepared.seconds(self.workers):.1f}",
             "workers": str(self.workers),
             "device": prepared.device,
-            **made_now(),
+            **time_and_versions(),
             **spec_facts(spec),
         }
 

@@ -221,12 +221,17 @@ def next_step(evidence: Evidence, root: str) -> str:
         return (
             f"Next: test equivalence too, within the largest difference that does not matter: {command} --margin 0.05"
         )
+    if "predictions" in facts and command:
+        return _step_of_predictions(contrasts, facts)
+    if evidence.kind.name == "model":
+        return "Next: search images of your own for what it depends on: assay audit MODEL --images IMAGES"
     if not trials or "models" in facts:
         return ""
     if any(row["status"] == "failed" for row in trials):
         return f"Next: train the failed runs again: {command}{out}" if command else ""
     if 2 * sum(row["status"] in ("collapsed", "diverged") for row in trials) > len(trials):
-        return "Next: train longer, or with a lower learning rate."
+        longer = f", such as for EPOCHS: {command} --set recipe.epochs=EPOCHS{out}" if command else "."
+        return f"Next: train longer, or with a lower learning rate{longer}"
     if " --scale quick" in command:
         return f"Next: the whole study: {command.partition(' --scale quick')[0]}{out}"
     if not contrasts:
@@ -240,11 +245,21 @@ def next_step(evidence: Evidence, root: str) -> str:
         for name in ("seeds_needed", "patients_needed")
     )
     if patients:
-        return f"Next: more patients. With {patients:,.0f}, 40 seeds would decide every primary comparison."
+        again = f", so run it again with both: {command} --seeds 40{out}" if "assay run" in command else "."
+        return f"Next: add patients. With {patients:,.0f}, 40 seeds would decide every primary comparison{again}"
     if needed:
         by = f"{needed:.0f} fresh seeds, which would decide every primary comparison"
         return f"Next: {by}: assay replicate {root} --seeds {needed:.0f}{out}"
     return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
+
+
+def _step_of_predictions(contrasts: Sequence[Row], facts: Mapping[str, str]) -> str:
+    """Return what follows compared predictions: more seeds where these would decide, else other images, OTHER.csv."""
+    command, needed = facts["command"], max((numeric(row, "seeds_needed") for row in contrasts), default=math.nan)
+    if needed > 0:
+        return f"Next: add predictions of fresh seeds. About {needed:.0f} of each would decide what is open: {command}"
+    other = command.replace(facts.get("path", "FILE"), "OTHER.csv", 1)
+    return f"Next: compare them on images of another site: {other}"
 
 
 def study_tiles(evidence: Evidence) -> Iterator[Tile]:

@@ -156,17 +156,16 @@ def _scored_sentences(facts: Mapping[str, str]) -> Iterator[str]:
 
 
 def validation_step(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> str:
-    """Return the next step after a validation, as a command where it is of Assay."""
-    file, other = facts.get("path", "FILE"), facts.get("path of the other", "OTHER")
-    both = f"{file} {other}" if tables["differences"] else file
+    """Return the next step after a validation, as a command. OTHER.csv has scores of other cases."""
+    again, two = facts["command"], bool(tables["differences"])
     if facts["threshold from"] == "calls":
-        return "Next: repeat it on cases of another site."
-    if tables["differences"] and tables["differences"][0]["outcome"] == "inconclusive" and not tables["plan"]:
-        return f"Next: count the patients that would show a difference of 0.03: assay validate {both} --plan 0.03"
+        return f"Next: repeat it on cases of another site: {again.replace(facts.get('path', 'FILE'), 'OTHER.csv', 1)}"
+    if two and tables["differences"][0]["outcome"] == "inconclusive" and not tables["plan"]:
+        return f"Next: count the patients that would show a difference of 0.03: {again} --plan 0.03"
     if {"default", "these cases"} & set(facts["threshold from"].split("; ")):
-        others = "OTHER.csv,OTHER.csv" if tables["differences"] else "OTHER.csv"
-        return f"Next: set the threshold on other cases: assay validate {both} --threshold-from {others}"
-    return f"Next: see with which columns these scores change: assay audit {file}"
+        others = "OTHER-1.csv,OTHER-2.csv" if two else "OTHER.csv"
+        return f"Next: set the threshold on other cases: {again} --threshold-from {others}"
+    return f"Next: see with which columns these scores change: assay audit {facts.get('path', 'FILE')}"
 
 
 def validation_account(evidence: Evidence) -> Account:

@@ -30,7 +30,7 @@ from assay.stats.format import count
 from assay.stats.groups import Grouped, groups_of
 from assay.stats.scores import Scale, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
-from assay.validate.request import ValidateRequest
+from assay.validate.request import NOT_AGAIN, ValidateRequest
 
 MOST_VALUES = 10
 """A column with more values is no group unless it is named."""
@@ -258,8 +258,8 @@ def read_validation(request: ValidateRequest) -> Validated:
                                for file, (at, _) in zip(files, thresholds, strict=True)),
         "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
         "groups": ", ".join(columns), "predictions": "yes",
-        "path": _typed_file(request.file), 
-        "path of the other": _typed_file(request.other),
+        "command": f"assay validate {request.typed(*NOT_AGAIN)}",
+        "path": _typed_file(request.file),
         "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
         "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),
         "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),

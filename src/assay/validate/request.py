@@ -21,6 +21,10 @@ def paths_in(text: str) -> tuple[Path, ...]:
     return tuple(map(Path, names(text)))
 
 
+NOT_AGAIN = ("threshold", "threshold_from", "plan", "out", "open", "as_json")
+"""Fields that the next validation has its own of, or that are not of its results."""
+
+
 class ValidateRequest(CommandRequest):
     """A request of `assay validate`. The names of columns are those of its files."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.core.versions import OF_STATISTICS, made_now
+from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.stats.groups import Grouped
@@ -52,7 +52,7 @@ class ValidateRun(RunSteps):
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables."""
         models = self.read.models
-        facts = {**self.read.facts, **made_now(OF_STATISTICS)}
+        facts = {**self.read.facts, **time_and_versions(OF_STATISTICS)}
         return {
             "performance": [row for file in self.read.files for row in self._performance_rows(file.name)],
             "curves": list(self._curve_rows()),

@@ -387,10 +387,10 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
     assert {row["verdict"] for row in RunFolder(out).table("regions")} == {"nothing-found"}
     page = (out / "report.html").read_text()
     assert "<h1>No shortcut was found in these images" in page
-    tables = {name: RunFolder(out).table(name) for name in ("regions", "verdicts")}
-    assert "--train TRAIN --out audits/m-train, where TRAIN names" in next_words(tables, "audits/m")
-    step = next_words(tables, out.name).removeprefix("Next: ")
-    assert f"<p>{step[:1].upper()}{step[1:]}</p>" in page
+    tables = {name: RunFolder(out).table(name) for name in ("regions", "verdicts", "checks", "provenance")}
+    assert next_words(tables, "audits/m").endswith("--train TRAIN --out audits/m-train")
+    command = next_words(tables, out.name).partition(": assay ")[2]
+    assert f"<code>assay {command}</code>" in page
     trained = [row | {"trained": True} for row in tables["regions"]]
     assert "--train" not in next_words({**tables, "regions": trained}, "audits/m"), "it was given"
     assert "hair, stripes and dots at changing places" in page
@@ -420,7 +420,7 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
                              "domain": "chest-xray"}  # fmt: skip
     alone = assay.audit(MODELS["letter"], clean, out=tmp_path / "alone", **given).folder
     assert RunFolder(alone).table("regions")[0]["verdict"] != "lives-by"
-    assert "the images of this audit may lack the mark." in (alone / "report.html").read_text()
+    assert "since those of this audit may lack the mark" in (alone / "report.html").read_text()
     both = assay.audit(MODELS["letter"], clean, out=tmp_path / "both", train=train, **given).folder
     row = RunFolder(both).table("regions")[0]
     assert (row["verdict"], row["trained"]) == ("lead", True), "the limit is of images new to the network"

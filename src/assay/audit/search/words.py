@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from assay.audit.request import FULL
 from assay.audit.tables import NOT_TESTED
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import reason_words
@@ -208,42 +209,67 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
-    """Return the next step that is possible after an audit in this folder, as a command where it is of Assay.
+    """Return the next step that is possible after an audit in this folder, as a command.
 
-    A mark is covered in the images of the training; without these, they are searched first. Images are made alike in a
-    change of all of an image. A column with which answers differ is balanced. Then come the images that settle an
-    inconclusive test, and another model.
+    A model that seems to be read wrongly is read again. A mark is covered in the images of the training; without these,
+    they are searched first. Images are made alike in a change of all of an image. A column with which answers differ is
+    balanced. Then come the images that settle an inconclusive test, and another model. What only the user knows is in
+    capitals: TRAIN, the images of the training; SCALING; IMAGES; MODEL; OTHER, another audit.
     """
+    facts = {str(row["key"]): str(row["value"]) for row in tables.get("provenance", ())}
+    again, is_of_images = facts.get("command", ANEW), facts.get("kind") != "predictions"
     rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
     row, trained = leading_region(rows), any(row["trained"] for row in rows)
-    train = "repeat this audit with --train TRAIN --out {}-train, where TRAIN names the training images of the model"
+    if is_of_images and any((row["check"], row["status"]) in _READ_WRONGLY for row in tables.get("checks", ())):
+        how = "check how images are scaled and framed for this model, and audit it again as its training did"
+        return f"Next: {how}: {again} --scaling SCALING --out {audit}-again"
     if row is not None and row["verdict"] in REPORTED and row["discrete"] and not _moves_none(row):
-        look = "look at the pictures. If it is not part of the disease, " if row["verdict"] == LeadVerdict.LEAD else ""
-        if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
-            return f"Next: {look}cover it in all images or crop them, and retrain."
-        first = "" if trained else f"{train.format(audit)}; then "
-        if row["of"] in ("whole", "shape"):  # no place to cover
-            return f"Next: {look}{first}{_equalize_words(row)}, or balance it by the table `carriers`, and retrain."
-        source = audit if trained else f"{audit}-train"
-        return f"Next: {look}{first}cover it, and retrain: assay audit remedy {source} {source}-covered"
+        return f"Next: {_step_of_mark(row, tables, audit, again, trained)}"
     if row is not None and row["of"] == "whole" and row["verdict"] == LeadVerdict.LOOKS:
-        return f"Next: if it is not part of the disease, {_equalize_words(row)}, and retrain."
+        return f"Next: if it is not part of the disease, {_equalize_words(row)}, {_retrained(again, audit)}"
     columns = [verdict for verdict in tables["verdicts"] if verdict["verdict"] == Verdict.DIFFERS]
     if columns:
         name = in_words(max(columns, key=lambda verdict: abs(numeric(verdict, "g")))["factor"])
-        return f"Next: if {name} is no sign of the finding, balance it within the training classes, and retrain."
+        balance = f"if {name} is no sign of the finding, balance it within the training classes"
+        return f"Next: {balance}, {_retrained(again, audit)}"
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
-        return "Next: repeat this audit with a larger --budget, so that regions of the images are searched."
+        return f"Next: search regions of the images too: {again} --budget {FULL} --out {audit}-full"
     if rows and not trained:
-        return f"Next: {train.format(audit)}: the images of this audit may lack the mark."
+        return f"Next: search the training images of the model, since those of this audit may lack the mark: {_training(again, audit)}"
     left = [row for row in tables["verdicts"] if row["verdict"] == Verdict.INCONCLUSIVE and numeric(row, "needed") > 0]
     if left:
         least = min(left, key=lambda row: numeric(row, "needed"))
         images = f"{float(format(numeric(least, 'needed'), '.2g')):,.0f}"
-        return f"Next: more images. About {images} would settle the test of {in_words(least['factor'])}."
-    if any((fact["key"], fact["value"]) == ("kind", "predictions") for fact in tables.get("provenance", ())):
-        return "Next: audit the model on its images, which tests marks: assay audit MODEL --images TABLE"
+        step = f"add images. About {images} would settle the test of {in_words(least['factor'])}"
+        return f"Next: {step}: {again} --out {audit}-more"
+    if not is_of_images:
+        return f"Next: audit the model on its images, which tests marks: {ANEW}"
     return f"Next: compare it with an audit of another model on these images: assay audit compare {audit} OTHER"
+
+
+ANEW = "assay audit MODEL --images IMAGES"
+_READ_WRONGLY = {("ranking", "warn"), ("reading", "warn"), ("scaling", "warn")}
+
+
+def _training(again: str, audit: str) -> str:
+    return f"{again} --train TRAIN --out {audit}-train"
+
+
+def _retrained(again: str, audit: str) -> str:
+    return f"retrain, and audit the new model: {again} --out {audit}-retrained"
+
+
+def _step_of_mark(row: Row, tables: Mapping[str, Sequence[Row]], audit: str, again: str, trained: bool) -> str:
+    """Return what to do about the mark that leads."""
+    look = "look at the pictures. If it is not part of the disease, " if row["verdict"] == LeadVerdict.LEAD else ""
+    if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
+        return f"{look}cover it in all images or crop them, {_retrained(again, audit)}"
+    if not trained:
+        return f"{look}search the training images of the model, to remove it there: {_training(again, audit)}"
+    if row["of"] in ("whole", "shape"):  # no place to cover
+        alike = f"{_equalize_words(row)}, or balance it by the table `carriers`"
+        return f"{look}{alike}, {_retrained(again, audit)}"
+    return f"{look}cover it, and retrain: assay audit remedy {audit} {audit}-covered"
 
 
 def _equalize_words(row: Row) -> str:

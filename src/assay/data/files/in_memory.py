@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from assay.core.errors import SpecError
-from assay.core.files import default_cache_root, fill_names, is_file, write_bytes
+from assay.core.files import IN_MEMORY, default_cache_root, fill_names, is_file, write_bytes
 
 # They are kept as a folder of the cache, named by its content: a CSV, arrays as .npy files, and a link to the folder of
 # files that rows name. Everything after that is as with any folder: the same content has the same trials, worker
@@ -72,7 +72,7 @@ def kept_table(table: Any, place: str = "data") -> Path:
         table = table.reset_index()  # as pandas writes it
     rows = [{name: _text(cell) for name, cell in row.items()} for row in _rows(table, place)]
     text = pd.DataFrame(rows, dtype=object).fillna("").to_csv(index=False, lineterminator="\n").encode()
-    path = default_cache_root() / "in-memory" / hashlib.sha256(text).hexdigest()[:16] / TABLE
+    path = default_cache_root() / IN_MEMORY / hashlib.sha256(text).hexdigest()[:16] / TABLE
     if not is_file(path):
         write_bytes(path, text)
     return path
@@ -81,7 +81,7 @@ def kept_table(table: Any, place: str = "data") -> Path:
 def own_path(folder: str, name: str) -> str:
     """Return a file of a table as its user knows it: tables in memory reach their files by a link of the cache."""
     first, _, rest = name.partition("/")
-    if first not in (_LINK, _ABSOLUTE) or default_cache_root() / "in-memory" != Path(folder).parent:
+    if first not in (_LINK, _ABSOLUTE) or default_cache_root() / IN_MEMORY != Path(folder).parent:
         return name
     return rest if first == _LINK else str(Path(folder, first).readlink() / rest)
 
@@ -105,7 +105,7 @@ def _store(table: Any, keys: dict[str, Any], place: str) -> dict[str, Any]:
         keys["image"] = image_columns[0]
     from assay.data.cache import writing  # it imports PyTorch, which a table alone does not need
 
-    root = default_cache_root() / "in-memory"
+    root = default_cache_root() / IN_MEMORY
     partial = root / f"partial-{uuid4().hex}"
     with writing(partial):
         partial.mkdir(parents=True)
