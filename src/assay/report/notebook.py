@@ -120,7 +120,8 @@ def run_html(root: Path) -> str:
         return block(root.name, "No results yet.", [str(error)])
     drawings = [_chart(figure, figure.id).svg for figure in figures]
     verdict, lines = account.verdict or "No answer is possible from these results.", account.opening.lines[:MOST]
-    return block(root.name, verdict, [f"Page: {root / 'report.html'}"], drawings, _result_rows(lines))
+    facts = filter(None, (account.opening.next, f"Page: {root / 'report.html'}"))
+    return block(root.name, verdict, facts, drawings, _result_rows(lines))
 
 
 def _result_rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:
@@ -136,12 +137,12 @@ def run_text(root: Path) -> str:
     lines: list[str] = []
     try:
         evidence = Evidence.of(root)
-        facts = evidence.facts
-        lines += [facts["columns"]] if facts.get("columns") else []
-        lines += reading_lines(facts)
+        lines += reading_lines(evidence.facts)
         lines += evidence.page.answer(evidence)
-        if rows := _result_rows(evidence.page.account(evidence).opening.lines[:MOST]):
+        opening = evidence.page.account(evidence).opening
+        if rows := _result_rows(opening.lines[:MOST]):
             lines += (f"  {line}" for line in align(rows, [False] * len(rows[0])))
+        lines += [opening.next] if opening.next else []
     except StoreError as error:
         lines.append(str(error))
     return "\n".join([*lines, f"report: {root / 'report.html'}"])
