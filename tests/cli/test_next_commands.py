@@ -14,7 +14,6 @@ from tests.worlds.audits import images
 from tests.worlds.studies import write_spec
 
 import assay
-from assay.cli import results
 
 pytestmark = pytest.mark.acceptance
 
@@ -56,7 +55,7 @@ def command_on(page: Path, **filled: str) -> list[str]:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(results, "open_page", print)
+    monkeypatch.setattr("assay.cli.results.open_page", print)
     return tmp_path
 
 

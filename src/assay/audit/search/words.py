@@ -235,7 +235,8 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
         return f"Next: search regions of the images too: {again} --budget {FULL} --out {audit}-full"
     if rows and not trained:
-        return f"Next: search the training images of the model, since those of this audit may lack the mark: {_training(again, audit)}"
+        lack = "search the training images of the model, since those of this audit may lack the mark"
+        return f"Next: {lack}: {_training(again, audit)}"
     left = [row for row in tables["verdicts"] if row["verdict"] == Verdict.INCONCLUSIVE and numeric(row, "needed") > 0]
     if left:
         least = min(left, key=lambda row: numeric(row, "needed"))
