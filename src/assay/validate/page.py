@@ -164,7 +164,7 @@ def validation_step(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str
         return f"Next: count the patients that would show a difference of 0.03: {again} --plan 0.03"
     if {"default", "these cases"} & set(facts["threshold from"].split("; ")):
         others = "OTHER-1.csv,OTHER-2.csv" if two else "OTHER.csv"
-        return f"Next: set the threshold on other cases: {again} --threshold-from {others}"
+        return f"Next: set the threshold on other cases: {again} --threshold sensitivity=0.9 --threshold-from {others}"
     return f"Next: see with which columns these scores change: assay audit {facts.get('path', 'FILE')}"
 
 
