@@ -93,6 +93,20 @@ def test_a_changed_copy_is_found_and_nothing_else(change: str, n: int) -> None:
     assert [(pair.first, pair.second) for pair in pairs] == [(2, 7)]
 
 
+LIKENESS = {"re-encoded": 0.989, "rescaled": 0.995, "cropped in the middle": 0.991, "cropped in a corner": 0.997,
+            "cropped at a side": 0.995, "shifted": 0.999, "padded, re-encoded, mirrored": 0.979,
+            "cropped, mirrored, re-encoded": 0.992}  # fmt: skip
+"""By `grid_sample` and `linalg.inv_ex` of PyTorch, of the changes whose likeness is no 1."""
+
+
+def test_the_likeness_is_that_of_a_registration_in_pytorch() -> None:
+    images = [scene(seed) for seed in range(20)]
+    copies = [change(image) for change, image in zip(CHANGES.values(), images, strict=False)]
+    pairs = near_pairs(np.stack([details(np.asarray(image)) for image in images + copies]), np.arange(20 + len(copies)))
+    found = {list(CHANGES)[pair.second - 20]: pair.likeness for pair in pairs}
+    assert found == pytest.approx({change: LIKENESS.get(change, 1.0) for change in CHANGES}, abs=0.0011)
+
+
 def kin(seed: int) -> Image.Image:
     """A smooth scene that shares most of its detail with all others, as aligned chests do."""
     common, own = (np.random.default_rng(one).normal(size=(14, 14)) for one in (99, seed))

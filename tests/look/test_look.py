@@ -315,7 +315,7 @@ def test_a_frame_blurs_no_picture_and_many_are_not_odd() -> None:
         framed[many, side] = framed[many, :, side] = 1
 
     def blurry(pictures: torch.Tensor) -> list[int]:
-        found = {name: values.double().numpy() for name, values in properties_of(pictures[:, None]).items()}
+        found = properties_of(pictures[:, None].numpy())
         thumbnail = functional.adaptive_avg_pool2d(pictures, 16).flatten(1).double().numpy()
         return checks._odd(Seen(np.arange(200), found, {"thumbnail": thumbnail}))["blurry"][0].tolist()
 
@@ -337,7 +337,7 @@ def test_texture_is_no_text(side: int, kind: str) -> None:
     if kind != "glints":
         grain = torch.rand(200, 1, 1, generator=draw) * noise
         gray = 0.1 + 0.15 * grain.abs() if kind == "dark" else 0.5 + 0.2 * grain
-    found = {name: values.double().numpy() for name, values in properties_of(gray.clamp(0, 1)[:, None]).items()}
+    found = properties_of(gray.clamp(0, 1)[:, None].numpy())
     thumbnail = functional.adaptive_avg_pool2d(gray, 16).flatten(1).double().numpy()
     assert not len(checks._odd(Seen(np.arange(200), found, {"thumbnail": thumbnail}))["marked"][0])
 

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, UInt8, UInt16
 
 from assay.core.errors import StoreError
 from assay.core.files import file_state, holding, not_written, sha256, write_bytes
-from assay.data.dataset import ONE_KIND
+from assay.data.dataset import ONE_KIND, Images, Masks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -275,9 +275,13 @@ class ArrayImages:
         """Float32 images in [0, 1] at these positions, in this order. Raises IndexError beyond the last."""
         import torch
 
+        return torch.as_tensor(self.values(index))
+
+    def values(self, index: np.ndarray) -> Float[np.ndarray, "n c h w"]:
+        """Return what `read` returns, without PyTorch."""
         pixels = _copy_rows(self.array, self.rows, index)
         largest = np.float32(np.iinfo(pixels.dtype).max)
-        return torch.as_tensor(np.divide(pixels, largest, dtype=np.float32))
+        return np.divide(pixels, largest, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +303,21 @@ class ArrayMasks:
         """Label maps at these positions, in this order. Raises IndexError beyond the last."""
         import torch
 
-        return torch.as_tensor(_copy_rows(self.array, self.rows, index).view(np.uint8))
+        return torch.as_tensor(self.values(index))
+
+    def values(self, index: np.ndarray) -> UInt8[np.ndarray, "n 1 h w"]:
+        """Return what `read` returns, without PyTorch."""
+        return _copy_rows(self.array, self.rows, index).view(np.uint8)
+
+
+def image_values(images: Images, index: np.ndarray) -> Float[np.ndarray, "n c h w"]:
+    """Return images at these positions as an array; those of files are read without PyTorch."""
+    return images.values(index) if isinstance(images, ArrayImages) else images.read(index).numpy()
+
+
+def mask_values(masks: Masks, index: np.ndarray) -> UInt8[np.ndarray, "n 1 h w"]:
+    """Return label maps at these positions as an array; those of files are read without PyTorch."""
+    return masks.values(index) if isinstance(masks, ArrayMasks) else masks.read(index).numpy()
 
 
 _LARGE = 1 << 29

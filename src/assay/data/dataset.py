@@ -193,7 +193,7 @@ class Originals(Protocol):
         """Return the pictures at these positions."""
         ...
 
-    def measured(self, name: str, measure: Callable[[Tensor], Sequence[float]]) -> Float[np.ndarray, "k m"]:
+    def measured(self, name: str, measure: Callable[[np.ndarray], Sequence[float]]) -> Float[np.ndarray, "k m"]:
         """Return numbers of every picture.
 
         Args:

@@ -15,19 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int, Int8
 from PIL import Image
 from scipy.special import ndtri
-from torch import Tensor
-from torch.nn import functional
 
 from assay.core.opencv import cv2
 
-VERSION = 5
+VERSION = 6
 """Rises when the same images give other pairs."""
 GRID = 96
 STRICTEST = 0.9
@@ -343,100 +339,132 @@ def _likeness(searched: _Searched, first: np.ndarray, second: np.ndarray, gated:
     if not len(first):
         return out
     laid = [searched.starts(first[at : at + 512], second[at : at + 512]) for at in range(0, len(first), 512)]
-    starts = torch.as_tensor(np.concatenate(laid))
+    starts = np.concatenate(laid)
     for start in range(0, len(first), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         left_images, right_images = (_detail_images(searched, places[part]) for places in (first, second))
         rough, maps = _register(_reduce(left_images, _COARSE), _reduce(right_images, _COARSE), starts[part], 5)
-        go_on = rough >= _ROUGH if gated else torch.ones_like(rough, dtype=torch.bool)
+        go_on = rough >= _ROUGH if gated else np.ones(len(rough), dtype=np.bool_)
         if go_on.any():
             left_images, right_images = left_images[go_on], right_images[go_on]
             _, maps = _register(_reduce(left_images, _MIDDLE), _reduce(right_images, _MIDDLE), maps[go_on], 2)
-            out[np.arange(len(first))[part][go_on.numpy()]] = _cell_agreement(left_images, right_images, maps).numpy()
+            out[np.arange(len(first))[part][go_on]] = _cell_agreement(left_images, right_images, maps)
     return out
 
 
-def _detail_images(searched: _Searched, places: np.ndarray) -> Float[Tensor, "k 1 g g"]:
-    return torch.as_tensor(searched.detail[searched.rows[places]].astype(np.float32) / _SCALE)[:, None]
+def _detail_images(searched: _Searched, places: np.ndarray) -> Float[np.ndarray, "k g g"]:
+    return searched.detail[searched.rows[places]].astype(np.float32) / np.float32(_SCALE)
 
 
-def _reduce(images: Tensor, side: int) -> Tensor:
-    return functional.avg_pool2d(images, GRID // side)
+def _reduce(images: Float[np.ndarray, "k n n"], side: int) -> Float[np.ndarray, "k s s"]:
+    """Return means over squares."""
+    k, n, _ = images.shape
+    return images.reshape(k, side, n // side, side, n // side).mean(axis=(2, 4), dtype=np.float32)
 
 
-def _grid_points(n: int) -> Float[Tensor, "p 3"]:
+def _grid_points(n: int) -> Float[np.ndarray, "p 3"]:
     """Centers of pixels in -1..1 as x, y, 1."""
-    center = (torch.arange(n) + 0.5) / n * 2 - 1
-    y, x = torch.meshgrid(center, center, indexing="ij")
-    return torch.stack([x, y, torch.ones_like(x)], dim=-1).reshape(-1, 3)
+    center = (np.arange(n, dtype=np.float32) + np.float32(0.5)) / n * 2 - 1
+    y, x = np.meshgrid(center, center, indexing="ij")
+    return np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
 
 
 def _register(
-    template: Float[Tensor, "k 1 n n"], image: Float[Tensor, "k 1 n n"], maps: Float[Tensor, "k 2 3"], steps: int
-) -> tuple[Float[Tensor, "k"], Float[Tensor, "k 2 3"]]:
+    template: Float[np.ndarray, "k n n"],
+    image: Float[np.ndarray, "k n n"],
+    maps: Float[np.ndarray, "k 2 3"],
+    steps: int,
+) -> tuple[Float[np.ndarray, "k"], Float[np.ndarray, "k 2 3"]]:
     """Improve affine maps from the template to the image; their correlation and the best map of each pair."""
-    k, _, n, _ = template.shape
+    k, n, _ = template.shape
     points = _grid_points(n)
-    padded = functional.pad(template, (1, 1, 1, 1), mode="replicate")[:, 0]
+    padded = np.pad(template, ((0, 0), (1, 1), (1, 1)), mode="edge")
     slopes = [padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2], padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]]
-    descent = torch.cat([slope.reshape(k, -1, 1) * (n / 4) * points for slope in slopes], dim=2)
-    normal = descent.transpose(1, 2) @ descent
-    damping = normal.diagonal(dim1=1, dim2=2).mean(dim=1) * 1e-3 + 1e-6
-    inverse = _inverse(normal + torch.eye(6) * damping[:, None, None])
-    wanted, below = template.reshape(k, -1), torch.tensor([0.0, 0.0, 1.0]).expand(k, 1, 3)
-    best, best_maps = torch.full((k,), -2.0), maps
+    descent = np.concatenate([slope.reshape(k, -1, 1) * np.float32(n / 4) * points for slope in slopes], axis=2)
+    across = descent.transpose(0, 2, 1)
+    normal = across @ descent
+    damping = np.diagonal(normal, axis1=1, axis2=2).mean(axis=1) * np.float32(1e-3) + np.float32(1e-6)
+    inverse = _inverse(normal + np.eye(6, dtype=np.float32) * damping[:, None, None])
+    wanted = template.reshape(k, -1)
+    best, best_maps = np.full(k, -2.0, dtype=np.float32), maps
     for step in range(steps + 1):
         warped, inside = _warp(image, maps, points)
         a, b = (_center(values, inside) for values in (wanted, warped))
-        length, other = _length(a), _length(b) + 1e-6
-        correlation = (a * b).sum(dim=1) / (length * other + 1e-6)[:, 0]
-        correlation = torch.where(inside.mean(dim=1) > 0.6, correlation, -1.0)
+        length, other = _length(a), _length(b) + np.float32(1e-6)
+        correlation = (a * b).sum(axis=1) / (length * other + np.float32(1e-6))[:, 0]
+        correlation = np.where(inside.mean(axis=1) > 0.6, correlation, np.float32(-1))
         better = correlation > best
-        best, best_maps = torch.where(better, correlation, best), torch.where(better[:, None, None], maps, best_maps)
+        best, best_maps = np.where(better, correlation, best), np.where(better[:, None, None], maps, best_maps)
         if step < steps:
-            change = inverse @ (descent.transpose(1, 2) @ (b / other * length - a)[..., None])
-            moved = torch.eye(3).repeat(k, 1, 1)
-            moved[:, :2] += change.reshape(k, 2, 3)
-            maps = (torch.cat([maps, below], dim=1) @ _inverse(moved))[:, :2]
+            change = inverse @ (across @ (b / other * length - a)[..., None])
+            maps = _before(maps, np.eye(2, 3, dtype=np.float32) + change.reshape(k, 2, 3))
     return best, best_maps
 
 
-def _inverse(matrices: Tensor) -> Tensor:
-    """Inverses; not finite for singular matrices, whose pairs then keep the map that they had."""
-    return cast("Tensor", torch.linalg.inv_ex(matrices)[0])  # pyright: ignore[reportUnknownMemberType]
+def _inverse(matrices: np.ndarray) -> np.ndarray:
+    return np.linalg.inv(matrices)  # pyright: ignore[reportUnknownVariableType]
 
 
-def _length(values: Float[Tensor, "k p"]) -> Float[Tensor, "k 1"]:
-    return values.square().sum(dim=1, keepdim=True).sqrt()
+def _before(maps: Float[np.ndarray, "k 2 3"], moved: Float[np.ndarray, "k 2 3"]) -> Float[np.ndarray, "k 2 3"]:
+    """Return maps after the inverse of others.
+
+    They are not finite where these are singular, whose pairs then keep the map that they had.
+    """
+    a, b, c, d = (moved[:, at, side] for at in (0, 1) for side in (0, 1))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        turned = (
+            np.stack([np.stack([d, -b], axis=1), np.stack([-c, a], axis=1)], axis=1) / (a * d - b * c)[:, None, None]
+        )
+        linear = maps[:, :, :2] @ turned
+        return np.concatenate([linear, maps[:, :, 2:] - linear @ moved[:, :, 2:]], axis=2)
 
 
-def _warp(image: Tensor, maps: Tensor, points: Tensor) -> tuple[Float[Tensor, "k p"], Float[Tensor, "k p"]]:
-    """Return the image where the map takes each point, and 1 for points that stay inside."""
-    k, _, n, _ = image.shape
-    at = points @ maps.transpose(1, 2)
-    warped = functional.grid_sample(image, at.reshape(k, n, n, 2), padding_mode="border", align_corners=False)
-    return warped.reshape(k, -1), (at.abs() <= 1).all(dim=2).float()
+def _length(values: Float[np.ndarray, "k p"]) -> Float[np.ndarray, "k 1"]:
+    return np.sqrt((values * values).sum(axis=1, keepdims=True))
 
 
-def _center(values: Tensor, inside: Tensor) -> Tensor:
-    mean = (values * inside).sum(dim=1, keepdim=True) / inside.sum(dim=1, keepdim=True).clamp(min=1)
+def _warp(
+    image: Float[np.ndarray, "k n n"], maps: Float[np.ndarray, "k 2 3"], points: Float[np.ndarray, "p 3"]
+) -> tuple[Float[np.ndarray, "k p"], Float[np.ndarray, "k p"]]:
+    """Return the image where the map takes each point, linear between pixels, and 1 for points that stay inside."""
+    k, n, _ = image.shape
+    with np.errstate(invalid="ignore"):
+        at = points @ maps.transpose(0, 2, 1)
+        inside = (np.abs(at) <= 1).all(axis=2).astype(np.float32)
+        place = np.clip(np.nan_to_num(((at + 1) * n - 1) / 2), 0, n - 1)
+    low = place.astype(np.int32)
+    share = place - low
+    x, y, to_right, to_below = low[..., 0], low[..., 1], share[..., 0], share[..., 1]
+    right, below = np.minimum(x + 1, n - 1) - x, (np.minimum(y + 1, n - 1) - y) * n
+    first, values = (np.arange(k, dtype=np.int32) * (n * n))[:, None] + y * n + x, image.reshape(-1)
+    upper = np.take(values, first) * (1 - to_right) + np.take(values, first + right) * to_right
+    lower = np.take(values, first + below) * (1 - to_right) + np.take(values, first + below + right) * to_right
+    return np.asarray(upper * (1 - to_below) + lower * to_below), np.asarray(inside)
+
+
+def _center(values: Float[np.ndarray, "k p"], inside: Float[np.ndarray, "k p"]) -> Float[np.ndarray, "k p"]:
+    mean = (values * inside).sum(axis=1, keepdims=True) / np.maximum(inside.sum(axis=1, keepdims=True), 1)
     return (values - mean) * inside
 
 
-def _cell_agreement(template: Tensor, image: Tensor, maps: Tensor) -> Float[Tensor, "k"]:
+def _cell_agreement(
+    template: Float[np.ndarray, "k n n"], image: Float[np.ndarray, "k n n"], maps: Float[np.ndarray, "k 2 3"]
+) -> Float[np.ndarray, "k"]:
     """Return the median correlation over cells that hold detail in either image and lie inside both."""
-    k, _, n, _ = template.shape
+    k, n, _ = template.shape
     warped, inside = _warp(image, maps, _grid_points(n))
 
-    def cells(values: Tensor) -> Tensor:
-        return functional.avg_pool2d(values.reshape(k, 1, n, n), n // _CELLS).reshape(k, -1)
+    def cells(values: np.ndarray) -> np.ndarray:
+        return _reduce(values.reshape(k, n, n), _CELLS).reshape(k, -1)
 
     a, b, share = template.reshape(k, -1), warped, cells(inside)
-    of = share.clamp(min=1e-6)
+    of = np.maximum(share, np.float32(1e-6))
     mean_a, mean_b = cells(a * inside) / of, cells(b * inside) / of
     spread_a, spread_b = cells(a * a * inside) / of - mean_a**2, cells(b * b * inside) / of - mean_b**2
     together = cells(a * b * inside) / of - mean_a * mean_b
-    correlation = together / (spread_a.clamp(min=1e-6) * spread_b.clamp(min=1e-6)).sqrt()
-    counts = (torch.maximum(spread_a, spread_b) > 0.02) & (share > 0.5)
-    middle = torch.where(counts, correlation, torch.nan).nanmedian(dim=1).values
-    return torch.where(counts.sum(dim=1) >= _CELLS, middle, -1.0).nan_to_num(nan=-1.0)
+    correlation = together / np.sqrt(np.maximum(spread_a, 1e-6) * np.maximum(spread_b, 1e-6))
+    counts = (np.maximum(spread_a, spread_b) > 0.02) & (share > 0.5)
+    counted = counts.sum(axis=1)
+    ascending = np.sort(np.where(counts, correlation, np.inf), axis=1)  # of two middle cells, the one that agrees less
+    middle = ascending[np.arange(k), np.maximum(counted - 1, 0) // 2]
+    return np.where(counted >= _CELLS, middle, -1.0)

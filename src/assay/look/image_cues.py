@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
-from torch.nn import functional
 
 from assay.core.opencv import cv2
 from assay.core.seeds import folds_by_patient, row_uniform
 from assay.core.types import FactorTable
+from assay.data.cache import image_values, mask_values
 from assay.data.cards import without_patients
 from assay.data.dataset import Dataset, Images, Masks
+from assay.data.files.fitting import by_box
 from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, cues_of_table, level_cue, number_cue
 from assay.spec.data import LESION
 from assay.stats.ridge import held_out
@@ -33,14 +32,14 @@ On fewer pixels a side no letter can be told from texture.
 CELLS, DIRECTIONS, EDGES = 8, 8, "edges by direction"
 OF_IMAGES = ("image", "baseline")
 """Kinds of cues of the pictures alone."""
-TONES = "tones 1"
+TONES = "tones 2"
 """Name of what `tones_of` returns; its number rises when the same picture yields another."""
 _BLACK, _WHITE = 1.5 / 255, 239.5 / 255
 """Gray up to level 1 of 255, and from 240 on, with rounding of the mean of channels."""
 _BATCH = 64
 _SUFFIXES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "dicom": "dcm"}
 
-Measure = Callable[[Tensor], Mapping[str, Tensor]]
+Measure = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 """Pictures [b, c, h, w] -> name -> a number, or numbers, for each."""
 
 
@@ -93,7 +92,7 @@ def cues_of(dataset: Dataset, others: FactorTable | None, properties_seen: Seen)
 def _cues_of_area(dataset: Dataset, masks: Masks, others: FactorTable | None, properties_seen: Seen) -> Iterator[Cue]:
     """Yield what may predict which lesions are over their median area, among images with a lesion."""
     parts = np.array_split(properties_seen.rows, max(1, len(properties_seen.rows) // _BATCH))
-    area = np.concatenate([(masks.read(part) > 0).sum(dim=(1, 2, 3)).numpy() for part in parts])
+    area = np.concatenate([(mask_values(masks, part) > 0).sum(axis=(1, 2, 3)) for part in parts])
     has_lesion = area > 0
     if not has_lesion.any():
         return
@@ -155,8 +154,11 @@ def looked_at(dataset: Dataset) -> Seen:
     properties = {name: values for name, values in measured.items() if values.ndim == 1}
     features = {name: values for name, values in measured.items() if values.ndim == 2}
     if dataset.in_files is not None:
-        files, names = dataset.in_files.take(rows), tones_of(torch.zeros(1, dataset.images.shape[0], 1, 1))
-        values = files.measured(TONES, lambda picture: [float(tone) for tone in tones_of(picture).values()])
+        files, names = (
+            dataset.in_files.take(rows),
+            tones_of(np.zeros((1, dataset.images.shape[0], 1, 1), dtype=np.float32)),
+        )
+        values = files.measured(TONES, lambda picture: [float(tone[0]) for tone in tones_of(picture).values()])
         properties |= dict(zip(names, values.T.astype(np.float64), strict=True))
     if boxes is not None and len(np.unique(boxes[rows], axis=0)) > 1:
         features["padding mask"] = _padding(boxes[rows], dataset.images.shape)
@@ -167,64 +169,67 @@ def of_pictures(
     images: Images, boxes: Int[np.ndarray, "n 4"] | None, rows: Int[np.ndarray, " m"], measure: Measure
 ) -> dict[str, np.ndarray]:
     """Return a measure of every picture, without its padding: name -> a number or a row for each of these positions."""
-    from assay.shifts.intervention import by_box
-
     values_by_name: dict[str, np.ndarray] = {}
     for box, alike in by_box(None if boxes is None else boxes[rows], np.arange(len(rows)), images.shape):
         for part in (alike[start : start + _BATCH] for start in range(0, len(alike), _BATCH)):
-            pictures = images.read(rows[part])[:, :, box.rows, box.columns]
+            pictures = image_values(images, rows[part])[:, :, box.rows, box.columns]
             for name, values in measure(pictures).items():
-                values_by_name.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[part] = (
-                    values.double().numpy()
-                )
+                values_by_name.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[part] = values
     return values_by_name
 
 
-def tones_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
+def tones_of(pictures: Float[np.ndarray, "b c h w"]) -> dict[str, Float[np.ndarray, " b"]]:
     """Return properties of images that mean the same at any size: name -> a number for each."""
-    gray = pictures.mean(dim=1)
-    flat = gray.flatten(1)
-    inner = _inner(gray.shape[1], gray.shape[2])
-    border = (flat.sum(dim=1) - gray[:, *inner].flatten(1).sum(dim=1)) / max(1, flat.shape[1] - _size(inner))
+    gray = pictures.mean(axis=1)
+    count, height, width = gray.shape
+    flat = gray.reshape(count, -1)
+    inner = _inner(height, width)
+    border = (flat.sum(axis=1) - gray[:, *inner].reshape(count, -1).sum(axis=1)) / max(1, flat.shape[1] - _size(inner))
     tones = {
-        "mean brightness": flat.mean(dim=1),
-        "contrast": flat.std(dim=1, correction=0),
-        "share of black pixels": (flat <= _BLACK).float().mean(dim=1),
-        "share of nearly white pixels": (flat >= _WHITE).float().mean(dim=1),
+        "mean brightness": flat.mean(axis=1),
+        "contrast": flat.std(axis=1),
+        "share of black pixels": (flat <= _BLACK).mean(axis=1, dtype=np.float32),
+        "share of nearly white pixels": (flat >= _WHITE).mean(axis=1, dtype=np.float32),
         "brightness of the border": border,
     }
     if pictures.shape[1] > 1:
-        tones["color saturation"] = (pictures.amax(dim=1) - pictures.amin(dim=1)).flatten(1).mean(dim=1)
+        tones["color saturation"] = (pictures.max(axis=1) - pictures.min(axis=1)).reshape(count, -1).mean(axis=1)
     return tones
 
 
-def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
+def properties_of(pictures: Float[np.ndarray, "b c h w"]) -> dict[str, Float[np.ndarray, " b"]]:
     """Return cheap properties of images, marks and sharpness too, which can be compared at one size alone."""
-    gray, tones = pictures.mean(dim=1), tones_of(pictures)
+    gray, tones = pictures.mean(axis=1), tones_of(pictures)
+    count = len(gray)
     inner = gray[:, *_inner(*gray.shape[1:])]  # without a frame, whose contrast is none of the picture
-    steps = [side.abs().flatten(1).mean(dim=1) for axis in (1, 2) if (side := inner.diff(dim=axis)).numel()]
+    steps = [
+        np.abs(side).reshape(count, -1).mean(axis=1) for axis in (1, 2) if (side := np.diff(inner, axis=axis)).size
+    ]
     tones["share of thin bright marks"] = _most_marked(gray)
-    tones["sharpness"] = sum(steps, torch.zeros(len(gray))) / inner.flatten(1).std(dim=1, correction=0).clamp(
-        min=_BLACK
+    tones["sharpness"] = sum(steps, np.zeros(count, dtype=np.float32)) / np.maximum(
+        inner.reshape(count, -1).std(axis=1), np.float32(_BLACK)
     )
     return tones
 
 
-def _most_marked(gray: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
+def _most_marked(gray: Float[np.ndarray, "b h w"]) -> Float[np.ndarray, " b"]:
     """Return the share of thin bright marks where there are most: in a window of two lines of text, not at the rim."""
     height, width = gray.shape[1:]
     if min(height, width) < LEGIBLE:
-        return torch.zeros(len(gray))
+        return np.zeros(len(gray))
     square = np.ones((5, 5), np.uint8)  # without bright structures of under five pixels
-    around = torch.as_tensor(np.stack([cv2.morphologyEx(one, cv2.MORPH_OPEN, square) for one in gray.numpy()]))
-    above = gray - around
-    marks = (above > BRIGHTER) & (above > MARK * (1 - around))
     down, across = height // 40, width // 40
     tall, wide = height * 3 // 32, width * 3 // 8
-    inner = functional.pad(marks[:, down : height - down, across : width - across].int(), (1, 0, 1, 0))
-    counts = inner.cumsum(dim=1).cumsum(dim=2)
-    rows = counts[:, tall::2] - counts[:, :-tall:2]
-    return (rows[:, :, wide::2] - rows[:, :, :-wide:2]).flatten(1).amax(dim=1).double() / (tall * wide)
+    most = np.zeros(len(gray))
+    for at, picture in enumerate(gray):
+        around = cv2.morphologyEx(picture, cv2.MORPH_OPEN, square)
+        above = picture - around
+        marks = (above > BRIGHTER) & (above > np.float32(MARK) * (1 - around))
+        inner = np.ascontiguousarray(marks[down : height - down, across : width - across]).view(np.uint8)
+        counts: np.ndarray = cv2.integral(inner)
+        rows = counts[tall::2] - counts[:-tall:2]
+        most[at] = (rows[:, wide::2] - rows[:, :-wide:2]).max()
+    return most / (tall * wide)
 
 
 def _inner(height: int, width: int) -> tuple[slice, slice]:
@@ -237,39 +242,72 @@ def _size(inner: tuple[slice, slice]) -> int:
     return (inner[0].stop - inner[0].start) * (inner[1].stop - inner[1].start)
 
 
-def _features(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b d"]]:
-    small, thumbnail = (functional.adaptive_avg_pool2d(pictures, side) for side in (RING, THUMBNAIL))
-    frame = torch.ones(RING, RING, dtype=torch.bool)
+def _features(pictures: Float[np.ndarray, "b c h w"]) -> dict[str, Float[np.ndarray, "b d"]]:
+    small, thumbnail = (_pooled(pictures, side) for side in (RING, THUMBNAIL))
+    frame = np.ones((RING, RING), dtype=np.bool_)
     frame[2:-2, 2:-2] = False
     return {
-        f"thumbnail of {THUMBNAIL} x {THUMBNAIL} pixels": thumbnail.flatten(1),
-        "outer tenth of the image": small[:, :, frame].flatten(1),
-        EDGES: _edges(pictures.mean(dim=1)),
+        f"thumbnail of {THUMBNAIL} x {THUMBNAIL} pixels": thumbnail.reshape(len(pictures), -1),
+        "outer tenth of the image": small[:, :, frame].reshape(len(pictures), -1),
+        EDGES: _edges(pictures.mean(axis=1)),
     }
 
 
-def _edges(gray: Float[Tensor, "b h w"]) -> Float[Tensor, "b d"]:
+def _windows(length: int, parts: int) -> Float[np.ndarray, "p l"]:
+    """Return 1 where a position is in each of these parts, which overlap where they do not divide the length."""
+    at, part = np.arange(length), np.arange(parts)[:, None]
+    return ((at >= part * length // parts) & (at < -(-(part + 1) * length // parts))).astype(np.float32)
+
+
+def _pooled(pictures: Float[np.ndarray, "*b h w"], side: int) -> Float[np.ndarray, "*b s s"]:
+    """Return means over as many rows and columns of windows."""
+    down, across = (_windows(length, side) for length in pictures.shape[-2:])
+    down, across = (window / window.sum(axis=1, keepdims=True) for window in (down, across))
+    return down @ (pictures @ across.T)
+
+
+def _edges(gray: Float[np.ndarray, "b h w"]) -> Float[np.ndarray, "b d"]:
     """Return the strength of edges by direction in squares, in units of that around each square.
 
     References:
         Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005.
     """
-    padded = functional.pad(gray[:, None], (1, 1, 1, 1), mode="replicate")
-    across, down = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2], padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
-    direction = torch.atan2(down, across) * (DIRECTIONS / torch.pi)
-    below = direction.floor()
-    strength, share, first = torch.hypot(down, across), direction - below, below.long() % DIRECTIONS
-    by_direction = torch.zeros(len(gray), DIRECTIONS, *gray.shape[1:]).scatter_(1, first, strength * (1 - share))
-    by_direction.scatter_(1, (first + 1) % DIRECTIONS, strength * share)
-    cells = functional.adaptive_avg_pool2d(by_direction, CELLS)
-    around = functional.avg_pool2d(cells.square().sum(dim=1, keepdim=True), 3, 1, 1)
-    return (cells / (around.sqrt() + 0.01)).flatten(1)
+    height, width = gray.shape[1:]
+    windows = [_windows(length, CELLS) for length in (height, width)]
+    # Squares overlap where they do not divide the side, so that sums are taken between all their edges.
+    begins = [np.r_[True, (np.diff(window, axis=1) != 0).any(axis=0)] for window in windows]
+    inside = [window[:, begin] for window, begin in zip(windows, begins, strict=True)]
+    row, column = (np.cumsum(begin, dtype=np.int32) - 1 for begin in begins)
+    shape = (int(row[-1]) + 1, int(column[-1]) + 1, DIRECTIONS)
+    first_of = (row[:, None] * shape[1] + column) * DIRECTIONS
+    sums = np.stack([_strength(picture, first_of, shape) for picture in gray])
+    cells = np.einsum("pi,bijd,qj->bdpq", inside[0], sums, inside[1], optimize=True)
+    cells /= windows[0].sum(axis=1)[:, None] * windows[1].sum(axis=1)
+    squares = np.pad((cells**2).sum(axis=1), ((0, 0), (1, 1), (1, 1)))
+    around = sum(squares[:, i : i + CELLS, j : j + CELLS] for i in range(3) for j in range(3)) / 9
+    return (cells / (np.sqrt(around) + 0.01)[:, None]).reshape(len(gray), -1)
+
+
+def _strength(
+    picture: Float[np.ndarray, "h w"], first_of: Int[np.ndarray, "h w"], shape: tuple[int, ...]
+) -> Float[np.ndarray, "i j d"]:
+    """Return the strength of edges by part and direction, shared between the two directions that are nearest."""
+    padded = np.pad(picture, 1, mode="edge")
+    across, down = padded[1:-1, 2:] - padded[1:-1, :-2], padded[2:, 1:-1] - padded[:-2, 1:-1]
+    direction = np.arctan2(down, across) * np.float32(DIRECTIONS / np.pi)
+    below = np.floor(direction)
+    strength, share = np.sqrt(down * down + across * across), direction - below
+    first = below.astype(np.int32) % DIRECTIONS
+    upper, places = strength * share, int(np.prod(shape))
+    sums = np.bincount((first_of + first).ravel(), (strength - upper).ravel(), places)
+    sums += np.bincount((first_of + (first + 1) % DIRECTIONS).ravel(), upper.ravel(), places)
+    return sums.reshape(shape)
 
 
 def _padding(boxes: Int[np.ndarray, "n 4"], shape: tuple[int, int, int]) -> Float[np.ndarray, "n d"]:
     """Mask of the padding of each square, in `THUMBNAIL` squares a side."""
     distinct, which = np.unique(boxes, axis=0, return_inverse=True)
-    masks = torch.zeros(len(distinct), 1, *shape[1:])
+    masks = np.zeros((len(distinct), *shape[1:]), dtype=np.float32)
     for mask, (top, left, height, width) in zip(masks, distinct.tolist(), strict=True):
-        mask[0, top : top + height, left : left + width] = 1
-    return functional.adaptive_avg_pool2d(masks, THUMBNAIL).flatten(1).double().numpy()[which.reshape(-1)]
+        mask[top : top + height, left : left + width] = 1
+    return _pooled(masks, THUMBNAIL).reshape(len(distinct), -1).astype(np.float64)[which.reshape(-1)]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
-from scipy import ndimage
 
 from assay.core.errors import foremost
 from assay.core.files import write_whole
+from assay.data.cache import image_values, mask_values
 from assay.store.files import Row
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def outline(
     image: UInt8[np.ndarray, "h w 3"], masks: Mapping[Color, Bool[np.ndarray, "h w"]]
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
     """The image, enlarged, with the outline of each mask in its color, one pixel wide; the last is on top."""
+    from scipy import ndimage  # here, since few pictures have masks
+
     canvas = enlarge(image).copy()
     for color, mask in masks.items():
         whole = enlarge(mask)
@@ -122,7 +124,7 @@ class PictureSettings:
     def suspects(self, dataset: Dataset, rows: Int[np.ndarray, " m"], kind: str, **more: Any) -> Row:
         """Draw the first of some images, with the numbers of their rows and `more` facts."""
         shown: list[int] = rows[: 2 * COLUMNS].tolist()
-        images = dataset.images.read(np.array(shown)).numpy()
+        images = image_values(dataset.images, np.array(shown))
         pictures = [to_colors(image) for image in images]
         numbers = _row_numbers(dataset)
         facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in shown], **more}
@@ -133,11 +135,11 @@ class PictureSettings:
         """Draw the outlines of masks on the first images that have one, with the numbers of their rows."""
         if dataset.masks is None:
             return
-        masks = dataset.masks.read(np.arange(min(LOOKED_AT_MASKS, len(dataset.table))))[:, 0].numpy() > 0
+        masks = mask_values(dataset.masks, np.arange(min(LOOKED_AT_MASKS, len(dataset.table))))[:, 0] > 0
         some = np.flatnonzero(masks.any(axis=(1, 2)))[: 2 * COLUMNS]
         if not len(some):
             return
-        images = dataset.images.read(some).numpy()
+        images = image_values(dataset.images, some)
         drawn = [outline(to_colors(image), {TRUTH: masks[at]}) for image, at in zip(images, some, strict=True)]
         numbers, positions = _row_numbers(dataset), [int(at) for at in some]
         grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
@@ -163,7 +165,7 @@ class PictureSettings:
             framed = contradict[some]
             rows = [
                 [_frame(to_colors(image), on) for image, on in zip(images, framed.tolist(), strict=True)]
-                for images in (dataset.images.read(places[some, side]).numpy() for side in (0, 1))
+                for images in (image_values(dataset.images, places[some, side]) for side in (0, 1))
             ]
             pairs: list[list[int]] = places[some].T.tolist()
             facts = {
@@ -251,7 +253,7 @@ class PictureSettings:
     def _write(self, name: str, image: np.ndarray, kind: str, facts: Facts, **more: Any) -> Row:
         scale = max(1, min(4, SHEET_WIDTH // image.shape[1]))
         big = image.repeat(scale, axis=0).repeat(scale, axis=1)
-        write_whole(self.folder / name, lambda path: Image.fromarray(big).save(path, format="PNG", optimize=True))
+        write_whole(self.folder / name, lambda path: Image.fromarray(big).save(path, format="PNG"))
         return {
             "file": name,
             "kind": kind,

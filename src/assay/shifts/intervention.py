@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from pathlib import Path
@@ -20,7 +20,7 @@ from assay.core.errors import SpecError
 from assay.core.seeds import row_seed, row_uniform
 from assay.core.types import Factor
 from assay.data.dataset import DrawnLesions, Images, Originals, OverImages
-from assay.data.files.fitting import Placement
+from assay.data.files.fitting import Placement, by_box
 
 # Changes to pixels: parameters are drawn per row first, then applied deterministically, and kept.
 #
@@ -169,22 +169,6 @@ def _pixels_reached(part: Bool[Tensor, "k 1 h w"], box: Placement) -> Bool[Tenso
     """Pixels of a box that any resize makes of some of these pixels: the triangle filter reaches one beyond its own."""
     pooled = functional.adaptive_max_pool2d(part.float(), (box.height, box.width))
     return functional.max_pool2d(pooled, 3, stride=1, padding=1).bool()
-
-
-def by_box(
-    boxes: Int[np.ndarray, "n 4"] | None, index: Int[np.ndarray, "b"], shape: tuple[int, int, int]
-) -> Iterator[tuple[Placement, Int[np.ndarray, "k"]]]:
-    """Return each box in which pictures of these rows lie, and which of the rows, in ascending order.
-
-    Args:
-        shape: Of a square.
-    """
-    if boxes is None:
-        yield Placement(0, 0, *shape[1:]), np.arange(len(index))
-        return
-    distinct, which = np.unique(boxes[index], axis=0, return_inverse=True)
-    for number, edges in enumerate(distinct.tolist()):
-        yield Placement(*edges), np.flatnonzero(which.reshape(-1) == number)
 
 
 def mark_factor(name: str) -> Factor:

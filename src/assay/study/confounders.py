@@ -20,11 +20,12 @@ from assay.core.reasons import Code, Reason, because, reason_in_words
 from assay.core.registry import build, lookup
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import OverImages
+from assay.data.files.fitting import by_box
 from assay.probes.probe import Probe
 from assay.shifts.association import also_achieved
 from assay.shifts.confounders.drawing import LEGIBLE, Lettered
 from assay.shifts.environment import Environment, PickedImages
-from assay.shifts.intervention import Intervention, by_box, without_interventions
+from assay.shifts.intervention import Intervention, without_interventions
 from assay.shifts.population import Population, Tests, switch
 from assay.shifts.sampling import TEST_SEED
 from assay.spec.data import LESION, is_coco, read_header

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from torch import Tensor
 
 from assay.core.errors import DataError, SpecError
 from assay.core.types import FactorTable, Places
@@ -55,6 +54,9 @@ from assay.data.leakage import exact_groups, exact_pairs, row_hashes
 from assay.data.near_copies import NearPair, together
 from assay.spec.data import LESION
 from assay.spec.schema import IGNORE, DataSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Windows of photographs, cut at native resolution and framed like the whole ones.
 
@@ -261,13 +263,13 @@ class FileOriginals:
         images = decode_images(sources, digests, self.size, deep, channels, self.cache, framing=self.framing)
         return _require_decoded(images, "cannot be read at original resolution")
 
-    def measured(self, name: str, measure: Callable[[Tensor], Sequence[float]]) -> Float[np.ndarray, "k m"]:
+    def measured(self, name: str, measure: Callable[[np.ndarray], Sequence[float]]) -> Float[np.ndarray, "k m"]:
         """Return numbers of the shown part of every picture, which are kept in the cache."""
         rows: list[int] = self.rows.tolist()
 
         def one(at: int) -> Sequence[float]:
             planes = np.ascontiguousarray(np.moveaxis(self.framing.kept(self._picture(rows[at])), 2, 0))[None]
-            return measure(torch.as_tensor(planes.astype(np.float32)).div_(np.iinfo(planes.dtype).max))
+            return measure(np.divide(planes, np.float32(np.iinfo(planes.dtype).max), dtype=np.float32))
 
         def fill(array: np.ndarray) -> None:
             for at, values in enumerate(in_threads(one, range(len(array)))):
@@ -290,6 +292,8 @@ class FileOriginals:
         return np.repeat(pixels, self._planes // pixels.shape[2], axis=2)
 
     def _changed(self, row: int, change: Callable[[Tensor], Tensor]) -> np.ndarray:
+        import torch  # here, since most images are not changed
+
         out = self._picture(row)
         window, most = self.framing.window(*out.shape[:2]), np.float32(np.iinfo(out.dtype).max)
         before = np.moveaxis(out[window.rows, window.columns], 2, 0)[None] / most

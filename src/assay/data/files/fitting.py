@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
-from scipy import ndimage
 
 from assay.data.files.pictures import scaled
 from assay.spec.schema import DataSpec, Fit, Resize
@@ -68,6 +68,22 @@ def placed(height: int, width: int, size: int) -> Placement:
     longer = max(height, width)
     tall, wide = (max(1, round(side * size / longer)) for side in (height, width))
     return Placement((size - tall) // 2, (size - wide) // 2, tall, wide)
+
+
+def by_box(
+    boxes: Int[np.ndarray, "n 4"] | None, index: Int[np.ndarray, "b"], shape: tuple[int, int, int]
+) -> Iterator[tuple[Placement, Int[np.ndarray, "k"]]]:
+    """Return each box in which pictures of these rows lie, and which of the rows, in ascending order.
+
+    Args:
+        shape: Of a square.
+    """
+    if boxes is None:
+        yield Placement(0, 0, *shape[1:]), np.arange(len(index))
+        return
+    distinct, which = np.unique(boxes[index], axis=0, return_inverse=True)
+    for number, edges in enumerate(distinct.tolist()):
+        yield Placement(*edges), np.flatnonzero(which.reshape(-1) == number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +246,8 @@ def _seen_in(native: int, fitted: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _lesions(mask: Bool[np.ndarray, "h w"]) -> tuple[np.ndarray, int]:
+    from scipy import ndimage  # here, since few images have masks
+
     numbers = np.zeros(mask.shape, dtype=np.int32)
     return numbers, int(ndimage.label(mask, structure=_TOUCHING, output=numbers))
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy import ndimage
 
 from assay.data.files.table import Unreadable
 
@@ -224,6 +223,8 @@ def ben_graham(fitted: Shaped[np.ndarray, "c s s"]) -> Shaped[np.ndarray, "c s s
         fitted: An image that `circle_crop` cut, in its square, uint8 or uint16. Graham, winning entry of Kaggle's
             *Diabetic Retinopathy Detection*, 2015.
     """
+    from scipy import ndimage  # here, since few studies ask for it
+
     top = float(np.iinfo(fitted.dtype).max)
     side = fitted.shape[-1]
     values = fitted.astype(np.float32)
