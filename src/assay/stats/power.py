@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.special import gammaincinv, ndtr, stdtrit
+from scipy.special import gammaincinv, ndtr, ndtri, stdtrit
 
 from assay.core.seeds import generator
 from assay.stats.compare import Contrast, Correction
@@ -17,6 +17,8 @@ from assay.stats.rows import ALPHA
 POWER = 0.8
 DRAWS = 4000
 """Contrasts that `reachable` draws."""
+_STEPS, _CLOSE = 100, 1e-14
+"""Steps of a root at most, and the change of it, relative to its bound, after which it stands."""
 OF_RANKS = ("auroc", "auroc-macro", "auroc-top-mean", "auroc-area")
 OF_POSITIVES = ("sensitivity", "dice", "iou", "pixel-precision", "pixel-recall")
 OF_NEGATIVES = (
@@ -72,8 +74,6 @@ def reachable(
         >>> reachable(0.0, 0.0, 10, 99.0)
         nan
     """
-    from scipy import optimize  # here, since importing it takes a quarter of a second
-
     if not between + within > 0:
         return float("nan")
     size = min(group, 8)
@@ -91,10 +91,18 @@ def reachable(
     critical = -stdtrit(df, level / 2) * np.sqrt(part + rest)
     spread = np.sqrt(true + within)[:, None]
 
-    def shortfall(difference: float) -> float:
-        return float(ndtr((difference - critical) / spread).mean()) - power
-
-    return float(optimize.brentq(shortfall, 0.0, float((critical + 10 * spread).max())))
+    low, high = 0.0, float((critical + 10 * spread).max())
+    difference = float(critical.mean() + ndtri(power) * spread.mean())
+    for _ in range(_STEPS):  # Newton's method, halving the interval where it would leave it
+        beyond = (difference - critical) / spread
+        shortfall, slope = float(ndtr(beyond).mean()) - power, float((np.exp(-(beyond**2) / 2) / spread).mean())
+        low, high = (difference, high) if shortfall < 0 else (low, difference)
+        step = shortfall / slope * np.sqrt(2 * np.pi) if slope > 0 else np.inf
+        following = difference - step if low < difference - step < high else (low + high) / 2
+        if abs(following - difference) <= _CLOSE * high:
+            return float(following)
+        difference = following
+    return difference
 
 
 def df_of_group(seeds: int, group: int) -> float:
