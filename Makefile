@@ -1,4 +1,6 @@
-# The two commands of a new user: `make demo` and `make test`. Both build the environment first, if it is not there.
+# The two commands of a new user: `make demo` and `make test`. Both build the environment first, if it is not there;
+# with CPU=1 without CUDA.
+export CPU
 .PHONY: demo readme test tests acceptance thorough environment docs gallery index release torture clean anew
 SHELL := /bin/bash
 BIN := .venv/bin

@@ -74,6 +74,7 @@ def measure(arguments: Sequence[str | Path], cache: Path, place: Path) -> tuple[
         SystemExit: It failed.
     """
     variables = {**os.environ, "ASSAY_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled modules are kept, as those of an installed package are
     # A process of its own measures, since the usage of children is a sum over all that ended and their greatest peak.
     program = (
         "import resource, subprocess, sys\n"

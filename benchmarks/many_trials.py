@@ -112,7 +112,7 @@ def resumed(root: Path) -> None:
     start = time.process_time()
     prepared = prepare(study.plan.spec, root, skip_bad_rows=study.skip_bad_rows)
     ready = time.process_time()
-    store(prepared.place.folder, prepared.plan, study.inputs, study.skip_bad_rows)
+    store(prepared.place.folder, prepared.plan, study.inputs)
     sweep(prepared.plan, prepared.place.folder)
     print(f"prepare {ready - start:.2f} s, store and sweep {time.process_time() - ready:.2f} s", flush=True)
 
@@ -126,7 +126,7 @@ def made_up(run: Path, root: Path, trials: int) -> None:
     plan = make_plan(spec, population_of(spec.data, Workspace(root, default_cache_root(), base.skip_bad_rows)))
     root.mkdir(parents=True)
     state(root, spec, results_exist=False)
-    store(folder, plan, base.inputs, base.skip_bad_rows)
+    store(folder, plan, base.inputs)
     described: dict[str, Any] = read_checked_json(run / "described.json")
     write_checked_json(root / "described.json", {**described, "pictures": []}, sort_keys=False)
     rng = np.random.default_rng(0)

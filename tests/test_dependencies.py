@@ -56,7 +56,7 @@ def test_every_import_is_a_declared_dependency_or_of_the_extra_that_its_block_na
             if name in {*sys.stdlib_module_names, "assay", "_typeshed"}:
                 continue
             found = {plain(owner) for owner in owners.get(name, [name])}
-            allowed = BROUGHT | testing | OF_EXTRAS.get(under, set())
+            allowed = BROUGHT | OF_EXTRAS["train"] | testing | OF_EXTRAS.get(under, set())
             assert found & allowed, f"{path.relative_to(ROOT)} imports {name}, which neither Assay nor '{under}' brings"
 
 
@@ -68,6 +68,12 @@ def test_the_distribution_has_one_name():
         for found in re.findall(r"(?:pip|uv tool|pipx) install[^\n`]*", path.read_text()):
             named = re.findall(r"(?<![\w./-])assay(?:-imaging)?(?=[\['\" ]|$)", found)
             assert all(name == DISTRIBUTION for name in named), f"{path.relative_to(ROOT)}: {found}"
+
+
+def test_each_library_of_networks_is_one_that_names_the_extra_train():
+    text = (PACKAGE / "core" / "errors.py").read_text()
+    (named,) = re.findall(r"_TRAIN = \((.*)\)", text)
+    assert {library.replace("-", "_") for library in OF_EXTRAS["train"]} == set(re.findall(r'"(\w+)"', named))
 
 
 def test_an_absent_library_names_its_extra():

@@ -63,8 +63,11 @@ class Machine:
         misfit = int(version not in ("3.11", "3.12", "3.13"))
         write(self.bin / name, PYTHON.format(name=name, version=version, misfit=misfit, bare=int(not whole)))
 
-    def build(self, *arguments: str, python: str = "", pip_exit: int = 0) -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": str(self.bin), "PYTHON": python, "PIP_SAYS": PIP_SAYS, "PIP_EXIT": str(pip_exit)}
+    def build(
+        self, *arguments: str, python: str = "", cpu: str = "", pip_exit: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": str(self.bin), "PYTHON": python, "CPU": cpu, "PIP_SAYS": PIP_SAYS,
+                       "PIP_EXIT": str(pip_exit)}  # fmt: skip
         command = [str(self.clone / "tools" / "environment"), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -127,6 +130,20 @@ def test_the_environment_is_built_with(tmp_path: Path, pythons: Pythons, named: 
     assert (done.returncode, done.stderr) == (0, "")
     assert machine.told() == [f"{chosen} -m venv .venv", f"{chosen} {pip('[dev]')}"]
     assert f"(Python {pythons[chosen][0]}): source .venv/bin/activate" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "index"), [("1", "https://download.pytorch.org/whl/cpu"), ("https://example/cpu", "https://example/cpu")]
+)
+def test_without_cuda_pytorch_comes_first_from_another_index(tmp_path: Path, given: str, index: str) -> None:
+    machine = Machine(tmp_path, {"python3": ("3.11", WHOLE)})
+    done = machine.build(cpu=given)
+    assert (done.returncode, done.stderr) == (0, "")
+    alone = f"--no-deps --constraint constraints.txt --index-url {index} torch torchvision"
+    assert machine.told()[1:] == [
+        f"python3 -m pip install --quiet --disable-pip-version-check {alone}",
+        f"python3 {pip()}",
+    ]
 
 
 def test_where_pip_fails_the_tool_fails(tmp_path: Path) -> None:

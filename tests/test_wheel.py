@@ -1,4 +1,4 @@
-"""The wheel, installed without extras into a fresh environment, answers, runs a study and names a missing extra."""
+"""The wheel in a fresh environment: alone it answers and validates, with `train` it runs a study."""
 
 from __future__ import annotations
 
@@ -37,24 +37,36 @@ def called(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[st
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of programs of a fresh environment with the wheel alone."""
+def install(root: Path, *more: tuple[str | Path, ...], extras: str = "") -> Path:
+    """Install the wheel of a folder into a fresh environment there, after other commands; return its programs."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if uv is None:
         pytest.skip("uv is not installed: it builds the wheel and the fresh environment")
-    root = tmp_path_factory.mktemp("wheel")
+    environment = root / f"env{extras}"
     for command in (
-        ("build", "--wheel", "--out-dir", root / "dist", ROOT),
-        ("venv", "--python", sys.executable, root / "env"),
-        ("pip", "install", "--python", root / "env", "--constraint", ROOT / "constraints.txt", "WHEEL"),
+        *more,
+        ("venv", "--python", sys.executable, environment),
+        ("pip", "install", "--python", environment, "--constraint", ROOT / "constraints.txt", "WHEEL"),
     ):
-        wheels = [str(path) for path in root.glob("dist/*.whl")]
+        wheels = [f"{path}{extras}" for path in root.glob("dist/*.whl")]
         done = called(uv, *(wheels[0] if word == "WHEEL" else word for word in command), folder=root)
         if done.returncode and NO_NETWORK.search(done.stderr):
             pytest.skip(f"the package index cannot be reached: {done.stderr.strip().splitlines()[-1]}")
         assert done.returncode == 0, done.stderr
-    return root / "env" / "bin"
+    return environment / "bin"
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of programs of a fresh environment with the wheel alone."""
+    root = tmp_path_factory.mktemp("wheel")
+    return install(root, ("build", "--wheel", "--out-dir", root / "dist", ROOT))
+
+
+@pytest.fixture(scope="module")
+def installed(core: Path) -> Path:
+    """Return the folder of programs of a fresh environment with the wheel and what networks need."""
+    return install(core.parents[1], extras="[train]")
 
 
 def test_the_wheel_is_named_and_has_what_is_no_code(installed: Path) -> None:
@@ -81,12 +93,23 @@ def test_a_build_in_another_folder_is_equal_byte_for_byte(installed: Path, tmp_p
     assert (tmp_path / "dist" / first.name).read_bytes() == first.read_bytes()
 
 
-def test_it_answers_without_extras(installed: Path, tmp_path: Path) -> None:
-    answer = called(installed / "assay", "--help", folder=tmp_path)
+def test_it_answers_without_extras(core: Path, tmp_path: Path) -> None:
+    answer = called(core / "assay", "--help", folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "Start with: assay run nodule-loss" in answer.stdout
-    for module in ("monai", "pytest", "onnx"):
-        assert called(installed / "python", "-c", f"import {module}", folder=tmp_path).returncode == 1
+    for module in ("monai", "pytest", "onnx", "torch", "numba"):
+        assert called(core / "python", "-c", f"import {module}", folder=tmp_path).returncode == 1
+    rows = [
+        "image,patient,target,score",
+        *(f"{at},{at // 2},{at % 2},{(at % 7 + 3 * (at % 2)) / 10}" for at in range(80)),
+    ]
+    (tmp_path / "scores.csv").write_text("\n".join(rows))
+    answer = called(core / "assay", "validate", "scores.csv", "--out", "validated", folder=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "<html" in (tmp_path / "validated" / "report.html").read_text(encoding="utf-8")
+    refused = called(core / "assay", "run", "nodule-loss", "--scale", "quick", folder=tmp_path)
+    assert refused.returncode == 2
+    assert f"pip install '{DISTRIBUTION}[train]'" in refused.stderr
 
 
 def test_it_runs_a_study_to_its_page(installed: Path, tmp_path: Path) -> None:

@@ -75,9 +75,9 @@ def test_near_copies_are_searched_among_the_images_that_are_read_and_copies_amon
 
 
 def test_few_of_many_images_are_in_memory_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, read, held, most = images(tmp_path / "set", 1_500), ArrayImages.read, 0, 0
+    data, read, held, most = images(tmp_path / "set", 1_500), ArrayImages.values, 0, 0
 
-    def counted(self: ArrayImages, index: np.ndarray) -> torch.Tensor:
+    def counted(self: ArrayImages, index: np.ndarray) -> np.ndarray:
         nonlocal held, most
         found = read(self, index)
         held += len(index)
@@ -89,7 +89,7 @@ def test_few_of_many_images_are_in_memory_at_any_time(tmp_path: Path, monkeypatc
         nonlocal held
         held -= count
 
-    monkeypatch.setattr(ArrayImages, "read", counted)
+    monkeypatch.setattr(ArrayImages, "values", counted)
     found = audited(brightness, data, budget=BRIEF, **ALONE)
     assert checks(found)["no-copies"].endswith("among 40 of 1,500 images")
     assert 64 <= most <= 600

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.stats import mannwhitneyu
+from torch.nn import functional
 
 from assay.execution.jobs import population_of
 from assay.execution.local import InProcess
@@ -255,3 +257,42 @@ def test_page_table_and_light_of_a_run_have_them(images: Path, tmp_path: Path) -
     part = page[page.index('id="shortcuts"') :]
     assert ">column</td>" in part
     assert "padding mask" in part
+
+
+def edges(gray: torch.Tensor) -> torch.Tensor:
+    """Histograms of oriented gradients over 8 x 8 cells of 8 directions, by `scatter_` and adaptive pooling."""
+    padded = functional.pad(gray[:, None], (1, 1, 1, 1), mode="replicate")
+    across, down = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2], padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    direction = torch.atan2(down, across) * (8 / torch.pi)
+    below = direction.floor()
+    strength, share, first = torch.hypot(down, across), direction - below, below.long() % 8
+    sums = torch.zeros(len(gray), 8, *gray.shape[1:]).scatter_(1, first, strength * (1 - share))
+    cells = functional.adaptive_avg_pool2d(sums.scatter_(1, (first + 1) % 8, strength * share), 8)
+    around = functional.avg_pool2d(cells.square().sum(dim=1, keepdim=True), 3, 1, 1)
+    return (cells / (around.sqrt() + 0.01)).flatten(1)
+
+
+@pytest.mark.parametrize("side", [(96, 96), (50, 96)])
+def test_features_are_those_of_pytorch(side: tuple[int, int], tmp_path: Path) -> None:
+    """At a side that squares do not divide, features are sums over parts of them."""
+    coarse = torch.rand(40, 3, 7, 9, generator=torch.Generator().manual_seed(side[0]))
+    pictures = (255 * functional.interpolate(coarse, side, mode="bicubic").clamp(0, 1)).byte()
+    rows = ["image,ill,who", *(f"{at}.png,{at % 2},p{at}" for at in range(40))]
+    for at, picture in enumerate(pictures):
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / f"{at}.png")
+    (tmp_path / "data.csv").write_text("\n".join(rows))
+    data = parse_study(study(tmp_path, size=96, factors={})).data
+    dataset = population_of(data, Workspace(tmp_path / "run", tmp_path / "cache")).dataset
+    assert dataset is not None
+    seen = looked_at(dataset)
+    images = pictures.float() / 255
+    ring = np.ones((20, 20), dtype=bool)
+    ring[2:-2, 2:-2] = False
+    wanted = {
+        "thumbnail of 16 x 16 pixels": functional.adaptive_avg_pool2d(images, 16).flatten(1),
+        "outer tenth of the image": functional.adaptive_avg_pool2d(images, 20)[:, :, torch.as_tensor(ring)].flatten(1),
+        "edges by direction": edges(images.mean(dim=1)),
+    }
+    assert seen.features.keys() == wanted.keys()
+    for name, values in wanted.items():
+        np.testing.assert_allclose(seen.features[name], values.numpy(), atol=1e-5, err_msg=name)

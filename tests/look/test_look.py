@@ -323,6 +323,34 @@ def test_a_frame_blurs_no_picture_and_many_are_not_odd() -> None:
     assert blurry(torch.where(many[:, None, None], soft, gray)) == []
 
 
+def smooth(side: tuple[int, int], count: int = 6) -> torch.Tensor:
+    """Colored pictures [n, 3, h, w] in 0..1."""
+    coarse = torch.rand(count, 3, 7, 9, generator=torch.Generator().manual_seed(side[0]))
+    return functional.interpolate(coarse, side, mode="bicubic").clamp(0, 1)
+
+
+@pytest.mark.parametrize("side", [(96, 96), (71, 101), (64, 130)])
+def test_properties_are_those_of_pytorch(side: tuple[int, int]) -> None:
+    pictures = smooth(side)
+    gray, found = pictures.mean(dim=1), properties_of(pictures.numpy())
+    down, across = (round(length / 10) for length in side)
+    inner = gray[:, down : side[0] - down, across : side[1] - across]
+    steps = inner.diff(dim=1).abs().mean(dim=(1, 2)) + inner.diff(dim=2).abs().mean(dim=(1, 2))
+    outer = gray.sum(dim=(1, 2)) - inner.sum(dim=(1, 2))
+    wanted = {
+        "mean brightness": gray.mean(dim=(1, 2)),
+        "contrast": gray.std(dim=(1, 2), correction=0),
+        "share of black pixels": (gray <= 1.5 / 255).float().mean(dim=(1, 2)),
+        "share of nearly white pixels": (gray >= 239.5 / 255).float().mean(dim=(1, 2)),
+        "brightness of the border": outer / (gray[0].numel() - inner[0].numel()),
+        "color saturation": (pictures.amax(dim=1) - pictures.amin(dim=1)).mean(dim=(1, 2)),
+        "sharpness": steps / inner.std(dim=(1, 2), correction=0),
+    }
+    assert found.keys() - wanted.keys() == {"share of thin bright marks"}
+    for name, values in wanted.items():
+        np.testing.assert_allclose(found[name], values.numpy(), rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 @pytest.mark.parametrize("kind", ["glints", "noise", "dark"])
 @pytest.mark.parametrize("side", [16, 28, 32, 48, 128])
 def test_texture_is_no_text(side: int, kind: str) -> None:

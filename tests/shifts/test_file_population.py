@@ -211,6 +211,7 @@ def test_neutral_ties_none_of_the_factors_that_a_test_ties_and_only_intervention
     assert rows(scene.independent()) == rows(scene.neutral())
     assert scene.changeable() == ("tag",)
     assert scene.sobol(16) is None
+    assert scene.population.sobol_images(16) == 0
     index = np.arange(len(scene.neutral()))
     off, on = (scene.counterfactual("tag", end).images.read(index) for end in ("low", "high"))
     assert torch.equal(off, scene.neutral().images.read(index))

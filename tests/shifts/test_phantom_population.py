@@ -274,7 +274,7 @@ def test_the_sobol_design_is_laid_out_as_a_then_b_then_each_input_from_b(populat
     design = population.scene(TESTS, 0).sobol(64)
     assert design.inputs == ("position", "margin", "texture", "size", "grade", "nuisance seed")
     images = design.images.read(np.arange(len(design.images)))
-    assert len(images) == (6 + 2) * 64
+    assert len(images) == population.sobol_images(64) == (6 + 2) * 64
     a, b, *mixed = images.split(64)
     pixels = {"position": [4, 5], "margin": [0], "texture": [1], "size": [2], "grade": [3]}
     factors = set(range(6))

@@ -544,7 +544,7 @@ def _done(arguments: list[str]) -> int:
     Raises:
         OSError: Standard output cannot be written.
     """
-    from assay.core.errors import AssayError, StoreError
+    from assay.core.errors import AssayError, StoreError, without_networks
 
     try:
         Path.cwd()
@@ -579,6 +579,9 @@ def _done(arguments: list[str]) -> int:
     except Exception as error:  # 1, Python's own code for it, says that some trials failed
         if _is_closed_output(error):
             raise
+        if isinstance(error, ModuleNotFoundError) and (missing := without_networks(error)):
+            print(missing, file=sys.stderr)
+            return missing.exit_code
         from assay.store.folder import received
 
         if root := received.get():

@@ -286,7 +286,12 @@ def _python() -> Iterator[CheckResult]:
 
 
 def _torch() -> Iterator[CheckResult]:
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError:
+        yield CheckResult("warn", "torch", "not installed: no study can be trained and no network audited",
+                          f"pip install '{DISTRIBUTION}[train]'")  # fmt: skip
+        return
 
     from assay.execution.local import PROCESSOR, choose_device, device_name
 
@@ -345,7 +350,10 @@ def _assets() -> Iterator[CheckResult]:
 
 
 def _weights() -> Iterator[CheckResult]:
-    from assay.models.weight_files import weights_cache, weights_here
+    try:
+        from assay.models.weight_files import weights_cache, weights_here
+    except ModuleNotFoundError:
+        return  # `_torch` says so
 
     here = weights_here(weights_cache())
     yield CheckResult("ok", "weights", ", ".join(path.name for path in here.found) or "none")

@@ -144,9 +144,23 @@ def extra(name: str) -> Generator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ExtraError(
-            f"this needs the library '{error.name}', which is not installed: pip install '{DISTRIBUTION}[{name}]'"
-        ) from error
+        raise _of_extra(error, name) from error
+
+
+def _of_extra(error: ModuleNotFoundError, name: str) -> ExtraError:
+    return ExtraError(
+        f"this needs the library '{error.name}', which is not installed: pip install '{DISTRIBUTION}[{name}]'"
+    )
+
+
+_TRAIN = ("huggingface_hub", "numba", "pytorch_metric_learning", "timm", "torch", "torchvision")
+"""Libraries of the extra `train`."""
+
+
+def without_networks(error: ModuleNotFoundError) -> ExtraError | None:
+    """Return the error of a command that needs a library of the extra `train`; None for any other library."""
+    library = (error.name or "").partition(".")[0]
+    return _of_extra(error, "train") if library in _TRAIN else None
 
 
 class FullError(StoreError):

@@ -40,7 +40,7 @@ TRIAL = 0.3  # seconds of a trial other than steps: a head, weights, records
 PROBES = 0.5  # seconds of a trial's probes other than reading: fits, measures, records
 START = 5.0  # seconds until a worker has imported its libraries
 END_PER_TRIAL = 0.25  # seconds of comparisons, tables and page for every trial
-FEWEST, MOST = 3, 10  # repetitions
+FEWEST, MOST = 3, 5  # repetitions
 ENOUGH, LONG = 0.3, 3.0  # seconds of enough of them, and of one that is not redone
 MOST_SECONDS = 15.0  # of timing recipes that differ from a timed one in more than their network
 RENDERED = 64  # images that a phantom is timed on
@@ -148,8 +148,8 @@ def _probed_images(plan: Plan, population: Population, inputs: Inputs) -> int:
         for probe in probes
         for request in cast(Probe, probe).requests(model, scene)
     }
-    designs = [scene.sobol(probe.samples) for probe in probes if isinstance(getattr(probe, "samples", None), int)]
-    return sum(images_by_request.values()) + sum(len(design.images) for design in designs if design is not None)
+    samples = [given for probe in probes if isinstance(given := getattr(probe, "samples", None), int)]
+    return sum(images_by_request.values()) + sum(map(population.sobol_images, samples))
 
 
 def _render_seconds(population: Population, size: int, device: str) -> float:

@@ -375,6 +375,10 @@ class PhantomPopulation(Population):
         images = RenderedImages(self.renderer, Content(values, nuisance, neutral.difficulty))
         return SobolDesign(tuple(inputs), samples, images), nuisance
 
+    def sobol_images(self, samples: int) -> int:
+        """Return the number of images of such a design: A, B and a block per input."""
+        return (len(self._inputs()) + 2) * samples
+
     def _amount(self, environment: EnvironmentSpec) -> int:
         """Return the number of training images that an environment takes."""
         count = enough("train", environment.rows, self.data.train, "in data.train")

@@ -331,6 +331,10 @@ class Population(ABC):
         """Return a Saltelli design without interventions and its nuisance seeds; None where factors cannot be set."""
         return None
 
+    def sobol_images(self, samples: int) -> int:
+        """Return the number of images of such a design, without drawing it."""
+        return 0
+
     @cached_property
     def _remembered(self) -> dict[str, Environment]:
         return {}

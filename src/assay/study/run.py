@@ -41,10 +41,10 @@ from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
 from assay.stats.rows import SETTLED
-from assay.store.files import Row
+from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder, working_in
 from assay.store.manifest import MANIFEST
-from assay.study import finished
+from assay.study import early, finished
 from assay.study.finished import Result
 from assay.study.interim import InterimLook, goes_on, look_rows, next_seeds, worst_case
 from assay.study.kind import STUDY
@@ -62,7 +62,7 @@ from assay.study.preflight import (
 )
 from assay.study.records import stamp, store, study_values
 from assay.study.registration import require_registered, state
-from assay.study.tables import analyze, carried_looks
+from assay.study.tables import analyze, carried_looks, estimates_so_far
 
 PROBE = "probe-"
 """Stands before a trial's id in the names of its probe tasks."""
@@ -246,12 +246,17 @@ class StudyRun(RunSteps):
         rows = look_rows(looks)
         for line in look_lines(rows):
             self.stage(line)
+        if rows:
+            last = max(row["look"] for row in rows)
+            following = next((seeds for seeds in spec.looks if seeds > last), 0) if goes_on(spec, rows) else 0
+            write_text(prepared.place.root / early.PAGE, early.looks_page(spec.name, rows, following))
         return goes_on(spec, rows) and plan.trials != prepared.plan.trials
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return all tables."""
         tables = analyze(self.prepared.plan, self.prepared.place, self.prepared.population, self.stage)
         self.stage("writing the page")
+        (folder.root / early.PAGE).unlink(missing_ok=True)
         return tables
 
     def finish(self, folder: RunFolder, outcome: Outcome) -> None:
@@ -287,7 +292,14 @@ def run_study(
     spec, place = prepared.spec, prepared.place
     plainly = partial(prepare, spec, place.root, skip_bad_rows=place.skip_bad_rows, device=prepared.device)
     run = StudyRun(prepared, again or plainly, stage or telling(quietly=True))
-    done = carry_out(run, place.root, executor, write_page, watch)
+    pages = early.EarlyPages(
+        prepared.plan,
+        place.root,
+        lambda part: estimates_so_far(part, place.folder, Folds(prepared.population, spec.probes)),
+        run.stage,
+    )
+    observed = watch if spec.looks else partial(pages.watch, watch=watch)  # a look has a page of its own
+    done = carry_out(run, place.root, executor, write_page, observed)
     plan, outcome = run.prepared.plan, done.outcome
     trials = {trial.id for trial in plan.trials}
     trained = sum(id in trials for id in outcome.done)

@@ -262,6 +262,11 @@ class Made(Mapping[str, Sequence[Row]]):
         return list(SeedValues(made.values).rows(estimates_compared(made.estimates, contrasts)))
 
 
+def estimates_so_far(plan: Plan, folder: RunFolder, folds: Pooled) -> Sequence[Row]:
+    """Return rows of `schema.ESTIMATES` of the records of a plan, or of a part of one, without any comparison."""
+    return _estimates(Gathered(plan, folder, folds)).estimates
+
+
 def carried_looks(plan: Plan, root: Path, folds: Pooled, looks_known: Sequence[InterimLook] = ()) -> list[InterimLook]:
     """Carry out the looks of a study that its records suffice for (see `looks_at`)."""
     folder = RunFolder(root)

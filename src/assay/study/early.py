@@ -1,0 +1,155 @@
+"""The page of a study while it runs: mean values of the seeds that are finished, and which comparisons are open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from assay.core.measures import label_of
+from assay.execution.plan import Plan
+from assay.execution.progress import Stage
+from assay.execution.run import Watch
+from assay.execution.tasks import Event, Observer, Task
+from assay.report.index_page import Index
+from assay.report.page import render_html
+from assay.report.sheets import Cell, SheetRow
+from assay.report.words import display_name, sentence_case, statement
+from assay.stats.format import count, join_words, number
+from assay.store.files import Row, write_text
+
+PAGE = "so-far.html"
+"""Name of the page, which is removed when the study's own page is written."""
+FIRST = 3
+"""Seeds of the first page; each next one has twice as many."""
+UNDECIDED = (
+    "Values change until the last network. No interval is given and nothing is decided before: a study that is stopped "
+    "when its values please is biased."
+)
+
+
+class EarlyPages:
+    """Pages of the first seeds of a study, which are written as soon as these are finished."""
+
+    def __init__(self, plan: Plan, root: Path, estimate: Callable[[Plan], Sequence[Row]], stage: Stage) -> None:
+        """Prepare the pages.
+
+        Args:
+            plan: Of the study.
+            root: Its run folder.
+            estimate: Returns rows of `schema.ESTIMATES` of the seeds of a plan.
+            stage: Callback for a sentence on what is seen so far.
+        """
+        self.plan, self.root, self.estimate, self.stage = plan, root, estimate, stage
+
+    @contextmanager
+    def watch(self, tasks: Sequence[Task], watch: Watch) -> Generator[Observer]:
+        """Show tasks as `watch` does, and write the pages meanwhile."""
+        seeds, ended, failed = FIRST, set[str](), set[str]()
+        trials = self._trial_ids(seeds)
+        pending = {task.id for task in tasks if (task.unit or task.id) in trials}
+        with watch(tasks) as display:
+
+            def hear(event: Event) -> None:
+                nonlocal seeds, pending, failed
+                display(event)
+                if event.status not in ("done", "failed", "skipped"):
+                    return
+                ended.add(event.task.id)
+                failed |= {event.task.unit or event.task.id} if event.status != "done" else set()
+                while seeds < self.plan.spec.seeds and pending <= ended:
+                    self._write_page(seeds, failed)
+                    seeds *= 2
+                    trials = self._trial_ids(seeds)
+                    pending = {task.id for task in tasks if (task.unit or task.id) in trials}
+
+            yield hear
+
+    def _trial_ids(self, seeds: int) -> set[str]:
+        return {trial.id for trial in self.plan.first(seeds).trials}
+
+    def _write_page(self, seeds: int, failed: set[str]) -> None:
+        """Write the page, and say what is seen; what goes wrong here ends no study."""
+        try:
+            rows = _rows_of_images(self.estimate(self.plan.first(seeds)), self.plan)
+            if rows:
+                progress = _progress_text(self.plan, seeds, failed)
+                write_text(self.root / PAGE, _values_page(self.plan, seeds, progress, rows))
+                self.stage(f"{progress}: {_ranges_text(self.plan, rows)}; {self.root / PAGE}")
+        except Exception as error:
+            self.stage(f"no page of the first {seeds} seeds: {type(error).__name__}: {error}")
+
+
+def _progress_text(plan: Plan, seeds: int, failed: set[str]) -> str:
+    """Return how many networks of the first seeds did not fail, of all."""
+    done = sum(trial.id not in failed for trial in plan.first(seeds).trials)
+    return f"{done:,} of {count(len(plan.trials), 'network')}"
+
+
+def _rows_of_images(rows: Sequence[Row], plan: Plan) -> list[Row]:
+    """Return rows of one measure over all images of each test condition: that of the first comparison which has one."""
+    rows_overall = [row for row in rows if row["environment"] and not any(row[name] for name in _PARTS)]
+    measured = dict.fromkeys(row["measure"] for row in rows_overall if not math.isnan(row["value"]))
+    compared = [contrast.measure for contrast in plan.spec.contrasts if contrast.measure in measured]
+    measure = next(iter((*compared, *measured)), "")
+    return [row for row in rows_overall if row["measure"] == measure]
+
+
+_PARTS = ("factor", "level", "layer", "group")
+
+
+def _environment_label(plan: Plan, environment: str) -> str:
+    return plan.spec.labels.get(environment) or display_name(environment)
+
+
+def _ranges_text(plan: Plan, rows: Sequence[Row]) -> str:
+    """Return a sentence on the values of all recipes in each test condition."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        if not math.isnan(row["value"]):
+            values.setdefault(row["environment"], []).append(row["value"])
+    texts: list[str] = []
+    for environment, of_place in values.items():
+        ends = dict.fromkeys((number(min(of_place)), number(max(of_place))))
+        texts.append(f"{' to '.join(ends)} in {_environment_label(plan, environment)}")
+    return f"so far {label_of(rows[0]['measure'])} is {join_words(texts)}"
+
+
+def _values_page(plan: Plan, seeds: int, progress: str, rows: Sequence[Row]) -> str:
+    environments = list(dict.fromkeys(row["environment"] for row in rows))
+    value = {(row["recipe"], row["environment"]): row["value"] for row in rows}
+    lines = [
+        SheetRow(
+            (Cell(recipe), *(Cell(number(value.get((recipe, name), math.nan)), numeric=True) for name in environments))
+        )
+        for recipe in dict.fromkeys(row["recipe"] for row in rows)
+    ]
+    heads = ("recipe", *(_environment_label(plan, environment) for environment in environments))
+    meta = f"{sentence_case(label_of(rows[0]['measure']))}, mean over the first {seeds} of {plan.spec.seeds} seeds."
+    return _render_table(heads, lines, f"{plan.spec.name}: {progress}", UNDECIDED, meta)
+
+
+def looks_page(name: str, rows: Sequence[Row], following: int) -> str:
+    """Return the page after a look of a study that is run until it is decided: which comparisons are open.
+
+    Args:
+        name: Of the study.
+        rows: Rows of `schema.LOOKS`.
+        following: Seeds of the next look; 0 where none follows.
+    """
+    latest: Mapping[str, Row] = {row["id"]: row for row in rows}
+    last = max(row["look"] for row in rows)
+    states = {id: "open" if math.isnan(row["closed_at"]) else row["decision"] for id, row in latest.items()}
+    lines = [
+        SheetRow((Cell(statement(row)), Cell(states[id]), Cell(str(row["seeds"]), numeric=True)))
+        for id, row in sorted(latest.items(), key=lambda item: states[item[0]] != "open")
+    ]
+    open_count = sum(state == "open" for state in states.values())
+    title = f"{name}: {open_count} of {count(len(states), 'primary comparison')} open after {last} seeds"
+    note = f"Recipes of open comparisons are trained on until the look at {following} seeds." if following else ""
+    return _render_table(("comparison", "state", "seeds"), lines, title, note, "")
+
+
+def _render_table(heads: tuple[str, ...], lines: Sequence[SheetRow], title: str, note: str, meta: str) -> str:
+    return render_html("index.html", Index(heads, tuple(lines), ("",) * len(lines), note, title, meta))
