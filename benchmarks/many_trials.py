@@ -45,7 +45,7 @@ STEPS: Mapping[str, str] = {
     "plan": "from pathlib import Path; import many_trials; many_trials.planned(Path({root!r}))",
     "resume": "from pathlib import Path; import many_trials; many_trials.resumed(Path({root!r}))",
     "`status`": "from assay.cli import main; main(['status', {root!r}])",
-    "tables and page": "from pathlib import Path; from assay.study.run import rebuild; rebuild(Path({root!r}))",
+    "tables and page": "from assay.cli import main; main(['report', {root!r}])",
     "`results`": "from assay.cli import main; main(['results', {root!r}])",
     "`results --table estimates`": "from assay.cli import main; main(['results', {root!r}, '--table', 'estimates'])",
     "`results --table estimates --csv`": (
