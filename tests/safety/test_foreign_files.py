@@ -18,7 +18,7 @@ import torch
 from pydicom import Dataset, dcmwrite  # pyright: ignore[reportUnknownVariableType]
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, JPEG2000Lossless, JPEGLossless, generate_uid
+from pydicom.uid import UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLossless, generate_uid
 
 from assay.data.files.readers import examine, read_picture
 from assay.data.files.table import Unreadable
@@ -79,6 +79,20 @@ def test_a_table_of_one_long_text_that_is_repeated_is_refused(tmp_path: Path) ->
             act()
 
 
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [("[repeat('a', 9) for x in range(9)]", "column 'name' holds nested values or texts in lists"),
+     ("{'a': repeat('a', 9)}", "column 'name' holds nested values or texts in lists"),
+     ("repeat('a', 20_000)::BLOB", "its texts would take 600,000,000 bytes"),
+     ("[1.5 for x in range(1_000)]", "states 30,000,000 values")],
+)  # fmt: skip
+def test_a_table_of_lists_and_bytes_that_are_repeated_is_refused(tmp_path: Path, column: str, message: str) -> None:
+    path = tmp_path / "nested.parquet"
+    duckdb.execute(f"COPY (SELECT {column} AS name FROM range(30_000)) TO '{path}' (FORMAT parquet)")
+    with pytest.raises(StoreError, match=message):
+        read_parquet(path)
+
+
 def coded(source: bytes, compression: int) -> bytes:
     """A TIFF of 64 x 64 values of 16 bit in one strip."""
     strip, size = 8, len(source) + len(source) % 2
@@ -97,10 +111,22 @@ def test_pixels_of_another_size_than_the_header_says_are_refused(source: bytes, 
     assert examine(coded(source, compression)).width == 64
     with pytest.raises(Unreadable, match="it unpacks to more than its header says"):
         read_picture(coded(source, compression), 64)
+    with pytest.raises(Unreadable, match="it unpacks to more than its header says"):
+        read_picture(encapsulated(source, syntax, 16), 64)
+
+
+def test_a_jpeg_in_dicom_of_another_size_than_the_header_says_is_refused() -> None:
+    source = b"\xff\xd8\xff\xc0" + struct.pack(">HBHHB", 11, 8, 16_000, 16_000, 1)
+    with pytest.raises(Unreadable, match="it unpacks to more than its header says"):
+        read_picture(encapsulated(source, JPEGBaseline8Bit, 8), 64)
+
+
+def encapsulated(source: bytes, syntax: UID, bits: int) -> bytes:
+    """A DICOM file of 64 x 64 values in one frame."""
     dataset = Dataset()
     dataset.Rows = dataset.Columns = 64
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
     dataset.PixelData = encapsulate([source])
     dataset["PixelData"].VR = "OB"
     dataset.file_meta = FileMetaDataset()
@@ -108,8 +134,7 @@ def test_pixels_of_another_size_than_the_header_says_are_refused(source: bytes, 
     dataset.file_meta.MediaStorageSOPClassUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     file = io.BytesIO()
     dcmwrite(file, dataset, enforce_file_format=True)
-    with pytest.raises(Unreadable, match="it unpacks to more than its header says"):
-        read_picture(file.getvalue(), 64)
+    return file.getvalue()
 
 
 def test_a_tiff_whose_codec_has_a_size_that_is_not_read_is_refused() -> None:

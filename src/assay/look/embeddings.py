@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from assay.data.dataset import Dataset
 from assay.data.files.folder import undeclared_table
 from assay.data.files.joins import Unmatched, match, require_matched
 from assay.data.files.load import names_of
+from assay.data.files.readers import check_npz
 from assay.data.files.roles import SCORES, SPLITS, TARGETS, called_patient
 from assay.data.files.table import TextTable, number, read_table
 from assay.data.near_copies import NearPair, together
@@ -180,11 +182,13 @@ def _rows_of_arrays(path: Path, ids: Path | None) -> NamedRows:
             raise SpecError(f"{path.name} has no names of images: give {key_text('--ids', 'FILE')} with one a line, in "
                             "the order of its rows, or an NPZ file with `ids` and `features`")  # fmt: skip
     try:
+        if ids is None:
+            check_npz(path)
         loaded: Any = np.load(path, allow_pickle=False)
         features = np.asarray(loaded if ids is not None else loaded["features"], dtype=np.float64)
         names = _names_of_rows(ids) if ids is not None else [str(one) for one in loaded["ids"].tolist()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path.name} cannot be read: {wanted}") from error
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path.name} cannot be read: {wanted} ({error})") from error
     if features.ndim != 2 or len(features) != len(names):
         shape = " x ".join(map(str, features.shape))
         raise DataError(f"{path.name} has {shape} numbers, and there are {len(names):,} names: {wanted}")

@@ -39,6 +39,8 @@ from assay.spec.recipe import Component, Frozen, RecipeSpec
 
 # Where a study's images come from and how patients are divided: the `data` part of a spec.
 
+MOST_IMAGES = 10_000_000
+"""Images of a phantom that a study may ask for: a slip of the finger would fill the memory."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Literal["train", "validation", "test"]
 Fit = Literal["pad", "squash", "crop"]
@@ -212,9 +214,9 @@ class DataSpec(Frozen):
     referable: Annotated[int, Field(ge=1, le=99)] | None = None
     # phantoms
     core: str = ""
-    train: Annotated[int, Field(ge=1)] = 2000
-    validation: Annotated[int, Field(ge=1)] = 500
-    test: Annotated[int, Field(ge=1)] = 1000
+    train: Annotated[int, Field(ge=1, le=MOST_IMAGES)] = 2000
+    validation: Annotated[int, Field(ge=1, le=MOST_IMAGES)] = 500
+    test: Annotated[int, Field(ge=1, le=MOST_IMAGES)] = 1000
     population: Annotated[int, Field(ge=0)] = 0
     # images from files
     table: str = "data.csv"

@@ -13,6 +13,7 @@ from assay.data.files.table import Unreadable
 with extra("medical"):
     import tifffile
     from pydicom import uid
+    from pydicom.encaps import generate_frames
     from pydicom.pixels.decoders.base import get_decoder
 
 # pydicom and tifffile are partly untyped: unknown types are let through in this adapter alone.
@@ -49,7 +50,7 @@ def decode_frame(source: bytes, runner: Any) -> bytes:
     """Return the values of a frame for pydicom, which mends signs and unused bits."""
     codec = _CODECS[runner.transfer_syntax]
     if codec == "jpeg2k_decode":
-        source = source[max(0, source.find(_CODESTREAM)) :]  # a whole JP2 file has boxes before it
+        source = _codestream(source)
     check_coded(source, runner.rows * runner.columns * runner.samples_per_pixel)
     values = getattr(import_module(_LIBRARY), codec)(source)
     runner.set_option("bits_allocated", 8 * values.itemsize)
@@ -61,6 +62,20 @@ def decode_frame(source: bytes, runner: Any) -> bytes:
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
 """How JPEG 2000 begins: its size follows."""
+
+
+def _codestream(source: bytes) -> bytes:
+    """Return JPEG 2000 without the boxes that a whole JP2 file has before it; others as they are."""
+    return source[max(0, source.find(_CODESTREAM)) :] if source[:2] != b"\xff\xd8" else source
+
+
+def check_frames(dataset: Any) -> None:
+    """Raise Unreadable where the first frame of a compressed DICOM file states more values than its header."""
+    if dataset.file_meta.TransferSyntaxUID in (*_CODECS, uid.JPEGBaseline8Bit) and "PixelData" in dataset:
+        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        check_coded(_codestream(frame), dataset.Rows * dataset.Columns * dataset.SamplesPerPixel)
+
+
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """Markers of JPEG and JPEG-LS that a size follows."""
 _SCAN = 0xDA

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from assay.core.errors import DataError, extra
-from assay.data.files.decoders import check_coded, check_tiff, plugin_of, too_long
+from assay.data.files.decoders import check_coded, check_frames, check_tiff, plugin_of, too_long
 from assay.data.files.pictures import (
     OWN_RANGE,
     VALUES,
@@ -129,6 +129,7 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     dataset = _dataset(_inflate_bounded(data))
     if not any(f"{kind}PixelData" in dataset for kind in ("", "Float", "DoubleFloat")):
         raise Unreadable("this DICOM file holds no pixels", "export it with its pixels")
+    check_frames(dataset)
     try:
         values = pixel_array(dataset, decoding_plugin=plugin_of(dataset))  # YBR comes as RGB
     except RuntimeError as error:  # pydicom puts the words of a decoder into its own

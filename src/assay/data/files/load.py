@@ -25,7 +25,7 @@ from assay.data.files.decode import WHOLE, decode_images
 from assay.data.files.fitting import framing_of
 from assay.data.files.folder import list_classes, list_stems, list_table
 from assay.data.files.listing import Listing, frame_of
-from assay.data.files.readers import array_header
+from assay.data.files.readers import array_header, check_npz
 from assay.data.files.table import SHOWN, expand
 from assay.spec.schema import DataSpec
 
@@ -95,6 +95,7 @@ def _open_dataset(path: Path, cache: ArrayCache) -> tuple[list[np.ndarray], list
     """Mapped images and labels of the three parts, and the file's hash."""
     digest = _file_digest(path)
     try:
+        check_npz(path)
         with zipfile.ZipFile(path) as archive:
             members = set(archive.namelist())
             missing = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]

@@ -12,6 +12,7 @@ import io
 import logging
 import sys
 import threading
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -203,6 +204,18 @@ def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if fortran:
         raise ValueError("its arrays are not plain numbers in C order")
     return shape, dtype
+
+
+_UNPACKED_PER_BYTE, _FREE_BYTES = 200, 100_000_000
+"""Bytes that a byte of an NPZ file may unpack to, and those that any file may."""
+
+
+def check_npz(path: Path) -> None:
+    """Raise ValueError where an NPZ file unpacks to far more than its size, or zipfile.BadZipFile where it is none."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > _FREE_BYTES + _UNPACKED_PER_BYTE * path.stat().st_size:
+        raise ValueError(f"it unpacks to {size:,} bytes, far more than its size")
 
 
 def _array_side(shape: tuple[int, ...]) -> int:
