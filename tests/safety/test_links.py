@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +69,36 @@ def test_a_folder_that_the_user_reaches_by_a_link_is_read(
         save_images(tmp_path / "set" / name, [f"{name}{at}.png" for at in range(8)])
     (tmp_path / "typed").symlink_to(tmp_path / "set")
     assert Asking(capsys)("look", "typed", "--out", "out").code == 0
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def nested(path: Path) -> None:
+    path.write_text('{"images":' + "[" * 200_000)
+
+
+def no_utf8(path: Path) -> None:
+    path.with_name(os.fsdecode(b"\xff.png")).write_bytes((path.parent / "no0.png").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "said"),
+    [("data.csv", pipe, "data.csv is a pipe or a device"), ("data.csv", device, "data.csv is a pipe or a device"),
+     ("a.json", pipe, ""), ("a.json", nested, "a.json is nested too deeply"),
+     ("no/x.png", no_utf8, "is no UTF-8; rename it")],
+)  # fmt: skip
+def test_files_without_end_and_names_without_letters_are_refused(
+    name: str, make: Callable[[Path], None], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("no", "yes"):
+        save_images(tmp_path / "set" / part, [f"{part}{at}.png" for at in range(8)])
+    make(tmp_path / "set" / name)
+    answer = Asking(capsys)("init", tmp_path / "set", "--out", tmp_path / "study.yaml")
+    assert said in answer.err, answer
+    assert answer.code == (2 if said else 0), answer

@@ -272,7 +272,7 @@ def default_cache_root() -> Path:
 def _mark(text: str) -> Path:
     """Return the file whose presence says that a text is remembered; its name is the hash of the text."""
     state = at_home(os.environ.get("XDG_STATE_HOME") or "~/.local/state")
-    return state / "assay" / hashlib.sha256(text.encode()).hexdigest()
+    return state / "assay" / hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
 def leave_mark(text: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import re
+import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,6 +121,9 @@ def one_line(cell: str) -> str:
 
 
 def _decompress(path: Path) -> bytes:
+    kind = path.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or path.parts[:2] == ("/", "dev")):  # as <(command) of a shell
+        raise DataError(f"{path.name} is a pipe or a device, which may have no end; give a file")
     data = path.read_bytes()
     if data[:2] != b"\x1f\x8b":
         return data

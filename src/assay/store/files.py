@@ -425,6 +425,8 @@ def quote(path: Path | str) -> str:
 
 def alone(path: Path) -> str:
     """Return a pattern that no other path fits: DuckDB would read `runs/a1` for `runs/a[1]`."""
+    if re.search("[\ud800-\udfff]", str(path)):  # which DuckDB refuses without a class
+        raise StoreError(f"cannot read {str(path)!a}: the name is no UTF-8; rename the folder")
     return re.sub(r"[*?[]", r"[\g<0>]", str(path))
 
 

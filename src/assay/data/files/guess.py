@@ -229,11 +229,20 @@ def _guess_place(
     if errors:
         raise errors[0]
     for outlines in (*sorted(path.glob("*.json")), *sorted(path.glob("annotations/*.json"))):
-        if outlines.read_bytes()[:1] == b"{" and {"images", "annotations"} <= json.loads(outlines.read_bytes()).keys():
+        if outlines.is_file() and {"images", "annotations"} <= _json_object(outlines).keys():
             return Guess(path, str(outlines.relative_to(path)), target=LESION.name, way="outlines")
     if (path / "images").is_dir() and (path / "masks").is_dir():
         return Guess(path, target=LESION.name, way="masks")
     return _of_folders(path)
+
+
+def _json_object(path: Path) -> Mapping[str, Any]:
+    """Return the object of a JSON file; empty where it holds none. Raises DataError for one without a likely end."""
+    content = path.read_bytes()
+    try:
+        return json.loads(content) if content[:1] == b"{" else {}
+    except RecursionError as error:
+        raise DataError(f"{path.name} is nested too deeply; export it again") from error
 
 
 def _of_nnunet(path: Path, unmatched: Unmatched) -> Guess:
@@ -247,7 +256,7 @@ def _of_nnunet(path: Path, unmatched: Unmatched) -> Guess:
     sentences = require_matched(matched, "labelsTr/", row="mask", unmatched=unmatched)
     rows = [{"image": str(files[at].relative_to(path)), "mask": str(masks[other].relative_to(path))}
             for at, other in matched.pairs.items()]  # fmt: skip
-    kinds, note = _nnunet_kinds(json.loads((path / "dataset.json").read_bytes()).get("labels", {}))
+    kinds, note = _nnunet_kinds(_json_object(path / "dataset.json").get("labels", {}))
     return Guess(path, image="image", mask="mask", target=LESION.name, rows=tuple(rows), way="nnunet",
                  mask_values=kinds, matched=(*sentences, *others, *note))  # fmt: skip
 

@@ -86,10 +86,12 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """Return what a folder holds. Raises DataError for a name that would be shown as several lines."""
+    """Return what a folder holds. Raises DataError for a name that no table can hold, or only as several lines."""
     inside = list(folder.iterdir())
     if broken := next((path.name for path in inside if "\n" in path.name), ""):
         raise DataError(f"{folder}: the name {shown(broken)} has a line break; rename it")
+    if foreign := next((path.name for path in inside if re.search("[\ud800-\udfff]", path.name)), ""):
+        raise DataError(f"{folder}: the name {shown(foreign)} is no UTF-8; rename it")
     return inside
 
 
