@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
@@ -283,9 +283,10 @@ class AuditRequest(ModelRequest):
     def line(self) -> str:
         """The command of this audit without its run folder, with placeholders for a model and images in memory."""
         changes: dict[str, Any] = {"data": _typed_images(self.data, "IMAGES", joined=bool(self.labels))}
-        if isinstance(self.data, Mapping) and not {"classes", "guessed"} & set(self.data):
+        data = _entries(self.data)
+        if not {"classes", "guessed"} & data.keys():
             names = ("positive", "patient", "image", "mask", *(() if self.mask else ("target",)))
-            changes |= {name: str(self.data[name]) for name in names if self.data.get(name)}
+            changes |= {name: str(data[name]) for name in names if data.get(name)}
         if self.train is not None:
             changes["train"] = _typed_images(self.train, "TRAIN")
         if self.networks:
@@ -316,6 +317,11 @@ class AuditRequest(ModelRequest):
         return margin
 
 
+def _entries(data: Any) -> Mapping[str, Any]:
+    """Return the entries of images that are given as `data` of a study; none of others."""
+    return cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
+
+
 def _typed_images(data: Any, placeholder: str, *, joined: bool = False) -> str:
     """Return the path of images that are given as a path or as `data` of a study; a placeholder for others.
 
@@ -323,7 +329,7 @@ def _typed_images(data: Any, placeholder: str, *, joined: bool = False) -> str:
     """
     if isinstance(data, str | Path):
         return str(data)
-    values: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
+    values = _entries(data)
     folder = Path(values.get("classes") or values.get("folder") or "")
     if folder == Path() or IN_MEMORY in folder.parts:
         return placeholder
