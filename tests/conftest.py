@@ -58,8 +58,16 @@ def study_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def finished_run() -> Path:
-    """The run folder of the small study, run without interruption in this process. Not to be written to."""
-    return finished("study", lambda root: assay.load(SMALL).run(root, workers=0, progress=False)) / "small"
+    """The run folder of the small study, run without interruption in this process; `cache` beside it has its images.
+    Not to be written to.
+    """
+
+    def run(root: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ASSAY_CACHE", str(root / "cache"))
+            assay.load(SMALL).run(root, workers=0, progress=False)
+
+    return finished("study", run) / "small"
 
 
 @pytest.fixture(scope="session")

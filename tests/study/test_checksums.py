@@ -115,13 +115,14 @@ def test_a_failure_that_was_altered_is_refused(run_copy: Path) -> None:
 def test_the_doctor_finds_what_nobody_reads_and_its_remedy_works(
     run_copy: Path,
     finished_run: Path,
-    study_cache: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked = Asking(capsys)
-    monkeypatch.setenv("ASSAY_CACHE", str(shutil.copytree(study_cache, tmp_path / "cache", symlinks=True)))
+    monkeypatch.setenv(
+        "ASSAY_CACHE", str(shutil.copytree(finished_run.parent / "cache", tmp_path / "cache", symlinks=True))
+    )
     assert asked("doctor", run_copy).code == 0
     damaged = [flip(one(run_copy, "trials/*/weights.safetensors")), flip(max(run_copy.glob("trials/*/curve.parquet"))),
                flip(one(run_copy, "trials/*/provenance.json")), flip(one(run_copy, "readings/*/outputs.parquet")),
@@ -355,13 +356,16 @@ def test_a_bundle_carries_the_signature_and_what_it_is_of(
 
 
 def test_a_folder_of_a_strangers_is_named_damaged_and_leads_to_no_file_elsewhere(
-    run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, manifest, picture = Asking(capsys), run_copy / "manifest.json", one(run_copy, "pictures/*.png")
     kept = manifest.read_bytes(), picture.read_bytes()
     picture.unlink()
     os.mkfifo(picture)  # would be waited for
     assert f"cannot read {picture}: there is no such file" in asked("doctor", run_copy).out
+    with monkeypatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path / "of-another"))
+        assert f"cannot read {picture}: there is no such file" in asked("doctor", run_copy).out
     picture.unlink()
     picture.write_bytes(kept[1])
     entry = [0, "0" * 64]

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +41,8 @@ def files_of(folder: Path) -> list[Path]:
 @cache
 def state() -> str:
     """Return the hash of the code, of its libraries and of the number of threads."""
-    code = digest(ROOT, [*files_of(ROOT / "src" / "assay"), *files_of(Path(__file__).parent)])
+    makers = [*files_of(Path(__file__).parent), ROOT / "tests" / "conftest.py"]
+    code = digest(ROOT, [*files_of(ROOT / "src" / "assay"), *makers])
     rest = (code, sys.version, torch.__version__, np.__version__, os.environ.get("OMP_NUM_THREADS", ""), str(ROOT))
     return hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:16]
 
@@ -54,15 +56,19 @@ def finished(name: str, make: Callable[[Path], object], worlds: Path = WORLDS) -
         worlds: Where worlds are kept.
     """
     place = worlds / state()
-    folder, seal = place / name, place / f"{name}.sha256"
+    folder, seal, marks = place / name, place / f"{name}.sha256", place / f"{name}.marks"
     place.mkdir(parents=True, exist_ok=True)
     with (place / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not seal.exists() or seal.read_text() != digest(folder, files_of(folder)):
             shutil.rmtree(folder, ignore_errors=True)
-            make(folder)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("XDG_STATE_HOME", str(marks))
+                make(folder)
             seal.write_text(digest(folder, files_of(folder)))
             _remove_old(worlds)
+        if marks.exists() and "XDG_STATE_HOME" in os.environ:  # this session knows the folders as its own
+            shutil.copytree(marks, os.environ["XDG_STATE_HOME"], dirs_exist_ok=True)
     return folder
 
 

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from assay.core.errors import StoreError
+from assay.core.files import is_file
 from assay.report.account import Small
 from assay.report.drawing import NARROW, AxisScale, Drawing, Style, breadth, line, marker, shorten, text
 from assay.report.evidence import Evidence, coordinates, whole
@@ -287,13 +288,16 @@ def open_picture(path: Path) -> Image.Image:
     Raises:
         StoreError: It is no PNG, damaged or far too large. Other formats are not tried: some start programs.
     """
+    remedy = "run the study again to make the pictures again"
+    if not is_file(path):  # a pipe would be waited for
+        raise StoreError(f"cannot read {path}: there is no such file; {remedy}")
     try:
         with Image.open(path, formats=("PNG",)) as opened:
             if opened.width * opened.height > _MOST_PIXELS:
                 raise OSError(f"it is {opened.width} x {opened.height} px")
             return opened.copy()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StoreError(f"cannot read {path}: {error}; run the study again to make the pictures again") from error
+        raise StoreError(f"cannot read {path}: {error}; {remedy}") from error
 
 
 COLUMNS, GAP = 8, 2
