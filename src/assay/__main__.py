@@ -1,12 +1,20 @@
-"""`python -m assay` is the command line."""
+"""`python -m assay` and the script `assay` are the command line."""
 
 import sys
 from pathlib import Path
 
+
+def start() -> None:
+    """Run the command line. Ctrl-C while it is imported ends it as Ctrl-C later does."""
+    try:
+        from assay.cli import main
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    main()
+
+
 if __name__ == "__main__":
     if not sys.flags.safe_path and sys.path[:1] == [str(Path.cwd())]:
         del sys.path[0]  # that of `-m`: no file beside the data is imported in place of a library
-
-    from assay.cli import main
-
-    main()
+    start()

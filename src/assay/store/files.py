@@ -22,7 +22,7 @@ from typing import Any, cast
 import duckdb
 import numpy as np
 
-from assay.core.errors import StoreError
+from assay.core.errors import StoreError, cut
 from assay.core.files import write_bytes, write_whole
 
 Columns = Mapping[str, np.ndarray]
@@ -233,15 +233,20 @@ ROWS_AT_ONCE = 2**16
 """Rows of a table that are read together: every text of them is an object of its own until equal ones are one."""
 
 
-def read_column_rows(path: Path) -> ColumnRows:
+def read_column_rows(path: Path, *, trusted: bool = False) -> ColumnRows:
     """Return a Parquet file as `column_rows` does, with the memory of `ROWS_AT_ONCE` rows while it is read.
 
     Raises StoreError as `read_parquet` does.
+
+    Args:
+        path: The file.
+        trusted: Whether Assay wrote it here, as its checksum shows: then it is not asked whether it fills the memory.
     """
     number = "file_row_number"
 
     def part(start: int) -> dict[str, np.ndarray]:
-        source = f"{_modest([path])}, {number} = true"
+        listed = f"[{_list_paths([path])}]" if trusted or start else _modest([path])
+        source = f"{listed}, {number} = true"
         within = f" WHERE {number} >= {start} AND {number} < {start + ROWS_AT_ONCE} ORDER BY {number}"
         return _select(source, f"* EXCLUDE ({number})", within)
 
@@ -318,7 +323,8 @@ def _modest(paths: Sequence[Path]) -> str:
         StoreError: One states far more cells than its size allows.
     """
     listed = f"[{_list_paths(paths)}]"
-    query = f"SELECT file_name, sum(row_group_num_rows) FROM parquet_metadata({listed}) GROUP BY file_name"
+    cells = "sum(greatest(row_group_num_rows, num_values))"  # a list has more values than rows
+    query = f"SELECT file_name, {cells} FROM parquet_metadata({listed}) GROUP BY file_name"
     with connect() as database:
         cells_by_file = cast("list[tuple[str, int]]", database.execute(query).fetchall())
     for name, cells in cells_by_file:
@@ -333,14 +339,21 @@ def _modest(paths: Sequence[Path]) -> str:
 
 _LONGEST_TEXT, _TEXT_PER_BYTE, _FREE_TEXT = 10_000_000, 1_000, 100_000_000
 """Bytes of one text, those that a byte of the files may unpack to, and those that any files may."""
+_NESTED = re.compile(r"\b(STRUCT|MAP|UNION)\b|(VARCHAR|BLOB).*\[")
+"""Types of DuckDB whose texts could be long unseen."""
 
 
 def _check_texts(paths: Sequence[Path]) -> None:
     """Raise StoreError where repeated texts, which a file holds once, would fill the memory: each becomes an object."""
     source = f"FROM read_parquet([{_list_paths(paths)}], hive_partitioning = false)"
     with connect() as database:
-        kinds = cast("list[tuple[str, str]]", database.execute(f"DESCRIBE SELECT * {source}").fetchall())
-        texts = ['strlen("{}")'.format(kind[0].replace('"', '""')) for kind in kinds if kind[1] == "VARCHAR"]
+        described = database.execute(f"DESCRIBE SELECT * {source}").fetchall()
+        kinds = [(str(name), str(kind)) for name, kind, *_ in described]
+        if nested := [name for name, kind in kinds if _NESTED.search(kind)]:
+            where = f"{paths[0]}: column {cut(nested[0])!r}"
+            raise StoreError(f"cannot read {where} holds nested values or texts in lists; store a column for each")
+        lengths = {"VARCHAR": "strlen", "BLOB": "octet_length"}
+        texts = ['{}("{}")'.format(lengths[kind], name.replace('"', '""')) for name, kind in kinds if kind in lengths]
         if not texts:
             return
         query = f"SELECT sum({' + '.join(f'coalesce({text}, 0)' for text in texts)}), max(greatest({', '.join(texts)}))"
