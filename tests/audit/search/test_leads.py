@@ -402,7 +402,7 @@ def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_p
     assert answer({"regions": rows})[0].endswith(" answers: a finding without a verified limit.")
     second = answer({"regions": rows})[1]
     assert re.match(
-        r"It raises the score of 'label', and is on 9\d% of 'label' and \d+% of 'not label' in \d+ images", second
+        r"It raises the score of 'label' and is on 9\d% of 'label' and \d+% of 'not label' in \d+ images", second
     )
     said = answer({"regions": [{**row, "flips": 0.0} for row in rows]})
     assert said[0].startswith(
