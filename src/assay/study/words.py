@@ -62,7 +62,7 @@ from assay.study.titles import performance_words, segmented_words, shared_harms,
 
 OF_ONE_MODEL = (
     "whether the model has seen these images before",
-    "how another model trained in the same way would answer; the difference can exceed these intervals",
+    "how another model made in the same way would answer; the difference can exceed these intervals",
 )
 """Limits of the results of one model."""
 COARSE = 0.2
