@@ -146,6 +146,7 @@ def row(role: str, z: float, **more: Any) -> dict[str, str]:
                 "agree": True, "discrete": True, "effective": 80, "apart": 2.0, "least": 0.45, "place": "",
                 "polarity": ""}  # fmt: skip
         one |= {f"{of} {key}": value for key, value in here.items()}
+    one |= {"effect of mirror": z, "effect of intensities": 3 * z}
     return {key: str(value) for key, value in (one | more).items()}
 
 
@@ -169,6 +170,8 @@ def test_networks_are_judged_by_the_reference() -> None:
     document = judged.document()
     assert document["false_rate"] == interval(1, 2)
     assert document["missed_rate"] == interval(1, 3)
+    excess = 5 / 3
+    assert document["kinds"] == {"mirror": round(0.5 * excess, 4), "intensities": round(1.5 * excess, 4)}
     assert document["leave_one_architecture_out"]["pooled"] == {
         "place": [0.3, 1, 1], "whole": [0.3, 1, 1], "drawn": [0.45, 0, 1],
     }  # fmt: skip
