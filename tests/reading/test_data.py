@@ -185,7 +185,7 @@ def test_lesions_are_the_unit_where_nothing_names_patients(ask: Asking, haut: Pa
     assert not [row for row in json.loads(answer.out)["shortcuts"] if row["name"] == "lesion_id"]
     answer = ask("init", "haut", "--out", "s.yaml")
     assert "patient: lesion_id" in answer.out
-    assert "no column is named like a patient column" in answer.out
+    assert "no column is named like one" in answer.out
     assert assay.load("s.yaml").spec.data.patient == "lesion_id"
 
 
