@@ -277,7 +277,7 @@ def test_halves_that_find_two_kinds_of_change_agree_on_one_of_them_where_all_lim
         assert isinstance(found, Lead)
         assert found.agree
         assert found.region in [half.region for half in apart.halves]
-        assert found.searched <= MOST_PASSES["whole"]
+        assert found.searched <= MOST_PASSES["whole"] + 8 * 44, "two kinds, two donors and two halves on 44 images each"
         differed += not apart.agree
     assert differed
 
@@ -287,7 +287,7 @@ def test_the_search_takes_no_more_passes_than_stated(model: str) -> None:
     place, whole = (led(model, "letter", 0, of)[0] for of in ("place", "whole"))
     assert place.searched <= MOST_PASSES["place"]
     assert whole.searched <= MOST_PASSES["whole"]
-    assert sum(MOST_PASSES.values()) <= 3900
+    assert sum(MOST_PASSES.values()) <= 3500
     assert place.passes + whole.passes <= 12_000
 
 
