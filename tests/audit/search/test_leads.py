@@ -188,7 +188,7 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     assert known in page[page.index('id="regions"') - 3000 : page.index('id="regions"')], "with the table of regions"
     assert "No reference networks were used for drawn marks; limits of regions are separate." in page
     assert set(re.findall(r"limit of the (\w+)", page)) == {"region"}
-    assert said.endswith(f"retrain: assay audit remedy {out}-train {out}-train-covered\n")
+    assert said.endswith(f" --train TRAIN --out {out}-train\n")
     assert "AUDIT" not in (out / "verdicts.json").read_text()
     step = f"<code>assay audit remedy {out.name}-train {out.name}-train-covered</code>"
     assert page.index(step) < page.index('<h2 id="findings"')
@@ -433,7 +433,7 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     page = (both / "report.html").read_text()
     assert "<h1>A bright mark in the lower right corner changes" in page
     assert "no limit from clean networks is known in training images" in page
-    assert "--train" not in page, "it was given"
+    assert "--train TRAIN" not in page, "it was given"
 
 
 def test_effects_in_training_images_are_in_standard_deviations_of_tested_ones(tmp_path: Path) -> None:
