@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests.worlds.studies import TINY
@@ -76,8 +77,19 @@ def test_a_number_of_thousands_of_digits(number: str, tmp_path: Path, capsys: py
         assert len(capsys.readouterr().err) < 500
 
 
-def test_more_images_than_memory_holds_end_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_images_than_any_study_has_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer("preview", study(tmp_path, data={**TINY["data"], "train": 10**15}), "--out", str(tmp_path)) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "  input should be less than or equal to 10000000"
+
+
+def test_more_images_than_memory_holds_end_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(*_: object, **__: object) -> None:
+        np.empty(10**15)
+
+    monkeypatch.setattr("assay.study.preview.PreviewRun", allocate)
+    assert answer("preview", study(tmp_path), "--out", str(tmp_path)) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("there is too little memory: Unable to allocate 7.11 PiB")
     assert said.endswith("ask for fewer or smaller images")

@@ -290,8 +290,9 @@ def test_issues_have_paths_of_the_frame(haut: Path, whole: bool) -> None:
 def test_a_run_prints_its_answer(ask: Asking, haut: Path) -> None:
     printed = ask("look", "haut", "--positive", "Melanom", "--out", "one").out.splitlines()
     shown = repr(assay.look("haut", positive="Melanom", out="two")).splitlines()
-    assert LINE in shown[0]
-    assert shown[1:-1] == printed[: len(shown) - 2]
+    assert LINE in shown[1]
+    assert shown[:-2] == printed[: len(shown) - 2]
+    assert shown[-2].startswith("Next: ")
     found = repr(audited("haut"))
     assert "positive class: Melanom" in found
     assert "AUROC" in found
