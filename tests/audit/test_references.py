@@ -144,3 +144,10 @@ def test_limits_of_kinds_are_the_largest_effects_times_one_excess_for_all() -> N
     effects = {"mirror": [0.1, 0.2, 0.3], "intensities": [1.0, 2.0, 0.5]}
     assert references.limits_of_kinds(effects) == {"mirror": 0.9, "intensities": 4.0}, "0.45 at least"
     assert references.limits_of_kinds(effects, 0.25) == {"mirror": pytest.approx(0.6), "intensities": 4.0}
+
+
+def test_a_limit_of_shapes_has_the_number_of_its_own_networks() -> None:
+    known = references.shipped_limits("phantom-chest", trained=True)
+    assert known is not None
+    assert (known.networks_of("place"), known.networks_of("shape")) == (64, 40)
+    assert known.of("shape", 9.0, 0.0) == 0.45

@@ -115,6 +115,7 @@ class LeadLimits:
         class_distance: The largest distance of the classes, in the same unit.
         shares: Kind of whole-image change -> the largest effect as a multiple of the distance of the classes that is
             left without it, in clean networks that tell something else in these images; see `limits_of_kinds`.
+        networks_of_shapes: Number of networks for shapes at changing places; 0 where they are the same.
         rates: Error rates of verdicts by them, as columns of `tables.REGIONS`.
     """
 
@@ -123,6 +124,11 @@ class LeadLimits:
     class_distance: float
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
     shares: Mapping[str, float] = field(default_factory=dict[str, float])
+    networks_of_shapes: int = 0
+
+    def networks_of(self, search: str) -> int:
+        """Return the number of networks that set the limit of a search."""
+        return self.networks_of_shapes or self.networks if search == "shape" else self.networks
 
     def largest_of(self, search: str, kind: str = "") -> float | None:
         """Return the largest effect of a kind of whole-image change where it is known, else of its search."""
@@ -163,7 +169,8 @@ def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
              for end, value in zip(("", "_low", "_high"), limits_of_domain[name], strict=True)}  # fmt: skip
     largest = {**limits_of_domain["limits"], **limits_of_domain.get("kinds", {})}
     shares = limits_of_domain.get("shares", {})
-    return LeadLimits(int(limits_of_domain["networks"]), largest, limits_of_domain["apart"], rates, shares)
+    networks, of_shapes = limits_of_domain["networks"], limits_of_domain.get("networks_of_shapes", 0)
+    return LeadLimits(int(networks), largest, limits_of_domain["apart"], rates, shares, int(of_shapes))
 
 
 def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimits | None:

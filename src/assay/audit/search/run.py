@@ -219,7 +219,7 @@ class Search:
             else {
                 "limit": limit,
                 "largest": limits.largest_of(self.of, kind),
-                "networks": limits.networks,
+                "networks": limits.networks_of(self.of),
                 **limits.rates,
             }
         )
