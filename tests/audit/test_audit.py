@@ -82,7 +82,8 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     for text in (
         "<h1>The model is not shown to be better than the image&#39;s mean brightness: AUROC 0.76 against 0.69.",
         "Answers change most with the look of the middle, 15 of 100: a finding without a verified limit.",
-        "Repeat this audit with --train TRAIN",
+        "Search the training images of the model, since those of this audit may lack the mark:",
+        " --train TRAIN --out ",
         "1 drawn mark changes answers; networks without a shortcut are affected too",
         "Affected by tag",
         "gives the same answers to the same images",

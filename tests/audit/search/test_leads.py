@@ -190,7 +190,7 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     assert set(re.findall(r"limit of the (\w+)", page)) == {"region"}
     assert said.endswith(f" --train TRAIN --out {out}-train\n")
     assert "AUDIT" not in (out / "verdicts.json").read_text()
-    step = f"<code>assay audit remedy {out.name}-train {out.name}-train-covered</code>"
+    step = f" --train TRAIN --out {out.name}-train</code>"
     assert page.index(step) < page.index('<h2 id="findings"')
     verdicts = {row["factor"]: row["verdict"] for row in RunFolder(out).table("verdicts")}
     for text in (said, card, page[: page.index('<h2 id="findings"')]):
