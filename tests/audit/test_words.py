@@ -70,7 +70,7 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
     ], "a network without a shortcut is moved by drawn marks too"
     clean["distorted"] = [distorted("xray-noise", 1, 0.25), distorted("blur", 3, 0.4)]
     assert answer_words(clean)[0] == (
-        "No shortcut was found in these images, but moderate blur and mild x-ray noise reduce AUROC by 0.40 and 0.25."
+        "No shortcut was found in these images, but moderate blur and mild X-ray noise reduce AUROC by 0.40 and 0.25."
     )
     trained = nothing | {"trained": True}
     assert answer_words(tables(regions=[trained])) == [

@@ -116,7 +116,7 @@ def _distorted_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]
 
 
 def _distortion_words(harm: Harm, tables: Tables) -> str:
-    """Return a distortion in words, with its severity: `mild x-ray noise`."""
+    """Return a distortion in words, with its severity: `mild X-ray noise`."""
     row = row_of(harm, tables)
     name = factor_words({"kind": "mark", **row})
     return f"{_DEGREES[int(row['severity']) - 1]} {name}" if harm.kind == "distortion" else name

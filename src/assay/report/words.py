@@ -52,7 +52,7 @@ LAST_LAYER = "trunk"
 _DISPLAYED = {
     "arcface": "ArcFace", "supcon": "SupCon", "simclr": "SimCLR", "vicreg": "VICReg", "dice": "Dice",
     "imagenet": "ImageNet", "radimagenet": "RadImageNet", "cnn": "CNN", "unet": "U-Net", "auroc": "AUROC",
-    "jpeg": "JPEG", "ssl": "SSL", "streams": "repetition", "xray": "x-ray", "flatter": "lower contrast",
+    "jpeg": "JPEG", "ssl": "SSL", "streams": "repetition", "xray": "X-ray", "flatter": "lower contrast",
     "brighter": "higher brightness", "darker": "lower brightness",
 }  # fmt: skip
 """Names that readers know by others, or that are not written in lower case."""
