@@ -159,7 +159,9 @@ def others(
     pages = {name: next(root.glob(f"{name}/**/report.html")) for name in OTHERS[:-2]}
     folders = [*(page.parent for page in pages.values()), looked.parent, audit.parent, finished_run]
     few = [looked.parent, audit.parent, pages["comparison"].parent]
-    indexes = {name: write_index(runs, root / f"{name}.html") for name, runs in (("index", folders), ("index-3", few))}
+    indexes = {
+        name: write_index(runs, root / f"{name}.html", {}) for name, runs in (("index", folders), ("index-3", few))
+    }
     return {**pages, **indexes}
 
 

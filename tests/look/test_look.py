@@ -120,7 +120,7 @@ def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.Ca
     assert "AUROC 1.00" in page
     assert "1 image: blank; row 52." in page
     assert "010.png" not in page  # a name may hold an identifier
-    write_index([tmp_path / "look"], tmp_path / "index.html")
+    write_index([tmp_path / "look"], tmp_path / "index.html", {})
     assert f">{datetime.now(UTC):%Y-%m-%d}<" in (tmp_path / "index.html").read_text()
     policy = tmp_path / "policy.yaml"
     policy.write_text("forbid: [copy, bright]\nrequire: {cue: 0.8}\n")

@@ -92,3 +92,45 @@ def test_an_index_and_a_bundle_of_runs(
     damaged = html.unescape((runs / "index.html").read_text())
     assert damaged.count(verdict) == 1
     assert "provenance" in damaged
+
+
+def test_the_card_of_an_unchanged_run_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = tmp_path / "runs"
+    write_runs(runs, "first", "second")
+    open_command([], runs)
+    first = (runs / "index.html").read_bytes()
+    read: list[str] = []
+
+    def require_page(root: Path) -> None:
+        read.append(root.name)
+
+    monkeypatch.setattr("assay.report.page.require_page", require_page)
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.report.index_page.Evidence", None)  # no table can be read
+        open_command([], runs)
+    assert (runs / "index.html").read_bytes() == first
+    assert not read
+    os.utime(runs / "second/tables/contrasts.parquet")
+    open_command([], runs)
+    assert read == ["second"]
+    (runs / "first").rename(runs / "third")  # same files, other name
+    Path(os.fsdecode(os.fsencode(runs / "second") + b"/\xff")).write_text("")  # a name that is no UTF-8
+    open_command([], runs)
+    assert "third" in (runs / "index.html").read_text()
+
+
+def test_damage_beside_a_kept_card_is_noticed(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    write_runs(runs, "first", "second")
+    open_command([], runs)
+    table = runs / "second/tables/contrasts.parquet"
+    before, content = table.stat(), table.read_bytes()
+    table.write_bytes(content[:-100] + bytes(100))
+    os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns))  # of the same size and time, too
+    open_command([], runs)
+    assert "contrasts.parquet: it is damaged" in html.unescape((runs / "index.html").read_text())
+    table.write_bytes(content)
+    for path in Path(os.environ["XDG_STATE_HOME"], "assay").iterdir():
+        path.write_bytes(b'["", 1, 2')
+    open_command([], runs)
+    assert "damaged" not in (runs / "index.html").read_text()

@@ -242,16 +242,22 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
     Raises:
         StoreError: There is no such run, or it has no page, or another one than its tables give.
     """
+    from assay.report.index_page import has_card, index_of_bundle, run_state, write_index
     from assay.report.page import OtherPageError, require_page
     from assay.store.bundle import BUNDLED, write_bundle
 
     folders = [folder for run in runs or [str(out)] for folder in _with_pages(run, out)]
+    checked: dict[Path, str] = {}
     for folder in folders:
         if bundle is not None:
             RunFolder(folder).require_sound(BUNDLED, page=True)
         if is_file(folder / RUN):
             try:
-                require_page(folder)
+                state = run_state(folder) if bundle is None and len(folders) > 1 else ""
+                if not state or not has_card(folder, state):
+                    require_page(folder)
+                if state:
+                    checked[folder] = state
             except StoreError as error:
                 if bundle is not None or len(folders) == 1 or isinstance(error, OtherPageError):
                     raise
@@ -259,8 +265,6 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
         else:
             print(f"{folder / PAGE} was not checked: there is no {RUN} beside it", file=sys.stderr)
     if bundle is not None:
-        from assay.report.index_page import index_of_bundle
-
         for folder in map(RunFolder, folders):
             if folder.is_signed and not page_is_signed(folder.root):
                 print(f"{folder.root}{PAGE_UNSIGNED.replace(';', ':')}", file=sys.stderr)
@@ -269,9 +273,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
         return
     page = folders[0] / PAGE
     if len(folders) > 1:
-        from assay.report.index_page import write_index
-
-        page = write_index(folders, out / "index.html")
+        page = write_index(folders, out / "index.html", checked)
     print(page, flush=True)
     open_page(page)
 

@@ -275,6 +275,20 @@ def _mark(text: str) -> Path:
     return state / "assay" / hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
+def write_user_state(name: str, text: str) -> None:
+    """Keep a text for this user on this machine, where no other user and no received folder writes. Best effort."""
+    with suppress(OSError, StoreError):
+        _mark(name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_bytes(_mark(name), text.encode(), flush=False)
+
+
+def read_user_state(name: str) -> str:
+    """Return what `write_user_state` kept under a name; empty where nothing is."""
+    with suppress(OSError, UnicodeDecodeError):
+        return _mark(name).read_text(encoding="utf-8")
+    return ""
+
+
 def leave_mark(text: str) -> None:
     """Remember for this user on this machine that a text is known, such as the hash of a file. Best effort."""
     with suppress(OSError):
