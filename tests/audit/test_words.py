@@ -9,10 +9,10 @@ import pytest
 
 from assay.audit.battery import marks_of
 from assay.audit.cards import Audited
-from assay.audit.harm_words import answer_words
+from assay.audit.harm_words import answer_words, terminal_lines
 from assay.audit.harms import harms_of
 from assay.audit.search.words import next_words, region_evidence, region_title
-from assay.audit.words import done, reported_verdicts, verdict_line
+from assay.audit.words import done, evidence_words, reported_verdicts, title
 from assay.core.reasons import because
 from assay.plugin import Code, entries
 
@@ -190,25 +190,47 @@ def test_drawn_marks_are_called_harmless_only_where_a_search_within_known_limits
         assert [one["factor"] for one in reported_verdicts(own)] == ["tag", "view"][not clear :]
 
 
-def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:
+def test_the_numbers_of_a_verdict_are_its_shift_and_the_images_needed() -> None:
     numbers = {"g": -0.25, "low": -0.3, "high": -0.2, "dice": math.nan, "open": "", "needed": math.nan}
     facts = {"margin": "0.05", "images": "2,400 of 2,400", "images under marks": "86"}
-    assert verdict_line(row("tag", "objects") | numbers, facts) == "Affected by tag; AUROC shift -0.25 [-0.30, -0.20]"
+    assert evidence_words(row("tag", "objects") | numbers, facts) == "AUROC shift -0.25 [-0.30, -0.20]"
     undecided = row("low-pass", "detail", "inconclusive") | numbers | {"open": "swing loss", "needed": 1234.0}
-    assert verdict_line(undecided, facts).endswith(
+    assert evidence_words(undecided, facts).endswith(
         "; about 1,200 images would settle it: a larger --budget reads more of the 2,400"
     )
     for column, known in ((undecided, {"images under marks": "2,400"}), (undecided | {"kind": "column"}, {})):
-        assert verdict_line(column, facts | known).endswith("; about 1,200 images would settle it"), "all were read"
-    assert verdict_line(undecided | {"needed": 34e3}, facts).endswith("about 34,000 images would settle it"), "too few"
+        assert evidence_words(column, facts | known).endswith("; about 1,200 images would settle it"), "all were read"
+    assert evidence_words(undecided | {"needed": 34e3}, facts).endswith("34,000 images would settle it"), "too few"
     (mark,) = marks_of({"tag": [{"tag": {"size": 0.2}}] * 3})
     harmless = row("tag", "objects", "no-effect") | numbers | {"drawn": mark.drawing}
-    assert verdict_line(harmless, facts) == (
-        "No effect of 0.05 or more: tag, drawn with size 0.2, x 0.85, y 0.12, contrast 0.6, jitter 0.04, shape letter; "
-        "AUROC shift -0.25 [-0.30, -0.20]"
+    assert title(harmless, "0.05") == (
+        "No effect of 0.05 or more: tag, drawn with size 0.2, x 0.85, y 0.12, contrast 0.6, jitter 0.04, shape letter"
     )
     untested = row("view", "", "not-tested") | numbers | {"g": math.nan, "reason": str(because(Code.NO_IMAGES))}
-    assert verdict_line(untested, facts).startswith("View: not tested: ")
+    assert title(untested, "0.05") == "View: not tested"
+    assert evidence_words(untested, facts)
+
+
+def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
+    shift = {"low": 0.1, "high": 0.3, "at_least": 0.1, "at_most": 0.3, "images": 86, "flips": 0.93}
+    verdicts = [row("tag", "objects", "relies-on") | shift, row("view", "", "inconclusive"),
+                row("sex", "", "no-difference"), row("site", "", "not-tested")]  # fmt: skip
+    own = tables(*verdicts, distorted=[distorted("xray-noise", 1, 0.2)], regions=[])
+    assert list(terminal_lines(own)) == [
+        "This model relies on the tag: adding it changes 93 of 100 answers.",
+        "  Relies on tag: AUROC shift +0.2 [0.1, 0.3]; 93 of 100 answers change",
+        "  X-ray noise, severity 1 of 5: AUROC lost 0.2 [0.1, 0.3]; 30 of 100 answers change",
+        "Other marks and columns: 1 inconclusive, 1 no difference, 1 not tested.",
+    ]
+    nothing = REGION | {"verdict": "nothing-found", "trained": True, "reason": "", "limit": 0.9, "value": 0.3}
+    searched = list(terminal_lines(tables(regions=[nothing])))
+    assert searched[-1].startswith("Nothing found by region: a mark that shifts scores by 2 sd is detected if its")
+    region = REGION | {"verdict": "lead", "reason": "", "value": 1.0, "value_low": 0.8, "value_high": 1.2,
+                       "limit": math.nan, "least": 0.45, "moved": 1.0, "flips_low": 0.1}  # fmt: skip
+    found = list(terminal_lines(tables(regions=[region])))
+    assert found[0].startswith("A bright mark in one of the corners changes 20 of 100 answers")
+    assert "is on 90% of 'yes'" in found[1], "how common it is belongs to the headline"
+    assert found[-1].startswith("Evidence of the region: effect 1.00 sd")
 
 
 def test_the_strengths_of_marks_that_were_read_are_counted() -> None:

@@ -120,8 +120,19 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out" / "report.html"
 
 
-OTHERS = ("validation", "two-models", "comparison", "audits", "predictions", "preview", "probed", "index", "index-3")
-"""Kinds of runs without a fixture of their own, and indexes of ten and of three runs."""
+OTHERS = (
+    "validation",
+    "two-models",
+    "comparison",
+    "audits",
+    "predictions",
+    "preview",
+    "probed",
+    "index",
+    "index-3",
+    "index-2",
+)
+"""Kinds of runs without a fixture of their own, and indexes of ten, of three and of two runs."""
 MOST_WORDS = 25
 """Words of a sentence on a first screen."""
 
@@ -156,11 +167,12 @@ def others(
     assert run(["preview", str(root / "small.yaml"), "--out", str(root / "preview")]) == 0
     trial = min((finished_run / "trials").iterdir())
     assay.probe(trial, SMALL["data"], out=root / "probed", progress=False)
-    pages = {name: next(root.glob(f"{name}/**/report.html")) for name in OTHERS[:-2]}
+    pages = {name: next(root.glob(f"{name}/**/report.html")) for name in OTHERS[:-3]}
     folders = [*(page.parent for page in pages.values()), looked.parent, audit.parent, finished_run]
     few = [looked.parent, audit.parent, pages["comparison"].parent]
     indexes = {
-        name: write_index(runs, root / f"{name}.html", {}) for name, runs in (("index", folders), ("index-3", few))
+        name: write_index(runs, root / f"{name}.html", {})
+        for name, runs in (("index", folders), ("index-3", few), ("index-2", few[:2]))
     }
     return {**pages, **indexes}
 
@@ -248,6 +260,8 @@ def test_pairs_without_logits_do_not_overflow(browser: Browser, report: Path, wi
     page.context.close()
 
 
+ONE_ROW = 30
+"""Most CSS pixels of a navigation that takes one row."""
 TILE, MOST_BLANK = 64, 0.2
 """Side of the squares in pixels in which a first screen is divided, and share of them that may be blank."""
 
@@ -276,6 +290,7 @@ def test_the_first_screen_has_the_navigation_and_the_answer_and_is_not_blank(
         box = page.locator(what).bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= height, what
+        assert what == "h1" or box["height"] <= ONE_ROW
     tops = "[...document.querySelectorAll('.screen .card')].map((card) => card.getBoundingClientRect().top)"
     assert min(page.evaluate(tops)) <= height - 100
     assert blank(page) <= MOST_BLANK
@@ -294,6 +309,7 @@ def test_pages_of_every_kind_use_their_first_screen(browser: Browser, others: di
             box = page.locator(what).bounding_box()
             assert box is not None
             assert box["y"] + box["height"] <= height, what
+            assert what == "h1" or box["height"] <= ONE_ROW
         assert page.evaluate(OVERFLOW) <= 0
         assert page.evaluate(TOUCHING) == []
         assert blank(page) <= MOST_BLANK
@@ -302,6 +318,31 @@ def test_pages_of_every_kind_use_their_first_screen(browser: Browser, others: di
     assert [one["id"] for one in Axe().run(page).response["violations"]] == []
     page.emulate_media(media="print")
     assert page.evaluate(OVERFLOW) <= 0
+    page.context.close()
+
+
+SHEET = {"width": 688, "height": 1017}
+"""What the margins leave of a sheet of A4, in CSS pixels."""
+UNBROKEN = """(most) => [...document.querySelectorAll("figure, .card, tr, .trust, svg, img")]
+    .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height > most
+        && (getComputedStyle(one).breakInside === "avoid" || ["svg", "IMG"].includes(one.tagName)))
+    .map((one) => `${one.tagName} ${one.id} ${one.className} ${one.getBoundingClientRect().height}`)"""
+"""What is kept whole in print, and taller than a height."""
+
+
+@pytest.mark.parametrize("of", ["report", "demo", "audit", "looked", *OTHERS])
+def test_what_is_kept_whole_in_print_leaves_no_page_half_empty(
+    browser: Browser, request: pytest.FixtureRequest, others: dict[str, Path], of: str
+) -> None:
+    page = opened(browser, others[of] if of in OTHERS else request.getfixturevalue(of), **SHEET)
+    page.emulate_media(media="print")
+    assert page.evaluate(UNBROKEN, SHEET["height"] / 2) == []
+    page.context.close()
+
+
+def test_cards_of_two_runs_fill_their_sheets(browser: Browser, others: dict[str, Path]) -> None:
+    page = opened(browser, others["index-2"])
+    assert page.pdf(format="A4").count(b"/Type /Page\n") == 1
     page.context.close()
 
 

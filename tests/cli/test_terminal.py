@@ -40,6 +40,20 @@ def test_a_narrow_terminal_folds_a_table_and_loses_nothing(finished_run: Path) -
     assert "…" not in plain
 
 
+def test_an_answer_is_wrapped_between_words_and_what_is_copied_stays_whole(tmp_path: Path) -> None:
+    rows = [f"{at},{at % 2},{((at * 7) % 100 + 40 * (at % 2)) / 150:.3f}" for at in range(200)]
+    (tmp_path / "scores.csv").write_text("\n".join(["patient,ill,score", *rows]))
+    out = tmp_path / "a folder"
+    text = on_a_terminal("validate", tmp_path / "scores.csv", "--out", out, columns=60)
+    lines = text.replace("\r\n", "\n").splitlines()
+    assert f"report: {out}/report.html" in lines
+    (command,) = (line for line in lines if line.startswith("  assay validate"))
+    assert len(command) > 60
+    wrapped = [line for line in lines if line not in (command, f"report: {out}/report.html")]
+    assert max(map(len, wrapped)) <= 60
+    assert "  specificity 0." in text, "rows are indented as they were"
+
+
 def test_a_pipe_that_is_closed_early_is_no_traceback() -> None:
     process = subprocess.Popen(
         [*ASSAY, "show", "nodule-loss", "--scale", "paper", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -69,8 +69,8 @@ def saying(content: PageContent, text: str) -> PageContent:
     sheet = Sheet("a", text, (text, text), (SheetRow((Cell(text), Cell(text))),), None, text)
     figure = Figure("a", text, text, text, "", "", None, None)
     sections = (
-        PageSection("a", text, text, (RenderedBlock(figure, sheet),), False),
-        PageSection("b", text, text, (), False),
+        PageSection("a", text, text, (RenderedBlock(figure, sheet),), False, text),
+        PageSection("b", text, text, (), False, text),
     )
     return replace(
         content,

@@ -22,6 +22,7 @@ from assay.audit.request import NOT_OF_COMMANDS, NOT_OF_MASKS, AuditRequest, Aud
 from assay.audit.run import run_audit, with_images
 from assay.core.errors import SpecError
 from assay.core.request import names
+from assay.core.terminal import print_lines
 from assay.data.files.guess import tables_in
 from assay.execution.local import InProcess, default_workers
 from assay.execution.progress import display_for, reading_shown
@@ -208,10 +209,8 @@ def compare_command(request: AuditsRequest) -> None:
         }
         print(json_text({**facts, "compared": rows}), end="")
         return
-    for line in [*read, *comparison_answer(rows, request.names), *comparison_lines(rows, request.names)]:
-        print(line)
-    if page is not None:
-        print(page)
+    lines = [*read, *comparison_answer(rows, request.names), *comparison_lines(rows, request.names)]
+    print_lines([*lines, *([] if page is None else [f"report: {page}"])])
 
 
 # The model.

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
 from assay.audit.harms import harms_of, is_apart
-from assay.audit.search.words import answer, region_title, what_words
+from assay.audit.search.words import REPORTED, answer, power_words, region_evidence, region_title, what_words
 from assay.audit.tables import NOT_TESTED
-from assay.audit.words import CHIPS, SHIFT, factor_words, families, is_tied, title
+from assay.audit.words import CHIPS, SHIFT, factor_words, families, is_tied, reported_verdicts, title
 from assay.core.measures import label_of
 from assay.report.account import Line, Tile
 from assay.report.drawing import Size
 from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import cue_words
-from assay.report.words import difference_words, sentence_case, value_text
+from assay.report.words import VERDICTS, difference_words, sentence_case, value_text
 from assay.stats.bounds import MARGIN
 from assay.stats.format import count, in_words, join_words, number, with_interval
 from assay.stats.harms import COSTLY, MOST, Harm, Rank, costly
@@ -44,20 +45,26 @@ def answer_words(tables: Tables) -> list[str]:
     The title is the first finding on invalid data, a shortcut or a cue; else that no shortcut was found, with the
     first finding of another kind.
     """
-    harms = harms_of(tables)
+    return [text for _, text in _sentences(tables, harms_of(tables))]
+
+
+def _sentences(tables: Tables, harms: Sequence[Harm]) -> list[tuple[str, str]]:
+    """Return the sentences of the answer, each with its topic: "" where it is on no finding."""
     topics: dict[str, list[Harm]] = {}
     for harm in harms:
         topics.setdefault(_topic(harm), []).append(harm)
-    grave: list[str] = []
-    rest: list[str] = []
+    grave: list[tuple[str, str]] = []
+    rest: list[tuple[str, str]] = []
     for topic, members in topics.items():
-        (grave if members[0].rank in _GRAVE else rest).extend(_SENTENCES[topic](members, tables))
+        part = grave if members[0].rank in _GRAVE else rest
+        part.extend((topic, text) for text in _SENTENCES[topic](members, tables))
     if not any(harm.rank in (Rank.SHORTCUT, Rank.CUE) for harm in harms):
         first = any(harm.rank == Rank.SHIFT for harm in harms) and not grave
-        grave += _none_found(tables, rest.pop(0) if first else "")
+        worst = rest.pop(0)[1] if first else ""
+        grave += [("", text) for text in _none_found(tables, worst)]
     if "cue" not in topics:
-        rest.append(added_words(tables.get("added", ())))
-    return [text for text in (*grave, *rest, *_undecided_sentences(tables, harms)) if text]
+        rest.append(("", added_words(tables.get("added", ()))))
+    return [(topic, text) for topic, text in (*grave, *rest, *_undecided_sentences(tables, harms)) if text]
 
 
 def _topic(harm: Harm) -> str:
@@ -210,20 +217,30 @@ def _none_found(tables: Tables, worst: str) -> Iterator[str]:
         yield f"Searched: {join_words(parts)}.{lacking}"
 
 
-def _undecided_sentences(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
-    """Yield columns that are tied to the target, and how many factors are inconclusive."""
-    explained = {harm.row for harm in harms if harm.table == "verdicts"}
-    rows = [row for at, row in enumerate(tables["verdicts"]) if at not in explained and is_apart(row, tables)]
+def _undecided_sentences(tables: Tables, harms: Sequence[Harm]) -> Iterator[tuple[str, str]]:
+    """Yield columns that are tied to the target, and how many factors are inconclusive, with their topics."""
+    rows = _other_verdicts(tables, harms)
     if names := [factor_words(row) for row in rows if is_tied(row)]:
         are, them = ("is", "it") if len(names) == 1 else ("are", "them")
         tied = f"In these images {join_words(names)} {are} tied to the target"
-        yield f"{tied}, so the effect of {them} on the model cannot be isolated."
+        yield "", f"{tied}, so the effect of {them} on the model cannot be isolated."
     region = leading_region(tables["regions"])
     if region is not None and region["verdict"] == LeadVerdict.INCONCLUSIVE and harms and harms[0].rank in _GRAVE:
-        yield f"Whether this model relies on {what_words(region)} is inconclusive."
+        yield "", f"Whether this model relies on {what_words(region)} is inconclusive."
     inconclusive = sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
     if inconclusive:
-        yield f"{count(inconclusive, 'test')} of marks and columns {'is' if inconclusive == 1 else 'are'} inconclusive."
+        are = "is" if inconclusive == 1 else "are"
+        yield _COUNTED, f"{count(inconclusive, 'test')} of marks and columns {are} inconclusive."
+
+
+_COUNTED = "counted"
+"""Topic of the number of inconclusive tests."""
+
+
+def _other_verdicts(tables: Tables, harms: Sequence[Harm]) -> list[Row]:
+    """Return the verdicts on marks and columns that are no findings, and that the leading region does not explain."""
+    explained = {harm.row for harm in harms if harm.table == "verdicts"}
+    return [row for at, row in enumerate(tables["verdicts"]) if at not in explained and is_apart(row, tables)]
 
 
 # Rows of the first screen.
@@ -284,7 +301,9 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
     row = row_of(harm, tables)
     if harm.kind == "cue":
         return f"AUROC {number(row['network'])}, of the cue {number(row['cue'])}", None
-    if harm.kind in ("threshold", "group") and math.isnan(harm.lost):
+    if harm.kind == "threshold":
+        return value_text(row), None
+    if harm.kind == "group" and math.isnan(harm.lost):
         return f"{label_of(row['measure'])} {value_text(row)}", None
     if math.isnan(harm.lost):
         value = number(row["value"], 3 if row["value"] < 1 else 0) if harm.table == "checks" else ""
@@ -304,13 +323,47 @@ def _is_shift(harm: Harm) -> bool:
 
 
 def terminal_lines(tables: Tables) -> Iterator[str]:
-    """Yield the findings of the first screen as lines of a terminal, and the costly ones that follow."""
+    """Yield the answer as lines of a terminal, each finding once.
+
+    They are the title, the findings of the first screen, the costly ones that follow, and what is no finding.
+    """
     harms = harms_of(tables)
+    (_, headline), *sentences = _sentences(tables, harms)
+    yield headline
+    yield from (text for topic, text in sentences if topic == "region")
     for line in islice(harm_lines(tables, harms, MARGIN), MOST):
         calls = f"; {line.harm} answers change" if line.harm else ""
-        yield f"{line.decision} {line.numbers}{calls}"
+        yield f"  {line.decision} {line.numbers}{calls}"
     if rest := further_words(tables, harms):
-        yield rest
+        yield f"  {rest}"
+    yield from (text for topic, text in sentences if topic in ("", "drawn"))
+    yield from _search_words(tables)
+    yield from _others_words(tables, harms)
+
+
+def _search_words(tables: Tables) -> Iterator[str]:
+    """Yield how sure the search of the images is: of the region that leads, else of the first search."""
+    searched = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
+    row = leading_region(searched) or next(iter(searched), None)
+    if row is None:
+        return
+    if row["verdict"] == LeadVerdict.NOTHING_FOUND and row["of"] == "place":
+        yield f"{region_title(row)}: {power_words(row)}."
+    elif row["verdict"] in REPORTED:
+        yield f"Evidence of the region: {region_evidence(row)}."
+    else:
+        yield f"{region_title(row)}; {region_evidence(row)}."
+
+
+def _others_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
+    """Yield the number of marks and columns that are no findings, by their verdict.
+
+    Harmless marks are counted only where the search found nothing within known limits, see `reported_verdicts`.
+    """
+    others, shown = _other_verdicts(tables, harms), reported_verdicts(tables)
+    counts = Counter(VERDICTS[row["verdict"]].text for row in others if row in shown)
+    if counts:
+        yield f"Other marks and columns: {', '.join(f'{n} {verdict}' for verdict, n in counts.items())}."
 
 
 def finding_rows(tables: Tables) -> list[dict[str, Any]]:
@@ -337,7 +390,8 @@ def units_words(tables: Tables, harms: Sequence[Harm]) -> str:
 def further_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return the costly findings that the first screen has no row for; empty without any."""
     names = [harm_name(harm, tables) for harm in costly(harms)]
-    return f"{len(names)} more that cost {COSTLY} or more: {'; '.join(names)}." if names else ""
+    cost = "costs" if len(names) == 1 else "cost"
+    return f"{len(names)} more that {cost} {COSTLY} or more: {'; '.join(names)}." if names else ""
 
 
 # Key figures.

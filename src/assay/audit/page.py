@@ -279,13 +279,13 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
                       columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
                                "reason"))  # fmt: skip
     return [
-        Section("region", "Image regions that predictions depend on", (REGIONS,), sentences["region"]),
-        Section("found", "Findings without a verified limit", lead_blocks, sentences["found"]),
-        Section("performance", "Groups and distortions", (*_GROUPS, distorted)),
+        Section("region", "Image regions that predictions depend on", (REGIONS,), sentences["region"], tab="Regions"),
+        Section("found", "Findings without a verified limit", lead_blocks, sentences["found"], tab="Unverified"),
+        Section("performance", "Groups and distortions", (*_GROUPS, distorted), tab="Groups"),
         Section("verdict", "Marks and columns", _BATTERY,
                 "These verdicts hold for this model, these images and these marks as drawn. They do not rule out a "
-                "shortcut."),
-        Section("cues", "Simple cues and error rates", (ADDED, CUES, ISSUES, _RATES)),
+                "shortcut.", tab="Marks"),
+        Section("cues", "Simple cues and error rates", (ADDED, CUES, ISSUES, _RATES), tab="Cues"),
     ]  # fmt: skip
 
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from assay.audit.harm_words import ANSWERED, answer_words, terminal_lines
+from assay.audit.harm_words import ANSWERED, terminal_lines
+from assay.audit.harms import harms_of
 from assay.audit.policy import Policy, read_policy
 from assay.audit.predictions import audit_predictions
 from assay.audit.request import OF_PREDICTIONS, AuditRequest
-from assay.audit.search.words import next_words, region_evidence, region_title
-from assay.audit.words import SHIFT, check_words, reported_verdicts, verdict_line
+from assay.audit.search.words import next_words
+from assay.audit.words import SHIFT, check_words
 from assay.core.errors import DataError, SpecError, require_met
 from assay.core.files import is_file
+from assay.core.terminal import print_lines
 from assay.data.files.roles import roles_of
 from assay.data.files.table import read_table
 from assay.report.glossary import GLOSSARY
 from assay.report.sentences.reading import reading_lines, where_issues_are
-from assay.stats.rows import numeric
 from assay.store.folder import RunFolder
-
-MOST_PRINTED = 15
-"""Verdicts that are printed; the page has all."""
 
 
 def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> None:
@@ -77,20 +74,13 @@ def print_verdicts(root: Path, json: bool) -> None:
     folder = RunFolder(root)
     tables = {name: folder.table(name) for name in ANSWERED}
     facts = {row["key"]: row["value"] for row in folder.table("provenance")}
-    for text in (*reading_lines(facts), *answer_words(tables)):
-        print(text)
-    for text in terminal_lines(tables):
-        print(f"  {text}")
-    for row in tables["regions"]:
-        print(f"  {region_title(row)}; {region_evidence(row)}")
-    rows = reported_verdicts(tables)
-    for row in rows[:MOST_PRINTED]:
-        print(f"  {verdict_line(row, facts)}")
-    if any(not math.isnan(numeric(row, "g")) for row in rows[:MOST_PRINTED]):
-        print(f"{SHIFT}: {GLOSSARY[SHIFT]} Brackets: one-sided 95% bounds.")
-    for row in tables["checks"]:
-        if row["status"] == "warn":
-            print(f"caution: {check_words(row)}")
+    lines = [*reading_lines(facts), *terminal_lines(tables)]
+    if any(f"{SHIFT} " in line for line in lines):
+        lines.append(f"{SHIFT}: {GLOSSARY[SHIFT]} Brackets: one-sided 95% bounds.")
+    found = {harm.row for harm in harms_of(tables) if harm.table == "checks"}
+    for at, row in enumerate(tables["checks"]):
+        is_said = at in found or (row["check"] == "plain-sight" and tables["added"])
+        if row["status"] == "warn" and not is_said:
+            lines.append(f"caution: {check_words(row)}")
     then = next_words(tables, shlex.quote(str(root)))
-    for line in filter(None, (*where_issues_are(root), f"report: {root / 'report.html'}", then)):
-        print(line)
+    print_lines(filter(None, (*lines, *where_issues_are(root), f"report: {root / 'report.html'}", then)))

@@ -104,12 +104,6 @@ def open_words(open_: str) -> str:
     return join_words([_OPEN[quantity] for quantity in open_.split()])
 
 
-def verdict_line(row: Row, facts: Mapping[str, str]) -> str:
-    """Return a verdict with its numbers, as one line of a terminal."""
-    separator = ": " if row["verdict"] == NOT_TESTED else "; "
-    return separator.join(filter(None, (title(row, facts["margin"]), evidence_words(row, facts))))
-
-
 def check_words(row: Row) -> str:
     """Return the outcome of a check with its number, where it has one."""
     is_whole_text = row["check"] == "expected" or (row["check"] == "repeatable" and row["status"] == "ok")

@@ -8,6 +8,7 @@ from pathlib import Path
 from assay.compare.predictions import read_predictions
 from assay.compare.request import CompareRequest
 from assay.compare.run import CompareRun, compare_predictions
+from assay.core.terminal import print_lines
 from assay.execution.local import InProcess
 from assay.execution.run import carry_out
 from assay.report.page import write_page
@@ -41,5 +42,4 @@ def compare_command(request: CompareRequest) -> None:
         return
     for note in compared.notes:
         print(reason_words(note), file=sys.stderr)
-    for line in [*compared.lines, *([] if page is None else [f"report: {page}"])]:
-        print(line)
+    print_lines([*compared.lines, *([] if page is None else [f"report: {page}"])])

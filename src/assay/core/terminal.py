@@ -1,10 +1,12 @@
-"""Standard output and error of a process: what they show of control characters, and what ends where they are full."""
+"""Standard output and error of a process: wrapped lines, control characters, and what ends where they are full."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Generator
+import textwrap
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import IO, Any, cast
 
@@ -68,3 +70,26 @@ def visible_outputs() -> Generator[None]:
         error = sys.stderr or streams.enter_context(open(2, "w", closefd=False, encoding="utf-8"))
         streams.enter_context(redirect_stderr(cast("IO[str]", VisibleStream(error, lossy=True))))
         yield
+
+
+COMMAND = ": assay "
+"""What precedes a command within a line."""
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines, on a terminal wrapped between words; a command and the path of a page stay whole, to be copied."""
+    width = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else 0
+    for line in lines:
+        print("\n".join(_wrapped(line, width)) if width else line, flush=True)
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    if line.startswith(("report: ", "preview: ")) or "  " in line.strip():  # a path, or a row of a table
+        return [line]
+    prose, mark, command = line.partition(COMMAND)
+    indent = line[: len(line) - len(line.lstrip())]
+    parts = textwrap.wrap(
+        f"{prose.strip()}:" if mark else prose.strip(), width, initial_indent=indent, subsequent_indent=f"{indent}  ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return [*parts, f"{indent}  {mark[2:]}{command}"] if mark else parts or [""]

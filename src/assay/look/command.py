@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from assay.core.errors import require_met
+from assay.core.terminal import print_lines
 from assay.execution.progress import reading_shown
-from assay.look.page import look_lines, look_verdict
+from assay.look.page import look_lines, look_step, look_verdict
 from assay.look.policy import broken
 from assay.look.request import LookRequest
 from assay.look.run import look
@@ -31,13 +32,8 @@ def look_command(request: LookRequest) -> None:
     if request.as_json:
         print(json_text(_look_facts(evidence, root), sort_keys=False), end="")
     else:
-        for line in [
-            *reading_lines(evidence.facts),
-            *look_lines(evidence),
-            *_worst_files(root),
-            f"report: {root / 'report.html'}",
-        ]:
-            print(line)
+        ending = (f"report: {root / 'report.html'}", look_step(evidence))
+        print_lines([*reading_lines(evidence.facts), *look_lines(evidence), *_worst_files(root), *ending])
     if request.open:
         open_page(root / "report.html")
     if request.policy is not None:

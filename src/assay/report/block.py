@@ -108,10 +108,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Blocks under one heading. words: what the heading means."""
+    """Blocks under one heading. words: what the heading means; tab: its short name in the navigation."""
 
     id: str
     title: str
     blocks: tuple[Block, ...]
     words: str = ""
     folded: bool = False
+    tab: str = ""

@@ -48,6 +48,7 @@ class PageSection:
     words: str
     blocks: tuple[RenderedBlock, ...]
     folded: bool
+    tab: str
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,7 @@ def _part(section: Section, evidence: Evidence, first: Sequence[Figure]) -> Page
         section.words,
         tuple(b for b in rendered_blocks if b.figure or b.sheet),
         section.folded,
+        section.tab or section.title,
     )
 
 

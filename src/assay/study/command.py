@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from assay.core.terminal import print_lines
 from assay.stats.format import count, duration
 
 if TYPE_CHECKING:
@@ -250,8 +251,8 @@ def _print_result(result: Result) -> None:
     if result.failed:
         _warn(f"{count(result.failed, 'task')} failed; the report shows why, and the same command tries again")
     read, verdict, lines, then = _answer(result)
-    for line in filter(None, (*read, verdict, *(f"  {line}" for line in lines), f"report: {result.page}", then)):
-        print(line, flush=True)
+    rows = [f"  {line}" for line in lines]
+    print_lines(filter(None, (*read, verdict, *rows, f"report: {result.page}", then)))
 
 
 def _warn(line: str) -> None:
@@ -272,7 +273,7 @@ def preview_command(request: RunRequest) -> None:
     from assay.store.files import json_text
     from assay.store.folder import PREVIEW
     from assay.study.preview import PreviewRun
-    from assay.study.preview_page import preview_lines
+    from assay.study.preview_page import preview_lines, preview_step
     from assay.study.run import prepare
 
     settled = request.settle()
@@ -286,13 +287,10 @@ def preview_command(request: RunRequest) -> None:
     if request.as_json:
         print(json_text(_facts(evidence, page), sort_keys=False), end="")
     else:
-        for line in [
-            *reading_lines(evidence.facts),
-            *preview_lines(evidence),
-            *where_issues_are(page.parent),
-            f"preview: {page}",
-        ]:
-            print(line)
+        issues = where_issues_are(page.parent)
+        step = preview_step(evidence.facts, evidence.typed_folder)
+        lines = [*reading_lines(evidence.facts), *preview_lines(evidence), *issues, f"preview: {page}"]
+        print_lines([*lines, *([step] if step else [])])
     if request.open:
         open_page(page)
 

@@ -99,14 +99,20 @@ def _published(tables: Mapping[str, Rows]) -> Section:
         note="Published figures are copied from the publication; images, networks and seeds of this run are its own."
         if copied else "",
     )  # fmt: skip
-    return Section("published", "Published figures" if copied else "Layout of a publication", (block,), differences)
+    return Section(
+        "published",
+        "Published figures" if copied else "Layout of a publication",
+        (block,),
+        differences,
+        tab="Published",
+    )
 
 
 def sections(tables: Mapping[str, Rows]) -> list[Section]:
     """Return the sections of a page; blocks without rows are left out when they are rendered."""
     view = outline(tables)
     sections_shown = [
-        Section("replication", "Replication of an earlier run", (_REPLICATION,)),
+        Section("replication", "Replication of an earlier run", (_REPLICATION,), tab="Replication"),
         Section("comparisons", "Comparisons", (COMPARISONS, TRAINED_ONCE, _LOOKS, _ORDERED)),
         _published(tables),
         Section("doses-response", "Dose-response", _doses(view.measure, view.dosed), "Changes are from p = 0."),
@@ -114,16 +120,18 @@ def sections(tables: Mapping[str, Rows]) -> list[Section]:
         Section("how-well", "Performance", _performance_blocks(view.measure, view.budgets)),
         Section("healthy", "Images without a lesion", _healthy(tables),
                 "False positives are compared at the threshold at which each network finds the same share of the "
-                "lesions of its validation images."),
+                "lesions of its validation images.", tab="No lesion"),
         Section("relies", "What models rely on", _RELIES,
-                "A model relies on a factor if changing this factor alone changes its output."),
+                "A model relies on a factor if changing this factor alone changes its output.", tab="Reliance"),
         Section("encodes", "What models encode", _ENCODES,
-                "A layer encodes a factor if a linear decoder can predict it. An encoded factor need not be used."),
+                "A layer encodes a factor if a linear decoder can predict it. An encoded factor need not be used.",
+                tab="Encoding"),
         Section("attends", "What models attend to", _ATTENDS,
-                "Attention is the share of an explainer's map on the lesion. An attended lesion need not be used."),
+                "Attention is the share of an explainer's map on the lesion. An attended lesion need not be used.",
+                tab="Heat maps"),
         Section("geometry", "Similarity and shape of layers", _GEOMETRY,
-                "Geometry shows neither encoding nor use."),
-        Section("cues", "Simple cues and confounders", (ADDED, CUES, ISSUES, VISIBLE)),
+                "Geometry shows neither encoding nor use.", tab="Layers"),
+        Section("cues", "Simple cues and confounders", (ADDED, CUES, ISSUES, VISIBLE), tab="Cues"),
     ]  # fmt: skip
     measures_shown = {
         name
@@ -132,7 +140,10 @@ def sections(tables: Mapping[str, Rows]) -> list[Section]:
         if block.table == "estimates"
         for name in block.keep.measures
     }
-    return [*sections_shown, Section("further", "Further measures", _further(tables, measures_shown), folded=True)]
+    return [
+        *sections_shown,
+        Section("further", "Further measures", _further(tables, measures_shown), folded=True, tab="Further"),
+    ]
 
 
 _REPLICATION = Block(

@@ -173,7 +173,7 @@ def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
         folded=False,
     )
     return [
-        Section("conditions", "Training and test conditions", (environments, counts)),
+        Section("conditions", "Training and test conditions", (environments, counts), tab="Conditions"),
         Section("detects", "Detectable differences", (power,)),
         Section("cues", "Simple cues and confounders", (CUES, ISSUES, replace(VISIBLE, folded=False))),
     ]

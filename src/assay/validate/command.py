@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from assay.core.terminal import print_lines
 from assay.report.browser import open_page
 from assay.report.evidence import Evidence
 from assay.report.sentences.reading import reading_lines
 from assay.store.files import json_text
+from assay.validate.page import validation_step
 from assay.validate.request import ValidateRequest
 from assay.validate.run import run_validation
 from assay.validate.words import validation_cautions, validation_lines, validation_verdict
@@ -28,7 +30,7 @@ def validate_command(request: ValidateRequest) -> None:
         }
         print(json_text(shown, sort_keys=False), end="")
     else:
-        for line in (*reading_lines(facts), *validation_lines(tables, facts), f"report: {page}"):
-            print(line)
+        ending = (f"report: {page}", validation_step(tables, facts))
+        print_lines((*reading_lines(facts), *validation_lines(tables, facts), *ending))
     if request.open:
         open_page(page)

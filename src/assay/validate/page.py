@@ -106,10 +106,10 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
             Block(id="plan", title="Patients needed", table="plan",
                   columns=("model", "measure", "goal", "size", "at", "positives", "patients"),
                   note="With as many images per patient as here. A difference is shown with 80% power, as is "
-                       "non-inferiority within it where there is no difference."),)),
+                       "non-inferiority within it where there is no difference."),), tab="Size"),
         Section("missing", "Cases without a score", (
             Block(id="rejected", title="Cases without a score", table="rejected",
-                  columns=("model", "actual", "images", "share")),)),
+                  columns=("model", "actual", "images", "share")),), tab="No score"),
     ]  # fmt: skip
     differences = Section("differences", "Differences", (
         Block(id="paired", title="Paired differences", table="differences",

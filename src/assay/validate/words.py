@@ -59,7 +59,7 @@ def recalibration_words(row: Row) -> str:
 
 def plan_words(row: Row) -> str:
     """Return the patients that a further validation needs."""
-    at = f" at prevalence {row['at']}" if row["at"] else ""
+    at = f" at prevalence {row['at']}:" if row["at"] else ""
     return (f"{row['model']}, {row['goal']} {row['size']:g} of {measure_words(row['measure'])}{at}: "
             f"{row['patients']:,} patients, {row['positives']:,} of them positive")  # fmt: skip
 
@@ -166,7 +166,7 @@ def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, st
         yield f"{name}, {facts['images']} cases of {facts['patients']} {facts['intervals over']}"
         for row in tables["performance"]:
             if row["model"] == name and row["measure"] in _SHOWN:
-                at = f" at prevalence {row['at']}" if row["at"] else ""
+                at = f" at prevalence {row['at']}:" if row["at"] else ""
                 worst = "" if math.isnan(row["worst"]) else (f"; worst case {number(row['worst'])}, best case "
                                                              f"{number(row['best'])}")  # fmt: skip
                 yield f"  {measure_words(row['measure'])}{at} {interval_words(row)}{worst}"

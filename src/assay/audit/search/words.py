@@ -158,9 +158,7 @@ def region_evidence(row: Row) -> str:
     if row["of"] in ("drawn", "shape") and row["verdict"] != LeadVerdict.NOTHING_FOUND:
         parts.append(f"on {shares_words(row)}")
     if row["verdict"] == LeadVerdict.NOTHING_FOUND and row["of"] == "place":
-        least = row["least"] if math.isnan(numeric(row, "limit")) else row["limit"]
-        parts.append(f"a mark that shifts scores by {_MOVED:g} sd is detected if its prevalence differs by "
-                     f"{min(100, 100 * least / _MOVED):.0f} points between the classes")  # fmt: skip
+        parts.append(power_words(row))
     if row["verdict"] in REPORTED:
         parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score shifted by {number(row['moved'], 2)} sd")
     return "; ".join(parts)
@@ -170,6 +168,14 @@ def shares_words(row: Row) -> str:
     """Return the share of carriers in each class: `89% of 'finding', 15% of 'normal'`."""
     shares = json_object(row["shares"])
     return join_words([f"{100 * float(share):.0f}% of '{name}'" for name, share in shares.items()])
+
+
+def power_words(row: Row) -> str:
+    """Return which mark the search of regions would have found."""
+    least = row["least"] if math.isnan(numeric(row, "limit")) else row["limit"]
+    points = f"{min(100, 100 * least / _MOVED):.0f} points"
+    shift = f"a mark that shifts scores by {_MOVED:g} sd"
+    return f"{shift} is detected if its prevalence differs by {points} between the classes"
 
 
 def answer(tables: Mapping[str, Sequence[Row]]) -> list[str]:
