@@ -125,9 +125,9 @@ def test_grades_of_which_there_is_no_image_are_classes_where_they_are_declared(t
     with pytest.raises(ReadingError) as refused:
         assay.probe(Grades(), data, progress=False)
     assert str(refused.value) == (
-        "the model gave 5 logits per image, environment 'all' has 3 classes; classes of which there is no image are "
-        "told by `data: {factors: {<target>: {kind: ordinal, levels: [...]}}}`, and a model of others needs a module "
-        "behind it that picks or sums their logits"
+        "the model gave 5 logits per image, environment 'all' has 3 classes; name classes without an image in "
+        "`data: {factors: {<target>: {kind: ordinal, levels: [...]}}}`; for a model of other classes, append a module "
+        "that picks or sums their logits"
     )
     declared = {"label": {"kind": "ordinal", "levels": ["0", "1", "2", "3", "4"]}}
     given: dict[str, Any] = {"model": Grades(), "data": {**data, "factors": declared}}

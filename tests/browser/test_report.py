@@ -133,8 +133,8 @@ OTHERS = (
     "index-2",
 )
 """Kinds of runs without a fixture of their own, and indexes of ten, of three and of two runs."""
-MOST_WORDS = 25
-"""Words of a sentence on a first screen."""
+MOST_WORDS, LISTED = 25, 10
+"""Words of a sentence on a first screen; below it, so many more where it lists names of images, cues or conditions."""
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +321,7 @@ def test_pages_of_every_kind_use_their_first_screen(browser: Browser, others: di
     page.context.close()
 
 
-SHEET = {"width": 688, "height": 1017}
+SHEET = (688, 1017)
 """What the margins leave of a sheet of A4, in CSS pixels."""
 UNBROKEN = """(most) => [...document.querySelectorAll("figure, .card, tr, .trust, svg, img")]
     .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height > most
@@ -334,9 +334,9 @@ UNBROKEN = """(most) => [...document.querySelectorAll("figure, .card, tr, .trust
 def test_what_is_kept_whole_in_print_leaves_no_page_half_empty(
     browser: Browser, request: pytest.FixtureRequest, others: dict[str, Path], of: str
 ) -> None:
-    page = opened(browser, others[of] if of in OTHERS else request.getfixturevalue(of), **SHEET)
+    page = opened(browser, others[of] if of in OTHERS else request.getfixturevalue(of), *SHEET)
     page.emulate_media(media="print")
-    assert page.evaluate(UNBROKEN, SHEET["height"] / 2) == []
+    assert page.evaluate(UNBROKEN, SHEET[1] / 2) == []
     page.context.close()
 
 
@@ -346,6 +346,10 @@ def test_cards_of_two_runs_fill_their_sheets(browser: Browser, others: dict[str,
     page.context.close()
 
 
+EVERY_SENTENCE = """[...document.querySelectorAll("main p, main li, main h2, main h3, summary, figcaption, dd, dt")]
+    .filter((one) => !one.closest("pre, code, .files") && !one.querySelector("p, li"))
+    .flatMap((one) => one.textContent.split(/[.:;?!](?=\\s|$)/))"""
+"""Sentences, and clauses between semicolons, of a page; neither commands nor tables, which quote the data."""
 SENTENCES = """[...document.querySelectorAll("h1, .first p, .first figcaption, #runs td p")].map((one) => one.innerText)
     .flatMap((text) => text.split(/[.:;?!](?=\\s|$)/))"""
 """Sentences, and clauses between semicolons, of a first screen."""
@@ -357,6 +361,15 @@ def test_sentences_of_first_screens_are_short(
 ) -> None:
     page = opened(browser, others[of] if of in OTHERS else request.getfixturevalue(of))
     assert [text for text in page.evaluate(SENTENCES) if len(text.split()) > MOST_WORDS] == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("of", ["report", "demo", "audit", "looked", *OTHERS])
+def test_sentences_below_the_first_screen_are_short(
+    browser: Browser, request: pytest.FixtureRequest, others: dict[str, Path], of: str
+) -> None:
+    page = opened(browser, others[of] if of in OTHERS else request.getfixturevalue(of))
+    assert [text for text in page.evaluate(EVERY_SENTENCE) if len(text.split()) > MOST_WORDS + LISTED] == []
     page.context.close()
 
 

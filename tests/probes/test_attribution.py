@@ -206,7 +206,7 @@ def test_the_same_images_are_explained_for_every_model_and_no_more_than_asked() 
     [
         ({"explainers": ["gradeint"]}, "did you mean 'gradient'"),
         ({"explainers": [{"gradient": {"window": 2}}]}, "gradient.window"),
-        ({"explainers": ["gradient", "gradient"]}, "'gradient' stands twice: name each explainer once"),
+        ({"explainers": ["gradient", "gradient"]}, "'gradient' is named twice: name each explainer once"),
         ({"images": 0}, "greater than or equal to 1"),
     ],
 )

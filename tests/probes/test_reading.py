@@ -364,7 +364,7 @@ def test_requests_are_kept_apart_by_name(world: World) -> None:
         reading.read(environment("neutral", table(20)))
     with pytest.raises(ReadingError, match=r"known answers for environment 'neutral' have 2 rows, it has 300"):
         ModelReading(Model(Reader()), [Request(world.neutral())], {"neutral": Read(np.zeros((2, 2), np.float32), {})})
-    with pytest.raises(ReadingError, match="says nothing of how to build it"):
+    with pytest.raises(ReadingError, match="does not say how to build it"):
         ModelReading(Model(Reader()), [Request(world.neutral(), untrained=True)]).read(world.neutral(), untrained=True)
     with pytest.raises(ReadingError, match="expected images that can be read by position, got list"):
         reading.logits([1, 2])

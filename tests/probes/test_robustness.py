@@ -187,7 +187,7 @@ def test_families_that_gray_images_cannot_carry_are_undefined_in_words() -> None
         ({"families": ["gaussian-blurr"]}, "unknown distortion 'gaussian-blurr': did you mean 'gaussian-blur'?"),
         ({"severities": [6]}, "less than or equal to 5"),
         ({"severities": [0]}, "greater than or equal to 1"),
-        ({"severities": [2, 2]}, "a severity stands twice: name each once"),
+        ({"severities": [2, 2]}, "a severity is named twice: name each once"),
     ],
 )
 def test_wrong_arguments_are_refused(given: dict[str, Any], said: str) -> None:

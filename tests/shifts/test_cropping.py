@@ -196,7 +196,7 @@ def test_environments_choose_before_they_crop(tmp_path: Path) -> None:
 
 def test_training_on_crops_is_refused(tmp_path: Path) -> None:
     files_ = population(files(tmp_path / "set", LESIONS))
-    with pytest.raises(SpecError, match="crop is for environments to test on: what is trained on are whole images"):
+    with pytest.raises(SpecError, match="crop is for test environments: training uses whole images"):
         files_.training(CROPS, 0)
 
 

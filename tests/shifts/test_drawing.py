@@ -146,7 +146,7 @@ def test_where_changes_nothing_but_its_own_factor():
                 texture=AssociationSpec(strength=0.5, given={"size": {"min": 9}}),
             ),
             SpecError,
-            "`given` goes round in a circle between the factors size, texture: break it",
+            "`given` is circular between the factors size, texture: break it",
         ),
         (
             lambda: rows(texture=AssociationSpec(strength=0.5, high=("part",))),

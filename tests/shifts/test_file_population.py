@@ -288,7 +288,7 @@ def test_a_patient_who_was_trained_on_is_found(monkeypatch):
         (
             EnvironmentSpec(difficulty={"size": 0.5}),
             SpecError,
-            "`difficulty` is for phantoms: what is in a photograph cannot be made fainter",
+            "`difficulty` is for phantoms: a factor of photographs cannot be made fainter",
         ),
         (
             EnvironmentSpec(where={"size": {"min": 99}}),
@@ -330,7 +330,7 @@ def test_patients_with_rows_that_are_tested_only_are_tested_whatever_the_seed():
 
 def test_all_rows_cannot_be_tested_only():
     files = population(test_only={"site": ["a", "b"]})
-    with pytest.raises(DataError, match=r"data\.split\.test_only: all 900 rows have .*, so none is left"):
+    with pytest.raises(DataError, match=r"data\.split\.test_only: all 900 rows have .*, so no other row remains"):
         files.training(PLAIN, 0)
 
 

@@ -359,13 +359,13 @@ def test_what_cannot_be_is_refused_in_one_sentence() -> None:
     )
     with pytest.raises(SpecError) as channels:
         drawn("jpeg", (2, 16, 16))
-    assert str(channels.value) == "JPEG knows gray and RGB images, not 2 channels: set `channels` to gray or color"
+    assert str(channels.value) == "JPEG takes gray and RGB images, not 2 channels: set `channels` to gray or color"
 
 
 @pytest.mark.parametrize(
     ("name", "params", "text"),
     [
-        ("text-line", {"text": "héllo"}, "no strokes for 'h' 'l' 'o' 'é': use capitals, digits, space"),
+        ("text-line", {"text": "héllo"}, "cannot draw 'h' 'l' 'o' 'é': use capitals, digits, space"),
         ("scanner-histogram", {"quantiles": [0, 0.5, 0.4]}, "quantiles must not fall and must lie within 0 to 1"),
         ("low-pass", {"cutoff": 0}, "greater than 0"),
         ("poisson-noise", {"photons": 10}, "greater than or equal to 100"),

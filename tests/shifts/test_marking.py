@@ -122,7 +122,7 @@ def test_the_order_in_which_interventions_are_written_changes_no_pixel():
         ({"interventions": {"site": tag()}}, "intervention 'site' has the name of a factor: give it another"),
         (
             {"interventions": {"tag": tag({"no": 0.1})}},
-            "the share of 'tag' lacks the class yes: give one share per class",
+            "the share of 'tag' has no value for the class yes: give one share per class",
         ),
         (
             {"interventions": {"tag": tag({"no": 0.1, "yess": 1.0})}},

@@ -59,8 +59,8 @@ def test_its_arguments_are_checked_and_its_first_line_is_its_summary():
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("halved", "intervention 'halved' made [1, 1, 20, 10] of images [2, 1, 20, 10]: "),
-        ("forgotten", "intervention 'forgotten' made NoneType of images [2, 1, 20, 10]: "),
+        ("halved", "intervention 'halved' returned [1, 1, 20, 10] for images [2, 1, 20, 10]: "),
+        ("forgotten", "intervention 'forgotten' returned NoneType for images [2, 1, 20, 10]: "),
     ],
 )
 def test_what_gives_no_images_back_is_refused_before_it_is_used(name, text):
@@ -74,7 +74,9 @@ def test_what_makes_nan_of_some_brightness_is_refused_before_it_is_used():
     def rooted(images):
         return (images - 0.3) ** 0.5
 
-    with pytest.raises(SpecError, match="intervention 'rooted' made NaN or infinity of pixels from 0 to 1: return num"):
+    with pytest.raises(
+        SpecError, match="intervention 'rooted' returned NaN or infinity for pixels from 0 to 1: return fin"
+    ):
         rooted().check((1, 8, 8))
 
 
@@ -90,8 +92,8 @@ def test_what_gives_another_scale_back_is_refused_and_what_goes_a_little_beyond_
     with pytest.raises(SpecError) as refused:
         bytes_of().check((1, 8, 8))
     assert str(refused.value) == (
-        "intervention 'bytes_of' made pixels from 0 to 255 of pixels from 0 to 1: return them on the same scale "
-        "(what lies a little beyond 0 and 1 is cut)"
+        "intervention 'bytes_of' returned pixels from 0 to 255 for pixels from 0 to 1: return them on the same scale "
+        "(values slightly beyond 0 and 1 are clipped)"
     )
     brighter().check((1, 8, 8))
 

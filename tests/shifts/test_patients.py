@@ -38,7 +38,7 @@ def test_no_patient_is_given_two_left_eyes(tmp_path, environment):
     with pytest.raises(SpecError) as refused:
         population(tmp_path).training(environment, 0)
     assert str(refused.value) == (
-        "'side' is one of each in a patient's two images, so neither `where` nor an association can choose it: have "
+        "'side' differs between a patient's two images, so neither `where` nor an association can choose it: have "
         "one image a patient, or leave 'side' to chance"
     )
     population(tmp_path, eyes=1).training(environment, 0)

@@ -115,7 +115,7 @@ def test_more_rows_than_there_are_are_refused_with_both_numbers():
     with pytest.raises(DataError) as refused:
         training(tied(site=0.5), there + 1)
     assert str(refused.value) == (
-        f"environment 'train': {there + 1} rows are asked for; there are {there} after its associations and `where`: "
+        f"environment 'train': {there + 1} rows are requested; there are {there} after its associations and `where`: "
         "ask for fewer"
     )
     assert there < len(dataset().table)
@@ -152,7 +152,7 @@ def test_a_phantom_has_no_more_than_data_train_says(phantom: Population):
     with pytest.raises(DataError) as refused:
         phantom.training(EnvironmentSpec(rows=201), 0)
     assert str(refused.value) == (
-        "environment 'train': 201 rows are asked for; there are 200 in data.train: ask for fewer"
+        "environment 'train': 201 rows are requested; there are 200 in data.train: ask for fewer"
     )
 
 

@@ -382,7 +382,7 @@ def test_plans_improve_with_seeds_and_patients_and_state_their_assumptions(snaps
     )
     assert math.isnan(detectable_difference(2, 100, 100, "auroc"))
     assert assumption_text(Assumptions(), 1) == snapshot
-    assert "vary by 0.05 between seeds, and" in assumption_text(Assumptions(), 1)
+    assert "vary by 0.05 between seeds; a" in assumption_text(Assumptions(), 1)
     assert "vary by 0.05 between trainings (4 folds of a seed taken for independent)" in assumption_text(
         Assumptions(), 4
     )

@@ -227,8 +227,8 @@ MOST_SWINGS = 15
 _EFFECT = ("g", "loss_negatives", "loss", "flips", "dice", "stray")
 REGIONS = Block(id="regions", title="The region that predictions depend on", table="regions",
                 columns=("found", "value", "limit", "moved", "g", "flips", "carried", "images", "reason"), cited="g",
-                note="Value: how much more the score changes if the region comes from an image of the other class "
-                     "than from one of the same class, in standard deviations of the score.")  # fmt: skip
+                note="Value: how much the score changes, in its standard deviations, if the region comes from an image "
+                     "of the other class; less the change by one of the same class.")  # fmt: skip
 
 SWINGS = Block(
     id="swings", title="AUROC shift by marks and columns", table="verdicts", chart="strip", place=("factor",),

@@ -237,7 +237,7 @@ def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
     if "references trained on" in facts:
         yield (
             f"The {facts['references']} of the reference were trained on {facts['references trained on']} of the same "
-            "source, so a shortcut in these images other than a mark affects them too."
+            "source. A shortcut in these images other than a mark therefore affects them too."
         )
     side, framed_size = facts.get("references read", ""), facts.get("size", "").partition(",")[0]
     names = [factor_words(row) for row in marks if math.isnan(row["limit"])]

@@ -430,7 +430,7 @@ class Code(StrEnum):
     NO_COPIES = (
         "no-copies",
         "no exact or near copy (turned by quarters, mirrored, [bounded?|cropped to 90%, ]re-encoded) [patients?of an "
-        "image across patients|among the images][searched?, near copies among {searched:,} of {images:,} images]",
+        "image across patients|among the images][searched?; near copies among {searched:,} of {images:,} images]",
         "no copies among the images",
         "ok",
     )
@@ -559,15 +559,15 @@ class Code(StrEnum):
     )
     ONE_POOL = (
         "one-pool",
-        "seeds draw their training rows from one pool, most of which they share, so p holds for this training set and "
-        "may be too low for others: without a true difference, p < 0.05 occurred in up to {rate:.3f} of simulated "
+        "seeds share most of their training rows, which are from one pool; p holds for this training set and may be "
+        "too low for others: without a true difference, p < 0.05 occurred in up to {rate:.3f} of simulated "
         "comparisons",
         "one set of training images: differences may not generalize",
     )
     FIXED_TRAINING_ROWS = (
         "fixed-training-rows",
-        "seeds train on the rows that a column of the table names and redraw weights and order alone, so p holds for "
-        "this training set and may be too low for others: without a true difference, p < 0.05 occurred in up to "
+        "all seeds train on the same rows, and redraw weights and order alone; p holds for this training set and may "
+        "be too low for others: without a true difference, p < 0.05 occurred in up to "
         "{rate:.3f} of simulated comparisons",
         "one set of training images: differences may not generalize",
     )

@@ -42,9 +42,9 @@ METHODS = (
 OF_EMBEDDINGS = (
     "Embeddings are standardized. Ridge regressions predict the target and each column from them in other patients; "
     "columns are predicted within each class, so that the target does not explain them, and levels and classes "
-    "averaged. What embeddings encode need not be used by a classifier. Embeddings are nearly the same where the "
-    "distance to the nearest one of another patient is too small for the density around it (0.01 images expected in a "
-    "set without copies), and odd where the distance to the tenth nearest is 6 robust standard deviations above the "
+    "averaged. What embeddings encode need not be used by a classifier. Embeddings are nearly the same if the "
+    "nearest one of another patient is too close for the density around it: 0.01 images are expected in a set without "
+    "copies. An embedding is odd if the distance to the tenth nearest is 6 robust standard deviations above the "
     "median.",
 )
 DECODED = Block(

@@ -92,7 +92,7 @@ def each_once(explainers: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, A
         ValueError: One of them is repeated.
     """
     if twice := [label(explainer) for i, explainer in enumerate(explainers) if explainer in explainers[:i]]:
-        raise ValueError(f"'{twice[0]}' stands twice: name each explainer once")
+        raise ValueError(f"'{twice[0]}' is named twice: name each explainer once")
     return explainers
 
 

@@ -107,7 +107,7 @@ def class_log_odds(logits: Tensor, label: Int[Tensor, " b"]) -> Float[Tensor, " 
     """
     if logits.ndim > 2:
         raise ExplainerError(
-            "the network gives logits of pixels, whose map says itself where it sees a lesion: attribution is for "
+            "the network gives logits of pixels, so its output shows where it predicts a lesion: attribution is for "
             "networks that classify images; see the probes segmentation and painting"
         )
     if logits.ndim == 1 or logits.shape[1] == 1:

@@ -123,9 +123,9 @@ def two_columns(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarra
         return np.concatenate([np.zeros_like(logits), logits], axis=1)
     if logits.shape[1] != classes:
         raise ReadingError(
-            f"the model gave {logits.shape[1]} logits per image, {where} has {classes} classes; classes of which there "
-            "is no image are told by `data: {factors: {<target>: {kind: ordinal, levels: [...]}}}`, and a model of "
-            "others needs a module behind it that picks or sums their logits"
+            f"the model gave {logits.shape[1]} logits per image, {where} has {classes} classes; name classes without "
+            "an image in `data: {factors: {<target>: {kind: ordinal, levels: [...]}}}`; for a model of other classes, "
+            "append a module that picks or sums their logits"
         )
     return logits
 
@@ -500,7 +500,7 @@ class ModelReading:
         if first is not environment and not _same_rows(first, environment):
             raise ReadingError(
                 f"two environments are named '{environment.name}' ({len(first)} and {len(environment)} rows): "
-                "every environment, counterfactuals too, needs a name of its own"
+                "every environment, counterfactuals too, needs its own name"
             )
 
     def _remember(self, name: str, read: Read) -> None:
@@ -547,7 +547,7 @@ class ModelReading:
 
     def _untrained(self) -> nn.Module:
         if self.model.untrained is None:
-            raise ReadingError("the untrained network was asked for, but the model says nothing of how to build it")
+            raise ReadingError("the untrained network was asked for, but the model does not say how to build it")
         if self._blank is None:
             self._blank = self.model.untrained().to(self.model.device)
         return self._blank

@@ -85,7 +85,7 @@ def each_once(severities: tuple[int, ...]) -> tuple[int, ...]:
         ValueError: One of them is repeated.
     """
     if len(set(severities)) < len(severities):
-        raise ValueError("a severity stands twice: name each once")
+        raise ValueError("a severity is named twice: name each once")
     return severities
 
 

@@ -264,9 +264,9 @@ def _explain_drawings(pictures: Sequence[PagePicture], evidence: Evidence) -> st
         else ""
     )
     return (
-        f"At the right: the logit of each {in_words(view.axis) or 'recipe'}{fixed_text}{doses}, mean of the seeds that "
-        "tested the image, from the stroke (first image) to the marker (second), in units of the model's standard "
-        "deviation of the logit within a class. Above 0, the network considers the last class more likely than the "
+        f"At the right: the logit of each {in_words(view.axis) or 'recipe'}{fixed_text}{doses}, from the stroke (first "
+        "image) to the marker (second). It is the mean of the seeds that tested the image, in standard deviations of "
+        "the model's logit within a class. Above 0, the network considers the last class more likely than the "
         f"rest.{few}"
     )
 

@@ -599,7 +599,7 @@ def pixelate(image: Levels, share: float, random: RowRandom) -> np.ndarray:
 
 
 def _gray_or_rgb(shape: Shape) -> str:
-    allowed = "JPEG knows gray and RGB images, not {} channels: set `channels` to gray or color"
+    allowed = "JPEG takes gray and RGB images, not {} channels: set `channels` to gray or color"
     return "" if shape[0] in (1, 3) else allowed.format(shape[0])
 
 

@@ -408,7 +408,7 @@ class FilePopulation(Population):
             if name not in names:
                 raise SpecError(unknown_name("factor", name, names))
         if environment.difficulty:
-            raise SpecError("`difficulty` is for phantoms: what is in a photograph cannot be made fainter")
+            raise SpecError("`difficulty` is for phantoms: a factor of photographs cannot be made fainter")
         if not len(positions):
             raise DataError("data.split leaves no row for it: give this part a share, such as 0.1")
         allowed = self._allowed_rows(environment, positions)
@@ -419,7 +419,7 @@ class FilePopulation(Population):
             if not len(allowed):
                 raise DataError(
                     f"none of {len(positions)} rows has a lesion and a window of half its side without one; if masks "
-                    "are the wrong way round, data.mask_inverted says so"
+                    "are inverted, set data.mask_inverted"
                 )
         ties = _row_ties(environment)
         return allowed.take(choose(allowed, ties, seed).positions) if ties else allowed

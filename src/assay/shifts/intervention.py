@@ -337,18 +337,19 @@ class OwnIntervention:
         if not isinstance(result, Tensor) or result.shape != ramps.shape:
             what = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise SpecError(
-                f"intervention '{self.function.__name__}' made {what} of images {list(ramps.shape)}: "
+                f"intervention '{self.function.__name__}' returned {what} for images {list(ramps.shape)}: "
                 "return the changed images, of the same shape"
             )
         if not bool(result.isfinite().all()):
             raise SpecError(
-                f"intervention '{self.function.__name__}' made NaN or infinity of pixels from 0 to 1: return numbers"
+                f"intervention '{self.function.__name__}' returned NaN or infinity for pixels from 0 to 1: return "
+                "finite numbers"
             )
         lowest, highest = float(result.min()), float(result.max())
         if lowest < -_EXCESS or highest > 1 + _EXCESS:
             raise SpecError(
-                f"intervention '{self.function.__name__}' made pixels from {lowest:.4g} to {highest:.4g} of pixels "
-                "from 0 to 1: return them on the same scale (what lies a little beyond 0 and 1 is cut)"
+                f"intervention '{self.function.__name__}' returned pixels from {lowest:.4g} to {highest:.4g} for "
+                "pixels from 0 to 1: return them on the same scale (values slightly beyond 0 and 1 are clipped)"
             )
 
     def draw(self, draws: Draws, shape: tuple[int, int, int]) -> dict[str, Tensor]:

@@ -348,7 +348,7 @@ class Population(ABC):
             DataError: No row is left, or fewer than were asked for.
         """
         if environment.crop:
-            raise SpecError("crop is for environments to test on: what is trained on are whole images")
+            raise SpecError("crop is for test environments: training uses whole images")
         return (
             self._make("train", "train", environment, seed, fold),
             self._make("validation", "validation", environment, seed, fold),

@@ -60,7 +60,9 @@ def _with_held(table: FactorTable, spec: SplitSpec, seed: int, fold: int) -> Spl
     held_out = np.isin(table.patient, table.patient[wanted])
     rest = np.flatnonzero(~held_out).astype(np.int64)
     if not len(rest):
-        raise DataError(f"data.split.test_only: all {len(table)} rows have {dict(spec.test_only)}, so none is left")
+        raise DataError(
+            f"data.split.test_only: all {len(table)} rows have {dict(spec.test_only)}, so no other row remains"
+        )
     divided = parts(table.take(rest), spec.model_copy(update={"test_only": {}}), seed, fold)
     tested = np.sort(np.concatenate([rest[divided.test], np.flatnonzero(held_out)])).astype(np.int64)
     return Split(rest[divided.train], rest[divided.validation], tested)
@@ -80,7 +82,7 @@ def enough(name: str, rows: int | None, available: int, where: str) -> int:
     """
     if rows is not None and rows > available:
         raise DataError(
-            f"environment '{name}': {rows} rows are asked for; there are {available} {where}: ask for fewer"
+            f"environment '{name}': {rows} rows are requested; there are {available} {where}: ask for fewer"
         )
     return available if rows is None else rows
 
@@ -356,7 +358,9 @@ def _shares(name: str, spec: InterventionSpec, table: FactorTable) -> Float[np.n
             raise SpecError(unknown_name(f"class in the share of '{name}'", given, table.classes))
     missing = [known for known in table.classes if known not in spec.share]
     if missing:
-        raise SpecError(f"the share of '{name}' lacks the class {', '.join(missing)}: give one share per class")
+        raise SpecError(
+            f"the share of '{name}' has no value for the class {', '.join(missing)}: give one share per class"
+        )
     return np.array([spec.share[known] for known in table.classes])[table.target]
 
 
@@ -439,7 +443,7 @@ def draw_rows(
     coin's.
 
     Raises:
-        SpecError: For unknown names, for `given` that goes round in a circle and for a choice of differences within a
+        SpecError: For unknown names, for `given` that is circular and for a choice of differences within a
             patient's pair, AssociationError for a tied factor that `where` holds constant.
     """
     associations = ties(phantom, question, environment)
@@ -452,7 +456,7 @@ def draw_rows(
     chosen = {*environment.where, *(name for name, tie in associations.items() if tie.strength or tie.share)}
     if torn := sorted(patients.opposite & chosen):
         raise SpecError(
-            f"'{torn[0]}' is one of each in a patient's two images, so neither `where` nor an association can choose "
+            f"'{torn[0]}' differs between a patient's two images, so neither `where` nor an association can choose "
             f"it: have one image a patient, or leave '{torn[0]}' to chance"
         )
     target = patients.classes(_drawn_classes(by_name[question.core], question, environment), rows, seed)
@@ -537,7 +541,7 @@ def _in_order(factors: Iterable[str], associations: Mapping[str, AssociationSpec
             unknown = sorted({need for name in waiting for need in _needs(name, associations)} - set(names))
             if unknown:
                 raise SpecError(unknown_name("factor", unknown[0], names))
-            raise SpecError(f"`given` goes round in a circle between the factors {', '.join(waiting)}: break it")
+            raise SpecError(f"`given` is circular between the factors {', '.join(waiting)}: break it")
         ordered.extend(ready)
     return ordered
 

@@ -517,7 +517,7 @@ def _check_splits(environments: Mapping[str, Any], issues: Issues) -> bool:
     if train.get("split", "train") == "test":
         issues.add(("environments", "train", "split"), "test", "environment 'train' is made from training rows")
     if train.get("crop"):
-        what = "crop is for environments to test on: what is trained on are whole images"
+        what = "crop is for test environments: training uses whole images"
         issues.add(("environments", "train", "crop"), train["crop"], what, "leave it out")
     tests = {name: mapping_of(given) or {} for name, given in environments.items() if name != "train"}
     wrong = [name for name, given in tests.items() if given.get("split") == "train"]

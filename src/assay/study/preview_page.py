@@ -183,8 +183,8 @@ def rough(seeds: int, folds: int) -> str:
     """Return the basis and the limits of the power figures."""
     each = f" of {folds} folds" if folds > 1 else ""
     return (
-        f"A rough plan from {count(seeds, 'seed')}{each}, the test patients and Holm's first step in each family, "
-        f"{assumption_text(Assumptions(), folds)} (docs/statistics.md). A comparison's `seed_sd` takes the place "
+        f"A rough plan from {count(seeds, 'seed')}{each}, the test patients and Holm's first step in each family "
+        f"(docs/statistics.md). {assumption_text(Assumptions(), folds)} A comparison's `seed_sd` takes the place "
         "of the variation between seeds. Most studies find smaller differences; the report "
         "states the difference that the run could detect."
     )
@@ -195,9 +195,8 @@ def assumption_text(assumptions: Assumptions, folds: int) -> str:
     independent = f"between trainings ({folds} folds of a seed taken for independent)"
     between = "between seeds" if folds == 1 else independent
     return (
-        f"assuming a value near {assumptions.value:.2g}, paired differences that vary by {assumptions.seed_sd:.2g} "
-        f"{between}, "
-        f"and a correlation of {assumptions.correlation:.2g} between the recipes' answers about a patient"
+        f"Assumed: a value near {assumptions.value:.2g}; paired differences that vary by {assumptions.seed_sd:.2g} "
+        f"{between}; a correlation of {assumptions.correlation:.2g} between the recipes' answers about a patient."
     )
 
 

@@ -128,7 +128,10 @@ def check_rows(training: Environment, validation: Environment, classes: int, den
             )
         if dense and environment.masks is not None and 1 + len(environment.masks.kinds) != classes:
             kinds = ", ".join(environment.masks.kinds)
-            raise SpecError(f"the masks of '{environment.name}' tell {kinds} from background; {classes} classes given")
+            raise SpecError(
+                f"the masks of '{environment.name}' distinguish {kinds} from background, but {classes} classes are "
+                "given"
+            )
 
 
 # A training under way: its parts, one step, the end of an epoch, and its state on disk.

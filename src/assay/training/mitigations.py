@@ -130,7 +130,7 @@ class Setting:
     def required_grouping(self) -> tuple[Grouping, Int[np.ndarray, "n"]]:
         """Grouping and groups of a mitigation that asked for them."""
         if self.grouping is None or self.groups is None:
-            raise ValueError("a mitigation asked for no group labels and looks at them")
+            raise ValueError("a mitigation reads group labels that it did not request")
         return self.grouping, self.groups
 
 
@@ -269,7 +269,7 @@ def groups_in(batch: Batch) -> Int[Tensor, "b"]:
         [0, 3]
     """
     if batch.group is None:
-        raise ValueError("a mitigation asked for no group labels and looks at them")
+        raise ValueError("a mitigation reads group labels that it did not request")
     return batch.group
 
 

@@ -513,8 +513,8 @@ def unlike_ranges(decoded: Decoded) -> list[str]:
     sentences: list[str] = []
     if common:
         sentences.append(
-            f"{values:,} DICOM images without a window are shown from {common[0]:,.6g} to {common[1]:,.6g}, and not "
-            "each over the range of its BitsStored, RescaleSlope and RescaleIntercept, so that equal values look equal"
+            f"{values:,} DICOM images without a window are shown from {common[0]:,.6g} to {common[1]:,.6g}, so that "
+            "equal values look equal; the range of each by BitsStored, RescaleSlope and RescaleIntercept is not used"
         )
     if len(displays) > 1:
         without = f", and {values:,} images without one" if values else ""

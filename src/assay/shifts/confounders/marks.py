@@ -61,7 +61,7 @@ Jitter = Annotated[
 def _writable(text: str) -> str:
     strange = sorted(set(text) - set(CHARACTERS + "#"))
     if strange:
-        raise ValueError(f"no strokes for {' '.join(map(repr, strange))}: use capitals, digits, space, : . - / + and #")
+        raise ValueError(f"cannot draw {' '.join(map(repr, strange))}: use capitals, digits, space, : . - / + and #")
     return text
 
 

@@ -202,7 +202,7 @@ class Jpeg(Change):
     def check(self, shape: Shape) -> None:
         """Raises SpecError for images that are neither gray nor RGB."""
         if shape[0] not in (1, 3):
-            raise SpecError(f"JPEG knows gray and RGB images, not {shape[0]} channels: set `channels` to gray or color")
+            raise SpecError(f"JPEG takes gray and RGB images, not {shape[0]} channels: set `channels` to gray or color")
 
     def change(self, image: Picture, row: Row) -> Picture:
         """Return the image with the traces of compression."""
