@@ -172,7 +172,7 @@ def test_bad_rows_are_left_out_where_that_is_asked_and_the_page_lists_them(
 
 
 def test_a_folder_without_a_study_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"is no run folder: it holds no run\.json"):
+    with pytest.raises(StoreError, match=r"is not a run folder: it holds no run\.json"):
         assay.open_run(tmp_path)
 
 

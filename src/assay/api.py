@@ -651,7 +651,7 @@ def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
         'validated'
         >>> assay.open_run("nothing")
         Traceback (most recent call last):
-        assay.core.errors.StoreError: nothing is no run folder: it holds no run.json
+        assay.core.errors.StoreError: nothing is not a run folder: it holds no run.json
     """
     run = RunFolder(Path(folder))
     run.require_run()

@@ -313,7 +313,7 @@ def test_an_output_without_a_name_is_read_by_its_position_and_classes_of_a_softm
 
 
 def test_two_outputs_with_classes_the_other_way_round_are_called_two_outputs() -> None:
-    said = "or of two outputs that are no classes .*output"
+    said = "or of two outputs that are not classes .*output"
     with pytest.raises(SpecError, match=f"the other way round.*{said}"):
         of(two)
     for function in (lambda images: softmax(images)[:, ::-1], lambda images: -middle(images)):

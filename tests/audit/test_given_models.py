@@ -336,5 +336,5 @@ def test_a_folder_of_a_study_takes_no_model_and_an_empty_one_is_refused(tmp_path
     with pytest.raises(StoreError, match="holds a study, not a model probed by itself: give another folder"):
         assay.probe(bright, grays(tmp_path / "set"), out=run_copy, progress=False)
     assert (run_copy / "report.html").read_bytes() == page
-    with pytest.raises(StoreError, match=r"is no run folder: it holds no run\.json"):
+    with pytest.raises(StoreError, match=r"is not a run folder: it holds no run\.json"):
         assay.open_run(tmp_path)

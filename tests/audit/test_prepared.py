@@ -127,8 +127,8 @@ SCORED = ["image", "score"]
 WRONG_SCORES: dict[str, tuple[Sequence[Sequence[object]], list[str], str]] = {
     "no image": ([["file", "score"], ["{name}", "{score}"]], [], "scores.csv needs a column `image`"),
     "no score": ([["image"], ["{name}"]], [], "needs a column `image` and one column per score"),
-    "words": ([SCORED, ["{name}", "high"]], [], "have a score that is no number"),
-    "1_0": ([SCORED, ["{name}", "1_0"]], [], "have a score that is no number"),
+    "words": ([SCORED, ["{name}", "high"]], [], "have a score that is not a number"),
+    "1_0": ([SCORED, ["{name}", "1_0"]], [], "have a score that is not a number"),
     "constant": ([SCORED, ["{name}", "0.5"]], [], "the model gives all images the same output"),
     "three": ([["image", "a", "b", "c"], ["{name}", "{score}", "0.1", "0.3"]], [], "choose one with --output"),
     "output": ([SCORED, ["{name}", "{score}"]], ["--output", "3"], "output '3': the model has outputs 0 to 0"),

@@ -81,7 +81,7 @@ def test_an_output_that_calls_nearly_all_images_alike_is_reported(tmp_path: Path
 
 
 def test_an_output_that_calls_all_images_the_commonest_class_is_reported() -> None:
-    """Of 100 images 92 are negative; a model that finds half of the others is no sign of anything."""
+    """Of 100 images 92 are negative; a model that finds half of the others is not a sign of anything."""
     target = np.array([1] * 8 + [0] * 92)
     table = FactorTable(row=np.arange(100), target=target, patient=np.arange(100), classes=("no", "yes"))
     varied = np.linspace(-4.2, -3.8, 100)[:, None]

@@ -136,7 +136,7 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
                                  "discrete": False}]),
         f"if it is not part of the disease, resample and compress all images in the same way, {RETRAINED}"),
     "a column": (tables(row("view", "", "answers-differ-with"), OPEN, regions=[NONE]),
-                 f"if view is no sign of the finding, balance it within the training classes, {RETRAINED}"),
+                 f"if view is not a sign of the finding, balance it within the training classes, {RETRAINED}"),
     "mark that changes no call": (tables(regions=[FOUND | {"flips": 0.0, "trained": False}]), TRAIN.format(LACK)),
     "nothing in other images": (tables(OPEN, regions=[NONE | {"trained": False}]), TRAIN.format(LACK)),
     "an open test": (tables(OPEN, OPEN | {"factor": "sex", "needed": 900.0}, regions=[NONE]),

@@ -102,7 +102,7 @@ def test_a_page_opens_in_the_browser_and_over_ssh_is_copied(
     page = finish(tmp_path, monkeypatch, [])
     assert ask("open", "small").out == "runs/small/report.html\n"
     assert browser == [page.as_uri()]
-    other = tmp_path / "comparison" / "report.html"  # of `assay compare --out`, which is no run folder
+    other = tmp_path / "comparison" / "report.html"  # of `assay compare --out`, which is not a run folder
     other.parent.mkdir()
     other.write_text("<!doctype html>")
     assert ask("open", "comparison").out == "comparison/report.html\n"

@@ -183,7 +183,7 @@ def test_wrong_files_are_refused(images: Path, tmp_path: Path) -> None:
         ("e.csv", {}, "e.csv: no column differs between images"),
         ("e.csv", {"ids": tmp_path / "names.txt"}, "ids has the names of the rows of an NPY file"),
         ("f.csv", {}, "there is no file "),
-        (frame.assign(kind="x"), {}, "embeddings: a cell is no number"),
+        (frame.assign(kind="x"), {}, "embeddings: a cell is not a number"),
         (frame.drop(columns="image"), {}, "embeddings: embeddings has no column 'image'"),
         ("timm:resnet1888", {}, "timm network"),
     ):

@@ -466,7 +466,7 @@ def test_given_embeddings_judge_labels(root: Path, tmp_path: Path) -> None:
     for frame, said in (
         (given[30:], "30 of 240 images have no row in seen.csv, such as '000.png'"),
         (given.assign(image="x" + given["image"]), "240 of 240 images have no row in seen.csv, such as '000.png'"),
-        (given.assign(b=given["b"].where(given["image"] != "003.png")), "seen.csv: a cell of 003.png is no number"),
+        (given.assign(b=given["b"].where(given["image"] != "003.png")), "seen.csv: a cell of 003.png is not a number"),
         (given[["image"]], "seen.csv: no column of numbers"),
         (given.rename(columns={"image": "scan"}), "(--)?embeddings: seen.csv has no column 'image'"),
     ):

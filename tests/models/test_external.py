@@ -266,7 +266,7 @@ def test_a_command_reads_a_folder_and_writes_scores(tmp_path: Path) -> None:
         ),
         (
             "import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,x\\n000001.png,1')",
-            "a score that is no number",
+            "a score that is not a number",
         ),
         (
             "import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,0.5\\n000000.png,0.7\\n000001.png,0')",

@@ -115,7 +115,7 @@ def test_three_digits_after_a_comma(ask: Asking, tmp_path: Path) -> None:
         assert columns(ask)["volume"]["greatest"] == pytest.approx(most)
 
 
-@situation("scores with three digits after a decimal comma", "read: 0,531 is no number of thousands")
+@situation("scores with three digits after a decimal comma", "read: 0,531 does not mean thousands")
 def test_three_decimals(ask: Asking, tmp_path: Path) -> None:
     frame = predictions().round({"score": 3})
     text = [f"{one:.3f}".replace(".", ",") for one in frame["score"]]

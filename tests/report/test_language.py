@@ -38,6 +38,14 @@ WITHDRAWN = {
     r"no fair sample": "a biased sample",
     r"means? nothing to": "is not an option of",
     r"gather near": "cluster near",
+    r"(?:its|their) kin": "similar",
+    r"stands? twice": "is named twice",
+    r"says? nothing of": "does not say",
+    r"goes? round in a circle": "is circular",
+    r"the wrong way round": "inverted",
+    r"(?:is|are) no (?:number|run length|run folder|whole numbers|sign of)": "is not a",
+    r"stands? in (?:its|their) place": "replacement",
+    r"says itself": "shows",
 }
 """Pattern of a phrase -> what stands in its place."""
 PHRASE = re.compile("|".join(rf"(?<![\w`-])(?:{phrase})(?![\w`-])" for phrase in WITHDRAWN))

@@ -150,7 +150,7 @@ def test_an_unfinished_run_is_not_replicated(root: Path) -> None:
 
 
 def test_what_is_no_study_is_not_replicated(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="is no run folder"):
+    with pytest.raises(StoreError, match="is not a run folder"):
         prepare_replication(tmp_path, tmp_path)
     RunFolder(tmp_path).begin(AUDIT, {})
     with pytest.raises(StoreError, match="holds an audit, not a study"):

@@ -503,7 +503,7 @@ def misread(
                      "outputs are")  # fmt: skip
         if pair:
             write.append(
-                f"of two outputs that are no classes {key_text('--output', '0')} or 1 with "
+                f"of two outputs that are not classes {key_text('--output', '0')} or 1 with "
                 f"{key_text('--head', 'sigmoid')}"
             )
     elif list(order) != sorted(order):

@@ -54,7 +54,7 @@ def audit_predictions(path: Path, request: AuditRequest, out: Path, guessed: str
         guessed: Columns that nobody named, for readers.
 
     Raises:
-        DataError: The file cannot be read, has an image twice, a score is no number, or all rows are of one class.
+        DataError: The file cannot be read, has an image twice, a score is not a number, or all rows are of one class.
         SpecError: A column is missing, the positive class is not known, or the scores seem to be of the other class.
         StoreError: The folder holds the audit of another file or of other columns, or another kind of run.
     """

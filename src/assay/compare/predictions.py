@@ -60,7 +60,8 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     """Read a CSV with a row per image, recipe and seed; a request names the file and its columns.
 
     Raises:
-        DataError: The file cannot be read, or holds a row twice, an image of two targets, or a score that is no number.
+        DataError: The file cannot be read, or holds a row twice, an image of two targets, or a score that is no
+            number.
         SpecError: A column is missing, or the positive class is not known.
     """
     rows, columns, guessed = _read_columns(columns)

@@ -108,7 +108,7 @@ def read_embeddings(
     features[list(matches.pairs)] = rows.features[list(matches.pairs.values())]
     wrong = [at for at in matches.pairs if not np.isfinite(features[at]).all()]
     if wrong or not features.shape[1]:
-        text = f"a cell of {names[wrong[0]]} is no number" if wrong else "no column of numbers"
+        text = f"a cell of {names[wrong[0]]} is not a number" if wrong else "no column of numbers"
         raise DataError(f"{rows.name}: {text}; expected {column} and columns of numbers")
     if not varying(features[list(matches.pairs)]).any():
         raise DataError(f"{rows.name}: no column differs between images")
@@ -168,7 +168,7 @@ def _rows_of_frame(frame: pd.DataFrame, column: str, name: str = "embeddings") -
     try:
         parts = [np.array(values.tolist(), dtype=np.float64).reshape(len(frame), -1) for values in others]
     except (TypeError, ValueError) as error:
-        raise DataError(f"{name}: a cell is no number; expected {column} and columns of numbers") from error
+        raise DataError(f"{name}: a cell is not a number; expected {column} and columns of numbers") from error
     features = np.concatenate(parts, axis=1) if parts else np.empty((len(frame), 0))
     return NamedRows(name, ids, features, skipped=skipped)
 

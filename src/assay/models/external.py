@@ -313,7 +313,7 @@ def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n 
         not read.
 
     Raises:
-        DataError: The file cannot be read, lacks a picture or has it twice, or a score is no number.
+        DataError: The file cannot be read, lacks a picture or has it twice, or a score is not a number.
     """
     if not is_file(path):
         raise DataError(f"there is no file {path}")
@@ -340,5 +340,7 @@ def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n 
     values = np.array(list(cells), dtype=np.float64).T[list(matched.pairs.values())]
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(wrong):
-        raise DataError(f"{path.name}: {len(wrong):,} images have a score that is no number, such as {files[wrong[0]]}")
+        raise DataError(
+            f"{path.name}: {len(wrong):,} images have a score that is not a number, such as {files[wrong[0]]}"
+        )
     return values, columns, len(matched.right_over)

@@ -64,7 +64,7 @@ class WeightsReading:
     ] = "auto"
     rename: Annotated[
         Mapping[str, str] | None,
-        Field(description="regular expressions in keys and what stands in their place; the first that is found counts"),
+        Field(description="regular expressions in keys and their replacement; the first that is found counts"),
     ] = None
     leave_out: Annotated[
         tuple[str, ...],

@@ -236,7 +236,7 @@ def smp_network(
 def w_net(
     context: ArchitectureContext,
     *,
-    network: Annotated[SmpNetwork, Field(description="the library's name of the network that stands twice")] = "fpn",
+    network: Annotated[SmpNetwork, Field(description="the library's name of the network that is used twice")] = "fpn",
     encoder: Encoder = "tu-resnet18",
     in_chans: InputChannels = 3,
     auxiliary_weight: Annotated[

@@ -344,7 +344,7 @@ def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # its port is no number, or none that there is
+    except ValueError:  # its port is not a number, or none that there is
         return False
 
 

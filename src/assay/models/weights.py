@@ -65,7 +65,7 @@ class Layout:
         name: Name in the record.
         mark: A key of every such file, without its prefix; empty for timm's own layout, whose mark is the first key of
             the network.
-        names: Regular expressions and what stands in their place in timm's names; the first that is found counts.
+        names: Regular expressions and their replacement in timm's names; the first that is found counts.
         heads: Names of layers on top.
         port: The file is of Keras's ResNet: convolutions with biases, an epsilon of their own in batch norms, and a
             stride in the first convolution of a block (He et al. 2016), not in the 3x3 one as in timm.

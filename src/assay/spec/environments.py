@@ -513,7 +513,7 @@ def _check_splits(environments: Mapping[str, Any], issues: Issues) -> bool:
     """Return whether `train` alone is made from training rows, and is like no other environment."""
     train = mapping_of(environments["train"]) or {}
     if "like" in train:
-        issues.add(("environments", "train", "like"), train["like"], "others are like 'train'; it stands by itself")
+        issues.add(("environments", "train", "like"), train["like"], "'train' is like none: the others are like it")
     if train.get("split", "train") == "test":
         issues.add(("environments", "train", "split"), "test", "environment 'train' is made from training rows")
     if train.get("crop"):

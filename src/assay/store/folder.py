@@ -256,7 +256,7 @@ class RunFolder:
         """Return the kind of run. Raises StoreError when none was begun here."""
         kind = self.kind
         if kind is None:
-            raise StoreError(f"{self.root} is no run folder: it holds no {RUN}")
+            raise StoreError(f"{self.root} is not a run folder: it holds no {RUN}")
         return kind
 
     def require(self, kind: Kind, subject: str = "") -> None:
@@ -688,6 +688,6 @@ def find_run(run: str, out: Path) -> Path:
         near, listing = None, "give the folder of a run, or the name of a study under --out"
     empty = [folder for folder in places if is_folder(folder)]
     missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
-    what = f"'{empty[0]}' holds no {RUN}, so it is no run folder" if empty else missing
+    what = f"'{empty[0]}' holds no {RUN}, so it is not a run folder" if empty else missing
     hint = f"did you mean '{near}'?" if near else listing
     raise StoreError(f"{what}: {hint}")

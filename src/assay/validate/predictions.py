@@ -92,7 +92,7 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     """Read a file of scores, or a data frame.
 
     Raises:
-        DataError: It cannot be read, a cell is no number, or a case has several classes.
+        DataError: It cannot be read, a cell is not a number, or a case has several classes.
         SpecError: A column is missing, or there are not two classes.
     """
     table, roles, line = _open_scores(source, request)

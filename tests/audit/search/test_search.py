@@ -155,7 +155,7 @@ def test_a_local_mark_is_found_named_and_verified(model: str, mark: str, kind: s
 
 
 def test_a_model_is_given_no_pixels_beyond_the_range_of_images() -> None:
-    """A dark frame whose mean is put below tissue, and the reverse: a root of such pixels is no number."""
+    """A dark frame whose mean is put below tissue, and the reverse: a root of such pixels is not a number."""
     made, ends = world(0, "frame"), list[float]()
 
     def scores(images: Pixels) -> np.ndarray:

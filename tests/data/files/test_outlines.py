@@ -86,7 +86,7 @@ def test_compressed_counts_of_a_known_mask() -> None:
 
 
 WRONG: dict[str, tuple[Any, str, str]] = {
-    "words": ("kaggle-rle", "1 two", "'1 two' is no run length; write pairs of start and length, the first pixel"),
+    "words": ("kaggle-rle", "1 two", "'1 two' is not a run length; write pairs of start and length, the first pixel"),
     "odd": ("kaggle-rle", "1 2 3", "it has 3 numbers, an odd one without a length; write pairs"),
     "zero": ("kaggle-rle", "0 2", "a run starts before pixel 1 or has no length; write pairs"),
     "empty run": ("kaggle-rle", "4 0", "a run starts before pixel 1 or has no length; write pairs"),
@@ -98,7 +98,7 @@ WRONG: dict[str, tuple[Any, str, str]] = {
         '{"size": [8, 32], "counts": [256]}',
         "its runs are of '[8, 32]' (height, width), the image is 16 x 16; give the runs of an image of this size",
     ),
-    "wrong sum": ("coco-rle", '{"size": [16, 16], "counts": [250]}', "its counts are no whole numbers that add up"),
+    "wrong sum": ("coco-rle", '{"size": [16, 16], "counts": [250]}', "its counts are not whole numbers that add up"),
     "no text of counts": (
         "coco-rle",
         '{"size": [16, 16], "counts": "a b"}',

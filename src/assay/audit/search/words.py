@@ -237,7 +237,7 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     columns = [verdict for verdict in tables["verdicts"] if verdict["verdict"] == Verdict.DIFFERS]
     if columns:
         name = in_words(max(columns, key=lambda verdict: abs(numeric(verdict, "g")))["factor"])
-        balance = f"if {name} is no sign of the finding, balance it within the training classes"
+        balance = f"if {name} is not a sign of the finding, balance it within the training classes"
         return f"Next: {balance}, {_retrained(again, audit)}"
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
         return f"Next: search regions of the images too: {again} --budget {FULL} --out {audit}-full"

@@ -689,7 +689,7 @@ def _hashes(decoded: Decoded, cache: ArrayCache) -> np.ndarray:
 
 def _mapped_file(array: np.ndarray) -> str:
     if not isinstance(array, np.memmap) or array.filename is None:
-        raise TypeError("decoded images lie in the cache")
+        raise TypeError("decoded images are in the cache")
     return Path(str(array.filename)).stem
 
 

@@ -126,7 +126,7 @@ def _check_labels(name: str, which: str, array: np.ndarray) -> np.ndarray:
     """Return labels as int64 [n].
 
     Raises:
-        DataError: For labels that are no whole numbers from 0, with the first of them.
+        DataError: For labels that are not whole numbers from 0, with the first of them.
     """
     labels = np.asarray(array)
     if labels.dtype.kind not in "biuf":

@@ -78,7 +78,7 @@ def _numbers(cell: str) -> Int[np.ndarray, "n 2"]:
     try:
         values = np.array([int(word) for word in cell.split()], dtype=np.int64)
     except (ValueError, OverflowError):
-        raise Unreadable(f"{shown(cell)} is no run length", _KAGGLE) from None
+        raise Unreadable(f"{shown(cell)} is not a run length", _KAGGLE) from None
     if len(values) % 2:
         raise Unreadable(f"it has {len(values)} numbers, an odd one without a length", _KAGGLE)
     return values.reshape(-1, 2)
@@ -113,7 +113,7 @@ def coco_runs(segmentation: Any, height: int, width: int) -> Bool[np.ndarray, "h
     lengths = _decompress(counts) if isinstance(counts, str) else cast("Sequence[Any]", counts)
     are_lengths = all(isinstance(length, int) and length >= 0 for length in lengths)
     if not are_lengths or sum(lengths) != height * width:
-        raise Unreadable("its counts are no whole numbers that add up to the image's pixels", _COCO)
+        raise Unreadable("its counts are not whole numbers that add up to the image's pixels", _COCO)
     lesion = np.repeat(np.arange(len(lengths)) % 2 == 1, np.array(lengths, dtype=np.int64))
     return lesion.reshape(width, height).T
 

@@ -125,7 +125,7 @@ def whole(values: np.ndarray) -> np.ndarray:
     far = np.abs(values - numbers) if values.dtype.kind == "f" else np.zeros(1)
     if far.max() > FROM_WHOLE:
         count, value = int((far > FROM_WHOLE).sum()), float(values.flat[far.argmax()])
-        what = f"{count:,} of its values are no whole numbers, such as {value:g}"
+        what = f"{count:,} of its values are not whole numbers, such as {value:g}"
         raise Unreadable(what, "a mask holds labels: export it without interpolation, or at a threshold")
     if numbers.min() < 0 or numbers.max() > 65535:
         what = f"its values run from {int(numbers.min()):,} to {int(numbers.max()):,}"

@@ -223,7 +223,7 @@ def _not_a_score(read: TextTable) -> str:
     """Return why a column that is named like a score is none; empty without one."""
     called = (name for name in read.header if words_of(name) & {*SCORES})
     words = ((name, cell) for name in called for cell in read.present(name) if number(cell, read.comma) is None)
-    return next((f" ('{name}' holds {shown(cell)}, which is no number)" for name, cell in words), "")
+    return next((f" ('{name}' holds {shown(cell)}, which is not a number)" for name, cell in words), "")
 
 
 def _like(words: Sequence[str], names: Sequence[str]) -> str:

@@ -453,7 +453,7 @@ class FootPhantom(DrawnPhantom[_Photographs]):
         float, Field(ge=0, le=1.5, description="how often callus, pressure marks, stains, scabs: 1 normal")
     ] = 1.0
     clutter: Annotated[
-        float, Field(ge=0, le=1.5, description="how often things stand about in the room, 1 normal, 0 never")
+        float, Field(ge=0, le=1.5, description="how often objects stand in the room, 1 normal, 0 never")
     ] = 1.0
     texture: Annotated[
         float, Field(ge=0, le=3, description="strength of the skin's grain and wrinkles, 1 normal, 0 none")

@@ -116,7 +116,7 @@ def box(
 
 @compiled
 def _within(low: float | np.floating, high: float | np.floating, first: int, length: int) -> tuple[int, int]:
-    """First and last pixel (excluded) of a canvas between two coordinates; none where one is no number."""
+    """First and last pixel (excluded) of a canvas between two coordinates; none where one is not a number."""
     if not (low < 2.0**24 and high > -(2.0**24)):
         return 0, 0
     start, stop = int(max(low, -(2.0**24))) - first, int(min(high, 2.0**24)) - first + 1

@@ -82,7 +82,7 @@ def masked_logsumexp(values: Float[Tensor, "b k"], where: Bool[Tensor, "b k"]) -
 Criterion = Callable[[Float[Tensor, "b d"], Int[Tensor, "b"]], Float[Tensor, ""]]
 ProjectionLayers = Annotated[
     Literal["none", "linear", "mlp"],
-    Field(description="what stands between the features and the loss; thrown away after training"),
+    Field(description="layers between the features and the loss; thrown away after training"),
 ]
 Margin = Annotated[float, Field(gt=0, description="Euclidean distance in the embedding")]
 Normalized = Annotated[bool, Field(description="scale embeddings to length 1 first (distances are then at most 2)")]
