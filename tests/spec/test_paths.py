@@ -146,13 +146,13 @@ def test_files_of_one_name_on_an_axis_are_told_apart_or_refused(
     with pytest.raises(SpecError) as caught:
         parse_study(of_files(tmp_path / "one" / "best.pt", tmp_path / "two" / "best.pt"))
     assert (
-        "the value 'file(path=best.pt)' is named twice on this axis; name the files differently, or write their paths "
+        "the value 'file(path=best.pt)' is twice on this axis; name the files differently, or write their paths "
         "from the study file's folder"
     ) in str(caught.value)
     monkeypatch.chdir(tmp_path)
     spec = parse_study(of_files("one/best.pt", "two/best.pt"))
     assert spec.axes["initialization"] == ("file(path=one/best.pt)", "file(path=two/best.pt)")
-    with pytest.raises(SpecError, match=r"'file\(path=best.pt\)' is named twice on this axis; keep one"):
+    with pytest.raises(SpecError, match=r"'file\(path=best.pt\)' is twice on this axis; keep one"):
         parse_study(of_files(tmp_path / "one" / "best.pt", tmp_path / "one" / "best.pt"))
 
 

@@ -194,14 +194,8 @@ def _part(section: Section, evidence: Evidence, first: Sequence[Figure]) -> Page
     rendered_blocks = [
         replace(b, figure=None) if b.figure and b.figure.id in drawn_figures else b for b in rendered_blocks
     ]
-    return PageSection(
-        section.id,
-        section.title,
-        section.words,
-        tuple(b for b in rendered_blocks if b.figure or b.sheet),
-        section.folded,
-        section.tab or section.title,
-    )
+    blocks, tab = tuple(b for b in rendered_blocks if b.figure or b.sheet), section.tab or section.title
+    return PageSection(section.id, section.title, section.words, blocks, section.folded, tab)
 
 
 def _sheet_of(block: Block, evidence: Evidence) -> Sheet | None:

@@ -133,9 +133,7 @@ def _outer(value: Any, keys: Keys, issues: Issues) -> Iterator[tuple[Keys, tuple
         for repeated in sorted({text for text in labels if labels.count(text) > 1}):
             several = len({label(choice.value, str) for choice in choices if choice.label == repeated}) > 1
             issues.add(
-                keys,
-                value,
-                f"the value '{repeated}' is named twice on this axis; {SAME_NAME if several else 'keep one'}",
+                keys, value, f"the value '{repeated}' is twice on this axis; {SAME_NAME if several else 'keep one'}"
             )
         if choices:
             yield keys, choices
