@@ -566,7 +566,7 @@ class Code(StrEnum):
     )
     FIXED_TRAINING_ROWS = (
         "fixed-training-rows",
-        "all seeds train on the same rows, and redraw weights and order alone; p holds for this training set and may "
+        "seeds train on the same rows, and redraw weights and order alone; p holds for this training set and may "
         "be too low for others: without a true difference, p < 0.05 occurred in up to "
         "{rate:.3f} of simulated comparisons",
         "one set of training images: differences may not generalize",
