@@ -42,13 +42,13 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     (power,) = facts["power"]
     assert power["detectable"] > 0
     assert "with texture reversed, SupCon against cross-entropy" in text.out
-    rough = "A rough plan from 3 seeds, the test patients and Holm&#39;s first step in each family, assuming a value "
+    rough = "A rough plan from 3 seeds, the test patients and Holm&#39;s first step in each family (docs"
     assert unescape(rough) in text.out
     assert re.search(r"6 training runs, of which 6 are to be trained: about .+ with \d+ workers?", text.out)
     assert all(Path(picture).is_file() for picture in facts["pictures"])
 
     page = Path(facts["preview"]).read_text(encoding="utf-8")
-    assert text.out.splitlines()[-1] == f"preview: {facts['preview']}"
+    assert text.out.splitlines()[-2:] == [f"preview: {facts['preview']}", f"Next: train it: assay run {spec.name}"]
     assert "Is 1 &lt; 2 &amp; 3 &gt; 2?" in page
     assert rough in page
     assert "Text for a paper" not in page
@@ -167,7 +167,7 @@ def test_what_sources_are_trained_on_is_shown(ask: Asking, spec: Path) -> None:
     told = "shapes: 40 images of 10 classes, 3 epochs; one image each of 10."
     assert f"source {told}\n" in text.out
     assert "source own" not in text.out
-    page = Path(text.out.splitlines()[-1].removeprefix("preview: "))
+    page = Path(text.out.splitlines()[-2].removeprefix("preview: "))
     assert f"<figcaption><p>{told}</p></figcaption>" in page.read_text(encoding="utf-8")
     with Image.open(page.parent / "pictures" / "source-shapes.png") as picture:
         rows, columns = picture.height // 32, picture.width // 32

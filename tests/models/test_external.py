@@ -272,7 +272,10 @@ def test_a_command_reads_a_folder_and_writes_scores(tmp_path: Path) -> None:
             "import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,0.5\\n000000.png,0.7\\n000001.png,0')",
             "1 rows of images that it has already, such as 000000.png",
         ),
-        ("import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,1_0\\n000001.png,0')", "no number, such as 0"),
+        (
+            "import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,1_0\\n000001.png,0')",
+            "not a number, such as 0",
+        ),
         ("import sys; open(sys.argv[2], 'w').write('a,p\\n0,1')", "needs a column `image`"),
     ],
 )

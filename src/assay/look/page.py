@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from PIL import ImageOps
+
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.look.harms import look_harms
 from assay.report.account import Account, Chip, Opening, PlacePictures, Tile, doubts, sentence
 from assay.report.block import Block, Query, Section
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
-from assay.report.images import COLUMNS, sheet_images, small
+from assay.report.images import COLUMNS, GAP, sheet_images, small
 from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
 from assay.stats.findings import Finding, from_row
@@ -114,10 +116,11 @@ def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
         columns = len(rows) // 2 if kind == "copies" else min(len(rows), COLUMNS)
         what = {"copies": "copy", "masks": "mask"}.get(kind) or facts["kind"].replace("-", " ")
         images = sheet_images(evidence.root, row, len(rows), columns)
-        # A copy follows the file that it is a copy of.
+        # A copy follows the file that it is a copy of; a white frame is cut off.
         order = sorted(range(len(rows)), key=lambda at: at % columns) if kind == "copies" else range(len(rows))
-        shown = [PlacePictures(f"{what}, row {number_of:,}", (small(image, what),))
-                 for number_of, image in zip(rows, images, strict=True)]  # fmt: skip
+        bare = [not on for on in facts["framed"]] * 2 if kind == "copies" else [False] * len(rows)
+        shown = [PlacePictures(f"{what}, row {number_of:,}", (small(ImageOps.crop(image, GAP * cut), what),))
+                 for number_of, image, cut in zip(rows, images, bare, strict=True)]  # fmt: skip
         yield from (shown[at] for at in order)
 
 
