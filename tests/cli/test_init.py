@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -137,7 +138,8 @@ def test_a_study_is_written_and_runs_at_the_first_try(
     assert str(tmp_path) not in text
     assert text.count(" # ") >= 6
     assert '\nquestion: "What can a network learn from mine, and does it use a shortcut?"' in text
-    assert ("loss: [cross-entropy, dice] compares losses" if layout is nnunet else "compares losses; batches") in text
+    assert f"loss: [cross-entropy, {'dice' if layout in (nnunet, coco) else 'supcon'}] compares losses" in text
+    assert "size: 64 " in text, "images are resized, which is said"
     small = assay.load(path).set("seeds", 1).set("recipe.epochs", 1).set("data.size", 32)
     run = small.run(tmp_path / "run", workers=0, progress=False)
     assert (run.folder / "report.html").is_file()
@@ -145,7 +147,7 @@ def test_a_study_is_written_and_runs_at_the_first_try(
     if layout is nnunet:
         monkeypatch.chdir(tmp_path)
         assert assay.look("mine").folder.resolve() == tmp_path / "looks" / "mine", "not after the table in the cache"
-    assert len(run.table("trials")) == (1 if layout is image_folder_in_parts else 3)
+    assert len(run.table("trials")) == (1 if layout is image_folder_in_parts else 5)
     if layout in (table_of_paths, table_of_bare_names):
         assert all(word in text for word in ("target: diagnosis", "patient: patient_id", "sex: categorical", "age: c"))
         assert "neutral-sex: {association: {sex: 0}}" in text
@@ -178,3 +180,17 @@ def test_another_folder_is_a_set_to_test_on(
     assert (spec.data.folder, spec.data.tests["there"].folder) == (str(tmp_path / "here"), str(tmp_path / "there"))
     with pytest.raises(StoreError, match="two of these folders have the same name"):
         init_command(Path("here"), Path("two.yaml"), [Path("here")])
+
+
+@pytest.mark.parametrize(("number", "epochs", "folds"), [(36, 100, 5), (400, 100, 5), (1000, 43, 5), (4000, 20, 3)])
+def test_few_images_are_trained_on_for_more_epochs(tmp_path: Path, number: int, epochs: int, folds: int) -> None:
+    """12 epochs of 400 images were 60 steps, after which networks stayed at chance."""
+    rows = [{"image": f"images/{at}.png", **_labels(at % NUMBER)} for at in range(number)]
+    first = _save(tmp_path / "images/0.png", _pixels(0))
+    for at in range(1, number):
+        os.link(first, tmp_path / f"images/{at}.png")
+    _write(tmp_path / "data.csv", rows)
+    init_command(tmp_path / "data.csv", tmp_path / "study.yaml")
+    text = (tmp_path / "study.yaml").read_text()
+    assert f"epochs: {epochs}, " in text
+    assert f"split: {{folds: {folds}}}" in text

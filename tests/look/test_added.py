@@ -147,21 +147,21 @@ def test_words() -> None:
     within = f": among images with similar values of it, AUROC is {row['value']:.2f} [{row['low']:.2f}, "
     within += f"{row['high']:.2f}], and that of the cue {row['rest']:.2f}"
     assert added_words([row]) == (
-        f"The model reaches AUROC {row['network']:.2f}; factor 'brightness': {row['cue']:.2f}. "
+        f"The best simple cue, factor 'brightness', reaches AUROC {row['cue']:.2f}, and the model "
+        f"{row['network']:.2f}. "
         f"Its AUROC is below that of this cue{within}."
     )
     assert not added_words([{**row, "value": math.nan}]).count("among")
     rows = [{**row, "recipe": "a"}, {**_row(draw, 1, 0.6, 0.1), "recipe": "b"}]
     found = [{**one, "environment": "found"} for one in rows]
-    assert " as found; factor" in added_words(found, lambda name: f" as {name}"), "not the AUROC of another set"
+    assert " as found, and networks" in added_words(found, lambda name: f" as {name}"), "not the AUROC of another set"
     assert added_words(rows).endswith(". 1 of 2 recipes carry information beyond this cue.")
     less = {**rows[1], "network": 0.80, "cue": 0.82, "value": 0.7, "low": 0.6, "high": 0.8, "rest": 0.55}
     more = (
         "information beyond this cue: among images with similar values of it, AUROC is 0.70 [0.60, 0.80], and that "
         "of the cue 0.55."
     )
-    for recipe, who in (("b", f"Networks reach AUROC 0.80; {{}}: 0.82. They carry {more}"),
-                        ("", f"The model reaches AUROC 0.80; {{}}: 0.82. It carries {more}")):  # fmt: skip
-        told = added_words([{**less, "recipe": recipe}])
-        assert told == who.format("factor 'brightness'"), "it may add to a cue whose AUROC is greater"
+    for recipe, who in (("b", f"networks 0.80. They carry {more}"), ("", f"the model 0.80. It carries {more}")):
+        reached = f"The best simple cue, factor 'brightness', reaches AUROC 0.82, and {who}"
+        assert added_words([{**less, "recipe": recipe}]) == reached, "it may add to a cue whose AUROC is greater"
     assert added_words([]) == ""

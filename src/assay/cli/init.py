@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -19,16 +20,23 @@ from assay.data.files.joins import Unmatched, class_images
 from assay.data.files.roles import called_patient
 from assay.data.files.table import absent, read_table, same_value, shown, spellings
 from assay.spec.data import LESION
+from assay.spec.schema import DataSpec
 from assay.store.files import csv_text, write_text
 
 FEW_IMAGES = 200
+MANY_IMAGES = 2000
+"""From so many images on, three folds train on enough of them."""
+STEPS = 800
+"""Steps of training that networks from random weights need at least to rise above chance on a few hundred images."""
+EPOCHS = (12, 100)
+"""The fewest and the most."""
 MOST_FACTORS = 8
 MOST_TIES = 3
 """Columns of which an environment is made."""
 RARER = 4 / 3
 """A class is the rarer one where the other has so many times its images."""
 COMMENTS_AT = 44
-PRINTED = ("classes", "table", "matched", "image", "mask", "unmasked", "target", "positive", "patient", "split")
+PRINTED = ("classes", "table", "matched", "image", "mask", "unmasked", "target", "positive", "patient", "size", "split")
 """Keys whose assumptions are printed: what was taken from the folder. The file has all."""
 
 
@@ -174,13 +182,17 @@ def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
                 for key, column in neutral.items())  # fmt: skip
     reserved = ("train", "same", *neutral)
     yield from (Assumed(f"  {_flow(f'in-{line}' if line in reserved else line)}", {"data": line}) for line in sets)
-    small = bool(rows) and len(rows) < FEW_IMAGES
-    batch, more = (8 if small else 32), f"for {len(rows) or 'the'} images"
+    images, folds = _number_of_images(guess, rows), data[-1].value.get("folds")
+    batch, trained = (8 if images < FEW_IMAGES else 32), max(1, round(images * (1 - 2 / folds if folds else 0.6)))
+    steps, (fewest, most) = math.ceil(trained / batch), EPOCHS
+    epochs = min(most, max(fewest, math.ceil(STEPS / steps)))
     losses = _flow(["cross-entropy", "dice" if masked else "supcon"])
-    plain = {"loss": "cross-entropy", "epochs": 12, "batch_size": batch}
+    plain = {"loss": "cross-entropy", "epochs": epochs, "batch_size": batch}
     kind = {"task": "segmentation", "architecture": "small-unet"} if masked else {}
-    yield Assumed("recipe", {**kind, **plain}, f"loss: {losses} compares losses; batches of {batch} {more}")
-    if sets and data[-1].value == {"folds": 3}:
+    yield Assumed(
+        "recipe", {**kind, **plain}, f"about {steps * epochs:,} steps of training; loss: {losses} compares losses"
+    )
+    if sets and folds:
         yield Assumed("ensemble", True, "the networks of the folds predict the other sets jointly")
     yield Assumed("seeds", 3, "the smallest number that gives intervals; 10 detect smaller differences")
     yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
@@ -203,7 +215,9 @@ def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
         images = {folder.name: len(files) for folder, files in class_images(guess.folder)[0].items()}
         yield Assumed("  classes", where, f"a folder per class: {', '.join(images)}")
         yield from _positive(images, positive)
-        yield Assumed("  split", {"folds": 3}, "each image counts as a patient, since patients are not named")
+        yield _size_line()
+        yield Assumed("  split", {"folds": _number_of_folds(guess, rows)},
+                      "each image counts as a patient, since patients are not named")  # fmt: skip
         return
     yield Assumed("  folder", where, "images are searched from here")
     by = f" by its column {guess.key}" if guess.key not in ("", "image") else ""
@@ -234,12 +248,15 @@ def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
         if not at:
             yield Assumed("  factors", None, "columns that environments can use, and that groups are made of")
         yield Assumed(f"    {_flow(name)}", kind.kind, f"{len(_values(rows, name))} values")
+    yield _size_line()
     splits = {value.casefold() for value in _values(rows, SPLIT)} if SPLIT in guess.columns else set[str]()
     if {"train", "test"} <= splits or {"training", "testing"} <= splits:
         yield Assumed("  split", {"column": SPLIT}, "the parts as the folders or the table have them")
     else:
         unnamed = "" if guess.patient else "; each image counts as a patient, since patients are not named"
-        yield Assumed("  split", {"folds": 3}, f"every image is tested once per seed{unnamed}")
+        yield Assumed(
+            "  split", {"folds": _number_of_folds(guess, rows)}, f"every image is tested once per seed{unnamed}"
+        )
 
 
 def _positive(images: Mapping[str, int], wanted: str) -> Iterator[Assumed]:
@@ -253,6 +270,28 @@ def _positive(images: Mapping[str, int], wanted: str) -> Iterator[Assumed]:
         counts = f"{rarer} ({images[rarer]:,}) or {other} ({images[other]:,})"
         why = "it is the rarer class" if images[other] >= RARER * images[rarer] else "they are about as frequent"
         yield Assumed("  positive", rarer, f"a guess to check, {counts}, since no class name decides it: {why}")
+
+
+def _size_line() -> Assumed:
+    """Return the line of the images' size."""
+    return Assumed("  size", DataSpec.model_fields["size"].default,
+                   "px: images are resized to this side; a larger one shows more, and trains longer")  # fmt: skip
+
+
+def _number_of_folds(guess: Guess, rows: Sequence[dict[str, str]]) -> int:
+    """Return how many folds: of few images five, of which three train; of many three, of which one trains."""
+    return 5 if _number_of_images(guess, rows) < MANY_IMAGES else 3
+
+
+def _number_of_images(guess: Guess, rows: Sequence[dict[str, str]]) -> int:
+    """Return how many images there are, as far as rows, class folders, outlines or folders of images say."""
+    if rows:
+        return len(rows)
+    if guess.classes:
+        return sum(map(len, class_images(guess.folder)[0].values()))
+    if guess.way == "outlines":
+        return len(json.loads((guess.folder / guess.table).read_text(encoding="utf-8"))["images"])
+    return sum(1 for _ in (guess.folder / "images").glob("*"))
 
 
 def _rows(guess: Guess) -> list[dict[str, str]]:

@@ -89,6 +89,25 @@ def performance_words(evidence: Evidence) -> str:
     return f"{sentence_case(label_of(measure))} was {value_text(rows[0], 2)}{evidence.names.inside(place)}."
 
 
+def chance_words(evidence: Evidence) -> str:
+    """Return that no recipe predicts the target better than chance on images as those of training; empty if one does.
+
+    A recipe does if the interval of its performance lies above chance; without intervals, by the margin.
+    """
+    place, measure = usual_condition(evidence), evidence.outline.measure
+    rows = [row for _, row in performances(evidence, measure).get(place, ())]
+    if not rows or better(measure) != "higher" or not all(map(_not_above_chance, rows)):
+        return ""
+    reached = value_text(rows[0], 2) if len(rows) == 1 else _span_words([numeric(row, "value") for row in rows])
+    what = f"{label_of(measure)} was {reached}{evidence.names.inside(place)}"
+    return f"Networks did not predict the target better than chance: {what}."
+
+
+def _not_above_chance(row: Row) -> bool:
+    low, value, chance = (numeric(row, name) for name in ("low", "value", "chance"))
+    return low <= chance or (math.isnan(low) and value - chance < MARGIN)
+
+
 def tied_factor(evidence: Evidence, condition: str) -> str:
     """Return the factor whose tie to the target differs in a test condition; empty without one."""
     ties = relations(evidence.tables.get("environments", ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,7 @@ from assay.report.words import (
     TRAINING,
     UNCHANGED,
     UNSHIFTED,
+    UNTIED,
     bare_place,
     common_axes,
     control_name,
@@ -54,11 +56,12 @@ from assay.report.words import (
     value_text,
     verdict_words,
 )
+from assay.spec.recipe import RecipeSpec
 from assay.stats.bounds import MARGIN
 from assay.stats.findings import Finding, from_row
 from assay.stats.format import count, in_words, join_words, number, plural, with_interval
 from assay.stats.rows import CONTROLS, FAILED, MINIMUM_SEEDS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
-from assay.study.titles import performance_words, segmented_words, shared_harms, shared_words
+from assay.study.titles import chance_words, performance_words, segmented_words, shared_harms, shared_words
 
 OF_ONE_MODEL = (
     "whether the model has seen these images before",
@@ -69,6 +72,8 @@ COARSE = 0.2
 """A run that cannot detect a smaller difference than this gets a caution."""
 SEEDS = 10
 """Seeds that give narrow intervals."""
+LONGER = 4
+"""Times as many epochs are tried where networks stay at chance."""
 MOST_CHIPS = 4
 MOST_FLIPS = 3
 """Factors on the first screen of one model."""
@@ -123,7 +128,7 @@ def answers(evidence: Evidence) -> list[str]:
     asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
     segmented = segmented_words(evidence)
     said = "" if asked else segmented or elsewhere(evidence) or ("" if contrasts else performance_words(evidence))
-    said = said or headline(contrasts, evidence.names)
+    said = chance_words(evidence) or said or headline(contrasts, evidence.names)
     lost = [status for status in ends if status in ("failed", "collapsed", "diverged")]
     if 2 * len(lost) > len(ends):
         gone = f"{len(lost)} of {count(len(ends), 'training run')} {' or '.join(distinct(lost))}."
@@ -232,6 +237,8 @@ def next_step(evidence: Evidence, root: str) -> str:
     if 2 * sum(row["status"] in ("collapsed", "diverged") for row in trials) > len(trials):
         longer = f", such as for EPOCHS: {command} --set recipe.epochs=EPOCHS{out}" if command else "."
         return f"Next: train longer, or with a lower learning rate{longer}"
+    if chance_words(evidence) and not contrasts:
+        return _step_from_chance(evidence, out)
     if " --scale quick" in command:
         return f"Next: the whole study: {command.partition(' --scale quick')[0]}{out}"
     if not contrasts:
@@ -251,6 +258,21 @@ def next_step(evidence: Evidence, root: str) -> str:
         by = f"{needed:.0f} fresh seeds, which would decide every primary comparison"
         return f"Next: {by}: assay replicate {root} --seeds {needed:.0f}{out}"
     return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
+
+
+def _step_from_chance(evidence: Evidence, out: str) -> str:
+    """Return what follows networks that are at chance: longer training, or other images if they fit only theirs.
+
+    They do if the loss of training images is less than half of that of validation images.
+    """
+    losses = [(numeric(row, "train_loss"), numeric(row, "validation_loss")) for row in networks(evidence.tables)]
+    if 2 * sum(0 < 2 * train < validation for train, validation in losses) > len(losses):
+        return "Next: add images, or start from pretrained weights. Networks fit only the training images"
+    recipes = [point["recipe"] for point in json.loads(evidence.facts.get("spec") or "{}").get("points", ())]
+    usual, command = RecipeSpec.model_fields["epochs"].default, evidence.facts.get("command", "")
+    epochs = LONGER * max((recipe.get("epochs", usual) for recipe in recipes), default=usual)
+    how = f", such as for {epochs} epochs: {command} --set recipe.epochs={epochs}{out}" if command else "."
+    return f"Next: train longer, since no network predicts the target better than chance{how}"
 
 
 def _step_of_predictions(contrasts: Sequence[Row], facts: Mapping[str, str]) -> str:
@@ -460,7 +482,10 @@ def _replication_text(evidence: Evidence) -> str:
 
 def association_text(evidence: Evidence) -> str:
     """Return what was tied to the target in training, and the test conditions."""
-    factor = next(iter(strengths(evidence.tables.get("environments", ()))), "")
+    tied = {factor: abs(of.get(TRAINING, 0)) for factor, of in
+            strengths(evidence.tables.get("environments", ())).items()}  # fmt: skip
+    factor = max(tied, key=lambda name: tied[name], default="")
+    factor = factor if tied.get(factor, 0) >= UNTIED else ""
     names = distinct(row["environment"] for row in evidence.tables.get("environments", ()))
     tests = distinct(evidence.names.place(name) for name in names if bare_place(name) != TRAINING)
     if not tests:

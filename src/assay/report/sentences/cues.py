@@ -33,7 +33,7 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
     values = sorted(numeric(row, "network") for row in rows)
     ends = " to ".join(dict.fromkeys(number(value) for value in (values[0], values[-1])))
     best = max(rows, key=lambda row: numeric(row, "cue"))
-    who = "Networks" if best["recipe"] else "The model"
+    who = "networks" if best["recipe"] else "the model"
     verdicts = [row["verdict"] for row in rows]
     if len(set(verdicts)) == 1:
         within = with_interval(numeric(best, "value"), numeric(best, "low"), numeric(best, "high"))
@@ -44,6 +44,5 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
     else:
         added_text = f"{verdicts.count('beyond')} of {len(rows)} recipes carry information beyond this cue"
     cue = cue_words(best["kind"], best["name"])
-    where = inside(best["environment"])
-    reached = f"{who} reach{'' if best['recipe'] else 'es'} AUROC {ends}{where}"
-    return f"{reached}; {cue}: {number(numeric(best, 'cue'))}. {added_text[:1].upper()}{added_text[1:]}."
+    reached = f"reaches AUROC {number(numeric(best, 'cue'))}{inside(best['environment'])}, and {who} {ends}"
+    return f"The best simple cue, {cue}, {reached}. {added_text[:1].upper()}{added_text[1:]}."
