@@ -1,8 +1,7 @@
 """Limits of whole-image changes by kind, and of shapes at changing places, from clean networks of a domain.
 
     python benchmarks/audit_limits.py --domain chest-xray --seed 200000
-    python benchmarks/audit_limits.py --domain chest-xray --seed 500000 --trained --networks 64
-    python benchmarks/audit_limits.py --domain chest-xray --seed 500000 --trained --networks 64 --shapes
+    python benchmarks/audit_limits.py --domain phantom-nodule --seed 500000 --trained --small --networks 64
 
 The networks are the clean ones of `audit_bank.py` that set the limits of a domain, with the same seeds; with
 `--trained` those of both sizes, in their training images, small ones first. Every kind of change is exchanged on all
@@ -17,7 +16,9 @@ of a core a network. It goes on where it was cut off.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,26 +41,22 @@ from audit_bank import (
 )
 
 from assay.audit.references import limit_of, limits_of_kinds
-from assay.audit.search.regions import Pixels
-from assay.audit.search.search import Scores, SearchSample, halves_of
-from assay.audit.search.shapes import lead_shape, shapes_drawn_alike
+from assay.audit.search.finders import FINDERS
+from assay.audit.search.regions import Sought
+from assay.audit.search.search import Scores, SearchSample
 from assay.core.reasons import Reason
 
-APART, SHAPE = "apart", "shape"
+APART = "apart"
+SHAPES: Sequence[Sought] = ("shape", "turned")
 LEAST_SHARE = 0.25
 """Share of the distance of the classes below which networks do not differ."""
 
 
-def _searched(network: Network, whole: Pool, in_training: bool, answered: bool = True) -> tuple[Scores, SearchSample]:
-    """Train a clean network, unless no answers are asked for, and return it with the images that are searched."""
+def _searched(network: Network, whole: Pool, in_training: bool) -> tuple[Scores, SearchSample]:
+    """Train a clean network, and return it with the images that are searched."""
     draws = np.random.default_rng(network.seed)
     train, other, truth = parts(whole, network, draws)
-    network_trained = (
-        trained(network.architecture, whole.images[train], whole.target[train], network.seed) if answered else None
-    )
-
-    def scores(images: Pixels) -> np.ndarray:
-        return np.zeros((len(images), 1)) if network_trained is None else answers(network_trained, images)
+    scores = partial(answers, trained(network.architecture, whole.images[train], whole.target[train], network.seed))
 
     def sample(rows: np.ndarray, spread: float = 0.0) -> SearchSample:
         images = whole.images[rows]
@@ -69,19 +66,11 @@ def _searched(network: Network, whole: Pool, in_training: bool, answered: bool =
 
 
 def effects(network: Network, whole: Pool, in_training: bool) -> dict[str, float]:
-    """Return the effects of kinds on a clean network, and the distance of its classes."""
+    """Return the effects of kinds and of shapes on a clean network, and the distance of its classes."""
     scores, sample = _searched(network, whole, in_training)
-    return {**effects_of_kinds(scores, sample), APART: sample.apart}
-
-
-def effect_of_shape(network: Network, whole: Pool, in_training: bool) -> dict[str, float]:
-    """Return the effect of a shape; without a network where its images have none."""
-    _, images = _searched(network, whole, in_training, answered=False)
-    first, second = (images.take(rows) for rows in halves_of(images))
-    if next(shapes_drawn_alike(first, second), None) is None:
-        return {SHAPE: 0.0}
-    found = lead_shape(*_searched(network, whole, in_training), at_once=256)
-    return {SHAPE: 0.0 if isinstance(found, Reason) else found.effect.value}
+    found = {of: FINDERS[of](scores, sample, at_once=256) for of in SHAPES}
+    of_shapes = {of: 0.0 if isinstance(lead, Reason) else lead.effect.value for of, lead in found.items()}
+    return {**effects_of_kinds(scores, sample), APART: sample.apart, **of_shapes}
 
 
 def main() -> None:
@@ -92,14 +81,10 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=0, help="added to the seeds of networks")
     arguments.add_argument("--trained", action="store_true", help="in training images, by networks of both sizes")
     arguments.add_argument("--small", action="store_true", help="of networks of both sizes, the small ones alone")
-    arguments.add_argument("--shapes", action="store_true", help="of shapes at changing places, and of no kinds")
     arguments.add_argument("--folder", type=Path, default=Path("bank"), help="folder of the effects")
     given = arguments.parse_args()
     torch.set_num_threads(1)
-    path = (
-        given.folder
-        / f"{'shapes' if given.shapes else 'kinds'}-{given.domain}{'-trained' if given.trained else ''}.json"
-    )
+    path = given.folder / f"kinds-{given.domain}{'-trained' if given.trained else ''}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     known: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     whole = pool((DOMAINS | NATURAL)[given.domain])
@@ -108,21 +93,18 @@ def main() -> None:
     kinds = (*ARCHITECTURES, *(USUAL if given.trained else ()))
     networks = bank(given.networks, 0, 0, column=False, seed=given.seed, kinds=kinds)
     networks = [network for network in networks if not (given.small and network.architecture in USUAL)]
-    measure = effect_of_shape if given.shapes else effects
     for network in sorted(networks, key=lambda network: network.architecture in USUAL):
         if network.name not in known:
-            known[network.name] = measure(network, whole, given.trained)
+            known[network.name] = effects(network, whole, given.trained)
             path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
             print(network.name, {kind: round(value, 2) for kind, value in known[network.name].items()}, flush=True)
     rows = list(known.values())
-    if given.shapes:
-        print(json.dumps({"networks": len(rows), SHAPE: round(limit_of(SHAPE, [row[SHAPE] for row in rows]), 4)}))
-        return
+    of_shapes = {of: round(limit_of(of, [row.pop(of) for row in rows]), 4) for of in SHAPES}
     distances = [row.pop(APART) for row in rows]
     shares = {kind: [row[kind] / (distance - row[kind]) for row, distance in zip(rows, distances, strict=True)]
               for kind in rows[0]}  # fmt: skip
     limits = {kind: round(value, 4) for kind, value in limits_of_kinds(shares, LEAST_SHARE).items()}
-    print(json.dumps({"networks": len(rows), "kinds": document_of_kinds(rows), "shares": limits}))
+    print(json.dumps({"networks": len(rows), "kinds": {**of_shapes, **document_of_kinds(rows)}, "shares": limits}))
 
 
 if __name__ == "__main__":

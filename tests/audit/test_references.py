@@ -108,7 +108,7 @@ def test_a_shipped_reference_has_the_marks_of_its_domain_as_they_are_drawn(name:
     assert shipped_reference("fundus", drawn) is None
 
 
-SMALL_ALONE = {("dermoscopy", "trained"): 40, ("fundus", "trained"): 40}
+SMALL_ALONE = {("dermoscopy", "trained"): 40, ("fundus", "trained"): 40, ("phantom-nodule", "trained"): 40}
 """Limits of too few networks for 95 % of others, all small: docs/audit-trials.md says so, and the page their number."""
 
 
@@ -151,3 +151,8 @@ def test_a_limit_of_shapes_has_the_number_of_its_own_networks() -> None:
     assert known is not None
     assert (known.networks_of("place"), known.networks_of("shape")) == (64, 40)
     assert known.of("shape", 9.0, 0.0) == 0.45
+    assert known.largest_of("turned") is None
+    nodules = references.shipped_limits("phantom-nodule", trained=True)
+    assert nodules is not None
+    assert nodules.networks_of("turned") == 40
+    assert nodules.of("turned", 9.0, 0.0) == nodules.largest_of("turned")

@@ -12,6 +12,7 @@ import numpy as np
 
 from assay.audit.battery import DECIDING, DOSES
 from assay.audit.kind import AUDIT
+from assay.audit.search.regions import ON_SOME
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import WEAK_LEAD, Reference, reference_of
 from assay.core.errors import SpecError
@@ -115,7 +116,7 @@ class LeadLimits:
         class_distance: The largest distance of the classes, in the same unit.
         shares: Kind of whole-image change -> the largest effect as a multiple of the distance of the classes that is
             left without it, in clean networks that tell something else in these images; see `limits_of_kinds`.
-        networks_of_shapes: Number of networks for shapes at changing places; 0 where they are the same.
+        networks_of_kinds: Number of networks for whole-image changes and shapes; 0 where they are the same.
         rates: Error rates of verdicts by them, as columns of `tables.REGIONS`.
     """
 
@@ -124,11 +125,11 @@ class LeadLimits:
     class_distance: float
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
     shares: Mapping[str, float] = field(default_factory=dict[str, float])
-    networks_of_shapes: int = 0
+    networks_of_kinds: int = 0
 
     def networks_of(self, search: str) -> int:
         """Return the number of networks that set the limit of a search."""
-        return self.networks_of_shapes or self.networks if search == "shape" else self.networks
+        return self.networks if search in ("place", "drawn") else self.networks_of_kinds or self.networks
 
     def largest_of(self, search: str, kind: str = "") -> float | None:
         """Return the largest effect of a kind of whole-image change where it is known, else of its search."""
@@ -150,7 +151,7 @@ class LeadLimits:
             kind: Kind of whole-image change.
         """
         limit, remaining = self.largest_of(search, kind), class_distance - max(0.0, effect)
-        if limit is None or search in ("drawn", "shape"):
+        if limit is None or search in ON_SOME:
             return limit
         return max(limit * max(1.0, remaining / self.class_distance), self.shares.get(kind, 0.0) * remaining)
 
@@ -169,8 +170,8 @@ def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
              for end, value in zip(("", "_low", "_high"), limits_of_domain[name], strict=True)}  # fmt: skip
     largest = {**limits_of_domain["limits"], **limits_of_domain.get("kinds", {})}
     shares = limits_of_domain.get("shares", {})
-    networks, of_shapes = limits_of_domain["networks"], limits_of_domain.get("networks_of_shapes", 0)
-    return LeadLimits(int(networks), largest, limits_of_domain["apart"], rates, shares, int(of_shapes))
+    networks, of_kinds = limits_of_domain["networks"], limits_of_domain.get("networks_of_kinds", 0)
+    return LeadLimits(int(networks), largest, limits_of_domain["apart"], rates, shares, int(of_kinds))
 
 
 def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimits | None:
@@ -181,7 +182,7 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimit
         audited: Hash of the audited model, which is no reference of its own.
         trained: Whether the searches are those in training images, where effects are larger.
     """
-    by_search: dict[str, dict[str, float]] = {"place": {}, "whole": {}, "drawn": {}, "shape": {}}
+    by_search: dict[str, dict[str, float]] = {"place": {}, "whole": {}, "drawn": {}, "shape": {}, "turned": {}}
     class_distance = 1.0  # networks near chance set no scale
     for folder, facts in _audits(root, audited):
         for row in folder.table("regions"):
@@ -204,7 +205,7 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimit
 
 def limit_of(of: str, effects: Sequence[float]) -> float:
     """Return the limit of a search from the effects in clean networks, in which often nothing is drawn alike."""
-    return max(*effects, WEAK_LEAD if of in ("drawn", "shape") else 0.0)
+    return max(*effects, WEAK_LEAD if of in ON_SOME else 0.0)
 
 
 def limits_of_kinds(effects: Mapping[str, Sequence[float]], least: float = WEAK_LEAD) -> dict[str, float]:

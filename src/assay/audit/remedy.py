@@ -17,7 +17,7 @@ from assay.audit.compare import require_audit
 from assay.audit.model import opened_images
 from assay.audit.prepared import IMAGES, filling
 from assay.audit.search.finders import region_of
-from assay.audit.search.regions import Border, Box, Corners, Region
+from assay.audit.search.regions import WITHOUT_PLACE, Border, Box, Corners, Region
 from assay.audit.search.words import is_drawn, region_title, what_words
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash
@@ -135,7 +135,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
 def _row_of(folder: RunFolder) -> Row:
     """Return the verdict on a mark with a place. Raises SpecError where there is none."""
     require_audit(folder)
-    rows = [row for row in folder.table("regions") if row["of"] not in ("whole", "shape")]
+    rows = [row for row in folder.table("regions") if row["of"] not in WITHOUT_PLACE]
     able = [row for row in rows if row["verdict"] in REPORTED and row["discrete"]]
     if not able:
         found_text = f": {region_title(rows[0])}" if rows else ""

@@ -63,7 +63,7 @@ from assay.audit.references import (
 )
 from assay.audit.request import AuditRequest
 from assay.audit.scored import by_harm, column_rows, model_added, of_columns
-from assay.audit.search.regions import Sought
+from assay.audit.search.regions import ON_SOME, Sought
 from assay.audit.search.run import Search, by_lesion, image_properties, not_searched
 from assay.audit.search.search import spread_within
 from assay.audit.verdicts import Reference
@@ -382,7 +382,7 @@ class AuditRun(RunSteps):
         searches = list(self._region_searches)
         if not searches:
             return ()
-        finders: Sequence[Sought] = ("drawn",) if self._masks else ("drawn", "shape")
+        finders = self._carried_searches
         for number in range(1, ROUNDS + 1):
             latest: list[Search] = []
             for of in finders:
@@ -392,6 +392,14 @@ class AuditRun(RunSteps):
             if not any(search.done and search.named for search in latest):
                 break
         return searches
+
+    @property
+    def _carried_searches(self) -> Sequence[Sought]:
+        """The searches of what some images carry; of turned shapes, which clean networks have too, with a limit."""
+        if self._masks:
+            return ("drawn",)
+        limited = self._limits is not None and self._limits.largest_of("turned") is not None
+        return ON_SOME if limited else ("drawn", "shape")
 
     @cached_property
     def _region_searches(self) -> Sequence[Search]:
@@ -429,7 +437,7 @@ class AuditRun(RunSteps):
         named = [
             search
             for search, row in searches_with_rows
-            if row is leading or (search.of in ("drawn", "shape") and row["verdict"] in REPORTED)
+            if row is leading or (search.of in ON_SOME and row["verdict"] in REPORTED)
         ]
         puts = [search.hold_region(_AROUND) for search in named]
 

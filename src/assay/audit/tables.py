@@ -51,7 +51,7 @@ _NEEDED = number(
 )
 
 NOT_TESTED = "not-tested"
-_TRACKS = ("place", "whole", "drawn", "shape")
+_TRACKS = ("place", "whole", "drawn", "shape", "turned")
 _DECISIONS = ("within", "beyond", "inconclusive")
 
 VERDICTS = Table(
@@ -151,14 +151,14 @@ REGIONS = Table(
     "search for the region that predictions depend on: with a place, without, and of what is drawn alike",
     (
         Column("of",
-               "place: boxes, borders, corners; whole: mirror half, bands, gray levels; drawn, shape: on some images",
+               "place: boxes, borders, corners; whole: mirror half, bands, gray levels, shading; others: on some",
                values=_TRACKS),
         whole("round", "1, or more where what earlier rounds found is taken off all images"),
         Column("trained", "whether images of the training were searched", "BOOLEAN"),
         Column("verdict",
                "lives-by, relies-on-look, lead (where no limit is known), inconclusive, nothing-found or not-tested",
                values=("lives-by", "relies-on-look", "lead", "inconclusive", "nothing-found", NOT_TESTED)),
-        Column("kind", "box, border, corners, mirror, band, intensities or shape"),
+        Column("kind", "box, border, corners, mirror, band, intensities, shading, shape or turned"),
         Column("name", "of a box its edges as shares of height and width; of others size or number, and which corners"),
         *_bounded_columns("value",
                           "effect of its exchange on other patients, in standard deviations; of drawn: on one image"),
@@ -278,7 +278,7 @@ CARRIERS = Table(
     "carriers",
     "image that was searched: whether it carries what is in the region",
     (
-        Column("of", "the search: place, whole, drawn or shape", values=_TRACKS),
+        Column("of", "the search: place, whole, drawn, shape or turned", values=_TRACKS),
         whole("round", "its round"),
         Column("trained", "whether it is an image of the training", "BOOLEAN"),
         whole("row", "its row in the data, from 0"),

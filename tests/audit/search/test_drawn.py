@@ -10,11 +10,11 @@ from assay.audit.search.candidates import LEAST_CARRIERS, MOST_PASSES
 from assay.audit.search.drawn import marks_drawn_alike
 from assay.audit.search.finders import FINDERS
 from assay.audit.search.regions import Box, Pixels
-from assay.audit.search.search import DONORS, CountedModel, Lead, SearchSample, carriers, exchange, lead
+from assay.audit.search.search import DONORS, CountedModel, Lead, Scores, SearchSample, carriers, exchange, lead
 from assay.plugin import Code, Reason
 from assay.stats.rows import LeadVerdict
 
-lead_drawn, lead_shape = FINDERS["drawn"], FINDERS["shape"]
+lead_drawn, lead_shape, lead_turned = (FINDERS[of] for of in ("drawn", "shape", "turned"))
 SHARES = (0.04, 0.24)
 """Shares of both classes with a letter."""
 
@@ -196,3 +196,43 @@ def test_a_shape_at_changing_places_is_found_on_its_images_and_taken_off_them() 
     nothing = lead_shape(bright, SearchSample(plain, target, np.arange(COUNT), bright(plain), 1))
     assert isinstance(nothing, Reason)
     assert Code.NOTHING_DRAWN in nothing
+
+
+def turned(shares: tuple[float, float]) -> tuple[SearchSample, np.ndarray, Scores]:
+    """Return images some of which have a turned L somewhere, which of them, and a model that finds what is bright."""
+    made, draws = world(1), np.random.default_rng(3)
+    images, has = made.images.copy(), np.zeros(COUNT, dtype=bool)
+    for code, share in enumerate(shares):
+        own = np.flatnonzero(made.target == code)
+        has[draws.permutation(own)[: round(share * len(own))]] = True
+    stroke = np.linspace(0, 5, 40)
+    for image in (images[at] for at in np.flatnonzero(has)):
+        (top, left), angle = draws.uniform(6, SIDE - 7, 2), draws.uniform(0, 2 * np.pi)
+        for down, across in ((stroke, 0 * stroke), (0 * stroke, stroke * 0.7)):
+            rows = np.cos(angle) * down - np.sin(angle) * across + top
+            columns = np.sin(angle) * down + np.cos(angle) * across + left
+            image[:, rows.round().astype(int), columns.round().astype(int)] = 0.95
+
+    def bright(images: Pixels) -> np.ndarray:
+        return 30.0 * (images > 0.9).mean(axis=(1, 2, 3), dtype=np.float64)[:, None] + 0.1 * letter(images)
+
+    return SearchSample(images, made.target, np.arange(COUNT), bright(images), 1), has, bright
+
+
+def test_a_turned_shape_at_changing_places_is_found_on_its_images_and_taken_off_them() -> None:
+    sample, has, bright = turned((0.2, 0.8))
+    found = lead_turned(bright, sample)
+    assert isinstance(found, Lead)
+    assert found.agree
+    assert found.effect.low > 0.45
+    assert found.high[has].mean() - found.high[~has].mean() > 0.8
+    plain = np.broadcast_to(world(1).images[:1], sample.images.shape)
+    off = found.region.take_off(sample.images, plain)
+    assert (off > 0.9)[has].sum() < 0.3 * (sample.images > 0.9)[has].sum()
+
+
+def test_a_shape_that_one_class_alone_has_may_be_its_disease() -> None:
+    sample, has, bright = turned((0.0, 0.8))
+    found = lead_turned(bright, sample)
+    carry = np.zeros(COUNT, dtype=bool) if isinstance(found, Reason) else found.high
+    assert abs(carry[has].mean() - carry[~has].mean()) < 0.3

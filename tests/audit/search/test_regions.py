@@ -14,6 +14,7 @@ from assay.audit.search.regions import (
     Intensities,
     Mirror,
     Region,
+    Shading,
     candidates,
     same_place,
     size_of,
@@ -83,6 +84,17 @@ def test_intensities_keep_the_order_of_pixels() -> None:
     mixed = Intensities().put(IMAGES, DONORS)
     assert (np.sort(mixed[0, 0], axis=None) == np.sort(DONORS[0, 0], axis=None)).all()
     assert (np.argsort(mixed[0, 0], axis=None) == np.argsort(IMAGES[0, 0], axis=None)).all()
+
+
+def test_shading_is_divided_out_and_put_on_and_the_mean_stays() -> None:
+    down, across = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
+    shades = 1 + 0.3 * across - 0.1 * down + 0.1 * down * across
+    flat, shaded = np.full_like(IMAGES, 0.4), (0.4 * np.broadcast_to(shades, IMAGES.shape)).astype(np.float32)
+    assert Shading().put(flat, shaded) == pytest.approx(shaded, abs=1e-5)
+    assert Shading().put(shaded, flat) == pytest.approx(flat, abs=1e-5)
+    assert Shading().put(flat, flat * 2) == pytest.approx(flat, abs=1e-5), "brightness is no shading"
+    detail = IMAGES - 0.5
+    assert Shading().put(0.3 + 0.2 * detail, shaded) == pytest.approx((0.3 + 0.2 * detail) * shades, abs=0.03)
 
 
 def test_the_same_place_is_half_of_the_smaller_region() -> None:

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from assay.audit.search.drawn import lead_drawn
-from assay.audit.search.regions import Band, Border, Box, Corners, Intensities, Mirror, Region, Sought
+from assay.audit.search.regions import Band, Border, Box, Corners, Intensities, Mirror, Region, Shading, Sought
 from assay.audit.search.search import AT_ONCE, Lead, Scores, SearchSample, lead
 from assay.audit.search.shapes import Shape, lead_shape
+from assay.audit.search.turned import Turned, lead_turned
 from assay.core.reasons import Reason
 
 
@@ -33,11 +34,12 @@ FINDERS: Mapping[Sought, Finder] = {
     "whole": partial(lead, of="whole"),
     "drawn": lead_drawn,
     "shape": lead_shape,
+    "turned": lead_turned,
 }
 """Search -> its finder."""
 
 
 def region_of(kind: str, values: Sequence[Any]) -> Region:
     """Return a region from its kind and the values of its fields."""
-    kinds: Sequence[type[Region]] = (Box, Border, Corners, Mirror, Band, Intensities, Shape)
+    kinds: Sequence[type[Region]] = (Box, Border, Corners, Mirror, Band, Intensities, Shading, Shape, Turned)
     return next(kind_of_region for kind_of_region in kinds if kind_of_region.__name__.lower() == kind)(*values)

@@ -1,20 +1,23 @@
-"""Regions of images whose content can be exchanged: boxes, frames, corners, halves, frequencies and gray levels."""
+"""Regions of images whose content can be exchanged: boxes, frames, halves, frequencies, gray levels, shading."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-Kind = Literal["box", "border", "corners", "mirror", "band", "intensities", "shape"]
+Kind = Literal["box", "border", "corners", "mirror", "band", "intensities", "shading", "shape", "turned"]
 Track = Literal["place", "whole"]
 """Regions with a place, and those without, which are searched apart: all of an image moves more than a part."""
-Sought = Track | Literal["drawn", "shape"]
-"""Searches: of regions, of what is drawn alike at one place of some images, and of a shape at changing places."""
+Sought = Track | Literal["drawn", "shape", "turned"]
+"""Searches: of regions, of what is drawn alike at one place of some images, and of shapes at changing places."""
+ON_SOME: Sequence[Sought] = ("drawn", "shape", "turned")
+"""Searches of what some images carry."""
+WITHOUT_PLACE: Sequence[Sought] = ("whole", "shape", "turned")
 Pixels = Float[np.ndarray, "n c h w"]
 
 
@@ -205,6 +208,32 @@ class Intensities(Region):
         return out.reshape(images.shape)
 
 
+_MOST_SHADED = 4.0
+"""Factor by which shading changes a pixel at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shading(Region):
+    """Smooth brightness of each channel, as a polynomial of degree two in place; the mean brightness stays."""
+
+    def put(self, images: Pixels, donors: Pixels) -> Pixels:
+        """Return images with their own shading divided out and that of the donors multiplied in."""
+        ratio = _shading_of(donors) / _shading_of(images)
+        shaded = images * ratio.clip(1 / _MOST_SHADED, _MOST_SHADED)
+        return shaded.clip(0, 1).astype(images.dtype)
+
+
+def _shading_of(images: Pixels) -> Float[np.ndarray, "n c h w"]:
+    """Return the shading of images by least squares, as a share of the mean."""
+    height, width = images.shape[2:]
+    down, across = (grid.ravel() for grid in np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j])
+    terms = np.stack([np.ones_like(down), down, across, down**2, across**2, down * across])
+    flat = images.reshape(-1, height * width)
+    smooth = flat @ np.linalg.pinv(terms) @ terms
+    mean = np.maximum(flat.mean(axis=1, keepdims=True), 1 / 255)
+    return np.maximum(smooth / mean, 1 / _MOST_SHADED).reshape(images.shape)
+
+
 _STEPS = 5
 
 
@@ -212,10 +241,10 @@ def candidates(of: Track) -> tuple[Region, ...]:
     """Return the regions that are exchanged first.
 
     With a place they are thirds of the image at steps of a sixth, whose halves make the finer grids, two borders, and
-    the corners; without, the mirror half, the bands, and the intensities.
+    the corners; without, the mirror half, the bands, the intensities, and the shading.
     """
     if of == "whole":
-        return (Mirror(), *map(Band, range(len(BANDS) - 1)), Intensities())
+        return (Mirror(), *map(Band, range(len(BANDS) - 1)), Intensities(), Shading())
     boxes = (Box(row / 6, column / 6, (row + 2) / 6, (column + 2) / 6)
              for row in range(_STEPS) for column in range(_STEPS))  # fmt: skip
     return (*boxes, Border(0.02), Border(0.05), Corners(1 / 6))

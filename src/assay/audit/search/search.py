@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import binary_dilation
 from scipy.special import stdtrit
 
-from assay.audit.search.regions import Box, Pixels, Region, Track, candidates, same_place, size_of
+from assay.audit.search.regions import Box, Pixels, Region, Shading, Track, candidates, same_place, size_of
 from assay.audit.swing import Effect, effect_of_mark
 from assay.audit.verdicts import WEAK_LEAD
 from assay.core.reasons import Code, Reason, because
@@ -38,7 +38,7 @@ KIND_IMAGES = 44
 SHRINK_IMAGES = 12
 """Images on which the parts of a box are compared."""
 MOST_PASSES: Mapping[Track, int] = {"place": 3052, "whole": 448}
-"""Images put through the model at most by a search in both halves, without the comparison of two kinds of change."""
+"""Images put through the model at most by a search in both halves, without shading and the comparison of two kinds."""
 KEEP, STAY = 0.9, 0.8
 """The smallest region is taken that has this share of the largest effect, and shrunk while this share of it stays."""
 DONORS = 2
@@ -381,7 +381,8 @@ def find(
         The region, and 1 where content of another class lowers the score of the own class, -1 where it raises it.
     """
     pass_limit = model.passes + MOST_PASSES[of] // 2
-    effects: dict[Region, np.ndarray] = dict.fromkeys(candidates(of), np.zeros(0))
+    first = [one for one in candidates(of) if not isinstance(one, Shading) or one.key in (scales or {})]
+    effects: dict[Region, np.ndarray] = dict.fromkeys(first, np.zeros(0))
     weight, read = {region: 1 / (scales or {}).get(region.key, 1.0) for region in effects}, 0
     for keep, images in STAGES[of]:
         best = sorted(effects, key=lambda candidate: -abs(effects[candidate].sum()) * weight[candidate])[:keep]

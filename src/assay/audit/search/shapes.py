@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -53,18 +53,11 @@ class Shape(Region):
 
     def places(self, images: Pixels) -> tuple[Bool[np.ndarray, "n h w"], Float[np.ndarray, " n"]]:
         """Return where each image is most like it, with a margin, and its distance."""
-        height, width = images.shape[2:]
-        by, side = _averaged_by(images), math.isqrt(len(self.weight))
+        by, side = averaged_by(images), math.isqrt(len(self.weight))
         weight = np.array(self.weight, dtype=np.float32).reshape(1, side, side)
         template = np.array(self.template, dtype=np.float32).reshape(1, -1, side, side)
-        distances, at = _nearest(_averaged(images, by), template, weight)
-        where = np.zeros((len(images), height, width), dtype=bool)
-        margin, columns = side - 2, width // by - side + 1
-        for mask, place in zip(where, at[:, 0].tolist(), strict=True):
-            top, left = (by * (start - margin) for start in divmod(place, columns))
-            end = by * (side + 2 * margin)
-            mask[max(0, top) : top + end, max(0, left) : left + end] = True
-        return where, distances[:, 0]
+        distances, at = _nearest(averaged(images, by), template, weight)
+        return squares_at(images.shape, at[:, 0], side, by, side - 2), distances[:, 0]
 
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the squares of the donors, each where the donor has it."""
@@ -90,8 +83,8 @@ class RepeatedShape(Candidate):
 
 def shapes_drawn_alike(first: SearchSample, second: SearchSample) -> Iterator[tuple[RepeatedShape, RepeatedShape]]:
     """Yield shapes of either half that images of both have, the most distinct first."""
-    by, pairs = _averaged_by(first.images), list[tuple[RepeatedShape, RepeatedShape]]()
-    halves = [_averaged(half.images, by) for half in (first, second)]
+    by, pairs = averaged_by(first.images), list[tuple[RepeatedShape, RepeatedShape]]()
+    halves = [averaged(half.images, by) for half in (first, second)]
     for half in (0, 1):
         for mark in _shapes_of(halves[half]):
             other = _carriers_of(mark.shape, (first, second)[1 - half].images)
@@ -204,11 +197,34 @@ def _nearest(
     return np.stack(distances), np.stack(at)
 
 
-def _averaged_by(images: Pixels) -> int:
+def squares_at(
+    shape: Sequence[int], places: Int[np.ndarray, " n"], side: int, by: int, margin: int
+) -> Bool[np.ndarray, "n h w"]:
+    """Return squares on images.
+
+    Args:
+        shape: Shape of the images.
+        places: Position of the square of each image, among those of the averaged image.
+        side: Side of a square of the averaged image.
+        by: Side of the pixels that are averaged.
+        margin: Pixels of the averaged image that are added on each side.
+    """
+    where = np.zeros((shape[0], *shape[2:]), dtype=bool)
+    columns = shape[3] // by - side + 1
+    for mask, place in zip(where, places.tolist(), strict=True):
+        top, left = (by * (start - margin) for start in divmod(place, columns))
+        end = by * (side + 2 * margin)
+        mask[max(0, top) : top + end, max(0, left) : left + end] = True
+    return where
+
+
+def averaged_by(images: Pixels) -> int:
+    """Return the side of the pixels of an image that are averaged to one."""
     return -(-max(images.shape[2:]) // _SIDE)
 
 
-def _averaged(images: Pixels, by: int) -> Float[np.ndarray, "n c h w"]:
+def averaged(images: Pixels, by: int) -> Float[np.ndarray, "n c h w"]:
+    """Return images averaged by squares of pixels."""
     return functional.avg_pool2d(torch.as_tensor(np.ascontiguousarray(images, dtype=np.float32)), by).numpy()
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from assay.audit.request import FULL
+from assay.audit.search.regions import ON_SOME, WITHOUT_PLACE
 from assay.audit.tables import NOT_TESTED
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import reason_words
@@ -58,6 +59,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 SOUGHT: Mapping[str, str] = {
     "place": "fixed region", "whole": "orientation, spatial frequencies and gray levels",
     "drawn": "rarer repeated marks", "shape": "small shapes at changing places",
+    "turned": "turned shapes at changing places",
 }  # fmt: skip
 """Search -> its aim."""
 _MOVED = 2.0
@@ -79,6 +81,10 @@ def place_words(row: Row) -> str:
             return f"spatial frequencies {_BANDS[int(float(name))]} cycles per pixel"
         case "shape":
             return "small shape at changing places"
+        case "turned":
+            return "turned shape at changing places"
+        case "shading":
+            return "smooth shading"
         case "intensities":
             return "distribution of gray levels"
         case _:
@@ -94,8 +100,8 @@ def place_words(row: Row) -> str:
 def what_words(row: Row) -> str:
     """Return the content of a region in words: a drawn mark, its tone, or its look."""
     place, tone = place_words(row), "bright" if row["bright"] else "dark"
-    if row["of"] in ("whole", "shape"):
-        return place if row["kind"] == "band" else f"{'a' if row['of'] == 'shape' else 'the'} {place}"
+    if row["of"] in WITHOUT_PLACE:
+        return place if row["kind"] == "band" else f"{'the' if row['of'] == 'whole' else 'a'} {place}"
     if not row["discrete"]:
         return f"the look of the {place}"
     if row["kind"] == "border":
@@ -106,7 +112,7 @@ def what_words(row: Row) -> str:
 
 def is_drawn(row: Row) -> bool:
     """Return whether a region has something drawn, and not a tone."""
-    return numeric(row, "shape") >= 0.5 or row["of"] in ("drawn", "shape")
+    return numeric(row, "shape") >= 0.5 or row["of"] in ON_SOME
 
 
 def region_title(row: Row) -> str:
@@ -127,7 +133,7 @@ def region_size(row: Row) -> str:
     """Return the effect of a region and its limit, or why there are none."""
     if row["reason"]:
         return reason_words(row["reason"])
-    per = "on an image " if row["of"] in ("drawn", "shape") else ""
+    per = "on an image " if row["of"] in ON_SOME else ""
     ends = (number(row[name], 2) for name in ("value", "value_low", "value_high"))
     has_limit = not math.isnan(numeric(row, "limit"))
     limit_text = f"limit {number(row['limit'], 2)}" if has_limit else f"reported from {number(row['least'], 2)} sd on"
@@ -156,7 +162,7 @@ def region_evidence(row: Row) -> str:
         scaled_by = ", scaled by the distance between the classes that remains without it" if times > 1 else ""
         parts[0] += f", {scaled}the largest of {int(row['networks'])} clean networks{scaled_by}"
         parts += [", ".join(rates_with_bounds)] if rates_with_bounds else []
-    if row["of"] in ("drawn", "shape") and row["verdict"] != LeadVerdict.NOTHING_FOUND:
+    if row["of"] in ON_SOME and row["verdict"] != LeadVerdict.NOTHING_FOUND:
         parts.append(f"on {shares_words(row)}")
     if row["verdict"] == LeadVerdict.NOTHING_FOUND and row["of"] == "place":
         parts.append(power_words(row))
@@ -211,7 +217,7 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
         f"Apart from it, {what_words(other)} changes {100 * other['flips']:.0f} of 100 answers: it is on "
         f"{shares_words(other)}."
         for other in rows
-        if other["of"] in ("drawn", "shape") and other is not row and other["verdict"] in REPORTED
+        if other["of"] in ON_SOME and other is not row and other["verdict"] in REPORTED
     )
 
 
@@ -274,7 +280,7 @@ def _step_of_mark(row: Row, tables: Mapping[str, Sequence[Row]], audit: str, aga
         return f"{look}cover it in all images or crop them, {_retrained(again, audit)}"
     if not trained:
         return f"{look}search the training images of the model, to remove it there: {_training(again, audit)}"
-    if row["of"] in ("whole", "shape"):  # no place to cover
+    if row["of"] in WITHOUT_PLACE:  # no place to cover
         alike = f"{_equalize_words(row)}, or balance it by the table `carriers`"
         return f"{look}{alike}, {_retrained(again, audit)}"
     return f"{look}cover it, and retrain: assay audit remedy {audit} {audit}-covered"
@@ -287,6 +293,8 @@ def _equalize_words(row: Row) -> str:
             return "mirror a random half of the training images"
         case "intensities":
             return "match the gray levels of all images"
+        case "shading":
+            return "divide all images by their smooth brightness"
         case "band":
             low = float(row["name"]) < _RESOLUTION
             return (
