@@ -151,7 +151,7 @@ def test_a_limit_of_shapes_has_the_number_of_its_own_networks() -> None:
     assert known is not None
     assert (known.networks_of("place"), known.networks_of("shape")) == (64, 40)
     assert known.of("shape", 9.0, 0.0) == 0.45
-    assert known.largest_of("turned") is None
+    assert known.networks_of("whole") == 40
     nodules = references.shipped_limits("phantom-nodule", trained=True)
     assert nodules is not None
     assert nodules.networks_of("turned") == 40

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from tests.audit.search.test_search import CORNER, COUNT, GLYPH, MODELS, SIDE, two_scores, verdict, world
@@ -10,7 +12,7 @@ from assay.audit.search.candidates import LEAST_CARRIERS, MOST_PASSES
 from assay.audit.search.drawn import marks_drawn_alike
 from assay.audit.search.finders import FINDERS
 from assay.audit.search.regions import Box, Pixels
-from assay.audit.search.search import DONORS, CountedModel, Lead, Scores, SearchSample, carriers, exchange, lead
+from assay.audit.search.search import DONORS, CountedModel, Lead, SearchSample, carriers, exchange, lead
 from assay.plugin import Code, Reason
 from assay.stats.rows import LeadVerdict
 
@@ -198,7 +200,7 @@ def test_a_shape_at_changing_places_is_found_on_its_images_and_taken_off_them() 
     assert Code.NOTHING_DRAWN in nothing
 
 
-def turned(shares: tuple[float, float]) -> tuple[SearchSample, np.ndarray, Scores]:
+def turned(shares: tuple[float, float]) -> tuple[SearchSample, np.ndarray, Callable[[Pixels], np.ndarray]]:
     """Return images some of which have a turned L somewhere, which of them, and a model that finds what is bright."""
     made, draws = world(1), np.random.default_rng(3)
     images, has = made.images.copy(), np.zeros(COUNT, dtype=bool)

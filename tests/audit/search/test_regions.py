@@ -14,7 +14,6 @@ from assay.audit.search.regions import (
     Intensities,
     Mirror,
     Region,
-    Shading,
     candidates,
     same_place,
     size_of,
@@ -87,14 +86,15 @@ def test_intensities_keep_the_order_of_pixels() -> None:
 
 
 def test_shading_is_divided_out_and_put_on_and_the_mean_stays() -> None:
+    shading = candidates("whole")[-1]
     down, across = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
     shades = 1 + 0.3 * across - 0.1 * down + 0.1 * down * across
     flat, shaded = np.full_like(IMAGES, 0.4), (0.4 * np.broadcast_to(shades, IMAGES.shape)).astype(np.float32)
-    assert Shading().put(flat, shaded) == pytest.approx(shaded, abs=1e-5)
-    assert Shading().put(shaded, flat) == pytest.approx(flat, abs=1e-5)
-    assert Shading().put(flat, flat * 2) == pytest.approx(flat, abs=1e-5), "brightness is no shading"
+    assert shading.put(flat, shaded) == pytest.approx(shaded, abs=1e-5)
+    assert shading.put(shaded, flat) == pytest.approx(flat, abs=1e-5)
+    assert shading.put(flat, flat * 2) == pytest.approx(flat, abs=1e-5), "brightness is no shading"
     detail = IMAGES - 0.5
-    assert Shading().put(0.3 + 0.2 * detail, shaded) == pytest.approx((0.3 + 0.2 * detail) * shades, abs=0.03)
+    assert shading.put(0.3 + 0.2 * detail, shaded) == pytest.approx((0.3 + 0.2 * detail) * shades, abs=0.03)
 
 
 def test_the_same_place_is_half_of_the_smaller_region() -> None:

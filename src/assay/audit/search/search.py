@@ -381,8 +381,8 @@ def find(
         The region, and 1 where content of another class lowers the score of the own class, -1 where it raises it.
     """
     pass_limit = model.passes + MOST_PASSES[of] // 2
-    first = [one for one in candidates(of) if not isinstance(one, Shading) or one.key in (scales or {})]
-    effects: dict[Region, np.ndarray] = dict.fromkeys(first, np.zeros(0))
+    regions = [region for region in candidates(of) if not isinstance(region, Shading) or region.key in (scales or {})]
+    effects: dict[Region, np.ndarray] = dict.fromkeys(regions, np.zeros(0))
     weight, read = {region: 1 / (scales or {}).get(region.key, 1.0) for region in effects}, 0
     for keep, images in STAGES[of]:
         best = sorted(effects, key=lambda candidate: -abs(effects[candidate].sum()) * weight[candidate])[:keep]

@@ -65,7 +65,7 @@ class Turned(Region):
     def places(self, images: Pixels) -> tuple[Bool[np.ndarray, "n h w"], Float[np.ndarray, " n"]]:
         """Return where each image is most like it, with a margin, and how much."""
         by = averaged_by(images)
-        described = _described(averaged(images, by), self.side)
+        described = _ring_harmonics(averaged(images, by), self.side)
         like = np.array(self.weight, dtype=np.float32) @ described - self.mean
         return squares_at(images.shape, like.argmax(axis=1), self.side, by, _MARGIN), like.max(axis=1)
 
@@ -94,16 +94,16 @@ class TurnedShape(Candidate):
 def shapes_turned(first: SearchSample, second: SearchSample) -> Iterator[tuple[TurnedShape, TurnedShape]]:
     """Yield shapes of either half that images of both and of all classes have, the most distinct first."""
     pairs = list[tuple[TurnedShape, TurnedShape]]()
-    for half, (own, other) in enumerate(((first, second), (second, first))):
-        kept = list[TurnedShape]()
-        for mark in sorted(_shapes_of(own.images), key=lambda mark: -mark.distance):
+    for half, (sample, other) in enumerate(((first, second), (second, first))):
+        chosen = list[TurnedShape]()
+        for mark in sorted(_mean_shapes(sample.images), key=lambda mark: -mark.distance):
             likeness = mark.shape.places(other.images)[1]
             carry = likeness >= mark.shape.least
-            able = _able(carry) and _in_all_classes(own.target, mark.carry, other.target, carry)
-            if len(kept) < _MOST and able and not any(mark.shares_images(one) for one in kept):
-                kept.append(mark)
-                there = TurnedShape(carry, _distance_of(likeness, carry), mark.shape)
-                pairs.append((there, mark) if half else (mark, there))
+            suitable = _enough_carriers(carry) and _in_all_classes(sample.target, mark.carry, other.target, carry)
+            if len(chosen) < _MOST and suitable and not any(mark.shares_images(earlier) for earlier in chosen):
+                chosen.append(mark)
+                matched = TurnedShape(carry, _separation_of_carriers(likeness, carry), mark.shape)
+                pairs.append((matched, mark) if half else (mark, matched))
     yield from sorted(pairs, key=lambda pair: -min(mark.distance for mark in pair))
 
 
@@ -115,55 +115,55 @@ def _in_all_classes(
     return all((carriers == code).sum() >= _OF_CLASS for code in np.unique(first))
 
 
-def _able(carry: Bool[np.ndarray, " n"]) -> bool:
+def _enough_carriers(carry: Bool[np.ndarray, " n"]) -> bool:
     return bool(_LEAST * len(carry) <= carry.sum() <= MOST_CARRIERS * len(carry))
 
 
-def _distance_of(likeness: Float[np.ndarray, " n"], carry: Bool[np.ndarray, " n"]) -> float:
+def _separation_of_carriers(likeness: Float[np.ndarray, " n"], carry: Bool[np.ndarray, " n"]) -> float:
     groups = likeness[carry], likeness[~carry]
     within = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
     return float(groups[0].mean() - groups[1].mean()) / math.sqrt(max(within / (len(carry) - 2), 1e-6))
 
 
-def _shapes_of(images: Pixels) -> Iterator[TurnedShape]:
+def _mean_shapes(images: Pixels) -> Iterator[TurnedShape]:
     """Yield the shapes of one half."""
     small = averaged(images, averaged_by(images))
     side = max(5, min(small.shape[2:]) // _PART | 1)
-    described = _described(small, side)
-    mean, whiten = _covariance(described)
+    described = _ring_harmonics(small, side)
+    mean, whiten = _whitening(described)
     distinct = whiten @ (described - mean[:, None])
-    templates, sources = _templates(distinct, small.shape[2] - side + 1)
-    likeness = np.concatenate([_likeness(distinct[[at]], templates)[0] for at in range(len(distinct))])
-    grouped = [_grouped(values, source) for values, source in zip(likeness.T, sources.tolist(), strict=True)]
-    seen = list[np.ndarray]()
+    templates, sources = _rarest_places(distinct, small.shape[2] - side + 1)
+    likeness = np.concatenate([_likeness_to(distinct[[at]], templates)[0] for at in range(len(distinct))])
+    grouped = [_group_by_likeness(values, source) for values, source in zip(likeness.T, sources.tolist(), strict=True)]
+    groups = list[np.ndarray]()
     for number in sorted(range(len(grouped)), key=lambda number: -grouped[number][1]):
-        carry, apart = grouped[number]
-        if apart == 0 or len(seen) == _GROUPS:
+        carry, separation = grouped[number]
+        if separation == 0 or len(groups) == _GROUPS:
             return
-        if any((carry & other).sum() > _SAME * (carry | other).sum() for other in seen):
+        if any((carry & other).sum() > _SAME * (carry | other).sum() for other in groups):
             continue
-        seen.append(carry)
-        mark = _mean_shape(distinct, templates[number], carry)
+        groups.append(carry)
+        mark = _shape_of_carriers(distinct, templates[number], carry)
         if mark is not None:
             template, carry, values = mark
             weight = whiten.T @ template / (template**2).sum()
             least = float(values[carry].min() + values[~carry].max()) / 2
             shape = Turned(tuple(map(float, weight)), float(weight @ mean), side, least)
-            yield TurnedShape(carry, _distance_of(values, carry), shape)
+            yield TurnedShape(carry, _separation_of_carriers(values, carry), shape)
 
 
-def _mean_shape(
+def _shape_of_carriers(
     distinct: Float[np.ndarray, "n d p"], template: Float[np.ndarray, " d"], carry: Bool[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " d"], Bool[np.ndarray, " n"], Float[np.ndarray, " n"]] | None:
     """Return the mean of carriers where they are most like a template, its carriers, and how like it images are."""
     values = np.zeros(len(carry))
     for _ in range(_TURNS):
-        at = _likeness(distinct, template[None])[1][:, 0]
+        at = _likeness_to(distinct, template[None])[1][:, 0]
         rows = np.flatnonzero(carry)
         template = distinct[rows, :, at[rows]].mean(axis=0)
-        values = _likeness(distinct, template[None])[0][:, 0]
-        again, apart = _grouped(values)
-        if not apart:
+        values = _likeness_to(distinct, template[None])[0][:, 0]
+        again, separation = _group_by_likeness(values)
+        if not separation:
             return None
         if (again == carry).all():
             break
@@ -171,15 +171,15 @@ def _mean_shape(
     return template, carry, values
 
 
-def _grouped(values: Float[np.ndarray, " n"], source: int = -1) -> tuple[Bool[np.ndarray, " n"], float]:
+def _group_by_likeness(values: Float[np.ndarray, " n"], source: int = -1) -> tuple[Bool[np.ndarray, " n"], float]:
     """Return the images near a template and how far the others are from them; 0 where these are no carriers."""
     others = values if source < 0 else np.delete(values, source)  # an image is like itself
-    carry, apart = split(others)
+    carry, separation = split(others)
     carry = carry if source < 0 else np.insert(carry, source, values=True)
-    return carry, apart if _able(carry) else 0.0
+    return carry, separation if _enough_carriers(carry) else 0.0
 
 
-def _likeness(
+def _likeness_to(
     distinct: Float[np.ndarray, "n d p"], templates: Float[np.ndarray, "t d"]
 ) -> tuple[Float[np.ndarray, "n t"], Int[np.ndarray, "n t"]]:
     """Return how far each image goes in the direction of each template, as a share of its length, and where."""
@@ -187,7 +187,7 @@ def _likeness(
     return like.max(axis=2), like.argmax(axis=2)
 
 
-def _templates(
+def _rarest_places(
     distinct: Float[np.ndarray, "n d p"], rows: int
 ) -> tuple[Float[np.ndarray, "t d"], Int[np.ndarray, " t"]]:
     """Return the rarest places of each image, and their images."""
@@ -199,7 +199,7 @@ def _templates(
     return distinct[sources, :, at.ravel()], sources
 
 
-def _covariance(described: Float[np.ndarray, "n d p"]) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+def _whitening(described: Float[np.ndarray, "n d p"]) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
     """Return the mean of descriptions, and what gives them unit covariance."""
     flat = np.moveaxis(described, 1, 0).reshape(described.shape[1], -1)[:, ::_EVERY]
     covariance = np.cov(flat)
@@ -207,9 +207,9 @@ def _covariance(described: Float[np.ndarray, "n d p"]) -> tuple[Float[np.ndarray
     return flat.mean(axis=1), np.linalg.inv(np.linalg.cholesky(covariance)).astype(np.float32)
 
 
-def _described(images: Float[np.ndarray, "n c h w"], side: int) -> Float[np.ndarray, "n d p"]:
+def _ring_harmonics(images: Float[np.ndarray, "n c h w"], side: int) -> Float[np.ndarray, "n d p"]:
     """Return the sizes of harmonics around each place, by channel; of the mean of a ring its value."""
-    real, imaginary, plain = _harmonics(side)
+    real, imaginary, plain = _harmonic_filters(side)
     pixels = torch.as_tensor(images).flatten(0, 1)[:, None]
     first, second = functional.conv2d(pixels, real), functional.conv2d(pixels, imaginary)
     sizes = torch.where(plain[:, None, None], first, torch.hypot(first, second))
@@ -217,7 +217,7 @@ def _described(images: Float[np.ndarray, "n c h w"], side: int) -> Float[np.ndar
 
 
 @cache
-def _harmonics(side: int) -> tuple[Tensor, Tensor, Tensor]:
+def _harmonic_filters(side: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return filters of circular harmonics, real and imaginary, and which are means of rings."""
     radius = (side - 1) / 2
     down, across = np.mgrid[-radius : radius : side * 1j, -radius : radius : side * 1j]
