@@ -63,6 +63,7 @@ release: environment
 
 # Kills, full disks, odd folders, locales and outputs around commands, with a new seed: nightly, as root.
 torture: .venv/.ready-dev
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/every_command.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/torture.py
 
 clean:

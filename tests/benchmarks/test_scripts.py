@@ -30,6 +30,7 @@ SMALLEST = {
     "audit_columns": ["--seeds", "1", "--images", "50"],
     "fleet": ["--models", "1", "2", "--rounds", "1", "--steps", "1", "--size", "32", "--batch", "8"],
     "gpu": ["--device", "cpu", "--only", "step", "--networks", "small-cnn", "--rounds", "1", "--steps", "1"],
+    "every_command": ["--only", "list", "--times", "1", "--seed", "0"],
     "torture": ["--only", "score", "--troubles", "killed", "--kills", "1"],
     "likeness_simulation": ["--studies", "5", "--seeds", "3", "--dimensions", "1", "--shifts", "0", "1"],
 }
@@ -51,6 +52,7 @@ FIRST_CELLS = {
     "audit_columns": ["answers-differ-with", "no-difference", "inconclusive"],
     "fleet": ["1", "2"],
     "gpu": ["step"] * 6,
+    "every_command": ["list"],
     "torture": ["score"],
     "likeness_simulation": ["3", "3"],
 }  # fmt: skip

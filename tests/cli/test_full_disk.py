@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import importlib
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from tests.cli.asking import Asking
 from tests.worlds.studies import TINY, records, write_spec
 
@@ -43,14 +43,12 @@ def test_a_run_stops_at_once_and_goes_on_when_there_is_room(
     assert records(root) == records(tmp_path / "whole" / "tiny")
 
 
-def test_an_error_of_another_file_is_none_of_standard_output(
-    ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_another_file_is_none_of_standard_output(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "of a read")
 
-    monkeypatch.setattr(Image.Image, "save", fails)
-    answer = ask("example", tmp_path / "set")
+    monkeypatch.setattr(importlib.import_module("assay.cli.fetch"), "fetch_command", fails)
+    answer = ask("fetch")
     assert (answer.code, answer.err.splitlines()[-1]) == (70, "OSError: [Errno 5] of a read")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -287,3 +288,38 @@ def test_paths_of_public_sets_that_cannot_be(
     said = capsys.readouterr().err
     assert "Traceback" not in said
     assert 0 < said.count("\n") <= 3
+
+
+def test_a_user_without_a_home_is_remembered_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(user: object) -> None:
+        raise KeyError(user)
+
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+    rows = [f"P{at},{at % 2},{0.3 + at % 2 * 0.2 + at % 7 / 20:.2f}" for at in range(40)]
+    Path("scores.csv").write_text("\n".join(["patient,label,score", *rows]))
+    assert answer("validate", "scores.csv", "--out", "made") == 0
+    assert answer("show", study(tmp_path)) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "odd.yaml", "scores.csv"]
+
+
+@pytest.mark.parametrize(
+    "words", [("audit", "~nobody-here/m.onnx", "--images", "."), ("validate", "~nobody-here/s.csv")]
+)
+def test_the_home_of_nobody_is_no_traceback(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(*words) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_example_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert answer("example", str(tmp_path / "made")) == 74
+    assert "cannot write" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

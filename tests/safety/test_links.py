@@ -102,3 +102,10 @@ def test_files_without_end_and_names_without_letters_are_refused(
     answer = Asking(capsys)("init", tmp_path / "set", "--out", tmp_path / "study.yaml")
     assert said in answer.err, answer
     assert answer.code == (2 if said else 0), answer
+
+
+def test_a_pipe_in_place_of_a_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe(tmp_path / "study.yaml")
+    answer = Asking(capsys)("show", tmp_path / "study.yaml")
+    assert answer.code == 2
+    assert "study.yaml: a pipe or a device, which may have no end; give a file" in answer.err

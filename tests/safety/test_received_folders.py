@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -212,3 +213,13 @@ def test_a_plan_whose_ids_are_paths_is_refused(id: str, run_copy: Path, tmp_path
     assert (network / "weights.safetensors").read_text() == "years"
     with pytest.raises(AssayError, match="is no id of a unit that Assay writes"):
         RunFolder(run_copy).unit("trials", id)
+
+
+def test_a_pipe_in_a_run_folder_is_damage_and_never_waited_for(run_copy: Path, ask: Asking) -> None:
+    os.mkfifo(run_copy / "tables" / "own.parquet")
+    said = "own.parquet is a pipe or a device, and a run folder has none; remove it, or put a file there"
+    for words in (["results", "small"], ["report", "small"]):
+        answer = ask(*words)
+        assert (answer.code, said in answer.err) == (2, True), answer
+    answer = ask("doctor", "small")
+    assert (answer.code, "is a pipe or a device" in answer.out) == (1, True), answer

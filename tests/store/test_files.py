@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from tests.store.stores import WRITERS
@@ -216,6 +217,14 @@ with connect() as database:
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.stderr.strip().endswith("KeyboardInterrupt")
+
+
+@pytest.mark.parametrize("error", [duckdb.InvalidInputException, RuntimeError, duckdb.InterruptException])
+def test_ctrl_c_while_duckdb_reads_arrays_is_an_interrupt(error: type[Exception]) -> None:
+    with pytest.raises(KeyboardInterrupt), connect():
+        raise error("Python exception occurred: KeyboardInterrupt: At: numpy/_core/_dtype.py(352): _name_get")
+    with pytest.raises(error, match="another"), connect():
+        raise error("another")
 
 
 def test_no_database_is_left_at_exit() -> None:

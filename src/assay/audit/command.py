@@ -21,6 +21,7 @@ from assay.audit.remedy import BALANCED, COVERED, remedy
 from assay.audit.request import NOT_OF_COMMANDS, NOT_OF_MASKS, AuditRequest, AuditsRequest
 from assay.audit.run import run_audit, with_images
 from assay.core.errors import SpecError
+from assay.core.files import at_home
 from assay.core.request import names
 from assay.core.terminal import print_lines
 from assay.data.files.guess import tables_in
@@ -80,7 +81,7 @@ def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet
         assert isinstance(folder_of_label, Path)
         return folder_of_label
 
-    path = Path(request.labels or request.data).expanduser()
+    path = at_home(request.labels or request.data)
     table = next(iter(tables_in(path)), path) if path.is_dir() else path
     rows = audit_labels(origin, names(request.target), table, out, audit)
     if json:

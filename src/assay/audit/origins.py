@@ -12,6 +12,7 @@ from torch import nn
 
 from assay.audit.request import ModelRequest
 from assay.core.errors import SpecError
+from assay.core.files import at_home
 from assay.core.registry import code_trusted
 from assay.execution.jobs import TrainedModel
 from assay.models.external import OfCommand
@@ -83,7 +84,7 @@ def origin_of(request: ModelRequest) -> Origin:
     if request.command:
         return OfCommand(request.command, request.time_limit, memory)
     if request.factory is None and isinstance(model, str | Path):
-        folder = Path(model).expanduser()
+        folder = at_home(model)
         if folder.is_dir() and not is_bundle(folder):
             with code_trusted(request.trust):
                 return OfTraining(trained_model(Path(model)), request.trust)

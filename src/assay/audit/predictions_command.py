@@ -15,7 +15,7 @@ from assay.audit.request import OF_PREDICTIONS, AuditRequest
 from assay.audit.search.words import next_words
 from assay.audit.words import SHIFT, check_words
 from assay.core.errors import DataError, SpecError, require_met
-from assay.core.files import is_file
+from assay.core.files import at_home, is_file
 from assay.core.terminal import print_lines
 from assay.data.files.roles import roles_of
 from assay.data.files.table import read_table
@@ -36,7 +36,7 @@ def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> 
     if dry_run:
         raise SpecError(f"--dry-run {why}")
     request.require_used(AuditRequest.options().keys() - OF_PREDICTIONS, why)
-    path = Path(request.model).expanduser()
+    path = at_home(request.model)
     if not is_file(path):
         raise DataError(f"there is no file {path}")
     read = read_table(path, request.score or "score")

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from assay.core.errors import StoreError
-from assay.core.files import default_cache_root
+from assay.core.files import default_cache_root, whole_folder
 from assay.data.cache import ArrayCache
 from assay.shifts.environment import Environment
 from assay.shifts.sources import open_population
@@ -71,22 +71,24 @@ def example_command(folder: Path, audited: bool) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} is not empty, and nothing was written: name a new folder")
-    (_audited_folder if audited else _study_folder)(folder)
+    with whole_folder(folder) as partial:
+        summary = (_fill_with_audit if audited else _fill_with_study)(partial, folder)
+    print(summary)
 
 
-def _audited_folder(folder: Path) -> None:
+def _fill_with_audit(partial: Path, folder: Path) -> str:
     environment = _draw_environment(AUDITED, "clean")
     images, table = environment.images.read(np.arange(len(environment))).numpy(), environment.table
     rows = [{"image": f"images/{number:04d}.png", "mass": "yes" if target else "no", "patient": f"P{number:03d}",
              **{name: _level(environment, name, number) for name in ("sex", "view")}}
             for number, target in enumerate(table.target)]  # fmt: skip
-    _write(folder, rows, images)
-    shutil.copyfile(MODEL, folder / "model.onnx")
-    print(f"{folder}: {len(rows)} images, data.csv, model.onnx. Next: assay audit {folder / 'model.onnx'} --images "
-          f"{folder} --target mass --patient patient --columns sex,view --domain phantom-chest")  # fmt: skip
+    _write(partial, rows, images)
+    shutil.copyfile(MODEL, partial / "model.onnx")
+    return (f"{folder}: {len(rows)} images, data.csv, model.onnx. Next: assay audit {folder / 'model.onnx'} --images "
+            f"{folder} --target mass --patient patient --columns sex,view --domain phantom-chest")  # fmt: skip
 
 
-def _study_folder(folder: Path) -> None:
+def _fill_with_study(partial: Path, folder: Path) -> str:
     environment = _draw_environment(SOURCE, "drawn")
     images, table = environment.images.read(np.arange(len(environment))).numpy(), environment.table
     rows = [
@@ -100,9 +102,9 @@ def _study_folder(folder: Path) -> None:
         for number in range(len(environment))
     ]
     copy = {**rows[0], "image": f"images/{len(rows):04d}.png", "patient": "P999"}
-    _write(folder, [*rows, copy], [*images, np.clip(images[0] * 0.97 + 0.01, 0, 1)])
-    write_text(folder / "study.yaml", STUDY)
-    print(f"{folder}: {len(rows) + 1} images, data.csv, study.yaml. Next: assay run {folder / 'study.yaml'} --open")
+    _write(partial, [*rows, copy], [*images, np.clip(images[0] * 0.97 + 0.01, 0, 1)])
+    write_text(partial / "study.yaml", STUDY)
+    return f"{folder}: {len(rows) + 1} images, data.csv, study.yaml. Next: assay run {folder / 'study.yaml'} --open"
 
 
 def _draw_environment(source: Mapping[str, Any], environment: str) -> Environment:

@@ -6,11 +6,14 @@ import errno
 import fcntl
 import hashlib
 import json
+import mmap
 import os
 import platform
 import re
 import secrets
 import shlex
+import shutil
+import stat
 import time
 import warnings
 from collections.abc import Callable, Generator, Mapping
@@ -80,6 +83,28 @@ def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True
     except BaseException:
         _discard(temporary)
         raise
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Generator[Path]:
+    """Yield a folder beside this one, whose files are moved here when all are written.
+
+    Raises:
+        StoreError: The disk is full or may not be written; what was here before is untouched.
+    """
+    folder = folder.absolute()
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        folder.mkdir(exist_ok=True)
+        for file in partial.iterdir():
+            file.replace(folder / file.name)
+    except OSError as error:
+        text = f"cannot write {folder}: {error.strerror or error}; what was there before is undamaged"
+        raise not_written(text, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def is_abandoned(partial: Path) -> bool:
@@ -209,6 +234,15 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113  pathlib's own raises OSError for names over 255 bytes
 
 
+def is_stream(path: Path) -> bool:
+    """Return whether a path is a pipe or a device, which may have no end; not those of a shell, as `<(command)`."""
+    try:
+        kind = path.stat().st_mode
+    except (OSError, ValueError):  # who reads it says what is wrong
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or path.parts[:2] == ("/", "dev"))
+
+
 def is_folder(path: Path) -> bool:
     """Return whether there is such a folder; there is none of a name that is too long."""
     return os.path.isdir(path)  # noqa: PTH112  as above
@@ -270,8 +304,13 @@ def default_cache_root() -> Path:
 
 
 def _mark(text: str) -> Path:
-    """Return the file whose presence says that a text is remembered; its name is the hash of the text."""
+    """Return the file whose presence says that a text is remembered; its name is the hash of the text.
+
+    Raises FileNotFoundError where the user has no home.
+    """
     state = at_home(os.environ.get("XDG_STATE_HOME") or "~/.local/state")
+    if state.parts[0] == "~":
+        raise FileNotFoundError(errno.ENOENT, "this user has no home folder")
     return state / "assay" / hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
@@ -298,7 +337,9 @@ def leave_mark(text: str) -> None:
 
 def has_mark(text: str) -> bool:
     """Return whether this user has remembered a text on this machine."""
-    return is_file(_mark(text))
+    with suppress(FileNotFoundError):
+        return is_file(_mark(text))
+    return False
 
 
 def file_hash(path: Path) -> str:
@@ -404,6 +445,13 @@ IN_MEMORY = "in-memory"
 
 def typed_path(path: Path | str) -> str:
     """Return a path for a command, from the working directory or `~`; else its name, since a page names no author."""
-    from_starts = [(prefix, os.path.relpath(path, start)) for prefix, start in (("", "."), ("~/", Path.home()))]
+    from_starts = [(prefix, os.path.relpath(path, start)) for prefix, start in (("", "."), ("~/", at_home("~")))]
     prefix, inside = next((pair for pair in from_starts if not pair[1].startswith("..")), ("", Path(path).name))
     return prefix + shlex.quote(inside)
+
+
+def release(array: object) -> None:
+    """Let go of the memory of a mapped array. Its content stays in the file and is read again where it is needed."""
+    mapped: mmap.mmap | None = getattr(array, "_mmap", None)
+    if mapped is not None:
+        mapped.madvise(mmap.MADV_DONTNEED)

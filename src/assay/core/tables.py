@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import re
-import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from assay.core.errors import DataError
+from assay.core.files import is_stream
 
 TABLES = (
     *(f".{kind}{end}" for kind in ("csv", "tsv", "txt") for end in ("", ".gz", ".bz2", ".xz", ".zip", ".zst")),
@@ -121,8 +121,7 @@ def one_line(cell: str) -> str:
 
 
 def _decompress(path: Path) -> bytes:
-    kind = path.stat().st_mode
-    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or path.parts[:2] == ("/", "dev")):  # as <(command) of a shell
+    if is_stream(path):
         raise DataError(f"{path.name} is a pipe or a device, which may have no end; give a file")
     data = path.read_bytes()
     if data[:2] != b"\x1f\x8b":

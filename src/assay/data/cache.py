@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import mmap
 import os
 import re
 from collections.abc import Callable, Generator
@@ -18,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8, UInt16
 
 from assay.core.errors import StoreError
-from assay.core.files import file_state, holding, not_written, sha256, write_bytes
+from assay.core.files import file_state, holding, not_written, release, sha256, write_bytes
 from assay.data.dataset import ONE_KIND, Images, Masks
 
 if TYPE_CHECKING:
@@ -238,13 +237,6 @@ def _build(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: Calla
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def release(array: np.ndarray) -> None:
-    """Let go of the memory of a mapped array. Its content stays in the file and is read again where it is needed."""
-    mapped: mmap.mmap | None = getattr(array, "_mmap", None)
-    if mapped is not None:
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True, slots=True)

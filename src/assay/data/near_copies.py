@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int, Int8
 from PIL import Image
 from scipy.special import ndtri
 
+from assay.core.files import release
 from assay.core.opencv import cv2
 
 VERSION = 6
@@ -219,6 +220,7 @@ class _Searched:
         for window in dict.fromkeys(first for first, _ in _laid(len(rows))):
             if window != _FULL_IMAGE:
                 descriptors[window] = _normalize(_coefficients(detail, rows, window), mean, spread)
+        release(detail)
         return cls(detail, rows, mean, spread, descriptors)
 
     def second(self, places: np.ndarray) -> dict[tuple[int, _Window], Float[np.ndarray, "k d"]]:
@@ -239,6 +241,8 @@ class _Searched:
             second = self.second(places)
             near, at = zip(*(self._nearest(verified[top : top + _BLOCK], places, second, patients)
                              for top in range(0, m, _BLOCK)), strict=True)  # fmt: skip
+            del second  # a hundred megabytes, before those of the next block are computed
+            release(self.detail)
             likeness, others = (
                 np.concatenate([old, new], axis=1)
                 for old, new in zip(best_so_far[-1], (np.concatenate(near), np.concatenate(at)), strict=True)

@@ -15,6 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from assay.core.errors import DataError, SpecError, StoreError, key_text
+from assay.core.files import at_home
 from assay.core.reasons import Code, Reason, because
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
@@ -88,7 +89,7 @@ def read_embeddings(
         SpecError: The file lacks the column of names, or an option has no use.
         WeightsError: The weights of an encoder cannot be had.
     """
-    path = None if isinstance(source, pd.DataFrame) else Path(str(source)).expanduser()
+    path = None if isinstance(source, pd.DataFrame) else at_home(str(source))
     if ids is not None and (path is None or path.suffix.lower() != ".npy"):
         raise SpecError(f"{key_text('--ids')} has the names of the rows of an NPY file, and is used with none other")
     if path is not None and str(source).startswith(LIBRARIES) and not path.exists():

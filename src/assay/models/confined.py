@@ -134,9 +134,13 @@ def limit_memory(more: int) -> None:
     """
     with suppress(OSError):  # there is no such file where there is no Linux
         used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        wanted = used + more if hard == resource.RLIM_INFINITY else min(used + more, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, _hard_limited(resource.RLIMIT_DATA, used + more))
+
+
+def _hard_limited(limit: int, wanted: int) -> tuple[int, int]:
+    """Return a limit that whoever started this process allows, and the largest that it may be raised to."""
+    hard = resource.getrlimit(limit)[1]
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard
 
 
 def _serve(connection: Connection, notes: Sequence[str]) -> None:
@@ -217,7 +221,8 @@ if __name__ == "__main__":
     _, descriptor, downloaded, scratch = sys.argv
     closed = [True] * 3 if downloaded == "1" else [without_network(), files_kept(scratch), isolate_process()]
     if downloaded != "1":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
+        largest, _ = _hard_limited(resource.RLIMIT_FSIZE, _LARGEST_FILE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     missing = [what for what, done in zip((REACHABLE, WRITABLE, ASKABLE), closed, strict=True) if not done]
     with socket.socket(fileno=int(descriptor)) as held_socket:
         opened = Connection(os.dup(held_socket.fileno()))

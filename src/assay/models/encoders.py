@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.core.errors import SpecError, WeightsError, extra, first_line, unknown_name
+from assay.core.files import at_home
 from assay.data.dataset import Images
 from assay.models.image_config import of_processor, read_config
 from assay.models.initialization import hub_answers, require_published
@@ -83,7 +84,7 @@ def _load_timm(model: str) -> tuple[nn.Module, dict[str, Any]]:
 def _load_hub(model: str) -> tuple[nn.Module, dict[str, Any]]:
     with extra("hf"):
         from transformers import AutoModel  # pyright: ignore
-    folder = Path(model).expanduser()
+    folder = at_home(model)
     try:
         if not folder.is_dir():
             files = ["*.json", "model*.safetensors"]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.core.errors import SpecError, WeightsError, cut, extra, first_line, key_text, unknown_name
-from assay.core.files import content_hash, sha256
+from assay.core.files import at_home, content_hash, sha256
 from assay.core.registry import own_object
 from assay.models.external import OfOnnx
 from assay.models.image_config import of_bundle, of_processor, read_config
@@ -487,11 +487,11 @@ def given_origin(
         WeightsError: The file is missing, or a pickle that could run code.
     """
     if isinstance(model, str | Path):
-        path = Path(model).expanduser()
+        path = at_home(model)
         if factory is not None:
             return OfFile(path, factory=factory)
         if ":" in str(model) and not path.exists():
-            return _origin_by_name(str(model), Path(weights).expanduser() if weights else None, trust, limit)
+            return _origin_by_name(str(model), at_home(weights) if weights else None, trust, limit)
         if weights:
             raise SpecError(f"weights belong to a named network such as timm:resnet50, not to the file {path}")
         return _origin_by_path(path, trust, limit, output)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from assay.core.errors import StoreError, extra
+from assay.core.files import at_home
 from assay.report.account import Line
 from assay.report.blocks import Figure
 from assay.report.blocks import chart as draw
@@ -61,7 +62,7 @@ class Chart:
             StoreError: The path has another ending.
             ExtraError: PNG and PDF need the extra `figures`.
         """
-        target = Path(path).expanduser()
+        target = at_home(path)
         match target.suffix.lower():
             case ".svg":
                 content = self.svg.encode()

@@ -17,6 +17,7 @@ from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
 
 from assay.core.errors import SpecError, cut, nearest
+from assay.core.files import is_stream
 from assay.spec.document import Document, Keys, join_keys, mapping_of
 
 # YAML as studies are written in it. ruamel.yaml scans and parses; scalars follow the core schema of YAML 1.2
@@ -80,6 +81,8 @@ def read_yaml(path: Path, called: str = "") -> Document:
     Raises:
         SpecError: The file cannot be read or is not one mapping. The text names file and line.
     """
+    if is_stream(path):
+        raise SpecError(f"{path}: a pipe or a device, which may have no end; give a file")
     try:
         with path.open("rb") as file:
             text = file.read(4 * LONGEST + 1).decode("utf-8-sig")  # also of a device that ends nowhere

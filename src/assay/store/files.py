@@ -23,7 +23,7 @@ import duckdb
 import numpy as np
 
 from assay.core.errors import StoreError, cut
-from assay.core.files import write_bytes, write_whole
+from assay.core.files import is_stream, write_bytes, write_whole
 
 Columns = Mapping[str, np.ndarray]
 Row = dict[str, Any]
@@ -147,6 +147,8 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 def _content(path: Path, missing: str) -> bytes:
     """Raises StoreError where the system does not let it be read, which is no evidence against its content."""
+    if is_stream(path):
+        raise StoreError(f"cannot read {path}: it is a pipe or a device, which may have no end; {missing}")
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -410,12 +412,17 @@ def connect() -> Generator[duckdb.DuckDBPyConnection]:
     """Yield a cursor of its own on this process's DuckDB, which costs a tenth of starting one.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, of which DuckDB makes an error without a class.
+        KeyboardInterrupt: Ctrl-C, of which DuckDB makes an error without a class, or an own one that quotes it.
     """
     try:
         yield _database(os.getpid()).cursor()
-    except (RuntimeError, duckdb.InterruptException) as error:
-        raise (KeyboardInterrupt if "interrupt" in str(error).casefold() else error) from None
+    except Exception as error:
+        interrupted = (
+            isinstance(error, RuntimeError | duckdb.InterruptException) and "interrupt" in str(error).casefold()
+        )
+        if interrupted or KeyboardInterrupt.__name__ in str(error):
+            raise KeyboardInterrupt from None
+        raise
 
 
 @functools.cache

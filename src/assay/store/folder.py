@@ -108,7 +108,7 @@ def require_no_links(root: Path) -> None:
         raise StoreError(f"{change.text}; {UNLINK}")
 
 
-UNLINK = "remove it, or put there what it leads to"
+UNLINK = "remove it, or put a file there"
 
 # One run at a time works in a run folder.
 
@@ -445,7 +445,7 @@ class RunFolder:
 
     def remedy(self, change: FileChange) -> str:
         """Return what brings a file back."""
-        if change.how == "link":
+        if change.how in ("link", "stream"):
             return UNLINK
         place, again = change.path.relative_to(self.root).parts[0], "run the same command again"
         with suppress(StoreError):
@@ -489,7 +489,7 @@ class RunFolder:
             for change in self.changes(parts)
             if (self.is_signed or change.how != "extra")
             and (
-                change.how == "link"
+                change.how in ("link", "stream")
                 or not (self._remade(change) if but_remade else change.path.name == PAGE and not page)
             )
         ])  # fmt: skip

@@ -42,12 +42,13 @@ class FileChange:
     """A file that is not as the manifest, or the record of its unit, has it.
 
     Attributes:
-        how: `extra` of a file that it does not list, `link` of a link, which may lead anywhere, `unsigned` of a
+        how: `extra` of a file that it does not list, `link` of a link, which may lead anywhere, `stream` of
+            a pipe or a device, `unsigned` of a
             signature that is not of the data.
         path: The file.
     """
 
-    how: Literal["missing", "extra", "changed", "link", "unsigned"]
+    how: Literal["missing", "extra", "changed", "link", "stream", "unsigned"]
     path: Path
 
     @property
@@ -57,6 +58,8 @@ class FileChange:
             return f"the data in {self.path.parent} are not those that were signed"
         if self.how == "link":
             return f"{self.path} is a link, and a run folder has none"
+        if self.how == "stream":
+            return f"{self.path} is a pipe or a device, and a run folder has none"
         if self.how == "extra":
             return f"{self.path} was added later"
         return f"cannot read {self.path}: {ALTERED if self.how == 'changed' else 'there is no such file'}"
@@ -137,7 +140,8 @@ def changes(root: Path, parts: Collection[str] = ()) -> list[FileChange]:
 
 
 def links_in(root: Path) -> list[FileChange]:
-    """Return the links in a folder, none of which is followed. A preview is looked at itself, too."""
+    """Return the links, pipes and devices in a folder, none of which is read. A preview is looked at itself, too."""
+    streams = list[Path]()
     links, folders = [root] if root.name == PREVIEW and root.is_symlink() else list[Path](), [root]
     while folders:
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folders.pop()) as entries:
@@ -146,7 +150,10 @@ def links_in(root: Path) -> list[FileChange]:
                     links.append(Path(entry.path))
                 elif entry.is_dir(follow_symlinks=False):
                     folders.append(Path(entry.path))
-    return [FileChange("link", path) for path in sorted(links)]
+                elif not entry.is_file(follow_symlinks=False):
+                    streams.append(Path(entry.path))
+    return [*(FileChange("link", path) for path in sorted(links)),
+            *(FileChange("stream", path) for path in sorted(streams))]  # fmt: skip
 
 
 def altered_files(root: Path, wanted: Mapping[str, str]) -> list[FileChange]:

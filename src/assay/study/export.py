@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import torch
 from torch import nn
 
 from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nearest, unknown_name, visible
-from assay.core.files import WEIGHTS_FILE, default_cache_root, not_written, sha256
+from assay.core.files import WEIGHTS_FILE, default_cache_root, sha256, whole_folder
 from assay.core.measures import MEASURES, label_of
 from assay.core.types import Inputs
 from assay.execution.jobs import TrainedModel
@@ -65,7 +63,7 @@ def export_model(root: Path, trial: str, folder: Path, format: str) -> Path:
         raise StoreError(f"training run {trial} left no network: {reason}")
     model, weights = trained.load(), run.unit("trials", trial) / WEIGHTS_FILE
     values = _description(run, planned, model, study.inputs, sha256(weights))
-    with _written_whole(folder) as partial:
+    with whole_folder(folder) as partial:
         if format == "onnx":
             _write_onnx(model.network, study.inputs, partial / ONNX_FILE)
         else:
@@ -73,28 +71,6 @@ def export_model(root: Path, trial: str, folder: Path, format: str) -> Path:
         write_json(partial / EXPORTED, values)
         write_text(partial / CARD, visible("\n".join(_card(run, planned, values, format)) + "\n"))
     return folder
-
-
-@contextmanager
-def _written_whole(folder: Path) -> Generator[Path]:
-    """Yield a folder beside this one, whose files are moved here when all are written.
-
-    Raises:
-        StoreError: The disk is full or may not be written; what was here before is untouched.
-    """
-    folder = folder.absolute()
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        folder.mkdir(exist_ok=True)
-        for file in partial.iterdir():
-            file.replace(folder / file.name)
-    except OSError as error:
-        text = f"cannot write {folder}: {error.strerror}; what was there before is undamaged"
-        raise not_written(text, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _export_models(root: Path, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from assay.core.errors import SpecError, StoreError
-from assay.core.files import WEIGHTS_FILE, content_hash, default_cache_root, sha256
+from assay.core.files import WEIGHTS_FILE, at_home, content_hash, default_cache_root, sha256
 from assay.core.registry import code_of_folder
 from assay.core.types import Inputs
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
@@ -165,7 +165,7 @@ def trained_model(unit: Path) -> TrainedModel | Exported:
     """
     from assay.execution.jobs import TrainedModel
 
-    path = unit.expanduser().resolve()
+    path = at_home(unit).resolve()
     if (path / EXPORTED).is_file():
         return Exported(path, read_json(path / EXPORTED))
     root, id = path.parent.parent, path.name

@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from assay.core.errors import DataError, SpecError, key_text
-from assay.core.files import is_file, typed_path
+from assay.core.files import at_home, is_file, typed_path
 from assay.core.request import names
 from assay.core.types import FactorTable
 from assay.data.files.classes import two_classes
@@ -129,7 +129,7 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
 def _open_scores(source: Any, request: ValidateRequest) -> tuple[TextTable, dict[str, str], str]:
     """Return a table, its columns by role, and what was guessed of them. Raises DataError, or SpecError."""
     if isinstance(source, str | os.PathLike):
-        path = Path(os.fspath(cast("str", source))).expanduser()
+        path = at_home(os.fspath(cast("str", source)))
         if not is_file(path):
             raise DataError(f"there is no file {path}")
     else:

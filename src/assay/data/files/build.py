@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from assay.core.errors import DataError, SpecError
+from assay.core.files import release
 from assay.core.types import FactorTable, Places
 from assay.data import near_copies
-from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks, release
+from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.cards import card_of, without_patients
 from assay.data.dataset import Dataset, Images, PixelScale, Redraw
 from assay.data.files.decode import (

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from assay.core.errors import ExtraError
-from assay.core.files import content_hash, file_state
-from assay.data.cache import ArrayCache, release
+from assay.core.files import content_hash, file_state, release
+from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND
 from assay.data.files.fitting import PAD, Framing, Placement, cut_off, fit_image, fit_labels, is_colored, vanished
 from assay.data.files.pictures import (
