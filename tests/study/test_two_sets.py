@@ -179,7 +179,7 @@ def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_pat
     assert "3 networks (1 seed, 3 folds) were trained to predict" in page
     assert "1 recipe · 3 training runs · 1 seed" in page
     assert "all 3 training runs finished" in page, "an ensemble is no training run"
-    assert "and tested on site b too, by the mean probability of a seed's networks." in page
+    assert "and tested on site b too; there the mean probability of a seed's networks counts." in page
     named = re.findall(r"(found|external): rows are [^<]*? images \([^)]+\)[.]( This is the first of 3 folds.)?", page)
     assert set(named) == {("found", " This is the first of 3 folds."), ("external", "")}
     assert "No row of the data was excluded." in page

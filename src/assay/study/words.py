@@ -123,7 +123,7 @@ def answers(evidence: Evidence) -> list[str]:
     """
     if "contrasts" not in evidence.tables:
         text = model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
-        return [text] if text else []
+        return [said for said in (segmented_words(evidence), text) if said]
     ends, contrasts = [row.get("status") for row in networks(evidence.tables)], evidence.tables["contrasts"]
     asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
     segmented = segmented_words(evidence)
@@ -435,7 +435,7 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     kinds = plural(axis) if recipes == len(evidence.outline.levels) and axis else "recipes"
     levels = f"{recipes} {kinds}, " if recipes > 1 else ""
     parts = f", {folds} folds" if folds > 1 else ""
-    joint = ", by the mean probability of a seed's networks" if folds > 1 else ""
+    joint = "; there the mean probability of a seed's networks counts" if folds > 1 else ""
     images += f", and tested on {join_words(others)} too{joint}" if others else ""
     is_external = facts.get("models") or facts.get("predictions")
     were = "was" if trained == 1 else "were"
