@@ -5,6 +5,7 @@
     PEER/bin/python benchmarks/look_peers.py FOLDER --peer fastdup     # with fastdup
     PEER/bin/python benchmarks/look_peers.py FOLDER --peer deepchecks  # with deepchecks[vision]
     python benchmarks/look_peers.py FOLDER --table                     # a table of all that was found
+    PYTHON benchmarks/look_peers.py --once DATA.csv [--peer TOOL]      # seconds on one set: image, label 0 or 1, patient
 
 Every set is there with ten kinds of issues and without them, and the images without them have labels shuffled by
 patient again and again. Images are chest radiographs that a phantom draws, whose class is a mass, or rows of a table.
@@ -370,14 +371,19 @@ def table(folder: Path, out: Path | None) -> None:
 def main() -> None:
     """Draw the sets where they are not there, then judge one tool or print the table."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("folder", type=Path)
+    asked.add_argument("folder", type=Path, nargs="?", default=Path("look-peers"))
     asked.add_argument("--peer", choices=list(TOOLS)[1:])
     asked.add_argument("--real", type=Path, metavar="TABLE.csv")
     asked.add_argument("--target", default="label")
     asked.add_argument("--table", action="store_true")
     asked.add_argument("--out", type=Path)
+    asked.add_argument("--once", type=Path, metavar="DATA.csv")
     options = asked.parse_args()
-    if options.table:
+    if options.once:
+        start = _seconds()
+        _quietly(options.peer or "assay", options.once)
+        print(f"{options.peer or 'assay'}: {_seconds() - start:.1f} processor seconds, imports included")
+    elif options.table:
         table(options.folder, options.out)
     elif options.peer and importlib.util.find_spec(options.peer) is None:
         print(f"{options.peer} is absent: install it into an environment of its own, and run this with that")
