@@ -5,7 +5,7 @@
     PEER/bin/python benchmarks/look_peers.py FOLDER --peer fastdup     # with fastdup
     PEER/bin/python benchmarks/look_peers.py FOLDER --peer deepchecks  # with deepchecks[vision]
     python benchmarks/look_peers.py FOLDER --table                     # a table of all that was found
-    PYTHON benchmarks/look_peers.py --once DATA.csv [--peer TOOL]      # seconds on one set: image, label 0 or 1, patient
+    PYTHON benchmarks/look_peers.py --once DATA.csv [--peer TOOL]      # seconds of a set: image, label (0, 1), patient
 
 Every set is there with ten kinds of issues and without them, and the images without them have labels shuffled by
 patient again and again. Images are chest radiographs that a phantom draws, whose class is a mass, or rows of a table.
