@@ -62,7 +62,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("command", SCORES)
 def test_after_scores(here: Path, ask: Asking, command: str) -> None:
     write_scores()
-    assert ask(*command.split()).code == 0
+    answer = ask(*command.split())
+    assert answer.code == 0
+    assert answer.out.splitlines()[-1].startswith("Next: "), "the terminal ends with the step of the page"
     others = {"OTHER__1_csv": "other.csv", "OTHER__2_csv": "other.csv"}
     other = "other-seeds.csv" if "seeds" in command else "other.csv"
     following = command_on(here / "page/report.html", **others, OTHER_csv=other)

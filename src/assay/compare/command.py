@@ -42,4 +42,12 @@ def compare_command(request: CompareRequest) -> None:
         return
     for note in compared.notes:
         print(reason_words(note), file=sys.stderr)
-    print_lines([*compared.lines, *([] if page is None else [f"report: {page}"])])
+    print_lines([*compared.lines, *([] if page is None else _ending(page))])
+
+
+def _ending(page: Path) -> list[str]:
+    """Return where the page is, and its next step."""
+    from assay.report.evidence import Evidence
+
+    evidence = Evidence.of(page.parent)
+    return [f"report: {page}", *filter(None, [evidence.page.account(evidence).opening.next])]
