@@ -121,7 +121,7 @@ def test_a_family_of_distortions_counts_at_the_mildest_severity_that_does_harm()
 def test_more_than_a_screen_of_findings_are_named_where_they_cost_much() -> None:
     rows = [relied(f"mark{at}", 0.3 + at / 100) for at in range(MOST)]
     many = tables(*rows, distorted=[NOISE, distorted("blur", 1, 0.09, 0.01)])
-    assert further_words(many, harms_of(many)) == "1 more that cost 0.1 or more: X-ray noise, severity 1 of 5."
+    assert further_words(many, harms_of(many)) == "1 more that costs 0.1 or more: X-ray noise, severity 1 of 5."
     assert "X-ray noise" in " ".join(answer_words(many))
 
 
