@@ -207,7 +207,7 @@ class ProcessNetwork(nn.Module):
             RuntimeError: The network cannot take these images.
         """
         values = np.ascontiguousarray(images.detach().float().cpu().numpy())
-        where = f"on {len(values)} images of {list(values.shape[1:])}"
+        where = f"on {len(values):,} image{'s' * (len(values) > 1)} of {list(values.shape[1:])}"
         parts = json.dumps(values.shape).encode(), values.tobytes()
         head, content = self._answer(parts, self.limit * len(values), where)
         try:
