@@ -54,7 +54,7 @@ from _shared import Page, parser
 from tests.audit.search.test_leads import audited
 from tests.worlds.studies import TINY
 
-PATIENCE = 120
+PATIENCE = 900
 """Seconds after which a command counts as one that hangs."""
 SENTENCE = {2, 74, 130}
 """Exit codes of a request that cannot be done, of a full disk or closed output, and of an interruption."""
@@ -252,8 +252,8 @@ def processes(folder: Path) -> list[int]:
 
 
 def _kill_left(folder: Path) -> None:
-    """Raise Wrong where a process of a command outlives it by more than some seconds."""
-    late = time.monotonic() + 10
+    """Raise Wrong where a process of a command outlives it by so long."""
+    late = time.monotonic() + PATIENCE
     while left := processes(folder):
         if time.monotonic() > late:
             for pid in left:

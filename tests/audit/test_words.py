@@ -220,7 +220,7 @@ def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
         "This model relies on the tag: adding it changes 93 of 100 answers.",
         "  Relies on tag: AUROC shift +0.2 [0.1, 0.3]; 93 of 100 answers change",
         "  X-ray noise, severity 1 of 5: AUROC lost 0.20 [0.10, 0.30]; 30 of 100 answers change",
-        "Other marks and columns: 1 inconclusive, 1 no difference, 1 not tested.",
+        "Other marks and columns: 1 inconclusive (view), 1 no difference (sex), 1 not tested (site).",
     ]
     nothing = REGION | {"verdict": "nothing-found", "trained": True, "reason": "", "limit": 0.9, "value": 0.3}
     searched = list(terminal_lines(tables(regions=[nothing])))

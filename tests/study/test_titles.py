@@ -209,3 +209,24 @@ def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:
     assert after([few], {"command": RUN}).endswith(f"so run it again with both: {RUN} --seeds 40")
     assert after([], {"command": RUN}, seed="1") == f"Next: intervals, from 10 seeds: {RUN} --seeds 10"
     assert after([], {"command": f"{RUN} --seeds 3"}, seed="1") == "Next: intervals, from 10 seeds."
+
+
+def of_one_recipe(value: float, half: float, losses: tuple[float, float] = (0.66, 0.7)) -> Evidence:
+    row = estimate("cross-entropy", "auroc", "same", value, half, chance=0.5)
+    evidence = study({}, losses=("cross-entropy",), more=(row,))
+    trained = dict(zip(("train_loss", "validation_loss"), losses, strict=True))
+    facts = {"command": RUN, "spec": json.dumps({"points": [{"recipe": {"epochs": 12}, "tests": {}, "train": {}}]})}
+    provenance = [{"key": key, "value": text} for key, text in facts.items()]
+    trials = [{**trial, **trained} for trial in evidence.tables["trials"]]
+    return replace(evidence, tables={**evidence.tables, "trials": trials, "provenance": provenance})
+
+
+def test_networks_at_chance_are_said_to_be_and_trained_longer() -> None:
+    evidence = of_one_recipe(0.52, 0.05)
+    assert answers(evidence)[0].startswith("Networks were not shown to predict the target better than chance: AUROC ")
+    step = evidence.page.account(evidence).opening.next
+    assert step.endswith(f"such as for 48 epochs: {RUN} --set recipe.epochs=48")
+    unsure = of_one_recipe(0.75, 0.3)
+    assert "chance" not in answers(unsure)[0], "a wide interval does not show that networks are at chance"
+    by_heart = of_one_recipe(0.52, 0.05, (0.1, 0.9))
+    assert by_heart.page.account(by_heart).opening.next.startswith("Next: add images")

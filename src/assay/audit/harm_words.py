@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -260,6 +259,10 @@ def harm_lines(tables: Tables, harms: Sequence[Harm], margin: float) -> Iterator
 
 
 _ANCHORS = {"checks": "trust"}
+FEW_NAMES = 3
+"""So many marks of a verdict are named in the terminal."""
+SEE_BELOW = "see below"
+"""In place of the numbers of a finding that has none."""
 
 
 def harm_name(harm: Harm, tables: Tables) -> str:
@@ -307,7 +310,7 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
         return f"{label_of(row['measure'])} {value_text(row)}", None
     if math.isnan(harm.lost):
         value = number(row["value"], 3 if row["value"] < 1 else 0) if harm.table == "checks" else ""
-        return (value if value not in ("", "undefined") else "see below"), None
+        return (value if value not in ("", "undefined") else SEE_BELOW), None
     if _is_shift(harm):
         ends = ("g_low", "g_high") if harm.kind == "region" else ("low", "high")
         value, low, high = (numeric(row, name) for name in ("g", *ends))
@@ -332,11 +335,15 @@ def terminal_lines(tables: Tables) -> Iterator[str]:
     yield headline
     yield from (text for topic, text in sentences if topic == "region")
     for line in islice(harm_lines(tables, harms, MARGIN), MOST):
+        if line.numbers == SEE_BELOW:  # its sentence follows, or was the headline
+            continue
         calls = f"; {line.harm} answers change" if line.harm else ""
         yield f"  {line.decision} {line.numbers}{calls}"
     if rest := further_words(tables, harms):
         yield f"  {rest}"
-    yield from (text for topic, text in sentences if topic in ("", "drawn"))
+    if smaller := len(harms[MOST:]) - len(costly(harms)):
+        yield f"  {count(smaller, 'smaller finding')} on the page."
+    yield from (text for topic, text in sentences if topic in ("", "drawn", "check", "issue"))
     yield from _search_words(tables)
     yield from _others_words(tables, harms)
 
@@ -356,14 +363,19 @@ def _search_words(tables: Tables) -> Iterator[str]:
 
 
 def _others_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
-    """Yield the number of marks and columns that are no findings, by their verdict.
+    """Yield the number of marks and columns that are no findings, by their verdict, and the names of few.
 
     Harmless marks are counted only where the search found nothing within known limits, see `reported_verdicts`.
     """
     others, shown = _other_verdicts(tables, harms), reported_verdicts(tables)
-    counts = Counter(VERDICTS[row["verdict"]].text for row in others if row in shown)
-    if counts:
-        yield f"Other marks and columns: {', '.join(f'{n} {verdict}' for verdict, n in counts.items())}."
+    names: dict[str, list[str]] = {}
+    for row in others:
+        if row in shown:
+            names.setdefault(VERDICTS[row["verdict"]].text, []).append(factor_words(row))
+    parts = [f"{len(of)} {verdict}" + (f" ({', '.join(of)})" if len(of) <= FEW_NAMES else "")
+             for verdict, of in names.items()]  # fmt: skip
+    if parts:
+        yield f"Other marks and columns: {', '.join(parts)}."
 
 
 def finding_rows(tables: Tables) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import Any, cast
 from assay.core.errors import AssayError, SpecError, StoreError
 from assay.data.files.classes import in_order
 from assay.data.files.guess import SPLIT, Guess, guess
-from assay.data.files.joins import Unmatched, class_images
+from assay.data.files.joins import Unmatched, class_images, image_files
 from assay.data.files.roles import called_patient
 from assay.data.files.table import absent, read_table, same_value, shown, spellings
 from assay.spec.data import LESION
@@ -291,7 +291,7 @@ def _number_of_images(guess: Guess, rows: Sequence[dict[str, str]]) -> int:
         return sum(map(len, class_images(guess.folder)[0].values()))
     if guess.way == "outlines":
         return len(json.loads((guess.folder / guess.table).read_text(encoding="utf-8"))["images"])
-    return sum(1 for _ in (guess.folder / "images").glob("*"))
+    return len(image_files(guess.folder / "images")[0])
 
 
 def _rows(guess: Guess) -> list[dict[str, str]]:

@@ -87,13 +87,14 @@ def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True
 
 @contextmanager
 def whole_folder(folder: Path) -> Generator[Path]:
-    """Yield a folder beside this one, whose files are moved here when all are written.
+    """Yield a folder whose files are moved here when all are written: in this one where it exists, else beside it.
 
     Raises:
         StoreError: The disk is full or may not be written; what was here before is untouched.
     """
     folder = folder.absolute()
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    place = folder if folder.is_dir() else folder.parent
+    partial = place / f".{folder.name}.{os.getpid()}.partial"
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -293,7 +294,7 @@ def default_cache_root() -> Path:
     """
     named = os.environ.get("ASSAY_CACHE")
     place = at_home(named) if named else at_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "assay"
-    if place.parts[0] == "~":
+    if place.parts[:1] == ("~",):
         raise StoreError("this user has no home folder: let ASSAY_CACHE name a folder")
     with suppress(OSError):  # who writes there says what is wrong
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -309,7 +310,7 @@ def _mark(text: str) -> Path:
     Raises FileNotFoundError where the user has no home.
     """
     state = at_home(os.environ.get("XDG_STATE_HOME") or "~/.local/state")
-    if state.parts[0] == "~":
+    if state.parts[:1] == ("~",):
         raise FileNotFoundError(errno.ENOENT, "this user has no home folder")
     return state / "assay" / hashlib.sha256(os.fsencode(text)).hexdigest()
 

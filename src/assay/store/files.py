@@ -412,15 +412,14 @@ def connect() -> Generator[duckdb.DuckDBPyConnection]:
     """Yield a cursor of its own on this process's DuckDB, which costs a tenth of starting one.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, of which DuckDB makes an error without a class, or an own one that quotes it.
+        KeyboardInterrupt: Ctrl-C, of which DuckDB makes an error without a class, or one that quotes Python's.
     """
     try:
         yield _database(os.getpid()).cursor()
     except Exception as error:
-        interrupted = (
-            isinstance(error, RuntimeError | duckdb.InterruptException) and "interrupt" in str(error).casefold()
-        )
-        if interrupted or KeyboardInterrupt.__name__ in str(error):
+        text = str(error)
+        own = isinstance(error, RuntimeError | duckdb.InterruptException) and "interrupt" in text.casefold()
+        if own or (isinstance(error, duckdb.Error) and KeyboardInterrupt.__name__ in text):
             raise KeyboardInterrupt from None
         raise
 

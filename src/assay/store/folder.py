@@ -103,12 +103,12 @@ def require_writable(folder: Path) -> None:
 
 
 def require_no_links(root: Path) -> None:
-    """Check that nothing in a folder leads out of it. Raises StoreError."""
+    """Check that a folder holds no link, pipe or device. Raises StoreError."""
     for change in links_in(root)[:1]:
         raise StoreError(f"{change.text}; {UNLINK}")
 
 
-UNLINK = "remove it, or put a file there"
+UNLINK = "remove it, or put there the file or folder itself"
 
 # One run at a time works in a run folder.
 

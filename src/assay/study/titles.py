@@ -90,9 +90,10 @@ def performance_words(evidence: Evidence) -> str:
 
 
 def chance_words(evidence: Evidence) -> str:
-    """Return that no recipe predicts the target better than chance on images as those of training; empty if one does.
+    """Return that no recipe is shown to be better than chance on images as those of training; empty otherwise.
 
-    A recipe does if the interval of its performance lies above chance; without intervals, by the margin.
+    Each is within the margin of chance, and its interval, if it has one, reaches chance. A wide interval around a
+    larger value is no such result.
     """
     place, measure = usual_condition(evidence), evidence.outline.measure
     rows = [row for _, row in performances(evidence, measure).get(place, ())]
@@ -100,12 +101,12 @@ def chance_words(evidence: Evidence) -> str:
         return ""
     reached = value_text(rows[0], 2) if len(rows) == 1 else _span_words([numeric(row, "value") for row in rows])
     what = f"{label_of(measure)} was {reached}{evidence.names.inside(place)}"
-    return f"Networks did not predict the target better than chance: {what}."
+    return f"Networks were not shown to predict the target better than chance: {what}."
 
 
 def _not_above_chance(row: Row) -> bool:
     low, value, chance = (numeric(row, name) for name in ("low", "value", "chance"))
-    return low <= chance or (math.isnan(low) and value - chance < MARGIN)
+    return value - chance < MARGIN and (math.isnan(low) or low <= chance)
 
 
 def tied_factor(evidence: Evidence, condition: str) -> str:

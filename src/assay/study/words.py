@@ -117,9 +117,10 @@ def verdict(evidence: Evidence) -> str:
 def answers(evidence: Evidence) -> list[str]:
     """Return the answer in parts, the title first.
 
-    Of a study: the training runs that failed or collapsed where most did; the effect that all recipes share; the
-    decisions on what was asked, or of one without a primary comparison, how well it does on other sets, or its only
-    recipe on images as those of training; the performance of segmentations; and the best simple cue.
+    Of a study: the training runs that failed or collapsed where most did; the effect that all recipes share; that no
+    network is shown to be better than chance; the decisions on what was asked, or of one without a primary comparison,
+    how well it does on other sets, or its only recipe on images as those of training; the performance of
+    segmentations; and the best simple cue.
     """
     if "contrasts" not in evidence.tables:
         text = model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
@@ -128,18 +129,19 @@ def answers(evidence: Evidence) -> list[str]:
     asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
     segmented = segmented_words(evidence)
     said = "" if asked else segmented or elsewhere(evidence) or ("" if contrasts else performance_words(evidence))
-    said = chance_words(evidence) or said or headline(contrasts, evidence.names)
+    chance = chance_words(evidence)
+    said = ("" if chance and not contrasts else said) or headline(contrasts, evidence.names)
     lost = [status for status in ends if status in ("failed", "collapsed", "diverged")]
     if 2 * len(lost) > len(ends):
         gone = f"{len(lost)} of {count(len(ends), 'training run')} {' or '.join(distinct(lost))}."
         known = any(not math.isnan(numeric(row, "value")) for row in evidence.tables["estimates"])
         if not known:
             return [f"No result: {gone}"]
-        said = f"{gone} {said}"
+        said, chance = f"{gone} {said}", ""
     failed = any(row["decision"] in FAILED for row in contrasts)
     everyone = "" if failed or 2 * len(lost) > len(ends) else shared_words(evidence, shared_harms(evidence))
     cue = added_words(evidence.tables.get("added", ()), evidence.names.inside)
-    return [text for text in dict.fromkeys((everyone, said, segmented, cue)) if text]
+    return [text for text in dict.fromkeys((everyone, chance, said, segmented, cue)) if text]
 
 
 def elsewhere(evidence: Evidence) -> str:
@@ -237,10 +239,10 @@ def next_step(evidence: Evidence, root: str) -> str:
     if 2 * sum(row["status"] in ("collapsed", "diverged") for row in trials) > len(trials):
         longer = f", such as for EPOCHS: {command} --set recipe.epochs=EPOCHS{out}" if command else "."
         return f"Next: train longer, or with a lower learning rate{longer}"
-    if chance_words(evidence) and not contrasts:
-        return _step_from_chance(evidence, out)
     if " --scale quick" in command:
         return f"Next: the whole study: {command.partition(' --scale quick')[0]}{out}"
+    if chance_words(evidence):
+        return _step_from_chance(evidence, out)
     if not contrasts:
         again = f": {command} --seeds {SEEDS}{out}" if command and "--seeds" not in command else "."
         first = "intervals" if seeds < MINIMUM_SEEDS else "narrower intervals"
@@ -267,12 +269,12 @@ def _step_from_chance(evidence: Evidence, out: str) -> str:
     """
     losses = [(numeric(row, "train_loss"), numeric(row, "validation_loss")) for row in networks(evidence.tables)]
     if 2 * sum(0 < 2 * train < validation for train, validation in losses) > len(losses):
-        return "Next: add images, or start from pretrained weights. Networks fit only the training images"
+        return "Next: add images, or start from pretrained weights, since networks fit only the training images"
     recipes = [point["recipe"] for point in json.loads(evidence.facts.get("spec") or "{}").get("points", ())]
     usual, command = RecipeSpec.model_fields["epochs"].default, evidence.facts.get("command", "")
     epochs = LONGER * max((recipe.get("epochs", usual) for recipe in recipes), default=usual)
     how = f", such as for {epochs} epochs: {command} --set recipe.epochs={epochs}{out}" if command else "."
-    return f"Next: train longer, since no network predicts the target better than chance{how}"
+    return f"Next: train longer, since no network was shown to be better than chance{how}"
 
 
 def _step_of_predictions(contrasts: Sequence[Row], facts: Mapping[str, str]) -> str:

@@ -59,7 +59,7 @@ def recalibration_words(row: Row) -> str:
 
 def plan_words(row: Row) -> str:
     """Return the patients that a further validation needs."""
-    at = f" at prevalence {row['at']}:" if row["at"] else ""
+    at = f" at prevalence {row['at']}" if row["at"] else ""
     return (f"{row['model']}, {row['goal']} {row['size']:g} of {measure_words(row['measure'])}{at}: "
             f"{row['patients']:,} patients, {row['positives']:,} of them positive")  # fmt: skip
 
