@@ -394,18 +394,14 @@ def read_only(_: Command, __: End, ___: random.Random) -> Iterator[Trouble]:
     yield Trouble("read-only", _bound, _locked)
 
 
-CAPABILITIES = 126, 125
-"""Numbers of the system calls capset and capget on x86-64."""
-
-
 def _bound() -> None:
     """Be bound by the rights of files, also as root."""
     libc = ctypes.CDLL(None, use_errno=True)
     header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-    libc.syscall(CAPABILITIES[1], header, sets)
+    libc.capget(header, sets)
     for at in range(3):
         sets[at] &= ~0b1110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
-    if libc.syscall(CAPABILITIES[0], header, sets):
+    if libc.capset(header, sets):
         raise OSError(ctypes.get_errno(), "capset")
 
 
