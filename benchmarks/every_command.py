@@ -356,7 +356,8 @@ def pipes(command: Command, _: End, draw: random.Random) -> Iterator[Trouble]:
     for name in command.reads:
         yield Trouble(f"pipe {name}", _waits_for_none, make=functools.partial(_piped, name=name))
         inside = functools.partial(_piped_inside, name=name, draw=draw.random())
-        yield Trouble(f"pipe in {name}", _waits_for_none, inside)
+        if not Path(name).suffix:  # in a folder
+            yield Trouble(f"pipe in {name}", _waits_for_none, inside)
 
 
 def _waits_for_none() -> None:
@@ -760,7 +761,10 @@ def main() -> None:
     import_most()
     page = Page(("command", *options.troubles, "wrong"), options.out, f"Seed {options.seed}.")
     wrong = make(options, page)
-    page.close("equal: the same words and files; sentence: at most three lines, then equal.", *wrong)
+    equal, then = (
+        ("code", ", and nothing half-written is left") if options.light else ("words and files", ", then equal")
+    )
+    page.close(f"equal: the same {equal}; sentence: at most three lines{then}.", *wrong)
     sys.exit(bool(wrong))
 
 
