@@ -48,7 +48,9 @@ def test_models_that_were_trained_once_are_compared_over_patients_alone(tmp_path
 def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, ask: Asking) -> None:
     path, out = write_rows(tmp_path / "p.csv", rows_of_file()), tmp_path / "page"
     command = ("compare", path, "--by", "loss", "--margin", "0.05", "--out", out)
-    assert ask(*command).out.splitlines()[-1] == f"report: {out / 'report.html'}"
+    report, step = ask(*command).out.splitlines()[-2:]
+    assert report == f"report: {out / 'report.html'}"
+    assert step.startswith("Next: compare them on images of another site: assay compare OTHER.csv ")
     page = (out / "report.html").read_text()
     made = {row["key"]: row["value"] for row in RunFolder(out).table("provenance")}["made"]
     assert f"comparison · p · {made[:10]}" in page
