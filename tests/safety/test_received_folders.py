@@ -217,7 +217,7 @@ def test_a_plan_whose_ids_are_paths_is_refused(id: str, run_copy: Path, tmp_path
 
 def test_a_pipe_in_a_run_folder_is_damage_and_never_waited_for(run_copy: Path, ask: Asking) -> None:
     os.mkfifo(run_copy / "tables" / "own.parquet")
-    said = "own.parquet is a pipe or a device, and a run folder has none; remove it, or put a file there"
+    said = "own.parquet is a pipe or a device, and a run folder has none; remove it"
     for words in (["results", "small"], ["report", "small"]):
         answer = ask(*words)
         assert (answer.code, said in answer.err) == (2, True), answer
