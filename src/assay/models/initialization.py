@@ -68,9 +68,7 @@ class WeightsReading:
     ] = None
     leave_out: Annotated[
         tuple[str, ...],
-        Field(
-            description="names of parts of the file that are not wanted, beyond heads, projections and momentum copies"
-        ),
+        Field(description="parts of the file to ignore, besides heads, projections and momentum copies"),
     ] = ()
     input: Annotated[
         Literal["auto", "imagenet", "symmetric", "unit", "caffe", "caffe-255"],
@@ -213,9 +211,7 @@ class RandomStatistics(WeightsReading):
     """
 
     path: Annotated[str, Field(description="the weights file; left out: the weights that timm publishes")] = ""
-    source: Annotated[
-        str, Field(description="in place of a file: which of the sources that the study trains itself")
-    ] = ""
+    source: Annotated[str, Field(description="instead of a file: a source that the study trains")] = ""
     sha256: FileHash = ""
 
     def __call__(self, network: nn.Module) -> None:
@@ -272,7 +268,7 @@ class FromSource:
     name: Annotated[str, Field(description="which of the study's `sources`")] = ""
     id: Annotated[
         str,
-        Field(description="the hash of all that decides its weights, which names its folder in the cache"),
+        Field(description="hash of all that determines its weights; it names its folder in the cache"),
     ] = ""
     statistics: Annotated[
         bool, Field(description="whether weights are drawn with its layers' means and variances alone")

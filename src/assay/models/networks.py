@@ -454,7 +454,7 @@ def small_cnn(
         int, Field(ge=4, le=128, multiple_of=4, description="channels of the first block (8: 8-16-32-64)")
     ] = 8,
     in_chans: Annotated[
-        Literal[1, 3] | None, Field(description="input channels, the images' if not said; 3: gray repeated")
+        Literal[1, 3] | None, Field(description="input channels; default: those of the images; 3: gray repeated")
     ] = None,
     dropout: Dropout = 0.0,
 ) -> Classifier:

@@ -240,7 +240,7 @@ def w_net(
     encoder: Encoder = "tu-resnet18",
     in_chans: InputChannels = 3,
     auxiliary_weight: Annotated[
-        float, Field(ge=0, le=10, description="of the first network's loss beside the second's 1 (deep supervision)")
+        float, Field(ge=0, le=10, description="of the first network's loss; that of the second is 1 (deep supervision)")
     ] = 1.0,
 ) -> WNet:
     """Two networks in a row (Galdran et al. 2021): the second sees the image and the logits of the first.

@@ -302,9 +302,7 @@ class Decodability:
     def __init__(
         self,
         *,
-        folds: Annotated[
-            int, Field(ge=2, le=10, description="parts that patients are dealt into; each is decoded from the others")
-        ] = 5,
+        folds: Annotated[int, Field(ge=2, le=10, description="folds of patients; each is decoded from the others")] = 5,
         environment: Annotated[
             str,
             Role("environment"),

@@ -366,7 +366,7 @@ class Reliance:
             float, Field(gt=0, le=1, description="standard error of an index above which it has not converged")
         ] = 0.05,
         sobol: Annotated[
-            bool, Field(description="Sobol' indices too, where there is a phantom; without them half the time")
+            bool, Field(description="also Sobol' indices, on phantoms; without them it takes half the time")
         ] = True,
         factors: Annotated[
             tuple[str, ...], Field(description="factors to change alone; all that can be changed when left out")

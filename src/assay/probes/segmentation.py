@@ -173,10 +173,7 @@ class Segmentation(OfMaps):
         *,
         native: Annotated[
             bool,
-            Field(
-                description="also overlap and surfaces at the size of each image's own file, against the mask as it "
-                "came"
-            ),
+            Field(description="also overlap and surfaces at the size of each image's file, against its original mask"),
         ] = False,
     ) -> None:
         self.native = native
@@ -266,9 +263,7 @@ class Painting:
         *,
         factors: Annotated[
             tuple[str, ...],
-            Field(
-                description="factors that are moved; if none is named, contrast, size and position where there are such"
-            ),
+            Field(description="factors to change; default: contrast, size and position, where they exist"),
         ] = (),
         images: Annotated[
             int, Field(ge=1, le=65536, description="neutral images with a lesion that are painted again, at most")

@@ -329,7 +329,7 @@ class Color:
     ] = 0.4
     hue: Annotated[float, Field(ge=0, le=0.5, description="largest turn of the hue either way, in turns")] = 0.1
     share: Annotated[Probability, Field(description="share of the images that are changed")] = 0.8
-    gray: Annotated[Probability, Field(description="share of the images whose color is taken out")] = 0.2
+    gray: Annotated[Probability, Field(description="share of the images that are made gray")] = 0.2
     geometric: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:

@@ -168,7 +168,7 @@ class Step:
         0.5,
         0.75,
     )
-    factor: Annotated[float, Field(gt=0, lt=1, description="what the rate is multiplied by at each")] = 0.1
+    factor: Annotated[float, Field(gt=0, lt=1, description="factor of the rate at each")] = 0.1
 
     def __call__(self, step: int, steps: int) -> float:
         """See the class."""

@@ -89,9 +89,7 @@ class Tag:
     size: Annotated[float, Field(gt=0, description="height of the tag, as a share of the image's shorter side")] = 0.11
     x: Annotated[Share, Field(description="center, as a share of the width from the left")] = 0.85
     y: Annotated[Share, Field(description="center, as a share of the height from the top")] = 0.12
-    contrast: Annotated[
-        float, Field(gt=0, le=1, description="how far its pixels move from what they are to white (0 to 1)")
-    ] = 0.6
+    contrast: Annotated[float, Field(gt=0, le=1, description="how far its pixels move toward white (0 to 1)")] = 0.6
     jitter: Annotated[
         Share, Field(description="largest shift of the center along each axis, as a share of the shorter side")
     ] = 0.04

@@ -82,7 +82,7 @@ def masked_logsumexp(values: Float[Tensor, "b k"], where: Bool[Tensor, "b k"]) -
 Criterion = Callable[[Float[Tensor, "b d"], Int[Tensor, "b"]], Float[Tensor, ""]]
 ProjectionLayers = Annotated[
     Literal["none", "linear", "mlp"],
-    Field(description="layers between the features and the loss; thrown away after training"),
+    Field(description="layers between the features and the loss; discarded after training"),
 ]
 Margin = Annotated[float, Field(gt=0, description="Euclidean distance in the embedding")]
 Normalized = Annotated[bool, Field(description="scale embeddings to length 1 first (distances are then at most 2)")]
@@ -405,7 +405,7 @@ class TripletOptions(Options):
             "and within the margin; hard: every anchor with its farthest positive and its nearest negative"
         ),
     ] = "semi-hard"
-    soft: Annotated[bool, Field(description="softplus of the difference of distances in place of the margin")] = False
+    soft: Annotated[bool, Field(description="softplus of the difference of distances instead of the margin")] = False
     normalize: Normalized = True
 
     def __post_init__(self) -> None:

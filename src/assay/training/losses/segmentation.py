@@ -31,10 +31,7 @@ Criterion = Callable[[Float[Tensor, "b k h w"], Int[Tensor, "b h w"]], Float[Ten
 Reduce = Literal["image", "batch"]
 Reduction = Annotated[
     Reduce,
-    Field(
-        description="image: a value of each image, of which the mean is taken; batch: one value of all pixels of the "
-        "batch together"
-    ),
+    Field(description="image: the mean of the values of all images; batch: one value of all pixels of the batch"),
 ]
 Background = Annotated[
     bool, Field(description="count the background as a class; with a single class of lesion it is the second of two")

@@ -184,7 +184,7 @@ class Moco(Taught):
         embedding: Annotated[_Width, Field(description="dimensions of the projection")] = 128,
         queue: Annotated[int, Field(ge=1, description="keys kept of earlier batches")] = 65536,
         temperature: Annotated[float, Field(gt=0, le=10, description="divides cosine similarities, no unit")] = 0.2,
-        momentum: Annotated[float, Field(ge=0, lt=1, description="what a step keeps of the teacher")] = 0.999,
+        momentum: Annotated[float, Field(ge=0, lt=1, description="share of the teacher that a step keeps")] = 0.999,
     ) -> None:
         width = context.width
         projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding))
