@@ -20,6 +20,7 @@ from assay.data.leakage import exact_pairs
 from assay.data.near_copies import NearPair, compares_full_images_only, together
 from assay.look.cues import FOLDS, SEED, Cue, cue_of, shortcut_cautions, shortcut_rows
 from assay.look.image_cues import EDGES, Seen, cues_of, looked_at
+from assay.look.request import EXAMINED
 from assay.report.pictures import PictureSettings
 from assay.spec.schema import DataSpec
 from assay.stats.bounds import share
@@ -101,6 +102,7 @@ def data_checks(
     near: Cluster | None = None,
     embeddings: Float[np.ndarray, "n d"] | None = None,
     answers: Iterable[tuple[str, Panel]] = (),
+    size: int = EXAMINED,
 ) -> DataChecks:
     """Check images; of a phantom, which draws each for itself, there is nothing to check.
 
@@ -111,10 +113,11 @@ def data_checks(
         near: Positions of the images among which near copies are searched; all where None.
         embeddings: Features of every image that judge labels; thumbnails and edges where None.
         answers: Recipes with answers to images that they were not trained on, whose labels they judge.
+        size: Longer side at which files are examined, in pixels; smaller ones are not enlarged.
     """
     if dataset is None:
         return DataChecks(None, [because(Code.DRAWN_IMAGES)])
-    table, others, properties_seen = dataset.table, undeclared_table(spec), looked_at(dataset)
+    table, others, properties_seen = dataset.table, undeclared_table(spec), looked_at(dataset, size)
     pairs = dataset.near_copies if near is None or dataset.search is None else dataset.search.among(near)
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
     linked = replace(dataset, table=_linked(table, clusters))

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
+from PIL import Image
 
 from assay.core.opencv import cv2
 from assay.core.seeds import folds_by_patient, row_uniform
 from assay.core.types import FactorTable
 from assay.data.cache import image_values, mask_values
 from assay.data.cards import without_patients
-from assay.data.dataset import Dataset, Images, Masks
-from assay.data.files.fitting import by_box
+from assay.data.dataset import Dataset, Images, Masks, Originals
+from assay.data.files.fitting import by_box, placed
 from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, cues_of_table, level_cue, number_cue
+from assay.look.request import EXAMINED
 from assay.spec.data import LESION
 from assay.stats.ridge import held_out
 from assay.store.data_tables import LARGE
@@ -32,11 +34,12 @@ On fewer pixels a side no letter can be told from texture.
 CELLS, DIRECTIONS, EDGES = 8, 8, "edges by direction"
 OF_IMAGES = ("image", "baseline")
 """Kinds of cues of the pictures alone."""
-TONES = "tones 2"
-"""Name of what `tones_of` returns; its number rises when the same picture yields another."""
+_MEASURES = "look 1"
+"""Name of what `_in_file` returns; its number rises when the same picture yields another."""
 _BLACK, _WHITE = 1.5 / 255, 239.5 / 255
 """Gray up to level 1 of 255, and from 240 on, with rounding of the mean of channels."""
 _BATCH = 64
+_TRIANGLE = Image.Resampling.BILINEAR
 _SUFFIXES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "dicom": "dcm"}
 
 Measure = Callable[[np.ndarray], Mapping[str, np.ndarray]]
@@ -45,7 +48,7 @@ Measure = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Seen:
-    """What cheap measures see in images, without padding: tones in files, the rest at study size.
+    """What cheap measures see in images, without padding: tones in files, the rest at one size for all kinds of run.
 
     Attributes:
         rows: Positions of the images: all of them, or whole patients up to `MOST_IMAGES`.
@@ -147,22 +150,50 @@ def _native(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> dict[str, np.ndarr
     return {"width": width, "height": height, "aspect (width / height)": width / height}
 
 
-def looked_at(dataset: Dataset) -> Seen:
-    """Measure every image, or those of some patients."""
+def looked_at(dataset: Dataset, size: int = EXAMINED) -> Seen:
+    """Measure every image, or those of some patients.
+
+    Args:
+        dataset: The images. Their files are measured, so that the size of a study or of a model's input decides
+            nothing; the images themselves where files are not what they show.
+        size: Longer side at which files are examined, in pixels.
+    """
     rows, boxes = sampled_images(dataset.table.patient), dataset.boxes
-    measured = of_pictures(dataset.images, boxes, rows, lambda pictures: properties_of(pictures) | _features(pictures))
+    if dataset.in_files is not None:
+        measured = _of_files(dataset.in_files.take(rows), dataset.images.shape[0], size)
+    else:
+        measured = of_pictures(
+            dataset.images, boxes, rows, lambda pictures: properties_of(pictures) | _features(pictures)
+        )
     properties = {name: values for name, values in measured.items() if values.ndim == 1}
     features = {name: values for name, values in measured.items() if values.ndim == 2}
-    if dataset.in_files is not None:
-        files, names = (
-            dataset.in_files.take(rows),
-            tones_of(np.zeros((1, dataset.images.shape[0], 1, 1), dtype=np.float32)),
-        )
-        values = files.measured(TONES, lambda picture: [float(tone[0]) for tone in tones_of(picture).values()])
-        properties |= dict(zip(names, values.T.astype(np.float64), strict=True))
     if boxes is not None and len(np.unique(boxes[rows], axis=0)) > 1:
         features["padding mask"] = _padding(boxes[rows], dataset.images.shape)
     return Seen(rows, properties, features)
+
+
+def _of_files(files: Originals, channels: int, size: int) -> dict[str, np.ndarray]:
+    """Return properties and features of every file: name -> a number or a row for each."""
+    blank = np.zeros((1, channels, 1, 1), dtype=np.float32)
+    lengths = {name: values[0].shape for name, values in _in_file(blank, size).items()}
+    ends = np.cumsum([int(np.prod(shape)) for shape in lengths.values()])[:-1]
+    values = files.measured(
+        f"{_MEASURES} at {size}",
+        lambda picture: np.concatenate([part[0].reshape(-1) for part in _in_file(picture, size).values()]).tolist(),
+    )
+    parts = np.split(values.astype(np.float64), ends, axis=1)
+    return {name: part.reshape(-1, *shape) for (name, shape), part in zip(lengths.items(), parts, strict=True)}
+
+
+def _in_file(picture: Float[np.ndarray, "1 c h w"], size: int) -> dict[str, np.ndarray]:
+    """Return tones of a picture as it is, and the rest at no more than this side."""
+    height, width = picture.shape[2:]
+    if max(height, width) <= size:
+        return properties_of(picture) | _features(picture)
+    box = placed(height, width, size)
+    small = [np.asarray(Image.fromarray(plane).resize((box.width, box.height), _TRIANGLE)) for plane in picture[0]]
+    scaled = np.stack(small)[None]
+    return properties_of(scaled) | tones_of(picture) | _features(scaled)
 
 
 def of_pictures(

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 from assay.core.request import DataRequest, Option
 
+EXAMINED = 128
+"""Longer side in pixels at which images are examined; smaller ones are not enlarged."""
+
 
 class LookRequest(DataRequest):
     """A request of `assay look`."""
@@ -18,7 +21,8 @@ class LookRequest(DataRequest):
                "FILE|NAME"),
     ] = None  # fmt: skip
     ids: Annotated[Path | None, Option("Names of the rows of an NPY file of embeddings, one a line.", "FILE")] = None
-    size: Annotated[int, Option("Side length at which images are examined, in pixels.", "PX")] = 128
+    size: Annotated[int, Option("Longer side at which images are examined, in pixels; smaller ones are not enlarged.",
+                                    "PX")] = EXAMINED  # fmt: skip
     follow_links: Annotated[bool, Option("Read images that links lead to, outside the folder.")] = False
     policy: Annotated[Path | None, Option("Issues that are forbidden; exit code 3 where one is found.", "FILE")] = None
     out: Annotated[Path | None, Option("The folder of the page; default: looks/NAME.", "FOLDER", short="-o")] = None

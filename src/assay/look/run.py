@@ -86,7 +86,8 @@ class LookRun(RunSteps):
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""
         embeddings = self.embeddings
         notes = embeddings.notes if embeddings else ()
-        checks = data_checks(self.spec, self.dataset, embeddings=embeddings and embeddings.features)
+        checks = data_checks(self.spec, self.dataset, embeddings=embeddings and embeddings.features,
+                             size=self.request.size)  # fmt: skip
         decoded: list[Row] = []
         if embeddings is not None:
             from assay.look.embeddings import with_embeddings
