@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 126,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 807,
-    "lines that an import of look loads": 20168,
-    "lines that an import of compare loads": 12938,
-    "lines that an import of page loads": 7197,
+    "lines that an import of look loads": 20227,
+    "lines that an import of compare loads": 12951,
+    "lines that an import of page loads": 7211,
 }
 
 

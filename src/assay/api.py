@@ -1088,7 +1088,7 @@ def look(
             network by name, `timm:NAME` or `hf:NAME`. Copies and odd images are searched among them, labels are judged
             from them, and the target and other columns are predicted.
         ids: A file with the names of the rows of an NPY file, one a line.
-        size: Side in pixels at which images are looked at.
+        size: Longer side in pixels at which images are examined; smaller ones are not enlarged.
         out: The folder of the page and of issues.csv; by default `looks/NAME`.
         progress: Whether reading is shown.
 
@@ -1108,7 +1108,7 @@ def look(
         >>> images = [rng.integers(0, 256, (16, 16), np.uint8) for _ in range(19)]
         >>> rows = [{"image": image, "label": i % 2} for i, image in enumerate([*images, images[0]])]
         >>> assay.look(rows).table("issues")[["kind", "row"]].values.tolist()
-        [['copy', 2], ['copy', 21]]
+        [['copy', 1], ['copy', 20]]
     """
     request = LookRequest(**locals())
     from assay.execution.progress import reading_shown

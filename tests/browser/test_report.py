@@ -610,7 +610,7 @@ def test_suspect_images_are_a_grid_on_the_first_screen_of_a_look_and_open_large(
     assert len(boxes) >= 5
     assert all(box and box["width"] >= 80 and box["y"] + box["height"] <= 800 for box in boxes)
     images.first.click()
-    assert page.locator("dialog[open] figcaption").inner_text() == "copy, row 12"
+    assert page.locator("dialog[open] figcaption").inner_text() == "copy, line 12"
     page.context.close()
 
 

@@ -220,7 +220,7 @@ def test_pairs_do_not_depend_on_the_size_of_the_study_and_are_counted_rightly(tm
     # Row 35 is a copy of row 0, which has another label.
     words = reason_words(data_checks(spec, small).reasons[0])
     assert words.startswith("copies, exact or near: 25 pictures in 50 files, 25 pictures under several patients, 25 ")
-    assert "25 pictures with different classes, such as rows 2 and 37" in words
+    assert "25 pictures with different classes, such as lines 2 and 37 of data.csv" in words
     assert "cropped" not in words
 
 
@@ -230,7 +230,7 @@ def test_of_a_large_set_the_copies_that_are_not_searched_are_named(
     monkeypatch.setattr("assay.data.near_copies._MOST", 59)
     spec = folder_of(tmp_path / "set", copies=2)
     words = reason_words(data_checks(spec, loaded(spec, tmp_path / "cache", size=16)).reasons[0])
-    assert words.endswith("such as rows 2 and 60; among so many images cropped ones were not searched")
+    assert words.endswith("such as lines 2 and 60 of data.csv; among so many images cropped ones were not searched")
 
 
 def test_near_copies_stay_on_one_side_when_asked(tmp_path: Path) -> None:
@@ -292,11 +292,15 @@ def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_pa
     checks = data_checks(spec, dataset)
     assert [(one.codes[0], one.codes[0].light) for one in checks.reasons[:2]] == [
         (Code.COPY_CLUSTERS, "bad"), (Code.COPIES_SUSPECTED, "warn")]  # fmt: skip
-    assert "1 picture in 2 files, such as rows 2 and 3; look at them; not searched:" in reason_words(checks.reasons[1])
+    assert "1 picture in 2 files, such as lines 2 and 3 of data.csv; look at them; not searched:" in reason_words(
+        checks.reasons[1]
+    )
     between = data_checks(spec, dataset, {"far": dataset}).reasons[:2]
     assert [(one.codes[0], one.codes[0].light) for one in between] == [
         (Code.COPIES_BETWEEN_SETS, "bad"), (Code.SUSPECTED_BETWEEN_SETS, "warn")]  # fmt: skip
-    assert reason_words(between[1]).startswith("1 image of far very similar to a training image, such as row 3 to row")
+    assert reason_words(between[1]).startswith(
+        "1 image of far very similar to a training image, such as line 3 of data.csv there and line 2 of data.csv in"
+    )
     assert [(row["kind"], row["row"]) for row in checks.issues[:4]] == [
         ("copy", 4), ("copy", 5), ("suspected-copy", 2), ("suspected-copy", 3)]  # fmt: skip
     drawn = [caption(row) for row in checks.pictures(PictureSettings(tmp_path, PixelScale(), "sick"))]
@@ -304,7 +308,7 @@ def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_pa
         drawn[0] == "1 picture that several files hold (1 with contradicting labels): two of the files, one above "
         "the other; from the left, labels contradict in all (framed)."
     )
-    assert drawn[1] == "2 images: very similar, which may be copies; from the left, rows 2 and 3."
+    assert drawn[1] == "2 images: very similar, which may be copies; from the left, lines 2 and 3 of data.csv."
 
 
 @pytest.mark.parametrize("likeness", [0.95, 0.8])

@@ -118,7 +118,7 @@ def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.Ca
     assert biopsy.loc["filled", "strong"]
     page = (tmp_path / "look" / "report.html").read_text()
     assert "AUROC 1.00" in page
-    assert "1 image: blank; row 52." in page
+    assert "1 image: blank; line 52 of data.csv." in page
     assert "010.png" not in page  # a name may hold an identifier
     write_index([tmp_path / "look"], tmp_path / "index.html", {})
     assert f">{datetime.now(UTC):%Y-%m-%d}<" in (tmp_path / "index.html").read_text()
@@ -255,7 +255,7 @@ def test_a_run_names_labels_that_its_own_networks_contradict(
     assert len(found - wrong) <= 2 * bool(flipped)
     assert len(run.table("issues")) == len(found)
     page = (run.folder / "report.html").read_text()
-    words = f"{len(found)} images: a label that predictions from other patients contradict; rows "
+    words = f"{len(found)} images: a label that predictions from other patients contradict; lines "
     assert (words in page) == bool(flipped)
     assert not any("117.png" in path.read_text(errors="ignore") for path in run.folder.rglob("*.*"))
     assert "Best simple cues" not in page, "it is not the page of a look"
@@ -487,7 +487,7 @@ def test_masks_can_be_the_target_where_another_column_looks_like_one(tmp_path: P
     looked = look(tmp_path, target="lesion", out=tmp_path / "look")
     found, (picture,) = looked.table("shortcuts"), looked.table("pictures").to_dict("records")
     assert (picture["kind"], json.loads(picture["facts"])["rows"][:3]) == ("masks", [3, 4, 6])
-    assert "mask, row 3" in (tmp_path / "look" / "report.html").read_text()
+    assert "mask, line 3" in (tmp_path / "look" / "report.html").read_text()
     assert {"present"} <= set(found["of"]) <= {"present", LARGE, ""}
     assert "scanner" in set(found["name"])
     with pytest.raises(AssayError, match="no column 'lesions'"):
@@ -507,3 +507,53 @@ def test_the_cue_that_the_verdict_names_is_not_said_again(both: bool) -> None:
     assert ("sharpness" in words) == both
     assert "lesion area is predicted by" in words
     assert "mean brightness" in words
+
+
+def test_rows_are_named_as_each_source_counts_them(tmp_path: Path) -> None:
+    """Lines of a CSV count its header; files of folders and rows of a data frame have none."""
+    draw = np.random.default_rng(4)
+    pictures = [np.full((24, 24), 90, np.uint8) if at == 5 else draw.integers(40, 200, (24, 24)).astype(np.uint8)
+                for at in range(40)]  # fmt: skip
+    labels = ["ill" if at % 2 else "well" for at in range(40)]
+    for at, (pixels, label) in enumerate(zip(pictures, labels, strict=True)):
+        for folder in ("table", f"classes/{label}"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{at:02d}.png")
+    table = pd.DataFrame({"image": [f"{at:02d}.png" for at in range(40)], "state": labels})
+    table.to_csv(tmp_path / "table" / "data.csv", index=False)
+    arrays = pd.DataFrame({"image": pictures, "state": labels})
+    for name, data, said in (
+        ("a", tmp_path / "table", "line 7 of data.csv"),
+        ("b", tmp_path / "classes", "file 3 in the listing of classes/"),
+        ("c", arrays, "row 6"),
+    ):
+        found = look(data, out=tmp_path / name)
+        assert f"1 image: blank; {said}." in (tmp_path / name / "report.html").read_text(), name
+        assert found.table("issues")["row"][0] == int(said.split()[1]), "the table of issues has the same number"
+        files = pd.read_csv(tmp_path / name / "issues.csv", keep_default_na=False)["file"]
+        assert files[0].endswith("05.png") or name == "c"
+
+
+def test_a_look_and_an_audit_measure_the_same_cue(tmp_path: Path) -> None:
+    """Small files are not enlarged, and the size of a model's input decides nothing."""
+    draw, folder = np.random.default_rng(5), tmp_path / "set"
+    folder.mkdir()
+    rows: list[dict[str, Any]] = []
+    for at in range(80):
+        pixels = Image.fromarray(_blobs(draw)[:64, :64])
+        if at % 2 and at % 5:
+            ImageDraw.Draw(pixels).text((4, 20), "L 12:30", fill=255)
+        pixels.save(folder / f"{at}.png")
+        rows.append({"image": f"{at}.png", "ill": at % 2, "patient": f"P{at}"})
+    pd.DataFrame(rows).to_csv(folder / "data.csv", index=False)
+    found = look(folder, out=tmp_path / "look")
+    (best, value, *_), *_ = found.table("shortcuts")[["name", "value"]].itertuples(index=False)
+    assert best == "share of thin bright marks"
+    assert value > 0.8
+    page = (tmp_path / "look" / "report.html").read_text()
+    assert "examined at 64 px" in page
+    for size in (32, 96):
+        model = audit(lambda images: images.mean(axis=(1, 2, 3)), {"folder": str(folder), "target": "ill",
+                      "patient": "patient", "size": size}, out=tmp_path / f"audit-{size}", progress=False)  # fmt: skip
+        cues = model.table("shortcuts").set_index("name")["value"]
+        assert cues[best] == pytest.approx(value, abs=1e-6), size

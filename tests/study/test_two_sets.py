@@ -310,7 +310,8 @@ def test_near_copies_are_searched_across_sets(own: Path, tmp_path: Path) -> None
     assert [(pair.first, pair.second) for pair in dataset.near_copies] == [(0, 3)]
     reason = data_checks(spec.data, population.dataset, {"site b": dataset}).reasons[0]
     assert reason_words(reason) == (
-        "1 image of site b found in the training set, exactly or nearly, such as row 5, a copy of row 2 there"
+        "1 image of site b found in the training set, exactly or nearly, such as line 5 of data.csv there, a copy of "
+        "line 2 of data.csv in training"
     )
 
 

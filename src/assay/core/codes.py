@@ -462,14 +462,14 @@ class Code(StrEnum):
     FEW_OF_CLASS = "few-of-class", "a class has {patients:patient}, and {least} are needed to predict it in others"
     SUSPECTED_BETWEEN_SETS = (
         "suspected-between-sets",
-        "{count:image} of {set} very similar to a training image, such as row {second} to row {first} there; look at "
-        "them",
+        "{count:image} of {set} very similar to a training image, such as {second:rows} there and "
+        "{first:rows} in training; look at them",
         "test images very similar to training images: look at them",
     )
     COPIES_BETWEEN_SETS = (
         "copies-between-sets",
-        "{count:image} of {set} found in the training set, exactly or nearly, such as row {second}, a copy of row "
-        "{first} there",
+        "{count:image} of {set} found in the training set, exactly or nearly, such as {second:rows} there, "
+        "a copy of {first:rows} in training",
         "images of a test set in training: remove them",
         "bad",
     )

@@ -86,13 +86,23 @@ class Places:
 
     Attributes:
         numbers: Of every row, as `where` counts them (a header is line 1).
-        where: The table or folder.
+        where: The table or folder; empty of a table in memory, which is a file of the cache.
         word: Word for a row there, such as `line`.
     """
 
     where: str
     word: str
     numbers: tuple[int, ...]
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Return the number of every row as its user counts them: a table in memory has no header."""
+        return self.numbers if self.where else tuple(number - 1 for number in self.numbers)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Return the words with which sentences name rows: fields of a reason, and of a picture."""
+        return {"word": self.word, "where": self.where}
 
 
 @dataclass(frozen=True, slots=True)

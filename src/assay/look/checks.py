@@ -154,7 +154,7 @@ def data_checks(
           if not between or Code.NO_COPIES not in cause),
         *([because(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
         *shortcut_cautions(shortcut_rows(cues)),
-        *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=image_numbers(table, rows),
+        *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=image_numbers(table, rows), **place_names(table),
                   **(against if kind == LABEL else {}))
           for kind, (rows, _) in odd.items()),
         *([because(Code.ROWS_LEFT_OUT, count=left)] if left else []),
@@ -165,8 +165,13 @@ def data_checks(
 
 
 def numbers_of(table: FactorTable) -> Sequence[int]:
-    """Return the number of every row, as its file counts them."""
-    return table.places.numbers if table.places else range(1, len(table) + 1)
+    """Return the number of every row, as its user counts them."""
+    return table.places.labels if table.places else range(1, len(table) + 1)
+
+
+def place_names(table: FactorTable) -> dict[str, str]:
+    """Return the words for rows of a table, for a reason."""
+    return table.places.names if table.places else {}
 
 
 def image_numbers(table: FactorTable, rows: Cluster) -> tuple[str, ...]:
@@ -238,8 +243,9 @@ def _masks_differ(dataset: Dataset, files: Cluster) -> bool:
     return len(pairs) > len({pixels for pixels, _ in pairs})
 
 
-def _copy_counts(table: FactorTable, clusters: Sequence[Cluster]) -> dict[str, int | tuple[str, ...]]:
-    return {"groups": len(clusters), "files": sum(map(len, clusters)), "rows": image_numbers(table, clusters[0])}
+def _copy_counts(table: FactorTable, clusters: Sequence[Cluster]) -> dict[str, int | str | tuple[str, ...]]:
+    rows = image_numbers(table, clusters[0])
+    return {"groups": len(clusters), "files": sum(map(len, clusters)), "rows": rows, **place_names(table)}
 
 
 def _shared_images(name: str, training: Dataset, other: Dataset | None) -> Iterator[Reason]:
@@ -252,7 +258,9 @@ def _shared_images(name: str, training: Dataset, other: Dataset | None) -> Itera
             first, second = numbers_of(training.table)[pairs[0].first], numbers_of(other.table)[pairs[0].second]
             yield because(
                 Code.COPIES_BETWEEN_SETS if sure else Code.SUSPECTED_BETWEEN_SETS,
-                count=len({pair.second for pair in pairs}), set=name, first=first, second=second,
+                count=len({pair.second for pair in pairs}), set=name, first=(f"{first:,}",), second=(f"{second:,}",),
+                first_names=tuple(place_names(training.table).values()),
+                second_names=tuple(place_names(other.table).values()),
             )  # fmt: skip
 
 

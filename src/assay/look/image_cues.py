@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -175,8 +176,8 @@ def looked_at(dataset: Dataset, size: int = EXAMINED) -> Seen:
 def _of_files(files: Originals, channels: int, size: int) -> dict[str, np.ndarray]:
     """Return properties and features of every file: name -> a number or a row for each."""
     blank = np.zeros((1, channels, 1, 1), dtype=np.float32)
-    lengths = {name: values[0].shape for name, values in _in_file(blank, size).items()}
-    ends = np.cumsum([int(np.prod(shape)) for shape in lengths.values()])[:-1]
+    lengths: dict[str, tuple[int, ...]] = {name: values[0].shape for name, values in _in_file(blank, size).items()}
+    ends = np.cumsum([math.prod(shape) for shape in lengths.values()])[:-1]
     values = files.measured(
         f"{_MEASURES} at {size}",
         lambda picture: np.concatenate([part[0].reshape(-1) for part in _in_file(picture, size).values()]).tolist(),

@@ -33,6 +33,8 @@ _SUSPECT = {
 }
 """Name of a key figure -> kinds of issues that it counts."""
 METHODS = (
+    "Brightness, contrast and color are measured in the files, all else with the longer side scaled down to the size "
+    "that the first line names; smaller images are not enlarged.",
     "Levels and baselines (ridge regressions) of simple cues are fitted on other patients than those that the AUROC "
     "is computed on. A simple cue is a caution where the interval of its AUROC is above 0.6.",
     "Copies are found on the original files, mirrored, turned, cropped and re-encoded ones too. Odd images are 5 "
@@ -65,7 +67,7 @@ def look_account(evidence: Evidence) -> Account:
     return Account(
         name=facts["data"],
         question=f"What do {facts['images']} images reveal about {target} without a network?",
-        meta=f"{facts['images']} images, {who}, target {target}",
+        meta=f"{facts['images']} images, {who}, target {target}, examined at {facts['examined at']}",
         verdict=look_verdict(evidence),
         opening=Opening(
             tuple(_check_chips(evidence)[:MOST_CHIPS]),
@@ -93,9 +95,8 @@ def _check_chips(evidence: Evidence) -> list[Chip]:
 
 def look_step(evidence: Evidence) -> str:
     """Return the next step after the most harmful finding, as a command."""
-    images = evidence.facts.get("path", "FOLDER")
-    grave = _gravest(evidence)
-    again = f"then look again: assay look {images}"
+    grave, init = _gravest(evidence), evidence.facts["next study"]
+    again = f"then look again: {evidence.facts['look again']}"
     if grave and grave.reason.first(Code.PARTS_SHARED):
         return f"Next: put all images of a patient or picture into one part, {again}"
     if grave:
@@ -104,8 +105,8 @@ def look_step(evidence: Evidence) -> str:
     strong = next((row for row in evidence.tables["shortcuts"] if row["strong"]), None)
     if strong is not None:
         cue = cue_words(strong["kind"], strong["name"])
-        return f"Next: see whether a network does better than {cue}: assay init {images}"
-    return f"Next: see what a network learns from these images: assay init {images}"
+        return f"Next: see whether a network does better than {cue}: {init}"
+    return f"Next: see what a network learns from these images: {init}"
 
 
 def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
@@ -119,7 +120,8 @@ def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
         # A copy follows the file that it is a copy of; a white frame is cut off.
         order = sorted(range(len(rows)), key=lambda at: at % columns) if kind == "copies" else range(len(rows))
         bare = [not on for on in facts["framed"]] * 2 if kind == "copies" else [False] * len(rows)
-        shown = [PlacePictures(f"{what}, row {number_of:,}", (small(ImageOps.crop(image, GAP * cut), what),))
+        word = facts.get("word", "row")
+        shown = [PlacePictures(f"{what}, {word} {number_of:,}", (small(ImageOps.crop(image, GAP * cut), what),))
                  for number_of, image, cut in zip(rows, images, bare, strict=True)]  # fmt: skip
         yield from (shown[at] for at in order)
 

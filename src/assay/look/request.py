@@ -11,6 +11,10 @@ EXAMINED = 128
 """Longer side in pixels at which images are examined; smaller ones are not enlarged."""
 
 
+OF_INIT = frozenset({"data", "target", "patient", "image", "positive", "unmatched"})
+"""Fields that `assay init` takes, too."""
+
+
 class LookRequest(DataRequest):
     """A request of `assay look`."""
 

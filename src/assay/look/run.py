@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from assay.core.files import default_cache_root, typed_path
+from assay.core.files import default_cache_root
 from assay.core.reasons import reason_in_words
 from assay.core.versions import time_and_versions
 from assay.data.cache import ArrayCache, Notify, silent
@@ -21,7 +21,7 @@ from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.look.checks import data_checks, issue
 from assay.look.kind import LOOK
-from assay.look.request import LookRequest
+from assay.look.request import OF_INIT, LookRequest
 from assay.report.page import write_page
 from assay.report.pictures import PictureSettings
 from assay.spec.request import parse_request
@@ -95,7 +95,9 @@ class LookRun(RunSteps):
             checks, decoded = with_embeddings(checks, self.spec, embeddings)
         gallery = PictureSettings(folder.root / "pictures", self.dataset.scale, self.spec.target)
         names, places = names_of(self.spec), self.dataset.table.places
-        left = sorted(names.keys() - set(places.numbers)) if places else []
+        if places:
+            names = {number + places.labels[0] - places.numbers[0]: name for number, name in names.items()}
+        left = sorted(names.keys() - set(places.labels)) if places else []
         issues = [*checks.issues, *(issue("left-out", at) for at in left)]
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]
         lines = pd.DataFrame(rows, columns=["file", *ISSUES.names])
@@ -106,12 +108,14 @@ class LookRun(RunSteps):
             if left_out
             else "",
             "data": str(self.request.data),
-            "path": typed_path(self.request.data) if isinstance(self.request.data, str | Path) else "",
+            "look again": f"assay look {self.request.typed('open', 'as_json')}",
+            "next study": f"assay init {self.request.typed(*(LookRequest.options().keys() - OF_INIT))}",
             "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,
             "embeddings": embeddings.name if embeddings else "",
             "images": f"{len(self.dataset.table):,}",
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
+            "examined at": _sides_examined(self.dataset, self.request.size),
             **facts_of(self.dataset.card, self.dataset.table.classes),
             "matched": "; ".join(filter(None, (self.dataset.card.read.get("matched"), *notes))),
             **time_and_versions(),
@@ -124,3 +128,9 @@ class LookRun(RunSteps):
             "pictures": [*checks.pictures(gallery), *gallery.mask_outlines(self.dataset)],
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
+
+
+def _sides_examined(dataset: Dataset, size: int) -> str:
+    """Return the longer sides at which images are examined: `64 px`, `48 to 128 px`."""
+    sides = np.array([size]) if dataset.native is None else np.minimum(dataset.native.max(axis=1), size)
+    return f"{' to '.join(dict.fromkeys(map(str, (sides.min(), sides.max()))))} px"

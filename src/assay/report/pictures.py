@@ -127,7 +127,8 @@ class PictureSettings:
         images = image_values(dataset.images, np.array(shown))
         pictures = [to_colors(image) for image in images]
         numbers = _row_numbers(dataset)
-        facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in shown], **more}
+        facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in shown],
+                 **_row_names(dataset), **more}  # fmt: skip
         grid = _grid([pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)])
         return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
 
@@ -143,7 +144,8 @@ class PictureSettings:
         drawn = [outline(to_colors(image), {TRUTH: masks[at]}) for image, at in zip(images, some, strict=True)]
         numbers, positions = _row_numbers(dataset), [int(at) for at in some]
         grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
-        facts = {"rows": [numbers[at] for at in positions], "images": len(dataset.table)}
+        facts = {"rows": [numbers[at] for at in positions], "images": len(dataset.table),
+                 **_row_names(dataset)}  # fmt: skip
         yield self._write("masks.png", grid, "masks", facts)
 
     def copies(self, dataset: Dataset, clusters: Sequence[Int[np.ndarray, " m"]]) -> list[Row]:
@@ -174,6 +176,7 @@ class PictureSettings:
                 "contradicting": int(contradict.sum()),
                 "framed": framed.tolist(),
                 "rows": [numbers[at] for side in pairs for at in side],
+                **_row_names(dataset),
             }
             rows_written.append(self._write(f"copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", facts))
         return rows_written
@@ -242,7 +245,8 @@ class PictureSettings:
         ]
         *_, mark = environments
         first, at = environments[""]
-        facts = {**facts, "row": int(first.table.row[at]), "patient": int(first.table.patient[at])}
+        row, places = int(first.table.row[at]), first.table.places
+        facts = {**facts, "row": places.labels[row] if places else row, **(places.names if places else {})}
         return self._write(f"case-{_safe(name)}.png", _grid([pictures]), "case", facts, environment=place, factor=mark)
 
     def heat_map(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:
@@ -267,9 +271,14 @@ class PictureSettings:
 
 
 def _row_numbers(dataset: Dataset) -> Sequence[int]:
-    """Return the number of every row, as its file counts them."""
+    """Return the number of every row, as its user counts them."""
     places = dataset.table.places
-    return places.numbers if places else range(1, len(dataset.table) + 1)
+    return places.labels if places else range(1, len(dataset.table) + 1)
+
+
+def _row_names(dataset: Dataset) -> dict[str, str]:
+    """Return the words for rows of a table."""
+    return dataset.table.places.names if dataset.table.places else {}
 
 
 def _marked_images(environment: Environment, images: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[bool]]]:

@@ -135,7 +135,7 @@ ISSUES = Table(
     "issue of an image, or of a group of images",
     (
         Column("kind", "kind of issue", values=ISSUE_KINDS, cell="code"),
-        whole("row", "line of the table or number of the file; 0 of a group"),
+        whole("row", "line of the table, row of one in memory, or number of the file; 0 of a group"),
         whole("cluster", "number of the cluster of copies; 0 without"),
         Column("of", "class of the image, or column and level of a group", head="class"),
         number(

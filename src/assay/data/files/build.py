@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from assay.core.errors import DataError, SpecError
-from assay.core.files import release
+from assay.core.files import IN_MEMORY, release
 from assay.core.types import FactorTable, Places
 from assay.data import near_copies
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
@@ -362,7 +362,7 @@ def assemble(
     hashes = _hashes(pixels.images, cache)
     depth = _doubts_of_depth(listing, pixels.images)
     listing, positions = _usable(listing, pixels, hashes, skip_bad_rows, keep_copies or bool(spec.split.together))
-    table, native, images = _table(listing), pixels.native[positions], ArrayImages(pixels.images.array, positions)
+    table, native, images = _table(listing, spec), pixels.native[positions], ArrayImages(pixels.images.array, positions)
     masks, about_masks, warnings, read_of_masks = _masks(listing, pixels, positions, framing_of(spec))
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[positions]
     search = FileCopies(pixels.detail, positions, table.patient, cache)
@@ -694,10 +694,11 @@ def _mapped_file(array: np.ndarray) -> str:
     return Path(str(array.filename)).stem
 
 
-def _table(listing: Listing) -> FactorTable:
+def _table(listing: Listing, spec: DataSpec) -> FactorTable:
     target = listing.target
     if target is None:
         raise TypeError("a listing without masks has a target")
+    called = ("", "row") if IN_MEMORY in Path(spec.folder).parts else (listing.where, listing.word)
     return FactorTable(
         row=np.arange(len(listing), dtype=np.int64),
         target=target,
@@ -705,7 +706,7 @@ def _table(listing: Listing) -> FactorTable:
         classes=listing.classes,
         factors=listing.factors,
         columns=listing.columns,
-        places=Places(listing.where, listing.word, tuple(listing.numbers)),
+        places=Places(*called, tuple(listing.numbers)),
     )
 
 

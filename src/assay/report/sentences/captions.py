@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from assay.core.errors import others
-from assay.report.sentences.reasons import ISSUES
+from assay.report.sentences.reasons import ISSUES, row_words
 from assay.stats.format import count, in_words, join_words, number
 from assay.stats.rows import Row, json_object
 
@@ -115,8 +115,7 @@ def _lesion_share_words(facts_of: Facts) -> str:
 
 
 def _case(row: Row, facts: Facts) -> str:
-    of = f", patient {facts['patient']}" if "patient" in facts else ""
-    head = f"row {facts['row']}{of}: " if "row" in facts else ""
+    head = f"{row_words([str(facts['row'])], *_words_for_rows(facts))}: " if "row" in facts else ""
     head += "" if "area" in facts else f"{in_words(facts['truth'])}, predicted "
     after = f"; with the mark {_answer(facts['marked'])}" if "marked" in facts else ""
     return f"{head}{_answer(facts)}{after}"
@@ -134,10 +133,15 @@ def _answer(facts: Facts) -> str:
 
 
 def _describe_suspects(row: Row, facts: Facts) -> str:
-    where = "from the left, rows" if len(facts["rows"]) > 1 else "row"
-    rows_text = join_words([f"{row:,}" for row in facts["rows"]])
+    side = "from the left, " if len(facts["rows"]) > 1 else ""
+    rows_text = row_words([f"{row:,}" for row in facts["rows"]], *_words_for_rows(facts))
     cue = f"; {facts['against']} of them contradict a simple cue" if "against" in facts else ""
-    return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}{cue}; {where} {rows_text}."
+    return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}{cue}; {side}{rows_text}."
+
+
+def _words_for_rows(facts: Facts) -> tuple[str, str]:
+    """Return the word for a row of the images, and what counts them."""
+    return facts.get("word", ""), facts.get("where", "")
 
 
 def _masks_caption(row: Row, facts: Facts) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from assay.core.measures import label_of
@@ -112,6 +112,25 @@ def _properties(_: str, fields: Fields) -> str:
     return join_words([*named[:MOST_PROPERTIES], *more])
 
 
+def row_words(numbers: Sequence[str], word: str = "", where: str = "") -> str:
+    """Return the name of rows: `line 5 of data.csv`, `files 3 and 8 in the listing of images/`, `rows 4 and 9`.
+
+    Args:
+        numbers: Their numbers.
+        word: Word for a row.
+        where: The table or folder that counts them.
+    """
+    listed = " in the listing of" if where.endswith("/") else " of"
+    place = f"{listed} {where}" if where else ""
+    return f"{word or 'row'}{'' if len(numbers) == 1 else 's'} {join_words(list(numbers))}{place}"
+
+
+def _rows(name: str, fields: Fields) -> str:
+    """`first` and `second` are of two sets, whose words are in fields of their own."""
+    names = fields.get(f"{name}_names", (fields.get("word", ""), fields.get("where", "")))
+    return row_words(fields[name], *names)
+
+
 CUES = {"baseline": "the {} alone", "image": "the image's {}", "factor": "factor '{}'", "column": "column '{}'",
         "filled": "whether '{}' is filled"}  # fmt: skip
 """Kind of a simple cue -> its name in a sentence."""
@@ -149,7 +168,7 @@ _FORMS: Mapping[str, Callable[[str, Fields], str]] = {
     "group": lambda _, fields: _words_of_group(fields),
     "properties": _properties,
     "cue": _first_cue,
-    "rows": lambda name, fields: ("row " if len(fields[name]) == 1 else "rows ") + _list_names(name, fields),
+    "rows": _rows,
     "issue": lambda name, fields: ISSUES[str(fields[name])],
     "measure": lambda name, fields: label_of(str(fields[name])),
     "words": lambda name, fields: in_words(str(fields[name])),
