@@ -32,8 +32,9 @@ from assay.execution.workspace import Workspace
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.store.files import read_checked_json, read_json, write_checked_json
 from assay.store.folder import RunFolder
+from assay.study.kind import STUDY
 from assay.study.preflight import sweep
-from assay.study.records import store, stored_study
+from assay.study.records import stamp, store, stored_study, study_values
 from assay.study.registration import state
 from assay.study.run import prepare
 
@@ -127,6 +128,7 @@ def made_up(run: Path, root: Path, trials: int) -> None:
     root.mkdir(parents=True)
     state(root, spec, results_exist=False)
     store(folder, plan, base.inputs)
+    folder.begin(STUDY, study_values(spec, base.skip_bad_rows), stamp(plan), spec.name)
     described: dict[str, Any] = read_checked_json(run / "described.json")
     write_checked_json(root / "described.json", {**described, "pictures": []}, sort_keys=False)
     rng = np.random.default_rng(0)
@@ -165,7 +167,7 @@ def taken(code: str) -> tuple[float, float, str]:
         "print(sum(os.times()[:4]), int(most.split()[1]) / 2**20, file=sys.stderr)"  # getrusage has the parent's memory
     )
     here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    script = f"try:\n    {code}\nexcept SystemExit:\n    pass\n{measured}"
+    script = f"try:\n    {code}\nexcept SystemExit as end:\n    assert not end.code, end.code\n{measured}"
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": here},
