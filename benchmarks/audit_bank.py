@@ -146,10 +146,13 @@ NATURAL: Mapping[str, Natural] = {
                             lambda _, image: image[-6:].max() < 0.1, (76, 0, 20)),
     "polyp-inset": Natural("polyp", lambda row: float(row["lesion_fraction"]) < 0.12,
                            lambda _, image: np.diff(image[30:, :16, :2]).mean() > 0.1, (60, 0, 20)),
+    "polyp-frames": Natural("polyp-train", lambda row: float(row["lesion_fraction"]) > 0.11,
+                            lambda _, image: image[-12:-3, 3:12].mean() < 0.08, (200, 100, 60), "endoscopy", column=""),
 }  # fmt: skip
 """Two sources of radiographs with and without a finding; the view of radiographs, with nothing tied to it; photographs
 of feet padded at the bottom or at the right, with a large wound or a small one; frames with a green inset or none, with
-no polyp, a small one, or a large one."""
+no polyp, a small one, or a large one; frames with a large polyp or a small one, and on 55% and 54% of them a black
+square."""
 
 
 def natural(found: Natural) -> Pool:

@@ -58,7 +58,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -76,6 +76,7 @@ from torch.nn import functional
 
 import assay
 from assay.audit.search.regions import Pixels
+from assay.audit.search.run import VERSION
 from assay.data import near_copies
 
 LEAST, MOST = 7, 16
@@ -201,8 +202,7 @@ IMAGES: Mapping[str, Domain | Natural] = {
     "xray-view-told": audit_bank.NATURAL["xray-view-told"],
     "xray-view": _XRAYS,
     "xray-origin": replace(audit_bank.NATURAL["xray-origin"], column="origin"),
-    "polyp-frames": Natural("polyp-train", lambda row: float(row["lesion_fraction"]) > 0.11,
-                            lambda _, image: image[-12:-3, 3:12].mean() < 0.08, (200, 100, 60), column=""),
+    "polyp-frames": audit_bank.NATURAL["polyp-frames"],
     "aptos-rows": Natural("fundus-eyepacs", lambda row: int(row["grade"]) >= 2,
                           lambda _, image: max(image[:3].max(), image[-3:].max()) < 0.1, (300, 160, 80),
                           column="", table="aptos.csv"),
@@ -395,6 +395,17 @@ PLANS: Mapping[str, Plan] = {
                     [(0.95, 0.05)]),
 }  # fmt: skip
 KINDS = tuple(PLANS)
+TITLES = {
+    "local": "a mark at one place, on most images of a class",
+    "rare": "a mark on a third of a class or less, moved by up to 1.5 pixels",
+    "places": "a mark at one of three places",
+    "two": "two marks",
+    "wandering": "a mark anywhere, at any angle",
+    "colored": "a mark of another color alone",
+    "whole": "a change of the whole image",
+    "natural": "a shortcut that was in the images",
+}
+"""Kind -> its name in an audit's table of rates."""
 CLEAN = {"phantom-chest": 5, "phantom-chest-easy": 5, "phantom-nodule": 6, "chest-xray": 6, "xray-view-told": 6,
          "dermoscopy": 6, "fundus": 6}  # fmt: skip
 """Domain -> clean networks."""
@@ -718,6 +729,8 @@ def _worth(fits: Sequence[tuple[int, float, bool]], places: int) -> float:
 WORTH = ("named", "named by a lead", "partly named", "elsewhere", "inconclusive", "nothing found")
 BOUNDED = ("named", "nothing found")
 """Counts that are shown with an interval."""
+Worth = Mapping[tuple[str, str], str]
+Differing = Mapping[tuple[str, str], bool]
 
 
 def share(count: int, of: int) -> str:
@@ -730,10 +743,12 @@ def share(count: int, of: int) -> str:
     return f"{count}/{of} [{100 * low:.0f}, {100 * high:.0f}%]"
 
 
-def table(rows: Sequence[Row], folder: Path, label: str, page: Page, same_as: str = "") -> list[str]:
-    """Print rates by kind and part, and return remarks with what was missed; `same_as` are other audits of the same."""
-    remarks, words = list[str](), dict[tuple[str, str], str]()
-    columns = dict[tuple[str, str], bool]()
+def answered(rows: Sequence[Row], folder: Path, label: str, same_as: str = "") -> tuple[Worth, Differing]:
+    """Return by network and part what its audit is worth, and whether its answers differ with a column.
+
+    `same_as` are other audits of the same networks.
+    """
+    words, columns = dict[tuple[str, str], str](), dict[tuple[str, str], bool]()
     for row in rows:
         with np.load(folder / f"{row['network']}.npz") as file:
             truth = {name: file[name] for name in file.files if name.endswith(("_has", "_target"))}
@@ -744,6 +759,32 @@ def table(rows: Sequence[Row], folder: Path, label: str, page: Page, same_as: st
                 words[row["network"], mode] = judged(found, row["domain"], row["marks"].split("+"), truth, used_of(row))
                 columns[row["network"], mode] = any(one["verdict"] == "answers-differ-with"
                                                     for one in found["verdicts"])  # fmt: skip
+    return words, columns
+
+
+def document(rows: Sequence[Row], words: Worth) -> dict[str, Any]:
+    """Return the rates that are shipped: of each kind that are named, or nothing found; of clean networks, called."""
+
+    def rates(mode: str) -> Iterator[Row]:
+        for kind, title in {**TITLES, "": "all eight kinds of shortcut"}.items():
+            strong = [row for row in rows if row["kind"] != "clean" and kind in ("", row["kind"]) and used(row)]
+            said = [words[row["network"], mode] for row in strong if (row["network"], mode) in words]
+            for worth in BOUNDED:
+                yield rate(f"{title}: {worth}", said.count(worth), len(said))
+        said = [words[row["network"], mode] for row in rows
+                if row["kind"] == "clean" and (row["network"], mode) in words]  # fmt: skip
+        yield rate("no shortcut: one is named", said.count("called"), len(said))
+
+    def rate(title: str, count: int, of: int) -> Row:
+        return {"rate": title, **dict(zip(("count", "among"), (count, of), strict=True)),
+                **dict(zip(("value", "low", "high"), interval(count, of), strict=True))}  # fmt: skip
+
+    return {"search": VERSION, "trained": list(rates("train")), "new": list(rates("test"))}
+
+
+def table(rows: Sequence[Row], words: Worth, columns: Differing, page: Page) -> list[str]:
+    """Print rates by kind and part, and return remarks with what was missed."""
+    remarks = list[str]()
 
     def line(title: str, mode: str, those: Sequence[Row]) -> None:
         said = [words[row["network"], mode] for row in those if (row["network"], mode) in words]
@@ -785,6 +826,7 @@ def main() -> None:
     arguments.add_argument("--train-only", action="store_true", help="train, and search nothing")
     arguments.add_argument("--table-only", action="store_true", help="judge what is audited")
     arguments.add_argument("--same-as", default="", help="label of audits: count what was audited there too")
+    arguments.add_argument("--write", type=Path, help="file for the rates that audits show")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     rows = read(given.folder / "networks.csv") if given.table_only else train_all(given.folder, given.rounds)
@@ -793,7 +835,10 @@ def main() -> None:
     if not given.table_only:
         audit_all(rows, given.folder, given.label, *given.part)
     page = Page(("kind", "searched", *WORTH), given.out)
-    page.close(*table(rows, given.folder, given.label, page, given.same_as))
+    words, columns = answered(rows, given.folder, given.label, given.same_as)
+    page.close(*table(rows, words, columns, page))
+    if given.write:
+        given.write.write_text(json.dumps(document(rows, words), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

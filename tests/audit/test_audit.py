@@ -237,7 +237,16 @@ def test_shipped_error_rates_are_cited_at_the_margin_that_they_were_measured_at(
     data, marks = images(tmp_path / "set", 40), {"left": MARKS["left"]}
     for margin, there in ((0.05, True), (0.1, False)):
         found = audited(middle, data, marks=marks, distortions=[], domain="phantom-chest", margin=margin)
-        assert bool(len(found.table("rates"))) is there
+        rates = set(found.table("rates").rate)
+        assert ("audits of clean networks with a relies-on" in rates) is there
+
+
+@pytest.mark.parametrize(("domain", "limited"), [("phantom-chest", True), ("mr", False)])
+def test_error_rates_of_searches_are_cited_where_a_limit_is_shipped(domain: str, limited: bool, tmp_path: Path) -> None:
+    found = audited(middle, images(tmp_path / "set", 40), tmp_path / "out", marks={}, distortions=[], domain=domain)
+    assert ("two marks: named" in set(found.table("rates").rate)) is limited
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert ("such searches named the shortcut of" in page) is limited
 
 
 def test_a_mark_that_makes_answers_nan_is_not_tested_and_no_picture_is_left(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ import assay
 from assay.audit import reference_networks, references
 from assay.audit.battery import DECIDING, DOMAINS, battery
 from assay.audit.reference_networks import parts_of, trained_references
-from assay.audit.references import SHIPPED, read_limits, shipped_rates, shipped_reference
+from assay.audit.references import SHIPPED, read_limits, shipped_rates, shipped_reference, shipped_search_rates
 from assay.audit.request import AuditRequest
+from assay.audit.words import ALL_SHORTCUTS
 from assay.data.files.in_memory import on_disk
 from assay.plugin import RunFolder, SpecError
+from assay.stats.outcomes import collapse_rate
 from assay.store.files import read_json
 
 
@@ -106,6 +108,21 @@ def test_a_shipped_reference_has_the_marks_of_its_domain_as_they_are_drawn(name:
     assert not shipped_reference(name, dict.fromkeys(drawn, "another")).largest  # pyright: ignore[reportOptionalMemberAccess]
     assert all(row["among"] > 0 or math.isnan(row["value"]) for row in shipped_rates(name))
     assert shipped_reference("fundus", drawn) is None
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_error_rates_of_searches_are_of_their_version_and_add_up(trained: bool) -> None:
+    version = read_json(SHIPPED / "kinds.json")["search"]
+    assert shipped_search_rates(version + 1, trained=trained) == []
+    rates = {row["rate"]: row for row in shipped_search_rates(version, trained=trained)}
+    for worth in ("named", "nothing found"):
+        own = [row for rate, row in rates.items() if rate.endswith(f": {worth}") and not rate.startswith(ALL_SHORTCUTS)]
+        assert len(own) == 8
+        for part in ("count", "among"):
+            assert sum(row[part] for row in own) == rates[f"{ALL_SHORTCUTS}: {worth}"][part]
+    for row in rates.values():
+        exact = collapse_rate(row["count"], row["among"])
+        assert (row["value"], row["low"], row["high"]) == pytest.approx((exact.value, exact.low, exact.high), abs=1e-4)
 
 
 SMALL_ALONE = {("dermoscopy", "trained"): 40, ("fundus", "trained"): 40, ("phantom-nodule", "trained"): 40}

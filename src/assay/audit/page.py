@@ -258,7 +258,7 @@ _GROUPS = (
 )  # fmt: skip
 _INSIDE = Block(id="inside", title="Inside the network: evidence, not a verdict", table="inside", folded=True,
                 columns=("kind", "name", "value", "chance", "images", "reason"))  # fmt: skip
-_RATES = Block(id="rates", title="Error rates of marks in this domain", table="rates", folded=True,
+_RATES = Block(id="rates", title="Error rates of this audit", table="rates", folded=True,
                columns=("rate", "count", "among", "value"))  # fmt: skip
 UNTESTED = Block(id="untested", title="Not tested", table="verdicts", keep=Query(only={"verdict": (NOT_TESTED,)}),
                  columns=("factor", "kind", "reason"))  # fmt: skip

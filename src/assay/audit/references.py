@@ -55,8 +55,25 @@ def shipped_reference(domain: str, drawings: Mapping[str, str]) -> Reference | N
 def shipped_rates(domain: str) -> list[Row]:
     """Return rows of `tables.RATES` of a calibrated domain; none of others."""
     shipped = _read_shipped(domain)
-    return [] if shipped is None else [{key: math.nan if value is None else value for key, value in row.items()}
-                                     for row in shipped["rates"]]  # fmt: skip
+    return [] if shipped is None else list(_rows_of(shipped["rates"]))
+
+
+def shipped_search_rates(search: int, *, trained: bool) -> list[Row]:
+    """Return rows of `tables.RATES` of searches for a shortcut, as `benchmarks/audit_kinds.py` writes them.
+
+    Args:
+        search: The version of the search; without rates of it there are no rows.
+        trained: Whether images of the training were searched.
+    """
+    shipped = _read_shipped("kinds")
+    if shipped is None or shipped["search"] != search:
+        return []
+    return list(_rows_of(shipped["trained" if trained else "new"]))
+
+
+def _rows_of(rates: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+    """Yield rows with NaN for null."""
+    return ({key: math.nan if value is None else value for key, value in row.items()} for row in rates)
 
 
 def _read_shipped(name: str) -> dict[str, Any] | None:

@@ -59,12 +59,13 @@ from assay.audit.references import (
     shipped_limits,
     shipped_rates,
     shipped_reference,
+    shipped_search_rates,
     trained_on,
 )
 from assay.audit.request import AuditRequest
 from assay.audit.scored import by_harm, column_rows, model_added, of_columns
 from assay.audit.search.regions import ON_SOME, Sought
-from assay.audit.search.run import Search, by_lesion, image_properties, not_searched
+from assay.audit.search.run import VERSION, Search, by_lesion, image_properties, not_searched
 from assay.audit.search.search import spread_within
 from assay.audit.verdicts import Reference
 from assay.core.errors import ReadingError, key_text
@@ -521,7 +522,7 @@ class AuditRun(RunSteps):
                 if folder.complete("readings", shot.id)
             ],
             "pictures": self._cases(folder, verdicts) if request.pictures else [],
-            "rates": self._rates,
+            "rates": [*self._rates, *self._search_rates],
             "provenance": provenance_rows(prepared, answers, self.reference),
         }
 
@@ -569,6 +570,14 @@ class AuditRun(RunSteps):
         """Error rates of the domain, which were measured at the default margin and with such a reference."""
         same = self.reference is not None and (self._uses_shipped or trained_on(self.request.references) > 0)
         return shipped_rates(self.request.domain) if same and self.request.margin == MARGIN else []
+
+    @property
+    def _search_rates(self) -> list[Row]:
+        """Error rates of searches for a shortcut, which were measured with the shipped limits."""
+        searched = self.request.leads and not self.in_steps and bool(self._searches)
+        if not searched or not self._uses_shipped or self._limits is None:
+            return []
+        return shipped_search_rates(VERSION, trained=self.request.train is not None)
 
     def _added_rows(self, cues: Sequence[Cue]) -> list[Row]:
         dataset = self.prepared.population.dataset

@@ -341,13 +341,13 @@ COMPARED = Table(
 
 RATES = Table(
     "rates",
-    "error rates of verdicts in this domain, from networks whose shortcut is known",
+    "error rates of verdicts in this domain and of searches, from networks whose shortcut is known",
     (
         Column("rate", "what is counted"),
         whole("count", "how often it happened"),
         whole("among", "how often it could"),
         estimate("value", "share; NaN where it could not happen"),
-        number("low", "lower end of the 95% interval (Wilson)"),
+        number("low", "lower end of the 95% interval (Wilson; of searches Clopper and Pearson)"),
         number("high", "upper end of the interval"),
     ),
     ("rate", "count", "among", "value", "low", "high"),

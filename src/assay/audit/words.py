@@ -205,6 +205,8 @@ NOT_ESTABLISHED = (
     "Readers and the reference standard of the labels are not assessed.",
 )
 """Limits of every audit."""
+ALL_SHORTCUTS, NO_SHORTCUT = "all eight kinds of shortcut", "no shortcut"
+"""Rows of the table of rates, see `benchmarks/audit_kinds.py`."""
 NOT_APART = "Independence of these images from the training images is not established."
 """A limit unless training images were given, and share neither an image nor a patient."""
 
@@ -216,14 +218,28 @@ def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
         "training-patients",
     }
     limits = (*NOT_ESTABLISHED, *(() if compared_with_training else (NOT_APART,)), *_of_references(tables))
-    rates = tables["rates"]
-    if not rates:
-        return (*limits, "Error rates of verdicts on marks and columns are not known for this domain.")
-    wrong = next(row for row in rates if row["rate"].startswith("audits of clean networks"))
-    return (
-        *limits,
-        f"Error rates of marks hold for small networks on such images: 'relies on' was found in {wrong['count']} of "
-        f"{wrong['among']} audits of networks that never saw a mark (at most {number(100 * wrong['high'], 1)}%).",
+    rates = {row["rate"]: row for row in tables["rates"]}
+    wrong = next((row for rate, row in rates.items() if rate.startswith("audits of clean networks")), None)
+    of_marks = (
+        "Error rates of verdicts on marks and columns are not known for this domain."
+        if wrong is None
+        else "Error rates of marks hold for small networks on such images: 'relies on' was found in "
+        f"{wrong['count']} of {wrong['among']} audits of networks that never saw a mark (at most "
+        f"{number(100 * wrong['high'], 1)}%)."
+    )
+    return (*limits, of_marks, *_of_searches(rates))
+
+
+def _of_searches(rates: Mapping[str, Row]) -> Iterator[str]:
+    """Yield how often such searches name a shortcut, miss it, and name one that is not there."""
+    if f"{ALL_SHORTCUTS}: named" not in rates:
+        return
+    named, missed = (rates[f"{ALL_SHORTCUTS}: {worth}"] for worth in ("named", "nothing found"))
+    clean = rates[f"{NO_SHORTCUT}: one is named"]
+    yield (
+        f"In trials, such searches named the shortcut of {named['count']} of {named['among']} small networks. In "
+        f"{missed['count']} they found nothing. They named one in {clean['count']} of {clean['among']} networks "
+        "without a shortcut. The table of error rates has each kind of shortcut."
     )
 
 
