@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.worlds.audits import audited, images, middle
 
 import assay
 from assay.audit import reference_networks, references
 from assay.audit.battery import DECIDING, DOMAINS, battery
 from assay.audit.reference_networks import parts_of, trained_references
-from assay.audit.references import SHIPPED, read_limits, shipped_rates, shipped_reference, shipped_search_rates
+from assay.audit.references import SHIPPED, read_limits, shipped_rates, shipped_reference
 from assay.audit.request import AuditRequest
-from assay.audit.words import ALL_SHORTCUTS
 from assay.data.files.in_memory import on_disk
 from assay.plugin import RunFolder, SpecError
-from assay.stats.outcomes import collapse_rate
-from assay.store.files import read_json
+from assay.stats import collapse_rate
+from assay.store.files import read_json, write_json
 
 
 def drawn_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -110,19 +111,29 @@ def test_a_shipped_reference_has_the_marks_of_its_domain_as_they_are_drawn(name:
     assert shipped_reference("fundus", drawn) is None
 
 
-@pytest.mark.parametrize("trained", [True, False])
-def test_error_rates_of_searches_are_of_their_version_and_add_up(trained: bool) -> None:
-    version = read_json(SHIPPED / "kinds.json")["search"]
-    assert shipped_search_rates(version + 1, trained=trained) == []
-    rates = {row["rate"]: row for row in shipped_search_rates(version, trained=trained)}
+@pytest.mark.parametrize("part", ["trained", "new"])
+def test_error_rates_of_searches_add_up(part: str) -> None:
+    rates = {row["rate"]: row for row in read_json(SHIPPED / "kinds.json")[part]}
     for worth in ("named", "nothing found"):
-        own = [row for rate, row in rates.items() if rate.endswith(f": {worth}") and not rate.startswith(ALL_SHORTCUTS)]
+        everything = rates.pop(f"all eight kinds of shortcut: {worth}")
+        own = [row for rate, row in rates.items() if rate.endswith(f": {worth}")]
         assert len(own) == 8
-        for part in ("count", "among"):
-            assert sum(row[part] for row in own) == rates[f"{ALL_SHORTCUTS}: {worth}"][part]
+        for number in ("count", "among"):
+            assert sum(row[number] for row in own) == everything[number]
     for row in rates.values():
         exact = collapse_rate(row["count"], row["among"])
         assert (row["value"], row["low"], row["high"]) == pytest.approx((exact.value, exact.low, exact.high), abs=1e-4)
+
+
+def test_error_rates_of_an_earlier_search_are_not_cited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(SHIPPED, tmp_path / "shipped")
+    data = images(tmp_path / "set", 40)
+    monkeypatch.setattr(references, "SHIPPED", tmp_path / "shipped")
+    for earlier in (False, True):
+        if earlier:
+            write_json(tmp_path / "shipped" / "kinds.json", {**read_json(SHIPPED / "kinds.json"), "search": 1})
+        found = audited(middle, data, tmp_path / f"{earlier}", marks={}, distortions=[], domain="phantom-chest")
+        assert ("two marks: named" in set(found.table("rates").rate)) is not earlier
 
 
 SMALL_ALONE = {("dermoscopy", "trained"): 40, ("fundus", "trained"): 40, ("phantom-nodule", "trained"): 40}

@@ -59,12 +59,8 @@ def _text(value: Any, newline: str, sort_keys: bool) -> str:
     """
     if isinstance(value, str):
         return encode_basestring(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if value is None or isinstance(value, float):
-        return "null" if value is None or not math.isfinite(value) else float.__repr__(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return json.dumps(None if isinstance(value, float) and not math.isfinite(value) else value)
     below = newline + " "
     if isinstance(value, Mapping):
         items = {str(key): item for key, item in cast("Mapping[object, Any]", value).items()}
