@@ -125,6 +125,15 @@ def test_error_rates_of_searches_add_up(part: str) -> None:
         assert (row["value"], row["low"], row["high"]) == pytest.approx((exact.value, exact.low, exact.high), abs=1e-4)
 
 
+def test_docs_have_the_shipped_error_rates_of_searches() -> None:
+    rates, text = read_json(SHIPPED / "kinds.json"), Path("docs/audit-trials.md").read_text(encoding="utf-8")
+    (row,) = (line for line in text.splitlines() if line.startswith("| **all** |"))
+    everything = [one for part in ("trained", "new") for one in rates[part] if one["rate"].startswith("all eight")]
+    counts = [cell.split(" ")[1] for cell in row.split("|")[2:-1] if "/" in cell]
+    assert counts == [f"{one['count']}/{one['among']}" for one in everything]
+    assert f"Search {rates['search']}, all networks:" in text
+
+
 def test_error_rates_of_an_earlier_search_are_not_cited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(SHIPPED, tmp_path / "shipped")
     data = images(tmp_path / "set", 40)
@@ -136,13 +145,15 @@ def test_error_rates_of_an_earlier_search_are_not_cited(tmp_path: Path, monkeypa
         assert ("two marks: named" in set(found.table("rates").rate)) is not earlier
 
 
-SMALL_ALONE = {("dermoscopy", "trained"): 40, ("fundus", "trained"): 40, ("phantom-nodule", "trained"): 40}
+SMALL_ALONE = dict.fromkeys(
+    ((domain, "trained") for domain in ("dermoscopy", "endoscopy", "fundus", "phantom-nodule")), 40
+)
 """Limits of too few networks for 95 % of others, all small: docs/audit-trials.md says so, and the page their number."""
 
 
 def test_shipped_limits_of_regions_come_from_a_stated_number_of_networks_of_five_architectures() -> None:
     shipped = read_json(SHIPPED / "leads.json")
-    assert set(shipped) == {"chest-xray", "dermoscopy", "fundus", "phantom-chest", "phantom-nodule"}
+    assert set(shipped) == {"chest-xray", "dermoscopy", "endoscopy", "fundus", "phantom-chest", "phantom-nodule"}
     for domain, part, one in [(domain, part, one) for domain, both in shipped.items() for part, one in both.items()]:
         assert domain in DOMAINS
         few = SMALL_ALONE.get((domain, part))
