@@ -29,7 +29,7 @@ from assay.execution.tasks import Queue, Task
 from assay.spec.yaml import parse_yaml, read_yaml
 from assay.stats.format import count
 from assay.store.files import read_checked_json, read_json, write_text
-from assay.store.folder import RunFolder, UnitKind, is_worked_in, require_no_links
+from assay.store.folder import RunFolder, UnitKind, is_worked_in, require_regular_files
 
 # Ray: tasks of a cluster, or of this machine. Each carries out a chunk of tasks in a warm worker process.
 
@@ -521,7 +521,7 @@ def cancel(root: Path) -> int:
     Returns:
         The number of tasks that were submitted and not over.
     """
-    require_no_links(root)
+    require_regular_files(root)
     handles, slurm = _submitted_handles(root), _slurm(root)
     write_bytes(Exchange(root / ENGINE).stop, b"")
     slurm.cancel({*_read_detached(root), *slurm.waiting(set(handles.values()))})

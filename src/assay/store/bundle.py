@@ -11,7 +11,15 @@ from pathlib import Path
 from assay.core.errors import StoreError
 from assay.core.files import file_hash, file_state, write_whole
 from assay.store.folder import PAGE
-from assay.store.manifest import SIGNATURE, SIGNED, FileChange, altered_files, key_of_signature, links_in, read_manifest
+from assay.store.manifest import (
+    SIGNATURE,
+    SIGNED,
+    FileChange,
+    altered_files,
+    find_nonregular_files,
+    key_of_signature,
+    read_manifest,
+)
 
 BUNDLED = ("tables", "pictures")
 """Folders of a run that a bundle holds, besides its page."""
@@ -20,7 +28,7 @@ SUMS = "SHA256SUMS"
 
 def bundle_changes(root: Path) -> list[FileChange]:
     """Compare the files of an unpacked bundle with its checksums, which who changed a file may have changed, too."""
-    if damage := links_in(root):
+    if damage := find_nonregular_files(root):
         return damage
     listed = _sums_of((root / SUMS).read_text(encoding="utf-8", errors="replace"))
     files = (path for path in sorted(root.rglob("*")) if path.is_file() and path != root / SUMS)

@@ -57,8 +57,8 @@ from assay.store.manifest import (
     altered_files,
     broken_seal,
     changes,
+    find_nonregular_files,
     is_ours,
-    links_in,
     read_manifest,
     write_manifest,
 )
@@ -102,9 +102,9 @@ def require_writable(folder: Path) -> None:
                 path.rmdir()
 
 
-def require_no_links(root: Path) -> None:
+def require_regular_files(root: Path) -> None:
     """Check that a folder holds no link, pipe or device. Raises StoreError."""
-    for change in links_in(root)[:1]:
+    for change in find_nonregular_files(root)[:1]:
         raise StoreError(f"{change.text}; {UNLINK}")
 
 
@@ -128,7 +128,7 @@ def working_in(root: Path) -> Generator[None]:
             f"another run works in {root}: wait until it ends, or choose another place with {key_text('--out')}"
         )
 
-    require_no_links(root)
+    require_regular_files(root)
     require_writable(root)
     with holding(root / LOCK, refuse):
         yield
@@ -421,7 +421,7 @@ class RunFolder:
         Args:
             parts: See `store.manifest.changes`.
         """
-        path, links = self.root / MANIFEST, links_in(self.root)
+        path, links = self.root / MANIFEST, find_nonregular_files(self.root)
         sealed = False
         with suppress(StoreError):
             sealed = read_manifest(self.root) is not None

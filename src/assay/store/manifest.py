@@ -139,7 +139,7 @@ def changes(root: Path, parts: Collection[str] = ()) -> list[FileChange]:
     return damage + [FileChange("extra", path) for name, path in _files(root, parts).items() if name not in listed]
 
 
-def links_in(root: Path) -> list[FileChange]:
+def find_nonregular_files(root: Path) -> list[FileChange]:
     """Return the links, pipes and devices in a folder, none of which is read. A preview is looked at itself, too."""
     streams = list[Path]()
     links, folders = [root] if root.name == PREVIEW and root.is_symlink() else list[Path](), [root]
