@@ -18,7 +18,6 @@ import atexit
 import csv
 import ctypes
 import functools
-import gc
 import hashlib
 import importlib
 import json
@@ -33,41 +32,47 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
-from PIL import Image
 
-from assay.cli import main as main_of_assay
 from assay.store.folder import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
-from _shared import Page, parser
+from _commands import (
+    DATA,
+    PATIENCE,
+    TIMED,
+    Wrong,
+    add_row,
+    adopt_orphans,
+    become_command,
+    end_processes,
+    ends_in_sentence,
+    import_most,
+    is_private,
+    trouble_parser,
+    write_rows,
+    write_scores,
+)
+from _shared import Page
 from tests.audit.search.test_leads import audited
 from tests.worlds.studies import TINY
 
-PATIENCE = 900
-"""Seconds after which a command counts as one that hangs."""
-SENTENCE = {2, 74, 130}
-"""Exit codes of a request that cannot be done, of a full disk or closed output, and of an interruption."""
 TIMES = re.compile(
     r"[0-9a-f]{64}|\d{4}-\d\d-\d\dT[\d:.+Z]*|\d+(\.\d+)? ?(ms|s|min|h|GB|MB)\b"
     r"|\d\d:\d\d(:\d\d)?|\d+(\.\d+)? of processor"
 )
-TIMED = {"tiny.registration.json", "report.html", "manifest.json", "finished.json", "made.zip",
-         "provenance.parquet", "provenance.json", "trials.parquet"}  # fmt: skip
+NEVER_EQUAL = TIMED | {"tiny.registration.json", "made.zip"}
 """Files that hold a time to the second: two runs may have written the same."""
 PLACED = {"made.yaml", "prepared.json"}
 """Files that name the folder of the images, which is another one behind a link."""
-MARK = "ASSAY_TORTURE"
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,6 @@ class Command:
     writes: str = ""
 
 
-DATA = "--target mass --patient patient"
 COMMANDS: Mapping[str, Command] = {
     "run": Command("run tiny.yaml --workers 0 --out made --quiet", ["tiny.yaml"], "made"),
     "register": Command("register tiny.yaml --out made", ["tiny.yaml"], "made"),
@@ -163,10 +167,6 @@ class End:
     opened: int
 
 
-class Wrong(Exception):
-    """A command did not end as it should."""
-
-
 # Commands as forks
 
 
@@ -175,15 +175,17 @@ def ended(words: Sequence[str], folder: Path, meet: Callable[[], object] = lambd
     pipes = [os.pipe() for _ in range(3)]
     pid = os.fork()
     if not pid:
-        _become(words, folder, [write for _, write in pipes], meet)
+        become_command(words, folder, {"COLUMNS": "100"}, functools.partial(_redirect, pipes, meet))
     texts = [b"", b"", b""]
     readers = [threading.Thread(target=_drain, args=(pipe, texts, at)) for at, pipe in enumerate(pipes)]
     for reader in readers:
         reader.start()
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    _kill_left(folder)
+    left = end_processes(PATIENCE)
     for reader in readers:
         reader.join()
+    if left:
+        raise Wrong(f"{left} processes are left")
     out, err, opened = (text.decode(errors="replace") for text in texts)
     if code == -signal.SIGALRM:
         raise Wrong(f"at work after {PATIENCE} s: {err[-300:]}")
@@ -196,35 +198,17 @@ def _drain(pipe: tuple[int, int], texts: list[bytes], at: int) -> None:
         texts[at] = file.read()
 
 
-def _become(words: Sequence[str], folder: Path, outputs: Sequence[int], meet: Callable[[], object]) -> None:
-    """Be the command, as a new process would be: with streams of its own and default signals."""
-    code = 70
-    try:
-        os.setsid()
-        signal.alarm(PATIENCE)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.chdir(folder)
-        os.environ.update({MARK: str(folder), "COLUMNS": "100"})
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(outputs[0], 1)
-        os.dup2(outputs[1], 2)
-        streams()
-        opened = [0]
-        sys.addaudithook(lambda event, _: opened.__setitem__(0, opened[0] + (event == "open")))
-        atexit.register(lambda: os.write(outputs[2], str(opened[0]).encode()))
-        sys.modules["__main__"] = ModuleType("__main__")  # workers import that of a command
-        meet()
-        main_of_assay(words)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and error.__traceback__ and not error.__traceback__.tb_next:
-            code = 130  # the command had ended
-        else:
-            traceback.print_exc()
-    finally:
-        atexit._run_exitfuncs()
-        os._exit(code)
+def _redirect(pipes: Sequence[tuple[int, int]], meet: Callable[[], object]) -> None:
+    """Write to pipes what a command prints, says and opens; then meet the trouble."""
+    signal.alarm(PATIENCE)
+    (_, out), (_, err), (_, notes) = pipes
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    streams()
+    opened = [0]
+    sys.addaudithook(lambda event, _: opened.__setitem__(0, opened[0] + (event == "open")))
+    atexit.register(lambda: os.write(notes, str(opened[0]).encode()))
+    meet()
 
 
 def streams(*closed: int) -> None:
@@ -239,41 +223,13 @@ def streams(*closed: int) -> None:
         setattr(sys, f"__{name}__", file)
 
 
-def processes(folder: Path) -> list[int]:
-    """Return the processes of a trial."""
-    found: list[int] = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"{MARK}={folder}\0".encode() in (path / "environ").read_bytes():
-                found.append(int(path.name))
-        except OSError:
-            continue
-    return found
-
-
-def _kill_left(folder: Path) -> None:
-    """Raise Wrong where a process of a command outlives it by so long."""
-    late = time.monotonic() + PATIENCE
-    while left := processes(folder):
-        if time.monotonic() > late:
-            for pid in left:
-                os.kill(pid, signal.SIGKILL)
-            raise Wrong(f"{len(left)} processes are left")
-        time.sleep(0.05)
-
-
-def _is_private(name: str) -> bool:
-    """Return whether a file is a lock or the like, which no reader sees; those half-written left out."""
-    return name.startswith(".") and not name.endswith(".partial")
-
-
 def files(root: Path) -> dict[str, str]:
     """Return the hash of every file in a folder and behind its links, by its path; pipes have none."""
     found: dict[str, str] = {}
     for folder, folders, names in os.walk(root, followlinks=True):
         folders[:] = [name for name in folders if name != "aside"]
         for path in (Path(folder, name) for name in names if name != "aside"):
-            if path.is_file() and not _is_private(path.name):
+            if path.is_file() and not is_private(path.name):
                 found[path.relative_to(root).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
@@ -537,7 +493,7 @@ class World:
         self.undisturbed = second
         every = first.files.keys() | second.files.keys()
         self.unsure = frozenset(
-            name for name in every if first.files.get(name) != second.files.get(name) or Path(name).name in TIMED
+            name for name in every if first.files.get(name) != second.files.get(name) or Path(name).name in NEVER_EQUAL
         )
 
     def tried(self, trouble: Trouble) -> str:
@@ -576,9 +532,8 @@ class World:
     def judge_sentence(self, end: End, silent: bool) -> None:
         """Raise Wrong unless a command ended in a sentence."""
         more = [line for line in end.err.splitlines() if line not in self.undisturbed.err.splitlines()]
-        said = not end.err if silent else 0 < len(more) <= 3
-        gone = end.code == 130 and not end.err
-        if end.code not in SENTENCE or "Traceback" in end.err or not (said or gone):
+        said = end.err if silent else "\n".join(more)
+        if (end.err and not said) or not ends_in_sentence(end.code, said, silent):
             raise Wrong(f"ended with {end.code}: {end.err[-1500:] or 'no word'}")
 
     def compare(self, found: Mapping[str, str], but: Collection[str] = ()) -> None:
@@ -627,13 +582,11 @@ def given_in(folder: Path) -> None:
     for row in rows:
         shutil.copy2(folder / "whole" / row["image"], folder / "set" / row["image"])
     shutil.copy2(folder / "whole" / "model.onnx", folder / "model.onnx")
-    write_scores(folder)
+    write_tables(folder)
     must_end(
         ["audit", "prepare", "prepared", "--images", "set", *DATA.split(), "--size", "64", "--most", "200"], folder
     )
-    prepared = sorted((folder / "prepared" / "images").iterdir())
-    scores = [{"image": path.name, "score": f"{np.asarray(Image.open(path)).std() / 255:.6f}"} for path in prepared]
-    write_rows(folder / "scored.csv", scores)
+    write_scores(folder / "prepared", folder / "scored.csv")
     shutil.copytree(folder / "runs" / "tiny", folder / "runs" / "half")
     for name in ("finished.json", "manifest.json", "report.html"):
         (folder / "runs" / "half" / name).unlink(missing_ok=True)
@@ -643,15 +596,7 @@ def given_in(folder: Path) -> None:
         shutil.copytree(folder / "noise" / "out", folder / "audits" / name)
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write a table."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
-
-
-def write_scores(folder: Path) -> None:
+def write_tables(folder: Path) -> None:
     """Write the tables of `validate` and `compare`."""
     draw = np.random.default_rng(0)
     cases = [{"patient": f"P{at}", "label": at % 2, "score": round(float(draw.beta(2 + at % 2, 3 - at % 2)), 4)}
@@ -685,15 +630,6 @@ def in_fork(work: Callable[[], object]) -> None:
             os._exit(code)
     if os.waitpid(pid, 0)[1]:
         raise SystemExit("what the commands read could not be made")
-
-
-def import_most() -> None:
-    """Import what commands import, once, and let forks share it."""
-    for name in ("audit.command", "audit.predictions_command", "compare.command", "look.command", "study.command",
-                 "validate.command", "models.process", "study.run", "cli.example", "cli.init"):  # fmt: skip
-        importlib.import_module(f"assay.{name}")
-    gc.collect()
-    gc.freeze()
 
 
 def used() -> float:
@@ -739,8 +675,7 @@ def make(options: argparse.Namespace, page: Page) -> list[str]:
                     ends[kind]["wrong"] += 1
                     wrong.append(f"{name}, {trouble.name}: {error}")
                     print(wrong[-1], file=sys.stderr, flush=True)
-            cells = [", ".join(f"{count} {how}" for how, count in sorted(one.items())) for one in ends.values()]
-            page.row(name, *cells, sum(one["wrong"] for one in ends.values()))
+            add_row(page, name, ends.values())
             print(f"{name}: {used() - begun:.1f} s of processor time", file=sys.stderr, flush=True)
             shutil.rmtree(world.folder, ignore_errors=True)
     finally:
@@ -750,14 +685,12 @@ def make(options: argparse.Namespace, page: Page) -> list[str]:
 
 def main() -> None:
     """Run the benchmark."""
-    asked = parser(__doc__)
-    asked.add_argument("--only", nargs="+", choices=tuple(COMMANDS), default=tuple(COMMANDS))
-    asked.add_argument("--troubles", nargs="+", choices=tuple(TROUBLES), default=tuple(TROUBLES))
+    asked = trouble_parser(__doc__, COMMANDS, TROUBLES)
     asked.add_argument("--light", action="store_true", help="try what the gate tries")
     asked.add_argument("--given", type=Path, help="folder of what commands read; it is made where it is missing")
     asked.add_argument("--times", type=int, default=0, help="of each trouble; by default those of the table")
-    asked.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="default: a new one")
     options = asked.parse_args()
+    adopt_orphans()
     import_most()
     page = Page(("command", *options.troubles, "wrong"), options.out, f"Seed {options.seed}.")
     wrong = make(options, page)

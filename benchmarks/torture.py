@@ -14,10 +14,7 @@ which has the libraries in memory. Needs root, for disks and other users. Exits 
 from __future__ import annotations
 
 import argparse
-import atexit
-import csv
 import hashlib
-import importlib
 import json
 import os
 import random
@@ -27,58 +24,51 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
-from _shared import Page, parser
-from PIL import Image
+from _commands import (
+    DATA,
+    PATIENCE,
+    TIMED,
+    Wrong,
+    add_row,
+    adopt_orphans,
+    become_command,
+    end_processes,
+    ends_in_sentence,
+    import_most,
+    is_private,
+    trouble_parser,
+    write_scores,
+)
+from _shared import Page
 
-from assay.cli import main as main_of_assay
 from assay.store.folder import RunFolder
 from assay.store.manifest import UNLISTED
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.worlds.studies import TINY
 
-for library in (
-    "audit.command",
-    "study.command",
-    "models.process",
-    "study.run",
-    "cli.example",
-):
-    importlib.import_module(f"assay.{library}")
 SOURCE = str(Path(__file__).parents[1] / "src")
 Trial = tuple[str, str, int]
 """Command, trouble and number."""
-PATIENCE = 300.0
-"""Seconds after which a command counts as one that hangs."""
-LEFT = 15.0
-"""Seconds after the end of a command in which processes that it started must end, too."""
-TIMED = {"provenance.json", "provenance.parquet", "trials.parquet", "finished.json", "manifest.json", "report.html"}
-"""Files that hold times."""
 PLACED = {"run.json", "stamp.json", "prepared.json"}
 """Files that name the folder of the images."""
-SENTENCE = {2, 74, 130}
-"""Exit codes of a request that cannot be done, of a full disk or closed output, and of an interruption."""
-MARK = "ASSAY_TORTURE"
 STARTED: list[int] = []
 """Every process that was started."""
-DATA = ("--target", "mass", "--patient", "patient")
 COMMANDS: Mapping[str, Callable[[Path, Path], Sequence[str | Path]]] = {
     "audit": lambda given, out: (
-        "audit", given / "set" / "model.onnx", "--images", given / "set", *DATA, "--columns", "sex,view",
+        "audit", given / "set" / "model.onnx", "--images", given / "set", *DATA.split(), "--columns", "sex,view",
         "--domain", "phantom-chest", "--budget", "800", "--out", out / "made",
     ),
     "prepare": lambda given, out: (
-        "audit", "prepare", out / "made", "--images", given / "set", *DATA, "--size", "64", "--most", "400",
+        "audit", "prepare", out / "made", "--images", given / "set", *DATA.split(), "--size", "64", "--most", "400",
     ),
     "score": lambda given, out: ("audit", "score", given / "prepared", given / "scores.csv", "--out", out / "made"),
     "replicate": lambda given, out: ("replicate", given / "tiny", "--seeds", "2", "--workers", "0", "--out", out),
@@ -117,30 +107,15 @@ class Started:
 
 def forked(words: Sequence[str], folder: Path, log: Path, variables: Mapping[str, str]) -> int:
     """Start a command as a fork of this process, and return its number."""
-    if pid := os.fork():
-        STARTED.append(pid)
-        return pid
-    code = 70
-    try:
-        os.setsid()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.chdir(folder)
-        os.environ.update(variables)
-        for descriptor, place in ((0, Path(os.devnull)), (1, Path(os.devnull)), (2, log)):
-            os.dup2(os.open(place, os.O_RDWR | os.O_CREAT), descriptor)
-        sys.modules["__main__"] = ModuleType("__main__")  # workers import that of a command
-        main_of_assay(words)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        atexit._run_exitfuncs()
-        os._exit(code)
+    if not (pid := os.fork()):
+        become_command(words, folder, variables, partial(_redirect, log))
+    STARTED.append(pid)
+    return pid
 
 
-class Wrong(Exception):
-    """A command did not end as it should."""
+def _redirect(log: Path) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(log, os.O_RDWR | os.O_CREAT), 2)
 
 
 @dataclass
@@ -183,12 +158,12 @@ class World:
             variables: Of its environment; None removes one.
         """
         words = COMMANDS[self.command](given or self.given, out or self.out)
-        every = {**os.environ, "PYTHONPATH": SOURCE, MARK: str(self.folder), **variables}
+        every = {**os.environ, "PYTHONPATH": SOURCE, **variables}
         self.started += 1
         log = self.folder / f"{self.started}.log"
         command = [*map(str, words), "--quiet"]
         if not by and not variables:
-            return Started(forked(command, self.folder, log, {MARK: str(self.folder)}), log)
+            return Started(forked(command, self.folder, log, {}), log)
         with log.open("wb") as said:
             process = subprocess.Popen(
                 [*by, sys.executable, "-m", "assay", *command], start_new_session=True, cwd=self.folder,
@@ -205,8 +180,7 @@ class World:
         if code == 0:
             self.compare(out or self.out)
             return "equal"
-        gone = code == 130 and not said  # as every command whose reader has gone
-        if gone or (code in SENTENCE and 0 < len(said.splitlines()) <= 3 and "Traceback" not in said):
+        if ends_in_sentence(code, said):
             return "sentence"
         raise Wrong(f"ended with {code}: {said[-1500:] or 'no word'}")
 
@@ -236,15 +210,6 @@ class World:
                     raise Wrong("refused in a new folder")
         return how
 
-    def processes(self) -> list[int]:
-        """Return processes of this trial."""
-        found: list[int] = []
-        for path in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if f"{MARK}={self.folder}\0".encode() in (path / "environ").read_bytes():
-                    found.append(int(path.name))
-        return found
-
 
 def files(root: Path) -> dict[str, str]:
     """Return the hash of every file but those of times, by its path in a folder."""
@@ -253,7 +218,7 @@ def files(root: Path) -> dict[str, str]:
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in names.items()
-        if name.split("/")[0] not in UNLISTED and (not path.name.startswith(".") or path.name.endswith(".partial"))
+        if name.split("/")[0] not in UNLISTED and not is_private(path.name)
     }
 
 
@@ -395,11 +360,7 @@ def given_in(folder: Path) -> Path:
         if code:
             raise SystemExit(f"{words[0]} ended with {code}: {said}")
     (folder / "made").rename(folder / "prepared")
-    with (folder / "scores.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["image", "score"])
-        for path in sorted((folder / "prepared" / "images").iterdir()):
-            rows.writerow([path.name, np.asarray(Image.open(path)).std() / 255])
+    write_scores(folder / "prepared", folder / "scores.csv")
     return folder
 
 
@@ -427,16 +388,11 @@ def tried(world: World, trouble: str, number: int) -> tuple[list[str], str]:
     world.started = 0
     try:
         ends.extend(TROUBLES[trouble][0](world))
-        late = time.monotonic() + LEFT
-        while left := world.processes():
-            if time.monotonic() > late:
-                raise Wrong(f"{len(left)} processes are left")
-            time.sleep(0.1)
+        if left := end_processes(PATIENCE):
+            raise Wrong(f"{left} processes are left")
     except Wrong as error:
         wrong = str(error)
-    for pid in world.processes():
-        with suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+    end_processes(0)
     shutil.rmtree(world.folder, ignore_errors=True)
     world.folder = place
     return ends, wrong
@@ -483,14 +439,13 @@ def make(options: argparse.Namespace, missing: Sequence[Trial]) -> dict[Trial, d
 
 def main() -> None:
     """Run the benchmark."""
-    asked = parser(__doc__)
+    asked = trouble_parser(__doc__, COMMANDS, TROUBLES)
     asked.add_argument("--kills", type=int, default=20, help="of each command")
-    asked.add_argument("--only", nargs="+", choices=tuple(COMMANDS), default=tuple(COMMANDS))
-    asked.add_argument("--troubles", nargs="+", choices=tuple(TROUBLES), default=tuple(TROUBLES))
-    asked.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="default: a new one")
     asked.add_argument("--notes", type=Path, help="file of trials; those that it has are not made again")
     asked.add_argument("--noted", action="store_true", help="print what the notes have, and make nothing")
     options = asked.parse_args()
+    adopt_orphans()
+    import_most()
     known = read(options.notes)
     print(f"seed {options.seed}", file=sys.stderr, flush=True)
     if not options.noted and (missing := [trial for trial in every(options) if trial not in known]):
@@ -501,8 +456,7 @@ def main() -> None:
         for (of, trouble, _), note in known.items():
             if of == command and trouble in ends:
                 ends[trouble].update([*note["ends"], *(["wrong"] if note["wrong"] else [])])
-        cells = [", ".join(f"{count} {how}" for how, count in sorted(one.items())) for one in ends.values()]
-        page.row(command, *cells, sum(one["wrong"] for one in ends.values()))
+        add_row(page, command, ends.values())
     wrong = [f"{', '.join(map(str, trial))}: {note['wrong']}" for trial, note in known.items() if note["wrong"]]
     page.close("equal: the same files byte for byte; sentence: at most three lines, then equal.", *wrong)
     sys.exit(bool(wrong))
