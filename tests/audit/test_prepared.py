@@ -17,7 +17,7 @@ from tests.worlds.files import write_table
 import assay
 from assay.audit.prepared import finish_audit, prepare_images
 from assay.audit.request import AuditRequest
-from assay.plugin import DataError, RunFolder
+from assay.plugin import DataError, RunFolder, SpecError
 
 
 def elsewhere(folder: Path, out: Path, skip: int = 0) -> Path:
@@ -115,7 +115,11 @@ def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, capsys: pyt
     direct = assay.audit(of_masks, data, **given, out=tmp_path / "direct", progress=False)
     same(tmp_path / "dir" / "audit", direct, verdicts=["g", "dice", "stray", "flips"], distorted=["dice", "stray"])
     assert verdicts(direct)["tag"] == "affected-by"
-    next((tmp_path / "masks").iterdir()).unlink()
+    (mask := next((tmp_path / "masks").iterdir())).rename(tmp_path / mask.name)
+    mask.symlink_to(tmp_path / mask.name)
+    with pytest.raises(SpecError, match=f"masks/{mask.name}: its path leads out of the folder by a link"):
+        finish_audit(tmp_path / "dir", tmp_path / "masks", AuditRequest())
+    mask.unlink()
     with pytest.raises(DataError, match=r"has no mask of 1 of \d+ images"):
         finish_audit(tmp_path / "dir", tmp_path / "masks", AuditRequest())
     with pytest.raises(DataError, match="masks are read from a folder"):

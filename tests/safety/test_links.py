@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -44,12 +45,70 @@ def link_table(received: Path, elsewhere: Path) -> None:
     (received / "data.csv").symlink_to(elsewhere / "private.csv")
 
 
-@pytest.mark.parametrize("link", [link_class_folders, link_files_of_classes, link_table])
+def link_joined_table(received: Path, elsewhere: Path) -> None:
+    """The rows of this table name images in a folder below by their stems, so that they are joined and kept."""
+    save_images(received / "images", [f"{at}.png" for at in range(16)])
+    elsewhere.mkdir()
+    rows = [f"{at},{'no' if at % 2 else 'yes'}" for at in range(16)]
+    (elsewhere / "private.csv").write_text("\n".join(["file,finding", *rows]))
+    (received / "data.csv").symlink_to(elsewhere / "private.csv")
+
+
+def link_participants(received: Path, elsewhere: Path) -> None:
+    elsewhere.mkdir()
+    for at in range(16):
+        save_images(received / f"sub-{at}" / "anat", [f"sub-{at}_T1w.png"])
+    rows = [f"sub-{at}\t{'no' if at % 2 else 'yes'}" for at in range(16)]
+    (elsewhere / "private.tsv").write_text("\n".join(["participant_id\tfinding", *rows]))
+    (received / "participants.tsv").symlink_to(elsewhere / "private.tsv")
+
+
+def save_masks(folder: Path, end: str = "") -> None:
+    folder.mkdir(parents=True)
+    for at in range(16):
+        pixels = np.zeros((32, 32), dtype=np.uint8)
+        pixels[4 : 4 + at, 4:20] = 255 * (at % 2)
+        Image.fromarray(pixels).save(folder / f"{at}{end}.png")
+
+
+def link_masks(received: Path, elsewhere: Path) -> None:
+    save_images(received / "images", [f"{at}.png" for at in range(16)])
+    save_masks(elsewhere / "masks")
+    (received / "masks").symlink_to(elsewhere / "masks")
+
+
+def link_masks_matched_loosely(received: Path, elsewhere: Path) -> None:
+    save_images(received / "imagesTr", [f"{at:03}_0000.png" for at in range(16)])
+    (received / "dataset.json").write_text('{"labels": {"background": 0, "lesion": 255}}')
+    save_masks(elsewhere)
+    (received / "labelsTr").mkdir()
+    for at in range(16):
+        (received / "labelsTr" / f"{at:03}.png").symlink_to(elsewhere / f"{at}.png")
+
+
+def link_outlines(received: Path, elsewhere: Path) -> None:
+    save_images(received / "images", [f"{at}.png" for at in range(16)])
+    elsewhere.mkdir()
+    images = [{"id": at, "file_name": f"{at}.png", "width": 32, "height": 32} for at in range(16)]
+    square = {"category_id": 1, "segmentation": [[2, 2, 9, 2, 9, 9, 2, 9]], "bbox": [2, 2, 7, 7], "area": 49}
+    outlines = [{"id": at, "image_id": at, "iscrowd": 0, **square} for at in range(0, 16, 2)]
+    sets = {"images": images, "annotations": outlines, "categories": [{"id": 1, "name": "lesion"}]}
+    (elsewhere / "private.json").write_text(json.dumps(sets))
+    (received / "annotations").symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [link_class_folders, link_files_of_classes, link_table, link_joined_table, link_participants, link_masks,
+     link_masks_matched_loosely, link_outlines],
+)  # fmt: skip
 def test_a_look_follows_links_only_with_its_option(
-    link: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    link: Callable[[Path, Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert callable(link)
     (tmp_path / "received").mkdir()
     link(tmp_path / "received", tmp_path / "elsewhere")
     (tmp_path / "typed").symlink_to(tmp_path / "received")
@@ -57,8 +116,20 @@ def test_a_look_follows_links_only_with_its_option(
     refused = ask("look", "received", "--out", "refused")
     assert (refused.code, REFUSED in refused.err, "give --follow-links" in refused.err) == (2, True, True), refused
     assert not (tmp_path / "refused" / "report.html").exists()
-    followed = ask("look", "typed", "--out", "followed", "--follow-links")
+    unmasked = ["--unmasked", "lesion-free"] if link is link_outlines else []
+    followed = ask("look", "typed", "--out", "followed", "--follow-links", *unmasked)
     assert followed.code == 0, followed
+
+
+@pytest.mark.parametrize("link", [link_joined_table, link_participants])
+def test_no_study_is_begun_from_a_table_behind_a_link(
+    link: Callable[[Path, Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "received").mkdir()
+    link(tmp_path / "received", tmp_path / "elsewhere")
+    answer = Asking(capsys)("init", tmp_path / "received", "--out", tmp_path / "study.yaml")
+    assert (answer.code, REFUSED in answer.err) == (2, True), answer
+    assert not list(tmp_path.glob("study*"))
 
 
 def test_a_folder_that_the_user_reaches_by_a_link_is_read(

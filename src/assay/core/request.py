@@ -169,7 +169,8 @@ class DataRequest(CommandRequest):
     @property
     def named(self) -> dict[str, Any]:
         """What is named of the images, as arguments of `data_of`."""
-        return {name: getattr(self, name) for name in DataRequest.model_fields}
+        named = {name: getattr(self, name) for name in DataRequest.model_fields}
+        return {**named, "links": "follow"} if getattr(self, "follow_links", False) else named
 
 
 def _typed_value(value: Any, option: Option) -> str:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from assay.core.errors import DataError, SpecError, cut, key_text
 from assay.core.files import content_hash, is_file, sha256
 from assay.data.files.joins import match, such
-from assay.data.files.table import number, read_table, require_whole, shown
+from assay.data.files.table import LINKED_OUT, is_contained, number, read_table, require_whole, shown
 from assay.models.confined import MEMORY
 from assay.models.onnx_session import OnnxFile, OnnxSession
 from assay.models.process import LIMIT, LOOK, ModelFile, session_memory
@@ -262,7 +262,7 @@ def mask_of(folder: Path, picture: str) -> Path | None:
     """Return the mask of a picture: a file of its name, with or without `_0000`; None where there is none.
 
     Raises:
-        SpecError: There are several.
+        SpecError: There are several, or it is a link out of the folder.
     """
     stem = Path(picture).stem
     stems = dict.fromkeys((stem.removesuffix(FIRST_CHANNEL), stem))
@@ -271,6 +271,8 @@ def mask_of(folder: Path, picture: str) -> Path | None:
     ]
     if len(names) > 1:
         raise SpecError(f"{folder} has {len(names)} masks of one image: {', '.join(names)}")
+    if names and not is_contained(folder, f"{folder}/{names[0]}"):
+        raise SpecError(f"{folder.name}/{names[0]}: {LINKED_OUT}; copy the file there")
     return folder / names[0] if names else None
 
 

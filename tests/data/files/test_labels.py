@@ -40,6 +40,17 @@ def test_headers_become_columns_and_patients_numbers(tmp_path: Path) -> None:
     assert not any(word in text for word in ("Jones", "Smith", "0704", "A1", "1.2.3"))
 
 
+def test_no_header_is_read_behind_a_link_out_of_the_folder(tmp_path: Path) -> None:
+    dicoms(tmp_path / "set")
+    (tmp_path / "set" / "b" / "3.dcm").rename(tmp_path / "private.dcm")
+    (tmp_path / "set" / "b" / "3.dcm").symlink_to(tmp_path / "private.dcm")
+    labels = tmp_path / "labels.csv"
+    write_table(labels, [["AccessionNumber", "finding"], ["A1", "yes"], ["A2", "no"]])
+    with pytest.raises(SpecError, match=r"set/b/3\.dcm: its path leads out of the folder by a link"):
+        joined(tmp_path / "set", labels)
+    assert len(joined(tmp_path / "set", labels, links=True)[0]) == 3
+
+
 def test_labels_name_images_by_identifier_or_by_file(tmp_path: Path) -> None:
     dicoms(tmp_path / "set")
     labels = tmp_path / "labels.csv"

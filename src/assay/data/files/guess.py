@@ -41,7 +41,7 @@ from assay.data.files.roles import (
     targets_of,
     words_of,
 )
-from assay.data.files.table import TextTable, expand, read_table
+from assay.data.files.table import TextTable, expand, read_table, require_contained
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
 
@@ -157,7 +157,7 @@ class Guess:
 
 def guess(
     place: str | Path, target: str = "", patient: str = "", image: str = "", mask: str = "", labels: str | Path = "",
-    unmatched: Unmatched = "refuse", *, lenient: bool = False, **others: Any,
+    unmatched: Unmatched = "refuse", links: str = "refuse", *, lenient: bool = False, **others: Any,
 ) -> Guess:  # fmt: skip
     """Guess what a folder or a CSV holds. A column that is named is taken as it is.
 
@@ -170,16 +170,20 @@ def guess(
         mask: The column of masks.
         labels: A CSV that a folder of images is joined with.
         unmatched: Whether images that no row labels are refused where there are many, or left out.
+        links: Whether tables and labeled images may be links out of the folder: `refuse` or `follow`.
         lenient: Whether names that the layout does not use are skipped.
         others: Further names that a user gives, such as `positive`.
 
     Raises:
         SpecError: There is no such place, it holds no images that are labeled, or something is named that its layout
-            does not use.
+            does not use, or a link leads out of the folder.
         DataError: The table cannot be read.
     """
     named = {"target": target, "patient": patient, "image": image, "mask": mask}
-    guessed = _guess_place(expand(str(place), "data"), **named, labels=labels, unmatched=unmatched)
+    path, table = expand(str(place), "data"), expand(str(labels), key_text("--labels")) if labels else None
+    if links != "follow":
+        _require_contained_tables(path, table)
+    guessed = _guess_place(path, **named, labels=table, unmatched=unmatched, links=links == "follow")
     words, uses = WAYS[guessed.way]
     for name, value in {**named, **others}.items():
         if not lenient and value and name not in uses and value != getattr(guessed, name, ""):
@@ -193,17 +197,28 @@ def tables_in(folder: Path) -> list[Path]:
     return sorted(tables, key=lambda path: (path.name != "data.csv", -path.stat().st_size))
 
 
+def _require_contained_tables(path: Path, labels: Path | None) -> None:
+    """Check that no table or JSON file of a folder, and no table that is named, is a link out of its folder."""
+    patterns = ("*.csv", "*.tsv", "*.json", "annotations/*.json")
+    tables = [*([] if path.is_dir() else [path]), *([labels] if labels else [])]
+    for folder, table in (
+        *((path, file) for pattern in patterns for file in sorted(path.glob(pattern))),
+        *((table.parent, table) for table in tables),
+    ):
+        if is_file(table):
+            require_contained(folder, table.relative_to(folder).as_posix(), links=False)
+
+
 def _guess_place(
-    path: Path, target: str, patient: str, image: str, mask: str, labels: str | Path, unmatched: Unmatched
+    path: Path, target: str, patient: str, image: str, mask: str, labels: Path | None, unmatched: Unmatched, links: bool
 ) -> Guess:
     columns = {"target": target, "patient": patient, "mask": mask}
     if labels and not path.is_dir():
         raise SpecError(f"{key_text('--labels')}: labels are joined with the images of a folder, and {path} is none")
     if labels:
-        table = expand(str(labels), key_text("--labels"))
-        return _of_labels(path, table, image or _key_of(table, path), unmatched, **columns)
+        return _of_labels(path, labels, image or _key_of(labels, path), unmatched, links, **columns)
     if path.is_file():
-        return _of_table(path, image, unmatched, **columns)
+        return _of_table(path, image, unmatched, links, **columns)
     if not path.is_dir():
         raise SpecError(f"data: {path} is neither a folder nor a file: give a folder of images, or a CSV")
     if (path / "dataset.json").is_file() and (path / "imagesTr").is_dir():
@@ -213,7 +228,7 @@ def _guess_place(
     guesses, errors = dict[str, Guess](), list[SpecError]()
     for table in tables_in(path):
         try:
-            guesses[table.name] = _of_table(table, image, unmatched, **columns)
+            guesses[table.name] = _of_table(table, image, unmatched, links, **columns)
         except SpecError as error:  # it names no images, or not in the columns asked for; a broken one is refused
             errors.append(error)
         except DataError:
@@ -390,12 +405,12 @@ def _key_of(table: Path, folder: Path) -> str:
 
 
 def _of_labels(
-    folder: Path, table: Path, key: str, unmatched: Unmatched, *, target: str, patient: str, mask: str
+    folder: Path, table: Path, key: str, unmatched: Unmatched, links: bool, *, target: str, patient: str, mask: str
 ) -> Guess:
     """Return the images of a folder joined with a table of labels; headers of DICOM files are columns."""
     labels = read_table(table, key)
     classes = target or sure_target(labels, targets_of(labels, [name for name in labels.header if name != key]))
-    rows, sentences = joined(folder, table, key, classes, unmatched, mask)
+    rows, sentences = joined(folder, table, key, classes, unmatched, mask, links)
     read = TextTable(table.name, pd.DataFrame(rows), comma=labels.comma)
     _require(read, target=target, patient=patient, mask=mask)
     guessed = _of_columns(read, folder, IMAGE, target, patient, mask)
@@ -405,7 +420,9 @@ def _of_labels(
     return replace(guessed, rows=tuple(rows), key=key, matched=sentences)
 
 
-def _of_table(path: Path, image: str, unmatched: Unmatched, *, target: str, patient: str, mask: str) -> Guess:
+def _of_table(
+    path: Path, image: str, unmatched: Unmatched, links: bool, *, target: str, patient: str, mask: str
+) -> Guess:
     """Raises SpecError where no column names images."""
     read, folder = read_table(path, image or "image"), path.parent
     _require(read, target=target, patient=patient, image=image, mask=mask)
@@ -416,7 +433,7 @@ def _of_table(path: Path, image: str, unmatched: Unmatched, *, target: str, pati
         image = min(images, key=lambda name: (name != "image", "image" not in name), default="")
     if image in files or (key := _column_of_files(read, folder, image)) is None:
         return _of_columns(read, folder, image or "image", target, patient, mask)
-    return _of_labels(folder, path, key, unmatched, target=target, patient=patient, mask=mask)
+    return _of_labels(folder, path, key, unmatched, links, target=target, patient=patient, mask=mask)
 
 
 def _require(read: TextTable, **named: str) -> None:

@@ -10,7 +10,7 @@ from assay.core.errors import DataError, SpecError, extra, key_text
 from assay.data.files.joins import Matched, Unmatched, image_files, match, outputs_in, require_matched
 from assay.data.files.readers import holds_dicom
 from assay.data.files.roles import MASKS, words_of
-from assay.data.files.table import read_table, shown
+from assay.data.files.table import read_table, require_contained, shown
 
 IMAGE, PATIENT = "image", "patient"
 """Columns of the joined table."""
@@ -30,7 +30,7 @@ KEYS = ("SOPInstanceUID", "AccessionNumber")
 
 
 def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unmatched: Unmatched = "refuse",
-           mask: str = "") -> tuple[list[dict[str, str]], tuple[str, ...]]:  # fmt: skip
+           mask: str = "", links: bool = False) -> tuple[list[dict[str, str]], tuple[str, ...]]:  # fmt: skip
     """Return a row per image of a folder that the table labels, with columns of DICOM headers, and sentences on what
     was left over or ignored in names.
 
@@ -44,9 +44,10 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
         target: The column of classes, of which no more than of the others may be lost; none where empty.
         unmatched: Whether too many images without a label are refused, or left out.
         mask: The column of masks, if one is named. Files that it names, or a column called so, are no images.
+        links: Whether headers are read of images that are links out of the folder.
 
     Raises:
-        SpecError: The table has none of these columns.
+        SpecError: The table has none of these columns, or an image is a link out of the folder.
         DataError: No image has a label, too many have none, or a name fits several images or has several labels.
         ExtraError: The library for DICOM is not installed.
     """
@@ -63,6 +64,8 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
     of_masks = [name for name in read.header if name != key and (name == mask or words_of(name) & MASKS)]
     masks = {cell for name in of_masks for cell in read.column(name, "labels")}
     paths = [path for path in every if not _is_mask(path, folder, masks, set(names))]
+    for path in paths:
+        require_contained(folder, str(path.relative_to(folder)), links)
     headers = [_dicom_attributes(path) for path in paths]
     files = [str(path.relative_to(folder)) for path in paths]
     keys = files if key == image else [str(one.get(key, "")) for one in headers]

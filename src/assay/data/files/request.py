@@ -14,11 +14,11 @@ from assay.data.files.guess import Guess, guess
 from assay.data.files.in_memory import in_memory, on_disk
 from assay.data.files.kinds import kind_named
 from assay.data.files.labels import HEADERS
-from assay.data.files.table import read_table
+from assay.data.files.table import read_table, require_contained
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 
-NAMED = ("target", "patient", "positive", "image", "mask", "labels", "columns", "unmatched", "unmasked")
+NAMED = ("target", "patient", "positive", "image", "mask", "labels", "columns", "unmatched", "unmasked", "links")
 """What a user may name apart from the images: options of the commands, and keywords in Python."""
 _KINDS = "a path, a pandas DataFrame, a list of dicts, a dataset of PyTorch, or a mapping as `data:` of a study"
 
@@ -108,7 +108,7 @@ def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: b
         not is_in_memory and DataSpec.model_fields["target"].default in read_table(path, "image").header
     ):
         return ImageReading(_with_factors(keys, columns))
-    hints = {name: keys[name] for name in ("target", "patient", "image", "mask", "unmatched") if name in keys}
+    hints = {name: keys[name] for name in ("target", "patient", "image", "mask", "unmatched", "links") if name in keys}
     guessed = _guess_table(path, is_in_memory, hints)
     keys = {**keys, **guessed.data()} if guessed.rows else {**guessed.data(), **keys}
     keys["guessed"] = guessed.line
@@ -140,8 +140,10 @@ def _table_of(keys: Mapping[str, Any]) -> Path | None:
     table = keys.get("table", DataSpec.model_fields["table"].default)
     if _sources(keys) or not keys.get("folder") or not str(table).casefold().endswith(".csv"):
         return None
-    path = fill_names(str(keys["folder"])) / str(table)
-    return path if is_file(path) else None
+    folder = fill_names(str(keys["folder"]))
+    if not is_file(folder / str(table)):
+        return None
+    return require_contained(folder, str(table), keys.get("links") == "follow")
 
 
 def _further(named: Mapping[str, Any]) -> dict[str, Any]:

@@ -738,11 +738,19 @@ def require_contained(folder: Path, name: str, links: bool) -> Path:
 
 
 def _check_contained(folder: Path, path: str) -> None:
+    if not is_contained(folder, path):
+        remedy = f"copy the file under {folder.name}/, or give {key_text('data.links', 'follow')}"
+        raise Unreadable(LINKED_OUT, remedy)
+
+
+LINKED_OUT = "its path leads out of the folder by a link"
+
+
+def is_contained(folder: Path, path: str) -> bool:
+    """Return whether a path in a folder stays there where links are followed."""
     link = os.path.islink(path)  # noqa: PTH114
     real = os.path.realpath(path) if link else _real_folder(path.rpartition("/")[0]) + "/"
-    if not real.startswith(_real_folder(str(folder)) + "/"):
-        remedy = f"copy the file under {folder.name}/, or give {key_text('data.links', 'follow')}"
-        raise Unreadable("its path leads out of the folder by a link", remedy)
+    return real.startswith(_real_folder(str(folder)) + "/")
 
 
 @cache
