@@ -497,6 +497,30 @@ def test_an_option_in_place_of_a_job_is_refused(file: str, tmp_path: Path) -> No
         cancel(tmp_path)
 
 
+def test_a_job_that_works_for_another_folder_is_not_canceled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edited folder may name any job of the user; Slurm says where each writes its log."""
+    logs = tmp_path / "run" / "engine" / "logs"
+    for name, text in {
+        "squeue": 'echo "7_0\n7_1\n8"',
+        "scancel": f'echo "$@" >> {tmp_path}/canceled',
+        "scontrol": f"[ $3 = 7 ] && echo '   StdOut={logs}/7_0.txt' || echo '   StdOut={tmp_path}/thesis/8.txt'",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    write_json(logs.parent / "engine.json", {"engine": "slurm"})
+    write_text(logs.parent / "detached", "7_0 7_1")
+    cancel(tmp_path / "run")
+    assert (tmp_path / "canceled").read_text() == "7_0 7_1\n"
+    write_text(logs.parent / "detached", "7_1 8")
+    with pytest.raises(StoreError, match=r"job 8 was not canceled: its log is not in .*; to cancel it: scancel 8"):
+        cancel(tmp_path / "run")
+    assert (tmp_path / "canceled").read_text() == "7_0 7_1\n7_1\n"
+    (tmp_path / "scontrol").write_text("#!/bin/sh\necho Socket timed out >&2\nexit 1\n", encoding="utf-8")
+    with pytest.raises(StoreError, match="Slurm did not say whose job 7 is, so that none was canceled: Socket timed"):
+        cancel(tmp_path / "run")
+
+
 def test_a_plan_for_an_engine_counts_jobs_and_hours(tmp_path: Path) -> None:
     write_spec(tmp_path)
     done = command(tmp_path, "run", "small.yaml", "--on", "slurm", "--dry-run")

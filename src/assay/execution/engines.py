@@ -154,6 +154,10 @@ class Slurm:
     avoided: set[str] = field(default_factory=set[str])
     name: str = "slurm"
 
+    @property
+    def _logs(self) -> Path:
+        return self.folder / "logs"
+
     def submit(self, chunks: Sequence[str]) -> list[str]:
         """See `Backend`: arrays of as many jobs as the controller allows in one."""
         handles: list[str] = []
@@ -190,12 +194,11 @@ class Slurm:
         return self._sbatch(self._shell(line), "%j", dependency=dependency)
 
     def _sbatch(self, script: str, log: str, **more: object) -> str:
-        logs = self.folder / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
         options = {
             **more,
             "job-name": "assay",
-            "output": logs / f"{log}.txt",
+            "output": self._logs / f"{log}.txt",
             "open-mode": "append",
             "exclude": ",".join(sorted(self.avoided)) or None,
             **self.options,
@@ -250,9 +253,26 @@ class Slurm:
         return {handle for handle in handles if _job(handle) in jobs}
 
     def cancel(self, handles: Collection[str]) -> None:
-        """See `Backend`."""
-        if handles:
-            _call(["scancel", *sorted(set(map(_job, handles)))])
+        """See `Backend`. A file of a folder can hold the number of any job, so that Slurm is asked whose it is.
+
+        Raises:
+            StoreError: A job writes its log elsewhere, so that it works for something else. It goes on.
+            BusyError: Slurm does not answer; all go on.
+        """
+        logs = {array: self._logs_of(array) for array in {handle.partition("_")[0] for handle in map(_job, handles)}}
+        own = {_job(handle) for handle in handles if logs[_job(handle).partition("_")[0]] == {self._logs.resolve()}}
+        if own:
+            _call(["scancel", *sorted(own)])
+        if others := sorted(array for array, places in logs.items() if places - {self._logs.resolve()}):
+            raise StoreError(f"job {others[0]} was not canceled: its log is not in {self._logs}, so that it is of "
+                             f"something else; to cancel it: scancel {others[0]}")  # fmt: skip
+
+    def _logs_of(self, array: str) -> set[Path]:
+        """Return the folders to which a job, or those of an array, write logs; none once they are over."""
+        done = _call(["scontrol", "show", "job", array])
+        if done.returncode and "Invalid job id" not in done.stderr:
+            raise BusyError(f"Slurm did not say whose job {array} is, so that none was canceled: {done.stderr.strip()}")
+        return {Path(log).parent.resolve() for log in re.findall(r"^ *StdOut=(.*)$", done.stdout, re.MULTILINE)}
 
     def avoid(self, host: str) -> bool:
         """See `Backend`."""
@@ -261,7 +281,7 @@ class Slurm:
 
     def log(self, handle: str) -> str:
         """See `Backend`."""
-        path = self.folder / "logs" / f"{_job(handle)}.txt"
+        path = self._logs / f"{_job(handle)}.txt"
         return path.read_text(encoding="utf-8", errors="replace")[-_TAIL:] if path.is_file() else ""
 
 

@@ -384,7 +384,10 @@ class Remote:
             return
         self._withdrawn = True
         waiting = self.backend.waiting(self.handles)
-        self.backend.cancel(waiting)
+        try:
+            self.backend.cancel(waiting)
+        except BusyError:  # it is asked again
+            return
         for id in [id for id, handle in self._sent.items() if handle in waiting]:
             self._forget(id)
             outcome.stopped = True
