@@ -509,7 +509,9 @@ class World:
         if trouble.name.startswith("pipe in") and "left out: 1 of 60 images" in end.out and not end.code:
             over()
             return "sentence"  # a look tells of an image that cannot be read, and goes on
-        if end.code == self.undisturbed.code:
+        if self.name == "init" and not end.code and "to correct before a run: " in end.out:
+            how = "sentence"  # it writes the study, and names what a run would refuse
+        elif end.code == self.undisturbed.code:
             how = "equal"
         elif end.code == 1 and self.name == "doctor" and "error" not in trouble.name and end.out:
             over()

@@ -52,6 +52,8 @@ def test_an_answer_is_wrapped_between_words_and_what_is_copied_stays_whole(tmp_p
     wrapped = [line for line in lines if line not in (command, f"report: {out}/report.html")]
     assert max(map(len, wrapped)) <= 60
     assert "  specificity 0." in text, "rows are indented as they were"
+    wide = on_a_terminal("validate", tmp_path / "scores.csv", "--out", out, columns=1000)
+    assert [line for line in wide.splitlines() if line.endswith(command.strip()) and not line.startswith("  assay")]
 
 
 def test_a_pipe_that_is_closed_early_is_no_traceback() -> None:

@@ -92,4 +92,6 @@ def _wrapped(line: str, width: int) -> list[str]:
         f"{prose.strip()}:" if mark else prose.strip(), width, initial_indent=indent, subsequent_indent=f"{indent}  ",
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
+    if mark and len(f"{parts[-1]} {mark[2:]}{command}") <= width:
+        return [*parts[:-1], f"{parts[-1]} {mark[2:]}{command}"]
     return [*parts, f"{indent}  {mark[2:]}{command}"] if mark else parts or [""]
