@@ -335,6 +335,13 @@ def test_a_command_reads_a_folder_and_writes_masks(tmp_path: Path) -> None:
         CommandNetwork("python predict.py {images} {scores} {masks}")
 
 
+def test_a_command_may_do_what_its_user_may(tmp_path: Path) -> None:
+    """SECURITY.md says so. Where this fails, more is held than it says."""
+    write = f"from pathlib import Path; Path({str(tmp_path / 'outside')!r}).write_text('x')\n"
+    CommandNetwork(command(tmp_path, write + PROGRAM))(torch.rand(2, 1, 8, 8))
+    assert (tmp_path / "outside").read_text() == "x"
+
+
 def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     note = tmp_path / "late"
     began = time.monotonic()

@@ -192,6 +192,14 @@ class Writing(nn.Module):
         places = os.environ["ASSAY_KEPT"], os.environ["ASSAY_KEPT"] + "-new", "/dev/null", tempfile.mkdtemp() + "/x"
         return torch.tensor([[written(place) for place in places]] * len(images))
 
+class Touching(nn.Module):
+    def forward(self, images):
+        import os
+        from pathlib import Path
+        os.utime(os.environ["ASSAY_KEPT"], (0, 0))
+        read = Path(os.environ["ASSAY_KEPT"]).read_text() == "kept"
+        return torch.tensor([[float(read)]] * len(images))
+
 class Scored(nn.Module):
     def forward(self, images):
         return {"features": images.flatten(1), "logits": images.mean((1, 2, 3), dtype=torch.float64)}
@@ -498,6 +506,15 @@ def test_a_model_writes_to_a_folder_of_its_own_alone_which_goes_with_it(
     del origin
     gc.collect()
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_trusted_model_may_read_files_and_change_their_times(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SECURITY.md says so. Where this fails, more is held than it says."""
+    save_file({}, own)
+    (kept := own.parent / "kept").write_text("kept")
+    monkeypatch.setenv("ASSAY_KEPT", str(kept))
+    origin = given_origin("mine_of_formats:Touching", weights=own, trust=True)
+    assert (origin.network("cpu")(IMAGES)[0].tolist(), kept.stat().st_mtime) == ([1.0], 0.0)
 
 
 def test_a_model_of_the_hub_is_downloaded_before_its_memory_is_limited(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,6 +141,20 @@ def test_a_folder_that_the_user_reaches_by_a_link_is_read(
         save_images(tmp_path / "set" / name, [f"{name}{at}.png" for at in range(8)])
     (tmp_path / "typed").symlink_to(tmp_path / "set")
     assert Asking(capsys)("look", "typed", "--out", "out").code == 0
+
+
+def test_a_bundle_holds_no_path_of_its_maker_and_the_run_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("no", "yes"):
+        save_images(tmp_path / "set" / name, [f"{name}{at}.png" for at in range(8)])
+    ask = Asking(capsys)
+    assert ask("look", tmp_path / "set", "--out", "out").code == 0
+    assert str(tmp_path) in (tmp_path / "out" / "run.json").read_text()
+    assert ask("open", "out", "--bundle", "out.zip").code == 0
+    with zipfile.ZipFile("out.zip") as packed:
+        assert not [name for name in packed.namelist() if str(tmp_path).encode() in packed.read(name)]
 
 
 def pipe(path: Path) -> None:
