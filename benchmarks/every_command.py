@@ -509,9 +509,13 @@ class World:
         if trouble.name.startswith("pipe in") and "left out: 1 of 60 images" in end.out and not end.code:
             over()
             return "sentence"  # a look tells of an image that cannot be read, and goes on
-        if self.name == "init" and not end.code and "to correct before a run: " in end.out:
-            how = "sentence"  # it writes the study, and names what a run would refuse
-        elif end.code == self.undisturbed.code:
+        if self.name == "init" and "to correct before a run: " in end.out and not end.code:
+            over()
+            (place / self.command.writes).unlink()  # it tells of what a run would refuse in the study, too
+            if not self.light:
+                self.repeat(place, before)
+            return "sentence"
+        if end.code == self.undisturbed.code:
             how = "equal"
         elif end.code == 1 and self.name == "doctor" and "error" not in trouble.name and end.out:
             over()
