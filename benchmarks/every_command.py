@@ -125,7 +125,10 @@ COMMANDS: Mapping[str, Command] = {
 
 SLOW = {"run", "replicate", "preview", "audit", "audit prepare", "audit score", "example"}
 """Commands that take seconds."""
-EARLY = (("output full", "error closed", "link inside", "pipe", "read-only", "no user"), ("pipe ", "read-only"))
+EARLY = (
+    ("output full", "error closed", "link inside", "pipe", "read-only", "no user", "no cache"),
+    ("pipe ", "read-only"),
+)
 """Beginnings of names of troubles that the gate tries, and those of slow commands."""
 
 
@@ -371,9 +374,10 @@ def _locked(folder: Path) -> Callable[[], object]:
 
 
 def homes(_: Command, __: End, ___: random.Random) -> Iterator[Trouble]:
-    """Take HOME away: a folder that cannot be, and a user without one."""
+    """Take HOME away: a folder that cannot be, and a user without one; and a cache that cannot be."""
     yield Trouble("no HOME", functools.partial(_homeless, "/proc/none"), other_words=True)
     yield Trouble("no user", functools.partial(_homeless, ""), other_words=True)
+    yield Trouble("no cache", functools.partial(os.environ.update, ASSAY_CACHE="/dev/null/cache"), other_words=True)
 
 
 def _homeless(home: str) -> None:

@@ -95,6 +95,14 @@ def test_a_read_only_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.
         ArrayCache(tmp_path / "new").get("a", SHAPE, np.uint8, _seven)
 
 
+@pytest.mark.parametrize(("place", "said"), [("file/cache", "Not a directory"), ("cache", "Is a directory")])
+def test_a_cache_that_cannot_be_is_one_sentence(place: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "cache" / "key.npy").mkdir(parents=True)
+    with pytest.raises(StoreError, match=rf"key\.(npy|lock): {said}; .*let ASSAY_CACHE name another folder"):
+        ArrayCache(tmp_path / place).get("key", (2,), np.uint8, lambda array: None)
+
+
 def test_a_key_is_a_file_name_and_never_a_path(tmp_path: Path) -> None:
     for key in ("../a", "a/b", "", "a\0", ".hidden"):
         with pytest.raises(ValueError, match="a cache key is up to 120 letters"):

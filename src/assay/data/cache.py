@@ -85,7 +85,7 @@ class ArrayCache:
                 count as built.
 
         Raises:
-            StoreError: If it cannot be written.
+            StoreError: If it cannot be read or written.
         """
         if not _KEY.fullmatch(key):
             raise ValueError(f"a cache key is up to 120 letters, digits, '.', '_' and '-'; given {key!r}")
@@ -212,8 +212,10 @@ def _open_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
     """Return the mapped array if the file is whole and matches the request, else None."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, EOFError):
         return None
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}; let ASSAY_CACHE name another folder") from error
     matches = array.shape == shape and array.dtype == dtype and array.flags.c_contiguous
     return array if matches else None
 

@@ -260,9 +260,11 @@ class Slurm:
             BusyError: Slurm does not answer; all go on.
         """
         logs = {array: self._logs_of(array) for array in {handle.partition("_")[0] for handle in map(_job, handles)}}
-        own = {_job(handle) for handle in handles if logs[_job(handle).partition("_")[0]] == {self._logs.resolve()}}
-        if own:
-            _call(["scancel", *sorted(own)])
+        matching = {
+            _job(handle) for handle in handles if logs[_job(handle).partition("_")[0]] == {self._logs.resolve()}
+        }
+        if matching:
+            _call(["scancel", *sorted(matching)])
         if others := sorted(array for array, places in logs.items() if places - {self._logs.resolve()}):
             raise StoreError(f"job {others[0]} was not canceled: its log is not in {self._logs}, so that it is of "
                              f"something else; to cancel it: scancel {others[0]}")  # fmt: skip
