@@ -230,3 +230,53 @@ def test_networks_at_chance_are_said_to_be_and_trained_longer() -> None:
     assert "chance" not in answers(unsure)[0], "a wide interval does not show that networks are at chance"
     by_heart = of_one_recipe(0.52, 0.05, (0.1, 0.9))
     assert by_heart.page.account(by_heart).opening.next.startswith("Next: add images")
+
+
+def changed(value: float, half: float, strength: float = 0.0, reason: str = "") -> Evidence:
+    """A study of one recipe, whose AUROC changes by so much where texture does not predict the target."""
+    evidence = study({"same": (0.9,)}, losses=("cross-entropy",), half=0.02)
+    row = {"recipe": "cross-entropy", "factor": "texture", "environment": "neutral", "against": "same",
+           "measure": "auroc", "value": value, "low": value - half, "high": value + half, "margin": 0.05, "seeds": 3,
+           "patients": 100, "reason": reason}  # fmt: skip
+    environments = [{**one, "strength": strength if one["environment"] == "train" else one["strength"]}
+                    for one in evidence.tables["environments"]]  # fmt: skip
+    return replace(evidence, tables={**evidence.tables, "environments": environments, "condition_changes": [row]})
+
+
+@pytest.mark.parametrize(
+    ("evidence", "said"),
+    [
+        (changed(0.002, 0.01, strength=0.6),
+         "No shortcut by texture was found: AUROC changed by +0.002 [-0.008, 0.012] with texture uninformative, less "
+         "than 0.05 either way."),
+        (changed(0.02, 0.04, strength=0.6),
+         "Evidence on a shortcut by texture is insufficient: AUROC changed by +0.02 [-0.02, 0.06] with texture "
+         "uninformative, and 0.05 would matter."),
+        (changed(-0.2, 0.04, strength=0.6),
+         "AUROC changed by -0.20 [-0.24, -0.16] with texture uninformative: networks use texture as a shortcut, or "
+         "what goes with it."),
+        (changed(0.0, math.nan, 0.6, str(because(Code.FEW_SEEDS, seeds=2, least=3))), "is insufficient"),
+        (changed(0.0, 0.01, strength=-0.02), "the association with the target was weak (Somers' D -0.02 for texture)"),
+    ],
+)  # fmt: skip
+def test_a_study_without_comparisons_answers_whether_a_column_is_a_shortcut(evidence: Evidence, said: str) -> None:
+    assert said in " ".join(answers(evidence))
+
+
+def test_more_seeds_are_the_next_step_only_where_they_would_narrow_an_interval() -> None:
+    facts = {"command": "assay run s/eyes.yaml", "study": "eyes",
+             "study file": json.dumps({"data": {"folder": ".", "table": "data.csv", "target": "ill"}})}  # fmt: skip
+
+    def step(half: float, spread: float) -> str:
+        evidence = study({"same": (0.9,)}, losses=("cross-entropy",), half=half)
+        estimates = [{**row, "id": "a", "patients": 100} for row in evidence.tables["estimates"]]
+        trials = [row for row in evidence.tables["trials"] if row["seed"] < 3]
+        values = [{"id": "a", "seed": seed, "value": 0.9 + spread * (seed - 1)} for seed in range(3)]
+        provenance = [{"key": key, "value": value} for key, value in facts.items()]
+        tables = {**evidence.tables, "estimates": estimates, "trials": trials, "values": values,
+                  "provenance": provenance}  # fmt: skip
+        return replace(evidence, tables=tables).page.account(replace(evidence, tables=tables)).opening.next
+
+    assert step(0.02, 0.01).endswith("assay init s/data.csv --target ill --test OTHER --out eyes-elsewhere.yaml")
+    assert "from 10 seeds: assay run s/eyes.yaml --seeds 10" in step(0.1, 0.08)
+    assert "About 400 patients" in step(0.1, 0.001)

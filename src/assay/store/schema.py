@@ -339,6 +339,25 @@ DOSE_CHANGES = Table(
     ("recipe", "measure", "environment", "value", "low", "high", "seeds", "reason"),
 )
 
+CONDITION_CHANGES = Table(
+    "condition_changes",
+    "recipe × test condition with an association of its own: its performance minus that in the first test condition",
+    (
+        *RECIPE,
+        Column("factor", "factor whose association with the target is set in this condition"),
+        environment("test condition"),
+        Column("against", "first test condition, with the images as they are", cell="text"),
+        Column("measure", "AUROC, or Dice of a segmentation", cell="measure"),
+        estimate("value", "change, mean over seeds, paired by seed and patient"),
+        *INTERVAL,
+        number("margin", "largest change that does not matter"),
+        TRAINING_SEEDS,
+        PATIENTS,
+        REASON,
+    ),
+    ("recipe", "factor", "environment", "measure", "value", "low", "high", "margin", "seeds", "patients", "reason"),
+)
+
 TRADES = Table(
     "trades",
     "recipe of a segmentation: overlap against false alarms, each in an environment of its own",
@@ -559,8 +578,8 @@ PROVENANCE = Table(
 TABLES = {
     table.name: table
     for table in (
-        CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, DOSE_CHANGES, TRADES, POINTS,
-        LOOKS, REPLICATIONS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
+        CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, DOSE_CHANGES, CONDITION_CHANGES, TRADES,
+        POINTS, LOOKS, REPLICATIONS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
         DOSE_COUNTS, VISIBILITY, SHORTCUTS, ADDED, ISSUES, PICTURES, PUBLISHED, PROVENANCE,
     )
 }  # fmt: skip

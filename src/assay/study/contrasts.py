@@ -17,7 +17,8 @@ from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import Direction, FactorTable
 from assay.spec.comparisons import FIT
 from assay.spec.environments import Borne, dose_axis, dosed_factors
-from assay.spec.schema import ContrastSpec, RecipePoint, StudySpec
+from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint, StudySpec
+from assay.stats.bounds import MARGIN
 from assay.stats.compare import (
     Budget,
     Contrast,
@@ -227,6 +228,22 @@ def reliance_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
     return [
         row for measure in RELIANCE for row in _against_greatest(point, measure, _by_factor(gathered, point, measure))
     ]
+
+
+def change_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
+    """Rows of `schema.CONDITION_CHANGES` of a recipe; none without a test condition that changes nothing."""
+    first = next((name for name, test in point.tests.items() if test == EnvironmentSpec()), "")
+    usual = gathered.panel(point, first) if first else None
+    measure, rows = "dice" if point.recipe.task == "segmentation" else "auroc", list[Row]()
+    for name in point.tests if usual is not None else ():
+        tied, panel = list(point.tests[name].association), gathered.panel(point, name)
+        if len(tied) != 1 or panel is None or usual is None or point.tests[name].data:
+            continue
+        change = contrast(panel, usual, measure, MARGIN)
+        shown = {field: getattr(change, field) for field in ("value", "low", "high", "margin", "seeds", "patients")}
+        rows.append({**point.columns, "factor": tied[0], "environment": name, "against": first, "measure": measure,
+                     **shown, "reason": str(change.reason)})  # fmt: skip
+    return rows
 
 
 def _by_factor(gathered: Gathered, point: RecipePoint, measure: str) -> dict[str, Evaluated]:

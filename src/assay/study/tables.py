@@ -41,7 +41,7 @@ from assay.store.described import keep, read_description
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
-from assay.study.contrasts import carry_out, dose_change_rows, families_of, reliance_rows
+from assay.study.contrasts import carry_out, change_rows, dose_change_rows, families_of, reliance_rows
 from assay.study.described import Described, describe
 from assay.study.failures import collapse_rows, with_failures
 from assay.study.families import Pair, spec_pairs
@@ -305,6 +305,7 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "estimates": lambda tables: tables.estimates_made.estimates,
     "contrasts": lambda tables: tables.contrasts,
     "reliance_contrasts": lambda tables: tables.estimates_made.reliance,
+    "condition_changes": lambda tables: tables.estimates_made.changes,
     "dose_changes": lambda tables: with_outcomes(dose_change_rows(tables.gathered), tables.trials),
     "trades": lambda tables: trade_rows(tables.gathered),
     "points": lambda tables: point_rows(tables.gathered),
@@ -385,11 +386,12 @@ AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Measured:
-    """Rows of values, estimates and contrasts of reliance, and comparisons that were carried out, by id."""
+    """Rows of values, estimates, reliance and changes between conditions, and comparisons by id."""
 
     values: ColumnRows
     estimates: ColumnRows
     reliance: list[Row]
+    changes: list[Row]
     carried: dict[str, Contrast]
 
 
@@ -397,7 +399,7 @@ class Measured:
 def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
     """Measure recipe by recipe, and compare each pair as soon as all of its recipes are, while they are in memory."""
     values, estimates = (ColumnRows({name: [] for name in table.names}) for table in (schema.VALUES, schema.ESTIMATES))
-    made = Measured(values, estimates, [], {})
+    made = Measured(values, estimates, [], [], {})
     labels = [point.label for point in gathered.plan.spec.points]
     ending: dict[str, list[Pair]] = {}
     for pair in pairs:
@@ -431,6 +433,7 @@ def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
             some = measured[start : start + AT_ONCE]
             add(scalar_rows(some), [(list(rows), column_of(rows, "value")) for _, rows in some])
         made.reliance.extend(reliance_rows(gathered, point))
+        made.changes.extend(change_rows(gathered, point))
         made.carried.update((pair.id, carry_out(gathered, pair)) for pair in ending.get(point.label, ()))
     return made
 

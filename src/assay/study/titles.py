@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 from assay.core.measures import better, label_of
 from assay.report.evidence import Evidence, distinct
+from assay.report.sentences.reasons import reason_words
 from assay.report.words import (
     TRAINING,
     UNCHANGED,
     UNSHIFTED,
+    UNTIED,
     bare_place,
+    difference_words,
     relations,
     sentence_case,
     value_text,
@@ -87,6 +90,62 @@ def performance_words(evidence: Evidence) -> str:
     if len(rows) != 1 or math.isnan(numeric(rows[0], "value")):
         return ""
     return f"{sentence_case(label_of(measure))} was {value_text(rows[0], 2)}{evidence.names.inside(place)}."
+
+
+def change_words(evidence: Evidence) -> str:
+    """Return whether the only recipe does worse where a column does not predict the target; empty of several recipes.
+
+    A column that hardly predicts the target in training cannot have become a shortcut, which is said.
+    """
+    rows = evidence.tables.get("condition_changes", ())
+    if len({row["recipe"] for row in rows}) != 1:
+        return ""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_change_kind(row), []).append(row)
+    texts = {
+        "worse": "{0}: networks use {1} as a shortcut, or what goes with it.",
+        "unchanged": "No shortcut by {1} was found: {0}, less than {2} either way.",
+        "open": "Evidence on a shortcut by {1} is insufficient: {0}, and {2} would matter.",
+    }
+    said = [_group_words(evidence, groups[kind], text) for kind, text in texts.items() if kind in groups]
+    weak = {row["factor"]: value for row in groups.get("unchanged", ())
+            if abs(value := _strength_in_training(evidence, row["factor"])) < UNTIED}  # fmt: skip
+    if weak:
+        listed = join_words([f"{number(value)} for {in_words(name)}" for name, value in weak.items()])
+        said.append(f"In training the association with the target was weak (Somers' D {listed}), so such a shortcut "
+                    "could hardly form.")  # fmt: skip
+    return " ".join(said)
+
+
+def _change_kind(row: Row) -> str:
+    low, high, margin = (numeric(row, name) for name in ("low", "high", "margin"))
+    return "worse" if high < -margin else "unchanged" if low > -margin and high < margin else "open"
+
+
+def _group_words(evidence: Evidence, rows: Sequence[Row], text: str) -> str:
+    """Fill a text with the changes, the factors and the margin."""
+    changes = join_words([
+        f"{signed_interval(row)}{evidence.names.inside(row['environment'])}{_why_open(row)}" for row in rows
+    ])  # fmt: skip
+    measure = sentence_case(label_of(rows[0]["measure"])) if text.startswith("{0}") else label_of(rows[0]["measure"])
+    factors = " or ".join(in_words(row["factor"]) for row in rows)
+    return text.format(f"{measure} changed by {changes}", factors, number(numeric(rows[0], "margin")))
+
+
+def _why_open(row: Row) -> str:
+    """Return why there is no interval, in brackets."""
+    return f" ({reason_words(row['reason'])})" if row["reason"] else ""
+
+
+def signed_interval(row: Row) -> str:
+    """Return a change with its interval: `-0.003 [-0.008, 0.002]`."""
+    return difference_words(*(numeric(row, name) for name in ("value", "low", "high")))
+
+
+def _strength_in_training(evidence: Evidence, factor: str) -> float:
+    rows = (row for row in evidence.tables.get("environments", ()) if row["factor"] == factor)
+    return next((numeric(row, "strength") for row in rows if bare_place(row["environment"]) == TRAINING), math.nan)
 
 
 def chance_words(evidence: Evidence) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from assay.core.files import typed_path
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
 from assay.report.account import (
     MOST_PLACES,
@@ -61,7 +65,15 @@ from assay.stats.bounds import MARGIN
 from assay.stats.findings import Finding, from_row
 from assay.stats.format import count, in_words, join_words, number, plural, with_interval
 from assay.stats.rows import CONTROLS, FAILED, MINIMUM_SEEDS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
-from assay.study.titles import chance_words, performance_words, segmented_words, shared_harms, shared_words
+from assay.study.titles import (
+    chance_words,
+    change_words,
+    performance_words,
+    performances,
+    segmented_words,
+    shared_harms,
+    shared_words,
+)
 
 OF_ONE_MODEL = (
     "whether the model has seen these images before",
@@ -141,7 +153,8 @@ def answers(evidence: Evidence) -> list[str]:
     failed = any(row["decision"] in FAILED for row in contrasts)
     everyone = "" if failed or 2 * len(lost) > len(ends) else shared_words(evidence, shared_harms(evidence))
     cue = added_words(evidence.tables.get("added", ()), evidence.names.inside)
-    return [text for text in dict.fromkeys((everyone, chance, said, segmented, cue)) if text]
+    changes = "" if contrasts or chance else change_words(evidence)
+    return [text for text in dict.fromkeys((everyone, chance, said, segmented, changes, cue)) if text]
 
 
 def elsewhere(evidence: Evidence) -> str:
@@ -214,7 +227,7 @@ def next_step(evidence: Evidence, root: str) -> str:
     """Return the next step that is possible after a study, as a command; empty where nothing is known.
 
     Failed training runs are tried again, and a quick look is followed by the whole study. Where nothing was compared,
-    more seeds give narrower intervals. Inconclusive comparisons need fresh seeds, and decided ones are repeated.
+    see `_step_without_comparisons`. Inconclusive comparisons need fresh seeds, and decided ones are repeated.
 
     Args:
         evidence: Its tables.
@@ -244,9 +257,7 @@ def next_step(evidence: Evidence, root: str) -> str:
     if chance_words(evidence):
         return _step_from_chance(evidence, out)
     if not contrasts:
-        again = f": {command} --seeds {SEEDS}{out}" if command and "--seeds" not in command else "."
-        first = "intervals" if seeds < MINIMUM_SEEDS else "narrower intervals"
-        return f"Next: {first}, from {SEEDS} seeds{again}" if seeds < SEEDS else ""
+        return _step_without_comparisons(evidence, seeds, out)
     if evidence.tables.get("looks") or "replication of" in facts:
         return ""
     needed, patients = (
@@ -260,6 +271,49 @@ def next_step(evidence: Evidence, root: str) -> str:
         by = f"{needed:.0f} fresh seeds, which would decide every primary comparison"
         return f"Next: {by}: assay replicate {root} --seeds {needed:.0f}{out}"
     return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
+
+
+def _step_without_comparisons(evidence: Evidence, seeds: int, out: str) -> str:
+    """Return what follows a study that compares nothing: what its widest interval lacks, or images of another site.
+
+    An interval that is narrower than the margin either way lacks nothing. A wider one lacks seeds if these have more of
+    its variance than patients.
+    """
+    command, measure = evidence.facts.get("command", ""), evidence.outline.measure
+    again = f": {command} --seeds {SEEDS}{out}" if command and "--seeds" not in command else "."
+    if seeds < MINIMUM_SEEDS:
+        return f"Next: intervals, from {SEEDS} seeds{again}"
+    rows = [row for listed in performances(evidence, measure).values() for _, row in listed]
+    widest = max(rows, key=_half_width, default=None)
+    if widest is not None and _half_width(widest) > MARGIN:
+        values = [numeric(row, "value") for row in evidence.tables.get("values", ()) if row["id"] == widest["id"]]
+        if len(values) > 1 and np.var(values, ddof=1) / seeds > 0.5 * (_half_width(widest) / 1.96) ** 2:
+            return f"Next: narrower intervals, from {SEEDS} seeds{again}" if seeds < SEEDS else ""
+        patients = math.ceil(whole(widest, "patients") * (_half_width(widest) / MARGIN) ** 2)
+        if not patients:
+            return ""
+        return (f"Next: add images of other patients. About {patients:,} patients give intervals of "
+                f"{number(MARGIN)} either way; more seeds would not")  # fmt: skip
+    return _step_elsewhere(evidence.facts)
+
+
+def _step_elsewhere(facts: Mapping[str, str]) -> str:
+    """Return the test on images of another site; empty where images are none of files, or others are tested."""
+    data, words = json.loads(facts.get("study file") or "{}").get("data", {}), shlex.split(facts.get("command", ""))
+    folder = data.get("classes") or data.get("folder")
+    if data.get("tests") or not folder or len(words) < 3:
+        return ""
+    place = Path(words[2]).parent / folder / ("" if data.get("classes") else data.get("table", ""))
+    columns = () if data.get("classes") else ("target", "patient")
+    named = "".join(f" --{name} {shlex.quote(data[name])}" for name in columns if data.get(name))
+    out = f"{facts['study']}-elsewhere.yaml"
+    init = f"assay init {typed_path(place)}{named} --test OTHER --out {out}"
+    return f"Next: test on images of another site, in OTHER: {init}"
+
+
+def _half_width(row: Row) -> float:
+    width = numeric(row, "high") - numeric(row, "low")
+    return 0.0 if math.isnan(width) else width / 2
 
 
 def _step_from_chance(evidence: Evidence, out: str) -> str:
