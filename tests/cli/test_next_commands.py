@@ -44,8 +44,10 @@ def write_scores() -> None:
 
 def command_on(page: Path, **filled: str) -> list[str]:
     """Return the command of a page, with the words in capitals that it may have filled."""
-    (command,) = re.findall(r'id="next".*?<code>assay (.*?)</code>', page.read_text(encoding="utf-8"), re.DOTALL)
-    words = html.unescape(command)
+    (command,) = re.findall(
+        r'id="next".*?<code><span>assay</span> (.*?)</code>', page.read_text(encoding="utf-8"), re.DOTALL
+    )
+    words = html.unescape(re.sub(r"</?span>", "", command))
     for placeholder, value in filled.items():
         words = words.replace(placeholder.replace("__", "-").replace("_", "."), value)
     assert not re.search(r"\b[A-Z]{4,}\b", words), "all that only the user knows is filled"

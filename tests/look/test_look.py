@@ -552,6 +552,18 @@ def test_a_look_and_an_audit_measure_the_same_cue(tmp_path: Path) -> None:
     assert value > 0.8
     page = (tmp_path / "look" / "report.html").read_text()
     assert "examined at 64 px" in page
+    assert "The cue may be the finding itself" in page
+    (picture,) = found.table("pictures").to_dict("records")
+    facts = json.loads(picture["facts"])
+    written = {at + 2 for at in range(80) if at % 2 and at % 5}
+    assert set(facts["rows"][:6]) <= written
+    assert not set(facts["rows"][6:]) & written
+    drawn = np.asarray(Image.open(tmp_path / "look" / "pictures" / picture["file"]))
+    orange = (drawn == (255, 140, 0)).all(axis=2)
+    tall, wide = drawn.shape[0] // 2, drawn.shape[1] // 6
+    first = orange[:tall, :wide].any(axis=1).nonzero()[0] * 64 / tall
+    assert 20 < first.min() < first.max() < 34, "the letters, and nothing else, are outlined"
+    assert orange[tall:].sum() < 0.1 * orange[:tall].sum()
     for size in (32, 96):
         model = audit(lambda images: images.mean(axis=(1, 2, 3)), {"folder": str(folder), "target": "ill",
                       "patient": "patient", "size": size}, out=tmp_path / f"audit-{size}", progress=False)  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 
 from assay.core.opencv import cv2
@@ -16,7 +16,7 @@ from assay.core.types import FactorTable
 from assay.data.cache import image_values, mask_values
 from assay.data.cards import without_patients
 from assay.data.dataset import Dataset, Images, Masks, Originals
-from assay.data.files.fitting import by_box, placed
+from assay.data.files.fitting import Placement, by_box, placed
 from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, cues_of_table, level_cue, number_cue
 from assay.look.request import EXAMINED
 from assay.spec.data import LESION
@@ -188,13 +188,18 @@ def _of_files(files: Originals, channels: int, size: int) -> dict[str, np.ndarra
 
 def _in_file(picture: Float[np.ndarray, "1 c h w"], size: int) -> dict[str, np.ndarray]:
     """Return tones of a picture as it is, and the rest at no more than this side."""
+    scaled = _examined(picture, size)
+    return properties_of(scaled) | tones_of(picture) | _features(scaled)
+
+
+def _examined(picture: Float[np.ndarray, "1 c h w"], size: int) -> Float[np.ndarray, "1 c h2 w2"]:
+    """Return a picture with its longer side at most so long."""
     height, width = picture.shape[2:]
     if max(height, width) <= size:
-        return properties_of(picture) | _features(picture)
+        return picture
     box = placed(height, width, size)
     small = [np.asarray(Image.fromarray(plane).resize((box.width, box.height), _TRIANGLE)) for plane in picture[0]]
-    scaled = np.stack(small)[None]
-    return properties_of(scaled) | tones_of(picture) | _features(scaled)
+    return np.stack(small)[None]
 
 
 def of_pictures(
@@ -249,19 +254,77 @@ def _most_marked(gray: Float[np.ndarray, "b h w"]) -> Float[np.ndarray, " b"]:
     height, width = gray.shape[1:]
     if min(height, width) < LEGIBLE:
         return np.zeros(len(gray))
-    square = np.ones((5, 5), np.uint8)  # without bright structures of under five pixels
-    down, across = height // 40, width // 40
     tall, wide = height * 3 // 32, width * 3 // 8
-    most = np.zeros(len(gray))
-    for at, picture in enumerate(gray):
-        around = cv2.morphologyEx(picture, cv2.MORPH_OPEN, square)
-        above = picture - around
-        marks = (above > BRIGHTER) & (above > np.float32(MARK) * (1 - around))
-        inner = np.ascontiguousarray(marks[down : height - down, across : width - across]).view(np.uint8)
-        counts: np.ndarray = cv2.integral(inner)
-        rows = counts[tall::2] - counts[:-tall:2]
-        most[at] = (rows[:, wide::2] - rows[:, :-wide:2]).max()
-    return most / (tall * wide)
+    return np.array([_window_counts(_thin_marks(picture), tall, wide).max() for picture in gray]) / (tall * wide)
+
+
+def _thin_marks(picture: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels of thin bright marks, without those at the rim."""
+    height, width = picture.shape
+    down, across = height // 40, width // 40
+    # The opening removes bright structures of under five pixels.
+    around = cv2.morphologyEx(picture, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    above, marks = picture - around, np.zeros((height, width), dtype=np.bool_)
+    inner = slice(down, height - down), slice(across, width - across)
+    marks[inner] = ((above > BRIGHTER) & (above > np.float32(MARK) * (1 - around)))[inner]
+    return marks
+
+
+def _window_counts(marks: Bool[np.ndarray, "h w"], tall: int, wide: int) -> Int[np.ndarray, "y x"]:
+    """Return the number of marked pixels in every second window of this size."""
+    counts: np.ndarray = cv2.integral(np.ascontiguousarray(marks).view(np.uint8))
+    rows = counts[tall::2] - counts[:-tall:2]
+    return rows[:, wide::2] - rows[:, :-wide:2]
+
+
+# Where a property of images comes from: the pixels that it counts.
+
+
+def _marks_of_window(picture: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Return the thin bright marks in the window that has most of them."""
+    height, width = picture.shape
+    if min(height, width) < LEGIBLE:
+        return np.zeros((height, width), dtype=np.bool_)
+    tall, wide, marks = height * 3 // 32, width * 3 // 8, _thin_marks(picture)
+    counts = _window_counts(marks, tall, wide)
+    top, left = (2 * at for at in np.unravel_index(int(counts.argmax()), counts.shape))
+    window = np.zeros_like(marks)
+    window[top : top + tall, left : left + wide] = True
+    return marks & window
+
+
+COUNTED: Mapping[str, Callable[[Float[np.ndarray, "h w"]], Bool[np.ndarray, "h w"]]] = {
+    "share of thin bright marks": _marks_of_window,
+    "share of black pixels": lambda picture: picture <= _BLACK,
+    "share of nearly white pixels": lambda picture: picture >= _WHITE,
+}
+"""Property of images -> the pixels of a gray picture that it counts. Other properties count all pixels."""
+
+
+def counted_pixels(dataset: Dataset, rows: Int[np.ndarray, " k"], name: str, size: int) -> Bool[np.ndarray, "k h w"]:
+    """Return the pixels that a property counts in these images, in the square of the dataset.
+
+    Args:
+        dataset: The images.
+        rows: Their positions.
+        name: The property, one of `COUNTED`.
+        size: Longer side at which files are examined.
+    """
+    square = dataset.images.shape[1]
+
+    def in_square(picture: Float[np.ndarray, "1 c h w"]) -> list[float]:
+        found = COUNTED[name](_examined(picture, size)[0].mean(axis=0))
+        box = Placement(0, 0, square, square) if dataset.boxes is None else placed(*picture.shape[2:], square)
+        mask = np.zeros((square, square))
+        mask[box.rows, box.columns] = cv2.resize(
+            found.view(np.uint8), (box.width, box.height), interpolation=cv2.INTER_NEAREST
+        )
+        return mask.ravel().tolist()
+
+    if dataset.in_files is None:
+        return np.stack([COUNTED[name](picture.mean(axis=0)) for picture in image_values(dataset.images, rows)])
+    flat = dataset.in_files.take(rows).measured(f"{_MEASURES} {name} at {size} in {square}", in_square)
+    return flat.reshape(-1, square, square) > 0
 
 
 def _inner(height: int, width: int) -> tuple[slice, slice]:

@@ -15,6 +15,7 @@ from assay.report.block import Block, Query, Section
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
 from assay.report.images import COLUMNS, GAP, sheet_images, small
+from assay.report.sentences.cues import MAY_BE_FINDING
 from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
 from assay.stats.findings import Finding, from_row
@@ -76,13 +77,28 @@ def look_account(evidence: Evidence) -> Account:
             (),
             tiles=tuple(look_tiles(evidence)),
             next=look_step(evidence),
-            grid="Suspect images" if evidence.tables["issues"] else "Images",
+            grid=_grid_title(evidence),
+            more=(_cue_advice(evidence),),
         ),
         doubts=tuple(map(sentence, findings)),
         limits=("what a network would learn", "whether labels are right"),
         methods=(*METHODS, *(OF_EMBEDDINGS if evidence.tables["decoded"] else ())),
         planned=True,
     )
+
+
+def _grid_title(evidence: Evidence) -> str:
+    """Return the title of the pictures: of suspects, of masks, or of the images with most and least of a cue."""
+    cue = next((json_object(row["facts"])["cue"] for row in evidence.tables["pictures"] if row["kind"] == "cue"), "")
+    if evidence.tables["issues"]:
+        return f"Suspect images{f', and those with most and least of the cue ({cue})' if cue else ''}"
+    return f"Images with most and least of the cue: {cue}, outlined" if cue else "Images"
+
+
+def _cue_advice(evidence: Evidence) -> str:
+    """Return that the best cue may be the finding, where it is one of images; empty of others."""
+    best = next((row for row in evidence.tables["shortcuts"] if row["strong"]), None)
+    return MAY_BE_FINDING if best is not None and best["kind"] in ("image", "baseline") else ""
 
 
 def _check_chips(evidence: Evidence) -> list[Chip]:
@@ -114,15 +130,17 @@ def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
     for row in evidence.tables["pictures"]:
         facts, kind = json_object(row["facts"]), row["kind"]
         rows = facts["rows"]
-        columns = len(rows) // 2 if kind == "copies" else min(len(rows), COLUMNS)
-        what = {"copies": "copy", "masks": "mask"}.get(kind) or facts["kind"].replace("-", " ")
+        columns = len(rows) // 2 if kind in ("copies", "cue") else min(len(rows), COLUMNS)
+        what = {"copies": "copy", "masks": "mask", "cue": "cue"}.get(kind) or facts["kind"].replace("-", " ")
         images = sheet_images(evidence.root, row, len(rows), columns)
         # A copy follows the file that it is a copy of; a white frame is cut off.
         order = sorted(range(len(rows)), key=lambda at: at % columns) if kind == "copies" else range(len(rows))
         bare = [not on for on in facts["framed"]] * 2 if kind == "copies" else [False] * len(rows)
         word = facts.get("word", "row")
-        shown = [PlacePictures(f"{what}, {word} {number_of:,}", (small(ImageOps.crop(image, GAP * cut), what),))
-                 for number_of, image, cut in zip(rows, images, bare, strict=True)]  # fmt: skip
+        sides = ["most", "least"] if kind == "cue" else [what]
+        names = [name for name in sides for _ in range(len(rows) // len(sides))]
+        shown = [PlacePictures(f"{name}, {word} {number_of:,}", (small(ImageOps.crop(image, GAP * cut), what),))
+                 for name, number_of, image, cut in zip(names, rows, images, bare, strict=True)]  # fmt: skip
         yield from (shown[at] for at in order)
 
 
@@ -190,7 +208,7 @@ def of_words(cue: Row) -> str:
 
 def look_lines(evidence: Evidence) -> Iterator[str]:
     """Yield the verdict, what was looked at, and a line for each finding, without the cue that the verdict names."""
-    yield look_verdict(evidence)
+    yield " ".join(filter(None, (look_verdict(evidence), _cue_advice(evidence))))
     yield f"{look_account(evidence).meta}."
     yield from (f"  {line}" for line in decoded_lines(evidence.tables["decoded"]))
     yield from (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from assay.data.files.request import data_of
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.look.checks import data_checks, issue
+from assay.look.cues import Cue
+from assay.look.image_cues import COUNTED, counted_pixels, looked_at
 from assay.look.kind import LOOK
 from assay.look.request import OF_INIT, LookRequest
 from assay.report.page import write_page
@@ -33,6 +36,10 @@ from assay.store.folder import RunFolder
 
 if TYPE_CHECKING:
     from assay.look.embeddings import Embeddings
+
+
+OF_CUE = 6
+"""Images with most, and with least, of a cue that are drawn."""
 
 
 def look(request: LookRequest, notify: Notify = silent) -> Path:
@@ -125,9 +132,30 @@ class LookRun(RunSteps):
             "shortcuts": checks.shortcuts,
             "decoded": decoded,
             "issues": issues,
-            "pictures": [*checks.pictures(gallery), *gallery.mask_outlines(self.dataset)],
+            "pictures": [
+                *checks.pictures(gallery),
+                *cue_pictures(self.dataset, checks.cues, gallery, self.request.size),
+                *gallery.mask_outlines(self.dataset),
+            ],
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
+
+
+def cue_pictures(dataset: Dataset, cues: Sequence[Cue], gallery: PictureSettings, size: int) -> Iterator[Row]:
+    """Draw the images with most and with least of the strongest property that counts pixels, if it is a caution.
+
+    Args:
+        dataset: The images.
+        cues: What may predict the target.
+        gallery: Where it is drawn.
+        size: Longer side at which files are examined.
+    """
+    strong = [cue for cue in cues if cue.row["strong"] and cue.row["kind"] == "image" and cue.row["name"] in COUNTED]
+    for cue in sorted(strong, key=lambda cue: -cue.row["value"])[:1]:
+        name, scores = str(cue.row["name"]), looked_at(dataset, size)
+        order = scores.rows[np.argsort(-scores.properties[name], kind="stable")]
+        rows = np.concatenate([order[:OF_CUE], order[-OF_CUE:]])
+        yield gallery.cue(dataset, rows.tolist(), counted_pixels(dataset, rows, name, size), name)
 
 
 def _sides_examined(dataset: Dataset, size: int) -> str:

@@ -165,6 +165,7 @@ _GROUPS: Mapping[str, tuple[str, str, int, str]] = {
                "further sheet"),
     "found": ("What stands out", "", 1, "further sheet"),
     "masks": ("Outlines of masks", "", 1, "further sheet"),
+    "cue": ("Where the best cue comes from", "", 1, "further sheet"),
     "outline": ("Predicted outlines on the same images", "Ranked by the mean over recipes: by Dice in images with a "
                 f"lesion, by predicted area in the others. {_OF_FIRST}, threshold p = 0.5.", 0, "image"),
     "heat-map": ("Heat maps on the same images",

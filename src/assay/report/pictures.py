@@ -28,6 +28,7 @@ Color = tuple[int, int, int]
 Facts = Mapping[str, Any]
 """Facts of a picture by name, from which `report` makes its caption."""
 TRUTH: Color = (255, 255, 255)
+COUNTED: Color = (255, 140, 0)
 LEAST_SIDE = 160
 """Images of fewer pixels a side are doubled, so that an outline hides little of them."""
 
@@ -66,7 +67,8 @@ MOST_COPIES = 24
 CONTRADICTING: Color = (213, 94, 0)
 FACTORS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # that differences are multiplied by; at 0.5 any of them can be shown
 SHEET_WIDTH = 1100  # screen pixels that a sheet may take
-GAP = 2
+GAP, BETWEEN = 2, 128
+"""Pixels between the images of a sheet, and their gray, which suits light and dark pages."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,20 @@ class PictureSettings:
                  **_row_names(dataset), **more}  # fmt: skip
         grid = _grid([pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)])
         return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
+
+    def cue(self, dataset: Dataset, rows: Sequence[int], counted: Bool[np.ndarray, "n h w"], name: str) -> Row:
+        """Draw images of which the first half has most of a property, with the outline of the pixels that it counts.
+
+        Args:
+            dataset: The images.
+            rows: Their positions: those with most, then as many with least.
+            counted: The pixels that the property counts, in the square of the dataset.
+            name: The property.
+        """
+        images, half, numbers = image_values(dataset.images, np.array(rows)), len(rows) // 2, _row_numbers(dataset)
+        drawn = [outline(to_colors(image), {COUNTED: mask}) for image, mask in zip(images, counted, strict=True)]
+        facts = {"cue": name, "rows": [numbers[at] for at in rows], **_row_names(dataset)}
+        return self._write("cue.png", _grid([drawn[:half], drawn[half:]]), "cue", facts)
 
     def mask_outlines(self, dataset: Dataset) -> Iterator[Row]:
         """Draw the outlines of masks on the first images that have one, with the numbers of their rows."""
@@ -331,7 +347,9 @@ def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     first = rows[0][0]
     height, width = first.shape[:2]
     columns = max(len(row) for row in rows)
-    canvas = np.full((len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP, *first.shape[2:]), 255, np.uint8)
+    canvas = np.full(
+        (len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP, *first.shape[2:]), BETWEEN, np.uint8
+    )
     for r, row in enumerate(rows):
         for c, image in enumerate(row):
             y, x = r * (height + GAP), c * (width + GAP)

@@ -527,7 +527,7 @@ PICTURES = Table(
     "picture of the page",
     (
         Column("file", "file under pictures/", cell="text"),
-        Column("kind", "sheet, source, copies, outline, heat-map, case, confounder or pair"),
+        Column("kind", "sheet, source, copies, cue, outline, heat-map, case, confounder or pair"),
         environment("test environment"),
         Column("factor", "factor; of a confounder its label, of a heat-map its explainer"),
         Column("facts", "JSON: facts of the caption, such as images, classes, marks or Dice of each recipe, by kind"),

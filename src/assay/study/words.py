@@ -31,7 +31,7 @@ from assay.report.blocks import anchor, ends_of
 from assay.report.drawing import Size
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
 from assay.report.images import COLUMNS, GAP, natural, small
-from assay.report.sentences.cues import added_words
+from assay.report.sentences.cues import MAY_BE_FINDING, added_words
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.words import (
     REVERSED,
@@ -152,7 +152,9 @@ def answers(evidence: Evidence) -> list[str]:
         said, chance = f"{gone} {said}", ""
     failed = any(row["decision"] in FAILED for row in contrasts)
     everyone = "" if failed or 2 * len(lost) > len(ends) else shared_words(evidence, shared_harms(evidence))
-    cue = added_words(evidence.tables.get("added", ()), evidence.names.inside)
+    added = evidence.tables.get("added", ())
+    cue = added_words(added, evidence.names.inside)
+    cue += f" {MAY_BE_FINDING}" if cue and not contrasts and added[0]["kind"] in ("image", "baseline") else ""
     changes = "" if contrasts or chance else change_words(evidence)
     return [text for text in dict.fromkeys((everyone, chance, said, segmented, changes, cue)) if text]
 
@@ -553,7 +555,7 @@ def association_text(evidence: Evidence) -> str:
 
 
 def places_of(root: Path, evidence: Evidence) -> tuple[PlacePictures, ...]:
-    """Return two small pictures of training and of the test conditions that differ from it."""
+    """Return two small pictures of training and of the test conditions that differ from it, equal ones once."""
     sheets: dict[str, Row] = {}
     for row in evidence.tables.get("pictures", ()):
         if row["kind"] == "sheet" and json_object(row["facts"]).get("rows"):
@@ -568,7 +570,12 @@ def places_of(root: Path, evidence: Evidence) -> tuple[PlacePictures, ...]:
     }
     order = [name for name in sheets if related[name] != {UNCHANGED} and evidence.names.places.get(name) != UNSHIFTED]
     order.sort(key=lambda name: (name != TRAINING, name not in primary_environments, REVERSED not in related[name]))
-    return tuple(PlacePictures(evidence.names.place(name), _small(root, sheets[name])) for name in order[:MOST_PLACES])
+    shown: dict[tuple[Small, ...], list[str]] = {}
+    for name in order:
+        shown.setdefault(_small(root, sheets[name]), []).append(evidence.names.place(name))
+    alike = ((join_words(names) + (": the same images" if len(names) > 1 else ""), pictures)
+             for pictures, names in shown.items())  # fmt: skip
+    return tuple(PlacePictures(words, pictures) for words, pictures in alike)[:MOST_PLACES]
 
 
 def _small(root: Path, row: Row) -> tuple[Small, ...]:

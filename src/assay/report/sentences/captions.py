@@ -139,6 +139,14 @@ def _describe_suspects(row: Row, facts: Facts) -> str:
     return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}{cue}; {side}{rows_text}."
 
 
+def _cue_caption(row: Row, facts: Facts) -> str:
+    half = len(facts["rows"]) // 2
+    most, least = (row_words([f"{at:,}" for at in some], *_words_for_rows(facts))
+                   for some in (facts["rows"][:half], facts["rows"][half:]))  # fmt: skip
+    ends = f"the images with most (first row: {most}) and least (second row: {least})"
+    return f"{facts['cue']}: {ends}. Orange: the pixels that it counts."
+
+
 def _words_for_rows(facts: Facts) -> tuple[str, str]:
     """Return the word for a row of the images, and what counts them."""
     return facts.get("word", ""), facts.get("where", "")
@@ -154,6 +162,7 @@ CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {
     "copies": _copies_caption,
     "found": _describe_suspects,
     "masks": _masks_caption,
+    "cue": _cue_caption,
     "confounder": _confounder_caption,
     "mark": _mark_caption,
     "pair": _pair_caption,

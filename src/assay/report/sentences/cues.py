@@ -9,6 +9,11 @@ from assay.report.sentences.reasons import cue_words
 from assay.stats.format import number, with_interval
 from assay.stats.rows import Row, numeric
 
+MAY_BE_FINDING = (
+    "The cue may be the finding itself, and then it is no shortcut. Compare the images with most and least of it, and "
+    "its pixels with masks of the finding."
+)
+"""What a reader must decide on a cue of images, since no number does."""
 _ADDED = {
     "beyond": ("they carry information beyond this cue", "it carries information beyond this cue"),
     "not-shown": ("no information beyond this cue was shown",) * 2,

@@ -35,6 +35,13 @@ for (const button of all("[data-copy]")) {
       .writeText(from.href ? decodeURIComponent(from.href.replace(/.*?,/, "")) : from.innerText)
       .then(say("Copied."), say("This browser does not let a page copy."));
 }
+// In print a bracket such as [0.91, 0.96] is not broken between lines.
+onbeforeprint = () => {
+  for (const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); walk.nextNode(); ) {
+    const text = walk.currentNode;
+    if (text.data.includes("[")) text.data = text.data.replace(/\S* ?\[[^[\]]{1,24}\]/g, (part) => part.replaceAll(" ", "\u00a0"));
+  }
+};
 // A link to a cell opens what it is folded in, scrolls to it and marks it.
 (onhashchange = () => {
   const cell = document.getElementById(location.hash.slice(1));
