@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 126,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 807,
-    "lines that an import of look loads": 20250,
-    "lines that an import of compare loads": 12955,
-    "lines that an import of page loads": 7212,
+    "lines that an import of look loads": 20309,
+    "lines that an import of compare loads": 12969,
+    "lines that an import of page loads": 7237,
 }
 
 

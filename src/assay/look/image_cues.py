@@ -313,12 +313,12 @@ def counted_pixels(dataset: Dataset, rows: Int[np.ndarray, " k"], name: str, siz
     square = dataset.images.shape[1]
 
     def in_square(picture: Float[np.ndarray, "1 c h w"]) -> list[float]:
-        found = COUNTED[name](_examined(picture, size)[0].mean(axis=0))
+        counted = COUNTED[name](_examined(picture, size)[0].mean(axis=0))
         height, width = picture.shape[2:]
         box = Placement(0, 0, square, square) if dataset.boxes is None else placed(height, width, square)
         mask = np.zeros((square, square))
         mask[box.rows, box.columns] = cv2.resize(
-            found.view(np.uint8), (box.width, box.height), interpolation=cv2.INTER_NEAREST
+            counted.view(np.uint8), (box.width, box.height), interpolation=cv2.INTER_NEAREST
         )
         return mask.ravel().tolist()
 

@@ -240,9 +240,9 @@ def change_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
         if len(tied) != 1 or panel is None or usual is None or point.tests[name].data:
             continue
         change = contrast(panel, usual, measure, MARGIN)
-        shown = {field: getattr(change, field) for field in ("value", "low", "high", "margin", "seeds", "patients")}
+        numbers = {field: getattr(change, field) for field in ("value", "low", "high", "margin", "seeds", "patients")}
         rows.append({**point.columns, "factor": tied[0], "environment": name, "against": first, "measure": measure,
-                     **shown, "reason": str(change.reason)})  # fmt: skip
+                     **numbers, "reason": str(change.reason)})  # fmt: skip
     return rows
 
 

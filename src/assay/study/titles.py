@@ -108,14 +108,16 @@ def change_words(evidence: Evidence) -> str:
         "unchanged": "No shortcut by {1} was found: {0}, less than {2} either way.",
         "open": "Evidence on a shortcut by {1} is insufficient: {0}, and {2} would matter.",
     }
-    said = [_group_words(evidence, groups[kind], text) for kind, text in texts.items() if kind in groups]
+    sentences = [_words_of_changes(evidence, groups[kind], text) for kind, text in texts.items() if kind in groups]
     weak = {row["factor"]: value for row in groups.get("unchanged", ())
             if abs(value := _strength_in_training(evidence, row["factor"])) < UNTIED}  # fmt: skip
     if weak:
         listed = join_words([f"{number(value)} for {in_words(name)}" for name, value in weak.items()])
-        said.append(f"In training the association with the target was weak (Somers' D {listed}), so such a shortcut "
-                    "could hardly form.")  # fmt: skip
-    return " ".join(said)
+        sentences.append(
+            f"In training the association with the target was weak (Somers' D {listed}), so such a shortcut could "
+            "hardly form."
+        )
+    return " ".join(sentences)
 
 
 def _change_kind(row: Row) -> str:
@@ -123,7 +125,7 @@ def _change_kind(row: Row) -> str:
     return "worse" if high < -margin else "unchanged" if low > -margin and high < margin else "open"
 
 
-def _group_words(evidence: Evidence, rows: Sequence[Row], text: str) -> str:
+def _words_of_changes(evidence: Evidence, rows: Sequence[Row], text: str) -> str:
     """Fill a text with the changes, the factors and the margin."""
     changes = join_words([
         f"{signed_interval(row)}{evidence.names.inside(row['environment'])}{_why_open(row)}" for row in rows

@@ -296,10 +296,10 @@ def _step_without_comparisons(evidence: Evidence, seeds: int, out: str) -> str:
             return ""
         return (f"Next: add images of other patients. About {patients:,} patients give intervals of "
                 f"{number(MARGIN)} either way; more seeds would not")  # fmt: skip
-    return _step_elsewhere(evidence.facts)
+    return _step_of_other_site(evidence.facts)
 
 
-def _step_elsewhere(facts: Mapping[str, str]) -> str:
+def _step_of_other_site(facts: Mapping[str, str]) -> str:
     """Return the test on images of another site; empty where images are none of files, or others are tested."""
     data, words = json.loads(facts.get("study file") or "{}").get("data", {}), shlex.split(facts.get("command", ""))
     folder = data.get("classes") or data.get("folder")
@@ -570,11 +570,11 @@ def places_of(root: Path, evidence: Evidence) -> tuple[PlacePictures, ...]:
     }
     order = [name for name in sheets if related[name] != {UNCHANGED} and evidence.names.places.get(name) != UNSHIFTED]
     order.sort(key=lambda name: (name != TRAINING, name not in primary_environments, REVERSED not in related[name]))
-    shown: dict[tuple[Small, ...], list[str]] = {}
+    names_by_pictures: dict[tuple[Small, ...], list[str]] = {}
     for name in order:
-        shown.setdefault(_small(root, sheets[name]), []).append(evidence.names.place(name))
+        names_by_pictures.setdefault(_small(root, sheets[name]), []).append(evidence.names.place(name))
     alike = ((join_words(names) + (": the same images" if len(names) > 1 else ""), pictures)
-             for pictures, names in shown.items())  # fmt: skip
+             for pictures, names in names_by_pictures.items())  # fmt: skip
     return tuple(PlacePictures(words, pictures) for words, pictures in alike)[:MOST_PLACES]
 
 
