@@ -343,7 +343,7 @@ def _difference(before: np.ndarray, after: np.ndarray, factor: float) -> np.ndar
 
 
 def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Rows of equally sized images as one, with a white gap between them."""
+    """Rows of equally sized images as one, with a gray gap between them."""
     first = rows[0][0]
     height, width = first.shape[:2]
     columns = max(len(row) for row in rows)
