@@ -269,7 +269,11 @@ def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
     try:
         small = RunFolder(audit_trained(world.trial, shared))
         large = RunFolder(audit_trained(world.trial, pooled))
-        true = {row["factor"]: row["g"] for row in large.table("effects") if row["dose"] == DOSES[DECIDING]}
+        true = {
+            row["factor"]: row["g"]
+            for row in large.table("effects")
+            if row["dose"] == DOSES[DECIDING] and not row["place"]
+        }
         found = {
             row["factor"]: {
                 **{name: row[name] for name in ("verdict", "g", "low", "high", "at_least")},

@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 126,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 807,
-    "lines that an import of look loads": 20332,
-    "lines that an import of compare loads": 12973,
-    "lines that an import of page loads": 7238,
+    "lines that an import of look loads": 20340,
+    "lines that an import of compare loads": 12974,
+    "lines that an import of page loads": 7246,
 }
 
 

@@ -68,6 +68,8 @@ def test_a_planted_shortcut_is_named_and_a_mark_elsewhere_is_cleared(
     document = require_valid(planted / "reader")
     first = document["verdicts"][0]
     assert first["factor"] == "tag"
+    cited = [row["row"] for row in document["findings"] if row["table"] == "verdicts"]
+    assert cited == list(range(len(cited))), "the table has the order of the findings"
     assert {row["check"]: row["status"] for row in document["checks"]}["repeatable"] == "ok"
     assert VERDICTS.column("verdict").values == (*map(str, Verdict), NOT_TESTED)
     for wrong in ({"verdict": "clean"}, {"g": "0.1"}, {"images": 1.5}, {"more": 1}):
@@ -81,12 +83,12 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     first = page[: page.index('<h2 id="findings"')]
     for text in (
         "<h1>The model is not shown to be better than the image&#39;s mean brightness: AUROC 0.76 against 0.69.",
-        "Answers change most with the look of the middle, 15 of 100: a finding without a verified limit.",
+        "Predictions change most with the look of the middle, 15 of 100: a finding without a verified limit.",
         "Search the training images of the model, since those of this audit may lack the mark:",
         " --train TRAIN --out ",
-        "1 drawn mark changes answers; networks without a shortcut are affected too",
+        "The tag changes predictions, as such marks can in networks without a shortcut too",
         "Affected by tag",
-        "gives the same answers to the same images",
+        "gives the same scores to the same images",
         "margin 0.05, the default · intended use: not stated",
         "No reference networks were used",
         "data:image/png",
@@ -116,7 +118,7 @@ def test_the_auroc_of_all_images_has_one_interval_and_those_of_groups_hold_toget
     assert np.diff(areas.loc[["f", "all"], ["low", "high"]])[0] > 1.25 * 2**0.5 * (own.high - own.low), (
         "of half of them"
     )
-    assert "Findings, the most harmful first" in (planted / "reader" / "report.html").read_text()
+    assert "Findings, by kind and then by AUROC lost" in (planted / "reader" / "report.html").read_text()
 
 
 def test_single_images_are_shown_by_outcome_those_that_the_leading_mark_moves_also_with_it(planted: Path) -> None:
@@ -420,7 +422,7 @@ def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path, capsys: py
     strict = audited(lambda images: middle(images) + np.where(images.max() > 2, np.nan, 0), data)
     (row,) = strict.table("checks").query("check == 'scaling'").to_dict("records")
     assert (row["status"], row["text"]) == (
-        "not-done", "not compared, without usable answers: images read as 0..255"
+        "not-done", "not compared, without usable scores: images read as 0..255"
     )  # fmt: skip
     with pytest.raises(SpecError, match="same output"):
         audited(lambda images: np.zeros(len(images)), data)
@@ -437,7 +439,7 @@ def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path, capsys: py
     assert moody.table("checks").query("check == 'repeatable'").status.tolist() == ["warn"]
     print_verdicts(moody.folder, json=False)
     said = capsys.readouterr().out
-    assert "\nThe model gives different answers to the same images on a second reading: switch off" in said
+    assert "\nThe model gives different scores to the same images on a second reading: switch off" in said
     assert "caution: the model gives" not in said, "once"
     with pytest.raises(SpecError, match="at least two different labels"):
         audited(middle, images(tmp_path / "one", 20, one_class=True))
@@ -448,7 +450,7 @@ WRONG: tuple[tuple[dict[str, Any], str], ...] = (
     ({"scaling": "half"}, "scaling 'half'"),
     ({"margin": 0.0}, "margin 0"),
     ({"threshold": "high"}, "threshold high"),
-    ({"marks": {"tag": ["tag"]}}, "mark 'tag' has 1 doses"),
+    ({"marks": {"tag": ["tag"]}}, "mark 'tag' has 1 strengths"),
     ({"marks": {"x": ["no-such"] * 3}}, "no-such"),
     ({"expect": 97}, r"expect is an AUROC in 0\.\.1, not 97"),
 )

@@ -33,8 +33,8 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def test_the_model_card_has_findings_scope_and_limits(cards: dict[str, str]) -> None:
     card = cards[MODEL_CARD]
-    assert "No shortcut was found in these predictions, but answers differ with view." in card
-    assert "| Answers differ with view | AUROC shift " in card
+    assert "No shortcut was found in these predictions, but scores differ with view." in card
+    assert "| Scores differ with view | AUROC shift " in card
     assert "| view: AP | AUROC | 0." in card
     for heading in ("Intended use", "Scope", "Not established"):
         assert f"## {heading}\n" in card

@@ -104,7 +104,7 @@ def test_the_target_is_found_by_its_name_or_asked_for(capsys: pytest.CaptureFixt
         "--images set/data.csv: table data.csv, target finding, patient none: each image counts as one, images image"
         in told
     )
-    assert "at three doses; " in said
+    assert "at three strengths; " in said
     assert "reference networks" not in said
     more = ["--budget", "4000", "--references", "59", "--domain", "chest-xray"]
     assert run([*given, *more]) == 2
@@ -115,7 +115,7 @@ def test_the_target_is_found_by_its_name_or_asked_for(capsys: pytest.CaptureFixt
     assert (
         "59 reference networks are first trained on 120 images, and audited on 150; the time below is without" in said
     )
-    assert "marks at the middle dose, at two more where these can change a verdict; " in said
+    assert "marks at the middle strength, at two more where these can change a verdict; " in said
     write_rows(Path("set/data.csv"), [{"image": row["image"], "a": row["finding"], "b": str(at // 2 % 2)}
                                  for at, row in enumerate(rows)])  # fmt: skip
     assert run(given) == 2
@@ -198,10 +198,10 @@ def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
     capsys.readouterr()
     assert run(asked("--dry-run", "--follow-links")) == 0
     short = capsys.readouterr().out
-    assert "10 marks at three doses; 3 distortions at 3 severities" in short
+    assert "10 marks at three strengths; 3 distortions at 3 severities" in short
     assert run(asked("--dry-run", "--follow-links", "--budget", "90000")) == 0
     whole = capsys.readouterr().out
-    assert "10 marks at three doses; 11 distortions at 5 severities" in whole
+    assert "10 marks at three strengths; 11 distortions at 5 severities" in whole
     passes = [int(text.split(" passes of images")[0].split("\n")[-1].replace(",", "")) for text in (short, whole)]
     assert passes[1] - passes[0] == 40 * (11 * 5 - 3 * 3)
 

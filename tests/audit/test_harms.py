@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.audit.test_words import REGION, distorted, row, tables
 
-from assay.audit.harm_words import answer_words, audit_tiles, finding_rows, further_words, harm_lines
+from assay.audit.harm_words import answer_words, audit_tiles, finding_rows, harm_lines, notes_words
 from assay.audit.harms import harms_of
 from assay.stats.harms import Harm, Rank, costly, ranked
 
@@ -63,7 +63,7 @@ AUDITS: dict[str, tuple[dict[str, list[Row]], list[str]]] = {
                        {"check": "training-copies", "status": "warn", "value": 2.0, "text": "copies"}]),
                    ["Relies on tag", "Sensitivity at", "Copies of training images"]),
     "column": (tables(row("view", "", "answers-differ-with") | {"at_least": 0.2, "at_most": 0.4, "images": 400},
-                      distorted=[NOISE]), ["Answers differ with view", "X-ray noise"]),
+                      distorted=[NOISE]), ["Scores differ with view", "X-ray noise"]),
     "inconclusive mark": (tables(row("flatter", "tone", "inconclusive") | {
                               "loss": 0.21, "loss_low": 0.12, "loss_high": 0.29, "dice": math.nan}),
                           ["Lower contrast"]),
@@ -102,7 +102,7 @@ def test_the_worst_of_each_kind_of_any_audit_is_on_its_first_screen(seed: int) -
     tiles = audit_tiles(found, {"threshold": "0.5"}, harms)
     lines = [line.decision for line in harm_lines(found, harms, 0.05)][:MOST]
     screen = " ".join([title, *more[:3], *lines, *(tile.of for tile in tiles[:4]),
-                       further_words(found, harms)]).lower()  # fmt: skip
+                       notes_words(found, harms)]).lower()  # fmt: skip
     worst: list[str] = [max(distortions, key=lambda row: row["loss_low"])["factor"],
              max(gaps, key=lambda row: abs(row["value"]))["column"],
              *(max(marks, key=lambda row: row["at_least"])["factor"] for _ in marks[:1]),
@@ -118,10 +118,30 @@ def test_a_family_of_distortions_counts_at_the_mildest_severity_that_does_harm()
     assert harms[0].lost == 0.2
 
 
+def test_the_order_of_the_findings_is_stated() -> None:
+    def cost(loss: float) -> Row:
+        return {"loss": loss, "loss_low": loss - 0.1, "loss_high": loss + 0.1}
+
+    rows = [row("pacemaker", "objects") | {"g": 0.49} | cost(0.22),
+            row("flatter", "tone", "affected-without-direction") | {"g": -0.05} | cost(0.21),
+            row("view", "", "inconclusive") | {"g": -0.06}, row("blank", "objects", "not-tested") | {"g": math.nan},
+            relied("tag", 0.4)]  # fmt: skip
+    ordered = harms_of(tables(*rows))
+    assert [rows[harm.row]["factor"] for harm in ordered] == ["tag", "flatter", "pacemaker"]
+    assert notes_words(tables(*rows), ordered).startswith(
+        "Order: shortcuts, then losses by changed images, between groups or at the threshold, then other findings, "
+        "such as marks that can affect networks without a shortcut too; within a kind by the lower bound of AUROC lost "
+        "or shifted. AUROC lost: the mark is on all images."
+    )
+    assert notes_words(tables(rows[0]), harms_of(tables(rows[0]))) == ""
+
+
 def test_more_than_a_screen_of_findings_are_named_where_they_cost_much() -> None:
     rows = [relied(f"mark{at}", 0.3 + at / 100) for at in range(MOST)]
     many = tables(*rows, distorted=[NOISE, distorted("blur", 1, 0.09, 0.01)])
-    assert further_words(many, harms_of(many)) == "1 more that costs 0.1 or more: X-ray noise, severity 1 of 5."
+    assert notes_words(many, harms_of(many)).endswith(
+        " 2 more findings, of which 1 costs 0.1 or more: X-ray noise, severity 1 of 5."
+    )
     assert "X-ray noise" in " ".join(answer_words(many))
 
 
@@ -144,7 +164,7 @@ def test_tiles_show_performance_the_shortcut_the_worst_distortion_and_the_thresh
     found = tables(mark, distorted=[NOISE, DARK], groups=groups)
     tiles = audit_tiles(found, {"threshold": "0.5", "intervals over": "images"}, harms_of(found))
     assert [(tile.name, tile.value, tile.light) for tile in tiles] == [
-        ("AUROC on these images", "0.80", ""), ("Answers that the tag changes", "90%", "bad"),
+        ("AUROC on these images", "0.80", ""), ("Predictions that the tag changes", "90%", "bad"),
         ("AUROC lost, mild X-ray under-exposure", "0.31", "warn"), ("Sensitivity at the threshold", "0.11", "warn"),
         ("Worst group", "0.70", ""),
     ]  # fmt: skip

@@ -50,10 +50,11 @@ def test_a_mark_that_is_called_lesion_is_named_and_one_that_is_not_looked_at_is_
     assert cleared.loc["upper", "verdict"] == "no-effect"
     assert cleared.loc["tag", "verdict"] == "affected-by"
     assert not set(cleared.loc["tag", "place"].split(" or ")) & {"upper left", "top", "upper right"}
+    assert np.isnan(cleared.loc["tag", "limit"])
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Dice lost" in page
     assert re.search(
-        r"<h3>Most affected by tag</h3>.*?>row \d+, patient \d+: no lesion, 0% predicted; "
+        r"<h3>Most affected by tag</h3>.*?>line \d+ of data\.csv: no lesion, 0% predicted; "
         r"with the mark no lesion, [\d.]+% pred",
         page,
         re.DOTALL,
@@ -171,7 +172,7 @@ def test_a_segmentation_that_needs_a_letter_in_the_corner_is_said_to(
     assert shares.pop(larger) > 0.85 > 0.2 > next(iter(shares.values()))
     said = answer({"regions": [place, drawn, whole]})
     assert re.match(
-        r"(The brightness of|A dark mark in) the lower right corner changes \d\d of 100 answers: a finding without",
+        r"(The brightness of|A dark mark in) the lower right corner changes \d\d of 100 predictions: a finding without",
         said[0],
     )
     assert said[0] in page
@@ -185,8 +186,8 @@ def test_the_place_of_lesions_is_no_shortcut_of_a_segmentation(tmp_path: Path, m
     (place, drawn, whole), page = searched(Bright(), blobs(tmp_path / "set"))
     assert (place["verdict"], drawn["verdict"], whole["verdict"]) == ("nothing-found", "nothing-found", "not-tested")
     assert abs(place["value"]) < 0.01
-    assert "No region changes scores by more than the limit" in page
-    assert "Not searched in orientation, spatial frequencies and gray levels" in page
+    assert "images by 2 searches: fixed regions (effect " in page
+    assert "Not searched: orientation, spatial frequencies and gray levels (the whole image, " in page
     kept = SearchSample.scores_from_answers
     monkeypatch.setattr(
         SearchSample, "scores_from_answers", lambda self, given, regions: kept(self, given, [None] * len(regions))

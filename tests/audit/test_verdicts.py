@@ -37,7 +37,7 @@ RULES: dict[str, tuple[list[Effect], float | None, Verdict]] = {
     "beyond the reference alone": ([dose(), dose(WEAK), dose(WEAK)], 0.001, Verdict.NO_EFFECT),
     "a loss without direction": ([dose(), dose(WEAK, loss=HARM), dose()], None, Verdict.UNDIRECTED),
     "flips without direction": ([dose(), dose(WEAK, flips=HARM), dose()], None, Verdict.UNDIRECTED),
-    "a loss, direction open": ([dose(), dose(WIDE, loss=HARM), dose()], None, Verdict.INCONCLUSIVE),
+    "a loss, direction open": ([dose(), dose(WIDE, loss=HARM), dose()], None, Verdict.UNDIRECTED),
     "a loss that may be": ([dose(), dose(WEAK, loss=WIDE), dose()], None, Verdict.INCONCLUSIVE),
     "flips that may be": ([dose(), dose(WEAK, flips=WIDE), dose()], None, Verdict.INCONCLUSIVE),
     "a swing that may be": ([dose(), dose(WIDE), dose()], None, Verdict.INCONCLUSIVE),

@@ -11,7 +11,7 @@ from assay.audit.battery import marks_of
 from assay.audit.cards import Audited
 from assay.audit.harm_words import answer_words, terminal_lines
 from assay.audit.harms import harms_of
-from assay.audit.search.words import next_words, region_evidence, region_title
+from assay.audit.search.words import next_words, searched_words
 from assay.audit.words import done, evidence_words, reported_verdicts, title
 from assay.core.reasons import because
 from assay.plugin import Code, entries
@@ -44,18 +44,19 @@ def test_a_verified_shortcut_is_the_title_with_its_kin_and_its_changed_calls() -
     rows = [row("tag", "objects", "relies-on"), row("low-pass", "detail"), row("chest-drain", "objects", "relies-on")]
     assert answer_words(tables(*rows)) == [
         "This model relies on the tag (and similar marks).",
-        "1 drawn mark changes answers; networks without a shortcut are affected too.",
+        "Whether these images carry such a mark was not searched.",
+        "Low pass changes predictions, as such marks can in networks without a shortcut too.",
     ]
     first, other = rows[0] | {"flips": 0.94}, row("drain", "lines", "relies-on") | {"g": 0.1}
-    title = "This model relies on the tag: adding it changes 94 of 100 answers."
-    assert answer_words(tables(first)) == [title]
-    assert answer_words(tables(first | {"flips": 0.0})) == ["This model relies on the tag."], "no call changes"
-    both = "This model relies on the tag and drain: adding the tag changes 94 of 100 answers."
-    assert answer_words(tables(first, other)) == [both]
+    title = "This model relies on the tag: adding it changes 94 of 100 predictions."
+    assert answer_words(tables(first))[0] == title
+    assert answer_words(tables(first | {"flips": 0.0}))[0] == "This model relies on the tag.", "no prediction changes"
+    both = "This model relies on the tag and drain: adding the tag changes 94 of 100 predictions."
+    assert answer_words(tables(first, other))[0] == both
     opposite = row("scope-inset", "objects", "relies-on") | {"g": -0.5}
-    assert answer_words(tables(opposite, first | {"flips": 0.0})) == [
+    assert answer_words(tables(opposite, first | {"flips": 0.0}))[0] == (
         "This model relies on the scope inset and the tag."
-    ]
+    )
 
 
 def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched() -> None:
@@ -65,7 +66,7 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
         "No shortcut was found in these images.",
         "Searched: the regions of these images, 2 drawn marks and 1 column. A shortcut that is absent from these "
         "images cannot be found.",
-        "2 drawn marks change answers; networks without a shortcut are affected too.",
+        "The tag and pen change predictions, as such marks can in networks without a shortcut too.",
         "1 test of marks and columns is inconclusive.",
     ], "a network without a shortcut is moved by drawn marks too"
     clean["distorted"] = [distorted("xray-noise", 1, 0.25), distorted("blur", 3, 0.4)]
@@ -88,7 +89,7 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
 
 
 def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
-    relied, none = "This model relies on the tag.", "A bright mark in one of the corners changes 20 of 100 answers"
+    relied, none = "This model relies on the tag.", "A bright mark in one of the corners changes 20 of 100 predictions"
     for verdict, leading in (
         ("nothing-found", (relied, "No shortcut was found")),
         ("inconclusive", (relied, "Whether this model relies on a bright mark")),
@@ -107,7 +108,7 @@ def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
         kin = row("tag", "objects", of) | {"explained": True}
         own = tables(kin, regions=[REGION | {"verdict": verdict}])
         assert (harms_of(own)[0].kind == "mark") == named == (reported_verdicts(own) == [kin])
-        assert Audited(own, {}).harmful == ("Answers change with tag" if named else ""), "of a checklist"
+        assert Audited(own, {}).harmful == ("Predictions change with tag" if named else ""), "of a checklist"
 
 
 FOUND, NONE = REGION | {"verdict": "lives-by"}, REGION | {"verdict": "nothing-found"}
@@ -125,7 +126,24 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
                      f"{AGAIN} --scaling SCALING --out audits/m-again"),
     "mark in training images": (tables(regions=[FOUND]), COVER),
     "unverified mark": (tables(regions=[FOUND | {"verdict": "lead"}]), LOOK + COVER),
-    "mark in other images": (tables(regions=[FOUND | {"trained": False}]), TRAIN.format("to remove it there")),
+    "mark in other images": (
+        tables(regions=[FOUND | {"trained": False}]),
+        "cover it in these images (assay audit remedy audits/m audits/m-covered) and audit the copy, to see how the "
+        "model does without it. If you have the training images, search them, to remove it there: "
+        f"{AGAIN} --train TRAIN --out audits/m-train"),
+    "mark without a place in other images": (
+        tables(regions=[FOUND | {"of": "whole", "kind": "mirror", "name": "", "trained": False}]),
+        TRAIN.format("to remove it there")),
+    "drawn mark, nothing in other images": (
+        tables(row("tag", "objects", "relies-on"), OPEN, regions=[NONE | {"trained": False}]),
+        f"keep the tag off the images that the model reads. If you have the training images, search them, {LACK}: "
+        f"{AGAIN} --train TRAIN --out audits/m-train"),
+    "drawn mark, nothing in training images": (
+        tables(row("tag", "objects", "relies-on"), OPEN, regions=[NONE]),
+        f"put the tag on training images of both classes alike, or on none, {RETRAINED}"),
+    "tests that no set of images settles": (
+        tables(OPEN | {"needed": 2_385_530.0}, regions=[NONE]),
+        "compare it with an audit of another model on these images: assay audit compare audits/m OTHER"),
     "mark in a segmentation": (tables(row("tag", "objects") | {"dice": 0.1}, regions=[FOUND]),
                                f"cover it in all images or crop them, {RETRAINED}"),
     "mirrored images": (tables(regions=[FOUND | {"of": "whole", "kind": "mirror", "name": ""}]),
@@ -157,15 +175,59 @@ def test_the_next_step_is_what_is_possible_and_was_not_done(name: str) -> None:
     assert next_words(own, "audits/m") == f"Next: {step}"
 
 
+def test_a_mark_that_the_model_relies_on_is_followed_by_what_is_known_of_these_images() -> None:
+    tag = row("tag", "objects", "relies-on")
+    for region, known in (
+        (NONE | {"trained": False}, "The search of 157 images found no such mark in them; the training images were not "
+                                    "given."),
+        (NONE, "The search of 157 training images found no such mark in them."),
+        (REGION | {"verdict": "inconclusive"}, "Whether the training images carry such a mark is inconclusive."),
+        (REGION | {"verdict": "lead"}, "The search found a bright mark in one of the corners in the training images; "
+                                       "the pictures show whether it is this mark."),
+    ):  # fmt: skip
+        assert known in answer_words(tables(tag, regions=[region]))
+    assert not any("such a mark" in text or "such mark" in text for text in answer_words(tables(regions=[NONE])))
+
+
 def test_of_a_drawn_mark_in_which_nothing_is_found_no_share_is_told() -> None:
     """The mark that is named before is of another search."""
     sizes = {"value": 0.1, "value_low": 0.0, "value_high": 0.2, "limit": 0.45, "largest": 0.45, "reason": "",
              "networks": 59, "false_rate": math.nan, "missed_rate": math.nan, "flips": 0.1, "moved": 0.5}  # fmt: skip
     drawn = {"of": "drawn", "kind": "corners", "name": "", "bright": True, "discrete": True, "shape": 1.0, **sizes,
              "shares": '{"finding": 0.88, "rest": 0.1}'}  # fmt: skip
-    assert "on 88% of 'finding'" in region_evidence(drawn | {"verdict": "lead"})
-    assert "88%" not in region_evidence(drawn | {"verdict": "nothing-found"})
-    assert region_title(drawn | {"verdict": "nothing-found"}) == "Nothing found in rarer repeated marks"
+    lines = {verdict: list(terminal_lines(tables(regions=[REGION | drawn | {"verdict": verdict}])))
+             for verdict in ("lead", "nothing-found")}  # fmt: skip
+    assert "on 88% of 'finding'" in lines["lead"][-1]
+    assert lines["nothing-found"][-1].startswith("Nothing was found in 157 training images by 1 search: rarer repeated")
+    assert "88%" not in " ".join(lines["nothing-found"])
+
+
+def test_what_found_nothing_is_one_sentence_with_what_was_searched_and_its_limits() -> None:
+    sizes = {"value": 0.35, "value_low": 0.17, "value_high": 0.53, "limit": 0.89, "largest": 0.89, "networks": 60,
+             "reason": "", "trained": False, "round": 1, "verdict": "nothing-found"}  # fmt: skip
+    place = REGION | sizes
+    raised = place | {"of": "whole", "limit": 1.78}
+    none = place | {"of": "shape", "reason": str(because(Code.NOTHING_DRAWN, least=4))}
+    untested = place | {"of": "drawn", "verdict": "not-tested", "reason": str(because(Code.NO_DONORS))}
+    assert list(searched_words([place, raised, none, untested])) == [
+        "Nothing was found in 157 images by 3 searches: fixed regions (effect 0.35 sd [0.17, 0.53], limit 0.89); "
+        "orientation, spatial frequencies and gray levels (effect 0.35 sd [0.17, 0.53], limit 1.78); small shapes at "
+        "changing places (no mark is repeated in 4 or more images of both halves of the patients).",
+        "Effects are the largest of each search, in standard deviations (sd) of the scores of one class.",
+        "Limits: no effect in 60 networks without a shortcut was larger.",
+        "That of orientation, spatial frequencies and gray levels is 2.00 times as large as theirs, since this model "
+        "separates the classes by more than they do, even without this region.",
+        "A mark that shifts scores by 2 sd would be found in fixed regions if it were on 44 of 100 more images of one "
+        "class than of the other.",
+        "Not searched: rarer repeated marks (an image has no other patient of its class, or of another class).",
+    ]
+    high = list(searched_words([place | {"limit": 2.1, "largest": 2.1}]))
+    assert high[-1] == "A mark that shifts scores by 2 sd would not be found: the limit is higher."
+    unknown = list(searched_words([place | {"limit": math.nan, "least": 0.45}]))
+    assert "no limit is known, reported from 0.45 sd on" in unknown[0]
+    assert "on 22 of 100 more images" in unknown[-1]
+    assert "by 1 other search: fixed" in next(searched_words([place, raised | {"verdict": "inconclusive"}]))
+    assert list(searched_words([])) == []
 
 
 def test_answers_that_change_from_call_to_call_come_first() -> None:
@@ -173,7 +235,7 @@ def test_answers_that_change_from_call_to_call_come_first() -> None:
     for moved, leads in ((0.01, False), (2.0, True)):
         said = answer_words(tables(row("tag", "objects", "relies-on"), checks=[check | {"value": moved}]))
         assert said[0].startswith("The model answers otherwise when asked again: switch off") == leads
-        assert len(said) == 1 + leads
+        assert len(said) == 2 + leads
 
 
 def test_drawn_marks_are_called_harmless_only_where_a_search_within_known_limits_found_nothing() -> None:
@@ -201,6 +263,7 @@ def test_the_numbers_of_a_verdict_are_its_shift_and_the_images_needed() -> None:
     for column, known in ((undecided, {"images under marks": "2,400"}), (undecided | {"kind": "column"}, {})):
         assert evidence_words(column, facts | known).endswith("; about 1,200 images would settle it"), "all were read"
     assert evidence_words(undecided | {"needed": 34e3}, facts).endswith("34,000 images would settle it"), "too few"
+    assert evidence_words(undecided | {"needed": 2e6}, facts).endswith("; more than 100,000 images would settle it")
     (mark,) = marks_of({"tag": [{"tag": {"size": 0.2}}] * 3})
     harmless = row("tag", "objects", "no-effect") | numbers | {"drawn": mark.drawing}
     assert title(harmless, "0.05") == (
@@ -217,18 +280,21 @@ def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
                 row("sex", "", "no-difference"), row("site", "", "not-tested")]  # fmt: skip
     own = tables(*verdicts, distorted=[distorted("xray-noise", 1, 0.2)], regions=[])
     assert list(terminal_lines(own)) == [
-        "This model relies on the tag: adding it changes 93 of 100 answers.",
-        "  Relies on tag: AUROC shift +0.2 [0.1, 0.3]; 93 of 100 answers change",
-        "  X-ray noise, severity 1 of 5: AUROC lost 0.20 [0.10, 0.30]; 30 of 100 answers change",
+        "This model relies on the tag: adding it changes 93 of 100 predictions.",
+        "Whether these images carry such a mark was not searched.",
+        "  Relies on tag: AUROC shift +0.2 [0.1, 0.3]; 93 of 100 predictions change",
+        "  X-ray noise, severity 1 of 5: AUROC lost 0.20 [0.10, 0.30]; 30 of 100 predictions change",
         "Other marks and columns: 1 inconclusive (view), 1 no difference (sex), 1 not tested (site).",
     ]
-    nothing = REGION | {"verdict": "nothing-found", "trained": True, "reason": "", "limit": 0.9, "value": 0.3}
+    nothing = REGION | {"verdict": "nothing-found", "trained": True, "reason": "", "limit": 0.9, "value": 0.3,
+                        "value_low": 0.2, "value_high": 0.4, "largest": 0.9, "networks": 60}  # fmt: skip
     searched = list(terminal_lines(tables(regions=[nothing])))
-    assert searched[-1].startswith("Nothing found by region: a mark that shifts scores by 2 sd is detected if its")
+    assert searched[-1].startswith("Nothing was found in 157 training images by 1 search: fixed regions (effect 0.30")
+    assert "A mark that shifts scores by 2 sd would be found" in searched[-1]
     region = REGION | {"verdict": "lead", "reason": "", "value": 1.0, "value_low": 0.8, "value_high": 1.2,
                        "limit": math.nan, "least": 0.45, "moved": 1.0, "flips_low": 0.1}  # fmt: skip
     found = list(terminal_lines(tables(regions=[region])))
-    assert found[0].startswith("A bright mark in one of the corners changes 20 of 100 answers")
+    assert found[0].startswith("A bright mark in one of the corners changes 20 of 100 predictions")
     assert "is on 90% of 'yes'" in found[1], "how common it is belongs to the headline"
     assert found[-1].startswith("Evidence of the region: effect 1.00 sd")
 

@@ -188,13 +188,13 @@ def test_one_model_is_above_chance_or_not_and_changes_with_factors() -> None:
     good = measured("auroc", 0.8, 0.1, environment="same")
     bad = measured("auroc", 0.5, 0.1, environment="reversed")
     assert model_headline([good, *flips], "auroc", NAMES) == (
-        "This model's AUROC is above chance in every test condition; its answers change with texture."
+        "This model's AUROC is above chance in every test condition; its predictions change with texture."
     )
     assert model_headline([good, bad], "auroc", NAMES) == (
         "This model's AUROC is not shown to be above chance in texture reversed."
     )
     assert model_headline([], "auroc") == ""
-    assert json.dumps(model_headline(flips, "auroc")) == '"Its answers change with texture."'
+    assert json.dumps(model_headline(flips, "auroc")) == '"Its predictions change with texture."'
 
 
 def test_the_comparison_that_a_title_states_is_one_that_was_decided() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import PurePath
 
 import numpy as np
 from jaxtyping import Bool
@@ -32,7 +33,7 @@ from assay.audit.scored import (
 )
 from assay.audit.search.regions import Region
 from assay.audit.swing import Effect
-from assay.audit.verdicts import AuditDecision, Reference, decide_mark, is_settled
+from assay.audit.verdicts import AuditDecision, Open, Reference, decide_mark, is_settled
 from assay.core.errors import ReadingError, SpecError, cut, key_text
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, reason_in_words
@@ -180,17 +181,18 @@ class StoredAnswers:
             if chosen := self.elsewhere(mark, neutralized):
                 shot = self.plan.images_with(mark, chosen)
                 decision_elsewhere = decide_mark([self._effect(mark, shot, DOSES[DECIDING])], 0, self.plan.asked.margin)
-                decision_elsewhere = replace(
-                    decision_elsewhere, limit=decided.limit
-                )  # of the mark as drawn: none decides elsewhere
                 arms.append((decision_elsewhere, " or ".join(dict.fromkeys(chosen)), shot))
                 drawings.append(f"tried at {len(mark.places)} places")
         arms_decided = [(decided, place, decided.verdict in MOVING and not self._keeps_effect(shot, neutralized))
                  for decided, place, shot in arms]  # fmt: skip
-        decided, place, explained = min(arms_decided, key=lambda arm: _harm(arm[0], arm[2]))
-        row = {**verdict_row(mark.name, "mark", decided, component, mark.family), "place": place,
+        chosen_arm, place, explained = min(arms_decided, key=lambda arm: _harm(arm[0], arm[2]))
+        row = {**verdict_row(mark.name, "mark", chosen_arm, component, mark.family), "place": place,
                "drawn": ", ".join(filter(None, drawings)), "explained": explained}  # fmt: skip
-        return row, [effect_row(mark.name, effect) for effect in effects]
+        if place and decided.limit is not None and chosen_arm.verdict == Verdict.AFFECTED:
+            row["open"] = str(Open.PLACE)
+        other_rows = [{**effect_row(mark.name, decision.effect), "place": where}
+                  for decision, where, _ in arms[1:]]  # fmt: skip
+        return row, [*({**effect_row(mark.name, effect), "place": ""} for effect in effects), *other_rows]
 
     def distortions(self) -> Iterator[Row]:
         """Yield rows of `tables.DISTORTED`."""
@@ -231,13 +233,13 @@ class StoredAnswers:
                 f"the model gives all images the same output; check size, framing and {key_text('--scaling')}"
             )
         if again is None:
-            rows.append(check("repeatable", "not-done", "the model was not run twice: its answers are in files"))
+            rows.append(check("repeatable", "not-done", "the model was not run twice: its scores are in files"))
         else:
             twice = self.to(again).scores
             moved = float(np.abs(twice - scored.scores[: len(twice)]).max())
             alike = moved <= SAME * max(1.0, spread)
-            status, text = ("ok", "gives the same answers to the same images") if alike else (
-                "warn", "gives different answers to the same images on a second reading")  # fmt: skip
+            status, text = ("ok", "gives the same scores to the same images") if alike else (
+                "warn", "gives different scores to the same images on a second reading")  # fmt: skip
             rows.append(check("repeatable", status, f"the model {text}", moved))
         return [*rows, *self._ranking(others, own_scaling)]
 
@@ -275,7 +277,7 @@ class StoredAnswers:
             yield check("scaling", "not-done", f"other scalings were not compared: {reason}")
         elif unreadable:
             yield check(
-                "scaling", "not-done", f"not compared, without usable answers: images read as {join_words(unreadable)}"
+                "scaling", "not-done", f"not compared, without usable scores: images read as {join_words(unreadable)}"
             )
         else:
             framed = " or framing" if any(name in FITS for name in others) else ""
@@ -347,6 +349,7 @@ def provenance_rows(prepared: PreparedAudit, answers: StoredAnswers, reference: 
     plain = "0..255, the input is of whole numbers" if prepared.model.origin.facts.integer else "0..1"
     facts = {
         "model": str(record["name"]),
+        "file": PurePath(request.model).name if isinstance(request.model, str) else "",
         "kind": str(record["kind"]),
         "positive class": positive_words(scored.table.classes),
         **card.read,

@@ -188,7 +188,7 @@ def marks_of(definitions: Mapping[str, Sequence[Any]]) -> tuple[AuditedMark, ...
     marks: list[AuditedMark] = []
     for name, doses in definitions.items():
         if len(doses) != len(DOSES):
-            raise SpecError(f"mark '{name}' has {len(doses)} doses; give three, from weak to strong")
+            raise SpecError(f"mark '{name}' has {len(doses)} strengths; give three, from weak to strong")
         weak, middle, strong = map(_parse_component, doses)
         marks.append(AuditedMark(name, (weak, middle, strong), fixed=True))
     return tuple(marks)

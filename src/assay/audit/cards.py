@@ -102,7 +102,7 @@ class Audited:
     def harmful(self) -> str:
         """Factors that answers change with, apart from the leading region."""
         names = [in_words(row["factor"]) for row in reported_verdicts(self.tables) if row["verdict"] in HARMFUL]
-        return f"Answers change with {join_words(names)}" if names else ""
+        return f"Predictions change with {join_words(names)}" if names else ""
 
     @property
     def measures(self) -> str:

@@ -23,8 +23,8 @@ from assay.stats.rows import OPEN, Row, json_object, leading_region, numeric
 METHODS = (
     "A difference is the first audit minus the second. Its interval is over patients (over images if patients are not "
     "named), with the same images in both, and is not corrected. Each factor has one decision, for a mark at the "
-    "middle dose, with p corrected for classes and groups (Bonferroni) and for factors (Holm). Different verdicts are "
-    "not evidence of a difference; the decision is. The interval of a region's effect combines the bounds of both "
+    "middle strength, with p corrected for classes and groups (Bonferroni) and for factors (Holm). Different verdicts "
+    "are not evidence of a difference; the decision is. The interval of a region's effect combines the bounds of both "
     "audits, is unpaired, and has no decision."
 )
 MOST_NAMED = 3

@@ -9,7 +9,17 @@ from itertools import islice
 from typing import Any
 
 from assay.audit.harms import harms_of, is_apart
-from assay.audit.search.words import REPORTED, answer, power_words, region_evidence, region_title, what_words
+from assay.audit.search.words import (
+    REPORTED,
+    answer,
+    carried_words,
+    power_sentences,
+    region_evidence,
+    region_title,
+    searched_words,
+    what_words,
+    with_article,
+)
 from assay.audit.tables import NOT_TESTED
 from assay.audit.words import CHIPS, SHIFT, factor_words, families, is_tied, reported_verdicts, title
 from assay.core.measures import label_of
@@ -27,6 +37,8 @@ Tables = Mapping[str, Sequence[Row]]
 ANSWERED = ("regions", "verdicts", "added", "checks", "issues", "distorted", "groups", "gaps", "provenance")
 """Tables that the answer of an audit is from."""
 MOST_NAMED = 3
+MOST_DRAWN = 6
+"""Drawn marks without a verified effect that a sentence names."""
 _DEGREES = ("mild", "mild", "moderate", "strong", "strong")
 """Severity of a distortion from 1 on, in words."""
 _GRAVE = (Rank.INVALID, Rank.SHORTCUT, Rank.CUE)
@@ -57,6 +69,7 @@ def _sentences(tables: Tables, harms: Sequence[Harm]) -> list[tuple[str, str]]:
     for topic, members in topics.items():
         part = grave if members[0].rank in _GRAVE else rest
         part.extend((topic, text) for text in _SENTENCES[topic](members, tables))
+        part.extend([("carried", carried_words(tables))] if topic == "relied" else [])
     if not any(harm.rank in (Rank.SHORTCUT, Rank.CUE) for harm in harms):
         first = any(harm.rank == Rank.SHIFT for harm in harms) and not grave
         worst = rest.pop(0)[1] if first else ""
@@ -101,15 +114,10 @@ def _label_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
 def _relied_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     kin = families([row_of(harm, tables) for harm in harms])
     row, flips = kin[0][0], numeric(kin[0][0], "flips")
-    it = "it" if len(kin) == 1 else _with_article(row)
-    calls = f": adding {it} changes {100 * flips:.0f} of 100 answers" if flips >= MARGIN else ""
-    names = [_with_article(first) + (" (and similar marks)" if like else "") for first, *like in kin]
+    it = "it" if len(kin) == 1 else with_article(row)
+    calls = f": adding {it} changes {100 * flips:.0f} of 100 predictions" if flips >= MARGIN else ""
+    names = [with_article(first) + (" (and similar marks)" if like else "") for first, *like in kin]
     yield f"This model relies on {_first_names(names, 'further marks')}{calls}."
-
-
-def _with_article(row: Row) -> str:
-    """Return a mark in words, a thing with its article: `the tag`, `hair`."""
-    return f"{'the ' if row.get('family') in ('objects', 'frames') else ''}{factor_words(row)}"
 
 
 def _distorted_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
@@ -146,18 +154,20 @@ def _threshold_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]
         if harm.code == "sensitivity":
             yield f"At its threshold the model finds {share:.0f} of 100 positive images."
         else:
-            yield f"At its threshold the model calls {100 - share:.0f} of 100 negative images positive."
+            yield f"At its threshold the model predicts {100 - share:.0f} of 100 negative images as positive."
 
 
 def _column_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     names = [factor_words(row_of(harm, tables)) for harm in harms]
-    yield f"Answers differ with {_first_names(names, 'other columns')}."
+    yield f"Scores differ with {_first_names(names, 'other columns')}."
 
 
 def _drawn_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
-    """Yield how many drawn marks change answers: nothing is claimed of them, since networks in general are moved."""
-    changes = f"{count(len(harms), 'drawn mark')} {'changes' if len(harms) == 1 else 'change'} answers"
-    yield f"{changes}; networks without a shortcut are affected too."
+    """Yield the drawn marks that change predictions: nothing is claimed, since networks in general are moved."""
+    names, change = [with_article(row_of(harm, tables)) for harm in harms], "changes" if len(harms) == 1 else "change"
+    named = names if len(names) <= MOST_DRAWN + 1 else [*names[:MOST_DRAWN], f"{len(names) - MOST_DRAWN} more marks"]
+    changed = f"{join_words(named)} {change} predictions, as such marks can in networks without a shortcut too."
+    yield sentence_case(changed)
 
 
 def _cue_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
@@ -333,16 +343,14 @@ def terminal_lines(tables: Tables) -> Iterator[str]:
     harms = harms_of(tables)
     (_, headline), *sentences = _sentences(tables, harms)
     yield headline
-    yield from (text for topic, text in sentences if topic == "region")
+    yield from (text for topic, text in sentences if topic in ("region", "carried"))
     for line in islice(harm_lines(tables, harms, MARGIN), MOST):
         if line.numbers == SEE_BELOW:  # its sentence follows, or was the headline
             continue
-        calls = f"; {line.harm} answers change" if line.harm else ""
+        calls = f"; {line.harm} predictions change" if line.harm else ""
         yield f"  {line.decision} {line.numbers}{calls}"
     if rest := further_words(tables, harms):
         yield f"  {rest}"
-    if smaller := len(harms[MOST:]) - len(costly(harms)):
-        yield f"  {count(smaller, 'smaller finding')} on the page."
     yield from (text for topic, text in sentences if topic in ("", "drawn", "check", "issue"))
     yield from _search_words(tables)
     yield from _others_words(tables, harms)
@@ -354,8 +362,9 @@ def _search_words(tables: Tables) -> Iterator[str]:
     row = leading_region(searched) or next(iter(searched), None)
     if row is None:
         return
-    if row["verdict"] == LeadVerdict.NOTHING_FOUND and row["of"] == "place":
-        yield f"{region_title(row)}: {power_words(row)}."
+    if row["verdict"] == LeadVerdict.NOTHING_FOUND:
+        first, *_ = searched_words(searched)
+        yield " ".join((first, *power_sentences(searched)))
     elif row["verdict"] in REPORTED:
         yield f"Evidence of the region: {region_evidence(row)}."
     else:
@@ -389,7 +398,7 @@ def finding_rows(tables: Tables) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def units_words(tables: Tables, harms: Sequence[Harm]) -> str:
+def _units_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return what the sizes of the first screen are of; empty where it shows one kind of size alone."""
     shown = [harm for harm in harms[:MOST] if not math.isnan(harm.lost)]
     lost = [harm for harm in shown if not _is_shift(harm) and harm.kind != "group"]
@@ -400,10 +409,41 @@ def units_words(tables: Tables, harms: Sequence[Harm]) -> str:
 
 
 def further_words(tables: Tables, harms: Sequence[Harm]) -> str:
-    """Return the costly findings that the first screen has no row for; empty without any."""
-    names = [harm_name(harm, tables) for harm in costly(harms)]
-    cost = "costs" if len(names) == 1 else "cost"
-    return f"{len(names)} more that {cost} {COSTLY} or more: {'; '.join(names)}." if names else ""
+    """Return how many findings the first screen has no row for, and the costly ones of them; empty without any."""
+    names, more = [harm_name(harm, tables) for harm in costly(harms)], len(harms[MOST:])
+    if not more:
+        return ""
+    cost = f"{len(names)} {'costs' if len(names) == 1 else 'cost'} {COSTLY} or more: {'; '.join(names)}"
+    return f"{count(more, 'more finding')}{f', of which {cost}' if names else ''}."
+
+
+_KINDS = {
+    Rank.INVALID: "data or a reading that make the numbers invalid", Rank.SHORTCUT: "shortcuts",
+    Rank.CUE: "cues", Rank.SHIFT: "losses by changed images, between groups or at the threshold",
+    Rank.OTHER: "other findings, such as marks that can affect networks without a shortcut too",
+}  # fmt: skip
+"""Class of a finding -> its name in the order of the first screen."""
+
+
+def notes_words(tables: Tables, harms: Sequence[Harm]) -> str:
+    """Return the order of the findings, the units of their sizes, and what the first screen has no row for."""
+    parts = (_order_words(tables, harms), _units_words(tables, harms), further_words(tables, harms))
+    return " ".join(filter(None, parts))
+
+
+def _order_words(tables: Tables, harms: Sequence[Harm]) -> str:
+    """Return in which order the findings of the first screen are; empty of one alone."""
+    kinds = list(dict.fromkeys(_KINDS[harm.rank] for harm in harms[:MOST]))
+    if len(harms) < 2:
+        return ""
+    within = f"by the lower bound of {measure_name(tables)} lost or shifted"
+    return f"Order: {', then '.join(kinds)}; within a kind {within}." if len(kinds) > 1 else f"Order: {within}."
+
+
+def measure_name(tables: Tables) -> str:
+    """Return the measure that is lost: Dice of a segmentation, else AUROC."""
+    rows = (*tables["verdicts"], *tables.get("distorted", ()))
+    return "AUROC" if all(math.isnan(numeric(row, "dice")) for row in rows) else "Dice"
 
 
 # Key figures.
@@ -454,6 +494,6 @@ def _cost(harm: Harm, tables: Tables) -> Tile:
     if harm.rank == Rank.SHIFT or math.isnan(harm.calls):
         name = f"{_lost_measure(harm, tables)} lost, {_distortion_words(harm, tables)}"
         return Tile(name, number(harm.lost), f"[{number(harm.low)}, {number(harm.high)}]", images, light)
-    what = what_words(row) if harm.kind == "region" else _with_article(row)
+    what = what_words(row) if harm.kind == "region" else with_article(row)
     ends = [number(100 * numeric(row, end), 0) for end in ("flips_low", "flips_high")]
-    return Tile(f"Answers that {what} changes", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light)
+    return Tile(f"Predictions that {what} changes", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light)

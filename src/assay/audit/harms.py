@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
+from assay.audit.tables import NOT_TESTED
 from assay.stats.bounds import MARGIN
 from assay.stats.harms import Harm, Rank, ranked
 from assay.stats.rows import LeadVerdict, Row, Verdict, leading_region, numeric
+
+RowT = TypeVar("RowT", bound=Row)
 
 RANDOM = 0.1
 """Log-odds by which an answer may change from call to call."""
@@ -38,6 +42,21 @@ def harms_of(tables: Mapping[str, Sequence[Row]]) -> list[Harm]:
     margin = float(facts.get("margin", MARGIN))
     parts = (_check_harms, _label_harms, _region_harms, _cue_harms, _distortion_harms, _gap_harms, _threshold_harms)
     return ranked([*_factor_harms(tables, margin), *(harm for part in parts for harm in part(tables))])
+
+
+def by_harm(verdicts: Sequence[RowT], regions: Sequence[Row], margin: float) -> list[RowT]:
+    """Return verdicts on marks and columns in the order of the findings; those without one follow by verdict and |g|.
+
+    Args:
+        verdicts: Rows of `tables.VERDICTS`.
+        regions: Rows of `tables.REGIONS`, which may explain a mark.
+        margin: The smallest effect that matters.
+    """
+    order = (*map(str, Verdict), NOT_TESTED)
+    sizes = {row["factor"]: abs(numeric(row, "g")) for row in verdicts}
+    rows = sorted(verdicts, key=lambda row: (order.index(row["verdict"]), -max(0.0, sizes[row["factor"]])))
+    found = [harm.row for harm in ranked(_factor_harms({"verdicts": rows, "regions": regions}, margin))]
+    return [*(rows[at] for at in found), *(row for at, row in enumerate(rows) if at not in found)]
 
 
 def is_apart(row: Row, tables: Mapping[str, Sequence[Row]]) -> bool:

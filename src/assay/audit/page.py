@@ -8,7 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from assay.audit.cards import outcome_texts
-from assay.audit.harm_words import ANSWERED, answer_words, audit_tiles, further_words, harm_lines, units_words
+from assay.audit.harm_words import (
+    ANSWERED,
+    answer_words,
+    audit_tiles,
+    harm_lines,
+    measure_name,
+    notes_words,
+)
 from assay.audit.harms import harms_of
 from assay.audit.search.words import (
     NO_LEADS,
@@ -21,6 +28,7 @@ from assay.audit.search.words import (
     region_evidence,
     region_meanings,
     region_title,
+    searched_words,
     shares_words,
 )
 from assay.audit.tables import NOT_TESTED
@@ -33,8 +41,8 @@ from assay.audit.words import (
     done,
     evidence_words,
     factor_words,
-    leading,
     meanings,
+    needed_words,
     not_established,
     open_words,
     reported_verdicts,
@@ -50,7 +58,7 @@ from assay.report.evidence import Evidence, Page, Rows, Wording
 from assay.report.images import SIDE, open_picture, small
 from assay.report.sheets import Cell, words
 from assay.stats.bounds import MARGIN
-from assay.stats.rows import leading_region, numeric
+from assay.stats.rows import OPEN, leading_region, numeric
 
 # The first screen.
 
@@ -91,15 +99,15 @@ def audit_account(evidence: Evidence) -> Account:
         tuple(done(facts, verdicts, tables["effects"])),
         tuple(places_of_lead(evidence.root, leading, tuple(_PICTURES)) if leading else _places(evidence)),
         tuple(harm_lines(tables, harms, float(margin))),
-        "Findings, the most harmful first",
+        f"Findings, by kind and then by {measure_name(tables)} lost",
         more=(" ".join(more[:MOST_SENTENCES]), *more[MOST_SENTENCES:]),
         next=next_words(tables, evidence.typed_folder),
         tiles=tuple(audit_tiles(tables, facts, harms)[:MOST_TILES]),
-        further=" ".join(filter(None, (units_words(tables, harms), further_words(tables, harms)))),
+        further=notes_words(tables, harms),
     )
     return Account(
         name=facts["model"],
-        question=f"What do the answers of {facts['model']} depend on?",
+        question=f"What do the predictions of {facts.get('file', facts['model'])} depend on?",
         meta=" · ".join(filter(None, parts)),
         verdict=first,
         opening=opening,
@@ -116,16 +124,12 @@ def _check_sentence(row: Row) -> Said:
     return Said(check_words(row), light, SIGNS.get(light, ""), LIGHTS.get(light, "not done"), "")
 
 
-def _foremost(tables: Mapping[str, Sequence[Row]]) -> Sequence[Row]:
-    """Return the row of the region that leads, else that of the first search; none where none was searched for."""
-    leading = leading_region(tables["regions"])
-    return tables["regions"][:1] if leading is None else [leading]
-
-
 def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
     """Return sentences on the sections of regions and leads, see `page.audit_sections`."""
-    regions = [f"{region_title(row)}; {region_evidence(row)}. {NOT_LOOKED_FOR}" for row in _foremost(tables)]
-    return {"region": "".join(regions), "found": NOTE if tables["leads"] else NO_LEADS, "leads": VALUES}
+    leading = leading_region(tables["regions"])
+    parts = [] if leading is None else [f"{region_title(leading)}; {region_evidence(leading)}."]
+    parts += [*searched_words(tables["regions"]), *([NOT_LOOKED_FOR] if tables["regions"] else [])]
+    return {"region": " ".join(parts), "found": NOTE if tables["leads"] else NO_LEADS, "leads": VALUES}
 
 
 def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> Iterator[Chip]:
@@ -151,7 +155,8 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
 
 def open_verdicts(evidence: Evidence, by_dose: Block) -> Iterator[Opened]:
     """Yield the leading verdicts on marks and columns, those on marks with a block of their doses."""
-    for at, row in enumerate(leading(reported_verdicts(evidence.tables))[:MOST_VERDICTS]):
+    tested = [row for row in reported_verdicts(evidence.tables) if row["verdict"] != NOT_TESTED]
+    for at, row in enumerate(tested[:MOST_VERDICTS]):
         mark = row["kind"] == "mark"
         doses = replace(by_dose, id=f"doses-{at}", keep=Query(only={"factor": (row["factor"],)}))
         path = _picture_of(evidence.root, row["factor"])
@@ -225,29 +230,33 @@ def picture_name(factor: str) -> str:
 MOST_SWINGS = 15
 """Marks and columns in the chart of the first screen; the table has all."""
 _EFFECT = ("g", "loss_negatives", "loss", "flips", "dice", "stray")
-REGIONS = Block(id="regions", title="The region that predictions depend on", table="regions",
-                columns=("found", "value", "limit", "moved", "g", "flips", "carried", "images", "reason"), cited="g",
-                note="Value: how much the score changes, in its standard deviations, if the region comes from an image "
-                     "of the other class; less the change by one of the same class.")  # fmt: skip
+REGIONS = Block(id="regions", title="Regions that were found, or are inconclusive", table="regions",
+                keep=Query(only={"verdict": OPEN}),
+                columns=("found", "value", "limit", "moved", "g", "flips", "carried", "images"), cited="g",
+                note="Effect: how much the score changes if the region comes from an image of the other class, less "
+                     "the change by one of the same class. It decides, against the limit. Score moved: the change by "
+                     "the content of images chosen as carriers, which is large in any network and decides nothing. "
+                     "Both are in standard deviations (sd) of the scores of one class.")  # fmt: skip
 
 SWINGS = Block(
     id="swings", title="AUROC shift by marks and columns", table="verdicts", chart="strip", place=("factor",),
     keep=Query(without={"verdict": (NOT_TESTED,)}, most=MOST_SWINGS), value="g", colors="verdict", listed=False,
-    level=ZERO, shaded=True,
-    note="AUROC shift: the mark is on images of one class alone; positive where it raises scores. Bars: one-sided 95% "
-         "bounds. Shaded: the margin.",
+    level=ZERO, shaded=True, ordered=True,
+    note="AUROC shift: the mark is on images of one class alone; positive where it raises scores. In the order of the "
+         "findings. Bars: one-sided 95% bounds. Shaded: the margin.",
 )  # fmt: skip
 _BATTERY = (
     SWINGS,
-    Block(id="verdicts", title="All marks and columns, the most harmful first", table="verdicts",
+    Block(id="verdicts", title="All marks and columns, in the order of the findings", table="verdicts",
           keep=Query(without={"verdict": (NOT_TESTED,)}),
           columns=("factor", "verdict", *_EFFECT, "limit", "open", "needed", "images"), cited="g"),
     Block(id="effects", title="AUROC shift by strength of the mark", table="effects", chart="curve", panel="factor",
-          along="dose", value="g", colors="measure", folded=True, listed=False, level=ZERO, shaded=True),
+          keep=Query(empty=("place",)), along="dose", value="g", colors="measure", folded=True, listed=False,
+          level=ZERO, shaded=True),
 )  # fmt: skip
 DOSES = Block(id="doses", title="By strength of the mark", table="effects",
-              columns=("dose", *_EFFECT, "images"), cited="g")  # fmt: skip
-"""The doses of one mark."""
+              columns=("dose", "place", *_EFFECT, "images"), cited="g")  # fmt: skip
+"""The strengths of one mark, as drawn and at another place."""
 _GROUPS = (
     Block(id="gaps", title="Gaps between groups", table="gaps", chart="strip", place=("column", "a", "b"),
           panel="measure", colors="decision", level=ZERO, shaded=True,
@@ -255,6 +264,13 @@ _GROUPS = (
           note="The first group minus the second. Shaded: the margin."),
     Block(id="groups", title="Performance by group", table="groups", chart="strip", place=("column", "level"),
           panel="measure", colors="column", columns=("column", "level", "measure", "value", "images", "reason")),
+)  # fmt: skip
+_MODEL_ADDED = replace(
+    ADDED,
+    title="The model against the simple cue that is best in other patients",
+    note="Another cue may have a higher AUROC among the tested patients. Similar values: images in the same tenth of "
+         "the cue. Beyond: there the model's AUROC exceeds 0.5 and that of the cue with 95% confidence, so it carries "
+         "information beyond the cue. Below: its AUROC on all images is lower than the cue's with 95% confidence.",
 )  # fmt: skip
 _INSIDE = Block(id="inside", title="Inside the network: evidence, not a verdict", table="inside", folded=True,
                 columns=("kind", "name", "value", "chance", "images", "reason"))  # fmt: skip
@@ -279,13 +295,14 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
                       columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
                                "reason"))  # fmt: skip
     return [
-        Section("region", "Image regions that predictions depend on", (REGIONS,), sentences["region"], tab="Regions"),
+        Section("region", "Image regions that predictions depend on", (REGIONS,), sentences["region"], tab="Regions",
+                alone=True),
         Section("found", "Findings without a verified limit", lead_blocks, sentences["found"], tab="Unverified"),
         Section("performance", "Groups and distortions", (*_GROUPS, distorted), tab="Groups"),
         Section("verdict", "Marks and columns", _BATTERY,
                 "These verdicts hold for this model, these images and these marks as drawn. They do not rule out a "
                 "shortcut.", tab="Marks"),
-        Section("cues", "Simple cues and error rates", (ADDED, CUES, ISSUES, _RATES), tab="Cues"),
+        Section("cues", "Simple cues and error rates", (_MODEL_ADDED, CUES, ISSUES, _RATES), tab="Cues"),
     ]  # fmt: skip
 
 
@@ -304,6 +321,12 @@ def _with_numbers(table: str, rows: Rows, evidence: Evidence) -> Rows:
         **({"patients": 0} if evidence.unit == "images" else {}),
     }
     return [{**row, "id": f"{table}-{number}", **more} for number, row in enumerate(rows)]
+
+
+def _needed_cell(row: Row, _: Evidence) -> Cell:
+    """Return how many images would settle a test; of more than can be collected no number."""
+    needed = numeric(row, "needed")
+    return words("") if math.isnan(needed) else words(needed_words(needed))
 
 
 def factor_cell(row: Row, _: Evidence) -> Cell:
@@ -329,11 +352,16 @@ PAGE = Page(
     cells={
         "factor": Wording(factor_cell),
         "open": Wording(lambda row, _: words(open_words(row["open"]))),
+        "place": Wording(lambda row, _: words(row["place"] or "as drawn")),
         "lead": Wording(lambda row, _: words(lead_words(row)), "finding"),
+        "needed": Wording(_needed_cell),
         "found": Wording(lambda row, _: words(region_title(row))),
         "carried": Wording(lambda row, _: words(shares_words(row)), "images that carry it"),
     },
-    terms=lambda tables: {"verdict": meanings(tables["verdicts"]), "region": region_meanings(tables["regions"])},
+    terms=lambda tables: {
+        "verdict": meanings(tables["verdicts"]),
+        "region": region_meanings([row for row in tables["regions"] if row["verdict"] in OPEN]),
+    },
     opened=lambda evidence: {"verdict": tuple(open_verdicts(evidence, DOSES))},
     failures=(UNTESTED,),
 )

@@ -122,7 +122,11 @@ class Planned:
     @property
     def words(self) -> str:
         """The plan in a line."""
-        doses = "at the middle dose, at two more where these can change a verdict" if self.short else "at three doses"
+        doses = (
+            "at the middle strength, at two more where these can change a verdict"
+            if self.short
+            else "at three strengths"
+        )
         marked = f"{self.marked:,} of them under {count(self.marks, 'mark')}"
         return f"{self.clean:,} of {self.all:,} images, {marked} {doses}"
 

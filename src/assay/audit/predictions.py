@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from assay.audit.cards import write_outcome
+from assay.audit.harms import by_harm
 from assay.audit.kind import AUDIT
 from assay.audit.request import AuditRequest
 from assay.audit.scored import (
     Scored,
     better,
-    by_harm,
     check,
     column_rows,
     model_added,
@@ -106,7 +106,7 @@ class PredictionsRun(RunSteps):
         return {
             "shortcuts": shortcut_rows(cues),
             "added": model_added(scored, cues, table),
-            "verdicts": by_harm(verdicts),
+            "verdicts": by_harm(verdicts, (), self.request.margin),
             "groups": groups,
             "gaps": gaps,
             "checks": self.checks,

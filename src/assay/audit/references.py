@@ -261,6 +261,6 @@ def _largest(effects: list[Row]) -> dict[str, float]:
     """Return |g| by mark at the deciding dose, the largest of the classes."""
     largest: dict[str, float] = {}
     for row in effects:
-        if row["dose"] == DOSES[DECIDING] and np.isfinite(row["g"]):
+        if row["dose"] == DOSES[DECIDING] and not row["place"] and np.isfinite(row["g"]):
             largest[str(row["factor"])] = max(largest.get(str(row["factor"]), 0.0), abs(float(row["g"])))
     return largest

@@ -67,7 +67,7 @@ def marks_in(path: str) -> Mapping[str, Any]:
     values = read_yaml(Path(path)).values
     if not values or not all(isinstance(doses, list) for doses in values.values()):
         raise SpecError(
-            f"{Path(path).name}: expected marks with three doses, such as label: [{{tag: {{size: 0.1}}}}, "
+            f"{Path(path).name}: expected marks with three strengths, such as label: [{{tag: {{size: 0.1}}}}, "
             "{tag: {size: 0.15}}, {tag: {size: 0.2}}]"
         )
     return values
@@ -230,7 +230,7 @@ class AuditRequest(ModelRequest):
     domain: Annotated[str, Option("Kind of image, such as chest-xray; it determines the marks.", "NAME")] = ""
     marks: Annotated[
         Mapping[str, Any] | None,
-        Option("Your own marks instead of those of --domain: YAML, three doses of each.", "FILE", parse=marks_in),
+        Option("Your own marks instead of those of --domain: YAML, three strengths of each.", "FILE", parse=marks_in),
     ] = None
     references: Annotated[
         Path | None,

@@ -32,6 +32,7 @@ from assay.audit.checks import (
     with_outputs,
     with_scores,
 )
+from assay.audit.harms import by_harm
 from assay.audit.inside import inside_rows, nothing_inside
 from assay.audit.kind import AUDIT
 from assay.audit.leads import leads_of_images, top_leads
@@ -63,7 +64,7 @@ from assay.audit.references import (
     trained_on,
 )
 from assay.audit.request import AuditRequest
-from assay.audit.scored import by_harm, column_rows, model_added, of_columns
+from assay.audit.scored import column_rows, model_added, of_columns
 from assay.audit.search.regions import ON_SOME, Sought
 from assay.audit.search.run import VERSION, Search, by_lesion, image_properties, not_searched
 from assay.audit.search.search import spread_within
@@ -366,7 +367,7 @@ class AuditRun(RunSteps):
         return replace(prepared, model=replace(model, scores="logits", output=output))
 
     def _read_otherwise(self, images: Environment, named: Mapping[str, Any]) -> Shot:
-        return self.plan.shot("reading", lambda: images, images.table, named, self.plan.clean.label)
+        return self.plan.shot("reading", lambda: images, images.table, named, "check how the model is read")
 
     @cached_property
     def checks(self) -> list[Row]:
@@ -495,14 +496,15 @@ class AuditRun(RunSteps):
                 environment = plan.images_with(mark, chosen) if chosen else plan.marks[mark.name][DECIDING]
                 write_mark(folder, mark.name, plan.before, environment.images())
         columns, groups, gaps = of_columns(answers.clean, request.margin)
-        verdicts = by_harm([*(row for _, row, _ in marks), *columns])
+        regions = self._regions()
+        verdicts = by_harm([*(row for _, row, _ in marks), *columns], regions, request.margin)
         checks = data_checks(prepared.request.data, prepared.population.dataset, near=plan.images.table.row)
         if request.pictures:
             for search in self._searches:
                 search.write_pictures()
         return {
             "verdicts": verdicts,
-            "regions": self._regions(),
+            "regions": regions,
             "carriers": [row for search in self._searches for row in search.carriers()],
             "leads": self._leads(),
             "inside": self._inside(folder),

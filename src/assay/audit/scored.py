@@ -42,7 +42,7 @@ from assay.stats.influence import Answers, calibration_in_the_large, calibration
 from assay.stats.measures import influence_of
 from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
 from assay.stats.panel import Panel
-from assay.stats.rows import CONFIDENCE, Verdict
+from assay.stats.rows import CONFIDENCE
 from assay.store.files import Row
 
 
@@ -649,16 +649,6 @@ def _column_row(factor: Factor, values: np.ndarray, role: str) -> Row:
         if not len(finite)
         else {**row, "least": finite.min(), "median": np.median(finite), "greatest": finite.max()}
     )
-
-
-# The order of the page: harm first.
-
-_ORDER = (*map(str, Verdict), "not-tested")
-
-
-def by_harm(rows: Sequence[Row]) -> list[Row]:
-    """Return rows of `tables.VERDICTS`, the most harmful first, and of one verdict the largest |g| first."""
-    return sorted(rows, key=lambda row: (_ORDER.index(row["verdict"]), -abs(row.get("g", 0.0) or 0.0)))
 
 
 def model_added(scored: Scored, cues: Sequence[Cue], table: FactorTable) -> list[Row]:

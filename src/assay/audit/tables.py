@@ -20,7 +20,7 @@ _SWING = (
     Column("class", "class against the rest with the largest AUROC shift; empty for two classes"),
     estimate(
         "g",
-        "AUROC shift by the mark: half of the AUROC with it on positives only minus that with it on negatives only",
+        "AUROC shift by the mark: half of a difference, AUROC with it on positives minus that with it on negatives",
         "AUROC shift",
     ),
     number("low", "lower bound of g, one-sided 95%"),
@@ -31,7 +31,7 @@ _ON_NEGATIVES = _bounded_columns(
     "loss_negatives", "AUROC lost with the mark on negatives only", "AUROC lost, mark on negatives"
 )
 _FLIPS = (
-    *_bounded_columns("flips", "share of images whose predicted class changes with the mark", "changed calls"),
+    *_bounded_columns("flips", "share of images whose predicted class changes with the mark", "changed predictions"),
     *_bounded_columns("dice", "Dice lost, for segmentation; NaN for classification", "Dice lost"),
     *_bounded_columns(
         "stray",
@@ -56,32 +56,34 @@ _DECISIONS = ("within", "beyond", "inconclusive")
 
 VERDICTS = Table(
     "verdicts",
-    "mark or column: the verdict, the most harmful first",
+    "mark or column: the verdict, by kind of finding and then by AUROC (Dice) lost",
     (
         Column("factor", "name of the mark or column"),
         Column("kind", "mark or column", values=("mark", "column"), cell="code"),
-        Column("family", "of a mark: marks that look alike, and often affect answers together; empty for others"),
+        Column("family", "of a mark: marks that look alike, and often affect predictions together; empty for others"),
         Column("verdict",
                "relies-on, affected-by, affected-without-direction, answers-differ-with, inconclusive, no-effect, "
                "no-difference or not-tested", values=("relies-on", "affected-by", "affected-without-direction",
                "answers-differ-with", "inconclusive", "no-effect", "no-difference", NOT_TESTED), cell="code"),
-        Column("dose", "dose of the mark, or group of the column, that decided", head="strength"),
+        Column("dose", "strength of the mark, or group of the column, that decided", head="strength"),
         *_SWING,
         number("at_least", "lower bound of |g|, corrected for classes, groups and places"),
         number("at_most", "upper bound of |g|"),
-        number("limit", "reference limit of |g|, of a mark as drawn; NaN without a reference", "limit of the mark"),
+        number("limit", "reference limit of |g|, of a mark as drawn; NaN at another place, or without a reference",
+               "limit of the mark"),
         *_ON_NEGATIVES,
         *_bounded_columns("loss_positives", "AUROC lost with the mark on positives only"),
         *_AUROC_LOST,
         *_FLIPS,
         IMAGES,
         PATIENTS,
-        Column("open", "quantities that keep an inconclusive verdict open: swing, loss, flips, dice, stray, other-dose",
+        Column("open", "quantities that keep an inconclusive verdict open: swing, loss, flips, dice, stray, "
+               "other-dose (another strength); place where reliance is open, since the limit is for the mark as drawn",
                head="not settled"),
         _NEEDED,
-        Column("intervention", "the mark with its arguments at the deciding dose"),
+        Column("intervention", "the mark with its arguments at the deciding strength"),
         Column("place", "of a mark that was tried at several: the place that decided; empty where it is as drawn"),
-        Column("drawn", "of a mark: every argument at that dose, such as size, place and contrast, and its gray value"),
+        Column("drawn", "of a mark: every argument at that strength, such as size and contrast, and its gray value"),
         Column("explained", "whether half of a mark's effect disappears with the leading region fixed", "BOOLEAN"),
         Column("reason", "why it is not tested, or within classes only, in words", cell="reason"),
     ),
@@ -89,10 +91,11 @@ VERDICTS = Table(
 )  # fmt: skip
 EFFECTS = Table(
     "effects",
-    "mark and dose: the effect on answers",
-    (Column("factor", "name of the mark"), Column("dose", "weak, middle or strong", head="strength"), *_SWING,
+    "mark, strength and place: the effect on predictions",
+    (Column("factor", "name of the mark"), Column("dose", "weak, middle or strong", head="strength"),
+     Column("place", "place of a mark that was tried at several; empty where it is as drawn", cell="text"), *_SWING,
      *_ON_NEGATIVES, *_AUROC_LOST, *_FLIPS, IMAGES, PATIENTS),
-    ("factor", "dose", "g", "low", "high", "loss_negatives", "loss", "flips"),
+    ("factor", "dose", "place", "g", "low", "high", "loss_negatives", "loss", "flips"),
 )  # fmt: skip
 DISTORTED = Table(
     "distorted",
@@ -135,10 +138,10 @@ GAPS = Table(
     "pair of groups and measure",
     (
         Column("column", "column that divides the images"),
-        Column("a", "one group", head="first", cell="text"),
-        Column("b", "the other group", cell="text"),
+        Column("a", "one group", head="first group", cell="text"),
+        Column("b", "the other group", head="second group", cell="text"),
         Column("measure", "as in groups", cell="measure"),
-        estimate("value", "value of a minus that of b"),
+        estimate("value", "value of a minus that of b", "first minus second"),
         *_TOGETHER,
         Column("decision", "within the margin, beyond it, or inconclusive", values=_DECISIONS, cell="decision"),
         _NEEDED,
@@ -161,7 +164,8 @@ REGIONS = Table(
         Column("kind", "box, border, corners, mirror, band, intensities, shading, shape or turned"),
         Column("name", "of a box its edges as shares of height and width; of others size or number, and which corners"),
         *_bounded_columns("value",
-                          "effect of its exchange on other patients, in standard deviations; of drawn: on one image"),
+                          "effect of its exchange on other patients, in standard deviations; of drawn: on one image",
+                          "effect (sd)"),
         number("first", "the same of the region found on the first half of the patients"),
         number("second", "of that found on the second half"),
         Column("agree", "whether both halves lead to the same region", "BOOLEAN"),
@@ -185,7 +189,7 @@ REGIONS = Table(
         number("shape", "share of the change that stays with the shape alone; NaN without a place"),
         number("tone", "share that stays with the mean color alone"),
         *_bounded_columns("g", "AUROC shift with a carrier's patch for another's", "AUROC shift"),
-        *_bounded_columns("flips", "share of images whose predicted class changes", "changed calls"),
+        *_bounded_columns("flips", "share of images whose predicted class changes", "changed predictions"),
         number("effective", "effective patients of the smaller class"),
         IMAGES,
         PATIENTS,
@@ -298,7 +302,7 @@ ANSWERS = Table(
     (
         Column("factor", "mark or distortion; empty for images without changes"),
         Column("kind", "clean, mark or distortion", values=("clean", "mark", "distortion")),
-        Column("dose", "dose or severity"),
+        Column("dose", "strength or severity"),
         Column("change", "the mark with its arguments"),
         Column("reading", "name of the answers below readings/"),
     ),
@@ -312,7 +316,7 @@ COMPARED = Table(
     (
         Column("factor", "mark or column; of a region its search; empty of images without changes"),
         Column("kind", "performance, mark, column or region", values=("performance", "mark", "column", "region")),
-        Column("dose", "dose of the mark, or group of the column", head="strength"),
+        Column("dose", "strength of the mark, or group of the column", head="strength"),
         Column("class", "class against the rest; empty for two classes"),
         Column("measure", "auroc, dice, swing or effect", values=("auroc", "dice", "swing", "effect"), cell="measure"),
         estimate("a", "value in the first audit, on the common images", "first"),
@@ -325,8 +329,8 @@ COMPARED = Table(
                "of the factor, the same in all of its rows, without a margin: differs or inconclusive; of regions none",
                values=("differs", "inconclusive", NOT_TESTED), cell="decision"),
         number("p",
-               "p of the factor, on the row that decided: a mark's at the middle dose, corrected by Bonferroni over "
-               "classes and groups and by Holm over factors; NaN of other rows", cell="p"),
+               "p of the factor, on the row that decided: a mark's at the middle strength, corrected by Bonferroni "
+               "over classes and groups and by Holm over factors; NaN of other rows", cell="p"),
         Column("verdict_a", "verdict of the first audit", head="verdict of the first", cell="code"),
         Column("verdict_b", "verdict of the second audit", head="verdict of the second", cell="code"),
         json_column("found_a", "JSON: of a region, its kind, place and look in the first audit: columns of `regions`"),

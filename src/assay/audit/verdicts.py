@@ -29,6 +29,8 @@ class Open(StrEnum):
     DICE = "dice"
     STRAY = "stray"
     OTHER_DOSE = "other-dose"
+    PLACE = "place"
+    """Whether a model relies on a mark at another place than as drawn, where no clean network was read."""
 
 
 # A network that never saw a mark can be affected by it too: by a darker image most are. The limit of a mark is
@@ -113,8 +115,8 @@ def decide_mark(
 
     Returns:
         `relies-on` where |g| is beyond margin and limit; `affected-by` where it is beyond the margin only;
-        `affected-without-direction` where |g| is below the margin but the loss of AUROC, the share of flips, or of a
-        segmentation the loss of Dice or the growth of the area wrongly called lesion is not;
+        `affected-without-direction` where |g| is not shown to be beyond the margin, but the loss of AUROC, the share of
+        flips, or of a segmentation the loss of Dice or the growth of the area wrongly called lesion is;
         `no-effect` where all of them are below it at every dose; else `inconclusive`, as with fewer than
         `LEAST_PATIENTS` effective patients of a class.
     """
@@ -124,7 +126,7 @@ def decide_mark(
     if effect.at_least > margin:
         is_beyond = limit is not None and effect.at_least > limit
         return AuditDecision(Verdict.RELIES if is_beyond else Verdict.AFFECTED, effect, limit)
-    if effect.at_most < margin and any(harm.low >= margin for harm in _harms(effect)):
+    if any(harm.low >= margin for harm in _harms(effect)):
         return AuditDecision(Verdict.UNDIRECTED, effect, limit)
     here = tuple(_open(effect, margin))
     open_doses = [other for at, other in enumerate(effects) if at != deciding and any(_open(other, margin))]

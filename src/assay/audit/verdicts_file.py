@@ -84,7 +84,7 @@ def _finding_schema() -> dict[str, Any]:
     texts = {"rank": "Class of harm", "kind": "What it is about", "code": "Verdict, decision or check",
              "table": "Table of its row", "name": "The finding in words", "numbers": "Its size in words"}  # fmt: skip
     numbers = {"row": "Position of the row in the table", "lost": "AUROC or Dice lost, or shifted by a mark",
-               "low": "Lower end of its interval", "high": "Upper end", "calls": "Share of changed calls",
+               "low": "Lower end of its interval", "high": "Upper end", "calls": "Share of changed predictions",
                "images": "Images that are affected, or that it was measured on"}  # fmt: skip
     parts = {**{name: {"description": words, "type": "string"} for name, words in texts.items()},
              **{name: {"description": words, **_TYPES["DOUBLE"]} for name, words in numbers.items()}}  # fmt: skip

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from assay.audit.harms import is_apart
-from assay.audit.search.words import SOUGHT, clears
+from assay.audit.search.words import MOST_NEEDED, SOUGHT, clears, mark_words
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.reasons import Code, reason_of
@@ -29,10 +29,11 @@ _OPEN: Mapping[str, str] = {
     "patients": f"the number of patients, fewer than {LEAST_PATIENTS} effective ones in a class or group",
     "swing": "the AUROC shift",
     "loss": "the loss of AUROC",
-    "flips": "the share of changed calls",
+    "flips": "the share of changed predictions",
     "dice": "the loss of Dice",
     "stray": "the area wrongly called lesion",
-    "other-dose": "another dose",
+    "other-dose": "another strength",
+    "place": "reliance, since the limit of reference networks holds for the mark as drawn and not at this place",
 }
 
 
@@ -40,8 +41,7 @@ def factor_words(row: Row) -> str:
     """Return the name of a mark, column or search in words, of a mark at another place than usual with the place."""
     if row.get("kind") == "region":
         return SOUGHT[row["factor"]]
-    name = display_name(row["factor"].replace("-", " ") if row.get("kind") == "mark" else row["factor"])
-    return f"{name} ({row['place']})" if row.get("place") else name
+    return mark_words(row) if row.get("kind") == "mark" else display_name(row["factor"])
 
 
 def title(row: Row, margin: str) -> str:
@@ -77,8 +77,8 @@ def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
     if not math.isnan(numeric(row, "dice")):
         parts.append(f"Dice lost {difference_words(row['dice'], row['dice_low'], row['dice_high']).lstrip('+')}")
     if not math.isnan(flips):
-        parts.append(f"changed calls {number(100 * flips, 1)}%")
-    if not math.isnan(limit) and row["verdict"] in (Verdict.RELIES, Verdict.AFFECTED) and not row.get("place"):
+        parts.append(f"changed predictions {number(100 * flips, 1)}%")
+    if not math.isnan(limit) and row["verdict"] in (Verdict.RELIES, Verdict.AFFECTED):
         side = "beyond" if row["verdict"] == Verdict.RELIES else "not beyond"
         parts.append(f"{side} the limit of reference networks, {number(limit, 3)}")
     if row["open"]:
@@ -88,7 +88,7 @@ def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
         read = facts.get("images under marks", "") if row["kind"] == "mark" else clean
         has_more = total not in ("", read) and needed <= int(total.replace(",", ""))
         more = f": a larger --budget reads more of the {total}" if has_more else ""
-        parts.append(f"about {float(format(needed, '.2g')):,.0f} images would settle it{more}")
+        parts.append(f"{needed_words(needed)} images would settle it{more}")
     if is_tied(row):
         parts.append("tied to the target")
     return "; ".join(parts)
@@ -97,6 +97,13 @@ def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
 def is_tied(row: Row) -> bool:
     """Return whether a row is of a column that is tied to the target."""
     return Code.TIED_TO_TARGET in reason_of(row).codes
+
+
+def needed_words(images: float) -> str:
+    """Return how many images would settle a test, rounded, of more than can be collected as such."""
+    if images > MOST_NEEDED:
+        return f"more than {MOST_NEEDED:,}"
+    return f"about {float(format(images, '.2g')):,.0f}"
 
 
 def open_words(open_: str) -> str:
@@ -131,12 +138,6 @@ def families(rows: Sequence[Row]) -> list[list[Row]]:
     return sorted(groups, key=lambda family: _weight(family[0]))
 
 
-def leading(rows: Sequence[Row]) -> list[Row]:
-    """Return tested rows in the order of the headline: the first of each harmful family, then the rest as they are."""
-    first = [family[0] for family in families(rows)]
-    return [*first, *(row for row in rows if row["verdict"] != NOT_TESTED and row not in first)]
-
-
 def _weight(row: Row) -> tuple[bool, bool, float]:
     undirected = row["verdict"] == Verdict.UNDIRECTED
     return row["verdict"] != Verdict.RELIES, undirected, 0.0 if math.isnan(row["g"]) else -abs(row["g"])
@@ -169,10 +170,10 @@ def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) 
         effects: Rows of `tables.EFFECTS`.
     """
     of = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
-    read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The answers are for"
+    read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The predictions are for"
     classes = f": {facts['classes']}" if "classes" in facts else ""
     sentences = [f"{read} {facts['images'].partition(' of ')[0]} images{of}{classes}."]
-    factors = [row["factor"] for row in effects]
+    factors = [row["factor"] for row in effects if not row.get("place")]
     marks, more = len(set(factors)), sum(factors.count(name) > 1 for name in set(factors))
     columns = sum(row["kind"] == "column" for row in rows)
     if marks:
@@ -181,12 +182,12 @@ def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) 
         again += "three strengths" if more == marks else at
         sentences.append(f"{again}.")
     if columns:
-        sentences.append(f"Answers were compared between the groups of {count(columns, 'column')}.")
+        sentences.append(f"Scores were compared between the groups of {count(columns, 'column')}.")
     return sentences
 
 
 CHIPS: Mapping[tuple[str, str], str] = {
-    ("repeatable", "warn"): "answers differ on a second reading: switch off randomness",
+    ("repeatable", "warn"): "scores differ on a second reading: switch off randomness",
     ("reading", "warn"): "the model may be read wrongly: see Findings",
     ("scaling", "warn"): "another scaling gives a higher AUROC: see Findings",
     ("patients-unknown", "warn"): "patients unknown: name their column",
@@ -200,7 +201,7 @@ CHIPS: Mapping[tuple[str, str], str] = {
 
 NOT_ESTABLISHED = (
     "A mark that was not tested, or is drawn differently, may have an effect: drawn marks do not rule out a shortcut.",
-    "Marks that look alike affect answers alike, so it is not established which one was learned.",
+    "Marks that look alike affect predictions alike, so it is not established which one was learned.",
     "A column represents everything associated with it, such as age, disease severity or the device.",
     "Readers and the reference standard of the labels are not assessed.",
 )
@@ -256,7 +257,7 @@ def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
             "source. A shortcut in these images other than a mark therefore affects them too."
         )
     side, framed_size = facts.get("references read", ""), facts.get("size", "").partition(",")[0]
-    names = [factor_words(row) for row in marks if math.isnan(row["limit"])]
+    names = [factor_words(row) for row in marks if math.isnan(row["limit"]) and not row["place"]]
     if side != framed_size and names:
         yield (
             f"The reference networks read images of {side or 'several sizes'} and the model of {framed_size}, where "
@@ -267,7 +268,7 @@ def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
 METHODS = (
     f"{SHIFT}: {GLOSSARY[SHIFT]}",
     "Brackets are one-sided 95% bounds over patients. A verdict needs a bound beyond the margin; 'no effect' needs the "
-    "upper bounds of |g|, of the AUROC lost and of the share of changed calls below it at all three doses.",
-    "Verdicts refer to the middle dose, as drawn and at the place with the largest effect, corrected for two tests. "
-    "95% intervals of groups hold simultaneously, as do those of gaps.",
+    "upper bounds of |g|, of the AUROC lost and of the share of changed predictions below it at all three strengths.",
+    "Verdicts refer to the middle strength, as drawn and at the place with the largest effect, corrected for two "
+    "tests. 95% intervals of groups hold simultaneously, as do those of gaps.",
 )

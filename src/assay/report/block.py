@@ -81,6 +81,7 @@ class Block:
         note: Sentences about the block.
         folded: Whether it is closed until a reader opens it.
         listed: Whether the block has a table.
+        ordered: Whether a strip of factors keeps the order of its rows, in place of the largest value first.
     """
 
     id: str
@@ -104,11 +105,16 @@ class Block:
     note: str = ""
     folded: bool = False
     listed: bool = True
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Blocks under one heading. words: what the heading means; tab: its short name in the navigation."""
+    """Blocks under one heading.
+
+    words: what the heading means; tab: its short name in the navigation; alone: whether its words are a result, which
+    is shown without any block too.
+    """
 
     id: str
     title: str
@@ -116,3 +122,4 @@ class Section:
     words: str = ""
     folded: bool = False
     tab: str = ""
+    alone: bool = False

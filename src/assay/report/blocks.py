@@ -43,6 +43,7 @@ from assay.report.sheets import (
     words,
 )
 from assay.report.words import (
+    VERDICTS,
     axis_words,
     display_name,
     doubtful,
@@ -153,7 +154,8 @@ def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
             places[at] = max(places.get(at, 0.0), abs(numeric(row, block.value)) / most)
         at = (_place(block, row, evidence) for row in undefined if _panel_of(block, row, evidence) == title)
         panels.append(replace(_panel(block, title, panel_rows, evidence), undefined=frozenset(at)))
-    order = sorted(places, key=lambda place: -places[place]) if "factor" in block.place else list(places)
+    by_size = "factor" in block.place and not block.ordered
+    order = sorted(places, key=lambda place: -places[place]) if by_size else list(places)
     colors = {level: style for level, style in _styles(block, levels, evidence).items() if level in levels}
     axis = axis_words(kept[0]["measure"], str(kept[0].get("unit") or "")) if "measure" in kept[0] else ""
     title = panels[0].title if len(panels) == 1 else ""
@@ -240,7 +242,10 @@ def _mean(level: str, block: Block, rows: Sequence[Row], evidence: Evidence) -> 
 def _color(block: Block, row: Row, evidence: Evidence) -> str:
     if not block.colors:
         return evidence.color(row)
-    return in_words(str(row[block.colors])).replace("-", " ") or "all images"
+    value = str(row[block.colors])
+    if block.colors == "verdict" and value in VERDICTS:
+        return VERDICTS[value].text
+    return in_words(value).replace("-", " ") or "all images"
 
 
 def _styles(block: Block, levels: Sequence[str], evidence: Evidence) -> dict[str, Style]:

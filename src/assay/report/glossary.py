@@ -23,9 +23,9 @@ GLOSSARY: Mapping[str, str] = {
         "chance, 1 is perfect."
     ),
     "AUROC shift": (
-        "How far a mark moves the scores, from -0.5 to 0.5: half of the AUROC with the mark on positive images "
-        "only minus that with it on negative images only. It is positive if the mark raises scores. For a column, "
-        "one group is compared with all others."
+        "How far a mark moves the scores, from -0.5 to 0.5: half of a difference, of the AUROC with the mark on "
+        "positive images only minus the AUROC with it on negative images only. It is positive if the mark raises "
+        "scores. For a column, one group is compared with all others."
     ),
     "Confounder": "A marking, or a factor, that is associated with the target in training.",
     "Contrast": (

@@ -128,7 +128,7 @@ def run_html(root: Path) -> str:
 def _result_rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:
     """Return the rows of the table of the first screen as text; a column that no row fills is left out."""
     rows = [(line.decision.removesuffix(":"), line.numbers, line.harm, line.images) for line in lines]
-    heads = ("result", "size", "calls changed", "images")
+    heads = ("result", "size", "predictions changed", "images")
     filled = [at for at in range(len(heads)) if any(row[at] for row in rows)]
     return [tuple(row[at] for at in filled) for row in (heads, *rows)] if rows else []
 

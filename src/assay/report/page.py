@@ -115,8 +115,8 @@ def content(evidence: Evidence) -> PageContent:
     account = page.account(evidence)
     facts = {**dict.fromkeys(("rows left out", "known faults", "spec", "models", "predictions"), ""), **evidence.facts}
     first = tuple(islice(first_figures(evidence), 1))
-    parts = tuple(_part(one, evidence, first) for one in page.sections(tables))
-    parts = tuple(part for part in parts if part.blocks)
+    sections = [(section, _part(section, evidence, first)) for section in page.sections(tables)]
+    parts = tuple(part for section, part in sections if part.blocks or (section.alone and section.words))
     lost = tuple(sheet for block in page.failures if (sheet := _sheet_of(block, evidence)))
     environments = _sheet_of(page.environments, evidence) if page.environments else None
     provenance = _sheet_of(PROVENANCE, evidence)

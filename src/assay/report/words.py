@@ -240,14 +240,14 @@ VERDICTS: Mapping[str, Worded] = {
         "can be affected too. Next: count the mark in each class, and compare with reference networks.",
     ),
     Verdict.UNDIRECTED: Worded(
-        "affected without direction",
-        "Affected by {factor}, without direction",
-        "AUROC or calls change by more than the margin, but scores move in no one direction. Next: count the mark "
-        "where the model will be used.",
+        "affected, no direction shown",
+        "Affected by {factor}, no direction shown",
+        "AUROC or predictions change by more than the margin, but a shift of scores in one direction is not shown. "
+        "Next: count the mark where the model will be used.",
     ),
     Verdict.DIFFERS: Worded(
-        "answers differ with",
-        "Answers differ with {factor}",
+        "scores differ with",
+        "Scores differ with {factor}",
         "Not established: the cause, since a column goes with disease severity or the device. Next: compare groups of "
         "equal severity.",
     ),
@@ -549,7 +549,7 @@ def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
 
 
 def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> str:
-    """Return the verdict on one model, without numbers: where it is above chance, and what its answers change with."""
+    """Return the verdict on one model, without numbers: where it is above chance, and what changes predictions."""
     overall = [row for row in rows if row["measure"] == measure and row["environment"]
              and not any(row[name] for name in ("factor", "level", "layer", "group"))]  # fmt: skip
     unsure = [row["environment"] for row in overall if not numeric(row, "low") > numeric(row, "chance")]
@@ -564,7 +564,7 @@ def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> s
     moved = {row["factor"]: numeric(row, "value") for row in flips if numeric(row, "low") > 0}
     most = sorted(moved, key=lambda name: -moved[name])[:3]
     if most:
-        sentences.append(f"its answers change with {join_words([display_name(name) for name in most])}")
+        sentences.append(f"its predictions change with {join_words([display_name(name) for name in most])}")
     return sentence_case("; ".join(sentences)) + "." if sentences else ""
 
 

@@ -183,7 +183,10 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     print_verdicts(out, json=False)
     said = capsys.readouterr().out
     assert sentence in said
-    known = "limit 0.65, the largest of 60 clean networks; wrong in 2.0% of clean networks (at most 5.0%), missed"
+    known = (
+        "limit 0.65, and no effect in 60 networks without a shortcut was larger; wrong in 2.0% of networks without a "
+        "shortcut (at most 5.0%), missed"
+    )
     assert known in said
     assert known in page[page.index('id="regions"') - 3000 : page.index('id="regions"')], "with the table of regions"
     assert "No reference networks were used for drawn marks; limits of regions are separate." in page
@@ -248,7 +251,7 @@ def test_marks_that_the_leading_one_explains_are_no_second_finding(
         assert (verdicts[name]["verdict"], verdicts[name]["explained"]) == ("affected-by", True)
         assert name not in named
         assert Policy((("affected-by", name),)).broken([verdicts[name]], [], []), "it stays a verdict"
-    assert "drawn mark" not in said
+    assert "as such marks can" not in said
 
 
 def test_a_mark_with_an_effect_apart_from_the_leading_one_is_named_with_its_place(
@@ -259,7 +262,7 @@ def test_a_mark_with_an_effect_apart_from_the_leading_one_is_named_with_its_plac
     said, verdicts, named = said_of(out)
     assert said.startswith("A bright mark in the lower right corner changes")
     assert (verdicts["tag"]["place"], verdicts["tag"]["explained"]) == ("upper left", False)
-    assert "drawn mark" in said
+    assert re.search(r"[Tt]he tag \(upper left\).* changes? predictions, as such marks can", said)
     assert "tag" in named
     assert "Affected by tag (upper left)" in (out / "report.html").read_text()
 
@@ -298,8 +301,12 @@ def test_a_mark_elsewhere_has_no_limit_and_breaks_no_rule_against_relying_where_
         monkeypatch.setattr(run, "shipped_reference", lambda domain, drawn, given=reference: given)
         out = audited("lit apart", tmp_path / name, budget=4_000, domain="chest-xray", marks=BATTERY, pictures=False)
         tag = said_of(out)[1]["tag"]
-        assert (tag["place"], tag["verdict"], np.isnan(tag["limit"])) == ("upper left", "affected-by", broken)
-        assert "limit of reference" not in evidence_words(tag, {})
+        assert (tag["place"], tag["verdict"], tag["open"]) == ("upper left", "affected-by", "" if broken else "place")
+        assert np.isnan(tag["limit"]), "it is that of the mark as drawn"
+        assert ("holds for the mark as drawn and not at this place" in evidence_words(tag, {})) != broken
+        read = {row["place"]: row for row in RunFolder(out).table("effects") if row["factor"] == "tag"}
+        assert set(read) == {"", "upper left"}, "a row for each place"
+        assert (read["upper left"]["g"], abs(read[""]["g"]) < 0.05) == (tag["g"], True)
         assert bool(Policy((("relies-on", "tag"),)).broken([tag], [], [])) == broken
 
 
@@ -399,14 +406,14 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
 def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_path: Path) -> None:
     rows = RunFolder(audited("letter", tmp_path)).table("regions")
     assert answer({"regions": rows})[0].startswith("A bright mark in the lower right corner changes ")
-    assert answer({"regions": rows})[0].endswith(" answers: a finding without a verified limit.")
+    assert answer({"regions": rows})[0].endswith(" predictions: a finding without a verified limit.")
     second = answer({"regions": rows})[1]
     assert re.match(
         r"It raises the score of 'label' and is on 9\d% of 'label' and \d+% of 'not label' in \d+ images", second
     )
     said = answer({"regions": [{**row, "flips": 0.0} for row in rows]})
     assert said[0].startswith(
-        "Scores change most with a bright mark in the lower right corner, but fewer than 1 of 200 answers change"
+        "Scores change most with a bright mark in the lower right corner, but fewer than 1 of 200 predictions change"
     )
 
 
@@ -432,7 +439,7 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     assert capsys.readouterr().out.endswith(f"retrain: assay audit remedy {judged} {judged}-covered\n")
     page = (both / "report.html").read_text()
     assert "<h1>A bright mark in the lower right corner changes" in page
-    assert "no limit from clean networks is known in training images" in page
+    assert "no limit is known in training images, reported from 0.45 sd on" in page
     assert "--train TRAIN" not in page, "it was given"
 
 

@@ -11,9 +11,9 @@ from assay.audit.search.regions import ON_SOME, WITHOUT_PLACE
 from assay.audit.tables import NOT_TESTED
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import reason_words
-from assay.report.words import sentence_case
+from assay.report.words import display_name, sentence_case
 from assay.stats.format import in_words, join_words, number
-from assay.stats.rows import REPORTED, LeadVerdict, Row, Verdict, json_object, leading_region, numeric
+from assay.stats.rows import OPEN, REPORTED, LeadVerdict, Row, Verdict, json_object, leading_region, numeric
 
 NOTE = (
     "These are places to look, not verdicts: none was shown to be a shortcut. To test one, add a mark or a column for "
@@ -42,7 +42,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     ),
     LeadVerdict.LEAD: (
         "{what}: finding without a verified limit",
-        "The content of this region changes answers. Networks without a shortcut have such a region too, and their "
+        "The content of this region changes predictions. Networks without a shortcut have such a region too, and their "
         "limit is not known for this search and these images.",
     ),
     LeadVerdict.INCONCLUSIVE: (
@@ -51,14 +51,13 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     ),
     LeadVerdict.NOTHING_FOUND: (
         "Nothing found{which}",
-        "No region changes scores by more than the limit or, if none is known, by enough to report. "
-        + NOT_LOOKED_FOR,
+        "No region changes scores by more than the limit or, if none is known, by enough to report.",
     ),
     NOT_TESTED: ("Not searched{which}", ""),
 }  # fmt: skip
 """Verdict on a region -> its heading, and its meaning."""
 SOUGHT: Mapping[str, str] = {
-    "place": "fixed region", "whole": "orientation, spatial frequencies and gray levels",
+    "place": "fixed regions", "whole": "orientation, spatial frequencies and gray levels",
     "drawn": "rarer repeated marks", "shape": "small shapes at changing places",
     "turned": "turned shapes at changing places",
 }  # fmt: skip
@@ -118,7 +117,7 @@ def is_drawn(row: Row) -> bool:
 
 def region_title(row: Row) -> str:
     """Return the verdict on a region as a heading."""
-    which = " by region" if row["of"] == "place" else f" in {SOUGHT[row['of']]}"
+    which = f" in {SOUGHT[row['of']]}"
     what = what_words(row) if row["kind"] else ""
     return sentence_case(_WORDS[row["verdict"]][0].format(what=what, which=which))
 
@@ -137,8 +136,10 @@ def region_size(row: Row) -> str:
     per = "on an image " if row["of"] in ON_SOME else ""
     ends = (number(row[name], 2) for name in ("value", "value_low", "value_high"))
     has_limit = not math.isnan(numeric(row, "limit"))
-    limit_text = f"limit {number(row['limit'], 2)}" if has_limit else f"reported from {number(row['least'], 2)} sd on"
-    return "effect {}{} sd [{}, {}]; ".format(per, *ends) + limit_text
+    lacking = f"no limit is known{' in training images' if row.get('trained') else ''}, reported from"
+    name = "limit" if has_limit else lacking
+    limit = f"{name} {number(row['limit' if has_limit else 'least'], 2)}"
+    return "effect {}{} sd [{}, {}]; ".format(per, *ends) + limit + ("" if has_limit else " sd on")
 
 
 def region_evidence(row: Row) -> str:
@@ -146,29 +147,23 @@ def region_evidence(row: Row) -> str:
     parts = [region_size(row)]
     if row["reason"]:
         return parts[0]
-    if math.isnan(numeric(row, "limit")):
-        parts.append(f"no limit from clean networks is known{' in training images' if row['trained'] else ''}")
-    else:
+    if not math.isnan(numeric(row, "limit")):
         rates = {
-            "false_rate": "wrong in {}% of clean networks",
-            "missed_rate": "missed in {}% of networks with a shortcut",
+            "false_rate": "wrong in {}% of networks without a shortcut",
+            "missed_rate": "missed in {}% of networks with a mark at one place",
         }
         rates_with_bounds = [
             f"{words.format(number(100 * row[rate], 1))} (at most {number(100 * row[f'{rate}_high'], 1)}%)"
             for rate, words in rates.items()
             if not math.isnan(numeric(row, rate))
         ]
-        times = row["limit"] / row["largest"]
-        scaled = f"{number(times, 2)} times " if times > 1 else ""
-        scaled_by = ", scaled by the distance between the classes that remains without it" if times > 1 else ""
-        parts[0] += f", {scaled}the largest of {int(row['networks'])} clean networks{scaled_by}"
+        parts[0] += f", and no effect in {int(row['networks'])} networks without a shortcut was larger{_raised(row)}"
         parts += [", ".join(rates_with_bounds)] if rates_with_bounds else []
     if row["of"] in ON_SOME and row["verdict"] != LeadVerdict.NOTHING_FOUND:
         parts.append(f"on {shares_words(row)}")
-    if row["verdict"] == LeadVerdict.NOTHING_FOUND and row["of"] == "place":
-        parts.append(power_words(row))
     if row["verdict"] in REPORTED:
-        parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score shifted by {number(row['moved'], 2)} sd")
+        changed = f"changed predictions {number(100 * row['flips'], 1)}%"
+        parts.append(f"{changed}, score shifted by {number(row['moved'], 2)} sd")
     return "; ".join(parts)
 
 
@@ -178,12 +173,84 @@ def shares_words(row: Row) -> str:
     return join_words([f"{100 * float(share):.0f}% of '{name}'" for name, share in shares.items()])
 
 
-def power_words(row: Row) -> str:
-    """Return which mark the search of regions would have found."""
+def _raised(row: Row) -> str:
+    """Return by how much a limit is above what networks without a shortcut reach, and why."""
+    times = row["limit"] / row["largest"]
+    why = "since this model separates the classes by more than they do, even without this region"
+    return f"; it is {number(times, 2)} times as large as theirs, {why}" if times > 1 else ""
+
+
+def searched_words(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield sentences on the searches that found nothing, and on those that were not done."""
+    nothing = [row for row in rows if row["verdict"] == LeadVerdict.NOTHING_FOUND]
+    if nothing:
+        images = f"{nothing[0]['images']:,} {'training images' if nothing[0]['trained'] else 'images'}"
+        others = "other " if any(row["verdict"] in OPEN for row in rows) else ""
+        searches = f"{len(nothing)} {others}{'search' if len(nothing) == 1 else 'searches'}"
+        parts = [f"{SOUGHT[row['of']]}{_round_words(row)} ({_largest_words(row)})" for row in nothing]
+        yield f"Nothing was found in {images} by {searches}: {'; '.join(parts)}."
+        yield "Effects are the largest of each search, in standard deviations (sd) of the scores of one class."
+        with_limit = [row for row in nothing if not row["reason"] and not math.isnan(numeric(row, "limit"))]
+        if with_limit:
+            networks = sorted({int(row["networks"]) for row in with_limit})
+            yield f"Limits: no effect in {join_words(list(map(str, networks)))} networks without a shortcut was larger."
+            yield from (f"That of {SOUGHT[row['of']]}{_raised(row).replace('; it', '')}." for row in with_limit
+                        if _raised(row))  # fmt: skip
+        yield from power_sentences(nothing)
+    for row in rows:
+        if row["verdict"] == NOT_TESTED:
+            yield f"Not searched: {SOUGHT[row['of']]} ({reason_words(row['reason'])})."
+
+
+def power_sentences(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield which mark the search of fixed regions would find."""
+    for row in rows:
+        if row["of"] == "place" and row["verdict"] == LeadVerdict.NOTHING_FOUND and not row["reason"]:
+            yield _power_words(row)
+
+
+def _round_words(row: Row) -> str:
+    return f", round {row['round']:.0f}" if row.get("round", 1) > 1 else ""
+
+
+def _largest_words(row: Row) -> str:
+    """Return the largest effect of a search with its limit, or why there is none."""
+    return reason_words(row["reason"]) if row["reason"] else region_size(row).replace(";", ",")
+
+
+def _power_words(row: Row) -> str:
+    """Return in a sentence which mark the search of regions would have found."""
     least = row["least"] if math.isnan(numeric(row, "limit")) else row["limit"]
-    points = f"{min(100, 100 * least / _MOVED):.0f} points"
-    shift = f"a mark that shifts scores by {_MOVED:g} sd"
-    return f"{shift} is detected if its prevalence differs by {points} between the classes"
+    shift = f"A mark that shifts scores by {_MOVED:g} sd"
+    if least >= _MOVED:
+        return f"{shift} would not be found: the limit is higher."
+    more = f"{100 * least / _MOVED:.0f} of 100 more images of one class than of the other"
+    return f"{shift} would be found in fixed regions if it were on {more}."
+
+
+def mark_words(row: Row) -> str:
+    """Return the name of a mark in words, of one at another place than usual with the place."""
+    name = display_name(row["factor"].replace("-", " "))
+    return f"{name} ({row['place']})" if row.get("place") else name
+
+
+def with_article(row: Row) -> str:
+    """Return a mark in words, a thing with its article: `the tag`, `hair`."""
+    return f"{'the ' if row.get('family') in ('objects', 'frames') else ''}{mark_words(row)}"
+
+
+def carried_words(tables: Mapping[str, Sequence[Row]]) -> str:
+    """Return what is known of whether the images carry a drawn mark that the model relies on."""
+    rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
+    if not rows:
+        return "Whether these images carry such a mark was not searched."
+    row, images = leading_region(rows), "training images" if rows[0]["trained"] else "images"
+    if row is None:
+        absent = "; the training images were not given" if not rows[0]["trained"] else ""
+        return f"The search of {rows[0]['images']:,} {images} found no such mark in them{absent}."
+    if row["verdict"] in REPORTED:
+        return f"The search found {what_words(row)} in the {images}; the pictures show whether it is this mark."
+    return f"Whether the {images} carry such a mark is inconclusive."
 
 
 def answer(tables: Mapping[str, Sequence[Row]]) -> list[str]:
@@ -206,16 +273,16 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     flips, what = f"{100 * row['flips']:.0f} of 100", what_words(row)
     unverified = ": a finding without a verified limit" if row["verdict"] == LeadVerdict.LEAD else ""
     if _moves_none(row):
-        yield f"Scores change most with {what}, but fewer than 1 of 200 answers change{unverified}."
+        yield f"Scores change most with {what}, but fewer than 1 of 200 predictions change{unverified}."
     elif unverified and not row["discrete"]:
-        yield f"Answers change most with {what}, {flips}{unverified}."
+        yield f"Predictions change most with {what}, {flips}{unverified}."
     else:
-        yield f"{sentence_case(what)} changes {flips} answers{unverified}."
+        yield f"{sentence_case(what)} changes {flips} predictions{unverified}."
     if row["of"] != "whole" and row["discrete"]:
         raises, inside = "raises" if row["raises"] else "lowers", "training images" if row["trained"] else "images"
         yield f"It {raises} the score of '{row['class']}' and is on {shares_words(row)} in {row['images']:,} {inside}."
     yield from (
-        f"Apart from it, {what_words(other)} changes {100 * other['flips']:.0f} of 100 answers: it is on "
+        f"Apart from it, {what_words(other)} changes {100 * other['flips']:.0f} of 100 predictions: it is on "
         f"{shares_words(other)}."
         for other in rows
         if other["of"] in ON_SOME and other is not row and other["verdict"] in REPORTED
@@ -248,10 +315,16 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
         return f"Next: {balance}, {_retrained(again, audit)}"
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
         return f"Next: search regions of the images too: {again} --budget {FULL} --out {audit}-full"
+    relied = _relied_on(tables)
     if rows and not trained:
-        lack = "search the training images of the model, since those of this audit may lack the mark"
-        return f"Next: {lack}: {_training(again, audit)}"
-    left = [row for row in tables["verdicts"] if row["verdict"] == Verdict.INCONCLUSIVE and numeric(row, "needed") > 0]
+        lack, mark = "since those of this audit may lack the mark", "search the training images of the model"
+        if relied:
+            mark = f"keep {relied} off the images that the model reads. If you have the training images, search them"
+        return f"Next: {mark}, {lack}: {_training(again, audit)}"
+    if relied and is_of_images:
+        return f"Next: put {relied} on training images of both classes alike, or on none, {_retrained(again, audit)}"
+    left = [row for row in tables["verdicts"] if row["verdict"] == Verdict.INCONCLUSIVE
+            and 0 < numeric(row, "needed") <= MOST_NEEDED]  # fmt: skip
     if left:
         least = min(left, key=lambda row: numeric(row, "needed"))
         images = f"{float(format(numeric(least, 'needed'), '.2g')):,.0f}"
@@ -262,8 +335,16 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     return f"Next: compare it with an audit of another model on these images: assay audit compare {audit} OTHER"
 
 
+MOST_NEEDED = 100_000
+"""Images that may settle a test, above which none are advised."""
 ANEW = "assay audit MODEL --images IMAGES"
 _READ_WRONGLY = {("ranking", "warn"), ("reading", "warn"), ("scaling", "warn")}
+
+
+def _relied_on(tables: Mapping[str, Sequence[Row]]) -> str:
+    """Return the drawn mark that the model relies on most, with its article; empty without any."""
+    relied = [row for row in tables["verdicts"] if row["verdict"] == Verdict.RELIES and row["kind"] == "mark"]
+    return with_article(relied[0]) if relied else ""
 
 
 def _training(again: str, audit: str) -> str:
@@ -280,7 +361,11 @@ def _step_of_mark(row: Row, tables: Mapping[str, Sequence[Row]], audit: str, aga
     if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
         return f"{look}cover it in all images or crop them, {_retrained(again, audit)}"
     if not trained:
-        return f"{look}search the training images of the model, to remove it there: {_training(again, audit)}"
+        able = row["of"] not in WITHOUT_PLACE
+        cover = f"cover it in these images (assay audit remedy {audit} {audit}-covered) and audit the copy, to see how "
+        cover += "the model does without it. If you have the training images, search them"
+        search = cover if able else "search the training images of the model"
+        return f"{look}{search}, to remove it there: {_training(again, audit)}"
     if row["of"] in WITHOUT_PLACE:  # no place to cover
         alike = f"{_equalize_words(row)}, or balance it by the table `carriers`"
         return f"{look}{alike}, {_retrained(again, audit)}"
