@@ -110,3 +110,41 @@ def test_a_column_with_few_images_in_a_cell_of_each_class_is_tested_over_the_cla
 def test_a_cell_of_too_few_patients_is_not_tested() -> None:
     (found,), *_ = of_columns(small_cells(2.0, 0, patients=2)[0], 0.05)
     assert found["verdict"] == "not-tested"
+
+
+def groups_of_calls(wrong: dict[str, int], count: int) -> tuple[Scored, tuple[str, ...]]:
+    """Images of two groups, one of each patient, of which the given number of negatives of each are called positive."""
+    levels = tuple(wrong)
+    group = np.repeat(np.arange(2), 2 * count)
+    target = np.tile(np.repeat([0, 1], count), 2)
+    called = target.copy()
+    for at, number in enumerate(wrong.values()):
+        called[2 * count * at : 2 * count * at + number] = 1
+        called[2 * count * at + count : 2 * count * at + count + 20] = 0
+    factor = Factor("sex", "categorical", levels=levels)
+    ids = np.arange(len(target))
+    table = FactorTable(ids, target, ids, ("no", "yes"), (factor,), {"sex": group})
+    logits = np.stack([np.zeros(len(target)), 2.0 * (2 * called - 1) + 0.01 * target], axis=1)
+    return Scored(table, logits, 0.5), levels
+
+
+def test_a_group_without_an_error_has_an_interval_and_is_not_called_equal() -> None:
+    scored, _ = groups_of_calls({"F": 1, "M": 0}, 98)
+    _, groups, gaps = of_columns(scored, 0.05)
+    found = {row["level"]: row for row in groups if row.get("measure") == "specificity"}
+    assert found["M"]["high"] == 1.0
+    assert found["M"]["low"] < 0.025 ** (1 / 98), "exact, together with the others"
+    (gap,) = (row for row in gaps if row["measure"] == "specificity")
+    assert gap["low"] < -0.053, "Newcombe, without others"
+    assert gap["decision"] == "inconclusive"
+    assert gap["low"] <= gap["value"] <= gap["high"]
+
+
+def test_groups_whose_rare_errors_differ_by_the_margin_are_seldom_called_equal() -> None:
+    draws, equal = np.random.default_rng(5), 0
+    for _ in range(200):
+        scored, _ = groups_of_calls({"F": int(draws.binomial(100, 0.055)), "M": int(draws.binomial(100, 0.005))}, 100)
+        _, _, gaps = of_columns(scored, 0.05)
+        (gap,) = (row for row in gaps if row["measure"] == "specificity")
+        equal += gap["decision"] == "within"
+    assert equal <= 10

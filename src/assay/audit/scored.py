@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, permutations
 from typing import Literal
@@ -479,6 +479,8 @@ def _margin_verdict(low: float, high: float, margin: float) -> str:
 
 
 _SHARE = (0.0, 1.0)
+FEW_PATIENTS = 10
+"""Patients with, or without, from which on a share's interval comes from its variance. One of few has hardly any."""
 IN_THE_LARGE, SLOPE = "calibration-in-the-large", "calibration-slope"
 """Measures of groups besides those of `influence_of`. A slope has another unit than the margin: it has no gaps."""
 
@@ -488,12 +490,18 @@ IN_THE_LARGE, SLOPE = "calibration-in-the-large", "calibration-slope"
 
 @dataclass(frozen=True)
 class _Part:
-    """A measure of a group: its value and the contributions of all patients."""
+    """A measure of a group: its value and the contributions of all patients.
+
+    Attributes:
+        exact: Of a share, its exact ends at a level for each end; None of other measures, and where there are at least
+            `FEW_PATIENTS` patients with and without.
+    """
 
     value: float
     contributions: Float[np.ndarray, " p"]
     images: int
     patients: int
+    exact: Callable[[float], Bounded] | None = None
 
 
 def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> tuple[list[Row], list[Row]]:
@@ -537,7 +545,8 @@ def _measure_part(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
         if metric.is_defined:
             spread = np.zeros(len(everyone))
             spread[np.searchsorted(everyone, patients)] = contributions
-            parts[name] = _Part(metric.value, spread, int(rows.sum()), len(patients))
+            exact = _exact_ends(name, answers, table.patient[rows])
+            parts[name] = _Part(metric.value, spread, int(rows.sum()), len(patients), exact)
     if answers.classes == 2 and not isinstance(scored, ScoredMaps):
         parts |= _calibration_parts(scored, rows)
     if isinstance(scored, ScoredMaps) and (has_lesion := rows & (table.target == 1)).any():
@@ -546,6 +555,21 @@ def _measure_part(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
         sums = np.bincount(np.searchsorted(everyone, table.patient), weights=deviations, minlength=len(everyone))
         parts["dice"] = _Part(mean, sums, int(has_lesion.sum()), len(np.unique(table.patient[has_lesion])))
     return parts
+
+
+def _exact_ends(name: str, answers: Answers, patient: np.ndarray) -> Callable[[float], Bounded] | None:
+    """Return the exact ends of a share of right calls where few patients have one, or few have none."""
+    counted = {
+        "sensitivity": answers.target == 1,
+        "specificity": answers.target == 0,
+        "accuracy": np.ones(len(answers.target), dtype=bool),
+    }.get(name)
+    if counted is None:
+        return None
+    right = (predictions(probabilities(answers.logits), answers.threshold) == answers.target)[counted]
+    if min(len(np.unique(patient[counted][right == either])) for either in (True, False)) >= FEW_PATIENTS:
+        return None
+    return lambda alpha: share(right, patient[counted], alpha)
 
 
 def _calibration_parts(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
@@ -568,6 +592,9 @@ def _calibration_parts(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
 
 def _interval(name: str, part: _Part, together: int) -> Row:
     """Return a value with an interval that holds together with others, on the logit scale."""
+    if part.exact is not None:
+        bounded = part.exact((1 - CONFIDENCE) / 2 / together)
+        return {"value": part.value, "low": bounded.low, "high": bounded.high}
     error = float(np.sqrt((part.contributions**2).sum()))
     if not 0 < error < math.inf:
         return {"value": part.value, "low": math.nan, "high": math.nan}
@@ -581,12 +608,28 @@ def _quantile(df: float, together: int) -> float:
     return -float(stdtrit(max(1.0, df), (1 - CONFIDENCE) / 2 / together))
 
 
+def _gap_ends(name: str, first: _Part, second: _Part, together: int) -> tuple[float, float]:
+    """Return the ends of a difference's interval; NaN where there is no variance.
+
+    Where a share has exact ends, those of both are combined (Newcombe, Statistics in Medicine 1998, method 10): the
+    variance of a share that is nearly 1 is nearly 0, however few patients it comes from.
+    """
+    value = first.value - second.value
+    if first.exact is None and second.exact is None:
+        error = float(np.sqrt(((first.contributions - second.contributions) ** 2).sum()))
+        reach = _quantile(min(first.patients, second.patients) - 1.0, together) * error
+        return (value - reach, value + reach) if 0 < error < math.inf else (math.nan, math.nan)
+    a, b = (_interval(name, part, together) for part in (first, second))
+    below = math.hypot(a["value"] - a["low"], b["high"] - b["value"])
+    above = math.hypot(a["high"] - a["value"], b["value"] - b["low"])
+    return value - below, value + above
+
+
 def _gap(column: str, a: str, b: str, name: str, first: _Part, second: _Part, together: int, margin: float) -> Row:
     value = first.value - second.value
-    error = float(np.sqrt(((first.contributions - second.contributions) ** 2).sum()))
-    sure = 0 < error < math.inf
-    reach = _quantile(min(first.patients, second.patients) - 1.0, together) * error
-    decision = _margin_verdict(value - reach, value + reach, margin) if sure else "inconclusive"
+    low, high = _gap_ends(name, first, second, together)
+    sure, reach = math.isfinite(high - low), (high - low) / 2
+    decision = _margin_verdict(low, high, margin) if sure else "inconclusive"
     away = abs(abs(value) - margin)
     images = first.images + second.images
     open_ = decision == "inconclusive" and sure and away > margin / 50
@@ -596,8 +639,8 @@ def _gap(column: str, a: str, b: str, name: str, first: _Part, second: _Part, to
         "b": b,
         "measure": name,
         "value": value,
-        "low": value - reach if sure else math.nan,
-        "high": value + reach if sure else math.nan,
+        "low": low,
+        "high": high,
         "decision": decision,
         "needed": math.ceil(images * (reach / away) ** 2) if open_ else math.nan,
         "images": images,
