@@ -187,7 +187,7 @@ def test_labels_of_unsure_images_are_suspected_of_no_class() -> None:
     seen[[1, 101]] = 1.1, -0.1  # typical of the other class
     table = FactorTable(np.arange(200), target, np.arange(200), ("no", "yes"), (), {})
     features = {"thumbnail": seen[:, None], EDGES: np.zeros((200, 1))}
-    rows, away = checks._suspected_labels(table, Seen(np.arange(200), {}, features))
+    rows, away, _ = checks._suspected_labels(table, Seen(np.arange(200), {}, features))
     assert sorted(rows.tolist()) == [1, 101]
     assert (away > 0.9).all()
 
@@ -218,7 +218,7 @@ def test_networks_judge_labels_of_images_that_they_were_not_trained_on(flipped: 
     mixed = np.where(each % 2, truth[images], 1 - truth[images])
     given = [answers("plain", truth[images], each), answers("tied", truth[images], each[1::2]),
              answers("tied", mixed, each[::2])]  # fmt: skip
-    found, away = checks._suspected_labels(table, seen, None, given)
+    found, away, _ = checks._suspected_labels(table, seen, None, given)
     there = np.intersect1d(wrong, images)
     assert len(np.intersect1d(found, there)) >= 0.95 * len(there)
     assert len(np.setdiff1d(found, there)) <= (0.01 * n if flipped else 0)
@@ -384,6 +384,8 @@ def test_labels_that_pictures_contradict_are_suspected_and_shuffled_ones_are_not
         issues = pd.read_csv(tmp_path / name / "issues.csv", keep_default_na=False)
         found = set(issues["file"][issues["kind"] == "suspected-label"])
         assert found == ({f"{at:03d}.png" for at in wrong} if name == "kept" else set())
+        page = (tmp_path / name / "report.html").read_text(encoding="utf-8")
+        assert ("predictions from other patients are too weak" in page) is (name == "shuffled")
 
 
 @pytest.mark.parametrize("marked", [True, False])

@@ -224,7 +224,7 @@ def test_all_scores_decide_what_scores_are(gray: Path) -> None:
         return np.where(found < np.sort(GRAY.astype(float))[0] / 300 + 0.5 - 128 / 300 + 1e-6, -0.9, found)
 
     found = audited(late, gray)
-    assert said(found)["scores"].startswith("log-odds from -0.9")
+    assert said(found)["scores"].startswith("logits from -0.9")
 
 
 @situation("a function that gives float64 probabilities of 1e-40", "ranked as given: the AUROC of scikit-learn")

@@ -64,6 +64,7 @@ class DataChecks:
         clusters: The files of each picture that several files hold, the most frequent first.
         suspected: Files that may show one picture.
         odd: Images that are unlike the others.
+        labels_judged: Whether predictions from other patients are good enough to contradict a label.
         against: The simple cue that explains suspected labels, if one does.
         issues: Rows of this table.
         reasons: What was found, the gravest first.
@@ -76,6 +77,7 @@ class DataChecks:
     clusters: Sequence[Cluster] = ()
     suspected: Sequence[Cluster] = ()
     odd: Odd = field(default_factory=dict[str, Any])
+    labels_judged: bool = False
     against: Mapping[str, Field] = field(default_factory=dict[str, Any])
     issues: Sequence[Row] = ()
     alike: Sequence[Cluster] = ()
@@ -126,12 +128,10 @@ def data_checks(
     suspected = [
         odd_images for odd_images in _clusters(dataset, pairs) if tuple(_numbers_of_rows(odd_images)) not in copies
     ]
-    images_of_kind = {
-        **_odd(properties_seen),
-        LABEL: _suspected_labels(linked.table, properties_seen, embeddings, answers),
-    }
+    wrong, away_of_wrong, labels_judged = _suspected_labels(linked.table, properties_seen, embeddings, answers)
+    images_of_kind = {**_odd(properties_seen), LABEL: (wrong, away_of_wrong)}
     odd = {kind: cue for kind, cue in images_of_kind.items() if len(cue[0])}
-    against = _cue_against(table, cues, images_of_kind[LABEL][0])
+    against = _cue_against(table, cues, wrong)
     small = [name for factor_table in (table, others) for name in _small_groups(factor_table)]
     parts = list(_across_parts(table, others, clusters))
     numbers = numbers_of(table)
@@ -161,7 +161,7 @@ def data_checks(
         *([because(Code.SMALL_GROUPS_OF, count=len(small), least=LEAST_IN_CLASS, names=tuple(small[:NAMED]))]
           if small else []),
     ]  # fmt: skip
-    return DataChecks(linked, reasons, cues, clusters, suspected, odd, against, issues)
+    return DataChecks(linked, reasons, cues, clusters, suspected, odd, labels_judged, against, issues)
 
 
 def numbers_of(table: FactorTable) -> Sequence[int]:
@@ -313,8 +313,10 @@ def _suspected_labels(
     properties_seen: Seen,
     embeddings: Float[np.ndarray, "n d"] | None = None,
     answers: Iterable[tuple[str, Panel]] = (),
-) -> tuple[Cluster, Float[np.ndarray, " m"]]:
+) -> tuple[Cluster, Float[np.ndarray, " m"], bool]:
     """Return images whose label predictions from other patients contradict, and by how much, the surest first.
+
+    Last is whether any prediction was good enough to contradict a label.
 
     Networks judge the images that they were not trained on, a ridge regression the others.
     """
@@ -333,7 +335,7 @@ def _suspected_labels(
     away = np.where(np.isnan(expected), away, expected)
     order = np.argsort(-away, kind="stable")
     order = order[away[order] > 0]
-    return order, away[order]
+    return order, away[order], bool(np.isfinite(away).any())
 
 
 def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> Mapping[str, Field]:

@@ -27,9 +27,10 @@ from assay.store.data_tables import LARGE
 MOST_CHIPS = 4
 MOST_CUES = 6
 """Cues in the chart of the first screen."""
+LABELS = "Suspected labels"
 _SUSPECT = {
     "Copies": ("copy", "suspected-copy", "alike-embedding"),
-    "Suspected labels": ("suspected-label",),
+    LABELS: ("suspected-label",),
     "Odd images": ("blank", "dark", "bright", "blurry", "marked", "outlying", "odd-embedding"),
 }
 """Name of a key figure -> kinds of issues that it counts."""
@@ -156,6 +157,10 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
         yield Tile("Linear probe", value, _interval_words(row), f"AUROC of embeddings for {in_words(row['name'])}")
     for name, kinds in _SUSPECT.items():
         number_found = len({row["row"] for row in tables["issues"] if row["kind"] in kinds})
+        if name == LABELS and facts.get("labels"):
+            value, why_not = facts["labels"].split(": ")
+            yield Tile(name, value, of=why_not)
+            continue
         yield Tile(
             name,
             f"{number_found:,}",

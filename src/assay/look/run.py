@@ -120,6 +120,7 @@ class LookRun(RunSteps):
             "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,
             "embeddings": embeddings.name if embeddings else "",
+            "labels": "" if checks.labels_judged else "not judged: predictions from other patients are too weak",
             "images": f"{len(self.dataset.table):,}",
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
             "examined at": _sides_examined(self.dataset, self.request.size),

@@ -15,8 +15,8 @@ from assay.stats.scores import Scale
 _WORDS = {
     "probabilities": "probabilities",
     "percent": "percent, divided by 100,",
-    "logits": "log-odds",
-    "other": "numbers of no usual scale, read as log-odds,",
+    "logits": "logits",
+    "other": "numbers of no usual scale, read as logits,",
 }
 
 
