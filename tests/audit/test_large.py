@@ -92,7 +92,7 @@ def test_few_of_many_images_are_in_memory_at_any_time(tmp_path: Path, monkeypatc
     monkeypatch.setattr(ArrayImages, "values", counted)
     found = audited(brightness, data, budget=BRIEF, **ALONE)
     assert checks(found)["no-copies"].endswith("among 40 of 1,500 images")
-    assert 64 <= most <= 600
+    assert 0 < most <= 600
 
 
 def test_a_large_array_is_not_mapped_longer_than_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,7 +215,7 @@ WRONG_IMAGES: dict[str, tuple[list[str], str]] = {
     "a full folder": (["set", *SIZED[1:]], "set is not empty: give a new folder"),
     "no training images": ([*SIZED[:3], "--train", "no.csv"], "--train: there is no file no.csv"),
     "no marks": ([*SIZED, "--marks", "set/one.yaml"], "expected marks with three strengths"),
-    "two doses": ([*SIZED, "--marks", "set/two.yaml"], "mark 'bar' has 2 doses; give three"),
+    "two doses": ([*SIZED, "--marks", "set/two.yaml"], "mark 'bar' has 2 strengths; give three"),
     "no such mark": ([*SIZED, "--marks", "set/typo.yaml"], "unknown intervention 'tagg': did you mean 'tag'"),
 }
 

@@ -105,7 +105,7 @@ def test_the_mark_is_gone_after_training_on_images_with_it_covered(
     assert "Fixed region" not in "".join(said), "it is said once"
     page = (tmp_path / "differ" / "report.html").read_text()
     assert f"<h1>{first}" in page
-    assert re.search(r"<tr[^>]*>\s*<td[^>]*>[Ff]ixed region<", page), "in the table"
+    assert re.search(r"<tr[^>]*>\s*<td[^>]*>[Ff]ixed regions<", page), "in the table"
     assert main_json(["audit", "compare", str(before), str(after)], capsys)["answer"] == said[:2]
     row = next(row for row in RunFolder(tmp_path / "differ").table("compared") if row["kind"] == "region")
     assert row["value"] == pytest.approx(mark["value"] - middle["value"])

@@ -66,7 +66,7 @@ def test_the_audit_of_the_shipped_model_names_the_planted_tag_first(
     assert (line["verdict"], line["place"]) == ("affected-by", "top"), "nothing at its usual place, the bottom"
     assert first["family"] == "objects"
     page = (tmp_path / "audit/report.html").read_text(encoding="utf-8")
-    assert "Error rates of marks in this domain" in page
+    assert "Error rates of this audit" in page
     assert "0 of 61 audits of networks that never saw a mark (at most 5.9%)" in page
     assert "This model relies on the tag (and similar marks)" in page
 

@@ -624,8 +624,8 @@ class Code(StrEnum):
     ODD_IMAGES = (
         "odd-images",
         "{count:image}: {kind:issue}; {rows:rows}[against?; {against} of {count} contradict a simple cue "
-        "({names:cue}): a shortcut would explain them as well as wrong labels]",
-        "{count:image}: [against?a wrong label or a shortcut|{kind:issue}]",
+        "({names:cue}): a shortcut or a difficult image would explain them as well as wrong labels]",
+        "{count:image}: [against?a wrong label, a difficult image or a shortcut|{kind:issue}]",
     )
     ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page gives the reasons"
     SMALL_GROUPS_OF = (

@@ -140,7 +140,7 @@ ISSUES = {"blank": "blank", "dark": "far darker than the others", "bright": "far
           "blurry": "far blurrier than the others", "outlying": "unlike the others",
           "alike-embedding": "nearly the same embedding, possibly copies",
           "odd-embedding": "an embedding unlike the others",
-          "suspected-label": "a label that predictions from other patients contradict",
+          "suspected-label": "a label that predictions from other patients contradict (wrong, or of a difficult image)",
           "suspected-copy": "very similar, which may be copies",
          "marked": "more thin bright marks than the others, such as letters or calipers"}  # fmt: skip
 """Kind of an odd image -> its words."""
