@@ -134,7 +134,8 @@ def test_every_table_is_a_frame(finished_run: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("estimats", "did you mean 'estimates'?"), ("qqq", "allowed: added, collapses, contrasts, ")]
+    ("name", "said"),
+    [("estimats", "did you mean 'estimates'?"), ("qqq", "allowed: added, collapses, condition_changes, contrasts, ")],
 )
 def test_an_unknown_table_is_told_as_on_the_command_line(
     name: str, said: str, finished_run: Path, capsys: pytest.CaptureFixture[str]

@@ -178,9 +178,9 @@ def test_the_next_step_is_what_is_possible_and_was_not_done(name: str) -> None:
 def test_a_mark_that_the_model_relies_on_is_followed_by_what_is_known_of_these_images() -> None:
     tag = row("tag", "objects", "relies-on")
     for region, known in (
-        (NONE | {"trained": False}, "The search of 157 images found no such mark in them; the training images were not "
+        (NONE | {"trained": False}, "The search of 157 images found no such mark in them, which it can miss; the training images were not "
                                     "given."),
-        (NONE, "The search of 157 training images found no such mark in them."),
+        (NONE, "The search of 157 training images found no such mark in them, which it can miss."),
         (REGION | {"verdict": "inconclusive"}, "Whether the training images carry such a mark is inconclusive."),
         (REGION | {"verdict": "lead"}, "The search found a bright mark in one of the corners in the training images; "
                                        "the pictures show whether it is this mark."),
@@ -217,12 +217,12 @@ def test_what_found_nothing_is_one_sentence_with_what_was_searched_and_its_limit
         "Limits: no effect in 60 networks without a shortcut was larger.",
         "That of orientation, spatial frequencies and gray levels is 2.00 times as large as theirs, since this model "
         "separates the classes by more than they do, even without this region.",
-        "A mark that shifts scores by 2 sd would be found in fixed regions if it were on 44 of 100 more images of one "
-        "class than of the other.",
+        "A mark that shifts scores by 2 sd reaches the limit in fixed regions if it is on 44 of 100 more images of one "
+        "class than of the other. A rarer one is missed.",
         "Not searched: rarer repeated marks (an image has no other patient of its class, or of another class).",
     ]
     high = list(searched_words([place | {"limit": 2.1, "largest": 2.1}]))
-    assert high[-1] == "A mark that shifts scores by 2 sd would not be found: the limit is higher."
+    assert high[-1] == "A mark that shifts scores by 2 sd would be missed: less is not reported."
     unknown = list(searched_words([place | {"limit": math.nan, "least": 0.45}]))
     assert "no limit is known, reported from 0.45 sd on" in unknown[0]
     assert "on 22 of 100 more images" in unknown[-1]
@@ -290,7 +290,7 @@ def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
                         "value_low": 0.2, "value_high": 0.4, "largest": 0.9, "networks": 60}  # fmt: skip
     searched = list(terminal_lines(tables(regions=[nothing])))
     assert searched[-1].startswith("Nothing was found in 157 training images by 1 search: fixed regions (effect 0.30")
-    assert "A mark that shifts scores by 2 sd would be found" in searched[-1]
+    assert "A mark that shifts scores by 2 sd reaches the limit" in searched[-1]
     region = REGION | {"verdict": "lead", "reason": "", "value": 1.0, "value_low": 0.8, "value_high": 1.2,
                        "limit": math.nan, "least": 0.45, "moved": 1.0, "flips_low": 0.1}  # fmt: skip
     found = list(terminal_lines(tables(regions=[region])))

@@ -413,7 +413,9 @@ def test_right_labels_against_a_shortcut_are_not_doubted_alone(
     planted = set(np.flatnonzero(corner != ill).tolist()) if marked else set(wrong)
     assert {int(name[:3]) for name in found} == planted
     page, said = (tmp_path / "look" / "report.html").read_text(), capsys.readouterr().out
-    why = r"(\d+) of (\d+) contradict a simple cue \(.*: AUROC 0[.]\d\d\): a shortcut or a difficult image would explain"
+    why = (
+        r"(\d+) of (\d+) contradict a simple cue \(.*: AUROC 0[.]\d\d\): a shortcut or a difficult image would explain"
+    )
     for text in (page, said):
         against = re.search(why, text)
         assert bool(against) == marked

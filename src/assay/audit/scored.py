@@ -564,7 +564,7 @@ def _exact_ends(name: str, answers: Answers, patient: np.ndarray) -> Callable[[f
         "specificity": answers.target == 0,
         "accuracy": np.ones(len(answers.target), dtype=bool),
     }.get(name)
-    if counted is None:
+    if counted is None or len(np.unique(patient)) < 2:
         return None
     right = (predictions(probabilities(answers.logits), answers.threshold) == answers.target)[counted]
     if min(len(np.unique(patient[counted][right == either])) for either in (True, False)) >= FEW_PATIENTS:
@@ -612,7 +612,8 @@ def _gap_ends(name: str, first: _Part, second: _Part, together: int) -> tuple[fl
     """Return the ends of a difference's interval; NaN where there is no variance.
 
     Where a share has exact ends, those of both are combined (Newcombe, Statistics in Medicine 1998, method 10): the
-    variance of a share that is nearly 1 is nearly 0, however few patients it comes from.
+    variance of a share that is nearly 1 is nearly 0, however few patients it comes from. The groups count as
+    independent, which is too wide where patients are in both.
     """
     value = first.value - second.value
     if first.exact is None and second.exact is None:

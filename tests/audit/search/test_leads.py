@@ -193,8 +193,8 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     assert set(re.findall(r"limit of the (\w+)", page)) == {"region"}
     assert said.endswith(f" --train TRAIN --out {out}-train\n")
     assert "AUDIT" not in (out / "verdicts.json").read_text()
-    step = f" --train TRAIN --out {out.name}-train</code>"
-    assert page.index(step) < page.index('<h2 id="findings"')
+    first = re.sub("</?span>", "", page[: page.index('<h2 id="findings"')])
+    assert f" --train TRAIN --out {out.name}-train</code>" in first
     verdicts = {row["factor"]: row["verdict"] for row in RunFolder(out).table("verdicts")}
     for text in (said, card, page[: page.index('<h2 id="findings"')]):
         assert "No effect" not in text, verdicts
@@ -440,7 +440,7 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     page = (both / "report.html").read_text()
     assert "<h1>A bright mark in the lower right corner changes" in page
     assert "no limit is known in training images, reported from 0.45 sd on" in page
-    assert "--train TRAIN" not in page, "it was given"
+    assert "--train TRAIN" not in re.sub("</?span>", "", page), "it was given"
 
 
 def test_effects_in_training_images_are_in_standard_deviations_of_tested_ones(tmp_path: Path) -> None:

@@ -220,12 +220,14 @@ def _largest_words(row: Row) -> str:
 
 def _power_words(row: Row) -> str:
     """Return in a sentence which mark the search of regions would have found."""
-    least = row["least"] if math.isnan(numeric(row, "limit")) else row["limit"]
+    least, name = (
+        (row["least"], "least that is reported") if math.isnan(numeric(row, "limit")) else (row["limit"], "limit")
+    )
     shift = f"A mark that shifts scores by {_MOVED:g} sd"
     if least >= _MOVED:
-        return f"{shift} would not be found: the limit is higher."
+        return f"{shift} would be missed: less is not reported."
     more = f"{100 * least / _MOVED:.0f} of 100 more images of one class than of the other"
-    return f"{shift} would be found in fixed regions if it were on {more}."
+    return f"{shift} reaches the {name} in fixed regions if it is on {more}. A rarer one is missed."
 
 
 def mark_words(row: Row) -> str:
@@ -247,7 +249,7 @@ def carried_words(tables: Mapping[str, Sequence[Row]]) -> str:
     row, images = leading_region(rows), "training images" if rows[0]["trained"] else "images"
     if row is None:
         absent = "; the training images were not given" if not rows[0]["trained"] else ""
-        return f"The search of {rows[0]['images']:,} {images} found no such mark in them{absent}."
+        return f"The search of {rows[0]['images']:,} {images} found no such mark in them, which it can miss{absent}."
     if row["verdict"] in REPORTED:
         return f"The search found {what_words(row)} in the {images}; the pictures show whether it is this mark."
     return f"Whether the {images} carry such a mark is inconclusive."
