@@ -178,8 +178,8 @@ def test_the_next_step_is_what_is_possible_and_was_not_done(name: str) -> None:
 def test_a_mark_that_the_model_relies_on_is_followed_by_what_is_known_of_these_images() -> None:
     tag = row("tag", "objects", "relies-on")
     for region, known in (
-        (NONE | {"trained": False}, "The search of 157 images found no such mark in them, which it can miss; the training images were not "
-                                    "given."),
+        (NONE | {"trained": False}, "The search of 157 images found no such mark in them, which it can miss; "
+         "the training images were not given."),
         (NONE, "The search of 157 training images found no such mark in them, which it can miss."),
         (REGION | {"verdict": "inconclusive"}, "Whether the training images carry such a mark is inconclusive."),
         (REGION | {"verdict": "lead"}, "The search found a bright mark in one of the corners in the training images; "

@@ -255,7 +255,10 @@ def test_a_run_names_labels_that_its_own_networks_contradict(
     assert len(found - wrong) <= 2 * bool(flipped)
     assert len(run.table("issues")) == len(found)
     page = (run.folder / "report.html").read_text()
-    words = f"{len(found)} images: a label that predictions from other patients contradict (wrong, or of a difficult image); lines "
+    words = (
+        f"{len(found)} images: a label that predictions from other patients contradict (wrong, or of a difficult "
+        "image); lines "
+    )
     assert (words in page) == bool(flipped)
     assert not any("117.png" in path.read_text(errors="ignore") for path in run.folder.rglob("*.*"))
     assert "Best simple cues" not in page, "it is not the page of a look"
