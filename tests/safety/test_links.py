@@ -46,6 +46,11 @@ def link_table(received: Path, elsewhere: Path) -> None:
     (received / "data.csv").symlink_to(elsewhere / "private.csv")
 
 
+def link_table_in_capitals(received: Path, elsewhere: Path) -> None:
+    link_table(received, elsewhere)
+    (received / "data.csv").rename(received / "DATA.CSV")
+
+
 def link_joined_table(received: Path, elsewhere: Path) -> None:
     """The rows of this table name images in a folder below by their stems, so that they are joined and kept."""
     save_images(received / "images", [f"{at}.png" for at in range(16)])
@@ -100,8 +105,8 @@ def link_outlines(received: Path, elsewhere: Path) -> None:
 
 @pytest.mark.parametrize(
     "link",
-    [link_class_folders, link_files_of_classes, link_table, link_joined_table, link_participants, link_masks,
-     link_masks_matched_loosely, link_outlines],
+    [link_class_folders, link_files_of_classes, link_table, link_table_in_capitals, link_joined_table,
+     link_participants, link_masks, link_masks_matched_loosely, link_outlines],
 )  # fmt: skip
 def test_a_look_follows_links_only_with_its_option(
     link: Callable[[Path, Path], None],
@@ -122,7 +127,7 @@ def test_a_look_follows_links_only_with_its_option(
     assert followed.code == 0, followed
 
 
-@pytest.mark.parametrize("link", [link_joined_table, link_participants])
+@pytest.mark.parametrize("link", [link_table, link_table_in_capitals, link_joined_table, link_participants])
 def test_no_study_is_begun_from_a_table_behind_a_link(
     link: Callable[[Path, Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +136,10 @@ def test_no_study_is_begun_from_a_table_behind_a_link(
     answer = Asking(capsys)("init", tmp_path / "received", "--out", tmp_path / "study.yaml")
     assert (answer.code, REFUSED in answer.err) == (2, True), answer
     assert not list(tmp_path.glob("study*"))
+    assert "give --follow-links" in answer.err
+    followed = Asking(capsys)("init", tmp_path / "received", "--follow-links", "--out", tmp_path / "study.yaml")
+    assert (followed.code, "to correct" in followed.out) == (0, False), followed
+    assert "  links: follow" in (tmp_path / "study.yaml").read_text()
 
 
 def test_a_folder_that_the_user_reaches_by_a_link_is_read(
@@ -153,6 +162,8 @@ def test_a_bundle_holds_no_path_of_its_maker_and_the_run_does(
     assert ask("look", tmp_path / "set", "--out", "out").code == 0
     assert str(tmp_path) in (tmp_path / "out" / "run.json").read_text()
     assert ask("open", "out", "--bundle", "out.zip").code == 0
+    (tmp_path / "file").touch()
+    assert "choose another place with --bundle" in ask("open", "out", "--bundle", "file/out.zip").err
     with zipfile.ZipFile("out.zip") as packed:
         assert not [name for name in packed.namelist() if str(tmp_path).encode() in packed.read(name)]
 

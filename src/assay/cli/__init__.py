@@ -408,6 +408,9 @@ def init(
             parser=one_of(("refuse", "drop")),
         ),
     ] = "refuse",
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read images that links lead to, outside the folder.")
+    ] = False,
 ) -> None:
     """Write a study file from a folder or CSV.
 
@@ -415,7 +418,8 @@ def init(
     """
     from assay.cli.init import init_command
 
-    init_command(place, out, test or (), unmatched, target=target, patient=patient, image=image, positive=positive)
+    named = {"target": target, "patient": patient, "image": image, "positive": positive}
+    init_command(place, out, test or (), unmatched, "follow" if follow_links else "refuse", **named)
 
 
 @app.command("list", epilog="Example: assay list losses")

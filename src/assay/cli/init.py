@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from assay.core.errors import AssayError, SpecError, StoreError
+from assay.core.errors import AssayError, SpecError, StoreError, as_written
 from assay.data.files.classes import in_order
 from assay.data.files.guess import SPLIT, Guess, guess
 from assay.data.files.joins import Unmatched, class_images, image_files
@@ -57,8 +57,9 @@ class Assumed:
 
 
 def init_command(
-    place: Path, out: Path | None, tests: Sequence[Path] = (), unmatched: Unmatched = "refuse", **named: str
-) -> None:
+    place: Path, out: Path | None, tests: Sequence[Path] = (), unmatched: Unmatched = "refuse", links: str = "refuse",
+    **named: str,
+) -> None:  # fmt: skip
     """Write the study, and where no table of a folder has a row per image one beside it; print what is assumed.
 
     Args:
@@ -66,14 +67,17 @@ def init_command(
         out: The study file; by default it is named after the folder, in the working directory.
         tests: Folders or tables of other sets, all of whose images are tested.
         unmatched: Whether images without a label are refused where there are many, or left out.
+        links: Whether links out of the folders are refused, or followed.
         named: What is not to be guessed: `target`, `patient`, `image` and `positive`.
 
     Raises:
         SpecError: Nothing labels the images, or no column is surely the target.
         StoreError: The file is there, or two folders have the same name.
     """
-    guessed, positive = _guess_with_target(place, unmatched, **named), named.get("positive", "")
-    name, others = _study_name(guessed), [_guess_with_target(part, unmatched, guessed.target) for part in tests]
+    how: dict[str, Any] = {"unmatched": unmatched, "links": links}
+    with AssayError.spelled(_as_option):
+        guessed, positive = _guess_with_target(place, **how, **named), named.get("positive", "")
+        name, others = _study_name(guessed), [_guess_with_target(part, guessed.target, **how) for part in tests]
     sets = {_study_name(part): part for part in others}
     if len({name, *sets}) <= len(others):
         raise StoreError("two of these folders have the same name, which must be unique: rename one")
@@ -109,12 +113,17 @@ def init_command(
     print(f"{path}: correct what is wrong; comments in the file explain all assumptions. Next: assay run {path} --open")
 
 
-def _guess_with_target(place: Path, unmatched: Unmatched, likely: str = "", **named: Any) -> Guess:
+def _as_option(name: str, value: str) -> str:
+    """Spell a key in an error as this command takes it."""
+    return "--follow-links" if name == "data.links" else as_written(name, value)
+
+
+def _guess_with_target(place: Path, likely: str = "", **named: Any) -> Guess:
     """Return what a place holds, with a target, the likely one if it may be. Raises SpecError where there is none."""
-    guessed = guess(place, unmatched=unmatched, **named)
+    guessed = guess(place, **named)
     if likely in guessed.targets or (not guessed.target and guessed.targets):
         named["target"] = likely if likely in guessed.targets else guessed.targets[0]
-        guessed = guess(place, unmatched=unmatched, **named)
+        guessed = guess(place, **named)
     guessed.data_keys()  # raises where there is no target
     return guessed
 
@@ -205,16 +214,20 @@ def _of_set(guess: Guess, train: Guess, path: Path) -> dict[str, Any]:
     lacks = () if guess.classes else ("image", "mask", "patient")
     keys |= {"unmasked": "lesion-free"} if guess.of_masks else {}
     keys |= {"matched": list(guess.matched)} if guess.matched else {}
+    keys |= {"links": "follow"} if guess.links == "follow" else {}
     return {**keys, **{key: "" for key in lacks if getattr(train, key) and not getattr(guess, key)}}
 
 
 def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: str) -> Iterator[Assumed]:
     """Yield the lines of `data`."""
     where = os.path.relpath(guess.folder.resolve(), path.resolve().parent)
+    followed = guess.links == "follow"
+    links = [Assumed("  links", "follow", "links out of the folder are followed, as you say")] if followed else []
     if guess.classes:
         images = {folder.name: len(files) for folder, files in class_images(guess.folder)[0].items()}
         yield Assumed("  classes", where, f"a folder per class: {', '.join(images)}")
         yield from _positive(images, positive)
+        yield from links
         yield _size_line()
         yield Assumed("  split", {"folds": _number_of_folds(guess, rows)},
                       "each image counts as a patient, since patients are not named")  # fmt: skip
@@ -233,6 +246,7 @@ def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
         "mask_values": (dict(guess.mask_values), "from dataset.json"),
     }
     yield from (Assumed(f"  {key}", value, why) for key, (value, why) in assumptions.items() if value)
+    yield from links
     others = [target for target in guess.targets if target != guess.target]
     values = sorted(_values(rows, guess.target))
     why = f"values: {', '.join(values[:6])}" if values else "whether a mask shows any"

@@ -56,13 +56,14 @@ _GONE = 3600.0
 """Seconds after which a writer on another machine counts as gone."""
 
 
-def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True) -> None:
+def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True, option: str = "--out") -> None:
     """Let `write` fill a temporary file next to `path`, flush it to disk, and rename it.
 
     Args:
         path: The file.
         write: Called with the temporary file.
         flush: False for a file whose loss costs nothing when a machine goes down.
+        option: The option that names another place.
 
     Raises:
         StoreError: The disk is full or may not be written, in one sentence; earlier content of `path` is untouched.
@@ -78,7 +79,7 @@ def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True
             _flush(path.parent)
     except OSError as error:
         _discard(temporary)
-        text = f"cannot write {path}: {_error_reason(error)}; what was written before is undamaged"
+        text = f"cannot write {path}: {_error_reason(error, option)}; what was written before is undamaged"
         raise not_written(text, error) from error
     except BaseException:
         _discard(temporary)
@@ -153,8 +154,8 @@ def _discard(path: Path) -> None:
         return
 
 
-def _error_reason(error: OSError) -> str:
-    return _REASONS.get(error.errno or 0, str(error))
+def _error_reason(error: OSError, option: str = "--out") -> str:
+    return _REASONS.get(error.errno or 0, str(error)).replace(_OUT, key_text(option))
 
 
 # Locks between processes: files that the system lets go of when their holder dies.

@@ -139,14 +139,13 @@ class FactorTable:
         return len(self.row)
 
     def named(self, rows: np.ndarray, most: int = 8) -> str:
-        """Name rows, given by `row`, as their file counts them: `lines 3, 9 of data.csv`, `line 3 of data.csv`."""
-        places = self.places
+        """Name rows, given by `row`, as their user counts them: `lines 3, 9 of data.csv`; in memory `rows 2, 8`."""
         ordered: list[int] = np.sort(rows).tolist()
-        numbers = ordered if places is None else sorted(places.numbers[row] for row in ordered)
+        numbers = ordered if self.places is None else sorted(map(self.places.labels.__getitem__, ordered))
         text = ", ".join(str(number) for number in numbers[:most])
         text += f", ... ({len(numbers)} in all)" if len(numbers) > most else ""
-        word, where = ("row", "") if places is None else (places.word, f" of {places.where}")
-        return f"{word}{'' if len(numbers) == 1 else 's'} {text}{where}"
+        word, where = (self.places.word, self.places.where) if self.places else ("row", "")
+        return f"{word}{'' if len(numbers) == 1 else 's'} {text}{f' of {where}' if where else ''}"
 
     def factor(self, name: str) -> Factor:
         """Return the factor of that name. Raises KeyError."""

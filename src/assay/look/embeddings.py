@@ -35,6 +35,7 @@ from assay.look.checks import (
     image_numbers,
     issue,
     numbers_of,
+    place_names,
     robust_deviations,
 )
 from assay.look.cues import CLEAR, FOLDS, SEED, auroc_interval, codes, cue_of
@@ -101,7 +102,7 @@ def read_embeddings(
         raise SpecError(f"{key_text('--embeddings')}: these images have no files or rows that embeddings could name")
     column = spec.image if spec.table else "file"
     rows = _rows_of_frame(source, column) if path is None else _rows_of_file(path, ids, column)
-    names = list(map(names_of(spec).__getitem__, places.numbers))
+    names = list(map(names_of(spec).__getitem__, places.labels))
     matches = match(names, rows.ids)
     classes = [dataset.table.classes[int(code)] for code in dataset.table.target]
     notes = require_matched(matches, rows.name, unmatched=unmatched, classes=classes, lines=rows.lines)
@@ -222,11 +223,12 @@ def with_embeddings(checks: DataChecks, spec: DataSpec, embeddings: Embeddings) 
               for row in _issues(table, ALIKE, cluster, np.full(len(cluster), np.nan), group)]  # fmt: skip
     if clusters:
         reasons.append(because(Code.ODD_IMAGES, count=sum(map(len, clusters)), kind=ALIKE,
-                               rows=image_numbers(table, clusters[0])))  # fmt: skip
+                               rows=image_numbers(table, clusters[0]), **place_names(table)))  # fmt: skip
     outliers = {ODD: (rows[odd], away)} if len(odd) else {}
     if len(odd):
         issues += _issues(table, ODD, rows[odd], away)
-        reasons.append(because(Code.ODD_IMAGES, count=len(odd), kind=ODD, rows=image_numbers(table, rows[odd])))
+        reasons.append(because(Code.ODD_IMAGES, count=len(odd), kind=ODD, rows=image_numbers(table, rows[odd]),
+                               **place_names(table)))  # fmt: skip
     checks = replace(checks, odd={**checks.odd, **outliers}, alike=clusters, issues=[*checks.issues, *issues],
                      reasons=[*checks.reasons, *reasons, *_encoded(decoded)])  # fmt: skip
     return checks, decoded

@@ -11,7 +11,7 @@ EXAMINED = 128
 """Longer side in pixels at which images are examined; smaller ones are not enlarged."""
 
 
-OF_INIT = frozenset({"data", "target", "patient", "image", "positive", "unmatched"})
+OF_INIT = frozenset({"data", "target", "patient", "image", "positive", "unmatched", "follow_links"})
 """Fields that `assay init` takes, too."""
 
 

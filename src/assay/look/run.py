@@ -102,8 +102,6 @@ class LookRun(RunSteps):
             checks, decoded = with_embeddings(checks, self.spec, embeddings)
         gallery = PictureSettings(folder.root / "pictures", self.dataset.scale, self.spec.target)
         names, places = names_of(self.spec), self.dataset.table.places
-        if places:
-            names = {number + places.labels[0] - places.numbers[0]: name for number, name in names.items()}
         left = sorted(names.keys() - set(places.labels)) if places else []
         issues = [*checks.issues, *(issue("left-out", at) for at in left)]
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]

@@ -103,5 +103,5 @@ def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:
             for name, text in texts.items():
                 packed.writestr(name, text)
 
-    write_whole(path, write)
+    write_whole(path, write, option="--bundle")
     return path

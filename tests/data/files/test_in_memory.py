@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from tests.cli.asking import Asking
 from tests.worlds.files import save, write_table
 from torch import nn
 
@@ -73,6 +76,33 @@ def test_a_data_frame_is_read_as_its_table(tmp_path: Path) -> None:
         assert found.content == wanted.content
         assert found.table.columns["age"].tolist() == wanted.table.columns["age"].tolist()
         assert found.table.patient.tolist() == wanted.table.patient.tolist()
+
+
+def test_rows_of_a_frame_are_named_by_their_own_numbers(tmp_path: Path) -> None:
+    frame = as_files(tmp_path / "set")
+    frame["image"] = [tmp_path / "set" / name for name in frame["image"]]
+    for data, said in (
+        ({"table": frame, **KEYS}, "rows 3, 9"),
+        ({"folder": str(tmp_path / "set"), "table": "data.csv", **KEYS}, "lines 4, 10 of data.csv"),
+    ):
+        assert loaded(data, tmp_path).table.named(np.array([8, 2])) == said
+
+
+def test_issues_of_a_study_of_a_frame_have_the_files_of_their_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = as_files(tmp_path / "set")
+    save(tmp_path / "set" / "pngs" / "5.png", np.full((SIDE, SIDE), 90, np.uint8))
+    frame["image"] = [tmp_path / "set" / name for name in frame["image"]]
+    data = on_disk({"table": frame, **KEYS, "split": {"folds": 3}})
+    study = {"name": "framed", "environments": {"train": {}, "same": {}}, "data": data, "seeds": 1}
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    ask = Asking(capsys)
+    previewed = ask("preview", tmp_path / "study.yaml", "--out", tmp_path)
+    (where,) = re.findall(r"assay results (\S+) --table issues", previewed.out)
+    issues = json.loads(ask("results", where, "--table", "issues", "--json").out)
+    (blank,) = (issue for issue in issues if issue["kind"] == "blank")
+    assert (blank["row"], Path(blank["file"]).name) == (6, "5.png")
 
 
 def test_the_same_content_has_the_same_name_and_other_content_another(tmp_path: Path) -> None:

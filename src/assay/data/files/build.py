@@ -698,7 +698,6 @@ def _table(listing: Listing, spec: DataSpec) -> FactorTable:
     target = listing.target
     if target is None:
         raise TypeError("a listing without masks has a target")
-    called = ("", "row") if IN_MEMORY in Path(spec.folder).parts else (listing.where, listing.word)
     return FactorTable(
         row=np.arange(len(listing), dtype=np.int64),
         target=target,
@@ -706,8 +705,14 @@ def _table(listing: Listing, spec: DataSpec) -> FactorTable:
         classes=listing.classes,
         factors=listing.factors,
         columns=listing.columns,
-        places=Places(*called, tuple(listing.numbers)),
+        places=places_of(listing, spec),
     )
+
+
+def places_of(listing: Listing, spec: DataSpec) -> Places:
+    """Return where the rows of a listing come from."""
+    called = ("", "row") if IN_MEMORY in Path(spec.folder).parts else (listing.where, listing.word)
+    return Places(*called, tuple(listing.numbers))
 
 
 def _content(table: FactorTable, image_hashes: np.ndarray, mask_hashes: np.ndarray | None) -> str:

@@ -82,6 +82,7 @@ class Guess:
         key: The column that `rows` were joined to files by; empty where it is `image` itself.
         matched: Sentences on images and rows that found no partner.
         mask_values: Value in a mask -> its kind of lesion, where a set names several.
+        links: Whether links out of the folder are followed, as was asked: `refuse` or `follow`.
     """
 
     folder: Path
@@ -97,6 +98,7 @@ class Guess:
     key: str = ""
     matched: tuple[str, ...] = ()
     mask_values: Mapping[int, str] = field(default_factory=dict[int, str])
+    links: str = "refuse"
 
     @property
     def classes(self) -> bool:
@@ -183,7 +185,8 @@ def guess(
     path, table = expand(str(place), "data"), expand(str(labels), key_text("--labels")) if labels else None
     if links != "follow":
         _require_contained_tables(path, table)
-    guessed = _guess_place(path, **named, labels=table, unmatched=unmatched, links=links == "follow")
+    found = _guess_place(path, **named, labels=table, unmatched=unmatched, links=links == "follow")
+    guessed = replace(found, links=links)
     words, uses = WAYS[guessed.way]
     for name, value in {**named, **others}.items():
         if not lenient and value and name not in uses and value != getattr(guessed, name, ""):
@@ -199,12 +202,11 @@ def tables_in(folder: Path) -> list[Path]:
 
 def _require_contained_tables(path: Path, labels: Path | None) -> None:
     """Check that no table or JSON file of a folder, and no table that is named, is a link out of its folder."""
-    patterns = ("*.csv", "*.tsv", "*.json", "annotations/*.json")
-    tables = [*([] if path.is_dir() else [path]), *([labels] if labels else [])]
-    for folder, table in (
-        *((path, file) for pattern in patterns for file in sorted(path.glob(pattern))),
-        *((table.parent, table) for table in tables),
-    ):
+    patterns = ("*.tsv", "*.json", "annotations/*.json")
+    own = [(path, file) for file in tables_in(path)] if path.is_dir() else [(path.parent, path)]
+    joined_with = [(labels.parent, labels)] if labels else []
+    others = [(path, file) for pattern in patterns for file in sorted(path.glob(pattern))]
+    for folder, table in (*own, *others, *joined_with):
         if is_file(table):
             require_contained(folder, table.relative_to(folder).as_posix(), links=False)
 

@@ -19,7 +19,7 @@ from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT
 from assay.data.dataset import Dataset, Images
-from assay.data.files.build import DecodedPixels, assemble, detail_of, from_files, images_of
+from assay.data.files.build import DecodedPixels, assemble, detail_of, from_files, images_of, places_of
 from assay.data.files.classes import in_order, positive_words, target_column, which_is_positive
 from assay.data.files.decode import WHOLE, decode_images
 from assay.data.files.fitting import framing_of
@@ -250,9 +250,9 @@ def listing_of(spec: DataSpec) -> Listing:
 
 
 def names_of(spec: DataSpec) -> dict[int, str]:
-    """Return the name of every file by its number; none where `spec` names no files."""
+    """Return the name of every file by its number as users count rows, see `Places.labels`; none without files."""
     listing = listing_of(spec) if spec.classes or spec.folder else None
-    return {} if listing is None else dict(zip(listing.numbers, listing.cells("name"), strict=True))
+    return {} if listing is None else dict(zip(places_of(listing, spec).labels, listing.cells("name"), strict=True))
 
 
 def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Images | None:
