@@ -21,13 +21,14 @@ from assay.core.reasons import because
 from assay.plugin import Code, Reason
 from assay.report.words import statement
 from assay.spec.parse import parse_study
-from assay.spec.schema import ContrastSpec, RecipePoint
+from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint
 from assay.stats import Contrast, DosePanel, interaction, linear_contrast, of_seeds
 from assay.stats.compare import untested_contrast
 from assay.stats.decisions import decide_families
 from assay.stats.power import reachable
 from assay.store.schema import TABLES
-from assay.study.contrasts import carry_out, reliance_rows
+from assay.study import contrasts as compared
+from assay.study.contrasts import carry_out
 from assay.study.failures import collapse_rows, with_failures
 from assay.study.families import Pair, comparison_columns, family_of, pairs, spec_pairs
 
@@ -387,7 +388,7 @@ def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:
     }
     scalars["flip-rate", "(neutral)", "lost", "", "", ""] = {0: {"value": math.nan, **nothing}}
     recipe = point("metric")
-    rows = reliance_rows(SimpleNamespace(scalars={recipe.label: scalars}), recipe)  # type: ignore[arg-type]
+    rows = compared.reliance_rows(SimpleNamespace(scalars={recipe.label: scalars}), recipe)  # type: ignore[arg-type]
     assert [(row["factor"], row["against"]) for row in rows] == [("tag", "size"), ("tag", "mass")]
     assert set(rows[0]) == set(TABLES["reliance_contrasts"].names)
     expected = [stats.ttest_rel(values["tag"], values[name]).pvalue for name in ("size", "mass")]
@@ -396,3 +397,26 @@ def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:
     assert sorted(row["decision_level"] for row in rows) == [0.95, 0.975]
     assert all(row["decision_low"] > 0 for row in rows)
     assert stats.ttest_ind(values["tag"], values["size"]).pvalue > 0.2
+
+
+@pytest.mark.parametrize(
+    ("given", "counts"),
+    [({"association": {"texture": 0}}, True), ({"association": {"texture": 0.9}}, False),
+     ({"association": {"texture": -0.9}}, False), ({"association": {"texture": 0, "view": 0}}, False),
+     ({"association": {"texture": 0}, "interventions": {"tag": {"component": "tag"}}}, False),
+     ({"association": {"texture": 0}, "where": {"view": "AP"}}, False),
+     ({"association": {"texture": 0}, "difficulty": {"texture": 0.5}}, False),
+     ({"association": {"texture": 0}, "fraction": 0.5}, False),
+     ({"association": {"texture": 0}, "crop": "lesion-free"}, False),
+     ({"association": {"texture": 0}, "data": "other"}, False)],
+)  # fmt: skip
+def test_only_a_condition_whose_factor_does_not_predict_the_target_answers_on_a_shortcut(
+    given: dict[str, Any], counts: bool
+) -> None:
+    tests = {"same": EnvironmentSpec(), "changed": EnvironmentSpec.model_validate(given)}
+    recipe = SimpleNamespace(tests=tests, recipe=SimpleNamespace(task="classification"), columns={"recipe": "plain"})
+    gathered = SimpleNamespace(panel=lambda _, name: panel(1, 1.2 if name == "same" else 0.4))
+    rows = compared.change_rows(gathered, recipe)  # type: ignore[arg-type]
+    assert [(row["factor"], row["environment"], row["against"]) for row in rows] == [
+        ("texture", "changed", "same")
+    ] * counts

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy import stats
 from tests.report.test_words import row as comparison
 
 from assay.core.reasons import because
@@ -232,7 +234,7 @@ def test_networks_at_chance_are_said_to_be_and_trained_longer() -> None:
     assert by_heart.page.account(by_heart).opening.next.startswith("Next: add images")
 
 
-def changed(value: float, half: float, strength: float = 0.0, reason: str = "") -> Evidence:
+def changed(value: float, half: float, strength: float = 0.0, reason: str = "", more: tuple[str, ...] = ()) -> Evidence:
     """A study of one recipe, whose AUROC changes by so much where texture does not predict the target."""
     evidence = study({"same": (0.9,)}, losses=("cross-entropy",), half=0.02)
     row = {"recipe": "cross-entropy", "factor": "texture", "environment": "neutral", "against": "same",
@@ -240,7 +242,8 @@ def changed(value: float, half: float, strength: float = 0.0, reason: str = "") 
            "patients": 100, "reason": reason}  # fmt: skip
     environments = [{**one, "strength": strength if one["environment"] == "train" else one["strength"]}
                     for one in evidence.tables["environments"]]  # fmt: skip
-    return replace(evidence, tables={**evidence.tables, "environments": environments, "condition_changes": [row]})
+    rows = [{**row, "factor": name} for name in ("texture", *more)]
+    return replace(evidence, tables={**evidence.tables, "environments": environments, "condition_changes": rows})
 
 
 @pytest.mark.parametrize(
@@ -255,6 +258,11 @@ def changed(value: float, half: float, strength: float = 0.0, reason: str = "") 
         (changed(-0.2, 0.04, strength=0.6),
          "AUROC changed by -0.20 [-0.24, -0.16] with texture uninformative: networks use texture as a shortcut, or "
          "what goes with it."),
+        (changed(0.2, 0.04, strength=0.6),
+         "AUROC rose by 0.20 [0.16, 0.24] with texture uninformative: a shortcut by texture would lower it."),
+        (changed(-0.2, 0.04, strength=0.6, more=("view",)),
+         "AUROC changed by -0.20 [-0.24, -0.16] with texture uninformative and -0.20 [-0.24, -0.16] with texture "
+         "uninformative: networks use texture and view as a shortcut"),
         (changed(0.0, math.nan, 0.6, str(because(Code.FEW_SEEDS, seeds=2, least=3))), "is insufficient"),
         (changed(0.0, 0.01, strength=-0.02), "the association with the target was weak (Somers' D -0.02 for texture)"),
     ],
@@ -267,9 +275,15 @@ def test_more_seeds_are_the_next_step_only_where_they_would_narrow_an_interval()
     facts = {"command": "assay run s/eyes.yaml", "study": "eyes",
              "study file": json.dumps({"data": {"folder": ".", "table": "data.csv", "target": "ill"}})}  # fmt: skip
 
-    def step(half: float, spread: float) -> str:
-        evidence = study({"same": (0.9,)}, losses=("cross-entropy",), half=half)
-        estimates = [{**row, "id": "a", "patients": 100} for row in evidence.tables["estimates"]]
+    def step(of_patients: float, spread: float) -> str:
+        """The next step from 3 seeds with this spread and 100 patients with this standard error."""
+        between = spread**2 / 3
+        error = math.hypot(of_patients, math.sqrt(between))
+        share = between / error**2
+        df = 1 / (share / 2 + (1 - share) / 99)
+        evidence = study({"same": (0.9,)}, losses=("cross-entropy",), half=float(stats.t.ppf(0.975, df)) * error)
+        sure = {"id": "a", "patients": 100, "standard_error": error, "df": df}
+        estimates = [{**row, **sure} for row in evidence.tables["estimates"]]
         trials = [row for row in evidence.tables["trials"] if row["seed"] < 3]
         values = [{"id": "a", "seed": seed, "value": 0.9 + spread * (seed - 1)} for seed in range(3)]
         provenance = [{"key": key, "value": value} for key, value in facts.items()]
@@ -277,6 +291,26 @@ def test_more_seeds_are_the_next_step_only_where_they_would_narrow_an_interval()
                   "provenance": provenance}  # fmt: skip
         return replace(evidence, tables=tables).page.account(replace(evidence, tables=tables)).opening.next
 
-    assert step(0.02, 0.01).endswith("assay init s/data.csv --target ill --test OTHER --out eyes-elsewhere.yaml")
-    assert "from 10 seeds: assay run s/eyes.yaml --seeds 10" in step(0.1, 0.08)
-    assert "About 400 patients" in step(0.1, 0.001)
+    assert step(0.01, 0.001).endswith("assay init s/data.csv --target ill --test OTHER --out eyes-elsewhere.yaml")
+    assert "from 10 seeds: assay run s/eyes.yaml --seeds 10" in step(0.001, 0.08)
+    assert "from 10 seeds: assay run s/eyes.yaml --seeds 10" in step(0.03, 0.08)
+    text = step(0.05, 0.001)
+    (patients,) = map(int, re.findall(r"About (\d+) patients give intervals of 0.05 either way$", text))
+    assert 394 < patients < 450, "4 times as many on a plain scale, some more on that of the logit"
+    both = "Next: add images of other patients, and train 10 seeds: assay run s/eyes.yaml --seeds 10"
+    assert step(0.05, 0.03) == both, "3 seeds with this spread alone give 0.07 either way"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [("image", "share of black pixels", True), ("baseline", "thumbnail of 16 x 16 pixels", True),
+     ("image", "width", False), ("image", "file format", False), ("baseline", "padding mask", False),
+     ("column", "share of black pixels", False)],
+)  # fmt: skip
+def test_only_a_cue_of_what_images_show_may_be_the_finding(kind: str, name: str, said: bool) -> None:
+    cue = {"recipe": "cross-entropy", "environment": "same", "kind": kind, "name": name, "network": 0.9, "cue": 0.8,
+           "value": 0.8, "low": 0.7, "high": 0.9, "rest": 0.5, "verdict": "beyond"}  # fmt: skip
+    evidence = study({"same": (0.9,)}, losses=("cross-entropy",))
+    text = " ".join(answers(replace(evidence, tables={**evidence.tables, "added": [cue]})))
+    assert "The best simple cue" in text
+    assert ("may be the finding itself" in text) == said

@@ -21,7 +21,7 @@ from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, cues_of
 from assay.look.request import EXAMINED
 from assay.spec.data import LESION
 from assay.stats.ridge import held_out
-from assay.store.data_tables import LARGE
+from assay.store.data_tables import CONTENT_CUES, LARGE
 
 MOST_IMAGES = 4000
 """Image properties and baselines are taken of so many images at most, all images of patients drawn at random."""
@@ -293,11 +293,13 @@ def _marks_of_window(picture: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w
     return marks & window
 
 
-COUNTED: Mapping[str, Callable[[Float[np.ndarray, "h w"]], Bool[np.ndarray, "h w"]]] = {
-    "share of thin bright marks": _marks_of_window,
-    "share of black pixels": lambda picture: picture <= _BLACK,
-    "share of nearly white pixels": lambda picture: picture >= _WHITE,
-}
+COUNTED: Mapping[str, Callable[[Float[np.ndarray, "h w"]], Bool[np.ndarray, "h w"]]] = dict(
+    zip(
+        CONTENT_CUES[1:],
+        (_marks_of_window, lambda picture: picture <= _BLACK, lambda picture: picture >= _WHITE),
+        strict=True,
+    )
+)
 """Property of images -> the pixels of a gray picture that it counts. Other properties count all pixels."""
 
 
@@ -343,7 +345,7 @@ def _features(pictures: Float[np.ndarray, "b c h w"]) -> dict[str, Float[np.ndar
     frame = np.ones((RING, RING), dtype=np.bool_)
     frame[2:-2, 2:-2] = False
     return {
-        f"thumbnail of {THUMBNAIL} x {THUMBNAIL} pixels": thumbnail.reshape(len(pictures), -1),
+        CONTENT_CUES[0]: thumbnail.reshape(len(pictures), -1),
         "outer tenth of the image": small[:, :, frame].reshape(len(pictures), -1),
         EDGES: _edges(pictures.mean(axis=1)),
     }

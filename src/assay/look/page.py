@@ -15,7 +15,7 @@ from assay.report.block import Block, Query, Section
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
 from assay.report.images import COLUMNS, GAP, sheet_images, small
-from assay.report.sentences.cues import MAY_BE_FINDING
+from assay.report.sentences.cues import may_be_finding
 from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
 from assay.stats.findings import Finding, from_row
@@ -97,9 +97,9 @@ def _grid_title(evidence: Evidence) -> str:
 
 
 def _cue_advice(evidence: Evidence) -> str:
-    """Return that the best cue may be the finding, where it is one of images; empty of others."""
+    """Return that the best cue may be the finding, where it is one of what images show; empty of others."""
     best = next((row for row in evidence.tables["shortcuts"] if row["strong"]), None)
-    return MAY_BE_FINDING if best is not None and best["kind"] in ("image", "baseline") else ""
+    return "" if best is None else may_be_finding(best)
 
 
 def _check_chips(evidence: Evidence) -> list[Chip]:

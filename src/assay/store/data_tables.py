@@ -72,6 +72,13 @@ VISIBILITY = Table(
 
 LARGE = "large lesion"
 """Class of a segmentation's lesions over their median area."""
+CONTENT_CUES = (
+    "thumbnail of 16 x 16 pixels",
+    "share of thin bright marks",
+    "share of black pixels",
+    "share of nearly white pixels",
+)
+"""Names of cues that may be the finding itself: the thumbnail, and properties that count some pixels of an image."""
 SHORTCUTS = Table(
     "shortcuts",
     "simple cue that may predict the target without a network, of images from files",

@@ -341,10 +341,11 @@ DOSE_CHANGES = Table(
 
 CONDITION_CHANGES = Table(
     "condition_changes",
-    "recipe × test condition with an association of its own: its performance minus that in the first test condition",
+    "recipe × test condition in which one factor does not predict the target: its performance minus that in the first "
+    "test condition",
     (
         *RECIPE,
-        Column("factor", "factor whose association with the target is set in this condition"),
+        Column("factor", "factor whose association with the target is 0 in this condition"),
         environment("test condition"),
         Column("against", "first test condition, with the images as they are", cell="text"),
         Column("measure", "AUROC, or Dice of a segmentation", cell="measure"),

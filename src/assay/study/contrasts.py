@@ -17,7 +17,7 @@ from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import Direction, FactorTable
 from assay.spec.comparisons import FIT
 from assay.spec.environments import Borne, dose_axis, dosed_factors
-from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint, StudySpec
+from assay.spec.schema import AssociationSpec, ContrastSpec, EnvironmentSpec, RecipePoint, StudySpec
 from assay.stats.bounds import MARGIN
 from assay.stats.compare import (
     Budget,
@@ -231,13 +231,20 @@ def reliance_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
 
 
 def change_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
-    """Rows of `schema.CONDITION_CHANGES` of a recipe; none without a test condition that changes nothing."""
+    """Rows of `schema.CONDITION_CHANGES` of a recipe; none without a test condition that changes nothing.
+
+    Only conditions that set the association of one factor to 0, and nothing else, are compared with it: in any other
+    one performance would change, or stay, for another reason.
+    """
     first = next((name for name, test in point.tests.items() if test == EnvironmentSpec()), "")
     usual = gathered.panel(point, first) if first else None
     measure, rows = "dice" if point.recipe.task == "segmentation" else "auroc", list[Row]()
     for name in point.tests if usual is not None else ():
-        tied, panel = list(point.tests[name].association), gathered.panel(point, name)
-        if len(tied) != 1 or panel is None or usual is None or point.tests[name].data:
+        test, tied = point.tests[name], list(point.tests[name].association)
+        if len(tied) != 1 or test != EnvironmentSpec(association={tied[0]: AssociationSpec(strength=0.0)}):
+            continue
+        panel = gathered.panel(point, name)
+        if panel is None or usual is None:
             continue
         change = contrast(panel, usual, measure, MARGIN)
         numbers = {field: getattr(change, field) for field in ("value", "low", "high", "margin", "seeds", "patients")}

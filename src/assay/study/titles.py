@@ -20,7 +20,7 @@ from assay.report.words import (
     value_text,
 )
 from assay.stats.bounds import MARGIN
-from assay.stats.format import in_words, join_words, number, plural
+from assay.stats.format import in_words, join_words, number, plural, with_interval
 from assay.stats.harms import Harm, Rank, ranked
 from assay.stats.rows import RELIANCE, Row, numeric
 
@@ -104,7 +104,8 @@ def change_words(evidence: Evidence) -> str:
     for row in rows:
         groups.setdefault(_change_kind(row), []).append(row)
     texts = {
-        "worse": "{0}: networks use {1} as a shortcut, or what goes with it.",
+        "worse": "{0}: networks use {3} as a shortcut, or what goes with it.",
+        "better": "{0}: a shortcut by {1} would lower it.",
         "unchanged": "No shortcut by {1} was found: {0}, less than {2} either way.",
         "open": "Evidence on a shortcut by {1} is insufficient: {0}, and {2} would matter.",
     }
@@ -122,17 +123,24 @@ def change_words(evidence: Evidence) -> str:
 
 def _change_kind(row: Row) -> str:
     low, high, margin = (numeric(row, name) for name in ("low", "high", "margin"))
-    return "worse" if high < -margin else "unchanged" if low > -margin and high < margin else "open"
+    if high < -margin or low > margin:
+        return "worse" if high < 0 else "better"
+    return "unchanged" if low > -margin and high < margin else "open"
 
 
 def _words_of_changes(evidence: Evidence, rows: Sequence[Row], text: str) -> str:
-    """Fill a text with the changes, the factors and the margin."""
+    """Fill a text with the changes, the factors joined by *or*, the margin, and the factors joined by *and*."""
+    rose = _change_kind(rows[0]) == "better"
+    sizes = [with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high")) if rose else signed_interval(row)
+             for row in rows]  # fmt: skip
     changes = join_words([
-        f"{signed_interval(row)}{evidence.names.inside(row['environment'])}{_why_open(row)}" for row in rows
+        f"{size}{evidence.names.inside(row['environment'])}{_why_open(row)}"
+        for size, row in zip(sizes, rows, strict=True)
     ])  # fmt: skip
     measure = sentence_case(label_of(rows[0]["measure"])) if text.startswith("{0}") else label_of(rows[0]["measure"])
-    factors = " or ".join(in_words(row["factor"]) for row in rows)
-    return text.format(f"{measure} changed by {changes}", factors, number(numeric(rows[0], "margin")))
+    factors, margin = [in_words(row["factor"]) for row in rows], number(numeric(rows[0], "margin"))
+    change = f"{measure} {'rose' if rose else 'changed'} by {changes}"
+    return text.format(change, " or ".join(factors), margin, join_words(factors))
 
 
 def _why_open(row: Row) -> str:

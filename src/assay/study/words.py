@@ -31,7 +31,7 @@ from assay.report.blocks import anchor, ends_of
 from assay.report.drawing import Size
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
 from assay.report.images import COLUMNS, GAP, natural, small
-from assay.report.sentences.cues import MAY_BE_FINDING, added_words
+from assay.report.sentences.cues import added_words, may_be_finding
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.words import (
     REVERSED,
@@ -62,6 +62,7 @@ from assay.report.words import (
 )
 from assay.spec.recipe import RecipeSpec
 from assay.stats.bounds import MARGIN
+from assay.stats.estimate import degrees, interval
 from assay.stats.findings import Finding, from_row
 from assay.stats.format import count, in_words, join_words, number, plural, with_interval
 from assay.stats.rows import CONTROLS, FAILED, MINIMUM_SEEDS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
@@ -154,7 +155,7 @@ def answers(evidence: Evidence) -> list[str]:
     everyone = "" if failed or 2 * len(lost) > len(ends) else shared_words(evidence, shared_harms(evidence))
     added = evidence.tables.get("added", ())
     cue = added_words(added, evidence.names.inside)
-    cue += f" {MAY_BE_FINDING}" if cue and not contrasts and added[0]["kind"] in ("image", "baseline") else ""
+    cue = f"{cue} {may_be_finding(added[0])}".rstrip() if cue and not contrasts else cue
     changes = "" if contrasts or chance else change_words(evidence)
     return [text for text in dict.fromkeys((everyone, chance, said, segmented, changes, cue)) if text]
 
@@ -279,7 +280,7 @@ def _step_without_comparisons(evidence: Evidence, seeds: int, out: str) -> str:
     """Return what follows a study that compares nothing: what its widest interval lacks, or images of another site.
 
     An interval that is narrower than the margin either way lacks nothing. A wider one lacks seeds if these have more of
-    its variance than patients.
+    its variance than patients; else it lacks patients, and seeds too where no number of patients is enough.
     """
     command, measure = evidence.facts.get("command", ""), evidence.outline.measure
     again = f": {command} --seeds {SEEDS}{out}" if command and "--seeds" not in command else "."
@@ -289,14 +290,47 @@ def _step_without_comparisons(evidence: Evidence, seeds: int, out: str) -> str:
     widest = max(rows, key=_half_width, default=None)
     if widest is not None and _half_width(widest) > MARGIN:
         values = [numeric(row, "value") for row in evidence.tables.get("values", ()) if row["id"] == widest["id"]]
-        if len(values) > 1 and np.var(values, ddof=1) / seeds > 0.5 * (_half_width(widest) / 1.96) ** 2:
+        between = float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else math.nan
+        if between > 0.5 * numeric(widest, "standard_error") ** 2:
             return f"Next: narrower intervals, from {SEEDS} seeds{again}" if seeds < SEEDS else ""
-        patients = math.ceil(whole(widest, "patients") * (_half_width(widest) / MARGIN) ** 2)
-        if not patients:
+        patients = _enough_patients(widest, between, len(values))
+        if math.isnan(patients):
             return ""
-        return (f"Next: add images of other patients. About {patients:,} patients give intervals of "
-                f"{number(MARGIN)} either way; more seeds would not")  # fmt: skip
+        if math.isinf(patients):
+            both = f", and train {SEEDS} seeds{again}" if seeds < SEEDS else " and train more seeds."
+            return f"Next: add images of other patients{both}"
+        return (f"Next: add images of other patients. About {patients:,.0f} patients give intervals of "
+                f"{number(MARGIN)} either way")  # fmt: skip
     return _step_of_other_site(evidence.facts)
+
+
+def _enough_patients(row: Row, between: float, seeds: int) -> float:
+    """Return patients with whom an interval reaches `MARGIN` either way; infinite where the seeds' part alone is wider.
+
+    NaN where patients or parts of the variance are not known. More patients make the patients' part smaller; the
+    seeds' part stays, and the fewer seeds there are, the larger is t the more of the variance it has.
+
+    Args:
+        row: The estimate, with its standard error and degrees of freedom.
+        between: The seeds' part of its variance.
+        seeds: Their number.
+    """
+    variance, patients = numeric(row, "standard_error") ** 2, whole(row, "patients")
+    share = between / variance if variance > 0 else math.nan
+    if not patients or math.isnan(share):
+        return math.nan
+    of_rest = 1 / numeric(row, "df") - share / (seeds - 1)  # see `degrees`
+    df_patients = (1 - share) / of_rest if of_rest > 0 else math.inf
+    value, more = numeric(row, "value"), np.append(np.geomspace(1, 10_000, 400), np.inf)
+    variances = between + (variance - between) / more
+    df = degrees(np.full(len(more), between), variances, seeds - 1.0, df_patients)
+    bounds = (0.0, 1.0) if 0 < value < 1 else (-math.inf, math.inf)
+    by_size = zip(np.sqrt(variances).tolist(), df.tolist(), strict=True)
+    halves = np.diff([interval(value, error, of, bounds) for error, of in by_size])[:, 0] / 2
+    enough = np.flatnonzero(halves[:-1] <= MARGIN)
+    if len(enough) and not enough[0]:
+        return math.nan  # the interval is on another scale
+    return math.inf if halves[-1] > MARGIN or not len(enough) else math.ceil(patients * more[enough[0]])
 
 
 def _step_of_other_site(facts: Mapping[str, str]) -> str:

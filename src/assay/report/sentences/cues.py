@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from assay.report.sentences.reasons import cue_words
 from assay.stats.format import number, with_interval
 from assay.stats.rows import Row, numeric
+from assay.store.data_tables import CONTENT_CUES
 
-MAY_BE_FINDING = (
+_MAY_BE_FINDING = (
     "The cue may be the finding itself, and then it is no shortcut. Compare the images with most and least of it, and "
     "its pixels with masks of the finding."
 )
@@ -20,6 +21,15 @@ _ADDED = {
     "below": ("their AUROC is below that of this cue", "its AUROC is below that of this cue"),
 }
 """Verdict on the networks of a recipe, and on a model, in words."""
+
+
+def may_be_finding(row: Row) -> str:
+    """Return that a cue may be the finding; empty of one that counts no content of images, such as their size.
+
+    Args:
+        row: The cue, with its kind and name.
+    """
+    return _MAY_BE_FINDING if row["kind"] in ("image", "baseline") and row["name"] in CONTENT_CUES else ""
 
 
 def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
