@@ -415,7 +415,11 @@ def test_only_a_condition_whose_factor_does_not_predict_the_target_answers_on_a_
 ) -> None:
     tests = {"same": EnvironmentSpec(), "changed": EnvironmentSpec.model_validate(given)}
     recipe = SimpleNamespace(tests=tests, recipe=SimpleNamespace(task="classification"), columns={"recipe": "plain"})
-    gathered = SimpleNamespace(panel=lambda _, name: panel(1, 1.2 if name == "same" else 0.4))
+
+    def read(_: Any, name: str) -> Any:
+        return panel(1, 1.2 if name == "same" else 0.4)
+
+    gathered = SimpleNamespace(panel=read)
     rows = compared.change_rows(gathered, recipe)  # type: ignore[arg-type]
     assert [(row["factor"], row["environment"], row["against"]) for row in rows] == [
         ("texture", "changed", "same")

@@ -131,8 +131,12 @@ def _change_kind(row: Row) -> str:
 def _words_of_changes(evidence: Evidence, rows: Sequence[Row], text: str) -> str:
     """Fill a text with the changes, the factors joined by *or*, the margin, and the factors joined by *and*."""
     rose = _change_kind(rows[0]) == "better"
-    sizes = [with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high")) if rose else signed_interval(row)
-             for row in rows]  # fmt: skip
+    sizes = [
+        with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"))
+        if rose
+        else signed_interval(row)
+        for row in rows
+    ]
     changes = join_words([
         f"{size}{evidence.names.inside(row['environment'])}{_why_open(row)}"
         for size, row in zip(sizes, rows, strict=True)
