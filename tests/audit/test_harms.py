@@ -129,9 +129,8 @@ def test_the_order_of_the_findings_is_stated() -> None:
     ordered = harms_of(tables(*rows))
     assert [rows[harm.row]["factor"] for harm in ordered] == ["tag", "flatter", "pacemaker"]
     assert notes_words(tables(*rows), ordered).startswith(
-        "Order: shortcuts, then losses by changed images, between groups or at the threshold, then other findings, "
-        "such as marks that can affect networks without a shortcut too; within a kind by the lower bound of AUROC lost "
-        "or shifted. AUROC lost: the mark is on all images."
+        "Order: shortcuts, then losses (changed images, groups, threshold), then others; within a kind by the lower "
+        "bound of AUROC lost or shifted. AUROC lost: the mark is on all images."
     )
     assert notes_words(tables(rows[0]), harms_of(tables(rows[0]))) == ""
 

@@ -418,9 +418,8 @@ def further_words(tables: Tables, harms: Sequence[Harm]) -> str:
 
 
 _KINDS = {
-    Rank.INVALID: "data or a reading that make the numbers invalid", Rank.SHORTCUT: "shortcuts",
-    Rank.CUE: "cues", Rank.SHIFT: "losses by changed images, between groups or at the threshold",
-    Rank.OTHER: "other findings, such as marks that can affect networks without a shortcut too",
+    Rank.INVALID: "what makes numbers invalid", Rank.SHORTCUT: "shortcuts", Rank.CUE: "cues",
+    Rank.SHIFT: "losses (changed images, groups, threshold)", Rank.OTHER: "others",
 }  # fmt: skip
 """Class of a finding -> its name in the order of the first screen."""
 
