@@ -259,7 +259,8 @@ class Slurm:
             StoreError: A job writes its log elsewhere, so that it works for something else. It goes on.
             BusyError: Slurm does not answer; all go on.
         """
-        logs = {array: self._logs_of(array) for array in {handle.partition("_")[0] for handle in map(_job, handles)}}
+        arrays = sorted({_job(handle).partition("_")[0] for handle in handles})
+        logs = {array: self._logs_of(array) for array in arrays}
         matching = {
             _job(handle) for handle in handles if logs[_job(handle).partition("_")[0]] == {self._logs.resolve()}
         }
