@@ -1005,6 +1005,7 @@ def _labels_audited(request: AuditRequest) -> Audit:
     from assay.audit.labels import audit_labels
     from assay.audit.origins import origin_of
     from assay.data.files.in_memory import on_disk
+    from assay.data.files.table import require_contained
 
     origin, root = origin_of(request), request.out
     data: Any = request.data
@@ -1013,7 +1014,9 @@ def _labels_audited(request: AuditRequest) -> Audit:
     if root is None or isinstance(labels, str):
         raise SpecError("output 'all': list the column of each output in target, and name a folder with out")
     kept: dict[str, Any] = on_disk({**keys, "target": ""}) if keys else {}
-    table = Path(str(kept.get("folder", "")), str(kept.get("table", "data.csv")))
+    table = require_contained(
+        Path(str(kept.get("folder", ""))), str(kept.get("table", "data.csv")), keys.get("links") == "follow"
+    )
 
     def audited(origin: Origin, label: str, output: int, folder: Path) -> Path:
         return _audited(origin, request.but(target=label, output=str(output), out=folder))

@@ -192,6 +192,27 @@ def test_labels_that_are_not_named_are_the_columns_that_are_called_like_an_outpu
     assert len(audited) == 2
 
 
+@pytest.mark.parametrize("named", ["set", "set/data.csv"])
+def test_no_column_of_a_table_behind_a_link_is_named(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(importlib.import_module("assay.audit.command"), "origin_of", lambda *_, **__: AFunction(both))
+    write_table(tmp_path / "private.csv", [["image", "salary"]])
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "data.csv").symlink_to(tmp_path / "private.csv")
+    command = ["audit", "m.onnx", "--images", named, "--output", "all", "--target", "a,b,c", "--out", "out"]
+    for more, refused in (([], True), (["--follow-links"], False)):
+        with pytest.raises(SystemExit, match="2"):
+            main([*command, *more])
+        error = capsys.readouterr().err
+        assert ("leads out of the folder by a link" in error, "salary" in error) == (refused, not refused), error
+    for data, refused in (({}, True), ({"links": "follow"}, False)):
+        with pytest.raises(SpecError) as raised:
+            assay.audit(both, {"folder": "set", "table": "data.csv", "target": ["a"], **data}, output="all", out="out")
+        assert ("by a link" in str(raised.value), "salary" in str(raised.value)) == (refused, not refused)
+
+
 def test_the_folders_of_labels_that_a_file_names_lie_in_the_folder_of_the_audit(tmp_path: Path) -> None:
     labels = ("label", "Pleural Effusion", str(tmp_path / "thesis"), "../thesis", "..", "a" * 300)
     origin = cast("Any", SimpleNamespace(facts=Facts(outputs=labels), kind="", complete=True, opaque=""))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.execution.executors import Die, PoolConformance, Refuse, Touch, Wait, interrupt, once
+from tests.execution.executors import Die, Fill, PoolConformance, Refuse, Touch, Wait, interrupt, once
 from tests.execution.jobs_for_tests import Advance, Slow, StopOnce
 from tests.execution.slurm_for_tests import REQUIRED, require_slurm, slurm
 from tests.worlds.studies import records, write_spec
@@ -29,7 +29,7 @@ from assay.execution.engines import Engine, Slurm, cancel, status_of, stop_file
 from assay.execution.local import Workers, executor_for
 from assay.execution.remote import BusyError, Remote, required_versions
 from assay.execution.tasks import Event, Queue, Task
-from assay.plugin import SpecError, StoreError
+from assay.plugin import FullError, SpecError, StoreError
 from assay.store.files import write_json, write_text
 
 TRIES = 4
@@ -324,15 +324,18 @@ def test_slurm_gets_what_a_site_asks_for(tmp_path: Path, monkeypatch: pytest.Mon
     slurm_module.largest_array.cache_clear()
     site = tmp_path / "site.yaml"
     site.write_text(
-        "{account: lab, mem: 8000, gpus: 0.5, cpus: 3, setup: [module load cuda], extra: [--mail-type=END]}"
+        "{account: lab, mem: 8000, gpus: 0.5, cpus: 3, setup: [module load cuda], "
+        "extra: [--mail-type=END, -Ho, elsewhere.txt]}"
     )
-    slurm = Engine.read("slurm", [str(site), "mem=4G", "container=apptainer exec a.sif"]).slurm(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    slurm = Engine.read("slurm", [str(site), "mem=4G", "container=apptainer exec a.sif"]).slurm(Path())
     assert slurm.submit(list("abcde")) == ["7_0.0", "7_0.1", "7_1.0", "7_1.1", "7_0.0"]
     slurm_module.largest_array.cache_clear()
     first, second = (tmp_path / "asked").read_text().splitlines()
     for option in ("array=0-1%100", "account=lab", "mem=4G", "gpus=1", "cpus-per-task=6", "mail-type=END"):
         assert f"--{option}" in first
     assert "--array=0-0%" in second
+    assert first.index("-Ho elsewhere.txt") < first.index(f"--output={tmp_path / 'engine' / 'logs'}/")
     script = (tmp_path / "script").read_text()
     assert script.index("module load cuda") < script.index("apptainer exec a.sif python -P -m assay.execution.remote")
 
@@ -460,6 +463,7 @@ def test_faults_leave_the_records_of_a_plain_run(tmp_path: Path) -> None:
         (["--on", "ray", "--engine", "partition=low"], "--engine partition is not an option of --on ray"),
         (["--on", "slurm", "--engine", "partitoin=low"], "unknown --engine key 'partitoin': did you mean 'partition'?"),
         (["--on", "slurm", "--engine", "time=soon"], "time: "),
+        (["--on", "slurm", "--engine", "extra=[--output=a.txt]"], "Assay sets the logs and the arrays of its jobs"),
         (["--on", "slurm", "--engine", "gpus=1.5"], "give a whole number, or a share of one"),
         (["--on", "slurm", "--engine", "none.yaml"], "none.yaml: there is no such file"),
         (["--on", "ray", "--detach"], "--detach is an option of --on slurm"),
@@ -519,6 +523,17 @@ def test_a_job_that_works_for_another_folder_is_not_canceled(tmp_path: Path, mon
     (tmp_path / "scontrol").write_text("#!/bin/sh\necho Socket timed out >&2\nexit 1\n", encoding="utf-8")
     with pytest.raises(StoreError, match="Slurm did not say whose job 7 is, so that none was canceled: Socket timed"):
         cancel(tmp_path / "run")
+
+
+def test_a_full_disk_is_said_where_an_engine_does_not_cancel(
+    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Processes, handles: Collection[str]) -> None:
+        raise BusyError("Slurm did not say whose job 7 is")
+
+    monkeypatch.setattr(Processes, "cancel", refuse)
+    with pytest.raises(FullError, match="the disk is full; Slurm did not say whose job 7 is"):
+        driver(processes).run([Task("a", Fill(), "a")], lambda _: None)
 
 
 def test_a_plan_for_an_engine_counts_jobs_and_hours(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from assay.core.files import at_home
 from assay.core.request import names
 from assay.core.terminal import print_lines
 from assay.data.files.guess import tables_in
+from assay.data.files.table import require_contained
 from assay.execution.local import InProcess, default_workers
 from assay.execution.progress import display_for, reading_shown
 from assay.execution.run import carry_out, quietly
@@ -83,6 +84,7 @@ def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet
 
     path = at_home(request.labels or request.data)
     table = next(iter(tables_in(path)), path) if path.is_dir() else path
+    require_contained(table.parent, table.name, request.follow_links)
     rows = audit_labels(origin, names(request.target), table, out, audit)
     if json:
         print(json_text(rows), end="")

@@ -195,16 +195,12 @@ class Slurm:
 
     def _sbatch(self, script: str, log: str, **more: object) -> str:
         self._logs.mkdir(parents=True, exist_ok=True)
-        options = {
-            **more,
-            "job-name": "assay",
-            "output": self._logs / f"{log}.txt",
-            "open-mode": "append",
-            "exclude": ",".join(sorted(self.avoided)) or None,
-            **self.options,
-        }
-        settings = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        done = _call(["sbatch", "--parsable", "--requeue", *settings, *self.extra], script)
+        options = {"job-name": "assay", "exclude": ",".join(sorted(self.avoided)) or None, **self.options}
+        ours = {**more, "output": self._logs.absolute() / f"{log}.txt", "open-mode": "append"}  # the last one counts
+        settings, last = (
+            [f"--{name}={value}" for name, value in named.items() if value is not None] for named in (options, ours)
+        )
+        done = _call(["sbatch", "--parsable", "--requeue", *settings, *self.extra, *last], script)
         if done.returncode:
             text = done.stderr.strip() or done.stdout.strip()
             if self.avoided:
@@ -332,6 +328,9 @@ _DETACHED = "detached"
 _HANDLE = re.compile(r"\d+(_\d+)?(\.\d+)?", re.ASCII)
 """The handle of a job of Slurm: its number, with its place in an array and in the job, and no option of a command."""
 
+_OF_ASSAY = re.compile(r"--(output|array)\b|-[oa]")
+"""Options of sbatch that Assay sets: it reads the logs of its jobs, and cancels only jobs that write there."""
+
 
 class Engine(CommandRequest):
     """An engine as a user asks for it, by `--on` and `--engine`. Sizes and times are as sbatch reads them.
@@ -350,7 +349,7 @@ class Engine(CommandRequest):
         at_once: The most workers that are queued or running.
         setup: Lines of shell before each worker.
         container: Command that starts a worker in a container, such as `apptainer exec --nv assay.sif`.
-        extra: Further options of sbatch.
+        extra: Further options of sbatch, except `--output` and `--array`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
@@ -376,6 +375,8 @@ class Engine(CommandRequest):
         allowed = of_both | of_ray if self.name == "ray" else set(Engine.model_fields) - of_ray
         if wrong := sorted(self.model_fields_set - allowed):
             raise SpecError(f"--engine {wrong[0]} is not an option of --on {self.name}")
+        if ours := [option for option in self.extra if _OF_ASSAY.match(option)]:
+            raise SpecError(f"--engine extra={ours[0]}: Assay sets the logs and the arrays of its jobs; leave it out")
         if self.gpus % 1 and self.gpus > 1:
             raise SpecError(f"--engine gpus={self.gpus}: give a whole number, or a share of one such as 0.25")
         return self

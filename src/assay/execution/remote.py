@@ -436,7 +436,10 @@ class Remote:
             case "stopped":
                 self._again(exchange, task, queue, outcome, observe)
             case "full":
-                self.backend.cancel(self.handles)
+                try:
+                    self.backend.cancel(self.handles)
+                except StoreError as error:  # the disk is full all the same
+                    raise FullError(f"{note['text']}; {error}") from error
                 raise FullError(note["text"])
             case _:
                 self._fail_task(task, note["text"], note["seconds"], queue, outcome, observe)
