@@ -627,6 +627,12 @@ class Code(StrEnum):
         "({names:cue}): a shortcut or a difficult image would explain them as well as wrong labels]",
         "{count:image}: [against?a wrong label, a difficult image or a shortcut|{kind:issue}]",
     )
+    LABELS_UNJUDGED = "labels-unjudged", "labels were not judged:", "not judged", "none"
+    WEAK_PREDICTIONS = (
+        "weak-predictions",
+        "predictions from other patients are too weak, with an AUROC of {value:interval}: its lower bound must be at "
+        "least {least:g}, and {corrected:g} when corrected for wrong labels",
+    )
     ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page gives the reasons"
     SMALL_GROUPS_OF = (
         "small-groups-of",

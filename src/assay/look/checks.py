@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.core.reasons import Code, Field, Reason, because
+from assay.core.reasons import NOTHING, Code, Field, Reason, because, read
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
@@ -45,8 +45,9 @@ NEIGHBORS = 10
 NAMED = 3
 """Rows that a reason names."""
 SUSPECTED, LABEL, ALIKE = "suspected-copy", "suspected-label", "alike-embedding"
-READ_OUT = 0.85
-"""AUROC of predictions from other patients, were no label wrong, lower end, from which on labels are suspected."""
+READ_OUT, MEASURED = 0.85, 0.82
+"""Lower ends of the AUROC of predictions from other patients from which on they judge labels: were no label wrong, and
+as measured. Without the second, labels of images that are hard to read count as wrong and raise the first."""
 
 Cluster = Int[np.ndarray, " m"]
 """Positions of images that belong together, ascending."""
@@ -64,7 +65,7 @@ class DataChecks:
         clusters: The files of each picture that several files hold, the most frequent first.
         suspected: Files that may show one picture.
         odd: Images that are unlike the others.
-        labels_judged: Whether predictions from other patients are good enough to contradict a label.
+        unjudged: Why no label was judged; nothing where predictions from other patients are good enough.
         against: The simple cue that explains suspected labels, if one does.
         issues: Rows of this table.
         reasons: What was found, the gravest first.
@@ -77,7 +78,7 @@ class DataChecks:
     clusters: Sequence[Cluster] = ()
     suspected: Sequence[Cluster] = ()
     odd: Odd = field(default_factory=dict[str, Any])
-    labels_judged: bool = False
+    unjudged: Reason = NOTHING
     against: Mapping[str, Field] = field(default_factory=dict[str, Any])
     issues: Sequence[Row] = ()
     alike: Sequence[Cluster] = ()
@@ -128,7 +129,7 @@ def data_checks(
     suspected = [
         odd_images for odd_images in _clusters(dataset, pairs) if tuple(_numbers_of_rows(odd_images)) not in copies
     ]
-    wrong, away_of_wrong, labels_judged = _suspected_labels(linked.table, properties_seen, embeddings, answers)
+    wrong, away_of_wrong, unjudged = _suspected_labels(linked.table, properties_seen, embeddings, answers)
     images_of_kind = {**_odd(properties_seen), LABEL: (wrong, away_of_wrong)}
     odd = {kind: cue for kind, cue in images_of_kind.items() if len(cue[0])}
     against = _cue_against(table, cues, wrong)
@@ -161,7 +162,7 @@ def data_checks(
         *([because(Code.SMALL_GROUPS_OF, count=len(small), least=LEAST_IN_CLASS, names=tuple(small[:NAMED]))]
           if small else []),
     ]  # fmt: skip
-    return DataChecks(linked, reasons, cues, clusters, suspected, odd, labels_judged, against, issues)
+    return DataChecks(linked, reasons, cues, clusters, suspected, odd, unjudged, against, issues)
 
 
 def numbers_of(table: FactorTable) -> Sequence[int]:
@@ -313,10 +314,10 @@ def _suspected_labels(
     properties_seen: Seen,
     embeddings: Float[np.ndarray, "n d"] | None = None,
     answers: Iterable[tuple[str, Panel]] = (),
-) -> tuple[Cluster, Float[np.ndarray, " m"], bool]:
+) -> tuple[Cluster, Float[np.ndarray, " m"], Reason]:
     """Return images whose label predictions from other patients contradict, and by how much, the surest first.
 
-    Last is whether any prediction was good enough to contradict a label.
+    Last is why no label was judged; nothing where predictions were good enough.
 
     Networks judge the images that they were not trained on, a ridge regression the others.
     """
@@ -330,12 +331,12 @@ def _suspected_labels(
     member, fold = part.target[:, None] == np.unique(part.target), folds_by_patient(part.patient, FOLDS, SEED)
     plain = np.concatenate([next(iter(properties_seen.features.values())), properties_seen.features[EDGES]], axis=1)
     features = plain if embeddings is None else embeddings[rows]
-    away = _excess_of_other_class(table, rows, held_out(features, member.astype(np.float64), fold), fold)
-    expected = _excess_of_other_class(table, *_mean_odds(table, answers))
+    away, unjudged = _excess_of_other_class(table, rows, held_out(features, member.astype(np.float64), fold), fold)
+    expected, _ = _excess_of_other_class(table, *_mean_odds(table, answers))
     away = np.where(np.isnan(expected), away, expected)
     order = np.argsort(-away, kind="stable")
     order = order[away[order] > 0]
-    return order, away[order], bool(np.isfinite(away).any())
+    return order, away[order], NOTHING if np.isfinite(away).any() else unjudged
 
 
 def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> Mapping[str, Field]:
@@ -378,7 +379,7 @@ def _mean_odds(table: FactorTable, answers: Iterable[tuple[str, Panel]]) -> tupl
         by_recipe.setdefault(recipe, []).append((panel.images, odds))
     total, count = np.zeros((len(table), len(table.classes))), np.zeros(len(table))
     for answers_of_recipe in by_recipe.values():
-        if all(np.isfinite(_excess_of_other_class(table, *answer)).any() for answer in answers_of_recipe):
+        if all(np.isfinite(_excess_of_other_class(table, *answer)[0]).any() for answer in answers_of_recipe):
             for rows, odds in answers_of_recipe:
                 total[rows] += odds
                 count[rows] += 1
@@ -391,10 +392,10 @@ def _excess_of_other_class(
     rows: Cluster,
     score: Float[np.ndarray, "m c"],
     fold: Int[np.ndarray, " m"] | None = None,
-) -> Float[np.ndarray, " n"]:
+) -> tuple[Float[np.ndarray, " n"], Reason]:
     """Return by how much more another class is expected of every image than its own; NaN where nothing is expected.
 
-    Scores must predict the target well, or their contradictions say nothing.
+    Scores must predict the target well, or their contradictions say nothing: last is why not.
 
     References:
         Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70, 2021.
@@ -404,17 +405,21 @@ def _excess_of_other_class(
     score = score[:, classes] if score.shape[1] > len(classes) else score
     member, fold = class_at[:, None] == np.arange(len(classes)), np.zeros(len(rows), np.int64) if fold is None else fold
     cue = cue_of("baseline", EDGES, part, dict(zip(classes.tolist(), score.T, strict=True)), fold)
-    if not cue.row["low"] > 0.5:
-        return away
+    if np.isnan(cue.row["value"]):
+        return away, because(Code.LABELS_UNJUDGED) + read(cue.row["reason"])
     best = int(np.argmax(classes == part.classes.index(cue.row["of"])))
-    if 0.5 + (cue.row["low"] - 0.5) / _label_attenuation(score[:, best], member[:, best], part.patient) < READ_OUT:
-        return away
+    measured = cue.row["low"]
+    corrected = 0.5 + (measured - 0.5) / _label_attenuation(score[:, best], member[:, best], part.patient)
+    if measured < MEASURED or corrected < READ_OUT:
+        ends = {"value": cue.row["value"], "low": measured, "high": cue.row["high"]}
+        weak = because(Code.WEAK_PREDICTIONS, **ends, least=MEASURED, corrected=READ_OUT)
+        return away, because(Code.LABELS_UNJUDGED) + weak
     sure = _probabilities(score, member)
     usual = np.array([sure[class_at == code, code].mean() for code in range(len(classes))])
     called = np.where((sure >= usual).any(axis=1), np.argmax(np.where(sure >= usual, sure, -1), axis=1), class_at)
     each = np.arange(len(class_at))
     away[rows] = sure[each, called] - sure[each, class_at]
-    return away
+    return away, NOTHING
 
 
 def _label_attenuation(

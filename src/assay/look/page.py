@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from PIL import ImageOps
 
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NOTHING, Code, Reason, because, read
 from assay.look.harms import look_harms
 from assay.report.account import Account, Chip, Opening, PlacePictures, Tile, doubts, sentence
 from assay.report.block import Block, Query, Section
@@ -148,6 +148,7 @@ def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
 def look_tiles(evidence: Evidence) -> Iterator[Tile]:
     """Yield the number of images, the best cue, and what is suspect."""
     tables, facts = evidence.tables, evidence.facts
+    unjudged = any(read(row["reason"]).first(Code.LABELS_UNJUDGED) for row in tables["findings"])
     yield Tile("Images", facts["images"], of=f"{facts['patients']} patients" if evidence.unit == "patients" else "")
     for row in tables["shortcuts"][:1]:
         of, light = f"AUROC of {cue_words(row['kind'], row['name'])}", "warn" if row["strong"] else ""
@@ -157,9 +158,8 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
         yield Tile("Linear probe", value, _interval_words(row), f"AUROC of embeddings for {in_words(row['name'])}")
     for name, kinds in _SUSPECT.items():
         number_found = len({row["row"] for row in tables["issues"] if row["kind"] in kinds})
-        if name == LABELS and facts.get("labels"):
-            value, why_not = facts["labels"].split(": ")
-            yield Tile(name, value, of=why_not)
+        if name == LABELS and unjudged:
+            yield Tile(name, "not judged", of="predictions from other patients are too weak")
             continue
         yield Tile(
             name,

@@ -118,7 +118,6 @@ class LookRun(RunSteps):
             "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,
             "embeddings": embeddings.name if embeddings else "",
-            "labels": "" if checks.labels_judged else "not judged: predictions from other patients are too weak",
             "images": f"{len(self.dataset.table):,}",
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
             "examined at": _sides_examined(self.dataset, self.request.size),
@@ -127,7 +126,9 @@ class LookRun(RunSteps):
             **time_and_versions(),
         }
         return {
-            "findings": caution_rows((*checks.reasons, *map(reason_in_words, self.dataset.card.doubts))),
+            "findings": caution_rows(
+                (*checks.reasons, *filter(None, [checks.unjudged]), *map(reason_in_words, self.dataset.card.doubts))
+            ),
             "shortcuts": checks.shortcuts,
             "decoded": decoded,
             "issues": issues,
