@@ -40,8 +40,9 @@ from assay.store.files import (
     json_text,
     read_checked_json,
     read_column_rows,
-    read_json,
+    read_json_content,
     read_parquets,
+    verify_once,
     write_checked_json,
     write_json,
     write_parquet,
@@ -358,8 +359,9 @@ class RunFolder:
     def _checked_record(self, kind: UnitKind, id: str) -> dict[str, Any]:
         path = self.unit(kind, id) / "record.json"
         in_pack = None if self._loose(kind, id) else packed_places(self.root, kind).get(id)
-        record = migrate(json.loads(in_pack.record) if in_pack else read_json(path), path)
-        if record.get(SELF) != _checksum(id, record):
+        value, content = (json.loads(in_pack.record), in_pack.record.encode()) if in_pack else read_json_content(path)
+        record = migrate(value, path)
+        if not verify_once(f"{id}\n".encode() + content, lambda: record.get(SELF) == _checksum(id, record)):
             raise StoreError(f"cannot read {path}: {ALTERED}; {REMADE}")
         return record
 

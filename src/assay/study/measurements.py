@@ -227,6 +227,9 @@ class OfSeeds(Mapping[int, Row]):
             row[name] = column.item(at) if isinstance(column, np.ndarray) else column[at]
         return row if self.reason is None else {**row, "reason": self.reason}
 
+    def __contains__(self, seed: object) -> bool:
+        return seed in self.seeds  # a mapping's own makes a row of each seed that it finds
+
     def __iter__(self) -> Iterator[int]:
         return iter(self.seeds)
 
