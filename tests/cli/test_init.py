@@ -178,8 +178,29 @@ def test_another_folder_is_a_set_to_test_on(
     assert spec.ensemble
     assert not spec.contrasts
     assert (spec.data.folder, spec.data.tests["there"].folder) == (str(tmp_path / "here"), str(tmp_path / "there"))
-    with pytest.raises(StoreError, match="two of these folders have the same name"):
+    with pytest.raises(StoreError, match="two of these sets are named 'here', and names must differ"):
         init_command(Path("here"), Path("two.yaml"), [Path("here")])
+
+
+def test_tables_in_one_folder_are_named_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table_of_paths(tmp_path)
+    table = next(tmp_path.glob("*.csv"))
+    lines = table.read_text(encoding="utf-8").splitlines()
+    for name, rows in {"first": lines[1:19], "second": lines[19:]}.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join([lines[0], *rows]) + "\n", encoding="utf-8")
+    table.unlink()
+    init_command(Path("first.csv"), None, [Path("second.csv")])
+    assert "\nsecond: table second.csv" in capsys.readouterr().err
+    spec = assay.load("first.yaml").spec
+    assert (spec.data.table, spec.data.tests["second"].table) == ("first.csv", "second.csv")
+    for clinic in ("north", "south"):
+        table_of_paths(tmp_path / clinic / "images")
+    init_command(Path("north/images"), None, [Path("south/images")])
+    assert "\nsouth-images: table data.csv" in capsys.readouterr().err
+    assert Path("north-images.yaml").is_file()
 
 
 @pytest.mark.parametrize(("number", "epochs", "folds"), [(36, 100, 5), (400, 100, 5), (1000, 43, 5), (4000, 20, 3)])

@@ -77,10 +77,9 @@ def init_command(
     how: dict[str, Any] = {"unmatched": unmatched, "links": links}
     with AssayError.spelled(_as_option):
         guessed, positive = _guess_with_target(place, **how, **named), named.get("positive", "")
-        name, others = _study_name(guessed), [_guess_with_target(part, guessed.target, **how) for part in tests]
-    sets = {_study_name(part): part for part in others}
-    if len({name, *sets}) <= len(others):
-        raise StoreError("two of these folders have the same name, which must be unique: rename one")
+        others = [_guess_with_target(part, guessed.target, **how) for part in tests]
+    name, *names = _set_names([guessed, *others])
+    sets = dict(zip(names, others, strict=True))
     path = out or Path(f"{name}.yaml")
     stems = {None: path.stem, **{part: f"{path.stem}-{part}" for part in sets}}
     tables = {
@@ -91,8 +90,8 @@ def init_command(
             raise StoreError(f"{file} is there already, and nothing was written: name another file with --out")
     guessed = _with_table(guessed, tables.get(None))
     sets = {key: _with_table(part, tables.get(key)) for key, part in sets.items()}
-    for file in (guessed, *others):
-        print(f"{file.folder.name}: {file.line}", *file.matched, sep="\n", file=sys.stderr)
+    for set_name, file in ((name, guessed), *zip(names, others, strict=True)):
+        print(f"{set_name}: {file.line}", *file.matched, sep="\n", file=sys.stderr)
     lines = list(_lines(guessed, name, path, sets, positive))
     write_text(path, _document(lines, guessed.folder))
     refused, why = _reason_refused(path)
@@ -128,8 +127,23 @@ def _guess_with_target(place: Path, likely: str = "", **named: Any) -> Guess:
     return guessed
 
 
-def _study_name(guess: Guess) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", guess.folder.resolve().name).strip("-.") or "my-images"
+def _set_names(guesses: Sequence[Guess]) -> list[str]:
+    """Return a name for each set: that of its folder or, where these are not all different, of its table or place.
+
+    Raises:
+        StoreError: Sets have the same name in each way, since one is given twice.
+    """
+    folders = [guess.folder.resolve() for guess in guesses]
+    ways = (
+        [folder.name for folder in folders],
+        [Path(guess.table or folder.name).stem for guess, folder in zip(guesses, folders, strict=True)],
+        [f"{folder.parent.name}-{folder.name}" for folder in folders],
+    )
+    for way in ways:
+        names = [re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "my-images" for name in way]
+        if len(set(names)) == len(names):
+            return names
+    raise StoreError(f"two of these sets are named '{ways[0][0]}', and names must differ: rename one")
 
 
 def _with_table(guess: Guess, table: Path | None) -> Guess:
