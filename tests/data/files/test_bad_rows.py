@@ -228,11 +228,11 @@ def test_a_copy_under_another_name_is_another_patients(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load(folder)
     assert (
-        "line 8 '6.png': its pixels are those of line 4, another patient's; "
+        "line 8 '6.png': its pixels are those of line 4, which counts as another patient's; "
         "keep one of them, or give both the same patient"
     ) in str(caught.value)
     left = load(folder, skip_bad_rows=True)
-    assert left.card.left_out == ("line 8: its pixels are those of line 4, another patient's",)
+    assert left.card.left_out == ("line 8: its pixels are those of line 4, which counts as another patient's",)
 
 
 def test_copies_that_contradict_each_other_are_both_bad(tmp_path: Path) -> None:
@@ -240,10 +240,10 @@ def test_copies_that_contradict_each_other_are_both_bad(tmp_path: Path) -> None:
     save(folder / "5.png", noise(2))
     left = load(folder, skip_bad_rows=True).card.left_out
     assert left == (
-        "line 4: its pixels are those of line 7, another patient's under another label ('label' there, "
+        "line 4: its pixels are those of line 7, which counts as another patient's under another label ('label' there, "
         "'not label' here)",
-        "line 7: its pixels are those of line 4, another patient's under another label ('not label' there, "
-        "'label' here)",
+        "line 7: its pixels are those of line 4, which counts as another patient's under another label ("
+        "'not label' there, 'label' here)",
     )
 
 

@@ -104,7 +104,9 @@ def test_copies_are_refused_by_row(tmp_path: Path) -> None:
     images = np.random.default_rng(1).integers(0, 256, (6, 28, 28), dtype=np.uint8)
     images[5] = images[0]
     path = write(tmp_path / "a.npz", test_images=images, test_labels=np.zeros((6, 1), dtype=np.int64))
-    with pytest.raises(DataError, match=r"row 20 'test 5': its pixels are those of row 15, another patient's"):
+    with pytest.raises(
+        DataError, match=r"row 20 'test 5': its pixels are those of row 15, which counts as another patient's"
+    ):
         load(path)
 
 

@@ -666,7 +666,8 @@ def _copies(listing: Listing, hashes: np.ndarray) -> list[Problem]:
         for at in (group[1:] if agree else group).tolist():
             other = int(group[1]) if at == first else first
             label = "" if agree else contradiction(listing, at, other)
-            what = f"its pixels are those of {listing.word} {listing.frame.index[other]}, another patient's{label}"
+            line = f"{listing.word} {listing.frame.index[other]}"
+            what = f"its pixels are those of {line}, which counts as another patient's{label}"
             problems.append(listing.problem(at, what, "keep one of them, or give both the same patient"))
     return problems
 
