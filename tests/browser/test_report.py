@@ -384,6 +384,29 @@ def test_an_index_is_sorted_and_filtered(browser: Browser, others: dict[str, Pat
     page.context.close()
 
 
+def test_small_intervals_can_be_read(browser: Browser, audit: Path) -> None:
+    for width in (1280, 390):
+        page = opened(browser, audit, width)
+        sizes = [one.bounding_box() for one in page.locator(".results svg.size").all()]
+        assert len(sizes) > 1
+        assert {box["width"] for box in sizes if box} == {148}
+        assert len({box["x"] for box in sizes if box}) == 1, "the axis stands above the charts"
+        page.context.close()
+
+
+def test_figures_come_directly_after_the_title_on_a_phone_and_next_on_the_first_screens(
+    browser: Browser, audit: Path, demo: Path, looked: Path
+) -> None:
+    for of in (audit, demo, looked):
+        page = opened(browser, of, 390, 844)
+        boxes = [page.locator(what).first.bounding_box() for what in ("h1", ".tiles", ".more", ".next")]
+        title, tiles, more, following = (box or {"y": -1, "height": 0} for box in boxes)
+        assert 0 <= tiles["y"] - title["y"] - title["height"] < 20
+        assert more["y"] > tiles["y"]
+        assert tiles["y"] < following["y"] < 2 * 844
+        page.context.close()
+
+
 def test_verdicts_stand_before_pictures_on_a_phone(browser: Browser, audit: Path) -> None:
     page = opened(browser, audit, 390)
     tops = [page.locator(what).bounding_box() for what in (".results", ".places >> nth=0")]

@@ -84,6 +84,13 @@ def test_a_wild_interval_does_not_press_the_points_together() -> None:
     assert AxisScale(low, high, 0, 100).beyond(30.0)
 
 
+def test_intervals_of_groups_are_drawn_whole() -> None:
+    """Those of the demo's audit: AUROC of all images, of two sexes and of two views."""
+    ends = [0.76, 0.84, 0.72, 0.90, 0.66, 0.86, 0.63, 0.84, 0.74, 0.92]
+    low, high = limits([0.80, 0.83, 0.78, 0.75, 0.85], ends, (0.0, 1.0))
+    assert not any(AxisScale(low, high, 0, 100).beyond(end) for end in ends)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "most", "expected"),
     [

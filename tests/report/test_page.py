@@ -245,6 +245,29 @@ def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> 
     assert len(page.encode()) < SIZE_LIMIT
 
 
+def test_small_intervals_share_an_axis_in_the_head_of_their_column(tmp_path: Path) -> None:
+    """Differences in mm have an axis of their own, which no head can have for all."""
+    folder = RunFolder(make_run(tmp_path, Made()))
+    page = write_page(folder.root).read_text()
+    charts = re.findall(r'<svg class="size".*?</svg>', page)
+    zeros = {zero for chart in charts[1:] for zero in re.findall(r'd="M([\d.]+) 0L\1 22"', chart)}
+    assert len(charts) > 2
+    assert len(zeros) == 1
+    assert f'd="M{zeros.pop()} 17L' in charts[0]
+    assert ">0</text>" in charts[0]
+    rows = [{**row, "measure": "hd95"} if at == 0 else row for at, row in enumerate(folder.table("contrasts"))]
+    folder.write_table("contrasts", schema.CONTRASTS.names, rows)
+    assert "Size (a scale for each measure)</th>" in write_page(folder.root).read_text()
+
+
+def test_no_line_is_broken_within_an_interval(tmp_path: Path) -> None:
+    page = page_of(tmp_path, Made())
+    shown = re.sub(r"<(script|style|pre|svg)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert re.search("\\d\xa0\\[0\\.\\d+,\xa00", shown)
+    assert not re.search(r"\d \[-?[\d.]+, |\[-?[\d.]+, -?[\d.]+\]|\bp < 0", shown)
+    assert "\xa0" not in "".join(re.findall(r"<pre\b.*?</pre>", page, flags=re.DOTALL))
+
+
 def test_a_page_says_that_training_runs_collapsed(tmp_path: Path) -> None:
     """Where most did, the headline begins with it, and no value is no result; the text for a paper always has it."""
     folder = RunFolder(make_run(tmp_path, Made(losses=("cross-entropy",), budgets=("10",), seeds=18, contrasts=False)))
@@ -259,7 +282,7 @@ def test_a_page_says_that_training_runs_collapsed(tmp_path: Path) -> None:
         folder.write_table("trials", schema.TRIALS.names, trials)
         findings = findings_of([], folder.table("estimates"), trials, [])
         folder.write_table("findings", schema.FINDINGS.names, list(map(to_row, findings)))
-        page = html.unescape(write_page(folder.root).read_text())
+        page = html.unescape(write_page(folder.root).read_text()).replace("\xa0", " ")
         assert answer in page
         methods = re.findall(r'id="paper-methods"[^>]*>(.*?)</pre>', page)[0]
         assert f"{lost} training runs collapsed (cross-entropy): {lost} of 18 seeds left out of means." in methods
@@ -310,7 +333,7 @@ def test_a_group_far_below_all_images_is_on_the_first_screen(run: Path, page: st
                  and (row["recipe"], row["environment"]) == (worst["recipe"], "same"))  # fmt: skip
     rows.append({**worst, "id": "grouped", "measure": "auroc", "value": 0.54, "low": 0.05, "high": 1.0})
     RunFolder(copy).write_table("estimates", schema.ESTIMATES.names, rows)
-    said = html.unescape(write_page(copy).read_text(encoding="utf-8"))
+    said = html.unescape(write_page(copy).read_text(encoding="utf-8")).replace("\xa0", " ")
     require_links(said)
     first = said[: said.index('id="performance"')]
     assert f"AUROC 0.54 [0.05, 1.00], all images {whole['value']:.2f}" in first

@@ -12,7 +12,7 @@ from assay.audit.words import SHIFT, factor_words
 from assay.core.measures import label_of
 from assay.report.account import Account, Line, Opening, PlacePictures, Tile
 from assay.report.block import ZERO, Block, Query, Section
-from assay.report.drawing import Size
+from assay.report.drawing import Size, difference_scale
 from assay.report.evidence import Evidence, Page, Wording, whole
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Cell, words
@@ -73,7 +73,7 @@ def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[L
         both, images = f"{number(row['a'])} and {number(row['b'])}", whole(row, "images")
         numbers = f"{both}: {difference_words(row['value'], row['low'], row['high'])}"
         yield Line(f"{sentence_case(_subject_words(row))}:", numbers, "compared", light="warn" if differs else "",
-                   size=Size(row["value"], row["low"], row["high"], _measure(row)),
+                   size=Size(row["value"], row["low"], row["high"], _measure(row), scale=_axis_name(row)),
                    images=f"{images:,}" if images else "")  # fmt: skip
 
 
@@ -169,6 +169,11 @@ def _subject_words(row: Row) -> str:
 
 def _measure(row: Row) -> str:
     return SHIFT if row["measure"] == "swing" else label_of(row["measure"])
+
+
+def _axis_name(row: Row) -> str:
+    """Return the scale of a difference; AUROC shifts share that of AUROC."""
+    return "" if _measure(row) == SHIFT else difference_scale(row["measure"])
 
 
 def _values(row: Row, names: tuple[str, str]) -> str:

@@ -25,6 +25,7 @@ from assay.report.drawing import (
     element,
     group,
     key,
+    limits,
     line,
     lines_of,
     marker,
@@ -168,28 +169,55 @@ def _row_mark(plot: Plot, mark: EstimateMark, scale: AxisScale, y: float) -> str
 
 # Sizes: an estimate with its interval in a row of a table.
 
-SIZE = (120.0, 16.0)
-"""Width and height in pixels."""
+SIZE_WIDTH, SIZE_HEIGHT, SIZE_EDGE = 148.0, 22.0, 9.0
+"""Width and height in pixels, and how far the ends of the axis stand from the sides."""
 
 
-def draw_sizes(sizes: Sequence[Size | None]) -> list[str]:
-    """Draw each estimate beside no effect and its margin, those of one unit on one scale; empty text for None."""
-    reach: dict[str, list[float]] = {}
+@dataclass(frozen=True, slots=True)
+class SizeColumn:
+    """A column of small intervals. axis: for its head; empty where measures need axes of their own."""
+
+    axis: str
+    charts: tuple[str, ...]
+
+
+def draw_sizes(sizes: Sequence[Size | None]) -> SizeColumn:
+    """Draw each estimate beside no effect and its margin, those of one scale on one axis; empty text for None."""
+    by_scale: dict[str, list[Size]] = {}
     for size in filter(None, sizes):
-        ends = (0.0, size.value, size.low, size.high, size.margin, -size.margin)
-        reach.setdefault(size.unit, []).extend(end for end in ends if not math.isnan(end))
-    return ["" if size is None else _size_chart(size, min(reach[size.unit]), max(reach[size.unit])) for size in sizes]
+        by_scale.setdefault(size.scale, []).append(size)
+    scales: dict[str, AxisScale] = {}
+    for name, of_scale in by_scale.items():
+        points = [point for size in of_scale for point in (0.0, size.value, size.margin, -size.margin)]
+        ends = [end for size in of_scale for end in (size.low, size.high)]
+        scales[name] = AxisScale(*limits(points, ends, (-math.inf, math.inf)), SIZE_EDGE, SIZE_WIDTH - SIZE_EDGE)
+    axis = _size_axis(*scales.values()) if len(scales) == 1 else ""
+    return SizeColumn(axis, tuple("" if size is None else _size_chart(size, scales[size.scale]) for size in sizes))
 
 
-def _size_chart(size: Size, low: float, high: float) -> str:
-    width, height = SIZE
-    scale = AxisScale(low, max(high, low + 1e-9), 5, width - 5)
-    color = "var(--s0)"
+def _size_axis(scale: AxisScale) -> str:
+    room = breadth("-0.00", NARROW)
+    values = [value for value in ticks(scale.low, scale.high, 4) if abs(scale(value) - scale(0.0)) > room]
+    parts = [line(SIZE_EDGE, SIZE_HEIGHT - 1, SIZE_WIDTH - SIZE_EDGE, SIZE_HEIGHT - 1, "var(--reference)")]
+    for value in (0.0, *values):
+        x, words = scale(value), tick_text(value)
+        half = breadth(words, NARROW) / 2
+        at = min(max(x, half), SIZE_WIDTH - half)
+        parts += [
+            line(x, SIZE_HEIGHT - 5, x, SIZE_HEIGHT, "var(--reference)"),
+            text(at, SIZE_HEIGHT - 9, words, size=NARROW, anchor="middle", color="var(--soft)"),
+        ]
+    return Drawing(SIZE_WIDTH, SIZE_HEIGHT, "".join(parts)).inline("axis of the sizes", "size")
+
+
+def _size_chart(size: Size, scale: AxisScale) -> str:
+    width, height, color = SIZE_WIDTH, SIZE_HEIGHT, "var(--s0)"
     parts = [element("rect", x=scale(-size.margin), y=0, width=scale(size.margin) - scale(-size.margin), height=height,
                      fill="var(--grid)")] if size.margin else []  # fmt: skip
     parts.append(line(scale(0.0), 0, scale(0.0), height, "var(--reference)"))
     if not math.isnan(size.low):
-        parts.append(bar(scale(size.low), scale(size.high), height / 2, color, 1.8, (False, False), flat=True))
+        cut = (scale.beyond(size.low), scale.beyond(size.high))
+        parts.append(bar(scale(size.low), scale(size.high), height / 2, color, 1.8, cut, flat=True))
     parts.append(marker("circle", scale(size.value), height / 2, 3.6, color))
     words = f"{size.unit} {with_interval(size.value, size.low, size.high)}"
     return Drawing(width, height, group(words, "".join(parts))).inline(words, "size")

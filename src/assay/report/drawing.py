@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from statistics import median
+from statistics import median_low
 
+from assay.core.measures import range_of
 from assay.stats.format import number, with_interval
 
 # Where a value lies on a drawing: the range of an axis, its ticks, its scale. Limits of drawing, not statistics.
@@ -39,8 +40,8 @@ class AxisScale:
 def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, float]) -> tuple[float, float]:
     """The range of an axis, of all points and of ends of intervals, within bounds that an estimate may leave.
 
-    Ends count as far beyond the points as half a range, or as twice their usual distance. A wild interval (three seeds
-    that disagree) would otherwise press all else together; it is drawn with an arrow.
+    An end is wild if its distance from the points exceeds three times the usual (three seeds that disagree), and half
+    their range. It would press all else together, and is drawn with an arrow; all other intervals are drawn whole.
     """
     finite = [value for value in points if math.isfinite(value)]
     if not finite:
@@ -48,8 +49,9 @@ def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, 
     low, high = min(finite), max(finite)
     bounds = min(bounds[0], low), max(bounds[1], high)
     finite_ends = [end for end in ends if math.isfinite(end)]
-    usual = median(max(low - end, end - high, 0.0) for end in finite_ends) if finite_ends else 0.0
-    reach = max((high - low) * 0.5, 0.05 * max(abs(low), abs(high), 0.2), 2 * usual)
+    distances = [distance for end in finite_ends if (distance := max(low - end, end - high)) > 0] or [0.0]
+    usual = max(distance for distance in distances if distance <= 3 * median_low(distances))
+    reach = max((high - low) * 0.5, 0.05 * max(abs(low), abs(high), 0.2), usual)
     for end in finite_ends:
         low, high = min(low, max(end, min(finite) - reach)), max(high, min(end, max(finite) + reach))
     differ = high - low > max(1e-9 * max(abs(low), abs(high)), 1e-300)  # else a float holds nothing between them
@@ -348,9 +350,10 @@ class EstimateMark:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """An estimate with its interval for a row of the first screen. Those of one unit share a scale.
+    """An estimate with its interval for a row of the first screen. Those of one scale are drawn on one axis.
 
     margin: Half the width of the shaded band around no effect; 0 for none.
+    scale: The measure if it can exceed 1, such as a distance in mm; empty for all others, which share an axis.
     """
 
     value: float
@@ -358,6 +361,13 @@ class Size:
     high: float
     unit: str
     margin: float = 0.0
+    scale: str = ""
+
+
+def difference_scale(measure: str) -> str:
+    """Return the scale of differences of a measure: empty where it lies between -1 and 1, else its name."""
+    low, high = range_of(measure)
+    return "" if -1 <= low <= high <= 1 else measure
 
 
 @dataclass(frozen=True, slots=True)

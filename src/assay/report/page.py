@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError, first_line, visible
@@ -416,6 +416,7 @@ def render_html(template: str, page: object, **more: object) -> str:
         "script": Markup(script()),
         "svg": Markup,
         "plural": count,
+        "verbatim": escape,
         "sizes": draw_sizes,
         "most_lines": MOST,
         "most_small": MOST_SMALL,
@@ -447,13 +448,25 @@ def template_text(name: str) -> str:
     return resources.files("assay.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
+_UNBROKEN = re.compile(r"(?:(?<!\S)\S{1,12} )?\[[-+\d][^\[\]]{1,24}\]|\b\d+% CI\b|\bp [<=] [\d.]+")
+"""An interval with its value, its level, or a p-value."""
+
+
+def unbroken(value: object) -> object:
+    """Return a text with no-break spaces within intervals and p-values; all else, such as markup, as it is."""
+    if type(value) is not str:
+        return value
+    return _UNBROKEN.sub(lambda match: match[0].replace(" ", "\u00a0"), value)
+
+
 @cache
 def templates() -> jinja2.Environment:
-    """Return the environment of the page's templates."""
+    """Return the environment of the page's templates, which break no line within an interval."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("assay.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=unbroken,
         trim_blocks=True,
         lstrip_blocks=True,
     )

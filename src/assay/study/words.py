@@ -28,7 +28,7 @@ from assay.report.account import (
     sentence,
 )
 from assay.report.blocks import anchor, ends_of
-from assay.report.drawing import Size
+from assay.report.drawing import Size, difference_scale
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
 from assay.report.images import COLUMNS, GAP, natural, small
 from assay.report.sentences.cues import added_words, may_be_finding
@@ -413,8 +413,10 @@ def study_tiles(evidence: Evidence) -> Iterator[Tile]:
 def _difference_size(row: Row) -> Size | None:
     """Return a difference with the interval that decided, and the margin."""
     value, margin = numeric(row, "value"), numeric(row, "margin")
-    unit = f"difference in {label_of(row['measure'])}"
-    return None if math.isnan(value) else Size(value, *ends_of(row, "value"), unit, max(0.0, margin or 0.0))
+    if math.isnan(value):
+        return None
+    unit, scale = f"difference in {label_of(row['measure'])}", difference_scale(row["measure"])
+    return Size(value, *ends_of(row, "value"), unit, max(0.0, margin or 0.0), scale)
 
 
 def primary_rows(evidence: Evidence) -> list[Row]:

@@ -5,8 +5,8 @@ const made = (name, parts) => Object.assign(document.createElement(name), parts)
 for (const table of all("table")) {
   const body = table.tBodies[0], heads = all("th", table);
   heads.forEach((head, i) => {
-    const button = made("button", { type: "button", textContent: head.textContent });
-    head.replaceChildren(button);
+    const button = made("button", { type: "button", textContent: head.firstChild.textContent });
+    head.firstChild.replaceWith(button);
     button.onclick = () => {
       const up = head.ariaSort !== "ascending";
       for (const other of heads) other.ariaSort = null;
@@ -35,13 +35,6 @@ for (const button of all("[data-copy]")) {
       .writeText(from.href ? decodeURIComponent(from.href.replace(/.*?,/, "")) : from.innerText)
       .then(say("Copied."), say("This browser does not let a page copy."));
 }
-// In print a bracket such as [0.91, 0.96] is not broken between lines.
-onbeforeprint = () => {
-  for (const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); walk.nextNode(); ) {
-    const text = walk.currentNode;
-    if (text.data.includes("[")) text.data = text.data.replace(/\S* ?\[[^[\]]{1,24}\]/g, (part) => part.replaceAll(" ", "\u00a0"));
-  }
-};
 // A link to a cell opens what it is folded in, scrolls to it and marks it.
 (onhashchange = () => {
   const cell = document.getElementById(location.hash.slice(1));
