@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.worlds.studies import write_spec
 
 ASSAY = (sys.executable, "-m", "assay")
 
@@ -38,6 +40,22 @@ def test_a_narrow_terminal_folds_a_table_and_loses_nothing(finished_run: Path) -
     assert "\x1b" not in plain
     assert max(len(line) for line in plain.splitlines()) <= 60
     assert "…" not in plain
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_preview_fits_a_terminal_and_loses_nothing(
+    tmp_path: Path, study_cache: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    spec = write_spec(tmp_path)
+    out = ("--out", tmp_path / "out")
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    wide = on_a_terminal("preview", spec, *out, columns=1000)
+    text = on_a_terminal("preview", spec, *out, columns=columns).replace("\r\n", "\n")
+    lines = [line for line in text.splitlines() if not line.startswith("preview: ") and "\x1b" not in line]
+    assert max(map(len, lines)) <= columns
+    numbers = re.findall(r"-?\d\.\d\d \[[^\]]*\]|\d,\d{3}", wide)
+    assert numbers
+    assert all(number in " ".join(text.split()) for number in numbers)
 
 
 def test_an_answer_is_wrapped_between_words_and_what_is_copied_stays_whole(tmp_path: Path) -> None:

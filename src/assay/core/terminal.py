@@ -76,9 +76,14 @@ COMMAND = ": assay "
 """What precedes a command within a line."""
 
 
+def terminal_width() -> int:
+    """Return the columns of the terminal that standard output is; 0 where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else 0
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines, on a terminal wrapped between words; a command and the path of a page stay whole, to be copied."""
-    width = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else 0
+    width = terminal_width()
     for line in lines:
         print("\n".join(_wrapped(line, width)) if width else line, flush=True)
 

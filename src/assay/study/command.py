@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from assay.core.terminal import print_lines
+from assay.core.terminal import print_lines, terminal_width
 from assay.stats.format import count, duration
 
 if TYPE_CHECKING:
@@ -289,8 +289,8 @@ def preview_command(request: RunRequest) -> None:
     else:
         issues = where_issues_are(page.parent)
         step = preview_step(evidence.facts, evidence.typed_folder)
-        lines = [*reading_lines(evidence.facts), *preview_lines(evidence), *issues, f"preview: {page}"]
-        print_lines([*lines, *([step] if step else [])])
+        lines = [*reading_lines(evidence.facts), *preview_lines(evidence, terminal_width())]
+        print_lines([*lines, *issues, f"preview: {page}", *([step] if step else [])])
     if request.open:
         open_page(page)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from textwrap import shorten
 
@@ -13,7 +13,7 @@ from assay.report.blocks import render
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
 from assay.report.sentences.captions import caption
-from assay.report.sheets import Sheet, align
+from assay.report.sheets import NONE, Sheet, align
 from assay.report.words import sentence_case
 from assay.stats.findings import from_row
 from assay.stats.format import count, duration, in_words, join_words, number
@@ -119,8 +119,13 @@ def looks_words(looks: Sequence[int], most: int, now: int) -> str:
     )
 
 
-def preview_lines(evidence: Evidence) -> Iterator[str]:
-    """Yield the preview as lines of text: the same words and tables as those of the page."""
+def preview_lines(evidence: Evidence, width: int) -> Iterator[str]:
+    """Yield the preview as lines of text: the same words and tables as those of the page.
+
+    Args:
+        evidence: The tables of the preview.
+        width: Columns of the terminal; 0 for none. Rows of a wider table are stacked.
+    """
     account, facts = preview_account(evidence), evidence.facts
     yield f"{account.name}: {account.question}" if account.question != account.name else account.name
     yield from account.opening.done
@@ -130,7 +135,7 @@ def preview_lines(evidence: Evidence) -> Iterator[str]:
     for section in evidence.page.sections(evidence.tables):
         for block in section.blocks:
             table = None if block.folded else render(block, evidence).sheet
-            yield from () if table is None else _table(table)
+            yield from () if table is None else _table(table, width)
     yield ""
     yield from (f"{'checked' if caution.light == 'ok' else 'doubt'}: {caution.text}" for caution in account.doubts)
     for name, head in (("known faults", "data"), ("rows left out", "left out")):
@@ -139,13 +144,23 @@ def preview_lines(evidence: Evidence) -> Iterator[str]:
     yield account.verdict
 
 
-def _table(sheet: Sheet) -> Iterator[str]:
-    table = [sheet.heads, *([cell.text for cell in line.cells] for line in sheet.lines[:MOST_ROWS])]
-    yield from ("", sheet.caption, *(f"  {line}" for line in align(table, sheet.numbers)))
+def _table(sheet: Sheet, width: int) -> Iterator[str]:
+    rows = [[cell.text for cell in line.cells] for line in sheet.lines[:MOST_ROWS]]
+    lines = [f"  {line}" for line in align([sheet.heads, *rows], sheet.numbers)]
+    yield from ("", sheet.caption)
+    yield from lines if not width or max(map(len, lines)) <= width else _stack_rows(sheet.heads, rows)
     if len(sheet.lines) > MOST_ROWS:
         yield f"  and {len(sheet.lines) - MOST_ROWS:,} rows more, which the page has"
     if sheet.note:
         yield f"  {sheet.note}"
+
+
+def _stack_rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield each row as its first cell and, below it, the other cells after their headings."""
+    for row in rows:
+        yield f"  {row[0]}"
+        pairs = zip(heads[1:], row[1:], strict=True)
+        yield "    " + "; ".join(f"{head} {cell}" for head, cell in pairs if cell != NONE)
 
 
 def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
