@@ -127,6 +127,21 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.mark.acceptance
+def test_the_tutorial_shows_what_a_look_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = blocks(ROOT / "docs/tutorials/own-images.md", "text")[0]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    for command in ("example my-images", "look my-images"):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(command.split())
+        assert end.value.code == 0
+    assert capsys.readouterr().out.splitlines() == printed.splitlines()
+
+
+@pytest.mark.acceptance
 def test_the_tutorial_runs_on_images_of_ones_own(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -260,6 +260,21 @@ def test_small_intervals_share_an_axis_in_the_head_of_their_column(tmp_path: Pat
     assert "Size (a scale for each measure)</th>" in write_page(folder.root).read_text()
 
 
+def test_a_contact_sheet_that_two_environments_share_is_shown_once(tmp_path: Path) -> None:
+    folder = RunFolder(make_run(tmp_path, Made(environments=("same", "neutral"))))
+    sheets = [row for row in folder.table("pictures") if row["kind"] == "sheet"]
+    contact = r'<figure class="picture">'
+    counts: list[tuple[int, int]] = []
+    for grays in ((60, 90), (60, 60)):
+        for gray, row in zip(grays, sheets, strict=False):
+            file = folder.root / "pictures" / row["file"]
+            Image.new("L", Image.open(file).size, gray).save(file)
+        page = write_page(folder.root).read_text()
+        counts.append((len(re.findall(contact, page)), page.count("begins with the same images.")))
+    (apart, none), (shared, one) = counts
+    assert (shared, one - none) == (apart - 1, 1)
+
+
 def test_no_line_is_broken_within_an_interval(tmp_path: Path) -> None:
     page = page_of(tmp_path, Made())
     shown = re.sub(r"<(script|style|pre|svg)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)

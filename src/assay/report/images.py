@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -229,6 +229,7 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
     if loss:
         uris = [data_uri(image, lossless=False) for image in images]
     pictures = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, images, uris, strict=True)]
+    rows, pictures = _once(rows, pictures, evidence)
     pairs: dict[str, tuple[PagePicture, ...]] = {}
     for row, picture in zip(rows, pictures, strict=True):
         if row["kind"] == "pair":
@@ -247,6 +248,29 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
             cases.setdefault(sentence_case(f"{place}{outcome}"), []).append(picture)
     single = tuple(PictureGroup(title, "", tuple(of_case), len(of_case), "image") for title, of_case in cases.items())
     return Gallery(tuple(groups), pairs, _scales(rows, loss), _explain_drawings(pictures, evidence), single)
+
+
+def _once(
+    rows: Sequence[Row], pictures: Sequence[PagePicture], evidence: Evidence
+) -> tuple[list[Row], list[PagePicture]]:
+    """Return contact sheets and single images that several environments have once, at the first.
+
+    Its caption names the others.
+    """
+    first: dict[tuple[str, str], int] = {}
+    rows_once: list[Row] = []
+    pictures_once: list[PagePicture] = []
+    for row, picture in zip(rows, pictures, strict=True):
+        of = {"sheet": "", "case": picture.caption}.get(row["kind"])
+        at = len(rows_once) if of is None else first.setdefault((picture.uri, of), len(rows_once))
+        if at == len(rows_once):
+            rows_once.append(row)
+            pictures_once.append(picture)
+        else:
+            caption, place = pictures_once[at].caption, evidence.names.place(row["environment"])
+            same = f" {sentence_case(place)} begins with the same images." if of == "" else f"; also in {place}"
+            pictures_once[at] = replace(pictures_once[at], caption=caption + same)
+    return rows_once, pictures_once
 
 
 def _explain_drawings(pictures: Sequence[PagePicture], evidence: Evidence) -> str:
