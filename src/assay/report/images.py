@@ -253,23 +253,19 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
 def _once(
     rows: Sequence[Row], pictures: Sequence[PagePicture], evidence: Evidence
 ) -> tuple[list[Row], list[PagePicture]]:
-    """Return contact sheets and single images that several environments have once, at the first.
-
-    Its caption names the others.
-    """
-    first: dict[tuple[str, str], int] = {}
+    """Return a contact sheet that several environments have once, at the first, whose caption names the others."""
+    first: dict[str, int] = {}
     rows_once: list[Row] = []
     pictures_once: list[PagePicture] = []
     for row, picture in zip(rows, pictures, strict=True):
-        of = {"sheet": "", "case": picture.caption}.get(row["kind"])
-        at = len(rows_once) if of is None else first.setdefault((picture.uri, of), len(rows_once))
+        at = first.setdefault(picture.uri, len(rows_once)) if row["kind"] == "sheet" else len(rows_once)
         if at == len(rows_once):
             rows_once.append(row)
             pictures_once.append(picture)
         else:
             caption, place = pictures_once[at].caption, evidence.names.place(row["environment"])
-            same = f" {sentence_case(place)} begins with the same images." if of == "" else f"; also in {place}"
-            pictures_once[at] = replace(pictures_once[at], caption=caption + same)
+            caption += f" {sentence_case(place)} begins with the same images."
+            pictures_once[at] = replace(pictures_once[at], caption=caption)
     return rows_once, pictures_once
 
 
