@@ -178,6 +178,25 @@ def test_doctor_checks_an_unpacked_bundle(run_copy: Path, tmp_path: Path, ask: A
     assert found("files")[1].endswith("is a link, and a run folder has none")
 
 
+def test_a_signature_in_a_bundle_does_not_vouch_for_other_runs(run_copy: Path, tmp_path: Path, ask: Asking) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key := tmp_path / "key"], check=True)
+    shutil.copytree(run_copy, other := run_copy.with_name("unsigned"))
+    assert ask("seal", run_copy, "--key", key).code == 0
+    assert ask("open", run_copy, other, "--bundle", tmp_path / "runs.zip").code == 0
+    shutil.unpack_archive(tmp_path / "runs.zip", unpacked := tmp_path / "unpacked")
+    page, sums = unpacked / "unsigned" / "report.html", unpacked / "SHA256SUMS"
+    before = sha256_of(page)
+    page.write_text(page.read_text().replace("</body>", "<p>no shortcut</p></body>"))
+    sums.write_text(sums.read_text().replace(before, sha256_of(page)))
+    found = [(row["light"], row["found"]) for row in json.loads(ask("doctor", unpacked, "--json").out)]
+    light, text = found[-1]
+    assert light == "warn"
+    assert text.startswith(f"{unpacked / 'index.html'} is not signed, nor are ")
+    shutil.rmtree(page.parent)
+    (unpacked / "index.html").unlink()
+    assert "is not signed" not in ask("doctor", unpacked).out
+
+
 @pytest.mark.parametrize("part", ["trials", "tables", ".lock", "report.html", "preview", "pictures/added.png"])
 def test_links_in_a_run_folder_are_damage_and_are_not_followed(
     part: str, run_copy: Path, tmp_path: Path, ask: Asking

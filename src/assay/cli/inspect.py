@@ -24,7 +24,7 @@ from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
 from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_size, study_yaml
-from assay.stats.format import plural
+from assay.stats.format import count, plural
 from assay.store.kinds import every_table
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def _check_cache(root: Path) -> Iterator[CheckResult]:
 
 
 def _check_bundle(root: Path) -> Iterator[CheckResult]:
-    from assay.store.bundle import bundle_changes, signed_runs
+    from assay.store.bundle import bundle_changes, signed_runs, unsigned_files
     from assay.store.manifest import PAGE_UNSIGNED
 
     damage = bundle_changes(root)
@@ -229,6 +229,9 @@ def _check_bundle(root: Path) -> Iterator[CheckResult]:
         text = f"{run} is signed by {key}{page}" if key else f"the signature of {run} is of other files"
         light = "ok" if key and has_page else "warn" if key else "bad"
         yield CheckResult(light, "signature", text, "compare the key with that of who signs" if key else "")
+    if runs and (unsigned := unsigned_files(root, [run for run, _, _ in runs])):
+        others = f", nor are {count(len(unsigned) - 1, 'other file')}" if unsigned[1:] else ""
+        yield CheckResult("warn", "signature", f"{unsigned[0]} is not signed{others}: anybody may have changed that")
 
 
 def _page_finding(root: Path) -> Iterator[CheckResult]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from assay.core.errors import StoreError
@@ -54,6 +54,12 @@ def signed_runs(root: Path) -> list[tuple[Path, str, bool]]:
         key = key_of_signature(text, signature, file_state(signature)) if signature.is_file() else ""
         found.append((file.parent, "" if changed - {PAGE} else key, PAGE not in changed))
     return found
+
+
+def unsigned_files(root: Path, signed: Collection[Path]) -> list[Path]:
+    """Return the files of an unpacked bundle that are in no folder of a signed run, such as its index."""
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path != root / SUMS)
+    return [path for path in files if not any(path.is_relative_to(run) for run in signed)]
 
 
 def _sums_of(text: str) -> dict[str, str]:
