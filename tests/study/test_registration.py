@@ -61,8 +61,33 @@ def test_a_registration_names_the_commit_and_whether_files_differ_from_it(
     assert commit("clean") == head
     study.write_text("b")
     assert commit("changed") == f"{head}-dirty"
+    subprocess.run(["git", "config", "filter.of-the-repository.clean", "cat"], check=True)
+    assert commit("filtered") == f"{head}-uncompared"
     monkeypatch.setenv("PATH", "")
     assert commit("without") == ""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["filter.a=b.clean", "core.fsmonitor", "core.hooksPath", "diff.external", "diff.own.textconv", "diff.own.command"],
+)
+def test_no_program_that_a_repository_names_is_run(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("study.yaml").write_text("a")
+    Path(".gitattributes").write_text("*.yaml filter=a=b diff=own\n")
+    own = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "a"]):
+        subprocess.run([*own, *words], check=True)
+    (program := tmp_path / "hooks" / "post-index-change").parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\ncat\n")
+    program.chmod(0o755)
+    subprocess.run(["git", "config", setting, str(program.parent if "hooks" in setting else program)], check=True)
+    Path("study.yaml").write_text("b")  # of the same length, so that its content is compared
+    commit = register(tmp_path / "run", small()).content["commit"]
+    assert commit.endswith("-uncompared" if "filter" in setting else "-dirty")
+    assert not Path("ran").exists()
 
 
 def test_the_receipt_of_the_deposit_changes_no_hash(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ comparison, as do another association in its environment, another recipe, other 
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -147,12 +149,31 @@ def _content(spec: StudySpec) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """Return the commit of the working folder, with `-dirty` where files differ from it; empty outside of git."""
-    words = ["git", "-c", "core.fsmonitor=false", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    """Return the commit of the working folder, with `-dirty` where files differ from it; empty outside of git.
+
+    A repository from elsewhere may name programs for git to run. Hooks and monitors are off; where the repository
+    itself has filters, files are not compared, and the commit ends in `-uncompared`.
+    """
     try:
-        return subprocess.run(words, capture_output=True, encoding="utf-8", check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+        if not (commit := _git("rev-parse", "--verify", "--quiet", "HEAD").stdout.strip()):
+            return ""
+        settings = _git("config", "--list", "--show-scope", "--name-only")
+        own = re.findall(r"^(?:local|worktree)\s+filter\.", settings.stdout, re.MULTILINE | re.IGNORECASE)
+        if own or settings.returncode:
+            return f"{commit}-uncompared"
+        plain = ("--quiet", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
+        return f"{commit}-dirty" if _git("diff", *plain, "HEAD").returncode else commit
+    except OSError:
         return ""
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run git without the hooks and monitors of a repository, and without a network."""
+    off = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+    environment = {**os.environ, "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+    return subprocess.run(
+        ["git", *off, *words], capture_output=True, encoding="utf-8", errors="replace", env=environment, check=False
+    )
 
 
 def planned_looks(spec: StudySpec) -> list[int]:
