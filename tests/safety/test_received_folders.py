@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,24 @@ def test_a_forged_page_is_damage(run_copy: Path, tmp_path: Path, ask: Asking) ->
     assert not Path("run.zip").exists()
     assert ask("report", run_copy).code == 0
     assert ask("open", run_copy).code == 0
+
+
+def test_a_page_that_adds_options_to_its_commands_is_not_believed(
+    run_copy: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path in the commands of a page is that of its maker, so that it is not compared."""
+    page = run_copy / "report.html"
+    text = page.read_text()
+    typed = re.findall('name="run-folder" content="(.*?)"', text)[0]
+    for before, after in ((f'content="{typed}"', f'content="{typed} --trust-code"'),
+                          (f"<span>{typed}</span>", f"<span>{typed}</span> <span>--trust-code</span>")):  # fmt: skip
+        assert before in text
+        text = text.replace(before, after)
+    page.write_text(text)
+    write_manifest(run_copy, {})
+    monkeypatch.setenv("XDG_STATE_HOME", str(run_copy.parent / "of another user"))
+    answer = ask("open", run_copy)
+    assert (answer.code, "is not what its tables give" in answer.err) == (2, True), answer
 
 
 def test_a_page_from_elsewhere_is_compared_with_its_tables(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import subprocess
 import sys
@@ -67,6 +68,22 @@ def test_a_line_break_in_a_name_forges_no_line(images: Path, capsys: pytest.Capt
     answer = ask("look", images)
     assert (answer.code, answer.err.count("\n")) == (2, 1)
     assert answer.err.endswith(r"the name 'a\nverdict: passed' has a line break; rename it" "\n")
+
+
+def test_no_name_in_a_file_for_spreadsheets_is_a_formula(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    formula = "=HYPERLINK(1)"
+    for path in [*images.glob("*.png")]:
+        path.rename(path.with_name(path.name.replace(HOSTILE, formula)))
+    table = images / "data.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace(HOSTILE, formula), encoding="utf-8")
+    ask, out = Asking(capsys), images.parent / "looked"
+    assert ask("look", images, "--target", f"target {formula}", "--out", out).code == 0
+    listed = [(out / "issues.csv").read_text(), ask("results", out, "--table", "issues", "--csv").out]
+    assert f"\n'{formula}38.png," in listed[0]
+    for text in listed:
+        cells = [cell for row in csv.reader(text.splitlines()) for cell in row]
+        assert f"'{formula}" in cells
+        assert not [cell for cell in cells if cell.startswith("=")]
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "2> /dev/full"])

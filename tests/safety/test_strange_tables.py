@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from tests.cli.asking import Asking
@@ -54,3 +57,36 @@ def test_a_request_of_another_kind_is_refused_in_a_sentence(
             answer = ask(words[0], elsewhere, *words[1:])
             assert answer.code in (0, 2), (change, words, answer)
             assert "Traceback" not in answer.err
+
+
+def test_half_a_character_and_json_of_any_size_are_refused_in_a_sentence(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask = Asking(capsys)
+    (elsewhere / "manifest.json").write_text('{"schema": 1, "files": {}, "more": "\\ud800", "sha256": ""}')
+    answer = ask("open", elsewhere)
+    assert (answer.code, answer.err.count("\n"), "surrogates not allowed" in answer.err) == (2, 1, True), answer
+    with (elsewhere / "manifest.json").open("r+b") as file:
+        file.truncate(10**12)  # takes no room on the disk
+    answer = ask("open", elsewhere)
+    assert (answer.code, answer.err.count("\n")) == (2, 1), answer
+    assert "manifest.json: it has 1,000,000,000,000 bytes, more than Assay writes" in answer.err
+
+
+def test_a_pack_of_repeated_rows_is_refused_by_its_footer(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = {path.parent.name: path.read_text() for path in (elsewhere / "probes").glob("*/record.json")}
+    columns = read_parquet(next((elsewhere / "probes").glob("*/*.parquet")))
+    cells = ", ".join(f"{'0.5' if cells.dtype.kind == 'f' else 1 if cells.dtype.kind == 'i' else repr('a')} AS {name}"
+                      for name, cells in columns.items())  # fmt: skip
+    pack = elsewhere / "packs" / "probes-0.parquet"
+    pack.parent.mkdir()
+    source = f"SELECT 'x' AS of_unit, 0 AS unit_number, {cells} FROM range(1_000_000)"
+    duckdb.execute(f"COPY ({source}) TO '{pack}' (FORMAT parquet)")
+    values = {"kind": "probes", "content": hashlib.sha256(pack.read_bytes()).hexdigest(), "units": records}
+    write_checked_json(pack.with_suffix(".json"), values, sort_keys=False)
+    for id in records:
+        shutil.rmtree(elsewhere / "probes" / id)
+    for name in ("tables/stamp.json", "manifest.json"):
+        (elsewhere / name).unlink()
+    answer = Asking(capsys)("report", elsewhere)
+    assert (answer.code, "values, which would fill the memory" in answer.err) == (2, True), answer

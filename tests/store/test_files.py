@@ -205,6 +205,12 @@ def test_a_file_is_read_once_to_be_compared_as_long_as_it_stays(
         folder.outputs("a")
 
 
+def test_no_file_makes_duckdb_fetch_an_extension() -> None:
+    with connect() as database:
+        query = "SELECT value FROM duckdb_settings() WHERE name LIKE 'auto%_known_extensions'"
+        assert database.execute(query).fetchall() == [("false",)] * 2
+
+
 def test_ctrl_c_in_a_query_is_an_interrupt() -> None:
     code = """
 import os, signal, threading

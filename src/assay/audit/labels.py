@@ -28,7 +28,7 @@ from assay.models.ref import Facts, Origin
 from assay.report.evidence import Evidence
 from assay.report.index_page import Index, link
 from assay.report.page import render_html
-from assay.report.sheets import SheetRow, figure, probability, words
+from assay.report.sheets import SheetRow, figure, harmless, probability, words
 from assay.stats.bounds import ALPHA
 from assay.stats.compare import holm
 from assay.stats.format import count
@@ -106,7 +106,8 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
         raise SpecError(wrong)
     corrected = _correct_labels(rows)
     write_labels(corrected, out / PAGE)
-    write_text(out / TABLE, pd.DataFrame(corrected).to_csv(index=False, lineterminator="\n"))
+    cells = pd.DataFrame(corrected).map(lambda cell: harmless(cell) if isinstance(cell, str) else cell)
+    write_text(out / TABLE, cells.to_csv(index=False, lineterminator="\n"))
     return corrected
 
 

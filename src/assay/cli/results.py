@@ -89,7 +89,7 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     elif form.csv:
         names = columns or every
         writer = csvlib.DictWriter(sys.stdout, names)
-        writer.writeheader()
+        writer.writerow({name: _harmless(name) for name in names})
         writer.writerows(_part({key: _harmless(value) for key, value in _plain(row).items()}, names) for row in rows)
     elif rows or form.markdown or form.latex:
         _print_table(rows, described, columns, form)

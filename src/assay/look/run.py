@@ -27,6 +27,7 @@ from assay.look.kind import LOOK
 from assay.look.request import OF_INIT, LookRequest
 from assay.report.page import write_page
 from assay.report.pictures import PictureSettings
+from assay.report.sheets import harmless
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
 from assay.stats.doubts import caution_rows
@@ -105,6 +106,7 @@ class LookRun(RunSteps):
         left = sorted(names.keys() - set(places.labels)) if places else []
         issues = [*checks.issues, *(issue("left-out", at) for at in left)]
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]
+        rows = [{key: harmless(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in rows]
         lines = pd.DataFrame(rows, columns=["file", *ISSUES.names])
         write_text(folder.root / "issues.csv", lines.to_csv(index=False, lineterminator="\n"))
         unused = len(left_out := self.dataset.card.left_out)

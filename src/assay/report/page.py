@@ -335,8 +335,8 @@ def write_page(root: Path) -> Path:
     return written(root, _fitting(collect(root)), "leave probes or environments out of the comparison")
 
 
-_TYPED = re.compile(rb'<meta name="run-folder" content="([\w ./~+-]{0,300})">')
-"""The path that a page types in its commands, which depends on where the page was made."""
+_TYPED = re.compile(rb'<meta name="run-folder" content="((?!-)[\w./~+-]{0,300})">')
+"""The path that a page types in its commands, which depends on where the page was made, and adds no option to them."""
 
 
 class OtherPageError(StoreError):
@@ -356,12 +356,12 @@ def require_page(root: Path) -> None:
     try:
         if listed and is_ours(root) and listed.get(PAGE, (0, ""))[1] == file_hash(path):
             return
-        page = path.read_bytes()
-        typed = _TYPED.search(page[:1000])
+        with path.open("rb") as page:
+            typed = _TYPED.search(page.read(1000))
         evidence = replace(Evidence.of(root), typed=typed[1].decode() if typed else "")
         texts = {PAGE: _fitting(content(evidence)), **evidence.page.texts(root)}
         there = {root / name: text for name, text in texts.items() if (root / name).exists()}
-        others = [path for path, text in there.items() if path.read_bytes() != text.encode()]
+        others = [path for path, text in there.items() if not _has_content(path, text.encode())]
         if not others:
             return
     except OSError as error:
@@ -373,6 +373,11 @@ def require_page(root: Path) -> None:
     again = f"`assay report {root}` writes it again" if others[0] == path else "run it again, or get another copy"
     changed = "it was changed, or another version of Assay wrote it"
     raise OtherPageError(f"{others[0]} is not what its tables give: {changed}; {again}")
+
+
+def _has_content(path: Path, content: bytes) -> bool:
+    """Return whether a file, which may be of any size, has this content."""
+    return path.stat().st_size == len(content) and path.read_bytes() == content
 
 
 def strange_content(root: Path, error: Exception) -> str:

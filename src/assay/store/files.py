@@ -85,6 +85,10 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 REMADE = "delete this file and run the study again"
 
 
+_LONGEST_JSON = 1 << 28
+"""Bytes of a JSON file. A sparse file, which an archive holds in a few bytes, may have any size."""
+
+
 def read_json(path: Path, *, damaged: str = REMADE) -> Any:
     """Return the value in a JSON file.
 
@@ -98,9 +102,12 @@ def read_json(path: Path, *, damaged: str = REMADE) -> Any:
 
 def read_json_content(path: Path, *, damaged: str = REMADE) -> tuple[Any, bytes]:
     """Return the value in a JSON file, and the bytes that it was read from. See `read_json`."""
-    content = _content(path, missing="restore it from a copy, or run the study again")
+    content = _content(path, missing="restore it from a copy, or run the study again", most=_LONGEST_JSON)
     try:
-        return json.loads(content), content
+        value = json.loads(content)
+        if b"\\ud" in content.lower():  # half of a character can be neither printed nor written
+            json_text(value).encode()
+        return value, content
     except (ValueError, RecursionError) as error:
         raise StoreError(f"cannot read {path}: it is damaged ({error}); {damaged}") from error
 
@@ -171,11 +178,13 @@ def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json_text(values).encode()).hexdigest()
 
 
-def _content(path: Path, missing: str) -> bytes:
+def _content(path: Path, missing: str, most: float = math.inf) -> bytes:
     """Raises StoreError where the system does not let it be read, which is no evidence against its content."""
     if is_stream(path):
         raise StoreError(f"cannot read {path}: it is a pipe or a device, which may have no end; {missing}")
     try:
+        if (size := path.stat().st_size) > most:
+            raise StoreError(f"cannot read {path}: it has {size:,} bytes, more than Assay writes; {missing}")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise StoreError(f"cannot read {path}: there is no such file; {missing}") from error
@@ -344,6 +353,16 @@ _CELLS_PER_BYTE, _FREE_CELLS = 200, 5_000_000
 """Cells that a byte of a file may hold, and cells that any file may: repeated rows pack without end."""
 
 
+def require_modest(path: Path) -> None:
+    """Check a Parquet file that is read in parts. Raises StoreError where it is damaged or would fill the memory."""
+
+    def read() -> dict[str, np.ndarray]:
+        _modest([path])
+        return {}
+
+    _read_arrays(path, read)
+
+
 def _modest(paths: Sequence[Path]) -> str:
     """Return files as DuckDB names them, after their footers were read.
 
@@ -452,12 +471,13 @@ def connect() -> Generator[duckdb.DuckDBPyConnection]:
 
 @functools.cache
 def _database(process: int) -> duckdb.DuckDBPyConnection:
-    """One thread, in memory, without a file of its own.
+    """One thread, in memory, without a file of its own. No file makes it fetch or load an extension.
 
     Args:
         process: Whose it is, since none survives a fork.
     """
-    return duckdb.connect(":memory:", config={"threads": "1"})
+    off = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    return duckdb.connect(":memory:", config={"threads": "1", **off})
 
 
 atexit.register(_database.cache_clear)  # else DuckDB lists all of its objects where other libraries outlive it

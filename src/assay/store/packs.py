@@ -25,6 +25,7 @@ from assay.store.files import (
     parts_of,
     read_checked_json,
     read_columns,
+    require_modest,
     write_checked_json,
     write_parquet,
 )
@@ -142,6 +143,7 @@ def _require_whole(path: Path) -> None:
 def _verify(path: Path, state: tuple[int, ...], index: Path, of_index: tuple[int, ...]) -> None:
     if sha256(path) != _read_index(index)["content"]:
         raise StoreError(f"cannot read {path}: {ALTERED}; {_REMEDY}")
+    require_modest(path)
 
 
 # Packing. For who holds the folder; a repetition after a kill ends with the same bytes.

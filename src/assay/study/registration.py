@@ -158,8 +158,8 @@ def _commit() -> str:
         if not (commit := _git("rev-parse", "--verify", "--quiet", "HEAD").stdout.strip()):
             return ""
         settings = _git("config", "--list", "--show-scope", "--name-only")
-        own = re.findall(r"^(?:local|worktree)\s+filter\.", settings.stdout, re.MULTILINE | re.IGNORECASE)
-        if own or settings.returncode:
+        filters = re.findall(r"^(?:local|worktree)\s+filter\.", settings.stdout, re.MULTILINE | re.IGNORECASE)
+        if filters or settings.returncode:
             return f"{commit}-uncompared"
         plain = ("--quiet", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
         return f"{commit}-dirty" if _git("diff", *plain, "HEAD").returncode else commit
