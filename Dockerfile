@@ -1,7 +1,9 @@
 # Assay with the processor builds of PyTorch, about 2 GB, as a user without rights.
 #   docker build -t assay .
 #   docker run --rm -v "$PWD:/work" --user "$(id -u):$(id -g)" assay run nodule-loss --scale quick
-FROM python:3.12-slim
+# The base image can be pinned: --build-arg BASE=python:3.12-slim@sha256:DIGEST
+ARG BASE=python:3.12-slim
+FROM ${BASE}
 
 ENV PIP_NO_CACHE_DIR=1 \
     PYTHONDONTWRITEBYTECODE=1 \

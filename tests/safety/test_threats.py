@@ -12,6 +12,14 @@ TABLE = (ROOT / "SECURITY.md").read_text(encoding="utf-8").split("| from whom, w
 ROWS = [[cell.strip() for cell in line.strip("| ").split("|")] for line in TABLE.splitlines()[2:]]
 
 
+def test_actions_are_pinned_by_commit_and_a_release_is_attested() -> None:
+    workflows = {path.name: path.read_text() for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+    actions = [line for text in workflows.values() for line in text.splitlines() if "uses:" in line]
+    assert not [line for line in actions if not re.search(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line)]
+    release = workflows["release.yml"]
+    assert 0 < release.index("run: make release") < release.index("actions/attest-build-provenance@")
+
+
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row[0]}: {row[1]}" for row in ROWS])
 def test_a_row_says_what_is_held_and_names_tests(row: list[str]) -> None:
     _, _, state, tests = row

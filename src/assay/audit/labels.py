@@ -106,8 +106,9 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
         raise SpecError(wrong)
     corrected = _correct_labels(rows)
     write_labels(corrected, out / PAGE)
-    cells = pd.DataFrame(corrected).map(lambda cell: harmless(cell) if isinstance(cell, str) else cell)
-    write_text(out / TABLE, cells.to_csv(index=False, lineterminator="\n"))
+    cells = [{name: harmless(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+             for row in corrected]  # fmt: skip
+    write_text(out / TABLE, pd.DataFrame(cells).to_csv(index=False, lineterminator="\n"))
     return corrected
 
 
