@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 126,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 807,
-    "lines that an import of look loads": 20428,
-    "lines that an import of compare loads": 13000,
-    "lines that an import of page loads": 7325,
+    "lines that an import of look loads": 20445,
+    "lines that an import of compare loads": 13014,
+    "lines that an import of page loads": 7340,
 }
 
 
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 22_623, "compare": 19_199, "report": 22_061}
+LOADED = {"look": 22_640, "compare": 19_214, "report": 22_090}
 """Lines of the package that commands have loaded when they end."""
 
 
