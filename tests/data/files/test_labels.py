@@ -28,7 +28,7 @@ def test_headers_become_columns_and_patients_numbers(tmp_path: Path) -> None:
     dicoms(tmp_path / "set")
     labels = tmp_path / "labels.csv"
     write_table(labels, [["AccessionNumber", "finding"], ["A1", "yes"], ["A2", "no"], ["A9", "no"]])
-    rows, said = joined(tmp_path / "set", labels)
+    rows, _, said = joined(tmp_path / "set", labels)
     assert said == ("1 of 3 rows in labels.csv fit no image, such as line 4",)
     assert [row["image"] for row in rows] == ["a/1.dcm", "a/2", "b/3.dcm"]
     assert [row["finding"] for row in rows] == ["yes", "yes", "no"]
@@ -57,7 +57,7 @@ def test_labels_name_images_by_identifier_or_by_file(tmp_path: Path) -> None:
     write_table(labels, [["SOPInstanceUID", "finding", "sex"], [slice_uid("1.2.3", 2), "yes", "F"]])
     with pytest.raises(DataError, match=r"2 of 3 images have no row in labels\.csv, such as 'a/1\.dcm', 'b/3\.dcm'"):
         joined(tmp_path / "set", labels)
-    ((row,), _) = joined(tmp_path / "set", labels, unmatched="drop")
+    ((row,), _, _) = joined(tmp_path / "set", labels, unmatched="drop")
     assert (row["image"], row["finding"], row["sex"]) == ("a/2", "yes", "F")
     plain = tmp_path / "plain"
     for name in ("x.png", "deep/y.png"):

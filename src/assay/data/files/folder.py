@@ -113,14 +113,14 @@ def list_table(spec: DataSpec) -> Listing:
     boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
-    word = "line" if coco is None else "image"
+    word = read.counted[0] or ("line" if coco is None else "image")
     codes = None if target is BY_MASK else target.codes
     problems += same_image(table, images, codes, target.classes, word, names)
     relative = partial(own_path, spec.folder)
     problems = [replace(one, name=relative(one.name)) for one in problems]
     listing = Listing(
         title=folder.name,
-        where=label_of_path(spec.table),
+        where=read.counted[1] or label_of_path(spec.table),
         word=word,
         frame=frame_of(
             table.numbers, name=list(map(relative, names)), image=images, mask=masks, target=codes, patient=patient

@@ -78,6 +78,7 @@ class Guess:
         targets: Columns that may be the target, the likeliest first.
         columns: The other columns that hold levels or numbers, with their kind.
         rows: Rows of a table that is not there, with files from the folder: joined by names, or of nested folders.
+        lines: Lines of the table that each of `rows` comes from; empty where it comes from names of files and folders.
         way: The layout, a key of `WAYS`.
         key: The column that `rows` were joined to files by; empty where it is `image` itself.
         matched: Sentences on images and rows that found no partner.
@@ -94,6 +95,7 @@ class Guess:
     targets: tuple[str, ...] = ()
     columns: Mapping[str, FactorSpec] = field(default_factory=dict[str, FactorSpec])
     rows: tuple[Mapping[str, str], ...] = ()
+    lines: tuple[int, ...] = ()
     way: str = "table"
     key: str = ""
     matched: tuple[str, ...] = ()
@@ -133,7 +135,12 @@ class Guess:
         """
         keys = self.data_keys()
         matched = {"matched": list(self.matched)} if self.matched else {}
-        return {**keys, **matched, "table": str(kept_table(self.rows))} if self.rows else keys
+        if not self.rows:
+            return keys
+        numbers = self.lines or range(1, len(self.rows) + 1)
+        word, where = ("line", self.table) if self.lines else ("file", f"{self.folder.name}/")
+        counted = {"word": word, "where": where, "numbers": [*numbers]}
+        return {**keys, **matched, "table": str(kept_table(self.rows, counted=counted))}
 
     def data_keys(self) -> dict[str, Any]:
         """Return `data` of a study whose `rows`, where there are any, are not written yet.
@@ -412,14 +419,15 @@ def _of_labels(
     """Return the images of a folder joined with a table of labels; headers of DICOM files are columns."""
     labels = read_table(table, key)
     classes = target or sure_target(labels, targets_of(labels, [name for name in labels.header if name != key]))
-    rows, sentences = joined(folder, table, key, classes, unmatched, mask, links)
+    rows, lines, sentences = joined(folder, table, key, classes, unmatched, mask, links)
     read = TextTable(table.name, pd.DataFrame(rows), comma=labels.comma)
     _require(read, target=target, patient=patient, mask=mask)
     guessed = _of_columns(read, folder, IMAGE, target, patient, mask)
     if labels.comma:  # rows are written with commas between them
         numbers = [name for name, kind in guessed.columns.items() if kind.kind == "continuous"]
         rows = [{**row, **{name: row[name].replace(",", ".") for name in numbers}} for row in rows]
-    return replace(guessed, rows=tuple(rows), key=key, matched=sentences)
+    several = len(set(lines)) < len(lines)  # images of one examination
+    return replace(guessed, rows=tuple(rows), lines=() if several else lines, key=key, matched=sentences)
 
 
 def _of_table(

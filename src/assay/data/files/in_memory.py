@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from assay.core.errors import SpecError
-from assay.core.files import IN_MEMORY, default_cache_root, fill_names, is_file, write_bytes
+from assay.core.files import IN_MEMORY, canonical_json, default_cache_root, fill_names, is_file, write_bytes
+from assay.data.files.table import COUNTED
 
 # They are kept as a folder of the cache, named by its content: a CSV, arrays as .npy files, and a link to the folder of
 # files that rows name. Everything after that is as with any folder: the same content has the same trials, worker
@@ -64,16 +65,25 @@ def on_disk(data: Any, place: str = "data", **keys: Any) -> Any:
     raise SpecError(f"{place} is {type(data).__name__}; give {_KINDS}")
 
 
-def kept_table(table: Any, place: str = "data") -> Path:
-    """Write the cells of a table in memory, whose files lie elsewhere, as a CSV of the cache, and return its path."""
+def kept_table(table: Any, place: str = "data", counted: Mapping[str, Any] | None = None) -> Path:
+    """Write the cells of a table in memory, whose files lie elsewhere, as a CSV of the cache, and return its path.
+
+    Args:
+        table: The table.
+        place: Its key, for errors.
+        counted: How its user counts the rows: their `numbers`, the `word` for a row, and the table or folder (`where`).
+    """
     if not in_memory(table) or not len(table):
         raise SpecError(f"{place} is {'empty' if in_memory(table) else type(table).__name__}; give a table with rows")
     if isinstance(table, pd.DataFrame) and any(name is not None for name in table.index.names):
         table = table.reset_index()  # as pandas writes it
     rows = [{name: _text(cell) for name, cell in row.items()} for row in _rows(table, place)]
     text = pd.DataFrame(rows, dtype=object).fillna("").to_csv(index=False, lineterminator="\n").encode()
-    path = default_cache_root() / IN_MEMORY / hashlib.sha256(text).hexdigest()[:16] / TABLE
+    numbers = b"" if counted is None else canonical_json(counted).encode()
+    path = default_cache_root() / IN_MEMORY / hashlib.sha256(text + numbers).hexdigest()[:16] / TABLE
     if not is_file(path):
+        if counted is not None:
+            write_bytes(path.with_name(COUNTED), numbers)  # before the table, which is complete once it is there
         write_bytes(path, text)
     return path
 

@@ -30,9 +30,10 @@ KEYS = ("SOPInstanceUID", "AccessionNumber")
 
 
 def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unmatched: Unmatched = "refuse",
-           mask: str = "", links: bool = False) -> tuple[list[dict[str, str]], tuple[str, ...]]:  # fmt: skip
-    """Return a row per image of a folder that the table labels, with columns of DICOM headers, and sentences on what
-    was left over or ignored in names.
+           mask: str = "", links: bool = False,
+           ) -> tuple[list[dict[str, str]], tuple[int, ...], tuple[str, ...]]:  # fmt: skip
+    """Return a row per image of a folder that the table labels, with columns of DICOM headers, the table's lines that
+    they come from, and sentences on what was left over or ignored in names.
 
     Identifiers of patients are replaced by numbers in the order of the files; they and dates reach no row.
 
@@ -96,7 +97,8 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
         more = {column: cell for column, cell in {**columns, PATIENT: number}.items() if cell and column not in row}
         rows.append({IMAGE: files[at], **row, **more})
     columns_of = list(dict.fromkeys(column for row in rows for column in row))
-    return [{column: row.get(column, "") for column in columns_of} for row in rows], sentences
+    lines = tuple(read.numbers[other] for other in matched.pairs.values())
+    return [{column: row.get(column, "") for column in columns_of} for row in rows], lines, sentences
 
 
 def _is_mask(path: Path, folder: Path, masks: Collection[str], images: Collection[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import unicodedata
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from assay.core.errors import DataError, SpecError, cut, key_text, nearest, unknown_name
-from assay.core.files import ASSETS, fill_names, unset
+from assay.core.files import ASSETS, IN_MEMORY, default_cache_root, fill_names, is_file, unset
 from assay.core.tables import Row, Text, one_line, read_text
 from assay.core.types import Factor, Role
 from assay.spec.schema import FactorSpec
@@ -145,6 +146,7 @@ class TextTable:
         comma: Numbers may be written 3,5.
         assumed: The encoding, where the file does not show it; else empty.
         grouped: Columns of numbers that were written with separators of thousands, which are taken out.
+        counted: Word and source of the rows' numbers where they are not lines of this table; else empty.
     """
 
     name: str
@@ -153,6 +155,7 @@ class TextTable:
     comma: bool = False
     assumed: str = ""
     grouped: tuple[str, ...] = ()
+    counted: tuple[str, str] = ("", "")
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -337,7 +340,21 @@ def read_table(path: Path, image: str) -> TextTable:
     named = header.index(image) if image in header else 0
     table, joined = _check_rows(path.name, header, rows, named)
     _refuse_swallowed(path, [first, *joined], text.lines, text.separator, len(first.cells), named)
-    return _with_decimal_sign(replace(table, assumed=text.assumed), text.separator)
+    counted = _as_counted(table, path)
+    return _with_decimal_sign(replace(counted, assumed=text.assumed), text.separator)
+
+
+COUNTED = "counted.json"
+"""The file beside a table of the cache that says how its user counts the rows."""
+
+
+def _as_counted(table: TextTable, path: Path) -> TextTable:
+    """Return a table of the cache with the numbers that its rows have at their source; another one as it is."""
+    if path.parent.parent != default_cache_root() / IN_MEMORY or not is_file(path.with_name(COUNTED)):
+        return table
+    counted = json.loads(path.with_name(COUNTED).read_bytes())
+    frame = table.frame.set_axis(pd.Index(counted["numbers"]), axis=0)
+    return replace(table, frame=frame, counted=(counted["word"], counted["where"]))
 
 
 def _refuse_title(path: Path, header: Sequence[str], text: Text) -> None:
