@@ -187,6 +187,8 @@ def test_a_model_has_its_preprocessing_and_gives_the_kept_logits(run_copy: Path)
     assert bool(torch.isfinite(logits).all())
     with pytest.raises(StoreError, match="holds no complete trial"):
         assay.load_model(run_copy / "trials" / "nosuch")
+    with pytest.raises(StoreError, match=f"is a whole run: name one of its networks, such as .*trials/{trial.name}$"):
+        assay.load_model(run_copy)
 
 
 # --- a model that the user has ----------------------------------------------------------------------------------------

@@ -485,6 +485,8 @@ def test_the_audit_of_a_trial_agrees_with_the_reliance_probe_of_that_trial(tmp_p
     assert row.flips == pytest.approx(flips, abs=1e-12)
     assert np.sign(row.g) == np.sign(effect)
     assert effect != 0
+    outputs = found.table("provenance").set_index("key").loc["outputs", "value"]
+    assert outputs == "not malignant is output 0 and malignant is output 1, by name"
 
 
 def test_training_images_are_looked_for_among_those_of_the_audit(tmp_path: Path) -> None:

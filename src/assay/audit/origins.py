@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,8 @@ from assay.models.external import OfCommand
 from assay.models.formats import given_origin, is_bundle
 from assay.models.process import ModelFile
 from assay.models.ref import Facts, Model, Origin
-from assay.study.records import Exported, stored_study, trained_model
+from assay.store.folder import RunFolder
+from assay.study.records import Exported, class_names, stored_study, trained_model
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,27 @@ class OfTraining(Origin):
 
     @property
     def facts(self) -> Facts:
-        """Size, channels and framing of the images that it was trained on."""
+        """Size, channels and framing of the images that it was trained on, and their classes."""
+        classes: Sequence[str] = ()
         if isinstance(self.trained, Exported):
             input_facts: Mapping[str, Any] = self.trained.values["input"]
+            classes = (
+                self.trained.values["output"]["classes"] if self.trained.values["task"] == "classification" else ()
+            )
         elif self.trained.unit == "trials":
             with code_trusted(self.trust):
                 data, inputs = stored_study(self.trained.root).plan.spec.data, self.trained.inputs
             framing = {key: getattr(data, key) for key in ("fit", "crop_share", "resize")}
             steps = list(data.preprocessing)
             input_facts = {"size": inputs.size, "channels": inputs.channels, **framing, "preprocessing": steps}
+            if self.trained.recipe.task == "classification":
+                classes = class_names(RunFolder(self.trained.root), inputs.classes)
         else:
             input_facts = {"size": self.trained.inputs.size, "channels": self.trained.inputs.channels, "fit": "pad"}
         keys = ("size", "fit", "crop_share", "resize", "preprocessing")
         channels = "gray" if input_facts["channels"] == 1 else "color"
-        return Facts({"channels": channels, **{key: input_facts[key] for key in keys if input_facts.get(key)}})
+        framing = {"channels": channels, **{key: input_facts[key] for key in keys if input_facts.get(key)}}
+        return Facts(framing, outputs=tuple(classes))
 
     def network(self, device: str) -> nn.Module:
         """Return the trained network on a device."""

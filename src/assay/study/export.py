@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ from assay.stats.format import number
 from assay.store.files import Row, csv_text, write_json, write_text
 from assay.store.folder import RunFolder
 from assay.study.page import CONVENTIONS
-from assay.study.records import stored_study, trained_model
+from assay.study.records import class_names, stored_study, trained_model
 from assay.study.words import verdict
 
 FORMATS = ("safetensors", "onnx")
@@ -123,15 +122,11 @@ def _description(run: RunFolder, planned: Trial, model: Model, inputs: Inputs, d
     }
 
 
-def _classes(run: RunFolder, inputs: Inputs, task: str) -> list[str]:
+def _classes(run: RunFolder, inputs: Inputs, task: str) -> Sequence[str]:
     """Return the names of the classes in the order of the outputs; numbers where the tables do not have all."""
     if task == "segmentation":
         return ["background", "lesion"] if inputs.classes <= 2 else [str(i) for i in range(inputs.classes)]
-    for row in run.table("environments"):
-        names = list(dict.fromkeys(str(name) for name, _, _ in json.loads(row["counts"] or "[]")))
-        if len(names) == inputs.classes:
-            return names
-    return [str(i) for i in range(inputs.classes)]
+    return class_names(run, inputs.classes) or [str(i) for i in range(inputs.classes)]
 
 
 def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:

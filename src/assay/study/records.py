@@ -6,7 +6,7 @@ have changed since, or be gone: whoever reads a finished study goes by these fil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from assay.core.errors import SpecError, StoreError
-from assay.core.files import WEIGHTS_FILE, at_home, content_hash, default_cache_root, sha256
+from assay.core.files import WEIGHTS_FILE, at_home, content_hash, default_cache_root, is_file, sha256
 from assay.core.registry import code_of_folder
 from assay.core.types import Inputs
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
@@ -22,6 +22,7 @@ from assay.execution.workspace import Workspace
 from assay.spec.given import EXPORTED
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
+from assay.store.described import DESCRIBED
 from assay.store.files import read_checked_json, read_json, write_checked_json
 from assay.store.folder import RUN, RunFolder, UnitKind, checked_id
 from assay.store.migrations import migrate
@@ -157,6 +158,13 @@ class Exported:
         return load_trained(recipe, inputs, self.values["seed"], weights, self.values["output"], device)
 
 
+def class_names(run: RunFolder, count: int) -> tuple[str, ...]:
+    """Return the names of so many classes in the order of a network's outputs; none before a run has ended."""
+    path = run.root / DESCRIBED
+    names: Sequence[str] = read_checked_json(path)["classes"] if is_file(path) else ()
+    return tuple(names) if len(names) == count else ()
+
+
 def trained_model(unit: Path) -> TrainedModel | Exported:
     """Return the model of a trial or source from its folder in a run folder, or of a folder that was exported.
 
@@ -168,6 +176,8 @@ def trained_model(unit: Path) -> TrainedModel | Exported:
     path = at_home(unit).resolve()
     if (path / EXPORTED).is_file():
         return Exported(path, read_json(path / EXPORTED))
+    if (path / RUN).is_file() and (trial := next(RunFolder(path).ids("trials"), "")):
+        raise StoreError(f"{unit} is a whole run: name one of its networks, such as {Path(unit) / 'trials' / trial}")
     root, id = path.parent.parent, path.name
     folder = RunFolder(root)
     kind: Unit = "sources" if path.parent.name == "sources" else "trials"
