@@ -394,23 +394,27 @@ def rates(found: Sequence[Mapping[str, Any]], reference: Reference) -> list[Row]
 
     bands = ((0.1, 0.2), (0.2, 0.3), (0.3, 0.51))
     return [
-        share("relies-on, mark never tied or |g| < .02", never, Verdict.RELIES),
-        rate("audits of clean networks with a relies-on", len(wrong), len(clean)),
-        share("no-effect, |g| >= .1", large, Verdict.NO_EFFECT),
-        share("relies-on, |g| >= .1 and .05 beyond the limit", seen, Verdict.RELIES),
-        share("relies-on, planted mark with |g| >= .1", own, Verdict.RELIES),
+        share(
+            "'relies on' where the mark was not tied to the target, or its true shift is below 0.02",
+            never,
+            Verdict.RELIES,
+        ),
+        rate("audits of networks without a shortcut that have any 'relies on'", len(wrong), len(clean)),
+        share("'no effect' where the true shift is 0.1 or more", large, Verdict.NO_EFFECT),
+        share("'relies on' where the true shift is 0.1 or more and beyond the limit by 0.05", seen, Verdict.RELIES),
+        share("'relies on' for a planted mark whose true shift is 0.1 or more", own, Verdict.RELIES),
         *(
             rate(
-                f"affected-by or relies-on, |g| {low:.1f} to {min(high, 0.5):.1f}",
+                f"'affected by' or 'relies on' where the true shift is {low:.1f} to {min(high, 0.5):.1f}",
                 sum(one.verdict in (Verdict.RELIES, Verdict.AFFECTED) for one in band),
                 len(band),
             )
             for low, high in bands
             for band in [[one for one in rows if low <= abs(one.true) < high]]
         ),
-        share("inconclusive, |g| < .02 or > .1", settled, Verdict.INCONCLUSIVE),
-        rate("g at or above its lower bound", sum(one.true >= one.low for one in rows), len(rows)),
-        rate("g at or below its upper bound", sum(one.true <= one.high for one in rows), len(rows)),
+        share("inconclusive where the true shift is below 0.02 or above 0.1", settled, Verdict.INCONCLUSIVE),
+        rate("true shift at or above its lower bound", sum(one.true >= one.low for one in rows), len(rows)),
+        rate("true shift at or below its upper bound", sum(one.true <= one.high for one in rows), len(rows)),
     ]
 
 

@@ -101,7 +101,7 @@ def test_the_target_is_found_by_its_name_or_asked_for(capsys: pytest.CaptureFixt
     assert run(given) == 0
     said, told = capsys.readouterr()
     assert (
-        "--images set/data.csv: table data.csv, target finding, patient none: each image counts as one, images image"
+        '--images set/data.csv: target "finding", patient none (each image counts as one), images "image", in data.csv'
         in told
     )
     assert "at three strengths; " in said

@@ -114,9 +114,12 @@ def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
 FOUND, NONE = REGION | {"verdict": "lives-by"}, REGION | {"verdict": "nothing-found"}
 OPEN = row("view", "", "inconclusive") | {"needed": 1234.0}
 AGAIN = "assay audit m.onnx --images test"
-TRAIN = f"search the training images of the model, {{}}: {AGAIN} --train TRAIN --out audits/m-train"
+OFFER = "If you have the training images, search them too (--train). Then"
+NEXT_VERSION = "audit the next version of the model in the same way"
+COMPARED = (f"{NEXT_VERSION}, and compare both (assay audit compare audits/m audits/m-next): "
+            f"{AGAIN} --out audits/m-next")  # fmt: skip
 RETRAINED = f"retrain, and audit the new model: {AGAIN} --out audits/m-retrained"
-LACK, LOOK = "since those of this audit may lack the mark", "look at the pictures. If it is not part of the disease, "
+LOOK = "look at the pictures. If it is not part of the disease, "
 COVER = "cover it, and retrain: assay audit remedy audits/m audits/m-covered"
 COMMAND = {"key": "command", "value": AGAIN}
 WRONG = {"check": "reading", "status": "warn"}
@@ -128,22 +131,23 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
     "unverified mark": (tables(regions=[FOUND | {"verdict": "lead"}]), LOOK + COVER),
     "mark in other images": (
         tables(regions=[FOUND | {"trained": False}]),
-        "cover it in these images (assay audit remedy audits/m audits/m-covered) and audit the copy, to see how the "
-        "model does without it. If you have the training images, search them, to remove it there: "
-        f"{AGAIN} --train TRAIN --out audits/m-train"),
+        "cover it, and audit the copy, to see how the model does without it. If you have the training images, search "
+        "them too (--train). To cover it: assay audit remedy audits/m audits/m-covered"),
     "mark without a place in other images": (
         tables(regions=[FOUND | {"of": "whole", "kind": "mirror", "name": "", "trained": False}]),
-        TRAIN.format("to remove it there")),
+        f"mirror a random half of the training images. {OFFER} {RETRAINED}"),
     "drawn mark, nothing in other images": (
         tables(row("tag", "objects", "relies-on"), OPEN, regions=[NONE | {"trained": False}]),
-        f"keep the tag off the images that the model reads. If you have the training images, search them, {LACK}: "
-        f"{AGAIN} --train TRAIN --out audits/m-train"),
+        f"keep the tag off the images that the model reads. {OFFER} {NEXT_VERSION}: {AGAIN} --out audits/m-next"),
+    "a change of detail, which is no mark to keep off": (
+        tables(row("low-pass", "detail", "relies-on"), OPEN, regions=[NONE]),
+        f"add images. About 1,200 would settle the test of view: {AGAIN} --out audits/m-more"),
     "drawn mark, nothing in training images": (
         tables(row("tag", "objects", "relies-on"), OPEN, regions=[NONE]),
         f"put the tag on training images of both classes alike, or on none, {RETRAINED}"),
     "tests that no set of images settles": (
         tables(OPEN | {"needed": 2_385_530.0}, regions=[NONE]),
-        "compare it with an audit of another model on these images: assay audit compare audits/m OTHER"),
+        COMPARED),
     "mark in a segmentation": (tables(row("tag", "objects") | {"dice": 0.1}, regions=[FOUND]),
                                f"cover it in all images or crop them, {RETRAINED}"),
     "mirrored images": (tables(regions=[FOUND | {"of": "whole", "kind": "mirror", "name": ""}]),
@@ -155,8 +159,11 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
         f"if it is not part of the disease, resample and compress all images in the same way, {RETRAINED}"),
     "a column": (tables(row("view", "", "answers-differ-with"), OPEN, regions=[NONE]),
                  f"if view is not a sign of the finding, balance it within the training classes, {RETRAINED}"),
-    "mark that changes no call": (tables(regions=[FOUND | {"flips": 0.0, "trained": False}]), TRAIN.format(LACK)),
-    "nothing in other images": (tables(OPEN, regions=[NONE | {"trained": False}]), TRAIN.format(LACK)),
+    "mark that changes no call": (tables(regions=[FOUND | {"flips": 0.0, "trained": False}]),
+                                  f"{OFFER.replace('I', 'i', 1)} {COMPARED}"),
+    "nothing in other images": (tables(OPEN, regions=[NONE | {"trained": False}]),
+                                f"add images. About 1,200 would settle the test of view. {OFFER} audit it again: "
+                                f"{AGAIN} --out audits/m-more"),
     "an open test": (tables(OPEN, OPEN | {"factor": "sex", "needed": 900.0}, regions=[NONE]),
                      f"add images. About 900 would settle the test of sex: {AGAIN} --out audits/m-more"),
     "predictions": (tables(OPEN),
@@ -164,7 +171,7 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
     "settled predictions": (tables(provenance=[{"key": "kind", "value": "predictions"}]),
                             "audit the model on its images, which tests marks: assay audit MODEL --images IMAGES"),
     "all settled": (tables(regions=[NONE]),
-                    "compare it with an audit of another model on these images: assay audit compare audits/m OTHER"),
+                    COMPARED),
 }  # fmt: skip
 
 

@@ -71,17 +71,17 @@ def test_rates_count_each_verdict_against_the_truth() -> None:
     ]
     rows = {row["rate"]: (row["count"], row["among"]) for row in rates(found, reference)}
     assert rows == {
-        "relies-on, mark never tied or |g| < .02": (2, 4),
-        "audits of clean networks with a relies-on": (1, 3),
-        "no-effect, |g| >= .1": (1, 5),
-        "relies-on, |g| >= .1 and .05 beyond the limit": (2, 3),
-        "relies-on, planted mark with |g| >= .1": (1, 3),
-        "affected-by or relies-on, |g| 0.1 to 0.2": (1, 2),
-        "affected-by or relies-on, |g| 0.2 to 0.3": (3, 3),
-        "affected-by or relies-on, |g| 0.3 to 0.5": (0, 0),
-        "inconclusive, |g| < .02 or > .1": (1, 6),
-        "g at or above its lower bound": (5, 7),
-        "g at or below its upper bound": (5, 7),
+        "'relies on' where the mark was not tied to the target, or its true shift is below 0.02": (2, 4),
+        "audits of networks without a shortcut that have any 'relies on'": (1, 3),
+        "'no effect' where the true shift is 0.1 or more": (1, 5),
+        "'relies on' where the true shift is 0.1 or more and beyond the limit by 0.05": (2, 3),
+        "'relies on' for a planted mark whose true shift is 0.1 or more": (1, 3),
+        "'affected by' or 'relies on' where the true shift is 0.1 to 0.2": (1, 2),
+        "'affected by' or 'relies on' where the true shift is 0.2 to 0.3": (3, 3),
+        "'affected by' or 'relies on' where the true shift is 0.3 to 0.5": (0, 0),
+        "inconclusive where the true shift is below 0.02 or above 0.1": (1, 6),
+        "true shift at or above its lower bound": (5, 7),
+        "true shift at or below its upper bound": (5, 7),
     }
     assert [row["verdict"] for row in world_rows(found, reference)].count("relies-on") == 3
     assert limits_of("any", found).networks == 7
@@ -202,11 +202,11 @@ def test_verdicts_on_new_networks_keep_the_shipped_error_rates(tmp_path: Path) -
     for line in (tmp_path / "phantom-chest" / "quick" / "rates.csv").read_text().splitlines()[1:]:
         name, count, among, *_ = line.rsplit(",", 5)
         rows[name.removeprefix("small-cnn,").strip('"')] = (int(count), int(among))
-    wrong, among = rows["audits of clean networks with a relies-on"]
+    wrong, among = rows["audits of networks without a shortcut that have any 'relies on'"]
     assert among == 12
     assert wrong <= 2  # 3 of 12 have a probability below 1 % at 5 %
-    assert rows["no-effect, |g| >= .1"][0] <= 1
-    seen, among = rows["relies-on, |g| >= .1 and .05 beyond the limit"]
+    assert rows["'no effect' where the true shift is 0.1 or more"][0] <= 1
+    seen, among = rows["'relies on' where the true shift is 0.1 or more and beyond the limit by 0.05"]
     assert among > 0
     assert seen >= 0.8 * among
 

@@ -524,7 +524,8 @@ def test_a_broken_table_is_not_passed_over(ask: Asking, haut: Path) -> None:
     (haut / "data.csv").write_text("a,b\n1,2\n3,4\n")
     said = ask("look", haut, "--target", "Diagnose", "--out", "look")
     assert said.code == 0, said.err
-    assert "table befunde.csv, target Diagnose" in said.out
+    assert 'target "Diagnose"' in said.out
+    assert ", in befunde.csv" in said.out
     (haut / "data.csv").write_bytes(b"\xff\xfeimage,target\n\x00\xd8a,b\n")
     said = ask("look", haut, "--target", "Diagnose", "--out", "again")
     assert said.code == 2

@@ -43,4 +43,4 @@ def test_the_count_is_that_of_the_associations_and_says_of_which_folds(spec: dic
     assert images["same"] > images["train"], "a test environment is of all folds, training of the first"
     for row in preview["environments"]:
         assert sum(count for _, _, count in json.loads(row["counts"])) == row["images"]
-    assert all("This is the first of 3 folds." in caption(row) for row in preview["pictures"])
+    assert all("These are the images of the first of 3 folds." in caption(row) for row in preview["pictures"])

@@ -273,7 +273,8 @@ def test_a_study_without_comparisons_answers_whether_a_column_is_a_shortcut(evid
 
 def test_more_seeds_are_the_next_step_only_where_they_would_narrow_an_interval() -> None:
     facts = {"command": "assay run s/eyes.yaml", "study": "eyes",
-             "study file": json.dumps({"data": {"folder": ".", "table": "data.csv", "target": "ill"}})}  # fmt: skip
+             "study file": json.dumps({"data": {"folder": ".", "table": "data.csv", "target": "ill",
+                                            "image": "scan", "positive": "yes"}})}  # fmt: skip
 
     def step(of_patients: float, spread: float) -> str:
         """The next step from 3 seeds with this spread and 100 patients with this standard error."""
@@ -291,7 +292,8 @@ def test_more_seeds_are_the_next_step_only_where_they_would_narrow_an_interval()
                   "provenance": provenance}  # fmt: skip
         return replace(evidence, tables=tables).page.account(replace(evidence, tables=tables)).opening.next
 
-    assert step(0.01, 0.001).endswith("assay init s/data.csv --target ill --test OTHER --out eyes-elsewhere.yaml")
+    elsewhere = "assay init s/data.csv --target ill --positive yes --image scan --test FOLDER --out eyes-elsewhere.yaml"
+    assert f"if you have some ({elsewhere}): assay replicate " in step(0.01, 0.001)
     assert "from 10 seeds: assay run s/eyes.yaml --seeds 10" in step(0.001, 0.08)
     assert "from 10 seeds: assay run s/eyes.yaml --seeds 10" in step(0.03, 0.08)
     text = step(0.05, 0.001)

@@ -27,7 +27,7 @@ from assay.report.account import Line, Tile
 from assay.report.drawing import Size
 from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import cue_words
-from assay.report.words import VERDICTS, difference_words, sentence_case, value_text
+from assay.report.words import VERDICTS, difference_words, sentence_case, signed_text, value_text
 from assay.stats.bounds import MARGIN
 from assay.stats.format import count, in_words, join_words, number, with_interval
 from assay.stats.harms import COSTLY, MOST, Harm, Rank, costly
@@ -324,10 +324,18 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
     if _is_shift(harm):
         ends = ("g_low", "g_high") if harm.kind == "region" else ("low", "high")
         value, low, high = (numeric(row, name) for name in ("g", *ends))
-        return f"{SHIFT} {difference_words(value, low, high)}", Size(value, low, high, SHIFT, margin)
+        return f"{SHIFT} {difference_words(value, low, high)}{_limit(row)}", Size(value, low, high, SHIFT, margin)
     unit = f"{label_of(row['measure'])} lower by" if harm.kind == "group" else f"{_lost_measure(harm, tables)} lost"
     size = (harm.lost, harm.low, harm.high)
-    return f"{unit} {with_interval(*size)}", Size(*size, unit, margin)
+    limit = _limit(row) if harm.kind == "mark" else ""
+    shift = f"; shift {signed_text(numeric(row, 'g'), 2)}{limit}" if limit else ""
+    return f"{unit} {with_interval(*size)}{shift}", Size(*size, unit, margin)
+
+
+def _limit(row: Row) -> str:
+    """Return the limit of reference networks for the shift by a mark; empty of others, and where it has none."""
+    limit = numeric(row, "limit") if row.get("kind") == "mark" else math.nan
+    return "" if math.isnan(limit) else f", limit {number(limit)}"
 
 
 def _is_shift(harm: Harm) -> bool:
@@ -405,7 +413,24 @@ def _units_words(tables: Tables, harms: Sequence[Harm]) -> str:
     if not lost or not any(map(_is_shift, shown)):
         return ""
     measure = _lost_measure(lost[0], tables)
-    return f"{measure} lost: the mark is on all images. {SHIFT}: it is on images of one class only, as in the chart."
+    limit = " Limit: the largest shift in reference networks, which never saw the mark." if any(
+        _limit(row_of(harm, tables)) for harm in shown if harm.kind == "mark") else ""  # fmt: skip
+    units = f"{measure} lost: the mark is on all images. {SHIFT}: it is on images of one class only, as in the chart."
+    return f"{units}{limit}"
+
+
+def _bounds_words(harms: Sequence[Harm]) -> str:
+    """Return what the brackets of the first screen are; empty where it shows none."""
+    kinds = {harm.kind for harm in harms[:MOST]}
+    together = [name for kind, name in (("group", "groups"), ("threshold", "the threshold")) if kind in kinds]
+    one_sided = "Brackets are one-sided 95% bounds" if kinds & {"region", "mark", "column", "distortion"} else ""
+    if not together:
+        return f"{one_sided}." if one_sided else ""
+    return (
+        f"{one_sided}. Those of {join_words(together)} are two-sided 95% intervals."
+        if one_sided
+        else "Brackets are two-sided 95% intervals."
+    )
 
 
 def further_words(tables: Tables, harms: Sequence[Harm]) -> str:
@@ -426,7 +451,9 @@ _KINDS = {
 
 def notes_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return the order of the findings, the units of their sizes, and what the first screen has no row for."""
-    parts = (_order_words(tables, harms), _units_words(tables, harms), further_words(tables, harms))
+    parts = (
+        _order_words(tables, harms), _units_words(tables, harms), _bounds_words(harms), further_words(tables, harms),
+    )  # fmt: skip
     return " ".join(filter(None, parts))
 
 

@@ -25,7 +25,7 @@ _MISREAD = ("scaling", "expected", "ranking", "parts-shared", "training-patients
 """Checks after which no number holds."""
 _COPIES = {"copy-clusters": "copy", "training-copies": ""}
 """Check -> kind of issue that counts its images; the check counts them itself where there is none."""
-_PIXELS = ("tone", "detail")
+PIXELS = ("tone", "detail")
 """Families of marks that change a whole image, as a distortion does."""
 _COVERED_BY_LEAD: Mapping[str, tuple[Verdict, ...]] = {
     LeadVerdict.LIVES: (),
@@ -128,7 +128,7 @@ def _factor_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterato
             loss = _performance_lost(row)
             costs = loss[1] >= margin
             if costs or code in (Verdict.AFFECTED, Verdict.UNDIRECTED):
-                rank = Rank.SHIFT if costs and row.get("family") in _PIXELS else Rank.OTHER
+                rank = Rank.SHIFT if costs and row.get("family") in PIXELS else Rank.OTHER
                 yield Harm(rank, "mark", code, *parts, *loss, *counts)
 
 

@@ -95,11 +95,11 @@ def audit_account(evidence: Evidence) -> Account:
     unlimited = leading is None or math.isnan(numeric(leading, "limit"))
     chips = _chips(tables["checks"], facts, marks=unlimited and any(row["kind"] == "mark" for row in verdicts))
     opening = Opening(
-        tuple(sorted(chips, key=lambda chip: chip.light == "ok")[:MOST_CHIPS]),
+        tuple(sorted(chips, key=lambda chip: ("warn", "none", "ok").index(chip.light))[:MOST_CHIPS]),
         tuple(done(facts, verdicts, tables["effects"])),
         tuple(places_of_lead(evidence.root, leading, tuple(_PICTURES)) if leading else _places(evidence)),
         tuple(harm_lines(tables, harms, float(margin))),
-        f"Findings, by kind and then by {measure_name(tables)} lost",
+        f"What was found, by kind and then by {measure_name(tables)} lost",
         more=(" ".join(more[:MOST_SENTENCES]), *more[MOST_SENTENCES:]),
         next=next_words(tables, evidence.typed_folder),
         tiles=tuple(audit_tiles(tables, facts, harms)[:MOST_TILES]),
@@ -118,6 +118,7 @@ def audit_account(evidence: Evidence) -> Account:
 
 
 def _check_sentence(row: Row) -> Said:
+    """Return a check as a sentence. One that was not done has no light, and neither has a result."""
     light = "" if row["status"] == "not-done" else row["status"]
     if row["check"] == "ranking" and light == "ok":  # a high AUROC may rest on a shortcut: no check that was passed
         return Said(check_words(row), "", "", "result", "")
@@ -139,11 +140,10 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
         if row["check"] == "ranking":
             chance = "" if row["status"] == "ok" else ": no better than chance"
             text = f"{row['measure']} {row['value']:.2f} on these images{chance}"
-        light = "ok" if row["status"] == "ok" else "warn"
-        if text:  # a high AUROC may rest on a shortcut: no check that was passed
-            yield Chip(
-                light, "" if (row["check"], light) == ("ranking", "ok") else SIGNS[light], text, check_words(row)
-            )
+        sentence = _check_sentence(row)
+        if text:
+            light = sentence.light or ("ok" if row["status"] == "ok" else "none")
+            yield Chip(light, sentence.sign, text, sentence.text)
     if marks and "references" not in facts:
         yield Chip(
             "warn", SIGNS["warn"], "no reference networks for marks: 'relies on' cannot be claimed", NO_REFERENCE
@@ -276,6 +276,10 @@ _INSIDE = Block(id="inside", title="Inside the network: evidence, not a verdict"
                 columns=("kind", "name", "value", "chance", "images", "reason"))  # fmt: skip
 _RATES = Block(id="rates", title="Error rates of this audit", table="rates", folded=True,
                columns=("rate", "count", "among", "value"))  # fmt: skip
+_DISTORTED_NOTE = (
+    "The decision is on the loss alone, by its one-sided 95% bounds. Changed predictions do not decide: scores that "
+    "rise or fall together can cross the threshold and keep their order."
+)
 UNTESTED = Block(id="untested", title="Not tested", table="verdicts", keep=Query(only={"verdict": (NOT_TESTED,)}),
                  columns=("factor", "kind", "reason"))  # fmt: skip
 
@@ -291,7 +295,7 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
         _INSIDE,
     )  # fmt: skip
     distorted = Block(id="distorted", title="Distortions", table="distorted", chart="curve", along="severity",
-                      value=measure, colors="factor", level=ZERO, shaded=True,
+                      value=measure, note=_DISTORTED_NOTE, colors="factor", level=ZERO, shaded=True,
                       columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
                                "reason"))  # fmt: skip
     return [

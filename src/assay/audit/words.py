@@ -79,7 +79,7 @@ def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
     if not math.isnan(flips):
         parts.append(f"changed predictions {number(100 * flips, 1)}%")
     if not math.isnan(limit) and row["verdict"] in (Verdict.RELIES, Verdict.AFFECTED):
-        side = "beyond" if row["verdict"] == Verdict.RELIES else "not beyond"
+        side = "beyond" if row["verdict"] == Verdict.RELIES else "not clearly beyond"
         parts.append(f"{side} the limit of reference networks, {number(limit, 3)}")
     if row["open"]:
         parts.append(f"not settled: {open_words(row['open'])}")
@@ -194,6 +194,7 @@ CHIPS: Mapping[tuple[str, str], str] = {
     ("few-patients", "warn"): "few patients: intervals are too narrow",
     ("copy-clusters", "warn"): "copies among the images: look at them",
     ("parts-shared", "warn"): "parts share patients or pictures",
+    ("plain-sight", "warn"): "a simple cue predicts the target: see Findings",
     ("training-images", "not-done"): "independence of the training images not established",
     ("pixels", "not-done"): "predictions only: no mark was tested",
 }
@@ -206,6 +207,8 @@ NOT_ESTABLISHED = (
     "Readers and the reference standard of the labels are not assessed.",
 )
 """Limits of every audit."""
+CLEAN_AUDITS = "audits of networks without a shortcut that have any 'relies on'"
+"""Row of the table of rates, see `benchmarks/audit_rates.py`."""
 ALL_SHORTCUTS, NO_SHORTCUT = "all eight kinds of shortcut", "no shortcut"
 """Rows of the table of rates, see `benchmarks/audit_kinds.py`."""
 NOT_APART = "Independence of these images from the training images is not established."
@@ -220,7 +223,7 @@ def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
     }
     limits = (*NOT_ESTABLISHED, *(() if compared_with_training else (NOT_APART,)), *_of_references(tables))
     rates = {row["rate"]: row for row in tables["rates"]}
-    wrong = next((row for rate, row in rates.items() if rate.startswith("audits of clean networks")), None)
+    wrong = rates.get(CLEAN_AUDITS)
     of_marks = (
         "Error rates of verdicts on marks and columns are not known for this domain."
         if wrong is None
@@ -228,7 +231,20 @@ def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
         f"{wrong['count']} of {wrong['among']} audits of networks that never saw a mark (at most "
         f"{number(100 * wrong['high'], 1)}%)."
     )
-    return (*limits, of_marks, *_of_searches(rates))
+    return (*limits, of_marks, *_of_searches(rates), *_of_counts(tables, rates))
+
+
+def _of_counts(tables: Mapping[str, Sequence[Row]], rates: Mapping[str, Row]) -> Iterator[str]:
+    """Yield which networks without a shortcut are counted where, if there are several sets of them."""
+    facts = {row["key"]: row["value"] for row in tables["provenance"]}
+    of_regions = sorted({f"{row['networks']:.0f}" for row in tables["regions"] if numeric(row, "networks") > 0})
+    marks = facts.get("references", "").partition(" networks")
+    counts = [f"{marks[0]} set the limits of marks"] if marks[1] else []
+    counts += [f"{join_words(of_regions)} those of regions"] if of_regions else []
+    tested = ((CLEAN_AUDITS, "tested the verdicts on marks"), (f"{NO_SHORTCUT}: one is named", "tested the search"))
+    counts += [f"{rates[name]['among']} {use}" for name, use in tested if name in rates]
+    if len(counts) > 1:
+        yield f"These are separate sets of networks without a shortcut: {join_words(counts)}."
 
 
 def _of_searches(rates: Mapping[str, Row]) -> Iterator[str]:
@@ -238,8 +254,8 @@ def _of_searches(rates: Mapping[str, Row]) -> Iterator[str]:
     named, missed = (rates[f"{ALL_SHORTCUTS}: {worth}"] for worth in ("named", "nothing found"))
     clean = rates[f"{NO_SHORTCUT}: one is named"]
     yield (
-        f"In trials, such searches named the shortcut of {named['count']} of {named['among']} small networks. In "
-        f"{missed['count']} they found nothing. They named one in {clean['count']} of {clean['among']} networks "
+        f"In tests of the search, it named the shortcut of {named['count']} of {named['among']} small networks. In "
+        f"{missed['count']} it found nothing. It named one in {clean['count']} of {clean['among']} networks "
         "without a shortcut. The table of error rates has each kind of shortcut."
     )
 
@@ -267,8 +283,10 @@ def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
 
 METHODS = (
     f"{SHIFT}: {GLOSSARY[SHIFT]}",
-    "Brackets are one-sided 95% bounds over patients. A verdict needs a bound beyond the margin; 'no effect' needs the "
-    "upper bounds of |g|, of the AUROC lost and of the share of changed predictions below it at all three strengths.",
+    "Brackets of marks, columns and distortions are one-sided 95% bounds over patients. A verdict needs a bound beyond "
+    "the margin. 'No effect' needs all upper bounds below it at all three strengths: of the AUROC shift either way, of "
+    "the AUROC lost and of the share of changed predictions.",
     "Verdicts refer to the middle strength, as drawn and at the place with the largest effect, corrected for two "
-    "tests. 95% intervals of groups hold simultaneously, as do those of gaps.",
+    "tests. 95% intervals of groups hold simultaneously, as do those of gaps. Of a sensitivity, specificity or "
+    "accuracy with fewer than 10 patients called rightly, or wrongly, the ends are exact (Clopper and Pearson).",
 )

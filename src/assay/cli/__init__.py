@@ -396,6 +396,7 @@ def init(
     patient: Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The column of patients.")] = "",
     image: Annotated[str, typer.Option("--image", metavar="COLUMN", help="The column of files.")] = "",
     positive: Annotated[str, typer.Option("--positive", metavar="CLASS", help="The positive class.")] = "",
+    mask: Annotated[str, typer.Option("--mask", metavar="COLUMN", help="The column of masks.")] = "",
     test: Annotated[
         list[Path] | None, typer.Option("--test", metavar="FOLDER", help="Another set, to test on; may be repeated.")
     ] = None,
@@ -408,6 +409,15 @@ def init(
             parser=one_of(("refuse", "drop")),
         ),
     ] = "refuse",
+    unmasked: Annotated[
+        Any,
+        typer.Option(
+            "--unmasked",
+            metavar="HOW",
+            help="Images without a mask: lesion-free or leave-out; by default Assay asks if there are any.",
+            parser=one_of(("lesion-free", "leave-out")),
+        ),
+    ] = None,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Read images that links lead to, outside the folder.")
     ] = False,
@@ -418,8 +428,8 @@ def init(
     """
     from assay.cli.init import init_command
 
-    named = {"target": target, "patient": patient, "image": image, "positive": positive}
-    init_command(place, out, test or (), unmatched, "follow" if follow_links else "refuse", **named)
+    named = {"target": target, "patient": patient, "image": image, "mask": mask, "positive": positive}
+    init_command(place, out, test or (), unmatched, "follow" if follow_links else "refuse", unmasked or "", **named)
 
 
 @app.command("list", epilog="Example: assay list losses")

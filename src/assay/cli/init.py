@@ -58,7 +58,7 @@ class Assumed:
 
 def init_command(
     place: Path, out: Path | None, tests: Sequence[Path] = (), unmatched: Unmatched = "refuse", links: str = "refuse",
-    **named: str,
+    unmasked: str = "", **named: str,
 ) -> None:  # fmt: skip
     """Write the study, and where no table of a folder has a row per image one beside it; print what is assumed.
 
@@ -68,7 +68,8 @@ def init_command(
         tests: Folders or tables of other sets, all of whose images are tested.
         unmatched: Whether images without a label are refused where there are many, or left out.
         links: Whether links out of the folders are refused, or followed.
-        named: What is not to be guessed: `target`, `patient`, `image` and `positive`.
+        unmasked: How an image without a mask counts, as in a study; by default as its layout says.
+        named: What is not to be guessed: `target`, `patient`, `image`, `mask` and `positive`.
 
     Raises:
         SpecError: Nothing labels the images, or no column is surely the target.
@@ -93,6 +94,8 @@ def init_command(
     for set_name, file in ((name, guessed), *zip(names, others, strict=True)):
         print(f"{set_name}: {file.line}", *file.matched, sep="\n", file=sys.stderr)
     lines = list(_lines(guessed, name, path, sets, positive))
+    if unmasked:
+        lines = list(_with_unmasked(lines, unmasked))
     write_text(path, _document(lines, guessed.folder))
     refused, why = _reason_refused(path)
     while why and any(part.key.startswith("  neutral-") for part in lines):
@@ -110,6 +113,16 @@ def init_command(
     if why:
         print(f"to correct before a run: {why}")
     print(f"{path}: correct what is wrong; comments in the file explain all assumptions. Next: assay run {path} --open")
+
+
+def _with_unmasked(lines: Sequence[Assumed], unmasked: str) -> Iterator[Assumed]:
+    """Yield the lines with how an image without a mask counts: in its own line, or after that of masks."""
+    has_line = any(line.key.strip() == "unmasked" for line in lines)
+    for line in lines:
+        key = line.key.strip()
+        yield replace(line, value=unmasked, why="as you say") if key == "unmasked" else line
+        if key == "mask" and not has_line:
+            yield Assumed(line.key.replace("mask", "unmasked"), unmasked, "as you say")
 
 
 def _as_option(name: str, value: str) -> str:

@@ -35,8 +35,9 @@ _SUSPECT = {
 }
 """Name of a key figure -> kinds of issues that it counts."""
 METHODS = (
-    "Brightness, contrast and color are measured in the files, all else with the longer side scaled down to the size "
-    "that the first line names; smaller images are not enlarged.",
+    "Brightness, contrast and color are measured in images at their own size, after any window or crop that was asked "
+    "for. All else is measured with the longer side scaled down to the size that the first line names; smaller images "
+    "are not enlarged.",
     "Levels and baselines (ridge regressions) of simple cues are fitted on other patients than those that the AUROC "
     "is computed on. A simple cue is a caution where the interval of its AUROC is above 0.6.",
     "Copies are found on the original files, mirrored, turned, cropped and re-encoded ones too. Odd images are 5 "
@@ -79,7 +80,7 @@ def look_account(evidence: Evidence) -> Account:
             tiles=tuple(look_tiles(evidence)),
             next=look_step(evidence),
             grid=_grid_title(evidence),
-            more=(_cue_advice(evidence),),
+            more=tuple(filter(None, (_cue_advice(evidence),))),
         ),
         doubts=tuple(map(sentence, findings)),
         limits=("what a network would learn", "whether labels are right"),
@@ -120,10 +121,10 @@ def look_step(evidence: Evidence) -> str:
         listed = f"{evidence.typed_folder}/issues.csv"
         return f"Next: leave copies out, or give those of a picture one patient ({listed} names them), {again}"
     strong = next((row for row in evidence.tables["shortcuts"] if row["strong"]), None)
+    aim = "what a network learns from these images"
     if strong is not None:
-        cue = cue_words(strong["kind"], strong["name"])
-        return f"Next: see whether a network does better than {cue}: {init}"
-    return f"Next: see what a network learns from these images: {init}"
+        aim = f"whether a network does better than {cue_words(strong['kind'], strong['name'])}"
+    return f"Next: audit your model, if you have one ({evidence.facts['next audit']}), or see {aim}: {init}"
 
 
 def suspects(evidence: Evidence) -> Iterator[PlacePictures]:

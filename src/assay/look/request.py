@@ -11,8 +11,8 @@ EXAMINED = 128
 """Longer side in pixels at which images are examined; smaller ones are not enlarged."""
 
 
-OF_INIT = frozenset({"data", "target", "patient", "image", "positive", "unmatched", "follow_links"})
-"""Fields that `assay init` takes, too."""
+SHARED = frozenset({"data", "target", "patient", "image", "mask", "positive", "unmatched", "unmasked", "follow_links"})
+"""Fields that `assay init` and `assay audit` take, too."""
 
 
 class LookRequest(DataRequest):

@@ -24,7 +24,7 @@ from assay.look.checks import data_checks, issue
 from assay.look.cues import Cue
 from assay.look.image_cues import COUNTED, counted_pixels, looked_at
 from assay.look.kind import LOOK
-from assay.look.request import OF_INIT, LookRequest
+from assay.look.request import SHARED, LookRequest
 from assay.report.page import write_page
 from assay.report.pictures import PictureSettings
 from assay.report.sheets import harmless
@@ -109,6 +109,7 @@ class LookRun(RunSteps):
         rows = [{key: harmless(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in rows]
         lines = pd.DataFrame(rows, columns=["file", *ISSUES.names])
         write_text(folder.root / "issues.csv", lines.to_csv(index=False, lineterminator="\n"))
+        images = self.request.typed(*(LookRequest.options().keys() - SHARED))
         unused = len(left_out := self.dataset.card.left_out)
         facts = {
             "left out": f"{unused:,} of {unused + len(self.dataset.table):,} images, such as {left_out[0]}"
@@ -116,7 +117,8 @@ class LookRun(RunSteps):
             else "",
             "data": str(self.request.data),
             "look again": f"assay look {self.request.typed('open', 'as_json')}",
-            "next study": f"assay init {self.request.typed(*(LookRequest.options().keys() - OF_INIT))}",
+            "next study": f"assay init {images}",
+            "next audit": f"assay audit MODEL --images {images}",
             "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,
             "embeddings": embeddings.name if embeddings else "",

@@ -509,7 +509,6 @@ def _range(counts: Sequence[int], name: str) -> str:
 
 _WORDS: Mapping[CellKind, Callable[[str], str]] = {
     "measure": label_of,
-    "place": worst_words,
     "reason": reason_words,
     "code": lambda value: in_words(value).replace("-", " "),
     "list": lambda value: join_words([f"{number_of_list:g}" for number_of_list in json.loads(value or "[]")]),
@@ -531,6 +530,8 @@ def _text(table: str, name: str, row: Row, evidence: Evidence) -> str:
             return evidence.names.place(value)
         case "decision":
             return verdict_words(row)
+        case "place":
+            return worst_words(value, evidence.names.place)
         case kind:
             return _WORDS.get(kind, display_name)(value)
 

@@ -14,6 +14,8 @@ CUES = Block(
 ISSUES = Block(
     id="issues", title="Issues of images", table="issues", folded=True,
     columns=("kind", "row", "cluster", "of", "value"),
+    note="How far: of a suspected label, by how much more probable another class is than its own, from 0 to 1; of thin "
+         "bright marks, in multiples of the limit; of other images, in robust standard deviations from the median.",
 )  # fmt: skip
 
 

@@ -165,7 +165,7 @@ _GROUPS: Mapping[str, tuple[str, str, int, str]] = {
                "further sheet"),
     "found": ("What stands out", "", 1, "further sheet"),
     "masks": ("Outlines of masks", "", 1, "further sheet"),
-    "cue": ("Where the best cue comes from", "", 1, "further sheet"),
+    "cue": ("Pixels that a simple cue counts", "", 1, "further sheet"),
     "outline": ("Predicted outlines on the same images", "Ranked by the mean over recipes: by Dice in images with a "
                 f"lesion, by predicted area in the others. {_OF_FIRST}, threshold p = 0.5.", 0, "image"),
     "heat-map": ("Heat maps on the same images",
@@ -354,17 +354,17 @@ def small(image: Image.Image, label: str, side: int = SIDE) -> Small:
 
 
 def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> PagePicture:
-    """Make a picture; the caption of a sheet ends with the name of its test condition."""
+    """Make a picture; the caption of a sheet begins with the name of its test condition."""
     logits = _logits(row, evidence)
     room = PAIR_ROOM if row["kind"] == "pair" else SHEET_ROOM
     phone = PHONE
     if row["kind"] == "case":
         room = phone = CASE_ROOM
     scale, small = (max(1, min(4, wide // image.width)) for wide in (room, phone))
-    text, more = caption(row), evidence.names.place(row["environment"]) if row["kind"] == "sheet" else ""
-    whole_text = f"{text} {sentence_case(more)}." if more and more != row["environment"] else text
+    named = evidence.names.place(row["environment"]) if row["kind"] == "sheet" else ""
+    text = caption(row, sentence_case(named) if named != row["environment"] else "")
     short = pair_ends(row) if row["kind"] == "pair" else ""
-    return PagePicture(uri, image.width, image.height, scale, small, whole_text, text, logits, short)
+    return PagePicture(uri, image.width, image.height, scale, small, text, text, logits, short)
 
 
 def _logits(row: Row, evidence: Evidence) -> Markup:

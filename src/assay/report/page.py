@@ -169,6 +169,7 @@ def _paper(evidence: Evidence, account: Account) -> tuple[tuple[str, str, str], 
     facts, first = evidence.facts, account.opening
     version, hash_of = facts.get("assay-imaging", ""), facts.get("hash of what is compared", "")
     torch = f" and PyTorch {facts['torch']}" if facts.get("torch") else ""
+    kind = evidence.kind.name
     analyses = f"Analyses used Assay {version}{torch}.".replace("  ", " ")
     results = [account.verdict, *(f"{line.decision} {line.numbers}." for line in first.lines)]
     fields = {
@@ -176,7 +177,7 @@ def _paper(evidence: Evidence, account: Account) -> tuple[tuple[str, str, str], 
         "author": "{Assay developers}",
         "year": evidence.date[:4],
         "version": version,
-        "note": f"Study {facts.get('study', facts.get('model', account.name))}"
+        "note": (f"Study {facts['study']}" if "study" in facts else f"{kind[:1].upper()}{kind[1:]} of {account.name}")
         + (f", hash {hash_of}" if hash_of else ""),
     }
     inside = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)

@@ -262,7 +262,7 @@ class PictureSettings:
         *_, mark = environments
         first, at = environments[""]
         row, places = int(first.table.row[at]), first.table.places
-        facts = {**facts, "row": places.labels[row] if places else row, **(places.names if places else {})}
+        facts = {**facts, "row": places.labels[row] if places else row + 1, **(places.names if places else {})}
         return self._write(f"case-{_safe(name)}.png", _grid([pictures]), "case", facts, environment=place, factor=mark)
 
     def heat_map(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:

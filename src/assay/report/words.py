@@ -116,11 +116,22 @@ def relations(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
     return related
 
 
+def _uninformative_names(rows: Sequence[Row]) -> dict[str, str]:
+    """Return names of test conditions that ask for no association with one factor: `sex uninformative`."""
+    factors: dict[str, list[str]] = {}
+    for row in rows:
+        if numeric(row, "asked") == 0 and row["environment"] != TRAINING:
+            factors.setdefault(text_of(row, "environment"), []).append(row["factor"])
+    return {name: f"{in_words(of[0])} uninformative" for name, of in factors.items() if len(set(of)) == 1}
+
+
 def place_labels(rows: Sequence[Row]) -> dict[str, str]:
     """Return names of test conditions: `texture reversed` where that names one alone, else the name in the study."""
     factor, related = next(iter(relations(rows).items()), ("", dict[str, str]()))
     names = list(dict.fromkeys(text_of(row, "environment") for row in rows))
     words = {name: f"{in_words(factor)} {related[bare_place(name)]}" for name in names if bare_place(name) in related}
+    uninformative = _uninformative_names(rows)
+    words = {name: label for name, label in words.items() if label not in uninformative.values()} | uninformative
     once = {name: label for name, label in words.items() if list(words.values()).count(label) == 1}
     return {**{name: in_words(name) for name in names}, **once, TRAINING: "training"}
 
@@ -240,10 +251,10 @@ VERDICTS: Mapping[str, Worded] = {
         "can be affected too. Next: count the mark in each class, and compare with reference networks.",
     ),
     Verdict.UNDIRECTED: Worded(
-        "affected, no direction shown",
-        "Affected by {factor}, no direction shown",
-        "AUROC or predictions change by more than the margin, but a shift of scores in one direction is not shown. "
-        "Next: count the mark where the model will be used.",
+        "affected, no direction beyond the margin",
+        "Affected by {factor}, no direction beyond the margin",
+        "AUROC or predictions change by more than the margin. A shift of scores in one direction is not shown to "
+        "exceed it. Next: count the mark where the model will be used.",
     ),
     Verdict.DIFFERS: Worded(
         "scores differ with",

@@ -144,12 +144,13 @@ ISSUES = Table(
     (
         Column("kind", "kind of issue", values=ISSUE_KINDS, cell="code"),
         whole("row", "line of the table, row of one in memory, or number of the file; 0 of a group"),
-        whole("cluster", "number of the cluster of copies; 0 without"),
+        whole("cluster", "number of the cluster of copies; 0 without", "cluster of copies", cell="count"),
         Column("of", "class of the image, or column and level of a group", head="class"),
         number(
             "value",
-            "similarity, or how far the image is from the others, in robust standard deviations, of marks in limits; "
-            "of a label by how much more another class is expected",
+            "how far the image is from the others, in robust standard deviations, of marks in limits; of a label by "
+            "how much more another class is expected",
+            "how far",
         ),
     ),
     ("kind", "row", "cluster", "of", "value"),

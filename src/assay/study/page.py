@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from assay.core.errors import StoreError, unknown_of_few
 from assay.core.measures import MEASURES, WORST, label_of, quiet_of
@@ -110,14 +110,14 @@ def _published(tables: Mapping[str, Rows]) -> Section:
 
 def sections(tables: Mapping[str, Rows]) -> list[Section]:
     """Return the sections of a page; blocks without rows are left out when they are rendered."""
-    view = outline(tables)
+    view, redundant = outline(tables), _redundant_measures(tables)
     sections_shown = [
         Section("replication", "Replication of an earlier run", (_REPLICATION,), tab="Replication"),
         Section("comparisons", "Comparisons", (COMPARISONS, TRAINED_ONCE, _LOOKS, _ORDERED)),
         _published(tables),
         Section("doses-response", "Dose-response", _doses(view.measure, view.dosed), "Changes are from p = 0."),
         Section("starts-of", "Initial weights", (_STARTS,)),
-        Section("how-well", "Performance", _performance_blocks(view.measure, view.budgets)),
+        Section("how-well", "Performance", _performance_blocks(view.measure, view.budgets, redundant)),
         Section("healthy", "Images without a lesion", _healthy(tables),
                 "False positives are compared at the threshold at which each network finds the same share of the "
                 "lesions of its validation images.", tab="No lesion"),
@@ -139,7 +139,7 @@ def sections(tables: Mapping[str, Rows]) -> list[Section]:
         for block in section.blocks
         if block.table == "estimates"
         for name in block.keep.measures
-    }
+    } | redundant
     return [
         *sections_shown,
         Section("further", "Further measures", _further(tables, measures_shown), folded=True, tab="Further"),
@@ -178,24 +178,39 @@ VISIBLE = Block(
 )  # fmt: skip
 
 
-def _performance_blocks(measure: str, budgets: str) -> tuple[Block, ...]:
+def _redundant_measures(tables: Mapping[str, Rows]) -> set[str]:
+    """Return measures that add nothing to AUROC and accuracy: of two classes, where macro AUROC is AUROC."""
+    values: dict[str, dict[str, float]] = {"auroc": {}, "auroc-macro": {}}
+    for row in tables.get("estimates", ()):
+        if row["measure"] in values and not (row["factor"] or row["level"] or row["group"]):
+            place = f"{row['recipe']} {row['coordinates']} {row['environment']}"
+            values[row["measure"]][place] = numeric(row, "value")
+    area, macro = values.values()
+    alike = macro and all(value == area.get(place) or math.isnan(value) for place, value in macro.items())
+    return {"auroc-macro", "somers-d", "quadratic-weighted-kappa"} if alike else set()
+
+
+def _performance_blocks(measure: str, budgets: str, redundant: Collection[str]) -> tuple[Block, ...]:
     along = (
         Block(id="budgets", title=f"{label_of(measure)} by {budgets.replace('_', ' ')}",
               keep=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)), chart="curve",
               panel="environment", along=f"axis {budgets}", listed=False),
     ) if budgets else ()  # fmt: skip
-    overall = tuple(name for name in COMPUTED if name not in ("somers-d",))
+    overall = tuple(name for name in COMPUTED if name not in {"somers-d", *redundant})
     return (
         performance(measure),
         *along,
         Block(id="worst", title="Worst groups and environments",
               keep=Query(measures=(measure, "accuracy"), only={"group": WORST}),
-              columns=("recipe", "group", "environment", "measure", "value", "where", "seeds"), folded=True),
+              columns=("recipe", "group", "environment", "measure", "value", "where", "seeds"), folded=True,
+              note="The lowest mean over seeds. Its interval is estimated apart and ignores that the place was chosen, "
+                   "so it can differ from that of the same place in another table."),
         Block(id="measures", title="Every measure of performance", keep=Query(measures=overall, empty=_OVERALL,
               filled=("environment",)), place=("measure", "recipe"), across="environment", folded=True),
         Block(id="by-group", title="Performance by class and group",
               keep=Query(measures=overall, filled=("environment", "factor"), without={"group": WORST}),
-              columns=("recipe", "measure", "environment", "factor", "level", "group", "value", "images"), folded=True),
+              columns=("recipe", "measure", "environment", "factor", "level", "group", "value", "images"), folded=True,
+              note="A group that names a class has the images of this class alone."),
         Block(id="distorted", title="Errors on distorted images, by severity",
               keep=Query(measures=("distorted-error",), filled=("level",)), chart="curve", panel="factor",
               along="level", listed=False, note="Severities as published, 1 least to 5 most."),

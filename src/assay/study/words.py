@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from assay.report.blocks import anchor, ends_of
 from assay.report.drawing import Size, difference_scale
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
 from assay.report.images import COLUMNS, GAP, natural, small
-from assay.report.sentences.cues import added_words, may_be_finding
+from assay.report.sentences.cues import added_words, best_added, may_be_finding
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.words import (
     REVERSED,
@@ -61,6 +61,7 @@ from assay.report.words import (
     verdict_words,
 )
 from assay.spec.recipe import RecipeSpec
+from assay.spec.schema import DataSpec
 from assay.stats.bounds import MARGIN
 from assay.stats.estimate import degrees, interval
 from assay.stats.findings import Finding, from_row
@@ -154,8 +155,8 @@ def answers(evidence: Evidence) -> list[str]:
     failed = any(row["decision"] in FAILED for row in contrasts)
     everyone = "" if failed or 2 * len(lost) > len(ends) else shared_words(evidence, shared_harms(evidence))
     added = evidence.tables.get("added", ())
-    cue = added_words(added, evidence.names.inside)
-    cue = f"{cue} {may_be_finding(added[0])}".rstrip() if cue and not contrasts else cue
+    cue, best = added_words(added, evidence.names.inside), best_added(added)
+    cue = f"{cue} {may_be_finding(best)}".rstrip() if best is not None and not contrasts else cue
     changes = "" if contrasts or chance else change_words(evidence)
     return [text for text in dict.fromkeys((everyone, chance, said, segmented, changes, cue)) if text]
 
@@ -260,7 +261,7 @@ def next_step(evidence: Evidence, root: str) -> str:
     if chance_words(evidence):
         return _step_from_chance(evidence, out)
     if not contrasts:
-        return _step_without_comparisons(evidence, seeds, out)
+        return _step_without_comparisons(evidence, seeds, root, out)
     if evidence.tables.get("looks") or "replication of" in facts:
         return ""
     needed, patients = (
@@ -276,8 +277,8 @@ def next_step(evidence: Evidence, root: str) -> str:
     return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
 
 
-def _step_without_comparisons(evidence: Evidence, seeds: int, out: str) -> str:
-    """Return what follows a study that compares nothing: what its widest interval lacks, or images of another site.
+def _step_without_comparisons(evidence: Evidence, seeds: int, root: str, out: str) -> str:
+    """Return what follows a study that compares nothing: what its widest interval lacks, or fresh seeds.
 
     An interval that is narrower than the margin either way lacks nothing. A wider one lacks seeds if these have more of
     its variance than patients; else it lacks patients, and seeds too where no number of patients is enough.
@@ -301,7 +302,7 @@ def _step_without_comparisons(evidence: Evidence, seeds: int, out: str) -> str:
             return f"Next: add images of other patients{both}"
         return (f"Next: add images of other patients. About {patients:,.0f} patients give intervals of "
                 f"{number(MARGIN)} either way")  # fmt: skip
-    return _step_of_other_site(evidence.facts)
+    return _step_of_repetition(evidence.facts, root, out)
 
 
 def _enough_patients(row: Row, between: float, seeds: int) -> float:
@@ -333,18 +334,32 @@ def _enough_patients(row: Row, between: float, seeds: int) -> float:
     return math.inf if halves[-1] > MARGIN or not len(enough) else math.ceil(patients * more[enough[0]])
 
 
-def _step_of_other_site(facts: Mapping[str, str]) -> str:
-    """Return the test on images of another site; empty where images are none of files, or others are tested."""
+def _step_of_repetition(facts: Mapping[str, str], root: str, out: str) -> str:
+    """Return fresh seeds, and the test on images of another site for those who have some; empty after a repetition."""
+    if "replication of" in facts:
+        return ""
+    command = _test_on_site(facts)
+    alternative = f", or test on images of another site, if you have some ({command})" if command else ""
+    return f"Next: repeat it with fresh seeds{alternative}: assay replicate {root}{out}"
+
+
+def _test_on_site(facts: Mapping[str, str]) -> str:
+    """Return the command that tests on another set; empty where images are none of files, or others are tested."""
     data, words = json.loads(facts.get("study file") or "{}").get("data", {}), shlex.split(facts.get("command", ""))
     folder = data.get("classes") or data.get("folder")
     if data.get("tests") or not folder or len(words) < 3:
         return ""
     place = Path(words[2]).parent / folder / ("" if data.get("classes") else data.get("table", ""))
-    columns = () if data.get("classes") else ("target", "patient")
-    named = "".join(f" --{name} {shlex.quote(data[name])}" for name in columns if data.get(name))
+    columns = ("positive",) if data.get("classes") else ("target", "positive", "patient", "image", "mask", "unmasked")
+    usual = {"image": DataSpec.model_fields["image"].default}
+    values = (
+        (name, data[name])
+        for name in columns
+        if isinstance(data.get(name), str) and data[name] not in ("", usual.get(name))
+    )
+    named = "".join(f" --{name} {shlex.quote(value)}" for name, value in values)
     out = f"{facts['study']}-elsewhere.yaml"
-    init = f"assay init {typed_path(place)}{named} --test OTHER --out {out}"
-    return f"Next: test on images of another site, in OTHER: {init}"
+    return f"assay init {typed_path(place)}{named} --test FOLDER --out {out}"
 
 
 def _half_width(row: Row) -> float:
@@ -459,7 +474,7 @@ def _worst_group(evidence: Evidence, common: Mapping[str, str]) -> Iterator[Line
     row, overall = pairs[gaps.index(max(gaps))]
     own_axes = {axis: value for axis, value in coordinates(row).items() if common.get(axis) != value}
     recipe, place = evidence.names.recipe(own_axes, evidence.outline.axes), evidence.names.place(row["environment"])
-    where = ", ".join(filter(None, (place_words(row["where"]), place, recipe)))
+    where = ", ".join(filter(None, (place_words(row["where"], evidence.names.place), place, recipe)))
     value = f"{label_of(measure)} {value_text(row)}, all images {number(numeric(overall, 'value'))}"
     yield Line(f"Worst group ({where}):", value, "worst")
 
@@ -538,13 +553,46 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     return tuple(
         part
         for part in (
-            f"{first}{images}.",
+            " ".join(filter(None, (f"{first}{images}.", "" if is_external else _recipe_text(facts)))),
             association_text(evidence),
             _registration_text(facts),
             _replication_text(evidence),
         )
         if part
     )
+
+
+_OF_RECIPE = {"architecture": "Architecture", "initialization": "initial weights", "augmentation": "augmentation"}
+"""Key of a recipe -> its name for readers."""
+_MOST_OF_RECIPE = 3
+"""So many different values of a key are named; more are counted."""
+
+
+def _recipe_text(facts: Mapping[str, str]) -> str:
+    """Return what was trained: network, initial weights, augmentation and epochs; empty where they are not known."""
+    points = json.loads(facts.get("spec") or "{}").get("points", ())
+    if not points:
+        return ""
+    usual, recipes = RecipeSpec(), [point.get("recipe", {}) for point in points]
+    parts: list[str] = []
+    for key, name in _OF_RECIPE.items():
+        values = distinct(_component_words(recipe.get(key, getattr(usual, key))) for recipe in recipes)
+        named = join_words(values) if len(values) <= _MOST_OF_RECIPE else f"{len(values)} different"
+        parts.append(f"{name}: {named}")
+    epochs = sorted({recipe.get("epochs", usual.epochs) for recipe in recipes})
+    parts.append(f"{' to '.join(dict.fromkeys(map(str, (epochs[0], epochs[-1]))))} epochs")
+    return f"{'; '.join(parts)}."
+
+
+def _component_words(component: Any) -> str:
+    """Return the name of a component of a recipe in words, without its arguments; of several all names."""
+    if isinstance(component, str):
+        return display_name(component)
+    if isinstance(component, Mapping):
+        return display_name(next(iter(cast("Mapping[str, Any]", component)), "none"))
+    if isinstance(component, list | tuple):
+        return join_words(list(map(_component_words, cast("Sequence[Any]", component)))) or "none"
+    return display_name(component.name)
 
 
 def _registration_text(facts: Mapping[str, str]) -> str:

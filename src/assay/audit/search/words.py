@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from assay.audit.harms import PIXELS
 from assay.audit.request import FULL
 from assay.audit.search.regions import ON_SOME, WITHOUT_PLACE
 from assay.audit.tables import NOT_TESTED
@@ -294,10 +295,11 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
 def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     """Return the next step that is possible after an audit in this folder, as a command.
 
-    A model that seems to be read wrongly is read again. A mark is covered in the images of the training; without these,
-    they are searched first. Images are made alike in a change of all of an image. A column with which answers differ is
-    balanced. Then come the images that settle an inconclusive test, and another model. What only the user knows is in
-    capitals: TRAIN, the images of the training; SCALING; IMAGES; MODEL; OTHER, another audit.
+    A model that seems to be read wrongly is read again. A mark is covered in the images at hand, and a model is
+    retrained where these are of its training. Images are made alike in a change of all of an image. A column with which
+    answers differ is balanced. Then come the images that settle an inconclusive test, and the next version of the
+    model. Images of the training are an offer, since most users lack them. What only the user knows is in capitals:
+    SCALING, IMAGES, MODEL.
     """
     facts = {str(row["key"]): str(row["value"]) for row in tables.get("provenance", ())}
     again, is_of_images = facts.get("command", ANEW), facts.get("kind") != "predictions"
@@ -318,23 +320,22 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
         return f"Next: search regions of the images too: {again} --budget {FULL} --out {audit}-full"
     relied = _relied_on(tables)
-    if rows and not trained:
-        lack, mark = "since those of this audit may lack the mark", "search the training images of the model"
-        if relied:
-            mark = f"keep {relied} off the images that the model reads. If you have the training images, search them"
-        return f"Next: {mark}, {lack}: {_training(again, audit)}"
-    if relied and is_of_images:
+    offer = f" {WITH_TRAINING}" if rows and not trained else ""
+    if relied and is_of_images and trained:
         return f"Next: put {relied} on training images of both classes alike, or on none, {_retrained(again, audit)}"
+    if relied and is_of_images:
+        return f"Next: keep {relied} off the images that the model reads.{offer} Then {_next_version(again, audit)}"
     left = [row for row in tables["verdicts"] if row["verdict"] == Verdict.INCONCLUSIVE
             and 0 < numeric(row, "needed") <= MOST_NEEDED]  # fmt: skip
     if left:
         least = min(left, key=lambda row: numeric(row, "needed"))
         images = f"{float(format(numeric(least, 'needed'), '.2g')):,.0f}"
         step = f"add images. About {images} would settle the test of {in_words(least['factor'])}"
-        return f"Next: {step}: {again} --out {audit}-more"
+        return f"Next: {step}{f'.{offer} Then audit it again' if offer else ''}: {again} --out {audit}-more"
     if not is_of_images:
         return f"Next: audit the model on its images, which tests marks: {ANEW}"
-    return f"Next: compare it with an audit of another model on these images: assay audit compare {audit} OTHER"
+    then = _next_version(again, audit, f", and compare both (assay audit compare {audit} {audit}-next)")
+    return f"Next: {then}" if not offer else f"Next:{offer[:1]}{offer[1:2].lower()}{offer[2:]} Then {then}"
 
 
 MOST_NEEDED = 100_000
@@ -344,13 +345,20 @@ _READ_WRONGLY = {("ranking", "warn"), ("reading", "warn"), ("scaling", "warn")}
 
 
 def _relied_on(tables: Mapping[str, Sequence[Row]]) -> str:
-    """Return the drawn mark that the model relies on most, with its article; empty without any."""
-    relied = [row for row in tables["verdicts"] if row["verdict"] == Verdict.RELIES and row["kind"] == "mark"]
-    return with_article(relied[0]) if relied else ""
+    """Return the drawn mark that the model relies on most, with its article; empty without any.
+
+    A change of tone or detail is no mark that can be kept off an image.
+    """
+    relied = (row for row in tables["verdicts"] if row["verdict"] == Verdict.RELIES and row["kind"] == "mark")
+    marks = [row for row in relied if row.get("family") not in PIXELS]
+    return with_article(marks[0]) if marks else ""
 
 
-def _training(again: str, audit: str) -> str:
-    return f"{again} --train TRAIN --out {audit}-train"
+WITH_TRAINING = "If you have the training images, search them too (--train)."
+
+
+def _next_version(again: str, audit: str, more: str = "") -> str:
+    return f"audit the next version of the model in the same way{more}: {again} --out {audit}-next"
 
 
 def _retrained(again: str, audit: str) -> str:
@@ -362,16 +370,12 @@ def _step_of_mark(row: Row, tables: Mapping[str, Sequence[Row]], audit: str, aga
     look = "look at the pictures. If it is not part of the disease, " if row["verdict"] == LeadVerdict.LEAD else ""
     if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
         return f"{look}cover it in all images or crop them, {_retrained(again, audit)}"
-    if not trained:
-        able = row["of"] not in WITHOUT_PLACE
-        cover = f"cover it in these images (assay audit remedy {audit} {audit}-covered) and audit the copy, to see how "
-        cover += "the model does without it. If you have the training images, search them"
-        search = cover if able else "search the training images of the model"
-        return f"{look}{search}, to remove it there: {_training(again, audit)}"
+    offer = "" if trained else f" {WITH_TRAINING}"
     if row["of"] in WITHOUT_PLACE:  # no place to cover
-        alike = f"{_equalize_words(row)}, or balance it by the table `carriers`"
-        return f"{look}{alike}, {_retrained(again, audit)}"
-    return f"{look}cover it, and retrain: assay audit remedy {audit} {audit}-covered"
+        balance = ", or balance it by the table `carriers`" if trained else ""
+        return f"{look}{_equalize_words(row)}{balance}{f'.{offer} Then ' if offer else ', '}{_retrained(again, audit)}"
+    then = "and retrain" if trained else f"and audit the copy, to see how the model does without it.{offer} To cover it"
+    return f"{look}cover it, {then}: assay audit remedy {audit} {audit}-covered"
 
 
 def _equalize_words(row: Row) -> str:

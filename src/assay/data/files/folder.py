@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 
 from assay.core.errors import SpecError, key_text
-from assay.core.files import is_file, label_of_path
+from assay.core.files import IN_MEMORY, is_file, label_of_path
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.classes import Target, target_column
@@ -113,7 +113,8 @@ def list_table(spec: DataSpec) -> Listing:
     boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
-    word = read.counted[0] or ("line" if coco is None else "image")
+    own = "image" if coco is not None else "row" if IN_MEMORY in folder.parts else "line"
+    word = read.counted[0] or own
     codes = None if target is BY_MASK else target.codes
     problems += same_image(table, images, codes, target.classes, word, names)
     relative = partial(own_path, spec.folder)

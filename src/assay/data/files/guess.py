@@ -116,14 +116,16 @@ class Guess:
     def line(self) -> str:
         """What was guessed, for a reader."""
         masks = {"masks": "masks/", "outlines": self.table}
-        named = {
-            "table": "" if (self.rows and not self.key) or self.way == "outlines" else self.table,
-            "target": self.target or "a folder per class",
-            "patient": self.patient or "none: each image counts as one",
-            "images": self.key or self.image,
-            "masks": self.mask or masks.get(self.way, ""),
+        columns = {"target": self.target, "patient": self.patient, "images": self.key or self.image, "masks": self.mask}
+        without = {
+            "target": "a folder per class",
+            "patient": "none (each image counts as one)",
+            "masks": masks.get(self.way, ""),
         }
+        named = {role: f'"{name}"' if name else without.get(role, "") for role, name in columns.items()}
         parts = [f"{role} {name}" for role, name in named.items() if name]
+        if self.table and self.way != "outlines" and (self.key or not self.rows):
+            parts.append(f"in {self.table}")
         others = ", ".join(f"{name} ({kind.kind})" for name, kind in self.columns.items())
         return ", ".join(parts) + (f"; other columns: {others}" if others else "")
 

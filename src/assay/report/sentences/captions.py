@@ -13,9 +13,15 @@ from assay.stats.rows import Row, json_object
 Facts = Mapping[str, Any]
 
 
-def caption(row: Row) -> str:
-    """Return the caption of a picture, also its description for readers who do not see it."""
-    return CAPTIONS[row["kind"]](row, json_object(row["facts"]))
+def caption(row: Row, head: str = "") -> str:
+    """Return the caption of a picture, also its description for readers who do not see it.
+
+    Args:
+        row: A row of `schema.PICTURES`.
+        head: What a sheet is of, in words; the name in its facts where empty.
+    """
+    facts = json_object(row["facts"])
+    return CAPTIONS[row["kind"]](row, {**facts, "head": head} if head else facts)
 
 
 def _sheet(row: Row, facts: Facts) -> str:
@@ -26,7 +32,7 @@ def _sheet(row: Row, facts: Facts) -> str:
         counts.append(f"{sum(facts['rest'].values())} of {others(tuple(facts['rest']))}")
     text = f"{facts['head']}: rows are {of}{', then '.join(rows_shown)}. {images} images ({', '.join(counts)})."
     text += "".join(_describe_marks(facts["marks"]))
-    text += f" This is the first of {facts['folds']} folds." if facts["folds"] > 1 else ""
+    text += f" These are the images of the first of {facts['folds']} folds." if facts["folds"] > 1 else ""
     return text + (" White: the outline of the mask." if facts["masks"] else "")
 
 

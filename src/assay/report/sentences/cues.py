@@ -32,6 +32,17 @@ def may_be_finding(row: Row) -> str:
     return _MAY_BE_FINDING if row["kind"] in ("image", "baseline") and row["name"] in CONTENT_CUES else ""
 
 
+def best_added(rows: Sequence[Row]) -> Row | None:
+    """Return the row of the best simple cue in the first test environment; None where no network is known.
+
+    Args:
+        rows: The table `added`.
+    """
+    known = [row for row in rows if not math.isnan(numeric(row, "network"))]
+    there = (row for row in known if row["environment"] == known[0]["environment"])
+    return max(there, key=lambda row: numeric(row, "cue"), default=None)
+
+
 def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
     """Return the networks' AUROC, the cue with its own, and the verdict; of the first test environment.
 
@@ -41,13 +52,12 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
         rows: The table `added`.
         inside: Gives ` in ` an environment in words.
     """
-    known = [row for row in rows if not math.isnan(numeric(row, "network"))]
-    rows = [row for row in known if row["environment"] == known[0]["environment"]]
-    if not rows:
+    best = best_added(rows)
+    if best is None:
         return ""
+    rows = [row for row in rows if row["environment"] == best["environment"] and row["network"] == row["network"]]
     values = sorted(numeric(row, "network") for row in rows)
     ends = " to ".join(dict.fromkeys(number(value) for value in (values[0], values[-1])))
-    best = max(rows, key=lambda row: numeric(row, "cue"))
     who = "networks" if best["recipe"] else "the model"
     verdicts = [row["verdict"] for row in rows]
     if len(set(verdicts)) == 1:

@@ -34,10 +34,17 @@ def reason_words(reason: object) -> str:
     return text
 
 
-def place_words(reason: object) -> str:
-    """Return where a worst value comes from: `sex F, class 2; age low half`."""
+def place_words(reason: object, place: Callable[[str], str] = str) -> str:
+    """Return where a worst value comes from: `sex F, class 2; age low half`.
+
+    Args:
+        reason: A `Reason`, or its form in a row.
+        place: Gives an environment in words.
+    """
     return "; ".join(
-        _words_of_group(dict(cause.fields)) if cause.code == Code.WORST_GROUP_PLACE else str(cause["environment"])
+        _words_of_group(dict(cause.fields))
+        if cause.code == Code.WORST_GROUP_PLACE
+        else place(str(cause["environment"]))
         for cause in read(reason).causes
     )
 
