@@ -17,12 +17,12 @@ MOST: dict[str, float] = {
     "functions named by a participle (%)": 2.4,
     "functions per 1000 lines": 94.6,
     "class names in several modules": 1,
-    "function names in several modules": 126,
+    "function names in several modules": 125,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 807,
-    "lines that an import of look loads": 20433,
-    "lines that an import of compare loads": 13014,
-    "lines that an import of page loads": 7307,
+    "lines that an import of look loads": 20487,
+    "lines that an import of compare loads": 13039,
+    "lines that an import of page loads": 7354,
 }
 
 
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 22_639, "compare": 19_257, "report": 22_119}
+LOADED = {"look": 22_698, "compare": 19_304, "report": 22_180}
 """Lines of the package that commands have loaded when they end."""
 
 

@@ -127,6 +127,10 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
     "read wrongly": (tables(regions=[FOUND]) | {"checks": [WRONG]},
                      "check how images are scaled and framed for this model, and audit it again as its training did: "
                      f"{AGAIN} --scaling SCALING --out audits/m-again"),
+    "a network of a study, on images of another kind": (
+        tables(regions=[FOUND]) | {"checks": [WRONG], "provenance": [{"key": "kind", "value": "training run"}]},
+        "audit it on images like those of its training, which it reads as its study did: assay audit m.onnx --images "
+        "IMAGES --out audits/m-alike"),
     "mark in training images": (tables(regions=[FOUND]), COVER),
     "unverified mark": (tables(regions=[FOUND | {"verdict": "lead"}]), LOOK + COVER),
     "mark in other images": (

@@ -306,8 +306,7 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
     row, trained = leading_region(rows), any(row["trained"] for row in rows)
     if is_of_images and any((row["check"], row["status"]) in _READ_WRONGLY for row in tables.get("checks", ())):
-        how = "check how images are scaled and framed for this model, and audit it again as its training did"
-        return f"Next: {how}: {again} --scaling SCALING --out {audit}-again"
+        return f"Next: {_read_again(again, audit, is_of_study=facts.get('kind') == 'training run')}"
     if row is not None and row["verdict"] in REPORTED and row["discrete"] and not _moves_none(row):
         return f"Next: {_step_of_mark(row, tables, audit, again, trained)}"
     if row is not None and row["of"] == "whole" and row["verdict"] == LeadVerdict.LOOKS:
@@ -336,6 +335,16 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
         return f"Next: audit the model on its images, which tests marks: {ANEW}"
     then = _next_version(again, audit, f", and compare both (assay audit compare {audit} {audit}-next)")
     return f"Next: {then}" if not offer else f"Next:{offer[:1]}{offer[1:2].lower()}{offer[2:]} Then {then}"
+
+
+def _read_again(again: str, audit: str, is_of_study: bool) -> str:
+    """Return the step where a model seems to be read wrongly; how one of a study reads images is known."""
+    if is_of_study:
+        images = re.sub(r"(--images )\S+", r"\1IMAGES", again)
+        how = "audit it on images like those of its training, which it reads as its study did"
+        return f"{how}: {images} --out {audit}-alike"
+    how = "check how images are scaled and framed for this model, and audit it again as its training did"
+    return f"{how}: {again} --scaling SCALING --out {audit}-again"
 
 
 MOST_NEEDED = 100_000
