@@ -284,8 +284,8 @@ def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
 METHODS = (
     f"{SHIFT}: {GLOSSARY[SHIFT]}",
     "Brackets of marks, columns and distortions are one-sided 95% bounds over patients. A verdict needs a bound beyond "
-    "the margin. 'No effect' needs all upper bounds below it at all three strengths: of the AUROC shift either way, of "
-    "the AUROC lost and of the share of changed predictions.",
+    "the margin. The verdict 'no effect' needs all upper bounds below it at all three strengths: of the AUROC shift "
+    "either way, of the AUROC lost and of the share of changed predictions.",
     "Verdicts refer to the middle strength, as drawn and at the place with the largest effect, corrected for two "
     "tests. 95% intervals of groups hold simultaneously, as do those of gaps. Of a sensitivity, specificity or "
     "accuracy with fewer than 10 patients called rightly, or wrongly, the ends are exact (Clopper and Pearson).",

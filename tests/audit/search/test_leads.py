@@ -427,7 +427,7 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
                              "domain": "chest-xray"}  # fmt: skip
     alone = assay.audit(MODELS["letter"], clean, out=tmp_path / "alone", **given).folder
     assert RunFolder(alone).table("regions")[0]["verdict"] != "lives-by"
-    assert "since those of this audit may lack the mark" in (alone / "report.html").read_text()
+    assert "search them too (--train)" in (alone / "report.html").read_text()
     both = assay.audit(MODELS["letter"], clean, out=tmp_path / "both", train=train, **given).folder
     row = RunFolder(both).table("regions")[0]
     assert (row["verdict"], row["trained"]) == ("lead", True), "the limit is of images new to the network"
