@@ -269,7 +269,7 @@ def test_the_page_says_what_one_model_does_and_nothing_of_a_training(audited: Pa
     assert verdict.endswith(".")
     assert not re.search(r"\d\.\d", verdict)
     assert "What has My &lt;model&gt; learned?" in page
-    (measured,) = re.findall(r'<td>AUROC in tagged</td><td class="s"><a href="#performance">([^<]+)</a>', first)
+    (measured,) = re.findall(r'<td>AUROC in tagged</td><td class="numbers"><a href="#performance">([^<]+)</a>', first)
     assert f">{measured}</td>" in page
     assert "What this does not show: whether the model has seen these images before" in page
     assert not (found_words := set(TRAINING_WORDS.findall(text))), found_words

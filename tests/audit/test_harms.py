@@ -132,7 +132,7 @@ def test_the_order_of_the_findings_is_stated() -> None:
         "Order: shortcuts, then losses (changed images, groups, threshold), then others; within a kind by the lower "
         "bound of AUROC lost or shifted. AUROC lost: the mark is on all images."
     )
-    assert notes_words(tables(rows[0]), harms_of(tables(rows[0]))) == ""
+    assert notes_words(tables(rows[0]), harms_of(tables(rows[0]))) == "Brackets are one-sided 95% bounds."
 
 
 def test_more_than_a_screen_of_findings_are_named_where_they_cost_much() -> None:

@@ -173,7 +173,8 @@ def test_a_segmentation_on_another_set_speaks_of_dice_lesions_and_false_marks() 
 NEEDED = comparison("inconclusive", a="triplet") | {"seeds_needed": 24.0, "patients_needed": math.nan}
 RUN = "assay run my/study.yaml"
 NEXT: dict[str, tuple[list[Row], dict[str, str], str]] = {
-    "quick": ([EQUAL], {"command": "assay run nodule-loss --scale quick"}, "the whole study: assay run nodule-loss"),
+    "quick": ([EQUAL], {"command": "assay run nodule-loss --scale quick"},
+              "this was a quick part; run the whole study: assay run nodule-loss"),
     "decided": ([EQUAL], {}, "repeat it with fresh seeds: assay replicate runs/x"),
     "open": ([EQUAL, NEEDED], {"command": RUN},
              "24 fresh seeds, which would decide every primary comparison: assay replicate runs/x --seeds 24"),

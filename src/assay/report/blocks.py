@@ -491,8 +491,10 @@ def _describe_counts(rows: Sequence[Row], *, first: bool) -> str:
     """
     over = "patients" if any(whole(row, "patients") for row in rows if "patients" in row) else "images"
     parts = [_range([whole(row, name) for row in rows if name in row], name) for name in ("seeds", over)[first:]]
-    doubts = sum(doubtful(row) for row in rows)
-    words = f" {doubts} of {count(len(rows), 'value')} undefined or doubtful." if doubts else ""
+    doubts = [row for row in rows if doubtful(row)]
+    without = all("low" in row and math.isnan(numeric(row, "low")) for row in doubts)
+    what = "without an interval" if without else "undefined or doubtful"
+    words = f" {len(doubts)} of {count(len(rows), 'value')} {what}." if doubts else ""
     return ", ".join(part for part in parts if part) + "." + words if any(parts) else words.strip()
 
 

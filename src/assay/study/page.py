@@ -203,7 +203,7 @@ def _performance_blocks(measure: str, budgets: str, redundant: Collection[str]) 
         Block(id="worst", title="Worst groups and environments",
               keep=Query(measures=(measure, "accuracy"), only={"group": WORST}),
               columns=("recipe", "group", "environment", "measure", "value", "where", "seeds"), folded=True,
-              note="The lowest mean over seeds. Its interval is estimated apart and ignores that the place was chosen, "
+              note="Of the worst place. Its interval is estimated apart and ignores that the place was chosen, "
                    "so it can differ from that of the same place in another table."),
         Block(id="measures", title="Every measure of performance", keep=Query(measures=overall, empty=_OVERALL,
               filled=("environment",)), place=("measure", "recipe"), across="environment", folded=True),

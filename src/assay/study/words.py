@@ -257,7 +257,7 @@ def next_step(evidence: Evidence, root: str) -> str:
         longer = f", such as for EPOCHS: {command} --set recipe.epochs=EPOCHS{out}" if command else "."
         return f"Next: train longer, or with a lower learning rate{longer}"
     if " --scale quick" in command:
-        return f"Next: the whole study: {command.partition(' --scale quick')[0]}{out}"
+        return f"Next: this was a quick part; run the whole study: {command.partition(' --scale quick')[0]}{out}"
     if chance_words(evidence):
         return _step_from_chance(evidence, out)
     if not contrasts:

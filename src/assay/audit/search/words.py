@@ -250,7 +250,7 @@ def carried_words(tables: Mapping[str, Sequence[Row]]) -> str:
     row, images = leading_region(rows), "training images" if rows[0]["trained"] else "images"
     if row is None:
         absent = "; the training images were not given" if not rows[0]["trained"] else ""
-        return f"The search of {rows[0]['images']:,} {images} found no such mark in them, which it can miss{absent}."
+        return f"The search of {rows[0]['images']:,} {images} found no such mark in them, but can miss one{absent}."
     if row["verdict"] in REPORTED:
         return f"The search found {what_words(row)} in the {images}; the pictures show whether it is this mark."
     return f"Whether the {images} carry such a mark is inconclusive."
@@ -324,6 +324,9 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
         return f"Next: put {relied} on training images of both classes alike, or on none, {_retrained(again, audit)}"
     if relied and is_of_images:
         return f"Next: keep {relied} off the images that the model reads.{offer} Then {_next_version(again, audit)}"
+    if row is not None and row["verdict"] == LeadVerdict.INCONCLUSIVE:
+        step = f"add images, since more of them narrow the interval of {what_words(row)}"
+        return f"Next: {step}{f'.{offer} Then audit it again' if offer else ''}: {again} --out {audit}-more"
     left = [row for row in tables["verdicts"] if row["verdict"] == Verdict.INCONCLUSIVE
             and 0 < numeric(row, "needed") <= MOST_NEEDED]  # fmt: skip
     if left:
