@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -486,6 +487,35 @@ def test_the_audit_of_a_trial_agrees_with_the_reliance_probe_of_that_trial(tmp_p
     assert effect != 0
     outputs = found.table("provenance").set_index("key").loc["outputs", "value"]
     assert outputs == "not malignant is output 0 and malignant is output 1, by name"
+
+
+def test_the_threshold_of_a_training_is_turned_with_its_outputs(tmp_path: Path) -> None:
+    data = {**images(tmp_path / "set", 120), "factors": {}}
+    split = {"split": {"train": 0.5, "validation": 0.25, "test": 0.25}}
+    spec = {"name": "turned", "data": {**data, **split}, "environments": {"train": {}, "same": {}},
+            "recipe": {"epochs": 3, "batch_size": 8}, "seeds": 1, "probes": ["performance"]}  # fmt: skip
+    study = assay.load(spec).run(tmp_path / "runs", workers=0, progress=False)
+    (trial,) = (study.folder / "trials").iterdir()
+
+    def rates(positive: str, *outputs: str) -> dict[str, float]:
+        asked: dict[str, Any] = {
+            "marks": {}, "distortions": [], "as_given": True, "progress": False, "outputs": outputs,
+        }  # fmt: skip
+        found = assay.audit(trial, {**data, "positive": positive}, out=tmp_path / positive, **asked)
+        groups = found.table("groups").query("level == 'all'")
+        return dict(zip(groups["measure"], groups["value"], strict=True))
+
+    with pytest.raises(SpecError, match="not label and label apart, and these images have the classes 1 and 0: name"):
+        rates("0")
+    one, other = rates("1"), rates("0", "0", "1")
+    assert 0.1 < one["sensitivity"] < 1
+    assert (one["sensitivity"], one["specificity"]) == (other["specificity"], other["sensitivity"])
+    assert one["auroc"] == pytest.approx(other["auroc"])
+    head, *rows = csv.reader((tmp_path / "set" / "data.csv").read_text().splitlines())
+    named = [[row[0], ("healthy", "label")[int(row[1])], *row[2:]] for row in rows]
+    write_table(tmp_path / "set" / "words.csv", [head, *named])
+    data["table"] = "words.csv"
+    assert rates("label") == one, "one name of two that fits tells the other"
 
 
 def test_training_images_are_looked_for_among_those_of_the_audit(tmp_path: Path) -> None:

@@ -193,13 +193,13 @@ def test_tables_in_one_folder_are_named_by_themselves(
         (tmp_path / f"{name}.csv").write_text("\n".join([lines[0], *rows]) + "\n", encoding="utf-8")
     table.unlink()
     init_command(Path("first.csv"), None, [Path("second.csv")])
-    assert "\nsecond: table second.csv" in capsys.readouterr().err
+    assert re.search(r'^second: target "diagnosis", .*in second\.csv', capsys.readouterr().err, re.MULTILINE)
     spec = assay.load("first.yaml").spec
     assert (spec.data.table, spec.data.tests["second"].table) == ("first.csv", "second.csv")
     for clinic in ("north", "south"):
         table_of_paths(tmp_path / clinic / "images")
     init_command(Path("north/images"), None, [Path("south/images")])
-    assert "\nsouth-images: table data.csv" in capsys.readouterr().err
+    assert re.search(r'^south-images: target "diagnosis", .*in data\.csv', capsys.readouterr().err, re.MULTILINE)
     assert Path("north-images.yaml").is_file()
 
 

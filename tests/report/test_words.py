@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -161,6 +162,12 @@ def test_test_conditions_are_named_by_their_association_where_that_names_one_alo
         "train": "training", "same": "texture as in training", "reversed": "texture reversed", "neutral": "neutral",
         "again": "again",
     }  # fmt: skip
+    asked = [tie("train", 0.8) | {"asked": math.nan}, tie("neutral", 0.0) | {"asked": 0.0}]
+    assert place_labels(asked)["neutral"] == "texture uninformative"
+    flip = [tie("flip", -0.9) | {"asked": -0.9}, tie("train", 0.6, "sex"), tie("flip", 0.0, "sex") | {"asked": 0.0}]
+    assert place_labels([*asked, *flip])["flip"] == "texture reversed", "sex is not all that differs"
+    elsewhere = [asked[0], asked[1] | {"set": "site_b"}]
+    assert place_labels(elsewhere)["neutral"] == "neutral", "another hospital"
     assert place_labels([tie("train", 0.8), tie("site_b", 0.8)]) == {"train": "training", "site_b": "site b"}
     rows += [tie("train", 0.0, "sex"), tie("neutral", 0.6, "sex")]
     found = relations(rows)

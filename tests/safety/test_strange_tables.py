@@ -66,6 +66,9 @@ def test_half_a_character_and_json_of_any_size_are_refused_in_a_sentence(
     (elsewhere / "manifest.json").write_text('{"schema": 1, "files": {}, "more": "\\ud800", "sha256": ""}')
     answer = ask("open", elsewhere)
     assert (answer.code, answer.err.count("\n"), "surrogates not allowed" in answer.err) == (2, 1, True), answer
+    (elsewhere / "manifest.json").write_bytes(b'{"schema": 1, "files": {}, "more": "\xed\xa0\x80", "sha256": ""}')
+    answer = ask("open", elsewhere)
+    assert (answer.code, answer.err.count("\n"), "can't decode" in answer.err) == (2, 1, True), answer
     with (elsewhere / "manifest.json").open("r+b") as file:
         file.truncate(10**12)  # takes no room on the disk
     answer = ask("open", elsewhere)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from assay.audit.model import SCALINGS, Config, PreparedAudit
+from assay.audit.origins import OfTraining
 from assay.audit.request import AuditRequest
 from assay.audit.scored import INVERTED, check, probability_of
 from assay.audit.swing import MUCH, auroc_gain
@@ -205,16 +207,23 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
                         f"{key_text('--output', '0')} "
                         f"to {count - 1}{text}")  # fmt: skip
     elif count in (1, len(classes)) and len(names) in ((1, 2) if count == 1 else (count,)):
-        order = match_outputs(names, classes)
+        order = match_outputs(names, classes, exclusive=model.origin.kind == OfTraining.kind)
         if count == 1 and order:
             model = replace(model, inverted=order[-1] == 0 if len(names) == 2 else order == (0, -1))
             output_text.append(f"the score is that of '{classes[0 if model.inverted else 1]}', by its name")
         elif order and count > 1:
-            model = replace(model, order=() if order == tuple(range(count)) else order)
+            threshold = model.threshold
+            if order == (1, 0) and request.threshold is None and threshold is not None:  # that of its training
+                threshold = math.nextafter(1 - threshold, 2)  # what was at the threshold was called the other class
+            model = replace(model, order=() if order == tuple(range(count)) else order, threshold=threshold)
             places = [f"{name} is output {at}" for name, at in zip(classes, order, strict=True)]
             output_text.append(f"{join_words(places)}, by name")
     if request.outputs and not output and not match_outputs(names, classes):
         raise SpecError(f"outputs: {join_words([*request.outputs])} are none of the classes {join_words([*classes])}")
+    if names and not output_text and not output and isinstance(model.origin, OfTraining) and count == len(classes):
+        raise SpecError(f"the network tells {join_words([*names])} apart, and these images have the classes "
+                        f"{join_words([*classes])}: name the class of each output, in their order, with "
+                        f"{key_text('--outputs')} A,B")  # fmt: skip
     if not output and count > 1 and not model.order and not output_text:
         why = (
             f"the model names its outputs {cut(join_words([*names]), 100)}" if names else "the model does not name them"
@@ -223,12 +232,13 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
     return replace(prepared, model=model, outputs="; ".join(output_text))
 
 
-def match_outputs(names: Sequence[str], classes: Sequence[str]) -> tuple[int, ...]:
+def match_outputs(names: Sequence[str], classes: Sequence[str], *, exclusive: bool = False) -> tuple[int, ...]:
     """Return the position of each class among names of outputs, -1 where one score needs no name; empty where none is.
 
     Args:
         names: Names of outputs; of one score its own, or those of both classes.
         classes: Names of the classes.
+        exclusive: Whether an image is of one class alone, so that one of two names that fits tells the other.
 
     Raises:
         SpecError: Only some names fit.
@@ -240,6 +250,9 @@ def match_outputs(names: Sequence[str], classes: Sequence[str]) -> tuple[int, ..
             min(places_of_classes) >= 0 or (len(names) == 1 and max(places_of_classes) == 0)
         ):
             return places_of_classes
+        fitting = [class_at for class_at, at in enumerate(places_of_classes) if at >= 0]
+        if exclusive and len(places) == len(classes) == 2 and len(fitting) == 1:
+            return (0, 1) if places_of_classes[fitting[0]] == fitting[0] else (1, 0)
     if not {_folded_name(name) for name in names} & {_folded_name(name) for name in classes}:
         return ()
     raise SpecError(

@@ -410,11 +410,11 @@ def _units_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return what the sizes of the first screen are of; empty where it shows one kind of size alone."""
     shown = [harm for harm in harms[:MOST] if not math.isnan(harm.lost)]
     lost = [harm for harm in shown if not _is_shift(harm) and harm.kind != "group"]
-    if not lost or not any(map(_is_shift, shown)):
-        return ""
-    measure = _lost_measure(lost[0], tables)
     limit = " Limit: the largest shift in reference networks, which never saw the mark." if any(
         _limit(row_of(harm, tables)) for harm in shown if harm.kind == "mark") else ""  # fmt: skip
+    if not lost or not any(map(_is_shift, shown)):
+        return limit.strip()
+    measure = _lost_measure(lost[0], tables)
     units = f"{measure} lost: the mark is on all images. {SHIFT}: it is on images of one class only, as in the chart."
     return f"{units}{limit}"
 

@@ -93,9 +93,9 @@ def init_command(
     sets = {key: _with_table(part, tables.get(key)) for key, part in sets.items()}
     for set_name, file in ((name, guessed), *zip(names, others, strict=True)):
         print(f"{set_name}: {file.line}", *file.matched, sep="\n", file=sys.stderr)
-    lines = list(_lines(guessed, name, path, sets, positive))
-    if unmasked:
-        lines = list(_with_unmasked(lines, unmasked))
+    if unmasked and not (guessed.mask or guessed.of_masks):
+        raise SpecError(f"--unmasked: {guessed.folder.name} has no masks; name their column with --mask")
+    lines = list(_lines(guessed, name, path, sets, positive, unmasked))
     write_text(path, _document(lines, guessed.folder))
     refused, why = _reason_refused(path)
     while why and any(part.key.startswith("  neutral-") for part in lines):
@@ -113,16 +113,6 @@ def init_command(
     if why:
         print(f"to correct before a run: {why}")
     print(f"{path}: correct what is wrong; comments in the file explain all assumptions. Next: assay run {path} --open")
-
-
-def _with_unmasked(lines: Sequence[Assumed], unmasked: str) -> Iterator[Assumed]:
-    """Yield the lines with how an image without a mask counts: in its own line, or after that of masks."""
-    has_line = any(line.key.strip() == "unmasked" for line in lines)
-    for line in lines:
-        key = line.key.strip()
-        yield replace(line, value=unmasked, why="as you say") if key == "unmasked" else line
-        if key == "mask" and not has_line:
-            yield Assumed(line.key.replace("mask", "unmasked"), unmasked, "as you say")
 
 
 def _as_option(name: str, value: str) -> str:
@@ -190,7 +180,8 @@ def _reason_refused(path: Path) -> tuple[str, str]:
     return "", ""
 
 
-def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], positive: str) -> Iterator[Assumed]:
+def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], positive: str,
+           unmasked: str) -> Iterator[Assumed]:  # fmt: skip
     rows = _rows(guess)
     masked = guess.target == LESION.name and LESION.name not in (rows[0] if rows else {})
     question = f"work in {', '.join(sets)}" if sets else "use a shortcut"
@@ -198,12 +189,12 @@ def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
     yield Assumed("question", f"What can a network learn from {name}, and does it {question}?",
                   "next to networks: simple cues, groups, suspected labels")  # fmt: skip
     yield Assumed("data", None)
-    data = list(_data(guess, rows, path, positive))
+    data = list(_data(guess, rows, path, positive, unmasked))
     if sets:
         yield Assumed("  train", None)
         yield from (replace(line, key=f"  {line.key}") for line in data)
         yield Assumed("  tests", None, "every image is tested; add map: {its class: ours} if classes differ")
-        yield from (Assumed(f"    {_flow(test)}", _of_set(other, guess, path),
+        yield from (Assumed(f"    {_flow(test)}", _of_set(other, guess, path, unmasked),
                             "as found there" if other.patient else "patients are not named: each image counts as one")
                     for test, other in sets.items())  # fmt: skip
     else:
@@ -234,18 +225,25 @@ def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
     yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
 
 
-def _of_set(guess: Guess, train: Guess, path: Path) -> dict[str, Any]:
+def _unmasked(guess: Guess, unmasked: str) -> str:
+    """Return how an image without a mask counts, as is asked or as the layout says; empty without masks."""
+    return (unmasked if guess.mask or guess.of_masks else "") or ("lesion-free" if guess.of_masks else "")
+
+
+def _of_set(guess: Guess, train: Guess, path: Path, unmasked: str) -> dict[str, Any]:
     """Return the section of a set to test on: its folder from the study file, and no column that it lacks."""
     where = os.path.relpath(guess.folder.resolve(), path.resolve().parent)
     keys = {key: where if key in ("folder", "classes") else value for key, value in guess.data_keys().items()}
     lacks = () if guess.classes else ("image", "mask", "patient")
-    keys |= {"unmasked": "lesion-free"} if guess.of_masks else {}
+    keys |= {"unmasked": counted} if (counted := _unmasked(guess, unmasked)) else {}
     keys |= {"matched": list(guess.matched)} if guess.matched else {}
     keys |= {"links": "follow"} if guess.links == "follow" else {}
     return {**keys, **{key: "" for key in lacks if getattr(train, key) and not getattr(guess, key)}}
 
 
-def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: str) -> Iterator[Assumed]:
+def _data(
+    guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: str, unmasked: str
+) -> Iterator[Assumed]:  # fmt: skip
     """Yield the lines of `data`."""
     where = os.path.relpath(guess.folder.resolve(), path.resolve().parent)
     followed = guess.links == "follow"
@@ -269,7 +267,10 @@ def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
         "matched": (list(guess.matched), "what was ignored or left out, for the page"),
         "image": (guess.image, "its cells name files"),
         "mask": (guess.mask, "its cells name mask files"),
-        "unmasked": ("lesion-free" if guess.of_masks else "", "an image without a mask shows no lesion"),
+        "unmasked": (
+            _unmasked(guess, unmasked),
+            "as you say" if unmasked else "an image without a mask shows no lesion",
+        ),
         "mask_values": (dict(guess.mask_values), "from dataset.json"),
     }
     yield from (Assumed(f"  {key}", value, why) for key, (value, why) in assumptions.items() if value)

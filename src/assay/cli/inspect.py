@@ -230,7 +230,8 @@ def _check_bundle(root: Path) -> Iterator[CheckResult]:
         light = "ok" if key and has_page else "warn" if key else "bad"
         yield CheckResult(light, "signature", text, "compare the key with that of who signs" if key else "")
     if runs and (unsigned := unsigned_files(root, [run for run, _, _ in runs])):
-        others = f", nor are {count(len(unsigned) - 1, 'other file')}" if unsigned[1:] else ""
+        verb = "is" if len(unsigned) == 2 else "are"
+        others = f", nor {verb} {count(len(unsigned) - 1, 'other file')}" if unsigned[1:] else ""
         yield CheckResult("warn", "signature", f"{unsigned[0]} is not signed{others}: anybody may have changed that")
 
 

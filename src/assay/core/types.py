@@ -85,7 +85,7 @@ class Places:
     """Where the rows of a dataset come from.
 
     Attributes:
-        numbers: Of every row, as `where` counts them (a header is line 1).
+        numbers: Of every row, as its user counts them (a header is line 1; a table in memory has none).
         where: The table or folder; empty of a table in memory, which is a file of the cache.
         word: Word for a row there, such as `line`.
     """
@@ -93,11 +93,6 @@ class Places:
     where: str
     word: str
     numbers: tuple[int, ...]
-
-    @property
-    def labels(self) -> tuple[int, ...]:
-        """Return the number of every row as its user counts them: a table in memory has no header."""
-        return self.numbers if self.where else tuple(number - 1 for number in self.numbers)
 
     @property
     def names(self) -> dict[str, str]:
@@ -141,7 +136,7 @@ class FactorTable:
     def named(self, rows: np.ndarray, most: int = 8) -> str:
         """Name rows, given by `row`, as their user counts them: `lines 3, 9 of data.csv`; in memory `rows 2, 8`."""
         ordered: list[int] = np.sort(rows).tolist()
-        numbers = ordered if self.places is None else sorted(map(self.places.labels.__getitem__, ordered))
+        numbers = ordered if self.places is None else sorted(map(self.places.numbers.__getitem__, ordered))
         text = ", ".join(str(number) for number in numbers[:most])
         text += f", ... ({len(numbers)} in all)" if len(numbers) > most else ""
         word, where = (self.places.word, self.places.where) if self.places else ("row", "")

@@ -167,7 +167,7 @@ def data_checks(
 
 def numbers_of(table: FactorTable) -> Sequence[int]:
     """Return the number of every row, as its user counts them."""
-    return table.places.labels if table.places else range(1, len(table) + 1)
+    return table.places.numbers if table.places else range(1, len(table) + 1)
 
 
 def place_names(table: FactorTable) -> dict[str, str]:
@@ -410,7 +410,7 @@ def _excess_of_other_class(
     best = int(np.argmax(classes == part.classes.index(cue.row["of"])))
     measured = cue.row["low"]
     corrected = 0.5 + (measured - 0.5) / _label_attenuation(score[:, best], member[:, best], part.patient)
-    if measured < MEASURED or corrected < READ_OUT:
+    if not (measured >= MEASURED and corrected >= READ_OUT):  # without an interval, too
         ends = {"value": cue.row["value"], "low": measured, "high": cue.row["high"]}
         weak = because(Code.WEAK_PREDICTIONS, **ends, least=MEASURED, corrected=READ_OUT)
         return away, because(Code.LABELS_UNJUDGED) + weak

@@ -102,7 +102,7 @@ def read_embeddings(
         raise SpecError(f"{key_text('--embeddings')}: these images have no files or rows that embeddings could name")
     column = spec.image if spec.table else "file"
     rows = _rows_of_frame(source, column) if path is None else _rows_of_file(path, ids, column)
-    names = list(map(names_of(spec).__getitem__, places.labels))
+    names = list(map(names_of(spec).__getitem__, places.numbers))
     matches = match(names, rows.ids)
     classes = [dataset.table.classes[int(code)] for code in dataset.table.target]
     notes = require_matched(matches, rows.name, unmatched=unmatched, classes=classes, lines=rows.lines)

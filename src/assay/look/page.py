@@ -149,7 +149,7 @@ def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
 def look_tiles(evidence: Evidence) -> Iterator[Tile]:
     """Yield the number of images, the best cue, and what is suspect."""
     tables, facts = evidence.tables, evidence.facts
-    unjudged = any(read(row["reason"]).first(Code.LABELS_UNJUDGED) for row in tables["findings"])
+    unjudged = [reason for row in tables["findings"] if (reason := read(row["reason"])).first(Code.LABELS_UNJUDGED)]
     yield Tile("Images", facts["images"], of=f"{facts['patients']} patients" if evidence.unit == "patients" else "")
     for row in tables["shortcuts"][:1]:
         of, light = f"AUROC of {cue_words(row['kind'], row['name'])}", "warn" if row["strong"] else ""
@@ -160,7 +160,8 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
     for name, kinds in _SUSPECT.items():
         number_found = len({row["row"] for row in tables["issues"] if row["kind"] in kinds})
         if name == LABELS and unjudged:
-            yield Tile(name, "not judged", of="predictions from other patients are too weak")
+            weak = any(reason.first(Code.WEAK_PREDICTIONS) for reason in unjudged)
+            yield Tile(name, "not judged", of="predictions from other patients are too weak" if weak else "")
             continue
         yield Tile(
             name,

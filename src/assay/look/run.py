@@ -103,7 +103,7 @@ class LookRun(RunSteps):
             checks, decoded = with_embeddings(checks, self.spec, embeddings)
         gallery = PictureSettings(folder.root / "pictures", self.dataset.scale, self.spec.target)
         names, places = names_of(self.spec), self.dataset.table.places
-        left = sorted(names.keys() - set(places.labels)) if places else []
+        left = sorted(names.keys() - set(places.numbers)) if places else []
         issues = [*checks.issues, *(issue("left-out", at) for at in left)]
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]
         rows = [{key: harmless(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in rows]

@@ -262,7 +262,7 @@ class PictureSettings:
         *_, mark = environments
         first, at = environments[""]
         row, places = int(first.table.row[at]), first.table.places
-        facts = {**facts, "row": places.labels[row] if places else row + 1, **(places.names if places else {})}
+        facts = {**facts, "row": places.numbers[row] if places else row + 1, **(places.names if places else {})}
         return self._write(f"case-{_safe(name)}.png", _grid([pictures]), "case", facts, environment=place, factor=mark)
 
     def heat_map(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:
@@ -289,7 +289,7 @@ class PictureSettings:
 def _row_numbers(dataset: Dataset) -> Sequence[int]:
     """Return the number of every row, as its user counts them."""
     places = dataset.table.places
-    return places.labels if places else range(1, len(dataset.table) + 1)
+    return places.numbers if places else range(1, len(dataset.table) + 1)
 
 
 def _row_names(dataset: Dataset) -> dict[str, str]:

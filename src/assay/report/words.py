@@ -117,12 +117,13 @@ def relations(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
 
 
 def _uninformative_names(rows: Sequence[Row]) -> dict[str, str]:
-    """Return names of test conditions that ask for no association with one factor: `sex uninformative`."""
-    factors: dict[str, list[str]] = {}
+    """Return names of test conditions that ask for nothing but no association with one factor: `sex uninformative`."""
+    asked: dict[str, set[tuple[str, float]]] = {}
     for row in rows:
-        if numeric(row, "asked") == 0 and row["environment"] != TRAINING:
-            factors.setdefault(text_of(row, "environment"), []).append(row["factor"])
-    return {name: f"{in_words(of[0])} uninformative" for name, of in factors.items() if len(set(of)) == 1}
+        if row["environment"] != TRAINING and not text_of(row, "set") and not math.isnan(numeric(row, "asked")):
+            asked.setdefault(text_of(row, "environment"), set()).add((row["factor"], numeric(row, "asked")))
+    single = {name: next(iter(of)) for name, of in asked.items() if len(of) == 1}
+    return {name: f"{in_words(factor)} uninformative" for name, (factor, value) in single.items() if value == 0}
 
 
 def place_labels(rows: Sequence[Row]) -> dict[str, str]:

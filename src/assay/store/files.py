@@ -103,11 +103,16 @@ def read_json(path: Path, *, damaged: str = REMADE) -> Any:
 def read_json_content(path: Path, *, damaged: str = REMADE) -> tuple[Any, bytes]:
     """Return the value in a JSON file, and the bytes that it was read from. See `read_json`."""
     content = _content(path, missing="restore it from a copy, or run the study again", most=_LONGEST_JSON)
+    return parse_json(content, path, damaged=damaged), content
+
+
+def parse_json(content: bytes, path: Path, *, damaged: str = REMADE) -> Any:
+    """Return the value of a JSON text of a file. See `read_json`."""
     try:
-        value = json.loads(content)
+        value = json.loads(content.decode("utf-8"))
         if b"\\ud" in content.lower():  # half of a character can be neither printed nor written
             json_text(value).encode()
-        return value, content
+        return value
     except (ValueError, RecursionError) as error:
         raise StoreError(f"cannot read {path}: it is damaged ({error}); {damaged}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -38,6 +37,7 @@ from assay.store.files import (
     Row,
     column_rows,
     json_text,
+    parse_json,
     read_checked_json,
     read_column_rows,
     read_json_content,
@@ -359,7 +359,11 @@ class RunFolder:
     def _checked_record(self, kind: UnitKind, id: str) -> dict[str, Any]:
         path = self.unit(kind, id) / "record.json"
         in_pack = None if self._loose(kind, id) else packed_places(self.root, kind).get(id)
-        value, content = (json.loads(in_pack.record), in_pack.record.encode()) if in_pack else read_json_content(path)
+        if in_pack:
+            content = str(in_pack.record).encode("utf-8", "surrogatepass")  # which no reader takes as text
+            value = parse_json(content, path)
+        else:
+            value, content = read_json_content(path)
         record = migrate(value, path)
         if not verify_once(f"{id}\n".encode() + content, lambda: record.get(SELF) == _checksum(id, record)):
             raise StoreError(f"cannot read {path}: {ALTERED}; {REMADE}")

@@ -186,7 +186,8 @@ def _redundant_measures(tables: Mapping[str, Rows]) -> set[str]:
             place = f"{row['recipe']} {row['coordinates']} {row['environment']}"
             values[row["measure"]][place] = numeric(row, "value")
     area, macro = values.values()
-    alike = macro and all(value == area.get(place) or math.isnan(value) for place, value in macro.items())
+    defined = {place: value for place, value in macro.items() if not math.isnan(value)}
+    alike = defined and all(value == area.get(place) for place, value in defined.items())
     return {"auroc-macro", "somers-d", "quadratic-weighted-kappa"} if alike else set()
 
 

@@ -161,8 +161,9 @@ def _commit() -> str:
         filters = re.findall(r"^(?:local|worktree)\s+filter\.", settings.stdout, re.MULTILINE | re.IGNORECASE)
         if filters or settings.returncode:
             return f"{commit}-uncompared"
-        plain = ("--quiet", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
-        return f"{commit}-dirty" if _git("diff", *plain, "HEAD").returncode else commit
+        plain = ("--quiet", "--no-ext-diff", "--no-textconv", "--no-relative", "--ignore-submodules=all")
+        differs = _git("diff", *plain, "HEAD").returncode
+        return commit if differs == 0 else f"{commit}-{'dirty' if differs == 1 else 'uncompared'}"
     except OSError:
         return ""
 

@@ -347,8 +347,10 @@ def _test_on_site(facts: Mapping[str, str]) -> str:
     """Return the command that tests on another set; empty where images are none of files, or others are tested."""
     data, words = json.loads(facts.get("study file") or "{}").get("data", {}), shlex.split(facts.get("command", ""))
     folder = data.get("classes") or data.get("folder")
-    if data.get("tests") or not folder or len(words) < 3:
+    several = isinstance(data.get("positive"), list) and len(data["positive"]) > 1  # which no option takes
+    if data.get("tests") or not folder or len(words) < 3 or several:
         return ""
+    data |= {"positive": data["positive"][0]} if isinstance(data.get("positive"), list) and data["positive"] else {}
     place = Path(words[2]).parent / folder / ("" if data.get("classes") else data.get("table", ""))
     columns = ("positive",) if data.get("classes") else ("target", "positive", "patient", "image", "mask", "unmasked")
     usual = {"image": DataSpec.model_fields["image"].default}
@@ -580,7 +582,8 @@ def _recipe_text(facts: Mapping[str, str]) -> str:
         named = join_words(values) if len(values) <= _MOST_OF_RECIPE else f"{len(values)} different"
         parts.append(f"{name}: {named}")
     epochs = sorted({recipe.get("epochs", usual.epochs) for recipe in recipes})
-    parts.append(f"{' to '.join(dict.fromkeys(map(str, (epochs[0], epochs[-1]))))} epochs")
+    of_epochs = count(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
+    parts.append(of_epochs)
     return f"{'; '.join(parts)}."
 
 

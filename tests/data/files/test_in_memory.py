@@ -151,15 +151,15 @@ def test_a_label_of_pixels_is_a_mask_and_classes_name_labels(tmp_path: Path) -> 
 def test_bad_rows_are_refused_as_those_of_a_folder(tmp_path: Path) -> None:
     frame = as_files(tmp_path / "set")
     frame.loc[4, "image"] = "pngs/none.png"
-    with pytest.raises(DataError, match=r"row 6 'pngs/none\.png': the file is missing"):
+    with pytest.raises(DataError, match=r"row 5 'pngs/none\.png': the file is missing"):
         loaded({"table": frame, "folder": str(tmp_path / "set"), **KEYS}, tmp_path)
     rows: list[dict[str, Any]] = [{"image": p / 255.0, "label": at % 2} for at, p in enumerate(pictures())]
     rows[2]["image"] = rows[2]["image"] * 3 - 1
     rows[3]["image"] = np.zeros((4, 5, SIDE, SIDE))
     rows[5]["label"] = float("nan")
-    with pytest.raises(DataError, match=r"(?s)3 bad rows.*row 4 .*its values run from -1 to .*row 5 .*array") as wrong:
+    with pytest.raises(DataError, match=r"(?s)3 bad rows.*row 3 .*its values run from -1 to .*row 4 .*array") as wrong:
         loaded(rows, tmp_path, size=SIDE)
-    assert "row 7" in str(wrong.value)
+    assert "row 6" in str(wrong.value)
 
 
 @pytest.mark.parametrize(

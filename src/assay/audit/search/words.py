@@ -343,7 +343,7 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
 def _read_again(again: str, audit: str, is_of_study: bool) -> str:
     """Return the step where a model seems to be read wrongly; how one of a study reads images is known."""
     if is_of_study:
-        images = re.sub(r"(--images )\S+", r"\1IMAGES", again)
+        images = re.sub(r"(--images )(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+", r"\1IMAGES", again)
         how = "audit it on images like those of its training, which it reads as its study did"
         return f"{how}: {images} --out {audit}-alike"
     how = "check how images are scaled and framed for this model, and audit it again as its training did"

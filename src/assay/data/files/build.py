@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from assay.core.errors import DataError, SpecError
-from assay.core.files import IN_MEMORY, release
+from assay.core.files import IN_MEMORY, default_cache_root, release
 from assay.core.types import FactorTable, Places
 from assay.data import near_copies
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
@@ -712,7 +712,8 @@ def _table(listing: Listing, spec: DataSpec) -> FactorTable:
 
 def places_of(listing: Listing, spec: DataSpec) -> Places:
     """Return where the rows of a listing come from."""
-    called = ("", "row") if IN_MEMORY in Path(spec.folder).parts else (listing.where, listing.word)
+    in_memory = Path(spec.folder).parent == default_cache_root() / IN_MEMORY
+    called = ("", "row") if in_memory else (listing.where, listing.word)
     return Places(*called, tuple(listing.numbers))
 
 

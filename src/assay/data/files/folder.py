@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 
 from assay.core.errors import SpecError, key_text
-from assay.core.files import IN_MEMORY, is_file, label_of_path
+from assay.core.files import IN_MEMORY, default_cache_root, is_file, label_of_path
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.classes import Target, target_column
@@ -37,6 +37,7 @@ from assay.data.files.table import (
     Unreadable,
     Wrong,
     absent,
+    as_rows,
     chosen,
     expand,
     factor_column,
@@ -96,6 +97,8 @@ def list_table(spec: DataSpec) -> Listing:
     path = _require_table(folder, spec)
     coco = read_coco(path, spec) if is_coco(spec) else None
     read = pasted(folder, path, spec) if coco is None else coco.images
+    if in_memory := Path(spec.folder).parent == default_cache_root() / IN_MEMORY:
+        read = as_rows(read)
     table = chosen(read, spec.where)
     names = table.column(spec.image if coco is None else FILE_NAME, key_text("data.image"))
     if not len(table) and not read.problems:
@@ -113,7 +116,7 @@ def list_table(spec: DataSpec) -> Listing:
     boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
-    own = "image" if coco is not None else "row" if IN_MEMORY in folder.parts else "line"
+    own = "image" if coco is not None else "row" if in_memory else "line"
     word = read.counted[0] or own
     codes = None if target is BY_MASK else target.codes
     problems += same_image(table, images, codes, target.classes, word, names)

@@ -250,9 +250,9 @@ def listing_of(spec: DataSpec) -> Listing:
 
 
 def names_of(spec: DataSpec) -> dict[int, str]:
-    """Return the name of every file by its number as users count rows, see `Places.labels`; none without files."""
+    """Return the name of every file by its number as users count rows, see `Places.numbers`; none without files."""
     listing = listing_of(spec) if spec.classes or spec.folder else None
-    return {} if listing is None else dict(zip(places_of(listing, spec).labels, listing.cells("name"), strict=True))
+    return {} if listing is None else dict(zip(places_of(listing, spec).numbers, listing.cells("name"), strict=True))
 
 
 def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Images | None:

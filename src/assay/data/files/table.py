@@ -350,11 +350,24 @@ COUNTED = "counted.json"
 
 def _as_counted(table: TextTable, path: Path) -> TextTable:
     """Return a table of the cache with the numbers that its rows have at their source; another one as it is."""
-    if path.parent.parent != default_cache_root() / IN_MEMORY or not is_file(path.with_name(COUNTED)):
+    beside = path.with_name(COUNTED)
+    if not is_file(beside) or path.parent.parent != default_cache_root() / IN_MEMORY:
         return table
-    counted = json.loads(path.with_name(COUNTED).read_bytes())
-    frame = table.frame.set_axis(pd.Index(counted["numbers"]), axis=0)
-    return replace(table, frame=frame, counted=(counted["word"], counted["where"]))
+    try:
+        counted = json.loads(beside.read_bytes())
+        numbers: list[int] = counted["numbers"]
+        if len(table) != len(numbers):  # a row was refused: rows that take one line each are told by it
+            numbers = [numbers[line - 2] for line in table.numbers]
+        frame = table.frame.set_axis(pd.Index(numbers), axis=0)
+        return replace(table, frame=frame, counted=(counted["word"], counted["where"]))
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{beside} is damaged: delete its folder") from error
+
+
+def as_rows(table: TextTable) -> TextTable:
+    """Return a table of the cache that was in memory, where rows are counted from 1 and there is no header."""
+    problems = tuple(replace(problem, row=problem.row - 1) for problem in table.problems)
+    return replace(table, frame=table.frame.set_axis(table.frame.index - 1, axis=0), problems=problems)
 
 
 def _refuse_title(path: Path, header: Sequence[str], text: Text) -> None:

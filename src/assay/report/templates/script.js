@@ -5,8 +5,8 @@ const made = (name, parts) => Object.assign(document.createElement(name), parts)
 for (const table of all("table")) {
   const body = table.tBodies[0], heads = all("th", table);
   heads.forEach((head, i) => {
-    const button = made("button", { type: "button", textContent: head.firstChild.textContent });
-    head.firstChild.replaceWith(button);
+    const button = made("button", { type: "button", textContent: head.firstChild?.textContent });
+    head.firstChild?.replaceWith(button);
     button.onclick = () => {
       const up = head.ariaSort !== "ascending";
       for (const other of heads) other.ariaSort = null;
