@@ -131,7 +131,7 @@ def test_a_dosed_confounder_is_counted_by_class(
     assert 0.2 * positives < marked["malignant"] < 0.8 * positives
     assert tie["strength"] == pytest.approx(marked["malignant"] / positives)
     page = Path(facts["preview"]).read_text(encoding="utf-8")
-    sheet = next(alt for alt in re.findall(r'alt="([^"]*)"', page) if "train: rows are" in alt)
+    sheet = next(alt for alt in re.findall(r'alt="([^"]*)"', page) if "raining: rows are" in alt)
     assert re.search(r"From the left, tag is on none of [\w ]+, (all|none|[\d, and]+) of malignant\.", sheet)
 
 
