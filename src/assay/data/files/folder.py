@@ -116,8 +116,8 @@ def list_table(spec: DataSpec) -> Listing:
     boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
-    own = "image" if coco is not None else "row" if in_memory else "line"
-    word = read.counted[0] or own
+    default = "image" if coco is not None else "row" if in_memory else "line"
+    word = read.counted[0] or default
     codes = None if target is BY_MASK else target.codes
     problems += same_image(table, images, codes, target.classes, word, names)
     relative = partial(own_path, spec.folder)
