@@ -16,7 +16,7 @@ from tests.worlds.public import slice_uid, write_slice
 
 import assay
 from assay.cli.init import init_command
-from assay.plugin import StoreError
+from assay.plugin import SpecError, StoreError
 
 NUMBER = 36
 POSITIVE = [at % 2 == 0 for at in range(NUMBER)]
@@ -201,6 +201,21 @@ def test_tables_in_one_folder_are_named_by_themselves(
     init_command(Path("north/images"), None, [Path("south/images")])
     assert re.search(r'^south-images: target "diagnosis", .*in data\.csv', capsys.readouterr().err, re.MULTILINE)
     assert Path("north-images.yaml").is_file()
+
+
+def test_images_without_a_mask_count_as_is_asked_in_every_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("here", "there"):
+        for at in range(NUMBER):
+            _save(tmp_path / name / "images" / f"{at}.png", _pixels(at))
+            if POSITIVE[at]:
+                _save(tmp_path / name / "masks" / f"{at}.png", _mask(at))
+    init_command(Path("here"), None, [Path("there")], unmasked="leave-out")
+    data = assay.load("here.yaml").spec.data
+    assert data.unmasked == data.tests["there"].unmasked == "leave-out"
+    image_folder(tmp_path / "classes")
+    with pytest.raises(SpecError, match=r"--unmasked: classes has no masks; name their column with --mask"):
+        init_command(Path("classes"), None, unmasked="leave-out")
 
 
 @pytest.mark.parametrize(("number", "epochs", "folds"), [(36, 100, 5), (400, 100, 5), (1000, 43, 5), (4000, 20, 3)])
