@@ -239,9 +239,9 @@ def test_columns_called_almost_as_patients(ask: Asking, tmp_path: Path, name: st
 def test_ids_go_before_bare_words(ask: Asking, tmp_path: Path) -> None:
     pids = [f"P{at // 2}" for at in range(80)]
     frame = pd.DataFrame({"case": [at // 2 % 2 for at in range(80)], "pid": pids})
-    assert "target case, patient pid" in _guessed(ask, tmp_path / "one", frame)
+    assert 'target "case", patient "pid"' in _guessed(ask, tmp_path / "one", frame)
     frame = pd.DataFrame({"case": [f"C{at // 5}" for at in range(80)], "dx": frame["case"], "patient_id": pids})
-    assert "target dx, patient patient_id" in _guessed(ask, tmp_path / "two", frame)
+    assert 'target "dx", patient "patient_id"' in _guessed(ask, tmp_path / "two", frame)
 
 
 @situation("half of the images are of each of two patients", "a caution with the number of images")

@@ -89,10 +89,10 @@ def init_command(
     for file in (path, *tables.values()):
         if file.exists():
             raise StoreError(f"{file} is there already, and nothing was written: name another file with --out")
-    guessed = _with_table(guessed, tables.get(None))
-    sets = {key: _with_table(part, tables.get(key)) for key, part in sets.items()}
     for set_name, file in ((name, guessed), *zip(names, others, strict=True)):
         print(f"{set_name}: {file.line}", *file.matched, sep="\n", file=sys.stderr)
+    guessed = _with_table(guessed, tables.get(None))
+    sets = {key: _with_table(part, tables.get(key)) for key, part in sets.items()}
     if unmasked and not (guessed.mask or guessed.of_masks):
         raise SpecError(f"--unmasked: {guessed.folder.name} has no masks; name their column with --mask")
     lines = list(_lines(guessed, name, path, sets, positive, unmasked))
