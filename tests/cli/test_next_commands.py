@@ -83,7 +83,7 @@ def test_after_a_look_an_audit_and_a_comparison_of_audits(here: Path, ask: Askin
     model = str(min(trial.iterdir()).relative_to(here))
     audit = ("audit", model, "--images", "set", *named, "--columns", "sex", "--no-pictures", "--as-given")
     assert ask(*audit, "--out", "a").code == 0
-    following = command_on(here / "a/report.html", TRAIN="training", SCALING="0..1")
+    following = command_on(here / "a/report.html", TRAIN="training", IMAGES="set/data.csv")
     assert following[:2] == ["audit", model]
     assert {"set/data.csv", "sex", "--no-pictures"} <= set(following)
     assert ask(*following).code == 0, following

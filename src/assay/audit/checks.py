@@ -220,7 +220,8 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
             output_text.append(f"{join_words(places)}, by name")
     if request.outputs and not output and not match_outputs(names, classes):
         raise SpecError(f"outputs: {join_words([*request.outputs])} are none of the classes {join_words([*classes])}")
-    if names and not output_text and not output and isinstance(model.origin, OfTraining) and count == len(classes):
+    of_training = names and not output_text and not output and isinstance(model.origin, OfTraining)
+    if of_training and count == len(classes) and not (_is_finding(names) and _is_finding(classes)):
         raise SpecError(f"the network tells {join_words([*names])} apart, and these images have the classes "
                         f"{join_words([*classes])}: name the class of each output, in their order, with "
                         f"{key_text('--outputs')} A,B")  # fmt: skip
@@ -230,6 +231,11 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
         )
         output_text.append(f"in the order of the classes {join_words([*classes])}: {why}")
     return replace(prepared, model=model, outputs="; ".join(output_text))
+
+
+def _is_finding(classes: Sequence[str]) -> bool:
+    """Return whether two classes are those of a column of 0 and 1, the positive one last."""
+    return len(classes) == 2 and classes[0] == f"not {classes[1]}"
 
 
 def match_outputs(names: Sequence[str], classes: Sequence[str], *, exclusive: bool = False) -> tuple[int, ...]:
