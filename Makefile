@@ -29,7 +29,7 @@ tests: test
 acceptance: .venv/.ready-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m acceptance -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
 
-# Fuzzing of readers against their reference libraries and long simulations, with new seeds: an hour, outside the gate.
+# Fuzzing of readers against their reference libraries, faults of engines and long simulations: hours, outside the gate.
 thorough: .venv/.ready-dev
 	OMP_NUM_THREADS=1 ASSAY_HYPOTHESIS=thorough $(BIN)/python -m pytest -m thorough -n $${ASSAY_TEST_WORKERS:-2} --durations 15
 

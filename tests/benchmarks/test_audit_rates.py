@@ -194,7 +194,7 @@ def test_a_world_is_named_by_all_that_its_measurement_depends_on(
     assert len({first, *changed}) == 7
 
 
-@pytest.mark.acceptance
+@pytest.mark.thorough
 def test_verdicts_on_new_networks_keep_the_shipped_error_rates(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "audit_rates.py"), "--quick", "--folder", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)

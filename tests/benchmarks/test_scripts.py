@@ -11,8 +11,6 @@ import pytest
 
 from assay.shifts.distortions import GROUPS
 
-pytestmark = pytest.mark.acceptance
-
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
     "startup": ["--repetitions", "1"],
@@ -56,6 +54,8 @@ FIRST_CELLS = {
     "torture": ["score"],
     "likeness_simulation": ["3", "3"],
 }  # fmt: skip
+LONG = {"audit_columns", "default_study", "every_command", "kill_campaign", "torture"}
+"""They take half a minute and more, and what they try is tried by `tests/safety` and `tests/study` too."""
 
 
 def cells(line: str) -> list[str]:
@@ -63,7 +63,10 @@ def cells(line: str) -> list[str]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.thorough if name in LONG else pytest.mark.acceptance) for name in SMALLEST],
+)
 def test_a_benchmark_prints_one_table_and_writes_it(name: str, tmp_path: Path) -> None:
     out = tmp_path / "results" / "table.md"
     done = subprocess.run(

@@ -435,7 +435,7 @@ def test_a_study_on_an_engine_leaves_the_records_of_one_on_this_machine(
     assert (status["done"], status["engine"], status["working"], status["submitted"]) == (True, engine, 0, 0)
 
 
-@pytest.mark.acceptance
+@pytest.mark.thorough
 def test_faults_leave_the_records_of_a_plain_run(tmp_path: Path) -> None:
     """The first rows of the table of the docs; its other rows take long."""
     require_slurm()
