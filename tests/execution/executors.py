@@ -138,7 +138,7 @@ class ExecutorConformance:
         events: list[Event] = []
         waits = Task("waits", Wait(tmp_path / "started", tmp_path / "left"), "waits", needs=("fills",))
         with pytest.raises(FullError, match="the disk is full"):
-            executor.run([Task("fills", Fill(), "fills", first=True), waits], events.append)
+            executor.run([Task("fills", Fill(), "fills", rank=-1), waits], events.append)
         assert not [event for event in events if event.status in ("failed", "skipped")]
 
 

@@ -178,7 +178,7 @@ def test_tasks_of_a_chunk_share_a_process_and_a_failure_skips_within_it(processe
 
 def test_a_chunk_holds_a_task_with_those_that_need_it() -> None:
     def task(id: str, *needs: str) -> Task:
-        return Task(id, Refuse(), id, needs, cost=10, first=bool(needs))
+        return Task(id, Refuse(), id, needs, cost=10, rank=-bool(needs))
 
     queue = Queue.of([task("t1"), task("p1", "t1"), task("t2"), task("p2", "t2"), task("last", "p1", "p2")])
     assert [one.id for one in queue.take_chunk(15)] == ["t1", "p1"]

@@ -122,17 +122,18 @@ def test_workers_need_no_shared_memory(tmp_path: Path, monkeypatch: pytest.Monke
     assert (sorted(outcome.done), outcome.failed) == (["a", "b", "c"], {})
 
 
-def test_longest_first_and_probes_of_finished_trials_before_new_trials(tmp_path: Path) -> None:
+def test_lowest_rank_first_then_longest(tmp_path: Path) -> None:
     job = Touch(tmp_path / "x")
     queue = Queue.of(
         [
             Task("short", job, "", cost=1),
             Task("long", job, "", cost=5),
-            Task("probe", job, "", ("long",), cost=0.1, first=True),
+            Task("later", job, "", cost=9, rank=1),
+            Task("probe", job, "", ("long",), cost=0.1, rank=-1),
         ]
     )
     assert (taken := queue.take()) is not None
     assert taken.id == "long"
     queue.finish("long")
-    assert [task.id for task in (queue.take(), queue.take()) if task] == ["probe", "short"]
+    assert [task.id for task in (queue.take(), queue.take(), queue.take()) if task] == ["probe", "short", "later"]
     assert queue.take() is None

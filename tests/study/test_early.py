@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.worlds.studies import SMALL, records
+from tests.worlds.studies import SMALL, records, run_small
 
 import assay
 import assay.study.early
@@ -43,12 +46,42 @@ def test_the_first_seeds_are_shown_and_change_nothing(
     assert "<h1>small: 2 of 6 networks</h1>" in pages[0]
     assert "nothing is decided before" in pages[0]
     assert "mean over the first 2 of 3 seeds" in pages[1]
+    assert re.findall(r"<td>([^<]*)</td>", pages[0]) == ["cross-entropy", "SupCon"]
     plain, none = run(tmp_path / "plain", monkeypatch, capsys, SEEDS)
     assert not [text for text in plain if "so far" in text]
     assert not none
     for name in ("shown", "plain"):
         assert not (tmp_path / name / "small" / PAGE).exists()
     assert records(tmp_path / "shown" / "small") == records(tmp_path / "plain" / "small")
+
+
+def test_the_first_seeds_of_all_recipes_are_trained_before_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, at_page = list[str](), list[int]()
+
+    def hear(event: Any) -> None:
+        if event.status == "done":
+            ended.append(event.task.label)
+
+    def write(*_: object) -> None:
+        at_page.append(len(ended))
+
+    @contextmanager
+    def watch(_: object) -> Generator[Callable[[Any], None]]:
+        yield hear
+
+    monkeypatch.setattr("assay.study.early.FIRST", 1)
+    monkeypatch.setattr("assay.study.early.write_text", write)
+    monkeypatch.setattr("assay.study.run.unit_seconds", _seconds_by_loss)
+    run_small(tmp_path / "run", watch, seeds=SEEDS)
+    assert at_page == [4, 8]  # a training and its probes of each of two recipes, for one seed and for two
+    assert [label for label in ended[:4] if "seed 0" not in label] == []
+
+
+def _seconds_by_loss(plan: Any, *_: object) -> dict[str, tuple[float, float]]:
+    """The networks of one loss take far longer than those of the other."""
+    return {trial.id: (100.0 if "supcon" in trial.label else 1.0, 0.1) for trial in plan.trials}
 
 
 def test_a_page_that_cannot_be_made_ends_no_study(

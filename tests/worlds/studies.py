@@ -41,6 +41,11 @@ def rebuild(root: Path) -> Path:
     return execution.rebuild(root, write_page)
 
 
+def run_small(root: Path, watch: Any, **changes: Any) -> Result:
+    """The small study with changes, run in this process under a watch."""
+    return run_study(prepare(parse_study({**SMALL, **changes}), root), watch, InProcess())
+
+
 def write_spec(folder: Path, **changes: Any) -> Path:
     """The small study as a file; JSON is YAML."""
     path = folder / "small.yaml"

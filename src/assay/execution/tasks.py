@@ -46,7 +46,7 @@ class Task:
     """One job with its name, its prerequisites, and its expected cost in seconds.
 
     Attributes:
-        first: It comes before all that is not, when both are ready.
+        rank: Of ready tasks those of the lowest rank come first, and within it the longest.
         counted: Unit of counting, as written after a number.
         unit: Id of the unit that its failure is kept under, where it is another than its own.
         remote: Whether its job can be sent to another process. One of a model in memory cannot.
@@ -57,7 +57,7 @@ class Task:
     label: str
     needs: tuple[str, ...] = ()
     cost: float = 1.0
-    first: bool = False
+    rank: int = 0
     counted: str = "tasks done"
     unit: str = ""
     remote: bool = True
@@ -108,14 +108,15 @@ class Executor(Protocol):
         ...
 
 
-def turn(task: Task) -> tuple[bool, float, str]:
+def turn(task: Task) -> tuple[int, float, str]:
     """Sort key of ready tasks: the lowest comes first."""
-    return not task.first, -task.cost, task.id
+    return task.rank, -task.cost, task.id
 
 
 @dataclass
 class Queue:
-    """Which tasks are ready, running and blocked. Longest first, so that the last worker does not wait alone.
+    """Which tasks are ready, running and blocked. Within a rank the longest first, so that the last
+    worker does not wait alone.
 
     Attributes:
         tasks: All of them, by id.
@@ -127,8 +128,8 @@ class Queue:
     waiting: set[str]
     finished: set[str]
     _after: dict[str, list[str]] = field(default_factory=dict[str, list[str]], init=False)
-    _ready: list[tuple[tuple[bool, float, str], str]] = field(
-        default_factory=list[tuple[tuple[bool, float, str], str]], init=False
+    _ready: list[tuple[tuple[int, float, str], str]] = field(
+        default_factory=list[tuple[tuple[int, float, str], str]], init=False
     )
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from assay.execution.tasks import Event, Observer, Task
 from assay.report.index_page import Index
 from assay.report.page import render_html
 from assay.report.sheets import Cell, SheetRow
-from assay.report.words import display_name, sentence_case, statement
+from assay.report.words import Names, display_name, sentence_case, statement
 from assay.stats.format import count, join_words, number
 from assay.store.files import Row, write_text
 
@@ -23,6 +23,17 @@ PAGE = "so-far.html"
 """Name of the page, which is removed when the study's own page is written."""
 FIRST = 3
 """Seeds of the first page; each next one has twice as many."""
+
+
+def page_number(position: int) -> int:
+    """Return which of the pages is the first that shows a seed.
+
+    Args:
+        position: Of the seed among those of the study, from 0.
+    """
+    return (position // FIRST).bit_length()
+
+
 UNDECIDED = (
     "Values change until the last network. No interval is given and nothing is decided before: a study that is stopped "
     "when its values please is biased."
@@ -103,6 +114,14 @@ def _environment_label(plan: Plan, environment: str) -> str:
     return plan.spec.labels.get(environment) or display_name(environment)
 
 
+def _recipe_names(plan: Plan) -> dict[str, str]:
+    """Return the name of each recipe by the axes that differ, as on the page of the study."""
+    spec = plan.spec
+    axes = [axis for axis, levels in spec.axes.items() if len(levels) > 1]
+    names = Names(labels=spec.labels)
+    return {point.label: names.recipe(point.coordinates, axes) or point.label for point in spec.points}
+
+
 def _ranges_text(plan: Plan, rows: Sequence[Row]) -> str:
     """Return a sentence on the values of all recipes in each test condition."""
     values: dict[str, list[float]] = {}
@@ -118,10 +137,14 @@ def _ranges_text(plan: Plan, rows: Sequence[Row]) -> str:
 
 def _values_page(plan: Plan, seeds: int, progress: str, rows: Sequence[Row]) -> str:
     environments = list(dict.fromkeys(row["environment"] for row in rows))
+    names = _recipe_names(plan)
     value = {(row["recipe"], row["environment"]): row["value"] for row in rows}
     lines = [
         SheetRow(
-            (Cell(recipe), *(Cell(number(value.get((recipe, name), math.nan)), numeric=True) for name in environments))
+            (
+                Cell(names[recipe]),
+                *(Cell(number(value.get((recipe, name), math.nan)), numeric=True) for name in environments),
+            )
         )
         for recipe in dict.fromkeys(row["recipe"] for row in rows)
     ]

@@ -68,6 +68,8 @@ PROBE = "probe-"
 """Stands before a trial's id in the names of its probe tasks."""
 SOURCE = "source-"
 """Stands before a source's id in the name of its task."""
+PROBE_RANK = -1
+"""Probes of a finished trial come before new trials: results early, and few weights at once."""
 
 
 @dataclass(frozen=True)
@@ -377,6 +379,7 @@ def _tasks(
             source.label,
             _start(source.start),
             first[source.id],
+            _rank(source, plan.spec),
             counted="sources trained",
             unit=source.id,
         )
@@ -394,6 +397,7 @@ def _tasks(
             trial.label,
             trial.training.members or _start(start_id(trial.training.recipe)),
             costs[trial.id][0],
+            _rank(trial, plan.spec),
             counted="models read" if plan.spec.models else "trials trained",
         )
         for trial in trials
@@ -421,6 +425,11 @@ def _train_job(job: TrainJob, sources: Mapping[str, Source]) -> Job:
     return job if start is None else StartedJob(job, start)
 
 
+def _rank(unit: Trial | Source, spec: StudySpec) -> int:
+    """Return the rank of a training: the first seeds of all recipes come first, so that an early page can show them."""
+    return early.page_number(max(0, unit.training.seed - spec.first_seed))
+
+
 def _start(id: str) -> tuple[str, ...]:
     return (SOURCE + id,) if id else ()
 
@@ -445,10 +454,9 @@ def _probe_tasks(
             job = _probe_job(units, place, plan, inputs, keep_weights=keep, device=device)
             name = f"{PROBE}{id}" if n == 1 else f"{PROBE}{id}-{n}"
             needs = (before, *_start(start_id(units[0].trial.training.recipe)))
-            # Probes of a finished trial come before new trials: results early, and few weights at once.
             label = f"probes of {units[0].trial.label}"
             alone = OneWriter(job, place.root / LEASES / name)
-            yield Task(name, alone, label, needs, costs[id][1], first=True, counted="trials probed", unit=id)
+            yield Task(name, alone, label, needs, costs[id][1], PROBE_RANK, counted="trials probed", unit=id)
             before = name
 
 
