@@ -29,6 +29,9 @@ _LARGEST = 1 << 28
 """Bytes that a packed table may unpack to."""
 _FREE, _TIMES = 1 << 23, 100
 """Bytes that any packed table may unpack to, and times its size that a larger one may: text packs thirtyfold."""
+_LONGEST_LINE = 1 << 24
+"""Bytes that a line may have: a header of 10,000 columns has under a tenth."""
+_LINES = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _OTHERS = (
     (b"PK\x03\x04", "an Excel or OpenDocument workbook, or a ZIP file"),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
@@ -98,10 +101,12 @@ def read_text(path: Path) -> Text:
     is then likely: foreign letters are alone or in pairs, and no sign is inside a word.
 
     Raises:
-        DataError: The file is no text, or of an encoding that is not surely known.
+        DataError: The file is no text, has a line of over 16 MiB, or an encoding that is not surely known.
     """
-    text, assumed = _decode(path.name, _decompress(path))
-    lines = io.StringIO(text, newline="").readlines()
+    data = _decompress(path)
+    _refuse_long_line(path.name, data)
+    text, assumed = _decode(path.name, data)
+    lines = _LINES.findall(text)
     if lines and (excel := _EXCEL_LINE.match(lines[0])):
         return Text(path.name, lines, excel[1], assumed)
     header = _QUOTED.sub("", lines[0][:_LONGEST] if lines else "")
@@ -137,6 +142,19 @@ def _decompress(path: Path) -> bytes:
             f"{path.name} unpacks to over {most >> 20} MiB; leave out columns that are not used, or unpack it first"
         )
     return data
+
+
+def _refuse_long_line(name: str, data: bytes) -> None:
+    """Raise DataError for a line that no table has, before the text is copied several times."""
+    for number, line in enumerate(io.BytesIO(data), start=1):
+        if len(line) <= _LONGEST_LINE:
+            continue
+        for further, part in enumerate(line.removesuffix(b"\n").split(b"\r")):
+            if len(part) > _LONGEST_LINE:
+                raise DataError(
+                    f"{name}: line {number + further:,} has over {_LONGEST_LINE >> 20} MiB; shorten its cells, or save "
+                    "it as CSV (UTF-8) again, if its line breaks are lost"
+                )
 
 
 def _decode(name: str, data: bytes) -> tuple[str, str]:

@@ -119,8 +119,14 @@ def _aspects(native: np.ndarray, table: FactorTable, fit: str) -> list[str]:
     return [f"images differ in aspect, so {_ASPECT[fit]}: mean width / height {', '.join(means)}"]
 
 
+_LISTED = 1000
+"""Rows left out that are listed with their reasons."""
+
+
 def facts_of(card: Card, classes: Sequence[str]) -> dict[str, str]:
     """Return the provenance of the data."""
+    omitted = card.left_out
+    more = (f"and {len(omitted) - _LISTED:,} more",) if len(omitted) > _LISTED else ()
     return {
         "positive class": positive_words(classes),
         **card.read,
@@ -128,6 +134,6 @@ def facts_of(card: Card, classes: Sequence[str]) -> dict[str, str]:
         "data summary": card.summary,
         "license": card.license,
         "known faults": "; ".join(card.known_faults),
-        "rows left out": "; ".join(card.left_out),
+        "rows left out": "; ".join((*omitted[:_LISTED], *more)),
         "intervals over": "images" if without_patients(card.known_faults) else "patients",
     }

@@ -262,8 +262,9 @@ def match(left: Sequence[str], right: Sequence[str]) -> Matched:
         matches = list(_pairs(left_names, right_names)) if left_names and right_names else []
         pairs |= {first: other for first, other, _ in matches}
         ignored.update(rule for _, _, rules in matches for rule in rules)
+        partners = {other for _, other, _ in matches}
         lone = [name for at, name in left_names.items() if at not in pairs]
-        others = [name for at, name in right_names.items() if at not in {other for _, other, _ in matches}]
+        others = [name for at, name in right_names.items() if at not in partners]
         if lone and others:
             rivals.append((tuple(lone), tuple(others)))
     order = {rule: ignored[rule] for rule in _RULES if rule in ignored}
@@ -274,8 +275,9 @@ def _pairs(left: Mapping[int, str], right: Mapping[int, str]) -> Iterator[tuple[
     """Yield pairs of positions among names that are alike, with what was ignored."""
     lone, others = set(left), set(right)
     deepest = max(1 + _plain(name).count("/") for side in (left, right) for name in side.values())
+    left_by, right_by = _Keys(left), _Keys(right)
     for rules, depth in _ways(deepest):
-        left_keys, right_keys = _by_key(left, rules, depth), _by_key(right, rules, depth)
+        left_keys, right_keys = left_by.positions(rules, depth), right_by.positions(rules, depth)
         for key, positions in left_keys.items():
             if (
                 len(positions) == len(right_keys.get(key, ())) == 1
@@ -305,11 +307,28 @@ def _ways(deepest: int) -> Iterator[tuple[tuple[str, ...], int]]:
         yield from ((rules, depth) for depth in (range(deepest - 1, 0, -1) if "folders" in rules else (deepest,)))
 
 
-def _by_key(names: Mapping[int, str], rules: Sequence[str], depth: int) -> dict[str, list[int]]:
-    positions: dict[str, list[int]] = {}
-    for at, name in names.items():
-        positions.setdefault(_key(name, rules, depth), []).append(at)
-    return positions
+class _Keys:
+    """Names by what is left of them under sets of rules; a rule that changes none of them is applied once."""
+
+    def __init__(self, names: Mapping[int, str]) -> None:
+        self._positions, self._names = list(names), list(names.values())
+        self._results: dict[tuple[str, int, int], list[str]] = {}
+        self._grouped: dict[int, dict[str, list[int]]] = {}
+
+    def positions(self, rules: Sequence[str], depth: int) -> Mapping[str, list[int]]:
+        """Return the positions of the names of each key."""
+        keys = self._names
+        for rule in rules:
+            way = (rule, depth if rule == "folders" else 0, id(keys))  # kept lists keep their id
+            if way not in self._results:
+                after = [_key(name, (rule,), depth) for name in keys]
+                self._results[way] = keys if after == keys else after
+            keys = self._results[way]
+        if id(keys) not in self._grouped:
+            grouped = self._grouped[id(keys)] = dict[str, list[int]]()
+            for at, key in zip(self._positions, keys, strict=True):
+                grouped.setdefault(key, []).append(at)
+        return self._grouped[id(keys)]
 
 
 def _key(name: str, rules: Iterable[str], depth: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
                         f"{', '.join(read.header)}")  # fmt: skip
     names = read.column(key, "labels")
     if len(set(names)) < len(names):
-        again = next(name for name in names if names.count(name) > 1)
+        again = Counter(names).most_common(1)[0][0]
         raise DataError(f"labels: {table.name} has several rows for {shown(again)}; give one per image")
     every = image_files(folder, deep=True)[0]
     of_masks = [name for name in read.header if name != key and (name == mask or words_of(name) & MASKS)]

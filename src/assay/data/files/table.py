@@ -81,7 +81,8 @@ def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
         return
     taken = _lines(problems)
     rows = sorted(taken)
-    listed = sorted((p for p in problems if p.row in rows[:SHOWN]), key=lambda problem: problem.row)
+    first = set(rows[:SHOWN])
+    listed = sorted((p for p in problems if p.row in first), key=lambda problem: problem.row)
     count = sum(taken.values())
     lines = [f"{count} bad {word}{'s' if count > 1 else ''} in {where}:"]
     lines += [f"  {_place(p, word)} {shown(p.name)}: {p.what}; {p.remedy}" for p in listed]
