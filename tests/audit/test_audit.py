@@ -100,7 +100,10 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     lines = re.findall(r'<a href="#([^"]+)">AUROC ', first)
     assert lines == ["added", "regions", "verdicts"], "no mark that is cleared while a region is open"
     assert all(f'id="{place}"' in page for place in lines)
-    assert all(f"<figcaption>{label}</figcaption>" in first for label in ("mean with", "mean without", "difference"))
+    assert all(
+        f"<figcaption>{label}</figcaption>" in first
+        for label in ("mean of images with it", "mean of images without it", "difference of the means")
+    )
     assert "Smith" not in page, "no patient is named"
     assert "mean brightness" in found._repr_html_()  # pyright: ignore[reportPrivateUsage]
     assert "<svg" in found.figure("g").svg

@@ -163,7 +163,7 @@ def test_tiles_show_performance_the_shortcut_the_worst_distortion_and_the_thresh
     found = tables(mark, distorted=[NOISE, DARK], groups=groups)
     tiles = audit_tiles(found, {"threshold": "0.5", "intervals over": "images"}, harms_of(found))
     assert [(tile.name, tile.value, tile.light) for tile in tiles] == [
-        ("AUROC on these images", "0.80", ""), ("Predictions that the tag changes", "90%", "bad"),
+        ("AUROC on these images", "0.80", ""), ("Predictions changed by adding the tag", "90%", "bad"),
         ("AUROC lost, mild X-ray under-exposure", "0.31", "warn"), ("Sensitivity at the threshold", "0.11", "warn"),
         ("Worst group", "0.70", ""),
     ]  # fmt: skip

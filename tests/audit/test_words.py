@@ -43,19 +43,27 @@ REGION = {"of": "place", "kind": "corners", "name": "", "trained": True, "flips"
 def test_a_verified_shortcut_is_the_title_with_its_kin_and_its_changed_calls() -> None:
     rows = [row("tag", "objects", "relies-on"), row("low-pass", "detail"), row("chest-drain", "objects", "relies-on")]
     assert answer_words(tables(*rows)) == [
-        "This model relies on the tag (and similar marks).",
+        "This model relies on the tag (and similar marks), which this audit drew on the images.",
         "Whether these images carry such a mark was not searched.",
         "Low pass changes predictions, as such marks can in networks without a shortcut too.",
     ]
     first, other = rows[0] | {"flips": 0.94}, row("drain", "lines", "relies-on") | {"g": 0.1}
-    title = "This model relies on the tag: adding it changes 94 of 100 predictions."
+    title = (
+        "This model relies on the tag, which this audit drew on the images: adding it changes 94 of 100 predictions."
+    )
     assert answer_words(tables(first))[0] == title
-    assert answer_words(tables(first | {"flips": 0.0}))[0] == "This model relies on the tag.", "no prediction changes"
-    both = "This model relies on the tag and drain: adding the tag changes 94 of 100 predictions."
+    unchanged = answer_words(tables(first | {"flips": 0.0}))[0]
+    assert unchanged == "This model relies on the tag, which this audit drew on the images.", "no prediction changes"
+    both = (
+        "This model relies on the tag and drain, which this audit drew on the images: adding the tag changes 94 of 100 "
+        "predictions."
+    )
     assert answer_words(tables(first, other))[0] == both
+    noise = row("gaussian-noise", "detail", "relies-on")
+    assert "which this audit applied to the images" in answer_words(tables(noise))[0], "noise is not drawn"
     opposite = row("scope-inset", "objects", "relies-on") | {"g": -0.5}
     assert answer_words(tables(opposite, first | {"flips": 0.0}))[0] == (
-        "This model relies on the scope inset and the tag."
+        "This model relies on the scope inset and the tag, which this audit drew on the images."
     )
 
 
@@ -89,7 +97,8 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
 
 
 def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
-    relied, none = "This model relies on the tag.", "A bright mark in one of the corners changes 20 of 100 predictions"
+    relied = "This model relies on the tag, which this audit drew on the images."
+    none = "A bright mark in one of the corners, found in the training images, changes 20 of 100 predictions"
     for verdict, leading in (
         ("nothing-found", (relied, "No shortcut was found")),
         ("inconclusive", (relied, "Whether this model relies on a bright mark")),
@@ -284,6 +293,8 @@ def test_the_numbers_of_a_verdict_are_its_shift_and_the_images_needed() -> None:
     assert title(harmless, "0.05") == (
         "No effect of 0.05 or more: tag, drawn with size 0.2, x 0.85, y 0.12, contrast 0.6, jitter 0.04, shape letter"
     )
+    assert mark.look() == "a bright, upright block letter R, or a box; upper right; size 20% of the shorter side"
+    assert mark.look("top") == "a bright, upright block letter R, or a box; top; size 20% of the shorter side"
     untested = row("view", "", "not-tested") | numbers | {"g": math.nan, "reason": str(because(Code.NO_IMAGES))}
     assert title(untested, "0.05") == "View: not tested"
     assert evidence_words(untested, facts)
@@ -295,7 +306,7 @@ def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
                 row("sex", "", "no-difference"), row("site", "", "not-tested")]  # fmt: skip
     own = tables(*verdicts, distorted=[distorted("xray-noise", 1, 0.2)], regions=[])
     assert list(terminal_lines(own)) == [
-        "This model relies on the tag: adding it changes 93 of 100 predictions.",
+        "This model relies on the tag, which this audit drew on the images: adding it changes 93 of 100 predictions.",
         "Whether these images carry such a mark was not searched.",
         "  Relies on tag: AUROC shift +0.2 [0.1, 0.3]; 93 of 100 predictions change",
         "  X-ray noise, severity 1 of 5: AUROC lost 0.20 [0.10, 0.30]; 30 of 100 predictions change",
@@ -309,7 +320,7 @@ def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
     region = REGION | {"verdict": "lead", "reason": "", "value": 1.0, "value_low": 0.8, "value_high": 1.2,
                        "limit": math.nan, "least": 0.45, "moved": 1.0, "flips_low": 0.1}  # fmt: skip
     found = list(terminal_lines(tables(regions=[region])))
-    assert found[0].startswith("A bright mark in one of the corners changes 20 of 100 predictions")
+    assert found[0].startswith("A bright mark in one of the corners, found in the training images, changes 20 of 100")
     assert "is on 90% of 'yes'" in found[1], "how common it is belongs to the headline"
     assert found[-1].startswith("Evidence of the region: effect 1.00 sd")
 

@@ -187,7 +187,8 @@ class StoredAnswers:
                  for decided, place, shot in arms]  # fmt: skip
         chosen_arm, place, explained = min(arms_decided, key=lambda arm: _harm(arm[0], arm[2]))
         row = {**verdict_row(mark.name, "mark", chosen_arm, component, mark.family), "place": place,
-               "drawn": ", ".join(filter(None, drawings)), "explained": explained}  # fmt: skip
+               "drawn": ", ".join(filter(None, drawings)), "look": mark.look(place),
+               "explained": explained}  # fmt: skip
         if place and decided.limit is not None and chosen_arm.verdict == Verdict.AFFECTED:
             row["open"] = str(Open.PLACE)
         other_rows = [{**effect_row(mark.name, decision.effect), "place": where}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,6 +57,20 @@ class AuditedMark:
         parts = {name.replace("_", " "): value for name, value in arguments.items() if value not in ("", None)}
         return ", ".join(f"{name} {value}" for name, value in parts.items())
 
+    def look(self, place: str = "") -> str:
+        """Return what is drawn at the deciding dose, where and how large, in words.
+
+        Args:
+            place: Its place; empty as it is drawn.
+        """
+        component = self.doses[DECIDING]
+        entry = lookup("intervention", component.name)
+        arguments = entry.params.model_validate(dict(component.params)).model_dump(mode="json")
+        parts = [entry.summary, place or _place_of(arguments)]
+        if isinstance(size := arguments.get("size"), float):
+            parts.append(f"size {100 * size:.0f}% of the shorter side")
+        return "; ".join(filter(None, parts))
+
     @cached_property
     def places(self) -> Mapping[str, Component]:
         """Place -> the mark there at the deciding dose; none where its place is given, or is the middle or the whole.
@@ -78,6 +93,18 @@ class AuditedMark:
             return {}
         return {place: Component(kind="intervention", name=component.name, params={**component.params, **more})
                 for place, more in at.items()}  # fmt: skip
+
+
+def _place_of(arguments: Mapping[str, Any]) -> str:
+    """Return the place that arguments give a mark; empty where they give none."""
+    named = arguments.get("corner") or arguments.get("side")
+    if named:
+        return "" if named == "either" else str(named)
+    x, y = arguments.get("x"), arguments.get("y")
+    if not isinstance(x, float) or not isinstance(y, float):
+        return ""
+    spots = {**_PLACES, "middle": {"x": 0.5, "y": 0.5}}
+    return min(spots, key=lambda name: math.hypot(spots[name]["x"] - x, spots[name]["y"] - y))
 
 
 _Values = tuple[Any, Any, Any]

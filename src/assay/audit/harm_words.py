@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from assay.audit.harms import harms_of, is_apart
+from assay.audit.harms import PIXELS, harms_of, is_apart
 from assay.audit.search.words import (
     REPORTED,
     answer,
@@ -112,12 +112,16 @@ def _label_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
 
 
 def _relied_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
-    kin = families([row_of(harm, tables) for harm in harms])
+    rows = [row_of(harm, tables) for harm in harms]
+    kin = families(rows)
     row, flips = kin[0][0], numeric(kin[0][0], "flips")
     it = "it" if len(kin) == 1 else with_article(row)
     calls = f": adding {it} changes {100 * flips:.0f} of 100 predictions" if flips >= MARGIN else ""
+    made = (
+        "applied to" if any(row.get("family") in PIXELS for row in rows) else "drew on"
+    )  # noise or contrast is not drawn
     names = [with_article(first) + (" (and similar marks)" if like else "") for first, *like in kin]
-    yield f"This model relies on {_first_names(names, 'further marks')}{calls}."
+    yield f"This model relies on {_first_names(names, 'further marks')}, which this audit {made} the images{calls}."
 
 
 def _distorted_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
@@ -520,6 +524,6 @@ def _cost(harm: Harm, tables: Tables) -> Tile:
     if harm.rank == Rank.SHIFT or math.isnan(harm.calls):
         name = f"{_lost_measure(harm, tables)} lost, {_distortion_words(harm, tables)}"
         return Tile(name, number(harm.lost), f"[{number(harm.low)}, {number(harm.high)}]", images, light)
-    what = what_words(row) if harm.kind == "region" else with_article(row)
+    what = what_words(row) if harm.kind == "region" else f"adding {with_article(row)}"
     ends = [number(100 * numeric(row, end), 0) for end in ("flips_low", "flips_high")]
-    return Tile(f"Predictions that {what} changes", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light)
+    return Tile(f"Predictions changed by {what}", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light)

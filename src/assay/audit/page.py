@@ -30,6 +30,7 @@ from assay.audit.search.words import (
     region_title,
     searched_words,
     shares_words,
+    what_words,
 )
 from assay.audit.tables import NOT_TESTED
 from assay.audit.words import (
@@ -185,14 +186,15 @@ def places_of_lead(root: Path, row: Row, names: Sequence[str], audit: str = "") 
         path = root / "pictures" / f"{audit}{LEAD} {picture_name(search)} {name}.png"
         if path.is_file():
             side = EXAMPLE if name in ("with 1", "without 1") else SIDE
-            yield PlacePictures(_PICTURES[name], (small(open_picture(path).convert("RGB"), place_words(row), side),))
+            caption = _PICTURES[name].format(what=what_words(row))
+            yield PlacePictures(caption, (small(open_picture(path).convert("RGB"), place_words(row), side),))
 
 
 _PICTURES = {
-    **{f"{name} 1": f"{name} it" for name in ("with", "without")},
-    **{name: f"mean {name}" for name in ("with", "without")},
-    "difference": "difference",
-    **{f"{name} {at + 1}": f"{name} it" for at in range(1, EXAMPLES_OF_LEAD) for name in ("with", "without")},
+    **{f"{name} 1": f"an image {name} {{what}}" for name in ("with", "without")},
+    **{name: f"mean of images {name} it" for name in ("with", "without")},
+    "difference": "difference of the means",
+    **{f"{name} {at + 1}": f"{name} {{what}}" for at in range(1, EXAMPLES_OF_LEAD) for name in ("with", "without")},
 }
 """Name of a picture of a region -> its caption."""
 
@@ -204,7 +206,8 @@ def _places(evidence: Evidence) -> Iterator[PlacePictures]:
     for number, row in enumerate(marks[: MOST_PLACES - 1]):
         place = _place(row, _picture_of(evidence.root, row["factor"]))
         yield from () if number else (PlacePictures("as it is", place.pictures[:1]),)
-        yield PlacePictures(f"with {place.name}", place.pictures[1:])
+        look = f": {row['look']}" if row.get("look") else ""
+        yield PlacePictures(f"with {place.name}, added by this audit{look}", place.pictures[1:])
 
 
 def _place(row: Row, path: Path) -> PlacePictures:
@@ -242,8 +245,8 @@ SWINGS = Block(
     id="swings", title="AUROC shift by marks and columns", table="verdicts", chart="strip", place=("factor",),
     keep=Query(without={"verdict": (NOT_TESTED,)}, most=MOST_SWINGS), value="g", colors="verdict", listed=False,
     level=ZERO, shaded=True, ordered=True,
-    note="AUROC shift: the mark is on images of one class alone; positive where it raises scores. In the order of the "
-         "findings. Bars: one-sided 95% bounds. Shaded: the margin.",
+    note="AUROC shift: this audit put the mark on images of one class alone; positive where it raises scores. In the "
+         "order of the findings. Bars: one-sided 95% bounds. Shaded: the margin.",
 )  # fmt: skip
 _BATTERY = (
     SWINGS,

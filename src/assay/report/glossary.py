@@ -54,6 +54,10 @@ GLOSSARY: Mapping[str, str] = {
         "something to test and shows nothing."
     ),
     "Factor": "A named attribute of every image, such as texture, view or age.",
+    "Failed network": (
+        "A network whose training collapsed or diverged, or whose value is an outlier on the worse side. The bound "
+        "next to the count is the largest failure rate that the count allows, with 95% confidence."
+    ),
     "Finding without a verified limit": (
         "A region, property or group of errors that moves scores, when it is unknown how far the scores of "
         "networks without a shortcut would move. It is a place to look, not a verdict."

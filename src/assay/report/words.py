@@ -364,7 +364,7 @@ def verdict_words(row: Row) -> str:
 def failures_text(rows: Sequence[Row]) -> str:
     """Return the failed networks of comparisons that claim a small difference.
 
-    It reads `failed networks: 0 of 12 each (up to 22%)`.
+    It reads `failed networks: 0 of 12 each (with 95% confidence at most 22% fail)`.
 
     Of several numbers of failures the greatest is given. Empty where nothing small is claimed or nothing was counted.
     """
@@ -375,7 +375,9 @@ def failures_text(rows: Sequence[Row]) -> str:
         return ""
     limit, failed, trained = max(counts)
     alike = "each" if len(set(counts)) == 1 else "at most"
-    return f"failed networks: {failed:.0f} of {trained:.0f} {alike} (up to {100 * limit:.0f}%)"
+    return (
+        f"failed networks: {failed:.0f} of {trained:.0f} {alike} (with 95% confidence at most {100 * limit:.0f}% fail)"
+    )
 
 
 def decided_by(row: Row, difference: str = "value") -> str:

@@ -177,7 +177,7 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     assert f"<title>{sentence}" in page
     assert "</span> AUROC 0.9" in page
     assert "✓</span> AUROC" not in page, "a high AUROC rests on the mark too"
-    assert page.index("<figcaption>mean without</figcaption>") < page.index('<h2 id="findings"')
+    assert page.index("<figcaption>mean of images without it</figcaption>") < page.index('<h2 id="findings"')
     assert json.loads((out / "verdicts.json").read_text())["regions"][0]["verdict"] == "lives-by"
     assert sentence in card
     print_verdicts(out, json=False)

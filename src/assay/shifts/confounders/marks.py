@@ -78,9 +78,9 @@ _R = (
 )
 
 
-@image_change("tag", "a bright letter or box at a stated place, the laterality marker of a radiograph", extent="local")
+@image_change("tag", "a bright, upright block letter R, or a box", extent="local")
 class Tag:
-    """A bright tag, the laterality marker of a radiograph: pixels x become x + contrast (1 - x).
+    """A bright, upright letter or box, such as a sticker or a burnt-in code: pixels x become x + contrast (1 - x).
 
     The center is drawn within `jitter` of (x, y) and then moved as little as needed for the
     tag to lie within the image. Color images get it in every channel. A tag is 7 : 5, at least one pixel each way.
@@ -158,7 +158,9 @@ class Tag:
 _BOLD = 0.75  # half the width of a lead letter's strokes, in units of the glyphs' grid
 
 
-@image_change("laterality-marker", "a lead letter L or R, smooth, turned", extent="local", version=2)
+@image_change(
+    "laterality-marker", "a white lead letter L or R with smooth edges, slightly turned", extent="local", version=2
+)
 class LateralityMarker(Mark):
     """A lead letter, L or R, slightly turned, as it is laid on the detector."""
 
