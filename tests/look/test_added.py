@@ -151,6 +151,11 @@ def test_words() -> None:
         f"{row['network']:.2f}. "
         f"Its AUROC is below that of this cue{within}."
     )
+    baseline = {**row, "kind": "baseline", "name": "thumbnail", "cue": 0.70}
+    fitted = [{**baseline, "value": 0.72}]
+    within_folds = "reaches AUROC 0.70 (0.72 within the folds of its fit), and"
+    assert within_folds in added_words([baseline], cues=fitted), "the table of cues has another number"
+    assert "reaches AUROC 0.70, and" in added_words([baseline], cues=[{**fitted[0], "value": 0.70}])
     assert not added_words([{**row, "value": math.nan}]).count("among")
     rows = [{**row, "recipe": "a"}, {**_row(draw, 1, 0.6, 0.1), "recipe": "b"}]
     found = [{**one, "environment": "found"} for one in rows]

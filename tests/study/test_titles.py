@@ -105,6 +105,29 @@ def test_the_title_is_the_shared_effect_then_a_decision_on_what_networks_do(name
     assert answers(evidence)[0] == title
 
 
+NONE = math.nan
+
+
+@pytest.mark.parametrize(
+    ("there", "half", "answer"),
+    [
+        ((0.60, 0.70), 0.05, "Networks did worse in site b: AUROC of cross-entropy was 0.60 [0.55, 0.65] in site b, "
+         "and 0.98 [0.93, 1.03] in held-out images of the training set."),
+        ((0.97, 0.99), 0.01, "Networks did as well in site b, within 0.05: AUROC of cross-entropy was"),
+        ((0.97, 0.60), 0.01, "Whether networks do as well in site b cannot be said: AUROC"),
+        ((0.60, 0.60), NONE, "Whether networks do as well in site b cannot be said: AUROC"),
+        ((0.90, 0.90), 0.02, "Whether networks do as well in site b cannot be said: AUROC"),
+    ],
+    ids=["worse", "as well", "recipes differ", "no interval", "too wide"],
+)  # fmt: skip
+def test_a_study_with_another_set_answers_whether_networks_work_there(
+    there: tuple[float, float], half: float, answer: str
+) -> None:
+    values = {"same": (0.98, 0.98), "neutral": there}
+    evidence = study(values, losses=LOSSES[:2], half=half, sets={"neutral": "site b"})
+    assert answers(evidence)[0].startswith(answer)
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_the_worst_condition_and_group_of_any_study_are_on_its_first_screen(seed: int) -> None:
     """Worst is found here from the estimates alone: the lowest mean over recipes, and the lowest group."""

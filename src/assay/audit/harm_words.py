@@ -34,7 +34,8 @@ from assay.stats.harms import COSTLY, MOST, Harm, Rank, costly
 from assay.stats.rows import LeadVerdict, Row, Verdict, leading_region, numeric
 
 Tables = Mapping[str, Sequence[Row]]
-ANSWERED = ("regions", "verdicts", "added", "checks", "issues", "distorted", "groups", "gaps", "provenance")
+ANSWERED = ("regions", "verdicts", "added", "checks", "issues", "distorted", "groups", "gaps",
+            "provenance", "shortcuts")  # fmt: skip
 """Tables that the answer of an audit is from."""
 MOST_NAMED = 3
 MOST_DRAWN = 6
@@ -75,7 +76,7 @@ def _sentences(tables: Tables, harms: Sequence[Harm]) -> list[tuple[str, str]]:
         worst = rest.pop(0)[1] if first else ""
         grave += [("", text) for text in _none_found(tables, worst)]
     if "cue" not in topics:
-        rest.append(("", added_words(tables.get("added", ()))))
+        rest.append(("", added_words(tables.get("added", ()), cues=tables.get("shortcuts", ()))))
     return [(topic, text) for topic, text in (*grave, *rest, *_undecided_sentences(tables, harms)) if text]
 
 
@@ -117,11 +118,11 @@ def _relied_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     row, flips = kin[0][0], numeric(kin[0][0], "flips")
     it = "it" if len(kin) == 1 else with_article(row)
     calls = f": adding {it} changes {100 * flips:.0f} of 100 predictions" if flips >= MARGIN else ""
-    made = (
+    verb = (
         "applied to" if any(row.get("family") in PIXELS for row in rows) else "drew on"
     )  # noise or contrast is not drawn
     names = [with_article(first) + (" (and similar marks)" if like else "") for first, *like in kin]
-    yield f"This model relies on {_first_names(names, 'further marks')}, which this audit {made} the images{calls}."
+    yield f"This model relies on {_first_names(names, 'further marks')}, which this audit {verb} the images{calls}."
 
 
 def _distorted_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:

@@ -271,9 +271,11 @@ _GROUPS = (
 _MODEL_ADDED = replace(
     ADDED,
     title="The model against the simple cue that is best in other patients",
-    note="Another cue may have a higher AUROC among the tested patients. Similar values: images in the same tenth of "
-         "the cue. Beyond: there the model's AUROC exceeds 0.5 and that of the cue with 95% confidence, so it carries "
-         "information beyond the cue. Below: its AUROC on all images is lower than the cue's with 95% confidence.",
+    note="Another cue may have a higher AUROC among the tested patients. AUROC of the cue: over all tested images "
+         "together; in the table of simple cues, that of a fitted cue is within the folds of its fit. Similar values: "
+         "images in the same tenth of the cue. Beyond: there the model's AUROC exceeds 0.5 and that of the cue with "
+         "95% confidence, so it carries information beyond the cue. Below: its AUROC on all images is lower than the "
+         "cue's with 95% confidence.",
 )  # fmt: skip
 _INSIDE = Block(id="inside", title="Inside the network: evidence, not a verdict", table="inside", folded=True,
                 columns=("kind", "name", "value", "chance", "images", "reason"))  # fmt: skip

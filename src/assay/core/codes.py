@@ -630,8 +630,8 @@ class Code(StrEnum):
     LABELS_UNJUDGED = "labels-unjudged", "labels were not judged:", "not judged", "none"
     WEAK_PREDICTIONS = (
         "weak-predictions",
-        "predictions from other patients are too weak, with an AUROC of {value:interval}: its lower bound must be at "
-        "least {least:g}, and {corrected:g} when corrected for wrong labels",
+        "predictions from other patients are too weak, with an AUROC of {value:interval}. Labels are judged from a "
+        "lower bound of {least:g} on, which must also reach {corrected:g} after correction for wrong labels",
     )
     ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page gives the reasons"
     SMALL_GROUPS_OF = (

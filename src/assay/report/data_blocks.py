@@ -25,9 +25,10 @@ ADDED = Block(
     table="added",
     columns=("recipe", "environment", "name", "of", "verdict", "network", "cue", "value", "rest", "images", "reason"),
     note=(
-        "Another cue may have a higher AUROC among the tested patients. Value: AUROC of the networks among images in "
-        "the same tenth of the cue; rest: AUROC of the cue there. Beyond: the value exceeds 0.5 and the rest with 95% "
-        "confidence, so the networks carry information beyond the cue. Below: their AUROC is lower than that of the "
-        "cue with 95% confidence."
+        "Another cue may have a higher AUROC among the tested patients. AUROC of the cue: over all tested images "
+        "together; in the table of simple cues, that of a fitted cue is within the folds of its fit. Value: AUROC of "
+        "the networks among images in the same tenth of the cue; rest: AUROC of the cue there. Beyond: the value "
+        "exceeds 0.5 and the rest with 95% confidence, so the networks carry information beyond the cue. Below: their "
+        "AUROC is lower than that of the cue with 95% confidence."
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from assay.core.measures import better, label_of
 from assay.report.evidence import Evidence, distinct
@@ -81,6 +81,43 @@ def shared_harms(evidence: Evidence) -> list[Harm]:
             rank = Rank.SHORTCUT if tied_factor(evidence, name) in relied_factors(evidence) else Rank.SHIFT
             harms.append(Harm(rank, "condition", name, "estimates", at, lost, low, high))
     return ranked(harms)
+
+
+def transfer_words(evidence: Evidence, sets: Mapping[str, str]) -> str:
+    """Return in which other sets networks do worse, or as well, or neither is shown, as a clause; empty without any.
+
+    They do worse where every recipe loses more than the margin, and as well where none does, by the ends of intervals:
+    see `shared_harms`.
+
+    Args:
+        evidence: The tables of the study.
+        sets: Test condition -> its set, of those of other sets.
+    """
+    measure, way = evidence.outline.measure, better(evidence.outline.measure)
+    values, usual = performances(evidence, measure), usual_condition(evidence)
+    if way not in ("higher", "lower") or usual not in values or usual in sets:
+        return ""
+    clean = {row["recipe"]: row for _, row in values[usual]}
+    parts: dict[str, list[str]] = {}
+    for name, set_name in sets.items():
+        losses = [_loss_bounds(clean[row["recipe"]], row, 1 if way == "higher" else -1)
+                  for _, row in values.get(bare_place(name), ()) if row["recipe"] in clean]  # fmt: skip
+        if losses:
+            worse, alike = all(low > MARGIN for low, _ in losses), all(high < MARGIN for _, high in losses)
+            parts.setdefault("worse" if worse else "alike" if alike else "open", []).append(set_name)
+    texts = {
+        "worse": "networks did worse in {0}",
+        "alike": f"networks did as well in {{0}}, within {number(MARGIN)}",
+        "open": "whether networks do as well in {0} cannot be said",
+    }
+    clauses = [text.format(join_words(distinct(parts[kind]))) for kind, text in texts.items() if kind in parts]
+    return sentence_case("; ".join(clauses))
+
+
+def _loss_bounds(clean: Row, row: Row, sign: int) -> tuple[float, float]:
+    """Return the bounds of a loss, from the far ends of both intervals; NaN without these."""
+    (a, b), (c, d) = (sorted(sign * numeric(one, end) for end in ("low", "high")) for one in (clean, row))
+    return a - d, b - c
 
 
 def performance_words(evidence: Evidence) -> str:

@@ -75,6 +75,7 @@ from assay.study.titles import (
     segmented_words,
     shared_harms,
     shared_words,
+    transfer_words,
 )
 
 OF_ONE_MODEL = (
@@ -153,16 +154,19 @@ def answers(evidence: Evidence) -> list[str]:
             return [f"No result: {gone}"]
         said, chance = f"{gone} {said}", ""
     failed = any(row["decision"] in FAILED for row in contrasts)
-    everyone = "" if failed or 2 * len(lost) > len(ends) else shared_words(evidence, shared_harms(evidence))
+    harms = [] if failed or 2 * len(lost) > len(ends) else shared_harms(evidence)
+    sets = {row["environment"]: row.get("set", "") for row in evidence.tables.get("environments", ())}
+    answered = said == elsewhere(evidence) and any(sets.get(harm.code) for harm in harms[:1])
+    everyone = "" if answered else shared_words(evidence, harms)
     added = evidence.tables.get("added", ())
-    cue, best = added_words(added, evidence.names.inside), best_added(added)
+    cue, best = added_words(added, evidence.names.inside, evidence.tables.get("shortcuts", ())), best_added(added)
     cue = f"{cue} {may_be_finding(best)}".rstrip() if best is not None and not contrasts else cue
     changes = "" if contrasts or chance else change_words(evidence)
     return [text for text in dict.fromkeys((everyone, chance, said, segmented, changes, cue)) if text]
 
 
 def elsewhere(evidence: Evidence) -> str:
-    """Return the first recipe's performance in each other set, and beside it in the images of the training set.
+    """Return whether networks do as well in other sets, with the first recipe's performance in each and in their own.
 
     Empty without both.
     """
@@ -180,8 +184,10 @@ def elsewhere(evidence: Evidence) -> str:
     recipe = evidence.names.recipe(coordinates(of_training_set), evidence.outline.axes)
     values_text = f"{join_words(others)}, and {value_text(of_training_set, 2)} in held-out images of the training set"
     seeds = int(numeric(of_training_set, "seeds"))
-    unsure = f": {count(seeds, 'seed')}, so no interval" if 0 < seeds < MINIMUM_SEEDS else ""
-    return f"{sentence_case(label_of(measure))}{f' of {recipe}' if recipe else ''} was {values_text}{unsure}."
+    unsure = f" ({count(seeds, 'seed')}, so no interval)" if 0 < seeds < MINIMUM_SEEDS else ""
+    transfer = transfer_words(evidence, {name: of for name, of in sets.items() if of})
+    values_text = f"{label_of(measure)}{f' of {recipe}' if recipe else ''} was {values_text}{unsure}."
+    return f"{transfer}: {values_text}" if transfer else sentence_case(values_text)
 
 
 def _why(row: Row) -> str:

@@ -148,15 +148,19 @@ def test_marks_of_both_classes_in_corners_are_named_with_the_place_of_the_other_
     limits(monkeypatch)
     regions = RunFolder(audited(name, tmp_path, domain="chest-xray", pictures=False)).table("regions")
     said = answer({"regions": regions})[0]
-    assert said.startswith(f"A bright mark in the {corners} changes"), (said, regions[0]["kind"], regions[0]["name"])
+    assert said.startswith(f"A bright mark in the {corners}, found in the"), (
+        said,
+        regions[0]["kind"],
+        regions[0]["name"],
+    )
     shares = json.loads(regions[0]["shares"])
     assert shares.pop(carrier) > 0.85 > 0.2 > next(iter(shares.values()))
 
 
 @pytest.mark.parametrize(("name", "sentence"), [
-    ("letter", "A bright mark in the lower right corner changes"),
-    ("frame", "A dark border changes"),
-    ("triangle", "A bright mark in the upper left corner changes"),
+    ("letter", "A bright mark in the lower right corner, found in the"),
+    ("frame", "A dark border, found in the"),
+    ("triangle", "A bright mark in the upper left corner, found in the"),
 ])  # fmt: skip
 def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     name: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -212,7 +216,7 @@ def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
     first, _, second, *_ = RunFolder(audited("both", tmp_path / "both", domain="chest-xray")).table("regions")
     assert [(row["of"], row["verdict"]) for row in (first, second)] == [("place", "lives-by"), ("drawn", "lives-by")]
     said = answer({"regions": [first, second]})
-    assert said[0].startswith("A bright mark in the lower right corner changes")
+    assert said[0].startswith("A bright mark in the lower right corner, found in the")
     assert said[2].startswith("Apart from it, a bright mark in the left side changes")
     shares = json.loads(second["shares"])
     assert shares["label"] == pytest.approx(0.25, abs=0.1)
@@ -246,7 +250,7 @@ def test_marks_that_the_leading_one_explains_are_no_second_finding(
 ) -> None:
     limits(monkeypatch)
     said, verdicts, named = said_of(audited("lit", tmp_path, domain="chest-xray", marks=BATTERY))
-    assert said.startswith("A bright mark in the upper right corner changes")
+    assert said.startswith("A bright mark in the upper right corner, found in the")
     for name in ("tag", "border"):  # each covers that corner
         assert (verdicts[name]["verdict"], verdicts[name]["explained"]) == ("affected-by", True)
         assert name not in named
@@ -260,7 +264,7 @@ def test_a_mark_with_an_effect_apart_from_the_leading_one_is_named_with_its_plac
     limits(monkeypatch)
     out = audited("lit apart", tmp_path, domain="chest-xray", marks=BATTERY)
     said, verdicts, named = said_of(out)
-    assert said.startswith("A bright mark in the lower right corner changes")
+    assert said.startswith("A bright mark in the lower right corner, found in the")
     assert (verdicts["tag"]["place"], verdicts["tag"]["explained"]) == ("upper left", False)
     assert re.search(r"[Tt]he tag \(upper left\).* changes? predictions, as such marks can", said)
     assert "tag" in named
@@ -388,7 +392,7 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
 ) -> None:
     out = audited("letter", tmp_path / "letter")
     assert RunFolder(out).table("regions")[0]["verdict"] == "lead"
-    assert "<h1>A bright mark in the lower right corner changes " in (out / "report.html").read_text()
+    assert "<h1>A bright mark in the lower right corner, found in the" in (out / "report.html").read_text()
     limits(monkeypatch, 9.0)
     out = audited("none", tmp_path, domain="chest-xray")
     assert {row["verdict"] for row in RunFolder(out).table("regions")} == {"nothing-found"}
@@ -405,7 +409,7 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
 
 def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_path: Path) -> None:
     rows = RunFolder(audited("letter", tmp_path)).table("regions")
-    assert answer({"regions": rows})[0].startswith("A bright mark in the lower right corner changes ")
+    assert answer({"regions": rows})[0].startswith("A bright mark in the lower right corner, found in the")
     assert answer({"regions": rows})[0].endswith(" predictions: a finding without a verified limit.")
     second = answer({"regions": rows})[1]
     assert re.match(
@@ -438,7 +442,7 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     print_verdicts(judged, json=False)
     assert capsys.readouterr().out.endswith(f"retrain: assay audit remedy {judged} {judged}-covered\n")
     page = (both / "report.html").read_text()
-    assert "<h1>A bright mark in the lower right corner changes" in page
+    assert "<h1>A bright mark in the lower right corner, found in the" in page
     assert "no limit is known in training images, reported from 0.45 sd on" in page
     assert "--train TRAIN" not in re.sub("</?span>", "", page), "it was given"
 

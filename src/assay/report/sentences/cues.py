@@ -43,7 +43,7 @@ def best_added(rows: Sequence[Row]) -> Row | None:
     return max(there, key=lambda row: numeric(row, "cue"), default=None)
 
 
-def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
+def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str, cues: Sequence[Row] = ()) -> str:
     """Return the networks' AUROC, the cue with its own, and the verdict; of the first test environment.
 
     Recipes that differ in their verdict are counted. Empty without rows.
@@ -51,6 +51,7 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
     Args:
         rows: The table `added`.
         inside: Gives ` in ` an environment in words.
+        cues: The table `shortcuts`, where a baseline has another AUROC, computed within the folds of its fit.
     """
     best = best_added(rows)
     if best is None:
@@ -69,5 +70,9 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
     else:
         added_text = f"{verdicts.count('beyond')} of {len(rows)} recipes carry information beyond this cue"
     cue = cue_words(best["kind"], best["name"])
-    reached = f"reaches AUROC {number(numeric(best, 'cue'))}{inside(best['environment'])}, and {who} {ends}"
+    alone = number(numeric(best, "cue"))
+    same = (row for row in cues if best["kind"] == "baseline" and row["name"] == best["name"])
+    by_fold = next((number(numeric(row, "value")) for row in same if row["of"] == best["of"]), alone)
+    other = f" ({by_fold} within the folds of its fit)" if by_fold != alone else ""
+    reached = f"reaches AUROC {alone}{other}{inside(best['environment'])}, and {who} {ends}"
     return f"The best simple cue, {cue}, {reached}. {added_text[:1].upper()}{added_text[1:]}."
