@@ -15,9 +15,9 @@ from typing import Any, cast
 
 from assay.core.errors import AssayError, SpecError, StoreError, as_written
 from assay.data.files.classes import in_order
-from assay.data.files.guess import SPLIT, Guess, guess
+from assay.data.files.guess import JOINED_TABLE, SPLIT, Guess, guess
 from assay.data.files.joins import Unmatched, class_images, image_files
-from assay.data.files.roles import called_patient
+from assay.data.files.roles import called_patient, suggest_names
 from assay.data.files.table import absent, read_table, same_value, shown, spellings
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
@@ -84,7 +84,7 @@ def init_command(
     path = out or Path(f"{name}.yaml")
     stems = {None: path.stem, **{part: f"{path.stem}-{part}" for part in sets}}
     tables = {
-        key: path.with_name(f"{stems[key]}-images.csv") for key, file in {None: guessed, **sets}.items() if file.rows
+        key: path.with_name(f"{stems[key]}{JOINED_TABLE}") for key, file in {None: guessed, **sets}.items() if file.rows
     }
     for file in (path, *tables.values()):
         if file.exists():
@@ -249,13 +249,15 @@ def _data(
     followed = guess.links == "follow"
     links = [Assumed("  links", "follow", "links out of the folder are followed, as you say")] if followed else []
     if guess.classes:
-        images = {folder.name: len(files) for folder, files in class_images(guess.folder)[0].items()}
+        classes = class_images(guess.folder)[0]
+        images = {folder.name: len(files) for folder, files in classes.items()}
+        names = [str(file.relative_to(guess.folder)) for files in classes.values() for file in files]
+        alone = f"each image counts as a patient, since patients are not named{suggest_names(names)}"
         yield Assumed("  classes", where, f"a folder per class: {', '.join(images)}")
         yield from _positive(images, positive)
         yield from links
         yield _size_line()
-        yield Assumed("  split", {"folds": _number_of_folds(guess, rows)},
-                      "each image counts as a patient, since patients are not named")  # fmt: skip
+        yield Assumed("  split", {"folds": _number_of_folds(guess, rows)}, alone)
         return
     yield Assumed("  folder", where, "images are searched from here")
     by = f" by its column {guess.key}" if guess.key not in ("", "image") else ""
@@ -278,6 +280,8 @@ def _data(
     others = [target for target in guess.targets if target != guess.target]
     values = sorted(_values(rows, guess.target))
     why = f"values: {', '.join(values[:6])}" if values else "whether a mask shows any"
+    blank = sum(absent(row[guess.target]) for row in rows if guess.target in row)
+    why += f"; empty in {blank:,} of {len(rows):,} rows, which a run refuses unless it skips them" if blank else ""
     if guess.table or guess.mask:
         yield Assumed("  target", guess.target, why + (f"; it may also be {', '.join(others[:4])}" if others else ""))
     labels = [cell for row in rows if not absent(cell := row.get(guess.target, ""))]
@@ -295,7 +299,9 @@ def _data(
     if {"train", "test"} <= splits or {"training", "testing"} <= splits:
         yield Assumed("  split", {"column": SPLIT}, "the parts as the folders or the table have them")
     else:
-        unnamed = "" if guess.patient else "; each image counts as a patient, since patients are not named"
+        names = [row[guess.image] for row in rows if row.get(guess.image)]
+        alone = f"; each image counts as a patient, since patients are not named{suggest_names(names)}"
+        unnamed = "" if guess.patient else alone
         yield Assumed(
             "  split", {"folds": _number_of_folds(guess, rows)}, f"every image is tested once per seed{unnamed}"
         )

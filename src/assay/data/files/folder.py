@@ -30,7 +30,7 @@ from assay.data.files.masks import (
     unmasked,
 )
 from assay.data.files.outlines import FILE_NAME, read_coco
-from assay.data.files.roles import called_unit, holds_patients
+from assay.data.files.roles import called_unit, holds_patients, suggest_names
 from assay.data.files.table import (
     Problem,
     TextTable,
@@ -138,7 +138,7 @@ def list_table(spec: DataSpec) -> Listing:
         read=_read(spec, table, target),
         question=target.question,
         warnings=(
-            *(() if spec.patient else (OWN_PATIENT + _suggest_patient(spec, table),)),
+            *(() if spec.patient else (OWN_PATIENT + (_suggest_patient(spec, table) or suggest_names(names)),)),
             *_unnamed_note(spec, table),
             *(coco.warnings if coco else ()),
             *(() if masks is None else unmasked(masks, spec)),
@@ -227,7 +227,11 @@ def list_stems(spec: DataSpec) -> Listing:
     mark = "" if mark_of_masks(folder / "images") else mark_of_masks(folder / "masks")
     pairs = paired(folder / "images", folder / "masks", folder, False, mark, unmatched=spec.unmatched)
     ask_unmasked(f"{folder.name}/masks/", pairs.names, pairs.masks, spec)
-    warnings = (OWN_PATIENT, *_ignored_files_note(pairs.others), *unmasked(pairs.masks, spec))
+    warnings = (
+        OWN_PATIENT + suggest_names(pairs.names),
+        *_ignored_files_note(pairs.others),
+        *unmasked(pairs.masks, spec),
+    )
     listing = plain(folder, pairs.images, pairs.names, None, BY_MASK, warnings, pairs.masks)
     marked = (f"{mark} at the end of the names of masks is ignored",) if mark else ()
     listing = replace(listing, meaning=meaning_of(spec), matched=(*pairs.warnings, *pairs.said, *marked))
@@ -261,7 +265,7 @@ def list_classes(spec: DataSpec) -> Listing:
     target = target_column(folder.name, spec.positive, labels, "data.classes")
     alike = {"read as one": f"folders {same}"} if (same := merged(names)) else {}
     relative = tuple(str(path.relative_to(folder)) for path in images)
-    warnings = (OWN_PATIENT, *_ignored_files_note(sum(others.values())))
+    warnings = (OWN_PATIENT + suggest_names(relative), *_ignored_files_note(sum(others.values())))
     listing = plain(folder, images, relative, target.codes, target, warnings)
     sentences = (classes_said(labels), *aside, *outputs_in(folder))
     listing = replace(listing, read={**listing.read, **alike}, matched=sentences)

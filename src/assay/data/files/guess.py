@@ -51,6 +51,8 @@ _ROWS_CHECKED = 50
 """Rows whose cells are looked up as files."""
 
 
+JOINED_TABLE = "-images.csv"
+"""End of the name of a table that `assay init` writes: a user's table joined with the files."""
 _OF_TABLES = frozenset({"target", "patient", "positive", "image", "mask", "columns"})
 WAYS: Mapping[str, tuple[str, Collection[str]]] = {
     "table": ("a table with a row per image", _OF_TABLES),
@@ -209,6 +211,15 @@ def tables_in(folder: Path) -> list[Path]:
     return sorted(tables, key=lambda path: (path.name != "data.csv", -path.stat().st_size))
 
 
+def _is_joined_table(table: Path) -> bool:
+    """Return whether `assay init` wrote a table, of the rows of another one: a study beside it names it."""
+    stem = table.name.removesuffix(JOINED_TABLE)
+    return stem != table.name and any(
+        is_file(study) and table.name in study.read_text(encoding="utf-8", errors="replace")
+        for study in table.parent.glob("*.yaml")
+    )
+
+
 def _require_contained_tables(path: Path, labels: Path | None) -> None:
     """Check that no table or JSON file of a folder, and no table that is named, is a link out of its folder."""
     patterns = ("*.tsv", "*.json", "annotations/*.json")
@@ -247,6 +258,8 @@ def _guess_place(
                 raise
         if table.name == "data.csv" and guesses:
             break
+    if len(guesses) > 1:
+        guesses = {name: guessed for name, guessed in guesses.items() if not _is_joined_table(path / name)} or guesses
     if len(guesses) > 1:
         raise SpecError(f"{path.name} has {len(guesses)} tables that name its images ({cut(', '.join(guesses), 80)}): "
                         "name the one to read, or call it data.csv")  # fmt: skip
@@ -496,25 +509,40 @@ def _column_of_files(read: TextTable, folder: Path, image: str = "") -> str | No
         SpecError: No column names files.
     """
     files = [str(file.relative_to(folder)) for file in image_files(folder, deep=True)[0]]
+    repeated: list[str] = []
     for name in [image] if image else (name for name in read.header if name not in KEYS):
         cells = read.column(name, "data")
         if any(cell.startswith("/") or ".." in cell.split("/") for cell in cells):
             continue  # paths out of the folder are refused row by row
         found = match(files, [*dict.fromkeys(cells)])
         named = len(found.pairs) + sum(len(of) for _, of in found.rivals)  # also those that fit several files
-        if name in (image, IMAGE) and len(set(cells)) < len(cells) and 2 * named > len(set(cells)):
-            twice, count = Counter(cells).most_common(1)[0]
-            lines = ", ".join(str(line) for line, cell in zip(read.numbers, cells, strict=True) if cell == twice)
-            raise SpecError(
-                f"data: '{cut(twice)}' is in {count:,} lines of '{name}' in {read.name} ({cut(lines, 80)}): "
-                "keep one row of each image, with the whole name (spreadsheets make 1.1 of 1.10)"
-            )
-        if len(set(cells)) == len(cells) and 2 * named > min(len(cells), len(files)):
+        unique = len(set(cells))
+        if name in (image, IMAGE) and unique < len(cells) and 2 * named > unique:
+            raise _refuse_repeated(read, name)
+        if unique == len(cells) and 2 * named > min(len(cells), len(files)):
             return name
+        if unique < len(cells) and 10 * named >= 9 * unique and 2 * named > len(files):
+            repeated.append(name)
     if not image and any(key in read.header for key in KEYS):
         return IMAGE
     if image or IMAGE in read.header:
         return None
+    if repeated:
+        raise _refuse_repeated(read, repeated[0])
     raise SpecError(f"data: no column of {read.name} names image files of {folder}: name it with "
                     f"{key_text('--image', 'COLUMN')}; "
                     f"its columns are {', '.join(read.header[:20])}")  # fmt: skip
+
+
+def _refuse_repeated(read: TextTable, name: str) -> SpecError:
+    """Return the error of a column of files with several rows of one image, and in what these rows differ."""
+    cells = read.column(name, "data")
+    twice, count = Counter(cells).most_common(1)[0]
+    at = [row for row, cell in enumerate(cells) if cell == twice]
+    lines = ", ".join(str(read.numbers[row]) for row in at)
+    differing = [other for other in read.header if len({read.column(other, "data")[row] for row in at}) > 1]
+    differ = f", which differ in {cut(', '.join(differing), 80)}" if differing else ""
+    return SpecError(
+        f"data: '{cut(twice)}' is in {count:,} lines of '{name}' in {read.name} ({cut(lines, 80)}){differ}: "
+        "keep one row of each image, with the whole name (spreadsheets make 1.1 of 1.10)"
+    )

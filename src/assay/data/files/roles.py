@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import PurePath
 
 from assay.core.errors import SpecError, key_text
 from assay.data.files.table import NEGATIVES, TextTable, absent, fold, number, shown, spellings
@@ -78,6 +80,49 @@ def holds_patients(column: str, cells: Sequence[str]) -> bool:
     most = 2 if column.lower() in _PATIENT_STEMS else MOST_CLASSES
     few = len(values) <= most and _OFTEN * len(values) <= len(cells)
     return called_patient(column) and (_rank_of_patient(column) in (0, 2) or not few)
+
+
+def suggest_names(names: Sequence[str]) -> str:
+    """Return `; the 3rd folder in paths may be the patient ...`, of a part of file names that repeats as one would.
+
+    It has a digit in nearly all names, and is shared by some images, and by half of them at most. Its values are not
+    told, since they may identify a patient.
+
+    Args:
+        names: Paths, relative to the folder of images.
+
+    Returns:
+        The first such part, folders before beginnings of file names; empty where there is none.
+    """
+    for place, parts in zip(_PARTS_OF_NAMES, zip(*map(_parts_of_name, names), strict=True), strict=False):
+        counts = Counter(part for part in parts if part)
+        repeated = sum(images > 1 for images in counts.values())
+        numbered = sum(any(map(str.isdigit, part)) for part in counts)
+        covered = 10 * counts.total() >= 9 * len(names) and 10 * numbered >= 9 * len(counts)
+        shared = 10 * repeated >= len(counts) >= _FEWEST_IN_NAMES and 2 * max(counts.values()) <= len(names)
+        if covered and shared:
+            return (
+                f"; {place} may be the patient ({len(counts):,} different ones): if so, put it in a column and name it"
+            )
+    return ""
+
+
+_FEWEST_IN_NAMES = 10
+"""Fewer parts of names than this are classes, folds or years rather than patients."""
+_COUNTED = ("1st", "2nd", "3rd", "4th")
+_PARTS_OF_NAMES = (
+    *(f"the {at} folder in paths" for at in _COUNTED),
+    *(f"the part of file names before the {at} '_' or '-'" for at in _COUNTED),
+)
+
+
+def _parts_of_name(name: str) -> tuple[str, ...]:
+    """Return the parts that `_PARTS_OF_NAMES` describes, empty where there is none."""
+    path, most = PurePath(name), len(_COUNTED)
+    ends = [found.start() for found in re.finditer("[_-]", path.stem)]
+    folders = (*path.parts[:-1], *[""] * most)[:most]
+    beginnings = (*(path.stem[:end] for end in ends), *[""] * most)[:most]
+    return *folders, *beginnings
 
 
 def _rank_of_patient(column: str) -> int:

@@ -1,0 +1,94 @@
+"""Patients in names of files are pointed out, and several rows of one image are named as such."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.cli.asking import Asking
+from tests.worlds.files import save
+
+PATIENTS = 12
+HINT = "may be the patient"
+
+
+def save_all(folder: Path, names: list[str]) -> None:
+    for at, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        save(folder / name, np.random.default_rng(at).integers(0, 255, (32, 32), dtype=np.uint8))
+
+
+def write_table(folder: Path, names: list[str]) -> None:
+    """A finding for each second image, and none for the first two."""
+    rows = [f"{name},{'' if at < 2 else at % 2}" for at, name in enumerate(names)]
+    (folder / "data.csv").write_text("\n".join(["image,finding", *rows]))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "shown", "identifier"),
+    [
+        ("train/patient{patient:05d}/study{image}/view1.png", "2nd folder in paths", "patient00011"),
+        ("{patient:08d}_{image:03d}.png", "part of file names before the 1st '_' or '-'", "00000011_"),
+        ("CNV-{patient:07d}-{image}.png", "part of file names before the 2nd '_' or '-'", "CNV-0000011"),
+        ("{patient}_{eye}.png", "part of file names before the 1st '_' or '-'", "11_right"),
+    ],
+)
+def test_a_part_of_names_that_repeats_like_a_patient_is_named(
+    pattern: str, shown: str, identifier: str, tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [
+        pattern.format(patient=patient, image=image, eye=("left", "right")[image])
+        for patient in range(PATIENTS)
+        for image in range(2)
+    ]
+    save_all(tmp_path / "set", names)
+    write_table(tmp_path / "set", names)
+    monkeypatch.chdir(tmp_path)
+    said = ask("init", "set").out
+    assert f"the {shown} {HINT} ({PATIENTS} different ones)" in said
+    assert "empty in 2 of 24 rows" in said
+    looked = ask("look", "set", "--out", "looked").out
+    assert f"the {shown} {HINT}" in looked
+    assert identifier not in Path("looked/report.html").read_text()
+
+
+@pytest.mark.parametrize("pattern", ["ISIC_{number:07d}.png", "fold{fold}/{number}.png", "{number:04d}-{number}.png"])
+def test_numbered_files_and_folds_are_no_patients(
+    pattern: str, tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [pattern.format(number=number, fold=number % 5) for number in range(24)]
+    save_all(tmp_path / "set", names)
+    write_table(tmp_path / "set", names)
+    monkeypatch.chdir(tmp_path)
+    said = ask("init", "set").out
+    assert "patients are not named" in said
+    assert HINT not in said
+
+
+def test_class_folders_have_patients_in_names(tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{('no', 'yes')[p % 2]}/person{p}_virus_{image}.png" for p in range(PATIENTS) for image in range(2)]
+    save_all(tmp_path / "set", names)
+    monkeypatch.chdir(tmp_path)
+    assert f"before the 1st '_' or '-' {HINT} ({PATIENTS} different ones)" in ask("init", "set").out
+
+
+def test_rows_of_one_image_are_named_with_what_differs(tmp_path: Path, ask: Asking) -> None:
+    """As in a table with a row for each box, whose images are named by their patient."""
+    save_all(tmp_path / "img", [f"a{at}.png" for at in range(24)])
+    rows = [f"a{at},{box},{at % 2}" for at in range(24) for box in range(1 + (at == 5))]
+    (tmp_path / "labels.csv").write_text("\n".join(["patientId,x,Target", *rows]))
+    said = ask("init", tmp_path).err
+    assert "'a5' is in 2 lines of 'patientId' in labels.csv (7, 8), which differ in x: keep one row" in said
+
+
+def test_the_table_that_init_writes_is_in_nobodys_way(
+    tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_all(tmp_path / "img", [f"{at}.png" for at in range(24)])
+    (tmp_path / "labels.csv").write_text("\n".join(["file,finding", *(f"{at},{at % 2}" for at in range(24))]))
+    monkeypatch.chdir(tmp_path)
+    assert "-images.csv: written too" in ask("init", ".").out
+    assert '"finding"' in ask("look", ".").out
+    (tmp_path / "second.csv").write_text((tmp_path / "labels.csv").read_text())
+    assert "has 2 tables" in ask("look", ".").err
