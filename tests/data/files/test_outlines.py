@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,14 @@ WRONG: dict[str, tuple[Any, str, str]] = {
     "zero": ("kaggle-rle", "0 2", "a run starts before pixel 1 or has no length; write pairs"),
     "empty run": ("kaggle-rle", "4 0", "a run starts before pixel 1 or has no length; write pairs"),
     "too long": ("kaggle-rle", "250 8", "its runs end at pixel 257, the image has 256; give the runs of an image of"),
+    "over 64 bit": ("kaggle-rle", f"2 {2**63 - 1}", f"its runs end at pixel {2**63}, the image has 256; give the runs"),
+    "both over 64 bit": ("kaggle-rle", f"{2**63 - 1} {2**63 - 1}", f"its runs end at pixel {2**64 - 3}, the image has"),
+    "JSON without end": ("coco-rle", "[" * 100_000, f"'{'[' * 28}...{'[' * 28}' is no JSON; write {{"),
+    "a count without end": (
+        "coco-rle",
+        json.dumps({"size": [16, 16], "counts": "o" * 13 + "0"}),
+        "its counts are no compressed run lengths",
+    ),
     "no JSON": ("coco-rle", "1 2", '\'1 2\' is no JSON; write {"size": [height, width], "counts": [...]}'),
     "no counts": ("coco-rle", "{}", "its run lengths have no `size` and `counts`; write {"),
     "other size": (
@@ -237,6 +246,9 @@ def annotation(segmentation: Any, **fields: Any) -> dict[str, Any]:
 BAD_OUTLINES: dict[str, tuple[Any, str]] = {
     "a box alone": ([], "an annotation of it has no outline; give `segmentation` as polygons"),
     "two points": ([[1, 1, 2, 2]], "mask: a polygon of it has 2 points; an outline needs three or more"),
+    "no number": ([[float("nan"), 1, 2, 2, 3, 3]], "mask: a polygon of it has a point that is no place in an image"),
+    "beyond": ([[1e308, 1, -1e308, 2, 1e308, 3]], "mask: a polygon of it has a point that is no place in an image"),
+    "over 64 bit": ([[10**400, 1, 2, 2, 3, 3]], "mask: a polygon of it is no list of x and y in turn; give"),
     "words": ([["a", 1, 2, 2, 3, 3]], "mask: a polygon of it is no list of x and y in turn; give `segmentation` as"),
     "runs of another size": (
         {"size": [4, 4], "counts": [16]},
@@ -254,6 +266,33 @@ def test_outlines_that_cannot_be_drawn_are_refused_by_image(tmp_path: Path, kind
         loaded(folder)
     assert f"  image 1 '0.png': {told}" in str(caught.value)
     assert len(loaded(folder, skip_bad_rows=True).table) == 5
+
+
+@pytest.mark.parametrize("kinds", [254, 255])
+def test_more_kinds_than_a_label_map_has_numbers_are_refused(tmp_path: Path, kinds: int) -> None:
+    annotations = [annotation([SQUARE], image_id=10 + at % 6, id=at, category_id=at) for at in range(1, kinds + 1)]
+    categories = [{"id": at, "name": f"kind {at}"} for at in range(1, kinds + 1)]
+    folder = coco(tmp_path / "set", annotations=annotations, categories=categories)
+    if kinds == 254:
+        assert loaded(folder).masks is not None
+        return
+    with pytest.raises(DataError, match=r"masks name 255 kinds of lesions, over 254; give several one name in"):
+        loaded(folder)
+
+
+def test_many_lesions_of_an_image_are_drawn_one_at_a_time(tmp_path: Path) -> None:
+    annotations = [annotation([SQUARE], image_id=10 + at % 6, id=at) for at in range(4_800)]
+    folder = coco(tmp_path / "set", annotations=annotations)
+    for at in range(6):
+        save(folder / "images" / f"{at}.png", noise(at, side=128))
+    path = folder / "annotations.json"
+    path.write_text(path.read_text().replace('"height": 16', '"height": 128').replace('"width": 16', '"width": 128'))
+    loaded(folder)  # libraries are imported here
+    tracemalloc.start()
+    loaded(folder, size=64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 800 * 128 * 128  # of the 800 lesions of one image together
 
 
 def test_outlines_for_an_image_of_another_size(tmp_path: Path) -> None:

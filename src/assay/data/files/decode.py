@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from assay.core.errors import ExtraError
+from assay.core.errors import DataError, ExtraError
 from assay.core.files import content_hash, file_state, release
 from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND
@@ -96,8 +96,16 @@ def meaning_of(spec: DataSpec) -> Meaning:
 
 
 def numbered(names: Mapping[int, str]) -> Meaning:
-    """Values with names: kinds in the order of their least value; `background` and `ignore` are none."""
+    """Values with names: kinds in the order of their least value; `background` and `ignore` are none.
+
+    Raises:
+        DataError: There are more kinds than a label map has numbers.
+    """
     kinds = tuple(dict.fromkeys(names[value] for value in sorted(names) if names[value] not in (BACKGROUND, IGNORE)))
+    if len(kinds) >= IGNORED:
+        raise DataError(
+            f"masks name {len(kinds):,} kinds of lesions, over {IGNORED - 1}; give several one name in data.mask_values"
+        )
     label = {BACKGROUND: 0, IGNORE: IGNORED, **{kind: at for at, kind in enumerate(kinds, start=1)}}
     return Meaning(kinds, {value: label[name] for value, name in names.items()})
 

@@ -425,7 +425,7 @@ def _masks_of_kind(images: Path, masks: Path, root: Path, name: str, kind: MaskF
 
 
 def _combine(masks: Sequence[_Mask], height: int, width: int) -> UInt8[np.ndarray, "h w"]:
-    return painted([(_lesion(mask, height, width), mask.label) for mask in masks], height, width)
+    return painted(((_lesion(mask, height, width), mask.label) for mask in masks), height, width)
 
 
 def _lesion(mask: _Mask, height: int, width: int) -> Bool[np.ndarray, "h w"]:

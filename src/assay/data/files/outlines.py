@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,7 +65,7 @@ def runs(cell: str, how: Format) -> WrittenMask:
     if how == "coco-rle":
         try:
             parsed = json.loads(cell)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Unreadable(f"{shown(cell)} is no JSON", _COCO) from None
         return WrittenMask(digest, partial(_labels_of_coco, parsed))
     pairs = _numbers(cell)
@@ -85,12 +85,13 @@ def _numbers(cell: str) -> Int[np.ndarray, "n 2"]:
 
 
 def _kaggle(pairs: Int[np.ndarray, "n 2"], down: bool, height: int, width: int) -> UInt8[np.ndarray, "h w"]:
-    starts, ends = pairs[:, 0] - 1, pairs.sum(axis=1) - 1
-    if (starts < 0).any() or (pairs[:, 1] < 1).any():
+    if (pairs < 1).any():
         raise Unreadable("a run starts before pixel 1 or has no length", _KAGGLE)
-    if len(ends) and int(ends.max()) > height * width:
-        what = f"its runs end at pixel {int(ends.max())}, the image has {height * width}"
+    last = max((start + length - 1 for start, length in pairs.tolist()), default=0)  # may be over 64 bit
+    if last > height * width:
+        what = f"its runs end at pixel {last}, the image has {height * width}"
         raise Unreadable(what, "give the runs of an image of this size")
+    starts, ends = pairs[:, 0] - 1, pairs.sum(axis=1) - 1
     # How many runs are open at each pixel.
     steps = np.bincount(starts, minlength=height * width + 1) - np.bincount(ends, minlength=height * width + 1)
     lesion = (np.cumsum(steps)[:-1] > 0).astype(np.uint8)
@@ -118,13 +119,17 @@ def coco_runs(segmentation: Any, height: int, width: int) -> Bool[np.ndarray, "h
     return lesion.reshape(width, height).T
 
 
+_MOST_BITS = 60
+"""Bits of a compressed count: no image has more pixels."""
+
+
 def _decompress(text: str) -> list[int]:
     """COCO's compressed counts: 5 bits a character, the sixth says that more follow, later counts are differences."""
     counts: list[int] = []
     value = shift = 0
     for character in text:
         code = ord(character) - 48
-        if not 0 <= code < 64:
+        if not 0 <= code < 64 or shift > _MOST_BITS:
             raise Unreadable("its counts are no compressed run lengths", _COCO)
         value |= (code & 31) << shift
         shift += 5
@@ -144,6 +149,8 @@ def _decompress(text: str) -> list[int]:
 # overlap, the smaller one is seen. A region of a crowd (`iscrowd`) is to be ignored, as COCO's own evaluation does.
 
 FILE_NAME = "file_name"
+_FARTHEST = 1e9
+"""Largest coordinate of a polygon, in pixels."""
 _POLYGON = "give `segmentation` as polygons [[x, y, x, y, ...]] or run lengths"
 
 
@@ -284,16 +291,21 @@ def _fill_outlines(
     if None not in stated_size and stated_size != (height, width):
         what = f"its outlines are for {stated_size[1]} x {stated_size[0]} px, the image is {width} x {height}"
         raise Unreadable(what, "give the image that was annotated, or export the outlines for this one")
-    return painted([(_pixels(segmentation, height, width), label) for segmentation, label in outlines], height, width)
+    return painted(((_pixels(segmentation, height, width), label) for segmentation, label in outlines), height, width)
 
 
 def painted(
-    lesions: Sequence[tuple[Bool[np.ndarray, "h w"], int]], height: int, width: int
+    lesions: Iterable[tuple[Bool[np.ndarray, "h w"], int]], height: int, width: int
 ) -> UInt8[np.ndarray, "h w"]:
-    """Return the label map of lesions and their labels; where some overlap, the smaller one is seen."""
+    """Return the label map of lesions and their labels; where some overlap, the smaller one is seen.
+
+    One lesion is held at a time: a file may have a million of them.
+    """
     labels = np.zeros((height, width), dtype=np.uint8)
-    for lesion, label in sorted(lesions, key=lambda lesion_and_label: -int(lesion_and_label[0].sum())):
-        labels[lesion] = label
+    areas = np.full((height, width), height * width)
+    for lesion, label in lesions:
+        seen = lesion & (areas >= (area := int(lesion.sum())))
+        labels[seen], areas[seen] = label, area
     return labels
 
 
@@ -304,10 +316,12 @@ def _pixels(segmentation: Any, height: int, width: int) -> Bool[np.ndarray, "h w
     for polygon in cast("Sequence[Any]", segmentation if isinstance(segmentation, list) else [segmentation]):
         try:
             points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise Unreadable("a polygon of it is no list of x and y in turn", _POLYGON) from None
-        if len(points) < 3 or not np.isfinite(points).all():
+        if len(points) < 3:
             raise Unreadable(f"a polygon of it has {len(points)} points", "an outline needs three or more")
+        if not (np.abs(points) <= _FARTHEST).all():
+            raise Unreadable("a polygon of it has a point that is no place in an image", _POLYGON)
         mask |= filled(points, height, width)
     return mask
 

@@ -1,0 +1,68 @@
+"""Tables that are another kind of file, and rows that name files elsewhere."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import duckdb
+import pytest
+from PIL import Image
+from tests.cli.asking import Asking
+from tests.safety.test_links import save_images
+
+NAMES = [f"{at}.png" for at in range(16)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["look {}", "look set", "validate {}", "compare {} --by loss --margin 0.1",
+     "audit none.onnx --images set/images --labels {}", "init {}", "run {}", "results {}", "open {}", "doctor {}"],
+)  # fmt: skip
+def test_no_command_reads_a_workbook_or_a_zip_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_images(tmp_path / "set" / "images", NAMES)
+    with zipfile.ZipFile("set/table.csv", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("../../../evil", "evil")
+        packed.writestr(
+            "xl/worksheets/sheet1.xml", "<worksheet><dimension ref='A1:XFD1048576'/>" + "<row/>" * 1_000_000
+        )
+    duckdb.execute("COPY (SELECT 'a' AS image, 1 AS finding FROM range(8_000_000)) TO 'table.parquet'")
+    for table in ("set/table.csv", "table.parquet"):
+        said = Asking(capsys)(*words.format(table).split())
+        assert (said.code, len(said.err.splitlines()) <= 3, "Traceback" in said.err) == (2, True, False), said.err
+    assert not list(tmp_path.parent.rglob("evil"))
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../private.png", "images/../../private.png", "file:../private.png"])
+@pytest.mark.parametrize("layout", ["table", "mask", "coco"])
+def test_no_row_names_a_file_out_of_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, layout: str
+) -> None:
+    folder = tmp_path / "set"
+    save_images(folder / "images", NAMES)
+    Image.new("L", (32, 32), 77).save(tmp_path / "private.png")
+    if layout == "coco":
+        square = [2, 2, 9, 2, 9, 9, 2, 9]
+        images = [{"id": at, "file_name": f"images/{own}"} for at, own in enumerate(NAMES)]
+        images[1]["file_name"] = name
+        annotations = [{"image_id": at, "category_id": 1, "segmentation": [square]} for at in range(1, 16, 2)]
+        content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "a"}]}
+        (folder / "annotations.json").write_text(json.dumps(content))
+    else:
+        (folder / "masks").mkdir()
+        for at, own in enumerate(NAMES):
+            mask = Image.new("L", (32, 32))
+            mask.paste(255 * (at % 2), (4, 4, 9, 9))
+            mask.save(folder / "masks" / own)
+        rows = [[f"images/{own}", ("no", "yes")[at % 2], f"masks/{own}"] for at, own in enumerate(NAMES)]
+        rows[1][0 if layout == "table" else 2] = name
+        lines = [",".join(row) for row in [["image", "finding", "mask"], *rows]]
+        (folder / "data.csv").write_text("\n".join(lines))
+    said = Asking(capsys)("look", folder, "--unmasked", "lesion-free", "--follow-links", "--out", tmp_path / "out")
+    assert said.code == 0, said.err
+    assert "left out: 1 of 16 images" in said.out
+    assert name not in (tmp_path / "out" / "report.html").read_text()
