@@ -66,3 +66,15 @@ def test_no_row_names_a_file_out_of_its_folder(
     assert said.code == 0, said.err
     assert "left out: 1 of 16 images" in said.out
     assert name not in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["file:", "http:", "s3:", "a'b", "[a]"])
+def test_a_relative_folder_is_no_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for at, file in enumerate(NAMES):
+        save_images(tmp_path / "set" / ("no", "yes")[at % 2] / file, [file])
+    assert Asking(capsys)("look", "set", "--out", name).code == 0
+    for words in (["results", name], ["doctor", name], ["report", name]):
+        assert Asking(capsys)(*words).code == 0

@@ -489,8 +489,8 @@ atexit.register(_database.cache_clear)  # else DuckDB lists all of its objects w
 
 
 def quote(path: Path | str) -> str:
-    """Return a path as it may stand between single quotes in SQL."""
-    return str(path).replace("'", "''")
+    """Return a path as it may stand between single quotes in SQL; DuckDB reads a relative `file:` as an address."""
+    return str(path if Path(path).is_absolute() else f"./{path}").replace("'", "''")
 
 
 def alone(path: Path) -> str:
