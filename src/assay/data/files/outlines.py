@@ -304,8 +304,8 @@ def painted(
     labels = np.zeros((height, width), dtype=np.uint8)
     areas = np.full((height, width), height * width)
     for lesion, label in lesions:
-        seen = lesion & (areas >= (area := int(lesion.sum())))
-        labels[seen], areas[seen] = label, area
+        visible = lesion & (areas >= (area := int(lesion.sum())))
+        labels[visible], areas[visible] = label, area
     return labels
 
 
