@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.data.phantoms.drawing import hash_lattice, lattice_bits
 from assay.plugin import Drawn, build, draw, entries
 from assay.shifts.confounders.drawing import Stroke, Window, bent, whole
 
@@ -108,18 +107,3 @@ def test_a_curve_is_missed_by_no_more_than_its_flatness(span: tuple[float, float
         exact = (1 - middle) ** 2 * a + 2 * middle * (1 - middle) * b + middle**2 * c
         missed = (ends[axis] + ends[axis + 2]) / 2 - exact
         assert np.abs(missed[0, there]).max() <= FLATNESS
-
-
-def test_the_hash_of_a_lattice_is_that_of_its_definition() -> None:
-    """Wellons' lowbias32 in Python's whole numbers."""
-
-    def hashed(x: int) -> int:
-        x = ((x ^ (x >> 16)) * 0x7FEB352D) % 2**32
-        x = ((x ^ (x >> 15)) * 0x846CA68B) % 2**32
-        return x ^ (x >> 16)
-
-    keys, codes = np.array([0, 1, 2**31, 2**32 - 1], np.uint32), np.array([0, 5, 2**32 - 7], np.uint32)
-    out = np.empty((4, 3), np.uint32)
-    hash_lattice(keys, codes, out)
-    assert out.tolist() == [[hashed(int(key) ^ int(code)) for code in codes] for key in keys]
-    assert lattice_bits(torch.tensor([5, -5], dtype=torch.int32), 4).dtype == torch.int32
