@@ -28,7 +28,6 @@ import assay
 from assay.audit.labels import write_labels
 from assay.core.reasons import because
 from assay.plugin import Code, RunFolder
-from assay.report.blocks import FULL, NARROW
 from assay.report.charts import draw_rows
 from assay.report.drawing import ChartPanel, EstimateMark, Plot, styles
 from assay.report.index_page import write_index
@@ -458,7 +457,7 @@ def test_no_label_of_a_figure_overlaps_another(
     page.context.close()
 
 
-@pytest.mark.parametrize("width", [FULL, NARROW])
+@pytest.mark.parametrize("width", [800.0, 350.0])
 def test_titles_of_panels_do_not_touch(browser: Browser, width: float) -> None:
     """The comparisons of a study whose places take many words, in the faces of this machine."""
     places = [

@@ -19,7 +19,7 @@ from assay.data.near_copies import NearPair, details, near_pairs, together
 from assay.data.splits import split
 from assay.look.checks import data_checks
 from assay.plugin import ArrayCache, Code, DataError, Dataset, DataSpec, PixelScale, load_dataset
-from assay.report.pictures import CONTRADICTING, GAP, PictureSettings
+from assay.report.pictures import PictureSettings
 from assay.report.sentences.captions import caption
 from assay.report.sentences.reasons import reason_words
 
@@ -341,8 +341,8 @@ def test_pairs_are_drawn_one_above_the_other_and_those_that_contradict_come_firs
     shapes = [Image.open(tmp_path / "out" / str(row["file"])) for row in (first, second)]
     assert [round(image.width / image.height * 2) for image in shapes] == [8, 3]  # columns over two rows
     frame, scale = np.asarray(shapes[0]), int(first["scale"])
-    places = range(0, frame.shape[1], scale * (32 + 3 * GAP))
-    assert [tuple(frame[0, x]) == CONTRADICTING for x in places] == [True, True] + [False] * 6
+    places = range(0, frame.shape[1], scale * (32 + 3 * 2))
+    assert [tuple(frame[0, x]) == (213, 94, 0) for x in places] == [True, True] + [False] * 6
 
 
 def test_all_pairs_are_counted_and_a_few_are_drawn(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from assay.maps.summary import OF_KINDS, count_kinds
+from assay.maps.summary import count_kinds
 
 
 def logits_of(called: np.ndarray, kinds: int) -> torch.Tensor:
@@ -19,7 +19,7 @@ def logits_of(called: np.ndarray, kinds: int) -> torch.Tensor:
 
 def counted(true: np.ndarray, called: np.ndarray, kinds: int = 2, **more: float) -> dict[str, list[list[int]]]:
     found = count_kinds(logits_of(called, kinds), torch.as_tensor(true), **more)
-    assert list(found) == [f"kind_{name}" for name in OF_KINDS]
+    assert list(found) == [f"kind_{name}" for name in ("truth", "predicted", "hit", "lesions", "found", "stray")]
     assert all(column.dtype == np.int32 for column in found.values())
     return {name.removeprefix("kind_"): column.tolist() for name, column in found.items()}
 

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
-from assay.data.files.fitting import PAD, fit_labels
+from assay.data.files.fitting import fit_labels
 from assay.plugin import Environment, Framing, Measurement, Model, ModelReading, Probe, Read, Request, placed
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import ImagesInMemory, MasksInMemory, squares
@@ -28,7 +28,7 @@ class Files:
     """Masks of many sizes. Remembers what it gave, and how many of them someone still held when the next was asked."""
 
     labels: list[np.ndarray]
-    framing: Framing = PAD
+    framing: Framing = field(default_factory=Framing)
     held: list[int] = field(default_factory=list[int])
     asked: list[int] = field(default_factory=list[int])
     _given: list[Any] = field(default_factory=list[Any])

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.report.drawing import (
-    BOLD,
     DARK,
     LIGHT,
     AxisScale,
@@ -25,6 +24,7 @@ from assay.report.drawing import (
     ticks,
 )
 
+BOLD = 15.0
 values = st.floats(-100, 100, allow_nan=False)
 
 

@@ -11,9 +11,8 @@ import pytest
 from tests.worlds.tables import Made, make_run
 
 from assay.plugin import RunFolder
-from assay.report.blocks import MOST_LEVELS
 from assay.report.evidence import RunTables
-from assay.report.page import SIZE_LIMIT, as_html, collect, without_files, write_page
+from assay.report.page import as_html, collect, without_files, write_page
 
 LOSSES = tuple(f"loss(margin={i})" for i in range(30))
 MANY = Made(losses=LOSSES, seeds=3, environments=("same", "reversed"), probes=("performance",), pictures=False,
@@ -28,8 +27,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_of_180_recipes_fits_and_says_what_it_chose(run: Path) -> None:
     page = html.unescape(write_page(run).read_text(encoding="utf-8"))
     assert "180 recipes · 540 training runs" in page
-    assert len(page.encode()) < SIZE_LIMIT
-    assert re.search(rf"{MOST_LEVELS} of (29|30) shown; the table has all", page)
+    assert len(page.encode()) < 5_000_000
+    assert re.search(r"12 of (29|30) shown; the table has all", page)
     assert " rows are shown" in page
     for name in ("contrasts", "findings", "provenance"):
         assert f'download="{name}.csv' in page

@@ -11,13 +11,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from assay.core.traits import KINDS
-from assay.plugin import SpecError, entries
+from assay.plugin import ComponentKind, SpecError, entries
 from assay.spec.issues import shorten
 from assay.spec.parse import parse_study
 
@@ -45,7 +44,7 @@ def text_of(case: dict[str, Any]) -> str:
         text = str(error)
     else:
         return "(nothing)"
-    for kind in KINDS:
+    for kind in get_args(ComponentKind):
         names = [entry.name for entry in entries() if entry.kind == kind]
         text = text.replace(f"allowed: {shorten(names, 20)};", f"allowed: <every {kind}>;")
     return text

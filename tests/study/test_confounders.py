@@ -13,7 +13,6 @@ from tests.worlds.studies import TINY
 
 from assay.core.reasons import read
 from assay.plugin import ArrayCache, Code
-from assay.report.pictures import GAP
 from assay.shifts.population import Population
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
@@ -110,6 +109,6 @@ def tiles(path: Path, scale: int) -> np.ndarray:
     """[3, 8, 32, 32]: the rows of a sheet and their images, at their own pixels."""
     with Image.open(path) as opened:
         image = np.asarray(opened, dtype=np.float64)[::scale, ::scale]
-    step = 32 + GAP
+    step = 32 + 2
     rows = [[image[r * step : r * step + 32, c * step : c * step + 32] for c in range(8)] for r in range(3)]
     return np.array(rows)

@@ -18,11 +18,10 @@ from tests.worlds.scripts import script
 from tests.worlds.studies import SMALL
 
 import assay
-from assay.audit.kind import AUDIT
 from assay.plugin import RunFolder, StoreError
 from assay.report.words import decided_by
 from assay.spec.parse import parse_study
-from assay.stats.rows import SETTLED
+from assay.store.kinds import kinds
 from assay.study.families import comparison_columns
 from assay.study.interim import primary_pairs
 from assay.study.records import stored_study
@@ -102,7 +101,7 @@ def _check_tables_of_docs(runs: Path, first: dict[str, Any], second: dict[str, A
     data.write_text(json.dumps({"A": [claim], "values": {"small": values}}))
     CLAIMS.main([str(runs), "--docs", str(docs), "--data", str(data)])
     page, results = (docs / f"{name}.md" for name in places)
-    made = [row for row in (first, second) if row["decision"] in SETTLED]
+    made = [row for row in (first, second) if row["decision"] != "inconclusive"]
     again = int(first["decision"] == second["decision"]) if first in made else 0
     assert f"**{again} of {int(first in made)} decisions were replicated**" in page.read_text()
     for row in (first, second):
@@ -152,7 +151,7 @@ def test_an_unfinished_run_is_not_replicated(root: Path) -> None:
 def test_what_is_no_study_is_not_replicated(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is not a run folder"):
         prepare_replication(tmp_path, tmp_path)
-    RunFolder(tmp_path).begin(AUDIT, {})
+    RunFolder(tmp_path).begin(kinds()["audit"], {})
     with pytest.raises(StoreError, match="holds an audit, not a study"):
         prepare_replication(tmp_path, tmp_path)
 

@@ -20,8 +20,8 @@ import assay
 from assay.audit import references, run
 from assay.audit.answers import StoredAnswers
 from assay.audit.battery import battery, marks_of
-from assay.audit.harm_words import ANSWERED, answer_words
-from assay.audit.leads import MOST, leads_of_images, top_leads
+from assay.audit.harm_words import answer_words
+from assay.audit.leads import leads_of_images, top_leads
 from assay.audit.model import opened_images
 from assay.audit.plan import AuditPlan, least_budget, plan_sizes, take_with_masks
 from assay.audit.policy import Policy
@@ -33,8 +33,7 @@ from assay.audit.search.run import image_properties
 from assay.audit.search.search import spread_within
 from assay.audit.search.words import answer, next_words, region_title
 from assay.audit.swing import rate_gap
-from assay.audit.tables import NOT_TESTED, REGIONS
-from assay.audit.verdicts import WEAK_LEAD, Reference
+from assay.audit.verdicts import Reference
 from assay.audit.words import evidence_words, reported_verdicts, title
 from assay.plugin import DataError, Factor, FactorTable, RunFolder
 from assay.spec.request import parse_request
@@ -167,7 +166,7 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
 ) -> None:
     limits(monkeypatch)
     out = audited(name, tmp_path, domain="chest-xray")
-    assert REGIONS.column("verdict").values == (*map(str, LeadVerdict), NOT_TESTED)
+    assert RunFolder(out).tables["regions"].column("verdict").values == (*map(str, LeadVerdict), "not-tested")
     row = RunFolder(out).table("regions")[0]
     assert (row["of"], row["verdict"], row["limit"], row["networks"]) == ("place", "lives-by", 0.65, 60)
     shares = json.loads(row["shares"])
@@ -240,7 +239,7 @@ BATTERY: dict[str, Any] = {
 
 def said_of(out: Path) -> tuple[str, dict[str, dict[str, Any]], list[str]]:
     """The answer, verdicts by mark, and the marks that are said."""
-    tables = {name: RunFolder(out).table(name) for name in ANSWERED}
+    tables = {name: RunFolder(out).table(name) for name in RunFolder(out).tables}
     verdicts = {row["factor"]: row for row in tables["verdicts"]}
     return " ".join(answer_words(tables)), verdicts, [row["factor"] for row in reported_verdicts(tables)]
 
@@ -486,15 +485,15 @@ def test_references_that_are_segmentations_limit_the_searches_that_they_have(
     rows = [{"of": "place", "verdict": "nothing-found", "reason": "", "value": 0.1, "apart": 2.0, "trained": False,
              "round": 1},
             {"of": "drawn", "verdict": "nothing-found", "reason": "nothing-drawn", "trained": False, "round": 1},
-            {"of": "whole", "verdict": NOT_TESTED, "reason": "search-of-masks", "trained": False}]  # fmt: skip
+            {"of": "whole", "verdict": "not-tested", "reason": "search-of-masks", "trained": False}]  # fmt: skip
     audits = [(SimpleNamespace(table=lambda name: rows), {"hash of the model": at}) for at in range(LEAST_NETWORKS)]
     monkeypatch.setattr(references, "_audits", lambda root, audited: audits)
     found = read_limits(tmp_path, "")
     assert found is not None
-    assert (found.networks, found.largest) == (LEAST_NETWORKS, {"place": 0.1, "drawn": WEAK_LEAD})
+    assert (found.networks, found.largest) == (LEAST_NETWORKS, {"place": 0.1, "drawn": 0.45})
     assert [found.of("place", apart, 0.0) for apart in (1.0, 2.0, 3.0)] == pytest.approx([0.1, 0.1, 0.15])
     assert found.of("place", 3.0, 1.0) == pytest.approx(0.1), "the distance that a shortcut makes is not counted"
-    assert found.of("drawn", 3.0, 0.0) == WEAK_LEAD, "on one image"
+    assert found.of("drawn", 3.0, 0.0) == 0.45, "on one image"
     assert read_limits(tmp_path, "", trained=True) is None, "effects in training images are larger"
 
 
@@ -534,7 +533,7 @@ def test_errors_of_some_images_are_found_and_overlapping_slices_merged() -> None
     assert best["low"] > 0.4
     assert any(row["merged"] for row in errors)
     assert not [row for row in found if row["name"].startswith("sharpness")]
-    assert len(top_leads(found * 5)) == MOST
+    assert len(top_leads(found * 5)) == 15
     fair = Scored(images, np.stack([np.zeros(1200), draws.normal(size=1200)], axis=1).astype(np.float32), 0.5)
     assert not list(leads_of_images(fair, {"sharpness": draws.normal(size=1200)}, 0))
 

@@ -12,14 +12,18 @@ from tests.training.losses.masks import Maps, value
 
 from assay.plugin import Component, LossContext, Outputs, Progress, RecipeSpec, SpecError, build, lookup
 from assay.testing.losses import PROGRESS, batch_of, lesions
-from assay.training.losses.segmentation import WeightSchedule, weight_at
 
-DEFAULT: dict[str, Any] = {"weight": 1.0, "schedule": "constant", "start": 1.0, "end": 0.0, "at": 0.9}
 CONTEXT = LossContext(1, 2, (9, 9), dense=True)
 
 
 def weights(epochs: int, **changed: Any) -> list[float]:
-    return [weight_at(Progress(0, 1, e, epochs), WeightSchedule(**{**DEFAULT, **changed})) for e in range(epochs)]
+    """The share of cross-entropy in its sum with Dice, by epoch."""
+    logits, labels = example()
+    objective = build("loss", "cross-entropy-dice", changed, CONTEXT)
+    entropy, overlap = value("cross-entropy", (logits, labels)), value("dice", (logits, labels))
+    outputs, batch = Outputs(torch.zeros(4, 1), logits), batch_of(labels)
+    sums = [objective.loss(outputs, batch, Progress(0, 1, epoch, epochs)) for epoch in range(epochs)]
+    return [round(float((total - overlap) / (entropy - overlap)), 9) for total in sums]
 
 
 def component(name: str, **params: Any) -> Component:
@@ -45,8 +49,8 @@ def test_the_published_weights() -> None:
 
 
 def test_cosine_by_hand() -> None:
-    expected = [2.0, 2 - 1.5 * (1 - math.sqrt(0.5)) / 2, 1.25, 2 - 1.5 * (1 + math.sqrt(0.5)) / 2, 0.5]
-    assert weights(5, schedule="cosine", start=2.0, end=0.5) == pytest.approx(expected)
+    expected = [1.0, 1 - 0.75 * (1 - math.sqrt(0.5)) / 2, 0.625, 1 - 0.75 * (1 + math.sqrt(0.5)) / 2, 0.25]
+    assert weights(5, schedule="cosine", start=1.0, end=0.25) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("epochs", "at"), [(2, 0.01), (2, 0.99), (3, 0.99), (7, 0.01), (50, 0.9)])
