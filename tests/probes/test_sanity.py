@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
-from tests.probes.test_attribution import SIDE, Patches
+from tests.probes.test_attribution import Patches
 from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
 from assay.core.reasons import because
 from assay.plugin import Code, Measurement, Model, Subject, library_draws, run_probes
-from assay.probes.faithfulness import (
-    dealt_anew,
-    have_equal_weights,
-    rank_correlations,
-    redrawn,
-    stages,
-    structural_similarities,
-    verdict,
-)
 from assay.report.sentences.reasons import reason_words
 
 HERE = "tests.probes.test_sanity"
@@ -68,61 +61,104 @@ def overall(rows: list[Measurement], measure: str, explainer: str) -> Measuremen
     return one
 
 
+class Watching(ImageItself):
+    """Shows the first channel after the first layer, and keeps the weights and the maps of every call."""
+
+    calls: ClassVar[list[tuple[dict[str, Tensor], Tensor]]] = []
+
+    def explain(self, subject: Subject, images: Tensor, own: Tensor) -> Tensor:
+        """The map of each image."""
+        maps = self.shown(subject, images)
+        weights = {name: value.detach().clone() for name, value in subject.network.named_parameters()}
+        self.calls.append((weights, maps.detach().clone()))
+        return maps
+
+    def shown(self, subject: Subject, images: Tensor) -> Tensor:
+        """What is shown."""
+        with torch.no_grad():
+            return subject.network.get_submodule("0")(images)[:, 0]
+
+    @classmethod
+    def watched(cls, network: nn.Module) -> list[Measurement]:
+        """The measurements of one probe; its calls replace those of earlier ones."""
+        Watching.calls.clear()
+        return found(network, f"{HERE}:{cls.__name__}")
+
+
+class Parted(Watching):
+    """The image itself of the trained network, of others that of the first images alone, and nothing of the rest."""
+
+    alike = 0
+
+    def shown(self, subject: Subject, images: Tensor) -> Tensor:
+        """What is shown."""
+        trained = not self.calls or all(
+            torch.equal(value, self.calls[0][0][name]) for name, value in subject.network.named_parameters()
+        )
+        return images[:, 0] if trained else images[:, 0] * (torch.arange(len(images)) < self.alike)[:, None, None]
+
+
+class HalfAlike(Parted):
+    alike = 4
+
+
+class LessAlike(Parted):
+    alike = 3
+
+
+class Constant(Watching):
+    def shown(self, subject: Subject, images: Tensor) -> Tensor:
+        """What is shown."""
+        return torch.ones_like(images[:, 0])
+
+
 def test_layers_are_drawn_anew_from_the_last_on_and_each_stage_alone() -> None:
     network = deep()
-    subject = Subject.of(network, torch.rand(1, 1, SIDE, SIDE))
-    assert [stage.down_to for stage in stages(subject)] == ["9", "3", "1", "0"]
-    changed: list[tuple[str, set[str]]] = []
-    for other in redrawn(subject):
-        pairs = zip(network.named_parameters(), other.network.parameters(), strict=True)
-        layers = {name.split(".")[0] for (name, own), new in pairs if not torch.equal(own, new)}
-        changed.append((other.order, layers))
-        for own, new in zip(network.parameters(), other.network.parameters(), strict=True):
-            torch.testing.assert_close(own.flatten().sort().values, new.flatten().sort().values)
-    assert changed == [  # layer 1 is a norm before training: its weights are all 1, its shifts all 0
-        ("cascading", {"9"}),
-        ("cascading", {"9", "5", "3"}),
-        ("cascading", {"9", "5", "3"}),
-        ("cascading", {"9", "5", "3", "0"}),
-        ("independent", {"5", "3"}),
-        ("independent", set()),
-        ("independent", {"0"}),
-    ]
-
-
-def test_the_network_itself_stays_and_the_draw_is_the_same_each_time() -> None:
-    network = deep()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    one, two = (dealt_anew(network, {"9.weight"}) for _ in range(2))
-    assert have_equal_weights(one, two)
-    assert not have_equal_weights(one, network)
-    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-    assert all(not module.training for module in one.modules())
+    Watching.watched(network)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items()), "it stays"
+    changed: list[set[str]] = []
+    for weights, _ in Watching.calls:
+        changed.append({name.split(".")[0] for name, own in weights.items() if not torch.equal(own, before[name])})
+        for name, own in weights.items():
+            torch.testing.assert_close(own.flatten().sort().values, before[name].flatten().sort().values)
+    assert changed[-7:] == [  # layer 1 is a norm before training: its weights are all 1, its shifts all 0
+        {"9"}, {"9", "5", "3"}, {"9", "5", "3"}, {"9", "5", "3", "0"}, {"5", "3"}, set(), {"0"},
+    ]  # fmt: skip
+    first = list(Watching.calls)
+    Watching.watched(deep())
+    assert all(torch.equal(one[name], other[name])
+               for (one, _), (other, _) in zip(first, Watching.calls, strict=True) for name in one)  # fmt: skip
 
 
 def test_likenesses_are_those_of_scipy_and_scikit_image() -> None:
-    draw = np.random.default_rng(0)
-    ones, others = (draw.normal(size=(4, 20, 13)).astype(np.float32) for _ in range(2))
-    others[1] = 0.7 * ones[1] + 0.3 * others[1]
-    others[2] = np.round(others[2])  # ties
-    ranks, structure = rank_correlations(ones, others), structural_similarities(ones, others)
-    for i in range(4):
-        x, y = np.abs(ones[i]), np.abs(others[i])
-        assert ranks[i] == pytest.approx(spearmanr(x.ravel(), y.ravel()).statistic, abs=1e-9)
-        wanted = structural_similarity(x / x.max(), y / y.max(), data_range=1.0, full=True)[1][3:-3, 3:-3].mean()
-        assert structure[i] == pytest.approx(float(wanted), abs=1e-6)
+    rows = {(m.measure, m.group, m.level): m.value for m in Watching.watched(deep())}
+    (_, before), others = Watching.calls[0], [maps for _, maps in Watching.calls[-7:]]
+    stages = [("cascading", level) for level in "9310"] + [("independent", level) for level in "310"]
+    for stage, maps in zip(stages, others, strict=True):
+        pairs = [(one.abs().numpy(), other.abs().numpy()) for one, other in zip(before, maps, strict=False)]
+        ranks = [spearmanr(x.ravel(), y.ravel()).statistic for x, y in pairs]
+        structure = [structural_similarity(x / x.max(), y / y.max(), data_range=1.0, full=True)[1][3:-3, 3:-3].mean()
+                     for x, y in pairs]  # fmt: skip
+        assert len(pairs) == 8
+        assert rows["sanity-rank-correlation", *stage] == pytest.approx(np.mean(ranks), abs=1e-6)
+        assert rows["sanity-ssim", *stage] == pytest.approx(np.mean(structure), abs=1e-5)
 
 
-def test_a_map_of_which_nothing_is_left_is_not_like_what_it_was() -> None:
-    ones = np.random.default_rng(0).random((3, 9, 9))
-    others = ones.copy()
-    others[0] = 0
-    ones[1] = 2
-    others[2, 0, 0] = np.nan
-    assert rank_correlations(ones, others)[0] == 0
-    assert np.isnan(rank_correlations(ones, others)[1:]).all()
-    np.testing.assert_allclose(rank_correlations(ones[:1], ones[:1]), 1)
-    np.testing.assert_allclose(structural_similarities(ones[:1], ones[:1]), 1)
+def test_an_explainer_fails_where_half_of_its_map_does_not_depend_on_what_was_learned() -> None:
+    """A map of which nothing is left has a correlation of 0 with what it was."""
+    name = f"{HERE}:{HalfAlike.__name__}"
+    failed, passed = HalfAlike.watched(deep()), LessAlike.watched(deep())
+    assert overall(failed, "sanity-rank-correlation", name).value == pytest.approx(0.5)
+    assert "its maps correlate by 0.50" in reason_words(overall(failed, "mass-accuracy", name).reason)
+    name = f"{HERE}:{LessAlike.__name__}"
+    assert overall(passed, "sanity-rank-correlation", name).value == pytest.approx(3 / 8)
+    assert reason_words(overall(passed, "mass-accuracy", name).reason) == ""
+
+
+def test_maps_of_one_value_are_not_judged() -> None:
+    rows = Constant.watched(deep())
+    assert overall(rows, "mass-accuracy", f"{HERE}:Constant").reason == because(Code.SANITY_CONSTANT_MAPS)
 
 
 def test_an_explainer_that_shows_the_image_fails_and_its_scores_say_so() -> None:
@@ -168,10 +204,3 @@ def test_where_there_is_nothing_to_draw_anew_nothing_is_judged() -> None:
     assert overall(found(Mean(), "input-x-gradient"), "mass-accuracy", "input-x-gradient").reason == said
     one = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert overall(found(one, "input-x-gradient"), "mass-accuracy", "input-x-gradient").reason == said
-
-
-def test_the_verdict() -> None:
-    assert not verdict([0.2, 0.79], False)
-    assert "its maps correlate by 0.50" in reason_words(verdict([0.2, 0.8], False))
-    assert Code.FAILS_SANITY in verdict([0.9, np.nan], False)
-    assert verdict([np.nan], False) == because(Code.SANITY_CONSTANT_MAPS)
