@@ -218,6 +218,27 @@ def test_a_driver_that_died_is_continued_and_its_jobs_are_adopted(processes: Pro
     assert (tmp_path / "slow").read_text(encoding="utf-8") == "once\n"
 
 
+def test_a_forged_handle_is_waited_for_until_its_job_ends(
+    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SECURITY.md says so. Where this fails, more is held than it says."""
+    foreign = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    processes.known[handle := str(foreign.pid)] = foreign
+    write_text(processes.root / "sent" / "a", handle)
+    waited: list[str] = []
+
+    def rest(_: Processes, handles: Collection[str], seconds: float) -> None:
+        if handle in handles and not waited:
+            waited.append(handle)
+            assert not (tmp_path / "a").exists()
+            foreign.communicate(b"\n")
+        time.sleep(seconds)
+
+    monkeypatch.setattr(Processes, "rest", rest)
+    outcome = driver(processes).run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
+    assert (outcome.done, waited, processes.calls) == (["a"], [handle], [("submit", 1)])
+
+
 def test_a_job_that_an_earlier_driver_stopped_is_submitted_again(processes: Processes, tmp_path: Path) -> None:
     tasks = [Task("a", StopOnce(tmp_path / "a"), "a"), Task("b", Touch(tmp_path / "b"), "b", needs=("a",))]
     outcome = driver(processes).run(tasks, lambda _: None)
