@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from onnx import TensorProto, helper
 from sklearn.metrics import accuracy_score, roc_auc_score
@@ -137,6 +138,31 @@ def test_exact_zeros_and_ones_are_counted(ask: Asking) -> None:
 def test_hard_labels_are_ranked_with_ties(ask: Asking) -> None:
     hard = (TRUTH > 0).astype(float)
     assert auroc_of(ask, predictions(hard))[0] == pytest.approx(roc_auc_score(TARGET, hard), abs=1e-12)
+
+
+PROBABILITY = 1 / (1 + np.exp(-TRUTH))
+
+
+@situation("columns `prob_0` and `prob_1` for a target of 0 and 1", "`prob_1` is read, and reported")
+@situation("decisions in `y_pred` beside `y_prob`", "no group of their own")
+def test_the_column_of_the_positive_class_is_read(ask: Asking, tmp_path: Path) -> None:
+    columns = {"prob_0": 1 - PROBABILITY, "prob_1": PROBABILITY, "label": TARGET, "y_pred": (PROBABILITY > 0.5) * 1}
+    pd.DataFrame({"file": [f"{at}.png" for at in range(COUNT)], **columns}).to_csv(tmp_path / "p.csv", index=False)
+    said = ask("validate", tmp_path / "p.csv", "--out", tmp_path / "out")
+    assert "score prob_1, target label" in said.out
+    assert "groups:" not in said.out
+
+
+@situation("a column `prediction` of two values and no other scores, in `assay validate`", "asked: calls or scores")
+def test_calls_are_no_scores_unless_they_are_named(ask: Asking, tmp_path: Path) -> None:
+    columns = {"file": [f"{at}.png" for at in range(COUNT)], "prediction": (PROBABILITY > 0.5) * 1, "label": TARGET}
+    pd.DataFrame(columns).to_csv(tmp_path / "p.csv", index=False)
+    said = ask("validate", tmp_path / "p.csv", "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "'prediction' of p.csv has two values" in said.err
+    assert "--calls prediction" in said.err
+    assert ask("validate", tmp_path / "p.csv", "--calls", "prediction", "--out", tmp_path / "out").code == 0
+    assert ask("validate", tmp_path / "p.csv", "--score", "prediction", "--out", tmp_path / "scores").code == 0
 
 
 PERCENT = 100 / (1 + np.exp(-TRUTH))

@@ -30,7 +30,7 @@ from assay.stats.decisions import decide_families, moderate_group
 from assay.stats.doubts import failure_columns, fallen_seeds, findings_of, outlying_seeds
 from assay.stats.estimate import estimate_panel, estimate_row
 from assay.stats.findings import to_row
-from assay.stats.format import p_value, with_interval
+from assay.stats.format import count, p_value, with_interval
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
 from assay.stats.rows import KEY_FIELDS, is_undefined, over_images
@@ -87,7 +87,8 @@ class Compared:
         made.append("values")
         for row in self.estimates:
             value = with_interval(row["value"], row["low"], row["high"])
-            counted = f"{row['seeds']} seeds, {row['images']:,} images of {row['patients']:,} patients"
+            images, patients = count(row["images"], "image"), count(row["patients"], "patient")
+            counted = f"{count(row['seeds'], 'seed')}, {images} of {patients}"
             made.append(f"  {row['recipe']:<{width}}  {value}, {counted}")
         return [*made, *(f"caution: {reason_words(caution)}" for caution in self.cautions)]
 

@@ -22,7 +22,7 @@ from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match, require_matched
 from assay.data.files.kinds import factor_of
-from assay.data.files.roles import called_patient, called_unit, roles_of
+from assay.data.files.roles import called_calls, called_patient, called_unit, roles_of
 from assay.data.files.scored import ScoredRows, read_scored_rows, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
@@ -145,6 +145,12 @@ def _open_scores(source: Any, request: ValidateRequest) -> tuple[TextTable, dict
                            image=request.image, patient=request.patient)  # fmt: skip
     if not request.by:
         _require_one_row_each(table, roles["image"])
+    column = roles["score"]
+    named = request.score or request.calls
+    if not named and called_calls(column) and len(set(table.present(column))) <= 2:
+        raise SpecError(f"{key_text('--score')}: '{column}' of {table.name} has two values, as calls have: name it "
+                        f"with {key_text('--calls', column)}, or with {key_text('--score', column)} if these are "
+                        "scores")  # fmt: skip
     return table, roles, line
 
 
@@ -439,7 +445,7 @@ def _groups_of_file(
     table, taken = rows.table, {*rows.roles.values(), request.by}
     columns = list(request.groups) or [
         name for name in table.header
-        if name not in taken and not called_patient(name) and not called_unit(name)
+        if name not in taken and not (called_patient(name) or called_unit(name) or called_calls(name))
         and 1 < len([*filterfalse(absent, set(table.column(name, key_text("--groups"))))]) <= MOST_VALUES
     ]  # fmt: skip
     grouped: list[Grouped] = []

@@ -194,6 +194,11 @@ def patient_of(read: TextTable, names: Sequence[str]) -> str:
     return next(chain(sorted(patients, key=doubt), units), "")
 
 
+def called_calls(column: str) -> bool:
+    """Return whether the name of a column is that of a model's decisions, as `y_pred` or `predicted_label`."""
+    return not words_of(column).isdisjoint(_CALLS)
+
+
 def targets_of(read: TextTable, names: Sequence[str]) -> Sequence[str]:
     """Return columns of a few values, each on two rows and more; those called as targets are first."""
     few: list[str] = []
@@ -294,7 +299,7 @@ def _score_of(read: TextTable, names: Sequence[str], target: str) -> str:
     if len(alike) > 1:
         return _of_class(read, alike, target or _target_of(read, names))
     chosen = next(iter(alike), "") or _like(SCORES, [*numbers])
-    calls = [name for name in names if words_of(name) & _CALLS and name != chosen]
+    calls = [name for name in names if called_calls(name) and name != chosen]
     halved = bool(calls) and min(numbers.get(chosen, {0})) >= 0.5 and max(numbers[chosen]) <= 1
     doubtful = [] if chosen in fine or not chosen else [name for name in fine if words_of(name) & _OF_CALLS]
     if halved or doubtful:
@@ -322,7 +327,7 @@ def _of_class(read: TextTable, names: Sequence[str], target: str) -> str:
             f"{key_text('--score')}: {read.name} has {', '.join(names)}: name the column of scores with "
             f"{key_text('--score', 'COLUMN')}"
         )
-    return next((name for name, value in of.items() if len(of) == 2 and value not in NEGATIVES), names[0])
+    return next((name for name, value in of.items() if len(of) == 2 and value not in {*NEGATIVES, "0"}), names[0])
 
 
 def _numbers(read: TextTable, name: str) -> set[float]:
