@@ -1,9 +1,12 @@
-"""Tables that are another kind of file, and rows that name files elsewhere."""
+"""Tables that are another kind of file, rows that name files elsewhere, and images that hold less than they say."""
 
 from __future__ import annotations
 
+import gzip
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import duckdb
@@ -78,3 +81,52 @@ def test_a_relative_folder_is_no_address(
     assert Asking(capsys)("look", "set", "--out", name).code == 0
     for words in (["results", name], ["doctor", name], ["report", name]):
         assert Asking(capsys)(*words).code == 0
+
+
+def _npy() -> bytes:
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000, 1000000), }".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode()
+
+
+def _nifti() -> bytes:
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, 3, 30_000, 30_000, 30_000, 1, 1, 1, 1)
+    struct.pack_into("<hh", header, 70, 2, 8)
+    struct.pack_into("<f", header, 108, 352.0)
+    header[344:348] = b"n+1\0"
+    return gzip.compress(bytes(header))
+
+
+def _tiff() -> bytes:
+    side = 60_000
+    tags = [(256, side), (257, side), (258, 8), (259, 1), (262, 1), (273, 8), (278, side), (279, side * side)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4)
+
+
+def _png() -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+LYING = {
+    "x.npy": _npy, "x.nii.gz": _nifti, "x.tif": _tiff, "x.png": _png,
+    "x.bmp": lambda: b"BM" + struct.pack("<IHHIIiiHHIIiiII", 100, 0, 0, 54, 40, 2**31 - 1, -(2**31), 1, 24, *[0] * 6),
+}  # fmt: skip
+"""Name -> a file whose header states far more pixels than it holds."""
+
+
+@pytest.mark.parametrize("name", LYING)
+def test_an_image_that_holds_less_than_it_says_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    save_images(tmp_path / "set" / "images", NAMES)
+    (tmp_path / "set" / "images" / name).write_bytes(LYING[name]())
+    rows = [f"images/{own},{('no', 'yes')[at % 2]}" for at, own in enumerate([*NAMES, name])]
+    (tmp_path / "set" / "data.csv").write_text("\n".join(["image,finding", *rows]))
+    said = Asking(capsys)("look", tmp_path / "set", "--out", tmp_path / "out")
+    assert (said.code, "left out: 1 of 17 images" in said.out) == (0, True), said.err
