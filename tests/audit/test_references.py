@@ -13,7 +13,7 @@ from tests.worlds.audits import audited, images, middle
 
 import assay
 from assay.audit import reference_networks, references
-from assay.audit.battery import DECIDING, DOMAINS, battery
+from assay.audit.battery import DOMAINS, battery
 from assay.audit.reference_networks import parts_of, trained_references
 from assay.audit.references import SHIPPED, read_limits, shipped_rates, shipped_reference
 from assay.audit.request import AuditRequest
@@ -93,7 +93,7 @@ def test_networks_that_learned_from_the_training_images_of_the_model_set_no_limi
 
 @pytest.mark.parametrize("name", ["chest-xray", "dermoscopy"])
 def test_of_images_that_are_not_drawn_error_rates_are_shipped_and_no_reference(name: str) -> None:
-    drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(name, 1)[0]}
+    drawn = {mark.name: mark.doses[1].label for mark in battery(name, 1)[0]}  # the middle dose decides
     assert shipped_reference(name, drawn) is None
     own = "audits of networks without a shortcut that have any 'relies on'"
     assert {row["rate"]: row["among"] for row in shipped_rates(name)}[own] == 61
@@ -101,7 +101,7 @@ def test_of_images_that_are_not_drawn_error_rates_are_shipped_and_no_reference(n
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("phantom-*.json")))
 def test_a_shipped_reference_has_the_marks_of_its_domain_as_they_are_drawn(name: str) -> None:
-    drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(name, 1)[0]}
+    drawn = {mark.name: mark.doses[1].label for mark in battery(name, 1)[0]}
     found = shipped_reference(name, drawn)
     assert found is not None
     assert found.networks >= 59

@@ -12,10 +12,10 @@ from tests.worlds.files import sha256_of
 
 import assay
 from assay.cli import main
-from assay.cli.example import MODEL
 from assay.plugin import RunFolder
 
 ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "src" / "assay" / "studies" / "examples" / "chest-mass.onnx"
 
 
 @pytest.mark.acceptance

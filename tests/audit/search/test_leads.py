@@ -26,7 +26,7 @@ from assay.audit.model import opened_images
 from assay.audit.plan import AuditPlan, least_budget, plan_sizes, take_with_masks
 from assay.audit.policy import Policy
 from assay.audit.predictions_command import print_verdicts
-from assay.audit.references import LEAST_NETWORKS, LeadLimits, read_limits
+from assay.audit.references import LeadLimits, read_limits
 from assay.audit.request import AuditRequest
 from assay.audit.scored import Scored
 from assay.audit.search.run import image_properties
@@ -299,7 +299,7 @@ def test_a_coordinate_that_a_user_gives_is_kept_where_a_mark_is_tried_elsewhere(
 def test_a_mark_elsewhere_has_no_limit_and_breaks_no_rule_against_relying_where_there_is_a_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = Reference("chest-xray", LEAST_NETWORKS, 0.01, dict.fromkeys(BATTERY, 0.3), SIDE)
+    known = Reference("chest-xray", 59, 0.01, dict.fromkeys(BATTERY, 0.3), SIDE)
     for name, reference, broken in (("with", known, False), ("without", None, True)):
         monkeypatch.setattr(run, "shipped_reference", lambda domain, drawn, given=reference: given)
         out = audited("lit apart", tmp_path / name, budget=4_000, domain="chest-xray", marks=BATTERY, pictures=False)
@@ -466,7 +466,7 @@ def test_limits_come_from_references_of_the_user(tmp_path: Path, monkeypatch: py
     out = audited("letter", tmp_path)
     own = next(row["value"] for row in RunFolder(out).table("provenance") if row["key"] == "hash of the model")
     assert read_limits(tmp_path, "another") is None, "one network is no limit"
-    for number in range(LEAST_NETWORKS):
+    for number in range(59):
         shutil.copytree(out, tmp_path / "references" / str(number))
     assert read_limits(tmp_path / "references", "another") is None, "a network is one, however often it was audited"
     audits = list(references._audits(tmp_path / "references", "another"))
@@ -486,11 +486,11 @@ def test_references_that_are_segmentations_limit_the_searches_that_they_have(
              "round": 1},
             {"of": "drawn", "verdict": "nothing-found", "reason": "nothing-drawn", "trained": False, "round": 1},
             {"of": "whole", "verdict": "not-tested", "reason": "search-of-masks", "trained": False}]  # fmt: skip
-    audits = [(SimpleNamespace(table=lambda name: rows), {"hash of the model": at}) for at in range(LEAST_NETWORKS)]
+    audits = [(SimpleNamespace(table=lambda name: rows), {"hash of the model": at}) for at in range(59)]
     monkeypatch.setattr(references, "_audits", lambda root, audited: audits)
     found = read_limits(tmp_path, "")
     assert found is not None
-    assert (found.networks, found.largest) == (LEAST_NETWORKS, {"place": 0.1, "drawn": 0.45})
+    assert (found.networks, found.largest) == (59, {"place": 0.1, "drawn": 0.45})
     assert [found.of("place", apart, 0.0) for apart in (1.0, 2.0, 3.0)] == pytest.approx([0.1, 0.1, 0.15])
     assert found.of("place", 3.0, 1.0) == pytest.approx(0.1), "the distance that a shortcut makes is not counted"
     assert found.of("drawn", 3.0, 0.0) == 0.45, "on one image"
