@@ -73,6 +73,25 @@ def test_class_folders_have_patients_in_names(tmp_path: Path, ask: Asking, monke
     assert f"before the 1st '_' or '-' {HINT} ({PATIENTS} different ones)" in ask("init", "set").out
 
 
+def test_parts_by_folder_have_patients_in_names(tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{('train', 'test')[p % 2]}/{c}/p{p}_{c}.png" for p in range(PATIENTS) for c in ("no", "yes")]
+    save_all(tmp_path / "set", names)
+    monkeypatch.chdir(tmp_path)
+    said = ask("init", "set").out
+    assert "the parts as the folders or the table have them; each image counts as a patient" in said
+    assert f"{HINT} ({PATIENTS} different ones)" in said
+
+
+def test_values_of_a_target_beyond_six_are_counted(
+    tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_all(tmp_path / "set", [f"{at}.png" for at in range(24)])
+    rows = [f"{at}.png,grade {at % 8}" for at in range(24)]
+    (tmp_path / "set" / "data.csv").write_text("\n".join(["image,finding", *rows]))
+    monkeypatch.chdir(tmp_path)
+    assert "grade 5 and 2 more)" in ask("init", "set").out
+
+
 def test_rows_of_one_image_are_named_with_what_differs(tmp_path: Path, ask: Asking) -> None:
     """As in a table with a row for each box, whose images are named by their patient."""
     save_all(tmp_path / "img", [f"a{at}.png" for at in range(24)])

@@ -279,7 +279,8 @@ def _data(
     yield from links
     others = [target for target in guess.targets if target != guess.target]
     values = sorted(_values(rows, guess.target))
-    why = f"values: {', '.join(values[:6])}" if values else "whether a mask shows any"
+    further = f" and {len(values) - 6:,} more" if len(values) > 6 else ""
+    why = f"values: {', '.join(values[:6])}{further}" if values else "whether a mask shows any"
     blank = sum(absent(row[guess.target]) for row in rows if guess.target in row)
     why += f"; empty in {blank:,} of {len(rows):,} rows, which a run refuses unless it skips them" if blank else ""
     if guess.table or guess.mask:
@@ -296,12 +297,12 @@ def _data(
         yield Assumed(f"    {_flow(name)}", kind.kind, f"{len(_values(rows, name))} values")
     yield _size_line()
     splits = {value.casefold() for value in _values(rows, SPLIT)} if SPLIT in guess.columns else set[str]()
+    names = [row[guess.image] for row in rows if row.get(guess.image)]
+    alone = f"; each image counts as a patient, since patients are not named{suggest_names(names)}"
+    unnamed = "" if guess.patient else alone
     if {"train", "test"} <= splits or {"training", "testing"} <= splits:
-        yield Assumed("  split", {"column": SPLIT}, "the parts as the folders or the table have them")
+        yield Assumed("  split", {"column": SPLIT}, f"the parts as the folders or the table have them{unnamed}")
     else:
-        names = [row[guess.image] for row in rows if row.get(guess.image)]
-        alone = f"; each image counts as a patient, since patients are not named{suggest_names(names)}"
-        unnamed = "" if guess.patient else alone
         yield Assumed(
             "  split", {"folds": _number_of_folds(guess, rows)}, f"every image is tested once per seed{unnamed}"
         )

@@ -98,7 +98,8 @@ def target_column(
     values = sorted_values(spelled.values())
     if any("|" in value for value in values):
         raise DataError(
-            f"{place}: column '{name}' holds several labels in a cell; multi-label targets are not supported yet"
+            f"{place}: column '{name}' holds several labels in a cell; multi-label targets are not supported yet: "
+            "add a column that is 1 where a cell has the label of interest and 0 elsewhere, and name that one"
         )
     question = _of_unknown(name, cells, (*named, *positive), place)
     usual = _binary_classes(name, cells, values)
