@@ -339,6 +339,10 @@ def test_the_strengths_of_marks_that_were_read_are_counted() -> None:
             done(facts, [*marks, row("wide", "objects", "not-tested")], read)[1]
             == f"86 of them were read again with 3 marks {strengths}."
         )
+    searched = "157 training images were searched for regions that predictions depend on; --budget limits how many "
+    assert done(facts, marks, effects, [NONE])[2] == f"{searched}images are read."
+    every = done(facts, marks, effects, [NONE | {"trained": False, "images": 400}])
+    assert every[2] == "400 of the 400 images were searched for regions that predictions depend on."
 
 
 def test_every_intervention_is_of_a_family() -> None:

@@ -54,7 +54,7 @@ def test_the_class_that_is_named(ask: Asking, tmp_path: Path) -> None:
     assert _with(ask, tmp_path, ("naevus", "melanom"), "melanom", "--positive", "melanom") == "melanom, against naevus"
     said = ask("audit", tmp_path / "p.csv", "--positive", "melanom", "--out", "again")
     assert said.out.splitlines()[0] == "positive class: melanom, against naevus"
-    assert "positive class: melanom, against naevus" in Path("again/report.html").read_text()
+    assert "The positive class is melanom, against naevus." in Path("again/report.html").read_text()
 
 
 @pytest.mark.parametrize("name", ["melanom", "prob_melanom", "p(Melanom)", "Score Melanom"])

@@ -21,6 +21,7 @@ from assay.audit.search.words import (
     NO_LEADS,
     NOT_LOOKED_FOR,
     NOTE,
+    SOUGHT,
     VALUES,
     lead_words,
     next_words,
@@ -42,10 +43,11 @@ from assay.audit.words import (
     done,
     evidence_words,
     factor_words,
+    limits_words,
     meanings,
     needed_words,
-    not_established,
     open_words,
+    rates_words,
     reported_verdicts,
     title,
 )
@@ -59,7 +61,7 @@ from assay.report.evidence import Evidence, Page, Rows, Wording
 from assay.report.images import SIDE, open_picture, small
 from assay.report.sheets import Cell, words
 from assay.stats.bounds import MARGIN
-from assay.stats.rows import OPEN, leading_region, numeric
+from assay.stats.rows import OPEN, LeadVerdict, leading_region, numeric
 
 # The first screen.
 
@@ -97,7 +99,7 @@ def audit_account(evidence: Evidence) -> Account:
     chips = _chips(tables["checks"], facts, marks=unlimited and any(row["kind"] == "mark" for row in verdicts))
     opening = Opening(
         tuple(sorted(chips, key=lambda chip: ("warn", "none", "ok").index(chip.light))[:MOST_CHIPS]),
-        tuple(done(facts, verdicts, tables["effects"])),
+        tuple(done(facts, verdicts, tables["effects"], _searched(tables))),
         tuple(places_of_lead(evidence.root, leading, tuple(_PICTURES)) if leading else _places(evidence)),
         tuple(harm_lines(tables, harms, float(margin))),
         f"What was found, by kind and then by {measure_name(tables)} lost",
@@ -113,9 +115,13 @@ def audit_account(evidence: Evidence) -> Account:
         verdict=first,
         opening=opening,
         doubts=tuple(map(_check_sentence, tables["checks"])),
-        limits=(" ".join(not_established(tables)),),
+        limits=(" ".join(limits_words(tables)),),
         methods=METHODS,
     )
+
+
+def _searched(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
+    return [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
 
 
 def _check_sentence(row: Row) -> Said:
@@ -130,21 +136,19 @@ def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
     """Return sentences on the sections of regions and leads, see `page.audit_sections`."""
     leading = leading_region(tables["regions"])
     parts = [] if leading is None else [f"{region_title(leading)}; {region_evidence(leading)}."]
-    parts += [*searched_words(tables["regions"]), *([NOT_LOOKED_FOR] if tables["regions"] else [])]
+    parts += [*searched_words(tables["regions"], sizes=False), *([NOT_LOOKED_FOR] if tables["regions"] else [])]
     return {"region": " ".join(parts), "found": NOTE if tables["leads"] else NO_LEADS, "leads": VALUES}
 
 
 def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> Iterator[Chip]:
-    """Yield the AUROC and the outcomes of checks in a few words, then the lack of reference networks."""
+    """Yield the outcomes of checks in a few words, then the lack of reference networks."""
     for row in checks:
         text = CHIPS.get((row["check"], row["status"]), "")
-        if row["check"] == "ranking":
-            chance = "" if row["status"] == "ok" else ": no better than chance"
-            text = f"{row['measure']} {row['value']:.2f} on these images{chance}"
+        if row["check"] == "ranking" and row["status"] != "ok":  # otherwise a key figure, and no check
+            text = f"{row['measure']} {row['value']:.2f} on these images: no better than chance"
         sentence = _check_sentence(row)
         if text:
-            light = sentence.light or ("ok" if row["status"] == "ok" else "none")
-            yield Chip(light, sentence.sign, text, sentence.text)
+            yield Chip(sentence.light or "none", sentence.sign, text, sentence.text)
     if marks and "references" not in facts:
         yield Chip(
             "warn", SIGNS["warn"], "no reference networks for marks: 'relies on' cannot be claimed", NO_REFERENCE
@@ -241,6 +245,13 @@ REGIONS = Block(id="regions", title="Regions that were found, or are inconclusiv
                      "the content of images chosen as carriers, which is large in any network and decides nothing. "
                      "Both are in standard deviations (sd) of the scores of one class.")  # fmt: skip
 
+SEARCHES = Block(id="searches", title="Searches that found nothing", table="regions",
+                 keep=Query(only={"verdict": (LeadVerdict.NOTHING_FOUND,)}),
+                 columns=("sought", "value", "limit", "reason"),
+                 note="Effect: the largest of the search, in standard deviations (sd) of the scores of one class. "
+                      "Limit: the largest effect in networks without a shortcut, more where this model separates the "
+                      "classes by more than they do.")  # fmt: skip
+
 SWINGS = Block(
     id="swings", title="AUROC shift by marks and columns", table="verdicts", chart="strip", place=("factor",),
     keep=Query(without={"verdict": (NOT_TESTED,)}, most=MOST_SWINGS), value="g", colors="verdict", listed=False,
@@ -291,7 +302,7 @@ UNTESTED = Block(id="untested", title="Not tested", table="verdicts", keep=Query
 
 def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
     """Return the sections of the page of an audit."""
-    sentences = leads_words(tables)
+    sentences, rates = leads_words(tables), replace(_RATES, note=" ".join(rates_words(tables)))
     measure = "dice" if any(row["dice"] == row["dice"] for row in tables["distorted"]) else "loss"
     lead_blocks = (
         Block(id="leads", title="Scores and errors by image property", table="leads",
@@ -304,14 +315,14 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
                       columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
                                "reason"))  # fmt: skip
     return [
-        Section("region", "Image regions that predictions depend on", (REGIONS,), sentences["region"], tab="Regions",
-                alone=True),
+        Section("region", "Image regions that predictions depend on", (REGIONS, SEARCHES), sentences["region"],
+                tab="Regions", alone=True),
         Section("found", "Findings without a verified limit", lead_blocks, sentences["found"], tab="Unverified"),
         Section("performance", "Groups and distortions", (*_GROUPS, distorted), tab="Groups"),
         Section("verdict", "Marks and columns", _BATTERY,
                 "These verdicts hold for this model, these images and these marks as drawn. They do not rule out a "
                 "shortcut.", tab="Marks"),
-        Section("cues", "Simple cues and error rates", (_MODEL_ADDED, CUES, ISSUES, _RATES), tab="Cues"),
+        Section("cues", "Simple cues and error rates", (_MODEL_ADDED, CUES, ISSUES, rates), tab="Cues"),
     ]  # fmt: skip
 
 
@@ -364,6 +375,7 @@ PAGE = Page(
         "place": Wording(lambda row, _: words(row["place"] or "as drawn")),
         "lead": Wording(lambda row, _: words(lead_words(row)), "finding"),
         "needed": Wording(_needed_cell),
+        "sought": Wording(lambda row, _: words(SOUGHT[row["of"]]), "search"),
         "found": Wording(lambda row, _: words(region_title(row))),
         "carried": Wording(lambda row, _: words(shares_words(row)), "images that carry it"),
     },

@@ -161,13 +161,16 @@ def reported_verdicts(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
     return [row for row in separate if clear or row["verdict"] != Verdict.NO_EFFECT]
 
 
-def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) -> list[str]:
+def done(
+    facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row], regions: Sequence[Row] = ()
+) -> list[str]:
     """Return sentences on the images, and on what was changed or compared in them.
 
     Args:
         facts: Provenance of the audit.
         rows: Rows of `tables.VERDICTS`.
         effects: Rows of `tables.EFFECTS`.
+        regions: Rows of `tables.REGIONS`.
     """
     of = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
     read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The predictions are for"
@@ -181,6 +184,12 @@ def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) 
         again = f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at "
         again += "three strengths" if more == marks else at
         sentences.append(f"{again}.")
+    if regions:
+        all_images, searched = facts["images"].partition(" of ")[0], f"{max(row['images'] for row in regions):,}"
+        which = "training images" if regions[0]["trained"] else f"of the {all_images} images"
+        sentences.append(f"{searched} {which} were searched for regions that predictions depend on.")
+        if searched != all_images:
+            sentences[-1] = f"{sentences[-1][:-1]}; --budget limits how many images are read."
     if columns:
         sentences.append(f"Scores were compared between the groups of {count(columns, 'column')}.")
     return sentences
@@ -195,8 +204,8 @@ CHIPS: Mapping[tuple[str, str], str] = {
     ("copy-clusters", "warn"): "copies among the images: look at them",
     ("parts-shared", "warn"): "parts share patients or pictures",
     ("plain-sight", "warn"): "a simple cue predicts the target: see Findings",
-    ("training-images", "not-done"): "independence of the training images not established",
-    ("pixels", "not-done"): "predictions only: no mark was tested",
+    ("training-images", "not-done"): "not checked: whether training images are among these",
+    ("pixels", "not-done"): "not checked: marks, since there are predictions only",
 }
 """Check and its status -> its chip."""
 
@@ -216,22 +225,36 @@ NOT_APART = "Independence of these images from the training images is not establ
 
 
 def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
-    """Return the limits of an audit, from its tables."""
+    """Return the limits of an audit, from its tables, with the known error rates of such audits."""
+    return (*limits_words(tables), *rates_words(tables))
+
+
+def limits_words(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
+    """Return the limits of an audit without the error rates of such audits, and that these are unknown."""
     compared_with_training = {row["check"] for row in tables["checks"] if row["status"] == "ok"} >= {
         "training-copies",
         "training-patients",
     }
     limits = (*NOT_ESTABLISHED, *(() if compared_with_training else (NOT_APART,)), *_of_references(tables))
+    has_rates = any(row["rate"] == CLEAN_AUDITS for row in tables["rates"])
+    unknown = "Error rates of verdicts on marks and columns are not known for this domain."
+    return limits if has_rates else (*limits, unknown)
+
+
+def rates_words(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
+    """Return the error rates of such audits as sentences; empty where none are known."""
     rates = {row["rate"]: row for row in tables["rates"]}
     wrong = rates.get(CLEAN_AUDITS)
     of_marks = (
-        "Error rates of verdicts on marks and columns are not known for this domain."
+        ()
         if wrong is None
-        else "Error rates of marks hold for small networks on such images: 'relies on' was found in "
-        f"{wrong['count']} of {wrong['among']} audits of networks that never saw a mark (at most "
-        f"{number(100 * wrong['high'], 1)}%)."
+        else (
+            "Error rates of marks hold for small networks on such images: 'relies on' was found in "
+            f"{wrong['count']} of {wrong['among']} audits of networks that never saw a mark (at most "
+            f"{number(100 * wrong['high'], 1)}%).",
+        )
     )
-    return (*limits, of_marks, *_of_searches(rates), *_of_counts(tables, rates))
+    return (*of_marks, *_of_searches(rates), *_of_counts(tables, rates))
 
 
 def _of_counts(tables: Mapping[str, Sequence[Row]], rates: Mapping[str, Row]) -> Iterator[str]:

@@ -245,6 +245,8 @@ def _color(block: Block, row: Row, evidence: Evidence) -> str:
     value = str(row[block.colors])
     if block.colors == "verdict" and value in VERDICTS:
         return VERDICTS[value].text
+    if block.colors == "factor":
+        return display_name(value.replace("-", " "))
     return in_words(value).replace("-", " ") or "all images"
 
 

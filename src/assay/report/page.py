@@ -28,7 +28,7 @@ from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.evidence import Evidence, networks
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
-from assay.report.sentences.reading import reading_lines
+from assay.report.sentences.reading import reading_text
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.stats.format import count
 from assay.stats.harms import MOST
@@ -59,7 +59,7 @@ class PageContent:
         account: Its words; cautions without a place on this page have no anchor.
         bar: The kind of run, its name and its date, for the bar with the navigation.
         facts: The provenance.
-        read: Lines on what was read.
+        read: What was read, in sentences.
         paper: Texts to copy into a paper: heading, id, text.
         study: The study file with its scale and overrides, or the request, as YAML.
         limits: What the results do not show, in one sentence; or empty.
@@ -79,7 +79,7 @@ class PageContent:
     account: Account
     bar: Sequence[str]
     facts: Mapping[str, str]
-    read: Sequence[str]
+    read: str
     paper: tuple[tuple[str, str, str], ...]
     study: str
     limits: str
@@ -129,7 +129,7 @@ def content(evidence: Evidence) -> PageContent:
         account=replace(account, doubts=doubts),
         bar=tuple(filter(None, (evidence.kind.name, account.name, evidence.date))),
         facts=facts,
-        read=reading_lines(facts),
+        read=reading_text(facts),
         paper=_paper(evidence, account),
         study=_study(facts.get("study file", facts["spec"])),
         limits=f"{LIMIT}{'; '.join(account.limits).rstrip('.')}." if account.limits else "",
@@ -270,7 +270,7 @@ def as_text(content: PageContent) -> str:
 def _lines(content: PageContent) -> Iterator[str]:
     account = content.account
     yield from (f"# {_paragraph(account.question)}", "", _paragraph(account.verdict), "")
-    yield from (text for line in content.read for text in (_paragraph(line), ""))
+    yield from (_paragraph(content.read), "") if content.read else ()
     yield from (_paragraph(account.meta), "")
     for text in account.opening.done:
         yield from (_paragraph(text), "")
@@ -465,10 +465,18 @@ def unbroken(value: object) -> object:
     return _UNBROKEN.sub(lambda match: match[0].replace(" ", "\u00a0"), value)
 
 
+_OPTION = re.compile(r"(?<![\w-])\(?--[a-z][\w-]*\)?")
+
+
+def options(text: str) -> Markup:
+    """Return a text whose options, such as `--train`, stay in one line; they are copied as they are typed."""
+    return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', str(escape(text))))
+
+
 @cache
 def templates() -> jinja2.Environment:
     """Return the environment of the page's templates, which break no line within an interval."""
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("assay.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -476,3 +484,5 @@ def templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["options"] = options
+    return environment

@@ -15,6 +15,7 @@ from PIL import Image
 from assay.core.errors import foremost
 from assay.core.files import write_whole
 from assay.data.cache import image_values, mask_values
+from assay.stats.format import in_words
 from assay.store.files import Row
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class PictureSettings:
         pictures = [to_colors(image) for image in images]
         numbers = _row_numbers(dataset)
         facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in shown],
-                 **_row_names(dataset), **more}  # fmt: skip
+                 "classes": self._classes(dataset, shown), **_row_names(dataset), **more}  # fmt: skip
         grid = _grid([pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)])
         return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
 
@@ -145,7 +146,8 @@ class PictureSettings:
         """
         images, half, numbers = image_values(dataset.images, np.array(rows)), len(rows) // 2, _row_numbers(dataset)
         drawn = [outline(to_colors(image), {COUNTED: mask}) for image, mask in zip(images, counted, strict=True)]
-        facts = {"cue": name, "rows": [numbers[at] for at in rows], **_row_names(dataset)}
+        facts = {"cue": name, "rows": [numbers[at] for at in rows], "classes": self._classes(dataset, rows),
+                 **_row_names(dataset)}  # fmt: skip
         return self._write("cue.png", _grid([drawn[:half], drawn[half:]]), "cue", facts)
 
     def mask_outlines(self, dataset: Dataset) -> Iterator[Row]:
@@ -192,6 +194,7 @@ class PictureSettings:
                 "contradicting": int(contradict.sum()),
                 "framed": framed.tolist(),
                 "rows": [numbers[at] for side in pairs for at in side],
+                "classes": self._classes(dataset, [at for side in pairs for at in side]),
                 **_row_names(dataset),
             }
             rows_written.append(self._write(f"copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", facts))
@@ -269,6 +272,11 @@ class PictureSettings:
         """Write recipes' heat maps of one image, at its final pixel size."""
         file = f"heat-map-{_safe(name)}.png"
         return self._write(file, image, "heat-map", facts, environment=environment, factor=explainer)
+
+    def _classes(self, dataset: Dataset, rows: Sequence[int]) -> list[str]:
+        """Return the class of every image in words, a number with the target's name: `label 1`."""
+        names = [dataset.table.classes[int(dataset.table.target[at])] for at in rows]
+        return [f"{in_words(self.target)} {name}" if name.isdigit() else in_words(name) for name in names]
 
     def _write(self, name: str, image: np.ndarray, kind: str, facts: Facts, **more: Any) -> Row:
         scale = max(1, min(4, SHEET_WIDTH // image.shape[1]))

@@ -53,7 +53,8 @@ def p_value(p: float) -> str:
 def plural(name: str) -> str:
     """Return `trials`, `boxes`, `weight decays`, `strategies`."""
     ends = name.endswith("y") and name[-2:-1] not in "aeiou"
-    return f"{name[:-1]}ies" if ends else f"{name}{'es' if name.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+    hisses = name.endswith(("s", "x", "ch", "sh")) and not name.endswith("epoch")
+    return f"{name[:-1]}ies" if ends else f"{name}{'es' if hisses else 's'}"
 
 
 def count(n: int, thing: str) -> str:

@@ -181,18 +181,24 @@ def _raised(row: Row) -> str:
     return f"; it is {number(times, 2)} times as large as theirs, {why}" if times > 1 else ""
 
 
-def searched_words(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield sentences on the searches that found nothing, and on those that were not done."""
+def searched_words(rows: Sequence[Row], *, sizes: bool = True) -> Iterator[str]:
+    """Yield sentences on the searches that found nothing, and on those that were not done.
+
+    Args:
+        rows: Rows of the table `regions`.
+        sizes: Whether the largest effect of each search and its limit are named; else a table has them.
+    """
     nothing = [row for row in rows if row["verdict"] == LeadVerdict.NOTHING_FOUND]
     if nothing:
         images = f"{nothing[0]['images']:,} {'training images' if nothing[0]['trained'] else 'images'}"
         others = "other " if any(row["verdict"] in OPEN for row in rows) else ""
         searches = f"{len(nothing)} {others}{'search' if len(nothing) == 1 else 'searches'}"
-        parts = [f"{SOUGHT[row['of']]}{_round_words(row)} ({_largest_words(row)})" for row in nothing]
-        yield f"Nothing was found in {images} by {searches}: {'; '.join(parts)}."
-        yield "Effects are the largest of each search, in standard deviations (sd) of the scores of one class."
+        parts = "; ".join(f"{SOUGHT[row['of']]}{_round_words(row)} ({_largest_words(row)})" for row in nothing)
+        yield f"Nothing was found in {images} by {searches}{f': {parts}' if sizes else ''}."
+        if sizes:
+            yield "Effects are the largest of each search, in standard deviations (sd) of the scores of one class."
         with_limit = [row for row in nothing if not row["reason"] and not math.isnan(numeric(row, "limit"))]
-        if with_limit:
+        if with_limit and sizes:
             networks = sorted({int(row["networks"]) for row in with_limit})
             yield f"Limits: no effect in {join_words(list(map(str, networks)))} networks without a shortcut was larger."
             yield from (f"That of {SOUGHT[row['of']]}{_raised(row).replace('; it', '')}." for row in with_limit

@@ -30,6 +30,28 @@ def reading_lines(facts: Mapping[str, str]) -> list[str]:
     return [f"{'caution: ' if key in CAUTIONS else ''}{key}: {facts[key]}" for key in present]
 
 
+_SENTENCES: Mapping[str, str] = {
+    "positive class": "The positive class is {}",
+    "columns": "These columns were read: {}",
+}
+"""Key -> a sentence on its value; others have their key as a heading."""
+
+
+def reading_text(facts: Mapping[str, str]) -> str:
+    """Return what was read in sentences, for a page; the terminal has a line for each fact.
+
+    Args:
+        facts: Key -> value of the table `provenance`.
+    """
+    sentences: list[str] = []
+    for line in reading_lines(facts):
+        key, _, value = line.removeprefix("caution: ").partition(": ")
+        text = _SENTENCES[key].format(value) if key in _SENTENCES else line
+        text = f"no positive class{value[4:]}" if key == "positive class" and value.startswith("none ") else text
+        sentences.append(f"{text[:1].upper()}{text[1:]}".rstrip(".") + ".")
+    return " ".join(sentences)
+
+
 def where_issues_are(root: Path) -> list[str]:
     """Return a line on where all issues of images are listed; none without issues."""
     issues = RunFolder(root).table(ISSUES.name)
