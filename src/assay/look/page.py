@@ -135,7 +135,7 @@ def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
         columns = len(rows) // 2 if kind in ("copies", "cue") else min(len(rows), COLUMNS)
         what = {"copies": "copy", "masks": "mask", "cue": "cue"}.get(kind) or facts["kind"].replace("-", " ")
         images = sheet_images(evidence.root, row, len(rows), columns)
-        # A copy follows the file that it is a copy of; a white frame is cut off.
+        # A copy follows the file that it is a copy of; a gray frame is cut off.
         order = sorted(range(len(rows)), key=lambda at: at % columns) if kind == "copies" else range(len(rows))
         bare = [not on for on in facts["framed"]] * 2 if kind == "copies" else [False] * len(rows)
         word = facts.get("word", "row")

@@ -366,9 +366,10 @@ def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
 
 
 def _frame(image: UInt8[np.ndarray, "h w 3"], on: bool) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The image with a frame around it, white unless `on`."""
-    canvas = np.full((image.shape[0] + 2 * GAP, image.shape[1] + 2 * GAP, 3), 255, np.uint8)
-    canvas[:] = CONTRADICTING if on else 255
+    """The image with a frame around it, as gray as a gap unless `on`."""
+    canvas = np.full((image.shape[0] + 2 * GAP, image.shape[1] + 2 * GAP, 3), BETWEEN, np.uint8)
+    if on:
+        canvas[:] = CONTRADICTING
     canvas[GAP:-GAP, GAP:-GAP] = image
     return canvas
 

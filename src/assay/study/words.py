@@ -643,7 +643,9 @@ def association_text(evidence: Evidence) -> str:
         return ""
     training = f"In training, {in_words(factor)} was tied to the target. " if factor else ""
     return training + (
-        f"Test conditions: {join_words(tests)}." if len(tests) <= 6 else f"{len(tests)} test conditions."
+        f"Test condition{'s' if len(tests) > 1 else ''}: {join_words(tests)}."
+        if len(tests) <= 6
+        else f"{len(tests)} test conditions."
     )
 
 
