@@ -111,6 +111,12 @@ def test_the_answer_has_the_regions_of_both_audits_where_another_search_leads_in
     assert "b: depends on a bright mark in the lower right corner" in said[1]
     assert len(said) == 3
     assert len(comparison_lines(rows, ("a", "b"))) == 1
+    empty = [row(of, "nothing-found", "nothing-found") for of in ("place", "whole")]
+    both = "(effects 1.00 and 1.00 sd)"
+    assert comparison_lines(empty, ("a", "b")) == [
+        f"Neither audit found anything by 2 searches: fixed regions {both}; orientation, spatial frequencies and gray "
+        f"levels {both}."
+    ]
 
 
 def test_a_mark_that_has_no_swing_in_any_class_says_why(tmp_path: Path) -> None:
@@ -202,7 +208,9 @@ def test_effects_in_training_images_and_in_others_are_not_compared_nor_is_a_sear
     assert run(["audit", "compare", str(tmp_path / "both"), str(tmp_path / "alone"), "--out", str(out)]) == 0
     page = (out / "report.html").read_text()
     shown = [
-        f"<figcaption>{name}: mean {one}</figcaption>" for name in ("both", "alone") for one in ("with", "without")
+        f"<figcaption>{name}: mean of images {one} it</figcaption>"
+        for name in ("both", "alone")
+        for one in ("with", "without")
     ]
     assert [page.index(one) for one in shown] == sorted(page.index(one) for one in shown)
     assert page.index(shown[-1]) < page.index('<h2 id="findings"'), "on the first screen"

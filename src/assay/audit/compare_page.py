@@ -18,7 +18,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Cell, words
 from assay.report.words import difference_words, sentence_case
 from assay.stats.format import count, in_words, join_words, number
-from assay.stats.rows import OPEN, Row, json_object, leading_region, numeric
+from assay.stats.rows import OPEN, LeadVerdict, Row, json_object, leading_region, numeric
 
 METHODS = (
     "A difference is the first audit minus the second. Its interval is over patients (over images if patients are not "
@@ -120,6 +120,11 @@ def _region(row: Row, names: tuple[str, str]) -> str:
     return "; ".join([*texts, *([reason_words(row["reason"])] if row["reason"] else [])])
 
 
+def _two_effects(row: Row) -> str:
+    both = " and ".join(number(row[side], 2) for side in "ab" if not math.isnan(row[side]))
+    return f" (effects {both} sd)" if both else ""
+
+
 def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
     differing = [row for row in rows if row["decision"] == "differs" and not math.isnan(row["p"])]
     overall = [f"{label_of(row['measure'])} ({number(row['a'], 2)} in {names[0]}, {number(row['b'], 2)} in {names[1]})"
@@ -139,8 +144,13 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the comparison as sentences: performance, then every factor whose AUROC shift or verdict differs."""
     on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
     lines = [f"{_subject_words(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
-    lines += [f"{factor_words(row)}: {_region(row, names)}." for row in rows
-             if row["kind"] == "region" and row not in _leading_rows(rows)]  # fmt: skip
+    regions = [row for row in rows if row["kind"] == "region" and row not in _leading_rows(rows)]
+    empty = [row for row in regions if not row["reason"]
+             and row["verdict_a"] == row["verdict_b"] == LeadVerdict.NOTHING_FOUND]  # fmt: skip
+    lines += [f"{factor_words(row)}: {_region(row, names)}." for row in regions if row not in empty]
+    if empty:
+        effects = (f"{factor_words(row)}{_two_effects(row)}" for row in empty)
+        lines.append(f"Neither audit found anything by {count(len(empty), 'search')}: {'; '.join(effects)}.")
     alike, without = list[str](), list[str]()
     for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] not in ("performance", "region")):
         rows_of_factor = [row for row in rows if row["factor"] == factor]
