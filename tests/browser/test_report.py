@@ -634,7 +634,8 @@ def test_suspect_images_are_a_grid_on_the_first_screen_of_a_look_and_open_large(
     assert all(box and box["width"] >= 80 and box["y"] + box["height"] <= 800 for box in boxes)
     images.first.click()
     caption = page.locator("dialog[open] figcaption").inner_text()
-    assert re.fullmatch(r"copy, .+, line 12", caption), "with its class"
+    assert caption.startswith("copy, ")
+    assert caption.endswith(", line 12")
     page.context.close()
 
 
