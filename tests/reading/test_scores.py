@@ -151,6 +151,9 @@ def test_the_column_of_the_positive_class_is_read(ask: Asking, tmp_path: Path) -
     said = ask("validate", tmp_path / "p.csv", "--out", tmp_path / "out")
     assert "score prob_1, target label" in said.out
     assert "groups:" not in said.out
+    table = pd.read_csv(tmp_path / "p.csv").assign(y_pred=["abcd"[at % 4] for at in range(COUNT)])
+    table.rename(columns={"y_pred": "predicted_density"}).to_csv(tmp_path / "p.csv", index=False)
+    assert "groups: predicted_density" in ask("validate", tmp_path / "p.csv", "--out", tmp_path / "grouped").out
 
 
 @situation("a column `prediction` of two values and no other scores, in `assay validate`", "asked: calls or scores")

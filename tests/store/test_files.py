@@ -136,6 +136,17 @@ def test_a_file_is_read_and_never_one_that_its_path_would_fit_as_a_pattern(
     assert read_parquet(tmp_path / name / "x.parquet")["a"].tolist() == [1]
 
 
+@pytest.mark.parametrize("folder", ["runs", "file:", "a[1]"])
+def test_several_files_of_a_relative_folder_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = [Path(folder) / f"{at}.parquet" for at in range(3)]
+    for at, path in enumerate(paths):
+        write_parquet(path, {"a": np.array([at])})
+    assert [read["a"].tolist() for read in read_parquets(paths)] == [[0], [1], [2]]
+
+
 def test_folders_named_as_settings_are_no_columns(tmp_path: Path) -> None:
     """DuckDB reads `lr=0.1/` as the column of a partitioned table, and `target=3/` in place of a column."""
     paths = [tmp_path / "lr=0.1" / "target=3" / str(n) / "x.parquet" for n in range(2)]

@@ -525,6 +525,10 @@ def _cost(harm: Harm, tables: Tables) -> Tile:
     if harm.rank == Rank.SHIFT or math.isnan(harm.calls):
         name = f"{_lost_measure(harm, tables)} lost, {_distortion_words(harm, tables)}"
         return Tile(name, number(harm.lost), f"[{number(harm.low)}, {number(harm.high)}]", images, light)
-    what = what_words(row) if harm.kind == "region" else f"adding {with_article(row)}"
+    what = (
+        what_words(row)
+        if harm.kind == "region"
+        else f"{'applying' if row.get('family') in PIXELS else 'adding'} {with_article(row)}"
+    )
     ends = [number(100 * numeric(row, end), 0) for end in ("flips_low", "flips_high")]
     return Tile(f"Predictions changed by {what}", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light)

@@ -16,7 +16,7 @@ from assay.audit.harm_words import (
     measure_name,
     notes_words,
 )
-from assay.audit.harms import harms_of
+from assay.audit.harms import PIXELS, harms_of
 from assay.audit.search.words import (
     NO_LEADS,
     NOT_LOOKED_FOR,
@@ -211,7 +211,8 @@ def _places(evidence: Evidence) -> Iterator[PlacePictures]:
         place = _place(row, _picture_of(evidence.root, row["factor"]))
         yield from () if number else (PlacePictures("as it is", place.pictures[:1]),)
         look = f": {row['look']}" if row.get("look") else ""
-        yield PlacePictures(f"with {place.name}, added by this audit{look}", place.pictures[1:])
+        way = "applied" if row.get("family") in PIXELS else "added"
+        yield PlacePictures(f"with {place.name}, {way} by this audit{look}", place.pictures[1:])
 
 
 def _place(row: Row, path: Path) -> PlacePictures:

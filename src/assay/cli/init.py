@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from assay.core.errors import AssayError, SpecError, StoreError, as_written
 from assay.data.files.classes import in_order
-from assay.data.files.guess import JOINED_TABLE, SPLIT, Guess, guess
+from assay.data.files.guess import JOINED_TABLE, MADE_BY_INIT, SPLIT, Guess, guess
 from assay.data.files.joins import Unmatched, class_images, image_files
 from assay.data.files.roles import called_patient, suggest_names
 from assay.data.files.table import absent, read_table, same_value, shown, spellings
@@ -158,7 +158,7 @@ def _with_table(guess: Guess, table: Path | None) -> Guess:
 
 
 def _document(lines: Sequence[Assumed], folder: Path) -> str:
-    head = f"# Made by `assay init {folder.name}`. Each comment is an assumption: change what is wrong.\n"
+    head = f"{MADE_BY_INIT} {folder.name}`. Each comment is an assumption: change what is wrong.\n"
     return head + "\n".join(line.text for line in lines) + "\n"
 
 
@@ -354,7 +354,7 @@ def _rows(guess: Guess) -> list[dict[str, str]]:
 
 
 def _values(rows: Sequence[dict[str, str]], column: str) -> set[str]:
-    return {cell for row in rows if (cell := row.get(column, "")) != ""}
+    return {cell for row in rows if not absent(cell := row.get(column, ""))}
 
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*$")

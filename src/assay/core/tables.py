@@ -153,7 +153,7 @@ def _refuse_long_line(name: str, data: bytes) -> None:
             if len(part) > _LONGEST_LINE:
                 raise DataError(
                     f"{name}: line {number + further:,} has over {_LONGEST_LINE >> 20} MiB; shorten its cells, or save "
-                    "it as CSV (UTF-8) again, if its line breaks are lost"
+                    "it as CSV (UTF-8) again, if it is JSON or its line breaks are lost"
                 )
 
 

@@ -331,10 +331,11 @@ def _of_equal_columns(paths: Sequence[Path]) -> list[list[Path]]:
     columns = "string_agg(concat_ws(' ', name, type, converted_type), '|')"
     query = f"SELECT file_name, {columns} FROM parquet_schema([{_list_paths(paths)}]) GROUP BY file_name"
     with connect() as database:
-        kinds = dict(cast("list[tuple[str, str]]", database.execute(query).fetchall()))
+        rows = cast("list[tuple[str, str]]", database.execute(query).fetchall())
+    kinds = {Path(name): kind for name, kind in rows}  # without the `./` before a relative one
     groups: dict[str, list[Path]] = {}
     for path in dict.fromkeys(paths):
-        groups.setdefault(kinds[str(path)], []).append(path)
+        groups.setdefault(kinds[Path(path)], []).append(path)
     return list(groups.values())
 
 

@@ -95,7 +95,7 @@ def transfer_words(evidence: Evidence, sets: Mapping[str, str]) -> str:
     """
     measure, way = evidence.outline.measure, better(evidence.outline.measure)
     values, usual = performances(evidence, measure), usual_condition(evidence)
-    if way not in ("higher", "lower") or usual not in values or usual in sets:
+    if way not in ("higher", "lower") or usual not in values or usual in sets or evidence.outline.dosed:
         return ""
     clean = {row["recipe"]: row for _, row in values[usual]}
     parts: dict[str, list[str]] = {}

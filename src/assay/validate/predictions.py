@@ -147,7 +147,7 @@ def _open_scores(source: Any, request: ValidateRequest) -> tuple[TextTable, dict
         _require_one_row_each(table, roles["image"])
     column = roles["score"]
     named = request.score or request.calls
-    if not named and called_calls(column) and len(set(table.present(column))) <= 2:
+    if not named and called_calls(column) and len(set(table.present(column))) == 2:
         raise SpecError(f"{key_text('--score')}: '{column}' of {table.name} has two values, as calls have: name it "
                         f"with {key_text('--calls', column)}, or with {key_text('--score', column)} if these are "
                         "scores")  # fmt: skip
@@ -438,6 +438,12 @@ def _set_on(file: ScoreFile, rule: str, level: float) -> tuple[float, str]:
     return threshold_reaching(rule, level, file.rows.target.codes, file.rows.score), "these cases"
 
 
+def _holds_calls(rows: ScoredRows, name: str) -> bool:
+    """Return whether a column is named like a model's decisions, and holds classes or 0 and 1."""
+    classes = {fold(cell) for cell in rows.cells("target")} | {"0", "1"}
+    return called_calls(name) and {fold(cell) for cell in rows.table.present(name)} <= classes
+
+
 def _groups_of_file(
     rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest
 ) -> tuple[tuple[Grouped, ...], list[str]]:
@@ -445,7 +451,7 @@ def _groups_of_file(
     table, taken = rows.table, {*rows.roles.values(), request.by}
     columns = list(request.groups) or [
         name for name in table.header
-        if name not in taken and not (called_patient(name) or called_unit(name) or called_calls(name))
+        if name not in taken and not (called_patient(name) or called_unit(name) or _holds_calls(rows, name))
         and 1 < len([*filterfalse(absent, set(table.column(name, key_text("--groups"))))]) <= MOST_VALUES
     ]  # fmt: skip
     grouped: list[Grouped] = []

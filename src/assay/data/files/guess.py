@@ -18,6 +18,7 @@ from assay.core.tables import TABLES
 from assay.data.files.classes import in_order
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import (
+    Matched,
     Unmatched,
     class_images,
     classes_said,
@@ -35,13 +36,14 @@ from assay.data.files.roles import (
     MOST_CLASSES,
     SPLITS,
     called_attribute,
+    called_image,
     called_targets,
     patient_of,
     sure_target,
     targets_of,
     words_of,
 )
-from assay.data.files.table import TextTable, expand, read_table, require_contained
+from assay.data.files.table import TextTable, absent, expand, read_table, require_contained
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
 
@@ -53,6 +55,8 @@ _ROWS_CHECKED = 50
 
 JOINED_TABLE = "-images.csv"
 """End of the name of a table that `assay init` writes: a user's table joined with the files."""
+MADE_BY_INIT = "# Made by `assay init"
+"""Beginning of a study file that `assay init` writes."""
 _OF_TABLES = frozenset({"target", "patient", "positive", "image", "mask", "columns"})
 WAYS: Mapping[str, tuple[str, Collection[str]]] = {
     "table": ("a table with a row per image", _OF_TABLES),
@@ -212,12 +216,19 @@ def tables_in(folder: Path) -> list[Path]:
 
 
 def _is_joined_table(table: Path) -> bool:
-    """Return whether `assay init` wrote a table, of the rows of another one: a study beside it names it."""
-    stem = table.name.removesuffix(JOINED_TABLE)
-    return stem != table.name and any(
-        is_file(study) and table.name in study.read_text(encoding="utf-8", errors="replace")
-        for study in table.parent.glob("*.yaml")
+    """Return whether `assay init` wrote a table, of the rows of another one: its study beside it names it."""
+    return table.name.endswith(JOINED_TABLE) and any(
+        _is_named_by_init(study, table.name) for study in table.parent.glob("*.yaml") if is_file(study)
     )
+
+
+def _is_named_by_init(study: Path, table: str) -> bool:
+    try:
+        lines = study.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    named = (line.partition(":")[2].partition(" #")[0].strip(' "') for line in lines if line.startswith("  table:"))
+    return bool(lines) and lines[0].startswith(MADE_BY_INIT) and table in named
 
 
 def _require_contained_tables(path: Path, labels: Path | None) -> None:
@@ -509,9 +520,9 @@ def _column_of_files(read: TextTable, folder: Path, image: str = "") -> str | No
         SpecError: No column names files.
     """
     files = [str(file.relative_to(folder)) for file in image_files(folder, deep=True)[0]]
-    repeated: list[str] = []
+    candidates: list[_FileColumn] = []
     for name in [image] if image else (name for name in read.header if name not in KEYS):
-        cells = read.column(name, "data")
+        cells = read.present(name)
         if any(cell.startswith("/") or ".." in cell.split("/") for cell in cells):
             continue  # paths out of the folder are refused row by row
         found = match(files, [*dict.fromkeys(cells)])
@@ -519,28 +530,69 @@ def _column_of_files(read: TextTable, folder: Path, image: str = "") -> str | No
         unique = len(set(cells))
         if name in (image, IMAGE) and unique < len(cells) and 2 * named > unique:
             raise _refuse_repeated(read, name)
-        if unique == len(cells) and 2 * named > min(len(cells), len(files)):
-            return name
-        if unique < len(cells) and 10 * named >= 9 * unique and 2 * named > len(files):
-            repeated.append(name)
+        repeats = unique < len(cells)
+        if (10 * named >= 9 * unique and 2 * named > len(files)) if repeats else 2 * named > min(unique, len(files)):
+            candidates.append(_FileColumn(name, found, repeats))
+    if candidates:
+        return _surest(read, candidates)
     if not image and any(key in read.header for key in KEYS):
         return IMAGE
     if image or IMAGE in read.header:
         return None
-    if repeated:
-        raise _refuse_repeated(read, repeated[0])
     raise SpecError(f"data: no column of {read.name} names image files of {folder}: name it with "
                     f"{key_text('--image', 'COLUMN')}; "
                     f"its columns are {', '.join(read.header[:20])}")  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _FileColumn:
+    """A column whose cells are names of files.
+
+    Attributes:
+        found: Files matched with its different cells.
+        repeats: Whether a file is named in several rows.
+    """
+
+    name: str
+    found: Matched
+    repeats: bool
+
+    @property
+    def doubt(self) -> tuple[float, bool, bool]:
+        """How unsure it is: by what is ignored of each name, then repeated names, then its own name."""
+        ignored = sum(self.found.ignored.values()) / max(1, len(self.found.pairs))
+        return ignored, self.repeats, not called_image(self.name)
+
+    def rows_of_files(self, read: TextTable) -> set[tuple[int, int]]:
+        """Return which row names which file."""
+        rows = {cell: row for row, cell in enumerate(read.column(self.name, "data"))}
+        return {(file, rows[self.found.right[cell]]) for file, cell in self.found.pairs.items()}
+
+
+def _surest(read: TextTable, candidates: Sequence[_FileColumn]) -> str:
+    """Return the column that names files with the least ignored.
+
+    Raises:
+        SpecError: It names a file in several rows, or another one is as sure and names other files.
+    """
+    first, *others = sorted(candidates, key=lambda candidate: candidate.doubt)
+    if first.repeats:
+        raise _refuse_repeated(read, first.name)
+    for other in others:
+        if other.doubt == first.doubt and other.rows_of_files(read) != first.rows_of_files(read):
+            raise SpecError(f"data: columns {first.name} and {other.name} of {read.name} both name image files, in "
+                            f"different rows: say which with {key_text('--image', 'COLUMN')}")  # fmt: skip
+    return first.name
+
+
 def _refuse_repeated(read: TextTable, name: str) -> SpecError:
     """Return the error of a column of files with several rows of one image, and in what these rows differ."""
-    cells = read.column(name, "data")
-    twice, count = Counter(cells).most_common(1)[0]
+    cells, numbers = read.column(name, "data"), read.numbers
+    twice, count = Counter(cell for cell in cells if not absent(cell)).most_common(1)[0]
     at = [row for row, cell in enumerate(cells) if cell == twice]
-    lines = ", ".join(str(read.numbers[row]) for row in at)
-    differing = [other for other in read.header if len({read.column(other, "data")[row] for row in at}) > 1]
+    lines = ", ".join(str(numbers[row]) for row in at[:20])
+    columns = {other: read.column(other, "data") for other in read.header}
+    differing = [other for other, column in columns.items() if len({column[row] for row in at}) > 1]
     differ = f", which differ in {cut(', '.join(differing), 80)}" if differing else ""
     return SpecError(
         f"data: '{cut(twice)}' is in {count:,} lines of '{name}' in {read.name} ({cut(lines, 80)}){differ}: "

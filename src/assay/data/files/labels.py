@@ -59,8 +59,9 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
         raise SpecError(f"labels: {table.name} has none of the columns {image}, {', '.join(KEYS)}; its columns are "
                         f"{', '.join(read.header)}")  # fmt: skip
     names = read.column(key, "labels")
-    if len(set(names)) < len(names):
-        again = Counter(names).most_common(1)[0][0]
+    named = Counter(name for name in names if name.strip())
+    if named.total() > len(named):
+        again = named.most_common(1)[0][0]
         raise DataError(f"labels: {table.name} has several rows for {shown(again)}; give one per image")
     every = image_files(folder, deep=True)[0]
     of_masks = [name for name in read.header if name != key and (name == mask or words_of(name) & MASKS)]

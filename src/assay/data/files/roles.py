@@ -94,19 +94,29 @@ def suggest_names(names: Sequence[str]) -> str:
     Returns:
         The first such part, folders before beginnings of file names; empty where there is none.
     """
-    for place, parts in zip(_PARTS_OF_NAMES, zip(*map(_parts_of_name, names), strict=True), strict=False):
-        counts = Counter(part for part in parts if part)
-        repeated = sum(images > 1 for images in counts.values())
-        numbered = sum(any(map(str.isdigit, part)) for part in counts)
-        covered = 10 * counts.total() >= 9 * len(names) and 10 * numbered >= 9 * len(counts)
-        shared = 10 * repeated >= len(counts) >= _FEWEST_IN_NAMES and 2 * max(counts.values()) <= len(names)
-        if covered and shared:
-            return (
-                f"; {place} may be the patient ({len(counts):,} different ones): if so, put it in a column and name it"
-            )
+    fitting = [
+        (place, len(counts), counts.total() / len(counts))
+        for place, parts in zip(_PARTS_OF_NAMES, zip(*map(_parts_of_name, names), strict=True), strict=False)
+        if _may_be_patients(counts := Counter(part for part in parts if part), len(names))
+    ]
+    for place, different, images_each in fitting:
+        finer = any(count > different and each < images_each for _, count, each in fitting)
+        if images_each <= _MOST_OF_A_PATIENT or not finer:
+            return f"; {place} may be the patient ({different:,} different ones): if so, put it in a column and name it"
     return ""
 
 
+def _may_be_patients(counts: Counter[str], images: int) -> bool:
+    """Return whether these parts of names have digits, and repeat as patients do."""
+    repeated = sum(number > 1 for number in counts.values())
+    numbered = sum(number for part, number in counts.items() if any(map(str.isdigit, part)) and not _DATE.match(part))
+    covered = 10 * counts.total() >= 9 * images and 10 * numbered >= 9 * counts.total()
+    return covered and 10 * repeated >= len(counts) >= _FEWEST_IN_NAMES and 2 * max(counts.values()) <= images
+
+
+_DATE = re.compile(r"(19|20)\d\d([_-]?\d\d){1,2}$")
+_MOST_OF_A_PATIENT = 30
+"""Images of a patient beyond which a part of names is rather a share of the set, if a later one is finer."""
 _FEWEST_IN_NAMES = 10
 """Fewer parts of names than this are classes, folds or years rather than patients."""
 _COUNTED = ("1st", "2nd", "3rd", "4th")
@@ -192,6 +202,11 @@ def patient_of(read: TextTable, names: Sequence[str]) -> str:
         return rank > 0, different[name] == len(cells[name]), rank
 
     return next(chain(sorted(patients, key=doubt), units), "")
+
+
+def called_image(column: str) -> bool:
+    """Return whether the name of a column is that of image files."""
+    return not words_of(column).isdisjoint(_IMAGES)
 
 
 def called_calls(column: str) -> bool:

@@ -1,4 +1,4 @@
-"""Patients in names of files are pointed out, and several rows of one image are named as such."""
+"""Images and patients by their names: which column and which table name images, and what may be a patient."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from tests.cli.asking import Asking
 from tests.worlds.files import save
+
+from assay.data.files.table import TextTable
 
 PATIENTS = 12
 HINT = "may be the patient"
@@ -101,6 +103,23 @@ def test_rows_of_one_image_are_named_with_what_differs(tmp_path: Path, ask: Aski
     assert "'a5' is in 2 lines of 'patientId' in labels.csv (7, 8), which differ in x: keep one row" in said
 
 
+def test_a_column_is_read_once_however_often_its_names_repeat(
+    tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_all(tmp_path / "img", [f"a{at}.png" for at in range(24)])
+    rows = [f"a{at % 24},{at},{at % 2}" for at in range(2000)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,box,finding", *rows]))
+    plain, read = TextTable.column, list[str]()
+
+    def column(table: TextTable, name: str, place: str) -> tuple[str, ...]:
+        read.append(name)
+        return plain(table, name, place)
+
+    monkeypatch.setattr(TextTable, "column", column)
+    assert "which differ in box: keep one row" in ask("look", tmp_path).err
+    assert len(read) < 50
+
+
 def test_the_table_that_init_writes_is_in_nobodys_way(
     tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,4 +129,75 @@ def test_the_table_that_init_writes_is_in_nobodys_way(
     assert "-images.csv: written too" in ask("init", ".").out
     assert '"finding"' in ask("look", ".").out
     (tmp_path / "second.csv").write_text((tmp_path / "labels.csv").read_text())
+    assert "has 2 tables" in ask("look", ".").err
+
+
+@pytest.mark.parametrize(
+    ("pattern", "shown"),
+    [
+        ("p{group}/p{patient:08d}/view{image}.png", "2nd folder in paths"),
+        ("images_{group}/{patient:08d}_{image:03d}.png", "part of file names before the 1st '_' or '-'"),
+        ("2024-{month:02d}-05_{patient}_{image}.png", "part of file names before the 4th '_' or '-'"),
+    ],
+)
+def test_shares_of_a_set_and_dates_are_no_patients(
+    pattern: str, shown: str, tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share has many images, and holds finer parts that repeat."""
+    names = [
+        pattern.format(group=10 + patient % 10, patient=patient, image=image, month=1 + patient % 12)
+        for patient in range(180)
+        for image in range(2)
+    ]
+    save_all(tmp_path / "set", names)
+    write_table(tmp_path / "set", names)
+    monkeypatch.chdir(tmp_path)
+    said = ask("init", "set").out
+    assert f"the {shown} {HINT} (180 different ones)" in said
+
+
+def test_the_column_that_ignores_least_names_the_images(
+    tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id that is equal to the beginning of another image's name names no image beside a column of whole names."""
+    save_all(tmp_path / "img", [f"{at}.png" for at in range(24)])
+    rows = [f"{at},{(7 * at) % 24}.png,{at % 2}" for at in range(24)]
+    (tmp_path / "data.csv").write_text("\n".join(["id,file,finding", *rows]))
+    monkeypatch.chdir(tmp_path)
+    assert 'images "file"' in ask("look", ".").out
+    twice = [f"{at},{at // 2}.png,{at // 2 % 2}" for at in range(48)]
+    (tmp_path / "data.csv").write_text("\n".join(["id,file,finding", *twice]))
+    assert "'0.png' is in 2 lines of 'file' in data.csv (2, 3), which differ in id" in ask("look", ".").err
+
+
+def test_two_columns_that_name_images_differently_are_asked_for(
+    tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_all(tmp_path / "img", [f"{at}.png" for at in range(24)])
+    (tmp_path / "data.csv").write_text(
+        "\n".join(["case,row,finding", *(f"{at},{(7 * at) % 24},{at % 2}" for at in range(24))])
+    )
+    monkeypatch.chdir(tmp_path)
+    assert "columns case and row of data.csv both name image files, in different rows" in ask("look", ".").err
+    assert 'images "row"' in ask("look", ".", "--image", "row").out
+
+
+def test_blank_names_are_no_repeated_image(tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_all(tmp_path / "img", [f"{at}.png" for at in range(24)])
+    rows = [f"{f'{at}.png' if at < 24 else ''},{at % 2}" for at in range(28)]
+    (tmp_path / "data.csv").write_text("\n".join(["xray,finding", *rows]))
+    monkeypatch.chdir(tmp_path)
+    said = ask("look", ".").out
+    assert 'images "xray"' in said
+    assert "2 of 26 rows in data.csv fit no image, such as line 26" in said  # two say the same as two others
+
+
+def test_a_table_of_a_user_that_is_called_like_init_s_is_asked_for(
+    tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_all(tmp_path / "img", [f"{at}.png" for at in range(24)])
+    for name in ("labels.csv", "labels-images.csv"):
+        (tmp_path / name).write_text("\n".join(["file,finding", *(f"{at}.png,{at % 2}" for at in range(24))]))
+    (tmp_path / "mine.yaml").write_text("data:\n  table: labels-images.csv\n")
+    monkeypatch.chdir(tmp_path)
     assert "has 2 tables" in ask("look", ".").err
