@@ -156,6 +156,18 @@ def test_the_column_of_the_positive_class_is_read(ask: Asking, tmp_path: Path) -
     assert "groups: predicted_density" in ask("validate", tmp_path / "p.csv", "--out", tmp_path / "grouped").out
 
 
+@situation("confidences of the class that is called, named with `--score`", "asked; `--as-given` reads them as given")
+def test_confidences_are_no_scores_of_the_positive_class(ask: Asking, tmp_path: Path) -> None:
+    call = (PROBABILITY > 0.5) * 1
+    columns = {"prediction": call, "confidence": np.where(call, PROBABILITY, 1 - PROBABILITY), "label": TARGET}
+    pd.DataFrame({"file": [f"{at}.png" for at in range(COUNT)], **columns}).to_csv(tmp_path / "p.csv", index=False)
+    named = ["validate", tmp_path / "p.csv", "--score", "confidence", "--out", tmp_path / "out"]
+    said = ask(*named)
+    assert said.code == 2
+    assert "'confidence' seems to be of the class that 'prediction' names" in said.err
+    assert ask(*named, "--as-given").code == 0
+
+
 @situation("a column `prediction` of two values and no other scores, in `assay validate`", "asked: calls or scores")
 def test_calls_are_no_scores_unless_they_are_named(ask: Asking, tmp_path: Path) -> None:
     columns = {"file": [f"{at}.png" for at in range(COUNT)], "prediction": (PROBABILITY > 0.5) * 1, "label": TARGET}

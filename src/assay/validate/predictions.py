@@ -22,7 +22,7 @@ from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match, require_matched
 from assay.data.files.kinds import factor_of
-from assay.data.files.roles import called_calls, called_patient, called_unit, roles_of
+from assay.data.files.roles import called_calls, called_patient, called_unit, of_called_class, roles_of
 from assay.data.files.scored import ScoredRows, read_scored_rows, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
@@ -329,6 +329,7 @@ LEAST_SEPARATED = 5
 def _require_positive_scores(file: ScoreFile, cases: ScoredCases) -> None:
     """Refuse scores that are, by their column's name or by their ranks, those of the other class. Raises SpecError."""
     file.rows.require_positive_by_name()
+    _require_score_of_one_class(file.rows)
     auroc = auroc_with_interval(cases)
     is_separated = auroc.value == 0 and min(np.bincount(cases.target)) >= LEAST_SEPARATED
     if auroc.high < MOST_AUROC or is_separated:
@@ -436,6 +437,20 @@ def _overlap_words(first: ScoreFile, others: Sequence[ScoreFile]) -> str:
 
 def _set_on(file: ScoreFile, rule: str, level: float) -> tuple[float, str]:
     return threshold_reaching(rule, level, file.rows.target.codes, file.rows.score), "these cases"
+
+
+def _require_score_of_one_class(rows: ScoredRows) -> None:
+    """Refuse confidences: probabilities that are never below 0.5, beside decisions for both classes. Raises SpecError.
+
+    Of which class each is, the decision says.
+    """
+    score = rows.roles["score"]
+    if not 0.5 <= rows.score.min() <= rows.score.max() <= 1:
+        return
+    for name in rows.table.header:
+        if name != score and _holds_calls(rows, name) and len(set(rows.table.present(name))) > 1:
+            raise SpecError(f"{of_called_class(score, name)}; or give {key_text('--as-given', True)} if it is of "
+                            f"{rows.spelled[1]} in every row")  # fmt: skip
 
 
 def _holds_calls(rows: ScoredRows, name: str) -> bool:

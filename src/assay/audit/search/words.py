@@ -286,7 +286,7 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     elif unverified and not row["discrete"]:
         yield f"Predictions change most with {what}, {flips}{unverified}."
     else:
-        images = f", found in the {'training ' if row['trained'] else ''}images," if is_drawn(row) else ""
+        images = f", found in the {'training ' if row['trained'] else ''}images," if what.startswith("a ") else ""
         yield f"{sentence_case(what)}{images} changes {flips} predictions{unverified}."
     if row["of"] != "whole" and row["discrete"]:
         raises, inside = "raises" if row["raises"] else "lowers", "training images" if row["trained"] else "images"

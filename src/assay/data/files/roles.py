@@ -319,11 +319,17 @@ def _score_of(read: TextTable, names: Sequence[str], target: str) -> str:
     doubtful = [] if chosen in fine or not chosen else [name for name in fine if words_of(name) & _OF_CALLS]
     if halved or doubtful:
         sure, call = (chosen, calls[0]) if halved else (doubtful[0], chosen)
-        raise SpecError(f"{key_text('--score')}: '{sure}' seems to be of the class that '{call}' names: make a "
-                        f"column of the "
-                        "positive class, with 1 less the number where the other class is named, and name it with "
-                        f"{key_text('--score', 'COLUMN')}")  # fmt: skip
+        raise SpecError(of_called_class(sure, call))
     return chosen
+
+
+def of_called_class(score: str, call: str) -> str:
+    """Return the question about scores of the class that a column of decisions names, which are never below 0.5."""
+    return (
+        f"{key_text('--score')}: '{score}' seems to be of the class that '{call}' names: make a column of the "
+        "positive class, with 1 less the number where the other class is named, and name it with "
+        f"{key_text('--score', 'COLUMN')}"
+    )
 
 
 def _of_class(read: TextTable, names: Sequence[str], target: str) -> str:
