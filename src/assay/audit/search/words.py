@@ -286,6 +286,7 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     elif unverified and not row["discrete"]:
         yield f"Predictions change most with {what}, {flips}{unverified}."
     else:
+        # The look or the brightness of a place is there in every image, and so not found.
         images = f", found in the {'training ' if row['trained'] else ''}images," if what.startswith("a ") else ""
         yield f"{sentence_case(what)}{images} changes {flips} predictions{unverified}."
     if row["of"] != "whole" and row["discrete"]:
