@@ -60,6 +60,9 @@ class EarlyPages:
         seeds, ended, failed = FIRST, set[str](), set[str]()
         trials = self._trial_ids(seeds)
         pending = {task.id for task in tasks if (task.unit or task.id) in trials}
+        if pending and seeds < self.plan.spec.seeds:
+            networks = f"{len(trials):,} of {count(len(self.plan.trials), 'network')}"
+            self.stage(f"a first page, of {networks}, comes before the end: {self.root / PAGE}")
         with watch(tasks) as display:
 
             def hear(event: Event) -> None:

@@ -171,7 +171,8 @@ def _require_one_row_each(table: TextTable, column: str) -> None:
     cases = table.column(column, key_text("--image")) if column in table.header else ()
     if twice := len(cases) - len(set(cases)):
         raise DataError(f"{table.name}: '{column}' has {count(twice, 'repeated case')}: keep one row of each, "
-                        f"join them with {key_text('--by', column)}, or name the column of cases with "
+                        f"join them with {key_text('--by', column)} (with {key_text('--rule', 'mean')} if these are "
+                        f"repeats of one image; else the highest score counts), or name the column of cases with "
                         f"{key_text('--image', 'COLUMN')}")  # fmt: skip
 
 
