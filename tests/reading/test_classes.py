@@ -70,13 +70,15 @@ def test_scores_called_after_a_class(ask: Asking, tmp_path: Path, name: str) -> 
     assert "--positive melanom" in said
 
 
-@situation("columns `prob_0` and `prob_1` of a target of 0 and 1", "the first is not taken for class 1: asked for")
+@situation(
+    "columns `prob_0` and `prob_1` of a target of 0 and 1", "the second is read; the first, if named, is asked about"
+)
 def test_scores_called_after_numbers(ask: Asking, tmp_path: Path) -> None:
     frame = predictions((0, 1)).rename(columns={"score": "prob_1"})
     frame.insert(0, "prob_0", 1 - frame["prob_1"])
     frame.to_csv(tmp_path / "p.csv", index=False)
-    assert "scores in 'prob_0' are of 0" in refused(ask, tmp_path / "p.csv")
-    found = audited(ask, tmp_path / "p.csv", "--score", "prob_1")
+    assert "scores in 'prob_0' are of 0" in refused(ask, tmp_path / "p.csv", "--score", "prob_0")
+    found = audited(ask, tmp_path / "p.csv")
     assert auroc(found) == pytest.approx(roc_auc_score(frame["target"], frame["prob_1"]), abs=1e-9)
 
 
@@ -166,6 +168,19 @@ def test_classes_that_may_mean_unknown(tmp_path: Path, classes: tuple[object, ..
     with pytest.raises(SpecError, match="usually means that the class is not known") as refused:
         _audit(path)
     assert f"'{word}' (8 rows)" in str(refused.value)
+
+
+@situation(
+    "a target of 1, -1 and blank cells, as CheXpert writes one without 0", "asked about; -1 and 1 alone are classes"
+)
+def test_minus_one_beside_blank_cells_may_mean_unknown(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": [1, -1, ""] * 8, "patient": range(24)}))
+    frame = pd.read_csv(path)
+    with pytest.raises(SpecError, match=r"holds '-1.*usually means that the class is not known"):
+        _audit(path)
+    assert "caution: may mean unknown: '-1" in ask("look", path, "--target", "target").out
+    frame[frame["target"].notna()].to_csv(path, index=False)
+    assert "may mean unknown" not in ask("look", path, "--target", "target").out
 
 
 def _audit(path: Path, **more: object) -> None:

@@ -143,7 +143,6 @@ def test_hard_labels_are_ranked_with_ties(ask: Asking) -> None:
 PROBABILITY = 1 / (1 + np.exp(-TRUTH))
 
 
-@situation("columns `prob_0` and `prob_1` for a target of 0 and 1", "`prob_1` is read, and reported")
 @situation("decisions in `y_pred` beside `y_prob`", "no group of their own")
 def test_the_column_of_the_positive_class_is_read(ask: Asking, tmp_path: Path) -> None:
     columns = {"prob_0": 1 - PROBABILITY, "prob_1": PROBABILITY, "label": TARGET, "y_pred": (PROBABILITY > 0.5) * 1}

@@ -196,7 +196,7 @@ def _of_unknown(name: str, cells: Sequence[str], named: Iterable[object], place:
     spelled, declared = spellings(cells), tuple(named)
     unclear = [
         value
-        for value in doubtful(spelled)
+        for value in doubtful(spelled, blank=any(map(absent, set(cells))))
         if not any(same_value(value, declared_value) for declared_value in declared)
     ]
     if not unclear:

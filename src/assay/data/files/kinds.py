@@ -112,8 +112,13 @@ def means_unknown(cell: str) -> bool:
     return fold(cell) in _UNKNOWN or cell.strip() == "-"
 
 
-def doubtful(values: Iterable[str]) -> list[str]:
-    """Return the values of a column that usually mean that a value is not known."""
+def doubtful(values: Iterable[str], *, blank: bool = False) -> list[str]:
+    """Return the values of a column that usually mean that a value is not known.
+
+    Args:
+        values: The different values, without blank ones.
+        blank: Whether some cells are blank: then -1 beside 1 alone is no negative class, which is blank.
+    """
     values = list(values)
     folded = {value: fold(value) for value in values}
     unclear = [value for value, text in folded.items() if text in _UNKNOWN
@@ -121,12 +126,17 @@ def doubtful(values: Iterable[str]) -> list[str]:
              or (text == "-" and "+" not in values)]  # fmt: skip
     numeric = {value: parsed for value in values if value not in unclear and (parsed := number(value)) is not None}
     numbers = sorted(set(numeric.values()))
-    if len(numeric) + len(unclear) < len(values) or len(numbers) < 3:
+    if len(numeric) + len(unclear) < len(values) or (len(numbers) < 3 and not (blank and numbers == [-1, 1])):
         return unclear
     low = numbers[0] in _SENTINELS and numbers[0] < 0 <= numbers[1]
     high = numbers[-1] in _SENTINELS and numbers[-1] > max(0, _FAR * numbers[-2])
     ends = {*numbers[: int(low)], *numbers[len(numbers) - int(high) :]}
     return [*unclear, *(value for value, parsed in numeric.items() if parsed in ends)]
+
+
+def _doubtful_cells(cells: Sequence[str]) -> list[str]:
+    different = set(cells)
+    return doubtful({cell for cell in different if not absent(cell)}, blank=any(map(absent, different)))
 
 
 def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, str]:
@@ -138,7 +148,7 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, 
     """
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
     unclear = [f"{shown(value)} in {cells.count(value):,} rows of {name}" for name, cells in columns.items()
-               if name != target for value in doubtful({cell for cell in set(cells) if not absent(cell)})]  # fmt: skip
+               if name != target for value in _doubtful_cells(cells)]  # fmt: skip
     ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]
     cautions = {"read as one": alike, "may mean unknown": unclear, "ages in years": ages}
     return {key: "; ".join(some) for key, some in cautions.items() if some}
