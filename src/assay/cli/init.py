@@ -252,12 +252,11 @@ def _data(
         classes = class_images(guess.folder)[0]
         images = {folder.name: len(files) for folder, files in classes.items()}
         names = [str(file.relative_to(guess.folder)) for files in classes.values() for file in files]
-        alone = f"each image counts as a patient, since patients are not named{suggest_names(names)}"
         yield Assumed("  classes", where, f"a folder per class: {', '.join(images)}")
         yield from _positive(images, positive)
         yield from links
         yield _size_line()
-        yield Assumed("  split", {"folds": _number_of_folds(guess, rows)}, alone)
+        yield Assumed("  split", {"folds": _number_of_folds(guess, rows)}, _without_patients(names))
         return
     yield Assumed("  folder", where, "images are searched from here")
     by = f" by its column {guess.key}" if guess.key not in ("", "image") else ""
@@ -277,14 +276,8 @@ def _data(
     }
     yield from (Assumed(f"  {key}", value, why) for key, (value, why) in assumptions.items() if value)
     yield from links
-    others = [target for target in guess.targets if target != guess.target]
-    values = sorted(_values(rows, guess.target))
-    further = f" and {len(values) - 6:,} more" if len(values) > 6 else ""
-    why = f"values: {', '.join(values[:6])}{further}" if values else "whether a mask shows any"
-    blank = sum(absent(row[guess.target]) for row in rows if guess.target in row)
-    why += f"; empty in {blank:,} of {len(rows):,} rows, which a run refuses unless it skips them" if blank else ""
     if guess.table or guess.mask:
-        yield Assumed("  target", guess.target, why + (f"; it may also be {', '.join(others[:4])}" if others else ""))
+        yield Assumed("  target", guess.target, _target_words(guess, rows))
     labels = [cell for row in rows if not absent(cell := row.get(guess.target, ""))]
     yield from _positive(Counter(map(spellings(labels).__getitem__, labels)), positive)
     if guess.patient:
@@ -298,14 +291,29 @@ def _data(
     yield _size_line()
     splits = {value.casefold() for value in _values(rows, SPLIT)} if SPLIT in guess.columns else set[str]()
     names = [row[guess.image] for row in rows if row.get(guess.image)]
-    alone = f"; each image counts as a patient, since patients are not named{suggest_names(names)}"
-    unnamed = "" if guess.patient else alone
+    unnamed = "" if guess.patient else f"; {_without_patients(names)}"
     if {"train", "test"} <= splits or {"training", "testing"} <= splits:
         yield Assumed("  split", {"column": SPLIT}, f"the parts as the folders or the table have them{unnamed}")
     else:
         yield Assumed(
             "  split", {"folds": _number_of_folds(guess, rows)}, f"every image is tested once per seed{unnamed}"
         )
+
+
+def _target_words(guess: Guess, rows: Sequence[dict[str, str]]) -> str:
+    """Return the values of the target, how many rows have none, and which other columns it may be."""
+    values = sorted(_values(rows, guess.target))
+    further = f" and {len(values) - 6:,} more" if len(values) > 6 else ""
+    words = f"values: {', '.join(values[:6])}{further}" if values else "whether a mask shows any"
+    blank = sum(absent(row[guess.target]) for row in rows if guess.target in row)
+    words += f"; empty in {blank:,} of {len(rows):,} rows, which a run refuses unless it skips them" if blank else ""
+    others = [target for target in guess.targets if target != guess.target]
+    return words + (f"; it may also be {', '.join(others[:4])}" if others else "")
+
+
+def _without_patients(names: Sequence[str]) -> str:
+    """Return how images count whose patients are not named, and which part of their names may be the patient."""
+    return f"each image counts as a patient, since patients are not named{suggest_names(names)}"
 
 
 def _positive(images: Mapping[str, int], wanted: str) -> Iterator[Assumed]:

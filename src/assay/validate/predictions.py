@@ -456,8 +456,10 @@ def _require_score_of_one_class(rows: ScoredRows) -> None:
 
 def _holds_calls(rows: ScoredRows, name: str) -> bool:
     """Return whether a column is named like a model's decisions, and holds classes or 0 and 1."""
-    classes = {fold(cell) for cell in rows.cells("target")} | {"0", "1"}
-    return called_calls(name) and {fold(cell) for cell in rows.table.present(name)} <= classes
+    if not called_calls(name):
+        return False
+    classes = {fold(cell) for cell in {*rows.cells("target")}} | {"0", "1"}
+    return {fold(cell) for cell in {*rows.table.present(name)}} <= classes
 
 
 def _groups_of_file(

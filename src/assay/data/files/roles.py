@@ -86,7 +86,7 @@ def suggest_names(names: Sequence[str]) -> str:
     """Return `; the 3rd folder in paths may be the patient ...`, of a part of file names that repeats as one would.
 
     It has a digit in nearly all names, and is shared by some images, and by half of them at most. Its values are not
-    told, since they may identify a patient.
+    shown, since they may identify a patient.
 
     Args:
         names: Paths, relative to the folder of images.
