@@ -21,6 +21,10 @@ class Code(StrEnum):
             in a colon is explained by the next cause.
         chip: A caution in a few words with its remedy; its sentence where empty.
         light: How grave it is as a finding; none of a limit.
+
+    Examples:
+        >>> Code("no-images") is Code.NO_IMAGES, Code.NO_IMAGES.sentence
+        (True, 'no images')
     """
 
     sentence: str

@@ -69,6 +69,14 @@ class SpecError(AssayError):
     """A study spec is wrong.
 
     The text gives the place, the given value, the allowed values, and the nearest valid name.
+
+    Examples:
+        >>> import assay
+        >>> try:
+        ...     assay.load("nodule-loss", scale="quick").set("seeds", 0).spec
+        ... except SpecError as error:
+        ...     print("seeds" in str(error))
+        True
     """
 
 
@@ -124,7 +132,16 @@ class NoTableError(StoreError, KeyError):
 
 
 class ExtraError(AssayError, ImportError):
-    """A library of an optional extra is not installed. The text has the line that installs it."""
+    """A library of an optional extra is not installed. The text has the line that installs it.
+
+    Examples:
+        >>> try:
+        ...     with extra("monai"):
+        ...         raise ModuleNotFoundError("No module named 'monai'", name="monai")
+        ... except ExtraError as error:
+        ...     print("pip install 'assay-imaging[monai]'" in str(error))
+        True
+    """
 
 
 DISTRIBUTION = "assay-imaging"

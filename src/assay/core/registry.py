@@ -69,6 +69,13 @@ class Role:
             `component`, `components`: another component, or a list of them, of kind `of`, with its arguments. `code`:
             the part of the code of the components in argument `of` enters hashes, found when left out.
         of: An argument or a kind, see `name`.
+
+    Examples:
+        >>> class Reading(Params):
+        ...     images: Annotated[str, Role("folder")]
+        ...     size: int = 64
+        >>> Reading.with_role("folder")
+        {'images': ''}
     """
 
     name: Literal["folder", "sha256", "environment", "component", "components", "code"]
@@ -187,6 +194,11 @@ class Entry:
         source_hash: Hash of the module file of a dotted path, as this process imported it. Empty for a registered name,
             which has a version.
         indexed: Whether it is known from the index, without its code.
+
+    Examples:
+        >>> entry = lookup("loss", "dice")
+        >>> entry.name, entry.traits.tasks, entry.version
+        ('dice', ('segmentation',), 1)
     """
 
     kind: ComponentKind

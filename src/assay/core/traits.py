@@ -61,6 +61,10 @@ class ChangeTraits(Traits):
 
     References:
         Juodelyte et al., Source matters: source dataset impact on model robustness in medical imaging, 2024.
+
+    Examples:
+        >>> ChangeTraits("local", "patient").label
+        'local, patient'
     """
 
     extent: Extent = ""
@@ -79,6 +83,11 @@ class DataTraits(Traits):
     Attributes:
         factors: Its factors; None where its arguments decide them or its tables name them.
         ordered: Whether the classes are grades, in their order.
+
+    Examples:
+        >>> from assay.plugin import lookup
+        >>> lookup("dataset", "idrid").traits.ordered, lookup("phantom", "chest").traits.factors[0].name
+        (True, 'mass')
     """
 
     factors: tuple[Factor, ...] | None = None
@@ -91,6 +100,11 @@ class ArchitectureTraits(Traits):
 
     Attributes:
         tasks: The tasks of its networks.
+
+    Examples:
+        >>> from assay.plugin import lookup
+        >>> lookup("architecture", "small-unet").traits.tasks
+        ('segmentation',)
     """
 
     tasks: tuple[Task, ...] = ("classification",)
@@ -106,6 +120,13 @@ class LossTraits(Traits):
         trains_head: Whether the network's own logits are trained, so that predictions exist before the last step.
         unlabeled: Whether it ignores targets.
         changes: Whether it is another function in another epoch, so that its values cannot be compared over epochs.
+
+    Examples:
+        A loss for masks, of which each image has its own term, so that mitigations may weigh images:
+
+        >>> traits = LossTraits(tasks=("segmentation",), per_image=True)
+        >>> traits.trains_head, traits.unlabeled
+        (True, False)
     """
 
     tasks: tuple[Task, ...] = ("classification",)
@@ -125,6 +146,10 @@ class MitigationTraits(Traits):
         weighs_images: Whether it needs a loss per image.
         needs_head: Whether it needs predictions during training.
         group_labels: The rows whose group labels decide weights of the network.
+
+    Examples:
+        >>> MitigationTraits(weighs_images=True, group_labels="training").label
+        'group labels of training rows, losses of single images'
     """
 
     weighs_images: bool = False
@@ -148,6 +173,12 @@ class FineTuningTraits(Traits):
     Attributes:
         steps: Whether the network is trained at all.
         fits_head: Whether a linear head is fitted on the start's features.
+
+    Examples:
+        >>> from assay.plugin import lookup
+        >>> traits = lookup("finetuning", "linear-probe").traits
+        >>> traits.steps, traits.fits_head
+        (False, True)
     """
 
     steps: bool = True

@@ -58,6 +58,13 @@ class ArrayCache:
     Attributes:
         root: The folder.
         notify: Callback for images while they are read into it.
+
+    Examples:
+        >>> def fill(array):
+        ...     array[:] = 7
+        >>> cache = ArrayCache(Path("cache"))
+        >>> cache.get("sevens", (2,), np.uint8, fill).tolist(), cache.get("sevens", (2,), np.uint8, None).tolist()
+        ([7, 7], [7, 7])
     """
 
     root: Path

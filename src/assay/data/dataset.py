@@ -60,7 +60,19 @@ class Card:
 
 @runtime_checkable
 class Images(Protocol):
-    """Pixels by position. `shape` is (channels, height, width)."""
+    """Pixels by position. `shape` is (channels, height, width).
+
+    Examples:
+        >>> import torch
+        >>> class Black:
+        ...     shape = (1, 8, 8)
+        ...     def __len__(self):
+        ...         return 10
+        ...     def read(self, index):
+        ...         return torch.zeros(len(index), *self.shape)
+        >>> isinstance(Black(), Images), Black().read(np.arange(3)).shape
+        (True, torch.Size([3, 1, 8, 8]))
+    """
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -313,7 +325,14 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Output of a phantom: float32 images in [0, 1] and the lesion masks."""
+    """Output of a phantom: float32 images in [0, 1] and the lesion masks.
+
+    Examples:
+        >>> import torch
+        >>> rendered = Rendered(torch.zeros(2, 1, 32, 32), torch.zeros(2, 1, 32, 32, dtype=torch.bool))
+        >>> rendered.masks.any().item()  # no lesion
+        False
+    """
 
     images: Float[Tensor, "n c h w"]
     masks: Bool[Tensor, "n 1 h w"]

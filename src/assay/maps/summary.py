@@ -473,7 +473,15 @@ def summarize(
 
 
 class Streamed:
-    """Columns of a set of any size, a batch at a time; batches may differ in the size of their images."""
+    """Columns of a set of any size, a batch at a time; batches may differ in the size of their images.
+
+    Examples:
+        >>> streamed = Streamed()
+        >>> for side in (8, 16):  # images of two sizes
+        ...     streamed.append(torch.zeros(3, side, side), torch.zeros(3, side, side, dtype=torch.bool))
+        >>> len(streamed), streamed.columns()["pixels"].tolist()
+        (6, [64, 64, 64, 256, 256, 256])
+    """
 
     def __init__(self, grid: MapGrid = DEFAULT_GRID) -> None:
         self.grid = grid

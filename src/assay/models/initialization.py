@@ -44,7 +44,15 @@ _log = logging.getLogger(__name__)
 @component("initialization", "random", summary="the library's own random weights")
 @dataclass(frozen=True, slots=True)
 class Random:
-    """The library's own law, drawn when the network was built."""
+    """The library's own law, drawn when the network was built.
+
+    Examples:
+        >>> network = nn.Linear(2, 2)
+        >>> before = network.weight.clone()
+        >>> Random()(network)
+        >>> bool((network.weight == before).all())
+        True
+    """
 
     def __call__(self, network: nn.Module) -> None:
         """Leaves the network as it is."""
@@ -368,6 +376,11 @@ class FineTuning:
     Attributes:
         steps: Whether there are any.
         fits_head: Whether a linear head is fitted on the features that the network starts with, before the first step.
+
+    Examples:
+        >>> network = nn.Linear(2, 2)
+        >>> FineTuning().steps, dict(FineTuning().rates(network))  # no parameter has a rate of its own
+        (True, {})
     """
 
     steps: bool = True
@@ -386,6 +399,10 @@ class FineTuning:
 class LinearProbe(FineTuning):
     """No step: a multinomial logistic head on the frozen features (`assay.models.networks.fit_head`), without
     augmentation.
+
+    Examples:
+        >>> LinearProbe().steps, LinearProbe().fits_head
+        (False, True)
     """
 
     steps = False
@@ -405,6 +422,10 @@ class ProbeThenFull(FineTuning):
 
     Kumar, Raghunathan, Jones, Ma and Liang, *Fine-Tuning can Distort Pretrained Features and Underperform
     Out-of-Distribution*, ICLR 2022 (LP-FT).
+
+    Examples:
+        >>> ProbeThenFull().steps, ProbeThenFull().fits_head
+        (True, True)
     """
 
     fits_head = True
@@ -415,6 +436,16 @@ class ProbeThenFull(FineTuning):
 class LastLayers(FineTuning):
     """The head and the last `layers` of the parts that `depths` tells apart; the others stay as they were, statistics
     of their batch norms too. With `layers: 0` the head alone is trained, step by step.
+
+    Examples:
+        The head and the last of the four blocks are trained, three blocks of three parameters are frozen:
+
+        >>> from assay.plugin import ArchitectureContext
+        >>> context = ArchitectureContext(channels=1, size=64, classes=2, seed=0)
+        >>> network = registry.build("architecture", "small-cnn", {}, context)
+        >>> rates = LastLayers(layers=1).rates(network)
+        >>> len(rates), set(rates.values()), network.head.weight in rates
+        (9, {0.0}, False)
     """
 
     layers: Annotated[
@@ -436,6 +467,13 @@ class DiscriminativeRates(FineTuning):
     """The head at the learning rate, each part before it at `decay` times the rate of the one after.
 
     Howard and Ruder, *Universal Language Model Fine-tuning for Text Classification*, ACL 2018.
+
+    Examples:
+        >>> from assay.plugin import ArchitectureContext
+        >>> context = ArchitectureContext(channels=1, size=64, classes=2, seed=0)
+        >>> network = registry.build("architecture", "small-cnn", {}, context)
+        >>> sorted(set(DiscriminativeRates(decay=0.5).rates(network).values()))  # from the first block to the last
+        [0.0625, 0.125, 0.25, 0.5]
     """
 
     decay: Annotated[

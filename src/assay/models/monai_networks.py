@@ -48,6 +48,12 @@ def monai_network(
     2021), five levels from 32 to 512 channels, instance norm, without deep supervision. `segresnet`: SegResNet, a
     residual encoder and a smaller decoder, group norm (Myronenko 2018). Each layer's weights are drawn by the network's
     own law from (seed, its name). Instance norm needs two places: the U-Nets refuse images of 16 pixels or less.
+
+    Examples:
+        >>> context = ArchitectureContext(channels=1, size=32, classes=2, seed=0)
+        >>> network = monai_network(context, network="segresnet")
+        >>> len(network.stages), network.layers[-1]
+        (4, 'decoder')
     """
     make, smallest = _NETWORKS[network]
     refuse_smaller(f"monai(network={network})", context, smallest, "its deepest map would be a single place")

@@ -67,6 +67,10 @@ class Network(Protocol):
             the decoder's map.
         layers: Dotted names of the modules that probes read, from shallow to deep; in classification the last are the
             pooled features.
+
+    Examples:
+        >>> isinstance(small_cnn(ArchitectureContext(channels=1, size=64, classes=2, seed=0)), Network)
+        True
     """
 
     width: int
@@ -91,7 +95,13 @@ L2 = 1.0
 
 
 class HeadNotFitted(AssayError):
-    """The logistic head on frozen features did not reach its minimum; the text holds how far it came."""
+    """The logistic head on frozen features did not reach its minimum; the text holds how far it came.
+
+    Examples:
+        >>> error = HeadNotFitted(iterations=3000, slope=0.02, message="maximum number of iterations")
+        >>> str(error).partition(":")[0]
+        'the linear head on frozen features did not converge'
+    """
 
     def __init__(self, iterations: int, slope: float, message: str) -> None:
         super().__init__(iterations, slope, message)
@@ -196,6 +206,11 @@ class ArchitectureContext:
         channels, size: Of the images (side in pixels).
         classes: Number of logits.
         seed: Of the initial weights.
+
+    Examples:
+        >>> context = ArchitectureContext(channels=1, size=64, classes=2, seed=0)
+        >>> small_cnn(context).read(torch.zeros(4, 1, 64, 64)).logits.shape
+        torch.Size([4, 2])
     """
 
     channels: int
@@ -292,6 +307,14 @@ class Classifier(WithTrunk):
         replaced: Names of the classifier layers that published weights of this architecture hold on top of the trunk,
             and that the head replaces.
         dropout: Probability of a pooled feature to be zeroed before the head in training, 0 to 1 (excluded).
+
+    Examples:
+        Any module that gives one vector per image is a trunk; here the mean of each channel, of images scaled to -1..1:
+
+        >>> trunk = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> network = Classifier(trunk, 3, (), InputScaling(3, mean=(0.5,), sd=(0.5,)), classes=2)
+        >>> network.read(torch.ones(1, 3, 8, 8)).features.tolist(), network.layers
+        ([[1.0, 1.0, 1.0]], ('trunk',))
     """
 
     def __init__(
@@ -466,6 +489,13 @@ def small_cnn(
     Args:
         in_chans: Input channels, those of the images unless said; with 3 gray images are repeated, so that a start on
             gray images serves color ones.
+
+    Examples:
+        >>> network = small_cnn(ArchitectureContext(channels=1, size=64, classes=2, seed=0))
+        >>> sum(parameter.numel() for parameter in network.parameters())
+        24634
+        >>> network.read(torch.zeros(4, 1, 64, 64)).features.shape  # of the fourth block
+        torch.Size([4, 64])
     """
     refuse_smaller("small-cnn", context, SMALLEST_SIDE, "its four strides leave nothing")
     channels = in_chans or context.channels
@@ -532,6 +562,11 @@ class Segmenter(WithTrunk):
         head: The convolution whose output are the logits; its size is the library's own where the network is one of a
             library.
         auxiliary_weight: Of each further map of logits (deep supervision) in the loss, the main one having 1.
+
+    Examples:
+        >>> network = small_unet(ArchitectureContext(channels=1, size=64, classes=3, seed=0))
+        >>> isinstance(network, Segmenter), network.stride, network.read(torch.zeros(1, 1, 20, 20)).logits.shape
+        (True, 16, torch.Size([1, 3, 20, 20]))
     """
 
     head: nn.Conv2d
@@ -567,6 +602,11 @@ class EncoderDecoder(Segmenter):
     logits to the size of the images.
 
     Probed layers: `stages.0` and so on, the encoder's maps; then `decoder`.
+
+    Examples:
+        >>> network = small_unet(ArchitectureContext(channels=1, size=64, classes=2, seed=0))
+        >>> isinstance(network, EncoderDecoder), network.layers
+        (True, ('stages.0', 'stages.1', 'stages.2', 'stages.3', 'decoder'))
     """
 
     def __init__(
@@ -650,6 +690,13 @@ def small_unet(
     concatenated with the stage's and convolved once. Logits of a 1x1 convolution at half the size are doubled
     bilinearly. Batch norm and ReLU follow every 3x3 convolution. Weights follow torch's own law. Images of any size: a
     side that is no multiple of 16 is continued (see `Segmenter`).
+
+    Examples:
+        >>> network = small_unet(ArchitectureContext(channels=1, size=64, classes=2, seed=0))
+        >>> sum(parameter.numel() for parameter in network.parameters())
+        84714
+        >>> network.read(torch.zeros(1, 1, 50, 40)).logits.shape  # of any size, in that of the image
+        torch.Size([1, 2, 50, 40])
     """
     widths = [width * multiple for multiple in _MULTIPLES]
     network = EncoderDecoder(

@@ -53,6 +53,11 @@ class Model:
         cut: Where classes are grades, the first that counts as positive when they are cut in two.
         specific: The log-odds of lying at or above the cut from which each of `stats.measures.grades.SPECIFICITIES` is
             reached on validation images.
+
+    Examples:
+        >>> model = Model(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), layers=("0",), threshold=0.5)
+        >>> model.network(torch.zeros(3, 1, 2, 2)).shape
+        torch.Size([3, 2])
     """
 
     network: nn.Module

@@ -222,6 +222,12 @@ def smp_network(
 
     The encoder's weights are drawn by their library, in its own order, from one generator of the seed; those of the
     decoder and the head by the library's law, each layer from (seed, its name).
+
+    Examples:
+        >>> context = ArchitectureContext(channels=3, size=64, classes=2, seed=0)
+        >>> network = smp_network(context, network="fpn")
+        >>> network.head.out_channels, network.layers[-1]
+        (2, 'decoder')
     """
     parts = _Parts.of(context, network, encoder, in_chans, "trunk")
     return SmpSegmenter(parts, encoder, in_chans)
@@ -248,6 +254,14 @@ def w_net(
     Both are trained. The first's logits are auxiliary (deep supervision): their loss has weight `auxiliary_weight`, the
     second's has weight 1 (in the published study both have 1). Published weights start both encoders. Draws as in
     `smp_network`.
+
+    Examples:
+        >>> import torch
+        >>> context = ArchitectureContext(channels=3, size=64, classes=2, seed=0)
+        >>> network = w_net(context).eval()
+        >>> outputs = network.read(torch.zeros(1, 3, 64, 64))
+        >>> outputs.logits.shape, [logits.shape for logits in outputs.auxiliary]  # the second's, and those of the first
+        (torch.Size([1, 2, 64, 64]), [torch.Size([1, 2, 64, 64])])
     """
     first = _Parts.of(context, network, encoder, in_chans, "trunk.0")
     second = _Parts.of(context, network, encoder, in_chans, "trunk.1")

@@ -41,6 +41,12 @@ def timm_network(
 
     All of the trunk's weights are drawn by timm, in its own order, from one generator of the seed; the head's from one
     of its own, so that networks that differ in their number of classes share the trunk.
+
+    Examples:
+        >>> context = ArchitectureContext(channels=1, size=64, classes=2, seed=0)
+        >>> network = timm_network(context, model="test_resnet.r160_in1k")
+        >>> network.head.out_features, network.scaling.channels  # gray images are repeated to fill three channels
+        (2, 3)
     """
     return _classifier(_create_trunk(model, in_chans, context), in_chans, context, dropout)
 
@@ -58,7 +64,16 @@ def resnet18(
     in_chans: InputChannels = 3,
     dropout: Dropout = 0.0,
 ) -> Classifier:
-    """ResNet-18 (He et al. 2016); the small stem, for images to 64 px, is a 3x3 convolution of stride 1, no pooling."""
+    """ResNet-18 (He et al. 2016); the small stem, for images to 64 px, is a 3x3 convolution of stride 1, no pooling.
+
+    Examples:
+        The small stem keeps the size of the image, where the usual one quarters it:
+
+        >>> context = ArchitectureContext(channels=1, size=32, classes=2, seed=0)
+        >>> trunk = resnet18(context, stem="small").trunk
+        >>> tuple(trunk.conv1.kernel_size), tuple(trunk.conv1.stride), type(trunk.maxpool).__name__
+        ((3, 3), (1, 1), 'Identity')
+    """
     trunk = _create_trunk("resnet18", in_chans, context)
     if stem == "small":
         convolution = nn.Conv2d(in_chans, 64, kernel_size=3, stride=1, padding=1, bias=False)

@@ -43,6 +43,14 @@ class Subject:
 
     Attributes:
         steps: The modules that gave a tensor, in the order in which they ended (parts before their containers).
+
+    Examples:
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False))
+        >>> network[1].weight.data = torch.tensor([[2.0, -1.0]])
+        >>> images = torch.tensor([[[[0.5, 0.25]]]])
+        >>> subject = Subject.of(network, images)
+        >>> [step.shape for step in subject.steps], subject.score(images, torch.tensor([1])).tolist()
+        ([(1, 2), (1, 1)], [0.75])
     """
 
     network: nn.Module
@@ -76,6 +84,19 @@ class Explainer(Protocol):
         additive: A class attribute: whether a map's values are signed and in units of the log-odds. The sum over a
             region is then the part of the log-odds that is attributed to it. Other maps are not negative, and only the
             order and the proportions of their values have a meaning.
+
+    Examples:
+        A map that only looks at how bright the pixels are:
+
+        >>> class Brightness:
+        ...     additive = False
+        ...     def refusal(self, subject):
+        ...         return ""
+        ...     def explain(self, subject, images, own):
+        ...         return images.mean(dim=1)
+        >>> images = torch.tensor([[[[0.5, 0.25]]]])
+        >>> Brightness().explain(Subject(nn.Identity(), ()), images, torch.tensor([1])).tolist()
+        [[[0.5, 0.25]]]
     """
 
     additive: bool
@@ -146,7 +167,17 @@ def gradient(score: Float[Tensor, " b"], by: Tensor) -> Tensor:
 
 @component("explainer", "gradient", summary="size of the gradient by the pixels (Simonyan et al. 2014)")
 class Gradient(OfAnyNetwork):
-    """Implements `Explainer`: the greatest |d log-odds / d pixel| over the channels (Simonyan et al. 2014)."""
+    """Implements `Explainer`: the greatest |d log-odds / d pixel| over the channels (Simonyan et al. 2014).
+
+    Examples:
+        A network whose log-odds are 2 x the first pixel less the second:
+
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False))
+        >>> network[1].weight.data = torch.tensor([[2.0, -1.0]])
+        >>> images = torch.tensor([[[[0.5, 0.25]]]])
+        >>> Gradient().explain(Subject.of(network, images), images, torch.tensor([1])).tolist()
+        [[[2.0, 1.0]]]
+    """
 
     additive: ClassVar[bool] = False
 
@@ -160,6 +191,15 @@ class InputXGradient(OfAnyNetwork):
     """Implements `Explainer`: pixel times gradient, summed over the channels (Shrikumar et al. 2016).
 
     A black pixel gets nothing, whatever the network makes of its being black.
+
+    Examples:
+        A network whose log-odds are 2 x the first pixel less the second; the map sums to them:
+
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False))
+        >>> network[1].weight.data = torch.tensor([[2.0, -1.0]])
+        >>> images = torch.tensor([[[[0.5, 0.25]]]])
+        >>> InputXGradient().explain(Subject.of(network, images), images, torch.tensor([1])).tolist()
+        [[[1.0, -0.25]]]
     """
 
     additive: ClassVar[bool] = True

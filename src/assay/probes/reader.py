@@ -181,6 +181,16 @@ class Recorder:
         layers: dotted names of its modules.
         n: images in all passes together.
         features: the numbers [b, d] that are kept of an activation.
+
+    Examples:
+        Maps are pooled over space, here a map of ones to 1 in each of two channels:
+
+        >>> network = nn.Sequential(nn.Identity())
+        >>> with Recorder(network, ("0",), n=3) as recorder:
+        ...     network(torch.ones(3, 2, 4, 4)).shape
+        torch.Size([3, 2, 4, 4])
+        >>> recorder.activations["0"].tolist()
+        [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
     """
 
     def __init__(

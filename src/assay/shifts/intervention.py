@@ -66,6 +66,13 @@ class Intervention(Protocol):
     """A registered change to pixels. Built with its checked arguments; holds no other state.
 
     `shape` is (channels, height, width) of one image. Images of several shapes come in turn, each with its own draws.
+
+    Examples:
+        >>> @intervention
+        ... def darker(images):
+        ...     return images * 0.5
+        >>> isinstance(darker(), Intervention)
+        True
     """
 
     def check(self, shape: tuple[int, int, int]) -> None:
@@ -95,6 +102,17 @@ class Drawn:
         boxes: Top, left, height and width of every row's picture in its square; None where each fills it.
         original: The rows' pictures at original resolution, where those are changed and not the images that are read.
         identity: The change, for the cache of pictures that it changes.
+
+    Examples:
+        Both ends of a counterfactual pair, with the same drawn parameters:
+
+        >>> @intervention
+        ... def darker(images, amount):
+        ...     return images * (1 - amount)
+        >>> drawn = draw("darker", darker(), np.array([True]), np.array([3]), 0, (1, 4, 4))
+        >>> image, row = torch.ones(1, 1, 4, 4), np.array([0])
+        >>> bool((drawn.on(True).apply(image, row) < 1).all()), bool((drawn.on(False).apply(image, row) == 1).all())
+        (True, True)
     """
 
     name: str

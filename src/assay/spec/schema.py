@@ -151,6 +151,10 @@ class BoxesSpec(Frozen):
         table: A CSV of the folder with the columns `image` (as the table names it), `kind`, `x0`, `y0`, `x1`, `y1` (px
             of the file).
         kinds: The kinds that are lesions. All of the file where empty.
+
+    Examples:
+        >>> BoxesSpec(table="boxes.csv").kinds  # all of the file
+        ()
     """
 
     table: str

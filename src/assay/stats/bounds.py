@@ -27,6 +27,11 @@ class Bounded:
         low: Lower bound.
         high: Upper bound.
         df: Degrees of freedom of the error.
+
+    Examples:
+        >>> bounded = Bounded(value=0.9, error=0.03, low=0.85, high=0.94)
+        >>> bounded.low < bounded.value < bounded.high, bounded.df
+        (True, inf)
     """
 
     value: float

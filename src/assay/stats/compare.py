@@ -123,6 +123,13 @@ class Scales:
     """The p-values of a contrast that is claimed on two scales only together, and whether its signs agree there.
 
     probit: the contrast on the other scale.
+
+    Examples:
+        A difference that is significant on each of the two scales, with the same sign:
+
+        >>> scales = Scales(plain_p=0.01, probit_p=0.03, agree=True)
+        >>> max(scales.plain_p, scales.probit_p)  # what is claimed on both only
+        0.03
     """
 
     plain_p: float
@@ -163,6 +170,13 @@ class Contrast:
         combined: The combination.
         spread: Parts of its variance, from which `decisions.moderate_group` makes the tests again.
         group: Contrasts of its pooling group that have a variance, itself included.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> parts = [of_seeds(np.array(values), np.arange(3)) for values in ([0.5, 0.6, 0.7], [0.4, 0.4, 0.4])]
+        >>> result = linear_contrast(parts, np.array([1.0, -1.0]), margin=0.05)
+        >>> round(result.value, 3), result.per_seed.round(3).tolist(), result.low < result.value < result.high
+        (0.2, [0.1, 0.2, 0.3], True)
     """
 
     value: float
@@ -475,7 +489,14 @@ ADJUSTMENTS: Mapping[Correction, Callable[[Float[np.ndarray, " m"]], Float[np.nd
 
 @dataclass(frozen=True)
 class Budget:
-    """One budget of a recipe: its panel, and the yardstick of each of the panel's seeds (log-loss, nats)."""
+    """One budget of a recipe: its panel, and the yardstick of each of the panel's seeds (log-loss, nats).
+
+    Examples:
+        >>> panel = Panel(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
+        >>> budget = Budget(panel, yardstick=np.array([0.51, 0.48, 0.55]))  # a log-loss per seed
+        >>> round(float(budget.yardstick.mean()), 3)
+        0.513
+    """
 
     panel: Panel
     yardstick: Float[np.ndarray, " s"]

@@ -83,6 +83,14 @@ class Decision:
         patients_needed: Patients that would settle it with the seeds of the last look, where seeds alone cannot.
         reason: Why the decision is less than the tests show: the difference depends on the scale, or seeds are too few;
             empty otherwise.
+
+    Examples:
+        >>> from assay.stats.compare import linear_contrast
+        >>> from assay.stats.panel import of_seeds
+        >>> part = of_seeds(np.array([-0.002, -0.001, 0.0, 0.001, 0.002]), np.arange(5))
+        >>> (decision,) = decide([linear_contrast([part], np.ones(1), margin=0.05)])
+        >>> decision.decision, -0.05 < decision.equivalence_low < decision.equivalence_high < 0.05
+        ('equivalent', True)
     """
 
     p_holm: float

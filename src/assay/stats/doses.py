@@ -35,7 +35,14 @@ from assay.stats.panel import Evaluated, Panel, evaluate, probit
 
 @dataclass(frozen=True)
 class DosePanel:
-    """Outputs of a recipe when a share p of a class had the confounder in training."""
+    """Outputs of a recipe when a share p of a class had the confounder in training.
+
+    Examples:
+        >>> panel = Panel(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
+        >>> curve = [DosePanel(p, panel) for p in (0.0, 0.5, 1.0)]  # none, half and all of a class
+        >>> [dose.p for dose in curve]
+        [0.0, 0.5, 1.0]
+    """
 
     p: float
     panel: Panel
@@ -137,7 +144,14 @@ def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
 
 @dataclass(frozen=True)
 class Amount:
-    """A recipe trained on so many rows: its doses, p = 0 first, and its outputs at p = 0 on clean images."""
+    """A recipe trained on so many rows: its doses, p = 0 first, and its outputs at p = 0 on clean images.
+
+    Examples:
+        >>> panel = Panel(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
+        >>> amount = Amount(400, clean=panel, doses=[DosePanel(0.0, panel), DosePanel(1.0, panel)])
+        >>> len(amount.doses)
+        2
+    """
 
     rows: float
     clean: Panel

@@ -239,6 +239,15 @@ class Estimate:
     """A mean over seeds with its 95% interval over seeds and patients.
 
     reason: why there is no value, or no interval; empty where there are both. per_seed: [seeds], the dots of a figure.
+
+    Examples:
+        Three seeds that all call the same 15 of 20 patients right:
+
+        >>> target = np.arange(20) % 2
+        >>> scores = np.where(np.arange(20) < 15, 1.0, -1.0) * (2 * target - 1)
+        >>> estimate = estimate_panel(Panel(np.tile(scores[:, None], (3, 1, 1)), target, np.arange(20)), "accuracy")
+        >>> estimate.value, estimate.seeds, estimate.patients, 0.4 < estimate.low < 0.75 < estimate.high < 1
+        (0.75, 3, 20, True)
     """
 
     value: float
@@ -259,6 +268,12 @@ class Uncertainty:
 
     Attributes:
         spread: Its components, where there is a variance.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> sure = uncertainty(of_seeds(np.array([0.1, 0.2, 0.3]), np.arange(3)))
+        >>> round(sure.standard_error, 4), sure.df  # 0.1 / sqrt(3)
+        (0.0577, 2.0)
     """
 
     standard_error: float

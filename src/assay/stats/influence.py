@@ -70,6 +70,11 @@ class Answers:
     cut: the first class that counts as positive where classes are cut in two.
     specific: [n, levels], the log-odds of being at or above the cut from which validation specificities are reached.
     names: of the classes, for reasons.
+
+    Examples:
+        >>> answers = Answers(logits=np.array([[0.0, 2.0], [1.0, 0.0]]), target=np.array([1, 0]))
+        >>> answers.classes, answers.finite
+        (2, True)
     """
 
     logits: Float[np.ndarray, "n k"]

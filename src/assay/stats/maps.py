@@ -221,6 +221,11 @@ class FreeResponse(NamedTuple):
 
     false_positives: mean number of marks per image that touch no lesion. sensitivity: share of lesions marked, NaN
     without a lesion.
+
+    Examples:
+        >>> curve = FreeResponse(false_positives=np.array([1.0, 0.5, 0.0]), sensitivity=np.array([1.0, 0.5, 0.25]))
+        >>> sensitivity_within(curve, np.array([0.5])).tolist()  # at half a false positive per image
+        [0.5]
     """
 
     false_positives: Float[np.ndarray, " t"]

@@ -21,6 +21,10 @@ class Metric(NamedTuple):
         value: The value.
         reason: Why there is none.
         images: Number of images behind the value; None where it is of all.
+
+    Examples:
+        >>> Metric(0.8).is_defined, undefined_metric(Code.NO_IMAGES).is_defined
+        (True, False)
     """
 
     value: float

@@ -23,7 +23,13 @@ from assay.stats.rows import CONFIDENCE
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A share of trials with its Clopper-Pearson (1934) interval, which holds its level at any number of trials."""
+    """A share of trials with its Clopper-Pearson (1934) interval, which holds its level at any number of trials.
+
+    Examples:
+        >>> rate = collapse_rate(2, 10)
+        >>> rate.value, rate.low < 0.2 < rate.high, rate.collapsed, rate.trials
+        (0.2, True, 2, 10)
+    """
 
     value: float
     low: float
@@ -39,6 +45,11 @@ class RateContrast:
     p: exact McNemar (1947), over the seeds in which only one of the two collapsed; 1 when there is none. min_p is the
     least that so many seeds can reach. low, high: Newcombe's (1998) interval for unpaired shares, wide when the two
     recipes collapse on the same seeds.
+
+    Examples:
+        >>> difference = contrast_collapse(np.array([True, True, False, True]), np.zeros(4, dtype=bool))
+        >>> difference.value, difference.seeds  # 3 of 4 less 0 of 4
+        (0.75, 4)
     """
 
     value: float
@@ -266,6 +277,13 @@ class Joint:
     """The 95% region of two measures: its outline [points, 2], open, with their correlation and degrees of freedom.
 
     reason: why there is no region, if so.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> a, b = (of_seeds(np.array(values), np.arange(4)) for values in ([0.4, 0.5, 0.6, 0.7], [0.5, 0.4, 0.7, 0.6]))
+        >>> region = joint(a, b)
+        >>> region.outline.mean(axis=0).round(2).tolist()  # around both means
+        [0.55, 0.55]
     """
 
     outline: Float[np.ndarray, "points 2"]

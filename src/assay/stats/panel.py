@@ -31,6 +31,14 @@ class Panel:
     specific: [s, n, levels], the log-odds from which validation specificities are reached at the cut.
     images: int64 [n], positions of the images in their set; None where they are not known.
     seeds: int64 [s], their numbers, by which panels are paired (0 .. s-1 when None); a collapsed seed is left out.
+
+    Examples:
+        Two seeds on four images of four patients; the second seed gets the second image wrong:
+
+        >>> scores = np.array([[-1.0, -1.0, 1.0, 1.0], [-1.0, 1.0, 1.0, 1.0]])
+        >>> panel = Panel(scores[:, :, None], target=np.array([0, 0, 1, 1]), patient=np.arange(4))
+        >>> evaluate(panel, "specificity").values.tolist()
+        [1.0, 0.5]
     """
 
     scores: Float[np.ndarray, "s n k"]
@@ -126,6 +134,11 @@ class Evaluated:
     samples that are no patients, such as those of a Sobol' design; none where a value is exact within its model.
     bounds: the range of the values. reason: why the measure is undefined, if it is. effective: see
     `effective_of_classes`; infinite where no patients are known.
+
+    Examples:
+        >>> evaluated = of_seeds(np.array([0.5, 0.7]), np.array([3, 8]))  # a value per seed, without patients
+        >>> evaluated.values.tolist(), evaluated.contributions.shape
+        ([0.5, 0.7], (2, 0))
     """
 
     values: Float[np.ndarray, " s"]

@@ -272,6 +272,12 @@ class Likeness:
     below: the mean of the two, less the value: how much less alike the recipes are than seeds alone; with its 95%
     interval, standard error, degrees of freedom and one-sided p. sign_flip_p, sign_flip_min_p: see `beyond_seeds`.
     reason: why there is no value, or no interval.
+
+    Examples:
+        >>> within = np.array([[1.0, 0.8, 0.9], [0.8, 1.0, 0.85], [0.9, 0.85, 1.0]])
+        >>> likeness = beyond_seeds(np.full((3, 3), 0.5), within, within)
+        >>> likeness.value, round(likeness.within, 2), round(likeness.below, 2)
+        (0.5, 0.85, 0.35)
     """
 
     value: float

@@ -41,6 +41,18 @@ class Augmentation(Protocol):
     """One kind of change. `geometric` ones move pixels and so are applied to masks too: label maps, whose values they
     take over and never mix. One with `on_device = True` also takes draws that are tensors on the images' device, and
     asks the device for the same work whatever their values.
+
+    Examples:
+        A kind of change of one's own:
+
+        >>> class UpsideDown:
+        ...     geometric = True
+        ...     def draw(self, rng, count):
+        ...         return {"turned": rng.random(count) < 0.5}
+        ...     def apply(self, images, draws):
+        ...         return torch.where(torch.as_tensor(draws["turned"])[:, None, None, None], images.flip(2), images)
+        >>> UpsideDown().apply(torch.tensor([[[[0.0], [1.0]]]]), {"turned": np.array([True])}).flatten().tolist()
+        [1.0, 0.0]
     """
 
     @property
@@ -115,7 +127,13 @@ def stack_views(views: Sequence[Batch]) -> Batch:
 @component("augmentation", "flip", summary="mirror left and right, up and down")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
-    """Mirror left and right, up and down, each with its probability."""
+    """Mirror left and right, up and down, each with its probability.
+
+    Examples:
+        >>> flip = Flip(horizontal=1.0)
+        >>> flip.apply(torch.tensor([[[[0.0, 1.0]]]]), flip.draw(np.random.default_rng(0), 1)).tolist()
+        [[[[1.0, 0.0]]]]
+    """
 
     horizontal: Annotated[Probability, Field(description="probability of swapping left and right")] = 0.5
     vertical: Annotated[Probability, Field(description="probability of swapping up and down; 0 where up is up")] = 0.5
@@ -144,7 +162,14 @@ class Flip:
 @component("augmentation", "shift", summary="move by whole pixels, edges repeated")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
-    """Move by whole pixels, up to `pixels` along each axis; revealed pixels repeat the edge."""
+    """Move by whole pixels, up to `pixels` along each axis; revealed pixels repeat the edge.
+
+    Examples:
+        >>> image = torch.tensor([[[[0.1, 0.2, 0.3]]]])
+        >>> moved = Shift(pixels=1).apply(image, {"down": np.array([0]), "right": np.array([1])})
+        >>> [round(value, 1) for value in moved.flatten().tolist()]  # the edge is repeated
+        [0.1, 0.1, 0.2]
+    """
 
     pixels: Annotated[
         int, Field(ge=0, le=512, description="largest shift along each axis, in pixels; edges are repeated")
@@ -175,6 +200,15 @@ class Affine:
 
     The shear slants vertical lines and comes before the rotation, as in torchvision's `RandomAffine`. Keras counts
     `shear_range` in degrees too, so that a published 0.1 there is a tenth of a degree.
+
+    Examples:
+        Half a turn without any other change brings the corner to the opposite one:
+
+        >>> turn = {"angle": [math.pi], "scale": [1.0], "down": [0.0], "right": [0.0], "slant": [0.0]}
+        >>> corner = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+        >>> turned = Affine().apply(corner, {name: np.array(value) for name, value in turn.items()})
+        >>> turned.round(decimals=3).abs().tolist()
+        [[[[0.0, 0.0], [0.0, 1.0]]]]
     """
 
     degrees: Annotated[float, Field(ge=0, le=180, description="largest rotation either way, in degrees")] = 10.0
@@ -246,7 +280,13 @@ class Affine:
 @component("augmentation", "noise", summary="add Gaussian noise")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """Add Gaussian noise of a standard deviation drawn from 0 to `sd`; clipped to [0, 1]."""
+    """Add Gaussian noise of a standard deviation drawn from 0 to `sd`; clipped to [0, 1].
+
+    Examples:
+        >>> gray = torch.full((1, 1, 100, 100), 0.5)
+        >>> round(float(Noise().apply(gray, {"sd": np.array([0.05]), "key": np.array([7])}).std()), 2)
+        0.05
+    """
 
     sd: Annotated[float, Field(gt=0, le=1, description="largest standard deviation, in units of the pixel range")] = (
         0.02
@@ -285,6 +325,14 @@ _ASPECT = 4 / 3  # of a crop, either way
 class ResizedCrop:
     """A window of a random share of the area, from `smallest` to 1, and aspect from 3:4 to 4:3, anywhere within the
     image, scaled to the image's size (bilinear; label maps: nearest).
+
+    Examples:
+        The whole image is at most taken, a fifth of it at least:
+
+        >>> crop = ResizedCrop(smallest=0.2)
+        >>> draws = crop.draw(np.random.default_rng(0), 100)
+        >>> bool((draws["height"] * draws["width"] >= 0.19).all()), bool((draws["height"] <= 1).all())
+        (True, True)
     """
 
     smallest: Annotated[float, Field(gt=0, le=1, description="least share of the image's area in the window")] = 0.2
@@ -318,6 +366,15 @@ class Color:
     take the color out of another share; clipped to [0, 1].
 
     Saturation and hue are length and angle of the two color differences of YIQ. A gray image has neither.
+
+    Examples:
+        Without a change of any kind an image stays as it is; `gray` takes its color out:
+
+        >>> red = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1)
+        >>> color = Color(share=0.0, gray=1.0)
+        >>> gray = color.apply(red, color.draw(np.random.default_rng(0), 1)).flatten()
+        >>> [round(value, 2) for value in gray.tolist()]  # the luminance of red
+        [0.3, 0.3, 0.3]
     """
 
     brightness: Annotated[
@@ -370,6 +427,12 @@ def _color_matrices(saturation: np.ndarray, hue: np.ndarray) -> np.ndarray:
 class RandomBlur:
     """Blur a share of the images by a Gaussian whose standard deviation is drawn from a tenth of `sigma` to `sigma`,
     in shares of the side; edges are mirrored.
+
+    Examples:
+        >>> blur = RandomBlur(sigma=0.01, share=0.5)
+        >>> sigma = blur.draw(np.random.default_rng(0), 1000)["sigma"]
+        >>> bool((sigma <= 0.01).all()), 400 < int((sigma > 0).sum()) < 600
+        (True, True)
     """
 
     sigma: Annotated[float, Field(gt=0, le=0.1, description="largest standard deviation, as a share of the side")] = (

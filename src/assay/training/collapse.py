@@ -152,6 +152,11 @@ class Collapsed(Exception):
 
     Args:
         curve: A row per epoch until then.
+
+    Examples:
+        >>> from assay.plugin import Code, Reason
+        >>> Collapsed(Reason(), [{"epoch": 1, "rank": 1.0}]).curve
+        ({'epoch': 1, 'rank': 1.0},)
     """
 
     def __init__(self, reason: Reason, curve: Sequence[Mapping[str, float | int]]) -> None:

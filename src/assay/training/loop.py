@@ -642,7 +642,13 @@ _EAGER_STEPS = 5  # on a GPU, before a step is captured
 
 @dataclass(frozen=True, slots=True)
 class ProgressReport:
-    """Progress of a training: steps done of `steps`, epochs begun of `epochs`, and the last loss that was read."""
+    """Progress of a training: steps done of `steps`, epochs begun of `epochs`, and the last loss that was read.
+
+    Examples:
+        >>> report = ProgressReport(step=30, steps=120, epoch=2, epochs=8, loss=0.41)
+        >>> report.step / report.steps
+        0.25
+    """
 
     step: int
     steps: int
@@ -652,7 +658,12 @@ class ProgressReport:
 
 
 class Diverged(Exception):
-    """The loss, or an output of the network after the last step, is not a finite number."""
+    """The loss, or an output of the network after the last step, is not a finite number.
+
+    Examples:
+        >>> str(Diverged(step=120, value=float("nan")))
+        'diverged: the loss is nan at step 120; try a lower learning rate'
+    """
 
     def __init__(self, step: int, value: float) -> None:
         super().__init__(step, value)
@@ -663,7 +674,12 @@ class Diverged(Exception):
 
 
 class Interrupted(Exception):
-    """Asked to stop: a checkpoint was written, the next `fit` continues from it."""
+    """Asked to stop: a checkpoint was written, the next `fit` continues from it.
+
+    Examples:
+        >>> str(Interrupted(step=120))
+        'stopped after step 120; a checkpoint is kept'
+    """
 
     def __init__(self, step: int) -> None:
         super().__init__(step)

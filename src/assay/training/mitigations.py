@@ -118,6 +118,11 @@ class Setting:
     rows: training rows. drawn: how many of them an epoch sees (whole batches).
     grouping, groups: how the rows whose labels the mitigation asked for are put into groups, and the group of each
         (int64); None where it asked for none.
+
+    Examples:
+        >>> setting = Setting(seed=0, rows=100, drawn=96, classes=2)  # batches of 32: four rows are left in an epoch
+        >>> setting.groups is None
+        True
     """
 
     seed: int
@@ -158,6 +163,12 @@ class Mitigation:
     group_labels: the rows whose group labels decide weights of the network: `none`, `training` or `validation`. No
         others are handed over.
     needs_every_group: whether a group without rows is refused, with the counts, before anything is trained.
+
+    Examples:
+        >>> plain = Mitigation()
+        >>> setting = Setting(seed=0, rows=4, drawn=4, classes=2)
+        >>> plain.phases(20), sorted(plain.order(setting, (), epoch=0).tolist()), plain.group_labels
+        ((20,), [0, 1, 2, 3], 'none')
     """
 
     group_labels: Rows = "none"
@@ -200,6 +211,20 @@ class MitigatedObjective(Objective):
     """The recipe's own loss in another's hands: subclasses define `mitigated`, which trains; evaluation is the loss's.
 
     It keeps the requirements and behavior of the inner loss.
+
+    Examples:
+        Twice the loss in training, the loss itself in validation:
+
+        >>> import torch
+        >>> class Constant(Objective):
+        ...     def loss(self, outputs, batch, progress):
+        ...         return torch.tensor(0.5)
+        >>> class Doubled(MitigatedObjective):
+        ...     def mitigated(self, outputs, batch, progress):
+        ...         return 2 * self.inner.loss(outputs, batch, progress)
+        >>> objective = Doubled(Constant())
+        >>> objective.train().loss(None, None, None).item(), objective.eval().loss(None, None, None).item()
+        (1.0, 0.5)
     """
 
     def __init__(self, inner: Objective) -> None:

@@ -22,6 +22,12 @@ class LossContext:
     Attributes:
         dense: Whether there are logits for each pixel. classes are then those of a pixel, 0 being background, and
             counts are training pixels per class.
+
+    Examples:
+        >>> from assay.plugin import build
+        >>> context = LossContext(width=64, classes=2, counts=(300, 100))
+        >>> build("loss", "weighted-cross-entropy", {}, context).weights.tolist()[1]  # 400 / (2 x 100)
+        2.0
     """
 
     width: int
@@ -60,6 +66,19 @@ class Objective(nn.Module):
     buffer: validation calls it too. `steady` says that a step asks the device for the same work each time: the loss is
     a mean over images of outputs and batch, nothing is drawn on the host, nothing waits for the device, and progress
     and `after_step` play no part.
+
+    Examples:
+        A loss of class scores; `loss` alone must be defined:
+
+        >>> import torch
+        >>> class Hinge(Objective):
+        ...     def loss(self, outputs, batch, progress):
+        ...         sign = 2 * batch.target - 1
+        ...         return (1 - sign * (outputs.logits[:, 1] - outputs.logits[:, 0])).relu().mean()
+        >>> batch = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([1, 0]), torch.arange(2))
+        >>> outputs = Outputs(torch.zeros(2, 4), torch.tensor([[0.0, 3.0], [0.0, 0.0]]))
+        >>> Hinge().loss(outputs, batch, Progress(step=0, steps=1, epoch=0, epochs=1)).item()  # 0 and 1
+        0.5
     """
 
     views: int = 1

@@ -48,19 +48,49 @@ def adamw(
         float, Field(ge=0, le=10, description="decoupled weight decay, times the learning rate")
     ] = 0.01,
 ) -> Optimizer:
-    """AdamW, fused: one kernel over all parameters, on a CPU too."""
+    """AdamW, fused: one kernel over all parameters, on a CPU too.
+
+    Examples:
+        >>> import torch
+        >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> optimizer = adamw([{"params": [weight]}], moments=Moments(lr=0.1), weight_decay=0.0)
+        >>> weight.grad = torch.tensor([5.0])
+        >>> optimizer.step()  # the first step is the rate, whatever the gradient's size
+        >>> round(weight.item(), 3)
+        0.9
+    """
     return moments.make(AdamW, parameters, weight_decay, fused=True)
 
 
 @component("optimizer", "adam", summary="Adam (Kingma and Ba 2015)")
 def adam(parameters: Parameters, *, moments: Moments, weight_decay: L2 = 0.0) -> Optimizer:
-    """Adam, fused."""
+    """Adam, fused.
+
+    Examples:
+        >>> import torch
+        >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> optimizer = adam([{"params": [weight]}], moments=Moments(lr=0.1))
+        >>> weight.grad = torch.tensor([5.0])
+        >>> optimizer.step()  # the first step is the rate, whatever the gradient's size
+        >>> round(weight.item(), 3)
+        0.9
+    """
     return moments.make(Adam, parameters, weight_decay, fused=True)
 
 
 @component("optimizer", "nadam", summary="Adam with Nesterov's momentum (Dozat 2016)")
 def nadam(parameters: Parameters, *, moments: Moments, weight_decay: L2 = 0.0) -> Optimizer:
-    """NAdam."""
+    """NAdam.
+
+    Examples:
+        >>> import torch
+        >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> optimizer = nadam([{"params": [weight]}], moments=Moments(lr=0.1))
+        >>> weight.grad = torch.tensor([5.0])
+        >>> optimizer.step()
+        >>> weight.item() < 1
+        True
+    """
     return moments.make(NAdam, parameters, weight_decay)
 
 
@@ -77,6 +107,15 @@ def sgd(
 
     Raises:
         SpecError: For Nesterov's variant without momentum.
+
+    Examples:
+        >>> import torch
+        >>> weight = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> optimizer = sgd([{"params": [weight]}], lr=0.1)
+        >>> weight.grad = torch.tensor([5.0])
+        >>> optimizer.step()  # 1 - 0.1 x 5
+        >>> weight.item()
+        0.5
     """
     if nesterov and momentum == 0:
         raise SpecError("optimizer sgd: nesterov needs momentum above 0, and momentum is 0; set momentum: 0.9")
@@ -89,7 +128,16 @@ def sgd(
 
 
 class Schedule(Protocol):
-    """Share of the peak learning rate at a step."""
+    """Share of the peak learning rate at a step.
+
+    Examples:
+        A schedule of one's own is a function of the step:
+
+        >>> def halved(step, steps):
+        ...     return 0.5 ** (4 * step // steps)
+        >>> [halved(step, 100) for step in (0, 25, 50, 75)]
+        [1.0, 0.5, 0.25, 0.125]
+    """
 
     def __call__(self, step: int, steps: int) -> float:
         """From 0 to 1."""
@@ -102,6 +150,11 @@ class OneCycle:
     """Half a cosine from `start` to 1 over the first `warmup` share of the steps, half a cosine down to `end` after.
 
     Smith and Topin 2018, as in torch's OneCycleLR, whose cycling of the momentum is left out.
+
+    Examples:
+        >>> schedule = OneCycle(warmup=0.3)
+        >>> [round(schedule(step, 100), 3) for step in (0, 29, 99)]  # the start, the peak, the end
+        [0.04, 1.0, 0.0]
     """
 
     warmup: Annotated[float, Field(ge=0, lt=1, description="share of the steps on the way up")] = 0.3
@@ -119,7 +172,12 @@ class OneCycle:
 @component("schedule", "constant", summary="linear warm-up, then constant")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """Linear warm-up, then 1."""
+    """Linear warm-up, then 1.
+
+    Examples:
+        >>> [round(Constant(warmup=0.1)(step, 100), 3) for step in (0, 4, 10, 99)]  # 1/11 and 5/11 on the way up
+        [0.091, 0.455, 1.0, 1.0]
+    """
 
     warmup: Annotated[float, Field(ge=0, lt=1, description="share of the steps of linear warm-up from 0")] = 0.0
 
@@ -138,7 +196,12 @@ class Constant:
 @component("schedule", "cosine", summary="linear warm-up, then half a cosine down")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cosine(Constant):
-    """Linear warm-up, then half a cosine from 1 to `end` (Loshchilov and Hutter 2017, without restarts)."""
+    """Linear warm-up, then half a cosine from 1 to `end` (Loshchilov and Hutter 2017, without restarts).
+
+    Examples:
+        >>> [round(Cosine()(step, 101), 3) for step in (0, 50, 100)]
+        [1.0, 0.5, 0.0]
+    """
 
     end: Last = 0.0
 
@@ -150,7 +213,12 @@ class Cosine(Constant):
 @component("schedule", "linear", summary="linear warm-up, then linearly down")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear(Constant):
-    """Linear warm-up, then linearly from 1 to `end`."""
+    """Linear warm-up, then linearly from 1 to `end`.
+
+    Examples:
+        >>> [round(Linear(end=0.2)(step, 101), 3) for step in (0, 50, 100)]
+        [1.0, 0.6, 0.2]
+    """
 
     end: Last = 0.0
 
@@ -162,7 +230,12 @@ class Linear(Constant):
 @component("schedule", "step", summary="a drop by a factor at stated shares of the steps")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """1, multiplied by `factor` at each of the shares `at` of the steps."""
+    """1, multiplied by `factor` at each of the shares `at` of the steps.
+
+    Examples:
+        >>> [round(Step(at=(0.5, 0.75), factor=0.1)(step, 100), 3) for step in (0, 50, 75)]
+        [1.0, 0.1, 0.01]
+    """
 
     at: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(description="shares of the steps")] = (
         0.5,

@@ -35,7 +35,13 @@ _TOUCHING = np.ones((3, 3), dtype=np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a scaled image is in the square."""
+    """Where a scaled image is in the square.
+
+    Examples:
+        >>> place = Placement(top=16, left=0, height=32, width=64)
+        >>> place.rows, place.columns
+        (slice(16, 48, None), slice(0, 64, None))
+    """
 
     top: int
     left: int
@@ -88,7 +94,14 @@ def by_box(
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """`DataSpec.fit`, `DataSpec.crop_share` and `DataSpec.resize`: how images become squares."""
+    """`DataSpec.fit`, `DataSpec.crop_share` and `DataSpec.resize`: how images become squares.
+
+    Examples:
+        Of an image of 400 x 300 px, padding shows all and a crop the central square:
+
+        >>> Framing("pad").window(300, 400), Framing("crop").window(300, 400)
+        (Placement(top=0, left=0, height=300, width=400), Placement(top=0, left=50, height=300, width=300))
+    """
 
     fit: Fit = "pad"
     share: float = 1.0

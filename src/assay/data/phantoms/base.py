@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 
 
 class Marginal(Protocol):
-    """A distribution given by its quantile function."""
+    """A distribution given by its quantile function.
+
+    Examples:
+        A factor with the same value in every image:
+
+        >>> class Fixed:
+        ...     def quantile(self, u):
+        ...         return np.full(len(u), 12.0)
+        >>> Fixed().quantile(np.array([0.1, 0.9])).tolist()
+        [12.0, 12.0]
+    """
 
     def quantile(self, u: Float[np.ndarray, "n"]) -> np.ndarray:
         """Values at these probabilities; float64 numbers, or int64 codes for a factor with levels."""
@@ -116,6 +126,13 @@ class Shown:
         low: Lowest value that can be drawn.
         high: Highest value that can be drawn.
         scaled: Conversion of the clipped values to the units of the drawing.
+
+    Examples:
+        At difficulty 1 a factor is shown as it is, at 0 at its reference:
+
+        >>> shown = Shown(reference=10.0, low=5.0, high=30.0)
+        >>> [shown.of(np.array([20.0, 40.0]), difficulty).tolist() for difficulty in (1.0, 0.5, 0.0)]
+        [[20.0, 30.0], [15.0, 25.0], [10.0, 10.0]]
     """
 
     reference: float
@@ -138,6 +155,14 @@ class PhantomRows:
         values: Values by factor as requested: float64 numbers or int64 codes [n].
         difficulty: Difficulty by factor, 1 where none was requested.
         nuisance: Seeds of all that no factor sets, int64 [n].
+
+    Examples:
+        >>> rows = PhantomRows(
+        ...     visible={"size": np.array([9.0])}, values={"size": np.array([8.0])}, difficulty={"size": 0.5},
+        ...     nuisance=np.array([7]),
+        ... )
+        >>> rows["size"].tolist()  # as the image shows it
+        [9.0]
     """
 
     visible: Mapping[str, Float[np.ndarray, "n"]]
@@ -176,6 +201,12 @@ class PhantomDesign:
         pixels: Pixels that are drawn at once on the CPU: as many as fit a core's cache.
         pixels_elsewhere: Pixels that are drawn at once on a GPU.
         order: Key by which images are sorted before they are drawn, for speed alone.
+
+    Examples:
+        >>> from assay.plugin import build
+        >>> design = build("phantom", "nodule", {}).design
+        >>> design.sizes, design.channels
+        ((32, 256), 1)
     """
 
     card: Card

@@ -707,6 +707,18 @@ class ChestPhantom(DrawnPhantom[Chests]):
 
     At difficulty 0 of all factors every image shows a man of 50 years and middling habitus, PA, on the computed
     scanner, normally exposed, without a mass.
+
+    Examples:
+        The same image without and with a mass; pixels that it does not reach stay the same:
+
+        >>> phantom = ChestPhantom()
+        >>> values = {factor.name: phantom.quantile(factor.name, np.full(2, 0.6)) for factor in phantom.factors}
+        >>> values["mass"] = np.array([0, 1])
+        >>> rendered = phantom.render(values, np.array([7, 7]), 64, {})
+        >>> rendered.masks.any((1, 2, 3)).tolist()
+        [False, True]
+        >>> float((rendered.images[0] == rendered.images[1]).float().mean()) > 0.5
+        True
     """
 
     design = PhantomDesign(

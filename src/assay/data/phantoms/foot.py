@@ -408,6 +408,18 @@ class FootPhantom(DrawnPhantom[_Photographs]):
     At difficulty 0 of all factors there is no ulcer; that of its other factors makes it single, 10% of the side wide,
     in the middle of the foot, with middling contrast, slough, rim and outline. Skin becomes light brown, cloth white,
     light even, and the sole is shown.
+
+    Examples:
+        The same image without and with an ulcer; pixels that it does not reach stay the same:
+
+        >>> phantom = FootPhantom()
+        >>> values = {factor.name: phantom.quantile(factor.name, np.full(2, 0.6)) for factor in phantom.factors}
+        >>> values["lesion"] = np.array([0, 1])
+        >>> rendered = phantom.render(values, np.array([7, 7]), 64, {})
+        >>> rendered.masks.any((1, 2, 3)).tolist()
+        [False, True]
+        >>> float((rendered.images[0] == rendered.images[1]).float().mean()) > 0.5
+        True
     """
 
     design = PhantomDesign(

@@ -675,6 +675,15 @@ class FundusPhantom(DrawnPhantom[Photographs]):
     At difficulty 0 of all factors every image shows a right eye without lesions before the round camera, of middling
     pigment, cup, vessels and light. A grade has no half: its difficulty makes lesions fainter, and at 0 there are none.
     The side is seen at any difficulty but 0.
+
+    Examples:
+        Grade 0 shows no lesion of diabetic retinopathy, grade 2 some:
+
+        >>> phantom = FundusPhantom()
+        >>> values = {factor.name: phantom.quantile(factor.name, np.full(2, 0.6)) for factor in phantom.factors}
+        >>> values["grade"] = np.array([0, 2])
+        >>> phantom.render(values, np.array([7, 7]), 64, {}).masks.any((1, 2, 3)).tolist()
+        [False, True]
     """
 
     kinds = KINDS

@@ -332,6 +332,16 @@ class NodulePhantom(DrawnPhantom[_Patches]):
     The nodule is drawn over the rest by the higher density, noise is added last; so a factor's change leaves every
     pixel that the nodule, its spicules and its feeding vessel do not reach the same to the bit. At difficulty 0 of all
     factors a nodule is centered, 10 mm wide, round, smooth and solid, of 750 HU and without a vessel.
+
+    Examples:
+        A nodule of twice the diameter covers more than twice the area:
+
+        >>> phantom = NodulePhantom()
+        >>> values = {factor.name: phantom.quantile(factor.name, np.full(2, 0.5)) for factor in phantom.factors}
+        >>> values["size"] = np.array([8.0, 16.0])  # mm
+        >>> area = phantom.render(values, np.array([7, 7]), 128, {}).masks.sum((1, 2, 3))
+        >>> bool(area[1] > 2 * area[0])
+        True
     """
 
     design = PhantomDesign(

@@ -369,6 +369,16 @@ class NaturalPhantom(DrawnPhantom[PhantomRows]):
 
     There is no lesion: masks are empty. Place, turn and arrangement follow from the nuisance seed. Less difficulty of
     the kind fades it toward the picture that the first kind shows for the same seed.
+
+    Examples:
+        At difficulty 0 of the kind all kinds look the same, for the same seed:
+
+        >>> phantom = NaturalPhantom()
+        >>> values = {factor.name: phantom.quantile(factor.name, np.full(2, 0.6)) for factor in phantom.factors}
+        >>> values["kind"] = np.array([0, 1])
+        >>> images = {d: phantom.render(values, np.array([7, 7]), 64, {"kind": d}).images for d in (0.0, 1.0)}
+        >>> [bool((images[difficulty][0] == images[difficulty][1]).all()) for difficulty in (0.0, 1.0)]
+        [True, False]
     """
 
     def __init__(

@@ -84,6 +84,15 @@ class Tag:
 
     The center is drawn within `jitter` of (x, y) and then moved as little as needed for the
     tag to lie within the image. Color images get it in every channel. A tag is 7 : 5, at least one pixel each way.
+
+    Examples:
+        A box of half the side, 7 x 5 of 14 x 14 pixels, at 60% of the way from black to white:
+
+        >>> tag = Tag(size=0.5, contrast=0.6, shape="rectangle")
+        >>> drawn = tag.draw(Draws(seed=0, name="tag", rows=np.arange(1)), (1, 14, 14))
+        >>> changed = tag.apply(torch.zeros(1, 1, 14, 14), drawn)
+        >>> int((changed > 0).sum()), round(float(changed.max()), 2)
+        (35, 0.6)
     """
 
     size: Annotated[float, Field(gt=0, description="height of the tag, as a share of the image's shorter side")] = 0.11
@@ -162,7 +171,17 @@ _BOLD = 0.75  # half the width of a lead letter's strokes, in units of the glyph
     "laterality-marker", "a white lead letter L or R with smooth edges, slightly turned", extent="local", version=2
 )
 class LateralityMarker(Mark):
-    """A lead letter, L or R, slightly turned, as it is laid on the detector."""
+    """A lead letter, L or R, slightly turned, as it is laid on the detector.
+
+    Examples:
+        An R at the upper left of the image, which nothing changes outside of its mask:
+
+        >>> marker = LateralityMarker(letter="R")
+        >>> drawn = marker.draw(Draws(seed=0, name="marker", rows=np.arange(1)), (1, 64, 64))
+        >>> changed = marker.apply(torch.zeros(1, 1, 64, 64), drawn)[0, 0]
+        >>> bool(changed[:20, :20].any()), bool(changed[20:].any()), bool(changed[:, 20:].any())
+        (True, False, False)
+    """
 
     opacity: Opacity = 0.9
     size: Annotated[float, Field(gt=0, le=1, description="height of the letter, as a share of the shorter side")] = 0.1
@@ -203,7 +222,15 @@ class LateralityMarker(Mark):
 
 @image_change("text-line", "a line of text burnt into the pixels, with digits drawn by row", extent="local", version=3)
 class TextLine(Mark):
-    """A line of text burnt into the pixels; every # of it is a digit of the row's own."""
+    """A line of text burnt into the pixels; every # of it is a digit of the row's own.
+
+    Examples:
+        Each # is a digit that the row draws, named by its place in the text:
+
+        >>> line = TextLine(text="ID ##")
+        >>> sorted(line.draw(Draws(seed=0, name="text", rows=np.arange(3)), (1, 64, 64)))
+        ['digit 3', 'digit 4', 'x', 'y']
+    """
 
     opacity: Opacity = 0.9
     text: Annotated[
@@ -231,7 +258,7 @@ class TextLine(Mark):
             )
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`x`, `y`: the middle of the line in px; `digit 0`, `digit 1`, ...: one for every # of the text."""
+        """`x`, `y`: the middle of the line in px; `digit i` for every # of the text, i being its place there."""
         half = self.size * min(shape[1:]) / 2
         digits = {
             f"digit {i}": (10 * draws.uniform(f"digit {i}")).long()
@@ -303,7 +330,17 @@ _CROSS = 0.03  # half of a caliper's cross, as a share of the shorter side
 
 @image_change("ruler", "a graduated scale along one edge", extent="local", version=2)
 class Ruler(Mark):
-    """A graduated scale along one edge of the image; every fifth and tenth mark is longer."""
+    """A graduated scale along one edge of the image; every fifth and tenth mark is longer.
+
+    Examples:
+        Ten intervals over 80 of 100 px: marks are 8 px apart. Each lies between two pixels, which share it.
+
+        >>> ruler = Ruler(side="bottom", length=0.8, marks=10, jitter=0, size=0.1)
+        >>> drawn = ruler.draw(Draws(seed=0, name="ruler", rows=np.arange(1)), (1, 100, 100))
+        >>> row = ruler.apply(torch.zeros(1, 1, 100, 100), drawn)[0, 0, 94]  # 6 px above the edge
+        >>> (row > 0.3).nonzero().flatten().diff().unique().tolist()
+        [1, 7]
+    """
 
     opacity: Opacity = 0.9
     side: Annotated[Literal["left", "right", "top", "bottom"], Field(description="the edge at which it is drawn")] = (
@@ -372,7 +409,14 @@ class Ruler(Mark):
 
 @image_change("caliper", "two crosses joined by a dotted line", extent="local", version=3)
 class Caliper(Mark):
-    """Two crosses joined by a dotted line, as a reader measures a lesion on the screen."""
+    """Two crosses joined by a dotted line, as a reader measures a lesion on the screen.
+
+    Examples:
+        >>> caliper = Caliper(length=0.4)
+        >>> drawn = caliper.draw(Draws(seed=0, name="caliper", rows=np.arange(100)), (1, 100, 100))
+        >>> bool((drawn["length"] >= 28).all()), bool((drawn["length"] <= 40).all())  # px, 70 to 100% of the largest
+        (True, True)
+    """
 
     opacity: Opacity = 0.9
     length: Annotated[
@@ -418,7 +462,15 @@ _DARK_GREEN = (0.05, 0.16, 0.15)
 
 @image_change("collimation-border", "black outside a rectangle", extent="local")
 class CollimationBorder(Mark):
-    """Black outside a rectangle that the collimator left, each side at a width of its own."""
+    """Black outside a rectangle that the collimator left, each side at a width of its own.
+
+    Examples:
+        >>> border = CollimationBorder(width=0.2)
+        >>> drawn = border.draw(Draws(seed=0, name="border", rows=np.arange(1)), (1, 100, 100))
+        >>> changed = border.apply(torch.ones(1, 1, 100, 100), drawn)[0, 0]
+        >>> changed[0, 0].item(), changed[50, 50].item(), [bool(6 <= width <= 20) for width in drawn.values()]
+        (0.0, 1.0, [True, True, True, True])
+    """
 
     opacity: Opacity = 1.0
     width: Annotated[
@@ -440,7 +492,15 @@ class CollimationBorder(Mark):
 
 @image_change("vignette", "darkness outside a round field of view", extent="local")
 class Vignette(Mark):
-    """Darkness outside a round field of view, as a dermatoscope or a fundus camera leaves it."""
+    """Darkness outside a round field of view, as a dermatoscope or a fundus camera leaves it.
+
+    Examples:
+        >>> vignette = Vignette(opacity=0.95, radius=0.5, softness=0.1)
+        >>> drawn = vignette.draw(Draws(seed=0, name="vignette", rows=np.arange(1)), (1, 64, 64))
+        >>> changed = vignette.apply(torch.ones(1, 1, 64, 64), drawn)[0, 0]
+        >>> round(changed[0, 0].item(), 2), changed[32, 32].item()  # the corner, the middle
+        (0.05, 1.0)
+    """
 
     opacity: Opacity = 0.95
     radius: Annotated[float, Field(gt=0, le=2, description="of the field of view, as a share of the shorter side")] = (
@@ -468,7 +528,17 @@ class Vignette(Mark):
 
 @image_change("scope-inset", "the green panel of an endoscope's position", extent="local", version=2)
 class ScopeInset(Mark):
-    """The green panel in a corner of an endoscopy frame on which the scope's shape is drawn."""
+    """The green panel in a corner of an endoscopy frame on which the scope's shape is drawn.
+
+    Examples:
+        >>> inset = ScopeInset(size=0.25, corner="lower left")
+        >>> drawn = inset.draw(Draws(seed=0, name="inset", rows=np.arange(1)), (3, 64, 64))
+        >>> changed = inset.apply(torch.zeros(1, 3, 64, 64), drawn)[0]
+        >>> bool(changed[:, :40].any()), bool(changed[:, :, 20:].any())  # nothing above, nothing to the right
+        (False, False)
+        >>> bool(changed[1].max() > changed[0].max()), bool(changed[1].max() > changed[2].max())  # green
+        (True, True)
+    """
 
     opacity: Opacity = 1.0
     size: Annotated[float, Field(gt=0, le=0.5, description="edge of the panel, as a share of the shorter side")] = 0.28
@@ -523,7 +593,15 @@ def mirror(x: np.ndarray, side: np.ndarray, width: int) -> np.ndarray:
 
 @image_change("chest-drain", "a tube with a radio-opaque stripe", extent="local", origin="patient", version=2)
 class ChestDrain(Mark):
-    """A tube that enters from one edge and climbs, with its radio-opaque stripe and the gap of its side hole."""
+    """A tube that enters from one edge and climbs, with its radio-opaque stripe and the gap of its side hole.
+
+    Examples:
+        >>> drain = ChestDrain(side="left")
+        >>> drawn = drain.draw(Draws(seed=0, name="drain", rows=np.arange(1)), (1, 64, 64))
+        >>> changed = drain.apply(torch.zeros(1, 1, 64, 64), drawn)[0, 0]
+        >>> bool(changed[:, 0].any()), bool(changed[:, -1].any())  # it enters from the left edge
+        (True, False)
+    """
 
     opacity: Opacity = 0.9
     width: Annotated[float, Field(gt=0, le=0.5, description="of the tube, as a share of the shorter side")] = 0.035
@@ -564,7 +642,15 @@ class ChestDrain(Mark):
 
 @image_change("pacemaker", "a metal case with a lead to the heart", extent="local", origin="patient", version=2)
 class Pacemaker(Mark):
-    """A metal case below a collar bone, with its header and a lead to the heart."""
+    """A metal case below a collar bone, with its header and a lead to the heart.
+
+    Examples:
+        >>> device = Pacemaker(side="right")
+        >>> drawn = device.draw(Draws(seed=0, name="pacemaker", rows=np.arange(1)), (1, 64, 64))
+        >>> changed = device.apply(torch.zeros(1, 1, 64, 64), drawn)[0, 0]
+        >>> bool(changed[:32, 36:].any()), bool(changed[:, :28].any())  # the case and the lead, right of the middle
+        (True, False)
+    """
 
     opacity: Opacity = 0.95
     size: Annotated[float, Field(gt=0, le=0.5, description="width of the case, as a share of the shorter side")] = 0.15
@@ -622,7 +708,18 @@ class Pacemaker(Mark):
 
 @image_change("electrode", "electrodes on the chest, with their wires", extent="local", origin="patient", version=2)
 class Electrode(Mark):
-    """Adhesive electrodes on the chest, each with its snap and a wire out of the image."""
+    """Adhesive electrodes on the chest, each with its snap and a wire out of the image.
+
+    Examples:
+        More electrodes cover more of the image:
+
+        >>> rows = Draws(seed=0, name="electrode", rows=np.arange(1))
+        >>> marks = [Electrode(count=count) for count in (1, 4, 16)]
+        >>> images = [mark.apply(torch.zeros(1, 1, 64, 64), mark.draw(rows, (1, 64, 64))) for mark in marks]
+        >>> covered = [int((image > 0).sum()) for image in images]
+        >>> covered == sorted(set(covered))
+        True
+    """
 
     opacity: Opacity = 0.9
     count: Annotated[int, Field(ge=1, le=30, description="number of electrodes")] = 4
@@ -666,7 +763,16 @@ _WOBBLE = 0.03  # of the ring, as a share of its half axes
 
 @image_change("surgical-pen", "strokes of a violet skin marker around the lesion", extent="local", version=3)
 class SurgicalPen(Mark):
-    """Strokes of a violet skin marker around the lesion, with gaps."""
+    """Strokes of a violet skin marker around the lesion, with gaps.
+
+    Examples:
+        On white skin the ink takes most of the green, 0.7 x (1 - 0.16):
+
+        >>> pen = SurgicalPen(opacity=0.7)
+        >>> drawn = pen.draw(Draws(seed=0, name="pen", rows=np.arange(1)), (3, 200, 200))
+        >>> [round(value, 2) for value in pen.apply(torch.ones(1, 3, 200, 200), drawn).amin((0, 2, 3)).tolist()]
+        [0.51, 0.41, 0.66]
+    """
 
     opacity: Opacity = 0.7
     radius: Annotated[
@@ -716,7 +822,16 @@ class SurgicalPen(Mark):
 
 @image_change("hair", "dark, bent hairs over the image", extent="local", origin="patient", version=2)
 class Hair(Mark):
-    """Dark, bent, tapering hairs scattered over the image."""
+    """Dark, bent, tapering hairs scattered over the image.
+
+    Examples:
+        On white skin a hair of 85% opacity leaves 1 - 0.85 x (1 - 0.13) of the red:
+
+        >>> hair = Hair(opacity=0.85, width=0.02)
+        >>> drawn = hair.draw(Draws(seed=0, name="hair", rows=np.arange(1)), (3, 200, 200))
+        >>> [round(value, 2) for value in hair.apply(torch.ones(1, 3, 200, 200), drawn).amin((0, 2, 3)).tolist()]
+        [0.26, 0.22, 0.2]
+    """
 
     opacity: Opacity = 0.85
     count: Annotated[int, Field(ge=1, le=200, description="number of hairs")] = 15

@@ -89,6 +89,15 @@ class BiasField(Change):
 
     f is a sum of products of Legendre polynomials along x and y with coefficients of the row's own, divided by the sum
     of their sizes. Van Leemput et al. 1999 model the field of a coil in this way.
+
+    Examples:
+        No pixel becomes more than twice as bright or half as bright at an amplitude of ln 2:
+
+        >>> field = BiasField(amplitude=math.log(2))
+        >>> drawn = field.draw(Draws(seed=0, name="bias", rows=np.arange(1)), (1, 32, 32))
+        >>> changed = field.apply(torch.full((1, 1, 32, 32), 0.4), drawn)
+        >>> 0.2 <= changed.min() < 0.4 < changed.max() <= 0.8
+        tensor(True)
     """
 
     amplitude: Annotated[
@@ -118,7 +127,12 @@ def _legendre(length: int) -> Float32[np.ndarray, "length order"]:
 
 @image_change("gamma", "a power of the gray value")
 class Gamma(Change):
-    """Pixels x become x^gamma: above 1 darker, below 1 brighter, at 1 unchanged; black and white stay."""
+    """Pixels x become x^gamma: above 1 darker, below 1 brighter, at 1 unchanged; black and white stay.
+
+    Examples:
+        >>> Gamma(gamma=2.0).change(np.array([[[0.0, 0.5, 1.0]]], dtype=np.float32), {}).tolist()
+        [[[0.0, 0.25, 1.0]]]
+    """
 
     gamma: Annotated[float, Field(ge=0.1, le=10, description="exponent; above 1 darker, 1 changes nothing")] = 0.7
 
@@ -129,7 +143,12 @@ class Gamma(Change):
 
 @image_change("contrast", "lower or higher contrast")
 class ContrastChange(Change):
-    """Pixels x become pivot + factor (x - pivot), cut at black and white; a factor of 1 changes nothing."""
+    """Pixels x become pivot + factor (x - pivot), cut at black and white; a factor of 1 changes nothing.
+
+    Examples:
+        >>> ContrastChange(factor=0.5).change(np.array([[[0.0, 0.5, 1.0]]], dtype=np.float32), {}).tolist()
+        [[[0.25, 0.5, 0.75]]]
+    """
 
     factor: Annotated[float, Field(ge=0, le=10, description="slope; below 1 lower contrast, 1 changes nothing")] = 0.7
     pivot: Annotated[float, Field(ge=0, le=1, description="the gray value that stays, black to white being 0 to 1")] = (
@@ -159,6 +178,13 @@ class ScannerHistogram(Change):
     there to the target's quantile at u, a polyline through `quantiles` at even steps of u; all channels move alike, so
     that colors keep their hue. The order of gray values is kept, so at strength 1 two gray images with the same order
     come out equal. Values within one 65,535th share a rank. An image of a single value has no ranks and stays as it is.
+
+    Examples:
+        The darkest pixel goes to the first quantile, the brightest to the last, the one between them half way:
+
+        >>> scanner = ScannerHistogram(strength=1.0, quantiles=(0.0, 0.5))
+        >>> scanner.change(np.array([[[0.2, 0.3, 0.8]]], dtype=np.float32), {}).round(2).tolist()
+        [[[0.0, 0.25, 0.5]]]
     """
 
     strength: Annotated[
@@ -195,7 +221,15 @@ class ScannerHistogram(Change):
 
 @image_change("jpeg", "the traces of JPEG compression")
 class Jpeg(Change):
-    """The image saved as JPEG and read again, with 8 bits; colors at half resolution (4:2:0). quality: 1 to 100."""
+    """The image saved as JPEG and read again, with 8 bits; colors at half resolution (4:2:0). quality: 1 to 100.
+
+    Examples:
+        Fine detail of little contrast is lost:
+
+        >>> checks = (0.5 + 0.02 * (-1) ** np.indices((8, 8)).sum(0, keepdims=True)).astype(np.float32)
+        >>> round(float(checks.std()), 2), float(Jpeg(quality=10).change(checks, {}).std())
+        (0.02, 0.0)
+    """
 
     quality: Annotated[int, Field(ge=1, le=100, description="libjpeg's quality; lower is stronger")] = 30
 
@@ -259,6 +293,12 @@ class PoissonNoise(Change):
     keeps the mean; `levels` = 256 does so, 0 leaves both out.
 
     photons: N0. The noise has a standard deviation of about 31 / sqrt(photons) in units of black to white.
+
+    Examples:
+        >>> gray = np.full((1, 100, 100), 0.5, dtype=np.float32)
+        >>> noisy = PoissonNoise(photons=1e6, levels=0).change(gray, {"seed": 0})
+        >>> round(float(noisy.std()), 3)  # 31 / sqrt(1e6)
+        0.031
     """
 
     photons: Annotated[
@@ -291,6 +331,11 @@ class GaussianNoise(Change):
     """Independent Gaussian noise in every pixel and channel, cut at black and white.
 
     sigma: standard deviation in units of the range black to white.
+
+    Examples:
+        >>> gray = np.full((1, 100, 100), 0.5, dtype=np.float32)
+        >>> round(float(GaussianNoise(sigma=0.1).change(gray, {"seed": 0}).std()), 2)
+        0.1
     """
 
     sigma: Annotated[
@@ -333,6 +378,13 @@ class LowPass(Change):
     cutoff: share of the Nyquist frequency. `ideal`: all within is kept, all beyond is gone; from sqrt(2) on nothing
     changes. `gaussian`: the amplitude at the cutoff is multiplied by exp(-1/2). Like any product in the Fourier plane
     it takes the image as periodic, so opposite edges run into each other.
+
+    Examples:
+        A wave of two pixels is beyond half of the Nyquist frequency, so that its mean is left; one of eight stays:
+
+        >>> waves = [np.tile(np.repeat([1.0, 0.0], half), (1, 16, 8 // half)).astype(np.float32) for half in (1, 4)]
+        >>> [round(float(LowPass(cutoff=0.5).change(wave, {}).std()), 2) for wave in waves]
+        [0.0, 0.46]
     """
 
     cutoff: Annotated[
@@ -379,6 +431,15 @@ class BlurChange(Change):
 
     sigma: standard deviation as a share of the shorter side; weights are those of the Gaussian at whole pixels out to
     four standard deviations, with sum 1.
+
+    Examples:
+        A point of 1 becomes a bell of the same sum, with 1 / (2 pi sigma^2) in its middle; sigma is 2 px of 40:
+
+        >>> point = np.zeros((1, 40, 40), dtype=np.float32)
+        >>> point[0, 20, 20] = 1
+        >>> blurred_point = BlurChange(sigma=0.05).change(point, {})
+        >>> round(float(blurred_point.sum()), 3), round(float(blurred_point.max()), 3)
+        (1.0, 0.04)
     """
 
     sigma: Annotated[
@@ -419,6 +480,12 @@ class Resample(Change):
     """The image at a coarser resolution, brought back to its size: means over areas down, bilinear up.
 
     factor: how many times coarser, 1 changes nothing; at least one pixel is left.
+
+    Examples:
+        Twice as coarse, one pixel in place of four:
+
+        >>> Resample(factor=2).change(np.array([[[1.0, 0.0], [0.0, 0.0]]], dtype=np.float32), {}).tolist()
+        [[[0.25, 0.25], [0.25, 0.25]]]
     """
 
     factor: Annotated[float, Field(ge=1, le=64, description="how many times coarser; 1 changes nothing")] = 2.0

@@ -216,6 +216,13 @@ def lifted_structure(
 
     Song, Xiang, Jegelka and Savarese, *Deep Metric Learning via Lifted Structured Feature Embedding*, CVPR 2016 (its
     smooth upper bound).
+
+    Examples:
+        Places 0 and 1 are of one class, 2 of another: J = 1 + log(exp(1 - 2) + exp(1 - 1)) = 1.313.
+
+        >>> loss = lifted_structure(LossContext(1, 2, (2, 1)), options=Options())
+        >>> round(loss.criterion(torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0, 0, 1])).item(), 3)  # J^2 / 2
+        0.862
     """
 
     def criterion(z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
@@ -248,6 +255,13 @@ def n_pair(
     pair per class; here every positive pair of the batch is used with all negatives of its anchor, so that the value
     does not depend on the order of the batch and two classes do not leave two pairs. Sohn, *Improved Deep Metric
     Learning with Multi-class N-pair Loss Objective*, NeurIPS 2016.
+
+    Examples:
+        The pair has an inner product of 1, each with the negative 0: log(1 + exp(0 - 1)).
+
+        >>> loss = n_pair(LossContext(1, 2, (2, 1)), options=Options(), regularization=0)
+        >>> round(loss.criterion(torch.tensor([[1.0], [1.0], [0.0]]), torch.tensor([0, 0, 1])).item(), 3)
+        0.313
     """
 
     def criterion(z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
@@ -382,6 +396,14 @@ def pairwise_contrastive(
     negatives in the same place have no direction to part in and get no gradient. On directions unless said: on raw
     features a network with random weights tends to stop at equal distances for all. Hadsell, Chopra and LeCun,
     *Dimensionality Reduction by Learning an Invariant Mapping*, CVPR 2006.
+
+    Examples:
+        Two images 0.6 apart cost 0.6^2 / 2 where they are of one class, (1 - 0.6)^2 / 2 where they are not:
+
+        >>> loss = pairwise_contrastive(LossContext(1, 2, (1, 1)), options=Options(), normalize=False)
+        >>> z = torch.tensor([[0.0], [0.6]])
+        >>> [round(loss.criterion(z, torch.tensor(target)).item(), 2) for target in ([0, 0], [0, 1])]
+        [0.18, 0.08]
     """
     loss = losses.ContrastiveLoss(neg_margin=margin, distance=Euclidean(), reducer=HalfSquares())  # pyright: ignore[reportArgumentType]
     return embedding_objective(context, LibraryLoss(loss, ordered_pairs, normalize=normalize), options)
@@ -436,6 +458,14 @@ def triplet(context: LossContext, *, options: TripletOptions) -> EmbeddingObject
 
     Undefined, hence 0, where no triplet is mined: no positive pair, a single class, or (semi-hard) all embeddings
     equal. Under hard mining equal embeddings score the margin, or ln 2 when soft.
+
+    Examples:
+        The anchor at 0 has its positive at 0.5 and a negative at 0.6: 0.5 - 0.6 + 0.2. From 0.5 the negative is nearer
+        than the positive, which semi-hard mining leaves out.
+
+        >>> loss = triplet(LossContext(1, 2, (2, 1)), options=TripletOptions(normalize=False))
+        >>> round(loss.criterion(torch.tensor([[0.0], [0.5], [0.6]]), torch.tensor([0, 0, 1])).item(), 2)
+        0.1
     """
     distance, soft = Euclidean(), options.soft
     hard, within = options.mining == "hard", math.inf if soft else options.margin
@@ -465,6 +495,14 @@ def supcon(context: LossContext, *, options: Options, temperature: Temperature =
 
     Undefined, hence 0, without a positive pair or with a single class. Khosla et al., *Supervised Contrastive
     Learning*, NeurIPS 2020.
+
+    Examples:
+        Cosines are 1 to the positive and 0 to the negative: -log(e / (e + 1)) at temperature 1.
+
+        >>> loss = supcon(LossContext(2, 2, (2, 1)), options=Options(), temperature=1)
+        >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> round(loss.criterion(z, torch.tensor([0, 0, 1])).item(), 3)
+        0.313
     """
     return embedding_objective(context, _over_anchors(temperature, anchors), options)
 
@@ -490,6 +528,14 @@ def nt_xent(context: LossContext, *, options: TwoLayers, temperature: Temperatur
     the library computes with one table of b x b where its NTXentLoss has one of positive x negative pairs. The target
     serves the cross-entropy of `head: joint` alone. Chen, Kornblith, Norouzi and Hinton, *A Simple Framework for
     Contrastive Learning of Visual Representations*, ICML 2020.
+
+    Examples:
+        Two images, each with two equal views, at right angles: -log(e / (e + 2)) at temperature 1. No label is read.
+
+        >>> loss = nt_xent(LossContext(2, 2, (1, 1)), options=TwoLayers(), temperature=1)
+        >>> z = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(2, 1)
+        >>> round(loss.criterion(z, torch.tensor([0, 0, 0, 0])).item(), 3)
+        0.551
     """
     over_images = _over_anchors(temperature, len)
 
@@ -520,6 +566,15 @@ def circle(
     The weights a_n = max(0, s_n + margin) and a_p = max(0, 1 + margin - s_p) are constants of the step: no gradient
     flows through them. Undefined, hence 0, without a positive pair or with a single class. Sun et al., *Circle Loss: A
     Unified Perspective of Pair Similarity Optimization*, CVPR 2020.
+
+    Examples:
+        Cosines are 1 to the positive and 0 to the negative, both at their optimum: push and pull are -0.4^2 at scale 1,
+        and softplus(-0.32) is left.
+
+        >>> loss = circle(LossContext(2, 2, (2, 1)), options=Options(), scale=1)
+        >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> round(loss.criterion(z, torch.tensor([0, 0, 1])).item(), 3)
+        0.546
     """
     loss = losses.CircleLoss(m=margin, gamma=scale, reducer=reducers.SumReducer())  # pyright: ignore[reportArgumentType]
     return embedding_objective(context, LibraryLoss(loss, anchors), options)
@@ -545,6 +600,15 @@ def arcface(
     lowered by margin * sin(margin) in its place, so that the loss keeps rising with the angle. Within 5e-4 radian of
     its class's direction an embedding is not pulled any closer. Defined on every batch; an embedding of length 0 has
     cosine 0 to all classes. The directions never give the logits. Deng, Guo, Xue and Zafeiriou, *ArcFace*, CVPR 2019.
+
+    Examples:
+        An embedding in its class's direction has angle 0. A margin of 60 degrees makes the cosine 1/2:
+        log(1 + exp(-1/2)).
+
+        >>> loss = arcface(LossContext(2, 2, (1, 1)), options=Options(), scale=1, margin=math.pi / 3)
+        >>> loss.criterion.loss.W.data = torch.eye(2)  # class directions, which are learned
+        >>> round(loss.criterion(torch.tensor([[1.0, 0.0]]), torch.tensor([0])).item(), 3)
+        0.474
     """
     loss = ArcFaceLoss(
         context.classes,
@@ -569,6 +633,14 @@ def normalized_softmax(context: LossContext, *, options: Options, scale: Scale =
     """Mean cross-entropy of scale * cosines to learned class directions: `arcface` without a margin.
 
     Zhai and Wu, *Classification is a Strong Baseline for Deep Metric Learning*, BMVC 2019.
+
+    Examples:
+        Cosines of 1 to its class's direction and 0 to the other: log(1 + exp(-1)) at scale 1.
+
+        >>> loss = normalized_softmax(LossContext(2, 2, (1, 1)), options=Options(), scale=1)
+        >>> loss.criterion.loss.W.data = torch.eye(2)  # class directions, which are learned
+        >>> round(loss.criterion(torch.tensor([[1.0, 0.0]]), torch.tensor([0])).item(), 3)
+        0.313
     """
     size, reducer = options.dimensions(context), reducers.SumReducer()
     loss = NormalizedSoftmaxLoss(context.classes, size, temperature=1 / scale, reducer=reducer)
@@ -590,6 +662,17 @@ class SupConTerm(Projected):
     summary="cross-entropy of the logits + weight * supervised contrastive of the features",
 )
 def cross_entropy_supcon(context: LossContext, *, term: SupConTerm) -> EmbeddingObjective:
-    """Cross-entropy of the logits + weight * supcon of the (projected) features; the head is trained along."""
+    """Cross-entropy of the logits + weight * supcon of the (projected) features; the head is trained along.
+
+    Examples:
+        ln 2 of logits that know nothing, and the 0.313 of the example of `supcon`:
+
+        >>> loss = cross_entropy_supcon(LossContext(2, 2, (2, 1)), term=SupConTerm(temperature=1))
+        >>> features = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> batch = Batch(torch.zeros(3, 1, 8, 8), torch.tensor([0, 0, 1]), torch.arange(3))
+        >>> outputs = Outputs(features, logits=torch.zeros(3, 2))
+        >>> round(loss.loss(outputs, batch, Progress(step=0, steps=1, epoch=0, epochs=1)).item(), 3)
+        1.006
+    """
     criterion = _over_anchors(term.temperature, anchors)
     return EmbeddingObjective(term.layers(context), criterion, criterion_weight=term.weight, cross_entropy_weight=1.0)

@@ -57,6 +57,14 @@ def dice(context: LossContext, *, of: Overlap) -> SegmentationObjective:
     denominator keep it defined). Per batch, false positives of such an image lower the batch's overlap.
     Milletari, Navab and Ahmadi, *V-Net*, 3DV 2016, without their squares. Computed by MONAI's DiceLoss;
     segmentation-models-pytorch's is per batch only, and 0 without a gradient on a target without the class.
+
+    Examples:
+        Two pixels are predicted lesion, one of them is: the overlap is 2 x 1 / (2 + 1).
+
+        >>> loss = dice(LossContext(8, 2, (1, 1), dense=True), of=Overlap(smoothing=0))
+        >>> logits = torch.tensor([[[[-50.0, -50.0]], [[50.0, 50.0]]]])
+        >>> round(loss.criterion(logits, torch.tensor([[[1, 0]]])).item(), 3)
+        0.333
     """
     least = max(of.smoothing, _LEAST_SMOOTHING)
     library = DiceLoss(reduction="none", batch=of.reduce == "batch", smooth_nr=of.smoothing, smooth_dr=least)
@@ -86,6 +94,15 @@ def tversky(context: LossContext, *, of: TverskyOptions) -> SegmentationObjectiv
     of 0. Salehi, Erdogmus and Gholipour, *Tversky Loss Function for Image Segmentation Using 3D Fully Convolutional
     Deep Networks*, MLMI 2017. Exponent 0.75 is the focal Tversky loss of Abraham and Khan, ISBI 2019, who write it as
     1 / gamma (gamma 4/3) and sum over classes; their code and segmentation-models-pytorch write it as gamma.
+
+    Examples:
+        A missed pixel costs more than a false one, 0.7 in place of 0.3:
+
+        >>> loss = tversky(LossContext(8, 2, (1, 1), dense=True), of=TverskyOptions(smoothing=0))
+        >>> logits = torch.tensor([[[[-50.0, -50.0, 50.0]], [[50.0, 50.0, -50.0]]]])
+        >>> false, missed = torch.tensor([[[1, 0, 0]]]), torch.tensor([[[1, 1, 1]]])
+        >>> [round(loss.criterion(logits, labels).item(), 3) for labels in (false, missed)]  # 1 - 1 / 1.3, 1 - 2 / 2.7
+        [0.231, 0.259]
     """
     half = of.smoothing / 2
     library = TverskyLoss(
@@ -107,6 +124,14 @@ def mcc(context: LossContext, *, reduce: Reduction = "image", background: Backgr
     (0 when every probability is exactly 0). With two classes the background gives the same value. 1e-5 px^4 under the
     root keep it defined. Abhishek and Hamarneh, *Matthews Correlation Coefficient Loss for Deep Convolutional
     Networks*, ISBI 2021. Computed by MONAI's MCCLoss; segmentation-models-pytorch's is for two classes, per batch only.
+
+    Examples:
+        Of four pixels one is a true positive, one a false one, two are true negatives: 1 - 2 / sqrt(12).
+
+        >>> loss = mcc(LossContext(8, 2, (1, 1), dense=True))
+        >>> lesion = torch.tensor([[[50.0, 50.0, -50.0, -50.0]]])
+        >>> round(loss.criterion(torch.stack([-lesion, lesion], dim=1), torch.tensor([[[1, 0, 0, 0]]])).item(), 3)
+        0.423
     """
     return _objective(MCCLoss(reduction="none", batch=reduce == "batch"), background, reduce)
 
@@ -122,6 +147,14 @@ def boundary(context: LossContext, *, background: Background = False) -> Segment
     full of) the class: 0 with a gradient of 0; the paper adds it to generalized Dice with a weight that rises (see
     `weighted-sum`). Kervadec et al., *Boundary Loss for Highly Unbalanced Segmentation*, MIDL 2019. Computed by MONAI's
     BoundaryLoss, whose distances SciPy computes on the CPU, image by image.
+
+    Examples:
+        A pixel that is predicted lesion 2 px outside of it costs 2, as one of three pixels:
+
+        >>> loss = boundary(LossContext(8, 2, (1, 1), dense=True))
+        >>> lesion = torch.tensor([[[-50.0, -50.0, 50.0]]])
+        >>> round(loss.criterion(torch.stack([-lesion, lesion], dim=1), torch.tensor([[[1, 0, 0]]])).item(), 3)
+        0.667
     """
     return _objective(BoundaryLoss(reduction="none"), background)
 
@@ -143,6 +176,15 @@ def hausdorff(
     with the size of images. Karimi and Salcudean, *Reducing the Hausdorff Distance in Medical Image
     Segmentation with Convolutional Neural Networks*, TMI 2020. Computed by MONAI's HausdorffDTLoss, whose distances
     SciPy computes on the CPU, four transforms per image and class.
+
+    Examples:
+        Predicted in the third of three pixels, not in the first where it is: both are off by 1^2 + 2^2, which is
+        10 / 3 on average.
+
+        >>> loss = hausdorff(LossContext(8, 2, (1, 1), dense=True))
+        >>> lesion = torch.tensor([[[-50.0, -50.0, 50.0]]])
+        >>> round(loss.criterion(torch.stack([-lesion, lesion], dim=1), torch.tensor([[[1, 0, 0]]])).item(), 3)
+        3.333
     """
     library = HausdorffDTLoss(alpha=exponent, include_background=True, reduction="none")
     return _objective(library, background)

@@ -217,7 +217,19 @@ def weighted_sum(
     *,
     terms: Annotated[tuple[Term, ...], Field(min_length=1, description="losses with their weights; see `terms` below")],
 ) -> Sum:
-    """See `Sum`: each loss is built as a study builds it. Its value on a target without lesion is the terms'."""
+    """See `Sum`: each loss is built as a study builds it. Its value on a target without lesion is the terms'.
+
+    Examples:
+        Twice the cross-entropy of a pixel about which the network knows nothing, 2 ln 2:
+
+        >>> twice = Term(loss={"cross-entropy": {}}, weight=2)
+        >>> loss = weighted_sum(LossContext(8, 2, (1, 1), dense=True), terms=(twice,))
+        >>> masks = torch.ones(1, 1, 1, 1, dtype=torch.uint8)
+        >>> batch = Batch(torch.zeros(1, 1, 1, 1), torch.tensor([1]), torch.tensor([0]), masks)
+        >>> outputs = Outputs(features=torch.zeros(1, 8), logits=torch.zeros(1, 2, 1, 1))
+        >>> round(loss.loss(outputs, batch, Progress(step=0, steps=1, epoch=0, epochs=1)).item(), 3)
+        1.386
+    """
     objectives: list[tuple[Objective, Weight]] = []
     for term in terms:
         ((name, arguments),) = term.loss.items()
@@ -236,6 +248,16 @@ def cross_entropy_dice(context: LossContext, *, overlap: Overlap, mix: Mix) -> S
     """w * cross-entropy + (1 - w) * `dice`, w being `weight`, or `weight_at` the epoch under a schedule; at least 0.
 
     On a target without lesion cross-entropy's part pushes down every lesion pixel, Dice follows its smoothing.
+
+    Examples:
+        A pixel of lesion at p = 1/2 has a cross-entropy of ln 2 and a Dice loss of 1/3, here half of each:
+
+        >>> loss = cross_entropy_dice(LossContext(8, 2, (1, 1), dense=True), overlap=Overlap(smoothing=0), mix=Mix())
+        >>> masks = torch.ones(1, 1, 1, 1, dtype=torch.uint8)
+        >>> batch = Batch(torch.zeros(1, 1, 1, 1), torch.tensor([1]), torch.tensor([0]), masks)
+        >>> outputs = Outputs(features=torch.zeros(1, 8), logits=torch.zeros(1, 2, 1, 1))
+        >>> round(loss.loss(outputs, batch, Progress(step=0, steps=1, epoch=0, epochs=1)).item(), 3)
+        0.513
     """
     share = partial(weight_at, of=mix)
     dice = cast(Objective, build("loss", "dice", asdict(overlap), context))

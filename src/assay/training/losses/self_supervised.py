@@ -108,7 +108,17 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
 
 @component("loss", "vicreg", summary="no labels: variance, invariance, covariance of two views (Bardes et al. 2022)")
 class VicReg(TwoViews):
-    """`views.vicreg` after an expander of three layers."""
+    """`views.vicreg` after an expander of three layers.
+
+    Examples:
+        Views that are 1 apart in every dimension, each the same for all images: 25 for their distance, and
+        25 x (1 - 0.01) for dimensions that do not vary.
+
+        >>> loss = VicReg(LossContext(width=8, classes=2, counts=(1, 1)))
+        >>> batch = Batch(torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 0, 1]), torch.tensor([0, 1, 0, 1]))
+        >>> round(loss.compared(torch.zeros(2, 512), torch.ones(2, 512), batch).item(), 2)
+        49.75
+    """
 
     def __init__(
         self,
@@ -171,6 +181,11 @@ class Moco(Taught):
     the oldest. Keys are not shuffled over devices: batch norms of queries and keys see the same whole batches. The
     network runs on the second views too, which have no part in its loss. In training an image is not contrasted with
     its own keys that are left of earlier steps: of few images a queue holds many such, of the published millions none.
+
+    Examples:
+        >>> loss = Moco(LossContext(width=8, classes=2, counts=(1, 1)), queue=16)
+        >>> loss.keys.shape, loss.views, loss.trains_head  # no label: a head is fitted on the features afterward
+        (torch.Size([16, 128]), 2, False)
     """
 
     keys: Tensor
