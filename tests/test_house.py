@@ -20,8 +20,8 @@ MOST: dict[str, float] = {
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 739,
-    "lines that an import of look loads": 20684,
-    "lines that an import of compare loads": 13143,
+    "lines that an import of look loads": 20691,
+    "lines that an import of compare loads": 13149,
     "lines that an import of page loads": 7387,
 }
 

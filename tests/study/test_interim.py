@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -48,6 +48,9 @@ class Records:
     def first(self, seeds: int) -> Records:
         kept = {label: min(seeds, own) for label, own in self.seeds.items()}
         return Records(self.spec.model_copy(update={"seeds": min(seeds, self.spec.seeds)}), kept, self.lost)
+
+    def of_recipes(self, labels: Collection[str]) -> Records:
+        return Records(self.spec, {label: n if label in labels else 0 for label, n in self.seeds.items()}, self.lost)
 
     def missing_trials(self, _: RunFolder) -> list[int]:
         return [self.lost] if self.lost is not None and self.lost < max(self.seeds.values()) else []

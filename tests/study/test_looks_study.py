@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from tests.worlds.studies import SMALL, records
 import assay
 from assay.execution.local import InProcess
 from assay.execution.run import quietly
+from assay.execution.tasks import Event
 from assay.spec.parse import parse_study
 from assay.study.finished import find_finished
 from assay.study.run import prepare, run_study
@@ -74,7 +77,56 @@ def test_the_first_look_alone_is_not_finished(looked: Path, tmp_path: Path) -> N
     assert find_finished(root, spec, False) is None
     again = assay.load(STUDY).run(tmp_path, workers=0, progress=False, looks=LOOKS)
     assert again.result is not None
-    assert again.result.trained == 2
+    assert again.result.trained == 2 + 3, "the second look's, then those of the secondary comparison"
     assert records(root) == records(looked)
     assert find_finished(root, spec, False) is not None
     assert find_finished(root, parse_study(STUDY, seeds=3), False) is None
+
+
+TWO_QUESTIONS: dict[str, Any] = {
+    **STUDY,
+    "name": "two-questions",
+    "recipe": {**STUDY["recipe"], "loss": ["cross-entropy", "focal", "supcon", "triplet"]},
+    "contrasts": [
+        {**PRIMARY, "levels": ["focal", "supcon"], "environment": "same", "family": "same"},
+        {**PRIMARY, "levels": ["focal"], "environment": "reversed", "family": "reversed", "margin": 0.4},
+        {"axis": "loss", "against": "cross-entropy", "levels": ["triplet"], "measure": "brier", "environment": "same"},
+    ],
+}
+
+
+def test_what_can_be_decided_comes_first_and_is_decided_as_in_the_whole_look(tmp_path: Path) -> None:
+    """Cross-entropy and focal settle one question alone, the other needs supcon too, and none needs triplet."""
+    spec, root = parse_study(TWO_QUESTIONS, looks=LOOKS), tmp_path / "two-questions"
+    ended, lines, ended_at, pages = list[str](), list[str](), list[int](), list[str]()
+
+    @contextmanager
+    def watch(_: object) -> Generator[Callable[[Event], None]]:
+        yield lambda event: ended.append(event.task.label) if event.status == "done" else None
+
+    def hear(line: str) -> None:
+        lines.append(line)
+        ended_at.append(len(ended))
+        page = root / "so-far.html"
+        pages.append(page.read_text() if page.exists() else "")
+
+    assert run_study(prepare(spec, root), watch, InProcess(), hear).trained == 3 * 4 + 3
+    trained = [label for label in ended if not label.startswith("probes of")]
+    assert not [label for label in trained[:6] if "supcon" in label or "triplet" in label]
+    assert not [label for label in trained[:-3] if "triplet" in label]
+    starts = [n for n, line in enumerate(lines) if line.startswith("look at")]
+    assert [(ended_at[n], lines[n][:15]) for n in starts] == [
+        (12, "look at 3 seeds"),
+        (18, "look at 3 seeds"),
+        (24, "look at 4 seeds"),
+    ]
+    early, whole = lines[starts[0] : starts[1]], lines[starts[1] : starts[2]]
+    settled = [line for line in early if line.startswith("  not decidable by seeds: AUROC in reversed")]
+    assert settled == [line for line in whole if line.startswith("  not decidable by seeds")] != []
+    unfinished = [line.removeprefix("  networks not finished: ") for line in early[2:]]
+    assert unfinished == [line.removeprefix("  open: ") for line in whole[2:]]
+    assert len(unfinished) == 2
+    assert lines[ended_at.index(24) + len(whole)] == "no further look: networks of secondary comparisons alone follow"
+    title = "two-questions: 0 of 3 primary comparisons open after 3 seeds, networks not finished for 2"
+    assert [page.count("networks not finished</td>") for page in pages if title in page][:1] == [2]
+    assert "two-questions: 2 of 3 primary comparisons open after 3 seeds</h1>" in "".join(pages)

@@ -351,6 +351,11 @@ class Plan:
         trials = tuple(trial for trial in self.trials if trial.training.seed < end)
         return replace(self, trials=trials, probes=tuple(u for u in self.probes if u.trial.training.seed < end))
 
+    def of_recipes(self, labels: Collection[str]) -> Plan:
+        """Return the plan with the trials and probes of some recipes alone, and sources and readings of all."""
+        trials = tuple(trial for trial in self.trials if trial.point.label in labels)
+        return replace(self, trials=trials, probes=tuple(u for u in self.probes if u.trial.point.label in labels))
+
     def ids(self) -> Iterator[str]:
         """Return the names of all trials, readings and probe units; a trial's name covers its sources."""
         yield from (trial.id for trial in self.trials)

@@ -108,6 +108,16 @@ class Executor(Protocol):
         ...
 
 
+def with_needs(ids: Collection[str], tasks: Sequence[Task]) -> set[str]:
+    """Return ids of tasks with those of all tasks that they need, directly or not."""
+    by_id = {task.id: task for task in tasks}
+    needed, waiting = set[str](), {id for id in ids if id in by_id}
+    while waiting:
+        needed |= waiting
+        waiting = {need for id in waiting for need in by_id[id].needs if need in by_id} - needed
+    return needed
+
+
 def turn(task: Task) -> tuple[int, float, str]:
     """Sort key of ready tasks: the lowest comes first."""
     return task.rank, -task.cost, task.id

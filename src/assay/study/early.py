@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -156,25 +156,34 @@ def _values_page(plan: Plan, seeds: int, progress: str, rows: Sequence[Row]) -> 
     return _render_table(heads, lines, f"{plan.spec.name}: {progress}", UNDECIDED, meta)
 
 
-def looks_page(name: str, rows: Sequence[Row], following: int) -> str:
+def looks_page(name: str, rows: Sequence[Row], following: int, unseen: Collection[str] = ()) -> str:
     """Return the page after a look of a study that is run until it is decided: which comparisons are open.
 
     Args:
         name: Of the study.
         rows: Rows of `schema.LOOKS`.
         following: Seeds of the next look; 0 where none follows.
+        unseen: Ids of comparisons whose networks are not finished for this look.
     """
     latest: Mapping[str, Row] = {row["id"]: row for row in rows}
     last = max(row["look"] for row in rows)
     states = {id: "open" if math.isnan(row["closed_at"]) else row["decision"] for id, row in latest.items()}
+    states |= dict.fromkeys(unseen, UNFINISHED)
+    order = ("open", UNFINISHED)
     lines = [
         SheetRow((Cell(statement(row)), Cell(states[id]), Cell(str(row["seeds"]), numeric=True)))
-        for id, row in sorted(latest.items(), key=lambda item: states[item[0]] != "open")
+        for id, row in sorted(latest.items(), key=lambda item: (*order, states[item[0]]).index(states[item[0]]))
     ]
     open_count = sum(state == "open" for state in states.values())
     title = f"{name}: {open_count} of {count(len(states), 'primary comparison')} open after {last} seeds"
+    if unseen:
+        title += f", {UNFINISHED} for {len(unseen)}"
     note = f"Recipes of open comparisons are trained on until the look at {following} seeds." if following else ""
     return _render_table(("comparison", "state", "seeds"), lines, title, note, "")
+
+
+UNFINISHED = "networks not finished"
+"""State of a comparison whose networks are not finished for the look."""
 
 
 def _render_table(heads: tuple[str, ...], lines: Sequence[SheetRow], title: str, note: str, meta: str) -> str:

@@ -98,13 +98,15 @@ def families(
 
     A positive control is a family of its own.
     """
-    keys = [
-        (pair.contrast.family_name, pair.id if pair.contrast.role == "positive-control" else "") for pair, _ in results
-    ]
-    groups = [[results[i] for i in members] for members in _positions(keys)]
+    groups = [[results[i] for i in members] for members in _positions([family_key(pair) for pair, _ in results])]
     ordered = [(family[0][0].contrast.family_name, sorted(family, key=_place)) for family in groups]
     roles = get_args(Role)
     return sorted(ordered, key=lambda family: roles.index(family[1][0][0].contrast.role))
+
+
+def family_key(pair: Pair) -> tuple[str, str]:
+    """Return the key of comparisons that are corrected together; a positive control is alone."""
+    return pair.contrast.family_name, pair.id if pair.contrast.role == "positive-control" else ""
 
 
 def _place(result: tuple[Pair, Contrast]) -> int:

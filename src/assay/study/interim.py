@@ -16,11 +16,11 @@ from assay.execution.plan import Plan
 from assay.spec.schema import StudySpec
 from assay.stats.compare import untested_contrast
 from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, Family, decide_families
-from assay.stats.rows import COMPARED, DIFFERENT, PRIMARY, SETTLED, is_open
+from assay.stats.rows import COMPARED, CONTROLS, DIFFERENT, PRIMARY, SETTLED, is_open
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.contrasts import carry_out, families_of
-from assay.study.families import Pair, families, family_of, pooled_pairs, spec_pairs
+from assay.study.families import Pair, families, family_key, family_of, pooled_pairs, pooling_group, spec_pairs
 from assay.study.gathered import Gathered
 
 Read = Callable[[Plan], tuple[Gathered, Sequence[Row]]]
@@ -52,8 +52,81 @@ class InterimLook:
         return [row for row in self.primary if row["id"] not in self.closed]
 
 
+@dataclass(frozen=True)
+class ComparisonGroup:
+    """Primary comparisons that are decided together: the correction or the variance of one depends on the others.
+
+    Attributes:
+        ids: The comparisons, by `Pair.id`.
+        recipes: Labels of the recipes that their decisions rest on, those of the controls of the study included.
+    """
+
+    ids: frozenset[str]
+    recipes: frozenset[str]
+
+
+def comparison_groups(spec: StudySpec) -> list[ComparisonGroup]:
+    """Return the primary comparisons of a study in groups that can be decided without each other's networks.
+
+    A family is corrected together, and a pooling group shares its variance over seeds, which secondary comparisons
+    are part of. A control that fails withdraws every claim, so each group needs the controls.
+    """
+    linked: list[tuple[frozenset[tuple[str, ...]], list[Pair]]] = []
+    for pair in spec_pairs(spec):
+        if pair.contrast.exploratory:
+            continue  # its family is apart, and its variance changes no other
+        links = frozenset({("family", *family_key(pair)), ("variance", *pooling_group(pair.contrast))})
+        joined = [group for group in linked if group[0] & links]
+        linked = [group for group in linked if not group[0] & links]
+        linked.append((links.union(*(keys for keys, _ in joined)), [*(p for _, pairs in joined for p in pairs), pair]))
+    by_role = [({pair.contrast.role for pair in pairs}, pairs) for _, pairs in linked]
+    controls = {
+        label for roles, pairs in by_role if roles.intersection(CONTROLS) for pair in pairs for label in pair.recipes
+    }
+    return [
+        ComparisonGroup(
+            frozenset(pair.id for pair in pairs if pair.contrast.role == PRIMARY),
+            frozenset(controls.union(*(pair.recipes for pair in pairs))),
+        )
+        for roles, pairs in by_role
+        if PRIMARY in roles
+    ]
+
+
+def deciding_recipes(spec: StudySpec) -> set[str]:
+    """Return the labels of the recipes that the decisions on primary comparisons rest on."""
+    return {label for group in comparison_groups(spec) for label in group.recipes}
+
+
+def soonest_first(
+    groups: Sequence[ComparisonGroup], looks: Sequence[InterimLook], networks: Mapping[str, int]
+) -> list[ComparisonGroup]:
+    """Return groups in the order in which they can be decided.
+
+    After a look it is that of the seeds which would settle their open comparisons, whatever the truth. Before the
+    first, and where no number of seeds would, the group comes first whose networks are fewest.
+
+    Args:
+        groups: The groups.
+        looks: The looks so far.
+        networks: Label of a recipe -> its networks that are missing.
+    """
+    needed = {row["id"]: row["seeds_needed"] for row in looks[-1].open} if looks else {}
+
+    def turn(group: ComparisonGroup) -> tuple[float, int]:
+        settled_by = [needed[id] for id in group.ids if id in needed and not math.isnan(needed[id])]
+        return min(settled_by, default=math.inf), sum(networks.get(label, 0) for label in group.recipes)
+
+    return sorted(groups, key=turn)
+
+
 def looks_at(
-    plan: Plan, folder: RunFolder, beforehand: Collection[str], read: Read, looks_known: Sequence[InterimLook] = ()
+    plan: Plan,
+    folder: RunFolder,
+    beforehand: Collection[str],
+    read: Read,
+    looks_known: Sequence[InterimLook] = (),
+    recipes: Collection[str] | None = None,
 ) -> list[InterimLook]:
     """Carry out the looks that the records suffice for.
 
@@ -63,12 +136,15 @@ def looks_at(
         beforehand: Comparisons that were specified before results existed, by `Pair.id`.
         read: Reads the records of a look.
         looks_known: Looks that were carried out before.
+        recipes: Labels of the recipes whose records a look needs; None for those that all primary comparisons rest on.
     """
     looks = list(looks_known)
+    needed = deciding_recipes(plan.spec) if recipes is None else recipes
     for seeds in plan.spec.looks[len(looks) :]:
         part = plan.first(seeds)
-        reached = any(trial.training.seed == plan.spec.first_seed + seeds - 1 for trial in part.trials)
-        if not reached or part.missing_trials(folder) or part.missing_probes(folder):
+        deciding = part.of_recipes(needed)
+        reached = any(trial.training.seed == plan.spec.first_seed + seeds - 1 for trial in deciding.trials)
+        if not reached or deciding.missing_trials(folder) or deciding.missing_probes(folder):
             break
         looks.append(_look(*read(part), seeds, beforehand, looks))
     return looks

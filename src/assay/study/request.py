@@ -50,7 +50,8 @@ class RunRequest(CommandRequest):
     until: Annotated[
         str | None,
         Option(
-            "Test at 10, 20 and 40 seeds, instead of the study's number, until every primary comparison is decided.",
+            "Test at 10, 20 and 40 seeds, instead of the study's number, until every comparison with `role: primary` "
+            "and a `margin` is decided; their networks are trained first.",
             "decided",
             parse=one_of(("decided",)),
         ),

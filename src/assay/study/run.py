@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +34,7 @@ from assay.execution.plan import (
 )
 from assay.execution.progress import Stage, telling
 from assay.execution.run import RunSteps, Tables, Watch, carry_out, run_tasks
-from assay.execution.tasks import Executor, Job, Outcome, Task
+from assay.execution.tasks import Event, Executor, Job, Observer, Outcome, Task, with_needs
 from assay.execution.workspace import Workspace
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
@@ -46,7 +48,17 @@ from assay.store.folder import RunFolder, working_in
 from assay.store.manifest import MANIFEST
 from assay.study import early, finished
 from assay.study.finished import Result
-from assay.study.interim import InterimLook, goes_on, look_rows, next_seeds, worst_case
+from assay.study.interim import (
+    ComparisonGroup,
+    InterimLook,
+    comparison_groups,
+    deciding_recipes,
+    goes_on,
+    look_rows,
+    next_seeds,
+    soonest_first,
+    worst_case,
+)
 from assay.study.kind import STUDY
 from assay.study.measurements import Folds
 from assay.study.preflight import (
@@ -77,6 +89,7 @@ class PreparedStudy:
     """A study ready to run: its tasks and their approximate duration.
 
     starts: where the images of each source come from. causes: as `finished.causes` gives them before anything is read.
+    looks: those that its records suffice for.
     """
 
     spec: StudySpec
@@ -90,6 +103,16 @@ class PreparedStudy:
     new_probes: int
     device: str
     causes: str
+    looks: Sequence[InterimLook] = ()
+
+    @property
+    def undeciding(self) -> tuple[Task, ...]:
+        """Tasks of a study with looks that no primary comparison rests on. They come after the last look."""
+        if not self.spec.looks:
+            return ()
+        units = {trial.id for trial in self.plan.of_recipes(deciding_recipes(self.spec)).trials}
+        needed = with_needs([task.id for task in self.tasks if task.unit in units or task.id in units], self.tasks)
+        return tuple(task for task in self.tasks if task.id not in needed)
 
     @property
     def most_trials(self) -> int:
@@ -131,7 +154,7 @@ def prepare(
     causes = finished.causes(spec, skip_bad_rows)
     here = planning_device(device)
     place, population, starts = _open_images(spec, root, skip_bad_rows, here, notify)
-    plan, _ = _plan(spec, population, starts, place)
+    plan, looks = _plan(spec, population, starts, place)
     inputs = inputs_of(population, spec.data, spec.task)
     check_layers(spec, plan, inputs)
     check_explainers(spec, plan, inputs)
@@ -139,15 +162,16 @@ def prepare(
     starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
     sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
     if not trials and not probes and not sources:
-        return PreparedStudy(spec, place, population, starts, plan, (), 0, 0, 0, device, causes)
+        return PreparedStudy(spec, place, population, starts, plan, (), 0, 0, 0, device, causes, looks)
     check_weights(probes, place.folder)
     check_rows(spec, population, starts)
     check_measurable(spec, population)
     check_given(plan, trials, inputs)
     check_starts(plan, inputs, _inputs_of_sources(spec, starts))
-    tasks = _tasks(plan, sources, trials, probes, place, population, starts, device, Timer(here, notify))
+    ranks = _ranks(plan, looks, starting)
+    tasks = _tasks(plan, sources, trials, probes, place, population, starts, device, Timer(here, notify), ranks)
     counts = len(sources), len(trials), len(probes)
-    return PreparedStudy(spec, place, population, starts, plan, tasks, *counts, device, causes)
+    return PreparedStudy(spec, place, population, starts, plan, tasks, *counts, device, causes, looks)
 
 
 def check_data(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, notify: Notify = silent) -> None:
@@ -228,16 +252,22 @@ class StudyRun(RunSteps):
         return stamp(self.prepared.plan)
 
     def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
-        """Yield the trainings and probes that are missing: at first those of the plan, then those of each next look."""
+        """Yield the trainings and probes that are missing: up to each look those that it needs, then all others."""
         (folder.root / MANIFEST).unlink(missing_ok=True)  # before any file that it lists
         finished.forget(folder.root)
         state(folder.root, self.request, results_exist=any(folder.ids("probes")))
         _record_plan(self.prepared)
-        yield self.prepared.tasks
-        while self._look_follows():
-            self.prepared = self.again()
-            _record_plan(self.prepared)
-            yield self.prepared.tasks
+        follows = bool(self.prepared.tasks)
+        while follows:
+            later = {task.id for task in self.prepared.undeciding}
+            if now := [task for task in self.prepared.tasks if task.id not in later]:
+                yield now
+            if follows := self._look_follows():
+                self.prepared = self.again()
+                _record_plan(self.prepared)
+        if later := self.prepared.undeciding:
+            self.stage("no further look: networks of secondary comparisons alone follow")
+            yield later
 
     def _look_follows(self) -> bool:
         """Tell the last look at the primary comparisons, and return whether the records ask for another."""
@@ -246,13 +276,58 @@ class StudyRun(RunSteps):
             return False
         plan, looks = _plan(spec, prepared.population, prepared.starts, prepared.place)
         rows = look_rows(looks)
-        for line in look_lines(rows):
+        self._tell_look(rows)
+        return goes_on(spec, rows) and plan.trials != prepared.plan.trials
+
+    def _tell_look(self, rows: Sequence[Row], unseen: Collection[str] = ()) -> None:
+        """Tell rows of `schema.LOOKS`, on the page too; some comparisons of the last look may be unseen yet."""
+        spec = self.request
+        for line in look_lines(rows, unseen):
             self.stage(line)
         if rows:
             last = max(row["look"] for row in rows)
             following = next((seeds for seeds in spec.looks if seeds > last), 0) if goes_on(spec, rows) else 0
-            write_text(prepared.place.root / early.PAGE, early.looks_page(spec.name, rows, following))
-        return goes_on(spec, rows) and plan.trials != prepared.plan.trials
+            page = early.looks_page(spec.name, rows, following, unseen)
+            write_text(self.prepared.place.root / early.PAGE, page)
+
+    @contextmanager
+    def watch_groups(self, tasks: Sequence[Task], watch: Watch) -> Generator[Observer]:
+        """Show tasks as `watch` does, and look at each group of comparisons as soon as its networks are finished."""
+        plan = self.prepared.plan
+        waiting: dict[ComparisonGroup, set[str]] = {}
+        for group in comparison_groups(self.request):
+            units = {trial.id for trial in plan.of_recipes(group.recipes).trials}
+            waiting[group] = {task.id for task in tasks if task.unit in units or task.id in units}
+        waiting = {group: ids for group, ids in waiting.items() if ids}
+        with watch(tasks) as display:
+
+            def hear(event: Event) -> None:
+                display(event)
+                if event.status not in ("done", "failed", "skipped"):
+                    return
+                for ids in waiting.values():
+                    ids.discard(event.task.id)
+                finished_groups = [group for group, ids in waiting.items() if not ids]
+                for group in finished_groups:
+                    del waiting[group]
+                if finished_groups and waiting:  # with the last one, the look is complete
+                    self._look_early(finished_groups, list(waiting))
+
+            yield hear
+
+    def _look_early(self, ready: Sequence[ComparisonGroup], open_groups: Sequence[ComparisonGroup]) -> None:
+        """Look at comparisons whose networks are finished; what goes wrong here ends no study."""
+        prepared = self.prepared
+        recipes = {label for group in ready for label in group.recipes}
+        folds = Folds(prepared.population, self.request.probes)
+        try:
+            looks = carried_looks(prepared.plan, prepared.place.root, folds, prepared.looks, recipes)
+            if len(looks) > len(prepared.looks):
+                unseen = {id for group in open_groups for id in group.ids}
+                unseen -= {id for look in prepared.looks for id in look.closed}
+                self._tell_look(look_rows(looks), unseen)
+        except Exception as error:
+            self.stage(f"no early look: {type(error).__name__}: {error}")
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return all tables."""
@@ -300,7 +375,7 @@ def run_study(
         lambda part: estimates_so_far(part, place.folder, Folds(prepared.population, spec.probes)),
         run.stage,
     )
-    observed = watch if spec.looks else partial(pages.watch, watch=watch)  # a look has a page of its own
+    observed = partial(run.watch_groups if spec.looks else pages.watch, watch=watch)
     done = carry_out(run, place.root, executor, write_page, observed)
     plan, outcome = run.prepared.plan, done.outcome
     trials = {trial.id for trial in plan.trials}
@@ -323,16 +398,22 @@ def _record_plan(prepared: PreparedStudy) -> None:
     sweep(plan, place.folder)
 
 
-def look_lines(rows: Sequence[Row]) -> list[str]:
-    """Describe the last of the looks at the primary comparisons: which are decided, and which are open."""
+def look_lines(rows: Sequence[Row], unseen: Collection[str] = ()) -> list[str]:
+    """Describe the last of the looks at the primary comparisons: which are decided, and which are open.
+
+    Args:
+        rows: Rows of `schema.LOOKS`.
+        unseen: Ids of comparisons whose networks are not finished for this look.
+    """
     last = max((row["look"] for row in rows), default=0)
     latest = {row["id"]: row for row in rows}
-    closed = [row for row in latest.values() if not math.isnan(row["closed_at"])]
+    closed = [row for row in latest.values() if not math.isnan(row["closed_at"]) and row["id"] not in unseen]
     decided = [row for row in closed if row["decision"] in SETTLED]
     kinds = {
         "decided": {statement(row): row["decision"] for row in decided},
         "not decidable by seeds": {statement(row): reason_words(row["reason"]) for row in closed if row not in decided},
-        "open": {statement(row): "" for row in latest.values() if row not in closed},
+        "open": {statement(row): "" for row in latest.values() if row not in closed and row["id"] not in unseen},
+        "networks not finished": {statement(row): "" for row in latest.values() if row["id"] in unseen},
     }
     lines = [f"look at {last} seeds: {len(decided)} of {count(len(latest), 'primary comparison')} decided"]
     for kind, those in kinds.items():
@@ -368,6 +449,7 @@ def _tasks(
     starts: Mapping[str, Population],
     device: str,
     timer: Timer,
+    ranks: Mapping[str, int],
 ) -> tuple[Task, ...]:
     costs = unit_seconds(plan, population, timer)
     first = source_seconds(sources, starts, timer)
@@ -379,7 +461,7 @@ def _tasks(
             source.label,
             _start(source.start),
             first[source.id],
-            _rank(source, plan.spec),
+            ranks.get(source.id, 0),
             counted="sources trained",
             unit=source.id,
         )
@@ -397,7 +479,7 @@ def _tasks(
             trial.label,
             trial.training.members or _start(start_id(trial.training.recipe)),
             costs[trial.id][0],
-            _rank(trial, plan.spec),
+            ranks[trial.id],
             counted="models read" if plan.spec.models else "trials trained",
         )
         for trial in trials
@@ -425,9 +507,28 @@ def _train_job(job: TrainJob, sources: Mapping[str, Source]) -> Job:
     return job if start is None else StartedJob(job, start)
 
 
-def _rank(unit: Trial | Source, spec: StudySpec) -> int:
-    """Return the rank of a training: the first seeds of all recipes come first, so that an early page can show them."""
-    return early.page_number(max(0, unit.training.seed - spec.first_seed))
+def _ranks(plan: Plan, looks: Sequence[InterimLook], starting: Sequence[Trial]) -> dict[str, int]:
+    """Return the ranks of trainings, by the id of their trial or source.
+
+    The first seeds of all recipes come first, so that an early page can show them. In a study with looks, those come
+    first that can decide a primary comparison soonest.
+    """
+    spec = plan.spec
+    if spec.looks:
+        missing = Counter(trial.point.label for trial in starting)
+        groups = soonest_first(comparison_groups(spec), looks, missing)
+        ranks = {trial.id: len(groups) for trial in plan.trials}
+        for rank, group in reversed(list(enumerate(groups))):
+            ranks |= {trial.id: rank for trial in plan.of_recipes(group.recipes).trials}
+    else:
+        ranks = {t.id: early.page_number(max(0, t.training.seed - spec.first_seed)) for t in plan.trials}
+    sources = {source.id: source for source in plan.sources}
+    for trial in sorted(plan.trials, key=lambda trial: ranks[trial.id], reverse=True):
+        id = start_id(trial.training.recipe)
+        while id:
+            ranks[id] = ranks[trial.id]  # at last the lowest of the trials that start from it
+            id = sources[id].start
+    return ranks
 
 
 def _start(id: str) -> tuple[str, ...]:

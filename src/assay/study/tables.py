@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -267,7 +267,13 @@ def estimates_so_far(plan: Plan, folder: RunFolder, folds: Pooled) -> Sequence[R
     return _estimates(Gathered(plan, folder, folds)).estimates
 
 
-def carried_looks(plan: Plan, root: Path, folds: Pooled, looks_known: Sequence[InterimLook] = ()) -> list[InterimLook]:
+def carried_looks(
+    plan: Plan,
+    root: Path,
+    folds: Pooled,
+    looks_known: Sequence[InterimLook] = (),
+    recipes: Collection[str] | None = None,
+) -> list[InterimLook]:
     """Carry out the looks of a study that its records suffice for (see `looks_at`)."""
     folder = RunFolder(root)
 
@@ -276,7 +282,7 @@ def carried_looks(plan: Plan, root: Path, folds: Pooled, looks_known: Sequence[I
         return gathered, _estimates(gathered).estimates
 
     return (
-        looks_at(plan, folder, read_prespecified(root, plan.spec).pairs, measure_part, looks_known)
+        looks_at(plan, folder, read_prespecified(root, plan.spec).pairs, measure_part, looks_known, recipes)
         if plan.spec.looks
         else []
     )
