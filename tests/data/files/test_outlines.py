@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -152,22 +153,28 @@ def inside(points: np.ndarray, x: float, y: float) -> bool:
     return round(abs(total) / (2 * np.pi)) % 2 == 1
 
 
+def drawn(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    patch, mask = filled(points, height, width), np.zeros((height, width), dtype=bool)
+    mask[patch.place] = patch.lesion
+    return mask
+
+
 @given(st.integers(0, 10_000), st.integers(3, 7))
 def test_a_pixel_is_inside_where_its_center_is(seed: int, corners: int) -> None:
     rng = np.random.default_rng(seed)
     points = rng.uniform(-3, 13, (corners, 2))
     expected = np.array([[inside(points, j + 0.5, i + 0.5) for j in range(9)] for i in range(8)])
     if expected.any():
-        np.testing.assert_array_equal(filled(points, 8, 9), expected)
+        np.testing.assert_array_equal(drawn(points, 8, 9), expected)
 
 
 def test_a_rectangle_on_the_grid_is_its_pixels_and_a_speck_is_one() -> None:
-    mask = filled(np.array([[3.0, 2], [9, 2], [9, 8], [3, 8]]), SIDE, SIDE)
+    mask = drawn(np.array([[3.0, 2], [9, 2], [9, 8], [3, 8]]), SIDE, SIDE)
     np.testing.assert_array_equal(mask, LESION)
-    speck = filled(np.array([[4.6, 7.6], [4.8, 7.6], [4.7, 7.9]]), SIDE, SIDE)
+    speck = drawn(np.array([[4.6, 7.6], [4.8, 7.6], [4.7, 7.9]]), SIDE, SIDE)
     assert speck[7, 4]
     assert speck.sum() == 1
-    assert not filled(np.array([[-5.0, -5], [-4, -5], [-4, -4]]), SIDE, SIDE).any()
+    assert not drawn(np.array([[-5.0, -5], [-4, -5], [-4, -4]]), SIDE, SIDE).any()
 
 
 # --- COCO files -------------------------------------------------------------------------------------------------------
@@ -293,6 +300,18 @@ def test_many_lesions_of_an_image_are_drawn_one_at_a_time(tmp_path: Path) -> Non
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 800 * 128 * 128  # of the 800 lesions of one image together
+
+
+def test_time_grows_with_outlines_and_not_with_the_image_around_them(tmp_path: Path) -> None:
+    annotations = [annotation([SQUARE], image_id=10 + at % 6, id=at) for at in range(1_200)]
+    folder = coco(tmp_path / "set", annotations=annotations)
+    for at in range(6):
+        save(folder / "images" / f"{at}.png", noise(at, side=2048))
+    path = folder / "annotations.json"
+    path.write_text(path.read_text().replace('"height": 16', '"height": 2048').replace('"width": 16', '"width": 2048'))
+    begun = time.process_time()
+    loaded(folder, size=64)
+    assert time.process_time() - begun < 8  # a pass over all pixels for each outline takes 15 s and more
 
 
 def test_outlines_for_an_image_of_another_size(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from assay.data.files.decode import (
 )
 from assay.data.files.fitting import PAD, Framing
 from assay.data.files.joins import Unmatched, image_files, match, stem_of, such
-from assay.data.files.outlines import Coco, WrittenMask, painted, runs, unknown
+from assay.data.files.outlines import Coco, LesionPatch, WrittenMask, painted, runs, unknown
 from assay.data.files.readers import IN_ALPHA, read_stored
 from assay.data.files.table import Problem, TextTable, Unreadable, absent, inside, number, read_table, refuse, shown
 from assay.spec.data import has_masks
@@ -425,7 +425,7 @@ def _masks_of_kind(images: Path, masks: Path, root: Path, name: str, kind: MaskF
 
 
 def _combine(masks: Sequence[_Mask], height: int, width: int) -> UInt8[np.ndarray, "h w"]:
-    return painted(((_lesion(mask, height, width), mask.label) for mask in masks), height, width)
+    return painted(((LesionPatch(_lesion(mask, height, width)), mask.label) for mask in masks), height, width)
 
 
 def _lesion(mask: _Mask, height: int, width: int) -> Bool[np.ndarray, "h w"]:

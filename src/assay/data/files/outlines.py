@@ -222,9 +222,18 @@ def _id(value: Any, of: str, path: Path) -> int | str:
     return value
 
 
+_OF_ANNOTATION = ("image_id", "category_id", "iscrowd", "segmentation")
+
+
+def _needed(entry: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of an annotation what is not read: a file may have a million of them."""
+    is_annotation = "segmentation" in entry and FILE_NAME not in entry
+    return {name: entry[name] for name in _OF_ANNOTATION if name in entry} if is_annotation else entry
+
+
 def _read_json_object(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), object_hook=_needed)
     except RecursionError as error:
         raise DataError(f"{path.name} is nested too deeply for COCO; export it again as COCO") from error
     except (ValueError, UnicodeDecodeError) as error:
@@ -291,56 +300,85 @@ def _fill_outlines(
     if None not in stated_size and stated_size != (height, width):
         what = f"its outlines are for {stated_size[1]} x {stated_size[0]} px, the image is {width} x {height}"
         raise Unreadable(what, "give the image that was annotated, or export the outlines for this one")
-    return painted(((_pixels(segmentation, height, width), label) for segmentation, label in outlines), height, width)
+    return painted(((_patch(segmentation, height, width), label) for segmentation, label in outlines), height, width)
 
 
-def painted(
-    lesions: Iterable[tuple[Bool[np.ndarray, "h w"], int]], height: int, width: int
-) -> UInt8[np.ndarray, "h w"]:
+@dataclass(frozen=True, slots=True)
+class LesionPatch:
+    """A rectangle of an image with a lesion.
+
+    Attributes:
+        lesion: Which of its pixels are of the lesion.
+        place: Its rows and columns in the image.
+    """
+
+    lesion: Bool[np.ndarray, "h w"]
+    place: tuple[slice, slice] = (slice(None), slice(None))
+
+
+def painted(lesions: Iterable[tuple[LesionPatch, int]], height: int, width: int) -> UInt8[np.ndarray, "h w"]:
     """Return the label map of lesions and their labels; where some overlap, the smaller one is seen.
 
     One lesion is held at a time: a file may have a million of them.
     """
     labels = np.zeros((height, width), dtype=np.uint8)
     areas = np.full((height, width), height * width)
-    for lesion, label in lesions:
-        visible = lesion & (areas >= (area := int(lesion.sum())))
-        labels[visible], areas[visible] = label, area
+    for patch, label in lesions:
+        visible = patch.lesion & (areas[patch.place] >= (area := np.count_nonzero(patch.lesion)))
+        labels[patch.place][visible], areas[patch.place][visible] = label, area
     return labels
 
 
-def _pixels(segmentation: Any, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+def _patch(segmentation: Any, height: int, width: int) -> LesionPatch:
     if isinstance(segmentation, Mapping):
-        return coco_runs(cast("Mapping[str, Any]", segmentation), height, width)
+        return LesionPatch(coco_runs(cast("Mapping[str, Any]", segmentation), height, width))
+    polygons = cast("Sequence[Any]", segmentation if isinstance(segmentation, list) else [segmentation])
+    if len(polygons) == 1:
+        return filled(_corners(polygons[0]), height, width)
     mask = np.zeros((height, width), dtype=np.bool_)
-    for polygon in cast("Sequence[Any]", segmentation if isinstance(segmentation, list) else [segmentation]):
-        try:
-            points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
-        except (TypeError, ValueError, OverflowError):
-            raise Unreadable("a polygon of it is no list of x and y in turn", _POLYGON) from None
-        if len(points) < 3:
-            raise Unreadable(f"a polygon of it has {len(points)} points", "an outline needs three or more")
-        if not (np.abs(points) <= _FARTHEST).all():
-            raise Unreadable("a polygon of it has a point that is no place in an image", _POLYGON)
-        mask |= filled(points, height, width)
-    return mask
+    for patch in (filled(_corners(polygon), height, width) for polygon in polygons):
+        mask[patch.place] |= patch.lesion
+    return LesionPatch(mask)
 
 
-def filled(points: Float[np.ndarray, "k 2"], height: int, width: int) -> Bool[np.ndarray, "h w"]:
+def _corners(polygon: Any) -> Float[np.ndarray, "k 2"]:
+    try:
+        points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
+    except (TypeError, ValueError, OverflowError):
+        raise Unreadable("a polygon of it is no list of x and y in turn", _POLYGON) from None
+    if len(points) < 3:
+        raise Unreadable(f"a polygon of it has {len(points)} points", "an outline needs three or more")
+    if not (np.abs(points) <= _FARTHEST).all():
+        raise Unreadable("a polygon of it has a point that is no place in an image", _POLYGON)
+    return points
+
+
+_AT_ONCE = 1_000_000
+"""Pairs of a row and an edge of a polygon that are compared at once: a polygon may have a million edges."""
+
+
+def filled(points: Float[np.ndarray, "k 2"], height: int, width: int) -> LesionPatch:
     """Return the pixels whose center is inside a polygon of points (x, y); the pixel of column j and row i has its
     center at (j + .5, i + .5). A polygon around no center takes the pixel in its middle, if that is in the image.
     """
-    mask = np.zeros((height, width), dtype=np.bool_)
+    low, high = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
+    x0, y0 = (int(min(max(float(low[at]), 0), most)) for at, most in enumerate((width, height)))
+    x1, y1 = max(x0, int(min(float(high[0]), width))), max(y0, int(min(float(high[1]), height)))
     x, y = points.T
-    x_next, y_next = np.roll(x, -1), np.roll(y, -1)
-    for row in range(max(0, int(np.floor(y.min()))), min(height, int(np.ceil(y.max())))):
-        at = row + 0.5
-        crosses = (y <= at) != (y_next <= at)
-        slope = (x_next[crosses] - x[crosses]) / (y_next[crosses] - y[crosses])
-        ends = np.clip(np.ceil(np.sort(x[crosses] + (at - y[crosses]) * slope) - 0.5), 0, width).astype(np.int64)
-        for start, end in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True):
-            mask[row, start:end] = True
-    column, row = (int(np.floor(middle)) for middle in points.mean(axis=0))
-    if not mask.any() and 0 <= row < height and 0 <= column < width:
-        mask[row, column] = True
-    return mask
+    x_next, y_next = np.concatenate([points[1:], points[:1]]).T
+    changes = np.zeros((y1 - y0, x1 - x0 + 1), dtype=np.bool_)  # where a row enters the polygon or leaves it
+    step = max(1, _AT_ONCE // len(points))
+    for chunk in range(y0, y1, step):
+        at = np.arange(chunk, min(y1, chunk + step))[:, None] + 0.5
+        rows, edges = np.nonzero((y <= at) != (y_next <= at))
+        slope = (x_next[edges] - x[edges]) / (y_next[edges] - y[edges])
+        crossings = x[edges] + (at[rows, 0] - y[edges]) * slope
+        columns = np.minimum(np.maximum(np.ceil(crossings - 0.5), x0), x1).astype(np.int64)
+        np.logical_xor.at(changes, (rows + chunk - y0, columns - x0), True)
+    lesion = np.logical_xor.accumulate(changes, axis=1)[:, :-1]
+    if lesion.any():
+        return LesionPatch(lesion, (slice(y0, y1), slice(x0, x1)))
+    column, row = (int(middle) for middle in np.floor(points.mean(axis=0)))
+    size = int(0 <= row < height and 0 <= column < width)
+    row, column = size * row, size * column
+    return LesionPatch(np.ones((size, size), dtype=np.bool_), (slice(row, row + size), slice(column, column + size)))
