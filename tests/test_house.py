@@ -20,7 +20,7 @@ MOST: dict[str, float] = {
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 739,
-    "lines that an import of look loads": 20691,
+    "lines that an import of look loads": 20712,
     "lines that an import of compare loads": 13149,
     "lines that an import of page loads": 7387,
 }
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 22_904, "compare": 19_462, "report": 22_262}
+LOADED = {"look": 22_930, "compare": 19_462, "report": 22_262}
 """Lines of the package that commands have loaded when they end."""
 
 

@@ -300,7 +300,9 @@ def _fill_outlines(
     if None not in stated_size and stated_size != (height, width):
         what = f"its outlines are for {stated_size[1]} x {stated_size[0]} px, the image is {width} x {height}"
         raise Unreadable(what, "give the image that was annotated, or export the outlines for this one")
-    return painted(((_patch(segmentation, height, width), label) for segmentation, label in outlines), height, width)
+    return painted(
+        ((_lesion_patch(segmentation, height, width), label) for segmentation, label in outlines), height, width
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +331,7 @@ def painted(lesions: Iterable[tuple[LesionPatch, int]], height: int, width: int)
     return labels
 
 
-def _patch(segmentation: Any, height: int, width: int) -> LesionPatch:
+def _lesion_patch(segmentation: Any, height: int, width: int) -> LesionPatch:
     if isinstance(segmentation, Mapping):
         return LesionPatch(coco_runs(cast("Mapping[str, Any]", segmentation), height, width))
     polygons = cast("Sequence[Any]", segmentation if isinstance(segmentation, list) else [segmentation])
