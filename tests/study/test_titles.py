@@ -53,6 +53,8 @@ def study(
 
 EQUAL = comparison("equivalent", a="arcface")
 DECODED = comparison("higher", a="triplet", measure="decodability", factor="position_x", layer="trunk", environment="")
+MARKED = comparison("lower", a="triplet", measure="dice-one", environment="neutral")
+OVERLAP = tuple(estimate(loss, "dice", "neutral", 0.7) for loss in LOSSES)
 RELIED = tuple(estimate(loss, "flip-rate", "", 0.3, factor="texture") for loss in LOSSES)
 STUDIES: dict[str, tuple[Evidence, str]] = {
     "fall": (study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, [DECODED, EQUAL]),
@@ -72,6 +74,12 @@ STUDIES: dict[str, tuple[Evidence, str]] = {
     "two equal to one base": (
         study({"same": CLEAN["same"]}, [EQUAL, comparison("equivalent", a="triplet")]),
         "ArcFace and triplet are each equivalent to cross-entropy in AUROC with texture reversed, within 0.05."),
+    "left empty": (
+        study({"neutral": (0.4, 0.6, 0.6)}, [MARKED], measure="left-empty"),
+        "Share of images left empty with texture uninformative is lower with triplet than with cross-entropy."),
+    "overlap and left empty": (
+        study({"neutral": (0.4, 0.6, 0.6)}, [MARKED], measure="left-empty", more=OVERLAP),
+        "Dice with empty pairs scored 1 with texture uninformative is lower with triplet than with cross-entropy."),
     "equal in another condition": (
         study({"same": CLEAN["same"]}, [EQUAL, comparison("equivalent", a="triplet", environment="same")]),
         "ArcFace and cross-entropy are equivalent in AUROC with texture reversed, within 0.05."),

@@ -44,6 +44,7 @@ class Measure:
         dosed: Whether its change over doses can be compared.
         compared: Whether a contrast can name it. Intervals of others go by no range.
         axis: Text along the axis of a figure; made of display, unit and direction where empty.
+        without_lesion: Measure that it equals, and is called, where no image has a lesion.
         reference: Publication that defines it.
 
     Examples:
@@ -69,6 +70,7 @@ class Measure:
     compared: bool = True
     axis: str = ""
     reference: str = ""
+    without_lesion: str = ""
 
     @property
     def label(self) -> str:

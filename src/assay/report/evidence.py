@@ -289,7 +289,16 @@ class Evidence:
                  if all({"split": "train", **point["tests"][name]} == point["train"] for point in points)]  # fmt: skip
         places = place_labels(rows) | dict.fromkeys(alike, UNSHIFTED)
         by_recipe = places_by_recipe(distinct(row["environment"] for row in rows), recipes, places)
-        return Names({**places, **by_recipe}, spec.get("labels", {}))
+        return Names({**places, **by_recipe}, spec.get("labels", {}), self._lesion_free)
+
+    @property
+    def _lesion_free(self) -> set[str]:
+        """Test conditions in which no image has a lesion: what is defined without one has a value, overlap has none."""
+        defined: dict[str, set[str]] = {}
+        for row in self.tables.get("estimates", ()):
+            if row["measure"] in MEASURES and not math.isnan(numeric(row, "value")):
+                defined.setdefault(row["environment"], set()).add(MEASURES[row["measure"]].among)
+        return {name for name, among in defined.items() if "no lesions" in among and "lesions" not in among}
 
     @cached_property
     def styles(self) -> dict[str, Style]:

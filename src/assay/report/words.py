@@ -168,10 +168,18 @@ class Names:
     Attributes:
         places: Environment -> its name, see `place_labels`.
         labels: Level of an axis, or environment -> its name in the study file, which comes before any other.
+        lesion_free: Test conditions in which no image has a lesion.
     """
 
     places: Mapping[str, str] = field(default_factory=dict[str, str])
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    lesion_free: Collection[str] = ()
+
+    def measure(self, measure: str, environment: str) -> str:
+        """Return a measure, where no image has a lesion by what it then equals."""
+        entry = MEASURES.get(measure)
+        equal = entry.without_lesion if entry is not None and environment in self.lesion_free else ""
+        return label_of(equal or measure)
 
     def level(self, axis: str, level: str) -> str:
         """Return a value of an axis, or the mean of several."""
@@ -302,7 +310,7 @@ def subject(row: Row, names: Names = PLAIN) -> str:
     factors = (
         [text_of(row, "factor")] if text_of(row, "factor") else list(json_object(row.get("pooled")).get("factor", ()))
     )
-    name = label_of(text_of(row, "measure"))
+    name = names.measure(text_of(row, "measure"), text_of(row, "environment"))
     if factors:
         first, *others = map(display_name, factors)
         others = [factor.removeprefix(f"{first.partition(' ')[0]} ") for factor in others]

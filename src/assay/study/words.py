@@ -416,7 +416,8 @@ def study_tiles(evidence: Evidence) -> Iterator[Tile]:
     first, worst = next(iter(by_name), ""), min(means, key=lambda place: means[place], default="")
     for place in dict.fromkeys(filter(None, (first, worst))):
         values, row = sorted(numeric(row, "value") for row in by_name[place]), by_name[place][0]
-        name, level = f"{sentence_case(label_of(measure))}{evidence.names.inside(place)}", numeric(row, "chance")
+        called = evidence.names.measure(measure, place)
+        name, level = f"{sentence_case(called)}{evidence.names.inside(place)}", numeric(row, "chance")
         lost, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
         light = "" if lost < MARGIN else "bad" if sign * level > means[place] else "warn"
         ends = list(map(number, dict.fromkeys((values[0], values[-1]))))

@@ -99,7 +99,7 @@ def _overlap(answers: Answers, score: maps.Overlap, empty: Empty) -> Result:
 measure(_of_maps("dice-skip", meaning="overlap over all images, without those that are empty in truth and prediction",
                  display="Dice without empty pairs", reference=_DICE), MAPS)(partial(dice, empty="skip"))  # fmt: skip
 measure(_of_maps("dice-one", meaning="overlap over all images, 1 where truth and prediction are empty",
-                 display="Dice with empty pairs scored 1", reference=_DICE),
+                 display="Dice with empty pairs scored 1", reference=_DICE, without_lesion="left-empty"),
         MAPS)(partial(dice, empty="one"))  # fmt: skip
 measure(_of_maps("dice-zero", meaning="overlap over all images, 0 where truth and prediction are empty",
                  display="Dice with empty pairs scored 0", reference=_DICE),
@@ -280,7 +280,7 @@ def false_positive_rate(answers: Answers, level: float | None = None) -> Result:
 
 
 @measure(_free("left-empty", meaning="share of lesion-free images without a pixel that is predicted at p = 0.5",
-               display="share left empty", direction="higher", among="no lesions"), MAPS)  # fmt: skip
+               display="share of images left empty", direction="higher", among="no lesions"), MAPS)  # fmt: skip
 def left_empty(answers: Answers) -> Result:
     """Compute the share of lesion-free images without a predicted pixel.
 
