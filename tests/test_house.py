@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 739,
-    "lines that an import of look loads": 20712,
-    "lines that an import of compare loads": 13149,
-    "lines that an import of page loads": 7387,
+    "lines that an import of look loads": 20725,
+    "lines that an import of compare loads": 13155,
+    "lines that an import of page loads": 7400,
 }
 
 
