@@ -30,6 +30,9 @@ def test_the_demo_block_gets_the_headlines_and_pictures_of_the_runs_of_the_makef
     )
     assert set(taken) == {"demo-study.png", "demo-audit.png"}
     assert all(f"docs/images/{name}" in block and said and said in block for name, said in taken.items())
+    tolerance = block.rpartition("** ")[2].strip()
+    assert tolerance.startswith("On another type of processor")
+    assert f"{tolerance}\n<!--/demo-->" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_readme_has_the_headlines_that_its_pictures_were_taken_with() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 from tests.worlds.scripts import script
@@ -12,9 +15,9 @@ from assay.stats.compare import contrast_of as combined
 from assay.stats.doses import outcome_weights
 from assay.stats.panel import probit
 
-_, simulation, doses, worst, families, _, looks = (
+_, simulation, doses, worst, families, _, looks, failures = (
     script(f"benchmarks/{name}_simulation.py")
-    for name in ("", "interval", "dose", "worst_group", "family", "decision", "look")
+    for name in ("", "interval", "dose", "worst_group", "family", "decision", "look", "failure")
 )
 
 
@@ -124,3 +127,19 @@ def test_three_looks_claim_as_little_as_one_test() -> None:
 def test_three_looks_at_the_full_level_claim_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "LOOK_ALPHA", 0.05)
     assert looks.simulate("primary of 1", "equal", 6.0, 40, 500)["claims"] > 0.085
+
+
+def test_networks_that_did_not_fail_are_seldom_called_equivalent_wrongly() -> None:
+    row = failures.simulate("reference", "kept", 4, 0.01, 1.0, 10, 500)
+    assert row["met"]
+    assert row["false_unconditional"] > 0.2, "what equivalence does not say"
+
+
+def test_the_page_has_the_rates_that_were_simulated_with_failing_networks() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    table = pd.read_csv(docs / "results" / "failure-simulation.csv")
+    assert table["met"].all()
+    most = table.groupby("seeds")["false_conditional"].max()
+    assert most.max() <= 0.05
+    rates = f"at most {most[3]:.3f} / {most[5]:.3f} / {most[10]:.3f}, with 20 seeds {most[20]:.3f}"
+    assert rates in (docs / "statistics.md").read_text(encoding="utf-8")

@@ -142,6 +142,17 @@ def test_claims_of_the_docs_each_name_a_primary_comparison_and_stay_without_run_
             assert CLAIMS.selected(rows, claim), claim["id"]
 
 
+def test_cells_of_claims_that_are_kept_stand_in_the_results() -> None:
+    data = YAML(typ="safe").load(CLAIMS.ROOT / "tools" / "claims.yaml")
+    del data["values"]
+    kept = [claim["kept"] for claim in CLAIMS.each_test(data) if "kept" in claim]
+    assert len(kept) == 3, "new ones are made from run folders"
+    page = (CLAIMS.ROOT / "docs" / "results" / "real-images.md").read_text(encoding="utf-8")
+    for cell in kept:
+        for value in re.findall(r"[+-][\d.]+\s+\[.+?\]", cell):
+            assert " ".join(value.split()) in page, value
+
+
 def test_an_unfinished_run_is_not_replicated(root: Path) -> None:
     shutil.rmtree(next((root / "trials").iterdir()))
     with pytest.raises(StoreError, match=r"small is not finished \(1 training run and 0 probes are missing\)"):
