@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 from typing import Any
@@ -12,7 +11,6 @@ from tests.audit.test_words import REGION, distorted, row, tables
 
 from assay.audit.harm_words import answer_words, audit_tiles, finding_rows, harm_lines, notes_words
 from assay.audit.harms import harms_of
-from assay.stats.harms import Harm, Rank, costly, ranked
 
 MOST = 8
 
@@ -142,19 +140,6 @@ def test_more_than_a_screen_of_findings_are_named_where_they_cost_much() -> None
         " 2 more findings, of which 1 costs 0.1 or more: X-ray noise, severity 1 of 5."
     )
     assert "X-ray noise" in " ".join(answer_words(many))
-
-
-def test_findings_are_ranked_by_class_then_lower_bound_then_calls() -> None:
-    def harm(rank: Rank, low: float, calls: float = math.nan) -> Harm:
-        return Harm(rank, "mark", "", "verdicts", 0, low + 0.1, low, low + 0.2, calls)
-
-    order = [harm(Rank.INVALID, math.nan), harm(Rank.SHORTCUT, 0.1), harm(Rank.CUE, 0.9), harm(Rank.SHIFT, 0.5),
-             harm(Rank.SHIFT, 0.2, 0.9), harm(Rank.SHIFT, 0.2, 0.1), harm(Rank.SHIFT, math.nan, 0.8),
-             harm(Rank.OTHER, 0.9)]  # fmt: skip
-    for shuffled in itertools.islice(itertools.permutations(order), 0, 40_320, 1009):
-        assert ranked(shuffled) == order
-    assert costly(order) == []
-    assert costly([harm(Rank.SHIFT, 0.5)] * (MOST + 2)) == [harm(Rank.SHIFT, 0.5)] * 2
 
 
 def test_tiles_show_performance_the_shortcut_the_worst_distortion_and_the_threshold_or_group() -> None:

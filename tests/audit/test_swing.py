@@ -15,14 +15,13 @@ from scipy.optimize import brentq
 from assay.audit.swing import (
     Effect,
     effect_of_mark,
-    effective_patients,
     group_swing_less,
     mean_change,
     swing_less,
     swing_of_group,
     unseen,
 )
-from assay.stats import share
+from assay.stats import effective_patients, share
 
 ALPHA = 0.05
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from assay.core.errors import nearest, unknown_name
+from assay.core.errors import nearest
 from assay.plugin import entries
 
 
@@ -32,11 +32,3 @@ def test_a_name_of_ours_stands_for_no_other():
     for other in ("ce", "lp-ft", "simclr"):
         assert other not in names
         assert nearest(other, names) in names
-
-
-def test_a_long_name_is_cut_and_stays_on_one_line() -> None:
-    for given in ("x" * 70_000, "a\nb" * 9):
-        said = unknown_name("loss", given, ["triplet"])
-        assert len(said) < 150
-        assert "\n" not in said
-    assert "…" in unknown_name("loss", "x" * 70_000, ["triplet"])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from assay.data.near_copies import NearPair, details, near_pairs, together
+from assay.data.near_copies import NearPair, details, near_pairs
 from assay.data.splits import split
 from assay.look.checks import data_checks
 from assay.plugin import ArrayCache, Code, DataError, Dataset, DataSpec, PixelScale, load_dataset
@@ -182,13 +182,6 @@ def test_16_bit_images_are_reduced_at_the_range_of_their_set(tmp_path: Path) -> 
     found = np.load(kept).astype(int)
     assert [np.abs(one).max() > 20 for one in found] == [True] * 5 + [False]
     assert np.abs(found[0] - details(np.asarray(scene(0)))).max() <= 2
-
-
-def test_images_of_linked_pairs_are_put_together() -> None:
-    patients = np.array([5, 7, 9, 7, 11, 13])
-    pairs = [NearPair(0, 1, 0.9), NearPair(3, 2, 0.9)]
-    assert together(patients, pairs).tolist() == [5, 5, 5, 5, 11, 13]
-    assert together(patients, []).tolist() == patients.tolist()
 
 
 def folder_of(root: Path, copies: int) -> DataSpec:

@@ -15,7 +15,6 @@ from tests.execution.executors import Refuse, Touch
 from assay.execution.local import InProcess
 from assay.execution.progress import Counter, display_for, drawn, warn
 from assay.execution.tasks import Event, Task
-from assay.stats.format import duration
 
 DOUBT = 0.02
 
@@ -59,13 +58,6 @@ def test_trials_and_their_probes_are_counted_apart(tmp_path: Path) -> None:
         counter.see(Event("done", task))
     assert counter.line().startswith("60%: 2/3 trials trained, 1/2 trials probed, 0 running, about ")
     assert counter.last_line() == "2 of 3 trials trained, 1 of 2 trials probed in 0 s"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0, "0 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
-)
-def test_durations_are_said_as_a_person_does(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.worlds.maps import PAIRS, summary, world
 
-from assay.maps.summary import join_parts, summarize
+from assay.maps.summary import summarize
 from assay.plugin import MapGrid, Streamed
 
 SHAPES = "give both as [images, height, width], with at least one pixel"
@@ -108,5 +108,3 @@ def test_what_is_refused(logits: torch.Tensor, labels: torch.Tensor, given: dict
 def test_no_batch_has_no_columns() -> None:
     with pytest.raises(ValueError, match="no maps were summarized: give at least one batch"):
         Streamed().columns()
-    with pytest.raises(ValueError, match="no maps were summarized"):
-        join_parts([])

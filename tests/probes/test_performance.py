@@ -12,10 +12,9 @@ from tests.worlds.environments import make_probe
 
 from assay.plugin import Factor, FactorTable, Measurement, Model, Read, Scene, build, estimated_mean, run_probes
 from assay.probes.performance import overall
-from assay.probes.probe import groups_of, worst_group_place
-from assay.report.sentences.reasons import place_words, reason_words
+from assay.probes.probe import groups_of
+from assay.report.sentences.reasons import reason_words
 from assay.stats import Answers
-from assay.stats.influence import cluster
 from assay.testing.probe import Reader, World
 
 
@@ -211,10 +210,6 @@ def test_the_error_over_patients_covers_patients_with_effects_of_their_own() -> 
     assert np.mean(errors) == pytest.approx(np.std(means), rel=0.1)
 
 
-def test_one_patient_has_no_error() -> None:
-    assert np.isnan(cluster(np.ones(3), np.zeros(3, np.int64)).standard_error)
-
-
 # --- groups ---------------------------------------------------------------------------------------------------------
 
 
@@ -249,15 +244,3 @@ def test_two_numbers_are_two_groups_and_a_common_greatest_value_is_the_high_half
     }
     common = _column(flag, np.array([1.0, 2.0, 3.0, 3.0, 3.0]))
     assert {g.level: int(g.rows.sum()) for g in groups_of(common, common)} == {"low half": 2, "high half": 3}
-
-
-@pytest.mark.parametrize(
-    ("group", "said"),
-    [
-        (("texture", "part-solid", "benign"), "texture part-solid benign"),
-        (("illumination", "low half", "2"), "illumination low half, class 2"),
-        (("sex", "F", ""), "sex F"),
-    ],
-)
-def test_a_group_is_named_so_that_a_class_that_is_a_number_reads_as_one(group, said):
-    assert place_words(worst_group_place(*group)) == said

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from assay.data.leakage import row_hashes
 from assay.plugin import Environment, MapGrid, Model, ModelReading, Read, ReadingError, Request, run_probes
-from assay.probes.reader import batch_of, read_ahead
+from assay.probes.reader import read_ahead
 from assay.testing.data import ImagesInMemory, squares
 from assay.testing.probe import Pictures, Reader, World, design, environment, table
 
@@ -442,11 +442,6 @@ def test_surfaces_are_measured_in_millimeters_where_the_pixels_have_a_size() -> 
     expected = lengths(environment) * sizes
     assert np.isfinite(expected).sum() > 20
     np.testing.assert_allclose(lengths(replace(environment, millimeters=sizes)), expected)
-
-
-@pytest.mark.parametrize(("side", "images"), [(64, 64), (224, 64), (512, 12), (2048, 1)])
-def test_a_batch_of_large_images_is_smaller(side: int, images: int) -> None:
-    assert batch_of("cpu", (3, side, side)) == images
 
 
 def test_the_next_part_is_made_while_one_is_read_and_no_more_than_that() -> None:

@@ -9,7 +9,6 @@ from scipy.stats import somersd
 from assay.plugin import Factor, FactorTable, SpecError
 from assay.shifts.association import (
     measure_association,
-    over_patients,
     read_allowed,
     satisfies,
     somers_d,
@@ -144,10 +143,6 @@ def test_the_interval_covers():
         found = measure_association(table(target, size=draws.normal(size=120) + target), "size")
         inside += found.low <= truth <= found.high
     assert 0.91 <= inside / 400 <= 0.985
-
-
-def test_one_patient_has_no_standard_error():
-    assert np.isnan(over_patients(np.array([0.5, -0.5]), np.array([7, 7])))
 
 
 @pytest.mark.parametrize(

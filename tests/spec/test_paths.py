@@ -11,7 +11,7 @@ import pytest
 import yaml as pyyaml
 from tests.spec.conftest import STUDY, trial_ids
 
-from assay.core.files import fill_names, label_of_path
+from assay.core.files import fill_names
 from assay.plugin import Component, SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
@@ -89,25 +89,6 @@ def test_weights_that_are_not_there_are_told_before_anything_runs(
     with pytest.raises(SpecError) as caught:
         parse_study(study_file(tmp_path, path))
     assert text in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("/home/jane/w.pt", "w.pt"),
-        ("/home/jane/", "jane"),
-        ("C:\\Users\\jane\\w.pt", "w.pt"),
-        ("//store/jane/w.pt", "w.pt"),
-        ("weights/w.pt", "weights/w.pt"),
-        ("${WEIGHTS}/w.pt", "${WEIGHTS}/w.pt"),
-        ("~/w.pt", "~/w.pt"),
-        ("https://example.org/w.pt", "https://example.org/w.pt"),
-        ("/", "/"),
-        ("", ""),
-    ],
-)
-def test_an_absolute_path_is_told_by_its_last_part(text: str, shown: str) -> None:
-    assert label_of_path(text) == shown
 
 
 def of_files(*paths: str | Path) -> dict[str, Any]:

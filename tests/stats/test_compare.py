@@ -45,7 +45,6 @@ from assay.stats import (
     sign_flip,
     two_sided,
 )
-from assay.stats.compare import crossing, seed_levels
 from assay.stats.panel import probit
 from assay.stats.power import patient_variance, rests_on
 from assay.study.preview_page import assumption_text
@@ -288,20 +287,6 @@ def test_the_interval_of_equivalence_lies_within_the_margin_just_where_it_is_sho
 
 
 # --- matched fit ----------------------------------------------------------------------------------------------------
-
-
-def test_crossing_interpolates_to_the_first_place() -> None:
-    np.testing.assert_allclose(crossing(np.array([0.6, 0.4, 0.2]), 0.35), [0, 0.75, 0.25])
-    np.testing.assert_allclose(crossing(np.array([0.6, 0.3, 0.5, 0.1]), 0.3), [0, 1, 0, 0])
-    np.testing.assert_allclose(crossing(np.array([0.6, 0.3, 0.5, 0.1]), 0.45), [0.5, 0.5, 0, 0])
-    np.testing.assert_allclose(crossing(np.array([0.6, 0.3]), 0.6), [1, 0])
-
-
-def test_each_seed_has_the_lowest_level_that_both_come_down_to() -> None:
-    a, b = np.array([[0.7, 0.6], [0.2, 0.3]]), np.array([[0.65, 0.8], [0.4, 0.1]])
-    np.testing.assert_allclose(seed_levels([a, b]), [0.4, 0.3])
-    np.testing.assert_allclose(seed_levels([a, b + 1]), [np.nan, np.nan])
-    np.testing.assert_allclose(seed_levels([a, b * [1, np.nan]]), [0.4, np.nan])
 
 
 def test_seeds_that_reach_no_common_level_are_left_out() -> None:

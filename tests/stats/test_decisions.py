@@ -14,8 +14,7 @@ from assay.core.reasons import reason_of
 from assay.plugin import Code
 from assay.stats import Contrast, decide, fixed_order, linear_contrast, of_seeds, seeds_and_patients_needed
 from assay.stats.compare import untested_contrast
-from assay.stats.decisions import deciding_factors, limit_if_alone, mean_of, restrict_claims
-from assay.stats.estimate import limit_df
+from assay.stats.decisions import limit_if_alone, mean_of, restrict_claims
 
 
 def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | None = 0.05) -> Contrast:
@@ -75,11 +74,6 @@ def test_so_many_seeds_settle_a_question_whatever_the_truth() -> None:
 
 
 def test_a_comparison_alone_in_its_group_has_the_degrees_of_freedom_of_few_seeds() -> None:
-    df = np.array([1.5, 40.0])
-    np.testing.assert_array_equal(limit_df(df, 3, group=1, family=4), [1.5, 2.0])
-    for seeds, group, family in ((3, 2, 4), (3, 1, 1), (5, 1, 4)):
-        np.testing.assert_array_equal(limit_df(df, seeds, group, family), df)
-    np.testing.assert_array_equal(limit_df(np.full(3, 40.0), np.array([3, 4, 5]), 1, 4), [2.0, 3.0, 40.0])
     few = measured(0.03, seeds=3)
     assert limit_if_alone(few, 4).p == few.p  # seeds are all of its variance here
 
@@ -129,11 +123,6 @@ def test_nothing_is_claimed_where_a_control_failed(control: dict[str, Any], deci
     assert primary["decision"] == ("higher" if claimed else "inconclusive")
     assert (Code.CONTROL_FAILED in reason_of(primary)) is not claimed
     json.loads(primary["reason"] or "[]")
-
-
-def test_all_that_follow_the_first_failure_of_holm_are_decided_at_its_step() -> None:
-    np.testing.assert_array_equal(deciding_factors(np.array([0.001, 0.03, 0.04, 0.02])), [4, 3, 3, 3])
-    np.testing.assert_array_equal(deciding_factors(np.array([0.001, 0.3]), "fixed-order"), [1, 1])
 
 
 def test_a_comparison_is_equivalent_just_where_its_least_margin_is_below_its_margin() -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from tests.worlds.environments import make_probe
 
-from assay.core.files import without_home
 from assay.core.reasons import because, read, reason_in_words
 from assay.plugin import Code, Contributions, Measurement, Reason, StoreError
 from assay.report.sentences.reasons import reason_words
@@ -190,15 +189,6 @@ def test_the_worst_group_of_all_folds_is_that_of_all_rows(seed: int) -> None:
         for part in parts
     ]
     assert np.mean(split) < pooled
-
-
-def test_a_shared_page_names_no_folder_of_its_author() -> None:
-    spec = {"data": {"folder": "/home/ada/studies/lungs/png", "table": "data.csv"}, "recipe": [{"loss": "a/b"}]}
-    assert without_home(spec) == {
-        "data": {"folder": "…/lungs/png", "table": "data.csv"},
-        "recipe": [{"loss": "a/b"}],
-    }
-    assert without_home(["C:\\Users\\ada\\x.csv", "../shared/x.csv"]) == ["…/ada/x.csv", "../shared/x.csv"]
 
 
 def test_measurements_of_so_many_recipes_are_held_and_others_made_again() -> None:

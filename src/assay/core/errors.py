@@ -251,7 +251,18 @@ def first_line(error: BaseException) -> str:
 
 
 def unknown_name(what: str, word: str, allowed: Sequence[str]) -> str:
-    """One sentence for an unknown name, with the nearest valid one or, failing that, the allowed values."""
+    """One sentence for an unknown name, with the nearest valid one or, failing that, the allowed values.
+
+    Examples:
+        >>> unknown_name("loss", "tripplet", ["triplet", "dice"]), unknown_name("loss", "xyz", ["triplet", "dice"])
+        ("unknown loss 'tripplet': did you mean 'triplet'?", "unknown loss 'xyz': allowed: dice, triplet")
+
+        A long word is cut, and stays on one line:
+
+        >>> texts = [unknown_name("loss", word, ["triplet"]) for word in ("x" * 70_000, "a\\nb" * 9)]
+        >>> [len(text) < 150 and "\\n" not in text for text in texts], "…" in texts[0]
+        ([True, True], True)
+    """
     return f"unknown {what} '{cut(word)}': {nearest_of(word, allowed)}"
 
 
@@ -294,5 +305,10 @@ def foremost(rows: Mapping[str, int], most: int = MOST) -> tuple[tuple[str, ...]
 
 
 def others(names: tuple[str, ...]) -> str:
-    """Name of classes that are listed together: `49 others`."""
+    """Name of classes that are listed together: `49 others`.
+
+    Examples:
+        >>> others(("pacemaker", "drain"))
+        '2 others'
+    """
     return f"{len(names)} others"

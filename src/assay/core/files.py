@@ -256,7 +256,19 @@ def begins_with_variable(text: str) -> bool:
 
 
 def label_of_path(text: str) -> str:
-    """Return a text for labels: an absolute path as its last part, since the rest names a machine and its owner."""
+    """Return a text for labels: an absolute path as its last part, since the rest names a machine and its owner.
+
+    Examples:
+        >>> texts = ["/home/jane/w.pt", "/home/jane/", "C:\\\\Users\\\\jane\\\\w.pt", "//store/jane/w.pt"]
+        >>> [label_of_path(text) for text in texts]
+        ['w.pt', 'jane', 'w.pt', 'w.pt']
+
+        All others stay as they are:
+
+        >>> texts = ["weights/w.pt", "${WEIGHTS}/w.pt", "~/w.pt", "https://example.org/w.pt", "/", ""]
+        >>> [label_of_path(text) for text in texts] == texts
+        True
+    """
     path = PureWindowsPath(text) if PureWindowsPath(text).is_absolute() else PurePosixPath(text)
     return path.name or text if path.is_absolute() else text
 
@@ -431,7 +443,14 @@ def _plain(value: Any) -> Any:
 
 
 def without_home(value: Any) -> Any:
-    """A spec's content with absolute paths cut to their last two parts: a page is shared, and they name its author."""
+    """A spec's content with absolute paths cut to their last two parts: a page is shared, and they name its author.
+
+    Examples:
+        >>> without_home({"folder": "/home/ada/studies/lungs/png", "table": "data.csv", "loss": ["a/b"]})
+        {'folder': '…/lungs/png', 'table': 'data.csv', 'loss': ['a/b']}
+        >>> without_home(["C:\\\\Users\\\\ada\\\\x.csv", "../shared/x.csv"])
+        ['…/ada/x.csv', '../shared/x.csv']
+    """
     if isinstance(value, dict):
         return {key: without_home(item) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):

@@ -178,7 +178,15 @@ def _likeness_threshold(searched: _Searched, patients: Int[np.ndarray, "n"], ver
 
 
 def together(patients: Int[np.ndarray, "n"], pairs: Sequence[NearPair]) -> Int[np.ndarray, "n"]:
-    """Return patients such that the images of each pair are of one: the least of those that pairs link."""
+    """Return patients such that the images of each pair are of one: the least of those that pairs link.
+
+    Examples:
+        >>> patients = np.array([5, 7, 9, 7, 11, 13])
+        >>> together(patients, [NearPair(0, 1, 0.9), NearPair(3, 2, 0.9)]).tolist()
+        [5, 5, 5, 5, 11, 13]
+        >>> together(patients, []).tolist()
+        [5, 7, 9, 7, 11, 13]
+    """
     from scipy import sparse  # here, since few searches end with pairs
     from scipy.sparse import csgraph
 

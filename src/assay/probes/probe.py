@@ -176,7 +176,14 @@ def groups_of(table: FactorTable, reference: FactorTable) -> list[Group]:
 
 
 def worst_group_place(factor: str, level: str, target: str) -> Reason:
-    """Return which group a worst value is of."""
+    """Return which group a worst value is of.
+
+    Examples:
+        >>> from assay.report.sentences.reasons import place_words
+        >>> places = [("texture", "part-solid", "benign"), ("sex", "F", ""), ("illumination", "low half", "2")]
+        >>> [place_words(worst_group_place(*place)) for place in places]  # a class that is a number reads as one
+        ['texture part-solid benign', 'sex F', 'illumination low half, class 2']
+    """
     return because(Code.WORST_GROUP_PLACE, factor=factor, level=level, target=target)
 
 

@@ -636,7 +636,12 @@ def _filled_batch(forward: nn.Module, batch: Tensor, size: int) -> object:
 
 
 def batch_of(device: str, shape: tuple[int, int, int]) -> int:
-    """How many images of a shape go through at once: fewer of large ones, whose maps would fill the memory."""
+    """How many images of a shape go through at once: fewer of large ones, whose maps would fill the memory.
+
+    Examples:
+        >>> [batch_of("cpu", (3, side, side)) for side in (64, 224, 512, 2048)]
+        [64, 64, 12, 1]
+    """
     most = BATCH if device == "cpu" else ACCELERATOR_BATCH
     return max(1, most * min(LARGE**2, shape[1] * shape[2]) // (shape[1] * shape[2]))
 

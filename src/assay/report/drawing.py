@@ -19,7 +19,13 @@ MARGIN = 0.04
 
 @dataclass(frozen=True, slots=True)
 class AxisScale:
-    """Values low..high put on pixels start..end."""
+    """Values low..high put on pixels start..end.
+
+    Examples:
+        >>> scale = AxisScale(0.0, 1.0, start=100, end=300)
+        >>> scale(0.25), scale(7.0), scale.beyond(7.0), scale.beyond(1.0)
+        (150.0, 300.0, True, False)
+    """
 
     low: float
     high: float
@@ -60,7 +66,14 @@ def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, 
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round values within a range, at most so many: steps of 1, 2 or 5 times a power of ten (2.5 is left out)."""
+    """Round values within a range, at most so many: steps of 1, 2 or 5 times a power of ten (2.5 is left out).
+
+    Examples:
+        >>> ticks(0.0, 1.0, 6), ticks(0.0, 1.0, 3), ticks(0.34, 1.02, 4)
+        ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 0.5, 1.0], [0.4, 0.6, 0.8, 1.0])
+        >>> ticks(-3.2, 4.1, 4), ticks(0.481, 0.519, 4)
+        ([-2.0, 0.0, 2.0, 4.0], [0.49, 0.5, 0.51])
+    """
     span = high - low
     step = 10.0 ** math.floor(math.log10(span / max(most, 1)))
     for factor in (1, 2, 5, 10, 20):
@@ -189,6 +202,10 @@ def element(name: str, content: str = "", **attributes: str | float) -> str:
     """One SVG element. `content` is markup already; attribute values are escaped; `stroke_width` is stroke-width.
 
     What is drawn in the color of a recipe has its number as `data-level`, by which the page highlights recipes.
+
+    Examples:
+        >>> element("path", d='"<', stroke_width=2)
+        '<path d="&quot;&lt;" stroke-width="2"/>'
     """
     level = next((match[1] for value in attributes.values() if (match := _LEVEL.fullmatch(str(value)))), "")
     attributes |= {"data_level": level} if level else {}
@@ -211,7 +228,12 @@ def text(
     full: str = "",
     halo: bool = False,
 ) -> str:
-    """Words with their base line at y. full: shown on hovering where words were cut. halo: clears lines beneath."""
+    """Words with their base line at y. full: shown on hovering where words were cut. halo: clears lines beneath.
+
+    Examples:
+        >>> text(0, 0, "<b>&")
+        '<text x="0" y="0" font-size="12" text-anchor="start" fill="var(--ink)">&lt;b&gt;&amp;</text>'
+    """
     more: dict[str, str | float] = {"font_weight": weight} if weight else {}
     if halo:
         more |= {"stroke": "var(--paper)", "stroke_width": 4, "stroke_linejoin": "round", "paint_order": "stroke"}
@@ -433,7 +455,12 @@ def short_names(positions: Sequence[str]) -> list[str]:
 
 
 def panel_grid(count: int, room: float, least: float) -> tuple[int, int]:
-    """Columns and rows for so many panels, each at least so wide, as even as possible."""
+    """Columns and rows for so many panels, each at least so wide, as even as possible.
+
+    Examples:
+        >>> panel_grid(7, room=700, least=200), panel_grid(4, room=700, least=200), panel_grid(2, room=100, least=200)
+        ((3, 3), (2, 2), (1, 2))
+    """
     most = max(1, int(room // least))
     rows = math.ceil(count / most)
     return math.ceil(count / rows), rows

@@ -137,7 +137,20 @@ class Outline:
 
 
 def outline(tables: Mapping[str, Rows]) -> Outline:
-    """Return the scope that the pre-specified comparisons suggest, or failing these the grid itself."""
+    """Return the scope that the pre-specified comparisons suggest, or failing these the grid itself.
+
+    Examples:
+        Charts show the slice that the leading comparison is about:
+
+        >>> coordinates = [{"loss": loss, "confounder": kind} for loss in ("ce", "supcon") for kind in ("tag", "low")]
+        >>> networks = [{"recipe": str(n), "coordinates": json.dumps(at)} for n, at in enumerate(coordinates)]
+        >>> common = {"role": "primary", "axis": "loss", "measure": "auroc", "low": 0.0}
+        >>> contrasts = [common | {"decision": decision, "where": json.dumps({"confounder": kind})}
+        ...              for decision, kind in (("inconclusive", "tag"), ("lower", "low"))]
+        >>> shown = outline({"trials": networks, "contrasts": contrasts})
+        >>> shown.axis, shown.levels, shown.fixed
+        ('loss', ('ce', 'supcon'), {'confounder': 'low'})
+    """
     values: dict[str, list[str]] = {}
     for row in networks(tables):
         for axis, value in coordinates(row).items():

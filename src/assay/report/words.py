@@ -65,7 +65,14 @@ def display_name(name: str) -> str:
 
 
 def level_words(axis: str, level: str) -> str:
-    """Return a value of an axis: `ArcFace`, `10 epochs`, `p = 0.5`, `streams 1`."""
+    """Return a value of an axis: `ArcFace`, `10 epochs`, `p = 0.5`, `streams 1`.
+
+    Examples:
+        >>> level_words("epochs", "10"), level_words("p", "0.5"), level_words("batch_size", "16")
+        ('10 epochs', 'p = 0.5', 'batch size 16')
+        >>> [level_words("loss", name) for name in ("cross-entropy", "arcface", "dice(reduce=image)")]
+        ['cross-entropy', 'ArcFace', 'Dice (reduce image)']
+    """
     if not level[:1].isdigit():
         name, _, argument = level.partition("(")
         if not level.endswith(")") or not name:
@@ -97,7 +104,12 @@ def strengths(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 
 
 def relation(value: float, training: float) -> str:
-    """Return how an association relates to that of training, in words."""
+    """Return how an association relates to that of training, in words.
+
+    Examples:
+        >>> [relation(value, 0.8) for value in (0.05, -0.7, 0.75, 0.4)], relation(0.5, 0.2)
+        (['uninformative', 'reversed', 'as in training', 'weaker'], 'stronger')
+    """
     if abs(value) < UNTIED:
         return "uninformative"
     if abs(training) >= UNTIED and value * training < 0:
@@ -106,7 +118,15 @@ def relation(value: float, training: float) -> str:
 
 
 def relations(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
-    """Return, by factor whose association differs between environments, its `relation` in each but training."""
+    """Return, by factor whose association differs between environments, its `relation` in each but training.
+
+    Examples:
+        >>> ties = [("train", 0.8, 0.0), ("same", 0.79, 0.0), ("flip", -0.8, 0.6)]
+        >>> rows = [{"environment": name, "factor": factor, "strength": strength, "held": ""}
+        ...         for name, *both in ties for factor, strength in zip(("texture", "sex"), both)]
+        >>> relations(rows)["texture"], relations(rows)["sex"]["flip"]
+        ({'same': 'as in training', 'flip': 'reversed'}, 'stronger')
+    """
     related: dict[str, dict[str, str]] = {}
     for factor, by_environment in strengths(rows).items():
         training = by_environment.pop(TRAINING, math.nan)
@@ -127,7 +147,33 @@ def _uninformative_names(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def place_labels(rows: Sequence[Row]) -> dict[str, str]:
-    """Return names of test conditions: `texture reversed` where that names one alone, else the name in the study."""
+    """Return names of test conditions: `texture reversed` where that names one alone, else the name in the study.
+
+    Examples:
+        >>> strengths = {"train": 0.8, "same": 0.79, "flip": -0.8, "neutral": 0.0, "again": 0.01}
+        >>> rows = [{"environment": name, "factor": "texture", "strength": strength, "held": ""}
+        ...         for name, strength in strengths.items()]
+        >>> list(place_labels(rows).values())  # two conditions are uninformative, so that neither is named so
+        ['training', 'texture as in training', 'texture reversed', 'neutral', 'again']
+
+        One that asks for no association is named so, unless another factor is asked for too, or it is another set:
+
+        >>> train, neutral = rows[0] | {"asked": math.nan}, rows[3] | {"asked": 0.0}
+        >>> place_labels([train, neutral])["neutral"]
+        'texture uninformative'
+        >>> place_labels([train, neutral | {"set": "site_b"}])["neutral"]
+        'neutral'
+        >>> flip = rows[2] | {"asked": -0.8}
+        >>> of_sex = {"factor": "sex", "strength": 0.0, "asked": 0.0}
+        >>> tied = [train, neutral, flip, rows[0] | {"factor": "sex", "strength": 0.6}, flip | of_sex]
+        >>> place_labels(tied)["flip"]  # sex is not all that differs
+        'texture reversed'
+
+        Where no association differs, the names of the study remain:
+
+        >>> place_labels([rows[0], rows[0] | {"environment": "site_b"}])
+        {'train': 'training', 'site_b': 'site b'}
+    """
     factor, related = next(iter(relations(rows).items()), ("", dict[str, str]()))
     names = list(dict.fromkeys(text_of(row, "environment") for row in rows))
     words = {name: f"{in_words(factor)} {related[bare_place(name)]}" for name in names if bare_place(name) in related}
@@ -146,6 +192,15 @@ def places_by_recipe(
         names: Environments, `same (recipe)` where they are of one recipe.
         recipes: Recipe -> its coordinates.
         places: Names of environments that are of every recipe.
+
+    Examples:
+        >>> recipes = {f"ce · 0 · {tie}": {"loss": "ce", "streams": "0", "texture": tie} for tie in ("0.8", "0.9")}
+        >>> names = [*(f"same ({recipe})" for recipe in recipes), "train (ce · 0 · 0.9)", "reversed"]
+        >>> for name, words in places_by_recipe(names, recipes, {"same": "same"}).items():
+        ...     print(name, "=", words)
+        same (ce · 0 · 0.8) = same, texture 0.8
+        same (ce · 0 · 0.9) = same, texture 0.9
+        train (ce · 0 · 0.9) = training
     """
     groups: dict[str, dict[str, Mapping[str, str]]] = {}
     for name in names:
@@ -460,6 +515,11 @@ def control_words(row: Row, names: Names | None = None) -> str:
     Args:
         row: The control.
         names: Names of what it compares; without them, that is not told.
+
+    Examples:
+        >>> row = {"role": "a-a", "decision": "none detected"}
+        >>> control_words(row), control_words({"role": "positive-control", "decision": "undetected"})
+        ('A/A control found no difference', 'positive control did not find the planted difference')
     """
     compared = "" if names is None else f" ({statement(row, names)})"
     verb = {"detected": "found the planted difference", "undetected": "did not find the planted difference",
@@ -512,13 +572,35 @@ _OF_LAYERS = ("decodability", "representation", "reinitialization")
 
 
 def leading(contrasts: Sequence[Row]) -> Row | None:
-    """Return the comparison that a title names, or the first that was asked where nothing was shown."""
+    """Return the comparison that a title names, or the first that was asked where nothing was shown.
+
+    Examples:
+        A difference comes before an equivalence, and that before what is open; controls are never named:
+
+        >>> common = {"measure": "auroc", "role": "primary", "low": 0.0}
+        >>> open_, equal, lower = (common | {"decision": word} for word in ("inconclusive", "equivalent", "lower"))
+        >>> leading([open_, equal, lower])["decision"], leading([open_, equal])["decision"], leading([open_]) is open_
+        ('lower', 'equivalent', True)
+        >>> leading([common | {"role": "a-a", "decision": "differs"}]) is None
+        True
+    """
     rows = used(comparisons_asked(contrasts))
     return next(iter([row for kind in decided_by_kind(rows).values() for row in kind] or rows), None)
 
 
 def title_comparison(contrasts: Sequence[Row]) -> Row | None:
-    """Return the comparison whose outcome a title states; None where a control failed, or nothing was shown."""
+    """Return the comparison whose outcome a title states; None where a control failed, or nothing was shown.
+
+    Examples:
+        >>> common = {"measure": "auroc", "role": "primary", "low": 0.0}
+        >>> open_, equal, lower = (common | {"decision": word} for word in ("inconclusive", "equivalent", "lower"))
+        >>> title_comparison([open_, equal, lower]) is lower, title_comparison([open_])
+        (True, None)
+        >>> control = {"measure": "auroc", "role": "positive-control"}
+        >>> title_comparison([lower, control | {"decision": "detected"}]) is lower
+        True
+        >>> title_comparison([lower, control | {"decision": "undetected"}])
+    """
     failed = any(row.get("decision") in FAILED for row in contrasts)
     return (
         None if failed or not any(decided_by_kind(used(comparisons_asked(contrasts))).values()) else leading(contrasts)
@@ -571,7 +653,21 @@ def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
 
 
 def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> str:
-    """Return the verdict on one model, without numbers: where it is above chance, and what changes predictions."""
+    """Return the verdict on one model, without numbers: where it is above chance, and what changes predictions.
+
+    Examples:
+        >>> place = {"factor": "", "level": "", "layer": "", "group": "", "chance": 0.5}
+        >>> good = place | {"measure": "auroc", "environment": "same", "value": 0.8, "low": 0.7}
+        >>> bad = good | {"environment": "reversed", "value": 0.5, "low": 0.4}
+        >>> flips = [place | {"measure": "flip-rate", "environment": "", "factor": name, "value": low + 0.1, "low": low}
+        ...          for name, low in (("texture", 0.3), ("size", -0.1))]
+        >>> model_headline([good, *flips], "auroc")
+        "This model's AUROC is above chance in every test condition; its predictions change with texture."
+        >>> model_headline([good, bad], "auroc")
+        "This model's AUROC is not shown to be above chance in reversed."
+        >>> model_headline(flips, "auroc"), model_headline([], "auroc")
+        ('Its predictions change with texture.', '')
+    """
     overall = [row for row in rows if row["measure"] == measure and row["environment"]
              and not any(row[name] for name in ("factor", "level", "layer", "group"))]  # fmt: skip
     unsure = [row["environment"] for row in overall if not numeric(row, "low") > numeric(row, "chance")]

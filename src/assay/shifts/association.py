@@ -181,6 +181,11 @@ def over_patients(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n
     """Return the standard error of an estimate whose rows come in patients, from the influence of each row.
 
     Sums the influence within patients (Obuchowski 1997), with the factor C / (C - 1) for C patients; NaN for one.
+
+    Examples:
+        >>> influence = np.array([0.5, -0.5])
+        >>> over_patients(influence, np.array([1, 2])), over_patients(influence, np.array([7, 7]))
+        (1.0, nan)
     """
     _, code = np.unique(patient, return_inverse=True)
     sums = np.bincount(code, weights=influence)

@@ -565,6 +565,9 @@ def seed_levels(yardsticks: Sequence[Float[np.ndarray, "b s"]]) -> Float[np.ndar
         [0.5]
         >>> seed_levels([a, np.array([[0.4], [0.3]])]).tolist()  # b starts below all of a
         [nan]
+        >>> a, b = np.array([[0.7, 0.6], [0.2, 0.3]]), np.array([[0.65, 0.8], [0.4, 0.1]])  # two seeds
+        >>> seed_levels([a, b]).tolist(), seed_levels([a, b * [1, np.nan]]).tolist()
+        ([0.4, 0.3], [0.4, nan])
     """
     deepest = np.max([table.min(axis=0) for table in yardsticks], axis=0)
     shallowest = np.min([table[0] for table in yardsticks], axis=0)
@@ -583,6 +586,10 @@ def crossing(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarr
     Examples:
         >>> crossing(np.array([0.6, 0.4]), 0.45).round(6).tolist()
         [0.25, 0.75]
+        >>> crossing(np.array([0.6, 0.3, 0.5, 0.1]), 0.45).round(6).tolist()  # the first place counts
+        [0.5, 0.5, 0.0, 0.0]
+        >>> crossing(np.array([0.6, 0.3, 0.5, 0.1]), 0.3).tolist(), crossing(np.array([0.6, 0.3]), 0.6).tolist()
+        ([0.0, 1.0, 0.0, 0.0], [1.0, 0.0])
     """
     weights = np.zeros(len(yardstick))
     after = int(np.flatnonzero(yardstick <= level)[0])

@@ -230,6 +230,10 @@ def deciding_factors(
     Examples:
         >>> deciding_factors(np.array([0.01, 0.04, 0.03])).tolist()  # Holm stops at 0.03 * 2
         [3.0, 2.0, 2.0]
+        >>> deciding_factors(np.array([0.001, 0.03, 0.04, 0.02])).tolist()
+        [4.0, 3.0, 3.0, 3.0]
+        >>> deciding_factors(np.array([0.001, 0.3]), "fixed-order").tolist()
+        [1.0, 1.0]
     """
     if correction == "fixed-order":
         return np.ones(len(p))

@@ -170,6 +170,10 @@ def limit_df(
     Examples:
         >>> float(limit_df(np.array(40.0), 3, group=1, family=8)), float(limit_df(np.array(40.0), 3, group=4, family=8))
         (2.0, 40.0)
+        >>> limit_df(np.array([1.5, 40.0]), 3, group=1, family=4).tolist()  # never more than there are
+        [1.5, 2.0]
+        >>> [limit_df(np.array(40.0), *more).tolist() for more in ((3, 2, 4), (3, 1, 1), (5, 1, 4), (4, 1, 4))]
+        [40.0, 40.0, 40.0, 3.0]
     """
     few = (np.asarray(seeds) < FEW_SEEDS) & (group == 1) & (family > 1)
     return np.where(few, np.minimum(df, np.asarray(seeds) - 1.0), df)

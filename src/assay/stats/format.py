@@ -9,6 +9,12 @@ from collections.abc import Iterable
 def decimals(half_width: float) -> int:
     """How many decimals a value with this uncertainty deserves: two significant digits of the uncertainty from 0.1 on,
     one below, so that an AUROC reads 0.84 or 0.976. Two where the uncertainty is unknown or zero.
+
+    Examples:
+        >>> [decimals(half) for half in (45.0, 10.0, 9.9, 1.2, 0.5, 0.1, 0.099, 0.01, 0.0099, 1e-4, 1e-9)]
+        [0, 0, 1, 1, 2, 2, 2, 2, 3, 4, 6]
+        >>> decimals(0.0), decimals(math.nan)
+        (2, 2)
     """
     if not math.isfinite(half_width) or half_width <= 0:
         return 2
@@ -17,13 +23,25 @@ def decimals(half_width: float) -> int:
 
 
 def common_decimals(half_widths: Iterable[float]) -> int:
-    """How many decimals a column has throughout: those that most of its values deserve, of equals the more; else 2."""
+    """How many decimals a column has throughout: those that most of its values deserve, of equals the more; else 2.
+
+    Examples:
+        >>> common_decimals([0.05, 0.05, 0.004, math.nan, 0.0]), common_decimals([0.05, 0.004]), common_decimals([])
+        (2, 3, 2)
+    """
     places_of = [decimals(half) for half in half_widths if math.isfinite(half) and half > 0]
     return max(places_of, key=lambda places: (places_of.count(places), places), default=2)
 
 
 def number(value: float, places: int = 2) -> str:
-    """Return a number with so many decimals: 0.84, -0.02, 1.30, 12; an undefined one is `undefined`."""
+    """Return a number with so many decimals: 0.84, -0.02, 1.30, 12; an undefined one is `undefined`.
+
+    Examples:
+        >>> [number(value) for value in (0.842, -0.016, -0.001, 1.0, math.nan, -math.inf)]
+        ['0.84', '-0.02', '0.00', '1.00', 'undefined', '-infinite']
+        >>> number(12.3, 0)
+        '12'
+    """
     if not math.isfinite(value):
         return "undefined" if math.isnan(value) else ("-" if value < 0 else "") + "infinite"
     digits = f"{abs(value):.{places}f}"
@@ -34,6 +52,12 @@ def with_interval(value: float, low: float, high: float, places: int | None = No
     """A value with its 95% interval, `0.48 [0.43, 0.53]`, or the value alone where there is none.
 
     places: decimals that a column has in common; by default those that the value's own uncertainty deserves.
+
+    Examples:
+        >>> with_interval(0.48, 0.43, 0.53), with_interval(0.7, math.nan, math.nan)
+        ('0.48 [0.43, 0.53]', '0.70')
+        >>> with_interval(0.9871, 0.9852, 0.9889), with_interval(31.24, 18.0, 45.0)
+        ('0.987 [0.985, 0.989]', '31 [18, 45]')
     """
     places = decimals((high - low) / 2) if places is None else places
     if math.isnan(low) or math.isnan(high):
@@ -42,7 +66,12 @@ def with_interval(value: float, low: float, high: float, places: int | None = No
 
 
 def p_value(p: float) -> str:
-    """`p = 0.03`, `p = 0.004`, `p < 0.001`; three decimals near 0.05, so that rounding decides nothing."""
+    """`p = 0.03`, `p = 0.004`, `p < 0.001`; three decimals near 0.05, so that rounding decides nothing.
+
+    Examples:
+        >>> [p_value(p) for p in (0.0004, 0.004, 0.0301, 0.0496, math.nan)]
+        ['p < 0.001', 'p = 0.004', 'p = 0.03', 'p = 0.050', 'p undefined']
+    """
     if math.isnan(p):
         return "p undefined"
     if p < 0.001:
@@ -58,12 +87,24 @@ def plural(name: str) -> str:
 
 
 def count(n: int, thing: str) -> str:
-    """`1 trial`, `90 trials`, `2,000 images`."""
+    """`1 trial`, `90 trials`, `2,000 images`.
+
+    Examples:
+        >>> count(1, "trial"), count(2000, "image"), count(3, "weight decay")
+        ('1 trial', '2,000 images', '3 weight decays')
+        >>> count(3, "sampling strategy"), count(3, "patch")
+        ('3 sampling strategies', '3 patches')
+    """
     return f"{n:,} {thing if n == 1 else plural(thing)}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 5 min."""
+    """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 5 min.
+
+    Examples:
+        >>> duration(0), duration(59.6), duration(200), duration(7500)
+        ('0 s', '1 min 0 s', '3 min 20 s', '2 h 5 min')
+    """
     seconds_rounded = round(seconds)
     if seconds_rounded < 60:
         return f"{seconds_rounded} s"
@@ -78,5 +119,10 @@ def in_words(name: str) -> str:
 
 
 def join_words(names: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """`a`, `a and b`, `a, b and c`.
+
+    Examples:
+        >>> join_words(["a"]), join_words(["a", "b"]), join_words(["a", "b", "c"])
+        ('a', 'a and b', 'a, b and c')
+    """
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -57,7 +57,17 @@ class Harm:
 
 
 def ranked(harms: Iterable[Harm]) -> list[Harm]:
-    """Return findings by class; within it by the lower bound of what is lost, then by changed calls, unknown last."""
+    """Return findings by class; within it by the lower bound of what is lost, then by changed calls, unknown last.
+
+    Examples:
+        >>> def harm(rank, low, calls=math.nan):
+        ...     return Harm(rank, "mark", "", "verdicts", 0, low + 0.1, low, low + 0.2, calls)
+        >>> order = [harm(Rank.INVALID, math.nan), harm(Rank.SHORTCUT, 0.1), harm(Rank.CUE, 0.9), harm(Rank.SHIFT, 0.5),
+        ...          harm(Rank.SHIFT, 0.2, 0.9), harm(Rank.SHIFT, 0.2, 0.1), harm(Rank.SHIFT, math.nan, 0.8),
+        ...          harm(Rank.OTHER, 0.9)]
+        >>> ranked(order[::-1]) == order, ranked([*order[1::2], *order[::2]]) == order
+        (True, True)
+    """
 
     def order(harm: Harm) -> tuple[int, float, float]:
         low, calls = (math.inf if math.isnan(value) else -value for value in (harm.low, harm.calls))
@@ -67,5 +77,13 @@ def ranked(harms: Iterable[Harm]) -> list[Harm]:
 
 
 def costly(harms: Sequence[Harm]) -> list[Harm]:
-    """Return the costly ones of the ranked findings that are not on the first screen."""
+    """Return the costly ones of the ranked findings that are not on the first screen.
+
+    Examples:
+        >>> def harm(lost):
+        ...     return Harm(Rank.SHIFT, "mark", "", "verdicts", 0, lost, lost, lost)
+        >>> first = [harm(0.5)] * MOST
+        >>> costly(first), [further.lost for further in costly([*first, harm(0.2), harm(0.05), harm(0.1)])]
+        ([], [0.2, 0.1])
+    """
     return [harm for harm in harms[MOST:] if harm.lost >= COSTLY]

@@ -52,6 +52,8 @@ def cluster(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) ->
         1.291
         >>> cluster(np.array([0.5, -0.5]), np.array([7, 7])).values.tolist()
         [nan]
+        >>> cluster(np.ones(3), np.zeros(3, dtype=np.int64)).standard_error  # of one patient
+        nan
     """
     samples, code = _unique_patients(patient)
     count = len(samples)

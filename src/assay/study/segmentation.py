@@ -89,7 +89,17 @@ def _courses(gathered: Gathered) -> Iterator[Row]:
 
 
 def weight_of(loss: Component, epoch: int, epochs: int) -> float:
-    """The weight of a loss's first term in an epoch counted from 0; NaN for a loss without a schedule of its own."""
+    """The weight of a loss's first term in an epoch counted from 0; NaN for a loss without a schedule of its own.
+
+    Examples:
+        >>> def weights(**params):
+        ...     loss = Component(kind="loss", name="cross-entropy-dice", params=params)
+        ...     return [round(weight_of(loss, epoch, 3), 6) for epoch in range(3)]
+        >>> weights(), weights(schedule="linear")
+        ([0.5, 0.5, 0.5], [1.0, 0.5, 0.0])
+        >>> weights(schedule="step", at=0.5), weights(schedule="cosine", end=0.5)
+        ([1.0, 1.0, 0.0], [1.0, 0.75, 0.5])
+    """
     from assay.training.losses.segmentation import WeightSchedule, weight_at
     from assay.training.objective import Progress
 

@@ -76,6 +76,16 @@ def only_slow(features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, t
             must not have shrunk either: standardized by a head, the remains of a collapsed one may tell the classes as
             well.
         before: The features of the same images before training.
+
+    Examples:
+        The features have not shrunk, and tell the targets; they do not; they have shrunk:
+
+        >>> before = 5 + torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
+        >>> after = 5 + torch.randn(200, 8, generator=torch.Generator().manual_seed(1))
+        >>> only_slow(after, before, tells=True), only_slow(after, before, tells=False)
+        (True, False)
+        >>> only_slow(5 + 0.02 * (after - 5), before, tells=True)
+        False
     """
     return tells and spread_of(features) > SHRUNK * spread_of(before)
 
@@ -85,6 +95,13 @@ def tells_classes(yardstick: float, targets: Int[Tensor, "n"]) -> bool:
 
     Args:
         yardstick: Its log-loss on them, in nats.
+
+    Examples:
+        Of two classes alike in number the shares alone have a log-loss of ln 2 = 0.693:
+
+        >>> targets = torch.arange(200) % 2
+        >>> tells_classes(0.45, targets), tells_classes(0.69, targets)
+        (True, False)
     """
     share = torch.bincount(targets).double() / len(targets)
     of_shares = -float(torch.xlogy(share, share).sum())
@@ -92,7 +109,16 @@ def tells_classes(yardstick: float, targets: Int[Tensor, "n"]) -> bool:
 
 
 def tells_images(losses: Sequence[LossBeside]) -> bool:
-    """Return whether a loss tells images of a batch from their mean at all, however little."""
+    """Return whether a loss tells images of a batch from their mean at all, however little.
+
+    Examples:
+        Rounding alone parts the first from a constant's:
+
+        >>> tells_images([LossBeside(4.8442, 4.8442), LossBeside(4.84421, 4.8442)])
+        False
+        >>> tells_images([LossBeside(4.8442, 4.8442), LossBeside(4.8405, 4.8442)]), tells_images([])
+        (True, False)
+    """
     return any(abs(pair.actual - pair.constant) > SAME * pair.constant for pair in losses)
 
 
@@ -110,6 +136,17 @@ def effective_rank(features: Float[Tensor, "n d"]) -> float:
     """exp of the entropy of the singular values' shares, of the centered features (Roy and Vetterli 2007).
 
     From 1 to min(n - 1, d); 0 when nothing varies.
+
+    Examples:
+        Equal directions count; place, scale and rotation do not:
+
+        >>> axes = torch.eye(6)[:3]
+        >>> features = torch.cat([axes, -axes])
+        >>> round(effective_rank(features), 6), effective_rank(torch.ones(5, 3))
+        (3.0, 0.0)
+        >>> turn = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(1))).Q
+        >>> round(effective_rank(3 * features @ turn + 7), 4)
+        3.0
     """
     singular = singular_values(features.double() - features.double().mean(0))
     total = float(singular.sum())
@@ -120,7 +157,16 @@ def effective_rank(features: Float[Tensor, "n d"]) -> float:
 
 
 def distance_variation(features: Float[Tensor, "n d"]) -> float:
-    """Standard deviation over mean of the Euclidean distances between the images; 0 when all are at one point."""
+    """Standard deviation over mean of the Euclidean distances between the images; 0 when all are at one point.
+
+    Examples:
+        Points 0, 1 and 3 on a line have distances 1, 2 and 3: mean 2, standard deviation sqrt(2 / 3).
+
+        >>> round(distance_variation(torch.tensor([[0.0], [1.0], [3.0]])), 4)  # sqrt(2 / 3) / 2
+        0.4082
+        >>> distance_variation(torch.ones(4, 2))
+        0.0
+    """
     distances = torch.pdist(features[:_PAIRED].double())
     mean = float(distances.mean()) if len(distances) else 0.0
     return float(distances.std(correction=0)) / mean if mean > 0 else 0.0

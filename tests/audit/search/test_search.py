@@ -22,7 +22,6 @@ from assay.audit.search.search import (
     groups_of,
     halves_of,
     lead,
-    split,
     worths,
 )
 from assay.audit.verdicts import decide_lead
@@ -437,14 +436,6 @@ def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
     assert lead(constant, SearchSample(made.images, target, np.arange(COUNT), constant(made.images))) == because(
         Code.ANSWERS_ALIKE
     )
-
-
-def test_splitting_one_normal_separates_by_two_point_six_five() -> None:
-    high, separation = split(np.random.default_rng(0).normal(size=200_000))
-    assert high.mean() == pytest.approx(0.5, abs=0.02)
-    assert separation == pytest.approx(2.65, abs=0.02)
-    assert split(np.array([0.0, 0.1, 5.0, 5.1]))[0].tolist() == [False, False, True, True]
-    assert split(np.zeros(4))[1] == 0
 
 
 def test_one_normal_is_called_two_groups_in_one_of_twenty_at_most() -> None:

@@ -13,7 +13,7 @@ from tests.training.losses.batches import Example, examples, quickly
 
 from assay.plugin import DataError, LossContext, Outputs, SpecError, build
 from assay.testing.losses import PROGRESS, batch_of
-from assay.training.losses.classification import class_weights, cross_entropies, focals
+from assay.training.losses.classification import cross_entropies, focals
 
 
 def focal(logits: torch.Tensor, y: torch.Tensor, *, gamma: float) -> torch.Tensor:
@@ -80,13 +80,6 @@ def test_focal_has_a_finite_gradient_at_certainty(gamma: float) -> None:
     assert logits.grad.isfinite().all()
     assert logits.grad[0].abs().max() < 1e-10
     assert logits.grad[1, 0].item() == pytest.approx(-0.5)  # surely wrong: the gradient of cross-entropy
-
-
-def test_class_weights_are_inverse_frequencies_with_a_mean_of_1_over_images() -> None:
-    assert class_weights((30, 10)) == pytest.approx((2 / 3, 2.0))
-    assert class_weights((7, 7, 7)) == (1, 1, 1)
-    counts = (50, 20, 3)
-    assert sum(n * w for n, w in zip(counts, class_weights(counts), strict=True)) == pytest.approx(sum(counts))
 
 
 def test_weighted_batches_add_up_to_the_whole() -> None:

@@ -251,13 +251,27 @@ def candidates(of: Track) -> tuple[Region, ...]:
 
 
 def size_of(region: Region, height: int, width: int) -> float:
-    """Return the share of the image that a region takes; 1 of one that is not local."""
+    """Return the share of the image that a region takes; 1 of one that is not local.
+
+    Examples:
+        >>> size_of(Box(5 / 6, 5 / 6, 1, 1), 24, 24) == 1 / 36, size_of(Mirror(), 24, 24)
+        (True, 1.0)
+    """
     where = region.where(height, width)
     return 1.0 if where is None else float(where.mean())
 
 
 def same_place(first: Region, second: Region, height: int, width: int) -> bool:
-    """Return whether half of the smaller region is in the other; of regions that are not local, whether they agree."""
+    """Return whether half of the smaller region is in the other; of regions that are not local, whether they agree.
+
+    Examples:
+        >>> corner = Box(5 / 6, 5 / 6, 1, 1)
+        >>> others = Box(2 / 3, 2 / 3, 1, 1), Corners(1 / 6), Box(0, 0, 1 / 3, 1 / 3), Band(1)
+        >>> [same_place(corner, other, 24, 24) for other in others]
+        [True, True, False, False]
+        >>> same_place(Band(1), Band(1), 24, 24), same_place(Band(1), Band(2), 24, 24)
+        (True, False)
+    """
     mask, other = (region.where(height, width) for region in (first, second))
     if mask is None or other is None:
         return first == second

@@ -138,6 +138,10 @@ def class_weights(counts: tuple[int, ...], what: str = "images") -> tuple[float,
 
     Raises:
         DataError: If a class has none.
+
+    Examples:
+        >>> [round(weight, 3) for weight in class_weights((30, 10))], class_weights((7, 7, 7))  # 40 / 60, 40 / 20
+        ([0.667, 2.0], (1.0, 1.0, 1.0))
     """
     if min(counts) < 1:
         raise DataError(
