@@ -98,9 +98,6 @@ class Role:
         return [named(cast(ComponentKind, self.of), component) for component in listed]
 
 
-Folder = Annotated[str, Role("folder")]
-
-
 class Params(BaseModel):
     """Arguments of a component: frozen, without unknown ones.
 

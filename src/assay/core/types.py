@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -262,11 +262,6 @@ def undefined(measure: str, reason: Reason | Code | str, **where: str) -> Measur
     """
     why = because(reason) if isinstance(reason, Code) else read(reason)
     return Measurement(measure=measure, value=float("nan"), reason=why, **where)  # pyright: ignore[reportArgumentType]
-
-
-def rows_of(index: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Row numbers as int64 [n]."""
-    return np.asarray(index, dtype=np.int64)
 
 
 @dataclass(frozen=True)
