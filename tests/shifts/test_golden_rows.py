@@ -32,7 +32,7 @@ def test_rows_are_those_of_their_version():
     changes, marked = draw_interventions(EnvironmentSpec(interventions={"tag": tag}), table, 3, (1, 64, 64))
     found = {
         "drawn": digest(rows.target, rows.columns["texture"], np.round(rows.columns["size"] * 1e6)),
-        "chosen": digest(chosen.positions),
+        "chosen": digest(chosen),
         "marked": digest(marked.columns["tag"], changes[0].parameters["top"].numpy()),
     }
     assert found == EXPECTED[ROWS_VERSION]

@@ -52,7 +52,7 @@ def radiographs():
 
 def check(table, least, **strengths):
     chosen = choose(table, {name: AssociationSpec(strength=s) for name, s in strengths.items()}, 0)
-    kept = table.take(chosen.positions)
+    kept = table.take(chosen)
     for name, strength in strengths.items():
         assert measure_association(kept, name).strength == pytest.approx(strength, abs=0.03)
     assert kept.target.mean() == pytest.approx(table.target.mean(), abs=0.01)

@@ -39,7 +39,7 @@ def crossed(**counts: int) -> FactorTable:
 
 
 def chosen(table: FactorTable, tie: AssociationSpec, seed: int = 0) -> FactorTable:
-    return table.take(choose(table, {"site": tie}, seed).positions)
+    return table.take(choose(table, {"site": tie}, seed))
 
 
 def cells(table: FactorTable) -> dict[tuple[str, str], int]:
@@ -158,7 +158,7 @@ def test_shares_and_strengths_go_together():
     rows = np.arange(2000)
     table = FactorTable(rows, target, rows, ("no", "yes"), (SITE, maker), columns)
     ties = {"site": by_shares(0.4, 0), "maker": AssociationSpec(strength=0.6)}
-    kept = table.take(choose(table, ties, 0).positions)
+    kept = table.take(choose(table, ties, 0))
     for name, tie in ties.items():
         assert somers_d(kept.numbers(name), positive(kept)) == pytest.approx(tie.strength, abs=0.02)
     assert not kept.columns["site"][~positive(kept)].any()

@@ -708,22 +708,9 @@ _BINS = ((1,), (2, 4, 8, 16, 32), (1, 2, 3, 4, 6, 8))  # a half, by number of co
 _FEW_BINS = (1, 2)
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """Which rows an association leaves.
-
-    Attributes:
-        positions: int64 [kept], ascending positions in the table.
-        available: Rows there were.
-        missing: Factor -> rows that were left out because its value is missing.
-    """
-
-    positions: Int[np.ndarray, "kept"]
-    available: int
-    missing: Mapping[str, int]
-
-
-def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed: int, purpose: str = "") -> Chosen:
+def choose(
+    table: FactorTable, associations: Mapping[str, AssociationSpec], seed: int, purpose: str = ""
+) -> Int[np.ndarray, "kept"]:
     """Choose rows in which every named factor is tied to the target at its strength, keeping as many as possible.
 
     The chosen rows follow the phantom's rule: in the half of a factor's values that belongs to a class the class has
@@ -741,6 +728,9 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
         table: Rows that meet no association's `given` are all kept. Names are taken in alphabetical order, since the
             order in which associations are written must decide nothing.
 
+    Returns:
+        Ascending positions in the table.
+
     Raises:
         AssociationError: If a class would keep fewer than `LEAST_ROWS` rows, naming the cell that is short.
     """
@@ -748,8 +738,8 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
     factors = {name: tied_as(factor_of(table.factors, name), tie) for name, tie in associations.items()}
     numbers = {name: factor.numbers(table.columns[name]) for name, factor in factors.items()}
     applies = {name: satisfies(table, tie.given) for name, tie in associations.items()}
-    lacking = {name: applies[name] & np.isnan(numbers[name]) for name in associations}
-    usable = ~np.any([*lacking.values(), np.zeros(len(table), dtype=bool)], axis=0)
+    lacking = [applies[name] & np.isnan(numbers[name]) for name in associations]
+    usable = ~np.any([*lacking, np.zeros(len(table), dtype=bool)], axis=0)
     keep = np.zeros(len(table), dtype=bool)
     draw = preference(table.row, seed, purpose)
     for names, rows in _groups(applies, usable):
@@ -764,8 +754,7 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
             for name in names
         ]
         keep[rows[_choose(part, columns, draw[rows])]] = True
-    missing = {name: int(rows.sum()) for name, rows in lacking.items()}
-    return Chosen(np.flatnonzero(keep), len(table), missing)
+    return np.flatnonzero(keep)
 
 
 def preference(rows: Int[np.ndarray, "n"], seed: int, purpose: str = "") -> Float[np.ndarray, "n"]:

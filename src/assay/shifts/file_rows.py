@@ -422,7 +422,7 @@ class FilePopulation(Population):
                     "are inverted, set data.mask_inverted"
                 )
         ties = _row_ties(environment)
-        return allowed.take(choose(allowed, ties, seed).positions) if ties else allowed
+        return allowed.take(choose(allowed, ties, seed)) if ties else allowed
 
     def _allowed_rows(self, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"]) -> FactorTable:
         allowed = self.table.take(positions)
