@@ -289,17 +289,17 @@ MOST = 12
 """Number of classes that are listed one by one; the rest share one entry."""
 
 
-def foremost(rows: Mapping[str, int], most: int = MOST) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def foremost(rows: Mapping[str, int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the classes to tell by name, in their own order, and those that are listed together.
 
     Args:
-        rows: Class -> how many rows it has. Up to `most` classes are all named. Of more it is `most` - 1: the last,
+        rows: Class -> how many rows it has. Up to `MOST` classes are all named. Of more it is `MOST` - 1: the last,
             since associations are stated for it against the rest, and the most frequent, of equals the first.
     """
     names = list(rows)
-    if len(names) <= most:
+    if len(names) <= MOST:
         return tuple(names), ()
-    frequent = sorted(names[:-1], key=lambda name: -rows[name])[: most - 2]
+    frequent = sorted(names[:-1], key=lambda name: -rows[name])[: MOST - 2]
     named = {*frequent, names[-1]}
     return tuple(name for name in names if name in named), tuple(name for name in names if name not in named)
 

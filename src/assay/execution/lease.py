@@ -61,9 +61,9 @@ def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float
                 path.unlink()
 
 
-def is_held(path: Path, stale: float = STALE) -> bool:
+def is_held(path: Path) -> bool:
     """Return whether a live writer has a lease."""
-    return path.exists() and not _is_over(path, _read(path), stale)
+    return path.exists() and not _is_over(path, _read(path), STALE)
 
 
 def _acquire(path: Path, token: str, stale: float) -> bool:

@@ -324,7 +324,7 @@ def _reference(reference: ReferenceLine, place: _Place) -> str:
         y = place.scale(reference.values[0][1])
         return line(place.left, y, place.right, y, "var(--reference)")
     points = [(place.across[at], place.scale(value)) for at, value in reference.values if not math.isnan(value)]
-    return polyline(points, reference.color, dash=reference.dash)
+    return polyline(points, "var(--reference)", dash=reference.dash)
 
 
 def _marks(plot: Plot, panel: ChartPanel, place: _Place) -> str:

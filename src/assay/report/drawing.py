@@ -399,7 +399,6 @@ class ReferenceLine:
     name: str
     values: tuple[tuple[str, float], ...]
     dash: str = "5 3"
-    color: str = "var(--reference)"
 
     @staticmethod
     def level(name: str, value: float) -> ReferenceLine:

@@ -85,9 +85,7 @@ class Issues:
                 return (*self.origins[keys[:end]], *keys[end:])
         return keys
 
-    def add(
-        self, keys: Keys, given: Any, expected: str, remedy: str = "", names: Iterable[str] = (), most: int = 14
-    ) -> None:
+    def add(self, keys: Keys, given: Any, expected: str, remedy: str = "", names: Iterable[str] = ()) -> None:
         """Add an issue.
 
         Args:
@@ -96,9 +94,8 @@ class Issues:
             expected: The expected value, or the problem.
             remedy: The change to make.
             names: The names that are allowed. The nearest to `given` is named with them.
-            most: How many of the names are shown.
         """
-        self.note(issue(keys, given, expected, remedy, names, most))
+        self.note(issue(keys, given, expected, remedy, names))
 
     def note(self, fault: Issue) -> None:
         """Add an issue whose keys are those of the grid point, unless it is there."""
@@ -129,7 +126,7 @@ class SpecIssues(SpecError):
 
 
 def issue(keys: Keys, given: Any, expected: str, remedy: str = "", names: Iterable[str] = (), most: int = 14) -> Issue:
-    """Make an issue; the arguments are those of `Issues.add`."""
+    """Make an issue; the arguments are those of `Issues.add`, and how many of the names are shown."""
     allowed = list(names)
     near = nearest(str(given), allowed) if allowed else None
     listed = [f"allowed: {shorten(allowed, most)}"] if allowed else []

@@ -314,7 +314,7 @@ def threshold_reaching(rule: str, level: float, target: Int[np.ndarray, " n"], s
 Curve = list[tuple[float, WithInterval]]
 
 
-def ranking_curves(cases: ScoredCases, seed: int = 0) -> tuple[Curve, Curve]:
+def ranking_curves(cases: ScoredCases) -> tuple[Curve, Curve]:
     """Compute ROC and precision-recall curve with pointwise 95% bands from `RESAMPLES` draws of patients.
 
     The ROC is the highest sensitivity with at most a false-positive rate, precision is that of the highest threshold
@@ -327,7 +327,7 @@ def ranking_curves(cases: ScoredCases, seed: int = 0) -> tuple[Curve, Curve]:
     thresholds = (above, np.append(0, ends + 1) - above)
     by_class = codes[positive], codes[~positive]
     patients = int(codes.max()) + 1
-    draw, drawn = generator(seed, "curves"), np.empty((RESAMPLES, 2, len(GRID)))
+    draw, drawn = generator(0, "curves"), np.empty((RESAMPLES, 2, len(GRID)))
     for at in range(RESAMPLES):
         weights = np.bincount(draw.integers(patients, size=patients), minlength=patients)
         drawn[at] = _points_of_curves(weights, by_class, thresholds)

@@ -504,9 +504,9 @@ def split(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"], floa
     return high, gap / math.sqrt(within / (n - 2)) if within > 0 else math.inf
 
 
-def _of_one_normal(count: int, draws: int = 400) -> float:
+def _of_one_normal(count: int) -> float:
     """Return the separation that is exceeded by 5 % of samples of one normal distribution, at least `ONE_NORMAL`."""
-    normal = generator(0, "one normal", count).normal(size=(draws, count))
+    normal = generator(0, "one normal", count).normal(size=(400, count))
     return max(ONE_NORMAL, float(np.quantile([split(draw)[1] for draw in normal], 1 - ALPHA)))
 
 
