@@ -152,6 +152,9 @@ class Processes:
     def log(self, handle: str) -> str:
         return f"log of {handle}"
 
+    def foreign(self, handles: Collection[str]) -> set[str]:
+        return set()
+
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Processes:
@@ -216,27 +219,6 @@ def test_a_driver_that_died_is_continued_and_its_jobs_are_adopted(processes: Pro
     assert sorted(outcome.done) == ["new", "slow"]
     assert processes.calls == [("submit", 1), ("submit", 1)]
     assert (tmp_path / "slow").read_text(encoding="utf-8") == "once\n"
-
-
-def test_a_forged_handle_is_waited_for_until_its_job_ends(
-    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """SECURITY.md says so. Where this fails, more is held than it says."""
-    foreign = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    processes.known[handle := str(foreign.pid)] = foreign
-    write_text(processes.root / "sent" / "a", handle)
-    waited: list[str] = []
-
-    def rest(_: Processes, handles: Collection[str], seconds: float) -> None:
-        if handle in handles and not waited:
-            waited.append(handle)
-            assert not (tmp_path / "a").exists()
-            foreign.communicate(b"\n")
-        time.sleep(seconds)
-
-    monkeypatch.setattr(Processes, "rest", rest)
-    outcome = driver(processes).run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
-    assert (outcome.done, waited, processes.calls) == (["a"], [handle], [("submit", 1)])
 
 
 def test_a_job_that_an_earlier_driver_stopped_is_submitted_again(processes: Processes, tmp_path: Path) -> None:
@@ -544,6 +526,24 @@ def test_a_job_that_works_for_another_folder_is_not_canceled(tmp_path: Path, mon
     (tmp_path / "scontrol").write_text("#!/bin/sh\necho Socket timed out >&2\nexit 1\n", encoding="utf-8")
     with pytest.raises(StoreError, match="Slurm did not say whose job 7 is, so that none was canceled: Socket timed"):
         cancel(tmp_path / "run")
+
+
+def test_a_job_that_works_for_another_folder_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edited folder may name any job of the user as that of a task; nothing of it would ever come here."""
+    logs, sent = tmp_path / "engine" / "logs", tmp_path / "engine" / "sent"
+    for name, text in {"squeue": "echo 8", "scontrol": f"echo '   StdOut={tmp_path}/thesis/8.txt'"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    write_text(sent / "a", "8")
+    slurm = Slurm(logs.parent, asked_every=0.0)
+    tasks = [Task("a", Touch(tmp_path / "a"), "a")]
+    with pytest.raises(StoreError, match=f"{sent / 'a'} names job 8, which works for another folder, .*; delete this"):
+        Remote(slurm, slurm.folder, interval=0.05).run(tasks, lambda _: None)
+    assert slurm.foreign(["8", "8_1.2"]) == {"8", "8_1.2"}
+    for text in (f"echo '   StdOut={logs}/8.txt'", "echo Socket timed out >&2; exit 1"):
+        (tmp_path / "scontrol").write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        assert not slurm.foreign(["8"])
 
 
 def test_a_full_disk_is_said_where_an_engine_does_not_cancel(

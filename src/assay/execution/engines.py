@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -233,6 +234,14 @@ class Slurm:
         """See `Backend`."""
         return self._queued_jobs(handles, "--states=PENDING") or set()
 
+    def foreign(self, handles: Collection[str]) -> set[str]:
+        """See `Backend`. A job is of the folder that it writes its log to; while Slurm does not answer, none is."""
+        arrays = {_array_of(handle) for handle in handles}
+        with suppress(BusyError):
+            others = {array for array in arrays if self._logs_of(array) - {self._logs.resolve()}}
+            return {handle for handle in handles if _array_of(handle) in others}
+        return set()
+
     def rest(self, handles: Collection[str], seconds: float) -> None:
         """See `Backend`."""
         sleep(seconds)
@@ -255,11 +264,9 @@ class Slurm:
             StoreError: A job writes its log elsewhere, so that it works for something else. It goes on.
             BusyError: Slurm does not answer; all go on.
         """
-        arrays = sorted({_job(handle).partition("_")[0] for handle in handles})
+        arrays = sorted({_array_of(handle) for handle in handles})
         logs = {array: self._logs_of(array) for array in arrays}
-        matching = {
-            _job(handle) for handle in handles if logs[_job(handle).partition("_")[0]] == {self._logs.resolve()}
-        }
+        matching = {_job(handle) for handle in handles if logs[_array_of(handle)] == {self._logs.resolve()}}
         if matching:
             _call(["scancel", *sorted(matching)])
         if others := sorted(array for array, places in logs.items() if places - {self._logs.resolve()}):
@@ -286,6 +293,10 @@ class Slurm:
 
 def _job(handle: str) -> str:
     return handle.partition(".")[0]
+
+
+def _array_of(handle: str) -> str:
+    return _job(handle).partition("_")[0]
 
 
 @cache

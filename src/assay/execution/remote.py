@@ -89,6 +89,10 @@ class Backend(Protocol):
         """Return those that have not begun and can be taken back; none where they begin at once."""
         return set()
 
+    def foreign(self, handles: Collection[str]) -> set[str]:
+        """Return those that work for another folder: a file of a folder can hold the number of any job."""
+        return set()
+
     def rest(self, handles: Collection[str], seconds: float) -> None:
         """Wait before the next poll; shorter where the engine announces the end of a job."""
         ...
@@ -327,9 +331,18 @@ class Remote:
         return outcome
 
     def _adopt(self, exchange: Exchange, queue: Queue, observe: Observer) -> None:
-        """Take over jobs of an earlier driver that the engine still has; forget all others."""
+        """Take over jobs of an earlier driver that the engine still has; forget all others.
+
+        Raises:
+            StoreError: One of them works for another folder: nothing of it would ever come here.
+        """
         earlier = {id: handle for id in queue.tasks if (handle := exchange.sent(id))}
         alive = self.backend.poll(set(earlier.values())) if earlier else set[str]()
+        foreign = self.backend.foreign(alive)
+        for id, handle in earlier.items():
+            if handle in foreign:
+                raise StoreError(f"{exchange.of(id, 'sent')} names job {handle}, which works for another folder, so "
+                                 "that its result would be waited for in vain; delete this file")  # fmt: skip
         for id in queue.tasks:
             note = exchange.note(id)
             if earlier.get(id) in alive and (note is None or note["status"] == "done"):
