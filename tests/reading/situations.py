@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 PAGE = Path(__file__).parents[2] / "docs" / "reading.md"
-MODULES = ("scores", "classes", "tables", "data", "joins", "patients", "masks", "images", "copies")
+MODULES = ("scores", "classes", "targets", "tables", "data", "joins", "patients", "masks", "images", "copies")
 """Modules `tests.reading.test_*`, in the order of the page. The first line of a module's docstring is its heading."""
 HEAD = """# What Assay reads, and what it asks
 

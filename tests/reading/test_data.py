@@ -142,19 +142,18 @@ def test_bare_names_in_a_column_of_any_name(haut: Path) -> None:
 
 
 @situation("two columns that may be the target, neither named like one",
-           "asked for by name in look and audit; init takes the likelier one and comments it")  # fmt: skip
+           "asked for by name, by every command")  # fmt: skip
 def test_no_target_is_sure(ask: Asking, haut: Path, net: str) -> None:
     unclear = rows().rename(columns={"Diagnose": "Gruppe"}).assign(Art=["ab"[at // 4 % 2] for at in range(NUMBER)])
     unclear.to_csv(haut / "befunde.csv", index=False)
-    for command in (["look", "haut"], ["audit", net, "--images", "haut"]):
+    for command in (["look", "haut"], ["audit", net, "--images", "haut"], ["init", "haut"]):
         answer = ask(*command)
         assert answer.code == 2
         assert "Gruppe, Geschlecht, Art" in answer.err
         assert "--target Gruppe" in answer.err
     assert ask("look", "haut", "--target", "Gruppe").code == 0
-    answer = ask("init", "haut", "--out", "s.yaml")
+    answer = ask("init", "haut", "--target", "Gruppe", "--out", "s.yaml")
     assert answer.code == 0
-    assert "target: Gruppe" in answer.out
     assert "may also be Geschlecht, Art" in answer.out
 
 
@@ -606,16 +605,14 @@ def test_a_label_beside_embeddings_is_no_feature(tmp_path: Path, ask: Asking) ->
 
 
 @situation(
-    "a class that usually means that it is not known, as `unknown`, in a look, which asks nothing",
-    "one of the classes, and reported as a caution",
+    "a folder of a class that usually means that it is not known, as `unknown`, in a look",
+    "one of the classes, and reported as a caution; other commands ask",
 )
-def test_an_unknown_class_is_said_in_a_look(tmp_path: Path, ask: Asking) -> None:
+def test_an_unknown_folder_is_said_in_a_look(tmp_path: Path, ask: Asking) -> None:
     draws = np.random.default_rng(0)
-    classes = ("ill", "well", "unknown")
-    rows: list[list[object]] = [["image", "label"], *([f"{at}.png", classes[at % 3]] for at in range(60))]
     for at in range(60):
-        save(tmp_path / f"{at}.png", draws.integers(0, 255, (16, 16)).astype(np.uint8))
-    write_table(tmp_path / "data.csv", rows)
-    answer = ask("look", tmp_path, "--out", tmp_path / "out")
+        name = f"set/{('ill', 'well', 'unknown')[at % 3]}/{at}.png"
+        save(tmp_path / name, draws.integers(0, 255, (16, 16)).astype(np.uint8))
+    answer = ask("look", tmp_path / "set", "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
-    assert "'unknown' in 20 rows of label" in answer.out + answer.err
+    assert "caution: may mean unknown: 'unknown' in 20 rows of folders" in answer.out

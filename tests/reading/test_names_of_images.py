@@ -56,6 +56,25 @@ def test_a_part_of_names_that_repeats_like_a_patient_is_named(
     assert identifier not in Path("looked/report.html").read_text()
 
 
+@pytest.mark.parametrize(("column", "parts"), [("split", ("train", "test")), ("fold", (0, 1, 2, 3, 4))])
+def test_candidate_patients_in_several_parts_are_counted(
+    column: str, parts: tuple[object, ...], tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{patient:08d}_{image:03d}.png" for patient in range(PATIENTS) for image in range(2)]
+    save_all(tmp_path / "set", names)
+    mixed = [parts[(at // 2 + at % 2 * (at < 10)) % len(parts)] for at in range(len(names))]
+    rows = [f"{name},{at % 2},{part}" for at, (name, part) in enumerate(zip(names, mixed, strict=True))]
+    (tmp_path / "set" / "data.csv").write_text("\n".join(["image,finding," + column, *rows]))
+    monkeypatch.chdir(tmp_path)
+    counted = f"{HINT} ({PATIENTS} different ones, of which 5 are in several parts of '{column}')"
+    assert counted in ask("init", "set").out
+    looked = ask("look", "set", "--out", "looked").out
+    assert counted in looked
+    page = Path("looked/report.html").read_text()
+    assert "of which 5 are in several parts of" in page
+    assert "00000003" not in looked + page
+
+
 @pytest.mark.parametrize("pattern", ["ISIC_{number:07d}.png", "fold{fold}/{number}.png", "{number:04d}-{number}.png"])
 def test_numbered_files_and_folds_are_no_patients(
     pattern: str, tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch

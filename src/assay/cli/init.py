@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import pandas as pd
+
 from assay.core.errors import AssayError, SpecError, StoreError, as_written
 from assay.data.files.classes import in_order
 from assay.data.files.guess import JOINED_TABLE, MADE_BY_INIT, SPLIT, Guess, guess
 from assay.data.files.joins import Unmatched, class_images, image_files
-from assay.data.files.roles import called_patient, suggest_names
-from assay.data.files.table import absent, read_table, same_value, shown, spellings
+from assay.data.files.roles import called_patient, parts_in, suggest_names
+from assay.data.files.table import TextTable, absent, read_table, same_value, shown, spellings
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 from assay.store.files import csv_text, write_text
@@ -123,8 +125,8 @@ def _as_option(name: str, value: str) -> str:
 def _guess_with_target(place: Path, likely: str = "", **named: Any) -> Guess:
     """Return what a place holds, with a target, the likely one if it may be. Raises SpecError where there is none."""
     guessed = guess(place, **named)
-    if likely in guessed.targets or (not guessed.target and guessed.targets):
-        named["target"] = likely if likely in guessed.targets else guessed.targets[0]
+    if likely in guessed.targets:
+        named["target"] = likely
         guessed = guess(place, **named)
     guessed.data_keys()  # raises where there is no target
     return guessed
@@ -290,8 +292,7 @@ def _data(
         yield Assumed(f"    {_flow(name)}", kind.kind, f"{len(_values(rows, name))} values")
     yield _size_line()
     splits = {value.casefold() for value in _values(rows, SPLIT)} if SPLIT in guess.columns else set[str]()
-    names = [row[guess.image] for row in rows if row.get(guess.image)]
-    unnamed = "" if guess.patient else f"; {_without_patients(names)}"
+    unnamed = "" if guess.patient else f"; {_without_patients(*_names_and_parts(guess, rows))}"
     if {"train", "test"} <= splits or {"training", "testing"} <= splits:
         yield Assumed("  split", {"column": SPLIT}, f"the parts as the folders or the table have them{unnamed}")
     else:
@@ -311,9 +312,15 @@ def _target_words(guess: Guess, rows: Sequence[dict[str, str]]) -> str:
     return words + (f"; it may also be {', '.join(others[:4])}" if others else "")
 
 
-def _without_patients(names: Sequence[str]) -> str:
+def _without_patients(names: Sequence[str], parts: Mapping[str, Sequence[str]] | None = None) -> str:
     """Return how images count whose patients are not named, and which part of their names may be the patient."""
-    return f"each image counts as a patient, since patients are not named{suggest_names(names)}"
+    return f"each image counts as a patient, since patients are not named{suggest_names(names, parts)}"
+
+
+def _names_and_parts(guess: Guess, rows: Sequence[dict[str, str]]) -> tuple[list[str], Mapping[str, Sequence[str]]]:
+    """Return the names of the images in a table, and the column that divides them with its cells, if there is one."""
+    named = pd.DataFrame([row for row in rows if row.get(guess.image)])
+    return (named[guess.image].tolist(), parts_in(TextTable(guess.table, named))) if len(named) else ([], {})
 
 
 def _positive(images: Mapping[str, int], wanted: str) -> Iterator[Assumed]:

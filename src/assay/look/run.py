@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from assay.core.versions import time_and_versions
 from assay.data.cache import ArrayCache, Notify, silent
 from assay.data.cards import facts_of
 from assay.data.dataset import Dataset
+from assay.data.files.folder import without_unknown
 from assay.data.files.load import load_dataset, names_of
 from assay.data.files.request import data_of
 from assay.execution.local import InProcess
@@ -59,16 +60,18 @@ def look(request: LookRequest, notify: Notify = silent) -> Path:
     factors = {"factors": read.others} if read.of_masks and "factors" not in read.data else {}
     images = {**read.data, **factors, "size": request.size}
     images |= {"links": "follow"} if request.follow_links else {}
-    spec = parse_request(images, {"all": {}}, ("performance",)).data
+    listed = parse_request(images, {"all": {}}, ("performance",)).data
+    spec, unknown = without_unknown(listed)
     out = request.out or Path("looks") / read.name
     dataset = load_dataset(spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True,
                            alike=True)  # fmt: skip
+    dataset = replace(dataset, card=replace(dataset.card, left_out=(*unknown, *dataset.card.left_out)))
     embeddings = None
     if request.embeddings is not None:
         from assay.look.embeddings import read_embeddings  # most looks have none
 
         embeddings = read_embeddings(request.embeddings, request.ids, spec, dataset, request.unmatched)
-    run = LookRun(request.without_data("data", "embeddings"), spec, dataset, embeddings)
+    run = LookRun(request.without_data("data", "embeddings"), spec, listed, dataset, embeddings)
     carry_out(run, out, InProcess(), write_page)
     return out
 
@@ -80,12 +83,14 @@ class LookRun(RunSteps):
     Attributes:
         request: What was asked.
         spec: The images.
+        listed: The images, with those whose class usually means that it is not known.
         dataset: The images as they were read.
         embeddings: Their embeddings; None without.
     """
 
     request: LookRequest
     spec: DataSpec
+    listed: DataSpec
     dataset: Dataset
     embeddings: Embeddings | None
     kind = LOOK
@@ -102,7 +107,7 @@ class LookRun(RunSteps):
 
             checks, decoded = with_embeddings(checks, self.spec, embeddings)
         gallery = PictureSettings(folder.root / "pictures", self.dataset.scale, self.spec.target)
-        names, places = names_of(self.spec), self.dataset.table.places
+        names, places = names_of(self.listed), self.dataset.table.places
         left = sorted(names.keys() - set(places.numbers)) if places else []
         issues = [*checks.issues, *(issue("left-out", at) for at in left)]
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]

@@ -19,7 +19,7 @@ from assay.data.files.classes import Target, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
 from assay.data.files.joins import class_images, classes_said, mark_of_masks, outputs_in
-from assay.data.files.kinds import cautions_of, kind_of, notation_of, split_counts
+from assay.data.files.kinds import cautions_of, doubtful, kind_of, notation_of, split_counts
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
     MaskAt,
@@ -29,8 +29,9 @@ from assay.data.files.masks import (
     row_masks,
     unmasked,
 )
+from assay.data.files.one_hot import siblings
 from assay.data.files.outlines import FILE_NAME, read_coco
-from assay.data.files.roles import called_unit, holds_patients, suggest_names
+from assay.data.files.roles import called_unit, holds_patients, parts_in, suggest_names
 from assay.data.files.table import (
     Problem,
     TextTable,
@@ -51,6 +52,7 @@ from assay.data.files.table import (
     require_contained,
     require_whole,
     shown,
+    sorted_values,
     stacked,
 )
 from assay.spec.data import LESION, has_masks, is_coco, undeclared_columns
@@ -97,7 +99,7 @@ def list_table(spec: DataSpec) -> Listing:
     path = _require_table(folder, spec)
     coco = read_coco(path, spec) if is_coco(spec) else None
     read = pasted(folder, path, spec) if coco is None else coco.images
-    if in_memory := Path(spec.folder).parent == default_cache_root() / IN_MEMORY:
+    if in_memory := _is_in_memory(spec):
         read = as_rows(read)
     table = chosen(read, spec.where)
     names = table.column(spec.image if coco is None else FILE_NAME, key_text("data.image"))
@@ -138,7 +140,7 @@ def list_table(spec: DataSpec) -> Listing:
         read=_read(spec, table, target),
         question=target.question,
         warnings=(
-            *(() if spec.patient else (OWN_PATIENT + (_suggest_patient(spec, table) or suggest_names(names)),)),
+            *(() if spec.patient else (OWN_PATIENT + _suggest_patient(spec, table, names),)),
             *_unnamed_note(spec, table),
             *(coco.warnings if coco else ()),
             *(() if masks is None else unmasked(masks, spec)),
@@ -149,6 +151,11 @@ def list_table(spec: DataSpec) -> Listing:
         boxes=boxes,
     )
     return _without_unmasked(_said_of_lesions(listing, spec).drop(problems)[0], spec)
+
+
+def _is_in_memory(spec: DataSpec) -> bool:
+    """Return whether the table was in memory, and is a file of the cache alone."""
+    return Path(spec.folder).parent == default_cache_root() / IN_MEMORY
 
 
 def _require_table(folder: Path, spec: DataSpec) -> Path:
@@ -264,6 +271,7 @@ def list_classes(spec: DataSpec) -> Listing:
         labels += [path.name] * len(files)
     target = target_column(folder.name, spec.positive, labels, "data.classes")
     alike = {"read as one": f"folders {same}"} if (same := merged(names)) else {}
+    alike = cautions_of({"folders": labels}, "" if target.question else "folders") | alike
     relative = tuple(str(path.relative_to(folder)) for path in images)
     warnings = (OWN_PATIENT + suggest_names(relative), *_ignored_files_note(sum(others.values())))
     listing = plain(folder, images, relative, target.codes, target, warnings)
@@ -341,6 +349,7 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     factors = {factor.column or name: factor for name, factor in spec.factors.items()}
     others = {name: table.column(name, "data.factors") for name in undeclared_columns(spec) if name in table.header}
     kinds = {name: kind_of(name, cells, table.comma) for name, cells in others.items()}
+    kinds |= dict.fromkeys(siblings(table, spec.target), (None, f"one-hot, says what {spec.target} says"))
     unused = [f"{name} ({why})" for name, (kind, why) in kinds.items() if kind is None]
     named = [name for name in (spec.target, *factors) if name in table.header]
     used = {name: table.column(name, "data.factors") for name in named}
@@ -360,6 +369,38 @@ def _target_by_levels(spec: DataSpec, cells: Sequence[str]) -> Target | None:
     return Target(codes, factor.levels, f"classes are the levels of '{spec.target}': {', '.join(factor.levels)}")
 
 
+def without_unknown(spec: DataSpec) -> tuple[DataSpec, tuple[str, ...]]:
+    """Return a table's images without those whose class usually means that it is not known, and why each is left out.
+
+    Rows without a class are left out with them. Images of other kinds, and classes that are named, stay as they are.
+
+    Raises:
+        SpecError: There are not two other classes, so that it must be known whether these are classes.
+    """
+    if not (spec.folder and spec.table) or is_coco(spec):
+        return spec, ()
+    folder = folder_of(spec.folder, key_text("data.folder"))
+    table = chosen(pasted(folder, _require_table(folder, spec), spec), spec.where)
+    cells = table.column(spec.target, key_text("data.target")) if spec.target in table.header else ()
+    present = {cell for cell in cells if not absent(cell)}
+    named = (*spec.positive, *([spec.target] if spec.target in spec.where else []))
+    unclear = [] if named else doubtful(present, blank=len(present) < len({*cells}))
+    if not unclear:
+        return spec, ()
+    usable = sorted_values(present - {*unclear})
+    if len(usable) < 2:
+        raise SpecError(target_column(spec.target, (), cells).question)
+    unknown = f"which usually means that the class is not known; if it is one, call it 'class {unclear[0]}'"
+    why = {cell: f"{spec.target} is {shown(cell)}, {unknown}" for cell in unclear}
+    why |= dict.fromkeys({*cells} - present, f"{spec.target} is missing")
+    in_memory = _is_in_memory(spec)
+    numbers, word = (as_rows(table) if in_memory else table).numbers, "row" if in_memory else "line"
+    omitted = [(number, why[cell]) for number, cell in zip(numbers, cells, strict=True) if cell in why]
+    omitted.sort(key=lambda row: row[1].endswith(" is missing"))
+    usual = spec.model_copy(update={"where": {**spec.where, spec.target: usable}})
+    return usual, tuple(f"{table.counted[0] or word} {number}: {reason}" for number, reason in omitted)
+
+
 def _negated_names(target: Target) -> str:
     """How the labels are written: 0 and 1 are named `not x` and `x`."""
     return "0/1" if target.classes[0].startswith("not ") else ", ".join(target.classes)
@@ -375,15 +416,15 @@ def _patient(spec: DataSpec, table: TextTable, names: Sequence[str], problems: l
     return _with_own(spec, cells, names)
 
 
-def _suggest_patient(spec: DataSpec, table: TextTable) -> str:
-    """`; column 'patient_id' looks like one: ...`, of a column with a patient's name that repeats; or empty."""
+def _suggest_patient(spec: DataSpec, table: TextTable, names: Sequence[str]) -> str:
+    """`; column 'patient_id' looks like one: ...`, of a column with a patient's name that repeats, or of file names."""
     named = {spec.image, spec.target, spec.mask, *spec.factors}
     for column in sorted(table.header, key=called_unit):
         cells = table.present(column)
         called = holds_patients(column, cells) or called_unit(column)
         if called and column not in named and 1 < len(set(cells)) < len(cells):
             return f"; column '{column}' looks like one ({len(set(cells)):,} values): write `patient: {column}` in data"
-    return ""
+    return suggest_names(names, parts_in(table))
 
 
 def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Sequence[str]:
@@ -430,14 +471,15 @@ def undeclared_table(spec: DataSpec) -> FactorTable | None:
 
     Files are not looked at: a row whose image is left out is here. Columns that `kind_of` leaves out are not.
     """
-    names = undeclared_columns(spec)
-    if not names:
+    undeclared = undeclared_columns(spec)
+    if not undeclared:
         return None
     folder = folder_of(spec.folder, key_text("data.folder"))
     table = chosen(pasted(folder, folder / spec.table, spec), spec.where)
     if spec.target not in table.header:  # whether masks show a lesion
         return None
     target = target_column(spec.target, spec.positive, table.column(spec.target, key_text("data.target")))
+    names = [name for name in undeclared if name not in siblings(table, spec.target)]
     cells, images = (table.column(name, key_text("data.patient")) for name in (spec.patient or spec.image, spec.image))
     patient = patient_codes(_with_own(spec, cells, images))
     factors: list[Factor] = []

@@ -31,6 +31,7 @@ from assay.data.files.joins import (
 )
 from assay.data.files.kinds import kinds_of
 from assay.data.files.labels import IMAGE, KEYS, joined
+from assay.data.files.one_hot import siblings, with_classes
 from assay.data.files.roles import (
     MASKS,
     MOST_CLASSES,
@@ -443,9 +444,11 @@ def _of_labels(
     folder: Path, table: Path, key: str, unmatched: Unmatched, links: bool, *, target: str, patient: str, mask: str
 ) -> Guess:
     """Return the images of a folder joined with a table of labels; headers of DICOM files are columns."""
-    labels = read_table(table, key)
+    labels, classes, sentence = with_classes(read_table(table, key), target)
+    target = target or classes
     classes = target or sure_target(labels, targets_of(labels, [name for name in labels.header if name != key]))
-    rows, lines, sentences = joined(folder, table, key, classes, unmatched, mask, links)
+    rows, lines, sentences = joined(folder, labels, key, classes, unmatched, mask, links)
+    sentences = (*([sentence] if sentence else []), *sentences)
     read = TextTable(table.name, pd.DataFrame(rows), comma=labels.comma)
     _require(read, target=target, patient=patient, mask=mask)
     guessed = _of_columns(read, folder, IMAGE, target, patient, mask)
@@ -460,7 +463,7 @@ def _of_table(
     path: Path, image: str, unmatched: Unmatched, links: bool, *, target: str, patient: str, mask: str
 ) -> Guess:
     """Raises SpecError where no column names images."""
-    read, folder = read_table(path, image or "image"), path.parent
+    (read, classes, sentence), folder = with_classes(read_table(path, image or "image"), target), path.parent
     _require(read, target=target, patient=patient, image=image, mask=mask)
     files = _files_of(read, folder)
     if not image:
@@ -468,7 +471,10 @@ def _of_table(
         images = [IMAGE] if bare else [name for name in files if not words_of(name) & MASKS]
         image = min(images, key=lambda name: (name != "image", "image" not in name), default="")
     if image in files or (key := _column_of_files(read, folder, image)) is None:
-        return _of_columns(read, folder, image or "image", target, patient, mask)
+        guessed = _of_columns(read, folder, image or "image", target or classes, patient, mask)
+        rows = tuple(dict(zip(read.header, row, strict=True)) for row in read.rows) if sentence else ()
+        more = {"rows": rows, "lines": read.numbers, "key": guessed.image, "matched": (sentence,)} if rows else {}
+        return replace(guessed, **more)
     return _of_labels(folder, path, key, unmatched, links, target=target, patient=patient, mask=mask)
 
 
@@ -501,7 +507,7 @@ def _of_columns(read: TextTable, folder: Path, image: str, target: str, patient:
     if target == LESION.name and not mask:
         read.column(target, key_text("--target"))
     target = target or sure_target(read, targets) or (LESION.name if mask and not called_targets(targets) else "")
-    columns = kinds_of(read, [name for name in others if name not in (target, *KEYS)])
+    columns = kinds_of(read, [name for name in others if name not in (target, *KEYS, *siblings(read, target))])
     return Guess(folder, read.name, image, mask, target, patient, targets, columns)
 
 

@@ -11,7 +11,7 @@ from assay.core.errors import DataError, SpecError, extra, key_text
 from assay.data.files.joins import Matched, Unmatched, image_files, match, outputs_in, require_matched
 from assay.data.files.readers import holds_dicom
 from assay.data.files.roles import MASKS, words_of
-from assay.data.files.table import read_table, require_contained, shown
+from assay.data.files.table import TextTable, require_contained, shown
 
 IMAGE, PATIENT = "image", "patient"
 """Columns of the joined table."""
@@ -30,7 +30,7 @@ KEYS = ("SOPInstanceUID", "AccessionNumber")
 """Identifiers of DICOM by which labels may name an image, the first that the table has."""
 
 
-def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unmatched: Unmatched = "refuse",
+def joined(folder: Path, read: TextTable, image: str = IMAGE, target: str = "", unmatched: Unmatched = "refuse",
            mask: str = "", links: bool = False,
            ) -> tuple[list[dict[str, str]], tuple[int, ...], tuple[str, ...]]:  # fmt: skip
     """Return a row per image of a folder that the table labels, with columns of DICOM headers, the table's lines that
@@ -40,7 +40,7 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
 
     Args:
         folder: Its images, in any depth.
-        table: A CSV with a row per image or, by `AccessionNumber`, per examination.
+        read: A table with a row per image or, by `AccessionNumber`, per examination.
         image: The column of file names, with or without folders and endings; where the table has none, it is joined by
             one of `KEYS`.
         target: The column of classes, of which no more than of the others may be lost; none where empty.
@@ -53,16 +53,15 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
         DataError: No image has a label, too many have none, or a name fits several images or has several labels.
         ExtraError: The library for DICOM is not installed.
     """
-    read = read_table(table, image)
     key = next((name for name in (image, *KEYS) if name in read.header), None)
     if key is None:
-        raise SpecError(f"labels: {table.name} has none of the columns {image}, {', '.join(KEYS)}; its columns are "
+        raise SpecError(f"labels: {read.name} has none of the columns {image}, {', '.join(KEYS)}; its columns are "
                         f"{', '.join(read.header)}")  # fmt: skip
     names = read.column(key, "labels")
     named = Counter(name for name in names if name.strip())
     if named.total() > len(named):
         again = named.most_common(1)[0][0]
-        raise DataError(f"labels: {table.name} has several rows for {shown(again)}; give one per image")
+        raise DataError(f"labels: {read.name} has several rows for {shown(again)}; give one per image")
     every = image_files(folder, deep=True)[0]
     of_masks = [name for name in read.header if name != key and (name == mask or words_of(name) & MASKS)]
     masks = {cell for name in of_masks for cell in read.column(name, "labels")}
@@ -75,11 +74,11 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
     matched = _of_examinations(keys, names) if key == "AccessionNumber" else match(keys, names)
     matched = replace(matched, left=tuple(files))
     if not matched.pairs and not matched.rivals:
-        raise DataError(f"labels: {table.name} labels no image of {folder}, by its column '{key}'; an example there is "
+        raise DataError(f"labels: {read.name} labels no image of {folder}, by its column '{key}'; an example there is "
                         f"{shown(names[0]) if names else 'missing'}: name another with "
                         f"{key_text('--image', 'COLUMN')}")  # fmt: skip
     classes = read.column(target, "labels") if target in read.header else ()
-    sentences = require_matched(matched, table.name, unmatched=unmatched, row_classes=classes, lines=read.numbers,
+    sentences = require_matched(matched, read.name, unmatched=unmatched, row_classes=classes, lines=read.numbers,
                            private=key != image)  # fmt: skip
     if len(paths) < len(every):
         sentences = (

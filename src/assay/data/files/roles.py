@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import PurePath
 
@@ -19,8 +19,8 @@ TARGETS = (
 ORIGINS = frozenset({"site", "center", "hospital", "clinic", "ward", "scanner", "device", "station"})
 """Words of the names of where images come from."""
 _ATTRIBUTES = ORIGINS | {
-    "sex", "gender", "geschlecht", "age", "alter", "race", "ethnicity", "view", "side", "seite", "laterality", "eye",
-    "klinik", "manufacturer", "modality", "camera", "localization", "year", "model", "kvp",
+    "sex", "gender", "geschlecht", "male", "female", "age", "alter", "race", "ethnicity", "view", "side", "seite",
+    "laterality", "eye", "klinik", "manufacturer", "modality", "camera", "localization", "year", "model", "kvp",
     "centre",  # codespell:ignore centre
 }  # fmt: skip
 """Words of the names of what patients and images are: such a column is a target only where it is named."""
@@ -82,7 +82,15 @@ def holds_patients(column: str, cells: Sequence[str]) -> bool:
     return called_patient(column) and (_rank_of_patient(column) in (0, 2) or not few)
 
 
-def suggest_names(names: Sequence[str]) -> str:
+def parts_in(read: TextTable) -> Mapping[str, Sequence[str]]:
+    """Return the first column, such as `split` or `fold`, that divides a table, with its cells; empty without one."""
+    for name in read.header:
+        if words_of(name) & SPLITS and 1 < len({*read.present(name)}) <= MOST_CLASSES:
+            return {name: read.column(name, "data")}
+    return {}
+
+
+def suggest_names(names: Sequence[str], parts: Mapping[str, Sequence[str]] | None = None) -> str:
     """Return `; the 3rd folder in paths may be the patient ...`, of a part of file names that repeats as one would.
 
     It has a digit in nearly all names, and is shared by some images, and by half of them at most. Its values are not
@@ -90,20 +98,31 @@ def suggest_names(names: Sequence[str]) -> str:
 
     Args:
         names: Paths, relative to the folder of images.
+        parts: A column that divides the images -> the part of each, such as train and test.
 
     Returns:
-        The first such part, folders before beginnings of file names; empty where there is none.
+        The first such part, folders before beginnings of file names, and how many of them are in several parts of the
+        set; empty where there is none.
     """
     fitting = [
-        (place, len(counts), counts.total() / len(counts))
-        for place, parts in zip(_PARTS_OF_NAMES, zip(*map(_parts_of_name, names), strict=True), strict=False)
-        if _may_be_patients(counts := Counter(part for part in parts if part), len(names))
+        (place, people, len(counts), counts.total() / len(counts))
+        for place, people in zip(_PARTS_OF_NAMES, zip(*map(_parts_of_name, names), strict=True), strict=False)
+        if _may_be_patients(counts := Counter(filter(None, people)), len(names))
     ]
-    for place, different, images_each in fitting:
-        finer = any(count > different and each < images_each for _, count, each in fitting)
+    for place, people, different, images_each in fitting:
+        finer = any(count > different and each < images_each for _, _, count, each in fitting)
         if images_each <= _MOST_OF_A_PATIENT or not finer:
-            return f"; {place} may be the patient ({different:,} different ones): if so, put it in a column and name it"
+            across = "".join(_in_several_parts(column, people, cells) for column, cells in (parts or {}).items())
+            summary = f"{place} may be the patient ({different:,} different ones{across})"
+            return f"; {summary}: if so, put it in a column and name it"
     return ""
+
+
+def _in_several_parts(column: str, people: Sequence[str], cells: Sequence[str]) -> str:
+    """Return `, of which 3 are in several parts of 'split'`; empty where none is."""
+    pairs = {(name, cell) for name, cell in zip(people, cells, strict=True) if name and not absent(cell)}
+    several = sum(number > 1 for number in Counter(name for name, _ in pairs).values())
+    return f", of which {several:,} are in several parts of '{column}'" if several else ""
 
 
 def _may_be_patients(counts: Counter[str], images: int) -> bool:

@@ -1,0 +1,146 @@
+"""Columns that may be the target."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from tests.cli.asking import Asking
+from tests.reading.situations import situation
+from tests.reading.tables_for_tests import images
+
+KINDS = ("MEL", "NV", "BCC")
+COUNT = 48
+CODES = np.random.default_rng(3).choice(3, COUNT, p=[0.3, 0.5, 0.2])
+
+
+def one_hot(**more: Any) -> pd.DataFrame:
+    """Return a row per image with 1.0 in the column of its class, as in the ground truth of ISIC 2018 and 2019."""
+    return pd.DataFrame(np.eye(3)[CODES], columns=KINDS).assign(**more)
+
+
+def line_of(text: str, start: str) -> str:
+    """Return the first line that starts so."""
+    return next(line for line in text.splitlines() if line.startswith(start))
+
+
+@situation("columns MEL, NV and BCC of 0 and 1 with exactly one 1 in each row, as in ISIC 2018 and 2019",
+           "one-hot: the target is the class whose column is 1, which is reported; no column is a cue")  # fmt: skip
+def test_one_hot_columns_are_one_target(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", one_hot(UNK=0.0))
+    said = ask("look", path, "--out", "look")
+    assert said.code == 0, said.err
+    assert 'target "class"' in line_of(said.out, "columns:")
+    assert line_of(said.out, "matched:").startswith(
+        "matched: columns MEL, NV, BCC, UNK are one-hot, one class per image"
+    )
+    assert not [row for row in _shortcuts(ask) if row["name"] in KINDS]
+    counts = {name: int((np.array(KINDS)[CODES] == name).sum()) for name in KINDS}
+    summary = {row["key"]: row["value"] for row in _table(ask, "provenance")}["data summary"]
+    assert all(f"{name} {count}" in summary for name, count in counts.items())
+    said = ask("init", path.parent, "--out", "study.yaml")
+    assert said.code == 0, said.err
+    study = yaml.safe_load(Path("study.yaml").read_text())["data"]
+    assert (study["target"], study.get("factors")) == ("class", None)
+    written = pd.read_csv(Path(study["folder"]) / study["table"])
+    assert written["class"].tolist() == [KINDS[code] for code in CODES]
+
+
+def _table(ask: Asking, name: str) -> list[dict[str, Any]]:
+    return json.loads(ask("results", "look", "--table", name, "--json").out)
+
+
+def _shortcuts(ask: Asking) -> list[dict[str, Any]]:
+    return _table(ask, "shortcuts")
+
+
+@situation("`--target MEL` of one-hot columns", "this class against the rest; NV and BCC are left out of the cues")
+def test_one_of_the_one_hot_columns(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", one_hot())
+    said = ask("look", path, "--target", "MEL", "--out", "look")
+    assert said.code == 0, said.err
+    assert said.out.startswith("positive class: 1 in column MEL, against 0")
+    assert "NV (one-hot, says what MEL says)" in line_of(said.out, "columns left out:")
+    assert not [row for row in _shortcuts(ask) if row["name"] in KINDS]
+    assert ask("init", path.parent, "--target", "MEL", "--out", "study.yaml").code == 0
+    assert "factors" not in yaml.safe_load(Path("study.yaml").read_text())["data"]
+
+
+@situation("columns benign and malignant of 0 and 1, each the opposite of the other", "one-hot as well")
+def test_two_complements_are_one_hot(ask: Asking, tmp_path: Path) -> None:
+    ill = (CODES == 0).astype(int)
+    path = images(tmp_path / "set", pd.DataFrame({"benign": 1 - ill, "malignant": ill}))
+    said = ask("look", path, "--out", "look")
+    assert said.out.startswith("positive class: malignant, against benign")
+    assert "No simple cue clearly predicts the target" in said.out
+
+
+@situation("one-hot columns, and rows in which all of them are blank", "these rows have no label, and are counted")
+def test_rows_without_any_label(ask: Asking, tmp_path: Path) -> None:
+    frame = one_hot().astype(object)
+    frame.iloc[[4, 9]] = ""
+    said = ask("look", images(tmp_path / "set", frame), "--out", "look")
+    assert line_of(said.out, "left out:") == f"left out: 2 of {COUNT} images, such as line 6: class is missing"
+
+
+@situation("columns of 0 and 1 of which a row has two 1s or none, as in CheXpert and ChestX-ray14",
+           "several targets, and no classes: asked by name by every command")  # fmt: skip
+def test_several_labels_an_image_are_not_one_hot(ask: Asking, tmp_path: Path) -> None:
+    for row in ([1.0, 1.0, 0.0], [0.0, 0.0, 0.0]):
+        frame = one_hot()
+        frame.iloc[7] = row
+        path = images(tmp_path / "set", frame)
+        for command in ("look", "init"):
+            said = ask(command, path, "--out", "out.yaml")
+            assert said.code == 2, said.out
+            assert "MEL, NV, BCC" in said.err
+            assert "--target MEL" in said.err
+
+
+@situation("one-hot columns beside a column of the same classes in words, as `dx` of mel, nv and bcc",
+           "`dx` is the target, and the columns are no cues")  # fmt: skip
+def test_classes_in_words_and_one_hot(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", one_hot(dx=[KINDS[code].lower() for code in CODES]))
+    said = ask("look", path, "--out", "look")
+    assert 'target "dx"' in line_of(said.out, "columns:")
+    assert "MEL (one-hot, says what dx says)" in line_of(said.out, "columns left out:")
+    assert not [row for row in _shortcuts(ask) if row["name"] in KINDS]
+
+
+@situation("dummies of a site or of sex, as `site_A` and `site_B`", "no classes, and cues like other columns")
+def test_dummies_of_a_site_are_no_target(ask: Asking, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"ulcer": CODES == 0, "site_A": (CODES < 2).astype(int), "site_B": (CODES == 2).astype(int)})
+    said = ask("look", images(tmp_path / "set", frame), "--out", "look")
+    assert 'target "ulcer"' in line_of(said.out, "columns:")
+    assert {"site_A", "site_B"} <= {row["name"] for row in _shortcuts(ask)}
+
+
+@situation("a target of -1, 0 and 1, or of ill, well and unknown, in `assay look`",
+           "-1 and unknown are no classes: their images are left out and counted; other commands ask")  # fmt: skip
+def test_a_look_leaves_unknown_classes_out(ask: Asking, tmp_path: Path) -> None:
+    for classes, unclear in ((["1.0", "-1.0", "0.0", ""], "-1.0"), (["ill", "unknown", "well", ""], "unknown")):
+        path = images(tmp_path / "set", pd.DataFrame({"target": classes * 12, "tag": np.arange(48) // 4 % 2}))
+        said = ask("look", path, "--out", "look")
+        assert said.code == 0, said.err
+        assert said.out.startswith(
+            f"positive class: {'ill' if unclear == 'unknown' else '1 in column target'}, against"
+        )
+        left = f"left out: 24 of 48 images, such as line 3: target is '{unclear}', which usually means that the class"
+        assert line_of(said.out, "left out:").startswith(left)
+        assert "tag" in {row["name"] for row in _shortcuts(ask)}
+        lines = pd.read_csv("look/issues.csv").query("kind == 'left-out'")["row"]
+        assert sorted(lines) == [*range(3, 50, 4)]
+
+
+@situation("a target of 1, -1 and blank cells in `assay look`", "asked about: without -1 there is one class")
+def test_a_look_asks_where_one_class_is_left(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": ["1", "-1", ""] * 12}))
+    said = ask("look", path, "--out", "look")
+    assert said.code == 2
+    assert "'-1' (12 rows), which usually means that the class is not known" in said.err
