@@ -610,3 +610,94 @@ def test_unknown_patients_are_not_one_patient(ask: Asking, word: str) -> None:
               for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True)))]  # fmt: skip
     code, text = validated(ask, rows)
     assert (code, "'patient' is missing in 6 of 120 rows" in text) == (2, True)
+
+
+def scored(*header: str, of: Callable[[int, float], list[object]]) -> list[list[object]]:
+    """Return a table of cases whose cells follow from the class, 0 or 1, and the probability of the second."""
+    pairs = zip(TARGET, 1 / (1 + np.exp(-TRUTH)), strict=True)
+    return [["case", *header], *([at, *of(int(y), float(p))] for at, (y, p) in enumerate(pairs))]
+
+
+def auroc_in(text: str) -> str:
+    return text.partition("AUROC ")[2][:4]
+
+
+AUROC = f"{roc_auc_score(TARGET, TRUTH):.2f}"
+
+
+@situation("validated scores around 0 and within -1 and 1, as of an SVM",
+           "ranked as given with the threshold 0, reported as no log-odds, and no calibration; "
+           "`--scores logits` reads log-odds")  # fmt: skip
+def test_decision_functions_are_no_log_odds(ask: Asking) -> None:
+    rows = scored("target", "score", of=lambda y, p: [y, f"{2 * p - 1:.4f}"])
+    code, text = validated(ask, rows)
+    assert (code, auroc_in(text)) == (0, AUROC)
+    assert "as of a decision function, with 0 between the classes" in text
+    assert "At threshold 0," in text
+    tables = Path("out/report.html").read_text()
+    assert "Calibration" not in tables
+    assert "scores: logits from" in validated(ask, rows, "--scores", "logits")[1]
+    named = scored("target", "svm_score", of=lambda y, p: [y, f"{9 * p - 4.5:.4f}"])
+    assert "as of a decision function" in validated(ask, named)[1]
+
+
+@situation("validated columns benign and malignant of probabilities, where these are the classes",
+           "that of the positive class is the score; with `--positive benign` the other one")  # fmt: skip
+def test_columns_called_after_the_classes_are_scores(ask: Asking) -> None:
+    rows = scored("diagnosis", "benign", "malignant",
+                  of=lambda y, p: [("benign", "malignant")[y], f"{1 - p:.4f}", f"{p:.4f}"])  # fmt: skip
+    code, text = validated(ask, rows)
+    assert (code, auroc_in(text)) == (0, AUROC)
+    assert "score malignant, target diagnosis" in text
+    code, text = validated(ask, rows, "--positive", "benign")
+    assert (code, auroc_in(text), "score benign" in text) == (0, AUROC, True)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@situation("columns prob_0 and prob_1 of a target of 0 and 1, or prob_1 and prob_2 of 1 and 2, and `--positive`",
+           "the column of the positive class is the score")  # fmt: skip
+def test_the_column_of_the_positive_class_is_read_by_its_number(ask: Asking, first: int) -> None:
+    rows = scored("target", f"prob_{first}", f"prob_{first + 1}",
+                  of=lambda y, p: [y + first, f"{1 - p:.4f}", f"{p:.4f}"])  # fmt: skip
+    for positive in (first, first + 1):
+        code, text = validated(ask, rows, "--positive", str(positive))
+        assert (code, auroc_in(text), f"score prob_{positive}" in text) == (0, AUROC, True)
+
+
+@situation("one-hot columns MEL and NV beside their scores MEL_score and NV_score",
+           "asked once, for the target; its scores are then read")  # fmt: skip
+def test_scores_of_one_hot_columns_are_found_by_the_target(ask: Asking) -> None:
+    rows = scored("MEL", "NV", "MEL_score", "NV_score", of=lambda y, p: [y, 1 - y, f"{p:.4f}", f"{1 - p:.4f}"])
+    code, text = validated(ask, rows)
+    assert (code, "name the class with --target MEL, for example, whose scores are then read" in text) == (2, True)
+    code, text = validated(ask, rows, "--target", "NV")
+    assert (code, auroc_in(text), "score NV_score" in text) == (0, AUROC, True)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "remedy"),
+    [
+        ("tensor({p:.4f})", "write the number alone, {p:.4f}, in all rows"),
+        ("np.float32({p:.4f})", "write the number alone, {p:.4f}, in all rows"),
+        ("[{p:.4f}]", "write the number alone, {p:.4f}, in all rows"),
+        ("[{q:.4f} {p:.4f}]", "correct it"),
+    ],
+)
+@situation("scores such as tensor(0.41), np.float32(0.41), [0.41] and [0.59 0.41]",
+           "refused, with the first and its line, and the number to write if it is a single one")  # fmt: skip
+def test_numbers_in_brackets_are_refused(ask: Asking, pattern: str, remedy: str) -> None:
+    rows = scored("target", "score", of=lambda y, p: [y, pattern.format(p=p, q=1 - p)])
+    code, text = validated(ask, rows)
+    first = 1 / (1 + np.exp(-float(TRUTH[0])))
+    assert (code, f"scores.csv:2: score '{pattern.format(p=first, q=1 - first)}' is not a finite" in text) == (2, True)
+    assert remedy.format(p=first) in text
+
+
+@situation(
+    "scores of which only some have the sign %", "refused with the number of both: they differ by a factor of 100"
+)
+def test_a_mixture_of_percent_and_shares_is_refused(ask: Asking) -> None:
+    rows = scored("target", "score", of=lambda y, p: [y, f"{100 * p:.1f}%" if y else f"{p:.3f}"])
+    code, text = validated(ask, rows)
+    assert code == 2
+    assert f"{int(TARGET.sum())} of {len(TARGET)} scores have the sign % and the others none" in text

@@ -47,6 +47,7 @@ def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> 
         patient=request.patient,
         image=request.image,
         columns=request.columns,
+        positive=request.positive,
     )
     patient = roles["patient"] if roles["patient"] in read.header else ""
     request = request.but(**{**roles, "patient": patient})

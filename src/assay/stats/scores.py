@@ -19,6 +19,8 @@ from assay.core.request import AsScores
 
 Kind = Literal["probabilities", "percent", "logits", "other"]
 _PERCENT = re.compile(r"%|per_?cent|pct|prozent", re.IGNORECASE)
+_DECISIONS = re.compile(r"decision_?func|(^|_)svm(_|$)|margin|distance|cosine|similarity", re.IGNORECASE)
+"""Names of numbers around 0 that are no log-odds."""
 _GRADES = 10
 """Whole numbers up to this may be grades."""
 _OVER = 1e-6
@@ -72,7 +74,8 @@ def scale_of(
         requested: What the user calls them.
         threshold: Probability from which an image is called positive; scores of exactly 0 and 1 stay on their side.
         of: Subject of errors.
-        column: Name of their column, where they have one.
+        column: Name of their column in a table, where they have one. Scores around 0 that are within -1 and 1, or that
+            are called so, are then taken for those of a decision function, and not for log-odds.
 
     Raises:
         SpecError: They may be percent or log-odds, or are not what the user calls them.
@@ -102,7 +105,9 @@ def scale_of(
         raise SpecError(f"{spread}, and the name of '{column}' suggests percentages: "
                         f"give {key_text('--scores', 'percent')}, or "
                         f"{key_text('--scores', 'probabilities')} if they are not percentages")  # fmt: skip
-    kind: Kind = "other" if least >= 0 or greatest <= 0 else "logits"
+    around = least < 0 < greatest
+    is_decision = bool(column) and ((least >= -1 and greatest <= 1) or bool(_DECISIONS.search(column)))
+    kind: Kind = "logits" if around and not is_decision else "other"
     if requested != "auto" or inside["probabilities"]:
         kind = "probabilities" if requested == "auto" else requested
     if kind in ("logits", "other"):

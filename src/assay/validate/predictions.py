@@ -142,7 +142,7 @@ def _open_scores(source: Any, request: ValidateRequest) -> tuple[TextTable, dict
                         f"{key_text('--target')}, {key_text('--score')} and {key_text('--out')}")  # fmt: skip
     taken = tuple(name for name in request.groups if CROSS not in name)
     roles, line = roles_of(table, (*taken, request.by), score=request.score or request.calls, target=request.target,
-                           image=request.image, patient=request.patient)  # fmt: skip
+                           image=request.image, patient=request.patient, positive=request.positive)  # fmt: skip
     if not request.by:
         _require_one_row_each(table, roles["image"])
     column = roles["score"]
@@ -412,7 +412,8 @@ def _threshold_of_file(file: ScoreFile, text: str, tuning: ScoreFile | None) -> 
     if not file.has_scores:
         return 0.5, "calls"
     if not text:
-        usual = {"probabilities": 0.5, "percent": 50.0, "logits": 0.0}.get(file.scale.kind)
+        around = file.scale.least < 0 < file.scale.greatest
+        usual = {"probabilities": 0.5, "percent": 50.0, "logits": 0.0}.get(file.scale.kind, 0.0 if around else None)
         return (usual, "default") if usual is not None else _set_on(file, "sensitivity", 0.9)
     if not share:
         value = number(rule)

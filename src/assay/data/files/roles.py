@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import PurePath
 
 from assay.core.errors import SpecError, key_text
-from assay.data.files.table import NEGATIVES, TextTable, absent, fold, number, shown, spellings
+from assay.data.files.table import NEGATIVES, TextTable, absent, fold, number, same_value, shown, spellings
 
 TARGETS = (
     "target", "label", "class", "klasse", "diagnosis", "diagnose", "dx", "y", "outcome", "disease", "finding", "befund",
@@ -250,7 +250,9 @@ def rank_of(name: str) -> int:
     return next((at for at, word in enumerate(TARGETS) if word in words), len(TARGETS))
 
 
-def roles_of(read: TextTable, columns: Sequence[str] = (), **named: str) -> tuple[dict[str, str], str]:
+def roles_of(
+    read: TextTable, columns: Sequence[str] = (), positive: str = "", **named: str
+) -> tuple[dict[str, str], str]:
     """Return role -> column of a table of predictions, and what was guessed.
 
     A column that is named is taken as it is. Else it is the one of the role's own name, else one that is named like
@@ -259,6 +261,7 @@ def roles_of(read: TextTable, columns: Sequence[str] = (), **named: str) -> tupl
     Args:
         read: The table.
         columns: Columns that have another role.
+        positive: The positive class, if a user names it.
         named: Role (score, target, patient, image, seed) -> its column, or empty.
 
     Raises:
@@ -273,7 +276,7 @@ def roles_of(read: TextTable, columns: Sequence[str] = (), **named: str) -> tupl
         return [name for name in read.header if name not in {*names.values(), *columns}]
 
     ways = {
-        "score": lambda: _score_of(read, left(), names.get("target", "")),
+        "score": lambda: _score_of(read, left(), names.get("target", ""), positive),
         "image": lambda: _like(_IMAGES, left()),
         "seed": lambda: _like(_SEEDS, left()),
         "patient": lambda: patient_of(read, left()),
@@ -306,8 +309,12 @@ def _not_a_target(read: TextTable) -> str:
 def _not_a_score(read: TextTable) -> str:
     """Return why a column that is named like a score is none; empty without one."""
     called = (name for name in read.header if words_of(name) & {*SCORES})
-    words = ((name, cell) for name in called for cell in read.present(name) if number(cell, read.comma) is None)
-    return next((f" ('{name}' holds {shown(cell)}, which is not a number)" for name, cell in words), "")
+    words = ((name, line, cell) for name in called
+             for line, cell in zip(read.numbers, read.column(name, "data"), strict=True)
+             if not absent(cell) and number(cell, read.comma) is None)  # fmt: skip
+    return next(
+        (f" ('{name}' holds {shown(cell)} in line {at}, which is not a number)" for name, at, cell in words), ""
+    )
 
 
 def _like(words: Sequence[str], names: Sequence[str]) -> str:
@@ -320,7 +327,7 @@ def _target_of(read: TextTable, names: Sequence[str]) -> str:
     return sure_target(read, targets_of(read, plain)) or sure_target(read, targets_of(read, names))
 
 
-def _score_of(read: TextTable, names: Sequence[str], target: str) -> str:
+def _score_of(read: TextTable, names: Sequence[str], target: str, positive: str) -> str:
     """Return the column of scores; decisions, of two values, only where there is nothing better.
 
     Raises:
@@ -330,8 +337,11 @@ def _score_of(read: TextTable, names: Sequence[str], target: str) -> str:
     fine = [name for name in numbers if len(numbers[name]) > 2]
     word = next((word for word in SCORES if any(word in words_of(name) for name in fine)), "")
     alike = [name for name in fine if word in words_of(name)]
+    if len(alike) != 1:
+        target = target or _target_of(read, names)
+        alike = alike or [name for name in fine if fold(name) in map(fold, read.present(target))] if target else alike
     if len(alike) > 1:
-        return _of_class(read, alike, target or _target_of(read, names))
+        return _of_class(read, alike, target, positive)
     chosen = next(iter(alike), "") or _like(SCORES, [*numbers])
     calls = [name for name in names if called_calls(name) and name != chosen]
     halved = bool(calls) and min(numbers.get(chosen, {0})) >= 0.5 and max(numbers[chosen]) <= 1
@@ -351,22 +361,28 @@ def of_called_class(score: str, call: str) -> str:
     )
 
 
-def _of_class(read: TextTable, names: Sequence[str], target: str) -> str:
+def _of_class(read: TextTable, names: Sequence[str], target: str, positive: str) -> str:
     """Return which of several columns of scores is of the positive class, as `p_malignant` beside `p_benign`.
 
     Raises:
-        SpecError: They are not called after the classes.
+        SpecError: They are called after neither the classes nor the target.
     """
-    classes = set(map(fold, read.present(target, key_text("--target")))) if target else set[str]()
+    classes = {*read.present(target, key_text("--target"))} if target else set[str]()
     of = {
         name: fold(" ".join(word for word in re.findall(r"[^\W_]+", name.casefold()) if word not in SCORES))
+        or fold(name)
         for name in names
     }
-    if not {*of.values()} <= classes:
-        raise SpecError(
-            f"{key_text('--score')}: {read.name} has {', '.join(names)}: name the column of scores with "
-            f"{key_text('--score', 'COLUMN')}"
-        )
+    wanted = [name for name, value in of.items() if same_value(value, positive or target)]
+    if len(wanted) == 1:  # a target of 0 and 1 is called after its positive class
+        return wanted[0]
+    if not all(any(same_value(cell, value) for cell in classes) for value in of.values()):
+        labels = [name for name in read.header if name not in of and fold(name) in of.values()]
+        several = f"{key_text('--score')}: {read.name} has {', '.join(names)}: name "
+        if labels and not target:
+            raise SpecError(f"{several}the class with {key_text('--target', labels[0])}, for example, whose scores are "
+                            "then read")  # fmt: skip
+        raise SpecError(f"{several}the column of scores with {key_text('--score', 'COLUMN')}")
     return next((name for name, value in of.items() if len(of) == 2 and value not in {*NEGATIVES, "0"}), names[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -143,7 +144,7 @@ def usable(
         cell = cells[wrong[0]]
         sentence = f"{table.name}:{table.numbers[wrong[0]]}: score '{cell[:40]}' is not a finite number"
         rest = f", the first of {len(wrong):,}" if len(wrong) > 1 else ""
-        do = "take the sign % out of all scores" if cell.endswith("%") else f"correct it, or {out}"
+        do = _remedy(cells, cell) or f"correct it, or {out}"
         bad |= dict.fromkeys(wrong, f"{sentence}{rest}; {do}")
     if not bad:
         return table, scores, ""
@@ -152,6 +153,20 @@ def usable(
     good = np.array([at not in bad for at in range(len(table))])
     summary = f"{len(bad):,} of {len(table):,} rows, without a class, a score or a patient"
     return replace(table, frame=table.frame[good]), scores[good], summary
+
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])")
+
+
+def _remedy(cells: Sequence[str], cell: str) -> str:
+    """Return what to write for a score such as 51.8%, tensor(0.41) and [0.41]; empty of another cell."""
+    if cell.endswith("%"):
+        signed = sum(cell.endswith("%") for cell in cells)
+        mixed = f"{signed:,} of {len(cells):,} scores have the sign % and the others none: write all in one way"
+        return "take the sign % out of all scores" if signed == len(cells) else mixed
+    wrapped = re.fullmatch(r"(?:[A-Za-z_.]+\d*)?[(\[]+(.*?)[)\]]+", cell)
+    numbers = _NUMBER.findall(wrapped[1].split(", dtype")[0].split(", device")[0]) if wrapped else []
+    return f"write the number alone, {numbers[0]}, in all rows" if len(numbers) == 1 else ""
 
 
 def _without_value(table: TextTable, column: str, role: str, remedy: str) -> dict[int, str]:
