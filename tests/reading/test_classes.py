@@ -178,7 +178,7 @@ def test_minus_one_beside_blank_cells_may_mean_unknown(ask: Asking, tmp_path: Pa
     frame = pd.read_csv(path)
     with pytest.raises(SpecError, match=r"holds '-1.*usually means that the class is not known"):
         _audit(path)
-    assert "caution: may mean unknown: '-1" in ask("look", path, "--target", "target").out
+    assert "usually means that the class is not known" in ask("look", path, "--target", "target").err
     frame[frame["target"].notna()].to_csv(path, index=False)
     assert "may mean unknown" not in ask("look", path, "--target", "target").out
 

@@ -191,7 +191,7 @@ def test_files_are_paired_by_an_id_that_both_have(tmp_path: Path) -> None:
     ("change", "options", "error"),
     [
         ({"diagnosis": 0}, {}, r"'diagnosis' has 1 class, 0"),
-        ({"probability": "unclear"}, {}, "holds 'unclear', which is not a number"),
+        ({"probability": "unclear"}, {}, "holds 'unclear' in line [0-9]+, which is not a number"),
         ({}, {"margin": 2.0}, "expected a difference between 0 and 1"),
     ],
 )
