@@ -433,14 +433,18 @@ class Study:
         require_writable(root)
         where = choose_device(device)
         executor, hired = executor_for(workers, where, asked=stop_file(root))
+        before = dict[str, int]()
 
         def prepared() -> PreparedStudy:
             located = locate_errors(partial(read_document, self._written()), self.changes, self.scale)
+            nonlocal before
             with reading_shown(quietly=not progress) as notify, located:
-                return prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, notify=notify)
+                planned = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, notify=notify)
+            before = planned.tasks_before
+            return planned
 
         def shown(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
-            return display_for(tasks, hired, as_json=False)
+            return display_for(tasks, hired, as_json=False, before=before)
 
         watch = shown if progress else quietly
         result = run_study(prepared(), watch, executor, telling(not progress), prepared)

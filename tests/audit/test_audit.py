@@ -138,7 +138,10 @@ def test_single_images_are_shown_by_outcome_those_that_the_leading_mark_moves_al
         """The probability of the positive class."""
         return facts["probability"] if facts["called"] == "label" else 1 - facts["probability"]
 
+    assert len({row["file"] for row in cases}) == len(cases)
     for row in cases:
+        mark = f"-{row['factor']}" if row["factor"] else ""
+        assert row["file"] == f"{row['outcome']}{mark}-{row['word']}-{row['row']}.png", "named after what is on it"
         with Image.open(planted / "reader" / "pictures" / row["file"]) as picture:
             across = picture.width / row["scale"]
         assert (row["truth"] == row["called"]) or row["outcome"] != "right"

@@ -293,8 +293,16 @@ def test_the_numbers_of_a_verdict_are_its_shift_and_the_images_needed() -> None:
     assert title(harmless, "0.05") == (
         "No effect of 0.05 or more: tag, drawn with size 0.2, x 0.85, y 0.12, contrast 0.6, jitter 0.04, shape letter"
     )
-    assert mark.look() == "a bright, upright block letter R, or a box; upper right; size 20% of the shorter side"
-    assert mark.look("top") == "a bright, upright block letter R, or a box; top; size 20% of the shorter side"
+    drawn = "size 20% of the shorter side, contrast 0.6, shape letter"
+    assert mark.look() == f"a bright, upright block letter R, or a box; upper right; {drawn}"
+    assert mark.look("top") == f"a bright, upright block letter R, or a box; top; {drawn}"
+    looks = {name: marks_of({"mine": [name] * 3})[0].look() for name in ("ruler", "chest-drain", "contrast")}
+    assert looks == {
+        "ruler": "a graduated scale along one edge; right; opacity 0.9, length 80% of the edge, marks 20, "
+        "size 6% of the shorter side, ink white",
+        "chest-drain": "a tube with a radio-opaque stripe; opacity 0.9, width 3.5% of the shorter side",
+        "contrast": "lower or higher contrast; factor 0.7, pivot 0.5",
+    }
     untested = row("view", "", "not-tested") | numbers | {"g": math.nan, "reason": str(because(Code.NO_IMAGES))}
     assert title(untested, "0.05") == "View: not tested"
     assert evidence_words(untested, facts)

@@ -60,6 +60,20 @@ def test_trials_and_their_probes_are_counted_apart(tmp_path: Path) -> None:
     assert counter.last_line() == "2 of 3 trials trained, 1 of 2 trials probed in 0 s"
 
 
+def test_a_resumed_run_counts_on_from_what_was_done_before(tmp_path: Path) -> None:
+    job = Touch(tmp_path / "a")
+    tasks = [Task(str(at), job, str(at), cost=10, counted="trials trained") for at in range(37)]
+    counter = Counter(tasks, workers=2, before={"trials trained": 23, "trials probed": 5})
+    assert counter.line() == "38%: 23/60 trials trained, 0 running, measuring the time left"
+    assert counter.seconds_left() == 185, "of the 37 tasks that are left"
+    for task in tasks:
+        counter.see(Event("done", task, seconds=20))
+    assert counter.line() == "100%: 60/60 trials trained, 0 running, about 0 s left"
+    assert counter.last_line() == (
+        "60 of 60 trials trained in 0 s (23 trials trained before); now the comparisons and the page"
+    )
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_failures_are_told_as_they_happen(
     terminal: bool, tasks: list[Task], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

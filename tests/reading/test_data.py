@@ -435,7 +435,7 @@ def test_columns_of_predictions_are_guessed(ask: Asking, haut: Path) -> None:
     found = {row["recipe"]: row["value"] for row in json.loads(answer.out)["estimates"]}
     assert found["ce"] == pytest.approx(expected, abs=1e-9)
     said = ask("compare", "p.csv", "--by", "loss", "--positive", "Melanom").out
-    assert "score prob, target Diagnose, patient Fall, image Dateiname" in said
+    assert 'score "prob", target "Diagnose", patient "Fall", image "Dateiname"' in said
     auroc = ["compare", "p.csv", "--by", "loss", "--positive", "Melanom", "--threshold", "0.3"]
     answer = ask(*auroc)
     assert (answer.code, answer.err.split()[0]) == (2, "--threshold"), answer.err
@@ -443,7 +443,7 @@ def test_columns_of_predictions_are_guessed(ask: Asking, haut: Path) -> None:
     own.drop(columns="loss").to_csv("one.csv", index=False)
     answer = ask("audit", "one.csv", "--positive", "Melanom", "--out", "a")
     assert answer.code == 0, answer.err
-    assert "score prob, target Diagnose, patient Fall, image Dateiname" in answer.out
+    assert 'score "prob", target "Diagnose", patient "Fall", image "Dateiname"' in answer.out
     assert auroc_of(assay.open_run("a")) == pytest.approx(expected, abs=1e-9)
 
 

@@ -260,7 +260,7 @@ def test_columns_of_predictions(ask: Asking, tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "p.csv", index=False)
     said = ask("audit", tmp_path / "p.csv", "--out", "out")
     assert said.code == 0, said.err
-    assert "score logit_malignant, target truth, patient lesion_id" in said.out
+    assert 'score "logit_malignant", target "truth", patient "lesion_id"' in said.out
     frame["logit_malignant"] = frame["logit_malignant"].where(frame.index != 4)
     frame.to_csv(tmp_path / "p.csv", index=False)
     assert "p.csv:6: score " in refused(ask, tmp_path / "p.csv")

@@ -148,7 +148,7 @@ def test_the_column_of_the_positive_class_is_read(ask: Asking, tmp_path: Path) -
     columns = {"prob_0": 1 - PROBABILITY, "prob_1": PROBABILITY, "label": TARGET, "y_pred": (PROBABILITY > 0.5) * 1}
     pd.DataFrame({"file": [f"{at}.png" for at in range(COUNT)], **columns}).to_csv(tmp_path / "p.csv", index=False)
     said = ask("validate", tmp_path / "p.csv", "--out", tmp_path / "out")
-    assert "score prob_1, target label" in said.out
+    assert 'score "prob_1", target "label"' in said.out
     assert "groups:" not in said.out
     table = pd.read_csv(tmp_path / "p.csv").assign(y_pred=["abcd"[at % 4] for at in range(COUNT)])
     table.rename(columns={"y_pred": "predicted_density"}).to_csv(tmp_path / "p.csv", index=False)

@@ -148,6 +148,9 @@ def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolde
     assert all("White: truth; orange: called." in caption(row) for row in pictures)
     cases = [row for row in run.table("pictures") if row["kind"] == "case"]
     assert {json.loads(row["facts"])["outcome"] for row in cases} & {"missed", "outlined"}
+    files = [row["file"] for row in cases]
+    assert len(set(files)) == len(files)
+    assert [file for file in files if not re.fullmatch(r"[a-z-]+-line-\d+\.png", file)] == []
     called = r"[\d.e-]+% predicted"
     shown = rf"line \d+ of data\.csv: (Dice [01]\.\d\d; of the image {called}, [\d.e-]+% true|no lesion, {called})"
     assert [caption(row) for row in cases if not re.fullmatch(shown, caption(row))] == []

@@ -135,8 +135,8 @@ def pictures(root: Path, made: Made) -> Iterator[dict[str, Any]]:
                "scale": scale, "factor": confounder}  # fmt: skip
     for place, outcome, i in itertools.product(made.environments[:4], ("wrong", "divided", "right"), range(3)):
         facts = {"outcome": outcome, "truth": "malignant", "called": "benign", "probability": 0.93, "made": True}
-        scale = _picture(root / "pictures" / f"case-{place}-{outcome}-{i}.png", [[64]], 4)
-        yield {**common, "file": f"case-{place}-{outcome}-{i}.png", "kind": "case", "facts": json.dumps(facts),
+        scale = _picture(root / "pictures" / f"{outcome}-{place}-line-{i + 2}.png", [[64]], 4)
+        yield {**common, "file": f"{outcome}-{place}-line-{i + 2}.png", "kind": "case", "facts": json.dumps(facts),
                "scale": scale, "environment": place}  # fmt: skip
     for factor, i in itertools.product(("margin", "texture", "size"), range(3)):
         facts = {"low": "0.1", "high": "0.9", "times": 5}

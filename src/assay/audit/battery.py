@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,7 +59,7 @@ class AuditedMark:
         return ", ".join(f"{name} {value}" for name, value in parts.items())
 
     def look(self, place: str = "") -> str:
-        """Return what is drawn at the deciding dose, where and how large, in words.
+        """Return what is drawn at the deciding dose, where, and with which arguments, in words.
 
         Args:
             place: Its place; empty as it is drawn.
@@ -66,10 +67,13 @@ class AuditedMark:
         component = self.doses[DECIDING]
         entry = lookup("intervention", component.name)
         arguments = entry.params.model_validate(dict(component.params)).model_dump(mode="json")
-        parts = [entry.summary, place or _place_of(arguments)]
-        if isinstance(size := arguments.get("size"), float):
-            parts.append(f"size {100 * size:.0f}% of the shorter side")
-        return "; ".join(filter(None, parts))
+        texts = {name: field.description or "" for name, field in entry.params.model_fields.items()}
+        listed = [
+            _argument_words(name, value, texts.get(name, ""))
+            for name, value in arguments.items()
+            if name not in _WHERE and value not in ("", None)
+        ]
+        return "; ".join(filter(None, (entry.summary, place or _place_of(arguments), ", ".join(listed))))
 
     @cached_property
     def places(self) -> Mapping[str, Component]:
@@ -93,6 +97,19 @@ class AuditedMark:
             return {}
         return {place: Component(kind="intervention", name=component.name, params={**component.params, **more})
                 for place, more in at.items()}  # fmt: skip
+
+
+_WHERE = frozenset({"x", "y", "corner", "side", "jitter"})
+"""Arguments of the place of a mark."""
+_SHARE = re.compile(r"as a share of (?:the image's|the) (.+)")
+
+
+def _argument_words(name: str, value: Any, description: str) -> str:
+    """Return an argument for readers: `size 12% of the shorter side`, `marks 10`."""
+    number, whole = str(value), _SHARE.search(description)
+    if whole is not None and isinstance(value, float):
+        number = f"{100 * value:.2g}% of the {whole[1]}"
+    return f"{name.replace('_', ' ')} {number}"
 
 
 def _place_of(arguments: Mapping[str, Any]) -> str:

@@ -60,9 +60,7 @@ def audited_cases(
             position = int(np.flatnonzero(moved.sample == at)[0])
             by_name[moved.mark] = (moved.images, position)
             facts_of_case["marked"] = _of_scored(moved.scored)[1](position)
-        rows.append(
-            gallery.case(by_name, {**facts_of_case, "made": is_phantom}, f"{facts_of_case['outcome']}-{at}", "")
-        )
+        rows.append(gallery.case(by_name, {**facts_of_case, "made": is_phantom}, ""))
     return rows
 
 

@@ -84,7 +84,7 @@ VERDICTS = Table(
         Column("intervention", "the mark with its arguments at the deciding strength"),
         Column("place", "of a mark that was tried at several: the place that decided; empty where it is as drawn"),
         Column("drawn", "of a mark: every argument at that strength, such as size and contrast, and its gray value"),
-        Column("look", "of a mark: what is drawn, where and how large, in words; empty of a column"),
+        Column("look", "of a mark: what is drawn, where, and with which arguments, in words; empty of a column"),
         Column("explained", "whether half of a mark's effect disappears with the leading region fixed", "BOOLEAN"),
         Column("reason", "why it is not tested, or within classes only, in words", cell="reason"),
     ),

@@ -58,6 +58,7 @@ def display_for(
     *,
     quiet: bool = False,
     verbose: bool = False,
+    before: Mapping[str, int] | None = None,
 ) -> Generator[Observer]:
     """Show the events of tasks where the output goes, while it is entered.
 
@@ -68,11 +69,12 @@ def display_for(
         stopping: Whether an interrupt was heard.
         quiet: Print failures only.
         verbose: Print a line per finished task.
+        before: Unit of counting -> number of tasks that an earlier run finished.
 
     Yields:
         Something that takes each event.
     """
-    counter = Counter(tasks, workers, stopping)
+    counter = Counter(tasks, workers, stopping, before=before)
     if as_json:
         yield lambda event: _print_json(counter, event)
         return
@@ -110,6 +112,7 @@ class Counter:
         workers: int,
         stopping: Callable[[], bool] = lambda: False,
         now: Callable[[], float] = time.monotonic,
+        before: Mapping[str, int] | None = None,
     ) -> None:
         self.tasks: Mapping[str, Task] = {task.id: task for task in tasks}
         self.workers = workers
@@ -122,6 +125,9 @@ class Counter:
         self._finished = self._lost = 0.0  # expected seconds of finished tasks; of failed and skipped ones
         self._over = 0  # number of finished and lost tasks
         self._done: dict[str, int] = {task.counted: 0 for task in tasks}
+        self._before = {unit: (before or {}).get(unit, 0) for unit in self._done}
+        costs = {unit: [task.cost for task in tasks if task.counted == unit] for unit in self._done}
+        self._cost_before = sum(self._before[unit] * sum(of) / len(of) for unit, of in costs.items())
         self._first: tuple[float, float] | None = None  # expected seconds behind when work was first seen, and when
 
     def see(self, event: Event) -> None:
@@ -147,8 +153,9 @@ class Counter:
         return self._finished + sum(self.tasks[id].cost * share for id, (share, _) in self.running.items())
 
     def share(self) -> float:
-        """Share of the run's work that is over, from 0 to 1; failed and skipped tasks count as over."""
-        return (self._behind() + self._lost) / self._whole if self._whole > 0 else 0.0
+        """Share of the work that is over, from 0 to 1: that of earlier runs, and failed and skipped tasks, too."""
+        whole = self._cost_before + self._whole
+        return (self._cost_before + self._behind() + self._lost) / whole if whole > 0 else 0.0
 
     def seconds_left(self) -> float:
         """Expected seconds until the end."""
@@ -157,12 +164,13 @@ class Counter:
         if self._first is not None:
             before, since = self._first
             took, done_share = took + self.now() - since, done_share + self._behind() - before
-        return self._whole * max(0.0, 1 - self.share()) * took / done_share if done_share > 0 else 0.0
+        left = max(0.0, self._whole - self._behind() - self._lost)
+        return left * took / done_share if done_share > 0 else 0.0
 
     def line(self) -> str:
         """Return one line of progress: the overall share, counts by kind, and the time left or a heard interrupt."""
         failed = [f"{self.failed} failed"] if self.failed else []
-        measured = self._over > 0 or self.share() >= MEASURABLE
+        measured = self._over > 0 or self._behind() >= MEASURABLE * self._whole > 0
         time_left = f"about {duration(self.seconds_left())} left" if measured else "measuring the time left"
         last = STOPPING if self.stopping() else time_left
         return f"{self.share():.0%}: " + ", ".join([*self._counts("/"), f"{len(self.running)} running", *failed, last])
@@ -170,13 +178,19 @@ class Counter:
     def last_line(self) -> str:
         """Summary at the end: tasks done and failed, time, and the next command."""
         failed = [f"{self.failed} failed"] if self.failed else []
+        earlier = [f"{number} {unit} before" for unit, number in self._before.items() if number]
         next_step = "; now the comparisons and the page" if self._over == len(self.tasks) else ""
-        return ", ".join([*self._counts(" of "), *failed]) + f" in {duration(self.now() - self.started)}{next_step}"
+        counts = ", ".join([*self._counts(" of "), *failed])
+        text = f" ({', '.join(earlier)})" if earlier else ""
+        return f"{counts} in {duration(self.now() - self.started)}{text}{next_step}"
 
     def _counts(self, between: str) -> list[str]:
-        """Return how many tasks are done, and of how many, for each unit of counting."""
+        """Return how many tasks are done, and of how many, for each unit of counting, with those of earlier runs."""
         every = [task.counted for task in self.tasks.values()]
-        return [f"{done}{between}{every.count(what)} {what}" for what, done in self._done.items()]
+        return [
+            f"{done + self._before[unit]}{between}{every.count(unit) + self._before[unit]} {unit}"
+            for unit, done in self._done.items()
+        ]
 
 
 def warn(line: str, *, red: bool = True, console: Console | None = None) -> None:

@@ -64,6 +64,8 @@ def outline(
 COLUMNS = 8  # images a row of a sheet, one row per class
 LEAST_COLUMNS = 3
 SHOWN_PAIRS, LOOKED_AT, LOOKED_AT_MASKS = 3, 24, 200
+MOST_LETTERS = 40
+"""Letters of a mark's name in the name of a file."""
 MOST_COPIES = 24
 CONTRADICTING: Color = (213, 94, 0)
 FACTORS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # that differences are multiplied by; at 0.5 any of them can be shown
@@ -251,11 +253,14 @@ class PictureSettings:
         """Write the outlines of recipes on one image, at its final pixel size."""
         return self._write(f"outline-{_safe(name)}.png", image, "outline", facts, environment=environment)
 
-    def case(self, environments: Mapping[str, tuple[Environment, int]], facts: Facts, name: str, place: str) -> Row:
+    def case(self, environments: Mapping[str, tuple[Environment, int]], facts: Facts, place: str) -> Row:
         """Write one image, of a segmentation with the outline of its mask; beside it the same image with a mark.
+
+        Its file is named after outcome, mark, environment and row, such as `wrong-reversed-line-75.png`.
 
         Args:
             environments: Mark, empty of the image as it is -> environment and position in it.
+            facts: With its outcome.
             place: The environment's name in tables.
         """
         pictures = [
@@ -266,7 +271,9 @@ class PictureSettings:
         first, at = environments[""]
         row, places = int(first.table.row[at]), first.table.places
         facts = {**facts, "row": places.numbers[row] if places else row + 1, **(places.names if places else {})}
-        return self._write(f"case-{_safe(name)}.png", _grid([pictures]), "case", facts, environment=place, factor=mark)
+        parts = (facts["outcome"], mark[:MOST_LETTERS], place, places.word if places else "row", str(facts["row"]))
+        name = f"{_safe('-'.join(filter(None, parts)))}.png"
+        return self._write(name, _grid([pictures]), "case", facts, environment=place, factor=mark)
 
     def heat_map(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:
         """Write recipes' heat maps of one image, at its final pixel size."""

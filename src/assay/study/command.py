@@ -64,10 +64,10 @@ def run_command(request: RunRequest, given: Settled | None = None) -> None:
         return
     remote = None if engine is None or request.dry_run else engine.executor(settled.root, stopping.set, request.detach)
     local, count = executor_for(request.workers, device, stopping.set, stop_file(settled.root))
-    executor = remote or local
+    executor, before = remote or local, dict[str, int]()
 
     def prepare_and_count() -> PreparedStudy:
-        nonlocal count
+        nonlocal count, before
         with reading_shown(quiet) as notify:
             prepared = prepare(
                 settled.spec, settled.root, skip_bad_rows=request.skip_bad_rows, device=device, notify=notify
@@ -75,10 +75,11 @@ def run_command(request: RunRequest, given: Settled | None = None) -> None:
         if engine is not None:
             count = engine.workers(prepared.tasks, remote.backend.at_once if remote else engine.at_once)
         _tell_plan(prepared, count, request)
+        before = prepared.tasks_before
         return prepared
 
     def display(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
-        return display_for(tasks, count, json, stopping.is_set, quiet=quiet, verbose=request.verbose)
+        return display_for(tasks, count, json, stopping.is_set, quiet=quiet, verbose=request.verbose, before=before)
 
     prepared = prepare_and_count()
     if request.dry_run:

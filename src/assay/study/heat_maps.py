@@ -406,9 +406,7 @@ def case_rows(gathered: Gathered, population: Population, gallery: PictureSettin
             outcomes = of_masks(each) if spec.task == "segmentation" else of_classes(each, classes)
             is_phantom = {"made": population.dataset is None}
             rows += [
-                gallery.case(
-                    {"": (environment, int(place[at]))}, facts | is_phantom, f"{name}-{facts['outcome']}-{at}", name
-                )
+                gallery.case({"": (environment, int(place[at]))}, facts | is_phantom, name)
                 for at, facts in take_cases(*outcomes, count)
             ]
     return rows

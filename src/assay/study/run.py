@@ -83,6 +83,14 @@ SOURCE = "source-"
 PROBE_RANK = -1
 """Probes of a finished trial come before new trials: results early, and few weights at once."""
 
+PROBED = "trials probed"
+"""Unit in which probe tasks are counted."""
+
+
+def trained_words(spec: StudySpec) -> str:
+    """Return the unit in which training tasks are counted."""
+    return "models read" if spec.models else "trials trained"
+
 
 @dataclass(frozen=True)
 class PreparedStudy:
@@ -123,6 +131,17 @@ class PreparedStudy:
         """Expected seconds with that many workers, from the start of the first one to the page."""
         at_once = min(max(1, workers), len(self.tasks) or 1)
         return sum(task.cost for task in self.tasks) / at_once + after_units(len(self.plan.trials))
+
+    @property
+    def tasks_before(self) -> dict[str, int]:
+        """Unit of counting -> number of tasks of the plan that an earlier run finished."""
+        trained, plan = trained_words(self.spec), self.plan
+        every = {
+            trained: {trial.id for trial in plan.trials},
+            PROBED: {(unit.trial.id, unit.trial.point.label) for unit in plan.probes},
+        }
+        now = [task.counted for task in self.tasks]
+        return {unit: len(those) - now.count(unit) for unit, those in every.items()}
 
     def weight_bytes(self) -> int:
         """Bytes of the weights that new trials leave."""
@@ -480,7 +499,7 @@ def _tasks(
             trial.training.members or _start(start_id(trial.training.recipe)),
             costs[trial.id][0],
             ranks[trial.id],
-            counted="models read" if plan.spec.models else "trials trained",
+            counted=trained_words(plan.spec),
         )
         for trial in trials
     ]
@@ -557,7 +576,7 @@ def _probe_tasks(
             needs = (before, *_start(start_id(units[0].trial.training.recipe)))
             label = f"probes of {units[0].trial.label}"
             alone = OneWriter(job, place.root / LEASES / name)
-            yield Task(name, alone, label, needs, costs[id][1], PROBE_RANK, counted="trials probed", unit=id)
+            yield Task(name, alone, label, needs, costs[id][1], PROBE_RANK, counted=PROBED, unit=id)
             before = name
 
 

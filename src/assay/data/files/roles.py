@@ -296,7 +296,7 @@ def roles_of(
                 f"{key_text(option, 'COLUMN')}; {several or 'its columns are ' + ', '.join(read.header[:20])}"
             )
     guessed = {role: name for role, name in names.items() if name and not named[role]}
-    line = ", ".join(f"{role} {name}" for role, name in guessed.items())
+    line = ", ".join(f'{role} "{name}"' for role, name in guessed.items())
     return {role: name or role for role, name in names.items()}, line if {*guessed} != {*guessed.values()} else ""
 
 
