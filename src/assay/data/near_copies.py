@@ -261,7 +261,9 @@ class _Searched:
         first = np.repeat(verified, likeness.shape[1])
         close = likeness.reshape(-1) >= _SEARCHED
         first, second = first[close], others.reshape(-1)[close]
-        order = np.lexsort((-likeness.reshape(-1)[close], np.maximum(first, second), np.minimum(first, second)))
+        # Of the two directions of a pair the likelier; rounded, or the last bit of a processor would choose.
+        likelier = -likeness.reshape(-1)[close].round(3)
+        order = np.lexsort((likelier, np.maximum(first, second), np.minimum(first, second)))
         names = (np.minimum(first, second) * n + np.maximum(first, second))[order]
         once = order[np.r_[True, names[1:] != names[:-1]][: len(names)]]
         return first[once], second[once]
