@@ -1,4 +1,4 @@
-"""Sentences on the verdicts of an audit."""
+"""Sentences on single verdicts of an audit; `harm_words` makes those of its answer."""
 
 from __future__ import annotations
 

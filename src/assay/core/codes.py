@@ -423,8 +423,8 @@ class Code(StrEnum):
     DRAWN_IMAGES = (
         "drawn-images",
         "every image is generated independently, so no copies were searched for",
-        "no leakage: each image is generated",
-        "ok",
+        "copies not searched: each image is generated",
+        "none",
     )
     COPIES_UNCHECKED = (
         "copies-unchecked",

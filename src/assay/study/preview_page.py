@@ -137,7 +137,8 @@ def preview_lines(evidence: Evidence, width: int) -> Iterator[str]:
             table = None if block.folded else render(block, evidence).sheet
             yield from () if table is None else _table(table, width)
     yield ""
-    yield from (f"{'checked' if caution.light == 'ok' else 'doubt'}: {caution.text}" for caution in account.doubts)
+    heads = {"ok": "checked", "": "not checked"}
+    yield from (f"{heads.get(caution.light, 'doubt')}: {caution.text}" for caution in account.doubts)
     for name, head in (("known faults", "data"), ("rows left out", "left out")):
         if facts.get(name):
             yield f"{head}: {shorten(facts[name], _LONGEST, placeholder=' ... (the page has all)')}"

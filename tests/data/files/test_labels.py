@@ -10,6 +10,7 @@ from tests.worlds.files import save, write_table
 from tests.worlds.public import hu, slice_uid, write_slice
 
 from assay.data.files.labels import joined
+from assay.data.files.table import read_table
 from assay.plugin import DataError, SpecError
 
 
@@ -28,7 +29,7 @@ def test_headers_become_columns_and_patients_numbers(tmp_path: Path) -> None:
     dicoms(tmp_path / "set")
     labels = tmp_path / "labels.csv"
     write_table(labels, [["AccessionNumber", "finding"], ["A1", "yes"], ["A2", "no"], ["A9", "no"]])
-    rows, _, said = joined(tmp_path / "set", labels)
+    rows, _, said = joined(tmp_path / "set", read_table(labels, "image"))
     assert said == ("1 of 3 rows in labels.csv fit no image, such as line 4",)
     assert [row["image"] for row in rows] == ["a/1.dcm", "a/2", "b/3.dcm"]
     assert [row["finding"] for row in rows] == ["yes", "yes", "no"]
@@ -47,8 +48,8 @@ def test_no_header_is_read_behind_a_link_out_of_the_folder(tmp_path: Path) -> No
     labels = tmp_path / "labels.csv"
     write_table(labels, [["AccessionNumber", "finding"], ["A1", "yes"], ["A2", "no"]])
     with pytest.raises(SpecError, match=r"set/b/3\.dcm: its path leads out of the folder by a link"):
-        joined(tmp_path / "set", labels)
-    assert len(joined(tmp_path / "set", labels, links=True)[0]) == 3
+        joined(tmp_path / "set", read_table(labels, "image"))
+    assert len(joined(tmp_path / "set", read_table(labels, "image"), links=True)[0]) == 3
 
 
 def test_labels_name_images_by_identifier_or_by_file(tmp_path: Path) -> None:
@@ -56,14 +57,14 @@ def test_labels_name_images_by_identifier_or_by_file(tmp_path: Path) -> None:
     labels = tmp_path / "labels.csv"
     write_table(labels, [["SOPInstanceUID", "finding", "sex"], [slice_uid("1.2.3", 2), "yes", "F"]])
     with pytest.raises(DataError, match=r"2 of 3 images have no row in labels\.csv, such as 'a/1\.dcm', 'b/3\.dcm'"):
-        joined(tmp_path / "set", labels)
-    ((row,), _, _) = joined(tmp_path / "set", labels, unmatched="drop")
+        joined(tmp_path / "set", read_table(labels, "image"))
+    ((row,), _, _) = joined(tmp_path / "set", read_table(labels, "image"), unmatched="drop")
     assert (row["image"], row["finding"], row["sex"]) == ("a/2", "yes", "F")
     plain = tmp_path / "plain"
     for name in ("x.png", "deep/y.png"):
         save(plain / name, np.zeros((8, 8), dtype=np.uint8))
     write_table(labels, [["image", "finding"], ["x", "yes"], ["deep/y.png", "no"]])
-    rows = joined(plain, labels)[0]
+    rows = joined(plain, read_table(labels, "image"))[0]
     assert [(row["image"], row["finding"]) for row in rows] == [("deep/y.png", "no"), ("x.png", "yes")]
 
 
@@ -73,13 +74,13 @@ def test_labels_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     labels = tmp_path / "labels.csv"
     write_table(labels, [["image", "finding"], ["x.png", "yes"]])
     with pytest.raises(DataError, match=r"'x\.png' fits 'one/x\.png' and 'two/x\.png'"):
-        joined(tmp_path / "set", labels)
+        joined(tmp_path / "set", read_table(labels, "image"))
     write_table(labels, [["image", "finding"], ["one/x.png", "yes"], ["one/x.png", "no"]])
     with pytest.raises(DataError, match=r"several rows for 'one/x\.png'"):
-        joined(tmp_path / "set", labels)
+        joined(tmp_path / "set", read_table(labels, "image"))
     write_table(labels, [["image", "finding"], ["z.png", "yes"]])
     with pytest.raises(DataError, match="labels no image of"):
-        joined(tmp_path / "set", labels)
+        joined(tmp_path / "set", read_table(labels, "image"))
     write_table(labels, [["file", "finding"], ["x.png", "yes"]])
     with pytest.raises(SpecError, match="has none of the columns image, SOPInstanceUID, AccessionNumber"):
-        joined(tmp_path / "set", labels)
+        joined(tmp_path / "set", read_table(labels, "image"))
