@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from tests.worlds.studies import SMALL, records
 import assay
 from assay.execution.local import InProcess
 from assay.execution.run import quietly
-from assay.execution.tasks import Event
+from assay.execution.tasks import Context, Event, Observer, Outcome, Task
+from assay.plugin import DataError
 from assay.spec.parse import parse_study
 from assay.study.finished import find_finished
 from assay.study.run import prepare, run_study
@@ -126,7 +128,32 @@ def test_what_can_be_decided_comes_first_and_is_decided_as_in_the_whole_look(tmp
     unfinished = [line.removeprefix("  networks not finished: ") for line in early[2:]]
     assert unfinished == [line.removeprefix("  open: ") for line in whole[2:]]
     assert len(unfinished) == 2
-    assert lines[ended_at.index(24) + len(whole)] == "no further look: networks of secondary comparisons alone follow"
+    assert lines[ended_at.index(24) + len(whole)] == "networks that no primary comparison needs follow"
     title = "two-questions: 0 of 3 primary comparisons open after 3 seeds, networks not finished for 2"
     assert [page.count("networks not finished</td>") for page in pages if title in page][:1] == [2]
     assert "two-questions: 2 of 3 primary comparisons open after 3 seeds</h1>" in "".join(pages)
+
+
+class Losing(InProcess):
+    """An executor that loses one training with SupCon."""
+
+    def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
+        lost = [task.id for task in tasks if "supcon" in task.label and "probes" not in task.label][:1]
+        return super().run([replace(task, job=_lose) if task.id in lost else task for task in tasks], observe)
+
+
+def _lose(_: Context) -> None:
+    raise DataError("lost")
+
+
+def test_a_failed_network_leaves_the_comparisons_that_need_it_without_a_look(tmp_path: Path) -> None:
+    spec, root, lines = parse_study(TWO_QUESTIONS, looks=LOOKS), tmp_path / "two-questions", list[str]()
+    result = run_study(prepare(spec, root), quietly, Losing(), lines.append)
+    assert (result.failed, result.trained) == (1, 3 * 4 - 1)
+    assert len([line for line in lines if line.startswith("look at 3 seeds")]) == 1, "the early one alone"
+    assert len([line for line in lines if line.startswith("  networks not finished: AUROC in same")]) == 2
+    assert "no look at 3 seeds: networks that it needs failed" in lines
+    assert "networks that no primary comparison needs follow" in lines
+    lines.clear()
+    assert run_study(prepare(spec, root), quietly, InProcess(), lines.append).trained == 1 + 3
+    assert [line[:15] for line in lines if line.startswith("look at")] == ["look at 3 seeds", "look at 4 seeds"]

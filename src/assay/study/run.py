@@ -276,17 +276,23 @@ class StudyRun(RunSteps):
         finished.forget(folder.root)
         state(folder.root, self.request, results_exist=any(folder.ids("probes")))
         _record_plan(self.prepared)
-        follows = bool(self.prepared.tasks)
+        follows, began = bool(self.prepared.tasks), False
         while follows:
             later = {task.id for task in self.prepared.undeciding}
             if now := [task for task in self.prepared.tasks if task.id not in later]:
+                began = True
                 yield now
             if follows := self._look_follows():
-                self.prepared = self.again()
-                _record_plan(self.prepared)
-        if later := self.prepared.undeciding:
-            self.stage("no further look: networks of secondary comparisons alone follow")
-            yield later
+                self._prepare_again()
+        if self.prepared.undeciding:
+            self.stage("networks that no primary comparison needs follow")
+            if began:
+                self._prepare_again()  # counts those that are trained by now
+            yield self.prepared.undeciding
+
+    def _prepare_again(self) -> None:
+        self.prepared = self.again()
+        _record_plan(self.prepared)
 
     def _look_follows(self) -> bool:
         """Tell the last look at the primary comparisons, and return whether the records ask for another."""
@@ -296,6 +302,8 @@ class StudyRun(RunSteps):
         plan, looks = _plan(spec, prepared.population, prepared.starts, prepared.place)
         rows = look_rows(looks)
         self._tell_look(rows)
+        if len(looks) == len(prepared.looks) and (not rows or goes_on(spec, rows)):
+            self.stage(f"no look at {spec.looks[len(looks)]} seeds: networks that it needs failed")
         return goes_on(spec, rows) and plan.trials != prepared.plan.trials
 
     def _tell_look(self, rows: Sequence[Row], unseen: Collection[str] = ()) -> None:
@@ -322,7 +330,7 @@ class StudyRun(RunSteps):
 
             def hear(event: Event) -> None:
                 display(event)
-                if event.status not in ("done", "failed", "skipped"):
+                if event.status != "done":  # a group with a failed network waits for another run
                     return
                 for ids in waiting.values():
                     ids.discard(event.task.id)
@@ -534,7 +542,7 @@ def _ranks(plan: Plan, looks: Sequence[InterimLook], starting: Sequence[Trial]) 
     """
     spec = plan.spec
     if spec.looks:
-        missing = Counter(trial.point.label for trial in starting)
+        missing = Counter(label for label, _ in {(trial.point.label, trial.id) for trial in starting})
         groups = soonest_first(comparison_groups(spec), looks, missing)
         ranks = {trial.id: len(groups) for trial in plan.trials}
         for rank, group in reversed(list(enumerate(groups))):
