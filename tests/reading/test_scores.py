@@ -648,9 +648,9 @@ def test_columns_called_after_the_classes_are_scores(ask: Asking) -> None:
                   of=lambda y, p: [("benign", "malignant")[y], f"{1 - p:.4f}", f"{p:.4f}"])  # fmt: skip
     code, text = validated(ask, rows)
     assert (code, auroc_in(text)) == (0, AUROC)
-    assert "score malignant, target diagnosis" in text
+    assert 'score "malignant", target "diagnosis"' in text
     code, text = validated(ask, rows, "--positive", "benign")
-    assert (code, auroc_in(text), "score benign" in text) == (0, AUROC, True)
+    assert (code, auroc_in(text), 'score "benign"' in text) == (0, AUROC, True)
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -661,7 +661,7 @@ def test_the_column_of_the_positive_class_is_read_by_its_number(ask: Asking, fir
                   of=lambda y, p: [y + first, f"{1 - p:.4f}", f"{p:.4f}"])  # fmt: skip
     for positive in (first, first + 1):
         code, text = validated(ask, rows, "--positive", str(positive))
-        assert (code, auroc_in(text), f"score prob_{positive}" in text) == (0, AUROC, True)
+        assert (code, auroc_in(text), f'score "prob_{positive}"' in text) == (0, AUROC, True)
 
 
 @situation("one-hot columns MEL and NV beside their scores MEL_score and NV_score",
@@ -671,7 +671,7 @@ def test_scores_of_one_hot_columns_are_found_by_the_target(ask: Asking) -> None:
     code, text = validated(ask, rows)
     assert (code, "name the class with --target MEL, for example, whose scores are then read" in text) == (2, True)
     code, text = validated(ask, rows, "--target", "NV")
-    assert (code, auroc_in(text), "score NV_score" in text) == (0, AUROC, True)
+    assert (code, auroc_in(text), 'score "NV_score"' in text) == (0, AUROC, True)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ from assay.core.request import AsScores
 
 Kind = Literal["probabilities", "percent", "logits", "other"]
 _PERCENT = re.compile(r"%|per_?cent|pct|prozent", re.IGNORECASE)
-_DECISIONS = re.compile(r"decision_?func|(^|_)svm(_|$)|margin|distance|cosine|similarity", re.IGNORECASE)
+_DECISIONS = re.compile(
+    "|".join((r"decision_?func", r"(^|_)svm(_|$)", "margin", "distance", "cosine", "similarity")), re.IGNORECASE
+)
 """Names of numbers around 0 that are no log-odds."""
 _GRADES = 10
 """Whole numbers up to this may be grades."""
