@@ -664,6 +664,15 @@ def test_the_column_of_the_positive_class_is_read_by_its_number(ask: Asking, fir
         assert (code, auroc_in(text), f'score "prob_{positive}"' in text) == (0, AUROC, True)
 
 
+@situation("validated columns logit_0 and logit_1 of a softmax", "asked for: one of them alone is no score")
+def test_outputs_of_a_softmax_are_no_scores_alone(ask: Asking) -> None:
+    rows = scored("target", "logit_0", "logit_1", of=lambda y, p: [y, f"{3 - 5 * p:.4f}", f"{4 * p - 1:.4f}"])
+    code, text = validated(ask, rows)
+    assert (code, "add a column of logit_1 minus logit_0, and name it with --score COLUMN" in text) == (2, True)
+    code, text = validated(ask, rows, "--score", "logit_1")
+    assert (code, auroc_in(text)) == (0, AUROC)
+
+
 @situation("one-hot columns MEL and NV beside their scores MEL_score and NV_score",
            "asked once, for the target; its scores are then read")  # fmt: skip
 def test_scores_of_one_hot_columns_are_found_by_the_target(ask: Asking) -> None:

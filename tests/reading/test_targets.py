@@ -136,6 +136,8 @@ def test_a_look_leaves_unknown_classes_out(ask: Asking, tmp_path: Path) -> None:
         assert "tag" in {row["name"] for row in _shortcuts(ask)}
         lines = pd.read_csv("look/issues.csv").query("kind == 'left-out'")["row"]
         assert sorted(lines) == [*range(3, 50, 4)]
+        named = ask("look", path, "--positive", "ill" if unclear == "unknown" else "1", "--out", "named")
+        assert line_of(named.out, "left out:").startswith(left), "a named positive class says nothing of the others"
 
 
 @situation("a target of 1, -1 and blank cells in `assay look`", "asked about: without -1 there is one class")

@@ -51,6 +51,7 @@ from assay.data.files.table import (
     read_table,
     require_contained,
     require_whole,
+    same_value,
     shown,
     sorted_values,
     stacked,
@@ -383,9 +384,12 @@ def without_unknown(spec: DataSpec) -> tuple[DataSpec, tuple[str, ...]]:
     table = chosen(pasted(folder, _require_table(folder, spec), spec), spec.where)
     cells = table.column(spec.target, key_text("data.target")) if spec.target in table.header else ()
     present = {cell for cell in cells if not absent(cell)}
-    named = (*spec.positive, *([spec.target] if spec.target in spec.where else []))
-    unclear = [] if named else doubtful(present, blank=len(present) < len({*cells}))
-    if not unclear:
+    unclear = [
+        value
+        for value in doubtful(present, blank=len(present) < len({*cells}))
+        if not any(same_value(value, positive) for positive in spec.positive)
+    ]
+    if not unclear or spec.target in spec.where:
         return spec, ()
     usable = sorted_values(present - {*unclear})
     if len(usable) < 2:

@@ -341,7 +341,9 @@ def _score_of(read: TextTable, names: Sequence[str], target: str, positive: str)
         target = target or _target_of(read, names)
         alike = alike or [name for name in fine if fold(name) in map(fold, read.present(target))] if target else alike
     if len(alike) > 1:
-        return _of_class(read, alike, target, positive)
+        chosen = _of_class(read, alike, target, positive)
+        _refuse_outputs(read, alike, chosen, numbers)
+        return chosen
     chosen = next(iter(alike), "") or _like(SCORES, [*numbers])
     calls = [name for name in names if called_calls(name) and name != chosen]
     halved = bool(calls) and min(numbers.get(chosen, {0})) >= 0.5 and max(numbers[chosen]) <= 1
@@ -384,6 +386,19 @@ def _of_class(read: TextTable, names: Sequence[str], target: str, positive: str)
                             "then read")  # fmt: skip
         raise SpecError(f"{several}the column of scores with {key_text('--score', 'COLUMN')}")
     return next((name for name, value in of.items() if len(of) == 2 and value not in {*NEGATIVES, "0"}), names[0])
+
+
+def _refuse_outputs(read: TextTable, names: Sequence[str], chosen: str, numbers: Mapping[str, set[float]]) -> None:
+    """Raise SpecError for outputs of several classes before a softmax, of which one alone is no score."""
+    if min(min(numbers[name]) for name in names) >= 0:
+        return
+    others = [name for name in names if name != chosen]
+    made = f"{chosen} minus {others[0]}" if len(others) == 1 else f"the log-odds of {chosen} after a softmax over all"
+    raise SpecError(
+        f"{key_text('--score')}: {read.name} has {', '.join(names)}, of each class, with numbers below 0. If they go "
+        f"into one softmax, add a column of {made}, and name it with {key_text('--score', 'COLUMN')}; if each has a "
+        f"sigmoid of its own, {key_text('--score', chosen)}"
+    )
 
 
 def _numbers(read: TextTable, name: str) -> set[float]:
