@@ -196,10 +196,13 @@ def look_verdict(evidence: Evidence) -> str:
     first = [f"{sentence_case(chip_words(grave.reason) or reason_words(grave.reason))}."] if grave else []
     strong = sorted((row for row in evidence.tables["shortcuts"] if row["strong"]), key=lambda row: row["of"] == LARGE)
     cue = "No simple cue clearly predicts the target."
+    untested = [row for row in evidence.tables["shortcuts"] if math.isnan(numeric(row, "value"))]
     if strong:
         best = strong[0]
-        words = f"{cue_words(best['kind'], best['name'])} predicts {of_words(best)}"
+        words = f"{cue_words(best['kind'], best['name'])} predicts {of_words(best, evidence)}"
         cue = f"Without a network, {words}: AUROC {number(numeric(best, 'value'))}."
+    elif untested and len(untested) == len(evidence.tables["shortcuts"]):
+        cue = f"No simple cue could be tested: {reason_words(untested[0]['reason'])}."
     return " ".join([*first, cue])
 
 
@@ -210,9 +213,11 @@ def _gravest(evidence: Evidence) -> Finding | None:
     return from_row(rows[invalid[0].row]) if invalid else None
 
 
-def of_words(cue: Row) -> str:
-    """Return what a cue predicts."""
-    return "lesion area" if cue["of"] == LARGE else "the target"
+def of_words(cue: Row, evidence: Evidence) -> str:
+    """Return what a cue predicts: the target, one of several classes, or the lesion's area."""
+    if cue["of"] == LARGE:
+        return "lesion area"
+    return "the target" if evidence.facts.get("positive class") else f"class '{cue['of']}' against the rest"
 
 
 def look_lines(evidence: Evidence) -> Iterator[str]:
