@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from PIL import Image
 from tests.cli.asking import Asking
 from tests.reading.situations import situation
 from tests.reading.tables_for_tests import images
@@ -146,3 +147,19 @@ def test_a_look_asks_where_one_class_is_left(ask: Asking, tmp_path: Path) -> Non
     said = ask("look", path, "--out", "look")
     assert said.code == 2
     assert "'-1' (12 rows), which usually means that the class is not known" in said.err
+
+
+@situation("three classes of which pictures tell one from the others, and two look alike",
+           "labels of the one are judged; those of the others are not, which is said")  # fmt: skip
+def test_labels_of_classes_that_look_alike_are_not_judged(ask: Asking, tmp_path: Path) -> None:
+    draw, truth = np.random.default_rng(5), np.repeat(["disk", "ring", "square"], 40)
+    path = images(tmp_path / "set", pd.DataFrame({"kind": truth, "patient": range(120)}))
+    for at, kind in enumerate(truth):
+        level = draw.normal(60 if kind == "disk" else 190, 8)
+        pixels = draw.normal(level, 12, (32, 32)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(path.parent / f"{at:03d}.png")
+    said = ask("look", path, "--target", "kind", "--patient", "patient", "--out", "look")
+    assert said.code == 0, said.err
+    assert "predicts class 'disk' against the rest: AUROC 1.00" in said.out
+    assert "labels of ring and square were not judged: predictions from other patients are too weak" in said.out
+    assert not [row for row in _table(ask, "issues") if row["kind"] == "suspected-label"]

@@ -632,6 +632,12 @@ class Code(StrEnum):
         "{count:image}: [against?a wrong label, a difficult image or a shortcut|{kind:issue}]",
     )
     LABELS_UNJUDGED = "labels-unjudged", "labels were not judged:", "not judged", "none"
+    LABELS_PARTLY_JUDGED = (
+        "labels-partly-judged",
+        "labels of {classes:list} were not judged: predictions from other patients are too weak",
+        "labels of some classes not judged",
+        "none",
+    )
     WEAK_PREDICTIONS = (
         "weak-predictions",
         "predictions from other patients are too weak, with an AUROC of {value:interval}. Labels are judged from a "

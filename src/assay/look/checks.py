@@ -336,7 +336,8 @@ def _suspected_labels(
     away = np.where(np.isnan(expected), away, expected)
     order = np.argsort(-away, kind="stable")
     order = order[away[order] > 0]
-    return order, away[order], NOTHING if np.isfinite(away).any() else unjudged
+    judged = np.isfinite(expected).any() or (np.isfinite(away).any() and Code.LABELS_UNJUDGED in unjudged)
+    return order, away[order], NOTHING if judged else unjudged
 
 
 def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> Mapping[str, Field]:
@@ -395,7 +396,7 @@ def _excess_of_other_class(
 ) -> tuple[Float[np.ndarray, " n"], Reason]:
     """Return by how much more another class is expected of every image than its own; NaN where nothing is expected.
 
-    Scores must predict the target well, or their contradictions say nothing: last is why not.
+    Scores must predict both classes well, or their contradictions say nothing: last is why none is.
 
     References:
         Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70, 2021.
@@ -408,18 +409,31 @@ def _excess_of_other_class(
     if np.isnan(cue.row["value"]):
         return away, because(Code.LABELS_UNJUDGED) + read(cue.row["reason"])
     best = int(np.argmax(classes == part.classes.index(cue.row["of"])))
-    measured = cue.row["low"]
-    corrected = 0.5 + (measured - 0.5) / _label_attenuation(score[:, best], member[:, best], part.patient)
-    if not (measured >= MEASURED and corrected >= READ_OUT):  # without an interval, too
-        ends = {"value": cue.row["value"], "low": measured, "high": cue.row["high"]}
+    if len(classes) == 2:  # what one class is told from is the other
+        known = np.full(2, _is_known(cue.row["low"], score[:, best], member[:, best], part.patient))
+    else:
+        lows = (cue_of("baseline", EDGES, part, {int(code): score[:, at]}, fold).row["low"]
+                for at, code in enumerate(classes))  # fmt: skip
+        known = np.array([_is_known(low, score[:, at], member[:, at], part.patient) for at, low in enumerate(lows)])
+    if not known.any():
+        ends = {"value": cue.row["value"], "low": cue.row["low"], "high": cue.row["high"]}
         weak = because(Code.WEAK_PREDICTIONS, **ends, least=MEASURED, corrected=READ_OUT)
         return away, because(Code.LABELS_UNJUDGED) + weak
     sure = _probabilities(score, member)
     usual = np.array([sure[class_at == code, code].mean() for code in range(len(classes))])
     called = np.where((sure >= usual).any(axis=1), np.argmax(np.where(sure >= usual, sure, -1), axis=1), class_at)
     each = np.arange(len(class_at))
-    away[rows] = sure[each, called] - sure[each, class_at]
-    return away, NOTHING
+    away[rows] = np.where(known[class_at] & known[called], sure[each, called] - sure[each, class_at], np.nan)
+    unknown: list[int] = np.flatnonzero(~known).tolist()
+    names = tuple(part.classes[int(classes[at])] for at in unknown)
+    return away, because(Code.LABELS_PARTLY_JUDGED, classes=names) if names else NOTHING
+
+
+def _is_known(
+    measured: float, score: Float[np.ndarray, " n"], of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]
+) -> bool:
+    """Return whether a class is told from the others well enough to judge its labels; not without an interval."""
+    return measured >= MEASURED and 0.5 + (measured - 0.5) / _label_attenuation(score, of, patient) >= READ_OUT
 
 
 def _label_attenuation(
