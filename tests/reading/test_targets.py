@@ -163,3 +163,14 @@ def test_labels_of_classes_that_look_alike_are_not_judged(ask: Asking, tmp_path:
     assert "predicts class 'disk' against the rest: AUROC 1.00" in said.out
     assert "labels of ring and square were not judged: predictions from other patients are too weak" in said.out
     assert not [row for row in _table(ask, "issues") if row["kind"] == "suspected-label"]
+
+
+@situation("folders `patient00001`, `patient00002`, as in MURA", "asked for a table: they are patients and no classes")
+def test_folders_of_patients_are_no_classes(ask: Asking, tmp_path: Path) -> None:
+    for at in range(4):
+        images(tmp_path / "set" / f"patient{at:05d}" / f"study1_{'positive' if at % 2 else 'negative'}",
+               pd.DataFrame({"x": range(3)})).unlink()  # fmt: skip
+    for command in ("look", "init"):
+        said = ask(command, tmp_path / "set", "--out", "out.yaml")
+        assert said.code == 2
+        assert "are called after patients, such as patient00000, and not after classes" in said.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -371,7 +372,14 @@ def _of_folders(path: Path) -> Guess:
         raise SpecError(f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
                         "its images: add a CSV with a row per image")  # fmt: skip
     _refuse_empty(path, [directory for directory in files if directory not in filled])
+    if all(_OF_PATIENTS.fullmatch(directory.name) for directory in filled):
+        raise SpecError(f"data: the folders in {path} are called after patients, such as {cut(filled[0].name)}, and "
+                        "not after classes: add a CSV with a row per image, its class and its patient")  # fmt: skip
     return Guess(path, way="classes")
+
+
+_OF_PATIENTS = re.compile(r"(patient|subject|participant|person|pat|sub|case)s?[ _-]?\d+", re.IGNORECASE)
+"""Names of folders of one patient each."""
 
 
 def _of_parts(path: Path) -> Guess | None:
