@@ -152,8 +152,8 @@ class Processes:
     def log(self, handle: str) -> str:
         return f"log of {handle}"
 
-    def foreign(self, handles: Collection[str]) -> set[str]:
-        return set()
+    def foreign(self, handles: Collection[str]) -> tuple[set[str], set[str]]:
+        return set(), set()
 
 
 @pytest.fixture
@@ -507,14 +507,7 @@ def test_an_option_in_place_of_a_job_is_refused(file: str, tmp_path: Path) -> No
 def test_a_job_that_works_for_another_folder_is_not_canceled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An edited folder may name any job of the user; Slurm says where each writes its log."""
     logs = tmp_path / "run" / "engine" / "logs"
-    for name, text in {
-        "squeue": 'echo "7_0\n7_1\n8"',
-        "scancel": f'echo "$@" >> {tmp_path}/canceled',
-        "scontrol": f"[ $3 = 7 ] && echo '   StdOut={logs}/7_0.txt' || echo '   StdOut={tmp_path}/thesis/8.txt'",
-    }.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    fake_slurm(tmp_path, monkeypatch, "7_0 7_1 8", f"7 {logs}/%A_%a.txt", f"8 {tmp_path}/thesis/8.txt")
     write_json(logs.parent / "engine.json", {"engine": "slurm"})
     write_text(logs.parent / "detached", "7_0 7_1")
     cancel(tmp_path / "run")
@@ -523,27 +516,79 @@ def test_a_job_that_works_for_another_folder_is_not_canceled(tmp_path: Path, mon
     with pytest.raises(StoreError, match=r"job 8 was not canceled: its log is not in .*; to cancel it: scancel 8"):
         cancel(tmp_path / "run")
     assert (tmp_path / "canceled").read_text() == "7_0 7_1\n7_1\n"
-    (tmp_path / "scontrol").write_text("#!/bin/sh\necho Socket timed out >&2\nexit 1\n", encoding="utf-8")
-    with pytest.raises(StoreError, match="Slurm did not say whose job 7 is, so that none was canceled: Socket timed"):
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho Socket timed out >&2\nexit 1\n", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"Slurm did not say which folder .*, so that none was canceled: Socket timed"):
         cancel(tmp_path / "run")
 
 
-def test_a_job_that_works_for_another_folder_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An edited folder may name any job of the user as that of a task; nothing of it would ever come here."""
-    logs, sent = tmp_path / "engine" / "logs", tmp_path / "engine" / "sent"
-    for name, text in {"squeue": "echo 8", "scontrol": f"echo '   StdOut={tmp_path}/thesis/8.txt'"}.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    write_text(sent / "a", "8")
-    slurm = Slurm(logs.parent, asked_every=0.0)
-    tasks = [Task("a", Touch(tmp_path / "a"), "a")]
-    with pytest.raises(StoreError, match=f"{sent / 'a'} names job 8, which works for another folder, .*; delete this"):
-        Remote(slurm, slurm.folder, interval=0.05).run(tasks, lambda _: None)
-    assert slurm.foreign(["8", "8_1.2"]) == {"8", "8_1.2"}
-    for text in (f"echo '   StdOut={logs}/8.txt'", "echo Socket timed out >&2; exit 1"):
-        (tmp_path / "scontrol").write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
-        assert not slurm.foreign(["8"])
+def fake_slurm(folder: Path, monkeypatch: pytest.MonkeyPatch, queued: str, *logs: str) -> None:
+    """Put commands on the path that answer as Slurm does which jobs it has, and where they write logs."""
+    rows = "\n".join(logs)
+    for name, text in {
+        "squeue": f"echo \"$@\" >> {folder}/asked\ncase \"$*\" in\n*--Format*) echo '{rows}' ;;\n"
+                  f"*) printf '%s\\n' {queued} ;;\nesac",
+        "scancel": f'echo "$@" >> {folder}/canceled',
+        "sbatch": "echo 9",
+        "scontrol": "exit 1",
+    }.items():  # fmt: skip
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+def adopt(slurm: Slurm, tasks: Sequence[str]) -> set[str]:
+    """Return the tasks that are not submitted again, of those with a job of an earlier command."""
+    remote = Remote(slurm, slurm.folder, detached=True)
+    remote.run([Task(task, Touch(slurm.folder / task), task) for task in tasks], lambda _: None)
+    return {path.name for path in (slurm.folder / "sent").iterdir() if not path.read_text().startswith("9_")}
+
+
+def test_jobs_of_another_folder_are_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A copied or edited folder may name any job of the user as that of a task; nothing of it would ever come here."""
+    folder, tasks = tmp_path / "run" / "engine", [f"t{at}" for at in range(50)]
+    others = [f"{number} {tmp_path}/thesis/%j.txt" for number in range(100, 149)]
+    fake_slurm(tmp_path, monkeypatch, "7_0 " + " ".join(map(str, range(100, 149))), f"7 {folder}/logs/x.txt", *others)
+    for at, task in enumerate(tasks):
+        write_text(folder / "sent" / task, f"{99 + at}" if at else "7_0.1")
+    assert adopt(Slurm(folder), tasks) == {"t0"}
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"49 tasks of {folder} submitted again: their jobs write logs to another folder, as after a")
+    assert line.endswith("(first job: 100)")
+    assert (tmp_path / "asked").read_text().count("--Format") == 1
+    assert not (tmp_path / "canceled").exists()
+    assert Slurm(folder).foreign(["8+1"])[0] == {"8+1"}
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho Socket timed out >&2; exit 1\n", encoding="utf-8")
+    assert Slurm(folder).foreign(["100"]) == (set(), set())
+
+
+def test_a_folder_that_is_mounted_elsewhere_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Machines of a cluster may mount one folder in different places, of which one alone is visible here."""
+    folder, logs = tmp_path / "home" / "run" / "engine", tmp_path / "home" / "run" / "engine" / "logs"
+    logs.mkdir(parents=True)
+    rows = f"7 {tmp_path}/mounted/run/engine/logs/x.txt", f"8 {tmp_path}/away/run/engine/logs/x.txt"
+    fake_slurm(tmp_path, monkeypatch, "7_0 8_0 10_0", *rows, f"10 {tmp_path}/away/another/engine/logs/x.txt")
+    samefile = Path.samefile
+    (tmp_path / "mounted" / "run" / "engine" / "logs").mkdir(parents=True)  # as a mount, which tests cannot make
+
+    def same(one: Path, two: Path) -> bool:
+        return samefile(tmp_path / "home" / one.relative_to(tmp_path / "mounted"), two)
+
+    monkeypatch.setattr(Path, "samefile", same)
+    for task, handle in {"a": "7_0.0", "b": "8_0.0", "c": "10_0.0"}.items():
+        write_text(folder / "sent" / task, handle)
+    assert adopt(Slurm(folder), "abc") == {"a", "b"}
+    again, kept = capfd.readouterr().err.splitlines()
+    assert again.startswith(f"1 task of {folder} submitted again: ")
+    assert kept == (f"1 task of {folder} not submitted again: their jobs write logs to a folder of the same name that "
+                    "is not visible here, and are taken for jobs of this one (first job: 8_0)")  # fmt: skip
+    Slurm(folder).cancel(["7_0.0"])
+    with pytest.raises(StoreError, match="job 8 was not canceled"):
+        Slurm(folder).cancel(["8_0.0"])
+    assert (tmp_path / "canceled").read_text() == "7_0\n"
 
 
 def test_a_full_disk_is_said_where_an_engine_does_not_cancel(

@@ -234,13 +234,17 @@ class Slurm:
         """See `Backend`."""
         return self._queued_jobs(handles, "--states=PENDING") or set()
 
-    def foreign(self, handles: Collection[str]) -> set[str]:
+    def foreign(self, handles: Collection[str]) -> tuple[set[str], set[str]]:
         """See `Backend`. A job is of the folder that it writes its log to; while Slurm does not answer, none is."""
-        arrays = {_array_of(handle) for handle in handles}
-        with suppress(BusyError):
-            others = {array for array in arrays if self._logs_of(array) - {self._logs.resolve()}}
-            return {handle for handle in handles if _array_of(handle) in others}
-        return set()
+        try:
+            is_own = self._which_are_own(handles)
+        except BusyError:
+            return set(), set()
+        elsewhere = {
+            handle for handle in handles if False in is_own[_array_of(handle)] or not _HANDLE.fullmatch(handle)
+        }
+        unseen = {handle for handle in handles if None in is_own[_array_of(handle)]}
+        return elsewhere, unseen - elsewhere
 
     def rest(self, handles: Collection[str], seconds: float) -> None:
         """See `Backend`."""
@@ -264,21 +268,47 @@ class Slurm:
             StoreError: A job writes its log elsewhere, so that it works for something else. It goes on.
             BusyError: Slurm does not answer; all go on.
         """
-        arrays = sorted({_array_of(handle) for handle in handles})
-        logs = {array: self._logs_of(array) for array in arrays}
-        matching = {_job(handle) for handle in handles if logs[_array_of(handle)] == {self._logs.resolve()}}
+        is_own = self._which_are_own(handles)
+        matching = {_job(handle) for handle in handles if is_own[_array_of(handle)] == {True}}
         if matching:
             _call(["scancel", *sorted(matching)])
-        if others := sorted(array for array, places in logs.items() if places - {self._logs.resolve()}):
+        if others := sorted(array for array, kinds in is_own.items() if kinds - {True}):
             raise StoreError(f"job {others[0]} was not canceled: its log is not in {self._logs}, so that it is of "
                              f"something else; to cancel it: scancel {others[0]}")  # fmt: skip
 
-    def _logs_of(self, array: str) -> set[Path]:
-        """Return the folders to which a job, or those of an array, write logs; none once they are over."""
-        done = _call(["scontrol", "show", "job", array])
+    def _which_are_own(self, handles: Collection[str]) -> dict[str, set[bool | None]]:
+        """Return `_is_own` of the logs of each job or array; none of those that are over. Slurm is asked once.
+
+        Raises:
+            BusyError: It does not answer.
+        """
+        is_own: dict[str, set[bool | None]] = {_array_of(handle): set() for handle in handles}
+        if not is_own:
+            return {}
+        jobs = f"--jobs={','.join(sorted(is_own))}"
+        done = _call(["squeue", "--noheader", "--Format=ArrayJobID:20,STDOUT:4096", jobs])
         if done.returncode and "Invalid job id" not in done.stderr:
-            raise BusyError(f"Slurm did not say whose job {array} is, so that none was canceled: {done.stderr.strip()}")
-        return {Path(log).parent.resolve() for log in re.findall(r"^ *StdOut=(.*)$", done.stdout, re.MULTILINE)}
+            raise BusyError(
+                f"Slurm did not say which folder its jobs work for, so that none was canceled: {done.stderr.strip()}"
+            )
+        for line in done.stdout.splitlines():
+            array, _, log = line.strip().partition(" ")
+            if array in is_own:
+                is_own[array].add(self._is_own(Path("/", log.strip()).parent))
+        return is_own
+
+    def _is_own(self, folder: Path) -> bool | None:
+        """Return whether a folder is that of the logs; None where it is not visible here and its name is the same.
+
+        A cluster may mount one folder as `/home` on some machines and as `/nfs/home` on others.
+        """
+        with suppress(PermissionError):
+            if folder.exists():
+                return self._logs.exists() and folder.samefile(self._logs)
+        own = self._logs.absolute(), self._logs.resolve()
+        if folder in own:
+            return True
+        return None if folder.parts[-3:] in {path.parts[-3:] for path in own} else False
 
     def avoid(self, host: str) -> bool:
         """See `Backend`."""

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -39,6 +39,7 @@ from assay.execution.tasks import (
     fail_task,
     finish_task,
 )
+from assay.stats.format import count
 from assay.store.files import read_json, write_json
 
 ENGINE = "engine"
@@ -89,9 +90,12 @@ class Backend(Protocol):
         """Return those that have not begun and can be taken back; none where they begin at once."""
         return set()
 
-    def foreign(self, handles: Collection[str]) -> set[str]:
-        """Return those that work for another folder: a file of a folder can hold the number of any job."""
-        return set()
+    def foreign(self, handles: Collection[str]) -> tuple[set[str], set[str]]:
+        """Return those that work for another folder, and those of which that cannot be said.
+
+        A file of a folder can hold the number of any job.
+        """
+        return set(), set()
 
     def rest(self, handles: Collection[str], seconds: float) -> None:
         """Wait before the next poll; shorter where the engine announces the end of a job."""
@@ -331,18 +335,15 @@ class Remote:
         return outcome
 
     def _adopt(self, exchange: Exchange, queue: Queue, observe: Observer) -> None:
-        """Take over jobs of an earlier driver that the engine still has; forget all others.
-
-        Raises:
-            StoreError: One of them works for another folder: nothing of it would ever come here.
-        """
+        """Take over jobs of an earlier driver that the engine still has; forget all others."""
         earlier = {id: handle for id in queue.tasks if (handle := exchange.sent(id))}
         alive = self.backend.poll(set(earlier.values())) if earlier else set[str]()
-        foreign = self.backend.foreign(alive)
-        for id, handle in earlier.items():
-            if handle in foreign:
-                raise StoreError(f"{exchange.of(id, 'sent')} names job {handle}, which works for another folder, so "
-                                 "that its result would be waited for in vain; delete this file")  # fmt: skip
+        foreign, unseen = self.backend.foreign(alive)
+        alive -= foreign
+        self._warn_of(earlier, foreign, "submitted again: their jobs write logs to another folder, as after a copy of "
+                      "a run folder, so that they do not work for this one")  # fmt: skip
+        self._warn_of(earlier, unseen, "not submitted again: their jobs write logs to a folder of the same name that "
+                      "is not visible here, and are taken for jobs of this one")  # fmt: skip
         for id in queue.tasks:
             note = exchange.note(id)
             if earlier.get(id) in alive and (note is None or note["status"] == "done"):
@@ -352,6 +353,13 @@ class Remote:
             else:
                 for kind in ("note", "sent"):
                     exchange.of(id, kind).unlink(missing_ok=True)
+
+    def _warn_of(self, earlier: Mapping[str, str], handles: Collection[str], text: str) -> None:
+        """Say in one line what becomes of tasks of some jobs of an earlier driver."""
+        from assay.execution.progress import warn  # workers need this module, and no terminal
+
+        if jobs := [handle for handle in earlier.values() if handle in handles]:
+            warn(f"{count(len(jobs), 'task')} of {self.root} {text} (first job: {min(jobs).partition('.')[0]})")
 
     def _submit(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> bool:
         """Submit what there is room for; return whether the engine took it.
