@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 from PIL import Image
 from tests.cli.asking import Asking
@@ -112,6 +113,60 @@ def test_classes_in_words_and_one_hot(ask: Asking, tmp_path: Path) -> None:
     assert 'target "dx"' in line_of(said.out, "columns:")
     assert "MEL (one-hot, says what dx says)" in line_of(said.out, "columns left out:")
     assert not [row for row in _shortcuts(ask) if row["name"] in KINDS]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"label": "01", "diagnosis": "abc", "ap": "10", "pa": "01"},
+        {"melanoma": "0011", "smoker": "01", "nonsmoker": "10"},
+        {"relapse": "0011", "chemo": "01", "no_chemo": "10"},
+        {"batch": "aabbcc", "MEL": "100", "NV": "010", "BCC": "001"},
+        {"chemo": "01", "no_chemo": "10"},
+    ],
+)
+@situation("one-hot columns, or a column and its complement as ap and pa or smoker and nonsmoker, beside a column "
+           "that may be the target", "asked by name by every command")  # fmt: skip
+def test_one_hot_columns_beside_another_target_are_asked_for(
+    ask: Asking, tmp_path: Path, columns: dict[str, str]
+) -> None:
+    frame = pd.DataFrame({name: [cells[at % len(cells)] for at in range(24)] for name, cells in columns.items()})
+    path = images(tmp_path / "set", frame)
+    for command in ("look", "init"):
+        said = ask(command, path, "--out", "out.yaml")
+        assert said.code == 2, said.out
+        assert "is surely the one to predict: name it; it has " in said.err
+        assert all(name in said.err for name in columns)
+        assert ("or --target class for the class whose column is 1" in said.err) == ("MEL" in columns)
+    if "MEL" in columns:
+        assert 'target "class"' not in ask("look", path, "--target", "batch", "--out", "look").out
+        said = ask("look", path, "--target", "class", "--out", "look")
+        assert line_of(said.out, "matched:").startswith("matched: columns MEL, NV, BCC are one-hot")
+
+
+@situation("one-hot columns of 1.0 and 0.0 beside a column of 0 and 1", "asked by name by every command")
+def test_a_column_written_otherwise_is_no_surer_target(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", one_hot(tag=np.arange(COUNT) % 2))
+    for command in ("look", "init"):
+        assert "is surely the one to predict" in ask(command, path, "--out", "out.yaml").err
+
+
+@pytest.mark.parametrize("spelled", [("melanoma", "nevus", "bcc"), (0, 1, 2)])
+@situation("one-hot columns beside a column of the same classes in other words or numbers, as melanoma for MEL",
+           "no cues: they say what the target says; a column and its complement, as ap and pa, stay a cue")  # fmt: skip
+def test_classes_in_other_words_and_one_hot(ask: Asking, tmp_path: Path, spelled: tuple[object, ...]) -> None:
+    path = images(tmp_path / "set", one_hot(dx=[spelled[code] for code in CODES]))
+    said = ask("look", path, "--out", "look")
+    assert 'target "dx"' in line_of(said.out, "columns:")
+    assert "MEL (one-hot, says what dx says)" in line_of(said.out, "columns left out:")
+    assert not [row for row in _shortcuts(ask) if row["name"] in KINDS]
+
+
+def test_a_view_that_goes_with_the_target_stays_a_cue(ask: Asking, tmp_path: Path) -> None:
+    ill = CODES == 0
+    frame = pd.DataFrame({"label": np.where(ill, "ill", "well"), "ap": ill.astype(int), "pa": (~ill).astype(int)})
+    assert ask("look", images(tmp_path / "set", frame), "--out", "look").code == 0
+    assert {"ap", "pa"} <= {row["name"] for row in _shortcuts(ask)}
 
 
 @situation("dummies of a site or of sex, as `site_A` and `site_B`", "no classes, and cues like other columns")

@@ -483,7 +483,8 @@ def undeclared_table(spec: DataSpec) -> FactorTable | None:
     if spec.target not in table.header:  # whether masks show a lesion
         return None
     target = target_column(spec.target, spec.positive, table.column(spec.target, key_text("data.target")))
-    names = [name for name in undeclared if name not in siblings(table, spec.target)]
+    others = siblings(table, spec.target)
+    names = [name for name in undeclared if name not in others]
     cells, images = (table.column(name, key_text("data.patient")) for name in (spec.patient or spec.image, spec.image))
     patient = patient_codes(_with_own(spec, cells, images))
     factors: list[Factor] = []

@@ -32,7 +32,7 @@ from assay.data.files.joins import (
 )
 from assay.data.files.kinds import kinds_of
 from assay.data.files.labels import IMAGE, KEYS, joined
-from assay.data.files.one_hot import siblings, with_classes
+from assay.data.files.one_hot import are_complements, one_hot_target, siblings, with_classes
 from assay.data.files.roles import (
     MASKS,
     MOST_CLASSES,
@@ -92,6 +92,7 @@ class Guess:
         matched: Sentences on images and rows that found no partner.
         mask_values: Value in a mask -> its kind of lesion, where a set names several.
         links: Whether links out of the folder are followed, as was asked: `refuse` or `follow`.
+        one_hot: Name by which one-hot columns may be the target; empty where there are none.
     """
 
     folder: Path
@@ -109,6 +110,7 @@ class Guess:
     matched: tuple[str, ...] = ()
     mask_values: Mapping[int, str] = field(default_factory=dict[int, str])
     links: str = "refuse"
+    one_hot: str = ""
 
     @property
     def classes(self) -> bool:
@@ -164,6 +166,8 @@ class Guess:
             example = next(
                 (f"; {key_text('--target', name)}, for example" for name in available if not called_attribute(name)), ""
             )
+            if self.one_hot:
+                example += f", or {key_text('--target', self.one_hot)} for the class whose column is 1"
             raise SpecError(f"{key_text('--target')}: no column of {self.table or self.folder.name} is surely "
                             f"the one to predict: name it{may}{example}")  # fmt: skip
         if self.classes:
@@ -516,7 +520,9 @@ def _of_columns(read: TextTable, folder: Path, image: str, target: str, patient:
         read.column(target, key_text("--target"))
     target = target or sure_target(read, targets) or (LESION.name if mask and not called_targets(targets) else "")
     columns = kinds_of(read, [name for name in others if name not in (target, *KEYS, *siblings(read, target))])
-    return Guess(folder, read.name, image, mask, target, patient, targets, columns)
+    name, group = ("", ()) if target else one_hot_target(read)
+    one_hot = "" if are_complements(group) else name
+    return Guess(folder, read.name, image, mask, target, patient, targets, columns, one_hot=one_hot)
 
 
 def _column_of_files(read: TextTable, folder: Path, image: str = "") -> str | None:

@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 
 from assay.core.errors import cut
-from assay.data.files.roles import SPLITS, called_attribute, sure_target, targets_of, words_of
+from assay.data.files.roles import SPLITS, called_attribute, patient_of, sure_target, targets_of, words_of
 from assay.data.files.table import TextTable, absent, fold, number, require_whole
 
 FEWEST_ROWS = 10
 """In fewer rows, columns may have one 1 in each row by chance."""
 _NAMES = ("class", "label", "one-hot class")
 """Names of the column that holds the classes, the first that the table does not have."""
+_COMPLEMENTS = ({"no"}, {"non"}, {"not"}, {"without"}, {"yes", "no"}, {"ap", "pa"}, {"left", "right"})
+"""Words in which the names of a binary column and of its complement differ."""
 
 
 def class_columns(read: TextTable) -> list[tuple[str, ...]]:
@@ -39,7 +41,8 @@ def class_columns(read: TextTable) -> list[tuple[str, ...]]:
 def with_classes(read: TextTable, target: str) -> tuple[TextTable, str, str]:
     """Return a table with a column of classes in place of one-hot columns, its name, and a sentence that says so.
 
-    The table stays as it is, and the texts are empty, where another column is named as the target or surely is it.
+    The table stays as it is, and the texts are empty, where another column is named as the target, or may be it. It
+    also does where the columns are a binary column and its complement, such as `chemo` and `no_chemo`.
 
     Args:
         read: The table.
@@ -48,13 +51,8 @@ def with_classes(read: TextTable, target: str) -> tuple[TextTable, str, str]:
     Raises:
         DataError: A line of such a table cannot be read.
     """
-    name = next((name for name in _NAMES if name not in read.header), "")
-    groups = class_columns(read) if target in ("", name) else []
-    if len(groups) != 1:
-        return read, "", ""
-    group = groups[0]
-    sure = "" if target else sure_target(read, targets_of(read, read.header))
-    if sure and sure not in group:
+    name, group = one_hot_target(read)
+    if not group or not (target == name or (not target and _are_target(read, group))):
         return read, "", ""
     require_whole(read)
     frame = read.frame.drop(columns=[*group])
@@ -64,6 +62,32 @@ def with_classes(read: TextTable, target: str) -> tuple[TextTable, str, str]:
         "where the target is one of them, it is this class against the rest"
     )
     return replace(read, frame=frame), name, sentence
+
+
+def one_hot_target(read: TextTable) -> tuple[str, tuple[str, ...]]:
+    """Return by which name the only one-hot columns of a table may be the target, and these; empty without them."""
+    name = next((name for name in _NAMES if name not in read.header), "")
+    groups = class_columns(read) if name else []
+    return (name, groups[0]) if len(groups) == 1 else ("", ())
+
+
+def _are_target(read: TextTable, group: Sequence[str]) -> bool:
+    """Return whether one-hot columns are the target of a table for which no user names one."""
+    targets = targets_of(read, read.header)
+    if sure := sure_target(read, targets):
+        return sure in group
+    patient = patient_of(read, read.header)
+    others = [name for name in targets if name not in (*group, patient) and not called_attribute(name)]
+    return not (others or are_complements(group))
+
+
+def are_complements(group: Sequence[str]) -> bool:
+    """Return whether two columns are named as one binary column and its complement."""
+    if len(group) != 2:
+        return False
+    short, long = sorted(("".join(filter(str.isalnum, name.casefold())) for name in group), key=len)
+    one, other = map(words_of, group)
+    return one ^ other in _COMPLEMENTS or long in (f"no{short}", f"non{short}", f"not{short}")
 
 
 def class_cells(read: TextTable, group: Sequence[str]) -> list[str]:
@@ -76,14 +100,16 @@ def class_cells(read: TextTable, group: Sequence[str]) -> list[str]:
 
 
 def siblings(read: TextTable, target: str) -> tuple[str, ...]:
-    """Return the one-hot columns that say what the target says: those beside it, or those that spell its classes."""
+    """Return the one-hot columns that say what the target says: those beside it, or one for each class."""
     if target not in read.header:
         return ()
     for group in class_columns(read):
         if target in group:
             return tuple(name for name in group if name != target)
-        pairs = zip(class_cells(read, group), read.column(target, "data"), strict=True)
-        if all(fold(name) == fold(cell) for name, cell in pairs if not absent(cell)):
+        rows = zip(class_cells(read, group), read.column(target, "data"), strict=True)
+        pairs = {(name, fold(cell)) for name, cell in rows if name and not absent(cell)}
+        one_to_one = 1 < len(pairs) == len(dict(pairs)) == len({cell for _, cell in pairs})
+        if one_to_one and (not are_complements(group) or all(fold(name) == cell for name, cell in pairs)):
             return group
     return ()
 

@@ -187,7 +187,7 @@ def sure_target(read: TextTable, targets: Sequence[str]) -> str:
     if any(_divide_otherwise(read, called[0], name) for name in called[1:]) and "target" not in read.header:
         return ""
     others = [name for name in targets if not called_attribute(name)]
-    codes = [name for name in others if set(read.column(name, "data")) <= {"0", "1", ""}]
+    codes = [name for name in others if set(read.present(name)) <= {"0", "1", "0.0", "1.0"}]
     alone = (some[0] for some in (others, codes) if len(some) == 1)
     exact = "target" if "target" in read.header else ""
     return exact or next(chain(called, alone), "")
