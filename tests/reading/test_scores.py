@@ -637,6 +637,8 @@ def test_decision_functions_are_no_log_odds(ask: Asking) -> None:
     tables = Path("out/report.html").read_text()
     assert "Calibration" not in tables
     assert "scores: logits from" in validated(ask, rows, "--scores", "logits")[1]
+    logits = scored("target", "logit", of=lambda y, p: [y, f"{2 * p - 1:.4f}"])
+    assert "scores: logits from" in validated(ask, logits)[1], "their name says so"
     named = scored("target", "svm_score", of=lambda y, p: [y, f"{9 * p - 4.5:.4f}"])
     assert "as of a decision function" in validated(ask, named)[1]
 
@@ -662,6 +664,13 @@ def test_the_column_of_the_positive_class_is_read_by_its_number(ask: Asking, fir
     for positive in (first, first + 1):
         code, text = validated(ask, rows, "--positive", str(positive))
         assert (code, auroc_in(text), f'score "prob_{positive}"' in text) == (0, AUROC, True)
+
+
+@situation("validated classes a, b and c with `--positive a`", "refused with the column to add")
+def test_one_of_three_classes_needs_a_column(ask: Asking) -> None:
+    rows = scored("target", "score", of=lambda y, p: ["abc"[y if p < 0.8 else 2], f"{p:.4f}"])
+    code, text = validated(ask, rows, "--positive", "a")
+    assert (code, "add a column that is 1 for a and 0 for all others" in text) == (2, True)
 
 
 @situation("validated columns logit_0 and logit_1 of a softmax", "asked for: one of them alone is no score")

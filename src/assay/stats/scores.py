@@ -23,6 +23,7 @@ _DECISIONS = re.compile(
     "|".join((r"decision_?func", r"(^|_)svm(_|$)", "margin", "distance", "cosine", "similarity")), re.IGNORECASE
 )
 """Names of numbers around 0 that are no log-odds."""
+_LOG_ODDS = re.compile(r"logit|log_?odds", re.IGNORECASE)
 _GRADES = 10
 """Whole numbers up to this may be grades."""
 _OVER = 1e-6
@@ -108,7 +109,11 @@ def scale_of(
                         f"give {key_text('--scores', 'percent')}, or "
                         f"{key_text('--scores', 'probabilities')} if they are not percentages")  # fmt: skip
     around = least < 0 < greatest
-    is_decision = bool(column) and ((least >= -1 and greatest <= 1) or bool(_DECISIONS.search(column)))
+    is_decision = (
+        bool(column)
+        and not _LOG_ODDS.search(column)
+        and ((least >= -1 and greatest <= 1) or bool(_DECISIONS.search(column)))
+    )
     kind: Kind = "logits" if around and not is_decision else "other"
     if requested != "auto" or inside["probabilities"]:
         kind = "probabilities" if requested == "auto" else requested

@@ -160,10 +160,10 @@ def two_classes(name: str, positive: str, cells: Sequence[str]) -> Target:
     values = sorted_values(spellings(cells).values())
     if len(values) != 2:
         count = "1 class" if len(values) == 1 else f"{len(values)} classes"
-        raise SpecError(
-            f"the target{_quote(name)} has {count} ({cut(', '.join(values[:MOST_NAMED]))}): give two, "
-            f"such as one class against the rest, and name the positive one with {key_text(_OPTION)}"
-        )
+        remedy = f"give two, such as one class against the rest, and name the positive one with {key_text(_OPTION)}"
+        if positive and len(values) > 2:
+            remedy = f"add a column that is 1 for {cut(positive)} and 0 for all others, and name it as the target"
+        raise SpecError(f"the target{_quote(name)} has {count} ({cut(', '.join(values[:MOST_NAMED]))}): {remedy}")
     target = target_column(name, (positive,) if positive else (), cells, "target", option=_OPTION)
     if target.question:
         raise SpecError(target.question)

@@ -27,7 +27,7 @@ def scale_words(scale: Scale) -> str:
              for at, (n, half) in enumerate(zip(scale.exact, halves, strict=True)) if n]  # fmt: skip
     maybe = " (none above 0, as log-probabilities are: write probabilities if they are)" if scale.greatest <= 0 else ""
     if scale.kind == "other" and scale.least < 0 < scale.greatest:
-        maybe = " (as of a decision function, with 0 between the classes: if they are log-odds, name them logits)"
+        maybe = " (as of a decision function, with 0 between the classes: --scores logits if they are log-odds)"
     return "; ".join([f"{_WORDS[scale.kind]} from {scale.least:.3g} to {scale.greatest:.3g}{maybe}", *moved])
 
 
