@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 683,
-    "lines that an import of look loads": 20859,
-    "lines that an import of compare loads": 13191,
-    "lines that an import of page loads": 7400,
+    "lines that an import of look loads": 20921,
+    "lines that an import of compare loads": 13216,
+    "lines that an import of page loads": 7402,
 }
 
 
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 23_093, "compare": 19_518, "report": 22_341}
+LOADED = {"look": 23_160, "compare": 19_543, "report": 22_347}
 """Lines of the package that commands have loaded when they end."""
 
 

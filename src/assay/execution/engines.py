@@ -237,13 +237,13 @@ class Slurm:
     def foreign(self, handles: Collection[str]) -> tuple[set[str], set[str]]:
         """See `Backend`. A job is of the folder that it writes its log to; while Slurm does not answer, none is."""
         try:
-            is_own = self._which_are_own(handles)
+            is_here = self._which_are_here(handles)
         except BusyError:
             return set(), set()
         elsewhere = {
-            handle for handle in handles if False in is_own[_array_of(handle)] or not _HANDLE.fullmatch(handle)
+            handle for handle in handles if False in is_here[_array_of(handle)] or not _HANDLE.fullmatch(handle)
         }
-        unseen = {handle for handle in handles if None in is_own[_array_of(handle)]}
+        unseen = {handle for handle in handles if None in is_here[_array_of(handle)]}
         return elsewhere, unseen - elsewhere
 
     def rest(self, handles: Collection[str], seconds: float) -> None:
@@ -268,24 +268,24 @@ class Slurm:
             StoreError: A job writes its log elsewhere, so that it works for something else. It goes on.
             BusyError: Slurm does not answer; all go on.
         """
-        is_own = self._which_are_own(handles)
-        matching = {_job(handle) for handle in handles if is_own[_array_of(handle)] == {True}}
+        is_here = self._which_are_here(handles)
+        matching = {_job(handle) for handle in handles if is_here[_array_of(handle)] == {True}}
         if matching:
             _call(["scancel", *sorted(matching)])
-        if others := sorted(array for array, kinds in is_own.items() if kinds - {True}):
+        if others := sorted(array for array, kinds in is_here.items() if kinds - {True}):
             raise StoreError(f"job {others[0]} was not canceled: its log is not in {self._logs}, so that it is of "
                              f"something else; to cancel it: scancel {others[0]}")  # fmt: skip
 
-    def _which_are_own(self, handles: Collection[str]) -> dict[str, set[bool | None]]:
-        """Return `_is_own` of the logs of each job or array; none of those that are over. Slurm is asked once.
+    def _which_are_here(self, handles: Collection[str]) -> dict[str, set[bool | None]]:
+        """Return `_is_here` of the logs of each job or array; none of those that are over. Slurm is asked once.
 
         Raises:
             BusyError: It does not answer.
         """
-        is_own: dict[str, set[bool | None]] = {_array_of(handle): set() for handle in handles}
-        if not is_own:
+        is_here: dict[str, set[bool | None]] = {_array_of(handle): set() for handle in handles}
+        if not is_here:
             return {}
-        jobs = f"--jobs={','.join(sorted(is_own))}"
+        jobs = f"--jobs={','.join(sorted(is_here))}"
         done = _call(["squeue", "--noheader", "--Format=ArrayJobID:20,STDOUT:4096", jobs])
         if done.returncode and "Invalid job id" not in done.stderr:
             raise BusyError(
@@ -293,11 +293,11 @@ class Slurm:
             )
         for line in done.stdout.splitlines():
             array, _, log = line.strip().partition(" ")
-            if array in is_own:
-                is_own[array].add(self._is_own(Path("/", log.strip()).parent))
-        return is_own
+            if array in is_here:
+                is_here[array].add(self._is_here(Path("/", log.strip()).parent))
+        return is_here
 
-    def _is_own(self, folder: Path) -> bool | None:
+    def _is_here(self, folder: Path) -> bool | None:
         """Return whether a folder is that of the logs; None where it is not visible here and its name is the same.
 
         A cluster may mount one folder as `/home` on some machines and as `/nfs/home` on others.
@@ -305,10 +305,10 @@ class Slurm:
         with suppress(PermissionError):
             if folder.exists():
                 return self._logs.exists() and folder.samefile(self._logs)
-        own = self._logs.absolute(), self._logs.resolve()
-        if folder in own:
+        places = self._logs.absolute(), self._logs.resolve()
+        if folder in places:
             return True
-        return None if folder.parts[-3:] in {path.parts[-3:] for path in own} else False
+        return None if folder.parts[-3:] in {path.parts[-3:] for path in places} else False
 
     def avoid(self, host: str) -> bool:
         """See `Backend`."""

@@ -410,12 +410,14 @@ def _excess_of_other_class(
         return away, because(Code.LABELS_UNJUDGED) + read(cue.row["reason"])
     best = int(np.argmax(classes == part.classes.index(cue.row["of"])))
     if len(classes) == 2:  # what one class is told from is the other
-        known = np.full(2, _is_known(cue.row["low"], score[:, best], member[:, best], part.patient))
+        predicted = np.full(2, _is_well_predicted(cue.row["low"], score[:, best], member[:, best], part.patient))
     else:
         lows = (cue_of("baseline", EDGES, part, {int(code): score[:, at]}, fold).row["low"]
                 for at, code in enumerate(classes))  # fmt: skip
-        known = np.array([_is_known(low, score[:, at], member[:, at], part.patient) for at, low in enumerate(lows)])
-    if not known.any():
+        predicted = np.array(
+            [_is_well_predicted(low, score[:, at], member[:, at], part.patient) for at, low in enumerate(lows)]
+        )
+    if not predicted.any():
         ends = {"value": cue.row["value"], "low": cue.row["low"], "high": cue.row["high"]}
         weak = because(Code.WEAK_PREDICTIONS, **ends, least=MEASURED, corrected=READ_OUT)
         return away, because(Code.LABELS_UNJUDGED) + weak
@@ -423,13 +425,13 @@ def _excess_of_other_class(
     usual = np.array([sure[class_at == code, code].mean() for code in range(len(classes))])
     called = np.where((sure >= usual).any(axis=1), np.argmax(np.where(sure >= usual, sure, -1), axis=1), class_at)
     each = np.arange(len(class_at))
-    away[rows] = np.where(known[class_at] & known[called], sure[each, called] - sure[each, class_at], np.nan)
-    unknown: list[int] = np.flatnonzero(~known).tolist()
-    names = tuple(part.classes[int(classes[at])] for at in unknown)
+    away[rows] = np.where(predicted[class_at] & predicted[called], sure[each, called] - sure[each, class_at], np.nan)
+    unpredicted: list[int] = np.flatnonzero(~predicted).tolist()
+    names = tuple(part.classes[int(classes[at])] for at in unpredicted)
     return away, because(Code.LABELS_PARTLY_JUDGED, classes=names) if names else NOTHING
 
 
-def _is_known(
+def _is_well_predicted(
     measured: float, score: Float[np.ndarray, " n"], of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]
 ) -> bool:
     """Return whether a class is told from the others well enough to judge its labels; not without an interval."""

@@ -86,8 +86,8 @@ def are_complements(group: Sequence[str]) -> bool:
     if len(group) != 2:
         return False
     short, long = sorted(("".join(filter(str.isalnum, name.casefold())) for name in group), key=len)
-    one, other = map(words_of, group)
-    return one ^ other in _COMPLEMENTS or long in (f"no{short}", f"non{short}", f"not{short}")
+    first, second = map(words_of, group)
+    return first ^ second in _COMPLEMENTS or long in (f"no{short}", f"non{short}", f"not{short}")
 
 
 def class_cells(read: TextTable, group: Sequence[str]) -> list[str]:
@@ -134,5 +134,5 @@ def _longest(header: Sequence[str], codes: dict[str, np.ndarray]) -> tuple[str, 
 def _indicators(cells: Sequence[str]) -> np.ndarray | None:
     """Return a column of 0, 1 and blank cells, NaN, as numbers; None of another column and of one without a number."""
     values = {cell: np.nan if absent(cell) else number(cell) for cell in set(cells)}
-    known = {value for value in values.values() if value is None or not np.isnan(value)}
-    return np.array([values[cell] for cell in cells]) if known and known <= {0.0, 1.0} else None
+    levels = {value for value in values.values() if value is None or not np.isnan(value)}
+    return np.array([values[cell] for cell in cells]) if levels and levels <= {0.0, 1.0} else None

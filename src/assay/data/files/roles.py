@@ -393,10 +393,10 @@ def _refuse_outputs(read: TextTable, names: Sequence[str], chosen: str, numbers:
     if min(min(numbers[name]) for name in names) >= 0:
         return
     others = [name for name in names if name != chosen]
-    made = f"{chosen} minus {others[0]}" if len(others) == 1 else f"the log-odds of {chosen} after a softmax over all"
+    column = f"{chosen} minus {others[0]}" if len(others) == 1 else f"the log-odds of {chosen} after a softmax over all"
     raise SpecError(
         f"{key_text('--score')}: {read.name} has {', '.join(names)}, of each class, with numbers below 0. If they go "
-        f"into one softmax, add a column of {made}, and name it with {key_text('--score', 'COLUMN')}; if each has a "
+        f"into one softmax, add a column of {column}, and name it with {key_text('--score', 'COLUMN')}; if each has a "
         f"sigmoid of its own, {key_text('--score', chosen)}"
     )
 
