@@ -171,8 +171,9 @@ def looks_page(name: str, rows: Sequence[Row], following: int, unseen: Collectio
     states |= dict.fromkeys(unseen, UNFINISHED)
     order = ("open", UNFINISHED)
     lines = [
-        SheetRow((Cell(statement(row)), Cell(states[id]), Cell(str(row["seeds"]), numeric=True)))
+        SheetRow((Cell(statement(row)), Cell(states[id]), Cell(seeds, numeric=True)))
         for id, row in sorted(latest.items(), key=lambda item: (*order, states[item[0]]).index(states[item[0]]))
+        for seeds in ("" if id in unseen else str(row["seeds"]),)
     ]
     open_count = sum(state == "open" for state in states.values())
     title = f"{name}: {open_count} of {count(len(states), 'primary comparison')} open after {last} seeds"
