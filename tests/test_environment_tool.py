@@ -152,6 +152,17 @@ def test_where_pip_fails_the_tool_fails(tmp_path: Path) -> None:
     assert READY not in done.stdout
 
 
+def test_where_the_index_without_cuda_fails_what_to_do_is_said(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, {"python3": ("3.11", WHOLE)})
+    done = machine.build(cpu="https://example/cpu", pip_exit=1)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "PyTorch for processors did not come from https://example/cpu; the lines above say why.\n"
+        "Name another index of it (CPU=URL), or leave CPU out: then the builds with CUDA come from your usual index.\n"
+    )
+    assert len(machine.told()) == 2, "nothing is installed after it"
+
+
 def test_what_stands_is_kept_unless_another_version_is_named(tmp_path: Path) -> None:
     machine = Machine(tmp_path, {"python3.11": ("3.11", WHOLE)})
     machine.build()
