@@ -16,13 +16,19 @@ import pytest
 from PIL import Image
 
 PROGRAM = """
-import json, sys
+import importlib.metadata, json, sys
 absent = ("torch", "torchvision", "timm", "numba", "pytorch_metric_learning", "huggingface_hub")
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
+installed = importlib.metadata.Distribution.from_name
+def of_installed(name):
+    if name.replace("-", "_") in absent:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return installed(name)
+importlib.metadata.Distribution.from_name = of_installed
 from assay.cli import main
 codes = []
 for words in json.loads(sys.argv[1]):

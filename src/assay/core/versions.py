@@ -12,6 +12,8 @@ from assay.core.errors import DISTRIBUTION
 LIBRARIES = (DISTRIBUTION, "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "duckdb")
 OF_STATISTICS = (DISTRIBUTION, "numpy", "scipy")
 """What compares results that are there, without any network."""
+OF_IMAGES = (*OF_STATISTICS, "opencv-python-headless", "pillow")
+"""What reads and measures images, without any network."""
 
 
 @cache

@@ -66,11 +66,13 @@ class Embeddings:
         name: Name of their file or encoder.
         features: A row for each image; NaN for one that has none.
         notes: Sentences on images and rows without a partner.
+        libraries: Names of the libraries of a network that made them here.
     """
 
     name: str
     features: Float[np.ndarray, "n d"]
     notes: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
 
 
 def read_embeddings(
@@ -96,7 +98,8 @@ def read_embeddings(
     if path is not None and str(source).startswith(LIBRARIES) and not path.exists():
         from assay.models.encoders import encode  # most looks need no network
 
-        return Embeddings(str(source), encode(str(source), dataset.images))
+        libraries = ("torch", "transformers" if str(source).startswith("hf:") else "timm")
+        return Embeddings(str(source), encode(str(source), dataset.images), libraries=libraries)
     places = dataset.table.places
     if places is None:
         raise SpecError(f"{key_text('--embeddings')}: these images have no files or rows that embeddings could name")

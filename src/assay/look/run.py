@@ -12,7 +12,7 @@ import pandas as pd
 
 from assay.core.files import default_cache_root
 from assay.core.reasons import reason_in_words
-from assay.core.versions import time_and_versions
+from assay.core.versions import OF_IMAGES, time_and_versions
 from assay.data.cache import ArrayCache, Notify, silent
 from assay.data.cards import facts_of
 from assay.data.dataset import Dataset
@@ -132,7 +132,7 @@ class LookRun(RunSteps):
             "examined at": _sides_examined(self.dataset, self.request.size),
             **facts_of(self.dataset.card, self.dataset.table.classes),
             "matched": "; ".join(filter(None, (self.dataset.card.read.get("matched"), *notes))),
-            **time_and_versions(),
+            **time_and_versions((*OF_IMAGES, *(embeddings.libraries if embeddings else ()))),
         }
         return {
             "findings": caution_rows(
