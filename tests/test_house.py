@@ -20,8 +20,8 @@ MOST: dict[str, float] = {
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 683,
-    "lines that an import of look loads": 20921,
-    "lines that an import of compare loads": 13216,
+    "lines that an import of look loads": 20972,
+    "lines that an import of compare loads": 13218,
     "lines that an import of page loads": 7402,
 }
 
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 23_160, "compare": 19_543, "report": 22_347}
+LOADED = {"look": 23_160, "compare": 19_545, "report": 22_347}
 """Lines of the package that commands have loaded when they end."""
 
 

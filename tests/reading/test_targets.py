@@ -68,7 +68,7 @@ def test_one_of_the_one_hot_columns(ask: Asking, tmp_path: Path) -> None:
     said = ask("look", path, "--target", "MEL", "--out", "look")
     assert said.code == 0, said.err
     assert said.out.startswith("positive class: 1 in column MEL, against 0")
-    assert "NV (one-hot, says what MEL says)" in line_of(said.out, "columns left out:")
+    assert "NV, BCC (one-hot, says what MEL says)" in line_of(said.out, "columns left out:")
     assert not [row for row in _shortcuts(ask) if row["name"] in KINDS]
     assert ask("init", path.parent, "--target", "MEL", "--out", "study.yaml").code == 0
     assert "factors" not in yaml.safe_load(Path("study.yaml").read_text())["data"]
@@ -111,7 +111,7 @@ def test_classes_in_words_and_one_hot(ask: Asking, tmp_path: Path) -> None:
     path = images(tmp_path / "set", one_hot(dx=[KINDS[code].lower() for code in CODES]))
     said = ask("look", path, "--out", "look")
     assert 'target "dx"' in line_of(said.out, "columns:")
-    assert "MEL (one-hot, says what dx says)" in line_of(said.out, "columns left out:")
+    assert "MEL, NV, BCC (one-hot, says what dx says)" in line_of(said.out, "columns left out:")
     assert not [row for row in _shortcuts(ask) if row["name"] in KINDS]
 
 
@@ -158,8 +158,65 @@ def test_classes_in_other_words_and_one_hot(ask: Asking, tmp_path: Path, spelled
     path = images(tmp_path / "set", one_hot(dx=[spelled[code] for code in CODES]))
     said = ask("look", path, "--out", "look")
     assert 'target "dx"' in line_of(said.out, "columns:")
-    assert "MEL (one-hot, says what dx says)" in line_of(said.out, "columns left out:")
+    assert "MEL, NV, BCC (one-hot, says what dx says)" in line_of(said.out, "columns left out:")
     assert not [row for row in _shortcuts(ask) if row["name"] in KINDS]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"label": "ill well ill well", "A": "1 0 0 0", "B": "0 1 0 0", "C": "0 0 1 0", "D": "0 0 0 1"},
+         "A, B, C, D (one-hot, says what label says in finer classes)"),
+        ({"A": "1 0 0 0", "ill": "1 0 1 0", "B": "0 1 0 0", "C": "0 0 1 0", "D": "0 0 0 1"},
+         "A, B, C, D (one-hot, says what ill says in finer classes)"),
+        ({"label": "ill well ill well", "diagnosis": "a b c d"},
+         "diagnosis (says what label says in finer classes)"),
+        ({"diagnosis": "a b c d", "malignant": "1 0 1 0"},
+         "malignant (says what diagnosis says in coarser classes)"),
+        ({"diagnosis": "a b c d", "benign": "0 1 0 1", "malignant": "1 0 1 0"},
+         "benign, malignant (one-hot, says what diagnosis says in coarser classes)"),
+        ({"label": "ill well ill well", "label_text": "Sick Fine Sick Fine"}, "label_text (says what label says)"),
+    ],
+)  # fmt: skip
+@situation("columns of finer or coarser classes than the target, as `diagnosis` or one-hot MEL, NV and BCC beside "
+           "`label` of malignant and benign", "no cues: they are listed as other statements of the target")  # fmt: skip
+def test_finer_and_coarser_classes_are_no_cues(
+    ask: Asking, tmp_path: Path, columns: dict[str, str], words: str
+) -> None:
+    frame = _in_turn(columns)
+    options = ("--target", "ill") if "ill" in columns else ()
+    path = images(tmp_path / "set", frame)
+    said = ask("look", path, "--out", "look", *options)
+    assert said.code == 0, said.err
+    assert line_of(said.out, "columns left out:") == f"columns left out: {words}"
+    assert not {row["name"] for row in _shortcuts(ask)} & {*columns}
+    assert ask("init", path.parent, "--out", "study.yaml", *options).code == 0
+    assert "factors" not in yaml.safe_load(Path("study.yaml").read_text())["data"]
+
+
+def _in_turn(columns: dict[str, str]) -> pd.DataFrame:
+    kinds = np.random.default_rng(1).choice(4, 80)
+    return pd.DataFrame({name: [text.split()[kind] for kind in kinds] for name, text in columns.items()})
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"clinic": "a b c d"},
+        {"device": "a b c d"},
+        {"diagnosis_type": "a b c d"},
+        {"label_batch": "a b c d"},
+        {"vendor_A": "1 0 0 0", "vendor_B": "0 1 0 0", "vendor_C": "0 0 1 0", "vendor_D": "0 0 0 1"},
+    ],
+)
+@situation("columns that predict the target without an error and are not named like it, as `device` or one-hot "
+           "`vendor_A` and `vendor_B`", "cues: they may be a shortcut")  # fmt: skip
+def test_other_columns_that_determine_the_target_stay_cues(
+    ask: Asking, tmp_path: Path, columns: dict[str, str]
+) -> None:
+    path = images(tmp_path / "set", _in_turn({"label": "ill well ill well", **columns}))
+    assert ask("look", path, "--target", "label", "--out", "look").code == 0
+    assert {*columns} <= {row["name"] for row in _shortcuts(ask)}
 
 
 def test_a_view_that_goes_with_the_target_stays_a_cue(ask: Asking, tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from assay.data.files.masks import (
     row_masks,
     unmasked,
 )
-from assay.data.files.one_hot import siblings
 from assay.data.files.outlines import FILE_NAME, read_coco
+from assay.data.files.restated import restated
 from assay.data.files.roles import called_unit, holds_patients, parts_in, suggest_names
 from assay.data.files.table import (
     Problem,
@@ -350,14 +350,17 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     factors = {factor.column or name: factor for name, factor in spec.factors.items()}
     others = {name: table.column(name, "data.factors") for name in undeclared_columns(spec) if name in table.header}
     kinds = {name: kind_of(name, cells, table.comma) for name, cells in others.items()}
-    kinds |= dict.fromkeys(siblings(table, spec.target), (None, f"one-hot, says what {spec.target} says"))
-    unused = [f"{name} ({why})" for name, (kind, why) in kinds.items() if kind is None]
+    reasons = {name: why for name, (kind, why) in kinds.items() if kind is None}
+    reasons |= {name: why for name, why in restated(table, spec.target).items() if name in others}
+    unused: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        unused.setdefault(why, []).append(name)
     named = [name for name in (spec.target, *factors) if name in table.header]
     used = {name: table.column(name, "data.factors") for name in named}
-    used |= {name: cells for name, cells in others.items() if kinds[name][0] is not None}
+    used |= {name: cells for name, cells in others.items() if name not in reasons}
     read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
             **cautions_of(used, "" if target.question else spec.target),
-            "columns left out": "; ".join(unused)}  # fmt: skip
+            "columns left out": "; ".join(f"{', '.join(of)} ({why})" for why, of in unused.items())}  # fmt: skip
     return {key: value for key, value in read.items() if value}
 
 
@@ -483,7 +486,7 @@ def undeclared_table(spec: DataSpec) -> FactorTable | None:
     if spec.target not in table.header:  # whether masks show a lesion
         return None
     target = target_column(spec.target, spec.positive, table.column(spec.target, key_text("data.target")))
-    others = siblings(table, spec.target)
+    others = restated(table, spec.target)
     names = [name for name in undeclared if name not in others]
     cells, images = (table.column(name, key_text("data.patient")) for name in (spec.patient or spec.image, spec.image))
     patient = patient_codes(_with_own(spec, cells, images))

@@ -32,7 +32,8 @@ from assay.data.files.joins import (
 )
 from assay.data.files.kinds import kinds_of
 from assay.data.files.labels import IMAGE, KEYS, joined
-from assay.data.files.one_hot import are_complements, one_hot_target, siblings, with_classes
+from assay.data.files.one_hot import are_complements, one_hot_target, with_classes
+from assay.data.files.restated import restated
 from assay.data.files.roles import (
     MASKS,
     MOST_CLASSES,
@@ -519,7 +520,7 @@ def _of_columns(read: TextTable, folder: Path, image: str, target: str, patient:
     if target == LESION.name and not mask:
         read.column(target, key_text("--target"))
     target = target or sure_target(read, targets) or (LESION.name if mask and not called_targets(targets) else "")
-    columns = kinds_of(read, [name for name in others if name not in (target, *KEYS, *siblings(read, target))])
+    columns = kinds_of(read, [name for name in others if name not in (target, *KEYS, *restated(read, target))])
     name, group = ("", ()) if target else one_hot_target(read)
     one_hot = "" if are_complements(group) else name
     return Guess(folder, read.name, image, mask, target, patient, targets, columns, one_hot=one_hot)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from assay.core.errors import cut
 from assay.data.files.roles import SPLITS, called_attribute, patient_of, sure_target, targets_of, words_of
-from assay.data.files.table import TextTable, absent, fold, number, require_whole
+from assay.data.files.table import TextTable, absent, number, require_whole
 
 FEWEST_ROWS = 10
 """In fewer rows, columns may have one 1 in each row by chance."""
@@ -17,20 +18,32 @@ _NAMES = ("class", "label", "one-hot class")
 """Names of the column that holds the classes, the first that the table does not have."""
 _COMPLEMENTS = ({"no"}, {"non"}, {"not"}, {"without"}, {"yes", "no"}, {"ap", "pa"}, {"left", "right"})
 """Words in which the names of a binary column and of its complement differ."""
+_FIRST = 50
+"""Cells that are looked at before all others are: most columns are no indicators by these."""
 
 
-def class_columns(read: TextTable) -> list[tuple[str, ...]]:
-    """Return the columns of each one-hot variable: neighbors of 0 and 1 with exactly one 1 in every row.
+def indicators(read: TextTable) -> dict[str, np.ndarray]:
+    """Return the columns of 0 and 1, NaN where a cell is blank, of a table that has rows enough.
 
-    A row without any value is one without a label. Columns of what patients and images are, such as sex and site, and
-    of parts of a set are passed over.
+    Columns of what patients and images are, such as sex and site, and of parts of a set are passed over.
     """
     if len(read) < FEWEST_ROWS:
-        return []
+        return {}
     named = [name for name in read.header if not (called_attribute(name) or words_of(name) & SPLITS)]
-    codes = {name: column for name in named if (column := _indicators(read.column(name, "data"))) is not None}
+    return {name: column for name in named if (column := _indicators(read.frame[name])) is not None}
+
+
+def class_columns(header: Sequence[str], codes: Mapping[str, np.ndarray]) -> list[tuple[str, ...]]:
+    """Return the columns of each one-hot variable: neighbors of 0 and 1 with exactly one 1 in every row.
+
+    A row without any value is one without a label.
+
+    Args:
+        header: Names of the columns, in order.
+        codes: The indicators among them.
+    """
     groups: list[tuple[str, ...]] = []
-    at, header = 0, read.header
+    at = 0
     while at < len(header):
         group = _longest(header[at:], codes)
         groups += [group] if group else []
@@ -56,7 +69,7 @@ def with_classes(read: TextTable, target: str) -> tuple[TextTable, str, str]:
         return read, "", ""
     require_whole(read)
     frame = read.frame.drop(columns=[*group])
-    frame[name] = class_cells(read, group)
+    frame[name] = class_cells(group, indicators(read))
     sentence = (
         f"columns {cut(', '.join(group), 80)} are one-hot, one class per image: '{name}' is the column that is 1; "
         "where the target is one of them, it is this class against the rest"
@@ -67,7 +80,7 @@ def with_classes(read: TextTable, target: str) -> tuple[TextTable, str, str]:
 def one_hot_target(read: TextTable) -> tuple[str, tuple[str, ...]]:
     """Return by which name the only one-hot columns of a table may be the target, and these; empty without them."""
     name = next((name for name in _NAMES if name not in read.header), "")
-    groups = class_columns(read) if name else []
+    groups = class_columns(read.header, indicators(read)) if name else []
     return (name, groups[0]) if len(groups) == 1 else ("", ())
 
 
@@ -90,31 +103,14 @@ def are_complements(group: Sequence[str]) -> bool:
     return first ^ second in _COMPLEMENTS or long in (f"no{short}", f"non{short}", f"not{short}")
 
 
-def class_cells(read: TextTable, group: Sequence[str]) -> list[str]:
+def class_cells(group: Sequence[str], codes: Mapping[str, np.ndarray]) -> list[str]:
     """Return the class of each row, the name of the column that is 1; empty where no cell of the row has a value."""
-    columns = [[number(cell) == 1 for cell in read.column(name, "data")] for name in group]
-    return [
-        next((name for name, is_class in zip(group, row, strict=True) if is_class), "")
-        for row in zip(*columns, strict=True)
-    ]
+    is_class = np.stack([codes[name] == 1 for name in group])
+    at = np.where(is_class.any(axis=0), is_class.argmax(axis=0), len(group))
+    return np.array([*group, ""], dtype=object)[at].tolist()
 
 
-def siblings(read: TextTable, target: str) -> tuple[str, ...]:
-    """Return the one-hot columns that say what the target says: those beside it, or one for each class."""
-    if target not in read.header:
-        return ()
-    for group in class_columns(read):
-        if target in group:
-            return tuple(name for name in group if name != target)
-        rows = zip(class_cells(read, group), read.column(target, "data"), strict=True)
-        pairs = {(name, fold(cell)) for name, cell in rows if name and not absent(cell)}
-        one_to_one = 1 < len(pairs) == len(dict(pairs)) == len({cell for _, cell in pairs})
-        if one_to_one and (not are_complements(group) or all(fold(name) == cell for name, cell in pairs)):
-            return group
-    return ()
-
-
-def _longest(header: Sequence[str], codes: dict[str, np.ndarray]) -> tuple[str, ...]:
+def _longest(header: Sequence[str], codes: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     """Return the most of the first columns that are one-hot; none where they are not."""
     longest = 0
     total = np.zeros(0)
@@ -131,8 +127,16 @@ def _longest(header: Sequence[str], codes: dict[str, np.ndarray]) -> tuple[str, 
     return tuple(header[:longest])
 
 
-def _indicators(cells: Sequence[str]) -> np.ndarray | None:
+def _indicators(cells: pd.Series[str]) -> np.ndarray | None:
     """Return a column of 0, 1 and blank cells, NaN, as numbers; None of another column and of one without a number."""
-    values = {cell: np.nan if absent(cell) else number(cell) for cell in set(cells)}
-    levels = {value for value in values.values() if value is None or not np.isnan(value)}
-    return np.array([values[cell] for cell in cells]) if levels and levels <= {0.0, 1.0} else None
+    if any(_indicator(cell) is None for cell in cells.iloc[:_FIRST]):
+        return None
+    which, different = pd.factorize(cells.to_numpy())
+    values = [_indicator(cell) for cell in different]
+    return None if None in values or all(map(absent, different)) else np.array(values)[which]
+
+
+def _indicator(cell: str) -> float | None:
+    """Return 0, 1, or NaN of a blank cell; None of another one."""
+    value = number(cell)
+    return np.nan if absent(cell) else value if value in (0, 1) else None

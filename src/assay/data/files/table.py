@@ -195,7 +195,9 @@ class TextTable:
 
     def present(self, name: str, place: str = "data") -> list[str]:
         """Return the cells of a column that hold a value. Raises as `column` does."""
-        return [cell for cell in self.column(name, place) if not absent(cell)]
+        cells = self.column(name, place)
+        blank = set(filter(absent, set(cells)))
+        return [cell for cell in cells if cell not in blank] if blank else [*cells]
 
 
 def stacked(name: str, tables: Sequence[TextTable], headers: bool) -> TextTable:
