@@ -20,8 +20,8 @@ MOST: dict[str, float] = {
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 683,
-    "lines that an import of look loads": 20972,
-    "lines that an import of compare loads": 13218,
+    "lines that an import of look loads": 20973,
+    "lines that an import of compare loads": 13219,
     "lines that an import of page loads": 7402,
 }
 
