@@ -339,9 +339,10 @@ def test_what_is_kept_whole_in_print_leaves_no_page_half_empty(
     page.context.close()
 
 
-def test_cards_of_two_runs_begin_on_the_sheet_of_the_heading(browser: Browser, others: dict[str, Path]) -> None:
-    page = opened(browser, others["index-2"])
-    assert page.pdf(format="A4").count(b"/Type /Page\n") <= 2
+@pytest.mark.parametrize(("of", "sheets"), [("index-2", 1), ("index-3", 1), ("index", 3)])
+def test_cards_of_runs_fill_the_sheets(browser: Browser, others: dict[str, Path], of: str, sheets: int) -> None:
+    page = opened(browser, others[of])
+    assert page.pdf(format="A4").count(b"/Type /Page\n") <= sheets
     page.context.close()
 
 
