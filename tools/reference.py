@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ from typing import Any, cast
 import typer
 from pydantic import BaseModel
 
+import assay
 from assay import plugin, stats
 from assay.audit import tables as audit_tables
 from assay.cli import app
@@ -75,7 +76,7 @@ def written(markdown: str) -> str:
     """Return a page with the lists whose text it has made again, between their marks."""
     return MADE.sub(
         lambda found: (
-            f"<!--made:{found[1]}-->\n\n{LISTS[found[1]](*found[2].split())}\n\n<!--/made-->"
+            f"<!--made:{f'{found[1]} {found[2]}'.strip()}-->\n\n{LISTS[found[1]](*found[2].split())}\n\n<!--/made-->"
             if found[0].endswith("<!--/made-->")
             else found[0]
         ),
@@ -120,8 +121,8 @@ def _fields(model: type[BaseModel]) -> str:
 
 def _documented(text: str) -> dict[str, str]:
     """Return the attributes or arguments that a docstring describes."""
-    found = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", text, flags=re.MULTILINE)
-    return {name: re.sub(r"\s+", " ", meaning) for name, meaning in found}
+    found = re.findall(r"^ {4}(\w+): (.+(?:\n+ {8}.+)*)", text, flags=re.MULTILINE)
+    return {name: re.sub(r"\n\s*- |\s+", " ", meaning) for name, meaning in found}
 
 
 def attributes(name: str) -> str:
@@ -286,11 +287,56 @@ def names(door: str) -> str:
     return "\n\n".join(f"### {room}\n\n{_rows(('name', ''), rows)}" for room, rows in rooms.items())
 
 
-def _docstring(module: str, name: str) -> str:
-    """Return a docstring, or the text under an assignment, without importing the module."""
+def api(*names: str) -> str:
+    """Return sections of names of `assay`: meaning, signature, arguments and errors, of classes also of methods."""
+    parts: list[str] = []
+    for name in names:
+        module = getattr(assay, name).__module__
+        node = [one for one in _body(module) if getattr(one, "name", "") == name][-1]  # earlier ones are overloads
+        parts += [f"### `assay.{name}`", *_explained(node), f"Source: `src/{module.replace('.', '/')}.py`"]
+        methods = [one for one in getattr(node, "body", ()) if isinstance(one, ast.FunctionDef) and one.name[0] != "_"]
+        for method in methods if isinstance(node, ast.ClassDef) else ():
+            parts += [f"#### `{name}.{method.name}`", *_explained(method)]
+    return "\n\n".join(parts)
+
+
+def _explained(node: ast.AST) -> Iterator[str]:
+    """Yield what a class or function is, and its parts that its docstring describes; examples are left out."""
+    text = ast.get_docstring(cast("Any", node)) or ""
+    body, *sections = re.split(r"^(Args|Attributes|Returns|Raises|Examples):\n", text, flags=re.MULTILINE)
+    described = dict(zip(sections[::2], sections[1::2], strict=True))
+    yield body.strip()
+    if isinstance(node, ast.FunctionDef) and "property" not in map(ast.unparse, node.decorator_list):
+        yield f"```python\n{_signature(node)}\n```"
+    if "Returns" in described:
+        yield f"Returns: {' '.join(described['Returns'].split())}"
+    for head, section in (("argument", "Args"), ("attribute", "Attributes"), ("error", "Raises")):
+        if rows := _documented(described.get(section, "")):
+            yield _rows((head, ""), ((f"`{name}`", meaning) for name, meaning in rows.items()))
+
+
+def _signature(node: ast.FunctionDef) -> str:
+    """Return the signature of a function, with an argument a line where it is long."""
+    plain, named = node.args.args, node.args.kwonlyargs
+    defaults = [*(None,) * (len(plain) - len(node.args.defaults)), *node.args.defaults, *node.args.kw_defaults]
+    every = [ast.unparse(one) + (f" = {ast.unparse(value)}" if value else "")
+             for one, value in zip([*plain, *named], defaults, strict=True)]  # fmt: skip
+    arguments = [one for one in [*every[: len(plain)], *["*"][: len(named)], *every[len(plain) :]] if one != "self"]
+    end = f") -> {ast.unparse(node.returns)}" if node.returns else ")"
+    line = f"{node.name}({', '.join(arguments)}{end}"
+    return line if len(line) <= 100 else "\n".join([f"{node.name}(", *(f"    {one}," for one in arguments), end])
+
+
+def _body(module: str) -> list[ast.stmt]:
+    """Return what a module defines, without importing it."""
     path = SOURCE.joinpath(*module.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return ast.parse(file.read_text(encoding="utf-8")).body
+
+
+def _docstring(module: str, name: str) -> str:
+    """Return a docstring, or the text under an assignment, without importing the module."""
+    body = _body(module)
     for node, following in zip(body, [*body[1:], None], strict=True):
         if getattr(node, "name", "") == name and isinstance(node, ast.ClassDef | ast.FunctionDef):
             return ast.get_docstring(node) or ""
@@ -303,7 +349,7 @@ def _docstring(module: str, name: str) -> str:
 LISTS: Mapping[str, Callable[..., str]] = {
     one.__name__: cast("Any", one)
     for one in (
-        arguments, attributes, commands, components, factors, glossary, keys, layout, measures, names, tables
+        api, arguments, attributes, commands, components, factors, glossary, keys, layout, measures, names, tables
     )
 }  # fmt: skip
 """Name in a page -> what makes the list."""

@@ -105,6 +105,23 @@ def test_no_sentence_of_the_code_has_more_than_25_words() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+FIRST = {"README.md", *(f"docs/{page}.md" for page in (
+    "index", "install", "how-an-audit-works", "which-study", "glossary", "faq"))}  # fmt: skip
+"""Pages that a new user reads first, besides tutorials and instructions."""
+FOR_USERS = [page for page in PAGES if name(page) in FIRST or page.parent.name in ("tutorials", "how-to")]
+NO_PROSE = re.compile(r"^```.*?^```|<!--.*?-->|^\||^    .*?$|[*_]", flags=re.DOTALL | re.MULTILINE)
+"""Code, comments, bars before tables, and marks of emphasis."""
+ONE_WORD = re.compile(r"`[^`\n]+`|\[[^\]]*\]\([^)]*\)")
+"""Code in a sentence, and links: names of pages."""
+
+
+@pytest.mark.parametrize("page", FOR_USERS, ids=name)
+def test_no_sentence_of_a_page_for_users_has_more_than_25_words(page: Path) -> None:
+    text = ONE_WORD.sub("name", NO_PROSE.sub("", page.read_text(encoding="utf-8")))
+    parts = re.split(r"\n\s*\n|\n(?=(?:[-#>]|\d+\.) )|\|", text)
+    assert not [sentence for part in parts for sentence in long_sentences(part)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_no_page_of_the_docs_has_a_withdrawn_phrase(page: Path) -> None:
     text = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
