@@ -90,16 +90,23 @@ def picture(page: Path, file: Path, said: str = "") -> None:
 
 
 def tutorials(where: Path) -> None:
-    """Make the pictures of the tutorials and of "How an audit works", from the demo in a folder and two more runs."""
-    images, pages = ROOT / "docs" / "images", {"look": "looks/my-images", "own-study": "runs/my-images"}
+    """Make the pictures of the tutorials and of "How an audit works", from the demo in a folder and three more runs."""
+    images, pages = (
+        ROOT / "docs" / "images",
+        {
+            "look": "looks/my-images",
+            "own-study": "runs/my-images",
+            "preview": "looks/nodule-loss-quick/preview",  # of a study that was not trained yet
+        },
+    )
     if not (where / "my-images").exists():
-        for command in ("example my-images", "look my-images", "run my-images/study.yaml"):
+        preview = "preview nodule-loss --scale quick --out looks"
+        for command in ("example my-images", "look my-images", "run my-images/study.yaml", preview):
             subprocess.run([sys.executable, "-m", "assay", *command.split()], cwd=where, check=True)
     for name, run in pages.items():
         picture(where / run / "report.html", images / f"tutorial-{name}.png")
-    picture(where / DEMO["study"] / "preview" / "report.html", images / "tutorial-preview.png")
     exchange(where / "demo", images / "how-exchange.png")
-    pairs = sorted((where / DEMO["audit"] / "pictures").glob("case-moved-*.png"))[:2]
+    pairs = sorted((where / DEMO["audit"] / "pictures").glob("moved-*.png"))[:2]
     side_by_side([Image.open(pair).convert("L").resize((2 * SIDE, SIDE)) for pair in pairs], images / "how-mark.png")
 
 
