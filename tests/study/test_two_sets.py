@@ -147,7 +147,7 @@ def test_the_study_of_the_docs_starts_from_two_folders(tmp_path: Path, monkeypat
     spec = parse_study(Path("two-hospitals.yaml"))
     population = open_population(spec.data, ArrayCache(tmp_path / "cache"))
     scene = population.scene(spec.points[0].tests, 0, 1)
-    assert len(scene.environment("external")) == IMAGES
+    assert len(scene.environment("hospital-b")) == IMAGES
     assert len(scene.environment("same")) < IMAGES
     assert (spec.ensemble, population.folds) == (True, 5)
 
