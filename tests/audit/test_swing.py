@@ -15,8 +15,6 @@ from scipy.optimize import brentq
 from assay.audit.swing import (
     Effect,
     effect_of_mark,
-    group_swing_less,
-    mean_change,
     swing_less,
     swing_of_group,
     unseen,
@@ -216,31 +214,12 @@ def test_the_interval_covers_the_swing_of_all_images(n: int, positives: int, shi
 REPEATS = 250
 
 
-def test_a_mean_change_has_bounds_over_patients_and_what_no_patient_shows_is_not_excluded() -> None:
-    values, patient = np.array([0.1, 0.3, 0.2, 0.0]), np.array([0, 0, 1, 2])
-    found = mean_change(values, patient)
-    # Sums of the deviations from .15 by patient: .1, .05, -.15; t(2) at .95 is 2.919986.
-    error = math.sqrt((0.1**2 + 0.05**2 + 0.15**2) * 3 / 2) / 4
-    assert found.value == pytest.approx(0.15)
-    assert found.error == pytest.approx(error)
-    assert found.low == pytest.approx(0.15 - 2.919986 * error, abs=1e-6)
-    assert found.high == pytest.approx(max(0.15 + 2.919986 * error, 1 - 0.05 ** (1 / 3)), abs=1e-6)
-    still = mean_change(np.zeros(59), np.arange(59))
-    assert still.low == 0
-    assert still.high == pytest.approx(1 - 0.05 ** (1 / 59))
-    assert math.isinf(mean_change(np.array([0.1, 0.2]), np.array([4, 4])).high)
-
-
 def test_the_difference_of_two_swings_of_the_same_images_by_hand() -> None:
     target, patient = np.array([1, 1, 0, 0]), np.arange(4)
     before = np.array([1.0, 3.0, 2.0, 0.0])
     # With + 2: 4 of 4 pairs on positives, 1 of 4 on negatives. With + 1: 3.5 and 2, since ties count half.
     found = swing_less((before, before + 2), (before, before + 1), target, patient)
     assert found.value == pytest.approx((1 - 0.25) / 2 - (0.875 - 0.5) / 2)
-    group = np.array([True, False, True, False])
-    # The positive of the group beats the negative outside (1 > 0), and 3 > 2 the other way: g = 0. Then 0 < 0.5: -0.5.
-    other = np.array([0.0, 3.0, 2.0, 0.5])
-    assert group_swing_less(before, other, target, group, patient).value == pytest.approx(0.5)
 
 
 def test_the_error_of_the_difference_of_two_swings_is_their_spread() -> None:

@@ -16,10 +16,8 @@ from PIL import Image
 from tests.worlds.studies import TINY
 
 from assay.cli import main
-from assay.data.files.outlines import read_coco
-from assay.plugin import ComponentKind, DataError, DataSpec, SpecError, StoreError, lookup
+from assay.plugin import ComponentKind, RunFolder, SpecError, StoreError, lookup
 from assay.spec.parse import parse_study
-from assay.store.migrations import migrate, without_version
 from assay.study.registration import read_prespecified
 
 LONG = "a" * 300
@@ -96,10 +94,12 @@ def test_more_images_than_memory_holds_end_in_a_sentence(
     assert said.endswith("ask for fewer or smaller images")
 
 
-def test_deeply_nested_coco(tmp_path: Path) -> None:
+def test_deeply_nested_coco(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.json").write_text("[" * 200_000)
-    with pytest.raises(DataError, match=r"a\.json is nested too deeply for COCO"):
-        read_coco(tmp_path / "a.json", DataSpec(folder=str(tmp_path), table="a.json", size=16))
+    data = {"folder": str(tmp_path), "table": "a.json", "target": "lesion", "size": 16}
+    environments = {"train": {}, "same": {"like": "train"}}
+    assert answer("preview", study(tmp_path, data=data, environments=environments)) == 2
+    assert "a.json is nested too deeply for COCO" in capsys.readouterr().err
 
 
 def test_code_that_ends_python_is_said(
@@ -113,8 +113,11 @@ def test_code_that_ends_python_is_said(
 
 @pytest.mark.parametrize("value", [[], None, 1, {"schema": 0}])
 def test_records_of_another_kind(value: Any, tmp_path: Path) -> None:
-    with pytest.raises(StoreError):
-        migrate(without_version(value), tmp_path / "record.json")
+    path = tmp_path / "trials" / "a" / "record.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(value))
+    with pytest.raises(StoreError, match=r"holds no record|which no Assay wrote"):
+        RunFolder(tmp_path).record("trials", "a")
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "null", '{"pairs": []}'])

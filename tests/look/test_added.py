@@ -14,7 +14,7 @@ from assay.look.cues import cues_of_table
 from assay.plugin import Factor, FactorTable
 from assay.report.sentences.cues import added_words
 from assay.stats import Panel
-from assay.store.data_tables import ADDED
+from assay.store.schema import TABLES
 
 N = 400
 
@@ -143,7 +143,7 @@ def test_the_auroc_of_one_model_is_that_of_all_its_images() -> None:
 def test_words() -> None:
     draw = np.random.default_rng(4)
     row = _row(draw, 1, 0, 1.0)
-    assert set(row) == set(ADDED.names)
+    assert set(row) == set(TABLES["added"].names)
     within = f": among images with similar values of it, AUROC is {row['value']:.2f} [{row['low']:.2f}, "
     within += f"{row['high']:.2f}], and that of the cue {row['rest']:.2f}"
     assert added_words([row]) == (

@@ -25,7 +25,7 @@ from assay.report.sentences.reasons import chip_words, reason_words
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.findings import from_row
-from assay.store import data_tables
+from assay.store.schema import TABLES
 from assay.study.confounders import ConfounderSample
 from assay.study.preview import preview_tables
 from assay.study.run import prepare, run_study
@@ -90,7 +90,7 @@ def test_every_factor_column_property_and_baseline_is_listed(rows: list[dict[str
     } - {"share of black pixels"}  # fmt: skip
     values = [one["value"] for one in rows]
     assert values == sorted(values, reverse=True)
-    assert all(set(one) == set(data_tables.SHORTCUTS.names) for one in rows)
+    assert all(set(one) == set(TABLES["shortcuts"].names) for one in rows)
 
 
 def test_the_figures_are_areas_with_intervals(rows: list[dict[str, Any]], images: Path) -> None:

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 from tests.probes.test_performance import found as found_in
+from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
 from assay.plugin import Environment, Factor, FactorTable, Measurement, Model, row_uniform, run_probes
-from assay.probes.segmentation import Painting
 from assay.report.sentences.reasons import reason_words
-from assay.spec.data import LESION
 from assay.testing.probe import World
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 SIDE, ROWS = 16, 40
 RANGES = {"contrast": (0.0, 1.0), "size": (2.0, 4.0), "position_x": (-5.0, 5.0)}
+LESION = Factor("lesion", "categorical", levels=("absent", "present"), high=("present",))
 FACTORS = (LESION, *(Factor(name, "continuous", range=ends) for name, ends in RANGES.items()))
 DARK = 0.2
 
@@ -105,7 +105,7 @@ def painted(
     network: nn.Module, scene: World, operating: float = 0.0, factors: tuple[str, ...] = ()
 ) -> list[Measurement]:
     model = Model(network, operating=(operating,) * 3)
-    return run_probes(model, scene, {"p": Painting(factors=factors)}).measurements["p"]
+    return run_probes(model, scene, {"p": make_probe("painting", factors=factors)}).measurements["p"]
 
 
 def found(measurements: list[Measurement], measure: str, **where: str) -> Measurement:

@@ -14,10 +14,9 @@ from tests.worlds.environments import make_probe
 from torch import Tensor
 
 from assay.plugin import Environment, Measurement, Model, Reason, Subject, run_probes
-from assay.probes.faithfulness import agreement, erasures, own_log_odds, painted_over, remove_lesions
+from assay.probes.faithfulness import agreement, erasures, painted_over, remove_lesions
 from assay.probes.lesion_maps import Part, Sample
 from assay.report.sentences.reasons import reason_words
-from assay.stats import class_score
 from assay.testing.data import ImagesInMemory, MasksInMemory
 from assay.testing.probe import World
 
@@ -218,12 +217,6 @@ def test_what_is_painted_over_looks_like_what_is_beside_it() -> None:
     torch.testing.assert_close(painted_over(flat, torch.zeros_like(where)), flat)
     slope = torch.linspace(0, 1, 30).expand(2, 3, 20, 30)
     assert (painted_over(slope, where)[0] - slope[0]).abs().max() < 0.15
-
-
-def test_log_odds_are_those_of_the_class_of_the_image() -> None:
-    logits, own = np.random.default_rng(0).normal(size=(6, 3)), np.array([0, 1, 2, 2, 1, 0])
-    wanted = [class_score(logits[i : i + 1], int(label))[0] for i, label in enumerate(own)]
-    np.testing.assert_allclose(own_log_odds(logits, own), wanted)
 
 
 class CountsChanges:

@@ -12,10 +12,10 @@ import pytest
 from assay.report.block import Block
 from assay.report.blocks import cell, chart, render
 from assay.report.evidence import Evidence
-from assay.stats.rows import Row
 from assay.study.kind import STUDY
 from assay.study.page import sections
 
+Row = dict[str, Any]
 REMOVED = ("lesion-effect", "erasure-effect-over-elsewhere")
 BLOCKS = {block.id: block for one in sections({}) for block in one.blocks}
 

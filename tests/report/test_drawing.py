@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.report.reading import DOSED, page_of
 
-from assay.report.drawing import EstimateMark, breadth, limits, lines_of, panel_grid, styles, ticks
+from assay.report.drawing import EstimateMark, breadth, limits, lines_of, styles
 
 BOLD = 15.0
 values = st.floats(-100, 100, allow_nan=False)
@@ -82,20 +82,6 @@ def test_intervals_of_groups_are_drawn_whole() -> None:
     ends = [0.76, 0.84, 0.72, 0.90, 0.66, 0.86, 0.63, 0.84, 0.74, 0.92]
     low, high = limits([0.80, 0.83, 0.78, 0.75, 0.85], ends, (0.0, 1.0))
     assert low <= min(ends) <= max(ends) <= high
-
-
-@given(values, st.floats(0.001, 100), st.integers(3, 8))
-def test_ticks_lie_within_and_are_not_too_many(low: float, span: float, most: int) -> None:
-    found = ticks(low, low + span, most)
-    assert len(found) <= most
-    assert all(low - 1e-6 * span - 1e-9 <= value <= low + span + 1e-6 * span + 1e-9 for value in found)
-
-
-@given(st.integers(1, 60), st.floats(50, 2000), st.floats(50, 400))
-def test_a_grid_holds_all_its_panels(count: int, room: float, least: float) -> None:
-    columns, rows = panel_grid(count, room, least)
-    assert (rows - 1) * columns < count <= rows * columns
-    assert columns == 1 or columns * least <= room
 
 
 def test_a_mark_in_words() -> None:

@@ -1,5 +1,7 @@
 """Somers' D and its interval: another implementation, hand-derived values, limits, invariances, coverage."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,13 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import somersd
 
 from assay.plugin import Factor, FactorTable, SpecError
-from assay.shifts.association import (
-    measure_association,
-    read_allowed,
-    satisfies,
-    somers_d,
-    with_high_levels,
-)
+from assay.shifts.association import measure_association, somers_d
 
 SITE = Factor("site", "categorical", levels=("a", "b", "c"), high=("c", "b"))
 SIZE = Factor("size", "continuous", unit="mm", range=(0, 10))
@@ -31,6 +27,15 @@ def table(target, patient=None, **columns):
         factors=tuple(known[name] for name in columns),
         columns={name: np.asarray(values) for name, values in columns.items()},
     )
+
+
+BOTH = table([0, 1], size=[0.0, 1.0], site=[0, 1])
+NAMELESS = replace(BOTH, factors=(SIZE, Factor("site", "categorical", levels=("a", "b"))))
+
+
+def of_rows(**where):
+    """The association among rows that meet conditions."""
+    return measure_association(BOTH, "size", given=where)
 
 
 def test_d_by_hand():
@@ -149,18 +154,18 @@ def test_the_interval_covers():
     ("call", "text"),
     [
         (
-            lambda: with_high_levels(Factor("site", "categorical", levels=("a", "b"))),
+            lambda: measure_association(NAMELESS, "site"),
             "categorical factor 'site' is tied by its high levels: name them, leaving at least one other, as "
             "high: [...] from a, b",
         ),
-        (lambda: with_high_levels(SITE, ("a", "b", "c")), "leaving at least one other"),
-        (lambda: with_high_levels(SITE, ("aa",)), "unknown level of 'site' 'aa': did you mean 'a'?"),
-        (lambda: read_allowed(SITE, "d"), "unknown level of 'site' 'd': allowed: a, b, c"),
-        (lambda: read_allowed(SITE, []), "'site' is restricted to an empty list: name at least one value"),
-        (lambda: read_allowed(SITE, {"min": 1}), "'site' is categorical and has no range: list the levels wanted"),
-        (lambda: read_allowed(SIZE, {"mim": 1}), "a range of 'size' has the keys min and max; given: mim"),
-        (lambda: read_allowed(SIZE, {"min": 3, "max": 2}), "the range of 'size' is empty: min 3 is above max 2"),
-        (lambda: read_allowed(SIZE, "big"), "'size' takes numbers in mm, given 'big'"),
+        (lambda: measure_association(BOTH, "site", high=("a", "b", "c")), "leaving at least one other"),
+        (lambda: measure_association(BOTH, "site", high=("aa",)), "unknown level of 'site' 'aa': did you mean 'a'?"),
+        (lambda: of_rows(site="d"), "unknown level of 'site' 'd': allowed: a, b, c"),
+        (lambda: of_rows(site=[]), "'site' is restricted to an empty list: name at least one value"),
+        (lambda: of_rows(site={"min": 1}), "'site' is categorical and has no range: list the levels wanted"),
+        (lambda: of_rows(size={"mim": 1}), "a range of 'size' has the keys min and max; given: mim"),
+        (lambda: of_rows(size={"min": 3, "max": 2}), "the range of 'size' is empty: min 3 is above max 2"),
+        (lambda: of_rows(size="big"), "'size' takes numbers in mm, given 'big'"),
         (
             lambda: measure_association(table([0, 1], size=[0.0, 1.0]), "sise"),
             "unknown factor 'sise': did you mean 'size'?",
@@ -174,10 +179,16 @@ def test_refusals(call, text):
 
 
 def test_conditions_by_value_list_and_range():
-    rows = table([0] * 4, size=[1.0, 2.5, np.nan, 4.0], grade=[0, 2, -1, 1], site=[0, 1, 2, -1])
-    assert satisfies(rows, {"size": 2.5}).tolist() == [False, True, False, False]
-    assert satisfies(rows, {"size": {"min": 2.5}}).tolist() == [False, True, False, True]
-    assert satisfies(rows, {"size": {"max": 2.5}}).tolist() == [True, True, False, False]
-    assert satisfies(rows, {"grade": {"min": "mid"}}).tolist() == [False, True, False, True]
-    assert satisfies(rows, {"grade": {"max": "mid"}}).tolist() == [True, False, False, True]
-    assert satisfies(rows, {"site": ["a", "c"], "size": {"min": 0}}).tolist() == [True, False, False, False]
+    rows = table([0, 1, 0, 1], size=[1.0, 2.5, np.nan, 4.0], grade=[0, 2, -1, 1], site=[0, 1, 2, -1])
+    places = ("no", "a"), ("yes", "b"), ("no", "c"), ("yes", "missing")  # of the four rows
+
+    def met(where):
+        counts = measure_association(rows, "site", given=where).counts
+        return [bool(counts.get(place, 0)) for place in places]
+
+    assert met({"size": 2.5}) == [False, True, False, False]
+    assert met({"size": {"min": 2.5}}) == [False, True, False, True]
+    assert met({"size": {"max": 2.5}}) == [True, True, False, False]
+    assert met({"grade": {"min": "mid"}}) == [False, True, False, True]
+    assert met({"grade": {"max": "mid"}}) == [True, False, False, True]
+    assert met({"site": ["a", "c"], "size": {"min": 0}}) == [True, False, False, False]

@@ -1,42 +1,16 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from assay.plugin import SpecError
-from assay.spec.document import plain
 from assay.spec.parse import parse_study
 
 
-class Mine:
-    """A loss of the user's own, by its class."""
-
-
-def test_python_values_are_read_as_yaml_would_have_them() -> None:
-    given: Any = {
-        "tuple": (1, 2.5),
-        "path": Path("a") / "b",
-        "number": np.float32(0.5),
-        "count": np.int64(3),
-        "own": Mine,
-        1: {True: None},
-    }
-    assert plain(given) == {
-        "tuple": [1, 2.5],
-        "path": "a/b",
-        "number": 0.5,
-        "count": 3,
-        "own": f"{Mine.__module__}:Mine",
-        "1": {"true": None},
-    }
-
-
-def test_what_no_yaml_could_hold_is_refused() -> None:
+def test_what_no_yaml_could_hold_is_refused(study: dict[str, Any]) -> None:
     with pytest.raises(SpecError) as caught:
-        plain({"recipe": {"loss": [{1, 2}]}})
+        parse_study({**study, "recipe": {"loss": [{1, 2}]}})
     assert str(caught.value).startswith("recipe.loss[0] = {1, 2}\n  expected text, a number, true or false, a list or")
 
 

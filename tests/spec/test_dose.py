@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from assay.plugin import SpecError
-from assay.spec.comparisons import sides_of
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec, TrainingSpec
+from assay.study.families import spec_pairs
 
 TRAIN: dict[str, Any] = {"confounder": ["tag", "low-pass"], "p": [0, 0.2, 1]}
 TESTS: dict[str, Any] = {
@@ -85,8 +85,8 @@ def test_one_dose_in_where_is_the_change_from_0_at_that_dose():
     }
     spec = parse_study(values)
     assert spec.contrasts[0] == spec.contrasts[1]
-    found = list(sides_of(spec.contrasts[0], spec.points, tuple(spec.axes)))
-    assert [[point.coordinates["p"] for point in one.a] for one in found] == [["0", "0.2"]] * 2, "by confounder"
+    found = [[point.coordinates["p"] for point in pair.a] for pair in spec_pairs(spec)]
+    assert found == [["0", "0.2"]] * 4, "of each way, by confounder"
 
 
 def test_a_confounder_may_not_stand_twice():

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from assay.plugin import SpecError
-from assay.spec.environments import dose_axis
 from assay.spec.parse import parse_study
 from assay.spec.schema import AssociationSpec, HighShares, StudySpec, TrainingSpec
 
@@ -69,7 +68,6 @@ def test_of_files_strength_0_stays_since_it_chooses_rows(files: dict[str, Any]):
 def test_factors_and_interventions_share_the_axes_and_the_doses_are_found():
     spec = study({"confounder": ["tag", "sex", {"view": {"scheme": "one-sided"}}], "p": [0, 0.2, 1]})
     assert spec.axes == {"confounder": ("tag", "sex", "view(scheme=one-sided)"), "p": ("0", "0.2", "1")}
-    assert dose_axis(spec.points) == "p"
 
 
 def test_a_phantom_is_trained_once_at_0_whatever_is_balanced_and_apart_on_one_side():

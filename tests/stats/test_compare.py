@@ -46,7 +46,7 @@ from assay.stats import (
     two_sided,
 )
 from assay.stats.panel import probit
-from assay.stats.power import patient_variance, rests_on
+from assay.stats.power import patient_variance
 from assay.study.preview_page import assumption_text
 
 DIFFERENCE = np.array([1.0, -1.0])
@@ -393,12 +393,10 @@ def test_a_plan_of_maps_counts_the_images_that_a_measure_is_of() -> None:
     assert detectable_difference(5, 200, 0, "dice") == detectable_difference(5, 0, 200, "false-positive-rate")
     for lacking in ("dice", "auroc", "auroc-area"):
         assert math.isnan(detectable_difference(5, 0, 200, lacking))
-        assert rests_on(lacking, 0, 200) == 0
 
 
 @pytest.mark.parametrize("name", ["hd95", "volume-error", "lesion-sensitivity", "log-loss", "pixel-calibration-error"])
 def test_of_what_no_plan_knows_no_number_is_made_up(name: str) -> None:
-    assert rests_on(name, 100, 100) is None
     assert math.isnan(detectable_difference(5, 100, 100, name))
     with pytest.raises(ValueError, match=f"no patients are known behind '{name}' of 100 and 100"):
         patient_variance(0.8, 100, 100, name)

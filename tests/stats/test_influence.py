@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,8 @@ from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import answers
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import Answers, class_score, influence, influence_of, metrics, value
-from assay.stats.influence import auroc_rows, widen
+from assay.stats import Answers, influence_of, value
 from assay.stats.measures import COMPUTED, find_measure
-from assay.stats.metrics import placements
 
 seeds = st.integers(0, 10_000)
 BINARY = [name for name, one in COMPUTED.items() if not one.domain.maps]
@@ -186,20 +185,25 @@ def test_undefined_measures_carry_their_reason(snapshot: SnapshotAssertion) -> N
 def test_two_classes_are_ranked_once_and_each_class_against_the_rest_alike(
     folds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, patient, ranked = answers(2, n=300, folds=folds, ties=True), np.arange(300) // 2, list[int]()
+    model, patient, ranked = answers(2, n=300, folds=folds, ties=True), np.arange(300) // 2, list[str]()
 
-    def counted(*given_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        ranked.append(len(given_[0]))
-        return placements(*given_)
+    def counted(name: str) -> Callable[..., np.ndarray]:
+        plain = getattr(np, name)
+        return lambda *given_, **options: (ranked.append(name), plain(*given_, **options))[1]
 
-    monkeypatch.setattr(influence, "placements", counted)
-    monkeypatch.setattr(metrics, "placements", counted)
-    found = {name: influence_of(name, model, patient) for name in ("auroc", "auroc-macro", "somers-d", "auroc")}
-    assert ranked == [300]
-    negative = placements(class_score(model.logits, 0), 1 - model.target, model.fold)
-    rows = widen(auroc_rows(*negative, 1 - model.target), model.target, patient)
-    assert found["auroc-macro"][0] == metrics.macro_auroc(model.logits, model.target, model.fold)
-    assert np.array_equal(found["auroc-macro"][1], np.bincount(patient, rows))
+    first = influence_of("auroc", model, patient)
+    with monkeypatch.context() as patch:
+        for name in ("sort", "argsort"):
+            patch.setattr(np, name, counted(name))
+        found = {name: influence_of(name, model, patient) for name in ("auroc", "auroc-macro", "somers-d")}
+        assert ranked == []
+        influence_of("auroc", answers(3, n=300, folds=folds, ties=True), patient)
+        assert ranked
+    assert found["auroc"][0] == first[0]
+    other = replace(model, logits=model.logits[:, ::-1], target=1 - model.target)
+    of_negatives = influence_of("auroc", other, patient)
+    assert found["auroc-macro"][0].value == pytest.approx((first[0].value + of_negatives[0].value) / 2, abs=1e-12)
+    np.testing.assert_allclose(found["auroc-macro"][1], of_negatives[1], atol=1e-12)
 
 
 def test_known_contributions_are_those_of_the_same_patients_and_answers() -> None:

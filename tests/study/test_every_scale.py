@@ -17,7 +17,7 @@ import assay
 from assay.data import near_copies
 from assay.execution.jobs import TrainJob
 from assay.execution.lease import OneWriter
-from assay.execution.plan import Plan, SourceJob, StartedJob
+from assay.execution.plan import SourceJob, StartedJob
 from assay.execution.tasks import Context, Stopped
 from assay.models import initialization
 from assay.spec.load import apply_scale, study_files
@@ -98,7 +98,7 @@ def workplace(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def published(goal: nn.Module, channels: int) -> dict[str, Tensor]:
         return {key: tensor.clone() for key, tensor in goal.state_dict().items()}
 
-    def no_time(plan: Plan, *_: object) -> dict[str, tuple[float, float]]:
+    def no_time(plan: Any, *_: object) -> dict[str, tuple[float, float]]:
         return {trial.id: (0.0, 0.0) for trial in plan.trials}
 
     def no_time_of_sources(sources: Sequence[Any], *_: object) -> dict[str, float]:

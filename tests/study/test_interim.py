@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.worlds.studies import SMALL
 
 from assay.core.reasons import reason_of
-from assay.execution.plan import Plan
 from assay.plugin import Code, RunFolder, SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats import Contrast, linear_contrast, of_seeds
 from assay.study.families import Pair, spec_pairs
-from assay.study.gathered import Gathered
-from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, next_seeds
+from assay.study.interim import contrasts_of, look_rows, looks_at, next_seeds
 
 LOOK_ALPHA = 0.02
 
@@ -61,27 +59,27 @@ class Records:
 
 def carry_out_all(
     monkeypatch: pytest.MonkeyPatch, spec: StudySpec, values: Mapping[str, np.ndarray], lost: int | None = None
-) -> tuple[list[InterimLook], Records]:
+) -> tuple[list[Any], Records]:
     """Carry out looks on differences per seed that are known, with as many seeds as looks ask for."""
 
-    def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
-        plan = cast(Records, gathered.plan)
+    def carry_out(gathered: Any, pair: Pair) -> Contrast:
+        plan = gathered.plan
         number = min(plan.seeds[pair.a[0].label], plan.seeds[pair.b[0].label])
         where = f" {pair.contrast.environment}" if pair.contrast.environment != AXIS["environment"] else ""
         own, seeds = values[f"{pair.level_a}{where}"][:number], np.arange(number)
         return linear_contrast([of_seeds(own, seeds)], np.ones(1), pair.contrast.margin)
 
-    def read(plan: Plan) -> tuple[Gathered, list[Any]]:
-        records = cast(Records, plan)
+    def read(plan: Records) -> tuple[Any, list[Any]]:
+        records = plan
         by_point = {label: dict.fromkeys(range(n)) for label, n in records.seeds.items()}
-        return cast(Gathered, SimpleNamespace(plan=records, by_point=by_point)), []
+        return SimpleNamespace(plan=records, by_point=by_point), []
 
     for module in ("contrasts", "interim"):
         monkeypatch.setattr(f"assay.study.{module}.carry_out", carry_out)
     beforehand = {pair.id for pair in spec_pairs(spec)}
-    records, looks, folder = Records(spec, {}, lost), list[InterimLook](), cast(RunFolder, None)
+    records, looks, folder = Records(spec, {}, lost), list[Any](), None
     for _ in spec.looks:
-        looks = looks_at(cast(Plan, records), folder, beforehand, read, looks)
+        looks = looks_at(records, folder, beforehand, read, looks)
         records = Records(spec, next_seeds(spec, looks), lost)
     return looks, records
 

@@ -10,7 +10,7 @@ from scipy import stats
 from tests.study.test_contrasts import FLIPS, Records
 
 from assay.stats.decisions import decide_families
-from assay.stats.power import df_of_group, reachable
+from assay.stats.power import reachable
 from assay.study.contrasts import families_of
 from assay.study.families import pooling_group, spec_pairs
 
@@ -159,7 +159,6 @@ def test_the_power_at_the_figure_of_a_single_contrast_allows_for_a_variance_that
     """The figure of one study is applied to another one; only seeds vary, so that t has seeds - 1 degrees."""
     df = seeds - 1
     estimated = stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df
-    assert df_of_group(seeds, 1) == df
 
     def power(**more: float) -> float:
         figures = reachable(1.0, 0.0, seeds, 99, **more) * np.sqrt(estimated)

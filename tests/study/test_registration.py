@@ -19,7 +19,7 @@ from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.store.files import read_json
 from assay.study import registration
-from assay.study.registration import read_prespecified, read_registration, register, registration_file, state
+from assay.study.registration import read_prespecified, register, registration_file, state
 
 FILE = "registration.json"
 RULES = 1
@@ -121,7 +121,7 @@ def test_an_altered_registration_is_refused(tmp_path: Path) -> None:
     file = registration_file(tmp_path / "small")
     file.write_text(file.read_text().replace("0.05", "0.10"))
     with pytest.raises(StoreError, match="it was altered after registering"):
-        read_registration(file)
+        assay.load({**SMALL, "contrasts": [PRIMARY]}).run(tmp_path, workers=0, progress=False)
 
 
 def test_results_are_not_registered_afterwards(tmp_path: Path) -> None:

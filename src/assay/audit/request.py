@@ -42,7 +42,12 @@ Head = Literal["auto", "sigmoid", "softmax"]
 
 
 def parse_expected(text: str) -> float:
-    """Return an AUROC or Dice, as `0.97` or `auroc=.97`. Raises ValueError for others."""
+    """Return an AUROC or Dice, as `0.97` or `auroc=.97`. Raises ValueError for others.
+
+    Examples:
+        >>> parse_expected("0.97"), parse_expected("auroc=.97"), parse_expected("Dice=0.8")
+        (0.97, 0.97, 0.8)
+    """
     name, _, value = text.rpartition("=")
     try:
         if name.lower() in ("", "auroc", "dice"):

@@ -284,6 +284,18 @@ def mean_change(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"],
         values: Change of each image, at least one.
         patient: Patient of each image.
         alpha: Level of each bound.
+
+    Examples:
+        >>> found = mean_change(np.array([0.1, 0.3, 0.2, 0.0]), np.array([0, 0, 1, 2]))
+        >>> round(found.value, 4), round(found.error, 4)  # sums by patient: 0.1, 0.05, -0.15; sqrt(0.035 * 3 / 2) / 4
+        (0.15, 0.0573)
+        >>> round(found.low, 4), round(found.high, 4)  # 0.15 - 2.92 * 0.0573, by t(2); 1 - 0.05^(1/3)
+        (-0.0173, 0.6316)
+        >>> still = mean_change(np.zeros(59), np.arange(59))  # what no patient shows is not excluded
+        >>> still.low, round(still.high, 4)  # 1 - 0.05^(1/59)
+        (0.0, 0.0495)
+        >>> mean_change(np.array([0.1, 0.2]), np.array([4, 4])).high  # of one patient
+        inf
     """
     mean = float(values.mean())
     parts = cluster(values - mean, patient)
@@ -407,7 +419,15 @@ def group_swing_less(
     patient: Int[np.ndarray, " n"],
     alpha: float = ALPHA,
 ) -> Bounded:
-    """Compute the swing between a group and all others of one model less that of another model, on the same images."""
+    """Compute the swing between a group and all others of one model less that of another model, on the same images.
+
+    Examples:
+        >>> target, group = np.array([1, 1, 0, 0]), np.array([True, False, True, False])
+        >>> first, second = np.array([1.0, 3.0, 2.0, 0.0]), np.array([0.0, 3.0, 2.0, 0.5])
+        >>> # The positive of the group is above the negative outside (1 > 0), and 3 > 2 the other way: 0. Then -0.5.
+        >>> group_swing_less(first, second, target, group, np.arange(4)).value
+        0.5
+    """
     swings = [_group_swing(score, target, group, patient, alpha) for score in (first, second)]
     return _swings_less(swings[0], swings[1], alpha)
 

@@ -211,7 +211,20 @@ _LONGEST = 200
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
-    """Return the allowed name that a mistyped or another name most likely meant, or None when nothing is near."""
+    """Return the allowed name that a mistyped or another name most likely meant, or None when nothing is near.
+
+    Examples:
+        >>> nearest("supconn", ["supcon", "triplet"])
+        'supcon'
+        >>> nearest("xray", ["gray", "chest-xray"]), nearest("isic", ["mimic", "isic-seg"])  # a part of a name
+        ('chest-xray', 'isic-seg')
+        >>> nearest("chest", ["chest-xray14", "chest-xray"])  # of several the shortest
+        'chest-xray'
+        >>> nearest("loses", ["loss", "closest-losses"])  # unless another one is very near
+        'loss'
+        >>> nearest("ct", ["mimic-ct", "mr"]) is None  # two letters are a part of many names
+        True
+    """
     names = list(allowed)
     ours = _ELSEWHERE.get(word.lower())
     if ours in names:

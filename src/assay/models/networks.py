@@ -634,7 +634,12 @@ class EncoderDecoder(Segmenter):
 
 
 def pad_to_stride(images: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c hs ws"]:
-    """Images whose sides are multiples of the stride: the last row and column are repeated as often as it takes."""
+    """Images whose sides are multiples of the stride: the last row and column are repeated as often as it takes.
+
+    Examples:
+        >>> pad_to_stride(torch.arange(6.0).reshape(1, 1, 2, 3), 4).int().tolist()
+        [[[[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]]]
+    """
     height, width = images.shape[2:]
     bottom, right = -height % stride, -width % stride
     return functional.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images

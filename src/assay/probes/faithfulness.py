@@ -354,7 +354,13 @@ def painted_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"
 
 
 def own_log_odds(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Return the log-odds of each image's own class against the rest."""
+    """Return the log-odds of each image's own class against the rest.
+
+    Examples:
+        >>> logits = np.log([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.8, 0.1, 0.1]])
+        >>> np.exp(own_log_odds(logits, np.array([0, 1, 2]))).round(6).tolist()  # 0.5 / 0.5, 0.2 / 0.8, 0.1 / 0.9
+        [1.0, 0.25, 0.111111]
+    """
     return np.stack([class_score(logits, label) for label in range(logits.shape[1])], axis=1)[
         np.arange(len(labels)), labels
     ]

@@ -73,6 +73,9 @@ def ticks(low: float, high: float, most: int) -> list[float]:
         ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 0.5, 1.0], [0.4, 0.6, 0.8, 1.0])
         >>> ticks(-3.2, 4.1, 4), ticks(0.481, 0.519, 4)
         ([-2.0, 0.0, 2.0, 4.0], [0.49, 0.5, 0.51])
+        >>> ranges = [(low, low + span, most) for low in (-97, 0.3) for span in (0.001, 7, 64) for most in range(3, 9)]
+        >>> all(len(ticks(*one)) <= one[2] and all(one[0] <= at <= one[1] for at in ticks(*one)) for one in ranges)
+        True
     """
     span = high - low
     step = 10.0 ** math.floor(math.log10(span / max(most, 1)))
@@ -459,6 +462,11 @@ def panel_grid(count: int, room: float, least: float) -> tuple[int, int]:
     Examples:
         >>> panel_grid(7, room=700, least=200), panel_grid(4, room=700, least=200), panel_grid(2, room=100, least=200)
         ((3, 3), (2, 2), (1, 2))
+        >>> grids = {(count, room): panel_grid(count, room, 99) for count in range(1, 61) for room in (50, 300, 2000)}
+        >>> all((rows - 1) * columns < count <= rows * columns for (count, _), (columns, rows) in grids.items())
+        True
+        >>> all(columns == 1 or columns * 99 <= room for (_, room), (columns, _) in grids.items())
+        True
     """
     most = max(1, int(room // least))
     rows = math.ceil(count / most)

@@ -44,6 +44,19 @@ def of_classes(
         each: Probabilities and class codes by recipe.
         classes: Names of the classes.
         called: Predicted class codes; by default those of the highest probability.
+
+    Examples:
+        >>> truth = np.array([0, 0, 1, 1, 1, 0, 1, 0])
+        >>> one = np.array([0.9, 0.6, 0.1, 0.4, 0.95, 0.1, 0.9, 0.05])  # probabilities of the positive class
+        >>> other = np.array([0.9, 0.6, 0.1, 0.4, 0.95, 0.1, 0.5, 0.15])
+        >>> each = [(np.stack([1 - own, own], axis=1), truth) for own in (one, other)]
+        >>> outcomes, facts = of_classes(each, ("benign", "malignant"))
+        >>> [(at, of["outcome"]) for at, of in take_cases(outcomes, facts, 1)]  # most wrong, divided, surest
+        [(0, 'wrong'), (6, 'divided'), (4, 'right')]
+        >>> sorted(at for at, _ in take_cases(outcomes, facts, 2))  # each once: 4 and 5 are the next surest
+        [0, 2, 4, 5, 6, 7]
+        >>> facts(0)
+        {'truth': 'benign', 'called': 'malignant', 'probability': 0.9}
     """
     mean: Float[np.ndarray, "n k"] = np.mean([probabilities for probabilities, _ in each], axis=0)
     target = each[0][1]
@@ -62,7 +75,17 @@ def of_classes(
 def of_masks(
     each: Sequence[Masks],
 ) -> tuple[Outcomes, Callable[[int], Facts]]:
-    """Return the outcomes of a segmentation, from the answers of each recipe."""
+    """Return the outcomes of a segmentation, from the answers of each recipe.
+
+    Examples:
+        >>> dice, area = np.array([0.1, 0.9, np.nan, np.nan, 0.6]), np.array([0.01, 0.1, 0.3, 0.0, 0.1])
+        >>> other = np.array([0.1, 0.9, np.nan, np.nan, 0.8])
+        >>> outcomes, facts = of_masks([(dice, area, area / 2), (other, area, area / 2)])
+        >>> [(at, of["outcome"]) for at, of in take_cases(outcomes, facts, 2)]  # a true negative is none of them
+        [(0, 'missed'), (2, 'false-mask'), (4, 'divided'), (1, 'outlined')]
+        >>> facts(2)
+        {'dice': None, 'area': 0.3, 'lesion': 0.15}
+    """
     dice, area, lesion = np.mean(each, axis=0)
     free, spread = np.isnan(dice), np.ptp([scores for scores, *_ in each], axis=0)
     outcomes = (
@@ -84,7 +107,20 @@ def _first(panel: Panel, images: int) -> Bool[np.ndarray, " n"] | None:
 
 
 def mean_probabilities(panel: Panel, images: int) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]] | None:
-    """Return the probability of each class, from the mean logits of seeds, and the truth."""
+    """Return the probability of each class, from the mean logits of seeds, and the truth.
+
+    It is of the images of the first fold; None if these are not as many as stated.
+
+    Examples:
+        >>> scores = np.array([[[0.0], [2.0], [9.0]], [[0.0], [4.0], [9.0]]])
+        >>> fold, tested = np.array([[0, 0, 1], [1, 0, 0]]), np.ones((2, 3), dtype=bool)
+        >>> panel = Panel(scores, np.array([0, 1, 1]), np.arange(3), fold=fold, tested=tested)
+        >>> found, truth = mean_probabilities(panel, 2)
+        >>> found[:, 1].round(4).tolist(), truth.tolist()  # 0.9526 is the probability of the log-odds 3
+        ([0.5, 0.9526], [0, 1])
+        >>> mean_probabilities(panel, 3) is None
+        True
+    """
     if (mine := _first(panel, images)) is None:
         return None
     return probabilities(np.nanmean(panel.scores[:, mine], axis=0)), panel.target[mine]

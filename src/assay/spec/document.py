@@ -63,6 +63,13 @@ def plain(value: Any, keys: Keys = ()) -> Any:
 
     Raises:
         SpecError: The value is of another type.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> plain({"tuple": (1, 2.5), "path": Path("a") / "b", "number": np.float32(0.5), "count": np.int64(3)})
+        {'tuple': [1, 2.5], 'path': 'a/b', 'number': 0.5, 'count': 3}
+        >>> plain({"own": SpecError, 1: {True: None}})
+        {'own': 'assay.core.errors:SpecError', '1': {'true': None}}
     """
     if value is None or isinstance(value, (str, bool, int, float)):
         return value

@@ -87,6 +87,24 @@ class Table:
 
         Returns:
             The names of the columns in order, and the rows.
+
+        Examples:
+            >>> keyed = Column("at", "axis", keyed=True), Column("each", "seed", keyed=True)
+            >>> table = Table("made", "row", (Column("recipe", "r"), *keyed, Column("n", "n")), ())
+            >>> names, plain = table.spread([
+            ...     {"recipe": "a", "at": '{"loss": "focal", "p": "0"}', "each": '{"0": 1, "1": 0.5}', "n": 1},
+            ...     {"recipe": "b", "at": '{"p": ["0.1", "0.5"]}', "each": '{"1": 0.25}', "n": 2},
+            ...     {"recipe": "c", "at": "", "each": "", "n": 3},
+            ... ])
+            >>> names
+            ['recipe', 'at.loss', 'at.p', 'each.0', 'each.1', 'n']
+            >>> for row in plain:
+            ...     print(list(row.values()))
+            ['a', 'focal', '0', 1.0, 0.5, 1]
+            ['b', '', '0.1, 0.5', nan, 0.25, 2]
+            ['c', '', '', nan, nan, 3]
+            >>> table.spread([])
+            (['recipe', 'n'], [])
         """
         names: list[str] = []
         plain: list[dict[str, Any]] = [{} for _ in rows]

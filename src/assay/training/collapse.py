@@ -257,7 +257,19 @@ def knn_accuracy(
 
 
 def collapse_of(curve: Sequence[Figures]) -> Reason:
-    """Return why to stop a training, from the rows of its curve; nothing where it goes on."""
+    """Return why to stop a training, from the rows of its curve; nothing where it goes on.
+
+    Examples:
+        >>> alive, dead = {"epoch": 1, "rank": 5.0, "spread": 1.0}, {"epoch": 2, "rank": 1.0, "spread": 1.0}
+        >>> one_point = {"epoch": 3, "rank": 5.0, "spread": 1e-4}
+        >>> bool(collapse_of([dead])), bool(collapse_of([dead, alive, dead]))  # one dead epoch may pass
+        (False, False)
+        >>> [collapse_of([alive, *last]).causes[0]["epoch"] for last in ([dead, dead], [dead, one_point])]
+        [2, 3]
+        >>> unknown = {"rank": math.nan, "spread": math.nan}  # later weights may be better
+        >>> bool(collapse_of([{"epoch": 1, **unknown}, {"epoch": 2, **unknown}]))
+        False
+    """
     last = curve[-PATIENCE:]
     if len(last) < PATIENCE or not all(row["rank"] < RANK_ONE or row["spread"] <= ONE_POINT for row in last):
         return NOTHING

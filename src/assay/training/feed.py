@@ -191,6 +191,12 @@ def worst_group(
     nats.
 
     Compared in this order: small groups often have equal accuracies, which the log-loss parts. Every group has rows.
+
+    Examples:
+        >>> logits = torch.tensor([[2.0, 0], [2, 0], [0, 4]])
+        >>> accuracy, loss = worst_group(logits, torch.tensor([0, 1, 1]), np.array([0, 0, 1]))
+        >>> accuracy, round(loss, 6)  # of group 0 one of two is right: -(ln(1 + e^-2) + ln(1 + e^2)) / 2
+        (0.5, -1.126928)
     """
     member = functional.one_hot(tensor_of(groups)).double()
     right = (logits.argmax(dim=1) == targets).double()

@@ -10,7 +10,7 @@ from tests.audit.search.test_search import CORNER, COUNT, GLYPH, MODELS, SIDE, t
 
 from assay.audit.search.drawn import marks_drawn_alike
 from assay.audit.search.finders import FINDERS
-from assay.audit.search.regions import Box, Pixels
+from assay.audit.search.regions import Box
 from assay.audit.search.search import CountedModel, Lead, SearchSample, carriers, exchange, lead
 from assay.plugin import Code, Reason
 from assay.stats.rows import LeadVerdict
@@ -20,7 +20,7 @@ SHARES = (0.04, 0.24)
 """Shares of both classes with a letter."""
 
 
-def rare(seed: int) -> tuple[Pixels, np.ndarray, np.ndarray]:
+def rare(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return images of which few have a letter, their classes, and whether they have it."""
     made = world(seed)
     has = np.zeros(COUNT, dtype=bool)
@@ -31,11 +31,11 @@ def rare(seed: int) -> tuple[Pixels, np.ndarray, np.ndarray]:
     return made.images, made.target, has
 
 
-def letter(images: Pixels) -> np.ndarray:
+def letter(images: np.ndarray) -> np.ndarray:
     return MODELS["letter"](images)[:, None]
 
 
-def sought(images: Pixels, target: np.ndarray, seed: int) -> SearchSample:
+def sought(images: np.ndarray, target: np.ndarray, seed: int) -> SearchSample:
     return SearchSample(images, target, np.arange(COUNT), letter(images), seed)
 
 
@@ -151,7 +151,7 @@ def test_the_effect_of_an_exchange_is_that_on_an_image_times_the_difference_of_s
 def test_nothing_is_drawn_alike_without_a_mark(model: str) -> None:
     made = world(2)
 
-    def scores(images: Pixels) -> np.ndarray:
+    def scores(images: np.ndarray) -> np.ndarray:
         return MODELS[model](images)[:, None]
 
     assert marks_drawn_alike(made.images) == []
@@ -163,7 +163,7 @@ def test_nothing_is_drawn_alike_without_a_mark(model: str) -> None:
 def test_a_drawn_mark_that_moves_no_answer_is_no_lead() -> None:
     images, target, _ = rare(3)
 
-    def scores(images: Pixels) -> np.ndarray:
+    def scores(images: np.ndarray) -> np.ndarray:
         return MODELS["middle"](images)[:, None]
 
     found = lead_drawn(scores, SearchSample(images, target, np.arange(COUNT), scores(images)))
@@ -181,7 +181,7 @@ def test_a_shape_at_changing_places_is_found_on_its_images_and_taken_off_them() 
         image[:, top : top + 8, left : left + 8] = 0.9
         image[:, top + 2 : top + 4, left + 1 : left + 7] = image[:, top + 1 : top + 7, left + 5] = 0.1
 
-    def bright(images: Pixels) -> np.ndarray:
+    def bright(images: np.ndarray) -> np.ndarray:
         return (
             30.0 * (images > 0.85).mean(axis=(1, 2, 3), dtype=np.float64)[:, None]
             + 0.1 * MODELS["middle"](images)[:, None]
@@ -199,7 +199,7 @@ def test_a_shape_at_changing_places_is_found_on_its_images_and_taken_off_them() 
     assert Code.NOTHING_DRAWN in nothing
 
 
-def turned(shares: tuple[float, float]) -> tuple[SearchSample, np.ndarray, Callable[[Pixels], np.ndarray]]:
+def turned(shares: tuple[float, float]) -> tuple[SearchSample, np.ndarray, Callable[[np.ndarray], np.ndarray]]:
     """Return images some of which have a turned L somewhere, which of them, and a model that finds what is bright."""
     made, draws = world(1), np.random.default_rng(3)
     images, has = made.images.copy(), np.zeros(COUNT, dtype=bool)
@@ -214,7 +214,7 @@ def turned(shares: tuple[float, float]) -> tuple[SearchSample, np.ndarray, Calla
             columns = np.sin(angle) * down + np.cos(angle) * across + left
             image[:, rows.round().astype(int), columns.round().astype(int)] = 0.95
 
-    def bright(images: Pixels) -> np.ndarray:
+    def bright(images: np.ndarray) -> np.ndarray:
         return 30.0 * (images > 0.9).mean(axis=(1, 2, 3), dtype=np.float64)[:, None] + 0.1 * letter(images)
 
     return SearchSample(images, made.target, np.arange(COUNT), bright(images), 1), has, bright

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from assay.audit.search.regions import Box, Pixels, Track
+from assay.audit.search.regions import Box
 from assay.audit.search.search import (
     CountedModel,
     Lead,
@@ -53,7 +53,7 @@ DIFFUSE = _diffuse()
 class World:
     """Images with a finding in the middle, a diffuse one, and a mark."""
 
-    images: Pixels
+    images: np.ndarray
     target: np.ndarray
     marked: np.ndarray
 
@@ -82,15 +82,15 @@ def world(seed: int, mark: str = "", tie: float = 0.9) -> World:
     return World(images.clip(0, 1).astype(np.float32), target, has)
 
 
-def middle(images: Pixels) -> np.ndarray:
+def middle(images: np.ndarray) -> np.ndarray:
     return np.asarray(20 * (images[:, 0, *MIDDLE].mean((1, 2)) - 0.5), dtype=np.float64)
 
 
-def glyph(images: Pixels) -> np.ndarray:
+def glyph(images: np.ndarray) -> np.ndarray:
     return np.asarray((images[:, 0, *CORNER] * (GLYPH - GLYPH.mean())).mean((1, 2)), dtype=np.float64)
 
 
-MODELS: dict[str, Callable[[Pixels], np.ndarray]] = {
+MODELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "letter": lambda x: 15 * glyph(x) + 0.5 * middle(x),
     "letter against": lambda x: -15 * glyph(x) + 0.5 * middle(x),
     "frame": lambda x: -8 * x[:, 0, 0].mean(axis=1).astype(np.float64) + 0.5 * middle(x),
@@ -109,10 +109,10 @@ MODELS: dict[str, Callable[[Pixels], np.ndarray]] = {
 }
 
 
-def led(model: str, mark: str, seed: int, of: Track = "place") -> tuple[Lead, World]:
+def led(model: str, mark: str, seed: int, of: Any = "place") -> tuple[Lead, World]:
     made = world(seed, mark)
 
-    def scores(images: Pixels) -> np.ndarray:
+    def scores(images: np.ndarray) -> np.ndarray:
         return np.asarray(MODELS[model](images), dtype=np.float64)[:, None]
 
     found = lead(scores, SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images), seed), of)
@@ -153,7 +153,7 @@ def test_a_model_is_given_no_pixels_beyond_the_range_of_images() -> None:
     """A dark frame whose mean is put below tissue, and the reverse: a root of such pixels is not a number."""
     made, ends = world(0, "frame"), list[float]()
 
-    def scores(images: Pixels) -> np.ndarray:
+    def scores(images: np.ndarray) -> np.ndarray:
         ends.extend((float(images.min()), float(images.max())))
         return np.asarray(MODELS["frame"](images), dtype=np.float64)[:, None]
 
@@ -172,7 +172,7 @@ def test_a_colored_sticker_is_found_on_images_that_are_not_aligned(color: tuple[
     tint = np.array(color, dtype=np.float32)
     images[has, :, CORNER[0], CORNER[1]] = tint[:, None, None]
 
-    def scores(images: Pixels) -> np.ndarray:
+    def scores(images: np.ndarray) -> np.ndarray:
         sticker = images[:, :, *CORNER].mean((2, 3)) @ (tint - tint.mean())
         return np.asarray(15 * sticker + 100 * images.mean((1, 2, 3)), dtype=np.float64)[:, None]
 
@@ -198,7 +198,7 @@ def test_a_network_that_reads_the_finding_does_not_live_by_a_mark(seed: int) -> 
 
 @pytest.mark.parametrize("of", ["place", "whole"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_nothing_is_found_where_a_network_reads_nothing_local(seed: int, of: Track) -> None:
+def test_nothing_is_found_where_a_network_reads_nothing_local(seed: int, of: Any) -> None:
     found, _ = led("diffuse", "letter", seed, of)
     assert verdict(found, None) in (LeadVerdict.NOTHING_FOUND, LeadVerdict.INCONCLUSIVE)
     if of == "place":
@@ -263,7 +263,7 @@ def test_halves_that_find_two_kinds_of_change_agree_on_one_of_them_where_all_lim
     for seed in range(6):
         made = world(seed)
 
-        def scores(images: Pixels) -> np.ndarray:
+        def scores(images: np.ndarray) -> np.ndarray:
             return MODELS["diffuse"](images)[:, None]
 
         sample = SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images), seed)
@@ -295,7 +295,7 @@ def test_several_classes_are_searched_by_the_score_of_the_own_class() -> None:
     made = world(0, "letter")
     target = np.where(made.target == 1, 2, np.arange(COUNT) // 2 % 2)
 
-    def scores(images: Pixels) -> np.ndarray:
+    def scores(images: np.ndarray) -> np.ndarray:
         mark = MODELS["letter"](images)
         return np.stack([-mark, -mark, mark], axis=1)
 
@@ -308,7 +308,7 @@ def test_several_classes_are_searched_by_the_score_of_the_own_class() -> None:
     assert found.swing.largest.label in ("a", "b", "c")
 
 
-def two_scores(images: Pixels) -> np.ndarray:
+def two_scores(images: np.ndarray) -> np.ndarray:
     """Scores of three classes, of which a letter lowers the first as far as it raises the last."""
     mark, noise = MODELS["letter"](images), 3 * images[:, 0, 46, 45:47].astype(np.float64)
     return np.stack([noise[:, 1] - mark, -0.5 * middle(images), noise[:, 0] + mark], axis=1)
@@ -362,7 +362,7 @@ def test_an_effect_by_hand() -> None:
     images = made.images.copy()
     images[:, 0, 0, 0] = made.target
 
-    def scores(images: Pixels) -> np.ndarray:
+    def scores(images: np.ndarray) -> np.ndarray:
         return images[:, 0, 0, :1].astype(np.float64)
 
     one = SearchSample(images, made.target, made.patient, made.clean, spread=0.5)
@@ -381,7 +381,7 @@ def test_bounds_of_an_effect_hold_over_donors_too(tie: tuple[float, float], slop
     tissue = 1.0 if tie[0] == tie[1] else 0.0
     truth = slope * (tie[1] - tie[0]) / math.sqrt(1 + slope**2 * (variances + tissue))
 
-    def scores(images: Pixels) -> np.ndarray:
+    def scores(images: np.ndarray) -> np.ndarray:
         return np.asarray(slope * images[:, 0, 0, :1] + images[:, 0, 1, 1:], dtype=np.float64)
 
     for seed in range(worlds):
@@ -420,7 +420,7 @@ def test_the_upper_bound_holds_where_one_patient_in_ten_reacts(people: int, nois
 def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
     made = world(0, "letter")
 
-    def called(images: Pixels) -> np.ndarray:
+    def called(images: np.ndarray) -> np.ndarray:
         return np.where(glyph(images) > 0.05, 16.0, -16.0)[:, None] + noise * images[:, 0, 0, :1]
 
     target = (called(made.images)[:, 0] > 0).astype(np.int64)
@@ -430,7 +430,7 @@ def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
     assert 6 < found.effect.value <= 8
     assert verdict(found, 1.0) == LeadVerdict.LIVES
 
-    def constant(images: Pixels) -> np.ndarray:
+    def constant(images: np.ndarray) -> np.ndarray:
         return 16 + noise * images[:, 0, 0, :1].astype(np.float64)
 
     assert lead(constant, SearchSample(made.images, target, np.arange(COUNT), constant(made.images))) == because(

@@ -4,7 +4,6 @@ import pytest
 import torch
 from tests.models.segmentation.networks import built, images
 
-from assay.models.networks import pad_to_stride
 from assay.plugin import lookup
 
 
@@ -27,10 +26,6 @@ def test_its_stages_are_at_half_a_quarter_an_eighth_and_a_sixteenth():
 
 
 def test_images_of_other_sides_are_continued_by_their_last_pixels():
-    image = torch.arange(6.0).reshape(1, 1, 2, 3)
-    assert pad_to_stride(image, 2).tolist() == [[[[0, 1, 2, 2], [3, 4, 5, 5]]]]
-    assert pad_to_stride(image, 4).tolist() == [[[[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]]]
-    assert pad_to_stride(image[..., :2], 2) is not None
     network, odd = built("small-unet").eval(), images(2, 37, 50)
     by_hand = torch.cat([odd, odd[..., -1:].repeat(1, 1, 1, 14)], dim=3)
     by_hand = torch.cat([by_hand, by_hand[:, :, -1:].repeat(1, 1, 11, 1)], dim=2)

@@ -7,10 +7,9 @@ import segmentation_models_pytorch as smp
 import torch
 from tests.models.segmentation.networks import built, images
 
-from assay.models.smp_networks import SmpNetwork
-from assay.plugin import SpecError
+from assay.plugin import SpecError, lookup
 
-NETWORKS = get_args(SmpNetwork)
+NETWORKS = get_args(lookup("architecture", "smp").complete().model.model_fields["network"].annotation)
 SMALL = {"deeplabv3": "tu-test_efficientnet", "deeplabv3plus": "tu-test_efficientnet", "pan": "tu-test_efficientnet"}
 
 

@@ -14,9 +14,7 @@ from tests.worlds.environments import AGE, mitigated, part, tagged, with_column
 
 from assay.core import registry
 from assay.plugin import DataError, Interrupted, LossContext, LossTraits, MitigationTraits, RecipeSpec, build, entries
-from assay.spec.recipe import training_labels
 from assay.testing.models import same_state, stopping
-from assay.training.feed import worst_group
 from assay.training.loop import TrainingState, begin
 from assay.training.losses.classification import ImageObjective
 from assay.training.mitigations import build_mitigation
@@ -51,7 +49,7 @@ def test_plain_training_is_the_recipe_it_always_was():
 @pytest.mark.usefixtures("named")
 def test_what_the_spec_says_of_group_labels_is_what_the_mitigation_asks_for(name, labels):
     recipe = mitigated(name)
-    assert training_labels(recipe.mitigation) == build_mitigation(recipe).group_labels == labels
+    assert build_mitigation(recipe).group_labels == labels
     assert bool(recipe.groups) == (labels != "none")
 
 
@@ -146,14 +144,6 @@ def test_selection_by_the_worst_group_takes_the_epoch_where_it_does_best(tmp_pat
     assert worst == pytest.approx(max(scores)[0])
     assert fitted.mitigation["group_labels"] == {"training": "none", "selection": "validation"}
     assert sum(fitted.mitigation["rows"]["selected"].values()) == 40
-
-
-def test_the_worst_group_by_hand():
-    """Group 0: one of two right; group 1: right. Log-losses ln(1 + e^-2), ln(1 + e^2); ln(1 + e^-4)."""
-    logits = torch.tensor([[2.0, 0], [2, 0], [0, 4]])
-    accuracy, loss = worst_group(logits, torch.tensor([0, 1, 1]), np.array([0, 0, 1]))
-    assert accuracy == 0.5
-    assert loss == pytest.approx(-(np.log1p(np.exp(-2)) + np.log1p(np.exp(2))) / 2)
 
 
 def test_selection_needs_validation_rows_of_every_group(tmp_path):
