@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 from assay.audit.verdicts_file import SCHEMA_FILE, verdicts_schema
-from assay.store.files import json_text
+
+
+def text() -> str:
+    return json.dumps(verdicts_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def test_the_schema_of_verdicts_is_as_it_is_made() -> None:
-    made = json_text(verdicts_schema(), sort_keys=False)
-    assert SCHEMA_FILE.read_text(encoding="utf-8") == made, "write it: python -m tests.audit.test_verdicts_schema"
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == text(), "write it: python -m tests.audit.test_verdicts_schema"
 
 
 if __name__ == "__main__":
-    SCHEMA_FILE.write_text(json_text(verdicts_schema(), sort_keys=False), encoding="utf-8")
+    SCHEMA_FILE.write_text(text(), encoding="utf-8")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from assay.data.leakage import check_disjoint, exact_groups, row_hashes
+from assay.data.leakage import check_disjoint, row_hashes
 from assay.plugin import DataError, FactorTable
 
 
@@ -20,17 +20,14 @@ def scenes(n: int, side: int = 64, seed: int = 0) -> np.ndarray:
     return np.clip(disc + 25 * np.stack(fine) + 10, 0, 255).astype(np.uint8)[:, None]
 
 
-def test_exact_groups_are_copies_across_patients() -> None:
+def test_copies_have_equal_hashes_and_one_bit_makes_another() -> None:
     array = scenes(8)
     array[5] = array[1]
-    array[6] = array[1]
-    array[7] = array[4]
     hashes = row_hashes(array)
-    assert [group.tolist() for group in exact_groups(hashes, np.arange(8))] == [[1, 5, 6], [4, 7]]
-    assert [group.tolist() for group in exact_groups(hashes, np.array([0, 1, 2, 3, 4, 1, 1, 4]))] == []
-    one_bit = array.copy()
-    one_bit[5, 0, 0, 0] ^= 1
-    assert [group.tolist() for group in exact_groups(row_hashes(one_bit), np.arange(8))] == [[1, 6], [4, 7]]
+    assert hashes[5] == hashes[1]
+    assert len(set(hashes.tolist())) == 7
+    array[5, 0, 0, 0] ^= 1
+    assert len(set(row_hashes(array).tolist())) == 8
 
 
 def table_of(rows: list[int], patients: list[int]) -> FactorTable:

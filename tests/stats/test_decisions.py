@@ -14,7 +14,7 @@ from assay.core.reasons import reason_of
 from assay.plugin import Code
 from assay.stats import Contrast, decide, fixed_order, linear_contrast, of_seeds, seeds_and_patients_needed
 from assay.stats.compare import untested_contrast
-from assay.stats.decisions import limit_if_alone, mean_of, restrict_claims
+from assay.stats.decisions import mean_of, restrict_claims
 
 
 def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | None = 0.05) -> Contrast:
@@ -71,11 +71,6 @@ def test_so_many_seeds_settle_a_question_whatever_the_truth() -> None:
             != "inconclusive"
         )
     assert decide([measured(0.025, sd=0.05, seeds=int(found) - 4)] * 3)[0].decision == "inconclusive"
-
-
-def test_a_comparison_alone_in_its_group_has_the_degrees_of_freedom_of_few_seeds() -> None:
-    few = measured(0.03, seeds=3)
-    assert limit_if_alone(few, 4).p == few.p  # seeds are all of its variance here
 
 
 def test_a_mean_is_taken_within_each_seed() -> None:

@@ -251,5 +251,13 @@ _KINDS = ("property", "slice", "tree", "cluster")
 
 
 def top_leads(rows: Sequence[Row]) -> list[Row]:
-    """Return at most `MOST` leads: by kind, and of one kind the largest effect first."""
+    """Return at most `MOST` leads: by kind, and of one kind the largest effect first.
+
+    Examples:
+        >>> rows = [{"kind": kind, "value": value} for kind in ("slice", "property") for value in (0.1, -0.3)]
+        >>> [(row["kind"], row["value"]) for row in top_leads(rows)]
+        [('property', -0.3), ('property', 0.1), ('slice', -0.3), ('slice', 0.1)]
+        >>> len(top_leads(rows * 5))
+        15
+    """
     return sorted(rows, key=lambda row: (_KINDS.index(row["kind"]), -abs(row["value"])))[:MOST]

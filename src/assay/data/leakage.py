@@ -43,6 +43,13 @@ def exact_groups(hashes: np.ndarray, patients: np.ndarray) -> list[np.ndarray]:
     Args:
         hashes: uint64 [n].
         patients: int64 [n]. Copies within a patient are no leak and make no group.
+
+    Examples:
+        >>> hashes = np.array([3, 5, 2, 9, 7, 5, 5, 7], dtype=np.uint64)
+        >>> [group.tolist() for group in exact_groups(hashes, np.arange(8))]
+        [[1, 5, 6], [4, 7]]
+        >>> exact_groups(hashes, np.array([0, 1, 2, 3, 4, 1, 1, 4]))
+        []
     """
     order = np.argsort(hashes, kind="stable")
     starts = np.flatnonzero(np.diff(hashes[order])) + 1

@@ -188,8 +188,10 @@ def rests_on(name: str, positives: int, negatives: int) -> int | None:
         end, images or lesions that only outputs decide on.
 
     Examples:
-        >>> rests_on("sensitivity", 30, 70), rests_on("auroc", 30, 70), rests_on("auroc", 0, 70)
-        (30, 100, 0)
+        >>> rests_on("sensitivity", 30, 70), rests_on("auroc", 30, 70), rests_on("accuracy", 30, 70)
+        (30, 100, 100)
+        >>> rests_on("auroc", 0, 70), rests_on("dice", 0, 200)
+        (0, 0)
         >>> rests_on("log-loss", 30, 70) is None
         True
     """

@@ -21,7 +21,7 @@ from assay.audit import references, run
 from assay.audit.answers import StoredAnswers
 from assay.audit.battery import battery, marks_of
 from assay.audit.harm_words import answer_words
-from assay.audit.leads import leads_of_images, top_leads
+from assay.audit.leads import leads_of_images
 from assay.audit.model import opened_images
 from assay.audit.plan import AuditPlan, plan_sizes, take_with_masks
 from assay.audit.policy import Policy
@@ -529,7 +529,6 @@ def test_errors_of_some_images_are_found_and_overlapping_slices_merged() -> None
     assert best["low"] > 0.4
     assert any(row["merged"] for row in errors)
     assert not [row for row in found if row["name"].startswith("sharpness")]
-    assert len(top_leads(found * 5)) == 15
     fair = Scored(images, np.stack([np.zeros(1200), draws.normal(size=1200)], axis=1).astype(np.float32), 0.5)
     assert not list(leads_of_images(fair, {"sharpness": draws.normal(size=1200)}, 0))
 
