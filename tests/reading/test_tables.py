@@ -323,6 +323,24 @@ def test_images_left_out_are_said_first(ask: Asking, tmp_path: Path) -> None:
     assert any(line.startswith("left out: 3 of 24 images") for line in first)
 
 
+@pytest.mark.parametrize("line", ["MURA/train/p{}/image1.png", "p{}/study1_positive/,1", "{}.png,1", "x,a_{}.dcm"])
+@situation("a table of file names without a header, as in MURA", "refused: its first line would be lost")
+def test_file_names_without_a_header(ask: Asking, tmp_path: Path, line: str) -> None:
+    lines = [line.format(at // 2).replace("p0", "p1") for at in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    for command in ("look", "init"):
+        said = ask(command, tmp_path, "--out", "out.yaml")
+        assert said.code == 2
+        assert "t.csv has no header: its first line" in said.err
+        assert "Put a line with the names of columns above it, such as " in said.err
+
+
+@pytest.mark.parametrize("name", ["date/time", "img.png", "a/b"])
+def test_a_name_with_a_slash_or_a_point_is_a_header(ask: Asking, tmp_path: Path, name: str) -> None:
+    frame = pd.DataFrame({"label": ["ill", "well"] * 12, name: ["01/02/2020"] * 24})
+    assert "has no header" not in looked(ask, images(tmp_path / "set", frame), "--target", "label")
+
+
 @pytest.mark.parametrize("first", ["# exported 2026-01-01\n", "Predictions of model X,,\n\n", ""])
 @situation("a first line that is a title, a comment or a row", "refused: it seems to be no header")
 def test_a_first_line_that_is_no_header(ask: Asking, tmp_path: Path, first: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, cast
 
 import numpy as np
@@ -27,6 +27,8 @@ from assay.spec.schema import FactorSpec
 # Bad rows: all their faults are listed at once.
 
 SHOWN = 20
+_FIRST_ROWS = 50
+"""Rows that are looked at to see whether the first line is one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +342,7 @@ def read_table(path: Path, image: str) -> TextTable:
         raise DataError(f"{path.name} has no header; its first line must name the columns, such as {image}")
     header = _column_names(path, first.cells)
     _refuse_title(path, header, text)
+    _refuse_file_names(path, header, text)
     named = header.index(image) if image in header else 0
     table, joined = _check_rows(path.name, header, rows, named)
     _refuse_swallowed(path, [first, *joined], text.lines, text.separator, len(first.cells), named)
@@ -383,6 +386,24 @@ def _refuse_title(path: Path, header: Sequence[str], text: Text) -> None:
     if title or row or (header[0].startswith("#") and len(header[0].split()) > 1):
         line = shown(",".join(header))
         raise DataError(f"{path.name}: the first line seems to be no header ({line}): write the names of columns there")
+
+
+def _refuse_file_names(path: Path, header: Sequence[str], text: Text) -> None:
+    """Raise DataError where the first line names a file as the lines below it do: without a header it would be lost."""
+    rows = [line.cells for line in islice(text.rows(), 1, 1 + _FIRST_ROWS) if len(line.cells) == len(header)]
+    for at, name in enumerate(header):
+        below = [one_line(row[at]) for row in rows if row[at].strip()]
+        if not below or not ({"/", "."} & set(name)):
+            continue
+        folder, ending = name.partition("/")[0], PurePath(name).suffix
+        in_folder = "/" in name and any(cell.startswith(f"{folder}/") for cell in below)
+        is_file_name = ending[1:].isalpha() and all(PurePath(cell).suffix == ending for cell in below)
+        if all("/" in cell for cell in below) if in_folder else is_file_name:
+            names = ",".join("image" if column == at else f"column{column + 1}" for column in range(len(header)))
+            raise DataError(
+                f"{path.name} has no header: its first line ({shown(','.join(header))}) names a file as those below "
+                f"do. Put a line with the names of columns above it, such as {cut(names, 80)}"
+            )
 
 
 def _with_decimal_sign(table: TextTable, separator: str) -> TextTable:
