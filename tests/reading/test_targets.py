@@ -89,6 +89,7 @@ def test_rows_without_any_label(ask: Asking, tmp_path: Path) -> None:
     frame.iloc[[4, 9]] = ""
     said = ask("look", images(tmp_path / "set", frame), "--out", "look")
     assert line_of(said.out, "left out:") == f"left out: 2 of {COUNT} images, such as line 6: class is missing"
+    assert sorted(row["row"] for row in _table(ask, "issues") if row["kind"] == "left-out") == [6, 11]
 
 
 @situation("columns of 0 and 1 of which a row has two 1s or none, as in CheXpert and ChestX-ray14",
@@ -247,8 +248,11 @@ def test_a_look_leaves_unknown_classes_out(ask: Asking, tmp_path: Path) -> None:
         left = f"left out: 24 of 48 images, such as line 3: target is '{unclear}', which usually means that the class"
         assert line_of(said.out, "left out:").startswith(left)
         assert "tag" in {row["name"] for row in _shortcuts(ask)}
-        lines = pd.read_csv("look/issues.csv").query("kind == 'left-out'")["row"]
-        assert sorted(lines) == [*range(3, 50, 4)]
+        listed = pd.read_csv("look/issues.csv").query("kind == 'left-out'").set_index("row")["file"]
+        assert sorted(listed.index) == sorted([*range(3, 50, 4), *range(5, 50, 4)]), (
+            "unknown ones, and those without any"
+        )
+        assert listed[5] == "003.png"
         named = ask("look", path, "--positive", "ill" if unclear == "unknown" else "1", "--out", "named")
         assert line_of(named.out, "left out:").startswith(left), "a named positive class says nothing of the others"
 
@@ -275,6 +279,30 @@ def test_labels_of_classes_that_look_alike_are_not_judged(ask: Asking, tmp_path:
     assert "predicts class 'disk' against the rest: AUROC 1.00" in said.out
     assert "labels of ring and square were not judged: predictions from other patients are too weak" in said.out
     assert not [row for row in _table(ask, "issues") if row["kind"] == "suspected-label"]
+
+
+def test_a_strong_prediction_of_few_patients_is_not_called_weak(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"kind": ["disk", "ring"] * 24, "patient": np.arange(48) % 24}))
+    for at in range(48):
+        level = np.random.default_rng(at).normal(190 if at % 2 else 60, 10, (24, 24))
+        Image.fromarray(level.clip(0, 255).astype(np.uint8)).save(path.parent / f"{at:03d}.png")
+    said = ask("look", path, "--out", "look")
+    assert "good, but 24 patients are too few to be sure: the AUROC is 1.00 [0.74, 1.00]" in said.out
+    assert "too weak" not in said.out
+    page = Path("look/report.html").read_text()
+    assert ("too few patients" in page, "are too weak" in page) == (True, False)
+
+
+@situation("one-hot columns of which one is called UNK, as in ISIC 2019",
+           "its images are left out of a look, and counted; as a class it needs another name")  # fmt: skip
+def test_a_one_hot_column_for_unknown_classes(ask: Asking, tmp_path: Path) -> None:
+    frame = one_hot().rename(columns={"BCC": "UNK"})
+    said = ask("look", images(tmp_path / "set", frame), "--out", "look")
+    left = line_of(said.out, "left out:")
+    assert left.startswith(f"left out: {(CODES == 2).sum()} of {COUNT} images")
+    assert left.endswith("if it is one, rename it in the table, such as 'class UNK'")
+    path = images(tmp_path / "set", frame.rename(columns={"UNK": "class UNK"}))
+    assert "left out:" not in ask("look", path, "--out", "look").out
 
 
 @situation("folders `patient00001`, `patient00002`, as in MURA", "asked for a table: they are patients and no classes")

@@ -135,7 +135,7 @@ OF_CODES: dict[Code, dict[str, Any]] = {
         "names": ("outer tenth",),
         "values": ("0.9",),
     },
-    Code.WEAK_PREDICTIONS: {"least": 0.82, "corrected": 0.85},
+    Code.WEAK_PREDICTIONS: {"few": 24, "least": 0.82, "corrected": 0.85},
     Code.DETECTABLE: {"low": 0.06, "high": 0.12},
 }
 

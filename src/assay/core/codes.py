@@ -640,8 +640,9 @@ class Code(StrEnum):
     )
     WEAK_PREDICTIONS = (
         "weak-predictions",
-        "predictions from other patients are too weak, with an AUROC of {value:interval}. Labels are judged from a "
-        "lower bound of {least:g} on, which must also reach {corrected:g} after correction for wrong labels",
+        "predictions from other patients are [few?good, but {few:patient} are too few to be sure: the AUROC is "
+        "{value:interval}|too weak, with an AUROC of {value:interval}]. Labels are judged from a lower bound "
+        "of {least:g} on, which must also reach {corrected:g} after correction for wrong labels",
     )
     ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page gives the reasons"
     SMALL_GROUPS_OF = (

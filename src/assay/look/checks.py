@@ -419,7 +419,8 @@ def _excess_of_other_class(
         )
     if not predicted.any():
         ends = {"value": cue.row["value"], "low": cue.row["low"], "high": cue.row["high"]}
-        weak = because(Code.WEAK_PREDICTIONS, **ends, least=MEASURED, corrected=READ_OUT)
+        few = {"few": len(np.unique(part.patient))} if cue.row["value"] >= READ_OUT else {}
+        weak = because(Code.WEAK_PREDICTIONS, **ends, **few, least=MEASURED, corrected=READ_OUT)
         return away, because(Code.LABELS_UNJUDGED) + weak
     sure = _probabilities(score, member)
     usual = np.array([sure[class_at == code, code].mean() for code in range(len(classes))])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import filterfalse
 from pathlib import Path
@@ -22,6 +22,7 @@ from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match, require_matched
 from assay.data.files.kinds import factor_of
+from assay.data.files.restated import columns_left_out, restated
 from assay.data.files.roles import called_calls, called_patient, called_unit, of_called_class, roles_of
 from assay.data.files.scored import ScoredRows, read_scored_rows, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
@@ -255,7 +256,8 @@ def read_validation(request: ValidateRequest) -> Validated:
             _require_positive_scores(file, models[file.name])
         for file in (*tuning, *recalibration):
             _require_positive_scores(file, _cases_of(file, 0.0, _patients_of(file.rows)))
-    groups, columns = _groups_of_file(rows, patient, request)
+    restating = restated(rows.table, rows.roles["target"])
+    groups, columns = _groups_of_file(rows, patient, request, restating)
     facts = {
         **first.facts, **({"matched": matched} if len(files) > 1 else {}),
         "data": first.name, "target": rows.roles["target"], "images": f"{len(patient):,}",
@@ -265,6 +267,7 @@ def read_validation(request: ValidateRequest) -> Validated:
                                for file, (at, _) in zip(files, thresholds, strict=True)),
         "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
         "groups": ", ".join(columns), "predictions": "yes",
+        "columns left out": "" if request.groups else columns_left_out(restating),
         "command": f"assay validate {request.typed(*NOT_AGAIN)}",
         "path": _typed_file(request.file),
         "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
@@ -464,10 +467,10 @@ def _holds_calls(rows: ScoredRows, name: str) -> bool:
 
 
 def _groups_of_file(
-    rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest
+    rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest, restating: Collection[str]
 ) -> tuple[tuple[Grouped, ...], list[str]]:
-    """Return the groups of columns that are named, or else of all columns of few values."""
-    table, taken = rows.table, {*rows.roles.values(), request.by}
+    """Return the groups of columns that are named, or else of all others of few values but those restating the target."""
+    table, taken = rows.table, {*rows.roles.values(), request.by, *restating}
     columns = list(request.groups) or [
         name for name in table.header
         if name not in taken and not (called_patient(name) or called_unit(name) or _holds_calls(rows, name))

@@ -30,7 +30,7 @@ from assay.data.files.masks import (
     unmasked,
 )
 from assay.data.files.outlines import FILE_NAME, read_coco
-from assay.data.files.restated import restated
+from assay.data.files.restated import columns_left_out, restated
 from assay.data.files.roles import called_unit, holds_patients, parts_in, suggest_names
 from assay.data.files.table import (
     Problem,
@@ -352,15 +352,12 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     kinds = {name: kind_of(name, cells, table.comma) for name, cells in others.items()}
     reasons = {name: why for name, (kind, why) in kinds.items() if kind is None}
     reasons |= {name: why for name, why in restated(table, spec.target).items() if name in others}
-    unused: dict[str, list[str]] = {}
-    for name, why in reasons.items():
-        unused.setdefault(why, []).append(name)
     named = [name for name in (spec.target, *factors) if name in table.header]
     used = {name: table.column(name, "data.factors") for name in named}
     used |= {name: cells for name, cells in others.items() if name not in reasons}
     read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
             **cautions_of(used, "" if target.question else spec.target),
-            "columns left out": "; ".join(f"{', '.join(of)} ({why})" for why, of in unused.items())}  # fmt: skip
+            "columns left out": columns_left_out(reasons)}  # fmt: skip
     return {key: value for key, value in read.items() if value}
 
 
@@ -397,7 +394,7 @@ def without_unknown(spec: DataSpec) -> tuple[DataSpec, tuple[str, ...]]:
     usable = sorted_values(present - {*unclear})
     if len(usable) < 2:
         raise SpecError(target_column(spec.target, (), cells).question)
-    unknown = f"which usually means that the class is not known; if it is one, call it 'class {unclear[0]}'"
+    unknown = f"which usually means that the class is not known; if it is one, rename it in the table, such as 'class {unclear[0]}'"
     why = {cell: f"{spec.target} is {shown(cell)}, {unknown}" for cell in unclear}
     why |= dict.fromkeys({*cells} - present, f"{spec.target} is missing")
     in_memory = _is_in_memory(spec)

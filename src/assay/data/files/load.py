@@ -250,9 +250,15 @@ def listing_of(spec: DataSpec) -> Listing:
 
 
 def names_of(spec: DataSpec) -> dict[int, str]:
-    """Return the name of every file by its number as users count rows, see `Places.numbers`; none without files."""
-    listing = listing_of(spec) if spec.classes or spec.folder else None
-    return {} if listing is None else dict(zip(places_of(listing, spec).numbers, listing.cells("name"), strict=True))
+    """Return the name of every file by its number as users count rows, see `Places.numbers`; none without files.
+
+    Rows that cannot be used, such as those without a label, are among them.
+    """
+    if not (spec.classes or spec.folder):
+        return {}
+    listing = listing_of(spec)
+    used = dict(zip(places_of(listing, spec).numbers, listing.cells("name"), strict=True))
+    return {problem.row: problem.name for problem in listing.problems} | used
 
 
 def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Images | None:

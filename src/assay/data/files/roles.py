@@ -339,7 +339,8 @@ def _score_of(read: TextTable, names: Sequence[str], target: str, positive: str)
     alike = [name for name in fine if word in words_of(name)]
     if len(alike) != 1:
         target = target or _target_of(read, names)
-        alike = alike or [name for name in fine if fold(name) in map(fold, read.present(target))] if target else alike
+        classes = {*map(fold, set(read.present(target)))} if target else set[str]()
+        alike = alike or [name for name in fine if fold(name) in classes]
     if len(alike) > 1:
         chosen = _of_class(read, alike, target, positive)
         _refuse_outputs(read, alike, chosen, numbers)
