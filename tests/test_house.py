@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 624,
-    "lines that an import of look loads": 20973,
-    "lines that an import of compare loads": 13219,
-    "lines that an import of page loads": 7402,
+    "lines that an import of look loads": 20999,
+    "lines that an import of compare loads": 13238,
+    "lines that an import of page loads": 7403,
 }
 
 

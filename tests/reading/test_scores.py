@@ -694,8 +694,8 @@ def test_scores_of_one_hot_columns_are_found_by_the_target(ask: Asking) -> None:
 
 @situation("one-hot columns, or `diagnosis`, beside the target of a validation", "no groups: they say what it says")
 def test_other_statements_of_the_target_are_no_groups(ask: Asking) -> None:
-    rows = scored("label", "diagnosis", "benign", "malignant", "sex", "score",
-                  of=lambda y, p: [y, f"{'ab'[y]}{str(p)[-1] > '4'}", 1 - y, y, "fm"[str(p)[-2] > "4"], f"{p:.4f}"])  # fmt: skip
+    rows = scored("label", "diagnosis", "benign", "malignant", "sex", "score", of=lambda y, p: [
+        y, f"{'ab'[y]}{str(p)[-1] > '4'}", 1 - y, y, "fm"[str(p)[-2] > "4"], f"{p:.4f}"])  # fmt: skip
     code, text = validated(ask, rows, "--target", "label")
     assert (code, "groups: sex AUROC" in text) == (0, True)
     assert "diagnosis (says what label says in finer classes)" in text

@@ -469,7 +469,7 @@ def _holds_calls(rows: ScoredRows, name: str) -> bool:
 def _groups_of_file(
     rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest, restating: Collection[str]
 ) -> tuple[tuple[Grouped, ...], list[str]]:
-    """Return the groups of columns that are named, or else of all others of few values but those restating the target."""
+    """Return the groups of columns that are named, or else of those of few values that do not restate the target."""
     table, taken = rows.table, {*rows.roles.values(), request.by, *restating}
     columns = list(request.groups) or [
         name for name in table.header

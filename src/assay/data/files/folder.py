@@ -394,7 +394,8 @@ def without_unknown(spec: DataSpec) -> tuple[DataSpec, tuple[str, ...]]:
     usable = sorted_values(present - {*unclear})
     if len(usable) < 2:
         raise SpecError(target_column(spec.target, (), cells).question)
-    unknown = f"which usually means that the class is not known; if it is one, rename it in the table, such as 'class {unclear[0]}'"
+    name = f"'class {unclear[0]}'"
+    unknown = f"which usually means that the class is not known; if it is one, rename it in the table, such as {name}"
     why = {cell: f"{spec.target} is {shown(cell)}, {unknown}" for cell in unclear}
     why |= dict.fromkeys({*cells} - present, f"{spec.target} is missing")
     in_memory = _is_in_memory(spec)
