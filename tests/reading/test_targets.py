@@ -289,8 +289,6 @@ def test_a_strong_prediction_of_few_patients_is_not_called_weak(ask: Asking, tmp
     said = ask("look", path, "--out", "look")
     assert "good, but 24 patients are too few to be sure: the AUROC is 1.00 [0.74, 1.00]" in said.out
     assert "too weak" not in said.out
-    page = Path("look/report.html").read_text()
-    assert ("too few patients" in page, "are too weak" in page) == (True, False)
 
 
 @situation("one-hot columns of which one is called UNK, as in ISIC 2019",

@@ -162,9 +162,8 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
     for name, kinds in _SUSPECT.items():
         number_found = len({row["row"] for row in tables["issues"] if row["kind"] in kinds})
         if name == LABELS and unjudged:
-            weak = [dict(cause.fields) for reason in unjudged if (cause := reason.first(Code.WEAK_PREDICTIONS))]
-            why = "too few patients" if weak and weak[0].get("few") else "predictions from other patients are too weak"
-            yield Tile(name, "not judged", of=why if weak else "")
+            weak = any(reason.first(Code.WEAK_PREDICTIONS) for reason in unjudged)
+            yield Tile(name, "not judged", of="predictions from other patients are too weak" if weak else "")
             continue
         yield Tile(
             name,
