@@ -109,7 +109,7 @@ MODELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def led(model: str, mark: str, seed: int, of: Any = "place") -> tuple[Lead, World]:
+def led(model: str, mark: str, seed: int, of: str = "place") -> tuple[Lead, World]:
     made = world(seed, mark)
 
     def scores(images: np.ndarray) -> np.ndarray:
@@ -198,7 +198,7 @@ def test_a_network_that_reads_the_finding_does_not_live_by_a_mark(seed: int) -> 
 
 @pytest.mark.parametrize("of", ["place", "whole"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_nothing_is_found_where_a_network_reads_nothing_local(seed: int, of: Any) -> None:
+def test_nothing_is_found_where_a_network_reads_nothing_local(seed: int, of: str) -> None:
     found, _ = led("diffuse", "letter", seed, of)
     assert verdict(found, None) in (LeadVerdict.NOTHING_FOUND, LeadVerdict.INCONCLUSIVE)
     if of == "place":
