@@ -128,7 +128,8 @@ def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.Ca
         main(["look", str(root / "planted"), "--out", str(tmp_path / "look"), "--policy", str(policy)])
     assert ended.value.code == 3
     said = capsys.readouterr()
-    assert "whether 'biopsy' is filled predicts the target: AUROC 1.00" in said.out
+    cue = "whether 'biopsy' is filled predicts the target: AUROC 1.00. The column may be the target in other words, and"
+    assert cue in " ".join(said.out.split())
     assert "without a network, the target is predicted" not in said.out, "the verdict has said it"
     assert "copy: 010.png, 031.png, 230.png" in said.out
     assert said.err.count("policy: ") == 2

@@ -465,10 +465,20 @@ IN_MEMORY = "in-memory"
 
 
 def typed_path(path: Path | str) -> str:
-    """Return a path for a command, from the working directory or `~`; else its name, since a page names no author."""
-    from_starts = [(prefix, os.path.relpath(path, start)) for prefix, start in (("", "."), ("~/", at_home("~")))]
-    prefix, inside = next((pair for pair in from_starts if not pair[1].startswith("..")), ("", Path(path).name))
-    return prefix + shlex.quote(inside)
+    """Return a path for a command: from the working directory or `~`, else from the root.
+
+    In another user's home it is the name alone, since a page names no user.
+
+    Examples:
+        >>> typed_path("/mnt/chest x-rays"), typed_path("/home/ada/lungs"), typed_path("lungs/../data.csv")
+        ("'/mnt/chest x-rays'", 'lungs', 'data.csv')
+    """
+    for prefix, start in (("", "."), ("~/", at_home("~"))):
+        inside = os.path.relpath(path, start)
+        if not inside.startswith(".."):
+            return prefix + shlex.quote(inside)
+    absolute = Path(path).absolute()
+    return shlex.quote(absolute.name if {"home", "Users"} & set(absolute.parts) else str(absolute))
 
 
 def release(array: object) -> None:

@@ -98,9 +98,9 @@ def _grid_title(evidence: Evidence) -> str:
 
 
 def _cue_advice(evidence: Evidence) -> str:
-    """Return that the best cue may be the finding, where it is one of what images show; empty of others."""
+    """Return that the best cue may be the finding or the target in other words; empty where it can be neither."""
     best = next((row for row in evidence.tables["shortcuts"] if row["strong"]), None)
-    return "" if best is None else may_be_finding(best)
+    return "" if best is None else may_be_finding(best, numeric(best, "value"))
 
 
 def _check_chips(evidence: Evidence) -> list[Chip]:

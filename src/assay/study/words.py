@@ -160,7 +160,7 @@ def answers(evidence: Evidence) -> list[str]:
     everyone = "" if answered else shared_words(evidence, harms)
     added = evidence.tables.get("added", ())
     cue, best = added_words(added, evidence.names.inside, evidence.tables.get("shortcuts", ())), best_added(added)
-    cue = f"{cue} {may_be_finding(best)}".rstrip() if best is not None and not contrasts else cue
+    cue = f"{cue} {may_be_finding(best, numeric(best, 'cue'))}".rstrip() if best is not None and not contrasts else cue
     changes = "" if contrasts or chance else change_words(evidence)
     return [text for text in dict.fromkeys((everyone, chance, said, segmented, changes, cue)) if text]
 

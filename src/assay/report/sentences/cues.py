@@ -14,7 +14,10 @@ _MAY_BE_FINDING = (
     "The cue may be the finding itself, and then it is no shortcut. Compare the images with most and least of it, and "
     "its pixels with masks of the finding."
 )
-"""What a reader must decide on a cue of images, since no number does."""
+_MAY_BE_TARGET = "The column may be the target in other words, and then it is no shortcut."
+"""What a reader must decide on a cue of images, or on a column that tells the classes apart, since no number does."""
+_APART = 0.995
+"""AUROC from which a column tells the classes apart."""
 _ADDED = {
     "beyond": ("they carry information beyond this cue", "it carries information beyond this cue"),
     "not-shown": ("no information beyond this cue was shown",) * 2,
@@ -23,12 +26,15 @@ _ADDED = {
 """Verdict on the networks of a recipe, and on a model, in words."""
 
 
-def may_be_finding(row: Row) -> str:
-    """Return that a cue may be the finding; empty of one that counts no content of images, such as their size.
+def may_be_finding(row: Row, auroc: float) -> str:
+    """Return that a cue may be the finding, or a column the target; empty of a cue that can be neither.
 
     Args:
         row: The cue, with its kind and name.
+        auroc: Its AUROC for the target.
     """
+    if row["kind"] in ("column", "factor", "filled"):
+        return _MAY_BE_TARGET if auroc >= _APART else ""
     return _MAY_BE_FINDING if row["kind"] in ("image", "baseline") and row["name"] in CONTENT_CUES else ""
 
 
