@@ -39,9 +39,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import numpy as np
 
+from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import RunFolder
+from assay.store.manifest import write_manifest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -438,6 +441,69 @@ def sizes(_: Command, __: End, draw: random.Random) -> Iterator[Trouble]:
     yield Trouble("no room", functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size)))
 
 
+def received(command: Command, _: End, __: random.Random) -> Iterator[Trouble]:
+    """Start in a folder with modules that libraries look for, and read run folders that somebody made to harm."""
+    yield Trouble("modules beside", make=_surrounded, victims=["victim"])
+    for name in command.reads:
+        if (kind := Path(name).parts[0]) in ("runs", "audits"):
+            for harm in (*([_name_code] if kind == "runs" else []), _forge_page, _repeat_rows):
+                place = functools.partial(_harmed, name=name, harm=harm)
+                yield Trouble(f"{harm.__name__} {name}", make=place, victims=["victim"], other_words=True)
+
+
+_HARM = "import pathlib\npathlib.Path('victim').write_text('changed')\ndef Loss(context): ...\n"
+_OPTIONAL = ("pynvml", "dill", "pyarrow", "numexpr", "bottleneck", "sitecustomize", "usercustomize", "harmful")
+
+
+def _surrounded(folder: Path) -> Callable[[], object]:
+    every = [folder / f"{name}.py" for name in _OPTIONAL]
+    for path in every:
+        path.write_text(_HARM)
+    (folder / "victim").write_text("kept")
+    return lambda: [path.unlink() for path in (*every, folder / "victim")]
+
+
+def _harmed(folder: Path, name: str, harm: Callable[[Path], object]) -> Callable[[], object]:
+    undo = _surrounded(folder)
+    shutil.copytree(folder / name, folder / "aside")
+    harm(folder / name)
+    state = os.environ["XDG_STATE_HOME"]
+    os.environ["XDG_STATE_HOME"] = str(folder / "aside-state")  # of another user: what one writes oneself is believed
+    write_manifest(folder / name, {})
+    os.environ["XDG_STATE_HOME"] = state
+    shutil.rmtree(folder / "aside-state", ignore_errors=True)
+
+    def restore() -> None:
+        undo()
+        shutil.rmtree(folder / name)
+        (folder / "aside").rename(folder / name)
+
+    return restore
+
+
+def _name_code(root: Path) -> None:
+    """Name a module in place of a loss."""
+    text = json.dumps(read_checked_json(root / "run.json"))
+    text = text.replace('"kind": "loss", "name": "', '"kind": "loss", "name": "harmful:')
+    write_checked_json(root / "run.json", json.loads(text), sort_keys=False)
+
+
+def _forge_page(root: Path) -> None:
+    """Write a script into the page."""
+    page = root / "report.html"
+    page.write_text(page.read_text().replace("</body>", "<script>alert('believed')</script></body>"))
+
+
+def _repeat_rows(root: Path) -> None:
+    """Repeat the rows of each table, which takes little room in a file."""
+    for path in (root / "tables").glob("*.parquet"):
+        columns = (column for column, *_ in duckdb.execute(f"DESCRIBE FROM '{path}'").fetchall())
+        first = ", ".join(f'first("{column}") AS "{column}"' for column in columns)
+        rows = f"SELECT one.* FROM (SELECT {first} FROM '{path}') AS one, range(4_000_000)"
+        duckdb.execute(f"COPY ({rows}) TO '{path}.made' (FORMAT parquet)")
+        Path(f"{path}.made").rename(path)
+
+
 TROUBLES: Mapping[str, tuple[Callable[[Command, End, random.Random], Iterator[Trouble]], int]] = {
     "outputs": (outputs, 1),
     "links": (links, 1),
@@ -447,6 +513,7 @@ TROUBLES: Mapping[str, tuple[Callable[[Command, End, random.Random], Iterator[Tr
     "Ctrl-C": (interrupts, 10),
     "Ctrl-C in DuckDB": (queries, 3),
     "no room": (sizes, 4),
+    "received": (received, 1),
 }
 """Trouble -> how it is made, and how often."""
 
@@ -509,7 +576,7 @@ class World:
         end = ended(self.command.words.split(), place, trouble.meet)
         for name, content in victims.items():
             if (place / name).read_bytes() != content:
-                raise Wrong(f"{name}, to which a link leads, was changed")
+                raise Wrong(f"{name}, which is elsewhere, was changed")
         if trouble.name.startswith("pipe in") and "left out: 1 of 60 images" in end.out and not end.code:
             over()
             return "sentence"  # a look tells of an image that cannot be read, and goes on
