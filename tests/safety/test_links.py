@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.asking import Asking
+from tests.worlds.studies import TINY, run_tiny
+
+import assay
 
 REFUSED = "its path leads out of the folder by a link"
 
@@ -166,6 +170,22 @@ def test_a_bundle_holds_no_path_of_its_maker_and_the_run_does(
     assert "choose another place with --bundle" in ask("open", "out", "--bundle", "file/out.zip").err
     with zipfile.ZipFile("out.zip") as packed:
         assert not [name for name in packed.namelist() if str(tmp_path).encode() in packed.read(name)]
+
+
+def test_an_exported_network_names_no_folder_of_its_maker(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (start := tmp_path / "from-jane").mkdir()
+    weights = Path(shutil.copy(next(tiny_run.glob("trials/*/weights.safetensors")), start))
+    run_tiny(tmp_path / "tiny", recipe={**TINY["recipe"], "initialization": {"file": {
+        "path": str(weights), "leave_out": ["scaling"]}}})  # fmt: skip
+    assert str(start) in (tmp_path / "tiny" / "run.json").read_text()
+    assert Asking(capsys)("export", "tiny", "all", "network", "--out", ".").code == 0
+    files = [path for path in (tmp_path / "network").rglob("*") if path.is_file()]
+    assert not [path for path in files if b"from-jane" in path.read_bytes()]
+    weights.unlink()
+    assert assay.load_model(next((tmp_path / "network").glob("*/model.json")).parent)
 
 
 def pipe(path: Path) -> None:

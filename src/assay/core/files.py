@@ -443,20 +443,20 @@ def _plain(value: Any) -> Any:
 
 
 def without_home(value: Any) -> Any:
-    """A spec's content with absolute paths cut to their last two parts: a page is shared, and they name its author.
+    """A spec's content with absolute paths cut to their last part: a page is shared, and the others name its author.
 
     Examples:
-        >>> without_home({"folder": "/home/ada/studies/lungs/png", "table": "data.csv", "loss": ["a/b"]})
-        {'folder': '…/lungs/png', 'table': 'data.csv', 'loss': ['a/b']}
+        >>> without_home({"folder": "/home/ada/png", "table": "data.csv", "loss": ["a/b"]})
+        {'folder': '…/png', 'table': 'data.csv', 'loss': ['a/b']}
         >>> without_home(["C:\\\\Users\\\\ada\\\\x.csv", "../shared/x.csv"])
-        ['…/ada/x.csv', '../shared/x.csv']
+        ['…/x.csv', '../shared/x.csv']
     """
     if isinstance(value, dict):
         return {key: without_home(item) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
         return [without_home(item) for item in cast("list[Any]", value)]
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
-        return "/".join(("…", *PureWindowsPath(value).parts[1:][-2:]))  # which splits at both separators
+        return f"…/{PureWindowsPath(value).name}"  # which splits at both separators
     return value
 
 
