@@ -446,7 +446,8 @@ def received(command: Command, _: End, __: random.Random) -> Iterator[Trouble]:
     yield Trouble("modules beside", make=_surrounded, victims=["victim"])
     for name in command.reads:
         if (kind := Path(name).parts[0]) in ("runs", "audits"):
-            for harm in (*([_name_code] if kind == "runs" else []), _forge_page, _repeat_rows):
+            paged = [] if name == "runs/half" else [_forge_page]
+            for harm in (*([_name_code] if kind == "runs" else []), *paged, _repeat_rows):
                 place = functools.partial(_harmed, name=name, harm=harm)
                 yield Trouble(f"{harm.__name__} {name}", make=place, victims=["victim"], other_words=True)
 

@@ -175,6 +175,17 @@ def test_tensors_outside_the_folder_are_refused(tmp_path: Path, location: str) -
         OfOnnx(path).network("cpu")
 
 
+def test_a_second_place_of_a_tensor_is_looked_at_too(tmp_path: Path) -> None:
+    """Some versions of onnxruntime read the last of two places, others the first."""
+    path = outside(tmp_path, "w.bin")
+    model = onnx.load(path, load_external_data=False)
+    second = model.graph.initializer[0].external_data.add()
+    second.key, second.value = "location", "../w.bin"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match="outside its folder"):
+        OfOnnx(path).network("cpu")
+
+
 def test_a_sparse_tensor_outside_the_folder_is_refused(tmp_path: Path) -> None:
     path = outside(tmp_path, "w.bin")
     model = onnx.load(path, load_external_data=False)

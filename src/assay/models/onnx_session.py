@@ -288,13 +288,13 @@ def _tensor_files(path: Path) -> tuple[Path, ...]:
                 )
             for tensor in tensors:
                 if tensor.data_location == _EXTERNAL:
-                    files[_file_inside(folder, path, tensor)] = None
+                    places = [entry.value for entry in tensor.external_data if entry.key == "location"]
+                    files |= {_file_inside(folder, path, place): None for place in places or [""]}
     return tuple(files)
 
 
-def _file_inside(folder: Path, path: Path, tensor: Any) -> Path:
+def _file_inside(folder: Path, path: Path, location: str) -> Path:
     """Return the file of a tensor, which must be in the folder of the graph, links resolved."""
-    location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
     file = (folder / location).resolve()
     if not location or not file.is_relative_to(folder):
         raise WeightsError(

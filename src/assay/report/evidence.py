@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -242,6 +243,13 @@ class Page:
     texts: Callable[[Path], Mapping[str, str]] = lambda _: {}
 
 
+_TYPED = {"command": "assay ", "look again": "assay ", "next study": "assay ", "next audit": "assay ", "folders": "",
+          "path": ""}  # fmt: skip
+"""Facts that commands are made of -> how each begins."""
+_WORDS = r"""(?:[^\s'"`$&|;<>()\\*?\[\]#!]|'[^']*'|"'"|(?<=\S) (?=\S))+"""
+"""Words as `shlex.quote` leaves them, with single spaces."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """The tables of a run, what its page is about, and the names of recipes and test conditions.
@@ -277,8 +285,18 @@ class Evidence:
 
     @cached_property
     def facts(self) -> Mapping[str, str]:
-        """The provenance as key -> value."""
-        return {row["key"]: row["value"] for row in self.tables.get("provenance", ())}
+        """The provenance as key -> value.
+
+        Raises:
+            StoreError: Words for a command, which a reader copies into a shell, would start another program there.
+        """
+        facts = {row["key"]: row["value"] for row in self.tables.get("provenance", ())}
+        for key, begin in _TYPED.items():
+            text = facts.get(key, "")
+            if text and not (text.startswith(begin) and re.fullmatch(_WORDS, text)):
+                raise StoreError(f"the table provenance of {self.root} has {text!r} in place of words for a command of "
+                                 "Assay; get another copy")  # fmt: skip
+        return facts
 
     @property
     def date(self) -> str:
