@@ -447,7 +447,8 @@ def received(command: Command, _: End, __: random.Random) -> Iterator[Trouble]:
     for name in command.reads:
         if (kind := Path(name).parts[0]) in ("runs", "audits"):
             paged = [] if name == "runs/half" else [_forge_page]
-            for harm in (*([_name_code] if kind == "runs" else []), *paged, _repeat_rows):
+            coded = [_name_code] if kind == "runs" and "key" not in command.reads else []  # a seal is of what is there
+            for harm in (*coded, *paged, _repeat_rows):
                 place = functools.partial(_harmed, name=name, harm=harm)
                 yield Trouble(f"{harm.__name__} {name}", make=place, victims=["victim"], other_words=True)
 
