@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 624,
-    "lines that an import of look loads": 21002,
+    "lines that an import of look loads": 21012,
     "lines that an import of compare loads": 13241,
-    "lines that an import of page loads": 7406,
+    "lines that an import of page loads": 7416,
 }
 
 
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 23_245, "compare": 19_572, "report": 22_356}
+LOADED = {"look": 23_255, "compare": 19_582, "report": 22_366}
 """Lines of the package that commands have loaded when they end."""
 
 
