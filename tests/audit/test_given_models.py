@@ -159,7 +159,7 @@ def test_a_segmentation_is_measured_by_maps_and_without_lesions(tmp_path: Path, 
     assert overall(set_by, "lesion-sensitivity-at-90") == 7 / 8, "the faintest of validation is brighter than it"
     page = found.report().read_text()
     assert label_of("false-positive-rate") in page
-    assert "<h1>Dice 1.00, 100 of 100 lesions found and 100 of 100 lesion-free images falsely marked.</h1>" in page
+    assert "<h1>Dice 1.00, 100% of lesions found and 100% of lesion-free images falsely marked.</h1>" in page
 
 
 def lesions_of_validation(folder: Path) -> dict[str, Any]:

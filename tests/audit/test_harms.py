@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.audit.test_words import REGION, distorted, row, tables
 
-from assay.audit.harm_words import answer_words, audit_tiles, finding_rows, harm_lines, notes_words
+from assay.audit.harm_words import answer_words, audit_tiles, finding_rows, harm_lines, legend_words, notes_words
 from assay.audit.harms import harms_of
 
 MOST = 8
@@ -79,7 +79,7 @@ def test_the_worst_distortion_group_and_cue_are_on_the_first_screen_in_order(nam
     said = " ".join(answer_words(found))
     for harm in harms:  # each kind is in a sentence too
         value = found[harm.table][harm.row]
-        named = {"distortion": f"{harm.lost:.2f}", "group": "lower in", "threshold": "finds 11 of 100 positive",
+        named = {"distortion": f"{harm.lost:.2f}", "group": "lower in", "threshold": "finds 11% of the positive",
                  "cue": "brightness"}.get(harm.kind, "")  # fmt: skip
         assert named in said, (value, said)
 
@@ -128,8 +128,15 @@ def test_the_order_of_the_findings_is_stated() -> None:
     assert [rows[harm.row]["factor"] for harm in ordered] == ["tag", "flatter", "pacemaker"]
     assert notes_words(tables(*rows), ordered).startswith(
         "Order: shortcuts, then losses (changed images, groups, threshold), then others; within a kind by the lower "
-        "bound of AUROC lost or shifted. AUROC lost: the mark is on all images."
+        "bound of AUROC lost or shifted. Brackets are one-sided 95% bounds."
     )
+    assert legend_words(tables(*rows), ordered) == (
+        "AUROC lost: the mark is on all images. AUROC shift: it is on images of one class only."
+    )
+    noisy = tables(*(row | {"limit": 0.3} for row in rows), distorted=[NOISE])
+    legend = legend_words(noisy, harms_of(noisy))
+    assert legend.startswith("Limit: the largest shift in reference networks, which never saw the mark; beyond it a ")
+    assert legend.endswith(" Severity: the mildest that costs more than 0.05.")
     assert notes_words(tables(rows[0]), harms_of(tables(rows[0]))) == "Brackets are one-sided 95% bounds."
 
 

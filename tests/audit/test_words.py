@@ -48,14 +48,12 @@ def test_a_verified_shortcut_is_the_title_with_its_kin_and_its_changed_calls() -
         "Low pass changes predictions, as such marks can in networks without a shortcut too.",
     ]
     first, other = rows[0] | {"flips": 0.94}, row("drain", "lines", "relies-on") | {"g": 0.1}
-    title = (
-        "This model relies on the tag, which this audit drew on the images: adding it changes 94 of 100 predictions."
-    )
+    title = "This model relies on the tag, which this audit drew on the images: adding it changes 94% of predictions."
     assert answer_words(tables(first))[0] == title
     unchanged = answer_words(tables(first | {"flips": 0.0}))[0]
     assert unchanged == "This model relies on the tag, which this audit drew on the images.", "no prediction changes"
     both = (
-        "This model relies on the tag and drain, which this audit drew on the images: adding the tag changes 94 of 100 "
+        "This model relies on the tag and drain, which this audit drew on the images: adding the tag changes 94% of "
         "predictions."
     )
     assert answer_words(tables(first, other))[0] == both
@@ -98,7 +96,7 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
 
 def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
     relied = "This model relies on the tag, which this audit drew on the images."
-    none = "A bright mark in one of the corners, found in the training images, changes 20 of 100 predictions"
+    none = "A bright mark in one of the corners, found in the training images, changes 20% of predictions"
     for verdict, leading in (
         ("nothing-found", (relied, "No shortcut was found")),
         ("inconclusive", (relied, "Whether this model relies on a bright mark")),
@@ -241,15 +239,15 @@ def test_what_found_nothing_is_one_sentence_with_what_was_searched_and_its_limit
         "Limits: no effect in 60 networks without a shortcut was larger.",
         "That of orientation, spatial frequencies and gray levels is 2.00 times as large as theirs, since this model "
         "separates the classes by more than they do, even without this region.",
-        "A mark that shifts scores by 2 sd reaches the limit in fixed regions if it is on 44 of 100 more images of one "
-        "class than of the other. A rarer one is missed.",
+        "A mark that shifts scores by 2 sd reaches the limit in fixed regions if it is on 44 percentage points more images "
+        "of one class than of the other. A rarer one is missed.",
         "Not searched: rarer repeated marks (an image has no other patient of its class, or of another class).",
     ]
     high = list(searched_words([place | {"limit": 2.1, "largest": 2.1}]))
     assert high[-1] == "A mark that shifts scores by 2 sd would be missed: less is not reported."
     unknown = list(searched_words([place | {"limit": math.nan, "least": 0.45}]))
     assert "no limit is known, reported from 0.45 sd on" in unknown[0]
-    assert "on 22 of 100 more images" in unknown[-1]
+    assert "on 22 percentage points more images" in unknown[-1]
     assert "by 1 other search: fixed" in next(searched_words([place, raised | {"verdict": "inconclusive"}]))
     assert list(searched_words([])) == []
 
@@ -314,10 +312,10 @@ def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
                 row("sex", "", "no-difference"), row("site", "", "not-tested")]  # fmt: skip
     own = tables(*verdicts, distorted=[distorted("xray-noise", 1, 0.2)], regions=[])
     assert list(terminal_lines(own)) == [
-        "This model relies on the tag, which this audit drew on the images: adding it changes 93 of 100 predictions.",
+        "This model relies on the tag, which this audit drew on the images: adding it changes 93% of predictions.",
         "Whether these images carry such a mark was not searched.",
-        "  Relies on tag: AUROC shift +0.2 [0.1, 0.3]; 93 of 100 predictions change",
-        "  X-ray noise, severity 1 of 5: AUROC lost 0.20 [0.10, 0.30]; 30 of 100 predictions change",
+        "  Relies on tag: AUROC shift +0.2 [0.1, 0.3]; 93% of predictions change",
+        "  X-ray noise, severity 1 of 5: AUROC lost 0.20 [0.10, 0.30]; 30% of predictions change",
         "Other marks and columns: 1 inconclusive (view), 1 no difference (sex), 1 not tested (site).",
     ]
     nothing = REGION | {"verdict": "nothing-found", "trained": True, "reason": "", "limit": 0.9, "value": 0.3,
@@ -328,7 +326,7 @@ def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
     region = REGION | {"verdict": "lead", "reason": "", "value": 1.0, "value_low": 0.8, "value_high": 1.2,
                        "limit": math.nan, "least": 0.45, "moved": 1.0, "flips_low": 0.1}  # fmt: skip
     found = list(terminal_lines(tables(regions=[region])))
-    assert found[0].startswith("A bright mark in one of the corners, found in the training images, changes 20 of 100")
+    assert found[0].startswith("A bright mark in one of the corners, found in the training images, changes 20%")
     assert "is on 90% of 'yes'" in found[1], "how common it is belongs to the headline"
     assert found[-1].startswith("Evidence of the region: effect 1.00 sd")
 

@@ -117,7 +117,7 @@ def _relied_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     kin = families(rows)
     row, flips = kin[0][0], numeric(kin[0][0], "flips")
     it = "it" if len(kin) == 1 else with_article(row)
-    calls = f": adding {it} changes {100 * flips:.0f} of 100 predictions" if flips >= MARGIN else ""
+    calls = f": adding {it} changes {100 * flips:.0f}% of predictions" if flips >= MARGIN else ""
     verb = (
         "applied to" if any(row.get("family") in PIXELS for row in rows) else "drew on"
     )  # noise or contrast is not drawn
@@ -157,9 +157,9 @@ def _threshold_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]
     for harm in harms:
         share = 100 * numeric(row_of(harm, tables), "value")
         if harm.code == "sensitivity":
-            yield f"At its threshold the model finds {share:.0f} of 100 positive images."
+            yield f"At its threshold the model finds {share:.0f}% of the positive images."
         else:
-            yield f"At its threshold the model predicts {100 - share:.0f} of 100 negative images as positive."
+            yield f"At its threshold the model predicts {100 - share:.0f}% of the negative images as positive."
 
 
 def _column_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
@@ -264,7 +264,7 @@ def harm_lines(tables: Tables, harms: Sequence[Harm], margin: float) -> Iterator
     """Yield the findings as rows of the first screen."""
     for harm in harms:
         numbers, size = _harm_size(harm, tables, margin)
-        calls = "" if math.isnan(harm.calls) else f"{100 * harm.calls:.0f} of 100"
+        calls = "" if math.isnan(harm.calls) else f"{100 * harm.calls:.0f}%"
         images = "" if math.isnan(harm.images) else f"{harm.images:,.0f}"
         anchor = _ANCHORS.get(harm.table, harm.table)
         if harm.table == "verdicts" and _is_shift(harm):  # the cell with the same numbers
@@ -360,7 +360,7 @@ def terminal_lines(tables: Tables) -> Iterator[str]:
     for line in islice(harm_lines(tables, harms, MARGIN), MOST):
         if line.numbers == SEE_BELOW:  # its sentence follows, or was the headline
             continue
-        calls = f"; {line.harm} predictions change" if line.harm else ""
+        calls = f"; {line.harm} of predictions change" if line.harm else ""
         yield f"  {line.decision} {line.numbers}{calls}"
     if rest := further_words(tables, harms):
         yield f"  {rest}"
@@ -411,17 +411,20 @@ def finding_rows(tables: Tables) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _units_words(tables: Tables, harms: Sequence[Harm]) -> str:
-    """Return what the sizes of the first screen are of; empty where it shows one kind of size alone."""
+def legend_words(tables: Tables, harms: Sequence[Harm]) -> str:
+    """Return what limits, severities and sizes of the first screen mean; empty where it shows none to be told apart."""
     shown = [harm for harm in harms[:MOST] if not math.isnan(harm.lost)]
     lost = [harm for harm in shown if not _is_shift(harm) and harm.kind != "group"]
-    limit = " Limit: the largest shift in reference networks, which never saw the mark." if any(
-        _limit(row_of(harm, tables)) for harm in shown if harm.kind == "mark") else ""  # fmt: skip
-    if not lost or not any(map(_is_shift, shown)):
-        return limit.strip()
-    measure = _lost_measure(lost[0], tables)
-    units = f"{measure} lost: the mark is on all images. {SHIFT}: it is on images of one class only, as in the chart."
-    return f"{units}{limit}"
+    parts: list[str] = []
+    if any(_limit(row_of(harm, tables)) for harm in shown if harm.kind == "mark"):
+        parts.append("Limit: the largest shift in reference networks, which never saw the mark; beyond it a model "
+                     "relies on the mark.")  # fmt: skip
+    if lost and any(map(_is_shift, shown)):
+        measure = _lost_measure(lost[0], tables)
+        parts.append(f"{measure} lost: the mark is on all images. {SHIFT}: it is on images of one class only.")
+    if any(harm.kind == "distortion" for harm in shown):
+        parts.append(f"Severity: the mildest that costs more than {number(MARGIN)}.")
+    return " ".join(parts)
 
 
 def _bounds_words(harms: Sequence[Harm]) -> str:
@@ -455,10 +458,8 @@ _KINDS = {
 
 
 def notes_words(tables: Tables, harms: Sequence[Harm]) -> str:
-    """Return the order of the findings, the units of their sizes, and what the first screen has no row for."""
-    parts = (
-        _order_words(tables, harms), _units_words(tables, harms), _bounds_words(harms), further_words(tables, harms),
-    )  # fmt: skip
+    """Return the order of the findings, what the brackets are, and what the first screen has no row for."""
+    parts = (_order_words(tables, harms), _bounds_words(harms), further_words(tables, harms))
     return " ".join(filter(None, parts))
 
 

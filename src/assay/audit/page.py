@@ -13,6 +13,7 @@ from assay.audit.harm_words import (
     answer_words,
     audit_tiles,
     harm_lines,
+    legend_words,
     measure_name,
     notes_words,
 )
@@ -106,6 +107,7 @@ def audit_account(evidence: Evidence) -> Account:
         more=(" ".join(more[:MOST_SENTENCES]), *more[MOST_SENTENCES:]),
         next=next_words(tables, evidence.typed_folder),
         tiles=tuple(audit_tiles(tables, facts, harms)[:MOST_TILES]),
+        legend=legend_words(tables, harms),
         further=notes_words(tables, harms),
     )
     return Account(

@@ -19,7 +19,7 @@ from assay.report.sentences.cues import may_be_finding
 from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
 from assay.stats.findings import Finding, from_row
-from assay.stats.format import in_words, number
+from assay.stats.format import count, in_words, number
 from assay.stats.harms import Rank
 from assay.stats.rows import Row, json_object, numeric
 from assay.store.data_tables import LARGE
@@ -112,19 +112,24 @@ def _check_chips(evidence: Evidence) -> list[Chip]:
 
 
 def look_step(evidence: Evidence) -> str:
-    """Return the next step after the most harmful finding, as a command."""
+    """Return the next step after the most harmful finding, and suspected labels, as a command."""
     grave, init = _gravest(evidence), evidence.facts["next study"]
-    again = f"then look again: {evidence.facts['look again']}"
-    if grave and grave.reason.first(Code.PARTS_SHARED):
+    listed = f"{evidence.typed_folder}/issues.csv"
+    copies = grave is not None and not grave.reason.first(Code.PARTS_SHARED)
+    labels = sum(row["kind"] in _SUSPECT[LABELS] for row in evidence.tables["issues"])
+    named = "" if copies else f" ({listed} names them)"
+    check = f"check {count(labels, 'suspected label')}{named}, " if labels else ""
+    again = f"{check}then look again: {evidence.facts['look again']}"
+    if grave and not copies:
         return f"Next: put all images of a patient or picture into one part, {again}"
     if grave:
-        listed = f"{evidence.typed_folder}/issues.csv"
         return f"Next: leave copies out, or give those of a picture one patient ({listed} names them), {again}"
     strong = next((row for row in evidence.tables["shortcuts"] if row["strong"]), None)
     aim = "what a network learns from these images"
     if strong is not None:
         aim = f"whether a network does better than {cue_words(strong['kind'], strong['name'])}"
-    return f"Next: audit your model, if you have one ({evidence.facts['next audit']}), or see {aim}: {init}"
+    first = f"{check}then " if check else ""
+    return f"Next: {first}audit your model, if you have one ({evidence.facts['next audit']}), or see {aim}: {init}"
 
 
 def suspects(evidence: Evidence) -> Iterator[PlacePictures]:

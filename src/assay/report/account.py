@@ -91,6 +91,7 @@ class Opening:
     """Parts of the first screen next to verdict and chart.
 
     tiles: key figures.
+    legend: what words and sizes of the lines mean.
     further: costly results that have no line on the first screen.
     grid: the title of pictures that are shown as a large grid; empty where they stand aside.
     more: sentences that go on from the verdict, the first on the first screen and the others among the findings.
@@ -106,6 +107,7 @@ class Opening:
     next: str = ""
     tiles: tuple[Tile, ...] = ()
     grid: str = ""
+    legend: str = ""
     further: str = ""
 
 

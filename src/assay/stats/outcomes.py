@@ -17,6 +17,7 @@ from assay.stats.estimate import Uncertainty, covariance, move, uncertainty
 from assay.stats.metrics import Metric, undefined_metric
 from assay.stats.panel import Evaluated
 from assay.stats.rows import CONFIDENCE
+from assay.stats.unpaired import unpaired_difference
 
 # How often a recipe collapses: an outcome of its own, which no mean over the seeds that were kept may hide.
 
@@ -128,12 +129,8 @@ def contrast_collapse(a: Bool[np.ndarray, " s"], b: Bool[np.ndarray, " s"]) -> R
     discordant = only_a + only_b
     tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1))
     p = min(1.0, 2 * tail / 2**discordant)
-    value = float(a.mean() - b.mean())
-    (low_a, high_a), (low_b, high_b) = (_wilson(int(side.sum()), seeds) for side in (a, b))
-    rate_a, rate_b = float(a.mean()), float(b.mean())
-    low = value - float(np.hypot(rate_a - low_a, high_b - rate_b))
-    high = value + float(np.hypot(high_a - rate_a, rate_b - low_b))
-    return RateContrast(value, low, high, p, min(1.0, 2.0 ** (1 - seeds)), seeds)
+    rate_a, rate_b = ((float(side.mean()), *_wilson(int(side.sum()), seeds)) for side in (a, b))
+    return RateContrast(*unpaired_difference(rate_a, rate_b), p, min(1.0, 2.0 ** (1 - seeds)), seeds)
 
 
 def _wilson(count: int, trials: int) -> tuple[float, float]:

@@ -23,12 +23,13 @@ from assay.stats.bounds import MARGIN
 from assay.stats.format import in_words, join_words, number, plural, with_interval
 from assay.stats.harms import Harm, Rank, ranked
 from assay.stats.rows import RELIANCE, Row, numeric
+from assay.stats.unpaired import Bounded, unpaired_difference
 
 _SMALL_NUMBERS = ("", "", "both", "all three", "all four", "all five", "all six", "all seven", "all eight", "all nine")
 _SEGMENTED = {
     "dice": "Dice {0}",
-    "lesion-sensitivity": "{0} of 100 lesions found",
-    "false-positive-rate": "{0} of 100 lesion-free images falsely marked",
+    "lesion-sensitivity": "{0}% of lesions found",
+    "false-positive-rate": "{0}% of lesion-free images falsely marked",
 }
 """Measure of a segmentation -> its part of a sentence."""
 
@@ -86,8 +87,8 @@ def shared_harms(evidence: Evidence) -> list[Harm]:
 def transfer_words(evidence: Evidence, sets: Mapping[str, str]) -> str:
     """Return in which other sets networks do worse, or as well, or neither is shown, as a clause; empty without any.
 
-    They do worse where every recipe loses more than the margin, and as well where none does, by the ends of intervals:
-    see `shared_harms`.
+    They do worse where every recipe loses, and as well where none loses more than the margin, by intervals of the
+    differences: see `unpaired_difference`.
 
     Args:
         evidence: The tables of the study.
@@ -100,13 +101,13 @@ def transfer_words(evidence: Evidence, sets: Mapping[str, str]) -> str:
     clean = {row["recipe"]: row for _, row in values[usual]}
     parts: dict[str, list[str]] = {}
     for name, set_name in sets.items():
-        losses = [_loss_bounds(clean[row["recipe"]], row, 1 if way == "higher" else -1)
+        losses = [set_change(clean[row["recipe"]], row, -1 if way == "higher" else 1)
                   for _, row in values.get(bare_place(name), ()) if row["recipe"] in clean]  # fmt: skip
         if losses:
-            worse, alike = all(low > MARGIN for low, _ in losses), all(high < MARGIN for _, high in losses)
-            parts.setdefault("worse" if worse else "alike" if alike else "open", []).append(set_name)
+            parts.setdefault(_transfer_kind(losses), []).append(set_name)
     texts = {
         "worse": "networks did worse in {0}",
+        "lower": f"networks did worse in {{0}}, perhaps by less than {number(MARGIN)}",
         "alike": f"networks did as well in {{0}}, within {number(MARGIN)}",
         "open": "whether networks do as well in {0} cannot be said",
     }
@@ -114,10 +115,28 @@ def transfer_words(evidence: Evidence, sets: Mapping[str, str]) -> str:
     return sentence_case("; ".join(clauses))
 
 
-def _loss_bounds(clean: Row, row: Row, sign: int) -> tuple[float, float]:
-    """Return the bounds of a loss, from the far ends of both intervals; NaN without these."""
-    (a, b), (c, d) = (sorted(sign * numeric(one, end) for end in ("low", "high")) for one in (clean, row))
-    return a - d, b - c
+def _transfer_kind(losses: Sequence[Bounded]) -> str:
+    if all(low > MARGIN for _, low, _ in losses):
+        return "worse"
+    if all(high < MARGIN for *_, high in losses):
+        return "alike"
+    return "lower" if all(low > 0 for _, low, _ in losses) else "open"
+
+
+def set_change(clean: Row, row: Row, sign: int = 1) -> Bounded:
+    """Return how much a value changes in another set, with its interval; NaN ends without intervals.
+
+    Args:
+        clean: The value in the set of training.
+        row: That in the other, of other patients.
+        sign: -1 for how much it falls.
+    """
+    value, low, high = unpaired_difference(_bounded(row), _bounded(clean))
+    return (value, low, high) if sign > 0 else (-value, -high, -low)
+
+
+def _bounded(row: Row) -> Bounded:
+    return numeric(row, "value"), numeric(row, "low"), numeric(row, "high")
 
 
 def performance_words(evidence: Evidence) -> str:

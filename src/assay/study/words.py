@@ -44,6 +44,7 @@ from assay.report.words import (
     control_name,
     control_words,
     decided_by,
+    difference_words,
     display_name,
     headline,
     held_words,
@@ -73,6 +74,7 @@ from assay.study.titles import (
     performance_words,
     performances,
     segmented_words,
+    set_change,
     shared_harms,
     shared_words,
     transfer_words,
@@ -186,7 +188,11 @@ def elsewhere(evidence: Evidence) -> str:
     seeds = int(numeric(of_training_set, "seeds"))
     unsure = f" ({count(seeds, 'seed')}, so no interval)" if 0 < seeds < MINIMUM_SEEDS else ""
     transfer = transfer_words(evidence, {name: of for name, of in sets.items() if of})
-    values_text = f"{label_of(measure)}{f' of {recipe}' if recipe else ''} was {values_text}{unsure}."
+    changes = [(sets[name], set_change(of_training_set, row)) for name, row in by_environment.items() if sets.get(name)]
+    words_of = [f"{difference_words(*change)}{f' in {of}' if len(changes) > 1 else ''}"
+                for of, change in changes if not math.isnan(change[1])]  # fmt: skip
+    differences = f" (difference: {join_words(words_of)})" if words_of else ""
+    values_text = f"{label_of(measure)}{f' of {recipe}' if recipe else ''} was {values_text}{unsure}{differences}."
     return f"{transfer}: {values_text}" if transfer else sentence_case(values_text)
 
 
@@ -419,7 +425,9 @@ def study_tiles(evidence: Evidence) -> Iterator[Tile]:
         called = evidence.names.measure(measure, place)
         name, level = f"{sentence_case(called)}{evidence.names.inside(place)}", numeric(row, "chance")
         lost, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
-        light = "" if lost < MARGIN else "bad" if sign * level > means[place] else "warn"
+        bounds = [sign * numeric(row, end) for row in by_name[place] for end in ("value", "low", "high")]
+        best = max(bound for bound in bounds if not math.isnan(bound))
+        light = "" if lost < MARGIN else "bad" if sign * level > best else "warn"
         ends = list(map(number, dict.fromkeys((values[0], values[-1]))))
         if len(values) == 1:
             interval = with_interval(values[0], numeric(row, "low"), numeric(row, "high"))[len(ends[0]) :].strip()
@@ -431,7 +439,8 @@ def study_tiles(evidence: Evidence) -> Iterator[Tile]:
     patients = max((whole(row, "patients") for rows in by_name.values() for row in rows), default=0)
     if trials:
         tested = f", {count(patients, 'patient')}" if patients else ""
-        yield Tile("Networks", f"{len(trials):,}", of=f"{count(len({row['seed'] for row in trials}), 'seed')}{tested}")
+        recipes, seeds = (count(len({row[name] for row in trials}), name) for name in ("recipe", "seed"))
+        yield Tile("Networks", f"{len(trials):,}", of=f"{recipes}, {seeds}{tested}")
 
 
 def _difference_size(row: Row) -> Size | None:

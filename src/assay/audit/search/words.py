@@ -233,7 +233,7 @@ def _power_words(row: Row) -> str:
     shift = f"A mark that shifts scores by {_MOVED:g} sd"
     if least >= _MOVED:
         return f"{shift} would be missed: less is not reported."
-    more = f"{100 * least / _MOVED:.0f} of 100 more images of one class than of the other"
+    more = f"{100 * least / _MOVED:.0f} percentage points more images of one class than of the other"
     return f"{shift} reaches the {name} in fixed regions if it is on {more}. A rarer one is missed."
 
 
@@ -279,21 +279,21 @@ def clears(rows: Sequence[Row]) -> bool:
 
 
 def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
-    flips, what = f"{100 * row['flips']:.0f} of 100", what_words(row)
+    flips, what = f"{100 * row['flips']:.0f}%", what_words(row)
     unverified = ": a finding without a verified limit" if row["verdict"] == LeadVerdict.LEAD else ""
     if _moves_none(row):
         yield f"Scores change most with {what}, but fewer than 1 of 200 predictions change{unverified}."
     elif unverified and not row["discrete"]:
-        yield f"Predictions change most with {what}, {flips}{unverified}."
+        yield f"Predictions change most with {what}, {flips} of them{unverified}."
     else:
         # The look or the brightness of a place is there in every image, and so not found.
         images = f", found in the {'training ' if row['trained'] else ''}images," if what.startswith("a ") else ""
-        yield f"{sentence_case(what)}{images} changes {flips} predictions{unverified}."
+        yield f"{sentence_case(what)}{images} changes {flips} of predictions{unverified}."
     if row["of"] != "whole" and row["discrete"]:
         raises, inside = "raises" if row["raises"] else "lowers", "training images" if row["trained"] else "images"
         yield f"It {raises} the score of '{row['class']}' and is on {shares_words(row)} in {row['images']:,} {inside}."
     yield from (
-        f"Apart from it, {what_words(other)} changes {100 * other['flips']:.0f} of 100 predictions: it is on "
+        f"Apart from it, {what_words(other)} changes {100 * other['flips']:.0f}% of predictions: it is on "
         f"{shares_words(other)}."
         for other in rows
         if other["of"] in ON_SOME and other is not row and other["verdict"] in REPORTED
