@@ -19,7 +19,7 @@ from assay.cli.audit_steps import add_commands
 from assay.cli.requests import Json, Quiet, taking
 from assay.compare.request import CompareRequest
 from assay.core.request import DataRequest, one_of
-from assay.core.terminal import visible_outputs
+from assay.core.terminal import paths_spelled, visible_outputs
 from assay.look.request import LookRequest
 from assay.study.request import RunRequest
 from assay.validate.request import ValidateRequest
@@ -510,8 +510,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         0 done, 1 some trials failed, 2 the request was wrong, 3 a policy was not met, 70 a fault of Assay or of code
         that the study names, 74 no room to write, 130 interrupted.
     """
-    with visible_outputs():
-        code = _answer(list(sys.argv[1:] if arguments is None else arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with visible_outputs(), paths_spelled(words):
+        code = _answer(words)
     sys.exit(code)
 
 

@@ -465,20 +465,19 @@ IN_MEMORY = "in-memory"
 
 
 def typed_path(path: Path | str) -> str:
-    """Return a path for a command: from the working directory or `~`, else from the root.
+    """Return a path for a command: from the working directory or `~`; elsewhere its name, since a page names no user.
 
-    In another user's home it is the name alone, since a page names no user.
+    On a terminal such a name is the whole path: see `paths_spelled`.
 
     Examples:
-        >>> typed_path("/mnt/chest x-rays"), typed_path("/home/ada/lungs"), typed_path("lungs/../data.csv")
-        ("'/mnt/chest x-rays'", 'lungs', 'data.csv')
+        >>> typed_path("lungs/../data.csv"), typed_path("/mnt/ada/chest x-rays")
+        ('data.csv', "…/'chest x-rays'")
     """
     for prefix, start in (("", "."), ("~/", at_home("~"))):
         inside = os.path.relpath(path, start)
         if not inside.startswith(".."):
             return prefix + shlex.quote(inside)
-    absolute = Path(path).absolute()
-    return shlex.quote(absolute.name if {"home", "Users"} & set(absolute.parts) else str(absolute))
+    return f"…/{shlex.quote(Path(path).name)}"
 
 
 def release(array: object) -> None:

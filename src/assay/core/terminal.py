@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Generator, Iterable
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextvars import ContextVar
+from pathlib import Path
 from typing import IO, Any, cast
 
 from assay.core.errors import visible
+from assay.core.files import typed_path
 
 
 class VisibleStream:
@@ -81,11 +87,38 @@ def terminal_width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else 0
 
 
+_TYPED: ContextVar[Sequence[str]] = ContextVar("typed", default=())
+
+
+@contextmanager
+def paths_spelled(words: Sequence[str]) -> Generator[None]:
+    """Print whole paths in this block where pages, which are shared, have the names of files alone.
+
+    Args:
+        words: Words of a command line; those that are paths are spelled, but for several of one name.
+    """
+    token = _TYPED.set(words)
+    try:
+        yield
+    finally:
+        _TYPED.reset(token)
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines, on a terminal wrapped between words; a command and the path of a page stay whole, to be copied."""
     width = terminal_width()
     for line in lines:
-        print("\n".join(_wrapped(line, width)) if width else line, flush=True)
+        whole = _with_paths(line) if "…/" in line else line
+        print("\n".join(_wrapped(whole, width)) if width else whole, flush=True)
+
+
+def _with_paths(line: str) -> str:
+    """Return a line with the paths that were typed in place of their names."""
+    paths = {Path(word.rpartition("=")[2]) for word in _TYPED.get()} - {Path()}
+    named = [(typed_path(path), shlex.quote(str(path))) for path in paths]
+    counts = Counter(name for name, _ in named)
+    spelled = (pair for pair in named if pair[0].startswith("…/") and counts[pair[0]] == 1)
+    return functools.reduce(lambda text, pair: text.replace(*pair), spelled, line)
 
 
 def _wrapped(line: str, width: int) -> list[str]:
