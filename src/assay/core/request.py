@@ -188,7 +188,7 @@ def _typed_value(value: Any, option: Option) -> str:
             parts = cast("tuple[Any, ...]", value)
             return ",".join(_typed_value(part, replace(option, parse=None)) for part in parts)
         case _:
-            return option.metavar
+            return option.metavar.partition("|")[0]  # the first of what it may be
 
 
 def option_of(field: FieldInfo) -> Option | None:

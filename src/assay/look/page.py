@@ -15,7 +15,7 @@ from assay.report.block import Block, Query, Section
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
 from assay.report.images import COLUMNS, GAP, sheet_images, small
-from assay.report.sentences.cues import may_be_finding
+from assay.report.sentences.cues import may_be_no_shortcut
 from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
 from assay.stats.findings import Finding, from_row
@@ -100,7 +100,7 @@ def _grid_title(evidence: Evidence) -> str:
 def _cue_advice(evidence: Evidence) -> str:
     """Return that the best cue may be the finding or the target in other words; empty where it can be neither."""
     best = next((row for row in evidence.tables["shortcuts"] if row["strong"]), None)
-    return "" if best is None else may_be_finding(best, numeric(best, "value"))
+    return "" if best is None else may_be_no_shortcut(best, numeric(best, "value"))
 
 
 def _check_chips(evidence: Evidence) -> list[Chip]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -80,7 +81,8 @@ def parse_study(
         document = put(document, "seeds", looks[0], "--until")
     elif seeds is not None:
         document = put(document, "seeds", seeds, "--seeds")
-    options = "".join(f" --{key} {value}" for key, value in (("scale", scale), ("seeds", seeds)) if value is not None)
+    options = "".join(f" --{key} {shlex.quote(str(value))}"
+                      for key, value in (("scale", scale), ("seeds", seeds)) if value is not None)  # fmt: skip
     command = f"assay run {typed_path(document.file)}{options}" if document.file and not overrides else ""
     return _with_looks(check_study(document, compare), looks).model_copy(update={"command": command})
 

@@ -31,7 +31,7 @@ from assay.report.blocks import anchor, ends_of
 from assay.report.drawing import Size, difference_scale
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
 from assay.report.images import COLUMNS, GAP, natural, small
-from assay.report.sentences.cues import added_words, best_added, may_be_finding
+from assay.report.sentences.cues import added_words, best_added, may_be_no_shortcut
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.words import (
     REVERSED,
@@ -162,7 +162,8 @@ def answers(evidence: Evidence) -> list[str]:
     everyone = "" if answered else shared_words(evidence, harms)
     added = evidence.tables.get("added", ())
     cue, best = added_words(added, evidence.names.inside, evidence.tables.get("shortcuts", ())), best_added(added)
-    cue = f"{cue} {may_be_finding(best, numeric(best, 'cue'))}".rstrip() if best is not None and not contrasts else cue
+    if best is not None and not contrasts:
+        cue = f"{cue} {may_be_no_shortcut(best, numeric(best, 'cue'))}".rstrip()
     changes = "" if contrasts or chance else change_words(evidence)
     return [text for text in dict.fromkeys((everyone, chance, said, segmented, changes, cue)) if text]
 
@@ -372,7 +373,7 @@ def _test_on_site(facts: Mapping[str, str]) -> str:
         if isinstance(data.get(name), str) and data[name] not in ("", usual.get(name))
     )
     named = "".join(f" --{name} {shlex.quote(value)}" for name, value in values)
-    out = f"{facts['study']}-elsewhere.yaml"
+    out = shlex.quote(f"{facts['study']}-elsewhere.yaml")
     return f"assay init {typed_path(place)}{named} --test FOLDER --out {out}"
 
 
@@ -391,7 +392,8 @@ def _step_from_chance(evidence: Evidence, out: str) -> str:
         return "Next: add images, or start from pretrained weights, since networks fit only the training images"
     recipes = [point["recipe"] for point in json.loads(evidence.facts.get("spec") or "{}").get("points", ())]
     usual, command = RecipeSpec.model_fields["epochs"].default, evidence.facts.get("command", "")
-    epochs = LONGER * max((recipe.get("epochs", usual) for recipe in recipes), default=usual)
+    values = (recipe.get("epochs", usual) for recipe in recipes)  # of a received folder, of any type
+    epochs = LONGER * max((value for value in values if isinstance(value, int)), default=usual)
     how = f", such as for {epochs} epochs: {command} --set recipe.epochs={epochs}{out}" if command else "."
     return f"Next: train longer, since no network was shown to be better than chance{how}"
 

@@ -26,14 +26,14 @@ _ADDED = {
 """Verdict on the networks of a recipe, and on a model, in words."""
 
 
-def may_be_finding(row: Row, auroc: float) -> str:
+def may_be_no_shortcut(row: Row, auroc: float) -> str:
     """Return that a cue may be the finding, or a column the target; empty of a cue that can be neither.
 
     Args:
         row: The cue, with its kind and name.
         auroc: Its AUROC for the target.
     """
-    if row["kind"] in ("column", "factor", "filled"):
+    if row["kind"] in ("column", "factor"):
         return _MAY_BE_TARGET if auroc >= _APART else ""
     return _MAY_BE_FINDING if row["kind"] in ("image", "baseline") and row["name"] in CONTENT_CUES else ""
 
