@@ -486,14 +486,17 @@ def _harmed(folder: Path, name: str, harm: Callable[[Path], object]) -> Callable
 def _name_code(root: Path) -> None:
     """Name a module in place of a loss."""
     text = json.dumps(read_checked_json(root / "run.json"))
-    text = text.replace('"kind": "loss", "name": "', '"kind": "loss", "name": "harmful:')
-    write_checked_json(root / "run.json", json.loads(text), sort_keys=False)
+    changed = text.replace('"kind": "loss", "name": "', '"kind": "loss", "name": "harmful:')
+    assert changed != text, "no loss is named in run.json"
+    write_checked_json(root / "run.json", json.loads(changed), sort_keys=False)
 
 
 def _forge_page(root: Path) -> None:
     """Write a script into the page."""
     page = root / "report.html"
-    page.write_text(page.read_text().replace("</body>", "<script>alert('believed')</script></body>"))
+    text = page.read_text()
+    assert "</body>" in text
+    page.write_text(text.replace("</body>", "<script>alert('believed')</script></body>"))
 
 
 def _repeat_rows(root: Path) -> None:
@@ -589,6 +592,8 @@ class World:
                 self.repeat(place, before)
             return "sentence"
         if end.code == self.undisturbed.code:
+            if trouble.name.startswith(_forge_page.__name__) and self.name in ("open", "doctor"):
+                raise Wrong("it believed a page that its tables do not give")
             how = "equal"
         elif end.code == 1 and self.name == "doctor" and "error" not in trouble.name and end.out:
             over()

@@ -19,8 +19,8 @@ MOST: dict[str, float] = {
     "class names in several modules": 1,
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
-    "internal names that tests import": 624,
-    "lines that an import of look loads": 21012,
+    "internal names that tests import": 626,
+    "lines that an import of look loads": 21014,
     "lines that an import of compare loads": 13241,
     "lines that an import of page loads": 7416,
 }

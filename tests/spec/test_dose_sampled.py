@@ -65,7 +65,7 @@ def test_of_files_strength_0_stays_since_it_chooses_rows(files: dict[str, Any]):
     assert point.train.association == point.tests["none"].association == {"sex": tie}
 
 
-def test_factors_and_interventions_share_the_axes_and_the_doses_are_found():
+def test_factors_and_interventions_share_the_axes():
     spec = study({"confounder": ["tag", "sex", {"view": {"scheme": "one-sided"}}], "p": [0, 0.2, 1]})
     assert spec.axes == {"confounder": ("tag", "sex", "view(scheme=one-sided)"), "p": ("0", "0.2", "1")}
 

@@ -336,7 +336,7 @@ def write_page(root: Path) -> Path:
     return written(root, _fitting(collect(root)), "leave probes or environments out of the comparison")
 
 
-_TYPED = re.compile(rb'<meta name="run-folder" content="((?!-)[\w./~+-]{0,300})">')
+_TYPED = re.compile(rb'<meta name="run-folder" content="((?:\xe2\x80\xa6/)?(?!-)[\w./~+-]{0,300})">')
 """The path that a page types in its commands, which depends on where the page was made, and adds no option to them."""
 
 

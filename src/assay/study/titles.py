@@ -131,11 +131,11 @@ def set_change(clean: Row, row: Row, sign: int = 1) -> Bounded:
         row: That in the other, of other patients.
         sign: -1 for how much it falls.
     """
-    value, low, high = unpaired_difference(_bounded(row), _bounded(clean))
+    value, low, high = unpaired_difference(_with_ends(row), _with_ends(clean))
     return (value, low, high) if sign > 0 else (-value, -high, -low)
 
 
-def _bounded(row: Row) -> Bounded:
+def _with_ends(row: Row) -> Bounded:
     return numeric(row, "value"), numeric(row, "low"), numeric(row, "high")
 
 

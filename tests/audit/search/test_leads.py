@@ -196,7 +196,7 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     assert said.endswith(f": assay audit remedy {out} {out}-covered\n")
     assert "AUDIT" not in (out / "verdicts.json").read_text()
     first = re.sub("</?span[^>]*>", "", page[: page.index('<h2 id="findings"')])
-    assert f"assay audit remedy {out.name} {out.name}-covered</code>" in first
+    assert f"assay audit remedy …/{out.name} …/{out.name}-covered</code>" in first
     verdicts = {row["factor"]: row["verdict"] for row in RunFolder(out).table("verdicts")}
     for text in (said, card, page[: page.index('<h2 id="findings"')]):
         assert "No effect" not in text, verdicts
@@ -395,7 +395,7 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
     assert "<h1>No shortcut was found in these images" in page
     tables = {name: RunFolder(out).table(name) for name in ("regions", "verdicts", "checks", "provenance")}
     assert re.search(r"search them too \(--train\).* --out audits/m-(more|next)$", next_words(tables, "audits/m"))
-    command = next_words(tables, out.name).partition(": assay ")[2]
+    command = next_words(tables, f"…/{out.name}").partition(": assay ")[2]
     assert f"<code>assay {command}</code>" in re.sub("</?span[^>]*>", "", page)
     trained = [row | {"trained": True} for row in tables["regions"]]
     assert "--train" not in next_words({**tables, "regions": trained}, "audits/m"), "it was given"

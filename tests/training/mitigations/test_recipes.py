@@ -14,6 +14,7 @@ from tests.worlds.environments import AGE, mitigated, part, tagged, with_column
 
 from assay.core import registry
 from assay.plugin import DataError, Interrupted, LossContext, LossTraits, MitigationTraits, RecipeSpec, build, entries
+from assay.spec.recipe import training_labels
 from assay.testing.models import same_state, stopping
 from assay.training.loop import TrainingState, begin
 from assay.training.losses.classification import ImageObjective
@@ -49,7 +50,7 @@ def test_plain_training_is_the_recipe_it_always_was():
 @pytest.mark.usefixtures("named")
 def test_what_the_spec_says_of_group_labels_is_what_the_mitigation_asks_for(name, labels):
     recipe = mitigated(name)
-    assert build_mitigation(recipe).group_labels == labels
+    assert training_labels(recipe.mitigation) == build_mitigation(recipe).group_labels == labels
     assert bool(recipe.groups) == (labels != "none")
 
 
