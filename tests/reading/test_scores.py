@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -690,6 +691,19 @@ def test_scores_of_one_hot_columns_are_found_by_the_target(ask: Asking) -> None:
     assert (code, "name the class with --target MEL, for example, whose scores are then read" in text) == (2, True)
     code, text = validated(ask, rows, "--target", "NV")
     assert (code, auroc_in(text), 'score "NV_score"' in text) == (0, AUROC, True)
+
+
+@situation("a validation whose column of patients or calls is named like a target, as `lesion_id`",
+           "columns in use are not listed as left out")  # fmt: skip
+def test_columns_in_use_are_not_left_out(ask: Asking) -> None:
+    count = itertools.count()
+    rows = scored("label", "class", "lesion_id", "score", of=lambda y, p: [
+        y, y, f"{'ab'[y]}{next(count) // 6}", f"{p:.4f}"])  # fmt: skip
+    listed = "columns left out: class (says what label says)"
+    code, text = validated(ask, rows, "--target", "label", "--patient", "lesion_id")
+    assert (code, listed in text, "lesion_id (says" in text) == (0, True, False)
+    code, text = validated(ask, rows, "--target", "label", "--patient", "lesion_id", "--calls", "class")
+    assert (code, "class (says" in text) == (0, False)
 
 
 @situation("one-hot columns, or `diagnosis`, beside the target of a validation", "no groups: they say what it says")

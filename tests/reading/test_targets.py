@@ -166,21 +166,31 @@ def test_classes_in_other_words_and_one_hot(ask: Asking, tmp_path: Path, spelled
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"label": "ill well ill well", "A": "1 0 0 0", "B": "0 1 0 0", "C": "0 0 1 0", "D": "0 0 0 1"},
-         "A, B, C, D (one-hot, says what label says in finer classes)"),
-        ({"A": "1 0 0 0", "ill": "1 0 1 0", "B": "0 1 0 0", "C": "0 0 1 0", "D": "0 0 0 1"},
-         "A, B, C, D (one-hot, says what ill says in finer classes)"),
+        ({"label": "ill well ill well", "MEL": "1 0 0 0", "NV": "0 1 0 0", "BCC": "0 0 1 0", "other": "0 0 0 1"},
+         "MEL, NV, BCC, other (one-hot, says what label says in finer classes)"),
+        ({"ill": "1 0 1 0", "MEL": "1 0 0 0", "NV": "0 1 0 0", "BCC": "0 0 1 0", "seborrheic_keratosis": "0 0 0 1"},
+         "MEL, NV, BCC, seborrheic_keratosis (one-hot, says what ill says in finer classes)"),
+        ({"label": "ill well ill well", "MEL": "1 0 0 0", "NV": "0 1 0 0", "benign": "0 0 1 0", "XYZ": "0 0 0 1"},
+         "MEL, NV, benign, XYZ (one-hot, says what label says in finer classes)"),
+        ({"label": "ill well ill well", "dx_A": "1 0 0 0", "dx_B": "0 1 0 0", "dx_C": "0 0 1 0", "dx_D": "0 0 0 1"},
+         "dx_A, dx_B, dx_C, dx_D (one-hot, says what label says in finer classes)"),
+        ({"ill": "1 0 1 0", "well": "0 1 0 1", "MEL": "1 0 0 0", "NV": "0 1 0 0", "BCC": "0 0 1 0", "DF": "0 0 0 1"},
+         "well (one-hot, says what ill says); MEL, NV, BCC, DF (one-hot, says what ill says in finer classes)"),
+        ({"ill": "1 0 1 0", "NV": "0 1 0 0", "DF": "0 0 0 1", "MEL": "1 0 0 0", "BCC": "0 0 1 0"},
+         "NV, DF (one-hot, says what ill says); MEL, BCC (one-hot, says what ill says in finer classes)"),
         ({"label": "ill well ill well", "diagnosis": "a b c d"},
          "diagnosis (says what label says in finer classes)"),
         ({"diagnosis": "a b c d", "malignant": "1 0 1 0"},
          "malignant (says what diagnosis says in coarser classes)"),
         ({"diagnosis": "a b c d", "benign": "0 1 0 1", "malignant": "1 0 1 0"},
          "benign, malignant (one-hot, says what diagnosis says in coarser classes)"),
-        ({"label": "ill well ill well", "label_text": "Sick Fine Sick Fine"}, "label_text (says what label says)"),
+        *(({"label": "ill well ill well", name: "Sick Fine Sick Fine"}, f"{name} (says what label says)")
+          for name in ("label_text", "true_label", "y_true", "labels", "findings", "Label2")),
     ],
 )  # fmt: skip
 @situation("columns of finer or coarser classes than the target, as `diagnosis` or one-hot MEL, NV and BCC beside "
            "`label` of malignant and benign", "no cues: they are listed as other statements of the target")  # fmt: skip
+@situation("a copy of the target, as `y_true`, `labels` or `Label2` beside `label`", "no cue: it is listed")
 def test_finer_and_coarser_classes_are_no_cues(
     ask: Asking, tmp_path: Path, columns: dict[str, str], words: str
 ) -> None:
@@ -208,16 +218,49 @@ def _in_turn(columns: dict[str, str]) -> pd.DataFrame:
         {"diagnosis_type": "a b c d"},
         {"label_batch": "a b c d"},
         {"vendor_A": "1 0 0 0", "vendor_B": "0 1 0 0", "vendor_C": "0 0 1 0", "vendor_D": "0 0 0 1"},
+        {"cohen": "1 0 1 0", "rsna": "0 1 0 0", "kaggle": "0 0 0 1"},
+        {"rsna": "0 1 0 0", "kaggle": "0 0 0 1", "cohen": "1 0 1 0"},
+        {"rsna": "0 1 0 1", "cohen": "1 0 1 0"},
+        {"rsna-pneumonia": "0 1 0 1", "cohen-covid": "1 0 1 0"},
+        {"s1": "1 0 1 0", "s2": "0 1 0 0", "s3": "0 0 0 1"},
+        {"y1": "7 3 7 4", "x1": "1 2 1 2"},
+        {"portable": "1 0 1 0", "fixed": "0 1 0 1"},
+        {"vendor_philips": "1 0 1 0", "vendor_siemens": "0 1 0 0", "vendor_other": "0 0 0 1"},
+        {"contrast_iv": "1 0 0 0", "contrast_oral": "0 0 1 0", "contrast_none": "0 1 0 1"},
+        {"tube": "1 0 0 0", "drain": "0 0 1 0", "none": "0 1 0 1"},
     ],
 )
-@situation("columns that predict the target without an error and are not named like it, as `device` or one-hot "
-           "`vendor_A` and `vendor_B`", "cues: they may be a shortcut")  # fmt: skip
+@pytest.mark.parametrize("target", [{"label": "ill well ill well"}, {"ill": "1 0 1 0"}])
+@situation("columns that predict the target without an error and are not named like it, as `device`, or one-hot "
+           "`vendor_A` and `vendor_B`, or `cohen`, `rsna` and `kaggle`", "cues: they may be a shortcut")  # fmt: skip
 def test_other_columns_that_determine_the_target_stay_cues(
-    ask: Asking, tmp_path: Path, columns: dict[str, str]
+    ask: Asking, tmp_path: Path, columns: dict[str, str], target: dict[str, str]
 ) -> None:
-    path = images(tmp_path / "set", _in_turn({"label": "ill well ill well", **columns}))
-    assert ask("look", path, "--target", "label", "--out", "look").code == 0
+    path = images(tmp_path / "set", _in_turn({**target, **columns}))
+    assert ask("look", path, "--target", *target, "--out", "look").code == 0
     assert {*columns} <= {row["name"] for row in _shortcuts(ask)}
+
+
+@situation("one-hot `cohen` and `rsna` of which each is of one class, beside one-hot `ill` and `well` with `--target "
+           "ill`", "`well` says what the target says; both others are cues")  # fmt: skip
+def test_columns_of_the_target_are_none_of_another_group(ask: Asking, tmp_path: Path) -> None:
+    columns = {"ill": "1 0 1 0", "well": "0 1 0 1", "cohen": "1 0 1 0", "rsna": "0 1 0 1"}
+    said = ask("look", images(tmp_path / "set", _in_turn(columns)), "--target", "ill", "--out", "look")
+    assert line_of(said.out, "columns left out:") == "columns left out: well (one-hot, says what ill says)"
+    assert {"cohen", "rsna"} <= {row["name"] for row in _shortcuts(ask)}
+
+
+@situation("a column named like a target that is blank in most rows, as `pathology` of a few",
+           "a cue, and so is whether it is filled")  # fmt: skip
+def test_a_column_of_a_few_rows_says_not_what_the_target_says(ask: Asking, tmp_path: Path) -> None:
+    for ill, well in ((1, 1), (12, 3)):
+        frame = pd.DataFrame({"label": ["ill", "well"] * 30, "pathology": ""})
+        frame.loc[: 2 * ill - 1 : 2, "pathology"], frame.loc[1 : 2 * well : 2, "pathology"] = "carcinoma", "nevus"
+        path = images(tmp_path / f"set{ill}", frame)
+        said = ask("look", path, "--target", "label", "--out", "look")
+        assert said.code == 0, said.err
+        assert "says what label says" not in said.out
+    assert "pathology" in " ".join(row["name"] for row in _shortcuts(ask))
 
 
 def test_a_view_that_goes_with_the_target_stays_a_cue(ask: Asking, tmp_path: Path) -> None:

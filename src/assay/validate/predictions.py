@@ -256,7 +256,8 @@ def read_validation(request: ValidateRequest) -> Validated:
             _require_positive_scores(file, models[file.name])
         for file in (*tuning, *recalibration):
             _require_positive_scores(file, _cases_of(file, 0.0, _patients_of(file.rows)))
-    restating = restated(rows.table, rows.roles["target"])
+    used = {*rows.roles.values(), request.by}
+    restating = {name: why for name, why in restated(rows.table, rows.roles["target"]).items() if name not in used}
     groups, columns = _groups_of_file(rows, patient, request, restating)
     facts = {
         **first.facts, **({"matched": matched} if len(files) > 1 else {}),

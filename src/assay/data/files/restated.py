@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from assay.data.files.one_hot import are_complements, class_cells, class_columns, indicators
-from assay.data.files.roles import TARGETS, called_targets, words_of
-from assay.data.files.table import NEGATIVES, TextTable, absent, fold, spellings
+from assay.data.files.roles import TARGETS, words_of
+from assay.data.files.table import NEGATIVES, TextTable, absences, absent, fold, spellings
 
 _MOST = 100
 """A column with more values is none of classes."""
-_STEM = 3
-"""Letters of the shortest word in the names of all one-hot columns that is the variable they are of."""
+_CLASSES = frozenset({
+    "normal", "benign", "healthy", "unaffected", "well", "negative", "malignant", "malignancy", "abnormal",
+    "positive", "diseased", "affected", "ill", "sick", "cancer", "cancerous", "tumor", "tumour", "mel", "nv", "bcc",
+    "ak", "akiec", "bkl", "df", "vasc", "scc", "sk", "melanoma", "nevus", "naevus", "nevi", "naevi", "mole",
+    "keratosis", "keratoses", "dermatofibroma", "carcinoma", "adenocarcinoma", "sarcoma", "lymphoma", "adenoma",
+    "angioma", "hemangioma", "lentigo", "pneumonia", "covid", "tuberculosis", "tb", "pneumothorax", "effusion",
+    "edema", "cardiomegaly", "atelectasis", "consolidation", "emphysema", "fibrosis", "infiltration", "infiltrate",
+    "opacity", "nodule", "mass", "hernia", "fracture", "cnv", "dme", "drusen", "amd", "glaucoma", "cataract",
+    "retinopathy", "myopia", "glioma", "meningioma", "dementia", "alzheimer", "mci", "hemorrhage", "ischemia",
+    "stroke", "polyp", "ulcer", "colitis", "esophagitis", "cyst", "stone", "dcis", "luad", "lusc",
+})  # fmt: skip
+"""Words of the names of classes: usual words, diagnoses and their abbreviations in public sets."""
 _OF_CLASSES = frozenset({*TARGETS, *NEGATIVES}) | {
-    "id", "code", "name", "text", "index", "number", "binary", "ground", "final", "main", "primary", "clinical", "",
+    "id", "code", "name", "text", "index", "number", "binary", "ground", "final", "main", "primary", "clinical", "true",
+    "groundtruth", "",
 }  # fmt: skip
 """Words of the names of columns of classes. One with another word, as `diagnosis_type` or `label_source`, is a cue."""
+_IN_NAMES = _CLASSES | _OF_CLASSES | {
+    "no", "non", "not", "unknown", "unk", "cell", "basal", "squamous", "actinic", "seborrheic", "melanocytic",
+    "vascular", "bacterial", "viral", "pleural",
+}  # fmt: skip
+"""Words of the names of one-hot columns that are classes."""
 
 
 def restated(read: TextTable, target: str) -> Mapping[str, str]:
@@ -27,20 +43,21 @@ def restated(read: TextTable, target: str) -> Mapping[str, str]:
 
     They are one-hot columns, and columns that are named like targets. Each of their classes is of one class of the
     target, or each class of the target of one of theirs. Other columns of which this is true, such as a site that
-    predicts the target without an error, are cues.
+    predicts the target without an error, are cues; so are one-hot columns that are not named like classes.
     """
     if target not in read.header:
         return {}
     codes = indicators(read)
-    groups = (group for group in class_columns(read.header, codes) if target in group)
-    says = {name: f"one-hot, says what {target} says" for group in groups for name in group if name != target}
-    for group in class_columns([name for name in read.header if name != target], codes):
-        pairs = _pairs(read, class_cells(group, codes), target)
-        if (how := _how(pairs, target)) and _are_classes(group, pairs):
-            says |= dict.fromkeys((name for name in group if name not in says), f"one-hot, {how}")
-    for name in called_targets([name for name in read.header if name not in (target, *says)]):
-        few = 2 * (count := read.frame[name].nunique()) <= len(read) and count <= _MOST
-        if few and _words_without_digits(name) <= _OF_CLASSES:
+    says = dict.fromkeys(_other_classes(read, codes, target), f"one-hot, says what {target} says")
+    for used in ({target}, {target, *says}):
+        for group in class_columns(read.header, {name: codes[name] for name in codes if name not in used}):
+            pairs = _pairs(read, class_cells(group, codes), target)
+            if (how := _how(pairs, target)) and _are_classes(group, pairs):
+                says |= dict.fromkeys((name for name in group if name not in says), f"one-hot, {how}")
+    for name in read.header:
+        words = _bare_words(name)
+        is_named = name not in (target, *says) and words & {*TARGETS} and words <= _OF_CLASSES
+        if is_named and read.frame[name].nunique() <= min(_MOST, len(read) / 2):
             how = _how(_pairs(read, read.column(name, "data"), target), target)
             says |= {name: how} if how else {}
     return says
@@ -55,8 +72,15 @@ def columns_left_out(reasons: Mapping[str, str]) -> str:
 
 
 def _pairs(read: TextTable, classes: Sequence[str], target: str) -> set[tuple[str, str]]:
-    """Return which classes of a column are in a row with which of the target, in the spellings that stand for them."""
-    frame = pd.DataFrame({"column": classes, "target": read.column(target, "data")}, dtype=object).drop_duplicates()
+    """Return which classes of a column are in a row with which of the target, in the spellings that stand for them.
+
+    There are none where most rows with a class of the target have none of the column.
+    """
+    frame = pd.DataFrame({"column": classes, "target": read.column(target, "data")}, dtype=object)
+    filled = {name: ~np.array(absences(frame[name].tolist())) for name in frame}
+    if 2 * np.count_nonzero(filled["column"] & filled["target"]) <= np.count_nonzero(filled["target"]):
+        return set()
+    frame = frame.drop_duplicates()
     columns = [frame[name].tolist() for name in frame]
     spelled = [spellings(cells) for cells in columns]
     rows = zip(*columns, strict=True)
@@ -72,20 +96,53 @@ def _how(pairs: set[tuple[str, str]], target: str) -> str:
     return f"says what {target} says{classes}"
 
 
-def _are_classes(group: Sequence[str], pairs: set[tuple[str, str]]) -> bool:
-    """Return whether one-hot columns that go with the target are named like classes.
+def _other_classes(read: TextTable, codes: Mapping[str, np.ndarray], target: str) -> Sequence[str]:
+    """Return the other classes of a target that is one of several one-hot columns.
 
-    Dummies of a variable, such as `vendor_A` and `vendor_B`, are no classes, and neither is a column with its
-    complement, nor two columns that group several classes, unless their names are those of classes.
+    A source of all images of another class completes the target too. Of a single other column, and of columns that are
+    one-hot without the target, the names must therefore show that they are classes.
     """
-    if all(fold(name) == fold(ours) for name, ours in pairs):
-        return True
-    counts = Counter(word for name in group for word in _words_without_digits(name))
-    is_variable = any(count == len(group) and len(word) >= _STEM for word, count in counts.items())
-    is_coarser = len(pairs) > len({name for name, _ in pairs})
-    is_named = not counts.keys().isdisjoint({*TARGETS, *NEGATIVES})
-    return not are_complements(group) and (is_named or not (is_variable or is_coarser))
+    group = next((group for group in class_columns(read.header, codes) if target in group), ())
+    others = [name for name in group if name != target]
+    alone = class_columns([name for name in read.header if name != target], codes)
+    if len(others) > 1 and not any(name in names for names in alone for name in others):
+        return others
+    return others if group and (_shared_words(group) or _are_classes(group) or are_complements(group)) else ()
 
 
-def _words_without_digits(name: str) -> set[str]:
-    return {re.sub("[0-9]+$", "", word) for word in words_of(name)}
+def _are_classes(group: Sequence[str], pairs: Collection[tuple[str, str]] = ()) -> bool:
+    """Return whether one-hot columns are named like classes.
+
+    They are called as those of the target, the word that all share is one of targets, as in `class_A` and `class_B`, or
+    nearly all are named as diagnoses or classes.
+
+    Args:
+        group: The columns.
+        pairs: Which of them are in a row with which class of the target.
+    """
+    words = [_bare_words(name) for name in group]
+    classes = sum(bool(each & _CLASSES) and each <= _IN_NAMES for each in words)
+    others = sum(not each <= _IN_NAMES for each in words)
+    stem = _shared_words(group)
+    repeated = bool(pairs) and all(fold(name) == fold(label) for name, label in pairs)
+    return repeated or classes >= max(3 * others, 1) or bool(stem & {*TARGETS} and stem <= _OF_CLASSES)
+
+
+def _shared_words(group: Sequence[str]) -> set[str]:
+    """Return the words that the names of all columns share."""
+    words = [_bare_words(name) for name in group]
+    return {word for word in words[0] if word and all(word in each for each in words)}
+
+
+def _bare_words(name: str) -> set[str]:
+    """Return the words of a column's name, without digits at their end, in the singular where it is a word of targets.
+
+    A single letter keeps its digits: `y1` and `y2` are coordinates.
+    """
+    return {_singular(re.sub("(?<=[a-z]{2})[0-9]+$|^[0-9]+$", "", word)) for word in words_of(name)}
+
+
+def _singular(word: str) -> str:
+    """Return a word without the ending of a plural, where it is then one of the names of classes."""
+    shorter = (word.removesuffix(ending) for ending in ("s", "es") if word.endswith(ending) and len(word) > 3)
+    return word if word in _IN_NAMES else next((each for each in shorter if each in _IN_NAMES), word)
