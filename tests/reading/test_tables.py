@@ -335,10 +335,29 @@ def test_file_names_without_a_header(ask: Asking, tmp_path: Path, line: str) -> 
         assert "Put a line with the names of columns above it, such as " in said.err
 
 
-@pytest.mark.parametrize("name", ["date/time", "img.png", "a/b"])
-def test_a_name_with_a_slash_or_a_point_is_a_header(ask: Asking, tmp_path: Path, name: str) -> None:
-    frame = pd.DataFrame({"label": ["ill", "well"] * 12, name: ["01/02/2020"] * 24})
-    assert "has no header" not in looked(ask, images(tmp_path / "set", frame), "--target", "label")
+@pytest.mark.parametrize(
+    "lines",
+    ["{}.png,1 {}.jpg,0", "{}.JPG,1 {}.jpg,0", "{}.jp2,1 {}.jp2,0", r"train\{}.png,1 train\{}.jpg,0",
+     "ill/{}.png,1 well/{}.jpg,0", "{}.nii.gz,1 {}.nii,0", "case{}/image.png,1 case{}/image.png,0",
+     "1,{}.png,mask 0,{}.jpg,mask"],
+)  # fmt: skip
+@situation("a table of file names with several endings and without a header", "refused as well")
+def test_file_names_of_several_endings(ask: Asking, tmp_path: Path, lines: str) -> None:
+    rows = [line.format(at) for at in range(6) for line in lines.split(" ")]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    assert "t.csv has no header: its first line" in ask("look", tmp_path, "--out", "out").err
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["date/time,label 01/02/2020,ill", "id,image.png,mask.png 1,{}.png,m{}.png", "images/file,label images/{}.png,1",
+     "img,label,train/mask x,1,train/{}", "number,img.png 1,{}.png", "a/b,label a/{}.png,1"],
+)  # fmt: skip
+@situation("a header that looks like a file, as `image.png` or `images/file`, above names of files", "a header")
+def test_a_name_with_a_slash_or_a_point_is_a_header(ask: Asking, tmp_path: Path, lines: str) -> None:
+    header, row = lines.split(" ")
+    (tmp_path / "t.csv").write_text("\n".join([header, *(row.format(at, at) for at in range(24))]) + "\n")
+    assert "has no header" not in ask("look", tmp_path, "--out", "out").err
 
 
 @pytest.mark.parametrize("first", ["# exported 2026-01-01\n", "Predictions of model X,,\n\n", ""])

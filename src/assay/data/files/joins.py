@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from assay.core.errors import DataError, cut, key_text
-from assay.data.files.table import shown, spellings
+from assay.data.files.table import ENDINGS, shown, spellings
 
 MOST_LOST = 0.1
 """Share of the images that may find no partner and be left out."""
@@ -25,14 +25,6 @@ UNEQUAL = 0.01
 """The p-value under which the shares left out of each class count as unequal."""
 NAMED = 3
 """Names that a sentence lists of each side."""
-ENDINGS = (
-    "png", "jpg", "jpeg", "jpe", "jfif", "tif", "tiff", "gif", "bmp", "webp", "jp2", "j2k", "dcm", "dicom", "ima",
-    "nii", "npy", "mha", "mhd", "nrrd",
-    "heic", "heif", "avif", "jxl", "jpf", "jpx", "tga", "pgm", "ppm", "pnm", "psd", "dng",
-    "svs", "ndpi", "mrxs", "scn", "vms", "bif", "czi", "lif", "nd2", "vsi",
-)  # fmt: skip
-"""Endings of images, those that Assay cannot read too: such a file is refused, and not passed over. What follows
-another point, as in a UID, is part of the name."""
 Unmatched = Literal["refuse", "drop"]
 
 # What of a name is ignored, the mildest first: a later rule is tried where the earlier ones find no partner.

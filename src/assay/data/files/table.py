@@ -27,6 +27,14 @@ from assay.spec.schema import FactorSpec
 # Bad rows: all their faults are listed at once.
 
 SHOWN = 20
+ENDINGS = (
+    "png", "jpg", "jpeg", "jpe", "jfif", "tif", "tiff", "gif", "bmp", "webp", "jp2", "j2k", "dcm", "dicom", "ima",
+    "nii", "npy", "mha", "mhd", "nrrd",
+    "heic", "heif", "avif", "jxl", "jpf", "jpx", "tga", "pgm", "ppm", "pnm", "psd", "dng",
+    "svs", "ndpi", "mrxs", "scn", "vms", "bif", "czi", "lif", "nd2", "vsi",
+)  # fmt: skip
+"""Endings of images, those that Assay cannot read too: such a file is refused, and not passed over. What follows
+another point, as in a UID, is part of the name."""
 _FIRST_ROWS = 50
 """Rows that are looked at to see whether the first line is one of them."""
 
@@ -350,6 +358,11 @@ def read_table(path: Path, image: str) -> TextTable:
     return _with_decimal_sign(replace(counted, assumed=text.assumed), text.separator)
 
 
+_USUAL_NAMES = frozenset({
+    "image", "images", "img", "file", "filename", "path", "mask", "label", "labels", "class", "target", "diagnosis",
+    "dx", "id", "patient", "patient_id", "subject", "score", "split", "fold", "sex", "gender", "age", "site",
+})  # fmt: skip
+"""Names of columns that show that the first line is a header."""
 COUNTED = "counted.json"
 """The file beside a table of the cache that says how its user counts the rows."""
 
@@ -391,19 +404,26 @@ def _refuse_title(path: Path, header: Sequence[str], text: Text) -> None:
 def _refuse_file_names(path: Path, header: Sequence[str], text: Text) -> None:
     """Raise DataError where the first line names a file as the lines below it do: without a header it would be lost."""
     rows = [line.cells for line in islice(text.rows(), 1, 1 + _FIRST_ROWS) if len(line.cells) == len(header)]
-    for at, name in enumerate(header):
-        below = [one_line(row[at]) for row in rows if row[at].strip()]
-        if not below or not ({"/", "."} & set(name)):
-            continue
-        folder, ending = name.partition("/")[0], PurePath(name).suffix
-        in_folder = "/" in name and any(cell.startswith(f"{folder}/") for cell in below)
-        is_file_name = ending[1:].isalpha() and all(PurePath(cell).suffix == ending for cell in below)
-        if all("/" in cell for cell in below) if in_folder else is_file_name:
-            names = ",".join("image" if column == at else f"column{column + 1}" for column in range(len(header)))
-            raise DataError(
-                f"{path.name} has no header: its first line ({shown(','.join(header))}) names a file as those below "
-                f"do. Put a line with the names of columns above it, such as {cut(names, 80)}"
-            )
+    columns = [[one_line(row[at]).replace("\\", "/") for row in rows if row[at].strip()] for at in range(len(header))]
+    of_files = [name for name, below in zip(header, columns, strict=True) if _is_name_of_image(name, below)]
+    names = {name.casefold() for name in header} | {PurePath(name).stem.casefold() for name in of_files}
+    below = {word.casefold() for cells in columns for cell in cells for word in (cell, PurePath(cell).stem)}
+    is_header = bool((names & _USUAL_NAMES) - below) and all(number(name) is None for name in header)
+    if of_files and not is_header:
+        usual = ",".join("image" if name in of_files[:1] else f"column{at + 1}" for at, name in enumerate(header))
+        raise DataError(
+            f"{path.name} has no header: its first line ({shown(','.join(header))}) names a file as those below do. "
+            f"Put a line with the names of columns above it, such as {cut(usual, 80)}"
+        )
+
+
+def _is_name_of_image(name: str, below: Sequence[str]) -> bool:
+    """Return whether a cell and all those below it are names of image files, or paths of one folder."""
+    path = name.replace("\\", "/")
+    folder = path.partition("/")[0]
+    in_folder = "/" in path and any(cell.startswith(f"{folder}/") for cell in below)
+    files = [PurePath(cell.casefold().removesuffix(".gz")).suffix[1:] in ENDINGS for cell in (path, *below)]
+    return bool(below) and (all("/" in cell for cell in below) if in_folder else all(files))
 
 
 def _with_decimal_sign(table: TextTable, separator: str) -> TextTable:
