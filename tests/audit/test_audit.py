@@ -85,7 +85,7 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     first = page[: page.index('<h2 id="findings"')]
     for text in (
         "<h1>The model is not shown to be better than the image&#39;s mean brightness: AUROC 0.76 against 0.69.",
-        "Predictions change most with the look of the middle, 15 of 100: a finding without a verified limit.",
+        "Predictions change most with the look of the middle, 15% of them: a finding without a verified limit.",
         "If you have the training images, search them too (--train).",
         "The tag changes predictions, as such marks can in networks without a shortcut too",
         "Affected by tag",
