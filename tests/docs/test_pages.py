@@ -20,7 +20,6 @@ import assay
 from assay import plugin, stats
 from assay.cli import app
 from assay.core.measures import MEASURES
-from assay.core.traits import ComponentKind
 from assay.plugin import entries
 from assay.spec.load import apply_scale
 from assay.spec.parse import read_study
@@ -80,7 +79,7 @@ def test_commands_in_sentences_have_their_options(page: Path) -> None:
         assert {word.partition("=")[0] for word in words if re.match("--[a-z]", word)} <= options, line
 
 
-COMPONENTS: Mapping[str, ComponentKind] = {
+COMPONENTS: Mapping[str, reference.ComponentKind] = {
     "architectures": "architecture", "initialization": "initialization", "interventions": "intervention",
     "losses": "loss", "probes": "probe",
 }  # fmt: skip
