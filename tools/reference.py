@@ -1,8 +1,7 @@
-"""Hook of mkdocs: lists on reference pages are made from the code when the site is built.
+"""Write the lists of the pages from the code: `python -m tools.reference`.
 
-A line `<!--made:NAME ARGUMENTS-->` of a page is replaced by the list of that name, see `LISTS`. A list that readers of
-the repository need stands in the page too, up to a line `<!--/made-->`: `python -m tools.reference` writes it. On the
-pages in `COMPONENTS`, a heading that is the name of a component is followed by its summary and its arguments.
+A line `<!--made:NAME ARGUMENTS-->` of a page is followed by the list of that name, see `LISTS`, and a line
+`<!--/made-->`. A test holds that the pages have what this would write.
 """
 
 from __future__ import annotations
@@ -37,48 +36,22 @@ from assay.store.columns import Column, Table
 from assay.validate.kind import VALIDATION
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-COMPONENTS: Mapping[str, ComponentKind] = {
-    "reference/architectures.md": "architecture",
-    "reference/initialization.md": "initialization",
-    "reference/interventions.md": "intervention",
-    "reference/losses.md": "loss",
-    "reference/probes.md": "probe",
-}
-"""Page -> the kind of component that it has sections of."""
 LEAST = 3
 """Tables from which on a column is described once for all of them."""
 MADE = re.compile(r"^<!--made:(\w+) ?(.*)-->$(?:\n(?:(?!<!--made:)[\s\S])*?\n<!--/made-->$)?", flags=re.MULTILINE)
 """A list with its name, its arguments and, where the page has it, its text."""
-HEADING = re.compile(r"^###? `([\w-]+)`$", flags=re.MULTILINE)
 
 
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fill in the lists of a page. Called by mkdocs.
+def written(markdown: str) -> str:
+    """Return a page with its lists made again, between their marks.
 
     Raises:
         KeyError: A list has an unknown name.
     """
-    return filled(markdown, page.file.src_uri)
-
-
-def filled(markdown: str, path: str) -> str:
-    """Return a page with its lists. `path` is that of the page within docs/."""
-    if path in COMPONENTS:
-        known = {entry.name: _described(entry) for entry in entries(COMPONENTS[path])}
-        named = {name for name in HEADING.findall(markdown) if name in known}
-        markdown = HEADING.sub(lambda found: found[0] + known.get(found[1], ""), markdown)
-        rest = "".join(f"\n\n### `{name}`{text}" for name, text in known.items() if name not in named)
-        markdown = markdown.replace("<!--made:rest-->", rest)
-    return MADE.sub(lambda found: LISTS[found[1]](*found[2].split()), markdown)
-
-
-def written(markdown: str) -> str:
-    """Return a page with the lists whose text it has made again, between their marks."""
     return MADE.sub(
         lambda found: (
-            f"<!--made:{f'{found[1]} {found[2]}'.strip()}-->\n\n{LISTS[found[1]](*found[2].split())}\n\n<!--/made-->"
-            if found[0].endswith("<!--/made-->")
-            else found[0]
+            f"<!--made:{f'{found[1]} {found[2]}'.strip()}-->\n\n"
+            f"{LISTS[found[1]](*found[2].split()).strip()}\n\n<!--/made-->"
         ),
         markdown,
     )
@@ -97,8 +70,12 @@ def _sentence(text: str) -> str:
     return text if not text or text[0] == "`" else text[0].upper() + text[1:]
 
 
-def _described(entry: Entry) -> str:
+def component(kind: str, name: str) -> str:
     """Return what follows the heading of a component: its summary and its arguments."""
+    return _described(next(entry for entry in entries(cast("ComponentKind", kind)) if entry.name == name))
+
+
+def _described(entry: Entry) -> str:
     label = entry.traits.label if entry.traits else ""
     return f"\n\n{_sentence(entry.summary)}.{f' *{_sentence(label)}.*' if label else ''}{_arguments(entry)}"
 
@@ -349,7 +326,8 @@ def _docstring(module: str, name: str) -> str:
 LISTS: Mapping[str, Callable[..., str]] = {
     one.__name__: cast("Any", one)
     for one in (
-        api, arguments, attributes, commands, components, factors, glossary, keys, layout, measures, names, tables
+        api, arguments, attributes, commands, component, components, factors, glossary, keys, layout, measures, names,
+        tables,
     )
 }  # fmt: skip
 """Name in a page -> what makes the list."""
@@ -358,5 +336,5 @@ LISTS: Mapping[str, Callable[..., str]] = {
 if __name__ == "__main__":
     for one in sorted((SOURCE.parent / "docs").rglob("*.md")):
         before = one.read_text(encoding="utf-8")
-        if "<!--/made-->" in before:
-            one.write_text(written(before), encoding="utf-8")
+        if (after := written(before)) != before:
+            one.write_text(after, encoding="utf-8")
