@@ -11,6 +11,7 @@ from assay.audit.battery import marks_of
 from assay.audit.cards import Audited
 from assay.audit.harm_words import answer_words, terminal_lines
 from assay.audit.harms import harms_of
+from assay.audit.request import AuditRequest
 from assay.audit.search.words import next_words, searched_words
 from assay.audit.words import done, evidence_words, reported_verdicts, title
 from assay.core.reasons import because
@@ -356,3 +357,10 @@ def test_every_intervention_is_of_a_family() -> None:
     families = {name: marks_of({"mine": [name] * 3})[0].family for name in names}
     assert families["hair"] == families["surgical-pen"] == "lines"
     assert not [name for name, family in families.items() if not family]
+
+
+def test_the_command_of_an_audit_names_the_images_that_were_given() -> None:
+    given = {"folder": "derm", "table": "data.csv", "target": "class"}
+    made = given | {"table": "/home/ada/.cache/assay/in-memory/26f46486/data.csv"}  # of one-hot columns
+    lines = [AuditRequest(model="m.onnx", data=data).line for data in (given, made)]
+    assert [line.split()[4] for line in lines] == ["derm/data.csv", "derm"], lines

@@ -339,6 +339,7 @@ def _typed_images(data: Any, placeholder: str, *, joined: bool = False) -> str:
     if folder == Path() or IN_MEMORY in folder.parts:
         return placeholder
     table = folder / str(values.get("table", ""))
+    joined |= IN_MEMORY in table.parts  # of one-hot columns, a table of classes was made
     return str(folder if joined or "classes" in values or not values.get("table") else table)
 
 
