@@ -363,4 +363,4 @@ def test_the_command_of_an_audit_names_the_images_that_were_given() -> None:
     given = {"folder": "derm", "table": "data.csv", "target": "class"}
     made = given | {"table": "/home/ada/.cache/assay/in-memory/26f46486/data.csv"}  # of one-hot columns
     lines = [AuditRequest(model="m.onnx", data=data).line for data in (given, made)]
-    assert [line.split()[4] for line in lines] == ["derm/data.csv", "derm"], lines
+    assert [line.split()[-1] for line in lines] == ["derm/data.csv", "derm"], lines
