@@ -107,7 +107,7 @@ def prepare(place: Path, run: Path | None) -> None:
 def options() -> argparse.Namespace:
     known = parser(__doc__)
     known.add_argument("--run", type=Path)
-    known.add_argument("--photographs", type=Path)
+    known.add_argument("--photographs", type=lambda text: Path(text).absolute())
     known.add_argument("--target", default="target")
     known.add_argument("--patient", default="")
     known.add_argument("--only", nargs="*", default=[])

@@ -20,7 +20,7 @@ MOST: dict[str, float] = {
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 626,
-    "lines that an import of look loads": 21054,
+    "lines that an import of look loads": 21057,
     "lines that an import of compare loads": 13248,
     "lines that an import of page loads": 7416,
 }
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 23_325, "compare": 19_641, "report": 22_419}
+LOADED = {"look": 23_328, "compare": 19_641, "report": 22_419}
 """Lines of the package that commands have loaded when they end."""
 
 

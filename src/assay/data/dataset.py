@@ -205,12 +205,12 @@ class Originals(Protocol):
         """Return the pictures at these positions."""
         ...
 
-    def measured(self, name: str, measure: Callable[[np.ndarray], Sequence[float]]) -> Float[np.ndarray, "k m"]:
+    def measured(self, name: str, measure: Callable[[np.ndarray], np.ndarray]) -> Float[np.ndarray, "k m"]:
         """Return numbers of every picture.
 
         Args:
             name: All that decides the measure.
-            measure: Returns the numbers of a picture, [1, c, h, w] in [0, 1].
+            measure: Returns the numbers [b, m] of pictures of one size [b, c, h, w] in [0, 1].
         """
         ...
 

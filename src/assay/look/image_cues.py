@@ -180,26 +180,27 @@ def _of_files(files: Originals, channels: int, size: int) -> dict[str, np.ndarra
     ends = np.cumsum([math.prod(shape) for shape in lengths.values()])[:-1]
     values = files.measured(
         f"{_MEASURES} at {size}",
-        lambda picture: np.concatenate([part[0].reshape(-1) for part in _in_file(picture, size).values()]).tolist(),
+        lambda pictures: np.hstack([part.reshape(len(part), -1) for part in _in_file(pictures, size).values()]),
     )
     parts = np.split(values.astype(np.float64), ends, axis=1)
     return {name: part.reshape(-1, *shape) for (name, shape), part in zip(lengths.items(), parts, strict=True)}
 
 
-def _in_file(picture: Float[np.ndarray, "1 c h w"], size: int) -> dict[str, np.ndarray]:
-    """Return tones of a picture as it is, and the rest at no more than this side."""
-    scaled = _examined(picture, size)
-    return properties_of(scaled) | tones_of(picture) | _features(scaled)
+def _in_file(pictures: Float[np.ndarray, "b c h w"], size: int) -> dict[str, np.ndarray]:
+    """Return tones of pictures as they are, and the rest at no more than this side."""
+    scaled = _examined(pictures, size)
+    return properties_of(scaled) | tones_of(pictures) | _features(scaled)
 
 
-def _examined(picture: Float[np.ndarray, "1 c h w"], size: int) -> Float[np.ndarray, "1 c h2 w2"]:
-    """Return a picture with its longer side at most so long."""
-    height, width = picture.shape[2:]
+def _examined(pictures: Float[np.ndarray, "b c h w"], size: int) -> Float[np.ndarray, "b c h2 w2"]:
+    """Return pictures with their longer side at most so long."""
+    height, width = pictures.shape[2:]
     if max(height, width) <= size:
-        return picture
+        return pictures
     box = placed(height, width, size)
-    small = [np.asarray(Image.fromarray(plane).resize((box.width, box.height), _TRIANGLE)) for plane in picture[0]]
-    return np.stack(small)[None]
+    planes = pictures.reshape(-1, height, width)
+    small = [np.asarray(Image.fromarray(plane).resize((box.width, box.height), _TRIANGLE)) for plane in planes]
+    return np.stack(small).reshape(*pictures.shape[:2], box.height, box.width)
 
 
 def of_pictures(
@@ -220,8 +221,8 @@ def tones_of(pictures: Float[np.ndarray, "b c h w"]) -> dict[str, Float[np.ndarr
     gray = pictures.mean(axis=1)
     count, height, width = gray.shape
     flat = gray.reshape(count, -1)
-    inner = _inner(height, width)
-    border = (flat.sum(axis=1) - gray[:, *inner].reshape(count, -1).sum(axis=1)) / max(1, flat.shape[1] - _size(inner))
+    inside = gray[:, *_inner(height, width)].reshape(count, -1)
+    border = (flat.sum(axis=1) - inside.sum(axis=1)) / max(1, flat.shape[1] - inside.shape[1])
     tones = {
         "mean brightness": flat.mean(axis=1),
         "contrast": flat.std(axis=1),
@@ -314,15 +315,14 @@ def counted_pixels(dataset: Dataset, rows: Int[np.ndarray, " k"], name: str, siz
     """
     square = dataset.images.shape[1]
 
-    def in_square(picture: Float[np.ndarray, "1 c h w"]) -> list[float]:
-        counted = COUNTED[name](_examined(picture, size)[0].mean(axis=0))
-        height, width = picture.shape[2:]
+    def in_square(pictures: Float[np.ndarray, "b c h w"]) -> Float[np.ndarray, "b m"]:
+        height, width = pictures.shape[2:]
         box = Placement(0, 0, square, square) if dataset.boxes is None else placed(height, width, square)
-        mask = np.zeros((square, square))
-        mask[box.rows, box.columns] = cv2.resize(
-            counted.view(np.uint8), (box.width, box.height), interpolation=cv2.INTER_NEAREST
-        )
-        return mask.ravel().tolist()
+        masks = np.zeros((len(pictures), square, square))
+        for mask, picture in zip(masks, _examined(pictures, size), strict=True):
+            counted = COUNTED[name](picture.mean(axis=0)).view(np.uint8)
+            mask[box.rows, box.columns] = cv2.resize(counted, (box.width, box.height), interpolation=cv2.INTER_NEAREST)
+        return masks.reshape(len(pictures), -1)
 
     if dataset.in_files is None:
         return np.stack([COUNTED[name](picture.mean(axis=0)) for picture in image_values(dataset.images, rows)])
@@ -334,10 +334,6 @@ def _inner(height: int, width: int) -> tuple[slice, slice]:
     """Return the image without its outer tenth."""
     down, across = (max(1, round(side / 10)) if side > 2 else 0 for side in (height, width))
     return slice(down, height - down), slice(across, width - across)
-
-
-def _size(inner: tuple[slice, slice]) -> int:
-    return (inner[0].stop - inner[0].start) * (inner[1].stop - inner[1].start)
 
 
 def _features(pictures: Float[np.ndarray, "b c h w"]) -> dict[str, Float[np.ndarray, "b d"]]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -264,22 +265,27 @@ class FileOriginals:
         images = decode_images(sources, digests, self.size, deep, channels, self.cache, framing=self.framing)
         return _require_decoded(images, "cannot be read at original resolution")
 
-    def measured(self, name: str, measure: Callable[[np.ndarray], Sequence[float]]) -> Float[np.ndarray, "k m"]:
+    def measured(self, name: str, measure: Callable[[np.ndarray], np.ndarray]) -> Float[np.ndarray, "k m"]:
         """Return numbers of the shown part of every picture, which are kept in the cache."""
         rows: list[int] = self.rows.tolist()
 
-        def one(at: int) -> Sequence[float]:
-            planes = np.ascontiguousarray(np.moveaxis(self.framing.kept(self._picture(rows[at])), 2, 0))[None]
-            return measure(np.divide(planes, np.float32(np.iinfo(planes.dtype).max), dtype=np.float32))
+        def numbers_of(part: Sequence[int]) -> np.ndarray:
+            pictures = [np.moveaxis(self.framing.kept(self._picture(rows[at])), 2, 0) for at in part]
+            of_one_size = (np.stack(list(alike)) for _, alike in groupby(pictures, np.shape))
+            most = np.float32(np.iinfo(pictures[0].dtype).max)
+            return np.concatenate([measure(np.divide(planes, most, dtype=np.float32)) for planes in of_one_size])
 
         def fill(array: np.ndarray) -> None:
-            for at, values in enumerate(in_threads(one, range(len(array)))):
-                array[at] = values
-                self.cache.notify("measuring the original images", at + 1, len(array))
+            pixels = np.cumsum(self.pixels.native[self.rows].prod(axis=1))
+            pieces = np.split(np.arange(len(array)), np.flatnonzero(np.diff(pixels // _MEASURED_AT_ONCE)) + 1)
+            parts: list[list[int]] = [piece.tolist() for piece in pieces]
+            for part, numbers in zip(parts, in_threads(numbers_of, parts), strict=True):
+                array[part] = numbers
+                self.cache.notify("measuring the original images", part[-1] + 1, len(array))
 
         digests = [self.pixels.digests[at] for at in rows]
         name = name_of("measured", digests, name, self._planes, self.framing.label, *self.pixels.images.stretch)
-        return self.cache.get(name, (len(rows), len(one(0))), np.float32, fill)
+        return self.cache.get(name, (len(rows), numbers_of([0]).shape[1]), np.float32, fill)
 
     @property
     def _planes(self) -> int:
@@ -301,6 +307,10 @@ class FileOriginals:
         after = change(torch.as_tensor(before))[0].numpy()
         out[window.rows, window.columns] = np.rint(np.moveaxis(after, 0, 2) * most)
         return out.squeeze(2) if self._planes == 1 else out
+
+
+_MEASURED_AT_ONCE = 2**20
+"""Pixels of pictures that are read before they are measured, unless one has more."""
 
 
 def from_files(
@@ -363,10 +373,11 @@ def assemble(
     depth = _doubts_of_depth(listing, pixels.images)
     listing, positions = _usable(listing, pixels, hashes, skip_bad_rows, keep_copies or bool(spec.split.together))
     table, native, images = _table(listing, spec), pixels.native[positions], ArrayImages(pixels.images.array, positions)
-    masks, about_masks, warnings, read_of_masks = _masks(listing, pixels, positions, framing_of(spec))
+    masks, about_masks, warnings, of_masks = _masks(listing, pixels, positions, framing_of(spec))
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[positions]
     search = FileCopies(pixels.detail, positions, table.patient, cache)
     table, notes = _kept_together(table, hashes[positions], search) if spec.split.together else (table, ())
+    changes = [f"{note} ({len(noted)} images)" for note, noted in sorted(pixels.images.notes.items())]
     card = card_of(
         listing.title,
         listing.about,
@@ -375,11 +386,11 @@ def assemble(
         shape=images.shape,
         deep=pixels.images.array.dtype == np.uint16,
         facts=(*listing.facts, *about_masks),
-        warnings=(*listing.warnings, *_note_lines(pixels.images), *warnings, *notes),
+        warnings=(*listing.warnings, *changes, *warnings, *notes),
         left_out=left_out(listing.problems, listing.word),
         doubts=(*unequally_lost(listing), *pixels.doubts, *_left_to_ignore(listing), *depth),
         fit=framing_of(spec).fit,
-        read={**_read_of(listing, spec, pixels), **read_of_masks},
+        read={**listing.read, **_said_before(listing, spec), **_cautions(listing, spec, pixels.images), **of_masks},
     )
     millimeters = _millimeters(spec, table, native)
     original = FileOriginals(pixels, positions, spec.size, framing_of(spec), cache)
@@ -419,11 +430,6 @@ def _digests(pixels: DecodedPixels, positions: np.ndarray) -> tuple[str, ...]:
     return tuple(pixels.digests[at] for at in rows) if pixels.digests else ()
 
 
-def _read_of(listing: Listing, spec: DataSpec, pixels: DecodedPixels) -> dict[str, str]:
-    """Return how the files were read, for the card."""
-    return {**listing.read, **_said_before(listing, spec), **_cautions(listing, spec, pixels.images)}
-
-
 def _usable(
     listing: Listing, pixels: DecodedPixels, hashes: np.ndarray, skip_bad_rows: bool, keep_copies: bool
 ) -> tuple[Listing, np.ndarray]:
@@ -443,11 +449,6 @@ def _usable(
     listing = labeled_by_masks(listing)
     refuse_vanished(listing)
     return listing, positions[again]
-
-
-def _note_lines(images: Decoded) -> list[str]:
-    """Return changes made while reading, with the number of images."""
-    return [f"{note} ({len(noted)} images)" for note, noted in sorted(images.notes.items())]
 
 
 def _doubts_of_depth(listing: Listing, images: Decoded) -> Iterator[str]:

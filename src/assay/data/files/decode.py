@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -598,9 +598,12 @@ def _fill(
     return Decoded(array, failures, stored["notes"], boxes, depths)
 
 
-def in_threads(step: Callable[[int], Any], positions: Iterable[int]) -> Iterable[Any]:
+_Item = TypeVar("_Item")
+
+
+def in_threads(step: Callable[[_Item], Any], items: Iterable[_Item]) -> Iterable[Any]:
     """Results in order, a bounded number in flight. Decoders work outside Python's lock, so threads are enough."""
-    todo = list(positions)
+    todo = list(items)
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
         for start in range(0, len(todo), _AHEAD):
             yield from pool.map(step, todo[start : start + _AHEAD])
