@@ -75,8 +75,8 @@ def test_planted_signals_are_found_and_an_empty_column_is_not(images: Path, tmp_
     assert '"names": ["site"]' in encoded[0]
     page = (tmp_path / "look" / "report.html").read_text()
     assert "within classes, embeddings encode column" in page
-    assert f"nearly the same embedding, possibly copies; lines {min(COPY, OF) + 2} and {max(COPY, OF) + 2} of" in page
-    assert f"an embedding unlike the others; line {ODD + 2} of" in page
+    assert f"nearly the same embedding, possibly copies, lines {min(COPY, OF) + 2} and {max(COPY, OF) + 2} of" in page
+    assert f"an embedding unlike the others, line {ODD + 2} of" in page
     assert "Linear probe" in page
 
 
