@@ -221,7 +221,10 @@ def head(
     first += f"{every} primary comparisons were decided. {sum(inside)} of {sum(pairs)} second estimates lie in the 95% "
     first += "prediction interval of the first (column *inside*). Of all differences below that were decided in a "
     first += f"first run, secondary ones too, {tables.count(SAME)} have the published direction and "
-    first += f"{tables.count(REVERSED)} the other (*reversed*); {tables.count('not run')} cells say *not run*."
+    first += (
+        f"{tables.count(REVERSED)} the other (*reversed*); those that were *equivalent* or *inconclusive* are counted "
+    )
+    first += f"below the table. {tables.count('not run')} cells say *not run*."
     return f"{first}\n\n{table(('study', 'replicated', 'decided', 'of', 'inside', 'runs'), lines)}"
 
 

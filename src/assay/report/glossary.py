@@ -11,6 +11,10 @@ GLOSSARY: Mapping[str, str] = {
         "A check in which the same recipe is trained twice with different random numbers. It must show no "
         "difference. If it does, the study claims nothing."
     ),
+    "Affected by": (
+        "A mark affects a model if adding it moves scores by more than the margin. Many networks without a shortcut "
+        "are affected by some mark."
+    ),
     "Association": (
         "How strongly a factor predicts the target in an environment, as Somers' D: 0 means not at all, 1 and -1 "
         "mean completely."
@@ -43,6 +47,10 @@ GLOSSARY: Mapping[str, str] = {
     "Effect on the logit": (
         "How far changing a factor moves the output before it becomes a probability, in standard deviations within "
         "a class."
+    ),
+    "Effective patients": (
+        "The number of patients with one image each that would be as informative: fewer than the patients where some "
+        "have most of the images."
     ),
     "Encoded": "A factor is encoded if it can be read from a layer of the network. The network need not use it.",
     "Environment": (
@@ -89,10 +97,26 @@ GLOSSARY: Mapping[str, str] = {
         "How a model is made: architecture, initialization, loss, optimizer, augmentation, and the rule that "
         "selects the epoch."
     ),
+    "Reference network": (
+        "A network that was trained on images of this kind without a shortcut. The largest effect in such networks is "
+        "the limit that a verdict must pass."
+    ),
+    "Relies on": (
+        "A model relies on a mark or a region if its effect on scores is beyond the margin and beyond the limit of "
+        "reference networks."
+    ),
     "Reversed": "An environment whose association has the opposite sign to that in training.",
     "Seed": (
         "One repetition of the whole experiment, with other images or splits, other initial weights and another "
         "order. Recipes that share a seed share all of these."
+    ),
+    "Shortcut": (
+        "Something that goes with the target in training images but does not belong to it, such as a ruler or the "
+        "look of a scanner. A model that relies on it fails where they no longer go together."
+    ),
+    "Simple cue": (
+        "A column, a property of images such as their brightness, or a thumbnail that predicts the target without a "
+        "network."
     ),
     "Sobol' index": (
         "The share of the variance of the output that an input explains: alone (first order) or with its "
