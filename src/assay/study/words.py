@@ -108,7 +108,7 @@ def study_account(evidence: Evidence) -> Account:
         name=name,
         question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
-        verdict=next(iter(answers(evidence)), ""),
+        verdict=next(iter(answer_sentences(evidence)), ""),
         opening=opening(root, evidence, findings),
         doubts=tuple(map(sentence, (finding for finding in findings if finding.kind != "limit"))),
         limits=tuple(reason_words(finding.reason) for finding in findings if finding.kind == "limit")
@@ -128,10 +128,10 @@ def _meta(name: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 def verdict(evidence: Evidence) -> str:
     """Return the answer of a study, of compared predictions, or of one model, in one text."""
-    return " ".join(answers(evidence))
+    return " ".join(answer_sentences(evidence))
 
 
-def answers(evidence: Evidence) -> list[str]:
+def answer_sentences(evidence: Evidence) -> list[str]:
     """Return the answer in parts, the title first.
 
     Of a study: the training runs that failed or collapsed where most did; the effect that all recipes share; that no
@@ -141,34 +141,36 @@ def answers(evidence: Evidence) -> list[str]:
     """
     if "contrasts" not in evidence.tables:
         text = model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
-        return [said for said in (segmented_words(evidence), text) if said]
-    ends, contrasts = [row.get("status") for row in networks(evidence.tables)], evidence.tables["contrasts"]
+        return [sentence for sentence in (segmented_words(evidence), text) if sentence]
+    statuses, contrasts = [row.get("status") for row in networks(evidence.tables)], evidence.tables["contrasts"]
     asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
     segmented = segmented_words(evidence)
-    said = "" if asked else segmented or elsewhere(evidence) or ("" if contrasts else performance_words(evidence))
+    answer = (
+        "" if asked else segmented or transfer_sentence(evidence) or ("" if contrasts else performance_words(evidence))
+    )
     chance = chance_words(evidence)
-    said = ("" if chance and not contrasts else said) or headline(contrasts, evidence.names)
-    lost = [status for status in ends if status in ("failed", "collapsed", "diverged")]
-    if 2 * len(lost) > len(ends):
-        gone = f"{len(lost)} of {count(len(ends), 'training run')} {' or '.join(distinct(lost))}."
-        known = any(not math.isnan(numeric(row, "value")) for row in evidence.tables["estimates"])
-        if not known:
-            return [f"No result: {gone}"]
-        said, chance = f"{gone} {said}", ""
+    answer = ("" if chance and not contrasts else answer) or headline(contrasts, evidence.names)
+    lost = [status for status in statuses if status in ("failed", "collapsed", "diverged")]
+    if 2 * len(lost) > len(statuses):
+        failures = f"{len(lost)} of {count(len(statuses), 'training run')} {' or '.join(distinct(lost))}."
+        has_values = any(not math.isnan(numeric(row, "value")) for row in evidence.tables["estimates"])
+        if not has_values:
+            return [f"No result: {failures}"]
+        answer, chance = f"{failures} {answer}", ""
     failed = any(row["decision"] in FAILED for row in contrasts)
-    harms = [] if failed or 2 * len(lost) > len(ends) else shared_harms(evidence)
+    harms = [] if failed or 2 * len(lost) > len(statuses) else shared_harms(evidence)
     sets = {row["environment"]: row.get("set", "") for row in evidence.tables.get("environments", ())}
-    answered = said == elsewhere(evidence) and any(sets.get(harm.code) for harm in harms[:1])
-    everyone = "" if answered else shared_words(evidence, harms)
+    answered = answer == transfer_sentence(evidence) and any(sets.get(harm.code) for harm in harms[:1])
+    shared_effect = "" if answered else shared_words(evidence, harms)
     added = evidence.tables.get("added", ())
     cue, best = added_words(added, evidence.names.inside, evidence.tables.get("shortcuts", ())), best_added(added)
     if best is not None and not contrasts:
         cue = f"{cue} {may_be_no_shortcut(best, numeric(best, 'cue'))}".rstrip()
     changes = "" if contrasts or chance else change_words(evidence)
-    return [text for text in dict.fromkeys((everyone, chance, said, segmented, changes, cue)) if text]
+    return [text for text in dict.fromkeys((shared_effect, chance, answer, segmented, changes, cue)) if text]
 
 
-def elsewhere(evidence: Evidence) -> str:
+def transfer_sentence(evidence: Evidence) -> str:
     """Return whether networks do as well in other sets, with the first recipe's performance in each and in their own.
 
     Empty without both.
@@ -180,7 +182,9 @@ def elsewhere(evidence: Evidence) -> str:
             by_environment.setdefault(row["environment"], row)
     of_training_set = next((row for name, row in by_environment.items() if sets.get(name) == ""), None)
     others = [
-        f"{value_text(row, 2)} in {sets[name]}{_why(row)}" for name, row in by_environment.items() if sets.get(name)
+        f"{value_text(row, 2)} in {sets[name]}{_undefined_suffix(row)}"
+        for name, row in by_environment.items()
+        if sets.get(name)
     ]
     if of_training_set is None or not others:
         return ""
@@ -197,7 +201,7 @@ def elsewhere(evidence: Evidence) -> str:
     return f"{transfer}: {values_text}" if transfer else sentence_case(values_text)
 
 
-def _why(row: Row) -> str:
+def _undefined_suffix(row: Row) -> str:
     return f" ({reason_words(row['reason'])})" if math.isnan(numeric(row, "value")) else ""
 
 
@@ -234,8 +238,8 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     if len(about) == len(bases) == 1:
         heading = f"{about.pop()}, against {bases.pop()}"
     return Opening(
-        tuple(chips_shown), done(evidence), places_of(root, evidence), tuple(lines), heading,
-        more=(" ".join(answers(evidence)[1:]),), tiles=tuple(study_tiles(evidence)),
+        tuple(chips_shown), methods_sentences(evidence), places_of(root, evidence), tuple(lines), heading,
+        more=(" ".join(answer_sentences(evidence)[1:]),), tiles=tuple(study_tiles(evidence)),
         next=next_step(evidence, evidence.typed_folder),
     )  # fmt: skip
 
@@ -542,7 +546,7 @@ def quick_look(measure: str, least: float | None, seeds: int, how: str = "planne
 # The account of the run: who was trained on what, and what changes between test conditions.
 
 
-def done(evidence: Evidence) -> tuple[str, ...]:
+def methods_sentences(evidence: Evidence) -> tuple[str, ...]:
     """Return sentences on models and images, on what was tied to the target, and on the registration."""
     facts, trials = evidence.facts, networks(evidence.tables)
     target = next((row["target"] for row in evidence.tables.get("environments", ()) if row["target"]), "")

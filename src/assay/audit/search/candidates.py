@@ -107,7 +107,7 @@ def lead_of_candidates(
     sides = sample.images.shape[2:]
     regions = [max((mark.region for mark in pair), key=lambda region: size_of(region, *sides)) for pair in pairs]
     effects = [
-        [_gap(model, part, region, pair[half].carry) for pair, region in zip(pairs, regions, strict=True)]
+        [_carrier_effect(model, part, region, pair[half].carry) for pair, region in zip(pairs, regions, strict=True)]
         for half, part in enumerate(parts)
     ]
     best = [
@@ -116,30 +116,32 @@ def lead_of_candidates(
     ]
     if not _same_thing(pairs[best[0]], pairs[best[1]]):  # two things: the one that moves answers in both halves
         best = [int(np.abs(effects).max(axis=2).min(axis=0).argmax())] * 2
-    gaps = [effects_of_half[at] for effects_of_half, at in zip(effects, best, strict=True)]
-    column = int(np.abs(gaps).sum(axis=0).argmax())
+    best_effects = [effects_of_half[at] for effects_of_half, at in zip(effects, best, strict=True)]
+    score_at = int(np.abs(best_effects).sum(axis=0).argmax())
     searched = model.passes
     halves: list[Half] = []
     for half, (same, other) in enumerate((parts, parts[::-1])):
         mark, region = pairs[best[half]][half], regions[best[half]]
-        high = mark.carry if gaps[half][column] > 0 else ~mark.carry
+        high = mark.carry if best_effects[half][score_at] > 0 else ~mark.carry
         groups = Groups(np.full(len(high), np.nan), high, mark.distance, ONE_NORMAL)
         answered = put_on(model, same, region, high, other, parts=False)
-        ends = np.stack(answered.parts["whole"][::-1])[..., column] / sample.spread
+        ends = np.stack(answered.parts["whole"][::-1])[..., score_at] / sample.spread
         content_effects = given_by(
             ends[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target)
         )
         halves.append(Half(rows[half], region, groups, ends[0] - ends[1], content_effects, answered))
-    agree = _same_thing(pairs[best[0]], pairs[best[1]]) and bool(gaps[0][column] * gaps[1][column] > 0)
-    found = verify(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
-    return replace(found, high_carries=bool(gaps[0][column] > 0) if agree else None)
+    agree = _same_thing(pairs[best[0]], pairs[best[1]]) and bool(
+        best_effects[0][score_at] * best_effects[1][score_at] > 0
+    )
+    lead = verify(model, sample, (halves[0], halves[1]), agree, score_at, searched, labels, threshold)
+    return replace(lead, high_carries=bool(best_effects[0][score_at] > 0) if agree else None)
 
 
 def _same_thing(pair: tuple[Candidate, Candidate], other: tuple[Candidate, Candidate]) -> bool:
     return all(mark.shares_images(another) for mark, another in zip(pair, other, strict=True))
 
 
-def _gap(
+def _carrier_effect(
     model: CountedModel, sample: SearchSample, region: Region, carry: Bool[np.ndarray, " n"]
 ) -> Float[np.ndarray, " m"]:
     """Return the worth of carriers' patches less that of others', in standard deviations within class."""
