@@ -242,6 +242,11 @@ def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:
     assert after([EQUAL], {"command": RUN}, status="collapsed") == longer
     few = NEEDED | {"seeds_needed": math.nan, "patients_needed": 1200.0}
     assert after([few], {"command": RUN}).endswith(f"so run it again with both: {RUN} --seeds 40")
+    undecided = NEEDED | {"seeds_needed": math.nan}
+    assert (
+        after([undecided], {"command": RUN}, seed="1")
+        == f"Next: train more seeds, since 1 decide little: {RUN} --seeds 10"
+    )
     assert after([], {"command": RUN}, seed="1") == f"Next: intervals, from 10 seeds: {RUN} --seeds 10"
     assert after([], {"command": f"{RUN} --seeds 3"}, seed="1") == "Next: intervals, from 10 seeds."
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from assay.core.codes import Code
 from assay.core.files import typed_path
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
 from assay.report.account import (
@@ -275,7 +276,8 @@ def next_step(evidence: Evidence, root: str) -> str:
         return f"Next: train longer, or with a lower learning rate{longer}"
     if " --scale quick" in command:
         return f"Next: this was a quick part; run the whole study: {command.partition(' --scale quick')[0]}{out}"
-    if chance_words(evidence):
+    findings = map(from_row, evidence.tables.get("findings", ()))
+    if chance_words(evidence) or any(Code.ALL_AT_CHANCE in finding.reason.codes for finding in findings):
         return _step_from_chance(evidence, out)
     if not contrasts:
         return _step_without_comparisons(evidence, seeds, root, out)
@@ -291,6 +293,12 @@ def next_step(evidence: Evidence, root: str) -> str:
     if needed:
         by = f"{needed:.0f} fresh seeds, which would decide every primary comparison"
         return f"Next: {by}: assay replicate {root} --seeds {needed:.0f}{out}"
+    if (
+        seeds < SEEDS
+        and "assay run" in command
+        and any(row["decision"] not in SETTLED for row in primary_rows(evidence))
+    ):
+        return f"Next: train more seeds, since {seeds} decide little: {command} --seeds {SEEDS}{out}"
     return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
 
 
