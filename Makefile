@@ -21,7 +21,7 @@ test: .venv/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/pyright
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance and not thorough" -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance and not thorough" --dist worksteal -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
 
 tests: test
 
