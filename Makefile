@@ -16,18 +16,19 @@ demo: environment
 readme: .venv/.ready-dev demo
 	$(BIN)/python tools/gallery.py --readme
 
+# With `worksteal` a worker takes tests in their order, so that a fixture of a module is made once, rarely twice.
 test: .venv/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/pyright
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance and not thorough" -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance and not thorough" --dist worksteal -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
 
 tests: test
 
 # The slow tests: commands and tutorials of the docs, every scale of every study, benchmarks, the page in a browser.
 acceptance: .venv/.ready-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m acceptance -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m acceptance --dist worksteal -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
 
 # Fuzzing of readers against their reference libraries, faults of engines and long simulations: hours, outside the gate.
 thorough: .venv/.ready-dev

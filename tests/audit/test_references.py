@@ -36,6 +36,7 @@ def drawn_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
     return [row(at) for at in range(count)]
 
 
+@pytest.mark.acceptance
 def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,7 @@ def test_a_quick_look_judges_networks_that_are_not_in_the_shipped_reference() ->
     assert quick["first_seed"] == of_reference.stop
 
 
+@pytest.mark.acceptance
 def test_a_small_calibration_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def small(base: Base, counts: Counts) -> dict[str, dict[str, Any]]:
         found = studies(base, Counts(clean=4, tied=1, untied=0, others=0))

@@ -14,15 +14,11 @@ from sklearn.metrics import roc_auc_score
 from tests.worlds.files import write_rows
 
 import assay
-from assay.compare.predictions import read_predictions
-from assay.compare.request import CompareRequest
-from assay.compare.run import compare_predictions
 from assay.plugin import DataError, SpecError
 from assay.stats import Panel, contrast, decide
 from assay.stats.decisions import moderate_group
 
 IMAGES, SEEDS = 120, 5
-ASKED = CompareRequest(data=Path(), by="loss", against="reference")
 
 
 def odds(seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
@@ -84,8 +80,7 @@ def test_the_rows_are_those_of_the_contrasts_of_a_study() -> None:
 def test_a_file_gives_what_arrays_give_in_any_order_of_its_rows(tmp_path: Path) -> None:
     rows = rows_of_file()
     rows = [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
-    read = read_predictions(ASKED.but(data=write_rows(tmp_path / "p.csv", rows)))
-    found = compare_predictions(read, ASKED)
+    found = assay.compare(write_rows(tmp_path / "p.csv", rows), by="loss", against="reference")
     expected = compared(entries(), against="reference")
     values = {row["a"]: (row["value"], row["p_holm"]) for row in expected.contrasts}
     assert {row["a"]: (row["value"], row["p_holm"]) for row in found.contrasts} == {
@@ -97,12 +92,12 @@ def test_a_file_gives_what_arrays_give_in_any_order_of_its_rows(tmp_path: Path) 
 def test_a_file_with_semicolons_has_numbers_with_commas_and_a_bad_score_is_named(tmp_path: Path) -> None:
     plain, european = write_rows(tmp_path / "plain.csv", rows_of_file()), tmp_path / "european.csv"
     european.write_text(plain.read_text().replace(",", ";").replace(".", ","))
-    first, second = (read_predictions(ASKED.but(data=path)).panels["worse"].scores for path in (plain, european))
-    np.testing.assert_array_equal(first, second)
+    first, second = (assay.compare(path, by="loss") for path in (plain, european))
+    assert first.estimates == second.estimates
     lines = european.read_text().splitlines()
     european.write_text("\n".join([*lines[:2], lines[2].rpartition(";")[0] + ";1_0", *lines[3:]]))
     with pytest.raises(DataError, match=r"european.csv:3: score '1_0' is not a finite number"):
-        read_predictions(ASKED.but(data=european))
+        assay.compare(european, by="loss")
 
 
 def test_folds_are_kept_apart() -> None:

@@ -343,6 +343,7 @@ def test_slurm_gets_what_a_site_asks_for(tmp_path: Path, monkeypatch: pytest.Mon
     assert script.index("module load cuda") < script.index("apptainer exec a.sif python -P -m assay.execution.remote")
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("cluster")
 def test_a_detached_run_is_planned_carried_out_and_concluded_by_jobs(
     finished_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,8 @@ from torch import nn
 
 import assay
 from assay.core.types import Inputs
-from assay.models.external import CommandNetwork, OfCommand, OfOnnx, OnnxNetwork
+from assay.models.external import CommandNetwork, OfCommand
+from assay.models.formats import given_origin
 from assay.models.onnx_session import OnnxSession
 from assay.models.ref import AFunction, GivenModel, Output
 from assay.plugin import AssayError, ExtraError, SpecError, WeightsError
@@ -64,7 +65,7 @@ def mean(path: Path, shape: list[Any], **more: Any) -> Path:
 def test_an_exported_network_gives_the_answers_of_torch(tmp_path: Path, fixed: bool, shape: tuple[int, ...]) -> None:
     model = network()
     more = {} if fixed else {"dynamic_shapes": ({0: torch.export.Dim("b", min=1, max=512)},)}
-    origin = OfOnnx(exported(tmp_path / "m.onnx", model, shape, **more))
+    origin = given_origin(exported(tmp_path / "m.onnx", model, shape, **more))
     images = torch.rand(7, 1, 16, 16)
     with torch.inference_mode():
         found, expected = origin.network("cpu")(images), model(images)
@@ -72,7 +73,7 @@ def test_an_exported_network_gives_the_answers_of_torch(tmp_path: Path, fixed: b
     assert torch.allclose(found, expected, atol=2e-5)
     first = origin.content
     exported(tmp_path / "m.onnx", nn.Sequential(network(), nn.Linear(2, 2)), shape)
-    assert OfOnnx(tmp_path / "m.onnx").content != first
+    assert given_origin(tmp_path / "m.onnx").content != first
 
 
 def test_assay_probe_measures_an_onnx_file_as_the_module_itself(
@@ -92,13 +93,15 @@ def test_assay_probe_measures_an_onnx_file_as_the_module_itself(
 
 def test_channels_last_half_precision_and_bytes_are_taken(tmp_path: Path) -> None:
     images = torch.rand(3, 1, 8, 8)
-    last = OnnxNetwork(mean(tmp_path / "last.onnx", ["b", 8, 8, 1]))
+    last = given_origin(mean(tmp_path / "last.onnx", ["b", 8, 8, 1])).network("cpu")
     assert torch.allclose(last(images), images.mean((1, 2, 3)), atol=1e-6)
     cast = [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT)]
     for kind, scale in ((TensorProto.FLOAT16, 1), (TensorProto.UINT8, 255)):
         nodes = [*cast, helper.make_node("GlobalAveragePool", ["f"], ["p"]), helper.make_node("Flatten", ["p"], ["y"])]
         path = by_hand(tmp_path / f"{kind}.onnx", nodes, ["b", 1, 8, 8], kind=kind)
-        assert torch.allclose(OnnxNetwork(path)(images * scale)[:, 0], images.mean((1, 2, 3)) * scale, atol=0.5)
+        assert torch.allclose(
+            given_origin(path).network("cpu")(images * scale)[:, 0], images.mean((1, 2, 3)) * scale, atol=0.5
+        )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def test_channels_last_half_precision_and_bytes_are_taken(tmp_path: Path) -> Non
 def test_images_of_another_shape_are_refused_with_the_remedy(
     tmp_path: Path, shape: list[int], images: tuple[int, ...], text: str
 ) -> None:
-    model = OnnxNetwork(mean(tmp_path / "m.onnx", shape))
+    model = given_origin(mean(tmp_path / "m.onnx", shape)).network("cpu")
     with pytest.raises(SpecError, match=text):
         model(torch.zeros(images))
 
@@ -126,7 +129,7 @@ def test_a_gpu_that_onnxruntime_cannot_use_is_one_sentence(tmp_path: Path) -> No
 
 def test_the_process_of_an_onnx_file_does_without_torch(tmp_path: Path) -> None:
     """It is there in a tenth of the time, and takes a tenth of the memory."""
-    origin = OfOnnx(mean(tmp_path / "model.onnx", ["b", 1, 8, 8]), limit=60)
+    origin = given_origin(mean(tmp_path / "model.onnx", ["b", 1, 8, 8]), limit=60)
     network, images = origin.network("cpu"), torch.rand(3, 1, 8, 8)
     assert torch.allclose(network(images), images.mean((1, 2, 3)), atol=1e-6)
     process = Path(f"/proc/{network._process.pid}")
@@ -158,10 +161,10 @@ def outside(folder: Path, location: str, weight: float = 2.0) -> Path:
 
 
 def test_tensors_beside_the_file_are_read_and_hashed(tmp_path: Path) -> None:
-    origin = OfOnnx(outside(tmp_path, "w.bin"))
+    origin = given_origin(outside(tmp_path, "w.bin"))
     assert origin.network("cpu")(torch.full((1, 1, 8, 8), 0.25)).tolist() == [[0.5]]
     before = origin.content
-    assert OfOnnx(outside(tmp_path, "w.bin", 3.0)).content != before
+    assert given_origin(outside(tmp_path, "w.bin", 3.0)).content != before
 
 
 @pytest.mark.parametrize("location", ["../w.bin", "/etc/passwd", "link.bin", ""])
@@ -172,7 +175,7 @@ def test_tensors_outside_the_folder_are_refused(tmp_path: Path, location: str) -
     (folder / "w.bin").rename(tmp_path / "w.bin")
     (folder / "link.bin").symlink_to(tmp_path / "w.bin")
     with pytest.raises(WeightsError, match="outside its folder"):
-        OfOnnx(path).network("cpu")
+        given_origin(path).network("cpu")
 
 
 def test_a_second_place_of_a_tensor_is_looked_at_too(tmp_path: Path) -> None:
@@ -183,7 +186,7 @@ def test_a_second_place_of_a_tensor_is_looked_at_too(tmp_path: Path) -> None:
     second.key, second.value = "location", "../w.bin"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(WeightsError, match="outside its folder"):
-        OfOnnx(path).network("cpu")
+        given_origin(path).network("cpu")
 
 
 def test_a_sparse_tensor_outside_the_folder_is_refused(tmp_path: Path) -> None:
@@ -195,7 +198,7 @@ def test_a_sparse_tensor_outside_the_folder_is_refused(tmp_path: Path) -> None:
     model.graph.node.insert(0, helper.make_node("Constant", [], ["w"], sparse_value=sparse))
     path.write_bytes(model.SerializeToString())
     with pytest.raises(WeightsError, match="outside its folder"):
-        OfOnnx(path).network("cpu")
+        given_origin(path).network("cpu")
 
 
 def test_foreign_operators_missing_and_damaged_files_are_refused(tmp_path: Path) -> None:
@@ -218,11 +221,11 @@ def test_foreign_operators_missing_and_damaged_files_are_refused(tmp_path: Path)
     )
     for path in (foreign, hidden):
         with pytest.raises(WeightsError, match="the operator 'Run' of 'evil'"):
-            OfOnnx(path).network("cpu")
+            given_origin(path).network("cpu")
     (tmp_path / "bad.onnx").write_bytes(b"\x80\x04nothing")
     for name, text in (("bad.onnx", "damaged, or no ONNX file"), ("none.onnx", "there is no file")):
         with pytest.raises(WeightsError, match=text):
-            OfOnnx(tmp_path / name).network("cpu")
+            given_origin(tmp_path / name).network("cpu")
 
 
 def test_without_the_extra_the_error_has_the_line_that_installs_it(
@@ -231,7 +234,7 @@ def test_without_the_extra_the_error_has_the_line_that_installs_it(
     path = mean(tmp_path / "m.onnx", [1, 1, 8, 8])
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ExtraError, match=r"pip install 'assay-imaging\[onnx\]'"):
-        OfOnnx(path).network("cpu")
+        given_origin(path).network("cpu")
 
 
 PROGRAM = """

@@ -30,7 +30,7 @@ from assay.cli import main
 from assay.core.files import is_alive
 from assay.core.types import Inputs
 from assay.models import process
-from assay.models.formats import OfFile, OfHub, OfProgram, given_origin
+from assay.models.formats import given_origin
 from assay.models.ref import GivenModel
 from assay.plugin import AssayError, ExtraError, SpecError, WeightsError
 
@@ -277,7 +277,7 @@ def test_names_of_outputs_come_from_the_metadata(
     tmp_path: Path, metadata: dict[str, str], names: tuple[str, ...]
 ) -> None:
     path = saved(small(), tmp_path / "w.safetensors", metadata=metadata)
-    assert OfFile(path, factory=small).facts.outputs == names
+    assert given_origin(path, small).facts.outputs == names
 
 
 class Attack:
@@ -313,7 +313,6 @@ def test_a_program_is_read_in_a_process_of_its_own_and_only_with_trust(tmp_path:
     with pytest.raises(SpecError, match="give --trust"):
         given_origin(path)
     origin = given_origin(path, trust=True)
-    assert isinstance(origin, OfProgram)
     assert torch.allclose(answers(origin), expected(network), atol=1e-6)
     assert origin.facts.framing == ({} if kind == "torchscript" else {"size": 32})
     if kind != "torchscript":
@@ -526,7 +525,6 @@ def test_a_model_of_the_hub_is_downloaded_before_its_memory_is_limited(
     (tmp_path / "model.safetensors").write_bytes(bytes(10))
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, allow_patterns: str(tmp_path))
     origin = given_origin("hf:owner/name", limit=1)
-    assert isinstance(origin, OfHub)
     assert origin.files == [tmp_path / "model.safetensors"]
 
     def absent(*_: object, **__: object) -> str:

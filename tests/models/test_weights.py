@@ -12,7 +12,7 @@ from tests.worlds.environments import part, recipe
 from torch import nn
 
 from assay.models import initialization, weight_files
-from assay.models.weights import SCALINGS, load_into
+from assay.models.weights import SCALINGS
 from assay.plugin import WeightsError, build_network, empty_network, load_weights, read_weights, save_weights
 from assay.testing.models import same_state
 
@@ -252,7 +252,7 @@ def test_missing_batch_counters_are_no_fault(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({k: v for k, v in layer.state_dict().items() if k != "num_batches_tracked"}, path)
     layer.weight.data.fill_(2)
-    load_into(layer, read_weights(path))
+    load_weights(layer, path)
     assert torch.equal(layer.weight, torch.ones(2))
 
 

@@ -12,7 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 import assay
 from assay.core.reasons import because, read, reason_in_words
 from assay.plugin import Code, Reason
-from assay.report.sentences.reasons import chip_words, fill_template, reason_words
+from assay.report.sentences.reasons import chip_words, reason_words
 
 SOURCE = Path(assay.__file__).parent
 PASSED_ON = (
@@ -159,13 +159,6 @@ def test_every_code_has_a_sentence(snapshot: SnapshotAssertion) -> None:
 def test_chips_are_short_and_grave_findings_have_one() -> None:
     assert all(len(chip_words(because(code, **fields_of(code)))) <= 60 for code in Code if code.chip)
     assert all(code.chip for code in Code if code.light == "bad")
-
-
-def test_choices_ranges_and_lists_of_a_template() -> None:
-    assert fill_template("{a..b:seed}[c?: {c:few}|, none]", {"a": 1, "b": 1, "c": ()}) == "1 seed, none"
-    assert fill_template("{a..b:seed}[c?: {c:few}]", {"a": 1, "b": 1200, "c": ("x",)}) == "1 to 1,200 seeds: x"
-    fields = {"n": ("a", "b"), "k": ("2", "3"), "v": 0.5, "low": 0.45, "high": 0.55}
-    assert fill_template("{n*k:list}; {v:interval}", fields) == "a (2) and b (3); 0.50 [0.45, 0.55]"
 
 
 def test_templates_are_of_the_fields_that_their_codes_are_given() -> None:

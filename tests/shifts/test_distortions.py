@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from assay.plugin import SpecError, build, draw, entries, lookup, row_seed
-from assay.shifts.distortions import GROUPS, RowRandom, shot_noise, spatter
+from assay.shifts.distortions import GROUPS, RowRandom, spatter
 from assay.testing.data import pictures
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -101,11 +101,12 @@ def test_random_numbers_are_uniform_normal_and_unrelated_to_those_of_the_next_ro
 
 
 def test_counts_of_photons_have_the_moments_of_a_poisson_distribution() -> None:
-    image = np.full((1, 200, 200), 51, dtype=np.uint8)
-    for photons in (60, 25, 12, 5, 3):
-        counts = shot_noise.function(image, photons, RowRandom(photons)) * (photons / 255)
+    images = torch.full((1, 1, 200, 200), 0.2)
+    for severity, photons in zip(SEVERITIES, (60, 25, 12, 5, 3), strict=True):
+        counts = distorted("shot-noise", severity, images, ROWS[:1]).numpy() * photons
         mean = 0.2 * photons
-        assert abs(float(counts.mean()) - mean) < 5 * (mean / counts.size) ** 0.5
+        white = stats.poisson.expect(lambda k, most=photons: np.minimum(k, most), (mean,))
+        assert abs(float(counts.mean()) - white) < 5 * (mean / counts.size) ** 0.5
         expected = stats.poisson.pmf(np.arange(photons), mean) * counts.size
         found = np.bincount(counts.round().astype(int).ravel(), minlength=photons)[:photons]
         assert (abs(found - expected) < 5 * np.sqrt(expected) + 3).all()

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from scipy import ndimage, stats
 
 from assay.plugin import Drawn, SpecError, build, draw
-from assay.shifts.confounders.drawing import CHARACTERS, line, strokes, whole
+from assay.shifts.confounders.drawing import CHARACTERS, Stroke, Window, strokes
 from assay.shifts.confounders.pixels import poisson_quantile
 
 
@@ -210,7 +210,7 @@ def test_jpeg_is_pillows_for_gray_and_color() -> None:
 def test_a_line_covers_its_length_times_its_width() -> None:
     x0, y0, x1, y1 = (np.array([[value]]) for value in (20.0, 30.0, 80.0, 75.0))
     for radius in (0.25, 0.5, 1.5, 4.0):
-        drawn_line = line(x0, y0, x1, y1, radius).draw(0, whole((1, 100, 100)))
+        drawn_line = Stroke(np.stack([x0, y0, x1, y1]), radius).draw(0, Window(0, 0, 100, 100))
         seen, strength = max(radius, 0.5), min(1, 2 * radius)
         area = strength * (75 * 2 * seen + math.pi * seen**2)  # 75 px long, with round ends
         assert float(drawn_line.sum()) == pytest.approx(area, rel=0.06)
@@ -219,13 +219,13 @@ def test_a_line_covers_its_length_times_its_width() -> None:
 
 def test_what_lies_outside_the_image_is_cut_off() -> None:
     low, high = np.array([[-50.0]]), np.array([[500.0]])
-    assert line(low, low, high, low, 2.0).draw(0, whole((1, 32, 32))).sum() == 0
+    assert Stroke(np.stack([low, low, high, low]), 2.0).draw(0, Window(0, 0, 32, 32)).sum() == 0
 
 
 def test_no_two_characters_look_alike() -> None:
-    x0, y0, x1, y1 = (part[:, 0] * 4 + 20 for part in strokes(np.arange(len(CHARACTERS))[:, None]))
-    written = line(x0, y0, x1, y1, 2.0)
-    looks = np.stack([written.draw(row, whole((1, 40, 40))) for row in range(len(CHARACTERS))])
+    ends = [part[:, 0] * 4 + 20 for part in strokes(np.arange(len(CHARACTERS))[:, None])]
+    written = Stroke(np.stack(ends), 2.0)
+    looks = np.stack([written.draw(row, Window(0, 0, 40, 40)) for row in range(len(CHARACTERS))])
     apart = np.abs(looks[:, None] - looks[None]).mean(axis=(2, 3))
     same = [(CHARACTERS[i], CHARACTERS[j]) for i in range(len(looks)) for j in range(i) if float(apart[i, j]) < 0.004]
     assert same == [("0", "O")]

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 from collections import Counter
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from assay.cli import main
 from assay.plugin import RecipeSpec
-from assay.spec.load import builtin_studies, study_files, study_size, study_yaml
+from assay.spec.load import builtin_studies, study_files, study_yaml
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.spec.yaml import parse_yaml, read_yaml
@@ -57,14 +61,22 @@ def every_scale() -> list[tuple[str, str]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def sizes() -> dict[str, str]:
+    """Sizes of studies as `assay list` has them."""
+    with redirect_stdout(io.StringIO()) as listed, pytest.raises(SystemExit):
+        main(["list", "studies", "--json"])
+    return {row["name"]: row["size"] for row in json.loads(listed.getvalue())}
+
+
 @pytest.mark.parametrize(("name", "scale"), every_scale())
-def test_every_built_in_study_is_right_at_every_scale(name: str, scale: str) -> None:
+def test_every_built_in_study_is_right_at_every_scale(name: str, scale: str, sizes: dict[str, str]) -> None:
     spec = parse_study(name, scale=scale)
     assert spec.name == name
     assert spec.points
     if scale == "default":
         folds = spec.data.split.folds or 1
-        assert study_size(name).split(" training runs")[0] == str(len(spec.points) * spec.seeds * folds)
+        assert sizes[name].split(" training runs")[0] == str(len(spec.points) * spec.seeds * folds)
 
 
 @pytest.mark.parametrize(("name", "recipes", "twins"), [("nodule-loss", 11, 1), ("lesion-loss-ood", 5, 2)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from assay.core.reasons import because, read, reason_in_words
 from assay.plugin import Code, Contributions, Measurement, Reason, StoreError
 from assay.report.sentences.reasons import reason_words
 from assay.stats import Answers
-from assay.store.schema import MEASUREMENTS
 from assay.study.gathered import MeasurementCache, panel_of
 from assay.study.measurements import joined_tables, of_one_unit, over_folds, values_of_seeds, with_one_worst
 from assay.study.tables import scalar_rows
@@ -58,7 +57,7 @@ def measured(value: float, **changes: object) -> dict[str, Any]:
     found = Measurement(
         "decodability", value, group="trained", n=10, patients=4, standard_error=0.3, reason=reason_in_words("x")
     )
-    return {name: getattr(replace(found, **changes), name) for name in MEASUREMENTS}  # type: ignore[arg-type]
+    return {one.name: getattr(replace(found, **changes), one.name) for one in fields(found)}  # type: ignore[arg-type]
 
 
 def together(*folds: dict[str, Any] | None) -> dict[str, Any]:

@@ -139,7 +139,18 @@ def take_up(encoder: nn.Module, loaded: nn.Module, strides: Mapping[str, int]) -
 
 
 def repeat_kernel(kernel: Tensor, channels: int) -> Tensor:
-    """Return a kernel [out, in, ...] for more input channels; the same where there are no more. See `take_up`."""
+    """Return a kernel [out, in, ...] for more input channels; the same where there are no more. See `take_up`.
+
+    Channels are repeated in turn, and the sum over a gray image stays.
+
+    Examples:
+        >>> kernel = torch.tensor([1.0, 2.0, 6.0]).reshape(1, 3, 1, 1)
+        >>> for channels in (3, 5, 6):
+        ...     [round(weight, 2) for weight in repeat_kernel(kernel, channels).flatten().tolist()]
+        [1.0, 2.0, 6.0]
+        [0.6, 1.2, 3.6, 0.6, 1.2]
+        [0.5, 1.0, 3.0, 0.5, 1.0, 3.0]
+    """
     before = kernel.shape[1]
     if channels == before:
         return kernel

@@ -295,6 +295,17 @@ class Decodability:
     by a measurement `missing`. Standard errors are over patients, with the decoders held.
 
     NaN with the reason: a factor that is constant or that fewer patients have than folds, a constant layer.
+
+    Examples:
+        A layer that carries the margin, in a network whose answer is the tag: what is carried is not what is used.
+
+        >>> from assay.plugin import run_probes
+        >>> from assay.testing.probe import Reader, World
+        >>> model = Model(Reader({"tag": 1.0}, carried=("margin",)), layers=("vector",))
+        >>> result = run_probes(model, World(), {"decodability": Decodability()})
+        >>> trained = [one for one in result.measurements["decodability"] if one.group == "trained"]
+        >>> [one.factor for one in trained if one.value > 0.9]
+        ['margin']
     """
 
     scope: ClassVar[Scope] = "neutral"

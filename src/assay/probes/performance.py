@@ -54,6 +54,18 @@ class Performance:
 
     Standard errors are over patients. A group in which a class has no image gives NaN with the reason for measures that
     need both; such values are left out of the worst.
+
+    Examples:
+        A network that looks at the tag alone, where the tag is tied to the target, and where it is tied to the other
+        class:
+
+        >>> from assay.plugin import Model, run_probes
+        >>> from assay.testing.probe import Reader, World
+        >>> model = Model(Reader({"tag": 4.0}), threshold=0.5)
+        >>> result = run_probes(model, World(), {"performance": Performance()})
+        >>> worst = [one for one in result.measurements["performance"] if one.group == "worst group"]
+        >>> {one.environment: round(one.value, 2) for one in worst if one.measure == "accuracy"}
+        {'same': 0.91, 'neutral': 0.0, 'reversed': 0.0}
     """
 
     scope: ClassVar[Scope] = "tests"

@@ -31,6 +31,16 @@ class Request:
 
     Attributes:
         native: Whether maps are measured at the size of the images' files too, where the environment has such masks.
+
+    Examples:
+        What a probe asks for, and the reading that answers it:
+
+        >>> from assay.plugin import Model, ModelReading
+        >>> from assay.testing.probe import Reader, World
+        >>> neutral = World().neutral()
+        >>> reading = ModelReading(Model(Reader()), [Request(neutral, layers=("vector",))])
+        >>> reading.read(neutral).activations["vector"].shape
+        (400, 12)
     """
 
     environment: Environment

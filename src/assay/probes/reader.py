@@ -449,6 +449,17 @@ class ModelReading:
             are collected in one pass, the first time that one of them reads it.
         known: Answers that were kept earlier, by environment name, of the trained network. A request whose logits and
             layers are all known causes no forward pass.
+
+    Examples:
+        Answers are read once, whoever asks:
+
+        >>> from assay.testing.probe import Reader, World
+        >>> network, neutral = Reader({"tag": 4.0}), World().neutral()
+        >>> reading = ModelReading(Model(network), [Request(neutral), Request(neutral, ("vector",))])
+        >>> reading.read(neutral) is reading.read(neutral)
+        True
+        >>> reading.read(neutral).activations["vector"].shape
+        (400, 12)
     """
 
     def __init__(self, model: Model, requests: Iterable[Request], known: Mapping[str, Read] | None = None) -> None:
@@ -682,6 +693,16 @@ class ProbeResult:
     Attributes:
         sampled: Probe name -> the activations that it keeps, of probes that keep any.
         asked: Probe name -> the environments of `reads` that it asked for.
+
+    Examples:
+        >>> from assay.plugin import build
+        >>> from assay.testing.probe import Reader, World
+        >>> probes = {"performance": build("probe", "performance", {})}
+        >>> result = run_probes(Model(Reader({"tag": 4.0}), threshold=0.5), World(), probes)
+        >>> result.asked
+        {'performance': ('same', 'neutral', 'reversed')}
+        >>> result.reads["same"].logits.shape
+        (400, 2)
     """
 
     measurements: dict[str, list[Measurement]]

@@ -361,6 +361,19 @@ class Representation:
     both networks, from activations that are flattened in place of pooled, of the first convolution too: 0 for none.
     kept: of these images, the number whose activations are kept next to the measurements, so that models can be
     compared with each other later; none of 0.
+
+    Examples:
+        A layer of 10 units, in which the margin, which is the target, and the tag set images apart:
+
+        >>> from assay.plugin import run_probes
+        >>> from assay.testing.probe import Reader, World
+        >>> model = Model(Reader({"tag": 1.0}, carried=("margin", "tag")), layers=("vector",))
+        >>> result = run_probes(model, World(), {"representation": Representation(images=200)})
+        >>> found = {(one.measure, one.factor): one.value for one in result.measurements["representation"]}
+        >>> 9 < found["effective-rank", ""] < 10
+        True
+        >>> [name for name in ("margin", "texture", "size", "tag") if found["factor-separation", name] > 0.1]
+        ['margin', 'tag']
     """
 
     scope: ClassVar[Scope] = "neutral"

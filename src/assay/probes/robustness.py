@@ -113,6 +113,17 @@ class Robustness:
     Every model sees the same distorted images; they are made as they are read and not kept. Standard errors are over
     patients, of which each counts in the clean and the distorted images together. A family that such images cannot
     carry, a measure that lacks a class, and a share of an accuracy of zero are NaN with the reason.
+
+    Examples:
+        A network with a fixed threshold on one pixel errs in brighter images, whose ranks stay right:
+
+        >>> from assay.plugin import run_probes
+        >>> from assay.testing.probe import Reader, World
+        >>> probe = Robustness(families=("brightness",), severities=(5,))
+        >>> result = run_probes(Model(Reader({"margin": 4.0}), threshold=0.5), World(), {"robustness": probe})
+        >>> found = {one.measure: round(one.value, 2) for one in result.measurements["robustness"] if one.level}
+        >>> found["distorted-error"], found["distorted-auroc"]
+        (0.51, 1.0)
     """
 
     scope: ClassVar[Scope] = "tests"

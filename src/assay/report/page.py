@@ -274,7 +274,7 @@ def _lines(content: PageContent) -> Iterator[str]:
     yield from (_paragraph(account.meta), "")
     for text in account.opening.done:
         yield from (_paragraph(text), "")
-    yield from (f"- {_plain(line.decision)} {_plain(line.numbers)}" for line in account.opening.lines)
+    yield from (f"- {_paragraph(line.decision)} {_plain(line.numbers)}" for line in account.opening.lines)
     yield from ("", *([_paragraph(content.limits), ""] if content.limits else []))
     if account.doubts:
         yield from ("## Can it be trusted?", "")

@@ -145,6 +145,14 @@ class SobolDesign:
     Attributes:
         inputs: Names of the d inputs (groups of factors count as one; the last is the nuisance seed).
         images: (d + 2) * samples in the order A, B, AB_1 .. AB_d, where AB_i is A with input i taken from B.
+
+    Examples:
+        >>> from assay.testing.probe import World
+        >>> design = World().sobol(64)
+        >>> design.inputs
+        ('margin', 'texture', 'size', 'tag', 'nuisance')
+        >>> len(design.images)  # (5 + 2) * 64
+        448
     """
 
     inputs: tuple[str, ...]

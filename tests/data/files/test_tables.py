@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tests.worlds.files import load, noise, save, small_set, write_table
 
 from assay.data.files.classes import target_column
-from assay.data.files.table import chosen, factor_column, number, read_table
+from assay.data.files.table import factor_column, number, read_table
 from assay.plugin import ArrayCache, DataError, DataSpec, FactorSpec, SpecError, SplitSpec, load_dataset
 
 ROWS = [["image", "label", "note"], ["a.png", 0, "x"], ["b.png", 1, "Ä"]]
@@ -232,21 +232,23 @@ def test_a_factor_may_have_another_name_than_its_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "kept"),
     [
-        ({"view": "AP"}, [0, 2, 4, 6]),
+        ({"view": "AP"}, [0, 1, 4, 5]),
         ({"age": {"min": 2, "max": 5}}, [2, 3, 4, 5]),
         ({"age": {"max": 2}}, [0, 1, 2]),
-        ({"age": [1, 7, 99]}, [1, 7]),
-        ({"age": 3.0}, [3]),
-        ({"view": "PA", "age": {"min": 4}}, [5, 7]),
+        ({"age": [1, 6, 99]}, [1, 6]),
+        ({"visit": 3.0}, [2, 3, 6, 7]),
+        ({"view": "PA", "age": {"min": 4}}, [6, 7]),
         ({"flag": True}, [0, 1, 2, 3]),
     ],
 )
 def test_where_chooses_rows(tmp_path: Path, where: dict[str, Any], kept: list[int]) -> None:
-    extra = {"view": ["AP", "PA"] * 4, "age": list(range(8)), "flag": ["true"] * 4 + ["False"] * 4}
+    extra = {"view": ["AP", "AP", "PA", "PA"] * 2, "age": list(range(8)), "flag": ["true"] * 4 + ["False"] * 4,
+             "visit": [2, 2, 3, 3] * 2}  # fmt: skip
     folder = small_set(tmp_path / "set", extra=extra)
-    table = chosen(read_table(folder / "data.csv", "image"), where)
-    assert [number - 2 for number in table.numbers] == kept
-    assert [row[0] for row in table.rows] == [f"{at}.png" for at in kept]
+    dataset = load(folder, where=where, factors={"age": FactorSpec()})
+    np.testing.assert_array_equal(dataset.table.columns["age"], kept)
+    images, every = (one.images.read(np.arange(len(one.table))) for one in (dataset, load(folder)))
+    np.testing.assert_array_equal(images, every[kept])
 
 
 def test_where_that_cannot_be(tmp_path: Path) -> None:

@@ -3,13 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.models.weights.networks import network, start
-from torch import nn
+from tests.models.weights.networks import filled, network, start
 
-from assay.models.weights import SCALINGS, take_rgb
-from assay.plugin import InputScaling
+from assay.models.weights import SCALINGS
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("f8")
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("f8")
 
 
 def caffe(images: np.ndarray) -> np.ndarray:
@@ -29,18 +27,14 @@ def by_hand(name):
 
 
 @pytest.mark.parametrize("name", SCALINGS)
-def test_a_first_layer_sees_what_its_training_showed_it(name):
-    """Through a convolution that was trained on that scaling's own order of channels."""
-    torch.manual_seed(0)
-    stem = nn.Sequential(nn.Conv2d(3, 4, 3).double())
-    expected = stem(torch.from_numpy(np.ascontiguousarray(by_hand(name).transpose(0, 3, 1, 2))))
-    scaling = SCALINGS[name]
-    scaled = InputScaling(3)
-    scaled.set(scaling.mean, scaling.sd)
-    if scaling.bgr:
-        take_rgb(stem)
-    found = stem(scaled(torch.from_numpy(IMAGES.transpose(0, 3, 1, 2) / 255)).double())
-    assert torch.allclose(found, expected, rtol=1e-6, atol=1e-5 * float(expected.detach().abs().max()))
+def test_a_first_layer_sees_what_its_training_showed_it(tmp_path, name):
+    """Features are those of a trunk that was trained on that scaling's own order of channels."""
+    trunk = filled(network().trunk)
+    expected = trunk(torch.from_numpy(np.ascontiguousarray(by_hand(name).transpose(0, 3, 1, 2)).astype("f4")))
+    torch.save(trunk.state_dict(), tmp_path / "w.pt")
+    loaded = network("resnet18", start(tmp_path / "w.pt", input=name)).eval()
+    found = loaded.read(torch.from_numpy((IMAGES.transpose(0, 3, 1, 2) / 255).astype("f4"))).features
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5 * float(expected.detach().abs().max()))
 
 
 @pytest.mark.parametrize("name", SCALINGS)

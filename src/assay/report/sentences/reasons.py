@@ -60,7 +60,17 @@ def chip_words(reason: Reason) -> str:
 
 
 def fill_template(template: str, fields: Fields) -> str:
-    """Return a template with its choices made and its slots filled."""
+    """Return a template with its choices made and its slots filled.
+
+    Examples:
+        >>> fill_template("{a..b:seed}[c?: {c:few}|, none]", {"a": 1, "b": 1, "c": ()})
+        '1 seed, none'
+        >>> fill_template("{a..b:seed}[c?: {c:few}]", {"a": 1, "b": 1200, "c": ("x",)})
+        '1 to 1,200 seeds: x'
+        >>> fields = {"n": ("a", "b"), "k": ("2", "3"), "v": 0.5, "low": 0.45, "high": 0.55}
+        >>> fill_template("{n*k:list}; {v:interval}", fields)
+        'a (2) and b (3); 0.50 [0.45, 0.55]'
+    """
     chosen = _CHOICE.sub(lambda match: match[2] if fields.get(match[1]) else match[3] or "", template)
     return _SLOT.sub(lambda match: _slot(match[1], match[2] or "", fields), chosen)
 
