@@ -30,7 +30,7 @@ class ColumnCondition:
         strong: Whether the AUROC is surely high.
         association: The association of a test condition in which it does not predict the target.
         why: Why no rows have that association, and what to do; empty where some have.
-        held_out: A level for each class that alone has it, where each class has several such levels: what can be tested
+        test_levels: A level for each class that alone has it, where each class has several such levels: what can be tested
             in place of it.
     """
 
@@ -40,7 +40,7 @@ class ColumnCondition:
     strong: bool
     association: Any = 0
     why: str = ""
-    held_out: tuple[str, ...] = ()
+    test_levels: tuple[str, ...] = ()
 
     @property
     def strength(self) -> str:
@@ -62,14 +62,14 @@ def column_conditions(table: FactorTable, spec: StudySpec, population: Populatio
     rows = {row["name"]: row for cue in cues_of_table(table) if (row := cue.row)["kind"] == "factor"}
     conditions = [ColumnCondition(name, float(row["value"]), str(row["of"]), bool(row["strong"]))
                   for name, row in rows.items()]  # fmt: skip
-    return [_checked(one, table, spec, population) for one in sorted(conditions, key=_weakness)[:most]]
+    return [_with_association(one, table, spec, population) for one in sorted(conditions, key=_weakness)[:most]]
 
 
 def _weakness(condition: ColumnCondition) -> float:
     return 1.0 if math.isnan(condition.auroc) else -condition.auroc
 
 
-def _ties(factor: Factor, table: FactorTable) -> list[Any]:
+def _candidates_at_zero(factor: Factor, table: FactorTable) -> list[Any]:
     """Return associations of a factor at strength 0: of several levels one for each cut into high and low ones.
 
     High are levels in which the last class is commoner, and the first cut is at its share of all rows. Rows are chosen
@@ -77,7 +77,7 @@ def _ties(factor: Factor, table: FactorTable) -> list[Any]:
     """
     if factor.kind != "categorical" or len(factor.levels) < 3:
         return [0]
-    counts = _counts(factor, table)
+    counts = _rows_by_level(factor, table)
     share, overall = counts[-1] / np.maximum(counts.sum(axis=0), 1), counts[-1].sum() / max(counts.sum(), 1)
     order = sorted(range(len(factor.levels)), key=share.__getitem__)
     mixed = [level for level in order if counts[:, level].all()] or order
@@ -86,7 +86,7 @@ def _ties(factor: Factor, table: FactorTable) -> list[Any]:
     return [{"strength": 0, "high": [factor.levels[level] for level in high]} for high in highs]
 
 
-def _counts(factor: Factor, table: FactorTable) -> Int[np.ndarray, "classes levels"]:
+def _rows_by_level(factor: Factor, table: FactorTable) -> Int[np.ndarray, "classes levels"]:
     """Return the rows of each class and level."""
     level = table.columns[factor.name].astype(np.int64)
     counts = np.zeros((len(table.classes), len(factor.levels)), dtype=np.int64)
@@ -94,22 +94,22 @@ def _counts(factor: Factor, table: FactorTable) -> Int[np.ndarray, "classes leve
     return counts
 
 
-def _checked(
+def _with_association(
     condition: ColumnCondition, table: FactorTable, spec: StudySpec, population: Population
 ) -> ColumnCondition:
     """Return the condition with the first association whose rows can be chosen, or why there is none."""
-    column, why, held_out = condition.column, "", tuple[str, ...]()
-    for association in _ties(table.factor(column), table):
+    column, why, test_levels = condition.column, "", tuple[str, ...]()
+    for association in _candidates_at_zero(table.factor(column), table):
         try:
             _require_rows(column, association, spec, population)
         except AssociationError:
             why = why or _why_refused(column, table)
-            held_out = _levels_of_one_class(table.factor(column), table)
+            test_levels = _levels_of_one_class(table.factor(column), table)
         except AssayError as error:
             why = why or str(error)
         else:
             return replace(condition, association=association)
-    return replace(condition, why=why, held_out=held_out)
+    return replace(condition, why=why, test_levels=test_levels)
 
 
 def _require_rows(column: str, association: Any, spec: StudySpec, population: Population) -> None:
@@ -127,7 +127,7 @@ def _why_refused(column: str, table: FactorTable) -> str:
         return f"all images are of class {table.classes[int(table.target[0])]}, which no column can predict"
     if factor.kind == "continuous":
         return f"{few}: collect images of every class that are alike in {column}"
-    counts = _counts(factor, table)
+    counts = _rows_by_level(factor, table)
     if ((counts > 0).sum(axis=0) < 2).all():
         few = f"no image in which it misleads, since each {column} has one class"
     return f"{few}: collect images of every class with the same {column}"
@@ -137,7 +137,7 @@ def _levels_of_one_class(factor: Factor, table: FactorTable) -> tuple[str, ...]:
     """Return the rarest level of each class among those that it alone has; empty where a class has no other one."""
     if factor.kind == "continuous":
         return ()
-    counts = _counts(factor, table)
+    counts = _rows_by_level(factor, table)
     pure = (counts > 0).sum(axis=0) == 1
     levels = [sorted(np.flatnonzero(pure & (row > 0)).tolist(), key=row.__getitem__) for row in counts]
     return tuple(factor.levels[of[0]] for of in levels) if all(len(of) > 1 for of in levels) else ()

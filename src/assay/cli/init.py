@@ -170,11 +170,11 @@ def _write_study(
     """
     write = partial(_write_lines, name=name, path=path, sets=sets, positive=positive, unmasked=unmasked)
     write(guess, [])
-    conditions, cautions, why = _examined(path)
+    conditions, cautions, why = _examine_images(path)
     strongest = [condition.column for condition in conditions] or list(guess.columns)[:MOST_FACTORS]
     columns = {key: guess.columns[key] for key in dict.fromkeys((*strongest, SPLIT)) if key in guess.columns}
     lines = write(replace(guess, columns=columns), conditions)
-    return lines, cautions, why and _examined(path)[-1]
+    return lines, cautions, why and _examine_images(path)[-1]
 
 
 def _write_lines(
@@ -187,7 +187,7 @@ def _write_lines(
     return lines
 
 
-def _examined(path: Path) -> tuple[list[ColumnCondition], list[str], str]:
+def _examine_images(path: Path) -> tuple[list[ColumnCondition], list[str], str]:
     """Return the strongest columns of a study's images, cautions, and why a run would refuse it; empty where not."""
     from assay.core.files import default_cache_root
     from assay.data.cache import ArrayCache
@@ -274,9 +274,9 @@ def _words_of_none(condition: ColumnCondition) -> str:
     """Return why a column has no test condition, and what to do about it."""
     strength = f" ({condition.strength})" if condition.strength else ""
     words = f"no test condition for {condition.column}{strength}: {condition.why}"
-    if not condition.held_out:
+    if not condition.test_levels:
         return words
-    levels = _flow({condition.column: [*condition.held_out]})
+    levels = _flow({condition.column: [*condition.test_levels]})
     return (f"{words}; or hold some out of each class, which then are not trained on: "
             f"split: {{test_only: {levels}}} in data, and held-out: {{where: {levels}}} here")  # fmt: skip
 

@@ -240,7 +240,7 @@ def change_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
     usual = gathered.panel(point, first) if first else None
     if usual is None:
         return []
-    measure, rows = "dice" if point.recipe.task == "segmentation" else _ranking(usual), list[Row]()
+    measure, rows = "dice" if point.recipe.task == "segmentation" else _area_measure(usual), list[Row]()
     for name in point.tests:
         test, ties = point.tests[name], point.tests[name].association
         untied = {factor: AssociationSpec(strength=0.0, high=tie.high) for factor, tie in ties.items()}
@@ -385,10 +385,10 @@ def measures(gathered: Gathered) -> list[str]:
     first = next((panel for panel in panels if panel is not None), None)
     measures_named = [contrast.measure for contrast in spec.contrasts if contrast.at in (DOSES, MATCHED)]
     fit = [name for name in measures_named if name in COMPUTED and direction_of(name) == "higher"]
-    return list(dict.fromkeys([*fit, "auroc" if first is None else _ranking(first)]))
+    return list(dict.fromkeys([*fit, "auroc" if first is None else _area_measure(first)]))
 
 
-def _ranking(panel: Panel) -> str:
+def _area_measure(panel: Panel) -> str:
     """Return the AUROC that is defined for the number of classes."""
     return "auroc-macro" if panel.scores.shape[2] > 2 else "auroc"
 
