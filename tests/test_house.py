@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 595,
-    "lines that an import of look loads": 21057,
-    "lines that an import of compare loads": 13248,
-    "lines that an import of page loads": 7416,
+    "lines that an import of look loads": 21093,
+    "lines that an import of compare loads": 13273,
+    "lines that an import of page loads": 7417,
 }
 
 

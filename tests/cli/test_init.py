@@ -131,7 +131,7 @@ def test_a_study_is_written_and_runs_at_the_first_try(
     path = tmp_path / "study.yaml"
     init_command(tmp_path / "mine", path)
     told = capsys.readouterr().out
-    assert "to mend" not in told, told
+    assert "to correct" not in told, told
     assert "()" not in told
     assert told.rstrip().endswith(f"Next: assay run {path} --open")
     text = path.read_text()
@@ -165,7 +165,7 @@ def test_another_folder_is_a_set_to_test_on(
         Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
     init_command(Path("here"), None, [Path("there")])
     told = capsys.readouterr().out
-    assert "to mend" not in told
+    assert "to correct" not in told
     assert re.search(r"^there: {.+}  \(patients are not named: each image counts as one\)$", told, re.MULTILINE)
     assert "\nhere-there-images.csv: written too, the table of there\n" in told
     assert Path("here-there-images.csv").is_file()
@@ -174,7 +174,7 @@ def test_another_folder_is_a_set_to_test_on(
     init_command(Path("third"), None)
     assert "\nthird-images.csv: written too, the table of third, with its patients\n" in capsys.readouterr().out
     spec = assay.load("here.yaml").spec
-    assert list(spec.points[0].tests) == ["same", "neutral-sex", "there"]
+    assert list(spec.points[0].tests) == ["same", "neutral-age", "neutral-sex", "there"]
     assert spec.ensemble
     assert not spec.contrasts
     assert (spec.data.folder, spec.data.tests["there"].folder) == (str(tmp_path / "here"), str(tmp_path / "there"))
@@ -230,3 +230,94 @@ def test_few_images_are_trained_on_for_more_epochs(tmp_path: Path, number: int, 
     text = (tmp_path / "study.yaml").read_text()
     assert f"epochs: {epochs}, " in text
     assert f"split: {{folds: {folds}}}" in text
+
+
+def _table_of_sites(root: Path, classes: tuple[str, ...], number: int = 200) -> None:
+    """Write images whose site predicts the last class, and whose source says the class."""
+    rows: list[dict[str, object]] = []
+    for at in range(number):
+        code, turn = at % len(classes), at // len(classes)
+        pixels = np.random.default_rng(at).integers(0, 120, (24, 24), dtype=np.uint8)
+        pixels[8 : 10 + 3 * code, 8:16] += 100
+        _save(root / f"images/{at}.png", pixels)
+        site = ("hhllltttttt" if code == len(classes) - 1 else "hhhhhllltt")[turn % 10]
+        rows.append({"image": f"images/{at}.png", "diagnosis": classes[code], "sex": "fm"[turn % 2],
+                     "site": {"h": "head", "l": "leg", "t": "trunk"}[site], "source": f"clinic {code}"})  # fmt: skip
+    _write(root / "data.csv", rows)
+
+
+@pytest.mark.parametrize("classes", [("benign", "malignant"), ("BCC", "MEL", "NV"), ("AK", "BCC", "DF", "MEL", "NV")])
+def test_conditions_are_of_the_strongest_columns_that_can_have_one(
+    classes: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    _table_of_sites(tmp_path / "mine", classes)
+    init_command(Path("mine"), None)
+    said, text = capsys.readouterr().out, Path("mine.yaml").read_text()
+    reason = "no image in which it misleads, since each source has one class: collect images of every class with the"
+    for shown in (said, text):
+        assert re.search(rf"no test condition for source \(AUROC 1\.00 for \w+\): {reason} same source", shown)
+    assert text.index("    source: ") < text.index("    site: ") < text.index("    sex: "), "the strongest first"
+    assert re.search(r"^  neutral-site: {association: {site: {strength: 0, high: \[.*trunk\]}}}.*AUROC 0", text, re.M)
+    study = assay.load("mine.yaml").set("seeds", 1).set("recipe.epochs", 2).set("data.size", 24)
+    if len(classes) > 2:
+        compared = study.set("recipe.loss", ["cross-entropy", "supcon"])
+        along = {"axis": "loss", "against": "cross-entropy", "environment": "same"}
+        for measure, instead in (("auroc", "auroc-macro"), ("sensitivity", "accuracy"),
+                                 ("worst-group-auroc", "worst-group-accuracy")):  # fmt: skip
+            with pytest.raises(SpecError, match=rf"needs two classes, and the target has .*: write measure: {instead}"):
+                compared.set("contrasts", [{**along, "measure": measure}]).run(tmp_path / "run", workers=0)
+    run = study.run(tmp_path / "run", workers=0, progress=False)
+    page = (run.folder / "report.html").read_text()
+    named = {2: "&#34;malignant&#34;", 3: "the classes BCC, MEL and NV", 5: "5 classes"}[len(classes)]
+    assert f"trained to predict {named} on" in page
+    changes = run.table("condition_changes")
+    assert {*changes["factor"]} == {"site", "sex"}
+    assert {*changes["measure"]} == {"auroc" if len(classes) == 2 else "auroc-macro"}
+    assert changes["value"].notna().all()
+
+
+def test_sources_of_one_class_each_can_be_held_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    table_of_paths(tmp_path / "mine")
+    rows = [{"image": f"images/{at}.png", **_labels(at), "source": "abcd"[at % 4]} for at in range(NUMBER)]
+    _write(tmp_path / "mine/data.csv", rows)
+    init_command(Path("mine"), None)
+    levels = "{source: [b, a]}"
+    lines = f"split: {{test_only: {levels}}} in data, and held-out: {{where: {levels}}} here"
+    assert f"or hold some out of each class, which then are not trained on: {lines}" in capsys.readouterr().out
+    chosen = {"source": ["b", "a"]}
+    study = assay.load("mine.yaml").set("data.split", {"test_only": chosen})
+    environments = {"train": {}, "held-out": {"where": chosen}}
+    run = study.set("environments", environments).set("seeds", 1).set("recipe.epochs", 1).set("data.size", 24)
+    tested = run.run(tmp_path / "run", workers=0, progress=False).table("environments")
+    assert tested[tested["environment"] == "held-out"]["images"].iloc[0] == NUMBER // 2
+
+
+def test_what_is_to_correct_comes_before_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table_of_paths(tmp_path / "mine")
+    table = tmp_path / "mine/data.csv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("\n".join([*lines[:-1], lines[-1].replace("nevus", "")]) + "\n", encoding="utf-8")
+    path = tmp_path / "study.yaml"
+    init_command(tmp_path / "mine", path)
+    *_, last = (said := capsys.readouterr().out).splitlines()
+    assert "\nto correct before a run: " in said
+    assert last.endswith(f"Next: correct this, then assay run {path} --open")
+    assert "neutral-sex: " in path.read_text(), "of the rows that can be read, as --skip-bad-rows takes them"
+
+
+def test_a_factor_called_size_is_not_the_size_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table_of_paths(tmp_path / "mine")
+    rows = [{"image": f"images/{at}.png", **_labels(at), "size": at % 7 + at / 10} for at in range(NUMBER)]
+    _write(tmp_path / "mine/data.csv", rows)
+    init_command(tmp_path / "mine", tmp_path / "study.yaml")
+    said = capsys.readouterr().out
+    assert "    size: continuous" in (tmp_path / "study.yaml").read_text()
+    assert [line for line in said.splitlines() if line.startswith("size: ")] == [
+        "size: 64  (px: images are resized to this side; a larger one shows more, and trains longer)"
+    ]

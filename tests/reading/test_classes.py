@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -223,6 +224,45 @@ def test_init_of_equal_classes(ask: Asking, tmp_path: Path) -> None:
     said = ask("init", path.parent, "--out", "study.yaml").out
     assert said.splitlines()[0].startswith("positive: melanom  (a guess to check, melanom (12) or naevus (12)")
     assert "rarer" not in said
+
+
+@situation(
+    "images in folders `benign` and `malignant` beside a table that says otherwise of some, in words or as 0 and 1",
+    "the table is read, and a look, `assay init` and a study caution: how many, and the first lines",
+)
+@pytest.mark.parametrize(
+    ("column", "labels"), [("diagnosis", ("Benign", "malignant")), ("malignant", (0, 1)), ("malignant", ("no", "yes"))]
+)
+def test_folders_of_other_classes(ask: Asking, tmp_path: Path, column: str, labels: Sequence[object]) -> None:
+    rows: list[tuple[object, ...]] = [("image", column)]
+    for at in range(36):
+        name = f"{('benign', 'malignant')[at % 2]}/{at}.png"
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(at).integers(0, 256, (SIDE, SIDE)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "set" / name)
+        rows.append((name, labels[(at + (at in (4, 6, 9, 20))) % 2]))
+    write_table(tmp_path / "set/labels.csv", rows)
+    said = ask("init", "set", "--out", "study.yaml").out
+    begun = "caution: folders of other classes: 4 of 36 images are in a folder of another class than the table says: "
+    first, *_ = [line for line in said.splitlines() if line.startswith(begun)]
+    lines = r"line 6 is \w+ in benign/, line 8 is \w+ in benign/, line 11 is [\w ]+ in malignant/ and 1 more"
+    assert re.fullmatch(lines, first.removeprefix(begun))
+    assert first in looked(ask, tmp_path / "set")
+    run = ("run", "study.yaml", "--set", "seeds=1", "--set", "recipe.epochs=1", "--set", "data.size=16", "-w", "0")
+    assert first in ask(*run).out
+
+
+@situation("folders of other words than the classes, such as `left` and `right`", "not compared with the table")
+def test_other_folders(ask: Asking, tmp_path: Path) -> None:
+    rows: list[tuple[object, ...]] = [("image", "diagnosis")]
+    for at in range(24):
+        name = f"{('left', 'right')[at % 2]}/{at}.png"
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(at).integers(0, 256, (SIDE, SIDE)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "set" / name)
+        rows.append((name, ("benign", "malignant")[at // 2 % 2]))
+    write_table(tmp_path / "set/labels.csv", rows)
+    assert "folders of other classes" not in looked(ask, tmp_path / "set")
 
 
 @situation(

@@ -533,6 +533,30 @@ def test_a_broken_table_is_not_passed_over(ask: Asking, haut: Path) -> None:
     assert "data.csv" in said.err
 
 
+@situation(
+    "`tables/labels.csv` of images in `images/`, of which the folder above is given",
+    "refused with the path of the table, which can be given",
+)
+@pytest.mark.parametrize("cell", ["images/{}.png", "{}"])
+def test_a_table_one_folder_down(ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
+    (tmp_path / "set/tables").mkdir(parents=True)
+    (tmp_path / "set/images").mkdir()
+    for at in range(24):
+        Image.fromarray(pixels(at)).save(tmp_path / "set/images" / f"case{at:02d}.png")
+    lines = [f"{cell.format(f'case{at:02d}')},{('benign', 'malignant')[at % 2]}" for at in range(24)]
+    (tmp_path / "set/tables/labels.csv").write_text("\n".join(["file,diagnosis", *lines]))
+    for command in ("look", "init"):
+        said = ask(command, "set")
+        assert said.code == 2
+        assert f"nothing labels its images: give a table one folder down: {tmp_path}/set/tables/labels.csv" in said.err
+    assert ask("init", "set/tables/labels.csv", "--out", "study.yaml").out.endswith("assay run study.yaml --open\n")
+    assert assay.load("study.yaml").spec.data.folder == str(tmp_path / "set")
+    monkeypatch.chdir(tmp_path / "set/tables")
+    said = ask("look", "labels.csv", "--out", tmp_path / "look")
+    assert said.code == 0, said.err
+    assert "24 images" in said.out
+
+
 @situation("a folder of a class whose files have endings that are no image's", "refused with its name")
 @situation("an empty folder beside those of classes", "refused with its name")
 @pytest.mark.parametrize("files", [["a.xyz", "b.xyz"], []])

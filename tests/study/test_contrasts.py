@@ -22,7 +22,7 @@ from assay.plugin import Code, Reason
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint
-from assay.stats import Contrast, DosePanel, interaction, linear_contrast, of_seeds
+from assay.stats import Contrast, DosePanel, Panel, interaction, linear_contrast, of_seeds
 from assay.stats.compare import untested_contrast
 from assay.stats.decisions import decide_families
 from assay.stats.power import reachable
@@ -401,7 +401,8 @@ def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:
 
 @pytest.mark.parametrize(
     ("given", "counts"),
-    [({"association": {"texture": 0}}, True), ({"association": {"texture": 0.9}}, False),
+    [({"association": {"texture": 0}}, True), ({"association": {"texture": {"strength": 0, "high": ["solid"]}}}, True),
+     ({"association": {"texture": 0.9}}, False),
      ({"association": {"texture": -0.9}}, False), ({"association": {"texture": 0, "view": 0}}, False),
      ({"association": {"texture": 0}, "interventions": {"tag": {"component": "tag"}}}, False),
      ({"association": {"texture": 0}, "where": {"view": "AP"}}, False),
@@ -424,3 +425,16 @@ def test_only_a_condition_whose_factor_does_not_predict_the_target_answers_on_a_
     assert [(row["factor"], row["environment"], row["against"]) for row in rows] == [
         ("texture", "changed", "same")
     ] * counts
+
+
+def test_a_shortcut_of_several_classes_is_measured_by_their_macro_auroc() -> None:
+    """`auroc` is undefined of three classes, and the answer was open whatever the networks did."""
+    tests = {"same": EnvironmentSpec(), "neutral": EnvironmentSpec.model_validate({"association": {"texture": 0}})}
+    recipe = SimpleNamespace(tests=tests, recipe=SimpleNamespace(task="classification"), columns={"recipe": "plain"})
+    draw, target = np.random.default_rng(0), np.arange(90) % 3
+    panels = {name: Panel(draw.normal(size=(5, 90, 3)) + strength * np.eye(3)[target], target, np.arange(90))
+              for name, strength in (("same", 2.0), ("neutral", 0.5))}  # fmt: skip
+    gathered = SimpleNamespace(panel=lambda _, name: panels[name])
+    (row,) = compared.change_rows(gathered, recipe)  # type: ignore[arg-type]
+    assert row["measure"] == "auroc-macro"
+    assert row["high"] < -row["margin"]

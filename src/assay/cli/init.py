@@ -10,11 +10,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 
+from assay.cli.conditions import ColumnCondition, column_conditions
 from assay.core.errors import AssayError, SpecError, StoreError, as_written
 from assay.data.files.classes import in_order
 from assay.data.files.guess import JOINED_TABLE, MADE_BY_INIT, SPLIT, Guess, guess
@@ -44,7 +46,7 @@ PRINTED = ("classes", "table", "matched", "image", "mask", "unmasked", "target",
 
 @dataclass(frozen=True)
 class Assumed:
-    """A line of a study file: the key with its indent, its value, and why it is assumed."""
+    """A line of a study file: the key with its indent, its value, and why it is assumed; without a key a comment."""
 
     key: str
     value: Any
@@ -53,6 +55,8 @@ class Assumed:
     @property
     def text(self) -> str:
         """Return the line as YAML."""
+        if not self.key:
+            return f"  # {self.why}"
         value = "" if self.value is None else f" {_flow(self.value)}"
         line = f"{self.key}:{value}"
         return f"{line:<{COMMENTS_AT}} # {self.why}" if self.why else line
@@ -97,24 +101,21 @@ def init_command(
     sets = {key: _with_table(part, tables.get(key)) for key, part in sets.items()}
     if unmasked and not (guessed.mask or guessed.of_masks):
         raise SpecError(f"--unmasked: {guessed.folder.name} has no masks; name their column with --mask")
-    lines = list(_lines(guessed, name, path, sets, positive, unmasked))
-    write_text(path, _document(lines, guessed.folder))
-    refused, why = _reason_refused(path)
-    while why and any(part.key.startswith("  neutral-") for part in lines):
-        gone = refused if refused.startswith("neutral-") else "neutral-"
-        lines = [part for part in lines if not part.key.startswith(f"  {gone}")]
-        write_text(path, _document(lines, guessed.folder))
-        refused, why = _reason_refused(path)
+    lines, cautions, why = _write_study(guessed, name, path, sets, positive, unmasked)
     # A guessed positive class may turn every answer around: it is said first.
+    printed = {f"{'    ' if sets else '  '}{key}" for key in PRINTED}
     for file in sorted(lines, key=lambda part: part.key.strip() != "positive"):
-        if file.key.strip() in PRINTED or file.key in {f"    {_flow(key)}" for key in sets}:
+        if file.key in printed or file.key in {f"    {_flow(key)}" for key in sets}:
             print(f"{file.key.strip()}:{'' if file.value is None else ' ' + _flow(file.value)}  ({file.why})")
+    for remark in (*cautions, *(line.why for line in lines if not line.key)):
+        print(remark)
     for key, table in tables.items():
         patients = ", with its patients" if (sets[key] if key else guessed).patient else ""
         print(f"{table}: written too, the table of {key or name}{patients}")
     if why:
         print(f"to correct before a run: {why}")
-    print(f"{path}: correct what is wrong; comments in the file explain all assumptions. Next: assay run {path} --open")
+    run = f"{'correct this, then ' if why else ''}assay run {path} --open"
+    print(f"{path}: correct what is wrong; comments in the file explain all assumptions. Next: {run}")
 
 
 def _as_option(name: str, value: str) -> str:
@@ -159,31 +160,59 @@ def _with_table(guess: Guess, table: Path | None) -> Guess:
     return replace(guess, table=os.path.relpath(table.resolve(), guess.folder.resolve()))
 
 
-def _document(lines: Sequence[Assumed], folder: Path) -> str:
-    head = f"{MADE_BY_INIT} {folder.name}`. Each comment is an assumption: change what is wrong.\n"
-    return head + "\n".join(line.text for line in lines) + "\n"
+def _write_study(
+    guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], positive: str, unmasked: str
+) -> tuple[list[Assumed], list[str], str]:
+    """Write a study with all columns, then with the strongest of them and their test conditions.
+
+    Returns:
+        Its lines, cautions on its images, and why a run would refuse it; empty where it would not.
+    """
+    write = partial(_write_lines, name=name, path=path, sets=sets, positive=positive, unmasked=unmasked)
+    write(guess, [])
+    conditions, cautions, why = _examine_images(path)
+    strongest = [condition.column for condition in conditions] or list(guess.columns)[:MOST_FACTORS]
+    columns = {key: guess.columns[key] for key in dict.fromkeys((*strongest, SPLIT)) if key in guess.columns}
+    lines = write(replace(guess, columns=columns), conditions)
+    return lines, cautions, why and _examine_images(path)[-1]
 
 
-def _reason_refused(path: Path) -> tuple[str, str]:
-    """Return the first environment of a study that cannot be made from its images, and why; empty where all can."""
+def _write_lines(
+    guess: Guess, conditions: Sequence[ColumnCondition], *, name: str, path: Path, sets: Mapping[str, Guess],
+    positive: str, unmasked: str,
+) -> list[Assumed]:  # fmt: skip
+    lines = list(_lines(guess, name, path, sets, positive, unmasked, conditions))
+    head = f"{MADE_BY_INIT} {guess.folder.name}`. Each comment is an assumption: change what is wrong.\n"
+    write_text(path, head + "\n".join(line.text for line in lines) + "\n")
+    return lines
+
+
+def _examine_images(path: Path) -> tuple[list[ColumnCondition], list[str], str]:
+    """Return the strongest columns of a study's images, cautions, and why a run would refuse it; empty where not."""
     from assay.core.files import default_cache_root
     from assay.data.cache import ArrayCache
+    from assay.report.sentences.reading import CAUTIONS, reading_lines
     from assay.shifts.sources import open_population
     from assay.spec.parse import parse_study
+    from assay.study.preflight import check_rows
 
-    name = ""
-    try:
-        spec = parse_study(path)
-        scene = open_population(spec.data, ArrayCache(default_cache_root())).scene(spec.points[0].tests, 0, 0)
-        for name in spec.points[0].tests:
-            scene.environment(name)
-    except AssayError as error:
-        return name, str(error)
-    return "", ""
+    conditions, cautions, why = list[ColumnCondition](), list[str](), ""
+    for skip_bad_rows in (False, True):
+        try:
+            spec = parse_study(path)
+            population = open_population(spec.data, ArrayCache(default_cache_root()), skip_bad_rows=skip_bad_rows)
+            if (dataset := population.dataset) is not None:
+                cautions = reading_lines({key: text for key, text in dataset.card.read.items() if key in CAUTIONS})
+                conditions = column_conditions(dataset.table, spec, population, MOST_FACTORS)
+            check_rows(spec, population, {})
+            break
+        except AssayError as error:
+            why = why or str(error)
+    return conditions, cautions, why
 
 
 def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], positive: str,
-           unmasked: str) -> Iterator[Assumed]:  # fmt: skip
+           unmasked: str, conditions: Sequence[ColumnCondition]) -> Iterator[Assumed]:  # fmt: skip
     rows = _rows(guess)
     masked = guess.target == LESION.name and LESION.name not in (rows[0] if rows else {})
     question = f"work in {', '.join(sets)}" if sets else "use a shortcut"
@@ -204,11 +233,18 @@ def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
     yield Assumed("environments", None)
     yield Assumed("  train", {}, "associations as they are in these images")
     yield Assumed("  same", {}, "test images as they are; add conditions under which the model will be used")
-    ties = [column for column in guess.columns if column != SPLIT and len(_values(rows, column)) == 2]
-    neutral = {f"neutral-{re.sub(r'[^A-Za-z0-9]+', '-', column)}": column for column in ties[:MOST_TIES] if not masked}
-    yield from (Assumed(f"  {_flow(key)}", {"association": {column: 0}},
-                        f"test rows in which {column} does not predict the target: AUROC falls where it is a shortcut")
-                for key, column in neutral.items())  # fmt: skip
+    able = {f"neutral-{re.sub(r'[^A-Za-z0-9]+', '-', one.column)}": one for one in conditions if not one.why}
+    neutral = dict(list(able.items())[:MOST_TIES])
+    yield from (
+        Assumed(
+            f"  {'' if key in neutral else '# '}{_flow(key)}",
+            {"association": {one.column: one.association}},
+            _condition_words(one, key in neutral),
+        )
+        for key, one in able.items()
+        if key in neutral or one.strong
+    )
+    yield from (Assumed("", None, _words_of_none(one)) for one in conditions if one.why and (one.strong or not able))
     reserved = ("train", "same", *neutral)
     yield from (Assumed(f"  {_flow(f'in-{line}' if line in reserved else line)}", {"data": line}) for line in sets)
     images, folds = _number_of_images(guess, rows), data[-1].value.get("folds")
@@ -225,6 +261,24 @@ def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
         yield Assumed("ensemble", True, "the networks of the folds predict the other sets jointly")
     yield Assumed("seeds", 3, "the smallest number that gives intervals; 10 detect smaller differences")
     yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
+
+
+def _condition_words(condition: ColumnCondition, tested: bool) -> str:
+    """Return what the test condition of a column shows."""
+    strength = f" (in all rows {condition.strength})" if condition.strength else ""
+    shows = f"rows in which {condition.column} does not predict the target{strength}"
+    return f"{shows}: performance falls where it is a shortcut" if tested else f"remove the first # to test {shows}"
+
+
+def _words_of_none(condition: ColumnCondition) -> str:
+    """Return why a column has no test condition, and what to do about it."""
+    strength = f" ({condition.strength})" if condition.strength else ""
+    words = f"no test condition for {condition.column}{strength}: {condition.why}"
+    if not condition.test_levels:
+        return words
+    levels = _flow({condition.column: [*condition.test_levels]})
+    return (f"{words}; or hold some out of each class, which then are not trained on: "
+            f"split: {{test_only: {levels}}} in data, and held-out: {{where: {levels}}} here")  # fmt: skip
 
 
 def _unmasked(guess: Guess, unmasked: str) -> str:
@@ -286,7 +340,7 @@ def _data(
         called = "named like a patient column" if called_patient(guess.patient) else "no column is named like one"
         yield Assumed("  patient", guess.patient, f"{called}; all images of a patient stay together")
     factors = {name: kind for name, kind in guess.columns.items() if len(_values(rows, name)) > 1 and name != SPLIT}
-    for at, (name, kind) in enumerate(list(factors.items())[:MOST_FACTORS]):
+    for at, (name, kind) in enumerate(factors.items()):
         if not at:
             yield Assumed("  factors", None, "columns that environments can use, and that groups are made of")
         yield Assumed(f"    {_flow(name)}", kind.kind, f"{len(_values(rows, name))} values")

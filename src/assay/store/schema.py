@@ -348,7 +348,7 @@ CONDITION_CHANGES = Table(
         Column("factor", "factor whose association with the target is 0 in this condition"),
         environment("test condition"),
         Column("against", "first test condition, with the images as they are", cell="text"),
-        Column("measure", "AUROC, or Dice of a segmentation", cell="measure"),
+        Column("measure", "AUROC, macro AUROC of several classes, or Dice of a segmentation", cell="measure"),
         estimate("value", "change, mean over seeds, paired by seed and patient"),
         *INTERVAL,
         number("margin", "largest change that does not matter"),

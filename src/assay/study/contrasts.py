@@ -30,7 +30,7 @@ from assay.stats.compare import (
 from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of
 from assay.stats.doses import Amount, DosePanel, interaction, interaction_seeds, matched_clean, outcome
 from assay.stats.measures import COMPUTED
-from assay.stats.panel import Evaluated
+from assay.stats.panel import Evaluated, Panel
 from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
 from assay.store.files import Row
 from assay.study.families import (
@@ -238,18 +238,21 @@ def change_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
     """
     first = next((name for name, test in point.tests.items() if test == EnvironmentSpec()), "")
     usual = gathered.panel(point, first) if first else None
-    measure, rows = "dice" if point.recipe.task == "segmentation" else "auroc", list[Row]()
-    for name in point.tests if usual is not None else ():
-        test, tied = point.tests[name], list(point.tests[name].association)
-        if len(tied) != 1 or test != EnvironmentSpec(association={tied[0]: AssociationSpec(strength=0.0)}):
+    if usual is None:
+        return []
+    measure, rows = "dice" if point.recipe.task == "segmentation" else _area_measure(usual), list[Row]()
+    for name in point.tests:
+        test, ties = point.tests[name], point.tests[name].association
+        untied = {factor: AssociationSpec(strength=0.0, high=tie.high) for factor, tie in ties.items()}
+        if len(ties) != 1 or test != EnvironmentSpec(association=untied):
             continue
         panel = gathered.panel(point, name)
-        if panel is None or usual is None:
+        if panel is None:
             continue
         change = contrast(panel, usual, measure, MARGIN)
         numbers = {field: getattr(change, field) for field in ("value", "low", "high", "margin", "seeds", "patients")}
-        rows.append({**point.columns, "factor": tied[0], "environment": name, "against": first, "measure": measure,
-                     **numbers, "reason": str(change.reason)})  # fmt: skip
+        rows.append({**point.columns, "factor": next(iter(ties)), "environment": name, "against": first,
+                     "measure": measure, **numbers, "reason": str(change.reason)})  # fmt: skip
     return rows
 
 
@@ -379,10 +382,15 @@ def measures(gathered: Gathered) -> list[str]:
     """AUROC, and those of the measures compared along doses of which more is better."""
     spec = gathered.plan.spec
     panels = (gathered.panel(point, environment) for point in spec.points for environment in point.tests)
-    classes = next((panel.scores.shape[2] for panel in panels if panel is not None), 2)
+    first = next((panel for panel in panels if panel is not None), None)
     measures_named = [contrast.measure for contrast in spec.contrasts if contrast.at in (DOSES, MATCHED)]
     fit = [name for name in measures_named if name in COMPUTED and direction_of(name) == "higher"]
-    return list(dict.fromkeys([*fit, "auroc" if classes == 2 else "auroc-macro"]))
+    return list(dict.fromkeys([*fit, "auroc" if first is None else _area_measure(first)]))
+
+
+def _area_measure(panel: Panel) -> str:
+    """Return the AUROC that is defined for the number of classes."""
+    return "auroc-macro" if panel.scores.shape[2] > 2 else "auroc"
 
 
 def dose_change_rows(gathered: Gathered) -> list[Row]:

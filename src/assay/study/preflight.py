@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, unknown_name
+from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, cut, unknown_name
 from assay.core.files import canonical_json
-from assay.core.measures import COMPARED, Among
+from assay.core.measures import COMPARED, OF_WORST_GROUP, Among
 from assay.core.registry import build
 from assay.core.types import FactorTable, Inputs
 from assay.execution.jobs import layers_of, network_of, weights_path
@@ -27,7 +27,8 @@ from assay.probes.explainers import Subject
 from assay.probes.reader import evaluating
 from assay.shifts.population import Population
 from assay.spec.data import LESION
-from assay.spec.schema import EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
+from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
+from assay.stats.measures import COMPUTED
 from assay.store.folder import RunFolder
 from assay.study.confounders import reads_neutral
 from assay.study.families import spec_pairs
@@ -145,9 +146,12 @@ _NEEDED: Mapping[Among, tuple[str, str]] = {
 
 
 def check_measurable(spec: StudySpec, population: Population) -> None:
-    """Raises SpecError for the first stated contrast whose environment has no image of a class that it needs, in any
-    fold of the first seed. Which images show a lesion is known where that is the target.
+    """Raises SpecError for the first stated contrast whose measure needs two classes where the target has more, or
+    whose environment has no image of a class that it needs, in any fold of the first seed. Which images show a lesion
+    is known where that is the target.
     """
+    for contrast in spec.contrasts if len(population.classes) > 2 else ():
+        _refuse_more_classes(contrast, population.classes)
     point, classes_by_environment = spec.points[0], dict[str, tuple[int, ...]]()
     for contrast in (contrast.contrast for pair in spec_pairs(spec) for contrast in pair.single):
         among = COMPARED[contrast.measure].among if contrast.measure in COMPARED else ""
@@ -170,6 +174,21 @@ def check_measurable(spec: StudySpec, population: Population) -> None:
                 f"{missing.format(only=population.classes[classes[0]])}; compare it in another environment, or another "
                 "measure in this one"
             )
+
+
+_OF_SEVERAL = {"auroc": "auroc-macro", "somers-d": "auroc-macro", "worst-group-auroc": "worst-group-accuracy"}
+"""Measure of two classes -> that of several which is nearest to it; `accuracy` of the others."""
+
+
+def _refuse_more_classes(contrast: ContrastSpec, classes: Sequence[str]) -> None:
+    """Raise SpecError where a contrast compares a measure of two classes."""
+    name = OF_WORST_GROUP.get(contrast.measure, contrast.measure)
+    if name in COMPUTED and (domain := COMPUTED[name].domain).binary and not domain.maps:
+        raise SpecError(
+            f"contrasts along {contrast.axis}: '{contrast.measure}' needs two classes, and the target has "
+            f"{len(classes)} ({cut(', '.join(classes), 80)}): write "
+            f"measure: {_OF_SEVERAL.get(contrast.measure, 'accuracy')} in the contrast"
+        )
 
 
 def _classes_in(population: Population, point: RecipePoint, name: str, seed: int) -> tuple[int, ...]:

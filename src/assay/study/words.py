@@ -559,7 +559,7 @@ def methods_sentences(evidence: Evidence) -> tuple[str, ...]:
     facts, trials = evidence.facts, networks(evidence.tables)
     target = next((row["target"] for row in evidence.tables.get("environments", ()) if row["target"]), "")
     masks = MEASURES[evidence.outline.measure].probe in PROBES_OF_MAPS
-    named = "masks" if masks else f'"{in_words(target)}"' if target else "the target"
+    named = "masks" if masks else _classes_words(evidence) or (f'"{in_words(target)}"' if target else "the target")
     images = f' on "{facts["data"]}"' if facts.get("data") else ""
     others = [name for name in distinct(row.get("set", "") for row in evidence.tables.get("environments", ())) if name]
     if not trials:
@@ -594,10 +594,21 @@ def methods_sentences(evidence: Evidence) -> tuple[str, ...]:
     )
 
 
+_MOST_NAMED = 3
+"""So many different values are named; more are counted."""
+
+
+def _classes_words(evidence: Evidence) -> str:
+    """Return the classes that are told apart, of more than two; empty of two."""
+    levels = distinct(str(row["level"]) for row in evidence.tables["estimates"]
+                      if row["measure"] == "auroc" and row["level"] and not row["factor"])  # fmt: skip
+    if len(levels) <= _MOST_NAMED:
+        return f"the classes {join_words(levels)}" if levels else ""
+    return f"{len(levels)} classes"
+
+
 _OF_RECIPE = {"architecture": "Architecture", "initialization": "initial weights", "augmentation": "augmentation"}
 """Key of a recipe -> its name for readers."""
-_MOST_OF_RECIPE = 3
-"""So many different values of a key are named; more are counted."""
 
 
 def _recipe_text(facts: Mapping[str, str]) -> str:
@@ -609,7 +620,7 @@ def _recipe_text(facts: Mapping[str, str]) -> str:
     parts: list[str] = []
     for key, name in _OF_RECIPE.items():
         values = distinct(_component_words(recipe.get(key, getattr(usual, key))) for recipe in recipes)
-        named = join_words(values) if len(values) <= _MOST_OF_RECIPE else f"{len(values)} different"
+        named = join_words(values) if len(values) <= _MOST_NAMED else f"{len(values)} different"
         parts.append(f"{name}: {named}")
     epochs = sorted({recipe.get("epochs", usual.epochs) for recipe in recipes})
     of_epochs = count(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"

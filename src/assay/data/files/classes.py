@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -66,6 +67,44 @@ def in_order(classes: Sequence[str]) -> tuple[str, str] | None:
         if (no, yes) in _PAIRS or named or (_NOT.match(no) and _NOT.sub("", no, 1) == _WITH.sub("", yes, 1)):
             return negative, positive
     return None
+
+
+_CITED = 3
+"""Images in folders of other classes that are named."""
+
+
+def in_other_folders(
+    target: Target, images: Sequence[str], cite: Callable[[int], str], numbers: Sequence[int]
+) -> dict[str, str]:
+    """Return a caution on images in a folder that is named after another class than theirs; empty without one.
+
+    Folders are compared where they have the names of two classes at least, or of one of two classes and its opposite.
+
+    Args:
+        target: The classes of the images.
+        images: Paths of the images.
+        cite: Return how a row is named, from its number.
+        numbers: Numbers of the rows.
+    """
+    folders = [Path(image).parts[:-1] for image in images]
+    named = {fold(part): part for parts in folders for part in parts}
+    codes = {fold(name): code for code, name in enumerate(target.classes)}
+    present = [key for key in codes if key in named]
+    if len(codes) == 2 and len(present) == 1:
+        opposites = (order for key in named if key not in codes and (order := in_order((key, present[0]))))
+        codes = next(({fold(name): code for code, name in enumerate(order)} for order in opposites), codes)
+    if sum(key in named for key in codes) < 2 or not len(target.codes):
+        return {}
+    of_folder = [next((key for part in reversed(parts) if (key := fold(part)) in codes), "") for parts in folders]
+    compared = [at for at, key in enumerate(of_folder) if key and target.codes[at] >= 0]
+    wrong = [at for at in compared if codes[of_folder[at]] != target.codes[at]]
+    if not wrong:
+        return {}
+    cited = [f"{cite(numbers[at])} is {target.classes[int(target.codes[at])]} in {named[of_folder[at]]}/"
+             for at in wrong[:_CITED]]  # fmt: skip
+    more = f" and {len(wrong) - _CITED:,} more" if len(wrong) > _CITED else ""
+    return {"folders of other classes": f"{len(wrong):,} of {len(compared):,} images are in a folder of another class "
+                                        f"than the table says: {', '.join(cited)}{more}"}  # fmt: skip
 
 
 _TARGET = key_text("data.target")

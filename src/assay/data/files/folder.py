@@ -15,7 +15,7 @@ from assay.core.errors import SpecError, key_text
 from assay.core.files import IN_MEMORY, default_cache_root, is_file, label_of_path
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
-from assay.data.files.classes import Target, target_column
+from assay.data.files.classes import Target, in_other_folders, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
 from assay.data.files.joins import class_images, classes_said, mark_of_masks, outputs_in
@@ -138,7 +138,7 @@ def list_table(spec: DataSpec) -> Listing:
         problems=read.problems,
         lost=read.lost,
         facts=(target.rule,),
-        read=_read(spec, table, target),
+        read={**_read(spec, table, target), **in_other_folders(target, names, f"{word} {{}}".format, table.numbers)},
         question=target.question,
         warnings=(
             *(() if spec.patient else (OWN_PATIENT + _suggest_patient(spec, table, names),)),

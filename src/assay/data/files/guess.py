@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -374,8 +375,10 @@ def _of_folders(path: Path) -> Guess:
         if other := [table.name for table in path.iterdir() if table.name.casefold().endswith(TABLES)]:
             raise SpecError(f"data: {path} holds {cut(', '.join(sorted(other)), 80)}, and a table in a folder is read "
                             "if it is called .csv: save it as CSV (UTF-8), or name its path if it is text")  # fmt: skip
+        below = ", ".join(str(table) for directory in folders_in(path) for table in tables_in(directory))
+        what = f"give a table one folder down: {cut(below, 200)}" if below else "add a CSV with a row per image"
         raise SpecError(f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
-                        "its images: add a CSV with a row per image")  # fmt: skip
+                        f"its images: {what}")  # fmt: skip
     _refuse_empty(path, [directory for directory in files if directory not in filled])
     if all(_OF_PATIENTS.fullmatch(directory.name) for directory in filled):
         raise SpecError(f"data: the folders in {path} are called after patients, such as {cut(filled[0].name)}, and "
@@ -478,7 +481,8 @@ def _of_table(
     """Raises SpecError where no column names images."""
     (read, classes, sentence), folder = with_classes(read_table(path, image or "image"), target), path.parent
     _require(read, target=target, patient=patient, image=image, mask=mask)
-    files = _files_of(read, folder)
+    if not (files := _files_of(read, folder)) and (folder := _folder_of_images(read, path)) != path.parent:
+        files = _files_of(read, folder)
     if not image:
         bare = IMAGE in read.header and IMAGE not in files and _column_of_files(read, folder, IMAGE)
         images = [IMAGE] if bare else [name for name in files if not words_of(name) & MASKS]
@@ -487,8 +491,21 @@ def _of_table(
         guessed = _of_columns(read, folder, image or "image", target or classes, patient, mask)
         rows = tuple(dict(zip(read.header, row, strict=True)) for row in read.rows) if sentence else ()
         more = {"rows": rows, "lines": read.numbers, "key": guessed.image, "matched": (sentence,)} if rows else {}
-        return replace(guessed, **more)
+        return replace(guessed, table=os.path.relpath(path, folder), **more)
     return _of_labels(folder, path, key, unmatched, links, target=target, patient=patient, mask=mask)
+
+
+def _folder_of_images(read: TextTable, path: Path) -> Path:
+    """Return the folder of a table or, where images that it names are in folders beside that, the one above."""
+    folder = path.parent.resolve()
+    if image_files(folder, deep=True)[0]:
+        return path.parent
+    try:
+        beside = {stem_of(file) for other in folders_in(folder.parent) for file in image_files(other)[0]}
+    except OSError:  # folders of others, which cannot be listed
+        return path.parent
+    cells = (cell for row in read.rows for cell in row)
+    return folder.parent if any(stem_of(Path(cell)) in beside for cell in cells) else path.parent
 
 
 def _require(read: TextTable, **named: str) -> None:

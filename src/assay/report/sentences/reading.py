@@ -11,12 +11,13 @@ from assay.store.folder import RunFolder
 
 KEYS = (
     "positive class", "columns", "matched", "masks", "lesions", "scores", "outputs", "scaling", "encoding",
-    "thousands", "parts", "read as one", "ages in years", "may mean unknown", "large patient", "patients alike",
-    "patients rounded", "gray values", "columns left out", "left out", "AUROC",
+    "thousands", "parts", "read as one", "folders of other classes", "ages in years", "may mean unknown",
+    "large patient", "patients alike", "patients rounded", "gray values", "columns left out", "left out", "AUROC",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
 CAUTIONS = frozenset({
-    "may mean unknown", "large patient", "patients alike", "patients rounded", "gray values", "lesions",
+    "folders of other classes", "may mean unknown", "large patient", "patients alike", "patients rounded",
+    "gray values", "lesions",
 })  # fmt: skip
 
 
