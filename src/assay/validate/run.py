@@ -31,7 +31,7 @@ from assay.validate.request import ValidateRequest
 def run_validation(request: ValidateRequest) -> Path:
     """Validate the scores of one model, or of two on the same cases; write tables and a page. Return the run folder."""
     read = read_validation(request)
-    out = request.out or Path("validations") / read.files[0].name
+    out = request.out or Path("validations") / read.facts["data"]
     carry_out(ValidateRun(request.without_data("file", "other"), read), out, InProcess(), write_validation)
     return out
 

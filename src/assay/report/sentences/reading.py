@@ -10,7 +10,7 @@ from assay.store.data_tables import ISSUES
 from assay.store.folder import RunFolder
 
 KEYS = (
-    "positive class", "columns", "matched", "masks", "lesions", "scores", "outputs", "scaling", "encoding",
+    "positive class", "columns", "rows joined", "matched", "masks", "lesions", "scores", "outputs", "scaling", "encoding",
     "thousands", "parts", "read as one", "ages in years", "may mean unknown", "large patient", "patients alike",
     "patients rounded", "gray values", "columns left out", "left out", "AUROC",
 )  # fmt: skip
