@@ -167,8 +167,7 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
     for name, kinds in _SUSPECT.items():
         number_found = len({row["row"] for row in tables["issues"] if row["kind"] in kinds})
         if name == LABELS and unjudged:
-            weak = any(reason.first(Code.WEAK_PREDICTIONS) for reason in unjudged)
-            yield Tile(name, "not judged", of="predictions from other patients are too weak" if weak else "")
+            yield Tile(name, "not judged", of=_why_unjudged(unjudged[0]))
             continue
         yield Tile(
             name,
@@ -176,6 +175,15 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
             of="files" if name == "Copies" else "images",
             light="warn" if number_found else "",
         )
+
+
+def _why_unjudged(reason: Reason) -> str:
+    """Return why labels were not judged, in a few words."""
+    weak = reason.first(Code.WEAK_PREDICTIONS)
+    if weak is None:
+        return ""
+    few = dict(weak.fields).get("few")
+    return "too few patients to be sure" if few else "predictions from other patients are too weak"
 
 
 def _interval_words(row: Row) -> str:
