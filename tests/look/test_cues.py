@@ -296,3 +296,16 @@ def test_features_are_those_of_pytorch(side: tuple[int, int], tmp_path: Path) ->
     assert seen.features.keys() == wanted.keys()
     for name, values in wanted.items():
         np.testing.assert_allclose(seen.features[name], values.numpy(), atol=1e-5, err_msg=name)
+
+
+def test_of_cues_that_round_alike_a_column_is_first() -> None:
+    rows = [
+        ("image", "saturation", 0.999),
+        ("factor", "site", 0.996),
+        ("image", "contrast", 1.0),
+        ("factor", "sex", 0.6),
+    ]
+    table = FactorTable(np.arange(80), np.arange(80) % 2, np.arange(80), ("no", "yes"), (), {})
+    any_cue = number_cue("image", "contrast", np.arange(80.0), table)
+    cues = [replace(any_cue, row={"kind": kind, "name": name, "value": value}) for kind, name, value in rows]
+    assert [row["name"] for row in shortcut_rows(cues)] == ["site", "contrast", "saturation", "x"]

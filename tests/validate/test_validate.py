@@ -15,6 +15,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import assay
+from assay.cli import main
 from assay.plugin import DataError, SpecError
 
 
@@ -274,3 +275,23 @@ def test_the_same_scores_twice_are_not_inconclusive(tmp_path: Path) -> None:
     assert "--plan" not in page
     files["other"] = frame().assign(score=lambda data: data.score**2)
     assert "same scores" not in set(ran(tmp_path, **files)["provenance"]["key"])
+
+
+def test_the_next_step_keeps_thresholds_and_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, seed in (("a", 0), ("b", 5)):
+        frame(n=60, noise=2.0, seed=seed).to_csv(tmp_path / f"{name}.csv", index=False)
+    files = [str(tmp_path / f"{name}.csv") for name in "ab"]
+
+    def next_step(*options: object) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit):
+            main(["validate", *files, "--out", str(tmp_path / "out"), *map(str, options)])
+        return " ".join(capsys.readouterr().out.split("Next: ")[-1].split())
+
+    assert "--plan 0.03" in next_step()
+    assert "--plan 0.03 --threshold sensitivity=0.9 --threshold-from" in next_step("--plan", 0.03)
+    tuned = ("--threshold", "sensitivity=0.9", "--threshold-from", ",".join(files))
+    step = next_step(*tuned)
+    assert "--threshold sensitivity=0.9 --threshold-from" in step
+    assert step.endswith("--plan 0.03")
+    assert "see with which columns these scores change" in next_step(*tuned, "--plan", 0.03)

@@ -327,6 +327,7 @@ def read_validation(request: ValidateRequest) -> Validated:
         "same scores": " and ".join(models) if len(files) > 1 and _are_same(*files) else "",
         "models in columns": ", ".join(models) if len(_columns_of_models(request)) > 1 else "",
         "command": f"assay validate {request.typed(*NOT_AGAIN)}",
+        "thresholds": request.typed(*(ValidateRequest.options().keys() - {"threshold", "threshold_from"})),
         "path": _typed_file(request.file),
         "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
         "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),

@@ -60,7 +60,7 @@ def recalibration_words(row: Row) -> str:
 def plan_words(row: Row) -> str:
     """Return the patients that a further validation needs."""
     at = f" at prevalence {row['at']}" if row["at"] else ""
-    return (f"{row['model']}, {row['goal']} {row['size']:g} of {measure_words(row['measure'])}{at}: "
+    return (f"{row['model']}, {row['goal']} {row['size']:g} of {measure_words(row['measure'])}{at}: a validation needs "
             f"{row['patients']:,} patients, {row['positives']:,} of them positive")  # fmt: skip
 
 

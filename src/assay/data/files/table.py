@@ -28,6 +28,7 @@ from assay.spec.schema import FactorSpec
 
 SHOWN = 20
 
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One row that cannot be used.
@@ -146,6 +147,7 @@ class TextTable:
         comma: Numbers may be written 3,5.
         assumed: The encoding, where the file does not show it; else empty.
         grouped: Columns of numbers that were written with separators of thousands, which are taken out.
+        written: Names of the columns in the file, where some of these were made from them; else empty.
         counted: Word and source of the rows' numbers where they are not lines of this table; else empty.
     """
 
@@ -156,6 +158,7 @@ class TextTable:
     assumed: str = ""
     grouped: tuple[str, ...] = ()
     counted: tuple[str, str] = ("", "")
+    written: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -187,8 +190,8 @@ class TextTable:
             place: The spec's key that names it. Raises SpecError with the nearest column.
         """
         if name not in self.frame:
-            near = nearest(name, self.header)
-            there = f"did you mean '{near}'?" if near else f"its columns are {', '.join(self.header)}"
+            near = nearest(name, (*self.header, *self.written))
+            there = f"did you mean '{near}'?" if near else f"its columns are {', '.join(self.written or self.header)}"
             raise SpecError(f"{place}: {self.name} has no column '{cut(name)}': {there}")
         return tuple(self.frame[name].tolist())
 
