@@ -15,6 +15,7 @@ from tests.worlds.files import write_rows
 
 import assay
 from assay.plugin import DataError, SpecError
+from assay.report.sentences.reasons import reason_words
 from assay.stats import Panel, contrast, decide
 from assay.stats.decisions import moderate_group
 
@@ -144,3 +145,10 @@ def test_what_contradicts_itself_is_refused(change: dict[str, Any], error: type[
 def test_unknown_names_are_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         compared(entries(), **asked)
+
+
+def test_recipes_of_the_same_scores_are_named() -> None:
+    rows = [row for row in rows_of_file() if row["loss"] != "worse" and row["seed"] == 0]
+    same = [*rows, *({**row, "loss": "again"} for row in rows if row["loss"] == "reference")]
+    (note,) = assay.compare(same, by="loss").notes
+    assert reason_words(note) == "again has the same score as reference in every image"

@@ -546,6 +546,21 @@ def test_masks_can_be_the_target_where_another_column_looks_like_one(tmp_path: P
         look(tmp_path, target="lesions", out=tmp_path / "look")
 
 
+def test_labels_of_few_patients_are_not_judged_for_want_of_patients(tmp_path: Path) -> None:
+    draw, side = np.random.default_rng(8), np.arange(24) % 2
+    for at in range(24):
+        pixels = _blobs(draw).astype(np.int64)
+        pixels[:, 48 * side[at] : 48 * side[at] + 48] += 40
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{at:03d}.png")
+    table = pd.DataFrame({"image": [f"{at:03d}.png" for at in range(24)], "ill": side, "patient": range(24)})
+    table.to_csv(tmp_path / "data.csv", index=False)
+    look(tmp_path / "data.csv", out=tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "are too few to be sure" in page
+    assert "too few patients to be sure" in page
+    assert "predictions from other patients are too weak" not in page
+
+
 @pytest.mark.parametrize("both", [True, False])
 def test_the_cue_that_the_verdict_names_is_not_said_again(both: bool) -> None:
     """Of a segmentation the best cue may be one of lesion area, where no cue tells whether there is a lesion."""

@@ -383,6 +383,7 @@ def test_outputs_without_names_in_the_right_order_are_read(tmp_path: Path, lungs
     value, said = of_kinds(lung_file(tmp_path / "m.onnx", (0, 1, 2)), folder)
     assert value == pytest.approx(right(gray, target))
     assert "in the order of the classes bacterial, normal and viral" in said
+    assert "name the classes in it, as in --outputs bacterial,normal,viral" in said
 
 
 @situation("a command whose columns are named like the classes, in another order", "matched by name")

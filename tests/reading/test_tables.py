@@ -365,7 +365,34 @@ def test_a_name_with_a_slash_or_a_point_is_a_header(ask: Asking, tmp_path: Path,
 def test_a_first_line_that_is_no_header(ask: Asking, tmp_path: Path, first: str) -> None:
     text = predictions().to_csv(index=False, header=bool(first))
     (tmp_path / "p.csv").write_text(first + text)
-    assert "the first line seems to be no header" in refused(ask, tmp_path / "p.csv")
+    assert "its first line" in refused(ask, tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize(
+    ("lines", "usual"),
+    [("img{},p{},0,0.73 img{},p{},1,0.25", "image,column2,target,score"), ("img{},0,0 img{},1,1", "image,target,"),
+     ("c{},malignant c{},benign", "image,target"), ("ill,{},7 well,{},9", "target,"),
+     ("p{};0;0,5 p{};1;0,7", "image,")],
+)  # fmt: skip
+@situation("a table of ids and numbers without a header", "refused, with the line to write above")
+def test_rows_without_a_header(ask: Asking, tmp_path: Path, lines: str, usual: str) -> None:
+    rows = [lines.split(" ")[at % 2].format(at, at) for at in range(1, 25)]
+    (tmp_path / "p.csv").write_text("\n".join(rows) + "\n")
+    text = refused(ask, tmp_path / "p.csv")
+    assert "p.csv has no header: its first line" in text
+    assert f"looks like those below. Put a line with the names of columns above it, such as {usual}" in text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["case1,score1 a{},0.{}", "0,1,2 {},5,0.5", "img,0,1 a{},1,0", "id,2019,2020 a{},1,0", "t0,t1,t2 x{},y,z",
+     "name,kind x{},kind", "first,second x{},y{}", "feature1,feature2,truth 1,{},0", "p0,x,0 a,b{},c"],
+)  # fmt: skip
+@situation("a header with numbers, as `feature1` or 2019, above numbers and texts", "a header")
+def test_numbers_in_a_header(ask: Asking, tmp_path: Path, lines: str) -> None:
+    header, row = lines.split(" ")
+    (tmp_path / "p.csv").write_text("\n".join([header, *(row.format(at, at) for at in range(24))]) + "\n")
+    assert "has no header" not in refused(ask, tmp_path / "p.csv")
 
 
 @situation("`StudyDate` as DICOM writes it, 20240115", "a date, and no number")

@@ -346,6 +346,14 @@ def test_a_one_hot_column_for_unknown_classes(ask: Asking, tmp_path: Path) -> No
     assert "left out:" not in ask("look", path, "--out", "look").out
 
 
+@situation("a wrong name of a column beside one-hot columns", "refused with the columns of the file, or the nearest")
+def test_a_wrong_column_of_a_one_hot_table(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", one_hot())
+    header = ", ".join(path.read_text().splitlines()[0].split(","))
+    assert f"no column 'xyz': its columns are {header}\n" in ask("look", path, "--patient", "xyz").err
+    assert "did you mean 'BCC'?" in ask("look", path, "--patient", "BCCC").err
+
+
 @situation("folders `patient00001`, `patient00002`, as in MURA", "asked for a table: they are patients and no classes")
 def test_folders_of_patients_are_no_classes(ask: Asking, tmp_path: Path) -> None:
     for at in range(4):

@@ -410,3 +410,29 @@ class StoreConformance:
         folder.require(STUDY, "a")
         with pytest.raises(StoreError, match="holds the study of another name"):
             folder.require(STUDY, "b")
+
+    def test_other_sources_are_refused_by_name(self, tmp_path: Path) -> None:
+        first, other, copy = (tmp_path / part / "study.yaml" for part in ("one", "two", "copy"))
+        for path, text in ((first, "a"), (other, "b"), (copy, "a")):
+            path.parent.mkdir()
+            path.write_text(text)
+        folder = self.store(tmp_path / "runs" / "x")
+        folder.begin(STUDY, {}, sources=(first,))
+        for same in ((first,), (copy,), ()):
+            folder.require(STUDY, sources=same)
+        words = r"x holds a study of .*one/study\.yaml, not of .*two/study\.yaml: .*--out, give one of the studies"
+        with pytest.raises(StoreError, match=words):
+            folder.require(STUDY, sources=(other,))
+        with pytest.raises(StoreError, match=r"one/study\.yaml, not of .*copy/study\.yaml and "):
+            folder.require(STUDY, sources=(copy, other))
+        (tmp_path / "moved").mkdir()
+        for name in ("one", "two", "runs"):
+            (tmp_path / name).rename(tmp_path / "moved" / name)
+        moved = self.store(tmp_path / "moved" / "runs" / "x")
+        with pytest.raises(StoreError, match="holds a study of"):
+            moved.require(STUDY, sources=(tmp_path / "moved" / "two" / "study.yaml",))
+        first_moved = tmp_path / "moved" / "one" / "study.yaml"
+        first_moved.rename(tmp_path / "renamed.yaml")
+        moved.require(STUDY, sources=(tmp_path / "renamed.yaml",))
+        moved.begin(STUDY, {})
+        moved.require(STUDY, sources=(other,))

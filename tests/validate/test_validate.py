@@ -15,6 +15,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import assay
+from assay.cli import main
 from assay.plugin import DataError, SpecError
 
 
@@ -203,3 +204,94 @@ def test_wrong_input_is_named_in_a_sentence(
     frame.assign(**change).to_csv(tmp_path / "scores.csv", index=False)
     with pytest.raises(SpecError, match=error):
         assay.validate(tmp_path / "scores.csv", out=tmp_path / "out", **options)
+
+
+def test_two_columns_of_scores_are_two_models_as_two_files_are(tmp_path: Path) -> None:
+    ours, theirs = frame(), frame(noise=3.0, seed=1)
+    ours.loc[3, "score"] = np.nan
+    wide = ours.drop(columns=["score", "image"]).assign(score_a=ours.score, score_b=theirs.score)
+    tuned: dict[str, Any] = {"threshold": "sensitivity=0.9", "margin": 0.05}
+    for name, data in {"wide": wide, "a": ours, "b": theirs.drop(index=3)}.items():
+        data.dropna().to_csv(tmp_path / f"{name}.csv", index=False)
+    one = ran(tmp_path, wide, score="score_a,score_b", threshold_from=tmp_path / "wide.csv", **tuned)
+    two = assay.validate(ours, other=theirs, out=tmp_path / "two",
+                         threshold_from=(tmp_path / "a.csv", tmp_path / "b.csv"), **tuned)  # fmt: skip
+    columns = ["measure", "value", "low", "high", "p", "equivalence_p", "outcome", "patients"]
+    pd.testing.assert_frame_equal(one["differences"][columns], two["differences"][columns])
+    assert set(one["performance"]["model"]) == {"score_a", "score_b"}
+    assert len(one["discordant"]) == len(two["discordant"])
+    assert "score" not in set(one["subgroups"]["column"])
+    with pytest.raises(SpecError, match="of two models, assay validate takes score=score_a,score_b"):
+        ran(tmp_path, wide)
+    with pytest.raises(SpecError, match="names the columns of two models in one file"):
+        ran(tmp_path, wide, other=theirs, score="score_a,score_b")
+    for wrong in ("score_a,score_b,exam", "score_a,score_a"):
+        with pytest.raises(SpecError, match="name two different columns"):
+            ran(tmp_path, wide, score=wrong)
+
+
+def test_two_columns_of_calls_are_two_models(tmp_path: Path) -> None:
+    ours, theirs = frame(), frame(noise=3.0, seed=1)
+    calls = {name: (data.score >= 0.5).astype(int) for name, data in (("call_a", ours), ("call_b", theirs))}
+    found = ran(tmp_path, ours.drop(columns="score").assign(**calls), calls="call_a,call_b")
+    assert list(found["differences"]["measure"]) == ["sensitivity", "specificity"]
+    assert len(found["discordant"]) == (calls["call_a"] != calls["call_b"]).sum()
+
+
+def test_rows_of_two_models_are_compared_and_not_joined_in_silence(tmp_path: Path) -> None:
+    ours = frame()
+    long = pd.concat([ours.assign(model="A"), frame(noise=3.0, seed=1).assign(model="B")])
+    long.to_csv(tmp_path / "long.csv", index=False)
+    words = r"'model' has a row for each of A, B: compare these with assay compare \S*long.csv --by model"
+    with pytest.raises(DataError, match=words):
+        ran(tmp_path, file=str(tmp_path / "long.csv"))
+    tables = ran(tmp_path, file=str(tmp_path / "long.csv"), by="image", rule="mean")
+    facts = tables["provenance"].set_index("key").value
+    assert facts["rows joined"].startswith("800 rows are 400 cases, one for each value of 'image', by the mean score")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "800 rows are 400 cases" in page
+    assert "Rows of several models" in page
+    views = pd.concat([ours.assign(view="left"), ours.assign(view="right", score=ours.score / 2)])
+    with pytest.raises(DataError, match="join them with"):
+        ran(tmp_path, file=views)
+    facts = ran(tmp_path, file=views, by="image")["provenance"].set_index("key").value
+    assert "by the highest score of its rows" in facts["rows joined"]
+    assert "models joined" not in facts
+    with pytest.raises(DataError, match="join them with"):
+        ran(tmp_path, file=pd.concat([long, long.assign(score=0.5)]))
+    alone = ran(tmp_path, file=ours, by="image")["provenance"].set_index("key").value
+    assert "rows joined" not in alone
+
+
+def test_the_same_scores_twice_are_not_inconclusive(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        frame().to_csv(tmp_path / f"{name}.csv", index=False)
+    files = {"file": str(tmp_path / "a.csv"), "other": str(tmp_path / "b.csv")}
+    facts = ran(tmp_path, **files)["provenance"].set_index("key").value
+    assert facts["same scores"] == "a and b"
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "The scores of a and b are the same in every case" in page
+    assert "OTHER.csv" in page
+    assert "--plan" not in page
+    files["other"] = frame().assign(score=lambda data: data.score**2)
+    assert "same scores" not in set(ran(tmp_path, **files)["provenance"]["key"])
+
+
+def test_the_next_step_keeps_thresholds_and_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, seed in (("a", 0), ("b", 5)):
+        frame(n=60, noise=2.0, seed=seed).to_csv(tmp_path / f"{name}.csv", index=False)
+    files = [str(tmp_path / f"{name}.csv") for name in "ab"]
+
+    def next_step(*options: object) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit):
+            main(["validate", *files, "--out", str(tmp_path / "out"), *map(str, options)])
+        return " ".join(capsys.readouterr().out.split("Next: ")[-1].split())
+
+    assert "--plan 0.03" in next_step()
+    assert "--plan 0.03 --threshold sensitivity=0.9 --threshold-from" in next_step("--plan", 0.03)
+    tuned = ("--threshold", "sensitivity=0.9", "--threshold-from", ",".join(files))
+    step = next_step(*tuned)
+    assert "--threshold sensitivity=0.9 --threshold-from" in step
+    assert step.endswith("--plan 0.03")
+    assert "see with which columns these scores change" in next_step(*tuned, "--plan", 0.03)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -229,7 +230,9 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
         why = (
             f"the model names its outputs {cut(join_words([*names]), 100)}" if names else "the model does not name them"
         )
-        output_text.append(f"in the order of the classes {join_words([*classes])}: {why}")
+        example = f"--outputs {shlex.quote(','.join(classes))}"
+        other = "" if request.outputs else f"; if the model has another order, name the classes in it, as in {example}"
+        output_text.append(f"in the order of the classes {join_words([*classes])}: {why}{other}")
     return replace(prepared, model=model, outputs="; ".join(output_text))
 
 

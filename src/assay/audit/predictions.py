@@ -12,7 +12,7 @@ import numpy as np
 from assay.audit.cards import write_outcome
 from assay.audit.harms import by_harm
 from assay.audit.kind import AUDIT
-from assay.audit.request import AuditRequest
+from assay.audit.request import AuditRequest, untested_words
 from assay.audit.scored import (
     Scored,
     better,
@@ -26,11 +26,12 @@ from assay.audit.scored import (
     threshold_of,
 )
 from assay.audit.swing import area
-from assay.core.errors import DataError
+from assay.core.errors import DataError, key_text
 from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.data.files.kinds import factor_of
+from assay.data.files.roles import MOST_CLASSES, called_calls, called_image, called_patient, called_unit
 from assay.data.files.scored import ScoredRows, read_scored_rows
 from assay.data.files.table import patient_codes, read_table, require_whole
 from assay.execution.local import InProcess
@@ -142,6 +143,7 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
         "model": path.stem,
         "kind": "predictions",
         "columns": guessed,
+        "columns not tested": "" if request.columns else untested_words(_group_columns(rows)),
         **rows.facts(request.columns),
         "hash of the model": sha256(path),
         "images": f"{len(table):,}",
@@ -176,10 +178,20 @@ def _score_checks(scored: Scored, rows: ScoredRows, request: AuditRequest, auroc
     return [ranking, pixels, *([check("calls", "warn", alike)] if alike else [])]
 
 
+def _group_columns(rows: ScoredRows) -> list[str]:
+    """Return the columns of a few values that have no part yet, without ids and decisions of models."""
+    table, taken = rows.table, {*rows.roles.values()}
+    return [
+        name for name in table.header
+        if name not in taken and 1 < len({*table.present(name)}) <= MOST_CLASSES
+        and not (called_patient(name) or called_unit(name) or called_calls(name) or called_image(name))
+    ]  # fmt: skip
+
+
 def _factor_table(rows: ScoredRows, request: AuditRequest) -> FactorTable:
     """Return the rows as a table of images, with the columns that are named as factors."""
     patients = rows.cells("patient") or [*map(str, range(len(rows.score)))]
-    others = {name: rows.table.column(name, "predictions") for name in request.columns}
+    others = {name: rows.table.column(name, key_text("--columns")) for name in request.columns}
     factors = [factor_of(name, cells, rows.table.comma) for name, cells in others.items()]
     return FactorTable(
         row=np.arange(len(rows.score)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -25,6 +26,8 @@ from assay.core.request import (
     seconds,
 )
 
+MOST_COLUMNS = 8
+"""Columns that are not tested, and named in a line; more are said to be there."""
 BUDGET = 15_000
 """Images that an audit puts through the model at most."""
 FULL = 90_000
@@ -320,6 +323,13 @@ class AuditRequest(ModelRequest):
         if not 0 < margin < 0.5:
             raise SpecError(f"margin {margin:g}: expected a number between 0 and 0.5")
         return margin
+
+
+def untested_words(columns: Sequence[str]) -> str:
+    """Return columns that an audit does not test, with what to type; empty without any."""
+    some = [*columns[:MOST_COLUMNS], *(["..."] if len(columns) > MOST_COLUMNS else [])]
+    named = shlex.quote(",".join(columns[:MOST_COLUMNS]))
+    return f"{', '.join(some)}; to test them: --columns {named}" if columns else ""
 
 
 def _entries(data: Any) -> Mapping[str, Any]:

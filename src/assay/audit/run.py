@@ -63,7 +63,7 @@ from assay.audit.references import (
     shipped_search_rates,
     trained_on,
 )
-from assay.audit.request import AuditRequest
+from assay.audit.request import AuditRequest, untested_words
 from assay.audit.scored import column_rows, model_added, of_columns
 from assay.audit.search.regions import ON_SOME, Sought
 from assay.audit.search.run import VERSION, Search, by_lesion, image_properties, not_searched
@@ -114,6 +114,9 @@ def with_images(request: AuditRequest, say: Say = lambda text: None) -> AuditReq
     for option, place in (("--images", "data"), ("--train", "train")):
         if place in read and (line := read[place].line):
             say(f"{option} {getattr(request, place)}: {line}")
+    data = read["data"].data
+    if "guessed" in data and not request.columns and (untested := untested_words([*read["data"].others])):
+        data["guessed"] = "; ".join(filter(None, (data["guessed"], f"not tested: {untested}")))
     return request.but(**{place: {**images.data, **request.keys} for place, images in read.items()})
 
 

@@ -89,11 +89,14 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     answers[at] = score
     fold[at] = 0 if folds is None else folds
     panels: dict[str, Panel] = {}
+    recipe_of_scores: dict[bytes, str] = {}
     for g, name in enumerate(group_names):
         images_of_group = np.flatnonzero(counted[g].any(axis=1))
         tested = counted[g, images_of_group] == 1
         if not tested.all():
             notes.append(because(Code.MISSING_PREDICTIONS, recipe=name, count=int((~tested).sum())))
+        if (other := recipe_of_scores.setdefault(answers[g].tobytes(), name)) != name:
+            notes.append(because(Code.SAME_PREDICTIONS, recipe=name, other=other))
         panels[name] = Panel(
             answers[g, images_of_group, :, None],
             target,

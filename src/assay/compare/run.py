@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from scipy.special import logit
@@ -123,6 +124,11 @@ class CompareRun(RunSteps):
     read: Predictions
     name: str
     kind = COMPARISON
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        """See `Run`."""
+        return self.request.paths_of("data")
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables of a study that predictions have."""

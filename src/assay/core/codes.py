@@ -662,6 +662,7 @@ class Code(StrEnum):
     # Assumptions on a file of predictions.
     NO_SEED_COLUMN = "no-seed-column", "no column '{column}': one seed each"
     NO_PATIENT_COLUMN = "no-patient-column", "no column '{column}': each image counts as a patient"
+    SAME_PREDICTIONS = "same-predictions", "{recipe} has the same score as {other} in every image"
     CALLED_ALIKE = "called-alike", "{recipe}: all {count} predictions are called {kind} at the threshold"
     WORSE_THAN_CHANCE = (
         "worse-than-chance",

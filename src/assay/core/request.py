@@ -97,6 +97,13 @@ class CommandRequest(BaseModel):
         return self.but(**{name: source if source is None or isinstance(source, str | Path) else IN_MEMORY
                            for name, source in sources.items()})  # fmt: skip
 
+    def paths_of(self, *fields: str) -> tuple[Path, ...]:
+        """Return the files and folders that these fields name; none where one holds data in memory."""
+        sources = [getattr(self, name) for name in fields]
+        named = [source for source in sources if source not in (None, "")]
+        paths = [Path(source).expanduser() for source in named if source != IN_MEMORY]
+        return tuple(paths) if len(paths) == len(named) and all(path.exists() for path in paths) else ()
+
     def require_used(self, unused: Collection[str], why: str) -> None:
         """Refuse options that are given and mean nothing here.
 

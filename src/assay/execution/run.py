@@ -39,6 +39,11 @@ class RunSteps(Protocol):
         return ""
 
     @property
+    def sources(self) -> Sequence[Path]:
+        """The files or folders that it is of, which may not change in its folder; empty of what is in memory."""
+        return ()
+
+    @property
     def values(self) -> Mapping[str, Any]:
         """The request as its folder keeps it."""
         return self.request.model_dump(mode="json")
@@ -95,7 +100,7 @@ def carry_out(
     """
     folder = RunFolder(root)
     with working_in(root):
-        folder.require(run.kind, run.subject)
+        folder.require(run.kind, run.subject, run.sources)
         folder.remove_partial_files()
         outcome = _run_rounds(run, folder, executor, watch)
         if outcome.stopped:
@@ -141,7 +146,7 @@ def _run_rounds(run: RunSteps, folder: RunFolder, executor: Executor, watch: Wat
         tasks = [task for task in next(rounds, ()) if task.id not in tried]
         if run.stamp != begun:
             begun = run.stamp
-            folder.begin(run.kind, run.values, begun, run.subject)
+            folder.begin(run.kind, run.values, begun, run.subject, run.sources)
         if not tasks:
             break
         tried |= {task.id for task in tasks}

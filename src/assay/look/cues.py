@@ -50,10 +50,18 @@ class Cue:
         return replace(self, scores=scores)
 
 
+OF_COLUMNS = ("factor", "column")
+"""Kinds of cues that are a column of the table, which says more to a reader than what its images look like."""
+
+
 def shortcut_rows(cues: Iterable[Cue]) -> list[Row]:
-    """Return rows of `data_tables.SHORTCUTS`, the greatest AUROC first."""
-    rows = [cue.row for cue in cues]
-    return sorted(rows, key=lambda row: -1.0 if np.isnan(row["value"]) else float(row["value"]), reverse=True)
+    """Return rows of `data_tables.SHORTCUTS`, the greatest AUROC first; of those that round alike, columns first."""
+
+    def rank(row: Row) -> tuple[float, bool, float]:
+        value = -1.0 if np.isnan(row["value"]) else float(row["value"])
+        return -round(value, 2), row["kind"] not in OF_COLUMNS, -value
+
+    return sorted((cue.row for cue in cues), key=rank)
 
 
 def cues_of_table(table: FactorTable, kind: str = "factor") -> Iterator[Cue]:

@@ -92,14 +92,22 @@ def look_account(evidence: Evidence) -> Account:
 def _grid_title(evidence: Evidence) -> str:
     """Return the title of the pictures: of suspects, of masks, or of the images with most and least of a cue."""
     cue = next((json_object(row["facts"])["cue"] for row in evidence.tables["pictures"] if row["kind"] == "cue"), "")
+    best = _best_cue(evidence)
+    which = "the" if best is not None and (best["kind"], best["name"]) == ("image", cue) else "another"
     if evidence.tables["issues"]:
-        return f"Suspect images{f', and those with most and least of the cue ({cue})' if cue else ''}"
-    return f"Images with most and least of the cue: {cue}, outlined" if cue else "Images"
+        return f"Suspect images{f', and those with most and least of {which} cue ({cue})' if cue else ''}"
+    return f"Images with most and least of {which} cue: {cue}, outlined" if cue else "Images"
+
+
+def _best_cue(evidence: Evidence) -> Row | None:
+    """Return the strongest cue, which the page names first: of the target, or else of lesion area; None without one."""
+    strong = [row for row in evidence.tables["shortcuts"] if row["strong"]]
+    return min(strong, key=lambda row: row["of"] == LARGE, default=None)
 
 
 def _cue_advice(evidence: Evidence) -> str:
     """Return that the best cue may be the finding or the target in other words; empty where it can be neither."""
-    best = next((row for row in evidence.tables["shortcuts"] if row["strong"]), None)
+    best = _best_cue(evidence)
     return "" if best is None else may_be_no_shortcut(best, numeric(best, "value"))
 
 
@@ -124,7 +132,7 @@ def look_step(evidence: Evidence) -> str:
         return f"Next: put all images of a patient or picture into one part, {again}"
     if grave:
         return f"Next: leave copies out, or give those of a picture one patient ({listed} names them), {again}"
-    strong = next((row for row in evidence.tables["shortcuts"] if row["strong"]), None)
+    strong = _best_cue(evidence)
     aim = "what a network learns from these images"
     if strong is not None:
         aim = f"whether a network does better than {cue_words(strong['kind'], strong['name'])}"
@@ -158,7 +166,8 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
     tables, facts = evidence.tables, evidence.facts
     unjudged = [reason for row in tables["findings"] if (reason := read(row["reason"])).first(Code.LABELS_UNJUDGED)]
     yield Tile("Images", facts["images"], of=f"{facts['patients']} patients" if evidence.unit == "patients" else "")
-    for row in tables["shortcuts"][:1]:
+    best = _best_cue(evidence)
+    for row in tables["shortcuts"][:1] if best is None else [best]:
         of, light = f"AUROC of {cue_words(row['kind'], row['name'])}", "warn" if row["strong"] else ""
         yield Tile("Best simple cue", number(numeric(row, "value")), _interval_words(row), of, light)
     for row in tables["decoded"][:1]:
@@ -167,8 +176,7 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
     for name, kinds in _SUSPECT.items():
         number_found = len({row["row"] for row in tables["issues"] if row["kind"] in kinds})
         if name == LABELS and unjudged:
-            weak = any(reason.first(Code.WEAK_PREDICTIONS) for reason in unjudged)
-            yield Tile(name, "not judged", of="predictions from other patients are too weak" if weak else "")
+            yield Tile(name, "not judged", of=_why_unjudged(unjudged[0]))
             continue
         yield Tile(
             name,
@@ -176,6 +184,15 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
             of="files" if name == "Copies" else "images",
             light="warn" if number_found else "",
         )
+
+
+def _why_unjudged(reason: Reason) -> str:
+    """Return why labels were not judged, in a few words."""
+    weak = reason.first(Code.WEAK_PREDICTIONS)
+    if weak is None:
+        return ""
+    few = dict(weak.fields).get("few")
+    return "too few patients to be sure" if few else "predictions from other patients are too weak"
 
 
 def _interval_words(row: Row) -> str:
@@ -199,11 +216,10 @@ def look_verdict(evidence: Evidence) -> str:
     """Return the gravest finding in the images and the best cue in one or two sentences."""
     grave = _gravest(evidence)
     first = [f"{sentence_case(chip_words(grave.reason) or reason_words(grave.reason))}."] if grave else []
-    strong = sorted((row for row in evidence.tables["shortcuts"] if row["strong"]), key=lambda row: row["of"] == LARGE)
+    best = _best_cue(evidence)
     cue = "No simple cue clearly predicts the target."
     untested = [row for row in evidence.tables["shortcuts"] if math.isnan(numeric(row, "value"))]
-    if strong:
-        best = strong[0]
+    if best is not None:
         words = f"{cue_words(best['kind'], best['name'])} predicts {of_words(best, evidence)}"
         cue = f"Without a network, {words}: AUROC {number(numeric(best, 'value'))}."
     elif untested and len(untested) == len(evidence.tables["shortcuts"]):

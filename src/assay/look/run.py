@@ -95,6 +95,11 @@ class LookRun(RunSteps):
     embeddings: Embeddings | None
     kind = LOOK
 
+    @property
+    def sources(self) -> Sequence[Path]:
+        """See `Run`."""
+        return self.request.paths_of("data")
+
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""
         embeddings = self.embeddings

@@ -84,7 +84,9 @@ def parse_study(
     options = "".join(f" --{key} {shlex.quote(str(value))}"
                       for key, value in (("scale", scale), ("seeds", seeds)) if value is not None)  # fmt: skip
     command = f"assay run {typed_path(document.file)}{options}" if document.file and not overrides else ""
-    return _with_looks(check_study(document, compare), looks).model_copy(update={"command": command})
+    path = at_home(document.file)
+    file = str(path.absolute()) if document.file and is_file(path) else ""
+    return _with_looks(check_study(document, compare), looks).model_copy(update={"command": command, "file": file})
 
 
 def check_looks(looks: Sequence[int]) -> None:

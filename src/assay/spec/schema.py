@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -709,6 +710,7 @@ class StudySpec(Frozen):
         published: Published tables beside which `assay results --as-published` puts the study's own figures.
         written: The study file with its scale and overrides, from which this is parsed. No hash depends on it.
         command: What runs it; empty of a mapping, and with overrides. No hash depends on it.
+        file: The file that it was read from; empty of a mapping, and of a built-in study. No hash depends on it.
     """
 
     name: str
@@ -730,6 +732,12 @@ class StudySpec(Frozen):
     published: Annotated[tuple[PublishedTable, ...], Field(exclude_if=lambda published: not published)] = ()
     written: Annotated[Mapping[str, Any], Field(exclude=True)] = {}
     command: Annotated[str, Field(exclude=True)] = ""
+    file: Annotated[str, Field(exclude=True)] = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file that it was read from, if any."""
+        return (Path(self.file),) if self.file else ()
 
     @model_validator(mode="after")
     def _one_task(self) -> StudySpec:

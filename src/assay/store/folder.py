@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import re
@@ -216,6 +217,20 @@ def _require_checksum(path: Path, wanted: str | None) -> Path:
     return path
 
 
+def _from_here(path: Path) -> str:
+    """Return a path from the working directory where it leads there, and else the whole path."""
+    inside = os.path.relpath(path)
+    return str(path.absolute()) if inside.startswith("..") else inside
+
+
+def _are_alike(paths: Sequence[Path], others: Sequence[Path]) -> bool:
+    """Return whether paths lead to the same files and folders, or to files of the same content."""
+    return len(paths) == len(others) and all(
+        path.samefile(other) or (is_file(path) and is_file(other) and filecmp.cmp(path, other, shallow=False))
+        for path, other in zip(paths, others, strict=True)
+    )
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The records and tables of a run. See `store.schema` for the layout."""
@@ -260,15 +275,17 @@ class RunFolder:
             raise StoreError(f"{self.root} is not a run folder: it holds no {RUN}")
         return kind
 
-    def require(self, kind: Kind, subject: str = "") -> None:
+    def require(self, kind: Kind, subject: str = "", sources: Sequence[Path] = ()) -> None:
         """Check that nothing else was started here.
 
         Args:
             kind: The kind of run.
             subject: What may not change in a folder, such as the hash of a model and its images; not compared if empty.
+            sources: The files or folders that the run is of. Those of a run before are not compared where there are
+                none, and where one of them is gone: it may have been moved.
 
         Raises:
-            StoreError: The folder holds another kind of run, or one of another subject.
+            StoreError: The folder holds another kind of run, or one of another subject or other sources.
         """
         kind_of_run = self.kind
         if kind_of_run not in (None, kind):
@@ -278,9 +295,25 @@ class RunFolder:
                 f"{self.root} holds the {kind.name} of another {kind.subject}: choose another place with "
                 f"{key_text('--out')}"
             )
+        earlier = [Path(os.path.normpath(self.root / path)) for path in self._earlier_sources()] if kind_of_run else []
+        if sources and earlier and all(path.exists() for path in earlier) and not _are_alike(earlier, sources):
+            before, now = (" and ".join(map(_from_here, paths)) for paths in (earlier, sources))
+            raise StoreError(
+                f"{self.root} holds {kind.words} of {before}, not of {now}: choose another place with "
+                f"{key_text('--out')}, {kind.other_place}or delete the folder"
+            )
+
+    def _earlier_sources(self) -> Sequence[str]:
+        """Return the sources of the run that was begun here, relative to the folder."""
+        return self.document().get("sources", ())
 
     def begin(
-        self, kind: Kind, request: Mapping[str, Any], stamp: Mapping[str, str] | None = None, subject: str = ""
+        self,
+        kind: Kind,
+        request: Mapping[str, Any],
+        stamp: Mapping[str, str] | None = None,
+        subject: str = "",
+        sources: Sequence[Path] = (),
     ) -> None:
         """Write what is asked for, after removing what only a run that ended has.
 
@@ -289,9 +322,12 @@ class RunFolder:
             request: What is asked for.
             stamp: What the tables will be made of.
             subject: See `require`.
+            sources: See `require`. They are kept relative to the folder, so that both can be moved together.
         """
         self.reopen()
+        root = os.path.realpath(self.root)
         values = {"kind": kind.name, "stamp": stamp or {}, "subject": subject, "request": request}
+        values |= {"sources": [os.path.relpath(os.path.realpath(path), root) for path in sources]} if sources else {}
         write_checked_json(self.root / RUN, {"schema": SCHEMA_VERSION, **values}, sort_keys=False)
 
     def reopen(self) -> None:

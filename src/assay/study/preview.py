@@ -129,6 +129,11 @@ class PreviewRun(RunSteps):
     workers: int
     kind = PREVIEW
 
+    @property
+    def sources(self) -> Sequence[Path]:
+        """See `Run`."""
+        return self.prepared.spec.files
+
     def conclude(self, folder: RunFolder) -> Tables:
         """Draw the pictures, and return all tables. Raises as the run would where an association cannot be had."""
         tables = preview_tables(

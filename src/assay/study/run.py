@@ -261,6 +261,11 @@ class StudyRun(RunSteps):
         return self.request.name
 
     @property
+    def sources(self) -> Sequence[Path]:
+        """See `Run`."""
+        return self.request.files
+
+    @property
     def values(self) -> Mapping[str, Any]:
         """See `Run`."""
         return study_values(self.request, self.prepared.place.skip_bad_rows)
@@ -459,9 +464,10 @@ def train_only(prepared: PreparedStudy, watch: Watch, executor: Executor) -> Out
     """Carry out the tasks of a prepared study, without tables and page. Failures are recorded and the rest goes on."""
     with working_in(prepared.place.root):
         place, spec = prepared.place, prepared.spec
-        place.folder.require(STUDY, spec.name)
+        place.folder.require(STUDY, spec.name, spec.files)
         _record_plan(prepared)
-        place.folder.begin(STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name)
+        place.folder.begin(STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name,
+                           spec.files)  # fmt: skip
         with watch(prepared.tasks) as display:
             return run_tasks(prepared.tasks, prepared.place.folder, executor, display)
 

@@ -160,11 +160,16 @@ def validation_step(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str
     again, two = facts["command"], bool(tables["differences"])
     if facts["threshold from"] == "calls":
         return f"Next: repeat it on cases of another site: {again.replace(facts.get('path', 'FILE'), 'OTHER.csv', 1)}"
+    if facts.get("same scores"):
+        return f"Next: take the scores of another model: assay validate {facts.get('path', 'FILE')} OTHER.csv"
     if two and tables["differences"][0]["outcome"] == "inconclusive" and not tables["plan"]:
+        again = f"{again} {facts.get('thresholds', '')}".rstrip()
         return f"Next: count the patients that would show a difference of 0.03: {again} --plan 0.03"
+    plan = f" --plan {tables['plan'][0]['size']:g}" if tables["plan"] else ""
     if {"default", "these cases"} & set(facts["threshold from"].split("; ")):
-        others = "OTHER-1.csv,OTHER-2.csv" if two else "OTHER.csv"
-        return f"Next: set the threshold on other cases: {again} --threshold sensitivity=0.9 --threshold-from {others}"
+        others = "OTHER-1.csv,OTHER-2.csv" if two and not facts.get("models in columns") else "OTHER.csv"
+        again = f"{again}{plan} --threshold sensitivity=0.9 --threshold-from {others}"
+        return f"Next: set the threshold on other cases: {again}"
     return f"Next: see with which columns these scores change: assay audit {facts.get('path', 'FILE')}"
 
 

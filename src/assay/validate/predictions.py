@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import filterfalse
@@ -23,7 +24,7 @@ from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match, require_matched
 from assay.data.files.kinds import factor_of
 from assay.data.files.restated import columns_left_out, restated
-from assay.data.files.roles import called_calls, called_patient, called_unit, of_called_class, roles_of
+from assay.data.files.roles import called_calls, called_patient, called_unit, models_of, of_called_class, roles_of
 from assay.data.files.scored import ScoredRows, read_scored_rows, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
@@ -89,20 +90,25 @@ class ScoreFile:
         return [name for name in names if name in table.header and table.frame[name].is_unique]
 
 
-def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
+def read_score_file(source: Any, request: ValidateRequest, column: str = "") -> ScoreFile:
     """Read a file of scores, or a data frame.
+
+    Args:
+        source: A path, or a table in memory.
+        request: The request.
+        column: The column of scores or calls that it names; by default the one that is found.
 
     Raises:
         DataError: It cannot be read, a cell is not a number, or a case has several classes.
         SpecError: A column is missing, or there are not two classes.
     """
-    table, roles, line = _open_scores(source, request)
-    units = _units_of(table, request.by)
+    table, roles, line = _open_scores(source, request, column)
+    units, joined = _units_of(table, request.by), _joined_facts(table, request)
     cells = table.column(roles["target"], key_text("--target"))
     present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
     codes = dict(zip(present, two_classes(roles["target"], request.positive, present).codes.tolist(), strict=True))
     if request.calls:
-        table = _read_calls(table, request.calls, codes)
+        table = _read_calls(table, column, codes)
     is_scored = ~np.array(absences(table.column(roles["score"], key_text("--score"))))
     if not is_scored.any():
         raise DataError(f"{table.name} has no scores in '{roles['score']}'")
@@ -122,12 +128,12 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     if not request.calls:
         scale = scale_of(rows.score, request.scores, 0.5, f"the scores of {name}", roles["score"])
     facts = {"positive class": rows.target.positive, "columns": line, **rows.facts(),
-             "scores": "calls alone" if request.calls else scale_words(scale)}  # fmt: skip
+             "scores": "calls alone" if request.calls else scale_words(scale), **joined}  # fmt: skip
     rejected = {code: int(np.count_nonzero(is_rejected & (of_unit == code))) for code in (0, 1)}
     return ScoreFile(name, rows, scale, rejected, facts, not request.calls)
 
 
-def _open_scores(source: Any, request: ValidateRequest) -> tuple[TextTable, dict[str, str], str]:
+def _open_scores(source: Any, request: ValidateRequest, score: str) -> tuple[TextTable, dict[str, str], str]:
     """Return a table, its columns by role, and what was guessed of them. Raises DataError, or SpecError."""
     if isinstance(source, str | os.PathLike):
         path = at_home(os.fspath(cast("str", source)))
@@ -142,17 +148,39 @@ def _open_scores(source: Any, request: ValidateRequest) -> tuple[TextTable, dict
                         f"run it for each, with "
                         f"{key_text('--target')}, {key_text('--score')} and {key_text('--out')}")  # fmt: skip
     taken = tuple(name for name in request.groups if CROSS not in name)
-    roles, line = roles_of(table, (*taken, request.by), score=request.score or request.calls, target=request.target,
+    others = [name for name in _columns_of_models(request) if name != score]
+    roles, line = roles_of(table, (*taken, request.by, *others), score=score, target=request.target,
                            image=request.image, patient=request.patient, positive=request.positive)  # fmt: skip
     if not request.by:
-        _require_one_row_each(table, roles["image"])
+        _require_one_row_each(table, roles["image"], _typed_file(source) or "FILE")
     column = roles["score"]
-    named = request.score or request.calls
-    if not named and called_calls(column) and len(set(table.present(column))) == 2:
+    if not score and called_calls(column) and len(set(table.present(column))) == 2:
         raise SpecError(f"{key_text('--score')}: '{column}' of {table.name} has two values, as calls have: name it "
                         f"with {key_text('--calls', column)}, or with {key_text('--score', column)} if these are "
                         "scores")  # fmt: skip
     return table, roles, line
+
+
+def _columns_of_models(request: ValidateRequest) -> tuple[str, ...]:
+    """Return the columns of scores or calls that are named, one for each model of a file; empty where none is.
+
+    Raises:
+        SpecError: They are not two different ones, or the second model has a file of its own.
+    """
+    option, text = ("--calls", request.calls) if request.calls else ("--score", request.score)
+    columns = names(text)
+    if len(columns) > 2 or len({*columns}) < len(columns):
+        raise SpecError(f"{key_text(option, text[:40])}: a validation compares two models: name two different columns, "
+                        "or write a row per image and model and run assay compare")  # fmt: skip
+    if len(columns) == 2 and _has_other(request):
+        raise SpecError(f"{key_text(option, text[:40])} names the columns of two models in one file: leave out the "
+                        "other file, or name the column that both files have")  # fmt: skip
+    return columns
+
+
+def _has_other(request: ValidateRequest) -> bool:
+    """Return whether the second model has a file of its own."""
+    return not (request.other is None or (isinstance(request.other, str) and not request.other))
 
 
 def _units_of(table: TextTable, by: str) -> Int[np.ndarray, " n"]:
@@ -167,14 +195,41 @@ def _units_of(table: TextTable, by: str) -> Int[np.ndarray, " n"]:
     return pd.factorize(np.array(cells, dtype=object))[0]
 
 
-def _require_one_row_each(table: TextTable, column: str) -> None:
-    """Refuse several rows of a case, where a column names cases. Raises DataError."""
+def _joined_facts(table: TextTable, request: ValidateRequest) -> dict[str, str]:
+    """Return what becomes of rows that share a value of a column, as rows of `provenance`; empty without such rows."""
+    by = request.by
+    if not by or not table.frame.duplicated(by).any():
+        return {}
+    how = "called positive if any of its rows is" if request.calls else f"by the {_RULES[request.rule]} of its rows"
+    facts = {"rows joined": f"{count(len(table), 'row')} are {table.frame[by].nunique():,} cases, one for each value "
+                            f"of '{by}', {how}"}  # fmt: skip
+    if models := models_of(table, by):
+        facts["models joined"] = f"'{models}': {_some_values(table, models)}"
+    return facts
+
+
+_RULES = {"max": "highest score", "mean": "mean score"}
+
+
+def _require_one_row_each(table: TextTable, column: str, file: str) -> None:
+    """Refuse several rows of a case, where a column names cases. Raises DataError that names the file as typed."""
     cases = table.column(column, key_text("--image")) if column in table.header else ()
     if twice := len(cases) - len(set(cases)):
+        if models := models_of(table, column):
+            raise DataError(f"{table.name}: '{column}' has {count(twice, 'repeated case')}, since '{models}' has a row "
+                            f"for each of {_some_values(table, models)}: compare these with assay compare "
+                            f"{file} --by {shlex.quote(models)}, or validate a file with the rows of one"
+                            )  # fmt: skip
         raise DataError(f"{table.name}: '{column}' has {count(twice, 'repeated case')}: keep one row of each, "
                         f"join them with {key_text('--by', column)} (with {key_text('--rule', 'mean')} if these are "
                         f"repeats of one image; else the highest score counts), or name the column of cases with "
                         f"{key_text('--image', 'COLUMN')}")  # fmt: skip
+
+
+def _some_values(table: TextTable, column: str) -> str:
+    """Return the first values of a column, with `...` where there are more."""
+    values = [*dict.fromkeys(table.present(column))]
+    return ", ".join([*values[:3], *(["..."] if len(values) > 3 else [])])
 
 
 def _read_calls(table: TextTable, column: str, codes: Mapping[str, int]) -> TextTable:
@@ -256,12 +311,12 @@ def read_validation(request: ValidateRequest) -> Validated:
             _require_positive_scores(file, models[file.name])
         for file in (*tuning, *recalibration):
             _require_positive_scores(file, _cases_of(file, 0.0, _patients_of(file.rows)))
-    used = {*rows.roles.values(), request.by}
+    used = {request.by, *(column for file in files for column in file.rows.roles.values())}
     restating = {name: why for name, why in restated(rows.table, rows.roles["target"]).items() if name not in used}
-    groups, columns = _groups_of_file(rows, patient, request, restating)
+    groups, columns = _groups_of_file(rows, patient, request, {*used, *restating})
     facts = {
         **first.facts, **({"matched": matched} if len(files) > 1 else {}),
-        "data": first.name, "target": rows.roles["target"], "images": f"{len(patient):,}",
+        "data": Path(rows.table.name).stem, "target": rows.roles["target"], "images": f"{len(patient):,}",
         "positives": f"{int(rows.target.codes.sum()):,}", "patients": f"{len(np.unique(patient)):,}",
         "intervals over": "patients" if rows.cells("patient") else "images",
         "threshold": "; ".join(f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
@@ -269,12 +324,14 @@ def read_validation(request: ValidateRequest) -> Validated:
         "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
         "groups": ", ".join(columns), "predictions": "yes",
         "columns left out": "" if request.groups else columns_left_out(restating),
+        "same scores": " and ".join(models) if len(files) > 1 and _are_same(*files) else "",
+        "models in columns": ", ".join(models) if len(_columns_of_models(request)) > 1 else "",
         "command": f"assay validate {request.typed(*NOT_AGAIN)}",
+        "thresholds": request.typed(*(ValidateRequest.options().keys() - {"threshold", "threshold_from"})),
         "path": _typed_file(request.file),
         "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
         "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),
         "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),
-        "rows joined": f"{request.rule} of the rows of each {request.by}" if request.by else "",
     }  # fmt: skip
     return Validated(files, models, groups, rows.table.numbers, facts, recalibration)
 
@@ -305,10 +362,16 @@ def _check_numbers(request: ValidateRequest) -> None:
 
 def _read_models(request: ValidateRequest) -> tuple[tuple[ScoreFile, ...], str]:
     """Return the file of each model, with the same cases, and what was left out or ignored to match them."""
-    first = read_score_file(request.file, request)
-    if request.other is None or (isinstance(request.other, str) and not request.other):
+    first_column, *others = _columns_of_models(request) or ("",)
+    first = read_score_file(request.file, request, first_column)
+    if others:
+        first = replace(first, name=first_column)
+        second = replace(read_score_file(request.file, request, others[0]), name=others[0])
+    elif _has_other(request):
+        second = read_score_file(request.other, request, first_column)
+    else:
         return (first,), ""
-    first, second, said = _pair_files(first, read_score_file(request.other, request), request)
+    first, second, said = _pair_files(first, second, request)
     second = replace(second, name=f"{second.name} (2)") if second.name == first.name else second
     return (first, second), "; ".join(said)
 
@@ -345,17 +408,12 @@ def _pair_files(
     first: ScoreFile, other: ScoreFile, request: ValidateRequest
 ) -> tuple[ScoreFile, ScoreFile, tuple[str, ...]]:
     """Return two files with the same cases in the same order. Raises DataError where they are not of the same."""
-    columns = first.columns_of_cases(), other.columns_of_cases()
-    for file, ids in zip((first, other), columns, strict=True):
-        if not ids:
-            raise SpecError(f"no column of {file.name} has one value for each case, by which two files are paired: "
-                            f"name one with {key_text('--image', 'COLUMN')}")  # fmt: skip
-    both = next(((name, name) for name in columns[0] if name in columns[1]), (columns[0][0], columns[1][0]))
-    matched = match(*(file.rows.table.column(name, key_text("--image"))
-                      for file, name in zip((first, other), both, strict=True)))  # fmt: skip
+    is_one_table = len(_columns_of_models(request)) > 1
+    matched = match(*_case_names(first, other, is_one_table and not request.by))
     if not matched.pairs:
         raise DataError(f"no case of {first.name} is in {other.name}: are these scores of other patients?")
-    said = require_matched(matched, other.rows.table.name, "case", unmatched=request.unmatched, private=True,
+    where, row = (f"'{other.name}'", "score") if is_one_table else (other.rows.table.name, "row")
+    said = require_matched(matched, where, "case", row, unmatched=request.unmatched, private=True,
                            lines=other.rows.table.numbers)  # fmt: skip
     rows, of_other = first.rows.take([*matched.pairs]), other.rows.take([*matched.pairs.values()])
     if differing := int((rows.target.codes != of_other.target.codes).sum()):
@@ -369,6 +427,26 @@ def _pair_files(
     return replace(first, rows=rows), replace(other, rows=of_other), said
 
 
+def _are_same(first: ScoreFile, other: ScoreFile) -> bool:
+    """Return whether two models have the same score in every case."""
+    return first.rejected == other.rejected and np.array_equal(first.rows.score, other.rows.score)
+
+
+def _case_names(first: ScoreFile, other: ScoreFile, are_lines: bool) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the names of the cases of two files: lines where both are one table. Raises SpecError without names."""
+    if are_lines:
+        return [*map(str, first.rows.table.numbers)], [*map(str, other.rows.table.numbers)]
+    columns = first.columns_of_cases(), other.columns_of_cases()
+    for file, ids in zip((first, other), columns, strict=True):
+        if not ids:
+            raise SpecError(f"no column of {file.name} has one value for each case, by which two files are paired: "
+                            f"name one with {key_text('--image', 'COLUMN')}")  # fmt: skip
+    both = next(((name, name) for name in columns[0] if name in columns[1]), (columns[0][0], columns[1][0]))
+    one, two = (file.rows.table.column(name, key_text("--image"))
+                for file, name in zip((first, other), both, strict=True))  # fmt: skip
+    return one, two
+
+
 def tuning_files(
     files: Sequence[ScoreFile], sources: Sequence[Path], option: str, request: ValidateRequest
 ) -> list[ScoreFile]:
@@ -379,9 +457,13 @@ def tuning_files(
     """
     if not sources:
         return []
+    columns = _columns_of_models(request) or ("",)
+    sources = [*sources] * len(columns) if len(sources) == 1 else sources  # one table has the scores of both
+    columns = columns * len(files) if len(columns) == 1 else columns
     if len(sources) != len(files):
         raise SpecError(f"{option}: name a CSV of other cases for each of the {len(files)} models, such as a.csv,b.csv")
-    others = [read_score_file(source, request.but(groups=())) for source in sources]
+    others = [read_score_file(source, request.but(groups=()), column)
+              for source, column in zip(sources, columns, strict=True)]  # fmt: skip
     for file, other in zip(files, others, strict=True):
         if other.scale.kind != file.scale.kind:
             raise SpecError(f"{option}: the scores of {other.name} are {scale_words(other.scale)}, and those of "
@@ -468,10 +550,10 @@ def _holds_calls(rows: ScoredRows, name: str) -> bool:
 
 
 def _groups_of_file(
-    rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest, restating: Collection[str]
+    rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest, taken: Collection[str]
 ) -> tuple[tuple[Grouped, ...], list[str]]:
-    """Return the groups of columns that are named, or else of those of few values that do not restate the target."""
-    table, taken = rows.table, {*rows.roles.values(), request.by, *restating}
+    """Return the groups of columns that are named, or else of those of few values that have no other part."""
+    table = rows.table
     columns = list(request.groups) or [
         name for name in table.header
         if name not in taken and not (called_patient(name) or called_unit(name) or _holds_calls(rows, name))

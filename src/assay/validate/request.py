@@ -75,7 +75,9 @@ class ValidateRequest(CommandRequest):
     groups: Annotated[
         tuple[str, ...], Option("Columns of groups; sex*site crosses two.", "A,B", parse=names, text="")
     ] = ()
-    score: Annotated[str, Option("Column of the positive class's score; default: found by its name.", "COLUMN")] = ""
+    score: Annotated[
+        str, Option("Column of the positive class's score; default: found by its name. A,B compares two.", "COLUMN")
+    ] = ""
     scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
     target: Annotated[str, Option("Column of the class; default: found by its name.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""

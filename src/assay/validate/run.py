@@ -31,9 +31,14 @@ from assay.validate.request import ValidateRequest
 def run_validation(request: ValidateRequest) -> Path:
     """Validate the scores of one model, or of two on the same cases; write tables and a page. Return the run folder."""
     read = read_validation(request)
-    out = request.out or Path("validations") / read.files[0].name
+    out = request.out or Path("validations") / _name_of_folder(read)
     carry_out(ValidateRun(request.without_data("file", "other"), read), out, InProcess(), write_validation)
     return out
+
+
+def _name_of_folder(read: Validated) -> str:
+    """Return the name of a table of scores, or those of two, such as `ours-theirs`."""
+    return "-".join(dict.fromkeys(Path(file.rows.table.name).stem for file in read.files))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +53,11 @@ class ValidateRun(RunSteps):
     request: ValidateRequest
     read: Validated
     kind = VALIDATION
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        """See `Run`."""
+        return self.request.paths_of("file", "other")
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables."""

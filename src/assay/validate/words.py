@@ -60,7 +60,7 @@ def recalibration_words(row: Row) -> str:
 def plan_words(row: Row) -> str:
     """Return the patients that a further validation needs."""
     at = f" at prevalence {row['at']}" if row["at"] else ""
-    return (f"{row['model']}, {row['goal']} {row['size']:g} of {measure_words(row['measure'])}{at}: "
+    return (f"{row['model']}, {row['goal']} {row['size']:g} of {measure_words(row['measure'])}{at}: a validation needs "
             f"{row['patients']:,} patients, {row['positives']:,} of them positive")  # fmt: skip
 
 
@@ -77,6 +77,8 @@ def rejected_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
 def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> str:
     """Return the answer: how well the model separates and calls, or which of two is better."""
     by_measure = {(row["model"], row["measure"], row["at"]): row for row in tables["performance"]}
+    if same := facts.get("same scores"):
+        return f"The scores of {same} are the same in every case: compare the files of two models."
     if tables["differences"]:
         row = tables["differences"][0]
         words = outcome_words(row)
@@ -116,6 +118,9 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
     if facts["intervals over"] == "images":
         yield Caution("patients not named", "No column names patients: each case counts as one, and intervals are too "
                       "narrow if patients have several.")  # fmt: skip
+    if joined := facts.get("models joined"):
+        yield Caution("rows of several models", f"Rows of several models ({joined}) are combined into one score per "
+                      "case. To compare the models, use assay compare.")  # fmt: skip
     if shared := facts.get("patients of other cases"):
         yield Caution("patients in both files", f"{shared} patients of the other cases are among the reported ones, so "
                                                 "results fitted on them are too optimistic.")  # fmt: skip

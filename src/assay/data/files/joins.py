@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 
 from assay.core.errors import DataError, cut, key_text
-from assay.data.files.table import ENDINGS, shown, spellings
+from assay.data.files.first_line import ENDINGS
+from assay.data.files.table import shown, spellings
 
 MOST_LOST = 0.1
 """Share of the images that may find no partner and be left out."""

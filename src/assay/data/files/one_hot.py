@@ -74,7 +74,7 @@ def with_classes(read: TextTable, target: str) -> tuple[TextTable, str, str]:
         f"columns {cut(', '.join(group), 80)} are one-hot, one class per image: '{name}' is the column that is 1; "
         "where the target is one of them, it is this class against the rest"
     )
-    return replace(read, frame=frame), name, sentence
+    return replace(read, frame=frame, written=read.header), name, sentence
 
 
 def one_hot_target(read: TextTable) -> tuple[str, tuple[str, ...]]:

@@ -53,6 +53,9 @@ SCORES = ("score", "scores", "probability", "prob", "proba", "prediction", "pred
 _OF_CALLS = frozenset({"confidence", "conf", "certainty", "konfidenz"})
 """Words of the names of scores that may be of the class that is predicted."""
 _CALLS = frozenset({"predicted", "prediction", "pred"})
+_MODELS = ("model", "recipe", "algorithm", "method", "network", "net", "architecture", "backbone", "loss", "system",
+           "vendor", "product", "version", "reader")  # fmt: skip
+"""Words of the names of columns that say whose score a row has, where a case has several rows; the surest first."""
 _SEEDS = ("seed", "run", "repeat", "repetition", "replicate")
 _IMAGES = ("image", "img", "filename", "file", "path", "dateiname", "datei", "bild")
 
@@ -233,6 +236,19 @@ def called_calls(column: str) -> bool:
     return not words_of(column).isdisjoint(_CALLS)
 
 
+def models_of(read: TextTable, case: str) -> str:
+    """Return the column of models in a table with a row per case and model; empty without one.
+
+    Args:
+        read: The table.
+        case: The column of cases, some of which have several rows.
+    """
+    names = [name for name in read.header if 1 < len({*read.present(name)}) <= MOST_CLASSES and name != case]
+    name = _like(_MODELS, names)
+    identify = [case, *filter(None, (name, _like(_SEEDS, names)))]
+    return "" if read.frame.duplicated(identify).any() else name
+
+
 def targets_of(read: TextTable, names: Sequence[str]) -> Sequence[str]:
     """Return columns of a few values, each on two rows and more; those called as targets are first."""
     few: list[str] = []
@@ -385,7 +401,8 @@ def _of_class(read: TextTable, names: Sequence[str], target: str, positive: str)
         if labels and not target:
             raise SpecError(f"{several}the class with {key_text('--target', labels[0])}, for example, whose scores are "
                             "then read")  # fmt: skip
-        raise SpecError(f"{several}the column of scores with {key_text('--score', 'COLUMN')}")
+        raise SpecError(f"{several}the column of scores with {key_text('--score', 'COLUMN')}; of two "
+                        f"models, assay validate takes {key_text('--score', ','.join([*of][:2]))}")  # fmt: skip
     return next((name for name, value in of.items() if len(of) == 2 and value not in {*NEGATIVES, "0"}), names[0])
 
 

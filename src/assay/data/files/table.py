@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from itertools import islice
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,21 +21,12 @@ from assay.core.errors import DataError, SpecError, cut, key_text, nearest, unkn
 from assay.core.files import ASSETS, IN_MEMORY, default_cache_root, fill_names, is_file, unset
 from assay.core.tables import Row, Text, one_line, read_text
 from assay.core.types import Factor, Role
+from assay.data.files.first_line import fault_of_first_line
 from assay.spec.schema import FactorSpec
 
 # Bad rows: all their faults are listed at once.
 
 SHOWN = 20
-ENDINGS = (
-    "png", "jpg", "jpeg", "jpe", "jfif", "tif", "tiff", "gif", "bmp", "webp", "jp2", "j2k", "dcm", "dicom", "ima",
-    "nii", "npy", "mha", "mhd", "nrrd",
-    "heic", "heif", "avif", "jxl", "jpf", "jpx", "tga", "pgm", "ppm", "pnm", "psd", "dng",
-    "svs", "ndpi", "mrxs", "scn", "vms", "bif", "czi", "lif", "nd2", "vsi",
-)  # fmt: skip
-"""Endings of images, those that Assay cannot read too: such a file is refused, and not passed over. What follows
-another point, as in a UID, is part of the name."""
-_FIRST_ROWS = 50
-"""Rows that are looked at to see whether the first line is one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +147,7 @@ class TextTable:
         comma: Numbers may be written 3,5.
         assumed: The encoding, where the file does not show it; else empty.
         grouped: Columns of numbers that were written with separators of thousands, which are taken out.
+        written: Names of the columns in the file, where some of these were made from them; else empty.
         counted: Word and source of the rows' numbers where they are not lines of this table; else empty.
     """
 
@@ -167,6 +158,7 @@ class TextTable:
     assumed: str = ""
     grouped: tuple[str, ...] = ()
     counted: tuple[str, str] = ("", "")
+    written: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -198,8 +190,8 @@ class TextTable:
             place: The spec's key that names it. Raises SpecError with the nearest column.
         """
         if name not in self.frame:
-            near = nearest(name, self.header)
-            there = f"did you mean '{near}'?" if near else f"its columns are {', '.join(self.header)}"
+            near = nearest(name, (*self.header, *self.written))
+            there = f"did you mean '{near}'?" if near else f"its columns are {', '.join(self.written or self.header)}"
             raise SpecError(f"{place}: {self.name} has no column '{cut(name)}': {there}")
         return tuple(self.frame[name].tolist())
 
@@ -348,9 +340,7 @@ def read_table(path: Path, image: str) -> TextTable:
     first = next(rows, None)
     if first is None or not any(first.cells):
         raise DataError(f"{path.name} has no header; its first line must name the columns, such as {image}")
-    header = _column_names(path, first.cells)
-    _refuse_title(path, header, text)
-    _refuse_file_names(path, header, text)
+    header = _column_names(path, first.cells, text)
     named = header.index(image) if image in header else 0
     table, joined = _check_rows(path.name, header, rows, named)
     _refuse_swallowed(path, [first, *joined], text.lines, text.separator, len(first.cells), named)
@@ -358,11 +348,6 @@ def read_table(path: Path, image: str) -> TextTable:
     return _with_decimal_sign(replace(counted, assumed=text.assumed), text.separator)
 
 
-_USUAL_NAMES = frozenset({
-    "image", "images", "img", "file", "filename", "path", "mask", "label", "labels", "class", "target", "diagnosis",
-    "dx", "id", "patient", "patient_id", "subject", "score", "split", "fold", "sex", "gender", "age", "site",
-})  # fmt: skip
-"""Names of columns that show that the first line is a header."""
 COUNTED = "counted.json"
 """The file beside a table of the cache that says how its user counts the rows."""
 
@@ -387,43 +372,6 @@ def as_rows(table: TextTable) -> TextTable:
     """Return a table of the cache that was in memory, where rows are counted from 1 and there is no header."""
     problems = tuple(replace(problem, row=problem.row - 1) for problem in table.problems)
     return replace(table, frame=table.frame.set_axis(table.frame.index - 1, axis=0), problems=problems)
-
-
-def _refuse_title(path: Path, header: Sequence[str], text: Text) -> None:
-    """Raise DataError where the first line is a title, a comment or a row."""
-    lines = islice(text.rows(), 1, None) if sum(map(bool, header)) == 1 else ()
-    filled = [sum(map(bool, line.cells)) for line in lines if any(line.cells)]
-    title = 2 * sum(count > 1 for count in filled) > len(filled)
-    numbers = [cell for cell in header if number(cell) is not None]
-    row = len(numbers) > 1 and "." in "".join(numbers)
-    if title or row or (header[0].startswith("#") and len(header[0].split()) > 1):
-        line = shown(",".join(header))
-        raise DataError(f"{path.name}: the first line seems to be no header ({line}): write the names of columns there")
-
-
-def _refuse_file_names(path: Path, header: Sequence[str], text: Text) -> None:
-    """Raise DataError where the first line names a file as the lines below it do: without a header it would be lost."""
-    rows = [line.cells for line in islice(text.rows(), 1, 1 + _FIRST_ROWS) if len(line.cells) == len(header)]
-    columns = [[one_line(row[at]).replace("\\", "/") for row in rows if row[at].strip()] for at in range(len(header))]
-    of_files = [name for name, below in zip(header, columns, strict=True) if _is_name_of_image(name, below)]
-    names = {name.casefold() for name in header} | {PurePath(name).stem.casefold() for name in of_files}
-    below = {word.casefold() for cells in columns for cell in cells for word in (cell, PurePath(cell).stem)}
-    is_header = bool((names & _USUAL_NAMES) - below) and all(number(name) is None for name in header)
-    if of_files and not is_header:
-        usual = ",".join("image" if name in of_files[:1] else f"column{at + 1}" for at, name in enumerate(header))
-        raise DataError(
-            f"{path.name} has no header: its first line ({shown(','.join(header))}) names a file as those below do. "
-            f"Put a line with the names of columns above it, such as {cut(usual, 80)}"
-        )
-
-
-def _is_name_of_image(name: str, below: Sequence[str]) -> bool:
-    """Return whether a cell and all those below it are names of image files, or paths of one folder."""
-    path = name.replace("\\", "/")
-    folder = path.partition("/")[0]
-    in_folder = "/" in path and any(cell.startswith(f"{folder}/") for cell in below)
-    files = [PurePath(cell.casefold().removesuffix(".gz")).suffix[1:] in ENDINGS for cell in (path, *below)]
-    return bool(below) and (all("/" in cell for cell in below) if in_folder else all(files))
 
 
 def _with_decimal_sign(table: TextTable, separator: str) -> TextTable:
@@ -513,12 +461,14 @@ def _ends_in_quotes(physical: Sequence[str], row: Row, separator: str) -> bool:
     return False
 
 
-def _column_names(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
+def _column_names(path: Path, cells: Sequence[str], text: Text) -> tuple[str, ...]:
     header = tuple(map(one_line, cells))
     while header and not header[-1]:
         header = header[:-1]
     if len(header) > _MOST_COLUMNS:
         raise DataError(f"{path.name} has {len(header):,} columns, over {_MOST_COLUMNS:,}; leave out those not used")
+    if fault := fault_of_first_line(header, text):
+        raise DataError(f"{path.name} has no header: its first line ({shown(','.join(header))}) {fault}")
     counts = Counter(header)
     for name in header:
         if name and counts[name] > 1:

@@ -145,7 +145,9 @@ def row_words(numbers: Sequence[str], word: str = "", where: str = "") -> str:
 def _rows(name: str, fields: Fields) -> str:
     """`first` and `second` are of two sets, whose words are in fields of their own."""
     names = fields.get(f"{name}_names", (fields.get("word", ""), fields.get("where", "")))
-    return row_words(fields[name], *names)
+    rows = row_words(fields[name], *names)
+    listed, total = len(fields[name]), fields.get("count")
+    return f"such as {rows}" if name == "rows" and isinstance(total, int) and total > listed else rows
 
 
 def _examples(name: str, fields: Fields) -> str:

@@ -1,0 +1,58 @@
+"""A run of other files, in the folder of an earlier one, is refused by every kind of run."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.cli.asking import Asking
+from tests.worlds.files import noise, save, write_table
+from tests.worlds.studies import write_spec
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Asking:
+    monkeypatch.chdir(tmp_path)
+    return Asking(capsys)
+
+
+def write_scores(path: Path, weight: float) -> None:
+    path.parent.mkdir(exist_ok=True)
+    rows = [[f"{at}.png", name, at % 2, (at * weight * (1 + (name == "b"))) % 1] for name in "ab" for at in range(60)]
+    write_table(path, [["image", "model", "target", "score"], *rows])
+
+
+def test_predictions_of_another_file_are_refused(ask: Asking) -> None:
+    for place, weight in (("one", 0.37), ("two", 0.61)):
+        write_scores(Path(place, "scores.csv"), weight)
+    for command in (("validate", "--by", "image", "--as-given"), ("compare", "--by", "model", "--out", "compared")):
+        name, *options = command
+        assert ask(name, "one/scores.csv", *options).code == 0
+        assert ask(name, "one/scores.csv", *options).code == 0
+        answer = ask(name, "two/scores.csv", *options)
+        assert answer.code != 0
+        assert "of one/scores.csv, not of two/scores.csv: choose another place with --out" in answer.err
+        assert ask(name, "two/scores.csv", *options, "--out", f"other-{name}").code == 0
+
+
+def test_a_look_and_a_study_of_other_files_are_refused(
+    ask: Asking, study_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    for place in ("one", "two"):
+        for at in range(24):
+            save(Path(place, "images", "ab"[at % 2], f"{at}.png"), noise(at, 16))
+    assert ask("look", "one/images").code == 0
+    assert "of one/images, not of two/images" in ask("look", "two/images").err
+    for place, epochs in (("one", 2), ("two", 3)):
+        write_spec(Path(place), recipe={"loss": ["cross-entropy", "supcon"], "epochs": epochs, "batch_size": 8})
+    assert ask("preview", "one/small.yaml").code == 0
+    answer = ask("preview", "two/small.yaml")
+    assert answer.code != 0
+    assert "of one/small.yaml, not of two/small.yaml" in answer.err
+    assert "give one of the studies another name" in answer.err
+    shutil.copy("one/small.yaml", "two/small.yaml")
+    assert ask("preview", "two/small.yaml").code == 0
