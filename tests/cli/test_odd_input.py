@@ -163,6 +163,14 @@ def test_no_file_in_the_working_folder_is_imported(words: list[str], tmp_path: P
     assert not said.exists(), said.read_text()
 
 
+def test_no_settings_of_numba_in_the_working_folder_are_obeyed(tmp_path: Path) -> None:
+    """They may name a cache, from which Numba loads pickles. It reads them again when it compiles."""
+    (tmp_path / ".numba_config.yaml").write_text("cache_dir: planted\n")
+    code = "import assay.core.compiled, numba; numba.njit(lambda x: x)(1); print(numba.config.CACHE_DIR)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
 def test_the_module_as_a_program_imports_no_library_from_the_working_folder(tmp_path: Path) -> None:
     said = planted(tmp_path)
     for name in ("random", "struct", "multiprocessing"):  # Python itself begins in that folder
