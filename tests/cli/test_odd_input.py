@@ -171,6 +171,19 @@ def test_no_settings_of_numba_in_the_working_folder_are_obeyed(tmp_path: Path) -
     assert (done.stdout, done.stderr) == ("\n", "")
 
 
+@pytest.mark.parametrize("place", [".", "tls/x86_64", "glibc-hwcaps/x86-64-v3"])
+def test_no_library_in_the_working_folder_is_loaded_as_a_driver(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a fault of cuSPARSELt, importing torch loads it, and code in it runs."""
+    monkeypatch.chdir(tmp_path)
+    assert answer("list", "losses") == 0
+    (library := Path(place, "libcuda.so.1")).parent.mkdir(parents=True, exist_ok=True)
+    library.touch()
+    assert answer("list", "losses") == 2
+    assert capsys.readouterr().err.startswith(f"{library} lies in the working folder, and libraries of NVIDIA would run")
+
+
 def test_the_module_as_a_program_imports_no_library_from_the_working_folder(tmp_path: Path) -> None:
     said = planted(tmp_path)
     for name in ("random", "struct", "multiprocessing"):  # Python itself begins in that folder
