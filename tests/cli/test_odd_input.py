@@ -181,7 +181,7 @@ def test_no_library_in_the_working_folder_is_loaded_as_a_driver(
     (library := Path(place, "libcuda.so.1")).parent.mkdir(parents=True, exist_ok=True)
     library.touch()
     assert answer("list", "losses") == 2
-    assert capsys.readouterr().err.startswith(f"{library} lies in the working folder, and libraries of NVIDIA would run")
+    assert capsys.readouterr().err.startswith(f"{library} lies in the working folder, and NVIDIA's")
 
 
 def test_the_module_as_a_program_imports_no_library_from_the_working_folder(tmp_path: Path) -> None:

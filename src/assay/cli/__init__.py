@@ -567,8 +567,8 @@ def _done(arguments: list[str]) -> int:
         print("the working folder was deleted; change to another one", file=sys.stderr)
         return 2
     if driver := _driver_here():
-        print(f"{driver} lies in the working folder, and libraries of NVIDIA would run it in place of the driver: remove "
-              "it, or change to another folder", file=sys.stderr)  # fmt: skip
+        text = f"{driver} lies in the working folder, and NVIDIA's libraries would run it in place of the driver"
+        print(f"{text}: remove it, or change to another folder", file=sys.stderr)
         return 2
     if "_ASSAY_COMPLETE" in os.environ:
         app(prog_name="assay")  # Typer answers the shell and exits
