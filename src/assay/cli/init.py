@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from assay.core.errors import AssayError, SpecError, StoreError, as_written
+from assay.core.errors import AssayError, SpecError, StoreError, as_written, visible
 from assay.data.files.classes import in_order
 from assay.data.files.guess import JOINED_TABLE, MADE_BY_INIT, SPLIT, Guess, guess
 from assay.data.files.joins import Unmatched, class_images, image_files
@@ -55,7 +55,7 @@ class Assumed:
         """Return the line as YAML."""
         value = "" if self.value is None else f" {_flow(self.value)}"
         line = f"{self.key}:{value}"
-        return f"{line:<{COMMENTS_AT}} # {self.why}" if self.why else line
+        return f"{line:<{COMMENTS_AT}} # {_comment(self.why)}" if self.why else line
 
 
 def init_command(
@@ -160,7 +160,7 @@ def _with_table(guess: Guess, table: Path | None) -> Guess:
 
 
 def _document(lines: Sequence[Assumed], folder: Path) -> str:
-    head = f"{MADE_BY_INIT} {folder.name}`. Each comment is an assumption: change what is wrong.\n"
+    head = f"{MADE_BY_INIT} {_comment(folder.name)}`. Each comment is an assumption: change what is wrong.\n"
     return head + "\n".join(line.text for line in lines) + "\n"
 
 
@@ -372,7 +372,12 @@ def _values(rows: Sequence[dict[str, str]], column: str) -> set[str]:
     return {cell for row in rows if not absent(cell := row.get(column, ""))}
 
 
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*$")
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*\Z")
+
+
+def _comment(text: str) -> str:
+    """Return a text on one line: YAML ends a comment at line breaks that a name in a table may hold, such as U+0085."""
+    return visible(" ".join(text.splitlines()))
 
 
 def _flow(value: Any) -> str:
@@ -385,5 +390,5 @@ def _flow(value: Any) -> str:
         return "[" + ", ".join(map(_flow, cast("list[Any]", value))) + "]"
     if isinstance(value, str):
         reserved = value.lower() in ("yes", "no", "true", "false", "null", "on", "off", "y", "n")
-        return value if _PLAIN.match(value) and not reserved else json.dumps(value, ensure_ascii=False)
+        return value if _PLAIN.match(value) and not reserved else visible(json.dumps(value, ensure_ascii=False))
     return json.dumps(value)
