@@ -19,8 +19,8 @@ MOST: dict[str, float] = {
     "class names in several modules": 1,
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
-    "internal names that tests import": 626,
-    "lines that an import of look loads": 21054,
+    "internal names that tests import": 627,
+    "lines that an import of look loads": 21060,
     "lines that an import of compare loads": 13248,
     "lines that an import of page loads": 7416,
 }

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from tests.cli.asking import Asking
-
-from assay.spec.yaml import read_yaml
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\u2066"
 SHOWN = r"\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\u2066"
@@ -88,10 +87,10 @@ def test_no_name_adds_a_line_to_a_study(
     (folder / "data.csv").write_bytes("\n".join(rows).encode())
     answer = Asking(capsys)("init", folder, "--out", "study.yaml")
     assert (answer.code, "to correct" in answer.out) == (0, False), answer
-    document = read_yaml(Path("study.yaml"))
-    assert {name for name in document.values if "evil" in name} == set()
-    assert set(document.values["environments"]) == {"train", "same", "neutral-site-evil-intervention-evil-Code-"}
-    assert name in document.values["data"]["factors"]
+    document = yaml.safe_load(Path("study.yaml").read_text(encoding="utf-8"))
+    assert {name for name in document if "evil" in name} == set()
+    assert set(document["environments"]) == {"train", "same", "neutral-site-evil-intervention-evil-Code-"}
+    assert name in document["data"]["factors"]
 
 
 def test_no_name_in_a_file_for_spreadsheets_is_a_formula(images: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,11 +42,11 @@ class VisibleStream:
 
     def write(self, text: str) -> int:
         """Write a text."""
-        shown = visible(text) if self._escapes else text
+        line = visible(text) if self._escapes else text
         if encoding := getattr(self._stream, "encoding", None):  # such as ASCII, in the locale C
-            shown = shown.encode(encoding, "backslashreplace").decode(encoding)
+            line = line.encode(encoding, "backslashreplace").decode(encoding)
         with self._taking():
-            self._stream.write(shown)
+            self._stream.write(line)
         return len(text)
 
     def flush(self) -> None:
