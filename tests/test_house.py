@@ -19,7 +19,7 @@ MOST: dict[str, float] = {
     "class names in several modules": 1,
     "function names in several modules": 125,
     "imports of features by shared rooms": 0,
-    "internal names that tests import": 595,
+    "internal names that tests import": 627,
     "lines that an import of look loads": 21093,
     "lines that an import of compare loads": 13273,
     "lines that an import of page loads": 7417,

@@ -163,6 +163,27 @@ def test_no_file_in_the_working_folder_is_imported(words: list[str], tmp_path: P
     assert not said.exists(), said.read_text()
 
 
+def test_no_settings_of_numba_in_the_working_folder_are_obeyed(tmp_path: Path) -> None:
+    """They may name a cache, from which Numba loads pickles. It reads them again when it compiles."""
+    (tmp_path / ".numba_config.yaml").write_text("cache_dir: planted\n")
+    code = "import assay.core.compiled, numba; numba.njit(lambda x: x)(1); print(numba.config.CACHE_DIR)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
+@pytest.mark.parametrize("place", [".", "tls/x86_64", "glibc-hwcaps/x86-64-v3"])
+def test_no_library_in_the_working_folder_is_loaded_as_a_driver(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a fault of cuSPARSELt, importing torch loads it, and code in it runs."""
+    monkeypatch.chdir(tmp_path)
+    assert answer("list", "losses") == 0
+    (library := Path(place, "libcuda.so.1")).parent.mkdir(parents=True, exist_ok=True)
+    library.touch()
+    assert answer("list", "losses") == 2
+    assert capsys.readouterr().err.startswith(f"{library} lies in the working folder, and NVIDIA's")
+
+
 def test_the_module_as_a_program_imports_no_library_from_the_working_folder(tmp_path: Path) -> None:
     said = planted(tmp_path)
     for name in ("random", "struct", "multiprocessing"):  # Python itself begins in that folder

@@ -103,3 +103,10 @@ def test_where_nothing_can_be_printed_it_is_one_sentence(shell: str, code: int, 
     assert done.returncode == code
     assert done.stderr.startswith(text)
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_character_that_the_terminal_cannot_show_is_an_escape() -> None:
+    code = "from assay.core.terminal import visible_outputs\nwith visible_outputs(): print('runs', chr(0x2026))"
+    variables = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, rb"runs \u2026" b"\n")

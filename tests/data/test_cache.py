@@ -249,3 +249,13 @@ def test_arrays_of_another_type_are_refused() -> None:
         ArrayImages(np.zeros((1, 1, 2, 2)))
     with pytest.raises(ValueError, match=r"expected bool or uint8 \[n, 1, h, w\], given uint8 \(1, 3, 2, 2\)"):
         ArrayMasks(np.zeros((1, 3, 2, 2), dtype=np.uint8))
+
+
+def test_who_may_write_to_a_cache_decides_what_is_read(tmp_path: Path) -> None:
+    """SECURITY.md says so. Where this fails, more is held than it says."""
+    cache = ArrayCache(tmp_path)
+    cache.get("a", SHAPE, np.uint8, _seven)
+    np.save(tmp_path / "of-another.npy", np.full(SHAPE, 9, dtype=np.uint8))
+    (tmp_path / "a.npy").unlink()
+    (tmp_path / "a.npy").symlink_to(tmp_path / "of-another.npy")
+    assert (cache.get("a", SHAPE, np.uint8, _never) == 9).all()

@@ -200,6 +200,10 @@ def nested(path: Path) -> None:
     path.write_text('{"images":' + "[" * 200_000)
 
 
+def long_number(path: Path) -> None:
+    path.write_text('{"images": [{"id": ' + "9" * 5_000 + '}], "annotations": []}')
+
+
 def no_utf8(path: Path) -> None:
     path.with_name(os.fsdecode(b"\xff.png")).write_bytes((path.parent / "no0.png").read_bytes())
 
@@ -208,6 +212,7 @@ def no_utf8(path: Path) -> None:
     ("name", "make", "said"),
     [("data.csv", pipe, "data.csv is a pipe or a device"), ("data.csv", device, "data.csv is a pipe or a device"),
      ("a.json", pipe, ""), ("a.json", nested, "a.json is nested too deeply"),
+     ("a.json", long_number, "a.json is not JSON: Exceeds the limit"),
      ("no/x.png", no_utf8, "is no UTF-8; rename it")],
 )  # fmt: skip
 def test_files_without_end_and_names_without_letters_are_refused(
@@ -219,6 +224,17 @@ def test_files_without_end_and_names_without_letters_are_refused(
     answer = Asking(capsys)("init", tmp_path / "set", "--out", tmp_path / "study.yaml")
     assert said in answer.err, answer
     assert answer.code == (2 if said else 0), answer
+
+
+@pytest.mark.parametrize("labels", ["[[[]]]", '{"b": 0, "l": 1e400}', '{"b": [0], "l": {"a": 1}}', '{"a": "b"}'])
+def test_strange_labels_of_nnunet_are_refused_in_a_sentence(
+    labels: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_images(tmp_path / "set" / "imagesTr", [f"{at:03}_0000.png" for at in range(4)])
+    save_images(tmp_path / "set" / "labelsTr", [f"{at:03}.png" for at in range(4)])
+    (tmp_path / "set" / "dataset.json").write_text(f'{{"labels": {labels}}}')
+    answer = Asking(capsys)("look", tmp_path / "set", "--out", tmp_path / "out")
+    assert (answer.code, answer.err.startswith("dataset.json: its labels are no names with whole numbers")) == (2, True)
 
 
 def test_a_pipe_in_place_of_a_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -273,6 +273,17 @@ def test_links_in_a_run_folder_are_damage_and_are_not_followed(
     assert not (tmp_path / "made").exists()
 
 
+def test_a_file_that_is_hard_linked_into_a_run_folder_is_not_written_to(
+    run_copy: Path, tmp_path: Path, ask: Asking
+) -> None:
+    (thesis := tmp_path / "thesis.txt").write_text("years")
+    (page := run_copy / "report.html").unlink()
+    page.hardlink_to(thesis)
+    assert ask("report", run_copy).code == 0
+    assert page.stat().st_size > 10_000
+    assert thesis.read_text() == "years"
+
+
 @pytest.mark.parametrize("id", ["../mynetwork", "/tmp/mynetwork", "..", ""])
 def test_a_plan_whose_ids_are_paths_is_refused(id: str, run_copy: Path, tmp_path: Path, ask: Asking) -> None:
     (network := tmp_path / "nets" / "mynetwork").mkdir(parents=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from tests.cli.asking import Asking
 
@@ -68,6 +69,28 @@ def test_a_line_break_in_a_name_forges_no_line(images: Path, capsys: pytest.Capt
     answer = ask("look", images)
     assert (answer.code, answer.err.count("\n")) == (2, 1)
     assert answer.err.endswith(r"the name 'a\nverdict: passed' has a line break; rename it" "\n")
+
+
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029", "\r", "\x0c"])
+def test_no_name_adds_a_line_to_a_study(
+    end: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """YAML ends a comment at any of these; what follows could name code, or let links be followed."""
+    monkeypatch.chdir(tmp_path)
+    name = f"site{end}  evil: {{intervention: 'evil:Code'}} #"
+    (folder := tmp_path / f"set{end}evil: 1 #").mkdir()
+    rng = np.random.default_rng(0)
+    rows = [f'image,finding,patient,"{name}"']
+    for at in range(40):
+        Image.fromarray(rng.integers(0, 255, (24, 24), dtype=np.uint8)).save(folder / f"{at}.png")
+        rows.append(f"{at}.png,{('no', 'yes')[at % 2]},p{at},{('a', 'b')[at // 2 % 2]}")
+    (folder / "data.csv").write_bytes("\n".join(rows).encode())
+    answer = Asking(capsys)("init", folder, "--out", "study.yaml")
+    assert (answer.code, "to correct" in answer.out) == (0, False), answer
+    document = yaml.safe_load(Path("study.yaml").read_text(encoding="utf-8"))
+    assert {name for name in document if "evil" in name} == set()
+    assert set(document["environments"]) == {"train", "same", "neutral-site-evil-intervention-evil-Code-"}
+    assert name in document["data"]["factors"]
 
 
 def test_no_name_in_a_file_for_spreadsheets_is_a_formula(images: Path, capsys: pytest.CaptureFixture[str]) -> None:

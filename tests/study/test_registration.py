@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def test_no_program_that_a_repository_names_is_run(
     monkeypatch.chdir(tmp_path)
     Path("study.yaml").write_text("a")
     Path(".gitattributes").write_text("*.yaml filter=a=b diff=own\n")
+    Path("a.txt").write_text("a")
     own = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "a"]):
         subprocess.run([*own, *words], check=True)
@@ -85,6 +87,7 @@ def test_no_program_that_a_repository_names_is_run(
     program.chmod(0o755)
     subprocess.run(["git", "config", setting, str(program.parent if "hooks" in setting else program)], check=True)
     Path("study.yaml").write_text("b")  # of the same length, so that its content is compared
+    os.utime("a.txt", (1, 1))  # only its time differs, so that git may write its index, after which a hook runs
     commit = register(tmp_path / "run", small()).content["commit"]
     assert commit.endswith("-uncompared" if "filter" in setting else "-dirty")
     assert not Path("ran").exists()

@@ -566,6 +566,10 @@ def _done(arguments: list[str]) -> int:
     except FileNotFoundError:
         print("the working folder was deleted; change to another one", file=sys.stderr)
         return 2
+    if driver := _driver_here():
+        text = f"{driver} lies in the working folder, and NVIDIA's libraries would run it in place of the driver"
+        print(f"{text}: remove it, or change to another folder", file=sys.stderr)
+        return 2
     if "_ASSAY_COMPLETE" in os.environ:
         app(prog_name="assay")  # Typer answers the shell and exits
     try:
@@ -607,6 +611,20 @@ def _done(arguments: list[str]) -> int:
         traceback.print_exc()
         return FAULT
     return 0
+
+
+_DRIVER = "libcuda.so.1"
+_OF_MACHINES = ("glibc-hwcaps", "tls", "x86_64", "aarch64", "haswell")
+"""Folders in which the loader of Linux looks for a library, too, within each one where it looks."""
+
+
+def _driver_here() -> Path | None:
+    """Return the library that torch would load as NVIDIA's driver from the working folder, which may hold anything.
+
+    The path of cuSPARSELt's libraries ends in an empty part (`$ORIGIN:`), by which the loader means that folder.
+    """
+    inside = (path for name in _OF_MACHINES for path in Path(name).rglob(_DRIVER))
+    return Path(_DRIVER) if os.path.lexists(_DRIVER) else next(inside, None)
 
 
 def _usage(error: TyperException) -> str:

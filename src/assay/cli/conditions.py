@@ -30,8 +30,8 @@ class ColumnCondition:
         strong: Whether the AUROC is surely high.
         association: The association of a test condition in which it does not predict the target.
         why: Why no rows have that association, and what to do; empty where some have.
-        test_levels: A level for each class that alone has it, where each class has several such levels: what can be tested
-            in place of it.
+        test_levels: A level for each class that alone has it, where each class has several such levels: what can be
+            tested in place of it.
     """
 
     column: str

@@ -17,7 +17,7 @@ from typing import Any, cast
 import pandas as pd
 
 from assay.cli.conditions import ColumnCondition, column_conditions
-from assay.core.errors import AssayError, SpecError, StoreError, as_written
+from assay.core.errors import AssayError, SpecError, StoreError, as_written, visible
 from assay.data.files.classes import in_order
 from assay.data.files.guess import JOINED_TABLE, MADE_BY_INIT, SPLIT, Guess, guess
 from assay.data.files.joins import Unmatched, class_images, image_files
@@ -56,10 +56,10 @@ class Assumed:
     def text(self) -> str:
         """Return the line as YAML."""
         if not self.key:
-            return f"  # {self.why}"
+            return f"  # {_comment(self.why)}"
         value = "" if self.value is None else f" {_flow(self.value)}"
         line = f"{self.key}:{value}"
-        return f"{line:<{COMMENTS_AT}} # {self.why}" if self.why else line
+        return f"{line:<{COMMENTS_AT}} # {_comment(self.why)}" if self.why else line
 
 
 def init_command(
@@ -182,7 +182,7 @@ def _write_lines(
     positive: str, unmasked: str,
 ) -> list[Assumed]:  # fmt: skip
     lines = list(_lines(guess, name, path, sets, positive, unmasked, conditions))
-    head = f"{MADE_BY_INIT} {guess.folder.name}`. Each comment is an assumption: change what is wrong.\n"
+    head = f"{MADE_BY_INIT} {_comment(guess.folder.name)}`. Each comment is an assumption: change what is wrong.\n"
     write_text(path, head + "\n".join(line.text for line in lines) + "\n")
     return lines
 
@@ -426,7 +426,12 @@ def _values(rows: Sequence[dict[str, str]], column: str) -> set[str]:
     return {cell for row in rows if not absent(cell := row.get(column, ""))}
 
 
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*$")
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*\Z")
+
+
+def _comment(text: str) -> str:
+    """Return a text on one line: YAML ends a comment at line breaks that a name in a table may hold, such as U+0085."""
+    return visible(" ".join(text.splitlines()))
 
 
 def _flow(value: Any) -> str:
@@ -439,5 +444,5 @@ def _flow(value: Any) -> str:
         return "[" + ", ".join(map(_flow, cast("list[Any]", value))) + "]"
     if isinstance(value, str):
         reserved = value.lower() in ("yes", "no", "true", "false", "null", "on", "off", "y", "n")
-        return value if _PLAIN.match(value) and not reserved else json.dumps(value, ensure_ascii=False)
+        return value if _PLAIN.match(value) and not reserved else visible(json.dumps(value, ensure_ascii=False))
     return json.dumps(value)

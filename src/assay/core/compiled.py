@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar, cast
 
-import numba
+
+@contextmanager
+def _without_settings() -> Generator[None]:
+    """Let Numba, imported in this block, never obey a `.numba_config.yaml` of the working folder.
+
+    That folder may hold somebody's images, and the file names a cache, from which Numba loads pickles. Without a reader
+    of YAML, Numba passes such a file over; variables of the environment are obeyed as before.
+    """
+    library = sys.modules.get("yaml")
+    sys.modules["yaml"] = None  # pyright: ignore[reportArgumentType]  importing it fails
+    warnings.filterwarnings("ignore", "A Numba config file is found")
+    try:
+        yield
+    finally:
+        del sys.modules["yaml"]
+        if library is not None:
+            sys.modules["yaml"] = library
+
+
+with _without_settings():
+    import numba
 
 Given = ParamSpec("Given")
 Compiled = TypeVar("Compiled")

@@ -42,8 +42,11 @@ class VisibleStream:
 
     def write(self, text: str) -> int:
         """Write a text."""
+        line = visible(text) if self._escapes else text
+        if encoding := getattr(self._stream, "encoding", None):  # such as ASCII, in the locale C
+            line = line.encode(encoding, "backslashreplace").decode(encoding)
         with self._taking():
-            self._stream.write(visible(text) if self._escapes else text)
+            self._stream.write(line)
         return len(text)
 
     def flush(self) -> None:

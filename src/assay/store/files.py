@@ -392,7 +392,7 @@ def _modest(paths: Sequence[Path]) -> str:
 
 _LONGEST_TEXT, _TEXT_PER_BYTE, _FREE_TEXT = 10_000_000, 1_000, 100_000_000
 """Bytes of one text, those that a byte of the files may unpack to, and those that any files may."""
-_NESTED = re.compile(r"\b(STRUCT|MAP|UNION)\b|(VARCHAR|BLOB).*\[")
+_NESTED = re.compile(r"\b(STRUCT|MAP|UNION|JSON)\b|(VARCHAR|BLOB).*\[")
 """Types of DuckDB whose texts could be long unseen."""
 
 

@@ -287,7 +287,8 @@ def test_more_kinds_than_a_label_map_has_numbers_are_refused(tmp_path: Path, kin
 
 
 def test_many_lesions_of_an_image_are_drawn_one_at_a_time(tmp_path: Path) -> None:
-    annotations = [annotation([SQUARE], image_id=10 + at % 6, id=at) for at in range(4_800)]
+    large = [1, 1, 127, 1, 127, 127, 1, 127]
+    annotations = [annotation([large], image_id=10 + at % 6, id=at) for at in range(4_800)]
     folder = coco(tmp_path / "set", annotations=annotations)
     for at in range(6):
         save(folder / "images" / f"{at}.png", noise(at, side=128))

@@ -113,8 +113,10 @@ def dicom_header(data: bytes) -> Header:
 def dicom_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
     """Return attributes of a DICOM header by keyword, those that are there."""
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(names), force=True)
-    except (pydicom.errors.InvalidDicomError, OSError, ValueError) as error:
+        with path.open("rb") as file:
+            source = io.BytesIO(_inflate(path.read_bytes(), _SPARE)[0]) if _is_deflated(file) else path
+        dataset = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(names), force=True)
+    except (pydicom.errors.InvalidDicomError, EOFError, OSError, ValueError, zlib.error) as error:
         raise DataError(f"{path.name} cannot be read as DICOM: {error}") from error
     return {name: str(dataset.get(name)) for name in names if dataset.get(name) not in (None, "")}
 
@@ -178,17 +180,22 @@ def _inflate(data: bytes, most: int) -> tuple[bytes, bool]:
     Files in other transfer syntaxes are returned as they are.
     """
     file = io.BytesIO(data)
-    file.seek(132 if data[128:132] == b"DICM" else 0)
-    meta = read_dataset(
-        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
-    )
-    if str(meta.get("TransferSyntaxUID", "")) != DeflatedExplicitVRLittleEndian:
+    if not _is_deflated(file):
         return data, True
     plain = ExplicitVRLittleEndian.encode().ljust(len(DeflatedExplicitVRLittleEndian), b"\0")
     head = data[: file.tell()].replace(DeflatedExplicitVRLittleEndian.encode(), plain)
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     content = unpacker.decompress(data[file.tell() :], most)
     return head + content, not unpacker.unconsumed_tail
+
+
+def _is_deflated(file: Any) -> bool:
+    """Return whether a DICOM file is deflated; the file is then at the end of its meta information."""
+    file.seek(132 if file.read(132)[128:] == b"DICM" else 0)
+    meta = read_dataset(
+        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
+    )
+    return str(meta.get("TransferSyntaxUID", "")) == DeflatedExplicitVRLittleEndian
 
 
 def _apply_window(values: np.ndarray, dataset: Any) -> DecodedImage:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import DataError, SpecError, cut, key_text
+from assay.core.errors import DataError, SpecError, cut, first_line, key_text
 from assay.core.files import is_file
 from assay.core.tables import TABLES
 from assay.data.files.classes import in_order
@@ -301,6 +301,8 @@ def _json_object(path: Path) -> Mapping[str, Any]:
         return json.loads(content) if content[:1] == b"{" else {}
     except RecursionError as error:
         raise DataError(f"{path.name} is nested too deeply; export it again") from error
+    except ValueError as error:
+        raise DataError(f"{path.name} is not JSON: {first_line(error)}; export it again, or move it away") from error
 
 
 def _of_nnunet(path: Path, unmatched: Unmatched) -> Guess:
@@ -314,7 +316,11 @@ def _of_nnunet(path: Path, unmatched: Unmatched) -> Guess:
     sentences = require_matched(matched, "labelsTr/", row="mask", unmatched=unmatched)
     rows = [{"image": str(files[at].relative_to(path)), "mask": str(masks[other].relative_to(path))}
             for at, other in matched.pairs.items()]  # fmt: skip
-    kinds, note = _nnunet_kinds(_json_object(path / "dataset.json").get("labels", {}))
+    try:
+        kinds, note = _nnunet_kinds(_json_object(path / "dataset.json").get("labels", {}))
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        raise DataError("dataset.json: its labels are no names with whole numbers, as nnU-Net writes them; correct it "
+                        f"({first_line(error)})") from error  # fmt: skip
     return Guess(path, image="image", mask="mask", target=LESION.name, rows=tuple(rows), way="nnunet",
                  mask_values=kinds, matched=(*sentences, *others, *note))  # fmt: skip
 

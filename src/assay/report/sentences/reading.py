@@ -10,8 +10,8 @@ from assay.store.data_tables import ISSUES
 from assay.store.folder import RunFolder
 
 KEYS = (
-    "positive class", "columns", "columns not tested", "rows joined", "matched", "masks", "lesions", "scores", "outputs",
-    "scaling", "encoding", "thousands", "parts", "read as one", "folders of other classes", "ages in years",
+    "positive class", "columns", "columns not tested", "rows joined", "matched", "masks", "lesions", "scores",
+    "outputs", "scaling", "encoding", "thousands", "parts", "read as one", "folders of other classes", "ages in years",
     "may mean unknown",
     "large patient", "patients alike", "patients rounded", "gray values", "columns left out", "left out", "AUROC",
 )  # fmt: skip
