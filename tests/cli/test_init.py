@@ -240,7 +240,7 @@ def _table_of_sites(root: Path, classes: tuple[str, ...], number: int = 200) -> 
         pixels = np.random.default_rng(at).integers(0, 120, (24, 24), dtype=np.uint8)
         pixels[8 : 10 + 3 * code, 8:16] += 100
         _save(root / f"images/{at}.png", pixels)
-        site = ("hhllltttttt" if code == len(classes) - 1 else "hhhhhllltt")[turn % 10]
+        site = ("hhlllttttt" if code == len(classes) - 1 else "hhhhhllltt")[turn % 10]
         rows.append({"image": f"images/{at}.png", "diagnosis": classes[code], "sex": "fm"[turn % 2],
                      "site": {"h": "head", "l": "leg", "t": "trunk"}[site], "source": f"clinic {code}"})  # fmt: skip
     _write(root / "data.csv", rows)
@@ -260,7 +260,7 @@ def test_conditions_are_of_the_strongest_columns_that_can_have_one(
         assert re.search(rf"no test condition for source \(AUROC 1\.00 for \w+\): {reason} same source", shown)
     assert text.index("    source: ") < text.index("    site: ") < text.index("    sex: "), "the strongest first"
     assert re.search(r"^  neutral-site: {association: {site: {strength: 0, high: \[.*trunk\]}}}.*AUROC 0", text, re.M)
-    study = assay.load("mine.yaml").set("seeds", 1).set("recipe.epochs", 2).set("data.size", 24)
+    study = assay.load("mine.yaml").set("seeds", 1).set("recipe.epochs", 2 * len(classes)).set("data.size", 24)
     if len(classes) > 2:
         compared = study.set("recipe.loss", ["cross-entropy", "supcon"])
         along = {"axis": "loss", "against": "cross-entropy", "environment": "same"}

@@ -30,8 +30,7 @@ class ColumnCondition:
         strong: Whether the AUROC is surely high.
         association: The association of a test condition in which it does not predict the target.
         why: Why no rows have that association, and what to do; empty where some have.
-        test_levels: A level for each class that alone has it, where each class has several such levels: what can be
-            tested in place of it.
+        test_levels: A level for each class that alone has it, where each class has several such levels.
     """
 
     column: str
@@ -62,7 +61,9 @@ def column_conditions(table: FactorTable, spec: StudySpec, population: Populatio
     rows = {row["name"]: row for cue in cues_of_table(table) if (row := cue.row)["kind"] == "factor"}
     conditions = [ColumnCondition(name, float(row["value"]), str(row["of"]), bool(row["strong"]))
                   for name, row in rows.items()]  # fmt: skip
-    return [_with_association(one, table, spec, population) for one in sorted(conditions, key=_weakness)[:most]]
+    return [
+        _with_association(condition, table, spec, population) for condition in sorted(conditions, key=_weakness)[:most]
+    ]
 
 
 def _weakness(condition: ColumnCondition) -> float:

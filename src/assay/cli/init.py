@@ -233,19 +233,27 @@ def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
     yield Assumed("environments", None)
     yield Assumed("  train", {}, "associations as they are in these images")
     yield Assumed("  same", {}, "test images as they are; add conditions under which the model will be used")
-    able = {f"neutral-{re.sub(r'[^A-Za-z0-9]+', '-', one.column)}": one for one in conditions if not one.why}
-    neutral = dict(list(able.items())[:MOST_TIES])
+    able = {
+        f"neutral-{re.sub(r'[^A-Za-z0-9]+', '-', condition.column)}": condition
+        for condition in conditions
+        if not condition.why
+    }
+    tested = dict(list(able.items())[:MOST_TIES])
     yield from (
         Assumed(
-            f"  {'' if key in neutral else '# '}{_flow(key)}",
-            {"association": {one.column: one.association}},
-            _condition_words(one, key in neutral),
+            f"  {'' if key in tested else '# '}{_flow(key)}",
+            {"association": {condition.column: condition.association}},
+            _condition_words(condition, key in tested),
         )
-        for key, one in able.items()
-        if key in neutral or one.strong
+        for key, condition in able.items()
+        if key in tested or condition.strong
     )
-    yield from (Assumed("", None, _words_of_none(one)) for one in conditions if one.why and (one.strong or not able))
-    reserved = ("train", "same", *neutral)
+    yield from (
+        Assumed("", None, _words_of_none(condition))
+        for condition in conditions
+        if condition.why and (condition.strong or not able)
+    )
+    reserved = ("train", "same", *tested)
     yield from (Assumed(f"  {_flow(f'in-{line}' if line in reserved else line)}", {"data": line}) for line in sets)
     images, folds = _number_of_images(guess, rows), data[-1].value.get("folds")
     batch, trained = (8 if images < FEW_IMAGES else 32), max(1, round(images * (1 - 2 / folds if folds else 0.6)))

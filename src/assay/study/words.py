@@ -600,11 +600,14 @@ _MOST_NAMED = 3
 
 def _classes_words(evidence: Evidence) -> str:
     """Return the classes that are told apart, of more than two; empty of two."""
-    levels = distinct(str(row["level"]) for row in evidence.tables["estimates"]
-                      if row["measure"] == "auroc" and row["level"] and not row["factor"])  # fmt: skip
-    if len(levels) <= _MOST_NAMED:
-        return f"the classes {join_words(levels)}" if levels else ""
-    return f"{len(levels)} classes"
+    levels = [row["level"] for row in evidence.tables["estimates"]
+              if row["measure"] == "auroc" and row["level"] and not row["factor"]]  # fmt: skip
+    rows = evidence.tables.get("environments", ())
+    counted = [target for row in rows for target, *_ in json.loads(row.get("counts") or "[]")]  # also without a network
+    classes = distinct([*levels, *counted])
+    if len(classes) < 3:
+        return ""
+    return f"the classes {join_words(classes)}" if len(classes) <= _MOST_NAMED else f"{len(classes)} classes"
 
 
 _OF_RECIPE = {"architecture": "Architecture", "initialization": "initial weights", "augmentation": "augmentation"}

@@ -507,11 +507,11 @@ def _folder_of_images(read: TextTable, path: Path) -> Path:
     if image_files(folder, deep=True)[0]:
         return path.parent
     try:
-        beside = {stem_of(file) for other in folders_in(folder.parent) for file in image_files(other)[0]}
+        stems = {stem_of(file) for other in folders_in(folder.parent) for file in image_files(other)[0]}
     except OSError:  # folders of others, which cannot be listed
         return path.parent
     cells = (cell for row in read.rows for cell in row)
-    return folder.parent if any(stem_of(Path(cell)) in beside for cell in cells) else path.parent
+    return folder.parent if any(stem_of(Path(cell)) in stems for cell in cells) else path.parent
 
 
 def _require(read: TextTable, **named: str) -> None:
