@@ -15,7 +15,6 @@ from tests.worlds.files import write_rows
 
 import assay
 from assay.plugin import DataError, SpecError
-from assay.report.sentences.reasons import reason_words
 from assay.stats import Panel, contrast, decide
 from assay.stats.decisions import moderate_group
 
@@ -151,4 +150,5 @@ def test_recipes_of_the_same_scores_are_named() -> None:
     rows = [row for row in rows_of_file() if row["loss"] != "worse" and row["seed"] == 0]
     same = [*rows, *({**row, "loss": "again"} for row in rows if row["loss"] == "reference")]
     (note,) = assay.compare(same, by="loss").notes
-    assert reason_words(note) == "again has the same score as reference in every image"
+    assert "same-predictions" in str(note)
+    assert "again" in str(note)

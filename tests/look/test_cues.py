@@ -13,7 +13,6 @@ from PIL import Image
 from scipy.stats import mannwhitneyu
 from torch.nn import functional
 
-from assay.core.reasons import Code, because
 from assay.execution.jobs import population_of
 from assay.execution.local import InProcess
 from assay.execution.run import quietly
@@ -310,9 +309,3 @@ def test_of_cues_that_round_alike_a_column_is_first() -> None:
     any_cue = number_cue("image", "contrast", np.arange(80.0), table)
     cues = [replace(any_cue, row={"kind": kind, "name": name, "value": value}) for kind, name, value in rows]
     assert [row["name"] for row in shortcut_rows(cues)] == ["site", "contrast", "saturation", "sex"]
-
-
-@pytest.mark.parametrize(("count", "words"), [(5, "; such as lines 96, 12 and 11 of"), (3, "; lines 96, 12 and 11 of")])
-def test_rows_of_more_images_are_examples(count: int, words: str) -> None:
-    rows = {"rows": ("96", "12", "11"), "word": "line", "where": "t.csv"}
-    assert words in reason_words(because(Code.ODD_IMAGES, count=count, kind="dark", **rows))

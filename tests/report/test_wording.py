@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from syrupy.assertion import SnapshotAssertion
 
 import assay
@@ -256,3 +257,9 @@ def test_rooms_of_results_hold_no_english() -> None:
     wrong = [f"{file}:{one}" for file, texts in held.items() if file not in LITERALS for one in texts]
     assert not wrong, "\n".join(wrong)
     assert not set(LITERALS) - set(held)
+
+
+@pytest.mark.parametrize(("count", "words"), [(5, "; such as lines 96, 12 and 11 of"), (3, "; lines 96, 12 and 11 of")])
+def test_rows_of_more_images_are_examples(count: int, words: str) -> None:
+    rows = {"rows": ("96", "12", "11"), "word": "line", "where": "t.csv"}
+    assert words in reason_words(because(Code.ODD_IMAGES, count=count, kind="dark", **rows))

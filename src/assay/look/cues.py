@@ -57,11 +57,11 @@ OF_COLUMNS = ("factor", "column")
 def shortcut_rows(cues: Iterable[Cue]) -> list[Row]:
     """Return rows of `data_tables.SHORTCUTS`, the greatest AUROC first; of those that round alike, columns first."""
 
-    def rank(row: Row) -> tuple[float, bool, float]:
+    def order_of_cue(row: Row) -> tuple[float, bool, float]:
         value = -1.0 if np.isnan(row["value"]) else float(row["value"])
         return -round(value, 2), row["kind"] not in OF_COLUMNS, -value
 
-    return sorted((cue.row for cue in cues), key=rank)
+    return sorted((cue.row for cue in cues), key=order_of_cue)
 
 
 def cues_of_table(table: FactorTable, kind: str = "factor") -> Iterator[Cue]:

@@ -41,7 +41,7 @@ def fault_of_first_line(header: Sequence[str], text: Text) -> str:
     names = {name.casefold() for name in header} | {PurePath(header[at]).stem.casefold() for at in of_files}
     below = {word.casefold() for cells in columns for cell in cells for word in (cell, PurePath(cell).stem)}
     is_named = bool((names & _USUAL_NAMES) - below)
-    if of_files and not (is_named and not any(map(_is_number, header))):
+    if of_files and not (is_named and not any(map(_is_written_number, header))):
         return f"names a file as those below do. {_line_above(header, columns, of_files[0])}"
     if not is_named and _is_row(header, columns):
         return f"looks like those below. {_line_above(header, columns)}"
@@ -54,7 +54,7 @@ def _is_title(header: Sequence[str], text: Text) -> bool:
     """Return whether the line is a title, a comment or a row of numbers."""
     lines = islice(text.rows(), 1, None) if sum(map(bool, header)) == 1 else ()
     filled = [sum(map(bool, line.cells)) for line in lines if any(line.cells)]
-    numbers = [cell for cell in header if _is_number(cell)]
+    numbers = [cell for cell in header if _is_written_number(cell)]
     is_row = len(numbers) > 1 and "." in "".join(numbers)
     is_comment = header[0].startswith("#") and len(header[0].split()) > 1
     return is_row or is_comment or 2 * sum(count > 1 for count in filled) > len(filled)
@@ -70,22 +70,24 @@ def _is_row(header: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     for name, cells in zip(header, columns, strict=True):
         if not name or not cells:
             continue
-        are_numbers = 2 * sum(map(_is_number, cells)) > len(cells)
-        if are_numbers and not _is_number(name):
+        are_numbers = 2 * sum(map(_is_written_number, cells)) > len(cells)
+        if are_numbers and not _is_written_number(name):
             return False
         if not are_numbers:
-            is_value = name in cells or (any(map(str.isdigit, name)) and _shape(name) in map(_shape, cells))
+            is_value = name in cells or (
+                any(map(str.isdigit, name)) and _digits_alike(name) in map(_digits_alike, cells)
+            )
             surely, others = surely + is_value, others + (not is_value)
-    has_numbers = any(map(_is_number, header))
+    has_numbers = any(map(_is_written_number, header))
     return surely > 0 and (has_numbers or (not others and surely > 1))
 
 
-def _shape(cell: str) -> str:
+def _digits_alike(cell: str) -> str:
     """Return a text in which all whole numbers are alike."""
     return re.sub(r"\d+", "9", cell)
 
 
-def _is_number(cell: str) -> bool:
+def _is_written_number(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None
 
 
@@ -95,9 +97,9 @@ def _line_above(header: Sequence[str], columns: Sequence[Sequence[str]], image: 
     for at, cells in enumerate(columns):
         values = {header[at], *cells}
         fits: Mapping[str, bool] = {
-            "score": all(map(_is_number, values)) and any("." in value for value in values),
+            "score": all(map(_is_written_number, values)) and any("." in value for value in values),
             "target": len(values) == 2 < len(cells),
-            "image": len(values) > len(cells) and not any(map(_is_number, values)),
+            "image": len(values) > len(cells) and not any(map(_is_written_number, values)),
         }
         name = next((name for name, is_fit in fits.items() if is_fit and name not in usual.values()), "")
         usual.setdefault(at, name or f"column{at + 1}")
