@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 124,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 596,
-    "lines that an import of look loads": 21229,
-    "lines that an import of compare loads": 13380,
-    "lines that an import of page loads": 7479,
+    "lines that an import of look loads": 21244,
+    "lines that an import of compare loads": 13393,
+    "lines that an import of page loads": 7487,
 }
 
 

@@ -278,6 +278,20 @@ def test_conditions_are_of_the_strongest_columns_that_can_have_one(
     assert changes["value"].notna().all()
 
 
+def test_conditions_of_columns_in_any_letters_have_different_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    table_of_paths(tmp_path / "mine")
+    rows = [{"image": f"images/{at}.png", **_labels(at), "\u6027": "ab"[at % 2 if at % 4 else 1],
+             "s (1)": "cd"[at % 3 > 0], "s 1": "ef"[at % 5 > 1]} for at in range(NUMBER)]  # fmt: skip
+    _write(tmp_path / "mine/data.csv", rows)
+    init_command(Path("mine"), None)
+    keys = re.findall(r"^  (?:# )?\W*(neutral-[^:]*?)\"?: {association", Path("mine.yaml").read_text(), re.M)
+    assert len(set(keys)) == len(keys) >= 2
+
+
 def test_sources_of_one_class_each_can_be_held_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,21 @@ def test_predictions_of_another_file_are_refused(ask: Asking) -> None:
         assert answer.code != 0
         assert "of one/scores.csv, not of two/scores.csv: choose another place with --out" in answer.err
         assert ask(name, "two/scores.csv", *options, "--out", f"other-{name}").code == 0
+
+
+def test_folders_behind_links_and_files_of_others_are_compared_where_they_are(ask: Asking) -> None:
+    write_scores(Path("a/scores.csv"), 0.37)
+    write_scores(Path("b/scores.csv"), 0.61)
+    Path("b/runs").mkdir()
+    Path("a/runs").symlink_to(Path("b/runs").absolute())
+    command = ("validate", "--by", "image", "--as-given", "--out", "a/runs/one")
+    assert ask(command[0], "a/scores.csv", *command[1:]).code == 0
+    assert ask(command[0], "a/scores.csv", *command[1:]).code == 0
+    assert "of a/scores.csv, not of b/scores.csv" in ask(command[0], "b/scores.csv", *command[1:]).err
+    request = Path("b/runs/one/run.json")
+    for strange in (5, [1], [None], ["x" * 5000]):
+        request.write_text(json.dumps({**json.loads(request.read_text()), "sources": strange}))
+        assert "Traceback" not in ask(command[0], "b/scores.csv", *command[1:]).err
 
 
 def test_a_look_and_a_study_of_other_files_are_refused(

@@ -240,6 +240,21 @@ def test_properties_are_those_of_the_files(tmp_path: Path) -> None:
     assert "share of nearly white pixels" not in {one["name"] for one in found}
 
 
+def test_files_of_other_depths_are_measured_on_their_own_scales(tmp_path: Path) -> None:
+    lines = ["image,ill,who"]
+    for i in range(24):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 40), dtype=np.uint8)
+        save = pixels.astype(np.uint16) * 257 if i % 2 else pixels
+        Image.fromarray(save).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{i % 2},p{i}")
+    (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
+    spec = parse_study(study(tmp_path, factors={}, size=40))
+    dataset = population_of(spec.data, Workspace(tmp_path / "run", tmp_path / "cache")).dataset
+    assert dataset is not None
+    brightness = [np.random.default_rng(i).integers(0, 256, (40, 40), dtype=np.uint8).mean() / 255 for i in range(24)]
+    np.testing.assert_allclose(looked_at(dataset).properties["mean brightness"], brightness, atol=1e-3)
+
+
 def test_a_phantom_has_none(tmp_path: Path) -> None:
     data = {"phantom": "nodule", "core": "margin", "target": "margin", "size": 32, "train": 20, "validation": 10,
             "test": 10}  # fmt: skip

@@ -252,15 +252,19 @@ def test_folders_of_other_classes(ask: Asking, tmp_path: Path, column: str, labe
     assert first in ask(*run).out
 
 
-@situation("folders of other words than the classes, such as `left` and `right`", "not compared with the table")
-def test_other_folders(ask: Asking, tmp_path: Path) -> None:
+@situation(
+    "folders of other words than the classes, such as `left` and `right`, or parts such as `0` and `1`",
+    "not compared with the table",
+)
+@pytest.mark.parametrize(("folders", "labels"), [(("left", "right"), ("benign", "malignant")), (("0", "1"), (0, 1))])
+def test_other_folders(ask: Asking, tmp_path: Path, folders: tuple[str, str], labels: tuple[object, object]) -> None:
     rows: list[tuple[object, ...]] = [("image", "diagnosis")]
     for at in range(24):
-        name = f"{('left', 'right')[at % 2]}/{at}.png"
+        name = f"{folders[at % 2]}/{at}.png"
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(at).integers(0, 256, (SIDE, SIDE)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / "set" / name)
-        rows.append((name, ("benign", "malignant")[at // 2 % 2]))
+        rows.append((name, labels[at // 2 % 2]))
     write_table(tmp_path / "set/labels.csv", rows)
     assert "folders of other classes" not in looked(ask, tmp_path / "set")
 

@@ -748,8 +748,8 @@ def test_a_mixture_of_percent_and_shares_is_refused(ask: Asking) -> None:
 
 @situation("an audit of scores whose columns nobody names", "columns that were not tested are said, with the option")
 def test_columns_that_were_not_tested_are_named(ask: Asking) -> None:
-    rows = [["image", "patient", "target", "score", "sex", "lesion_id"],
-            *([f"{at}.png", f"p{at}", int(y), f"{1 / (1 + np.exp(-t)):.4f}", "FM"[at % 2], at]
+    rows = [["image", "patient", "target", "score", "sex", "lesion_id", "target_text"],
+            *([f"{at}.png", f"p{at}", int(y), f"{1 / (1 + np.exp(-t)):.4f}", "FM"[at % 2], at, ["no", "yes"][int(y)]]
               for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True)))]  # fmt: skip
     write_table(Path("scores.csv"), rows)
     assert "columns not tested: sex; to test them: --columns sex\n" in ask("audit", "scores.csv", "--out", "a").out

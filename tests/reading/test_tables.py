@@ -372,7 +372,8 @@ def test_a_first_line_that_is_no_header(ask: Asking, tmp_path: Path, first: str)
     ("lines", "usual"),
     [("img{},p{},0,0.73 img{},p{},1,0.25", "image,column2,target,score"), ("img{},0,0 img{},1,1", "image,target,"),
      ("c{},malignant c{},benign", "image,target"), ("ill,{},7 well,{},9", "target,"),
-     ("p{};0;0,5 p{};1;0,7", "image,")],
+     ("p{};0;0,5 p{};1;0,7", "image,"), ("img{},0, img{},1,", "image,target"),
+     ("p{},{}.5,nevus p{},{}.5,mel", "image,column2,target")],
 )  # fmt: skip
 @situation("a table of ids and numbers without a header", "refused, with the line to write above")
 def test_rows_without_a_header(ask: Asking, tmp_path: Path, lines: str, usual: str) -> None:

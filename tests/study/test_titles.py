@@ -245,7 +245,7 @@ def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:
     undecided = NEEDED | {"seeds_needed": math.nan}
     assert (
         after([undecided], {"command": RUN}, seed="1")
-        == f"Next: train more seeds, since 1 decide little: {RUN} --seeds 10"
+        == f"Next: train more seeds, since few can be decided with 1 seed: {RUN} --seeds 10"
     )
     assert after([], {"command": RUN}, seed="1") == f"Next: intervals, from 10 seeds: {RUN} --seeds 10"
     assert after([], {"command": f"{RUN} --seeds 3"}, seed="1") == "Next: intervals, from 10 seeds."

@@ -225,6 +225,8 @@ def test_two_columns_of_scores_are_two_models_as_two_files_are(tmp_path: Path) -
         ran(tmp_path, wide)
     with pytest.raises(SpecError, match="names the columns of two models in one file"):
         ran(tmp_path, wide, other=theirs, score="score_a,score_b")
+    named = ran(tmp_path, wide.rename(columns={"score_a": "score, a"}), score="score, a")
+    assert set(named["performance"]["model"]) != {"score", "a"}
     for wrong in ("score_a,score_b,exam", "score_a,score_a"):
         with pytest.raises(SpecError, match="name two different columns"):
             ran(tmp_path, wide, score=wrong)

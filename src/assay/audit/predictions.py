@@ -31,6 +31,7 @@ from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.data.files.kinds import factor_of
+from assay.data.files.restated import restated
 from assay.data.files.roles import MOST_CLASSES, called_calls, called_image, called_patient, called_unit
 from assay.data.files.scored import ScoredRows, read_scored_rows
 from assay.data.files.table import patient_codes, read_table, require_whole
@@ -179,8 +180,8 @@ def _score_checks(scored: Scored, rows: ScoredRows, request: AuditRequest, auroc
 
 
 def _group_columns(rows: ScoredRows) -> list[str]:
-    """Return the columns of a few values that have no part yet, without ids and decisions of models."""
-    table, taken = rows.table, {*rows.roles.values()}
+    """Return the columns of a few values that have no part yet, no ids, decisions or other words of the target."""
+    table, taken = rows.table, {*rows.roles.values(), *restated(rows.table, rows.roles["target"])}
     return [
         name for name in table.header
         if name not in taken and 1 < len({*table.present(name)}) <= MOST_CLASSES

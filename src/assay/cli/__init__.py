@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -614,7 +615,9 @@ def _done(arguments: list[str]) -> int:
 
 
 _DRIVER = "libcuda.so.1"
-_OF_MACHINES = ("glibc-hwcaps", "tls", "x86_64", "aarch64", "haswell")
+_OF_MACHINES = (
+    "glibc-hwcaps", "x86-64-v2", "x86-64-v3", "x86-64-v4", "tls", "x86_64", "aarch64", "haswell", "avx512_1"
+)  # fmt: skip
 """Folders in which the loader of Linux looks for a library, too, within each one where it looks."""
 
 
@@ -623,8 +626,12 @@ def _driver_here() -> Path | None:
 
     The path of cuSPARSELt's libraries ends in an empty part (`$ORIGIN:`), by which the loader means that folder.
     """
-    inside = (path for name in _OF_MACHINES for path in Path(name).rglob(_DRIVER))
-    return Path(_DRIVER) if os.path.lexists(_DRIVER) else next(inside, None)
+    inside = [
+        Path(first, *others, _DRIVER)
+        for first in filter(os.path.isdir, _OF_MACHINES)
+        for others in product(("", *_OF_MACHINES), repeat=2)
+    ]
+    return next((path for path in (Path(_DRIVER), *inside) if os.path.lexists(path)), None)
 
 
 def _usage(error: TyperException) -> str:

@@ -233,11 +233,11 @@ def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
     yield Assumed("environments", None)
     yield Assumed("  train", {}, "associations as they are in these images")
     yield Assumed("  same", {}, "test images as they are; add conditions under which the model will be used")
-    able = {
-        f"neutral-{re.sub(r'[^A-Za-z0-9]+', '-', condition.column)}": condition
-        for condition in conditions
-        if not condition.why
-    }
+    able: dict[str, ColumnCondition] = {}
+    for condition in conditions:
+        if not condition.why:
+            key = "neutral-" + re.sub(r"[\W_]+", "-", condition.column)
+            able[f"{key}-{len(able)}" if key in able else key] = condition
     tested = dict(list(able.items())[:MOST_TIES])
     yield from (
         Assumed(

@@ -102,7 +102,7 @@ class CommandRequest(BaseModel):
         sources = [getattr(self, name) for name in fields]
         named = [source for source in sources if source not in (None, "")]
         paths = [Path(source).expanduser() for source in named if source != IN_MEMORY]
-        return tuple(paths) if len(paths) == len(named) and all(path.exists() for path in paths) else ()
+        return tuple(paths) if len(paths) == len(named) and all(map(os.path.exists, paths)) else ()
 
     def require_used(self, unused: Collection[str], why: str) -> None:
         """Refuse options that are given and mean nothing here.

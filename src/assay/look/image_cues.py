@@ -35,7 +35,7 @@ On fewer pixels a side no letter can be told from texture.
 CELLS, DIRECTIONS, EDGES = 8, 8, "edges by direction"
 OF_IMAGES = ("image", "baseline")
 """Kinds of cues of the pictures alone."""
-_MEASURES = "look 1"
+_MEASURES = "look 2"
 """Name of what `_in_file` returns; its number rises when the same picture yields another."""
 _BLACK, _WHITE = 1.5 / 255, 239.5 / 255
 """Gray up to level 1 of 255, and from 240 on, with rounding of the mean of channels."""

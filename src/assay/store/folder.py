@@ -223,12 +223,17 @@ def _from_here(path: Path) -> str:
     return str(path.absolute()) if inside.startswith("..") else inside
 
 
-def _are_alike(paths: Sequence[Path], others: Sequence[Path]) -> bool:
-    """Return whether paths lead to the same files and folders, or to files of the same content."""
-    return len(paths) == len(others) and all(
-        path.samefile(other) or (is_file(path) and is_file(other) and filecmp.cmp(path, other, shallow=False))
-        for path, other in zip(paths, others, strict=True)
-    )
+def _differ(paths: Sequence[Path], others: Sequence[Path]) -> bool:
+    """Return whether paths surely lead to other files or folders, and not to files of the same content."""
+    if not all(map(os.path.exists, paths)):
+        return False
+    try:
+        return len(paths) != len(others) or not all(
+            path.samefile(other) or (is_file(path) and is_file(other) and filecmp.cmp(path, other, shallow=False))
+            for path, other in zip(paths, others, strict=True)
+        )
+    except OSError:  # somebody else's, which cannot be read
+        return False
 
 
 @dataclass(frozen=True)
@@ -282,7 +287,7 @@ class RunFolder:
             kind: The kind of run.
             subject: What may not change in a folder, such as the hash of a model and its images; not compared if empty.
             sources: The files or folders that the run is of. Those of a run before are not compared where there are
-                none, and where one of them is gone: it may have been moved.
+                none, and where one of them is gone or cannot be read: it may have been moved.
 
         Raises:
             StoreError: The folder holds another kind of run, or one of another subject or other sources.
@@ -295,17 +300,20 @@ class RunFolder:
                 f"{self.root} holds the {kind.name} of another {kind.subject}: choose another place with "
                 f"{key_text('--out')}"
             )
-        earlier = [Path(os.path.normpath(self.root / path)) for path in self._earlier_sources()] if kind_of_run else []
-        if sources and earlier and all(path.exists() for path in earlier) and not _are_alike(earlier, sources):
+        earlier = self._earlier_sources() if kind_of_run and sources else []
+        if earlier and _differ(earlier, sources):
             before, now = (" and ".join(map(_from_here, paths)) for paths in (earlier, sources))
             raise StoreError(
                 f"{self.root} holds {kind.words} of {before}, not of {now}: choose another place with "
-                f"{key_text('--out')}, {kind.other_place}or delete the folder"
+                f"{key_text('--out')}, or {kind.other_place}"
             )
 
-    def _earlier_sources(self) -> Sequence[str]:
-        """Return the sources of the run that was begun here, relative to the folder."""
-        return self.document().get("sources", ())
+    def _earlier_sources(self) -> list[Path]:
+        """Return the sources of the run that was begun here, which are kept relative to the folder."""
+        paths: Any = self.document().get("sources")
+        listed = cast("list[Any]", paths) if isinstance(paths, list) else []
+        root = Path(os.path.realpath(self.root))
+        return [Path(os.path.normpath(root / path)) for path in listed if isinstance(path, str)]
 
     def begin(
         self,

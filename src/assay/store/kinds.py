@@ -27,7 +27,7 @@ class Kind:
         again: How its tables are made again.
         page: `module:attribute` of what its page is made of (`report.evidence.Page`).
         subject: What may not change in a run folder, in words.
-        other_place: What gives a run of other sources another folder, as a part of a sentence with its comma.
+        other_place: What else gives a run of other sources a folder of its own, as the end of a sentence.
         rebuild: `module:function` that returns the tables of a run folder from its records; empty where these do not
             suffice.
     """
@@ -38,7 +38,7 @@ class Kind:
     again: str
     page: str
     subject: str = "subject"
-    other_place: str = ""
+    other_place: str = "delete the folder"
     rebuild: str = ""
 
 

@@ -11,4 +11,4 @@ _OF_PREVIEW = ("findings", "environments", "visibility", "shortcuts", "issues", 
 PREVIEW = Kind("preview", "a preview",
                {**{name: TABLES[name] for name in _OF_PREVIEW}, "counts": COUNTS, "power": POWER},
                "run `assay preview` again", "assay.study.preview_page:PREVIEW",
-               other_place="give one of the studies another name, ")  # fmt: skip
+               other_place="give one of the studies another name")  # fmt: skip

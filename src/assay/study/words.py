@@ -293,12 +293,10 @@ def next_step(evidence: Evidence, root: str) -> str:
     if needed:
         by = f"{needed:.0f} fresh seeds, which would decide every primary comparison"
         return f"Next: {by}: assay replicate {root} --seeds {needed:.0f}{out}"
-    if (
-        seeds < SEEDS
-        and "assay run" in command
-        and any(row["decision"] not in SETTLED for row in primary_rows(evidence))
-    ):
-        return f"Next: train more seeds, since {seeds} decide little: {command} --seeds {SEEDS}{out}"
+    is_open = any(row["decision"] not in SETTLED for row in primary_rows(evidence))
+    if is_open and seeds < SEEDS and "assay run" in command and "--seeds" not in command:
+        few = f"few can be decided with {count(seeds, 'seed')}"
+        return f"Next: train more seeds, since {few}: {command} --seeds {SEEDS}{out}"
     return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
 
 

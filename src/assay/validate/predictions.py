@@ -135,13 +135,7 @@ def read_score_file(source: Any, request: ValidateRequest, column: str = "") -> 
 
 def _open_scores(source: Any, request: ValidateRequest, score: str) -> tuple[TextTable, dict[str, str], str]:
     """Return a table, its columns by role, and what was guessed of them. Raises DataError, or SpecError."""
-    if isinstance(source, str | os.PathLike):
-        path = at_home(os.fspath(cast("str", source)))
-        if not is_file(path):
-            raise DataError(f"there is no file {path}")
-    else:
-        path = kept_table(source, "scores")
-    table = read_table(path, request.image or "image")
+    table = read_table(_path_of(source), request.image or "image")
     require_whole(table)
     if "," in request.target and request.target not in table.header:
         raise SpecError(f"{key_text('--target', f'{request.target[:40]}')}: a validation is of a single target: "
@@ -161,6 +155,16 @@ def _open_scores(source: Any, request: ValidateRequest, score: str) -> tuple[Tex
     return table, roles, line
 
 
+def _path_of(source: Any) -> Path:
+    """Return the file of a table, which is written where the table is in memory. Raises DataError where none is."""
+    if not isinstance(source, str | os.PathLike):
+        return kept_table(source, "scores")
+    path = at_home(os.fspath(cast("str", source)))
+    if not is_file(path):
+        raise DataError(f"there is no file {path}")
+    return path
+
+
 def _columns_of_models(request: ValidateRequest) -> tuple[str, ...]:
     """Return the columns of scores or calls that are named, one for each model of a file; empty where none is.
 
@@ -168,7 +172,8 @@ def _columns_of_models(request: ValidateRequest) -> tuple[str, ...]:
         SpecError: They are not two different ones, or the second model has a file of its own.
     """
     option, text = ("--calls", request.calls) if request.calls else ("--score", request.score)
-    columns = names(text)
+    is_one = "," in text and text in read_table(_path_of(request.file), request.image or "image").header
+    columns = (text,) if is_one else names(text)
     if len(columns) > 2 or len({*columns}) < len(columns):
         raise SpecError(f"{key_text(option, text[:40])}: a validation compares two models: name two different columns, "
                         "or write a row per image and model and run assay compare")  # fmt: skip

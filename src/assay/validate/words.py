@@ -78,7 +78,8 @@ def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, 
     """Return the answer: how well the model separates and calls, or which of two is better."""
     by_measure = {(row["model"], row["measure"], row["at"]): row for row in tables["performance"]}
     if same := facts.get("same scores"):
-        return f"The scores of {same} are the same in every case: compare the files of two models."
+        return (f"The scores of {same} are the same in every case, so nothing differs. If these are two models, check "
+                "that one file is no copy of the other.")  # fmt: skip
     if tables["differences"]:
         row = tables["differences"][0]
         words = outcome_words(row)

@@ -271,9 +271,11 @@ class FileOriginals:
 
         def numbers_of(part: Sequence[int]) -> np.ndarray:
             pictures = [np.moveaxis(self.framing.kept(self._picture(rows[at])), 2, 0) for at in part]
-            of_one_size = (np.stack(list(alike)) for _, alike in groupby(pictures, np.shape))
-            most = np.float32(np.iinfo(pictures[0].dtype).max)
-            return np.concatenate([measure(np.divide(planes, most, dtype=np.float32)) for planes in of_one_size])
+            numbers: list[np.ndarray] = []
+            for _, alike in groupby(pictures, lambda picture: (picture.shape, picture.dtype)):
+                planes = np.stack(list(alike))
+                numbers.append(measure(np.divide(planes, np.float32(np.iinfo(planes.dtype).max), dtype=np.float32)))
+            return np.concatenate(numbers)
 
         def fill(array: np.ndarray) -> None:
             pixels = np.cumsum(self.pixels.native[self.rows].prod(axis=1))

@@ -71,6 +71,8 @@ def in_order(classes: Sequence[str]) -> tuple[str, str] | None:
 
 _CITED = 3
 """Images in folders of other classes that are named."""
+_FEW_WRONG = 0.2
+"""Share of images up to which folders with numbers for names are taken for classes."""
 
 
 def in_other_folders(
@@ -79,6 +81,7 @@ def in_other_folders(
     """Return a caution on images in a folder that is named after another class than theirs; empty without one.
 
     Folders are compared where they have the names of two classes at least, or of one of two classes and its opposite.
+    Numbers as names are those of classes only if most images are in the folder of theirs.
 
     Args:
         target: The classes of the images.
@@ -98,7 +101,8 @@ def in_other_folders(
     of_folder = [next((key for part in reversed(parts) if (key := fold(part)) in codes), "") for parts in folders]
     compared = [at for at, key in enumerate(of_folder) if key and target.codes[at] >= 0]
     wrong = [at for at in compared if codes[of_folder[at]] != target.codes[at]]
-    if not wrong:
+    are_numbers = all(number(key) is not None for key in codes)  # such folders may be parts or series
+    if not wrong or (are_numbers and len(wrong) > _FEW_WRONG * len(compared)):
         return {}
     cited = [f"{cite(numbers[at])} is {target.classes[int(target.codes[at])]} in {named[of_folder[at]]}/"
              for at in wrong[:_CITED]]  # fmt: skip

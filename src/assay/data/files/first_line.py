@@ -35,7 +35,7 @@ def fault_of_first_line(header: Sequence[str], text: Text) -> str:
         header: The cells of the line.
         text: The table.
     """
-    rows = [line.cells for line in islice(text.rows(), 1, 1 + _FIRST_ROWS) if len(line.cells) == len(header)]
+    rows = [line.cells for line in islice(text.rows(), 1, 1 + _FIRST_ROWS) if len(line.cells) >= len(header)]
     columns = [[one_line(row[at]).replace("\\", "/") for row in rows if row[at].strip()] for at in range(len(header))]
     of_files = [at for at, name in enumerate(header) if _is_name_of_image(name, columns[at])]
     names = {name.casefold() for name in header} | {PurePath(header[at]).stem.casefold() for at in of_files}
@@ -91,13 +91,17 @@ def _is_written_number(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None
 
 
+def _is_share(cell: str) -> bool:
+    return _is_written_number(cell) and 0 <= float(cell.rstrip("%").replace(",", ".")) <= 1
+
+
 def _line_above(header: Sequence[str], columns: Sequence[Sequence[str]], image: int | None = None) -> str:
     """Return what to write above the first line, with usual names where the cells show them."""
     usual: dict[int, str] = {} if image is None else {image: "image"}
     for at, cells in enumerate(columns):
         values = {header[at], *cells}
         fits: Mapping[str, bool] = {
-            "score": all(map(_is_written_number, values)) and any("." in value for value in values),
+            "score": all(map(_is_share, values)) and any("." in value for value in values),
             "target": len(values) == 2 < len(cells),
             "image": len(values) > len(cells) and not any(map(_is_written_number, values)),
         }

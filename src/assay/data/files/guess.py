@@ -510,8 +510,9 @@ def _folder_of_images(read: TextTable, path: Path) -> Path:
         stems = {stem_of(file) for other in folders_in(folder.parent) for file in image_files(other)[0]}
     except OSError:  # folders of others, which cannot be listed
         return path.parent
-    cells = (cell for row in read.rows for cell in row)
-    return folder.parent if any(stem_of(Path(cell)) in stems for cell in cells) else path.parent
+    columns = (read.present(name)[:_ROWS_CHECKED] for name in read.header)
+    named = any(2 * sum(stem_of(Path(cell)) in stems for cell in cells) > len(cells) for cells in columns)
+    return folder.parent if named else path.parent
 
 
 def _require(read: TextTable, **named: str) -> None:
