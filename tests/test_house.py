@@ -20,7 +20,7 @@ MOST: dict[str, float] = {
     "function names in several modules": 124,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 596,
-    "lines that an import of look loads": 21244,
+    "lines that an import of look loads": 21245,
     "lines that an import of compare loads": 13393,
     "lines that an import of page loads": 7487,
 }
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 23_453, "compare": 19_761, "report": 22_539}
+LOADED = {"look": 23_474, "compare": 19_777, "report": 22_552}
 """Lines of the package that commands have loaded when they end."""
 
 

@@ -275,7 +275,7 @@ def test_a_run_names_labels_that_its_own_networks_contradict(
     page = (run.folder / "report.html").read_text()
     words = (
         f"{len(found)} images: a label that predictions from other patients contradict (wrong, or of a difficult "
-        "image); lines "
+        "image), such as lines "
     )
     assert (words in page) == bool(flipped)
     assert not any("117.png" in path.read_text(errors="ignore") for path in run.folder.rglob("*.*"))

@@ -243,7 +243,7 @@ def test_folders_of_other_classes(ask: Asking, tmp_path: Path, column: str, labe
         rows.append((name, labels[(at + (at in (4, 6, 9, 20))) % 2]))
     write_table(tmp_path / "set/labels.csv", rows)
     said = ask("init", "set", "--out", "study.yaml").out
-    begun = "caution: folders of other classes: 4 of 36 images are in a folder of another class than the table says: "
+    begun = "caution: folders of other classes: 4 of 36 images are in a folder of another class than labels.csv says: "
     first, *_ = [line for line in said.splitlines() if line.startswith(begun)]
     lines = r"line 6 is \w+ in benign/, line 8 is \w+ in benign/, line 11 is [\w ]+ in malignant/ and 1 more"
     assert re.fullmatch(lines, first.removeprefix(begun))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def _labels(path: Path, key: str, names: Sequence[str], labels: Sequence[object]
 
 def _count(ask: Asking, *arguments: str | Path) -> tuple[int, str]:
     """Return how many images a look reads, and its first lines."""
+    shutil.rmtree("look", ignore_errors=True)
     said = ask("look", *arguments, "--out", "look")
     assert said.code == 0, said.err
     counted = next(line for line in said.out.splitlines() if " images, " in line and ", target " in line)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,7 @@ def test_a_column_of_a_few_rows_says_not_what_the_target_says(ask: Asking, tmp_p
         frame = pd.DataFrame({"label": ["ill", "well"] * 30, "pathology": ""})
         frame.loc[: 2 * ill - 1 : 2, "pathology"], frame.loc[1 : 2 * well : 2, "pathology"] = "carcinoma", "nevus"
         path = images(tmp_path / f"set{ill}", frame)
+        shutil.rmtree("look", ignore_errors=True)
         said = ask("look", path, "--target", "label", "--out", "look")
         assert said.code == 0, said.err
         assert "says what label says" not in said.out

@@ -259,7 +259,7 @@ def test_rooms_of_results_hold_no_english() -> None:
     assert not set(LITERALS) - set(held)
 
 
-@pytest.mark.parametrize(("count", "words"), [(5, "; such as lines 96, 12 and 11 of"), (3, "; lines 96, 12 and 11 of")])
+@pytest.mark.parametrize(("count", "words"), [(5, ", such as lines 96, 12 and 11 of"), (3, ", lines 96, 12 and 11 of")])
 def test_rows_of_more_images_are_examples(count: int, words: str) -> None:
     rows = {"rows": ("96", "12", "11"), "word": "line", "where": "t.csv"}
     assert words in reason_words(because(Code.ODD_IMAGES, count=count, kind="dark", **rows))

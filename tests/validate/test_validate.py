@@ -247,6 +247,8 @@ def test_rows_of_two_models_are_compared_and_not_joined_in_silence(tmp_path: Pat
     words = r"'model' has a row for each of A, B: compare these with assay compare \S*long.csv --by model"
     with pytest.raises(DataError, match=words):
         ran(tmp_path, file=str(tmp_path / "long.csv"))
+    with pytest.raises(DataError, match="with assay compare FILE --by model"):
+        ran(tmp_path, file=long.rename(columns={"image": "case"}))
     tables = ran(tmp_path, file=str(tmp_path / "long.csv"), by="image", rule="mean")
     facts = tables["provenance"].set_index("key").value
     assert facts["rows joined"].startswith("800 rows are 400 cases, one for each value of 'image', by the mean score")

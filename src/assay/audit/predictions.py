@@ -159,7 +159,7 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
         "margin": f"{request.margin:g}",
         "domain": request.domain,
         "intended use": request.intended_use,
-        "command": request.line,
+        "command": (request if request.image in read.header else request.but(image="")).line,
         **time_and_versions(OF_STATISTICS),
     }
     return PredictionsRun(request, sha256(path), scored, checks, facts)

@@ -290,8 +290,13 @@ def _words_of_none(condition: ColumnCondition) -> str:
 
 
 def _unmasked(guess: Guess, unmasked: str) -> str:
-    """Return how an image without a mask counts, as is asked or as the layout says; empty without masks."""
-    return (unmasked if guess.mask or guess.of_masks else "") or ("lesion-free" if guess.of_masks else "")
+    """Return how an image without a mask counts, as is asked; empty without masks, and where a reader is to ask.
+
+    A file of outlines lists images without any, which show no lesion; in a folder a mask may be missing.
+    """
+    return (unmasked if guess.mask or guess.of_masks else "") or (
+        "lesion-free" if guess.of_masks and guess.table else ""
+    )
 
 
 def _of_set(guess: Guess, train: Guess, path: Path, unmasked: str) -> dict[str, Any]:
@@ -334,7 +339,7 @@ def _data(
         "mask": (guess.mask, "its cells name mask files"),
         "unmasked": (
             _unmasked(guess, unmasked),
-            "as you say" if unmasked else "an image without a mask shows no lesion",
+            "as you say" if unmasked else "an image without an outline shows no lesion",
         ),
         "mask_values": (dict(guess.mask_values), "from dataset.json"),
     }

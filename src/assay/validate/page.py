@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from assay.report.account import LIGHTS, SIGNS, Account, Chip, Opening, Said, Tile
@@ -170,7 +171,9 @@ def validation_step(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str
         others = "OTHER-1.csv,OTHER-2.csv" if two and not facts.get("models in columns") else "OTHER.csv"
         again = f"{again}{plan} --threshold sensitivity=0.9 --threshold-from {others}"
         return f"Next: set the threshold on other cases: {again}"
-    return f"Next: see with which columns these scores change: assay audit {facts.get('path', 'FILE')}"
+    first = facts.get("models in columns", "").partition(", ")[0]
+    scores = f" --score {shlex.quote(first)}" if first else ""
+    return f"Next: see with which columns these scores change: assay audit {facts.get('path', 'FILE')}{scores}"
 
 
 def validation_account(evidence: Evidence) -> Account:

@@ -24,7 +24,15 @@ from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match, require_matched
 from assay.data.files.kinds import factor_of
 from assay.data.files.restated import columns_left_out, restated
-from assay.data.files.roles import called_calls, called_patient, called_unit, models_of, of_called_class, roles_of
+from assay.data.files.roles import (
+    called_calls,
+    called_patient,
+    called_unit,
+    models_of,
+    of_called_class,
+    roles_of,
+    words_of,
+)  # fmt: skip
 from assay.data.files.scored import ScoredRows, read_scored_rows, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
@@ -216,8 +224,15 @@ def _joined_facts(table: TextTable, request: ValidateRequest) -> dict[str, str]:
 _RULES = {"max": "highest score", "mean": "mean score"}
 
 
+_CASES = frozenset({"case", "id", "uid"})
+"""Words in the names of columns that may name cases, where a column of models has several rows of each."""
+
+
 def _require_one_row_each(table: TextTable, column: str, file: str) -> None:
     """Refuse several rows of a case, where a column names cases. Raises DataError that names the file as typed."""
+    if column not in table.header:  # another column may name cases
+        cases_named = (name for name in table.header if words_of(name) & _CASES and models_of(table, name))
+        column = next(cases_named, column)
     cases = table.column(column, key_text("--image")) if column in table.header else ()
     if twice := len(cases) - len(set(cases)):
         if models := models_of(table, column):

@@ -76,7 +76,7 @@ _FEW_WRONG = 0.2
 
 
 def in_other_folders(
-    target: Target, images: Sequence[str], cite: Callable[[int], str], numbers: Sequence[int]
+    target: Target, images: Sequence[str], cite: Callable[[int], str], numbers: Sequence[int], table: str
 ) -> dict[str, str]:
     """Return a caution on images in a folder that is named after another class than theirs; empty without one.
 
@@ -88,6 +88,7 @@ def in_other_folders(
         images: Paths of the images.
         cite: Return how a row is named, from its number.
         numbers: Numbers of the rows.
+        table: Name of the table.
     """
     folders = [Path(image).parts[:-1] for image in images]
     named = {fold(part): part for parts in folders for part in parts}
@@ -108,7 +109,7 @@ def in_other_folders(
              for at in wrong[:_CITED]]  # fmt: skip
     more = f" and {len(wrong) - _CITED:,} more" if len(wrong) > _CITED else ""
     return {"folders of other classes": f"{len(wrong):,} of {len(compared):,} images are in a folder of another class "
-                                        f"than the table says: {', '.join(cited)}{more}"}  # fmt: skip
+                                        f"than {table} says: {', '.join(cited)}{more}"}  # fmt: skip
 
 
 _TARGET = key_text("data.target")

@@ -138,7 +138,8 @@ def list_table(spec: DataSpec) -> Listing:
         problems=read.problems,
         lost=read.lost,
         facts=(target.rule,),
-        read={**_read(spec, table, target), **in_other_folders(target, names, f"{word} {{}}".format, table.numbers)},
+        read=_read(spec, table, target)
+        | in_other_folders(target, names, f"{word} {{}}".format, table.numbers, table.name),
         question=target.question,
         warnings=(
             *(() if spec.patient else (OWN_PATIENT + _suggest_patient(spec, table, names),)),

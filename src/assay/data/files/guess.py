@@ -502,17 +502,20 @@ def _of_table(
 
 
 def _folder_of_images(read: TextTable, path: Path) -> Path:
-    """Return the folder of a table or, where images that it names are in folders beside that, the one above."""
+    """Return the folder of a table or, where a column names most images of a folder beside it, the one above."""
     folder = path.parent.resolve()
     if image_files(folder, deep=True)[0]:
         return path.parent
+    columns = [{Path(cell).name for cell in read.present(name)} for name in read.header]
     try:
-        stems = {stem_of(file) for other in folders_in(folder.parent) for file in image_files(other)[0]}
+        beside = [image_files(other, deep=True)[0] for other in folders_in(folder.parent)]
     except OSError:  # folders of others, which cannot be listed
         return path.parent
-    columns = (read.present(name)[:_ROWS_CHECKED] for name in read.header)
-    named = any(2 * sum(stem_of(Path(cell)) in stems for cell in cells) > len(cells) for cells in columns)
-    return folder.parent if named else path.parent
+    for files in beside:
+        named = [sum(not cells.isdisjoint((file.name, stem_of(file))) for file in files) for cells in columns]
+        if max(named, default=0) > max(1, len(files) // 2):
+            return folder.parent
+    return path.parent
 
 
 def _require(read: TextTable, **named: str) -> None:

@@ -150,11 +150,6 @@ def _rows(name: str, fields: Fields) -> str:
     return f"such as {rows}" if name == "rows" and isinstance(total, int) and total > listed else rows
 
 
-def _examples(name: str, fields: Fields) -> str:
-    """Return rows, said to be some of the `count` where there are more."""
-    return f"{'such as ' if int(fields['count']) > len(fields[name]) else ''}{_rows(name, fields)}"
-
-
 CUES = {"baseline": "the {} alone", "image": "the image's {}", "factor": "factor '{}'", "column": "column '{}'",
         "filled": "whether '{}' is filled"}  # fmt: skip
 """Kind of a simple cue -> its name in a sentence."""
@@ -193,7 +188,6 @@ _FORMS: Mapping[str, Callable[[str, Fields], str]] = {
     "properties": _properties,
     "cue": _first_cue,
     "rows": _rows,
-    "examples": _examples,
     "issue": lambda name, fields: ISSUES[str(fields[name])],
     "measure": lambda name, fields: label_of(str(fields[name])),
     "words": lambda name, fields: in_words(str(fields[name])),
