@@ -420,7 +420,7 @@ class StoreConformance:
         folder.begin(STUDY, {}, sources=(first,))
         for same in ((first,), (copy,), ()):
             folder.require(STUDY, sources=same)
-        words = r"x holds a study of .*one/study\.yaml, not of .*two/study\.yaml: .*--out, give one of the studies"
+        words = r"x holds a study of .*one/study\.yaml, not of .*two/study\.yaml: .*--out, or give one of the studies"
         with pytest.raises(StoreError, match=words):
             folder.require(STUDY, sources=(other,))
         with pytest.raises(StoreError, match=r"one/study\.yaml, not of .*copy/study\.yaml and "):
