@@ -557,6 +557,18 @@ def test_a_table_one_folder_down(ask: Asking, tmp_path: Path, monkeypatch: pytes
     assert "24 images" in said.out
 
 
+@situation("a table without images, beside a folder of others with odd names", "that folder is not read, and no error")
+def test_what_lies_beside_a_table_is_not_read(ask: Asking, tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a\nb.png").write_bytes(b"1")
+    (tmp_path / "other" / "\udcff").write_bytes(b"1")
+    (tmp_path / "tables/labels.csv").write_text("file,diagnosis\nx.png,ill\ny.png,well\n")
+    said = ask("look", "tables/labels.csv", "--out", "look")
+    assert said.code == 2
+    assert "no column of labels.csv names image files of" in said.err
+
+
 @situation("a folder of a class whose files have endings that are no image's", "refused with its name")
 @situation("an empty folder beside those of classes", "refused with its name")
 @pytest.mark.parametrize("files", [["a.xyz", "b.xyz"], []])

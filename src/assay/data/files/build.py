@@ -274,7 +274,9 @@ class FileOriginals:
             numbers: list[np.ndarray] = []
             for _, alike in groupby(pictures, lambda picture: (picture.shape, picture.dtype)):
                 planes = np.stack(list(alike))
-                numbers.append(measure(np.divide(planes, np.float32(np.iinfo(planes.dtype).max), dtype=np.float32)))
+                most = np.float32(np.iinfo(planes.dtype).max)
+                # Channel by channel in memory: extremes over channels of interleaved pixels take ten times as long.
+                numbers.append(measure(np.divide(planes, most, dtype=np.float32, order="C")))
             return np.concatenate(numbers)
 
         def fill(array: np.ndarray) -> None:

@@ -24,6 +24,7 @@ from assay.data.files.joins import (
     Unmatched,
     class_images,
     classes_said,
+    files_named_as_images,
     folders_in,
     image_files,
     match,
@@ -502,20 +503,29 @@ def _of_table(
 
 
 def _folder_of_images(read: TextTable, path: Path) -> Path:
-    """Return the folder of a table or, where a column names most images of a folder beside it, the one above."""
+    """Return the folder of a table or, where a column names most images of a folder beside it, the one above.
+
+    What lies beside belongs to others: only names are compared, and no file is opened.
+    """
     folder = path.parent.resolve()
     if image_files(folder, deep=True)[0]:
         return path.parent
     columns = [{Path(cell).name for cell in read.present(name)} for name in read.header]
-    try:
-        beside = [image_files(other, deep=True)[0] for other in folders_in(folder.parent)]
-    except OSError:  # folders of others, which cannot be listed
-        return path.parent
-    for files in beside:
+    for other in _folders_at(folder.parent):
+        files = files_named_as_images(other)
         named = [sum(not cells.isdisjoint((file.name, stem_of(file))) for file in files) for cells in columns]
         if max(named, default=0) > max(1, len(files) // 2):
             return folder.parent
     return path.parent
+
+
+def _folders_at(place: Path) -> list[Path]:
+    """Return the folders of a place, none where it cannot be listed, without links and hidden ones."""
+    try:
+        inside = sorted(place.iterdir())
+    except OSError:
+        return []
+    return [path for path in inside if not path.name.startswith(".") and not path.is_symlink() and path.is_dir()]
 
 
 def _require(read: TextTable, **named: str) -> None:

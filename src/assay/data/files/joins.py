@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 import unicodedata
@@ -170,6 +171,19 @@ def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
     visible = [path for path in files if not path.name.startswith(".")]
     images = sorted(path for path in visible if _ENDING.search(path.name) or holds_dicom(path))
     return images, len(visible) - len(images)
+
+
+def files_named_as_images(folder: Path) -> list[Path]:
+    """Return the files in any depth that have the ending of an image. None is opened, and odd names are no error.
+
+    It serves to look around in folders that nobody named; those that cannot be listed, hidden ones and links are left
+    out.
+    """
+    files: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(place, name) for name in names if not name.startswith(".") and _ENDING.search(name)]
+    return files
 
 
 def _without_zeros(name: str) -> str:
