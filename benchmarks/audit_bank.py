@@ -38,12 +38,21 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.audit.references import LeadLimits, limit_of, limits_of_kinds, shipped_limits
-from assay.audit.search.drawn import lead_drawn
+from assay.audit.references import RegionLimits, limit_of, limits_of_kinds, shipped_limits
+from assay.audit.search.drawn import find_drawn
 from assay.audit.search.regions import Pixels, Track, candidates
-from assay.audit.search.search import DONORS, CountedModel, Lead, Scores, SearchSample, carriers, exchange, lead
+from assay.audit.search.search import (
+    DONORS,
+    CountedModel,
+    RegionFinding,
+    Scores,
+    SearchSample,
+    carriers,
+    exchange,
+    find_region,
+)
 from assay.audit.swing import effect_of_mark
-from assay.audit.verdicts import WEAK_LEAD, decide_lead
+from assay.audit.verdicts import WEAK_EFFECT, decide_region
 from assay.core.files import default_cache_root
 from assay.core.reasons import Reason
 from assay.data.cache import ArrayCache
@@ -52,7 +61,7 @@ from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.stats.bounds import Bounded
 from assay.stats.metrics import auroc
-from assay.stats.rows import LeadVerdict
+from assay.stats.rows import RegionVerdict
 
 Row = dict[str, Any]
 SIDE = 48
@@ -118,7 +127,7 @@ class Natural:
         positive: Whether a row of its table is positive.
         has: Whether an image has it.
         sizes: Images to train on, to search on (0: those of training), and to measure the truth on.
-        limits: The domain whose shipped limits judge; empty: none, so that a lead is the most that is said.
+        limits: The domain whose shipped limits judge; empty: none, so that no finding is verified.
         mode: Mode of the images.
         column: What images have is a column, as in a domain with one.
         table: Its table.
@@ -531,7 +540,7 @@ def measured(network: Network, whole: Pool) -> Row:
                 "searched auroc": auroc(sample.clean[:, 0], sample.target).value}  # fmt: skip
     row |= _truth(network, scores, whole, truth, draws)
     for of in TRACKS:
-        found = lead(scores, sample, of, at_once=256)
+        found = find_region(scores, sample, of, at_once=256)
         assert not isinstance(found, Reason)
         row |= {f"{of} {key}": value for key, value in _searched(found, sample, network, clean).items()}
     row |= _drawn(scores, sample, network, clean)
@@ -577,7 +586,7 @@ def _near(where: np.ndarray, pixels: np.ndarray) -> bool:
     return bool((where & pixels).sum() >= 0.5 * pixels.sum() or (where & whole).sum() >= 0.5 * where.sum())
 
 
-def _searched(found: Lead, sample: SearchSample, network: Network, clean: Pixels) -> Row:
+def _searched(found: RegionFinding, sample: SearchSample, network: Network, clean: Pixels) -> Row:
     """Return what a search said, and whether place and polarity are right; `clean` are images without the mark."""
     row: Row = {"z": found.effect.value, "error": found.effect.error,
                 "low": found.effect.low, "high": found.effect.high,
@@ -604,13 +613,13 @@ def _searched(found: Lead, sample: SearchSample, network: Network, clean: Pixels
 
 def _drawn(scores: Scores, sample: SearchSample, network: Network, clean: Pixels) -> Row:
     """Return what the search for what is drawn alike said, and whether place and polarity are right."""
-    found = lead_drawn(scores, sample, at_once=256)
+    found = find_drawn(scores, sample, at_once=256)
     if isinstance(found, Reason):
         nothing = {**dict.fromkeys(NUMBERS, 0.0), "agree": False, "discrete": False}
         return {**{f"drawn {key}": value for key, value in nothing.items()},
-                "drawn": LeadVerdict.NOTHING_FOUND, "drawn right": False}  # fmt: skip
+                "drawn": RegionVerdict.NOTHING_FOUND, "drawn right": False}  # fmt: skip
     said = _searched(found, sample, network, clean)
-    called = decide_lead(found.effect, found.values, agree=found.agree, discrete=said["discrete"],
+    called = decide_region(found.effect, found.values, agree=found.agree, discrete=said["discrete"],
                          effective=found.swing.effective, least=found.least)  # fmt: skip
     return {**{f"drawn {key}": said[key] for key in (*NUMBERS, "agree", "discrete")},
             "drawn": called, "drawn right": said["place"] is True and said["polarity"] is True}  # fmt: skip
@@ -659,16 +668,16 @@ def limits_of(rows: Sequence[Row]) -> dict[str, float]:
     return {of: round(limit_of(of, [float(row[f"{of} z"]) for row in rows]), 4) for of in SEARCHES}
 
 
-def verdict(row: Row, of: str, limit: float | None) -> LeadVerdict:
+def verdict(row: Row, of: str, limit: float | None) -> RegionVerdict:
     """Return the verdict of a search by a limit; of what is drawn alike also without, or where nothing is."""
     if of == "drawn" and (limit is None or not float(row["drawn passes"])):
-        return LeadVerdict(row[of])
+        return RegionVerdict(row[of])
     effect = Bounded(*(float(row[f"{of} {key}"]) for key in ("z", "error", "low", "high")))
     halves = float(row[f"{of} first"]), float(row[f"{of} second"])
-    least = WEAK_LEAD if of == "drawn" else float(row[f"{of} least"])
-    return decide_lead(effect, halves, agree=row[f"{of} agree"] == "True", discrete=row[f"{of} discrete"] == "True",
+    least = WEAK_EFFECT if of == "drawn" else float(row[f"{of} least"])
+    return decide_region(effect, halves, agree=row[f"{of} agree"] == "True", discrete=row[f"{of} discrete"] == "True",
                        effective=float(row[f"{of} effective"]), limit=limit, least=least,
-                       clear=WEAK_LEAD if of == "drawn" else None)  # fmt: skip
+                       clear=WEAK_EFFECT if of == "drawn" else None)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -679,50 +688,50 @@ class Judged:
         reference: Clean networks that set the limits.
         clean: Other clean networks.
         planted: Networks with a mark.
-        shipped: Limits where there is no reference; None: a lead is the most that is said.
+        shipped: Limits where there is no reference; None: no finding is verified.
     """
 
     reference: Sequence[Row]
     clean: Sequence[Row]
     planted: Sequence[Row]
-    shipped: LeadLimits | None = None
+    shipped: RegionLimits | None = None
 
     @classmethod
-    def of(cls, rows: Sequence[Row], shipped: LeadLimits | None = None) -> Judged:
+    def of(cls, rows: Sequence[Row], shipped: RegionLimits | None = None) -> Judged:
         """Divide the rows of a domain by their role."""
         parts = ([row for row in rows if row["role"] == role] for role in ("reference", "held-out", "planted"))
         return cls(*parts, shipped)
 
     @cached_property
-    def limits(self) -> LeadLimits | None:
+    def limits(self) -> RegionLimits | None:
         """The limits."""
         if not self.reference:
             return self.shipped
         apart = max(float(row["place apart"]) for row in self.reference)
-        return LeadLimits(len(self.reference), limits_of(self.reference), round(apart, 4))
+        return RegionLimits(len(self.reference), limits_of(self.reference), round(apart, 4))
 
-    def verdict(self, row: Row, of: str) -> LeadVerdict:
+    def verdict(self, row: Row, of: str) -> RegionVerdict:
         """Return the verdict of a search."""
         distance, effect = float(row["place apart"]), float(row[f"{of} z"])
         return verdict(row, of, self.limits.of(of, distance, effect) if self.limits else None)
 
-    def says(self, row: Row) -> set[LeadVerdict]:
+    def says(self, row: Row) -> set[RegionVerdict]:
         """Return the verdicts of all searches."""
         return {self.verdict(row, of) for of in SEARCHES}
 
     def called(self, row: Row) -> bool:
         """Return whether a network is said to live by a mark, or to rely on a region's look."""
-        return bool(self.says(row) & {LeadVerdict.LIVES, LeadVerdict.LOOKS})
+        return bool(self.says(row) & {RegionVerdict.RELIES, RegionVerdict.LOOK})
 
     def open(self, row: Row) -> bool:
-        """Return whether a network is called, or has a lead."""
-        return self.called(row) or LeadVerdict.LEAD in self.says(row)
+        """Return whether a network is called, or has an unverified finding."""
+        return self.called(row) or RegionVerdict.UNVERIFIED in self.says(row)
 
     def named(self, row: Row) -> bool:
         """Return whether the first sentence says that a mark is lived by, with its place and polarity."""
-        if self.verdict(row, "place") == LeadVerdict.LIVES:
+        if self.verdict(row, "place") == RegionVerdict.RELIES:
             return bool(row["place place"] == row["place polarity"] == "True")
-        return bool(self.verdict(row, "drawn") == LeadVerdict.LIVES and row["drawn right"] == "True")
+        return bool(self.verdict(row, "drawn") == RegionVerdict.RELIES and row["drawn right"] == "True")
 
     @property
     def strong(self) -> list[Row]:
@@ -772,7 +781,7 @@ class Judged:
             return f"{min(there):.2f} to {max(there):.2f}"
 
         def hinted(row: Row) -> bool:
-            return row["drawn"] == LeadVerdict.LEAD
+            return row["drawn"] == RegionVerdict.UNVERIFIED
 
         def of(mark: str) -> list[Row]:
             return [row for row in self.planted if row["mark"] == mark and abs(float(row["moves"])) >= MOVES]
@@ -793,7 +802,7 @@ class Judged:
             **{f"the same, tied {tie} / {other}": share(self.named, [row for row in strong if row["tie"] == str(tie)])
                for tie, other in TIES},
             "planted: place of the search right": share(lambda row: row["place place"] == "True", strong),
-            "planted: nothing found": share(lambda row: self.says(row) == {LeadVerdict.NOTHING_FOUND}, strong),
+            "planted: nothing found": share(lambda row: self.says(row) == {RegionVerdict.NOTHING_FOUND}, strong),
             "clean: an unverified finding, or more": share(self.open, clean),
             **{f"{mark}: {words}": share(test, of(mark)) for mark in (*MARKS[-2:], *MORE)
                for words, test in (("depends on, or look", self.called),

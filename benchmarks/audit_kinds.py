@@ -34,18 +34,18 @@ with the training images, then all without, network by network in rounds (`order
 so that any beginning has all kinds.
 
 **How an answer is judged** (`judged`), from public tables alone: `regions` (and any row with such a verdict in
-`verdicts`), and `carriers`. *Called*: a verdict lives-by or relies-on-look. A row fits
+`verdicts`), and `carriers`. *Called*: a verdict relies-on-region or relies-on-look. A row fits
 - by place: its box, border or corners have half of the mark's pixels, or half of it lies in the mark's frame;
 - by carriers: within classes, the share of carriers among images with the mark differs from that among the others by
   half or more (of places: of all three together);
 - by its words: kind, name or finder are among `WORDS` of a whole-image change or natural column.
 *named*: a called row fits; of two marks, rows for each that moves scores by half a sd on its own; of several places,
-two places or the carriers. *named by a lead*: the same with a lead, a finding without a verified limit: most training
+two places or the carriers. *named, unverified*: the same with a finding without a verified limit: most training
 images have none. *partly named*: one of two marks or of several places; carriers differ by a quarter. *elsewhere*:
-called or a lead, and nothing fits. *nothing found*: all searches that were done say so. *inconclusive*: the rest. A
-clean network is *called* as above; a lead on it, and a column with another answer, are counted apart. Intervals are
-those of Clopper and Pearson over networks. The folder gets networks.csv, a file per network with its images, and a file
-per audit with its tables, so that a second call goes on, and judges again without a search.
+called or unverified, and nothing fits. *nothing found*: all searches that were done say so. *inconclusive*: the rest. A
+clean network is *called* as above; an unverified finding on it, and a column with another answer, are counted apart.
+Intervals are those of Clopper and Pearson over networks. The folder gets networks.csv, a file per network with its
+images, and a file per audit with its tables, so that a second call goes on, and judges again without a search.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ LEAST, MOST = 7, 16
 """Networks of a kind that use their mark, and networks of a kind at most."""
 MODES = ("train", "test")
 """Searched: the images of the training, or those that are audited."""
-CALLED = ("lives-by", "relies-on-look")
-LEAD = "lead"
+CALLED = ("relies-on-region", "relies-on-look")
+UNVERIFIED = "unverified"
 
 
 # Networks: none of them set a limit of an audit.
@@ -689,7 +689,7 @@ def fits_of(
 
 def judged(found: Mapping[str, Any], domain: str, marks: Sequence[str], truth: Mapping[str, np.ndarray],
            numbers: Sequence[int]) -> str:  # fmt: skip
-    """Return what an answer is worth, see above; of a clean network `called`, `lead`, `nothing found` or so.
+    """Return what an answer is worth, see above; of a clean network `called`, `unverified`, `nothing found` or so.
 
     Args:
         found: The tables of the audit.
@@ -698,15 +698,15 @@ def judged(found: Mapping[str, Any], domain: str, marks: Sequence[str], truth: M
         truth: See `fits_of`.
         numbers: Which of the marks it uses.
     """
-    rows = [*found["regions"], *(row for row in found["verdicts"] if row["verdict"] in (*CALLED, LEAD))]
+    rows = [*found["regions"], *(row for row in found["verdicts"] if row["verdict"] in (*CALLED, UNVERIFIED))]
     rows = [row for row in rows if row["verdict"] != "not-tested"]
-    said = [row for row in rows if row["verdict"] in (*CALLED, LEAD)]
+    said = [row for row in rows if row["verdict"] in (*CALLED, UNVERIFIED)]
     if not said:
         return "nothing found" if all(row["verdict"] == "nothing-found" for row in rows) else "inconclusive"
     called = [row for row in said if row["verdict"] in CALLED]
     if not any(marks):
-        return "called" if called else LEAD
-    for of, right in ((called, "named"), (said, "named by a lead")):
+        return "called" if called else UNVERIFIED
+    for of, right in ((called, "named"), (said, "named, unverified")):
         fits = [fits_of(row, found, domain, marks, truth) for row in of]
         worth = [_worth([one[number] for one in fits], len(places_of(domain, marks[number]))) for number in numbers]
         if min(worth) == 1:
@@ -726,7 +726,7 @@ def _worth(fits: Sequence[tuple[int, float, bool]], places: int) -> float:
 
 # The table.
 
-WORTH = ("named", "named by a lead", "partly named", "elsewhere", "inconclusive", "nothing found")
+WORTH = ("named", "named, unverified", "partly named", "elsewhere", "inconclusive", "nothing found")
 BOUNDED = ("named", "nothing found")
 """Counts that are shown with an interval."""
 Worth = Mapping[tuple[str, str], str]
@@ -802,7 +802,7 @@ def table(rows: Sequence[Row], words: Worth, columns: Differing, page: Page) -> 
         for domain in (*CLEAN, ""):
             clean = [row["network"] for row in rows if row["kind"] == "clean" and domain in ("", row["domain"])]
             said = [words[name, mode] for name in clean if (name, mode) in words]
-            counts = (f"{one}: {share(said.count(one), len(said))}" for one in ("called", LEAD, "nothing found"))
+            counts = (f"{one}: {share(said.count(one), len(said))}" for one in ("called", UNVERIFIED, "nothing found"))
             remarks.append(f"{mode}, clean, {domain or 'all'}: {'; '.join(counts)}")
         for title, those in (("natural", [row for row in strong if row["kind"] == "natural"]),
                              ("clean", [row for row in rows if row["kind"] == "clean"])):  # fmt: skip

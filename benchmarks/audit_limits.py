@@ -9,8 +9,8 @@ searched images; nothing is chosen, so no half is held out. A kind's limit is it
 reported, times one excess for all kinds: the most by which any network is beyond all others in a kind. A further clean
 network is beyond the limit of any kind with a probability of at most 1 in n + 1. Where networks tell something else
 than is usual in these images, such as the view (`--domain xray-view-told`), their effects count as shares of the
-distance of the classes that is left (`LeadLimits.shares`). Prints a network per line and then the limits; some seconds
-of a core a network. It goes on where it was cut off.
+distance of the classes that is left (`RegionLimits.shares`). Prints a network per line and then the limits; some
+seconds of a core a network. It goes on where it was cut off.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def effects(network: Network, whole: Pool, in_training: bool) -> dict[str, float
     """Return the effects of kinds and of shapes on a clean network, and the distance of its classes."""
     scores, sample = _searched(network, whole, in_training)
     found = {of: FINDERS[of](scores, sample, at_once=256) for of in SHAPES}
-    of_shapes = {of: 0.0 if isinstance(lead, Reason) else lead.effect.value for of, lead in found.items()}
+    of_shapes = {of: 0.0 if isinstance(finding, Reason) else finding.effect.value for of, finding in found.items()}
     return {**effects_of_kinds(scores, sample), APART: sample.apart, **of_shapes}
 
 

@@ -346,10 +346,10 @@ def test_a_policy_takes_lists_and_one_that_would_check_nothing_is_refused(tmp_pa
             for kind, verdict in (("mark", "relies-on"), ("column", "no-effect"))]  # fmt: skip
     for given in (rows, rows[::-1]):  # a mark that has the name of a column
         assert Policy((("relies-on", "tag"),)).broken(given, [], []) == ["tag: relies-on, and relies-on is forbidden"]
-    lived = Policy((("lives-by", "any"),))
-    for verdict, broken in (("lives-by", 1), ("lead", 1), ("inconclusive", 1), ("nothing-found", 0)):
+    lived = Policy((("relies-on-region", "any"),))
+    for verdict, broken in (("relies-on-region", 1), ("unverified", 1), ("inconclusive", 1), ("nothing-found", 0)):
         assert len(lived.broken(rows, [], [], [{"of": "place", "verdict": verdict}])) == broken
-    assert lived.broken(rows, [], []) == ["no region was searched for, and lives-by is forbidden"]
+    assert lived.broken(rows, [], []) == ["no region was searched for, and relies-on-region is forbidden"]
 
 
 def test_a_group_or_a_column_that_is_too_small_is_an_open_gap(

@@ -104,7 +104,7 @@ def test_the_answer_has_the_regions_of_both_audits_where_another_search_leads_in
                 "verdict_a": a, "verdict_b": b, "p": np.nan, "decision": "not-tested",
                 **{f"{side}{end}": 1.0 for side in "ab" for end in ("", "_low", "_high")}}  # fmt: skip
 
-    rows = [row("drawn", "lead", "nothing-found"), row("place", "nothing-found", "lives-by"),
+    rows = [row("drawn", "unverified", "nothing-found"), row("place", "nothing-found", "relies-on-region"),
             row("whole", "inconclusive", "nothing-found")]  # fmt: skip
     said = comparison_answer(rows, ("a", "b"))
     assert said[0].startswith("a: a bright mark in the lower right corner: finding without a verified limit")
@@ -189,7 +189,7 @@ def test_effects_in_training_images_and_in_others_are_not_compared_nor_is_a_sear
     clean, train = pictures(tmp_path / "clean", "none", seed=1), pictures(tmp_path / "train")
     for name, more in (("both", {"train": train}), ("alone", {}), ("short", {"train": train, "budget": 4_000})):
         audited(MODELS["letter"], clean, tmp_path / name, **more)
-    lead = "both: a bright mark in the lower right corner: finding without a verified limit, "
+    message = "both: a bright mark in the lower right corner: finding without a verified limit, "
     for other, words, reason in (
         ("alone", "sd [", "only one of them searched training images: these are effects in other images."),
         ("short", "; short: not searched in fixed regions; ", "tested in one of the audits only."),
@@ -198,8 +198,8 @@ def test_effects_in_training_images_and_in_others_are_not_compared_nor_is_a_sear
         row = only(rows, factor="place")
         assert np.isnan([row["value"], row["low"], row["high"]]).all()
         said = comparison_answer(rows, ("both", other))[0]
-        assert said.startswith(lead)
-        assert words in said.removeprefix(lead)
+        assert said.startswith(message)
+        assert words in said.removeprefix(message)
         assert said.endswith(f"; {reason}")
         assert comparison_answer(rows, ("both", other))[1].startswith(
             "No difference in performance or in the AUROC shift by"

@@ -109,10 +109,10 @@ def test_a_label_has_the_region_that_its_page_leads_with(tmp_path: Path) -> None
     found = assay.audit(rare, {**data, "target": ["label"]}, output="all", out=tmp_path / "out", marks=MARKS,
                         distortions=[], as_given=True, progress=False)  # fmt: skip
     place, _, drawn, *_ = found.labels["label"].table("regions").to_dict("records")
-    assert place["verdict"] != "lead" == drawn["verdict"]
+    assert place["verdict"] != "unverified" == drawn["verdict"]
     (row,) = csv.DictReader((tmp_path / "out" / "labels.csv").read_text(encoding="utf-8").splitlines())
     assert (row["verdict"], row["found"]) == (
-        "lead",
+        "unverified",
         "A bright mark in the left side: finding without a verified limit",
     )
 
@@ -164,7 +164,7 @@ def test_python_audits_every_label_and_reads_an_image_once(tmp_path: Path) -> No
     assert list(found.labels) == ["label", "copy"]
     assert (found.folder / "report.html").is_file()
     leads = {label: one.table("regions").iloc[0]["verdict"] for label, one in found.labels.items()}
-    assert leads["label"] == "lead"
+    assert leads["label"] == "unverified"
     all_at_once = sum(given)
     given.clear()
     for label, output in (("label", 0), ("copy", 1)):

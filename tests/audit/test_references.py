@@ -172,7 +172,7 @@ def test_shipped_limits_of_regions_come_from_a_stated_number_of_networks_of_five
 
 
 def test_the_limit_of_a_whole_image_change_grows_with_what_networks_of_another_task_take_from_it() -> None:
-    known = references.LeadLimits(
+    known = references.RegionLimits(
         60, {"whole": 1.0, "intensities": 0.8, "mirror": 0.5}, 2.0, shares={"intensities": 1.5}
     )
     assert known.of("whole", 1.5, 1.0, "intensities") == 0.8, "what is left of the distance is 0.5"

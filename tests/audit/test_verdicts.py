@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from assay.audit.swing import Effect, Swing, effect_of_mark, swing_of_group
-from assay.audit.verdicts import Open, decide_column, decide_lead, decide_mark, is_settled, reference_of
+from assay.audit.verdicts import Open, decide_column, decide_mark, decide_region, is_settled, reference_of
 from assay.stats import Bounded
-from assay.stats.rows import LeadVerdict, Verdict
+from assay.stats.rows import RegionVerdict, Verdict
 
 
 def flat(value: float, low: float, high: float) -> Bounded:
@@ -171,25 +171,25 @@ def test_columns_differ_or_not_or_stay_open() -> None:
     assert few.needed > 100
 
 
-LEADS: dict[str, tuple[Bounded, tuple[float, float], bool, bool, float | None, LeadVerdict]] = {
-    "beyond the limit": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, True, 0.9, LeadVerdict.LIVES),
-    "without groups": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, False, 0.9, LeadVerdict.LOOKS),
-    "without a limit": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, True, None, LeadVerdict.LEAD),
-    "in one half": (flat(1.2, 1.0, 1.4), (0.8, 1.6), True, True, 0.9, LeadVerdict.INCONCLUSIVE),
-    "in two places": (flat(1.2, 1.0, 1.4), (1.1, 1.3), False, True, 0.9, LeadVerdict.INCONCLUSIVE),
-    "perhaps beyond": (flat(1.0, 0.8, 1.2), (0.95, 1.05), True, True, 0.9, LeadVerdict.INCONCLUSIVE),
-    "one half beyond, the mean within": (flat(0.6, 0.5, 0.7), (1.2, 0.0), False, True, 0.9, LeadVerdict.INCONCLUSIVE),
-    "within the limit": (flat(0.5, 0.3, 0.7), (0.5, 0.5), True, True, 0.9, LeadVerdict.NOTHING_FOUND),
-    "without a bound": (flat(1.2, np.nan, np.nan), (1.1, 1.3), True, True, 0.9, LeadVerdict.INCONCLUSIVE),
-    "little": (flat(0.2, 0.0, 0.4), (0.2, 0.2), True, True, None, LeadVerdict.NOTHING_FOUND),
+LEADS: dict[str, tuple[Bounded, tuple[float, float], bool, bool, float | None, RegionVerdict]] = {
+    "beyond the limit": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, True, 0.9, RegionVerdict.RELIES),
+    "without groups": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, False, 0.9, RegionVerdict.LOOK),
+    "without a limit": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, True, None, RegionVerdict.UNVERIFIED),
+    "in one half": (flat(1.2, 1.0, 1.4), (0.8, 1.6), True, True, 0.9, RegionVerdict.INCONCLUSIVE),
+    "in two places": (flat(1.2, 1.0, 1.4), (1.1, 1.3), False, True, 0.9, RegionVerdict.INCONCLUSIVE),
+    "perhaps beyond": (flat(1.0, 0.8, 1.2), (0.95, 1.05), True, True, 0.9, RegionVerdict.INCONCLUSIVE),
+    "one half beyond, the mean within": (flat(0.6, 0.5, 0.7), (1.2, 0.0), False, True, 0.9, RegionVerdict.INCONCLUSIVE),
+    "within the limit": (flat(0.5, 0.3, 0.7), (0.5, 0.5), True, True, 0.9, RegionVerdict.NOTHING_FOUND),
+    "without a bound": (flat(1.2, np.nan, np.nan), (1.1, 1.3), True, True, 0.9, RegionVerdict.INCONCLUSIVE),
+    "little": (flat(0.2, 0.0, 0.4), (0.2, 0.2), True, True, None, RegionVerdict.NOTHING_FOUND),
 }
 
 
 @pytest.mark.parametrize("name", LEADS)
 def test_the_rules_of_a_lead(name: str) -> None:
     effect, halves, agree, discrete, limit, expected = LEADS[name]
-    decided = partial(decide_lead, effect, halves, agree=agree, discrete=discrete, limit=limit)
+    decided = partial(decide_region, effect, halves, agree=agree, discrete=discrete, limit=limit)
     assert decided(effective=20) == expected
-    assert decided(effective=19.9) == LeadVerdict.INCONCLUSIVE
+    assert decided(effective=19.9) == RegionVerdict.INCONCLUSIVE
     open_ = decided(effective=20, clear=effect.high - 0.01)
-    assert open_ == (LeadVerdict.INCONCLUSIVE if expected == LeadVerdict.NOTHING_FOUND else expected)
+    assert open_ == (RegionVerdict.INCONCLUSIVE if expected == RegionVerdict.NOTHING_FOUND else expected)

@@ -101,17 +101,17 @@ def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
     for verdict, leading in (
         ("nothing-found", (relied, "No shortcut was found")),
         ("inconclusive", (relied, "Whether this model relies on a bright mark")),
-        ("lead", (relied, f"{none}: a finding without a verified limit.")),
+        ("unverified", (relied, f"{none}: a finding without a verified limit.")),
         ("relies-on-look", (f"{none}.",) * 2),
-        ("lives-by", (f"{none}.",) * 2),
+        ("relies-on-region", (f"{none}.",) * 2),
     ):
         for of, start in zip(("relies-on", "affected-by"), leading, strict=True):
             said = answer_words(tables(row("tag", "objects", of), regions=[REGION | {"verdict": verdict}]))
             assert said[0].startswith(start), (verdict, of)
     for verdict, of, named in (
-        ("lives-by", "relies-on", False),
-        ("lead", "affected-by", False),
-        ("lead", "relies-on", True),  # a limit of clean networks supports it, and not the lead
+        ("relies-on-region", "relies-on", False),
+        ("unverified", "affected-by", False),
+        ("unverified", "relies-on", True),  # a limit of clean networks supports it, and not the region
     ):
         kin = row("tag", "objects", of) | {"explained": True}
         own = tables(kin, regions=[REGION | {"verdict": verdict}])
@@ -119,7 +119,7 @@ def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
         assert Audited(own, {}).harmful == ("Predictions change with tag" if named else ""), "of a checklist"
 
 
-FOUND, NONE = REGION | {"verdict": "lives-by"}, REGION | {"verdict": "nothing-found"}
+FOUND, NONE = REGION | {"verdict": "relies-on-region"}, REGION | {"verdict": "nothing-found"}
 OPEN = row("view", "", "inconclusive") | {"needed": 1234.0}
 AGAIN = "assay audit m.onnx --images test"
 OFFER = "If you have the training images, search them too (--train). Then"
@@ -140,7 +140,7 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
         "audit it on images like those of its training, which it reads as its study did: assay audit m.onnx --images "
         "IMAGES --out audits/m-alike"),
     "mark in training images": (tables(regions=[FOUND]), COVER),
-    "unverified mark": (tables(regions=[FOUND | {"verdict": "lead"}]), LOOK + COVER),
+    "unverified mark": (tables(regions=[FOUND | {"verdict": "unverified"}]), LOOK + COVER),
     "mark in other images": (
         tables(regions=[FOUND | {"trained": False}]),
         "cover it, and audit the copy, to see how the model does without it. If you have the training images, search "
@@ -205,8 +205,9 @@ def test_a_mark_that_the_model_relies_on_is_followed_by_what_is_known_of_these_i
          "the training images were not given."),
         (NONE, "The search of 157 training images found no such mark in them, but can miss one."),
         (REGION | {"verdict": "inconclusive"}, "Whether the training images carry such a mark is inconclusive."),
-        (REGION | {"verdict": "lead"}, "The search found a bright mark in one of the corners in the training images; "
-                                       "the pictures show whether it is this mark."),
+        (REGION | {"verdict": "unverified"},
+         "The search found a bright mark in one of the corners in the training images; "
+         "the pictures show whether it is this mark."),
     ):  # fmt: skip
         assert known in answer_words(tables(tag, regions=[region]))
     assert not any("such a mark" in text or "such mark" in text for text in answer_words(tables(regions=[NONE])))
@@ -219,8 +220,8 @@ def test_of_a_drawn_mark_in_which_nothing_is_found_no_share_is_told() -> None:
     drawn = {"of": "drawn", "kind": "corners", "name": "", "bright": True, "discrete": True, "shape": 1.0, **sizes,
              "shares": '{"finding": 0.88, "rest": 0.1}'}  # fmt: skip
     lines = {verdict: list(terminal_lines(tables(regions=[REGION | drawn | {"verdict": verdict}])))
-             for verdict in ("lead", "nothing-found")}  # fmt: skip
-    assert "on 88% of 'finding'" in lines["lead"][-1]
+             for verdict in ("unverified", "nothing-found")}  # fmt: skip
+    assert "on 88% of 'finding'" in lines["unverified"][-1]
     assert lines["nothing-found"][-1].startswith("Nothing was found in 157 training images by 1 search: rarer repeated")
     assert "88%" not in " ".join(lines["nothing-found"])
 
@@ -324,7 +325,7 @@ def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
     searched = list(terminal_lines(tables(regions=[nothing])))
     assert searched[-1].startswith("Nothing was found in 157 training images by 1 search: fixed regions (effect 0.30")
     assert "A mark that shifts scores by 2 sd reaches the limit" in searched[-1]
-    region = REGION | {"verdict": "lead", "reason": "", "value": 1.0, "value_low": 0.8, "value_high": 1.2,
+    region = REGION | {"verdict": "unverified", "reason": "", "value": 1.0, "value_low": 0.8, "value_high": 1.2,
                        "limit": math.nan, "least": 0.45, "moved": 1.0, "flips_low": 0.1}  # fmt: skip
     found = list(terminal_lines(tables(regions=[region])))
     assert found[0].startswith("A bright mark in one of the corners, found in the training images, changes 20%")

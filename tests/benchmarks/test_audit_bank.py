@@ -37,7 +37,7 @@ from audit_bank import (  # noqa: E402
     pixels_of,
 )
 
-from assay.stats.rows import LeadVerdict  # noqa: E402
+from assay.stats.rows import RegionVerdict  # noqa: E402
 
 
 def pool(count: int = 1600) -> Pool:
@@ -152,7 +152,7 @@ def row(role: str, z: float, **more: Any) -> dict[str, str]:
 
 def test_networks_are_judged_by_the_reference() -> None:
     mark = {"mark": "letter", "moves": 2.0, "place place": True, "place polarity": True, "occlusion place": True,
-            "t test": True, "t test names": "letter", "drawn": "lead", "drawn right": True}  # fmt: skip
+            "t test": True, "t test names": "letter", "drawn": "unverified", "drawn right": True}  # fmt: skip
     judged = Judged.of([
         row("reference", 0.3, auroc=0.8), row("reference", 0.5, architecture="pooled", auroc=0.9),
         row("held-out", 0.4), row("held-out", 0.9),
@@ -163,7 +163,7 @@ def test_networks_are_judged_by_the_reference() -> None:
     nothing = {**row("planted", 0.2), "drawn passes": "0"}
     assert audit_bank.verdict(nothing, "drawn", 0.45) == "nothing-found"
     assert judged.limits is not None
-    assert judged.limits.largest == {"place": 0.5, "whole": 0.5, "drawn": 0.45}, "never below a lead"
+    assert judged.limits.largest == {"place": 0.5, "whole": 0.5, "drawn": 0.45}, "never below what is reported"
     assert not judged.called(row("held-out", 0.9, **{"place apart": 5.0})), (
         "classes twice as far apart as in any of them, also without the region"
     )
@@ -205,7 +205,7 @@ def test_a_small_bank_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest
     assert float(found["moves"]) > 1
     assert float(found["place z"]) > 1 > document["limits"]["place"]
     assert found["place place"] == found["place polarity"] == "True"
-    assert {one["drawn"] for one in audit_bank.read(tmp_path / "phantom-chest" / "networks.csv")} <= set(LeadVerdict)
+    assert {one["drawn"] for one in audit_bank.read(tmp_path / "phantom-chest" / "networks.csv")} <= set(RegionVerdict)
 
     def never(*_: Any) -> None:
         raise AssertionError("trained again")

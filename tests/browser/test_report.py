@@ -106,7 +106,8 @@ def labels(audit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     row = {"auroc": 0.95, "value": 1.9, "value_low": 1.7, "limit": 0.9, "p": 1e-4, "reason": ""}
     bare = {**dict.fromkeys(row, float("nan")), "reason": "nothing is decided with fewer than 20 images of a class"}
-    write_labels([{**row, "label": "finding", "verdict": "lives-by", "found": found, "folder": str(audit.parent)},
+    write_labels([{**row, "label": "finding", "verdict": "relies-on-region", "found": found,
+                   "folder": str(audit.parent)},
                   {**bare, "label": "rare", "verdict": "not-tested", "found": "", "folder": ""}], page)  # fmt: skip
     return page
 

@@ -15,7 +15,7 @@ from PIL import Image
 from assay.audit.battery import DECIDING, DOSES, AuditedMark
 from assay.audit.checks import FITS, misread, output_words
 from assay.audit.model import CAUSES, PreparedAudit, signs
-from assay.audit.page import EXAMPLES, EXAMPLES_OF_LEAD, LEAD, picture_name
+from assay.audit.page import EXAMPLES, EXAMPLES_OF_REGION, REGION, picture_name
 from assay.audit.plan import AuditPlan, Held, Shot
 from assay.audit.references import trained_on
 from assay.audit.scored import (
@@ -398,7 +398,7 @@ def write_mark(folder: RunFolder, name: str, clean: Environment, with_mark: Envi
     _write(folder, f"{picture_name(name)}.png", np.concatenate(pairs, axis=0))
 
 
-def write_lead(
+def write_region(
     folder: RunFolder, images: Environment, region: Region, carry: Bool[np.ndarray, " n"], name: str
 ) -> None:
     """Write pictures of a region: the mean of the images that carry something there and of the others, their
@@ -416,10 +416,10 @@ def write_lead(
         parts |= {"with": means[0], "without": means[1], "difference": 0.5 + (means[0] - means[1]) / 2}
     for side, group in (("with", carry), ("without", ~carry)):
         parts |= {
-            f"{side} {at + 1}": pixels[image] for at, image in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_LEAD])
+            f"{side} {at + 1}": pixels[image] for at, image in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_REGION])
         }
     for part, picture in parts.items():
-        _write(folder, f"{LEAD} {name} {part}.png", to_colors(picture))
+        _write(folder, f"{REGION} {name} {part}.png", to_colors(picture))
 
 
 def _write(folder: RunFolder, name: str, pixels: np.ndarray) -> None:

@@ -18,7 +18,7 @@ from scipy.special import stdtrit
 from assay.audit.battery import DECIDING, DOSES
 from assay.audit.compare_page import PICTURES_SHOWN
 from assay.audit.kind import AUDIT, AUDITS
-from assay.audit.page import LEAD, picture_name
+from assay.audit.page import REGION, picture_name
 from assay.audit.request import AuditsRequest
 from assay.audit.scored import Scored, ScoredMaps
 from assay.audit.search.words import SOUGHT
@@ -152,7 +152,7 @@ class AuditsRun(RunSteps):
         pictures = folder.root / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison
         names = [
-            f"{LEAD} {picture_name(row['factor'])} {name}.png"
+            f"{REGION} {picture_name(row['factor'])} {name}.png"
             for row in self.rows
             if row["kind"] == "region"
             for name in PICTURES_SHOWN

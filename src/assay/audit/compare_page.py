@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from assay.audit.page import factor_cell, places_of_lead
+from assay.audit.page import factor_cell, places_of_region
 from assay.audit.search.words import region_title
 from assay.audit.words import SHIFT, factor_words
 from assay.core.measures import label_of
@@ -18,7 +18,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Cell, words
 from assay.report.words import difference_words, sentence_case
 from assay.stats.format import count, in_words, join_words, number
-from assay.stats.rows import OPEN, LeadVerdict, Row, json_object, leading_region, numeric
+from assay.stats.rows import OPEN, RegionVerdict, Row, json_object, leading_region, numeric
 
 METHODS = (
     "A difference is the first audit minus the second. Its interval is over patients (over images if patients are not "
@@ -105,7 +105,7 @@ def _region_pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[Pla
     for row in _leading_rows(evidence.tables["compared"]):
         for side, name in zip("ab", names, strict=True):
             if row[f"verdict_{side}"] in OPEN:
-                pictures = places_of_lead(evidence.root, _side(row, side), PICTURES_SHOWN, f"{side} ")
+                pictures = places_of_region(evidence.root, _side(row, side), PICTURES_SHOWN, f"{side} ")
                 yield from (replace(picture, name=f"{name}: {picture.name}") for picture in pictures)
 
 
@@ -146,7 +146,7 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     lines = [f"{_subject_words(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
     regions = [row for row in rows if row["kind"] == "region" and row not in _leading_rows(rows)]
     empty = [row for row in regions if not row["reason"]
-             and row["verdict_a"] == row["verdict_b"] == LeadVerdict.NOTHING_FOUND]  # fmt: skip
+             and row["verdict_a"] == row["verdict_b"] == RegionVerdict.NOTHING_FOUND]  # fmt: skip
     lines += [f"{factor_words(row)}: {_region(row, names)}." for row in regions if row not in empty]
     if empty:
         effects = (f"{factor_words(row)}{_two_effects(row)}" for row in empty)

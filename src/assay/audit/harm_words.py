@@ -31,7 +31,7 @@ from assay.report.words import VERDICTS, difference_words, sentence_case, signed
 from assay.stats.bounds import MARGIN
 from assay.stats.format import count, in_words, join_words, number, with_interval
 from assay.stats.harms import COSTLY, MOST, Harm, Rank, costly
-from assay.stats.rows import LeadVerdict, Row, Verdict, leading_region, numeric
+from assay.stats.rows import RegionVerdict, Row, Verdict, leading_region, numeric
 
 Tables = Mapping[str, Sequence[Row]]
 ANSWERED = ("regions", "verdicts", "added", "checks", "issues", "distorted", "groups", "gaps",
@@ -239,7 +239,7 @@ def _undecided_sentences(tables: Tables, harms: Sequence[Harm]) -> Iterator[tupl
         tied = f"In these images {join_words(names)} {are} tied to the target"
         yield "", f"{tied}, so the effect of {them} on the model cannot be isolated."
     region = leading_region(tables["regions"])
-    if region is not None and region["verdict"] == LeadVerdict.INCONCLUSIVE and harms and harms[0].rank in _GRAVE:
+    if region is not None and region["verdict"] == RegionVerdict.INCONCLUSIVE and harms and harms[0].rank in _GRAVE:
         yield "", f"Whether this model relies on {what_words(region)} is inconclusive."
     inconclusive = sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
     if inconclusive:
@@ -375,7 +375,7 @@ def _search_words(tables: Tables) -> Iterator[str]:
     row = leading_region(searched) or next(iter(searched), None)
     if row is None:
         return
-    if row["verdict"] == LeadVerdict.NOTHING_FOUND:
+    if row["verdict"] == RegionVerdict.NOTHING_FOUND:
         first, *_ = searched_words(searched)
         yield " ".join((first, *power_sentences(searched)))
     elif row["verdict"] in REPORTED:

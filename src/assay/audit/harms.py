@@ -9,7 +9,7 @@ from typing import TypeVar
 from assay.audit.tables import NOT_TESTED
 from assay.stats.bounds import MARGIN
 from assay.stats.harms import Harm, Rank, ranked
-from assay.stats.rows import LeadVerdict, Row, Verdict, leading_region, numeric
+from assay.stats.rows import RegionVerdict, Row, Verdict, leading_region, numeric
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -28,12 +28,16 @@ _COPIES = {"copy-clusters": "copy", "training-copies": ""}
 PIXELS = ("tone", "detail")
 """Families of marks that change a whole image, as a distortion does."""
 _COVERED_BY_LEAD: Mapping[str, tuple[Verdict, ...]] = {
-    LeadVerdict.LIVES: (),
-    LeadVerdict.LOOKS: (),
-    LeadVerdict.LEAD: (Verdict.RELIES,),
+    RegionVerdict.RELIES: (),
+    RegionVerdict.LOOK: (),
+    RegionVerdict.UNVERIFIED: (Verdict.RELIES,),
 }
 """Verdict on a region -> verdicts on marks that count although the region explains them."""
-_BY_REGION = {LeadVerdict.LIVES: Rank.SHORTCUT, LeadVerdict.LOOKS: Rank.SHORTCUT, LeadVerdict.LEAD: Rank.CUE}
+_BY_REGION = {
+    RegionVerdict.RELIES: Rank.SHORTCUT,
+    RegionVerdict.LOOK: Rank.SHORTCUT,
+    RegionVerdict.UNVERIFIED: Rank.CUE,
+}
 
 
 def harms_of(tables: Mapping[str, Sequence[Row]]) -> list[Harm]:
@@ -98,7 +102,7 @@ def _label_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
 def _region_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     for at, row in enumerate(tables["regions"]):
         if row["verdict"] in _BY_REGION:
-            look = row["verdict"] == LeadVerdict.LEAD and not row["discrete"]  # any network has one
+            look = row["verdict"] == RegionVerdict.UNVERIFIED and not row["discrete"]  # any network has one
             yield Harm(
                 Rank.OTHER if look else _BY_REGION[row["verdict"]], "region", row["verdict"], "regions", at,
                 *_region_shift(row), numeric(row, "flips"), numeric(row, "images"),

@@ -32,7 +32,7 @@ from assay.report.sheets import SheetRow, figure, harmless, probability, words
 from assay.stats.bounds import ALPHA
 from assay.stats.compare import holm
 from assay.stats.format import count
-from assay.stats.rows import REPORTED, LeadVerdict, leading_region, numeric
+from assay.stats.rows import REPORTED, RegionVerdict, leading_region, numeric
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 
@@ -149,7 +149,7 @@ def _correct_labels(rows: Sequence[Row]) -> list[Row]:
     for at, row in enumerate(rows):
         region: Row = {"verdict": NOT_TESTED, **(row["region"] or {})}
         if region["verdict"] in REPORTED and not p.get(at, 1.0) < ALPHA:
-            region = {**region, "verdict": str(LeadVerdict.INCONCLUSIVE)}
+            region = {**region, "verdict": str(RegionVerdict.INCONCLUSIVE)}
         numbers = {name: numeric(region, name) for name in ("value", "value_low", "limit")}
         finding_text = region_title(region) if row["region"] else ""
         corrected.append({"label": row["label"], "auroc": row["auroc"], "verdict": region["verdict"],
@@ -175,7 +175,7 @@ def _answer(rows: Sequence[Row]) -> str:
     texts = Counter[tuple[int, str]]()
     for row in rows:
         finding_text = f"{row['found'][:1].lower()}{row['found'][1:]}".replace(": ", ", ")
-        code, verdicts_in_order = row["verdict"], [*LeadVerdict, NOT_TESTED]
+        code, verdicts_in_order = row["verdict"], [*RegionVerdict, NOT_TESTED]
         texts[verdicts_in_order.index(code), finding_text if code in REPORTED else code.replace("-", " ")] += 1
     texts_by_count = [f"{n}: {text}" for (_, text), n in sorted(texts.items(), key=lambda item: (item[0][0], -item[1]))]
     more = [f"{len(texts_by_count) - MOST_NAMED} more below"] if len(texts_by_count) > MOST_NAMED else []

@@ -62,7 +62,7 @@ from assay.report.evidence import Evidence, Page, Rows, Wording
 from assay.report.images import SIDE, open_picture, small
 from assay.report.sheets import Cell, words
 from assay.stats.bounds import MARGIN
-from assay.stats.rows import OPEN, LeadVerdict, leading_region, numeric
+from assay.stats.rows import OPEN, RegionVerdict, leading_region, numeric
 
 # The first screen.
 
@@ -77,11 +77,11 @@ MOST_CHIPS = 3
 """Chips on the first screen, problems first; the findings have all."""
 EXAMPLES = 2
 """Images in a picture of a mark, one above the other."""
-LEAD = "region"
+REGION = "region"
 """Beginning of the names of pictures of a region; a mark of that name has a picture without a space."""
 EXAMPLE = 224
 """Most CSS pixels of the first image that carries it, and of the first that does not."""
-EXAMPLES_OF_LEAD = 3
+EXAMPLES_OF_REGION = 3
 """Images that carry what a region has, and as many that do not."""
 
 
@@ -101,7 +101,7 @@ def audit_account(evidence: Evidence) -> Account:
     opening = Opening(
         tuple(sorted(chips, key=lambda chip: ("warn", "none", "ok").index(chip.light))[:MOST_CHIPS]),
         tuple(done(facts, verdicts, tables["effects"], _searched(tables))),
-        tuple(places_of_lead(evidence.root, leading, tuple(_PICTURES)) if leading else _places(evidence)),
+        tuple(places_of_region(evidence.root, leading, tuple(_PICTURES)) if leading else _places(evidence)),
         tuple(harm_lines(tables, harms, float(margin))),
         f"What was found, by kind and then by {measure_name(tables)} lost",
         more=(" ".join(more[:MOST_SENTENCES]), *more[MOST_SENTENCES:]),
@@ -178,7 +178,7 @@ def open_verdicts(evidence: Evidence, by_dose: Block) -> Iterator[Opened]:
 # Pictures of marks: images without (left) and with the mark.
 
 
-def places_of_lead(root: Path, row: Row, names: Sequence[str], audit: str = "") -> Iterator[PlacePictures]:
+def places_of_region(root: Path, row: Row, names: Sequence[str], audit: str = "") -> Iterator[PlacePictures]:
     """Yield pictures of a region: means of images with and without its content, their difference, and images of both.
 
     Args:
@@ -189,7 +189,7 @@ def places_of_lead(root: Path, row: Row, names: Sequence[str], audit: str = "") 
     """
     for name in names:
         search = f"{row['of']}-{row.get('round', 1)}".removesuffix("-1")
-        path = root / "pictures" / f"{audit}{LEAD} {picture_name(search)} {name}.png"
+        path = root / "pictures" / f"{audit}{REGION} {picture_name(search)} {name}.png"
         if path.is_file():
             side = EXAMPLE if name in ("with 1", "without 1") else SIDE
             caption = _PICTURES[name].format(what=what_words(row))
@@ -200,7 +200,7 @@ _PICTURES = {
     **{f"{name} 1": f"an image {name} {{what}}" for name in ("with", "without")},
     **{name: f"mean of images {name} it" for name in ("with", "without")},
     "difference": "difference of the means",
-    **{f"{name} {at + 1}": f"{name} {{what}}" for at in range(1, EXAMPLES_OF_LEAD) for name in ("with", "without")},
+    **{f"{name} {at + 1}": f"{name} {{what}}" for at in range(1, EXAMPLES_OF_REGION) for name in ("with", "without")},
 }
 """Name of a picture of a region -> its caption."""
 
@@ -249,7 +249,7 @@ REGIONS = Block(id="regions", title="Regions that were found, or are inconclusiv
                      "Both are in standard deviations (sd) of the scores of one class.")  # fmt: skip
 
 SEARCHES = Block(id="searches", title="Searches that found nothing", table="regions",
-                 keep=Query(only={"verdict": (LeadVerdict.NOTHING_FOUND,)}),
+                 keep=Query(only={"verdict": (RegionVerdict.NOTHING_FOUND,)}),
                  columns=("sought", "value", "limit", "reason"),
                  note="Effect: the largest of the search, in standard deviations (sd) of the scores of one class. "
                       "Limit: the largest effect in networks without a shortcut, more where this model separates the "

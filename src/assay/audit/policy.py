@@ -12,7 +12,7 @@ from assay.audit.verdicts import Open
 from assay.core.errors import SpecError, cut, unknown_name
 from assay.spec.document import mapping_of
 from assay.spec.yaml import read_yaml
-from assay.stats.rows import REPORTED, LeadVerdict, Verdict
+from assay.stats.rows import REPORTED, RegionVerdict, Verdict
 from assay.store.files import Row
 
 ANY = "any"
@@ -83,8 +83,8 @@ class Policy:
         return [*dict.fromkeys(violations), *(self._gaps(gaps, groups))]
 
     def _regions(self, verdict: str, regions: Sequence[Row]) -> list[str]:
-        """Return a sentence for every search that breaks a rule; a lead breaks all, since no limit settles it."""
-        broken = {verdict, LeadVerdict.LEAD, *(_OPEN if self.inconclusive == "fail" else ())}
+        """Return a sentence for every search that breaks a rule; an unverified finding breaks all of them."""
+        broken = {verdict, RegionVerdict.UNVERIFIED, *(_OPEN if self.inconclusive == "fail" else ())}
         violations = [f"region ({row['of']}): {row['verdict']}, and {verdict} is forbidden" for row in regions
                  if row["verdict"] in broken]  # fmt: skip
         return (

@@ -14,7 +14,7 @@ from assay.audit.battery import DECIDING, DOSES
 from assay.audit.kind import AUDIT
 from assay.audit.search.regions import ON_SOME
 from assay.audit.tables import NOT_TESTED
-from assay.audit.verdicts import WEAK_LEAD, Reference, reference_of
+from assay.audit.verdicts import WEAK_EFFECT, Reference, reference_of
 from assay.core.errors import SpecError
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row, read_json
@@ -123,7 +123,7 @@ def read_reference(root: Path, domain: str, drawings: Mapping[str, str], audited
 
 
 @dataclass(frozen=True, slots=True)
-class LeadLimits:
+class RegionLimits:
     """Limits of the effect of a region, from networks of one domain without a shortcut.
 
     Attributes:
@@ -173,7 +173,7 @@ class LeadLimits:
         return max(limit * max(1.0, remaining / self.class_distance), self.shares.get(kind, 0.0) * remaining)
 
 
-def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
+def shipped_limits(domain: str, *, trained: bool = False) -> RegionLimits | None:
     """Return the limits that are shipped for a domain, as `benchmarks/audit_bank.py` writes them; None without any.
 
     Args:
@@ -188,10 +188,10 @@ def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
     largest = {**limits_of_domain["limits"], **limits_of_domain.get("kinds", {})}
     shares = limits_of_domain.get("shares", {})
     networks, of_kinds = limits_of_domain["networks"], limits_of_domain.get("networks_of_kinds", 0)
-    return LeadLimits(int(networks), largest, limits_of_domain["apart"], rates, shares, int(of_kinds))
+    return RegionLimits(int(networks), largest, limits_of_domain["apart"], rates, shares, int(of_kinds))
 
 
-def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimits | None:
+def read_limits(root: Path, audited: str, *, trained: bool = False) -> RegionLimits | None:
     """Return the limits of a folder of audits, see `read_reference`; None where fewer than 59 searched for regions.
 
     Args:
@@ -209,7 +209,7 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimit
     networks = min((len(values) for values in by_search.values() if values), default=0)  # masks are not searched whole
     if networks < LEAST_NETWORKS:
         return None
-    return LeadLimits(
+    return RegionLimits(
         networks,
         {
             of: limit_of(of, list(largest_of_networks.values()))
@@ -222,10 +222,10 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimit
 
 def limit_of(of: str, effects: Sequence[float]) -> float:
     """Return the limit of a search from the effects in clean networks, in which often nothing is drawn alike."""
-    return max(*effects, WEAK_LEAD if of in ON_SOME else 0.0)
+    return max(*effects, WEAK_EFFECT if of in ON_SOME else 0.0)
 
 
-def limits_of_kinds(effects: Mapping[str, Sequence[float]], least: float = WEAK_LEAD) -> dict[str, float]:
+def limits_of_kinds(effects: Mapping[str, Sequence[float]], least: float = WEAK_EFFECT) -> dict[str, float]:
     """Return the limit of each kind of whole-image change from its effects in clean networks, the same for all kinds.
 
     It is the largest effect, at least `least`, times one excess for all kinds: the most by which any network is

@@ -54,7 +54,7 @@ from assay.audit.plan import (
     take_with_masks,
 )
 from assay.audit.references import (
-    LeadLimits,
+    RegionLimits,
     read_limits,
     read_reference,
     shipped_limits,
@@ -452,7 +452,7 @@ class AuditRun(RunSteps):
         return Held(content_hash([_AROUND, *(search.id for search in named)]), put)
 
     @cached_property
-    def _limits(self) -> LeadLimits | None:
+    def _limits(self) -> RegionLimits | None:
         """Limits of the effect of a region, in images of the same part: of training or new to the network."""
         request, trained = self.request, self.request.train is not None
         if request.references is not None:

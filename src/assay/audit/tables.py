@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from assay.stats.rows import RegionVerdict
 from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, json_column, number, whole
 from assay.store.data_tables import ADDED, ISSUES, SHORTCUTS
 from assay.store.schema import PICTURES, PROVENANCE
@@ -160,8 +161,8 @@ REGIONS = Table(
         whole("round", "1, or more where what earlier rounds found is taken off all images"),
         Column("trained", "whether images of the training were searched", "BOOLEAN"),
         Column("verdict",
-               "lives-by, relies-on-look, lead (where no limit is known), inconclusive, nothing-found or not-tested",
-               values=("lives-by", "relies-on-look", "lead", "inconclusive", "nothing-found", NOT_TESTED)),
+               "relies-on-region, relies-on-look, unverified (where no limit is known), inconclusive, nothing-found or "
+               "not-tested", values=(*RegionVerdict, NOT_TESTED)),
         Column("kind", "box, border, corners, mirror, band, intensities, shading, shape or turned"),
         Column("name", "of a box its edges as shares of height and width; of others size or number, and which corners"),
         *_bounded_columns("value",
@@ -175,7 +176,7 @@ REGIONS = Table(
         number("largest", "largest effect in networks without a shortcut"),
         whole("networks", "networks of the limit"),
         *_bounded_columns("false_rate",
-                          "share of networks without a shortcut with the verdict lives-by or relies-on-look"),
+                          "share of networks without a shortcut with the verdict relies-on-region or relies-on-look"),
         *_bounded_columns("missed_rate", "share of networks with a shortcut with neither"),
         number("least", "effect from which on it is reported where no limit is known"),
         number("apart", "distance of the classes' scores, in standard deviations"),

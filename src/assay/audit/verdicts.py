@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.audit.swing import Effect
 from assay.stats.bounds import ALPHA, MARGIN, Bounded
-from assay.stats.rows import LeadVerdict, Verdict
+from assay.stats.rows import RegionVerdict, Verdict
 
 LEAST_PATIENTS = 20
 """Effective patients of a class or group below which bounds of a swing are not kept, so that nothing is decided."""
@@ -170,11 +170,11 @@ def decide_column(effects: Sequence[Effect], margin: float = MARGIN, least: int 
     return AuditDecision(Verdict.INCONCLUSIVE, pooled, None, (Open.SWING,), _images_needed(pooled, margin))
 
 
-WEAK_LEAD = 0.45
+WEAK_EFFECT = 0.45
 """Effect of a region from which on it is worth a look where no clean networks set a limit, in standard deviations."""
 
 
-def decide_lead(
+def decide_region(
     effect: Bounded,
     halves: tuple[float, float],
     *,
@@ -182,9 +182,9 @@ def decide_lead(
     discrete: bool,
     effective: float,
     limit: float | None = None,
-    least: float = WEAK_LEAD,
+    least: float = WEAK_EFFECT,
     clear: float | None = None,
-) -> LeadVerdict:
+) -> RegionVerdict:
     """Decide on the region that a model's answers lead to.
 
     Args:
@@ -194,21 +194,21 @@ def decide_lead(
         discrete: Whether images are of two groups by the worth of their content there.
         effective: Effective patients of the smaller class.
         limit: The largest effect of clean networks; None without any.
-        least: Effect from which on it is a lead without a limit.
+        least: Effect from which on it is reported without a limit.
         clear: Largest effect of which nothing is said; None: the limit, or `least` without one.
 
     Returns:
-        `lives-by` where both halves and the lower bound are beyond the limit, and images are of two groups;
-        `relies-on-look` where they are not; `lead` in both cases without a limit, from `least` on; `nothing-found`
-        where neither half nor the upper bound is beyond `clear`; else `inconclusive`.
+        `relies-on-region` where both halves and the lower bound are beyond the limit, and images are of two groups;
+        `relies-on-look` where they are not; `unverified` in both cases without a limit, from `least` on;
+        `nothing-found` where neither half nor the upper bound is beyond `clear`; else `inconclusive`.
     """
     if effective < LEAST_PATIENTS:
-        return LeadVerdict.INCONCLUSIVE
+        return RegionVerdict.INCONCLUSIVE
     least = least if limit is None else limit
     if agree and all(value > least for value in (*halves, effect.low)):
-        return LeadVerdict.LEAD if limit is None else LeadVerdict.LIVES if discrete else LeadVerdict.LOOKS
+        return RegionVerdict.UNVERIFIED if limit is None else RegionVerdict.RELIES if discrete else RegionVerdict.LOOK
     most = max(effect.high, *map(abs, halves))
-    return LeadVerdict.NOTHING_FOUND if most <= (least if clear is None else clear) else LeadVerdict.INCONCLUSIVE
+    return RegionVerdict.NOTHING_FOUND if most <= (least if clear is None else clear) else RegionVerdict.INCONCLUSIVE
 
 
 def _too_few_patients(effect: Effect, limit: float | None = None) -> AuditDecision:

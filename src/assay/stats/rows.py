@@ -33,19 +33,19 @@ MOVING = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED)
 
 
 @unique
-class LeadVerdict(StrEnum):
+class RegionVerdict(StrEnum):
     """Verdict on the region that a model's answers lead to, in order of harm."""
 
-    LIVES = "lives-by"
-    LOOKS = "relies-on-look"
-    LEAD = "lead"
+    RELIES = "relies-on-region"
+    LOOK = "relies-on-look"
+    UNVERIFIED = "unverified"
     INCONCLUSIVE = "inconclusive"
     NOTHING_FOUND = "nothing-found"
 
 
-REPORTED = (LeadVerdict.LIVES, LeadVerdict.LOOKS, LeadVerdict.LEAD)
+REPORTED = (RegionVerdict.RELIES, RegionVerdict.LOOK, RegionVerdict.UNVERIFIED)
 """Verdicts on a region that was found."""
-OPEN = (*REPORTED, LeadVerdict.INCONCLUSIVE)
+OPEN = (*REPORTED, RegionVerdict.INCONCLUSIVE)
 """Verdicts on a region after which no mark clears the model, that of the headline first."""
 
 RULES = 1

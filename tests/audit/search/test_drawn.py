@@ -11,11 +11,11 @@ from tests.audit.search.test_search import CORNER, COUNT, GLYPH, MODELS, SIDE, t
 from assay.audit.search.drawn import marks_drawn_alike
 from assay.audit.search.finders import FINDERS
 from assay.audit.search.regions import Box
-from assay.audit.search.search import CountedModel, Lead, SearchSample, carriers, exchange, lead
+from assay.audit.search.search import CountedModel, RegionFinding, SearchSample, carriers, exchange, find_region
 from assay.plugin import Code, Reason
-from assay.stats.rows import LeadVerdict
+from assay.stats.rows import RegionVerdict
 
-lead_drawn, lead_shape, lead_turned = (FINDERS[of] for of in ("drawn", "shape", "turned"))
+find_drawn, find_shape, find_turned = (FINDERS[of] for of in ("drawn", "shape", "turned"))
 SHARES = (0.04, 0.24)
 """Shares of both classes with a letter."""
 
@@ -102,16 +102,16 @@ def test_a_mark_that_is_up_to_a_pixel_away_is_drawn_alike() -> None:
 def test_a_mark_on_few_images_is_found_where_the_exchange_of_regions_cannot_see_it(seed: int) -> None:
     images, target, has = rare(seed)
     sample = sought(images, target, seed)
-    found, missed = lead_drawn(letter, sample), lead(letter, sample)
-    assert isinstance(found, Lead)
-    assert isinstance(missed, Lead)
+    found, missed = find_drawn(letter, sample), find_region(letter, sample)
+    assert isinstance(found, RegionFinding)
+    assert isinstance(missed, RegionFinding)
     where = found.region.where(SIDE, SIDE)
     assert where is not None
     assert where[CORNER].all()
     assert (found.high == has).all()
     assert (carriers(sample, where, found.high)[0] == has).all()
-    assert verdict(found, None) == LeadVerdict.LEAD
-    assert verdict(found, 1.0) == LeadVerdict.LIVES
+    assert verdict(found, None) == RegionVerdict.UNVERIFIED
+    assert verdict(found, 1.0) == RegionVerdict.RELIES
     elsewhere = missed.region.where(SIDE, SIDE)
     assert elsewhere is not None
     assert not elsewhere[CORNER].any(), "the finding in the middle moves answers more"
@@ -125,10 +125,10 @@ def test_a_mark_on_few_images_is_found_where_the_exchange_of_regions_cannot_see_
 def test_carriers_of_what_is_drawn_are_by_one_score_in_both_halves() -> None:
     images, binary, has = rare(2)
     target = np.where(binary == 1, 2, np.arange(COUNT) // 2 % 2)
-    found = lead_drawn(
+    found = find_drawn(
         two_scores, SearchSample(images, target, np.arange(COUNT), two_scores(images), 2), ("a", "b", "c")
     )
-    assert isinstance(found, Lead)
+    assert isinstance(found, RegionFinding)
     assert found.agree
     same = (found.high == has).mean()
     assert max(same, 1 - same) == 1
@@ -155,7 +155,7 @@ def test_nothing_is_drawn_alike_without_a_mark(model: str) -> None:
         return MODELS[model](images)[:, None]
 
     assert marks_drawn_alike(made.images) == []
-    found = lead_drawn(scores, SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images)))
+    found = find_drawn(scores, SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images)))
     assert isinstance(found, Reason)
     assert Code.NOTHING_DRAWN in found
 
@@ -166,9 +166,9 @@ def test_a_drawn_mark_that_moves_no_answer_is_no_lead() -> None:
     def scores(images: np.ndarray) -> np.ndarray:
         return MODELS["middle"](images)[:, None]
 
-    found = lead_drawn(scores, SearchSample(images, target, np.arange(COUNT), scores(images)))
-    assert isinstance(found, Lead)
-    assert verdict(found, None) == LeadVerdict.NOTHING_FOUND
+    found = find_drawn(scores, SearchSample(images, target, np.arange(COUNT), scores(images)))
+    assert isinstance(found, RegionFinding)
+    assert verdict(found, None) == RegionVerdict.NOTHING_FOUND
     assert found.effect.value == pytest.approx(0, abs=1e-6)
 
 
@@ -187,14 +187,14 @@ def test_a_shape_at_changing_places_is_found_on_its_images_and_taken_off_them() 
             + 0.1 * MODELS["middle"](images)[:, None]
         )
 
-    found = lead_shape(bright, SearchSample(images, target, np.arange(COUNT), bright(images), 1))
-    assert isinstance(found, Lead)
-    assert verdict(found, None) == LeadVerdict.LEAD
+    found = find_shape(bright, SearchSample(images, target, np.arange(COUNT), bright(images), 1))
+    assert isinstance(found, RegionFinding)
+    assert verdict(found, None) == RegionVerdict.UNVERIFIED
     assert (found.high == has).all()
     off = found.region.take_off(images, np.broadcast_to(plain[:1], images.shape))
     assert (off > 0.85)[has].mean() < 0.1 * (images > 0.85)[has].mean()
     assert (off == images)[~has].all()
-    nothing = lead_shape(bright, SearchSample(plain, target, np.arange(COUNT), bright(plain), 1))
+    nothing = find_shape(bright, SearchSample(plain, target, np.arange(COUNT), bright(plain), 1))
     assert isinstance(nothing, Reason)
     assert Code.NOTHING_DRAWN in nothing
 
@@ -222,8 +222,8 @@ def turned(shares: tuple[float, float]) -> tuple[SearchSample, np.ndarray, Calla
 
 def test_a_turned_shape_at_changing_places_is_found_on_its_images_and_taken_off_them() -> None:
     sample, has, bright = turned((0.2, 0.8))
-    found = lead_turned(bright, sample)
-    assert isinstance(found, Lead)
+    found = find_turned(bright, sample)
+    assert isinstance(found, RegionFinding)
     assert found.agree
     assert found.effect.low > 0.45
     assert found.high[has].mean() - found.high[~has].mean() > 0.8
@@ -234,6 +234,6 @@ def test_a_turned_shape_at_changing_places_is_found_on_its_images_and_taken_off_
 
 def test_a_shape_that_one_class_alone_has_may_be_its_disease() -> None:
     sample, has, bright = turned((0.0, 0.8))
-    found = lead_turned(bright, sample)
+    found = find_turned(bright, sample)
     carry = np.zeros(COUNT, dtype=bool) if isinstance(found, Reason) else found.high
     assert abs(carry[has].mean() - carry[~has].mean()) < 0.3

@@ -26,7 +26,7 @@ from assay.audit.model import opened_images
 from assay.audit.plan import AuditPlan, plan_sizes, take_with_masks
 from assay.audit.policy import Policy
 from assay.audit.predictions_command import print_verdicts
-from assay.audit.references import LeadLimits, read_limits
+from assay.audit.references import RegionLimits, read_limits
 from assay.audit.request import AuditRequest
 from assay.audit.scored import Scored
 from assay.audit.search.run import image_properties
@@ -36,7 +36,7 @@ from assay.audit.verdicts import Reference
 from assay.audit.words import evidence_words, reported_verdicts, title
 from assay.plugin import DataError, Factor, FactorTable, RunFolder
 from assay.spec.request import parse_request
-from assay.stats.rows import LeadVerdict
+from assay.stats.rows import RegionVerdict
 
 SIDE, COUNT = 48, 160
 MARKS: dict[str, Any] = {"tag": [{"tag": {"size": 0.1, "x": 0.9, "y": 0.1}}] * 3}
@@ -128,9 +128,9 @@ def limits(
     """Ship limits for radiographs; `of`: whether of searches in training images."""
     largest = {"place": value, "whole": 3.0, "drawn": drawn, "shape": drawn}
     rates = {"false_rate": 0.02, "false_rate_high": 0.05, "missed_rate": 0.1, "missed_rate_high": 0.2}
-    known = LeadLimits(60, largest, apart, rates)
+    known = RegionLimits(60, largest, apart, rates)
 
-    def shipped(domain: str, *, trained: bool) -> LeadLimits | None:
+    def shipped(domain: str, *, trained: bool) -> RegionLimits | None:
         return known if domain == "chest-xray" and trained in of else None
 
     monkeypatch.setattr(run, "shipped_limits", shipped)
@@ -165,9 +165,9 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
 ) -> None:
     limits(monkeypatch)
     out = audited(name, tmp_path, domain="chest-xray")
-    assert RunFolder(out).tables["regions"].column("verdict").values == (*map(str, LeadVerdict), "not-tested")
+    assert RunFolder(out).tables["regions"].column("verdict").values == (*map(str, RegionVerdict), "not-tested")
     row = RunFolder(out).table("regions")[0]
-    assert (row["of"], row["verdict"], row["limit"], row["networks"]) == ("place", "lives-by", 0.65, 60)
+    assert (row["of"], row["verdict"], row["limit"], row["networks"]) == ("place", "relies-on-region", 0.65, 60)
     shares = json.loads(row["shares"])
     carriers = [one for one in RunFolder(out).table("carriers") if one["of"] == "place"]
     assert len(carriers) == row["images"]
@@ -180,7 +180,7 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     assert "<dt>AUROC on these images</dt><dd><b>0.9" in page
     assert "</span> AUROC" not in page[: page.index('<h2 id="findings"')], "no check: it rests on the mark too"
     assert page.index("<figcaption>mean of images without it</figcaption>") < page.index('<h2 id="findings"')
-    assert json.loads((out / "verdicts.json").read_text())["regions"][0]["verdict"] == "lives-by"
+    assert json.loads((out / "verdicts.json").read_text())["regions"][0]["verdict"] == "relies-on-region"
     assert sentence in card
     print_verdicts(out, json=False)
     said = capsys.readouterr().out
@@ -212,7 +212,10 @@ def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
 ) -> None:
     limits(monkeypatch)
     first, _, second, *_ = RunFolder(audited("both", tmp_path / "both", domain="chest-xray")).table("regions")
-    assert [(row["of"], row["verdict"]) for row in (first, second)] == [("place", "lives-by"), ("drawn", "lives-by")]
+    assert [(row["of"], row["verdict"]) for row in (first, second)] == [
+        ("place", "relies-on-region"),
+        ("drawn", "relies-on-region"),
+    ]
     said = answer({"regions": [first, second]})
     assert said[0].startswith("A bright mark in the lower right corner, found in the")
     assert said[2].startswith("Apart from it, a bright mark in the left side changes")
@@ -351,8 +354,8 @@ def test_what_is_drawn_is_searched_again_where_limits_let_another_mark_be_held(
     for apart in (99.0, 0.1):
         limits(monkeypatch, apart=apart)
         place, _, drawn, *_ = RunFolder(audited("both", tmp_path, domain="chest-xray", pictures=False)).table("regions")
-        assert (place["verdict"] == "lives-by") == (apart > 1)
-        named.append(answer({"regions": [{**drawn, "verdict": "lead"}]})[0].partition(", found in")[0])
+        assert (place["verdict"] == "relies-on-region") == (apart > 1)
+        named.append(answer({"regions": [{**drawn, "verdict": "unverified"}]})[0].partition(", found in")[0])
     assert named == [f"A bright mark in the {place}" for place in ("left side", "lower right corner")]
 
 
@@ -386,7 +389,7 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = audited("letter", tmp_path / "letter")
-    assert RunFolder(out).table("regions")[0]["verdict"] == "lead"
+    assert RunFolder(out).table("regions")[0]["verdict"] == "unverified"
     assert "<h1>A bright mark in the lower right corner, found in the" in (out / "report.html").read_text()
     limits(monkeypatch, 9.0)
     out = audited("none", tmp_path, domain="chest-xray")
@@ -425,15 +428,15 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     given: dict[str, Any] = {"marks": MARKS, "distortions": [], "progress": False, "as_given": True,
                              "domain": "chest-xray"}  # fmt: skip
     alone = assay.audit(MODELS["letter"], clean, out=tmp_path / "alone", **given).folder
-    assert RunFolder(alone).table("regions")[0]["verdict"] != "lives-by"
+    assert RunFolder(alone).table("regions")[0]["verdict"] != "relies-on-region"
     assert "search them too (--train)" in re.sub("</?span[^>]*>", "", (alone / "report.html").read_text())
     both = assay.audit(MODELS["letter"], clean, out=tmp_path / "both", train=train, **given).folder
     row = RunFolder(both).table("regions")[0]
-    assert (row["verdict"], row["trained"]) == ("lead", True), "the limit is of images new to the network"
+    assert (row["verdict"], row["trained"]) == ("unverified", True), "the limit is of images new to the network"
     limits(monkeypatch, of=(True,))
     judged = assay.audit(MODELS["letter"], clean, out=tmp_path / "judged", train=train, **given).folder
     row = RunFolder(judged).table("regions")[0]
-    assert (row["verdict"], row["trained"], row["limit"]) == ("lives-by", True, 0.65)
+    assert (row["verdict"], row["trained"], row["limit"]) == ("relies-on-region", True, 0.65)
     print_verdicts(judged, json=False)
     assert capsys.readouterr().out.endswith(f"retrain: assay audit remedy {judged} {judged}-covered\n")
     page = (both / "report.html").read_text()

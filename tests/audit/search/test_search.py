@@ -12,22 +12,22 @@ import pytest
 from assay.audit.search.regions import Box
 from assay.audit.search.search import (
     CountedModel,
-    Lead,
+    RegionFinding,
     SearchSample,
     carriers,
     effect_of,
     exchange,
     exchange_content,
+    find_region,
     given_by,
     groups_of,
     halves_of,
-    lead,
     worths,
 )
-from assay.audit.verdicts import decide_lead
+from assay.audit.verdicts import decide_region
 from assay.core.reasons import because
 from assay.plugin import Code, Reason
-from assay.stats.rows import LeadVerdict
+from assay.stats.rows import RegionVerdict
 
 SIDE, COUNT = 48, 200
 CORNER, MIDDLE = (slice(40, 46), slice(40, 46)), (slice(16, 32), slice(16, 32))
@@ -109,19 +109,19 @@ MODELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def led(model: str, mark: str, seed: int, of: str = "place") -> tuple[Lead, World]:
+def led(model: str, mark: str, seed: int, of: str = "place") -> tuple[RegionFinding, World]:
     made = world(seed, mark)
 
     def scores(images: np.ndarray) -> np.ndarray:
         return np.asarray(MODELS[model](images), dtype=np.float64)[:, None]
 
-    found = lead(scores, SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images), seed), of)
-    assert isinstance(found, Lead)
+    found = find_region(scores, SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images), seed), of)
+    assert isinstance(found, RegionFinding)
     return found, made
 
 
-def verdict(found: Lead, limit: float | None) -> LeadVerdict:
-    return decide_lead(found.effect, found.values, agree=found.agree, discrete=found.discrete,
+def verdict(found: RegionFinding, limit: float | None) -> RegionVerdict:
+    return decide_region(found.effect, found.values, agree=found.agree, discrete=found.discrete,
                        effective=found.swing.effective, limit=limit, least=found.least)  # fmt: skip
 
 
@@ -134,8 +134,8 @@ def test_a_local_mark_is_found_named_and_verified(model: str, mark: str, kind: s
     found, made = led(model, mark, seed)
     assert found.agree
     assert {half.region.kind for half in found.halves} == {kind}
-    assert verdict(found, 0.65) == LeadVerdict.LIVES
-    assert verdict(found, None) == LeadVerdict.LEAD
+    assert verdict(found, 0.65) == RegionVerdict.RELIES
+    assert verdict(found, None) == RegionVerdict.UNVERIFIED
     same = (found.high == made.marked).mean()
     assert max(same, 1 - same) >= 0.95
     assert found.swing.at_least > 0.05
@@ -157,8 +157,8 @@ def test_a_model_is_given_no_pixels_beyond_the_range_of_images() -> None:
         ends.extend((float(images.min()), float(images.max())))
         return np.asarray(MODELS["frame"](images), dtype=np.float64)[:, None]
 
-    found = lead(scores, SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images)))
-    assert isinstance(found, Lead)
+    found = find_region(scores, SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images)))
+    assert isinstance(found, RegionFinding)
     assert not math.isnan(found.shape)
     assert 0 <= min(ends) < max(ends) <= 1
 
@@ -176,9 +176,9 @@ def test_a_colored_sticker_is_found_on_images_that_are_not_aligned(color: tuple[
         sticker = images[:, :, *CORNER].mean((2, 3)) @ (tint - tint.mean())
         return np.asarray(15 * sticker + 100 * images.mean((1, 2, 3)), dtype=np.float64)[:, None]
 
-    found = lead(scores, SearchSample(images, made.target, np.arange(COUNT), scores(images), 5))
-    assert isinstance(found, Lead)
-    assert verdict(found, 0.65) == LeadVerdict.LIVES
+    found = find_region(scores, SearchSample(images, made.target, np.arange(COUNT), scores(images), 5))
+    assert isinstance(found, RegionFinding)
+    assert verdict(found, 0.65) == RegionVerdict.RELIES
     where = found.region.where(SIDE, SIDE)
     assert where is not None
     assert where[CORNER].any()
@@ -192,17 +192,17 @@ def test_a_colored_sticker_is_found_on_images_that_are_not_aligned(color: tuple[
 def test_a_network_that_reads_the_finding_does_not_live_by_a_mark(seed: int) -> None:
     found, _ = led("middle", "letter", seed)
     assert found.region.name == "0.333,0.333,0.667,0.667"
-    assert verdict(found, 0.65) == LeadVerdict.LOOKS, "no groups: the look of this region"
-    assert verdict(found, None) == LeadVerdict.LEAD
+    assert verdict(found, 0.65) == RegionVerdict.LOOK, "no groups: the look of this region"
+    assert verdict(found, None) == RegionVerdict.UNVERIFIED
 
 
 @pytest.mark.parametrize("of", ["place", "whole"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_nothing_is_found_where_a_network_reads_nothing_local(seed: int, of: str) -> None:
     found, _ = led("diffuse", "letter", seed, of)
-    assert verdict(found, None) in (LeadVerdict.NOTHING_FOUND, LeadVerdict.INCONCLUSIVE)
+    assert verdict(found, None) in (RegionVerdict.NOTHING_FOUND, RegionVerdict.INCONCLUSIVE)
     if of == "place":
-        assert verdict(found, 0.65) in (LeadVerdict.NOTHING_FOUND, LeadVerdict.INCONCLUSIVE)
+        assert verdict(found, 0.65) in (RegionVerdict.NOTHING_FOUND, RegionVerdict.INCONCLUSIVE)
         assert found.effect.value < 0.6
     else:
         assert found.effect.value == pytest.approx(found.distance / 2, rel=0.2), (
@@ -249,7 +249,7 @@ def test_a_bright_letter_is_bright_where_its_class_is_darker_all_around() -> Non
 def test_a_mirrored_history_is_found_by_the_mirror_half() -> None:
     found, made = led("mirrored", "mirrored", 0, "whole")
     assert found.region.kind == "mirror"
-    assert verdict(found, 0.65) == LeadVerdict.LIVES
+    assert verdict(found, 0.65) == RegionVerdict.RELIES
     assert found.effect.value > found.least, "more than a half of everything"
     same = (found.high == made.marked).mean()
     assert max(same, 1 - same) >= 0.95
@@ -267,9 +267,9 @@ def test_halves_that_find_two_kinds_of_change_agree_on_one_of_them_where_all_lim
             return MODELS["diffuse"](images)[:, None]
 
         sample = SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images), seed)
-        apart, found = (lead(scores, sample, "whole", scales=scales) for scales in ({"mirror": 9.0}, every))
-        assert isinstance(apart, Lead)
-        assert isinstance(found, Lead)
+        apart, found = (find_region(scores, sample, "whole", scales=scales) for scales in ({"mirror": 9.0}, every))
+        assert isinstance(apart, RegionFinding)
+        assert isinstance(found, RegionFinding)
         assert found.agree
         assert found.region in [half.region for half in apart.halves]
         assert found.searched <= 448 + 8 * 44, "two kinds, two donors and two halves on 44 images each"
@@ -299,10 +299,10 @@ def test_several_classes_are_searched_by_the_score_of_the_own_class() -> None:
         mark = MODELS["letter"](images)
         return np.stack([-mark, -mark, mark], axis=1)
 
-    found = lead(
+    found = find_region(
         scores, SearchSample(made.images, target, np.arange(COUNT), scores(made.images)), labels=("a", "b", "c")
     )
-    assert isinstance(found, Lead)
+    assert isinstance(found, RegionFinding)
     assert isinstance(found.region, Box)
     assert found.region.where(SIDE, SIDE)[CORNER].mean() > 0.5
     assert found.swing.largest.label in ("a", "b", "c")
@@ -323,8 +323,8 @@ def test_carriers_of_both_halves_are_by_one_score() -> None:
     box = Box(5 / 6, 5 / 6, 1, 1)
     every = [worths(CountedModel(two_scores), half, box, np.arange(len(half.target)), 8) for half in halves]
     assert {int(one.std(axis=0).argmax()) for one in every} == {0, 2}, "halves differ in it"
-    found = lead(two_scores, given, labels=("a", "b", "c"))
-    assert isinstance(found, Lead)
+    found = find_region(two_scores, given, labels=("a", "b", "c"))
+    assert isinstance(found, RegionFinding)
     same = (found.high == made.marked).mean()
     assert max(same, 1 - same) > 0.95
     assert abs(found.moved) > 1
@@ -424,16 +424,16 @@ def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
         return np.where(glyph(images) > 0.05, 16.0, -16.0)[:, None] + noise * images[:, 0, 0, :1]
 
     target = (called(made.images)[:, 0] > 0).astype(np.int64)
-    found = lead(called, SearchSample(made.images, target, np.arange(COUNT), called(made.images)))
-    assert isinstance(found, Lead)
+    found = find_region(called, SearchSample(made.images, target, np.arange(COUNT), called(made.images)))
+    assert isinstance(found, RegionFinding)
     assert found.distance == pytest.approx(8)
     assert 6 < found.effect.value <= 8
-    assert verdict(found, 1.0) == LeadVerdict.LIVES
+    assert verdict(found, 1.0) == RegionVerdict.RELIES
 
     def constant(images: np.ndarray) -> np.ndarray:
         return 16 + noise * images[:, 0, 0, :1].astype(np.float64)
 
-    assert lead(constant, SearchSample(made.images, target, np.arange(COUNT), constant(made.images))) == because(
+    assert find_region(constant, SearchSample(made.images, target, np.arange(COUNT), constant(made.images))) == because(
         Code.ANSWERS_ALIKE
     )
 
@@ -453,6 +453,6 @@ def test_one_normal_is_called_two_groups_in_one_of_twenty_at_most() -> None:
 ])  # fmt: skip
 def test_too_few_images_or_patients_are_a_reason(count: int, patients: int, code: Code) -> None:
     made = sample(np.arange(count) % patients, np.arange(count) % 2)
-    found = lead(lambda x: x[:, 0, 0, :1].astype(np.float64), made)
+    found = find_region(lambda x: x[:, 0, 0, :1].astype(np.float64), made)
     assert isinstance(found, Reason)
     assert code in found

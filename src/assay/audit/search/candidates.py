@@ -17,7 +17,7 @@ from assay.audit.search.search import (
     CountedModel,
     Groups,
     Half,
-    Lead,
+    RegionFinding,
     Scores,
     SearchSample,
     divide_patients,
@@ -30,7 +30,7 @@ from assay.core.reasons import Code, Reason, because
 
 # The exchange of a region with images of another class is a mean over images: a mark on a tenth of them moves it by a
 # tenth. What some images carry and others do not is therefore looked for in the images alone, without a pass of the
-# model, in both halves of the patients. The candidate that moves answers most is then measured as a lead is.
+# model, in both halves of the patients. The candidate that moves answers most is then measured as a region is.
 
 LEAST_CARRIERS = 4
 """Images of a half that must carry a mark, and pixels that it must have."""
@@ -80,10 +80,10 @@ def same_images(first: Bool[np.ndarray, "p n"], second: Bool[np.ndarray, "q n"])
     return common >= SAME_IMAGES * either
 
 
-def lead_of_candidates(
+def find_candidate(
     propose: Proposals, scores: Scores, sample: SearchSample, labels: Sequence[str] = ("",), threshold: float = 0.0,
     at_once: int = AT_ONCE,
-) -> Lead | Reason:  # fmt: skip
+) -> RegionFinding | Reason:  # fmt: skip
     """Return the candidate that is in both halves of the patients and moves answers most, or why none is.
 
     Its effect is the change of an image's score with a carrier's patch for another's, on the other half. The halves
@@ -133,8 +133,8 @@ def lead_of_candidates(
     agree = _same_thing(pairs[best[0]], pairs[best[1]]) and bool(
         best_effects[0][score_at] * best_effects[1][score_at] > 0
     )
-    lead = verify(model, sample, (halves[0], halves[1]), agree, score_at, searched, labels, threshold)
-    return replace(lead, high_carries=bool(best_effects[0][score_at] > 0) if agree else None)
+    finding = verify(model, sample, (halves[0], halves[1]), agree, score_at, searched, labels, threshold)
+    return replace(finding, high_carries=bool(best_effects[0][score_at] > 0) if agree else None)
 
 
 def _same_thing(pair: tuple[Candidate, Candidate], other: tuple[Candidate, Candidate]) -> bool:

@@ -16,7 +16,7 @@ from assay.audit.search.candidates import (
     MOST_CARRIERS,
     SAME_IMAGES,
     Candidate,
-    lead_of_candidates,
+    find_candidate,
     same_images,
 )
 from assay.audit.search.regions import Border, Box, Corners, Region, size_of
@@ -187,5 +187,5 @@ def pairs_drawn_alike(first: SearchSample, second: SearchSample) -> Iterator[tup
             yield mark, max(same, key=lambda other: share(mark, other))
 
 
-lead_drawn = partial(lead_of_candidates, pairs_drawn_alike)
-"""The search for such marks, as `search.lead`."""
+find_drawn = partial(find_candidate, pairs_drawn_alike)
+"""The search for such marks, as `search.find_region`."""

@@ -1,4 +1,4 @@
-"""Finders of an audit: each looks for one kind of thing that answers may depend on, and all say it as a lead."""
+"""Finders of an audit: each looks for one kind of thing that answers may depend on, and all give a `RegionFinding`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from assay.audit.search.drawn import lead_drawn
+from assay.audit.search.drawn import find_drawn
 from assay.audit.search.regions import Band, Border, Box, Corners, Intensities, Mirror, Region, Shading, Sought
-from assay.audit.search.search import AT_ONCE, Lead, Scores, SearchSample, lead
-from assay.audit.search.shapes import Shape, lead_shape
-from assay.audit.search.turned import Turned, lead_turned
+from assay.audit.search.search import AT_ONCE, RegionFinding, Scores, SearchSample, find_region
+from assay.audit.search.shapes import Shape, find_shape
+from assay.audit.search.turned import Turned, find_turned
 from assay.core.reasons import Reason
 
 
@@ -24,17 +24,17 @@ class Finder(Protocol):
     def __call__(
         self, scores: Scores, sample: SearchSample, /, labels: Sequence[str] = ("",), threshold: float = 0.0,
         at_once: int = AT_ONCE,
-    ) -> Lead | Reason:  # fmt: skip
-        """Return the lead, or why there is none; see `search.lead`."""
+    ) -> RegionFinding | Reason:  # fmt: skip
+        """Return the finding, or why there is none; see `search.find_region`."""
         ...
 
 
 FINDERS: Mapping[Sought, Finder] = {
-    "place": partial(lead, of="place"),
-    "whole": partial(lead, of="whole"),
-    "drawn": lead_drawn,
-    "shape": lead_shape,
-    "turned": lead_turned,
+    "place": partial(find_region, of="place"),
+    "whole": partial(find_region, of="whole"),
+    "drawn": find_drawn,
+    "shape": find_shape,
+    "turned": find_turned,
 }
 """Search -> its finder."""
 

@@ -14,16 +14,16 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from scipy.special import logit
 
-from assay.audit.answers import why, write_lead
+from assay.audit.answers import why, write_region
 from assay.audit.model import PreparedAudit
-from assay.audit.references import LeadLimits
+from assay.audit.references import RegionLimits
 from assay.audit.scored import LESION
 from assay.audit.search import search
 from assay.audit.search.finders import FINDERS, region_of
 from assay.audit.search.regions import Box, Pixels, Region, Sought
-from assay.audit.search.search import Lead, SearchSample, carriers, lead
+from assay.audit.search.search import RegionFinding, SearchSample, carriers, find_region
 from assay.audit.tables import NOT_TESTED
-from assay.audit.verdicts import LEAST_PATIENTS, decide_lead
+from assay.audit.verdicts import LEAST_PATIENTS, decide_region
 from assay.core.errors import ReadingError
 from assay.core.files import content_hash
 from assay.core.reasons import Code, Reason
@@ -37,7 +37,7 @@ from assay.shifts.population import PopulationScene
 from assay.spec.request import ProbeSpec
 from assay.stats.bounds import Bounded
 from assay.stats.metrics import score_names
-from assay.stats.rows import LeadVerdict
+from assay.stats.rows import RegionVerdict
 from assay.store.files import Row, read_checked_json
 
 VERSION = 9
@@ -77,7 +77,7 @@ class Search:
     of: Sought
     seed: int
     threshold: float
-    limits: LeadLimits | None = None
+    limits: RegionLimits | None = None
     after: tuple[Search, ...] = ()
     number: int = 1
     clean: list[Float[np.ndarray, "n ..."]] = field(default_factory=list[np.ndarray])
@@ -120,7 +120,7 @@ class Search:
                 sample = replace(sample, clean=scores(pixels))
             finder = FINDERS[self.of]
             if self.of == "whole" and self.limits is not None:
-                finder = partial(lead, of="whole", scales=self.limits.largest)
+                finder = partial(find_region, of="whole", scales=self.limits.largest)
             candidate = finder(scores, sample, labels=labels, threshold=float(logit(self.threshold)), at_once=at_once)
         row: Row = {"of": self.of, "round": self.number, "trained": self.trained, "images": len(table),
                      "patients": len(np.unique(table.patient))}  # fmt: skip
@@ -139,7 +139,7 @@ class Search:
     def named(self) -> bool:
         """Whether it found a thing that some images carry."""
         row = self.region_row()
-        return bool(row["verdict"] in (LeadVerdict.LIVES, LeadVerdict.LEAD) and row["discrete"])
+        return bool(row["verdict"] in (RegionVerdict.RELIES, RegionVerdict.UNVERIFIED) and row["discrete"])
 
     def hold_region(self, more: float = 0.0) -> Callable[[Pixels], Pixels]:
         """Return a function that takes a mark off images: they get what an image without it has there.
@@ -173,20 +173,21 @@ class Search:
         return {**stored, "data": {**data, **{key: str(expand(data[key], key).resolve())
                                             for key in ("folder", "classes") if data[key]}}}  # fmt: skip
 
-    def _row(self, lead: Lead, sample: SearchSample, carry: Bool[np.ndarray, " n"]) -> Row:
+    def _row(self, finding: RegionFinding, sample: SearchSample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `tables.REGIONS`."""
-        swing, flips = lead.swing.largest, lead.swing.flips
+        swing, flips = finding.swing.largest, finding.swing.flips
         assert flips is not None
         codes = np.unique(sample.target).tolist()
         return {
-            "kind": lead.region.kind, "name": lead.region.name, "search": self.id, "passes": lead.passes,
-            **_bounded_values("value", lead.effect), "first": lead.values[0], "second": lead.values[1],
-            "agree": lead.agree, "discrete": lead.discrete,
-            "separation": lead.halves[lead.first].groups.separation, "least": lead.least, "apart": lead.distance,
-            "raises": bool((carry == lead.high).all()),
-            "class": score_names(self.classes)[lead.column] or self.classes[-1],
+            "kind": finding.region.kind, "name": finding.region.name, "search": self.id, "passes": finding.passes,
+            **_bounded_values("value", finding.effect), "first": finding.values[0], "second": finding.values[1],
+            "agree": finding.agree, "discrete": finding.discrete,
+            "separation": finding.halves[finding.first].groups.separation, "least": finding.least,
+            "apart": finding.distance,
+            "raises": bool((carry == finding.high).all()),
+            "class": score_names(self.classes)[finding.column] or self.classes[-1],
             "shares": {self.classes[code]: float(carry[sample.target == code].mean()) for code in codes},
-            "moved": lead.moved, "shape": lead.shape, "tone": lead.tone, "effective": lead.swing.effective,
+            "moved": finding.moved, "shape": finding.shape, "tone": finding.tone, "effective": finding.swing.effective,
             **_bounded_values("g", swing.g), **_bounded_values("flips", flips), "reason": "",
         }  # fmt: skip
 
@@ -204,14 +205,14 @@ class Search:
         row = {key: _number_or_nan(value) for key, value in folder.record("probes", self.id)["rows"][0].items()}
         if row["reason"]:
             nothing = Code.NOTHING_DRAWN in row["reason"]
-            return {**row, "verdict": str(LeadVerdict.NOTHING_FOUND) if nothing else NOT_TESTED}
+            return {**row, "verdict": str(RegionVerdict.NOTHING_FOUND) if nothing else NOT_TESTED}
         kind = f"{row['kind']} {row['name']}".strip()
         limit = None if limits is None else limits.of(self.of, row["apart"], row["value"], kind)
         effect = Bounded(row["value"], math.nan, row["value_low"], row["value_high"])
         halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
         # Clean networks too have things drawn alike that move an image; that is a finding, and clears nothing.
         clear = row["least"] if self.of in ("drawn", "shape") else None
-        verdict = decide_lead(effect, halves, agree=agree, discrete=discrete, effective=row["effective"],
+        verdict = decide_region(effect, halves, agree=agree, discrete=discrete, effective=row["effective"],
                               limit=limit, least=row["least"], clear=clear)  # fmt: skip
         limit_columns = (
             {}
@@ -238,7 +239,7 @@ class Search:
         record = self.record
         if self.of != "whole" and "region" in record:
             name = self.of if self.number == 1 else f"{self.of}-{self.number}"
-            write_lead(self.prepared.place.folder, self.images, self.region, np.array(record["carry"]), name)
+            write_region(self.prepared.place.folder, self.images, self.region, np.array(record["carry"]), name)
 
 
 def _without(removals: Sequence[Callable[[Pixels], Pixels]], scores: search.Scores) -> search.Scores:
@@ -286,16 +287,16 @@ def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) ->
     }
 
 
-def _carried_content(lead: Lead, sample: SearchSample) -> tuple[str, Bool[np.ndarray, " n"], bool]:
+def _carried_content(finding: RegionFinding, sample: SearchSample) -> tuple[str, Bool[np.ndarray, " n"], bool]:
     """Return the name of a region, of corners with those that hold something, and `carriers` with its brightness.
 
     Where images of the other group carry something too, in another corner, this is of the corner with most.
     """
-    name, where, high = lead.region.name, lead.region.where(*sample.images.shape[2:]), lead.high
+    name, where, high = finding.region.name, finding.region.where(*sample.images.shape[2:]), finding.high
     if where is None:
-        return name, high if lead.high_carries is not False else ~high, False
-    if lead.region.kind != "corners":
-        return name, *carriers(sample, where, high, lead.shape, lead.high_carries)
+        return name, high if finding.high_carries is not False else ~high, False
+    if finding.region.kind != "corners":
+        return name, *carriers(sample, where, high, finding.shape, finding.high_carries)
     gap = sample.images[high].mean(axis=0) - sample.images[~high].mean(axis=0)
     down, across = np.indices(where.shape)
     lower, right = 2 * down >= where.shape[0], 2 * across >= where.shape[1]
@@ -305,12 +306,14 @@ def _carried_content(lead: Lead, sample: SearchSample) -> tuple[str, Bool[np.nda
     occupied = sorted(
         (one for one in sizes if sizes[one] >= _OCCUPIED * max(sizes.values())), key=lambda one: -sizes[one]
     )
-    (first, bright), *others = (carriers(sample, parts[one], high, lead.shape, lead.high_carries) for one in occupied)
+    (first, bright), *others = (
+        carriers(sample, parts[one], high, finding.shape, finding.high_carries) for one in occupied
+    )
     against = [one for one, (other, _) in zip(occupied[1:], others, strict=True) if not np.array_equal(first, other)]
     if against:
         return f"{name} {occupied[0]} against {against[0]}", first, bright
     corners_text = "" if len(occupied) == len(parts) else f" {' or '.join(occupied)}"
-    return name + corners_text, *carriers(sample, where, high, lead.shape, lead.high_carries)
+    return name + corners_text, *carriers(sample, where, high, finding.shape, finding.high_carries)
 
 
 def _bounded_values(name: str, bounded_value: Bounded) -> Row:

@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 
 from assay.audit.search.regions import Box, Pixels, Region, Shading, Track, candidates, same_place, size_of
 from assay.audit.swing import Effect, effect_of_mark
-from assay.audit.verdicts import WEAK_LEAD
+from assay.audit.verdicts import WEAK_EFFECT
 from assay.core.reasons import Code, Reason, because
 from assay.core.seeds import generator
 from assay.probes.reader import read_ahead
@@ -576,8 +576,8 @@ def carriers(
         sample: The images.
         where: The pixels of the region.
         high: Images of the higher group.
-        shape: See `Lead`.
-        high_carries: See `Lead`.
+        shape: See `RegionFinding`.
+        high_carries: See `RegionFinding`.
     """
     content, inner = sample.images[:, :, where], where[1:, 1:]
     gap = content[high].mean(axis=0) - content[~high].mean(axis=0)
@@ -621,7 +621,7 @@ class Half:
 
 
 @dataclass(frozen=True, eq=False)
-class Lead:
+class RegionFinding:
     """The region that a model's answers lead to.
 
     Attributes:
@@ -666,12 +666,12 @@ class Lead:
 
     @property
     def least(self) -> float:
-        """Effect from which on it is a lead where no clean networks set a limit.
+        """Effect from which on it is reported where no clean networks set a limit.
 
         Of a region without a place it is a part of the effect of exchanging all of an image: any half has half of it.
         """
         everywhere = self.region in candidates("whole")
-        return max(WEAK_LEAD, _MOST_OF_ALL * abs(self.distance)) if everywhere else WEAK_LEAD
+        return max(WEAK_EFFECT, _MOST_OF_ALL * abs(self.distance)) if everywhere else WEAK_EFFECT
 
     @property
     def values(self) -> tuple[float, float]:
@@ -692,7 +692,7 @@ class Lead:
         return np.concatenate(parts)[np.argsort(np.concatenate([half.rows for half in self.halves]))]
 
 
-def lead(
+def find_region(
     scores: Scores,
     sample: SearchSample,
     of: Track = "place",
@@ -700,7 +700,7 @@ def lead(
     threshold: float = 0.0,
     at_once: int = AT_ONCE,
     scales: Mapping[str, float] | None = None,
-) -> Lead | Reason:
+) -> RegionFinding | Reason:
     """Return the region that a model's answers lead to, or why none was searched for.
 
     Args:
@@ -760,8 +760,8 @@ def _larger_in_both(
 def verify(
     model: CountedModel, sample: SearchSample, halves: tuple[Half, Half], agree: bool, column: int, searched: int,
     labels: Sequence[str], threshold: float,
-) -> Lead:  # fmt: skip
-    """Return a lead from both halves.
+) -> RegionFinding:  # fmt: skip
+    """Return the finding of both halves.
 
     Args:
         model: The model.
@@ -771,7 +771,7 @@ def verify(
         column: The score that groups are by.
         searched: Images put through the model by the search alone.
         labels: Name of each score.
-        threshold: See `lead`.
+        threshold: See `find_region`.
     """
     order = np.concatenate([half.rows for half in halves[::-1]])
     effects = np.empty(len(order))
@@ -786,7 +786,7 @@ def verify(
     flipped = _calls_of(low, threshold) != _calls_of(high, threshold)
     swing = effect_of_mark(low, high, sample.target[order], sample.patient[order], flipped, labels)
     content = Given(halves[0].given.sums + halves[1].given.sums, halves[0].given.squares + halves[1].given.squares)
-    return Lead(halves, first, agree, column, effect_of(effects, sample, content), swing,
+    return RegionFinding(halves, first, agree, column, effect_of(effects, sample, content), swing,
                 changed["whole"] / sample.spread, shape, tone, sample.apart, model.passes, searched)  # fmt: skip
 
 

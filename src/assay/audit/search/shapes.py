@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch.nn import functional
 
-from assay.audit.search.candidates import LEAST_CARRIERS, MOST_CARRIERS, Candidate, lead_of_candidates
+from assay.audit.search.candidates import LEAST_CARRIERS, MOST_CARRIERS, Candidate, find_candidate
 from assay.audit.search.regions import Pixels, Region
 from assay.audit.search.search import LEAST_GROUP, SearchSample, split
 
@@ -228,5 +228,5 @@ def averaged(images: Pixels, by: int) -> Float[np.ndarray, "n c h w"]:
     return functional.avg_pool2d(torch.as_tensor(np.ascontiguousarray(images, dtype=np.float32)), by).numpy()
 
 
-lead_shape = partial(lead_of_candidates, shapes_drawn_alike)
-"""The search for such shapes, as `search.lead`."""
+find_shape = partial(find_candidate, shapes_drawn_alike)
+"""The search for such shapes, as `search.find_region`."""

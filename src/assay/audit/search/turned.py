@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from assay.audit.search.candidates import MOST_CARRIERS, Candidate, lead_of_candidates
+from assay.audit.search.candidates import MOST_CARRIERS, Candidate, find_candidate
 from assay.audit.search.regions import Pixels, Region
 from assay.audit.search.search import SearchSample, split
 from assay.audit.search.shapes import averaged, averaged_by, squares_at
@@ -234,5 +234,5 @@ def _harmonic_filters(side: int) -> tuple[Tensor, Tensor, Tensor]:
     return next(parts), next(parts), torch.tensor(plain)
 
 
-lead_turned = partial(lead_of_candidates, shapes_turned)
-"""The search for such shapes, as `search.lead`."""
+find_turned = partial(find_candidate, shapes_turned)
+"""The search for such shapes, as `search.find_region`."""

@@ -14,7 +14,7 @@ from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import display_name, sentence_case
 from assay.stats.format import in_words, join_words, number
-from assay.stats.rows import OPEN, REPORTED, LeadVerdict, Row, Verdict, json_object, leading_region, numeric
+from assay.stats.rows import OPEN, REPORTED, RegionVerdict, Row, Verdict, json_object, leading_region, numeric
 
 NOTE = (
     "These are places to look, not verdicts: none was shown to be a shortcut. To test one, add a mark or a column for "
@@ -32,25 +32,25 @@ _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4"
 _RESOLUTION = 2
 """Band from which on images differ by what their resolution and compression leave."""
 _WORDS: Mapping[str, tuple[str, str]] = {
-    LeadVerdict.LIVES: (
+    RegionVerdict.RELIES: (
         "Depends on {what}",
         "The effect exceeds that in networks without a shortcut, and images form two groups there, with and without "
         "something. A lesion that is always at one place would look like a mark: see the pictures.",
     ),
-    LeadVerdict.LOOKS: (
+    RegionVerdict.LOOK: (
         "Relies on {what}",
         "The effect exceeds that in networks without a shortcut, but images do not form two groups there.",
     ),
-    LeadVerdict.LEAD: (
+    RegionVerdict.UNVERIFIED: (
         "{what}: finding without a verified limit",
         "The content of this region changes predictions. Networks without a shortcut have such a region too, and their "
         "limit is not known for this search and these images.",
     ),
-    LeadVerdict.INCONCLUSIVE: (
+    RegionVerdict.INCONCLUSIVE: (
         "{what}: inconclusive",
         "The effect is neither beyond the limit nor clearly below it.",
     ),
-    LeadVerdict.NOTHING_FOUND: (
+    RegionVerdict.NOTHING_FOUND: (
         "Nothing found{which}",
         "No region changes scores by more than the limit or, if none is known, by enough to report.",
     ),
@@ -160,7 +160,7 @@ def region_evidence(row: Row) -> str:
         ]
         parts[0] += f", and no effect in {int(row['networks'])} networks without a shortcut was larger{_raised(row)}"
         parts += [", ".join(rates_with_bounds)] if rates_with_bounds else []
-    if row["of"] in ON_SOME and row["verdict"] != LeadVerdict.NOTHING_FOUND:
+    if row["of"] in ON_SOME and row["verdict"] != RegionVerdict.NOTHING_FOUND:
         parts.append(f"on {shares_words(row)}")
     if row["verdict"] in REPORTED:
         changed = f"changed predictions {number(100 * row['flips'], 1)}%"
@@ -188,7 +188,7 @@ def searched_words(rows: Sequence[Row], *, sizes: bool = True) -> Iterator[str]:
         rows: Rows of the table `regions`.
         sizes: Whether the largest effect of each search and its limit are named; else a table has them.
     """
-    nothing = [row for row in rows if row["verdict"] == LeadVerdict.NOTHING_FOUND]
+    nothing = [row for row in rows if row["verdict"] == RegionVerdict.NOTHING_FOUND]
     if nothing:
         images = f"{nothing[0]['images']:,} {'training images' if nothing[0]['trained'] else 'images'}"
         others = "other " if any(row["verdict"] in OPEN for row in rows) else ""
@@ -212,7 +212,7 @@ def searched_words(rows: Sequence[Row], *, sizes: bool = True) -> Iterator[str]:
 def power_sentences(rows: Sequence[Row]) -> Iterator[str]:
     """Yield which mark the search of fixed regions would find."""
     for row in rows:
-        if row["of"] == "place" and row["verdict"] == LeadVerdict.NOTHING_FOUND and not row["reason"]:
+        if row["of"] == "place" and row["verdict"] == RegionVerdict.NOTHING_FOUND and not row["reason"]:
             yield _power_words(row)
 
 
@@ -274,13 +274,13 @@ def answer(tables: Mapping[str, Sequence[Row]]) -> list[str]:
 def clears(rows: Sequence[Row]) -> bool:
     """Return whether the search found nothing within known limits, so that drawn marks may be called harmless."""
     limits = [bool(row.get("reason")) or not math.isnan(numeric(row, "limit")) for row in rows]
-    nothing = [row["verdict"] == LeadVerdict.NOTHING_FOUND for row in rows]
+    nothing = [row["verdict"] == RegionVerdict.NOTHING_FOUND for row in rows]
     return bool(rows) and all(nothing) and all(limits)
 
 
 def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     flips, what = f"{100 * row['flips']:.0f}%", what_words(row)
-    unverified = ": a finding without a verified limit" if row["verdict"] == LeadVerdict.LEAD else ""
+    unverified = ": a finding without a verified limit" if row["verdict"] == RegionVerdict.UNVERIFIED else ""
     if _moves_none(row):
         yield f"Scores change most with {what}, but fewer than 1 of 200 predictions change{unverified}."
     elif unverified and not row["discrete"]:
@@ -317,7 +317,7 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
         return f"Next: {_read_again(again, audit, is_of_study=facts.get('kind') == 'training run')}"
     if row is not None and row["verdict"] in REPORTED and row["discrete"] and not _moves_none(row):
         return f"Next: {_step_of_mark(row, tables, audit, again, trained)}"
-    if row is not None and row["of"] == "whole" and row["verdict"] == LeadVerdict.LOOKS:
+    if row is not None and row["of"] == "whole" and row["verdict"] == RegionVerdict.LOOK:
         return f"Next: if it is not part of the disease, {_equalize_words(row)}, {_retrained(again, audit)}"
     columns = [verdict for verdict in tables["verdicts"] if verdict["verdict"] == Verdict.DIFFERS]
     if columns:
@@ -332,7 +332,7 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
         return f"Next: put {relied} on training images of both classes alike, or on none, {_retrained(again, audit)}"
     if relied and is_of_images:
         return f"Next: keep {relied} off the images that the model reads.{offer} Then {_next_version(again, audit)}"
-    if row is not None and row["verdict"] == LeadVerdict.INCONCLUSIVE:
+    if row is not None and row["verdict"] == RegionVerdict.INCONCLUSIVE:
         step = f"add images, since more of them narrow the interval of {what_words(row)}"
         return f"Next: {step}{f'.{offer} Then audit it again' if offer else ''}: {again} --out {audit}-more"
     left = [row for row in tables["verdicts"] if row["verdict"] == Verdict.INCONCLUSIVE
@@ -387,7 +387,9 @@ def _retrained(again: str, audit: str) -> str:
 
 def _step_of_mark(row: Row, tables: Mapping[str, Sequence[Row]], audit: str, again: str, trained: bool) -> str:
     """Return what to do about the mark that leads."""
-    look = "look at the pictures. If it is not part of the disease, " if row["verdict"] == LeadVerdict.LEAD else ""
+    look = (
+        "look at the pictures. If it is not part of the disease, " if row["verdict"] == RegionVerdict.UNVERIFIED else ""
+    )
     if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
         return f"{look}cover it in all images or crop them, {_retrained(again, audit)}"
     offer = "" if trained else f" {WITH_TRAINING}"
