@@ -201,7 +201,7 @@ def test_an_image_of_more_pixels_than_allowed_is_refused_by_its_header(make: Cal
 
 @pytest.mark.parametrize("make", [nifti, tiff, deflated])
 def test_a_mask_of_more_pixels_than_allowed_is_refused_by_its_header(make: Callable[[int], bytes]) -> None:
-    with pytest.raises(Unreadable, match="its header says [0-9,]+ (pixels|values)"):
+    with pytest.raises(Unreadable, match=r"its header says [0-9,]+ (pixels|values)"):
         read_stored(make(30_000))
 
 
