@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -31,7 +32,7 @@ from pydicom.uid import (
 from tests.cli.asking import Asking
 
 from assay.data.files.formats import dicom_attributes
-from assay.data.files.readers import examine, read_picture
+from assay.data.files.readers import examine, read_picture, read_stored
 from assay.data.files.table import Unreadable
 from assay.models.process import session_memory
 from assay.models.weights import load_checkpoint
@@ -147,6 +148,66 @@ def encapsulated(source: bytes, syntax: UID, bits: int) -> bytes:
     file = io.BytesIO()
     dcmwrite(file, dataset, enforce_file_format=True)
     return file.getvalue()
+
+
+def npy(side: int) -> bytes:
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({side}, {side}), }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode()
+
+
+def nifti(side: int) -> bytes:
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, 2, side, side, *[1] * 5)
+    struct.pack_into("<hh", header, 70, 2, 8)
+    struct.pack_into("<f", header, 108, 352.0)
+    header[344:348] = b"n+1\0"
+    return bytes(header)
+
+
+def tiff(side: int) -> bytes:
+    """A TIFF of 16 bit, whose values are not there."""
+    tags = [(256, side), (257, side), (258, 16), (259, 1), (262, 1), (273, 8), (278, side), (279, 2 * side * side)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4)
+
+
+def bmp(side: int) -> bytes:
+    return b"BM" + struct.pack("<IHHIIiiHHIIiiII", 100, 0, 0, 54, 40, side, side, 1, 24, *[0] * 6)
+
+
+def deflated(side: int) -> bytes:
+    """A deflated DICOM file of so many pixels; 17 million are there."""
+    dataset = Dataset()
+    dataset.Rows = dataset.Columns = side
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.add_new(0x7FE00010, "OB", bytes(34_000_000))
+    file = io.BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    return file.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("make", [npy, nifti, tiff, bmp, deflated])
+def test_an_image_of_more_pixels_than_allowed_is_refused_by_its_header(make: Callable[[int], bytes]) -> None:
+    assert examine(make(9459)).width == 9459
+    with pytest.raises(Unreadable, match="it is 9460 x 9460 px, over 89,478,485"):
+        examine(make(9460))
+
+
+@pytest.mark.parametrize("make", [nifti, tiff, deflated])
+def test_a_mask_of_more_pixels_than_allowed_is_refused_by_its_header(make: Callable[[int], bytes]) -> None:
+    with pytest.raises(Unreadable, match=r"its header says [0-9,]+ (pixels|values)"):
+        read_stored(make(30_000))
+
+
+def test_a_deflated_image_is_unpacked_no_further_than_its_header_says() -> None:
+    with pytest.raises(Unreadable, match="it unpacks to more than its header says"):
+        read_picture(deflated(64), 64)
 
 
 def test_attributes_of_a_deflated_file_are_read_without_unpacking_the_rest(tmp_path: Path) -> None:

@@ -40,7 +40,26 @@ def test_no_command_reads_a_workbook_or_a_zip_file(
     assert not list(tmp_path.parent.rglob("evil"))
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../private.png", "images/../../private.png", "file:../private.png"])
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [(b"PK\3\4", "an Excel or OpenDocument workbook, or a ZIP file"), (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
+     (b"PAR1", "a Parquet file"), (b"SQLite", "a database"), (b"BZh9", "packed with bzip2"),
+     (b"\xfd7zXZ", "packed with xz"), (b"\x28\xb5\x2f\xfd", "packed with Zstandard")],
+)  # fmt: skip
+def test_a_table_of_another_kind_is_refused_by_its_first_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], start: bytes, kind: str
+) -> None:
+    """Text follows, so that the first bytes alone refuse the file."""
+    rows = b"".join(b"%d.png,%d,%.2f\n" % (at, at % 2, at / 40) for at in range(40))
+    (tmp_path / "table.csv").write_bytes(start + b"image,target,score\n" + rows)
+    said = Asking(capsys)("validate", tmp_path / "table.csv", "--out", tmp_path / "out")
+    assert (said.code, f"table.csv is {kind}; save the table as CSV (UTF-8)" in said.err) == (2, True), said
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/passwd", "/images/1.png", "../private.png", "images/../../private.png", "file:../private.png"],
+)
 @pytest.mark.parametrize("layout", ["table", "mask", "coco"])
 def test_no_row_names_a_file_out_of_its_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, layout: str

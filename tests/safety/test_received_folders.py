@@ -234,6 +234,32 @@ def test_doctor_checks_an_unpacked_bundle(run_copy: Path, tmp_path: Path, ask: A
     assert found("files")[1].endswith("is a link, and a run folder has none")
 
 
+@pytest.mark.parametrize("name", ["{}", "../private.txt", "small/../../private.txt"])
+def test_checksums_of_a_bundle_lead_to_no_file_elsewhere(
+    name: str, run_copy: Path, tmp_path: Path, ask: Asking
+) -> None:
+    (private := tmp_path / "private.txt").write_text("years")
+    assert ask("open", run_copy, "--bundle", tmp_path / "run.zip").code == 0
+    shutil.unpack_archive(tmp_path / "run.zip", unpacked := tmp_path / "unpacked")
+    with (unpacked / "SHA256SUMS").open("a") as sums:
+        sums.write(f"{'0' * 64}  {name.format(private)}\n")
+    answer = ask("doctor", unpacked, "--json")
+    assert "private.txt" not in answer.out
+    assert next(row["found"] for row in json.loads(answer.out) if row["what"] == "files").startswith("all compared")
+
+
+def test_no_code_that_an_exported_network_names_is_run(run_copy: Path, tmp_path: Path, ask: Asking) -> None:
+    assert ask("export", run_copy, "all", "network").code == 0
+    folder = next(Path("network").glob("*/model.json")).parent
+    values = json.loads((folder / "model.json").read_text())
+    values["recipe"]["loss"] = "harmful_network:Loss"
+    (folder / "model.json").write_text(json.dumps(values))
+    (tmp_path / "harmful_network.py").write_text("open('ran', 'w')\ndef Loss(context): ...\n")
+    with pytest.raises(AssayError, match="that a folder names"):
+        assay.load_model(folder)
+    assert not Path("ran").exists()
+
+
 def test_a_signature_in_a_bundle_does_not_vouch_for_other_runs(run_copy: Path, tmp_path: Path, ask: Asking) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key := tmp_path / "key"], check=True)
     shutil.copytree(run_copy, other := run_copy.with_name("unsigned"))
