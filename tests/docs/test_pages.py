@@ -45,6 +45,46 @@ def test_the_front_page_leads_to_every_page() -> None:
     assert pages - {"index.md"} <= set(re.findall(r"\]\(([^)#]+)\)", front))
 
 
+ANSWERS: Mapping[str, tuple[str, str, str]] = {
+    "3-D images": ("No. Images are 2-D", "reference/data.md", "slice by slice"),
+    "leave this machine": ("No", "faq.md#do-images-leave-my-machine", "Assay uploads nothing"),
+    "semicolons": ("Yes", "reference/data.md#separators-and-encodings", "commas, semicolons, tabs"),
+    "undo a shortcut": ("assay audit remedy", "how-to/audit-a-model.md#from-finding-to-remedy", "assay audit remedy"),
+    "exit code": ("3, if a policy is not met", "reference/cli.md#exit-codes", "a policy is not met"),
+    "a verdict": (
+        "a place to look, not a verdict", "how-to/audit-a-model.md#findings-without-a-verified-limit",
+        "a place to look, not a verdict",
+    ),
+    "class is positive": ("--positive", "reference/data.md#the-target-and-which-class-is-positive", "--positive"),
+    "mean and standard deviation": ("--mean", "how-to/audit-a-model.md#mean-and-standard-deviation", "--std"),
+    "DataFrame": (
+        "assay.audit(model, frame", "reference/python.md#images-and-tables-in-memory", "assay.audit(model, frame",
+    ),
+    "images does an audit need": (
+        "20 effective patients", "how-to/audit-a-model.md#how-many-images-an-audit-needs", "20 effective patients",
+    ),
+}  # fmt: skip
+"""Words of a question -> words of the short answer, the link beside it, and words near the top of what it opens."""
+NEAR = 800
+"""Characters that are visible without scrolling."""
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+def test_the_front_page_answers_what_new_users_ask(question: str) -> None:
+    """The ten questions of a trial by a new user: a short answer, and one click to where it is explained."""
+    answer, link, explained = ANSWERS[question]
+    front = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    (line,) = [line for line in front.splitlines() if re.match(rf"\| [^|]*{question}[^|]*\? \|", line)]
+    assert answer in line
+    assert f"]({link})" in line
+    path, _, anchor = link.partition("#")
+    text = (ROOT / "docs" / path).read_text(encoding="utf-8")
+    heads = {re.sub(r"[^\w -]", "", head.group(1)).lower().replace(" ", "-"): head.end()
+             for head in re.finditer(r"^#+ (.+)$", text, re.MULTILINE)}  # fmt: skip
+    start = heads[anchor] if anchor else 0
+    assert explained in text[start : start + NEAR]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_and_paths_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from assay.core.reasons import because
@@ -92,3 +94,32 @@ def test_labels_of_the_study_file_come_first() -> None:
     usual, other = row(where='{"streams": "0"}'), row(where='{"streams": "1"}')
     assert statement(usual) == statement(row())
     assert statement(other) == "AUROC in reversed, SupCon against cross-entropy, repetition 1"
+
+
+FREE = Names({"free": "lesion-free images", "crops": "lesion-free crops"}, {}, {"free"}, {"free", "crops"})
+
+
+@pytest.mark.parametrize(
+    ("measure", "environment", "free", "sentence"),
+    [
+        ("left-empty", "free", {"free"}, "Fewer lesion-free images are left empty with"),
+        ("dice-one", "free", {"free"}, "Fewer lesion-free images are left empty with"),
+        ("left-empty", "crops", {"free", "crops"}, "In lesion-free crops, fewer images are left empty with"),
+        ("false-positive-rate", "site", set[str](), "In site, fewer lesion-free images are falsely marked with"),
+        ("false-positive-area", "free", {"free"}, "A smaller area of lesion-free images is falsely marked with"),
+        ("false-positive-rate-at-90", "free", {"free"},
+         "Fewer lesion-free images are falsely marked at the threshold for 90% sensitivity with"),
+        ("lesion-sensitivity", "site", set[str](), "In site, fewer lesions are found with"),
+        ("dice-one", "site", set[str](), "Dice with empty pairs scored 1 in site is lower with"),
+    ],
+)  # fmt: skip
+def test_a_share_of_images_is_said_as_what_happens_to_them(
+    measure: str, environment: str, free: set[str], sentence: str
+) -> None:
+    """The condition is named once: not where it is the only one of such images."""
+    names = replace(FREE, lesion_free=free)
+    said = headline([row("lower", measure=measure, environment=environment)], names)
+    assert said == f"{sentence} SupCon than with cross-entropy."
+    assert statement(row(measure="left-empty", environment="free"), FREE).startswith(
+        "Share of lesion-free images left empty, SupCon"
+    )

@@ -76,7 +76,7 @@ STUDIES: dict[str, tuple[Evidence, str]] = {
         "ArcFace and triplet are each equivalent to cross-entropy in AUROC with texture reversed, within 0.05."),
     "left empty": (
         study({"neutral": (0.4, 0.6, 0.6)}, [MARKED], measure="left-empty"),
-        "Share of images left empty with texture uninformative is lower with triplet than with cross-entropy."),
+        "Fewer lesion-free images are left empty with triplet than with cross-entropy."),
     "overlap and left empty": (
         study({"neutral": (0.4, 0.6, 0.6)}, [MARKED], measure="left-empty", more=OVERLAP),
         "Dice with empty pairs scored 1 with texture uninformative is lower with triplet than with cross-entropy."),

@@ -44,6 +44,8 @@ class Measure:
         dosed: Whether its change over doses can be compared.
         compared: Whether a contrast can name it. Intervals of others go by no range.
         axis: Text along the axis of a figure; made of display, unit and direction where empty.
+        difference: Clause of a sentence about a difference, with `{more}` (or fewer) or `{larger}` (or smaller), and
+            `{images}` for lesion-free ones; made of the label where empty.
         without_lesion: Measure that it equals, and is called, where no image has a lesion.
         reference: Publication that defines it.
 
@@ -71,6 +73,7 @@ class Measure:
     axis: str = ""
     reference: str = ""
     without_lesion: str = ""
+    difference: str = ""
 
     @property
     def label(self) -> str:

@@ -246,6 +246,8 @@ class Page:
 _TYPED = {"command": "assay ", "look again": "assay ", "next study": "assay ", "next audit": "assay ", "folders": "",
           "path": ""}  # fmt: skip
 """Facts that commands are made of -> how each begins."""
+_CHOICE = {"data", "split", "where", "crop", "rows"}
+"""Keys of a test condition that choose its images."""
 _WORDS = r"""(?:[^\s'"`$&|;<>()\\*?\[\]#!]|'[^']*'|"'"|(?<=\S) (?=\S))+"""
 """Words as `shlex.quote` leaves them, with single spaces."""
 
@@ -320,7 +322,9 @@ class Evidence:
                  if all({"split": "train", **point["tests"][name]} == point["train"] for point in points)]  # fmt: skip
         places = place_labels(rows) | dict.fromkeys(alike, UNSHIFTED)
         by_recipe = places_by_recipe(distinct(row["environment"] for row in rows), recipes, places)
-        return Names({**places, **by_recipe}, spec.get("labels", {}), self._lesion_free)
+        subsets = [name for name in (points[0]["tests"] if points else ())
+                   if all(point["tests"][name].keys() <= _CHOICE for point in points)]  # fmt: skip
+        return Names({**places, **by_recipe}, spec.get("labels", {}), self._lesion_free, subsets)
 
     @property
     def _lesion_free(self) -> set[str]:

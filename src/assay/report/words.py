@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, label_of
+from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, Measure, label_of
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import cause_words, reason_words
 from assay.stats.format import count, decimals, in_words, join_words, number, p_value, with_interval
@@ -224,17 +224,24 @@ class Names:
         places: Environment -> its name, see `place_labels`.
         labels: Level of an axis, or environment -> its name in the study file, which comes before any other.
         lesion_free: Test conditions in which no image has a lesion.
+        subsets: Test conditions that choose images and change nothing else.
     """
 
     places: Mapping[str, str] = field(default_factory=dict[str, str])
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     lesion_free: Collection[str] = ()
+    subsets: Collection[str] = ()
+
+    def measured(self, measure: str, environment: str) -> Measure | None:
+        """Return the entry of a measure, where no image has a lesion of what it then equals; None of an unknown one."""
+        entry = MEASURES.get(measure)
+        equal = entry.without_lesion if entry is not None and environment in self.lesion_free else ""
+        return MEASURES[equal] if equal else entry
 
     def measure(self, measure: str, environment: str) -> str:
         """Return a measure, where no image has a lesion by what it then equals."""
-        entry = MEASURES.get(measure)
-        equal = entry.without_lesion if entry is not None and environment in self.lesion_free else ""
-        return label_of(equal or measure)
+        entry = self.measured(measure, environment)
+        return label_of(measure) if entry is None else entry.label
 
     def level(self, axis: str, level: str) -> str:
         """Return a value of an axis, or the mean of several."""
@@ -255,7 +262,14 @@ class Names:
         label = self.place(environment)
         if label == UNSHIFTED:
             return f" in the {label}"
-        return f" in {label}" if label == display_name(environment) else f" with {label}"
+        named = label == display_name(environment) or environment in self.subsets
+        return f" in {label}" if named else f" with {label}"
+
+    def where(self, measure: str, environment: str) -> str:
+        """Return `inside`, but nothing for the only lesion-free images where the measure is of such images alone."""
+        entry = self.measured(measure, environment)
+        of_these = entry is not None and entry.among == "no lesions" and set(self.lesion_free) == {environment}
+        return "" if of_these else self.inside(environment)
 
     def recipe(self, at: Mapping[str, str], axes: Sequence[str]) -> str:
         """Return the name of a recipe by what differs: `ArcFace, 10 epochs`. Empty where nothing does."""
@@ -374,7 +388,7 @@ def subject(row: Row, names: Names = PLAIN) -> str:
         doses = text_of(row, "doses")
         name = f"change in {name} from p = 0" + (f" to {doses}" if doses else "")
     layer = f" at {row['layer']}" if text_of(row, "layer") else ""
-    return sentence_case(f"{name}{layer}{names.inside(text_of(row, 'environment'))}")
+    return sentence_case(f"{name}{layer}{names.where(text_of(row, 'measure'), text_of(row, 'environment'))}")
 
 
 def held_words(row: Row, names: Names = PLAIN) -> str:
@@ -476,8 +490,24 @@ def _outcome(row: Row, names: Names) -> str:
     if decision in DIFFERENT:
         way, _, size = decision.partition("-")
         by = {"beyond": ", by more than the margin", "small": ", but by less than the margin"}.get(size, "")
-        return f"{what} is {way} with {a} than with {b}{by}{fixed_text}"
+        return f"{_difference(row, names) or f'{what} is {way}'} with {a} than with {b}{by}{fixed_text}"
     return f"{statement(row, names)}: {_decision(row)}"
+
+
+def _difference(row: Row, names: Names) -> str:
+    """Return a difference as its measure words it: `Fewer lesion-free images are left empty`, or empty.
+
+    Changes over doses, and measures of a factor or a layer, are named instead.
+    """
+    measure, environment = text_of(row, "measure"), text_of(row, "environment")
+    entry = names.measured(measure, environment)
+    if entry is None or not entry.difference or over_doses(row) or text_of(row, "factor") or text_of(row, "layer"):
+        return ""
+    more, larger = ("more", "larger") if text_of(row, "decision").startswith("higher") else ("fewer", "smaller")
+    place = names.where(measure, environment).strip()
+    images = "images" if place and environment in names.lesion_free else "lesion-free images"
+    clause = entry.difference.format(more=more, larger=larger, images=images)
+    return sentence_case(f"{place}, {clause}" if place else clause)
 
 
 def _failures(rows: Sequence[Row]) -> str:

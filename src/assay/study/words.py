@@ -435,7 +435,7 @@ def study_tiles(evidence: Evidence) -> Iterator[Tile]:
     for place in dict.fromkeys(filter(None, (first, worst))):
         values, row = sorted(numeric(row, "value") for row in by_name[place]), by_name[place][0]
         called = evidence.names.measure(measure, place)
-        name, level = f"{sentence_case(called)}{evidence.names.inside(place)}", numeric(row, "chance")
+        name, level = f"{sentence_case(called)}{evidence.names.where(measure, place)}", numeric(row, "chance")
         lost, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
         bounds = [sign * numeric(row, end) for row in by_name[place] for end in ("value", "low", "high")]
         best = max(bound for bound in bounds if not math.isnan(bound))

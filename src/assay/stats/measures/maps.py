@@ -46,6 +46,7 @@ _outlined = partial(_of_maps, among="lesions")
 _of_pixels = partial(_of_maps, direction="lower")
 _free = partial(Measure, probe="lesion-free", low=0.0, high=1.0, needs=("environment",))
 _DICE = "Dice 1945; Sorensen 1948"
+_MARKED, _FOUND = "{more} {images} are falsely marked", "{more} lesions are found"
 
 
 def _ratio(over: Float[np.ndarray, " n"], under: Float[np.ndarray, " n"], reason: Reason | Code) -> Result:
@@ -218,7 +219,7 @@ def surface_dice(answers: Answers) -> Result:
 
 
 @measure(_outlined("lesion-sensitivity", meaning="share of lesions of which at least half is predicted",
-                   display="sensitivity by lesion"), MAPS)  # fmt: skip
+                   display="sensitivity by lesion", difference=_FOUND), MAPS)  # fmt: skip
 def lesion_sensitivity(answers: Answers, level: float | None = None) -> Result:
     """Compute the share of lesions that are found, at p = 0.5 or at the threshold of a validation sensitivity.
 
@@ -265,7 +266,7 @@ def false_positives_per_image(answers: Answers) -> Result:
 
 
 @measure(_free("false-positive-rate", meaning="share of lesion-free images with a predicted component",
-               direction="lower", among="no lesions"), MAPS)  # fmt: skip
+               direction="lower", among="no lesions", difference=_MARKED), MAPS)  # fmt: skip
 def false_positive_rate(answers: Answers, level: float | None = None) -> Result:
     """Compute the share of lesion-free images with a component of `SMALLEST`, at a threshold as `lesion_sensitivity`.
 
@@ -280,7 +281,8 @@ def false_positive_rate(answers: Answers, level: float | None = None) -> Result:
 
 
 @measure(_free("left-empty", meaning="share of lesion-free images without a pixel that is predicted at p = 0.5",
-               display="share of images left empty", direction="higher", among="no lesions"), MAPS)  # fmt: skip
+               display="share of lesion-free images left empty", direction="higher", among="no lesions",
+               difference="{more} {images} are left empty"), MAPS)  # fmt: skip
 def left_empty(answers: Answers) -> Result:
     """Compute the share of lesion-free images without a predicted pixel.
 
@@ -294,7 +296,8 @@ def left_empty(answers: Answers) -> Result:
 
 
 @measure(_free("false-positive-area", meaning="mean share of a lesion-free image that is predicted", direction="lower",
-               among="no lesions"), MAPS)  # fmt: skip
+               among="no lesions", difference="a {larger} area of {images} is falsely marked"),
+         MAPS)  # fmt: skip
 def false_positive_area(answers: Answers) -> Result:
     """Compute the mean over lesion-free images of the share of predicted pixels.
 
@@ -311,11 +314,13 @@ for _level in LEVELS:
     _percent = f"{_level * 100:.0f}"
     measure(_free(f"lesion-sensitivity-at-{_percent}", meaning="share of test lesions found at the threshold that "
                   f"finds {_percent}% of validation lesions", among="lesions",
-                  display=f"sensitivity by lesion at {_percent}% sensitivity"),
+                  display=f"sensitivity by lesion at {_percent}% sensitivity",
+                  difference=f"{_FOUND} at the threshold for {_percent}% sensitivity"),
             MAPS)(partial(lesion_sensitivity, level=_level))  # fmt: skip
     measure(_free(f"false-positive-rate-at-{_percent}", meaning="share of lesion-free images with a predicted "
                   f"component, at the threshold that finds {_percent}% of validation lesions",
-                  display=f"false-positive rate at {_percent}% sensitivity", direction="lower", among="no lesions"),
+                  display=f"false-positive rate at {_percent}% sensitivity", direction="lower", among="no lesions",
+                  difference=f"{_MARKED} at the threshold for {_percent}% sensitivity"),
             MAPS)(partial(false_positive_rate, level=_level))  # fmt: skip
 
 
