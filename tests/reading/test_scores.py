@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from onnx import TensorProto, helper
 from sklearn.metrics import accuracy_score, roc_auc_score
 from tests.cli.asking import Asking
 from tests.reading.situations import situation
-from tests.worlds.files import save, write_table
+from tests.worlds.files import save, write_rows, write_table
 
 import assay
 from assay.plugin import SpecError
@@ -217,6 +218,58 @@ def test_compare_asks_about_per_cent(ask: Asking) -> None:
     found = json.loads(ask("compare", "p.csv", "--by", "loss", "--scores", "percent", "--json").out)
     assert found["estimates"][0]["value"] == pytest.approx(roc_auc_score(TARGET, PERCENT), abs=1e-12)
     assert any("percent" in line for line in found["read"])
+
+
+def rows_of_models(case: str, **constants: str) -> list[dict[str, Any]]:
+    """A row per image and model; two images are of one patient."""
+    named = [{case: f"i{at}", "who": f"p{at // 2}", "target": str(TARGET[at])} for at in range(COUNT)]
+    scores = {"A": TRUTH, "B": TRUTH + DRAWS.normal(size=COUNT)}
+    return [{**row, "model": name, "score": repr(float(logit)), **constants}
+            for name, values in scores.items() for row, logit in zip(named, values, strict=True)]  # fmt: skip
+
+
+@situation(
+    "rows of several models in one table, for `assay audit` or `assay validate`",
+    "refused, with the models and the `assay compare` that runs as it is printed",
+)
+@pytest.mark.parametrize("command", ["audit", "validate"])
+@pytest.mark.parametrize("case", ["image", "case_id"])
+def test_rows_of_several_models_are_not_read_as_one(ask: Asking, command: str, case: str) -> None:
+    folder = Path("a folder")
+    folder.mkdir()
+    path = write_rows(folder / "long.csv", rows_of_models(case))
+    refused = ask(command, path, "--out", "out")
+    assert refused.code == 2
+    assert "since 'model' has a row for each of A, B" in refused.err
+    line = refused.err.strip().rpartition(": ")[2]
+    compared = ask(*shlex.split(line)[1:], "--json")
+    assert compared.code == 0
+    assert [row["recipe"] for row in json.loads(compared.out)["estimates"]] == ["A", "B"]
+
+
+@situation("rows of several models in a table without a column of cases", "refused if each has the same patients")
+def test_models_of_the_same_patients_are_found_without_a_column_of_cases(ask: Asking) -> None:
+    rows = [{name: cell for name, cell in row.items() if name != "image"} for row in rows_of_models("image")]
+    for command, columns in (("audit", "--columns"), ("validate", "--groups")):
+        refused = ask(command, write_rows(Path("long.csv"), rows), "--out", command)
+        assert refused.code == 2
+        assert "'model' has the same cases for each of A, B" in refused.err
+        assert ask(command, "long.csv", columns, "model", "--out", command).code == 0, "a column that is named as such"
+    scanners = [row for at, row in enumerate(rows) if at < COUNT or at > COUNT + 10]
+    assert ask("audit", write_rows(Path("long.csv"), scanners), "--out", "out").code == 0, "of other patients"
+
+
+@situation("`assay validate --by model` of a table with several models", "refused, with the `assay compare` to run")
+def test_models_are_not_combined_into_cases(ask: Asking) -> None:
+    path = write_rows(Path("long.csv"), rows_of_models("image"))
+    refused = ask("validate", path, "--by", "model", "--out", "out")
+    assert refused.code == 2
+    assert refused.err.strip().endswith(": assay compare long.csv --by model")
+    assert ask(*refused.err.strip().rpartition(": assay ")[2].split()).code == 0
+    combined = ask("validate", path, "--by", "image", "--out", "out")
+    assert (
+        "('model': A, B) are combined into one score per case. To compare them: assay compare long.csv" in combined.out
+    )
 
 
 @situation("one recipe with probabilities and one with log-odds in a table", "each read as what it is, and reported")

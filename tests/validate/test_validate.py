@@ -244,10 +244,10 @@ def test_rows_of_two_models_are_compared_and_not_joined_in_silence(tmp_path: Pat
     ours = frame()
     long = pd.concat([ours.assign(model="A"), frame(noise=3.0, seed=1).assign(model="B")])
     long.to_csv(tmp_path / "long.csv", index=False)
-    words = r"'model' has a row for each of A, B: compare these with assay compare \S*long.csv --by model"
+    words = r"'model' has a row for each of A, B: .* or compare them: assay compare \S*long.csv --by model"
     with pytest.raises(DataError, match=words):
         ran(tmp_path, file=str(tmp_path / "long.csv"))
-    with pytest.raises(DataError, match="with assay compare FILE --by model"):
+    with pytest.raises(DataError, match="compare them: assay compare FILE --image case --by model"):
         ran(tmp_path, file=long.rename(columns={"image": "case"}))
     tables = ran(tmp_path, file=str(tmp_path / "long.csv"), by="image", rule="mean")
     facts = tables["provenance"].set_index("key").value

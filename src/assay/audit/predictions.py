@@ -26,14 +26,14 @@ from assay.audit.scored import (
     threshold_of,
 )
 from assay.audit.swing import area
-from assay.core.errors import DataError, key_text
+from assay.core.errors import key_text
 from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.data.files.kinds import factor_of
 from assay.data.files.restated import restated
 from assay.data.files.roles import MOST_CLASSES, called_calls, called_image, called_patient, called_unit
-from assay.data.files.scored import ScoredRows, read_scored_rows
+from assay.data.files.scored import ScoredRows, read_scored_rows, require_one_row_each
 from assay.data.files.table import patient_codes, read_table, require_whole
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
@@ -121,12 +121,9 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     """Read predictions, and check how they are read."""
     read = read_table(path, request.score)
     require_whole(read)
-    place = "predictions"
-    if request.image in read.header and (twice := len(read.rows) - len(set(read.column(request.image, place)))):
-        raise DataError(
-            f"{path.name}: {twice:,} rows have a file in '{request.image}' that another row has; keep one each"
-        )
-    roles = {role: getattr(request, role) for role in ("target", "score", "patient")}
+    roles = {role: getattr(request, role) for role in ("target", "score", "patient", "image")}
+    remedy = f"keep one row of each, or name the column of cases with {key_text('--image', 'COLUMN')}"
+    require_one_row_each(read, roles, request, "audit", remedy, request.columns)
     rows = read_scored_rows(read, roles, request.positive, request.skip_bad_rows)
     table = _factor_table(rows, request)
     require_classes(table)

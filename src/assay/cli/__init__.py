@@ -20,7 +20,7 @@ from assay.cli.audit_steps import add_commands
 from assay.cli.requests import Json, Quiet, taking
 from assay.compare.request import CompareRequest
 from assay.core.request import DataRequest, one_of
-from assay.core.terminal import paths_spelled, visible_outputs
+from assay.core.terminal import paths_spelled, spell_paths, visible_outputs
 from assay.look.request import LookRequest
 from assay.study.request import RunRequest
 from assay.validate.request import ValidateRequest
@@ -583,7 +583,7 @@ def _done(arguments: list[str]) -> int:
         print(_usage(error), file=sys.stderr)
         return 2
     except AssayError as error:
-        print(error, file=sys.stderr)
+        print(spell_paths(str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -126,7 +126,7 @@ def _read_columns(columns: CompareRequest) -> tuple[ScoredRows, CompareRequest, 
     table = read_table(path, columns.image or "image")
     require_whole(table)
     roles = {name: getattr(columns, name) for name in ("score", "target", "patient", "image", "seed")}
-    roles, guessed = roles_of(table, (columns.by, columns.fold), **roles)
+    roles, guessed = roles_of(table, (columns.by, columns.fold), columns.positive, **roles)
     columns = columns.but(**roles)
     if not len(table):
         raise DataError(f"{path.name} holds no predictions; give a row per image, recipe and seed")

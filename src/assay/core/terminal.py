@@ -111,12 +111,12 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines, on a terminal wrapped between words; a command and the path of a page stay whole, to be copied."""
     width = terminal_width()
     for line in lines:
-        whole = _spell_paths(line) if "…/" in line else line
+        whole = spell_paths(line) if "…/" in line else line
         print("\n".join(_wrapped(whole, width)) if width else whole, flush=True)
 
 
-def _spell_paths(line: str) -> str:
-    """Return a line with the paths that were typed in place of their names."""
+def spell_paths(line: str) -> str:
+    """Return a line with the paths that were typed in place of their names, see `paths_spelled`."""
     paths = {Path(word.rpartition("=")[2]) for word in _TYPED.get()} - {Path()}
     named = [(typed_path(path), shlex.quote(str(path))) for path in paths]
     counts = Counter(name for name, _ in named)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import filterfalse
@@ -31,9 +30,16 @@ from assay.data.files.roles import (
     models_of,
     of_called_class,
     roles_of,
-    words_of,
 )  # fmt: skip
-from assay.data.files.scored import ScoredRows, read_scored_rows, usable
+from assay.data.files.scored import (
+    ScoredRows,
+    comparison_line,
+    read_scored_rows,
+    require_no_models,
+    require_one_row_each,
+    some_values,
+    usable,
+)
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
 from assay.stats.format import count
@@ -153,8 +159,13 @@ def _open_scores(source: Any, request: ValidateRequest, score: str) -> tuple[Tex
     others = [name for name in _columns_of_models(request) if name != score]
     roles, line = roles_of(table, (*taken, request.by, *others), score=score, target=request.target,
                            image=request.image, patient=request.patient, positive=request.positive)  # fmt: skip
-    if not request.by:
-        _require_one_row_each(table, roles["image"], _typed_file(source) or "FILE")
+    if request.by:
+        require_no_models(table, roles, request.but(file=source), request.by)
+    else:
+        remedy = (f"keep one row of each, join them with {key_text('--by', roles['image'])} (with "
+                  f"{key_text('--rule', 'mean')} if these are repeats of one image; else the highest score counts), or "
+                  f"name the column of cases with {key_text('--image', 'COLUMN')}")  # fmt: skip
+        require_one_row_each(table, roles, request.but(file=source), "validate", remedy, taken)
     column = roles["score"]
     if not score and called_calls(column) and len(set(table.present(column))) == 2:
         raise SpecError(f"{key_text('--score')}: '{column}' of {table.name} has two values, as calls have: name it "
@@ -217,39 +228,12 @@ def _joined_facts(table: TextTable, request: ValidateRequest) -> dict[str, str]:
     facts = {"rows joined": f"{count(len(table), 'row')} are {table.frame[by].nunique():,} cases, one for each value "
                             f"of '{by}', {how}"}  # fmt: skip
     if models := models_of(table, by):
-        facts["models joined"] = f"'{models}': {_some_values(table, models)}"
+        facts["models joined"] = f"'{models}': {some_values(table, models)}"
+        facts["comparison"] = comparison_line(request, models, by)
     return facts
 
 
 _RULES = {"max": "highest score", "mean": "mean score"}
-
-
-_CASES = frozenset({"case", "id", "uid"})
-"""Words in the names of columns that may name cases, where a column of models has several rows of each."""
-
-
-def _require_one_row_each(table: TextTable, column: str, file: str) -> None:
-    """Refuse several rows of a case, where a column names cases. Raises DataError that names the file as typed."""
-    if column not in table.header:  # another column may name cases
-        cases_named = (name for name in table.header if words_of(name) & _CASES and models_of(table, name))
-        column = next(cases_named, column)
-    cases = table.column(column, key_text("--image")) if column in table.header else ()
-    if twice := len(cases) - len(set(cases)):
-        if models := models_of(table, column):
-            raise DataError(f"{table.name}: '{column}' has {count(twice, 'repeated case')}, since '{models}' has a row "
-                            f"for each of {_some_values(table, models)}: compare these with assay compare "
-                            f"{file} --by {shlex.quote(models)}, or validate a file with the rows of one"
-                            )  # fmt: skip
-        raise DataError(f"{table.name}: '{column}' has {count(twice, 'repeated case')}: keep one row of each, "
-                        f"join them with {key_text('--by', column)} (with {key_text('--rule', 'mean')} if these are "
-                        f"repeats of one image; else the highest score counts), or name the column of cases with "
-                        f"{key_text('--image', 'COLUMN')}")  # fmt: skip
-
-
-def _some_values(table: TextTable, column: str) -> str:
-    """Return the first values of a column, with `...` where there are more."""
-    values = [*dict.fromkeys(table.present(column))]
-    return ", ".join([*values[:3], *(["..."] if len(values) > 3 else [])])
 
 
 def _read_calls(table: TextTable, column: str, codes: Mapping[str, int]) -> TextTable:

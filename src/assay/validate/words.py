@@ -121,7 +121,7 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
                       "narrow if patients have several.")  # fmt: skip
     if joined := facts.get("models joined"):
         yield Caution("rows of several models", f"Rows of several models ({joined}) are combined into one score per "
-                      "case. To compare the models, use assay compare.")  # fmt: skip
+                      f"case. To compare them: {facts['comparison']}")  # fmt: skip
     if shared := facts.get("patients of other cases"):
         yield Caution("patients in both files", f"{shared} patients of the other cases are among the reported ones, so "
                                                 "results fitted on them are too optimistic.")  # fmt: skip

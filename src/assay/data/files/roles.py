@@ -236,17 +236,51 @@ def called_calls(column: str) -> bool:
     return not words_of(column).isdisjoint(_CALLS)
 
 
-def models_of(read: TextTable, case: str) -> str:
+def called_model(column: str) -> bool:
+    """Return whether the name of a column is that of models, or of what they differ in."""
+    return not words_of(column).isdisjoint(_MODELS)
+
+
+def models_of(read: TextTable, case: str, taken: Sequence[str] = ()) -> str:
     """Return the column of models in a table with a row per case and model; empty without one.
 
     Args:
         read: The table.
         case: The column of cases, some of which have several rows.
+        taken: Columns that have another role.
     """
-    names = [name for name in read.header if 1 < len({*read.present(name)}) <= MOST_CLASSES and name != case]
+    names = _of_few_values(read, (case, *taken))
     name = _like(_MODELS, names)
     identify = [case, *filter(None, (name, _like(_SEEDS, names)))]
     return "" if read.frame.duplicated(identify).any() else name
+
+
+def models_of_same_rows(read: TextTable, taken: Sequence[str] = ()) -> str:
+    """Return the column of models in a table without a column of cases; empty without one.
+
+    Each model has the same values in some columns, in rows that are together of more than a few kinds. Scanners of
+    several vendors, of other patients, have not.
+
+    Args:
+        read: The table.
+        taken: Columns that have another role.
+    """
+    name = _like(_MODELS, _of_few_values(read, taken))
+    if not name:
+        return ""
+    parts = [rows for _, rows in read.frame.groupby(name)]
+
+    def are_same(columns: Sequence[str]) -> bool:
+        counts = [Counter(map(tuple, rows[[*columns]].to_numpy().tolist())) for rows in parts]
+        return all(other == counts[0] for other in counts[1:])
+
+    same = [column for column in read.header if column not in (name, *taken) and are_same((column,))]
+    are_cases = bool(same) and are_same(same) and len(parts[0].drop_duplicates(same)) > MOST_CLASSES
+    return name if are_cases else ""
+
+
+def _of_few_values(read: TextTable, taken: Sequence[str]) -> list[str]:
+    return [name for name in read.header if name not in taken and 1 < len({*read.present(name)}) <= MOST_CLASSES]
 
 
 def targets_of(read: TextTable, names: Sequence[str]) -> Sequence[str]:
