@@ -50,8 +50,8 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
     fold = np.zeros(shape, np.int64) if panel.fold is None else panel.fold
     fold = np.broadcast_to(folds_by_patient(patient, 2, SEED), shape) if halves else fold
     tested = np.ones(shape, dtype=bool) if panel.tested is None else panel.tested
-    parts = [(seed, fold[seed] == one, tested[seed] & (fold[seed] == one))
-             for seed in range(shape[0]) for one in np.unique(fold[seed][tested[seed]])]  # fmt: skip
+    parts = [(seed, fold[seed] == at, tested[seed] & (fold[seed] == at))
+             for seed in range(shape[0]) for at in np.unique(fold[seed][tested[seed]])]  # fmt: skip
     areas = [_told_elsewhere(cues, table, ~np.isin(table.patient, patient[here])) for _, _, here in parts]
     areas = [{(at, code): area for (at, code), area in areas_of_part.items() if abs(area - 0.5) > 0
               and not _restates(cues[at], area) and np.isfinite(cues[at].scores[code][panel.images[here]]).any()}
@@ -60,7 +60,7 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
         return []
     code = Counter(_strongest(areas_of_part)[1] for areas_of_part in areas).most_common(1)[0][0]
     chosen = [
-        _strongest({key: one for key, one in areas_of_part.items() if key[1] == code} or areas_of_part)
+        _strongest({key: area for key, area in areas_of_part.items() if key[1] == code} or areas_of_part)
         for areas_of_part in areas
     ]
     if any(key[1] != code for key in chosen) or len(np.unique(panel.target[tested.any(0)] == code)) < 2:

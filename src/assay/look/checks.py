@@ -336,8 +336,8 @@ def _suspected_labels(
     away = np.where(np.isnan(expected), away, expected)
     order = np.argsort(-away, kind="stable")
     order = order[away[order] > 0]
-    judged = np.isfinite(expected).any() or (np.isfinite(away).any() and Code.LABELS_UNJUDGED in unjudged)
-    return order, away[order], NOTHING if judged else unjudged
+    is_any_judged = np.isfinite(expected).any() or (np.isfinite(away).any() and Code.LABELS_UNJUDGED in unjudged)
+    return order, away[order], NOTHING if is_any_judged else unjudged
 
 
 def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> Mapping[str, Field]:
@@ -351,8 +351,8 @@ def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) ->
         (value for value in cues if value.row["strong"] and value.scores), key=lambda value: -value.row["value"]
     ):
         of = table.classes.index(cue.row["of"])
-        score, own = cue.scores[of] * (-1 if cue.row["direction"] == "lower" else 1), table.target == of
-        wrong = (score > (np.nanmean(score[own]) + np.nanmean(score[~own])) / 2) != own
+        score, of_class = cue.scores[of] * (-1 if cue.row["direction"] == "lower" else 1), table.target == of
+        wrong = (score > (np.nanmean(score[of_class]) + np.nanmean(score[~of_class])) / 2) != of_class
         present = np.isfinite(score)
         many = int((wrong & present)[suspected].sum())
         if many > most and many >= 2 * wrong[present].mean() * len(suspected):

@@ -191,7 +191,7 @@ def _rows_of_arrays(path: Path, ids: Path | None) -> NamedRows:
             check_npz(path)
         loaded: Any = np.load(path, allow_pickle=False)
         features = np.asarray(loaded if ids is not None else loaded["features"], dtype=np.float64)
-        names = _names_of_rows(ids) if ids is not None else [str(one) for one in loaded["ids"].tolist()]
+        names = _names_of_rows(ids) if ids is not None else [str(name) for name in loaded["ids"].tolist()]
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path.name} cannot be read: {wanted} ({error})") from error
     if features.ndim != 2 or len(features) != len(names):
@@ -277,7 +277,7 @@ def _decoded_rows(
 def _probe(table: FactorTable, features: Float[np.ndarray, "n d"]) -> Row:
     """Return a row of `SHORTCUTS` of a ridge regression on other patients, for the class that it predicts best."""
     wanted = np.stack([table.target == code for code in codes(table)], axis=1)
-    least = min(len(np.unique(table.patient[side])) for one in wanted.T for side in (one, ~one))
+    least = min(len(np.unique(table.patient[side])) for of_class in wanted.T for side in (of_class, ~of_class))
     if least < FOLDS:
         few = cue_of("probe", "embeddings", table, {}, None).row
         return {**few, "reason": str(because(Code.FEW_OF_CLASS, patients=least, least=FOLDS))}
@@ -289,8 +289,8 @@ def _probe(table: FactorTable, features: Float[np.ndarray, "n d"]) -> Row:
 def _score_cells(task: DecodingTask, score: Score, patient: Int[np.ndarray, " n"]) -> Mapping[str, Any]:
     low = high = float("nan")
     if not score.reason:
-        sides = [patient[question.rows][side] for question in task.questions for one in question.positive.T
-                 for side in (one, ~one)]  # fmt: skip
+        sides = [patient[question.rows][side] for question in task.questions for positive in question.positive.T
+                 for side in (positive, ~positive)]  # fmt: skip
         low, high = auroc_interval(score.value, SPREAD * score.error, min(len(np.unique(side)) for side in sides))
     return {"value": score.value, "low": low, "high": high, "images": len(task.rows),
             "patients": len(np.unique(patient[task.rows])), "reason": str(score.reason)}  # fmt: skip

@@ -156,9 +156,9 @@ def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
         names = [name for name in sides for _ in range(len(rows) // len(sides))]
         classes = facts.get("classes") or [""] * len(rows)
         heads = [f"{name}, {of}" if of else name for name, of in zip(names, classes, strict=True)]
-        shown = [PlacePictures(f"{name}, {word} {number_of:,}", (small(ImageOps.crop(image, GAP * cut), what),))
+        pictures = [PlacePictures(f"{name}, {word} {number_of:,}", (small(ImageOps.crop(image, GAP * cut), what),))
                  for name, number_of, image, cut in zip(heads, rows, images, bare, strict=True)]  # fmt: skip
-        yield from (shown[at] for at in order)
+        yield from (pictures[at] for at in order)
 
 
 def look_tiles(evidence: Evidence) -> Iterator[Tile]:

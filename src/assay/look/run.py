@@ -113,8 +113,8 @@ class LookRun(RunSteps):
             checks, decoded = with_embeddings(checks, self.spec, embeddings)
         gallery = PictureSettings(folder.root / "pictures", self.dataset.scale, self.spec.target)
         names, places = names_of(self.listed), self.dataset.table.places
-        left = sorted(names.keys() - set(places.numbers)) if places else []
-        issues = [*checks.issues, *(issue("left-out", at) for at in left)]
+        rows_left_out = sorted(names.keys() - set(places.numbers)) if places else []
+        issues = [*checks.issues, *(issue("left-out", at) for at in rows_left_out)]
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]
         rows = [{key: harmless(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in rows]
         lines = pd.DataFrame(rows, columns=["file", *ISSUES.names])

@@ -124,7 +124,7 @@ def list_table(spec: DataSpec) -> Listing:
     codes = None if target is BY_MASK else target.codes
     problems += same_image(table, images, codes, target.classes, word, names)
     relative = partial(own_path, spec.folder)
-    problems = [replace(one, name=relative(one.name)) for one in problems]
+    problems = [replace(problem, name=relative(problem.name)) for problem in problems]
     listing = Listing(
         title=folder.name,
         where=read.counted[1] or label_of_path(spec.table),

@@ -209,8 +209,8 @@ def guess(
     path, table = expand(str(place), "data"), expand(str(labels), key_text("--labels")) if labels else None
     if links != "follow":
         _require_contained_tables(path, table)
-    found = _guess_place(path, **named, labels=table, unmatched=unmatched, links=links == "follow")
-    guessed = replace(found, links=links)
+    guessed = _guess_place(path, **named, labels=table, unmatched=unmatched, links=links == "follow")
+    guessed = replace(guessed, links=links)
     words, uses = WAYS[guessed.way]
     for name, value in {**named, **others}.items():
         if not lenient and value and name not in uses and value != getattr(guessed, name, ""):
@@ -243,10 +243,10 @@ def _is_named_by_init(study: Path, table: str) -> bool:
 def _require_contained_tables(path: Path, labels: Path | None) -> None:
     """Check that no table or JSON file of a folder, and no table that is named, is a link out of its folder."""
     patterns = ("*.tsv", "*.json", "annotations/*.json")
-    own = [(path, file) for file in tables_in(path)] if path.is_dir() else [(path.parent, path)]
+    tables = [(path, file) for file in tables_in(path)] if path.is_dir() else [(path.parent, path)]
     joined_with = [(labels.parent, labels)] if labels else []
     others = [(path, file) for pattern in patterns for file in sorted(path.glob(pattern))]
-    for folder, table in (*own, *others, *joined_with):
+    for folder, table in (*tables, *others, *joined_with):
         if is_file(table):
             require_contained(folder, table.relative_to(folder).as_posix(), links=False)
 
@@ -400,7 +400,7 @@ _OF_PATIENTS = re.compile(r"(patient|subject|participant|person|pat|sub|case)s?[
 def _of_parts(path: Path) -> Guess | None:
     """Return folders of classes within `train`, `test` and the like; None where these hold no two classes."""
     inside = folders_in(path)
-    parts = [one for one in inside if one.name.casefold() in SPLITS]
+    parts = [directory for directory in inside if directory.name.casefold() in SPLITS]
     rows: list[dict[str, str]] = []
     unread: Counter[str] = Counter()  # folder -> files that are not read
     notes: list[str] = []
@@ -415,8 +415,8 @@ def _of_parts(path: Path) -> Guess | None:
         _refuse_empty(path, empty if len(files) > len(empty) else [])
     if len({row[LABEL] for row in rows}) < 2:
         return None
-    unread += Counter({f"{one.name}/": sum(1 for file in one.rglob("*") if file.is_file())
-                       for one in inside if one not in parts})  # fmt: skip
+    unread += Counter({f"{directory.name}/": sum(1 for file in directory.rglob("*") if file.is_file())
+                       for directory in inside if directory not in parts})  # fmt: skip
     each = ", ".join(f"{count:,} in {name}" for name, count in sorted(unread.items()) if count)
     return _of_rows(path, rows, SPLIT, [*notes, *([f"files that are not read: {each}"] if each else [])])
 
@@ -583,14 +583,14 @@ def _column_of_files(read: TextTable, folder: Path, image: str = "") -> str | No
         cells = read.present(name)
         if any(cell.startswith("/") or ".." in cell.split("/") for cell in cells):
             continue  # paths out of the folder are refused row by row
-        found = match(files, [*dict.fromkeys(cells)])
-        named = len(found.pairs) + sum(len(of) for _, of in found.rivals)  # also those that fit several files
+        matched = match(files, [*dict.fromkeys(cells)])
+        named = len(matched.pairs) + sum(len(of) for _, of in matched.rivals)  # also those that fit several files
         unique = len(set(cells))
         if name in (image, IMAGE) and unique < len(cells) and 2 * named > unique:
             raise _refuse_repeated(read, name)
         repeats = unique < len(cells)
         if (10 * named >= 9 * unique and 2 * named > len(files)) if repeats else 2 * named > min(unique, len(files)):
-            candidates.append(_FileColumn(name, found, repeats))
+            candidates.append(_FileColumn(name, matched, repeats))
     if candidates:
         return _surest(read, candidates)
     if not image and any(key in read.header for key in KEYS):
@@ -607,24 +607,24 @@ class _FileColumn:
     """A column whose cells are names of files.
 
     Attributes:
-        found: Files matched with its different cells.
+        matched: Files matched with its different cells.
         repeats: Whether a file is named in several rows.
     """
 
     name: str
-    found: Matched
+    matched: Matched
     repeats: bool
 
     @property
     def doubt(self) -> tuple[float, bool, bool]:
         """How unsure it is: by what is ignored of each name, then repeated names, then its own name."""
-        ignored = sum(self.found.ignored.values()) / max(1, len(self.found.pairs))
+        ignored = sum(self.matched.ignored.values()) / max(1, len(self.matched.pairs))
         return ignored, self.repeats, not called_image(self.name)
 
     def rows_of_files(self, read: TextTable) -> set[tuple[int, int]]:
         """Return which row names which file."""
         rows = {cell: row for row, cell in enumerate(read.column(self.name, "data"))}
-        return {(file, rows[self.found.right[cell]]) for file, cell in self.found.pairs.items()}
+        return {(file, rows[self.matched.right[cell]]) for file, cell in self.matched.pairs.items()}
 
 
 def _surest(read: TextTable, candidates: Sequence[_FileColumn]) -> str:

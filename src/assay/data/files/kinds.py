@@ -76,13 +76,13 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
     if values and all(years(value) is not None for value in values):
         return FactorSpec(kind="continuous"), ""
     numbers = [number(value, comma) for value in values]
-    if any(found is None for found in numbers):
+    if any(value is None for value in numbers):
         if not often and all(map(_DATE.match, values)):
             return None, "dates"
         return (levels, "") if len(values) <= MOST else (None, f"{len(values):,} different texts")
     if any(map(leads_with_zero, values)):
         return (levels, "") if often else (None, "codes with leading zeros")
-    are_integers = all(found is not None and found.is_integer() for found in numbers)
+    are_integers = all(value is not None and value.is_integer() for value in numbers)
     if often and (len(values) <= LEVELS or (are_integers and words & _GRADES)):
         return levels, ""
     if are_integers and len(values) == len(present):
@@ -156,12 +156,12 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, 
 
 def notation_of(table: TextTable) -> dict[str, str]:
     """Return the encoding that was assumed and how numbers are written, as rows of `provenance`."""
-    found = {"encoding": table.assumed, "thousands": ", ".join(table.grouped)}
+    values = {"encoding": table.assumed, "thousands": ", ".join(table.grouped)}
     words = {
         "encoding": f"{table.assumed}, as Excel writes it: {table.name} does not show it",
-        "thousands": f"separators in {found['thousands']}, as in 1,234, are of thousands",
+        "thousands": f"separators in {values['thousands']}, as in 1,234, are of thousands",
     }
-    return {key: words[key] for key, value in found.items() if value}
+    return {key: words[key] for key, value in values.items() if value}
 
 
 def split_counts(table: TextTable, column: str = "") -> dict[str, str]:
@@ -171,7 +171,7 @@ def split_counts(table: TextTable, column: str = "") -> dict[str, str]:
         table: The table.
         column: The column by which the rows are divided; empty where nothing divides them.
     """
-    for name in (one for one in table.header if one != column and words_of(one) & SPLITS):
+    for name in (other for other in table.header if other != column and words_of(other) & SPLITS):
         counts = Counter(table.present(name))
         if len(counts) <= LEVELS and {fold(part) for part in counts} & {"train", "training"}:
             listed = ", ".join(f"{part} ({count:,})" for part, count in sorted(counts.items()))
@@ -212,16 +212,16 @@ def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "l
     first = dict(zip(map(str, reversed(names)), reversed(lines), strict=True))
     ids = {name: same_id(name) for name in dict.fromkeys(map(str, names))}
     counts = Counter(ids.values())
-    found: dict[str, str] = {}
+    cautions: dict[str, str] = {}
     if several := [name for name, same in ids.items() if counts[same] > 1] if len(counts) < len(ids) else []:
         second = next(name for name in several[1:] if ids[name] == ids[several[0]])
-        found["patients alike"] = (
+        cautions["patients alike"] = (
             f"{len(several):,} patients differ from another in zeros before, .0 after, case or blanks alone, "
             f"first in {word} {first[several[0]]} and {word} {first[second]}: each counts as one of its own"
         )
     if rounded := [line for name, line in first.items() if _ROUNDED.match(name)]:
-        found["patients rounded"] = (
+        cautions["patients rounded"] = (
             f"{len(rounded):,} patients have numbers as a spreadsheet rounds them, such as 1.2E+11, first in {word} "
             f"{min(rounded)}: several may have become one"
         )
-    return found
+    return cautions

@@ -70,7 +70,7 @@ def joined(folder: Path, read: TextTable, image: str = IMAGE, target: str = "", 
         require_contained(folder, str(path.relative_to(folder)), links)
     headers = [_dicom_attributes(path) for path in paths]
     files = [str(path.relative_to(folder)) for path in paths]
-    keys = files if key == image else [str(one.get(key, "")) for one in headers]
+    keys = files if key == image else [str(header.get(key, "")) for header in headers]
     matched = _of_examinations(keys, names) if key == "AccessionNumber" else match(keys, names)
     matched = replace(matched, left=tuple(files))
     if not matched.pairs and not matched.rivals:

@@ -231,11 +231,11 @@ def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
     for line, name, of, box in zip(table.numbers, names, kind, zip(*edges, strict=True), strict=True):
         if of not in kinds or name not in image_of:
             continue
-        known = [edge for edge in box if edge is not None]
-        if len(known) < len(EDGES) or known[0] >= known[2] or known[1] >= known[3]:
+        present = [edge for edge in box if edge is not None]
+        if len(present) < len(EDGES) or present[0] >= present[2] or present[1] >= present[3]:
             problems.append(Problem(line, name, "it is no box", "give x0 < x1 and y0 < y1 in px of the file"))
         else:
-            boxes_of[image_of[name]].append([kinds.index(of), *known])
+            boxes_of[image_of[name]].append([kinds.index(of), *present])
     refuse(spec.table, problems)
     if not any(boxes_of.values()):
         raise DataError(f"data.boxes: no box of {spec.table} is of an image of the table; name images as it does")

@@ -151,7 +151,7 @@ _PARTS_OF_NAMES = (
 def _parts_of_name(name: str) -> tuple[str, ...]:
     """Return the parts that `_PARTS_OF_NAMES` describes, empty where there is none."""
     path, most = PurePath(name), len(_COUNTED)
-    ends = [found.start() for found in re.finditer("[_-]", path.stem)]
+    ends = [match.start() for match in re.finditer("[_-]", path.stem)]
     folders = (*path.parts[:-1], *[""] * most)[:most]
     beginnings = (*(path.stem[:end] for end in ends), *[""] * most)[:most]
     return *folders, *beginnings
@@ -205,7 +205,7 @@ def _divide_otherwise(read: TextTable, first: str, other: str) -> bool:
     """Return whether neither of two columns says what the other does."""
     spelled = [spellings(read.present(name)) for name in (first, other)]
     rows = zip(read.column(first, "data"), read.column(other, "data"), strict=True)
-    pairs = {(spelled[0][one], spelled[1][two]) for one, two in rows if not absent(one) and not absent(two)}
+    pairs = {(spelled[0][cell], spelled[1][of]) for cell, of in rows if not absent(cell) and not absent(of)}
     return len(pairs) > max(len(set(each)) for each in zip(*pairs, strict=True)) if pairs else False
 
 

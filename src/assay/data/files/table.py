@@ -392,28 +392,28 @@ def _with_decimal_sign(table: TextTable, separator: str) -> TextTable:
     sure, point = has_number(",", _THOUSANDS[","]), has_number(".", _THOUSANDS["."])
     comma = (sure or not point) if separator == ";" else sure and not has_number(".")
     mark = "." if sure and comma else ","
-    known = not point if mark == "." else point and not sure
-    grouped = [name for name in table.header if _has_thousands(frame[name].tolist(), mark, known)]
+    is_other = not point if mark == "." else point and not sure
+    grouped = [name for name in table.header if _has_thousands(frame[name].tolist(), mark, is_other)]
     for name in grouped:
         frame[name] = frame[name].str.replace(mark, "", regex=False)
     return replace(table, comma=comma, grouped=tuple(grouped))
 
 
-def _has_thousands(column: Sequence[str], mark: str, known: bool) -> bool:
+def _has_thousands(column: Sequence[str], mark: str, is_other: bool) -> bool:
     """Return whether a column has numbers with separators of thousands.
 
     Args:
         column: Its cells.
         mark: The separator that it may be.
-        known: Whether the decimal sign of the file is another one.
+        is_other: Whether the decimal sign of the file is surely another one.
     """
     if mark not in "".join(column):
         return False
-    found = [_THOUSANDS[mark].match(cell) for cell in set(column) if not absent(cell)]
-    groups = [one[1] or "" for one in found if one is not None]
-    if len(groups) < len(found) or not any(groups):
+    matches = [_THOUSANDS[mark].match(cell) for cell in set(column) if not absent(cell)]
+    groups = [cell[1] or "" for cell in matches if cell is not None]
+    if len(groups) < len(matches) or not any(groups):
         return False
-    return known or not all(groups) or max(map(len, groups)) > 4
+    return is_other or not all(groups) or max(map(len, groups)) > 4
 
 
 def _refuse_swallowed(
