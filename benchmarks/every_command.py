@@ -74,8 +74,8 @@ TIMES = re.compile(
 )
 NEVER_EQUAL = TIMED | {"tiny.registration.json", "made.zip"}
 """Files that hold a time to the second: two runs may have written the same."""
-PLACED = {"made.yaml", "prepared.json"}
-"""Files that name the folder of the images, which is another one behind a link."""
+PLACED = {"made.yaml", "prepared.json", "run.json"}
+"""Files that name what was read, which has another path behind a link."""
 
 
 @dataclass(frozen=True)

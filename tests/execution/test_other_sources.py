@@ -54,13 +54,36 @@ def test_folders_behind_links_and_files_of_others_are_compared_where_they_are(as
         assert "Traceback" not in ask(command[0], "b/scores.csv", *command[1:]).err
 
 
+def test_a_copy_of_a_folder_is_the_same_data(ask: Asking) -> None:
+    for at in range(24):
+        save(Path("one", "ab"[at % 2], f"{at}.png"), noise(at, 16))
+    assert ask("look", "one", "--out", "out").code == 0
+    shutil.copytree("one", "two/copy")
+    Path("two/copy/.DS_Store").touch()
+    assert ask("look", "two/copy", "--out", "out").code == 0
+    assert json.loads(Path("out/run.json").read_text())["sources"] == ["../two/copy"]
+    for change in ("shift", "add", "link"):
+        shutil.copytree("one", place := Path("two", change))
+        if change == "shift":
+            save(place / "b" / "1.png", noise(99, 16))
+            size = Path("one/b/1.png").stat().st_size
+            (place / "b" / "1.png").write_bytes((place / "b" / "1.png").read_bytes().ljust(size, b"\0")[:size])
+        elif change == "add":
+            save(place / "b" / "99.png", noise(99, 16))
+        else:
+            (place / "a").rename("elsewhere")
+            (place / "a").symlink_to(Path("elsewhere").absolute())
+        answer = ask("look", place, "--out", "out", "--follow-links")
+        assert (answer.code, f"of two/copy, not of two/{change}" in answer.err) == (2, True), answer
+
+
 def test_a_look_and_a_study_of_other_files_are_refused(
     ask: Asking, study_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
-    for place in ("one", "two"):
+    for first, place in enumerate(("one", "two")):
         for at in range(24):
-            save(Path(place, "images", "ab"[at % 2], f"{at}.png"), noise(at, 16))
+            save(Path(place, "images", "ab"[at % 2], f"{at}.png"), noise(at + first, 16))
     assert ask("look", "one/images").code == 0
     assert "of one/images, not of two/images" in ask("look", "two/images").err
     for place, epochs in (("one", 2), ("two", 3)):

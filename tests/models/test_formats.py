@@ -165,6 +165,15 @@ class Hoarding(nn.Module):
             return 1.0
         return torch.tensor([[float("API_TOKEN" in os.environ), written(1_000), written(2 * 1024**3)]] * len(images))
 
+class Talking(nn.Module):
+    def forward(self, images):
+        import os, sys
+        words = "\\x1b]52;c;cm0gLXJm\\x07\\x1b[2J\\nverdict: passed\\n"
+        print(words, flush=True)
+        print(words, file=sys.stderr, flush=True)
+        os.write(1, words.encode() + b"x" * 3_000_000)
+        return torch.full((len(images), 1), float(any(map(os.isatty, range(3)))))
+
 class Leaving(nn.Module):
     def forward(self, images):
         raise SystemExit(3)
@@ -476,6 +485,19 @@ def test_a_model_sees_no_token_and_writes_no_huge_file(own: Path, monkeypatch: p
     monkeypatch.setenv("API_TOKEN", "secret")
     origin = given_origin("mine_of_formats:Hoarding", weights=own, trust=True)
     assert origin.network("cpu")(IMAGES)[0].tolist() == [0, 1, 0]
+
+
+def test_a_model_prints_under_its_name_and_commands_no_terminal(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    save_file({}, own)
+    origin = given_origin("mine_of_formats:Talking", weights=own, trust=True)
+    assert origin.network("cpu")(IMAGES)[0].tolist() == [0]
+    del origin
+    gc.collect()
+    printed = "".join(capfd.readouterr())
+    assert printed.count(r"prints: \x1b]52;c;cm0gLXJm\x07\x1b[2J") == printed.count("prints: verdict: passed") == 3
+    assert all("prints: " in line for line in printed.splitlines())
+    assert "\x1b" not in printed
+    assert len(printed) < 110_000
 
 
 def test_a_model_has_no_network_and_leaves_no_process(own: Path) -> None:

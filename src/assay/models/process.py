@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -14,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from abc import abstractmethod
@@ -23,14 +25,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from assay.core import errors
-from assay.core.errors import AssayError, SpecError, key_text
+from assay.core.errors import AssayError, SpecError, key_text, visible
 from assay.models.confined import MEMORY, memory_limit
 from assay.models.onnx_session import OnnxFile
 from assay.models.ref import Facts, Origin, channels_of, unwrap_scores
@@ -183,10 +185,13 @@ class ProcessNetwork(nn.Module):
             of_process = str(theirs.fileno()), str(int(origin.downloaded)), scratch
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "assay.models.confined", *of_process], pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL, start_new_session=True, env={**variables, **environment},
+                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+                env={**variables, **environment},
             )  # fmt: skip
             self._connection = Connection(os.dup(ours.fileno()))
-        self._finalize = weakref.finalize(self, _end, self._process, self._connection, scratch)
+        printing = threading.Thread(target=_print_words, args=(self.name, self._process.stderr), daemon=True)
+        printing.start()
+        self._finalize = weakref.finalize(self, _end, self._process, self._connection, scratch, printing)
         request = pickle.dumps((sys.path, origin, device, torch.get_num_threads(), limit))
         try:
             facts, _ = self._answer((request,), _LOADING, "while it was loaded")
@@ -285,10 +290,25 @@ def session_memory(session: int) -> int:
 _PARTS_OF_MEMORY = re.compile(r"Pss_(?:Anon|Shmem): *(\d+)")
 
 
-def _end(process: subprocess.Popen[bytes], connection: Connection, scratch: str) -> None:
+def _print_words(name: str, output: IO[bytes]) -> None:
+    """Print what a model prints: under its name, and without the control characters that a terminal obeys."""
+    left = _MOST_PRINTED
+    with io.TextIOWrapper(output, encoding="utf-8", errors="replace") as lines:
+        for line in iter(lambda: lines.readline(_LONGEST_LINE), ""):
+            if left > 0 and line.strip() and sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]
+                print(f"{name} prints: {visible(line.rstrip())}", file=sys.stderr, flush=True)
+            left -= len(line)
+
+
+_LONGEST_LINE, _MOST_PRINTED = 1_000, 100_000
+"""Characters of a line, and of all lines, that a model may print; the rest is read and left out."""
+
+
+def _end(process: subprocess.Popen[bytes], connection: Connection, scratch: str, printing: threading.Thread) -> None:
     """End a process with all that it started, and remove its folder."""
     connection.close()
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    printing.join(timeout=1)  # a process that it left may hold its standard error open
     shutil.rmtree(scratch, ignore_errors=True)

@@ -228,12 +228,38 @@ def _differ(paths: Sequence[Path], others: Sequence[Path]) -> bool:
     if not all(map(os.path.exists, paths)):
         return False
     try:
-        return len(paths) != len(others) or not all(
-            path.samefile(other) or (is_file(path) and is_file(other) and filecmp.cmp(path, other, shallow=False))
-            for path, other in zip(paths, others, strict=True)
-        )
+        return len(paths) != len(others) or not all(map(_are_copies, paths, others))
     except OSError:  # somebody else's, which cannot be read
         return False
+
+
+def _are_copies(path: Path, other: Path) -> bool:
+    """Return whether two files, or all files of two folders, have the same content. Raises OSError.
+
+    Names and sizes are compared first. Hidden files and run folders do not count; a link to a folder is not followed.
+    """
+    if path.samefile(other):
+        return True
+    pairs, files = [(path, other)], list[tuple[Path, Path]]()
+    while pairs:
+        one, two = pairs.pop()
+        if is_folder(one) and is_folder(two):
+            if one is not path and (one.is_symlink() or two.is_symlink()) and not one.samefile(two):
+                return False
+            names = _visible_names(one)
+            if names != _visible_names(two):
+                return False
+            pairs += [(one / name, two / name) for name in names]
+        elif is_file(one) and is_file(two) and one.stat().st_size == two.stat().st_size:
+            files.append((one, two))
+        else:
+            return False
+    return all(filecmp.cmp(one, two, shallow=False) for one, two in files)
+
+
+def _visible_names(folder: Path) -> list[str]:
+    """Return the names in a folder without hidden ones and run folders."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.name[0] != "." and not is_file(entry / RUN))
 
 
 @dataclass(frozen=True)
