@@ -102,36 +102,46 @@ def _strip_frame(panel: ChartPanel, box: _Box, scale: AxisScale, head: float) ->
 
 ROW_STEP, ROW_ROOM = 8.0, 10.0
 """Pixels of a level in a row, and between two rows."""
+MOST_BESIDE = 3
+"""Lines of a row's name beside its marks; a name that needs more stands above them, as wide as the drawing."""
 
 
 def draw_rows(plot: Plot, width: float) -> Drawing:
-    """Draw the positions of a plot as rows, under a key of its levels; panels wrap where they would be too narrow."""
+    """Draw the positions of a plot as rows, under a key of its levels; panels wrap where they would be too narrow.
+
+    Names of rows are written out, on as many lines as they need.
+    """
     shapes, top = key(plot.levels, plot.styles, width) if len(plot.levels) > 1 else ("", 0.0)
     label = min(max(map(breadth, plot.positions)) + 12, width * 0.4)
+    names = [lines_of(position, label - 8, most=len(position)) for position in plot.positions]
+    above = max(map(len, names)) > MOST_BESIDE
+    if above:
+        label, names = 0.0, [lines_of(position, width - 8, most=len(position)) for position in plot.positions]
+    named = STRIP_LINE * max(map(len, names))
     columns, lines = panel_grid(len(plot.panels), width - label + STRIP_GAP, CURVE_LEAST_PANEL + STRIP_GAP)
     each = (width - label - 10 - STRIP_GAP * (columns - 1)) / columns
-    wrapped = 2 * STRIP_LINE + 4 if any(breadth(title) > label - 8 for title in plot.positions) else 0.0
-    head, row = _head(plot, each), max(wrapped, ROW_STEP * max(2, len(_slots(plot))) + ROW_ROOM)
+    marks = ROW_STEP * max(2, len(_slots(plot))) + ROW_ROOM
+    head, row = _head(plot, each), named + marks if above else max(named + 4, marks)
     height = row * len(plot.positions)
     body = [shapes]
     for r in range(lines):
         y = top + r * (head + height + 34) + head
-        for i, position in enumerate(plot.positions):
-            middle = y + row * (i + 0.5)
-            parts = lines_of(position, label - 8, most=2) if row >= 2 * STRIP_LINE else [shorten(position, label - 8)]
-            for n, words in enumerate(parts):
-                at = middle + 4 + STRIP_LINE * (n - (len(parts) - 1) / 2)
-                body.append(text(0, at, words, full=position))
-            body.append(line(0, y + row * i, width, y + row * i, "var(--grid)") if i else "")
         for c, panel in enumerate(plot.panels[r * columns : (r + 1) * columns]):
-            body.append(_row_panel(plot, panel, _Box(label + c * (each + STRIP_GAP), y, each, height), row))
+            box = _Box(label + c * (each + STRIP_GAP), y, each, height)
+            body.append(_row_panel(plot, panel, box, row, named if above else 0.0))
+        for i, (position, parts) in enumerate(zip(plot.positions, names, strict=True)):
+            first = STRIP_LINE if above else row / 2 + 4 - STRIP_LINE * (len(parts) - 1) / 2
+            body += [text(0, y + row * i + first + STRIP_LINE * n, words, full=position, halo=above)
+                     for n, words in enumerate(parts)]  # fmt: skip
+            body.append(line(0, y + row * i, width, y + row * i, "var(--grid)") if i else "")
     bottom = top + lines * (head + height + 34)
     if not plot.axis:
         return Drawing(width, bottom - 10, "".join(body))
-    words = shorten(plot.axis, width - label, NARROW)
     middle = label + (width - label - 10) / 2
-    body.append(text(middle, bottom, words, size=NARROW, anchor="middle", color="var(--soft)", full=plot.axis))
-    return Drawing(width, bottom + 6, "".join(body))
+    axis = lines_of(plot.axis, width - label, NARROW)
+    body += [text(middle, bottom + STRIP_LINE * n, words, size=NARROW, anchor="middle", color="var(--soft)",
+                  full=plot.axis) for n, words in enumerate(axis)]  # fmt: skip
+    return Drawing(width, bottom + 6 + STRIP_LINE * (len(axis) - 1), "".join(body))
 
 
 def _slots(plot: Plot) -> tuple[str, ...]:
@@ -140,16 +150,17 @@ def _slots(plot: Plot) -> tuple[str, ...]:
     return plot.levels if len(set(places)) < len(places) else ()
 
 
-def _row_panel(plot: Plot, panel: ChartPanel, box: _Box, row: float) -> str:
+def _row_panel(plot: Plot, panel: ChartPanel, box: _Box, row: float, above: float) -> str:
+    """Draw a panel of rows of a height, of which the names take so many pixels above the marks."""
     scale = AxisScale(*(panel.limits or plot.limits), box.x, box.x + box.width)
     parts = [_strip_frame(panel, box, scale, _head(plot, box.width))]
     slots = _slots(plot)
-    start = (row - ROW_STEP * len(slots)) / 2
+    start = (row + above - ROW_STEP * len(slots)) / 2
     for r, position in enumerate(plot.positions):
         marks = [mark for mark in panel.marks if mark.at == position and not math.isnan(mark.value)]
         top = box.y + row * r
         if not marks and position in panel.undefined:
-            middle = top + row / 2 + 4
+            middle = top + (row + above) / 2 + 4
             parts.append(text(scale.start + 2, middle, MISSING, size=NARROW, color="var(--soft)", halo=True))
         for mark in marks:
             y = top + start + (ROW_STEP * (slots.index(mark.level) + 0.5) if slots else 0.0)
@@ -249,14 +260,16 @@ class _Place:
 
 def draw_curves(plot: Plot, width: float) -> Drawing:
     """The plot at a width in pixels."""
-    names = [*plot.levels, *(reference.name for panel in plot.panels for reference in panel.references)]
-    room = min(max(breadth(name, NARROW) for name in names) + 18, width * 0.3)
+    references = [reference.name for panel in plot.panels for reference in panel.references]
+    direct = len(plot.levels) <= DIRECT and max(breadth(level, NARROW) + 18 for level in plot.levels) <= width * 0.3
+    names = [*(plot.levels if direct else ()), *references]
+    room = min(max((breadth(name, NARROW) for name in names), default=-18) + 18, width * 0.3)
     left = 34.0
     longest = max(breadth(name, NARROW) for name in short_names(plot.positions))
     least = max(CURVE_LEAST_PANEL, len(plot.positions) * (longest / 2 + 8))  # names may stand on two lines in turn
     columns, rows = panel_grid(len(plot.panels), width - left - room + CURVE_GAP, least + CURVE_GAP)
     each = (width - left - room - CURVE_GAP * (columns - 1)) / columns
-    direct = len(plot.levels) <= DIRECT and _all_end_last(plot.panels, columns)
+    direct = direct and _all_end_last(plot.panels, columns)
     shapes, top = ("", 0.0) if direct else key(plot.levels, plot.styles, width)
     body = [shapes]
     for i, panel in enumerate(plot.panels):
@@ -267,9 +280,10 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
         body += [_curve_frame(plot, panel, place), _marks(plot, panel, place)]
         body.append(_ends(plot, panel, place, room if last else 0.0, direct))
     bottom = top + 24 + rows * (CURVE_HEIGHT + 62)
-    axis = f"{plot.axis}, by {plot.position_name}"
-    body.append(text(max(0.0, min(left, width - breadth(axis))), bottom - 8, axis, color="var(--soft)"))
-    return Drawing(width, bottom, "".join(body))
+    axis = lines_of(f"{plot.axis}, by {plot.position_name}", width)
+    at = max(0.0, min(left, width - max(map(breadth, axis))))
+    body += [text(at, bottom - 8 + STRIP_LINE * n, words, color="var(--soft)") for n, words in enumerate(axis)]
+    return Drawing(width, bottom + STRIP_LINE * (len(axis) - 1), "".join(body))
 
 
 def _all_end_last(panels: Sequence[ChartPanel], columns: int) -> bool:
