@@ -561,6 +561,38 @@ def test_labels_of_few_patients_are_not_judged_for_want_of_patients(tmp_path: Pa
     assert "predictions from other patients are too weak" not in page
 
 
+@pytest.mark.parametrize("of_one_class", [True, False])
+def test_blank_images_of_one_class_are_a_cue(of_one_class: bool, tmp_path: Path) -> None:
+    """Of 20 blank images among 240 the AUROC is 0.58 if all are of one class, which other cues need more for."""
+    draw, rows = np.random.default_rng(3), list[dict[str, Any]]()
+    for at in range(N):
+        ill, pixels = at % 2, _blobs(draw)
+        if at < 40 and (ill if of_one_class else at < 20):
+            pixels = np.full((96, 96), 70 + at, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{at}.png")
+        rows.append({"image": f"{at}.png", "ill": "yes" if ill else "no", "patient": f"P{at}"})
+    pd.DataFrame(rows).to_csv(tmp_path / "data.csv", index=False)
+    found = look(tmp_path, out=tmp_path / "look")
+    cue = found.table("shortcuts").set_index("name").loc["blank"]
+    assert cue["kind"] == "check"
+    assert cue["strong"] == of_one_class
+    assert cue["value"] == pytest.approx(0.5 + (20 / 120 / 2 if of_one_class else 0))
+    page = (tmp_path / "look" / "report.html").read_text()
+    assert ("20 images: blank, all of class" in page) == of_one_class
+    assert ("whether the image is blank predicts the target: AUROC 0.58" in page) == of_one_class
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_checks_whose_images_are_of_any_class_are_hardly_ever_cues(classes: int) -> None:
+    draw, strong = np.random.default_rng(5), 0
+    for _ in range(200):
+        target = np.arange(240) % classes
+        table = FactorTable(np.arange(240), target, np.arange(240) // 2, tuple("abcd"[:classes]), (), {})
+        odd = {kind: (draw.choice(240, 12, replace=False), np.ones(12)) for kind in checks.CHECKED}
+        strong += any(cue.row["strong"] for cue in checks.check_cues(table, np.arange(240), odd))
+    assert strong <= 10, "5% of sets"
+
+
 @pytest.mark.parametrize("both", [True, False])
 def test_the_cue_that_the_verdict_names_is_not_said_again(both: bool) -> None:
     """Of a segmentation the best cue may be one of lesion area, where no cue tells whether there is a lesion."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ import yaml
 from PIL import Image
 from tests.cli.asking import Answer, Asking
 from tests.reading.situations import situation
+from tests.worlds.files import save, write_table
 from tests.worlds.public import hu, write_slice
 
 import assay
@@ -517,3 +519,31 @@ def test_folders_that_disagree(ask: Asking, tmp_path: Path) -> None:
     assert "p0/x00" in said
     _labels(tmp_path / "same" / "data.csv", "image", [f"old/{name}" for name in names])
     assert _count(ask, tmp_path / "same")[0] == 40
+
+
+@situation(
+    "labels that are edited after `assay init` joined them with the files",
+    "run, preview and init say that the earlier rows are used; the command that joins again is printed, and runs",
+)
+def test_labels_that_change_after_they_were_joined_are_reported(ask: Asking) -> None:
+    draws, rows = np.random.default_rng(0), [["id", "finding", "patient"]]
+    for at in range(40):
+        save(Path(f"lungs/sub_{at:02}.png"), draws.integers(0, 255, (16, 16), np.uint8))
+        rows.append([f"sub_{at:02}", "ab"[at % 2], f"p{at}"])
+    write_table(Path("lungs/labels.csv"), rows)
+    assert ask("init", "lungs", "--positive", "b").code == 0
+    shown = ask("preview", "lungs.yaml")
+    assert shown.code == 0
+    assert "has changed since" not in shown.err + shown.out
+    rows[3][1] = "b"
+    write_table(Path("lungs/labels.csv"), rows)
+    assert "labels.csv has changed since it was joined with the files" in ask("init", "lungs", "--positive", "b").err
+    shown = ask("preview", "lungs.yaml")
+    assert "has changed since it was joined with the files: lungs-images.csv has its earlier rows" in shown.err
+    assert "has changed since" in next(Path("runs").rglob("preview/report.html")).read_text()
+    line = re.search(r"To join again: assay (.*)", shown.err)
+    assert line is not None
+    assert ask(*line[1].split()).code == 0
+    assert "b" in {row.split(",")[1] for row in Path("lungs-2-images.csv").read_text().splitlines() if "sub_02" in row}
+    shown = ask("preview", "lungs-2.yaml")
+    assert "has changed since" not in shown.err + shown.out

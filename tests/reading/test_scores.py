@@ -308,6 +308,23 @@ def test_chance_is_not_upside_down(ask: Asking) -> None:
     assert auroc_of(ask, predictions(scores))[0] == pytest.approx(roc_auc_score(TARGET, scores), abs=1e-12)
 
 
+@situation(
+    "`assay validate`, `audit` or `look` of the same file with other options, in the same folder",
+    "a caution names the options in which the earlier result differed",
+)
+def test_a_result_with_other_options_is_not_replaced_in_silence(ask: Asking, gray: Path) -> None:
+    path = predictions(TRUTH)
+    for command, option, value in (
+        ("validate", "--margin", "0.1"), ("audit", "--margin", "0.1"), ("look", "--size", "32"),
+    ):  # fmt: skip
+        named = (command, gray if command == "look" else path, "--target", "finding" if command == "look" else "target")
+        assert "was replaced" not in ask(*named).out
+        assert "was replaced" not in ask(*named).out, "the same options"
+        changed = ask(*named, option, value).out
+        assert f"had other options ({option}) and was replaced; --out keeps both" in changed
+        assert "was replaced" not in ask(*named, option, value).out
+
+
 # Models.
 
 

@@ -20,7 +20,7 @@ from assay.core.terminal import print_lines
 from assay.data.files.roles import roles_of
 from assay.data.files.table import read_table
 from assay.report.glossary import GLOSSARY
-from assay.report.sentences.reading import reading_lines, where_issues_are
+from assay.report.sentences.reading import reading_lines, replaced_lines, where_issues_are
 from assay.store.folder import RunFolder
 
 
@@ -84,4 +84,15 @@ def print_verdicts(root: Path, json: bool) -> None:
         if row["status"] == "warn" and not is_said:
             lines.append(f"caution: {check_words(row)}")
     then = next_words(tables, shlex.quote(str(root)))
-    print_lines(filter(None, (*lines, *where_issues_are(root), f"report: {root / 'report.html'}", then)))
+    print_lines(
+        filter(
+            None,
+            (
+                *lines,
+                *where_issues_are(root),
+                *replaced_lines(root, AuditRequest),
+                f"report: {root / 'report.html'}",
+                then,
+            ),
+        )
+    )

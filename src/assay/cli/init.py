@@ -19,8 +19,15 @@ import pandas as pd
 from assay.cli.conditions import ColumnCondition, column_conditions
 from assay.core.errors import AssayError, SpecError, StoreError, as_written, visible
 from assay.data.files.classes import in_order
-from assay.data.files.guess import JOINED_TABLE, MADE_BY_INIT, SPLIT, Guess, guess
-from assay.data.files.joins import Unmatched, class_images, image_files
+from assay.data.files.guess import MADE_BY_INIT, SPLIT, Guess, guess
+from assay.data.files.joins import (
+    JOINED_TABLE,
+    Unmatched,
+    changed_since_joined,
+    class_images,
+    image_files,
+    joined_record,
+)
 from assay.data.files.roles import called_patient, parts_in, suggest_names
 from assay.data.files.table import TextTable, absent, read_table, same_value, shown, spellings
 from assay.spec.data import LESION
@@ -94,7 +101,9 @@ def init_command(
     }
     for file in (path, *tables.values()):
         if file.exists():
-            raise StoreError(f"{file} is there already, and nothing was written: name another file with --out")
+            changed = " ".join(f"{why}." for why in _changed_sources(path))
+            raise StoreError(f"{file} is there already, and nothing was written: name another file with --out"
+                             f"{f'. {changed}' if changed else ''}")  # fmt: skip
     for set_name, file in ((name, guessed), *zip(names, others, strict=True)):
         print(f"{set_name}: {file.line}", *file.matched, sep="\n", file=sys.stderr)
     guessed = _with_table(guessed, tables.get(None))
@@ -121,6 +130,16 @@ def init_command(
 def _as_option(name: str, value: str) -> str:
     """Spell a key in an error as this command takes it."""
     return "--follow-links" if name == "data.links" else as_written(name, value)
+
+
+def _changed_sources(path: Path) -> Iterator[str]:
+    """Yield that the source of a table of an earlier study has changed since; nothing where it is no study."""
+    from assay.spec.parse import parse_study
+
+    try:
+        yield from (why for why, _ in changed_since_joined(parse_study(path).data))
+    except (AssayError, OSError):
+        return
 
 
 def _guess_with_target(place: Path, likely: str = "", **named: Any) -> Guess:
@@ -333,7 +352,9 @@ def _data(
     summary = f"{joined}: {len(guess.rows)} images"
     listed = f"{len(rows)} rows" if rows else "outlines in the COCO format" if guess.table else ""
     yield Assumed("  table", guess.table, summary if guess.rows else listed or "images/ and masks/ with equal names")
+    record = joined_record(guess.folder, guess.source, guess.key) if guess.rows and guess.source else {}
     assumptions: Mapping[str, tuple[Any, str]] = {
+        "joined_from": (record, "of this table; if it changes, a run says how to join again"),
         "matched": (list(guess.matched), "what was ignored or left out, for the page"),
         "image": (guess.image, "its cells name files"),
         "mask": (guess.mask, "its cells name mask files"),

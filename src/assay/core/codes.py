@@ -627,7 +627,8 @@ class Code(StrEnum):
     )
     ODD_IMAGES = (
         "odd-images",
-        "{count:image}: {kind:issue}, {rows:rows}[against?; {against} of {count} contradict a simple cue "
+        "{count:image}: {kind:issue}[every?, all of class '{class}'][most?, {most} of them of class '{class}'], "
+        "{rows:rows}[against?; {against} of {count} contradict a simple cue "
         "({names:cue}): a shortcut or a difficult image would explain them as well as wrong labels]",
         "{count:image}: [against?a wrong label, a difficult image or a shortcut|{kind:issue}]",
     )

@@ -18,7 +18,7 @@ from assay.data.files.folder import undeclared_table
 from assay.data.files.roles import SPLITS
 from assay.data.leakage import exact_pairs
 from assay.data.near_copies import NearPair, compares_full_images_only, together
-from assay.look.cues import FOLDS, SEED, Cue, cue_of, shortcut_cautions, shortcut_rows
+from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, shortcut_cautions, shortcut_rows
 from assay.look.image_cues import EDGES, Seen, cues_of, looked_at
 from assay.look.request import EXAMINED
 from assay.report.pictures import PictureSettings
@@ -41,6 +41,9 @@ MOST_FAR = 0.2
 BLANK, MARKED, MORE = 0.003, 0.06, 2.5
 """Contrast under which an image is blank, and share of thin bright marks over which it is marked where it has so many
 times as many as the 90th percentile."""
+CHECKED = {"blank": "blank", "dark": "very dark", "bright": "very bright", "blurry": "very blurry",
+           "marked": "marked by letters or lines", "outlying": "unlike the others"}  # fmt: skip
+"""Kind of a check of single images -> what an image is that has it, the name of its cue."""
 NEIGHBORS = 10
 NAMED = 3
 """Rows that a reason names."""
@@ -124,14 +127,15 @@ def data_checks(
     pairs = dataset.near_copies if near is None or dataset.search is None else dataset.search.among(near)
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
     linked = replace(dataset, table=_linked(table, clusters))
-    cues = cues_of(linked, others, properties_seen)
+    odd_by_check = _odd(properties_seen)
+    cues = [*cues_of(linked, others, properties_seen), *check_cues(linked.table, properties_seen.rows, odd_by_check)]
     copies = {tuple(_numbers_of_rows(cluster)) for cluster in clusters}
     suspected = [
         odd_images for odd_images in _clusters(dataset, pairs) if tuple(_numbers_of_rows(odd_images)) not in copies
     ]
     wrong, away_of_wrong, unjudged = _suspected_labels(linked.table, properties_seen, embeddings, answers)
-    images_of_kind = {**_odd(properties_seen), LABEL: (wrong, away_of_wrong)}
-    odd = {kind: cue for kind, cue in images_of_kind.items() if len(cue[0])}
+    images_of_kind = {**odd_by_check, LABEL: (wrong, away_of_wrong)}
+    odd = {kind: hits for kind, hits in images_of_kind.items() if len(hits[0])}
     against = _cue_against(table, cues, wrong)
     small = [name for factor_table in (table, others) for name in _small_groups(factor_table)]
     parts = list(_across_parts(table, others, clusters))
@@ -156,7 +160,7 @@ def data_checks(
         *([because(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
         *shortcut_cautions(shortcut_rows(cues)),
         *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=image_numbers(table, rows), **place_names(table),
-                  **(against if kind == LABEL else {}))
+                  **(against if kind == LABEL else _class_of_hits(table, rows, cues, kind)))
           for kind, (rows, _) in odd.items()),
         *([because(Code.ROWS_LEFT_OUT, count=left)] if left else []),
         *([because(Code.SMALL_GROUPS_OF, count=len(small), least=LEAST_IN_CLASS, names=tuple(small[:NAMED]))]
@@ -307,6 +311,47 @@ def _odd(properties_seen: Seen) -> Odd:
         is_taken[positions] = True
         by_kind[kind] = properties_seen.rows[positions], away[positions]
     return by_kind
+
+
+NEARLY_ALL = 0.9
+"""Share of the images of a check from which on they are nearly all of one class."""
+BEYOND = 0.1
+"""By so much must this share surely exceed that of the class in all images, as an AUROC of 0.6 exceeds chance."""
+
+
+def check_cues(table: FactorTable, rows: Cluster, odd: Odd) -> Iterator[Cue]:
+    """Yield whether an image is blank, very dark and so on, as cues of the class.
+
+    A check of few images has a low AUROC even if all of them are of one class. It is a caution as other cues are, or
+    where nearly all of its images are of one class: by exact bounds over patients, corrected for checks and classes.
+
+    Args:
+        table: The images, copies of a picture as of one patient.
+        rows: Positions of the images that were checked.
+        odd: Kind of check -> its images.
+    """
+    for kind, (hits, _) in odd.items():
+        if kind not in CHECKED or len(hits) < LEAST_ROWS:
+            continue
+        is_hit = np.full(len(table), np.nan)
+        is_hit[rows], is_hit[hits] = 0.0, 1.0
+        most = int(np.bincount(table.target[hits]).argmax())
+        of_class = share(table.target[hits] == most, table.patient[hits], 0.025 / len(odd) / len(codes(table)))
+        usual = float((table.target[rows] == most).mean())
+        is_of_class = of_class.value >= NEARLY_ALL and of_class.low > usual + BEYOND
+        compared = (most,) if is_of_class and len(table.classes) > 2 else codes(table)
+        cue = cue_of("check", CHECKED[kind], table, dict.fromkeys(compared, is_hit), None)
+        yield replace(cue, row={**cue.row, "strong": cue.row["strong"] or is_of_class})
+
+
+def _class_of_hits(table: FactorTable, hits: Cluster, cues: Sequence[Cue], kind: str) -> dict[str, Field]:
+    """Return the class of all or most images of a check that is a cue, and how many these are; nothing of another."""
+    names = {cue.row["name"] for cue in cues if cue.row["kind"] == "check" and cue.row["strong"]}
+    counts = np.bincount(table.target[hits])
+    if CHECKED.get(kind) not in names or counts.max() < NEARLY_ALL * len(hits):
+        return {}
+    most = int(counts.max())
+    return {"every" if most == len(hits) else "most": most, "class": table.classes[int(counts.argmax())]}
 
 
 def _suspected_labels(

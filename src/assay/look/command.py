@@ -15,7 +15,7 @@ from assay.look.request import LookRequest
 from assay.look.run import look
 from assay.report.browser import open_page
 from assay.report.evidence import Evidence
-from assay.report.sentences.reading import reading_lines
+from assay.report.sentences.reading import reading_lines, replaced_lines
 from assay.report.sentences.reasons import reason_words
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
@@ -32,7 +32,7 @@ def look_command(request: LookRequest) -> None:
     if request.as_json:
         print(json_text(_look_facts(evidence, root), sort_keys=False), end="")
     else:
-        ending = (f"report: {root / 'report.html'}", look_step(evidence))
+        ending = (*replaced_lines(root, LookRequest), f"report: {root / 'report.html'}", look_step(evidence))
         print_lines([*reading_lines(evidence.facts), *look_lines(evidence), *_worst_files(root), *ending])
     if request.open:
         open_page(root / "report.html")

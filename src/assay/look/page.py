@@ -39,7 +39,9 @@ METHODS = (
     "for. All else is measured with the longer side scaled down to the size that the first line names; smaller images "
     "are not enlarged.",
     "Levels and baselines (ridge regressions) of simple cues are fitted on other patients than those that the AUROC "
-    "is computed on. A simple cue is a caution where the interval of its AUROC is above 0.6.",
+    "is computed on. A simple cue is a caution where the interval of its AUROC is above 0.6. A check of single images "
+    "is one, too, where 90% of at least 10 images that it finds are of one class: exact bounds over patients, "
+    "corrected for checks and classes, exceed the share of this class in all images by 0.1.",
     "Copies are found on the original files, mirrored, turned, cropped and re-encoded ones too. Odd images are 5 "
     "robust standard deviations or more from the median: of brightness, sharpness, or the correlation with the tenth "
     "most similar thumbnail (6); or have 2.5 times the 90th percentile of thin bright marks such as letters.",
@@ -135,7 +137,8 @@ def look_step(evidence: Evidence) -> str:
     strong = _best_cue(evidence)
     aim = "what a network learns from these images"
     if strong is not None:
-        aim = f"whether a network does better than {cue_words(strong['kind'], strong['name'])}"
+        named = cue_words(strong["kind"], strong["name"])
+        aim = f"whether a network does better than {'this cue' if strong['kind'] in ('check', 'filled') else named}"
     first = f"{check}then " if check else ""
     return f"Next: {first}audit your model, if you have one ({evidence.facts['next audit']}), or see {aim}: {init}"
 

@@ -114,7 +114,7 @@ SOURCES = ("phantom", "dataset", "folder", "classes", "medmnist")
 PHANTOM_ONLY = ("core", "train", "validation", "test")
 TABLE = (
     "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "unmatched",
-    "matched", "patient", "unnamed", "positive", "factors", "pixel_size", "boxes",
+    "matched", "joined_from", "patient", "unnamed", "positive", "factors", "pixel_size", "boxes",
 )  # fmt: skip
 OF_ANY_SET = ("size", "channels", "fit", "crop_share", "resize", "preprocessing", "referable")
 """Fields that a test set has from the training set where it does not write them."""

@@ -196,6 +196,8 @@ class DataSpec(Frozen):
         unmatched: Whether masks of no image are refused where images have no mask, or passed over.
         matched: Sentences on how images and labels were matched before, for the page.
         guessed: Columns that were found by their names and values, for the page.
+        joined_from: The table that `assay init` joined with the files (`table`, from the folder), its checksum
+            (`sha256`) and the column of the files (`by`). Where it has changed since, a run says how to join again.
         unnamed: How an image without a patient counts: as an error, or as a patient of its own.
         tests: Name -> another set, all of whose rows are test rows. `{train: ..., tests: {name: ...}}` writes them.
         map: Of a set in `tests`: its name of a class -> that of the training set.
@@ -235,6 +237,7 @@ class DataSpec(Frozen):
     unmatched: Literal["refuse", "drop"] = "refuse"
     matched: Annotated[tuple[str, ...], Texts] = ()
     guessed: str = ""
+    joined_from: Mapping[Literal["table", "sha256", "by"], str] = {}
     patient: str = ""
     unnamed: Literal["refuse", "own"] = "refuse"
     # which values of the target column are the positive class, when it is not 0/1
@@ -297,7 +300,7 @@ class DataSpec(Frozen):
     def without_words(self) -> DataSpec:
         """Return the same images without the sentences on how they were found, which no result depends on."""
         tests = {name: test.without_words() for name, test in self.tests.items()}
-        return self.model_copy(update={"guessed": "", "matched": (), "tests": tests})
+        return self.model_copy(update={"guessed": "", "matched": (), "joined_from": {}, "tests": tests})
 
     def for_training(self) -> dict[str, Any]:
         """Return the canonical form without fields that only test images, or measures of them, depend on."""

@@ -358,11 +358,28 @@ class RunFolder:
             subject: See `require`.
             sources: See `require`. They are kept relative to the folder, so that both can be moved together.
         """
+        replaced = self._fields_replaced(request)
         self.reopen()
         root = os.path.realpath(self.root)
         values = {"kind": kind.name, "stamp": stamp or {}, "subject": subject, "request": request}
+        values |= {"replaced": replaced} if replaced else {}
         values |= {"sources": [os.path.relpath(os.path.realpath(path), root) for path in sources]} if sources else {}
         write_checked_json(self.root / RUN, {"schema": SCHEMA_VERSION, **values}, sort_keys=False)
+
+    def _fields_replaced(self, request: Mapping[str, Any]) -> list[str]:
+        """Return the fields in which a request differs from that of the run that ended here; none without one.
+
+        Of a run that has begun again and has not ended, these are the ones that it keeps.
+        """
+        if not is_file(self.root / RUN):
+            return []
+        document = self.document()
+        if not self.has_ended:
+            return list(document.get("replaced", ()))
+        before: Mapping[str, Any] = document["request"]
+        return [
+            name for name, value in request.items() if name in before and json_text(before[name]) != json_text(value)
+        ]
 
     def reopen(self) -> None:
         """Remove what only a run that ended has."""

@@ -22,6 +22,7 @@ from assay.stats.format import count, duration
 
 if TYPE_CHECKING:
     from assay.execution.tasks import Observer, Task
+    from assay.spec.schema import StudySpec
     from assay.study.finished import Finished, Result
     from assay.study.request import RunRequest, Settled
     from assay.study.run import PreparedStudy
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
     from assay.study.request import RunRequest
 if TYPE_CHECKING:
     from assay.study.request import RunRequest
+
+
+def _tell_changed_sources(spec: StudySpec) -> None:
+    """Print that a table which `assay init` joined is older than its source, and how to join again."""
+    from assay.data.files.joins import changed_since_joined
+
+    for why, line in changed_since_joined(spec.data):
+        print(f"caution: {why}{f'. To join again: {line}' if line else ''}", file=sys.stderr)
+
 
 # `assay run`: a study from its spec to its page.
 
@@ -42,6 +52,7 @@ def run_command(request: RunRequest, given: Settled | None = None) -> None:
         given: The study and its folder, where they are not those of the request.
     """
     settled = given or request.settle(compare=False)
+    _tell_changed_sources(settled.spec)
 
     from assay.study.finished import find_finished
 
@@ -278,6 +289,7 @@ def preview_command(request: RunRequest) -> None:
     from assay.study.run import prepare
 
     settled = request.settle()
+    _tell_changed_sources(settled.spec)
     spec, root, device = settled.spec, settled.root, choose_device(request.device)
     with reading_shown(request.as_json) as notify:
         prepared = prepare(spec, root, skip_bad_rows=request.skip_bad_rows, device=device, notify=notify)

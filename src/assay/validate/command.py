@@ -5,7 +5,7 @@ from __future__ import annotations
 from assay.core.terminal import print_lines
 from assay.report.browser import open_page
 from assay.report.evidence import Evidence
-from assay.report.sentences.reading import reading_lines
+from assay.report.sentences.reading import reading_lines, replaced_lines
 from assay.store.files import json_text
 from assay.validate.page import validation_step
 from assay.validate.request import ValidateRequest
@@ -30,7 +30,7 @@ def validate_command(request: ValidateRequest) -> None:
         }
         print(json_text(shown, sort_keys=False), end="")
     else:
-        ending = (f"report: {page}", validation_step(tables, facts))
+        ending = (*replaced_lines(root, ValidateRequest), f"report: {page}", validation_step(tables, facts))
         print_lines((*reading_lines(facts), *validation_lines(tables, facts), *ending))
     if request.open:
         open_page(page)

@@ -37,6 +37,7 @@ from assay.data.files.decode import (
     unlike_ranges,
 )
 from assay.data.files.fitting import Framing, framing_of, grayed, resized, touched
+from assay.data.files.joins import changed_since_joined
 from assay.data.files.kinds import alike_patients
 from assay.data.files.listing import Listing, contradiction, labeled_by_masks, refuse_vanished, unequally_lost
 from assay.data.files.masks import (
@@ -392,7 +393,13 @@ def assemble(
         facts=(*listing.facts, *about_masks),
         warnings=(*listing.warnings, *changes, *warnings, *notes),
         left_out=left_out(listing.problems, listing.word),
-        doubts=(*unequally_lost(listing), *pixels.doubts, *_left_to_ignore(listing), *depth),
+        doubts=(
+            *unequally_lost(listing),
+            *pixels.doubts,
+            *_left_to_ignore(listing),
+            *depth,
+            *(why for why, _ in changed_since_joined(spec)),
+        ),
         fit=framing_of(spec).fit,
         read={**listing.read, **_said_before(listing, spec), **_cautions(listing, spec, pixels.images), **of_masks},
     )

@@ -20,6 +20,7 @@ from assay.core.tables import TABLES
 from assay.data.files.classes import in_order
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import (
+    JOINED_TABLE,
     Matched,
     Unmatched,
     class_images,
@@ -58,8 +59,6 @@ _ROWS_CHECKED = 50
 """Rows whose cells are looked up as files."""
 
 
-JOINED_TABLE = "-images.csv"
-"""End of the name of a table that `assay init` writes: a user's table joined with the files."""
 MADE_BY_INIT = "# Made by `assay init"
 """Beginning of a study file that `assay init` writes."""
 _OF_TABLES = frozenset({"target", "patient", "positive", "image", "mask", "columns"})
@@ -95,6 +94,7 @@ class Guess:
         matched: Sentences on images and rows that found no partner.
         mask_values: Value in a mask -> its kind of lesion, where a set names several.
         links: Whether links out of the folder are followed, as was asked: `refuse` or `follow`.
+        source: The table that `rows` were joined from, as a path from the folder; empty without one.
         one_hot: Name by which one-hot columns may be the target; empty where there are none.
     """
 
@@ -113,6 +113,7 @@ class Guess:
     matched: tuple[str, ...] = ()
     mask_values: Mapping[int, str] = field(default_factory=dict[int, str])
     links: str = "refuse"
+    source: str = ""
     one_hot: str = ""
 
     @property
@@ -365,7 +366,8 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     if len({row["suffix"] for row in rows}) > 1:
         columns["suffix"] = FactorSpec(kind="categorical")
     return Guess(path, image="image", target=target, patient="participant_id", targets=targets, columns=columns,
-                 rows=tuple(rows), way="participants", matched=(*sentences, *outputs_in(path)))  # fmt: skip
+                 rows=tuple(rows), way="participants", source="participants.tsv",
+                 matched=(*sentences, *outputs_in(path)))  # fmt: skip
 
 
 def _of_folders(path: Path) -> Guess:
@@ -479,7 +481,8 @@ def _of_labels(
         numbers = [name for name, kind in guessed.columns.items() if kind.kind == "continuous"]
         rows = [{**row, **{name: row[name].replace(",", ".") for name in numbers}} for row in rows]
     several = len(set(lines)) < len(lines)  # images of one examination
-    return replace(guessed, rows=tuple(rows), lines=() if several else lines, key=key, matched=sentences)
+    return replace(guessed, rows=tuple(rows), lines=() if several else lines, key=key, matched=sentences,
+                   source=os.path.relpath(table.resolve(), folder.resolve()))  # fmt: skip
 
 
 def _of_table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,8 +17,10 @@ from typing import Literal
 import numpy as np
 
 from assay.core.errors import DataError, cut, key_text
+from assay.core.files import fill_names, is_file, sha256
 from assay.data.files.first_line import ENDINGS
 from assay.data.files.table import shown, spellings
+from assay.spec.schema import DataSpec
 
 MOST_LOST = 0.1
 """Share of the images that may find no partner and be left out."""
@@ -435,3 +438,46 @@ def such(names: Iterable[str]) -> str:
 
 def _either(names: Sequence[str]) -> str:
     return " and ".join(map(shown, names[:2]))
+
+
+# The table that `assay init` joins with files, which may change later.
+
+JOINED_TABLE = "-images.csv"
+"""End of the name of a table that `assay init` writes: a user's table joined with the files."""
+
+
+def joined_record(folder: Path, source: str, by: str) -> dict[str, str]:
+    """Return `data.joined_from` of a study: a table, as a path from the folder of images, and its checksum."""
+    return {"table": source, "sha256": sha256(folder / source), **({"by": by} if by else {})}
+
+
+def changed_since_joined(data: DataSpec) -> Iterator[tuple[str, str]]:
+    """Yield that the source of a joined table has changed or is gone, and the command that joins again.
+
+    Args:
+        data: Images of a study, whose sets to test on are checked too.
+    """
+    if data.joined_from:
+        source = fill_names(data.folder) / data.joined_from.get("table", "")
+        rows = f"{Path(data.table).name} has its earlier rows, which are used"
+        if not is_file(source):
+            yield f"{source.name} is no longer where it was joined from: {rows}", ""
+        elif sha256(source) != data.joined_from.get("sha256"):
+            changed = f"{source.name} has changed since it was joined with the files: {rows}"
+            yield changed, _line_of_join(data, source)
+    for test in data.tests.values():
+        yield from changed_since_joined(test)
+
+
+def _line_of_join(data: DataSpec, source: Path) -> str:
+    """Return the command that joins a table with the files again, into a study and a table of new names."""
+    is_bids = source.name == "participants.tsv"
+    named = {"target": data.target, "positive": data.positive[0] if len(data.positive) == 1 else ""}
+    if not is_bids:
+        named |= {"patient": data.patient, "image": data.joined_from.get("by", "")}
+    options = "".join(f" --{name} {shlex.quote(value)}" for name, value in named.items() if value)
+    stem, number = Path(data.table).name.removesuffix(JOINED_TABLE), 2
+    while any(Path(f"{stem}-{number}{end}").exists() for end in (".yaml", JOINED_TABLE)):
+        number += 1
+    place = os.path.relpath(source.parent if is_bids else source)
+    return f"assay init {shlex.quote(place)}{options} --out {shlex.quote(f'{stem}-{number}.yaml')}"

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from assay.core.request import CommandRequest
 from assay.store.data_tables import ISSUES
 from assay.store.folder import RunFolder
 
@@ -52,6 +53,25 @@ def reading_text(facts: Mapping[str, str]) -> str:
         text = f"no positive class{value[4:]}" if key == "positive class" and value.startswith("none ") else text
         sentences.append(f"{text[:1].upper()}{text[1:]}".rstrip(".") + ".")
     return " ".join(sentences)
+
+
+NO_OPTIONS_OF_RESULTS = frozenset({"out", "open", "as_json", "policy", "progress"})
+"""Fields of requests on which no result depends."""
+
+
+def replaced_lines(root: Path, request: type[CommandRequest]) -> list[str]:
+    """Return a line on the options in which a result differs from the earlier one that it replaced; none without.
+
+    Args:
+        root: The run folder.
+        request: The request, whose fields are options of the command.
+    """
+    options, replaced = request.options(), RunFolder(root).document().get("replaced", ())
+    fields = [name for name in replaced if name in options and name not in NO_OPTIONS_OF_RESULTS]
+    spelled = [options[name].metavar if options[name].argument else options[name].name or f"--{name.replace('_', '-')}"
+               for name in fields]  # fmt: skip
+    return [f"caution: the earlier result in {root} had other options ({', '.join(spelled)}) and was replaced; --out "
+            "keeps both"] if spelled else []  # fmt: skip
 
 
 def where_issues_are(root: Path) -> list[str]:

@@ -151,7 +151,7 @@ def _rows(name: str, fields: Fields) -> str:
 
 
 CUES = {"baseline": "the {} alone", "image": "the image's {}", "factor": "factor '{}'", "column": "column '{}'",
-        "filled": "whether '{}' is filled"}  # fmt: skip
+        "filled": "whether '{}' is filled", "check": "whether the image is {}"}  # fmt: skip
 """Kind of a simple cue -> its name in a sentence."""
 
 
