@@ -3,6 +3,7 @@
     python benchmarks/audit_kinds.py --folder kinds --train-only
     python benchmarks/audit_kinds.py --folder kinds --label before
     python benchmarks/audit_kinds.py --folder fresh --fresh 9400000
+    python benchmarks/audit_kinds.py --folder kinds --also fresh --table-only --write kinds.json
 
 The plan, fixed before any search was run; no finder was looked at for it, and none is tuned to it.
 
@@ -853,6 +854,7 @@ def main() -> None:
     arguments.add_argument("--same-as", default="", help="label of audits: count what was audited there too")
     arguments.add_argument("--write", type=Path, help="file for the rates that audits show")
     arguments.add_argument("--fresh", type=int, metavar="SEED", help=f"{FRESH} clean networks with these seeds instead")
+    arguments.add_argument("--also", type=Path, help="folder of audited networks that count in these rates too")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     if given.table_only:
@@ -867,7 +869,10 @@ def main() -> None:
     words, columns = answered(rows, given.folder, given.label, given.same_as)
     page.close(*table(rows, words, columns, page))
     if given.write:
-        given.write.write_text(json.dumps(document(rows, words), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        more = read(given.also / "networks.csv") if given.also else []
+        further = answered(more, given.also, given.label)[0] if given.also else {}
+        every = document([*rows, *more], {**words, **further})
+        given.write.write_text(json.dumps(every, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
