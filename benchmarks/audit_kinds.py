@@ -2,6 +2,8 @@
 
     python benchmarks/audit_kinds.py --folder kinds --train-only
     python benchmarks/audit_kinds.py --folder kinds --label before
+    python benchmarks/audit_kinds.py --folder fresh --fresh 9400000
+    python benchmarks/audit_kinds.py --folder kinds --also fresh --table-only --write kinds.json
 
 The plan, fixed before any search was run; no finder was looked at for it, and none is tuned to it.
 
@@ -409,6 +411,8 @@ TITLES = {
 CLEAN = {"phantom-chest": 5, "phantom-chest-easy": 5, "phantom-nodule": 6, "chest-xray": 6, "xray-view-told": 6,
          "dermoscopy": 6, "fundus": 6}  # fmt: skip
 """Domain -> clean networks."""
+FRESH = 40
+"""Clean networks of phantoms with seeds of `--fresh`."""
 
 
 @dataclass(frozen=True)
@@ -447,6 +451,13 @@ def network_of(kind: str, at: int) -> Planned:
     marks, tie = plan.marks[at % len(plan.marks)], plan.ties[at % len(plan.ties)]
     architecture = list(NETWORKS)[(at + number) % len(NETWORKS)]
     return Planned(kind, plan.domains[at % len(plan.domains)], architecture, 1_000_000 + 1000 * number + at, marks, tie)
+
+
+def fresh_network(seed: int, at: int) -> Planned:
+    """Return a clean network of phantoms by its position; each domain gets each architecture."""
+    domains = [name for name in CLEAN if name.startswith("phantom-")]
+    architecture = list(NETWORKS)[(at + at // len(NETWORKS)) % len(NETWORKS)]
+    return Planned("clean", domains[at % len(domains)], architecture, seed + at)
 
 
 def put(name: str, images: Pixels, ground: np.ndarray, draws: np.random.Generator) -> Pixels:
@@ -526,18 +537,33 @@ def train_all(folder: Path, rounds: int = LEAST) -> list[Row]:
             known = read(path)
             if kind != "clean" and sum(row["kind"] == kind and used(row) for row in known) >= rounds:
                 break
-            planned = network_of(kind, at)
-            if planned.name in {row["network"] for row in known}:
-                continue
-            row, kept = trained(planned, pools(planned.domain))
-            np.savez_compressed(folder / f"{planned.name}.npz", **kept)
-            with path.open("a", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, list(row))
-                if not known:
-                    writer.writeheader()
-                writer.writerow(row)
-            print(planned.name, f"AUROC {row['auroc']:.2f} moves {row['moves']:.2f}", file=sys.stderr, flush=True)
+            _train_once(network_of(kind, at), folder, pools)
     return read(path)
+
+
+def train_fresh(folder: Path, seed: int) -> list[Row]:
+    """Train what is missing of the clean networks with other seeds, and return their rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pools = cache(lambda name: audit_bank.pool(IMAGES[name]))
+    for at in range(FRESH):
+        _train_once(fresh_network(seed, at), folder, pools)
+    return read(folder / "networks.csv")
+
+
+def _train_once(planned: Planned, folder: Path, pools: Callable[[str], Pool]) -> None:
+    """Train a network unless the folder has it, and add it there."""
+    path = folder / "networks.csv"
+    known = read(path)
+    if planned.name in {row["network"] for row in known}:
+        return
+    row, kept = trained(planned, pools(planned.domain))
+    np.savez_compressed(folder / f"{planned.name}.npz", **kept)
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row))
+        if not known:
+            writer.writeheader()
+        writer.writerow(row)
+    print(planned.name, f"AUROC {row['auroc']:.2f} moves {row['moves']:.2f}", file=sys.stderr, flush=True)
 
 
 def order(rows: Sequence[Row]) -> list[Row]:
@@ -827,9 +853,14 @@ def main() -> None:
     arguments.add_argument("--table-only", action="store_true", help="judge what is audited")
     arguments.add_argument("--same-as", default="", help="label of audits: count what was audited there too")
     arguments.add_argument("--write", type=Path, help="file for the rates that audits show")
+    arguments.add_argument("--fresh", type=int, metavar="SEED", help=f"{FRESH} clean networks with these seeds instead")
+    arguments.add_argument("--also", type=Path, help="folder of audited networks that count in these rates too")
     given = arguments.parse_args()
     torch.set_num_threads(1)
-    rows = read(given.folder / "networks.csv") if given.table_only else train_all(given.folder, given.rounds)
+    if given.table_only:
+        rows = read(given.folder / "networks.csv")
+    else:
+        rows = train_all(given.folder, given.rounds) if given.fresh is None else train_fresh(given.folder, given.fresh)
     if given.train_only:
         return
     if not given.table_only:
@@ -838,7 +869,10 @@ def main() -> None:
     words, columns = answered(rows, given.folder, given.label, given.same_as)
     page.close(*table(rows, words, columns, page))
     if given.write:
-        given.write.write_text(json.dumps(document(rows, words), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        more = read(given.also / "networks.csv") if given.also else []
+        further = answered(more, given.also, given.label)[0] if given.also else {}
+        every = document([*rows, *more], {**words, **further})
+        given.write.write_text(json.dumps(every, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

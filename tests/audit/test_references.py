@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,14 @@ def test_docs_have_the_shipped_error_rates_of_searches() -> None:
     counts = [cell.split(" ")[1] for cell in row.split("|")[2:-1] if "/" in cell]
     assert counts == [f"{one['count']}/{one['among']}" for one in everything]
     assert f"Search {rates['search']}, all networks:" in text
+    clean = [one for part in ("trained", "new") for one in rates[part] if one["rate"] == "no shortcut: one is named"]
+    first, second = (f"{one['count']} of {one['among']} [{share_text(one)}]" for one in clean)
+    assert f"{first}, and {second}; an audit's page shows these" in text
+
+
+def share_text(rate: Mapping[str, float]) -> str:
+    """The interval of a rate in percent."""
+    return f"{100 * rate['low']:.0f}, {100 * rate['high']:.0f}%"
 
 
 def test_error_rates_of_an_earlier_search_are_not_cited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,11 +17,13 @@ from audit_bank import SIDE, Pool  # noqa: E402
 from audit_kinds import (  # noqa: E402
     CHANGES,
     CLEAN,
+    FRESH,
     KINDS,
     MARKS,
     NETWORKS,
     PLANS,
     Planned,
+    fresh_network,
     judged,
     network_of,
     order,
@@ -68,6 +70,15 @@ def test_the_plan_has_what_it_promises() -> None:
         assert len({one.domain for one in ours}) >= (2 if kind == "colored" else 3), kind
         assert all(one.tie[0] > 3 * one.tie[1] for one in ours), kind
     assert {one.domain for one in planned if one.kind == "clean"} == set(CLEAN)
+
+
+def test_clean_networks_with_fresh_seeds_are_of_phantoms_and_of_each_architecture() -> None:
+    fresh = [fresh_network(9_400_000, at) for at in range(FRESH)]
+    assert [one.seed for one in fresh] == list(range(9_400_000, 9_400_040))
+    assert {one.marks for one in fresh} == {()}
+    kinds = {(one.domain, one.architecture) for one in fresh}
+    domains = ("phantom-chest", "phantom-chest-easy", "phantom-nodule")
+    assert kinds == {(domain, architecture) for domain in domains for architecture in NETWORKS}
 
 
 @pytest.mark.parametrize("name", MARKS)

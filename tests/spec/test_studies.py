@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -117,10 +118,46 @@ def test_the_supervised_control_takes_the_steps_of_the_stage_without_labels(scal
     assert steps(control.recipe, control.data.train) == pytest.approx(steps(own.recipe, spec.data.train), rel=0.05)
 
 
+DOCS = Path(__file__).parents[2] / "docs"
+NEVER_RUN = {"dr-pretraining-aptos", "dr-pretraining-eyepacs", "lesion-loss-dfuc", "lesion-loss-endotect",
+             "source-matters-amount", "source-matters-lidc", "source-matters-nih"}  # fmt: skip
+
+
+def rows_of_studies() -> dict[str, str]:
+    """Study -> its row among the results."""
+    page = (DOCS / "results" / "real-images.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in page.partition("## Every built-in study")[2].splitlines() if "`" in line]
+    return {name: row[2] for row in rows for name in study_files() if f"`{name}`" in row[0]}
+
+
 def test_every_study_has_its_row_among_the_results() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "results" / "real-images.md").read_text(encoding="utf-8")
-    rows = page.partition("## Every built-in study")[2]
-    assert [name for name in study_files() if f"`{name}`" not in rows] == []
+    assert set(rows_of_studies()) == set(study_files())
+
+
+@pytest.mark.parametrize("name", study_files())
+def test_a_study_that_was_never_run_says_so_in_its_second_line_and_its_row(name: str) -> None:
+    second = study_yaml(name).splitlines()[1]
+    assert ("Never run" in second) == (name in NEVER_RUN)
+    assert rows_of_studies()[name].startswith("never run") == (name in NEVER_RUN)
+
+
+def test_pages_of_results_that_have_a_gallery_entry_are_of_registered_studies() -> None:
+    names = re.findall(r"`assay run ([\w-]+)`", (DOCS / "gallery.md").read_text(encoding="utf-8"))
+    assert len(names) == 4
+    for name in names:
+        assert rows_of_studies()[name].startswith("registered, run twice")
+        assert re.search(r"; registered .+ SHA-256", (DOCS / "results" / f"{name}.md").read_text(encoding="utf-8"))
+
+
+def test_results_of_runs_that_were_not_registered_are_marked() -> None:
+    """By the heading of their section or in their own line."""
+    for page in sorted((DOCS / "results").glob("*.md")):
+        if page.name in ("pilots.md", "audits.md"):
+            continue  # none of these is a registered result
+        for section in page.read_text(encoding="utf-8").split("\n## "):
+            for line in section.splitlines():
+                if re.search(r"[Ee]arlier (images|design)|read afterwards|painted over", line):
+                    assert re.search(r"[Ee]xploratory|[Nn]ot registered", section.splitlines()[0] + line), line
 
 
 def _settings(text: str) -> list[str]:

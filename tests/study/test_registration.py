@@ -196,3 +196,7 @@ def test_a_run_shows_its_registration_and_the_look_that_was_added(
         file.unlink()
     assert ask("run", spec, "--seeds", "4", "-q", "-w", "0").code == 0
     assert "look added after results" in page.read_text()
+
+
+def test_the_page_of_a_run_that_was_not_registered_says_so(finished_run: Path) -> None:
+    assert "Not registered." in (finished_run / "report.html").read_text(encoding="utf-8")

@@ -153,6 +153,41 @@ def test_cells_of_claims_that_are_kept_stand_in_the_results() -> None:
             assert " ".join(value.split()) in page, value
 
 
+BY_HAND = "entered by hand, run folder not kept"
+
+
+def test_outcomes_that_were_typed_say_so_and_no_others_were() -> None:
+    data = YAML(typ="safe").load(CLAIMS.ROOT / "tools" / "claims.yaml")
+    del data["values"]
+    page = (CLAIMS.ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    typed: list[tuple[str, str, str]] = []
+    for claim in (claim for claims in data.values() for claim in claims):
+        for one in (claim, *claim.get("real", ())):
+            cells = [(claim["id"], name, str(text)) for name, text in one.items() if name != "real"]
+            typed += [cell for cell in cells if re.search(r"\*\*|\d\]|repeated: -", cell[2])]
+    assert [cell[:2] for cell in typed] == [("A2", "note"), ("B2", "kept"), ("B2", "kept"), ("B4", "kept")]
+    for _, name, text in typed:
+        assert text.endswith(BY_HAND if name == "kept" else "by hand, of rounded cells")
+        assert " ".join(text.split()) in page
+    assert page.count(BY_HAND) == 3
+
+
+def test_first_runs_of_primary_comparisons_in_the_claims_are_those_that_are_shipped() -> None:
+    data = YAML(typ="safe").load(CLAIMS.ROOT / "tools" / "claims.yaml")
+    del data["values"]
+    page, compared = CLAIMS.ROOT / "docs" / "claims.md", 0
+    cells = {name: each for letter in data for name, each in CLAIMS.standing(page, letter).items()}
+    for claim in CLAIMS.each_test(data):
+        if "role" in claim["row"] or claim["study"] not in SHIPPED_STUDIES:
+            continue
+        known = {"role": "primary", "margin": claim["margin"], "p_holm": 0.0}
+        rows = json.loads((SHIPPED / f"{claim['study']}.json").read_text())["rows"]
+        first = CLAIMS.decided(CLAIMS.selected([{**row, **known} for row in rows], claim))
+        assert first in cells[claim["id"]][-1 if claim["domain"] == "real" else -2], claim["id"]
+        compared += 1
+    assert compared == 29
+
+
 def test_an_unfinished_run_is_not_replicated(root: Path) -> None:
     shutil.rmtree(next((root / "trials").iterdir()))
     with pytest.raises(StoreError, match=r"small is not finished \(1 training run and 0 probes are missing\)"):

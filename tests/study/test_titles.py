@@ -16,7 +16,9 @@ from tests.report.test_words import row as comparison
 
 from assay.core.reasons import because
 from assay.plugin import Code
+from assay.report.blocks import cell
 from assay.report.evidence import Evidence
+from assay.report.words import headline, primary_line
 from assay.stats.format import number
 from assay.store.kinds import kinds
 
@@ -163,6 +165,17 @@ def test_the_decisions_follow_and_a_failed_control_lets_nothing_lead() -> None:
     assert said[1] == "ArcFace and cross-entropy are equivalent in AUROC with texture reversed, within 0.05."
     failed = comparison("undetected", role="positive-control", axis="epochs", a="3", b="20")
     assert answers(study(fall, [EQUAL, failed]))[0].startswith("No difference is claimed")
+
+
+def test_networks_that_failed_stand_with_an_equivalence_in_title_line_and_table() -> None:
+    counted = {"failed_a": 1, "trained_a": 12, "failure_limit_a": 0.34, "failed_b": 0, "trained_b": 12,
+               "failure_limit_b": 0.22}  # fmt: skip
+    failed = "failed networks: 1 of 12 and 0 of 12 (with 95% confidence at most 34% and 22% fail)"
+    evidence = study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, [{**EQUAL, **counted}])
+    (row,) = evidence.tables["contrasts"]
+    assert failed in headline([row])
+    assert failed in primary_line(row)
+    assert failed in cell("contrasts", "decision", row, evidence).text
 
 
 def test_tiles_have_the_usual_condition_the_worst_one_and_the_networks() -> None:

@@ -441,20 +441,30 @@ def verdict_words(row: Row) -> str:
 def failures_text(rows: Sequence[Row]) -> str:
     """Return the failed networks of comparisons that claim a small difference.
 
-    It reads `failed networks: 0 of 12 each (with 95% confidence at most 22% fail)`.
+    One comparison has those of both recipes. Of several comparisons the greatest number is given. Empty where nothing
+    small is claimed or nothing was counted.
 
-    Of several numbers of failures the greatest is given. Empty where nothing small is claimed or nothing was counted.
+    Examples:
+        >>> row = {"decision": "equivalent", "failed_a": 0, "trained_a": 12, "failure_limit_a": 0.22}
+        >>> row |= {"failed_b": 0, "trained_b": 12, "failure_limit_b": 0.22}
+        >>> failures_text([row])
+        'failed networks: 0 of 12 each (with 95% confidence at most 22% fail)'
+        >>> failures_text([row | {"failed_b": 1, "failure_limit_b": 0.34}])
+        'failed networks: 0 of 12 and 1 of 12 (with 95% confidence at most 22% and 34% fail)'
+        >>> failures_text([row | {"decision": "higher"}])
+        ''
     """
     small = [row for row in rows if row.get("decision") in WITHIN_MARGIN and "failed_a" in row]
     counts = [tuple(numeric(row, f"{name}_{side}") for name in ("failure_limit", "failed", "trained"))
               for row in small for side in ("a", "b")]  # fmt: skip
     if not counts:
         return ""
-    limit, failed, trained = max(counts)
-    alike = "each" if len(set(counts)) == 1 else "at most"
-    return (
-        f"failed networks: {failed:.0f} of {trained:.0f} {alike} (with 95% confidence at most {100 * limit:.0f}% fail)"
-    )
+    differ = len(set(counts)) > 1
+    shown = counts if differ and len(small) == 1 else [max(counts)]
+    failed = " and ".join(f"{failed:.0f} of {trained:.0f}" for _, failed, trained in shown)
+    limits = " and ".join(f"{100 * limit:.0f}%" for limit, _, _ in shown)
+    alike = "" if len(shown) > 1 else " at most" if differ else " each"
+    return f"failed networks: {failed}{alike} (with 95% confidence at most {limits} fail)"
 
 
 def decided_by(row: Row, difference: str = "value") -> str:

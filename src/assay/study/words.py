@@ -642,7 +642,7 @@ def _component_words(component: Any) -> str:
 
 def _registration_text(facts: Mapping[str, str]) -> str:
     if "registered" not in facts:
-        return ""
+        return "Not registered."
     place = f"hash deposited: {facts['deposit']}" if "deposit" in facts else "registered locally"
     commit = f", commit {facts['commit of the registration']}" if "commit of the registration" in facts else ""
     return f"Registered {facts['registered']}, SHA-256 {facts['hash of the registration']} ({place}{commit})."
