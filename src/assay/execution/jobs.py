@@ -372,7 +372,9 @@ class ProbeJob:
         for id, component in missing.items():
             if id in result.sampled:
                 folder.write_sampled(id, result.sampled[id].row, result.sampled[id].layers)
-            folder.write_measurements(id, result.measurements[id], self._record(component, NOTHING, result.asked[id]))
+            folder.write_measurements(
+                id, result.measurements[id], self._record(component, NOTHING, result.environments[id])
+            )
         if not self.keep_weights:
             (folder.unit(self.model.unit, self.model.id) / WEIGHTS_FILE).unlink(missing_ok=True)
 

@@ -120,30 +120,32 @@ def have_equal_weights(network: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def rank_correlations(ones: Float[np.ndarray, "n h w"], others: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, " n"]:
+def rank_correlations(
+    first_maps: Float[np.ndarray, "n h w"], second_maps: Float[np.ndarray, "n h w"]
+) -> Float[np.ndarray, " n"]:
     """Spearman's correlation of the sizes of two maps' values, image by image, -1 to 1.
 
     NaN where the first is the same everywhere; 0 where the second alone is: nothing of the first is left in it.
     """
-    first, second = (_centered_ranks(maps) for maps in (ones, others))
+    first, second = (_centered_ranks(maps) for maps in (first_maps, second_maps))
     spread, other = ((ranks**2).sum(axis=1) for ranks in (first, second))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlations = (first * second).sum(axis=1) / np.sqrt(spread * other)
     correlations = np.where(spread > 0, np.where(other > 0, correlations, 0.0), np.nan)
-    finite = [np.isfinite(maps).all(axis=(1, 2)) for maps in (ones, others)]
+    finite = [np.isfinite(maps).all(axis=(1, 2)) for maps in (first_maps, second_maps)]
     return np.where(finite[0] & finite[1], correlations, np.nan)
 
 
 def structural_similarities(
-    ones: Float[np.ndarray, "n h w"], others: Float[np.ndarray, "n h w"]
+    first_maps: Float[np.ndarray, "n h w"], second_maps: Float[np.ndarray, "n h w"]
 ) -> Float[np.ndarray, " n"]:
     """Compute the SSIM of the absolute values of two maps, image by image, -1 to 1 (Wang et al. 2004).
 
     Each map is scaled to a maximum of 1. The mean is over windows of 7 x 7 px within the image (or of the image's side
     if that is smaller). Where both maps are mostly zero, SSIM is high whatever the rest of the maps contains.
     """
-    x, y = (_rescale_maps(maps) for maps in (ones, others))
-    side = min(_WINDOW, *ones.shape[1:])
+    x, y = (_rescale_maps(maps) for maps in (first_maps, second_maps))
+    side = min(_WINDOW, *first_maps.shape[1:])
     unbiased = side**2 / (side**2 - 1) if side > 1 else 1.0
 
     def mean(values: Tensor) -> Tensor:
@@ -342,11 +344,11 @@ def remove_lesions(
 
 def painted_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h w"]:
     """Return the images with some pixels replaced by a weighted mean of their neighbors, near ones counting most."""
-    kept = (~where).to(images.dtype)
+    visible = (~where).to(images.dtype)
     sd = _BLUR * min(images.shape[2:])
-    weight = gaussian(kept, sd) + 1e-6
-    rest = (images * kept).sum(dim=(2, 3), keepdim=True) / kept.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    around = (gaussian(images * kept, sd) + 1e-6 * rest) / weight
+    weight = gaussian(visible, sd) + 1e-6
+    rest = (images * visible).sum(dim=(2, 3), keepdim=True) / visible.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    around = (gaussian(images * visible, sd) + 1e-6 * rest) / weight
     return torch.where(where, around, images)
 
 

@@ -178,11 +178,11 @@ def groups_of(table: FactorTable, reference: FactorTable) -> list[Group]:
     environment. A factor whose rows all fall into one group gives none; rows with a missing value are in no group of
     that factor.
     """
-    found: list[Group] = []
+    all_groups: list[Group] = []
     for factor in table.factors:
         groups = [group for group in _groups_by(factor, table, reference) if group.rows.any()]
-        found += groups if len(groups) > 1 else []
-    return found
+        all_groups += groups if len(groups) > 1 else []
+    return all_groups
 
 
 def worst_group_place(factor: str, level: str, target: str) -> Reason:

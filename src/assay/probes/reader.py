@@ -447,8 +447,8 @@ class ModelReading:
     Args:
         requests: All readings that the probes require together. The layers asked of an environment by different probes
             are collected in one pass, the first time that one of them reads it.
-        known: Answers that were kept earlier, by environment name, of the trained network. A request whose logits and
-            layers are all known causes no forward pass.
+        earlier_reads: Answers that were kept earlier, by environment name, of the trained network. A request whose
+            logits and layers are all known causes no forward pass.
 
     Examples:
         Answers are read once, whoever asks:
@@ -462,7 +462,9 @@ class ModelReading:
         (400, 12)
     """
 
-    def __init__(self, model: Model, requests: Iterable[Request], known: Mapping[str, Read] | None = None) -> None:
+    def __init__(
+        self, model: Model, requests: Iterable[Request], earlier_reads: Mapping[str, Read] | None = None
+    ) -> None:
         self.model = model
         self._environments: dict[str, Environment] = {}
         self._layers: dict[tuple[str, bool], tuple[str, ...]] = {}
@@ -472,7 +474,7 @@ class ModelReading:
         self._shared = SharedAnswers()
         for request in requests:
             self._register(request)
-        for name, read in (known or {}).items():
+        for name, read in (earlier_reads or {}).items():
             self._remember(name, read)
 
     def read(self, environment: Environment, *, untrained: bool = False) -> Read:
@@ -591,7 +593,7 @@ class ModelReading:
         if n == 0:
             raise ReadingError(f"{where} holds no image")
         logits: list[np.ndarray] = []
-        maps, beside = Streamed(), list[dict[str, np.ndarray]]()
+        maps, further_columns = Streamed(), list[dict[str, np.ndarray]]()
         step = AT_ONCE if starts_program(network) else batch_of(self.model.device, images.shape)
         with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
             places = np.arange(n) if rows is None else rows
@@ -607,7 +609,9 @@ class ModelReading:
 
             is_other_process = isinstance(network, ProcessNetwork)
             answered = (
-                read_ahead(put_through, batches) if is_other_process else ((one, put_through(one)) for one in batches)
+                read_ahead(put_through, batches)
+                if is_other_process
+                else ((part, put_through(part)) for part in batches)
             )
             for (start, batch), output_of_batch in answered:
                 index, output = places[start : start + step], output_of_batch
@@ -616,7 +620,7 @@ class ModelReading:
                     if of is not None and of.masks is not None:
                         labels = of.masks.read(index)[:, 0]
                         maps.append(lesion, labels, _pixel_size(of, index))
-                        beside.append(self._beside(output, labels, of, index))
+                        further_columns.append(self._beside(output, labels, of, index))
                     output = lesion.flatten(1).amax(dim=1)
                 logits.append(logits_of(output, len(index), where))
                 recorder.check()
@@ -624,7 +628,7 @@ class ModelReading:
         finite(values, "logits", where, places, n)
         for layer, activations in recorder.activations.items():
             finite(activations, f"activations of '{layer}'", where, places, n)
-        columns = {**(maps.columns() if maps else {}), **(join_parts(beside) if beside else {})}
+        columns = {**(maps.columns() if maps else {}), **(join_parts(further_columns) if further_columns else {})}
         return Read(values, recorder.activations, columns)
 
     def _beside(self, logits: Tensor, labels: Tensor, of: Environment, index: np.ndarray) -> dict[str, np.ndarray]:
@@ -692,14 +696,14 @@ class ProbeResult:
 
     Attributes:
         sampled: Probe name -> the activations that it keeps, of probes that keep any.
-        asked: Probe name -> the environments of `reads` that it asked for.
+        environments: Probe name -> the environments of `reads` that it asked for.
 
     Examples:
         >>> from assay.plugin import build
         >>> from assay.testing.probe import Reader, World
         >>> probes = {"performance": build("probe", "performance", {})}
         >>> result = run_probes(Model(Reader({"tag": 4.0}), threshold=0.5), World(), probes)
-        >>> result.asked
+        >>> result.environments
         {'performance': ('same', 'neutral', 'reversed')}
         >>> result.reads["same"].logits.shape
         (400, 2)
@@ -708,16 +712,17 @@ class ProbeResult:
     measurements: dict[str, list[Measurement]]
     reads: dict[str, Read]
     sampled: dict[str, Sampled]
-    asked: dict[str, tuple[str, ...]]
+    environments: dict[str, tuple[str, ...]]
 
 
 def run_probes(
-    model: Model, scene: Scene, probes: Mapping[str, Probe], known: Mapping[str, Read] | None = None
+    model: Model, scene: Scene, probes: Mapping[str, Probe], earlier_reads: Mapping[str, Read] | None = None
 ) -> ProbeResult:
     """Read a model once on all that the probes ask for, and measure.
 
     Args:
-        known: Answers of this model kept earlier, by environment name; images that they cover are not read again.
+        earlier_reads: Answers of this model kept earlier, by environment name; images that they cover are not read
+            again.
 
     Examples:
         The model of a trial and the environments of its study:
@@ -726,16 +731,13 @@ def run_probes(
             result.measurements["performance"]
     """
     requests = {name: list(probe.requests(model, scene)) for name, probe in probes.items()}
-    reading = ModelReading(model, chain.from_iterable(requests.values()), known)
+    reading = ModelReading(model, chain.from_iterable(requests.values()), earlier_reads)
     measurements = {name: probe.measure(reading, scene) for name, probe in probes.items()}
-    kept = {name: probe.kept(reading, scene) for name, probe in probes.items() if isinstance(probe, Keeping)}
-    sampled = {name: sample for name, sample in kept.items() if sample is not None}
+    samples = {name: probe.kept(reading, scene) for name, probe in probes.items() if isinstance(probe, Keeping)}
+    sampled = {name: sample for name, sample in samples.items() if sample is not None}
     reads = reading.answers()
     named = {
-        name: dict.fromkeys(environment.environment.name for environment in asked) for name, asked in requests.items()
+        name: dict.fromkeys(request.environment.name for request in requested) for name, requested in requests.items()
     }
-    asked = {
-        name: tuple(environment for environment in environments if environment in reads)
-        for name, environments in named.items()
-    }
-    return ProbeResult(measurements, reads, sampled, asked)
+    environments = {name: tuple(place for place in places if place in reads) for name, places in named.items()}
+    return ProbeResult(measurements, reads, sampled, environments)

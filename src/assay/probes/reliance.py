@@ -126,12 +126,12 @@ def _changes(reading: Reading, scene: Scene, factor: str) -> Iterator[FactorChan
     neutral = scene.neutral()
     ends = {end: scene.counterfactual(factor, end) for end in ("low", "high")}
     logits = {end: reading.read(environment).logits for end, environment in ends.items()}
-    own = reading.read(neutral).logits
+    neutral_logits = reading.read(neutral).logits
     low_side, high_side = _nearer_ends(neutral.table, ends["low"].table, ends["high"].table, factor)
     every = np.ones(len(neutral), dtype=bool)
     yield _change(reading, factor, "", logits["low"], logits["high"], every)
-    yield _change(reading, factor, LOW_TO_HIGH, own, logits["high"], low_side)
-    yield _change(reading, factor, HIGH_TO_LOW, own, logits["low"], high_side)
+    yield _change(reading, factor, LOW_TO_HIGH, neutral_logits, logits["high"], low_side)
+    yield _change(reading, factor, HIGH_TO_LOW, neutral_logits, logits["low"], high_side)
 
 
 def _change(
@@ -271,7 +271,7 @@ def sobol_indices(values: Float[np.ndarray, " rows"], samples: int) -> SobolIndi
     first, total = with_influence(a, b, ab)
     gap = np.maximum(*(_gap(a, b, ab, order) for order in (0, 1)))
     moved = [contributions_of(influence) for _, influence in (first, total)]
-    errors = [np.sqrt((one**2).sum(axis=-1)) for one in moved]
+    errors = [np.sqrt((contributions**2).sum(axis=-1)) for contributions in moved]
     return SobolIndices(first[0], errors[0], total[0], errors[1], moved[0], moved[1], gap)
 
 

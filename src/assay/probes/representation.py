@@ -78,7 +78,7 @@ COMPONENTS, MAP_PERCENTILES = 100, (90.0, 99.9)
 """Eigenvalues of standardized maps, and their percentiles whose ratio is the condition number of maps."""
 RESOLUTION = 1e-12
 """Share of the greatest eigenvalue under which one is 0: float32 holds a unit to 6e-8, so its variance no finer."""
-KEPT = 0.9
+SHARE_FITTED = 0.9
 """Share of the images, those with the smallest ratios of distances, that the intrinsic dimension is fitted to."""
 FEWEST_DISTINCT = 20
 """Images with activations of their own that an intrinsic dimension needs."""
@@ -109,12 +109,12 @@ def eigenvalues(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
     n, d = features.shape
     x = features[:, varying(features)].astype(np.float64)
     x -= x.mean(axis=0)
-    found = np.zeros(d)
+    spectrum = np.zeros(d)
     rank = min(n - 1, x.shape[1])
     if rank > 0:
         values = np.linalg.eigvalsh(x.T @ x if x.shape[1] <= n else x @ x.T)[::-1][:rank] / (n - 1)
-        found[:rank] = np.where(values > RESOLUTION * values[0], values, 0.0)
-    return found
+        spectrum[:rank] = np.where(values > RESOLUTION * values[0], values, 0.0)
+    return spectrum
 
 
 def effective_rank(values: Float[np.ndarray, " d"]) -> float:
@@ -257,12 +257,12 @@ def intrinsic_dimension(features: Float[np.ndarray, "n d"]) -> Scalar:
     if not near[:, 0].all():
         return Scalar(math.nan, because(Code.WITHIN_ROUNDING), n=n)
     logs = np.sort(np.log(near[:, 1] / near[:, 0]))
-    kept = int(KEPT * n)
-    total = float(logs[:kept].sum() + (n - kept) * logs[kept - 1])
+    fitted = int(SHARE_FITTED * n)
+    total = float(logs[:fitted].sum() + (n - fitted) * logs[fitted - 1])
     if total < 1e-9 * n:
         return Scalar(math.nan, because(Code.EQUAL_DISTANCES), n=n)
-    value = (kept - 1) / total
-    return Scalar(value, NOTHING, value / math.sqrt(kept - 2), n)
+    value = (fitted - 1) / total
+    return Scalar(value, NOTHING, value / math.sqrt(fitted - 2), n)
 
 
 def _two_nearest(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
@@ -304,9 +304,9 @@ def separation(
     means = np.zeros((groups, x.shape[1]))
     np.add.at(means, place, x)
     means /= counts[:, None]
-    own, total = ((x - means[place]) ** 2).sum(axis=1), (x**2).sum(axis=1)
-    within, correction = float(own.sum() / total.sum()), (n - 1) / (n - groups)
-    influence = -correction * (own - within * total) / total.sum()
+    squared_residuals, total = ((x - means[place]) ** 2).sum(axis=1), (x**2).sum(axis=1)
+    within, correction = float(squared_residuals.sum() / total.sum()), (n - 1) / (n - groups)
+    influence = -correction * (squared_residuals - within * total) / total.sum()
     clustered = cluster(influence, patient[rows])
     return Scalar(1 - correction * within, NOTHING, clustered.standard_error, n, clustered)
 
@@ -471,13 +471,13 @@ def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[M
         return because(Code.LIMITED_RANK, images=n, units=units, most=most) if n <= units else NOTHING
 
     yield _one("constant-units", Scalar(1 - float(varying(x).mean())), layer, group, rows)
-    for measure, value, said in (
+    for measure, value, reason_of_rank in (
         ("effective-rank", effective_rank(values), few(n - 1)),
         ("rankme", rankme(x), few(n)),
         ("participation-ratio", participation_ratio(x), NOTHING),
         ("components-90", float(components(values) or math.nan), NOTHING),
     ):
-        reason = (undefined_for(x) or because(Code.ZERO_ACTIVATIONS)) if math.isnan(value) else said
+        reason = (undefined_for(x) or because(Code.ZERO_ACTIVATIONS)) if math.isnan(value) else reason_of_rank
         yield _one(measure, Scalar(value, reason), layer, group, rows)
     excess = kurtosis(x)
     for measure, scalar in (
@@ -520,13 +520,13 @@ def _codes(factor: Factor, table: FactorTable) -> np.ndarray:
     return levels.of(column) if levels.names else np.full(len(table), -1)
 
 
-def _between(ones: Layers, others: Layers, group: str, rows: _Rows) -> Iterator[Measurement]:
+def _between(first_layers: Layers, other_layers: Layers, group: str, rows: _Rows) -> Iterator[Measurement]:
     """CKA of all pairs of layers: of one network each pair once."""
-    matrix = cka_matrix(list(ones.values()), list(others.values()))
-    for i, first in enumerate(ones):
-        for j, other in enumerate(others):
-            if ones is not others or i < j:
-                scalar = _compared(float(matrix[i, j]), ones[first], others[other])
+    matrix = cka_matrix(list(first_layers.values()), list(other_layers.values()))
+    for i, first in enumerate(first_layers):
+        for j, other in enumerate(other_layers):
+            if first_layers is not other_layers or i < j:
+                scalar = _compared(float(matrix[i, j]), first_layers[first], other_layers[other])
                 yield _one("cka", scalar, first, group, rows, level=other, chance=0.0)
 
 

@@ -164,13 +164,13 @@ class Robustness:
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """Return the environment as it is and under every distortion that its images can carry."""
         clean = self._clean(scene)
-        shown = [
+        distorted = [
             environment
             for family in self.families
             if not self._refusal(clean, family)
             for environment in self._under(clean, family, model.device)
         ]
-        return tuple(Request(environment) for environment in (clean, *shown))
+        return tuple(Request(environment) for environment in (clean, *distorted))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Family by family: each severity, then the mean over them."""
@@ -186,8 +186,10 @@ class Robustness:
                 refused = (*_OF_ERRORS, *names)
                 measurements += [undefined(name, refusal, environment=clean.name, factor=family) for name in refused]
                 continue
-            under = self._under(clean, family, reading.model.device)
-            values = [_values(before, self._answers(reading, environment), patient, names) for environment in under]
+            environments = self._under(clean, family, reading.model.device)
+            values = [
+                _values(before, self._answers(reading, environment), patient, names) for environment in environments
+            ]
             for severity, here in zip(self.severities, values, strict=True):
                 measurements += [
                     _said(name, value, samples, replace(place, level=str(severity))) for name, value in here.items()
@@ -226,12 +228,14 @@ def _of_answers(answers: Answers, referable: int) -> dict[str, str]:
 
 def _values(before: Answers, after: Answers, patient: np.ndarray, names: Mapping[str, str]) -> dict[str, _Found]:
     """Return every measure of one family and severity. names: as `_of_answers` returns them."""
-    clean, kept = (_found("accuracy", answers, patient) for answers in (before, after))
+    clean, distorted = (_found("accuracy", answers, patient) for answers in (before, after))
     stable = _found("accuracy", replace(after, target=before.calls), patient)
     return {
-        "distorted-error": _Found(1 - kept.value, -kept.contributions, 1 - kept.chance),
-        "distorted-error-increase": _Found(clean.value - kept.value, clean.contributions - kept.contributions),
-        "accuracy-kept": _ratio(kept, clean),
+        "distorted-error": _Found(1 - distorted.value, -distorted.contributions, 1 - distorted.chance),
+        "distorted-error-increase": _Found(
+            clean.value - distorted.value, clean.contributions - distorted.contributions
+        ),
+        "accuracy-kept": _ratio(distorted, clean),
         "stability": replace(stable, chance=float("nan")),
         **{name: _found(of, after, patient) for name, of in names.items()},
     }
@@ -244,11 +248,11 @@ def _found(name: str, answers: Answers, patient: np.ndarray) -> _Found:
     )
 
 
-def _ratio(kept: _Found, clean: _Found) -> _Found:
+def _ratio(distorted: _Found, clean: _Found) -> _Found:
     if clean.value == 0:
         return replace(clean, value=float("nan"), chance=float("nan"), reason=because(Code.NO_CLEAN_HIT))
-    share = kept.value / clean.value
-    return _Found(share, (kept.contributions - share * clean.contributions) / clean.value)
+    share = distorted.value / clean.value
+    return _Found(share, (distorted.contributions - share * clean.contributions) / clean.value)
 
 
 def _mean(of: Sequence[_Found]) -> _Found:

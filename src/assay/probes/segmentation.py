@@ -69,15 +69,16 @@ class OfMaps:
             answers = answers_of(reading, environment)
             if not answers.maps:
                 code = Code.NO_MASKS if environment.masks is None else Code.NO_PIXEL_LOGITS
-                measurements += [undefined(one, code, environment=name) for one in self.overall]
+                measurements += [undefined(measure, code, environment=name) for measure in self.overall]
                 continue
             table, place = environment.table, Measurement("", 0.0, environment=name)
             measurements += [
                 # contrasts take their contributions from kept outputs
                 replace(
-                    _in_millimeters(measurement_of(one, answers, table.patient, place), environment), contributions=None
+                    _in_millimeters(measurement_of(measure, answers, table.patient, place), environment),
+                    contributions=None,
                 )
-                for one in self.overall
+                for measure in self.overall
             ]
             answered[name] = answers, table
             kinds = environment.masks.kinds if environment.masks is not None else kinds
@@ -112,17 +113,17 @@ def _kinds(answers: Answers, names: Sequence[str]) -> Iterator[tuple[str, Answer
     """Return each of several kinds, and the answers as if it were the only one; a pixel is called by its greatest
     logit.
     """
-    kept = answers.maps
-    for place, name in enumerate(names if "kind_truth" in kept else ()):
-        own = {key: kept[f"kind_{key}"][:, place] for key in OF_KINDS}
+    maps = answers.maps
+    for place, name in enumerate(names if "kind_truth" in maps else ()):
+        of_kind = {key: maps[f"kind_{key}"][:, place] for key in OF_KINDS}
         counts = {
-            key: np.repeat(own[key][:, None], kept[key].shape[1], axis=1) for key in ("predicted", "hit", "stray")
+            key: np.repeat(of_kind[key][:, None], maps[key].shape[1], axis=1) for key in ("predicted", "hit", "stray")
         }
-        score, floor = _told_apart(own["found"], own["lesions"]), np.full(len(own["found"]), -np.inf)
-        alone = {**counts, "truth": own["truth"], "lesion_score": score, "floor": floor}
-        there = {key: f"{AT_NATIVE}kind_{key}" for key in ("truth", "predicted", "hit")}
-        native = {f"{AT_NATIVE}{key}": kept[of][:, place] for key, of in there.items() if of in kept}
-        yield name, replace(answers, maps={**kept, **alone, **native})
+        score, floor = _told_apart(of_kind["found"], of_kind["lesions"]), np.full(len(of_kind["found"]), -np.inf)
+        alone = {**counts, "truth": of_kind["truth"], "lesion_score": score, "floor": floor}
+        native_names = {key: f"{AT_NATIVE}kind_{key}" for key in ("truth", "predicted", "hit")}
+        native = {f"{AT_NATIVE}{key}": maps[of][:, place] for key, of in native_names.items() if of in maps}
+        yield name, replace(answers, maps={**maps, **alone, **native})
 
 
 def _told_apart(counts: Int[np.ndarray, " n"], lesions: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n l"]:
@@ -216,7 +217,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Where a factor is set, in its neutral marginal."""
 USUAL = ("contrast", "size", "position_x", "position_y")
 """The factors that are moved where none are named, as far as the phantom has them: fade, shrink, move."""
-FOUND, SCORE = "found", "lesion-logit"
+SHARE_FOUND, SCORE = "found", "lesion-logit"
 UNIT = MEASURES[SCORE].unit
 PLACE = {"place-called": "pixel-recall", "place-found": "lesion-sensitivity-at-90"}
 """Measure where lesions were -> the corresponding measure of maps compared with the masks of the lesions."""
@@ -227,12 +228,13 @@ class Painted:
     """The images that are read, the same rows in each: as they are, with a factor set, and without their lesions.
 
     Attributes:
-        gone: The images without lesions, with the masks of these; None where the phantom cannot take lesions away.
+        without_lesions: The images without lesions, with the masks of these; None where the phantom cannot take
+            lesions away.
     """
 
-    own: Environment
+    original: Environment
     set_to: Mapping[tuple[str, float], Environment]
-    gone: Environment | None
+    without_lesions: Environment | None
 
 
 @component(
@@ -277,8 +279,10 @@ class Painting:
         painted = self._painted(scene)
         if painted is None:
             return ()
-        gone = () if painted.gone is None else (painted.gone,)
-        return tuple(Request(environment) for environment in (painted.own, *painted.set_to.values(), *gone))
+        without_lesions = () if painted.without_lesions is None else (painted.without_lesions,)
+        return tuple(
+            Request(environment) for environment in (painted.original, *painted.set_to.values(), *without_lesions)
+        )
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """By factor and quantile, then where lesions were."""
@@ -286,26 +290,26 @@ class Painting:
 
         painted = self._painted(scene)
         if painted is None:
-            return [undefined(FOUND, Code.NOTHING_TO_PAINT)]
-        own = answers_of(reading, painted.own)
-        if not own.maps:
-            return [undefined(FOUND, Code.NO_MASKS if painted.own.masks is None else Code.NO_PIXEL_LOGITS)]
+            return [undefined(SHARE_FOUND, Code.NOTHING_TO_PAINT)]
+        before = answers_of(reading, painted.original)
+        if not before.maps:
+            return [undefined(SHARE_FOUND, Code.NO_MASKS if painted.original.masks is None else Code.NO_PIXEL_LOGITS)]
         place = Measurement("", 0.0, environment=scene.neutral().name)
-        known = {factor for factor, _ in painted.set_to}
+        changed_factors = {factor for factor, _ in painted.set_to}
         measurements = [
-            undefined(FOUND, Code.NO_RISING_FACTOR, environment=place.environment, factor=name)
+            undefined(SHARE_FOUND, Code.NO_RISING_FACTOR, environment=place.environment, factor=name)
             for name in self.factors
-            if name not in known
+            if name not in changed_factors
         ]
-        patient = painted.own.table.patient
+        patient = painted.original.table.patient
         for (factor, u), environment in painted.set_to.items():
             at = replace(place, factor=factor, level=f"{u:g}")
             answers = answers_of(reading, environment)
             measurements.append(
-                replace(measurement_of("lesion-sensitivity-at-90", answers, patient, at), measure=FOUND)
+                replace(measurement_of("lesion-sensitivity-at-90", answers, patient, at), measure=SHARE_FOUND)
             )
-            measurements.append(score_change(own, answers, patient, at))
-        return measurements + self._where_they_were(reading, painted.gone, place)
+            measurements.append(score_change(before, answers, patient, at))
+        return measurements + self._where_they_were(reading, painted.without_lesions, place)
 
     def _painted(self, scene: Scene) -> Painted | None:
         neutral = scene.neutral()
@@ -320,21 +324,25 @@ class Painting:
         }
         if not set_to or not len(rows):
             return None
-        own, gone = _taken(neutral, "(lesions)", rows), None
+        original, without_lesions = _taken(neutral, "(lesions)", rows), None
         if LESION.name in scene.changeable():
-            gone = replace(_taken(scene.counterfactual(LESION.name, "low"), "(lesions gone)", rows), masks=own.masks)
-        return Painted(own, set_to, gone)
+            without_lesions = replace(
+                _taken(scene.counterfactual(LESION.name, "low"), "(lesions gone)", rows), masks=original.masks
+            )
+        return Painted(original, set_to, without_lesions)
 
-    def _where_they_were(self, reading: Reading, gone: Environment | None, place: Measurement) -> list[Measurement]:
+    def _where_they_were(
+        self, reading: Reading, without_lesions: Environment | None, place: Measurement
+    ) -> list[Measurement]:
         from assay.probes.reader import answers_of
 
-        if gone is None:
+        if without_lesions is None:
             reason = because(Code.NO_LESION_FACTOR, factor=LESION.name)
             return [undefined(name, reason, environment=place.environment) for name in PLACE]
-        answers = answers_of(reading, gone)
+        answers = answers_of(reading, without_lesions)
         return [
             replace(
-                measurement_of(of_maps, answers, gone.table.patient, place),
+                measurement_of(of_maps, answers, without_lesions.table.patient, place),
                 measure=name,
                 direction=direction_of(name),
                 chance=0.0,
@@ -343,20 +351,20 @@ class Painting:
         ]
 
 
-def score_change(own: Answers, moved: Answers, patient: Int[np.ndarray, " n"], place: Measurement) -> Measurement:
+def score_change(original: Answers, moved: Answers, patient: Int[np.ndarray, " n"], place: Measurement) -> Measurement:
     """`lesion-logit`: see `Painting`. Its standard error is over patients, that of the unit included."""
     place = replace(place, measure=SCORE, unit=UNIT, chance=0.0)
-    before, after = _scores(own), _scores(moved)
-    there, both = ~np.isnan(before), ~np.isnan(before) & ~np.isnan(after)
+    before, after = _scores(original), _scores(moved)
+    has_lesion, both = ~np.isnan(before), ~np.isnan(before) & ~np.isnan(after)
     n = int(both.sum())
-    residual = np.where(there, before - before[there].mean() if there.any() else 0.0, 0.0)
-    deviation = float(np.sqrt((residual[there] ** 2).mean())) if there.any() else 0.0
-    if not n or deviation <= 1e-6 * max(1.0, float(np.abs(before[there]).max(initial=0.0))):
+    residual = np.where(has_lesion, before - before[has_lesion].mean() if has_lesion.any() else 0.0, 0.0)
+    deviation = float(np.sqrt((residual[has_lesion] ** 2).mean())) if has_lesion.any() else 0.0
+    if not n or deviation <= 1e-6 * max(1.0, float(np.abs(before[has_lesion]).max(initial=0.0))):
         reason = because(Code.NO_LESION_LOGIT_UNIT if n else Code.NO_LESION_IN_BOTH)
         return replace(place, value=float("nan"), reason=reason, n=n)
     effect = float((after - before)[both].mean() / deviation)
     # How much each image moves the deviation, as a share of it: the unit has an error too.
-    by_unit = np.where(there, (residual**2 - deviation**2) / deviation**2 / 2 / there.sum(), 0.0)
+    by_unit = np.where(has_lesion, (residual**2 - deviation**2) / deviation**2 / 2 / has_lesion.sum(), 0.0)
     influence = -effect * by_unit
     influence[both] += ((after - before)[both] / deviation - effect) / n
     return measurement_with_error(replace(place, n=n, patients=patients(patient[both])), effect, influence, patient)

@@ -105,7 +105,7 @@ def check_parts(parts: Parts) -> None:
             for name, environment in (("train", point.train), *point.tests.items()):
                 _check_set(name, environment, data, here)
                 _check_original(("environments", name), environment, data.tests.get(environment.data, data), here)
-    if issues.found:  # a confounder cannot be found in environments that are wrong
+    if issues.entries:  # a confounder cannot be found in environments that are wrong
         declared = [
             None if contrast is None or contrast.factor == CONFOUNDER else contrast for contrast in parts.contrasts
         ]
@@ -120,7 +120,7 @@ def check_parts(parts: Parts) -> None:
         _check_claim(claim)
         if claim.contrast in [other.contrast for other in claims[:i]]:
             claim.wrong("", "this contrast appears twice; keep one")
-    if not issues.found:
+    if not issues.entries:
         _check_families(parts, claims)
 
 
@@ -437,9 +437,9 @@ class Claim:
     keys: Keys
     parts: Parts
 
-    def wrong(self, field: str, what: str, remedy: str = "", names: Iterable[str] = (), given: Any = None) -> None:
+    def wrong(self, field: str, what: str, remedy: str = "", names: Iterable[str] = (), value: Any = None) -> None:
         """Add an issue of a field, or of the whole contrast where the field is empty."""
-        value = getattr(self.contrast, field) if field and given is None else given or ""
+        value = getattr(self.contrast, field) if field and value is None else value or ""
         value = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
         self.parts.issues.add((*self.keys, field) if field else self.keys, value, what, remedy, names)
 
@@ -626,13 +626,13 @@ def _check_mean(claim: Claim) -> None:
         if name in (ENVIRONMENT, FACTOR):
             if not values:
                 names = claim.parts.tests if name == ENVIRONMENT else claim.parts.factors or ()
-                claim.wrong("mean_over", f"name the {_PLACES[name]}", names=names, given=name)
+                claim.wrong("mean_over", f"name the {_PLACES[name]}", names=names, value=name)
             if getattr(contrast, name):
                 claim.wrong(name, f"the {_PLACES[name]} are those of `mean_over`", "leave it out")
         elif axis is None:
-            claim.wrong("mean_over", "no such axis", names=[*(one.name for one in axes), *_PLACES], given=name)
+            claim.wrong("mean_over", "no such axis", names=[*(other.name for other in axes), *_PLACES], value=name)
         elif axis.name in fixed_axes:
-            claim.wrong("mean_over", "`where` holds this axis at one value", "leave it out of `where`", given=name)
+            claim.wrong("mean_over", "`where` holds this axis at one value", "leave it out of `where`", value=name)
         elif axis.name == contrast.axis and contrast.levels:
             claim.wrong("levels", "`mean_over` names the values of this axis", "leave `levels` out")
         else:
@@ -662,7 +662,7 @@ def _check_families(parts: Parts, claims: Sequence[Claim]) -> None:
             claim.wrong("axis", "an A/A comparison is of a recipe with itself", "list recipe.streams: [0, 1], and "
                         "write axis: streams, against: 0")  # fmt: skip
         if any(not side.complete for side in sides):
-            claim.wrong("mean_over", "the grid lacks some of these combinations", "take fewer values", given="")
+            claim.wrong("mean_over", "the grid lacks some of these combinations", "take fewer values", value="")
         if family is None:
             continue
         same_family = first.setdefault(family.name, claim).contrast
@@ -671,14 +671,14 @@ def _check_families(parts: Parts, claims: Sequence[Claim]) -> None:
             claim.wrong("role", f"family '{family.name}' has role {same_family.role} elsewhere", "name another family")
         if same_family.family.correction != family.correction:
             what = f"family '{family.name}' has correction {same_family.family.correction} elsewhere"
-            claim.wrong("family", what, "give all of its contrasts the same one", given=family.correction)
+            claim.wrong("family", what, "give all of its contrasts the same one", value=family.correction)
         if family.order is None:
             continue
         if len(sides) != 1:
             what = f"an order is of one comparison, and this contrast is {len(sides)}"
-            claim.wrong("family", what, "name one value in `levels`, or take `mean_over`", given=family.order)
+            claim.wrong("family", what, "name one value in `levels`, or take `mean_over`", value=family.order)
         if orders.setdefault((family.name, family.order), claim) is not claim:
-            claim.wrong("family", f"two contrasts of '{family.name}' have this order", given=family.order)
+            claim.wrong("family", f"two contrasts of '{family.name}' have this order", value=family.order)
 
 
 def _sides_of_claim(claim: Claim) -> list[Sides]:
@@ -759,7 +759,7 @@ def _check_whole_axis(
         remedy = f"compare along another axis, and leave {axis.name} out of `where`; {claim.left_out}"
         claim.wrong("at", f"{at} runs over all of {axis.name}", remedy)
     elif "0" in fixed.get(axis.name, ()):
-        claim.wrong("where", "changes are those from p = 0", "name another dose, or leave it out", given=axis.name)
+        claim.wrong("where", "changes are those from p = 0", "name another dose, or leave it out", value=axis.name)
 
 
 def _check_doses(claim: Claim, fixed: Fixed) -> None:

@@ -138,15 +138,15 @@ def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec
     Returns:
         The section, or None where anything is wrong with it. It is that of the training set, with the others in it.
     """
-    given = mapping_of(value) or {}
-    train, tests = mapping_of(given.get("train")), mapping_of(given.get("tests"))
+    sections = mapping_of(value) or {}
+    train, tests = mapping_of(sections.get("train")), mapping_of(sections.get("tests"))
     if train is None or tests is None:
-        if train is not None or "tests" in given:
+        if train is not None or "tests" in sections:
             what = "a training set and others to test on are written {train: {...}, tests: {name: {...}}}"
             issues.add(keys, "", what)
             return None
         return _parse_set(value, issues, keys, OF_TESTS)
-    for key in given.keys() - {"train", "tests"}:
+    for key in sections.keys() - {"train", "tests"}:
         issues.add((*keys, key), "", f"{key} is of one set: write it in train, and tests have it from there")
     base = _parse_set(train, issues, (*keys, "train"), OF_TESTS)
     sets = {name: _test_set(train, section, issues, (*keys, "tests", name)) for name, section in tests.items()}
@@ -180,17 +180,17 @@ def _parse_set(value: Any, issues: Issues, keys: Keys, refused: tuple[str, ...])
     }
     for key in (key_refused for key_refused in refused if key_refused in (mapping_of(value) or {})):
         issues.add((*keys, key), "", remedies.get(key, f"{key} is for a set in data.tests"))
-    before = len(issues.found)
-    given = mapping_of({} if value is None else value)
-    named = [name for name in SOURCES if (given or {}).get(name)]
-    if given is not None and len(named) != 1:
+    before = len(issues.entries)
+    section = mapping_of({} if value is None else value)
+    named = [name for name in SOURCES if (section or {}).get(name)]
+    if section is not None and len(named) != 1:
         what = f"images come from {' and '.join(named)}" if named else "nothing says where images come from"
         issues.add(keys, "", f"{what}; expected one of {', '.join(SOURCES)}")
         return None
-    if given is not None:
-        _check_belonging(given, named[0], keys, issues)
+    if section is not None:
+        _check_belonging(section, named[0], keys, issues)
     data = validated(DataSpec, value, keys, issues)
-    if data is not None and len(issues.found) == before:
+    if data is not None and len(issues.entries) == before:
         if data.folder:
             check_table(data, issues, keys)
         elif data.classes:
@@ -198,7 +198,7 @@ def _parse_set(value: Any, issues: Issues, keys: Keys, refused: tuple[str, ...])
     return data
 
 
-def _check_belonging(given: Mapping[str, Any], source: str, keys: Keys, issues: Issues) -> None:
+def _check_belonging(section: Mapping[str, Any], source: str, keys: Keys, issues: Issues) -> None:
     """Refuse keys that only images from another source have."""
     kind, also = ("images from files", "") if source == "phantom" else ("phantoms", ", which `split` divides")
     remedy = f"for {kind} only; images of this study come from {source}{also}"
@@ -206,7 +206,7 @@ def _check_belonging(given: Mapping[str, Any], source: str, keys: Keys, issues: 
     others = [(FILES_ONLY if source == "phantom" else PHANTOM_ONLY, remedy)]
     others += [(("target", *TABLE), remedies)] if source == "dataset" else []
     for names, why in others:
-        named = [name for name in names if name in given]
+        named = [name for name in names if name in section]
         if named:
             issues.add((*keys, named[0]), "", f"{', '.join(named)}: {why}")
 
@@ -214,8 +214,10 @@ def _check_belonging(given: Mapping[str, Any], source: str, keys: Keys, issues: 
 def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
     """Check that every column that the spec names is in the header of the table."""
     if not data.table:
-        given = data if data.target != LESION.name else data.model_copy(update={"target": ""})
-        _check_no_columns(given, "images/ beside masks/", "name a CSV of the folder in data.table", issues, keys)
+        without_lesion = data if data.target != LESION.name else data.model_copy(update={"target": ""})
+        _check_no_columns(
+            without_lesion, "images/ beside masks/", "name a CSV of the folder in data.table", issues, keys
+        )
         return
     if is_coco(data):
         return
@@ -240,11 +242,11 @@ def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
             remedy = f"with masks `target: {derived}` is whether one shows any" if derived and at == ("target",) else ""
             if at == ("image",):
                 remedy = "write image: and the column that names the files"
-            given, what = column, f"{path.name} has no column '{column}'"
+            value, what = column, f"{path.name} has no column '{column}'"
             if at == ("target",) and "target" not in data.model_fields_set and not remedy:
-                given, what = "", "no column to predict is named"
+                value, what = "", "no column to predict is named"
                 remedy = 'write target: COLUMN (in Python {"table": frame, "target": "COLUMN"})'
-            issues.add((*keys, *at), given, what, remedy, header)
+            issues.add((*keys, *at), value, what, remedy, header)
 
 
 def undeclared_columns(data: DataSpec) -> tuple[str, ...]:
@@ -262,7 +264,7 @@ def is_undeclared(name: str, columns: Iterable[str], keys: Keys, issues: Issues)
         return False
     what = f"'{name}' is a column of the table, and no factor as long as it is not declared"
     remedy = f"declare it, data: {{factors: {{{name}: categorical}}}}, or continuous where it holds numbers"
-    if all(issue.expected != what for issue in issues.found):
+    if all(issue.expected != what for issue in issues.entries):
         issues.add(keys, "", what, remedy)
     return True
 

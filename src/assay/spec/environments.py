@@ -27,23 +27,23 @@ ENVIRONMENT_KEYS = (*EnvironmentSpec.model_fields, "dose", "like")
 
 def environment(value: Any, keys: Keys, issues: Issues) -> EnvironmentSpec | None:
     """Read an environment whose `like` and `dose` are resolved; None where anything is wrong with it."""
-    given = mapping_of(value)
-    if given is None:
+    fields = mapping_of(value)
+    if fields is None:
         return validated(EnvironmentSpec, value, keys, issues)
-    unknown = [key for key in given if key not in ENVIRONMENT_KEYS]
+    unknown = [key for key in fields if key not in ENVIRONMENT_KEYS]
     for key in unknown:
         issues.note(unknown_key((*keys, key), ENVIRONMENT_KEYS))
-    known = {key: item for key, item in given.items() if key not in unknown}
-    marks = mapping_of(known.get("interventions"))
+    values = {key: item for key, item in fields.items() if key not in unknown}
+    marks = mapping_of(values.get("interventions"))
     if marks is None:
-        return validated(EnvironmentSpec, known, keys, issues)
-    known["interventions"] = {name: _with_component(name, item) for name, item in marks.items()}
+        return validated(EnvironmentSpec, values, keys, issues)
+    values["interventions"] = {name: _with_component(name, item) for name, item in marks.items()}
     origins: dict[Keys, Keys] = {}
     for name, item in marks.items():
         at: Keys = (*keys, "interventions", name)
         if "component" not in (mapping_of(item) or {}):
             origins |= {(*at, "component", *of_component): issues.source(at) for of_component in ((), (name,))}
-    return validated(EnvironmentSpec, known, keys, issues.at({**origins, **issues.origins}))
+    return validated(EnvironmentSpec, values, keys, issues.at({**origins, **issues.origins}))
 
 
 def _with_component(name: str, value: Any) -> Any:
@@ -141,26 +141,26 @@ def _inherit(base: Any, child: Any, name: str, parent: str, origins: dict[Keys, 
         return child
     merged = _without_like(after)
     for part, opened in _OPEN.items():
-        inherited, given = mapping_of(before.get(part)), mapping_of(after.get(part) or {})
-        if inherited is None or given is None:
+        inherited, changes = mapping_of(before.get(part)), mapping_of(after.get(part) or {})
+        if inherited is None or changes is None:
             continue
         merged[part] = {
-            key: _merge_entry(inherited.get(key), given.get(key), opened)
-            for key in {**inherited, **given}
-            if given.get(key, "inherited") is not None  # `texture: null` drops the inherited value
+            key: _merge_entry(inherited.get(key), changes.get(key), opened)
+            for key in {**inherited, **changes}
+            if changes.get(key, "inherited") is not None  # `texture: null` drops the inherited value
         }
         for key in inherited:
-            if key not in given:
+            if key not in changes:
                 origins.setdefault(("environments", name, part, key), ("environments", parent, part, key))
     return merged
 
 
-def _merge_entry(inherited: Any, given: Any, opened: Callable[[Any], Any]) -> Any:
-    if given is None or inherited is None:
-        return inherited if given is None else given
-    before, after = mapping_of(opened(inherited)), mapping_of(opened(given))
+def _merge_entry(inherited: Any, entry: Any, opened: Callable[[Any], Any]) -> Any:
+    if entry is None or inherited is None:
+        return inherited if entry is None else entry
+    before, after = mapping_of(opened(inherited)), mapping_of(opened(entry))
     if before is None or after is None or opened not in (open_association, open_intervention):
-        return given
+        return entry
     if opened is open_association and _AMOUNTS & after.keys():
         before = {key: item for key, item in before.items() if key not in _AMOUNTS}
     return {**before, **after}
@@ -214,7 +214,7 @@ class Factors:
         return Factors(names, data.core, data.phantom is not None, undeclared_columns(data))
 
 
-def is_factor(name: str, given: Any, keys: Keys, issues: Issues, factors: Factors) -> bool | None:
+def is_factor(name: str, confounder: Any, keys: Keys, issues: Issues, factors: Factors) -> bool | None:
     """Decide whether a confounder is a factor of the data or an intervention.
 
     A registered intervention or a dotted path is an intervention, unless its arguments are those of a factor.
@@ -222,7 +222,7 @@ def is_factor(name: str, given: Any, keys: Keys, issues: Issues, factors: Factor
     Returns:
         None, with an issue, where it is neither.
     """
-    arguments = mapping_of((mapping_of(given) or {}).get(name))
+    arguments = mapping_of((mapping_of(confounder) or {}).get(name))
     is_dose = bool(arguments) and set(arguments or ()) <= set(FactorDose.model_fields)
     interventions = [entry.name for entry in entries("intervention")]
     if (name in interventions or ":" in name) and not is_dose:
@@ -245,21 +245,21 @@ def is_factor(name: str, given: Any, keys: Keys, issues: Issues, factors: Factor
     return None
 
 
-def _describe_allowed(name: str, factors: Factors, known: list[str]) -> str:
+def _describe_allowed(name: str, factors: Factors, names: list[str]) -> str:
     if factors.names is None:
         return f"these data declare no factors: if '{name}' is one of theirs, write {{{name}: {{scheme: balanced}}}}"
-    return f"interventions: see `assay list`; factors: {shorten(known) or 'none, declare columns in data.factors'}"
+    return f"interventions: see `assay list`; factors: {shorten(names) or 'none, declare columns in data.factors'}"
 
 
 def association(
-    name: str, given: Any, shares: Mapping[str, float], keys: Keys, issues: Issues, factors: Factors
+    name: str, confounder: Any, shares: Mapping[str, float], keys: Keys, issues: Issues, factors: Factors
 ) -> dict[str, Any] | None:
     """Write out the association that a dose of a factor is short for.
 
     Returns:
         The association, empty where nothing is tied and None where the dose is wrong.
     """
-    dose = validated(FactorDose, (mapping_of(given) or {}).get(name), (*keys, name), issues)
+    dose = validated(FactorDose, (mapping_of(confounder) or {}).get(name), (*keys, name), issues)
     if dose is None:
         return None
     high_levels = {"high": [*dose.high]} if dose.high else {}
@@ -379,14 +379,16 @@ def dosed_factors(points: Sequence[RecipePoint], axis: str) -> dict[str, Borne]:
     for point in points:
         rest = {name: value for name, value in point.coordinates.items() if name != axis}
         at.setdefault(canonical_json(rest), {})[float(point.coordinates[axis])] = point
-    found: dict[str, Borne] = {}
+    confounders: dict[str, Borne] = {}
     for doses in at.values():
         none, most = ({**doses[p].train.association, **doses[p].train.interventions} for p in (min(doses), max(doses)))
         differing = [name for name in most if none.get(name) != most[name]]
         if len(differing) == 1:
             tie = doses[max(doses)].train.association.get(differing[0])
-            found |= dict.fromkeys((one.label for one in doses.values()), (differing[0], tie.high if tie else ()))
-    return found
+            confounders |= dict.fromkeys(
+                (point.label for point in doses.values()), (differing[0], tie.high if tie else ())
+            )
+    return confounders
 
 
 class Written(NamedTuple):
@@ -425,29 +427,33 @@ def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors) -> Wri
     if dose is None:
         return wrong
     name, shares, side = dose.name, dose.shares, dose.on
-    given, own = dose.confounder, (*at, "confounder")
-    sampled = is_factor(name, given, own, issues, factors)
+    confounder, place_of_confounder = dose.confounder, (*at, "confounder")
+    sampled = is_factor(name, confounder, place_of_confounder, issues, factors)
     if sampled is None:
         return wrong
     if sampled:
-        part, made = "association", association(name, given, shares, own, issues, factors)
-        if made is not None and "share" not in made and side == "both" and keys == TRAIN:
+        part, entry = "association", association(name, confounder, shares, place_of_confounder, issues, factors)
+        if entry is not None and "share" not in entry and side == "both" and keys == TRAIN:
             what = f"trained on both classes, '{name}' is tied to neither, and the same at every p"
             issues.add((*at, "on"), side, what, f"leave '{name}' out of this dose, or put it on one class")
             return wrong
     else:
         part, name = "interventions", name.rpartition(":")[2]
-        made = {"component": given, "share": shares, "apply_at": dose.apply_at}
+        entry = {"component": confounder, "share": shares, "apply_at": dose.apply_at}
     others = section(rest.get(part), (*keys, part), issues, _SHORT[part])
     if name in others:
-        issues.add(own, name, f"'{name}' is under {part} too; keep one")
+        issues.add(place_of_confounder, name, f"'{name}' is under {part} too; keep one")
         return wrong
-    if not made:
-        return Written(rest, {}, made is not None)
+    if not entry:
+        return Written(rest, {}, entry is not None)
     place, amount = (*keys, part, name), (*at, "p")
-    origins = {place: own, (*place, "component"): own, (*place, "high"): (*own, name, "high")}
+    origins = {
+        place: place_of_confounder,
+        (*place, "component"): place_of_confounder,
+        (*place, "high"): (*place_of_confounder, name, "high"),
+    }
     origins |= {(*place, "share"): amount, (*place, "strength"): amount, (*place, "apply_at"): (*at, "apply_at")}
-    return Written({**rest, part: {**others, name: made}}, origins, True)
+    return Written({**rest, part: {**others, name: entry}}, origins, True)
 
 
 _SHORT = {"association": "{sex: 0.5}", "interventions": "{intervention: {share: 0.5}}"}
@@ -477,12 +483,12 @@ def grid_points(
         expected = "expected `train` and at least one environment to test on, such as {train: {}, same: {like: train}}"
         issues.add(("environments",), values.get("environments", ""), expected)
         return []
-    before = len(issues.found)
+    before = len(issues.entries)
     resolve_environments(environments, issues)
-    if len(issues.found) > before:  # the inherited values are not known
+    if len(issues.entries) > before:  # the inherited values are not known
         issues.raise_found()
-    made = [_resolve_point(settle(values, point.settings), point, issues, factors) for point in grid]
-    points = [placed for placed in made if placed is not None]
+    resolved = [_resolve_point(settle(values, point.settings), point, issues, factors) for point in grid]
+    points = [placed for placed in resolved if placed is not None]
     _refuse_twins([point for point, _ in points], axes, issues)
     return points
 
@@ -495,18 +501,18 @@ def _resolve_point(
     here = issues.at({**{heir: here.source(parent) for heir, parent in inherited.items()}, **point.origins})
     how = validated(RecipeSpec, values.get("recipe"), ("recipe",), here)
     doses_valid = True
-    for name, given in made_from.items():
+    for name, item in made_from.items():
         at = ("environments", name)
-        made_from[name], written, valid = written_out(given, at, here, factors)
+        made_from[name], written, valid = written_out(item, at, here, factors)
         doses_valid &= valid
-        here = issues.at({**{made: here.source(at) for made, at in written.items()}, **here.origins})
-    environments = {name: environment(given, ("environments", name), here) for name, given in made_from.items()}
+        here = issues.at({**{derived: here.source(at) for derived, at in written.items()}, **here.origins})
+    environments = {name: environment(item, ("environments", name), here) for name, item in made_from.items()}
     splits_valid = _check_splits(values["environments"], here)
-    whole = {name: made for name, made in environments.items() if made is not None}
-    if how is None or len(whole) < len(environments) or not (splits_valid and doses_valid):
+    parsed = {name: item for name, item in environments.items() if item is not None}
+    if how is None or len(parsed) < len(environments) or not (splits_valid and doses_valid):
         return None
-    train = whole.pop("train").model_copy(update={"split": "train"})
-    return RecipePoint(coordinates=point.coordinates, recipe=how, train=train, tests=whole), here
+    train = parsed.pop("train").model_copy(update={"split": "train"})
+    return RecipePoint(coordinates=point.coordinates, recipe=how, train=train, tests=parsed), here
 
 
 def _check_splits(environments: Mapping[str, Any], issues: Issues) -> bool:
@@ -519,13 +525,13 @@ def _check_splits(environments: Mapping[str, Any], issues: Issues) -> bool:
     if train.get("crop"):
         what = "crop is for test environments: training uses whole images"
         issues.add(("environments", "train", "crop"), train["crop"], what, "leave it out")
-    tests = {name: mapping_of(given) or {} for name, given in environments.items() if name != "train"}
-    wrong = [name for name, given in tests.items() if given.get("split") == "train"]
+    tests = {name: mapping_of(item) or {} for name, item in environments.items() if name != "train"}
+    wrong = [name for name, item in tests.items() if item.get("split") == "train"]
     for name in wrong:
         what = "every environment but 'train' is made from test rows: models have seen the training rows"
         issues.add(("environments", name, "split"), "train", what, "leave `split` out")
     amounts = ("rows", "fraction")
-    fewer = [(name, key) for name, given in tests.items() for key in amounts if given.get(key) is not None]
+    fewer = [(name, key) for name, item in tests.items() for key in amounts if item.get(key) is not None]
     for name, key in fewer:
         what = f"{key}: how much is trained on; a test environment keeps all of its own rows"
         issues.add(("environments", name, key), tests[name][key], what, "leave it out")
@@ -537,11 +543,11 @@ def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], issues: I
 
     Points that train the same and are tested differently are allowed: p = 0 of two confounders.
     """
-    seen: dict[str, RecipePoint] = {}
+    points_by_text: dict[str, RecipePoint] = {}
     for point in points:
-        made = (point.recipe, point.train, *point.tests.values())
-        what = "\n".join(part.model_dump_json() for part in made)
-        twin = seen.setdefault(what, point)
+        specs = (point.recipe, point.train, *point.tests.values())
+        what = "\n".join(part.model_dump_json() for part in specs)
+        twin = points_by_text.setdefault(what, point)
         axis = next((axis for axis in axes if twin.coordinates[axis.name] != point.coordinates[axis.name]), None)
         if axis is not None:  # the axis has already reported two equal labels
             same = f"'{twin.coordinates[axis.name]}' and '{point.coordinates[axis.name]}'"
@@ -550,8 +556,8 @@ def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], issues: I
 
 def marked(points: Sequence[RecipePoint]) -> list[str]:
     """Return the names of all interventions, each once."""
-    environments = [made for point in points for made in (point.train, *point.tests.values())]
-    return list(dict.fromkeys(name for made in environments for name in made.interventions))
+    environments = [environment for point in points for environment in (point.train, *point.tests.values())]
+    return list(dict.fromkeys(name for environment in environments for name in environment.interventions))
 
 
 # The `sources:` part of a study: starts by name, trained by the study itself on images of their own, or given.
@@ -570,7 +576,7 @@ def marked(points: Sequence[RecipePoint]) -> list[str]:
 
 SECTION: Keys = ("sources",)
 SOURCE_KEYS = ("data", "environment", "recipe", "initialization")
-OWN = "own"
+OWN_IMAGES = "own"
 """What a source that is trained on the study's own training images has in the place of data."""
 
 
@@ -582,12 +588,12 @@ class GivenSource(Frozen):
 
 def sources_section(value: Any, issues: Issues) -> dict[str, SourceSpec]:
     """Return name -> source that the study trains; one that is wrong is left out, with an issue."""
-    given = section(value, SECTION, issues, "{name: {data: {phantom: nodule, core: margin}, recipe: {epochs: 10}}}")
-    made = {name: _source(name, item, (*SECTION, name), issues) for name, item in given.items()}
-    whole = {name: source for name, source in made.items() if source is not None}
-    for name in whole:
-        _refuse_circle(name, whole, issues)
-    return whole
+    sections = section(value, SECTION, issues, "{name: {data: {phantom: nodule, core: margin}, recipe: {epochs: 10}}}")
+    parsed = {name: _source(name, item, (*SECTION, name), issues) for name, item in sections.items()}
+    sources = {name: source for name, source in parsed.items() if source is not None}
+    for name in sources:
+        _refuse_circle(name, sources, issues)
+    return sources
 
 
 def start_of(recipe: RecipeSpec) -> str:
@@ -614,7 +620,7 @@ def images_seed(seed: int) -> int:
 
 
 def _source(name: str, value: Any, keys: Keys, issues: Issues) -> SourceSpec | None:
-    before = len(issues.found)
+    before = len(issues.entries)
     fields = section(value, keys, issues, "{data: {...}, recipe: {...}}")
     for key in fields:
         if key not in SOURCE_KEYS:
@@ -624,21 +630,23 @@ def _source(name: str, value: Any, keys: Keys, issues: Issues) -> SourceSpec | N
     if "initialization" in fields:
         _named(fields, keys, issues)
         return None
-    own, at = fields.get("data") == OWN, (*keys, "recipe")
-    if own:  # problems with the study's own data are reported where they are written
+    on_study_images, at = fields.get("data") == OWN_IMAGES, (*keys, "recipe")
+    if on_study_images:  # problems with the study's own data are reported where they are written
         data = data_section(issues.document.values.get("data"), Issues(issues.document))
         data = data and data.model_copy(update={"boxes": None})  # which nothing is trained on
     else:
         data = data_section(fields.get("data"), issues, (*keys, "data"))
-    drawn = environment(fields.get("environment"), (*keys, "environment"), issues)
-    given = section(fields.get("recipe"), at, issues, "`key: value` pairs such as {epochs: 10, batch_size: 64}")
-    if "architecture" in given:
+    distribution = environment(fields.get("environment"), (*keys, "environment"), issues)
+    recipe = section(fields.get("recipe"), at, issues, "`key: value` pairs such as {epochs: 10, batch_size: 64}")
+    if "architecture" in recipe:
         what = "a source has the architecture of the recipe that starts from it; leave this out"
-        issues.add((*at, "architecture"), given["architecture"], what)
-    how = validated(RecipeSpec, {key: item for key, item in given.items() if key != "architecture"}, at, issues)
-    if data is None or drawn is None or how is None or len(issues.found) > before:
+        issues.add((*at, "architecture"), recipe["architecture"], what)
+    how = validated(RecipeSpec, {key: item for key, item in recipe.items() if key != "architecture"}, at, issues)
+    if data is None or distribution is None or how is None or len(issues.entries) > before:
         return None
-    return SourceSpec(data=data, own=own, environment=drawn.model_copy(update={"split": "train"}), recipe=how)
+    return SourceSpec(
+        data=data, own=on_study_images, environment=distribution.model_copy(update={"split": "train"}), recipe=how
+    )
 
 
 def _named(fields: Mapping[str, Any], keys: Keys, issues: Issues) -> None:

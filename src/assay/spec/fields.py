@@ -44,13 +44,15 @@ def _distinct(kind: ComponentKind, value: Any, handler: ValidatorFunctionWrapHan
     if not isinstance(value, (list, tuple)):
         names = ", ".join(entry.name for entry in entries(kind)[:2])
         raise invalid(issue((), value, f"expected a list of {kind}s, such as [{names}]"))
-    made = handler(value)
-    found = [
-        issue((i,), one.label, f"this {kind} appears twice; keep one") for i, one in enumerate(made) if one in made[:i]
+    components = handler(value)
+    duplicates = [
+        issue((i,), component.label, f"this {kind} appears twice; keep one")
+        for i, component in enumerate(components)
+        if component in components[:i]
     ]
-    if found:
-        raise invalid(*found)
-    return made
+    if duplicates:
+        raise invalid(*duplicates)
+    return components
 
 
 def read_component(kind: ComponentKind, value: Any, info: ValidationInfo) -> Any:
@@ -71,10 +73,10 @@ def read_component(kind: ComponentKind, value: Any, info: ValidationInfo) -> Any
         return value
     mapping = mapping_of(value)
     if isinstance(value, str) and value:
-        return read_arguments(kind, value, None, info.context, shown=value)
+        return read_arguments(kind, value, None, info.context, text=value)
     if mapping is not None and len(mapping) == 1:
-        ((name, given),) = mapping.items()
-        return read_arguments(kind, name, given, info.context, (name,), name)
+        ((name, arguments),) = mapping.items()
+        return read_arguments(kind, name, arguments, info.context, (name,), name)
     raise invalid(issue((), value, f"expected the name of one {kind}, or {{name: {{argument: value}}}}", hint(value)))
 
 
@@ -85,17 +87,17 @@ def _is_made(value: Any, info: ValidationInfo) -> bool:
 
 
 def read_arguments(
-    kind: ComponentKind, name: str, given: Any, context: StudyContext | None, keys: Keys = (), shown: str = ""
+    kind: ComponentKind, name: str, value: Any, context: StudyContext | None, keys: Keys = (), text: str = ""
 ) -> dict[str, Any]:
     """Check the arguments of a component.
 
     Args:
         kind: The kind of component.
         name: Its name, or the dotted path to the user's own.
-        given: The arguments as written.
+        value: The arguments as written.
         context: The study, from whose folder relative paths start. None leaves paths as they are.
         keys: Where the arguments are written, relative to the field.
-        shown: The name where it is written as a value, for messages.
+        text: The name where it is written as a value, for messages.
 
     Returns:
         The fields of a `Component`.
@@ -103,11 +105,11 @@ def read_arguments(
     Raises:
         ValidationError: The name is unknown, or arguments are wrong. Its errors hold issues.
     """
-    entry = findread_component(kind, name, shown)
-    arguments = {} if given is None else mapping_of(given)
+    entry = findread_component(kind, name, text)
+    arguments = {} if value is None else mapping_of(value)
     if arguments is None:
-        known = shorten(list(entry.params.model_fields)) or "none"
-        raise invalid(issue(keys, given, f"expected {{argument: value}}; arguments of {kind} '{name}': {known}"))
+        allowed = shorten(list(entry.params.model_fields)) or "none"
+        raise invalid(issue(keys, value, f"expected {{argument: value}}; arguments of {kind} '{name}': {allowed}"))
     try:
         arguments = _with_paths(entry.params, arguments, context)
         compares = entry.indexed and bool(arguments) and entry.arguments().compares
@@ -117,11 +119,11 @@ def read_arguments(
         if compares and context and not context.compare:
             context.pending = True
     except ValidationError as error:
-        raise invalid(*(replace(one, keys=(*keys, *one.keys)) for one in issues_of(error))) from None
+        raise invalid(*(replace(fault, keys=(*keys, *fault.keys)) for fault in issues_of(error))) from None
     return {"kind": kind, "name": name, "params": arguments}
 
 
-def findread_component(kind: ComponentKind, name: str, shown: str = "") -> Entry:
+def findread_component(kind: ComponentKind, name: str, text: str = "") -> Entry:
     """Return the registered component of that name, or the user's own at a dotted path.
 
     Raises:
@@ -133,12 +135,12 @@ def findread_component(kind: ComponentKind, name: str, shown: str = "") -> Entry
         raise
     except SpecError as error:
         if ":" in name:
-            raise invalid(issue((), shown, str(error))) from None
+            raise invalid(issue((), text, str(error))) from None
         names = [entry.name for entry in entries(kind)]
         unknown = issue((), name, f"unknown {kind} '{cut(name)}'", "your own as package.module:name", names, 20)
-        raise invalid(unknown if shown else replace(unknown, given="")) from None
+        raise invalid(unknown if text else replace(unknown, value="")) from None
     except Exception as error:  # a user's module may fail in any way when it is imported
-        raise invalid(issue((), shown, f"importing it failed: {type(error).__name__}: {error}")) from None
+        raise invalid(issue((), text, f"importing it failed: {type(error).__name__}: {error}")) from None
 
 
 def _with_paths(params: type[Params], arguments: Mapping[str, Any], context: StudyContext | None) -> dict[str, Any]:
@@ -251,10 +253,10 @@ def located(value: Any, document: Document) -> str:
 
 def _nearest_file(path: Path) -> str | None:
     """Find the file or folder that a path to nothing may mean: of files of one name the one of the same type."""
-    there = sorted(path.parent.iterdir()) if is_folder(path.parent) else []
-    there = [item for item in there if path.suffix or item.is_dir()]
-    there.sort(key=lambda item: item.suffix.lower() == path.suffix.lower())  # of one name the last is kept
-    alike = {item.stem: item.name for item in there}
+    siblings = sorted(path.parent.iterdir()) if is_folder(path.parent) else []
+    siblings = [item for item in siblings if path.suffix or item.is_dir()]
+    siblings.sort(key=lambda item: item.suffix.lower() == path.suffix.lower())  # of one name the last is kept
+    alike = {item.stem: item.name for item in siblings}
     near = nearest(path.stem, alike)
     return alike[near] if near else None
 
@@ -362,7 +364,7 @@ def _mean_over(value: Any) -> Any:
     return {name: tuple(label(level) for level in item) for name, item in axes.items()}
 
 
-Label = BeforeValidator(partial(label, shown=label_of_path))
+Label = BeforeValidator(partial(label, format_text=label_of_path))
 Labels = BeforeValidator(_labels)
 HeldLabels = BeforeValidator(_held)
 MeanOver = BeforeValidator(_mean_over)

@@ -72,34 +72,34 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
         what = "models from elsewhere are tested on the same images, and folds are redrawn by seed"
         issues.add(("data", "split", "folds"), "", what, "give a column or shares, such as split: {column: split}")
     written = {"table": section} if isinstance(section, str) else section
-    asked = validated(ModelsSpec, written, KEYS, issues)
-    rows = None if asked is None else _rows(asked, document, issues)
-    if asked is None or not rows:
+    spec = validated(ModelsSpec, written, KEYS, issues)
+    rows = None if spec is None else _rows(spec, document, issues)
+    if spec is None or not rows:
         issues.raise_found()
         return document, ()
-    own = {PATH, SEED, FOLD, NETWORK} & rows[0].cells.keys()
-    axes = [name for name in rows[0].cells if name not in own]
-    models = _models(asked, rows, axes, document, issues)
-    networks = _distinct(rows, NETWORK) if NETWORK in own else [asked.network]
+    reserved = {PATH, SEED, FOLD, NETWORK} & rows[0].cells.keys()
+    axes = [name for name in rows[0].cells if name not in reserved]
+    models = _models(spec, rows, axes, document, issues)
+    networks = _distinct(rows, NETWORK) if NETWORK in reserved else [spec.network]
     recipes = [model.recipe for model in models if model.recipe]
     if not all(networks) and len(recipes) < len(models):
         what = "name the network that the weights belong to: a model of timm, or module:function"
         issues.add((*KEYS, NETWORK), "", what, "add `network: resnet18` or `network: mymodels:make`, or such a column")
     if len({item.task for item in recipes}) > 1:
-        issues.add((*KEYS, "table"), asked.table, "models of classification and of segmentation are in one table",
+        issues.add((*KEYS, "table"), spec.table, "models of classification and of segmentation are in one table",
                    "write a table for each task")  # fmt: skip
     of = {name: {"axis": _distinct(rows, name)} for name in axes}
-    recipe: dict[str, Any] = {**asked.model_dump(exclude={"table", "task"}), "of": of}
+    recipe: dict[str, Any] = {**spec.model_dump(exclude={"table", "task"}), "of": of}
     recipe[NETWORK] = networks[0] if len(networks) == 1 else {"axis": networks}
-    kept = [name for name in (NETWORK, *axes) if name != NETWORK or len(networks) > 1]
-    points = [dict(cells) for cells in {tuple((name, row.cells[name]) for name in kept): 0 for row in rows}]
-    whole = len(points) == len(list(product(*(_distinct(rows, name) for name in kept))))
+    columns = [name for name in (NETWORK, *axes) if name != NETWORK or len(networks) > 1]
+    points = [dict(cells) for cells in {tuple((name, row.cells[name]) for name in columns): 0 for row in rows}]
+    is_full_grid = len(points) == len(list(product(*(_distinct(rows, name) for name in columns))))
     values: dict[str, Any] = {key: value for key, value in document.values.items() if key != "models"}
     values |= {
-        "recipe": {"task": recipes[0].task if recipes else asked.task, "given": recipe},
+        "recipe": {"task": recipes[0].task if recipes else spec.task, "given": recipe},
         "seeds": len({item.seed for item in models}),
     }
-    values |= {} if whole else {"grid": {"only": points}}
+    values |= {} if is_full_grid else {"grid": {"only": points}}
     environments = mapping_of(values.get("environments"))
     if environments is not None:
         values["environments"] = {"train": {}, **environments}
@@ -107,64 +107,64 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
     return replace(document, values=values, places=places), models
 
 
-def _rows(asked: ModelsSpec, document: Document, issues: Issues) -> list[_Row]:
-    path, keys = fill_names(asked.table, document.folder), (*KEYS, "table")
+def _rows(spec: ModelsSpec, document: Document, issues: Issues) -> list[_Row]:
+    path, keys = fill_names(spec.table, document.folder), (*KEYS, "table")
     if not is_file(path):
-        issues.add(keys, asked.table, "there is no such file")
+        issues.add(keys, spec.table, "there is no such file")
         return []
     header = read_header(path)
     lacking = [name for name in (PATH, SEED) if name not in header]
     if lacking or len(set(header)) < len(header):
         what = f"{path.name} has no column '{lacking[0]}'" if lacking else f"{path.name} names a column twice"
-        issues.add(keys, asked.table, what, names=header)
+        issues.add(keys, spec.table, what, names=header)
         return []
     lines = [(row.first, row.cells) for row in read_text(path).rows() if any(row.cells)][1:]
     rows: list[_Row] = []
     for number, cells in lines:
         if len(cells) != len(header) or not all(cell.strip() for cell in cells):
-            issues.add(keys, asked.table, f"line {number} has an empty or a missing cell")
+            issues.add(keys, spec.table, f"line {number} has an empty or a missing cell")
         else:
             rows.append(_Row(number, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
     if not lines:
-        issues.add(keys, asked.table, "it has no rows")
+        issues.add(keys, spec.table, "it has no rows")
     return rows
 
 
 def _models(
-    asked: ModelsSpec, rows: Sequence[_Row], axes: Sequence[str], document: Document, issues: Issues
+    spec: ModelsSpec, rows: Sequence[_Row], axes: Sequence[str], document: Document, issues: Issues
 ) -> tuple[GivenWeights, ...]:
     keys = (*KEYS, "table")
-    table = fill_names(asked.table, document.folder)
+    table = fill_names(spec.table, document.folder)
     seeds = sorted({row.cells[SEED] for row in rows}, key=lambda text: (len(text), text))
     folded = FOLD in rows[0].cells
-    if folded != bool(asked.ensemble):
+    if folded != bool(spec.ensemble):
         what = f"{table.name} has {'a' if folded else 'no'} column `fold`"
         remedy = "give `ensemble: folds`, or one model for each recipe and seed" if folded else "leave `ensemble` out"
-        issues.add((*KEYS, "ensemble"), asked.ensemble, what, remedy)
-    seen: dict[object, int] = {}
+        issues.add((*KEYS, "ensemble"), spec.ensemble, what, remedy)
+    first_line: dict[object, int] = {}
     models: list[GivenWeights] = []
     for row in rows:
         file = fill_names(row.cells[PATH], str(table.parent))
         if not is_file(file):
-            issues.add(keys, asked.table, f"line {row.line}: there is no file '{row.cells[PATH]}'")
+            issues.add(keys, spec.table, f"line {row.line}: there is no file '{row.cells[PATH]}'")
             continue
         point = {name: row.cells[name] for name in axes}
         fold = row.cells.get(FOLD, "")
         key = (*point.values(), row.cells.get(NETWORK), row.cells[SEED], fold)
-        if key in seen:
-            what = f"lines {seen[key]} and {row.line} are of the same recipe and seed"
-            issues.add(keys, asked.table, what, "add the column in which they differ")
-        seen.setdefault(key, row.line)
+        if key in first_line:
+            what = f"lines {first_line[key]} and {row.line} are of the same recipe and seed"
+            issues.add(keys, spec.table, what, "add the column in which they differ")
+        first_line.setdefault(key, row.line)
         seed, network = seeds.index(row.cells[SEED]), row.cells.get(NETWORK, "")
         sha256 = file_hash(file)
         weights = GivenWeights(path=str(file), sha256=sha256, point=point, network=network, seed=seed, fold=fold)
-        if not (network or asked.network) and (file.parent / EXPORTED).is_file():
+        if not (network or spec.network) and (file.parent / EXPORTED).is_file():
             recipe = _recipe(file.parent / EXPORTED, sha256)
             if recipe is None:
                 what = (
                     f"line {row.line}: {EXPORTED} in the folder of '{row.cells[PATH]}' does not describe these weights"
                 )
-                issues.add(keys, asked.table, what, "export the network again")
+                issues.add(keys, spec.table, what, "export the network again")
             weights = weights.model_copy(update={"recipe": recipe})
         models.append(weights)
     return tuple(models)

@@ -55,33 +55,33 @@ class Axis:
         return tuple("+".join(choice.label for choice in group) for group in self.choices)
 
 
-def label(value: Any, shown: Callable[[str], str] = label_of_path) -> str:
+def label(value: Any, format_text: Callable[[str], str] = label_of_path) -> str:
     """Name a value as on an axis: `supcon(temperature=0.05)`, `0.9`, `flip + shift`, `none`.
 
     Args:
         value: The value. A model of a library is called by its own name, `resnet50`.
-        shown: How texts are shown. By default absolute paths by their last part, others as written.
+        format_text: How texts are shown. By default absolute paths by their last part, others as written.
     """
     mapping = mapping_of(value)
     if mapping is not None:
         if len(mapping) == 1:
             (name, inside), *_ = mapping.items()
             if isinstance(inside, dict) and list(cast(dict[str, Any], inside)) == ["model"]:
-                return label(inside["model"], shown)
+                return label(inside["model"], format_text)
             if isinstance(inside, dict):
-                return f"{name}({_pairs(cast(dict[str, Any], inside), shown)})" if inside else name
-        return _pairs(mapping, shown) or "none"
+                return f"{name}({_pairs(cast(dict[str, Any], inside), format_text)})" if inside else name
+        return _pairs(mapping, format_text) or "none"
     if isinstance(value, (list, tuple)):
-        return " + ".join(label(item, shown) for item in cast(Sequence[Any], value)) or "none"
+        return " + ".join(label(item, format_text) for item in cast(Sequence[Any], value)) or "none"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
-    return "none" if value is None else shown(str(value))
+    return "none" if value is None else format_text(str(value))
 
 
-def _pairs(mapping: Mapping[str, Any], shown: Callable[[str], str]) -> str:
-    return ", ".join(f"{key}={label(value, shown)}" for key, value in mapping.items())
+def _pairs(mapping: Mapping[str, Any], format_text: Callable[[str], str]) -> str:
+    return ", ".join(f"{key}={label(value, format_text)}" for key, value in mapping.items())
 
 
 def is_axis(value: Any, keys: Keys) -> bool:
@@ -264,17 +264,17 @@ def _members(names: list[Any], axes: list[Axis], keys: Keys, issues: Issues) -> 
     for j, (name, axis) in enumerate(zip(names, members, strict=True)):
         if axis is None:
             issues.add((*keys, j), name, "no such axis to zip", names=[other.name for other in axes])
-    found = [axis for axis in members if axis is not None]
-    if len(found) < len(names):
+    resolved = [axis for axis in members if axis is not None]
+    if len(resolved) < len(names):
         return []
-    if len(found) < 2 or len({axis.name for axis in found}) < len(found):
+    if len(resolved) < 2 or len({axis.name for axis in resolved}) < len(resolved):
         issues.add(keys, names, "expected at least two different axes to zip")
         return []
-    if len({len(axis.choices) for axis in found}) > 1:
-        counts = ", ".join(f"{axis.name} has {len(axis.choices)}" for axis in found)
+    if len({len(axis.choices) for axis in resolved}) > 1:
+        counts = ", ".join(f"{axis.name} has {len(axis.choices)}" for axis in resolved)
         issues.add(keys, names, f"zipped axes need equally many values: {counts}")
         return []
-    return found
+    return resolved
 
 
 def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[Point]]:
@@ -302,7 +302,7 @@ def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[
         for chosen in itertools.product(*(axis.choices for axis in axes))
         if _is_chosen((point := _point(axes, chosen)).coordinates, keep)
     ]
-    if not points and not issues.found:
+    if not points and not issues.entries:
         issues.add(("grid", "only"), options.get("only"), "no point of the grid matches any of these")
     return axes, points
 
@@ -328,7 +328,7 @@ def _only(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues: I
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in cast(list[Any], value)):
         issues.add(keys, value, "expected a list of entries such as {loss: supcon, epochs: [10, 20]}")
         return []
-    kept: list[dict[str, set[str]]] = []
+    selections: list[dict[str, set[str]]] = []
     against: dict[str, str] = {}
     for i, entry in enumerate(cast(list[dict[str, Any]], value)):
         single = {name: field for name in entry if resolve(name, axes) is None and (field := fixed_field(name, values))}
@@ -340,11 +340,11 @@ def _only(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues: I
         on_axes = {name: levels for name, levels in entry.items() if name not in single}
         chosen = selection(on_axes, axes, (*keys, i), issues, _EVERY_POINT)
         against |= other
-        kept += [] if other else [chosen]
-    if value and not kept:
+        selections += [] if other else [chosen]
+    if value and not selections:
         fixed = ", ".join(f"{place} is {fixed_label}" for place, fixed_label in against.items())
         issues.add(keys, "", f"{fixed} in this study, and every entry asks for another value", _EVERY_POINT)
-    return kept
+    return selections
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,19 +367,19 @@ def _changes(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues
             issues.add(at, entry or "", "expected entries such as {where: {loss: supcon}, recipe.batch_size: 64}")
             continue
         settings: dict[Keys, tuple[Any, Keys]] = {}
-        for place, given in entry.items():
+        for place, setting in entry.items():
             keys: Keys = tuple(place.split("."))
             if place == "where":
                 continue
             if (keys[:1] not in _SET_IN and keys[:2] not in _SET_IN) or _at(values, keys) is None:
                 what = "no such value of the recipe or of environments.train to change"
-                issues.add((*at, place), given, what, "write the value of the other points there first")
+                issues.add((*at, place), setting, what, "write the value of the other points there first")
             elif any(keys[: len(path)] == path or path[: len(keys)] == keys for path in paths):
-                issues.add((*at, place), given, "is an axis, whose values the grid sets")
-            elif is_axis(given, keys):
-                issues.add((*at, place), given, "expected one value")
+                issues.add((*at, place), setting, "is an axis, whose values the grid sets")
+            elif is_axis(setting, keys):
+                issues.add((*at, place), setting, "expected one value")
             else:
-                settings[keys] = given, (*at, place)
+                settings[keys] = setting, (*at, place)
         changes.append(_Change(selection(where, axes, (*at, "where"), issues), settings))
     return changes
 

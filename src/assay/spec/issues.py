@@ -28,22 +28,22 @@ class Issue:
 
     Attributes:
         keys: Where the wrong value is written.
-        given: The value on one short line. Empty where it is not shown.
+        value: The value on one short line. Empty where it is not shown.
         expected: The expected value or the problem, with the most likely intention.
         more: The names that are allowed, and the change to make.
         unknown_key: Whether the key itself has no meaning; `expected` is then the mapping that has it.
     """
 
     keys: Keys
-    given: str
+    value: str
     expected: str
     more: str = ""
     unknown_key: bool = False
 
     def text(self, document: Document) -> str:
-        """Render at most three lines: `place: key = given`, the expected value, the allowed values or the remedy."""
+        """Render at most three lines: `place: key = value`, the expected value, the allowed values or the remedy."""
         key = self.keys[-1] if self.keys else 0
-        value_text = "" if isinstance(key, str) and self.given == show(key) else self.given  # not the same text twice
+        value_text = "" if isinstance(key, str) and self.value == show(key) else self.value  # not the same text twice
         head = ": ".join(part for part in (document.place(self.keys), cut(join_keys(self.keys), 120)) if part)
         expected = self.expected
         if self.unknown_key:
@@ -64,19 +64,19 @@ class Issues:
 
     Attributes:
         document: The study as written.
-        found: Every issue, each once however many grid points share it.
+        entries: Every issue, each once however many grid points share it.
         origins: Keys of a grid point -> keys at which the value was written in the document.
         later: Checks that import code, for a study in which nothing else is wrong.
     """
 
     document: Document
-    found: list[Issue] = field(default_factory=list[Issue])
+    entries: list[Issue] = field(default_factory=list[Issue])
     origins: Mapping[Keys, Keys] = field(default_factory=dict[Keys, Keys])
     later: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
 
     def at(self, origins: Mapping[Keys, Keys]) -> Issues:
         """Return the same collection for one point of the grid."""
-        return Issues(self.document, self.found, origins, self.later)
+        return Issues(self.document, self.entries, origins, self.later)
 
     def source(self, keys: Keys) -> Keys:
         """Return the keys in the document at which the value of a grid point was written."""
@@ -85,23 +85,23 @@ class Issues:
                 return (*self.origins[keys[:end]], *keys[end:])
         return keys
 
-    def add(self, keys: Keys, given: Any, expected: str, remedy: str = "", names: Iterable[str] = ()) -> None:
+    def add(self, keys: Keys, value: Any, expected: str, remedy: str = "", names: Iterable[str] = ()) -> None:
         """Add an issue.
 
         Args:
             keys: Where the value is, in the grid point.
-            given: The value, or "" to show none.
+            value: The value, or "" to show none.
             expected: The expected value, or the problem.
             remedy: The change to make.
-            names: The names that are allowed. The nearest to `given` is named with them.
+            names: The names that are allowed. The nearest to `value` is named with them.
         """
-        self.note(issue(keys, given, expected, remedy, names))
+        self.note(issue(keys, value, expected, remedy, names))
 
     def note(self, fault: Issue) -> None:
         """Add an issue whose keys are those of the grid point, unless it is there."""
         fault = replace(fault, keys=self.source(fault.keys))
-        if fault not in self.found:
-            self.found.append(fault)
+        if fault not in self.entries:
+            self.entries.append(fault)
 
     def raise_found(self) -> None:
         """Raise the issues that were found, in the order of their lines.
@@ -109,11 +109,11 @@ class Issues:
         Raises:
             SpecIssues: There are any. The text holds the first five.
         """
-        if not self.found:
+        if not self.entries:
             return
-        shown = sorted(self.found, key=lambda fault: _line(self.document.place(fault.keys)))[:MOST_SHOWN]
-        texts = [fault.text(self.document) for fault in shown]
-        more = len(self.found) - MOST_SHOWN
+        first = sorted(self.entries, key=lambda fault: _line(self.document.place(fault.keys)))[:MOST_SHOWN]
+        texts = [fault.text(self.document) for fault in first]
+        more = len(self.entries) - MOST_SHOWN
         raise SpecIssues("\n".join([*texts, f"and {more} more"] if more > 0 else texts), self)
 
 
@@ -125,13 +125,13 @@ class SpecIssues(SpecError):
         self.issues = issues
 
 
-def issue(keys: Keys, given: Any, expected: str, remedy: str = "", names: Iterable[str] = (), most: int = 14) -> Issue:
+def issue(keys: Keys, value: Any, expected: str, remedy: str = "", names: Iterable[str] = (), most: int = 14) -> Issue:
     """Make an issue; the arguments are those of `Issues.add`, and how many of the names are shown."""
     allowed = list(names)
-    near = nearest(str(given), allowed) if allowed else None
+    near = nearest(str(value), allowed) if allowed else None
     listed = [f"allowed: {shorten(allowed, most)}"] if allowed else []
     more = "; ".join([*listed, *([remedy] if remedy else [])])
-    return Issue(keys, show(given), f"{expected}: did you mean '{near}'?" if near else expected, more)
+    return Issue(keys, show(value), f"{expected}: did you mean '{near}'?" if near else expected, more)
 
 
 def unknown_key(keys: Keys, names: Iterable[str], holder: str = "") -> Issue:
@@ -143,7 +143,7 @@ def unknown_key(keys: Keys, names: Iterable[str], holder: str = "") -> Issue:
         holder: The name of the mapping that has the key. Its dotted keys by default.
     """
     key, allowed = str(keys[-1]), sorted(names)
-    unknown = replace(issue(keys, key, holder, names=allowed), given="", unknown_key=True)
+    unknown = replace(issue(keys, key, holder, names=allowed), value="", unknown_key=True)
     if key == "true" and "on" in allowed:
         boolean = "YAML 1.1 reads the key `on` as true: write 'on' in quotes, or give the text itself or its path"
         return replace(unknown, expected=f"{holder}: {boolean}")
@@ -244,7 +244,7 @@ def invalid(*issues: Issue) -> ValidationError:
         InitErrorDetails(
             type=PydanticCustomError("issue", "{text}", {"text": fault.text(Document({})), "issue": fault}),
             loc=fault.keys,
-            input=fault.given,
+            input=fault.value,
         )
         for fault in issues
     ]
@@ -290,7 +290,7 @@ def _explained(kind: type[Any], error: ValidationError) -> Iterator[Issue]:
             yield _explain(kind, item["type"], loc, item.get("input"), item["msg"])
 
 
-def _explain(kind: type[Any], error: str, loc: Keys, given: Any, message: str) -> Issue:
+def _explain(kind: type[Any], error: str, loc: Keys, value: Any, message: str) -> Issue:
     """Explain one error of Pydantic in its own words, but for keys, and for what holds other values."""
     root = _schema(kind)
     schema = _schema_at(root, loc)
@@ -299,16 +299,16 @@ def _explain(kind: type[Any], error: str, loc: Keys, given: Any, message: str) -
     if error == "missing":
         return Issue(loc[:-1], "", f"'{loc[-1]}' is missing")
     if error == "value_error":
-        return issue(loc, "" if "properties" in schema else given, message.removeprefix("Value error, "))
+        return issue(loc, "" if "properties" in schema else value, message.removeprefix("Value error, "))
     if error in ("too_short", "too_long"):
-        return issue(loc, given, message[0].lower() + message[1:])
+        return issue(loc, value, message[0].lower() + message[1:])
     if shapes := _shapes(schema, root):
-        return issue(loc, given, f"expected {' or '.join(shapes)}", hint(given))
+        return issue(loc, value, f"expected {' or '.join(shapes)}", hint(value))
     choices = [str(name) for part in _branches(schema, root) for name in part.get("enum", ())]
-    near = nearest(given, choices) if isinstance(given, str) else None
-    number = error == "string_type" and isinstance(given, int | float)
-    quotes = "put it in quotes: without them YAML takes it for a number" if number else hint(given)
-    return issue(loc, given, message[0].lower() + message[1:], f"did you mean '{near}'?" if near else quotes)
+    near = nearest(value, choices) if isinstance(value, str) else None
+    number = error == "string_type" and isinstance(value, int | float)
+    quotes = "put it in quotes: without them YAML takes it for a number" if number else hint(value)
+    return issue(loc, value, message[0].lower() + message[1:], f"did you mean '{near}'?" if near else quotes)
 
 
 def _misread(kind: type[Any], value: Any) -> Iterator[Issue]:

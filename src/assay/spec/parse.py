@@ -119,7 +119,7 @@ def refuse_unknown_keys(document: Document, overrides: Sequence[Override], scale
     try:
         check_study(document)
     except SpecIssues as wrong:
-        Issues(document, [issue_found for issue_found in wrong.issues.found if issue_found.unknown_key]).raise_found()
+        Issues(document, [entry for entry in wrong.issues.entries if entry.unknown_key]).raise_found()
     except AssayError:
         return
 
@@ -179,15 +179,15 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
     issues.raise_found()  # later checks would report invalid values and sections that are not read
     written = {key: value for key, value in values.items() if key != "scales"}
     document, models = take_models(document, issues)
-    values, issues = document.values, Issues(document, issues.found)
+    values, issues = document.values, Issues(document, issues.entries)
     header = _header(document, issues)
     data = data_section(values.get("data"), issues)
     sources = sources_section(values.get("sources"), issues)
     probes_given = validated(Probes, {"probes": values.get("probes", usual_probes(values))}, (), issues)
     probes = None if probes_given is None else probes_given.probes
-    before = len(issues.found)
+    before = len(issues.entries)
     axes, grid = expand(values, issues)
-    points = grid_points(values, axes, grid, issues, Factors.of(data)) if len(issues.found) == before else []
+    points = grid_points(values, axes, grid, issues, Factors.of(data)) if len(issues.entries) == before else []
     contrasts = [
         # `--set contrasts.1=null` leaves one out
         None if item is None else validated(ContrastSpec, item, ("contrasts", i), issues)
@@ -208,7 +208,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
         raise AssertionError("a part of the study is missing, and no issue was noted")
     each = [per_confounder(contrast, parts) for contrast in contrasts if contrast is not None]
     if models:
-        each = [[one.model_copy(update={"at": "as-given"}) for one in item] for item in each]
+        each = [[contrast.model_copy(update={"at": "as-given"}) for contrast in group] for group in each]
     return StudySpec(
         name=header.name,
         question=header.question,
@@ -220,7 +220,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
         seeds=header.seeds,
         first_seed=header.first_seed,
         probes=probes,
-        contrasts=tuple(settle_contrast(one, axes, probes) for item in each for one in item),
+        contrasts=tuple(settle_contrast(contrast, axes, probes) for group in each for contrast in group),
         keep=header.keep,
         models=models,
         ensemble=header.ensemble,
@@ -253,7 +253,7 @@ def _check_with_code(data: DataSpec | None, sources: Mapping[str, SourceSpec], i
 def _factors_of_data(data: DataSpec | None, issues: Issues) -> Mapping[str, Factor] | None:
     """Return the factors of the data; a phantom is imported for them only when nothing else is wrong."""
     factors = None if data is None else declared_factors(data)
-    if factors is None and data is not None and data.phantom is not None and not issues.found:
+    if factors is None and data is not None and data.phantom is not None and not issues.entries:
         return imported_factors(data.phantom)
     return factors
 

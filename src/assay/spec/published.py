@@ -78,7 +78,7 @@ def published_section(
         at: Keys = ("published", i)
         axis = resolve(table.rows, axes)
         if axis is None and table.rows not in OF_ROWS:
-            names = [*(one.name for one in axes), *OF_ROWS]
+            names = [*(other.name for other in axes), *OF_ROWS]
             issues.add((*at, "rows"), table.rows, "no such axis, and neither layer nor level", names=names)
         columns = [_column(table, column, axis, tests, axes, (*at, "columns", j), issues)
                    for j, column in enumerate(table.columns)]  # fmt: skip

@@ -295,19 +295,19 @@ class RecipeSpec(Frozen):
     deterministic: bool = False
     threads: Annotated[int, Field(ge=1)] = 1
     streams: Annotated[int, Field(ge=0, le=99)] = 0
-    given: Annotated[GivenSpec | None, Field(exclude_if=lambda given: given is None)] = None
+    given: Annotated[GivenSpec | None, Field(exclude_if=lambda network: network is None)] = None
 
     @field_validator("architecture", "loss", "optimizer", "schedule", "mitigation", "finetuning", mode="before")
     @classmethod
-    def _of_its_kind(cls, given: Any, info: ValidationInfo) -> Any:
-        return read_component(cast(ComponentKind, info.field_name), given, info)
+    def _of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        return read_component(cast(ComponentKind, info.field_name), value, info)
 
     @model_validator(mode="before")
     @classmethod
-    def _network_of_the_task(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        fields = dict(cast("Mapping[str, Any]", given))
+    def _network_of_the_task(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        fields = dict(cast("Mapping[str, Any]", value))
         if fields.get("task") == "segmentation" and "architecture" not in fields:
             fields["architecture"] = _component("architecture", "small-unet")
         return fields

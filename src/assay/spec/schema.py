@@ -81,8 +81,8 @@ class FactorSpec(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_a_kind(cls, given: Any) -> Any:
-        return {"kind": given} if isinstance(given, str) else given
+    def _of_a_kind(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _high_levels(self) -> FactorSpec:
@@ -340,17 +340,17 @@ class AssociationSpec(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _strength_of(cls, given: Any) -> Any:
+    def _strength_of(cls, value: Any) -> Any:
         """Read `0.9` as `{strength: 0.9}`, and make a strength of shares."""
-        if isinstance(given, AssociationSpec):
-            return given
-        if not isinstance(given, Mapping):
-            strength = as_number(given)
+        if isinstance(value, AssociationSpec):
+            return value
+        if not isinstance(value, Mapping):
+            strength = as_number(value)
             if strength is None or not -1 <= strength <= 1:
                 expected = "expected a number from -1 to 1 (Somers' D of the factor given the target)"
-                raise invalid(issue((), given, expected, hint(given)))
+                raise invalid(issue((), value, expected, hint(value)))
             return {"strength": strength}
-        fields = dict(cast("Mapping[str, Any]", given))
+        fields = dict(cast("Mapping[str, Any]", value))
         if fields.get("share") is None:
             return fields
         try:
@@ -360,7 +360,7 @@ class AssociationSpec(Frozen):
         strength = share.positive - share.negative
         if fields.setdefault("strength", strength) != strength:
             both = "strength and share are given: keep one; shares make a strength of their difference"
-            raise invalid(issue((), given, both))
+            raise invalid(issue((), value, both))
         return {**fields, "share": share}
 
 
@@ -444,8 +444,8 @@ class EnvironmentSpec(Frozen):
 
     @field_validator("association", "interventions", "where", mode="before")
     @classmethod
-    def _nothing(cls, given: Any) -> Any:
-        return {} if given is None else given
+    def _nothing(cls, value: Any) -> Any:
+        return {} if value is None else value
 
     @model_validator(mode="after")
     def _one_amount(self) -> EnvironmentSpec:
