@@ -106,9 +106,9 @@ _SHARE = re.compile(r"as a share of (?:the image's|the) (.+?)(?=[;,.(]|$)")
 
 def _argument_words(name: str, value: Any, description: str) -> str:
     """Return an argument for readers: `size 12% of the shorter side`, `marks 10`."""
-    number, whole = f"{value:,.10g}" if isinstance(value, float) else str(value), _SHARE.search(description)
-    if whole is not None and isinstance(value, float):
-        number = f"{100 * value:.2g}% of the {whole[1]}"
+    number, share = f"{value:,.10g}" if isinstance(value, float) else str(value), _SHARE.search(description)
+    if share is not None and isinstance(value, float):
+        number = f"{100 * value:.2g}% of the {share[1]}"
     return f"{name.replace('_', ' ')} {number}"
 
 

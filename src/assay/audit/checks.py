@@ -110,7 +110,7 @@ def _training_checks(
     images, dataset, trained = scene.environment("all").images, prepared.population.dataset, scene.population.dataset
     copies = int(np.isin(image_hashes(all_images.images), image_hashes(images)).sum())
     pairs: Sequence[NearPair] | None = None
-    searches = [one.search for one in (dataset, trained) if one is not None]
+    searches = [images.search for images in (dataset, trained) if images is not None]
     match searches:
         case [FileCopies() as search, FileCopies() as training]:
             pairs = replace(search, training=training).among(audited.table.row)

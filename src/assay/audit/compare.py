@@ -118,8 +118,8 @@ class _Both:
 
     def pair(self, factor: str, dose: str) -> tuple[Scored, Scored]:
         """Return answers of both to the same images, in the same order, with the patients of the first."""
-        first, second = (one.scored_answers(factor, dose) for one in (self.a, self.b))
-        places = [{int(row): at for at, row in enumerate(one.table.row)} for one in (first, second)]
+        first, second = (audit.scored_answers(factor, dose) for audit in (self.a, self.b))
+        places = [{int(row): at for at, row in enumerate(scored.table.row)} for scored in (first, second)]
         rows = [[int(audit.images[key]["row"]) for key in self.common] for audit in (self.a, self.b)]
         places_of_common = [
             (places[0][x], places[1][y]) for x, y in zip(*rows, strict=True) if x in places[0] and y in places[1]
@@ -247,7 +247,7 @@ def with_decisions(rows: Sequence[Row]) -> list[Row]:
             least = min(tested, key=lambda at: rows[at]["p"])
             chosen[factor] = least, min(1.0, len(tested) * rows[least]["p"])
     factors = [factor for factor in chosen if factor]
-    corrected = dict(zip(factors, holm(np.array([chosen[one][1] for one in factors])).tolist(), strict=True))
+    corrected = dict(zip(factors, holm(np.array([chosen[factor][1] for factor in factors])).tolist(), strict=True))
     p = {factor: (at, corrected.get(factor, alone)) for factor, (at, alone) in chosen.items()}
     decided_rows: list[Row] = []
     for at, row in enumerate(rows):

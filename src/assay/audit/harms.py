@@ -59,8 +59,8 @@ def by_harm(verdicts: Sequence[RowT], regions: Sequence[Row], margin: float) -> 
     order = (*map(str, Verdict), NOT_TESTED)
     sizes = {row["factor"]: abs(numeric(row, "g")) for row in verdicts}
     rows = sorted(verdicts, key=lambda row: (order.index(row["verdict"]), -max(0.0, sizes[row["factor"]])))
-    found = [harm.row for harm in ranked(_factor_harms({"verdicts": rows, "regions": regions}, margin))]
-    return [*(rows[at] for at in found), *(row for at, row in enumerate(rows) if at not in found)]
+    rows_ranked = [harm.row for harm in ranked(_factor_harms({"verdicts": rows, "regions": regions}, margin))]
+    return [*(rows[at] for at in rows_ranked), *(row for at, row in enumerate(rows) if at not in rows_ranked)]
 
 
 def is_apart(row: Row, tables: Mapping[str, Sequence[Row]]) -> bool:

@@ -379,9 +379,10 @@ class AuditPlan:
         table = self.before.table
         return {
             family: [
-                self.shot("distortion", partial(make_distorted, family, one), table, {"distortion": [family, one]},
-                          f"distortion {family}", factor=family, dose=str(one))
-                for one in _severities(self.asked)
+                self.shot("distortion", partial(make_distorted, family, severity), table,
+                          {"distortion": [family, severity]},
+                          f"distortion {family}", factor=family, dose=str(severity))
+                for severity in _severities(self.asked)
             ]
             for family in self.battery[1]
         }  # fmt: skip

@@ -78,9 +78,9 @@ def print_verdicts(root: Path, json: bool) -> None:
     lines = [*reading_lines(facts), *terminal_lines(tables)]
     if any(f"{SHIFT} " in line for line in lines):
         lines.append(f"{SHIFT}: {GLOSSARY[SHIFT]} Brackets: one-sided 95% bounds.")
-    found = {harm.row for harm in harms_of(tables) if harm.table == "checks"}
+    rows_of_checks = {harm.row for harm in harms_of(tables) if harm.table == "checks"}
     for at, row in enumerate(tables["checks"]):
-        is_said = at in found or (row["check"] == "plain-sight" and tables["added"])
+        is_said = at in rows_of_checks or (row["check"] == "plain-sight" and tables["added"])
         if row["status"] == "warn" and not is_said:
             lines.append(f"caution: {check_words(row)}")
     then = next_words(tables, shlex.quote(str(root)))

@@ -242,7 +242,7 @@ def trained_references(
     began, trials = time.monotonic(), list[Path]()
     for number in (1, count):
         trials, hired = _train_networks({**study, "seeds": number}, home / "networks", workers, watch)
-        jobs = {one.name: AuditJob(one, wanted.but(out=home / "audits" / one.name)) for one in trials}
+        jobs = {trial.name: AuditJob(trial, wanted.but(out=home / "audits" / trial.name)) for trial in trials}
         missing = {name: job for name, job in jobs.items() if not is_file(home / "audits" / name / "verdicts.json")}
         run_jobs(missing, workers, watch)
         if number == 1:

@@ -274,7 +274,7 @@ def _of_searches(rates: Mapping[str, Row]) -> Iterator[str]:
     """Yield how often such searches name a shortcut, miss it, and name one that is not there."""
     if f"{ALL_SHORTCUTS}: named" not in rates:
         return
-    named, missed = (rates[f"{ALL_SHORTCUTS}: {worth}"] for worth in ("named", "nothing found"))
+    named, missed = (rates[f"{ALL_SHORTCUTS}: {answer}"] for answer in ("named", "nothing found"))
     clean = rates[f"{NO_SHORTCUT}: one is named"]
     yield (
         f"In tests of the search, it named the shortcut of {named['count']} of {named['among']} small networks. In "

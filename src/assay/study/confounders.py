@@ -174,9 +174,9 @@ def distinct_environments(points: Sequence[RecipePoint], population: Population,
     environments: list[Distinct] = []
     for name, point in wanted.values():
         scene = population.scene(point.tests, seed)
-        made = population.training(point.train, seed)[0] if name == "train" else scene.environment(name)
-        made = also_achieved(made, Tests(point.tests).ties)
-        environments.append(Distinct(name, point.label if names.count(name) > 1 else "", made))
+        environment = population.training(point.train, seed)[0] if name == "train" else scene.environment(name)
+        environment = also_achieved(environment, Tests(point.tests).ties)
+        environments.append(Distinct(name, point.label if names.count(name) > 1 else "", environment))
     return environments
 
 

@@ -179,30 +179,30 @@ def _direction(gathered: Gathered, pair: Pair) -> Direction:
 
 
 def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
-    stated = pair.contrast
+    spec = pair.contrast
     if pair.members:
-        return mean_of([_carried_out(gathered, member) for member in pair.members], stated.margin)
-    if stated.at == DOSES:
-        return dose_response(gathered, stated, pair.a, pair.b)
-    if stated.at == MATCHED:
-        return at_matched_clean(gathered, stated, pair.a, pair.b)
-    if stated.at == FIT:
-        curves = [_budget_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
+        return mean_of([_carried_out(gathered, member) for member in pair.members], spec.margin)
+    if spec.at == DOSES:
+        return dose_response(gathered, spec, pair.a, pair.b)
+    if spec.at == MATCHED:
+        return at_matched_clean(gathered, spec, pair.a, pair.b)
+    if spec.at == FIT:
+        curves = [_budget_curve(gathered, recipes, spec.environment) for recipes in (pair.a, pair.b)]
         if curves[0] is None or curves[1] is None:
-            return untested_contrast(because(Code.NO_SEED_AT_EVERY_BUDGET), stated.margin)
-        return matched_fit(curves[0], curves[1], stated.measure, stated.margin)
+            return untested_contrast(because(Code.NO_SEED_AT_EVERY_BUDGET), spec.margin)
+        return matched_fit(curves[0], curves[1], spec.measure, spec.margin)
     a, b = pair.a[0], pair.b[0]
-    if is_from_outputs(stated):
-        panels = [panel_for(gathered, stated, point) for point in (a, b)]
+    if is_from_outputs(spec):
+        panels = [panel_for(gathered, spec, point) for point in (a, b)]
         if panels[0] is None or panels[1] is None:
-            return untested_contrast(why_not_measured(gathered, stated, a if panels[0] is None else b), stated.margin)
-        result = contrast(panels[0], panels[1], measure_of(stated), stated.margin)
+            return untested_contrast(why_not_measured(gathered, spec, a if panels[0] is None else b), spec.margin)
+        result = contrast(panels[0], panels[1], measure_of(spec), spec.margin)
     else:
         try:
-            sides = [_values(gathered, stated, point) for point in (a, b)]
+            sides = [_values(gathered, spec, point) for point in (a, b)]
         except _Lost as lost:
-            return untested_contrast(lost.reason, stated.margin)
-        result = linear_contrast(sides, np.array([1.0, -1.0]), stated.margin)
+            return untested_contrast(lost.reason, spec.margin)
+        result = linear_contrast(sides, np.array([1.0, -1.0]), spec.margin)
     seeds_kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
     return replace(result, left_out=len(seeds_kept) - result.seeds)
 

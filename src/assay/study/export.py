@@ -253,15 +253,15 @@ def _results(run: RunFolder, planned: Trial) -> Iterator[str]:
         for row in run.table("seeds")
         if (row["recipe"], row["seed"]) == (planned.point.label, planned.training.seed) and _is_overall(row)
     ]
-    known = list(dict.fromkeys(row["measure"] for row in of_network if row["value"] == row["value"]))
-    same = CONVENTIONS[1:] + (("auroc-macro", "somers-d") if "auroc" in known else ())
+    defined = list(dict.fromkeys(row["measure"] for row in of_network if row["value"] == row["value"]))
+    same = CONVENTIONS[1:] + (("auroc-macro", "somers-d") if "auroc" in defined else ())
     compared = {row["measure"] for row in run.table("contrasts")}
     of_images = planned.training.recipe.task == "segmentation"
 
     def rank(name: str) -> tuple[bool, bool]:
         return name not in compared, of_images and name in MEASURES and MEASURES[name].probe == "performance"
 
-    measures = sorted((name for name in known if name not in same), key=rank)[:MOST_MEASURES]
+    measures = sorted((name for name in defined if name not in same), key=rank)[:MOST_MEASURES]
     if not measures:
         yield "No measure of all images was made of it."
         return

@@ -350,7 +350,7 @@ class Gathered:
                 places.setdefault(key, {}).setdefault(seed, place)
         # the seeds of a measurement one after another: their places are then a range, and their values a slice
         order = [place for places_of_key in places.values() for place in places_of_key.values()]
-        kept = {
+        in_order = {
             name: np.array(columns[name])[order] if name in NUMBERS else [columns[name][at] for at in order]
             for name in OF_EACH_SEED
         }
@@ -359,7 +359,7 @@ class Gathered:
         every: dict[Key, BySeed] = {}
         for (key, places_of_key), end in zip(places.items(), ends, strict=True):
             shared = alike.setdefault(tuple(places_of_key), tuple(places_of_key))
-            every[key] = of_one_unit(OfSeeds(key, shared, range(end - len(places_of_key), end), kept))
+            every[key] = of_one_unit(OfSeeds(key, shared, range(end - len(places_of_key), end), in_order))
         settled = with_one_worst(every, self._smallest_group)
         return {key: rows for key, rows in settled.items() if not _from_outputs(key)}
 

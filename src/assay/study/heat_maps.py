@@ -127,8 +127,8 @@ def _choose_examples(panels: Sequence[Panel], environment: Environment) -> dict[
     if len(environment) != mine.sum() or others:
         return {}
     lesion = panel.maps["truth"][0][mine] > 0
-    dice = np.mean([_dice(one)[mine] for one in panels], axis=0)
-    area = np.mean([(one.maps["predicted"][0, :, _HALF] / one.maps["pixels"][0])[mine] for one in panels], axis=0)
+    dice = np.mean([_dice(panel)[mine] for panel in panels], axis=0)
+    area = np.mean([(panel.maps["predicted"][0, :, _HALF] / panel.maps["pixels"][0])[mine] for panel in panels], axis=0)
     place = np.argsort(environment.table.row, kind="stable")  # a panel's rows are in the order of their numbers
     positions: dict[tuple[str, str], int] = {}
     for of, score, among in (("lesion", dice, lesion), ("no lesion", -area, ~lesion)):
@@ -143,9 +143,9 @@ def _choose_examples(panels: Sequence[Panel], environment: Environment) -> dict[
 
 
 def _dice(panel: Panel) -> Float[np.ndarray, " n"]:
-    kept = panel.maps
+    counts = panel.maps
     return np.nan_to_num(
-        maps.dice(kept["truth"][0], kept["predicted"][0, :, _HALF], kept["hit"][0, :, _HALF], "lesions")
+        maps.dice(counts["truth"][0], counts["predicted"][0, :, _HALF], counts["hit"][0, :, _HALF], "lesions")
     )
 
 
@@ -394,7 +394,7 @@ def case_rows(gathered: Gathered, population: Population, gallery: PictureSettin
     scene = population.scene(points[0].tests, gathered.kept_seeds(points[0])[0])
     compared_environments = [contrast.environment for contrast in spec.contrasts]
     rows: list[Row] = []
-    places = sorted(scene.names, key=lambda one: one not in compared_environments)[:MOST_PLACES]
+    places = sorted(scene.names, key=lambda name: name not in compared_environments)[:MOST_PLACES]
     count = max(OF_EACH, FEWEST // (3 * len(places)))
     for name in places:
         environment = scene.environment(name)

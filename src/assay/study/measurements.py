@@ -376,8 +376,8 @@ class Folds:
         tables = self.tables(point.tests, seed)
         table, (factor, level, target) = tables[environment], group
         inside = np.zeros(len(table), dtype=bool)
-        for one in groups_of(table, tables[""]):
-            inside |= one.rows if (one.factor, one.level) == (factor, level) else False
+        for part in groups_of(table, tables[""]):
+            inside |= part.rows if (part.factor, part.level) == (factor, level) else False
         return table.row[inside & (table.target == table.classes.index(target)) if target else inside]
 
     def whole(self, tests: Mapping[str, EnvironmentSpec], name: str, environment: Environment) -> FactorTable:

@@ -98,7 +98,7 @@ def _checks(spec: StudySpec, population: Population) -> Iterator[Check]:
 def _training(population: Population, points: Sequence[RecipePoint], fold: int) -> Check:
     """Check the rows of a training environment: its classes, and each group that a recipe trained on it needs."""
     grouped = [point.recipe for point in points if point.recipe.groups]
-    ways = {(one.groups, one.mitigation.label, one.selection): one for one in grouped}
+    ways = {(recipe.groups, recipe.mitigation.label, recipe.selection): recipe for recipe in grouped}
     classifies = any(point.recipe.task == "classification" for point in points)
 
     def check(seed: int) -> None:
@@ -212,19 +212,21 @@ def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -
     trainings = [(source.training, of_sources[source.name]) for source in plan.sources]
     trainings += [(trial.training, inputs) for trial in plan.trials]
     labels_done: set[str] = set()
-    for training, own in trainings:
+    for training, inputs_of_training in trainings:
         if training.recipe.given is not None:
             continue  # `check_given` builds them
         start = sources.get(start_id(training.recipe))
         initialization = start.name if start else training.recipe.initialization.model_dump(mode="json")
-        key = canonical_json([training.recipe.architecture.model_dump(mode="json"), initialization, own.size])
+        key = canonical_json(
+            [training.recipe.architecture.model_dump(mode="json"), initialization, inputs_of_training.size]
+        )
         if key in labels_done:
             continue
         labels_done.add(key)
         if start is None:
-            _try(training, own)
+            _try(training, inputs_of_training)
         else:
-            _check_source(start.name, training, own, of_sources[start.name])
+            _check_source(start.name, training, inputs_of_training, of_sources[start.name])
 
 
 def check_given(plan: Plan, trials: Sequence[Trial], inputs: Inputs) -> None:
@@ -317,24 +319,24 @@ def _subject(training: TrainingSpec, inputs: Inputs) -> Subject:
         return Subject.of(network, torch.zeros(1, inputs.channels, inputs.size, inputs.size))
 
 
-def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inputs) -> None:
+def _check_source(name: str, training: TrainingSpec, of_training: Inputs, of_source: Inputs) -> None:
     ours, theirs = (
         with_trunk(network_of(training.recipe, training.seed, inputs, empty_network)).trunk.state_dict()
-        for inputs in (own, of_source)
+        for inputs in (of_training, of_source)
     )
     for key, value in ours.items():
         if theirs[key].shape == value.shape:
             continue
-        if own.channels != of_source.channels:
+        if of_training.channels != of_source.channels:
             raise SpecError(
                 f"source '{name}' has gray images and what starts from it color ones, and the architecture "
                 f"'{training.recipe.architecture.label}' has as many input channels as its images ({key}: "
                 f"{shape(theirs[key])} and {shape(value)}): set in_chans: 3 for it, which repeats gray images"
             )
         raise SpecError(
-            f"source '{name}' has images of {of_source.size} px and what starts from it of {own.size} px, and the "
-            f"architecture '{training.recipe.architecture.label}' depends on the size ({key}: {shape(theirs[key])} and "
-            f"{shape(value)}): set sources.{name}.data.size: {own.size}"
+            f"source '{name}' has images of {of_source.size} px and what starts from it of {of_training.size} px, and "
+            f"the architecture '{training.recipe.architecture.label}' depends on the size ({key}: "
+            f"{shape(theirs[key])} and {shape(value)}): set sources.{name}.data.size: {of_training.size}"
         )
 
 

@@ -115,11 +115,11 @@ def _rate(panel: Panel) -> np.ndarray | None:
     """False-positive rate [thresholds, areas] of lesion-free images, the mean over seeds; None without such images."""
     rates: list[np.ndarray] = []
     for position in range(len(panel.scores)):
-        kept = panel.answers(position)[0].maps
-        free = kept["truth"] == 0
+        counts = panel.answers(position)[0].maps
+        free = counts["truth"] == 0
         if not free.any():
             return None
-        rates.append(maps.false_positives(kept["area_score"][free], _THRESHOLDS).mean(axis=0))
+        rates.append(maps.false_positives(counts["area_score"][free], _THRESHOLDS).mean(axis=0))
     return np.mean(rates, axis=0)
 
 

@@ -172,7 +172,7 @@ class _Compared:
 
     def _kept_units(self, point: RecipePoint, seed: int) -> list[str] | None:
         """The probe unit of each fold that kept activations; None where a fold has none."""
-        trials = [one for one in self._gathered.by_point[point.label][seed] if not one.training.members]
+        trials = [trial for trial in self._gathered.by_point[point.label][seed] if not trial.training.members]
         units = [self._units.get((point.label, trial.id), []) for trial in trials]
         ids_found = [next((id for id in ids if self._gathered.folder.has_sampled(id)), "") for ids in units]
         return ids_found if all(ids_found) else None
@@ -220,14 +220,14 @@ def _products(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Float[np.ndar
 
 def _calls(panel: Panel, seeds: np.ndarray) -> list[np.ndarray]:
     """The class that each seed calls each image; -1 where it did not answer."""
-    made: list[np.ndarray] = []
+    calls_by_seed: list[np.ndarray] = []
     for seed in seeds:
         position = int(np.flatnonzero(panel.numbers == seed)[0])
         calls = np.full(len(panel.target), -1)
         here = slice(None) if panel.tested is None else panel.tested[position]
         calls[here] = panel.answers(position)[0].calls
-        made.append(calls)
-    return made
+        calls_by_seed.append(calls)
+    return calls_by_seed
 
 
 def _kappas(calls_a: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> Float[np.ndarray, "s s"]:

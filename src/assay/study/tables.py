@@ -251,15 +251,15 @@ class Made(Mapping[str, Sequence[Row]]):
             rows = contrasts_of(self.looks, self.spec.most_seeds)
             rows = self.before.mark(rows, lambda row: seeds_of(row["id"], self.looks))
         else:
-            made = self.estimates_made
-            rows = decide_families(families_of(self.gathered, self.before.pairs, made.carried), made.estimates)
+            measured = self.estimates_made
+            rows = decide_families(families_of(self.gathered, self.before.pairs, measured.carried), measured.estimates)
             rows = self.before.mark(rows, lambda _: self.spec.seeds)
         return with_failures(with_outcomes(rows, self.trials), self.gathered, self.values_by_seed(rows))
 
     def values_by_seed(self, contrasts: Sequence[Row]) -> list[Row]:
         """Return rows of `schema.SEEDS` in the places of contrasts; of a study without any, all."""
-        made = self.estimates_made
-        return list(SeedValues(made.values).rows(estimates_compared(made.estimates, contrasts)))
+        measured = self.estimates_made
+        return list(SeedValues(measured.values).rows(estimates_compared(measured.estimates, contrasts)))
 
 
 def estimates_so_far(plan: Plan, folder: RunFolder, folds: Pooled) -> Sequence[Row]:
@@ -405,7 +405,7 @@ class Measured:
 def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
     """Measure recipe by recipe, and compare each pair as soon as all of its recipes are, while they are in memory."""
     values, estimates = (ColumnRows({name: [] for name in table.names}) for table in (schema.VALUES, schema.ESTIMATES))
-    made = Measured(values, estimates, [], [], {})
+    measured = Measured(values, estimates, [], [], {})
     labels = [point.label for point in gathered.plan.spec.points]
     ending: dict[str, list[Pair]] = {}
     for pair in pairs:
@@ -431,17 +431,17 @@ def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
                 row = estimate_row(where, estimate, _unit(described.unit, gathered), described.direction, chance)
                 add([row], [(panel.numbers.tolist(), estimate.per_seed.tolist())])
         recipe = where_of(point, {})
-        measured = [
+        scalars = [
             ({**recipe, **dict(zip(KEY_FIELDS, key, strict=True))}, rows)
             for key, rows in gathered.scalars[point.label].items()
         ]
-        for start in range(0, len(measured), AT_ONCE):
-            some = measured[start : start + AT_ONCE]
+        for start in range(0, len(scalars), AT_ONCE):
+            some = scalars[start : start + AT_ONCE]
             add(scalar_rows(some), [(list(rows), column_of(rows, "value")) for _, rows in some])
-        made.reliance.extend(reliance_rows(gathered, point))
-        made.changes.extend(change_rows(gathered, point))
-        made.carried.update((pair.id, carry_out(gathered, pair)) for pair in ending.get(point.label, ()))
-    return made
+        measured.reliance.extend(reliance_rows(gathered, point))
+        measured.changes.extend(change_rows(gathered, point))
+        measured.carried.update((pair.id, carry_out(gathered, pair)) for pair in ending.get(point.label, ()))
+    return measured
 
 
 def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:

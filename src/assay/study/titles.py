@@ -53,7 +53,7 @@ def usual_condition(evidence: Evidence) -> str:
     names = distinct(bare_place(row["environment"]) for row in evidence.tables.get("environments", ()))
     alike = [name for name in names if name != TRAINING and (
         evidence.names.places.get(name) == UNSHIFTED
-        or (ties and all(own.get(name) == UNCHANGED for own in ties.values()))
+        or (ties and all(by_condition.get(name) == UNCHANGED for by_condition in ties.values()))
     )]  # fmt: skip
     return next(iter(alike), "")
 
@@ -78,9 +78,9 @@ def shared_harms(evidence: Evidence) -> list[Harm]:
             for at, row in rows if row["recipe"] in clean
         ]  # fmt: skip
         if name != usual and len(losses) == len(clean) and all(low > MARGIN for low, *_ in losses):
-            low, lost, high, at = min(losses)
+            low, loss, high, at = min(losses)
             rank = Rank.SHORTCUT if tied_factor(evidence, name) in relied_factors(evidence) else Rank.SHIFT
-            harms.append(Harm(rank, "condition", name, "estimates", at, lost, low, high))
+            harms.append(Harm(rank, "condition", name, "estimates", at, loss, low, high))
     return ranked(harms)
 
 
@@ -241,7 +241,8 @@ def _not_above_chance(row: Row) -> bool:
 def tied_factor(evidence: Evidence, condition: str) -> str:
     """Return the factor whose tie to the target differs in a test condition; empty without one."""
     ties = relations(evidence.tables.get("environments", ()))
-    return next((factor for factor, own in ties.items() if own.get(condition, UNCHANGED) != UNCHANGED), "")
+    changed = (factor for factor, tie in ties.items() if tie.get(condition, UNCHANGED) != UNCHANGED)
+    return next(changed, "")
 
 
 def relied_factors(evidence: Evidence) -> set[str]:
@@ -311,14 +312,14 @@ def segmented_words(evidence: Evidence) -> str:
             if values:
                 first.setdefault(sets.get(name, ""), values)
         for name, values in first.items():
-            shown = [number(value) if measure == "dice" else f"{100 * value:.0f}" for value in values]
-            ends = list(dict.fromkeys((min(shown, key=float), max(shown, key=float))))
+            texts_of_values = [number(value) if measure == "dice" else f"{100 * value:.0f}" for value in values]
+            ends = list(dict.fromkeys((min(texts_of_values, key=float), max(texts_of_values, key=float))))
             texts.setdefault(name, []).append(words.format(" to ".join(ends)))
     if not any(text.startswith("Dice") for parts in texts.values() for text in parts):
         return ""
-    own = "held-out images of the training set" if any(texts) else ""
+    held_out = "held-out images of the training set" if any(texts) else ""
     order = sorted(texts, key=lambda name: not name)  # another set first
-    return f"{'; '.join(f'{join_words(texts[name])}{_in_set(name or own)}' for name in order)}."
+    return f"{'; '.join(f'{join_words(texts[name])}{_in_set(name or held_out)}' for name in order)}."
 
 
 def _in_set(name: str) -> str:

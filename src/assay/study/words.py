@@ -144,22 +144,25 @@ def answer_sentences(evidence: Evidence) -> list[str]:
         text = model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
         return [sentence for sentence in (segmented_words(evidence), text) if sentence]
     statuses, contrasts = [row.get("status") for row in networks(evidence.tables)], evidence.tables["contrasts"]
-    asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
+    is_question = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
     segmented = segmented_words(evidence)
     answer = (
-        "" if asked else segmented or transfer_sentence(evidence) or ("" if contrasts else performance_words(evidence))
+        ""
+        if is_question
+        else segmented or transfer_sentence(evidence) or ("" if contrasts else performance_words(evidence))
     )
     chance = chance_words(evidence)
     answer = ("" if chance and not contrasts else answer) or headline(contrasts, evidence.names)
-    lost = [status for status in statuses if status in ("failed", "collapsed", "diverged")]
-    if 2 * len(lost) > len(statuses):
-        failures = f"{len(lost)} of {count(len(statuses), 'training run')} {' or '.join(distinct(lost))}."
+    without_result = [status for status in statuses if status in ("failed", "collapsed", "diverged")]
+    if 2 * len(without_result) > len(statuses):
+        ways = " or ".join(distinct(without_result))
+        failures = f"{len(without_result)} of {count(len(statuses), 'training run')} {ways}."
         has_values = any(not math.isnan(numeric(row, "value")) for row in evidence.tables["estimates"])
         if not has_values:
             return [f"No result: {failures}"]
         answer, chance = f"{failures} {answer}", ""
     failed = any(row["decision"] in FAILED for row in contrasts)
-    harms = [] if failed or 2 * len(lost) > len(statuses) else shared_harms(evidence)
+    harms = [] if failed or 2 * len(without_result) > len(statuses) else shared_harms(evidence)
     sets = {row["environment"]: row.get("set", "") for row in evidence.tables.get("environments", ())}
     answered = answer == transfer_sentence(evidence) and any(sets.get(harm.code) for harm in harms[:1])
     shared_effect = "" if answered else shared_words(evidence, harms)
@@ -220,8 +223,8 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     chips = [_control(row, evidence) for row in contrasts if row["role"] in CONTROLS] + doubts(findings)
     chips.sort(key=lambda chip: chip.light != "bad")
     first = title_comparison(contrasts)
-    asked = primary_rows(evidence) or (contrasts if "predictions" in evidence.facts else ())
-    rows = sorted(asked, key=lambda row: row is not first)
+    compared = primary_rows(evidence) or (contrasts if "predictions" in evidence.facts else ())
+    rows = sorted(compared, key=lambda row: row is not first)
     about = {subject(row, evidence.names) + held_words(row, evidence.names) for row in rows}
     bases = {sides(row, evidence.names)[1] for row in rows}
     common = common_axes(rows) if rows else {}
@@ -436,10 +439,10 @@ def study_tiles(evidence: Evidence) -> Iterator[Tile]:
         values, row = sorted(numeric(row, "value") for row in by_name[place]), by_name[place][0]
         called = evidence.names.measure(measure, place)
         name, level = f"{sentence_case(called)}{evidence.names.where(measure, place)}", numeric(row, "chance")
-        lost, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
+        loss, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
         bounds = [sign * numeric(row, end) for row in by_name[place] for end in ("value", "low", "high")]
         best = max(bound for bound in bounds if not math.isnan(bound))
-        light = "" if lost < MARGIN else "bad" if sign * level > best else "warn"
+        light = "" if loss < MARGIN else "bad" if sign * level > best else "warn"
         ends = list(map(number, dict.fromkeys((values[0], values[-1]))))
         if len(values) == 1:
             interval = with_interval(values[0], numeric(row, "low"), numeric(row, "high"))[len(ends[0]) :].strip()

@@ -304,12 +304,15 @@ def _carried_content(finding: RegionFinding, sample: SearchSample) -> tuple[str,
              for row in ("upper", "lower") for side in ("left", "right")}  # fmt: skip
     sizes = {corner: float((gap[:, part] ** 2).sum()) for corner, part in parts.items()}
     occupied = sorted(
-        (one for one in sizes if sizes[one] >= _OCCUPIED * max(sizes.values())), key=lambda one: -sizes[one]
+        (corner for corner in sizes if sizes[corner] >= _OCCUPIED * max(sizes.values())),
+        key=lambda corner: -sizes[corner],
     )
     (first, bright), *others = (
-        carriers(sample, parts[one], high, finding.shape, finding.high_carries) for one in occupied
+        carriers(sample, parts[corner], high, finding.shape, finding.high_carries) for corner in occupied
     )
-    against = [one for one, (other, _) in zip(occupied[1:], others, strict=True) if not np.array_equal(first, other)]
+    against = [
+        corner for corner, (other, _) in zip(occupied[1:], others, strict=True) if not np.array_equal(first, other)
+    ]
     if against:
         return f"{name} {occupied[0]} against {against[0]}", first, bright
     corners_text = "" if len(occupied) == len(parts) else f" {' or '.join(occupied)}"
