@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import signal
 import struct
@@ -55,6 +56,27 @@ def test_tensors_that_repeat_a_number_are_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1).expand(8_000_000)}, tmp_path / "repeated.pt")
     with pytest.raises(WeightsError, match="and would take 32 MB: refused"):
         read_weights(tmp_path / "repeated.pt")
+
+
+def described(kind: str, shape: list[int], size: int) -> bytes:
+    return json.dumps({"a": {"dtype": kind, "shape": shape, "data_offsets": [0, size]}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("header", "length", "message"),
+    [(b"{}", 2**63, "header too large"), (b"{}", 10**8 - 1, "invalid header length"),
+     (described("F32", [2**62, 4], 0), 0, "overflow"), (described("F32", [4], 8), 0, "invalid"),
+     (described("F32", [1] * 100_000, 4), 0, "64 dimensions"), (described("F4", [2], 1), 0, "packed numbers"),
+     (b'{"__metadata__":' + b"[" * 100_000 + b"}", 0, "invalid JSON")],
+)  # fmt: skip
+def test_strange_headers_of_safetensors_are_refused_in_a_sentence(
+    tmp_path: Path, header: bytes, length: int, message: str
+) -> None:
+    """The length is that of the header where it is 0."""
+    content = bytes(1 if b'"F4"' in header else 4)
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", length or len(header)) + header + content)
+    with pytest.raises(WeightsError, match=message):
+        read_weights(tmp_path / "a.safetensors")
 
 
 def test_a_pickle_that_asks_for_memory_is_refused(tmp_path: Path) -> None:

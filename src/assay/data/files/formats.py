@@ -200,7 +200,9 @@ def _is_deflated(file: Any) -> bool:
 
 def _apply_window(values: np.ndarray, dataset: Any) -> DecodedImage:
     """Gray values as uint16 over the range that the display transform can give."""
-    rescaled = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a strange slope, which is refused
+        rescaled = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
+    finite(rescaled)
     if "VOILUTSequence" in dataset:
         display = np.asarray(apply_voi_lut(np.rint(rescaled).astype(np.int64), dataset), dtype=np.float64)
         table = dataset.VOILUTSequence[0]
