@@ -17,7 +17,7 @@ from assay.plugin import SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.store.files import ColumnRows
-from assay.study.published import permutation_p, published_rows
+from assay.study.published import order_rows, permutation_p, published_rows
 
 COLUMN = {"name": "AUROC", "measure": "auroc", "environment": "same", "where": {"epochs": 2}}
 TABLE = {"title": "Losses", "source": "Somebody 2020", "rows": "loss"}
@@ -140,3 +140,41 @@ def test_the_p_value_is_the_share_of_divisions_that_lie_as_far_apart() -> None:
     assert found == pytest.approx(by_hand)
     independent = stats.permutation_test((first, second), lambda a, b: np.mean(a) - np.mean(b), n_resamples=np.inf)
     assert found == pytest.approx(independent.pvalue)
+
+
+def compared(a: str, low: float, high: float, **more: Any) -> dict[str, Any]:
+    place = {"axis": "loss", "at": "equal-budget", "measure": "auroc", "environment": "same", "factor": "", "layer": ""}
+    where = canonical_json({"epochs": "2"})
+    return {**place, "a": a, "b": "cross-entropy", "where": where, "low": low, "high": high, **more}
+
+
+FOUR = {"cross-entropy": 0.9, "focal": 0.8, "supcon": 0.7, "triplet": 0.6}
+
+
+def order_of(values: Mapping[str, float], contrasts: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    spec = study([{**COLUMN, "values": FOUR}])
+    estimates = [estimate(loss, value, loss) for loss, value in values.items()]
+    (row,) = order_rows(spec, estimates, contrasts)
+    return row
+
+
+def test_the_order_of_a_published_column_is_held_against_that_of_the_run() -> None:
+    tests = [compared("focal", -0.2, -0.1), compared("supcon", -0.1, 0.1), compared("triplet", 0.01, 0.1),
+             compared("triplet", -0.3, -0.1, at="matched-fit"), compared("supcon", -0.3, -0.1, where="{}"),
+             compared("supcon", -0.3, -0.1, environment="other"), compared("supcon", math.nan, math.nan)]  # fmt: skip
+    row = order_of({"cross-entropy": 0.8, "focal": 0.6, "supcon": 0.75, "triplet": 0.85}, tests)
+    counts = {"rows": 4, "pairs": 6, "same": 2, "compared": 3, "same_shown": 1, "other_shown": 1}
+    assert {name: row[name] for name in counts} == counts
+    assert (row["table"], row["column"], row["measure"]) == ("Losses", "AUROC", "auroc")
+
+
+@pytest.mark.parametrize("drawn", range(5))
+def test_rank_agreement_is_kendalls_tau_b(drawn: int) -> None:
+    values = dict(zip(FOUR, np.random.default_rng(drawn).integers(0, 3, 4) / 10, strict=True))
+    tau = float(stats.kendalltau(list(FOUR.values()), list(values.values())).statistic)
+    assert order_of(values)["tau"] == pytest.approx(tau, nan_ok=True)
+
+
+def test_an_order_needs_two_rows_with_both_figures() -> None:
+    spec = study([{**COLUMN, "values": FOUR}])
+    assert order_rows(spec, [estimate("a", 0.5, "focal"), estimate("b", math.nan, "triplet")], []) == []
