@@ -146,7 +146,7 @@ def published_command(run: str, out: Path, form: Form) -> None:
 
 
 def _print_orders(rows: Sequence[Row]) -> None:
-    """Print for each column of a published table whether its order comes again."""
+    """Print for each column of a published table whether its order is replicated."""
     for row in rows:
         same, pairs, compared = (f"{row[name]:.0f}" for name in ("same", "pairs", "compared"))
         shown, other = f"{row['same_shown']:.0f}", f"{row['other_shown']:.0f}"

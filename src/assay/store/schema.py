@@ -569,7 +569,7 @@ PUBLISHED = Table(
 
 PUBLISHED_ORDERS = Table(
     "published_orders",
-    "column of a published table: whether the order of its rows comes again in this run",
+    "column of a published table: whether the order of its rows is replicated in this run",
     (
         Column("table", "title of the published table"),
         Column("column", "column of the published table"),

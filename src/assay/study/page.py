@@ -100,7 +100,7 @@ def _published(tables: Mapping[str, Rows]) -> Section:
         if copied else "",
     )  # fmt: skip
     order = Block(
-        id="published-order", title="Whether the published order comes again", table="published_orders", folded=True,
+        id="published-order", title="Whether the published order is replicated", table="published_orders", folded=True,
         columns=("table", "column", "tau", "pairs", "same", "compared", "same_shown", "other_shown"),
         note="Two rows are shown in an order if the interval of their difference excludes 0. Only pairs that a "
         "comparison of this run tests can be.",
