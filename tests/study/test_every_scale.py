@@ -148,7 +148,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 PRINTED = {
     "source-matters-lidc": ("ImageNet: published", "p, against RadImageNet", "0.82"),
-    "lesion-loss-endotect": ("left empty: published", "0.7"),
+    "lesion-loss-endotect": ("left empty: published", "0.7", "pairs of rows are in the published order (tau"),
     "lesion-loss-dfuc": ("Dice on FUSeg", "left empty"),
     "dr-pretraining-eyepacs": ("Messidor-2", "MoCo from ImageNet", "99.9th over 90th percentile"),
 }

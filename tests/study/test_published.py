@@ -17,7 +17,7 @@ from assay.plugin import SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.store.files import ColumnRows
-from assay.study.published import permutation_p, published_rows
+from assay.study import published
 
 COLUMN = {"name": "AUROC", "measure": "auroc", "environment": "same", "where": {"epochs": 2}}
 TABLE = {"title": "Losses", "source": "Somebody 2020", "rows": "loss"}
@@ -77,7 +77,7 @@ def test_cells_are_of_the_named_recipe_and_the_others_are_not_run() -> None:
     spec = study([{**COLUMN, "values": {"focal": 0.8, "dice": 0.7}}])
     estimates = [estimate("a", 0.1, "focal", epochs=1), estimate("b", 0.6, "focal"),
                  estimate("c", 0.2, "focal", group="old")]  # fmt: skip
-    found = {row["row"]: row for row in published_rows(spec, estimates, seeds(b=[0.5, 0.7]))}
+    found = {row["row"]: row for row in published.published_rows(spec, estimates, seeds(b=[0.5, 0.7]))}
     assert {name: row["published"] for name, row in found.items() if row["row"] != "cross-entropy"} == {
         "focal": 0.8,
         "dice": 0.7,
@@ -91,7 +91,7 @@ def test_a_value_that_is_undefined_is_not_called_not_run() -> None:
     estimates = [estimate("a", math.nan, "focal"), estimate("b", 0.5, "focal", epochs=1)]
     other = {**COLUMN, "name": "after one", "where": {"epochs": 1}}
     values = seeds(a=[math.nan, math.nan, 0.4], b=[0.5, 0.6, 0.7])
-    rows = published_rows(study([{**COLUMN, "against": "after one"}, other]), estimates, values)
+    rows = published.published_rows(study([{**COLUMN, "against": "after one"}, other]), estimates, values)
     (found,) = (row for row in rows if (row["row"], row["column"]) == ("focal", "AUROC"))
     assert (found["seeds"], math.isnan(found["p"])) == ("nan nan 0.400", True)
     heads = ["this run", "seeds of AUROC", "p, against after one"]
@@ -109,17 +109,22 @@ def test_rows_are_layers_and_ranks_of_a_spectrum() -> None:
     ]
     own = {"name": "focal", "environment": "same", "where": {"loss": "focal", "epochs": 2}, "group": "trained"}
     values = seeds(a=[3.0])
-    layers = published_rows(study([{**own, "measure": "condition-number-maps"}], rows="layer"), estimates, values)
+    layers = published.published_rows(
+        study([{**own, "measure": "condition-number-maps"}], rows="layer"), estimates, values
+    )
     assert {row["row"]: row["value"] for row in layers} == {"trunk.conv1": 3.0, "trunk": 5.0}
     spectrum = study([{**own, "measure": "eigenvalue-share-maps", "layer": "trunk.conv1"}], rows="level")
-    assert {row["row"]: row["value"] for row in published_rows(spectrum, estimates, values)} == {"1": 1.0, "2": 0.5}
+    assert {row["row"]: row["value"] for row in published.published_rows(spectrum, estimates, values)} == {
+        "1": 1.0,
+        "2": 0.5,
+    }
 
 
 def test_columns_are_compared_row_by_row_over_their_seeds() -> None:
     other = {**COLUMN, "name": "after one", "where": {"epochs": 1}}
     estimates = [estimate("a", 0.2, "focal", epochs=1), estimate("b", 0.8, "focal")]
     spec = study([{**COLUMN, "against": "after one"}, other])
-    rows = published_rows(spec, estimates, seeds(a=[0.1, 0.2, 0.3], b=[0.7, 0.8, 0.9]))
+    rows = published.published_rows(spec, estimates, seeds(a=[0.1, 0.2, 0.3], b=[0.7, 0.8, 0.9]))
     found = {(row["row"], row["column"]): row["p"] for row in rows}
     assert found["focal", "AUROC"] == pytest.approx(2 / 20)
     assert math.isnan(found["cross-entropy", "AUROC"])
@@ -127,8 +132,8 @@ def test_columns_are_compared_row_by_row_over_their_seeds() -> None:
 
 
 def test_five_folds_against_five_that_lie_apart_have_the_smallest_p_of_252_divisions() -> None:
-    assert permutation_p([1, 2, 3, 4, 5], [11, 12, 13, 14, 15]) == pytest.approx(2 / 252)
-    assert math.isnan(permutation_p([1], [2, 3]))
+    assert published.permutation_p([1, 2, 3, 4, 5], [11, 12, 13, 14, 15]) == pytest.approx(2 / 252)
+    assert math.isnan(published.permutation_p([1], [2, 3]))
 
 
 def test_the_p_value_is_the_share_of_divisions_that_lie_as_far_apart() -> None:
@@ -136,7 +141,45 @@ def test_the_p_value_is_the_share_of_divisions_that_lie_as_far_apart() -> None:
     every = np.concatenate([first, second])
     apart = [every[list(one)].mean() - np.delete(every, one).mean() for one in combinations(range(10), 5)]
     by_hand = np.mean(np.abs(apart) >= abs(first.mean() - second.mean()) - 1e-12)
-    found = permutation_p(first.tolist(), second.tolist())
+    found = published.permutation_p(first.tolist(), second.tolist())
     assert found == pytest.approx(by_hand)
     independent = stats.permutation_test((first, second), lambda a, b: np.mean(a) - np.mean(b), n_resamples=np.inf)
     assert found == pytest.approx(independent.pvalue)
+
+
+def compared(a: str, low: float, high: float, **more: Any) -> dict[str, Any]:
+    place = {"axis": "loss", "at": "equal-budget", "measure": "auroc", "environment": "same", "factor": "", "layer": ""}
+    where = canonical_json({"epochs": "2"})
+    return {**place, "a": a, "b": "cross-entropy", "where": where, "low": low, "high": high, **more}
+
+
+FOUR = {"cross-entropy": 0.9, "focal": 0.8, "supcon": 0.7, "triplet": 0.6}
+
+
+def order_of(values: Mapping[str, float], contrasts: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    spec = study([{**COLUMN, "values": FOUR}])
+    estimates = [estimate(loss, value, loss) for loss, value in values.items()]
+    (row,) = published.order_rows(spec, estimates, contrasts)
+    return row
+
+
+def test_the_order_of_a_published_column_is_held_against_that_of_the_run() -> None:
+    tests = [compared("focal", -0.2, -0.1), compared("supcon", -0.1, 0.1), compared("triplet", 0.01, 0.1),
+             compared("triplet", -0.3, -0.1, at="matched-fit"), compared("supcon", -0.3, -0.1, where="{}"),
+             compared("supcon", -0.3, -0.1, environment="other"), compared("supcon", math.nan, math.nan)]  # fmt: skip
+    row = order_of({"cross-entropy": 0.8, "focal": 0.6, "supcon": 0.75, "triplet": 0.85}, tests)
+    counts = {"rows": 4, "pairs": 6, "same": 2, "compared": 3, "same_shown": 1, "other_shown": 1}
+    assert {name: row[name] for name in counts} == counts
+    assert (row["table"], row["column"], row["measure"]) == ("Losses", "AUROC", "auroc")
+
+
+@pytest.mark.parametrize("drawn", range(5))
+def test_rank_agreement_is_kendalls_tau_b(drawn: int) -> None:
+    values = dict(zip(FOUR, np.random.default_rng(drawn).integers(0, 3, 4) / 10, strict=True))
+    tau = float(stats.kendalltau(list(FOUR.values()), list(values.values())).statistic)
+    assert order_of(values)["tau"] == pytest.approx(tau, nan_ok=True)
+
+
+def test_an_order_needs_two_rows_with_both_figures() -> None:
+    spec = study([{**COLUMN, "values": FOUR}])
+    assert published.order_rows(spec, [estimate("a", 0.5, "focal"), estimate("b", math.nan, "triplet")], []) == []

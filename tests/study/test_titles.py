@@ -195,7 +195,8 @@ def test_a_table_without_published_figures_is_of_this_run_alone(
     rows = [{"source": "Ma 2021", "published": published, "value": 0.8}] * 2
     evidence = study({})
     sections = evidence.page.sections({**evidence.tables, "published": rows})
-    (block,) = next(section for section in sections if section.id == "published").blocks
+    block, order = next(section for section in sections if section.id == "published").blocks
+    assert (order.table, "same" in order.columns) == ("published_orders", True)
     assert (block.title, block.columns[3:-5]) == (title, columns)
     assert bool(block.note) == (published == published), "figures are copied only where there are some"
 

@@ -25,7 +25,16 @@ from assay.store.data_tables import ISSUES
 from assay.store.files import Row
 from assay.store.folder import EARLIER, PAGE, RUN, RunFolder, find_run, remove_unit, working_in
 from assay.store.manifest import PAGE_UNSIGNED, page_is_signed, read_manifest, write_manifest
-from assay.store.schema import CONTRASTS, DIFFERENCES, ESTIMATES, FINDINGS, LOOKS, PROVENANCE, PUBLISHED
+from assay.store.schema import (
+    CONTRASTS,
+    DIFFERENCES,
+    ESTIMATES,
+    FINDINGS,
+    LOOKS,
+    PROVENANCE,
+    PUBLISHED,
+    PUBLISHED_ORDERS,
+)
 from assay.study.kind import PREVIEW
 
 MOST_FOLDED = 2_000
@@ -129,10 +138,20 @@ def published_command(run: str, out: Path, form: Form) -> None:
             for level in _distinct(cells, "row")
         ]
         (_print_markdown if form.markdown else _print_lines)(heads, lines)
+        _print_orders([row for row in folder.table(PUBLISHED_ORDERS.name) if row["table"] == title])
         print(f"\n{cells[0]['note']}" if cells[0]["note"] else "")
     facts = {row["key"]: row["value"] for row in folder.table(PROVENANCE.name)}
     if DIFFERENCES in facts:
         print(f"\n{DIFFERENCES.capitalize()}: {facts[DIFFERENCES]}")
+
+
+def _print_orders(rows: Sequence[Row]) -> None:
+    """Print for each column of a published table whether its order is replicated."""
+    for row in rows:
+        same, pairs, compared = (f"{row[name]:.0f}" for name in ("same", "pairs", "compared"))
+        shown, other = f"{row['same_shown']:.0f}", f"{row['other_shown']:.0f}"
+        print(f"\n{row['column']}: {same} of {pairs} pairs of rows are in the published order (tau {row['tau']:.2f}).")
+        print(f"Of the {compared} that were compared, {shown} are shown in that order, {other} in the other.")
 
 
 def _distinct(rows: Sequence[Row], name: str) -> list[str]:

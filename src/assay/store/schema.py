@@ -567,6 +567,25 @@ PUBLISHED = Table(
     ("table", "row", "column", "published", "value", "low", "high", "p"),
 )
 
+PUBLISHED_ORDERS = Table(
+    "published_orders",
+    "column of a published table: whether the order of its rows is replicated in this run",
+    (
+        Column("table", "title of the published table"),
+        Column("column", "column of the published table"),
+        Column("measure", "measure that is compared", cell="measure"),
+        environment("test environment of this run"),
+        whole("rows", "rows with a published figure and a value of this run"),
+        number("tau", "Kendall's tau-b of both orders, -1 to 1; NaN if one side is all equal", "rank agreement (tau)"),
+        whole("pairs", "pairs of rows whose published figures differ"),
+        whole("same", "of these, pairs in the same order in this run", "in the published order"),
+        whole("compared", "of these, pairs that a comparison of this run tests at equal budget"),
+        whole("same_shown", "compared pairs in the published order whose interval excludes 0", "shown in that order"),
+        whole("other_shown", "compared pairs in the other order whose interval excludes 0", "shown in the other order"),
+    ),
+    ("table", "column", "tau", "pairs", "same", "compared", "same_shown", "other_shown"),
+)
+
 DIFFERENCES = "differences from the publication"
 """Fact of `PROVENANCE` that holds a study's `differences`."""
 PROVENANCE = Table(
@@ -581,7 +600,8 @@ TABLES = {
     for table in (
         CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, DOSE_CHANGES, CONDITION_CHANGES, TRADES,
         POINTS, LOOKS, REPLICATIONS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
-        DOSE_COUNTS, VISIBILITY, SHORTCUTS, ADDED, ISSUES, PICTURES, PUBLISHED, PROVENANCE,
+        DOSE_COUNTS, VISIBILITY, SHORTCUTS, ADDED, ISSUES, PICTURES, PUBLISHED, PUBLISHED_ORDERS,
+        PROVENANCE,
     )
 }  # fmt: skip
 """Every table by name, the most requested first."""

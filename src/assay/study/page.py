@@ -99,10 +99,16 @@ def _published(tables: Mapping[str, Rows]) -> Section:
         note="Published figures are copied from the publication; images, networks and seeds of this run are its own."
         if copied else "",
     )  # fmt: skip
+    order = Block(
+        id="published-order", title="Whether the published order is replicated", table="published_orders", folded=True,
+        columns=("table", "column", "tau", "pairs", "same", "compared", "same_shown", "other_shown"),
+        note="Two rows are shown in an order if the interval of their difference excludes 0. Only pairs that a "
+        "comparison of this run tests can be.",
+    )  # fmt: skip
     return Section(
         "published",
         "Published figures" if copied else "Layout of a publication",
-        (block,),
+        (block, order),
         differences,
         tab="Published",
     )

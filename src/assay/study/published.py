@@ -64,6 +64,72 @@ def _published_rows(
             }
 
 
+def order_rows(spec: StudySpec, estimates: Sequence[Row], contrasts: Sequence[Row]) -> list[Row]:
+    """Return rows of `schema.PUBLISHED_ORDERS`: the published order of recipes against that of this run, by column.
+
+    Args:
+        spec: The study.
+        estimates: Rows of `schema.ESTIMATES`.
+        contrasts: Rows of `schema.CONTRASTS`.
+    """
+    overall = [row for row in estimates if not row["factor"]]
+    orders: list[Row] = []
+    for table in spec.published:
+        for column in table.columns if table.rows not in OF_ROWS else ():
+            found = _estimates_of_column(table, column, overall)
+            levels = [level for level in column.values if level in found and not math.isnan(found[level]["value"])]
+            if len(levels) > 1:
+                compared = _compared_pairs(table.rows, column, {level: found[level] for level in levels}, contrasts)
+                figures = [(column.values[level], float(found[level]["value"])) for level in levels]
+                place = {"table": table.title, "column": column.name, "measure": column.measure,
+                         "environment": column.environment}  # fmt: skip
+                orders.append({**place, **_order(levels, figures, compared)})
+    return orders
+
+
+def _compared_pairs(
+    axis: str, column: PublishedColumn, found: Mapping[str, Row], contrasts: Sequence[Row]
+) -> Mapping[tuple[str, str], int]:
+    """Return pairs of levels that a comparison tests -> the sign of the first less the second; 0 if it may be 0."""
+    signs: dict[tuple[str, str], int] = {}
+    wanted = (axis, "equal-budget", column.measure, column.environment, "", column.layer)
+    for row in contrasts:
+        place = (row["axis"], row["at"], row["measure"], row["environment"], row["factor"], row["layer"])
+        if place != wanted or math.isnan(row["low"]) or not {row["a"], row["b"]} <= found.keys():
+            continue
+        sides = [{**json.loads(found[row[side]]["coordinates"]), axis: ""} for side in ("a", "b")]
+        if sides != [{**json.loads(row["where"]), axis: ""}] * 2:
+            continue
+        sign = int(row["low"] > 0) - int(row["high"] < 0)
+        signs |= {(row["a"], row["b"]): sign, (row["b"], row["a"]): -sign}
+    return signs
+
+
+def _order(
+    levels: Sequence[str], figures: Sequence[tuple[float, float]], compared: Mapping[tuple[str, str], int]
+) -> dict[str, float]:
+    """Return the agreement of the orders of published figures and of values of this run.
+
+    Examples:
+        >>> _order(["a", "b", "c"], [(0.9, 0.8), (0.7, 0.6), (0.5, 0.7)], {("a", "b"): 1, ("b", "c"): -1})["same"]
+        2
+    """
+    pairs = [(i, j) for i in range(len(levels)) for j in range(i + 1, len(levels))]
+    published, ours = (np.sign([figures[i][side] - figures[j][side] for i, j in pairs]).astype(int) for side in (0, 1))
+    shown = np.array([compared.get((levels[i], levels[j]), 0) for i, j in pairs])
+    tested = np.array([(levels[i], levels[j]) in compared for i, j in pairs])
+    differ, untied = published != 0, np.sqrt((published**2).sum() * (ours**2).sum())
+    return {
+        "rows": len(levels),
+        "tau": float((published * ours).sum() / untied) if untied else math.nan,
+        "pairs": int(differ.sum()),
+        "same": int((published * ours > 0).sum()),
+        "compared": int((differ & tested).sum()),
+        "same_shown": int((published * shown > 0).sum()),
+        "other_shown": int((published * shown < 0).sum()),
+    }
+
+
 def _estimates_of_column(table: PublishedTable, column: PublishedColumn, estimates: Sequence[Row]) -> Mapping[str, Row]:
     """Return row of the table -> the estimate of the first recipe of a column: other axes have their first value."""
     place = {"measure": column.measure, "environment": column.environment, "layer": column.layer, "level": "",

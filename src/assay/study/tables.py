@@ -48,7 +48,7 @@ from assay.study.families import Pair, spec_pairs
 from assay.study.gathered import Gathered
 from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, seeds_of
 from assay.study.measurements import Folds, Pooled, column_of, values_of_seeds
-from assay.study.published import published_rows
+from assay.study.published import order_rows, published_rows
 from assay.study.records import stored_study
 from assay.study.registration import FILE as REGISTRATION
 from assay.study.registration import Stated, read_prespecified, read_registration
@@ -332,6 +332,7 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "published": lambda tables: published_rows(
         tables.spec, tables.estimates_made.estimates, tables.estimates_made.values
     ),
+    "published_orders": lambda tables: order_rows(tables.spec, tables.estimates_made.estimates, tables.contrasts),
     "provenance": lambda tables: _study_provenance(tables.gathered, tables.described),
 }
 """Maker of the rows of every table of `schema.TABLES`."""
