@@ -435,6 +435,12 @@ def test_figures_are_legible_and_no_word_of_theirs_is_cut_off(browser: Browser, 
         }).map((text) => text.textContent)"""
     )
     assert cut == []
+    page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
+    shortened = page.evaluate(
+        """() => [...document.querySelectorAll("svg text")].filter((text) => text.getClientRects().length)
+            .map((text) => text.textContent).filter((words) => words.includes("…"))"""
+    )
+    assert shortened == [], "long names are wrapped, not cut"
     page.context.close()
 
 

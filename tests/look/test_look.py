@@ -668,3 +668,23 @@ def test_a_look_and_an_audit_measure_the_same_cue(tmp_path: Path) -> None:
                       "patient": "patient", "size": size}, out=tmp_path / f"audit-{size}", progress=False)  # fmt: skip
         cues = model.table("shortcuts").set_index("name")["value"]
         assert cues[best] == pytest.approx(value, abs=1e-6), size
+
+
+def test_no_image_of_a_sheet_is_wider_than_the_page(tmp_path: Path) -> None:
+    """A row of eight large images with outlines is shown smaller; the file beside the page keeps its size."""
+    draw, rows = np.random.default_rng(3), list[dict[str, Any]]()
+    for at in range(24):
+        Image.fromarray(np.repeat(_blobs(draw), 3, 0).repeat(3, 1)).save(tmp_path / f"{at}.png")
+        mask = np.zeros((288, 288), np.uint8)
+        mask[40:90, 50:120] = 255
+        Image.fromarray(mask).save(tmp_path / f"m{at}.png")
+        rows.append({"image": f"{at}.png", "mask": f"m{at}.png", "ill": at % 2, "patient": at})
+    pd.DataFrame(rows).to_csv(tmp_path / "data.csv", index=False)
+    found = look(tmp_path, target="ill", mask="mask", size=288, out=tmp_path / "look")
+    (row,) = (one for one in found.table("pictures").to_dict("records") if one["kind"] == "masks")
+    with Image.open(tmp_path / "look/pictures" / Path(row["file"]).name) as stored:
+        assert stored.width > 1120
+    page = (tmp_path / "look/report.html").read_text(encoding="utf-8")
+    widths = [int(width) for width in re.findall(r'<img src="[^"]+" width="(\d+)"', page)]
+    assert max(widths) <= 1120
+    assert "sheets wider than the page are reduced" in page

@@ -315,7 +315,9 @@ def changed(value: float, half: float, strength: float = 0.0, reason: str = "", 
         (changed(-0.2, 0.04, strength=0.6, more=("view",)),
          "AUROC changed by -0.20 [-0.24, -0.16] with texture uninformative and -0.20 [-0.24, -0.16] with texture "
          "uninformative: networks use texture and view as a shortcut"),
-        (changed(0.0, math.nan, 0.6, str(because(Code.FEW_SEEDS, seeds=2, least=3))), "is insufficient"),
+        (changed(-0.04, math.nan, 0.6, str(because(Code.FEW_SEEDS, seeds=2, least=3)), more=("view",)),
+         "is insufficient: AUROC changed by -0.04 with texture uninformative and -0.04 with texture uninformative "
+         "(2 seeds: no interval is computed with fewer than 3), and 0.05 would matter."),
         (changed(0.0, 0.01, strength=-0.02), "the association with the target was weak (Somers' D -0.02 for texture)"),
     ],
 )  # fmt: skip

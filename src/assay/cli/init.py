@@ -92,6 +92,8 @@ def init_command(
     with AssayError.spelled(_as_option):
         guessed, positive = _guess_with_target(place, **how, **named), named.get("positive", "")
         others = [_guess_with_target(part, guessed.target, **how) for part in tests]
+    if named.get("target"):  # no other column is offered
+        guessed = replace(guessed, targets=tuple(one for one in guessed.targets if one == guessed.target))
     name, *names = _set_names([guessed, *others])
     sets = dict(zip(names, others, strict=True))
     path = out or Path(f"{name}.yaml")

@@ -184,7 +184,7 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
         yield Tile(
             name,
             f"{number_found:,}",
-            of="files" if name == "Copies" else "images",
+            of=count(number_found, "file" if name == "Copies" else "image").partition(" ")[2],
             light="warn" if number_found else "",
         )
 

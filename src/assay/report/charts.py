@@ -116,7 +116,7 @@ def draw_rows(plot: Plot, width: float) -> Drawing:
     names = [lines_of(position, label - 8, most=len(position)) for position in plot.positions]
     above = max(map(len, names)) > MOST_BESIDE
     if above:
-        label, names = 0.0, [lines_of(position, width - 8, most=len(position)) for position in plot.positions]
+        label, names = 8.0, [lines_of(position, width - 8, most=len(position)) for position in plot.positions]
     named = STRIP_LINE * max(map(len, names))
     columns, lines = panel_grid(len(plot.panels), width - label + STRIP_GAP, CURVE_LEAST_PANEL + STRIP_GAP)
     each = (width - label - 10 - STRIP_GAP * (columns - 1)) / columns

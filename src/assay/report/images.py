@@ -223,7 +223,9 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
     Raises:
         StoreError: A file is missing or no picture; the text names it.
     """
-    images = [natural(root, row) for row in rows]
+    stored = [natural(root, row) for row in rows]
+    images = [_fitted(image) for image in stored]
+    reduced = any(image.width < whole.width for image, whole in zip(images, stored, strict=True))
     uris = [data_uri(image, lossless=True) for image in images]
     loss = sum(map(len, uris)) > BUDGET
     if loss:
@@ -247,7 +249,9 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
             place = f"{evidence.names.place(row['environment'])}: " if row["environment"] else ""
             cases.setdefault(sentence_case(f"{place}{outcome}"), []).append(picture)
     single = tuple(PictureGroup(title, "", tuple(of_case), len(of_case), "image") for title, of_case in cases.items())
-    return Gallery(tuple(groups), pairs, _scales(rows, loss), _explain_drawings(pictures, evidence), single)
+    return Gallery(
+        tuple(groups), pairs, _scales(rows, loss, reduced=reduced), _explain_drawings(pictures, evidence), single
+    )
 
 
 def _once(
@@ -334,6 +338,12 @@ def sheet_images(root: Path, row: Row, count: int, columns: int) -> Iterator[Ima
         yield grid.crop((x, y, x + width - GAP, y + height - GAP))
 
 
+def _fitted(image: Image.Image) -> Image.Image:
+    """Return an image that is wider than the page reduced by a whole number, so that none of a sheet is hidden."""
+    factor = math.ceil(image.width / SHEET_ROOM)
+    return image if factor == 1 else (image if image.mode in ("L", "RGB") else image.convert("RGB")).reduce(factor)
+
+
 def data_uri(image: Image.Image, *, lossless: bool) -> str:
     """Return an image as a data URI."""
     buffer = io.BytesIO()
@@ -383,7 +393,7 @@ def _logits(row: Row, evidence: Evidence) -> Markup:
     return Markup(logit_drawing(by_level, evidence.styles, LOGIT_WIDTH).inline(logit_words(by_level), "logits"))
 
 
-def _scales(rows: Sequence[Row], loss: bool) -> str:
+def _scales(rows: Sequence[Row], loss: bool, *, reduced: bool) -> str:
     """Return the value of a pixel, and whether any was lost."""
     sizes = sorted({numeric(row, "pixel_size") for row in rows if numeric(row, "pixel_size") > 0})
     sizes_text = " or ".join(f"{number(size)} mm" for size in sizes)
@@ -391,4 +401,5 @@ def _scales(rows: Sequence[Row], loss: bool) -> str:
     more = " Compressed with loss; the exact pictures are in the run folder, under pictures/." if loss else ""
     if any(row["kind"] == "mark" or (row["kind"] == "case" and not json_object(row["facts"])["made"]) for row in rows):
         more += " These are images of patients, and text in them may identify a patient."
-    return f"Every image pixel is shown as a square of screen pixels, without smoothing. {scale}{more}"
+    but = ", but sheets wider than the page are reduced" if reduced else ""
+    return f"Every image pixel is shown as a square of screen pixels, without smoothing{but}. {scale}{more}"

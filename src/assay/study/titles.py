@@ -17,10 +17,11 @@ from assay.report.words import (
     difference_words,
     relations,
     sentence_case,
+    signed_text,
     value_text,
 )
 from assay.stats.bounds import MARGIN
-from assay.stats.format import in_words, join_words, number, plural, with_interval
+from assay.stats.format import decimals, in_words, join_words, number, plural, with_interval
 from assay.stats.harms import Harm, Rank, ranked
 from assay.stats.rows import RELIANCE, Row, numeric
 from assay.stats.unpaired import Bounded, unpaired_difference
@@ -193,10 +194,11 @@ def _words_of_changes(evidence: Evidence, rows: Sequence[Row], text: str) -> str
         else signed_interval(row)
         for row in rows
     ]
+    shared = len({row["reason"] for row in rows}) == 1
     changes = join_words([
-        f"{size}{evidence.names.inside(row['environment'])}{_why_open(row)}"
+        f"{size}{evidence.names.inside(row['environment'])}{'' if shared else _why_open(row)}"
         for size, row in zip(sizes, rows, strict=True)
-    ])  # fmt: skip
+    ]) + (_why_open(rows[0]) if shared else "")  # fmt: skip
     measure = sentence_case(label_of(rows[0]["measure"])) if text.startswith("{0}") else label_of(rows[0]["measure"])
     factors, margin = [in_words(row["factor"]) for row in rows], number(numeric(rows[0], "margin"))
     change = f"{measure} {'rose' if rose else 'changed'} by {changes}"
@@ -209,8 +211,9 @@ def _why_open(row: Row) -> str:
 
 
 def signed_interval(row: Row) -> str:
-    """Return a change with its interval: `-0.003 [-0.008, 0.002]`."""
-    return difference_words(*(numeric(row, name) for name in ("value", "low", "high")))
+    """Return a change with its interval, if it has one: `-0.003 [-0.008, 0.002]`."""
+    value, low, high = (numeric(row, name) for name in ("value", "low", "high"))
+    return signed_text(value, decimals(math.nan)) if math.isnan(low) else difference_words(value, low, high)
 
 
 def _strength_in_training(evidence: Evidence, factor: str) -> float:
