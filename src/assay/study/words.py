@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -288,16 +289,26 @@ def next_step(evidence: Evidence, root: str) -> str:
         for name in ("seeds_needed", "patients_needed")
     )
     if patients:
-        again = f", so run it again with both: {command} --seeds 40{out}" if "assay run" in command else "."
+        again = f", so run it again with both: {with_seeds(command, 40)}{out}" if "assay run" in command else "."
         return f"Next: add patients. With {patients:,.0f}, 40 seeds would decide every primary comparison{again}"
     if needed:
         by = f"{needed:.0f} fresh seeds, which would decide every primary comparison"
         return f"Next: {by}: assay replicate {root} --seeds {needed:.0f}{out}"
     is_open = any(row["decision"] not in SETTLED for row in primary_rows(evidence))
-    if is_open and seeds < SEEDS and "assay run" in command and "--seeds" not in command:
+    if is_open and seeds < SEEDS and "assay run" in command:
         few = f"few can be decided with {count(seeds, 'seed')}"
-        return f"Next: train more seeds, since {few}: {command} --seeds {SEEDS}{out}"
+        return f"Next: train more seeds, since {few}: {with_seeds(command, SEEDS)}{out}"
     return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
+
+
+def with_seeds(command: str, seeds: int) -> str:
+    """Return a command with so many seeds in place of those that it names.
+
+    Examples:
+        >>> with_seeds("assay run lungs.yaml --seeds 1 --set recipe.epochs=2", 10)
+        'assay run lungs.yaml --set recipe.epochs=2 --seeds 10'
+    """
+    return f"{re.sub(r' --seeds(?: |=)[^ ]+', '', command)} --seeds {seeds}"
 
 
 def _step_without_comparisons(evidence: Evidence, seeds: int, root: str, out: str) -> str:
@@ -307,7 +318,7 @@ def _step_without_comparisons(evidence: Evidence, seeds: int, root: str, out: st
     its variance than patients; else it lacks patients, and seeds too where no number of patients is enough.
     """
     command, measure = evidence.facts.get("command", ""), evidence.outline.measure
-    again = f": {command} --seeds {SEEDS}{out}" if command and "--seeds" not in command else "."
+    again = f": {with_seeds(command, SEEDS)}{out}" if command else "."
     if seeds < MINIMUM_SEEDS:
         return f"Next: intervals, from {SEEDS} seeds{again}"
     rows = [row for listed in performances(evidence, measure).values() for _, row in listed]
