@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tests.cli.asking import Asking
@@ -36,13 +37,23 @@ def test_models_that_were_trained_once_are_compared_over_patients_alone(tmp_path
     once = [row for row in rows_of_file() if str(row["seed"]) == "0"]
     command = ("compare", write_rows(tmp_path / "p.csv", once), "--by", "loss", "--out", tmp_path / "page")
     lines = ask(*command).out.splitlines()
-    assert any("not tested: 1 seed" in line for line in lines)
+    assert not any("not tested" in line for line in lines)
+    assert any(line.startswith("This holds for these models alone: of one network each,") for line in lines)
+    assert lines[-1].startswith(
+        "Next: add rows of 3 or more seeds of each, with a column seed, then repeat: assay comp"
+    )
+    assert ask(*command[:4]).out.splitlines()[-1].endswith("--by loss"), "without a page, too"
     assert any(line.startswith("  AUROC of worse minus that of reference: lower, -0.") for line in lines)
     kept = RunFolder(tmp_path / "page").table("differences")
     assert [(row["model"], row["outcome"]) for row in kept][-1] == ("worse", "inferior")
     page = (tmp_path / "page" / "report.html").read_text()
     assert 'id="figure-differences"' in page
     assert "Models that were trained once" in page
+    assert re.search(r"<h1>AUROC of \w+ minus that of reference: ", page)
+    assert "inconclusive (1 seed" not in page.partition('id="next"')[0]
+    lines = ask(*command[:4], "--measure", "accuracy").out.splitlines()
+    assert any("not tested: 1 seed" in line for line in lines), "accuracy has no difference over patients alone"
+    assert lines[-1].endswith("--by loss --measure accuracy")
 
 
 def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, ask: Asking) -> None:

@@ -309,6 +309,29 @@ def test_chance_is_not_upside_down(ask: Asking) -> None:
 
 
 @situation(
+    "an audit with several findings on one column, such as a cue and groups of other sensitivity",
+    "terminal and page say in one sentence how they belong together",
+)
+def test_findings_on_one_column_are_related(ask: Asking) -> None:
+    draws = np.random.default_rng(1)
+    target = draws.integers(0, 2, 600)
+    sex = np.where(draws.random(600) < 0.8, target, 1 - target)
+    score = 1.5 * (target - 0.5) + 2 * (sex - 0.5) + draws.normal(size=600)
+    names, odds = map(str, range(600)), score.tolist()
+    rows = [
+        ["image", "target", "sex", "ward", "score"],
+        *zip(names, target, sex, draws.integers(0, 2, 600), odds, strict=True),
+    ]
+    write_table(Path("p.csv"), rows)
+    sentence = "Findings on sex may have one cause: it predicts the target (AUROC 0."
+    out = ask("audit", "p.csv", "--columns", "sex,ward", "--out", "out").out
+    assert sentence in out
+    assert "scores differ with it within classes and sensitivity differs between its groups." in out
+    assert "Findings on ward" not in out
+    assert sentence in Path("out/report.html").read_text()
+
+
+@situation(
     "`assay validate`, `audit` or `look` of the same file with other options, in the same folder",
     "a caution names the options in which the earlier result differed",
 )

@@ -262,7 +262,10 @@ def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:
         == f"Next: train more seeds, since few can be decided with 1 seed: {RUN} --seeds 10"
     )
     assert after([], {"command": RUN}, seed="1") == f"Next: intervals, from 10 seeds: {RUN} --seeds 10"
-    assert after([], {"command": f"{RUN} --seeds 3"}, seed="1") == "Next: intervals, from 10 seeds."
+    assert (
+        after([], {"command": f"{RUN} --seeds 1 --set recipe.epochs=2"}, seed="1")
+        == f"Next: intervals, from 10 seeds: {RUN} --set recipe.epochs=2 --seeds 10"
+    )
 
 
 def of_one_recipe(value: float, half: float, losses: tuple[float, float] = (0.66, 0.7)) -> Evidence:

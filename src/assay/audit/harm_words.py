@@ -364,6 +364,7 @@ def terminal_lines(tables: Tables) -> Iterator[str]:
         yield f"  {line.decision} {line.numbers}{calls}"
     if rest := further_words(tables, harms):
         yield f"  {rest}"
+    yield from relation_words(tables, harms)
     yield from (text for topic, text in sentences if topic in ("", "drawn", "check", "issue"))
     yield from _search_words(tables)
     yield from _others_words(tables, harms)
@@ -459,8 +460,34 @@ _KINDS = {
 
 def notes_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return the order of the findings, what the brackets are, and what the first screen has no row for."""
-    parts = (_order_words(tables, harms), _bounds_words(harms), further_words(tables, harms))
+    parts = (_order_words(tables, harms), *relation_words(tables, harms), _bounds_words(harms),
+             further_words(tables, harms))  # fmt: skip
     return " ".join(filter(None, parts))
+
+
+def relation_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
+    """Yield how several findings on one column of the table belong together, a sentence for each column.
+
+    A column may predict the target, scores may differ with it within classes, and performance between its groups.
+    """
+    parts: dict[str, dict[str, str]] = {}
+    for harm in harms:
+        if harm.table not in ("verdicts", "gaps"):
+            continue
+        row = tables[harm.table][harm.row]
+        if harm.table == "verdicts" and row["kind"] == "column":
+            parts.setdefault(row["factor"], {})["shift"] = "scores differ with it within classes"
+        elif harm.table == "gaps":
+            words = f"{label_of(row['measure'])} differs between its groups"
+            parts.setdefault(row["column"], {}).setdefault("gap", words)
+    for row in (*tables.get("added", ()), *(cue for cue in tables.get("shortcuts", ()) if cue["strong"])):
+        if row["kind"] in ("column", "factor") and row["name"] in parts:
+            auroc = numeric(row, "cue" if "cue" in row else "value")
+            parts[row["name"]].setdefault("cue", f"it predicts the target (AUROC {number(auroc)})")
+    for column, found in parts.items():
+        if len(found) > 1:
+            clauses = [found[kind] for kind in ("cue", "shift", "gap") if kind in found]
+            yield f"Findings on {in_words(column)} may have one cause: {join_words(clauses)}."
 
 
 def _order_words(tables: Tables, harms: Sequence[Harm]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assay.compare.predictions import read_predictions
 from assay.compare.request import CompareRequest
-from assay.compare.run import CompareRun, compare_predictions
+from assay.compare.run import Compared, CompareRun, compare_predictions
 from assay.core.terminal import print_lines
 from assay.execution.local import InProcess
 from assay.execution.run import carry_out
@@ -15,6 +15,7 @@ from assay.report.page import write_page
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
 from assay.store.files import json_text
+from assay.validate.words import any_tested, step_of_trained_once
 
 
 def compare_command(request: CompareRequest) -> None:
@@ -42,7 +43,14 @@ def compare_command(request: CompareRequest) -> None:
         return
     for note in compared.notes:
         print(reason_words(note), file=sys.stderr)
-    print_lines([*compared.lines, *([] if page is None else _ending(page))])
+    print_lines([*compared.lines, *(_step_without_page(compared, request) if page is None else _ending(page))])
+
+
+def _step_without_page(compared: Compared, request: CompareRequest) -> list[str]:
+    """Return the next step of models that were trained once, of which a test has said nothing; else none."""
+    if any_tested(compared.contrasts):
+        return []
+    return [step_of_trained_once(f"assay compare {request.typed('as_json')}")]
 
 
 def _ending(page: Path) -> list[str]:

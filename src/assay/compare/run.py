@@ -39,7 +39,7 @@ from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import VALUES
 from assay.study.families import Pair, family_of
-from assay.validate.words import paired_words
+from assay.validate.words import ONE_NETWORK_EACH, paired_words, trained_once
 
 CALLED = frozenset({"accuracy", "sensitivity", "specificity", "quadratic-weighted-kappa"})
 """Measures of two classes that a threshold decides."""
@@ -80,11 +80,11 @@ class Compared:
         """The comparison as lines of text: what was read, the decisions, then the values of every recipe."""
         width = max(len(str(row["recipe"])) for row in self.estimates)
         made = [*reading_lines(self.facts), self.title]
-        for row in self.contrasts:
+        once = trained_once({"contrasts": self.contrasts, "differences": self.differences})
+        for row in () if once else self.contrasts:
             made.append(f"  {row['a']:<{width}}  {_decision_words(row)}")
-        if self.differences:
-            made.append("these models alone, each trained once: over patients, and not for how they were trained")
         made += [f"  {paired_words(row)}" for row in self.differences]
+        made += [ONE_NETWORK_EACH] if once else []
         made.append("values")
         for row in self.estimates:
             value = with_interval(row["value"], row["low"], row["high"])

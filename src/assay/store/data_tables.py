@@ -86,8 +86,8 @@ SHORTCUTS = Table(
         Column("name", "name of the factor, column, property or baseline"),
         Column(
             "kind",
-            "factor, column (undeclared), filled (whether a column is), image (a property), check (whether an image is "
-            "blank and so on) or baseline (a ridge regression on other patients)",
+            "factor, column (undeclared), filled (whether a column is), image (a property), check (of single images) "
+            "or baseline (a ridge regression on other patients)",
             cell="code",
         ),
         Column(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -80,6 +81,16 @@ from assay.study.titles import (
     shared_words,
     transfer_words,
 )
+from assay.validate.words import (
+    ONE_NETWORK_EACH,
+    any_tested,
+    interval_words,
+    measure_words,
+    outcome_words,
+    paired_words,
+    step_of_trained_once,
+    trained_once,
+)
 
 OF_ONE_MODEL = (
     "whether the model has seen these images before",
@@ -143,6 +154,8 @@ def answer_sentences(evidence: Evidence) -> list[str]:
     if "contrasts" not in evidence.tables:
         text = model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
         return [sentence for sentence in (segmented_words(evidence), text) if sentence]
+    if once := trained_once(evidence.tables):
+        return [f"{paired_words(row)}." for row in once[:1]] + [ONE_NETWORK_EACH]
     statuses, contrasts = [row.get("status") for row in networks(evidence.tables)], evidence.tables["contrasts"]
     is_question = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
     segmented = segmented_words(evidence)
@@ -235,11 +248,18 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
              size=_difference_size(row))
         for row in rows
     ] or list(_measurement_lines(evidence))  # fmt: skip
+    once = trained_once(evidence.tables)
+    if once:
+        lines = [Line(f"{row['model']}: {outcome_words(row)}", interval_words(row), "differences") for row in once]
     lines += _worst_group(evidence, common)
     chips_shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
     called = "Primary comparisons" if primary_rows(evidence) else "Comparisons"
     heading = f"{called}{held_words({'where': common}, evidence.names)}" if rows else "What was measured"
-    if len(about) == len(bases) == 1:
+    if once:
+        heading = (
+            f"{sentence_case(measure_words(once[0]['measure']))} of these models, minus that of {once[0]['against']}"
+        )
+    elif len(about) == len(bases) == 1:
         heading = f"{about.pop()}, against {bases.pop()}"
     return Opening(
         tuple(chips_shown), methods_sentences(evidence), places_of(root, evidence), tuple(lines), heading,
@@ -262,6 +282,8 @@ def next_step(evidence: Evidence, root: str) -> str:
     command, trials = facts.get("command", ""), evidence.tables.get("trials", ())
     parent, seeds = root.rpartition("/")[0], len({row["seed"] for row in trials})
     out = "" if parent in ("", "runs") else f" --out {parent}"
+    if "predictions" in facts and command and not any_tested(contrasts):
+        return step_of_trained_once(command)
     if "predictions" in facts and command and all(math.isnan(row["margin"]) for row in contrasts):
         return (
             f"Next: test equivalence too, within the largest difference that does not matter: {command} --margin 0.05"
@@ -291,16 +313,26 @@ def next_step(evidence: Evidence, root: str) -> str:
         for name in ("seeds_needed", "patients_needed")
     )
     if patients:
-        again = f", so run it again with both: {command} --seeds 40{out}" if "assay run" in command else "."
+        again = f", so run it again with both: {with_seeds(command, 40)}{out}" if "assay run" in command else "."
         return f"Next: add patients. With {patients:,.0f}, 40 seeds would decide every primary comparison{again}"
     if needed:
         by = f"{needed:.0f} fresh seeds, which would decide every primary comparison"
         return f"Next: {by}: assay replicate {root} --seeds {needed:.0f}{out}"
     is_open = any(row["decision"] not in SETTLED for row in primary_rows(evidence))
-    if is_open and seeds < SEEDS and "assay run" in command and "--seeds" not in command:
+    if (is_open or seeds < MINIMUM_SEEDS) and seeds < SEEDS and "assay run" in command:
         few = f"few can be decided with {count(seeds, 'seed')}"
-        return f"Next: train more seeds, since {few}: {command} --seeds {SEEDS}{out}"
+        return f"Next: train more seeds, since {few}: {with_seeds(command, SEEDS)}{out}"
     return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
+
+
+def with_seeds(command: str, seeds: int) -> str:
+    """Return a command with so many seeds in place of those that it names.
+
+    Examples:
+        >>> with_seeds("assay run lungs.yaml --seeds 1 --set recipe.epochs=2", 10)
+        'assay run lungs.yaml --set recipe.epochs=2 --seeds 10'
+    """
+    return f"{re.sub(r' --seeds(?: |=)[^ ]+', '', command)} --seeds {seeds}"
 
 
 def _step_without_comparisons(evidence: Evidence, seeds: int, root: str, out: str) -> str:
@@ -310,7 +342,7 @@ def _step_without_comparisons(evidence: Evidence, seeds: int, root: str, out: st
     its variance than patients; else it lacks patients, and seeds too where no number of patients is enough.
     """
     command, measure = evidence.facts.get("command", ""), evidence.outline.measure
-    again = f": {command} --seeds {SEEDS}{out}" if command and "--seeds" not in command else "."
+    again = f": {with_seeds(command, SEEDS)}{out}" if command else "."
     if seeds < MINIMUM_SEEDS:
         return f"Next: intervals, from {SEEDS} seeds{again}"
     rows = [row for listed in performances(evidence, measure).values() for _, row in listed]

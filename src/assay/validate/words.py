@@ -10,7 +10,7 @@ from assay.core.measures import label_of
 from assay.report.words import sentence_case
 from assay.stats.format import number, p_value, with_interval
 from assay.stats.groups import LEAST_IN_CLASS
-from assay.stats.rows import Row, numeric
+from assay.stats.rows import MINIMUM_SEEDS, Row, numeric
 
 OUTCOMES = {"superior": "higher", "inferior": "lower", "inconclusive": "inconclusive"}
 FEW_CASES = 20
@@ -185,3 +185,25 @@ def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, st
     if words := smallest_cell(tables["subgroups"]):
         yield words
     yield from (f"caution: {caution.text}" for caution in validation_cautions(tables, facts))
+
+
+ONE_NETWORK_EACH = (
+    f"This holds for these models alone: of one network each, it cannot be said whether their training differs. That "
+    f"needs {MINIMUM_SEEDS} seeds of each."
+)
+"""What a difference of models that were trained once does and does not show."""
+
+
+def trained_once(tables: Mapping[str, Sequence[Row]]) -> Sequence[Row]:
+    """Return the differences of models that were trained once, where no comparison of recipes could be tested."""
+    return () if any_tested(tables.get("contrasts", ())) else tables.get("differences", ())
+
+
+def any_tested(contrasts: Sequence[Row]) -> bool:
+    """Return whether any comparison of recipes was tested, which takes several seeds."""
+    return any(not math.isnan(numeric(row, "decision_p")) for row in contrasts)
+
+
+def step_of_trained_once(command: str) -> str:
+    """Return what follows models that were trained once: the same command with more seeds in the file."""
+    return f"Next: add rows of {MINIMUM_SEEDS} or more seeds of each, with a column seed, then repeat: {command}"

@@ -161,7 +161,7 @@ ISSUES = {"blank": "blank", "dark": "far darker than the others", "bright": "far
           "odd-embedding": "an embedding unlike the others",
           "suspected-label": "a label that predictions from other patients contradict (wrong, or of a difficult image)",
           "suspected-copy": "very similar, which may be copies",
-         "marked": "more thin bright marks than the others, such as letters or calipers"}  # fmt: skip
+         "marked": "more thin bright marks (letters, calipers) than the others"}  # fmt: skip
 """Kind of an odd image -> its words."""
 
 
