@@ -88,21 +88,21 @@ def _refuse_other_pixels(dataset: Dataset, training: Training) -> None:
 def _map_classes(data: DataSpec, table: FactorTable, classes: Sequence[str]) -> Int[np.ndarray, " n"]:
     """Return the classes of all rows as those of the training set. Raises SpecError for a class that this lacks."""
     mapping = {answered(own_name, table.classes): answered(to, classes) for own_name, to in data.map.items()}
-    unmatched = [one for one in mapping if one not in table.classes]
+    unmatched = [name for name in mapping if name not in table.classes]
     if unmatched:
         raise SpecError(f"map: no class is called '{cut(unmatched[0])}': the set has {', '.join(table.classes)}")
-    named = [mapping.get(one, one) for one in table.classes]
-    unknown = {own: one for own, one in zip(table.classes, named, strict=True) if one not in classes}
+    named = [mapping.get(name, name) for name in table.classes]
+    unknown = {name: to for name, to in zip(table.classes, named, strict=True) if to not in classes}
     if unknown:
-        strays = " or ".join(f"'{cut(one)}'" for one in dict.fromkeys(unknown.values()))
-        way = ", ".join(f"{own}: {nearest(one, classes) or 'CLASS'}" for own, one in unknown.items())
+        strays = " or ".join(f"'{cut(name)}'" for name in dict.fromkeys(unknown.values()))
+        way = ", ".join(f"{name}: {nearest(to, classes) or 'CLASS'}" for name, to in unknown.items())
         raise SpecError(
             f"no class of the training set ({', '.join(classes)}) is called {strays}; say which it is: map: {{{way}}}"
         )
-    target = np.array([classes.index(one) for one in named], dtype=np.int64)[table.target]
-    there = {int(code) for code in np.unique(target)}
-    if len(there) == 1 and tuple(classes) != LESION.levels:
-        missing = next(one for code, one in enumerate(classes) if code not in there)
+    target = np.array([classes.index(name) for name in named], dtype=np.int64)[table.target]
+    codes = {int(code) for code in np.unique(target)}
+    if len(codes) == 1 and tuple(classes) != LESION.levels:
+        missing = next(name for code, name in enumerate(classes) if code not in codes)
         raise SpecError(
             f"no image is of class '{cut(missing)}', and classes cannot be told apart in images of one; add "
             "some, or map names of its classes to it"
@@ -117,13 +117,15 @@ def _refuse_shared(data: DataSpec, dataset: Dataset, trained: DataSpec, training
         [digest in training_hashes[0] for digest in dataset.digests],
         [pixels in training_hashes[1] for pixels in dataset.pixels],
     )
-    rows = np.array(sorted({row for one in same for row, shared in enumerate(one) if shared}), dtype=np.int64)
+    rows = np.array(
+        sorted({row for shared in same for row, is_shared in enumerate(shared) if is_shared}), dtype=np.int64
+    )
     if len(rows):
         raise DataError(
             f"the training set has images of this set too ({dataset.table.named(rows)}); leave them out of one of both"
         )
     shared = shared_patients(data, dataset, trained, training)
-    rows = np.array([row for row, one in enumerate(dataset.names) if one in shared.names], dtype=np.int64)
+    rows = np.array([row for row, name in enumerate(dataset.names) if name in shared.names], dtype=np.int64)
     if shared.names:
         raise DataError(
             f"the training set has patients of this set too ({len(shared.names):,}{shared.how}: "
@@ -158,22 +160,22 @@ def shared_patients(data: DataSpec, dataset: Dataset, trained: DataSpec, trainin
     Nothing is compared where that could find none: patients have no names in a set, both sets are public, one numbers
     its patients by itself, or their ids are of different kinds, such as hashes and numbers.
     """
-    here, there = ({name for name in one.names if not name.startswith(OWN)} for one in (dataset, training))
-    if not here or not there:
+    tested, trained_on = ({name for name in images.names if not name.startswith(OWN)} for images in (dataset, training))
+    if not tested or not trained_on:
         return SharedPatients(why="patients are not named in a file of both sets")
     if data.dataset and trained.dataset and data.dataset.name != trained.dataset.name:
         return SharedPatients(why="two public sets have their own names of patients")
     if "own" in (data.numbering, trained.numbering):
         return SharedPatients(why="a set numbers its patients by itself")
-    ids = {same_id(name) for name in there}
-    shared = frozenset(name for name in here if name in there or same_id(name) in ids)
-    kinds = [sorted({_kind(name) for name in names}) for names in (here, there)]
+    ids = {same_id(name) for name in trained_on}
+    shared = frozenset(name for name in tested if name in trained_on or same_id(name) in ids)
+    kinds = [sorted({_kind(name) for name in names}) for names in (tested, trained_on)]
     if not shared and not set(kinds[0]) & set(kinds[1]):
-        words = " and ".join(" or ".join(one) for one in kinds)
+        words = " and ".join(" or ".join(kinds_of_set) for kinds_of_set in kinds)
         return SharedPatients(
             why=f"their ids are of different kinds, {words}: whether persons are the same is not known"
         )
-    return SharedPatients(shared, len(shared - there))
+    return SharedPatients(shared, len(shared - trained_on))
 
 
 def _kind(name: str) -> str:
