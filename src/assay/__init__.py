@@ -53,7 +53,7 @@ __all__ = [
     "validate",
 ]
 
-_ELSEWHERE = {"intervention": "assay.shifts.intervention"}
+_MODULE_OF_NAME = {"intervention": "assay.shifts.intervention"}
 for _package in ("audit", "compare", "look", "validate"):
     import_module(f"assay.{_package}")  # binds its name here, which is that of a function
     del globals()[_package]
@@ -64,7 +64,7 @@ def __getattr__(name: str) -> Any:
     if name in ("plugin", "testing"):
         return import_module(f"assay.{name}")
     if name in __all__:
-        return getattr(import_module(_ELSEWHERE.get(name, "assay.api")), name)
+        return getattr(import_module(_MODULE_OF_NAME.get(name, "assay.api")), name)
     raise AttributeError(f"module 'assay' has no attribute '{name}'")
 
 

@@ -432,7 +432,7 @@ class Study:
         root = run_folder(spec.name, self.scale, Path(out))
         require_writable(root)
         where = choose_device(device)
-        executor, hired = executor_for(workers, where, asked=stop_file(root))
+        executor, hired = executor_for(workers, where, stop_file=stop_file(root))
         before = dict[str, int]()
 
         def prepared() -> PreparedStudy:

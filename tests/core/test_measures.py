@@ -23,7 +23,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> dict[str, Measure]:
     """A registry of the test's own, which starts empty."""
     registered: dict[str, Measure] = {}
     monkeypatch.setattr(measures, "_declared", registered)
-    monkeypatch.setattr(measures, "_known", {})
+    monkeypatch.setattr(measures, "_measures", {})
     monkeypatch.setattr(measures, "_compared", {})
     return registered
 

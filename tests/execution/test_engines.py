@@ -306,7 +306,7 @@ def test_a_loss_after_progress_is_not_counted(processes: Processes, tmp_path: Pa
 @pytest.mark.parametrize("workers", [0, 2, None])
 def test_a_run_is_stopped_from_elsewhere(workers: int | None, processes: Processes, tmp_path: Path) -> None:
     started, left = tmp_path / "started", tmp_path / "left"
-    here = None if workers is None else executor_for(workers, "cpu", asked=stop_file(tmp_path))[0]
+    here = None if workers is None else executor_for(workers, "cpu", stop_file=stop_file(tmp_path))[0]
     threading.Thread(target=once, args=(started.exists, lambda: cancel(tmp_path)), daemon=True).start()
     outcome = (here or driver(processes)).run([Task("waits", Wait(started, left), "waits")], lambda _: None)
     assert outcome.stopped

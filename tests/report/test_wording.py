@@ -17,7 +17,7 @@ from assay.report.sentences.reasons import chip_words, reason_words
 
 SOURCE = Path(assay.__file__).parent
 PASSED_ON = (
-    Code.STATED,
+    Code.FREE_TEXT,
     Code.NO_SEED_COLUMN,
     Code.NO_PATIENT_COLUMN,
     Code.FEW_SEEDS_TO_COMPARE,
@@ -187,7 +187,7 @@ def test_a_reason_is_stored_and_read_again() -> None:
     assert read("") == read(None) == Reason()
     assert not Reason()
     assert read("words of a plug-in") == reason_in_words("words of a plug-in")
-    assert read('[{"code": "of-another-version"}]').codes == (Code.STATED,)
+    assert read('[{"code": "of-another-version"}]').codes == (Code.FREE_TEXT,)
 
 
 def test_an_explanation_follows_a_colon_and_another_reason_a_semicolon(snapshot: SnapshotAssertion) -> None:

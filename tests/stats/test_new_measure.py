@@ -35,7 +35,7 @@ def doubt() -> Iterator[None]:
         return metric, partial(share, unsure, metric.value, np.ones(len(unsure), dtype=bool))
 
     yield
-    for of in (registry._declared, registry._known, registry._compared, declared._computed):  # pyright: ignore
+    for of in (registry._declared, registry._measures, registry._compared, declared._computed):  # pyright: ignore
         del of[ENTRY.name]
 
 

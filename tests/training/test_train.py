@@ -340,8 +340,8 @@ def test_tf32_is_float32_on_a_cpu_and_another_recipe(tmp_path):
 def test_8_bits_hold_images_only_where_they_are_the_same():
     encoded = np.random.default_rng(0).integers(0, 256, (70, 1, 8, 8), dtype=np.uint8)
     images = ArrayImages(encoded)
-    whole = feed._whole(replace(TRAINING, images=images), torch.device("cpu"), torch.uint8)
-    assert whole.dtype == torch.uint8
-    assert torch.equal(feed._to_unit_range(whole), images.read(np.arange(70)))
+    preloaded = feed._preload(replace(TRAINING, images=images), torch.device("cpu"), torch.uint8)
+    assert preloaded.dtype == torch.uint8
+    assert torch.equal(feed._to_unit_range(preloaded), images.read(np.arange(70)))
     finer = ArrayImages(encoded.astype(np.uint16))
-    assert feed._whole(replace(TRAINING, images=finer), torch.device("cpu"), torch.uint8) is None
+    assert feed._preload(replace(TRAINING, images=finer), torch.device("cpu"), torch.uint8) is None

@@ -360,7 +360,7 @@ def _weights() -> Iterator[CheckResult]:
         return  # `_torch` says so
 
     here = weights_here(weights_cache())
-    yield CheckResult("ok", "weights", ", ".join(path.name for path in here.found) or "none")
+    yield CheckResult("ok", "weights", ", ".join(path.name for path in here.files) or "none")
     for remedy in dict.fromkeys(weights.obtain for weights in here.missing):
         names = (f"{weights.content} ({weights.file})" for weights in here.missing if weights.obtain == remedy)
         yield CheckResult("warn", "weights missing", "; ".join(names), remedy)

@@ -44,7 +44,7 @@ class Code(StrEnum):
         return self.sentence.endswith(":")
 
     # Of anyone's own words: a plug-in's, an error's, a record's of another version.
-    STATED = "stated", "{text}"
+    FREE_TEXT = "stated", "{text}"
 
     # Seeds, folds and recipes.
     NO_SEED = "no-seed", "no training run finished successfully"

@@ -30,11 +30,11 @@ def _without_settings() -> Generator[None]:
 with _without_settings():
     import numba
 
-Given = ParamSpec("Given")
+Parameters = ParamSpec("Parameters")
 Compiled = TypeVar("Compiled")
 
 
-def compiled(function: Callable[Given, Compiled]) -> Callable[Given, Compiled]:
+def compiled(function: Callable[Parameters, Compiled]) -> Callable[Parameters, Compiled]:
     """Return the same function as machine code, compiled at its first call and kept on disk: next to the module, else
     in the user's cache or in NUMBA_CACHE_DIR; where nothing can be written, in this process alone.
 
@@ -44,4 +44,4 @@ def compiled(function: Callable[Given, Compiled]) -> Callable[Given, Compiled]:
         machine_code = numba.njit(cache=True, nogil=True)(function)  # pyright: ignore[reportUnknownMemberType]
     except RuntimeError:  # nowhere to keep it
         machine_code = numba.njit(nogil=True)(function)  # pyright: ignore[reportUnknownMemberType]
-    return cast("Callable[Given, Compiled]", machine_code)
+    return cast("Callable[Parameters, Compiled]", machine_code)

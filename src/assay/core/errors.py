@@ -113,12 +113,12 @@ class WeightsError(AssayError):
     """A weights file that does not fit: missing, unexpected and wrong-shaped keys are listed.
 
     Args:
-        given: Its path or address as the spec holds it, by which `locate_errors` finds the line; empty where unknown.
+        source: Its path or address as the spec holds it, by which `locate_errors` finds the line; empty where unknown.
     """
 
-    def __init__(self, text: str, given: str = "") -> None:
+    def __init__(self, text: str, source: str = "") -> None:
         super().__init__(text)
-        self.given = given
+        self.source = source
 
 
 class StoreError(AssayError):
@@ -198,7 +198,7 @@ def require_met(broken: Sequence[str]) -> None:
         raise PolicyError("\n".join(f"policy: {rule}" for rule in broken))
 
 
-_ELSEWHERE = {
+_SYNONYMS = {
     "auc": "auroc", "ce": "cross-entropy", "confounder": "intervention",
     "fine-tuning": "finetuning", "kappa": "quadratic-weighted-kappa", "lp-ft": "probe-then-full",
     "qwk": "quadratic-weighted-kappa", "simclr": "nt-xent",
@@ -226,7 +226,7 @@ def nearest(word: str, allowed: Iterable[str]) -> str | None:
         True
     """
     names = list(allowed)
-    ours = _ELSEWHERE.get(word.lower())
+    ours = _SYNONYMS.get(word.lower())
     if ours in names:
         return ours
     matches = difflib.get_close_matches(word[:_LONGEST], names, n=1, cutoff=0.76)
@@ -291,9 +291,9 @@ def unknown_of_few(what: str, word: str, allowed: Sequence[str]) -> str:
     return f"{sentence} Allowed: {', '.join(sorted(allowed))}" if nearest(word, allowed) else sentence
 
 
-def or_else(told: str, also: str) -> str:
+def or_else(sentence: str, also: str) -> str:
     """Return a sentence and an alternative, whether or not the sentence ends in a question."""
-    return f"{told} {also[0].upper()}{also[1:]}" if told.endswith("?") else f"{told}; {also}"
+    return f"{sentence} {also[0].upper()}{also[1:]}" if sentence.endswith("?") else f"{sentence}; {also}"
 
 
 # Counts of many classes in short: the most frequent by name, the rest as one number.

@@ -52,7 +52,7 @@ def not_written(text: str, error: OSError) -> StoreError:
 _WRITER = re.sub(r"[^\w-]", "-", platform.node())[:32]
 """The machine: process ids alone repeat where several write to one file system."""
 _PARTIAL = re.compile(r"\.(?P<machine>[\w-]*)-(?P<pid>\d+)-[0-9a-f]{8}\.partial$")
-_GONE = 3600.0
+_STALE_AFTER = 3600.0
 """Seconds after which a writer on another machine counts as gone."""
 
 
@@ -114,7 +114,7 @@ def is_abandoned(partial: Path) -> bool:
     writer = _PARTIAL.search(partial.name)
     if writer is None or writer["machine"] != _WRITER:
         with suppress(FileNotFoundError):
-            return writer is None or time.time() - partial.stat().st_mtime > _GONE
+            return writer is None or time.time() - partial.stat().st_mtime > _STALE_AFTER
         return False
     return int(writer["pid"]) == os.getpid() or not is_alive(int(writer["pid"]))
 

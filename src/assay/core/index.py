@@ -104,12 +104,12 @@ def index_text() -> str:
         package = importlib.import_module(f"assay.{room}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
-    own = {key: entry for key, entry in declared_entries().items() if entry.target.startswith("assay.")}
+    builtin = {key: entry for key, entry in declared_entries().items() if entry.target.startswith("assay.")}
     measures = {
         measure.name: {key: value for key, value in _given(measure).items() if key != "name"}
         for measure in indexed_measures()
     }
-    return _lines({**index_of(own), "measure": measures}, 4) + "\n"
+    return _lines({**index_of(builtin), "measure": measures}, 4) + "\n"
 
 
 def _lines(value: Any, depth: int, indent: str = "") -> str:

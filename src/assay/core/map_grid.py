@@ -12,7 +12,7 @@ from jaxtyping import Int
 ROUNDING = 1e-9
 REGIONS = ("boundary", "lesion", "background")
 """The parts of an image in which pixels are calibrated apart, in the order of the columns that keep them."""
-_BEYOND = (20.0, 25.0, 32.0, 48.0, 64.0, 96.0, 128.0)
+_EXTREME_LOGITS = (20.0, 25.0, 32.0, 48.0, 64.0, 96.0, 128.0)
 """Logits that networks trained with Dice reach, too far apart for any but the first part of a free response."""
 AT_NATIVE = "native_"
 """How the names of columns begin that were taken at the size of the files; the rest is that of the same column."""
@@ -49,7 +49,7 @@ class MapGrid:
         (3, 0.0)
     """
 
-    thresholds: tuple[float, ...] = (*(float(logit) for logit in range(-16, 17)), *_BEYOND)
+    thresholds: tuple[float, ...] = (*(float(logit) for logit in range(-16, 17)), *_EXTREME_LOGITS)
     areas: tuple[float, ...] = (0.0, 0.0001, 0.0005, 0.001, 0.005, 0.01)
     covered: float = 0.5
     top: float = 0.01

@@ -92,9 +92,9 @@ def index() -> dict[str, dict[str, Any]]:
 
 
 _declared: dict[str, Measure] = {}
-_known: dict[str, Measure] = {}
+_measures: dict[str, Measure] = {}
 _compared: dict[str, Measure] = {}
-MEASURES: Mapping[str, Measure] = MappingProxyType(_known)
+MEASURES: Mapping[str, Measure] = MappingProxyType(_measures)
 """Every measure by name."""
 COMPARED: Mapping[str, Measure] = MappingProxyType(_compared)
 """Measures that a contrast can name."""
@@ -123,7 +123,7 @@ def register_measures(*measures: Measure) -> None:
 
 
 def _know(measure: Measure) -> None:
-    _known[measure.name] = measure
+    _measures[measure.name] = measure
     if measure.compared:
         _compared[measure.name] = measure
     else:
@@ -177,15 +177,15 @@ OF_WORST_GROUP = {f"worst-group-{name}": name for name in ("accuracy", "auroc")}
 """Measures of the worst group of an environment -> the measure of each group."""
 OF_MAPS = "condition-number-maps"
 """Shape of a layer's flattened activations, which `representation` measures where its `maps` is set."""
-QUIET = "false-positive-rate"
+FALSE_POSITIVES = "false-positive-rate"
 """False positives of a segmentation, at p = 0.5 and, with `-at-90` and the like, at matched sensitivity."""
-MATCHED = f"{QUIET}-at-90"
+MATCHED = f"{FALSE_POSITIVES}-at-90"
 """False positives that are shown where a study compares none."""
 
 
 def quiet_of(compared: Iterable[str]) -> str:
     """Return the first measure of false positives among those that a study compares, `MATCHED` without one."""
-    return next((name for name in compared if name.startswith(QUIET)), MATCHED)
+    return next((name for name in compared if name.startswith(FALSE_POSITIVES)), MATCHED)
 
 
 for _name, _fields in index()["measure"].items():

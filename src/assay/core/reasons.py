@@ -78,7 +78,7 @@ def because(code: Code, **fields: Field) -> Reason:
 
 def reason_in_words(text: str) -> Reason:
     """A reason in the words of a plug-in, an error or a file; no reason without words."""
-    return because(Code.STATED, text=text) if text else NOTHING
+    return because(Code.FREE_TEXT, text=text) if text else NOTHING
 
 
 def read(value: object) -> Reason:

@@ -91,10 +91,10 @@ class Role:
         """The JSON schema of the value with the role."""
         return {**handler(schema), "role": [self.name, self.of]}
 
-    def _named(self, given: Any) -> Any:
+    def _named(self, value: Any) -> Any:
         if self.name == "component":
-            return named(cast(ComponentKind, self.of), given)
-        listed = cast("Sequence[Any]", given) if isinstance(given, list | tuple) else [given]
+            return named(cast(ComponentKind, self.of), value)
+        listed = cast("Sequence[Any]", value) if isinstance(value, list | tuple) else [value]
         return [named(cast(ComponentKind, self.of), component) for component in listed]
 
 
@@ -120,10 +120,10 @@ class Params(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_content(cls, given: Any) -> Any:
-        if not cls.roles or not isinstance(given, Mapping):
-            return given
-        content = dict(cast(Mapping[str, Any], given))
+    def _with_content(cls, value: Any) -> Any:
+        if not cls.roles or not isinstance(value, Mapping):
+            return value
+        content = dict(cast(Mapping[str, Any], value))
         for digest, name in cls.with_role("sha256").items():
             if isinstance(content.get(name), str) and content[name] and content.get(digest) in (None, ""):
                 content[digest] = _content(content[name])
@@ -282,10 +282,12 @@ def component(
     """
     base_traits = traits or TRAITS.get(kind, Traits)()
 
-    def declare(made: Registered) -> Registered:
-        target = f"{made.__module__}:{made.__qualname__}"
-        arguments = cache(partial(arguments_of, made))
-        traits_of_class = {trait: getattr(made, trait) for trait in base_traits.by_class if hasattr(made, trait)}
+    def declare(definition: Registered) -> Registered:
+        target = f"{definition.__module__}:{definition.__qualname__}"
+        arguments = cache(partial(arguments_of, definition))
+        traits_of_class = {
+            trait: getattr(definition, trait) for trait in base_traits.by_class if hasattr(definition, trait)
+        }
         entry = Entry(
             kind,
             name,
@@ -300,7 +302,7 @@ def component(
         if before.target != target:
             raise ValueError(f"{kind} '{name}' is registered twice: {before.target} and {target}")
         _declared[kind, name] = entry
-        return made
+        return definition
 
     return declare
 
@@ -507,16 +509,16 @@ def _module_files(module: str) -> list[Path]:
 
 def _spec_inside(places: Iterable[str], name: str) -> ModuleSpec | None:
     """Return the spec of a module in a package that need not be imported; folders without `__init__.py` count too."""
-    found: list[str] = []
+    locations: list[str] = []
     for place in places:
         spec = FileFinder(place, (SourceFileLoader, SOURCE_SUFFIXES), (ExtensionFileLoader, EXTENSION_SUFFIXES),
                           (SourcelessFileLoader, BYTECODE_SUFFIXES)).find_spec(name)  # fmt: skip
         if spec is not None and spec.loader is not None:
             return spec
-        found += (spec.submodule_search_locations or ()) if spec else ()
+        locations += (spec.submodule_search_locations or ()) if spec else ()
     package = ModuleSpec(name, None, is_package=True)
-    package.submodule_search_locations = found
-    return package if found else None
+    package.submodule_search_locations = locations
+    return package if locations else None
 
 
 @cache
@@ -543,9 +545,9 @@ def own_code(document: str) -> tuple[tuple[str, str], ...]:
         SpecError: For one that was edited since this process imported it: the running code would differ from the named
             one.
     """
-    named_modules = {module: known for module, known in _imported.items() if f'"{module}:' in document}
-    for module, known in named_modules.items():
-        if _hash_of(module) != known:
+    named_modules = {module: digest for module, digest in _imported.items() if f'"{module}:' in document}
+    for module, digest in named_modules.items():
+        if _hash_of(module) != digest:
             raise SpecError(
                 f"{module} was edited after this Python process had imported it, and the process still has the code "
                 "from before: restart Python (in a notebook, its kernel) and run again"
@@ -590,8 +592,8 @@ def arguments_of(target: Callable[..., Any]) -> Arguments:
             groups[name] = group
             fields |= _fields_of(group)
             continue
-        known = Any if annotation is inspect.Parameter.empty else annotation
-        fields[name] = (known, ... if parameter.default is inspect.Parameter.empty else parameter.default)
+        field_type = Any if annotation is inspect.Parameter.empty else annotation
+        fields[name] = (field_type, ... if parameter.default is inspect.Parameter.empty else parameter.default)
 
     def compare(checked: Params) -> Params:
         Arguments(type(checked), groups=groups).call_arguments(checked)
@@ -604,7 +606,9 @@ def arguments_of(target: Callable[..., Any]) -> Arguments:
     validators: dict[str, Any] = {"_compare": model_validator(mode="after")(compare)}
     model = create_model("Arguments", __base__=Params, __validators__=validators, **fields)
     return Arguments(
-        model, any(_compares(one) for one in (*groups.values(), *(kind for kind, _ in fields.values()))), groups
+        model,
+        any(_compares(argument_type) for argument_type in (*groups.values(), *(kind for kind, _ in fields.values()))),
+        groups,
     )
 
 
@@ -633,13 +637,13 @@ def _fields_of(group: type) -> dict[str, Any]:
 # Components in the arguments of another: `{intervention: {tag: {}}}`, `{loss: dice}`.
 
 
-def named(kind: ComponentKind, given: Any) -> dict[str, Any]:
+def named(kind: ComponentKind, value: Any) -> dict[str, Any]:
     """`tag`, `{tag: null}` and `{tag: {text: L}}` as `{name: arguments that differ from their default}`.
 
     Raises:
         ValueError: The name or an argument is wrong.
     """
-    written: Any = {given: {}} if isinstance(given, str) else given
+    written: Any = {value: {}} if isinstance(value, str) else value
     if not isinstance(written, Mapping) or len(cast(Mapping[str, Any], written)) != 1:
         raise ValueError(f"expected the name of one {kind}, or {{name: {{argument: value}}}}")
     ((name, arguments),) = cast(Mapping[str, Any], written).items()
@@ -806,12 +810,14 @@ def check_own(kind: ComponentKind, name: str, target: Any) -> None:
             f"{kind} '{name}' is no {kind}: it takes {names}, and a {kind} takes "
             f"{signature if expected else 'no positional parameter'}; arguments of your own are keyword-only"
         )
-    for one, due in zip(parameters or (), expected, strict=False):
-        written = one.annotation if isinstance(one.annotation, str) else getattr(one.annotation, "__name__", "")
-        if one.name.strip("_") not in ("", due) and due.capitalize() not in written:
+    for actual, due in zip(parameters or (), expected, strict=False):
+        written = (
+            actual.annotation if isinstance(actual.annotation, str) else getattr(actual.annotation, "__name__", "")
+        )
+        if actual.name.strip("_") not in ("", due) and due.capitalize() not in written:
             raise SpecError(
-                f"{kind} '{name}' is no {kind}: its parameter {one.name} is not the {due} that a {kind} is made from; "
-                f"name it {due} if it is"
+                f"{kind} '{name}' is no {kind}: its parameter {actual.name} is not the {due} that a {kind} is made from"
+                f"; name it {due} if it is"
             )
 
 

@@ -77,9 +77,9 @@ class CommandRequest(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _named(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _named(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            return handler(given)
+            return handler(value)
         except ValidationError as error:
             raise SpecError("\n".join(_words(cls, dict(fault)) for fault in error.errors())) from error
 
@@ -254,8 +254,8 @@ def _words(cls: type[CommandRequest], error: dict[str, Any]) -> str:
     place = ".".join(map(str, error["loc"])) or cls.__name__
     field = cls.model_fields.get(str(error["loc"][0])) if error["loc"] else None
     values = () if field is None else values_of(field.annotation)
-    said = f"expected {_join_alternatives(values)}" if values else error["msg"][:1].lower() + error["msg"][1:]
-    return f"{place}: {said}, not {cut(str(error['input']))}"
+    expected = f"expected {_join_alternatives(values)}" if values else error["msg"][:1].lower() + error["msg"][1:]
+    return f"{place}: {expected}, not {cut(str(error['input']))}"
 
 
 DEVICES = "auto, cpu, cuda or cuda:N"

@@ -111,8 +111,8 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines, on a terminal wrapped between words; a command and the path of a page stay whole, to be copied."""
     width = terminal_width()
     for line in lines:
-        whole = spell_paths(line) if "…/" in line else line
-        print("\n".join(_wrapped(whole, width)) if width else whole, flush=True)
+        text = spell_paths(line) if "…/" in line else line
+        print("\n".join(_wrapped(text, width)) if width else text, flush=True)
 
 
 def spell_paths(line: str) -> str:

@@ -173,7 +173,7 @@ class FactorTable:
         """Return the same rows without one factor; the very same table where it has none of that name."""
         if name not in self.columns:
             return self
-        columns = {own: values for own, values in self.columns.items() if own != name}
+        columns = {column: values for column, values in self.columns.items() if column != name}
         return replace(self, factors=tuple(f for f in self.factors if f.name != name), columns=columns)
 
 

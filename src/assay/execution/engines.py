@@ -240,11 +240,11 @@ class Slurm:
             is_here = self._which_are_here(handles)
         except BusyError:
             return set(), set()
-        elsewhere = {
+        foreign_handles = {
             handle for handle in handles if False in is_here[_array_of(handle)] or not _HANDLE.fullmatch(handle)
         }
         unseen = {handle for handle in handles if None in is_here[_array_of(handle)]}
-        return elsewhere, unseen - elsewhere
+        return foreign_handles, unseen - foreign_handles
 
     def rest(self, handles: Collection[str], seconds: float) -> None:
         """See `Backend`."""
@@ -423,14 +423,14 @@ class Engine(CommandRequest):
         return self
 
     @classmethod
-    def read(cls, name: str, given: Sequence[str]) -> Engine:
+    def read(cls, name: str, settings: Sequence[str]) -> Engine:
         """Return an engine from YAML files and settings such as `mem=8G`; a later one wins.
 
         Raises:
             SpecError: One is not known, or a file cannot be read.
         """
         values: dict[str, Any] = {}
-        for setting in given:
+        for setting in settings:
             key, equals, text = setting.partition("=")
             if equals:
                 values[key.strip()] = parse_yaml(text, f"--engine {key}")[0]
@@ -446,14 +446,14 @@ class Engine(CommandRequest):
         """Workers of a Slurm job."""
         return max(1, round(1 / self.gpus)) if 0 < self.gpus < 1 else 1
 
-    def device(self, asked: str) -> str:
+    def device(self, name: str) -> str:
         """Return the device of tasks, which need not be on this machine.
 
         Raises:
             SpecError: GPUs are asked for, and the processor to compute on; or the reverse.
         """
-        if (self.gpus > 0) != asked.startswith("cuda") and asked != "auto":
-            raise SpecError(f"--device {asked} does not go with --engine gpus={self.gpus:g} of --on {self.name}")
+        if (self.gpus > 0) != name.startswith("cuda") and name != "auto":
+            raise SpecError(f"--device {name} does not go with --engine gpus={self.gpus:g} of --on {self.name}")
         return "cuda:0" if self.gpus else PROCESSOR
 
     def slurm(self, root: Path) -> Slurm:

@@ -148,7 +148,7 @@ def _probed_images(plan: Plan, population: Population, inputs: Inputs) -> int:
         for probe in probes
         for request in cast(Probe, probe).requests(model, scene)
     }
-    samples = [given for probe in probes if isinstance(given := getattr(probe, "samples", None), int)]
+    samples = [count for probe in probes if isinstance(count := getattr(probe, "samples", None), int)]
     return sum(images_by_request.values()) + sum(map(population.sobol_images, samples))
 
 
@@ -193,13 +193,13 @@ class Timer:
         recipe = training.recipe
         shape = [inputs.size, min(recipe.batch_size, images)]
         plain = recipe.model_copy(update={"epochs": 1, "selection": "last", "patience": None})
-        whole = canonical_json([plain.canonical(), inputs.channels, inputs.classes, *shape])
+        recipe_key = canonical_json([plain.canonical(), inputs.channels, inputs.classes, *shape])
         network = canonical_json([recipe.architecture.label, recipe.precision, recipe.threads, *shape])
-        if whole not in self.timed:
+        if recipe_key not in self.timed:
             rushed = self.spent > MOST_SECONDS and network in self.alike
-            self.timed[whole] = self.alike[network] if rushed else self._time(training, inputs, images)
-            self.alike.setdefault(network, self.timed[whole])
-        return self.timed[whole]
+            self.timed[recipe_key] = self.alike[network] if rushed else self._time(training, inputs, images)
+            self.alike.setdefault(network, self.timed[recipe_key])
+        return self.timed[recipe_key]
 
     def _time(self, training: TrainingSpec, inputs: Inputs, images: int) -> Speed:
         start = time.perf_counter()

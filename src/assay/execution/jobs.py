@@ -558,6 +558,6 @@ class GivenJob:
         target = validation.table.target
         if self.training.recipe.task == "segmentation":
             reached = [threshold_at(read.maps["lesion_score"], read.maps["floor"], level) for level in LEVELS]
-            return {"threshold": None, "operating": [one.value for one in reached], "validation_auroc": None}
+            return {"threshold": None, "operating": [point.value for point in reached], "validation_auroc": None}
         threshold = youden_threshold(tensor_of(read.logits), tensor_of(target))
         return {"threshold": threshold, **of_validation(read.logits, target)}

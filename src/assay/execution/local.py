@@ -365,20 +365,20 @@ class InProcess:
     """Runs tasks one after another in this process. For tests, debugging and notebooks.
 
     Attributes:
-        asked: A file whose presence asks the run to stop.
+        stop_file: A file whose presence asks the run to stop.
     """
 
-    asked: Path | None = None
+    stop_file: Path | None = None
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """See `Executor`. An interrupt ends the run with `stopped`."""
         queue, outcome = Queue.of(tasks), Outcome()
-        _begin_unasked(self.asked)
+        _begin_unasked(self.stop_file)
         while (task := queue.take()) is not None:
             observe(Event("started", task))
             start = time.monotonic()
             try:
-                task.job(Context(_reporter(task, observe), lambda: _is_asked(self.asked)))
+                task.job(Context(_reporter(task, observe), lambda: _is_asked(self.stop_file)))
             except (KeyboardInterrupt, Stopped):
                 outcome.stopped = True
                 break
@@ -400,19 +400,19 @@ class Workers:
 
     Attributes:
         heard: Is called at the first interrupt, within a signal handler.
-        asked: A file whose presence is as the first interrupt, from anywhere.
+        stop_file: A file whose presence is as the first interrupt, from anywhere.
     """
 
     count: int
     threads: int = 1
     heard: Callable[[], None] | None = None
-    asked: Path | None = None
+    stop_file: Path | None = None
     _died: set[str] = field(default_factory=set[str], init=False)
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """See `Executor`."""
         self._died.clear()
-        _begin_unasked(self.asked)
+        _begin_unasked(self.stop_file)
         queue, outcome = Queue.of(tasks), Outcome()
         stop = Stop()
         crew = Crew(self.threads, stop)
@@ -448,7 +448,7 @@ class Workers:
                 observe(Event("started", task))
             if not crew.busy:
                 return
-            if not stop.is_set() and _is_asked(self.asked):
+            if not stop.is_set() and _is_asked(self.stop_file):
                 stop.set()
                 if self.heard is not None:
                     self.heard()
@@ -523,7 +523,7 @@ def hearing(numbers: Sequence[signal.Signals], act: Callable[[], object]) -> Gen
 
 
 def executor_for(
-    workers: int | None, device: str, heard: Callable[[], None] | None = None, asked: Path | None = None
+    workers: int | None, device: str, heard: Callable[[], None] | None = None, stop_file: Path | None = None
 ) -> tuple[Executor, int]:
     """Executor of the tasks, and the number of workers: by default as suits the device; with 0 this process alone.
 
@@ -531,12 +531,12 @@ def executor_for(
         workers: Their number.
         device: The device.
         heard: Is called at the first interrupt.
-        asked: A file whose presence asks the run to stop.
+        stop_file: A file whose presence asks the run to stop.
     """
     if workers == 0:
-        return InProcess(asked), 1
+        return InProcess(stop_file), 1
     count = workers or default_workers(device)
-    return Workers(count, heard=heard, asked=asked), count
+    return Workers(count, heard=heard, stop_file=stop_file), count
 
 
 def default_workers(device: str = PROCESSOR) -> int:

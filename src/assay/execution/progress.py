@@ -154,8 +154,8 @@ class Counter:
 
     def share(self) -> float:
         """Share of the work that is over, from 0 to 1: that of earlier runs, and failed and skipped tasks, too."""
-        whole = self._cost_before + self._whole
-        return (self._cost_before + self._behind() + self._lost) / whole if whole > 0 else 0.0
+        total_cost = self._cost_before + self._whole
+        return (self._cost_before + self._behind() + self._lost) / total_cost if total_cost > 0 else 0.0
 
     def seconds_left(self) -> float:
         """Expected seconds until the end."""
@@ -164,8 +164,8 @@ class Counter:
         if self._first is not None:
             before, since = self._first
             took, done_share = took + self.now() - since, done_share + self._behind() - before
-        left = max(0.0, self._whole - self._behind() - self._lost)
-        return left * took / done_share if done_share > 0 else 0.0
+        remaining = max(0.0, self._whole - self._behind() - self._lost)
+        return remaining * took / done_share if done_share > 0 else 0.0
 
     def line(self) -> str:
         """Return one line of progress: the overall share, counts by kind, and the time left or a heard interrupt."""

@@ -241,12 +241,12 @@ def _carry_out(exchange: Exchange, id: str, job: bytes, preempted: threading.Eve
 
 def _asked_to_stop(exchange: Exchange, preempted: threading.Event) -> Callable[[], bool]:
     """Return a check that looks into the shared folder once a second at most."""
-    looked, is_stopped = 0.0, False
+    last_check, is_stopped = 0.0, False
 
     def should_stop() -> bool:
-        nonlocal looked, is_stopped
-        if not is_stopped and time.monotonic() - looked >= 1.0:
-            looked, is_stopped = time.monotonic(), exchange.stop.exists()
+        nonlocal last_check, is_stopped
+        if not is_stopped and time.monotonic() - last_check >= 1.0:
+            last_check, is_stopped = time.monotonic(), exchange.stop.exists()
         return is_stopped or preempted.is_set()
 
     return should_stop

@@ -176,18 +176,18 @@ class Queue:
         while (not chunk or seconds_in_chunk < seconds) and (task := self.take()) is not None:
             new = len(chunk)
             self._add(chunk, ids, task)
-            seconds_in_chunk += sum(one.cost for one in chunk[new:])
+            seconds_in_chunk += sum(added.cost for added in chunk[new:])
         return chunk
 
-    def _add(self, chunk: list[Task], there: set[str], task: Task) -> None:
+    def _add(self, chunk: list[Task], ids_of_chunk: set[str], task: Task) -> None:
         """Add a task to a chunk, with those that need nothing that is neither there nor finished."""
         ids = [task.id]
         while ids:
             id = heapq.heappop(ids)
-            if id == task.id or (id in self.waiting and self._met(self.tasks[id], there)):
+            if id == task.id or (id in self.waiting and self._met(self.tasks[id], ids_of_chunk)):
                 self.waiting.discard(id)
                 chunk.append(self.tasks[id])
-                there.add(id)
+                ids_of_chunk.add(id)
                 for after in self._after.get(id, ()):
                     heapq.heappush(ids, after)
 

@@ -483,9 +483,9 @@ _SUFFIXES = (".safetensors", ".pt", ".pth")
 
 @dataclass(frozen=True, slots=True)
 class WeightsHere:
-    """found: weights files of the assets, then of the cache. missing: known ones that are in neither."""
+    """files: weights files of the assets, then of the cache. missing: known ones that are in neither."""
 
-    found: tuple[Path, ...]
+    files: tuple[Path, ...]
     missing: tuple[KnownWeights, ...]
 
 

@@ -537,7 +537,7 @@ class Short:
 
     target: int
     upper: tuple[bool, ...]
-    there: int
+    available: int
     needed: int
 
 
@@ -855,5 +855,5 @@ def _refusal(table: FactorTable, columns: Sequence[TiedColumn]) -> AssociationEr
     possible = strength_to_be_had(table.target, len(table.classes), columns, bins, LEAST_ROWS)
     return AssociationError(
         f"{requests} cannot be tied to '{table.classes[-1]}': rows of '{table.classes[short.target]}' with {sides}: "
-        f"{short.there} there, {short.needed} needed to keep {LEAST_ROWS} a class; {possible}"
+        f"{short.available} there, {short.needed} needed to keep {LEAST_ROWS} a class; {possible}"
     )

@@ -267,12 +267,12 @@ class Untied:
 
     Attributes:
         spec: The environment.
-        left: Factors that stay as found, each with the reason.
+        still_tied: Factors that stay as found, each with the reason.
         notes: Sentences on the rows that untying the other factors leaves.
     """
 
     spec: EnvironmentSpec
-    left: Mapping[str, str]
+    still_tied: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
 

@@ -374,25 +374,25 @@ class FilePopulation(Population):
             count = rows(wanted.association)
             if count >= least * available:
                 return Untied(wanted, {}, _fewer(wanted.association, count, available))
-        kept: dict[str, AssociationSpec] = {}
+        untied: dict[str, AssociationSpec] = {}
         reasons: dict[str, str] = {}
         remain = available
         for name, tie in wanted.association.items():
             try:
-                count = rows({**kept, name: tie})
+                count = rows({**untied, name: tie})
             except AssociationError as error:
                 reasons[name] = (
                     f"'{name}' cannot be untied from the target and stays as found in the neutral rows: {error}"
                 )
                 continue
             if count >= least * available:
-                kept[name], remain = tie, count
+                untied[name], remain = tie, count
             else:
                 reasons[name] = (
                     f"'{name}' stays as found in the neutral rows: to untie it from the target would leave {count:,} "
                     f"of {available:,}; decodability is asked on these {count:,}"
                 )
-        return Untied(wanted.model_copy(update={"association": kept}), reasons, _fewer(kept, remain, available))
+        return Untied(wanted.model_copy(update={"association": untied}), reasons, _fewer(untied, remain, available))
 
     def _amount(self, name: str, environment: EnvironmentSpec, table: FactorTable, seed: int) -> FactorTable:
         ties, draw = _row_ties(environment), preference(table.row, seed)

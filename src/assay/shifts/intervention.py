@@ -339,7 +339,7 @@ class OwnIntervention:
     """An intervention whose pixels come from a function: see `intervention`."""
 
     function: Function
-    drawn: tuple[str, ...]
+    draw_names: tuple[str, ...]
     arguments: Mapping[str, Any]
     local: bool
 
@@ -391,10 +391,10 @@ class OwnIntervention:
     @property
     def _names(self) -> tuple[str, ...]:
         """Drawn parameters; a number that nothing uses where there is none, since it tells how many rows there are."""
-        return self.drawn or ("unused",)
+        return self.draw_names or ("unused",)
 
     def _call(self, images: Tensor, parameters: Parameters) -> Any:
-        numbers = [parameters[name].float()[:, None, None, None] for name in self.drawn]
+        numbers = [parameters[name].float()[:, None, None, None] for name in self.draw_names]
         try:
             return self.function(images, *numbers, **self.arguments)
         except Exception as error:
@@ -449,7 +449,7 @@ def intervention(function: Function | None = None, *, local: bool = False) -> Ma
         [[[[0.75, 0.75]]]]
     """
     if function is None:
-        return lambda given: _maker(given, local)
+        return lambda decorated: _maker(decorated, local)
     return _maker(function, local)
 
 

@@ -84,7 +84,7 @@ class Tests:
     @property
     def disagreements(self) -> tuple[str, ...]:
         """Differences between two test environments in the statements of one factor or intervention, in sentences."""
-        said: list[str] = []
+        sentences: list[str] = []
         arguments: dict[str, tuple[str, Any]] = {}
         levels: dict[str, tuple[str, Any]] = {}
         for test, spec in self.specs.items():
@@ -94,11 +94,11 @@ class Tests:
                 for name, value in statements.items():
                     first, decides = firsts.setdefault(name, (test, value))
                     if value != decides:
-                        said.append(
+                        sentences.append(
                             f"'{test}' states other {what} of '{name}' than '{first}', by which probes go that change "
                             "it alone, and the neutral rows"
                         )
-        return tuple(said)
+        return tuple(sentences)
 
     @property
     def neutral(self) -> EnvironmentSpec:
@@ -459,9 +459,9 @@ class PopulationScene:
         neutral = self._neutral
         described = self.tests.identity_of(name, neutral)
         spec = self.specs.get(name, neutral)
-        known = self.population.of(spec).test_identity(spec, self.seed, self.fold)
-        weakened = sorted(self._weakened.left) if name not in self.specs else []
-        return {**known, **described, **({"as found": weakened} if weakened else {})}
+        population_identity = self.population.of(spec).test_identity(spec, self.seed, self.fold)
+        weakened = sorted(self._weakened.still_tied) if name not in self.specs else []
+        return {**population_identity, **described, **({"as found": weakened} if weakened else {})}
 
     def environment(self, name: str) -> Environment:
         """Return a test environment.
@@ -582,7 +582,7 @@ class PopulationScene:
         if name not in self._environments:
             environment = self._make(name, untied.spec)
             self._environments[name] = replace(
-                environment, notes=(*environment.notes, *untied.left.values(), *untied.notes)
+                environment, notes=(*environment.notes, *untied.still_tied.values(), *untied.notes)
             )
         return self._environments[name]
 

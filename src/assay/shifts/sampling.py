@@ -353,15 +353,15 @@ def _shares(name: str, spec: InterventionSpec, table: FactorTable) -> Float[np.n
         return np.full(len(table), float(spec.share))
     if set(spec.share) == SIDES:
         return np.where(positive(table), spec.share["positive"], spec.share["negative"])
-    for given in spec.share:
-        if given not in table.classes:
-            raise SpecError(unknown_name(f"class in the share of '{name}'", given, table.classes))
-    missing = [known for known in table.classes if known not in spec.share]
+    for label in spec.share:
+        if label not in table.classes:
+            raise SpecError(unknown_name(f"class in the share of '{name}'", label, table.classes))
+    missing = [label for label in table.classes if label not in spec.share]
     if missing:
         raise SpecError(
             f"the share of '{name}' has no value for the class {', '.join(missing)}: give one share per class"
         )
-    return np.array([spec.share[known] for known in table.classes])[table.target]
+    return np.array([spec.share[label] for label in table.classes])[table.target]
 
 
 def _tied_share(tie: AssociationSpec, table: FactorTable) -> Float[np.ndarray, "n"]:

@@ -223,12 +223,11 @@ def _doses_of_both(a: Amounts, b: Amounts) -> list[Panel]:
         or len(doses) != 1
         or not (len(doses_of_amount := next(iter(doses))) > 1 and doses_of_amount[0] == 0)
     ):
+        amounts_of_a, amounts_of_b = (_list_numbers(amount.rows for amount in amounts) for amounts in (a, b))
         raise ValueError(
-            f"amounts of {_list_numbers(one.rows for one in a)} rows, and of {_list_numbers(one.rows for one in b)}, "
-            "with doses "
+            f"amounts of {amounts_of_a} rows, and of {amounts_of_b}, with doses "
             f"{' or '.join(map(_list_numbers, sorted(doses)))}: give each recipe at least 2 amounts, and all of them "
-            "the "
-            "same doses, 0 and at least another"
+            "the same doses, 0 and at least another"
         )
     return [panel for amount in (*a, *b) for panel in (amount.clean, *(dose.panel for dose in amount.doses))]
 

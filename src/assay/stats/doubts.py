@@ -132,7 +132,7 @@ def cautioned(reasons: Sequence[Reason]) -> list[Finding]:
     by_code: dict[object, list[Reason]] = {}
     for at, reason in enumerate(reasons):
         code = reason.codes[0]
-        by_code.setdefault(at if code in (Code.STATED, Code.ODD_IMAGES) else code, []).append(reason)
+        by_code.setdefault(at if code in (Code.FREE_TEXT, Code.ODD_IMAGES) else code, []).append(reason)
     merged: list[Reason] = []
     for alike in by_code.values():
         more = len(alike) - MOST_ALIKE

@@ -73,13 +73,13 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
     return Grouped(name, large, small=tuple(level for level in groups if level not in large))
 
 
-def _levels(factor: Factor, values: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:
+def _levels(factor: Factor, values: np.ndarray, has_value: np.ndarray) -> dict[str, np.ndarray]:
     if factor.levels:
-        codes = [int(code) for code in np.unique(values[known])]
+        codes = [int(code) for code in np.unique(values[has_value])]
         return {factor.levels[code]: values == code for code in codes}
     numbers = values.astype(np.float64)
-    present = np.unique(numbers[known])
+    present = np.unique(numbers[has_value])
     if len(present) <= _NAMED:
-        return {f"{level:g}": known & (numbers == level) for level in present}
-    middle = float(np.median(numbers[known]))
-    return {f"up to {middle:g}": known & (numbers <= middle), f"above {middle:g}": known & (numbers > middle)}
+        return {f"{level:g}": has_value & (numbers == level) for level in present}
+    middle = float(np.median(numbers[has_value]))
+    return {f"up to {middle:g}": has_value & (numbers <= middle), f"above {middle:g}": has_value & (numbers > middle)}

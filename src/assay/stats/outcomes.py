@@ -186,19 +186,21 @@ def _ratios(
             least[place] = float(row["low"])
     ratios: list[dict[str, Any]] = []
     alone: set[tuple[str, str]] = set()
-    for (coordinates, environment, family), own in errors.items():
+    for (coordinates, environment, family), rows_by_level in errors.items():
         at: dict[str, str] = json.loads(coordinates)
         below = json.dumps({**at, axis: against}), environment, family
         base = errors.get(below) if axis in at else None
-        if base is None or base.keys() != own.keys():
-            alone.add(_place(next(iter(own.values()))))
+        if base is None or base.keys() != rows_by_level.keys():
+            alone.add(_place(next(iter(rows_by_level.values()))))
             continue
-        errors_of = [np.array([rows[level]["value"] for level in own]) for rows in (own, base)]
+        errors_of = [np.array([rows[level]["value"] for level in rows_by_level]) for rows in (rows_by_level, base)]
         value = corruption_error(errors_of[0], errors_of[1], none)
         if value.is_defined and of == _INCREASE and not least.get(below, 1.0) > 0:
             is_known = not math.isnan(least[below])
             value = undefined_metric(Code.BASELINE_NEAR_ZERO if is_known else Code.BASELINE_UNKNOWN)
-        ratios.append({**_row(next(iter(own.values())), family, f"{axis} {against}", value), "measure": measure})
+        ratios.append(
+            {**_row(next(iter(rows_by_level.values())), family, f"{axis} {against}", value), "measure": measure}
+        )
     return ratios + [
         _mean([ratio for ratio in ratios if _place(ratio) == place], is_complete=place not in alone)
         for place in dict.fromkeys(map(_place, ratios))

@@ -94,8 +94,8 @@ def reachable(
     low, high = 0.0, float((critical + 10 * spread).max())
     difference = float(critical.mean() + ndtri(power) * spread.mean())
     for _ in range(_STEPS):  # Newton's method, halving the interval where it would leave it
-        beyond = (difference - critical) / spread
-        shortfall, slope = float(ndtr(beyond).mean()) - power, float((np.exp(-(beyond**2) / 2) / spread).mean())
+        z = (difference - critical) / spread
+        shortfall, slope = float(ndtr(z).mean()) - power, float((np.exp(-(z**2) / 2) / spread).mean())
         low, high = (difference, high) if shortfall < 0 else (low, difference)
         step = shortfall / slope * np.sqrt(2 * np.pi) if slope > 0 else np.inf
         following = difference - step if low < difference - step < high else (low + high) / 2

@@ -44,7 +44,7 @@ def signed_runs(root: Path) -> list[tuple[Path, str, bool]]:
     Raises:
         FileNotFoundError: There is no ssh-keygen.
     """
-    found: list[tuple[Path, str, bool]] = []
+    runs: list[tuple[Path, str, bool]] = []
     for file in filter(Path.is_file, sorted(root.glob(f"*/{SIGNED}"))):  # a pipe would be waited for
         text, signature = file.read_text(encoding="utf-8", errors="replace"), file.with_name(SIGNATURE)
         listed = _sums_of(text)
@@ -52,8 +52,8 @@ def signed_runs(root: Path) -> list[tuple[Path, str, bool]]:
         changed = files - listed.keys() - {SIGNED, SIGNATURE}
         changed |= {name for name in files & listed.keys() if file_hash(file.parent / name) != listed[name]}
         key = key_of_signature(text, signature, file_state(signature)) if signature.is_file() else ""
-        found.append((file.parent, "" if changed - {PAGE} else key, PAGE not in changed))
-    return found
+        runs.append((file.parent, "" if changed - {PAGE} else key, PAGE not in changed))
+    return runs
 
 
 def unsigned_files(root: Path, signed: Collection[Path]) -> list[Path]:

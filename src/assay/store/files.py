@@ -469,8 +469,8 @@ def connect() -> Generator[duckdb.DuckDBPyConnection]:
         yield _database(os.getpid()).cursor()
     except Exception as error:
         text = str(error)
-        own = isinstance(error, RuntimeError | duckdb.InterruptException) and "interrupt" in text.casefold()
-        if own or (isinstance(error, duckdb.Error) and KeyboardInterrupt.__name__ in text):
+        is_interrupt = isinstance(error, RuntimeError | duckdb.InterruptException) and "interrupt" in text.casefold()
+        if is_interrupt or (isinstance(error, duckdb.Error) and KeyboardInterrupt.__name__ in text):
             raise KeyboardInterrupt from None
         raise
 

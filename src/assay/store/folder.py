@@ -521,10 +521,10 @@ class RunFolder:
         if sealed:
             return [*links, *changes(self.root, parts)]
         exists = path.is_file()
-        lost = (
+        manifest_changes = (
             [FileChange("changed" if exists else "missing", path)] if exists or self.has_ended or self.is_signed else []
         )
-        return [*links, *lost, *(() if parts else self.altered_units())]
+        return [*links, *manifest_changes, *(() if parts else self.altered_units())]
 
     @property
     def has_ended(self) -> bool:
@@ -608,7 +608,7 @@ class RunFolder:
         """Unit id -> record of its failure, without the schema version."""
         paths = sorted((self.root / "failures").glob("*.json"))
         read = {path.stem: migrate(without_version(read_checked_json(path)), path) for path in paths}
-        return {id: {key: value for key, value in known.items() if key != "schema"} for id, known in read.items()}
+        return {id: {key: value for key, value in record.items() if key != "schema"} for id, record in read.items()}
 
     def write_outputs(self, id: str, outputs: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
         """Store the outputs of one model in one environment, see `arrays.output_columns`."""
@@ -772,10 +772,10 @@ def find_run(run: str, out: Path) -> Path:
         if is_file(folder / RUN):
             received.set(None if is_ours(folder) else folder)
             return folder
-    known = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
-    near = nearest(run, known)
+    names = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
+    near = nearest(run, names)
     listing = (
-        f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out names the folder of runs"
+        f"in {out} there is: {', '.join(names)}" if names else f"{out} holds no run; --out names the folder of runs"
     )
     if Path(run).is_absolute():
         near, listing = None, "give the folder of a run, or the name of a study under --out"

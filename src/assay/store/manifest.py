@@ -74,8 +74,8 @@ def write_manifest(root: Path, digests_known: Mapping[str, str], *, ours: bool =
         ours: Whether this process wrote the page from the tables; such manifests are remembered, see `is_ours`.
     """
     ours = ours or is_ours(root)
-    there = {name: path for name, path in _files(root).items() if path.is_file()}
-    digests = {name: digests_known.get(name) or file_hash(path) for name, path in there.items()}
+    files = {name: path for name, path in _files(root).items() if path.is_file()}
+    digests = {name: digests_known.get(name) or file_hash(path) for name, path in files.items()}
     if SIGNED in digests and not _signs(root, digests):
         for name in (SIGNED, SIGNATURE):
             (root / name).unlink(missing_ok=True)
@@ -181,8 +181,8 @@ def _files(root: Path, parts: Collection[str] = ()) -> dict[str, Path]:
     paths: dict[str, Path] = {}
     for folder, folders, names in os.walk(root):
         top = folder == str(root)
-        skipped = {one for one in folders if one in UNLISTED or (parts and one not in parts)} if top else ()
-        folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in skipped)
+        skipped = {name for name in folders if name in UNLISTED or (parts and name not in parts)} if top else ()
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in skipped)
         inside = "" if top else f"{Path(folder).relative_to(root).as_posix()}/"
         for name in sorted(names):
             if not name.startswith(".") and not (top and name == MANIFEST):

@@ -202,10 +202,10 @@ def _write(root: Path, kind: str, units: Mapping[str, Columns]) -> None:
 
 def _remove_packed(root: Path, kind: str) -> None:
     """Remove the own files of units that are in a whole pack, records first."""
-    there = packed_places(root, kind)
+    packed = packed_places(root, kind)
     for path in _folders(root / kind):
-        if path.name in there:
-            _require_whole(there[path.name].path)
+        if path.name in packed:
+            _require_whole(packed[path.name].path)
             for name in ("record.json", PACKED[kind]):
                 (path / name).unlink(missing_ok=True)
             if not any(path.iterdir()):

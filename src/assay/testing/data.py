@@ -80,27 +80,27 @@ class DatasetConformance:
                 assert not np.isinf(values).any()
 
     def test_images_are_float_masks_are_labels_and_reading_follows_the_index(self, dataset: Dataset) -> None:
-        n, found, masks = len(dataset.table), dataset.images, dataset.masks
+        n, source, masks = len(dataset.table), dataset.images, dataset.masks
         index = np.array([n - 1, 0, n - 1])
-        assert isinstance(found, Images)
-        images = found.read(np.arange(n))
-        assert images.shape == (n, *found.shape)
+        assert isinstance(source, Images)
+        images = source.read(np.arange(n))
+        assert images.shape == (n, *source.shape)
         assert images.dtype == torch.float32
         assert images.device.type == "cpu"
         assert 0 <= float(images.min()) <= float(images.max()) <= 1, "pixels outside [0, 1]"
-        assert torch.equal(found.read(index), images[index])
-        assert len(found.read(np.array([], dtype=np.int64))) == 0
+        assert torch.equal(source.read(index), images[index])
+        assert len(source.read(np.array([], dtype=np.int64))) == 0
         if masks is not None:
             assert isinstance(masks, Masks)
             labels = masks.read(np.arange(n))
-            assert labels.shape == (n, 1, *found.shape[1:])
+            assert labels.shape == (n, 1, *source.shape[1:])
             assert labels.dtype == torch.uint8
             assert len(masks.kinds) == len(set(masks.kinds)) > 0
             assert int(labels.max()) <= len(masks.kinds), "a label beyond the last kind"
             assert torch.equal(masks.read(index), labels[index])
-        first = found.read(np.array([0]))
+        first = source.read(np.array([0]))
         first += 1
-        assert torch.equal(found.read(np.array([0])), images[:1]), "who writes to a batch changes the dataset"
+        assert torch.equal(source.read(np.array([0])), images[:1]), "who writes to a batch changes the dataset"
 
     def test_no_image_is_two_patients(self, dataset: Dataset) -> None:
         pixels = dataset.images.read(np.arange(len(dataset.table))).numpy()
@@ -238,11 +238,11 @@ class PhantomConformance:
     @pytest.mark.parametrize("batch", [1, 3, 7, 33])
     def test_pixels_do_not_depend_on_the_batch(self, phantom: Phantom, batch: int) -> None:
         values, nuisance = draw_phantom(phantom, 80, 2)
-        whole = phantom.render(values, nuisance, self.sizes[-1], {})
+        all_rows = phantom.render(values, nuisance, self.sizes[-1], {})
         index = np.random.default_rng(batch).permutation(80)[:batch]
         some = phantom.render({k: v[index] for k, v in values.items()}, nuisance[index], self.sizes[-1], {})
-        assert torch.equal(some.images, whole.images[index])
-        assert torch.equal(some.masks, whole.masks[index])
+        assert torch.equal(some.images, all_rows.images[index])
+        assert torch.equal(some.masks, all_rows.masks[index])
 
     def test_a_changed_factor_touches_only_what_it_may(self, phantom: Phantom) -> None:
         for seed, factor in enumerate(phantom.factors):
@@ -268,9 +268,9 @@ class PhantomConformance:
             hidden = [phantom.render(end, nuisance, size, {factor.name: 0.0}) for end in ends]
             assert torch.equal(hidden[0].images, hidden[1].images), f"'{factor.name}' shows at difficulty 0"
             assert torch.equal(hidden[0].masks, hidden[1].masks)
-            seen = [phantom.render(end, nuisance, size, {}).images for end in ends]
-            assert torch.equal(phantom.render(ends[0], nuisance, size, {factor.name: 1.0}).images, seen[0])
-            per_image = (seen[0] - seen[1]).abs().amax((1, 2, 3))
+            visible = [phantom.render(end, nuisance, size, {}).images for end in ends]
+            assert torch.equal(phantom.render(ends[0], nuisance, size, {factor.name: 1.0}).images, visible[0])
+            per_image = (visible[0] - visible[1]).abs().amax((1, 2, 3))
             assert float(per_image.median()) > 0.02, f"'{factor.name}' is invisible at difficulty 1"
 
     def test_errors_say_what_is_wrong(self, phantom: Phantom) -> None:
@@ -287,18 +287,18 @@ class PhantomConformance:
             *((values, wrong, {}, f"image size {wrong} px") for wrong in self.wrong_sizes),
             *(
                 (
-                    {**values, factor.name: np.full(3, beyond)},
+                    {**values, factor.name: np.full(3, value)},
                     size,
                     {},
                     f"factor '{factor.name}' is .* in row 0.*allowed",
                 )
                 for factor in phantom.factors
-                for beyond in outside(factor)
+                for value in outside(factor)
             ),
         ]
-        for given, pixels, difficulty, text in cases:
+        for columns, pixels, difficulty, text in cases:
             with pytest.raises(AssayError, match=text):
-                phantom.render(given, nuisance, pixels, difficulty)
+                phantom.render(columns, nuisance, pixels, difficulty)
 
 
 def outside(factor: Factor) -> tuple[float, ...]:
@@ -432,9 +432,9 @@ class InterventionConformance(NamedComponent):
         return draw(name, self.built(), marked, rows, seed, shape)
 
     def test_follows_the_protocol(self) -> None:
-        made = self.built()
-        missing = [name for name in ("check", "draw", "apply", "mask") if not hasattr(made, name)]
-        assert isinstance(made, Intervention), f"{self.name} is no Intervention: it lacks {', '.join(missing)}"
+        change = self.built()
+        missing = [name for name in ("check", "draw", "apply", "mask") if not hasattr(change, name)]
+        assert isinstance(change, Intervention), f"{self.name} is no Intervention: it lacks {', '.join(missing)}"
 
     @shapes
     def test_pixels_are_sane_and_the_same_whenever_they_are_made(self, shape: Shape) -> None:
@@ -451,26 +451,26 @@ class InterventionConformance(NamedComponent):
         again = self.drawn(shape).apply(images, every)
         assert torch.equal(out, again), "it draws from a global generator: take draws.uniform or draws.seeds in draw"
         extremes = [self.drawn(shape).apply(torch.full_like(images, value), every) for value in (0.0, 1.0)]
-        for made in (out, *extremes):
-            assert bool(torch.isfinite(made).all()), "NaN or infinite pixels"
-            assert 0 <= float(made.min()) <= float(made.max()) <= 1, OUTSIDE
+        for pixels in (out, *extremes):
+            assert bool(torch.isfinite(pixels).all()), "NaN or infinite pixels"
+            assert 0 <= float(pixels.min()) <= float(pixels.max()) <= 1, OUTSIDE
         nothing = np.array([], dtype=np.int64)
         assert self.drawn(shape).apply(images[:0], nothing).shape == (0, *shape)
 
     @shapes
     def test_a_rows_pixels_depend_neither_on_its_batch_nor_on_its_neighbors(self, shape: Shape) -> None:
-        images, whole = pictures(shape), self.drawn(shape)
-        for name, values in whole.parameters.items():
+        images, change = pictures(shape), self.drawn(shape)
+        for name, values in change.parameters.items():
             part = self.drawn(shape, ROWS[2:4]).parameters[name]
             assert values.shape == (len(ROWS),), f"'{name}' must hold one number per row"
             assert values.dtype in (torch.float64, torch.int64), f"'{name}' must be float64 or int64"
             assert torch.equal(values[2:4], part), f"'{name}' of a row depends on the other rows"
-        together = whole.apply(images, np.arange(len(ROWS)))
+        together = change.apply(images, np.arange(len(ROWS)))
         order = np.array([4, 2, 0, 5, 3, 1])
-        shuffled = whole.apply(images[order], order)
+        shuffled = change.apply(images[order], order)
         assert torch.equal(shuffled, together[order]), "a row's pixels depend on the order of its batch"
         for i in range(len(ROWS)):
-            alone = whole.apply(images[i : i + 1], np.array([i]))
+            alone = change.apply(images[i : i + 1], np.array([i]))
             assert torch.equal(alone[0], together[i]), "a row's pixels depend on its batch"
             by_itself = self.drawn(shape, ROWS[i : i + 1]).on(bool(MARKED[i])).apply(images[i : i + 1], np.array([0]))
             assert torch.equal(by_itself[0], together[i]), "a row's parameters depend on the other rows drawn with it"
@@ -484,8 +484,8 @@ class InterventionConformance(NamedComponent):
         assert not bool(off.mask(every).any())
         assert mask.shape == (len(ROWS), 1, *shape[1:])
         assert mask.dtype == torch.bool
-        beyond = int(((out != images).any(dim=1, keepdim=True) & ~mask).sum())
-        assert beyond == 0, f"{beyond} pixels differ outside the mask"
+        outside_mask = int(((out != images).any(dim=1, keepdim=True) & ~mask).sum())
+        assert outside_mask == 0, f"{outside_mask} pixels differ outside the mask"
         index, read = np.array([2, 5, 1]), ImagesInMemory(images)
         assert torch.equal(ChangedImages(read, [change]).read(index), out[index])
         assert torch.equal(ChangedImages(read, [off]).read(index), images[index])

@@ -289,8 +289,10 @@ def blobs(images: int, views: int, draws: torch.Generator, *, dense: bool) -> tu
     """
     target = lesions(images) if dense else torch.arange(images) % CLASSES
     signal = torch.randn(target.shape, generator=draws) + 5.0 * target - 2.5
-    seen = [torch.stack([signal, 10 * torch.randn(target.shape, generator=draws)], dim=1) for _ in range(views)]
-    return torch.cat(seen), torch.cat([target] * views)
+    features_of_views = [
+        torch.stack([signal, 10 * torch.randn(target.shape, generator=draws)], dim=1) for _ in range(views)
+    ]
+    return torch.cat(features_of_views), torch.cat([target] * views)
 
 
 class Tiny(nn.Module):
@@ -357,14 +359,14 @@ class DenseLossConformance(LossConformance):
         go_back(loss)
         assert_finite(objective, outputs, loss)
 
-    @pytest.mark.parametrize("shown", ["nothing", "all", "one pixel", "squares"])
+    @pytest.mark.parametrize("mask", ["nothing", "all", "one pixel", "squares"])
     @pytest.mark.parametrize("logit", [1e4, 30.0, -30.0, -1e4])
-    def test_certainty_of_anything_is_finite(self, shown: str, logit: float) -> None:
+    def test_certainty_of_anything_is_finite(self, mask: str, logit: float) -> None:
         objective = self.make()
-        target = {"nothing": torch.zeros, "all": torch.ones}.get(shown, torch.zeros)(3, *self.size, dtype=torch.uint8)
-        if shown == "one pixel":
+        target = {"nothing": torch.zeros, "all": torch.ones}.get(mask, torch.zeros)(3, *self.size, dtype=torch.uint8)
+        if mask == "one pixel":
             target[:, 2, 3] = 1
-        if shown == "squares":
+        if mask == "squares":
             target = lesions(3)
         logits = torch.zeros(3, 2, *self.size)
         logits[:, 1] = logit

@@ -59,14 +59,14 @@ def train(recipe: RecipeSpec, folder: Path, **options: Any) -> Fitted:
     return fit(recipe, training, validation, classes=2, seed=5, folder=folder, **options)
 
 
-def train_and_keep(recipe: RecipeSpec, folder: Path, pause: float, said: Connection) -> None:
+def train_and_keep(recipe: RecipeSpec, folder: Path, pause: float, sender: Connection) -> None:
     """In a process of its own: train with a checkpoint after each step, say each step, keep the weights."""
     steps = 0
 
     def slowly() -> bool:
         nonlocal steps
         steps += 1
-        said.send(steps)
+        sender.send(steps)
         time.sleep(pause)
         return False
 
@@ -110,24 +110,24 @@ class TrainingConformance:
 
     def test_reported_to_the_end_and_killed_at_a_random_step_and_resumed_it_ends_the_same(self, tmp_path: Path) -> None:
         reports: list[ProgressReport] = []
-        whole = train(self.recipe(), tmp_path / "whole", on_progress=reports.append)
-        assert reports[-1].step == reports[-1].steps == whole.steps == STEPS
-        assert reports[-1].epoch == reports[-1].epochs == len(whole.curve) == EPOCHS
-        assert all(np.isfinite(value) for row in whole.curve for value in row.values())
+        uninterrupted = train(self.recipe(), tmp_path / "whole", on_progress=reports.append)
+        assert reports[-1].step == reports[-1].steps == uninterrupted.steps == STEPS
+        assert reports[-1].epoch == reports[-1].epochs == len(uninterrupted.curve) == EPOCHS
+        assert all(np.isfinite(value) for row in uninterrupted.curve for value in row.values())
         step = int(np.random.default_rng().integers(2, STEPS - 1))
         folder = tmp_path / "killed"
         folder.mkdir()
         assert self.in_a_process(folder, kill_after=step) == -signal.SIGKILL, f"killed after step {step}"
         assert (folder / "checkpoint.pt").exists()
         assert self.in_a_process(folder) == 0
-        kept = read_weights(folder / "weights.safetensors").tensors
-        expected = whole.network.state_dict()
-        differ = [key for key, value in expected.items() if not torch.equal(kept[key], value)]
+        weights = read_weights(folder / "weights.safetensors").tensors
+        expected = uninterrupted.network.state_dict()
+        differ = [key for key, value in expected.items() if not torch.equal(weights[key], value)]
         assert not differ, f"killed after step {step} and resumed, these ended otherwise: {', '.join(differ)}"
-        assert json.loads((folder / "curve.json").read_text()) == [dict(row) for row in whole.curve]
+        assert json.loads((folder / "curve.json").read_text()) == [dict(row) for row in uninterrupted.curve]
 
     def test_asked_to_stop_in_the_middle_of_an_epoch_it_continues(self, tmp_path: Path) -> None:
-        whole = train(self.recipe(), tmp_path / "whole")
+        uninterrupted = train(self.recipe(), tmp_path / "whole")
         stops = 0
         for stop_after in (3, 5, 9):
             calls = iter(range(1, STEPS + 1))
@@ -137,25 +137,25 @@ class TrainingConformance:
                 stops += 1
         rest = train(self.recipe(), tmp_path / "parts")
         assert stops == 3
-        assert same_state(rest.network, whole.network)
-        assert rest.curve == whole.curve
-        assert rest.selected_epoch == whole.selected_epoch
+        assert same_state(rest.network, uninterrupted.network)
+        assert rest.curve == uninterrupted.curve
+        assert rest.selected_epoch == uninterrupted.selected_epoch
 
     def in_a_process(self, folder: Path, kill_after: int | None = None) -> int | None:
         """Train in a process of its own, killed after so many steps or left to end; its exit code."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
-        heard, said = context.Pipe(duplex=False)
+        receiver, sender = context.Pipe(duplex=False)
         pause = 0.0 if kill_after is None else 0.02
-        process = context.Process(target=train_and_keep, args=(self.recipe(), folder, pause, said))
+        process = context.Process(target=train_and_keep, args=(self.recipe(), folder, pause, sender))
         process.start()
-        said.close()
-        while kill_after is not None and heard.recv() < kill_after:
+        sender.close()
+        while kill_after is not None and receiver.recv() < kill_after:
             pass
         if kill_after is not None and process.pid is not None:
             os.kill(process.pid, signal.SIGKILL)
         while kill_after is None and process.is_alive():
-            _drain(heard)
+            _drain(receiver)
         process.join(60)
         return process.exitcode
 
@@ -237,14 +237,14 @@ class ArchitectureConformance(NamedComponent):
     def test_is_a_network(self) -> None:
         network = self.make()
         assert isinstance(network, nn.Module)
-        seen = as_network(network)
-        assert isinstance(seen.width, int)
+        checked = as_network(network)
+        assert isinstance(checked.width, int)
         if self.per_pixel:
-            assert isinstance(seen.head, nn.Conv2d), "`head` is the convolution that makes the logits"
-            assert seen.head.out_channels == CLASSES
+            assert isinstance(checked.head, nn.Conv2d), "`head` is the convolution that makes the logits"
+            assert checked.head.out_channels == CLASSES
         else:
-            assert isinstance(seen.head, nn.Linear)
-            assert (seen.head.in_features, seen.head.out_features) == (seen.width, CLASSES)
+            assert isinstance(checked.head, nn.Linear)
+            assert (checked.head.in_features, checked.head.out_features) == (checked.width, CLASSES)
         assert network.training, "a network is built in training mode"
 
     def test_features_and_logits_have_their_shapes_at_every_size(self) -> None:
@@ -298,10 +298,10 @@ class ArchitectureConformance(NamedComponent):
         with library_draws(2, "elsewhere"):
             assert same_state(first, self.make(seed=3)), "weights depend on something besides the seed"
         other = self.make(seed=4).state_dict()
-        drawn = {name for name, value in first.state_dict().items() if not torch.equal(value, other[name])}
+        differing = {name for name, value in first.state_dict().items() if not torch.equal(value, other[name])}
         matrices = {name for name, value in first.named_parameters() if value.ndim > 1}
-        kept = sorted(name for name in matrices - drawn if bool(first.state_dict()[name].any()))
-        assert not kept, f"these weights are the same under another seed: {', '.join(kept)}"
+        equal = sorted(name for name in matrices - differing if bool(first.state_dict()[name].any()))
+        assert not equal, f"these weights are the same under another seed: {', '.join(equal)}"
 
     def test_starts_alike_whatever_the_number_of_classes(self) -> None:
         two, five = self.make(classes=2).state_dict(), self.make(classes=5).state_dict()
@@ -312,7 +312,7 @@ class ArchitectureConformance(NamedComponent):
 
     def test_an_answer_is_repeatable_the_same_alone_and_changes_nothing(self) -> None:
         network, images = self.make().eval(), self.images(5)
-        before, kept = copy.deepcopy(network), images.clone()
+        before, original_images = copy.deepcopy(network), images.clone()
         with torch.no_grad():
             seed_torch(1)
             first = read(network, images)
@@ -322,7 +322,7 @@ class ArchitectureConformance(NamedComponent):
         assert torch.equal(first.logits, second.logits), "two readings in evaluation mode differ"
         assert torch.equal(first.features, second.features)
         assert same_state(network, before), "reading in evaluation mode changed the network"
-        assert torch.equal(images, kept), "reading changed the images that it was given"
+        assert torch.equal(images, original_images), "reading changed the images that it was given"
         torch.testing.assert_close(alone, first.logits, rtol=1e-4, atol=1e-5)
 
     def test_black_and_white_images_have_finite_answers(self) -> None:
@@ -362,8 +362,8 @@ class ArchitectureConformance(NamedComponent):
     def test_a_step_repeated_is_the_same_bit_for_bit(self) -> None:
         images, target = spots(8, self.channels[0], self.sizes[0], self.per_pixel)
         networks: list[nn.Module] = []
-        for elsewhere in (1, 2):
-            seed_torch(elsewhere)
+        for global_seed in (1, 2):
+            seed_torch(global_seed)
             network = self.make(classes=2)
             with deterministic(1), library_draws(0, "training"):
                 for _ in range(2):

@@ -136,10 +136,10 @@ class World:
 
     def environment(self, name: str) -> Environment:
         """Return a test environment, or the independent rows."""
-        made = environment(name, self.tables[name])
+        test_environment = environment(name, self.tables[name])
         for factor, share in self.missing.items():
-            made = replace(made, table=with_missing(made.table, factor, share))
-        return made
+            test_environment = replace(test_environment, table=with_missing(test_environment.table, factor, share))
+        return test_environment
 
     def neutral(self) -> Environment:
         """Rows whose texture, size and tag are not tied to the target."""
@@ -220,8 +220,8 @@ class Reader(nn.Module):
         for name, weight in self.weights.items():
             logit = logit + weight * (pixel(images, name) - 0.5)
         if self.product:
-            one, other = (pixel(images, name) - 0.5 for name in self.product)
-            logit = logit + 4 * one * other
+            first, second = (pixel(images, name) - 0.5 for name in self.product)
+            logit = logit + 4 * first * second
         if self.outputs == 0:
             return logit
         if self.outputs == 1:
@@ -316,9 +316,9 @@ class ProbeConformance(NamedComponent):
         assert scope in allowed, f"scope is {scope!r}: set the class attribute `scope` to one of {', '.join(allowed)}"
 
     def test_measures_something_under_names_of_its_own_and_says_why_where_it_cannot(self) -> None:
-        found = self.measured(Reader(WEIGHTS))
-        self.check(found)
-        names = [(m.measure, m.environment, m.factor, m.level, m.layer, m.group) for m in found]
+        measurements = self.measured(Reader(WEIGHTS))
+        self.check(measurements)
+        names = [(m.measure, m.environment, m.factor, m.level, m.layer, m.group) for m in measurements]
         twice = sorted({name for name in names if names.count(name) > 1})
         assert not twice, f"measurements of one name: {twice}"
 
@@ -367,8 +367,8 @@ class ProbeConformance(NamedComponent):
         assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
         assert all(parameter.grad is None for parameter in network.parameters())
         assert network.training
-        left = [name for name, module in named_layers(model.network) if vars(module)["_forward_hooks"]]
-        assert not left, f"forward hooks were left on {left}"
+        hooked = [name for name, module in named_layers(model.network) if vars(module)["_forward_hooks"]]
+        assert not hooked, f"forward hooks were left on {hooked}"
 
     @pytest.mark.parametrize("factor", ["size", "tag"])
     def test_lives_with_a_factor_that_has_no_value(self, factor: str) -> None:
@@ -386,6 +386,6 @@ class ProbeConformance(NamedComponent):
             self.measured(Reader({"tag": float("nan")}))
 
 
-def assert_equal(one: list[Measurement], two: list[Measurement], otherwise: str) -> None:
+def assert_equal(first: list[Measurement], second: list[Measurement], otherwise: str) -> None:
     """The same measurements, NaN equal to NaN."""
-    assert [repr(m) for m in one] == [repr(m) for m in two], otherwise
+    assert [repr(m) for m in first] == [repr(m) for m in second], otherwise

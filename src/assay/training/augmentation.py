@@ -474,6 +474,6 @@ def _sample_affine(
     """Sample images (label maps: the nearest label) where affine maps [b, 2, 3] send their pixels."""
     grid = functional.affine_grid(_on(theta, images), list(images.shape), align_corners=False)
     how = "bilinear" if images.is_floating_point() else "nearest"
-    beyond = "zeros" if fill == "black" else "border"
-    sampled = functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode=beyond, align_corners=False)
+    padding = "zeros" if fill == "black" else "border"
+    sampled = functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode=padding, align_corners=False)
     return sampled.to(images.dtype)

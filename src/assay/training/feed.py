@@ -34,17 +34,17 @@ def preloaded_bytes(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Feed:
-    """Batches by position. `whole` and `whole_masks` are the preloaded tensors, or None when read from disk.
+    """Batches by position. `preloaded` and `preloaded_masks` are the tensors in memory, or None when read from disk.
 
-    On a GPU `whole` is uint8 where that loses no bit.
+    On a GPU `preloaded` is uint8 where that loses no bit.
     """
 
     environment: Environment
     device: torch.device
     target: Tensor
     row: Tensor
-    whole: Tensor | None
-    whole_masks: Tensor | None
+    preloaded: Tensor | None
+    preloaded_masks: Tensor | None
     masks: bool
     group: Tensor | None = None
 
@@ -76,14 +76,14 @@ class Feed:
             yield self.batch(np.arange(start, min(start + size, end)))
 
     def _images(self, index: np.ndarray, at: Tensor) -> Tensor:
-        if self.whole is not None:
-            images = self.whole.index_select(0, at)
+        if self.preloaded is not None:
+            images = self.preloaded.index_select(0, at)
             return images if images.is_floating_point() else _to_unit_range(images)
         return copied_to(self.device, self.environment.images.read(index))
 
     def _masks(self, index: np.ndarray, at: Tensor) -> Tensor:
-        if self.whole_masks is not None:
-            return self.whole_masks.index_select(0, at)
+        if self.preloaded_masks is not None:
+            return self.preloaded_masks.index_select(0, at)
         assert self.environment.masks is not None
         return copied_to(self.device, self.environment.masks.read(index))
 
@@ -95,17 +95,17 @@ def make_feed(environment: Environment, device: torch.device, masks: bool, group
     table = environment.table
     channels, height, width = environment.images.shape
     values, most = len(environment) * channels * height * width, preloaded_bytes(device)
-    whole = _whole(environment, device, torch.uint8) if device.type == "cuda" and values <= most else None
-    if whole is None and 4 * values <= most:
-        whole = _whole(environment, device, torch.float32)
+    preloaded = _preload(environment, device, torch.uint8) if device.type == "cuda" and values <= most else None
+    if preloaded is None and 4 * values <= most:
+        preloaded = _preload(environment, device, torch.float32)
     carried = masks and environment.masks is not None
     return Feed(
         environment=environment,
         device=device,
         target=tensor_of(table.target.astype(np.int64)).to(device),
         row=tensor_of(table.row.astype(np.int64)).to(device),
-        whole=whole,
-        whole_masks=_whole_masks(environment, device) if whole is not None and carried else None,
+        preloaded=preloaded,
+        preloaded_masks=_preload_masks(environment, device) if preloaded is not None and carried else None,
         masks=carried,
         group=None if group is None else tensor_of(group).to(device),
     )
@@ -116,17 +116,17 @@ def batch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
     return generator(seed, "batch-order", epoch).permutation(rows)
 
 
-def _whole(environment: Environment, device: torch.device, kind: torch.dtype) -> Tensor | None:
+def _preload(environment: Environment, device: torch.device, kind: torch.dtype) -> Tensor | None:
     """Read in chunks, to avoid a second copy of the set in memory; None where uint8 would not give the same images."""
-    whole = torch.empty((len(environment), *environment.images.shape), dtype=kind, device=device)
+    preloaded = torch.empty((len(environment), *environment.images.shape), dtype=kind, device=device)
     for start in range(0, len(environment), _CHUNK):
         part = images = environment.images.read(np.arange(start, min(start + _CHUNK, len(environment)))).to(device)
         if kind == torch.uint8:
             part = (images * 255).round().to(kind)
             if not torch.equal(_to_unit_range(part), images):
                 return None
-        whole[start : start + len(part)] = part
-    return whole
+        preloaded[start : start + len(part)] = part
+    return preloaded
 
 
 def _to_unit_range(values: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ def copied_to(device: torch.device, values: Tensor) -> Tensor:
     return (values.pin_memory() if device.type == "cuda" else values).to(device, non_blocking=True)
 
 
-def _whole_masks(environment: Environment, device: torch.device) -> Tensor:
+def _preload_masks(environment: Environment, device: torch.device) -> Tensor:
     assert environment.masks is not None
     return environment.masks.read(np.arange(len(environment))).to(device)
 

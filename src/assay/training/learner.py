@@ -65,9 +65,9 @@ def with_fitted_head(learner: Learner, training: Environment, batch: int, seed: 
     """
     feed = make_feed(training, device, masks=False)
     _settle(learner.network, feed, batch, seed)
-    seen = read_all(learner.network.eval(), feed, batch)
+    outputs = read_all(learner.network.eval(), feed, batch)
     head = cast(nn.Linear, as_network(learner.network).head)
-    fit_head(seen.features, feed.target, head.out_features).fold_into(head)
+    fit_head(outputs.features, feed.target, head.out_features).fold_into(head)
     to_training(learner.network)
     return learner
 
@@ -102,9 +102,9 @@ def _pixels(training: Environment, classes: int) -> np.ndarray:
 
 def _build_objective(recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, context: LossContext) -> Objective:
     with library_draws(setting.seed, "objective"):
-        own = cast(Objective, registry.build("loss", recipe.loss.name, recipe.loss.params, context))
+        loss = cast(Objective, registry.build("loss", recipe.loss.name, recipe.loss.params, context))
     with library_draws(setting.seed, "mitigation"):
-        return mitigation.objective(own, context, setting)
+        return mitigation.objective(loss, context, setting)
 
 
 def _optimizer(

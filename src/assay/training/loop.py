@@ -142,7 +142,7 @@ class TrainingState:
     """State of one training.
 
     Attributes:
-        plans: One for each phase; each begins with the result of `afresh`, and the last is the recipe's own.
+        plans: One for each phase; each begins with the result of `new_learner`, and the last is the recipe's own.
         losses: The losses of this epoch.
         found: The rows that the phase before selected for this one.
         step: The number of steps done in this phase.
@@ -159,7 +159,7 @@ class TrainingState:
     network: nn.Module
     objective: Objective
     optimizer: torch.optim.Optimizer
-    afresh: Callable[[], Learner]
+    new_learner: Callable[[], Learner]
     schedule: Schedule
     augmenter: Augmenter
     mitigation: Mitigation
@@ -175,7 +175,7 @@ class TrainingState:
     best: dict[str, Any] | None = None
     _eager: int = 0
     _tables: Tables | None = None
-    _held: Batch | None = None
+    _static_batch: Batch | None = None
     _filled: int = 0
     _replay: Callable[[], None] | None = None
     _order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
@@ -231,8 +231,8 @@ class TrainingState:
         progress = self.plan.progress(self.step)
         reseed(self.seed, "step", self.step)
         if self._captured() and self._tables is not None and self._replay is not None:
-            if self._held is not None:
-                self._held.take_over(self.views(self._next_batch(), "augmentation", self.step))
+            if self._static_batch is not None:
+                self._static_batch.take_over(self.views(self._next_batch(), "augmentation", self.step))
             self._fill(self._tables)
             self._replay()
             self._set_rates(self._rates(self.step))  # numbers, for the curve and checkpoints
@@ -267,7 +267,7 @@ class TrainingState:
         if self._eager == _EAGER_STEPS and self._replay is None and self._can_be_captured():
             self._eager += 1
             if not self._draws_on_device():
-                self._held = self.views(self._next_batch(), "augmentation", self.step)
+                self._static_batch = self.views(self._next_batch(), "augmentation", self.step)
             self._tables, self._filled = Tables(self._host_values(self.step), self.device), self.step
             for group in self.optimizer.param_groups:
                 group["capturable"] = True  # else the optimizer refuses
@@ -284,8 +284,8 @@ class TrainingState:
 
     def _draws_on_device(self) -> bool:
         """Return whether a captured step can also read and augment its images: else they are held ready for it."""
-        is_on_device = self.training.whole is not None and (
-            self.training.whole_masks is not None or not self.training.masks
+        is_on_device = self.training.preloaded is not None and (
+            self.training.preloaded_masks is not None or not self.training.masks
         )
         return is_on_device and all(
             getattr(augmentation, "on_device", False) for _, augmentation in self.augmenter.steps
@@ -293,15 +293,15 @@ class TrainingState:
 
     def _host_values(self, step: int) -> dict[str, np.ndarray]:
         """Return what a captured step takes from the host."""
-        drawn = {
+        host_values = {
             "slot": np.array([step % self.plan.per_epoch]),
             "rates": np.array(self._rates(step), dtype=np.float32),
         }
-        if self._held is not None:
-            return drawn
+        if self._static_batch is not None:
+            return host_values
         augmented = self.augmenter.draw(self.plan.batch, self.seed, "augmentation", step, 0)
         named = {f"{at} {name}": values for at, draws in enumerate(augmented) for name, values in draws.items()}
-        return {**drawn, "rows": self._rows(step), **named}
+        return {**host_values, "rows": self._rows(step), **named}
 
     def _fill(self, tables: Tables) -> None:
         """Put the next steps of this epoch on the card when those there are done."""
@@ -315,7 +315,7 @@ class TrainingState:
         assert self._tables is not None
         values = self._tables.take()
         self._set_rates(values["rates"].unbind())
-        batch = self._held
+        batch = self._static_batch
         if batch is None:
             draws = [dict[str, Tensor]() for _ in self.augmenter.steps]
             for key in list(values)[3:]:
@@ -369,7 +369,7 @@ class TrainingState:
         """Return the training of the next phase, which is given the findings of this one."""
         self.network.eval()
         outputs = read_all(self.network, self.training, self.recipe.batch_size)
-        learner = self.afresh()
+        learner = self.new_learner()
         return replace(
             self,
             network=learner.network,
@@ -382,7 +382,7 @@ class TrainingState:
             best=None,
             _eager=0,
             _replay=None,
-            _held=None,
+            _static_batch=None,
             _order=(-1, np.empty(0, dtype=np.int64)),
         )
 
@@ -470,13 +470,13 @@ def begin(
     )
     setting = Setting(seed, len(training), plans[-1].rows_per_epoch, classes, labels.grouping, labels.trained)
 
-    def afresh() -> Learner:
+    def new_learner() -> Learner:
         learner = make_learner(recipe, mitigation, setting, training, device)
         tuning = build_finetuning(recipe)
         first = tuning.fits_head and tuning.steps
         return with_fitted_head(learner, training, recipe.batch_size, seed, device) if first else learner
 
-    learner = afresh()
+    learner = new_learner()
     masks = learner.objective.needs_masks
     run = TrainingState(
         recipe=recipe,
@@ -487,7 +487,7 @@ def begin(
         network=learner.network,
         objective=learner.objective,
         optimizer=learner.optimizer,
-        afresh=afresh,
+        new_learner=new_learner,
         schedule=cast(Schedule, registry.build("schedule", recipe.schedule.name, recipe.schedule.params)),
         augmenter=build_augmenter(recipe.augmentation, mitigation.augmentations()),
         mitigation=mitigation,
@@ -582,7 +582,7 @@ def _losses_beside(run: TrainingState) -> list[LossBeside]:
 
 def _features_before(run: TrainingState) -> Tensor:
     """Return the features of the validation images at the first step."""
-    network = run.afresh().network.eval()
+    network = run.new_learner().network.eval()
     return read_all(network, run.validation, run.recipe.batch_size).features
 
 

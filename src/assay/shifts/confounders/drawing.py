@@ -502,7 +502,7 @@ def _segments(text: str) -> list[tuple[float, float, float, float]]:
 
 _WRITTEN = [_segments(text) for text in _GLYPHS.values()]
 _MOST = max(map(len, _WRITTEN))
-_STROKES = np.moveaxis(np.array([found + [(NOWHERE,) * 4] * (_MOST - len(found)) for found in _WRITTEN]), 2, 0)
+_STROKES = np.moveaxis(np.array([strokes + [(NOWHERE,) * 4] * (_MOST - len(strokes)) for strokes in _WRITTEN]), 2, 0)
 
 
 def uniforms(seed: Int[np.ndarray, "b"], count: int) -> Float[np.ndarray, "b count"]:

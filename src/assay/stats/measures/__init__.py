@@ -61,9 +61,9 @@ def influence_of(name: str, answers: Answers, patient: Patients) -> tuple[Metric
         >>> metric.value, contributions.shape  # the second image is called positive
         (0.75, (4,))
     """
-    known = answers.influences.get(name)
-    if known is not None and known[0] is patient:
-        return known[1]
+    cached = answers.influences.get(name)
+    if cached is not None and cached[0] is patient:
+        return cached[1]
     metric, contributions = _compute(name, answers)
     codes, position = code_patients(patient)
     if metric.is_defined:

@@ -31,7 +31,7 @@ LEVELS = (0.8, 0.9, 0.95)
 """Shares of the validation lesions at which models are compared."""
 SMALLEST = 0.001
 """Share of an image that a component must have to count as a false positive where no other area is named."""
-STRAY = 1.0
+AREA_LIMIT = 1.0
 """Components per image that touch no lesion, up to which the area under the free response is taken."""
 
 _GRID = MapGrid()
@@ -49,23 +49,23 @@ _DICE = "Dice 1945; Sorensen 1948"
 _MARKED, _FOUND = "{more} {images} are falsely marked", "{more} lesions are found"
 
 
-def _ratio(over: Float[np.ndarray, " n"], under: Float[np.ndarray, " n"], reason: Reason | Code) -> Result:
+def _ratio(numerator: Float[np.ndarray, " n"], denominator: Float[np.ndarray, " n"], reason: Reason | Code) -> Result:
     """Compute sum(over) / sum(under) over images.
 
     Args:
-        over: Terms of the numerator; 0 for an image that does not count.
-        under: Those of the denominator; 0 for an image that does not count.
+        numerator: Terms of the numerator; 0 for an image that does not count.
+        denominator: Those of the denominator; 0 for an image that does not count.
         reason: Why it is undefined where the denominator is 0.
     """
-    total = under.sum()
+    total = denominator.sum()
     if not total:
         return without_value(reason)
-    value = float(over.sum() / total)
+    value = float(numerator.sum() / total)
 
     def contributions(patient: Patients) -> Rows:
-        return widen((over - value * under) / under.sum(), np.where(under > 0, 0, -1), patient)
+        return widen((numerator - value * denominator) / denominator.sum(), np.where(denominator > 0, 0, -1), patient)
 
-    return Metric(value, images=int((under > 0).sum())), contributions
+    return Metric(value, images=int((denominator > 0).sum())), contributions
 
 
 def _mean(values: Float[np.ndarray, " n"], among: Bool[np.ndarray, " n"], reason: Reason | Code) -> Result:
@@ -355,7 +355,7 @@ for _name, _column, _by, _scored in (
                display="area under the free response", direction="higher", among="lesions",
                reference="Bunch et al. 1978; Chakraborty 2013"), MAPS)  # fmt: skip
 def free_response_area(answers: Answers) -> Result:
-    """Compute the area under the share of lesions found, over 0 to `STRAY` false positives per image.
+    """Compute the area under the share of lesions found, over 0 to `AREA_LIMIT` false positives per image.
 
     Folds have a curve each, and their areas are averaged by lesions. Where a step of the curve begins is a mean over
     images, how high it is a ratio of sums, and a fold counts by its lesions: an image contributes to all three.
@@ -372,7 +372,7 @@ def free_response_area(answers: Answers) -> Result:
         1.0
     """
     folds = _curves(answers)
-    areas = [maps.partial_area(fold.curve, STRAY) for fold in folds]
+    areas = [maps.partial_area(fold.curve, AREA_LIMIT) for fold in folds]
     metric = next((area for area in areas if area.reason), areas[0])
     if metric.is_defined and len(areas) > 1:
         metric = Metric(float(np.average([area.value for area in areas], weights=[fold.lesions for fold in folds])))
@@ -394,10 +394,10 @@ def _moved_area(answers: Answers, area: float, patient: Patients) -> Rows:
         here, curve = fold.images, fold.curve
         higher = marked[here] - lesions[here, None] * curve.sensitivity
         further = (false[here] - curve.false_positives) * fold.lesions / here.sum()
-        width = -np.diff(np.minimum(curve.false_positives, STRAY), prepend=STRAY)
+        width = -np.diff(np.minimum(curve.false_positives, AREA_LIMIT), prepend=AREA_LIMIT)
         rise = -np.diff(curve.sensitivity, append=0.0)
-        moved = (higher * width - further * rise * (curve.false_positives < STRAY)).sum(axis=1) / STRAY
-        rows[here] = moved + lesions[here] * (maps.partial_area(curve, STRAY).value - area)
+        moved = (higher * width - further * rise * (curve.false_positives < AREA_LIMIT)).sum(axis=1) / AREA_LIMIT
+        rows[here] = moved + lesions[here] * (maps.partial_area(curve, AREA_LIMIT).value - area)
     return widen(rows / lesions.sum(), np.zeros(len(rows), dtype=np.int64), patient)
 
 

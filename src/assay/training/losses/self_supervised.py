@@ -60,9 +60,9 @@ def info_nce(
 
     He, Fan, Wu, Xie and Girshick, *Momentum Contrast*, CVPR 2020. `queue` holds unit vectors.
     """
-    anchors, own = unit(query), unit(key.detach())
+    anchors, positives = unit(query), unit(key.detach())
     others = (anchors @ queue.detach().T).masked_fill(left_out, -torch.inf)
-    logits = torch.cat([(anchors * own).sum(1, keepdim=True), others], dim=1) / temperature
+    logits = torch.cat([(anchors * positives).sum(1, keepdim=True), others], dim=1) / temperature
     return functional.cross_entropy(logits, torch.zeros(len(anchors), dtype=torch.int64, device=anchors.device))
 
 
@@ -90,7 +90,7 @@ class TwoViews(Objective):
             view, other = self.projection(widen(outputs.features)).chunk(2)
             return self.compared(view, other, batch)
 
-    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
+    def compared(self, first: Float[Tensor, "n d"], second: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
         """Return the scalar to minimize."""
         raise NotImplementedError(f"{type(self).__name__} must define compared")
 
@@ -136,9 +136,9 @@ class VicReg(TwoViews):
         super().__init__(mlp([context.width, embedding, embedding, embedding]))
         self.weights = {"invariance": invariance, "variance": variance, "covariance": covariance}
 
-    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
+    def compared(self, first: Float[Tensor, "n d"], second: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
         """See the class."""
-        return vicreg(one, other, **self.weights)
+        return vicreg(first, second, **self.weights)
 
 
 class Taught(TwoViews):
@@ -209,12 +209,12 @@ class Moco(Taught):
         self.register_buffer("rows", torch.full((queue,), -1, dtype=torch.int64))  # no image's
         self.register_buffer("place", torch.zeros((), dtype=torch.int64))
 
-    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
+    def compared(self, first: Float[Tensor, "n d"], second: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
         """See the class. In evaluation mode the queue stays as it is."""
         key = unit(self.taught(batch).chunk(2)[1])
         row = batch.row.chunk(2)[0]
         same_image = (row[:, None] == self.rows) & self.training  # rows of validation images have numbers of their own
-        loss = info_nce(one, key, self.keys.clone(), same_image, temperature=self.temperature)
+        loss = info_nce(first, key, self.keys.clone(), same_image, temperature=self.temperature)
         if self.training:
             at = (self.place + torch.arange(len(key), device=key.device)) % len(self.keys)
             last = slice(-len(self.keys), None)
