@@ -225,7 +225,7 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
     """
     stored = [natural(root, row) for row in rows]
     images = [_fitted(image) for image in stored]
-    reduced = any(image.width < whole.width for image, whole in zip(images, stored, strict=True))
+    reduced = any(image.width < first.width for image, first in zip(images, stored, strict=True))
     uris = [data_uri(image, lossless=True) for image in images]
     loss = sum(map(len, uris)) > BUDGET
     if loss:
