@@ -75,7 +75,7 @@ def test_every_start_is_tried_however_little_time_there_is(tmp_path: Path, monke
     said = f"weights file '{re.escape(str(path))}' does not fit the architecture 'small-cnn'; "
     with pytest.raises(WeightsError, match=said) as refused:
         plan_tiny(tmp_path, recipe=recipe(initialization=starts))
-    assert refused.value.source == str(path)
+    assert refused.value.given == str(path)
 
 
 def test_a_layer_that_no_network_has_is_refused_with_the_nearest(tmp_path: Path) -> None:

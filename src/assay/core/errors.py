@@ -113,12 +113,12 @@ class WeightsError(AssayError):
     """A weights file that does not fit: missing, unexpected and wrong-shaped keys are listed.
 
     Args:
-        source: Its path or address as the spec holds it, by which `locate_errors` finds the line; empty where unknown.
+        given: Its path or address as the spec holds it, by which `locate_errors` finds the line; empty where unknown.
     """
 
-    def __init__(self, text: str, source: str = "") -> None:
+    def __init__(self, text: str, given: str = "") -> None:
         super().__init__(text)
-        self.source = source
+        self.given = given
 
 
 class StoreError(AssayError):

@@ -372,9 +372,7 @@ class ProbeJob:
         for id, component in missing.items():
             if id in result.sampled:
                 folder.write_sampled(id, result.sampled[id].row, result.sampled[id].layers)
-            folder.write_measurements(
-                id, result.measurements[id], self._record(component, NOTHING, result.environments[id])
-            )
+            folder.write_measurements(id, result.measurements[id], self._record(component, NOTHING, result.asked[id]))
         if not self.keep_weights:
             (folder.unit(self.model.unit, self.model.id) / WEIGHTS_FILE).unlink(missing_ok=True)
 

@@ -447,7 +447,7 @@ class ModelReading:
     Args:
         requests: All readings that the probes require together. The layers asked of an environment by different probes
             are collected in one pass, the first time that one of them reads it.
-        earlier_reads: Answers that were kept earlier, by environment name, of the trained network. A request whose
+        known: Answers that were kept earlier, by environment name, of the trained network. A request whose
             logits and layers are all known causes no forward pass.
 
     Examples:
@@ -462,9 +462,7 @@ class ModelReading:
         (400, 12)
     """
 
-    def __init__(
-        self, model: Model, requests: Iterable[Request], earlier_reads: Mapping[str, Read] | None = None
-    ) -> None:
+    def __init__(self, model: Model, requests: Iterable[Request], known: Mapping[str, Read] | None = None) -> None:
         self.model = model
         self._environments: dict[str, Environment] = {}
         self._layers: dict[tuple[str, bool], tuple[str, ...]] = {}
@@ -474,7 +472,7 @@ class ModelReading:
         self._shared = SharedAnswers()
         for request in requests:
             self._register(request)
-        for name, read in (earlier_reads or {}).items():
+        for name, read in (known or {}).items():
             self._remember(name, read)
 
     def read(self, environment: Environment, *, untrained: bool = False) -> Read:
@@ -696,14 +694,14 @@ class ProbeResult:
 
     Attributes:
         sampled: Probe name -> the activations that it keeps, of probes that keep any.
-        environments: Probe name -> the environments of `reads` that it asked for.
+        asked: Probe name -> the environments of `reads` that it asked for.
 
     Examples:
         >>> from assay.plugin import build
         >>> from assay.testing.probe import Reader, World
         >>> probes = {"performance": build("probe", "performance", {})}
         >>> result = run_probes(Model(Reader({"tag": 4.0}), threshold=0.5), World(), probes)
-        >>> result.environments
+        >>> result.asked
         {'performance': ('same', 'neutral', 'reversed')}
         >>> result.reads["same"].logits.shape
         (400, 2)
@@ -712,16 +710,16 @@ class ProbeResult:
     measurements: dict[str, list[Measurement]]
     reads: dict[str, Read]
     sampled: dict[str, Sampled]
-    environments: dict[str, tuple[str, ...]]
+    asked: dict[str, tuple[str, ...]]
 
 
 def run_probes(
-    model: Model, scene: Scene, probes: Mapping[str, Probe], earlier_reads: Mapping[str, Read] | None = None
+    model: Model, scene: Scene, probes: Mapping[str, Probe], known: Mapping[str, Read] | None = None
 ) -> ProbeResult:
     """Read a model once on all that the probes ask for, and measure.
 
     Args:
-        earlier_reads: Answers of this model kept earlier, by environment name; images that they cover are not read
+        known: Answers of this model kept earlier, by environment name; images that they cover are not read
             again.
 
     Examples:
@@ -731,7 +729,7 @@ def run_probes(
             result.measurements["performance"]
     """
     requests = {name: list(probe.requests(model, scene)) for name, probe in probes.items()}
-    reading = ModelReading(model, chain.from_iterable(requests.values()), earlier_reads)
+    reading = ModelReading(model, chain.from_iterable(requests.values()), known)
     measurements = {name: probe.measure(reading, scene) for name, probe in probes.items()}
     samples = {name: probe.kept(reading, scene) for name, probe in probes.items() if isinstance(probe, Keeping)}
     sampled = {name: sample for name, sample in samples.items() if sample is not None}

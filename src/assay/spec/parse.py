@@ -328,7 +328,7 @@ def locate_errors(
         document = written()
         for keys, value in leaves(document.values):
             of_study = isinstance(value, str) and keys[0] != "scales"
-            if of_study and error.source in (value, str(fill_names(value, document.folder))):
+            if of_study and error.given in (value, str(fill_names(value, document.folder))):
                 raise WeightsError(issue(keys, value, str(error)).text(document)) from error
         raise
 
