@@ -222,14 +222,17 @@ def _refuse_unusable(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for what, wrong in (
         ("without content", [key for key, value in tensors.items() if value.is_meta]),
         ("of complex numbers", [key for key, value in tensors.items() if value.is_complex()]),
-        ("of over 64 dimensions or of packed numbers", [key for key, value in tensors.items() if not _is_plain(value)]),
+        (
+            "of over 64 dimensions or of packed numbers",
+            [key for key, value in tensors.items() if not _is_unpacked(value)],
+        ),
         ("with NaN or infinity", [key for key, value in tensors.items() if not _is_finite(value)]),
     ):
         if wrong:
             raise WeightsError(f"weights file '{path}' holds {len(wrong)} tensors {what}: {some(wrong)}; save it again")
 
 
-def _is_plain(value: Tensor) -> bool:
+def _is_unpacked(value: Tensor) -> bool:
     """Return whether PyTorch computes with the numbers of a tensor; those of four bits it only keeps."""
     if value.ndim > 64:  # it would be computed with for minutes
         return False
@@ -242,7 +245,7 @@ def _is_plain(value: Tensor) -> bool:
 
 
 def _is_finite(value: Tensor) -> bool:
-    return value.is_meta or not (value.is_floating_point() and _is_plain(value)) or bool(value.isfinite().all())
+    return value.is_meta or not (value.is_floating_point() and _is_unpacked(value)) or bool(value.isfinite().all())
 
 
 # Files from public addresses: downloaded once by the hub's client, which resumes, retries and bounds a stall.

@@ -224,7 +224,7 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
         StoreError: A file is missing or no picture; the text names it.
     """
     stored = [natural(root, row) for row in rows]
-    images = [_fitted(image) for image in stored]
+    images = [_reduced_to_fit(image) for image in stored]
     reduced = any(image.width < first.width for image, first in zip(images, stored, strict=True))
     uris = [data_uri(image, lossless=True) for image in images]
     loss = sum(map(len, uris)) > BUDGET
@@ -338,7 +338,7 @@ def sheet_images(root: Path, row: Row, count: int, columns: int) -> Iterator[Ima
         yield grid.crop((x, y, x + width - GAP, y + height - GAP))
 
 
-def _fitted(image: Image.Image) -> Image.Image:
+def _reduced_to_fit(image: Image.Image) -> Image.Image:
     """Return an image that is wider than the page reduced by a whole number, so that none of a sheet is hidden."""
     factor = math.ceil(image.width / SHEET_ROOM)
     return image if factor == 1 else (image if image.mode in ("L", "RGB") else image.convert("RGB")).reduce(factor)

@@ -500,11 +500,11 @@ def _outcome(row: Row, names: Names) -> str:
     if decision in DIFFERENT:
         way, _, size = decision.partition("-")
         by = {"beyond": ", by more than the margin", "small": ", but by less than the margin"}.get(size, "")
-        return f"{_difference(row, names) or f'{what} is {way}'} with {a} than with {b}{by}{fixed_text}"
+        return f"{_difference_clause(row, names) or f'{what} is {way}'} with {a} than with {b}{by}{fixed_text}"
     return f"{statement(row, names)}: {_decision(row)}"
 
 
-def _difference(row: Row, names: Names) -> str:
+def _difference_clause(row: Row, names: Names) -> str:
     """Return a difference as its measure words it: `Fewer lesion-free images are left empty`, or empty.
 
     Changes over doses, and measures of a factor or a layer, are named instead.
