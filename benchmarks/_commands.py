@@ -96,8 +96,18 @@ def become_command(
 
 def import_most() -> None:
     """Import what commands import, once, and let forks share it."""
-    for name in ("audit.command", "audit.predictions_command", "compare.command", "look.command", "study.command",
-                 "validate.command", "models.process", "study.run", "cli.example", "cli.init"):  # fmt: skip
+    for name in (
+        "audit.command",
+        "audit.predictions_command",
+        "compare.command",
+        "look.command",
+        "study.command",
+        "validate.command",
+        "models.process",
+        "study.run",
+        "cli.example",
+        "cli.init",
+    ):
         importlib.import_module(f"assay.{name}")
     gc.collect()
     gc.freeze()

@@ -109,10 +109,15 @@ def measure(page: Page, side: int, images: int, explainers: int, repetitions: in
             continue
         ratios = [theirs / mine for theirs, mine in zip(seconds[name], seconds["Assay"], strict=True)]
         page.row(
-            side, images * explainers, name, f"{1e3 * statistics.median(seconds[name]) / images / explainers:.2f}",
-            f"{statistics.median(ratios):.1f}", f"{min(ratios):.1f}", f"{max(ratios):.1f}",
+            side,
+            images * explainers,
+            name,
+            f"{1e3 * statistics.median(seconds[name]) / images / explainers:.2f}",
+            f"{statistics.median(ratios):.1f}",
+            f"{min(ratios):.1f}",
+            f"{max(ratios):.1f}",
             f"{np.abs(scores[name] - scores['Assay']).max():.0e}",
-        )  # fmt: skip
+        )
 
 
 def options() -> argparse.Namespace:

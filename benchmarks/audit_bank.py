@@ -365,8 +365,13 @@ def _residual(channels: int) -> nn.Module:
 
 def _depthwise(channels: int) -> nn.Module:
     def more(width: int) -> nn.Module:
-        return _Added(nn.Conv2d(width, width, 5, 1, 2, groups=width), nn.BatchNorm2d(width),
-                      nn.Conv2d(width, 2 * width, 1), nn.GELU(), nn.Conv2d(2 * width, width, 1))  # fmt: skip
+        return _Added(
+            nn.Conv2d(width, width, 5, 1, 2, groups=width),
+            nn.BatchNorm2d(width),
+            nn.Conv2d(width, 2 * width, 1),
+            nn.GELU(),
+            nn.Conv2d(2 * width, width, 1),
+        )
 
     body = [nn.Conv2d(channels, 24, 4, 4), nn.BatchNorm2d(24), more(24), nn.Conv2d(24, 48, 2, 2), more(48), more(48)]
     return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 1))
@@ -386,8 +391,9 @@ def _timm(name: str, channels: int, weights: str = "", **more: Any) -> nn.Module
     if weights:
         file = Path(os.environ["ASSAY_ASSETS"]) / "weights" / weights
         more |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
-    return nn.Sequential(nn.BatchNorm2d(channels, affine=False),
-                         timm.create_model(name, in_chans=channels, num_classes=1, **more))  # fmt: skip
+    return nn.Sequential(
+        nn.BatchNorm2d(channels, affine=False), timm.create_model(name, in_chans=channels, num_classes=1, **more)
+    )
 
 
 USUAL: Mapping[str, Callable[[int], nn.Module]] = {
@@ -534,10 +540,15 @@ def measured(network: Network, whole: Pool) -> Row:
         else SearchSample(clean, whole.target[truth], whole.patient[truth], scores(clean)).spread
     )
     sample = SearchSample(made[1], whole.target[search], whole.patient[search], scores(made[1]), network.seed, own)
-    row: Row = {"network": network.name, "role": network.role, "architecture": network.architecture,
-                "mark": network.mark, "tie": network.tie[0],
-                "auroc": auroc(scores(clean)[:, 0], whole.target[truth]).value,
-                "searched auroc": auroc(sample.clean[:, 0], sample.target).value}  # fmt: skip
+    row: Row = {
+        "network": network.name,
+        "role": network.role,
+        "architecture": network.architecture,
+        "mark": network.mark,
+        "tie": network.tie[0],
+        "auroc": auroc(scores(clean)[:, 0], whole.target[truth]).value,
+        "searched auroc": auroc(sample.clean[:, 0], sample.target).value,
+    }
     row |= _truth(network, scores, whole, truth, draws)
     for of in TRACKS:
         found = find_region(scores, sample, of, at_once=256)
@@ -588,13 +599,24 @@ def _near(where: np.ndarray, pixels: np.ndarray) -> bool:
 
 def _searched(found: RegionFinding, sample: SearchSample, network: Network, clean: Pixels) -> Row:
     """Return what a search said, and whether place and polarity are right; `clean` are images without the mark."""
-    row: Row = {"z": found.effect.value, "error": found.effect.error,
-                "low": found.effect.low, "high": found.effect.high,
-                "first": found.values[0], "second": found.values[1], "agree": found.agree,
-                "discrete": found.discrete, "least": found.least,
-                "effective": found.swing.effective, "kind": found.region.kind, "region": found.region.name,
-                "moved": found.moved, "swing": found.swing.largest.g.value, "passes": found.passes,
-                "apart": found.distance}  # fmt: skip
+    row: Row = {
+        "z": found.effect.value,
+        "error": found.effect.error,
+        "low": found.effect.low,
+        "high": found.effect.high,
+        "first": found.values[0],
+        "second": found.values[1],
+        "agree": found.agree,
+        "discrete": found.discrete,
+        "least": found.least,
+        "effective": found.swing.effective,
+        "kind": found.region.kind,
+        "region": found.region.name,
+        "moved": found.moved,
+        "swing": found.swing.largest.g.value,
+        "passes": found.passes,
+        "apart": found.distance,
+    }
     where = found.region.where(SIDE, SIDE)
     if network.mark not in (*PLACED, *MOVED) or where is None:
         return {**row, "place": "", "polarity": ""}
@@ -616,13 +638,25 @@ def _drawn(scores: Scores, sample: SearchSample, network: Network, clean: Pixels
     found = find_drawn(scores, sample, at_once=256)
     if isinstance(found, Reason):
         nothing = {**dict.fromkeys(NUMBERS, 0.0), "agree": False, "discrete": False}
-        return {**{f"drawn {key}": value for key, value in nothing.items()},
-                "drawn": RegionVerdict.NOTHING_FOUND, "drawn right": False}  # fmt: skip
+        return {
+            **{f"drawn {key}": value for key, value in nothing.items()},
+            "drawn": RegionVerdict.NOTHING_FOUND,
+            "drawn right": False,
+        }
     said = _searched(found, sample, network, clean)
-    called = decide_region(found.effect, found.values, agree=found.agree, discrete=said["discrete"],
-                         effective=found.swing.effective, least=found.least)  # fmt: skip
-    return {**{f"drawn {key}": said[key] for key in (*NUMBERS, "agree", "discrete")},
-            "drawn": called, "drawn right": said["place"] is True and said["polarity"] is True}  # fmt: skip
+    called = decide_region(
+        found.effect,
+        found.values,
+        agree=found.agree,
+        discrete=said["discrete"],
+        effective=found.swing.effective,
+        least=found.least,
+    )
+    return {
+        **{f"drawn {key}": said[key] for key in (*NUMBERS, "agree", "discrete")},
+        "drawn": called,
+        "drawn right": said["place"] is True and said["polarity"] is True,
+    }
 
 
 def _occluded(network: Network, scores: Scores, sample: SearchSample, images: int = 16) -> Row:
@@ -675,9 +709,16 @@ def verdict(row: Row, of: str, limit: float | None) -> RegionVerdict:
     effect = Bounded(*(float(row[f"{of} {key}"]) for key in ("z", "error", "low", "high")))
     halves = float(row[f"{of} first"]), float(row[f"{of} second"])
     least = WEAK_EFFECT if of == "drawn" else float(row[f"{of} least"])
-    return decide_region(effect, halves, agree=row[f"{of} agree"] == "True", discrete=row[f"{of} discrete"] == "True",
-                       effective=float(row[f"{of} effective"]), limit=limit, least=least,
-                       clear=WEAK_EFFECT if of == "drawn" else None)  # fmt: skip
+    return decide_region(
+        effect,
+        halves,
+        agree=row[f"{of} agree"] == "True",
+        discrete=row[f"{of} discrete"] == "True",
+        effective=float(row[f"{of} effective"]),
+        limit=limit,
+        least=least,
+        clear=WEAK_EFFECT if of == "drawn" else None,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -744,8 +785,9 @@ class Judged:
         for name in dict.fromkeys(str(row["architecture"]) for row in self.reference):
             own = [row for row in self.reference if row["architecture"] == name]
             limits = limits_of([row for row in self.reference if row["architecture"] != name])
-            found[name] = {of: [limits[of], sum(float(row[f"{of} z"]) > limits[of] for row in own), len(own)]
-                           for of in SEARCHES}  # fmt: skip
+            found[name] = {
+                of: [limits[of], sum(float(row[f"{of} z"]) > limits[of] for row in own), len(own)] for of in SEARCHES
+            }
         return found
 
     def document(self) -> Row:
@@ -788,41 +830,55 @@ class Judged:
 
         networks = self.limits.networks if self.limits else 0
         found: dict[str, tuple[int, int] | str] = {
-            "limit: place, whole image, drawn alike":
-                ", ".join(f"{limits[of]:.2f}" for of in SEARCHES if of in limits) + f" ({networks})",
-            "limit without one architecture":
-                ", ".join(ends(one[of][0] for one in without.values()) for of in SEARCHES),
+            "limit: place, whole image, drawn alike": ", ".join(f"{limits[of]:.2f}" for of in SEARCHES if of in limits)
+            + f" ({networks})",
+            "limit without one architecture": ", ".join(
+                ends(one[of][0] for one in without.values()) for of in SEARCHES
+            ),
             "median AUROC of architectures": ends(
                 float(np.median([float(row["auroc"]) for row in self.reference if row["architecture"] == name]))
-                for name in without),
+                for name in without
+            ),
             "beyond the other architectures": (int(sum(row[1] for row in out)), int(sum(row[2] for row in out))),
             "clean: depends on, or look": share(self.called, clean),
             "planted: depends on, or look": share(self.called, strong),
             "planted: depends on, place and polarity right": share(self.named, strong),
-            **{f"the same, tied {tie} / {other}": share(self.named, [row for row in strong if row["tie"] == str(tie)])
-               for tie, other in TIES},
+            **{
+                f"the same, tied {tie} / {other}": share(self.named, [row for row in strong if row["tie"] == str(tie)])
+                for tie, other in TIES
+            },
             "planted: place of the search right": share(lambda row: row["place place"] == "True", strong),
             "planted: nothing found": share(lambda row: self.says(row) == {RegionVerdict.NOTHING_FOUND}, strong),
             "clean: an unverified finding, or more": share(self.open, clean),
-            **{f"{mark}: {words}": share(test, of(mark)) for mark in (*MARKS[-2:], *MORE)
-               for words, test in (("depends on, or look", self.called),
-                                   ("an unverified finding, or more", self.open))},
+            **{
+                f"{mark}: {words}": share(test, of(mark))
+                for mark in (*MARKS[-2:], *MORE)
+                for words, test in (("depends on, or look", self.called), ("an unverified finding, or more", self.open))
+            },
             "drawn alike: clean with an unverified finding": share(hinted, clean),
-            **{f"drawn alike: planted, tied {tie} / {other}, an unverified finding with place and polarity right":
-               share(lambda row: hinted(row) and row["drawn right"] == "True",
-                     [row for row in strong if row["tie"] == str(tie)]) for tie, other in TIES},
-            "drawn alike: planted, an unverified finding with another place or polarity":
-                share(lambda row: hinted(row) and row["drawn right"] == "False", strong),
+            **{
+                f"drawn alike: planted, tied {tie} / {other}, unverified, place and polarity right": share(
+                    lambda row: hinted(row) and row["drawn right"] == "True",
+                    [row for row in strong if row["tie"] == str(tie)],
+                )
+                for tie, other in TIES
+            },
+            "drawn alike: planted, an unverified finding with another place or polarity": share(
+                lambda row: hinted(row) and row["drawn right"] == "False", strong
+            ),
             "drawn alike: sticker or column with an unverified finding": share(hinted, [*of("sticker"), *of("column")]),
             "occlusion map: clean beyond the limit": share(beyond, clean),
-            "occlusion map: planted, the largest cell at the mark":
-                share(lambda row: row["occlusion place"] == "True", strong),
-            "occlusion map: planted beyond the limit, at the mark":
-                share(lambda row: beyond(row) and row["occlusion place"] == "True", strong),
+            "occlusion map: planted, the largest cell at the mark": share(
+                lambda row: row["occlusion place"] == "True", strong
+            ),
+            "occlusion map: planted beyond the limit, at the mark": share(
+                lambda row: beyond(row) and row["occlusion place"] == "True", strong
+            ),
             "t test: clean with an effect": share(lambda row: row["t test"] == "True", clean),
-            "t test: planted, the mark has the largest t":
-                share(lambda row: row["t test"] == "True" and row["t test names"] == row["mark"], strong),
-        }  # fmt: skip
+            "t test: planted, the mark has the largest t": share(
+                lambda row: row["t test"] == "True" and row["t test names"] == row["mark"], strong
+            ),
+        }
         own = (
             "limit without",
             "median AUROC",
@@ -885,8 +941,13 @@ def main() -> None:
     )
     arguments.add_argument("--networks", type=int, nargs=3, default=(60, 60, 66), help="reference, held out, planted")
     arguments.add_argument("--seed", type=int, default=0, help="added to the seeds of networks")
-    arguments.add_argument("--tie", type=float, action="append", choices=[one for one, _ in TIES],
-                           help="repeatable: share of positive images with a mark; default: all")  # fmt: skip
+    arguments.add_argument(
+        "--tie",
+        type=float,
+        action="append",
+        choices=[one for one, _ in TIES],
+        help="repeatable: share of positive images with a mark; default: all",
+    )
     arguments.add_argument("--mark", action="append", choices=(*MARKS, *MORE), help=f"repeatable; default: {MARKS}")
     arguments.add_argument("--usual", action="store_true", help="networks of usual size")
     arguments.add_argument(

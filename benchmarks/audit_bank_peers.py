@@ -57,10 +57,24 @@ def make(folder: Path, domain: str, clean: int, planted: int, seed: int) -> None
         audit_bank.answers(network, search)
         hook.remove()
         truth = audit_bank._truth(one, partial(audit_bank.answers, network), whole, rows[2], draws)
-        torch.onnx.export(network, (torch.from_numpy(search[:2]),), path.with_suffix(".onnx"), verbose=False,
-                          dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))  # fmt: skip
-        np.savez(path, images=search, target=whole.target[rows[1]], patient=whole.patient[rows[1]], features=seen[0],
-                 moves=truth["moves"], mark=one.mark, tie=one.tie[0], domain=domain)  # fmt: skip
+        torch.onnx.export(
+            network,
+            (torch.from_numpy(search[:2]),),
+            path.with_suffix(".onnx"),
+            verbose=False,
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+        )
+        np.savez(
+            path,
+            images=search,
+            target=whole.target[rows[1]],
+            patient=whole.patient[rows[1]],
+            features=seen[0],
+            moves=truth["moves"],
+            mark=one.mark,
+            tie=one.tie[0],
+            domain=domain,
+        )
         print(path.stem, f"moves {truth['moves']:.2f}", file=sys.stderr, flush=True)
 
 
@@ -109,8 +123,15 @@ def earlier(made: Any, network: Path) -> dict[str, bool]:
             rows.append(f"{at}.png,{target},{patient}")
         Path(kept, "data.csv").write_text("\n".join(rows), encoding="utf-8")
         data = {"folder": kept, "target": "target", "patient": "patient", "size": made["images"].shape[-1]}
-        said = assay.audit(network, data, domain=str(made["domain"]), scaling="0..1", pictures=False, progress=False,
-                           out=Path(kept) / "audit")  # fmt: skip
+        said = assay.audit(
+            network,
+            data,
+            domain=str(made["domain"]),
+            scaling="0..1",
+            pictures=False,
+            progress=False,
+            out=Path(kept) / "audit",
+        )
         tested = leading(said.table("verdicts").to_dict("records"))
     harmful = [row for row in tested if row["verdict"] in HARMFUL]
     open_ = any(row["verdict"] == "inconclusive" for row in tested)

@@ -31,8 +31,15 @@ TIED: list[dict[str, float]] = [{}, {"view": 0.5}, {"view": 0.9}, {"exposure": 0
 def columns(trial: Path, images: int, seed: int) -> dict[str, tuple[str, float]]:
     """Return column -> the verdict of an audit, and its swing."""
     with tempfile.TemporaryDirectory() as folder:
-        asked = AuditRequest(data={**DATA, "test": images}, domain="phantom-chest", environment=HARD, seed=seed,
-                             leads=False, marks={}, out=Path(folder) / "audit")  # fmt: skip
+        asked = AuditRequest(
+            data={**DATA, "test": images},
+            domain="phantom-chest",
+            environment=HARD,
+            seed=seed,
+            leads=False,
+            marks={},
+            out=Path(folder) / "audit",
+        )
         found = RunFolder(audit_trained(trial, asked))
         return {row["factor"]: (row["verdict"], row["g"]) for row in found.table("verdicts") if row["kind"] == "column"}
 

@@ -160,14 +160,23 @@ def _branches(channels: int) -> nn.Module:
     def both(ins: int) -> nn.Module:
         return _Branches([nn.Sequential(*_step(ins, 12, kernel, 2)) for kernel in (1, 3, 5)])
 
-    return nn.Sequential(*_step(channels, 12, 3), both(12), both(36), nn.AdaptiveMaxPool2d(1), nn.Flatten(),
-                         nn.Linear(36, 1))  # fmt: skip
+    return nn.Sequential(
+        *_step(channels, 12, 3), both(12), both(36), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(36, 1)
+    )
 
 
 def _mixer(channels: int) -> nn.Module:
-    return nn.Sequential(nn.BatchNorm2d(channels, affine=False), nn.Conv2d(channels, 48, 6, 6), _Places(),
-                         _Mixed(64, 48), _Mixed(64, 48), nn.LayerNorm(48), nn.Flatten(), nn.Dropout(0.3),
-                         nn.Linear(48 * 64, 1))  # fmt: skip
+    return nn.Sequential(
+        nn.BatchNorm2d(channels, affine=False),
+        nn.Conv2d(channels, 48, 6, 6),
+        _Places(),
+        _Mixed(64, 48),
+        _Mixed(64, 48),
+        nn.LayerNorm(48),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(48 * 64, 1),
+    )
 
 
 def _patches(channels: int) -> nn.Module:
@@ -180,8 +189,15 @@ def _dilated(channels: int) -> nn.Module:
     def wider(reach: int) -> nn.Module:
         return _Plus(nn.Conv2d(32, 32, 3, 1, reach, reach), nn.GroupNorm(4, 32), nn.ReLU())
 
-    return nn.Sequential(nn.BatchNorm2d(channels, affine=False), nn.Conv2d(channels, 32, 4, 4), wider(1), wider(2),
-                         wider(4), _MeanAndMost(), nn.Linear(64, 1))  # fmt: skip
+    return nn.Sequential(
+        nn.BatchNorm2d(channels, affine=False),
+        nn.Conv2d(channels, 32, 4, 4),
+        wider(1),
+        wider(2),
+        wider(4),
+        _MeanAndMost(),
+        nn.Linear(64, 1),
+    )
 
 
 NETWORKS: Mapping[str, Callable[[int], nn.Module]] = {
@@ -279,8 +295,10 @@ def cover(mark: Mark, place: tuple[float, float], angle: float = 0.0) -> np.ndar
     pen, (down, across) = ImageDraw.Draw(page), place
     cosine, sine = math.cos(angle), math.sin(angle)
     for what, points, size in SHAPES[mark.shape]:
-        at = [((across + 0.5 + x * cosine - y * sine) * fine, (down + 0.5 + x * sine + y * cosine) * fine)
-              for x, y in points]  # fmt: skip
+        at = [
+            ((across + 0.5 + x * cosine - y * sine) * fine, (down + 0.5 + x * sine + y * cosine) * fine)
+            for x, y in points
+        ]
         if what == "line":
             pen.line(at, fill=255, width=round(size * fine))
         elif what == "area":
@@ -503,15 +521,30 @@ def trained(planned: Planned, whole: Pool) -> tuple[Row, dict[str, Any]]:
     for name in drawn.marks:
         together = put(name, together, ground, draws)
     all_moves = float((scores(together)[:, 0] - off).mean() / spread) if drawn.marks else sum(map(float, moves))
-    row: Row = {"network": planned.name, "kind": planned.kind, "domain": planned.domain,
-                "architecture": planned.architecture, "marks": "+".join(planned.marks), "tie": planned.tie[0],
-                "auroc": audit_bank.auroc(off, targets[2]).value, "moves": all_moves,
-                "each": " ".join(f"{one:.2f}" for one in moves)}  # fmt: skip
+    row: Row = {
+        "network": planned.name,
+        "kind": planned.kind,
+        "domain": planned.domain,
+        "architecture": planned.architecture,
+        "marks": "+".join(planned.marks),
+        "tie": planned.tie[0],
+        "auroc": audit_bank.auroc(off, targets[2]).value,
+        "moves": all_moves,
+        "each": " ".join(f"{one:.2f}" for one in moves),
+    }
     groups = [whole.column[part].astype(bool) for part in rows[:2]]
     images = {name: (pixels * 255).round().astype(np.uint8) for name, pixels in (("test", test), ("train", train))}
-    kept = {**images, "test_target": targets[1], "train_target": targets[0], "test_patient": whole.patient[rows[1]],
-            "train_patient": whole.patient[rows[0]], "test_has": has_test, "train_has": has_train,
-            "test_group": groups[1], "train_group": groups[0]}  # fmt: skip
+    kept = {
+        **images,
+        "test_target": targets[1],
+        "train_target": targets[0],
+        "test_patient": whole.patient[rows[1]],
+        "train_patient": whole.patient[rows[0]],
+        "test_has": has_test,
+        "train_has": has_train,
+        "test_group": groups[1],
+        "train_group": groups[0],
+    }
     return row, {**kept, **{f"weights {key}": value.numpy() for key, value in network.state_dict().items()}}
 
 
@@ -591,19 +624,38 @@ def audited(row: Row, folder: Path, mode: str, scratch: Path) -> dict[str, Any]:
 
     def images(part: str) -> list[Row]:
         pixels, first = np.moveaxis(kept[part], 1, 3), dict[bytes, int]()
-        patients = [first.setdefault(image.tobytes(), int(patient))  # of copies, which are refused, one patient
-                    for image, patient in zip(pixels, kept[f"{part}_patient"], strict=True)]  # fmt: skip
-        each = zip(pixels[..., 0] if pixels.shape[3] == 1 else pixels, kept[f"{part}_target"], patients,
-                   kept[f"{part}_group"], strict=True)  # fmt: skip
+        patients = [
+            first.setdefault(image.tobytes(), int(patient))  # of copies, which are refused, one patient
+            for image, patient in zip(pixels, kept[f"{part}_patient"], strict=True)
+        ]
+        each = zip(
+            pixels[..., 0] if pixels.shape[3] == 1 else pixels,
+            kept[f"{part}_target"],
+            patients,
+            kept[f"{part}_group"],
+            strict=True,
+        )
         return [{"image": image, "label": int(target), "patient": str(patient), **({column: str(group)} if column
                  else {})} for image, target, patient, group in each]  # fmt: skip
 
     shutil.rmtree(scratch, ignore_errors=True)
     with patch.object(near_copies, "near_pairs", return_value=[]):
-        audit = assay.audit(network.eval(), images("test"), train=images("train") if mode == "train" else None,
-                            size=SIDE, scores="logits", scaling="0..1", domain=kind_of_image, marks={}, distortions=[],
-                            columns=(column,) if column else (), pictures=False, as_given=True, out=scratch,
-                            progress=False)  # fmt: skip
+        audit = assay.audit(
+            network.eval(),
+            images("test"),
+            train=images("train") if mode == "train" else None,
+            size=SIDE,
+            scores="logits",
+            scaling="0..1",
+            domain=kind_of_image,
+            marks={},
+            distortions=[],
+            columns=(column,) if column else (),
+            pictures=False,
+            as_given=True,
+            out=scratch,
+            progress=False,
+        )
     found: dict[str, Any] = {name: json.loads(audit.table(name).to_json(orient="records"))
                              for name in ("regions", "carriers", "verdicts", "leads")}  # fmt: skip
     document = json.loads((scratch / "verdicts.json").read_text(encoding="utf-8"))
@@ -645,8 +697,10 @@ def place_of(row: Row) -> np.ndarray | None:
     if kind == "corners" and numbers:
         inside = (edge[:, None] < numbers[0]) & (edge < numbers[0])
         corners = re.findall(r"(upper|lower) (left|right)", name.partition(" against ")[0])
-        parts_there = [((middles > 0.5) == (down == "lower"))[:, None] & ((middles > 0.5) == (across == "right"))
-                       for down, across in corners]  # fmt: skip
+        parts_there = [
+            ((middles > 0.5) == (down == "lower"))[:, None] & ((middles > 0.5) == (across == "right"))
+            for down, across in corners
+        ]
         return inside & np.any(parts_there, axis=0) if parts_there else inside
     return None
 
@@ -713,8 +767,9 @@ def fits_of(
     return fits
 
 
-def judged(found: Mapping[str, Any], domain: str, marks: Sequence[str], truth: Mapping[str, np.ndarray],
-           numbers: Sequence[int]) -> str:  # fmt: skip
+def judged(
+    found: Mapping[str, Any], domain: str, marks: Sequence[str], truth: Mapping[str, np.ndarray], numbers: Sequence[int]
+) -> str:
     """Return what an answer is worth, see above; of a clean network `called`, `unverified`, `nothing found` or so.
 
     Args:
@@ -783,8 +838,9 @@ def answered(rows: Sequence[Row], folder: Path, label: str, same_as: str = "") -
             if path.exists() and (folder / (same_as or label) / path.name).exists():
                 found = json.loads(path.read_text(encoding="utf-8"))
                 words[row["network"], mode] = judged(found, row["domain"], row["marks"].split("+"), truth, used_of(row))
-                columns[row["network"], mode] = any(one["verdict"] == "answers-differ-with"
-                                                    for one in found["verdicts"])  # fmt: skip
+                columns[row["network"], mode] = any(
+                    one["verdict"] == "answers-differ-with" for one in found["verdicts"]
+                )
     return words, columns
 
 
@@ -797,8 +853,9 @@ def document(rows: Sequence[Row], words: Worth) -> dict[str, Any]:
             said = [words[row["network"], mode] for row in strong if (row["network"], mode) in words]
             for worth in BOUNDED:
                 yield rate(f"{title}: {worth}", said.count(worth), len(said))
-        said = [words[row["network"], mode] for row in rows
-                if row["kind"] == "clean" and (row["network"], mode) in words]  # fmt: skip
+        said = [
+            words[row["network"], mode] for row in rows if row["kind"] == "clean" and (row["network"], mode) in words
+        ]
         yield rate("no shortcut: one is named", said.count("called"), len(said))
 
     def rate(title: str, count: int, of: int) -> Row:
@@ -815,8 +872,11 @@ def table(rows: Sequence[Row], words: Worth, columns: Differing, page: Page) -> 
     def line(title: str, mode: str, those: Sequence[Row]) -> None:
         said = [words[row["network"], mode] for row in those if (row["network"], mode) in words]
         counts = (said.count(one) for one in WORTH)
-        page.row(title, mode, *(share(count, len(said)) if one in BOUNDED else count
-                                for one, count in zip(WORTH, counts, strict=True)))  # fmt: skip
+        page.row(
+            title,
+            mode,
+            *(share(count, len(said)) if one in BOUNDED else count for one, count in zip(WORTH, counts, strict=True)),
+        )
 
     strong = [row for row in rows if row["kind"] != "clean" and used(row)]
     weak = [row for row in rows if row["kind"] != "clean" and not used(row)]
@@ -830,14 +890,22 @@ def table(rows: Sequence[Row], words: Worth, columns: Differing, page: Page) -> 
             said = [words[name, mode] for name in clean if (name, mode) in words]
             counts = (f"{one}: {share(said.count(one), len(said))}" for one in ("called", UNVERIFIED, "nothing found"))
             remarks.append(f"{mode}, clean, {domain or 'all'}: {'; '.join(counts)}")
-        for title, those in (("natural", [row for row in strong if row["kind"] == "natural"]),
-                             ("clean", [row for row in rows if row["kind"] == "clean"])):  # fmt: skip
-            verdicts = [columns[row["network"], mode] for row in those
-                        if (row["network"], mode) in columns and IMAGES[row["domain"]].column]  # fmt: skip
+        for title, those in (
+            ("natural", [row for row in strong if row["kind"] == "natural"]),
+            ("clean", [row for row in rows if row["kind"] == "clean"]),
+        ):
+            verdicts = [
+                columns[row["network"], mode]
+                for row in those
+                if (row["network"], mode) in columns and IMAGES[row["domain"]].column
+            ]
             remarks.append(f"{mode}, {title}, answers differ with the column: {share(sum(verdicts), len(verdicts))}")
         for worth in WORTH[1:]:
-            missed = [f"{row['network']} ({float(row['moves']):.1f})" for row in strong
-                      if words.get((row["network"], mode)) == worth]  # fmt: skip
+            missed = [
+                f"{row['network']} ({float(row['moves']):.1f})"
+                for row in strong
+                if words.get((row["network"], mode)) == worth
+            ]
             remarks.append(f"{mode}, {worth}: {', '.join(missed) or 'none'}")
     return remarks
 

@@ -101,8 +101,10 @@ def main() -> None:
     rows = list(known.values())
     of_shapes = {of: round(limit_of(of, [row.pop(of) for row in rows]), 4) for of in SHAPES}
     distances = [row.pop(APART) for row in rows]
-    shares = {kind: [row[kind] / (distance - row[kind]) for row, distance in zip(rows, distances, strict=True)]
-              for kind in rows[0]}  # fmt: skip
+    shares = {
+        kind: [row[kind] / (distance - row[kind]) for row, distance in zip(rows, distances, strict=True)]
+        for kind in rows[0]
+    }
     limits = {kind: round(value, 4) for kind, value in limits_of_kinds(shares, LEAST_SHARE).items()}
     print(json.dumps({"networks": len(rows), "kinds": {**of_shapes, **document_of_kinds(rows)}, "shares": limits}))
 

@@ -81,10 +81,17 @@ def train_and_audit(folder: Path, seeds: int) -> None:
         handle.remove()
         features = kept[0].flatten(2).mean(2) if kept[0].ndim == 4 else kept[0]
         np.savez(
-            folder / f"{row['trial']}.npz", planted=float(row["coordinates.p"]) > 0, verdict=own.verdict, g=own.g,
-            low=own.low, high=own.high, embeddings=features.numpy(), labels=half.table.target,
-            groups=half.table.columns[MARK], scores=scores.numpy(),
-        )  # fmt: skip
+            folder / f"{row['trial']}.npz",
+            planted=float(row["coordinates.p"]) > 0,
+            verdict=own.verdict,
+            g=own.g,
+            low=own.low,
+            high=own.high,
+            embeddings=features.numpy(),
+            labels=half.table.target,
+            groups=half.table.columns[MARK],
+            scores=scores.numpy(),
+        )
 
 
 def shortkit(found: Found) -> Flags:
@@ -126,8 +133,11 @@ def deepchecks(found: Found) -> Flags:
         def __iter__(self) -> Iterator[dict[str, Any]]:
             for start in range(0, len(self.rows), 100):
                 rows = self.rows[start : start + 100]
-                yield {"images": [pixels[k] for k in rows], "labels": found["labels"][rows].astype(int).tolist(),
-                       "predictions": list(found["scores"][rows].astype(float))}  # fmt: skip
+                yield {
+                    "images": [pixels[k] for k in rows],
+                    "labels": found["labels"][rows].astype(int).tolist(),
+                    "predictions": list(found["scores"][rows].astype(float)),
+                }
 
     def data(rows: Any) -> Any:
         return vision.VisionData(

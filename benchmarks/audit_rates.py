@@ -259,8 +259,9 @@ def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
         Plain values: the world, its AUROC, and of each mark the verdict and the swing, and the swing on the pool.
     """
     few, many = base.tested[world.seed % len(base.tested)]
-    shared = AuditRequest(data=few, domain=base.domain, environment=base.environment, seed=world.seed, leads=False,
-                          out=scratch / "audit")  # fmt: skip
+    shared = AuditRequest(
+        data=few, domain=base.domain, environment=base.environment, seed=world.seed, leads=False, out=scratch / "audit"
+    )
     marks, _ = battery(base.domain, 1)
     once = at_deciding_dose(marks)
     if world.drawn is not None:
@@ -374,8 +375,18 @@ def _judged(found: Sequence[Mapping[str, Any]], reference: Reference) -> Iterato
             limit = reference.limit(name)
             relies = one["verdict"] == Verdict.AFFECTED and limit is not None and one["at_least"] > limit
             verdict = str(Verdict.RELIES) if relies else str(one["verdict"])
-            yield _Judged(at, world["kind"], name, world["mark"] == name, verdict, one["g"], one["low"], one["high"],
-                          one["true"], math.nan if limit is None else limit)  # fmt: skip
+            yield _Judged(
+                at,
+                world["kind"],
+                name,
+                world["mark"] == name,
+                verdict,
+                one["g"],
+                one["low"],
+                one["high"],
+                one["true"],
+                math.nan if limit is None else limit,
+            )
 
 
 def rates(found: Sequence[Mapping[str, Any]], reference: Reference) -> list[Row]:
@@ -477,10 +488,18 @@ def world_rows(found: Sequence[Mapping[str, Any]], reference: Reference) -> list
     rows: list[Row] = []
     for world, one in ((found[judged.world], judged) for judged in _judged(found, reference)):
         rows.append(
-            {**{name: value for name, value in world.items() if name not in ("planted", "marks")},
-             "audited": one.audited, "verdict": one.verdict, "g": one.g, "low": one.low, "high": one.high,
-             "true": one.true, "limit": one.limit, "planted": world["planted"] if one.own else math.nan}
-        )  # fmt: skip
+            {
+                **{name: value for name, value in world.items() if name not in ("planted", "marks")},
+                "audited": one.audited,
+                "verdict": one.verdict,
+                "g": one.g,
+                "low": one.low,
+                "high": one.high,
+                "true": one.true,
+                "limit": one.limit,
+                "planted": world["planted"] if one.own else math.nan,
+            }
+        )
     return rows
 
 

@@ -40,9 +40,14 @@ def exported(network: nn.Module, side: int, path: Path) -> Path:
     batch = {0: "b"}
     with contextlib.redirect_stderr(io.StringIO()):
         torch.onnx.export(
-            network.eval(), (torch.zeros(1, 1, side, side),), str(path), dynamo=False, input_names=["images"],
-            output_names=["scores"], dynamic_axes={"images": batch, "scores": batch},
-        )  # fmt: skip
+            network.eval(),
+            (torch.zeros(1, 1, side, side),),
+            str(path),
+            dynamo=False,
+            input_names=["images"],
+            output_names=["scores"],
+            dynamic_axes={"images": batch, "scores": batch},
+        )
     return path
 
 

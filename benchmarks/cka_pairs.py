@@ -120,9 +120,16 @@ def measure(page: Page, network: str, images: int, repetitions: int) -> None:
         taken = seconds[name][1:]
         ratios = [theirs / ours for theirs, ours in zip(taken, seconds["Assay"][1:], strict=True)]
         page.row(
-            network, len(ones), images, name, f"{statistics.median(taken):.3f}", f"{statistics.median(ratios):.1f}",
-            f"{min(ratios):.1f}", f"{max(ratios):.1f}", *(f"{one:.0e}" for one in error[name]),
-        )  # fmt: skip
+            network,
+            len(ones),
+            images,
+            name,
+            f"{statistics.median(taken):.3f}",
+            f"{statistics.median(ratios):.1f}",
+            f"{min(ratios):.1f}",
+            f"{max(ratios):.1f}",
+            *(f"{one:.0e}" for one in error[name]),
+        )
 
 
 def options() -> argparse.Namespace:

@@ -61,9 +61,13 @@ def budgets(request: argparse.Namespace) -> list[Budget]:
     if request.photographs:
         count = len(request.photographs.read_text().splitlines()) - 1
         columns = ["--target", request.target, *(["--patient", request.patient] if request.patient else [])]
-        every.append(Budget(f"look, {count:,} photographs",
-                            lambda place, out: ["look", request.photographs, *columns, "--out", out],
-                            8 * count / 1000))  # fmt: skip
+        every.append(
+            Budget(
+                f"look, {count:,} photographs",
+                lambda place, out: ["look", request.photographs, *columns, "--out", out],
+                8 * count / 1000,
+            )
+        )
     return [budget for budget in every if not request.only or any(name in budget.name for name in request.only)]
 
 
@@ -83,8 +87,14 @@ def measure(arguments: Sequence[str | Path], cache: Path, place: Path) -> tuple[
         "print(done.returncode, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)\n"
         "print(done.stderr[-500:], file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True,
-                          check=True, env=variables, cwd=place)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=variables,
+        cwd=place,
+    )
     code, seconds, megabytes = done.stdout.split()
     if code != "0":
         raise SystemExit(f"assay {' '.join(map(str, arguments))} ended with {code}: {done.stderr}")
@@ -125,8 +135,14 @@ def main() -> None:
             warm, second = measure(budget.arguments(place, f"warm-{number}"), place / "cache", place)
             peak = max(first, second)
             is_held = cold <= budget.seconds and (not budget.megabytes or peak <= budget.megabytes)
-            page.row(budget.name, f"{budget.seconds:.1f}" + (f", {budget.megabytes} MB" if budget.megabytes else ""),
-                     f"{cold:.1f}", f"{warm:.1f}", f"{peak:.0f}", "yes" if is_held else "**missed**")  # fmt: skip
+            page.row(
+                budget.name,
+                f"{budget.seconds:.1f}" + (f", {budget.megabytes} MB" if budget.megabytes else ""),
+                f"{cold:.1f}",
+                f"{warm:.1f}",
+                f"{peak:.0f}",
+                "yes" if is_held else "**missed**",
+            )
     page.close()
 
 

@@ -178,8 +178,10 @@ def surgical_pen(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
             angle = 2 * math.pi / made.strokes * (arc + 0.75 * t)
             wobble = 1 + 0.03 * math.sin(5 * angle + arc)
             across, down = wobble * math.cos(angle), wobble * math.sin(angle)
-            here = (row["x"] + row["wide"] * (across * cosine - down * sine),
-                    row["y"] + row["tall"] * (across * sine + down * cosine))  # fmt: skip
+            here = (
+                row["x"] + row["wide"] * (across * cosine - down * sine),
+                row["y"] + row["tall"] * (across * sine + down * cosine),
+            )
             radius = 0.5 * made.width * short * (0.7 + 0.3 * math.sin(math.pi * t))
             canvas.disc(*here, radius)
             if previous is not None:
@@ -246,9 +248,11 @@ def pacemaker(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
     lead.line(bent(points), 0.008 * short)
     lead.onto(out, 0.85 * made.opacity)
     for along, down, wide, tall, corner, strength, color in (
-        (0.0, 0.08, 1.0, 0.84, 0.34, 0.92, 1.0), (-0.18, 0.12, 0.42, 0.5, 0.08, 0.35, 0.45),
-        (0.24, 0.14, 0.26, 0.4, 0.03, 0.3, 0.55), (0.0, -0.42, 0.62, 0.22, 0.09, 0.7, 1.0),
-    ):  # fmt: skip
+        (0.0, 0.08, 1.0, 0.84, 0.34, 0.92, 1.0),
+        (-0.18, 0.12, 0.42, 0.5, 0.08, 0.35, 0.45),
+        (0.24, 0.14, 0.26, 0.4, 0.03, 0.3, 0.55),
+        (0.0, -0.42, 0.62, 0.22, 0.09, 0.7, 1.0),
+    ):
         part_x, part_y = x + size * (along * cosine - down * sine), y + size * (along * sine + down * cosine)
         reach = size * math.hypot(wide, tall) / 2 + 1
         canvas = Canvas(image, part_x - reach, part_y - reach, part_x + reach, part_y + reach)

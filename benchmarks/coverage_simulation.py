@@ -109,10 +109,15 @@ def simulate(world: str, ratio: float, seeds: int, worlds: int) -> dict[str, obj
     found = of_seeds(world, seeds, worlds) if world in SHARES else of_patients(world, ratio, seeds, worlds)
     coverage, before = found[:, :2].mean(axis=0).tolist()
     return {
-        "world": world, "seed_sd": ratio, "seeds": seeds, "worlds": len(found), "coverage": coverage,
-        "coverage_before": before, "width": float(np.median(found[:, 2])),
+        "world": world,
+        "seed_sd": ratio,
+        "seeds": seeds,
+        "worlds": len(found),
+        "coverage": coverage,
+        "coverage_before": before,
+        "width": float(np.median(found[:, 2])),
         "met": coverage >= 0.92 - 2 * np.sqrt(0.92 * 0.08 / worlds),
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

@@ -110,8 +110,14 @@ def main() -> None:
                 if not noticed or not (held or path.name == "report.html"):
                     wrong.append(f"{how} {path.relative_to(root)}")
             count = sum(map(len, files.values()))
-            page.row(root.name, len(files), count, *(f"{right[how]} of {tried[how]}" for how in tried), refused,
-                     f"{time.monotonic() - began:.0f}")  # fmt: skip
+            page.row(
+                root.name,
+                len(files),
+                count,
+                *(f"{right[how]} of {tried[how]}" for how in tried),
+                refused,
+                f"{time.monotonic() - began:.0f}",
+            )
         page.close(*wrong)
     sys.exit(bool(wrong))
 

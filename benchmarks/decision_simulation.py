@@ -89,10 +89,17 @@ def simulate(design: str, kind: str, ratio: float, seeds: int, worlds: int) -> d
     figure: np.ndarray = np.sqrt(between + rest) * np.interp(between / (between + rest), *table)
     found = 2 * tails(np.abs(mean + np.roll(figure, 1)[:, None]), spread) < ALPHA / size
     return {
-        "design": design, "seed_effects": kind, "ratio": ratio, "seeds": seeds, "worlds": worlds, "claims": claims,
-        "false_equivalence": false_equivalence, "any_false": any_false, "power": float(found.mean()),
+        "design": design,
+        "seed_effects": kind,
+        "ratio": ratio,
+        "seeds": seeds,
+        "worlds": worlds,
+        "claims": claims,
+        "false_equivalence": false_equivalence,
+        "any_false": any_false,
+        "power": float(found.mean()),
         "met": max(claims, false_equivalence) <= promised_claims(kind == "equal", worlds),
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

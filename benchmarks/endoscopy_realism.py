@@ -57,10 +57,7 @@ class Frame:
 def real_frames(root: Path, kind: str) -> list[Frame]:
     """All frames of a kind: polyp or lesion-free."""
     table = pd.read_csv(root / "data.csv")
-    return [
-        real_frame(root / row["image"], root / row["mask"])
-        for row in table[table.kind == kind].to_dict("records")
-    ]  # fmt: skip
+    return [real_frame(root / row["image"], root / row["mask"]) for row in table[table.kind == kind].to_dict("records")]
 
 
 def real_frame(image: Path, mask: Path) -> Frame:

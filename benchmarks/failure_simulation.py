@@ -77,10 +77,17 @@ def simulate(
     if fails != "reference":
         row["false_unconditional"] = float("nan")  # the means over all networks do not differ either
     return {
-        "fails": fails, "failed_networks": failed, "group": group, "error": error, "ratio": ratio, "seeds": seeds,
-        "worlds": worlds, **row, "false_conditional": conditional,
+        "fails": fails,
+        "failed_networks": failed,
+        "group": group,
+        "error": error,
+        "ratio": ratio,
+        "seeds": seeds,
+        "worlds": worlds,
+        **row,
+        "false_conditional": conditional,
         "met": conditional <= promised_claims(failed == "left out", worlds),
-    }  # fmt: skip
+    }
 
 
 def _equivalent(
@@ -94,8 +101,9 @@ def _equivalent(
     for world in range(len(differences)):
         left = ~lost[world]
         if left.sum() >= MINIMUM_SEEDS:
-            equal[world] = _decided(differences[world : world + 1, :, left], contributions[world : world + 1, :, left],
-                                    group)[0]  # fmt: skip
+            equal[world] = _decided(
+                differences[world : world + 1, :, left], contributions[world : world + 1, :, left], group
+            )[0]
     return equal
 
 

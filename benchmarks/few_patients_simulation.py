@@ -75,11 +75,17 @@ def simulate(name: str, measure: str, seeds: int, worlds: int) -> dict[str, obje
         sure[world] = min(df) + 1 >= LEAST_PATIENTS
     decided = float(claimed.mean()) if effective >= LEAST_PATIENTS else 0.0
     return {
-        "patients": name, "measure": measure, "seeds": seeds, "worlds": worlds, "effective": effective,
-        "claims": float(claimed.mean()), "decided": decided,
-        "by_influence": float((claimed & sure).mean()), "left_by_influence": float(1 - sure.mean()),
+        "patients": name,
+        "measure": measure,
+        "seeds": seeds,
+        "worlds": worlds,
+        "effective": effective,
+        "claims": float(claimed.mean()),
+        "decided": decided,
+        "by_influence": float((claimed & sure).mean()),
+        "left_by_influence": float(1 - sure.mean()),
         "met": decided <= promised_claims(False, worlds),
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

@@ -188,8 +188,10 @@ def _features(table: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Names, labels, and thumbnails of 16 x 16 pixels."""
     rows = list(csv.DictReader(table.open()))
     names = [row["image"] for row in rows]
-    small = [np.asarray(Image.open(table.parent / name).convert("L").resize((16, 16), Image.Resampling.BOX)).ravel()
-             for name in names]  # fmt: skip
+    small = [
+        np.asarray(Image.open(table.parent / name).convert("L").resize((16, 16), Image.Resampling.BOX)).ravel()
+        for name in names
+    ]
     return names, np.array([int(row["label"]) for row in rows]), np.stack(small) / 255
 
 
@@ -206,8 +208,12 @@ def cleanlab(table: Path) -> Flags:
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     probabilities = cross_val_predict(model, features, label, cv=5, method="predict_proba")
     pictures = [Image.open(table.parent / name).convert("RGB") for name in names]
-    lab = Datalab(Dataset.from_dict({"image": pictures, "label": label.tolist()}), label_name="label",
-                  image_key="image", verbosity=0)  # fmt: skip
+    lab = Datalab(
+        Dataset.from_dict({"image": pictures, "label": label.tolist()}),
+        label_name="label",
+        image_key="image",
+        verbosity=0,
+    )
     lab.find_issues(features=features, pred_probs=probabilities)
     issues = lab.get_issues()
 
@@ -268,8 +274,12 @@ def deepchecks(table: Path) -> Flags:
 
     names, label, _ = _features(table)
     images = [np.asarray(Image.open(table.parent / name).convert("RGB")) for name in names]
-    batches = [BatchOutputFormat(images=images[k : k + 64], labels=label[k : k + 64].tolist(),
-                                 image_identifiers=names[k : k + 64]) for k in range(0, len(names), 64)]  # fmt: skip
+    batches = [
+        BatchOutputFormat(
+            images=images[k : k + 64], labels=label[k : k + 64].tolist(), image_identifiers=names[k : k + 64]
+        )
+        for k in range(0, len(names), 64)
+    ]
     data = VisionData(batches, task_type="classification", label_map={0: "0", 1: "1"}, reshuffle_data=False)
     away = ImagePropertyOutliers(n_show_top=len(names)).run(data).value
     odd = {name for one in away.values() if isinstance(one, dict) for name in one.get("outliers_identifiers", ())}
@@ -352,8 +362,11 @@ def table(folder: Path, out: Path | None) -> None:
     found = {tool: json.loads(path.read_text()) for tool in TOOLS if (path := folder / f"{tool}.json").is_file()}
     for tool in TOOLS.keys() - found.keys():
         print(f"{tool}: absent, since it was not run", file=sys.stderr)
-    page = Page(["kind", *(f"{tool}, {what}" for tool in found for what in ("found", "false"))], out,
-                f"{SETS} sets of {IMAGES:,} images with ten kinds of issues, and the same without")  # fmt: skip
+    page = Page(
+        ["kind", *(f"{tool}, {what}" for tool in found for what in ("found", "false"))],
+        out,
+        f"{SETS} sets of {IMAGES:,} images with ten kinds of issues, and the same without",
+    )
     for kind in KINDS:
         cells: list[str] = []
         for one in found.values():

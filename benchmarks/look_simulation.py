@@ -157,11 +157,18 @@ def simulate(design: str, kind: str, ratio: float, seeds: int, worlds: int) -> d
     both = followed(looks, design, scale, half, near, "both")
     any_false = ((both.different & (half == 0)) | (both.equal & (half > 0))).any(axis=1).mean()
     return {
-        "design": design, "seed_effects": kind, "ratio": ratio, "seeds": "/".join(map(str, LOOKS)), "worlds": worlds,
-        "claims": float(claims), "false_equivalence": float(false_equivalence), "any_false": float(any_false),
-        "decided": float((both.different | both.equal).mean()), "mean_seeds": float(both.seeds.mean()),
+        "design": design,
+        "seed_effects": kind,
+        "ratio": ratio,
+        "seeds": "/".join(map(str, LOOKS)),
+        "worlds": worlds,
+        "claims": float(claims),
+        "false_equivalence": float(false_equivalence),
+        "any_false": float(any_false),
+        "decided": float((both.different | both.equal).mean()),
+        "mean_seeds": float(both.seeds.mean()),
         "met": max(float(claims), float(false_equivalence)) <= promised_claims(kind == "equal", worlds),
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

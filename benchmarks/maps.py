@@ -136,8 +136,14 @@ def seconds(run: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def compare(page: Page, cells: tuple[object, ...], ours: Callable[[], object], peers: dict[str, Callable[[], object]],
-            images: int, times: int) -> None:  # fmt: skip
+def compare(
+    page: Page,
+    cells: tuple[object, ...],
+    ours: Callable[[], object],
+    peers: dict[str, Callable[[], object]],
+    images: int,
+    times: int,
+) -> None:
     """One row: milliseconds an image of Assay and of its fastest peer, and the ratio in every repetition."""
     ours()
     taken = {name: [seconds(run)] for name, run in peers.items()}

@@ -65,8 +65,12 @@ def table_of(rng: np.random.Generator, images: int, each: int, of: str, positive
     patient = np.arange(images) // each
     if of == "uneven":
         patient = np.where(np.arange(images) < images // 2, np.arange(images), images + np.arange(images) // (2 * each))
-    return FactorTable(row=np.arange(images), target=target, patient=np.unique(patient, return_inverse=True)[1],
-                       classes=tuple(f"c{k}" for k in range(classes)))  # fmt: skip
+    return FactorTable(
+        row=np.arange(images),
+        target=target,
+        patient=np.unique(patient, return_inverse=True)[1],
+        classes=tuple(f"c{k}" for k in range(classes)),
+    )
 
 
 def noise(rng: np.random.Generator, table: FactorTable, shared: float, patient: float) -> np.ndarray:
@@ -101,8 +105,18 @@ def stopped(rng: np.random.Generator, ways: list[Scored]) -> bool:
     return better(ways[0], dict(zip(names, ways[1:], strict=True)), second) is not None
 
 
-def simulate(model: str, area: float, images: int, each: int, of: str, positives: float, shared: float,
-             patient: float, _: int, worlds: int) -> dict[str, object]:  # fmt: skip
+def simulate(
+    model: str,
+    area: float,
+    images: int,
+    each: int,
+    of: str,
+    positives: float,
+    shared: float,
+    patient: float,
+    _: int,
+    worlds: int,
+) -> dict[str, object]:
     """One row of the table."""
     rng = generator(0, "misreading", model, area, images, each, of, positives, shared, patient)  # pyright: ignore[reportArgumentType]
     classes = 3 if model == THREE else 2
@@ -117,9 +131,20 @@ def simulate(model: str, area: float, images: int, each: int, of: str, positives
             rate = float(np.mean(stops))
             error = float(np.sqrt(max(rate * (1 - rate), 1 / len(stops) / 4) / len(stops)))
             met = model == "wrongly" or rate + 2 * error <= PROMISED
-    return {"model": model, "auroc": area or "", "images": images, "per_patient": each, "of_patient": of,
-            "positives": "" if model == THREE else positives, "correlation": shared,
-            "patient_share": patient, "worlds": len(stops), "stops": rate, "mc_error": error, "met": met}  # fmt: skip
+    return {
+        "model": model,
+        "auroc": area or "",
+        "images": images,
+        "per_patient": each,
+        "of_patient": of,
+        "positives": "" if model == THREE else positives,
+        "correlation": shared,
+        "patient_share": patient,
+        "worlds": len(stops),
+        "stops": rate,
+        "mc_error": error,
+        "met": met,
+    }
 
 
 if __name__ == "__main__":

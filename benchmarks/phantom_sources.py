@@ -63,8 +63,10 @@ def statistics() -> None:
         images, kind = drawn(phantom, 600, 0, size)
         slopes = np.array([slope(image) for image in images[:, 0].double()])
         steps = images[:, 0].diff(dim=2).double().numpy()
-        for name, of in [*((name, kind.numpy() % 3 == k) for k, name in enumerate(("leaves", "noise", "fractals"))),
-                         ("all", np.ones(len(kind), dtype=bool))]:  # fmt: skip
+        for name, of in [
+            *((name, kind.numpy() % 3 == k) for k, name in enumerate(("leaves", "noise", "fractals"))),
+            ("all", np.ones(len(kind), dtype=bool)),
+        ]:
             each = [kurtosis(image) for image in steps[of]]
             print(
                 f"{size} px, {name}: slope {slopes[of].mean():.2f} (sd {slopes[of].std():.2f}), kurtosis "

@@ -112,9 +112,10 @@ def contrasts(rows: Sequence[Row]) -> str:
 def doses(estimates: Sequence[Row], environment: str) -> str:
     """AUROC in one environment by what was dosed and how far; a row for what the other axes tell apart."""
     rows = [
-        row for row in estimates
+        row
+        for row in estimates
         if row["measure"] == "auroc" and row["environment"] == environment and not (row["factor"] or row["group"])
-    ]  # fmt: skip
+    ]
     found: dict[str, dict[str, Row]] = {}
     for row in rows:
         at = json.loads(row["coordinates"])
@@ -158,10 +159,16 @@ def decodability(estimates: Sequence[Row]) -> str:
 def associations(rows: Sequence[Row]) -> str:
     """What every environment asked for and has."""
     body = [
-        [row["environment"], row["factor"], "as found" if math.isnan(row["asked"]) else number(row["asked"]),
-         with_interval(row["strength"], row["low"], row["high"]), f"{int(row['kept'])} of {int(row['available'])}"]
-        for row in rows if row["factor"]
-    ]  # fmt: skip
+        [
+            row["environment"],
+            row["factor"],
+            "as found" if math.isnan(row["asked"]) else number(row["asked"]),
+            with_interval(row["strength"], row["low"], row["high"]),
+            f"{int(row['kept'])} of {int(row['available'])}",
+        ]
+        for row in rows
+        if row["factor"]
+    ]
     return table(["environment", "factor", "asked", "achieved (Somers' D)", "rows kept"], body)
 
 

@@ -94,9 +94,16 @@ def measure(page: Page, model: Model, population: Population, held: tuple[str, .
             found = indices(model, images, samples)
             walls.append(time.perf_counter() - start)
         page.row(
-            len(inputs), samples, len(images), threads, f"{statistics.median(walls[1:]):.2f}", f"{min(walls[1:]):.2f}",
-            f"{found.first_error.max():.3f}", f"{found.total_error.max():.3f}", f"{rendering:.1f}",
-        )  # fmt: skip
+            len(inputs),
+            samples,
+            len(images),
+            threads,
+            f"{statistics.median(walls[1:]):.2f}",
+            f"{min(walls[1:]):.2f}",
+            f"{found.first_error.max():.3f}",
+            f"{found.total_error.max():.3f}",
+            f"{rendering:.1f}",
+        )
 
 
 def options() -> argparse.Namespace:

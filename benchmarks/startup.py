@@ -49,9 +49,12 @@ def measure(page: Page, name: str, arguments: list[str], code: int, repetitions:
     walls = walls[1:]  # the first one warms the file cache
     heavy = imported(arguments)
     page.row(
-        f"`assay {name}`", f"{statistics.median(walls):.3f}", f"{min(walls):.3f}", f"{max(walls):.3f}",
+        f"`assay {name}`",
+        f"{statistics.median(walls):.3f}",
+        f"{min(walls):.3f}",
+        f"{max(walls):.3f}",
         ", ".join(heavy) or "none",
-    )  # fmt: skip
+    )
     return heavy
 
 

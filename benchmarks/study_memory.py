@@ -69,13 +69,26 @@ def main() -> None:
 
         start = time.perf_counter()
         with peak.watching():
-            fit(RecipeSpec(epochs=given.epochs), training, validation, classes=2, seed=0, folder=Path(name) / "trial",
-                on_progress=look)  # fmt: skip
+            fit(
+                RecipeSpec(epochs=given.epochs),
+                training,
+                validation,
+                classes=2,
+                seed=0,
+                folder=Path(name) / "trial",
+                on_progress=look,
+            )
         seconds = time.perf_counter() - start
         page.row(
-            given.rows, given.size, f"{given.rows * given.size**2 / 2**30:.2f}", f"{before:.2f}", f"{steps[0]:.2f}",
-            f"{peak.most:.2f}", "yes" if peak.most <= BOUND else "no", f"{seconds:.0f}",
-        )  # fmt: skip
+            given.rows,
+            given.size,
+            f"{given.rows * given.size**2 / 2**30:.2f}",
+            f"{before:.2f}",
+            f"{steps[0]:.2f}",
+            f"{peak.most:.2f}",
+            "yes" if peak.most <= BOUND else "no",
+            f"{seconds:.0f}",
+        )
     page.close("Anonymous resident memory (RssAnon); what follows is the linear head on all training images.")
 
 

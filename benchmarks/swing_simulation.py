@@ -116,8 +116,12 @@ def cells(full: bool) -> Iterator[Cell]:
     swings, numbers, spreads, images, prevalences = FULL if full else (SWINGS, NUMBERS, SPREADS, IMAGES, PREVALENCES)
     for one in (
         Cell(g, n, spread, most, prevalence)
-        for most in images for prevalence in prevalences for n in numbers for spread in spreads for g in swings
-    ):  # fmt: skip
+        for most in images
+        for prevalence in prevalences
+        for n in numbers
+        for spread in spreads
+        for g in swings
+    ):
         if one.effective >= LEAST_PATIENTS:
             yield one
 

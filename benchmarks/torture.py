@@ -146,9 +146,7 @@ class World:
         """The folder that the command writes to."""
         return self.folder / "out"
 
-    def start(
-        self, *by: str, given: Path | None = None, out: Path | None = None, **variables: str | None
-    ) -> Started:  # fmt: skip
+    def start(self, *by: str, given: Path | None = None, out: Path | None = None, **variables: str | None) -> Started:
         """Start the command.
 
         Args:
@@ -166,10 +164,14 @@ class World:
             return Started(forked(command, self.folder, log, {}), log)
         with log.open("wb") as said:
             process = subprocess.Popen(
-                [*by, sys.executable, "-m", "assay", *command], start_new_session=True, cwd=self.folder,
+                [*by, sys.executable, "-m", "assay", *command],
+                start_new_session=True,
+                cwd=self.folder,
                 env={name: value for name, value in every.items() if value is not None},
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
         process.returncode = 0  # it is waited for by its number
         STARTED.append(process.pid)
         return Started(process.pid, log)
@@ -190,9 +192,10 @@ class World:
         found = files(root)
         elsewhere = PLACED if out != self.out else ()
         different = sorted(
-            name for name in found | self.wanted
+            name
+            for name in found | self.wanted
             if found.get(name) != self.wanted.get(name) and Path(name).name not in elsewhere
-        )  # fmt: skip
+        )
         if different:
             raise Wrong(f"{len(different)} files differ, such as {different[0]}")
         if changed := RunFolder(root).changes():

@@ -221,9 +221,15 @@ def _lightning() -> Way | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on loaders
             trainer = lightning.Trainer(
-                max_epochs=parts.epochs, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
-                enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-            )  # fmt: skip
+                max_epochs=parts.epochs,
+                accelerator="cpu",
+                devices=1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+            )
             trainer.fit(
                 Module(parts), batches(training, batch, shuffled=True), batches(validation, batch, shuffled=False)
             )

@@ -72,10 +72,16 @@ def simulate(patients: str, positive: float, spread: float, seeds: int, worlds: 
         ends[world] = unpaired_difference(first, second)[1:]
     coverage = float(((ends[:, 0] <= MARGIN) & (ends[:, 1] >= MARGIN)).mean())
     return {
-        "patients": patients, "positive": positive, "spread": spread, "seeds": seeds, "worlds": worlds,
-        "coverage": coverage, "worse": float((ends[:, 0] > MARGIN).mean()),
-        "alike": float((ends[:, 1] < MARGIN).mean()), "met": coverage >= 1 - promised_claims(True, worlds),
-    }  # fmt: skip
+        "patients": patients,
+        "positive": positive,
+        "spread": spread,
+        "seeds": seeds,
+        "worlds": worlds,
+        "coverage": coverage,
+        "worse": float((ends[:, 0] > MARGIN).mean()),
+        "alike": float((ends[:, 1] < MARGIN).mean()),
+        "met": coverage >= 1 - promised_claims(True, worlds),
+    }
 
 
 if __name__ == "__main__":

@@ -25,9 +25,13 @@ def write(root: Path, table: str, row: dict[str, Any]) -> None:
     """Write a table of one row."""
     (root / "tables").mkdir(parents=True, exist_ok=True)
     cells = ", ".join(
-        f"'{value}' AS {name}" if isinstance(value, str) else f"{value!r}::DOUBLE AS {name}" if value == value
-        else f"'nan'::DOUBLE AS {name}" for name, value in row.items()
-    )  # fmt: skip
+        f"'{value}' AS {name}"
+        if isinstance(value, str)
+        else f"{value!r}::DOUBLE AS {name}"
+        if value == value
+        else f"'nan'::DOUBLE AS {name}"
+        for name, value in row.items()
+    )
     made = duckdb.sql(f"SELECT {cells}")
     assert made is not None
     made.write_parquet(str(root / "tables" / f"{table}.parquet"))

@@ -32,9 +32,13 @@ def clean_environment(cache: Path) -> Mapping[str, str]:
 def called(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command as a user of the wheel would, without anything of this checkout on the path."""
     return subprocess.run(
-        list(map(str, command)), cwd=folder, env=clean_environment(folder / "cache"), capture_output=True, text=True,
+        list(map(str, command)),
+        cwd=folder,
+        env=clean_environment(folder / "cache"),
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
 
 
 def install(root: Path, *more: tuple[str | Path, ...], extras: str = "") -> Path:
@@ -123,6 +127,10 @@ def test_it_runs_a_study_to_its_page(installed: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_extra_is_named(installed: Path, tmp_path: Path) -> None:
-    done = called(installed / "python", "-c", "from assay.core.errors import extra\nwith extra('monai'): import monai",
-                  folder=tmp_path)  # fmt: skip
+    done = called(
+        installed / "python",
+        "-c",
+        "from assay.core.errors import extra\nwith extra('monai'): import monai",
+        folder=tmp_path,
+    )
     assert f"pip install '{DISTRIBUTION}[monai]'" in done.stderr

@@ -199,9 +199,11 @@ def counts(every: Iterable[Mapping[str, Any]], of: Found) -> tuple[str, str, str
 
 
 def head(
-    data: Mapping[str, Sequence[Mapping[str, Any]]], results: Mapping[str, Found | None],
-    before: Mapping[str, Sequence[str]], tables: str,
-) -> str:  # fmt: skip
+    data: Mapping[str, Sequence[Mapping[str, Any]]],
+    results: Mapping[str, Found | None],
+    before: Mapping[str, Sequence[str]],
+    tables: str,
+) -> str:
     """Return how many decisions were replicated, before how many were made, in all and by study; and how many
     comparisons, the secondary ones of the tables too, have the published direction or the other.
     """

@@ -176,17 +176,24 @@ class House:
         return {
             (node.module, alias.name)
             for node in nodes
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("assay.")
+            if isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.startswith("assay.")
             and not f"{node.module}.".startswith("assay.testing.")
             for alias in node.names
             if alias.name not in self.public.get(node.module, ())
-        }  # fmt: skip
+        }
 
     @property
     def upward(self) -> list[tuple[str, str]]:
         """Imports of features by shared rooms, wherever in a module."""
-        return [(name, other) for name in self.modules if room_of(name) in SHARED
-                for other in sorted(self.imports(name, at_import=False)) if room_of(other) in FEATURES]  # fmt: skip
+        return [
+            (name, other)
+            for name in self.modules
+            if room_of(name) in SHARED
+            for other in sorted(self.imports(name, at_import=False))
+            if room_of(other) in FEATURES
+        ]
 
     @property
     def rooms(self) -> collections.Counter[str]:
@@ -280,8 +287,12 @@ def loaded_lines(house: House) -> dict[str, int]:
         _run(place, ("example", "images", "--audit"))
         (place / "study.yaml").write_text(STUDY, encoding="utf-8")
         _run(place, ("run", "study.yaml", "--workers", "0"))
-        rows = [f"{image},{loss},{seed},{image % 2},{(image * 7 + seed) % 11 / 11}" for loss in ("a", "b")
-                for seed in range(3) for image in range(40)]  # fmt: skip
+        rows = [
+            f"{image},{loss},{seed},{image % 2},{(image * 7 + seed) % 11 / 11}"
+            for loss in ("a", "b")
+            for seed in range(3)
+            for image in range(40)
+        ]
         text = "\n".join(("image,loss,seed,target,score", *rows))
         (place / "scores.csv").write_text(text, encoding="utf-8")
         for label, command in COMMANDS.items():
@@ -307,11 +318,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     house = House.read()
     rooms = house.rooms
     pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
-    print(f"src: {house.lines} code lines, {sum(one.lines > 3 for one in house.modules.values())} modules, "
-          f"{sum(lines > SMALL_ROOM for lines in rooms.values())} rooms")  # fmt: skip
+    print(
+        f"src: {house.lines} code lines, {sum(one.lines > 3 for one in house.modules.values())} modules, "
+        f"{sum(lines > SMALL_ROOM for lines in rooms.values())} rooms"
+    )
     print(f"rooms: {', '.join(f'{room} {lines}' for room, lines in rooms.most_common())}")
-    print(f"tests: {sum(module.lines for module in house.tests)} code lines; "
-          f"docs: {sum(len(page.read_text(encoding='utf-8').split()) for page in pages)} words")  # fmt: skip
+    print(
+        f"tests: {sum(module.lines for module in house.tests)} code lines; "
+        f"docs: {sum(len(page.read_text(encoding='utf-8').split()) for page in pages)} words"
+    )
     for name, value in measures(house).items():
         print(f"{name}: {value:g}")
     if options.loaded:

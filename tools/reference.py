@@ -296,8 +296,10 @@ def _signature(node: ast.FunctionDef) -> str:
     """Return the signature of a function, with an argument a line where it is long."""
     plain, named = node.args.args, node.args.kwonlyargs
     defaults = [*(None,) * (len(plain) - len(node.args.defaults)), *node.args.defaults, *node.args.kw_defaults]
-    every = [ast.unparse(one) + (f" = {ast.unparse(value)}" if value else "")
-             for one, value in zip([*plain, *named], defaults, strict=True)]  # fmt: skip
+    every = [
+        ast.unparse(one) + (f" = {ast.unparse(value)}" if value else "")
+        for one, value in zip([*plain, *named], defaults, strict=True)
+    ]
     arguments = [one for one in [*every[: len(plain)], *["*"][: len(named)], *every[len(plain) :]] if one != "self"]
     end = f") -> {ast.unparse(node.returns)}" if node.returns else ")"
     line = f"{node.name}({', '.join(arguments)}{end}"

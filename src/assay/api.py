@@ -278,13 +278,29 @@ def validate(
         if other is not None and not isinstance(other, str | os.PathLike | pd.DataFrame):
             other = frame.assign(score=np.asarray(other))
         data, image, target, score = frame, "case", "target", "score"
-    request = ValidateRequest(file=data, other=other, patient=column, threshold=str(threshold), calls=calls,
-                              threshold_from=_as_paths(threshold_from), recalibrate_from=_as_paths(recalibrate_from),
-                              prevalence=tuple(prevalence), true_prevalence=true_prevalence, margin=margin, plan=plan,
-                              by=by, rule=rule, groups=columns,
-                              target=target, score=score, positive=positive, as_given=as_given,
-                              image=image, scores=scores,
-                              out=None if out is None else Path(out))  # fmt: skip
+    request = ValidateRequest(
+        file=data,
+        other=other,
+        patient=column,
+        threshold=str(threshold),
+        calls=calls,
+        threshold_from=_as_paths(threshold_from),
+        recalibrate_from=_as_paths(recalibrate_from),
+        prevalence=tuple(prevalence),
+        true_prevalence=true_prevalence,
+        margin=margin,
+        plan=plan,
+        by=by,
+        rule=rule,
+        groups=columns,
+        target=target,
+        score=score,
+        positive=positive,
+        as_given=as_given,
+        image=image,
+        scores=scores,
+        out=None if out is None else Path(out),
+    )
     folder = RunFolder(run_validation(request))
     return {name: pd.DataFrame(folder.table(name)) for name in folder.tables}
 

@@ -337,8 +337,15 @@ def test_a_policy_takes_lists_and_one_that_would_check_nothing_is_refused(tmp_pa
     found = read_policy(path)
     assert found.forbid == (("relies-on", "tag"), ("relies-on", "hair"), ("affected-by", "any"))
     assert found.gap == 0.1
-    for text in ("inconclusive: fail", "forbid: []", "forbid: [relies-on: {tag: 1}]", "require: [subgroup-gap: 0.05]",
-                 "require: subgroup-gap", "require: {subgroup-gap: 5}", "require: {gap: 0.05}"):  # fmt: skip
+    for text in (
+        "inconclusive: fail",
+        "forbid: []",
+        "forbid: [relies-on: {tag: 1}]",
+        "require: [subgroup-gap: 0.05]",
+        "require: subgroup-gap",
+        "require: {subgroup-gap: 5}",
+        "require: {gap: 0.05}",
+    ):
         path.write_text(text)
         with pytest.raises(SpecError, match=r"policy\.yaml"):
             read_policy(path)
@@ -427,9 +434,7 @@ def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path, capsys: py
     assert scaled.table("checks").query("check == 'scaling'").status.tolist() == ["ok"]
     strict = audited(lambda images: middle(images) + np.where(images.max() > 2, np.nan, 0), data)
     (row,) = strict.table("checks").query("check == 'scaling'").to_dict("records")
-    assert (row["status"], row["text"]) == (
-        "not-done", "not compared, without usable scores: images read as 0..255"
-    )  # fmt: skip
+    assert (row["status"], row["text"]) == ("not-done", "not compared, without usable scores: images read as 0..255")
     with pytest.raises(SpecError, match="same output"):
         audited(lambda images: np.zeros(len(images)), data)
     with pytest.raises(SpecError, match=r"NaN or infinite scores for (\d+) of \1 images: check its weights"):

@@ -55,8 +55,10 @@ def only(rows: list[dict[str, Any]], **wanted: str) -> dict[str, Any]:
 def test_differences_are_of_the_values_that_both_audits_found(audits: Path) -> None:
     rows = compare_audits(audits / "a", audits / "b")
     found: dict[str, Any] = {name: assay.open_run(audits / name) for name in "ab"}
-    areas = {name: one.table("groups").query("column == '' and measure == 'auroc'").value.iloc[0]
-             for name, one in found.items()}  # fmt: skip
+    areas = {
+        name: one.table("groups").query("column == '' and measure == 'auroc'").value.iloc[0]
+        for name, one in found.items()
+    }
     whole = only(rows, kind="performance")
     assert (whole["a"], whole["b"]) == pytest.approx((areas["a"], areas["b"]), abs=1e-12)
     assert whole["value"] == pytest.approx(areas["a"] - areas["b"], abs=1e-12)
@@ -80,9 +82,20 @@ def test_differences_are_of_the_values_that_both_audits_found(audits: Path) -> N
 
 def test_one_decision_per_factor_is_corrected_for_factors_and_classes() -> None:
     def row(factor: str, p: float, dose: str = "middle", label: str = "") -> dict[str, Any]:
-        return {"factor": factor, "kind": "mark" if factor else "performance", "dose": dose, "class": label,
-                "measure": "swing" if factor else "auroc", "p": p, "reason": "", "a": 0.3, "b": 0.1, "value": 0.2,
-                "low": 0.1, "high": 0.3}  # fmt: skip
+        return {
+            "factor": factor,
+            "kind": "mark" if factor else "performance",
+            "dose": dose,
+            "class": label,
+            "measure": "swing" if factor else "auroc",
+            "p": p,
+            "reason": "",
+            "a": 0.3,
+            "b": 0.1,
+            "value": 0.2,
+            "low": 0.1,
+            "high": 0.3,
+        }
 
     many = with_decisions([row("", 0.04), *(row(f"mark-{at}", 0.02) for at in range(10))])
     assert [one["decision"] for one in many] == ["differs", *["inconclusive"] * 10]

@@ -47,19 +47,21 @@ def drawn(folder: Path, count: int = COUNT, height: int = SIDE) -> Rows:
         pixels[8:16, 8:16] += int(draws.normal(20 * (at % 2), 12))
         name = {4: "4 <b>$HOME.png", 5: "=1+1.png"}.get(at, f"{at}.png")
         save(folder / name, pixels.clip(0, 255).astype(np.uint8))
-        rows.append({
-            "image": name,
-            "finding": str(at % 2),
-            "who": f"Smith{at % 30}",
-            "id": f"x{at}",
-            "date": f"2020-01-{1 + at % 28:02d}",
-            "copy": str(at % 2),
-            "note": f"free text, with words\n{at}",
-            "missing": "" if at % 3 else "m",
-            "one": "k",
-            "<script>alert(1)</script>": "ab"[at // 2 % 2],
-            "=HYPERLINK(1)": ["<img src=x>", "=1+1"][at // 2 % 2],
-        })  # fmt: skip
+        rows.append(
+            {
+                "image": name,
+                "finding": str(at % 2),
+                "who": f"Smith{at % 30}",
+                "id": f"x{at}",
+                "date": f"2020-01-{1 + at % 28:02d}",
+                "copy": str(at % 2),
+                "note": f"free text, with words\n{at}",
+                "missing": "" if at % 3 else "m",
+                "one": "k",
+                "<script>alert(1)</script>": "ab"[at // 2 % 2],
+                "=HYPERLINK(1)": ["<img src=x>", "=1+1"][at // 2 % 2],
+            }
+        )
     return rows
 
 
@@ -116,8 +118,10 @@ def test_the_target_is_found_by_its_name_or_asked_for(capsys: pytest.CaptureFixt
         "59 reference networks are first trained on 120 images, and audited on 150; the time below is without" in said
     )
     assert "marks at the middle strength, at two more where these can change a verdict; " in said
-    write_rows(Path("set/data.csv"), [{"image": row["image"], "a": row["finding"], "b": str(at // 2 % 2)}
-                                 for at, row in enumerate(rows)])  # fmt: skip
+    write_rows(
+        Path("set/data.csv"),
+        [{"image": row["image"], "a": row["finding"], "b": str(at // 2 % 2)} for at, row in enumerate(rows)],
+    )
     assert run(given) == 2
     assert "--target: no column of data.csv is surely the one to predict: name it; it has" in capsys.readouterr().err
 

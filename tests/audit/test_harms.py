@@ -91,8 +91,14 @@ def test_the_worst_of_each_kind_of_any_audit_is_on_its_first_screen(seed: int) -
     draw = random.Random(seed)
     distortions = [distorted(f"distortion-{at}", draw.randint(1, 5), draw.uniform(0.1, 0.4)) for at in range(5)]
     gaps = [gap(f"column-{at}", draw.choice((-1, 1)) * draw.uniform(0.16, 0.4)) for at in range(5)]
-    groups = [*WHOLE, *(measured(row["column"], level, "auroc", 0.8 + (row["value"] if level == "A" else 0))
-                        for row in gaps for level in "AB")]  # fmt: skip
+    groups = [
+        *WHOLE,
+        *(
+            measured(row["column"], level, "auroc", 0.8 + (row["value"] if level == "A" else 0))
+            for row in gaps
+            for level in "AB"
+        ),
+    ]
     marks = [relied(f"mark-{at}", draw.uniform(0.1, 0.4)) for at in range(draw.randint(0, 3))]
     cues = [CUE | {"verdict": "not-shown", "name": f"cue-{draw.randint(0, 9)}"}] * draw.randint(0, 1)
     found = tables(*marks, distorted=distortions, gaps=gaps, groups=groups, added=cues)
@@ -100,12 +106,13 @@ def test_the_worst_of_each_kind_of_any_audit_is_on_its_first_screen(seed: int) -
     title, *more = answer_words(found)
     tiles = audit_tiles(found, {"threshold": "0.5"}, harms)
     lines = [line.decision for line in harm_lines(found, harms, 0.05)][:MOST]
-    screen = " ".join([title, *more[:3], *lines, *(tile.of for tile in tiles[:4]),
-                       notes_words(found, harms)]).lower()  # fmt: skip
-    worst: list[str] = [max(distortions, key=lambda row: row["loss_low"])["factor"],
-             max(gaps, key=lambda row: abs(row["value"]))["column"],
-             *(max(marks, key=lambda row: row["at_least"])["factor"] for _ in marks[:1]),
-             *(row["name"] for row in cues)]  # fmt: skip
+    screen = " ".join([title, *more[:3], *lines, *(tile.of for tile in tiles[:4]), notes_words(found, harms)]).lower()
+    worst: list[str] = [
+        max(distortions, key=lambda row: row["loss_low"])["factor"],
+        max(gaps, key=lambda row: abs(row["value"]))["column"],
+        *(max(marks, key=lambda row: row["at_least"])["factor"] for _ in marks[:1]),
+        *(row["name"] for row in cues),
+    ]
     assert [name for name in worst if name.replace("-", " ") not in screen.replace("-", " ")] == []
 
 

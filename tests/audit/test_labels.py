@@ -106,8 +106,16 @@ def test_a_label_has_the_region_that_its_page_leads_with(tmp_path: Path) -> None
         mark = MODELS["both"](images) - MODELS["letter"](images)
         return np.stack([mark + 0.1 * middle(images)] * 2, axis=1)
 
-    found = assay.audit(rare, {**data, "target": ["label"]}, output="all", out=tmp_path / "out", marks=MARKS,
-                        distortions=[], as_given=True, progress=False)  # fmt: skip
+    found = assay.audit(
+        rare,
+        {**data, "target": ["label"]},
+        output="all",
+        out=tmp_path / "out",
+        marks=MARKS,
+        distortions=[],
+        as_given=True,
+        progress=False,
+    )
     place, _, drawn, *_ = found.labels["label"].table("regions").to_dict("records")
     assert place["verdict"] != "unverified" == drawn["verdict"]
     (row,) = csv.DictReader((tmp_path / "out" / "labels.csv").read_text(encoding="utf-8").splitlines())

@@ -68,8 +68,16 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
 
     with pytest.raises(SpecError, match="1 give no limit"):
         assay.audit(bright, on_disk(data), references=1, progress=False)
-    found = assay.audit(bright, {**on_disk(data), "size": 32}, domain="chest-xray", references=2, progress=False,
-                        budget=500, as_given=True, out=tmp_path / "out")  # fmt: skip
+    found = assay.audit(
+        bright,
+        {**on_disk(data), "size": 32},
+        domain="chest-xray",
+        references=2,
+        progress=False,
+        budget=500,
+        as_given=True,
+        out=tmp_path / "out",
+    )
     facts = dict(zip(*(found.table("provenance")[name] for name in ("key", "value")), strict=True))
     assert (facts["references"], facts["references trained on"]) == ("2 networks", "112 images")
     assert (

@@ -30,8 +30,15 @@ def trained(folder: Path) -> nn.Module:
     """A small network, trained for seconds on the images of a table."""
     images, label = read(folder)
     torch.manual_seed(0)
-    made = nn.Sequential(nn.Conv2d(1, 8, 5, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.AvgPool2d(2),
-                         nn.Flatten(), nn.LazyLinear(1))  # fmt: skip
+    made = nn.Sequential(
+        nn.Conv2d(1, 8, 5, 2),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, 2),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.LazyLinear(1),
+    )
     made(images[:1])
     steps = torch.optim.AdamW(made.parameters(), 0.01, weight_decay=0.01)
     for _ in range(120):
@@ -138,8 +145,10 @@ def test_every_image_gets_a_place_without_the_mark_and_its_row_says_what_it_carr
     letters = [np.asarray(Image.open(tmp_path / "set" / row["image"]))[LETTER].max() > 200 for row in before]
     assert np.mean([one == (row["carries"] == "yes") for one, row in zip(letters, after, strict=True)]) > 0.95
     for old, new in zip(before, after, strict=True):
-        one, other = (np.asarray(Image.open(path)).astype(int) for path in (tmp_path / "set" / old["image"],
-                                                                           covered / new["image"]))  # fmt: skip
+        one, other = (
+            np.asarray(Image.open(path)).astype(int)
+            for path in (tmp_path / "set" / old["image"], covered / new["image"])
+        )
         assert other[LETTER].max() < 200
         assert (one != other).any()
         assert np.abs(one - other)[:32, :32].max() == 0, "outside it is the same"

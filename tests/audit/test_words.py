@@ -82,17 +82,16 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
     )
     trained = nothing | {"trained": True}
     assert answer_words(tables(regions=[trained])) == [
-        "No shortcut was found in these training images.", "Searched: the regions of these training images."
-    ]  # fmt: skip
+        "No shortcut was found in these training images.",
+        "Searched: the regions of these training images.",
+    ]
     open_ = REGION | {"verdict": "inconclusive"}
     assert answer_words(tables(regions=[open_]))[0].startswith("Whether this model relies on a bright mark in one")
     untested = [REGION | {"verdict": "not-tested"}]
     assert answer_words(tables(row("tag", "objects"), row("pen", "lines"), regions=untested))[0] == (
         "No shortcut was found with 2 drawn marks; regions of the images were not searched."
     )
-    assert answer_words(tables(regions=untested)) == [
-        "No shortcut was searched for: no mark or column was tested."
-    ]  # fmt: skip
+    assert answer_words(tables(regions=untested)) == ["No shortcut was searched for: no mark or column was tested."]
 
 
 def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
@@ -124,8 +123,7 @@ OPEN = row("view", "", "inconclusive") | {"needed": 1234.0}
 AGAIN = "assay audit m.onnx --images test"
 OFFER = "If you have the training images, search them too (--train). Then"
 NEXT_VERSION = "audit the next version of the model in the same way"
-COMPARED = (f"{NEXT_VERSION}, and compare both (assay audit compare audits/m audits/m-next): "
-            f"{AGAIN} --out audits/m-next")  # fmt: skip
+COMPARED = f"{NEXT_VERSION}, and compare both (assay audit compare audits/m audits/m-next): {AGAIN} --out audits/m-next"
 RETRAINED = f"retrain, and audit the new model: {AGAIN} --out audits/m-retrained"
 LOOK = "look at the pictures. If it is not part of the disease, "
 COVER = "cover it, and retrain: assay audit remedy audits/m audits/m-covered"
@@ -201,14 +199,19 @@ def test_the_next_step_is_what_is_possible_and_was_not_done(name: str) -> None:
 def test_a_mark_that_the_model_relies_on_is_followed_by_what_is_known_of_these_images() -> None:
     tag = row("tag", "objects", "relies-on")
     for region, known in (
-        (NONE | {"trained": False}, "The search of 157 images found no such mark in them, but can miss one; "
-         "the training images were not given."),
+        (
+            NONE | {"trained": False},
+            "The search of 157 images found no such mark in them, but can miss one; "
+            "the training images were not given.",
+        ),
         (NONE, "The search of 157 training images found no such mark in them, but can miss one."),
         (REGION | {"verdict": "inconclusive"}, "Whether the training images carry such a mark is inconclusive."),
-        (REGION | {"verdict": "unverified"},
-         "The search found a bright mark in one of the corners in the training images; "
-         "the pictures show whether it is this mark."),
-    ):  # fmt: skip
+        (
+            REGION | {"verdict": "unverified"},
+            "The search found a bright mark in one of the corners in the training images; "
+            "the pictures show whether it is this mark.",
+        ),
+    ):
         assert known in answer_words(tables(tag, regions=[region]))
     assert not any("such a mark" in text or "such mark" in text for text in answer_words(tables(regions=[NONE])))
 
@@ -219,8 +222,10 @@ def test_of_a_drawn_mark_in_which_nothing_is_found_no_share_is_told() -> None:
              "networks": 59, "false_rate": math.nan, "missed_rate": math.nan, "flips": 0.1, "moved": 0.5}  # fmt: skip
     drawn = {"of": "drawn", "kind": "corners", "name": "", "bright": True, "discrete": True, "shape": 1.0, **sizes,
              "shares": '{"finding": 0.88, "rest": 0.1}'}  # fmt: skip
-    lines = {verdict: list(terminal_lines(tables(regions=[REGION | drawn | {"verdict": verdict}])))
-             for verdict in ("unverified", "nothing-found")}  # fmt: skip
+    lines = {
+        verdict: list(terminal_lines(tables(regions=[REGION | drawn | {"verdict": verdict}])))
+        for verdict in ("unverified", "nothing-found")
+    }
     assert "on 88% of 'finding'" in lines["unverified"][-1]
     assert lines["nothing-found"][-1].startswith("Nothing was found in 157 training images by 1 search: rarer repeated")
     assert "88%" not in " ".join(lines["nothing-found"])

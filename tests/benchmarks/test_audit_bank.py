@@ -182,7 +182,7 @@ def test_networks_are_judged_by_the_reference() -> None:
     assert rates["median AUROC of architectures"] == "0.80 to 0.90"
     assert rates["occlusion map: clean beyond the limit"] == (1, 2)
     assert rates["drawn alike: clean with an unverified finding"] == (0, 2)
-    tied = "drawn alike: planted, tied 0.95 / 0.05, an unverified finding with place and polarity right"
+    tied = "drawn alike: planted, tied 0.95 / 0.05, unverified, place and polarity right"
     assert rates[tied] == (2, 3)
     assert rates["drawn alike: planted, an unverified finding with another place or polarity"] == (1, 3)
     shipped = Judged.of([row("held-out", 0.9), row("planted", 1.2, mark="column", moves=2.0), row("held-out", 0.1)])

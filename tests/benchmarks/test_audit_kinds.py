@@ -89,8 +89,10 @@ def test_a_mark_is_drawn_where_it_says(name: str) -> None:
     assert changed.any(axis=(1, 2)).all()
     assert made.min() >= 0
     assert made.max() <= 1
-    middles = np.stack([(changed.sum(axis=2 - axis) * np.arange(SIDE)).sum(axis=1) / changed.sum(axis=(1, 2))
-                        for axis in (0, 1)], axis=1)  # fmt: skip
+    middles = np.stack(
+        [(changed.sum(axis=2 - axis) * np.arange(SIDE)).sum(axis=1) / changed.sum(axis=(1, 2)) for axis in (0, 1)],
+        axis=1,
+    )
     if not mark.places:
         assert middles.std(axis=0).min() > 4, "it wanders"
         return
@@ -190,8 +192,10 @@ CROSS, COMB = "0.0,0.4,0.25,0.6", "0.75,0.05,1,0.4"
 def test_an_answer_is_judged_from_public_tables(marks: list[str], rows: Any, carry: bool, expected: str) -> None:
     draws = np.random.default_rng(6)
     has, target = draws.random((80, max(1, len(marks)))) < 0.5, np.arange(80) % 2
-    carriers = [{"of": "place", "trained": False, "row": at, "carries": bool(has[at, 0]) if carry else False}
-                for at in range(80)]  # fmt: skip
+    carriers = [
+        {"of": "place", "trained": False, "row": at, "carries": bool(has[at, 0]) if carry else False}
+        for at in range(80)
+    ]
     truth = {"test_has": has, "test_target": target}
     found = {"regions": rows, "verdicts": [{"kind": "column", "factor": "view", "verdict": "answers-differ-with"}],
              "carriers": carriers}  # fmt: skip

@@ -71,8 +71,11 @@ def test_a_benchmark_prints_one_table_and_writes_it(name: str, tmp_path: Path) -
     out = tmp_path / "results" / "table.md"
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / f"{name}.py"), *SMALLEST[name], "--out", str(out)],
-        capture_output=True, text=True, check=False, env={**os.environ, "ASSAY_CACHE": str(tmp_path / "cache")},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "ASSAY_CACHE": str(tmp_path / "cache")},
+    )
     assert done.returncode == 0, done.stderr
     assert out.read_text() == done.stdout
     lines = done.stdout.splitlines()

@@ -61,9 +61,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with the words of `make demo`: its question, recipes, test conditions, comparisons and a worst group."""
     spec = assay.load("nodule-loss", scale="quick").spec
     made = Made(
-        losses=tuple(dict.fromkeys(one.coordinates["loss"] for one in spec.points)), budgets=("20",), seeds=spec.seeds,
-        environments=tuple(spec.points[0].tests), question=spec.question, more=(("texture", ("0.9", "0.8")),),
-    )  # fmt: skip
+        losses=tuple(dict.fromkeys(one.coordinates["loss"] for one in spec.points)),
+        budgets=("20",),
+        seeds=spec.seeds,
+        environments=tuple(spec.points[0].tests),
+        question=spec.question,
+        more=(("texture", ("0.9", "0.8")),),
+    )
     folder = RunFolder(make_run(tmp_path_factory.mktemp("demo") / "nodule-loss-quick", made))
     first = folder.table("contrasts")[0]
     decided = {"decision_low": -0.039, "decision_high": -0.002, "decision_p": 0.008}
@@ -152,8 +156,11 @@ def others(
     for name, skill in (("ours", 2.0), ("theirs", 1.5)):
         odds = skill * (cases["ill"] - 0.5) + draw.normal(size=240)
         cases.assign(score=1 / (1 + np.exp(-odds))).to_csv(root / f"{name}.csv", index=False)
-    seeds = [cases.assign(loss=loss, seed=seed, score=1 / (1 + np.exp(-draw.normal(skill * cases["ill"], 1))))
-             for loss, skill in (("plain", 1.5), ("new", 2.5)) for seed in range(3)]  # fmt: skip
+    seeds = [
+        cases.assign(loss=loss, seed=seed, score=1 / (1 + np.exp(-draw.normal(skill * cases["ill"], 1))))
+        for loss, skill in (("plain", 1.5), ("new", 2.5))
+        for seed in range(3)
+    ]
     pd.concat(seeds).to_csv(root / "seeds.csv", index=False)
     for words in (
         f"validate {root}/ours.csv --out {root}/validation",

@@ -172,8 +172,19 @@ def events(answer: str) -> list[dict[str, Any]]:
 
 
 def test_what_a_run_plans_is_said_before_it_is_trained(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
-    answer = ask("run", write_spec(tmp_path, seeds=1), "--set", "contrasts=[]", "--set", "recipe.loss=[focal]",
-                 "--set", "recipe.epochs=1", "--workers", "0", "--json")  # fmt: skip
+    answer = ask(
+        "run",
+        write_spec(tmp_path, seeds=1),
+        "--set",
+        "contrasts=[]",
+        "--set",
+        "recipe.loss=[focal]",
+        "--set",
+        "recipe.epochs=1",
+        "--workers",
+        "0",
+        "--json",
+    )
     assert (answer.code, answer.err) == (0, "")
     planned, *between, finished = events(answer.out)
     assert (planned["event"], planned["trials"], planned["to_train"], planned["to_probe"]) == ("planned", 1, 1, 1)

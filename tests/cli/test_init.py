@@ -50,8 +50,12 @@ def _write(path: Path, rows: list[dict[str, object]], tabs: bool = False) -> Non
 
 
 def _labels(at: int) -> dict[str, object]:
-    return {"diagnosis": "melanoma" if POSITIVE[at] else "nevus", "patient_id": f"P{at // 2}",
-            "sex": "fm"[at // 2 % 2], "age": 40 + at / 2}  # fmt: skip
+    return {
+        "diagnosis": "melanoma" if POSITIVE[at] else "nevus",
+        "patient_id": f"P{at // 2}",
+        "sex": "fm"[at // 2 % 2],
+        "age": 40 + at / 2,
+    }
 
 
 def image_folder(root: Path) -> None:
@@ -80,8 +84,15 @@ def table_of_bare_names(root: Path) -> None:
 def bids(root: Path) -> None:
     for at in range(NUMBER):
         _save(root / f"sub-{at:02d}/anat/sub-{at:02d}_T1w.png", _pixels(at))
-    rows = [{"participant_id": f"sub-{at:02d}", "sex": "FM"[at // 2 % 2], "group": ("patient", "control")[at % 2],
-             "diagnosis": ("ms", "none")[at % 2]} for at in range(NUMBER)]  # fmt: skip
+    rows = [
+        {
+            "participant_id": f"sub-{at:02d}",
+            "sex": "FM"[at // 2 % 2],
+            "group": ("patient", "control")[at % 2],
+            "diagnosis": ("ms", "none")[at % 2],
+        }
+        for at in range(NUMBER)
+    ]
     _write(root / "participants.tsv", [dict(row) for row in rows], tabs=True)
     (root / "dataset_description.json").write_text('{"Name": "made", "BIDSVersion": "1.8.0"}')
 
@@ -264,8 +275,11 @@ def test_conditions_are_of_the_strongest_columns_that_can_have_one(
     if len(classes) > 2:
         compared = study.set("recipe.loss", ["cross-entropy", "supcon"])
         along = {"axis": "loss", "against": "cross-entropy", "environment": "same"}
-        for measure, instead in (("auroc", "auroc-macro"), ("sensitivity", "accuracy"),
-                                 ("worst-group-auroc", "worst-group-accuracy")):  # fmt: skip
+        for measure, instead in (
+            ("auroc", "auroc-macro"),
+            ("sensitivity", "accuracy"),
+            ("worst-group-auroc", "worst-group-accuracy"),
+        ):
             with pytest.raises(SpecError, match=rf"needs two classes, and the target has .*: write measure: {instead}"):
                 compared.set("contrasts", [{**along, "measure": measure}]).run(tmp_path / "run", workers=0)
     run = study.run(tmp_path / "run", workers=0, progress=False)
@@ -284,8 +298,16 @@ def test_conditions_of_columns_in_any_letters_have_different_names(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     table_of_paths(tmp_path / "mine")
-    rows = [{"image": f"images/{at}.png", **_labels(at), "\u6027": "ab"[at % 2 if at % 4 else 1],
-             "s (1)": "cd"[at % 3 > 0], "s 1": "ef"[at % 5 > 1]} for at in range(NUMBER)]  # fmt: skip
+    rows = [
+        {
+            "image": f"images/{at}.png",
+            **_labels(at),
+            "\u6027": "ab"[at % 2 if at % 4 else 1],
+            "s (1)": "cd"[at % 3 > 0],
+            "s 1": "ef"[at % 5 > 1],
+        }
+        for at in range(NUMBER)
+    ]
     _write(tmp_path / "mine/data.csv", rows)
     init_command(Path("mine"), None)
     keys = re.findall(r"^  (?:# )?\W*(neutral-[^:]*?)\"?: {association", Path("mine.yaml").read_text(), re.M)

@@ -38,8 +38,13 @@ def write_scores() -> None:
     for name, skill in (("ours", 2.0), ("theirs", 1.5), ("other", 1.8)):
         scored(skill).to_csv(f"{name}.csv", index=False)
     for name in ("seeds", "other-seeds"):
-        pd.concat([scored(skill).assign(loss=loss, seed=seed) for loss, skill in (("plain", 1.5), ("new", 2.5))
-                   for seed in range(3)]).to_csv(f"{name}.csv", index=False)  # fmt: skip
+        pd.concat(
+            [
+                scored(skill).assign(loss=loss, seed=seed)
+                for loss, skill in (("plain", 1.5), ("new", 2.5))
+                for seed in range(3)
+            ]
+        ).to_csv(f"{name}.csv", index=False)
 
 
 def command_on(page: Path, **filled: str) -> list[str]:

@@ -284,13 +284,17 @@ def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_pa
     dataset = replace(loaded(spec, tmp_path / "cache", size=16), search=Found())
     checks = data_checks(spec, dataset)
     assert [(one.codes[0], one.codes[0].light) for one in checks.reasons[:2]] == [
-        (Code.COPY_CLUSTERS, "bad"), (Code.COPIES_SUSPECTED, "warn")]  # fmt: skip
+        (Code.COPY_CLUSTERS, "bad"),
+        (Code.COPIES_SUSPECTED, "warn"),
+    ]
     assert "1 picture in 2 files, such as lines 2 and 3 of data.csv; look at them; not searched:" in reason_words(
         checks.reasons[1]
     )
     between = data_checks(spec, dataset, {"far": dataset}).reasons[:2]
     assert [(one.codes[0], one.codes[0].light) for one in between] == [
-        (Code.COPIES_BETWEEN_SETS, "bad"), (Code.SUSPECTED_BETWEEN_SETS, "warn")]  # fmt: skip
+        (Code.COPIES_BETWEEN_SETS, "bad"),
+        (Code.SUSPECTED_BETWEEN_SETS, "warn"),
+    ]
     assert reason_words(between[1]).startswith(
         "1 image of far very similar to a training image, such as line 3 of data.csv there and line 2 of data.csv in"
     )

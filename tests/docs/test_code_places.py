@@ -51,8 +51,11 @@ def absent(text: str) -> list[str]:
 
 def test_the_layout_names_every_folder() -> None:
     table = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", DECISIONS, flags=re.MULTILINE))
-    folders = [path.relative_to(SOURCE).as_posix() for path in sorted(SOURCE.rglob("*"))
-               if path.is_dir() and path.name != "__pycache__"]  # fmt: skip
+    folders = [
+        path.relative_to(SOURCE).as_posix()
+        for path in sorted(SOURCE.rglob("*"))
+        if path.is_dir() and path.name != "__pycache__"
+    ]
     assert [folder for folder in table if folder in ORDER] == list(ORDER)
     assert set(table) == {folder for folder in folders if "/" not in folder}
     assert [folder for folder in folders if "/" in folder and f"`{folder}`" not in table[folder.split("/")[0]]] == []

@@ -79,8 +79,10 @@ def test_the_front_page_answers_what_new_users_ask(question: str) -> None:
     assert f"]({link})" in line
     path, _, anchor = link.partition("#")
     text = (ROOT / "docs" / path).read_text(encoding="utf-8")
-    heads = {re.sub(r"[^\w -]", "", head.group(1)).lower().replace(" ", "-"): head.end()
-             for head in re.finditer(r"^#+ (.+)$", text, re.MULTILINE)}  # fmt: skip
+    heads = {
+        re.sub(r"[^\w -]", "", head.group(1)).lower().replace(" ", "-"): head.end()
+        for head in re.finditer(r"^#+ (.+)$", text, re.MULTILINE)
+    }
     start = heads[anchor] if anchor else 0
     assert explained in text[start : start + NEAR]
 

@@ -152,8 +152,11 @@ def test_a_measure_of_a_plug_in_is_compared_from_the_study_file_to_the_page(tmp_
     (row,) = folder.table("contrasts")
     assert (row["measure"], row["seeds"], row["reason"]) == ("mean-margin", 3, "")
     assert row["low"] < row["value"] < row["high"]
-    means = {found["recipe"]: found for found in folder.table("estimates") if found["measure"] == "mean-margin"
-             and found["environment"] == "reversed"}  # fmt: skip
+    means = {
+        found["recipe"]: found
+        for found in folder.table("estimates")
+        if found["measure"] == "mean-margin" and found["environment"] == "reversed"
+    }
     difference = next(one["value"] for name, one in means.items() if "focal" in name) - next(
         one["value"] for name, one in means.items() if "cross-entropy" in name
     )

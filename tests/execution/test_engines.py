@@ -526,12 +526,12 @@ def fake_slurm(folder: Path, monkeypatch: pytest.MonkeyPatch, queued: str, *logs
     """Put commands on the path that answer as Slurm does which jobs it has, and where they write logs."""
     rows = "\n".join(logs)
     for name, text in {
-        "squeue": f"echo \"$@\" >> {folder}/asked\ncase \"$*\" in\n*--Format*) echo '{rows}' ;;\n"
-                  f"*) printf '%s\\n' {queued} ;;\nesac",
+        "squeue": f'echo "$@" >> {folder}/asked\ncase "$*" in\n*--Format*) echo \'{rows}\' ;;\n'
+        f"*) printf '%s\\n' {queued} ;;\nesac",
         "scancel": f'echo "$@" >> {folder}/canceled',
         "sbatch": "echo 9",
         "scontrol": "exit 1",
-    }.items():  # fmt: skip
+    }.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
@@ -584,8 +584,10 @@ def test_a_folder_that_is_mounted_elsewhere_is_the_same(
     assert adopt(Slurm(folder), "abc") == {"a", "b"}
     again, kept = capfd.readouterr().err.splitlines()
     assert again.startswith(f"1 task of {folder} submitted again: ")
-    assert kept == (f"1 task of {folder} not submitted again: their jobs write logs to a folder of the same name that "
-                    "is not visible here, and are taken for jobs of this one (first job: 8_0)")  # fmt: skip
+    assert kept == (
+        f"1 task of {folder} not submitted again: their jobs write logs to a folder of the same name that "
+        "is not visible here, and are taken for jobs of this one (first job: 8_0)"
+    )
     Slurm(folder).cancel(["7_0.0"])
     with pytest.raises(StoreError, match="job 8 was not canceled"):
         Slurm(folder).cancel(["8_0.0"])

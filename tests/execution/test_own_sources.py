@@ -80,8 +80,11 @@ def test_on_files_each_fold_has_a_source_of_its_own_training_patients(tmp_path: 
     sources = planned.plan.sources
     assert [source.training.fold for source in sources] == [0, 1, 2]
     assert len({source.id for source in sources}) == 3
-    started = {trial.training.fold: start_id(trial.training.recipe) for trial in planned.plan.trials
-               if start_id(trial.training.recipe)}  # fmt: skip
+    started = {
+        trial.training.fold: start_id(trial.training.recipe)
+        for trial in planned.plan.trials
+        if start_id(trial.training.recipe)
+    }
     assert started == {source.training.fold: source.id for source in sources}
     population = planned.population
     for source in sources:

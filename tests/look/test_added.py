@@ -64,8 +64,9 @@ def test_a_value_that_is_undefined_has_no_interval() -> None:
     """A cue that separates the classes leaves no images alike in it to rank."""
     bright = np.where(np.arange(N) // 2 % 2, 1.0, -1.0) + np.linspace(0, 0.5, N)
     target = (bright > 0.6).astype(np.int64)
-    table = FactorTable(np.arange(N), target, np.arange(N) // 2, ("no", "yes"), (Factor("bright", "continuous"),),
-                        {"bright": bright})  # fmt: skip
+    table = FactorTable(
+        np.arange(N), target, np.arange(N) // 2, ("no", "yes"), (Factor("bright", "continuous"),), {"bright": bright}
+    )
     images = np.arange(N // 2, N)
     score = np.stack([bright[images]] * 3)
     panel = Panel(np.stack([0 * score, score], axis=-1), target[images], table.patient[images], images=images)
@@ -76,8 +77,14 @@ def test_a_value_that_is_undefined_has_no_interval() -> None:
 
 def test_networks_that_are_always_wrong_are_below_a_cue_that_is_always_right() -> None:
     target = np.arange(N) % 2
-    table = FactorTable(np.arange(N), target, np.arange(N), ("no", "yes"), (Factor("seen", "continuous"),),
-                        {"seen": 2.0 * target + np.linspace(0, 1, N)})  # fmt: skip
+    table = FactorTable(
+        np.arange(N),
+        target,
+        np.arange(N),
+        ("no", "yes"),
+        (Factor("seen", "continuous"),),
+        {"seen": 2.0 * target + np.linspace(0, 1, N)},
+    )
     images = np.arange(N // 2, N)
     score = np.stack([np.stack([0.0 * target, -1.0 * target], axis=-1)[images]] * 3)
     panel = Panel(score, target[images], images, images=images)
@@ -93,12 +100,19 @@ def test_a_number_that_the_target_was_made_of_is_no_cue() -> None:
     rating = np.random.default_rng(4).normal(size=N)
     target = (rating > 0).astype(np.int64)
     columns = {"rating": rating, "size": rating + np.random.default_rng(5).normal(size=N)}
-    table = FactorTable(np.arange(N), target, np.arange(N), ("no", "yes"),
-                        tuple(Factor(name, "continuous") for name in columns), columns)  # fmt: skip
+    table = FactorTable(
+        np.arange(N),
+        target,
+        np.arange(N),
+        ("no", "yes"),
+        tuple(Factor(name, "continuous") for name in columns),
+        columns,
+    )
     images = np.arange(N // 2, N)
     panel = Panel(np.stack([0 * rating, rating], axis=-1)[None][:, images], target[images], images, images=images)
-    named = {kind: held_against(panel, list(cues_of_table(table, kind)), table)[0]["name"]
-             for kind in ("factor", "column")}  # fmt: skip
+    named = {
+        kind: held_against(panel, list(cues_of_table(table, kind)), table)[0]["name"] for kind in ("factor", "column")
+    }
     assert named == {"factor": "rating", "column": "size"}
 
 
@@ -106,8 +120,9 @@ def test_two_levels_that_part_the_classes_stay_a_cue() -> None:
     """A scanner that is tied to the target without an exception may be all that a network sees."""
     target = np.arange(N) % 2
     scanner = np.where(np.arange(N) % 7 == 0, np.nan, target)
-    table = FactorTable(np.arange(N), target, np.arange(N), ("no", "yes"), (Factor("scanner", "continuous"),),
-                        {"scanner": scanner})  # fmt: skip
+    table = FactorTable(
+        np.arange(N), target, np.arange(N), ("no", "yes"), (Factor("scanner", "continuous"),), {"scanner": scanner}
+    )
     images = np.arange(N // 2, N)
     panel = Panel(np.stack([0.0 * target, target], axis=-1)[None][:, images], target[images], images, images=images)
     assert [row["kind"] for row in held_against(panel, list(cues_of_table(table, "column")), table)] == ["column"]
@@ -119,9 +134,14 @@ def test_a_column_that_the_tested_images_lack_is_no_cue_for_them() -> None:
     target = (count + 0.5 * other + 0.1 * noise > 0).astype(np.int64)
     images = np.arange(N // 2, N)
     count[images] = np.nan
-    table = FactorTable(np.arange(N), target, np.arange(N), ("no", "yes"),
-                        tuple(Factor(name, "continuous") for name in ("count", "other")),
-                        {"count": count, "other": other})  # fmt: skip
+    table = FactorTable(
+        np.arange(N),
+        target,
+        np.arange(N),
+        ("no", "yes"),
+        tuple(Factor(name, "continuous") for name in ("count", "other")),
+        {"count": count, "other": other},
+    )
     panel = Panel(np.stack([0 * other, other], axis=-1)[None][:, images], target[images], images, images=images)
     (row,) = held_against(panel, list(cues_of_table(table)), table)
     assert row["name"] == "other"

@@ -99,8 +99,9 @@ def test_the_figures_are_areas_with_intervals(rows: list[dict[str, Any]], images
     area = mannwhitneyu(table["dose"][ill], table["dose"][~ill]).statistic / (ill.sum() * (~ill).sum())
     assert row(rows, "dose")["value"] == pytest.approx(area)
     view = table["view"] == "AP"
-    assert row(rows, "view")["value"] == pytest.approx(max(0.5 + d / 2 for d in (1, -1) for d in [
-        d * (view[ill].mean() - view[~ill].mean())]))  # fmt: skip
+    assert row(rows, "view")["value"] == pytest.approx(
+        max(0.5 + d / 2 for d in (1, -1) for d in [d * (view[ill].mean() - view[~ill].mean())])
+    )
     for one in rows:
         assert one["low"] < one["value"] < one["high"] or one["value"] == 1
     for name in ("view", "dose", "file format", "width", "brightness of the border", "padding mask"):

@@ -198,8 +198,9 @@ def test_a_named_network_embeds_the_images(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     transformers = pytest.importorskip("transformers")
-    config = transformers.ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-                                    image_size=32, patch_size=8)  # fmt: skip
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8
+    )
     transformers.ViTModel(config).save_pretrained(tmp_path / "net")
     (tmp_path / "net" / "preprocessor_config.json").write_text(
         '{"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}'
@@ -208,9 +209,14 @@ def test_a_named_network_embeds_the_images(
     assert tables["decoded"].query("source == 'embeddings'")["value"].notna().all()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    for name, text in (("timm:resnet18", "are not in the local cache and the model hub cannot be reached; connect "
-                                         "once to fetch them, or give the embeddings in a file"),
-                       ("hf:owner/name", "hf:owner/name cannot be loaded: ")):  # fmt: skip
+    for name, text in (
+        (
+            "timm:resnet18",
+            "are not in the local cache and the model hub cannot be reached; connect "
+            "once to fetch them, or give the embeddings in a file",
+        ),
+        ("hf:owner/name", "hf:owner/name cannot be loaded: "),
+    ):
         with pytest.raises(SystemExit):
             main(["look", str(images), "--target", "ill", "--positive", "1", "--embeddings", name,
                   "--out", str(tmp_path / "look")])  # fmt: skip

@@ -52,9 +52,16 @@ def planted_set(folder: Path, planted: bool) -> None:
     rows: list[dict[str, Any]] = []
     for at in range(N):
         ill, pixels = at // 2 % 2, _blobs(draw)
-        rows.append({"image": f"{at:03d}.png", "ill": ill, "patient": f"P{at // 2:03d}",
-                     "age": 40 + int(draw.integers(40)), "site": "ABC"[draw.integers(3)],
-                     "split": "test" if at >= 200 else "train"})  # fmt: skip
+        rows.append(
+            {
+                "image": f"{at:03d}.png",
+                "ill": ill,
+                "patient": f"P{at // 2:03d}",
+                "age": 40 + int(draw.integers(40)),
+                "site": "ABC"[draw.integers(3)],
+                "split": "test" if at >= 200 else "train",
+            }
+        )
         Image.fromarray(pixels).save(folder / f"{at:03d}.png")
     if planted:
         copied = Image.open(folder / "010.png")
@@ -611,8 +618,10 @@ def test_the_cue_that_the_verdict_names_is_not_said_again(both: bool) -> None:
 def test_rows_are_named_as_each_source_counts_them(tmp_path: Path) -> None:
     """Lines of a CSV count its header; files of folders and rows of a data frame have none."""
     draw = np.random.default_rng(4)
-    pictures = [np.full((24, 24), 90, np.uint8) if at == 5 else draw.integers(40, 200, (24, 24)).astype(np.uint8)
-                for at in range(40)]  # fmt: skip
+    pictures = [
+        np.full((24, 24), 90, np.uint8) if at == 5 else draw.integers(40, 200, (24, 24)).astype(np.uint8)
+        for at in range(40)
+    ]
     labels = ["ill" if at % 2 else "well" for at in range(40)]
     for at, (pixels, label) in enumerate(zip(pictures, labels, strict=True)):
         for folder in ("table", f"classes/{label}"):

@@ -119,8 +119,16 @@ def test_resumed_it_ends_as_it_would_have_ended(chosen: RecipeSpec, tmp_path) ->
     whole = trained(chosen, tmp_path / "whole")
     counted = iter(range(100))
     with pytest.raises(Interrupted):
-        fit(chosen, TRAINING, VALIDATION, classes=2, seed=0, folder=tmp_path / "cut", checkpoint_every=0,
-            should_stop=lambda: next(counted) == 4)  # fmt: skip
+        fit(
+            chosen,
+            TRAINING,
+            VALIDATION,
+            classes=2,
+            seed=0,
+            folder=tmp_path / "cut",
+            checkpoint_every=0,
+            should_stop=lambda: next(counted) == 4,
+        )
     assert same_state(whole.network, trained(chosen, tmp_path / "cut").network)
 
 

@@ -590,8 +590,15 @@ def test_a_model_that_cannot_be_had_is_refused_with_the_remedy(
 def test_a_model_of_transformers_is_read_in_a_process_with_its_names_and_config(tmp_path: Path) -> None:
     library = pytest.importorskip("transformers")
     names = {0: "normal", 1: "ill", 2: "other"}
-    config = library.ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-                               image_size=32, patch_size=8, id2label=names)  # fmt: skip
+    config = library.ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=32,
+        patch_size=8,
+        id2label=names,
+    )
     torch.manual_seed(0)
     network = library.ViTForImageClassification(config).eval()
     network.save_pretrained(tmp_path)

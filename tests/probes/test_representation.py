@@ -265,8 +265,11 @@ def test_maps_of_the_first_convolution_are_measured_by_rank() -> None:
 def test_the_condition_number_of_maps_is_small_for_noise_and_undefined_for_few_images_or_numbers() -> None:
     _, grams = _of_maps(101)
     assert 1 < condition_maps(grams["maps"]).value < 3
-    for gram, few in ((_of_maps(100)[1]["maps"], "100 images and 480 numbers"), (grams["small"], "101 images and 2 nu"),
-                      (grams["dead"], "101 images and 0 numbers")):  # fmt: skip
+    for gram, few in (
+        (_of_maps(100)[1]["maps"], "100 images and 480 numbers"),
+        (grams["small"], "101 images and 2 nu"),
+        (grams["dead"], "101 images and 0 numbers"),
+    ):
         scalar = condition_maps(gram)
         assert math.isnan(scalar.value)
         assert reason_words(scalar.reason).startswith(few)

@@ -205,6 +205,8 @@ def test_corruption_errors_are_ratios_of_sums() -> None:
     error, baseline = np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.4, 0.6])
     assert corruption_error(error, baseline, Code.BASELINE_WITHOUT_ERROR).value == pytest.approx(0.5)
     assert corruption_error(baseline, baseline, Code.BASELINE_WITHOUT_ERROR).value == 1
-    for code, said in ((Code.BASELINE_WITHOUT_ERROR, "the baseline makes no error"),
-                       (Code.BASELINE_NOT_WORSE, "the baseline's error does not increase")):  # fmt: skip
+    for code, said in (
+        (Code.BASELINE_WITHOUT_ERROR, "the baseline makes no error"),
+        (Code.BASELINE_NOT_WORSE, "the baseline's error does not increase"),
+    ):
         assert reason_words(corruption_error(error, np.zeros(3), code).reason) == said

@@ -127,8 +127,11 @@ def test_layers_are_drawn_anew_from_the_last_on_and_each_stage_alone() -> None:
     ]  # fmt: skip
     first = list(Watching.calls)
     Watching.watched(deep())
-    assert all(torch.equal(one[name], other[name])
-               for (one, _), (other, _) in zip(first, Watching.calls, strict=True) for name in one)  # fmt: skip
+    assert all(
+        torch.equal(one[name], other[name])
+        for (one, _), (other, _) in zip(first, Watching.calls, strict=True)
+        for name in one
+    )
 
 
 def test_likenesses_are_those_of_scipy_and_scikit_image() -> None:
@@ -138,8 +141,10 @@ def test_likenesses_are_those_of_scipy_and_scikit_image() -> None:
     for stage, maps in zip(stages, others, strict=True):
         pairs = [(one.abs().numpy(), other.abs().numpy()) for one, other in zip(before, maps, strict=False)]
         ranks = [spearmanr(x.ravel(), y.ravel()).statistic for x, y in pairs]
-        structure = [structural_similarity(x / x.max(), y / y.max(), data_range=1.0, full=True)[1][3:-3, 3:-3].mean()
-                     for x, y in pairs]  # fmt: skip
+        structure = [
+            structural_similarity(x / x.max(), y / y.max(), data_range=1.0, full=True)[1][3:-3, 3:-3].mean()
+            for x, y in pairs
+        ]
         assert len(pairs) == 8
         assert rows["sanity-rank-correlation", *stage] == pytest.approx(np.mean(ranks), abs=1e-6)
         assert rows["sanity-ssim", *stage] == pytest.approx(np.mean(structure), abs=1e-5)

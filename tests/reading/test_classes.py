@@ -59,8 +59,10 @@ def test_the_class_that_is_named(ask: Asking, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["melanom", "prob_melanom", "p(Melanom)", "Score Melanom"])
-@situation("a column of scores that is named after a class, such as `prob_melanoma`",
-           "matched with the positive class, and reported; refused where it is the other class")  # fmt: skip
+@situation(
+    "a column of scores that is named after a class, such as `prob_melanoma`",
+    "matched with the positive class, and reported; refused where it is the other class",
+)
 def test_scores_called_after_a_class(ask: Asking, tmp_path: Path, name: str) -> None:
     frame = predictions(("naevus", "melanom")).rename(columns={"score": name})
     frame.to_csv(tmp_path / "p.csv", index=False)
@@ -336,8 +338,12 @@ def of_kinds(model: Any, folder: Path, **more: Any) -> tuple[float, str]:
 def lung_file(path: Path, order: tuple[int, ...], names: str = "") -> Path:
     """Write a network that is right about most images, with its outputs in an order."""
     middles = [(SHOWN[k] - 128) / 255 for k in order]
-    return onnx_file(path, {"y": [200 * one for one in middles]}, added=[-100 * one**2 for one in middles],
-                     **({"names": names} if names else {}))  # fmt: skip
+    return onnx_file(
+        path,
+        {"y": [200 * one for one in middles]},
+        added=[-100 * one**2 for one in middles],
+        **({"names": names} if names else {}),
+    )
 
 
 def right(gray: np.ndarray, target: np.ndarray) -> float:
@@ -464,8 +470,14 @@ def test_names_that_mean_the_classes_are_matched(names: tuple[str, str], tmp_pat
         score = 40 * (images[:, 0].mean((1, 2)) - 0.43)
         return np.stack([score, -score], axis=1)  # the positive class is the first
 
-    audit = partial(assay.audit, both, pd.DataFrame(rows).assign(image=lambda frame: str(tmp_path) + "/" + frame.image),
-                    size=16, budget=300, progress=False)  # fmt: skip
+    audit = partial(
+        assay.audit,
+        both,
+        pd.DataFrame(rows).assign(image=lambda frame: str(tmp_path) + "/" + frame.image),
+        size=16,
+        budget=300,
+        progress=False,
+    )
     found = audit(outputs=names, out=tmp_path / "out").table("checks").set_index("check")["value"]
     assert found["ranking"] == pytest.approx(roc_auc_score(target, gray), abs=1e-9)
     with pytest.raises(SpecError, match="none of the classes"):
@@ -534,9 +546,11 @@ def test_folders_of_classes(ask: Asking, tmp_path: Path, layout: str) -> None:
     for at in range(24):
         label, pixels = words[at % 2][0], np.random.default_rng(at).integers(0, 256, (16, 16)).astype(np.uint8)
         for name in layout.split():
-            path = tmp_path / "set" / name.format(
-                at=at, label=label, word=words[at % 2][at // 2 % 2], patient=f"P{at // 4:02d}"
-            )  # fmt: skip
+            path = (
+                tmp_path
+                / "set"
+                / name.format(at=at, label=label, word=words[at % 2][at // 2 % 2], patient=f"P{at // 4:02d}")
+            )
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
     said = looked(ask, tmp_path / "set")

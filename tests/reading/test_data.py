@@ -41,12 +41,14 @@ def mean(images: np.ndarray) -> np.ndarray:
 
 
 def rows() -> Frame:
-    return pd.DataFrame({
-        "Dateiname": [f"im{at:03d}" for at in range(NUMBER)],
-        "Diagnose": ["Melanom" if at % 2 else "Naevus" for at in range(NUMBER)],
-        "Fall": [f"F{at // 2}" for at in range(NUMBER)],
-        "Geschlecht": ["mw"[at // 2 % 2] for at in range(NUMBER)],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "Dateiname": [f"im{at:03d}" for at in range(NUMBER)],
+            "Diagnose": ["Melanom" if at % 2 else "Naevus" for at in range(NUMBER)],
+            "Fall": [f"F{at // 2}" for at in range(NUMBER)],
+            "Geschlecht": ["mw"[at // 2 % 2] for at in range(NUMBER)],
+        }
+    )
 
 
 @pytest.fixture
@@ -84,9 +86,12 @@ def net(haut: Path) -> str:
         helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in (("slope", 20), ("middle", 5))
     ]
     graph = helper.make_graph(
-        nodes, "mean", [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n"])], numbers,
-    )  # fmt: skip
+        nodes,
+        "mean",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n"])],
+        numbers,
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, "net.onnx")
     return "net.onnx"
@@ -141,8 +146,7 @@ def test_bare_names_in_a_column_of_any_name(haut: Path) -> None:
     assert auroc_of(audited(haut / "befunde.csv", image="Dateiname")) == pytest.approx(auroc(), abs=1e-9)
 
 
-@situation("two columns that may be the target, neither named like one",
-           "asked for by name, by every command")  # fmt: skip
+@situation("two columns that may be the target, neither named like one", "asked for by name, by every command")
 def test_no_target_is_sure(ask: Asking, haut: Path, net: str) -> None:
     unclear = rows().rename(columns={"Diagnose": "Gruppe"}).assign(Art=["ab"[at // 4 % 2] for at in range(NUMBER)])
     unclear.to_csv(haut / "befunde.csv", index=False)
@@ -240,8 +244,13 @@ def test_the_positive_folder_is_used(ask: Asking, klassen: Path, net: str) -> No
 def test_options_of_another_mode_are_refused(ask: Asking, haut: Path, net: str) -> None:
     frame = rows().assign(score=np.linspace(0, 1, NUMBER))
     frame.to_csv("p.csv", index=False)
-    for option in (["--scaling", "imagenet"], ["--size", "24"], ["--trust"], ["--labels", "haut/befunde.csv"],
-                   ["--dry-run"]):  # fmt: skip
+    for option in (
+        ["--scaling", "imagenet"],
+        ["--size", "24"],
+        ["--trust"],
+        ["--labels", "haut/befunde.csv"],
+        ["--dry-run"],
+    ):
         answer = ask("audit", "p.csv", "--positive", "Melanom", *option)
         assert (answer.code, answer.err.split()[0]) == (2, option[0]), answer.err
     for given in (["--score", "p"], ["--mask", "m", "--target", "Diagnose"], ["--mask", "m", "--head", "sigmoid"]):
@@ -254,8 +263,9 @@ def test_training_images_may_come_another_way(ask: Asking, klassen: Path, net: s
     for name in ("Melanom", "Naevus"):
         Path(klassen, name.lower()).rename(klassen / f"_{name}")
         Path(klassen, f"_{name}").rename(klassen / name)
-    answer = ask("audit", net, "--images", "haut", "--train", klassen, "--patient", "Fall", "--positive", "Melanom",
-                 "--dry-run")  # fmt: skip
+    answer = ask(
+        "audit", net, "--images", "haut", "--train", klassen, "--patient", "Fall", "--positive", "Melanom", "--dry-run"
+    )
     assert answer.code == 0, answer.err
 
 
@@ -325,8 +335,10 @@ def test_every_function_takes_every_form(form: str, haut: Path) -> None:
 
 @situation("`factors` as a list of names, or `columns=`", "their kinds are found")
 def test_factors_may_be_names(haut: Path) -> None:
-    for given in ({"data": {"table": with_paths(), "factors": ["Geschlecht"]}},
-                  {"data": with_paths(), "columns": ["Geschlecht"]}):  # fmt: skip
+    for given in (
+        {"data": {"table": with_paths(), "factors": ["Geschlecht"]}},
+        {"data": with_paths(), "columns": ["Geschlecht"]},
+    ):
         found = audited(given.pop("data"), **given).table("columns")
         assert dict(zip(found["column"], found["kind"], strict=True))["Geschlecht"] == "categorical"
     with pytest.raises(AssayError, match="Geschlecht"):
@@ -419,8 +431,10 @@ def test_names_of_a_wrong_type(given: dict[str, Any], haut: Path) -> None:
 
 def predictions() -> Frame:
     draws = np.random.default_rng(0)
-    made = [rows().assign(loss=loss, lauf=0, seed=0, prob=(draws.random(NUMBER) + (rows().Diagnose == "Melanom")) / 2)
-            for loss in ("ce", "supcon")]  # fmt: skip
+    made = [
+        rows().assign(loss=loss, lauf=0, seed=0, prob=(draws.random(NUMBER) + (rows().Diagnose == "Melanom")) / 2)
+        for loss in ("ce", "supcon")
+    ]
     return pd.concat(made, ignore_index=True).drop(columns=["lauf", "Geschlecht"])
 
 
@@ -630,8 +644,10 @@ def test_a_label_beside_embeddings_is_no_feature(tmp_path: Path, ask: Asking) ->
         save(tmp_path / f"{at}.png", draws.integers(0, 255, (16, 16)).astype(np.uint8))
     write_table(tmp_path / "data.csv", rows)
     header: list[object] = ["image", "f0", "f1", "label", "fold"]
-    write_table(tmp_path / "features.csv", [header, *([f"{at}.png", *draws.normal(size=2).round(4).tolist(), at % 2, at]
-                                                      for at in range(80))])  # fmt: skip
+    write_table(
+        tmp_path / "features.csv",
+        [header, *([f"{at}.png", *draws.normal(size=2).round(4).tolist(), at % 2, at] for at in range(80))],
+    )
     answer = ask("look", tmp_path / "data.csv", "--embeddings", tmp_path / "features.csv", "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
     decoded = assay.open_run(tmp_path / "out").table("decoded").query("source == 'embeddings'")

@@ -91,10 +91,13 @@ def test_groups_of_the_frame(tmp_path: Path) -> None:
 @situation("slope in the shared groups and window in those of the frame", "both are used")
 def test_groups_of_both(tmp_path: Path) -> None:
     files = [
-        dicom(one, SharedFunctionalGroupsSequence=grouped(RESCALE, None),
-              PerFrameFunctionalGroupsSequence=grouped(None, WINDOW))
+        dicom(
+            one,
+            SharedFunctionalGroupsSequence=grouped(RESCALE, None),
+            PerFrameFunctionalGroupsSequence=grouped(None, WINDOW),
+        )
         for one in CT
-    ]  # fmt: skip
+    ]
     agrees(files, tmp_path, [by_pydicom(one, **RESCALE, **WINDOW) for one in CT])
 
 
@@ -197,8 +200,11 @@ def test_floats(tmp_path: Path) -> None:
     floats = [smooth(at, 1000).astype(np.float32) / 10 for at in range(N)]
     agrees([dicom(one) for one in floats], tmp_path, [one / 100 for one in floats])
     window = {"WindowCenter": 50, "WindowWidth": 20, "VOILUTFunction": "LINEAR_EXACT"}
-    agrees([dicom(one, **window) for one in floats], tmp_path / "two",
-           [np.clip((one - 50.0) / 20 + 0.5, 0, 1) for one in floats])  # fmt: skip
+    agrees(
+        [dicom(one, **window) for one in floats],
+        tmp_path / "two",
+        [np.clip((one - 50.0) / 20 + 0.5, 0, 1) for one in floats],
+    )
 
 
 # Compression.
@@ -355,8 +361,12 @@ def test_color_tiff(tmp_path: Path) -> None:
     planar = [tiff(np.moveaxis(one, -1, 0), photometric="rgb", planarconfig="separate") for one in RGB]
     agrees(planar, tmp_path / "planar", [one / 255 for one in RGB], ".tif")
     inks = [Image.fromarray(one).convert("CMYK") for one in RGB]
-    agrees([encoded(one, "TIFF") for one in inks], tmp_path / "cmyk",
-           [np.asarray(one.convert("RGB")) / 255 for one in inks], ".tif")  # fmt: skip
+    agrees(
+        [encoded(one, "TIFF") for one in inks],
+        tmp_path / "cmyk",
+        [np.asarray(one.convert("RGB")) / 255 for one in inks],
+        ".tif",
+    )
     five = [tiff(np.dstack([one, one[..., :2]]), photometric="rgb", extrasamples=(0, 0)) for one in RGB]
     agrees(five, tmp_path / "five", [one / 255 for one in RGB], ".tif")
 
@@ -565,8 +575,9 @@ def _opened(file: bytes) -> pydicom.FileDataset:
 def test_one_range_inverted(tmp_path: Path) -> None:
     wide = [one[: SIDE // 2] for one in HOUNSFIELD]
     headers = [(1, -1024, 12, "MONOCHROME1"), (1, -2000, 12, "MONOCHROME2")] * 3
-    files = [_stored(one, *some, PhotometricInterpretation=kind)
-             for one, (*some, kind) in zip(wide, headers, strict=True)]  # fmt: skip
+    files = [
+        _stored(one, *some, PhotometricInterpretation=kind) for one, (*some, kind) in zip(wide, headers, strict=True)
+    ]
     found = shown(image_set(tmp_path / "set", files))[:, 0]
     inside = found[:, SIDE // 4 : SIDE // 4 + SIDE // 2]
     right = (np.stack(wide) + 2000) / (3071 + 2000)

@@ -225,8 +225,12 @@ def test_classes_that_lose_unequally(ask: Asking, tmp_path: Path, equal: bool) -
     lost = [at for at in range(100) if (at < 10 if equal else at % 2 and at < 20)]
     names = [f"x{at}" if at in lost else f"p{at}" for at in range(100)]
     table = _labels(tmp_path / "set" / "data.csv", "scan", names)
-    right = scipy.stats.chi2_contingency([[50 - sum(at % 2 == one for at in lost) for one in (0, 1)],
-                                          [sum(at % 2 == one for at in lost) for one in (0, 1)]]).pvalue  # fmt: skip
+    right = scipy.stats.chi2_contingency(
+        [
+            [50 - sum(at % 2 == one for at in lost) for one in (0, 1)],
+            [sum(at % 2 == one for at in lost) for one in (0, 1)],
+        ]
+    ).pvalue
     assert (right < 0.01) != equal
     if equal:
         count, said = _count(ask, table)
@@ -385,8 +389,13 @@ def _embedded(ask: Asking, tmp_path: Path, names: Sequence[str]) -> Answer:
     _labels(tmp_path / "set" / "data.csv", "image", [f"p{at}.png" for at in range(100)])
     truth = [at % 2 if at not in (7, 30) else 1 - at % 2 for at in range(100)]
     draw = np.random.default_rng(0)
-    pd.DataFrame({"image": names, "a": [truth[int(name.split(".")[0][1:])] + draw.normal(0, 0.1) for name in names],
-                  "b": draw.normal(size=len(names))}).to_csv("seen.csv", index=False)  # fmt: skip
+    pd.DataFrame(
+        {
+            "image": names,
+            "a": [truth[int(name.split(".")[0][1:])] + draw.normal(0, 0.1) for name in names],
+            "b": draw.normal(size=len(names)),
+        }
+    ).to_csv("seen.csv", index=False)
     return ask("look", tmp_path / "set", "--embeddings", "seen.csv", "--out", "look")
 
 
@@ -423,9 +432,17 @@ def test_predictions_of_images_with_two_names(ask: Asking) -> None:
     truth = np.arange(80) % 2
     found: list[Any] = []
     for renamed in (False, True):
-        rows = [{"loss": loss, "target": truth[at], "score": 1 / (1 + np.exp(-(truth[at] + draw.normal()))),
-                 "image": f"p{at}" if renamed and loss == "dice" else f"images/p{at}.png"}
-                for draw in (np.random.default_rng(1),) for loss in ("bce", "dice") for at in range(80)]  # fmt: skip
+        rows = [
+            {
+                "loss": loss,
+                "target": truth[at],
+                "score": 1 / (1 + np.exp(-(truth[at] + draw.normal()))),
+                "image": f"p{at}" if renamed and loss == "dice" else f"images/p{at}.png",
+            }
+            for draw in (np.random.default_rng(1),)
+            for loss in ("bce", "dice")
+            for at in range(80)
+        ]
         pd.DataFrame(rows).to_csv("scores.csv", index=False)
         said = ask("compare", "scores.csv", "--by", "loss", "--json")
         assert said.code == 0, said.err
@@ -445,11 +462,26 @@ def test_scores_of_prepared_images(ask: Asking, tmp_path: Path) -> None:
         _write(tmp_path / "set" / f"{at}.png", (_pixels(at) // 2 + 100 * (at % 2)).astype(np.uint8))
     _labels(tmp_path / "set" / "data.csv", "image", [f"{at}.png" for at in range(40)])
     (tmp_path / "marks.yaml").write_text("tag: [{tag: {size: 0.2}}, {tag: {size: 0.3}}, {tag: {size: 0.4}}]")
-    made = ask("audit", "prepare", "dir", "--images", tmp_path / "set", "--size", SIDE, "--marks", "marks.yaml",
-               "--target", "diagnosis", "--most", 200)  # fmt: skip
+    made = ask(
+        "audit",
+        "prepare",
+        "dir",
+        "--images",
+        tmp_path / "set",
+        "--size",
+        SIDE,
+        "--marks",
+        "marks.yaml",
+        "--target",
+        "diagnosis",
+        "--most",
+        200,
+    )
     assert made.code == 0, made.err
-    rows = [{"image": f"out/{path.stem}", "score": np.asarray(Image.open(path)).mean() / 10 - 12}
-            for path in sorted(Path("dir/images").iterdir(), reverse=True)]  # fmt: skip
+    rows = [
+        {"image": f"out/{path.stem}", "score": np.asarray(Image.open(path)).mean() / 10 - 12}
+        for path in sorted(Path("dir/images").iterdir(), reverse=True)
+    ]
     pd.DataFrame([*rows[3:], {"image": "strange", "score": 0}]).to_csv("scores.csv", index=False)
     refused = ask("audit", "score", "dir", "scores.csv")
     assert refused.code == 2
@@ -468,8 +500,13 @@ def test_scores_of_prepared_images(ask: Asking, tmp_path: Path) -> None:
 def test_cells_that_name_other_images(ask: Asking, tmp_path: Path) -> None:
     names = [f"a{at:02d}.png" for at in range(40)]
     _images(tmp_path / "prior", names)
-    frame = pd.DataFrame({"image": [name[:-4] for name in names], "dx": [at % 2 for at in range(40)],
-                          "prior": [names[at - 20] if at > 19 else "" for at in range(40)]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "image": [name[:-4] for name in names],
+            "dx": [at % 2 for at in range(40)],
+            "prior": [names[at - 20] if at > 19 else "" for at in range(40)],
+        }
+    )
     frame.to_csv(tmp_path / "prior" / "data.csv", index=False)
     assert _count(ask, tmp_path / "prior", "--target", "dx")[0] == frame["image"].nunique()
     _images(tmp_path / "seg", [*names, *(f"s_{name}" for name in names)])

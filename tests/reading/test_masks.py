@@ -227,8 +227,14 @@ def coco(folder: Path, crowds: Mapping[int, Any], categories: Sequence[str] = ("
                                 "segmentation": [[int(corner) for corner in corners]]})  # fmt: skip
         if at in crowds:
             counts = [0, SIDE * 2, SIDE * (SIDE - 2)]
-            annotations.append({"image_id": at, "category_id": 1, "segmentation":
-                                {"size": [SIDE, SIDE], "counts": counts}, **crowds[at]})  # fmt: skip
+            annotations.append(
+                {
+                    "image_id": at,
+                    "category_id": 1,
+                    "segmentation": {"size": [SIDE, SIDE], "counts": counts},
+                    **crowds[at],
+                }
+            )
     names = [{"id": number, "name": name} for number, name in enumerate(categories, start=1)]
     text = {"images": images, "annotations": annotations, "categories": names}
     (folder / "annotations.json").write_text(json.dumps(text))
@@ -419,8 +425,9 @@ def test_a_border_that_is_not_labeled(ask: Asking, tmp_path: Path) -> None:
 )
 def test_one_mask_for_all(ask: Asking, tmp_path: Path, copies: int) -> None:
     files = [encoded(truth(1 if at < copies else 2 * at + 1) * 255, "PNG") for at in range(12)]
-    files = [encoded(np.roll(truth(1), at, axis=1) * 255, "PNG") if at >= copies else one
-             for at, one in enumerate(files)]  # fmt: skip
+    files = [
+        encoded(np.roll(truth(1), at, axis=1) * 255, "PNG") if at >= copies else one for at, one in enumerate(files)
+    ]
     table = masked(tmp_path / "set", files, ".png")
     said = ask("look", table, "--target", "lesion", "--mask", "mask").out
     assert f"caution: lesions: {copies} of 12 masks are the same: of one image, or a template" in said

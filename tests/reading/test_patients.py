@@ -199,9 +199,13 @@ def test_no_large_patient(ask: Asking, tmp_path: Path) -> None:
 
 @situation("HAM10000's `lesion_id`, with several images of a lesion", "the unit that stays together, and no cue")
 def test_ids_of_lesions(ask: Asking, tmp_path: Path) -> None:
-    frame = pd.DataFrame({"lesion_id": [f"HAM_{at // 2:07d}" for at in range(48)],
-                          "dx": [("mel", "nv")[at // 2 % 2] for at in range(48)],
-                          "sex": [("male", "female")[at // 4 % 2] for at in range(48)]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "lesion_id": [f"HAM_{at // 2:07d}" for at in range(48)],
+            "dx": [("mel", "nv")[at // 2 % 2] for at in range(48)],
+            "sex": [("male", "female")[at // 4 % 2] for at in range(48)],
+        }
+    )
     path = images(tmp_path / "set", frame)
     said = looked(ask, path)
     assert f"{frame['lesion_id'].nunique()} patients" in said
@@ -211,10 +215,12 @@ def test_ids_of_lesions(ask: Asking, tmp_path: Path) -> None:
 
 def _columns(count: int) -> dict[str, list[object]]:
     """Return columns whose names speak of patients, and whose values are none."""
-    return {"patient_sex": ["mf"[at // 3 % 2] for at in range(count)],
-            "patient_age": [40 + at // 2 % 30 for at in range(count)],
-            "study": ["AB"[at // 4 % 2] for at in range(count)],
-            "case": [at % 2 for at in range(count)]}  # fmt: skip
+    return {
+        "patient_sex": ["mf"[at // 3 % 2] for at in range(count)],
+        "patient_age": [40 + at // 2 % 30 for at in range(count)],
+        "study": ["AB"[at // 4 % 2] for at in range(count)],
+        "case": [at % 2 for at in range(count)],
+    }
 
 
 def _guessed(ask: Asking, folder: Path, frame: pd.DataFrame) -> str:

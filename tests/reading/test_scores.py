@@ -338,8 +338,10 @@ def test_findings_on_one_column_are_related(ask: Asking) -> None:
 def test_a_result_with_other_options_is_not_replaced_in_silence(ask: Asking, gray: Path) -> None:
     path = predictions(TRUTH)
     for command, option, value in (
-        ("validate", "--margin", "0.1"), ("audit", "--margin", "0.1"), ("look", "--size", "32"),
-    ):  # fmt: skip
+        ("validate", "--margin", "0.1"),
+        ("audit", "--margin", "0.1"),
+        ("look", "--size", "32"),
+    ):
         named = (command, gray if command == "look" else path, "--target", "finding" if command == "look" else "target")
         assert "was replaced" not in ask(*named).out
         assert "was replaced" not in ask(*named).out, "the same options"
@@ -395,17 +397,24 @@ def test_an_output_whose_rows_are_not_the_images_is_refused(shape: tuple[int, ..
 
 
 def onnx_file(
-    path: Path, outputs: dict[str, list[float]], rows: int = 1, batch: str | int = "b",
-    added: list[float] | None = None, channels: int = 1, **names: str,
-) -> Path:  # fmt: skip
+    path: Path,
+    outputs: dict[str, list[float]],
+    rows: int = 1,
+    batch: str | int = "b",
+    added: list[float] | None = None,
+    channels: int = 1,
+    **names: str,
+) -> Path:
     """Write a network whose outputs are multiples of the mean gray value; with several rows, that of each repeated."""
     nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2, 3], keepdims=0)]
     nodes += [helper.make_node("Unsqueeze", ["m", "one"], ["c"]), helper.make_node("Sub", ["c", "half"], ["d"])]
     if rows > 1:
         nodes[-1] = helper.make_node("Sub", ["c", "half"], ["e"])
         nodes += [helper.make_node("Concat", ["e"] * rows, ["d"], axis=0)]
-    held = [helper.make_tensor("one", TensorProto.INT64, [1], [1]),
-            helper.make_tensor("half", TensorProto.FLOAT, [1], [128 / 255])]  # fmt: skip
+    held = [
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("half", TensorProto.FLOAT, [1], [128 / 255]),
+    ]
     for name, weights in outputs.items():
         held.append(helper.make_tensor(f"w{name}", TensorProto.FLOAT, [1, len(weights)], weights))
         held.append(helper.make_tensor(f"b{name}", TensorProto.FLOAT, [len(weights)], added or [0.0] * len(weights)))
@@ -613,11 +622,15 @@ def test_an_input_of_whole_numbers_gets_gray_values(kind: int, last: bool, tmp_p
              helper.make_node("ReduceMean", ["f"], ["m"], axes=[1, 2, 3], keepdims=0),
              helper.make_node("Sub", ["m", "half"], ["c"]),
              helper.make_node("Unsqueeze", ["c", "one"], ["y"])]  # fmt: skip
-    held = [helper.make_tensor("one", TensorProto.INT64, [1], [1]),
-            helper.make_tensor("half", TensorProto.FLOAT, [], [128.0])]  # fmt: skip
+    held = [
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("half", TensorProto.FLOAT, [], [128.0]),
+    ]
     shape = ["b", SIDE, SIDE, 1] if last else ["b", 1, SIDE, SIDE]
-    ends = (helper.make_tensor_value_info("x", kind, shape),
-            helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 1]))  # fmt: skip
+    ends = (
+        helper.make_tensor_value_info("x", kind, shape),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 1]),
+    )
     graph = helper.make_graph(nodes, "g", [ends[0]], [ends[1]], held)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
     model.ir_version = 8
@@ -719,9 +732,11 @@ def auroc_in(text: str) -> str:
 AUROC = f"{roc_auc_score(TARGET, TRUTH):.2f}"
 
 
-@situation("validated scores around 0 and within -1 and 1, as of an SVM",
-           "ranked as given with the threshold 0, reported as no log-odds, and no calibration; "
-           "`--scores logits` reads log-odds")  # fmt: skip
+@situation(
+    "validated scores around 0 and within -1 and 1, as of an SVM",
+    "ranked as given with the threshold 0, reported as no log-odds, and no calibration; "
+    "`--scores logits` reads log-odds",
+)
 def test_decision_functions_are_no_log_odds(ask: Asking) -> None:
     rows = scored("target", "score", of=lambda y, p: [y, f"{2 * p - 1:.4f}"])
     code, text = validated(ask, rows)
@@ -737,11 +752,14 @@ def test_decision_functions_are_no_log_odds(ask: Asking) -> None:
     assert "as of a decision function" in validated(ask, named)[1]
 
 
-@situation("validated columns benign and malignant of probabilities, where these are the classes",
-           "that of the positive class is the score; with `--positive benign` the other one")  # fmt: skip
+@situation(
+    "validated columns benign and malignant of probabilities, where these are the classes",
+    "that of the positive class is the score; with `--positive benign` the other one",
+)
 def test_columns_called_after_the_classes_are_scores(ask: Asking) -> None:
-    rows = scored("diagnosis", "benign", "malignant",
-                  of=lambda y, p: [("benign", "malignant")[y], f"{1 - p:.4f}", f"{p:.4f}"])  # fmt: skip
+    rows = scored(
+        "diagnosis", "benign", "malignant", of=lambda y, p: [("benign", "malignant")[y], f"{1 - p:.4f}", f"{p:.4f}"]
+    )
     code, text = validated(ask, rows)
     assert (code, auroc_in(text)) == (0, AUROC)
     assert 'score "malignant", target "diagnosis"' in text
@@ -750,8 +768,10 @@ def test_columns_called_after_the_classes_are_scores(ask: Asking) -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-@situation("columns prob_0 and prob_1 of a target of 0 and 1, or prob_1 and prob_2 of 1 and 2, and `--positive`",
-           "the column of the positive class is the score")  # fmt: skip
+@situation(
+    "columns prob_0 and prob_1 of a target of 0 and 1, or prob_1 and prob_2 of 1 and 2, and `--positive`",
+    "the column of the positive class is the score",
+)
 def test_the_column_of_the_positive_class_is_read_by_its_number(ask: Asking, first: int) -> None:
     rows = scored("target", f"prob_{first}", f"prob_{first + 1}",
                   of=lambda y, p: [y + first, f"{1 - p:.4f}", f"{p:.4f}"])  # fmt: skip
@@ -776,8 +796,10 @@ def test_outputs_of_a_softmax_are_no_scores_alone(ask: Asking) -> None:
     assert (code, auroc_in(text)) == (0, AUROC)
 
 
-@situation("one-hot columns MEL and NV beside their scores MEL_score and NV_score",
-           "asked once, for the target; its scores are then read")  # fmt: skip
+@situation(
+    "one-hot columns MEL and NV beside their scores MEL_score and NV_score",
+    "asked once, for the target; its scores are then read",
+)
 def test_scores_of_one_hot_columns_are_found_by_the_target(ask: Asking) -> None:
     rows = scored("MEL", "NV", "MEL_score", "NV_score", of=lambda y, p: [y, 1 - y, f"{p:.4f}", f"{1 - p:.4f}"])
     code, text = validated(ask, rows)
@@ -786,8 +808,10 @@ def test_scores_of_one_hot_columns_are_found_by_the_target(ask: Asking) -> None:
     assert (code, auroc_in(text), 'score "NV_score"' in text) == (0, AUROC, True)
 
 
-@situation("a validation whose column of patients or calls is named like a target, as `lesion_id`",
-           "columns in use are not listed as left out")  # fmt: skip
+@situation(
+    "a validation whose column of patients or calls is named like a target, as `lesion_id`",
+    "columns in use are not listed as left out",
+)
 def test_columns_in_use_are_not_left_out(ask: Asking) -> None:
     count = itertools.count()
     rows = scored("label", "class", "lesion_id", "score", of=lambda y, p: [
@@ -801,8 +825,15 @@ def test_columns_in_use_are_not_left_out(ask: Asking) -> None:
 
 @situation("one-hot columns, or `diagnosis`, beside the target of a validation", "no groups: they say what it says")
 def test_other_statements_of_the_target_are_no_groups(ask: Asking) -> None:
-    rows = scored("label", "diagnosis", "benign", "malignant", "sex", "score", of=lambda y, p: [
-        y, f"{'ab'[y]}{str(p)[-1] > '4'}", 1 - y, y, "fm"[str(p)[-2] > "4"], f"{p:.4f}"])  # fmt: skip
+    rows = scored(
+        "label",
+        "diagnosis",
+        "benign",
+        "malignant",
+        "sex",
+        "score",
+        of=lambda y, p: [y, f"{'ab'[y]}{str(p)[-1] > '4'}", 1 - y, y, "fm"[str(p)[-2] > "4"], f"{p:.4f}"],
+    )
     code, text = validated(ask, rows, "--target", "label")
     assert (code, "groups: sex AUROC" in text) == (0, True)
     assert "diagnosis (says what label says in finer classes)" in text
@@ -819,8 +850,10 @@ def test_other_statements_of_the_target_are_no_groups(ask: Asking) -> None:
         ("[{q:.4f} {p:.4f}]", "correct it"),
     ],
 )
-@situation("scores such as tensor(0.41), np.float32(0.41), [0.41] and [0.59 0.41]",
-           "refused, with the first and its line, and the number to write if it is a single one")  # fmt: skip
+@situation(
+    "scores such as tensor(0.41), np.float32(0.41), [0.41] and [0.59 0.41]",
+    "refused, with the first and its line, and the number to write if it is a single one",
+)
 def test_numbers_in_brackets_are_refused(ask: Asking, pattern: str, remedy: str) -> None:
     rows = scored("target", "score", of=lambda y, p: [y, pattern.format(p=p, q=1 - p)])
     code, text = validated(ask, rows)

@@ -198,12 +198,14 @@ def test_values_that_may_mean_unknown(ask: Asking, tmp_path: Path) -> None:
 )
 def test_columns_left_out(ask: Asking, tmp_path: Path) -> None:
     count = 48
-    frame = pd.DataFrame({
-        "target": [0, 1] * (count // 2),
-        "Datum": [f"{1 + at % 28:02d}.{1 + at % 12:02d}.2021" for at in range(count)],
-        "zip": [f"0{1000 + at % 30}" for at in range(count)],
-        "note": ["seen", "unseen"] * (count // 2),
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "target": [0, 1] * (count // 2),
+            "Datum": [f"{1 + at % 28:02d}.{1 + at % 12:02d}.2021" for at in range(count)],
+            "zip": [f"0{1000 + at % 30}" for at in range(count)],
+            "note": ["seen", "unseen"] * (count // 2),
+        }
+    )
     said = looked(ask, images(tmp_path / "set", frame), "--target", "target")
     line = next(line for line in said.splitlines() if line.startswith("columns left out"))
     assert "Datum (dates)" in line
@@ -508,8 +510,10 @@ def test_other_tables_in_a_folder(ask: Asking, tmp_path: Path, name: str) -> Non
     assert f"holds {name}, and a table in a folder is read if it is called .csv" in ask("look", tmp_path / "set").err
 
 
-@situation("names 1.1 to 1.12 that a spreadsheet has shortened, so that 1.1 is there twice",
-           "refused with the lines of the name")  # fmt: skip
+@situation(
+    "names 1.1 to 1.12 that a spreadsheet has shortened, so that 1.1 is there twice",
+    "refused with the lines of the name",
+)
 def test_shortened_names(ask: Asking, tmp_path: Path) -> None:
     path = images(tmp_path / "set", pd.DataFrame({"target": [0, 1] * 6}))
     for at in range(12):

@@ -33,8 +33,10 @@ def line_of(text: str, start: str) -> str:
     return next(line for line in text.splitlines() if line.startswith(start))
 
 
-@situation("columns MEL, NV and BCC of 0 and 1 with exactly one 1 in each row, as in ISIC 2018 and 2019",
-           "one-hot: the target is the class whose column is 1, which is reported; no column is a cue")  # fmt: skip
+@situation(
+    "columns MEL, NV and BCC of 0 and 1 with exactly one 1 in each row, as in ISIC 2018 and 2019",
+    "one-hot: the target is the class whose column is 1, which is reported; no column is a cue",
+)
 def test_one_hot_columns_are_one_target(ask: Asking, tmp_path: Path) -> None:
     path = images(tmp_path / "set", one_hot(UNK=0.0))
     said = ask("look", path, "--out", "look")
@@ -93,8 +95,10 @@ def test_rows_without_any_label(ask: Asking, tmp_path: Path) -> None:
     assert sorted(row["row"] for row in _table(ask, "issues") if row["kind"] == "left-out") == [6, 11]
 
 
-@situation("columns of 0 and 1 of which a row has two 1s or none, as in CheXpert and ChestX-ray14",
-           "several targets, and no classes: asked by name by every command")  # fmt: skip
+@situation(
+    "columns of 0 and 1 of which a row has two 1s or none, as in CheXpert and ChestX-ray14",
+    "several targets, and no classes: asked by name by every command",
+)
 def test_several_labels_an_image_are_not_one_hot(ask: Asking, tmp_path: Path) -> None:
     for row in ([1.0, 1.0, 0.0], [0.0, 0.0, 0.0]):
         frame = one_hot()
@@ -107,8 +111,10 @@ def test_several_labels_an_image_are_not_one_hot(ask: Asking, tmp_path: Path) ->
             assert "--target MEL" in said.err
 
 
-@situation("one-hot columns beside a column of the same classes in words, as `dx` of mel, nv and bcc",
-           "`dx` is the target, and the columns are no cues")  # fmt: skip
+@situation(
+    "one-hot columns beside a column of the same classes in words, as `dx` of mel, nv and bcc",
+    "`dx` is the target, and the columns are no cues",
+)
 def test_classes_in_words_and_one_hot(ask: Asking, tmp_path: Path) -> None:
     path = images(tmp_path / "set", one_hot(dx=[KINDS[code].lower() for code in CODES]))
     said = ask("look", path, "--out", "look")
@@ -127,8 +133,11 @@ def test_classes_in_words_and_one_hot(ask: Asking, tmp_path: Path) -> None:
         {"chemo": "01", "no_chemo": "10"},
     ],
 )
-@situation("one-hot columns, or a column and its complement as ap and pa or smoker and nonsmoker, beside a column "
-           "that may be the target", "asked by name by every command")  # fmt: skip
+@situation(
+    "one-hot columns, or a column and its complement as ap and pa or smoker and nonsmoker, beside a column "
+    "that may be the target",
+    "asked by name by every command",
+)
 def test_one_hot_columns_beside_another_target_are_asked_for(
     ask: Asking, tmp_path: Path, columns: dict[str, str]
 ) -> None:
@@ -154,8 +163,10 @@ def test_a_column_written_otherwise_is_no_surer_target(ask: Asking, tmp_path: Pa
 
 
 @pytest.mark.parametrize("spelled", [("melanoma", "nevus", "bcc"), (0, 1, 2)])
-@situation("one-hot columns beside a column of the same classes in other words or numbers, as melanoma for MEL",
-           "no cues: they say what the target says; a column and its complement, as ap and pa, stay a cue")  # fmt: skip
+@situation(
+    "one-hot columns beside a column of the same classes in other words or numbers, as melanoma for MEL",
+    "no cues: they say what the target says; a column and its complement, as ap and pa, stay a cue",
+)
 def test_classes_in_other_words_and_one_hot(ask: Asking, tmp_path: Path, spelled: tuple[object, ...]) -> None:
     path = images(tmp_path / "set", one_hot(dx=[spelled[code] for code in CODES]))
     said = ask("look", path, "--out", "look")
@@ -189,8 +200,11 @@ def test_classes_in_other_words_and_one_hot(ask: Asking, tmp_path: Path, spelled
           for name in ("label_text", "true_label", "y_true", "labels", "findings", "Label2")),
     ],
 )  # fmt: skip
-@situation("columns of finer or coarser classes than the target, as `diagnosis` or one-hot MEL, NV and BCC beside "
-           "`label` of malignant and benign", "no cues: they are listed as other statements of the target")  # fmt: skip
+@situation(
+    "columns of finer or coarser classes than the target, as `diagnosis` or one-hot MEL, NV and BCC beside "
+    "`label` of malignant and benign",
+    "no cues: they are listed as other statements of the target",
+)
 @situation("a copy of the target, as `y_true`, `labels` or `Label2` beside `label`", "no cue: it is listed")
 def test_finer_and_coarser_classes_are_no_cues(
     ask: Asking, tmp_path: Path, columns: dict[str, str], words: str
@@ -232,8 +246,11 @@ def _in_turn(columns: dict[str, str]) -> pd.DataFrame:
     ],
 )
 @pytest.mark.parametrize("target", [{"label": "ill well ill well"}, {"ill": "1 0 1 0"}])
-@situation("columns that predict the target without an error and are not named like it, as `device`, or one-hot "
-           "`vendor_A` and `vendor_B`, or `cohen`, `rsna` and `kaggle`", "cues: they may be a shortcut")  # fmt: skip
+@situation(
+    "columns that predict the target without an error and are not named like it, as `device`, or one-hot "
+    "`vendor_A` and `vendor_B`, or `cohen`, `rsna` and `kaggle`",
+    "cues: they may be a shortcut",
+)
 def test_other_columns_that_determine_the_target_stay_cues(
     ask: Asking, tmp_path: Path, columns: dict[str, str], target: dict[str, str]
 ) -> None:
@@ -242,8 +259,10 @@ def test_other_columns_that_determine_the_target_stay_cues(
     assert {*columns} <= {row["name"] for row in _shortcuts(ask)}
 
 
-@situation("one-hot `cohen` and `rsna` of which each is of one class, beside one-hot `ill` and `well` with `--target "
-           "ill`", "`well` says what the target says; both others are cues")  # fmt: skip
+@situation(
+    "one-hot `cohen` and `rsna` of which each is of one class, beside one-hot `ill` and `well` with `--target ill`",
+    "`well` says what the target says; both others are cues",
+)
 def test_columns_of_the_target_are_none_of_another_group(ask: Asking, tmp_path: Path) -> None:
     columns = {"ill": "1 0 1 0", "well": "0 1 0 1", "cohen": "1 0 1 0", "rsna": "0 1 0 1"}
     said = ask("look", images(tmp_path / "set", _in_turn(columns)), "--target", "ill", "--out", "look")
@@ -251,8 +270,10 @@ def test_columns_of_the_target_are_none_of_another_group(ask: Asking, tmp_path: 
     assert {"cohen", "rsna"} <= {row["name"] for row in _shortcuts(ask)}
 
 
-@situation("a column named like a target that is blank in most rows, as `pathology` of a few",
-           "a cue, and so is whether it is filled")  # fmt: skip
+@situation(
+    "a column named like a target that is blank in most rows, as `pathology` of a few",
+    "a cue, and so is whether it is filled",
+)
 def test_a_column_of_a_few_rows_says_not_what_the_target_says(ask: Asking, tmp_path: Path) -> None:
     for ill, well in ((1, 1), (12, 3)):
         frame = pd.DataFrame({"label": ["ill", "well"] * 30, "pathology": ""})
@@ -280,8 +301,10 @@ def test_dummies_of_a_site_are_no_target(ask: Asking, tmp_path: Path) -> None:
     assert {"site_A", "site_B"} <= {row["name"] for row in _shortcuts(ask)}
 
 
-@situation("a target of -1, 0 and 1, or of ill, well and unknown, in `assay look`",
-           "-1 and unknown are no classes: their images are left out and counted; other commands ask")  # fmt: skip
+@situation(
+    "a target of -1, 0 and 1, or of ill, well and unknown, in `assay look`",
+    "-1 and unknown are no classes: their images are left out and counted; other commands ask",
+)
 def test_a_look_leaves_unknown_classes_out(ask: Asking, tmp_path: Path) -> None:
     for classes, unclear in ((["1.0", "-1.0", "0.0", ""], "-1.0"), (["ill", "unknown", "well", ""], "unknown")):
         path = images(tmp_path / "set", pd.DataFrame({"target": classes * 12, "tag": np.arange(48) // 4 % 2}))
@@ -310,8 +333,10 @@ def test_a_look_asks_where_one_class_is_left(ask: Asking, tmp_path: Path) -> Non
     assert "'-1' (12 rows), which usually means that the class is not known" in said.err
 
 
-@situation("three classes of which pictures tell one from the others, and two look alike",
-           "labels of the one are judged; those of the others are not, which is said")  # fmt: skip
+@situation(
+    "three classes of which pictures tell one from the others, and two look alike",
+    "labels of the one are judged; those of the others are not, which is said",
+)
 def test_labels_of_classes_that_look_alike_are_not_judged(ask: Asking, tmp_path: Path) -> None:
     draw, truth = np.random.default_rng(5), np.repeat(["disk", "ring", "square"], 40)
     path = images(tmp_path / "set", pd.DataFrame({"kind": truth, "patient": range(120)}))
@@ -336,8 +361,10 @@ def test_a_strong_prediction_of_few_patients_is_not_called_weak(ask: Asking, tmp
     assert "too weak" not in said.out
 
 
-@situation("one-hot columns of which one is called UNK, as in ISIC 2019",
-           "its images are left out of a look, and counted; as a class it needs another name")  # fmt: skip
+@situation(
+    "one-hot columns of which one is called UNK, as in ISIC 2019",
+    "its images are left out of a look, and counted; as a class it needs another name",
+)
 def test_a_one_hot_column_for_unknown_classes(ask: Asking, tmp_path: Path) -> None:
     frame = one_hot().rename(columns={"BCC": "UNK"})
     said = ask("look", images(tmp_path / "set", frame), "--out", "look")
@@ -359,8 +386,10 @@ def test_a_wrong_column_of_a_one_hot_table(ask: Asking, tmp_path: Path) -> None:
 @situation("folders `patient00001`, `patient00002`, as in MURA", "asked for a table: they are patients and no classes")
 def test_folders_of_patients_are_no_classes(ask: Asking, tmp_path: Path) -> None:
     for at in range(4):
-        images(tmp_path / "set" / f"patient{at:05d}" / f"study1_{'positive' if at % 2 else 'negative'}",
-               pd.DataFrame({"x": range(3)})).unlink()  # fmt: skip
+        images(
+            tmp_path / "set" / f"patient{at:05d}" / f"study1_{'positive' if at % 2 else 'negative'}",
+            pd.DataFrame({"x": range(3)}),
+        ).unlink()
     for command in ("look", "init"):
         said = ask(command, tmp_path / "set", "--out", "out.yaml")
         assert said.code == 2

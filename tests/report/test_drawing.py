@@ -31,8 +31,10 @@ def contrast(a: str, b: str) -> float:
 
 def test_marks_and_text_stand_out_from_the_paper(tmp_path: Path) -> None:
     """In both sets of colors of a page, light and dark."""
-    palettes = [dict(re.findall(r"--(\w+):\s*(#[0-9a-f]{6})", block)) for block in
-                re.findall(r"\{([^{}]*--paper:[^{}]*)\}", page_of(tmp_path, DOSED))]  # fmt: skip
+    palettes = [
+        dict(re.findall(r"--(\w+):\s*(#[0-9a-f]{6})", block))
+        for block in re.findall(r"\{([^{}]*--paper:[^{}]*)\}", page_of(tmp_path, DOSED))
+    ]
     assert {colors["paper"] for colors in palettes} == {"#ffffff", "#15181b"}
     for colors in palettes:
         for name, color in colors.items():

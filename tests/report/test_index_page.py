@@ -40,7 +40,9 @@ def test_no_name_of_a_folder_is_a_live_address(tmp_path: Path) -> None:
         bundled = packed.read("index.html").decode()
     for page in ((tmp_path / "runs" / "index.html").read_text(), bundled):
         assert re.findall(r'<a href="([^"#]+)">', page) == [
-            "./https%3Aevil/report.html", "./javascript%3Aalert%281%29/report.html"]  # fmt: skip
+            "./https%3Aevil/report.html",
+            "./javascript%3Aalert%281%29/report.html",
+        ]
 
 
 def test_an_index_and_a_bundle_of_runs(
@@ -52,8 +54,10 @@ def test_an_index_and_a_bundle_of_runs(
     open_command([], runs)
     assert capsys.readouterr().out == f"{runs / 'index.html'}\n"
     page = (runs / "index.html").read_text()
-    assert re.findall(r'<a href="([^"#]+)">(\w+)</a>', page) == [("./first/report.html", "first"),
-                                                               ("./second/report.html", "second")]  # fmt: skip
+    assert re.findall(r'<a href="([^"#]+)">(\w+)</a>', page) == [
+        ("./first/report.html", "first"),
+        ("./second/report.html", "second"),
+    ]
     verdict = html.unescape(re.findall(r"<h1>(.*?)</h1>", (runs / "first/report.html").read_text())[0])
     assert verdict in html.unescape(page)
     assert page.count("<td>nodule phantom</td>") == 2

@@ -91,8 +91,18 @@ def test_every_table_is_there_and_whole(run: Path, page: str) -> None:
         stored = RunFolder(run).table(name)
         assert list(rows[0]) == schema.TABLES[name].spread(stored)[0]
         assert len(rows) == len(stored)
-    for part in ("contrasts", "performance", "measures", "worst", "reliance-table", "decodability-table", "trials",
-                 "reasons", "environments", "provenance"):  # fmt: skip
+    for part in (
+        "contrasts",
+        "performance",
+        "measures",
+        "worst",
+        "reliance-table",
+        "decodability-table",
+        "trials",
+        "reasons",
+        "environments",
+        "provenance",
+    ):
         assert f'id="{part}"' in page
 
 
@@ -142,8 +152,15 @@ def test_no_name_of_a_column_stands_where_words_should(tmp_path: Path) -> None:
     folder = RunFolder(root)
     for table in ("estimates", "environments", "pictures"):
         rows = folder.table(table)
-        renamed = [{**row, "factor": {"vessel attachment": "vessel_kind", "texture": "lung_texture"}.get(
-            row["factor"], row["factor"])} for row in rows]  # fmt: skip
+        renamed = [
+            {
+                **row,
+                "factor": {"vessel attachment": "vessel_kind", "texture": "lung_texture"}.get(
+                    row["factor"], row["factor"]
+                ),
+            }
+            for row in rows
+        ]
         folder.write_table(table, schema.TABLES[table].names, renamed)
     page = write_page(root).read_text(encoding="utf-8")
     seen = re.sub(r'"data:[^"]*"|<(style|script|pre)\b.*?</\1>|</?a\b[^>]*>', "", page, flags=re.DOTALL)
@@ -343,8 +360,14 @@ def test_a_group_far_below_all_images_is_on_the_first_screen(run: Path, page: st
     copy = Path(shutil.copytree(run, tmp_path / "grouped"))
     rows = RunFolder(copy).table("estimates")
     worst = next(row for row in rows if row["group"] == "worst group" and row["environment"] == "same")
-    whole = next(row for row in rows if not row["group"] and row["measure"] == "auroc" and not row["factor"]
-                 and (row["recipe"], row["environment"]) == (worst["recipe"], "same"))  # fmt: skip
+    whole = next(
+        row
+        for row in rows
+        if not row["group"]
+        and row["measure"] == "auroc"
+        and not row["factor"]
+        and (row["recipe"], row["environment"]) == (worst["recipe"], "same")
+    )
     rows.append({**worst, "id": "grouped", "measure": "auroc", "value": 0.54, "low": 0.05, "high": 1.0})
     RunFolder(copy).write_table("estimates", schema.ESTIMATES.names, rows)
     said = html.unescape(write_page(copy).read_text(encoding="utf-8")).replace("\xa0", " ")

@@ -15,8 +15,14 @@ from assay.report.evidence import RunTables
 from assay.report.page import as_html, collect, without_files, write_page
 
 LOSSES = tuple(f"loss(margin={i})" for i in range(30))
-MANY = Made(losses=LOSSES, seeds=3, environments=("same", "reversed"), probes=("performance",), pictures=False,
-            more=(("texture", ("0.5", "0.9")),))  # fmt: skip
+MANY = Made(
+    losses=LOSSES,
+    seeds=3,
+    environments=("same", "reversed"),
+    probes=("performance",),
+    pictures=False,
+    more=(("texture", ("0.5", "0.9")),),
+)
 
 
 @pytest.fixture(scope="module")

@@ -178,8 +178,10 @@ def test_an_exported_network_names_no_folder_of_its_maker(
     monkeypatch.chdir(tmp_path)
     (start := tmp_path / "from-jane").mkdir()
     weights = Path(shutil.copy(next(tiny_run.glob("trials/*/weights.safetensors")), start))
-    run_tiny(tmp_path / "tiny", recipe={**TINY["recipe"], "initialization": {"file": {
-        "path": str(weights), "leave_out": ["scaling"]}}})  # fmt: skip
+    run_tiny(
+        tmp_path / "tiny",
+        recipe={**TINY["recipe"], "initialization": {"file": {"path": str(weights), "leave_out": ["scaling"]}}},
+    )
     assert str(start) in (tmp_path / "tiny" / "run.json").read_text()
     assert Asking(capsys)("export", "tiny", "all", "network", "--out", ".").code == 0
     files = [path for path in (tmp_path / "network").rglob("*") if path.is_file()]

@@ -125,8 +125,10 @@ def test_a_page_that_adds_options_to_its_commands_is_not_believed(
     text = page.read_text()
     typed = re.findall('name="run-folder" content="(.*?)"', text)[0]
     step = re.findall("Next</h2><p>(.*?)</p>", text)[0]
-    for before, after in ((f'content="{typed}"', f'content="{typed} --trust-code"'),
-                          (step, f"{step} <code><span>assay</span> <span>--trust-code</span></code>")):  # fmt: skip
+    for before, after in (
+        (f'content="{typed}"', f'content="{typed} --trust-code"'),
+        (step, f"{step} <code><span>assay</span> <span>--trust-code</span></code>"),
+    ):
         assert before in text
         text = text.replace(before, after)
     page.write_text(text)

@@ -79,8 +79,10 @@ def test_half_a_character_and_json_of_any_size_are_refused_in_a_sentence(
 def test_a_pack_of_repeated_rows_is_refused_by_its_footer(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = {path.parent.name: path.read_text() for path in (elsewhere / "probes").glob("*/record.json")}
     columns = read_parquet(next((elsewhere / "probes").glob("*/*.parquet")))
-    cells = ", ".join(f"{'0.5' if cells.dtype.kind == 'f' else 1 if cells.dtype.kind == 'i' else repr('a')} AS {name}"
-                      for name, cells in columns.items())  # fmt: skip
+    cells = ", ".join(
+        f"{'0.5' if cells.dtype.kind == 'f' else 1 if cells.dtype.kind == 'i' else repr('a')} AS {name}"
+        for name, cells in columns.items()
+    )
     pack = elsewhere / "packs" / "probes-0.parquet"
     pack.parent.mkdir()
     source = f"SELECT 'x' AS of_unit, 0 AS unit_number, {cells} FROM range(1_000_000)"

@@ -122,8 +122,10 @@ def test_at_strength_0_classes_are_alike_in_the_whole_distribution():
     found = kept(world(20000), size=0.0)
     values, of = found.columns["size"], found.target == 1
     grid = np.quantile(values, np.arange(1, 20) / 20)
-    apart = np.abs(np.searchsorted(np.sort(values[of]), grid) / of.sum()
-                   - np.searchsorted(np.sort(values[~of]), grid) / (~of).sum())  # fmt: skip
+    apart = np.abs(
+        np.searchsorted(np.sort(values[of]), grid) / of.sum()
+        - np.searchsorted(np.sort(values[~of]), grid) / (~of).sum()
+    )
     assert apart.max() < 0.02
 
 

@@ -24,9 +24,13 @@ def test_rows_are_those_of_their_version():
     tie = {"texture": AssociationSpec(strength=0.7), "size": AssociationSpec(strength=-0.4)}
     rows = draw_rows(Toy(), Question("ill", "margin"), EnvironmentSpec(association=tie), np.arange(500), 3)
     table = FactorTable(
-        np.arange(500), rows.target, np.arange(500), ("no", "yes"), (Factor("x", "continuous"),),
+        np.arange(500),
+        rows.target,
+        np.arange(500),
+        ("no", "yes"),
+        (Factor("x", "continuous"),),
         {"x": (np.arange(500) * 7919 % 500 + 100 * rows.target).astype(float)},
-    )  # fmt: skip
+    )
     chosen = choose(table, {"x": AssociationSpec(strength=-0.3)}, 3)
     tag = InterventionSpec(component=Component(kind="intervention", name="tag"), share=0.3)
     changes, marked = draw_interventions(EnvironmentSpec(interventions={"tag": tag}), table, 3, (1, 64, 64))

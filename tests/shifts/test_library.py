@@ -96,9 +96,12 @@ def test_more_is_more_visible_and_nothing_is_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", DOSES)
 @settings(max_examples=4, deadline=None, derandomize=True)
 @given(
-    height=st.integers(16, 80), width=st.integers(16, 80), channels=st.sampled_from([1, 3]),
-    levels=st.sampled_from([255, 65535]), seed=st.integers(0, 2**31),
-)  # fmt: skip
+    height=st.integers(16, 80),
+    width=st.integers(16, 80),
+    channels=st.sampled_from([1, 3]),
+    levels=st.sampled_from([255, 65535]),
+    seed=st.integers(0, 2**31),
+)
 def test_any_size_and_depth_stays_in_range_and_within_its_mask(
     name: str, height: int, width: int, channels: int, levels: int, seed: int
 ) -> None:

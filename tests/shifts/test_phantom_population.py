@@ -164,8 +164,10 @@ def everywhere(strength=0.2, share=1.0):
 
 
 def test_an_intervention_that_lies_on_all_images_of_all_tests_lies_on_neutral_ones_and_all_made_from_them(population):
-    with_grain = {name: spec.model_copy(update={"interventions": {**spec.interventions, "grain": everywhere()}})
-                  for name, spec in TESTS.items()}  # fmt: skip
+    with_grain = {
+        name: spec.model_copy(update={"interventions": {**spec.interventions, "grain": everywhere()}})
+        for name, spec in TESTS.items()
+    }
     scene, plain = population.scene(with_grain, 0), population.scene(TESTS, 0)
     grainy = all_of(scene.neutral())
     assert (grainy != all_of(plain.neutral())).flatten(1).any(dim=1).all()

@@ -205,8 +205,9 @@ def test_a_share_of_fewer_than_two_patients_is_refused():
 
 
 def test_a_phantom_takes_a_share_of_its_images(tmp_path):
-    data = DataSpec(phantom=Component(kind="phantom", name="nodule"), size=32, train=200, validation=20, test=20,
-                    core="margin")  # fmt: skip
+    data = DataSpec(
+        phantom=Component(kind="phantom", name="nodule"), size=32, train=200, validation=20, test=20, core="margin"
+    )
     drawn = PhantomPopulation(data, ArrayCache(tmp_path))
     few, some, whole = (
         drawn.training(EnvironmentSpec(split="train", fraction=share), 3)[0].table for share in (0.01, 0.1, 1.0)

@@ -15,10 +15,15 @@ def verdict(*args: Any, **more: Any) -> list[dict[str, str]]:
     """The cautions and limits of a page, each with its light and evidence, of findings that were written and read."""
     found = [from_row(to_row(one)) for one in findings_of(*args, **more)]
     return [
-        {"part": "limit" if one.kind == "limit" else "doubt", "text": reason_words(one.reason), "light": one.light,
-         "evidence": one.row or one.table, "id": one.id}
+        {
+            "part": "limit" if one.kind == "limit" else "doubt",
+            "text": reason_words(one.reason),
+            "light": one.light,
+            "evidence": one.row or one.table,
+            "id": one.id,
+        }
         for one in found
-    ]  # fmt: skip
+    ]
 
 
 def estimate(
@@ -51,9 +56,15 @@ ESTIMATES = [
     estimate("cross-entropy", "sobol-total", 0.50, 0.07, factor="texture"),
 ]
 DOSED = contrast(
-    at="dose-response", where='{"confounder": "tag"}', plain_p=0.002, probit_p=0.003, p=0.003, value=-0.12, low=-0.2,
+    at="dose-response",
+    where='{"confounder": "tag"}',
+    plain_p=0.002,
+    probit_p=0.003,
+    p=0.003,
+    value=-0.12,
+    low=-0.2,
     high=-0.04,
-)  # fmt: skip
+)
 
 
 def at_dose(loss: str, p: str, value: float) -> dict[str, Any]:
@@ -73,10 +84,17 @@ def paired(estimates: list[dict[str, Any]]) -> list[dict[str, Any]]:
             apart = (first["value"] if math.isnan(first["low"] or math.nan) else first["low"]) > (
                 row["value"] if math.isnan(row["high"] or math.nan) else row["high"]
             )
-            rows.append({
-                "recipe": recipe, "measure": measure, "factor": first["factor"], "against": row["factor"],
-                "value": first["value"] - row["value"], "p_holm": 0.001 if apart else 0.5, "reason": "",
-            })  # fmt: skip
+            rows.append(
+                {
+                    "recipe": recipe,
+                    "measure": measure,
+                    "factor": first["factor"],
+                    "against": row["factor"],
+                    "value": first["value"] - row["value"],
+                    "p_holm": 0.001 if apart else 0.5,
+                    "reason": "",
+                }
+            )
     return rows
 
 

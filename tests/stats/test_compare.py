@@ -215,12 +215,21 @@ def test_beyond_the_margin_is_one_test_towards_the_sign() -> None:
 
 
 def test_more_than_the_margin_is_decided_by_holm_and_not_read_off_the_interval() -> None:
-    sure = [replace(made(1e-9, value=sign * 0.2, margin=0.05, equivalence_p=1.0), standard_error=0.01, df=50.0,
-                    beyond_p=minimum_effect(0.2, 0.01, 50.0, 0.05)) for sign in (1, -1)]  # fmt: skip
+    sure = [
+        replace(
+            made(1e-9, value=sign * 0.2, margin=0.05, equivalence_p=1.0),
+            standard_error=0.01,
+            df=50.0,
+            beyond_p=minimum_effect(0.2, 0.01, 50.0, 0.05),
+        )
+        for sign in (1, -1)
+    ]
     # Shown against zero as the last of its family, at an uncorrected 5%, with an interval beyond the margin; and yet
     # its p of 0.015 is not under 0.025 / 2, since another comparison fails to be beyond the margin as well.
-    unsure = [replace(made(p, value=0.072, margin=0.05, equivalence_p=1.0), standard_error=0.01, df=50.0, beyond_p=over)
-              for p, over in ((1e-8, 0.015), (1e-7, 0.024))]  # fmt: skip
+    unsure = [
+        replace(made(p, value=0.072, margin=0.05, equivalence_p=1.0), standard_error=0.01, df=50.0, beyond_p=over)
+        for p, over in ((1e-8, 0.015), (1e-7, 0.024))
+    ]
     found = decide([*sure, *unsure])
     assert [one.decision for one in found] == ["higher-beyond", "lower-beyond", "higher", "higher"]
     assert all(one.decision_p == one.beyond_p and abs(one.decision_low) > 0.05 for one in found[:2])
@@ -273,10 +282,19 @@ def test_the_interval_of_equivalence_lies_within_the_margin_just_where_it_is_sho
     base, margin = contrast(panel(0), panel(1), "auroc"), 0.05
     for error in (0.004, 0.011, 0.015, 0.018, 0.022, 0.03):
         family = [
-            replace(base, value=value, p=1.0, standard_error=error, df=4.0, margin=margin, low=-1.0, high=1.0,
-                    equivalence_p=equivalence(value, error, 4.0, margin))
+            replace(
+                base,
+                value=value,
+                p=1.0,
+                standard_error=error,
+                df=4.0,
+                margin=margin,
+                low=-1.0,
+                high=1.0,
+                equivalence_p=equivalence(value, error, 4.0, margin),
+            )
             for value in values
-        ]  # fmt: skip
+        ]
         for one in decide(family):
             if one.decision == "equivalent":
                 assert -margin < one.equivalence_low < one.equivalence_high < margin

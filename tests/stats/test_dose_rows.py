@@ -42,10 +42,14 @@ def test_a_dose_of_0_that_confounders_share_is_compared_with_the_doses_of_each()
     rows = {("tag", "0"): 500, ("tag", "1"): 500, ("position_x", "1"): 320}
     doses = [(confounder, p) for confounder in ("tag", "position_x") for p in ("0", "1")]
     trials = [
-        {"trial": p if p == "0" else f"{confounder} {p}", "recipe": f"{confounder} {p}", "status": "done",
-         "coordinates": json.dumps(at(confounder, p))}
+        {
+            "trial": p if p == "0" else f"{confounder} {p}",
+            "recipe": f"{confounder} {p}",
+            "status": "done",
+            "coordinates": json.dumps(at(confounder, p)),
+        }
         for confounder, p in doses
-    ]  # fmt: skip
+    ]
     environments = [
         {"environment": f"train ({confounder} {p})", "recipe": f"{confounder} {p}", "images": float(images)}
         for (confounder, p), images in rows.items()

@@ -85,8 +85,11 @@ def test_lights_when_it_is_not(snapshot: SnapshotAssertion) -> None:
         "1 of 1 association not achieved within 0.05: texture in train is 0.70, requested 0.90": "warn",
         "5 seeds: the variation between seeds is only approximately known": "warn",
     }
-    folds = [{"status": "collapsed" if seed + fold == 0 else "done", "recipe": "triplet", "seed": seed, "fold": fold}
-             for seed in range(3) for fold in range(5)]  # fmt: skip
+    folds = [
+        {"status": "collapsed" if seed + fold == 0 else "done", "recipe": "triplet", "seed": seed, "fold": fold}
+        for seed in range(3)
+        for fold in range(5)
+    ]
     assert "1 training run collapsed (triplet): 1 of 3 seeds left out of means" in lights(folds)
     one = {"status": "done", "recipe": "arcface"}
     assert lights([one, {"status": "diverged", "recipe": "arcface"}]) == snapshot

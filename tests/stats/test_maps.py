@@ -60,9 +60,11 @@ def test_overlap_is_that_of_scikit_learn(seed: int) -> None:
     truth[0] = predicted[1] = True
     counts = [np.array([mask.sum()], np.int32) for mask in (truth, predicted, truth & predicted)]
     for score, theirs in (
-        (maps.dice, reference.f1_score), (maps.iou, reference.jaccard_score),
-        (maps.precision, reference.precision_score), (maps.recall, reference.recall_score),
-    ):  # fmt: skip
+        (maps.dice, reference.f1_score),
+        (maps.iou, reference.jaccard_score),
+        (maps.precision, reference.precision_score),
+        (maps.recall, reference.recall_score),
+    ):
         assert score(*counts, "skip")[0] == pytest.approx(theirs(truth, predicted), abs=1e-15)
 
 

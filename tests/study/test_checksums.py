@@ -226,9 +226,10 @@ def test_a_signature_is_of_all_files_and_a_page_made_later_keeps_it(
     assert {line[66:] for line in lines} == {
         path.relative_to(run_copy).as_posix()
         for path in run_copy.rglob("*")
-        if path.is_file() and path.name not in ("manifest.json", "finished.json")
+        if path.is_file()
+        and path.name not in ("manifest.json", "finished.json")
         and not path.name.startswith((".", "signed.txt"))
-    }  # fmt: skip
+    }
     assert all(sha256_of(run_copy / line[66:]) == line[:64] for line in lines)
     before = (run_copy / "signed.txt.sig").read_bytes()
     (stray := run_copy / "stray.txt").touch()

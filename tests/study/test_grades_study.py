@@ -23,8 +23,11 @@ def test_the_likeliest_grade_is_called_and_grades_are_cut_where_the_study_says(t
         recipe={"epochs": 6, "batch_size": 8, "loss": "cross-entropy", "optimizer": {"adamw": {"lr": 0.01}}},
     )
     folder = RunFolder(tmp_path)
-    rows = {row["measure"]: row for row in folder.table("seeds") if row["environment"] == "same"
-            and not (row["group"] or row["factor"] or row["level"])}  # fmt: skip
+    rows = {
+        row["measure"]: row
+        for row in folder.table("seeds")
+        if row["environment"] == "same" and not (row["group"] or row["factor"] or row["level"])
+    }
     for id in folder.ids("readings"):
         outputs = folder.outputs(id)
         record = folder.record("trials", folder.record("readings", id)["trial"])

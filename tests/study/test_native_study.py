@@ -156,8 +156,12 @@ def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolde
     assert [caption(row) for row in cases if not re.fullmatch(shown, caption(row))] == []
     page = (run.root / "report.html").read_text()
     require_links(page)
-    for text in ("Predicted outlines on the same images", "Lesions found against false positives",
-                 "Dice by the convention for empty masks", "Loss of training images"):  # fmt: skip
+    for text in (
+        "Predicted outlines on the same images",
+        "Lesions found against false positives",
+        "Dice by the convention for empty masks",
+        "Loss of training images",
+    ):
         assert text in page
 
 

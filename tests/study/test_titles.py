@@ -35,9 +35,14 @@ def estimate(loss: str, measure: str, environment: str, value: float, half: floa
 
 
 def study(
-    values: dict[str, tuple[float, ...]], contrasts: list[Row] | None = None, losses: tuple[str, ...] = LOSSES,
-    measure: str = "auroc", more: tuple[Row, ...] = (), half: float = 0.05, sets: dict[str, str] | None = None,
-) -> Evidence:  # fmt: skip
+    values: dict[str, tuple[float, ...]],
+    contrasts: list[Row] | None = None,
+    losses: tuple[str, ...] = LOSSES,
+    measure: str = "auroc",
+    more: tuple[Row, ...] = (),
+    half: float = 0.05,
+    sets: dict[str, str] | None = None,
+) -> Evidence:
     environments = [
         {"environment": name, "recipe": "", "factor": "texture", "target": "malignant", "asked": strength, "held": "",
          "strength": strength, "set": (sets or {}).get(name, "")}
@@ -45,8 +50,11 @@ def study(
     ]  # fmt: skip
     trials = [{"recipe": loss, "seed": seed, "status": "done", "coordinates": json.dumps({"loss": loss})}
               for loss in losses for seed in range(12)]  # fmt: skip
-    estimates = [estimate(loss, measure, name, value, half) for name, each in values.items()
-                 for loss, value in zip(losses, each, strict=True)]  # fmt: skip
+    estimates = [
+        estimate(loss, measure, name, value, half)
+        for name, each in values.items()
+        for loss, value in zip(losses, each, strict=True)
+    ]
     asked = [{"id": str(at), **row} for at, row in enumerate(contrasts or [])]
     tables = {"environments": environments, "trials": trials, "estimates": [*estimates, *more],
               "contrasts": asked, "provenance": [], "added": []}  # fmt: skip
@@ -147,8 +155,9 @@ def test_the_worst_condition_and_group_of_any_study_are_on_its_first_screen(seed
                   for name, low in {"same": 0.85, "neutral": draw.uniform(0.2, 0.8),
                                     "reversed": draw.uniform(0.2, 0.8)}.items()}  # fmt: skip
     where = str(because(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target=""))
-    groups = [estimate(loss, "auroc", "same", draw.uniform(0.4, 0.8), group="worst group", where=where)
-              for loss in LOSSES]  # fmt: skip
+    groups = [
+        estimate(loss, "auroc", "same", draw.uniform(0.4, 0.8), group="worst group", where=where) for loss in LOSSES
+    ]
     evidence = study(conditions, [EQUAL], more=tuple(groups))
     opening = evidence.page.account(evidence).opening
     worst = min(conditions, key=lambda name: sum(conditions[name]))
@@ -295,8 +304,10 @@ def changed(value: float, half: float, strength: float = 0.0, reason: str = "", 
     row = {"recipe": "cross-entropy", "factor": "texture", "environment": "neutral", "against": "same",
            "measure": "auroc", "value": value, "low": value - half, "high": value + half, "margin": 0.05, "seeds": 3,
            "patients": 100, "reason": reason}  # fmt: skip
-    environments = [{**one, "strength": strength if one["environment"] == "train" else one["strength"]}
-                    for one in evidence.tables["environments"]]  # fmt: skip
+    environments = [
+        {**one, "strength": strength if one["environment"] == "train" else one["strength"]}
+        for one in evidence.tables["environments"]
+    ]
     rows = [{**row, "factor": name} for name in ("texture", *more)]
     return replace(evidence, tables={**evidence.tables, "environments": environments, "condition_changes": rows})
 

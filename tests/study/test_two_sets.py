@@ -80,8 +80,9 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
     }
     published = {"title": "Losses", "source": "Somebody 2020", "page": "Table 1", "rows": "loss", "columns": [figures]}
     recipe = {"loss": ["cross-entropy", "focal"], "epochs": 8, "batch_size": 8, "optimizer": {"adamw": {"lr": 0.01}}}
-    given = study(own, {"folder": str(other), "map": {"healthy": "normal", "sick": "ill"}}, recipe=recipe,
-                  published=[published])  # fmt: skip
+    given = study(
+        own, {"folder": str(other), "map": {"healthy": "normal", "sick": "ill"}}, recipe=recipe, published=[published]
+    )
     run = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
 
     environments = run.table("environments").set_index("environment")

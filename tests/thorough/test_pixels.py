@@ -173,8 +173,11 @@ def test_a_broken_frame_is_refused_or_read(data: st.DataObject) -> None:
         assert read_picture(written(made), 0).pixels.shape == (made.Rows, made.Columns)
 
 
-@given(pixels(np.uint8, shape=st.tuples(st.integers(8, 12), st.integers(8, 12), st.just(3))),
-       st.sampled_from(["RGB", "YBR_FULL"]), st.booleans())  # fmt: skip
+@given(
+    pixels(np.uint8, shape=st.tuples(st.integers(8, 12), st.integers(8, 12), st.just(3))),
+    st.sampled_from(["RGB", "YBR_FULL"]),
+    st.booleans(),
+)
 def test_color_dicom_is_that_of_pydicom(values: np.ndarray, photometric: str, planar: bool) -> None:
     made = dataset(values, PhotometricInterpretation=photometric, PlanarConfiguration=int(planar))
     if planar:

@@ -23,8 +23,12 @@ pytestmark = pytest.mark.thorough
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be")
 LETTERS = string.ascii_letters + string.digits + "äöüßéèç ,;|'\"#/_-"
 WORDS = ("", "NA", "N/A", "nan", "NaN", "null", "NULL", "None", "<NA>", "#N/A", "n/a", "-nan")
-cell = st.one_of(st.sampled_from(WORDS), st.text(LETTERS, max_size=8), st.integers(-5, 120).map(str),
-                 st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: f"{value:.3f}"))  # fmt: skip
+cell = st.one_of(
+    st.sampled_from(WORDS),
+    st.text(LETTERS, max_size=8),
+    st.integers(-5, 120).map(str),
+    st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: f"{value:.3f}"),
+)
 
 
 @st.composite
@@ -63,8 +67,10 @@ def test_cells_and_missing_words(
                 assert absent(own)
 
 
-@given(st.lists(st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 3)), min_size=1, max_size=20),
-       st.sampled_from(";\t|"))  # fmt: skip
+@given(
+    st.lists(st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 3)), min_size=1, max_size=20),
+    st.sampled_from(";\t|"),
+)
 def test_numbers_with_a_decimal_comma(values: list[float], separator: str) -> None:
     frame = pd.DataFrame({"row": [f"r{at}" for at in range(len(values))], "x": values})
     text = frame.to_csv(index=False, sep=separator, decimal=",")

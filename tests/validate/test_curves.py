@@ -19,8 +19,9 @@ from assay.validate import curves, paired
 def cases(n: int = 400, seed: int = 0, threshold: float = 0.0, each: int = 1) -> curves.ScoredCases:
     rng = np.random.default_rng(seed)
     target = np.repeat((rng.random(n // each) < 0.3).astype(int), each)
-    return curves.ScoredCases(target, target * 1.5 - 1 + rng.normal(size=n), np.repeat(np.arange(n // each), each),
-                              threshold)  # fmt: skip
+    return curves.ScoredCases(
+        target, target * 1.5 - 1 + rng.normal(size=n), np.repeat(np.arange(n // each), each), threshold
+    )
 
 
 def wins(score: np.ndarray, target: np.ndarray) -> list[list[float]]:

@@ -34,8 +34,12 @@ def recalibrated(
     for name, (score, target) in {"scores": reported, "other": other}.items():
         data = pd.DataFrame({"image": range(len(score)), "target": target, "score": expit(score)})
         data.to_csv(folder / f"{name}.csv", index=False)
-    tables = assay.validate(folder / "scores.csv", recalibrate_from=folder / "other.csv",
-                            true_prevalence=true_prevalence, out=folder / "out")  # fmt: skip
+    tables = assay.validate(
+        folder / "scores.csv",
+        recalibrate_from=folder / "other.csv",
+        true_prevalence=true_prevalence,
+        out=folder / "out",
+    )
     return tables["recalibration"].set_index(["method", "measure"])
 
 

@@ -23,10 +23,16 @@ def frame(n: int = 400, noise: float = 1.0, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     target = (rng.random(n) < 0.4).astype(int)
     score = 1 / (1 + np.exp(-(2 * target - 1 + noise * np.random.default_rng(seed).normal(size=n))))
-    return pd.DataFrame({
-        "image": [f"i{at}" for at in range(n)], "patient": [f"p{at // 2}" for at in range(n)],
-        "target": target, "score": score, "sex": rng.choice(["F", "M"], n), "exam": np.arange(n) // 2,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "image": [f"i{at}" for at in range(n)],
+            "patient": [f"p{at // 2}" for at in range(n)],
+            "target": target,
+            "score": score,
+            "sex": rng.choice(["F", "M"], n),
+            "exam": np.arange(n) // 2,
+        }
+    )
 
 
 def ran(tmp_path: Path, file: object, **asked: Any) -> dict[str, pd.DataFrame]:
@@ -126,8 +132,12 @@ def test_each_model_has_its_threshold(tmp_path: Path) -> None:
     found = ran(tmp_path, **files, threshold="0.3,0.6")["performance"].set_index(["model", "measure"])["value"]
     assert found["a", "sensitivity"] == pytest.approx((ours.score >= 0.3)[ours.target == 1].mean())
     assert found["b", "sensitivity"] == pytest.approx((theirs.score >= 0.6)[theirs.target == 1].mean())
-    tuned = assay.validate(**{"data": files["file"], "other": files["other"]}, threshold="sensitivity=0.9",
-                           threshold_from=(tmp_path / "a.csv", tmp_path / "b.csv"), out=tmp_path / "tuned")  # fmt: skip
+    tuned = assay.validate(
+        **{"data": files["file"], "other": files["other"]},
+        threshold="sensitivity=0.9",
+        threshold_from=(tmp_path / "a.csv", tmp_path / "b.csv"),
+        out=tmp_path / "tuned",
+    )
     found = tuned["performance"].set_index(["model", "measure"])["value"]
     assert min(found["a", "sensitivity"], found["b", "sensitivity"]) >= 0.9
     assert tuned["provenance"].set_index("key").value["patients of other cases"] == "200"
@@ -214,8 +224,9 @@ def test_two_columns_of_scores_are_two_models_as_two_files_are(tmp_path: Path) -
     for name, data in {"wide": wide, "a": ours, "b": theirs.drop(index=3)}.items():
         data.dropna().to_csv(tmp_path / f"{name}.csv", index=False)
     one = ran(tmp_path, wide, score="score_a,score_b", threshold_from=tmp_path / "wide.csv", **tuned)
-    two = assay.validate(ours, other=theirs, out=tmp_path / "two",
-                         threshold_from=(tmp_path / "a.csv", tmp_path / "b.csv"), **tuned)  # fmt: skip
+    two = assay.validate(
+        ours, other=theirs, out=tmp_path / "two", threshold_from=(tmp_path / "a.csv", tmp_path / "b.csv"), **tuned
+    )
     columns = ["measure", "value", "low", "high", "p", "equivalence_p", "outcome", "patients"]
     pd.testing.assert_frame_equal(one["differences"][columns], two["differences"][columns])
     assert set(one["performance"]["model"]) == {"score_a", "score_b"}

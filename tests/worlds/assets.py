@@ -79,10 +79,16 @@ def _lung_nodule(root: Path) -> None:
     header = ["image", "mask", "malignant", "patient", "diameter_mm", "pixel_mm", *ratings, "manufacturer"]
     makers, draw = ("GE", "Philips", "Siemens", "Toshiba"), np.random.default_rng(0)
     rows = [
-        [at % 2, f"{at // 2:04}", round(5 + 20 * draw.random(), 1), 0.7,
-         *(round(1 + 4 * draw.random(), 2) for _ in ratings), makers[int(draw.integers(4))]]
+        [
+            at % 2,
+            f"{at // 2:04}",
+            round(5 + 20 * draw.random(), 1),
+            0.7,
+            *(round(1 + 4 * draw.random(), 2) for _ in ratings),
+            makers[int(draw.integers(4))],
+        ]
         for at in range(1200)
-    ]  # fmt: skip
+    ]
     _write(root / "lung-nodule", header, rows)
 
 

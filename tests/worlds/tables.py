@@ -69,18 +69,45 @@ def dosed(made: Made) -> Iterator[dict[str, Any]]:
         reason = {"lost": str(because(Code.NO_SEED)), "depends": str(because(Code.DEPENDS_ON_SCALE))}.get(kind, "")
         plain, probit = (NAN, NAN) if lost else p
         yield {
-            "id": f"d05e-{confounder}-{loss}", "axis": "loss", "a": loss, "b": made.losses[0], "at": "dose-response",
-            "measure": "auroc", "environment": "reversed", "factor": "", "layer": "", "where": json.dumps(where),
-            "value": NAN if lost else -0.1, "low": NAN if lost else -0.16, "high": NAN if lost else -0.04,
-            "standard_error": 0.02, "df": 5.0, "p": max(plain, probit), "plain_p": plain, "probit_p": probit,
-            "p_holm": max(plain, probit), "family": "stated", "seeds": made.seeds, "left_out": 0, "patients": 1000,
-            "paired_patients": 1000, "effective_patients": 400.0,
-            "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625, "margin": NAN,
-            "equivalence_p": NAN, "beyond_p": NAN,
-            "equivalence_level": NAN, "equivalence_low": NAN, "equivalence_high": NAN,
-            "noninferiority_p": NAN, "decision": "lower" if kind == "lower" else "inconclusive", "detectable": 0.11,
-            "exploratory": False, "reason": reason,
-        }  # fmt: skip
+            "id": f"d05e-{confounder}-{loss}",
+            "axis": "loss",
+            "a": loss,
+            "b": made.losses[0],
+            "at": "dose-response",
+            "measure": "auroc",
+            "environment": "reversed",
+            "factor": "",
+            "layer": "",
+            "where": json.dumps(where),
+            "value": NAN if lost else -0.1,
+            "low": NAN if lost else -0.16,
+            "high": NAN if lost else -0.04,
+            "standard_error": 0.02,
+            "df": 5.0,
+            "p": max(plain, probit),
+            "plain_p": plain,
+            "probit_p": probit,
+            "p_holm": max(plain, probit),
+            "family": "stated",
+            "seeds": made.seeds,
+            "left_out": 0,
+            "patients": 1000,
+            "paired_patients": 1000,
+            "effective_patients": 400.0,
+            "sign_flip_p": 0.0625,
+            "sign_flip_min_p": 0.0625,
+            "margin": NAN,
+            "equivalence_p": NAN,
+            "beyond_p": NAN,
+            "equivalence_level": NAN,
+            "equivalence_low": NAN,
+            "equivalence_high": NAN,
+            "noninferiority_p": NAN,
+            "decision": "lower" if kind == "lower" else "inconclusive",
+            "detectable": 0.11,
+            "exploratory": False,
+            "reason": reason,
+        }
 
 
 def dose_changes(made: Made) -> Iterator[dict[str, Any]]:
@@ -397,20 +424,42 @@ def _contrasts(made: Made) -> Iterator[dict[str, Any]]:
             verdict = "lower" if p < 0.05 else "equivalent" if abs(value) < 0.02 else "inconclusive"
             yield {
                 "id": f"c0ffee-{at}-{loss}",
-                "axis": "loss", "a": loss, "b": made.losses[0], "at": at, "measure": "auroc",
-                "environment": "reversed", "factor": "", "layer": "", "where": json.dumps(where),
-                "value": NAN if lost else value, "low": NAN if undefined else value - 0.07,
-                "high": NAN if undefined else value + 0.07, "standard_error": 0.03, "df": 6.1,
-                "p": NAN if undefined else p / 2, "p_holm": NAN if undefined else p, "family": "stated",
-                "seeds": made.seeds, "left_out": 1, "patients": 1000,
-                "paired_patients": 1000, "effective_patients": 400.0, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625,
-                "margin": 0.05, "equivalence_p": 0.4, "beyond_p": 0.3,
-                "equivalence_level": 0.9, "equivalence_low": value - 0.055,
-                "equivalence_high": value + 0.055, "noninferiority_p": 0.3,
-                "decision": "inconclusive" if undefined else verdict, "detectable": 0.11,
-                "exploratory": loss == "supcon" and at == "matched-fit", 
+                "axis": "loss",
+                "a": loss,
+                "b": made.losses[0],
+                "at": at,
+                "measure": "auroc",
+                "environment": "reversed",
+                "factor": "",
+                "layer": "",
+                "where": json.dumps(where),
+                "value": NAN if lost else value,
+                "low": NAN if undefined else value - 0.07,
+                "high": NAN if undefined else value + 0.07,
+                "standard_error": 0.03,
+                "df": 6.1,
+                "p": NAN if undefined else p / 2,
+                "p_holm": NAN if undefined else p,
+                "family": "stated",
+                "seeds": made.seeds,
+                "left_out": 1,
+                "patients": 1000,
+                "paired_patients": 1000,
+                "effective_patients": 400.0,
+                "sign_flip_p": 0.0625,
+                "sign_flip_min_p": 0.0625,
+                "margin": 0.05,
+                "equivalence_p": 0.4,
+                "beyond_p": 0.3,
+                "equivalence_level": 0.9,
+                "equivalence_low": value - 0.055,
+                "equivalence_high": value + 0.055,
+                "noninferiority_p": 0.3,
+                "decision": "inconclusive" if undefined else verdict,
+                "detectable": 0.11,
+                "exploratory": loss == "supcon" and at == "matched-fit",
                 "reason": "the two recipes reach no common fit" if lost else _few(made.seeds) if few else "",
-            }  # fmt: skip
+            }
 
 
 def _starts() -> Iterator[dict[str, Any]]:
@@ -432,11 +481,13 @@ def _recipes(made: Made) -> Iterator[dict[str, Any]]:
     for recipe, at in made.recipes:
         mitigation = at.get("mitigation", "none")
         yield {
-            "recipe": recipe, "coordinates": json.dumps(at), "mitigation": mitigation,
+            "recipe": recipe,
+            "coordinates": json.dumps(at),
+            "mitigation": mitigation,
             "groups": "" if mitigation == "none" else "tag",
             "training_labels": "none" if mitigation == "none" else "training",
             "selection_labels": "none" if mitigation == "none" else "validation",
-        }  # fmt: skip
+        }
 
 
 def _collapses(trials: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -448,9 +499,18 @@ def _collapses(trials: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         ended = lost + sum(row["status"] == "done" for row in own)
         rate = collapse_rate(lost, ended)
         yield {
-            "recipe": recipe, "coordinates": own[0]["coordinates"], "against": "", "collapsed": lost, "diverged": 0,
-            "seeds": ended, "rate": rate.value, "low": rate.low, "high": rate.high, "p": NAN, "min_p": NAN,
-        }  # fmt: skip
+            "recipe": recipe,
+            "coordinates": own[0]["coordinates"],
+            "against": "",
+            "collapsed": lost,
+            "diverged": 0,
+            "seeds": ended,
+            "rate": rate.value,
+            "low": rate.low,
+            "high": rate.high,
+            "p": NAN,
+            "min_p": NAN,
+        }
 
 
 def _environments(made: Made) -> Iterator[dict[str, Any]]:

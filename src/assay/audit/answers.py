@@ -152,8 +152,10 @@ class StoredAnswers:
     def _keeps_effect(self, shot: Shot, neutralized: Held | None) -> bool:
         """Return whether half of the mean change of scores by a mark stays where the leading region is held."""
         with suppress(ReadingError):
-            moved = [self.to(self.plan.neutralize(shot, hold)).scores - self._unmarked_answers(hold).scores
-                     for hold in (None, neutralized)]  # fmt: skip
+            moved = [
+                self.to(self.plan.neutralize(shot, hold)).scores - self._unmarked_answers(hold).scores
+                for hold in (None, neutralized)
+            ]
             changes = [float(np.abs(change).mean()) for change in moved]
             return changes[1] >= changes[0] / 2
         return True
@@ -239,8 +241,11 @@ class StoredAnswers:
             twice = self.to(again).scores
             moved = float(np.abs(twice - scored.scores[: len(twice)]).max())
             alike = moved <= SAME * max(1.0, spread)
-            status, text = ("ok", "gives the same scores to the same images") if alike else (
-                "warn", "gives different scores to the same images on a second reading")  # fmt: skip
+            status, text = (
+                ("ok", "gives the same scores to the same images")
+                if alike
+                else ("warn", "gives different scores to the same images on a second reading")
+            )
             rows.append(check("repeatable", status, f"the model {text}", moved))
         return [*rows, *self._ranking(others, own_scaling)]
 
@@ -335,8 +340,7 @@ def image_keys(prepared: PreparedAudit, images: Environment) -> list[str]:
 def image_rows(prepared: PreparedAudit, images: Environment) -> list[Row]:
     """Return rows of `tables.AUDITED_IMAGES`."""
     table, keys = images.table, image_keys(prepared, images)
-    rows = zip(table.row.tolist(), keys, table.target.tolist(), table.patient.tolist(), group_names(table),
-               strict=True)  # fmt: skip
+    rows = zip(table.row.tolist(), keys, table.target.tolist(), table.patient.tolist(), group_names(table), strict=True)
     return [{"row": row, "key": key, "class": table.classes[code], "patient": patient, "groups": groups}
             for row, key, code, patient, groups in rows]  # fmt: skip
 
@@ -393,8 +397,10 @@ def provenance_rows(prepared: PreparedAudit, answers: StoredAnswers, reference: 
 def write_mark(folder: RunFolder, name: str, clean: Environment, with_mark: Environment) -> None:
     """Write images without (left) and with the mark, one pair below the other; the file's name is the mark's."""
     index = np.arange(min(EXAMPLES, len(clean)))
-    pairs = [np.concatenate([to_colors(a), to_colors(b)], axis=1) for a, b in
-             zip(clean.images.read(index).numpy(), with_mark.images.read(index).numpy(), strict=True)]  # fmt: skip
+    pairs = [
+        np.concatenate([to_colors(a), to_colors(b)], axis=1)
+        for a, b in zip(clean.images.read(index).numpy(), with_mark.images.read(index).numpy(), strict=True)
+    ]
     _write(folder, f"{picture_name(name)}.png", np.concatenate(pairs, axis=0))
 
 

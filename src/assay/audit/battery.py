@@ -88,15 +88,20 @@ class AuditedMark:
             fixed_axes = {
                 axis: component.params[axis] for axis in ("x", "y") if self.fixed and axis in component.params
             }
-            at = {place: {**spot, **fixed_axes} for place, spot in _PLACES.items()
-                  if all(abs(spot[axis] - value) < _NEAR for axis, value in fixed_axes.items())}  # fmt: skip
+            at = {
+                place: {**spot, **fixed_axes}
+                for place, spot in _PLACES.items()
+                if all(abs(spot[axis] - value) < _NEAR for axis, value in fixed_axes.items())
+            }
         for name in {"corner", "side"} & set(able):
             values = values_of(able[name].annotation)
             at |= {value: {name: value} for value in values if set(values) <= set(_PLACES)}
         if all(set(more) <= set(component.params) for more in at.values()):
             return {}
-        return {place: Component(kind="intervention", name=component.name, params={**component.params, **more})
-                for place, more in at.items()}  # fmt: skip
+        return {
+            place: Component(kind="intervention", name=component.name, params={**component.params, **more})
+            for place, more in at.items()
+        }
 
 
 _WHERE = frozenset({"x", "y", "corner", "side", "jitter"})

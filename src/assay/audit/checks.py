@@ -75,8 +75,7 @@ def checks_of_images(
     """
     patients = len(np.unique(all_images.table.patient))
     if prepared.request.data.patient and patients < FEW_PATIENTS:
-        yield check("few-patients", "warn", "few patients: intervals over so few patients are too narrow",
-                    patients)  # fmt: skip
+        yield check("few-patients", "warn", "few patients: intervals over so few patients are too narrow", patients)
     for reason in checks.reasons:
         code = reason.codes[0]
         undone = code in (Code.DRAWN_IMAGES, Code.COPIES_UNCHECKED)
@@ -103,8 +102,11 @@ def _training_checks(
     all_images: Environment, audited: Environment, prepared: PreparedAudit, train: Mapping[str, Any] | None
 ) -> Iterator[Row]:
     if train is None:
-        yield check("training-images", "not-done", "no training images were given: independence of these images from "
-                     "training is not established")  # fmt: skip
+        yield check(
+            "training-images",
+            "not-done",
+            "no training images were given: independence of these images from training is not established",
+        )
         return
     request, scene = training_scene(prepared, train)
     images, dataset, trained = scene.environment("all").images, prepared.population.dataset, scene.population.dataset
@@ -142,11 +144,18 @@ def _training_checks(
     elif (
         shared and prepared.request.data.folder != request.data.folder and all(map(_counts_from_1, (dataset, trained)))
     ):
-        yield check("training-patients", "not-done", "both sets number their patients from 1, so it is unknown "
-                                                     "whether a number is the same patient in both")  # fmt: skip
+        yield check(
+            "training-patients",
+            "not-done",
+            "both sets number their patients from 1, so it is unknown whether a number is the same patient in both",
+        )
     else:
-        yield check("training-patients", "warn" if shared else "ok",
-                     f"patients who are in the training images too{shared_result.how}", shared)  # fmt: skip
+        yield check(
+            "training-patients",
+            "warn" if shared else "ok",
+            f"patients who are in the training images too{shared_result.how}",
+            shared,
+        )
 
 
 def _counts_from_1(dataset: Dataset) -> bool:
@@ -204,9 +213,11 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
         model = replace(model, output=chosen if count > 1 else None)
     elif len(classes) == 2 and count > 2:
         text = f": {cut(', '.join(names), 200)}" if names else ""
-        raise SpecError(f"the model gives {count} scores, and the target has two classes: choose one with "
-                        f"{key_text('--output', '0')} "
-                        f"to {count - 1}{text}")  # fmt: skip
+        raise SpecError(
+            f"the model gives {count} scores, and the target has two classes: choose one with "
+            f"{key_text('--output', '0')} "
+            f"to {count - 1}{text}"
+        )
     elif count in (1, len(classes)) and len(names) in ((1, 2) if count == 1 else (count,)):
         order = match_outputs(names, classes, exclusive=model.origin.kind == OfTraining.kind)
         if count == 1 and order:
@@ -223,9 +234,11 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
         raise SpecError(f"outputs: {join_words([*request.outputs])} are none of the classes {join_words([*classes])}")
     of_training = names and not output_text and not output and isinstance(model.origin, OfTraining)
     if of_training and count == len(classes) and not (_is_finding(names) and _is_finding(classes)):
-        raise SpecError(f"the network tells {join_words([*names])} apart, and these images have the classes "
-                        f"{join_words([*classes])}: name the class of each output, in their order, with "
-                        f"{key_text('--outputs')} A,B")  # fmt: skip
+        raise SpecError(
+            f"the network tells {join_words([*names])} apart, and these images have the classes "
+            f"{join_words([*classes])}: name the class of each output, in their order, with "
+            f"{key_text('--outputs')} A,B"
+        )
     if not output and count > 1 and not model.order and not output_text:
         why = (
             f"the model names its outputs {cut(join_words([*names]), 100)}" if names else "the model does not name them"
@@ -305,8 +318,7 @@ def with_scores(
     if read_scores.shape[1] > 1:
         scale = replace(scale, exact=(scale.exact[0], 0))  # of several only 0 has no logarithm
     scores = "logits" if scale.kind == "other" else scale.kind
-    independent = model.output is None and count == 2 and (
-        head == "sigmoid" or (scores != "logits" and not exclusive))  # fmt: skip
+    independent = model.output is None and count == 2 and (head == "sigmoid" or (scores != "logits" and not exclusive))
     if len(table.classes) == 2 and independent:
         raise SpecError(
             f"the model gives 2 scores{'' if scores == 'logits' else ' that do not add up to 1'}, and the target has "
@@ -314,8 +326,12 @@ def with_scores(
         )
     if model.output is not None and count > 1 and head == "auto" and scores == "logits":
         doubts = (*doubts, _GUESSED)
-    model = replace(model, scores=scores, ends=None if scores == "logits" else scale.ends,
-                    output=model.output and replace(model.output, head=head_found))  # fmt: skip
+    model = replace(
+        model,
+        scores=scores,
+        ends=None if scores == "logits" else scale.ends,
+        output=model.output and replace(model.output, head=head_found),
+    )
     if read_scores.shape[1] == 1:
         odds = scale.log_odds(read_scores) * (-1 if model.inverted else 1)
         logits = np.concatenate([np.zeros_like(odds), odds], axis=1)
@@ -415,8 +431,10 @@ def _scores_of_few(prepared: PreparedAudit, all_images: Environment) -> Float[np
     values = output.detach().double().cpu().numpy().reshape(len(images), -1)
     bad = int((~np.isfinite(values).all(axis=1)).sum())
     if bad:
-        raise SpecError(f"the model gives NaN or infinite scores for {bad} of {len(values)} images: check its weights, "
-                        f"and the scaling of images with {key_text('--scaling')}")  # fmt: skip
+        raise SpecError(
+            f"the model gives NaN or infinite scores for {bad} of {len(values)} images: check its weights, "
+            f"and the scaling of images with {key_text('--scaling')}"
+        )
     return values
 
 
@@ -521,8 +539,7 @@ def misread(
             else key_text("--positive", classes[0])
         )
         both = key_text("--outputs", f"'{classes[1]},{classes[0]}'")
-        write.append(f"{other} (here '{classes[1]}' is positive), or {both} if only the "
-                     "outputs are")  # fmt: skip
+        write.append(f"{other} (here '{classes[1]}' is positive), or {both} if only the outputs are")
         if pair:
             write.append(
                 f"of two outputs that are not classes {key_text('--output', '0')} or 1 with "

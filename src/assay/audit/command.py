@@ -152,8 +152,10 @@ def _print_plan(request: AuditRequest, plan: Planned, each: float, json: bool) -
         print(json_text({**counts, "seconds": plan.passes * each, **trained}), end="")
         return
     if parts:
-        print(f"{request.networks} reference networks are first trained on {len(parts['train']):,} images, and audited "
-              f"on {len(parts['test']):,}; the time below is without them")  # fmt: skip
+        print(
+            f"{request.networks} reference networks are first trained on {len(parts['train']):,} images, and audited "
+            f"on {len(parts['test']):,}; the time below is without them"
+        )
     print(f"{plan.searched:,} images searched for a region")
     print(f"{plan.words}; {plan.distortions} distortions at {plan.severities} severities")
     took = f"{1000 * each:.3g} ms each"

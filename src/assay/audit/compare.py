@@ -81,8 +81,9 @@ class StoredAudit:
     @cached_property
     def answers(self) -> Mapping[tuple[str, str], Row]:
         """Readings by factor and dose; ("", "") are the images without changes."""
-        return {(row["factor"], row["dose"]): row for row in self.folder.table("answers")
-                if row["kind"] != "distortion"}  # fmt: skip
+        return {
+            (row["factor"], row["dose"]): row for row in self.folder.table("answers") if row["kind"] != "distortion"
+        }
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -145,9 +146,13 @@ class AuditsRun(RunSteps):
         """Return the differences, and the names of the audits; write pictures of regions."""
         read = StoredAudit(RunFolder(self.request.a)).facts
         unit = read["intervals over"]
-        facts = {**dict(zip(("first", "second"), self.request.names, strict=True)), "intervals over": unit,
-                 "folders": f"{typed_path(self.request.a)} {typed_path(self.request.b)}",
-                 **{key: read[key] for key in KEYS if key in read}, **time_and_versions(OF_STATISTICS)}  # fmt: skip
+        facts = {
+            **dict(zip(("first", "second"), self.request.names, strict=True)),
+            "intervals over": unit,
+            "folders": f"{typed_path(self.request.a)} {typed_path(self.request.b)}",
+            **{key: read[key] for key in KEYS if key in read},
+            **time_and_versions(OF_STATISTICS),
+        }
         rows = self.rows if unit == "patients" else [{**row, "patients": 0} for row in self.rows]
         pictures = folder.root / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison
@@ -187,8 +192,10 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
         rows_of_factor = [audit.verdicts.get(factor) for audit in (both.a, both.b)]
         kind = next(row["kind"] for row in rows_of_factor if row is not None)
         named = {"factor": factor, "kind": kind, "measure": "swing"}
-        named |= {f"verdict_{side}": "" if row is None else row["verdict"]
-                  for side, row in zip("ab", rows_of_factor, strict=True)}  # fmt: skip
+        named |= {
+            f"verdict_{side}": "" if row is None else row["verdict"]
+            for side, row in zip("ab", rows_of_factor, strict=True)
+        }
         untested = [str(row["reason"]) for row in rows_of_factor if row is not None and row["verdict"] == NOT_TESTED]
         if len(untested) == len(rows_of_factor):
             rows.append({**named, "reason": untested[0]})
@@ -218,8 +225,10 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
         named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
         for side, row in zip("ab", rows, strict=True):
             named |= {f"{side}{end}": numeric(row, f"value{end}") for end in ("", "_low", "_high")}
-            named |= {f"verdict_{side}": row["verdict"],
-                      f"found_{side}": json.dumps({part: row.get(part, "") for part in PARTS})}  # fmt: skip
+            named |= {
+                f"verdict_{side}": row["verdict"],
+                f"found_{side}": json.dumps({part: row.get(part, "") for part in PARTS}),
+            }
         if searched := [row["trained"] for row in rows if row["verdict"] != NOT_TESTED]:
             code = Code.ONE_AUDIT if len(searched) == 1 else Code.ONE_TRAINED if len(set(searched)) == 2 else None
             yield {**named, **({"reason": str(because(code))} if code else _less(named, rows[0]["patients"]))}
@@ -228,8 +237,10 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
 def _less(row: Row, patients: int) -> Row:
     """Return the difference of two effects, with an interval from the bounds of both as if images were not paired."""
     wider = float(stdtrit(max(1, patients - 1), 1 - TWO_SIDED) / stdtrit(max(1, patients - 1), 1 - ALPHA))
-    below, above = (wider * math.hypot(row["a"] - row[f"a_{end}"], row["b"] - row[f"b_{other}"])
-                    for end, other in (("low", "high"), ("high", "low")))  # fmt: skip
+    below, above = (
+        wider * math.hypot(row["a"] - row[f"a_{end}"], row["b"] - row[f"b_{other}"])
+        for end, other in (("low", "high"), ("high", "low"))
+    )
     return {"value": row["a"] - row["b"], "low": row["a"] - row["b"] - below, "high": row["a"] - row["b"] + above}
 
 
@@ -241,8 +252,13 @@ def with_decisions(rows: Sequence[Row]) -> list[Row]:
     """
     chosen: dict[str, tuple[int, float]] = {}
     for factor in dict.fromkeys(row["factor"] for row in rows):
-        tested = [at for at, row in enumerate(rows) if row["factor"] == factor and not math.isnan(row["p"])
-                  and (row["kind"] != "mark" or row["dose"] == DOSES[DECIDING])]  # fmt: skip
+        tested = [
+            at
+            for at, row in enumerate(rows)
+            if row["factor"] == factor
+            and not math.isnan(row["p"])
+            and (row["kind"] != "mark" or row["dose"] == DOSES[DECIDING])
+        ]
         if tested:
             least = min(tested, key=lambda at: rows[at]["p"])
             chosen[factor] = least, min(1.0, len(tested) * rows[least]["p"])
@@ -366,8 +382,10 @@ def _mark_rows(dose: str, before: tuple[Scored, Scored], after: tuple[Scored, Sc
         if len(np.unique(target)) < 2:
             continue
         none = np.zeros(len(target), dtype=bool)
-        swings = [effect_of_mark(s0[:, None], s1[:, None], target, table.patient, none).largest.g.value
-                  for s0, s1 in ((x0, x1), (y0, y1))]  # fmt: skip
+        swings = [
+            effect_of_mark(s0[:, None], s1[:, None], target, table.patient, none).largest.g.value
+            for s0, s1 in ((x0, x1), (y0, y1))
+        ]
         difference = swing_less((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)
         yield {"dose": dose, "class": label, "images": len(target), "patients": len(np.unique(table.patient)),
                **_difference(swings[0], swings[1], difference)}  # fmt: skip

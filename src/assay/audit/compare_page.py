@@ -72,9 +72,14 @@ def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[L
         differs = row["decision"] == "differs" and not math.isnan(row["p"])
         both, images = f"{number(row['a'])} and {number(row['b'])}", whole(row, "images")
         numbers = f"{both}: {difference_words(row['value'], row['low'], row['high'])}"
-        yield Line(f"{sentence_case(_subject_words(row))}:", numbers, "compared", light="warn" if differs else "",
-                   size=Size(row["value"], row["low"], row["high"], _measure(row), scale=_axis_name(row)),
-                   images=f"{images:,}" if images else "")  # fmt: skip
+        yield Line(
+            f"{sentence_case(_subject_words(row))}:",
+            numbers,
+            "compared",
+            light="warn" if differs else "",
+            size=Size(row["value"], row["low"], row["high"], _measure(row), scale=_axis_name(row)),
+            images=f"{images:,}" if images else "",
+        )
 
 
 def comparison_tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Tile]:
@@ -127,8 +132,11 @@ def _two_effects(row: Row) -> str:
 
 def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
     differing = [row for row in rows if row["decision"] == "differs" and not math.isnan(row["p"])]
-    overall = [f"{label_of(row['measure'])} ({number(row['a'], 2)} in {names[0]}, {number(row['b'], 2)} in {names[1]})"
-               for row in differing if not row["factor"]]  # fmt: skip
+    overall = [
+        f"{label_of(row['measure'])} ({number(row['a'], 2)} in {names[0]}, {number(row['b'], 2)} in {names[1]})"
+        for row in differing
+        if not row["factor"]
+    ]
     differing.sort(key=lambda row: -abs(row["value"]))
     factors = list(dict.fromkeys(factor_words(row) for row in differing if row["factor"]))
     if len(factors) > MOST_NAMED + 1:
@@ -145,8 +153,11 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
     lines = [f"{_subject_words(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
     regions = [row for row in rows if row["kind"] == "region" and row not in _leading_rows(rows)]
-    empty = [row for row in regions if not row["reason"]
-             and row["verdict_a"] == row["verdict_b"] == RegionVerdict.NOTHING_FOUND]  # fmt: skip
+    empty = [
+        row
+        for row in regions
+        if not row["reason"] and row["verdict_a"] == row["verdict_b"] == RegionVerdict.NOTHING_FOUND
+    ]
     lines += [f"{factor_words(row)}: {_region(row, names)}." for row in regions if row not in empty]
     if empty:
         effects = (f"{factor_words(row)}{_two_effects(row)}" for row in empty)
@@ -159,8 +170,10 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
         if leading is None or (verdicts[0] == verdicts[1] and leading["decision"] == "inconclusive"):
             (without if leading is None else alike).append(factor_words(rows_of_factor[0]))
             continue
-        verdict_texts = (f"{in_words(str(code).replace('-', ' ')) or 'not tested'} ({name})"
-                for code, name in zip(verdicts, names, strict=True))  # fmt: skip
+        verdict_texts = (
+            f"{in_words(str(code).replace('-', ' ')) or 'not tested'} ({name})"
+            for code, name in zip(verdicts, names, strict=True)
+        )
         changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {', '.join(verdict_texts)}."
         lines.append(f"{_subject_words(leading)}: {_values(leading, names)}.{changed}")
     if alike:

@@ -269,8 +269,15 @@ def harm_lines(tables: Tables, harms: Sequence[Harm], margin: float) -> Iterator
         anchor = _ANCHORS.get(harm.table, harm.table)
         if harm.table == "verdicts" and _is_shift(harm):  # the cell with the same numbers
             anchor = f"row-verdicts-{harm.row}"
-        yield Line(f"{harm_name(harm, tables)}:", numbers, anchor, light=_LIGHTS.get(harm.rank, ""), size=size,
-                   harm=calls, images=images)  # fmt: skip
+        yield Line(
+            f"{harm_name(harm, tables)}:",
+            numbers,
+            anchor,
+            light=_LIGHTS.get(harm.rank, ""),
+            size=size,
+            harm=calls,
+            images=images,
+        )
 
 
 _ANCHORS = {"checks": "trust"}
@@ -395,8 +402,10 @@ def _others_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
     for row in others:
         if row in shown:
             names.setdefault(VERDICTS[row["verdict"]].text, []).append(factor_words(row))
-    parts = [f"{len(of)} {verdict}" + (f" ({', '.join(of)})" if len(of) <= FEW_NAMES else "")
-             for verdict, of in names.items()]  # fmt: skip
+    parts = [
+        f"{len(of)} {verdict}" + (f" ({', '.join(of)})" if len(of) <= FEW_NAMES else "")
+        for verdict, of in names.items()
+    ]
     if parts:
         yield f"Other marks and columns: {', '.join(parts)}."
 
@@ -406,10 +415,13 @@ def finding_rows(tables: Tables) -> list[dict[str, Any]]:
     harms = harms_of(tables)
     lines = harm_lines(tables, harms, MARGIN)
     return [
-        {**{key: None if value != value else value for key, value in asdict(harm).items()},
-         "name": line.decision.removesuffix(":"), "numbers": line.numbers}
+        {
+            **{key: None if value != value else value for key, value in asdict(harm).items()},
+            "name": line.decision.removesuffix(":"),
+            "numbers": line.numbers,
+        }
         for harm, line in zip(harms, lines, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def legend_words(tables: Tables, harms: Sequence[Harm]) -> str:
@@ -418,8 +430,10 @@ def legend_words(tables: Tables, harms: Sequence[Harm]) -> str:
     lost = [harm for harm in shown if not _is_shift(harm) and harm.kind != "group"]
     parts: list[str] = []
     if any(_limit(row_of(harm, tables)) for harm in shown if harm.kind == "mark"):
-        parts.append("Limit: the largest shift in reference networks, which never saw the mark; beyond it a model "
-                     "relies on the mark.")  # fmt: skip
+        parts.append(
+            "Limit: the largest shift in reference networks, which never saw the mark; beyond it a model "
+            "relies on the mark."
+        )
     if lost and any(map(_is_shift, shown)):
         measure = _lost_measure(lost[0], tables)
         parts.append(f"{measure} lost: the mark is on all images. {SHIFT}: it is on images of one class only.")
@@ -460,8 +474,12 @@ _KINDS = {
 
 def notes_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return the order of the findings, what the brackets are, and what the first screen has no row for."""
-    parts = (_order_words(tables, harms), *relation_words(tables, harms), _bounds_words(harms),
-             further_words(tables, harms))  # fmt: skip
+    parts = (
+        _order_words(tables, harms),
+        *relation_words(tables, harms),
+        _bounds_words(harms),
+        further_words(tables, harms),
+    )
     return " ".join(filter(None, parts))
 
 

@@ -104,9 +104,15 @@ def _region_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
         if row["verdict"] in _BY_REGION:
             look = row["verdict"] == RegionVerdict.UNVERIFIED and not row["discrete"]  # any network has one
             yield Harm(
-                Rank.OTHER if look else _BY_REGION[row["verdict"]], "region", row["verdict"], "regions", at,
-                *_region_shift(row), numeric(row, "flips"), numeric(row, "images"),
-            )  # fmt: skip
+                Rank.OTHER if look else _BY_REGION[row["verdict"]],
+                "region",
+                row["verdict"],
+                "regions",
+                at,
+                *_region_shift(row),
+                numeric(row, "flips"),
+                numeric(row, "images"),
+            )
 
 
 def _region_shift(row: Row) -> tuple[float, float, float]:
@@ -158,8 +164,16 @@ def _distortion_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
             mildest.setdefault(rows[at]["factor"], at)
     for at in mildest.values():
         row = rows[at]
-        yield Harm(Rank.SHIFT, "distortion", row["decision"], "distorted", at, *_performance_lost(row),
-                   numeric(row, "flips"), numeric(row, "images"))  # fmt: skip
+        yield Harm(
+            Rank.SHIFT,
+            "distortion",
+            row["decision"],
+            "distorted",
+            at,
+            *_performance_lost(row),
+            numeric(row, "flips"),
+            numeric(row, "images"),
+        )
 
 
 _MEASURES = ("auroc", "auroc-macro", "dice", "accuracy", "sensitivity", "specificity")

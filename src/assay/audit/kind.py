@@ -6,10 +6,26 @@ from assay.audit.tables import AUDIT_TABLES, COMPARED
 from assay.store.kinds import Kind
 from assay.store.schema import MODEL_TABLES, PROVENANCE
 
-AUDIT = Kind("audit", "an audit", AUDIT_TABLES, "run `assay audit` again, which reads only what is missing",
-             "assay.audit.page:PAGE", "model, target or images")  # fmt: skip
-AUDITS = Kind("comparison of audits", "a comparison of audits", {"compared": COMPARED, "provenance": PROVENANCE},
-              "run `assay audit compare` again", "assay.audit.compare_page:COMPARED")  # fmt: skip
-MODEL = Kind("model", "a model probed by itself", MODEL_TABLES,
-             "probe the model again, which reads only what is missing", "assay.study.page:PAGE",
-             rebuild="assay.audit.model:tables_of")  # fmt: skip
+AUDIT = Kind(
+    "audit",
+    "an audit",
+    AUDIT_TABLES,
+    "run `assay audit` again, which reads only what is missing",
+    "assay.audit.page:PAGE",
+    "model, target or images",
+)
+AUDITS = Kind(
+    "comparison of audits",
+    "a comparison of audits",
+    {"compared": COMPARED, "provenance": PROVENANCE},
+    "run `assay audit compare` again",
+    "assay.audit.compare_page:COMPARED",
+)
+MODEL = Kind(
+    "model",
+    "a model probed by itself",
+    MODEL_TABLES,
+    "probe the model again, which reads only what is missing",
+    "assay.study.page:PAGE",
+    rebuild="assay.audit.model:tables_of",
+)

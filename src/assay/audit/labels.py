@@ -106,8 +106,9 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
         raise SpecError(wrong)
     corrected = _correct_labels(rows)
     write_labels(corrected, out / PAGE)
-    cells = [{name: harmless(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
-             for row in corrected]  # fmt: skip
+    cells = [
+        {name: harmless(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in corrected
+    ]
     write_text(out / TABLE, pd.DataFrame(cells).to_csv(index=False, lineterminator="\n"))
     return corrected
 
@@ -152,9 +153,18 @@ def _correct_labels(rows: Sequence[Row]) -> list[Row]:
             region = {**region, "verdict": str(RegionVerdict.INCONCLUSIVE)}
         numbers = {name: numeric(region, name) for name in ("value", "value_low", "limit")}
         finding_text = region_title(region) if row["region"] else ""
-        corrected.append({"label": row["label"], "auroc": row["auroc"], "verdict": region["verdict"],
-                     "found": finding_text, **numbers, "p": p.get(at, math.nan), "folder": row["folder"],
-                     "reason": row.get("reason", "")})  # fmt: skip
+        corrected.append(
+            {
+                "label": row["label"],
+                "auroc": row["auroc"],
+                "verdict": region["verdict"],
+                "found": finding_text,
+                **numbers,
+                "p": p.get(at, math.nan),
+                "folder": row["folder"],
+                "reason": row.get("reason", ""),
+            }
+        )
     return corrected
 
 
@@ -255,9 +265,11 @@ class _Memory(nn.Module):
             if not isinstance(outputs, Tensor) or outputs.ndim != 2:
                 return cast(Tensor, outputs)  # refused by who asked
             if outputs.shape[1] < self.least:
-                raise _FewOutputsError(f"{key_text('--target')} needs {self.least} outputs, and the model has "
-                                       f"{outputs.shape[1]}: name "
-                                       "the column of each output, in their order")  # fmt: skip
+                raise _FewOutputsError(
+                    f"{key_text('--target')} needs {self.least} outputs, and the model has "
+                    f"{outputs.shape[1]}: name "
+                    "the column of each output, in their order"
+                )
             fresh = dict(zip(unknown, outputs.detach(), strict=True))
             self.new.update({keys[at]: scores for at, scores in fresh.items()})
         return torch.stack([fresh[at] if at in fresh else self.known[key] for at, key in enumerate(keys)])

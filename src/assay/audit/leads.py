@@ -129,8 +129,11 @@ def _candidate_conditions(scored: Scored, properties: Mapping[str, np.ndarray]) 
 
 def _numbers(scored: Scored) -> dict[str, np.ndarray]:
     table = scored.table
-    numbers = {factor.name: table.columns[factor.name].astype(np.float64) for factor in table.factors
-             if factor.role != "core" and not factor.levels}  # fmt: skip
+    numbers = {
+        factor.name: table.columns[factor.name].astype(np.float64)
+        for factor in table.factors
+        if factor.role != "core" and not factor.levels
+    }
     return {name: values for name, values in numbers.items() if np.isfinite(values).any()}
 
 

@@ -365,8 +365,16 @@ class ProbeRun(RunSteps):
         self.prepared, doubts = self._with_thresholds(), list(self.prepared.doubts)
         prepared, spec = self.prepared, self.prepared.request
         self.began, plan = time.time(), _plan_probes(prepared.model, spec, prepared.scene, prepared.population)
-        job = ProbeJob(prepared.place, prepared.model, spec.data, spec.tests, dict(plan.probes), plan.readings,
-                       all_tested=True, device=prepared.device)  # fmt: skip
+        job = ProbeJob(
+            prepared.place,
+            prepared.model,
+            spec.data,
+            spec.tests,
+            dict(plan.probes),
+            plan.readings,
+            all_tested=True,
+            device=prepared.device,
+        )
         job(ALONE)
         if spec.task == "classification":
             first = prepared.scene.environment(prepared.scene.names[0])

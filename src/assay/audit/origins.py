@@ -98,6 +98,12 @@ def origin_of(request: ModelRequest) -> Origin:
                 return OfTraining(trained_model(Path(model)), request.trust)
     if not 0 < memory < 1e6:
         raise SpecError(f"memory {memory:g}: expected a number of GB above 0, such as 8")
-    origin = given_origin(model, request.factory, weights=request.weights, trust=request.trust,
-                          limit=request.time_limit, output=request.output)  # fmt: skip
+    origin = given_origin(
+        model,
+        request.factory,
+        weights=request.weights,
+        trust=request.trust,
+        limit=request.time_limit,
+        output=request.output,
+    )
     return replace(origin, memory=memory) if isinstance(origin, ModelFile) else origin

@@ -89,9 +89,14 @@ def audit_account(evidence: Evidence) -> Account:
     """Return the words on an audit."""
     tables, facts = evidence.tables, evidence.facts
     verdicts, margin = tables["verdicts"], facts["margin"]
-    parts = [facts["kind"], f"{facts['images']} images", f"{facts['patients']} patients",
-             f"margin {margin}{', the default' if float(margin) == MARGIN else ''}", facts.get("domain", ""),
-             f"intended use: {facts.get('intended use', 'not stated')}"]  # fmt: skip
+    parts = [
+        facts["kind"],
+        f"{facts['images']} images",
+        f"{facts['patients']} patients",
+        f"margin {margin}{', the default' if float(margin) == MARGIN else ''}",
+        facts.get("domain", ""),
+        f"intended use: {facts.get('intended use', 'not stated')}",
+    ]
     if evidence.unit == "images":
         parts.remove(f"{facts['patients']} patients")
     first, *more = answer_words(tables)
@@ -207,8 +212,11 @@ _PICTURES = {
 
 def _places(evidence: Evidence) -> Iterator[PlacePictures]:
     """Yield an image as it is, and with each of the most harmful marks."""
-    marks = [row for row in evidence.tables["verdicts"]
-             if row["kind"] == "mark" and _picture_of(evidence.root, row["factor"]).is_file()]  # fmt: skip
+    marks = [
+        row
+        for row in evidence.tables["verdicts"]
+        if row["kind"] == "mark" and _picture_of(evidence.root, row["factor"]).is_file()
+    ]
     for number, row in enumerate(marks[: MOST_PLACES - 1]):
         place = _place(row, _picture_of(evidence.root, row["factor"]))
         yield from () if number else (PlacePictures("as it is", place.pictures[:1]),)
@@ -256,12 +264,21 @@ SEARCHES = Block(id="searches", title="Searches that found nothing", table="regi
                       "classes by more than they do.")  # fmt: skip
 
 SWINGS = Block(
-    id="swings", title="AUROC shift by marks and columns", table="verdicts", chart="strip", place=("factor",),
-    keep=Query(without={"verdict": (NOT_TESTED,)}, most=MOST_SWINGS), value="g", colors="verdict", listed=False,
-    level=ZERO, shaded=True, ordered=True,
+    id="swings",
+    title="AUROC shift by marks and columns",
+    table="verdicts",
+    chart="strip",
+    place=("factor",),
+    keep=Query(without={"verdict": (NOT_TESTED,)}, most=MOST_SWINGS),
+    value="g",
+    colors="verdict",
+    listed=False,
+    level=ZERO,
+    shaded=True,
+    ordered=True,
     note="AUROC shift: this audit put the mark on images of one class alone; positive where it raises scores. In the "
-         "order of the findings. Bars: one-sided 95% bounds. Shaded: the margin.",
-)  # fmt: skip
+    "order of the findings. Bars: one-sided 95% bounds. Shaded: the margin.",
+)
 _BATTERY = (
     SWINGS,
     Block(id="verdicts", title="All marks and columns, in the order of the findings", table="verdicts",
@@ -271,8 +288,13 @@ _BATTERY = (
           keep=Query(empty=("place",)), along="dose", value="g", colors="measure", folded=True, listed=False,
           level=ZERO, shaded=True),
 )  # fmt: skip
-DOSES = Block(id="doses", title="By strength of the mark", table="effects",
-              columns=("dose", "place", *_EFFECT, "images"), cited="g")  # fmt: skip
+DOSES = Block(
+    id="doses",
+    title="By strength of the mark",
+    table="effects",
+    columns=("dose", "place", *_EFFECT, "images"),
+    cited="g",
+)
 """The strengths of one mark, as drawn and at another place."""
 _GROUPS = (
     Block(id="gaps", title="Gaps between groups", table="gaps", chart="strip", place=("column", "a", "b"),
@@ -286,11 +308,11 @@ _MODEL_ADDED = replace(
     ADDED,
     title="The model against the simple cue that is best in other patients",
     note="Another cue may have a higher AUROC among the tested patients. AUROC of the cue: over all tested images "
-         "together; in the table of simple cues, that of a fitted cue is within the folds of its fit. Similar values: "
-         "images in the same tenth of the cue. Beyond: there the model's AUROC exceeds 0.5 and that of the cue with "
-         "95% confidence, so it carries information beyond the cue. Below: its AUROC on all images is lower than the "
-         "cue's with 95% confidence.",
-)  # fmt: skip
+    "together; in the table of simple cues, that of a fitted cue is within the folds of its fit. Similar values: "
+    "images in the same tenth of the cue. Beyond: there the model's AUROC exceeds 0.5 and that of the cue with "
+    "95% confidence, so it carries information beyond the cue. Below: its AUROC on all images is lower than the "
+    "cue's with 95% confidence.",
+)
 _INSIDE = Block(id="inside", title="Inside the network: evidence, not a verdict", table="inside", folded=True,
                 columns=("kind", "name", "value", "chance", "images", "reason"))  # fmt: skip
 _RATES = Block(id="rates", title="Error rates of this audit", table="rates", folded=True,

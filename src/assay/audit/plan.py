@@ -158,8 +158,18 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
     )  # without the leading region, which takes the place of doses where these are left out
     marked = min(clean, max(_LEAST, (passes_left - clean) // (times + more * request.full)))
     short = not request.full and (marked < n or marked * (times + more) > passes_left - clean)
-    return Planned(n, clean, marked, len(marks), len(distortions), len(severities), searched,
-                   times if short else times + more, tried, short)  # fmt: skip
+    return Planned(
+        n,
+        clean,
+        marked,
+        len(marks),
+        len(distortions),
+        len(severities),
+        searched,
+        times if short else times + more,
+        tried,
+        short,
+    )
 
 
 def least_budget() -> int:
@@ -255,9 +265,14 @@ class AuditPlan:
     read_by: Mapping[str, Any]
 
     def shot(
-        self, kind: str, images: Callable[[], Environment], table: FactorTable, named: Mapping[str, Any], label: str,
+        self,
+        kind: str,
+        images: Callable[[], Environment],
+        table: FactorTable,
+        named: Mapping[str, Any],
+        label: str,
         **more: str,
-    ) -> Shot:  # fmt: skip
+    ) -> Shot:
         """Return images under a change that `named` names; `more` are further fields."""
         id = content_hash({**self.read_by, "rows": content_hash(table.row.tolist()), **named})
         return Shot(id, kind, table, images, label, **more)
@@ -307,12 +322,18 @@ class AuditPlan:
     def _doses(self, mark: AuditedMark) -> list[Shot]:
         table = self.before.table
         return [
-            self.shot("mark", partial(_with_mark, self.before, mark.name, component), table,
-                      {"mark": mark.name, "change": component.canonical()},
-                      f"mark {mark.name}", factor=mark.name, dose=DOSES[at],
-                      change=json.dumps(component.canonical(), sort_keys=True))
+            self.shot(
+                "mark",
+                partial(_with_mark, self.before, mark.name, component),
+                table,
+                {"mark": mark.name, "change": component.canonical()},
+                f"mark {mark.name}",
+                factor=mark.name,
+                dose=DOSES[at],
+                change=json.dumps(component.canonical(), sort_keys=True),
+            )
             for at, component in enumerate(mark.doses)
-        ]  # fmt: skip
+        ]
 
     # Marks at other places, and without the region that leads.
 
@@ -344,8 +365,9 @@ class AuditPlan:
     def _at(self, images: Environment, mark: AuditedMark, places: Sequence[str], which: Int[np.ndarray, " n"]) -> Shot:
         def make_images() -> Environment:
             ends = [_with_mark(images, mark.name, mark.places[place]) for place in places]
-            changes = [replace(change, marked=which == at) for at, end in enumerate(ends)
-                       for change in changes_of(end.images)]  # fmt: skip
+            changes = [
+                replace(change, marked=which == at) for at, end in enumerate(ends) for change in changes_of(end.images)
+            ]
             return replace(ends[0], images=ChangedImages(images.images, changes))
 
         named = {"mark": mark.name, "at": [mark.places[place].canonical() for place in places]}
@@ -379,13 +401,19 @@ class AuditPlan:
         table = self.before.table
         return {
             family: [
-                self.shot("distortion", partial(make_distorted, family, severity), table,
-                          {"distortion": [family, severity]},
-                          f"distortion {family}", factor=family, dose=str(severity))
+                self.shot(
+                    "distortion",
+                    partial(make_distorted, family, severity),
+                    table,
+                    {"distortion": [family, severity]},
+                    f"distortion {family}",
+                    factor=family,
+                    dose=str(severity),
+                )
                 for severity in _severities(self.asked)
             ]
             for family in self.battery[1]
-        }  # fmt: skip
+        }
 
     def shots(self) -> Iterator[Shot]:
         """Yield all that an audit may read without a search and other ways to read images."""
@@ -417,6 +445,14 @@ def take_with_masks(environment: Environment, rows: Int[np.ndarray, " m"]) -> En
     """Return some rows of an environment with their masks at the size of the images."""
     boxes = None if environment.boxes is None else environment.boxes[rows]
     images = PickedImages(without_interventions(environment.images), rows)
-    return replace(environment, table=environment.table.take(rows), images=images, native=None,
-                   masks=None if environment.masks is None else PickedMasks(environment.masks, rows),
-                   lesions=None, millimeters=None, boxes=boxes, original=None)  # fmt: skip
+    return replace(
+        environment,
+        table=environment.table.take(rows),
+        images=images,
+        native=None,
+        masks=None if environment.masks is None else PickedMasks(environment.masks, rows),
+        lesions=None,
+        millimeters=None,
+        boxes=boxes,
+        original=None,
+    )

@@ -85,8 +85,11 @@ class Policy:
     def _regions(self, verdict: str, regions: Sequence[Row]) -> list[str]:
         """Return a sentence for every search that breaks a rule; an unverified finding breaks all of them."""
         broken = {verdict, RegionVerdict.UNVERIFIED, *(_OPEN if self.inconclusive == "fail" else ())}
-        violations = [f"region ({row['of']}): {row['verdict']}, and {verdict} is forbidden" for row in regions
-                 if row["verdict"] in broken]  # fmt: skip
+        violations = [
+            f"region ({row['of']}): {row['verdict']}, and {verdict} is forbidden"
+            for row in regions
+            if row["verdict"] in broken
+        ]
         return (
             violations
             if regions or self.inconclusive == "pass"

@@ -129,8 +129,9 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     require_classes(table)
     if not request.as_given:
         rows.require_positive_by_name()
-    scale = scale_of(rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'",
-                     request.score)  # fmt: skip
+    scale = scale_of(
+        rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'", request.score
+    )
     logits = np.stack([np.zeros(len(rows.score)), scale.log_odds(rows.score)], axis=1)
     scored = Scored(table, logits, threshold_of(request.threshold, logits, table))
     auroc = area(scored.scores[:, 0], table.target, table.patient)
@@ -180,10 +181,12 @@ def _group_columns(rows: ScoredRows) -> list[str]:
     """Return the columns of a few values that have no part yet, no ids, decisions or other words of the target."""
     table, taken = rows.table, {*rows.roles.values(), *restated(rows.table, rows.roles["target"])}
     return [
-        name for name in table.header
-        if name not in taken and 1 < len({*table.present(name)}) <= MOST_CLASSES
+        name
+        for name in table.header
+        if name not in taken
+        and 1 < len({*table.present(name)}) <= MOST_CLASSES
         and not (called_patient(name) or called_unit(name) or called_calls(name) or called_image(name))
-    ]  # fmt: skip
+    ]
 
 
 def _factor_table(rows: ScoredRows, request: AuditRequest) -> FactorTable:

@@ -235,8 +235,14 @@ def trained_references(
     searches = (
         request.leads and request.train is None
     )  # on images that may carry the mark, networks set no limit for it
-    wanted = AuditRequest(data=parts.data_of_rows(parts.rows["test"]), domain=request.domain, margin=request.margin,
-                          seed=request.seed, marks=once, leads=searches)  # fmt: skip
+    wanted = AuditRequest(
+        data=parts.data_of_rows(parts.rows["test"]),
+        domain=request.domain,
+        margin=request.margin,
+        seed=request.seed,
+        marks=once,
+        leads=searches,
+    )
     key = content_hash([parts.pixels(), request.domain, once, request.margin, request.seed, searches and VERSION])
     home = root or default_cache_root() / "references" / key
     began, trials = time.monotonic(), list[Path]()

@@ -102,8 +102,10 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     record = folder.record("probes", row["search"])
     spec = ProbeSpec.model_validate(record["request"])
     if spec.task == "segmentation":
-        raise SpecError("this audit is of a segmentation, whose masks a patch of another image would make wrong; crop "
-                        "or cover the place in all images yourself")  # fmt: skip
+        raise SpecError(
+            "this audit is of a segmentation, whose masks a patch of another image would make wrong; crop "
+            "or cover the place in all images yourself"
+        )
     skip = bool(folder.record("models", record["model"])["skip_bad_rows"])
     _, population, scene = opened_images(spec, skip_bad_rows=skip, notify=notify)
     if population.dataset is None:
@@ -128,8 +130,17 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     write_text(out / COVERED, table.to_csv(index=False, lineterminator="\n"))
     table[spec.data.image] = table[spec.data.image].str.replace(".png", _BEFORE)
     write_text(out / BALANCED, table.iloc[chosen].to_csv(index=False, lineterminator="\n"))
-    return Remedied(what_words(row), row["trained"], len(images), float(where.mean()), len(donors), len(searched),
-                    int(carry.sum()), len(chosen), swapped and is_drawn(row))  # fmt: skip
+    return Remedied(
+        what_words(row),
+        row["trained"],
+        len(images),
+        float(where.mean()),
+        len(donors),
+        len(searched),
+        int(carry.sum()),
+        len(chosen),
+        swapped and is_drawn(row),
+    )
 
 
 def _row_of(folder: RunFolder) -> Row:
@@ -160,8 +171,9 @@ def _table(data: DataSpec, numbers: Sequence[int]) -> pd.DataFrame:
 
 def _balanced_positions(target: Int[np.ndarray, " n"], carry: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
     """Return positions of as many images with the mark as without it in each class, by chance."""
-    cells = [np.flatnonzero((target == code) & (carry == with_it)) for code in np.unique(target)
-             for with_it in (False, True)]  # fmt: skip
+    cells = [
+        np.flatnonzero((target == code) & (carry == with_it)) for code in np.unique(target) for with_it in (False, True)
+    ]
     least, draws = min(map(len, cells)), generator(0, "balanced")
     return np.sort(np.concatenate([draws.permutation(cell)[:least] for cell in cells]))
 

@@ -131,9 +131,13 @@ class ModelRequest(DataRequest):
     scaling: Annotated[str, Option("Range of pixels: 0..1, imagenet, -1..1, 0..255 or -1024..1024.", "NAME")] = ""
     mean: Annotated[
         Numbers,
-        Option("Mean subtracted from pixels in 0..1 in training: one number, or one per channel.", "M,M,M",
-               parse=numbers, text=""),
-    ] = ()  # fmt: skip
+        Option(
+            "Mean subtracted from pixels in 0..1 in training: one number, or one per channel.",
+            "M,M,M",
+            parse=numbers,
+            text="",
+        ),
+    ] = ()
     std: Annotated[
         Numbers, Option("Standard deviation used in training, in the form of --mean.", "S,S,S", parse=numbers, text="")
     ] = ()

@@ -195,8 +195,18 @@ def _subject_hash(prepared: PreparedAudit, all_images: Environment) -> str:
     model, table = prepared.model, all_images.table
     output = None if model.output is None else model.output.column
     images = image_keys(prepared, all_images) if digests_of(prepared) else [prepared.scene.identity("all")]
-    return content_hash([model.origin.kind, model.origin.content, model.answers, model.task, output, *images,
-                         list(table.classes), table.target.tolist()])  # fmt: skip
+    return content_hash(
+        [
+            model.origin.kind,
+            model.origin.content,
+            model.answers,
+            model.task,
+            output,
+            *images,
+            list(table.classes),
+            table.target.tolist(),
+        ]
+    )
 
 
 # The audit itself.
@@ -534,8 +544,9 @@ class AuditRun(RunSteps):
     def _cases(self, folder: RunFolder, verdicts: Sequence[Row]) -> list[Row]:
         """Draw single images, some of them also with the mark that leads."""
         plan, population, moved = self.plan, self.prepared.population, None
-        moving = (row["factor"] for row in verdicts
-                  if row["kind"] == "mark" and row["verdict"] in MOVING and not row["place"])  # fmt: skip
+        moving = (
+            row["factor"] for row in verdicts if row["kind"] == "mark" and row["verdict"] in MOVING and not row["place"]
+        )
         if leading := next(moving, ""):
             shot = plan.marks[leading][DECIDING]
             moved = Moved(leading, self.answers.to(shot), shot.images(), plan.sample)

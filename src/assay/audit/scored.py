@@ -334,9 +334,12 @@ def better(
             as_given.take(half).value,
             {name: answers.take(half) for name, answers in {"": as_given, **others}.items()},
         )
-        gains = {(name, order): answers.reorder(order).value - before
-                 for name, answers in after.items() for order in answers.orders
-                 if name or order != answers.orders[0]}  # fmt: skip
+        gains = {
+            (name, order): answers.reorder(order).value - before
+            for name, answers in after.items()
+            for order in answers.orders
+            if name or order != answers.orders[0]
+        }
         if not gains or max(gains.values()) <= 0:
             return None
         name, order = max(gains, key=lambda key: gains[key] - _unlikeliness(*key))
@@ -391,15 +394,20 @@ def column_decision(scored: Scored, column: Grouped, margin: float) -> AuditDeci
     scores, labels = scored.scores[present], score_names(table.classes)
     compared = scores, table.target, table.patient
     if not column.tied:
-        effects = [swing_of_group(*compared[:2], rows[present], compared[2], labels, level)
-                   for level, rows in groups_asked]  # fmt: skip
+        effects = [
+            swing_of_group(*compared[:2], rows[present], compared[2], labels, level) for level, rows in groups_asked
+        ]
         return _decide_groups(effects, margin)
-    effects = [within_classes(*compared[:2], rows[present], compared[2], table.classes, level, LEAST_IN_CLASS)
-               for level, rows in groups_asked]  # fmt: skip
+    effects = [
+        within_classes(*compared[:2], rows[present], compared[2], table.classes, level, LEAST_IN_CLASS)
+        for level, rows in groups_asked
+    ]
     if any(effects):
         return _decide_groups(effects, margin)
-    effects = [pooled_within_classes(*compared[:2], rows[present], compared[2], labels, level, LEAST_IN_CELL)
-               for level, rows in groups_asked]  # fmt: skip
+    effects = [
+        pooled_within_classes(*compared[:2], rows[present], compared[2], labels, level, LEAST_IN_CELL)
+        for level, rows in groups_asked
+    ]
     return _decide_groups(effects, margin, LEAST_IN_CELL)
 
 

@@ -86,8 +86,10 @@ def _finding_schema() -> dict[str, Any]:
     numbers = {"row": "Position of the row in the table", "lost": "AUROC or Dice lost, or shifted by a mark",
                "low": "Lower end of its interval", "high": "Upper end", "calls": "Share of changed predictions",
                "images": "Images that are affected, or that it was measured on"}  # fmt: skip
-    parts = {**{name: {"description": words, "type": "string"} for name, words in texts.items()},
-             **{name: {"description": words, **_TYPES["DOUBLE"]} for name, words in numbers.items()}}  # fmt: skip
+    parts = {
+        **{name: {"description": words, "type": "string"} for name, words in texts.items()},
+        **{name: {"description": words, **_TYPES["DOUBLE"]} for name, words in numbers.items()},
+    }
     return _object_schema({**parts, "rank": {"description": texts["rank"], "enum": list(Rank)}})
 
 

@@ -146,9 +146,11 @@ def _weight(row: Row) -> tuple[bool, bool, float]:
 def _akin(first: Row, row: Row) -> bool:
     """Return whether marks look alike and do not move answers in opposite directions."""
     undirected = Verdict.UNDIRECTED in (first["verdict"], row["verdict"])
-    return bool(row.get("family")) and first.get("family") == row["family"] and (
-        undirected or not first["g"] * row["g"] < 0
-    )  # fmt: skip
+    return (
+        bool(row.get("family"))
+        and first.get("family") == row["family"]
+        and (undirected or not first["g"] * row["g"] < 0)
+    )
 
 
 def reported_verdicts(tables: Mapping[str, Sequence[Row]]) -> list[Row]:

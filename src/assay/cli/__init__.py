@@ -589,8 +589,10 @@ def _done(arguments: list[str]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except MemoryError as error:
-        print(f"there is too little memory: {str(error) or 'none is left'}; ask for fewer or smaller images",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"there is too little memory: {str(error) or 'none is left'}; ask for fewer or smaller images",
+            file=sys.stderr,
+        )
         return AssayError.exit_code
     except SystemExit as error:
         traceback.print_exc()

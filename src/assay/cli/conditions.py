@@ -59,8 +59,9 @@ def column_conditions(table: FactorTable, spec: StudySpec, population: Populatio
     from assay.look.cues import cues_of_table
 
     rows = {row["name"]: row for cue in cues_of_table(table) if (row := cue.row)["kind"] == "factor"}
-    conditions = [ColumnCondition(name, float(row["value"]), str(row["of"]), bool(row["strong"]))
-                  for name, row in rows.items()]  # fmt: skip
+    conditions = [
+        ColumnCondition(name, float(row["value"]), str(row["of"]), bool(row["strong"])) for name, row in rows.items()
+    ]
     return [
         _with_association(condition, table, spec, population) for condition in sorted(conditions, key=_weakness)[:most]
     ]

@@ -79,13 +79,21 @@ def example_command(folder: Path, audited: bool) -> None:
 def _fill_with_audit(partial: Path, folder: Path) -> str:
     environment = _draw_environment(AUDITED, "clean")
     images, table = environment.images.read(np.arange(len(environment))).numpy(), environment.table
-    rows = [{"image": f"images/{number:04d}.png", "mass": "yes" if target else "no", "patient": f"P{number:03d}",
-             **{name: _level(environment, name, number) for name in ("sex", "view")}}
-            for number, target in enumerate(table.target)]  # fmt: skip
+    rows = [
+        {
+            "image": f"images/{number:04d}.png",
+            "mass": "yes" if target else "no",
+            "patient": f"P{number:03d}",
+            **{name: _level(environment, name, number) for name in ("sex", "view")},
+        }
+        for number, target in enumerate(table.target)
+    ]
     _write(partial, rows, images)
     shutil.copyfile(MODEL, partial / "model.onnx")
-    return (f"{folder}: {len(rows)} images, data.csv, model.onnx. Next: assay audit {folder / 'model.onnx'} --images "
-            f"{folder} --target mass --patient patient --columns sex,view --domain phantom-chest")  # fmt: skip
+    return (
+        f"{folder}: {len(rows)} images, data.csv, model.onnx. Next: assay audit {folder / 'model.onnx'} --images "
+        f"{folder} --target mass --patient patient --columns sex,view --domain phantom-chest"
+    )
 
 
 def _fill_with_study(partial: Path, folder: Path) -> str:

@@ -70,9 +70,14 @@ class Assumed:
 
 
 def init_command(
-    place: Path, out: Path | None, tests: Sequence[Path] = (), unmatched: Unmatched = "refuse", links: str = "refuse",
-    unmasked: str = "", **named: str,
-) -> None:  # fmt: skip
+    place: Path,
+    out: Path | None,
+    tests: Sequence[Path] = (),
+    unmatched: Unmatched = "refuse",
+    links: str = "refuse",
+    unmasked: str = "",
+    **named: str,
+) -> None:
     """Write the study, and where no table of a folder has a row per image one beside it; print what is assumed.
 
     Args:
@@ -104,8 +109,10 @@ def init_command(
     for file in (path, *tables.values()):
         if file.exists():
             changed = " ".join(f"{why}." for why in _changed_sources(path))
-            raise StoreError(f"{file} is there already, and nothing was written: name another file with --out"
-                             f"{f'. {changed}' if changed else ''}")  # fmt: skip
+            raise StoreError(
+                f"{file} is there already, and nothing was written: name another file with --out"
+                f"{f'. {changed}' if changed else ''}"
+            )
     for set_name, file in ((name, guessed), *zip(names, others, strict=True)):
         print(f"{set_name}: {file.line}", *file.matched, sep="\n", file=sys.stderr)
     guessed = _with_table(guessed, tables.get(None))
@@ -199,9 +206,15 @@ def _write_study(
 
 
 def _write_lines(
-    guess: Guess, conditions: Sequence[ColumnCondition], *, name: str, path: Path, sets: Mapping[str, Guess],
-    positive: str, unmasked: str,
-) -> list[Assumed]:  # fmt: skip
+    guess: Guess,
+    conditions: Sequence[ColumnCondition],
+    *,
+    name: str,
+    path: Path,
+    sets: Mapping[str, Guess],
+    positive: str,
+    unmasked: str,
+) -> list[Assumed]:
     lines = list(_lines(guess, name, path, sets, positive, unmasked, conditions))
     head = f"{MADE_BY_INIT} {_comment(guess.folder.name)}`. Each comment is an assumption: change what is wrong.\n"
     write_text(path, head + "\n".join(line.text for line in lines) + "\n")
@@ -232,25 +245,51 @@ def _examine_images(path: Path) -> tuple[list[ColumnCondition], list[str], str]:
     return conditions, cautions, why
 
 
-def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], positive: str,
-           unmasked: str, conditions: Sequence[ColumnCondition]) -> Iterator[Assumed]:  # fmt: skip
+def _lines(
+    guess: Guess,
+    name: str,
+    path: Path,
+    sets: Mapping[str, Guess],
+    positive: str,
+    unmasked: str,
+    conditions: Sequence[ColumnCondition],
+) -> Iterator[Assumed]:
     rows = _rows(guess)
     masked = guess.target == LESION.name and LESION.name not in (rows[0] if rows else {})
     question = f"work in {', '.join(sets)}" if sets else "use a shortcut"
     yield Assumed("name", name)
-    yield Assumed("question", f"What can a network learn from {name}, and does it {question}?",
-                  "next to networks: simple cues, groups, suspected labels")  # fmt: skip
+    yield Assumed(
+        "question",
+        f"What can a network learn from {name}, and does it {question}?",
+        "next to networks: simple cues, groups, suspected labels",
+    )
     yield Assumed("data", None)
     data = list(_data(guess, rows, path, positive, unmasked))
     if sets:
         yield Assumed("  train", None)
         yield from (replace(line, key=f"  {line.key}") for line in data)
         yield Assumed("  tests", None, "every image is tested; add map: {its class: ours} if classes differ")
-        yield from (Assumed(f"    {_flow(test)}", _of_set(other, guess, path, unmasked),
-                            "as found there" if other.patient else "patients are not named: each image counts as one")
-                    for test, other in sets.items())  # fmt: skip
+        yield from (
+            Assumed(
+                f"    {_flow(test)}",
+                _of_set(other, guess, path, unmasked),
+                "as found there" if other.patient else "patients are not named: each image counts as one",
+            )
+            for test, other in sets.items()
+        )
     else:
         yield from data
+    yield from _environment_lines(conditions, sets)
+    folds = data[-1].value.get("folds")
+    yield _recipe_line(_number_of_images(guess, rows), folds, masked)
+    if sets and folds:
+        yield Assumed("ensemble", True, "the networks of the folds predict the other sets jointly")
+    yield Assumed("seeds", 3, "the smallest number that gives intervals; 10 detect smaller differences")
+    yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
+
+
+def _environment_lines(conditions: Sequence[ColumnCondition], sets: Mapping[str, Guess]) -> Iterator[Assumed]:
+    """Yield the test conditions: those of the strongest columns, the others as comments, and the other sets."""
     yield Assumed("environments", None)
     yield Assumed("  train", {}, "associations as they are in these images")
     yield Assumed("  same", {}, "test images as they are; add conditions under which the model will be used")
@@ -276,20 +315,19 @@ def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
     )
     reserved = ("train", "same", *tested)
     yield from (Assumed(f"  {_flow(f'in-{line}' if line in reserved else line)}", {"data": line}) for line in sets)
-    images, folds = _number_of_images(guess, rows), data[-1].value.get("folds")
+
+
+def _recipe_line(images: int, folds: int | None, masked: bool) -> Assumed:
+    """Return the recipe, with as many epochs as make the usual number of steps."""
     batch, trained = (8 if images < FEW_IMAGES else 32), max(1, round(images * (1 - 2 / folds if folds else 0.6)))
     steps, (fewest, most) = math.ceil(trained / batch), EPOCHS
     epochs = min(most, max(fewest, math.ceil(STEPS / steps)))
     losses = _flow(["cross-entropy", "dice" if masked else "supcon"])
     plain = {"loss": "cross-entropy", "epochs": epochs, "batch_size": batch}
     kind = {"task": "segmentation", "architecture": "small-unet"} if masked else {}
-    yield Assumed(
+    return Assumed(
         "recipe", {**kind, **plain}, f"about {steps * epochs:,} steps of training; loss: {losses} compares losses"
     )
-    if sets and folds:
-        yield Assumed("ensemble", True, "the networks of the folds predict the other sets jointly")
-    yield Assumed("seeds", 3, "the smallest number that gives intervals; 10 detect smaller differences")
-    yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
 
 
 def _condition_words(condition: ColumnCondition, tested: bool) -> str:
@@ -306,8 +344,10 @@ def _words_of_none(condition: ColumnCondition) -> str:
     if not condition.test_levels:
         return words
     levels = _flow({condition.column: [*condition.test_levels]})
-    return (f"{words}; or hold some out of each class, which then are not trained on: "
-            f"split: {{test_only: {levels}}} in data, and held-out: {{where: {levels}}} here")  # fmt: skip
+    return (
+        f"{words}; or hold some out of each class, which then are not trained on: "
+        f"split: {{test_only: {levels}}} in data, and held-out: {{where: {levels}}} here"
+    )
 
 
 def _unmasked(guess: Guess, unmasked: str) -> str:
@@ -331,9 +371,7 @@ def _of_set(guess: Guess, train: Guess, path: Path, unmasked: str) -> dict[str, 
     return {**keys, **{key: "" for key in lacks if getattr(train, key) and not getattr(guess, key)}}
 
 
-def _data(
-    guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: str, unmasked: str
-) -> Iterator[Assumed]:  # fmt: skip
+def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: str, unmasked: str) -> Iterator[Assumed]:
     """Yield the lines of `data`."""
     where = os.path.relpath(guess.folder.resolve(), path.resolve().parent)
     followed = guess.links == "follow"
@@ -428,8 +466,11 @@ def _positive(images: Mapping[str, int], wanted: str) -> Iterator[Assumed]:
 
 def _size_line() -> Assumed:
     """Return the line of the images' size."""
-    return Assumed("  size", DataSpec.model_fields["size"].default,
-                   "px: images are resized to this side; a larger one shows more, and trains longer")  # fmt: skip
+    return Assumed(
+        "  size",
+        DataSpec.model_fields["size"].default,
+        "px: images are resized to this side; a larger one shows more, and trains longer",
+    )
 
 
 def _number_of_folds(guess: Guess, rows: Sequence[dict[str, str]]) -> int:

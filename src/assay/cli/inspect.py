@@ -284,8 +284,9 @@ def _sound(what: str, checked: int, damaged: Sequence[str]) -> Iterator[CheckRes
 
 def _python() -> Iterator[CheckResult]:
     right = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    yield CheckResult("ok" if right else "bad", "python", platform.python_version(),
-                  "" if right else "use Python 3.11 to 3.13")  # fmt: skip
+    yield CheckResult(
+        "ok" if right else "bad", "python", platform.python_version(), "" if right else "use Python 3.11 to 3.13"
+    )
     yield CheckResult("ok", "assay", version(DISTRIBUTION))
 
 
@@ -293,8 +294,12 @@ def _torch() -> Iterator[CheckResult]:
     try:
         import torch
     except ModuleNotFoundError:
-        yield CheckResult("warn", "torch", "not installed: no study can be trained and no network audited",
-                          f"pip install '{DISTRIBUTION}[train]'")  # fmt: skip
+        yield CheckResult(
+            "warn",
+            "torch",
+            "not installed: no study can be trained and no network audited",
+            f"pip install '{DISTRIBUTION}[train]'",
+        )
         return
 
     from assay.execution.local import PROCESSOR, choose_device, device_name

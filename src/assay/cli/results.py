@@ -306,8 +306,9 @@ def _with_pages(run: str, out: Path) -> list[Path]:
         return inside
     folder = find_run(run, out)
     if not is_file(folder / PAGE):
-        raise StoreError(f"{folder / PAGE} does not exist: `assay report {shlex.quote(run)}` writes it from the "
-                         "records")  # fmt: skip
+        raise StoreError(
+            f"{folder / PAGE} does not exist: `assay report {shlex.quote(run)}` writes it from the records"
+        )
     return [folder]
 
 

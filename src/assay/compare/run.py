@@ -138,8 +138,14 @@ class CompareRun(RunSteps):
         )
         unnamed = any(note.first(Code.NO_PATIENT_COLUMN) for note in comparison.notes)
         counted = over_images if unnamed else dict[str, Any]
-        facts = {"study": self.name, "question": comparison.title, "predictions": "yes", **self.read.facts,
-                 "intervals over": "images" if unnamed else "patients", **time_and_versions(OF_STATISTICS)}  # fmt: skip
+        facts = {
+            "study": self.name,
+            "question": comparison.title,
+            "predictions": "yes",
+            **self.read.facts,
+            "intervals over": "images" if unnamed else "patients",
+            **time_and_versions(OF_STATISTICS),
+        }
         facts["command"] = f"assay compare {self.request.typed('out', 'as_json')}"
         facts["path"] = "FILE" if self.request.data == IN_MEMORY else typed_path(self.request.data)
         named = zip(self.read.seed_numbers, self.read.seeds, strict=True)
@@ -208,8 +214,11 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> Compared:
     fallen = next(iter(fallen_seeds(by_seed, decided_rows).values()), set[tuple[str, Any]]())
     failed = {name: [(name, row["seed"]) in fallen for row in by_seed if row["recipe"] == name] for name in panels}
     decided_rows = [{**row, **failure_columns(failed[row["a"]], failed[against])} for row in decided_rows]
-    worse = [because(Code.WORSE_THAN_CHANCE, recipe=row["recipe"], measure=measure, value=row["value"]) for row in rows
-             if entry.entry.direction == "higher" and row["high"] < row["chance"]]  # fmt: skip
+    worse = [
+        because(Code.WORSE_THAN_CHANCE, recipe=row["recipe"], measure=measure, value=row["value"])
+        for row in rows
+        if entry.entry.direction == "higher" and row["high"] < row["chance"]
+    ]
     cautions = (*worse, *outlying_seeds(by_seed, decided_rows))
     numbers = dict(zip(read.seeds, read.seed_numbers, strict=True))
     values = tuple({**{name: row[name] for name in VALUES.names}, "seed": numbers[row["seed"]]} for row in by_seed)

@@ -511,8 +511,12 @@ def _spec_inside(places: Iterable[str], name: str) -> ModuleSpec | None:
     """Return the spec of a module in a package that need not be imported; folders without `__init__.py` count too."""
     locations: list[str] = []
     for place in places:
-        spec = FileFinder(place, (SourceFileLoader, SOURCE_SUFFIXES), (ExtensionFileLoader, EXTENSION_SUFFIXES),
-                          (SourcelessFileLoader, BYTECODE_SUFFIXES)).find_spec(name)  # fmt: skip
+        spec = FileFinder(
+            place,
+            (SourceFileLoader, SOURCE_SUFFIXES),
+            (ExtensionFileLoader, EXTENSION_SUFFIXES),
+            (SourcelessFileLoader, BYTECODE_SUFFIXES),
+        ).find_spec(name)
         if spec is not None and spec.loader is not None:
             return spec
         locations += (spec.submodule_search_locations or ()) if spec else ()

@@ -94,8 +94,12 @@ class CommandRequest(BaseModel):
             fields: Names of the fields that may hold data.
         """
         sources = {name: getattr(self, name) for name in fields}
-        return self.but(**{name: source if source is None or isinstance(source, str | Path) else IN_MEMORY
-                           for name, source in sources.items()})  # fmt: skip
+        return self.but(
+            **{
+                name: source if source is None or isinstance(source, str | Path) else IN_MEMORY
+                for name, source in sources.items()
+            }
+        )
 
     def paths_of(self, *fields: str) -> tuple[Path, ...]:
         """Return the files and folders that these fields name; none where one holds data in memory."""

@@ -130,9 +130,13 @@ def _wrapped(line: str, width: int) -> list[str]:
     prose, mark, command = line.partition(COMMAND)
     indent = line[: len(line) - len(line.lstrip())]
     parts = textwrap.wrap(
-        f"{prose.strip()}:" if mark else prose.strip(), width, initial_indent=indent, subsequent_indent=f"{indent}  ",
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+        f"{prose.strip()}:" if mark else prose.strip(),
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     if mark and len(f"{parts[-1]} {mark[2:]}{command}") <= width:
         return [*parts[:-1], f"{parts[-1]} {mark[2:]}{command}"]
     return [*parts, f"{indent}  {mark[2:]}{command}"] if mark else parts or [""]

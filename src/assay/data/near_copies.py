@@ -247,8 +247,10 @@ class _Searched:
         for start in range(0, n, _BLOCK):
             places = np.arange(start, min(start + _BLOCK, n))
             second = self.second(places)
-            near, at = zip(*(self._nearest(verified[top : top + _BLOCK], places, second, patients)
-                             for top in range(0, m, _BLOCK)), strict=True)  # fmt: skip
+            near, at = zip(
+                *(self._nearest(verified[top : top + _BLOCK], places, second, patients) for top in range(0, m, _BLOCK)),
+                strict=True,
+            )
             del second  # a hundred megabytes, before those of the next block are computed
             release(self.detail)
             likeness, others = (

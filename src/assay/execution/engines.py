@@ -273,8 +273,10 @@ class Slurm:
         if matching:
             _call(["scancel", *sorted(matching)])
         if others := sorted(array for array, kinds in is_here.items() if kinds - {True}):
-            raise StoreError(f"job {others[0]} was not canceled: its log is not in {self._logs}, so that it is of "
-                             f"something else; to cancel it: scancel {others[0]}")  # fmt: skip
+            raise StoreError(
+                f"job {others[0]} was not canceled: its log is not in {self._logs}, so that it is of "
+                f"something else; to cancel it: scancel {others[0]}"
+            )
 
     def _which_are_here(self, handles: Collection[str]) -> dict[str, set[bool | None]]:
         """Return `_is_here` of the logs of each job or array; none of those that are over. Slurm is asked once.

@@ -260,9 +260,14 @@ def reading_shown(quietly: bool) -> Generator[Notify]:
         return
     live = sys.stderr.isatty()
     progress = Progress(
-        TextColumn("{task.description}:", markup=False), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(file=sys.stderr), refresh_per_second=REDRAWS, transient=True, disable=not live,
-    )  # fmt: skip
+        TextColumn("{task.description}:", markup=False),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        refresh_per_second=REDRAWS,
+        transient=True,
+        disable=not live,
+    )
     due = time.monotonic() + min(FIRST_AFTER, PLAIN_EVERY)
 
     def hear(what: str, done: int, of: int) -> None:

@@ -340,10 +340,18 @@ class Remote:
         alive = self.backend.poll(set(earlier.values())) if earlier else set[str]()
         foreign, unseen = self.backend.foreign(alive)
         alive -= foreign
-        self._warn_of(earlier, foreign, "submitted again: their jobs write logs to another folder, as after a copy of "
-                      "a run folder, so that they do not work for this one")  # fmt: skip
-        self._warn_of(earlier, unseen, "not submitted again: their jobs write logs to a folder of the same name that "
-                      "is not visible here, and are taken for jobs of this one")  # fmt: skip
+        self._warn_of(
+            earlier,
+            foreign,
+            "submitted again: their jobs write logs to another folder, as after a copy of "
+            "a run folder, so that they do not work for this one",
+        )
+        self._warn_of(
+            earlier,
+            unseen,
+            "not submitted again: their jobs write logs to a folder of the same name that "
+            "is not visible here, and are taken for jobs of this one",
+        )
         for id in queue.tasks:
             note = exchange.note(id)
             if earlier.get(id) in alive and (note is None or note["status"] == "done"):

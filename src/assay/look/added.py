@@ -50,8 +50,11 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
     fold = np.zeros(shape, np.int64) if panel.fold is None else panel.fold
     fold = np.broadcast_to(folds_by_patient(patient, 2, SEED), shape) if halves else fold
     tested = np.ones(shape, dtype=bool) if panel.tested is None else panel.tested
-    parts = [(seed, fold[seed] == at, tested[seed] & (fold[seed] == at))
-             for seed in range(shape[0]) for at in np.unique(fold[seed][tested[seed]])]  # fmt: skip
+    parts = [
+        (seed, fold[seed] == at, tested[seed] & (fold[seed] == at))
+        for seed in range(shape[0])
+        for at in np.unique(fold[seed][tested[seed]])
+    ]
     areas = [_told_elsewhere(cues, table, ~np.isin(table.patient, patient[here])) for _, _, here in parts]
     areas = [{(at, code): area for (at, code), area in areas_of_part.items() if abs(area - 0.5) > 0
               and not _restates(cues[at], area) and np.isfinite(cues[at].scores[code][panel.images[here]]).any()}

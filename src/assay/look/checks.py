@@ -97,8 +97,10 @@ class DataChecks:
             yield from gallery.copies(self.dataset, self.clusters)
             yield from (gallery.suspects(self.dataset, suspect, SUSPECTED) for suspect in self.suspected[:NAMED])
             yield from (gallery.suspects(self.dataset, cluster, ALIKE) for cluster in self.alike[:NAMED])
-            yield from (gallery.suspects(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
-                        for kind, (rows, _) in self.odd.items())  # fmt: skip
+            yield from (
+                gallery.suspects(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
+                for kind, (rows, _) in self.odd.items()
+            )
 
 
 def data_checks(
@@ -139,34 +141,79 @@ def data_checks(
     against = _cue_against(table, cues, wrong)
     small = [name for factor_table in (table, others) for name in _small_groups(factor_table)]
     parts = list(_across_parts(table, others, clusters))
-    numbers = numbers_of(table)
     groups = [("copy", cluster) for cluster in clusters] + [(SUSPECTED, cluster) for cluster in suspected]
-    issues = [
-        *(issue(kind, numbers[at], of=_class(table, at), cluster=group)
-          for group, (kind, files) in enumerate(groups, start=1) for at in _numbers_of_rows(files)),
-        *(issue("across-parts", 0, of=str(cause.causes[0]["column"])) for cause in parts),
-        *(issue(kind, numbers[at], of=_class(table, at), value=float(far))
-          for kind, (rows, away) in odd.items() for at, far in zip(_numbers_of_rows(rows), away, strict=True)),
-        *(issue("small-group", 0, of=name) for name in small),
-    ]  # fmt: skip
+    issues = _issues_of(table, groups, parts, odd, small)
     unnamed = without_patients(dataset.card.known_faults)
     left, searched = len(dataset.card.left_out), len(table if near is None else near)
     between = [cause for name, other in (sets or {}).items() for cause in _shared_images(name, dataset, other)]
     reasons = [
         *parts,
         *between,
-        *(cause for cause in _of_copies(dataset, clusters, suspected, searched, named=not unnamed)
-          if not between or Code.NO_COPIES not in cause),
+        *(
+            cause
+            for cause in _of_copies(dataset, clusters, suspected, searched, named=not unnamed)
+            if not between or Code.NO_COPIES not in cause
+        ),
         *([because(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
         *shortcut_cautions(shortcut_rows(cues)),
-        *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=image_numbers(table, rows), **place_names(table),
-                  **(against if kind == LABEL else _class_of_hits(table, rows, cues, kind)))
-          for kind, (rows, _) in odd.items()),
+        *(
+            _odd_images(table, kind, rows, against if kind == LABEL else _class_of_hits(table, rows, cues, kind))
+            for kind, (rows, _) in odd.items()
+        ),
         *([because(Code.ROWS_LEFT_OUT, count=left)] if left else []),
-        *([because(Code.SMALL_GROUPS_OF, count=len(small), least=LEAST_IN_CLASS, names=tuple(small[:NAMED]))]
-          if small else []),
-    ]  # fmt: skip
+        *_of_small_groups(small),
+    ]
     return DataChecks(linked, reasons, cues, clusters, suspected, odd, unjudged, against, issues)
+
+
+def _issues_of(
+    table: FactorTable,
+    groups: Sequence[tuple[str, Cluster]],
+    parts: Sequence[Reason],
+    odd: Odd,
+    small: Sequence[str],
+) -> list[Row]:
+    """Return a row per image with an issue, and one per issue of all of them, as `issue` makes it.
+
+    Args:
+        table: The images.
+        groups: Kind and images of every group of copies.
+        parts: Reasons of images in several parts of a split.
+        odd: Kind of an odd image -> its images, and how far off they are.
+        small: Names of groups with few images.
+    """
+    numbers = numbers_of(table)
+    return [
+        *(
+            issue(kind, numbers[at], of=_class(table, at), cluster=group)
+            for group, (kind, files) in enumerate(groups, start=1)
+            for at in _numbers_of_rows(files)
+        ),
+        *(issue("across-parts", 0, of=str(cause.causes[0]["column"])) for cause in parts),
+        *(
+            issue(kind, numbers[at], of=_class(table, at), value=float(far))
+            for kind, (rows, away) in odd.items()
+            for at, far in zip(_numbers_of_rows(rows), away, strict=True)
+        ),
+        *(issue("small-group", 0, of=name) for name in small),
+    ]
+
+
+def _odd_images(table: FactorTable, kind: str, rows: Cluster, about: Mapping[str, Field]) -> Reason:
+    return because(
+        Code.ODD_IMAGES,
+        count=len(rows),
+        kind=kind,
+        rows=image_numbers(table, rows),
+        **place_names(table),
+        **about,
+    )
+
+
+def _of_small_groups(names: Sequence[str]) -> list[Reason]:
+    if not names:
+        return []
+    return [because(Code.SMALL_GROUPS_OF, count=len(names), least=LEAST_IN_CLASS, names=tuple(names[:NAMED]))]
 
 
 def numbers_of(table: FactorTable) -> Sequence[int]:
@@ -220,17 +267,24 @@ def _of_copies(
     dataset: Dataset, clusters: Sequence[Cluster], suspected: Sequence[Cluster], searched: int, *, named: bool
 ) -> Iterator[Reason]:
     table = dataset.table
-    part = {"searched": searched if searched < len(table) else 0, "images": len(table),
-            "bounded": compares_full_images_only(searched)}  # fmt: skip
+    part = {
+        "searched": searched if searched < len(table) else 0,
+        "images": len(table),
+        "bounded": compares_full_images_only(searched),
+    }
     if clusters:
         across = sum(len(np.unique(table.patient[files])) > 1 for files in clusters) if named else 0
         against = sum(len(np.unique(table.target[files])) > 1 for files in clusters)
         masks = sum(_masks_differ(dataset, files) for files in clusters)
         alone = named and not across and not against and not masks
         yield because(
-            Code.COPIES_OF_ONE_PATIENT if alone else Code.COPY_CLUSTERS, **_copy_counts(table, clusters), across=across,
-            contradicting=against, masks=masks, **part
-        )  # fmt: skip
+            Code.COPIES_OF_ONE_PATIENT if alone else Code.COPY_CLUSTERS,
+            **_copy_counts(table, clusters),
+            across=across,
+            contradicting=against,
+            masks=masks,
+            **part,
+        )
     if suspected:
         yield because(Code.COPIES_SUSPECTED, **_copy_counts(table, suspected), **part)
     alone = named and len(np.unique(table.patient)) < 2  # near copies are searched across patients
@@ -263,10 +317,13 @@ def _shared_images(name: str, training: Dataset, other: Dataset | None) -> Itera
             first, second = numbers_of(training.table)[pairs[0].first], numbers_of(other.table)[pairs[0].second]
             yield because(
                 Code.COPIES_BETWEEN_SETS if sure else Code.SUSPECTED_BETWEEN_SETS,
-                count=len({pair.second for pair in pairs}), set=name, first=(f"{first:,}",), second=(f"{second:,}",),
+                count=len({pair.second for pair in pairs}),
+                set=name,
+                first=(f"{first:,}",),
+                second=(f"{second:,}",),
                 first_names=tuple(place_names(training.table).values()),
                 second_names=tuple(place_names(other.table).values()),
-            )  # fmt: skip
+            )
 
 
 def certain_copies(near: Sequence[NearPair]) -> set[int]:
@@ -457,8 +514,10 @@ def _excess_of_other_class(
     if len(classes) == 2:  # what one class is told from is the other
         predicted = np.full(2, _is_well_predicted(cue.row["low"], score[:, best], member[:, best], part.patient))
     else:
-        lows = (cue_of("baseline", EDGES, part, {int(code): score[:, at]}, fold).row["low"]
-                for at, code in enumerate(classes))  # fmt: skip
+        lows = (
+            cue_of("baseline", EDGES, part, {int(code): score[:, at]}, fold).row["low"]
+            for at, code in enumerate(classes)
+        )
         predicted = np.array(
             [_is_well_predicted(low, score[:, at], member[:, at], part.patient) for at, low in enumerate(lows)]
         )

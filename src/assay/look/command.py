@@ -46,8 +46,11 @@ def _worst_files(root: Path) -> list[str]:
     issues = pd.read_csv(root / "issues.csv", keep_default_na=False, dtype={"file": str})
     kinds = list(dict.fromkeys(issues["kind"]))
     named = [(kind, list(dict.fromkeys(issues["file"][issues["kind"] == kind]))) for kind in kinds]
-    lines = [f"  {kind}: {', '.join(files[:MOST_FILES])}{' ...' if len(files) > MOST_FILES else ''}"
-             for kind, files in named if any(files)]  # fmt: skip
+    lines = [
+        f"  {kind}: {', '.join(files[:MOST_FILES])}{' ...' if len(files) > MOST_FILES else ''}"
+        for kind, files in named
+        if any(files)
+    ]
     return [*lines, f"all {len(issues):,} issues: {root / 'issues.csv'}"]
 
 

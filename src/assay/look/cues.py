@@ -157,9 +157,19 @@ def cue_of(
             images, patients = int(present.sum()), len(np.unique(table.patient[present]))
     reason = "" if best else str(because(Code.FEW_VALUES, least=LEAST_ROWS))
     best = best or _Told(np.nan, np.nan, np.nan)
-    row = {"name": name, "kind": kind, "of": of, "value": best.value, "low": best.low, "high": best.high,
-           "direction": best.direction, "strong": best.low > CLEAR, "images": images, "patients": patients,
-           "reason": reason}  # fmt: skip
+    row = {
+        "name": name,
+        "kind": kind,
+        "of": of,
+        "value": best.value,
+        "low": best.low,
+        "high": best.high,
+        "direction": best.direction,
+        "strong": best.low > CLEAR,
+        "images": images,
+        "patients": patients,
+        "reason": reason,
+    }
     return Cue(row, scores)
 
 

@@ -184,8 +184,10 @@ def _rows_of_arrays(path: Path, ids: Path | None) -> NamedRows:
     if path.suffix.lower() == ".npy":
         wanted = "expected an array with a row for each image"
         if ids is None:
-            raise SpecError(f"{path.name} has no names of images: give {key_text('--ids', 'FILE')} with one a line, in "
-                            "the order of its rows, or an NPZ file with `ids` and `features`")  # fmt: skip
+            raise SpecError(
+                f"{path.name} has no names of images: give {key_text('--ids', 'FILE')} with one a line, in "
+                "the order of its rows, or an NPZ file with `ids` and `features`"
+            )
     try:
         if ids is None:
             check_npz(path)
@@ -222,18 +224,36 @@ def with_embeddings(checks: DataChecks, spec: DataSpec, embeddings: Embeddings) 
     copies = [set(cluster.tolist()) for cluster in (*checks.clusters, *checks.suspected)]
     clusters = [rows[cluster] for cluster in alike]
     clusters = [cluster for cluster in clusters if not any(copy >= set(cluster.tolist()) for copy in copies)]
-    issues = [row for group, cluster in enumerate(clusters, start=len(copies) + 1)
-              for row in _issues(table, ALIKE, cluster, np.full(len(cluster), np.nan), group)]  # fmt: skip
+    issues = [
+        row
+        for group, cluster in enumerate(clusters, start=len(copies) + 1)
+        for row in _issues(table, ALIKE, cluster, np.full(len(cluster), np.nan), group)
+    ]
     if clusters:
-        reasons.append(because(Code.ODD_IMAGES, count=sum(map(len, clusters)), kind=ALIKE,
-                               rows=image_numbers(table, clusters[0]), **place_names(table)))  # fmt: skip
+        reasons.append(
+            because(
+                Code.ODD_IMAGES,
+                count=sum(map(len, clusters)),
+                kind=ALIKE,
+                rows=image_numbers(table, clusters[0]),
+                **place_names(table),
+            )
+        )
     outliers = {ODD: (rows[odd], away)} if len(odd) else {}
     if len(odd):
         issues += _issues(table, ODD, rows[odd], away)
-        reasons.append(because(Code.ODD_IMAGES, count=len(odd), kind=ODD, rows=image_numbers(table, rows[odd]),
-                               **place_names(table)))  # fmt: skip
-    checks = replace(checks, odd={**checks.odd, **outliers}, alike=clusters, issues=[*checks.issues, *issues],
-                     reasons=[*checks.reasons, *reasons, *_encoded(decoded)])  # fmt: skip
+        reasons.append(
+            because(
+                Code.ODD_IMAGES, count=len(odd), kind=ODD, rows=image_numbers(table, rows[odd]), **place_names(table)
+            )
+        )
+    checks = replace(
+        checks,
+        odd={**checks.odd, **outliers},
+        alike=clusters,
+        issues=[*checks.issues, *issues],
+        reasons=[*checks.reasons, *reasons, *_encoded(decoded)],
+    )
     return checks, decoded
 
 
@@ -289,8 +309,12 @@ def _probe(table: FactorTable, features: Float[np.ndarray, "n d"]) -> Row:
 def _score_cells(task: DecodingTask, score: Score, patient: Int[np.ndarray, " n"]) -> Mapping[str, Any]:
     low = high = float("nan")
     if not score.reason:
-        sides = [patient[question.rows][side] for question in task.questions for positive in question.positive.T
-                 for side in (positive, ~positive)]  # fmt: skip
+        sides = [
+            patient[question.rows][side]
+            for question in task.questions
+            for positive in question.positive.T
+            for side in (positive, ~positive)
+        ]
         low, high = auroc_interval(score.value, SPREAD * score.error, min(len(np.unique(side)) for side in sides))
     return {"value": score.value, "low": low, "high": high, "images": len(task.rows),
             "patients": len(np.unique(patient[task.rows])), "reason": str(score.reason)}  # fmt: skip
@@ -318,9 +342,11 @@ def _unusual(
 
 def _encoded(decoded: Sequence[Row]) -> Iterator[Reason]:
     """Yield the caution on columns that embeddings clearly encode, the clearest first."""
-    clear = sorted((row for row in decoded if row["kind"] == "column" and row["low"] > CLEAR),
-                   key=lambda row: -row["value"])  # fmt: skip
+    clear = sorted(
+        (row for row in decoded if row["kind"] == "column" and row["low"] > CLEAR), key=lambda row: -row["value"]
+    )
     if clear:
         columns = {"names": "name", "kinds": "kind", "values": "value", "lows": "low", "highs": "high"}
-        yield because(Code.EMBEDDINGS_ENCODE, **{key: tuple(str(row[of]) for row in clear)
-                                                 for key, of in columns.items()})  # fmt: skip
+        yield because(
+            Code.EMBEDDINGS_ENCODE, **{key: tuple(str(row[of]) for row in clear) for key, of in columns.items()}
+        )

@@ -273,14 +273,22 @@ def _without_best(reason: Reason) -> Reason:
 def look_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
     """Return the chart of the cues of a look. They name what they predict where that is lesion area, too."""
     sized = any(row["of"] == LARGE for row in tables["shortcuts"])
-    return replace(CUES, chart="strip", place=("name", "of") if sized else ("name",), colors="kind",
-                   level=("chance", 0.5), keep=Query(most=12), listed=False)  # fmt: skip
+    return replace(
+        CUES,
+        chart="strip",
+        place=("name", "of") if sized else ("name",),
+        colors="kind",
+        level=("chance", 0.5),
+        keep=Query(most=12),
+        listed=False,
+    )
 
 
 def best_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
     """Return the chart of the first screen of a look."""
-    return replace(look_cues(tables), id="best-cues", title="Best simple cues", note="AUROC.",
-                   keep=Query(most=MOST_CUES))  # fmt: skip
+    return replace(
+        look_cues(tables), id="best-cues", title="Best simple cues", note="AUROC.", keep=Query(most=MOST_CUES)
+    )
 
 
 def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
@@ -292,5 +300,9 @@ def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     ]
 
 
-LOOK = Page(account=look_account, sections=look_sections, answer=look_lines,
-            first=lambda evidence: (best_cues(evidence.tables),))  # fmt: skip
+LOOK = Page(
+    account=look_account,
+    sections=look_sections,
+    answer=look_lines,
+    first=lambda evidence: (best_cues(evidence.tables),),
+)

@@ -31,5 +31,11 @@ def broken(path: Path, issues: Sequence[Row], shortcuts: Sequence[Row]) -> list[
     counts = {kind: sum(row["kind"] == kind for row in issues) for kind in forbidden}
     excesses = [f"{count} x {kind}, which is forbidden" for kind, count in counts.items() if count]
     limit = float(required.get(CUE, 1.0))
-    return [*excesses, *(f"{row['name']}: AUROC {row['value']:.3f}, over {limit:g}" for row in shortcuts
-                      if row["strong"] and row["value"] > limit)]  # fmt: skip
+    return [
+        *excesses,
+        *(
+            f"{row['name']}: AUROC {row['value']:.3f}, over {limit:g}"
+            for row in shortcuts
+            if row["strong"] and row["value"] > limit
+        ),
+    ]

@@ -21,12 +21,15 @@ class LookRequest(DataRequest):
     data: Annotated[Any, Option("A folder of images, or a CSV with a row per image.", "PATH", argument=True)]
     embeddings: Annotated[
         Any,
-        Option("Features of each image, also checked: a CSV, Parquet or NPZ, or a network, timm:NAME or hf:NAME.",
-               "FILE|NAME"),
-    ] = None  # fmt: skip
+        Option(
+            "Features of each image, also checked: a CSV, Parquet or NPZ, or a network, timm:NAME or hf:NAME.",
+            "FILE|NAME",
+        ),
+    ] = None
     ids: Annotated[Path | None, Option("Names of the rows of an NPY file of embeddings, one a line.", "FILE")] = None
-    size: Annotated[int, Option("Longer side at which images are examined, in pixels; smaller ones are not enlarged.",
-                                    "PX")] = EXAMINED  # fmt: skip
+    size: Annotated[
+        int, Option("Longer side at which images are examined, in pixels; smaller ones are not enlarged.", "PX")
+    ] = EXAMINED
     follow_links: Annotated[bool, Option("Read images that links lead to, outside the folder.")] = False
     policy: Annotated[Path | None, Option("Issues that are forbidden; exit code 3 where one is found.", "FILE")] = None
     out: Annotated[Path | None, Option("The folder of the page; default: looks/NAME.", "FOLDER", short="-o")] = None

@@ -63,8 +63,9 @@ def look(request: LookRequest, notify: Notify = silent) -> Path:
     listed = parse_request(images, {"all": {}}, ("performance",)).data
     spec, unknown = without_unknown(listed)
     out = request.out or Path("looks") / read.name
-    dataset = load_dataset(spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True,
-                           alike=True)  # fmt: skip
+    dataset = load_dataset(
+        spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True, alike=True
+    )
     dataset = replace(dataset, card=replace(dataset.card, left_out=(*unknown, *dataset.card.left_out)))
     embeddings = None
     if request.embeddings is not None:
@@ -104,8 +105,9 @@ class LookRun(RunSteps):
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""
         embeddings = self.embeddings
         notes = embeddings.notes if embeddings else ()
-        checks = data_checks(self.spec, self.dataset, embeddings=embeddings and embeddings.features,
-                             size=self.request.size)  # fmt: skip
+        checks = data_checks(
+            self.spec, self.dataset, embeddings=embeddings and embeddings.features, size=self.request.size
+        )
         decoded: list[Row] = []
         if embeddings is not None:
             from assay.look.embeddings import with_embeddings

@@ -322,8 +322,10 @@ class PretrainedByTimm:
         configuration = default_configuration(goal)
         if not configuration.get("hf_hub_id") and not configuration.get("url"):
             raise WeightsError("timm publishes no weights for this architecture; use initialization: random or file")
-        require_published(configuration, "give a file (initialization: {file: {path: ...}}), or train without them "
-                                         "(initialization: random)")  # fmt: skip
+        require_published(
+            configuration,
+            "give a file (initialization: {file: {path: ...}}), or train without them (initialization: random)",
+        )
         wanted = goal.state_dict().keys()
         state = download_published(goal, target.scaling.channels)
         tensors, positions = fitted_positions(goal, {key: value for key, value in state.items() if key in wanted})

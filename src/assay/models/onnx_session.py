@@ -156,9 +156,11 @@ def head_of(heads: Sequence[str], requested: str, name: str) -> str:
     alike = [head for head in heads if head == requested.partition(":")[0]]
     alike = alike or [head for head in heads if len(heads) == 1 or re.search("logit|score|prob", head.lower())]
     if len(alike) != 1:
-        raise SpecError(f"{name} has the outputs {', '.join(heads)}: name the one with the scores, such as "
-                        f"{key_text('--output')} "
-                        f"{heads[0]}")  # fmt: skip
+        raise SpecError(
+            f"{name} has the outputs {', '.join(heads)}: name the one with the scores, such as "
+            f"{key_text('--output')} "
+            f"{heads[0]}"
+        )
     return alike[0]
 
 

@@ -184,10 +184,13 @@ class ProcessNetwork(nn.Module):
         with ours, theirs:
             of_process = str(theirs.fileno()), str(int(origin.downloaded)), scratch
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "assay.models.confined", *of_process], pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+                [sys.executable, "-P", "-m", "assay.models.confined", *of_process],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
                 env={**variables, **environment},
-            )  # fmt: skip
+            )
             self._connection = Connection(os.dup(ours.fileno()))
         printing = threading.Thread(target=_print_words, args=(self.name, self._process.stderr), daemon=True)
         printing.start()
@@ -199,8 +202,13 @@ class ProcessNetwork(nn.Module):
             raise SpecError(f"{self.name} cannot be loaded: {error}") from error
         self.content: str = facts["content"]
         framing = {key: facts["framing"][key] for key in ("size", "channels") if key in facts["framing"]}  # no more
-        self.facts = Facts(framing, tuple(facts["outputs"]), tuple(facts["notes"]), tuple(facts.get("heads") or ()),
-                           bool(facts.get("integer")))  # fmt: skip
+        self.facts = Facts(
+            framing,
+            tuple(facts["outputs"]),
+            tuple(facts["notes"]),
+            tuple(facts.get("heads") or ()),
+            bool(facts.get("integer")),
+        )
         self.channels: int | None = facts.get("channels")
         self.pretrained_cfg: Mapping[str, Any] | None = facts.get("config")
 

@@ -399,8 +399,10 @@ def unwrap_scores(_: object, inputs: tuple[Any, ...], output: Any) -> Any:
     fitting = [tensor for tensor in parts if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.ndim]
     fitting = [tensor for tensor in fitting if len(tensor) == count] or [cast(Any, output)]
     if same := [tensor for tensor in fitting[1:] if tensor.shape == fitting[0].shape]:
-        raise SpecError(f"the model gives {len(same) + 1} outputs of the shape {list(same[0].shape)}: return the one "
-                        "with the scores, or name it logits in a dict")  # fmt: skip
+        raise SpecError(
+            f"the model gives {len(same) + 1} outputs of the shape {list(same[0].shape)}: return the one "
+            "with the scores, or name it logits in a dict"
+        )
     return fitting[0]
 
 

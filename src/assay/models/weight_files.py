@@ -420,8 +420,11 @@ def export_trunk(weights: Path, path: Path, about: Mapping[str, str]) -> None:
     if path.suffix != ".safetensors":
         raise WeightsError(f"'{path}' is to hold safetensors: give a name that ends in .safetensors")
     file = read_weights(weights)
-    trunk = {key.removeprefix("trunk."): value.contiguous() for key, value in file.tensors.items()
-             if key.startswith("trunk.")}  # fmt: skip
+    trunk = {
+        key.removeprefix("trunk."): value.contiguous()
+        for key, value in file.tensors.items()
+        if key.startswith("trunk.")
+    }
     metadata = {**about, "input": _input(file.tensors, path)}
     epsilons: dict[str, float] = json.loads(file.metadata.get("batch_norm_eps", "{}"))
     norms = sum(key.endswith("running_mean") for key in trunk)

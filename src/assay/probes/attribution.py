@@ -47,34 +47,76 @@ _checked = partial(_mapped, low=-1.0, reference="Adebayo et al. 2018")
 _removed = partial(Measure, probe="attribution", environment=NEUTRAL, unit=WITHIN_CLASS, chance=0.0)
 
 register_measures(
-    _localized("mass-accuracy", meaning="share of a heat map's sum that is on the lesion",
-               axis="part of the map that lies on the lesion"),
+    _localized(
+        "mass-accuracy",
+        meaning="share of a heat map's sum that is on the lesion",
+        axis="part of the map that lies on the lesion",
+    ),
     _localized("rank-accuracy", meaning="share of a heat map's greatest pixels that are on the lesion"),
-    _localized("pointing-game", meaning="share of heat maps whose greatest pixel is on the lesion",
-               reference="Zhang et al. 2018"),
-    _localized("pixel-average-precision", meaning="average precision of a heat map for the lesion's pixels",
-               display="average precision of pixels", reference=""),
-    _mapped("removal-agreement", meaning="correlation over images of the lesion's effect and the map's share on it",
-            low=-1.0, chance=0.0),
+    _localized(
+        "pointing-game",
+        meaning="share of heat maps whose greatest pixel is on the lesion",
+        reference="Zhang et al. 2018",
+    ),
+    _localized(
+        "pixel-average-precision",
+        meaning="average precision of a heat map for the lesion's pixels",
+        display="average precision of pixels",
+        reference="",
+    ),
+    _mapped(
+        "removal-agreement",
+        meaning="correlation over images of the lesion's effect and the map's share on it",
+        low=-1.0,
+        chance=0.0,
+    ),
     _checked("sanity-rank-correlation", meaning="rank correlation of a heat map with that of redrawn weights"),
-    _checked("sanity-ssim", meaning="structural similarity of a heat map with that of redrawn weights",
-             display="sanity SSIM"),
-    _mapped("attributed-effect", meaning="sum of a heat map over the lesion, of additive explainers",
-            unit=WITHIN_CLASS, low=-math.inf, high=math.inf),
-    _removed("lesion-effect", meaning="log-odds lost when an image is drawn without its lesions",
-             axis="fall of the logit without the lesions, in within-class sd"),
-    _removed("lesion-effect-small-over-large", meaning="lesion effect of small lesions less that of large ones, in "
-             "images with both", display="lesion effect, small less large"),
-    _removed("erasure-effect", meaning="log-odds lost when a lesion is painted over",
-             chance="mean when as much is painted over elsewhere"),
-    _removed("erasure-effect-over-elsewhere", meaning="erasure effect less that of as many pixels elsewhere",
-             display="erasure effect over elsewhere",
-             axis="fall of the logit over that elsewhere, in within-class sd"),
-    _removed("erasure-effect-small-over-large", meaning="erasure effect of small lesions less that of large ones, in "
-             "images with both", display="erasure effect, small less large"),
-    Measure("lesion-pixels", "attribution", "mean area of the lesions of each size", display="area of lesions",
-            unit="px", environment=NEUTRAL, compared=False),
-)  # fmt: skip
+    _checked(
+        "sanity-ssim", meaning="structural similarity of a heat map with that of redrawn weights", display="sanity SSIM"
+    ),
+    _mapped(
+        "attributed-effect",
+        meaning="sum of a heat map over the lesion, of additive explainers",
+        unit=WITHIN_CLASS,
+        low=-math.inf,
+        high=math.inf,
+    ),
+    _removed(
+        "lesion-effect",
+        meaning="log-odds lost when an image is drawn without its lesions",
+        axis="fall of the logit without the lesions, in within-class sd",
+    ),
+    _removed(
+        "lesion-effect-small-over-large",
+        meaning="lesion effect of small lesions less that of large ones, in images with both",
+        display="lesion effect, small less large",
+    ),
+    _removed(
+        "erasure-effect",
+        meaning="log-odds lost when a lesion is painted over",
+        chance="mean when as much is painted over elsewhere",
+    ),
+    _removed(
+        "erasure-effect-over-elsewhere",
+        meaning="erasure effect less that of as many pixels elsewhere",
+        display="erasure effect over elsewhere",
+        axis="fall of the logit over that elsewhere, in within-class sd",
+    ),
+    _removed(
+        "erasure-effect-small-over-large",
+        meaning="erasure effect of small lesions less that of large ones, in images with both",
+        display="erasure effect, small less large",
+    ),
+    Measure(
+        "lesion-pixels",
+        "attribution",
+        "mean area of the lesions of each size",
+        display="area of lesions",
+        unit="px",
+        environment=NEUTRAL,
+        compared=False,
+    ),
+)
 
 OF_EXPLAINERS = (*MEASURES, AGREEMENT, RANK, STRUCTURE)
 """Measures of every explainer."""

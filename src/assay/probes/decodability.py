@@ -27,12 +27,30 @@ from assay.stats.metrics import average_ranks, placements, varying
 from assay.stats.ridge import held_out
 
 register_measures(
-    Measure("decodability", "decodability", "AUROC of a linear decoder that reads the factor from the layer",
-            unit="AUROC", low=0.0, high=1.0, chance=0.5, needs=("factor", "layer"), environment=INDEPENDENT_IMAGES,
-            dosed=True, axis="AUROC of a linear decoder", reference="Alain and Bengio 2017"),
-    Measure("missing", "decodability", "number of images without a value of the factor", unit="images",
-            display="images without a value", environment=INDEPENDENT_IMAGES, compared=False),
-)  # fmt: skip
+    Measure(
+        "decodability",
+        "decodability",
+        "AUROC of a linear decoder that reads the factor from the layer",
+        unit="AUROC",
+        low=0.0,
+        high=1.0,
+        chance=0.5,
+        needs=("factor", "layer"),
+        environment=INDEPENDENT_IMAGES,
+        dosed=True,
+        axis="AUROC of a linear decoder",
+        reference="Alain and Bengio 2017",
+    ),
+    Measure(
+        "missing",
+        "decodability",
+        "number of images without a value of the factor",
+        unit="images",
+        display="images without a value",
+        environment=INDEPENDENT_IMAGES,
+        compared=False,
+    ),
+)
 
 # Yes-or-no questions about a factor, which make factors of any kind comparable.
 

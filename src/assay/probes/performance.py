@@ -24,11 +24,19 @@ if TYPE_CHECKING:
 
 
 register_measures(
-    images.dosed("worst-group-accuracy", meaning="least accuracy of a group: a level of a factor in one class",
-                 display="accuracy of the worst group", reference="Sagawa et al. 2020"),
-    images.dosed("worst-group-auroc", meaning="least AUROC of a group: a level of a factor",
-                 display="AUROC of the worst group", reference="Sagawa et al. 2020"),
-)  # fmt: skip
+    images.dosed(
+        "worst-group-accuracy",
+        meaning="least accuracy of a group: a level of a factor in one class",
+        display="accuracy of the worst group",
+        reference="Sagawa et al. 2020",
+    ),
+    images.dosed(
+        "worst-group-auroc",
+        meaning="least AUROC of a group: a level of a factor",
+        display="AUROC of the worst group",
+        reference="Sagawa et al. 2020",
+    ),
+)
 _ONE_AGAINST_REST = ("auroc", "average-precision")
 
 

@@ -32,20 +32,34 @@ from assay.stats.influence import Answers
 from assay.stats.measures import influence_of
 
 _cost_of = partial(
-    Measure, probe="reinitialization", needs=("layer",), environment=NEUTRAL, low=-1.0, high=1.0,
+    Measure,
+    probe="reinitialization",
+    needs=("layer",),
+    environment=NEUTRAL,
+    low=-1.0,
+    high=1.0,
     reference="Zhang, Bengio and Singer 2022",
-)  # fmt: skip
+)
 
 register_measures(
-    _cost_of("auroc-lost-to-start", meaning="AUROC lost when the layer is reset to its start",
-          display="AUROC lost to start"),
-    _cost_of("auroc-lost-to-random", meaning="AUROC lost when the layer's trained values are permuted",
-          display="AUROC lost to random"),
+    _cost_of(
+        "auroc-lost-to-start", meaning="AUROC lost when the layer is reset to its start", display="AUROC lost to start"
+    ),
+    _cost_of(
+        "auroc-lost-to-random",
+        meaning="AUROC lost when the layer's trained values are permuted",
+        display="AUROC lost to random",
+    ),
     _cost_of("accuracy-lost-to-start", meaning="accuracy lost when the layer is reset to its start"),
     _cost_of("accuracy-lost-to-random", meaning="accuracy lost when the layer's trained values are permuted"),
-    _cost_of("weight-change", meaning="distance of the layer's weights from their start, over their length there",
-          unit="share of length", low=0.0, high=math.inf),
-)  # fmt: skip
+    _cost_of(
+        "weight-change",
+        meaning="distance of the layer's weights from their start, over their length there",
+        unit="share of length",
+        low=0.0,
+        high=math.inf,
+    ),
+)
 
 CHANGE = "weight-change"
 START, RANDOM = "start", "random"

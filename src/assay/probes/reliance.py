@@ -24,22 +24,58 @@ _used = partial(Measure, probe="reliance", needs=("factor",), dosed=True, chance
 _moved = partial(_used, environment=NEUTRAL)
 
 register_measures(
-    _used("sobol-first", meaning="share of the logit's variance that the factor explains by itself",
-          display="first-order Sobol' index", unit="share of variance", low=0.0, high=1.0,
-          axis="share of the logit's variance, first order", reference="Sobol' 1993; Saltelli et al. 2010"),
-    _used("sobol-total", meaning="share of the logit's variance that the factor explains with its interactions",
-          display="total Sobol' index", unit="share of variance", low=0.0, high=1.0,
-          axis="share of the logit's variance, with interactions", reference="Homma and Saltelli 1996; Jansen 1999"),
-    _moved("flip-rate", meaning="share of images whose predicted class changes when the factor alone is changed",
-           low=0.0, high=1.0, axis="share of images whose class flips"),
-    _moved("logit-effect", meaning="mean change of the logit when the factor alone is changed, in within-class sd",
-           display="effect on the logit", unit=WITHIN_CLASS, axis="change of the logit, in within-class sd"),
-    _moved("logit-effect-absolute", meaning="mean absolute change of the logit when the factor alone is changed, in "
-           "within-class sd", display="absolute effect on the logit", unit=WITHIN_CLASS, low=0.0,
-           axis="absolute change of the logit, in within-class sd"),
-    _moved("pair-logit", meaning="logit of one image with the factor at one end, in within-class sd",
-           display="logit of a counterfactual pair", unit=WITHIN_CLASS, chance=None, dosed=False, compared=False),
-)  # fmt: skip
+    _used(
+        "sobol-first",
+        meaning="share of the logit's variance that the factor explains by itself",
+        display="first-order Sobol' index",
+        unit="share of variance",
+        low=0.0,
+        high=1.0,
+        axis="share of the logit's variance, first order",
+        reference="Sobol' 1993; Saltelli et al. 2010",
+    ),
+    _used(
+        "sobol-total",
+        meaning="share of the logit's variance that the factor explains with its interactions",
+        display="total Sobol' index",
+        unit="share of variance",
+        low=0.0,
+        high=1.0,
+        axis="share of the logit's variance, with interactions",
+        reference="Homma and Saltelli 1996; Jansen 1999",
+    ),
+    _moved(
+        "flip-rate",
+        meaning="share of images whose predicted class changes when the factor alone is changed",
+        low=0.0,
+        high=1.0,
+        axis="share of images whose class flips",
+    ),
+    _moved(
+        "logit-effect",
+        meaning="mean change of the logit when the factor alone is changed, in within-class sd",
+        display="effect on the logit",
+        unit=WITHIN_CLASS,
+        axis="change of the logit, in within-class sd",
+    ),
+    _moved(
+        "logit-effect-absolute",
+        meaning="mean absolute change of the logit when the factor alone is changed, in within-class sd",
+        display="absolute effect on the logit",
+        unit=WITHIN_CLASS,
+        low=0.0,
+        axis="absolute change of the logit, in within-class sd",
+    ),
+    _moved(
+        "pair-logit",
+        meaning="logit of one image with the factor at one end, in within-class sd",
+        display="logit of a counterfactual pair",
+        unit=WITHIN_CLASS,
+        chance=None,
+        dosed=False,
+        compared=False,
+    ),
+)
 
 # Effects of changing one factor with all else held: flips and changes of the logit.
 

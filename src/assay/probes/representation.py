@@ -33,40 +33,104 @@ _dimensions = partial(_layer, unit="dimensions", low=1.0)
 _alike = partial(_layer, low=0.0, high=1.0)
 
 register_measures(
-    _dimensions("effective-rank", meaning="number of directions with variance, by entropy",
-                reference="Roy and Vetterli 2007"),
-    _dimensions("rankme", meaning="effective rank without centering", display="RankMe",
-                reference="Garrido et al. 2023"),
-    _dimensions("participation-ratio", meaning="number of directions with variance, by squares",
-                reference="Gao et al. 2017"),
-    _dimensions("components-90", meaning="number of directions with 90% of the variance",
-                display="components for 90% of the variance"),
+    _dimensions(
+        "effective-rank", meaning="number of directions with variance, by entropy", reference="Roy and Vetterli 2007"
+    ),
+    _dimensions(
+        "rankme", meaning="effective rank without centering", display="RankMe", reference="Garrido et al. 2023"
+    ),
+    _dimensions(
+        "participation-ratio", meaning="number of directions with variance, by squares", reference="Gao et al. 2017"
+    ),
+    _dimensions(
+        "components-90",
+        meaning="number of directions with 90% of the variance",
+        display="components for 90% of the variance",
+    ),
     _layer("condition-number", meaning="greatest over least eigenvalue", unit="ratio", low=1.0),
-    _layer("condition-number-90-10", meaning="90th over 10th percentile of the eigenvalues", unit="ratio", low=1.0,
-           display="condition number, 90th over 10th percentile"),
-    _layer(OF_MAPS, meaning="99.9th over 90th percentile of 100 eigenvalues of the flattened maps", unit="ratio",
-           low=1.0, option="maps", display="condition number of flattened maps", reference="Srinivasan et al. 2022"),
+    _layer(
+        "condition-number-90-10",
+        meaning="90th over 10th percentile of the eigenvalues",
+        unit="ratio",
+        low=1.0,
+        display="condition number, 90th over 10th percentile",
+    ),
+    _layer(
+        OF_MAPS,
+        meaning="99.9th over 90th percentile of 100 eigenvalues of the flattened maps",
+        unit="ratio",
+        low=1.0,
+        option="maps",
+        display="condition number of flattened maps",
+        reference="Srinivasan et al. 2022",
+    ),
     _layer("kurtosis", meaning="excess kurtosis of units; 0 for normal ones", low=-2.0),
-    _dimensions("intrinsic-dimension", meaning="dimension of the images' activations, by nearest neighbors", low=0.0,
-                reference="Facco et al. 2017"),
-    _layer("constant-units", meaning="share of units with the same value for all images", unit="share of units",
-           low=0.0, high=1.0),
-    _layer("class-separation", meaning="share of the layer's variance between classes", unit="share of variance",
-           low=0.0, high=1.0, chance=0.0, reference="Kelley 1935"),
-    _alike("cka-to-untrained", meaning="similarity to the same layer before training, by centered kernel alignment",
-           display="CKA with the layer before training", chance=0.0,
-           reference="Kornblith et al. 2019; Song et al. 2012"),
-    _alike("cka", meaning="similarity of two layers, by centered kernel alignment", display="CKA", chance=0.0,
-           low=-math.inf, high=math.inf, compared=False, reference="Kornblith et al. 2019; Song et al. 2012"),
-    _layer("eigenvalue-share", meaning="share of the layer's variance of the eigenvalue at a rank",
-           unit="share of variance", compared=False),
-    _layer("eigenvalue-share-maps", meaning="share of the variance of a layer's flattened maps of the eigenvalue at a "
-           "rank", unit="share of variance", display="eigenvalue share of flattened maps", compared=False,
-           reference="Srinivasan et al. 2022"),
-    Measure("factor-separation", "representation", "share of the layer's variance between levels of a factor",
-            unit="share of variance", low=0.0, high=1.0, needs=("factor", "layer"), environment=NEUTRAL, chance=0.0,
-            reference="Kelley 1935"),
-)  # fmt: skip
+    _dimensions(
+        "intrinsic-dimension",
+        meaning="dimension of the images' activations, by nearest neighbors",
+        low=0.0,
+        reference="Facco et al. 2017",
+    ),
+    _layer(
+        "constant-units",
+        meaning="share of units with the same value for all images",
+        unit="share of units",
+        low=0.0,
+        high=1.0,
+    ),
+    _layer(
+        "class-separation",
+        meaning="share of the layer's variance between classes",
+        unit="share of variance",
+        low=0.0,
+        high=1.0,
+        chance=0.0,
+        reference="Kelley 1935",
+    ),
+    _alike(
+        "cka-to-untrained",
+        meaning="similarity to the same layer before training, by centered kernel alignment",
+        display="CKA with the layer before training",
+        chance=0.0,
+        reference="Kornblith et al. 2019; Song et al. 2012",
+    ),
+    _alike(
+        "cka",
+        meaning="similarity of two layers, by centered kernel alignment",
+        display="CKA",
+        chance=0.0,
+        low=-math.inf,
+        high=math.inf,
+        compared=False,
+        reference="Kornblith et al. 2019; Song et al. 2012",
+    ),
+    _layer(
+        "eigenvalue-share",
+        meaning="share of the layer's variance of the eigenvalue at a rank",
+        unit="share of variance",
+        compared=False,
+    ),
+    _layer(
+        "eigenvalue-share-maps",
+        meaning="share of the variance of a layer's flattened maps of the eigenvalue at a rank",
+        unit="share of variance",
+        display="eigenvalue share of flattened maps",
+        compared=False,
+        reference="Srinivasan et al. 2022",
+    ),
+    Measure(
+        "factor-separation",
+        "representation",
+        "share of the layer's variance between levels of a factor",
+        unit="share of variance",
+        low=0.0,
+        high=1.0,
+        needs=("factor", "layer"),
+        environment=NEUTRAL,
+        chance=0.0,
+        reference="Kelley 1935",
+    ),
+)
 
 # The shape of one representation: its eigenvalues and their summaries, its units, its intrinsic dimension.
 #

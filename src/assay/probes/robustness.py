@@ -26,31 +26,69 @@ from assay.stats.influence import Answers
 from assay.stats.measures import find_measure, influence_of
 
 _distorted = partial(
-    Measure, probe="robustness", low=0.0, high=1.0, direction="higher", needs=("environment", "factor"),
+    Measure,
+    probe="robustness",
+    low=0.0,
+    high=1.0,
+    direction="higher",
+    needs=("environment", "factor"),
     reference="Hendrycks and Dietterich 2019",
-)  # fmt: skip
+)
 
 register_measures(
-    _distorted("distorted-error", meaning="share of distorted images classified wrongly", direction="lower",
-               chance="1 less the share of the commonest class"),
-    _distorted("distorted-auroc", meaning="AUROC on distorted images", display="AUROC on distorted images",
-               chance=0.5),
-    _distorted("distorted-auroc-macro", meaning="macro AUROC on distorted images",
-               display="macro AUROC on distorted images", chance=0.5),
-    _distorted("distorted-auroc-referable", meaning="AUROC of grades from the threshold grade on, on distorted images",
-               display="AUROC of referable grades on distorted images", chance=0.5, option="referable"),
+    _distorted(
+        "distorted-error",
+        meaning="share of distorted images classified wrongly",
+        direction="lower",
+        chance="1 less the share of the commonest class",
+    ),
+    _distorted("distorted-auroc", meaning="AUROC on distorted images", display="AUROC on distorted images", chance=0.5),
+    _distorted(
+        "distorted-auroc-macro",
+        meaning="macro AUROC on distorted images",
+        display="macro AUROC on distorted images",
+        chance=0.5,
+    ),
+    _distorted(
+        "distorted-auroc-referable",
+        meaning="AUROC of grades from the threshold grade on, on distorted images",
+        display="AUROC of referable grades on distorted images",
+        chance=0.5,
+        option="referable",
+    ),
     _distorted("stability", meaning="share of distorted images classified as when clean"),
-    _distorted("distorted-calibration-error", meaning="calibration error on distorted images", direction="lower",
-               display="calibration error on distorted images", chance=0.0),
-    _distorted("distorted-error-increase", meaning="error on distorted images less that on the same images clean",
-               direction="lower", low=-1.0),
-    _distorted("accuracy-kept", meaning="accuracy on distorted images over that on the same images clean",
-               high=math.inf),
-    _distorted("corruption-error", meaning="sum over severities of the error over that of a baseline recipe",
-               direction="lower", high=math.inf, compared=False),
-    _distorted("relative-corruption-error", meaning="sum over severities of the error increase over that of a baseline "
-               "recipe", direction="lower", low=-math.inf, high=math.inf, compared=False),
-)  # fmt: skip
+    _distorted(
+        "distorted-calibration-error",
+        meaning="calibration error on distorted images",
+        direction="lower",
+        display="calibration error on distorted images",
+        chance=0.0,
+    ),
+    _distorted(
+        "distorted-error-increase",
+        meaning="error on distorted images less that on the same images clean",
+        direction="lower",
+        low=-1.0,
+    ),
+    _distorted(
+        "accuracy-kept", meaning="accuracy on distorted images over that on the same images clean", high=math.inf
+    ),
+    _distorted(
+        "corruption-error",
+        meaning="sum over severities of the error over that of a baseline recipe",
+        direction="lower",
+        high=math.inf,
+        compared=False,
+    ),
+    _distorted(
+        "relative-corruption-error",
+        meaning="sum over severities of the error increase over that of a baseline recipe",
+        direction="lower",
+        low=-math.inf,
+        high=math.inf,
+        compared=False,
+    ),
+)
 
 _OF_ERRORS = ("distorted-error", "distorted-error-increase", "accuracy-kept", "stability")
 

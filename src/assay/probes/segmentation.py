@@ -202,16 +202,39 @@ class LesionFree(OfMaps):
 _painted = partial(Measure, probe="painting", environment=NEUTRAL, low=0.0, high=1.0)
 
 register_measures(
-    _painted("place-called", meaning="share of a removed lesion's place that is predicted lesion",
-             display="removed lesion's place predicted", direction="lower", chance=0.0),
-    _painted("place-found", meaning="share of removed lesions that still count as found",
-             display="removed lesions found", direction="lower", chance=0.0),
-    _painted("found", meaning="share of lesions found with the factor set to a quantile",
-             display="lesions found", low=-math.inf, high=math.inf, compared=False),
-    _painted("lesion-logit", meaning="change of the logit at which half of a lesion is predicted, in sd over lesions",
-             display="logit of a lesion", unit="sd over lesions", low=-math.inf, high=math.inf, chance=0.0,
-             compared=False),
-)  # fmt: skip
+    _painted(
+        "place-called",
+        meaning="share of a removed lesion's place that is predicted lesion",
+        display="removed lesion's place predicted",
+        direction="lower",
+        chance=0.0,
+    ),
+    _painted(
+        "place-found",
+        meaning="share of removed lesions that still count as found",
+        display="removed lesions found",
+        direction="lower",
+        chance=0.0,
+    ),
+    _painted(
+        "found",
+        meaning="share of lesions found with the factor set to a quantile",
+        display="lesions found",
+        low=-math.inf,
+        high=math.inf,
+        compared=False,
+    ),
+    _painted(
+        "lesion-logit",
+        meaning="change of the logit at which half of a lesion is predicted, in sd over lesions",
+        display="logit of a lesion",
+        unit="sd over lesions",
+        low=-math.inf,
+        high=math.inf,
+        chance=0.0,
+        compared=False,
+    ),
+)
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Where a factor is set, in its neutral marginal."""

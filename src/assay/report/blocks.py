@@ -280,8 +280,14 @@ def _panel_of(block: Block, row: Row, evidence: Evidence) -> str:
 
 def _place(block: Block, row: Row, evidence: Evidence) -> str:
     """Return the words of the columns that name a row of a strip."""
-    parts = [coordinates(row).get(name.removeprefix("axis "), "") if name.startswith("axis ")
-             else _text(block.table, name, row, evidence) if row.get(name) else "" for name in block.place]  # fmt: skip
+    parts = [
+        coordinates(row).get(name.removeprefix("axis "), "")
+        if name.startswith("axis ")
+        else _text(block.table, name, row, evidence)
+        if row.get(name)
+        else ""
+        for name in block.place
+    ]
     return ", ".join(part for part in parts if part) or "all"
 
 
@@ -383,10 +389,13 @@ def _trade(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
         for side in ("across", "up")
     )
     spans = [
-        limits([value for spot in spots for value in ((spot.across, spot.up)[i][0], *(pair[i] for pair in spot.seeds))],
-               [end for spot in spots for end in (spot.across, spot.up)[i][1:]], range_of(rows[0][side]))
+        limits(
+            [value for spot in spots for value in ((spot.across, spot.up)[i][0], *(pair[i] for pair in spot.seeds))],
+            [end for spot in spots for end in (spot.across, spot.up)[i][1:]],
+            range_of(rows[0][side]),
+        )
         for i, side in enumerate(("across", "up"))
-    ]  # fmt: skip
+    ]
     if any(_fills(spot.region, spans) for spot in spots):  # a shade over everything hides the others
         spots = [replace(spot, region=()) for spot in spots]
     levels = tuple(spot.level for spot in spots)

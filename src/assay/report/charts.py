@@ -131,16 +131,20 @@ def draw_rows(plot: Plot, width: float) -> Drawing:
             body.append(_row_panel(plot, panel, box, row, named if above else 0.0))
         for i, (position, parts) in enumerate(zip(plot.positions, names, strict=True)):
             first = STRIP_LINE if above else row / 2 + 4 - STRIP_LINE * (len(parts) - 1) / 2
-            body += [text(0, y + row * i + first + STRIP_LINE * n, words, full=position, halo=above)
-                     for n, words in enumerate(parts)]  # fmt: skip
+            body += [
+                text(0, y + row * i + first + STRIP_LINE * n, words, full=position, halo=above)
+                for n, words in enumerate(parts)
+            ]
             body.append(line(0, y + row * i, width, y + row * i, "var(--grid)") if i else "")
     bottom = top + lines * (head + height + 34)
     if not plot.axis:
         return Drawing(width, bottom - 10, "".join(body))
     middle = label + (width - label - 10) / 2
     axis = lines_of(plot.axis, width - label, NARROW)
-    body += [text(middle, bottom + STRIP_LINE * n, words, size=NARROW, anchor="middle", color="var(--soft)",
-                  full=plot.axis) for n, words in enumerate(axis)]  # fmt: skip
+    body += [
+        text(middle, bottom + STRIP_LINE * n, words, size=NARROW, anchor="middle", color="var(--soft)", full=plot.axis)
+        for n, words in enumerate(axis)
+    ]
     return Drawing(width, bottom + 6 + STRIP_LINE * (len(axis) - 1), "".join(body))
 
 
@@ -223,8 +227,20 @@ def _size_axis(scale: AxisScale) -> str:
 
 def _size_chart(size: Size, scale: AxisScale) -> str:
     width, height, color = SIZE_WIDTH, SIZE_HEIGHT, "var(--s0)"
-    parts = [element("rect", x=scale(-size.margin), y=0, width=scale(size.margin) - scale(-size.margin), height=height,
-                     fill="var(--grid)")] if size.margin else []  # fmt: skip
+    parts = (
+        [
+            element(
+                "rect",
+                x=scale(-size.margin),
+                y=0,
+                width=scale(size.margin) - scale(-size.margin),
+                height=height,
+                fill="var(--grid)",
+            )
+        ]
+        if size.margin
+        else []
+    )
     parts.append(line(scale(0.0), 0, scale(0.0), height, "var(--reference)"))
     if not math.isnan(size.low):
         cut = (scale.beyond(size.low), scale.beyond(size.high))
@@ -482,8 +498,10 @@ def draw_field(field: Field, width: float) -> Drawing:
     x = _Across(field, AxisScale(*_axis_limits(field), FIELD_LEFT, width - RIGHT))
     y = AxisScale(*field.up_limits, top + FIELD_HEIGHT, top + 20)
     body = [shapes, _field_frame(field, x, y, width)]
-    body += [text(0, y.end - 8 - STRIP_LINE * n, words, size=NARROW, color="var(--soft)")
-             for n, words in enumerate(reversed(title))]  # fmt: skip
+    body += [
+        text(0, y.end - 8 - STRIP_LINE * n, words, size=NARROW, color="var(--soft)")
+        for n, words in enumerate(reversed(title))
+    ]
     body += [
         polygon([(x(across), y(up)) for across, up in spot.region], field.styles[spot.level].color, 0.1)
         for spot in field.spots
@@ -621,8 +639,17 @@ def _map(planes: Planes, level: str, left: float, top: float, width: float) -> s
     base = top + TOP + CELL * len(planes.rows)
     for c, column in enumerate(planes.columns):
         x = left + PLANE_LEFT + across * (c + 0.5)
-        parts.append(text(x, base + 13, shorten(column, across, NARROW), size=NARROW, anchor="middle",
-                          color="var(--soft)", full=column))  # fmt: skip
+        parts.append(
+            text(
+                x,
+                base + 13,
+                shorten(column, across, NARROW),
+                size=NARROW,
+                anchor="middle",
+                color="var(--soft)",
+                full=column,
+            )
+        )
     return "".join(parts)
 
 

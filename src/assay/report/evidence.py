@@ -175,9 +175,14 @@ def _measure(tables: Mapping[str, Rows], contrasts: Rows) -> str:
         return name in MEASURES and MEASURES[name].probe in _PERFORMANCE
 
     compared = [row["measure"] for row in contrasts if performs(row["measure"])]
-    estimated = [row["measure"] for row in tables.get("estimates", ())
-                 if performs(row["measure"]) and row["environment"] and row["value"] == row["value"]
-                 and not (row["factor"] or row["level"] or row["group"])]  # fmt: skip
+    estimated = [
+        row["measure"]
+        for row in tables.get("estimates", ())
+        if performs(row["measure"])
+        and row["environment"]
+        and row["value"] == row["value"]
+        and not (row["factor"] or row["level"] or row["group"])
+    ]
     most = max(distinct(compared), key=compared.count, default="")
     return next(
         (name for name in (most, "dice", "auroc", "auroc-macro", *estimated) if name in set(estimated)), most or "auroc"
@@ -296,8 +301,10 @@ class Evidence:
         for key, begin in _TYPED.items():
             text = facts.get(key, "")
             if text and not (text.startswith(begin) and re.fullmatch(_WORDS, text)):
-                raise StoreError(f"the table provenance of {self.root} has {text!r} in place of words for a command of "
-                                 "Assay; get another copy")  # fmt: skip
+                raise StoreError(
+                    f"the table provenance of {self.root} has {text!r} in place of words for a command of "
+                    "Assay; get another copy"
+                )
         return facts
 
     @property
@@ -318,12 +325,18 @@ class Evidence:
         rows = self.tables.get("environments", ())
         recipes = {row["recipe"]: coordinates(row) for row in networks(self.tables) if "coordinates" in row}
         points: Sequence[Any] = spec.get("points", ())
-        alike = [name for name in (points[0]["tests"] if points else ())
-                 if all({"split": "train", **point["tests"][name]} == point["train"] for point in points)]  # fmt: skip
+        alike = [
+            name
+            for name in (points[0]["tests"] if points else ())
+            if all({"split": "train", **point["tests"][name]} == point["train"] for point in points)
+        ]
         places = place_labels(rows) | dict.fromkeys(alike, UNSHIFTED)
         by_recipe = places_by_recipe(distinct(row["environment"] for row in rows), recipes, places)
-        subsets = [name for name in (points[0]["tests"] if points else ())
-                   if all(point["tests"][name].keys() <= _CHOICE for point in points)]  # fmt: skip
+        subsets = [
+            name
+            for name in (points[0]["tests"] if points else ())
+            if all(point["tests"][name].keys() <= _CHOICE for point in points)
+        ]
         return Names({**places, **by_recipe}, spec.get("labels", {}), self._lesion_free, subsets)
 
     @property

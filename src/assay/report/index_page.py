@@ -145,8 +145,10 @@ def _address(relative: str) -> str:
 
 def _index(folders: Sequence[Path], links: Sequence[str], checked: Mapping[Path, str]) -> str:
     shown = {"few": len(folders) < FEW, "most_results": MOST_RESULTS.get(len(folders), FEW_RESULTS)}
-    cards = [(folder.name, _cells(folder, link, checked.get(folder, ""), shown))
-             for folder, link in zip(folders, links, strict=True)]  # fmt: skip
+    cards = [
+        (folder.name, _cells(folder, link, checked.get(folder, ""), shown))
+        for folder, link in zip(folders, links, strict=True)
+    ]
     return render_html("runs.html", cards, few=shown["few"])
 
 

@@ -165,8 +165,10 @@ def block(
         drawings: SVG.
         rows: Lines of a table under the sentence, its headings first.
     """
-    cells = [[f"<{tag} style='text-align:left;padding:.1em 1em .1em 0'>{escape(content)}</{tag}>" for content in row]
-             for tag, row in zip(("th", *["td"] * len(rows)), rows, strict=False)]  # fmt: skip
+    cells = [
+        [f"<{tag} style='text-align:left;padding:.1em 1em .1em 0'>{escape(content)}</{tag}>" for content in row]
+        for tag, row in zip(("th", *["td"] * len(rows)), rows, strict=False)
+    ]
     table = f"<table>{''.join(map(_html_row, cells))}</table>" if rows else ""
     small = "margin:.2em 0;font-size:13px;color:#565b62"
     lines = "".join(f'<p style="{small}">{escape(content)}</p>' for content in facts)

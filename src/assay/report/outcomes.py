@@ -95,8 +95,10 @@ def of_masks(
         ("outlined", -dice, ~free),
     )
     return outcomes, lambda at: {
-        "dice": None if free[at] else float(dice[at]), "area": float(area[at]), "lesion": float(lesion[at])
-    }  # fmt: skip
+        "dice": None if free[at] else float(dice[at]),
+        "area": float(area[at]),
+        "lesion": float(lesion[at]),
+    }
 
 
 def _first(panel: Panel, images: int) -> Bool[np.ndarray, " n"] | None:

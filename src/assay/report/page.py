@@ -153,9 +153,13 @@ def content(evidence: Evidence) -> PageContent:
 
 
 PROVENANCE = Block(
-    id="provenance", title="Provenance", table="provenance", keep=Query(without={"key": ("spec", "study file")}),
-    columns=("key", "value"), folded=True,
-)  # fmt: skip
+    id="provenance",
+    title="Provenance",
+    table="provenance",
+    keep=Query(without={"key": ("spec", "study file")}),
+    columns=("key", "value"),
+    folded=True,
+)
 
 
 def first_figures(evidence: Evidence) -> Iterator[Figure]:

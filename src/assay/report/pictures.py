@@ -132,8 +132,14 @@ class PictureSettings:
         images = image_values(dataset.images, np.array(shown))
         pictures = [to_colors(image) for image in images]
         numbers = _row_numbers(dataset)
-        facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in shown],
-                 "classes": self._classes(dataset, shown), **_row_names(dataset), **more}  # fmt: skip
+        facts = {
+            "kind": kind,
+            "images": len(rows),
+            "rows": [numbers[at] for at in shown],
+            "classes": self._classes(dataset, shown),
+            **_row_names(dataset),
+            **more,
+        }
         grid = _grid([pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)])
         return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
 
@@ -148,8 +154,12 @@ class PictureSettings:
         """
         images, half, numbers = image_values(dataset.images, np.array(rows)), len(rows) // 2, _row_numbers(dataset)
         drawn = [outline(to_colors(image), {COUNTED: mask}) for image, mask in zip(images, counted, strict=True)]
-        facts = {"cue": name, "rows": [numbers[at] for at in rows], "classes": self._classes(dataset, rows),
-                 **_row_names(dataset)}  # fmt: skip
+        facts = {
+            "cue": name,
+            "rows": [numbers[at] for at in rows],
+            "classes": self._classes(dataset, rows),
+            **_row_names(dataset),
+        }
         return self._write("cue.png", _grid([drawn[:half], drawn[half:]]), "cue", facts)
 
     def mask_outlines(self, dataset: Dataset) -> Iterator[Row]:
@@ -164,8 +174,7 @@ class PictureSettings:
         drawn = [outline(to_colors(image), {TRUTH: masks[at]}) for image, at in zip(images, some, strict=True)]
         numbers, positions = _row_numbers(dataset), [int(at) for at in some]
         grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
-        facts = {"rows": [numbers[at] for at in positions], "images": len(dataset.table),
-                 **_row_names(dataset)}  # fmt: skip
+        facts = {"rows": [numbers[at] for at in positions], "images": len(dataset.table), **_row_names(dataset)}
         yield self._write("masks.png", grid, "masks", facts)
 
     def copies(self, dataset: Dataset, clusters: Sequence[Int[np.ndarray, " m"]]) -> list[Row]:

@@ -211,8 +211,9 @@ def places_by_recipe(
     for bare, own in groups.items():
         called = "training" if bare == TRAINING else places.get(bare) or display_name(bare)
         axes = [axis for axis in next(iter(own.values())) if len({at.get(axis) for at in own.values()}) > 1]
-        labels_found |= {name: ", ".join([called, *(level_words(axis, at[axis]) for axis in axes)])
-                  for name, at in own.items()}  # fmt: skip
+        labels_found |= {
+            name: ", ".join([called, *(level_words(axis, at[axis]) for axis in axes)]) for name, at in own.items()
+        }
     return labels_found
 
 
@@ -395,8 +396,7 @@ def held_words(row: Row, names: Names = PLAIN) -> str:
     """Return what a comparison holds equal or averages over: `, 6 epochs, matched fit, mean over p 0.5 and 1`."""
     tag = (CONFOUNDER, text_of(row, "factor"))
     fixed = {axis: str(value) for axis, value in json_object(row.get("where")).items()}
-    parts = [names.level(axis, value) for axis, value in fixed.items()
-             if (axis, value) not in (tag, ("streams", "0"))]  # fmt: skip
+    parts = [names.level(axis, value) for axis, value in fixed.items() if (axis, value) not in (tag, ("streams", "0"))]
     if row.get("at") == "matched-fit":
         parts.append("at matched fit")
     if row.get("at") == MATCHED:
@@ -604,8 +604,9 @@ def decided_by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 def used(rows: Sequence[Row]) -> list[Row]:
     """Return the comparisons of what networks do, not of what their layers hold; all where there is no other."""
-    return [row for row in rows if MEASURES.get(row["measure"]) is None
-            or MEASURES[row["measure"]].probe not in _OF_LAYERS] or list(rows)  # fmt: skip
+    return [
+        row for row in rows if MEASURES.get(row["measure"]) is None or MEASURES[row["measure"]].probe not in _OF_LAYERS
+    ] or list(rows)
 
 
 _OF_LAYERS = ("decodability", "representation", "reinitialization")

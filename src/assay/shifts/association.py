@@ -354,8 +354,9 @@ def _level_pieces(phantom: Phantom, limits: Allowed) -> list[tuple[float, float]
     middles = (np.arange(_GRID) + 0.5) / _GRID
     codes = phantom.quantile(name, middles)
     changes = np.flatnonzero(codes[1:] != codes[:-1])
-    edges = [_first(lambda u, code=codes[i]: phantom.quantile(name, u) != code, middles[i], middles[i + 1])
-             for i in changes]  # fmt: skip
+    edges = [
+        _first(lambda u, code=codes[i]: phantom.quantile(name, u) != code, middles[i], middles[i + 1]) for i in changes
+    ]
     bounds = np.unique([0.0, *edges, 0.5, 1.0])
     within = limits.holds(phantom.quantile(name, (bounds[1:] + bounds[:-1]) / 2))
     return [(float(a), float(b)) for a, b, inside in zip(bounds[:-1], bounds[1:], within, strict=True) if inside]

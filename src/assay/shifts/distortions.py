@@ -244,8 +244,9 @@ def distort(environment: Environment, family: str, severity: int, device: str = 
     """
     intervention = build("distortion", family, {"severity": severity})
     everyone = np.ones(len(environment), dtype=bool)
-    change = draw(family, intervention, everyone, environment.table.row, TEST_SEED, environment.images.shape,
-                  environment.boxes)  # fmt: skip
+    change = draw(
+        family, intervention, everyone, environment.table.row, TEST_SEED, environment.images.shape, environment.boxes
+    )
     return replace(
         environment,
         name=f"{environment.name}, {family} {severity}",
@@ -709,12 +710,15 @@ def elastic_transform(image: Levels, far: float, random: RowRandom) -> np.ndarra
     sides = [2 * int(3 * 0.01 * side + 0.5) + 1 for side in (width, height)]
     across, down = (
         cv2.GaussianBlur(
-            random.uniform(-1, 1, (height, width)).astype(np.float32), sides, 0.01 * width, sigmaY=0.01 * height,
+            random.uniform(-1, 1, (height, width)).astype(np.float32),
+            sides,
+            0.01 * width,
+            sigmaY=0.01 * height,
             borderType=cv2.BORDER_REFLECT,
         )
         * np.float32(0.005 * height * far)
         for _ in range(2)
-    )  # fmt: skip
+    )
     x, y = across + np.arange(width, dtype=np.float32), down + np.arange(height, dtype=np.float32)[:, None]
     return per_plane(image, lambda plane: cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
 

@@ -659,8 +659,11 @@ def _check_families(parts: Parts, claims: Sequence[Claim]) -> None:
         if contrast.role == "a-a" and resolve(contrast.axis, parts.axes) != resolve(
             join_keys(STREAMS_PATH), parts.axes
         ):
-            claim.wrong("axis", "an A/A comparison is of a recipe with itself", "list recipe.streams: [0, 1], and "
-                        "write axis: streams, against: 0")  # fmt: skip
+            claim.wrong(
+                "axis",
+                "an A/A comparison is of a recipe with itself",
+                "list recipe.streams: [0, 1], and write axis: streams, against: 0",
+            )
         if any(not side.complete for side in sides):
             claim.wrong("mean_over", "the grid lacks some of these combinations", "take fewer values", value="")
         if family is None:

@@ -86,8 +86,12 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
         what = "name the network that the weights belong to: a model of timm, or module:function"
         issues.add((*KEYS, NETWORK), "", what, "add `network: resnet18` or `network: mymodels:make`, or such a column")
     if len({item.task for item in recipes}) > 1:
-        issues.add((*KEYS, "table"), spec.table, "models of classification and of segmentation are in one table",
-                   "write a table for each task")  # fmt: skip
+        issues.add(
+            (*KEYS, "table"),
+            spec.table,
+            "models of classification and of segmentation are in one table",
+            "write a table for each task",
+        )
     of = {name: {"axis": _distinct(rows, name)} for name in axes}
     recipe: dict[str, Any] = {**spec.model_dump(exclude={"table", "task"}), "of": of}
     recipe[NETWORK] = networks[0] if len(networks) == 1 else {"axis": networks}

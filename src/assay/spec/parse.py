@@ -81,8 +81,11 @@ def parse_study(
         document = put(document, "seeds", looks[0], "--until")
     elif seeds is not None:
         document = put(document, "seeds", seeds, "--seeds")
-    options = "".join(f" --{key} {shlex.quote(str(value))}"
-                      for key, value in (("scale", scale), ("seeds", seeds)) if value is not None)  # fmt: skip
+    options = "".join(
+        f" --{key} {shlex.quote(str(value))}"
+        for key, value in (("scale", scale), ("seeds", seeds))
+        if value is not None
+    )
     command = f"assay run {typed_path(document.file)}{options}" if document.file and not overrides else ""
     path = at_home(document.file)
     file = str(path.absolute()) if document.file and is_file(path) else ""

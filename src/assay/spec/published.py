@@ -80,16 +80,23 @@ def published_section(
         if axis is None and table.rows not in OF_ROWS:
             names = [*(other.name for other in axes), *OF_ROWS]
             issues.add((*at, "rows"), table.rows, "no such axis, and neither layer nor level", names=names)
-        columns = [_column(table, column, axis, tests, axes, (*at, "columns", j), issues)
-                   for j, column in enumerate(table.columns)]  # fmt: skip
+        columns = [
+            _column(table, column, axis, tests, axes, (*at, "columns", j), issues)
+            for j, column in enumerate(table.columns)
+        ]
         tables.append(table.model_copy(update={"rows": axis.name if axis else table.rows, "columns": tuple(columns)}))
     return tuple(tables)
 
 
 def _column(
-    table: PublishedTable, column: PublishedColumn, rows: Axis | None, tests: Sequence[str], axes: Sequence[Axis],
-    at: Keys, issues: Issues,
-) -> PublishedColumn:  # fmt: skip
+    table: PublishedTable,
+    column: PublishedColumn,
+    rows: Axis | None,
+    tests: Sequence[str],
+    axes: Sequence[Axis],
+    at: Keys,
+    issues: Issues,
+) -> PublishedColumn:
     if column.measure not in MEASURES:
         issues.add((*at, "measure"), column.measure, "no such measure", "see `assay list measures`", MEASURES)
     if column.environment and column.environment not in (names := (*tests, NEUTRAL, INDEPENDENT)):
@@ -102,8 +109,11 @@ def _column(
     if rows and column.values and not any(row in rows.labels for row in column.values):
         what = f"none of these rows is a value of axis '{rows.name}'"
         issues.add((*at, "values"), next(iter(column.values)), what, LEFT_OUT, rows.labels)
-    alone = {name: fixed for name in column.where if not resolve(name, axes)
-             and (fixed := fixed_field(name, issues.document.values))}  # fmt: skip
+    alone = {
+        name: fixed
+        for name in column.where
+        if not resolve(name, axes) and (fixed := fixed_field(name, issues.document.values))
+    }
     for name, (place, value) in alone.items():
         if value != column.where[name]:
             what = f"{place} is {value} in this study, and no axis"

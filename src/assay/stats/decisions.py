@@ -344,17 +344,19 @@ def _decide_family(family: Family) -> list[Row]:
         of, results, decide(closed, family.alpha, family.correction), reaches, strict=True
     ):
         scales = contrast.scales
-        rows.append({
-            **row,
-            **{column: getattr(contrast, column) for column in OF_RESULT},
-            "plain_p": scales.plain_p if scales else math.nan,
-            "probit_p": scales.probit_p if scales else math.nan,
-            **{column: getattr(decision, column) for column in Decision.__slots__},
-            "detectable": reach,
-            "family": family.name,
-            "correction": family.correction,
-            "reason": str(contrast.reason + decision.reason),
-        })  # fmt: skip
+        rows.append(
+            {
+                **row,
+                **{column: getattr(contrast, column) for column in OF_RESULT},
+                "plain_p": scales.plain_p if scales else math.nan,
+                "probit_p": scales.probit_p if scales else math.nan,
+                **{column: getattr(decision, column) for column in Decision.__slots__},
+                "detectable": reach,
+                "family": family.name,
+                "correction": family.correction,
+                "reason": str(contrast.reason + decision.reason),
+            }
+        )
     return rows
 
 

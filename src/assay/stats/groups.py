@@ -65,8 +65,9 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
         if all(np.count_nonzero(rows & (table.target == code)) >= LEAST_IN_CLASS for code in classes)
     }
     if len(large) < 2:
-        tied = {level: rows for level, rows in groups.items()
-                if np.count_nonzero(rows) >= len(classes) * LEAST_IN_CLASS}  # fmt: skip
+        tied = {
+            level: rows for level, rows in groups.items() if np.count_nonzero(rows) >= len(classes) * LEAST_IN_CLASS
+        }
         if len(tied) > 1:
             return Grouped(name, {}, because(Code.TIED_TO_TARGET, least=LEAST_IN_CLASS), tied=tied)
         return Grouped(name, {}, because(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))

@@ -100,14 +100,18 @@ def scale_of(
         raise SpecError(f"{spread}, and {name} are from 0 to {most}: give {others}, or leave it out")
     if requested == "auto" and inside["percent"] and not inside["probabilities"]:
         grades = {*np.unique(scores).tolist()} <= {*range(_GRADES + 1)}
-        raise SpecError(f"{spread}: give {key_text('--scores', 'percent')} if they are percent, or "
-                        f"{key_text('--scores', 'logits')} if they are "
-                        f"log-odds{', or grades such as BI-RADS, whose steps count as log-odds' if grades else ''} "
-                        "(probabilities are from 0 to 1)")  # fmt: skip
+        raise SpecError(
+            f"{spread}: give {key_text('--scores', 'percent')} if they are percent, or "
+            f"{key_text('--scores', 'logits')} if they are "
+            f"log-odds{', or grades such as BI-RADS, whose steps count as log-odds' if grades else ''} "
+            "(probabilities are from 0 to 1)"
+        )
     if requested == "auto" and inside["probabilities"] and _PERCENT.search(column):
-        raise SpecError(f"{spread}, and the name of '{column}' suggests percentages: "
-                        f"give {key_text('--scores', 'percent')}, or "
-                        f"{key_text('--scores', 'probabilities')} if they are not percentages")  # fmt: skip
+        raise SpecError(
+            f"{spread}, and the name of '{column}' suggests percentages: "
+            f"give {key_text('--scores', 'percent')}, or "
+            f"{key_text('--scores', 'probabilities')} if they are not percentages"
+        )
     around = least < 0 < greatest
     is_decision = (
         bool(column)

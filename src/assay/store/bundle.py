@@ -94,8 +94,11 @@ def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:
         within = {file.relative_to(folder).as_posix(): file for file in (folder / PAGE, *inside, *seal)}
         listed = read_manifest(folder) or within
         root = folder.resolve()  # a link out of the folder may lead to what is not to be handed over
-        files |= {f"{name}/{place}": file for place, file in within.items()
-                  if place in listed and file.resolve().is_relative_to(root)}  # fmt: skip
+        files |= {
+            f"{name}/{place}": file
+            for place, file in within.items()
+            if place in listed and file.resolve().is_relative_to(root)
+        }
     sums = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
     texts = {"index.html": index} if index else {}
     sums |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}

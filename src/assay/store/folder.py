@@ -577,15 +577,17 @@ class RunFolder:
         Raises:
             StoreError: A file is missing or altered, was added to what is signed, or the signature is of other data.
         """
-        self._refuse([
-            change
-            for change in self.changes(parts)
-            if (self.is_signed or change.how != "extra")
-            and (
-                change.how in ("link", "stream")
-                or not (self._remade(change) if but_remade else change.path.name == PAGE and not page)
-            )
-        ])  # fmt: skip
+        self._refuse(
+            [
+                change
+                for change in self.changes(parts)
+                if (self.is_signed or change.how != "extra")
+                and (
+                    change.how in ("link", "stream")
+                    or not (self._remade(change) if but_remade else change.path.name == PAGE and not page)
+                )
+            ]
+        )
 
     def _refuse(self, wrong: Sequence[FileChange]) -> None:
         if wrong:

@@ -56,5 +56,7 @@ def kinds() -> Mapping[str, Kind]:
 
 def every_table() -> Mapping[str, Table]:
     """Return every table that a run folder can have, by name; those of studies first."""
-    return {**TABLES, **{name: table for kind in kinds().values() for name, table in kind.tables.items()
-                         if name not in TABLES}}  # fmt: skip
+    return {
+        **TABLES,
+        **{name: table for kind in kinds().values() for name, table in kind.tables.items() if name not in TABLES},
+    }

@@ -131,8 +131,11 @@ def changes(root: Path, parts: Collection[str] = ()) -> list[FileChange]:
     listed = read_manifest(root)
     if listed is None:
         raise StoreError(f"cannot read {root / MANIFEST}: there is no such file")
-    read = {name: digest for name, (_, digest) in listed.items()
-            if not parts or "/" not in name or name.split("/")[0] in parts}  # fmt: skip
+    read = {
+        name: digest
+        for name, (_, digest) in listed.items()
+        if not parts or "/" not in name or name.split("/")[0] in parts
+    }
     damage = altered_files(root, read)
     if not any(change.path.name in (SIGNED, SIGNATURE) for change in damage):
         damage += broken_seal(root)
@@ -152,8 +155,10 @@ def find_nonregular_files(root: Path) -> list[FileChange]:
                     folders.append(Path(entry.path))
                 elif not entry.is_file(follow_symlinks=False):
                     streams.append(Path(entry.path))
-    return [*(FileChange("link", path) for path in sorted(links)),
-            *(FileChange("stream", path) for path in sorted(streams))]  # fmt: skip
+    return [
+        *(FileChange("link", path) for path in sorted(links)),
+        *(FileChange("stream", path) for path in sorted(streams)),
+    ]
 
 
 def altered_files(root: Path, wanted: Mapping[str, str]) -> list[FileChange]:

@@ -190,19 +190,25 @@ LOOKS = Table(
         number("alpha", "nominal level of the family at each look"),
         estimate("value", "difference a - b, mean over the seeds of the look"),
         *INTERVAL,
-        number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ",
-               cell="p"),
-        Column("decision", "decision at this look, or at the earlier one that closed it: see contrasts",
-               cell="decision"),
+        number(
+            "p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ", cell="p"
+        ),
+        Column(
+            "decision", "decision at this look, or at the earlier one that closed it: see contrasts", cell="decision"
+        ),
         *_DECIDED_BY,
         number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
         REASON,
-        number("closed_at", "seeds of the look that closed it, after which it gets none; NaN while open", "closed at",
-               "count"),
+        number(
+            "closed_at",
+            "seeds of the look that closed it, after which it gets none; NaN while open",
+            "closed at",
+            "count",
+        ),
     ),
     ("look", "value", *_BY, "decision", "closed_at"),
     note="Empty for a run with a fixed number of seeds.",
-)  # fmt: skip
+)
 
 _DECIDED = {
     "value": "difference a - b",
@@ -518,10 +524,22 @@ SIMILARITIES = Table(
         IMAGES,
         REASON,
     ),
-    ("recipe", "against", "measure", "layer", "against_layer", "value", "within", "against_within", "below", *_BY,
-     "decision", "reason"),
+    (
+        "recipe",
+        "against",
+        "measure",
+        "layer",
+        "against_layer",
+        "value",
+        "within",
+        "against_within",
+        "below",
+        *_BY,
+        "decision",
+        "reason",
+    ),
     "Corrected by Holm's method within the measure; the interval is of `below`.",
-)  # fmt: skip
+)
 
 PICTURES = Table(
     "pictures",

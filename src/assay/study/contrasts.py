@@ -301,9 +301,9 @@ def dose_count_rows(spec: StudySpec, population: Population) -> list[Row]:
     first_points: dict[str, tuple[RecipePoint, Borne]] = {}
     for point in spec.points:
         if point.label in factors:
-            first_points.setdefault(canonical_json([factors[point.label], point.train.for_training()]), (
-                point, factors[point.label]
-            ))  # fmt: skip
+            first_points.setdefault(
+                canonical_json([factors[point.label], point.train.for_training()]), (point, factors[point.label])
+            )
     return [
         row for point, factor in first_points.values() for row in _count_rows_by_dose(spec, population, point, *factor)
     ]

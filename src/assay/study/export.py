@@ -145,9 +145,16 @@ def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:
     batch = torch.export.Dim("batch")
     try:
         torch.onnx.export(  # pyright: ignore[reportUnknownMemberType]
-            network, (images,), path, input_names=["images"], output_names=["logits"], verbose=False,
-            dynamo=True, external_data=False, dynamic_shapes=({0: batch},),
-        )  # fmt: skip
+            network,
+            (images,),
+            path,
+            input_names=["images"],
+            output_names=["logits"],
+            verbose=False,
+            dynamo=True,
+            external_data=False,
+            dynamic_shapes=({0: batch},),
+        )
     except torch.onnx.errors.OnnxExporterError as error:
         raise WeightsError(f"torch cannot write this network as ONNX: {str(error).splitlines()[0]}") from error
     session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -236,8 +243,11 @@ def _in_and_out(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Iterat
 
 def _associations(run: RunFolder, planned: Trial) -> Iterator[str]:
     """Return the images of training, and what was tied to the classes there."""
-    rows = [row for row in run.table("environments") if row["environment"] == "train"
-            and row["recipe"] in ("", planned.point.label)]  # fmt: skip
+    rows = [
+        row
+        for row in run.table("environments")
+        if row["environment"] == "train" and row["recipe"] in ("", planned.point.label)
+    ]
     if rows:
         yield f"training images: {int(rows[0]['images']):,}"
     for row in rows:

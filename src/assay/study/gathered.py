@@ -495,8 +495,11 @@ def _requested_measurements(key: Key, trials: Sequence[Trial], folds: Sequence[d
     """Return the measurements of the trials of a seed that were asked for one: the folds', or their ensemble's."""
     environment = key[1]
     outside = bool(trials[0].point.tests[environment].data) if environment in trials[0].point.tests else False
-    return [fold for trial, fold in zip(trials, folds, strict=True)
-            if not trial.ensembled or bool(trial.training.members) == outside]  # fmt: skip
+    return [
+        fold
+        for trial, fold in zip(trials, folds, strict=True)
+        if not trial.ensembled or bool(trial.training.members) == outside
+    ]
 
 
 def _from_outputs(key: Key) -> bool:

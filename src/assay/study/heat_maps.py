@@ -321,8 +321,10 @@ def illustrate(gathered: Gathered, population: Population, checks: DataChecks) -
     rows += case_rows(gathered, population, gallery)
     rows += checks.pictures(gallery)
     clean_sample, changes = ConfounderSample.at(spec, population), confounders(spec.points)
-    rows += [gallery.contact(number, change.label, clean_sample.clean, clean_sample.with_confounder(change))
-             for number, change in enumerate(changes, start=1)]  # fmt: skip
+    rows += [
+        gallery.contact(number, change.label, clean_sample.clean, clean_sample.with_confounder(change))
+        for number, change in enumerate(changes, start=1)
+    ]
     names_drawn = {change.name for change in changes}
     for change in changes:
         logits = pair_logits(gathered, change.name, tested_with(change, spec.points))

@@ -53,10 +53,14 @@ TRAINED_ONCE = Block(
     note="Difference: the first minus the second, paired by case, with 95% intervals over patients alone. It holds "
          "for these models, and not for how they were trained.",
 )  # fmt: skip
-TRADES = Block(id="trade", title="False positives without a lesion, against overlap with lesions", table="trades",
-               chart="trade", listed=False,
-               note="Best is low and to the right. Bars: 95% intervals. Shaded: 95% region of both together."
-               )  # fmt: skip
+TRADES = Block(
+    id="trade",
+    title="False positives without a lesion, against overlap with lesions",
+    table="trades",
+    chart="trade",
+    listed=False,
+    note="Best is low and to the right. Bars: 95% intervals. Shaded: 95% region of both together.",
+)
 
 
 def performance(measure: str) -> Block:
@@ -93,12 +97,26 @@ def _published(tables: Mapping[str, Rows]) -> Section:
     copied = any(not math.isnan(numeric(row, "published")) for row in rows)
     layout = f"Layout of {join_words(distinct(row['source'] for row in rows))}; all values from this run"
     block = Block(
-        id="published", title="As published, and in this run" if copied else layout, table="published", folded=True,
-        columns=("table", "row", "column", *(("published",) if copied else ()), "value", "against", "p", "source",
-                 "page", "note"),
+        id="published",
+        title="As published, and in this run" if copied else layout,
+        table="published",
+        folded=True,
+        columns=(
+            "table",
+            "row",
+            "column",
+            *(("published",) if copied else ()),
+            "value",
+            "against",
+            "p",
+            "source",
+            "page",
+            "note",
+        ),
         note="Published figures are copied from the publication; images, networks and seeds of this run are its own."
-        if copied else "",
-    )  # fmt: skip
+        if copied
+        else "",
+    )
     order = Block(
         id="published-order", title="Whether the published order is replicated", table="published_orders", folded=True,
         columns=("table", "column", "tau", "pairs", "same", "compared", "same_shown", "other_shown"),
@@ -199,10 +217,20 @@ def _redundant_measures(tables: Mapping[str, Rows]) -> set[str]:
 
 def _performance_blocks(measure: str, budgets: str, redundant: Collection[str]) -> tuple[Block, ...]:
     along = (
-        Block(id="budgets", title=f"{label_of(measure)} by {budgets.replace('_', ' ')}",
-              keep=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)), chart="curve",
-              panel="environment", along=f"axis {budgets}", listed=False),
-    ) if budgets else ()  # fmt: skip
+        (
+            Block(
+                id="budgets",
+                title=f"{label_of(measure)} by {budgets.replace('_', ' ')}",
+                keep=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)),
+                chart="curve",
+                panel="environment",
+                along=f"axis {budgets}",
+                listed=False,
+            ),
+        )
+        if budgets
+        else ()
+    )
     overall = tuple(name for name in COMPUTED if name not in {"somers-d", *redundant})
     return (
         performance(measure),
@@ -395,11 +423,14 @@ def with_words(table: str, rows: Rows, evidence: Evidence) -> Rows:
             return [{**row, "comparison": statement(row, evidence.names)} for row in rows]
         case "similarities":
             return [
-                {**row, "pair": f"{evidence.recipe(row)} and {evidence.recipe(row, 'against_')}",
-                 "place": evidence.names.place(row["environment"]),
-                 "same_layer": "yes" if row["layer"] == row["against_layer"] else "no"}
+                {
+                    **row,
+                    "pair": f"{evidence.recipe(row)} and {evidence.recipe(row, 'against_')}",
+                    "place": evidence.names.place(row["environment"]),
+                    "same_layer": "yes" if row["layer"] == row["against_layer"] else "no",
+                }
                 for row in rows
-            ]  # fmt: skip
+            ]
         case _:
             return rows
 

@@ -50,14 +50,17 @@ def preview_account(evidence: Evidence) -> Account:
     opening = Opening(
         tuple(doubts(findings)[:MOST_CHIPS]),
         tuple(filter(None, (definition, association_text(evidence)))),
-        tuple(PlacePictures(f"{place.name}: {picture.label}", (picture,))
-              for place in places_of(evidence.root, evidence) for picture in place.pictures),
+        tuple(
+            PlacePictures(f"{place.name}: {picture.label}", (picture,))
+            for place in places_of(evidence.root, evidence)
+            for picture in place.pictures
+        ),
         tuple(lines)[:MOST_LINES],
         "Smallest difference that can be detected",
         tiles=tuple(preview_tiles(facts)),
         grid="Images",
         next=preview_step(facts, evidence.typed_folder),
-    )  # fmt: skip
+    )
     parts = (facts["data"], count(int(facts["seeds"]), "seed"), count(len(power), "comparison"))
     return Account(
         name=facts["study"],

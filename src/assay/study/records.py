@@ -80,8 +80,12 @@ def stored_study(root: Path) -> Stored:
     study = RunFolder(root).document()
     asked, path = study["request"], root / RUN
     with code_of_folder():
-        spec = _read(path, lambda: StudySpec.model_validate({
-            **asked["spec"], "written": asked["written"], "command": asked.get("command", "")}))  # fmt: skip
+        spec = _read(
+            path,
+            lambda: StudySpec.model_validate(
+                {**asked["spec"], "written": asked["written"], "command": asked.get("command", "")}
+            ),
+        )
         return _read(root / PLAN, lambda: _stored_from_values(spec, plan, study))
 
 

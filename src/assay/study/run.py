@@ -466,8 +466,7 @@ def train_only(prepared: PreparedStudy, watch: Watch, executor: Executor) -> Out
         place, spec = prepared.place, prepared.spec
         place.folder.require(STUDY, spec.name, spec.files)
         _record_plan(prepared)
-        place.folder.begin(STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name,
-                           spec.files)  # fmt: skip
+        place.folder.begin(STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name, spec.files)
         with watch(prepared.tasks) as display:
             return run_tasks(prepared.tasks, prepared.place.folder, executor, display)
 

@@ -52,10 +52,15 @@ def usual_condition(evidence: Evidence) -> str:
     """Return the test condition whose images are chosen as those of training; empty without one."""
     ties = relations(evidence.tables.get("environments", ()))
     names = distinct(bare_place(row["environment"]) for row in evidence.tables.get("environments", ()))
-    alike = [name for name in names if name != TRAINING and (
-        evidence.names.places.get(name) == UNSHIFTED
-        or (ties and all(by_condition.get(name) == UNCHANGED for by_condition in ties.values()))
-    )]  # fmt: skip
+    alike = [
+        name
+        for name in names
+        if name != TRAINING
+        and (
+            evidence.names.places.get(name) == UNSHIFTED
+            or (ties and all(by_condition.get(name) == UNCHANGED for by_condition in ties.values()))
+        )
+    ]
     return next(iter(alike), "")
 
 
@@ -102,8 +107,11 @@ def transfer_words(evidence: Evidence, sets: Mapping[str, str]) -> str:
     clean = {row["recipe"]: row for _, row in values[usual]}
     parts: dict[str, list[str]] = {}
     for name, set_name in sets.items():
-        losses = [set_change(clean[row["recipe"]], row, -1 if way == "higher" else 1)
-                  for _, row in values.get(bare_place(name), ()) if row["recipe"] in clean]  # fmt: skip
+        losses = [
+            set_change(clean[row["recipe"]], row, -1 if way == "higher" else 1)
+            for _, row in values.get(bare_place(name), ())
+            if row["recipe"] in clean
+        ]
         if losses:
             parts.setdefault(_transfer_kind(losses), []).append(set_name)
     texts = {
@@ -167,8 +175,11 @@ def change_words(evidence: Evidence) -> str:
         "open": "Evidence on a shortcut by {1} is insufficient: {0}, and {2} would matter.",
     }
     sentences = [_words_of_changes(evidence, groups[kind], text) for kind, text in texts.items() if kind in groups]
-    weak = {row["factor"]: value for row in groups.get("unchanged", ())
-            if abs(value := _strength_in_training(evidence, row["factor"])) < UNTIED}  # fmt: skip
+    weak = {
+        row["factor"]: value
+        for row in groups.get("unchanged", ())
+        if abs(value := _strength_in_training(evidence, row["factor"])) < UNTIED
+    }
     if weak:
         listed = join_words([f"{number(value)} for {in_words(name)}" for name, value in weak.items()])
         sentences.append(
@@ -195,10 +206,12 @@ def _words_of_changes(evidence: Evidence, rows: Sequence[Row], text: str) -> str
         for row in rows
     ]
     shared = len({row["reason"] for row in rows}) == 1
-    changes = join_words([
-        f"{size}{evidence.names.inside(row['environment'])}{'' if shared else _why_open(row)}"
-        for size, row in zip(sizes, rows, strict=True)
-    ]) + (_why_open(rows[0]) if shared else "")  # fmt: skip
+    changes = join_words(
+        [
+            f"{size}{evidence.names.inside(row['environment'])}{'' if shared else _why_open(row)}"
+            for size, row in zip(sizes, rows, strict=True)
+        ]
+    ) + (_why_open(rows[0]) if shared else "")
     measure = sentence_case(label_of(rows[0]["measure"])) if text.startswith("{0}") else label_of(rows[0]["measure"])
     factors, margin = [in_words(row["factor"]) for row in rows], number(numeric(rows[0], "margin"))
     change = f"{measure} {'rose' if rose else 'changed'} by {changes}"
@@ -250,8 +263,11 @@ def tied_factor(evidence: Evidence, condition: str) -> str:
 
 def relied_factors(evidence: Evidence) -> set[str]:
     """Return the factors that all compared recipes rely on by the lower bound of a measure of reliance."""
-    rows = [row for row in evidence.tables["estimates"] if row["measure"] in RELIANCE
-            and not (row["level"] or row["group"]) and evidence.outline.is_in_slice(row)]  # fmt: skip
+    rows = [
+        row
+        for row in evidence.tables["estimates"]
+        if row["measure"] in RELIANCE and not (row["level"] or row["group"]) and evidence.outline.is_in_slice(row)
+    ]
     relying: dict[str, set[str]] = {}
     for row in rows:
         if numeric(row, "low") > MARGIN:

@@ -211,8 +211,11 @@ def transfer_sentence(evidence: Evidence) -> str:
     unsure = f" ({count(seeds, 'seed')}, so no interval)" if 0 < seeds < MINIMUM_SEEDS else ""
     transfer = transfer_words(evidence, {name: of for name, of in sets.items() if of})
     changes = [(sets[name], set_change(of_training_set, row)) for name, row in by_environment.items() if sets.get(name)]
-    words_of = [f"{difference_words(*change)}{f' in {of}' if len(changes) > 1 else ''}"
-                for of, change in changes if not math.isnan(change[1])]  # fmt: skip
+    words_of = [
+        f"{difference_words(*change)}{f' in {of}' if len(changes) > 1 else ''}"
+        for of, change in changes
+        if not math.isnan(change[1])
+    ]
     differences = f" (difference: {join_words(words_of)})" if words_of else ""
     values_text = f"{label_of(measure)}{f' of {recipe}' if recipe else ''} was {values_text}{unsure}{differences}."
     return f"{transfer}: {values_text}" if transfer else sentence_case(values_text)
@@ -242,12 +245,17 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     bases = {sides(row, evidence.names)[1] for row in rows}
     common = common_axes(rows) if rows else {}
     lines = [
-        Line(f"{primary_line(row, evidence.names)}:", decided_by(row), anchor(row),
-             f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:" if len(about) == len(bases) == 1
-             else f"{statement(short := shorten_comparison(row, common), evidence.names)}: {verdict_words(short)}:",
-             size=_difference_size(row))
+        Line(
+            f"{primary_line(row, evidence.names)}:",
+            decided_by(row),
+            anchor(row),
+            f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:"
+            if len(about) == len(bases) == 1
+            else f"{statement(short := shorten_comparison(row, common), evidence.names)}: {verdict_words(short)}:",
+            size=_difference_size(row),
+        )
         for row in rows
-    ] or list(_measurement_lines(evidence))  # fmt: skip
+    ] or list(_measurement_lines(evidence))
     once = trained_once(evidence.tables)
     if once:
         lines = [Line(f"{row['model']}: {outcome_words(row)}", interval_words(row), "differences") for row in once]
@@ -262,10 +270,15 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     elif len(about) == len(bases) == 1:
         heading = f"{about.pop()}, against {bases.pop()}"
     return Opening(
-        tuple(chips_shown), methods_sentences(evidence), places_of(root, evidence), tuple(lines), heading,
-        more=(" ".join(answer_sentences(evidence)[1:]),), tiles=tuple(study_tiles(evidence)),
+        tuple(chips_shown),
+        methods_sentences(evidence),
+        places_of(root, evidence),
+        tuple(lines),
+        heading,
+        more=(" ".join(answer_sentences(evidence)[1:]),),
+        tiles=tuple(study_tiles(evidence)),
         next=next_step(evidence, evidence.typed_folder),
-    )  # fmt: skip
+    )
 
 
 def next_step(evidence: Evidence, root: str) -> str:
@@ -358,8 +371,10 @@ def _step_without_comparisons(evidence: Evidence, seeds: int, root: str, out: st
         if math.isinf(patients):
             both = f", and train {SEEDS} seeds{again}" if seeds < SEEDS else " and train more seeds."
             return f"Next: add images of other patients{both}"
-        return (f"Next: add images of other patients. About {patients:,.0f} patients give intervals of "
-                f"{number(MARGIN)} either way")  # fmt: skip
+        return (
+            f"Next: add images of other patients. About {patients:,.0f} patients give intervals of "
+            f"{number(MARGIN)} either way"
+        )
     return _step_of_repetition(evidence.facts, root, out)
 
 
@@ -528,11 +543,20 @@ def _worst_group(evidence: Evidence, common: Mapping[str, str]) -> Iterator[Line
     measure = evidence.outline.measure
     if better(measure) != "higher":
         return
-    rows = [row for row in evidence.tables["estimates"] if row["measure"] == measure and row["environment"]
-            and not (row["factor"] or row["layer"]) and not math.isnan(numeric(row, "value"))]  # fmt: skip
+    rows = [
+        row
+        for row in evidence.tables["estimates"]
+        if row["measure"] == measure
+        and row["environment"]
+        and not (row["factor"] or row["layer"])
+        and not math.isnan(numeric(row, "value"))
+    ]
     all_images = {(row["recipe"], row["environment"]): row for row in rows if not row["group"]}
-    pairs = [(row, all_images[key]) for row in rows
-             if row["group"] == WORST_GROUP and (key := (row["recipe"], row["environment"])) in all_images]  # fmt: skip
+    pairs = [
+        (row, all_images[key])
+        for row in rows
+        if row["group"] == WORST_GROUP and (key := (row["recipe"], row["environment"])) in all_images
+    ]
     gaps = [numeric(overall, "value") - numeric(row, "value") for row, overall in pairs]
     if max(gaps, default=0.0) < MARGIN:
         return
@@ -633,8 +657,11 @@ _MOST_NAMED = 3
 
 def _classes_words(evidence: Evidence) -> str:
     """Return the classes that are told apart, of more than two; empty of two."""
-    levels = [row["level"] for row in evidence.tables["estimates"]
-              if row["measure"] == "auroc" and row["level"] and not row["factor"]]  # fmt: skip
+    levels = [
+        row["level"]
+        for row in evidence.tables["estimates"]
+        if row["measure"] == "auroc" and row["level"] and not row["factor"]
+    ]
     rows = evidence.tables.get("environments", ())
     counted = [target for row in rows for target, *_ in json.loads(row.get("counts") or "[]")]  # also without a network
     classes = distinct([*levels, *counted])
@@ -704,8 +731,9 @@ def _replication_text(evidence: Evidence) -> str:
 
 def association_text(evidence: Evidence) -> str:
     """Return what was tied to the target in training, and the test conditions."""
-    tied = {factor: abs(of.get(TRAINING, 0)) for factor, of in
-            strengths(evidence.tables.get("environments", ())).items()}  # fmt: skip
+    tied = {
+        factor: abs(of.get(TRAINING, 0)) for factor, of in strengths(evidence.tables.get("environments", ())).items()
+    }
     factor = max(tied, key=lambda name: tied[name], default="")
     factor = factor if tied.get(factor, 0) >= UNTIED else ""
     names = distinct(row["environment"] for row in evidence.tables.get("environments", ()))
@@ -739,8 +767,10 @@ def places_of(root: Path, evidence: Evidence) -> tuple[PlacePictures, ...]:
     names_by_pictures: dict[tuple[Small, ...], list[str]] = {}
     for name in order:
         names_by_pictures.setdefault(_small(root, sheets[name]), []).append(evidence.names.place(name))
-    alike = ((join_words(names) + (": the same images" if len(names) > 1 else ""), pictures)
-             for pictures, names in names_by_pictures.items())  # fmt: skip
+    alike = (
+        (join_words(names) + (": the same images" if len(names) > 1 else ""), pictures)
+        for pictures, names in names_by_pictures.items()
+    )
     return tuple(PlacePictures(words, pictures) for words, pictures in alike)[:MOST_PLACES]
 
 

@@ -455,8 +455,10 @@ class RandomBlur:
         weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
         kernels = _on(weights / weights.sum(axis=1, keepdims=True), images).repeat_interleave(channels, dim=0)
         flat = images.reshape(1, count * channels, height, width)
-        for shape, pad in (((-1, 1, 1, 2 * radius + 1), (radius, radius, 0, 0)),
-                           ((-1, 1, 2 * radius + 1, 1), (0, 0, radius, radius))):  # fmt: skip
+        for shape, pad in (
+            ((-1, 1, 1, 2 * radius + 1), (radius, radius, 0, 0)),
+            ((-1, 1, 2 * radius + 1, 1), (0, 0, radius, radius)),
+        ):
             flat = functional.conv2d(
                 functional.pad(flat, pad, mode="reflect"), kernels.reshape(*shape), groups=count * channels
             )

@@ -70,8 +70,11 @@ def write_validation(root: Path) -> Path:
 
 def _checklist_lines(tables: Tables, facts: Mapping[str, str]) -> Iterator[str]:
     yield f"# Reporting checklists: {inert(facts['data'])}"
-    yield from ("", "Numbers of this validation for each item. A validation decides no item. Topics are "
-                "paraphrased: check them against the publication.")  # fmt: skip
+    yield from (
+        "",
+        "Numbers of this validation for each item. A validation decides no item. Topics are "
+        "paraphrased: check them against the publication.",
+    )
     for name, items in reporting_checklists().items():
         rows = ((item.name, item.topic, item.evidence(tables, facts)) for item in items)
         yield from ("", f"## {name}", "", *markdown_table(("item", "topic", "numbers"), rows))
@@ -90,8 +93,9 @@ def _group_words(tables: Tables) -> str:
 
 
 def _confusion_words(tables: Tables) -> str:
-    return "; ".join(f"{row['model']}: {row['images']:,} {row['actual']}, called {row['called']}"
-                     for row in tables["confusion"])  # fmt: skip
+    return "; ".join(
+        f"{row['model']}: {row['images']:,} {row['actual']}, called {row['called']}" for row in tables["confusion"]
+    )
 
 
 def _measures_words(tables: Tables) -> str:

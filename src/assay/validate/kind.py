@@ -7,8 +7,10 @@ from assay.store.kinds import Kind
 from assay.store.schema import TABLES
 
 _MODEL = Column("model", "name of the file of scores", cell="text")
-_ENDS = (number("low", "lower end of the 95% interval over patients; NaN where there is none"),
-         number("high", "upper end"))  # fmt: skip
+_ENDS = (
+    number("low", "lower end of the 95% interval over patients; NaN where there is none"),
+    number("high", "upper end"),
+)
 _MEASURE = Column("measure", "measure", cell="measure")
 _VALUE = estimate("value", "estimate; NaN where it is undefined")
 
@@ -92,8 +94,23 @@ PLAN = Table(
 )  # fmt: skip
 
 VALIDATION = Kind(
-    "validation", "a validation of scores",
-    {table.name: table for table in (PERFORMANCE, DIFFERENCES, CONFUSION, SUBGROUPS, CURVES, RECALIBRATION, DISCORDANT,
-                               REJECTED, PLAN, TABLES["provenance"])},
-    "run `assay validate` again", "assay.validate.page:PAGE",
-)  # fmt: skip
+    "validation",
+    "a validation of scores",
+    {
+        table.name: table
+        for table in (
+            PERFORMANCE,
+            DIFFERENCES,
+            CONFUSION,
+            SUBGROUPS,
+            CURVES,
+            RECALIBRATION,
+            DISCORDANT,
+            REJECTED,
+            PLAN,
+            TABLES["provenance"],
+        )
+    },
+    "run `assay validate` again",
+    "assay.validate.page:PAGE",
+)

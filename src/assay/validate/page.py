@@ -44,9 +44,20 @@ REFERENCES = ("chance", "ideal", "call all positive")
 
 
 def _curve_block(curve: str, title: str, across: str, up: str, note: str = "") -> Block:
-    return Block(id=curve, title=title, table="curves", keep=Query(only={"curve": (curve,)}), chart="field",
-                 along="across", up="value", axes=(across, up), colors="model", note=note, listed=False,
-                 reference=REFERENCES)  # fmt: skip
+    return Block(
+        id=curve,
+        title=title,
+        table="curves",
+        keep=Query(only={"curve": (curve,)}),
+        chart="field",
+        along="across",
+        up="value",
+        axes=(across, up),
+        colors="model",
+        note=note,
+        listed=False,
+        reference=REFERENCES,
+    )
 
 
 ROC = _curve_block("roc", "ROC curve", "false-positive rate (1 - specificity)", "sensitivity", "Shaded: 95% band.")
@@ -73,8 +84,13 @@ def _measures_block(
         return Block(id=name, title=title, table="performance", keep=keep, place=("measure", "at"), across="model")
     ends = ("worst", "best") if tables["rejected"] and name == "measures" else ()
     prevalence = ("at",) if at is not False else ()
-    return Block(id=name, title=title, table="performance", keep=keep,
-                 columns=("model", "measure", *prevalence, "value", *ends, "images", "patients"))  # fmt: skip
+    return Block(
+        id=name,
+        title=title,
+        table="performance",
+        keep=keep,
+        columns=("model", "measure", *prevalence, "value", *ends, "images", "patients"),
+    )
 
 
 def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
@@ -208,7 +224,9 @@ def validation_answer(evidence: Evidence) -> Iterator[str]:
 
 
 PAGE = Page(
-    account=validation_account, sections=validation_sections, answer=validation_answer,
+    account=validation_account,
+    sections=validation_sections,
+    answer=validation_answer,
     first=lambda _: (ROC, CONFUSION),
     cells={"measure": Wording(lambda row, _: text_cell(measure_words(row["measure"])))},
-)  # fmt: skip
+)

@@ -55,8 +55,9 @@ def needed_patients(
     positive = np.bincount(cases.patient_places, cases.is_positive) > 0
     share = float(positive.mean()) if math.isnan(prevalence) else prevalence
     squares = contributions**2
-    spread = (float(squares[positive].sum()) * positive.sum() / share
-              + (float(squares[~positive].sum()) * (~positive).sum() / (1 - share) if share < 1 else 0.0))  # fmt: skip
+    spread = float(squares[positive].sum()) * positive.sum() / share + (
+        float(squares[~positive].sum()) * (~positive).sum() / (1 - share) if share < 1 else 0.0
+    )
     if not spread > 0:
         return None
     reach = float(ndtri(1 - ALPHA / 2)) + (float(ndtri(POWER)) if goal == "difference" else 0.0)

@@ -30,7 +30,7 @@ from assay.data.files.roles import (
     models_of,
     of_called_class,
     roles_of,
-)  # fmt: skip
+)
 from assay.data.files.scored import (
     ScoredRows,
     comparison_line,
@@ -83,16 +83,22 @@ class ScoreFile:
         if self.scale.kind in ("probabilities", "percent"):
             most = 1 if self.scale.kind == "probabilities" else 100
             if most == 100 and value <= 1:
-                raise SpecError(f"{key_text('--threshold', f'{value:g}')}: the scores of {self.name} are in percent; "
-                                "write the threshold in percent, such as 50, or divide the scores by 100")  # fmt: skip
+                raise SpecError(
+                    f"{key_text('--threshold', f'{value:g}')}: the scores of {self.name} are in percent; "
+                    "write the threshold in percent, such as 50, or divide the scores by 100"
+                )
             if not 0 < value < most:
                 per = "; write percentages as shares, such as 0.37" if most == 1 and 1 < value < 100 else ""
-                raise SpecError(f"{key_text('--threshold', f'{value:g}')} is outside of the scores of "
-                                f"{self.name}, {self.scale.kind} "
-                                f"between 0 and {most}{per}")  # fmt: skip
+                raise SpecError(
+                    f"{key_text('--threshold', f'{value:g}')} is outside of the scores of "
+                    f"{self.name}, {self.scale.kind} "
+                    f"between 0 and {most}{per}"
+                )
         elif not self.scale.least <= value <= self.scale.greatest:
-            raise SpecError(f"{key_text('--threshold', f'{value:g}')} is outside of the scores of {self.name}, from "
-                            f"{self.scale.least:.3g} to {self.scale.greatest:.3g}")  # fmt: skip
+            raise SpecError(
+                f"{key_text('--threshold', f'{value:g}')} is outside of the scores of {self.name}, from "
+                f"{self.scale.least:.3g} to {self.scale.greatest:.3g}"
+            )
         at = int(np.searchsorted(ordered := np.sort(self.rows.score), value))
         return float(self.scale.log_odds(ordered)[at]) if at < len(ordered) else math.inf
 
@@ -141,8 +147,13 @@ def read_score_file(source: Any, request: ValidateRequest, column: str = "") -> 
     scale = Scale("other", 0.0, 1.0)
     if not request.calls:
         scale = scale_of(rows.score, request.scores, 0.5, f"the scores of {name}", roles["score"])
-    facts = {"positive class": rows.target.positive, "columns": line, **rows.facts(),
-             "scores": "calls alone" if request.calls else scale_words(scale), **joined}  # fmt: skip
+    facts = {
+        "positive class": rows.target.positive,
+        "columns": line,
+        **rows.facts(),
+        "scores": "calls alone" if request.calls else scale_words(scale),
+        **joined,
+    }
     rejected = {code: int(np.count_nonzero(is_rejected & (of_unit == code))) for code in (0, 1)}
     return ScoreFile(name, rows, scale, rejected, facts, not request.calls)
 
@@ -152,25 +163,38 @@ def _open_scores(source: Any, request: ValidateRequest, score: str) -> tuple[Tex
     table = read_table(_path_of(source), request.image or "image")
     require_whole(table)
     if "," in request.target and request.target not in table.header:
-        raise SpecError(f"{key_text('--target', f'{request.target[:40]}')}: a validation is of a single target: "
-                        f"run it for each, with "
-                        f"{key_text('--target')}, {key_text('--score')} and {key_text('--out')}")  # fmt: skip
+        raise SpecError(
+            f"{key_text('--target', f'{request.target[:40]}')}: a validation is of a single target: "
+            f"run it for each, with "
+            f"{key_text('--target')}, {key_text('--score')} and {key_text('--out')}"
+        )
     taken = tuple(name for name in request.groups if CROSS not in name)
     others = [name for name in _columns_of_models(request) if name != score]
-    roles, line = roles_of(table, (*taken, request.by, *others), score=score, target=request.target,
-                           image=request.image, patient=request.patient, positive=request.positive)  # fmt: skip
+    roles, line = roles_of(
+        table,
+        (*taken, request.by, *others),
+        score=score,
+        target=request.target,
+        image=request.image,
+        patient=request.patient,
+        positive=request.positive,
+    )
     if request.by:
         require_no_models(table, roles, request.but(file=source), request.by)
     else:
-        remedy = (f"keep one row of each, join them with {key_text('--by', roles['image'])} (with "
-                  f"{key_text('--rule', 'mean')} if these are repeats of one image; else the highest score counts), or "
-                  f"name the column of cases with {key_text('--image', 'COLUMN')}")  # fmt: skip
+        remedy = (
+            f"keep one row of each, join them with {key_text('--by', roles['image'])} (with "
+            f"{key_text('--rule', 'mean')} if these are repeats of one image; else the highest score counts), or "
+            f"name the column of cases with {key_text('--image', 'COLUMN')}"
+        )
         require_one_row_each(table, roles, request.but(file=source), "validate", remedy, taken)
     column = roles["score"]
     if not score and called_calls(column) and len(set(table.present(column))) == 2:
-        raise SpecError(f"{key_text('--score')}: '{column}' of {table.name} has two values, as calls have: name it "
-                        f"with {key_text('--calls', column)}, or with {key_text('--score', column)} if these are "
-                        "scores")  # fmt: skip
+        raise SpecError(
+            f"{key_text('--score')}: '{column}' of {table.name} has two values, as calls have: name it "
+            f"with {key_text('--calls', column)}, or with {key_text('--score', column)} if these are "
+            "scores"
+        )
     return table, roles, line
 
 
@@ -194,11 +218,15 @@ def _columns_of_models(request: ValidateRequest) -> tuple[str, ...]:
     is_one = "," in text and text in read_table(_path_of(request.file), request.image or "image").header
     columns = (text,) if is_one else names(text)
     if len(columns) > 2 or len({*columns}) < len(columns):
-        raise SpecError(f"{key_text(option, text[:40])}: a validation compares two models: name two different columns, "
-                        "or write a row per image and model and run assay compare")  # fmt: skip
+        raise SpecError(
+            f"{key_text(option, text[:40])}: a validation compares two models: name two different columns, "
+            "or write a row per image and model and run assay compare"
+        )
     if len(columns) == 2 and _has_other(request):
-        raise SpecError(f"{key_text(option, text[:40])} names the columns of two models in one file: leave out the "
-                        "other file, or name the column that both files have")  # fmt: skip
+        raise SpecError(
+            f"{key_text(option, text[:40])} names the columns of two models in one file: leave out the "
+            "other file, or name the column that both files have"
+        )
     return columns
 
 
@@ -225,8 +253,10 @@ def _joined_facts(table: TextTable, request: ValidateRequest) -> dict[str, str]:
     if not by or not table.frame.duplicated(by).any():
         return {}
     how = "called positive if any of its rows is" if request.calls else f"by the {_RULES[request.rule]} of its rows"
-    facts = {"rows joined": f"{count(len(table), 'row')} are {table.frame[by].nunique():,} cases, one for each value "
-                            f"of '{by}', {how}"}  # fmt: skip
+    facts = {
+        "rows joined": f"{count(len(table), 'row')} are {table.frame[by].nunique():,} cases, one for each value "
+        f"of '{by}', {how}"
+    }
     if models := models_of(table, by):
         facts["models joined"] = f"'{models}': {some_values(table, models)}"
         facts["comparison"] = comparison_line(request, models, by)
@@ -308,8 +338,10 @@ def read_validation(request: ValidateRequest) -> Validated:
     recalibration = tuning_files(files, request.recalibrate_from, key_text("--recalibrate-from"), request)
     thresholds = [_threshold_of_file(*of) for of in zip(files, texts, tuning or (None,) * len(files), strict=True)]
     prevalence = request.true_prevalence or math.nan
-    models = {file.name: _cases_of(file, file.on_scale(at), patient, prevalence)
-              for file, (at, _) in zip(files, thresholds, strict=True)}  # fmt: skip
+    models = {
+        file.name: _cases_of(file, file.on_scale(at), patient, prevalence)
+        for file, (at, _) in zip(files, thresholds, strict=True)
+    }
     if not (request.calls or request.as_given):
         for file in files:
             _require_positive_scores(file, models[file.name])
@@ -319,14 +351,21 @@ def read_validation(request: ValidateRequest) -> Validated:
     restating = {name: why for name, why in restated(rows.table, rows.roles["target"]).items() if name not in used}
     groups, columns = _groups_of_file(rows, patient, request, {*used, *restating})
     facts = {
-        **first.facts, **({"matched": matched} if len(files) > 1 else {}),
-        "data": Path(rows.table.name).stem, "target": rows.roles["target"], "images": f"{len(patient):,}",
-        "positives": f"{int(rows.target.codes.sum()):,}", "patients": f"{len(np.unique(patient)):,}",
+        **first.facts,
+        **({"matched": matched} if len(files) > 1 else {}),
+        "data": Path(rows.table.name).stem,
+        "target": rows.roles["target"],
+        "images": f"{len(patient):,}",
+        "positives": f"{int(rows.target.codes.sum()):,}",
+        "patients": f"{len(np.unique(patient)):,}",
         "intervals over": "patients" if rows.cells("patient") else "images",
-        "threshold": "; ".join(f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
-                               for file, (at, _) in zip(files, thresholds, strict=True)),
+        "threshold": "; ".join(
+            f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
+            for file, (at, _) in zip(files, thresholds, strict=True)
+        ),
         "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
-        "groups": ", ".join(columns), "predictions": "yes",
+        "groups": ", ".join(columns),
+        "predictions": "yes",
         "columns left out": "" if request.groups else columns_left_out(restating),
         "same scores": " and ".join(models) if len(files) > 1 and _are_same(*files) else "",
         "models in columns": ", ".join(models) if len(_columns_of_models(request)) > 1 else "",
@@ -336,7 +375,7 @@ def read_validation(request: ValidateRequest) -> Validated:
         "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
         "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),
         "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),
-    }  # fmt: skip
+    }
     return Validated(files, models, groups, rows.table.numbers, facts, recalibration)
 
 
@@ -356,8 +395,9 @@ def _check_numbers(request: ValidateRequest) -> None:
             f"such as 0.03"
         )
     if request.margin is not None and not 0 < request.margin < 1:
-        raise SpecError(f"{key_text('--margin', f'{request.margin:g}')}: expected a difference between 0 and 1, "
-                        f"such as 0.02")  # fmt: skip
+        raise SpecError(
+            f"{key_text('--margin', f'{request.margin:g}')}: expected a difference between 0 and 1, such as 0.02"
+        )
     if request.calls:
         request.require_used(("score", "scores", "threshold", "threshold_from", "recalibrate_from", "rule"),
                              f"has no use with {key_text('--calls')}: there are no scores, and "
@@ -417,17 +457,22 @@ def _pair_files(
     if not matched.pairs:
         raise DataError(f"no case of {first.name} is in {other.name}: are these scores of other patients?")
     where, row = (f"'{other.name}'", "score") if is_one_table else (other.rows.table.name, "row")
-    said = require_matched(matched, where, "case", row, unmatched=request.unmatched, private=True,
-                           lines=other.rows.table.numbers)  # fmt: skip
+    said = require_matched(
+        matched, where, "case", row, unmatched=request.unmatched, private=True, lines=other.rows.table.numbers
+    )
     rows, of_other = first.rows.take([*matched.pairs]), other.rows.take([*matched.pairs.values()])
     if differing := int((rows.target.codes != of_other.target.codes).sum()):
-        raise DataError(f"{differing:,} of {len(matched.pairs):,} cases have another class in {other.name} than in "
-                        f"{first.name}: correct the files, or name the positive class with "
-                        f"{key_text('--positive')}")  # fmt: skip
+        raise DataError(
+            f"{differing:,} of {len(matched.pairs):,} cases have another class in {other.name} than in "
+            f"{first.name}: correct the files, or name the positive class with "
+            f"{key_text('--positive')}"
+        )
     people = [part.cells("patient") for part in (rows, of_other)]
     if all(people) and len({*zip(*people, strict=True)}) > min(len({*cells}) for cells in people):
-        raise DataError(f"cases of one patient in {first.name} or {other.name} are of several in the other file: "
-                        f"correct the files, or name the column of patients with {key_text('--patient')}")  # fmt: skip
+        raise DataError(
+            f"cases of one patient in {first.name} or {other.name} are of several in the other file: "
+            f"correct the files, or name the column of patients with {key_text('--patient')}"
+        )
     return replace(first, rows=rows), replace(other, rows=of_other), said
 
 
@@ -443,11 +488,14 @@ def _case_names(first: ScoreFile, other: ScoreFile, are_lines: bool) -> tuple[Se
     columns = first.columns_of_cases(), other.columns_of_cases()
     for file, ids in zip((first, other), columns, strict=True):
         if not ids:
-            raise SpecError(f"no column of {file.name} has one value for each case, by which two files are paired: "
-                            f"name one with {key_text('--image', 'COLUMN')}")  # fmt: skip
+            raise SpecError(
+                f"no column of {file.name} has one value for each case, by which two files are paired: "
+                f"name one with {key_text('--image', 'COLUMN')}"
+            )
     both = next(((name, name) for name in columns[0] if name in columns[1]), (columns[0][0], columns[1][0]))
-    one, two = (file.rows.table.column(name, key_text("--image"))
-                for file, name in zip((first, other), both, strict=True))  # fmt: skip
+    one, two = (
+        file.rows.table.column(name, key_text("--image")) for file, name in zip((first, other), both, strict=True)
+    )
     return one, two
 
 
@@ -466,13 +514,16 @@ def tuning_files(
     columns = columns * len(files) if len(columns) == 1 else columns
     if len(sources) != len(files):
         raise SpecError(f"{option}: name a CSV of other cases for each of the {len(files)} models, such as a.csv,b.csv")
-    others = [read_score_file(source, request.but(groups=()), column)
-              for source, column in zip(sources, columns, strict=True)]  # fmt: skip
+    others = [
+        read_score_file(source, request.but(groups=()), column) for source, column in zip(sources, columns, strict=True)
+    ]
     for file, other in zip(files, others, strict=True):
         if other.scale.kind != file.scale.kind:
-            raise SpecError(f"{option}: the scores of {other.name} are {scale_words(other.scale)}, and those of "
-                            f"{file.name} {scale_words(file.scale)}: name them with "
-                            f"{key_text('--scores')}")  # fmt: skip
+            raise SpecError(
+                f"{option}: the scores of {other.name} are {scale_words(other.scale)}, and those of "
+                f"{file.name} {scale_words(file.scale)}: name them with "
+                f"{key_text('--scores')}"
+            )
     return others
 
 
@@ -541,8 +592,10 @@ def _require_score_of_one_class(rows: ScoredRows) -> None:
         return
     for name in rows.table.header:
         if name != score and _holds_calls(rows, name) and len(set(rows.table.present(name))) > 1:
-            raise SpecError(f"{of_called_class(score, name)}; or give {key_text('--as-given', True)} if it is of "
-                            f"{rows.spelled[1]} in every row")  # fmt: skip
+            raise SpecError(
+                f"{of_called_class(score, name)}; or give {key_text('--as-given', True)} if it is of "
+                f"{rows.spelled[1]} in every row"
+            )
 
 
 def _holds_calls(rows: ScoredRows, name: str) -> bool:
@@ -559,17 +612,29 @@ def _groups_of_file(
     """Return the groups of columns that are named, or else of those of few values that have no other part."""
     table = rows.table
     columns = list(request.groups) or [
-        name for name in table.header
-        if name not in taken and not (called_patient(name) or called_unit(name) or _holds_calls(rows, name))
+        name
+        for name in table.header
+        if name not in taken
+        and not (called_patient(name) or called_unit(name) or _holds_calls(rows, name))
         and 1 < len([*filterfalse(absent, set(table.column(name, key_text("--groups"))))]) <= MOST_VALUES
-    ]  # fmt: skip
+    ]
     grouped: list[Grouped] = []
     for name in columns:
         cells, *others = (table.column(part, key_text("--groups")) for part in name.split(CROSS))
         for other in others:
             cells = tuple("" if absent(a) or absent(b) else f"{a}, {b}" for a, b in zip(cells, other, strict=True))
         factor, values = factor_of(name, cells, table.comma)
-        grouped.append(groups_of(FactorTable(row=np.arange(len(cells)), target=rows.target.codes, patient=patient,
-                                             classes=rows.target.classes, factors=(factor,),
-                                          columns={name: values}), name))  # fmt: skip
+        grouped.append(
+            groups_of(
+                FactorTable(
+                    row=np.arange(len(cells)),
+                    target=rows.target.codes,
+                    patient=patient,
+                    classes=rows.target.classes,
+                    factors=(factor,),
+                    columns={name: values},
+                ),
+                name,
+            )
+        )
     return tuple(grouped), columns

@@ -39,14 +39,22 @@ class ValidateRequest(CommandRequest):
     ] = ""
     threshold_from: Annotated[
         tuple[Path, ...],
-        Option("A CSV of other cases, on which a threshold is set; for two models, one for each.", "FILE,FILE",
-               parse=paths_in, text=""),
-    ] = ()  # fmt: skip
+        Option(
+            "A CSV of other cases, on which a threshold is set; for two models, one for each.",
+            "FILE,FILE",
+            parse=paths_in,
+            text="",
+        ),
+    ] = ()
     recalibrate_from: Annotated[
         tuple[Path, ...],
-        Option("A CSV of other cases, on which probabilities are recalibrated; for two models, one for each.",
-               "FILE,FILE", parse=paths_in, text=""),
-    ] = ()  # fmt: skip
+        Option(
+            "A CSV of other cases, on which probabilities are recalibrated; for two models, one for each.",
+            "FILE,FILE",
+            parse=paths_in,
+            text="",
+        ),
+    ] = ()
     calls: Annotated[
         str,
         Option(

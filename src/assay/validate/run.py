@@ -67,15 +67,19 @@ class ValidateRun(RunSteps):
             "performance": [row for file in self.read.files for row in self._performance_rows(file.name)],
             "curves": list(self._curve_rows()),
             "confusion": [row for name in models for row in self._confusion_rows(name)],
-            "subgroups": [row for name in models for groups in self.read.groups
-                          for row in _subgroup_rows(name, models[name], groups, self.measures)],
+            "subgroups": [
+                row
+                for name in models
+                for groups in self.read.groups
+                for row in _subgroup_rows(name, models[name], groups, self.measures)
+            ],
             "recalibration": list(self._recalibration_rows()),
             "differences": self._difference_rows(),
             "discordant": self._discordant_rows(),
             "plan": list(self._plan_rows()),
             "rejected": list(self._rejected_rows()),
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
-        }  # fmt: skip
+        }
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -133,9 +137,13 @@ class ValidateRun(RunSteps):
             rows = cases.target == actual
             for called in (1, 0):
                 interval = curves.share_with_interval((cases.called == (called == 1))[rows], cases.patient[rows])
-                yield {"model": name, "actual": classes[actual], "called": classes[called],
-                       "images": int(((cases.called == (called == 1)) & rows).sum()),
-                       **_ends_of_value(interval)}  # fmt: skip
+                yield {
+                    "model": name,
+                    "actual": classes[actual],
+                    "called": classes[called],
+                    "images": int(((cases.called == (called == 1)) & rows).sum()),
+                    **_ends_of_value(interval),
+                }
 
     def _difference_rows(self) -> list[Row]:
         if len(self.read.models) < 2:
@@ -149,10 +157,16 @@ class ValidateRun(RunSteps):
             return []
         (name, first), (against, second) = self.read.models.items()
         classes, (first_file, two) = self.read.files[0].rows.target.classes, self.read.files
-        return [{"line": self.read.lines[at], "actual": classes[int(first.target[at])],
-                 "right": name if first.called[at] == first.is_positive[at] else against,
-                 "first": float(first_file.rows.score[at]), "second": float(two.rows.score[at])}
-                for at in np.flatnonzero(first.called != second.called).tolist()]  # fmt: skip
+        return [
+            {
+                "line": self.read.lines[at],
+                "actual": classes[int(first.target[at])],
+                "right": name if first.called[at] == first.is_positive[at] else against,
+                "first": float(first_file.rows.score[at]),
+                "second": float(two.rows.score[at]),
+            }
+            for at in np.flatnonzero(first.called != second.called).tolist()
+        ]
 
     def _plan_rows(self) -> Iterator[Row]:
         """Yield patients for a half-width of each model, or for a difference of two."""
@@ -162,24 +176,36 @@ class ValidateRun(RunSteps):
         parts = [(name, "", cases, cases.by_patient) for name, cases in models]
         if len(models) > 1:
             (name, first), (against, second) = models
-            apart = {measure: (0.0, rows - second.by_patient[measure][1])
-                     for measure, (_, rows) in first.by_patient.items()}  # fmt: skip
+            apart = {
+                measure: (0.0, rows - second.by_patient[measure][1]) for measure, (_, rows) in first.by_patient.items()
+            }
             parts, goal = [(name, against, first, apart)], "difference"
         for name, against, cases, contributions in parts:
             for measure in self.measures:
                 for prevalence in (math.nan, *self.request.prevalences):
                     if plan := needed_patients(cases, contributions[measure][1], goal, size, prevalence):
-                        yield {"model": name, "against": against, "measure": measure, "goal": goal, "size": size,
-                               "at": "" if math.isnan(prevalence) else f"{prevalence:g}",
-                               "positives": plan.positives, "patients": plan.patients}  # fmt: skip
+                        yield {
+                            "model": name,
+                            "against": against,
+                            "measure": measure,
+                            "goal": goal,
+                            "size": size,
+                            "at": "" if math.isnan(prevalence) else f"{prevalence:g}",
+                            "positives": plan.positives,
+                            "patients": plan.patients,
+                        }
 
     def _rejected_rows(self) -> Iterator[Row]:
         for file in self.read.files:
             for code, count in file.rejected.items():
                 if any(file.rejected.values()):
                     total = count + int((file.rows.target.codes == code).sum())
-                    yield {"model": file.name, "actual": file.rows.target.classes[code], "images": count,
-                           "share": count / total if total else math.nan}  # fmt: skip
+                    yield {
+                        "model": file.name,
+                        "actual": file.rows.target.classes[code],
+                        "images": count,
+                        "share": count / total if total else math.nan,
+                    }
 
 
 def _ends_of_value(value: WithInterval) -> dict[str, Any]:
@@ -210,8 +236,10 @@ def _rows_of_curve(name: str, curve: str, points: Curve) -> Iterator[Row]:
 def _reference_rows(cases: ScoredCases, files: Sequence[ScoreFile]) -> Iterator[Row]:
     references = {"roc": ("chance", [(0.0, 0.0), (1.0, 1.0)])} if any(file.has_scores for file in files) else {}
     if any(file.is_calibrated for file in files):
-        references |= {"calibration": ("ideal", [(0.0, 0.0), (1.0, 1.0)]),
-                       "decision": ("call all positive", curves.treat_all(cases))}  # fmt: skip
+        references |= {
+            "calibration": ("ideal", [(0.0, 0.0), (1.0, 1.0)]),
+            "decision": ("call all positive", curves.treat_all(cases)),
+        }
     for curve, (label, ends) in references.items():
         for across, value in ends:
             yield {"model": label, "curve": curve, "across": across, "value": value, "low": math.nan, "high": math.nan,

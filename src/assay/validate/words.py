@@ -47,8 +47,10 @@ def paired_words(row: Row) -> str:
     name = sentence_case(measure_words(row["measure"]))
     if math.isnan(numeric(row, "p")):
         return f"{name}: no relevant case is called differently"
-    return (f"{name} of {row['model']} minus that of {row['against']}: {outcome_words(row)}, {interval_words(row)}, "
-            f"{p_value(numeric(row, 'p'))}")  # fmt: skip
+    return (
+        f"{name} of {row['model']} minus that of {row['against']}: {outcome_words(row)}, {interval_words(row)}, "
+        f"{p_value(numeric(row, 'p'))}"
+    )
 
 
 def recalibration_words(row: Row) -> str:
@@ -60,16 +62,21 @@ def recalibration_words(row: Row) -> str:
 def plan_words(row: Row) -> str:
     """Return the patients that a further validation needs."""
     at = f" at prevalence {row['at']}" if row["at"] else ""
-    return (f"{row['model']}, {row['goal']} {row['size']:g} of {measure_words(row['measure'])}{at}: a validation needs "
-            f"{row['patients']:,} patients, {row['positives']:,} of them positive")  # fmt: skip
+    return (
+        f"{row['model']}, {row['goal']} {row['size']:g} of {measure_words(row['measure'])}{at}: a validation needs "
+        f"{row['patients']:,} patients, {row['positives']:,} of them positive"
+    )
 
 
 def rejected_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
     """Return model -> its cases without a score, by class."""
     words: dict[str, str] = {}
     for name in dict.fromkeys(row["model"] for row in tables["rejected"]):
-        counts = [f"{row['images']} of {row['actual']} ({100 * row['share']:.1f}%)" for row in tables["rejected"]
-                  if row["model"] == name]  # fmt: skip
+        counts = [
+            f"{row['images']} of {row['actual']} ({100 * row['share']:.1f}%)"
+            for row in tables["rejected"]
+            if row["model"] == name
+        ]
         words[name] = f"{name} has no score for {' and '.join(counts)}"
     return words
 
@@ -78,14 +85,18 @@ def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, 
     """Return the answer: how well the model separates and calls, or which of two is better."""
     by_measure = {(row["model"], row["measure"], row["at"]): row for row in tables["performance"]}
     if same := facts.get("same scores"):
-        return (f"The scores of {same} are the same in every case, so nothing differs. If these are two models, check "
-                "that one file is no copy of the other.")  # fmt: skip
+        return (
+            f"The scores of {same} are the same in every case, so nothing differs. If these are two models, check "
+            "that one file is no copy of the other."
+        )
     if tables["differences"]:
         row = tables["differences"][0]
         words = outcome_words(row)
         more = f": {interval_words(row)}" if not math.isnan(numeric(row, "low")) else ""
-        return (f"{sentence_case(measure_words(row['measure']))} of {row['model']} against {row['against']} is "
-                f"{words}{more}.")  # fmt: skip
+        return (
+            f"{sentence_case(measure_words(row['measure']))} of {row['model']} against {row['against']} is "
+            f"{words}{more}."
+        )
     name = tables["performance"][0]["model"]
     hits, right = (interval_words(by_measure[name, measure, ""]) for measure in ("sensitivity", "specificity"))
     if facts["threshold from"] == "calls":
@@ -114,37 +125,53 @@ class Caution(NamedTuple):
 def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> Iterator[Caution]:
     """Yield the cautions of a validation."""
     if "these cases" in facts["threshold from"].split("; "):
-        yield Caution("threshold set on these cases", "The threshold was set on the reported cases, so sensitivity "
-                      "and specificity are optimistic: set it on other rows with --threshold-from.")  # fmt: skip
+        yield Caution(
+            "threshold set on these cases",
+            "The threshold was set on the reported cases, so sensitivity "
+            "and specificity are optimistic: set it on other rows with --threshold-from.",
+        )
     if facts["intervals over"] == "images":
-        yield Caution("patients not named", "No column names patients: each case counts as one, and intervals are too "
-                      "narrow if patients have several.")  # fmt: skip
+        yield Caution(
+            "patients not named",
+            "No column names patients: each case counts as one, and intervals are too narrow if patients have several.",
+        )
     if joined := facts.get("models joined"):
-        yield Caution("rows of several models", f"Rows of several models ({joined}) are combined into one score per "
-                      f"case. To compare them: {facts['comparison']}")  # fmt: skip
+        yield Caution(
+            "rows of several models",
+            f"Rows of several models ({joined}) are combined into one score per "
+            f"case. To compare them: {facts['comparison']}",
+        )
     if shared := facts.get("patients of other cases"):
-        yield Caution("patients in both files", f"{shared} patients of the other cases are among the reported ones, so "
-                                                "results fitted on them are too optimistic.")  # fmt: skip
+        yield Caution(
+            "patients in both files",
+            f"{shared} patients of the other cases are among the reported ones, so "
+            "results fitted on them are too optimistic.",
+        )
     positives, total = (int(facts[key].replace(",", "")) for key in ("positives", "images"))
     if (least := min(positives, total - positives)) < FEW_CASES:
         yield Caution("few cases of a class", f"The smaller class has {least} cases: intervals are wide.")
     for name, words in rejected_words(tables).items():
         short = "cases without a score"
-        yield Caution(f"{name}: {short}" if tables["differences"] else short,
-                      f"{words}: the values leave them out, and worst and best case count them as wrong and as right."
-                      )  # fmt: skip
+        yield Caution(
+            f"{name}: {short}" if tables["differences"] else short,
+            f"{words}: the values leave them out, and worst and best case count them as wrong and as right.",
+        )
     large = [row for row in tables["performance"] if row["measure"] == "calibration-in-the-large"]
     for row in large:
         if numeric(row, "low") > 0 or numeric(row, "high") < 0:
             where = f"at prevalence {row['at']}" if row["at"] else "on these cases"
             side = "high" if numeric(row, "value") > 0 else "low"
             short = f"probabilities too {side}"
-            yield Caution(f"{row['model']}: {short}" if len(large) > 1 else short,
-                          f"Probabilities of {row['model']} are too {side} {where}: on average by "
-                          f"{number(abs(numeric(row, 'value')))}.")  # fmt: skip
+            yield Caution(
+                f"{row['model']}: {short}" if len(large) > 1 else short,
+                f"Probabilities of {row['model']} are too {side} {where}: on average by "
+                f"{number(abs(numeric(row, 'value')))}.",
+            )
     if facts.get("groups") and not tables["subgroups"]:
-        yield Caution("groups too small", f"No column of {facts['groups']} has two groups with {LEAST_IN_CLASS} cases "
-                      "of each class.")  # fmt: skip
+        yield Caution(
+            "groups too small",
+            f"No column of {facts['groups']} has two groups with {LEAST_IN_CLASS} cases of each class.",
+        )
 
 
 def smallest_cell(rows: Sequence[Row]) -> str:
@@ -173,8 +200,11 @@ def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, st
         for row in tables["performance"]:
             if row["model"] == name and row["measure"] in _SHOWN:
                 at = f" at prevalence {row['at']}:" if row["at"] else ""
-                worst = "" if math.isnan(row["worst"]) else (f"; worst case {number(row['worst'])}, best case "
-                                                             f"{number(row['best'])}")  # fmt: skip
+                worst = (
+                    ""
+                    if math.isnan(row["worst"])
+                    else (f"; worst case {number(row['worst'])}, best case {number(row['best'])}")
+                )
                 yield f"  {measure_words(row['measure'])}{at} {interval_words(row)}{worst}"
     yield from (f"  {recalibration_words(row)}" for row in tables["recalibration"])
     for row in tables["differences"]:

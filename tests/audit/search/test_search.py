@@ -121,8 +121,15 @@ def led(model: str, mark: str, seed: int, of: str = "place") -> tuple[RegionFind
 
 
 def verdict(found: RegionFinding, limit: float | None) -> RegionVerdict:
-    return decide_region(found.effect, found.values, agree=found.agree, discrete=found.discrete,
-                       effective=found.swing.effective, limit=limit, least=found.least)  # fmt: skip
+    return decide_region(
+        found.effect,
+        found.values,
+        agree=found.agree,
+        discrete=found.discrete,
+        effective=found.swing.effective,
+        limit=limit,
+        least=found.least,
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1])

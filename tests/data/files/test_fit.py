@@ -176,8 +176,9 @@ def test_one_bright_file_or_pixel_does_not_decide_the_range_of_all(tmp_path: Pat
     dataset = load(ranged_set(tmp_path / "set", images))
     np.testing.assert_array_equal(raw(dataset), [as_12_bit(image) for image in images])
     said = "they were read as 12 bit, of 0 to 4,095 (6 images)"
-    assert any(fault.startswith("16-bit files hold values up to 4,09") and said in fault for fault in
-               dataset.card.known_faults)  # fmt: skip
+    assert any(
+        fault.startswith("16-bit files hold values up to 4,09") and said in fault for fault in dataset.card.known_faults
+    )
     assert dataset.card.doubts == (
         "16-bit images with values far beyond those of the others are clipped to 0 to 4,095, the range of the set: 1 "
         "of 6 images, line 5; check them",
@@ -240,9 +241,10 @@ def test_declared_padding_does_not_widen_the_range_of_dicom(tmp_path: Path) -> N
 
 def test_dicom_that_declares_its_bits_or_window_does_not_change(tmp_path: Path) -> None:
     images = [image // 4 for image in twelve_bit()]
-    for name, tags, top in (("bits", {"BitsStored": 12, "HighBit": 11}, 4095),
-                            ("window", {"WindowCenter": 1000, "WindowWidth": 2000,
-                                        "VOILUTFunction": "LINEAR_EXACT"}, 2000)):  # fmt: skip
+    for name, tags, top in (
+        ("bits", {"BitsStored": 12, "HighBit": 11}, 4095),
+        ("window", {"WindowCenter": 1000, "WindowWidth": 2000, "VOILUTFunction": "LINEAR_EXACT"}, 2000),
+    ):
         dataset = load(ranged_set(tmp_path / name, [dicom(image, **tags) for image in images], "dcm"))
         np.testing.assert_allclose(raw(dataset), np.stack(images) * (65535 / top), atol=1)
         assert not any("16-bit" in fault for fault in dataset.card.known_faults)
@@ -253,10 +255,14 @@ def test_flat_images_are_doubted_with_the_range_that_was_used(tmp_path: Path) ->
     flat = twelve_bit(low=1000, high=1200)
     window = {"WindowCenter": 1000, "WindowWidth": 4000}
     for name, images, ending, used in (
-        ("png", [np.where(np.eye(SIZE, dtype=bool) & (np.arange(SIZE) < 2), 60_000, image) for image in flat], "png",
-         "0 to 65,535"),
+        (
+            "png",
+            [np.where(np.eye(SIZE, dtype=bool) & (np.arange(SIZE) < 2), 60_000, image) for image in flat],
+            "png",
+            "0 to 65,535",
+        ),
         ("dcm", [dicom(image, **window) for image in flat], "dcm", "-1,000 to 3,000"),
-    ):  # fmt: skip
+    ):
         made = [image if isinstance(image, bytes) else image.astype(np.uint16) for image in images]
         (doubt,) = load(ranged_set(tmp_path / name, made, ending)).card.doubts
         assert "in 6 of 6 images of more than 8 bit, 98% of the pixels span less than an eighth of the range" in doubt

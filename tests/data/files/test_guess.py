@@ -32,8 +32,11 @@ def test_table(tmp_path: Path) -> None:
     """Files, target, patient and masks are found by content and name; the rest are levels, numbers or names."""
     names = [f"scans/{at:02d}.png" for at in range(12)]
     _images(tmp_path, names + [name.replace("scans", "masks") for name in names])
-    rows = [f"{at},{name},{name.replace('scans', 'masks')},S{at // 2},{30.5 + at},{'mf'[at % 2]},{'ab'[at % 2]},"
-            f"{at % 3 > 0:d}" for at, name in enumerate(names)]  # fmt: skip
+    rows = [
+        f"{at},{name},{name.replace('scans', 'masks')},S{at // 2},{30.5 + at},{'mf'[at % 2]},{'ab'[at % 2]},"
+        f"{at % 3 > 0:d}"
+        for at, name in enumerate(names)
+    ]
     _table(tmp_path, "id,file,segmentation,subject_id,age,sex,split,diagnosis", rows)
     found = guess(tmp_path)
     assert found == guess(tmp_path / "data.csv")

@@ -227,8 +227,13 @@ def test_multi_frame_dicom_is_refused_by_name() -> None:
 
 
 def test_a_dicom_with_the_pixels_of_two_frames_is_refused() -> None:
-    data = dicom(np.stack([CT, CT]), Rows=CT.shape[0], Columns=CT.shape[1], SamplesPerPixel=1,
-                 PhotometricInterpretation="MONOCHROME2")  # fmt: skip
+    data = dicom(
+        np.stack([CT, CT]),
+        Rows=CT.shape[0],
+        Columns=CT.shape[1],
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+    )
     with (
         pytest.warns(UserWarning, match="pixel data"),
         pytest.raises(Unreadable, match="it holds the pixels of 2 frames; save the one"),

@@ -127,8 +127,12 @@ def test_the_diameter_is_the_mean_of_its_readers(tmp_path: Path) -> None:
 
 
 def test_ratings_are_means_of_those_who_gave_them(tmp_path: Path) -> None:
-    found = read(tmp_path, [nodule(9, 9, 4, margin=5, calcification=6)], [nodule(9, 9, 4, margin=2, calcification=6)],
-                 [nodule(9, 9, 4, margin=0, calcification=3)])  # fmt: skip
+    found = read(
+        tmp_path,
+        [nodule(9, 9, 4, margin=5, calcification=6)],
+        [nodule(9, 9, 4, margin=2, calcification=6)],
+        [nodule(9, 9, 4, margin=0, calcification=3)],
+    )
     assert values(found, "margin") == [3.5]  # a rating of 0 is none
     assert values(found, "calcified") == pytest.approx([1 / 3])
 

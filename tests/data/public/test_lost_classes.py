@@ -67,8 +67,10 @@ def test_images_whose_labels_are_in_torn_lines_are_left_out_with_the_cause(tmp_p
         load("mimic", folder, **asked)
     dataset = load("mimic", folder, **asked, skip_bad_rows=True)
     assert targets(dataset) == [0] * 6 + [1]
-    assert any("5 images belong to a study without labels" in fault and "5 lines" in fault
-               for fault in dataset.card.known_faults)  # fmt: skip
+    assert any(
+        "5 images belong to a study without labels" in fault and "5 lines" in fault
+        for fault in dataset.card.known_faults
+    )
 
 
 def test_torn_lines_of_the_split_are_counted_where_the_split_is_used(tmp_path: Path) -> None:

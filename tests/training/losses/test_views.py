@@ -131,8 +131,15 @@ def test_it_is_resumed_to_the_bit(name: str, tmp_path) -> None:
     whole = fit(chosen, TRAINING, VALIDATION, folder=tmp_path / "whole", **options)
     counted = iter(range(100))
     with pytest.raises(Interrupted):
-        fit(chosen, TRAINING, VALIDATION, folder=tmp_path / "cut", checkpoint_every=0,
-            should_stop=lambda: next(counted) == 5, **options)  # fmt: skip
+        fit(
+            chosen,
+            TRAINING,
+            VALIDATION,
+            folder=tmp_path / "cut",
+            checkpoint_every=0,
+            should_stop=lambda: next(counted) == 5,
+            **options,
+        )
     again = fit(chosen, TRAINING, VALIDATION, folder=tmp_path / "cut", **options)
     assert same_state(whole.network, again.network)
     assert [dict(row) for row in whole.curve] == [dict(row) for row in again.curve]

@@ -81,9 +81,13 @@ def same_images(first: Bool[np.ndarray, "p n"], second: Bool[np.ndarray, "q n"])
 
 
 def find_candidate(
-    propose: Proposals, scores: Scores, sample: SearchSample, labels: Sequence[str] = ("",), threshold: float = 0.0,
+    propose: Proposals,
+    scores: Scores,
+    sample: SearchSample,
+    labels: Sequence[str] = ("",),
+    threshold: float = 0.0,
     at_once: int = AT_ONCE,
-) -> RegionFinding | Reason:  # fmt: skip
+) -> RegionFinding | Reason:
     """Return the candidate that is in both halves of the patients and moves answers most, or why none is.
 
     Its effect is the change of an image's score with a carrier's patch for another's, on the other half. The halves

@@ -122,8 +122,12 @@ def _marks_of(channel: Float[np.ndarray, "n h w"], reach: int) -> Iterator[Repea
             break
         pixels = np.zeros(channel[0].size, dtype=bool)
         pixels[at[joined]] = True
-        mark = RepeatedPattern(carry[joined].mean(axis=0) > 0.5, float(np.median(distance[joined])),
-                               pixels.reshape(channel.shape[1:]), bool(bright[joined][0]))  # fmt: skip
+        mark = RepeatedPattern(
+            carry[joined].mean(axis=0) > 0.5,
+            float(np.median(distance[joined])),
+            pixels.reshape(channel.shape[1:]),
+            bool(bright[joined][0]),
+        )
         if pixels.sum() >= LEAST_CARRIERS and size_of(mark.region, *channel.shape[1:]) <= _LARGEST:
             yield mark
 

@@ -22,9 +22,14 @@ class Finder(Protocol):
     """
 
     def __call__(
-        self, scores: Scores, sample: SearchSample, /, labels: Sequence[str] = ("",), threshold: float = 0.0,
+        self,
+        scores: Scores,
+        sample: SearchSample,
+        /,
+        labels: Sequence[str] = ("",),
+        threshold: float = 0.0,
         at_once: int = AT_ONCE,
-    ) -> RegionFinding | Reason:  # fmt: skip
+    ) -> RegionFinding | Reason:
         """Return the finding, or why there is none; see `search.find_region`."""
         ...
 

@@ -245,8 +245,9 @@ def candidates(of: Track) -> tuple[Region, ...]:
     """
     if of == "whole":
         return (Mirror(), *map(Band, range(len(BANDS) - 1)), Intensities(), Shading())
-    boxes = (Box(row / 6, column / 6, (row + 2) / 6, (column + 2) / 6)
-             for row in range(_STEPS) for column in range(_STEPS))  # fmt: skip
+    boxes = (
+        Box(row / 6, column / 6, (row + 2) / 6, (column + 2) / 6) for row in range(_STEPS) for column in range(_STEPS)
+    )
     return (*boxes, Border(0.02), Border(0.05), Corners(1 / 6))
 
 

@@ -170,8 +170,13 @@ class Search:
         """The images as data, with a path that holds in any working directory."""
         stored = self.request.model_dump(mode="json", context={"complete": True})
         data = stored["data"]
-        return {**stored, "data": {**data, **{key: str(expand(data[key], key).resolve())
-                                            for key in ("folder", "classes") if data[key]}}}  # fmt: skip
+        return {
+            **stored,
+            "data": {
+                **data,
+                **{key: str(expand(data[key], key).resolve()) for key in ("folder", "classes") if data[key]},
+            },
+        }
 
     def _row(self, finding: RegionFinding, sample: SearchSample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `tables.REGIONS`."""
@@ -179,17 +184,29 @@ class Search:
         assert flips is not None
         codes = np.unique(sample.target).tolist()
         return {
-            "kind": finding.region.kind, "name": finding.region.name, "search": self.id, "passes": finding.passes,
-            **_bounded_values("value", finding.effect), "first": finding.values[0], "second": finding.values[1],
-            "agree": finding.agree, "discrete": finding.discrete,
-            "separation": finding.halves[finding.first].groups.separation, "least": finding.least,
+            "kind": finding.region.kind,
+            "name": finding.region.name,
+            "search": self.id,
+            "passes": finding.passes,
+            **_bounded_values("value", finding.effect),
+            "first": finding.values[0],
+            "second": finding.values[1],
+            "agree": finding.agree,
+            "discrete": finding.discrete,
+            "separation": finding.halves[finding.first].groups.separation,
+            "least": finding.least,
             "apart": finding.distance,
             "raises": bool((carry == finding.high).all()),
             "class": score_names(self.classes)[finding.column] or self.classes[-1],
             "shares": {self.classes[code]: float(carry[sample.target == code].mean()) for code in codes},
-            "moved": finding.moved, "shape": finding.shape, "tone": finding.tone, "effective": finding.swing.effective,
-            **_bounded_values("g", swing.g), **_bounded_values("flips", flips), "reason": "",
-        }  # fmt: skip
+            "moved": finding.moved,
+            "shape": finding.shape,
+            "tone": finding.tone,
+            "effective": finding.swing.effective,
+            **_bounded_values("g", swing.g),
+            **_bounded_values("flips", flips),
+            "reason": "",
+        }
 
     @property
     def done(self) -> bool:
@@ -212,8 +229,16 @@ class Search:
         halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
         # Clean networks too have things drawn alike that move an image; that is a finding, and clears nothing.
         clear = row["least"] if self.of in ("drawn", "shape") else None
-        verdict = decide_region(effect, halves, agree=agree, discrete=discrete, effective=row["effective"],
-                              limit=limit, least=row["least"], clear=clear)  # fmt: skip
+        verdict = decide_region(
+            effect,
+            halves,
+            agree=agree,
+            discrete=discrete,
+            effective=row["effective"],
+            limit=limit,
+            least=row["least"],
+            clear=clear,
+        )
         limit_columns = (
             {}
             if limits is None or limit is None
@@ -230,9 +255,16 @@ class Search:
         """Yield rows of `tables.CARRIERS`."""
         record, table = self.record, self.images.table
         for at, carries in enumerate(record.get("carry", ())):
-            yield {"of": self.of, "round": self.number, "trained": self.trained, "row": int(table.row[at]),
-                   "class": table.classes[int(table.target[at])], "patient": int(table.patient[at]),
-                   "carries": carries, "worth": _number_or_nan(record["worth"][at])}  # fmt: skip
+            yield {
+                "of": self.of,
+                "round": self.number,
+                "trained": self.trained,
+                "row": int(table.row[at]),
+                "class": table.classes[int(table.target[at])],
+                "patient": int(table.patient[at]),
+                "carries": carries,
+                "worth": _number_or_nan(record["worth"][at]),
+            }
 
     def write_pictures(self) -> None:
         """Write pictures of a fixed region: means of both groups, their difference, and six images."""
@@ -300,8 +332,11 @@ def _carried_content(finding: RegionFinding, sample: SearchSample) -> tuple[str,
     gap = sample.images[high].mean(axis=0) - sample.images[~high].mean(axis=0)
     down, across = np.indices(where.shape)
     lower, right = 2 * down >= where.shape[0], 2 * across >= where.shape[1]
-    parts = {f"{row} {side}": where & (lower == (row == "lower")) & (right == (side == "right"))
-             for row in ("upper", "lower") for side in ("left", "right")}  # fmt: skip
+    parts = {
+        f"{row} {side}": where & (lower == (row == "lower")) & (right == (side == "right"))
+        for row in ("upper", "lower")
+        for side in ("left", "right")
+    }
     sizes = {corner: float((gap[:, part] ** 2).sum()) for corner, part in parts.items()}
     occupied = sorted(
         (corner for corner in sizes if sizes[corner] >= _OCCUPIED * max(sizes.values())),

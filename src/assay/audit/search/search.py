@@ -564,9 +564,12 @@ def _mean_color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndar
 
 
 def carriers(
-    sample: SearchSample, where: Bool[np.ndarray, "h w"], high: Bool[np.ndarray, " n"], shape: float = math.nan,
+    sample: SearchSample,
+    where: Bool[np.ndarray, "h w"],
+    high: Bool[np.ndarray, " n"],
+    shape: float = math.nan,
     high_carries: bool | None = None,
-) -> tuple[Bool[np.ndarray, " n"], bool]:  # fmt: skip
+) -> tuple[Bool[np.ndarray, " n"], bool]:
     """Return the images that carry the difference of the groups, and whether it is brighter than the others' content.
 
     They are the group that is more alike where the groups differ, since a drawn mark is the same on every image; where
@@ -720,8 +723,10 @@ def find_region(
     if scales and all(region.key in scales for region, _ in regions_found):
         regions_found = _larger_in_both(model, parts, regions_found, scales)
     searched = model.passes
-    every = [worths(model, part, region, np.arange(len(part.target)), RECIPIENTS)
-             for part, (region, _) in zip(parts, regions_found, strict=True)]  # fmt: skip
+    every = [
+        worths(model, part, region, np.arange(len(part.target)), RECIPIENTS)
+        for part, (region, _) in zip(parts, regions_found, strict=True)
+    ]
     column = int(np.sum([part.var(axis=0) for part in every], axis=0).argmax())
     halves: list[Half] = []
     for at, (half_sample, other) in enumerate((parts, parts[::-1])):
@@ -758,9 +763,15 @@ def _larger_in_both(
 
 
 def verify(
-    model: CountedModel, sample: SearchSample, halves: tuple[Half, Half], agree: bool, column: int, searched: int,
-    labels: Sequence[str], threshold: float,
-) -> RegionFinding:  # fmt: skip
+    model: CountedModel,
+    sample: SearchSample,
+    halves: tuple[Half, Half],
+    agree: bool,
+    column: int,
+    searched: int,
+    labels: Sequence[str],
+    threshold: float,
+) -> RegionFinding:
     """Return the finding of both halves.
 
     Args:
@@ -777,17 +788,33 @@ def verify(
     effects = np.empty(len(order))
     effects[order] = np.concatenate([half.effect for half in halves])
     first = int(halves[1].effect.mean() > halves[0].effect.mean())
-    scores = {part: [np.concatenate(both) for both in zip(*(half.answered.parts[part] for half in halves), strict=True)]
-              for part in halves[0].answered.parts.keys() & halves[1].answered.parts.keys()}  # fmt: skip
+    scores = {
+        part: [np.concatenate(both) for both in zip(*(half.answered.parts[part] for half in halves), strict=True)]
+        for part in halves[0].answered.parts.keys() & halves[1].answered.parts.keys()
+    }
     changed = {part: float((high - low)[:, column].mean()) for part, (low, high) in scores.items()}
-    shape, tone = (changed[part] / changed["whole"] if part in changed and changed["whole"] else math.nan
-                   for part in ("shape", "tone"))  # fmt: skip
+    shape, tone = (
+        changed[part] / changed["whole"] if part in changed and changed["whole"] else math.nan
+        for part in ("shape", "tone")
+    )
     low, high = scores["whole"]
     flipped = _calls_of(low, threshold) != _calls_of(high, threshold)
     swing = effect_of_mark(low, high, sample.target[order], sample.patient[order], flipped, labels)
     content = Given(halves[0].given.sums + halves[1].given.sums, halves[0].given.squares + halves[1].given.squares)
-    return RegionFinding(halves, first, agree, column, effect_of(effects, sample, content), swing,
-                changed["whole"] / sample.spread, shape, tone, sample.apart, model.passes, searched)  # fmt: skip
+    return RegionFinding(
+        halves,
+        first,
+        agree,
+        column,
+        effect_of(effects, sample, content),
+        swing,
+        changed["whole"] / sample.spread,
+        shape,
+        tone,
+        sample.apart,
+        model.passes,
+        searched,
+    )
 
 
 def divide_patients(sample: SearchSample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]] | Reason:

@@ -145,9 +145,11 @@ def _grouped(distances: Float[np.ndarray, " n"], source: int) -> tuple[Bool[np.n
 
 
 def _pixels_alike(
-    images: Float[np.ndarray, "n c h w"], template: Float[np.ndarray, "c s s"], carry: Bool[np.ndarray, " n"],
+    images: Float[np.ndarray, "n c h w"],
+    template: Float[np.ndarray, "c s s"],
+    carry: Bool[np.ndarray, " n"],
     at: Int[np.ndarray, " n"],
-) -> Float[np.ndarray, "1 s s"]:  # fmt: skip
+) -> Float[np.ndarray, "1 s s"]:
     """Return which pixels of a template its carriers have alike."""
     side = template.shape[1]
     squares = np.lib.stride_tricks.sliding_window_view(images[carry], (side, side), axis=(2, 3))

@@ -108,9 +108,11 @@ def shapes_turned(first: SearchSample, second: SearchSample) -> Iterator[tuple[T
 
 
 def _in_all_classes(
-    first: Int[np.ndarray, " n"], carry: Bool[np.ndarray, " n"], second: Int[np.ndarray, " m"],
+    first: Int[np.ndarray, " n"],
+    carry: Bool[np.ndarray, " n"],
+    second: Int[np.ndarray, " m"],
     also_carry: Bool[np.ndarray, " m"],
-) -> bool:  # fmt: skip
+) -> bool:
     carriers = np.concatenate([first[carry], second[also_carry]])
     return all((carriers == code).sum() >= _OF_CLASS for code in np.unique(first))
 

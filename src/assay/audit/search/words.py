@@ -201,8 +201,9 @@ def searched_words(rows: Sequence[Row], *, sizes: bool = True) -> Iterator[str]:
         if with_limit and sizes:
             networks = sorted({int(row["networks"]) for row in with_limit})
             yield f"Limits: no effect in {join_words(list(map(str, networks)))} networks without a shortcut was larger."
-            yield from (f"That of {SOUGHT[row['of']]}{_raised(row).replace('; it', '')}." for row in with_limit
-                        if _raised(row))  # fmt: skip
+            yield from (
+                f"That of {SOUGHT[row['of']]}{_raised(row).replace('; it', '')}." for row in with_limit if _raised(row)
+            )
         yield from power_sentences(nothing)
     for row in rows:
         if row["verdict"] == NOT_TESTED:
@@ -335,8 +336,11 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     if row is not None and row["verdict"] == RegionVerdict.INCONCLUSIVE:
         step = f"add images, since more of them narrow the interval of {what_words(row)}"
         return f"Next: {step}{f'.{offer} Then audit it again' if offer else ''}: {again} --out {audit}-more"
-    left = [row for row in tables["verdicts"] if row["verdict"] == Verdict.INCONCLUSIVE
-            and 0 < numeric(row, "needed") <= MOST_NEEDED]  # fmt: skip
+    left = [
+        row
+        for row in tables["verdicts"]
+        if row["verdict"] == Verdict.INCONCLUSIVE and 0 < numeric(row, "needed") <= MOST_NEEDED
+    ]
     if left:
         least = min(left, key=lambda row: numeric(row, "needed"))
         images = f"{float(format(numeric(least, 'needed'), '.2g')):,.0f}"

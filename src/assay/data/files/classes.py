@@ -19,8 +19,17 @@ MOST_CLASSES = 100
 _ANSWERS = (("0", "1"), ("no", "yes"), ("false", "true"))
 """Negative and positive answers that may be mixed in a column, whose classes are `not <name>` and `<name>`."""
 _NO, _YES = map(frozenset, zip(*_ANSWERS, strict=True))
-_PAIRS = (*_ANSWERS, ("-1", "1"), ("n", "y"), ("f", "t"), ("-", "+"), ("nein", "ja"), ("non", "oui"), ("no", "si"),
-          ("no", "sí"))  # fmt: skip
+_PAIRS = (
+    *_ANSWERS,
+    ("-1", "1"),
+    ("n", "y"),
+    ("f", "t"),
+    ("-", "+"),
+    ("nein", "ja"),
+    ("non", "oui"),
+    ("no", "si"),
+    ("no", "sí"),
+)
 """Negative and positive answers."""
 _NOT = re.compile(r"(without|not|non|no)[ _-]*(?=\w)")
 """Beginnings of the name of a negative class `not x`, whose positive class is `x` or `with x`."""
@@ -105,20 +114,28 @@ def in_other_folders(
     are_numbers = all(number(key) is not None for key in codes)  # such folders may be parts or series
     if not wrong or (are_numbers and len(wrong) > _FEW_WRONG * len(compared)):
         return {}
-    cited = [f"{cite(numbers[at])} is {target.classes[int(target.codes[at])]} in {named[of_folder[at]]}/"
-             for at in wrong[:_CITED]]  # fmt: skip
+    cited = [
+        f"{cite(numbers[at])} is {target.classes[int(target.codes[at])]} in {named[of_folder[at]]}/"
+        for at in wrong[:_CITED]
+    ]
     more = f" and {len(wrong) - _CITED:,} more" if len(wrong) > _CITED else ""
-    return {"folders of other classes": f"{len(wrong):,} of {len(compared):,} images are in a folder of another class "
-                                        f"than {table} says: {', '.join(cited)}{more}"}  # fmt: skip
+    return {
+        "folders of other classes": f"{len(wrong):,} of {len(compared):,} images are in a folder of another class "
+        f"than {table} says: {', '.join(cited)}{more}"
+    }
 
 
 _TARGET = key_text("data.target")
 
 
 def target_column(
-    name: str, positive: Sequence[str], cells: Sequence[str], place: str = _TARGET, named: Sequence[object] = (),
+    name: str,
+    positive: Sequence[str],
+    cells: Sequence[str],
+    place: str = _TARGET,
+    named: Sequence[object] = (),
     option: str = "data.positive",
-) -> Target:  # fmt: skip
+) -> Target:
     """Return the classes of a column of labels. Labels that differ in case or blanks alone are one class.
 
     With `positive`, those values are class 1 and all others class 0. Else 0/1, no/yes and false/true (in any case) are
@@ -167,8 +184,9 @@ def target_column(
     index = {value: classes.index(spelling) for value, spelling in spelled.items()}
     codes = np.array([index.get(cell, -1) for cell in cells], dtype=np.int64)
     if ordered:
-        return Target(codes, classes, f"{classes[1]} is positive, {classes[0]} negative", positive_words(classes),
-                      question)  # fmt: skip
+        return Target(
+            codes, classes, f"{classes[1]} is positive, {classes[0]} negative", positive_words(classes), question
+        )
     rule = f"classes in sorted order: {', '.join(values)}"
     undecided = f"none is chosen: {' and '.join(values)} are treated alike" if len(values) == 2 else ""
     return Target(
@@ -281,9 +299,13 @@ def answered(cell: str, classes: Sequence[str]) -> str:
 
 
 def _of_positive(
-    name: str, positive: Sequence[str], cells: Sequence[str], spelled: dict[str, str], values: list[str],
+    name: str,
+    positive: Sequence[str],
+    cells: Sequence[str],
+    spelled: dict[str, str],
+    values: list[str],
     option: str,
-) -> Target:  # fmt: skip
+) -> Target:
     wanted = {value for value in values for requested in positive if same_value(value, requested)}
     for requested in positive:
         if not any(same_value(value, requested) for value in values):

@@ -470,8 +470,11 @@ def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache, like: Stretch
     stretch = Stretch(
         bool(unsigned) * other.unsigned or _bits_of(unsigned), bool(signed) * other.signed or _bits_of(signed)
     )
-    ranges = {(min(shown), max(shown)) for depth in decoded.depths.values()
-              if depth.display == VALUES and (shown := stretch.range_of(depth))}  # fmt: skip
+    ranges = {
+        (min(shown), max(shown))
+        for depth in decoded.depths.values()
+        if depth.display == VALUES and (shown := stretch.range_of(depth))
+    }
     if ranges:
         common = other.common or (min(low for low, _ in ranges), max(high for _, high in ranges))
         stretch = stretch._replace(common=common if ranges - {common} else None)

@@ -301,8 +301,17 @@ def plain(
         numbers, name=names, image=images, mask=masks, target=codes, patient=np.arange(len(images), dtype=np.int64)
     )
     read = {"positive class": target.positive}
-    return Listing(folder.name, f"{folder.name}/", "file", frame, target.classes, facts=(target.rule,), read=read,
-                   question=target.question, warnings=warnings)  # fmt: skip
+    return Listing(
+        folder.name,
+        f"{folder.name}/",
+        "file",
+        frame,
+        target.classes,
+        facts=(target.rule,),
+        read=read,
+        question=target.question,
+        warnings=warnings,
+    )
 
 
 def folder_of(text: str, place: str) -> Path:

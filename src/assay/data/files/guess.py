@@ -172,8 +172,10 @@ class Guess:
             )
             if self.one_hot:
                 example += f", or {key_text('--target', self.one_hot)} for the class whose column is 1"
-            raise SpecError(f"{key_text('--target')}: no column of {self.table or self.folder.name} is surely "
-                            f"the one to predict: name it{may}{example}")  # fmt: skip
+            raise SpecError(
+                f"{key_text('--target')}: no column of {self.table or self.folder.name} is surely "
+                f"the one to predict: name it{may}{example}"
+            )
         if self.classes:
             return {"classes": str(self.folder)}
         named = {"image": self.image, "mask": self.mask, "patient": self.patient, "target": self.target}
@@ -183,9 +185,18 @@ class Guess:
 
 
 def guess(
-    place: str | Path, target: str = "", patient: str = "", image: str = "", mask: str = "", labels: str | Path = "",
-    unmatched: Unmatched = "refuse", links: str = "refuse", *, lenient: bool = False, **others: Any,
-) -> Guess:  # fmt: skip
+    place: str | Path,
+    target: str = "",
+    patient: str = "",
+    image: str = "",
+    mask: str = "",
+    labels: str | Path = "",
+    unmatched: Unmatched = "refuse",
+    links: str = "refuse",
+    *,
+    lenient: bool = False,
+    **others: Any,
+) -> Guess:
     """Guess what a folder or a CSV holds. A column that is named is taken as it is.
 
     Args:
@@ -282,8 +293,10 @@ def _guess_place(
     if len(guesses) > 1:
         guesses = {name: guessed for name, guessed in guesses.items() if not _is_joined_table(path / name)} or guesses
     if len(guesses) > 1:
-        raise SpecError(f"{path.name} has {len(guesses)} tables that name its images ({cut(', '.join(guesses), 80)}): "
-                        "name the one to read, or call it data.csv")  # fmt: skip
+        raise SpecError(
+            f"{path.name} has {len(guesses)} tables that name its images ({cut(', '.join(guesses), 80)}): "
+            "name the one to read, or call it data.csv"
+        )
     if guesses:
         return next(iter(guesses.values()))
     if errors:
@@ -316,15 +329,27 @@ def _of_nnunet(path: Path, unmatched: Unmatched) -> Guess:
     if not matched.pairs:
         raise SpecError(f"data: no image of {path / 'imagesTr'} has a mask of its name in labelsTr/")
     sentences = require_matched(matched, "labelsTr/", row="mask", unmatched=unmatched)
-    rows = [{"image": str(files[at].relative_to(path)), "mask": str(masks[other].relative_to(path))}
-            for at, other in matched.pairs.items()]  # fmt: skip
+    rows = [
+        {"image": str(files[at].relative_to(path)), "mask": str(masks[other].relative_to(path))}
+        for at, other in matched.pairs.items()
+    ]
     try:
         kinds, note = _nnunet_kinds(_json_object(path / "dataset.json").get("labels", {}))
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
-        raise DataError("dataset.json: its labels are no names with whole numbers, as nnU-Net writes them; correct it "
-                        f"({first_line(error)})") from error  # fmt: skip
-    return Guess(path, image="image", mask="mask", target=LESION.name, rows=tuple(rows), way="nnunet",
-                 mask_values=kinds, matched=(*sentences, *others, *note))  # fmt: skip
+        raise DataError(
+            "dataset.json: its labels are no names with whole numbers, as nnU-Net writes them; correct it "
+            f"({first_line(error)})"
+        ) from error
+    return Guess(
+        path,
+        image="image",
+        mask="mask",
+        target=LESION.name,
+        rows=tuple(rows),
+        way="nnunet",
+        mask_values=kinds,
+        matched=(*sentences, *others, *note),
+    )
 
 
 def _nnunet_kinds(labels: Mapping[str, Any]) -> tuple[dict[int, str], tuple[str, ...]]:
@@ -336,8 +361,12 @@ def _nnunet_kinds(labels: Mapping[str, Any]) -> tuple[dict[int, str], tuple[str,
     if not any(isinstance(value, int | list) for value in labels.values()):
         labels = {str(name): int(value) for value, name in labels.items()}
     regions = {name: [int(label_value) for label_value in np.atleast_1d(value)] for name, value in labels.items()}
-    kinds = {value: name for name in sorted(regions, key=lambda name: -len(regions[name]))
-             for value in regions[name] if value}  # fmt: skip
+    kinds = {
+        value: name
+        for name in sorted(regions, key=lambda name: -len(regions[name]))
+        for value in regions[name]
+        if value
+    }
     note = ("labels of dataset.json are regions: a value is named after the smallest that has it",)
     several = any(len(values) > 1 for values in regions.values())
     return (kinds if kinds.keys() != {1} else {}), (note if several else ())
@@ -356,18 +385,40 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     columns_left = [name for name in read.header if name != "participant_id"]
     targets = tuple(targets_of(read, columns_left))
     target = target or sure_target(read, targets)
-    sentences = require_matched(matched, "participants.tsv", "folder", unmatched=unmatched,
-                           row_classes=read.column(target, "data") if target in read.header else (),
-                           lines=read.numbers, private=True)  # fmt: skip
-    rows = [{"image": str(file.relative_to(path)), "suffix": stem_of(file).split("_")[-1],
-             **dict(zip(read.header, read.rows[matched.pairs[at]], strict=True))}
-            for at, files in enumerate(images.values()) if at in matched.pairs for file in files]  # fmt: skip
+    sentences = require_matched(
+        matched,
+        "participants.tsv",
+        "folder",
+        unmatched=unmatched,
+        row_classes=read.column(target, "data") if target in read.header else (),
+        lines=read.numbers,
+        private=True,
+    )
+    rows = [
+        {
+            "image": str(file.relative_to(path)),
+            "suffix": stem_of(file).split("_")[-1],
+            **dict(zip(read.header, read.rows[matched.pairs[at]], strict=True)),
+        }
+        for at, files in enumerate(images.values())
+        if at in matched.pairs
+        for file in files
+    ]
     columns = kinds_of(read, [name for name in columns_left if name not in (target, "suffix")])
     if len({row["suffix"] for row in rows}) > 1:
         columns["suffix"] = FactorSpec(kind="categorical")
-    return Guess(path, image="image", target=target, patient="participant_id", targets=targets, columns=columns,
-                 rows=tuple(rows), way="participants", source="participants.tsv",
-                 matched=(*sentences, *outputs_in(path)))  # fmt: skip
+    return Guess(
+        path,
+        image="image",
+        target=target,
+        patient="participant_id",
+        targets=targets,
+        columns=columns,
+        rows=tuple(rows),
+        way="participants",
+        source="participants.tsv",
+        matched=(*sentences, *outputs_in(path)),
+    )
 
 
 def _of_folders(path: Path) -> Guess:
@@ -375,23 +426,32 @@ def _of_folders(path: Path) -> Guess:
         return parts
     files, _, aside = class_images(path)
     if below := _classes_below(files):
-        rows = [{"image": str(file.relative_to(path)), LABEL: file.relative_to(of).parts[0], FOLDER: of.name}
-                for of, images in files.items() for file in images]  # fmt: skip
+        rows = [
+            {"image": str(file.relative_to(path)), LABEL: file.relative_to(of).parts[0], FOLDER: of.name}
+            for of, images in files.items()
+            for file in images
+        ]
         sentences = [f"{', '.join(below)} are below {len(files):,} other folders", *aside]
         return _of_rows(path, rows, FOLDER, sentences, patients=len(files) >= MOST_CLASSES)
     filled = [directory for directory, images in files.items() if images]
     if len(filled) < 2:
         if other := [table.name for table in path.iterdir() if table.name.casefold().endswith(TABLES)]:
-            raise SpecError(f"data: {path} holds {cut(', '.join(sorted(other)), 80)}, and a table in a folder is read "
-                            "if it is called .csv: save it as CSV (UTF-8), or name its path if it is text")  # fmt: skip
+            raise SpecError(
+                f"data: {path} holds {cut(', '.join(sorted(other)), 80)}, and a table in a folder is read "
+                "if it is called .csv: save it as CSV (UTF-8), or name its path if it is text"
+            )
         below = ", ".join(str(table) for directory in folders_in(path) for table in tables_in(directory))
         what = f"give a table one folder down: {cut(below, 200)}" if below else "add a CSV with a row per image"
-        raise SpecError(f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
-                        f"its images: {what}")  # fmt: skip
+        raise SpecError(
+            f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
+            f"its images: {what}"
+        )
     _refuse_empty(path, [directory for directory in files if directory not in filled])
     if all(_OF_PATIENTS.fullmatch(directory.name) for directory in filled):
-        raise SpecError(f"data: the folders in {path} are called after patients, such as {cut(filled[0].name)}, and "
-                        "not after classes: add a CSV with a row per image, its class and its patient")  # fmt: skip
+        raise SpecError(
+            f"data: the folders in {path} are called after patients, such as {cut(filled[0].name)}, and "
+            "not after classes: add a CSV with a row per image, its class and its patient"
+        )
     return Guess(path, way="classes")
 
 
@@ -417,19 +477,34 @@ def _of_parts(path: Path) -> Guess | None:
         _refuse_empty(path, empty if len(files) > len(empty) else [])
     if len({row[LABEL] for row in rows}) < 2:
         return None
-    unread += Counter({f"{directory.name}/": sum(1 for file in directory.rglob("*") if file.is_file())
-                       for directory in inside if directory not in parts})  # fmt: skip
+    unread += Counter(
+        {
+            f"{directory.name}/": sum(1 for file in directory.rglob("*") if file.is_file())
+            for directory in inside
+            if directory not in parts
+        }
+    )
     each = ", ".join(f"{count:,} in {name}" for name, count in sorted(unread.items()) if count)
     return _of_rows(path, rows, SPLIT, [*notes, *([f"files that are not read: {each}"] if each else [])])
 
 
-def _of_rows(path: Path, rows: Sequence[Mapping[str, str]], column: str, sentences: Sequence[str],
-             patients: bool = False) -> Guess:  # fmt: skip
+def _of_rows(
+    path: Path, rows: Sequence[Mapping[str, str]], column: str, sentences: Sequence[str], patients: bool = False
+) -> Guess:
     """Return images whose classes are folders, and so are the patients or levels of another column."""
     matched = classes_said([row[LABEL] for row in rows]), *sentences, *outputs_in(path)
     columns = {} if patients else {column: FactorSpec(kind="categorical")}
-    return Guess(path, image="image", target=LABEL, patient=column if patients else "", targets=(LABEL,),
-                 columns=columns, rows=tuple(rows), way="parts", matched=matched)  # fmt: skip
+    return Guess(
+        path,
+        image="image",
+        target=LABEL,
+        patient=column if patients else "",
+        targets=(LABEL,),
+        columns=columns,
+        rows=tuple(rows),
+        way="parts",
+        matched=matched,
+    )
 
 
 def _classes_below(files: Mapping[Path, Sequence[Path]]) -> list[str]:
@@ -455,8 +530,9 @@ def _refuse_empty(path: Path, folders: Sequence[Path]) -> None:
     if folders:
         count = image_files(folders[0], deep=True)[1]
         files = f"; none of its {count:,} files has the ending of an image" if count else ""
-        raise SpecError(f"data: {folders[0].relative_to(path)}/ holds no image{files}; put some there or remove the "
-                        "folder")  # fmt: skip
+        raise SpecError(
+            f"data: {folders[0].relative_to(path)}/ holds no image{files}; put some there or remove the folder"
+        )
 
 
 def _key_of(table: Path, folder: Path) -> str:
@@ -481,8 +557,14 @@ def _of_labels(
         numbers = [name for name, kind in guessed.columns.items() if kind.kind == "continuous"]
         rows = [{**row, **{name: row[name].replace(",", ".") for name in numbers}} for row in rows]
     several = len(set(lines)) < len(lines)  # images of one examination
-    return replace(guessed, rows=tuple(rows), lines=() if several else lines, key=key, matched=sentences,
-                   source=os.path.relpath(table.resolve(), folder.resolve()))  # fmt: skip
+    return replace(
+        guessed,
+        rows=tuple(rows),
+        lines=() if several else lines,
+        key=key,
+        matched=sentences,
+        source=os.path.relpath(table.resolve(), folder.resolve()),
+    )
 
 
 def _of_table(
@@ -600,9 +682,11 @@ def _column_of_files(read: TextTable, folder: Path, image: str = "") -> str | No
         return IMAGE
     if image or IMAGE in read.header:
         return None
-    raise SpecError(f"data: no column of {read.name} names image files of {folder}: name it with "
-                    f"{key_text('--image', 'COLUMN')}; "
-                    f"its columns are {', '.join(read.header[:20])}")  # fmt: skip
+    raise SpecError(
+        f"data: no column of {read.name} names image files of {folder}: name it with "
+        f"{key_text('--image', 'COLUMN')}; "
+        f"its columns are {', '.join(read.header[:20])}"
+    )
 
 
 @dataclass(frozen=True)
@@ -641,8 +725,10 @@ def _surest(read: TextTable, candidates: Sequence[_FileColumn]) -> str:
         raise _refuse_repeated(read, first.name)
     for other in others:
         if other.doubt == first.doubt and other.rows_of_files(read) != first.rows_of_files(read):
-            raise SpecError(f"data: columns {first.name} and {other.name} of {read.name} both name image files, in "
-                            f"different rows: say which with {key_text('--image', 'COLUMN')}")  # fmt: skip
+            raise SpecError(
+                f"data: columns {first.name} and {other.name} of {read.name} both name image files, in "
+                f"different rows: say which with {key_text('--image', 'COLUMN')}"
+            )
     return first.name
 
 

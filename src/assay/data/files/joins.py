@@ -139,9 +139,10 @@ def class_images(folder: Path) -> tuple[dict[Path, list[Path]], dict[Path, int],
     A sentence says how many copies and masks are left out.
     """
     listed = {directory: image_files(directory, deep=True) for directory in folders_in(folder)}
-    classes = {directory: _without_masks([file for file in listed[directory][0]
-                                          if not _aside(file.relative_to(folder))])
-               for directory in class_folders(folder)}  # fmt: skip
+    classes = {
+        directory: _without_masks([file for file in listed[directory][0] if not _aside(file.relative_to(folder))])
+        for directory in class_folders(folder)
+    }
     skipped = sum(len(files) for files, _ in listed.values()) - sum(map(len, classes.values()))
     where = "in folders of thumbnails, masks and the like, or named as the mask of another one,"
     sentences = (f"{skipped:,} images {where} are left out",) if skipped else ()
@@ -250,8 +251,10 @@ class Matched:
         counts: dict[int, list[str]] = {}
         for rule, count in self.ignored.items():
             counts.setdefault(count, []).append(rule)
-        return tuple(f"{count:,} of {len(self.left):,} names match only where {', '.join(rules)} are ignored"
-                     for count, rules in counts.items())  # fmt: skip
+        return tuple(
+            f"{count:,} of {len(self.left):,} names match only where {', '.join(rules)} are ignored"
+            for count, rules in counts.items()
+        )
 
 
 def match(left: Sequence[str], right: Sequence[str]) -> Matched:

@@ -121,9 +121,11 @@ def doubtful(values: Iterable[str], *, blank: bool = False) -> list[str]:
     """
     values = list(values)
     folded = {value: fold(value) for value in values}
-    unclear = [value for value, text in folded.items() if text in _UNKNOWN
-             or (text == "u" and max(map(len, values)) < 3)
-             or (text == "-" and "+" not in values)]  # fmt: skip
+    unclear = [
+        value
+        for value, text in folded.items()
+        if text in _UNKNOWN or (text == "u" and max(map(len, values)) < 3) or (text == "-" and "+" not in values)
+    ]
     numeric = {value: parsed for value in values if value not in unclear and (parsed := number(value)) is not None}
     numbers = sorted(set(numeric.values()))
     if len(numeric) + len(unclear) < len(values) or (len(numbers) < 3 and not (blank and numbers == [-1, 1])):
@@ -147,8 +149,12 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, 
         target: The column whose values that may mean unknown were asked about.
     """
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
-    unclear = [f"{shown(value)} in {cells.count(value):,} rows of {name}" for name, cells in columns.items()
-               if name != target for value in _doubtful_cells(cells)]  # fmt: skip
+    unclear = [
+        f"{shown(value)} in {cells.count(value):,} rows of {name}"
+        for name, cells in columns.items()
+        if name != target
+        for value in _doubtful_cells(cells)
+    ]
     ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]
     cautions = {"read as one": alike, "may mean unknown": unclear, "ages in years": ages}
     return {key: "; ".join(some) for key, some in cautions.items() if some}

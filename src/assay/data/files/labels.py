@@ -30,9 +30,23 @@ KEYS = ("SOPInstanceUID", "AccessionNumber")
 """Identifiers of DICOM by which labels may name an image, the first that the table has."""
 
 
-def joined(folder: Path, read: TextTable, image: str = IMAGE, target: str = "", unmatched: Unmatched = "refuse",
-           mask: str = "", links: bool = False,
-           ) -> tuple[list[dict[str, str]], tuple[int, ...], tuple[str, ...]]:  # fmt: skip
+def _require_named_once(read: TextTable, names: Sequence[str]) -> None:
+    """Raise DataError where several rows have one name."""
+    named = Counter(name for name in names if name.strip())
+    if named.total() > len(named):
+        again = named.most_common(1)[0][0]
+        raise DataError(f"labels: {read.name} has several rows for {shown(again)}; give one per image")
+
+
+def joined(
+    folder: Path,
+    read: TextTable,
+    image: str = IMAGE,
+    target: str = "",
+    unmatched: Unmatched = "refuse",
+    mask: str = "",
+    links: bool = False,
+) -> tuple[list[dict[str, str]], tuple[int, ...], tuple[str, ...]]:
     """Return a row per image of a folder that the table labels, with columns of DICOM headers, the table's lines that
     they come from, and sentences on what was left over or ignored in names.
 
@@ -55,13 +69,12 @@ def joined(folder: Path, read: TextTable, image: str = IMAGE, target: str = "", 
     """
     key = next((name for name in (image, *KEYS) if name in read.header), None)
     if key is None:
-        raise SpecError(f"labels: {read.name} has none of the columns {image}, {', '.join(KEYS)}; its columns are "
-                        f"{', '.join(read.header)}")  # fmt: skip
+        raise SpecError(
+            f"labels: {read.name} has none of the columns {image}, {', '.join(KEYS)}; its columns are "
+            f"{', '.join(read.header)}"
+        )
     names = read.column(key, "labels")
-    named = Counter(name for name in names if name.strip())
-    if named.total() > len(named):
-        again = named.most_common(1)[0][0]
-        raise DataError(f"labels: {read.name} has several rows for {shown(again)}; give one per image")
+    _require_named_once(read, names)
     every = image_files(folder, deep=True)[0]
     of_masks = [name for name in read.header if name != key and (name == mask or words_of(name) & MASKS)]
     masks = {cell for name in of_masks for cell in read.column(name, "labels")}
@@ -74,12 +87,15 @@ def joined(folder: Path, read: TextTable, image: str = IMAGE, target: str = "", 
     matched = _of_examinations(keys, names) if key == "AccessionNumber" else match(keys, names)
     matched = replace(matched, left=tuple(files))
     if not matched.pairs and not matched.rivals:
-        raise DataError(f"labels: {read.name} labels no image of {folder}, by its column '{key}'; an example there is "
-                        f"{shown(names[0]) if names else 'missing'}: name another with "
-                        f"{key_text('--image', 'COLUMN')}")  # fmt: skip
+        raise DataError(
+            f"labels: {read.name} labels no image of {folder}, by its column '{key}'; an example there is "
+            f"{shown(names[0]) if names else 'missing'}: name another with "
+            f"{key_text('--image', 'COLUMN')}"
+        )
     classes = read.column(target, "labels") if target in read.header else ()
-    sentences = require_matched(matched, read.name, unmatched=unmatched, row_classes=classes, lines=read.numbers,
-                           private=key != image)  # fmt: skip
+    sentences = require_matched(
+        matched, read.name, unmatched=unmatched, row_classes=classes, lines=read.numbers, private=key != image
+    )
     if len(paths) < len(every):
         sentences = (
             *sentences,

@@ -419,8 +419,10 @@ def _masks_of_kind(images: Path, masks: Path, root: Path, name: str, kind: MaskF
         raise SpecError(f"{place} has no masks in {kind.folder}/; unpack them, or leave {name} out of kinds")
     pairs = paired(images, folder, root, False, kind.suffix, first)
     if pairs.warnings:
-        raise DataError(f"{place}{kind.folder}/: {pairs.warnings[0]}, first {pairs.orphans[0]}; unpack its image, "
-                        "or take the mask away")  # fmt: skip
+        raise DataError(
+            f"{place}{kind.folder}/: {pairs.warnings[0]}, first {pairs.orphans[0]}; unpack its image, "
+            "or take the mask away"
+        )
     return pairs
 
 

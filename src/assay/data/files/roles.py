@@ -433,10 +433,13 @@ def _of_class(read: TextTable, names: Sequence[str], target: str, positive: str)
         labels = [name for name in read.header if name not in of and fold(name) in of.values()]
         several = f"{key_text('--score')}: {read.name} has {', '.join(names)}: name "
         if labels and not target:
-            raise SpecError(f"{several}the class with {key_text('--target', labels[0])}, for example, whose scores are "
-                            "then read")  # fmt: skip
-        raise SpecError(f"{several}the column of scores with {key_text('--score', 'COLUMN')}; of two "
-                        f"models, assay validate takes {key_text('--score', ','.join([*of][:2]))}")  # fmt: skip
+            raise SpecError(
+                f"{several}the class with {key_text('--target', labels[0])}, for example, whose scores are then read"
+            )
+        raise SpecError(
+            f"{several}the column of scores with {key_text('--score', 'COLUMN')}; of two "
+            f"models, assay validate takes {key_text('--score', ','.join([*of][:2]))}"
+        )
     return next((name for name, value in of.items() if len(of) == 2 and value not in {*NEGATIVES, "0"}), names[0])
 
 

@@ -51,8 +51,12 @@ class ScoredRows:
 
     def take(self, rows: Sequence[int]) -> ScoredRows:
         """Return some rows, in this order."""
-        return replace(self, table=replace(self.table, frame=self.table.frame.iloc[[*rows]]),
-                       target=replace(self.target, codes=self.target.codes[rows]), score=self.score[rows])  # fmt: skip
+        return replace(
+            self,
+            table=replace(self.table, frame=self.table.frame.iloc[[*rows]]),
+            target=replace(self.target, codes=self.target.codes[rows]),
+            score=self.score[rows],
+        )
 
     @property
     def spelled(self) -> tuple[str, str]:
@@ -65,8 +69,10 @@ class ScoredRows:
     def _other_class(self) -> str:
         """What to give where the scores are of the other class, and where they are not."""
         other, positive = self.spelled
-        return (f"give {key_text('--positive', other)} if the scores in '{self.roles['score']}' of {self.table.name} "
-                f"are of it, or {key_text('--as-given', True)} if they are of {positive}")  # fmt: skip
+        return (
+            f"give {key_text('--positive', other)} if the scores in '{self.roles['score']}' of {self.table.name} "
+            f"are of it, or {key_text('--as-given', True)} if they are of {positive}"
+        )
 
     def class_by_name(self) -> int | None:
         """Return the code of the class that the column of scores is called after; None where it is of neither."""
@@ -77,14 +83,18 @@ class ScoredRows:
         """Raise SpecError where the column of scores is called after the negative class."""
         if self.class_by_name() == 0:
             other, positive = self.spelled
-            raise SpecError(f"by their name the scores in '{self.roles['score']}' are of {other}, and {positive} is "
-                            f"positive: name the column of {positive} with {key_text('--score')}, or "
-                            f"{self._other_class}")  # fmt: skip
+            raise SpecError(
+                f"by their name the scores in '{self.roles['score']}' are of {other}, and {positive} is "
+                f"positive: name the column of {positive} with {key_text('--score')}, or "
+                f"{self._other_class}"
+            )
 
     def reversed_ranking(self, auroc: float) -> SpecError:
         """Return the error that scores rank the classes the other way round."""
-        return SpecError(f"the AUROC is {auroc:.2f} as given and {1 - auroc:.2f} with the classes the other way round: "
-                         f"{self._other_class}")  # fmt: skip
+        return SpecError(
+            f"the AUROC is {auroc:.2f} as given and {1 - auroc:.2f} with the classes the other way round: "
+            f"{self._other_class}"
+        )
 
     def facts(self, columns: Sequence[str] = ()) -> dict[str, str]:
         """Return how the rows were read, as rows of `provenance`; of these columns too."""
@@ -135,8 +145,10 @@ def usable(
     classes = table.column(target, key_text("--target"))
     spelled_classes = set(spellings(classes).values())
     if blank := sum(absences(classes)) if len(spelled_classes) == 1 else 0:
-        raise SpecError(f"the target '{target}' has 1 class ({spelled_classes.pop()}), and the other {blank:,} rows "
-                        "are blank: write the other class there")  # fmt: skip
+        raise SpecError(
+            f"the target '{target}' has 1 class ({spelled_classes.pop()}), and the other {blank:,} rows "
+            "are blank: write the other class there"
+        )
     bad = _without_value(table, target, "target", f"label them, or {out}")
     if patient in table.header:
         bad |= _without_value(table, patient, "patient", f"say whose images they are, or {out}")
@@ -180,8 +192,11 @@ def _without_value(table: TextTable, column: str, role: str, remedy: str) -> dic
         return {}
     lines = ", ".join(str(table.numbers[at]) for at in missing[:MOST_LINES])
     word, more = "line" if len(missing) == 1 else "lines", " ..." if len(missing) > MOST_LINES else ""
-    return dict.fromkeys(missing, f"{table.name}: '{column}' is missing in {len(missing):,} of {len(cells):,} rows "
-                                  f"({word} {lines}{more}); {remedy}")  # fmt: skip
+    return dict.fromkeys(
+        missing,
+        f"{table.name}: '{column}' is missing in {len(missing):,} of {len(cells):,} rows "
+        f"({word} {lines}{more}); {remedy}",
+    )
 
 
 _CASES = frozenset({"case", "id", "uid"})
@@ -217,18 +232,22 @@ def require_one_row_each(
         column = next(named, column)
     if column not in table.header:
         if models := models_of_same_rows(table, taken):
-            raise DataError(f"{table.name}: '{models}' has the same cases for each of {some_values(table, models)}: "
-                            f"{verb} a file with the rows of one, or name the column of cases with "
-                            f"{key_text('--image', 'COLUMN')}")  # fmt: skip
+            raise DataError(
+                f"{table.name}: '{models}' has the same cases for each of {some_values(table, models)}: "
+                f"{verb} a file with the rows of one, or name the column of cases with "
+                f"{key_text('--image', 'COLUMN')}"
+            )
         return
     cells = table.column(column, key_text("--image"))
     if not (twice := len(cells) - len(set(cells))):
         return
     repeated = f"{table.name}: '{column}' has {twice:,} repeated case{'s' * (twice > 1)}"
     if models := models_of(table, column, taken):
-        raise DataError(f"{repeated}, since '{models}' has a row for each of {some_values(table, models)}: {verb} a "
-                        "file with the rows of one, or compare them: "
-                        f"{comparison_line(request, models, column)}")  # fmt: skip
+        raise DataError(
+            f"{repeated}, since '{models}' has a row for each of {some_values(table, models)}: {verb} a "
+            "file with the rows of one, or compare them: "
+            f"{comparison_line(request, models, column)}"
+        )
     raise DataError(f"{repeated}: {remedy}")
 
 
@@ -245,9 +264,11 @@ def require_no_models(table: TextTable, roles: Mapping[str, str], request: Comma
         classes = table.frame.groupby(column)[roles["target"]].nunique()
         if (classes > 1).all():
             cases = roles["image"] if roles["image"] in table.header else ""
-            raise DataError(f"{key_text('--by', column)} combines the rows of each of {some_values(table, column)} "
-                            "into one case: name a column of cases, or compare these models: "
-                            f"{comparison_line(request, column, cases)}")  # fmt: skip
+            raise DataError(
+                f"{key_text('--by', column)} combines the rows of each of {some_values(table, column)} "
+                "into one case: name a column of cases, or compare these models: "
+                f"{comparison_line(request, column, cases)}"
+            )
 
 
 def comparison_line(request: CommandRequest, models: str, cases: str) -> str:

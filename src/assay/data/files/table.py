@@ -218,9 +218,14 @@ def stacked(name: str, tables: Sequence[TextTable], headers: bool) -> TextTable:
         frames.append(table.frame.set_axis(table.frame.index + start))
         problems += [replace(p, row=p.row + start, last=p.last and p.last + start) for p in table.problems]
         last = max([1, *frames[-1].index, *(max(problem.row, problem.last) for problem in problems)])
-    return TextTable(name, pd.concat(frames).fillna(""), tuple(problems), any(table.comma for table in tables),
-                 next((table.assumed for table in tables if table.assumed), ""),
-                 tuple(dict.fromkeys(name for table in tables for name in table.grouped)))  # fmt: skip
+    return TextTable(
+        name,
+        pd.concat(frames).fillna(""),
+        tuple(problems),
+        any(table.comma for table in tables),
+        next((table.assumed for table in tables if table.assumed), ""),
+        tuple(dict.fromkeys(name for table in tables for name in table.grouped)),
+    )
 
 
 def absent(cell: str) -> bool:
@@ -525,8 +530,11 @@ def _repeated_rows(rows: Sequence[tuple[str, ...]], named: int) -> dict[int, int
 
 
 _TAKE_OUT = "take the line out of the table"
-_SUMMARY = re.compile(r"(grand |sub)?totals?|overall|sums?|means?|averages?|medians?|counts?|std|sd|summe|gesamt"
-                      r"|insgesamt|mittelwert|anzahl|moyenne|somme|promedio|suma", re.IGNORECASE)  # fmt: skip
+_SUMMARY = re.compile(
+    r"(grand |sub)?totals?|overall|sums?|means?|averages?|medians?|counts?|std|sd|summe|gesamt"
+    r"|insgesamt|mittelwert|anzahl|moyenne|somme|promedio|suma",
+    re.IGNORECASE,
+)
 
 
 def _sums_up(rows: Sequence[Sequence[str]], named: int) -> bool:

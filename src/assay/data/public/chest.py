@@ -29,7 +29,7 @@ from assay.data.public.tables import (
     map_columns,
     public_set,
     read_parts,
-)  # fmt: skip
+)
 
 # Arguments and factors.
 

@@ -103,8 +103,13 @@ def _grade_sides(arguments: GradedArguments | MessidorArguments, frame: pd.DataF
     last = len(grades) - 1
     cells = frame["grade"].tolist()
     numbers = [number(cell) for cell in cells]
-    codes = np.array([int(grade) if grade is not None and str(int(grade)) in grades and grade == int(grade) else -1
-                      for grade in numbers], dtype=np.int64)  # fmt: skip
+    codes = np.array(
+        [
+            int(grade) if grade is not None and str(int(grade)) in grades and grade == int(grade) else -1
+            for grade in numbers
+        ],
+        dtype=np.int64,
+    )
     wrong = {
         at: (f"its grade is {shown(cell)}", f"grades are {', '.join(grades[:-1])} and {last}")
         for at, cell in enumerate(cells)

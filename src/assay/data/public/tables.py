@@ -151,9 +151,14 @@ def directory(text: str) -> Path:
 
 
 def find_root(
-    text: str, files: Sequence[str], below: Sequence[str] = (), hint: str = "give the folder that holds it",
-    *, what: str = "file", place: str = "folder",
-) -> Path:  # fmt: skip
+    text: str,
+    files: Sequence[str],
+    below: Sequence[str] = (),
+    hint: str = "give the folder that holds it",
+    *,
+    what: str = "file",
+    place: str = "folder",
+) -> Path:
     """Return the folder of a set: the given one, or one below, that holds any of these files or folders.
 
     Args:

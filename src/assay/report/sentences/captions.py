@@ -147,8 +147,10 @@ def _describe_suspects(row: Row, facts: Facts) -> str:
 
 def _cue_caption(row: Row, facts: Facts) -> str:
     half = len(facts["rows"]) // 2
-    most, least = (row_words([f"{at:,}" for at in some], *_words_for_rows(facts))
-                   for some in (facts["rows"][:half], facts["rows"][half:]))  # fmt: skip
+    most, least = (
+        row_words([f"{at:,}" for at in some], *_words_for_rows(facts))
+        for some in (facts["rows"][:half], facts["rows"][half:])
+    )
     ends = f"the images with most (first row: {most}) and least (second row: {least})"
     return f"{facts['cue']}: {ends}. Orange: the pixels that it counts."
 

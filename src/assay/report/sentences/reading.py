@@ -68,10 +68,18 @@ def replaced_lines(root: Path, request: type[CommandRequest]) -> list[str]:
     """
     options, replaced = request.options(), RunFolder(root).document().get("replaced", ())
     fields = [name for name in replaced if name in options and name not in NO_OPTIONS_OF_RESULTS]
-    spelled = [options[name].metavar if options[name].argument else options[name].name or f"--{name.replace('_', '-')}"
-               for name in fields]  # fmt: skip
-    return [f"caution: the earlier result in {root} had other options ({', '.join(spelled)}) and was replaced; --out "
-            "keeps both"] if spelled else []  # fmt: skip
+    spelled = [
+        options[name].metavar if options[name].argument else options[name].name or f"--{name.replace('_', '-')}"
+        for name in fields
+    ]
+    return (
+        [
+            f"caution: the earlier result in {root} had other options ({', '.join(spelled)}) and was replaced; --out "
+            "keeps both"
+        ]
+        if spelled
+        else []
+    )
 
 
 def where_issues_are(root: Path) -> list[str]:

@@ -23,8 +23,11 @@ _WORDS = {
 def scale_words(scale: Scale) -> str:
     """Return what scores are, and what became of scores of exactly 0 and 1."""
     halves = (f"{scale.ends[0] / 2 or scale.ends[0]:.1g}", f"1 - {scale.ends[1] / 2:.1g}")
-    moved = [f"{count(n, 'score')} of exactly {at} set to {half} for log-odds"
-             for at, (n, half) in enumerate(zip(scale.exact, halves, strict=True)) if n]  # fmt: skip
+    moved = [
+        f"{count(n, 'score')} of exactly {at} set to {half} for log-odds"
+        for at, (n, half) in enumerate(zip(scale.exact, halves, strict=True))
+        if n
+    ]
     maybe = " (none above 0, as log-probabilities are: write probabilities if they are)" if scale.greatest <= 0 else ""
     if scale.kind == "other" and scale.least < 0 < scale.greatest:
         maybe = " (as of a decision function, with 0 between the classes: --scores logits if they are log-odds)"
@@ -49,9 +52,12 @@ def constant(logits: Float[np.ndarray, "n k"]) -> bool:
 
 
 def called_alike(
-    logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], classes: Sequence[str], threshold: float,
+    logits: Float[np.ndarray, "n k"],
+    target: Int[np.ndarray, " n"],
+    classes: Sequence[str],
+    threshold: float,
     least: float = 1.0,
-) -> str:  # fmt: skip
+) -> str:
     """Return a caution where calls are of one class; empty where they are not, or all images are of it.
 
     Args:

@@ -20,10 +20,17 @@ SPECIFICITIES = (0.8, 0.9, 0.95)
 _AT_CUT = Domain(ordinal=True, cut=True)
 
 
-@measure(images.performance("quadratic-weighted-kappa", meaning="agreement of grades beyond chance, with squared "
-                            "distances as weights", display="quadratic-weighted kappa", low=-1.0, chance=0.0,
-                            reference="Cohen 1968"),
-         Domain(ordinal=True))  # fmt: skip
+@measure(
+    images.performance(
+        "quadratic-weighted-kappa",
+        meaning="agreement of grades beyond chance, with squared distances as weights",
+        display="quadratic-weighted kappa",
+        low=-1.0,
+        chance=0.0,
+        reference="Cohen 1968",
+    ),
+    Domain(ordinal=True),
+)
 def quadratic_weighted_kappa(answers: Answers) -> Result:
     """Compute 1 - D / E from the observed (D) and the expected (E) squared disagreement of grades.
 
@@ -51,8 +58,16 @@ def _moved_kappa(answers: Answers, patient: Patients) -> Rows:
     return widen(rows, np.zeros(len(a), dtype=np.int64), patient)
 
 
-@measure(images.dosed("auroc-referable", meaning="AUROC of grades at or above the threshold grade",
-                      display="AUROC of referable grades", chance=0.5, among="both"), _AT_CUT)  # fmt: skip
+@measure(
+    images.dosed(
+        "auroc-referable",
+        meaning="AUROC of grades at or above the threshold grade",
+        display="AUROC of referable grades",
+        chance=0.5,
+        among="both",
+    ),
+    _AT_CUT,
+)
 def auroc_referable(answers: Answers) -> Result:
     """Compute the AUROC of the log-odds of a grade at or above the threshold grade (see `images.auroc`).
 
@@ -106,14 +121,24 @@ def at_specificity(answers: Answers, level: int, positive: bool) -> Result:
 
 for _at, _level in enumerate(SPECIFICITIES):
     _percent = f"{_level * 100:.0f}"
-    measure(images.dosed(f"sensitivity-at-specificity-{_percent}", meaning="share of images at or above the threshold "
-                         f"grade predicted so, at {_percent}% validation specificity",
-                         display=f"sensitivity to referable grades at validation specificity {_percent}%"),
-            replace(_AT_CUT, specific=True))(partial(at_specificity, level=_at, positive=True))  # fmt: skip
-    measure(images.dosed(f"specificity-kept-{_percent}", meaning="share of images below the threshold grade predicted "
-                         f"so, at {_percent}% validation specificity", direction="none",
-                         display=f"specificity for referable grades at validation specificity {_percent}%"),
-            replace(_AT_CUT, specific=True))(partial(at_specificity, level=_at, positive=False))  # fmt: skip
+    measure(
+        images.dosed(
+            f"sensitivity-at-specificity-{_percent}",
+            meaning="share of images at or above the threshold "
+            f"grade predicted so, at {_percent}% validation specificity",
+            display=f"sensitivity to referable grades at validation specificity {_percent}%",
+        ),
+        replace(_AT_CUT, specific=True),
+    )(partial(at_specificity, level=_at, positive=True))
+    measure(
+        images.dosed(
+            f"specificity-kept-{_percent}",
+            meaning=f"share of images below the threshold grade predicted so, at {_percent}% validation specificity",
+            direction="none",
+            display=f"specificity for referable grades at validation specificity {_percent}%",
+        ),
+        replace(_AT_CUT, specific=True),
+    )(partial(at_specificity, level=_at, positive=False))
 
 
 def specific_thresholds(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], cut: int) -> tuple[float, ...]:

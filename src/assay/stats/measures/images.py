@@ -51,8 +51,17 @@ def _gini(target: Int[np.ndarray, " n"], classes: int) -> float:
 # Ranking.
 
 
-@measure(dosed("auroc", meaning="chance that an image with the target ranks above one without", display="AUROC",
-               chance=0.5, among="both", reference="Hanley and McNeil 1982"), TWO_CLASSES)  # fmt: skip
+@measure(
+    dosed(
+        "auroc",
+        meaning="chance that an image with the target ranks above one without",
+        display="AUROC",
+        chance=0.5,
+        among="both",
+        reference="Hanley and McNeil 1982",
+    ),
+    TWO_CLASSES,
+)
 def auroc(answers: Answers) -> Result:
     """Compute the share of pairs of a positive and a negative image in which the positive scores higher, ties half.
 
@@ -76,8 +85,17 @@ def _moved_auroc(answers: Answers, area: float, patient: Patients) -> Rows:
     return widen(auroc_rows(*answers.placements, answers.target, area), answers.target, patient)
 
 
-@measure(dosed("auroc-macro", meaning="mean over several classes of the AUROC of each against the rest",
-               display="macro AUROC", chance=0.5, among="both", reference="Fawcett 2006"), restates=True)  # fmt: skip
+@measure(
+    dosed(
+        "auroc-macro",
+        meaning="mean over several classes of the AUROC of each against the rest",
+        display="macro AUROC",
+        chance=0.5,
+        among="both",
+        reference="Fawcett 2006",
+    ),
+    restates=True,
+)
 def auroc_macro(answers: Answers) -> Result:
     """Compute the unweighted mean over classes of the AUROC of each against the rest: of two, the same one twice.
 
@@ -104,8 +122,19 @@ def _moved_macro(answers: Answers, patient: Patients) -> Rows:
     return total / answers.classes
 
 
-@measure(performance("somers-d", meaning="AUROC as a correlation, from -1 to 1", display="Somers' D", low=-1.0,
-                     chance=0.0, among="both", reference="Somers 1962"), TWO_CLASSES, restates=True)  # fmt: skip
+@measure(
+    performance(
+        "somers-d",
+        meaning="AUROC as a correlation, from -1 to 1",
+        display="Somers' D",
+        low=-1.0,
+        chance=0.0,
+        among="both",
+        reference="Somers 1962",
+    ),
+    TWO_CLASSES,
+    restates=True,
+)
 def somers_d(answers: Answers) -> Result:
     """Compute 2 AUROC - 1; an image contributes twice what it does to AUROC.
 
@@ -121,9 +150,17 @@ def somers_d(answers: Answers) -> Result:
     return metric, lambda patient: 2 * _moved_auroc(answers, (metric.value + 1) / 2, patient)
 
 
-@measure(dosed("average-precision", meaning="mean precision over all thresholds, weighted by recall",
-               chance="share of images with the target", among="both", reference="Buckley and Voorhees 2000"),
-         TWO_CLASSES, by_classes=positives)  # fmt: skip
+@measure(
+    dosed(
+        "average-precision",
+        meaning="mean precision over all thresholds, weighted by recall",
+        chance="share of images with the target",
+        among="both",
+        reference="Buckley and Voorhees 2000",
+    ),
+    TWO_CLASSES,
+    by_classes=positives,
+)
 def average_precision(answers: Answers) -> Result:
     """Compute the mean over positive images of the precision at their score.
 
@@ -160,8 +197,10 @@ def _moved_precision(answers: Answers, mean: float, patient: Patients) -> Rows:
 # Predicted classes. An image contributes its residual over the number of images that count.
 
 
-@measure(dosed("accuracy", meaning="share of images classified correctly", chance="share of the commonest class"),
-         by_classes=_commonest)  # fmt: skip
+@measure(
+    dosed("accuracy", meaning="share of images classified correctly", chance="share of the commonest class"),
+    by_classes=_commonest,
+)
 def accuracy(answers: Answers) -> Result:
     """Compute the share of images whose class is predicted.
 
@@ -173,8 +212,7 @@ def accuracy(answers: Answers) -> Result:
     return metric, partial(share, answers.calls == answers.target, metric.value, _every(answers))
 
 
-@measure(dosed("sensitivity", meaning="share of images with the target that are predicted positive"),
-         TWO_CLASSES)  # fmt: skip
+@measure(dosed("sensitivity", meaning="share of images with the target that are predicted positive"), TWO_CLASSES)
 def sensitivity(answers: Answers) -> Result:
     """Compute the share of positive images that are predicted positive, at the model's threshold.
 
@@ -186,8 +224,7 @@ def sensitivity(answers: Answers) -> Result:
     return metric, partial(share, answers.calls == 1, metric.value, answers.target == 1)
 
 
-@measure(dosed("specificity", meaning="share of images without the target that are predicted negative"),
-         TWO_CLASSES)  # fmt: skip
+@measure(dosed("specificity", meaning="share of images without the target that are predicted negative"), TWO_CLASSES)
 def specificity(answers: Answers) -> Result:
     """Compute the share of negative images that are predicted negative, at the model's threshold.
 
@@ -206,10 +243,18 @@ def _every(answers: Answers) -> np.ndarray:
 # Probabilities. An image contributes its residual over the number of images.
 
 
-@measure(performance("brier", meaning="mean squared error of the probabilities", display="Brier score", high=2.0,
-                     direction="lower", chance="Gini impurity of the classes, half of it for two",
-                     reference="Brier 1950"),
-         by_classes=_gini)  # fmt: skip
+@measure(
+    performance(
+        "brier",
+        meaning="mean squared error of the probabilities",
+        display="Brier score",
+        high=2.0,
+        direction="lower",
+        chance="Gini impurity of the classes, half of it for two",
+        reference="Brier 1950",
+    ),
+    by_classes=_gini,
+)
 def brier(answers: Answers) -> Result:
     """Compute the mean of (p - y)^2, of several classes summed over them.
 
@@ -223,10 +268,19 @@ def brier(answers: Answers) -> Result:
     return _mean_loss(answers, lambda: answers.squares)
 
 
-@measure(performance("log-loss", meaning="mean negative log-probability of the true class", display="log-loss",
-                     unit="nats", high=math.inf, direction="lower", chance="entropy of the classes",
-                     reference="Good 1952"),
-         by_classes=_entropy)  # fmt: skip
+@measure(
+    performance(
+        "log-loss",
+        meaning="mean negative log-probability of the true class",
+        display="log-loss",
+        unit="nats",
+        high=math.inf,
+        direction="lower",
+        chance="entropy of the classes",
+        reference="Good 1952",
+    ),
+    by_classes=_entropy,
+)
 def log_loss(answers: Answers) -> Result:
     """Compute the mean of -log p of the true class, in nats, from logits and so never clipped.
 
@@ -247,8 +301,15 @@ def _mean_loss(answers: Answers, losses: Callable[[], Float[np.ndarray, " n"]]) 
     return metric, partial(share, losses(), metric.value, _every(answers))
 
 
-@measure(dosed("calibration-error", meaning="mean distance of probabilities from the shares that came true, in 15 bins "
-               "of equal mass", direction="lower", chance=0.0, reference="Kumar, Liang and Ma 2019"))  # fmt: skip
+@measure(
+    dosed(
+        "calibration-error",
+        meaning="mean distance of probabilities from the shares that came true, in 15 bins of equal mass",
+        direction="lower",
+        chance=0.0,
+        reference="Kumar, Liang and Ma 2019",
+    )
+)
 def calibration_error(answers: Answers) -> Result:
     """Compute the mean over bins, weighted by images, of |mean probability - share that came true|.
 

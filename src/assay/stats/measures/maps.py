@@ -75,8 +75,12 @@ def _mean(values: Float[np.ndarray, " n"], among: Bool[np.ndarray, " n"], reason
 # Overlap and surfaces at p = 0.5.
 
 
-@measure(_outlined("dice", meaning="overlap with the lesion, mean over images that show one", display="Dice",
-                   reference=_DICE), MAPS)  # fmt: skip
+@measure(
+    _outlined(
+        "dice", meaning="overlap with the lesion, mean over images that show one", display="Dice", reference=_DICE
+    ),
+    MAPS,
+)
 def dice(answers: Answers, empty: Empty = "lesions") -> Result:
     """Compute the mean over images of 2 hit / (truth + predicted), under a convention for empty masks.
 
@@ -97,20 +101,54 @@ def _overlap(answers: Answers, score: maps.Overlap, empty: Empty) -> Result:
     return _mean(values, ~np.isnan(values), _NO_LESION)
 
 
-measure(_of_maps("dice-skip", meaning="overlap over all images, without those that are empty in truth and prediction",
-                 display="Dice without empty pairs", reference=_DICE), MAPS)(partial(dice, empty="skip"))  # fmt: skip
-measure(_of_maps("dice-one", meaning="overlap over all images, 1 where truth and prediction are empty",
-                 display="Dice with empty pairs scored 1", reference=_DICE, without_lesion="left-empty"),
-        MAPS)(partial(dice, empty="one"))  # fmt: skip
-measure(_of_maps("dice-zero", meaning="overlap over all images, 0 where truth and prediction are empty",
-                 display="Dice with empty pairs scored 0", reference=_DICE),
-        MAPS)(partial(dice, empty="zero"))  # fmt: skip
-measure(_of_maps("dice-smoothed", meaning="overlap over all images, 1 added to numerator and denominator",
-                 display="Dice, smoothed", reference=_DICE), MAPS)(partial(dice, empty="smoothed"))  # fmt: skip
+measure(
+    _of_maps(
+        "dice-skip",
+        meaning="overlap over all images, without those that are empty in truth and prediction",
+        display="Dice without empty pairs",
+        reference=_DICE,
+    ),
+    MAPS,
+)(partial(dice, empty="skip"))
+measure(
+    _of_maps(
+        "dice-one",
+        meaning="overlap over all images, 1 where truth and prediction are empty",
+        display="Dice with empty pairs scored 1",
+        reference=_DICE,
+        without_lesion="left-empty",
+    ),
+    MAPS,
+)(partial(dice, empty="one"))
+measure(
+    _of_maps(
+        "dice-zero",
+        meaning="overlap over all images, 0 where truth and prediction are empty",
+        display="Dice with empty pairs scored 0",
+        reference=_DICE,
+    ),
+    MAPS,
+)(partial(dice, empty="zero"))
+measure(
+    _of_maps(
+        "dice-smoothed",
+        meaning="overlap over all images, 1 added to numerator and denominator",
+        display="Dice, smoothed",
+        reference=_DICE,
+    ),
+    MAPS,
+)(partial(dice, empty="smoothed"))
 
 
-@measure(_outlined("iou", meaning="pixels common to lesion and prediction over pixels of either", display="IoU",
-                   reference="Jaccard 1912"), MAPS)  # fmt: skip
+@measure(
+    _outlined(
+        "iou",
+        meaning="pixels common to lesion and prediction over pixels of either",
+        display="IoU",
+        reference="Jaccard 1912",
+    ),
+    MAPS,
+)
 def iou(answers: Answers) -> Result:
     """Compute the mean over images with a lesion of hit / (truth + predicted - hit).
 
@@ -149,8 +187,16 @@ def pixel_recall(answers: Answers) -> Result:
     return _overlap(answers, maps.recall, "lesions")
 
 
-@measure(_outlined("volume-error", meaning="predicted area over the lesion's area, less 1", low=-1.0, high=math.inf,
-                   direction="none"), MAPS)  # fmt: skip
+@measure(
+    _outlined(
+        "volume-error",
+        meaning="predicted area over the lesion's area, less 1",
+        low=-1.0,
+        high=math.inf,
+        direction="none",
+    ),
+    MAPS,
+)
 def volume_error(answers: Answers) -> Result:
     """Compute the mean over images with a lesion of (predicted - truth) / truth.
 
@@ -163,8 +209,18 @@ def volume_error(answers: Answers) -> Result:
     return _mean(values, ~np.isnan(values), _NO_LESION)
 
 
-@measure(_outlined("hd95", meaning="distance within which 95% of the outlines are", display="HD95", unit="px",
-                   high=math.inf, direction="lower", reference="Huttenlocher et al. 1993"), MAPS)  # fmt: skip
+@measure(
+    _outlined(
+        "hd95",
+        meaning="distance within which 95% of the outlines are",
+        display="HD95",
+        unit="px",
+        high=math.inf,
+        direction="lower",
+        reference="Huttenlocher et al. 1993",
+    ),
+    MAPS,
+)
 def hd95(answers: Answers) -> Result:
     """Compute the mean of the 95th percentile of distances between outlines, over images that have both.
 
@@ -186,8 +242,12 @@ def _surface(answers: Answers, name: str) -> Result:
     return _mean(values, among, Code.NO_SURFACES)
 
 
-@measure(_outlined("surface-distance", meaning="mean distance between the outlines", unit="px", high=math.inf,
-                   direction="lower"), MAPS)  # fmt: skip
+@measure(
+    _outlined(
+        "surface-distance", meaning="mean distance between the outlines", unit="px", high=math.inf, direction="lower"
+    ),
+    MAPS,
+)
 def surface_distance(answers: Answers) -> Result:
     """Compute the mean of the mean distance between outlines, over the images of `hd95`.
 
@@ -199,8 +259,15 @@ def surface_distance(answers: Answers) -> Result:
     return _surface(answers, "surface_distance")
 
 
-@measure(_outlined("surface-dice", meaning="share of both outlines within the tolerance of each other",
-                   display="surface Dice", reference="Nikolov et al. 2021"), MAPS)  # fmt: skip
+@measure(
+    _outlined(
+        "surface-dice",
+        meaning="share of both outlines within the tolerance of each other",
+        display="surface Dice",
+        reference="Nikolov et al. 2021",
+    ),
+    MAPS,
+)
 def surface_dice(answers: Answers) -> Result:
     """Compute the mean share of both outlines within the tolerance of each other, over the images of `hd95`.
 
@@ -218,8 +285,15 @@ def surface_dice(answers: Answers) -> Result:
 # Lesions found, lesion-free images predicted.
 
 
-@measure(_outlined("lesion-sensitivity", meaning="share of lesions of which at least half is predicted",
-                   display="sensitivity by lesion", difference=_FOUND), MAPS)  # fmt: skip
+@measure(
+    _outlined(
+        "lesion-sensitivity",
+        meaning="share of lesions of which at least half is predicted",
+        display="sensitivity by lesion",
+        difference=_FOUND,
+    ),
+    MAPS,
+)
 def lesion_sensitivity(answers: Answers, level: float | None = None) -> Result:
     """Compute the share of lesions that are found, at p = 0.5 or at the threshold of a validation sensitivity.
 
@@ -251,8 +325,14 @@ def _censored(answers: Answers, threshold: Float[np.ndarray, " m"], level: float
     return without_value(because(Code.UNREACHED_VALIDATION_SENSITIVITY, level=level or 0.0))
 
 
-@measure(_of_pixels("false-positives-per-image", meaning="mean number over all images of components that touch no "
-                    "lesion", high=math.inf), MAPS)  # fmt: skip
+@measure(
+    _of_pixels(
+        "false-positives-per-image",
+        meaning="mean number over all images of components that touch no lesion",
+        high=math.inf,
+    ),
+    MAPS,
+)
 def false_positives_per_image(answers: Answers) -> Result:
     """Compute the mean over all images of the number of predicted components that hold no pixel of a lesion.
 
@@ -265,8 +345,16 @@ def false_positives_per_image(answers: Answers) -> Result:
     return _mean(components, np.ones(len(components), dtype=bool), Code.NO_IMAGES)
 
 
-@measure(_free("false-positive-rate", meaning="share of lesion-free images with a predicted component",
-               direction="lower", among="no lesions", difference=_MARKED), MAPS)  # fmt: skip
+@measure(
+    _free(
+        "false-positive-rate",
+        meaning="share of lesion-free images with a predicted component",
+        direction="lower",
+        among="no lesions",
+        difference=_MARKED,
+    ),
+    MAPS,
+)
 def false_positive_rate(answers: Answers, level: float | None = None) -> Result:
     """Compute the share of lesion-free images with a component of `SMALLEST`, at a threshold as `lesion_sensitivity`.
 
@@ -280,9 +368,17 @@ def false_positive_rate(answers: Answers, level: float | None = None) -> Result:
     return _censored(answers, threshold[free], level) or _mean(predicted * 1.0, free, _NO_FREE)
 
 
-@measure(_free("left-empty", meaning="share of lesion-free images without a pixel that is predicted at p = 0.5",
-               display="share of lesion-free images left empty", direction="higher", among="no lesions",
-               difference="{more} {images} are left empty"), MAPS)  # fmt: skip
+@measure(
+    _free(
+        "left-empty",
+        meaning="share of lesion-free images without a pixel that is predicted at p = 0.5",
+        display="share of lesion-free images left empty",
+        direction="higher",
+        among="no lesions",
+        difference="{more} {images} are left empty",
+    ),
+    MAPS,
+)
 def left_empty(answers: Answers) -> Result:
     """Compute the share of lesion-free images without a predicted pixel.
 
@@ -295,9 +391,16 @@ def left_empty(answers: Answers) -> Result:
     return _mean(empty * 1.0, answers.maps["truth"] == 0, _NO_FREE)
 
 
-@measure(_free("false-positive-area", meaning="mean share of a lesion-free image that is predicted", direction="lower",
-               among="no lesions", difference="a {larger} area of {images} is falsely marked"),
-         MAPS)  # fmt: skip
+@measure(
+    _free(
+        "false-positive-area",
+        meaning="mean share of a lesion-free image that is predicted",
+        direction="lower",
+        among="no lesions",
+        difference="a {larger} area of {images} is falsely marked",
+    ),
+    MAPS,
+)
 def false_positive_area(answers: Answers) -> Result:
     """Compute the mean over lesion-free images of the share of predicted pixels.
 
@@ -312,16 +415,28 @@ def false_positive_area(answers: Answers) -> Result:
 
 for _level in LEVELS:
     _percent = f"{_level * 100:.0f}"
-    measure(_free(f"lesion-sensitivity-at-{_percent}", meaning="share of test lesions found at the threshold that "
-                  f"finds {_percent}% of validation lesions", among="lesions",
-                  display=f"sensitivity by lesion at {_percent}% sensitivity",
-                  difference=f"{_FOUND} at the threshold for {_percent}% sensitivity"),
-            MAPS)(partial(lesion_sensitivity, level=_level))  # fmt: skip
-    measure(_free(f"false-positive-rate-at-{_percent}", meaning="share of lesion-free images with a predicted "
-                  f"component, at the threshold that finds {_percent}% of validation lesions",
-                  display=f"false-positive rate at {_percent}% sensitivity", direction="lower", among="no lesions",
-                  difference=f"{_MARKED} at the threshold for {_percent}% sensitivity"),
-            MAPS)(partial(false_positive_rate, level=_level))  # fmt: skip
+    measure(
+        _free(
+            f"lesion-sensitivity-at-{_percent}",
+            meaning=f"share of test lesions found at the threshold that finds {_percent}% of validation lesions",
+            among="lesions",
+            display=f"sensitivity by lesion at {_percent}% sensitivity",
+            difference=f"{_FOUND} at the threshold for {_percent}% sensitivity",
+        ),
+        MAPS,
+    )(partial(lesion_sensitivity, level=_level))
+    measure(
+        _free(
+            f"false-positive-rate-at-{_percent}",
+            meaning="share of lesion-free images with a predicted "
+            f"component, at the threshold that finds {_percent}% of validation lesions",
+            display=f"false-positive rate at {_percent}% sensitivity",
+            direction="lower",
+            among="no lesions",
+            difference=f"{_MARKED} at the threshold for {_percent}% sensitivity",
+        ),
+        MAPS,
+    )(partial(false_positive_rate, level=_level))
 
 
 # Ranking of images with a lesion against those without, by a score of the map.
@@ -342,18 +457,43 @@ for _name, _column, _by, _scored in (
     ("top-mean", "top_mean", "by the mean of the top 1%", "by the mean of the greatest 1% of logits"),
     ("area", "half_area", "by area", "by the predicted area"),
 ):
-    measure(_free(f"auroc-{_name}", meaning=f"AUROC of images with a lesion, {_scored}", display=f"AUROC {_by}",
-                  direction="higher", chance=0.5, among="both", reference="Hanley and McNeil 1982"),
-            Domain(binary=True, maps=True))(partial(ranked, of=images.auroc, score=_column))  # fmt: skip
-    measure(_free(f"average-precision-{_name}", meaning=f"average precision of images with a lesion, {_scored}",
-                  display=f"average precision {_by}", direction="higher", chance="share of images with the target",
-                  among="both"), Domain(binary=True, maps=True),
-            by_classes=images.positives)(partial(ranked, of=images.average_precision, score=_column))  # fmt: skip
+    measure(
+        _free(
+            f"auroc-{_name}",
+            meaning=f"AUROC of images with a lesion, {_scored}",
+            display=f"AUROC {_by}",
+            direction="higher",
+            chance=0.5,
+            among="both",
+            reference="Hanley and McNeil 1982",
+        ),
+        Domain(binary=True, maps=True),
+    )(partial(ranked, of=images.auroc, score=_column))
+    measure(
+        _free(
+            f"average-precision-{_name}",
+            meaning=f"average precision of images with a lesion, {_scored}",
+            display=f"average precision {_by}",
+            direction="higher",
+            chance="share of images with the target",
+            among="both",
+        ),
+        Domain(binary=True, maps=True),
+        by_classes=images.positives,
+    )(partial(ranked, of=images.average_precision, score=_column))
 
 
-@measure(_free("free-response-area", meaning="mean share of lesions found over 0 to 1 false positives per image",
-               display="area under the free response", direction="higher", among="lesions",
-               reference="Bunch et al. 1978; Chakraborty 2013"), MAPS)  # fmt: skip
+@measure(
+    _free(
+        "free-response-area",
+        meaning="mean share of lesions found over 0 to 1 false positives per image",
+        display="area under the free response",
+        direction="higher",
+        among="lesions",
+        reference="Bunch et al. 1978; Chakraborty 2013",
+    ),
+    MAPS,
+)
 def free_response_area(answers: Answers) -> Result:
     """Compute the area under the share of lesions found, over 0 to `AREA_LIMIT` false positives per image.
 
@@ -404,9 +544,15 @@ def _moved_area(answers: Answers, area: float, patient: Patients) -> Rows:
 # Calibration of pixels: the l1 error, each bin's gap signed as that of the set of images.
 
 
-@measure(_of_pixels("pixel-calibration-error", meaning="mean distance of pixels' probabilities from the shares that "
-                    "came true", display="calibration error of pixels", reference="Kumar, Liang and Ma 2019"),
-         MAPS)  # fmt: skip
+@measure(
+    _of_pixels(
+        "pixel-calibration-error",
+        meaning="mean distance of pixels' probabilities from the shares that came true",
+        display="calibration error of pixels",
+        reference="Kumar, Liang and Ma 2019",
+    ),
+    MAPS,
+)
 def pixel_calibration_error(answers: Answers) -> Result:
     """Compute the mean over bins, weighted by pixels, of |mean probability - share of pixels that are lesion|.
 
@@ -429,8 +575,15 @@ def _calibration(answers: Answers, regions: tuple[str, ...], reason: Code) -> Re
     return _ratio((gap * np.sign(gap.sum(axis=0))).sum(axis=1), pixels * 1.0, reason)
 
 
-@measure(_of_pixels("pixel-calibration-error-boundary", meaning="calibration error in a band along the true outlines",
-                    display="calibration error of pixels at outlines", among="lesions"), MAPS)  # fmt: skip
+@measure(
+    _of_pixels(
+        "pixel-calibration-error-boundary",
+        meaning="calibration error in a band along the true outlines",
+        display="calibration error of pixels at outlines",
+        among="lesions",
+    ),
+    MAPS,
+)
 def pixel_calibration_error_boundary(answers: Answers) -> Result:
     """Compute `pixel_calibration_error` of the pixels in a band along the true outlines.
 
@@ -443,8 +596,14 @@ def pixel_calibration_error_boundary(answers: Answers) -> Result:
     return _calibration(answers, ("boundary",), Code.NO_BOUNDARY_PIXEL)
 
 
-@measure(_of_pixels("pixel-calibration-error-background", meaning="calibration error away from lesions and that band",
-                    display="calibration error of pixels of the background"), MAPS)  # fmt: skip
+@measure(
+    _of_pixels(
+        "pixel-calibration-error-background",
+        meaning="calibration error away from lesions and that band",
+        display="calibration error of pixels of the background",
+    ),
+    MAPS,
+)
 def pixel_calibration_error_background(answers: Answers) -> Result:
     """Compute `pixel_calibration_error` of the pixels away from lesions and from that band.
 
@@ -486,6 +645,13 @@ for _name, _of in (
     ("surface-dice", surface_dice),
 ):
     _entry = COMPUTED[_name].entry
-    measure(replace(_entry, name=f"{_name}-native", meaning=f"{_entry.meaning}, at the size of the images' files",
-                    display=f"{_entry.label} at native size", option="native"),
-            Domain(maps=True, native=True))(partial(at_native, of=_of))  # fmt: skip
+    measure(
+        replace(
+            _entry,
+            name=f"{_name}-native",
+            meaning=f"{_entry.meaning}, at the size of the images' files",
+            display=f"{_entry.label} at native size",
+            option="native",
+        ),
+        Domain(maps=True, native=True),
+    )(partial(at_native, of=_of))
