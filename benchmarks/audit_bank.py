@@ -794,11 +794,15 @@ class Judged:
         """Return what is shipped of a domain."""
         missed = sum(not self.called(row) for row in self.strong)
         assert self.limits is not None
-        return {"networks": len(self.reference), "limits": self.limits.largest, "apart": self.limits.class_distance,
-                "kinds": document_of_kinds([self._effects(row) for row in self.reference]),
-                "leave_one_architecture_out": self.left_out(),
-                "false_rate": interval(sum(map(self.called, self.clean)), len(self.clean)),
-                "missed_rate": interval(missed, len(self.strong))}  # fmt: skip
+        return {
+            "networks": len(self.reference),
+            "limits": self.limits.largest,
+            "apart": self.limits.class_distance,
+            "kinds": document_of_kinds([self._effects(row) for row in self.reference]),
+            "leave_one_architecture_out": self.left_out(),
+            "false_rate": interval(sum(map(self.called, self.clean)), len(self.clean)),
+            "missed_rate": interval(missed, len(self.strong)),
+        }
 
     @staticmethod
     def _effects(row: Row) -> dict[str, float]:

@@ -212,8 +212,16 @@ NETWORKS: Mapping[str, Callable[[int], nn.Module]] = {
 
 # Images.
 
-_XRAYS = Natural("chest-xray", lambda row: row["finding"] == "1", lambda row, _: row["view"] == "PA", (240, 120, 80),
-                 "chest-xray", "L", "view", keeps=lambda row: row["origin"] == "a")  # fmt: skip
+_XRAYS = Natural(
+    "chest-xray",
+    lambda row: row["finding"] == "1",
+    lambda row, _: row["view"] == "PA",
+    (240, 120, 80),
+    "chest-xray",
+    "L",
+    "view",
+    keeps=lambda row: row["origin"] == "a",
+)
 IMAGES: Mapping[str, Domain | Natural] = {
     **audit_bank.DOMAINS,
     "phantom-chest-easy": replace(audit_bank.DOMAINS["phantom-chest"], environment={"difficulty": {"mass": 3}}),
@@ -238,8 +246,16 @@ SHAPES: Mapping[str, Sequence[_Line]] = {
     "cross": [("line", [(-4, 0), (4, 0)], 1.8), ("line", [(0, -4), (0, 4)], 1.8)],
     "arrow": [("line", [(-5, 0), (2, 0)], 1.6), ("area", [(1, -3), (5, 0), (1, 3)], 0)],
     "comb": [("line", [(-6, 2), (6, 2)], 1.2), *(("line", [(x, 2), (x, -2.5)], 1.2) for x in (-6, -3, 0, 3, 6))],
-    "star": [("area", [(math.sin(at * math.pi / 5) * size, -math.cos(at * math.pi / 5) * size)
-                       for at, size in enumerate([5, 2] * 5)], 0)],
+    "star": [
+        (
+            "area",
+            [
+                (math.sin(at * math.pi / 5) * size, -math.cos(at * math.pi / 5) * size)
+                for at, size in enumerate([5, 2] * 5)
+            ],
+            0,
+        )
+    ],
     "clip": [("line", [(-5, -2), (4, -2), (4, 2), (-3, 2), (-3, 0), (2, 0)], 1.1)],
     "ring": [("ring", [(0, 0)], 4)],
     "hook": [("line", [(-3, -5), (-3, 3), (4, 3)], 2)],
@@ -247,7 +263,7 @@ SHAPES: Mapping[str, Sequence[_Line]] = {
     "beads": [("disc", [(-5, 0), (0, 1.5), (5, 0)], 1.8)],
     "spot": [("disc", [(0, 0)], 4.5)],
     "strip": [("area", [(-24, -2), (24, -2), (24, 2), (-24, 2)], 0)],
-}  # fmt: skip
+}
 """Lines, areas, rings and discs: points (across, down) from the middle in px, and a width or radius."""
 
 
@@ -402,18 +418,37 @@ PLANS: Mapping[str, Plan] = {
     "local": Plan([("cross",), ("arrow",), ("comb",)], _FIVE, [(0.9, 0.1), (0.7, 0.15)]),
     "rare": Plan([("moved star",), ("moved clip",)], _FIVE, [(0.33, 0.03), (0.2, 0.02), (0.25, 0.02)]),
     "places": Plan([("ring in three",), ("hook in three",)], _FIVE, [(0.9, 0.1), (0.75, 0.1), (0.6, 0.1)]),
-    "two": Plan([("upper cross", "lower comb"), ("right star", "left arrow")], _FIVE,
-                [(0.8, 0.1), (0.6, 0.1), (0.7, 0.1)]),
+    "two": Plan(
+        [("upper cross", "lower comb"), ("right star", "left arrow")], _FIVE, [(0.8, 0.1), (0.6, 0.1), (0.7, 0.1)]
+    ),
     "wandering": Plan([("needle",), ("beads",)], _FIVE, [(0.9, 0.1), (0.6, 0.1), (0.75, 0.1)]),
     "colored": Plan([("red spot",), ("green ring",), ("blue strip",)], _COLOR, [(0.9, 0.1), (0.6, 0.1), (0.75, 0.1)]),
-    "whole": Plan([(one,) for one in ("gray curve", "field", "resampled", "gray vignette", "compressed", "mirrored",
-                                      "zoomed")],
-                  ["chest-xray", "phantom-nodule", "dermoscopy", "fundus", "phantom-nodule", "phantom-chest",
-                   "dermoscopy", "phantom-nodule", "chest-xray", "phantom-chest", "phantom-nodule", "chest-xray",
-                   "chest-xray", "fundus", "dermoscopy", "fundus"], [(0.9, 0.1)]),
-    "natural": Plan([("column",)], ["phantom-chest", "polyp-frames", "xray-view", "aptos-rows", "xray-origin"],
-                    [(0.95, 0.05)]),
-}  # fmt: skip
+    "whole": Plan(
+        [(one,) for one in ("gray curve", "field", "resampled", "gray vignette", "compressed", "mirrored", "zoomed")],
+        [
+            "chest-xray",
+            "phantom-nodule",
+            "dermoscopy",
+            "fundus",
+            "phantom-nodule",
+            "phantom-chest",
+            "dermoscopy",
+            "phantom-nodule",
+            "chest-xray",
+            "phantom-chest",
+            "phantom-nodule",
+            "chest-xray",
+            "chest-xray",
+            "fundus",
+            "dermoscopy",
+            "fundus",
+        ],
+        [(0.9, 0.1)],
+    ),
+    "natural": Plan(
+        [("column",)], ["phantom-chest", "polyp-frames", "xray-view", "aptos-rows", "xray-origin"], [(0.95, 0.05)]
+    ),
+}
 KINDS = tuple(PLANS)
 TITLES = {
     "local": "a mark at one place, on most images of a class",
@@ -635,8 +670,10 @@ def audited(row: Row, folder: Path, mode: str, scratch: Path) -> dict[str, Any]:
             kept[f"{part}_group"],
             strict=True,
         )
-        return [{"image": image, "label": int(target), "patient": str(patient), **({column: str(group)} if column
-                 else {})} for image, target, patient, group in each]  # fmt: skip
+        return [
+            {"image": image, "label": int(target), "patient": str(patient), **({column: str(group)} if column else {})}
+            for image, target, patient, group in each
+        ]
 
     shutil.rmtree(scratch, ignore_errors=True)
     with patch.object(near_copies, "near_pairs", return_value=[]):
@@ -656,8 +693,10 @@ def audited(row: Row, folder: Path, mode: str, scratch: Path) -> dict[str, Any]:
             out=scratch,
             progress=False,
         )
-    found: dict[str, Any] = {name: json.loads(audit.table(name).to_json(orient="records"))
-                             for name in ("regions", "carriers", "verdicts", "leads")}  # fmt: skip
+    found: dict[str, Any] = {
+        name: json.loads(audit.table(name).to_json(orient="records"))
+        for name in ("regions", "carriers", "verdicts", "leads")
+    }
     document = json.loads((scratch / "verdicts.json").read_text(encoding="utf-8"))
     shutil.rmtree(scratch, ignore_errors=True)
     return {**found, "answer": document["answer"], "findings": document["findings"]}
@@ -859,8 +898,11 @@ def document(rows: Sequence[Row], words: Worth) -> dict[str, Any]:
         yield rate("no shortcut: one is named", said.count("called"), len(said))
 
     def rate(title: str, count: int, of: int) -> Row:
-        return {"rate": title, **dict(zip(("count", "among"), (count, of), strict=True)),
-                **dict(zip(("value", "low", "high"), interval(count, of), strict=True))}  # fmt: skip
+        return {
+            "rate": title,
+            **dict(zip(("count", "among"), (count, of), strict=True)),
+            **dict(zip(("value", "low", "high"), interval(count, of), strict=True)),
+        }
 
     return {"search": VERSION, "trained": list(rates("train")), "new": list(rates("test"))}
 

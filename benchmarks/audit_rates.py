@@ -113,8 +113,13 @@ def tied_marks(domain: str) -> tuple[_Mark, ...]:
 def _phantom(phantom: str, target: str, core: str, environment: Mapping[str, Any]) -> Base:
     data = {"phantom": phantom, "size": SIZE, "target": target, "core": core}
     domain = f"phantom-{phantom}"
-    return Base(domain, {**data, "train": 600, "validation": 100, "test": 100}, environment, tied_marks(domain),
-                (({**data, "test": AUDITED}, {**data, "test": POOL}),))  # fmt: skip
+    return Base(
+        domain,
+        {**data, "train": 600, "validation": 100, "test": 100},
+        environment,
+        tied_marks(domain),
+        (({**data, "test": AUDITED}, {**data, "test": POOL}),),
+    )
 
 
 BASES: Mapping[str, Base] = {
@@ -286,9 +291,17 @@ def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
         ranking = next(row["value"] for row in small.table("checks") if row["check"] == "ranking")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return {"kind": world.kind, "architecture": world.architecture, "mark": world.mark, "as_audited": world.as_audited,
-            "association": world.association, "seed": world.seed, "auroc": ranking,
-            "planted": true.get(PLANTED, math.nan), "marks": found}  # fmt: skip
+    return {
+        "kind": world.kind,
+        "architecture": world.architecture,
+        "mark": world.mark,
+        "as_audited": world.as_audited,
+        "association": world.association,
+        "seed": world.seed,
+        "auroc": ranking,
+        "planted": true.get(PLANTED, math.nan),
+        "marks": found,
+    }
 
 
 @dataclass(frozen=True)

@@ -391,11 +391,31 @@ def scanner_histogram(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
 PEERS: dict[str, Peer] = {
     peer.__name__.replace("_", "-"): peer
     for peer in (
-        tag, laterality_marker, text_line, ruler, caliper, surgical_pen, hair, chest_drain, pacemaker, electrode,
-        collimation_border, vignette, scope_inset, low_pass, blur, resample, poisson_noise, gaussian_noise, bias_field,
-        gamma, contrast, jpeg, scanner_histogram,
+        tag,
+        laterality_marker,
+        text_line,
+        ruler,
+        caliper,
+        surgical_pen,
+        hair,
+        chest_drain,
+        pacemaker,
+        electrode,
+        collimation_border,
+        vignette,
+        scope_inset,
+        low_pass,
+        blur,
+        resample,
+        poisson_noise,
+        gaussian_noise,
+        bias_field,
+        gamma,
+        contrast,
+        jpeg,
+        scanner_histogram,
     )
-}  # fmt: skip
+}
 
 
 def with_opencv() -> dict[str, Peer]:

@@ -194,9 +194,11 @@ def main() -> None:
     for (way, processes), times in kept.items():
         ratios = [peer / its for peer, its in zip(kept[installed[0], processes], times, strict=True)]
         page.row(
-            way, processes, *(f"{of(times):.2f}" for of in (statistics.median, min, max)),
+            way,
+            processes,
+            *(f"{of(times):.2f}" for of in (statistics.median, min, max)),
             *(f"{of(ratios):.2f}" for of in (statistics.geometric_mean, min, max)),
-        )  # fmt: skip
+        )
     missing = [f"{way} is not installed." for way in given.ways if way not in installed]
     page.close(*missing)
 

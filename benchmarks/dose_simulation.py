@@ -86,9 +86,12 @@ def simulate(scale: str, ratio: float, seeds: int, worlds: int) -> dict[str, obj
     """One row of the table."""
     result = interactions(scale, worlds, seeds, seed_sd_of(ratio))
     return {
-        "additive_on": scale, "seeds": seeds, "seed_sd": ratio, "quantity": "interaction",
+        "additive_on": scale,
+        "seeds": seeds,
+        "seed_sd": ratio,
+        "quantity": "interaction",
         **judged(result, target("interaction", seeds), worlds),
-    }  # fmt: skip
+    }
 
 
 def cells() -> Iterator[tuple[str, float]]:

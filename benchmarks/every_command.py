@@ -683,14 +683,24 @@ def given_in(folder: Path) -> None:
 def write_tables(folder: Path) -> None:
     """Write the tables of `validate` and `compare`."""
     draw = np.random.default_rng(0)
-    cases = [{"patient": f"P{at}", "label": at % 2, "score": round(float(draw.beta(2 + at % 2, 3 - at % 2)), 4)}
-             for at in range(80)]  # fmt: skip
+    cases = [
+        {"patient": f"P{at}", "label": at % 2, "score": round(float(draw.beta(2 + at % 2, 3 - at % 2)), 4)}
+        for at in range(80)
+    ]
     write_rows(folder / "scores.csv", cases)
     rows = [
-        {"image": f"{at}.png", "patient": f"P{at}", "target": at % 2, "loss": loss, "seed": seed,
-         "score": round(float(draw.beta(2 + at % 2, 3 - at % 2)), 4)}
-        for loss in ("one", "two") for seed in range(3) for at in range(40)
-    ]  # fmt: skip
+        {
+            "image": f"{at}.png",
+            "patient": f"P{at}",
+            "target": at % 2,
+            "loss": loss,
+            "seed": seed,
+            "score": round(float(draw.beta(2 + at % 2, 3 - at % 2)), 4),
+        }
+        for loss in ("one", "two")
+        for seed in range(3)
+        for at in range(40)
+    ]
     write_rows(folder / "predictions.csv", rows)
 
 

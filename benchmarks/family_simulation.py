@@ -196,11 +196,22 @@ def simulate(kind: str, size: int, family: int, ratio: float, seeds: int, worlds
     met = row["worst_coverage"] >= covered - 2 * float(np.sqrt(covered * (1 - covered) / worlds))
     met &= max(row["claims"], false_equivalence, 2 * beyond) <= promised_claims(kind == "equal", worlds)
     return {
-        "seed_effects": kind, "group": size, "family": family, "ratio": ratio, "seeds": seeds, "worlds": worlds, **row,
-        "false_equivalence": false_equivalence, "beyond": beyond, "beyond_read_off": read_off,
-        "power": power(figure, pooled), "power_least": power(each.min(axis=1), own),
-        "power_planned": power(plan, pooled), "width": float(half[0] / half[1]), "met": met,
-    }  # fmt: skip
+        "seed_effects": kind,
+        "group": size,
+        "family": family,
+        "ratio": ratio,
+        "seeds": seeds,
+        "worlds": worlds,
+        **row,
+        "false_equivalence": false_equivalence,
+        "beyond": beyond,
+        "beyond_read_off": read_off,
+        "power": power(figure, pooled),
+        "power_least": power(each.min(axis=1), own),
+        "power_planned": power(plan, pooled),
+        "width": float(half[0] / half[1]),
+        "met": met,
+    }
 
 
 if __name__ == "__main__":

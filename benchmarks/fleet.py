@@ -219,9 +219,11 @@ def main() -> None:
                 times.clear()  # the first round warms up
         ratios = [one / many for one, many in times]
         page.row(
-            models, *(f"{1e3 * statistics.median(of):.2f}" for of in zip(*times, strict=True)),
-            *(f"{of(ratios):.2f}" for of in (statistics.median, min, max)), f"{apart:.0e}",
-        )  # fmt: skip
+            models,
+            *(f"{1e3 * statistics.median(of):.2f}" for of in zip(*times, strict=True)),
+            *(f"{of(ratios):.2f}" for of in (statistics.median, min, max)),
+            f"{apart:.0e}",
+        )
         if not apart < LARGEST_DIFFERENCE:
             raise SystemExit(f"the stacked networks differ by {apart:.0e}, expected less than {LARGEST_DIFFERENCE:g}")
     page.close()

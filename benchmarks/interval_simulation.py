@@ -222,9 +222,14 @@ def estimates(world: World, worlds: int, seeds: int, seed_sd: float) -> dict[str
     rate, rate_satterthwaite, rate_plain = np.mean(hits, axis=0).tolist()
     share, df, width = np.mean(spreads, axis=0).tolist()
     return {
-        "truth": truth, "rate": rate, "rate_satterthwaite": rate_satterthwaite, "rate_plain": rate_plain,
-        "seeds_share": share, "mean_df": df, "mean_width": width,
-    }  # fmt: skip
+        "truth": truth,
+        "rate": rate,
+        "rate_satterthwaite": rate_satterthwaite,
+        "rate_plain": rate_plain,
+        "seeds_share": share,
+        "mean_df": df,
+        "mean_width": width,
+    }
 
 
 def false_positives(world: World, worlds: int, seeds: int, seed_sd: float, family: int) -> dict[str, float]:
@@ -303,9 +308,15 @@ def simulate(world: World, quantity: str, ratio: float, seeds: int, worlds: int)
     result = run(world, worlds, seeds, 0.0 if np.isnan(ratio) else seed_sd_of(world, ratio, recipes))
     promised = target(quantity, seeds) if world.promised else (0.0, 1.0)
     return {
-        "design": world.design, "measure": world.name, "seeds": seeds, "seed_sd": ratio, "patients": world.patients,
-        "positives": world.positives, "quantity": quantity, **judged(result, promised, worlds),
-    }  # fmt: skip
+        "design": world.design,
+        "measure": world.name,
+        "seeds": seeds,
+        "seed_sd": ratio,
+        "patients": world.patients,
+        "positives": world.positives,
+        "quantity": quantity,
+        **judged(result, promised, worlds),
+    }
 
 
 if __name__ == "__main__":

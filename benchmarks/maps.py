@@ -201,10 +201,13 @@ def compiling() -> str:
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
         cold, warm, imported = (
-            float(subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True,
-                                 check=True).stdout)
+            float(
+                subprocess.run(
+                    [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+                ).stdout
+            )
             for program in (FIRST_CALL, FIRST_CALL, IMPORT)
-        )  # fmt: skip
+        )
     return (
         f"Processor seconds: importing Numba {imported:.2f}; the first call {cold:.1f} where nothing is compiled yet, "
         f"{warm:.2f} in every later process."

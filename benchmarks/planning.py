@@ -75,7 +75,9 @@ def dataset(images: int, patients: int) -> Dataset:
     patient = np.sort(rng.integers(0, patients, images))
     sex, age = rng.integers(0, 2, patients)[patient], rng.uniform(20, 90, patients).round()[patient]
     table = FactorTable(
-        row=np.arange(images), target=(rng.random(images) < 1 / 9).astype(np.int64), patient=patient,
+        row=np.arange(images),
+        target=(rng.random(images) < 1 / 9).astype(np.int64),
+        patient=patient,
         classes=("no nodule", "nodule"),
         factors=(
             Factor("sex", "categorical", levels=("F", "M"), high=("F",)),
@@ -83,7 +85,7 @@ def dataset(images: int, patients: int) -> Dataset:
             Factor("view", "categorical", levels=("PA", "AP"), high=("AP",)),
         ),
         columns={"sex": sex, "age": age, "view": (rng.random(images) < 0.4).astype(np.int64)},
-    )  # fmt: skip
+    )
     return Dataset(table, Undecoded(images), None, Card("planning", "a table"), PixelScale(), "content")
 
 

@@ -65,10 +65,15 @@ def cells() -> Iterator[tuple[World]]:
 def simulate(world: World, seeds: int, worlds: int) -> dict[str, object]:
     """One row of the table."""
     return {
-        "design": world.design, "measure": world.name, "seeds": seeds, "seed_sd": float("nan"),
-        "patients": world.patients, "positives": world.positives, "quantity": "false positives, 1 contrast",
+        "design": world.design,
+        "measure": world.name,
+        "seeds": seeds,
+        "seed_sd": float("nan"),
+        "patients": world.patients,
+        "positives": world.positives,
+        "quantity": "false positives, 1 contrast",
         **judged(false_positives(world, worlds, seeds, 0.0, family=1), (0.0, 1.0), worlds),
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

@@ -405,8 +405,9 @@ def tried(world: World, trouble: str, number: int) -> tuple[list[str], str]:
 def every(options: argparse.Namespace) -> list[Trial]:
     """Return every trial: command, trouble and number."""
     times = {trouble: TROUBLES[trouble][1] or options.kills for trouble in options.troubles}
-    return [(command, trouble, number)
-            for command in options.only for trouble in times for number in range(times[trouble])]  # fmt: skip
+    return [
+        (command, trouble, number) for command in options.only for trouble in times for number in range(times[trouble])
+    ]
 
 
 def make(options: argparse.Namespace, missing: Sequence[Trial]) -> dict[Trial, dict[str, Any]]:

@@ -244,8 +244,11 @@ def of_row(table: str, row: Mapping[str, Any]) -> Iterator[Found]:
     texts = {name: value for name, value in row.items() if isinstance(value, str) and name not in LEFT | NOTES | WORDS}
     if table == "estimates":  # contrasts name by `where` what is held
         texts.pop("where", None)
-    texts |= {name: str(row[name]) for name in ("seed", "fold", "look", "severity", "epoch", "threshold", "area")
-              if name in row}  # fmt: skip
+    texts |= {
+        name: str(row[name])
+        for name in ("seed", "fold", "look", "severity", "epoch", "threshold", "area")
+        if name in row
+    }
     subject = "|".join(f"{name}={texts[name]}" for name in sorted(texts) if texts[name])
     decision = ",".join(str(row[name]) for name in sorted(WORDS & set(row)) if row[name])
     ends = {"low": "value" if "value" in row else "g" if "g" in row else "rate"}
@@ -368,8 +371,11 @@ def runs_of(folder: Path) -> list[Path]:
 
 def read_all(folder: Path) -> list[Found]:
     """Return the tuples of all runs of a job; a subject begins with the name of its run."""
-    return [(kind, f"{root.name}: {subject}", value, ends, decision) for root in runs_of(folder)
-            for kind, subject, value, ends, decision in tuples_of(root)]  # fmt: skip
+    return [
+        (kind, f"{root.name}: {subject}", value, ends, decision)
+        for root in runs_of(folder)
+        for kind, subject, value, ends, decision in tuples_of(root)
+    ]
 
 
 def stored(path: Path) -> list[Found]:

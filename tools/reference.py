@@ -328,10 +328,21 @@ def _docstring(module: str, name: str) -> str:
 LISTS: Mapping[str, Callable[..., str]] = {
     one.__name__: cast("Any", one)
     for one in (
-        api, arguments, attributes, commands, component, components, factors, glossary, keys, layout, measures, names,
+        api,
+        arguments,
+        attributes,
+        commands,
+        component,
+        components,
+        factors,
+        glossary,
+        keys,
+        layout,
+        measures,
+        names,
         tables,
     )
-}  # fmt: skip
+}
 """Name in a page -> what makes the list."""
 
 

@@ -52,8 +52,11 @@ def test_a_planted_shortcut_is_named_and_a_mark_elsewhere_is_cleared(
     found = opened(planted / "reader")
     said = verdicts(found)
     assert {name: said[name] for name in ("tag", "left", "wide", "id")} == {
-        "tag": "affected-by", "left": "no-effect", "wide": "not-tested", "id": "not-tested",
-    }  # fmt: skip
+        "tag": "affected-by",
+        "left": "no-effect",
+        "wide": "not-tested",
+        "id": "not-tested",
+    }
     assert next(iter(said)) == "tag", "harm first"
     table: Any = found.table("verdicts").set_index("factor")
     assert table.loc["tag", "g"] > 0.1
@@ -296,8 +299,12 @@ def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_pa
     assert table.loc["note", "verdict"] == "not-tested"
     groups = found.table("groups")
     assert set(groups[groups.column == "view"].measure) == {
-        "auroc", "sensitivity", "specificity", "calibration-in-the-large", "calibration-slope",
-    }  # fmt: skip
+        "auroc",
+        "sensitivity",
+        "specificity",
+        "calibration-in-the-large",
+        "calibration-slope",
+    }
     gap = found.table("gaps").set_index("measure").loc["sensitivity"]
     assert gap.decision == "beyond"
     assert "<script>alert(1)" not in (tmp_path / "out" / "report.html").read_text()
@@ -349,8 +356,10 @@ def test_a_policy_takes_lists_and_one_that_would_check_nothing_is_refused(tmp_pa
         path.write_text(text)
         with pytest.raises(SpecError, match=r"policy\.yaml"):
             read_policy(path)
-    rows = [{"factor": "tag", "kind": kind, "verdict": verdict, "limit": 0.1}
-            for kind, verdict in (("mark", "relies-on"), ("column", "no-effect"))]  # fmt: skip
+    rows = [
+        {"factor": "tag", "kind": kind, "verdict": verdict, "limit": 0.1}
+        for kind, verdict in (("mark", "relies-on"), ("column", "no-effect"))
+    ]
     for given in (rows, rows[::-1]):  # a mark that has the name of a column
         assert Policy((("relies-on", "tag"),)).broken(given, [], []) == ["tag: relies-on, and relies-on is forbidden"]
     lived = Policy((("relies-on-region", "any"),))

@@ -113,9 +113,18 @@ def test_one_decision_per_factor_is_corrected_for_factors_and_classes() -> None:
 def test_the_answer_has_the_regions_of_both_audits_where_another_search_leads_in_each() -> None:
     def row(of: str, a: str, b: str) -> dict[str, Any]:
         part = {"of": of, "kind": "box", "name": "0.8,0.8,1,1", "bright": True, "discrete": True, "shape": 0.9}
-        return {"factor": of, "kind": "region", "found_a": json.dumps(part), "found_b": json.dumps(part), "reason": "",
-                "verdict_a": a, "verdict_b": b, "p": np.nan, "decision": "not-tested",
-                **{f"{side}{end}": 1.0 for side in "ab" for end in ("", "_low", "_high")}}  # fmt: skip
+        return {
+            "factor": of,
+            "kind": "region",
+            "found_a": json.dumps(part),
+            "found_b": json.dumps(part),
+            "reason": "",
+            "verdict_a": a,
+            "verdict_b": b,
+            "p": np.nan,
+            "decision": "not-tested",
+            **{f"{side}{end}": 1.0 for side in "ab" for end in ("", "_low", "_high")},
+        }
 
     rows = [row("drawn", "unverified", "nothing-found"), row("place", "nothing-found", "relies-on-region"),
             row("whole", "inconclusive", "nothing-found")]  # fmt: skip

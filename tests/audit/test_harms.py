@@ -23,8 +23,15 @@ def relied(name: str, at_least: float) -> Row:
 
 
 def measured(column: str, level: str, measure: str, value: float, half: float = 0.05) -> Row:
-    return {"column": column, "level": level, "measure": measure, "value": value, "low": value - half,
-            "high": value + half, "images": 400}  # fmt: skip
+    return {
+        "column": column,
+        "level": level,
+        "measure": measure,
+        "value": value,
+        "low": value - half,
+        "high": value + half,
+        "images": 400,
+    }
 
 
 def gap(column: str, value: float, measure: str = "auroc", half: float = 0.1) -> Row:
@@ -80,8 +87,12 @@ def test_the_worst_distortion_group_and_cue_are_on_the_first_screen_in_order(nam
     said = " ".join(answer_words(found))
     for harm in harms:  # each kind is in a sentence too
         value = found[harm.table][harm.row]
-        named = {"distortion": f"{harm.lost:.2f}", "group": "lower in", "threshold": "finds 11% of the positive",
-                 "cue": "brightness"}.get(harm.kind, "")  # fmt: skip
+        named = {
+            "distortion": f"{harm.lost:.2f}",
+            "group": "lower in",
+            "threshold": "finds 11% of the positive",
+            "cue": "brightness",
+        }.get(harm.kind, "")
         assert named in said, (value, said)
 
 
@@ -163,7 +174,9 @@ def test_tiles_show_performance_the_shortcut_the_worst_distortion_and_the_thresh
     found = tables(mark, distorted=[NOISE, DARK], groups=groups)
     tiles = audit_tiles(found, {"threshold": "0.5", "intervals over": "images"}, harms_of(found))
     assert [(tile.name, tile.value, tile.light) for tile in tiles] == [
-        ("AUROC on these images", "0.80", ""), ("Predictions changed by adding the tag", "90%", "bad"),
-        ("AUROC lost, mild X-ray under-exposure", "0.31", "warn"), ("Sensitivity at the threshold", "0.11", "warn"),
+        ("AUROC on these images", "0.80", ""),
+        ("Predictions changed by adding the tag", "90%", "bad"),
+        ("AUROC lost, mild X-ray under-exposure", "0.31", "warn"),
+        ("Sensitivity at the threshold", "0.11", "warn"),
         ("Worst group", "0.70", ""),
-    ]  # fmt: skip
+    ]

@@ -48,8 +48,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         save(folder / f"{at}.png", pixels.clip(0, 255).astype(np.uint8))
         rows.append([f"{at}.png", label, f"p{at}", "fm"[sex], draws.integers(20, 90)])
     write_table(folder / "data.csv", rows)
-    return {"folder": str(folder), "target": "label", "patient": "who", "size": SIDE,
-            "factors": {"sex": "categorical", "age": "continuous"}}  # fmt: skip
+    return {
+        "folder": str(folder),
+        "target": "label",
+        "patient": "who",
+        "size": SIDE,
+        "factors": {"sex": "categorical", "age": "continuous"},
+    }
 
 
 def inside(model: Any, data: dict[str, Any], out: Path) -> dict[tuple[str, str], dict[str, Any]]:

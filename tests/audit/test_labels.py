@@ -86,9 +86,16 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
     ]
     assert re.findall(r'class="meta">(.*?)<', page) == ["both · 3 labels · 160 images"]
     cells = [html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in re.findall(r"<td[^>]*>(.*?)</td>", page)]
-    parts = [(row["label"], row["found"] or row["reason"], of(row["auroc"]),
-              *(of(row[name]) for name in ("value", "value_low", "limit")), of(row["p"], 3))
-             for row in found.values()]  # fmt: skip
+    parts = [
+        (
+            row["label"],
+            row["found"] or row["reason"],
+            of(row["auroc"]),
+            *(of(row[name]) for name in ("value", "value_low", "limit")),
+            of(row["p"], 3),
+        )
+        for row in found.values()
+    ]
     assert cells == [cell for part in parts for cell in part]
     assert re.findall(r'<a href="([^"#]+)">', page) == ["./label/report.html", "./copy/report.html"]
     for command in (["compare", "out", "out/label"], ["remedy", "out", "covered"]):
@@ -181,8 +188,9 @@ def test_python_audits_every_label_and_reads_an_image_once(tmp_path: Path) -> No
 
 
 def test_labels_that_are_not_named_are_the_columns_that_are_called_like_an_output(tmp_path: Path) -> None:
-    origin = cast("Any", SimpleNamespace(facts=Facts(outputs=("label", "other", "rare")), kind="", complete=True,
-                                         opaque=""))  # fmt: skip
+    origin = cast(
+        "Any", SimpleNamespace(facts=Facts(outputs=("label", "other", "rare")), kind="", complete=True, opaque="")
+    )
     write_table(tmp_path / "data.csv", [["image", "rare", "label"]])
     audited: list[tuple[str, int]] = []
 

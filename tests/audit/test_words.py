@@ -23,8 +23,17 @@ Row = dict[str, Any]
 def distorted(factor: str, severity: int, loss: float, half: float = 0.1) -> Row:
     """A row of the table of distortions."""
     decision = "beyond" if loss - half >= 0.05 else "inconclusive"
-    return {"factor": factor, "severity": severity, "loss": loss, "loss_low": loss - half, "loss_high": loss + half,
-            "dice": math.nan, "flips": 0.3, "images": 86, "decision": decision}  # fmt: skip
+    return {
+        "factor": factor,
+        "severity": severity,
+        "loss": loss,
+        "loss_low": loss - half,
+        "loss_high": loss + half,
+        "dice": math.nan,
+        "flips": 0.3,
+        "images": 86,
+        "decision": decision,
+    }
 
 
 def row(factor: str, family: str, verdict: str = "affected-by") -> dict[str, Any]:
@@ -325,13 +334,31 @@ def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
         "  X-ray noise, severity 1 of 5: AUROC lost 0.20 [0.10, 0.30]; 30% of predictions change",
         "Other marks and columns: 1 inconclusive (view), 1 no difference (sex), 1 not tested (site).",
     ]
-    nothing = REGION | {"verdict": "nothing-found", "trained": True, "reason": "", "limit": 0.9, "value": 0.3,
-                        "value_low": 0.2, "value_high": 0.4, "largest": 0.9, "networks": 60}  # fmt: skip
+    nothing = REGION | {
+        "verdict": "nothing-found",
+        "trained": True,
+        "reason": "",
+        "limit": 0.9,
+        "value": 0.3,
+        "value_low": 0.2,
+        "value_high": 0.4,
+        "largest": 0.9,
+        "networks": 60,
+    }
     searched = list(terminal_lines(tables(regions=[nothing])))
     assert searched[-1].startswith("Nothing was found in 157 training images by 1 search: fixed regions (effect 0.30")
     assert "A mark that shifts scores by 2 sd reaches the limit" in searched[-1]
-    region = REGION | {"verdict": "unverified", "reason": "", "value": 1.0, "value_low": 0.8, "value_high": 1.2,
-                       "limit": math.nan, "least": 0.45, "moved": 1.0, "flips_low": 0.1}  # fmt: skip
+    region = REGION | {
+        "verdict": "unverified",
+        "reason": "",
+        "value": 1.0,
+        "value_low": 0.8,
+        "value_high": 1.2,
+        "limit": math.nan,
+        "least": 0.45,
+        "moved": 1.0,
+        "flips_low": 0.1,
+    }
     found = list(terminal_lines(tables(regions=[region])))
     assert found[0].startswith("A bright mark in one of the corners, found in the training images, changes 20%")
     assert "is on 90% of 'yes'" in found[1], "how common it is belongs to the headline"

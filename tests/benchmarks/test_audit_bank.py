@@ -112,8 +112,9 @@ def test_images_with_something_of_their_own_are_tied_by_choice(tmp_path: Path, m
     assert whole.column.tolist() == [at % 4 >= 2 for at in range(160)]
     networks = list(bank(0, 1, 1, True, 0, (0.95,), ("column",)))
     assert [(one.role, one.mark, one.tie) for one in networks] == [
-        ("planted", "column", (0.95, 0.05)), ("held-out", "column", (0.2, 0.2)),
-    ]  # fmt: skip
+        ("planted", "column", (0.95, 0.05)),
+        ("held-out", "column", (0.2, 0.2)),
+    ]
     train, search, truth = parts(whole, networks[0], np.random.default_rng(1))
     assert (train == search).all()
     assert not set(train) & set(truth)
@@ -173,8 +174,10 @@ def test_networks_are_judged_by_the_reference() -> None:
     excess = 5 / 3
     assert document["kinds"] == {"mirror": round(0.5 * excess, 4), "intensities": round(1.5 * excess, 4)}
     assert document["leave_one_architecture_out"]["pooled"] == {
-        "place": [0.3, 1, 1], "whole": [0.3, 1, 1], "drawn": [0.45, 0, 1],
-    }  # fmt: skip
+        "place": [0.3, 1, 1],
+        "whole": [0.3, 1, 1],
+        "drawn": [0.45, 0, 1],
+    }
     rates = judged.rates()
     assert rates["planted: depends on, place and polarity right"] == (1, 3)
     assert rates["planted: nothing found"] == (1, 3)

@@ -52,8 +52,17 @@ def test_wilson_has_the_published_values() -> None:
 
 def world(kind: str, g: float, true: float, verdict: str, mark: str = "") -> dict[str, Any]:
     one = {"verdict": verdict, "g": g, "low": g - 0.02, "high": g + 0.02, "at_least": abs(g) - 0.02, "true": true}
-    return {"kind": kind, "architecture": "small-cnn", "mark": mark, "as_audited": True, "association": 0.9, "seed": 1,
-            "auroc": 0.9, "planted": true, "marks": {"tag": one}}  # fmt: skip
+    return {
+        "kind": kind,
+        "architecture": "small-cnn",
+        "mark": mark,
+        "as_audited": True,
+        "association": 0.9,
+        "seed": 1,
+        "auroc": 0.9,
+        "planted": true,
+        "marks": {"tag": one},
+    }
 
 
 def test_rates_count_each_verdict_against_the_truth() -> None:
@@ -220,9 +229,15 @@ def test_a_network_is_known_by_the_mark_that_its_training_saw(domain: str, tmp_p
     write_rows(
         tmp_path / "tables" / "trials.parquet",
         ("trial", "status", "seed", "coordinates"),
-        [{"trial": f"{at:016x}", "status": "done", "seed": 1,
-          "coordinates": json.dumps({"confounder": name, "p": "0.7"})}
-         for at, name in enumerate(axes["confounder"])],
-    )  # fmt: skip
+        [
+            {
+                "trial": f"{at:016x}",
+                "status": "done",
+                "seed": 1,
+                "coordinates": json.dumps({"confounder": name, "p": "0.7"}),
+            }
+            for at, name in enumerate(axes["confounder"])
+        ],
+    )
     found = list(worlds(base, "tied", folder))
     assert [(one.mark, one.drawn) for one in found] == [(name, drawn) for name, *both in base.tied for drawn in both]

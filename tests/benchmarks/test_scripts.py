@@ -34,7 +34,11 @@ SMALLEST = {
 }
 FIRST_CELLS = {
     "startup": [
-        "`assay --help`", "`assay run --help`", "`assay list`", "`assay show nodule-loss`", "`assay run wrong.yaml`",
+        "`assay --help`",
+        "`assay run --help`",
+        "`assay list`",
+        "`assay show nodule-loss`",
+        "`assay run wrong.yaml`",
     ],
     "commands": ["--help", "list", "validate, 10,000 rows"],
     "sobol": ["7", "7", "8", "8"],
@@ -53,7 +57,7 @@ FIRST_CELLS = {
     "every_command": ["list"],
     "torture": ["score"],
     "likeness_simulation": ["3", "3"],
-}  # fmt: skip
+}
 LONG = {"audit_columns", "default_study", "every_command", "kill_campaign", "torture"}
 """They take half a minute and more, and what they try is tried by `tests/safety` and `tests/study` too."""
 

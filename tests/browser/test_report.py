@@ -72,14 +72,34 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first = folder.table("contrasts")[0]
     decided = {"decision_low": -0.039, "decision_high": -0.002, "decision_p": 0.008}
     rows = [
-        {**first, **decided, "id": f"c-{one.role}-{one.measure}", "role": one.role, "axis": one.axis, "a": a,
-         "b": one.against, "measure": one.measure, "layer": one.layer, "environment": one.environment, "value": -0.02,
-         "decision_level": 0.9 if decision == "equivalent" else 0.95,
-         "where": json.dumps(dict(one.where)), "pooled": json.dumps(one.mean_over), "decision": decision,
-         "detectable": 0.034, "seeds_needed": float("nan"), "exploratory": False, "reason": ""}
-        for one, a, decision in zip(spec.contrasts, ("arcface", "triplet", "0.8", "1"),
-                                    ("equivalent", "higher", "detected", "none detected"), strict=True)
-    ]  # fmt: skip
+        {
+            **first,
+            **decided,
+            "id": f"c-{one.role}-{one.measure}",
+            "role": one.role,
+            "axis": one.axis,
+            "a": a,
+            "b": one.against,
+            "measure": one.measure,
+            "layer": one.layer,
+            "environment": one.environment,
+            "value": -0.02,
+            "decision_level": 0.9 if decision == "equivalent" else 0.95,
+            "where": json.dumps(dict(one.where)),
+            "pooled": json.dumps(one.mean_over),
+            "decision": decision,
+            "detectable": 0.034,
+            "seeds_needed": float("nan"),
+            "exploratory": False,
+            "reason": "",
+        }
+        for one, a, decision in zip(
+            spec.contrasts,
+            ("arcface", "triplet", "0.8", "1"),
+            ("equivalent", "higher", "detected", "none detected"),
+            strict=True,
+        )
+    ]
     folder.write_table("contrasts", TABLES["contrasts"].names, rows)
     known = {row["key"]: row["value"] for row in folder.table("provenance")} | {
         "spec": json.dumps(spec.model_dump(mode="json", exclude_defaults=True))
@@ -110,9 +130,13 @@ def labels(audit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     row = {"auroc": 0.95, "value": 1.9, "value_low": 1.7, "limit": 0.9, "p": 1e-4, "reason": ""}
     bare = {**dict.fromkeys(row, float("nan")), "reason": "nothing is decided with fewer than 20 images of a class"}
-    write_labels([{**row, "label": "finding", "verdict": "relies-on-region", "found": found,
-                   "folder": str(audit.parent)},
-                  {**bare, "label": "rare", "verdict": "not-tested", "found": "", "folder": ""}], page)  # fmt: skip
+    write_labels(
+        [
+            {**row, "label": "finding", "verdict": "relies-on-region", "found": found, "folder": str(audit.parent)},
+            {**bare, "label": "rare", "verdict": "not-tested", "found": "", "folder": ""},
+        ],
+        page,
+    )
     return page
 
 

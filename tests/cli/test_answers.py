@@ -144,8 +144,10 @@ def test_clean_lists_and_deletes_only_when_told(ask: Asking, run_copy: Path) -> 
     stray.mkdir()
     (stray / "record.json").write_text("{}")
     assert json.loads(ask("clean", "small", "--json").out) == {
-        "paths": ["runs/small/trials/0123456789abcdef"], "bytes": 2, "deleted": False,
-    }  # fmt: skip
+        "paths": ["runs/small/trials/0123456789abcdef"],
+        "bytes": 2,
+        "deleted": False,
+    }
     assert ask("clean", "small").out.splitlines() == [
         "runs/small/trials/0123456789abcdef",
         "1 units, 0.0 MB: named by no spec; delete with --yes",
@@ -192,8 +194,16 @@ def test_what_a_run_plans_is_said_before_it_is_trained(ask: Asking, run_copy: Pa
     assert finished.pop("read") == ["positive class: malignant, against not malignant"]
     assert finished.pop("verdict")
     assert finished.pop("primary") == []
-    assert finished == {"event": "finished", "folder": "runs/small", "trained": 1, "probed": 1, "failed": 0,
-                        "unlearned": 0, "stopped": False, "report": "runs/small/report.html"}  # fmt: skip
+    assert finished == {
+        "event": "finished",
+        "folder": "runs/small",
+        "trained": 1,
+        "probed": 1,
+        "failed": 0,
+        "unlearned": 0,
+        "stopped": False,
+        "report": "runs/small/report.html",
+    }
 
 
 def test_a_finished_run_has_nothing_to_cancel(ask: Asking, run_copy: Path, tmp_path: Path) -> None:

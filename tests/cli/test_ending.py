@@ -21,11 +21,25 @@ def primary(environment: str, decision: str, value: float) -> dict[str, Any]:
     """A primary comparison that was tested."""
     return {
         **dict.fromkeys(TABLES["contrasts"].names, ""),
-        "id": f"c-{environment}", "axis": "loss", "a": "supcon", "b": "cross-entropy", "at": "equal-budget",
-        "measure": "auroc", "environment": environment, "where": "{}", "role": "primary", "exploratory": False,
-        "margin": 0.05, "decision": decision, "value": value, "seeds": 10,
-        "decision_low": value - 0.03, "decision_high": value + 0.03, "decision_level": 0.975, "decision_p": 0.012,
-    }  # fmt: skip
+        "id": f"c-{environment}",
+        "axis": "loss",
+        "a": "supcon",
+        "b": "cross-entropy",
+        "at": "equal-budget",
+        "measure": "auroc",
+        "environment": environment,
+        "where": "{}",
+        "role": "primary",
+        "exploratory": False,
+        "margin": 0.05,
+        "decision": decision,
+        "value": value,
+        "seeds": 10,
+        "decision_low": value - 0.03,
+        "decision_high": value + 0.03,
+        "decision_level": 0.975,
+        "decision_p": 0.012,
+    }
 
 
 LOWER, OPEN = primary("reversed", "lower", -0.04), primary("same", "inconclusive", 0.01)

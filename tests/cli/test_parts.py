@@ -42,8 +42,11 @@ def test_columns_and_rows_choose_a_part_in_every_format(ask: Asking, run: str) -
     written = list(csv.DictReader(io.StringIO(ask(*part, "--csv").out)))
     assert written == [{name: str(value) for name, value in row.items()} for row in rows]
     assert ask(*part, "--markdown").out.splitlines() == [
-        "| recipe | seed |", "| --- | --: |", "| focal\\|mean | 0 |", "| supcon | 1 |"
-    ]  # fmt: skip
+        "| recipe | seed |",
+        "| --- | --: |",
+        "| focal\\|mean | 0 |",
+        "| supcon | 1 |",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,17 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     folder = RunFolder(Path(facts["preview"]).parent)
     assert folder.tables_are_current()
     assert "6 training runs" in assay.open_run(folder.root)._repr_html_()
-    assert set(folder.tables) == {"environments", "counts", "visibility", "shortcuts", "issues", "power", "findings",
-                                  "pictures", "provenance"}  # fmt: skip
+    assert set(folder.tables) == {
+        "environments",
+        "counts",
+        "visibility",
+        "shortcuts",
+        "issues",
+        "power",
+        "findings",
+        "pictures",
+        "provenance",
+    }
     named = ask("results", folder.root, "--table", "counts", "--json")
     assert json.loads(named.out) == facts["counts"]
     assert ask("report", folder.root).out.strip() == facts["preview"]

@@ -299,7 +299,11 @@ def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_pa
         "1 image of far very similar to a training image, such as line 3 of data.csv there and line 2 of data.csv in"
     )
     assert [(row["kind"], row["row"]) for row in checks.issues[:4]] == [
-        ("copy", 4), ("copy", 5), ("suspected-copy", 2), ("suspected-copy", 3)]  # fmt: skip
+        ("copy", 4),
+        ("copy", 5),
+        ("suspected-copy", 2),
+        ("suspected-copy", 3),
+    ]
     drawn = [caption(row) for row in checks.pictures(PictureSettings(tmp_path, PixelScale(), "sick"))]
     assert (
         drawn[0] == "1 picture that several files hold (1 with contradicting labels): two of the files, one above "

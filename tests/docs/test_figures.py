@@ -82,32 +82,51 @@ def _stops(table: pd.DataFrame) -> list[float]:
 
 
 FIGURES: dict[str, tuple[str, str, Figures]] = {
-    "coverage": ("interval", f"95% intervals .+?{N} to {N}; target",
-                 lambda t: _ends(_whole(t)[_whole(t).quantity == "coverage"].rate)),
+    "coverage": (
+        "interval",
+        f"95% intervals .+?{N} to {N}; target",
+        lambda t: _ends(_whole(t)[_whole(t).quantity == "coverage"].rate),
+    ),
     "shared samples": ("interval", f"{N} to {N} where seeds vary as .+? up to {N} with 10 seeds and {N} with", _shared),
-    "false positives": ("interval", rf"Sobol' indices included \| {N} to {N};",
-                        lambda t: _ends(_whole(t)[_whole(t).quantity.str.startswith("false")].rate)),
-    "decisions": ("decision", f"at most {N} with normal seeds, {N} in the worst .+? at most {N}; .+? up to {N}",
-                  _decisions),
-    "looks": ("look", f"claims at most {N}, false equivalence {N}, either {N}",
-              lambda t: [t[name].max() for name in ("claims", "false_equivalence", "any_false")]),
-    "families": ("family", rf"claims at most {N} \({N} without pooling\), false equivalence {N}, coverage at least {N}",
-                 _families),
-    "beyond": ("family", f"at most {N} with normal seeds of equal spread, {N} in the worst world",
-               lambda t: [t[t.seed_effects == "equal"].beyond.max(), t.beyond.max()]),
+    "false positives": (
+        "interval",
+        rf"Sobol' indices included \| {N} to {N};",
+        lambda t: _ends(_whole(t)[_whole(t).quantity.str.startswith("false")].rate),
+    ),
+    "decisions": (
+        "decision",
+        f"at most {N} with normal seeds, {N} in the worst .+? at most {N}; .+? up to {N}",
+        _decisions,
+    ),
+    "looks": (
+        "look",
+        f"claims at most {N}, false equivalence {N}, either {N}",
+        lambda t: [t[name].max() for name in ("claims", "false_equivalence", "any_false")],
+    ),
+    "families": (
+        "family",
+        rf"claims at most {N} \({N} without pooling\), false equivalence {N}, coverage at least {N}",
+        _families,
+    ),
+    "beyond": (
+        "family",
+        f"at most {N} with normal seeds of equal spread, {N} in the worst world",
+        lambda t: [t[t.seed_effects == "equal"].beyond.max(), t.beyond.max()],
+    ),
     "few patients": ("few-patients", f"{N} to {N} claims, now undecided; from 6 effective on {N} to {N}", _few),
-    "two sets": ("two-sets", f"in at least {N}; claims of more at most {N}, of as well at most {N}",
-                 lambda t: [t.coverage.min(), t.worse.max(), t.alike.max()]),
+    "two sets": (
+        "two-sets",
+        f"in at least {N}; claims of more at most {N}, of as well at most {N}",
+        lambda t: [t.coverage.min(), t.worse.max(), t.alike.max()],
+    ),
     "doses": ("dose", rf"{N} to {N} with both scales \({N} to {N} with a single", _doses),
     "worst groups": ("worst-group", f"4 groups: {N} to {N}; 20 groups, one bad recipe everywhere: {N}", _groups),
-    "failed": ("failure", f"networks in the comparison . {FOUR}",
-               _failures("kept")),
-    "failed, left out": ("failure", f"are left out: {FOUR}",
-                         _failures("left out")),
+    "failed": ("failure", f"networks in the comparison . {FOUR}", _failures("kept")),
+    "failed, left out": ("failure", f"are left out: {FOUR}", _failures("left out")),
     "pools": ("split", rf"share a pool of training rows \| {N} to {N} ", lambda t: _ends(t.rate)),
     "bounds": ("swing", f"lower bound in {N} to {N}, above the upper in {N} to {N}; with 50 .+? at most {N}", _bounds),
     "stops": ("misreading", rf"At most {N} \(Monte Carlo error 0.0012\) .+? and {N} of the audits", _stops),
-}  # fmt: skip
+}
 """What is said -> the table, the figures as they stand on the page, and how they follow from it."""
 
 

@@ -92,8 +92,12 @@ def test_json_is_one_object_a_line(tasks: list[Task], capsys: pytest.CaptureFixt
         InProcess().run(tasks, display)
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(event["event"], event["task"]) for event in told] == [
-        ("started", "second"), ("failed", "second"), ("skipped", "third"), ("started", "first"), ("done", "first"),
-    ]  # fmt: skip
+        ("started", "second"),
+        ("failed", "second"),
+        ("skipped", "third"),
+        ("started", "first"),
+        ("done", "first"),
+    ]
 
 
 def test_nothing_to_do_needs_no_line(capsys: pytest.CaptureFixture[str]) -> None:

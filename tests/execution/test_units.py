@@ -41,8 +41,11 @@ def test_points_that_share_a_trial_each_have_their_results(tmp_path: Path, keep:
     )
     assert [row["status"] for row in folder.table("trials")] == ["done"] * 4
     readings = prepared.plan.readings
-    twins = [(label, id) for label, id, name in readings if name == "marked" and Counter(
-        trial.id for trial in prepared.plan.trials)[id] == 2]  # fmt: skip
+    twins = [
+        (label, id)
+        for label, id, name in readings
+        if name == "marked" and Counter(trial.id for trial in prepared.plan.trials)[id] == 2
+    ]
     assert len({readings[*twin, "marked"] for twin in twins}) == 2
     assert len({readings[*twin, "same"] for twin in twins}) <= 2
     again = plan_tiny(tmp_path, environments=TAGGED, keep=keep)

@@ -60,8 +60,14 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study(images: Path, **data: Any) -> dict[str, Any]:
     given = {"folder": str(images), "target": "ill", "patient": "who", "size": 48,
              "factors": {"view": "categorical", "shoe": {"kind": "continuous"}}, **data}  # fmt: skip
-    return {"name": "told", "data": given, "environments": {"train": {}, "same": {}}, "seeds": 1,
-            "probes": ["performance"], "recipe": {"epochs": 1}}  # fmt: skip
+    return {
+        "name": "told",
+        "data": given,
+        "environments": {"train": {}, "same": {}},
+        "seeds": 1,
+        "probes": ["performance"],
+        "recipe": {"epochs": 1},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +91,15 @@ def test_every_factor_column_property_and_baseline_is_listed(rows: list[dict[str
     assert kinds["column"] == {"dose", "ward"}
     assert kinds["baseline"] == {"thumbnail of 16 x 16 pixels", "outer tenth of the image", "padding mask"}
     assert {one["name"] for one in rows if one["kind"] == "image"} >= {
-        "width", "aspect (width / height)", "mean brightness", "contrast", "share of black pixels",
-        "brightness of the border", "sharpness", "file format",
-    } - {"share of black pixels"}  # fmt: skip
+        "width",
+        "aspect (width / height)",
+        "mean brightness",
+        "contrast",
+        "share of black pixels",
+        "brightness of the border",
+        "sharpness",
+        "file format",
+    } - {"share of black pixels"}
     values = [one["value"] for one in rows]
     assert values == sorted(values, reverse=True)
     assert all(set(one) == set(TABLES["shortcuts"].names) for one in rows)

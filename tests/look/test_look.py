@@ -116,7 +116,11 @@ def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.Ca
     assert files.pop("copy") == {"010.png", "031.png", "230.png"}
     assert len(set(issues["cluster"][issues["kind"] == "copy"])) == 1
     assert {kind: own for kind, own in files.items() if own != {""}} == {
-        "blank": {"050.png"}, "blurry": {"060.png"}, "dark": {"070.png"}, "marked": {"080.png"}}  # fmt: skip
+        "blank": {"050.png"},
+        "blurry": {"060.png"},
+        "dark": {"070.png"},
+        "marked": {"080.png"},
+    }
     assert issues["of"][issues["kind"] == "small-group"].tolist() == ["site D"]
     assert issues["of"][issues["kind"] == "across-parts"].tolist() == ["split"]
     cues = found.table("shortcuts")
@@ -186,8 +190,9 @@ def test_a_preview_and_an_audit_list_the_same_issues(
     table = pd.read_csv(io.StringIO(said("results", where, "--table", "issues", "--csv")), keep_default_na=False)
     assert table[["row", "file"]].to_numpy().tolist() == [[row["row"], row["file"]] for row in rows]
     assert not any("010.png" in path.read_text(errors="ignore") for path in Path(where).rglob("*.*"))
-    found = audit(lambda images: images.mean((1, 2, 3)), data, out=tmp_path / "audit", marks={},
-                  distortions=(), progress=False)  # fmt: skip
+    found = audit(
+        lambda images: images.mean((1, 2, 3)), data, out=tmp_path / "audit", marks={}, distortions=(), progress=False
+    )
     rows = found.table("issues").to_dict("records")
     assert {(row["kind"], row["row"]) for row in rows if row["kind"] in of_image} == {one[:2] for one in looked}
     assert len(looked) == 5
@@ -673,8 +678,12 @@ def test_a_look_and_an_audit_measure_the_same_cue(tmp_path: Path) -> None:
     assert 20 < first.min() < first.max() < 34, "the letters, and nothing else, are outlined"
     assert orange[tall:].sum() < 0.1 * orange[:tall].sum()
     for size in (32, 96):
-        model = audit(lambda images: images.mean(axis=(1, 2, 3)), {"folder": str(folder), "target": "ill",
-                      "patient": "patient", "size": size}, out=tmp_path / f"audit-{size}", progress=False)  # fmt: skip
+        model = audit(
+            lambda images: images.mean(axis=(1, 2, 3)),
+            {"folder": str(folder), "target": "ill", "patient": "patient", "size": size},
+            out=tmp_path / f"audit-{size}",
+            progress=False,
+        )
         cues = model.table("shortcuts").set_index("name")["value"]
         assert cues[best] == pytest.approx(value, abs=1e-6), size
 

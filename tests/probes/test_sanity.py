@@ -123,8 +123,14 @@ def test_layers_are_drawn_anew_from_the_last_on_and_each_stage_alone() -> None:
         for name, own in weights.items():
             torch.testing.assert_close(own.flatten().sort().values, before[name].flatten().sort().values)
     assert changed[-7:] == [  # layer 1 is a norm before training: its weights are all 1, its shifts all 0
-        {"9"}, {"9", "5", "3"}, {"9", "5", "3"}, {"9", "5", "3", "0"}, {"5", "3"}, set(), {"0"},
-    ]  # fmt: skip
+        {"9"},
+        {"9", "5", "3"},
+        {"9", "5", "3"},
+        {"9", "5", "3", "0"},
+        {"5", "3"},
+        set(),
+        {"0"},
+    ]
     first = list(Watching.calls)
     Watching.watched(deep())
     assert all(

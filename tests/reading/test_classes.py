@@ -328,8 +328,11 @@ def lungs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, n
 
 def of_kinds(model: Any, folder: Path, **more: Any) -> tuple[float, str]:
     """Audit a model of the three classes; return its accuracy and how its outputs were matched."""
-    found = assay.audit(model, {"folder": str(folder), "target": "kind", "patient": "who", "size": SIDE,
-                                "channels": "gray"}, **{**NONE, **more})  # fmt: skip
+    found = assay.audit(
+        model,
+        {"folder": str(folder), "target": "kind", "patient": "who", "size": SIDE, "channels": "gray"},
+        **{**NONE, **more},
+    )
     checks: Any = found.table("checks").set_index("check")
     facts = found.table("provenance").set_index("key").value
     return float(checks.value["ranking"]), str(facts.get("outputs", ""))
@@ -425,8 +428,12 @@ def test_one_score_named_like_the_other_class_is_turned(tmp_path: Path) -> None:
         rows.append([f"{at}.png", ("melanoma", "nevus")[at % 2]])
     write_table(folder / "data.csv", rows)
     path = onnx_file(tmp_path / "m.onnx", {"y": [40.0]}, names="['nevus']")
-    found = assay.audit(path, {"folder": str(folder), "target": "kind", "size": SIDE, "channels": "gray",
-                               "positive": ["melanoma"]}, as_given=True, **NONE)  # fmt: skip
+    found = assay.audit(
+        path,
+        {"folder": str(folder), "target": "kind", "size": SIDE, "channels": "gray", "positive": ["melanoma"]},
+        as_given=True,
+        **NONE,
+    )
     checks: Any = found.table("checks").set_index("check")
     expected = roc_auc_score(np.arange(60) % 2 == 0, -gray.astype(float))
     assert checks.value["ranking"] == pytest.approx(expected, abs=1e-9)

@@ -107,8 +107,13 @@ def test_a_few_participants_without_a_row(ask: Asking, tmp_path: Path) -> None:
     assert count == len({*FOLDERS} & {*FOLDERS[:28]})
     assert "2 of 30 folders have no row" in said
     assert "1 of 29 rows in participants.tsv fit no folder, such as line 30" in said
-    assert not [path for path in Path("look").rglob("*") if path.is_file() and path.name != "issues.csv"
-                and any(name in path.read_bytes() for name in (b"sub-29", b"sub-30", b"sub-99"))]  # fmt: skip
+    assert not [
+        path
+        for path in Path("look").rglob("*")
+        if path.is_file()
+        and path.name != "issues.csv"
+        and any(name in path.read_bytes() for name in (b"sub-29", b"sub-30", b"sub-99"))
+    ]
 
 
 @situation(
@@ -522,10 +527,17 @@ def _with_labels(tmp_path: Path, key: str, names: Sequence[str]) -> assay.Audit:
     _images(tmp_path / "set", [f"sub-{at:02d}.png" for at in range(40)])
     table = _labels(tmp_path / "labels.csv", key, names)
     return assay.audit(
-        lambda given: np.asarray(given).mean(axis=(1, 2, 3)), tmp_path / "set", labels=table, size=SIDE,
-        marks={"tag": [{"tag": {"size": size}} for size in (0.2, 0.3, 0.4)]}, distortions=(), out=tmp_path / "out",
-        scores="logits", as_given=True, progress=False,
-    )  # fmt: skip
+        lambda given: np.asarray(given).mean(axis=(1, 2, 3)),
+        tmp_path / "set",
+        labels=table,
+        size=SIDE,
+        marks={"tag": [{"tag": {"size": size}} for size in (0.2, 0.3, 0.4)]},
+        distortions=(),
+        out=tmp_path / "out",
+        scores="logits",
+        as_given=True,
+        progress=False,
+    )
 
 
 @situation(

@@ -223,8 +223,9 @@ def coco(folder: Path, crowds: Mapping[int, Any], categories: Sequence[str] = ("
             rows, columns = np.nonzero(mask)
             top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
             corners = [left, top, right, top, right, bottom, left, bottom]
-            annotations.append({"image_id": at, "category_id": 1, "iscrowd": 0,
-                                "segmentation": [[int(corner) for corner in corners]]})  # fmt: skip
+            annotations.append(
+                {"image_id": at, "category_id": 1, "iscrowd": 0, "segmentation": [[int(corner) for corner in corners]]}
+            )
         if at in crowds:
             counts = [0, SIDE * 2, SIDE * (SIDE - 2)]
             annotations.append(

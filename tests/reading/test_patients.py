@@ -47,11 +47,16 @@ def _mean(images: np.ndarray) -> np.ndarray:
 def _check(tmp_path: Path, tested: Sequence[str], trained: Sequence[str], column: str = "patient") -> Mapping[str, Any]:
     """Return the check of patients in both sets of an audit with its training images."""
     found = assay.audit(
-        _mean, {**_images(tmp_path / "test", tested, 0), "size": SIDE},
+        _mean,
+        {**_images(tmp_path / "test", tested, 0), "size": SIDE},
         train=_images(tmp_path / "train", trained, 1000, column),
-        marks={"tag": [{"tag": {"size": size}} for size in (0.2, 0.3, 0.4)]}, distortions=(), out=tmp_path / "out",
-        scores="logits", as_given=True, progress=False,
-    )  # fmt: skip
+        marks={"tag": [{"tag": {"size": size}} for size in (0.2, 0.3, 0.4)]},
+        distortions=(),
+        out=tmp_path / "out",
+        scores="logits",
+        as_given=True,
+        progress=False,
+    )
     (row,) = found.table("checks").query("check == 'training-patients'").to_dict("records")
     return row
 

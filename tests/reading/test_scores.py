@@ -111,8 +111,11 @@ def test_extreme_probabilities_are_ranked_as_given(kind: str, ask: Asking) -> No
 
 def recipes(**scores: np.ndarray) -> list[dict[str, Any]]:
     """Return rows of predictions of recipes."""
-    return [{"loss": name, "image": str(at), "target": int(TARGET[at]), "score": float(one)}
-            for name, values in scores.items() for at, one in enumerate(values)]  # fmt: skip
+    return [
+        {"loss": name, "image": str(at), "target": int(TARGET[at]), "score": float(one)}
+        for name, values in scores.items()
+        for at, one in enumerate(values)
+    ]
 
 
 @situation("two recipes whose probabilities have the same order, one of them around 1e-20", "compared as equal")
@@ -224,8 +227,11 @@ def rows_of_models(case: str, **constants: str) -> list[dict[str, Any]]:
     """A row per image and model; two images are of one patient."""
     named = [{case: f"i{at}", "who": f"p{at // 2}", "target": str(TARGET[at])} for at in range(COUNT)]
     scores = {"A": TRUTH, "B": TRUTH + DRAWS.normal(size=COUNT)}
-    return [{**row, "model": name, "score": repr(float(logit)), **constants}
-            for name, values in scores.items() for row, logit in zip(named, values, strict=True)]  # fmt: skip
+    return [
+        {**row, "model": name, "score": repr(float(logit)), **constants}
+        for name, values in scores.items()
+        for row, logit in zip(named, values, strict=True)
+    ]
 
 
 @situation(
@@ -658,9 +664,13 @@ def validated(ask: Asking, rows: list[list[object]], *more: str) -> tuple[int, s
     "refused, with the options that say which class it is",
 )
 def test_scores_called_after_the_other_class_are_refused(ask: Asking) -> None:
-    rows = [["case", "diagnosis", "prob_benign"],
-            *([at, ("benign", "malignant")[y], f"{1 / (1 + np.exp(-t)):.4f}"]
-              for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True)))]  # fmt: skip
+    rows = [
+        ["case", "diagnosis", "prob_benign"],
+        *(
+            [at, ("benign", "malignant")[y], f"{1 / (1 + np.exp(-t)):.4f}"]
+            for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True))
+        ),
+    ]
     code, text = validated(ask, rows, "--positive", "malignant")
     assert (code, "by their name the scores in 'prob_benign' are of benign" in text) == (2, True)
     assert "--positive benign" in text
@@ -676,8 +686,10 @@ def test_scores_called_after_the_other_class_are_refused(ask: Asking) -> None:
 def test_scores_the_other_way_round_are_refused(ask: Asking) -> None:
     def rows(sign: int) -> list[list[object]]:
         scores = 1 / (1 + np.exp(-sign * TRUTH))
-        return [["case", "target", "score"],
-                *([at, int(y), f"{p:.4f}"] for at, (y, p) in enumerate(zip(TARGET, scores, strict=True)))]  # fmt: skip
+        return [
+            ["case", "target", "score"],
+            *([at, int(y), f"{p:.4f}"] for at, (y, p) in enumerate(zip(TARGET, scores, strict=True))),
+        ]
 
     code, text = validated(ask, rows(-1))
     auroc = roc_auc_score(TARGET, TRUTH)
@@ -697,9 +709,13 @@ def test_scores_the_other_way_round_are_refused(ask: Asking) -> None:
     "refused: keep one, or join them with `--by`; they are no two cases",
 )
 def test_an_image_with_two_scores_is_no_two_cases(ask: Asking) -> None:
-    rows: list[list[object]] = [["image", "target", "score"],
-                                *([f"{at}.png", int(y), f"{1 / (1 + np.exp(-t)):.4f}"]
-                                  for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True)))]  # fmt: skip
+    rows: list[list[object]] = [
+        ["image", "target", "score"],
+        *(
+            [f"{at}.png", int(y), f"{1 / (1 + np.exp(-t)):.4f}"]
+            for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True))
+        ),
+    ]
     assert validated(ask, rows)[0] == 0
     code, text = validated(ask, [*rows, ["0.png", int(TARGET[0]), "0.5"]])
     assert (code, "'image' has 1 repeated case: keep one row of each" in text) == (2, True)
@@ -712,9 +728,13 @@ def test_an_image_with_two_scores_is_no_two_cases(ask: Asking) -> None:
     "missing, as a blank patient is, and refused: they are not one patient",
 )
 def test_unknown_patients_are_not_one_patient(ask: Asking, word: str) -> None:
-    rows = [["image", "patient", "target", "score"],
-            *([at, word if at < 6 else f"p{at}", int(y), f"{1 / (1 + np.exp(-t)):.4f}"]
-              for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True)))]  # fmt: skip
+    rows = [
+        ["image", "patient", "target", "score"],
+        *(
+            [at, word if at < 6 else f"p{at}", int(y), f"{1 / (1 + np.exp(-t)):.4f}"]
+            for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True))
+        ),
+    ]
     code, text = validated(ask, rows)
     assert (code, "'patient' is missing in 6 of 120 rows" in text) == (2, True)
 
@@ -773,8 +793,9 @@ def test_columns_called_after_the_classes_are_scores(ask: Asking) -> None:
     "the column of the positive class is the score",
 )
 def test_the_column_of_the_positive_class_is_read_by_its_number(ask: Asking, first: int) -> None:
-    rows = scored("target", f"prob_{first}", f"prob_{first + 1}",
-                  of=lambda y, p: [y + first, f"{1 - p:.4f}", f"{p:.4f}"])  # fmt: skip
+    rows = scored(
+        "target", f"prob_{first}", f"prob_{first + 1}", of=lambda y, p: [y + first, f"{1 - p:.4f}", f"{p:.4f}"]
+    )
     for positive in (first, first + 1):
         code, text = validated(ask, rows, "--positive", str(positive))
         assert (code, auroc_in(text), f'score "prob_{positive}"' in text) == (0, AUROC, True)
@@ -814,8 +835,9 @@ def test_scores_of_one_hot_columns_are_found_by_the_target(ask: Asking) -> None:
 )
 def test_columns_in_use_are_not_left_out(ask: Asking) -> None:
     count = itertools.count()
-    rows = scored("label", "class", "lesion_id", "score", of=lambda y, p: [
-        y, y, f"{'ab'[y]}{next(count) // 6}", f"{p:.4f}"])  # fmt: skip
+    rows = scored(
+        "label", "class", "lesion_id", "score", of=lambda y, p: [y, y, f"{'ab'[y]}{next(count) // 6}", f"{p:.4f}"]
+    )
     listed = "columns left out: class (says what label says)"
     code, text = validated(ask, rows, "--target", "label", "--patient", "lesion_id")
     assert (code, listed in text, "lesion_id (says" in text) == (0, True, False)
@@ -874,9 +896,13 @@ def test_a_mixture_of_percent_and_shares_is_refused(ask: Asking) -> None:
 
 @situation("an audit of scores whose columns nobody names", "columns that were not tested are said, with the option")
 def test_columns_that_were_not_tested_are_named(ask: Asking) -> None:
-    rows = [["image", "patient", "target", "score", "sex", "lesion_id", "target_text"],
-            *([f"{at}.png", f"p{at}", int(y), f"{1 / (1 + np.exp(-t)):.4f}", "FM"[at % 2], at, ["no", "yes"][int(y)]]
-              for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True)))]  # fmt: skip
+    rows = [
+        ["image", "patient", "target", "score", "sex", "lesion_id", "target_text"],
+        *(
+            [f"{at}.png", f"p{at}", int(y), f"{1 / (1 + np.exp(-t)):.4f}", "FM"[at % 2], at, ["no", "yes"][int(y)]]
+            for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True))
+        ),
+    ]
     write_table(Path("scores.csv"), rows)
     assert "columns not tested: sex; to test them: --columns sex\n" in ask("audit", "scores.csv", "--out", "a").out
     assert "Columns not tested: sex" in Path("a", "report.html").read_text()

@@ -178,28 +178,42 @@ def test_classes_in_other_words_and_one_hot(ask: Asking, tmp_path: Path, spelled
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"label": "ill well ill well", "MEL": "1 0 0 0", "NV": "0 1 0 0", "BCC": "0 0 1 0", "other": "0 0 0 1"},
-         "MEL, NV, BCC, other (one-hot, says what label says in finer classes)"),
-        ({"ill": "1 0 1 0", "MEL": "1 0 0 0", "NV": "0 1 0 0", "BCC": "0 0 1 0", "seborrheic_keratosis": "0 0 0 1"},
-         "MEL, NV, BCC, seborrheic_keratosis (one-hot, says what ill says in finer classes)"),
-        ({"label": "ill well ill well", "MEL": "1 0 0 0", "NV": "0 1 0 0", "benign": "0 0 1 0", "XYZ": "0 0 0 1"},
-         "MEL, NV, benign, XYZ (one-hot, says what label says in finer classes)"),
-        ({"label": "ill well ill well", "dx_A": "1 0 0 0", "dx_B": "0 1 0 0", "dx_C": "0 0 1 0", "dx_D": "0 0 0 1"},
-         "dx_A, dx_B, dx_C, dx_D (one-hot, says what label says in finer classes)"),
-        ({"ill": "1 0 1 0", "well": "0 1 0 1", "MEL": "1 0 0 0", "NV": "0 1 0 0", "BCC": "0 0 1 0", "DF": "0 0 0 1"},
-         "well (one-hot, says what ill says); MEL, NV, BCC, DF (one-hot, says what ill says in finer classes)"),
-        ({"ill": "1 0 1 0", "NV": "0 1 0 0", "DF": "0 0 0 1", "MEL": "1 0 0 0", "BCC": "0 0 1 0"},
-         "NV, DF (one-hot, says what ill says); MEL, BCC (one-hot, says what ill says in finer classes)"),
-        ({"label": "ill well ill well", "diagnosis": "a b c d"},
-         "diagnosis (says what label says in finer classes)"),
-        ({"diagnosis": "a b c d", "malignant": "1 0 1 0"},
-         "malignant (says what diagnosis says in coarser classes)"),
-        ({"diagnosis": "a b c d", "benign": "0 1 0 1", "malignant": "1 0 1 0"},
-         "benign, malignant (one-hot, says what diagnosis says in coarser classes)"),
-        *(({"label": "ill well ill well", name: "Sick Fine Sick Fine"}, f"{name} (says what label says)")
-          for name in ("label_text", "true_label", "y_true", "labels", "findings", "Label2")),
+        (
+            {"label": "ill well ill well", "MEL": "1 0 0 0", "NV": "0 1 0 0", "BCC": "0 0 1 0", "other": "0 0 0 1"},
+            "MEL, NV, BCC, other (one-hot, says what label says in finer classes)",
+        ),
+        (
+            {"ill": "1 0 1 0", "MEL": "1 0 0 0", "NV": "0 1 0 0", "BCC": "0 0 1 0", "seborrheic_keratosis": "0 0 0 1"},
+            "MEL, NV, BCC, seborrheic_keratosis (one-hot, says what ill says in finer classes)",
+        ),
+        (
+            {"label": "ill well ill well", "MEL": "1 0 0 0", "NV": "0 1 0 0", "benign": "0 0 1 0", "XYZ": "0 0 0 1"},
+            "MEL, NV, benign, XYZ (one-hot, says what label says in finer classes)",
+        ),
+        (
+            {"label": "ill well ill well", "dx_A": "1 0 0 0", "dx_B": "0 1 0 0", "dx_C": "0 0 1 0", "dx_D": "0 0 0 1"},
+            "dx_A, dx_B, dx_C, dx_D (one-hot, says what label says in finer classes)",
+        ),
+        (
+            {"ill": "1 0 1 0", "well": "0 1 0 1", "MEL": "1 0 0 0", "NV": "0 1 0 0", "BCC": "0 0 1 0", "DF": "0 0 0 1"},
+            "well (one-hot, says what ill says); MEL, NV, BCC, DF (one-hot, says what ill says in finer classes)",
+        ),
+        (
+            {"ill": "1 0 1 0", "NV": "0 1 0 0", "DF": "0 0 0 1", "MEL": "1 0 0 0", "BCC": "0 0 1 0"},
+            "NV, DF (one-hot, says what ill says); MEL, BCC (one-hot, says what ill says in finer classes)",
+        ),
+        ({"label": "ill well ill well", "diagnosis": "a b c d"}, "diagnosis (says what label says in finer classes)"),
+        ({"diagnosis": "a b c d", "malignant": "1 0 1 0"}, "malignant (says what diagnosis says in coarser classes)"),
+        (
+            {"diagnosis": "a b c d", "benign": "0 1 0 1", "malignant": "1 0 1 0"},
+            "benign, malignant (one-hot, says what diagnosis says in coarser classes)",
+        ),
+        *(
+            ({"label": "ill well ill well", name: "Sick Fine Sick Fine"}, f"{name} (says what label says)")
+            for name in ("label_text", "true_label", "y_true", "labels", "findings", "Label2")
+        ),
     ],
-)  # fmt: skip
+)
 @situation(
     "columns of finer or coarser classes than the target, as `diagnosis` or one-hot MEL, NV and BCC beside "
     "`label` of malignant and benign",

@@ -29,9 +29,21 @@ def estimate(**given: Any) -> Row:
     """A row of estimates."""
     named = dict.fromkeys(("environment", "factor", "level", "layer", "group", "reason", "unit", "per_seed"), "")
     value = given.get("value", 0.5)
-    return {"recipe": "one", "measure": "auroc", **named, "coordinates": "{}", "value": value, "low": value - 0.01,
-            "high": value + 0.01, "chance": math.nan, "seeds": 5, "images": 100, "patients": 50, "per_seed": "{}",
-            **given}  # fmt: skip
+    return {
+        "recipe": "one",
+        "measure": "auroc",
+        **named,
+        "coordinates": "{}",
+        "value": value,
+        "low": value - 0.01,
+        "high": value + 0.01,
+        "chance": math.nan,
+        "seeds": 5,
+        "images": 100,
+        "patients": 50,
+        "per_seed": "{}",
+        **given,
+    }
 
 
 def shown(block: Block, rows: list[Row]) -> str:

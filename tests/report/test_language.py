@@ -105,8 +105,10 @@ def test_no_sentence_of_the_code_has_more_than_25_words() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-FIRST = {"README.md", *(f"docs/{page}.md" for page in (
-    "index", "install", "how-an-audit-works", "which-study", "glossary", "faq"))}  # fmt: skip
+FIRST = {
+    "README.md",
+    *(f"docs/{page}.md" for page in ("index", "install", "how-an-audit-works", "which-study", "glossary", "faq")),
+}
 """Pages that a new user reads first, besides tutorials and instructions."""
 FOR_USERS = [page for page in PAGES if name(page) in FIRST or page.parent.name in ("tutorials", "how-to")]
 NO_PROSE = re.compile(r"^```.*?^```|<!--.*?-->|^\||^    .*?$|[*_]", flags=re.DOTALL | re.MULTILINE)

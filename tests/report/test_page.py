@@ -250,9 +250,18 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
         (Made(losses=tuple(f"loss {i}" for i in range(40)), budgets=("10",), seeds=3), "; the table has all."),
         (Made(losses=("交叉エントロピー", "Größe", "потеря"), budgets=("10",)), "交叉エントロピー"),
     ],
-    ids=["no contrasts", "no probes", "all failed", "no results", "one seed", "attribution alone", "several classes",
-         "forty recipes", "unicode"],
-)  # fmt: skip
+    ids=[
+        "no contrasts",
+        "no probes",
+        "all failed",
+        "no results",
+        "one seed",
+        "attribution alone",
+        "several classes",
+        "forty recipes",
+        "unicode",
+    ],
+)
 def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> None:
     page = page_of(tmp_path, made)
     assert words in html.unescape(page)

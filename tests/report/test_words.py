@@ -19,12 +19,34 @@ NAMES = Names({"reversed": "texture reversed", "same": "texture as in training"}
 def row(decision: str = "higher", **more: Any) -> dict[str, Any]:
     """A comparison of SupCon with cross-entropy."""
     return {
-        "axis": "loss", "a": "supcon", "b": "cross-entropy", "at": "equal-budget", "measure": "auroc",
-        "environment": "reversed", "factor": "", "layer": "", "where": "", "pooled": "", "doses": "", "role": "primary",
-        "family": "primary", "decision": decision, "margin": 0.05, "value": 0.09, "low": 0.01,
-        "high": 0.17, "decision_low": 0.0014, "decision_high": 0.18, "decision_level": 0.975, "decision_p": 0.02,
-        "p_holm": 0.02, "seeds_needed": NAN, "exploratory": False, "reason": "", **more,
-    }  # fmt: skip
+        "axis": "loss",
+        "a": "supcon",
+        "b": "cross-entropy",
+        "at": "equal-budget",
+        "measure": "auroc",
+        "environment": "reversed",
+        "factor": "",
+        "layer": "",
+        "where": "",
+        "pooled": "",
+        "doses": "",
+        "role": "primary",
+        "family": "primary",
+        "decision": decision,
+        "margin": 0.05,
+        "value": 0.09,
+        "low": 0.01,
+        "high": 0.17,
+        "decision_low": 0.0014,
+        "decision_high": 0.18,
+        "decision_level": 0.975,
+        "decision_p": 0.02,
+        "p_holm": 0.02,
+        "seeds_needed": NAN,
+        "exploratory": False,
+        "reason": "",
+        **more,
+    }
 
 
 OPEN = row("inconclusive", environment="same")

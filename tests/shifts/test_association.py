@@ -88,8 +88,13 @@ def test_a_binary_factors_d_is_the_difference_of_shares():
     assert found.strength == pytest.approx(3 / 4 - 1 / 5)
     assert (found.target, found.asked, found.kept, found.available) == ("yes", 0.5, 9, 9)
     assert found.counts == {
-        ("no", "a"): 4, ("no", "b"): 0, ("no", "c"): 1, ("yes", "a"): 1, ("yes", "b"): 2, ("yes", "c"): 1,
-    }  # fmt: skip
+        ("no", "a"): 4,
+        ("no", "b"): 0,
+        ("no", "c"): 1,
+        ("yes", "a"): 1,
+        ("yes", "b"): 2,
+        ("yes", "c"): 1,
+    }
 
 
 def test_missing_values_are_counted_and_left_out():

@@ -40,12 +40,20 @@ def test_images_in_any_layout_come_out_the_same_and_stay_what_they_were(name: st
 
 PIECES = np.array(
     [  # at the rim, across a corner, beyond it, all of the image, and discs: within, at the rim, nowhere near
-        [[3.2, 60.0, 69.9, -5.0, 75.0, 30.5, -1.0, -1e6], [2.0, -3.0, 59.9, 61.0, 20.0, 20.5, 10.0, -1e6],
-         [30.7, 75.0, 69.9, 74.0, 90.0, 30.5, -1.0, -1e6], [9.0, 12.0, 20.1, -2.0, 20.0, 20.5, 10.0, -1e6]],
-        [[20.5, 20.9, 21.3, 21.7, 300.0, 1e30, 0.0, 5.0], [15.5, 15.5, 15.5, 15.5, 300.0, -1e30, 0.0, 50.0],
-         [40.5, 20.9, 22.3, -40.0, 400.0, 1e30, 0.0, 5.5], [15.5, 40.5, 16.5, 15.5, 300.0, -1e30, 60.0, 50.5]],
+        [
+            [3.2, 60.0, 69.9, -5.0, 75.0, 30.5, -1.0, -1e6],
+            [2.0, -3.0, 59.9, 61.0, 20.0, 20.5, 10.0, -1e6],
+            [30.7, 75.0, 69.9, 74.0, 90.0, 30.5, -1.0, -1e6],
+            [9.0, 12.0, 20.1, -2.0, 20.0, 20.5, 10.0, -1e6],
+        ],
+        [
+            [20.5, 20.9, 21.3, 21.7, 300.0, 1e30, 0.0, 5.0],
+            [15.5, 15.5, 15.5, 15.5, 300.0, -1e30, 0.0, 50.0],
+            [40.5, 20.9, 22.3, -40.0, 400.0, 1e30, 0.0, 5.5],
+            [15.5, 40.5, 16.5, 15.5, 300.0, -1e30, 60.0, 50.5],
+        ],
     ]
-).swapaxes(0, 1)  # fmt: skip
+).swapaxes(0, 1)
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.2, 0.5, 0.96, 4.4, 41.0])
@@ -95,8 +103,10 @@ def test_a_histogram_of_pixels_that_are_no_numbers_moves_the_others_alone() -> N
 
 @pytest.mark.parametrize("span", [(0.0, 1.0), (0.25, 0.6)])
 def test_a_curve_is_missed_by_no_more_than_its_flatness(span: tuple[float, float]) -> None:
-    x, y = ([np.array([pair], dtype=np.float64) for pair in axis] for axis in
-            (((5, 3), (90, 3), (20, 3)), ((10, 4), (150, 4), (70, 90))))  # fmt: skip
+    x, y = (
+        [np.array([pair], dtype=np.float64) for pair in axis]
+        for axis in (((5, 3), (90, 3), (20, 3)), ((10, 4), (150, 4), (70, 90)))
+    )
     ends, t = bent(tuple(zip(x, y, strict=True)), span)
     there = ends[0, 0] > -1e5
     assert (t[0, 0, there].min(), t[1, 0, there].max()) == pytest.approx(span)

@@ -17,8 +17,18 @@ DOSES = {
     **{
         name: ("opacity", [0.0, 0.2, 0.6, 1.0])
         for name in (
-            "laterality-marker", "text-line", "ruler", "caliper", "surgical-pen", "hair", "chest-drain", "pacemaker",
-            "electrode", "collimation-border", "vignette", "scope-inset",
+            "laterality-marker",
+            "text-line",
+            "ruler",
+            "caliper",
+            "surgical-pen",
+            "hair",
+            "chest-drain",
+            "pacemaker",
+            "electrode",
+            "collimation-border",
+            "vignette",
+            "scope-inset",
         )
     },
     "tag": ("contrast", [0.05, 0.3, 1.0]),
@@ -32,7 +42,7 @@ DOSES = {
     "contrast": ("factor", [1, 0.8, 0.5, 0.0]),
     "jpeg": ("quality", [95, 60, 20, 1]),
     "scanner-histogram": ("strength", [0.0, 0.2, 0.6, 1.0]),
-}  # fmt: skip
+}
 NO_IDENTITY = {"tag", "poisson-noise", "jpeg"}
 
 

@@ -219,8 +219,14 @@ def test_an_intervention_that_tests_do_not_all_put_on_all_images_lies_on_no_neut
 def test_a_counterfactual_changes_its_factor_and_nothing_else(population, factor):
     scene = population.scene(TESTS, 0)
     neutral, pixel = scene.neutral(), NAMES.index(factor)
-    expected = {"margin": (0.1, 0.9), "texture": ("glass", "solid"), "size": (6.6, 27.4), "grade": ("0", "3"),
-                "x": (-0.8, 0.8), "y": (-0.8, 0.8)}[factor]  # fmt: skip
+    expected = {
+        "margin": (0.1, 0.9),
+        "texture": ("glass", "solid"),
+        "size": (6.6, 27.4),
+        "grade": ("0", "3"),
+        "x": (-0.8, 0.8),
+        "y": (-0.8, 0.8),
+    }[factor]
     for end, value in zip(("low", "high"), expected, strict=True):
         moved = scene.counterfactual(factor, end)
         described = moved.table.factor(factor)
@@ -333,8 +339,20 @@ def test_identities_hold_what_decides_and_nothing_else(cache):
         return content_hash(scene.identity(name))
 
     assert training(test=999) == training()
-    assert len({training(), training(train=61), training(validation=21), training(size=16), training(core="size"),
-                training(target="sick"), training(params={"channels": 3})}) == 7  # fmt: skip
+    assert (
+        len(
+            {
+                training(),
+                training(train=61),
+                training(validation=21),
+                training(size=16),
+                training(core="size"),
+                training(target="sick"),
+                training(params={"channels": 3}),
+            }
+        )
+        == 7
+    )
     assert testing(train=999, validation=99) == testing()
     assert len({testing(), testing(tied(0.8)), testing(test=41), testing(core="size"), testing(size=16)}) == 5
     assert testing(name="(neutral)") == testing(tied(0.1), "(neutral)") == testing(name="neutral")

@@ -31,9 +31,11 @@ def test_each_class_and_level_has_its_share_by_hand():
     for count in (10, 20, 50, 100):
         counts = measure_association(first(table, count), "site").counts
         assert counts == {
-            ("yes", "b"): count // 10, ("yes", "a"): 3 * count // 10,
-            ("no", "b"): 4 * count // 10, ("no", "a"): 2 * count // 10,
-        }  # fmt: skip
+            ("yes", "b"): count // 10,
+            ("yes", "a"): 3 * count // 10,
+            ("no", "b"): 4 * count // 10,
+            ("no", "a"): 2 * count // 10,
+        }
 
 
 @settings(max_examples=60, deadline=None)

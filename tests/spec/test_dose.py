@@ -112,8 +112,10 @@ SCENE: dict[str, Any] = {
 def test_the_confounder_of_a_contrast_is_each_that_is_dosed() -> None:
     spec = parse_study({**SCENE, "contrasts": [{**ALONG, "measure": "flip-rate"}]})
     assert [(one.factor, one.where["confounder"]) for one in spec.contrasts] == [
-        ("tag", "tag(contrast=0.3)"), ("tag", "tag(contrast=0.6)"), ("sex", "sex"),
-    ]  # fmt: skip
+        ("tag", "tag(contrast=0.3)"),
+        ("tag", "tag(contrast=0.6)"),
+        ("sex", "sex"),
+    ]
     held = {**ALONG, "measure": "flip-rate", "where": {"confounder": "sex"}}
     assert [one.factor for one in parse_study({**SCENE, "contrasts": [held]}).contrasts] == ["sex"]
     alone = {**SCENE["environments"], "train": {"dose": {"confounder": "tag", "p": [0, 1]}}}

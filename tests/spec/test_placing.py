@@ -70,12 +70,14 @@ def refused(source: Any, *names: str, **asked: Any) -> str:
 def test_every_intervention_that_does_not_fit_is_told_with_the_line_that_has_its_arguments(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(CHANGED)
-    assert refused(study, "tag", "ruler", "text-line", "hair") == "\n".join([
-        f"{study}:5: environments.train.interventions.ruler = {{\"marks\": 90}}\n  it is too large",
-        f"{study}:6: environments.train.dose.confounder[1].text-line = {{\"size\": 0.5}}\n  it is too large",
-        f"{study}:6: environments.train.dose.confounder[0] = 'hair'\n  it is too large",
-        f"{study}:9: environments.big.interventions.tag = {{\"size\": 1.5, \"share\": 0.5}}\n  it is too large",
-    ])  # fmt: skip
+    assert refused(study, "tag", "ruler", "text-line", "hair") == "\n".join(
+        [
+            f'{study}:5: environments.train.interventions.ruler = {{"marks": 90}}\n  it is too large',
+            f'{study}:6: environments.train.dose.confounder[1].text-line = {{"size": 0.5}}\n  it is too large',
+            f"{study}:6: environments.train.dose.confounder[0] = 'hair'\n  it is too large",
+            f'{study}:9: environments.big.interventions.tag = {{"size": 1.5, "share": 0.5}}\n  it is too large',
+        ]
+    )
     asked = ["environments.train.interventions.tag.size=1.5"]
     told = "--set: environments.train.interventions.tag.size = 1.5\n  it is too large"
     assert refused(study, "tag", overrides=asked) == told

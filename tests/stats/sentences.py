@@ -32,9 +32,18 @@ def estimate(
     coordinates = json.dumps({"loss": loss, "epochs": "20"})
     low, high = value - half, value + half
     return {
-        "recipe": loss, "coordinates": coordinates, "measure": measure, "environment": environment, "factor": factor,
-        "layer": "", "group": "", "unit": "", "value": value, "low": low, "high": high,
-    }  # fmt: skip
+        "recipe": loss,
+        "coordinates": coordinates,
+        "measure": measure,
+        "environment": environment,
+        "factor": factor,
+        "layer": "",
+        "group": "",
+        "unit": "",
+        "value": value,
+        "low": low,
+        "high": high,
+    }
 
 
 def contrast(**changes: Any) -> dict[str, Any]:

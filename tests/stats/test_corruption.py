@@ -19,11 +19,27 @@ RELATIVE = "relative-corruption-error"
 def row(start: str, family: str, level: str, value: float, **more: Any) -> dict[str, Any]:
     at = {"initialization": start, "finetuning": more.pop("finetuning", "full")}
     return {
-        "recipe": " · ".join(at.values()), "coordinates": json.dumps(at), "measure": "distorted-error",
-        "environment": "same", "factor": family, "level": level, "group": "", "unit": "", "direction": "lower",
-        "value": value, "low": value - 0.1, "high": value + 0.1, "standard_error": 0.04, "df": 3.0, "chance": math.nan,
-        "seeds": 3, "patients": 100, "images": 100, "reason": "", **more,
-    }  # fmt: skip
+        "recipe": " · ".join(at.values()),
+        "coordinates": json.dumps(at),
+        "measure": "distorted-error",
+        "environment": "same",
+        "factor": family,
+        "level": level,
+        "group": "",
+        "unit": "",
+        "direction": "lower",
+        "value": value,
+        "low": value - 0.1,
+        "high": value + 0.1,
+        "standard_error": 0.04,
+        "df": 3.0,
+        "chance": math.nan,
+        "seeds": 3,
+        "patients": 100,
+        "images": 100,
+        "reason": "",
+        **more,
+    }
 
 
 def errors(start: str, fog: tuple[float, float], snow: tuple[float, float], **more: Any) -> list[dict[str, Any]]:

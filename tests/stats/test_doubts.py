@@ -229,8 +229,10 @@ def test_networks_that_predict_nothing_or_everything_do_not_work() -> None:
     """None works where each is one or the other; a single sound one leaves that open, and none is called fine."""
 
     def trials(*whys: Reason) -> list[dict[str, Any]]:
-        return [{"trial": str(at), "recipe": "dice", "seed": at, "fold": 0, "status": "done", "reason": str(why)}
-                for at, why in enumerate(whys)]  # fmt: skip
+        return [
+            {"trial": str(at), "recipe": "dice", "seed": at, "fold": 0, "status": "done", "reason": str(why)}
+            for at, why in enumerate(whys)
+        ]
 
     silent, loud = because(Code.PREDICTS_NOTHING), because(Code.PREDICTS_EVERYTHING)
 

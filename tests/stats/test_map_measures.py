@@ -96,9 +96,16 @@ def test_at_native_size_a_measure_is_the_same_one_of_the_columns_there(native: A
     here, there = value(native.name.removesuffix("-native"), images), value(native.name, images)
     assert there.value == here.value
     twice = images.maps["native_truth"] + 7
-    moved = replace(images, maps={**images.maps, "native_truth": twice, "native_hd95": images.maps["hd95"] + 1,
-                                  "native_surface_distance": images.maps["surface_distance"] + 1,
-                                  "native_surface_dice": images.maps["surface_dice"] / 2})  # fmt: skip
+    moved = replace(
+        images,
+        maps={
+            **images.maps,
+            "native_truth": twice,
+            "native_hd95": images.maps["hd95"] + 1,
+            "native_surface_distance": images.maps["surface_distance"] + 1,
+            "native_surface_dice": images.maps["surface_dice"] / 2,
+        },
+    )
     assert value(native.name, moved).value != there.value or native.name == "pixel-precision-native"
     assert value(native.name.removesuffix("-native"), moved).value == here.value
     without = replace(images, maps={name: one for name, one in images.maps.items() if not name.startswith("native_")})

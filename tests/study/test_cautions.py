@@ -60,8 +60,15 @@ def study(images: Path, **changes: Any) -> dict[str, Any]:
         "elsewhere": {"where": {"site": ["A", "C"]}},
         "tagged": {"interventions": {"tag": {"share": 1}}},
     }
-    return {"name": "told", "data": data, "environments": environments, "seeds": 1, "probes": ["performance"],
-            "recipe": {"epochs": 1}, **changes}  # fmt: skip
+    return {
+        "name": "told",
+        "data": data,
+        "environments": environments,
+        "seeds": 1,
+        "probes": ["performance"],
+        "recipe": {"epochs": 1},
+        **changes,
+    }
 
 
 def told(tmp_path: Path, **study: Any) -> tuple[str, ...]:

@@ -432,8 +432,10 @@ def test_a_shortcut_of_several_classes_is_measured_by_their_macro_auroc() -> Non
     tests = {"same": EnvironmentSpec(), "neutral": EnvironmentSpec.model_validate({"association": {"texture": 0}})}
     recipe = SimpleNamespace(tests=tests, recipe=SimpleNamespace(task="classification"), columns={"recipe": "plain"})
     draw, target = np.random.default_rng(0), np.arange(90) % 3
-    panels = {name: Panel(draw.normal(size=(5, 90, 3)) + strength * np.eye(3)[target], target, np.arange(90))
-              for name, strength in (("same", 2.0), ("neutral", 0.5))}  # fmt: skip
+    panels = {
+        name: Panel(draw.normal(size=(5, 90, 3)) + strength * np.eye(3)[target], target, np.arange(90))
+        for name, strength in (("same", 2.0), ("neutral", 0.5))
+    }
     gathered = SimpleNamespace(panel=lambda _, name: panels[name])
     (row,) = compared.change_rows(gathered, recipe)  # type: ignore[arg-type]
     assert row["measure"] == "auroc-macro"

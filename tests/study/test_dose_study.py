@@ -129,8 +129,10 @@ def test_probes_of_the_confounder_are_compared_along_the_doses(run: RunFolder) -
 def test_the_confounder_of_a_contrast_is_that_of_each_recipe(run: RunFolder) -> None:
     rows = [row for row in run.table("contrasts") if row["measure"] == "flip-rate"]
     assert [(row["factor"], json.loads(row["where"])["confounder"]) for row in rows] == [
-        ("tag", "tag"), ("texture", "texture"), (NAME, UNSEEN),
-    ]  # fmt: skip
+        ("tag", "tag"),
+        ("texture", "texture"),
+        (NAME, UNSEEN),
+    ]
     assert {row["family"] for row in rows} == {"stated"}
 
 

@@ -101,10 +101,17 @@ def test_a_page_that_cannot_be_made_ends_no_study(
 def test_the_page_of_a_look_has_what_is_open_first() -> None:
     row = {"axis": "loss", "a": "supcon", "b": "cross-entropy", "measure": "auroc", "environment": "reversed"}
     rows = [
-        {**dict.fromkeys(("factor", "level", "layer", "group", "held", "at"), ""), **row, "id": id, "look": 10,
-         "seeds": 10, "decision": decision, "closed_at": closed}
+        {
+            **dict.fromkeys(("factor", "level", "layer", "group", "held", "at"), ""),
+            **row,
+            "id": id,
+            "look": 10,
+            "seeds": 10,
+            "decision": decision,
+            "closed_at": closed,
+        }
         for id, decision, closed in (("x", "higher", 10.0), ("y", "inconclusive", float("nan")))
-    ]  # fmt: skip
+    ]
     page = assay.study.early.looks_page("mine", rows, 20)
     assert "<h1>mine: 1 of 2 primary comparisons open after 10 seeds</h1>" in page
     cells = re.findall(r"<td[^>]*>(open|higher)</td>", page)

@@ -132,20 +132,32 @@ MAPS: Mapping[str, Any] = {"recipe.architecture": "small-unet", "recipe.initiali
 FOLDS: Mapping[str, Any] = {"data.train.size": 32, "data.train.split": {"folds": 3, "validation": 0}}
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "source-matters-lidc": {
-        **TINY, "data.size": 32, "recipe.epochs": 1, "probes": ["performance"], "seeds": 2,
-        "environments.train.rows": 24, "environments.train.dose.p": [0, 1],
-        "sources.imagenet": {"initialization": "timm"}, "sources.radimagenet": {"initialization": "random"},
+        **TINY,
+        "data.size": 32,
+        "recipe.epochs": 1,
+        "probes": ["performance"],
+        "seeds": 2,
+        "environments.train.rows": 24,
+        "environments.train.dose.p": [0, 1],
+        "sources.imagenet": {"initialization": "timm"},
+        "sources.radimagenet": {"initialization": "random"},
         "recipe.initialization": ["imagenet", "radimagenet"],
     },
     "lesion-loss-endotect": {**MAPS, "data.train.size": 32},
     "lesion-loss-dfuc": {**MAPS, **FOLDS},
     "dr-pretraining-eyepacs": {
-        **TINY, "data.train.size": 32, "environments.train.fraction": 1, "recipe.epochs": 2,
-        **{f"sources.{name}.recipe.{key}": value for name in ("moco", "imagenet-moco")
-           for key, value in {"epochs": 1, "batch_size": 32, "loss.moco.queue": 64}.items()},
+        **TINY,
+        "data.train.size": 32,
+        "environments.train.fraction": 1,
+        "recipe.epochs": 2,
+        **{
+            f"sources.{name}.recipe.{key}": value
+            for name in ("moco", "imagenet-moco")
+            for key, value in {"epochs": 1, "batch_size": 32, "loss.moco.queue": 64}.items()
+        },
         "probes": ["performance", {"representation": {"environment": "eyepacs", "maps": 110}}],
     },
-}  # fmt: skip
+}
 PRINTED = {
     "source-matters-lidc": ("ImageNet: published", "p, against RadImageNet", "0.82"),
     "lesion-loss-endotect": ("left empty: published", "0.7", "pairs of rows are in the published order (tau"),

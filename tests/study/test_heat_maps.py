@@ -36,8 +36,10 @@ def test_scores_reach_the_tables_with_chance_and_the_contrast(run: RunFolder) ->
     assert all(0 < row["chance"] < 1 and row["images"] == 12 for row in rows)
     (contrast,) = run.table("contrasts")
     assert (contrast["measure"], contrast["factor"], contrast["environment"]) == (
-        "mass-accuracy", "gradient", "(neutral)",
-    )  # fmt: skip
+        "mass-accuracy",
+        "gradient",
+        "(neutral)",
+    )
     assert not np.isnan(contrast["value"])
 
 

@@ -45,16 +45,27 @@ def written(folder: Path) -> Path:
 
 def study(folder: Path, **changes: Any) -> dict[str, Any]:
     return {
-        "data": {"folder": str(folder), "mask": "mask", "mask_values": {1: "polyp", 2: "tool"}, "target": "lesion",
-                 "pixel_size": "mm", "size": 32},
+        "data": {
+            "folder": str(folder),
+            "mask": "mask",
+            "mask_values": {1: "polyp", 2: "tool"},
+            "target": "lesion",
+            "pixel_size": "mm",
+            "size": 32,
+        },
         "environments": {"train": {}, "same": {}, "crops": {"crop": "lesion-free"}},
-        "recipe": {"task": "segmentation", "loss": ["cross-entropy", "dice"], "epochs": 12, "batch_size": 8,
-                   "optimizer": {"adamw": {"lr": 0.01}}},
+        "recipe": {
+            "task": "segmentation",
+            "loss": ["cross-entropy", "dice"],
+            "epochs": 12,
+            "batch_size": 8,
+            "optimizer": {"adamw": {"lr": 0.01}},
+        },
         "seeds": 3,
         "probes": ["performance", {"segmentation": {"native": True}}, "lesion-free"],
         "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "dice-native", "environment": "same"}],
         **changes,
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module")

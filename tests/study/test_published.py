@@ -38,8 +38,16 @@ def study(columns: Sequence[Mapping[str, Any]] = (COLUMN,), **table: Any) -> Stu
 def estimate(id: str, value: float, loss: str, epochs: int = 2, measure: str = "auroc", **more: str) -> dict[str, Any]:
     place = {"environment": "same", "factor": "", "level": "", "layer": "", "group": ""}
     at = canonical_json({"loss": loss, "epochs": str(epochs)})
-    return {"id": id, "measure": measure, "coordinates": at, **place, **more,
-            "value": value, "low": value - 0.1, "high": value + 0.1}  # fmt: skip
+    return {
+        "id": id,
+        "measure": measure,
+        "coordinates": at,
+        **place,
+        **more,
+        "value": value,
+        "low": value - 0.1,
+        "high": value + 0.1,
+    }
 
 
 def seeds(**values: Sequence[float]) -> ColumnRows:

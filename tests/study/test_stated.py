@@ -97,8 +97,13 @@ def test_boxes_of_lesions_are_tested_on_alone_so_they_may_be_named_after_results
     contrast = {"axis": "initialization", "against": "random", "environment": "all"}
 
     def given(**more: Any) -> StudySpec:
-        return small(data={"folder": str(tmp_path), "target": "grade", "size": 32, **more}, sources=own, recipe=recipe,
-                     environments={"train": {}, "all": {}}, contrasts=[contrast])  # fmt: skip
+        return small(
+            data={"folder": str(tmp_path), "target": "grade", "size": 32, **more},
+            sources=own,
+            recipe=recipe,
+            environments={"train": {}, "all": {}},
+            contrasts=[contrast],
+        )
 
     boxed = given(boxes={"table": "boxes.csv", "kinds": ["drusen"]})
     state(tmp_path, given(), results_exist=False)

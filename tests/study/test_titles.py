@@ -30,8 +30,18 @@ CLEAN = {"same": (0.98, 0.97, 0.98), "neutral": (0.72, 0.7, 0.71)}
 
 def estimate(loss: str, measure: str, environment: str, value: float, half: float = 0.05, **more: Any) -> Row:
     place = {"factor": "", "level": "", "layer": "", "group": "", "reason": ""}
-    return {"recipe": loss, "coordinates": json.dumps({"loss": loss}), "measure": measure, "environment": environment,
-            "value": value, "low": value - half, "high": value + half, "seeds": 12, **place, **more}  # fmt: skip
+    return {
+        "recipe": loss,
+        "coordinates": json.dumps({"loss": loss}),
+        "measure": measure,
+        "environment": environment,
+        "value": value,
+        "low": value - half,
+        "high": value + half,
+        "seeds": 12,
+        **place,
+        **more,
+    }
 
 
 def study(
@@ -44,12 +54,23 @@ def study(
     sets: dict[str, str] | None = None,
 ) -> Evidence:
     environments = [
-        {"environment": name, "recipe": "", "factor": "texture", "target": "malignant", "asked": strength, "held": "",
-         "strength": strength, "set": (sets or {}).get(name, "")}
+        {
+            "environment": name,
+            "recipe": "",
+            "factor": "texture",
+            "target": "malignant",
+            "asked": strength,
+            "held": "",
+            "strength": strength,
+            "set": (sets or {}).get(name, ""),
+        }
         for name, strength in STRENGTHS.items()
-    ]  # fmt: skip
-    trials = [{"recipe": loss, "seed": seed, "status": "done", "coordinates": json.dumps({"loss": loss})}
-              for loss in losses for seed in range(12)]  # fmt: skip
+    ]
+    trials = [
+        {"recipe": loss, "seed": seed, "status": "done", "coordinates": json.dumps({"loss": loss})}
+        for loss in losses
+        for seed in range(12)
+    ]
     estimates = [
         estimate(loss, measure, name, value, half)
         for name, each in values.items()
@@ -151,9 +172,10 @@ def test_a_study_with_another_set_answers_whether_networks_work_there(
 def test_the_worst_condition_and_group_of_any_study_are_on_its_first_screen(seed: int) -> None:
     """Worst is found here from the estimates alone: the lowest mean over recipes, and the lowest group."""
     draw = random.Random(seed)
-    conditions = {name: tuple(draw.uniform(low, low + 0.1) for _ in LOSSES)
-                  for name, low in {"same": 0.85, "neutral": draw.uniform(0.2, 0.8),
-                                    "reversed": draw.uniform(0.2, 0.8)}.items()}  # fmt: skip
+    conditions = {
+        name: tuple(draw.uniform(low, low + 0.1) for _ in LOSSES)
+        for name, low in {"same": 0.85, "neutral": draw.uniform(0.2, 0.8), "reversed": draw.uniform(0.2, 0.8)}.items()
+    }
     where = str(because(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target=""))
     groups = [
         estimate(loss, "auroc", "same", draw.uniform(0.4, 0.8), group="worst group", where=where) for loss in LOSSES
@@ -245,8 +267,9 @@ def after(contrasts: list[Row], facts: dict[str, str], root: str = "runs/x", **c
     evidence = study({"same": CLEAN["same"]}, contrasts)
     trials = [{**row, **change} for row in evidence.tables["trials"]]
     provenance = [{"key": key, "value": value} for key, value in facts.items()]
-    evidence = replace(evidence, tables={**evidence.tables, "trials": trials, "provenance": provenance},
-                       root=Path(root).expanduser())  # fmt: skip
+    evidence = replace(
+        evidence, tables={**evidence.tables, "trials": trials, "provenance": provenance}, root=Path(root).expanduser()
+    )
     return evidence.page.account(evidence).opening.next
 
 

@@ -84,11 +84,16 @@ def gray(draw: st.DrawFn) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
     tags = {"BitsStored": stored, "PhotometricInterpretation": draw(st.sampled_from(["MONOCHROME1", "MONOCHROME2"]))}
     shows: dict[str, Any] = {}
     if draw(st.booleans()):
-        shows |= {"RescaleSlope": draw(st.sampled_from([1, 2, 0.5, -1, 0.0625])),
-                  "RescaleIntercept": draw(st.sampled_from([0, -1024, 10.5]))}  # fmt: skip
+        shows |= {
+            "RescaleSlope": draw(st.sampled_from([1, 2, 0.5, -1, 0.0625])),
+            "RescaleIntercept": draw(st.sampled_from([0, -1024, 10.5])),
+        }
     if draw(st.booleans()):
-        shows |= {"WindowCenter": draw(st.integers(-2000, 4000)), "WindowWidth": draw(st.integers(2, 4000)),
-                  "VOILUTFunction": draw(st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID"]))}  # fmt: skip
+        shows |= {
+            "WindowCenter": draw(st.integers(-2000, 4000)),
+            "WindowWidth": draw(st.integers(2, 4000)),
+            "VOILUTFunction": draw(st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID"])),
+        }
     elif draw(st.booleans()):
         tags |= {"PixelPaddingValue": max(low, -32768)}
     return draw(pixels(dtype, low, high)), tags, shows
@@ -277,8 +282,11 @@ def rasters(draw: st.DrawFn) -> bytes:
         image = Image.frombytes(mode, (values.shape[1], values.shape[0]), values.tobytes())
     if mode == "P":
         image.putpalette(draw(st.binary(min_size=768, max_size=768)))
-    allowed = {"L": ("PNG", "JPEG", "BMP", "TIFF"), "RGB": ("PNG", "JPEG", "BMP", "TIFF", "WEBP"),
-               "CMYK": ("JPEG", "TIFF")}.get(mode, ("PNG",))  # fmt: skip
+    allowed = {
+        "L": ("PNG", "JPEG", "BMP", "TIFF"),
+        "RGB": ("PNG", "JPEG", "BMP", "TIFF", "WEBP"),
+        "CMYK": ("JPEG", "TIFF"),
+    }.get(mode, ("PNG",))
     kind = draw(st.sampled_from(allowed))
     options: dict[str, Any] = {}
     if kind in ("PNG", "JPEG", "TIFF", "WEBP") and draw(st.booleans()):

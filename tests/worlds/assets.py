@@ -149,9 +149,12 @@ def _chest_xray14(root: Path) -> None:
         for at, (label, sex, view) in enumerate(cells, start=1)
     ]
     folder = nih(root / "ChestX-ray14", rows=rows)
-    found = [{"path": f"{part}/patient{at:05}/study1/view1_frontal.jpg", "view": "PA", label: 1}
-             for part, count in (("train", 12), ("valid", 4)) for at in range(count)
-             for label in [("No Finding", "Lung Lesion", "Atelectasis")[at % 3]]]  # fmt: skip
+    found = [
+        {"path": f"{part}/patient{at:05}/study1/view1_frontal.jpg", "view": "PA", label: 1}
+        for part, count in (("train", 12), ("valid", 4))
+        for at in range(count)
+        for label in [("No Finding", "Lung Lesion", "Atelectasis")[at % 3]]
+    ]
     for table, part in (("train.csv", found[:12]), ("valid.csv", found[12:])):
         chexpert(root / "chexpert", part, table)
     for name, part in (("train_val_list", rows[: 3 * len(rows) // 4]), ("test_list", rows[3 * len(rows) // 4 :])):

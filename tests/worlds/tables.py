@@ -118,12 +118,20 @@ def dose_changes(made: Made) -> Iterator[dict[str, Any]]:
     for environment, loss, confounder in itertools.product(made.environments, made.losses, confounders):
         value = -0.2 if confounder == "tag" else 0.01
         yield {
-            "recipe": f"{loss} · {confounder}", "coordinates": json.dumps({"loss": loss, "confounder": confounder}),
-            "axis": "p", "doses": json.dumps([float(p) for p in dict(made.more)["p"] if float(p)]), "measure": "auroc",
-            "environment": environment, "value": value, "low": value - 0.1,
-            "high": value + 0.1, "seeds": 3, "patients": 1000, "reason": "",
+            "recipe": f"{loss} · {confounder}",
+            "coordinates": json.dumps({"loss": loss, "confounder": confounder}),
+            "axis": "p",
+            "doses": json.dumps([float(p) for p in dict(made.more)["p"] if float(p)]),
+            "measure": "auroc",
+            "environment": environment,
+            "value": value,
+            "low": value - 0.1,
+            "high": value + 0.1,
+            "seeds": 3,
+            "patients": 1000,
+            "reason": "",
             "per_seed": json.dumps({seed: value + 0.03 * (seed - 1) for seed in range(3)}),
-        }  # fmt: skip
+        }
 
 
 def dose_counts(made: Made) -> Iterator[dict[str, Any]]:
@@ -135,9 +143,15 @@ def dose_counts(made: Made) -> Iterator[dict[str, Any]]:
                 around = 0 if confounder == "tag" or not exact else 4
                 at = {"loss": made.losses[0], "confounder": confounder, "p": p}
                 yield {
-                    "recipe": " · ".join(at.values()), "coordinates": json.dumps(at), "factor": confounder,
-                    "target": name, "least": exact - around, "most": exact, "fewest_images": 150, "most_images": 150,
-                }  # fmt: skip
+                    "recipe": " · ".join(at.values()),
+                    "coordinates": json.dumps(at),
+                    "factor": confounder,
+                    "target": name,
+                    "least": exact - around,
+                    "most": exact,
+                    "fewest_images": 150,
+                    "most_images": 150,
+                }
 
 
 # Tables of the probes `representation` and `reinitialization`, and likenesses beside seeds; numbers are drawn.
@@ -153,33 +167,74 @@ def pictures(root: Path, made: Made) -> Iterator[dict[str, Any]]:
                  "counts": {"benign": 500, "malignant": 500}, "rest": {}, "marks": {}, "folds": 1,
                  "masks": False}  # fmt: skip
         scale = _picture(root / "pictures" / f"sheet-{name}.png", [[64] * 8] * 2, 2)
-        yield {**common, "file": f"sheet-{name}.png", "kind": "sheet", "facts": json.dumps(facts), "scale": scale,
-               "environment": name}  # fmt: skip
+        yield {
+            **common,
+            "file": f"sheet-{name}.png",
+            "kind": "sheet",
+            "facts": json.dumps(facts),
+            "scale": scale,
+            "environment": name,
+        }
     for confounder in ("tag", "low-pass"):
         facts = {"images": 8, "times": 5}
         scale = _picture(root / "pictures" / f"confounder-{confounder}.png", [[64] * 8] * 3, 2)
-        yield {**common, "file": f"confounder-{confounder}.png", "kind": "confounder", "facts": json.dumps(facts),
-               "scale": scale, "factor": confounder}  # fmt: skip
+        yield {
+            **common,
+            "file": f"confounder-{confounder}.png",
+            "kind": "confounder",
+            "facts": json.dumps(facts),
+            "scale": scale,
+            "factor": confounder,
+        }
     for place, outcome, i in itertools.product(made.environments[:4], ("wrong", "divided", "right"), range(3)):
         facts = {"outcome": outcome, "truth": "malignant", "called": "benign", "probability": 0.93, "made": True}
         scale = _picture(root / "pictures" / f"{outcome}-{place}-line-{i + 2}.png", [[64]], 4)
-        yield {**common, "file": f"{outcome}-{place}-line-{i + 2}.png", "kind": "case", "facts": json.dumps(facts),
-               "scale": scale, "environment": place}  # fmt: skip
+        yield {
+            **common,
+            "file": f"{outcome}-{place}-line-{i + 2}.png",
+            "kind": "case",
+            "facts": json.dumps(facts),
+            "scale": scale,
+            "environment": place,
+        }
     for factor, i in itertools.product(("margin", "texture", "size"), range(3)):
         facts = {"low": "0.1", "high": "0.9", "times": 5}
         logits = {recipe: [-1.2 - n / 3, 2.1 - n / 5] for n, (recipe, _) in enumerate(made.recipes)}
         scale = _picture(root / "pictures" / f"pair-{factor}-{i}.png", [[64] * 3], 4)
-        yield {**common, "file": f"pair-{factor}-{i}.png", "kind": "pair", "facts": json.dumps(facts),
-               "scale": scale, "factor": factor, "logits": json.dumps(logits)}  # fmt: skip
+        yield {
+            **common,
+            "file": f"pair-{factor}-{i}.png",
+            "kind": "pair",
+            "facts": json.dumps(facts),
+            "scale": scale,
+            "factor": factor,
+            "logits": json.dumps(logits),
+        }
 
 
 def visibility() -> Iterator[dict[str, Any]]:
     common = {"kind": "intervention", "images": 64, "reason": ""}
     yield {**common, "confounder": "tag", "factor": "tag", "share": 0.0137, "difference": 0.0081, "ssim": 0.968}
-    yield {**common, "confounder": "low-pass(cutoff=0.2)", "factor": "low-pass", "share": 0.791, "difference": 0.0112,
-           "ssim": NAN, "reason": str(because(Code.NO_SSIM))}  # fmt: skip
-    yield {**common, "confounder": "sex", "factor": "sex", "kind": "sampled", "share": NAN, "difference": NAN,
-           "ssim": NAN, "images": 0, "reason": str(because(Code.TIED_BY_SAMPLING))}  # fmt: skip
+    yield {
+        **common,
+        "confounder": "low-pass(cutoff=0.2)",
+        "factor": "low-pass",
+        "share": 0.791,
+        "difference": 0.0112,
+        "ssim": NAN,
+        "reason": str(because(Code.NO_SSIM)),
+    }
+    yield {
+        **common,
+        "confounder": "sex",
+        "factor": "sex",
+        "kind": "sampled",
+        "share": NAN,
+        "difference": NAN,
+        "ssim": NAN,
+        "images": 0,
+        "reason": str(because(Code.TIED_BY_SAMPLING)),
+    }
 
 
 def _picture(path: Path, tiles: list[list[int]], scale: int) -> int:
@@ -304,8 +359,14 @@ def _summary(values: np.ndarray, center: float, reason: str, group: str) -> dict
     environment = because(Code.WORST_ENVIRONMENT_PLACE, environment="reversed")
     where = str(environment if group == "worst environment" else group_place)
     said = reason or few or (where if group.startswith("worst") else "")
-    return {**found, "value": mean, "low": mean - 2.6 * error, "high": mean + 2.6 * error, "standard_error": error,
-            "reason": said}  # fmt: skip
+    return {
+        **found,
+        "value": mean,
+        "low": mean - 2.6 * error,
+        "high": mean + 2.6 * error,
+        "standard_error": error,
+        "reason": said,
+    }
 
 
 def _few(seeds: int) -> str:
@@ -470,11 +531,31 @@ def _starts() -> Iterator[dict[str, Any]]:
     own |= dict.fromkeys(("size", "steps", "images", "seeds", "value", "low", "high"), NAN)
     own["scaling"] = "(x - (0.5)) / (0.5)"
     yield {**own, "start": "random", "kind": "random", "component": "random"}
-    yield {**own, "start": "file(path=net.pt)", "kind": "file", "component": "file(path=net.pt)", "file": "net.pt",
-           "sha256": "0123456789abcdef" * 4, "scaling": "2 x - 1"}  # fmt: skip
-    yield {**own, "start": "natural", "kind": "source", "component": "source",
-           "data": "phantom", "phantom": "natural", "target": "kind", "size": 64.0, "steps": 1250.0, "images": 4000.0,
-           "seeds": 3, "value": 0.91, "low": 0.85, "high": 0.95}  # fmt: skip
+    yield {
+        **own,
+        "start": "file(path=net.pt)",
+        "kind": "file",
+        "component": "file(path=net.pt)",
+        "file": "net.pt",
+        "sha256": "0123456789abcdef" * 4,
+        "scaling": "2 x - 1",
+    }
+    yield {
+        **own,
+        "start": "natural",
+        "kind": "source",
+        "component": "source",
+        "data": "phantom",
+        "phantom": "natural",
+        "target": "kind",
+        "size": 64.0,
+        "steps": 1250.0,
+        "images": 4000.0,
+        "seeds": 3,
+        "value": 0.91,
+        "low": 0.85,
+        "high": 0.95,
+    }
 
 
 def _recipes(made: Made) -> Iterator[dict[str, Any]]:
@@ -522,10 +603,21 @@ def _environments(made: Made) -> Iterator[dict[str, Any]]:
         room = 0.0 if held else 0.03
         counts = [["benign", "solid", 430], ["benign", "part-solid", 40], ["malignant", "solid", 30]]
         yield {
-            "environment": name, "recipe": "", "factor": "texture", "target": "malignant", "asked": want,
-            "strength": got, "low": got - room, "high": got + room, "held": held, "kept": 500, "available": 1000,
-            "counts": json.dumps(counts), "images": 1000, "patients": 1000,
-        }  # fmt: skip
+            "environment": name,
+            "recipe": "",
+            "factor": "texture",
+            "target": "malignant",
+            "asked": want,
+            "strength": got,
+            "low": got - room,
+            "high": got + room,
+            "held": held,
+            "kept": 500,
+            "available": 1000,
+            "counts": json.dumps(counts),
+            "images": 1000,
+            "patients": 1000,
+        }
 
 
 def _provenance(made: Made) -> list[dict[str, Any]]:

@@ -185,16 +185,17 @@ class StoredAnswers:
                 decision_elsewhere = decide_mark([self._effect(mark, shot, DOSES[DECIDING])], 0, self.plan.asked.margin)
                 arms.append((decision_elsewhere, " or ".join(dict.fromkeys(chosen)), shot))
                 drawings.append(f"tried at {len(mark.places)} places")
-        arms_decided = [(decided, place, decided.verdict in MOVING and not self._keeps_effect(shot, neutralized))
-                 for decided, place, shot in arms]  # fmt: skip
+        arms_decided = [
+            (decided, place, decided.verdict in MOVING and not self._keeps_effect(shot, neutralized))
+            for decided, place, shot in arms
+        ]
         chosen_arm, place, explained = min(arms_decided, key=lambda arm: _harm(arm[0], arm[2]))
         row = {**verdict_row(mark.name, "mark", chosen_arm, component, mark.family), "place": place,
                "drawn": ", ".join(filter(None, drawings)), "look": mark.look(place),
                "explained": explained}  # fmt: skip
         if place and decided.limit is not None and chosen_arm.verdict == Verdict.AFFECTED:
             row["open"] = str(Open.PLACE)
-        other_rows = [{**effect_row(mark.name, decision.effect), "place": where}
-                  for decision, where, _ in arms[1:]]  # fmt: skip
+        other_rows = [{**effect_row(mark.name, decision.effect), "place": where} for decision, where, _ in arms[1:]]
         return row, [*({**effect_row(mark.name, effect), "place": ""} for effect in effects), *other_rows]
 
     def distortions(self) -> Iterator[Row]:
@@ -204,8 +205,14 @@ class StoredAnswers:
                 try:
                     effect = self.sample.effect(self.to(shot), shot.dose)
                 except ReadingError as error:
-                    yield {"factor": family, "severity": int(shot.dose), "decision": "not-tested",
-                           "reason": str(why(error)), "images": 0, "patients": 0}  # fmt: skip
+                    yield {
+                        "factor": family,
+                        "severity": int(shot.dose),
+                        "decision": "not-tested",
+                        "reason": str(why(error)),
+                        "images": 0,
+                        "patients": 0,
+                    }
                     break
                 yield distorted_row(family, int(shot.dose), effect, self.plan.asked.margin)
 
@@ -341,8 +348,10 @@ def image_rows(prepared: PreparedAudit, images: Environment) -> list[Row]:
     """Return rows of `tables.AUDITED_IMAGES`."""
     table, keys = images.table, image_keys(prepared, images)
     rows = zip(table.row.tolist(), keys, table.target.tolist(), table.patient.tolist(), group_names(table), strict=True)
-    return [{"row": row, "key": key, "class": table.classes[code], "patient": patient, "groups": groups}
-            for row, key, code, patient, groups in rows]  # fmt: skip
+    return [
+        {"row": row, "key": key, "class": table.classes[code], "patient": patient, "groups": groups}
+        for row, key, code, patient, groups in rows
+    ]
 
 
 def provenance_rows(prepared: PreparedAudit, answers: StoredAnswers, reference: Reference | None) -> list[Row]:

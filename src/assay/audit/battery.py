@@ -20,10 +20,18 @@ DOSES = ("weak", "middle", "strong")
 DECIDING = 1
 """Position of the dose that a verdict is about, since nothing is matched to the images."""
 _PLACES: Mapping[str, Mapping[str, float]] = {
-    place: {"x": x, "y": y} for place, x, y in (
-        ("upper left", 0.1, 0.1), ("top", 0.5, 0.1), ("upper right", 0.9, 0.1), ("left", 0.1, 0.5),
-        ("right", 0.9, 0.5), ("lower left", 0.1, 0.9), ("bottom", 0.5, 0.9), ("lower right", 0.9, 0.9))
-}  # fmt: skip
+    place: {"x": x, "y": y}
+    for place, x, y in (
+        ("upper left", 0.1, 0.1),
+        ("top", 0.5, 0.1),
+        ("upper right", 0.9, 0.1),
+        ("left", 0.1, 0.5),
+        ("right", 0.9, 0.5),
+        ("lower left", 0.1, 0.9),
+        ("bottom", 0.5, 0.9),
+        ("lower right", 0.9, 0.9),
+    )
+}
 """Place -> center of a mark there, as shares of the width and the height."""
 _NEAR = 0.2
 """Share of the image by which a given coordinate may be away from that of a place."""

@@ -191,8 +191,9 @@ def outcome_texts(root: Path) -> dict[str, str]:
 def _model_card(audit: Audited) -> Iterator[str]:
     facts = audit.facts
     yield from (f"# Model card: {inert(facts['model'])}", "", "Written by an audit. Page: report.html.")
-    yield from _listed_facts(audit, "Model", ("kind", "hash of the model", "size", "scaling", "scores", "output",
-                                              "threshold"))  # fmt: skip
+    yield from _listed_facts(
+        audit, "Model", ("kind", "hash of the model", "size", "scaling", "scores", "output", "threshold")
+    )
     use = inert(facts.get("intended use", "Not stated to the audit: add the use, the users and the population."))
     yield from ("", "## Intended use", "", use)
     yield from ("", "## Findings", "", inert(" ".join(answer_words(audit.tables))), "")
@@ -225,8 +226,11 @@ def _data_card(audit: Audited) -> Iterator[str]:
     facts = audit.facts
     yield f"# Data card: {inert(facts.get('data', facts['model']))}"
     yield from ("", "Written by an audit from the images and columns that it was given.")
-    yield from _listed_facts(audit, "Images", ("source", "license", "images", "images under marks", "patients",
-                                               "classes", "size", "rows left out"))  # fmt: skip
+    yield from _listed_facts(
+        audit,
+        "Images",
+        ("source", "license", "images", "images under marks", "patients", "classes", "size", "rows left out"),
+    )
     if facts.get("intervals over") != "patients":
         yield "- patients are not named: each image counts as one"
     yield from ("", "## Columns", "")

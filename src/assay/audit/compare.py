@@ -298,10 +298,15 @@ def validation_of(a: Path, b: Path) -> dict[str, Any] | None:
     files = [str(request["model"]) for request in requests]
     if lacking := next((file for file in files if not is_file(Path(file))), ""):
         raise SpecError(f"{lacking} is not there: audits of predictions keep no scores, so the files are compared")
-    return {"file": files[0], "other": files[1], **{
-        name: requests[0][name] for name in ("target", "score", "positive", "patient", "image")
-        if requests[0][name] and requests[0][name] == requests[1][name]
-    }}  # fmt: skip
+    return {
+        "file": files[0],
+        "other": files[1],
+        **{
+            name: requests[0][name]
+            for name in ("target", "score", "positive", "patient", "image")
+            if requests[0][name] and requests[0][name] == requests[1][name]
+        },
+    }
 
 
 def _require_answers(*audits: StoredAudit) -> None:
@@ -387,8 +392,13 @@ def _mark_rows(dose: str, before: tuple[Scored, Scored], after: tuple[Scored, Sc
             for s0, s1 in ((x0, x1), (y0, y1))
         ]
         difference = swing_less((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)
-        yield {"dose": dose, "class": label, "images": len(target), "patients": len(np.unique(table.patient)),
-               **_difference(swings[0], swings[1], difference)}  # fmt: skip
+        yield {
+            "dose": dose,
+            "class": label,
+            "images": len(target),
+            "patients": len(np.unique(table.patient)),
+            **_difference(swings[0], swings[1], difference),
+        }
 
 
 def _column(both: _Both, factor: str, before: tuple[Scored, Scored]) -> Iterator[Row]:
@@ -410,8 +420,13 @@ def _column(both: _Both, factor: str, before: tuple[Scored, Scored]) -> Iterator
                 continue
             difference = group_swing_less(x, y, target, group, patient, TWO_SIDED)
             swings = [effect.largest.g.value for effect in values if effect is not None]
-            yield {"dose": level, "class": label, "images": len(present), "patients": len(np.unique(patient)),
-                   **_difference(swings[0], swings[1], difference)}  # fmt: skip
+            yield {
+                "dose": level,
+                "class": label,
+                "images": len(present),
+                "patients": len(np.unique(patient)),
+                **_difference(swings[0], swings[1], difference),
+            }
 
 
 def _class_scores(a: Scored, b: Scored) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:

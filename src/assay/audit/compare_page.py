@@ -219,15 +219,30 @@ SHIFTS = Block(
     level=ZERO,
     listed=False,
     note="The first audit less the second, with 95% intervals over patients; decisions are corrected for all factors.",
-)  # fmt: skip
+)
 DIFFERENCES = Block(
     id="compared",
     title=f"Performance, regions, and the {SHIFT} by marks and columns",
     table="compared",
-    columns=("factor", "measure", "dose", "class", "a", "b", "value", "decision", "p", "verdict_a", "verdict_b",
-             "found_a", "found_b", "images", "reason"),
+    columns=(
+        "factor",
+        "measure",
+        "dose",
+        "class",
+        "a",
+        "b",
+        "value",
+        "decision",
+        "p",
+        "verdict_a",
+        "verdict_b",
+        "found_a",
+        "found_b",
+        "images",
+        "reason",
+    ),
     folded=True,
-)  # fmt: skip
+)
 COMPARISON = Section("differences", "Differences", (SHIFTS, DIFFERENCES))
 """The section of the page of a comparison of two audits."""
 

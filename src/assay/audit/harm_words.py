@@ -213,8 +213,11 @@ def _none_found(tables: Tables, worst: str) -> Iterator[str]:
     facts = {row["key"]: row["value"] for row in tables.get("provenance", ())}
     images = "predictions" if facts.get("kind") == "predictions" else images
     parts = [f"the regions of these {images}"] if regions else []
-    parts += [count(n, thing) for n, thing in ((counts["mark"], "drawn mark"), (counts["column"], "column"),
-                                               (distortions, "distortion")) if n]  # fmt: skip
+    parts += [
+        count(n, thing)
+        for n, thing in ((counts["mark"], "drawn mark"), (counts["column"], "column"), (distortions, "distortion"))
+        if n
+    ]
     but = f", but {worst[:1].lower() if not worst[:2].isupper() else worst[:1]}{worst[1:]}" if worst else "."
     region = leading_region(tables["regions"])
     if region is not None:

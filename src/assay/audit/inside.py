@@ -54,8 +54,17 @@ def _undone(kind: str, reason: Reason, name: str = "") -> Row:
 
 def _inside_row(kind: str, name: str, value: float, error: float, chance: float, images: int, patients: int) -> Row:
     low, high = interval(value, error, max(1, patients - 1), (0.0, 1.0))
-    return {"kind": kind, "name": name, "value": value, "low": low, "high": high, "chance": chance, "images": images,
-            "patients": patients, "reason": ""}  # fmt: skip
+    return {
+        "kind": kind,
+        "name": name,
+        "value": value,
+        "low": low,
+        "high": high,
+        "chance": chance,
+        "images": images,
+        "patients": patients,
+        "reason": "",
+    }
 
 
 # Columns that a linear decoder reads from the features, within each class.

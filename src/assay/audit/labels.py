@@ -171,9 +171,18 @@ def _correct_labels(rows: Sequence[Row]) -> list[Row]:
 def write_labels(rows: Sequence[Row], path: Path) -> None:
     """Write a page with the rows of `audit_labels`, linked to their pages."""
     links = tuple(link(Path(row["folder"]), path) if row["folder"] else "" for row in rows)
-    lines = tuple(SheetRow((words(row["label"]), words(row["found"] or row["reason"]), figure(row["auroc"]),
-                        *(figure(row[name]) for name in ("value", "value_low", "limit")), probability(row["p"])))
-                  for row in rows)  # fmt: skip
+    lines = tuple(
+        SheetRow(
+            (
+                words(row["label"]),
+                words(row["found"] or row["reason"]),
+                figure(row["auroc"]),
+                *(figure(row[name]) for name in ("value", "value_low", "limit")),
+                probability(row["p"]),
+            )
+        )
+        for row in rows
+    )
     facts = [Evidence.of(folder).facts for folder in (Path(row["folder"]) for row in rows if row["folder"])]
     read = max(int(facts_of_label["images"].partition(" of ")[0].replace(",", "")) for facts_of_label in facts)
     meta = f"{facts[0]['model']} · {count(len(rows), 'label')} · {count(read, 'image')}"

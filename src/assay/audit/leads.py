@@ -98,9 +98,18 @@ def leads_of_images(
 
 
 def _row(kind: str, name: str, about: str, label: str, gap: Bounded, images: int, patients: int) -> Row:
-    return {"kind": kind, "name": name, "about": about, "class": label, "value": gap.value, "low": gap.low,
-            "high": gap.high, "merged": "", "images": images,
-            "patients": patients}  # fmt: skip
+    return {
+        "kind": kind,
+        "name": name,
+        "about": about,
+        "class": label,
+        "value": gap.value,
+        "low": gap.low,
+        "high": gap.high,
+        "merged": "",
+        "images": images,
+        "patients": patients,
+    }
 
 
 def _score_properties(scored: Scored, properties: Mapping[str, np.ndarray], margin: float) -> Iterator[Row]:

@@ -248,20 +248,29 @@ def picture_name(factor: str) -> str:
 MOST_SWINGS = 15
 """Marks and columns in the chart of the first screen; the table has all."""
 _EFFECT = ("g", "loss_negatives", "loss", "flips", "dice", "stray")
-REGIONS = Block(id="regions", title="Regions that were found, or are inconclusive", table="regions",
-                keep=Query(only={"verdict": OPEN}),
-                columns=("found", "value", "limit", "moved", "g", "flips", "carried", "images"), cited="g",
-                note="Effect: how much the score changes if the region comes from an image of the other class, less "
-                     "the change by one of the same class. It decides, against the limit. Score moved: the change by "
-                     "the content of images chosen as carriers, which is large in any network and decides nothing. "
-                     "Both are in standard deviations (sd) of the scores of one class.")  # fmt: skip
+REGIONS = Block(
+    id="regions",
+    title="Regions that were found, or are inconclusive",
+    table="regions",
+    keep=Query(only={"verdict": OPEN}),
+    columns=("found", "value", "limit", "moved", "g", "flips", "carried", "images"),
+    cited="g",
+    note="Effect: how much the score changes if the region comes from an image of the other class, less "
+    "the change by one of the same class. It decides, against the limit. Score moved: the change by "
+    "the content of images chosen as carriers, which is large in any network and decides nothing. "
+    "Both are in standard deviations (sd) of the scores of one class.",
+)
 
-SEARCHES = Block(id="searches", title="Searches that found nothing", table="regions",
-                 keep=Query(only={"verdict": (RegionVerdict.NOTHING_FOUND,)}),
-                 columns=("sought", "value", "limit", "reason"),
-                 note="Effect: the largest of the search, in standard deviations (sd) of the scores of one class. "
-                      "Limit: the largest effect in networks without a shortcut, more where this model separates the "
-                      "classes by more than they do.")  # fmt: skip
+SEARCHES = Block(
+    id="searches",
+    title="Searches that found nothing",
+    table="regions",
+    keep=Query(only={"verdict": (RegionVerdict.NOTHING_FOUND,)}),
+    columns=("sought", "value", "limit", "reason"),
+    note="Effect: the largest of the search, in standard deviations (sd) of the scores of one class. "
+    "Limit: the largest effect in networks without a shortcut, more where this model separates the "
+    "classes by more than they do.",
+)
 
 SWINGS = Block(
     id="swings",
@@ -297,13 +306,30 @@ DOSES = Block(
 )
 """The strengths of one mark, as drawn and at another place."""
 _GROUPS = (
-    Block(id="gaps", title="Gaps between groups", table="gaps", chart="strip", place=("column", "a", "b"),
-          panel="measure", colors="decision", level=ZERO, shaded=True,
-          columns=("column", "a", "b", "measure", "value", "decision", "needed", "images"),
-          note="The first group minus the second. Shaded: the margin."),
-    Block(id="groups", title="Performance by group", table="groups", chart="strip", place=("column", "level"),
-          panel="measure", colors="column", columns=("column", "level", "measure", "value", "images", "reason")),
-)  # fmt: skip
+    Block(
+        id="gaps",
+        title="Gaps between groups",
+        table="gaps",
+        chart="strip",
+        place=("column", "a", "b"),
+        panel="measure",
+        colors="decision",
+        level=ZERO,
+        shaded=True,
+        columns=("column", "a", "b", "measure", "value", "decision", "needed", "images"),
+        note="The first group minus the second. Shaded: the margin.",
+    ),
+    Block(
+        id="groups",
+        title="Performance by group",
+        table="groups",
+        chart="strip",
+        place=("column", "level"),
+        panel="measure",
+        colors="column",
+        columns=("column", "level", "measure", "value", "images", "reason"),
+    ),
+)
 _MODEL_ADDED = replace(
     ADDED,
     title="The model against the simple cue that is best in other patients",
@@ -313,16 +339,31 @@ _MODEL_ADDED = replace(
     "95% confidence, so it carries information beyond the cue. Below: its AUROC on all images is lower than the "
     "cue's with 95% confidence.",
 )
-_INSIDE = Block(id="inside", title="Inside the network: evidence, not a verdict", table="inside", folded=True,
-                columns=("kind", "name", "value", "chance", "images", "reason"))  # fmt: skip
-_RATES = Block(id="rates", title="Error rates of this audit", table="rates", folded=True,
-               columns=("rate", "count", "among", "value"))  # fmt: skip
+_INSIDE = Block(
+    id="inside",
+    title="Inside the network: evidence, not a verdict",
+    table="inside",
+    folded=True,
+    columns=("kind", "name", "value", "chance", "images", "reason"),
+)
+_RATES = Block(
+    id="rates",
+    title="Error rates of this audit",
+    table="rates",
+    folded=True,
+    columns=("rate", "count", "among", "value"),
+)
 _DISTORTED_NOTE = (
     "The decision is on the loss alone, by its one-sided 95% bounds. Changed predictions do not decide: scores that "
     "rise or fall together can cross the threshold and keep their order."
 )
-UNTESTED = Block(id="untested", title="Not tested", table="verdicts", keep=Query(only={"verdict": (NOT_TESTED,)}),
-                 columns=("factor", "kind", "reason"))  # fmt: skip
+UNTESTED = Block(
+    id="untested",
+    title="Not tested",
+    table="verdicts",
+    keep=Query(only={"verdict": (NOT_TESTED,)}),
+    columns=("factor", "kind", "reason"),
+)
 
 
 def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
@@ -330,25 +371,49 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
     sentences, rates = leads_words(tables), replace(_RATES, note=" ".join(rates_words(tables)))
     measure = "dice" if any(row["dice"] == row["dice"] for row in tables["distorted"]) else "loss"
     lead_blocks = (
-        Block(id="leads", title="Scores and errors by image property", table="leads",
-              columns=("lead", "about", "value", "images"),
-              note=sentences["leads"]),
+        Block(
+            id="leads",
+            title="Scores and errors by image property",
+            table="leads",
+            columns=("lead", "about", "value", "images"),
+            note=sentences["leads"],
+        ),
         _INSIDE,
-    )  # fmt: skip
-    distorted = Block(id="distorted", title="Distortions", table="distorted", chart="curve", along="severity",
-                      value=measure, note=_DISTORTED_NOTE, colors="factor", level=ZERO, shaded=True,
-                      columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
-                               "reason"))  # fmt: skip
+    )
+    distorted = Block(
+        id="distorted",
+        title="Distortions",
+        table="distorted",
+        chart="curve",
+        along="severity",
+        value=measure,
+        note=_DISTORTED_NOTE,
+        colors="factor",
+        level=ZERO,
+        shaded=True,
+        columns=("factor", "severity", "decision", "loss", "dice", "flips", "images", "reason"),
+    )
     return [
-        Section("region", "Image regions that predictions depend on", (REGIONS, SEARCHES), sentences["region"],
-                tab="Regions", alone=True),
+        Section(
+            "region",
+            "Image regions that predictions depend on",
+            (REGIONS, SEARCHES),
+            sentences["region"],
+            tab="Regions",
+            alone=True,
+        ),
         Section("found", "Findings without a verified limit", lead_blocks, sentences["found"], tab="Unverified"),
         Section("performance", "Groups and distortions", (*_GROUPS, distorted), tab="Groups"),
-        Section("verdict", "Marks and columns", _BATTERY,
-                "These verdicts hold for this model, these images and these marks as drawn. They do not rule out a "
-                "shortcut.", tab="Marks"),
+        Section(
+            "verdict",
+            "Marks and columns",
+            _BATTERY,
+            "These verdicts hold for this model, these images and these marks as drawn. They do not rule out a "
+            "shortcut.",
+            tab="Marks",
+        ),
         Section("cues", "Simple cues and error rates", (_MODEL_ADDED, CUES, ISSUES, rates), tab="Cues"),
-    ]  # fmt: skip
+    ]
 
 
 # Rows with their numbers, margin and measure, and cells of columns.

@@ -183,8 +183,11 @@ def shipped_limits(domain: str, *, trained: bool = False) -> RegionLimits | None
     limits_of_domain = (_read_shipped("leads") or {}).get(domain, {}).get("trained" if trained else "new")
     if limits_of_domain is None:
         return None
-    rates = {f"{name}{end}": math.nan if value is None else float(value) for name in ("false_rate", "missed_rate")
-             for end, value in zip(("", "_low", "_high"), limits_of_domain[name], strict=True)}  # fmt: skip
+    rates = {
+        f"{name}{end}": math.nan if value is None else float(value)
+        for name in ("false_rate", "missed_rate")
+        for end, value in zip(("", "_low", "_high"), limits_of_domain[name], strict=True)
+    }
     largest = {**limits_of_domain["limits"], **limits_of_domain.get("kinds", {})}
     shares = limits_of_domain.get("shares", {})
     networks, of_kinds = limits_of_domain["networks"], limits_of_domain.get("networks_of_kinds", 0)

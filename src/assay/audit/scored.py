@@ -439,8 +439,15 @@ def verdict_row(factor: str, kind: str, decided: AuditDecision, component: str =
 
 def not_tested_row(factor: str, kind: str, reason: Reason, component: str = "") -> Row:
     """Return a row of `tables.VERDICTS` for a factor that could not be tested."""
-    return {"factor": factor, "kind": kind, "verdict": "not-tested", "intervention": component, "reason": str(reason),
-            "images": 0, "patients": 0}  # fmt: skip
+    return {
+        "factor": factor,
+        "kind": kind,
+        "verdict": "not-tested",
+        "intervention": component,
+        "reason": str(reason),
+        "images": 0,
+        "patients": 0,
+    }
 
 
 def effect_row(factor: str, effect: Effect) -> Row:
@@ -528,10 +535,16 @@ def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> 
     cells = [(place, name, part) for place, measured in parts.items() for name, part in measured.items()]
     together = len(cells) - len(parts["", "all"])
     groups = [
-        {"column": column, "level": level, "measure": name, **_interval(name, part, together if column else 1),
-         "images": part.images, "patients": part.patients}
+        {
+            "column": column,
+            "level": level,
+            "measure": name,
+            **_interval(name, part, together if column else 1),
+            "images": part.images,
+            "patients": part.patients,
+        }
         for (column, level), name, part in cells
-    ]  # fmt: skip
+    ]
     pairs = [
         (grouping.column, a, b, name, parts[grouping.column, a][name], parts[grouping.column, b][name])
         for grouping in columns
@@ -671,8 +684,11 @@ def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], lis
     groups, gaps = subgroup_rows(scored, [column for column in columns if column.groups], margin)
     untested = [column for column in columns if not column.groups]
     few = str(because(Code.SMALL_GROUP, least=LEAST_IN_CLASS))
-    groups += [{"column": column.column, "level": level, "reason": few, "images": 0, "patients": 0}
-               for column in columns for level in column.small]  # fmt: skip
+    groups += [
+        {"column": column.column, "level": level, "reason": few, "images": 0, "patients": 0}
+        for column in columns
+        for level in column.small
+    ]
     groups += [
         {"column": column.column, "reason": str(column.reason), "images": 0, "patients": 0} for column in untested
     ]

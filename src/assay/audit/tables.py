@@ -62,25 +62,43 @@ VERDICTS = Table(
         Column("factor", "name of the mark or column"),
         Column("kind", "mark or column", values=("mark", "column"), cell="code"),
         Column("family", "of a mark: marks that look alike, and often affect predictions together; empty for others"),
-        Column("verdict",
-               "relies-on, affected-by, affected-without-direction, answers-differ-with, inconclusive, no-effect, "
-               "no-difference or not-tested", values=("relies-on", "affected-by", "affected-without-direction",
-               "answers-differ-with", "inconclusive", "no-effect", "no-difference", NOT_TESTED), cell="code"),
+        Column(
+            "verdict",
+            "relies-on, affected-by, affected-without-direction, answers-differ-with, inconclusive, no-effect, "
+            "no-difference or not-tested",
+            values=(
+                "relies-on",
+                "affected-by",
+                "affected-without-direction",
+                "answers-differ-with",
+                "inconclusive",
+                "no-effect",
+                "no-difference",
+                NOT_TESTED,
+            ),
+            cell="code",
+        ),
         Column("dose", "strength of the mark, or group of the column, that decided", head="strength"),
         *_SWING,
         number("at_least", "lower bound of |g|, corrected for classes, groups and places"),
         number("at_most", "upper bound of |g|"),
-        number("limit", "reference limit of |g|, of a mark as drawn; NaN at another place, or without a reference",
-               "limit of the mark"),
+        number(
+            "limit",
+            "reference limit of |g|, of a mark as drawn; NaN at another place, or without a reference",
+            "limit of the mark",
+        ),
         *_ON_NEGATIVES,
         *_bounded_columns("loss_positives", "AUROC lost with the mark on positives only"),
         *_AUROC_LOST,
         *_FLIPS,
         IMAGES,
         PATIENTS,
-        Column("open", "quantities that keep an inconclusive verdict open: swing, loss, flips, dice, stray, "
-               "other-dose (another strength); place where reliance is open, since the limit is for the mark as drawn",
-               head="not settled"),
+        Column(
+            "open",
+            "quantities that keep an inconclusive verdict open: swing, loss, flips, dice, stray, "
+            "other-dose (another strength); place where reliance is open, since the limit is for the mark as drawn",
+            head="not settled",
+        ),
         _NEEDED,
         Column("intervention", "the mark with its arguments at the deciding strength"),
         Column("place", "of a mark that was tried at several: the place that decided; empty where it is as drawn"),
@@ -90,15 +108,23 @@ VERDICTS = Table(
         Column("reason", "why it is not tested, or within classes only, in words", cell="reason"),
     ),
     ("factor", "kind", "verdict", "dose", "g", "low", "high", "loss_negatives", "loss", "flips", "images", "needed"),
-)  # fmt: skip
+)
 EFFECTS = Table(
     "effects",
     "mark, strength and place: the effect on predictions",
-    (Column("factor", "name of the mark"), Column("dose", "weak, middle or strong", head="strength"),
-     Column("place", "place of a mark that was tried at several; empty where it is as drawn", cell="text"), *_SWING,
-     *_ON_NEGATIVES, *_AUROC_LOST, *_FLIPS, IMAGES, PATIENTS),
+    (
+        Column("factor", "name of the mark"),
+        Column("dose", "weak, middle or strong", head="strength"),
+        Column("place", "place of a mark that was tried at several; empty where it is as drawn", cell="text"),
+        *_SWING,
+        *_ON_NEGATIVES,
+        *_AUROC_LOST,
+        *_FLIPS,
+        IMAGES,
+        PATIENTS,
+    ),
     ("factor", "dose", "place", "g", "low", "high", "loss_negatives", "loss", "flips"),
-)  # fmt: skip
+)
 DISTORTED = Table(
     "distorted",
     "distortion and severity: the loss of AUROC, or of Dice",
@@ -107,14 +133,18 @@ DISTORTED = Table(
         whole("severity", "severity, 1 to 5"),
         *_AUROC_LOST,
         *_FLIPS,
-        Column("decision", "loss within the margin, beyond it, or inconclusive; not-tested", values=(*_DECISIONS,
-               NOT_TESTED), cell="decision"),
+        Column(
+            "decision",
+            "loss within the margin, beyond it, or inconclusive; not-tested",
+            values=(*_DECISIONS, NOT_TESTED),
+            cell="decision",
+        ),
         IMAGES,
         PATIENTS,
         Column("reason", "why it is not tested, in words", cell="reason"),
     ),
     ("factor", "severity", "loss", "loss_low", "loss_high", "flips", "decision"),
-)  # fmt: skip
+)
 GROUPS = Table(
     "groups",
     "group of images and measure",
@@ -155,28 +185,39 @@ REGIONS = Table(
     "regions",
     "search for the region that predictions depend on: with a place, without, and of what is drawn alike",
     (
-        Column("of",
-               "place: boxes, borders, corners; whole: mirror half, bands, gray levels, shading; others: on some",
-               values=_TRACKS),
+        Column(
+            "of",
+            "place: boxes, borders, corners; whole: mirror half, bands, gray levels, shading; others: on some",
+            values=_TRACKS,
+        ),
         whole("round", "1, or more where what earlier rounds found is taken off all images"),
         Column("trained", "whether images of the training were searched", "BOOLEAN"),
-        Column("verdict",
-               "relies-on-region, relies-on-look, unverified (where no limit is known), inconclusive, nothing-found or "
-               "not-tested", values=(*RegionVerdict, NOT_TESTED)),
+        Column(
+            "verdict",
+            "relies-on-region, relies-on-look, unverified (where no limit is known), inconclusive, nothing-found or "
+            "not-tested",
+            values=(*RegionVerdict, NOT_TESTED),
+        ),
         Column("kind", "box, border, corners, mirror, band, intensities, shading, shape or turned"),
         Column("name", "of a box its edges as shares of height and width; of others size or number, and which corners"),
-        *_bounded_columns("value",
-                          "effect of its exchange on other patients, in standard deviations; of drawn: on one image",
-                          "effect (sd)"),
+        *_bounded_columns(
+            "value",
+            "effect of its exchange on other patients, in standard deviations; of drawn: on one image",
+            "effect (sd)",
+        ),
         number("first", "the same of the region found on the first half of the patients"),
         number("second", "of that found on the second half"),
         Column("agree", "whether both halves lead to the same region", "BOOLEAN"),
-        number("limit", "limit of the effect: `largest`, more where classes lie farther apart; NaN where none is known",
-               "limit of the region"),
+        number(
+            "limit",
+            "limit of the effect: `largest`, more where classes lie farther apart; NaN where none is known",
+            "limit of the region",
+        ),
         number("largest", "largest effect in networks without a shortcut"),
         whole("networks", "networks of the limit"),
-        *_bounded_columns("false_rate",
-                          "share of networks without a shortcut with the verdict relies-on-region or relies-on-look"),
+        *_bounded_columns(
+            "false_rate", "share of networks without a shortcut with the verdict relies-on-region or relies-on-look"
+        ),
         *_bounded_columns("missed_rate", "share of networks with a shortcut with neither"),
         number("least", "effect from which on it is reported where no limit is known"),
         number("apart", "distance of the classes' scores, in standard deviations"),
@@ -186,8 +227,11 @@ REGIONS = Table(
         Column("raises", "whether what carriers have there raises the score", "BOOLEAN"),
         Column("class", "the class whose score it moves; of two classes the positive one"),
         json_column("shares", "share of carriers in each class"),
-        number("moved", "change of the score with a carrier's patch for another's, in standard deviations",
-               "score moved (sd)"),
+        number(
+            "moved",
+            "change of the score with a carrier's patch for another's, in standard deviations",
+            "score moved (sd)",
+        ),
         number("shape", "share of the change that stays with the shape alone; NaN without a place"),
         number("tone", "share that stays with the mean color alone"),
         *_bounded_columns("g", "AUROC shift with a carrier's patch for another's", "AUROC shift"),
@@ -200,14 +244,18 @@ REGIONS = Table(
         Column("reason", "why the search was not done, in words", cell="reason"),
     ),
     ("verdict", "kind", "name", "value", "value_low", "limit", "moved", "g", "flips", "shares", "images"),
-)  # fmt: skip
+)
 INSIDE = Table(
     "inside",
     "evidence from inside the network, not a verdict",
     (
-        Column("kind", "encoded: AUROC of a linear decoder of a column from the last features, within classes; "
-               "gradient-in-masks, gradient-on-background: share of the gradient's size there", cell="code",
-               values=("encoded", "gradient-in-masks", "gradient-on-background")),
+        Column(
+            "kind",
+            "encoded: AUROC of a linear decoder of a column from the last features, within classes; "
+            "gradient-in-masks, gradient-on-background: share of the gradient's size there",
+            cell="code",
+            values=("encoded", "gradient-in-masks", "gradient-on-background"),
+        ),
         Column("name", "the column"),
         estimate("value", "value"),
         number("low", "lower end of the 95% interval over patients"),
@@ -218,7 +266,7 @@ INSIDE = Table(
         Column("reason", "why it was not measured, in words", cell="reason"),
     ),
     ("kind", "name", "value", "low", "high", "chance", "images"),
-)  # fmt: skip
+)
 LEADS = Table(
     "leads",
     "finding without a verified limit: a possible shortcut that nobody named",
@@ -327,12 +375,18 @@ COMPARED = Table(
         estimate("value", "value of the first minus that of the second"),
         number("low", "lower end of the 95% interval over patients, paired by image; of a region from bounds of both"),
         number("high", "upper end of the interval"),
-        Column("decision",
-               "of the factor, the same in all of its rows, without a margin: differs or inconclusive; of regions none",
-               values=("differs", "inconclusive", NOT_TESTED), cell="decision"),
-        number("p",
-               "p of the factor, on the row that decided: a mark's at the middle strength, corrected by Bonferroni "
-               "over classes and groups and by Holm over factors; NaN of other rows", cell="p"),
+        Column(
+            "decision",
+            "of the factor, the same in all of its rows, without a margin: differs or inconclusive; of regions none",
+            values=("differs", "inconclusive", NOT_TESTED),
+            cell="decision",
+        ),
+        number(
+            "p",
+            "p of the factor, on the row that decided: a mark's at the middle strength, corrected by Bonferroni "
+            "over classes and groups and by Holm over factors; NaN of other rows",
+            cell="p",
+        ),
         Column("verdict_a", "verdict of the first audit", head="verdict of the first", cell="code"),
         Column("verdict_b", "verdict of the second audit", head="verdict of the second", cell="code"),
         json_column("found_a", "JSON: of a region, its kind, place and look in the first audit: columns of `regions`"),
@@ -342,7 +396,7 @@ COMPARED = Table(
         Column("reason", "why there is no value", cell="reason"),
     ),
     ("factor", "dose", "measure", "a", "b", "value", "low", "high", "verdict_a", "verdict_b"),
-)  # fmt: skip
+)
 """Not in the folder of an audit: `assay audit compare --out` writes it."""
 
 RATES = Table(

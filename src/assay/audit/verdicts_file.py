@@ -40,8 +40,7 @@ def verdicts_document(
     facts = {str(row["key"]): str(row["value"]) for row in tables["provenance"]}
     in_file = {name: [_complete_row(row, AUDIT_TABLES[name]) for row in tables[name]] for name in IN_FILE}
     stable = {key: value for key, value in facts.items() if key not in _NEW_EACH_TIME}
-    return {"schema": SCHEMA_VERSION, "audit": stable, "answer": list(answer), "findings": list(findings),
-            **in_file}  # fmt: skip
+    return {"schema": SCHEMA_VERSION, "audit": stable, "answer": list(answer), "findings": list(findings), **in_file}
 
 
 def _complete_row(row: Row, table: Table) -> Row:
@@ -94,5 +93,9 @@ def _finding_schema() -> dict[str, Any]:
 
 
 def _object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": dict(properties), "required": list(properties),
-            "additionalProperties": False}  # fmt: skip
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }

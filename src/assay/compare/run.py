@@ -192,10 +192,15 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> Compared:
         axis=request.by, against=against, measure=measure, margin=margin, role=role, at="as-given", environment=IMAGES
     )
     places = {
-        name: {**dict.fromkeys(KEY_FIELDS, ""), "recipe": name, "coordinates": json.dumps({request.by: name}),
-               "measure": measure, "environment": IMAGES}
+        name: {
+            **dict.fromkeys(KEY_FIELDS, ""),
+            "recipe": name,
+            "coordinates": json.dumps({request.by: name}),
+            "measure": measure,
+            "environment": IMAGES,
+        }
         for name in panels
-    }  # fmt: skip
+    }
     tested = moderate_group([contrast(panels[name], panels[against], measure, margin) for name in names])
     family = [
         (Pair(stated, (), (), name, ()), replace(comparison, direction=direction_of(measure)))

@@ -17,8 +17,14 @@ from assay.core.files import is_stream
 
 TABLES = (
     *(f".{kind}{end}" for kind in ("csv", "tsv", "txt") for end in ("", ".gz", ".bz2", ".xz", ".zip", ".zst")),
-    ".xlsx", ".xls", ".ods", ".parquet", ".json", ".jsonl", ".ndjson",
-)  # fmt: skip
+    ".xlsx",
+    ".xls",
+    ".ods",
+    ".parquet",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+)
 """Endings of tables, those that are refused by what they are too."""
 SEPARATORS = ",;\t|"
 _MARKS = (

@@ -56,9 +56,16 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
         for at in np.unique(fold[seed][tested[seed]])
     ]
     areas = [_told_elsewhere(cues, table, ~np.isin(table.patient, patient[here])) for _, _, here in parts]
-    areas = [{(at, code): area for (at, code), area in areas_of_part.items() if abs(area - 0.5) > 0
-              and not _restates(cues[at], area) and np.isfinite(cues[at].scores[code][panel.images[here]]).any()}
-             for (_, _, here), areas_of_part in zip(parts, areas, strict=True)]  # fmt: skip
+    areas = [
+        {
+            (at, code): area
+            for (at, code), area in areas_of_part.items()
+            if abs(area - 0.5) > 0
+            and not _restates(cues[at], area)
+            and np.isfinite(cues[at].scores[code][panel.images[here]]).any()
+        }
+        for (_, _, here), areas_of_part in zip(parts, areas, strict=True)
+    ]
     if not all(areas):
         return []
     code = Counter(_strongest(areas_of_part)[1] for areas_of_part in areas).most_common(1)[0][0]

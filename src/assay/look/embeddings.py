@@ -290,8 +290,13 @@ def _decoded_rows(
     fold = folds_by_patient(columns.patient, FOLDS, SEED)
     scores = score_spaces([Space("", "", features)], tasks, fold, columns.patient, SEED)
     for task in tasks:
-        yield {"name": task.factor, "kind": "column", "source": "embeddings", "of": "",
-               **_score_cells(task, scores[task.factor][0], columns.patient)}  # fmt: skip
+        yield {
+            "name": task.factor,
+            "kind": "column",
+            "source": "embeddings",
+            "of": "",
+            **_score_cells(task, scores[task.factor][0], columns.patient),
+        }
 
 
 def _probe(table: FactorTable, features: Float[np.ndarray, "n d"]) -> Row:
@@ -316,8 +321,14 @@ def _score_cells(task: DecodingTask, score: Score, patient: Int[np.ndarray, " n"
             for side in (positive, ~positive)
         ]
         low, high = auroc_interval(score.value, SPREAD * score.error, min(len(np.unique(side)) for side in sides))
-    return {"value": score.value, "low": low, "high": high, "images": len(task.rows),
-            "patients": len(np.unique(patient[task.rows])), "reason": str(score.reason)}  # fmt: skip
+    return {
+        "value": score.value,
+        "low": low,
+        "high": high,
+        "images": len(task.rows),
+        "patients": len(np.unique(patient[task.rows])),
+        "reason": str(score.reason),
+    }
 
 
 def _unusual(

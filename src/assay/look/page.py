@@ -57,11 +57,16 @@ OF_EMBEDDINGS = (
     "median.",
 )
 DECODED = Block(
-    id="decoded", title="What a linear decoder predicts from embeddings", table="decoded", chart="strip",
-    place=("name", "source"), colors="kind", level=("chance", 0.5),
+    id="decoded",
+    title="What a linear decoder predicts from embeddings",
+    table="decoded",
+    chart="strip",
+    place=("name", "source"),
+    colors="kind",
+    level=("chance", 0.5),
     columns=("name", "kind", "source", "of", "value", "images", "patients", "reason"),
     note="AUROC in other patients. Columns are predicted within classes. The best simple cue needs no embeddings.",
-)  # fmt: skip
+)
 
 
 def look_account(evidence: Evidence) -> Account:
@@ -159,8 +164,10 @@ def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
         names = [name for name in sides for _ in range(len(rows) // len(sides))]
         classes = facts.get("classes") or [""] * len(rows)
         heads = [f"{name}, {of}" if of else name for name, of in zip(names, classes, strict=True)]
-        pictures = [PlacePictures(f"{name}, {word} {number_of:,}", (small(ImageOps.crop(image, GAP * cut), what),))
-                 for name, number_of, image, cut in zip(heads, rows, images, bare, strict=True)]  # fmt: skip
+        pictures = [
+            PlacePictures(f"{name}, {word} {number_of:,}", (small(ImageOps.crop(image, GAP * cut), what),))
+            for name, number_of, image, cut in zip(heads, rows, images, bare, strict=True)
+        ]
         yield from (pictures[at] for at in order)
 
 

@@ -106,17 +106,28 @@ def isolate_process() -> bool:
     library, (machine, opens, refused) = ctypes.CDLL(None), _CALLS[os.uname().machine]
     load, equal, at_least, mask, end = 0x20, 0x15, 0x35, 0x54, 0x06
     steps = [  # of a packet filter: code, where to go if true and if false, number
-        (load, "", "", 4), (equal, "", "no", machine),
-        (load, "", "", 0), (at_least, "no", "", 1 << 30), *((equal, "no", "", call) for call in refused),
-        (equal, "", "yes", opens), (load, "", "", 16), *((equal, "yes", "", family) for family in _FAMILIES),
-        (equal, "", "no", socket.AF_UNIX), (load, "", "", 24), (mask, "", "", 15), (equal, "no", "yes", 2),  # datagrams
-        (end, "", "", 0x5000D), (end, "", "", 0x7FFF0000),
-    ]  # fmt: skip
+        (load, "", "", 4),
+        (equal, "", "no", machine),
+        (load, "", "", 0),
+        (at_least, "no", "", 1 << 30),
+        *((equal, "no", "", call) for call in refused),
+        (equal, "", "yes", opens),
+        (load, "", "", 16),
+        *((equal, "yes", "", family) for family in _FAMILIES),
+        (equal, "", "no", socket.AF_UNIX),
+        (load, "", "", 24),
+        (mask, "", "", 15),
+        (equal, "no", "yes", 2),  # datagrams
+        (end, "", "", 0x5000D),
+        (end, "", "", 0x7FFF0000),
+    ]
     places = {"no": len(steps) - 3, "yes": len(steps) - 2}
-    program = ctypes.create_string_buffer(b"".join(
-        struct.pack("HBBI", code, *(places[to] - at if to else 0 for to in (true, false)), number)
-        for at, (code, true, false, number) in enumerate(steps)
-    ))  # fmt: skip
+    program = ctypes.create_string_buffer(
+        b"".join(
+            struct.pack("HBBI", code, *(places[to] - at if to else 0 for to in (true, false)), number)
+            for at, (code, true, false, number) in enumerate(steps)
+        )
+    )
     library.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0)
     library.capset(struct.pack("Ii", 0x20080522, 0), struct.pack("6I", _READING, _READING, 0, 0, 0, 0))
     return library.prctl(22, 2, struct.pack("HP", len(steps), ctypes.addressof(program))) == 0

@@ -73,8 +73,12 @@ def of_bundle(metadata: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     sides = [side for side in image.get("spatial_shape") or () if isinstance(side, int)]
     side = sides[0] if len(sides) == 2 and len(set(sides)) == 1 else 0
-    return {"mean": [-low / (high - low)] * channels, "std": [1 / (high - low)] * channels, "crop_mode": "squash",
-            "input_size": (channels, side, side)}  # fmt: skip
+    return {
+        "mean": [-low / (high - low)] * channels,
+        "std": [1 / (high - low)] * channels,
+        "crop_mode": "squash",
+        "input_size": (channels, side, side),
+    }
 
 
 def _image_format(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

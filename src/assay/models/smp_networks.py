@@ -39,9 +39,18 @@ with extra("smp"):
     )
 
 SmpNetwork = Literal[
-    "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet",
+    "unet",
+    "unetplusplus",
+    "manet",
+    "linknet",
+    "fpn",
+    "pspnet",
+    "deeplabv3",
+    "deeplabv3plus",
+    "pan",
+    "upernet",
     "segformer",
-]  # fmt: skip
+]
 
 
 # Encoders of segmentation-models-pytorch: which there are, how they scale images, and how they start from weights.

@@ -193,8 +193,10 @@ def load_tensors(path: Path, start: int = 0) -> Any:
 
 
 _PLAIN = {f"{module} set" for module in ("builtins", "__builtin__")} | {
-    "collections OrderedDict", "collections Counter", "_codecs encode",
-}  # fmt: skip
+    "collections OrderedDict",
+    "collections Counter",
+    "_codecs encode",
+}
 """Names outside of PyTorch that take no more memory than the file; of its own, PyTorch knows the harmless ones."""
 _OLD_PICKLES = 5
 """Pickles at the beginning of a file of `torch.save` from before 2020."""
@@ -399,9 +401,10 @@ def _beyond(error: Exception) -> bool:
 
 # The trunk of a start that Assay trained, as a weights file for anyone: safetensors under timm's names.
 
-_INPUTS = {((0.5,), (0.5,)): "x*2-1", ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)): (
-    "(x - [0.485,0.456,0.406]) / [0.229,0.224,0.225]"
-)}  # fmt: skip
+_INPUTS = {
+    ((0.5,), (0.5,)): "x*2-1",
+    ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)): ("(x - [0.485,0.456,0.406]) / [0.229,0.224,0.225]"),
+}
 """(mean, sd) per channel -> entry of the file's metadata, which `initialization: file` understands."""
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 from assay.report.block import Block
 
 CUES = Block(
-    id="shortcuts", title="Simple cues that predict the target", table="shortcuts",
+    id="shortcuts",
+    title="Simple cues that predict the target",
+    table="shortcuts",
     columns=("name", "kind", "of", "value", "direction", "images", "patients", "reason"),
     note="AUROC of one column, property or fitted score, without any network.",
-)  # fmt: skip
+)
 
 
 ISSUES = Block(
-    id="issues", title="Issues of images", table="issues", folded=True,
+    id="issues",
+    title="Issues of images",
+    table="issues",
+    folded=True,
     columns=("kind", "row", "cluster", "of", "value"),
     note="How far: of a suspected label, by how much more probable another class is than its own, from 0 to 1; of thin "
-         "bright marks, in multiples of the limit; of other images, in robust standard deviations from the median.",
-)  # fmt: skip
+    "bright marks, in multiples of the limit; of other images, in robust standard deviations from the median.",
+)
 
 
 ADDED = Block(

@@ -147,9 +147,12 @@ def content(evidence: Evidence) -> PageContent:
         dosed=bool(tables.get("dose_changes")),
         trained=bool(networks(tables)),
         unit=evidence.unit,
-        files=tuple((table.name, as_file(table, tables)) for table in evidence.kind.tables.values()
-                    if table.carried and all(map(tables.get, table.parts or (table.name,)))),
-    )  # fmt: skip
+        files=tuple(
+            (table.name, as_file(table, tables))
+            for table in evidence.kind.tables.values()
+            if table.carried and all(map(tables.get, table.parts or (table.name,)))
+        ),
+    )
 
 
 PROVENANCE = Block(

@@ -455,8 +455,11 @@ def failures_text(rows: Sequence[Row]) -> str:
         ''
     """
     small = [row for row in rows if row.get("decision") in WITHIN_MARGIN and "failed_a" in row]
-    counts = [tuple(numeric(row, f"{name}_{side}") for name in ("failure_limit", "failed", "trained"))
-              for row in small for side in ("a", "b")]  # fmt: skip
+    counts = [
+        tuple(numeric(row, f"{name}_{side}") for name in ("failure_limit", "failed", "trained"))
+        for row in small
+        for side in ("a", "b")
+    ]
     if not counts:
         return ""
     differ = len(set(counts)) > 1
@@ -562,9 +565,13 @@ def control_words(row: Row, names: Names | None = None) -> str:
         ('A/A control found no difference', 'positive control did not find the planted difference')
     """
     compared = "" if names is None else f" ({statement(row, names)})"
-    verb = {"detected": "found the planted difference", "undetected": "did not find the planted difference",
-            "none detected": "found no difference", "differs": "shows a difference",
-            "untested": "could not be tested"}[text_of(row, "decision")]  # fmt: skip
+    verb = {
+        "detected": "found the planted difference",
+        "undetected": "did not find the planted difference",
+        "none detected": "found no difference",
+        "differs": "shows a difference",
+        "untested": "could not be tested",
+    }[text_of(row, "decision")]
     return f"{control_name(row)}{compared} {verb}"
 
 
@@ -709,8 +716,13 @@ def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> s
         >>> model_headline(flips, "auroc"), model_headline([], "auroc")
         ('Its predictions change with texture.', '')
     """
-    overall = [row for row in rows if row["measure"] == measure and row["environment"]
-             and not any(row[name] for name in ("factor", "level", "layer", "group"))]  # fmt: skip
+    overall = [
+        row
+        for row in rows
+        if row["measure"] == measure
+        and row["environment"]
+        and not any(row[name] for name in ("factor", "level", "layer", "group"))
+    ]
     unsure = [row["environment"] for row in overall if not numeric(row, "low") > numeric(row, "chance")]
     sentences: list[str] = []
     if overall and all(not math.isnan(numeric(row, "chance")) for row in overall):

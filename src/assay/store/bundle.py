@@ -64,8 +64,11 @@ def unsigned_files(root: Path, signed: Collection[Path]) -> list[Path]:
 
 def _sums_of(text: str) -> dict[str, str]:
     """Return path -> SHA-256 of a text of sha256sum. Paths that lead out of a folder are left out."""
-    return {name: digest for digest, _, name in (line.partition("  ") for line in text.splitlines())
-            if name and not re.search(r"^/|(^|/)\.{0,2}(/|$)", name)}  # fmt: skip
+    return {
+        name: digest
+        for digest, _, name in (line.partition("  ") for line in text.splitlines())
+        if name and not re.search(r"^/|(^|/)\.{0,2}(/|$)", name)
+    }
 
 
 def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:

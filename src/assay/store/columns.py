@@ -11,9 +11,21 @@ from typing import Any, Literal, cast
 
 ColumnType = Literal["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"]
 CellKind = Literal[
-    "number", "interval", "count", "p", "code", "component", "measure", "recipe", "environment", "place", "decision",
-    "list", "reason", "text",
-]  # fmt: skip
+    "number",
+    "interval",
+    "count",
+    "p",
+    "code",
+    "component",
+    "measure",
+    "recipe",
+    "environment",
+    "place",
+    "decision",
+    "list",
+    "reason",
+    "text",
+]
 """How a cell is written: a number; one with its interval; a count, of which 0 is none; a p value; a code, a component,
 a measure, a recipe, an environment, a place, a decision, a JSON list or a reason in words; a text as it is."""
 

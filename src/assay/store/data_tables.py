@@ -120,8 +120,7 @@ ADDED = Table(
         number("network_low", "lower end of its 95% interval"),
         number("network_high", "upper end of its 95% interval"),
         number("cue", "AUROC of the cue on the same images", "AUROC of the cue"),
-        estimate("value", "AUROC of the networks among images of the same tenth of the cue",
-                 "AUROC at similar values"),
+        estimate("value", "AUROC of the networks among images of the same tenth of the cue", "AUROC at similar values"),
         *INTERVAL,
         number("rest", "AUROC of the cue among the same pairs of images", "of the cue there"),
         TRAINING_SEEDS,
@@ -129,9 +128,24 @@ ADDED = Table(
         PATIENTS,
         REASON,
     ),
-    ("recipe", "environment", "name", "of", "verdict", "network", "cue", "value", "low", "high", "rest", "seeds",
-     "images", "patients", "reason"),
-)  # fmt: skip
+    (
+        "recipe",
+        "environment",
+        "name",
+        "of",
+        "verdict",
+        "network",
+        "cue",
+        "value",
+        "low",
+        "high",
+        "rest",
+        "seeds",
+        "images",
+        "patients",
+        "reason",
+    ),
+)
 
 ISSUE_KINDS = (
     "copy", "across-parts", "suspected-copy", "alike-embedding", "left-out", "blank", "dark", "bright", "blurry",

@@ -133,8 +133,9 @@ CONTRASTS = Table(
         *INTERVAL,
         *_ERROR,
         number("seed_error", "standard error over seeds alone"),
-        number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ",
-               cell="p"),
+        number(
+            "p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ", cell="p"
+        ),
         number("plain_p", "of a dose-response, p value on the measure's own scale"),
         number("probit_p", "of a dose-response, p value on the probit scale"),
         _HOLM,
@@ -144,14 +145,19 @@ CONTRASTS = Table(
         Column("expected", "of a positive control, the direction that must be found: higher or lower"),
         TRAINING_SEEDS,
         whole("left_out", "seeds that either recipe kept and the comparison does not rest on"),
-        *(column for side in ("a", "b") for column in (
-            whole(f"failed_{side}", f"of {side}, seeds whose network collapsed, diverged or fell far below the others"),
-            whole(f"trained_{side}", f"of {side}, seeds whose training finished"),
-            number(f"failure_limit_{side}", f"of {side}, greatest share of failing seeds that this allows (95%)"),
-        )),
+        *(
+            column
+            for side in ("a", "b")
+            for column in (
+                whole(
+                    f"failed_{side}", f"of {side}, seeds whose network collapsed, diverged or fell far below the others"
+                ),
+                whole(f"trained_{side}", f"of {side}, seeds whose training finished"),
+                number(f"failure_limit_{side}", f"of {side}, greatest share of failing seeds that this allows (95%)"),
+            )
+        ),
         PATIENTS,
-        number("effective_patients",
-               "effective number of patients, for two classes the smaller; no decision under 6"),
+        number("effective_patients", "effective number of patients, for two classes the smaller; no decision under 6"),
         whole("paired_patients", "patients that both recipes have; 0 where the data name none"),
         *_SIGN_FLIPS,
         number("margin", "greatest difference that counts as equivalent"),
@@ -161,22 +167,32 @@ CONTRASTS = Table(
         number("equivalence_high", "upper end of the interval that decides on equivalence"),
         number("beyond_p", "one-sided p value of a difference of at most the margin, after Holm; claimed under 0.025"),
         number("noninferiority_p", "p value of a being worse than b by the margin or more; claimed under 0.025"),
-        Column("decision", "higher-beyond or lower-beyond (by more than the margin), higher, lower, higher-small or "
-               "lower-small (by less than the margin), equivalent, or inconclusive; of a control detected, undetected, "
-               "none detected, differs or untested", cell="decision"),
+        Column(
+            "decision",
+            "higher-beyond or lower-beyond (by more than the margin), higher, lower, higher-small or "
+            "lower-small (by less than the margin), equivalent, or inconclusive; of a control detected, undetected, "
+            "none detected, differs or untested",
+            cell="decision",
+        ),
         *_DECIDED_BY,
         number("least_margin", "smallest margin at which the comparison would be equivalent; NaN without a margin"),
         number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
-        number("patients_needed", "where seeds alone would not decide it, patients that would with 40 seeds; "
-               "0 for a measure without patients, which the error of its probe limits"),
+        number(
+            "patients_needed",
+            "where seeds alone would not decide it, patients that would with 40 seeds; "
+            "0 for a measure without patients, which the error of its probe limits",
+        ),
         number("detectable", "difference that the design finds with 80% power"),
         Column("exploratory", "whether the comparison was added or changed after results existed", "BOOLEAN"),
-        Column("equal", "at matched clean performance, JSON: level, its environment (clean), training rows of a and of "
-               "b, and all trained amounts; empty otherwise"),
+        Column(
+            "equal",
+            "at matched clean performance, JSON: level, its environment (clean), training rows of a and of "
+            "b, and all trained amounts; empty otherwise",
+        ),
         REASON,
     ),
     ("value", *_BY, "seeds", "decision", "reason"),
-)  # fmt: skip
+)
 
 LOOKS = Table(
     "looks",
@@ -226,28 +242,54 @@ REPLICATIONS = Table(
         Column("id", "identifier of the comparison, as in `contrasts`"),
         *_COMPARED,
         number("margin", "greatest difference that counts as equivalent"),
-        *(column for run, name in (("", "replication"), ("first_", "earlier run")) for column in (
-            Column(f"{run}decision", f"of the {name}, the decision, as in `contrasts`",
-                   head=f"{run[:-1]} decision".lstrip()),
-            *(number(f"{run}{key}", f"of the {name}, {text}", f"{run}{key}".replace("_", " "))
-              for key, text in _DECIDED.items()),
-            Column(f"{run}reason", f"of the {name}, doubts, codes with fields as JSON"),
-        )),
-        number("predicted_low", "lower end of the 95% prediction interval of the second difference from the first",
-               "predicted low"),
+        *(
+            column
+            for run, name in (("", "replication"), ("first_", "earlier run"))
+            for column in (
+                Column(
+                    f"{run}decision",
+                    f"of the {name}, the decision, as in `contrasts`",
+                    head=f"{run[:-1]} decision".lstrip(),
+                ),
+                *(
+                    number(f"{run}{key}", f"of the {name}, {text}", f"{run}{key}".replace("_", " "))
+                    for key, text in _DECIDED.items()
+                ),
+                Column(f"{run}reason", f"of the {name}, doubts, codes with fields as JSON"),
+            )
+        ),
+        number(
+            "predicted_low",
+            "lower end of the 95% prediction interval of the second difference from the first",
+            "predicted low",
+        ),
         number("predicted_high", "upper end of the prediction interval", "predicted high"),
         Column("within", "whether the second difference fell in: yes or no; empty where the first has no error"),
-        number("agreement", "probability of the first decision in the second run, from the first difference and both "
-               "errors", "agreement expected"),
+        number(
+            "agreement",
+            "probability of the first decision in the second run, from the first difference and both errors",
+            "agreement expected",
+        ),
         estimate("both", "mean difference over the seeds of both runs", "both runs"),
         number("both_low", "lower end of its 95% interval", "both low"),
         number("both_high", "upper end of its 95% interval", "both high"),
         Column("patients", "whether the replication tests on new patients or on the same"),
     ),
-    ("first_value", "first_decision", "value", "decision", "predicted_low", "predicted_high", "within", "agreement",
-     "both", "both_low", "both_high"),
+    (
+        "first_value",
+        "first_decision",
+        "value",
+        "decision",
+        "predicted_low",
+        "predicted_high",
+        "within",
+        "agreement",
+        "both",
+        "both_low",
+        "both_high",
+    ),
     note="Empty for a run that is not a replication.",
-)  # fmt: skip
+)
 
 FINDINGS = Table(
     "findings",
@@ -279,12 +321,16 @@ ESTIMATES = Table(
         PATIENTS,
         IMAGES,
         number("chance", "value of an uninformative model; NaN where there is none"),
-        Column("where", "which group or environment a worst value is of, codes with fields as JSON; empty otherwise",
-               head="worst in", cell="place"),
+        Column(
+            "where",
+            "which group or environment a worst value is of, codes with fields as JSON; empty otherwise",
+            head="worst in",
+            cell="place",
+        ),
         REASON,
     ),
     ("recipe", "measure", "environment", "factor", "level", "layer", "group", "value", "low", "high", "reason"),
-)  # fmt: skip
+)
 
 _OF_SEED = (whole("seed", "number of the seed"), number("value", "value of this seed"))
 
@@ -387,21 +433,30 @@ POINTS = Table(
     "points",
     "point of a curve or plane of a recipe of a segmentation; means over the kept seeds",
     (
-        Column("curve", "false-positives, free-response, train_loss, validation_loss, lr, or weight (of the first term "
-               "of the loss)"),
+        Column(
+            "curve",
+            "false-positives, free-response, train_loss, validation_loss, lr, or weight (of the first term "
+            "of the loss)",
+        ),
         *RECIPE,
         environment("test environment; empty of a training"),
-        number("x", "of false positives the least area of a component, as a share of the image; of the free response "
-               "components per image that touch no lesion; of a training the epoch, from 1"),
+        number(
+            "x",
+            "of false positives the least area of a component, as a share of the image; of the free response "
+            "components per image that touch no lesion; of a training the epoch, from 1",
+        ),
         number("y", "of false positives the logit from which a pixel is predicted; NaN elsewhere"),
-        number("value", "share of lesion-free images with such a component; share of lesions found with at most so "
-               "many; or the value in that epoch"),
+        number(
+            "value",
+            "share of lesion-free images with such a component; share of lesions found with at most so "
+            "many; or the value in that epoch",
+        ),
         TRAINING_SEEDS,
         PATIENTS,
         IMAGES,
     ),
     ("curve", "recipe", "environment", "x", "y", "value", "seeds", "images"),
-)  # fmt: skip
+)
 
 TRIALS = Table(
     "trials",
@@ -462,9 +517,24 @@ STARTS = Table(
         *INTERVAL,
         REASON,
     ),
-    ("start", "component", "statistics", "below", "data", "phantom", "target", "images", "steps", "seeds", "value",
-     "file", "sha256", "scaling", "reason"),
-)  # fmt: skip
+    (
+        "start",
+        "component",
+        "statistics",
+        "below",
+        "data",
+        "phantom",
+        "target",
+        "images",
+        "steps",
+        "seeds",
+        "value",
+        "file",
+        "sha256",
+        "scaling",
+        "reason",
+    ),
+)
 
 RECIPES = Table(
     "recipes",
@@ -616,12 +686,36 @@ PROVENANCE = Table(
 TABLES = {
     table.name: table
     for table in (
-        CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, DOSE_CHANGES, CONDITION_CHANGES, TRADES,
-        POINTS, LOOKS, REPLICATIONS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
-        DOSE_COUNTS, VISIBILITY, SHORTCUTS, ADDED, ISSUES, PICTURES, PUBLISHED, PUBLISHED_ORDERS,
+        CONTRASTS,
+        FINDINGS,
+        ESTIMATES,
+        VALUES,
+        SEEDS,
+        RELIANCE_CONTRASTS,
+        DOSE_CHANGES,
+        CONDITION_CHANGES,
+        TRADES,
+        POINTS,
+        LOOKS,
+        REPLICATIONS,
+        TRIALS,
+        SOURCES,
+        STARTS,
+        RECIPES,
+        COLLAPSES,
+        SIMILARITIES,
+        ENVIRONMENTS,
+        DOSE_COUNTS,
+        VISIBILITY,
+        SHORTCUTS,
+        ADDED,
+        ISSUES,
+        PICTURES,
+        PUBLISHED,
+        PUBLISHED_ORDERS,
         PROVENANCE,
     )
-}  # fmt: skip
+}
 """Every table by name, the most requested first."""
 
 # --- Tables of a preview ----------------------------------------------------------------------------------------------

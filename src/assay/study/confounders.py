@@ -318,8 +318,14 @@ def _row(confounder: Confounder, measured: Visibility) -> Row:
     means = {name: float(torch.nanmean(values)) for name, values in values_by_measure.items()}
     sound = int(measured.share.isfinite().sum())
     reason = str(because(Code.NO_SSIM)) if sound and math.isnan(means["ssim"]) else ""
-    return {"confounder": confounder.label, "factor": confounder.name, "kind": "intervention", **means, "images": sound,
-            "reason": reason}  # fmt: skip
+    return {
+        "confounder": confounder.label,
+        "factor": confounder.name,
+        "kind": "intervention",
+        **means,
+        "images": sound,
+        "reason": reason,
+    }
 
 
 def _no_row(factor: str) -> Row:

@@ -402,12 +402,14 @@ def dose_change_rows(gathered: Gathered) -> list[Row]:
             seeds: list[int] = (
                 [] if missing else reduce(np.intersect1d, [dose.panel.numbers for dose in doses_kept]).tolist()
             )
-            rows.append({
-                **where,
-                "doses": json.dumps([p for p in doses if p]),
-                "measure": measure,
-                **{name: getattr(result, name) for name in ("value", "low", "high", "seeds", "patients")},
-                "per_seed": json.dumps(dict(zip(seeds, result.per_seed.tolist(), strict=True))),
-                "reason": str(result.reason),
-            })  # fmt: skip
+            rows.append(
+                {
+                    **where,
+                    "doses": json.dumps([p for p in doses if p]),
+                    "measure": measure,
+                    **{name: getattr(result, name) for name in ("value", "low", "high", "seeds", "patients")},
+                    "per_seed": json.dumps(dict(zip(seeds, result.per_seed.tolist(), strict=True))),
+                    "reason": str(result.reason),
+                }
+            )
     return rows

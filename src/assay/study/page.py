@@ -37,22 +37,38 @@ _PER_IMAGE = ("pair-logit",)
 """Measures of single images: they are in the file alone."""
 
 COMPARISONS = Block(
-    id="contrasts", title="Every comparison", table="contrasts", chart="strip", place=("comparison",), panel="measure",
-    colors="decision", axes=("difference in {}", ""), level=ZERO, shaded=True, cited="decided",
+    id="contrasts",
+    title="Every comparison",
+    table="contrasts",
+    chart="strip",
+    place=("comparison",),
+    panel="measure",
+    colors="decision",
+    axes=("difference in {}", ""),
+    level=ZERO,
+    shaded=True,
+    cited="decided",
     columns=("comparison", "decision", "decided", "margin_test", "detectable", "seeds", "role"),
     note=(
         "Difference: the first minus the second, with the interval and p that decided, corrected for all comparisons "
         "of the family; a level other than 95% is named. Shaded: the margin. Detectable: the difference that this "
         "design detects with 80% power."
     ),
-)  # fmt: skip
+)
 TRAINED_ONCE = Block(
-    id="differences", title="Models that were trained once", table="differences", chart="strip",
-    place=("model", "against"), panel="measure", colors="outcome", axes=("difference in {}", ""), level=ZERO,
+    id="differences",
+    title="Models that were trained once",
+    table="differences",
+    chart="strip",
+    place=("model", "against"),
+    panel="measure",
+    colors="outcome",
+    axes=("difference in {}", ""),
+    level=ZERO,
     columns=("model", "against", "measure", "value", "p", "margin", "outcome", "equivalence", "patients"),
     note="Difference: the first minus the second, paired by case, with 95% intervals over patients alone. It holds "
-         "for these models, and not for how they were trained.",
-)  # fmt: skip
+    "for these models, and not for how they were trained.",
+)
 TRADES = Block(
     id="trade",
     title="False positives without a lesion, against overlap with lesions",
@@ -118,11 +134,14 @@ def _published(tables: Mapping[str, Rows]) -> Section:
         else "",
     )
     order = Block(
-        id="published-order", title="Whether the published order is replicated", table="published_orders", folded=True,
+        id="published-order",
+        title="Whether the published order is replicated",
+        table="published_orders",
+        folded=True,
         columns=("table", "column", "tau", "pairs", "same", "compared", "same_shown", "other_shown"),
         note="Two rows are shown in an order if the interval of their difference excludes 0. Only pairs that a "
         "comparison of this run tests can be.",
-    )  # fmt: skip
+    )
     return Section(
         "published",
         "Published figures" if copied else "Layout of a publication",
@@ -182,24 +201,37 @@ _REPLICATION = Block(
     ),
 )
 _LOOKS = Block(
-    id="looks", title="Looks at the primary comparisons", table="looks", folded=True,
+    id="looks",
+    title="Looks at the primary comparisons",
+    table="looks",
+    folded=True,
     columns=("comparison", "look", "decided", "decision", "closed_at", "seeds"),
     note="A decision once made remains. An estimate after early stopping is likely too large.",
-)  # fmt: skip
+)
 _ORDERED = Block(
-    id="order", title="Factors compared by how much models rely on them", table="reliance_contrasts", folded=True,
+    id="order",
+    title="Factors compared by how much models rely on them",
+    table="reliance_contrasts",
+    folded=True,
     columns=("recipe", "measure", "factor", "against", "decided", "seeds"),
     note="The factor with the largest value minus each other one, paired by seed; corrected over the other factors.",
-)  # fmt: skip
+)
 _STARTS = Block(
-    id="starts", title="Initial weights", table="starts", keep=Query(without={"kind": ("random",)}), folded=True,
+    id="starts",
+    title="Initial weights",
+    table="starts",
+    keep=Query(without={"kind": ("random",)}),
+    folded=True,
     columns=("start", "component", "below", "data", "target", "images", "steps", "value"),
     note="Value: AUROC on validation images of the start's own task, over its seeds.",
-)  # fmt: skip
+)
 VISIBLE = Block(
-    id="visibility", title="How visible each confounder is", table="visibility", folded=True,
+    id="visibility",
+    title="How visible each confounder is",
+    table="visibility",
+    folded=True,
     columns=("confounder", "share", "difference", "ssim", "images", "reason"),
-)  # fmt: skip
+)
 
 
 def _redundant_measures(tables: Mapping[str, Rows]) -> set[str]:
@@ -213,6 +245,34 @@ def _redundant_measures(tables: Mapping[str, Rows]) -> set[str]:
     defined = {place: value for place, value in macro.items() if not math.isnan(value)}
     alike = defined and all(value == area.get(place) for place, value in defined.items())
     return {"auroc-macro", "somers-d", "quadratic-weighted-kappa"} if alike else set()
+
+
+DISTORTED_BY_SEVERITY = Block(
+    id="distorted",
+    title="Errors on distorted images, by severity",
+    keep=Query(measures=("distorted-error",), filled=("level",)),
+    chart="curve",
+    panel="factor",
+    along="level",
+    listed=False,
+    note="Severities as published, 1 least to 5 most.",
+)
+MITIGATIONS = Block(
+    id="mitigations",
+    title="Mitigations, and whose group labels they used",
+    table="recipes",
+    keep=Query(without={"mitigation": ("none", "")}),
+    columns=("recipe", "mitigation", "groups", "training_labels", "selection_labels"),
+    folded=True,
+)
+BY_KIND = Block(
+    id="kinds-found",
+    title="By kind of lesion",
+    keep=Query(measures=OF_A_KIND, filled=("level",), empty=("factor", "group")),
+    place=("recipe", "environment", "level"),
+    across="measure",
+    folded=True,
+)
 
 
 def _performance_blocks(measure: str, budgets: str, redundant: Collection[str]) -> tuple[Block, ...]:
@@ -235,27 +295,42 @@ def _performance_blocks(measure: str, budgets: str, redundant: Collection[str]) 
     return (
         performance(measure),
         *along,
-        Block(id="worst", title="Worst groups and environments",
-              keep=Query(measures=(measure, "accuracy"), only={"group": WORST}),
-              columns=("recipe", "group", "environment", "measure", "value", "where", "seeds"), folded=True,
-              note="Of the worst place. Its interval is estimated apart and ignores that the place was chosen, "
-                   "so it can differ from that of the same place in another table."),
-        Block(id="measures", title="Every measure of performance", keep=Query(measures=overall, empty=_OVERALL,
-              filled=("environment",)), place=("measure", "recipe"), across="environment", folded=True),
-        Block(id="by-group", title="Performance by class and group",
-              keep=Query(measures=overall, filled=("environment", "factor"), without={"group": WORST}),
-              columns=("recipe", "measure", "environment", "factor", "level", "group", "value", "images"), folded=True,
-              note="A group that names a class has the images of this class alone."),
-        Block(id="distorted", title="Errors on distorted images, by severity",
-              keep=Query(measures=("distorted-error",), filled=("level",)), chart="curve", panel="factor",
-              along="level", listed=False, note="Severities as published, 1 least to 5 most."),
-        Block(id="distortions", title="Performance on distorted images",
-              keep=Query(measures=DISTORTED, empty=("level",)), place=("recipe", "environment", "factor"),
-              across="measure", folded=True),
-        Block(id="mitigations", title="Mitigations, and whose group labels they used", table="recipes",
-              keep=Query(without={"mitigation": ("none", "")}),
-              columns=("recipe", "mitigation", "groups", "training_labels", "selection_labels"), folded=True),
-    )  # fmt: skip
+        Block(
+            id="worst",
+            title="Worst groups and environments",
+            keep=Query(measures=(measure, "accuracy"), only={"group": WORST}),
+            columns=("recipe", "group", "environment", "measure", "value", "where", "seeds"),
+            folded=True,
+            note="Of the worst place. Its interval is estimated apart and ignores that the place was chosen, "
+            "so it can differ from that of the same place in another table.",
+        ),
+        Block(
+            id="measures",
+            title="Every measure of performance",
+            keep=Query(measures=overall, empty=_OVERALL, filled=("environment",)),
+            place=("measure", "recipe"),
+            across="environment",
+            folded=True,
+        ),
+        Block(
+            id="by-group",
+            title="Performance by class and group",
+            keep=Query(measures=overall, filled=("environment", "factor"), without={"group": WORST}),
+            columns=("recipe", "measure", "environment", "factor", "level", "group", "value", "images"),
+            folded=True,
+            note="A group that names a class has the images of this class alone.",
+        ),
+        DISTORTED_BY_SEVERITY,
+        Block(
+            id="distortions",
+            title="Performance on distorted images",
+            keep=Query(measures=DISTORTED, empty=("level",)),
+            place=("recipe", "environment", "factor"),
+            across="measure",
+            folded=True,
+        ),
+        MITIGATIONS,
+    )
 
 
 def _doses(measure: str, axis: str) -> tuple[Block, ...]:
@@ -263,16 +338,37 @@ def _doses(measure: str, axis: str) -> tuple[Block, ...]:
         return ()
     return (
         doses(measure, axis),
-        Block(id="dose-changes", title=f"Mean change of {label_of(measure)} from p = 0", table="dose_changes",
-              keep=Query(measures=(measure,)), chart="strip", place=("environment", f"axis {CONFOUNDER}"),
-              columns=("recipe", "environment", "measure", "doses", "value", "seeds"), level=ZERO),
-        *(Block(id=f"probed-{name}", title=f"{label_of(name).capitalize()} of the confounder by dose",
+        Block(
+            id="dose-changes",
+            title=f"Mean change of {label_of(measure)} from p = 0",
+            table="dose_changes",
+            keep=Query(measures=(measure,)),
+            chart="strip",
+            place=("environment", f"axis {CONFOUNDER}"),
+            columns=("recipe", "environment", "measure", "doses", "value", "seeds"),
+            level=ZERO,
+        ),
+        *(
+            Block(
+                id=f"probed-{name}",
+                title=f"{label_of(name).capitalize()} of the confounder by dose",
                 keep=Query(measures=(name,), filled=("factor",), only={"group": ("", "trained")}, empty=("level",)),
-                chart="curve", panel="factor", along=f"axis {axis}", listed=False, folded=True)
-          for name in ("flip-rate", "logit-effect")),
-        Block(id="dose-counts", title="Marked images in training", table="dose_counts",
-              columns=("recipe", "factor", "target", "least", "most", "fewest_images", "most_images"), folded=True),
-    )  # fmt: skip
+                chart="curve",
+                panel="factor",
+                along=f"axis {axis}",
+                listed=False,
+                folded=True,
+            )
+            for name in ("flip-rate", "logit-effect")
+        ),
+        Block(
+            id="dose-counts",
+            title="Marked images in training",
+            table="dose_counts",
+            columns=("recipe", "factor", "target", "least", "most", "fewest_images", "most_images"),
+            folded=True,
+        ),
+    )
 
 
 CONFOUNDER = "confounder"
@@ -289,25 +385,56 @@ def _healthy(tables: Mapping[str, Sequence[Row]]) -> tuple[Block, ...]:
     plane = plane if plane in free else next(iter(free), "")
     return (
         TRADES,
-        Block(id="planes", title="Share of lesion-free images called, by threshold and area", table="points",
-              keep=Query(only={"curve": (CALLED,), "environment": (plane,), "y": LOGITS}), chart="heat", along="x",
-              up="y", axes=("area", "threshold"), listed=False,
-              note="Images with a component of at least that area at that threshold; means over seeds."),
-        Block(id="free-response", title="Lesions found against false positives (FROC)", table="points",
-              keep=Query(only={"curve": (FROC,), "environment": (mixed,)}), chart="froc", along="x", up="value",
-              axes=("false positives per image", "share of lesions found"), listed=False,
-              note="Means over seeds. Across: a scale of square roots."),
-        Block(id="conventions", title="Dice by the convention for empty masks",
-              keep=Query(measures=CONVENTIONS, empty=_OVERALL, only={"environment": (mixed,)}), place=("recipe",),
-              across="measure", folded=True,
-              note="They differ in the score of an image without a lesion and without a prediction."),
-        Block(id="kinds-found", title="By kind of lesion",
-              keep=Query(measures=OF_A_KIND, filled=("level",), empty=("factor", "group")),
-              place=("recipe", "environment", "level"), across="measure", folded=True),
-        *(Block(id=f"course-{name.replace('_', '-')}", title=title, table="points",
-                keep=Query(only={"curve": (name,)}), chart="field", along="x", up="value", axes=("epoch", axis),
-                listed=False, folded=True) for name, (title, axis) in _COURSES.items()),
-    )  # fmt: skip
+        Block(
+            id="planes",
+            title="Share of lesion-free images called, by threshold and area",
+            table="points",
+            keep=Query(only={"curve": (CALLED,), "environment": (plane,), "y": LOGITS}),
+            chart="heat",
+            along="x",
+            up="y",
+            axes=("area", "threshold"),
+            listed=False,
+            note="Images with a component of at least that area at that threshold; means over seeds.",
+        ),
+        Block(
+            id="free-response",
+            title="Lesions found against false positives (FROC)",
+            table="points",
+            keep=Query(only={"curve": (FROC,), "environment": (mixed,)}),
+            chart="froc",
+            along="x",
+            up="value",
+            axes=("false positives per image", "share of lesions found"),
+            listed=False,
+            note="Means over seeds. Across: a scale of square roots.",
+        ),
+        Block(
+            id="conventions",
+            title="Dice by the convention for empty masks",
+            keep=Query(measures=CONVENTIONS, empty=_OVERALL, only={"environment": (mixed,)}),
+            place=("recipe",),
+            across="measure",
+            folded=True,
+            note="They differ in the score of an image without a lesion and without a prediction.",
+        ),
+        BY_KIND,
+        *(
+            Block(
+                id=f"course-{name.replace('_', '-')}",
+                title=title,
+                table="points",
+                keep=Query(only={"curve": (name,)}),
+                chart="field",
+                along="x",
+                up="value",
+                axes=("epoch", axis),
+                listed=False,
+                folded=True,
+            )
+            for name, (title, axis) in _COURSES.items()
+        ),
+    )
 
 
 CALLED, FROC = "false-positives", "free-response"
@@ -331,13 +458,27 @@ _RELIES = (
           columns=("recipe", "measure", "factor", "level", "group", "value", "images"), folded=True),
 )  # fmt: skip
 _ENCODES = (
-    Block(id="decodability", title="Decodability by layer", keep=Query(measures=("decodability",)), chart="curve",
-          panel="factor", along="layer", reference=("untrained", "shuffled", "pixels"), listed=False,
-          note="Gray: the references of the first recipe (untrained network, shuffled labels, pixels)."),
-    Block(id="decodability-table", title="What each layer encodes", keep=Query(measures=("decodability",)),
-          place=("recipe", "factor", "layer"), across="group", folded=True,
-          note="AUROC of a linear decoder on held-out patients. Pixels have no layer."),
-)  # fmt: skip
+    Block(
+        id="decodability",
+        title="Decodability by layer",
+        keep=Query(measures=("decodability",)),
+        chart="curve",
+        panel="factor",
+        along="layer",
+        reference=("untrained", "shuffled", "pixels"),
+        listed=False,
+        note="Gray: the references of the first recipe (untrained network, shuffled labels, pixels).",
+    ),
+    Block(
+        id="decodability-table",
+        title="What each layer encodes",
+        keep=Query(measures=("decodability",)),
+        place=("recipe", "factor", "layer"),
+        across="group",
+        folded=True,
+        note="AUROC of a linear decoder on held-out patients. Pixels have no layer.",
+    ),
+)
 _ATTENDS = (
     Block(id="attention", title="Share of each map on the lesion",
           keep=Query(measures=("mass-accuracy",), empty=("group", "level")), chart="strip", place=("factor",),
@@ -408,10 +549,13 @@ ACCOUNT = (
           columns=("measure", "recipe", "environment", "factor", "level", "layer", "value", "reason"), folded=True),
 )  # fmt: skip
 ENVIRONMENTS = Block(
-    id="environments", title="Test conditions, as requested and as achieved", table="environments", folded=True,
+    id="environments",
+    title="Test conditions, as requested and as achieved",
+    table="environments",
+    folded=True,
     columns=("environment", "set", "factor", "target", "asked", "strength", "held", "images", "patients"),
     note="Associations are Somers' D of the factor given the target, from -1 to 1.",
-)  # fmt: skip
+)
 
 # What columns that are made for the page hold, and words of others.
 

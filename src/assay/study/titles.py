@@ -78,11 +78,15 @@ def shared_harms(evidence: Evidence) -> list[Harm]:
     harms: list[Harm] = []
     for name, rows in values.items():
         losses = [
-            (numeric(clean[row["recipe"]], "low") - numeric(row, "high"),
-             numeric(clean[row["recipe"]], "value") - numeric(row, "value"),
-             numeric(clean[row["recipe"]], "high") - numeric(row, "low"), at)
-            for at, row in rows if row["recipe"] in clean
-        ]  # fmt: skip
+            (
+                numeric(clean[row["recipe"]], "low") - numeric(row, "high"),
+                numeric(clean[row["recipe"]], "value") - numeric(row, "value"),
+                numeric(clean[row["recipe"]], "high") - numeric(row, "low"),
+                at,
+            )
+            for at, row in rows
+            if row["recipe"] in clean
+        ]
         if name != usual and len(losses) == len(clean) and all(low > MARGIN for low, *_ in losses):
             low, loss, high, at = min(losses)
             rank = Rank.SHORTCUT if tied_factor(evidence, name) in relied_factors(evidence) else Rank.SHIFT

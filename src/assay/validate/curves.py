@@ -334,10 +334,12 @@ def ranking_curves(cases: ScoredCases) -> tuple[Curve, Curve]:
     low, high = np.nanquantile(drawn, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     values = _points_of_curves(np.ones(patients, dtype=np.int64), by_class, thresholds)
     roc, precision = (
-        [(float(x), WithInterval(float(v), float(a), float(b), len(order), patients))
-         for x, v, a, b in zip(GRID, values[i], low[i], high[i], strict=True)]
+        [
+            (float(x), WithInterval(float(v), float(a), float(b), len(order), patients))
+            for x, v, a, b in zip(GRID, values[i], low[i], high[i], strict=True)
+        ]
         for i in (0, 1)
-    )  # fmt: skip
+    )
     return roc, precision[1:]
 
 

@@ -61,10 +61,18 @@ def _curve_block(curve: str, title: str, across: str, up: str, note: str = "") -
 
 
 ROC = _curve_block("roc", "ROC curve", "false-positive rate (1 - specificity)", "sensitivity", "Shaded: 95% band.")
-CONFUSION = Block(id="confusion", title="Confusion matrix", table="confusion", chart="heat", panel="model",
-                  along="called", up="actual", axes=("called class", "actual class"),
-                  columns=("model", "actual", "called", "images", "value"),
-                  note="Shares of the actual class.")  # fmt: skip
+CONFUSION = Block(
+    id="confusion",
+    title="Confusion matrix",
+    table="confusion",
+    chart="heat",
+    panel="model",
+    along="called",
+    up="actual",
+    axes=("called class", "actual class"),
+    columns=("model", "actual", "called", "images", "value"),
+    note="Shares of the actual class.",
+)
 
 
 MOST_TILES = 4
@@ -93,12 +101,40 @@ def _measures_block(
     )
 
 
+DIFFERENCES = Section(
+    "differences",
+    "Differences",
+    (
+        Block(
+            id="paired",
+            title="Paired differences",
+            table="differences",
+            columns=("measure", "value", "p", "margin", "outcome", "equivalence", "patients"),
+        ),
+        Block(
+            id="discordant",
+            title="Cases called differently",
+            table="discordant",
+            columns=("line", "actual", "right", "first", "second"),
+            folded=True,
+        ),
+    ),
+)
+
+
 def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     """Return the sections of the page."""
-    groups = Block(id="subgroups", title="By group", table="subgroups", chart="strip", place=("column", "group"),
-                   panel="measure", colors="model", columns=("model", "column", "group", "measure", "value",
-                   "positives", "images"),
-                   note="Intervals of the groups of a column hold together at 95%.")  # fmt: skip
+    groups = Block(
+        id="subgroups",
+        title="By group",
+        table="subgroups",
+        chart="strip",
+        place=("column", "group"),
+        panel="measure",
+        colors="model",
+        columns=("model", "column", "group", "measure", "value", "positives", "images"),
+        note="Intervals of the groups of a column hold together at 95%.",
+    )
     sections = [
         Section("performance", "Performance", (
             _measures_block("measures", "Measures", tables, AT_THRESHOLD, at=False), ROC,
@@ -128,12 +164,7 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
             Block(id="rejected", title="Cases without a score", table="rejected",
                   columns=("model", "actual", "images", "share")),), tab="No score"),
     ]  # fmt: skip
-    differences = Section("differences", "Differences", (
-        Block(id="paired", title="Paired differences", table="differences",
-              columns=("measure", "value", "p", "margin", "outcome", "equivalence", "patients")),
-        Block(id="discordant", title="Cases called differently", table="discordant",
-              columns=("line", "actual", "right", "first", "second"), folded=True)))  # fmt: skip
-    return [differences, *sections] if tables["differences"] else sections
+    return [DIFFERENCES, *sections] if tables["differences"] else sections
 
 
 def _opening_lines(tables: Mapping[str, Sequence[Row]]) -> Iterator[AccountLine]:

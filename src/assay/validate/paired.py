@@ -82,8 +82,14 @@ def difference_row(
     """Return the row of `differences` of two models with their names."""
     (name, cases), (against, others) = first, second
     difference = paired_difference(measure, cases, others, margin)
-    return {"model": name, "against": against, "measure": measure, "margin": margin,
-            "patients": len(np.unique(cases.patient)), **asdict(difference)}  # fmt: skip
+    return {
+        "model": name,
+        "against": against,
+        "measure": measure,
+        "margin": margin,
+        "patients": len(np.unique(cases.patient)),
+        **asdict(difference),
+    }
 
 
 def _equivalence_of(margin: float, worse: float, apart: float) -> Equivalence:

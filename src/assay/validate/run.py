@@ -128,8 +128,15 @@ class ValidateRun(RunSteps):
                 measures = curves.calibration_measures(cases)
                 for measure in ("brier", "calibration-in-the-large", "calibration-slope"):
                     value = measures[measure]
-                    yield {"model": name, "method": method, "measure": measure, "at": at, **_ends_of_value(value),
-                           "images": value.cases, "patients": value.patients}  # fmt: skip
+                    yield {
+                        "model": name,
+                        "method": method,
+                        "measure": measure,
+                        "at": at,
+                        **_ends_of_value(value),
+                        "images": value.cases,
+                        "patients": value.patients,
+                    }
 
     def _confusion_rows(self, name: str) -> Iterator[Row]:
         cases, classes = self.read.models[name], self.read.files[0].rows.target.classes
@@ -213,8 +220,16 @@ def _ends_of_value(value: WithInterval) -> dict[str, Any]:
 
 
 def _performance_row(name: str, measure: str, value: WithInterval, at: str = "") -> dict[str, Any]:
-    return {"model": name, "measure": measure, "at": at, **_ends_of_value(value), "worst": math.nan, "best": math.nan,
-            "images": value.cases, "patients": value.patients}  # fmt: skip
+    return {
+        "model": name,
+        "measure": measure,
+        "at": at,
+        **_ends_of_value(value),
+        "worst": math.nan,
+        "best": math.nan,
+        "images": value.cases,
+        "patients": value.patients,
+    }
 
 
 def _curve_rows(name: str, cases: ScoredCases, file: ScoreFile) -> Iterator[Row]:
@@ -229,8 +244,14 @@ def _curve_rows(name: str, cases: ScoredCases, file: ScoreFile) -> Iterator[Row]
 
 def _rows_of_curve(name: str, curve: str, points: Curve) -> Iterator[Row]:
     for across, interval in points:
-        yield {"model": name, "curve": curve, "across": across, **_ends_of_value(interval), "images": interval.cases,
-               "patients": interval.patients}  # fmt: skip
+        yield {
+            "model": name,
+            "curve": curve,
+            "across": across,
+            **_ends_of_value(interval),
+            "images": interval.cases,
+            "patients": interval.patients,
+        }
 
 
 def _reference_rows(cases: ScoredCases, files: Sequence[ScoreFile]) -> Iterator[Row]:
@@ -242,8 +263,16 @@ def _reference_rows(cases: ScoredCases, files: Sequence[ScoreFile]) -> Iterator[
         }
     for curve, (label, ends) in references.items():
         for across, value in ends:
-            yield {"model": label, "curve": curve, "across": across, "value": value, "low": math.nan, "high": math.nan,
-                   "images": 0, "patients": 0}  # fmt: skip
+            yield {
+                "model": label,
+                "curve": curve,
+                "across": across,
+                "value": value,
+                "low": math.nan,
+                "high": math.nan,
+                "images": 0,
+                "patients": 0,
+            }
 
 
 def _subgroup_rows(name: str, cases: ScoredCases, grouped: Grouped, names: Sequence[str]) -> Iterator[Row]:
@@ -257,6 +286,13 @@ def _subgroup_rows(name: str, cases: ScoredCases, grouped: Grouped, names: Seque
         part = cases.some_cases(rows)
         for measure in names:
             value = measures[measure](part)
-            yield {"model": name, "column": grouped.column, "group": group, "measure": measure, **_ends_of_value(value),
-                   "positives": int(part.target.sum()), "images": len(part.target),
-                   "patients": value.patients}  # fmt: skip
+            yield {
+                "model": name,
+                "column": grouped.column,
+                "group": group,
+                "measure": measure,
+                **_ends_of_value(value),
+                "positives": int(part.target.sum()),
+                "images": len(part.target),
+                "patients": value.patients,
+            }

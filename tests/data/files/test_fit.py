@@ -197,8 +197,9 @@ def test_two_of_six_bright_files_are_no_outliers_and_the_others_are_called_flat(
 
 
 def test_usual_differences_between_files_clip_nothing(tmp_path: Path) -> None:
-    images = [np.minimum(image, most) for image, most in zip(twelve_bit(), (600, 900, 1200, 2000, 1000, 4095),
-                                                            strict=True)]  # fmt: skip
+    images = [
+        np.minimum(image, most) for image, most in zip(twelve_bit(), (600, 900, 1200, 2000, 1000, 4095), strict=True)
+    ]
     dataset = load(ranged_set(tmp_path / "set", images))
     np.testing.assert_array_equal(raw(dataset), [as_12_bit(image) for image in images])
     assert dataset.card.doubts == ()

@@ -43,7 +43,10 @@ def test_table(tmp_path: Path) -> None:
     assert (found.image, found.mask, found.target, found.patient) == ("file", "segmentation", "diagnosis", "subject_id")
     assert found.targets == ("diagnosis", "sex")
     assert {name: one.kind for name, one in found.columns.items()} == {
-        "age": "continuous", "sex": "categorical", "split": "categorical"}  # fmt: skip
+        "age": "continuous",
+        "sex": "categorical",
+        "split": "categorical",
+    }
     assert _classes(tmp_path, found.data()) == ("not diagnosis", "diagnosis")
     assert guess(tmp_path, "sex").target == "sex"
     with pytest.raises(SpecError, match="no column 'dignosis'"):

@@ -24,8 +24,13 @@ def test_kinds_are_found_in_the_cells(tmp_path: Path) -> None:
     table = undeclared_table(table_of(tmp_path, mask="file"))
     assert table is not None
     kinds = {factor.name: factor.kind for factor in table.factors}
-    assert kinds == {"sex": "categorical", "site": "categorical", "dose": "continuous", "code": "categorical",
-                     "empty": "categorical"}  # fmt: skip
+    assert kinds == {
+        "sex": "categorical",
+        "site": "categorical",
+        "dose": "continuous",
+        "code": "categorical",
+        "empty": "categorical",
+    }
     assert len(table) == ROWS - 1, "a row without a target tells nothing"
 
 

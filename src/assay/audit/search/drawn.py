@@ -69,8 +69,11 @@ class RepeatedPattern(Candidate):
         height, width = self.pixels.shape
         rows, columns = (np.flatnonzero(self.pixels.any(axis=axis)) for axis in (1, 0))
         box = Box(rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width)
-        able = [candidate for candidate in (box, Border(0.02), Border(0.05), Corners(1 / 6))
-                if (candidate.where(height, width) & self.pixels).sum() >= _INSIDE * self.pixels.sum()]  # fmt: skip
+        able = [
+            candidate
+            for candidate in (box, Border(0.02), Border(0.05), Corners(1 / 6))
+            if (candidate.where(height, width) & self.pixels).sum() >= _INSIDE * self.pixels.sum()
+        ]
         return min(able, key=lambda candidate: size_of(candidate, height, width))
 
 

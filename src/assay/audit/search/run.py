@@ -91,9 +91,18 @@ class Search:
         limits = None if self.limits is None else [self.limits.largest.get("place"), self.limits.class_distance]
         scales = {} if self.of != "whole" or self.limits is None else {"scales": dict(self.limits.largest)}
         after = {"after": [*(search.id for search in self.after), limits]} if self.after else {}
-        return content_hash({**after, **scales, "search": [self.of, VERSION], "model": self.prepared.model.content,
-                             "rows": rows, "data": self._content,
-                             "seed": self.seed, "threshold": self.threshold})  # fmt: skip
+        return content_hash(
+            {
+                **after,
+                **scales,
+                "search": [self.of, VERSION],
+                "model": self.prepared.model.content,
+                "rows": rows,
+                "data": self._content,
+                "seed": self.seed,
+                "threshold": self.threshold,
+            }
+        )
 
     @property
     def _content(self) -> str:
@@ -130,9 +139,14 @@ class Search:
         else:
             name, carry, bright = _carried_content(candidate, sample)
             row |= {**self._row(candidate, sample, carry), "name": name, "bright": bright}
-            record |= {"region": list(astuple(cast("Any", candidate.region))), "carry": carry.tolist(),
-                       "worth": candidate.worth.tolist(), "searched": table.row.tolist(), "request": self._kept_request,
-                       "content": self._content}  # fmt: skip
+            record |= {
+                "region": list(astuple(cast("Any", candidate.region))),
+                "carry": carry.tolist(),
+                "worth": candidate.worth.tolist(),
+                "searched": table.row.tolist(),
+                "request": self._kept_request,
+                "content": self._content,
+            }
         self.prepared.place.folder.write_record("probes", self.id, {**record, "rows": [row]})
 
     @property

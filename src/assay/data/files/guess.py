@@ -469,8 +469,11 @@ def _of_parts(path: Path) -> Guess | None:
     for part in parts:
         files, others, aside = class_images(part)
         notes += aside
-        rows += [{"image": str(file.relative_to(path)), LABEL: of.name, SPLIT: part.name}
-                 for of, images in files.items() for file in images]  # fmt: skip
+        rows += [
+            {"image": str(file.relative_to(path)), LABEL: of.name, SPLIT: part.name}
+            for of, images in files.items()
+            for file in images
+        ]
         unread += Counter({f"{part.name}/{of.name}/": count for of, count in others.items()})
         unread[f"{part.name}/"] += len(image_files(part)[0])
         empty = [of for of, images in files.items() if not images]

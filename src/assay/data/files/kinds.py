@@ -38,9 +38,23 @@ _DA = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\.0+)?$")
 _IDS = frozenset({"id", "ids", "uid", "uuid", "guid", "code", "codes", "zip", "plz", "postcode", "nr", "key", "hash"})
 """Words of the name of a column that names things."""
 _GRADES = ORIGINS | {
-    "grade", "grades", "score", "stage", "level", "class", "category", "type", "birads", "rads", "fitzpatrick",
-    "machine", "batch", "fold", "group", "cluster",
-}  # fmt: skip
+    "grade",
+    "grades",
+    "score",
+    "stage",
+    "level",
+    "class",
+    "category",
+    "type",
+    "birads",
+    "rads",
+    "fitzpatrick",
+    "machine",
+    "batch",
+    "fold",
+    "group",
+    "cluster",
+}
 """Words of the name of a column whose numbers are levels."""
 _ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+$")
 _COUNTS = "whole numbers without a repetition"

@@ -27,14 +27,44 @@ _CLASSES = frozenset({
 })  # fmt: skip
 """Words of the names of classes: usual words, diagnoses and their abbreviations in public sets."""
 _OF_CLASSES = frozenset({*TARGETS, *NEGATIVES}) | {
-    "id", "code", "name", "text", "index", "number", "binary", "ground", "final", "main", "primary", "clinical", "true",
-    "groundtruth", "",
-}  # fmt: skip
+    "id",
+    "code",
+    "name",
+    "text",
+    "index",
+    "number",
+    "binary",
+    "ground",
+    "final",
+    "main",
+    "primary",
+    "clinical",
+    "true",
+    "groundtruth",
+    "",
+}
 """Words of the names of columns of classes. One with another word, as `diagnosis_type` or `label_source`, is a cue."""
-_IN_NAMES = _CLASSES | _OF_CLASSES | {
-    "no", "non", "not", "unknown", "unk", "cell", "basal", "squamous", "actinic", "seborrheic", "melanocytic",
-    "vascular", "bacterial", "viral", "pleural",
-}  # fmt: skip
+_IN_NAMES = (
+    _CLASSES
+    | _OF_CLASSES
+    | {
+        "no",
+        "non",
+        "not",
+        "unknown",
+        "unk",
+        "cell",
+        "basal",
+        "squamous",
+        "actinic",
+        "seborrheic",
+        "melanocytic",
+        "vascular",
+        "bacterial",
+        "viral",
+        "pleural",
+    }
+)
 """Words of the names of one-hot columns that are classes."""
 
 

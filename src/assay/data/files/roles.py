@@ -19,10 +19,30 @@ TARGETS = (
 ORIGINS = frozenset({"site", "center", "hospital", "clinic", "ward", "scanner", "device", "station"})
 """Words of the names of where images come from."""
 _ATTRIBUTES = ORIGINS | {
-    "sex", "gender", "geschlecht", "male", "female", "age", "alter", "race", "ethnicity", "view", "side", "seite",
-    "laterality", "eye", "klinik", "manufacturer", "modality", "camera", "localization", "year", "model", "kvp",
+    "sex",
+    "gender",
+    "geschlecht",
+    "male",
+    "female",
+    "age",
+    "alter",
+    "race",
+    "ethnicity",
+    "view",
+    "side",
+    "seite",
+    "laterality",
+    "eye",
+    "klinik",
+    "manufacturer",
+    "modality",
+    "camera",
+    "localization",
+    "year",
+    "model",
+    "kvp",
     "centre",  # codespell:ignore centre
-}  # fmt: skip
+}
 """Words of the names of what patients and images are: such a column is a target only where it is named."""
 _UNITS = frozenset({
     "lesion", "wound", "nodule", "polyp", "biopsy", "exam", "examination", "series", "accession", "visit", "scan",
@@ -35,9 +55,27 @@ _PATIENT_IDS = frozenset({"pid", "mrn", "eid", "fallnummer"})
 _PATIENT_WORDS = _PATIENT_IDS | {"pat", "person", "case", "study", "individual", "donor", "fall"}
 """Words of a column's name that speak of patients, as a part of it and as a whole word."""
 _TRAITS = _ATTRIBUTES | {
-    "weight", "gewicht", "height", "bmi", "size", "date", "datum", "time", "birth", "dob", "birthdate", "status",
-    "group", "type", "position", "orientation", "history", "description", "phase", "arm",
-}  # fmt: skip
+    "weight",
+    "gewicht",
+    "height",
+    "bmi",
+    "size",
+    "date",
+    "datum",
+    "time",
+    "birth",
+    "dob",
+    "birthdate",
+    "status",
+    "group",
+    "type",
+    "position",
+    "orientation",
+    "history",
+    "description",
+    "phase",
+    "arm",
+}
 """Words of the names of what is known of patients: `patient_weight` holds no patients."""
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
 """Names of parts and of their columns."""
@@ -359,9 +397,12 @@ def _not_a_target(read: TextTable) -> str:
 def _not_a_score(read: TextTable) -> str:
     """Return why a column that is named like a score is none; empty without one."""
     called = (name for name in read.header if words_of(name) & {*SCORES})
-    words = ((name, line, cell) for name in called
-             for line, cell in zip(read.numbers, read.column(name, "data"), strict=True)
-             if not absent(cell) and number(cell, read.comma) is None)  # fmt: skip
+    words = (
+        (name, line, cell)
+        for name in called
+        for line, cell in zip(read.numbers, read.column(name, "data"), strict=True)
+        if not absent(cell) and number(cell, read.comma) is None
+    )
     return next(
         (f" ('{name}' holds {shown(cell)} in line {at}, which is not a number)" for name, at, cell in words), ""
     )

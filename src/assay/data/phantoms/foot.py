@@ -172,8 +172,10 @@ def scene(rows: PhantomRows, frame: Numbers, clutter: float) -> Numbers:
     draw = rows.draw("foot-")
     kind, cloth = rows.values["background"], min(1.0, rows.difficulty["background"])
     present = draw("thing", 0, 1, _BOXES) < 0.6 * clutter
-    thing, tint = ((draw(name, 0, 1, *k) * len(table)).astype(np.int64) for name, table, k in (
-        ("box-kind", _THINGS, (_BOXES,)), ("hue", _COLORED, ())))  # fmt: skip
+    thing, tint = (
+        (draw(name, 0, 1, *k) * len(table)).astype(np.int64)
+        for name, table, k in (("box-kind", _THINGS, (_BOXES,)), ("hue", _COLORED, ()))
+    )
     white = along(_WHITE, draw("white"))
     turn_c, turn_s = direction(draw("cloth-turn", 0.08, 0.42))
     return Numbers(

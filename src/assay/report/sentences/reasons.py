@@ -122,9 +122,10 @@ def _properties(_: str, fields: Fields) -> str:
     """`factor 'view' (AUROC 0.84 [0.80, 0.88]) and 2 more`."""
     named = [
         f"{cue_words(kind, name)} (AUROC {with_interval(float(value), float(low), float(high))})"
-        for kind, name, value, low, high in zip(*map(fields.__getitem__, ("kinds", "names", "values", "lows", "highs")),
-                                                strict=True)
-    ]  # fmt: skip
+        for kind, name, value, low, high in zip(
+            *map(fields.__getitem__, ("kinds", "names", "values", "lows", "highs")), strict=True
+        )
+    ]
     more = [f"{len(named) - MOST_PROPERTIES} more"] if len(named) > MOST_PROPERTIES else []
     return join_words([*named[:MOST_PROPERTIES], *more])
 
