@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 124,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 595,
-    "lines that an import of look loads": 21458,
-    "lines that an import of compare loads": 13600,
-    "lines that an import of page loads": 7589,
+    "lines that an import of look loads": 22300,
+    "lines that an import of compare loads": 14325,
+    "lines that an import of page loads": 7824,
 }
 
 
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 23_771, "compare": 20_129, "report": 22_774}
+LOADED = {"look": 24_853, "compare": 21_266, "report": 23_990}
 """Lines of the package that commands have loaded when they end."""
 
 

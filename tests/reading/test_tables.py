@@ -313,7 +313,9 @@ def test_a_comparison_is_shown(ask: Asking, tmp_path: Path) -> None:
     both = pd.concat([frame.assign(loss="a"), frame.assign(loss="b", score=1 - frame["score"])])
     both.to_csv(tmp_path / "p.csv", index=False)
     said = ask("compare", tmp_path / "p.csv", "--by", "loss")
-    assert repr(assay.compare(both, "loss")).splitlines() == said.out.splitlines()
+    *lines, step = said.out.splitlines()
+    assert repr(assay.compare(both, "loss")).splitlines() == lines
+    assert step.startswith("Next: add rows of 3 or more seeds of each")
 
 
 @situation("a look at images of which some cannot be read", "the first lines say how many are left out, and why")

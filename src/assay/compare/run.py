@@ -17,7 +17,7 @@ from assay.compare.request import CompareRequest
 from assay.core.errors import SpecError, unknown_name
 from assay.core.files import typed_path
 from assay.core.measures import direction_of, label_of
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Code, Reason, because, reason_of
 from assay.core.request import IN_MEMORY
 from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.execution.run import RunSteps, Tables
@@ -81,7 +81,8 @@ class Compared:
         width = max(len(str(row["recipe"])) for row in self.estimates)
         made = [*reading_lines(self.facts), self.title]
         once = trained_once({"contrasts": self.contrasts, "differences": self.differences})
-        for row in () if once else self.contrasts:
+        tested = [row for row in self.contrasts if not once or Code.NO_COMMON_SEED in reason_of(row)]
+        for row in tested:
             made.append(f"  {row['a']:<{width}}  {_decision_words(row)}")
         made += [f"  {paired_words(row)}" for row in self.differences]
         made += [ONE_NETWORK_EACH] if once else []
