@@ -19,12 +19,13 @@ import duckdb
 import pytest
 import torch
 from PIL import Image
-from pydicom import Dataset, dcmwrite  # pyright: ignore[reportUnknownVariableType]
+from pydicom import Dataset, dcmread, dcmwrite  # pyright: ignore[reportUnknownVariableType]
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLossless,
@@ -230,6 +231,19 @@ def test_a_mask_of_more_pixels_than_allowed_is_refused_by_its_header(make: Calla
 def test_a_deflated_image_is_unpacked_no_further_than_its_header_says() -> None:
     with pytest.raises(Unreadable, match="it unpacks to more than its header says"):
         read_picture(deflated(64), 64)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("slope", "intercept"), [("1e308", "0"), ("1", "1e400")])
+def test_gray_values_beyond_all_numbers_are_refused_without_a_warning(slope: str, intercept: str) -> None:
+    dataset = dcmread(io.BytesIO(deflated(64)), force=True)
+    dataset.PixelData = bytes([9, 250] * 2048)
+    dataset.RescaleSlope, dataset.RescaleIntercept = slope, intercept
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file = io.BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    with pytest.raises(Unreadable, match="of its values are NaN or infinite"):
+        read_picture(file.getvalue(), 64)
 
 
 def test_attributes_of_a_deflated_file_are_read_without_unpacking_the_rest(tmp_path: Path) -> None:
