@@ -38,7 +38,7 @@ from assay.core.errors import ReadingError, SpecError, cut, key_text
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, reason_in_words
 from assay.data.files.classes import positive_words
-from assay.execution.jobs import kept_read
+from assay.execution.jobs import stored_reading
 from assay.execution.workspace import kept_provenance
 from assay.report.pictures import to_colors
 from assay.report.sentences.scores import constant
@@ -76,7 +76,7 @@ class StoredAnswers:
         """Return the answers to some images. Raises ReadingError where reading failed."""
         if not self.folder.complete("readings", shot.id):
             raise ReadingError(read_checked_json(self.folder.failure_path(shot.id))["text"])
-        outputs = kept_read(self.folder.outputs(shot.id))
+        outputs = stored_reading(self.folder.outputs(shot.id))
         if self.plan.asked.task == "segmentation":
             return ScoredMaps.of(shot.table, outputs.maps)
         return Scored(shot.table, outputs.logits, threshold)

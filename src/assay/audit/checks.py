@@ -33,7 +33,7 @@ from assay.data.files.load import load_images
 from assay.data.leakage import image_hashes
 from assay.data.near_copies import NearPair, compares_full_images_only
 from assay.data.outside import shared_patients
-from assay.execution.jobs import keep_read, kept_read, population_of
+from assay.execution.jobs import population_of, stored_reading, write_reading
 from assay.look.checks import DataChecks, certain_copies
 from assay.models.external import OfOnnx
 from assay.models.ref import GivenModel, Output, Scaling
@@ -407,8 +407,8 @@ def raw_scores(
         say()
         with model.open(prepared.device) as opened:
             raw = ModelReading(opened, ()).logits(images.images, "these images")
-        keep_read(folder, id, images.table, Read(raw, {}), {"model": model.id, "environment": images.name})
-    raw = kept_read(folder.outputs(id)).logits
+        write_reading(folder, id, images.table, Read(raw, {}), {"model": model.id, "environment": images.name})
+    raw = stored_reading(folder.outputs(id)).logits
     single = prepared.model.output is None and raw.shape[1] == 2 and not raw[:, 0].any()
     return raw[:, 1:] if single else raw  # one score is kept as a pair
 

@@ -29,7 +29,7 @@ from assay.core.files import is_file, typed_path, write_bytes
 from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, time_and_versions
-from assay.execution.jobs import kept_read
+from assay.execution.jobs import stored_reading
 from assay.execution.run import RunSteps, Tables
 from assay.report.sentences.reading import KEYS
 from assay.stats.bounds import ALPHA, Bounded
@@ -97,7 +97,7 @@ class StoredAudit:
         """Return kept answers."""
         columns = self.folder.outputs(self.answers[factor, dose]["reading"])
         table = FactorTable(columns["row"], columns["target"], columns["patient"], self.classes)
-        read = kept_read(columns)
+        read = stored_reading(columns)
         if read.maps:
             return ScoredMaps.of(table, read.maps)
         return Scored(table, read.logits, float(self.facts["threshold"]))

@@ -23,7 +23,7 @@ from assay.core.types import FactorTable
 from assay.data.cache import Notify, silent
 from assay.data.files.request import data_of
 from assay.data.leakage import image_hashes
-from assay.execution.jobs import ProbeJob, inputs_of, keep_read, kept_read, population_of
+from assay.execution.jobs import ProbeJob, inputs_of, population_of, stored_reading, write_reading
 from assay.execution.local import PROCESSOR, InProcess, choose_device, computing_on
 from assay.execution.plan import ModelPlan, image_identities, kept_columns, probe_units, reading_id
 from assay.execution.run import RunSteps, Tables, carry_out
@@ -510,14 +510,16 @@ def read_answers(prepared: PreparedAudit, id: str, images: Callable[[], Environm
     environment, model = images(), prepared.model
     with model.open(prepared.device) as opened:
         read = ModelReading(opened, [Request(environment)]).read(environment)
-    keep_read(prepared.place.folder, id, environment.table, read, {"model": model.id, "environment": environment.name})
+    write_reading(
+        prepared.place.folder, id, environment.table, read, {"model": model.id, "environment": environment.name}
+    )
 
 
 def _read_or_load(prepared: PreparedAudit, id: str, images: Environment) -> Read:
     """Return the answers to images, read where they are not kept."""
     if not prepared.place.folder.complete("readings", id):
         read_answers(prepared, id, lambda: images)
-    return kept_read(prepared.place.folder.outputs(id))
+    return stored_reading(prepared.place.folder.outputs(id))
 
 
 def _with_thresholds(model: GivenModel, environment: Environment, answers: Read) -> GivenModel:

@@ -75,7 +75,7 @@ from assay.core.reasons import Code, because
 from assay.data.cache import Notify, silent
 from assay.data.dataset import Images
 from assay.data.files.request import data_of
-from assay.execution.jobs import keep_read
+from assay.execution.jobs import write_reading
 from assay.execution.local import InProcess, computing_on
 from assay.execution.run import RunSteps, Tables, Watch, carry_out
 from assay.execution.tasks import Context, Event, Observer, Task
@@ -306,7 +306,7 @@ class AuditRun(RunSteps):
             self.prepared, model = replace(prepared, doubts=(*prepared.doubts, *more)), prepared.model
             self.plan = replace(plan, read_by={**plan.read_by, "model": model.content, "ends": model.ends})
             record = {"model": model.id, "environment": plan.images.name}
-            keep_read(folder, self.plan.clean.id, plan.images.table, Read(logits, {}), record)
+            write_reading(folder, self.plan.clean.id, plan.images.table, Read(logits, {}), record)
         if folder.stamp() not in ({}, self._stamp):
             self.say(f"{folder.root}: an audit with other options is replaced; use --out to keep both")
 

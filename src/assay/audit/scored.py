@@ -32,7 +32,7 @@ from assay.core.map_grid import MapGrid
 from assay.core.reasons import Code, Reason, because
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
-from assay.look.added import held_against
+from assay.look.added import compare_with_cue
 from assay.look.cues import Cue
 from assay.stats.bounds import ALPHA, Bounded, share
 from assay.stats.estimate import move
@@ -731,4 +731,4 @@ def model_added(scored: Scored, cues: Sequence[Cue], table: FactorTable) -> list
     panel = Panel(
         scored.logits.astype(np.float64)[None], factor_table.target, factor_table.patient, images=factor_table.row
     )
-    return [{"recipe": "", "environment": "", **row} for row in held_against(panel, cues, table, halves=True)]
+    return [{"recipe": "", "environment": "", **row} for row in compare_with_cue(panel, cues, table, halves=True)]

@@ -393,29 +393,32 @@ class ProbeJob:
 
     def _known_readings(self, folder: RunFolder) -> dict[str, Read]:
         readings = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}
-        return {name: kept_read(folder.outputs(id)) for name, id in readings.items()}
+        return {name: stored_reading(folder.outputs(id)) for name, id in readings.items()}
 
     def _keep_outputs(self, folder: RunFolder, scene: PopulationScene, reads: Mapping[str, Read]) -> None:
         for name, id in self.readings.items():
             if name not in reads or folder.complete("readings", id):
                 continue
             record = {**self._of, "environment": name}
-            keep_read(folder, id, scene.environment(name).table, reads[name], record, self.model.fold)
+            write_reading(folder, id, scene.environment(name).table, reads[name], record, self.model.fold)
 
 
-def keep_read(
+def write_reading(
     folder: RunFolder, id: str, table: FactorTable, read: Read, record: Mapping[str, Any], fold: int = 0
 ) -> None:
-    """Keep the results of a reading, but for its activations, with the rows that were read."""
+    """Write the results of a reading, but for its activations, with the rows that were read."""
     folds = np.full(len(table), fold, dtype=np.int64)
     columns = {"row": table.row, "patient": table.patient, "target": table.target, "fold": folds}
     folder.write_outputs(id, {**columns, "logits": read.logits, **read.maps}, record)
 
 
-def kept_read(outputs: dict[str, np.ndarray]) -> Read:
-    """Return the kept results of a reading; activations are not kept."""
-    logits = outputs.pop("logits")
-    return Read(logits, {}, {name: values for name, values in outputs.items() if name not in OF_ROWS})
+def stored_reading(outputs: Mapping[str, np.ndarray]) -> Read:
+    """Return the results of a reading that `write_reading` stored, without activations."""
+    return Read(
+        outputs["logits"],
+        {},
+        {name: values for name, values in outputs.items() if name not in (*OF_ROWS, "logits")},
+    )
 
 
 _populations: dict[tuple[str, Path, bool, str, bool, str], Population] = {}

@@ -31,7 +31,7 @@ STRATA = 10
 """Strata of a cue, of equal size. What it still tells within them is no merit of a network."""
 
 
-def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halves: bool = False) -> list[Row]:
+def compare_with_cue(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halves: bool = False) -> list[Row]:
     """Return one row, without its place; none where no cue has scores, or all images are of one side.
 
     The cue is the best one among patients that a fold does not test; no undeclared number that divides the classes
@@ -55,7 +55,7 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
         for seed in range(shape[0])
         for at in np.unique(fold[seed][tested[seed]])
     ]
-    areas = [_told_elsewhere(cues, table, ~np.isin(table.patient, patient[here])) for _, _, here in parts]
+    areas = [_aurocs_elsewhere(cues, table, ~np.isin(table.patient, patient[here])) for _, _, here in parts]
     areas = [
         {
             (at, code): area
@@ -104,7 +104,7 @@ def _restates(cue: Cue, area: float) -> bool:
     return len(np.unique(scores[np.isfinite(scores)])) > 2
 
 
-def _told_elsewhere(
+def _aurocs_elsewhere(
     cues: Sequence[Cue], table: FactorTable, rows: Bool[np.ndarray, " n"]
 ) -> dict[tuple[int, int], float]:
     """Return the AUROC of every cue for every class among these images, where both sides have enough."""

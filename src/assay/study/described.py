@@ -205,12 +205,12 @@ def added_rows(gathered: Gathered, cues: Sequence[Cue], table: FactorTable) -> l
         cues: Scores of all images.
         table: All images.
     """
-    from assay.look.added import held_against
+    from assay.look.added import compare_with_cue
 
     return [
         {"recipe": recipe, "environment": name, **row}
         for recipe, name, panel in clean_answers(gathered)
-        for row in held_against(panel, cues, table)
+        for row in compare_with_cue(panel, cues, table)
     ]
 
 
