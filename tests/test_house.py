@@ -21,7 +21,7 @@ MOST: dict[str, float] = {
     "imports of features by shared rooms": 0,
     "internal names that tests import": 595,
     "lines that an import of look loads": 22300,
-    "lines that an import of compare loads": 14325,
+    "lines that an import of compare loads": 14326,
     "lines that an import of page loads": 7824,
 }
 
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 24_853, "compare": 21_266, "report": 23_990}
+LOADED = {"look": 24_853, "compare": 21_267, "report": 23_990}
 """Lines of the package that commands have loaded when they end."""
 
 
