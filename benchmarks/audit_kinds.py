@@ -964,7 +964,7 @@ def main() -> None:
     arguments.add_argument("--same-as", default="", help="label of audits: count what was audited there too")
     arguments.add_argument("--write", type=Path, help="file for the rates that audits show")
     arguments.add_argument("--fresh", type=int, metavar="SEED", help=f"{FRESH} clean networks with these seeds instead")
-    arguments.add_argument("--also", type=Path, help="folder of audited networks that count in these rates too")
+    arguments.add_argument("--also", type=Path, help="folder of clean networks that stand in for those of the bank")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     if given.table_only:
@@ -981,7 +981,8 @@ def main() -> None:
     if given.write:
         more = read(given.also / "networks.csv") if given.also else []
         further = answered(more, given.also, given.label)[0] if given.also else {}
-        every = document([*rows, *more], {**words, **further})
+        of_bank = [row for row in rows if row["kind"] != "clean" or not more]
+        every = document([*of_bank, *more], {**words, **further})
         given.write.write_text(json.dumps(every, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from assay.audit.harms import PIXELS, harms_of, is_apart
+from assay.audit.harms import PIXELS, STRONG_CUE, harms_of, is_apart
 from assay.audit.search.words import (
     REPORTED,
     answer,
@@ -32,6 +32,7 @@ from assay.stats.bounds import MARGIN
 from assay.stats.format import count, in_words, join_words, number, with_interval
 from assay.stats.harms import COSTLY, MOST, Harm, Rank, costly
 from assay.stats.rows import RegionVerdict, Row, Verdict, leading_region, numeric
+from assay.store.data_tables import LARGE
 
 Tables = Mapping[str, Sequence[Row]]
 ANSWERED = ("regions", "verdicts", "added", "checks", "issues", "distorted", "groups", "gaps",
@@ -501,7 +502,9 @@ def relation_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
         elif harm.table == "gaps":
             words = f"{label_of(row['measure'])} differs between its groups"
             parts.setdefault(row["column"], {}).setdefault("gap", words)
-    for row in (*tables.get("added", ()), *(cue for cue in tables.get("shortcuts", ()) if cue["strong"])):
+    cues = [row for row in tables.get("added", ()) if numeric(row, "cue") >= STRONG_CUE]
+    cues += [row for row in tables.get("shortcuts", ()) if row["strong"] and row["of"] != LARGE]
+    for row in cues:
         if row["kind"] in ("column", "factor") and row["name"] in parts:
             auroc = numeric(row, "cue" if "cue" in row else "value")
             parts[row["name"]].setdefault("cue", f"it predicts the target (AUROC {number(auroc)})")

@@ -146,7 +146,8 @@ def _changed_sources(path: Path) -> Iterator[str]:
     from assay.spec.parse import parse_study
 
     try:
-        yield from (why for why, _ in changed_since_joined(parse_study(path).data))
+        data = parse_study(path).data
+        yield from (why for part in (data, *data.tests.values()) for why, _ in changed_since_joined(part))
     except (AssayError, OSError):
         return
 

@@ -15,7 +15,7 @@ from assay.report.page import write_page
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
 from assay.store.files import json_text
-from assay.validate.words import any_tested, step_of_trained_once
+from assay.validate.words import any_tested, step_of_untested
 
 
 def compare_command(request: CompareRequest) -> None:
@@ -50,7 +50,7 @@ def _step_without_page(compared: Compared, request: CompareRequest) -> list[str]
     """Return the next step of models that were trained once, of which a test has said nothing; else none."""
     if any_tested(compared.contrasts):
         return []
-    return [step_of_trained_once(f"assay compare {request.typed('as_json')}")]
+    return [step_of_untested(compared.contrasts, f"assay compare {request.typed('as_json')}")]
 
 
 def _ending(page: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -130,7 +131,11 @@ def data_checks(
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
     linked = replace(dataset, table=_linked(table, clusters))
     odd_by_check = _odd(properties_seen)
-    cues = [*cues_of(linked, others, properties_seen), *check_cues(linked.table, properties_seen.rows, odd_by_check)]
+    unnamed = without_patients(dataset.card.known_faults)
+    checked = list(check_cues(linked.table, properties_seen.rows, odd_by_check))
+    if unnamed:
+        checked = [replace(cue, row={**cue.row, "patients": 0}) for cue in checked]
+    cues = [*cues_of(linked, others, properties_seen), *checked]
     copies = {tuple(_numbers_of_rows(cluster)) for cluster in clusters}
     suspected = [
         odd_images for odd_images in _clusters(dataset, pairs) if tuple(_numbers_of_rows(odd_images)) not in copies
@@ -143,7 +148,6 @@ def data_checks(
     parts = list(_across_parts(table, others, clusters))
     groups = [("copy", cluster) for cluster in clusters] + [(SUSPECTED, cluster) for cluster in suspected]
     issues = _issues_of(table, groups, parts, odd, small)
-    unnamed = without_patients(dataset.card.known_faults)
     left, searched = len(dataset.card.left_out), len(table if near is None else near)
     between = [cause for name, other in (sets or {}).items() for cause in _shared_images(name, dataset, other)]
     reasons = [
@@ -398,6 +402,8 @@ def check_cues(table: FactorTable, rows: Cluster, odd: Odd) -> Iterator[Cue]:
         is_of_class = of_class.value >= NEARLY_ALL and of_class.low > usual + BEYOND
         compared = (most,) if is_of_class and len(table.classes) > 2 else codes(table)
         cue = cue_of("check", CHECKED[kind], table, dict.fromkeys(compared, is_hit), None)
+        if math.isnan(cue.row["value"]):
+            continue  # a class of few images
         yield replace(cue, row={**cue.row, "strong": cue.row["strong"] or is_of_class})
 
 

@@ -79,7 +79,9 @@ def cues_of_table(table: FactorTable, kind: str = "factor") -> Iterator[Cue]:
 def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
     """Yield the caution on strong predictors of the target, and of lesion area."""
     for size in (0, 1):
-        if strong := [row for row in rows if row["strong"] and (row["of"] == LARGE) == size]:
+        # A check of few images is strong by its class, and predicts little; the reason of its images says so.
+        strong = [row for row in rows if row["strong"] and (row["of"] == LARGE) == size]
+        if strong := [row for row in strong if row["kind"] != "check" or row["low"] > CLEAR]:
             columns = {"kinds": "kind", "names": "name", "values": "value", "lows": "low", "highs": "high"}
             fields: dict[str, Field] = {key: tuple(str(row[of]) for row in strong) for key, of in columns.items()}
             yield because(Code.PLAIN_SIGHT, **fields, **({"size": size} if size else {}))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from PIL import ImageOps
 
 from assay.core.reasons import NOTHING, Code, Reason, because, read
+from assay.look.cues import CLEAR
 from assay.look.harms import look_harms
 from assay.report.account import Account, Chip, Opening, PlacePictures, Tile, doubts, sentence
 from assay.report.block import Block, Query, Section
@@ -109,6 +110,7 @@ def _grid_title(evidence: Evidence) -> str:
 def _best_cue(evidence: Evidence) -> Row | None:
     """Return the strongest cue, which the page names first: of the target, or else of lesion area; None without one."""
     strong = [row for row in evidence.tables["shortcuts"] if row["strong"]]
+    strong = [row for row in strong if row["kind"] != "check" or numeric(row, "low") > CLEAR]
     return min(strong, key=lambda row: row["of"] == LARGE, default=None)
 
 

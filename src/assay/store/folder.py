@@ -244,8 +244,10 @@ def _are_copies(path: Path, other: Path) -> bool:
     while pairs:
         one, two = pairs.pop()
         if is_folder(one) and is_folder(two):
-            if one is not path and (one.is_symlink() or two.is_symlink()) and not one.samefile(two):
-                return False
+            if one is not path and (one.is_symlink() or two.is_symlink()):
+                if not one.samefile(two):
+                    return False
+                continue
             names = _visible_names(one)
             if names != _visible_names(two):
                 return False

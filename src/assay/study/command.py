@@ -37,7 +37,8 @@ def _tell_changed_sources(spec: StudySpec) -> None:
     """Print that a table which `assay init` joined is older than its source, and how to join again."""
     from assay.data.files.joins import changed_since_joined
 
-    for why, line in changed_since_joined(spec.data):
+    changed = [source for data in (spec.data, *spec.data.tests.values()) for source in changed_since_joined(data)]
+    for why, line in changed:
         print(f"caution: {why}{f'. To join again: {line}' if line else ''}", file=sys.stderr)
 
 

@@ -88,7 +88,7 @@ from assay.validate.words import (
     measure_words,
     outcome_words,
     paired_words,
-    step_of_trained_once,
+    step_of_untested,
     trained_once,
 )
 
@@ -296,7 +296,7 @@ def next_step(evidence: Evidence, root: str) -> str:
     parent, seeds = root.rpartition("/")[0], len({row["seed"] for row in trials})
     out = "" if parent in ("", "runs") else f" --out {parent}"
     if "predictions" in facts and command and not any_tested(contrasts):
-        return step_of_trained_once(command)
+        return step_of_untested(contrasts, command)
     if "predictions" in facts and command and all(math.isnan(row["margin"]) for row in contrasts):
         return (
             f"Next: test equivalence too, within the largest difference that does not matter: {command} --margin 0.05"

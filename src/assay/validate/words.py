@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from assay.core.measures import label_of
+from assay.core.reasons import Code, reason_of
 from assay.report.words import sentence_case
 from assay.stats.format import number, p_value, with_interval
 from assay.stats.groups import LEAST_IN_CLASS
@@ -218,15 +219,17 @@ def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, st
 
 
 ONE_NETWORK_EACH = (
-    f"This holds for these models alone: of one network each, it cannot be said whether their training differs. That "
-    f"needs {MINIMUM_SEEDS} seeds of each."
+    f"This holds for these models alone: of one network each, it cannot be said whether the way of training makes the "
+    f"difference. That needs {MINIMUM_SEEDS} seeds of each."
 )
 """What a difference of models that were trained once does and does not show."""
 
 
 def trained_once(tables: Mapping[str, Sequence[Row]]) -> Sequence[Row]:
     """Return the differences of models that were trained once, where no comparison of recipes could be tested."""
-    return () if any_tested(tables.get("contrasts", ())) else tables.get("differences", ())
+    contrasts, differences = tables.get("contrasts", ()), tables.get("differences", ())
+    models = {row["model"] for row in differences}
+    return () if any_tested(contrasts) or any(row["a"] not in models for row in contrasts) else differences
 
 
 def any_tested(contrasts: Sequence[Row]) -> bool:
@@ -234,6 +237,8 @@ def any_tested(contrasts: Sequence[Row]) -> bool:
     return any(not math.isnan(numeric(row, "decision_p")) for row in contrasts)
 
 
-def step_of_trained_once(command: str) -> str:
-    """Return what follows models that were trained once: the same command with more seeds in the file."""
+def step_of_untested(contrasts: Sequence[Row], command: str) -> str:
+    """Return what makes a comparison of recipes possible: seeds in common, or more of them, and the same command."""
+    if any(Code.NO_COMMON_SEED in reason_of(row) for row in contrasts):
+        return f"Next: give networks that belong together the same number in the column seed, then repeat: {command}"
     return f"Next: add rows of {MINIMUM_SEEDS} or more seeds of each, with a column seed, then repeat: {command}"

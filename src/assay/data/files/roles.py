@@ -282,6 +282,8 @@ def called_model(column: str) -> bool:
 def models_of(read: TextTable, case: str, taken: Sequence[str] = ()) -> str:
     """Return the column of models in a table with a row per case and model; empty without one.
 
+    Over half of the cases have several rows: a few that were taken again, with another scanner, are no other model.
+
     Args:
         read: The table.
         case: The column of cases, some of which have several rows.
@@ -290,7 +292,10 @@ def models_of(read: TextTable, case: str, taken: Sequence[str] = ()) -> str:
     names = _of_few_values(read, (case, *taken))
     name = _like(_MODELS, names)
     identify = [case, *filter(None, (name, _like(_SEEDS, names)))]
-    return "" if read.frame.duplicated(identify).any() else name
+    rows_of_case = read.frame.groupby(case).size()
+    if 2 * int((rows_of_case > 1).sum()) <= len(rows_of_case) or read.frame.duplicated(identify).any():
+        return ""
+    return name
 
 
 def models_of_same_rows(read: TextTable, taken: Sequence[str] = ()) -> str:

@@ -68,10 +68,9 @@ def replaced_lines(root: Path, request: type[CommandRequest]) -> list[str]:
     """
     options, replaced = request.options(), RunFolder(root).document().get("replaced", ())
     fields = [name for name in replaced if name in options and name not in NO_OPTIONS_OF_RESULTS]
-    spelled = [
-        options[name].metavar if options[name].argument else options[name].name or f"--{name.replace('_', '-')}"
-        for name in fields
-    ]
+    # The same file can be typed in several ways, so that arguments do not count.
+    fields = [name for name in fields if not options[name].argument]
+    spelled = [options[name].name or f"--{name.replace('_', '-')}" for name in fields]
     return (
         [
             f"caution: the earlier result in {root} had other options ({', '.join(spelled)}) and was replaced; --out "
