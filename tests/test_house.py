@@ -20,8 +20,8 @@ MOST: dict[str, float] = {
     "function names in several modules": 124,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 595,
-    "lines that an import of look loads": 22300,
-    "lines that an import of compare loads": 14326,
+    "lines that an import of look loads": 22330,
+    "lines that an import of compare loads": 14350,
     "lines that an import of page loads": 7824,
 }
 
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 24_853, "compare": 21_267, "report": 23_990}
+LOADED = {"look": 24_880, "compare": 21_290, "report": 24_010}
 """Lines of the package that commands have loaded when they end."""
 
 
