@@ -45,8 +45,8 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 24_880, "compare": 21_290, "report": 24_010}
-"""Lines of the package that commands have loaded when they end."""
+LOADED = {"look": 24_880, "compare": 21_290, "report": 24_250}
+"""Lines of the package that commands have loaded when they end; a report of a failed network loads 200 more."""
 
 
 @pytest.mark.acceptance
