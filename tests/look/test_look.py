@@ -591,7 +591,7 @@ def test_blank_images_of_one_class_are_a_cue(of_one_class: bool, tmp_path: Path)
     assert cue["value"] == pytest.approx(0.5 + (20 / 120 / 2 if of_one_class else 0))
     page = (tmp_path / "look" / "report.html").read_text()
     assert ("20 images: blank, all of class" in page) == of_one_class
-    assert ("whether the image is blank predicts the target: AUROC 0.58" in page) == of_one_class
+    assert "whether the image is blank predicts the target" not in page, "with an AUROC of 0.58 it predicts little"
 
 
 @pytest.mark.parametrize("classes", [2, 4])
