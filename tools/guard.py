@@ -84,6 +84,21 @@ recipe: {architecture: small-cnn, loss: [cross-entropy, supcon], optimizer: {ada
 seeds: 3
 contrasts: [{axis: loss, against: cross-entropy, environment: reversed, at: dose-response, mean_over: [p], margin: 0.1}]
 """
+FOLDS = """\
+name: folds
+data: {folder: images, target: malignant, patient: patient, size: 32, split: {folds: 3},
+       factors: {texture: {kind: categorical, high: [part-solid, ground-glass]}, size: {unit: mm}}}
+environments:
+  train: {}
+  same: {}
+  reversed: {association: {texture: -0.6}}
+recipe: {loss: [cross-entropy, supcon], epochs: 3, batch_size: 32, optimizer: {adamw: {lr: 0.01}}}
+seeds: 3
+probes: [{performance: {smallest_group: 10}}, decodability]
+contrasts:
+  - {axis: loss, against: cross-entropy, measure: auroc, environment: reversed, role: primary, margin: 0.05}
+  - {axis: loss, against: cross-entropy, measure: worst-group-accuracy, environment: same}
+"""
 # A model of a few sums: so fast that the cap on passes binds an audit's plan, and never the clock.
 ANSWERING = """\
 import sys
@@ -146,6 +161,8 @@ JOBS: Mapping[str, Job] = {
     "study": Job({"study.yaml": STUDY, "doses.yaml": DOSES}, (("assay", "run", "study.yaml", "--workers", "0"),
                                                               ("assay", "run", "doses.yaml", "--workers", "0"),
                                                               ("assay", "preview", "study.yaml"))),
+    "folds": Job({"folds.yaml": FOLDS}, (("assay", "example", "images"),
+                                         ("assay", "run", "folds.yaml", "--workers", "0"))),
     "segmentation": Job({"s.yaml": SEGMENTATION}, (("assay", "run", "s.yaml", "--workers", "0"),)),
     "model": Job(
         {"source.yaml": STUDY.replace("name: study", "name: source").replace("[cross-entropy, supcon, triplet]",
