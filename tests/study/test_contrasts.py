@@ -15,6 +15,7 @@ from scipy import stats
 from scipy.stats import norm, ttest_1samp
 from statsmodels.stats.power import TTestPower
 from syrupy.assertion import SnapshotAssertion
+from tests.worlds.measured import measurements
 from tests.worlds.panels import panel
 
 from assay.core.reasons import because
@@ -50,6 +51,7 @@ class Records:
     values: Mapping[str, Mapping[int, float]] = field(default_factory=dict[str, Mapping[int, float]])
     contrasts: tuple[ContrastSpec, ...] = ()
     errors: Mapping[int, float] = field(default_factory=dict[int, float])
+    places: tuple[str, ...] = ("(neutral)",)
 
     def __post_init__(self) -> None:
         points = tuple(map(point, self.statuses))
@@ -66,23 +68,17 @@ class Records:
             if status != "pending"
         }
 
-    @property
-    def scalars(self) -> Mapping[str, Any]:
-        key = ("flip-rate", "(neutral)", "texture", "", "", "")
-        return {
-            label: {
-                key: {
-                    seed: {
-                        "value": value,
-                        "standard_error": self.errors.get(seed, math.nan),
-                        "direction": "lower",
-                        "reason": "no pair has both" if math.isnan(value) else "",
-                    }
-                    for seed, value in by_seed.items()
-                }
+    def measurements(self, point: Any) -> Any:
+        rows = {
+            seed: {
+                "value": value,
+                "standard_error": self.errors.get(seed, math.nan),
+                "direction": "lower",
+                "reason": "no pair has both" if math.isnan(value) else "",
             }
-            for label, by_seed in self.values.items()
+            for seed, value in self.values[point.label].items()
         }
+        return measurements({("flip-rate", environment, "texture", "", "", ""): rows for environment in self.places})
 
     def kept_seeds(self, point: Any) -> list[int]:
         return [seed for seed, status in self.statuses[point.label].items() if status == "done"]
@@ -273,13 +269,14 @@ def of_probe(measure: str, values: Mapping[str, Mapping[int, float]], errors: fl
         for label, by_seed in values.items()
     }
     key = (measure, "(neutral)", "tag", "", "", "")
-    scalars: dict[str, Any] = {point.label: {} for point in grid("0", "0.5", "1")}
-    scalars |= {label: {key: by_seed} for label, by_seed in rows.items()}
+
+    def measured(point: Any) -> Any:
+        return measurements({key: rows[point.label]} if point.label in rows else {})
 
     def kept(_: Any) -> list[int]:
         return [0, 1, 2]
 
-    return SimpleNamespace(scalars=scalars, kept_seeds=kept)
+    return SimpleNamespace(measurements=measured, kept_seeds=kept)
 
 
 FLIPPED = {
@@ -379,16 +376,16 @@ def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:
         "mass": levels - np.array([0.0, 0.02, 0.01, 0.0, 0.01]),
     }
     nothing = {"standard_error": math.nan, "reason": ""}
-    scalars = {
+    every: dict[Any, Any] = {
         ("flip-rate", "(neutral)", factor, "", "", group): {
             seed: {"value": value, **nothing} for seed, value in enumerate(own.tolist())
         }
         for factor, own in values.items()
         for group in ("", "low to high")
     }
-    scalars["flip-rate", "(neutral)", "lost", "", "", ""] = {0: {"value": math.nan, **nothing}}
-    recipe = point("metric")
-    rows = compared.reliance_rows(SimpleNamespace(scalars={recipe.label: scalars}), recipe)  # type: ignore[arg-type]
+    every["flip-rate", "(neutral)", "lost", "", "", ""] = {0: {"value": math.nan, **nothing}}
+    recipe, gathered = point("metric"), SimpleNamespace(measurements=lambda _: measurements(every))
+    rows = compared.reliance_rows(gathered, recipe)  # type: ignore[arg-type]
     assert [(row["factor"], row["against"]) for row in rows] == [("tag", "size"), ("tag", "mass")]
     assert set(rows[0]) == set(TABLES["reliance_contrasts"].names)
     expected = [stats.ttest_rel(values["tag"], values[name]).pvalue for name in ("size", "mass")]

@@ -120,6 +120,6 @@ def test_a_margin_role_or_family_that_is_changed_after_results_is_exploratory(
     state(tmp_path, before, results_exist=False)
     state(tmp_path, after, results_exist=True)
     assert read_prespecified(tmp_path, after).pairs == frozenset()
-    none: Any = SimpleNamespace(plan=SimpleNamespace(spec=after), panel=nothing, kept_seeds=no_seed, scalars={})
+    none: Any = SimpleNamespace(plan=SimpleNamespace(spec=after), panel=nothing, kept_seeds=no_seed)
     (row,) = decide_families(families_of(none, read_prespecified(tmp_path, after).pairs), [])
     assert (row["family"], row["exploratory"]) == ("exploratory", True)

@@ -12,19 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 from tests.worlds.environments import make_probe
+from tests.worlds.measured import KEY_FIELDS, by_column, measurements
 
 from assay.core.reasons import because, read, reason_in_words
 from assay.plugin import Code, Contributions, Measurement, Reason, StoreError
 from assay.report.sentences.reasons import reason_words
 from assay.stats import Answers
-from assay.study.gathered import MeasurementCache, panel_of
-from assay.study.measurements import joined_tables, of_one_unit, over_folds, values_of_seeds, with_one_worst
+from assay.study.gathered import panel_of
+from assay.study.measurements import joined_tables, over_folds, values_of_seeds
 from assay.study.tables import scalar_rows
 from assay.testing.probe import table
 
 CONTRIBUTIONS = "contributions"
-KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
-RECIPES = 64
+FLIPS = ("flip-rate", "", "texture", "", "", "")
 
 
 def said(rows: list[int], **changes: list[int]) -> dict[str, np.ndarray]:
@@ -81,13 +81,15 @@ def test_seeds_are_laid_together_by_their_samples() -> None:
         4: {**measured(0.6), **rests_on([1, 2], [0.2, -0.2])},
         7: {**measured(0.8), **rests_on([2, 5], [0.3, -0.3])},
     }
-    found = values_of_seeds(rows, "plain")
+    found = values_of_seeds(by_column({FLIPS: rows}), "plain")
     assert (found.seeds.tolist(), found.patients.tolist()) == ([4, 7], [1, 2, 5])
     np.testing.assert_array_equal(found.contributions, [[0.2, -0.2, 0.0], [0.0, 0.3, -0.3]])
-    lacking = values_of_seeds({**rows, 9: measured(0.7)}, "plain")  # one seed has none: all count by their errors
+    # one seed has none: all count by their errors
+    lacking = values_of_seeds(by_column({FLIPS: {**rows, 9: measured(0.7)}}), "plain")
     np.testing.assert_allclose((lacking.contributions**2).sum(axis=1), [0.08, 0.18, 0.09])
     assert (lacking.patients < 0).all()
-    assert not set(lacking.patients) & set(values_of_seeds({9: measured(0.7)}, "supcon").patients)
+    other = values_of_seeds(by_column({FLIPS: {9: measured(0.7)}}), "supcon")
+    assert not set(lacking.patients) & set(other.patients)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_seeds_are_laid_together_by_their_samples() -> None:
 def test_an_error_that_one_seed_lacks_is_a_reason(errors: tuple[float, ...], half: float, reason: Reason) -> None:
     values = zip((0.5, 0.6, 0.7), errors, strict=True)
     rows = [measured(value, standard_error=error, measure="flip-rate", reason="") for value, error in values]
-    (row,) = scalar_rows([({}, dict(enumerate(rows)))])
+    (row,) = scalar_rows([({"measure": "flip-rate"}, by_column({FLIPS: dict(enumerate(rows))}))])
     assert (row["value"], read(row["reason"])) == (pytest.approx(0.6), reason)
     assert row["high"] == pytest.approx(expit(logit(0.6) + half / (0.6 * 0.4)), nan_ok=True)  # on the logit scale
 
@@ -109,7 +111,7 @@ def test_a_value_that_one_seed_lacks_is_not_averaged_over_the_others() -> None:
     rows = [measured(value, reason="") for value in (0.5, 0.6, 0.7)] + [
         measured(math.nan, reason=str(reason_in_words("constant layer")))
     ]
-    (row,) = scalar_rows([({}, dict(enumerate(rows)))])
+    (row,) = scalar_rows([({"measure": "flip-rate"}, by_column({FLIPS: dict(enumerate(rows))}))])
     assert math.isnan(row["value"])
     assert math.isnan(row["low"])
     expected = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + reason_in_words("constant layer")
@@ -123,16 +125,22 @@ def test_a_fold_that_lacks_a_value_is_not_averaged_away() -> None:
     assert math.isnan(together(measured(0.6), measured(math.nan))["value"])
 
 
+def of_two_seeds(*rows: dict[str, Any]) -> dict[str, Any]:
+    """The measurement of the second seed."""
+    return measurements({FLIPS: dict(enumerate(rows))})[FLIPS][1]
+
+
 def test_what_folds_measured_in_two_ways_is_not_averaged() -> None:
     within, over = measured(0.6, unit="AUROC within class"), measured(0.8, unit="AUROC")
-    for row in (together(within, over, over), of_one_unit({0: within, 1: over})[1]):
+    for row in (together(within, over, over), of_two_seeds(within, over)):
         assert math.isnan(row["value"])
         cause = read(row["reason"]).first(Code.MIXED_UNITS)
         assert cause is not None
         assert cause["units"] == "AUROC and some AUROC within class"
-    assert of_one_unit({0: over, 1: over})[1]["value"] == 0.8
-    lost = measured(math.nan, unit="")  # what is undefined may have no unit
-    assert of_one_unit({0: over, 1: lost})[1] == lost
+    assert of_two_seeds(over, over)["value"] == 0.8
+    lost = of_two_seeds(over, measured(math.nan, unit=""))  # what is undefined may have no unit
+    assert math.isnan(lost["value"])
+    assert reason_words(lost["reason"]) == "x"
 
 
 def test_the_worst_group_is_one_place_for_all_seeds() -> None:
@@ -146,13 +154,12 @@ def test_the_worst_group_is_one_place_for_all_seeds() -> None:
         every["auroc", "x", "site", level, "", ""] = rows
     key: Any = ("auroc", "x", "", "", "", "worst group")
     least = {s: measured(0.5, measure="auroc", environment="x", group="worst group") for s in range(3)}
-    rows = with_one_worst({**every, key: least}, 20)[key]
-    assert [rows[seed]["value"] for seed in range(3)] == [0.9, 0.5, 0.5]
-    assert {(row["factor"], row["level"], row["group"], reason_words(row["reason"])) for row in rows.values()} == {
-        ("", "", "worst group", "in site b")
-    }
-    assert with_one_worst(every, 20) == every
-    none = with_one_worst({**every, key: least}, 21)[key]
+    found = measurements({**every, key: least}, 20)
+    assert found.column(key, "value") == [0.9, 0.5, 0.5]
+    assert {(row["seed"], reason_words(row["reason"])) for row in found[key]} == {(s, "in site b") for s in range(3)}
+    for place in every:
+        np.testing.assert_array_equal(found.column(place, "value"), values[place[3]])
+    none = measurements({**every, key: least}, 21)[key]
     assert math.isnan(none[0]["value"])
     assert none[0]["reason"] == str(because(Code.NO_COMMON_GROUP))
 
@@ -188,13 +195,3 @@ def test_the_worst_group_of_all_folds_is_that_of_all_rows(seed: int) -> None:
         for part in parts
     ]
     assert np.mean(split) < pooled
-
-
-def test_measurements_of_so_many_recipes_are_held_and_others_made_again() -> None:
-    asked: list[str] = []
-    labels = [str(number) for number in range(RECIPES + 1)]
-    held = MeasurementCache({label: label for label in labels}, lambda label: asked.append(label) or {})  # type: ignore[arg-type,misc]
-    for label in (*labels, labels[-1], labels[0]):
-        assert held[label] == {}
-    assert asked == [*labels, labels[0]]
-    assert len(held.by_label) == RECIPES

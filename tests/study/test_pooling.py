@@ -35,28 +35,14 @@ def study(own: dict[str, Any] | None = None, error: float = 0.008) -> Records:
     return Records(done, {**values, "plain": plain}, stated, errors)
 
 
-class Places(Records):
-    """The same values in eight environments, each contrast alone in its pooling group."""
-
-    @property
-    def scalars(self) -> dict[str, Any]:
-        return {
-            label: {
-                (measure, f"place {k}", *rest): by_seed
-                for (measure, _, *rest), by_seed in values.items()
-                for k in range(8)
-            }
-            for label, values in super().scalars.items()
-        }
-
-
 def alone(seeds: int = SEEDS, places: int = 8) -> Records:
     """Contrasts in as many places, of seeds that happen to agree; 0.04 is 3.5 standard errors."""
     values = {LUCKY: {seed: 0.34 + (0.001, -0.001)[seed % 2] * (seed > 0) for seed in range(seeds)}}
     values["plain"] = dict.fromkeys(range(seeds), 0.3)
     done = {name: dict.fromkeys(range(seeds), "done") for name in values}
     stated = tuple(FLIPS.model_copy(update={"environment": f"place {k}"}) for k in range(places))
-    return Places(done, values, stated, dict.fromkeys(range(seeds), 0.008))
+    names = tuple(contrast.environment for contrast in stated)
+    return Records(done, values, stated, dict.fromkeys(range(seeds), 0.008), names)
 
 
 def rows(gathered: Records, beforehand: list[str] | None = None) -> dict[str, dict[str, Any]]:

@@ -168,14 +168,8 @@ def _direction(gathered: Gathered, pair: Pair) -> Direction:
     name = measure_of(pair.contrast)
     if name in COMPUTED:
         return direction_of(name)
-    rows = (
-        row
-        for point in (*pair.a, *pair.b)
-        for (measure, *_), by_seed in gathered.scalars[point.label].items()
-        if measure == name
-        for row in by_seed.values()
-    )
-    return next((row["direction"] for row in rows), "none")
+    measured = ((every, key) for every in map(gathered.measurements, (*pair.a, *pair.b)) for key in every)
+    return next((every.column(key, "direction")[0] for every, key in measured if key[0] == name), "none")
 
 
 def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
@@ -259,10 +253,12 @@ def change_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
 def _by_factor(gathered: Gathered, point: RecipePoint, measure: str) -> dict[str, Evaluated]:
     """Values per seed of every factor where its mean is greatest, the strongest factor first."""
     strongest: dict[str, Evaluated] = {}
-    for (name, _, factor, _, _, group), by_seed in gathered.scalars[point.label].items():
-        if name != measure or group or not by_seed:
+    every = gathered.measurements(point)
+    for key in every:
+        name, _, factor, _, _, group = key
+        if name != measure or group:
             continue
-        evaluated = values_of_seeds(by_seed, factor)
+        evaluated = values_of_seeds(every[key], factor)
         if evaluated.reason:
             continue
         if factor not in strongest or evaluated.values.mean() > strongest[factor].values.mean():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import accumulate
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -32,22 +31,19 @@ from assay.store.folder import RunFolder
 from assay.study.measurements import (
     AT,
     CONTRIBUTIONS,
-    NUMBERS,
     OF_EACH_SEED,
-    BySeed,
+    SEED,
     Columns,
     ContributionReader,
     Group,
     Key,
-    OfSeeds,
+    Measurements,
     Pooled,
     by_column,
     chosen_place,
     key_of,
-    of_one_unit,
     over_folds,
     values_of_seeds,
-    with_one_worst,
 )
 
 SPECIFICITY_COLUMN = "specific"
@@ -234,14 +230,14 @@ class Gathered:
 
     def worst_place(self, point: RecipePoint, environment: str, measure: str) -> Group | None:
         """The group that is the worst of a recipe by a measure; None where none has it for every seed."""
-        every, key = self.scalars[point.label], _worst_key(environment, measure)
-        place = chosen_place(key, every, self._smallest_group) if key in every else None
+        every, key = self.measurements(point), _worst_key(environment, measure)
+        place = chosen_place(key, every, every, self._smallest_group) if key in every else None
         return (place[2], place[3], place[5]) if place else None
 
     def why_no_worst(self, point: RecipePoint, environment: str, measure: str) -> Reason:
         """Return why no group of a recipe that kept seeds is the worst, as its measurement says."""
-        rows = self.scalars[point.label].get(_worst_key(environment, measure), {})
-        return next((reason_of(row) for row in rows.values()), NOTHING)
+        rows = self.measurements(point).get(_worst_key(environment, measure), ())
+        return next(map(reason_of, rows), NOTHING)
 
     @property
     def _cut(self) -> int:
@@ -319,49 +315,39 @@ class Gathered:
             ]
         )
 
-    @cached_property
-    def scalars(self) -> MeasurementCache:
-        """Recipe label -> measurement key -> seed -> the measurement, averaged over folds.
+    def measurements(self, point: RecipePoint) -> Measurements:
+        """Return the measurements of a recipe's kept seeds, averaged over folds.
 
         A value that a fold lacks makes that of its seed NaN. Measures of all images, computed from kept outputs, only
         give the worst environment here, since `panel` has them with intervals over patients. Groups of k-fold rows are
         made of all folds together (`measurements_of_folds`). The worst of them is one for all seeds.
         """
-        return MeasurementCache(self._points, self._scalars_of)
+        return self._measurements(point.label)
+
+    @cached_property
+    def _measurements(self) -> Any:
+        return lru_cache(maxsize=RECIPES_IN_MEMORY)(self._measure)
 
     @cached_property
     def _points(self) -> Mapping[str, RecipePoint]:
         return {point.label: point for point in self.plan.spec.points}
 
-    def _scalars_of(self, point: RecipePoint) -> dict[Key, BySeed]:
-        seeds = self.kept_seeds(point)
-        trials = [trial for seed in seeds for trial in self.by_point[point.label][seed]]
-        ids = [unit.id for trial in trials for unit in self._probes.get((point.label, trial.id), [])]
+    def _measure(self, label: str) -> Measurements:
+        point = self._points[label]
+        trials = {seed: self.by_point[label][seed] for seed in self.kept_seeds(point)}
+        ids = [
+            unit.id
+            for of_seed in trials.values()
+            for trial in of_seed
+            for unit in self._probes.get((label, trial.id), [])
+        ]
         read = dict(zip(ids, self.folder.measurements_of(ids), strict=True))
-        columns: dict[str, list[Any]] = {name: [] for name in (*KEY_FIELDS, *OF_EACH_SEED)}
-        places: dict[Key, dict[int, int]] = {}
-        for seed in seeds:
-            start = len(columns["value"])
+        rows = ColumnRows({name: [] for name in (*KEY_FIELDS, *OF_EACH_SEED)})
+        for seed in trials:
             for part in self._parts(point, seed, read):
-                for name, column in columns.items():
-                    column.extend(part[name])
-            keys = zip(*(columns[name][start:] for name in KEY_FIELDS), strict=True)
-            for place, key in enumerate(cast("Iterator[Key]", keys), start):
-                places.setdefault(key, {}).setdefault(seed, place)
-        # the seeds of a measurement one after another: their places are then a range, and their values a slice
-        order = [place for places_of_key in places.values() for place in places_of_key.values()]
-        in_order = {
-            name: np.array(columns[name])[order] if name in NUMBERS else [columns[name][at] for at in order]
-            for name in OF_EACH_SEED
-        }
-        ends = accumulate(map(len, places.values()))
-        alike: dict[tuple[int, ...], tuple[int, ...]] = {}
-        every: dict[Key, BySeed] = {}
-        for (key, places_of_key), end in zip(places.items(), ends, strict=True):
-            shared = alike.setdefault(tuple(places_of_key), tuple(places_of_key))
-            every[key] = of_one_unit(OfSeeds(key, shared, range(end - len(places_of_key), end), in_order))
-        settled = with_one_worst(every, self._smallest_group)
-        return {key: rows for key, rows in settled.items() if not _from_outputs(key)}
+                rows.extend({SEED: seed}, part)
+        every = Measurements.of_recipe(rows, self._smallest_group)
+        return replace(every, places={key: at for key, at in every.places.items() if not _from_outputs(key)})
 
     def _parts(self, point: RecipePoint, seed: int, read: Mapping[str, ColumnRows]) -> Iterator[Columns]:
         """Yield the measurements of a seed by column; of a key that two of them have, the first counts."""
@@ -475,22 +461,6 @@ def _places(count: int) -> list[int]:
     return list(range(count))
 
 
-@dataclass(frozen=True)
-class MeasurementCache:
-    """Measurements of recipes by label, made when they are asked for, of `RECIPES_IN_MEMORY` at once: 0.7 MB each."""
-
-    points: Mapping[str, RecipePoint]
-    make: Callable[[RecipePoint], dict[Key, BySeed]]
-    by_label: dict[str, dict[Key, BySeed]] = field(default_factory=dict[str, dict[Key, BySeed]])
-
-    def __getitem__(self, label: str) -> dict[Key, BySeed]:
-        if label not in self.by_label:
-            if len(self.by_label) == RECIPES_IN_MEMORY:
-                del self.by_label[next(iter(self.by_label))]
-            self.by_label[label] = self.make(self.points[label])
-        return self.by_label[label]
-
-
 def _requested_measurements(key: Key, trials: Sequence[Trial], folds: Sequence[dict[Key, Row]]) -> list[dict[Key, Row]]:
     """Return the measurements of the trials of a seed that were asked for one: the folds', or their ensemble's."""
     environment = key[1]
@@ -556,7 +526,9 @@ def seed_values(gathered: Gathered, point: RecipePoint, contrast: ContrastSpec, 
         own: Name of the recipe's own samples (see `values_of_seeds`), its label by default.
     """
     wanted = (contrast.measure, contrast.environment, contrast.factor, contrast.layer)
-    for (measure, environment, factor, level, layer, group), by_seed in gathered.scalars[point.label].items():
-        if (measure, environment, factor, layer) == wanted and not level and group in TRAINED_GROUPS and by_seed:
-            return values_of_seeds(by_seed, own or point.label)
+    every = gathered.measurements(point)
+    for key in every:
+        measure, environment, factor, level, layer, group = key
+        if (measure, environment, factor, layer) == wanted and not level and group in TRAINED_GROUPS:
+            return values_of_seeds(every[key], own or point.label)
     return None

@@ -249,17 +249,16 @@ def _on_lesion(
     if heat_map is None:
         return {}
     scores = localization(heat_map[None], sample.lesion[i : i + 1])
-    fails = _fails(gathered, recipe.point.label, method)
+    fails = _fails(gathered, recipe.point, method)
     return {"mass": float(scores.mass[0]), "area": float(scores.area[0]), "fails": fails}
 
 
-def _fails(gathered: Gathered, recipe: str, explainer: str) -> bool:
+def _fails(gathered: Gathered, point: RecipePoint, explainer: str) -> bool:
     """Whether any seed's maps failed."""
     place = ("mass-accuracy", explainer, "", "", "")  # a key's fields but for the environment
-    for (measure, _, *others), by_seed in gathered.scalars[recipe].items():
-        if (measure, *others) == place:
-            return any(Code.FAILS_SANITY in reason_of(row) for row in by_seed.values())
-    return False
+    every = gathered.measurements(point)
+    key = next((key for key in every if (key[0], *key[2:]) == place), None)
+    return key is not None and any(Code.FAILS_SANITY in reason_of(row) for row in every[key])
 
 
 def _heat_map_picture(
@@ -367,21 +366,18 @@ def pair_logits(gathered: Gathered, factor: str, points: Sequence[RecipePoint]) 
     """Recipe -> row -> the logits with the factor low and high, each the mean of the kept seeds that saw the row."""
     logits_by_recipe: dict[str, Mapping[int, tuple[float, float]]] = {}
     for point in points:
-        ends: dict[int, dict[str, Mapping[int, Row]]] = {}
-        for key, by_seed in gathered.scalars[point.label].items():
+        ends: dict[int, dict[str, float]] = {}
+        every = gathered.measurements(point)
+        for key in every:
             named = dict(zip(KEY_FIELDS, key, strict=True))
             if named["measure"] == PAIR_LOGIT and named["factor"] == factor:
                 row = int(named["group"].removeprefix(OF_ONE_IMAGE))
-                ends.setdefault(row, {})[named["level"]] = by_seed
-        means = {row: (_mean(by_end["low"]), _mean(by_end["high"])) for row, by_end in ends.items()}
+                ends.setdefault(row, {})[named["level"]] = statistics.fmean(every.column(key, "value"))
+        means = {row: (by_end["low"], by_end["high"]) for row, by_end in ends.items()}
         defined = {row: both for row, both in means.items() if all(map(math.isfinite, both))}
         if defined:
             logits_by_recipe[point.label] = defined
     return logits_by_recipe
-
-
-def _mean(by_seed: Mapping[int, Row]) -> float:
-    return statistics.fmean(row["value"] for row in by_seed.values())
 
 
 def case_rows(gathered: Gathered, population: Population, gallery: PictureSettings) -> list[Row]:

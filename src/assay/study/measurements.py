@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from jaxtyping import Int
@@ -24,7 +25,7 @@ from assay.stats.influence import Answers
 from assay.stats.panel import Evaluated, of_seeds, own_samples
 from assay.stats.rows import KEY_FIELDS
 from assay.store.arrays import OF_ROWS, measurement_row
-from assay.store.files import Row
+from assay.store.files import ColumnRows, Row
 
 if TYPE_CHECKING:
     from assay.probes.performance import Performance
@@ -37,13 +38,75 @@ CONTRIBUTIONS = "contributions"
 """The entry of a measurement's row that reads its contributions when they are needed; none in tables."""
 AT = "at"
 """What it is called with: the place of the measurement in its probe unit."""
+SEED = "seed"
+"""The column of the seed in measurements of several seeds."""
 Reader = Callable[[int], Contributions | None]
 Columns = Mapping[str, Any]
 """Measurements by column."""
-NUMBERS = ("value", "standard_error", "n", "patients", "chance")
+NUMBERS = (SEED, "value", "standard_error", "n", "patients", "chance")
 OF_EACH_SEED = (*NUMBERS, "unit", "direction", "reason", CONTRIBUTIONS, AT)
 """Columns of a measurement that may differ between seeds."""
 _UNDEFINED: Mapping[str, float] = dict.fromkeys(("value", "standard_error"), math.nan)
+
+Key = tuple[str, str, str, str, str, str]
+"""measure, environment, factor, level, layer, group"""
+
+
+@dataclass(frozen=True)
+class Measurements(Mapping[Key, ColumnRows]):
+    """Measurements of a recipe by what was measured: of each, a row of `OF_EACH_SEED` per seed.
+
+    Attributes:
+        columns: Columns of all rows, those of one measurement one after another.
+        places: Where the rows of each begin and end.
+        replaced: Rows of measurements that are not as in the columns.
+    """
+
+    columns: Columns
+    places: Mapping[Key, tuple[int, int]]
+    replaced: Mapping[Key, ColumnRows] = field(default_factory=dict[Key, ColumnRows])
+
+    @classmethod
+    def of_recipe(cls, rows: ColumnRows, smallest_group: int) -> Measurements:
+        """Sort rows with the columns `KEY_FIELDS` and `OF_EACH_SEED`; of equal ones the first counts.
+
+        See `of_one_unit` and `with_one_worst`.
+        """
+        first: dict[Key, dict[int, int]] = {}
+        keys = zip(*(rows.columns[name] for name in KEY_FIELDS), strict=True)
+        for at, (key, seed) in enumerate(zip(cast("Iterator[Key]", keys), rows.columns[SEED], strict=True)):
+            first.setdefault(key, {}).setdefault(seed, at)
+        order = [at for seeds in first.values() for at in seeds.values()]
+        columns = {
+            name: np.array(rows.columns[name])[order] if name in NUMBERS else [rows.columns[name][at] for at in order]
+            for name in OF_EACH_SEED
+        }
+        ends = accumulate(map(len, first.values()))
+        places = {key: (end - len(seeds), end) for (key, seeds), end in zip(first.items(), ends, strict=True)}
+        every = cls(columns, places)
+        several = [key for key in places if len(set(every.column(key, "unit"))) > 1]
+        return with_one_worst(
+            replace(every, replaced={key: of_one_unit(every[key]) for key in several}), smallest_group
+        )
+
+    def column(self, key: Key, name: str) -> list[Any]:
+        """Return one column of a measurement."""
+        if key in self.replaced:
+            return self.replaced[key].columns[name]
+        values = self.columns[name][slice(*self.places[key])]
+        return values.tolist() if isinstance(values, np.ndarray) else values
+
+    def __getitem__(self, key: Key) -> ColumnRows:
+        return self.replaced.get(key) or ColumnRows({name: self.column(key, name) for name in OF_EACH_SEED})
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.places)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.places  # a mapping's own makes the rows
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 # The worst group and the worst environment of a recipe: chosen by the mean over its seeds, and then one place for all.
@@ -51,56 +114,55 @@ _UNDEFINED: Mapping[str, float] = dict.fromkeys(("value", "standard_error"), mat
 # A mean over seeds of each seed's own worst is below the worst place's value, the more so the more places there are
 # and the smaller: the least of several uncertain numbers is low for its uncertainty alone.
 
-Key = tuple[str, str, str, str, str, str]
-"""measure, environment, factor, level, layer, group"""
-BySeed = Mapping[int, Row]
 
-
-def with_one_worst(every: Mapping[Key, BySeed], smallest_group: int) -> dict[Key, BySeed]:
+def with_one_worst(every: Measurements, smallest_group: int) -> Measurements:
     """The measurements of a recipe, the worst of each measure being those of one place, the same for every seed.
 
-    every: measurement key -> seed -> measurement, among them the candidates. smallest_group: images that a group needs
-    in every seed. Where no place has a value for every seed there is none, and a reason.
+    every: all measurements, among them the candidates. smallest_group: images that a group needs in every seed. Where
+    no place has a value for every seed there is none, and a reason.
     """
-    alike: dict[str, dict[Key, BySeed]] = {}
-    for key, rows in every.items():
-        alike.setdefault(key[0], {})[key] = rows
-    return {
-        key: _worst(key, rows, alike[key[0]], smallest_group) if key[5] in WORST else rows
-        for key, rows in every.items()
-    }
+    alike: dict[str, list[Key]] = {}
+    for key in every:
+        alike.setdefault(key[0], []).append(key)
+    worst = {key: _worst(key, every, alike[key[0]], smallest_group) for key in every if key[5] in WORST}
+    return replace(every, replaced={**every.replaced, **worst})
 
 
-def chosen_place(key: Key, every: Mapping[Key, BySeed], smallest_group: int) -> Key | None:
+def chosen_place(key: Key, every: Measurements, among: Iterable[Key], smallest_group: int) -> Key | None:
     """The place whose mean over seeds is the worst, among those with a value for every seed; None where none has.
 
-    key: of the worst place, whose seeds are meant.
+    key: of the worst place, whose seeds are meant. among: keys that may be places.
     """
-    seeds = every[key]
-    places = {other: seeds_of_place for other, seeds_of_place in every.items() if _is_place(other, key)}
+    seeds = set[int](every.column(key, SEED))
     least = smallest_group if key[5] == WORST_GROUP else 0
     means = {
         place: float(np.mean(values))
-        for place, seeds_of_place in places.items()
-        if set(seeds_of_place) >= set(seeds) and (values := _values_of(seeds_of_place, seeds, least))
+        for place in among
+        if _is_place(place, key) and (values := _values_of(every, place, seeds, least))
     }
     if not means:
         return None
-    lower_is_worse = key[5] == WORST_GROUP or next(iter(seeds.values()))["direction"] == "higher"
+    lower_is_worse = key[5] == WORST_GROUP or every.column(key, "direction")[0] == "higher"
     return (min if lower_is_worse else max)(means, key=lambda place: means[place])
 
 
-def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: int) -> BySeed:
-    chosen = chosen_place(key, every, smallest_group)
+def _worst(key: Key, every: Measurements, among: Iterable[Key], smallest_group: int) -> ColumnRows:
+    chosen, rows = chosen_place(key, every, among, smallest_group), every[key]
     if chosen is None:
-        reasons = (reason_of(row) for row in rows.values() if math.isnan(row["value"]))
-        reason = str(next(reasons, NOTHING) or because(Code.NO_COMMON_GROUP))
-        return {seed: {**row, **_UNDEFINED, "reason": reason} for seed, row in rows.items()}
+        reasons = (reason_of(row) for row in rows if math.isnan(row["value"]))
+        return _with(rows, **_UNDEFINED, reason=str(next(reasons, NOTHING) or because(Code.NO_COMMON_GROUP)))
     if key[5] == WORST_ENVIRONMENT:
         where = because(Code.WORST_ENVIRONMENT_PLACE, environment=chosen[1])
     else:
         where = worst_group_place(chosen[2], chosen[3], chosen[5])
-    return of_place(every[chosen], key, list(rows), str(where))
+    of_place = every[chosen].columns
+    at = [of_place[SEED].index(seed) for seed in rows.columns[SEED]]
+    return _with(ColumnRows({name: [column[i] for i in at] for name, column in of_place.items()}), reason=str(where))
+
+
+def _with(rows: ColumnRows, **values: Any) -> ColumnRows:
+    """Return rows with these values in all of them."""
+    return ColumnRows({**rows.columns, **{name: [value] * len(rows) for name, value in values.items()}})
 
 
 def _is_place(other: Key, key: Key) -> bool:
@@ -113,10 +175,10 @@ def _is_place(other: Key, key: Key) -> bool:
     return environment == key[1] and bool(factor)
 
 
-def _values_of(rows_by_seed: BySeed, seeds: BySeed, least: int) -> list[float]:
+def _values_of(every: Measurements, place: Key, seeds: Collection[int], least: int) -> list[float]:
     """Return the values of these seeds; none where one of them has no value, or too few images."""
-    every = zip(rows_by_seed, column_of(rows_by_seed, "value"), column_of(rows_by_seed, "n"), strict=True)
-    values = [value for seed, value, n in every if seed in seeds and n >= least and not math.isnan(value)]
+    rows = zip(*(every.column(place, name) for name in (SEED, "value", "n")), strict=True)
+    values = [value for seed, value, n in rows if seed in seeds and n >= least and not math.isnan(value)]
     return values if len(values) == len(seeds) else []
 
 
@@ -128,13 +190,14 @@ MISSING = "missing"
 """The measure that counts images without a value of a factor."""
 
 
-def of_one_unit(rows: BySeed) -> BySeed:
+def of_one_unit(rows: ColumnRows) -> ColumnRows:
     """One measurement of several seeds; undefined where they did not measure the same thing, as their units tell."""
-    units = _units(rows.values()) if len(set(column_of(rows, "unit"))) > 1 else ()
+    units = _units(rows)
     if len(units) < 2:
         return rows
-    reason = str(because(Code.MIXED_UNITS, of="seeds", units=" and some ".join(units)))
-    return {seed: {**row, **_UNDEFINED, "unit": "", "reason": reason} for seed, row in rows.items()}
+    return _with(
+        rows, **_UNDEFINED, unit="", reason=str(because(Code.MIXED_UNITS, of="seeds", units=" and some ".join(units)))
+    )
 
 
 def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
@@ -195,90 +258,33 @@ class ContributionReader:
         return self.read(self.unit).get(place)
 
 
-@dataclass(frozen=True, slots=True)
-class OfSeeds(Mapping[int, Row]):
-    """One measurement of several seeds; a row is made when it is read.
-
-    Attributes:
-        key: What was measured.
-        seeds: The seeds.
-        places: Their places in the columns, one after another.
-        columns: Columns of all measurements of a recipe.
-        reason: In place of those in the columns; theirs where None.
-    """
-
-    key: Key
-    seeds: tuple[int, ...]
-    places: range
-    columns: Columns
-    reason: str | None = None
-
-    def column(self, name: str) -> list[Any]:
-        """Return the values of the seeds in a column."""
-        if name == "reason" and self.reason is not None:
-            return [self.reason] * len(self.seeds)
-        values = self.columns[name][self.places.start : self.places.stop]
-        return values.tolist() if isinstance(values, np.ndarray) else values
-
-    def __getitem__(self, seed: int) -> Row:
-        at = self.places[self.seeds.index(seed)]
-        row: Row = {**dict(zip(KEY_FIELDS, self.key, strict=True))}
-        for name, column in self.columns.items():
-            row[name] = column.item(at) if isinstance(column, np.ndarray) else column[at]
-        return row if self.reason is None else {**row, "reason": self.reason}
-
-    def __contains__(self, seed: object) -> bool:
-        return seed in self.seeds  # a mapping's own makes a row of each seed that it finds
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.seeds)
-
-    def __len__(self) -> int:
-        return len(self.seeds)
-
-
-def of_place(by_seed: BySeed, key: Key, seeds: Sequence[int], reason: str) -> BySeed:
-    """Return the measurement of a place as that of the worst one, of these seeds."""
-    if isinstance(by_seed, OfSeeds) and list(by_seed) == seeds:
-        return replace(by_seed, key=key, reason=reason)
-    named = {"environment": key[1], "factor": "", "level": key[3], "group": key[5]}
-    return {seed: {**by_seed[seed], **named, "reason": reason} for seed in seeds}
-
-
-def column_of(by_seed: BySeed, name: str) -> list[Any]:
-    """Return one column of a measurement of several seeds."""
-    return by_seed.column(name) if isinstance(by_seed, OfSeeds) else [row.get(name) for row in by_seed.values()]
-
-
 def by_column(rows: Sequence[Row]) -> Columns:
     """Return measurements by column."""
-    return {name: [row.get(name) for row in rows] for name in (*KEY_FIELDS, *OF_EACH_SEED)}
+    return {name: [row.get(name) for row in rows] for name in (*KEY_FIELDS, *OF_EACH_SEED[1:])}
 
 
 key_of: Callable[[Row], Key] = itemgetter(*KEY_FIELDS)
 
 
-def values_of_seeds(
-    by_seed: Mapping[int, Row], factor: str, bounds: tuple[float, float] = (-math.inf, math.inf)
-) -> Evaluated:
-    """Return the rows of one measurement, by seed, as values with the contributions of their samples.
+def values_of_seeds(rows: ColumnRows, factor: str, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Evaluated:
+    """Return the rows of one measurement, one per seed, as values with the contributions of their samples.
 
     Contributions are read only where every seed has a value. Without them, the standard errors within models are taken
     as those of samples that the seeds share and no other recipe does.
 
     Args:
-        by_seed: Rows of the measurement.
+        rows: Rows of the measurement.
         factor: Name of the samples of the recipe where it has no contributions (see `own_samples`).
         bounds: Range of the true value.
     """
-    values, errors = (np.array(column_of(by_seed, name), dtype=np.float64) for name in ("value", "standard_error"))
-    seeds = np.array(list(by_seed), dtype=np.int64)
+    columns = rows.columns
+    values, errors = (np.array(columns[name], dtype=np.float64) for name in ("value", "standard_error"))
+    seeds = np.array(columns[SEED], dtype=np.int64)
     if np.isnan(values).any():
-        undefined = next(row for row in by_seed.values() if math.isnan(row["value"]))
-        return of_seeds(values, seeds, reason=reason_of(undefined))
+        return of_seeds(values, seeds, reason=reason_of(rows[int(np.isnan(values).argmax())]))
     if np.isnan(errors).all():
         return of_seeds(values, seeds, bounds=bounds)
-    readers = zip(column_of(by_seed, CONTRIBUTIONS), column_of(by_seed, AT), strict=True)
+    readers = zip(columns[CONTRIBUTIONS], columns[AT], strict=True)
     contributions_read = [read(at) if read else None for read, at in readers]
     defined = [contributions for contributions in contributions_read if contributions is not None]
     if len(defined) < len(contributions_read):

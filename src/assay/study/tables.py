@@ -47,7 +47,7 @@ from assay.study.failures import collapse_rows, with_failures
 from assay.study.families import Pair, spec_pairs
 from assay.study.gathered import Gathered
 from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, seeds_of
-from assay.study.measurements import Folds, Pooled, column_of, values_of_seeds
+from assay.study.measurements import SEED, Folds, Pooled, values_of_seeds
 from assay.study.published import order_rows, published_rows
 from assay.study.records import stored_study
 from assay.study.registration import FILE as REGISTRATION
@@ -434,11 +434,11 @@ def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
         recipe = where_of(point, {})
         scalars = [
             ({**recipe, **dict(zip(KEY_FIELDS, key, strict=True))}, rows)
-            for key, rows in gathered.scalars[point.label].items()
+            for key, rows in gathered.measurements(point).items()
         ]
         for start in range(0, len(scalars), AT_ONCE):
             some = scalars[start : start + AT_ONCE]
-            add(scalar_rows(some), [(list(rows), column_of(rows, "value")) for _, rows in some])
+            add(scalar_rows(some), [(rows.columns[SEED], rows.columns["value"]) for _, rows in some])
         measured.reliance.extend(reliance_rows(gathered, point))
         measured.changes.extend(change_rows(gathered, point))
         measured.carried.update((pair.id, carry_out(gathered, pair)) for pair in ending.get(point.label, ()))
@@ -479,23 +479,22 @@ def _has_ordered_classes(spec: StudySpec) -> bool:
     return has_order(spec.data) or named
 
 
-def scalar_rows(measured: Sequence[tuple[Row, Mapping[int, Row]]]) -> list[Row]:
+def scalar_rows(measured: Sequence[tuple[Row, ColumnRows]]) -> list[Row]:
     """Return measurements of probes over seeds, undefined where they are for one of them (see `panel.evaluate`).
 
     The probe's remarks on single seeds (why undefined, not converged) are kept.
 
     Args:
-        measured: Columns that name each measurement, and its rows by seed.
+        measured: Columns that name each measurement, and its rows, one per seed.
     """
-    of_first = [next(iter(by_seed.values())) for _, by_seed in measured]
-    ranges = [range_of(row["measure"]) for row in of_first]
-    parts = [values_of_seeds(by_seed, "", ends) for (_, by_seed), ends in zip(measured, ranges, strict=True)]
+    parts = [values_of_seeds(by_seed, "", range_of(where["measure"])) for where, by_seed in measured]
     rows: list[Row] = []
-    for (where, by_seed), row, estimate in zip(measured, of_first, estimates_of_seeds(parts), strict=True):
+    for (where, by_seed), estimate in zip(measured, estimates_of_seeds(parts), strict=True):
         # where a seed has no value, its own reason follows with those of the others
-        reasons = together([Reason(estimate.reason.causes[:1]), *map(read, column_of(by_seed, "reason"))])
-        counted = replace(estimate, patients=row["patients"], images=row["n"], reason=reasons)
-        rows.append(estimate_row(where, counted, row["unit"], row["direction"], row["chance"]))
+        reasons = together([Reason(estimate.reason.causes[:1]), *map(read, by_seed.columns["reason"])])
+        first = by_seed[0]
+        counted = replace(estimate, patients=first["patients"], images=first["n"], reason=reasons)
+        rows.append(estimate_row(where, counted, first["unit"], first["direction"], first["chance"]))
     return rows
 
 
