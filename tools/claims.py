@@ -5,7 +5,9 @@
 
 A study is read from `runs/STUDY` and `runs/STUDY-replication`, claims from tools/claims.yaml. Studies of real images
 stand in docs/results/real-images.md. The text between `<!--claims:NAME-->` and `<!--/claims-->` is replaced; what is
-said there of a study without a run folder stays, or is what the claim holds as `kept`. Nothing is computed but counts.
+said there of a study without a run folder stays. A claim with `by_hand` reads its outcome in the table `by-hand` of
+docs/results/real-images.md, which no tool writes. Computed are counts alone, and a difference against
+both A/A arms.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -37,6 +40,8 @@ HEADS = ("", "claim", "published", "our comparison, margin", "on drawn images, s
 
 
 SAME, REVERSED = "the published direction", "**reversed**"
+REPEATED = "the reference repeated, less itself"
+BY_HAND = "by hand, run folder not kept ([source](results/real-images.md#by-hand))"
 """What is said of a difference that was decided, where the paper printed a direction."""
 
 
@@ -132,18 +137,40 @@ def decided(row: Row) -> str:
 def verdict(claim: Mapping[str, Any], of: Found) -> str:
     """Return the cell of a claim: both decisions, the published direction, and what to know."""
     row, again = outcome(claim, of)
-    published = claim.get("direction")
     way = row["decision"].partition("-")[0] if row["decision"] in DIFFERENT else ""
-    parts = [decided(row)]
-    if published and way:
-        parts.append(SAME if way == published else REVERSED)
-    if again is not None:
-        parts.append(f"again: {decided(again)}")
-    return "; ".join(parts)
+    return "; ".join(in_both_runs(claim, way, decided(row), "" if again is None else decided(again)))
+
+
+def in_both_runs(claim: Mapping[str, Any], way: str, first: str, second: str) -> list[str]:
+    """Return the decision of the first run, whether its sign is the published one, and the second decision."""
+    published = claim.get("direction")
+    direction = [SAME if way == published else REVERSED] if published and way else []
+    return [first, *direction, *([f"again: {second}"] if second else [])]
+
+
+def by_hand(claim: Mapping[str, Any], rows: Mapping[str, Sequence[str]]) -> str:
+    """Return the cell of a claim whose outcome was entered by hand in the results; empty for another claim."""
+    if "by_hand" not in claim:
+        return ""
+    first, second = rows[claim["by_hand"]][-2:]
+    word = first.split("**")[1]
+    return "; ".join((*in_both_runs(claim, word if word in ("higher", "lower") else "", first, second), BY_HAND))
+
+
+def against_repetitions(claim: Mapping[str, Any], rows: Mapping[str, Sequence[str]]) -> str:
+    """Return a difference against both arms of the A/A comparison together, of the table of both runs."""
+    own, repeated = (
+        [float(re.findall(r"[+-][\d.]+", cell)[0]) for cell in rows[key][3:5]] for key in (claim["id"], "A/A")
+    )
+    both = ", ".join(f"{value - other / 2:.3g}" for value, other in zip(own, repeated, strict=True))
+    return f"{REPEATED}: {', '.join(f'{value:.3g}' for value in repeated)}; against both {both} (of rounded cells)"
 
 
 def claims_table(
-    claims: Sequence[Mapping[str, Any]], results: Mapping[str, Found | None], before: Mapping[str, Sequence[str]]
+    claims: Sequence[Mapping[str, Any]],
+    results: Mapping[str, Found | None],
+    before: Mapping[str, Sequence[str]],
+    docs: Path,
 ) -> str:
     """Return the table of the claims of a paper.
 
@@ -151,18 +178,23 @@ def claims_table(
         claims: The claims.
         results: Study -> its results.
         before: Id -> the cells that stand there.
+        docs: Folder of the pages, whose tables of results are read.
     """
     lines: list[tuple[str, ...]] = []
+    typed = standing(docs / "results" / "real-images.md", "by-hand")
     for claim in claims:
         drawn, real = before.get(claim["id"], ("", "not run"))[-2:]
         if (of := results.get(claim.get("study", ""))) and "row" in claim:
             drawn = verdict(claim, of)
         asked = on_real_images(claim)
-        cells = [verdict(one, of) if (of := results[one["study"]]) else one.get("kept", "") for one in asked]
+        cells = [verdict(one, of) if (of := results[one["study"]]) else by_hand(one, typed) for one in asked]
         if cells and all(cells):
             every = zip(asked, cells, strict=True)
             real = "; ".join(with_note(f"{one['ours']}, margin {one['margin']}: {cell}", one) for one, cell in every)
         drawn = with_note(drawn, claim)
+        if claim.get("against_repetitions"):
+            rows = standing(docs / "results" / f"{claim['study']}.md", "comparisons")
+            drawn = f"{drawn.partition(f'; {REPEATED}')[0]}; {against_repetitions(claim, rows)}"
         ours = f"{claim['ours']}; {claim['margin']}" if "margin" in claim else claim["ours"]
         lines.append((claim["id"], claim["claim"], claim.get("published") or "none printed", ours, drawn, real))
     return table(HEADS, lines)
@@ -176,7 +208,7 @@ def with_note(cell: str, claim: Mapping[str, Any]) -> str:
 
 def on_real_images(claim: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the claim as its comparisons of a study of real images ask it."""
-    own = {name: value for name, value in claim.items() if name not in ("again", "kept", "note", "real")}
+    own = {name: value for name, value in claim.items() if name not in ("by_hand", "note", "real")}
     return [{**own, **one, "domain": "real"} for one in claim.get("real", ())]
 
 
@@ -228,6 +260,51 @@ def head(
     )
     first += f"below the table. {tables.count('not run')} cells say *not run*."
     return f"{first}\n\n{table(('study', 'replicated', 'decided', 'of', 'inside', 'runs'), lines)}"
+
+
+def published_differences(data: Mapping[str, Sequence[Mapping[str, Any]]], tables: Mapping[str, str]) -> str:
+    """Return how the comparisons that ask for a published difference ended in the first run, and which came again."""
+    ends: dict[str, list[tuple[str, bool]]] = {kind: [] for kind in KINDS}
+    for letter, text in tables.items():
+        rows = table_rows(text)
+        for claim in (claim for claim in data[letter] if "direction" in claim):
+            for cell in outcomes(claim, rows[claim["id"]]):
+                kind, again = _end(claim["direction"], cell)
+                ends[kind].append((claim["id"], again))
+    lines: list[str] = []
+    for kind, ended in ends.items():
+        times = Counter(id for id, _ in ended)
+        names = ", ".join(f"{id} × {many}" if many > 1 else id for id, many in times.items())
+        same = sum(again for _, again in ended)
+        lines.append(f"- {KINDS[kind]}: {len(ended)}, {same} of them again ({names or 'none'})")
+    asked = f"In all, {sum(map(len, ends.values()))} comparisons below ask for a published difference."
+    return "\n".join((f"{asked} First runs ended thus:\n", *lines))
+
+
+def outcomes(claim: Mapping[str, Any], row: Sequence[str]) -> list[str]:
+    """Return the outcomes of a claim, one for each of its comparisons that were run, of its row in the table."""
+    *_, drawn, real = row
+    heads = [f"{one['ours']}, margin {one['margin']}: " for one in on_real_images(claim)]
+    starts = [real.index(head) for head in heads if head in real]
+    parts = [real[start:end] for start, end in zip(starts, (*starts[1:], len(real)), strict=False)]
+    return [cell for cell in (drawn, *parts) if "**" in cell]
+
+
+KINDS = {
+    "published": "the published direction",
+    "equivalent": "*equivalent*",
+    "inconclusive": "*inconclusive*",
+    "reversed": "*reversed*",
+}
+
+
+def _end(direction: str, cell: str) -> tuple[str, bool]:
+    """Return the kind of the first decision of a cell, and whether the second is of the same kind."""
+    kinds: list[str] = []
+    for part in cell.split("; again: "):
+        word = part.split("**")[1].split()[0].rstrip(",")
+        kinds.append("published" if word == direction else "reversed" if word in ("higher", "lower") else word)
+    return kinds[0], len(kinds) > 1 and kinds[1] == kinds[0]
 
 
 def comparisons(claims: Sequence[Mapping[str, Any]], of: Found) -> str:
@@ -288,8 +365,12 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 def standing(file: Path, name: str) -> dict[str, tuple[str, ...]]:
     """Return first cell -> cells of the table that stands between the marks of a name."""
     text = re.search(rf"<!--claims:{name}-->\n(.*?)<!--/claims-->", file.read_text(encoding="utf-8"), flags=re.DOTALL)
-    rows = re.findall(r"^\| (.*) \|$", text[1] if text else "", flags=re.MULTILINE)
-    cells = (tuple(row.split(" | ")) for row in rows)
+    return table_rows(text[1] if text else "")
+
+
+def table_rows(text: str) -> dict[str, tuple[str, ...]]:
+    """Return first cell -> cells of a Markdown table."""
+    cells = (tuple(row.split(" | ")) for row in re.findall(r"^\| (.*) \|$", text, flags=re.MULTILINE))
     return {row[0]: row for row in cells}
 
 
@@ -326,8 +407,12 @@ def main(given: Sequence[str] | None = None) -> None:
     tables = data.pop("values")
     results = {study: found(study, asked.runs) for study in dict.fromkeys(one["study"] for one in each_test(data))}
     claims_page = asked.docs / "claims.md"
-    made = {letter: claims_table(claims, results, standing(claims_page, letter)) for letter, claims in data.items()}
+    made = {
+        letter: claims_table(claims, results, standing(claims_page, letter), asked.docs)
+        for letter, claims in data.items()
+    }
     put(claims_page, "head", head(data, results, standing(claims_page, "head"), "\n".join(made.values())))
+    put(claims_page, "directions", published_differences(data, made))
     for letter, claims in made.items():
         put(claims_page, letter, claims)
     for study, of in results.items():

@@ -155,10 +155,11 @@ def test_the_p_value_is_the_share_of_divisions_that_lie_as_far_apart() -> None:
     assert found == pytest.approx(independent.pvalue)
 
 
-def compared(a: str, low: float, high: float, **more: Any) -> dict[str, Any]:
+def compared(a: str, decision: str, low: float = -0.1, high: float = 0.1, **more: Any) -> dict[str, Any]:
     place = {"axis": "loss", "at": "equal-budget", "measure": "auroc", "environment": "same", "factor": "", "layer": ""}
     where = canonical_json({"epochs": "2"})
-    return {**place, "a": a, "b": "cross-entropy", "where": where, "low": low, "high": high, **more}
+    found = {"low": low, "high": high, "decision": decision}
+    return {**place, "a": a, "b": "cross-entropy", "where": where, **found, **more}
 
 
 FOUR = {"cross-entropy": 0.9, "focal": 0.8, "supcon": 0.7, "triplet": 0.6}
@@ -172,9 +173,10 @@ def order_of(values: Mapping[str, float], contrasts: Sequence[dict[str, Any]] = 
 
 
 def test_the_order_of_a_published_column_is_held_against_that_of_the_run() -> None:
-    tests = [compared("focal", -0.2, -0.1), compared("supcon", -0.1, 0.1), compared("triplet", 0.01, 0.1),
-             compared("triplet", -0.3, -0.1, at="matched-fit"), compared("supcon", -0.3, -0.1, where="{}"),
-             compared("supcon", -0.3, -0.1, environment="other"), compared("supcon", math.nan, math.nan)]  # fmt: skip
+    tests = [compared("focal", "lower-small"), compared("supcon", "inconclusive", -0.2, -0.1),
+             compared("triplet", "higher"), compared("triplet", "lower", at="matched-fit"),
+             compared("supcon", "lower", where="{}"), compared("supcon", "lower", environment="other"),
+             compared("supcon", "", math.nan, math.nan)]  # fmt: skip
     row = order_of({"cross-entropy": 0.8, "focal": 0.6, "supcon": 0.75, "triplet": 0.85}, tests)
     counts = {"rows": 4, "pairs": 6, "same": 2, "compared": 3, "same_shown": 1, "other_shown": 1}
     assert {name: row[name] for name in counts} == counts

@@ -129,6 +129,7 @@ def test_claims_of_the_docs_each_name_a_primary_comparison_and_stay_without_run_
     docs = tmp_path / "docs"
     docs.mkdir()
     page = Path(shutil.copy(CLAIMS.ROOT / "docs" / "claims.md", docs))
+    shutil.copytree(CLAIMS.ROOT / "docs" / "results", docs / "results")
     before = page.read_text()
     assert re.search(r"\d+ of \d+ decisions were replicated", before)
     CLAIMS.main([str(tmp_path), "--docs", str(docs)])
@@ -142,34 +143,27 @@ def test_claims_of_the_docs_each_name_a_primary_comparison_and_stay_without_run_
             assert CLAIMS.selected(rows, claim), claim["id"]
 
 
-def test_cells_of_claims_that_are_kept_stand_in_the_results() -> None:
-    data = YAML(typ="safe").load(CLAIMS.ROOT / "tools" / "claims.yaml")
-    del data["values"]
-    kept = [claim["kept"] for claim in CLAIMS.each_test(data) if "kept" in claim]
-    assert len(kept) == 3, "new ones are made from run folders"
-    page = (CLAIMS.ROOT / "docs" / "results" / "real-images.md").read_text(encoding="utf-8")
-    for cell in kept:
-        for value in re.findall(r"[+-][\d.]+\s+\[.+?\]", cell):
-            assert " ".join(value.split()) in page, value
-
-
-BY_HAND = "entered by hand, run folder not kept"
-
-
-def test_outcomes_that_were_typed_say_so_and_no_others_were() -> None:
+def test_no_outcome_is_typed_with_the_claims_and_those_by_hand_stand_in_one_table() -> None:
     data = YAML(typ="safe").load(CLAIMS.ROOT / "tools" / "claims.yaml")
     del data["values"]
     page = (CLAIMS.ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
-    typed: list[tuple[str, str, str]] = []
-    for claim in (claim for claims in data.values() for claim in claims):
-        for one in (claim, *claim.get("real", ())):
-            cells = [(claim["id"], name, str(text)) for name, text in one.items() if name != "real"]
-            typed += [cell for cell in cells if re.search(r"\*\*|\d\]|repeated: -", cell[2])]
-    assert [cell[:2] for cell in typed] == [("A2", "note"), ("B2", "kept"), ("B2", "kept"), ("B4", "kept")]
-    for _, name, text in typed:
-        assert text.endswith(BY_HAND if name == "kept" else "by hand, of rounded cells")
-        assert " ".join(text.split()) in page
-    assert page.count(BY_HAND) == 3
+    claims = [one for claims in data.values() for claim in claims for one in (claim, *claim.get("real", ()))]
+    cells = [str(text) for claim in claims for name, text in claim.items() if name not in ("published", "real")]
+    assert not [cell for cell in cells if re.search(r"\*\*|\d\]", cell)]
+    typed = CLAIMS.standing(CLAIMS.ROOT / "docs" / "results" / "real-images.md", "by-hand")
+    named = [claim for claim in claims if "by_hand" in claim]
+    assert [claim["by_hand"] for claim in named] == [row for row in typed if row and row != "---"]
+    assert len(named) == 3, "new ones are made from run folders"
+    assert all(CLAIMS.by_hand({"direction": "higher", **claim}, typed) in page for claim in named)
+    assert CLAIMS.REVERSED in CLAIMS.by_hand({"direction": "higher", "by_hand": "B2, IDRiD"}, typed)
+    assert page.count(CLAIMS.BY_HAND) == 3
+
+
+def test_what_a_difference_is_against_both_repetitions_is_of_the_table_of_both_runs() -> None:
+    rows = {"A2": ("", "", "", "**lower**: -0.05 [-0.08, -0.01]", "-0.06 [-0.08, -0.02]"),
+            "A/A": ("", "", "", "**differs**: -0.04 [-0.07, -0.02]", "+0.02 [-0.03, 0.07]")}  # fmt: skip
+    text = CLAIMS.against_repetitions({"id": "A2"}, rows)
+    assert text == f"{CLAIMS.REPEATED}: -0.04, 0.02; against both -0.03, -0.07 (of rounded cells)"
 
 
 def test_first_runs_of_primary_comparisons_in_the_claims_are_those_that_are_shipped() -> None:

@@ -151,7 +151,7 @@ def _print_orders(rows: Sequence[Row]) -> None:
         same, pairs, compared = (f"{row[name]:.0f}" for name in ("same", "pairs", "compared"))
         shown, other = f"{row['same_shown']:.0f}", f"{row['other_shown']:.0f}"
         print(f"\n{row['column']}: {same} of {pairs} pairs of rows are in the published order (tau {row['tau']:.2f}).")
-        print(f"Of the {compared} that were compared, {shown} are shown in that order, {other} in the other.")
+        print(f"Of the {compared} that were compared, {shown} are decided as published, {other} the other way.")
 
 
 def _distinct(rows: Sequence[Row], name: str) -> list[str]:

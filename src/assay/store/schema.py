@@ -668,8 +668,8 @@ PUBLISHED_ORDERS = Table(
         whole("pairs", "pairs of rows whose published figures differ"),
         whole("same", "of these, pairs in the same order in this run", "in the published order"),
         whole("compared", "of these, pairs that a comparison of this run tests at equal budget"),
-        whole("same_shown", "compared pairs in the published order whose interval excludes 0", "shown in that order"),
-        whole("other_shown", "compared pairs in the other order whose interval excludes 0", "shown in the other order"),
+        whole("same_shown", "compared pairs that are decided (corrected), as published", "decided as published"),
+        whole("other_shown", "compared pairs that are decided (corrected) the other way", "decided the other way"),
     ),
     ("table", "column", "tau", "pairs", "same", "compared", "same_shown", "other_shown"),
 )

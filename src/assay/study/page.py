@@ -139,8 +139,7 @@ def _published(tables: Mapping[str, Rows]) -> Section:
         table="published_orders",
         folded=True,
         columns=("table", "column", "tau", "pairs", "same", "compared", "same_shown", "other_shown"),
-        note="Two rows are shown in an order if the interval of their difference excludes 0. Only pairs that a "
-        "comparison of this run tests can be.",
+        note="Two rows are decided if a comparison of this run claims their difference, corrected within its family.",
     )
     return Section(
         "published",

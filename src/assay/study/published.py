@@ -10,6 +10,7 @@ import numpy as np
 
 from assay.spec.published import OF_ROWS, PublishedColumn, PublishedTable
 from assay.spec.schema import StudySpec
+from assay.stats.rows import DIFFERENT
 from assay.store.files import ColumnRows, Row
 from assay.store.views import SeedValues
 
@@ -90,7 +91,7 @@ def order_rows(spec: StudySpec, estimates: Sequence[Row], contrasts: Sequence[Ro
 def _compared_pairs(
     axis: str, column: PublishedColumn, found: Mapping[str, Row], contrasts: Sequence[Row]
 ) -> Mapping[tuple[str, str], int]:
-    """Return pairs of levels that a comparison tests -> the sign of the first less the second; 0 if it may be 0."""
+    """Return pairs of levels that a comparison tests -> the decided sign of the first less the second, or 0."""
     signs: dict[tuple[str, str], int] = {}
     wanted = (axis, "equal-budget", column.measure, column.environment, "", column.layer)
     for row in contrasts:
@@ -100,7 +101,8 @@ def _compared_pairs(
         sides = [{**json.loads(found[row[side]]["coordinates"]), axis: ""} for side in ("a", "b")]
         if sides != [{**json.loads(row["where"]), axis: ""}] * 2:
             continue
-        sign = int(row["low"] > 0) - int(row["high"] < 0)
+        way = str(row["decision"]).partition("-")[0] if row["decision"] in DIFFERENT else ""
+        sign = {"higher": 1, "lower": -1}.get(way, 0)
         signs |= {(row["a"], row["b"]): sign, (row["b"], row["a"]): -sign}
     return signs
 
