@@ -147,6 +147,18 @@ def test_the_effect_of_an_exchange_is_that_on_an_image_times_the_difference_of_s
     assert effect == pytest.approx(0.5 / 0.25 * (SHARES[1] - SHARES[0]), abs=0.01)
 
 
+def test_a_corner_that_is_black_in_all_images_is_not_drawn_where_only_what_is_around_it_differs() -> None:
+    draws = np.random.default_rng(0)
+    images = draws.uniform(0.1, 0.3, (80, 1, SIDE, SIDE)).astype(np.float32)
+    images[::5, 0, :8, :8] += draws.uniform(0.3, 0.6, (16, 1, 1))
+    images[:, 0, :3, :3] = 0
+    assert not marks_drawn_alike(images)
+    images[::5, 0, :3, :3] = 0.95
+    found = marks_drawn_alike(images)[0]
+    assert (found.carry == (np.arange(80) % 5 == 0)).all()
+    assert found.pixels[:3, :3].all()
+
+
 @pytest.mark.parametrize("model", ["middle", "diffuse"])
 def test_nothing_is_drawn_alike_without_a_mark(model: str) -> None:
     made = world(2)

@@ -30,6 +30,9 @@ _SIDE = 96
 _DISTANCE, _ALIKE, _GAP = 4.5, 0.08, 0.08
 """At a pixel: least distance of carriers in standard deviations; their largest spread as a share of it (letters keep it
 in JPEG of quality 50, and tissue rarely has it); least of it."""
+_AT_PIXEL = 0.5
+"""Share of the distance to the other images that is at the pixel itself: where all images are black beside the body,
+they differ in what is around."""
 _ONE_VALUE, _NEAR = 1.5 / 255, 10
 """Half of the width in which values are one, and of that around it that tells how many are there by chance."""
 _SAME_PIXELS, _INSIDE = 0.3, 0.9
@@ -150,8 +153,10 @@ def _carried_pixels(values: Float[np.ndarray, "p n"], raw: Float[np.ndarray, "p 
     carry = high if bright else ~high
     number = carry.sum(axis=1)
     spread = np.min([_spread_within(numbers, carry, number) for numbers in (values, raw)], axis=0)
+    changed = _mean_of(raw, carry, number) - _mean_of(raw, ~carry, count - number)
     least = max(LEAST_CARRIERS, LEAST_GROUP * count)
     able = (distance > _DISTANCE) & (gap > _GAP) & (spread <= _ALIKE * gap) & (number >= least)
+    able &= (changed if bright else -changed) >= _AT_PIXEL * gap
     able &= number <= MOST_CARRIERS * count
     return np.flatnonzero(able), carry[able], distance[able]
 
@@ -177,8 +182,12 @@ def _shared_pixels(raw: Float[np.ndarray, "p n"], bright: bool) -> _Carried:
 
 
 def _spread_within(values: np.ndarray, carry: np.ndarray, number: np.ndarray) -> np.ndarray:
-    mean = (values * carry).sum(axis=1) / np.maximum(number, 1)
+    mean = _mean_of(values, carry, number)
     return np.sqrt((((values - mean[:, None]) ** 2) * carry).sum(axis=1) / np.maximum(number, 1))
+
+
+def _mean_of(values: np.ndarray, carry: np.ndarray, number: np.ndarray) -> np.ndarray:
+    return (values * carry).sum(axis=1) / np.maximum(number, 1)
 
 
 def pairs_drawn_alike(first: SearchSample, second: SearchSample) -> Iterator[tuple[RepeatedPattern, RepeatedPattern]]:
