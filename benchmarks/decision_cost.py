@@ -45,8 +45,8 @@ from assay.execution.workspace import Workspace
 from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.estimate import Spread, two_way
 from assay.stats.panel import evaluate
-from assay.study.gathered import Gathered
-from assay.study.measurements import Folds
+from assay.study.described import gather_records
+from assay.study.gathered import Records
 from assay.study.records import stored_study
 
 MEASURES = ("auroc", "accuracy", "log-loss", "calibration-error")
@@ -89,11 +89,11 @@ class Varies:
     rest: float
 
 
-def varies(gathered: Gathered, measure: str) -> Varies:
+def varies(records: Records, measure: str) -> Varies:
     """Estimate how a measure varies where the study compares first, by moments over all pairs of recipes."""
-    environment = gathered.plan.spec.contrasts[0].environment
-    points = [point for point in gathered.plan.spec.points if len(gathered.kept_seeds(point)) > 2]
-    parts = [evaluate(panel, measure) for point in points if (panel := gathered.panel(point, environment))]
+    environment = records.plan.spec.contrasts[0].environment
+    points = [point for point in records.plan.spec.points if len(records.kept_seeds(point)) > 2]
+    parts = [evaluate(panel, measure) for point in points if (panel := records.panel(point, environment))]
     seeds = min(len(part.values) for part in parts)
     values = np.stack([part.values[:seeds] for part in parts])
     of_patients = np.stack([part.contributions[:seeds] for part in parts])  # [r, s, p]
@@ -252,9 +252,9 @@ def main() -> None:
     given = made.parse_args()
     study = stored_study(given.run)
     place, spec = Workspace(given.run, default_cache_root(), study.skip_bad_rows), study.plan.spec
-    gathered = Gathered(study.plan, place.folder, Folds(population_of(spec.data, place), spec.probes))
+    records = gather_records(study.plan, place.folder, population_of(spec.data, place))
     rows: list[dict[str, object]] = []
-    found = {measure: varies(gathered, measure) for measure in MEASURES}
+    found = {measure: varies(records, measure) for measure in MEASURES}
     for measure, how in found.items():
         print(measure, how, flush=True)
         rows += [

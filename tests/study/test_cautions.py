@@ -21,9 +21,7 @@ from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store.described import keep, read_description
 from assay.study.confounders import ConfounderSample, cautions
-from assay.study.described import Described, describe
-from assay.study.gathered import Gathered
-from assay.study.measurements import Folds
+from assay.study.described import Described, describe, gather_records
 from assay.study.preview import preview_tables
 
 PATIENTS = 120
@@ -201,8 +199,7 @@ def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path,
     expected = (*checks.reasons, *cautions(spec, population, ConfounderSample.at(spec, population)))
     found = preview_tables(spec, population, tmp_path / "preview")["findings"]
     assert tuple(from_row(row).reason for row in found) == expected
-    gathered = Gathered(make_plan(spec, population), place.folder, Folds(population, spec.probes))
-    keep(place.folder, describe(gathered, population))
+    keep(place.folder, describe(gather_records(make_plan(spec, population), place.folder, population), population))
     assert read_description(RunFolder(place.root), Described).cautions == expected
 
 

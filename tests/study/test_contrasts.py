@@ -45,7 +45,7 @@ def point(label: str) -> Any:
 
 @dataclass
 class Records:
-    """What contrasts ask of gathered records: recipe -> seed -> the status it came to, and values of one measure."""
+    """What contrasts ask of records records: recipe -> seed -> the status it came to, and values of one measure."""
 
     statuses: Mapping[str, Mapping[int, str]]
     values: Mapping[str, Mapping[int, float]] = field(default_factory=dict[str, Mapping[int, float]])
@@ -61,7 +61,7 @@ class Records:
             label: {seed: [SimpleNamespace(id=f"{label}{seed}")] for seed in seeds}
             for label, seeds in self.statuses.items()
         }
-        self.records = {
+        self.trials = {
             f"{label}{seed}": {"status": status}
             for label, seeds in self.statuses.items()
             for seed, status in seeds.items()
@@ -168,8 +168,8 @@ def test_the_error_within_models_counts_or_is_a_reason(
 
 def test_collapses_are_an_outcome_with_an_interval_and_a_contrast() -> None:
     metric = {0: "collapsed", 1: "collapsed", 2: "diverged", 3: "done", 4: "pending"}
-    gathered = Records({"metric": metric, "plain": dict.fromkeys(range(5), "done")}, contrasts=(FLIPS,))
-    first, plain, difference = collapse_rows(gathered)  # type: ignore[arg-type]
+    records = Records({"metric": metric, "plain": dict.fromkeys(range(5), "done")}, contrasts=(FLIPS,))
+    first, plain, difference = collapse_rows(records)  # type: ignore[arg-type]
     assert set(first) == set(plain) == set(difference) == set(TABLES["collapses"].names)
     assert (first["collapsed"], first["diverged"], first["seeds"]) == (2, 1, 4)
     expected = stats.binomtest(3, 4).proportion_ci()
@@ -184,7 +184,7 @@ AREA = ContrastSpec(axis="loss", against="plain", environment="reversed")
 
 def test_a_comparison_says_how_many_networks_failed() -> None:
     metric = {seed: "collapsed" if seed == 1 else "pending" if seed == 7 else "done" for seed in range(8)}
-    gathered = Records({"metric": metric, "plain": dict.fromkeys(range(8), "done")}, contrasts=(AREA,))
+    records = Records({"metric": metric, "plain": dict.fromkeys(range(8), "done")}, contrasts=(AREA,))
     place = {"measure": "auroc", "factor": "", "layer": "", "environment": "reversed"}
     areas = {"metric": [0.9, 0.91, 0.92, 0.9, 0.5, 0.91], "plain": [0.9, 0.92, 0.91, 0.93, 0.9, 0.91, 0.92, 0.92]}
     seeds = [
@@ -192,8 +192,8 @@ def test_a_comparison_says_how_many_networks_failed() -> None:
         for recipe, kept in (("metric", [0, 2, 3, 4, 5, 6]), ("plain", range(8)))
         for seed, value in zip(kept, areas[recipe], strict=True)
     ]
-    (stated,) = spec_pairs(gathered.plan.spec)
-    (row,) = with_failures([{**place, "id": stated.id}], gathered, seeds)  # type: ignore[arg-type]
+    (stated,) = spec_pairs(records.plan.spec)
+    (row,) = with_failures([{**place, "id": stated.id}], records, seeds)  # type: ignore[arg-type]
     # seed 1 collapsed, seed 5 fell to 0.5
     assert (row["failed_a"], row["trained_a"], row["failed_b"], row["trained_b"]) == (2, 7, 0, 8)
     assert row["failure_limit_a"] == pytest.approx(stats.binomtest(2, 7).proportion_ci(0.9).high)
@@ -329,7 +329,7 @@ ROWS = ("50", "200")
 
 
 def of_amounts(*, lost: str = "", doses: tuple[str, ...] = ("0", "1")) -> tuple[list[Any], Any]:
-    """Recipes of two amounts and of doses with the distance of their classes, and gathered records of them."""
+    """Recipes of two amounts and of doses with the distance of their classes, and records records of them."""
     points: list[Any] = []
     worth: dict[str, tuple[float, float]] = {}
     for loss, skill in (("plain", (1.2, 2.4)), ("metric", (0.6, 1.8))):
@@ -353,11 +353,11 @@ def of_amounts(*, lost: str = "", doses: tuple[str, ...] = ("0", "1")) -> tuple[
 
 
 def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on(snapshot: SnapshotAssertion) -> None:
-    points, gathered = of_amounts()
+    points, records = of_amounts()
     (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
     assert (len(only.a), len(only.b), only.where) == (4, 4, (("confounder", "tag"),))
     assert statement(comparison_columns(only)) == snapshot
-    found = carry_out(gathered, only)
+    found = carry_out(records, only)
     assert found.equal is not None
     assert found.equal.a == 200  # the less able one, at its best
     assert 50 < found.equal.b < 200
@@ -384,8 +384,8 @@ def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:
         for group in ("", "low to high")
     }
     every["flip-rate", "(neutral)", "lost", "", "", ""] = {0: {"value": math.nan, **nothing}}
-    recipe, gathered = point("metric"), SimpleNamespace(measurements=lambda _: measurements(every))
-    rows = compared.reliance_rows(gathered, recipe)  # type: ignore[arg-type]
+    recipe, records = point("metric"), SimpleNamespace(measurements=lambda _: measurements(every))
+    rows = compared.reliance_rows(records, recipe)  # type: ignore[arg-type]
     assert [(row["factor"], row["against"]) for row in rows] == [("tag", "size"), ("tag", "mass")]
     assert set(rows[0]) == set(TABLES["reliance_contrasts"].names)
     expected = [stats.ttest_rel(values["tag"], values[name]).pvalue for name in ("size", "mass")]
@@ -417,8 +417,8 @@ def test_only_a_condition_whose_factor_does_not_predict_the_target_answers_on_a_
     def read(_: Any, name: str) -> Any:
         return panel(1, 1.2 if name == "same" else 0.4)
 
-    gathered = SimpleNamespace(panel=read)
-    rows = compared.change_rows(gathered, recipe)  # type: ignore[arg-type]
+    records = SimpleNamespace(panel=read)
+    rows = compared.change_rows(records, recipe)  # type: ignore[arg-type]
     assert [(row["factor"], row["environment"], row["against"]) for row in rows] == [
         ("texture", "changed", "same")
     ] * counts
@@ -433,7 +433,7 @@ def test_a_shortcut_of_several_classes_is_measured_by_their_macro_auroc() -> Non
         name: Panel(draw.normal(size=(5, 90, 3)) + strength * np.eye(3)[target], target, np.arange(90))
         for name, strength in (("same", 2.0), ("neutral", 0.5))
     }
-    gathered = SimpleNamespace(panel=lambda _, name: panels[name])
-    (row,) = compared.change_rows(gathered, recipe)  # type: ignore[arg-type]
+    records = SimpleNamespace(panel=lambda _, name: panels[name])
+    (row,) = compared.change_rows(records, recipe)  # type: ignore[arg-type]
     assert row["measure"] == "auroc-macro"
     assert row["high"] < -row["margin"]

@@ -19,10 +19,10 @@ from assay.spec.schema import RecipePoint
 from assay.stats import Panel
 from assay.store.described import read_description
 from assay.store.schema import TABLES
-from assay.study import gathered as results
+from assay.study import records as results
 from assay.study.contrasts import dose_change_rows
 from assay.study.described import Described
-from assay.study.gathered import Gathered
+from assay.study.gathered import Records
 from assay.study.records import stored_study
 from assay.study.tables import Made
 
@@ -156,7 +156,7 @@ def worst_group_changes(run: RunFolder, confounder: str) -> tuple[np.ndarray, np
     """Compute by hand, from kept outputs, the change of each seed and what each row contributes to it."""
     described = json.loads((run.root / "described.json").read_text())
     study = stored_study(run.root)
-    gathered = Gathered(study.plan, run, read_description(run, Described))
+    records = Records(study.plan, run, read_description(run, Described))
     values, moves = np.zeros(3), np.zeros((3, 128))
     rows = sorted({number for entry in described["worst"] for number in entry["rows"]})
     place = {number: i for i, number in enumerate(rows)}
@@ -167,10 +167,10 @@ def worst_group_changes(run: RunFolder, confounder: str) -> tuple[np.ndarray, np
         sign = (1 if loss == "focal" else -1) * (1 if p == "1" else -1)
         members = [set(entry["rows"]) for entry in described["worst"] for of in entry["of"] if of[0] == point.label]
         assert len(members) == 3, "one for each seed"
-        panel = gathered.panel(point, "none")
+        panel = records.panel(point, "none")
         outputs = [
             run.outputs(study.plan.readings[point.label, trials[0].id, "none"])
-            for trials in gathered.by_point[point.label].values()
+            for trials in records.by_point[point.label].values()
         ]
         assert panel is not None
         for seed, (inside, said) in enumerate(zip(members, outputs, strict=True)):
@@ -218,9 +218,8 @@ def test_tables_do_not_depend_on_what_memory_keeps(run: RunFolder, monkeypatch: 
     for name in ("PANELS_IN_MEMORY", "RECIPES_IN_MEMORY"):
         monkeypatch.setattr(results, name, 1)
     made = Made(
-        Gathered(stored_study(run.root).plan, run, read_description(run, Described)),
+        Records(stored_study(run.root).plan, run, read_description(run, Described)),
         read_description(run, Described),
-        run.root,
     )
     assert repr(list(made["estimates"])) == repr(run.table("estimates"))
     assert [row["p"] for row in made["contrasts"]] == pytest.approx(
@@ -235,14 +234,14 @@ def test_what_lost_every_seed_is_undefined_in_every_measure_that_is_compared(
     spec = study.plan.spec
     first = spec.contrasts[0].model_copy(update={"measure": "average-precision"})
     plan = replace(study.plan, spec=spec.model_copy(update={"contrasts": (first, *spec.contrasts[1:])}))
-    gathered, lost = Gathered(plan, run, read_description(run, Described)), "cross-entropy · tag · 1"
-    panel = Gathered.panel
+    records, lost = Records(plan, run, read_description(run, Described)), "cross-entropy · tag · 1"
+    panel = Records.panel
 
-    def without(self: Gathered, point: RecipePoint, environment: str) -> Panel | None:
+    def without(self: Records, point: RecipePoint, environment: str) -> Panel | None:
         return None if point.label == lost else panel(self, point, environment)
 
-    monkeypatch.setattr(Gathered, "panel", without)
-    rows = dose_change_rows(gathered)
+    monkeypatch.setattr(Records, "panel", without)
+    rows = dose_change_rows(records)
     found = [row for row in rows if row["recipe"] == "cross-entropy · tag" and row["environment"] == "reversed"]
     assert [row["measure"] for row in found] == ["average-precision", "auroc"]
     assert {read(row["reason"]).codes for row in found} == {(Code.NO_SEED_OF,)}

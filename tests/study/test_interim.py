@@ -62,8 +62,8 @@ def carry_out_all(
 ) -> tuple[list[Any], Records]:
     """Carry out looks on differences per seed that are known, with as many seeds as looks ask for."""
 
-    def carry_out(gathered: Any, pair: Pair) -> Contrast:
-        plan = gathered.plan
+    def carry_out(records: Any, pair: Pair) -> Contrast:
+        plan = records.plan
         number = min(plan.seeds[pair.a[0].label], plan.seeds[pair.b[0].label])
         where = f" {pair.contrast.environment}" if pair.contrast.environment != AXIS["environment"] else ""
         own, seeds = values[f"{pair.level_a}{where}"][:number], np.arange(number)

@@ -45,9 +45,9 @@ def alone(seeds: int = SEEDS, places: int = 8) -> Records:
     return Records(done, values, stated, dict.fromkeys(range(seeds), 0.008), names)
 
 
-def rows(gathered: Records, beforehand: list[str] | None = None) -> dict[str, dict[str, Any]]:
-    stated = [pair.id for pair in spec_pairs(gathered.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
-    return {row["a"]: row for row in decide_families(families_of(gathered, stated), [])}  # type: ignore[arg-type]
+def rows(records: Records, beforehand: list[str] | None = None) -> dict[str, dict[str, Any]]:
+    stated = [pair.id for pair in spec_pairs(records.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
+    return {row["a"]: row for row in decide_families(families_of(records, stated), [])}  # type: ignore[arg-type]
 
 
 def test_seeds_that_agree_by_chance_claim_nothing_in_a_family() -> None:
@@ -58,32 +58,32 @@ def test_seeds_that_agree_by_chance_claim_nothing_in_a_family() -> None:
 
 
 def test_a_variance_that_is_larger_than_its_group_stays_as_it_is() -> None:
-    gathered = study(error=0.0)
-    of = {name: np.array(list(by_seed.values())) for name, by_seed in gathered.values.items()}
+    records = study(error=0.0)
+    of = {name: np.array(list(by_seed.values())) for name, by_seed in records.values.items()}
     widest = max(NAMES, key=lambda name: of[name].var())
-    found = rows(gathered)[widest]
+    found = rows(records)[widest]
     assert found["standard_error"] == pytest.approx(np.sqrt(of[widest].var(ddof=1) / SEEDS))
     assert found["df"] == SEEDS - 1
 
 
 def test_moderated_variance_by_hand() -> None:
-    gathered = study(error=0.0)
-    table = np.array([list(gathered.values[name].values()) for name in NAMES]) - 0.3
+    records = study(error=0.0)
+    table = np.array([list(records.values[name].values()) for name in NAMES]) - 0.3
     own, together = table.var(axis=1, ddof=1), np.cov(table)
     expected = (4 * own.mean() + 2 * own[0]) / 6 / SEEDS
     rank = np.trace(together) ** 2 / np.trace(together @ together)
-    found = rows(gathered)[LUCKY]
+    found = rows(records)[LUCKY]
     assert found["standard_error"] == pytest.approx(np.sqrt(expected))
     assert found["df"] == pytest.approx(min(4 + SEEDS - 1, (SEEDS - 1) * rank))
 
 
 def test_an_exploratory_comparison_changes_no_stated_one() -> None:
-    gathered = study()
-    before = [pair.id for pair in spec_pairs(gathered.plan.spec)]  # type: ignore[arg-type]
+    records = study()
+    before = [pair.id for pair in spec_pairs(records.plan.spec)]  # type: ignore[arg-type]
     less = study()
     del less.statuses["loss 7"]  # type: ignore[attr-defined]
     alone = rows(Records(less.statuses, less.values, less.contrasts, less.errors))
-    found = rows(gathered, before[:-1])
+    found = rows(records, before[:-1])
     assert found["loss 7"]["exploratory"]
     assert {name: found[name]["high"] for name in NAMES[:-1]} == {name: alone[name]["high"] for name in NAMES[:-1]}
 
@@ -97,9 +97,9 @@ def test_a_comparison_by_itself_keeps_its_own_variance() -> None:
 def test_comparisons_of_an_unnamed_family_that_are_alone_have_the_degrees_of_freedom_of_few_seeds(
     beforehand: list[str] | None, family: str
 ) -> None:
-    gathered = alone()
-    ids = [pair.id for pair in spec_pairs(gathered.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
-    found = decide_families(families_of(gathered, ids), [])  # type: ignore[arg-type]
+    records = alone()
+    ids = [pair.id for pair in spec_pairs(records.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
+    found = decide_families(families_of(records, ids), [])  # type: ignore[arg-type]
     error = np.sqrt(0.001**2 / SEEDS + 2 * 0.008**2)
     for row in found:
         assert (row["family"], row["df"], row["decision"]) == (family, SEEDS - 1, "inconclusive")
@@ -110,17 +110,17 @@ def test_comparisons_of_an_unnamed_family_that_are_alone_have_the_degrees_of_fre
 
 @pytest.mark.parametrize(("seeds", "places"), [(SEEDS, 1), (5, 8)])
 def test_a_family_of_one_and_five_seeds_keep_the_degrees_of_freedom_of_the_patients(seeds: int, places: int) -> None:
-    gathered = alone(seeds, places)
-    found = decide_families(families_of(gathered, [pair.id for pair in spec_pairs(gathered.plan.spec)]), [])  # type: ignore[arg-type]
+    records = alone(seeds, places)
+    found = decide_families(families_of(records, [pair.id for pair in spec_pairs(records.plan.spec)]), [])  # type: ignore[arg-type]
     assert {row["decision"] for row in found} == {"higher"}
 
 
 def test_a_group_that_shares_no_seed_is_pooled_with_the_degrees_of_freedom_of_one() -> None:
-    gathered = study(error=0.0)
-    values = {**gathered.values, "loss 1": {seed + 3: 0.3 + 0.01 * seed for seed in range(SEEDS)}}
+    records = study(error=0.0)
+    values = {**records.values, "loss 1": {seed + 3: 0.3 + 0.01 * seed for seed in range(SEEDS)}}
     values["plain"] = dict.fromkeys(range(6), 0.3)
     done = {name: dict.fromkeys(by_seed, "done") for name, by_seed in values.items()}
-    found = rows(Records(done, values, gathered.contrasts, dict.fromkeys(range(6), 0.0)))
+    found = rows(Records(done, values, records.contrasts, dict.fromkeys(range(6), 0.0)))
     assert found[LUCKY]["df"] == SEEDS - 1
     assert found[LUCKY]["standard_error"] > 0.01
 

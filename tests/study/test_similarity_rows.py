@@ -28,7 +28,7 @@ def point(**coordinates: str) -> Any:
 
 
 def study(root: Path, models: dict[str, list[Layers]], rows: dict[str, np.ndarray] | None = None) -> Any:
-    """A gathered study of recipes with one model per seed; recipes may have rows of their own."""
+    """A records study of recipes with one model per seed; recipes may have rows of their own."""
     folder = RunFolder(root)
     points = [point(start=label) for label in models]
     probes: list[Any] = []
@@ -171,9 +171,9 @@ def test_layers_of_other_names_have_no_counterpart(tmp_path: Path) -> None:
 
 
 def test_nothing_kept_is_nothing_compared(tmp_path: Path) -> None:
-    gathered = study(tmp_path, {"a": models(0), "b": models(1)})
-    gathered.plan.probes = []
-    assert similarity_rows(gathered) == []
+    records = study(tmp_path, {"a": models(0), "b": models(1)})
+    records.plan.probes = []
+    assert similarity_rows(records) == []
 
 
 def test_recipes_are_paired_along_one_axis_with_what_it_is_compared_against() -> None:

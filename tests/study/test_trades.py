@@ -44,8 +44,8 @@ PANELS = {
 }
 
 
-def gathered(contrasts: list[Any], *left_out: tuple[str, str]) -> Any:
-    """What a study of two recipes gathered, without some of it."""
+def records(contrasts: list[Any], *left_out: tuple[str, str]) -> Any:
+    """What a study of two recipes records, without some of it."""
     points = [
         RecipePoint.model_construct(coordinates={"loss": label}, tests={"lesions": None, "healthy": None})
         for label in ("quiet", "loud")
@@ -58,7 +58,7 @@ def gathered(contrasts: list[Any], *left_out: tuple[str, str]) -> Any:
 
 
 def test_each_measure_is_of_the_first_environment_that_has_it() -> None:
-    rows = trade_rows(gathered([]))
+    rows = trade_rows(records([]))
     assert [row["recipe"] for row in rows] == ["quiet", "loud"]
     for row in rows:
         assert (row["across"], row["across_environment"]) == ("dice", "lesions")
@@ -68,11 +68,11 @@ def test_each_measure_is_of_the_first_environment_that_has_it() -> None:
 
 def test_a_stated_comparison_names_the_measure() -> None:
     stated = SimpleNamespace(measure="false-positive-rate", environment="healthy")
-    assert {row["up"] for row in trade_rows(gathered([stated]))} == {"false-positive-rate"}
+    assert {row["up"] for row in trade_rows(records([stated]))} == {"false-positive-rate"}
 
 
 def test_a_region_goes_around_both_estimates() -> None:
-    for row in trade_rows(gathered([])):
+    for row in trade_rows(records([])):
         outline = np.array(json.loads(row["region"]))
         for axis, side in enumerate(("across", "up")):
             one = estimate_panel(PANELS[row["recipe"], row[f"{side}_environment"]], row[side])
@@ -81,7 +81,7 @@ def test_a_region_goes_around_both_estimates() -> None:
 
 def test_seeds_that_call_more_in_both_tie_the_two_measures_to_each_other() -> None:
     """Every seed shifts all logits of both environments, so that Dice and false alarms move together or against."""
-    tied = {row["recipe"]: row["correlation"] for row in trade_rows(gathered([]))}
+    tied = {row["recipe"]: row["correlation"] for row in trade_rows(records([]))}
     for label, correlation in tied.items():
         values = [
             estimate_panel(PANELS[label, where], name).per_seed
@@ -91,9 +91,9 @@ def test_seeds_that_call_more_in_both_tie_the_two_measures_to_each_other() -> No
 
 
 def test_a_recipe_that_was_not_read_has_no_row() -> None:
-    assert [row["recipe"] for row in trade_rows(gathered([], ("loud", "healthy")))] == ["quiet"]
+    assert [row["recipe"] for row in trade_rows(records([], ("loud", "healthy")))] == ["quiet"]
 
 
 @pytest.mark.parametrize("without", ["lesions", "healthy"])
 def test_without_one_of_the_two_there_is_no_trade(without: str) -> None:
-    assert trade_rows(gathered([], ("quiet", without), ("loud", without))) == []
+    assert trade_rows(records([], ("quiet", without), ("loud", without))) == []

@@ -44,7 +44,7 @@ from assay.study.families import (
     pooled_pairs,
     spec_pairs,
 )
-from assay.study.gathered import Gathered, is_from_outputs, measure_of, panel_for, seed_values, why_not_measured
+from assay.study.gathered import Records, is_from_outputs, measure_of, panel_for, seed_values, why_not_measured
 from assay.study.measurements import values_of_seeds
 
 if TYPE_CHECKING:
@@ -62,17 +62,17 @@ class _Lost(Exception):
         self.reason = reason
 
 
-def dose_response(gathered: Gathered, contrast: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
+def dose_response(records: Records, contrast: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
     """The interaction with the dose; undefined where a dose was not trained on both sides, or kept no seed."""
     try:
         sides = _by_dose([a, b])
         if is_from_outputs(contrast):
-            first, second = ([_dose(gathered, contrast, p, point) for p, point in side.items()] for side in sides)
+            first, second = ([_dose(records, contrast, p, point) for p, point in side.items()] for side in sides)
             result = interaction(first, second, measure_of(contrast), contrast.margin)
         else:
             values = [
                 # without contributions, errors are one at all p > 0, whose models meet the same samples
-                [_values(gathered, contrast, point, f"{k} {p > 0}") for p, point in side.items()]
+                [_values(records, contrast, point, f"{k} {p > 0}") for p, point in side.items()]
                 for k, side in enumerate(sides)
             ]
             bounded = contrast.measure not in EFFECTS
@@ -86,24 +86,24 @@ def dose_response(gathered: Gathered, contrast: ContrastSpec, a: Recipes, b: Rec
     )
 
 
-def at_matched_clean(gathered: Gathered, contrast: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
+def at_matched_clean(records: Records, contrast: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
     """The interaction with the dose where both are equally good without; undefined where they never are."""
     sides = [by_amount(side) for side in (a, b)]
     if sides[0].keys() != sides[1].keys() or len(sides[0]) < 2:
         return untested_contrast(because(Code.ONE_AMOUNT), contrast.margin)
     try:
         doses = iter(_by_dose([recipes for side in sides for recipes in side.values()]))
-        amounts = [[_dose_amount(gathered, contrast, rows, next(doses)) for rows in side] for side in sides]
+        amounts = [[_dose_amount(records, contrast, rows, next(doses)) for rows in side] for side in sides]
     except _Lost as lost:
         return untested_contrast(lost.reason, contrast.margin)
     return matched_clean(amounts[0], amounts[1], contrast.measure, contrast.margin)
 
 
-def _dose_amount(gathered: Gathered, contrast: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
-    clean = gathered.panel(doses[0.0], contrast.clean)
+def _dose_amount(records: Records, contrast: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
+    clean = records.panel(doses[0.0], contrast.clean)
     if clean is None:
         raise _Lost(because(Code.NO_SEED_OF, recipe=doses[0.0].label))
-    return Amount(rows, clean, [_dose(gathered, contrast, p, point) for p, point in doses.items()])
+    return Amount(rows, clean, [_dose(records, contrast, p, point) for p, point in doses.items()])
 
 
 def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
@@ -115,25 +115,25 @@ def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
     return [{p: side[p] for p in doses} for side in by_side]
 
 
-def _dose(gathered: Gathered, contrast: ContrastSpec, p: float, point: RecipePoint) -> DosePanel:
-    panel = panel_for(gathered, contrast, point)
+def _dose(records: Records, contrast: ContrastSpec, p: float, point: RecipePoint) -> DosePanel:
+    panel = panel_for(records, contrast, point)
     if panel is None:
-        raise _Lost(why_not_measured(gathered, contrast, point))
+        raise _Lost(why_not_measured(records, contrast, point))
     return DosePanel(p, panel)
 
 
-def _values(gathered: Gathered, contrast: ContrastSpec, point: RecipePoint, factor: str = "") -> Evaluated:
-    by_seed = seed_values(gathered, point, contrast, factor)
+def _values(records: Records, contrast: ContrastSpec, point: RecipePoint, factor: str = "") -> Evaluated:
+    by_seed = seed_values(records, point, contrast, factor)
     if by_seed is None:
-        raise _Lost(why_not_measured(gathered, contrast, point))
+        raise _Lost(why_not_measured(records, contrast, point))
     return by_seed
 
 
-# The stated contrasts of a study, carried out on what was gathered.
+# The stated contrasts of a study, carried out on what was records.
 
 
 def families_of(
-    gathered: Gathered, beforehand: Collection[str], carried: Mapping[str, Contrast] | None = None
+    records: Records, beforehand: Collection[str], carried: Mapping[str, Contrast] | None = None
 ) -> list[Family]:
     """Carry out the comparisons of a study: primary families first, then secondary ones and controls.
 
@@ -141,13 +141,13 @@ def families_of(
     of their own. Primary families of a study with looks are tested at the level of a look.
 
     Args:
-        gathered: Records of the study.
+        records: Records of the study.
         beforehand: Ids of comparisons.
         carried: Results of comparisons that were carried out already, by id.
     """
-    alpha = LOOK_ALPHA if gathered.plan.spec.looks else ALPHA
+    alpha = LOOK_ALPHA if records.plan.spec.looks else ALPHA
     done = carried or {}
-    results = [(pair, done.get(pair.id) or carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
+    results = [(pair, done.get(pair.id) or carry_out(records, pair)) for pair in spec_pairs(records.plan.spec)]
     prespecified = pooled_pairs([result for result in results if result[0].id in beforehand])
     # Exploratory contrasts are moderated by all, and change the variance of no pre-specified one.
     exploratory = [result for result in pooled_pairs(results) if result[0].id not in beforehand]
@@ -158,56 +158,56 @@ def families_of(
     return [*families_made, *([family_of(EXPLORATORY, exploratory)] if exploratory else [])]
 
 
-def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
+def carry_out(records: Records, pair: Pair) -> Contrast:
     """One comparison; where it cannot be made, a NaN with the reason."""
-    return replace(_carried_out(gathered, pair), direction=_direction(gathered, pair))
+    return replace(_carried_out(records, pair), direction=_direction(records, pair))
 
 
-def _direction(gathered: Gathered, pair: Pair) -> Direction:
+def _direction(records: Records, pair: Pair) -> Direction:
     """Return which direction is better: as the measure is defined, or as its probe declares."""
     name = measure_of(pair.contrast)
     if name in COMPUTED:
         return direction_of(name)
-    measured = ((every, key) for every in map(gathered.measurements, (*pair.a, *pair.b)) for key in every)
+    measured = ((every, key) for every in map(records.measurements, (*pair.a, *pair.b)) for key in every)
     return next((every.column(key, "direction")[0] for every, key in measured if key[0] == name), "none")
 
 
-def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
+def _carried_out(records: Records, pair: Pair) -> Contrast:
     spec = pair.contrast
     if pair.members:
-        return mean_of([_carried_out(gathered, member) for member in pair.members], spec.margin)
+        return mean_of([_carried_out(records, member) for member in pair.members], spec.margin)
     if spec.at == DOSES:
-        return dose_response(gathered, spec, pair.a, pair.b)
+        return dose_response(records, spec, pair.a, pair.b)
     if spec.at == MATCHED:
-        return at_matched_clean(gathered, spec, pair.a, pair.b)
+        return at_matched_clean(records, spec, pair.a, pair.b)
     if spec.at == FIT:
-        curves = [_budget_curve(gathered, recipes, spec.environment) for recipes in (pair.a, pair.b)]
+        curves = [_budget_curve(records, recipes, spec.environment) for recipes in (pair.a, pair.b)]
         if curves[0] is None or curves[1] is None:
             return untested_contrast(because(Code.NO_SEED_AT_EVERY_BUDGET), spec.margin)
         return matched_fit(curves[0], curves[1], spec.measure, spec.margin)
     a, b = pair.a[0], pair.b[0]
     if is_from_outputs(spec):
-        panels = [panel_for(gathered, spec, point) for point in (a, b)]
+        panels = [panel_for(records, spec, point) for point in (a, b)]
         if panels[0] is None or panels[1] is None:
-            return untested_contrast(why_not_measured(gathered, spec, a if panels[0] is None else b), spec.margin)
+            return untested_contrast(why_not_measured(records, spec, a if panels[0] is None else b), spec.margin)
         result = contrast(panels[0], panels[1], measure_of(spec), spec.margin)
     else:
         try:
-            sides = [_values(gathered, spec, point) for point in (a, b)]
+            sides = [_values(records, spec, point) for point in (a, b)]
         except _Lost as lost:
             return untested_contrast(lost.reason, spec.margin)
         result = linear_contrast(sides, np.array([1.0, -1.0]), spec.margin)
-    seeds_kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
+    seeds_kept = {seed for point in (a, b) for seed in records.kept_seeds(point)}
     return replace(result, left_out=len(seeds_kept) - result.seeds)
 
 
-def _budget_curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
+def _budget_curve(records: Records, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
     budgets: list[Budget] = []
     for point in sorted(recipes, key=lambda recipe: recipe.recipe.epochs):
-        panel = gathered.panel(point, environment)
+        panel = records.panel(point, environment)
         if panel is None:
             return None
-        budgets.append(Budget(panel, gathered.yardsticks(point, panel.numbers)))
+        budgets.append(Budget(panel, records.yardsticks(point, panel.numbers)))
     return budgets
 
 
@@ -217,21 +217,21 @@ def _budget_curve(gathered: Gathered, recipes: Sequence[RecipePoint], environmen
 # means that are then tested. Holm corrects over the other factors, and a factor is the greatest where all are rejected.
 
 
-def reliance_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
+def reliance_rows(records: Records, point: RecipePoint) -> list[Row]:
     """Rows of `schema.RELIANCE_CONTRASTS` of a recipe, by every measure of reliance that has more than one factor."""
     return [
-        row for measure in RELIANCE for row in _against_greatest(point, measure, _by_factor(gathered, point, measure))
+        row for measure in RELIANCE for row in _against_greatest(point, measure, _by_factor(records, point, measure))
     ]
 
 
-def change_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
+def change_rows(records: Records, point: RecipePoint) -> list[Row]:
     """Rows of `schema.CONDITION_CHANGES` of a recipe; none without a test condition that changes nothing.
 
     Only conditions that set the association of one factor to 0, and nothing else, are compared with it: in any other
     one performance would change, or stay, for another reason.
     """
     first = next((name for name, test in point.tests.items() if test == EnvironmentSpec()), "")
-    usual = gathered.panel(point, first) if first else None
+    usual = records.panel(point, first) if first else None
     if usual is None:
         return []
     measure, rows = "dice" if point.recipe.task == "segmentation" else _area_measure(usual), list[Row]()
@@ -240,7 +240,7 @@ def change_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
         untied = {factor: AssociationSpec(strength=0.0, high=tie.high) for factor, tie in ties.items()}
         if len(ties) != 1 or test != EnvironmentSpec(association=untied):
             continue
-        panel = gathered.panel(point, name)
+        panel = records.panel(point, name)
         if panel is None:
             continue
         change = contrast(panel, usual, measure, MARGIN)
@@ -250,10 +250,10 @@ def change_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
     return rows
 
 
-def _by_factor(gathered: Gathered, point: RecipePoint, measure: str) -> dict[str, Evaluated]:
+def _by_factor(records: Records, point: RecipePoint, measure: str) -> dict[str, Evaluated]:
     """Values per seed of every factor where its mean is greatest, the strongest factor first."""
     strongest: dict[str, Evaluated] = {}
-    every = gathered.measurements(point)
+    every = records.measurements(point)
     for key in every:
         name, _, factor, _, _, group = key
         if name != measure or group:
@@ -346,13 +346,13 @@ def bears(table: FactorTable, factor: str, high: tuple[str, ...]) -> Bool[np.nda
 ByDose = Mapping[float, RecipePoint]
 
 
-def _responses(gathered: Gathered) -> Iterator[tuple[Row, ByDose, list[DosePanel], Reason]]:
+def _responses(records: Records) -> Iterator[tuple[Row, ByDose, list[DosePanel], Reason]]:
     """Yield each recipe in each environment: its columns, its doses, their panels, and why there is none of one."""
-    points = gathered.plan.spec.points
+    points = records.plan.spec.points
     axis = dose_axis(points)
     for doses in by_recipe(points, axis) if axis else ():
         for environment in doses[0.0].tests:
-            panels = {p: gathered.panel(point, environment) for p, point in doses.items()}
+            panels = {p: records.panel(point, environment) for p, point in doses.items()}
             missing = [doses[p].label for p, panel in panels.items() if panel is None]
             why = because(Code.NO_SEED_OF, recipe=missing[0]) if missing else NOTHING
             doses_kept = [DosePanel(p, panel) for p, panel in panels.items() if panel is not None]
@@ -374,10 +374,10 @@ def place(points: ByDose, axis: str) -> Row:
     return {"recipe": " · ".join(rest.values()) or points[0.0].recipe.loss.label, "coordinates": json.dumps(rest)}
 
 
-def measures(gathered: Gathered) -> list[str]:
+def measures(records: Records) -> list[str]:
     """AUROC, and those of the measures compared along doses of which more is better."""
-    spec = gathered.plan.spec
-    panels = (gathered.panel(point, environment) for point in spec.points for environment in point.tests)
+    spec = records.plan.spec
+    panels = (records.panel(point, environment) for point in spec.points for environment in point.tests)
     first = next((panel for panel in panels if panel is not None), None)
     measures_named = [contrast.measure for contrast in spec.contrasts if contrast.at in (DOSES, MATCHED)]
     fit = [name for name in measures_named if name in COMPUTED and direction_of(name) == "higher"]
@@ -389,11 +389,11 @@ def _area_measure(panel: Panel) -> str:
     return "auroc-macro" if panel.scores.shape[2] > 2 else "auroc"
 
 
-def dose_change_rows(gathered: Gathered) -> list[Row]:
+def dose_change_rows(records: Records) -> list[Row]:
     """Rows of `schema.DOSE_CHANGES`; none in a study that has no axis of doses with 0 and another."""
     rows: list[Row] = []
-    for where, doses, doses_kept, missing in _responses(gathered):
-        for measure in measures(gathered):
+    for where, doses, doses_kept, missing in _responses(records):
+        for measure in measures(records):
             result = untested_contrast(missing) if missing else outcome(doses_kept, measure)
             seeds: list[int] = (
                 [] if missing else reduce(np.intersect1d, [dose.panel.numbers for dose in doses_kept]).tolist()

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import Int
-from pydantic import BaseModel
-
-from assay.core.errors import StoreError
 from assay.core.measures import OF_WORST_GROUP
 from assay.core.types import FactorTable
+from assay.execution.plan import Plan
 from assay.spec.schema import ENVIRONMENT, RecipePoint, StudySpec
 from assay.stats.panel import Panel
-from assay.store.described import DESCRIBED, DataDescription, Rows
+from assay.store.described import DataDescription, Rows
 from assay.store.files import Row
+from assay.store.folder import RunFolder
 from assay.study.contrasts import dose_count_rows
-from assay.study.gathered import Gathered
-from assay.study.measurements import Folds, Group, Outputs
+from assay.study.gathered import Records
+from assay.study.measurements import FoldTables, Group, JoinedFolds, PooledMeasurements, WorstGroup
 
 if TYPE_CHECKING:
     from assay.look.cues import Cue
@@ -27,31 +24,7 @@ if TYPE_CHECKING:
     from assay.study.confounders import Distinct
 
 
-class PooledMeasurements(BaseModel):
-    """The measurements of one seed of a recipe over all folds together."""
-
-    recipe: str
-    seed: int
-    rows: Rows
-
-
-class WorstGroup(BaseModel):
-    """The rows of a group that is the worst where a comparison of the worst is stated.
-
-    Attributes:
-        environment: The environment.
-        group: The group.
-        rows: Numbers of its images.
-        of: Recipes and seeds whose worst group it is; many share one.
-    """
-
-    environment: str
-    group: Group
-    rows: list[int]
-    of: list[tuple[str, int]]
-
-
-class Described(DataDescription):
+class Described(JoinedFolds, DataDescription):
     """Description of a study's data.
 
     Attributes:
@@ -60,10 +33,6 @@ class Described(DataDescription):
         shortcuts: Rows of this table.
         issues: Rows of this table.
         added: Rows of this table.
-        folds: Folds of every seed.
-        classes: Names of the classes, in the order of their codes.
-        pooled: Measurements over folds.
-        worst: Worst groups.
     """
 
     dose_counts: Rows
@@ -71,43 +40,36 @@ class Described(DataDescription):
     shortcuts: Rows
     issues: Rows = ()
     added: Rows
-    folds: int
-    classes: tuple[str, ...] = ()
-    pooled: tuple[PooledMeasurements, ...]
-    worst: tuple[WorstGroup, ...]
-
-    def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
-        """The measurements over all folds together, as `Folds` made them."""
-        return self._by_seed.get((point.label, seed), [])
-
-    @cached_property
-    def _by_seed(self) -> Mapping[tuple[str, int], list[Row]]:
-        return {(pooled.recipe, pooled.seed): list(pooled.rows) for pooled in self.pooled}
-
-    def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
-        """The rows of a group, as `Folds` had them. Raises StoreError for one that was not kept."""
-        place, key = (environment, group), (point.label, seed)
-        rows_of_group = next(
-            (worst.rows for worst in self.worst if (worst.environment, worst.group) == place and key in worst.of), None
-        )
-        if rows_of_group is None:
-            raise StoreError(
-                f"{DESCRIBED} holds no images of the group {' '.join(filter(None, group))} in {environment}, which is "
-                f"the worst of {point.label}: run the study again, which trains nothing that is there"
-            )
-        return np.array(rows_of_group, dtype=np.int64)
 
 
-def describe(gathered: Gathered, population: Population) -> Described:
+def gather_records(plan: Plan, folder: RunFolder, population: Population) -> Records:
+    """Gather the records of a plan; folds are joined from kept outputs, and images of the worst groups are found."""
+    joined, tables = JoinedFolds(folds=population.folds, classes=population.classes), FoldTables(population)
+    records = Records(plan, folder, joined)
+    if population.folds > 1:
+        seeds = [(point, seed) for point in plan.spec.points for seed in records.kept_seeds(point)]
+        joined.pooled = tuple(_measure_folds(records, tables, *of_seed) for of_seed in seeds)
+    joined.worst = _worst_groups(records, tables)
+    return records
+
+
+def _measure_folds(records: Records, tables: FoldTables, point: RecipePoint, seed: int) -> PooledMeasurements:
+    read = {name: records.read_folds(seed, point.label, name) for name in point.tests}
+    outputs = {name: of_environment for name, of_environment in read.items() if of_environment is not None}
+    rows = tables.measurements(records.plan.spec.probes, point, seed, outputs)
+    return PooledMeasurements(recipe=point.label, seed=seed, rows=rows)
+
+
+def describe(records: Records, population: Population) -> Described:
     """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
     from assay.look.checks import data_checks
     from assay.study.confounders import ConfounderSample, cautions, distinct_environments, visibility_rows
     from assay.study.heat_maps import illustrate
 
-    spec, dataset = gathered.plan.spec, population.dataset
+    spec, dataset = records.plan.spec, population.dataset
     clean_sample, answers = (
         ConfounderSample.at(spec, population),
-        ((recipe, panel) for recipe, _, panel in clean_answers(gathered)),
+        ((recipe, panel) for recipe, _, panel in clean_answers(records)),
     )
     sets = {name: other.dataset for name, other in population.sets.items()}
     checks = data_checks(spec.data, dataset, sets, answers=answers)
@@ -116,43 +78,38 @@ def describe(gathered: Gathered, population: Population) -> Described:
         environments=environment_rows(
             spec, population, environments, [environment.label for environment in environments]
         ),
-        pictures=illustrate(gathered, population, checks),
+        pictures=illustrate(records, population, checks),
         facts=facts_of_sets(population),
         cautions=(*checks.reasons, *cautions(spec, population, clean_sample)),
         dose_counts=dose_count_rows(spec, population),
         visibility=visibility_rows(spec, clean_sample),
         shortcuts=checks.shortcuts,
         issues=checks.issues,
-        added=added_rows(gathered, checks.cues, dataset.table) if dataset else [],
-        folds=population.folds,
-        classes=population.classes,
-        pooled=tuple(
-            PooledMeasurements(recipe=recipe, seed=seed, rows=rows)
-            for (recipe, seed), rows in gathered.measurements_of_folds.items()
-        ),
-        worst=_worst_groups(gathered),
+        added=added_rows(records, checks.cues, dataset.table) if dataset else [],
+        **dict(records.joined),
     )
 
 
-def _worst_groups(gathered: Gathered) -> tuple[WorstGroup, ...]:
-    spec = gathered.plan.spec
+def _worst_groups(records: Records, tables: FoldTables) -> tuple[WorstGroup, ...]:
+    """Return the worst groups by all seeds, and by those of each look, where another one may be the worst."""
+    spec = records.plan.spec
     places = {
         (environment, OF_WORST_GROUP[contrast.measure])
         for contrast in spec.contrasts
         if contrast.measure in OF_WORST_GROUP
         for environment in contrast.mean_over.get(ENVIRONMENT, (contrast.environment,))
     }
-    seeds_by_group: dict[tuple[str, Group, tuple[int, ...]], list[tuple[str, int]]] = {}
-    for environment, measure in sorted(places):
-        for point in spec.points:
-            if group := gathered.worst_place(point, environment, measure):
-                for seed in gathered.kept_seeds(point):
-                    rows = tuple(gathered.folds.members(point, seed, environment, group).tolist())
-                    of = seeds_by_group.setdefault((environment, group, rows), [])
-                    if (point.label, seed) not in of:
-                        of.append((point.label, seed))
+    parts = [replace(records, plan=records.plan.first(seeds)) for seeds in spec.looks] if places else []
+    seeds_by_group: dict[tuple[str, Group, tuple[int, ...]], dict[tuple[str, int], None]] = {}
+    for part in (*parts, records):
+        for environment, measure in sorted(places):
+            for point in part.plan.spec.points:
+                if group := part.worst_place(point, environment, measure):
+                    for seed in part.kept_seeds(point):
+                        rows = tuple(tables.members(point, seed, environment, group))
+                        seeds_by_group.setdefault((environment, group, rows), {})[point.label, seed] = None
     return tuple(
-        WorstGroup(environment=environment, group=group, rows=list(rows), of=of)
+        WorstGroup(environment=environment, group=group, rows=list(rows), of=list(of))
         for (environment, group, rows), of in seeds_by_group.items()
     )
 
@@ -178,11 +135,11 @@ def environment_rows(
     from assay.shifts.association import also_achieved
     from assay.shifts.environment import environment_rows_of
 
-    folds, points = Folds(population, spec.probes), {point.label: point for point in spec.points}
+    tables, points = FoldTables(population), {point.label: point for point in spec.points}
     rows: list[Row] = []
     for distinct, name in zip(environments, names, strict=True):
         environment = also_achieved(distinct.environment, dict.fromkeys(marks, ()))
-        table = folds.whole(points.get(distinct.recipe, spec.points[0]).tests, distinct.name, environment)
+        table = tables.whole(points.get(distinct.recipe, spec.points[0]).tests, distinct.name, environment)
         rows += environment_rows_of(name, distinct.recipe, environment, table)
     return rows
 
@@ -197,11 +154,11 @@ def facts_of_sets(population: Population) -> dict[str, str]:
     return facts
 
 
-def added_rows(gathered: Gathered, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
+def added_rows(records: Records, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
     """Return rows of `data_tables.ADDED`, one per recipe and test environment without interventions.
 
     Args:
-        gathered: The outputs.
+        records: The outputs.
         cues: Scores of all images.
         table: All images.
     """
@@ -209,15 +166,15 @@ def added_rows(gathered: Gathered, cues: Sequence[Cue], table: FactorTable) -> l
 
     return [
         {"recipe": recipe, "environment": name, **row}
-        for recipe, name, panel in clean_answers(gathered)
+        for recipe, name, panel in clean_answers(records)
         for row in compare_with_cue(panel, cues, table)
     ]
 
 
-def clean_answers(gathered: Gathered) -> Iterator[tuple[str, str, Panel]]:
+def clean_answers(records: Records) -> Iterator[tuple[str, str, Panel]]:
     """Yield recipe, test environment and answers to images of the training set's kind, as they are."""
-    for point in gathered.plan.spec.points:
+    for point in records.plan.spec.points:
         for name, environment in point.tests.items():
-            panel = None if environment.interventions or environment.data else gathered.panel(point, name)
+            panel = None if environment.interventions or environment.data else records.panel(point, name)
             if panel is not None:
                 yield point.label, name, panel

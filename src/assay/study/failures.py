@@ -14,18 +14,18 @@ from assay.stats.outcomes import collapse_rate, contrast_collapse
 from assay.stats.rows import Place, place_of
 from assay.store.files import Row
 from assay.study.families import Pair, spec_pairs
-from assay.study.gathered import Gathered
+from assay.study.gathered import Records
 
 # How often each recipe collapsed: an outcome with its own interval, and its stated contrasts.
 
 
-def collapse_rows(gathered: Gathered) -> list[Row]:
+def collapse_rows(records: Records) -> list[Row]:
     """A row per recipe, then one per comparison of the study: rows of `schema.COLLAPSES`.
 
     Comparisons at matched fit or along the doses are over several recipes a side and have no rate of their own.
     """
-    spec = gathered.plan.spec
-    rows = [_failure_rate(gathered, point) for point in spec.points]
+    spec = records.plan.spec
+    rows = [_failure_rate(records, point) for point in spec.points]
     compared = dict.fromkeys(
         (sides.a[0].label, sides.b[0].label)
         for pair in spec_pairs(spec)
@@ -33,47 +33,47 @@ def collapse_rows(gathered: Gathered) -> list[Row]:
         for sides in pair.single
     )
     by_label = {point.label: point for point in spec.points}
-    return [*rows, *(_difference(gathered, by_label[a], by_label[b]) for a, b in compared)]
+    return [*rows, *(_difference(records, by_label[a], by_label[b]) for a, b in compared)]
 
 
-def _failure_rate(gathered: Gathered, point: RecipePoint) -> Row:
-    failed = gathered.lost_seeds(point)
-    rate = collapse_rate(len(failed), len(_ended_seeds(gathered, point)))
+def _failure_rate(records: Records, point: RecipePoint) -> Row:
+    failed = records.lost_seeds(point)
+    rate = collapse_rate(len(failed), len(_ended_seeds(records, point)))
     numbers = {"seeds": rate.trials, "rate": rate.value, "low": rate.low, "high": rate.high}
-    return {**_failed_row(gathered, point, failed), **numbers, "against": "", "p": math.nan, "min_p": math.nan}
+    return {**_failed_row(records, point, failed), **numbers, "against": "", "p": math.nan, "min_p": math.nan}
 
 
-def _difference(gathered: Gathered, a: RecipePoint, b: RecipePoint) -> Row:
-    ends = [_ended_seeds(gathered, point) for point in (a, b)]
+def _difference(records: Records, a: RecipePoint, b: RecipePoint) -> Row:
+    ends = [_ended_seeds(records, point) for point in (a, b)]
     seeds = [seed for seed in ends[0] if seed in ends[1]]
     difference = contrast_collapse(*(np.array([side[seed] for seed in seeds], dtype=bool) for side in ends))
     numbers = {"seeds": difference.seeds, "rate": difference.value, "low": difference.low, "high": difference.high}
-    counted = _failed_row(gathered, a, [seed for seed in seeds if ends[0][seed]])
+    counted = _failed_row(records, a, [seed for seed in seeds if ends[0][seed]])
     return {**counted, **numbers, "against": b.label, "p": difference.p, "min_p": difference.min_p}
 
 
-def _ended_seeds(gathered: Gathered, point: RecipePoint) -> dict[int, bool]:
+def _ended_seeds(records: Records, point: RecipePoint) -> dict[int, bool]:
     """Seed -> whether it was lost, for those whose folds all came to an end, and those that one fold decided."""
-    failed, seeds_kept = gathered.lost_seeds(point), gathered.kept_seeds(point)
-    return {seed: seed in failed for seed in gathered.by_point[point.label] if seed in failed or seed in seeds_kept}
+    failed, seeds_kept = records.lost_seeds(point), records.kept_seeds(point)
+    return {seed: seed in failed for seed in records.by_point[point.label] if seed in failed or seed in seeds_kept}
 
 
-def _failed_row(gathered: Gathered, point: RecipePoint, seeds: list[int]) -> Row:
+def _failed_row(records: Records, point: RecipePoint, seeds: list[int]) -> Row:
     """Which of a recipe's lost seeds diverged; those that did in no fold collapsed."""
-    diverged = sum("diverged" in _statuses(gathered, point, seed) for seed in seeds)
+    diverged = sum("diverged" in _statuses(records, point, seed) for seed in seeds)
     return {**point.columns, "collapsed": len(seeds) - diverged, "diverged": diverged}
 
 
-def _statuses(gathered: Gathered, point: RecipePoint, seed: int) -> Iterator[str]:
-    trials = gathered.by_point[point.label][seed]
-    return (gathered.records[trial.id]["status"] for trial in trials if trial.id in gathered.records)
+def _statuses(records: Records, point: RecipePoint, seed: int) -> Iterator[str]:
+    trials = records.by_point[point.label][seed]
+    return (records.trials[trial.id]["status"] for trial in trials if trial.id in records.trials)
 
 
 # How many networks failed on either side of a comparison. A study of few seeds can show that recipes are equivalent
 # whose networks fail in one seed of ten, and cannot know it: networks that never failed here are compared.
 
 
-def with_failures(contrasts: Sequence[Row], gathered: Gathered, seeds: Sequence[Row]) -> list[dict[str, Any]]:
+def with_failures(contrasts: Sequence[Row], records: Records, seeds: Sequence[Row]) -> list[dict[str, Any]]:
     """Add to comparisons how many seeds of either side failed, and the greatest share that this allows.
 
     A network failed if its training collapsed or diverged, or if its value fell far below the others of its recipe
@@ -81,15 +81,15 @@ def with_failures(contrasts: Sequence[Row], gathered: Gathered, seeds: Sequence[
 
     Args:
         contrasts: Rows of `schema.CONTRASTS`.
-        gathered: The records.
+        records: The records.
         seeds: Values of each seed in their places.
     """
     fallen = fallen_seeds(seeds, contrasts)
-    by_id = {pair.id: pair for pair in spec_pairs(gathered.plan.spec)}
-    return [{**row, **_failure_columns_of(row, by_id[row["id"]], gathered, fallen)} for row in contrasts]
+    by_id = {pair.id: pair for pair in spec_pairs(records.plan.spec)}
+    return [{**row, **_failure_columns_of(row, by_id[row["id"]], records, fallen)} for row in contrasts]
 
 
-def _failure_columns_of(row: Row, pair: Pair, gathered: Gathered, fallen: Mapping[Place, set[tuple[str, Any]]]) -> Row:
+def _failure_columns_of(row: Row, pair: Pair, records: Records, fallen: Mapping[Place, set[tuple[str, Any]]]) -> Row:
     measure, factor, layer, environment = place_of(row)
     environments = pair.contrast.mean_over.get(ENVIRONMENT, (environment,))
     fell = set[tuple[str, Any]]().union(*(fallen.get((measure, factor, layer, name), ()) for name in environments))
@@ -97,7 +97,7 @@ def _failure_columns_of(row: Row, pair: Pair, gathered: Gathered, fallen: Mappin
     for side in ("a", "b"):
         by_seed: dict[int, bool] = {}
         for point in {point.label: point for sides in pair.single for point in getattr(sides, side)}.values():
-            for seed, is_lost in _ended_seeds(gathered, point).items():
+            for seed, is_lost in _ended_seeds(records, point).items():
                 by_seed[seed] = by_seed.get(seed, False) or is_lost or (point.label, seed) in fell
         failed.append(list(by_seed.values()))
     return failure_columns(*failed)

@@ -36,9 +36,9 @@ from assay.study.measurements import (
     Columns,
     ContributionReader,
     Group,
+    JoinedFolds,
     Key,
     Measurements,
-    Pooled,
     by_column,
     chosen_place,
     key_of,
@@ -131,15 +131,21 @@ PANELS_IN_MEMORY = 16
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """The complete records of a study, by recipe and seed."""
+class Records:
+    """The complete records of a study, by recipe and seed.
+
+    Attributes:
+        plan: Its plan, or a part of it.
+        folder: Its run folder.
+        joined: What all folds of a seed give together.
+    """
 
     plan: Plan
     folder: RunFolder
-    folds: Pooled
+    joined: JoinedFolds
 
     @cached_property
-    def records(self) -> Mapping[str, dict[str, Any]]:
+    def trials(self) -> Mapping[str, dict[str, Any]]:
         """Trial id -> its record, for complete trials."""
         complete = [trial.id for trial in self.plan.trials if self.folder.complete("trials", trial.id)]
         return {id: self.folder.record("trials", id) for id in complete}
@@ -164,7 +170,7 @@ class Gathered:
     def lost_seeds(self, point: RecipePoint) -> list[int]:
         """Seeds with a fold that collapsed or diverged."""
         statuses = {
-            seed: {self.records[trial.id]["status"] for trial in trials if trial.id in self.records}
+            seed: {self.trials[trial.id]["status"] for trial in trials if trial.id in self.trials}
             for seed, trials in self.by_point[point.label].items()
         }
         return [seed for seed, status in statuses.items() if status & {"collapsed", "diverged"}]
@@ -193,7 +199,7 @@ class Gathered:
             return None
         panel = panel_of(outputs_by_seed, f"{label} in {environment}")
         several = panel.scores.shape[2] > 2
-        return replace(panel, cut=self._cut if several else 1, names=self.folds.classes)
+        return replace(panel, cut=self._cut if several else 1, names=self.joined.classes)
 
     @cached_property
     def _ahead(self) -> dict[tuple[str, str], dict[int, dict[str, np.ndarray]]]:
@@ -222,9 +228,9 @@ class Gathered:
         if place is None or panel is None:
             return None
         numbers = panel.numbers.tolist()
-        read = [self._read(seed, point.label, environment) for seed in numbers]
+        read = [self.read_folds(seed, point.label, environment) for seed in numbers]
         rows = np.unique(np.concatenate([outputs["row"] for outputs in read if outputs is not None]))
-        inside = np.stack([np.isin(rows, self.folds.members(point, seed, environment, place)) for seed in numbers])
+        inside = np.stack([np.isin(rows, self.joined.members(point, seed, environment, place)) for seed in numbers])
         tested = inside if panel.tested is None else inside & panel.tested
         return replace(panel, tested=tested).rows(np.flatnonzero(tested.any(axis=0)))
 
@@ -253,15 +259,15 @@ class Gathered:
         for point in self.plan.spec.points:
             for environment in point.tests:
                 for seed in self.kept_seeds(point):
-                    outputs = self._read(seed, point.label, environment) or {}
+                    outputs = self.read_folds(seed, point.label, environment) or {}
                     for code in SURFACES.keys() & outputs.keys():
                         undefined = outputs[code] != 0
                         lacking.setdefault((environment, code), []).append(outputs["row"][undefined])
                         having.setdefault((environment, code), []).append(outputs["row"][~undefined])
         return {key: np.setdiff1d(np.concatenate(rows), np.concatenate(lacking[key])) for key, rows in having.items()}
 
-    def _read(self, seed: int, label: str, environment: str) -> dict[str, np.ndarray] | None:
-        """Outputs of all folds of one seed, one after another; None while any fold has not been read."""
+    def read_folds(self, seed: int, label: str, environment: str) -> dict[str, np.ndarray] | None:
+        """Return the outputs of all folds of one seed, one after another; None while a fold has not been read."""
         return self._reads([seed], label, [environment])[environment].get(seed)
 
     def _reads(
@@ -295,7 +301,7 @@ class Gathered:
     def _join_folds(self, trials: Sequence[Trial], parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """Outputs of the folds of a seed with the thresholds of their models."""
         for trial, outputs in zip(trials, parts, strict=True):
-            record = self.records[trial.id]
+            record = self.trials[trial.id]
             threshold = record["threshold"]
             outputs["threshold"] = np.full(len(outputs["row"]), 0.5 if threshold is None else threshold)
             if operating := operating_of(record):
@@ -310,7 +316,7 @@ class Gathered:
         """Validation log-loss of the refitted head per seed [s], folds averaged (docs/statistics.md, matched fit)."""
         return np.array(
             [
-                np.mean([self.records[trial.id]["yardstick"] for trial in self.by_point[point.label][int(seed)]])
+                np.mean([self.trials[trial.id]["yardstick"] for trial in self.by_point[point.label][int(seed)]])
                 for seed in seeds
             ]
         )
@@ -320,7 +326,7 @@ class Gathered:
 
         A value that a fold lacks makes that of its seed NaN. Measures of all images, computed from kept outputs, only
         give the worst environment here, since `panel` has them with intervals over patients. Groups of k-fold rows are
-        made of all folds together (`measurements_of_folds`). The worst of them is one for all seeds.
+        made of all folds together (`JoinedFolds`). The worst of them is one for all seeds.
         """
         return self._measurements(point.label)
 
@@ -352,7 +358,7 @@ class Gathered:
     def _parts(self, point: RecipePoint, seed: int, read: Mapping[str, ColumnRows]) -> Iterator[Columns]:
         """Yield the measurements of a seed by column; of a key that two of them have, the first counts."""
         trials = self.by_point[point.label][seed]
-        if len(trials) == 1 and self.folds.folds == 1:
+        if len(trials) == 1 and self.joined.folds == 1:
             yield from self._measurement_columns(trials[0], read)
             return
         folds: list[dict[Key, Row]] = [{} for _ in trials]
@@ -407,32 +413,20 @@ class Gathered:
         """(recipe label, trial id) -> its complete probes, without those that are measured of all folds together."""
         by_trial: dict[tuple[str, str], list[ProbeUnit]] = {}
         for unit in self.plan.probes:
-            pooled = self.folds.folds > 1 and unit.component.name == PERFORMANCE
+            pooled = self.joined.folds > 1 and unit.component.name == PERFORMANCE
             if not pooled and self.folder.complete("probes", unit.id):
                 by_trial.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit)
         return by_trial
 
-    @cached_property
-    def measurements_of_folds(self) -> Mapping[tuple[str, int], list[Row]]:
-        """(recipe label, seed) -> measurements of all folds together, for kept seeds; empty without folds."""
-        if self.folds.folds == 1:
-            return {}
-        return {
-            (point.label, seed): self._measure_folds(point, seed)
-            for point in self.plan.spec.points
-            for seed in self.kept_seeds(point)
-        }
-
-    def _of_all_folds(self, point: RecipePoint, seed: int) -> list[Row]:
-        rows = self.measurements_of_folds.get((point.label, seed), [])
-        here = self.folds.folds > 1 and any(probe.name == PERFORMANCE for probe in self.plan.spec.probes)
+    def _of_all_folds(self, point: RecipePoint, seed: int) -> Sequence[Row]:
+        rows = self._pooled.get((point.label, seed), ())
+        here = self.joined.folds > 1 and any(probe.name == PERFORMANCE for probe in self.plan.spec.probes)
         return list(ColumnRows(with_overall(by_column(rows), self._overall(point, seed)))) if here else rows
 
-    def _measure_folds(self, point: RecipePoint, seed: int) -> list[Row]:
-        read = {name: self._read(seed, point.label, name) for name in point.tests}
-        return self.folds.measurements(
-            point, seed, {name: outputs for name, outputs in read.items() if outputs is not None}
-        )
+    @cached_property
+    def _pooled(self) -> Mapping[tuple[str, int], Sequence[Row]]:
+        """(recipe label, seed) -> measurements of all folds together."""
+        return {(pooled.recipe, pooled.seed): pooled.rows for pooled in self.joined.pooled}
 
     def why_incomplete(self, trial: Trial) -> Reason:
         """Return why a trained trial is not complete, of units that have not failed; nothing where all are there."""
@@ -452,7 +446,7 @@ class Gathered:
         return by_trial
 
     def _is_done(self, trial: Trial) -> bool:
-        return self.records.get(trial.id, {}).get("status") == "done"
+        return self.trials.get(trial.id, {}).get("status") == "done"
 
 
 @lru_cache
@@ -494,39 +488,39 @@ def is_from_outputs(contrast: ContrastSpec) -> bool:
     return measure_of(contrast) in COMPUTED and not contrast.factor
 
 
-def panel_for(gathered: Gathered, contrast: ContrastSpec, point: RecipePoint) -> Panel | None:
+def panel_for(records: Records, contrast: ContrastSpec, point: RecipePoint) -> Panel | None:
     """Return the outputs of a recipe's kept seeds in the environment of a contrast, or in its worst group there."""
     if contrast.measure in OF_WORST_GROUP:
-        return gathered.worst_group(point, contrast.environment, measure_of(contrast))
-    return gathered.panel(point, contrast.environment)
+        return records.worst_group(point, contrast.environment, measure_of(contrast))
+    return records.panel(point, contrast.environment)
 
 
-def why_not_measured(gathered: Gathered, contrast: ContrastSpec, point: RecipePoint) -> Reason:
+def why_not_measured(records: Records, contrast: ContrastSpec, point: RecipePoint) -> Reason:
     """Return why a recipe has nothing that a contrast could compare."""
-    if not gathered.kept_seeds(point):
+    if not records.kept_seeds(point):
         return because(Code.NO_SEED_OF, recipe=point.label)
     of = {"measure": contrast.measure, "factor": contrast.factor, "recipe": point.label}
     if contrast.measure in OF_WORST_GROUP and (
-        reason := gathered.why_no_worst(point, contrast.environment, measure_of(contrast))
+        reason := records.why_no_worst(point, contrast.environment, measure_of(contrast))
     ):
         return because(Code.MEASURE_OF_RECIPE, **of) + reason
     return because(Code.NOT_MEASURED, **of)
 
 
-def seed_values(gathered: Gathered, point: RecipePoint, contrast: ContrastSpec, own: str = "") -> Evaluated | None:
+def seed_values(records: Records, point: RecipePoint, contrast: ContrastSpec, own: str = "") -> Evaluated | None:
     """Return the values of the measurement that a contrast names; None where no seed has it.
 
     Where a probe measures in groups, the trained network's is meant. A seed of which the measurement is undefined makes
     the comparison undefined.
 
     Args:
-        gathered: Records of the study.
+        records: Records of the study.
         point: The recipe.
         contrast: The contrast.
         own: Name of the recipe's own samples (see `values_of_seeds`), its label by default.
     """
     wanted = (contrast.measure, contrast.environment, contrast.factor, contrast.layer)
-    every = gathered.measurements(point)
+    every = records.measurements(point)
     for key in every:
         measure, environment, factor, level, layer, group = key
         if (measure, environment, factor, layer) == wanted and not level and group in TRAINED_GROUPS:

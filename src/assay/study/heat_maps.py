@@ -37,7 +37,7 @@ from assay.stats.panel import Panel
 from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
 from assay.study.confounders import Confounder, ConfounderSample, confounders, distinct_environments, name_environments
-from assay.study.gathered import Gathered
+from assay.study.gathered import Records
 from assay.study.measurements import OF_ONE_IMAGE
 
 # What recipes outline on the same images: the best, the median, the worst and a random one, with a lesion and without.
@@ -63,20 +63,20 @@ class Recipe:
     network: nn.Module
 
 
-def outline_rows(gathered: Gathered, population: Population, gallery: PictureSettings) -> list[Row]:
+def outline_rows(records: Records, population: Population, gallery: PictureSettings) -> list[Row]:
     """Pictures of every test environment in which maps were kept; none where no weights were."""
-    spec = gathered.plan.spec
+    spec = records.plan.spec
     if spec.task != "segmentation":
         return []
-    recipes = list(recipes_of(gathered, population))
+    recipes = list(recipes_of(records, population))
     if not recipes:
         return []
-    seed = gathered.kept_seeds(recipes[0].point)[0]
+    seed = records.kept_seeds(recipes[0].point)[0]
     scene = population.scene(recipes[0].point.tests, seed)
     rows: list[Row] = []
     for name in scene.names:
         environment = scene.environment(name)
-        panels = [gathered.panel(recipe.point, name) for recipe in recipes]
+        panels = [records.panel(recipe.point, name) for recipe in recipes]
         with_maps = [panel for panel in panels if panel is not None and panel.maps]
         if len(with_maps) == len(recipes) and environment.masks is not None:
             for (of, example), position in _choose_examples(with_maps, environment).items():
@@ -86,22 +86,22 @@ def outline_rows(gathered: Gathered, population: Population, gallery: PictureSet
     return rows
 
 
-def recipes_of(gathered: Gathered, population: Population) -> Iterator[Recipe]:
+def recipes_of(records: Records, population: Population) -> Iterator[Recipe]:
     """Recipes that differ on the axis compared first and in nothing else, whose weights were kept: the most there are,
     of equally many those at the last values of the other axes.
     """
-    spec = gathered.plan.spec
-    trials = {point.label: trial for point in spec.points if (trial := _first(gathered, point)) is not None}
+    spec = records.plan.spec
+    trials = {point.label: trial for point in spec.points if (trial := _first(records, point)) is not None}
     for point in beside(spec, [point for point in spec.points if point.label in trials])[:MOST_RECIPES]:
         trial, inputs = trials[point.label], inputs_of(population, spec.data, spec.task)
-        yield Recipe(point, TrainedModel.of(gathered.folder.root, trial.id, trial.training, inputs).load().network)
+        yield Recipe(point, TrainedModel.of(records.folder.root, trial.id, trial.training, inputs).load().network)
 
 
-def _first(gathered: Gathered, point: RecipePoint) -> Trial | None:
+def _first(records: Records, point: RecipePoint) -> Trial | None:
     """The first fold of the first kept seed, where its weights were kept."""
-    for seed in gathered.kept_seeds(point)[:1]:
-        trial = gathered.by_point[point.label][seed][0]
-        if weights_path(gathered.folder, trial.id).is_file():
+    for seed in records.kept_seeds(point)[:1]:
+        trial = records.by_point[point.label][seed][0]
+        if weights_path(records.folder, trial.id).is_file():
             return trial
     return None
 
@@ -200,11 +200,11 @@ _COLORS = np.array([(0, 0, 0), (66, 10, 104), (147, 38, 103), (221, 81, 58), (25
 """From 0 up: each lighter than the one before, so that they are told apart without color."""
 
 
-def heat_map_rows(gathered: Gathered, population: Population, gallery: PictureSettings) -> list[Row]:
+def heat_map_rows(records: Records, population: Population, gallery: PictureSettings) -> list[Row]:
     """Pictures of every explainer on the first images that it was asked about; none where no weights were kept."""
-    spec = gathered.plan.spec
+    spec = records.plan.spec
     attribution_probes = [probe for probe in spec.probes if probe.name == PROBE]
-    recipes = list(recipes_of(gathered, population)) if attribution_probes and spec.task == "classification" else []
+    recipes = list(recipes_of(records, population)) if attribution_probes and spec.task == "classification" else []
     if not recipes:
         return []
     probe = cast(Attribution, build("probe", PROBE, attribution_probes[0].params))
@@ -223,7 +223,7 @@ def heat_map_rows(gathered: Gathered, population: Population, gallery: PictureSe
                 facts = {
                     "image": i + 1,
                     "recipes": {
-                        recipe.point.label: _on_lesion(gathered, recipe, heat_map, name, sample, i)
+                        recipe.point.label: _on_lesion(records, recipe, heat_map, name, sample, i)
                         for recipe, heat_map in zip(recipes, of_image, strict=True)
                     },
                     "times": scale,
@@ -243,20 +243,20 @@ def _maps(recipe: Recipe, explainer: Explainer, sample: Sample) -> Float[np.ndar
 
 
 def _on_lesion(
-    gathered: Gathered, recipe: Recipe, heat_map: np.ndarray | None, method: str, sample: Sample, i: int
+    records: Records, recipe: Recipe, heat_map: np.ndarray | None, method: str, sample: Sample, i: int
 ) -> Facts:
     """Return the share of a map on the lesion, the lesion's share of the image, and whether the method fails sanity."""
     if heat_map is None:
         return {}
     scores = localization(heat_map[None], sample.lesion[i : i + 1])
-    fails = _fails(gathered, recipe.point, method)
+    fails = _fails(records, recipe.point, method)
     return {"mass": float(scores.mass[0]), "area": float(scores.area[0]), "fails": fails}
 
 
-def _fails(gathered: Gathered, point: RecipePoint, explainer: str) -> bool:
+def _fails(records: Records, point: RecipePoint, explainer: str) -> bool:
     """Whether any seed's maps failed."""
     place = ("mass-accuracy", explainer, "", "", "")  # a key's fields but for the environment
-    every = gathered.measurements(point)
+    every = records.measurements(point)
     key = next((key for key in every if (key[0], *key[2:]) == place), None)
     return key is not None and any(Code.FAILS_SANITY in reason_of(row) for row in every[key])
 
@@ -298,16 +298,16 @@ Logits = Mapping[str, Mapping[int, tuple[float, float]]]
 """Recipe -> row -> the logits with a factor low and high, in units of the recipe's within-class deviation."""
 
 
-def illustrate(gathered: Gathered, population: Population, checks: DataChecks) -> list[Row]:
+def illustrate(records: Records, population: Population, checks: DataChecks) -> list[Row]:
     """Write the sheets and pairs to `pictures/` and return their rows.
 
     Confounders, which a study is about, come before factors. One that no model was asked about has no pairs: its sheet
     shows them.
     """
-    spec = gathered.plan.spec
+    spec = records.plan.spec
     masks = spec.task == "segmentation"
     gallery = PictureSettings(
-        gathered.folder.root / "pictures", population.scale, spec.data.target, population.folds, masks
+        records.folder.root / "pictures", population.scale, spec.data.target, population.folds, masks
     )
     environments = distinct_environments(spec.points, population, spec.first_seed)
     heads = name_environments(environments, spec.points)
@@ -315,9 +315,9 @@ def illustrate(gathered: Gathered, population: Population, checks: DataChecks) -
         gallery.sheet(environment.environment, environment.label, head)
         for environment, head in zip(environments, heads, strict=True)
     ]
-    rows += outline_rows(gathered, population, gallery)
-    rows += heat_map_rows(gathered, population, gallery)
-    rows += case_rows(gathered, population, gallery)
+    rows += outline_rows(records, population, gallery)
+    rows += heat_map_rows(records, population, gallery)
+    rows += case_rows(records, population, gallery)
     rows += checks.pictures(gallery)
     clean_sample, changes = ConfounderSample.at(spec, population), confounders(spec.points)
     rows += [
@@ -326,11 +326,11 @@ def illustrate(gathered: Gathered, population: Population, checks: DataChecks) -
     ]
     names_drawn = {change.name for change in changes}
     for change in changes:
-        logits = pair_logits(gathered, change.name, tested_with(change, spec.points))
+        logits = pair_logits(records, change.name, tested_with(change, spec.points))
         rows += _pairs(gallery, logits, change.name, change.label, spec, population) if logits else []
     for factor in population.scene(spec.points[0].tests, spec.first_seed).changeable():
         if factor not in names_drawn:
-            rows += _pairs(gallery, pair_logits(gathered, factor, spec.points), factor, factor, spec, population)
+            rows += _pairs(gallery, pair_logits(records, factor, spec.points), factor, factor, spec, population)
     return rows
 
 
@@ -362,12 +362,12 @@ def same_pairs(
     return {recipe: by_row for recipe, by_row in logits.items() if images(points[recipe]) == wanted}
 
 
-def pair_logits(gathered: Gathered, factor: str, points: Sequence[RecipePoint]) -> Logits:
+def pair_logits(records: Records, factor: str, points: Sequence[RecipePoint]) -> Logits:
     """Recipe -> row -> the logits with the factor low and high, each the mean of the kept seeds that saw the row."""
     logits_by_recipe: dict[str, Mapping[int, tuple[float, float]]] = {}
     for point in points:
         ends: dict[int, dict[str, float]] = {}
-        every = gathered.measurements(point)
+        every = records.measurements(point)
         for key in every:
             named = dict(zip(KEY_FIELDS, key, strict=True))
             if named["measure"] == PAIR_LOGIT and named["factor"] == factor:
@@ -380,23 +380,23 @@ def pair_logits(gathered: Gathered, factor: str, points: Sequence[RecipePoint]) 
     return logits_by_recipe
 
 
-def case_rows(gathered: Gathered, population: Population, gallery: PictureSettings) -> list[Row]:
+def case_rows(records: Records, population: Population, gallery: PictureSettings) -> list[Row]:
     """Draw single images by the mean of recipes and seeds; none where no outputs were kept.
 
     Images are those of the first seed's first fold. Recipes differ on the compared axis alone.
     """
-    spec = gathered.plan.spec
-    points = [point for point in beside(spec, spec.points) if gathered.kept_seeds(point)]
+    spec = records.plan.spec
+    points = [point for point in beside(spec, spec.points) if records.kept_seeds(point)]
     if not points:
         return []
-    scene = population.scene(points[0].tests, gathered.kept_seeds(points[0])[0])
+    scene = population.scene(points[0].tests, records.kept_seeds(points[0])[0])
     compared_environments = [contrast.environment for contrast in spec.contrasts]
     rows: list[Row] = []
     places = sorted(scene.names, key=lambda name: name not in compared_environments)[:MOST_PLACES]
     count = max(OF_EACH, FEWEST // (3 * len(places)))
     for name in places:
         environment = scene.environment(name)
-        panels = [panel for point in points if (panel := gathered.panel(point, name)) is not None]
+        panels = [panel for point in points if (panel := records.panel(point, name)) is not None]
         of = mean_masks if spec.task == "segmentation" else mean_probabilities
         each: list[Any] = [answer for panel in panels if (answer := of(panel, len(environment))) is not None]
         if each:

@@ -21,9 +21,9 @@ from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.contrasts import carry_out, families_of
 from assay.study.families import Pair, families, family_key, family_of, pooled_pairs, pooling_group, spec_pairs
-from assay.study.gathered import Gathered
+from assay.study.gathered import Records
 
-Read = Callable[[Plan], tuple[Gathered, Sequence[Row]]]
+Read = Callable[[Plan], tuple[Records, Sequence[Row]]]
 """Given the plan of a look, its records and the estimates of its recipes."""
 
 
@@ -151,28 +151,28 @@ def looks_at(
 
 
 def _look(
-    gathered: Gathered, estimates: Sequence[Row], seeds: int, beforehand: Collection[str], before: Sequence[InterimLook]
+    records: Records, estimates: Sequence[Row], seeds: int, beforehand: Collection[str], before: Sequence[InterimLook]
 ) -> InterimLook:
     if not before:
-        rows = decide_families(families_of(gathered, beforehand), estimates)
+        rows = decide_families(families_of(records, beforehand), estimates)
         closed: dict[str, int] = {}
     else:
         closed = dict(before[-1].closed)
         earlier = {row["id"]: row for look in before for row in look.primary if look.seeds == closed.get(row["id"])}
-        planned_ids, families_decided = _primary(gathered, seeds, beforehand, earlier)
+        planned_ids, families_decided = _primary(records, seeds, beforehand, earlier)
         rows = [row for row in decide_families(families_decided, estimates) if row["id"] in planned_ids]
     look = InterimLook(seeds, rows, closed)
     return InterimLook(seeds, rows, closed | {row["id"]: seeds for row in look.open if not is_open(row)})
 
 
 def _primary(
-    gathered: Gathered, seeds: int, beforehand: Collection[str], earlier: Mapping[str, Row]
+    records: Records, seeds: int, beforehand: Collection[str], earlier: Mapping[str, Row]
 ) -> tuple[Collection[str], list[Family]]:
     """Return the primary comparisons whose recipes have these seeds, and families in which the others count too."""
-    prespecified = [pair for pair in primary_pairs(gathered.plan.spec) if pair.id in beforehand]
-    complete_pairs = [pair for pair in prespecified if all(_has(gathered, label, seeds) for label in recipes_of(pair))]
+    prespecified = [pair for pair in primary_pairs(records.plan.spec) if pair.id in beforehand]
+    complete_pairs = [pair for pair in prespecified if all(_has(records, label, seeds) for label in recipes_of(pair))]
     results = {
-        pair.id: result for pair, result in pooled_pairs([(pair, carry_out(gathered, pair)) for pair in complete_pairs])
+        pair.id: result for pair, result in pooled_pairs([(pair, carry_out(records, pair)) for pair in complete_pairs])
     }
     families_decided = [
         (pair, results.get(pair.id) or untested_contrast(NOTHING, pair.contrast.margin)) for pair in prespecified
@@ -180,8 +180,8 @@ def _primary(
     return results.keys(), [family_of(name, family, LOOK_ALPHA, earlier) for name, family in families(families_decided)]
 
 
-def _has(gathered: Gathered, recipe: str, seeds: int) -> bool:
-    return gathered.plan.spec.first_seed + seeds - 1 in gathered.by_point[recipe]
+def _has(records: Records, recipe: str, seeds: int) -> bool:
+    return records.plan.spec.first_seed + seeds - 1 in records.by_point[recipe]
 
 
 def primary_pairs(spec: StudySpec) -> list[Pair]:

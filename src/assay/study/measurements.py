@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Int
+from pydantic import BaseModel
 
 from assay.core.errors import StoreError
 from assay.core.measures import PERFORMANCE, PROBES_OF_MAPS, WORST, WORST_ENVIRONMENT, WORST_GROUP
@@ -25,6 +26,7 @@ from assay.stats.influence import Answers
 from assay.stats.panel import Evaluated, of_seeds, own_samples
 from assay.stats.rows import KEY_FIELDS
 from assay.store.arrays import OF_ROWS, measurement_row
+from assay.store.described import DESCRIBED, Rows
 from assay.store.files import ColumnRows, Row
 
 if TYPE_CHECKING:
@@ -303,55 +305,73 @@ POOLED = (PERFORMANCE, *PROBES_OF_MAPS)
 """Probes whose groups and kinds are of all folds together."""
 Outputs = Mapping[str, np.ndarray]
 """What one seed said of an environment, folds one after another: row, fold, threshold [n], logits [n, k]."""
-
-
 Group = tuple[str, str, str]
 """Some rows of an environment: a factor, one of its levels or half of it, and a class, or empty for all of them."""
 
 
-class Pooled(Protocol):
-    """Measurements of all folds of a seed together."""
+class PooledMeasurements(BaseModel):
+    """The measurements of one seed of a recipe over all folds together."""
 
-    @property
-    def folds(self) -> int:
-        """In how many folds every seed trained; 1 when the split is not k-fold."""
-        ...
+    recipe: str
+    seed: int
+    rows: Rows
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their codes."""
-        ...
 
-    def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
-        """See `Folds.measurements`."""
-        ...
+class WorstGroup(BaseModel):
+    """The rows of a group that is the worst where a comparison of the worst is stated.
+
+    Attributes:
+        environment: The environment.
+        group: The group.
+        rows: Numbers of its images.
+        of: Recipes and seeds whose worst group it is; many share one.
+    """
+
+    environment: str
+    group: Group
+    rows: list[int]
+    of: list[tuple[str, int]]
+
+
+class JoinedFolds(BaseModel):
+    """What tables need of all folds of a seed together, so that they can be made without the images.
+
+    Attributes:
+        folds: Folds of every seed; 1 when the split is not k-fold.
+        classes: Names of the classes, in the order of their codes.
+        pooled: Measurements over folds; none where there is one.
+        worst: Worst groups.
+    """
+
+    folds: int
+    classes: tuple[str, ...] = ()
+    pooled: tuple[PooledMeasurements, ...] = ()
+    worst: tuple[WorstGroup, ...] = ()
 
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
-        """See `Folds.members`."""
-        ...
+        """Return the numbers of the images of a group. Raises StoreError for one that was not kept."""
+        place, key = (environment, group), (point.label, seed)
+        for worst in self.worst:
+            if (worst.environment, worst.group) == place and key in worst.of:
+                return np.array(worst.rows, dtype=np.int64)
+        raise StoreError(
+            f"{DESCRIBED} holds no images of the group {' '.join(filter(None, group))} in {environment}, which is the "
+            f"worst of {point.label}: run the study again, which trains nothing that is there"
+        )
 
 
 @dataclass(frozen=True)
-class Folds:
-    """The rows of a k-fold study by environment. Tables are made once per tests and seed, whatever the recipe."""
+class FoldTables:
+    """The rows of a study by environment, those of all folds. They are made once per tests and seed, for any recipe."""
 
     population: Population
-    probes: Sequence[Component]
     _tables: dict[tuple[str, int], Mapping[str, FactorTable]] = field(
         default_factory=dict[tuple[str, int], Mapping[str, FactorTable]]
     )
 
-    @property
-    def folds(self) -> int:
-        """See `Pooled`."""
-        return self.population.folds
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """See `Pooled`."""
-        return self.population.classes
-
-    def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
+    def measurements(
+        self, probes: Sequence[Component], point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]
+    ) -> list[Row]:
         """Compute the measurements of each probe of `POOLED` on one seed, all folds together, as rows of MEASUREMENTS.
 
         outputs: environment -> the outputs of the seed's models, for environments that every fold has read. Without all
@@ -359,10 +379,10 @@ class Folds:
         """
         from assay.probes.segmentation import OfMaps
 
-        components = [component for component in self.probes if component.name in POOLED]
+        components = [component for component in probes if component.name in POOLED]
         if not components or set(outputs) != set(point.tests):
             return []
-        tables = self.tables(point.tests, seed)
+        tables = self.of_tests(point.tests, seed)
         answered = {name: _answers(described, tables[name]) for name, described in outputs.items()}
         rows: list[Row] = []
         for component in components:
@@ -377,22 +397,23 @@ class Folds:
             rows += [measurement_row(measurement) for measurement in described]
         return rows
 
-    def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
+    def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> list[int]:
         """The numbers of the rows of a test environment that are in a group, of all folds; none of an unknown one."""
-        tables = self.tables(point.tests, seed)
+        tables = self.of_tests(point.tests, seed)
         table, (factor, level, target) = tables[environment], group
         inside = np.zeros(len(table), dtype=bool)
         for part in groups_of(table, tables[""]):
             inside |= part.rows if (part.factor, part.level) == (factor, level) else False
-        return table.row[inside & (table.target == table.classes.index(target)) if target else inside]
+        inside = inside & (table.target == table.classes.index(target)) if target else inside
+        return table.row[inside].tolist()
 
     def whole(self, tests: Mapping[str, EnvironmentSpec], name: str, environment: Environment) -> FactorTable:
         """All rows of a test environment, where the given one is the part of the first fold; training rows as given."""
         if self.population.folds == 1 or name not in tests:
             return environment.table
-        return self.tables(tests, 0)[name]
+        return self.of_tests(tests, 0)[name]
 
-    def tables(self, tests: Mapping[str, EnvironmentSpec], seed: int) -> Mapping[str, FactorTable]:
+    def of_tests(self, tests: Mapping[str, EnvironmentSpec], seed: int) -> Mapping[str, FactorTable]:
         """Environment -> its rows of all folds; the neutral ones under ""."""
         from assay.shifts.population import Tests
 

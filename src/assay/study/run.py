@@ -47,6 +47,7 @@ from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder, working_in
 from assay.store.manifest import MANIFEST
 from assay.study import early, finished
+from assay.study.described import gather_records
 from assay.study.finished import Result
 from assay.study.interim import (
     ComparisonGroup,
@@ -60,7 +61,6 @@ from assay.study.interim import (
     worst_case,
 )
 from assay.study.kind import STUDY
-from assay.study.measurements import Folds
 from assay.study.preflight import (
     check_explainers,
     check_given,
@@ -218,7 +218,9 @@ def _plan(
     """Plan a study; of one with looks, up to the first look that records do not suffice for."""
     plan, seeds, looks = make_plan(spec, population, starts), dict[str, int](), list[InterimLook]()
     while spec.looks:
-        looks = carried_looks(plan, place.root, Folds(population, spec.probes), looks)
+        looks = carried_looks(
+            plan, place.root, partial(gather_records, folder=place.folder, population=population), looks
+        )
         needed = next_seeds(spec, looks)
         if needed == seeds:
             break
@@ -351,9 +353,10 @@ class StudyRun(RunSteps):
         """Look at comparisons whose networks are finished; what goes wrong here ends no study."""
         prepared = self.prepared
         recipes = {label for group in ready for label in group.recipes}
-        folds = Folds(prepared.population, self.request.probes)
+        place, plan = prepared.place, prepared.plan
+        gather_part = partial(gather_records, folder=place.folder, population=prepared.population)
         try:
-            looks = carried_looks(prepared.plan, prepared.place.root, folds, prepared.looks, recipes)
+            looks = carried_looks(plan, place.root, gather_part, prepared.looks, recipes)
             if len(looks) > len(prepared.looks):
                 unseen = {id for group in open_groups for id in group.ids}
                 unseen -= {id for look in prepared.looks for id in look.closed}
@@ -404,7 +407,7 @@ def run_study(
     pages = early.EarlyPages(
         prepared.plan,
         place.root,
-        lambda part: estimates_so_far(part, place.folder, Folds(prepared.population, spec.probes)),
+        lambda part: estimates_so_far(part, place.folder, prepared.population),
         run.stage,
     )
     observed = partial(run.watch_groups if spec.looks else pages.watch, watch=watch)

@@ -19,7 +19,7 @@ from assay.stats import maps
 from assay.stats.outcomes import joint
 from assay.stats.panel import Evaluated, Panel, evaluate
 from assay.store.files import Row, read_rows
-from assay.study.gathered import Gathered
+from assay.study.gathered import Records
 
 # Curves and planes of a segmentation: false alarms over threshold and area, the free response, and the training.
 
@@ -28,16 +28,16 @@ _THRESHOLDS = np.array(_GRID.thresholds)
 OF_EPOCHS = ("train_loss", "validation_loss", "lr")
 
 
-def point_rows(gathered: Gathered) -> list[Row]:
+def point_rows(records: Records) -> list[Row]:
     """Rows of `schema.POINTS`; none of a classification."""
-    if gathered.plan.spec.task != "segmentation":
+    if records.plan.spec.task != "segmentation":
         return []
-    return [*_planes(gathered), *_free_responses(gathered), *_courses(gathered)]
+    return [*_planes(records), *_free_responses(records), *_courses(records)]
 
 
-def _planes(gathered: Gathered) -> Iterator[Row]:
+def _planes(records: Records) -> Iterator[Row]:
     """False positives over area and threshold, of environments that hold lesion-free images."""
-    for point, environment, panel in _segmentation_panels(gathered):
+    for point, environment, panel in _segmentation_panels(records):
         rate = _rate(panel)
         if rate is not None:
             where = _where("false-positives", point, environment, panel, panel.maps["truth"][0] == 0)
@@ -46,13 +46,13 @@ def _planes(gathered: Gathered) -> Iterator[Row]:
                     yield {**where, "x": area, "y": float(threshold), "value": float(rate[t, a])}
 
 
-def _free_responses(gathered: Gathered) -> Iterator[Row]:
+def _free_responses(records: Records) -> Iterator[Row]:
     """Sensitivity at equal false positives, of environments that hold lesions.
 
     Logits are no common scale of seeds, nor of folds, so each seed's threshold is the one with as many false positives
     as the others.
     """
-    for point, environment, panel in _segmentation_panels(gathered):
+    for point, environment, panel in _segmentation_panels(records):
         seeds = [
             maps.free_responses(
                 answers.maps["stray"], answers.maps["lesion_score"], answers.maps["floor"], _THRESHOLDS, answers.fold
@@ -67,15 +67,15 @@ def _free_responses(gathered: Gathered) -> Iterator[Row]:
                 yield {**where, "x": float(false), "value": float(value)}
 
 
-def _courses(gathered: Gathered) -> Iterator[Row]:
+def _courses(records: Records) -> Iterator[Row]:
     """Losses and what schedules set, by epoch; none of a recipe without a kept seed."""
-    for point in gathered.plan.spec.points:
+    for point in records.plan.spec.points:
         if point.recipe.given is not None:
             continue
-        seeds = gathered.kept_seeds(point)
-        trials = [trial for seed in seeds for trial in gathered.by_point[point.label][seed]]
+        seeds = records.kept_seeds(point)
+        trials = [trial for seed in seeds for trial in records.by_point[point.label][seed]]
         courses = [
-            read_rows(gathered.folder.checked_path("trials", trial.id, CURVE))
+            read_rows(records.folder.checked_path("trials", trial.id, CURVE))
             for trial in trials
             if not trial.training.members
         ]
@@ -123,10 +123,10 @@ def _rate(panel: Panel) -> np.ndarray | None:
     return np.mean(rates, axis=0)
 
 
-def _segmentation_panels(gathered: Gathered) -> Iterator[tuple[RecipePoint, str, Panel]]:
-    for point in gathered.plan.spec.points:
+def _segmentation_panels(records: Records) -> Iterator[tuple[RecipePoint, str, Panel]]:
+    for point in records.plan.spec.points:
         for environment in point.tests:
-            panel = gathered.panel(point, environment)
+            panel = records.panel(point, environment)
             if panel is not None and panel.maps:
                 yield point, environment, panel
 
@@ -143,22 +143,22 @@ def _curve_row(curve: str, point: RecipePoint, environment: str) -> Row:
 # Overlap of each recipe against its false alarms, with their joint region.
 
 
-def trade_rows(gathered: Gathered) -> list[Row]:
+def trade_rows(records: Records) -> list[Row]:
     """Rows of `schema.TRADES`: Dice and the false alarms that the study compares first.
 
     Each in the environment that a contrast names, else in the first in which a recipe has it; none where none does.
     """
-    spec = gathered.plan.spec
+    spec = records.plan.spec
     if spec.task != "segmentation":
         return []
     measured = "dice", quiet_of(contrast.measure for contrast in spec.contrasts)
-    places = [_place(gathered, measure) for measure in measured]
+    places = [_place(records, measure) for measure in measured]
     if not all(places):
         return []
     rows: list[Row] = []
     for point in spec.points:
         across, up = (
-            _evaluate_point(gathered, point, *measure_and_place)
+            _evaluate_point(records, point, *measure_and_place)
             for measure_and_place in zip(measured, places, strict=True)
         )
         if across is None or up is None:
@@ -181,18 +181,18 @@ def trade_rows(gathered: Gathered) -> list[Row]:
     return rows
 
 
-def _place(gathered: Gathered, measure: str) -> str:
+def _place(records: Records, measure: str) -> str:
     """The environment in which a measure is shown; empty where no recipe has a value."""
-    spec = gathered.plan.spec
+    spec = records.plan.spec
     environments = [contrast.environment for contrast in spec.contrasts if contrast.measure == measure]
     tests = [name for point in spec.points for name in point.tests]
     for name in dict.fromkeys((*environments, *tests)):
-        evaluated = (_evaluate_point(gathered, point, measure, name) for point in spec.points)
+        evaluated = (_evaluate_point(records, point, measure, name) for point in spec.points)
         if any(evaluated is not None and not evaluated.reason for evaluated in evaluated):
             return name
     return ""
 
 
-def _evaluate_point(gathered: Gathered, point: RecipePoint, measure: str, environment: str) -> Evaluated | None:
-    panel = gathered.panel(point, environment) if environment in point.tests else None
+def _evaluate_point(records: Records, point: RecipePoint, measure: str, environment: str) -> Evaluated | None:
+    panel = records.panel(point, environment) if environment in point.tests else None
     return evaluate(panel, measure) if panel is not None and panel.maps else None

@@ -29,7 +29,7 @@ from assay.stats.similarity import (
     rbf_cka_vector,
 )
 from assay.store.files import Row
-from assay.study.gathered import Gathered
+from assay.study.gathered import Records
 
 PROBE = "representation"
 CKA, KAPPA = "cka", "kappa"
@@ -85,10 +85,10 @@ def _others(point: RecipePoint, axis: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, value) for name, value in point.coordinates.items() if name != axis))
 
 
-def similarity_rows(gathered: Gathered) -> list[Row]:
+def similarity_rows(records: Records) -> list[Row]:
     """Rows of `schema.SIMILARITIES`; none where no activations were kept."""
-    compared = _Compared(gathered)
-    pairs = [pair for pair in recipe_pairs(gathered.plan.spec) if compared.has(pair.a) and compared.has(pair.b)]
+    compared = _Compared(records)
+    pairs = [pair for pair in recipe_pairs(records.plan.spec) if compared.has(pair.a) and compared.has(pair.b)]
     points = {point.label: point for pair in pairs for point in (pair.b, pair.a)}
     crossed = [row for pair in sorted(pairs, key=lambda pair: pair.b.label) for row in compared.between(pair)]
     within = [row for point in points.values() for row in compared.between_own_seeds(point)]
@@ -98,20 +98,20 @@ def similarity_rows(gathered: Gathered) -> list[Row]:
 class _Compared:
     """Pairs to compare. Pairs with a recipe in common follow each other, so that at most three are in memory."""
 
-    def __init__(self, gathered: Gathered) -> None:
-        self._gathered = gathered
+    def __init__(self, records: Records) -> None:
+        self._records = records
         self._units: dict[tuple[str, str], list[str]] = {}
-        for unit in gathered.plan.probes:
-            if unit.component.name == PROBE and gathered.folder.complete("probes", unit.id):
+        for unit in records.plan.probes:
+            if unit.component.name == PROBE and records.folder.complete("probes", unit.id):
                 self._units.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit.id)
-        self._points = {point.label: point for point in gathered.plan.spec.points}
+        self._points = {point.label: point for point in records.plan.spec.points}
         self._models = lru_cache(maxsize=3)(self._read)
         self._vectors = lru_cache(maxsize=2)(self._vectors_of)
         self._own = cache(self._of_own)
 
     def has(self, point: RecipePoint) -> bool:
         """Whether a kept seed of a recipe has activations."""
-        return any(self._kept_units(point, seed) is not None for seed in self._gathered.kept_seeds(point))
+        return any(self._kept_units(point, seed) is not None for seed in self._records.kept_seeds(point))
 
     def between_own_seeds(self, point: RecipePoint) -> Iterator[Row]:
         """CKA of every layer and every layer of another seed: the seed baseline of a recipe."""
@@ -148,10 +148,10 @@ class _Compared:
 
     def _answers(self, pair: RecipePair) -> Iterator[Row]:
         """Cohen's kappa of the models' calls in every test environment that both recipes have."""
-        if self._gathered.plan.spec.task != "classification":
+        if self._records.plan.spec.task != "classification":
             return
         for environment, test in pair.a.tests.items():
-            panels = [self._gathered.panel(point, environment) for point in (pair.a, pair.b)]
+            panels = [self._records.panel(point, environment) for point in (pair.a, pair.b)]
             if pair.b.tests.get(environment) != test or panels[0] is None or panels[1] is None:
                 continue
             if not all(np.array_equal(getattr(panels[0], of), getattr(panels[1], of)) for of in ("patient", "target")):
@@ -172,15 +172,15 @@ class _Compared:
 
     def _kept_units(self, point: RecipePoint, seed: int) -> list[str] | None:
         """The probe unit of each fold that kept activations; None where a fold has none."""
-        trials = [trial for trial in self._gathered.by_point[point.label][seed] if not trial.training.members]
+        trials = [trial for trial in self._records.by_point[point.label][seed] if not trial.training.members]
         units = [self._units.get((point.label, trial.id), []) for trial in trials]
-        ids_found = [next((id for id in ids if self._gathered.folder.has_sampled(id)), "") for ids in units]
+        ids_found = [next((id for id in ids if self._records.folder.has_sampled(id)), "") for ids in units]
         return ids_found if all(ids_found) else None
 
     def _read(self, label: str) -> Models:
-        point, folder = self._points[label], self._gathered.folder
+        point, folder = self._points[label], self._records.folder
         units_by_seed = {
-            seed: units for seed in self._gathered.kept_seeds(point) if (units := self._kept_units(point, seed))
+            seed: units for seed in self._records.kept_seeds(point) if (units := self._kept_units(point, seed))
         }
         read = {seed: [folder.sampled(id) for id in units] for seed, units in units_by_seed.items()}
         first = next(iter(read.values()))

@@ -42,12 +42,12 @@ from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
 from assay.study.contrasts import carry_out, change_rows, dose_change_rows, families_of, reliance_rows
-from assay.study.described import Described, describe
+from assay.study.described import Described, describe, gather_records
 from assay.study.failures import collapse_rows, with_failures
 from assay.study.families import Pair, spec_pairs
-from assay.study.gathered import Gathered
+from assay.study.gathered import Records
 from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, seeds_of
-from assay.study.measurements import SEED, Folds, Pooled, values_of_seeds
+from assay.study.measurements import SEED, values_of_seeds
 from assay.study.published import order_rows, published_rows
 from assay.study.records import stored_study
 from assay.study.registration import FILE as REGISTRATION
@@ -65,14 +65,14 @@ if TYPE_CHECKING:
 AXIS = "initialization"
 
 
-def start_rows(gathered: Gathered) -> list[Row]:
+def start_rows(records: Records) -> list[Row]:
     """Rows of `schema.STARTS`, one per initialization and architecture, in the order of the spec."""
     by_start: dict[tuple[str, str], list[RecipePoint]] = {}
-    for point in gathered.plan.spec.points:
+    for point in records.plan.spec.points:
         by_start.setdefault((_name_of_source(point), point.recipe.architecture.label), []).append(point)
     several = len({architecture for _, architecture in by_start}) > 1
     return [
-        _start_row(f"{called} ({architecture})" if several else called, points, gathered)
+        _start_row(f"{called} ({architecture})" if several else called, points, records)
         for (called, architecture), points in by_start.items()
     ]
 
@@ -98,13 +98,13 @@ def _name_of_source(point: RecipePoint) -> str:
     return point.coordinates.get(AXIS) or named or start.label
 
 
-def _start_row(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Row:
+def _start_row(called: str, points: Sequence[RecipePoint], records: Records) -> Row:
     component = points[0].recipe.initialization
     labels = {point.label for point in points}
-    trials = [trial.id for trial in gathered.plan.trials if trial.point.label in labels]
-    records = [gathered.records[id] for id in trials if id in gathered.records]
+    trials = [trial.id for trial in records.plan.trials if trial.point.label in labels]
+    done = [records.trials[id] for id in trials if id in records.trials]
     record = next(
-        (record_of_start for record_of_start in records if "start" in record_of_start), dict[str, Any]()
+        (record_of_start for record_of_start in done if "start" in record_of_start), dict[str, Any]()
     )  # one that diverged has none
     source = start_of(points[0].recipe)
     learned = "" if component.params.get("statistics") else source
@@ -113,38 +113,38 @@ def _start_row(called: str, points: Sequence[RecipePoint], gathered: Gathered) -
         "kind": component.name,
         "component": component.label,
         "statistics": source if component.params.get("statistics") else "",
-        "below": _start_before(learned, gathered),
+        "below": _start_before(learned, records),
         "file": "" if source else record.get("start", {}).get("file", ""),
         "sha256": component.params.get("sha256", ""),
         "scaling": record.get("scaling", ""),
-        **_training_row(learned, points[0].recipe.architecture, gathered),
+        **_training_row(learned, points[0].recipe.architecture, records),
     }
 
 
-def _start_before(source: str, gathered: Gathered) -> str:
+def _start_before(source: str, records: Records) -> str:
     """Return the start that a source adds a stage to; empty where it begins with random weights, or for no source."""
     if not source:
         return ""
-    recipe = gathered.plan.spec.sources[source].recipe
+    recipe = records.plan.spec.sources[source].recipe
     below = start_of(recipe) or recipe.initialization.label
     return "" if below == "random" else below
 
 
-def _training_row(name: str, architecture: Component, gathered: Gathered) -> Row:
+def _training_row(name: str, architecture: Component, records: Records) -> Row:
     """Describe the training of a source by the study; NaN and empty for every other start."""
     nothing: Row = {"data": "", "phantom": "", "target": "", "reason": ""}
     nothing |= dict.fromkeys(("size", "steps", "images", "seeds", "value", "low", "high"), math.nan)
     if not name:
         return nothing
-    records = _records(name, architecture, gathered)
-    values = np.array([record.get("validation_auroc") for record in records], dtype=np.float64)
+    trained_seeds = _trained_seeds(name, architecture, records)
+    values = np.array([record.get("validation_auroc") for record in trained_seeds], dtype=np.float64)
     estimate = estimate_seeds(of_seeds(values, np.arange(len(values)), bounds=(0.0, 1.0)))
-    trained = {key: float(records[0][key]) for key in ("steps", "images")} if records else {}
+    trained = {key: float(trained_seeds[0][key]) for key in ("steps", "images")} if trained_seeds else {}
     return {
         **nothing,
-        **_source_data(gathered.plan.spec.sources[name]),
+        **_source_data(records.plan.spec.sources[name]),
         **trained,
-        "seeds": len(records),
+        "seeds": len(trained_seeds),
         "value": estimate.value,
         "low": estimate.low,
         "high": estimate.high,
@@ -152,13 +152,13 @@ def _training_row(name: str, architecture: Component, gathered: Gathered) -> Row
     }
 
 
-def _records(name: str, architecture: Component, gathered: Gathered) -> list[Mapping[str, Any]]:
+def _trained_seeds(name: str, architecture: Component, records: Records) -> list[Mapping[str, Any]]:
     """The soundly trained seeds of a source, with the network of the recipes that start from them."""
-    recipes = {source.id: source.training.recipe for source in gathered.plan.sources if source.name == name}
+    recipes = {source.id: source.training.recipe for source in records.plan.sources if source.name == name}
     ids_of_architecture = [id for id, recipe in recipes.items() if recipe.architecture == architecture]
-    done = [id for id in ids_of_architecture if gathered.folder.complete("sources", id)]
-    records = [gathered.folder.record("sources", id) for id in done]
-    return [record for record in records if record["status"] == "done"]
+    done = [id for id in ids_of_architecture if records.folder.complete("sources", id)]
+    ended = (records.folder.record("sources", id) for id in done)
+    return [record for record in ended if record["status"] == "done"]
 
 
 def _source_data(source: SourceSpec) -> Row:
@@ -181,11 +181,11 @@ def analyze(plan: Plan, place: Workspace, population: Population, stage: Stage) 
         stage: Callback for the next step.
     """
     stage("reading the images again, for pictures and cautions")
-    gathered = Gathered(plan, place.folder, Folds(population, plan.spec.probes))
-    described = describe(gathered, population)
+    records = gather_records(plan, place.folder, population)
+    described = describe(records, population)
     keep(place.folder, described)
     stage("making the comparisons")
-    return Made(gathered, described, place.root)
+    return Made(records, described)
 
 
 def tables_of(folder: RunFolder) -> Made:
@@ -195,16 +195,15 @@ def tables_of(folder: RunFolder) -> Made:
         StoreError: No run ended there.
     """
     described = read_description(folder, Described)
-    return Made(Gathered(stored_study(folder.root).plan, folder, described), described, folder.root)
+    return Made(Records(stored_study(folder.root).plan, folder, described), described)
 
 
 @dataclass(frozen=True)
 class Made(Mapping[str, Sequence[Row]]):
     """The tables of a study, each made when it is looked up, from its records and the description of its data."""
 
-    gathered: Gathered
+    records: Records
     described: Described
-    root: Path
 
     def __getitem__(self, name: str) -> Sequence[Row]:
         rows = MAKERS[name](self)
@@ -219,12 +218,17 @@ class Made(Mapping[str, Sequence[Row]]):
     @property
     def spec(self) -> StudySpec:
         """The study."""
-        return self.gathered.plan.spec
+        return self.records.plan.spec
+
+    @property
+    def root(self) -> Path:
+        """Path of its run folder."""
+        return self.records.folder.root
 
     @cached_property
     def estimates_made(self) -> Measured:
         """Estimates with the values behind them, and what was compared while they were made."""
-        estimates = _estimates(self.gathered, () if self.spec.looks else spec_pairs(self.spec))
+        estimates = _estimates(self.records, () if self.spec.looks else spec_pairs(self.spec))
         estimates.estimates.add(list(map(with_id, _corruption(self.spec, estimates.estimates))))
         return estimates
 
@@ -236,13 +240,13 @@ class Made(Mapping[str, Sequence[Row]]):
     @cached_property
     def trials(self) -> list[Row]:
         """Rows of `schema.TRIALS`: networks, and ensembles that lack something of their own."""
-        rows = ((trial, _trial_row(trial, self.gathered)) for trial in self.gathered.plan.trials)
+        rows = ((trial, _trial_row(trial, self.records)) for trial in self.records.plan.trials)
         return [row for trial, row in rows if not trial.training.members or row["status"] in ("failed", "pending")]
 
     @cached_property
     def looks(self) -> list[InterimLook]:
         """Looks at the primary comparisons; none of a study without, nor before the first is complete."""
-        return carried_looks(self.gathered.plan, self.root, self.gathered.folds)
+        return carried_looks(self.records.plan, self.root, lambda part: replace(self.records, plan=part))
 
     @cached_property
     def contrasts(self) -> list[Row]:
@@ -252,9 +256,9 @@ class Made(Mapping[str, Sequence[Row]]):
             rows = self.before.mark(rows, lambda row: seeds_of(row["id"], self.looks))
         else:
             measured = self.estimates_made
-            rows = decide_families(families_of(self.gathered, self.before.pairs, measured.carried), measured.estimates)
+            rows = decide_families(families_of(self.records, self.before.pairs, measured.carried), measured.estimates)
             rows = self.before.mark(rows, lambda _: self.spec.seeds)
-        return with_failures(with_outcomes(rows, self.trials), self.gathered, self.values_by_seed(rows))
+        return with_failures(with_outcomes(rows, self.trials), self.records, self.values_by_seed(rows))
 
     def values_by_seed(self, contrasts: Sequence[Row]) -> list[Row]:
         """Return rows of `schema.SEEDS` in the places of contrasts; of a study without any, all."""
@@ -262,27 +266,26 @@ class Made(Mapping[str, Sequence[Row]]):
         return list(SeedValues(measured.values).rows(estimates_compared(measured.estimates, contrasts)))
 
 
-def estimates_so_far(plan: Plan, folder: RunFolder, folds: Pooled) -> Sequence[Row]:
+def estimates_so_far(plan: Plan, folder: RunFolder, population: Population) -> Sequence[Row]:
     """Return rows of `schema.ESTIMATES` of the records of a plan, or of a part of one, without any comparison."""
-    return _estimates(Gathered(plan, folder, folds)).estimates
+    return _estimates(gather_records(plan, folder, population)).estimates
 
 
 def carried_looks(
     plan: Plan,
     root: Path,
-    folds: Pooled,
+    gather_part: Callable[[Plan], Records],
     looks_known: Sequence[InterimLook] = (),
     recipes: Collection[str] | None = None,
 ) -> list[InterimLook]:
     """Carry out the looks of a study that its records suffice for (see `looks_at`)."""
-    folder = RunFolder(root)
 
-    def measure_part(part: Plan) -> tuple[Gathered, Sequence[Row]]:
-        gathered = Gathered(part, folder, folds)
-        return gathered, _estimates(gathered).estimates
+    def measure_part(part: Plan) -> tuple[Records, Sequence[Row]]:
+        records = gather_part(part)
+        return records, _estimates(records).estimates
 
     return (
-        looks_at(plan, folder, read_prespecified(root, plan.spec).pairs, measure_part, looks_known, recipes)
+        looks_at(plan, RunFolder(root), read_prespecified(root, plan.spec).pairs, measure_part, looks_known, recipes)
         if plan.spec.looks
         else []
     )
@@ -306,21 +309,21 @@ def _findings(tables: Made) -> Sequence[Row]:
 
 MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "trials": lambda tables: tables.trials,
-    "sources": lambda tables: [_source_row(source, tables.gathered) for source in tables.gathered.plan.sources],
+    "sources": lambda tables: [_source_row(source, tables.records) for source in tables.records.plan.sources],
     "values": lambda tables: tables.estimates_made.values,
     "estimates": lambda tables: tables.estimates_made.estimates,
     "contrasts": lambda tables: tables.contrasts,
     "reliance_contrasts": lambda tables: tables.estimates_made.reliance,
     "condition_changes": lambda tables: tables.estimates_made.changes,
-    "dose_changes": lambda tables: with_outcomes(dose_change_rows(tables.gathered), tables.trials),
-    "trades": lambda tables: trade_rows(tables.gathered),
-    "points": lambda tables: point_rows(tables.gathered),
+    "dose_changes": lambda tables: with_outcomes(dose_change_rows(tables.records), tables.trials),
+    "trades": lambda tables: trade_rows(tables.records),
+    "points": lambda tables: point_rows(tables.records),
     "looks": lambda tables: tables.before.mark(look_rows(tables.looks), lambda row: min(row["look"], row["closed_at"])),
     "replications": lambda tables: replication_rows(tables.root, tables.spec, tables.contrasts),
-    "starts": lambda tables: start_rows(tables.gathered),
+    "starts": lambda tables: start_rows(tables.records),
     "recipes": lambda tables: recipe_rows(tables.spec.points),
-    "collapses": lambda tables: collapse_rows(tables.gathered),
-    "similarities": lambda tables: similarity_rows(tables.gathered),
+    "collapses": lambda tables: collapse_rows(tables.records),
+    "similarities": lambda tables: similarity_rows(tables.records),
     "environments": lambda tables: tables.described.environments,
     "dose_counts": lambda tables: tables.described.dose_counts,
     "visibility": lambda tables: tables.described.visibility,
@@ -333,7 +336,7 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
         tables.spec, tables.estimates_made.estimates, tables.estimates_made.values
     ),
     "published_orders": lambda tables: order_rows(tables.spec, tables.estimates_made.estimates, tables.contrasts),
-    "provenance": lambda tables: _study_provenance(tables.gathered, tables.described),
+    "provenance": lambda tables: _study_provenance(tables.records, tables.described),
 }
 """Maker of the rows of every table of `schema.TABLES`."""
 
@@ -345,12 +348,12 @@ def split_of(spec: StudySpec) -> Split:
     return "column" if spec.data.split.column else "shares"
 
 
-def _trial_row(trial: Trial, gathered: Gathered) -> Row:
-    record = gathered.records.get(trial.id)
-    failure = gathered.failures.get(trial.id, {})
+def _trial_row(trial: Trial, records: Records) -> Row:
+    record = records.trials.get(trial.id)
+    failure = records.failures.get(trial.id, {})
     status = record["status"] if record else "failed" if failure else "pending"
     reason = (record or {}).get("reason") or str(stated_words(str(failure.get("text", ""))))
-    lacking = gathered.why_incomplete(trial) if record and not failure else NOTHING
+    lacking = records.why_incomplete(trial) if record and not failure else NOTHING
     return {
         "trial": trial.id,
         **trial.point.columns,
@@ -358,7 +361,7 @@ def _trial_row(trial: Trial, gathered: Gathered) -> Row:
         "fold": trial.training.fold,
         "status": "failed" if record and failure else "pending" if lacking else status,
         "reason": str(lacking) or reason,
-        "seconds": kept_provenance(gathered.folder.unit("trials", trial.id)).get("seconds", math.nan),
+        "seconds": kept_provenance(records.folder.unit("trials", trial.id)).get("seconds", math.nan),
         **{
             name: _number_or_undefined((record or {}).get(name))
             for name in ("yardstick", "train_loss", "validation_loss")
@@ -366,10 +369,10 @@ def _trial_row(trial: Trial, gathered: Gathered) -> Row:
     }
 
 
-def _source_row(source: Source, gathered: Gathered) -> Row:
-    folder = gathered.folder
+def _source_row(source: Source, records: Records) -> Row:
+    folder = records.folder
     record = folder.record("sources", source.id) if folder.complete("sources", source.id) else {}
-    failure = gathered.failures.get(source.id, {})
+    failure = records.failures.get(source.id, {})
     return {
         "source": source.id,
         "name": source.name,
@@ -403,11 +406,11 @@ class Measured:
 
 
 @gc_paused()
-def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
+def _estimates(records: Records, pairs: Sequence[Pair] = ()) -> Measured:
     """Measure recipe by recipe, and compare each pair as soon as all of its recipes are, while they are in memory."""
     values, estimates = (ColumnRows({name: [] for name in table.names}) for table in (schema.VALUES, schema.ESTIMATES))
     measured = Measured(values, estimates, [], [], {})
-    labels = [point.label for point in gathered.plan.spec.points]
+    labels = [point.label for point in records.plan.spec.points]
     ending: dict[str, list[Pair]] = {}
     for pair in pairs:
         ending.setdefault(max(pair.recipes, key=labels.index), []).append(pair)
@@ -417,31 +420,31 @@ def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
         for row, (seeds, values_by_row) in zip(rows, by_seed, strict=True):
             values.extend({"id": row["id"]}, {"seed": seeds, "value": values_by_row})
 
-    for point in gathered.plan.spec.points:
-        gathered.read_ahead(point)
+    for point in records.plan.spec.points:
+        records.read_ahead(point)
         for environment in point.tests:
-            panel = gathered.panel(point, environment)
+            panel = records.panel(point, environment)
             if panel is None:
                 continue
-            measures = measures_of(gathered.plan.spec, panel)
+            measures = measures_of(records.plan.spec, panel)
             for measure, estimate in zip(measures, estimates_of(panel, measures), strict=True):
                 entry = COMPUTED[measure]
                 where = where_of(point, {"measure": measure, "environment": environment})
                 chance = entry.chance(panel.target, panel.scores.shape[2])
                 described = entry.entry
-                row = estimate_row(where, estimate, _unit(described.unit, gathered), described.direction, chance)
+                row = estimate_row(where, estimate, _unit(described.unit, records), described.direction, chance)
                 add([row], [(panel.numbers.tolist(), estimate.per_seed.tolist())])
         recipe = where_of(point, {})
         scalars = [
             ({**recipe, **dict(zip(KEY_FIELDS, key, strict=True))}, rows)
-            for key, rows in gathered.measurements(point).items()
+            for key, rows in records.measurements(point).items()
         ]
         for start in range(0, len(scalars), AT_ONCE):
             some = scalars[start : start + AT_ONCE]
             add(scalar_rows(some), [(rows.columns[SEED], rows.columns["value"]) for _, rows in some])
-        measured.reliance.extend(reliance_rows(gathered, point))
-        measured.changes.extend(change_rows(gathered, point))
-        measured.carried.update((pair.id, carry_out(gathered, pair)) for pair in ending.get(point.label, ()))
+        measured.reliance.extend(reliance_rows(records, point))
+        measured.changes.extend(change_rows(records, point))
+        measured.carried.update((pair.id, carry_out(records, pair)) for pair in ending.get(point.label, ()))
     return measured
 
 
@@ -454,9 +457,9 @@ def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
     return corruption_rows(estimates, first.axis, first.against) if first else []
 
 
-def _unit(of_measure: str, gathered: Gathered) -> str:
+def _unit(of_measure: str, records: Records) -> str:
     """Lengths are in mm where the data name a column of mm per pixel."""
-    return "mm" if of_measure == "px" and gathered.plan.spec.data.pixel_size else of_measure
+    return "mm" if of_measure == "px" and records.plan.spec.data.pixel_size else of_measure
 
 
 def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
@@ -503,13 +506,13 @@ def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:
     return {**point.columns, **dict.fromkeys(KEY_FIELDS, ""), **key}
 
 
-def _study_provenance(gathered: Gathered, described: Described) -> list[Row]:
+def _study_provenance(records: Records, described: Described) -> list[Row]:
     """Spec, hashes, versions and kinds of machine, as needed to find this again."""
-    spec = gathered.plan.spec
-    provenances = [kept_provenance(gathered.folder.unit("trials", id)) for id in gathered.records]
-    records = [record for record in provenances if record]
-    unrecorded = len(provenances) - len(records)
-    hosts = {record["host"] for record in records}
+    spec = records.plan.spec
+    provenances = [kept_provenance(records.folder.unit("trials", id)) for id in records.trials]
+    read_provenances = [record for record in provenances if record]
+    unrecorded = len(provenances) - len(read_provenances)
+    hosts = {record["host"] for record in read_provenances}
     facts: dict[str, str] = {
         "study": spec.name,
         "question": spec.question,
@@ -517,24 +520,24 @@ def _study_provenance(gathered: Gathered, described: Described) -> list[Row]:
         **({schema.DIFFERENCES: " ".join(spec.differences)} if spec.differences else {}),
         "seeds": " to ".join(dict.fromkeys((str(spec.seeds), str(spec.most_seeds)))),
         **described.facts,
-        **_registration(gathered.folder.root),
-        **_replication(gathered.folder.root, spec),
+        **_registration(records.folder.root),
+        **_replication(records.folder.root, spec),
         "hash of what is trained": spec.training_hash,
         "hash of what is probed": spec.probe_hash,
         "hash of what is compared": spec.contrast_hash,
-        "trained from": min((record["started"] for record in records), default=""),
-        "trained to": max((record["started"] for record in records), default=""),
-        "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in records})),
+        "trained from": min((record["started"] for record in read_provenances), default=""),
+        "trained to": max((record["started"] for record in read_provenances), default=""),
+        "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in read_provenances})),
         **({"machines": str(len(hosts))} if len(hosts) > 1 else {}),
-        "device": ", ".join(sorted({record["device"] for record in records})),
-        "python": ", ".join(sorted({record["python"] for record in records})),
+        "device": ", ".join(sorted({record["device"] for record in read_provenances})),
+        "python": ", ".join(sorted({record["python"] for record in read_provenances})),
         **({"models": str(len(spec.models))} if spec.models else {}),
     }
     if unrecorded:
         facts["not known"] = f"time, machine and versions of {unrecorded} of {count(len(provenances), 'trial')}"
-    for name in sorted({name for record in records for name in record["libraries"]}):
+    for name in sorted({name for record in read_provenances for name in record["libraries"]}):
         # trials of an earlier version may not have named all that a later one does
-        versions = {record["libraries"][name] for record in records if name in record["libraries"]}
+        versions = {record["libraries"][name] for record in read_provenances if name in record["libraries"]}
         facts[name] = ", ".join(sorted(versions))
     return [{"key": key, "value": value} for key, value in {**facts, **spec_facts(spec)}.items() if value]
 
