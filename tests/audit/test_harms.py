@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from tests.audit.test_words import REGION, distorted, row, tables
 
-from assay.audit.harm_words import answer_words, audit_tiles, finding_rows, harm_lines, legend_words, notes_words
+from assay.audit.harm_words import (
+    answer_words,
+    audit_tiles,
+    finding_rows,
+    further_words,
+    harm_lines,
+    legend_words,
+    notes_words,
+)
 from assay.audit.harms import harms_of
 
 MOST = 8
@@ -117,7 +125,7 @@ def test_the_worst_of_each_kind_of_any_audit_is_on_its_first_screen(seed: int) -
     title, *more = answer_words(found)
     tiles = audit_tiles(found, {"threshold": "0.5"}, harms)
     lines = [line.decision for line in harm_lines(found, harms, 0.05)][:MOST]
-    screen = " ".join([title, *more[:3], *lines, *(tile.of for tile in tiles[:4]), notes_words(found, harms)]).lower()
+    screen = " ".join([title, *more[:3], *lines, *(tile.of for tile in tiles[:4]), further_words(found, harms)]).lower()
     worst: list[str] = [
         max(distortions, key=lambda row: row["loss_low"])["factor"],
         max(gaps, key=lambda row: abs(row["value"]))["column"],
@@ -162,8 +170,8 @@ def test_the_order_of_the_findings_is_stated() -> None:
 def test_more_than_a_screen_of_findings_are_named_where_they_cost_much() -> None:
     rows = [relied(f"mark{at}", 0.3 + at / 100) for at in range(MOST)]
     many = tables(*rows, distorted=[NOISE, distorted("blur", 1, 0.09, 0.01)])
-    assert notes_words(many, harms_of(many)).endswith(
-        " 2 more findings, of which 1 costs 0.1 or more: X-ray noise, severity 1 of 5."
+    assert further_words(many, harms_of(many)) == (
+        "2 more findings, of which 1 costs 0.1 or more: X-ray noise, severity 1 of 5."
     )
     assert "X-ray noise" in " ".join(answer_words(many))
 

@@ -82,8 +82,8 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
         "No shortcut was found in these images.",
         "Searched: the regions of these images, 2 drawn marks and 1 column. A shortcut that is absent from these "
         "images cannot be found.",
-        "The tag and pen change predictions, as such marks can in networks without a shortcut too.",
         "1 test of marks and columns is inconclusive.",
+        "The tag and pen change predictions, as such marks can in networks without a shortcut too.",
     ], "a network without a shortcut is moved by drawn marks too"
     clean["distorted"] = [distorted("xray-noise", 1, 0.25), distorted("blur", 3, 0.4)]
     assert answer_words(clean)[0] == (

@@ -32,6 +32,8 @@ from assay.report.charts import draw_rows
 from assay.report.drawing import ChartPanel, EstimateMark, Plot, styles
 from assay.report.index_page import write_index
 from assay.report.page import write_page
+from assay.stats.harms import MOST
+from assay.store.manifest import write_manifest
 from assay.store.schema import TABLES
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.browser]
@@ -119,6 +121,25 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audit")
     return audited(shortcut, images(folder / "set"), folder / "out").report()
+
+
+DISTORTIONS = ("gaussian-blur", "motion-blur", "brightness", "contrast", "jpeg", "pixelate", "saturate")
+
+
+@pytest.fixture(scope="module")
+def harmful(audit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An audit with more findings than the first screen has rows for: its own and those of seven distortions."""
+    folder = RunFolder(shutil.copytree(audit.parent, tmp_path_factory.mktemp("harmful") / "out"))
+    rows = folder.table("distorted")
+    losses = {name: 0.4 - at / 30 for at, name in enumerate(DISTORTIONS)}
+    sizes = {"decision": "beyond", "severity": 1, "flips": 0.3, "reason": ""}
+    more = [
+        {**rows[0], **sizes, "factor": name, "loss": loss, "loss_low": loss - 0.1, "loss_high": loss + 0.1}
+        for name, loss in losses.items()
+    ]
+    folder.write_table("distorted", tuple(rows[0]), [*rows, *more])
+    write_manifest(folder.root, {})
+    return write_page(folder.root)
 
 
 @pytest.fixture(scope="module")
@@ -329,6 +350,22 @@ def test_the_first_screen_has_the_navigation_and_the_answer_and_is_not_blank(
     box = page.locator("nav").bounding_box()
     assert box is not None
     assert 0 <= box["y"] < 60, "it stays in reach"
+    page.context.close()
+
+
+ROWS_SEEN = """[...document.querySelectorAll(".results tbody tr, .results table + .note")]
+    .filter((one) => one.getBoundingClientRect().bottom <= innerHeight).map((one) => one.innerText)"""
+"""Rows of results, and the line on further ones, that end within the first screen."""
+
+
+def test_eight_findings_and_the_costly_ones_that_follow_are_on_the_first_screen(
+    browser: Browser, harmful: Path
+) -> None:
+    page = opened(browser, harmful, 1280, 800)
+    *rows, more = page.evaluate(ROWS_SEEN)
+    assert len(rows) == MOST == page.locator(".results tbody tr").count()
+    assert "more findings, of which" in more
+    assert blank(page) <= MOST_BLANK
     page.context.close()
 
 

@@ -44,7 +44,7 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     assert "with texture reversed, SupCon against cross-entropy" in text.out
     rough = "A rough plan from 3 seeds, the test patients and Holm&#39;s first step in each family (docs"
     assert unescape(rough) in text.out
-    assert re.search(r"6 training runs, of which 6 are to be trained: about .+ with \d+ workers?", text.out)
+    assert re.search(r"6 networks are to be trained: about .+ with \d+ workers?", text.out)
     assert all(Path(picture).is_file() for picture in facts["pictures"])
 
     page = Path(facts["preview"]).read_text(encoding="utf-8")

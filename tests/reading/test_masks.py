@@ -378,7 +378,7 @@ def first_lines(ask: Asking, table: Path) -> str:
 def test_inverted_masks(ask: Asking, tmp_path: Path) -> None:
     masks = [encoded((1 - truth(2 * (at // 2) + 1)) * np.uint8(255), "PNG") for at in range(N)]
     said = first_lines(ask, masked(tmp_path / "set", masks, ".png"))
-    assert "caution: lesions: cover over half of 8 of 8 images with one" in said
+    assert "caution: lesions: cover more than half of 8 of 8 images with a lesion" in said
     assert "data.mask_inverted: true" in said
 
 

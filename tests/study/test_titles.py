@@ -121,7 +121,7 @@ STUDIES: dict[str, tuple[Evidence, str]] = {
                        "ArcFace and cross-entropy are equivalent in AUROC with texture reversed, within 0.05."),
     "decided on what layers hold": (
         study({"same": CLEAN["same"]}, [DECODED, comparison("inconclusive")]),
-        "SupCon was compared with cross-entropy in AUROC with texture reversed: inconclusive."),
+        "Whether SupCon differs from cross-entropy in AUROC with texture reversed is inconclusive."),
     "asked of layers alone": (study({"same": CLEAN["same"]}, [DECODED]),
                               "Decodability of position x at trunk is higher with triplet than with cross-entropy."),
     "one recipe": (study({"same": (0.9,), "reversed": (0.4,)}, losses=("cross-entropy",)),
@@ -346,7 +346,7 @@ def changed(value: float, half: float, strength: float = 0.0, reason: str = "", 
          "uninformative, and 0.05 would matter."),
         (changed(-0.2, 0.04, strength=0.6),
          "AUROC changed by -0.20 [-0.24, -0.16] with texture uninformative: networks use texture as a shortcut, or "
-         "what goes with it."),
+         "something associated with it."),
         (changed(0.2, 0.04, strength=0.6),
          "AUROC rose by 0.20 [0.16, 0.24] with texture uninformative: a shortcut by texture would lower it."),
         (changed(-0.2, 0.04, strength=0.6, more=("view",)),

@@ -90,8 +90,10 @@ def comparison_tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Ti
 
 
 def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
-    """Return the first sentences: the regions that predictions of either depend on, then the differences."""
-    return [*(f"{_region(row, names)}." for row in _leading_rows(rows)), _headline(rows, names)]
+    """Return the first sentences: the differences, if any, and the regions that predictions of either depend on."""
+    regions, differences = [f"{_region(row, names)}." for row in _leading_rows(rows)], _headline(rows, names)
+    differing = any(row["decision"] == "differs" and not math.isnan(row["p"]) for row in rows)
+    return [differences, *regions] if differing else [*regions, differences]
 
 
 def _leading_rows(rows: Sequence[Row]) -> Sequence[Row]:

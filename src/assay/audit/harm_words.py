@@ -76,9 +76,11 @@ def _sentences(tables: Tables, harms: Sequence[Harm]) -> list[tuple[str, str]]:
         first = any(harm.rank == Rank.SHIFT for harm in harms) and not grave
         worst = rest.pop(0)[1] if first else ""
         grave += [("", text) for text in _none_found(tables, worst)]
+    drawn = [said for said in rest if said[0] == "drawn"]  # after what is known, since clean networks have them too
+    rest = [said for said in rest if said[0] != "drawn"]
     if "cue" not in topics:
         rest.append(("", added_words(tables.get("added", ()), cues=tables.get("shortcuts", ()))))
-    return [(topic, text) for topic, text in (*grave, *rest, *_undecided_sentences(tables, harms)) if text]
+    return [(topic, text) for topic, text in (*grave, *rest, *_undecided_sentences(tables, harms), *drawn) if text]
 
 
 def _topic(harm: Harm) -> str:
@@ -477,12 +479,12 @@ _KINDS = {
 
 
 def notes_words(tables: Tables, harms: Sequence[Harm]) -> str:
-    """Return the order of the findings, what the brackets are, and what the first screen has no row for."""
+    """Return the order of the findings, which belong together, what the brackets are, and what the rows mean."""
     parts = (
         _order_words(tables, harms),
         *relation_words(tables, harms),
         _bounds_words(harms),
-        further_words(tables, harms),
+        legend_words(tables, harms),
     )
     return " ".join(filter(None, parts))
 

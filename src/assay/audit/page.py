@@ -12,8 +12,8 @@ from assay.audit.harm_words import (
     ANSWERED,
     answer_words,
     audit_tiles,
+    further_words,
     harm_lines,
-    legend_words,
     measure_name,
     notes_words,
 )
@@ -112,8 +112,8 @@ def audit_account(evidence: Evidence) -> Account:
         more=(" ".join(more[:MOST_SENTENCES]), *more[MOST_SENTENCES:]),
         next=next_words(tables, evidence.typed_folder),
         tiles=tuple(audit_tiles(tables, facts, harms)[:MOST_TILES]),
-        legend=legend_words(tables, harms),
-        further=notes_words(tables, harms),
+        legend=notes_words(tables, harms),
+        further=further_words(tables, harms),
     )
     return Account(
         name=facts["model"],
@@ -285,8 +285,8 @@ SWINGS = Block(
     level=ZERO,
     shaded=True,
     ordered=True,
-    note="AUROC shift: this audit put the mark on images of one class alone; positive where it raises scores. In the "
-    "order of the findings. Bars: one-sided 95% bounds. Shaded: the margin.",
+    note="AUROC shift: of a mark, on images of one class alone; of a column, one group against all others; positive "
+    "where it raises scores. In the order of the findings. Bars: one-sided 95% bounds. Shaded: the margin.",
 )
 _BATTERY = (
     SWINGS,

@@ -141,7 +141,7 @@ class CompareRun(RunSteps):
         counted = over_images if unnamed else dict[str, Any]
         facts = {
             "study": self.name,
-            "question": comparison.title,
+            "question": f"Does {label_of(comparison.measure)} differ from that of {comparison.against}?",
             "predictions": "yes",
             **self.read.facts,
             "intervals over": "images" if unnamed else "patients",

@@ -128,8 +128,8 @@ def class_log_odds(logits: Tensor, label: Int[Tensor, " b"]) -> Float[Tensor, " 
     """
     if logits.ndim > 2:
         raise ExplainerError(
-            "the network gives logits of pixels, so its output shows where it predicts a lesion: attribution is for "
-            "networks that classify images; see the probes segmentation and painting"
+            "the network gives a logit for each pixel, so its output shows where it predicts a lesion. Attribution is "
+            "for networks that classify images; see the probes segmentation and painting"
         )
     if logits.ndim == 1 or logits.shape[1] == 1:
         return logits.flatten() * (2 * label - 1)

@@ -263,7 +263,7 @@ class Painted:
 @component(
     "probe",
     "painting",
-    summary="what a segmentation answers as a lesion fades, shrinks and moves, and where one is gone (phantoms)",
+    summary="what a segmentation network predicts as a lesion fades, shrinks, moves or is removed (phantoms)",
     version=2,
 )
 class Painting:

@@ -31,9 +31,9 @@ ADDED = Block(
     columns=("recipe", "environment", "name", "of", "verdict", "network", "cue", "value", "rest", "images", "reason"),
     note=(
         "Another cue may have a higher AUROC among the tested patients. AUROC of the cue: over all tested images "
-        "together; in the table of simple cues, that of a fitted cue is within the folds of its fit. Value: AUROC of "
-        "the networks among images in the same tenth of the cue; rest: AUROC of the cue there. Beyond: the value "
-        "exceeds 0.5 and the rest with 95% confidence, so the networks carry information beyond the cue. Below: their "
-        "AUROC is lower than that of the cue with 95% confidence."
+        "together; in the table of simple cues, that of a fitted cue is within the folds of its fit. Similar "
+        "values: images in the same tenth of the cue. Beyond: there the networks' AUROC exceeds 0.5 and that of the "
+        "cue with 95% confidence, so they carry information beyond the cue. Below: their AUROC on all images is lower "
+        "than the cue's with 95% confidence."
     ),
 )

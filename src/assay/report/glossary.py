@@ -72,6 +72,10 @@ GLOSSARY: Mapping[str, str] = {
     ),
     "Flip rate": "The share of images whose predicted class changes when a factor or marking is changed.",
     "Holm": "A correction of p-values that keeps the error rate of a whole family of comparisons at 5%.",
+    "In-distribution": (
+        "Of test images: of other patients, chosen as the training images are, with the same associations and the "
+        "same difficulty."
+    ),
     "Inconclusive": (
         'The interval contains differences that matter and differences that do not. It does not mean "no difference".'
     ),

@@ -179,7 +179,7 @@ def _card(folder: Path, link: str, *, few: bool) -> RunCard:
     evidence = Evidence.of(folder)
     try:
         account, facts = evidence.page.account(evidence), evidence.facts
-        figures = () if account.opening.places and not few else islice(first_figures(evidence), 1)
+        figures = islice(first_figures(evidence), 1) if few else ()
         figure = next(iter(figures), None)
     except StoreError as error:
         return RunCard(folder.name, evidence.kind.name, "", "", str(error), None, None, link)

@@ -28,7 +28,7 @@ from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.evidence import Evidence, networks
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
-from assay.report.sentences.reading import reading_text
+from assay.report.sentences.reading import ReadingWords, reading_words
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.stats.format import count
 from assay.stats.harms import MOST
@@ -79,7 +79,7 @@ class PageContent:
     account: Account
     bar: Sequence[str]
     facts: Mapping[str, str]
-    read: str
+    read: ReadingWords
     paper: tuple[tuple[str, str, str], ...]
     study: str
     limits: str
@@ -129,7 +129,7 @@ def content(evidence: Evidence) -> PageContent:
         account=replace(account, doubts=doubts),
         bar=tuple(filter(None, (evidence.kind.name, account.name, evidence.date))),
         facts=facts,
-        read=reading_text(facts),
+        read=reading_words(facts),
         paper=_paper(evidence, account),
         study=_study(facts.get("study file", facts["spec"])),
         limits=f"{LIMIT}{'; '.join(account.limits).rstrip('.')}." if account.limits else "",
@@ -277,7 +277,8 @@ def as_text(content: PageContent) -> str:
 def _lines(content: PageContent) -> Iterator[str]:
     account = content.account
     yield from (f"# {_paragraph(account.question)}", "", _paragraph(account.verdict), "")
-    yield from (_paragraph(content.read), "") if content.read else ()
+    read = " ".join(filter(None, (content.read.target, content.read.doubts, content.read.rest)))
+    yield from (_paragraph(read), "") if read else ()
     yield from (_paragraph(account.meta), "")
     for text in account.opening.done:
         yield from (_paragraph(text), "")

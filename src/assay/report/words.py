@@ -36,8 +36,10 @@ UNTIED = 0.15
 SAME = 0.05
 """Associations that differ by less through all environments are not told."""
 TRAINING = "train"
-UNSHIFTED = "same distribution as training"
+UNSHIFTED = "in-distribution"
 """Name of a test condition whose images are chosen as those of training."""
+WHOLE = "all"
+"""Name of the images of a request that asks for no test condition."""
 UNCHANGED, REVERSED = "as in training", "reversed"
 """Of an association in a test condition, see `relation`."""
 MEAN = "mean of "
@@ -254,16 +256,17 @@ class Names:
         """Return a test condition."""
         if environment in (NEUTRAL, INDEPENDENT):
             return "factors independent"
-        return self.labels.get(environment) or self.places.get(environment) or display_name(environment)
+        usual = "these images" if environment == WHOLE else self.places.get(environment)
+        return self.labels.get(environment) or usual or display_name(environment)
 
     def inside(self, environment: str) -> str:
-        """Return ` with texture reversed`, ` in site b`, or nothing for no environment."""
+        """Return ` with texture reversed`, ` in site b`, ` in-distribution`, or nothing for no environment."""
         if not environment:
             return ""
         label = self.place(environment)
         if label == UNSHIFTED:
-            return f" in the {label}"
-        named = label == display_name(environment) or environment in self.subsets
+            return f" {label}"
+        named = label == display_name(environment) or environment == WHOLE or environment in self.subsets
         return f" in {label}" if named else f" with {label}"
 
     def where(self, measure: str, environment: str) -> str:
@@ -460,7 +463,7 @@ def failures_text(rows: Sequence[Row]) -> str:
         for row in small
         for side in ("a", "b")
     ]
-    if not counts:
+    if not counts or any(map(math.isnan, sum(counts, ()))):
         return ""
     differ = len(set(counts)) > 1
     shown = counts if differ and len(small) == 1 else [max(counts)]
@@ -696,8 +699,8 @@ def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
     against_what = next(iter(bases)) if len(bases) == 1 else "one another"
     about = {subject(row, names) for row in rows}
     where = f" in {_inside(about.pop())}" if len(about) == 1 else ""
-    was, all_ = ("was", "") if len(levels) == 1 else ("were", "all ")
-    return f"{sentence_case(named)} {was} compared with {against_what}{where}: {all_}inconclusive."
+    differs, each = ("differs", "") if len(levels) == 1 else ("differ", " for each")
+    return f"Whether {named} {differs} from {against_what}{where} is inconclusive{each}."
 
 
 def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> str:
@@ -710,7 +713,7 @@ def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> s
         >>> flips = [place | {"measure": "flip-rate", "environment": "", "factor": name, "value": low + 0.1, "low": low}
         ...          for name, low in (("texture", 0.3), ("size", -0.1))]
         >>> model_headline([good, *flips], "auroc")
-        "This model's AUROC is above chance in every test condition; its predictions change with texture."
+        "This model's AUROC is above chance in same; its predictions change with texture."
         >>> model_headline([good, bad], "auroc")
         "This model's AUROC is not shown to be above chance in reversed."
         >>> model_headline(flips, "auroc"), model_headline([], "auroc")
@@ -726,10 +729,9 @@ def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> s
     unsure = [row["environment"] for row in overall if not numeric(row, "low") > numeric(row, "chance")]
     sentences: list[str] = []
     if overall and all(not math.isnan(numeric(row, "chance")) for row in overall):
-        places_text = join_words([names.place(name) for name in unsure])
-        sentences.append(
-            f"not shown to be above chance in {places_text}" if unsure else "above chance in every test condition"
-        )
+        places_text = join_words([names.inside(name).strip() for name in unsure])
+        everywhere = "every test condition" if len(overall) > 1 else names.place(overall[0]["environment"])
+        sentences.append(f"not shown to be above chance {places_text}" if unsure else f"above chance in {everywhere}")
         sentences = [f"This model's {label_of(measure)} is {sentences[0]}"]
     flips = [row for row in rows if row["measure"] == "flip-rate" and not (row["level"] or row["group"])]
     moved = {row["factor"]: numeric(row, "value") for row in flips if numeric(row, "low") > 0}

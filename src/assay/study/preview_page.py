@@ -57,6 +57,7 @@ def preview_account(evidence: Evidence) -> Account:
         ),
         tuple(lines)[:MOST_LINES],
         "Smallest difference that can be detected",
+        more=tuple(detectable_words(lines_shown)),
         tiles=tuple(preview_tiles(facts)),
         grid="Images",
         next=preview_step(facts, evidence.typed_folder),
@@ -73,6 +74,16 @@ def preview_account(evidence: Evidence) -> Account:
         methods=METHODS,
         planned=True,
     )
+
+
+def detectable_words(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the smallest differences that comparisons can detect, as a sentence; nothing without any."""
+    values = [numeric(row, "detectable") for row in rows]
+    if values:
+        primary = "primary " if all(row["role"] == PRIMARY for row in rows) else ""
+        one, ends = len(values) == 1, list(dict.fromkeys((number(min(values)), number(max(values)))))
+        what = f"The {primary}comparison detects" if one else f"The {count(len(values), f'{primary}comparison')} detect"
+        yield f"{what} differences of {' to '.join(ends)} or more in 4 of 5 such studies (80% power)."
 
 
 def preview_step(facts: Mapping[str, str], folder: str) -> str:
@@ -111,7 +122,9 @@ def planned_words(facts: Mapping[str, str]) -> str:
         return f"{count(runs, 'training run')}, all done: nothing to train{more}."
     device = "" if facts["device"] == "cpu" else f" on {facts['device']}"
     time = f"about {duration(float(facts['seconds']))} with {count(int(facts['workers']), 'worker')}{device}"
-    return f"{count(runs, 'training run')}, of which {new:,} are to be trained: {time}{more}."
+    some = f"{new:,} of {count(runs, 'network')}" if new < runs else count(runs, "network")
+    are = "is" if runs == new == 1 else "are"
+    return f"{some} {are} to be trained: {time}{more}."
 
 
 def looks_words(looks: Sequence[int], most: int, now: int) -> str:

@@ -173,7 +173,7 @@ def change_words(evidence: Evidence) -> str:
     for row in rows:
         groups.setdefault(_change_kind(row), []).append(row)
     texts = {
-        "worse": "{0}: networks use {3} as a shortcut, or what goes with it.",
+        "worse": "{0}: networks use {3} as a shortcut, or something associated with it.",
         "better": "{0}: a shortcut by {1} would lower it.",
         "unchanged": "No shortcut by {1} was found: {0}, less than {2} either way.",
         "open": "Evidence on a shortcut by {1} is insufficient: {0}, and {2} would matter.",
@@ -310,7 +310,7 @@ def _when(evidence: Evidence, condition: str) -> str:
     relation = relations(evidence.tables.get("environments", ())).get(factor, {}).get(condition, "")
     if evidence.names.place(condition) == f"{in_words(factor)} {relation}":
         return f"when {in_words(factor)} was {relation}"
-    return f"in {evidence.names.place(condition)}"
+    return evidence.names.inside(condition).strip()
 
 
 def _span_words(values: Sequence[float]) -> str:

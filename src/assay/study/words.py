@@ -41,6 +41,7 @@ from assay.report.words import (
     UNCHANGED,
     UNSHIFTED,
     UNTIED,
+    WHOLE,
     bare_place,
     common_axes,
     control_name,
@@ -738,9 +739,10 @@ def association_text(evidence: Evidence) -> str:
     factor = factor if tied.get(factor, 0) >= UNTIED else ""
     names = distinct(row["environment"] for row in evidence.tables.get("environments", ()))
     tests = distinct(evidence.names.place(name) for name in names if bare_place(name) != TRAINING)
-    if not tests:
+    if not tests or names == [WHOLE]:
         return ""
-    training = f"In training, {in_words(factor)} was tied to the target. " if factor else ""
+    tense = "is" if evidence.kind.name == "preview" else "was"
+    training = f"In training, {in_words(factor)} {tense} tied to the target. " if factor else ""
     return training + (
         f"Test condition{'s' if len(tests) > 1 else ''}: {join_words(tests)}."
         if len(tests) <= 6

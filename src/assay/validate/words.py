@@ -94,10 +94,7 @@ def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, 
         row = tables["differences"][0]
         words = outcome_words(row)
         more = f": {interval_words(row)}" if not math.isnan(numeric(row, "low")) else ""
-        return (
-            f"{sentence_case(measure_words(row['measure']))} of {row['model']} against {row['against']} is "
-            f"{words}{more}."
-        )
+        return f"Compared with {row['against']}, {measure_words(row['measure'])} of {row['model']} is {words}{more}."
     name = tables["performance"][0]["model"]
     hits, right = (interval_words(by_measure[name, measure, ""]) for measure in ("sensitivity", "specificity"))
     if facts["threshold from"] == "calls":

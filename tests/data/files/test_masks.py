@@ -183,7 +183,10 @@ def test_one_mask_in_many_files_is_one_mask(tmp_path: Path, way: str) -> None:
 
 def test_an_inverted_set_is_warned_of_and_turned(tmp_path: Path) -> None:
     folder = masked(tmp_path / "set", {at: 255 - blob() for at in range(N)})
-    told = "lesions cover over half of 8 of 8 images with one: if that is the rest, write data.mask_inverted: true"
+    told = (
+        "lesions cover more than half of 8 of 8 images with a lesion; if they mark the background, write "
+        "data.mask_inverted: true"
+    )
     assert told in load(folder, mask="mask").card.known_faults
     turned = load(folder, mask="mask", mask_inverted=True)
     assert not any("cover over half" in fault for fault in turned.card.known_faults)
@@ -197,7 +200,7 @@ def test_images_without_a_lesion_do_not_hide_that_masks_are_inverted(tmp_path: P
         if at < 10:
             save(folder / "masks" / f"{at}.png", 255 - blob())
     faults = load(folder, table="", unmasked="lesion-free").card.known_faults
-    assert any("lesions cover over half of 10 of 10 images with one" in fault for fault in faults)
+    assert any("lesions cover more than half of 10 of 10 images with a lesion" in fault for fault in faults)
     assert "10 images without a mask count as free of lesions" in faults
 
 
@@ -205,7 +208,7 @@ def test_padding_does_not_hide_that_masks_are_inverted(tmp_path: Path) -> None:
     folder = masked(tmp_path / "set", {at: (255 - blob())[:8] for at in range(N)})
     for at in range(N):
         save(folder / f"{at}.png", noise(at)[:8])
-    assert any("cover over half of 8 of 8" in fault for fault in load(folder, mask="mask").card.known_faults)
+    assert any("cover more than half of 8 of 8" in fault for fault in load(folder, mask="mask").card.known_faults)
 
 
 def test_masks_of_which_none_shows_a_lesion_are_refused(tmp_path: Path) -> None:

@@ -147,7 +147,10 @@ def told_of(
     read = {"masks": "; ".join(f"{note} ({count:,} masks)" for note, count in used.items() if count)}
     if with_lesion >= _LEAST and large >= _NEARLY_ALL * with_lesion:
         undo = "take out data.mask_inverted" if meaning.inverted else "write data.mask_inverted: true"
-        large_of = f"cover over half of {large:,} of {with_lesion:,} images with one: if that is the rest, {undo}"
+        large_of = (
+            f"cover more than half of {large:,} of {with_lesion:,} images with a lesion; if they mark the background, "
+            f"{undo}"
+        )
         warnings.append(f"lesions {large_of}")
         read["lesions"] = large_of
     if with_lesion >= _LEAST and 2 * (most := max(alike.values())) > with_lesion:

@@ -704,7 +704,7 @@ class EndoscopyPhantom(DrawnPhantom[_Scenes]):
         card=drawn_by_assay(
             "endoscopy phantom",
             "a bowel from within, with polyps of known size, shape, color, surface, place and number or none",
-            "a polyp is laid over the picture of the wall: it does not bend folds or vessels, and none hides it",
+            "a polyp is drawn over the wall: folds and vessels do not bend around it, and none covers it",
             "no blood, stool in lumps, instruments, retroflexion, narrow-band light, motion or chromatic fringes",
             "one still at a time: no sequence, no patient",
             "texts and insets on the screen are interventions, not part of the phantom",

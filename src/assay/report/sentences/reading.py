@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from assay.core.request import CommandRequest
@@ -40,19 +41,29 @@ _SENTENCES: Mapping[str, str] = {
 """Key -> a sentence on its value; others have their key as a heading."""
 
 
-def reading_text(facts: Mapping[str, str]) -> str:
+@dataclass(frozen=True, slots=True)
+class ReadingWords:
+    """What was read, in sentences: the class that scores are of, what to check, and the rest."""
+
+    target: str
+    doubts: str
+    rest: str
+
+
+def reading_words(facts: Mapping[str, str]) -> ReadingWords:
     """Return what was read in sentences, for a page; the terminal has a line for each fact.
 
     Args:
         facts: Key -> value of the table `provenance`.
     """
-    sentences: list[str] = []
+    parts: dict[str, list[str]] = {"target": [], "doubts": [], "rest": []}
     for line in reading_lines(facts):
         key, _, value = line.removeprefix("caution: ").partition(": ")
         text = _SENTENCES[key].format(value) if key in _SENTENCES else line
         text = f"no positive class{value[4:]}" if key == "positive class" and value.startswith("none ") else text
-        sentences.append(f"{text[:1].upper()}{text[1:]}".rstrip(".") + ".")
-    return " ".join(sentences)
+        part = "target" if key == "positive class" else "doubts" if key in CAUTIONS or key == "AUROC" else "rest"
+        parts[part].append(f"{text[:1].upper()}{text[1:]}".rstrip(".") + ".")
+    return ReadingWords(**{part: " ".join(sentences) for part, sentences in parts.items()})
 
 
 NO_OPTIONS_OF_RESULTS = frozenset({"out", "open", "as_json", "policy", "progress"})

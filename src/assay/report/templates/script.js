@@ -18,7 +18,7 @@ for (const table of all("table")) {
   });
   if (!("long" in table.dataset)) continue;
   const input = made("input", { type: "search" }), found = made("span", { role: "status" });
-  const label = made("label", { className: "filter", textContent: "Show rows with " });
+  const label = made("label", { className: "filter", textContent: "Filter rows: " });
   label.append(input, " ", found);
   table.closest(".sheet").prepend(label);
   input.oninput = () => {

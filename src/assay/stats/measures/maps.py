@@ -394,7 +394,7 @@ def left_empty(answers: Answers) -> Result:
 @measure(
     _free(
         "false-positive-area",
-        meaning="mean share of a lesion-free image that is predicted",
+        meaning="mean share of a lesion-free image that is predicted as lesion",
         direction="lower",
         among="no lesions",
         difference="a {larger} area of {images} is falsely marked",
