@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import re
 import shutil
 from dataclasses import asdict, replace
@@ -254,3 +255,6 @@ def test_the_page_shows_the_earlier_result_that_is_shipped(
     page = (root / "report.html").read_text().replace("\xa0", " ")
     assert "Replication of small, seeds 60 to 79 (not registered), with new seeds, same patients: " in page
     assert "lower, -0.15 [-0.20, -0.10], 98% CI, p = 0.01" in page
+    facts = {row["key"]: row["value"] for row in RunFolder(root).table("provenance")}
+    assert platform.machine() in facts["machine"]
+    assert facts["machine"] in page, "other processors give other networks"
