@@ -369,7 +369,13 @@ def given_in(folder: Path) -> Path:
 
 
 def undisturbed(world: World) -> None:
-    """Set what a run makes and how long it takes, in a second run with a warm cache. Raises Wrong where both differ."""
+    """Set what a run makes and how long it takes, in a second run with a warm cache. Raises Wrong where both differ.
+
+    It runs as deep in folders as trials do, since `run.json` has the way to what is read.
+    """
+    place = world.folder
+    world.folder = place / "undisturbed"
+    world.folder.mkdir()
     for last in (False, True):
         begun = time.monotonic()
         code, said = world.start().end()
@@ -382,6 +388,7 @@ def undisturbed(world: World) -> None:
         world.wanted = files(root)
         world.size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
         shutil.rmtree(world.out)
+    world.folder = place
 
 
 def tried(world: World, trouble: str, number: int) -> tuple[list[str], str]:

@@ -347,6 +347,21 @@ def test_what_is_to_correct_comes_before_the_run(tmp_path: Path, capsys: pytest.
     assert "neutral-sex: " in path.read_text(), "of the rows that can be read, as --skip-bad-rows takes them"
 
 
+@pytest.mark.parametrize("layout", [table_of_paths, bids])
+def test_nothing_is_left_where_the_images_are_not_examined_to_the_end(
+    layout: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout(tmp_path / "mine")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("assay.shifts.sources.open_population", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        init_command(tmp_path / "mine", tmp_path / "study.yaml")
+    assert not list(tmp_path.glob("study*"))
+
+
 def test_a_factor_called_size_is_not_the_size_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table_of_paths(tmp_path / "mine")
     rows = [{"image": f"images/{at}.png", **_labels(at), "size": at % 7 + at / 10} for at in range(NUMBER)]

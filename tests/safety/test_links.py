@@ -8,11 +8,16 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.asking import Asking
+from tests.worlds.audits import MARKS, audited, shortcut
+from tests.worlds.audits import images as noise_images
+from tests.worlds.files import write_table
 from tests.worlds.studies import TINY, run_tiny
 
 import assay
@@ -156,20 +161,87 @@ def test_a_folder_that_the_user_reaches_by_a_link_is_read(
     assert Asking(capsys)("look", "typed", "--out", "out").code == 0
 
 
-def test_a_bundle_holds_no_path_of_its_maker_and_the_run_does(
+def make_folders_of_all_kinds(images: Path, ask: Asking) -> None:
+    """Ask for every kind of folder, of images and tables elsewhere."""
+    columns = ["--target", "label", "--patient", "who", "--size", "24"]
+    data = noise_images(images, 48)
+    cases = [[f"{at}.png", f"P{at}", at % 2, name, (at * 0.37 * (1 + (name == "b"))) % 1]
+             for name in "ab" for at in range(60)]  # fmt: skip
+    write_table(images / "scores.csv", [["image", "patient", "target", "model", "score"], *cases])
+    assert ask("look", images / "data.csv", *columns[:4], "--out", "look").code == 0
+    assert ask("validate", images / "scores.csv", "--by", "image", "--as-given", "--out", "validate").code == 0
+    assert ask("compare", images / "scores.csv", "--by", "model", "--out", "compare").code == 0
+    assert ask("audit", "prepare", "prepared", "--images", images / "data.csv", *columns).code == 0
+    names = [path.name for path in sorted(Path("prepared/images").iterdir())]
+    write_table(images / "far.csv", [["image", "score"], *([name, at / len(names)] for at, name in enumerate(names))])
+    assert ask("audit", "score", "prepared", images / "far.csv", "--out", "score", "--no-pictures").code == 0
+    audited(shortcut, data, Path("audit"), marks={"tag": MARKS["tag"]})
+    (start := images / "weights").mkdir()
+    run_tiny(Path("first"))
+    weights = Path(shutil.copy(next(Path("first").glob("trials/*/weights.safetensors")), start))
+    recipe = {**TINY["recipe"], "initialization": {"file": {"path": str(weights), "leave_out": ["scaling"]}}}
+    write_study(images, recipe)
+    assert ask("run", images / "study.yaml", "--out", "runs", "--workers", "0").code in (0, 1)
+    assert ask("preview", images / "study.yaml", "--out", "previews").code == 0
+    assert ask("register", images / "study.yaml", "--out", "registered").code == 0
+
+
+def write_study(images: Path, recipe: dict[str, Any]) -> None:
+    data = {
+        "folder": str(images),
+        "table": "data.csv",
+        "target": "label",
+        "patient": "who",
+        "size": 32,
+        "split": {"folds": 3},
+    }
+    study: dict[str, Any] = {**TINY, "data": data, "environments": {"train": {}, "same": {}}, "recipe": recipe}
+    (images / "study.yaml").write_text(json.dumps(study))
+
+
+def test_no_file_of_a_folder_names_the_place_of_the_data_or_the_home_of_its_maker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("no", "yes"):
-        save_images(tmp_path / "set" / name, [f"{name}{at}.png" for at in range(8)])
+    (work := tmp_path / "home" / "jane" / "work").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(work.parent))
+    monkeypatch.chdir(work)
     ask = Asking(capsys)
-    assert ask("look", tmp_path / "set", "--out", "out").code == 0
-    assert str(tmp_path) in (tmp_path / "out" / "run.json").read_text()
-    assert ask("open", "out", "--bundle", "out.zip").code == 0
+    make_folders_of_all_kinds(tmp_path / "mnt" / "set", ask)
+    files = [path for path in work.rglob("*") if path.is_file()]
+    assert {path.parent.name for path in files if path.name == "run.json"} == {
+        "look", "validate", "compare", "score", "audit", "first", "tiny", "preview"
+    }  # fmt: skip
+    for path in files:
+        content = path.read_bytes()
+        if path.suffix == ".parquet":
+            content = "\n".join(map(str, duckdb.execute("FROM read_parquet(?)", [str(path)]).fetchall())).encode()
+        assert str(tmp_path).encode() not in content, path
+    assert ask("open", "look", "--bundle", "out.zip").code == 0
     (tmp_path / "file").touch()
-    assert "choose another place with --bundle" in ask("open", "out", "--bundle", "file/out.zip").err
+    assert "choose another place with --bundle" in ask("open", "look", "--bundle", tmp_path / "file" / "out.zip").err
     with zipfile.ZipFile("out.zip") as packed:
         assert not [name for name in packed.namelist() if str(tmp_path).encode() in packed.read(name)]
+
+
+def test_a_folder_finds_its_images_where_it_is_moved_alone_and_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask, project = Asking(capsys), tmp_path / "project"
+    noise_images(project / "set", 48)
+    columns = ["--target", "label", "--patient", "who", "--size", "24", "--most", "60"]
+    assert ask("audit", "prepare", project / "out", "--images", project / "set" / "data.csv", *columns).code == 0
+    names = [path.name for path in sorted((project / "out" / "images").iterdir())]
+    write_table(tmp_path / "far.csv", [["image", "score"], *([name, at / len(names)] for at, name in enumerate(names))])
+    score = ["audit", "score", tmp_path / "alone", tmp_path / "far.csv", "--no-pictures"]
+    shutil.copytree(project / "out", tmp_path / "alone")
+    known = ask(*score)
+    assert known.code == 0, known
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another user"))
+    shutil.rmtree(tmp_path / "alone" / "audit")
+    project.rename(tmp_path / "moved")
+    assert "out is of images in /…/set, a place that is unknown here" in ask(*score).err.replace("alone", "out")
+    moved = ask("audit", "score", tmp_path / "moved" / "out", tmp_path / "far.csv", "--no-pictures")
+    assert moved.code == 0, moved
 
 
 def test_an_exported_network_names_no_folder_of_its_maker(
@@ -182,7 +254,7 @@ def test_an_exported_network_names_no_folder_of_its_maker(
         tmp_path / "tiny",
         recipe={**TINY["recipe"], "initialization": {"file": {"path": str(weights), "leave_out": ["scaling"]}}},
     )
-    assert str(start) in (tmp_path / "tiny" / "run.json").read_text()
+    assert ":from-jane/" in (tmp_path / "tiny" / "run.json").read_text().replace("../", "")
     assert Asking(capsys)("export", "tiny", "all", "network", "--out", ".").code == 0
     files = [path for path in (tmp_path / "network").rglob("*") if path.is_file()]
     assert not [path for path in files if b"from-jane" in path.read_bytes()]

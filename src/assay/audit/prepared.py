@@ -21,7 +21,7 @@ from assay.audit.plan import AuditPlan, Say, plan_sizes, require_consistent, req
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.core.errors import DataError, SpecError, StoreError
-from assay.core.files import content_hash, is_file, is_folder, sha256
+from assay.core.files import content_hash, find_places, is_file, is_folder, leave_out_places, sha256
 from assay.data.cache import Notify, silent
 from assay.data.files.table import read_table
 from assay.models.external import FIRST_CHANNEL, mask_of, picture_of, read_lesion_map, read_scores
@@ -133,7 +133,8 @@ def prepare_images(
     with filling(folder / IMAGES):
         names = _write_images(folder / IMAGES, request, notify, say)
     write_text(folder / NAMES, csv_text([["image"], *([name] for name in sorted(names))]))
-    write_checked_json(folder / PREPARED, {name: getattr(request, name) for name in _PARTS})
+    parts = {name: getattr(request, name) for name in _PARTS}
+    write_checked_json(folder / PREPARED, leave_out_places(parts, folder))
     write_manifest(folder, {})
     return len(names)
 
@@ -249,7 +250,9 @@ def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
         wrong = [str(error)]
     if wrong:
         raise DataError(f"{wrong[0]}; prepare the images again in a new folder")
-    prepared = read_checked_json(folder / PREPARED)
+    prepared = find_places(read_checked_json(folder / PREPARED), folder)
+    if (images := prepared["data"].get("folder", "")).startswith("/…/"):
+        raise DataError(f"{folder} is of images in {images}, a place that is unknown here: prepare them again here")
     distortions = None if prepared["distortions"] is None else tuple(prepared["distortions"])
     return request.but(**{**prepared, "distortions": distortions})
 

@@ -20,7 +20,7 @@ from assay.audit.search.finders import region_of
 from assay.audit.search.regions import WITHOUT_PLACE, Border, Box, Corners, Region
 from assay.audit.search.words import is_drawn, region_title, what_words
 from assay.core.errors import DataError, SpecError
-from assay.core.files import content_hash
+from assay.core.files import content_hash, find_places
 from assay.core.seeds import generator
 from assay.data.cache import Notify, silent
 from assay.data.files.folder import pasted
@@ -100,7 +100,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     folder = RunFolder(audit)
     row = _row_of(folder)
     record = folder.record("probes", row["search"])
-    spec = ProbeSpec.model_validate(record["request"])
+    spec = ProbeSpec.model_validate(find_places(record["request"], audit))
     if spec.task == "segmentation":
         raise SpecError(
             "this audit is of a segmentation, whose masks a patch of another image would make wrong; crop "

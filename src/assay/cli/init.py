@@ -8,7 +8,8 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -115,11 +116,12 @@ def init_command(
             )
     for set_name, file in ((name, guessed), *zip(names, others, strict=True)):
         print(f"{set_name}: {file.line}", *file.matched, sep="\n", file=sys.stderr)
-    guessed = _with_table(guessed, tables.get(None))
-    sets = {key: _with_table(part, tables.get(key)) for key, part in sets.items()}
     if unmasked and not (guessed.mask or guessed.of_masks):
         raise SpecError(f"--unmasked: {guessed.folder.name} has no masks; name their column with --mask")
-    lines, cautions, why = _write_study(guessed, name, path, sets, positive, unmasked)
+    with _all_or_none([path, *tables.values()]):
+        guessed = _with_table(guessed, tables.get(None))
+        sets = {key: _with_table(part, tables.get(key)) for key, part in sets.items()}
+        lines, cautions, why = _write_study(guessed, name, path, sets, positive, unmasked)
     # A guessed positive class may turn every answer around: it is said first.
     printed = {f"{'    ' if sets else '  '}{key}" for key in PRINTED}
     for file in sorted(lines, key=lambda part: part.key.strip() != "positive"):
@@ -179,6 +181,17 @@ def _set_names(guesses: Sequence[Guess]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     raise StoreError(f"two of these sets are named '{ways[0][0]}', and names must differ: rename one")
+
+
+@contextmanager
+def _all_or_none(files: Sequence[Path]) -> Generator[None]:
+    """Remove new files where something stops this block: a study that is not whole would be taken for one."""
+    try:
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
 
 
 def _with_table(guess: Guess, table: Path | None) -> Guess:

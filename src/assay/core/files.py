@@ -16,7 +16,7 @@ import shutil
 import stat
 import time
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -354,6 +354,81 @@ def has_mark(text: str) -> bool:
     with suppress(FileNotFoundError):
         return is_file(_mark(text))
     return False
+
+
+# Paths in documents of a folder that may be handed over: they name no folder of this machine and its owner.
+
+_PLACE = re.compile(r"place:([0-9a-f]{16}):(.*)", re.DOTALL)
+_ABSOLUTE = re.compile(r"(?:^|[\s='\"])/[^/\s]+/")
+"""Part of a text that is a path, or a command with one."""
+
+
+def leave_out_places(value: Any, root: Path) -> Any:
+    """Return the content of a document in a folder with other words for absolute paths; `find_places` puts them back.
+
+    These words are a hash, and the way from the folder where both lie in one project, else the last part. What they
+    stand for is kept for this user on this machine.
+
+    Args:
+        value: Objects, lists and texts.
+        root: The folder, as `find_places` gets it.
+
+    Examples:
+        >>> leave_out_places({"data": "/mnt/ada/set", "loss": "a/b"}, Path("/work/runs/one"))
+        {'data': 'place:1edcfa3eb1dd2b43:…/set', 'loss': 'a/b'}
+    """
+
+    def left_out(text: str) -> str:
+        if not _ABSOLUTE.search(text):
+            return text
+        hashed = hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+        write_user_state(f"place {hashed}", text)
+        return f"place:{hashed}:{_way_to(text, os.path.realpath(root))}"
+
+    return _with_texts(value, left_out)
+
+
+def find_places(value: Any, root: Path, *, moved_too: bool = False) -> Any:
+    """Return the content of a document with the paths that `leave_out_places` left out.
+
+    One that this machine does not know is looked for on its way from the folder. Where there is nothing, it is a path
+    that leads nowhere and ends in the same name.
+
+    Args:
+        value: See `leave_out_places`.
+        root: The folder, which may have been moved.
+        moved_too: Whether the way from the folder counts more than what is known of this machine.
+    """
+
+    def found(text: str) -> str:
+        if not (place := _PLACE.fullmatch(text)):
+            return text
+        known, way = read_user_state(f"place {place[1]}"), place[2]
+        beside = "" if way.startswith("…/") else os.path.normpath(Path(os.path.realpath(root), way))
+        places = [beside, known] if moved_too else [known, beside]
+        named = f"/…/{Path(way).name}"
+        return next((path for path in places if path and os.path.lexists(path)), known or named)
+
+    return _with_texts(value, found)
+
+
+def _way_to(text: str, root: str) -> str:
+    """Return the way to a path from a folder with which it shares another one than that of all users; else its name."""
+    path = os.path.realpath(text)
+    common = os.path.commonpath([path, root])
+    is_near = text.startswith("/") and (len(Path(common).parts) > 2 or common == os.path.realpath("."))
+    return os.path.relpath(path, root) if is_near and common != "/" else f"…/{Path(text).name}"
+
+
+def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return objects and lists with each text changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _with_texts(item, change) for key, item in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_with_texts(item, change) for item in cast("Sequence[Any]", value)]
+    return value
 
 
 def file_hash(path: Path) -> str:

@@ -303,8 +303,10 @@ def _print_words(name: str, output: IO[bytes]) -> None:
     left = _MOST_PRINTED
     with io.TextIOWrapper(output, encoding="utf-8", errors="replace") as lines:
         for line in iter(lambda: lines.readline(_LONGEST_LINE), ""):
-            if left > 0 and line.strip() and sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]
-                print(f"{name} prints: {visible(line.rstrip())}", file=sys.stderr, flush=True)
+            last = left <= len(line)
+            if left > 0 and (line.strip() or last) and sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]
+                more = f"prints over {_MOST_PRINTED:,} characters: the rest is not shown"
+                print(name, more if last else f"prints: {visible(line.rstrip())}", file=sys.stderr, flush=True)
             left -= len(line)
 
 

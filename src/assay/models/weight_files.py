@@ -239,8 +239,8 @@ def _is_unpacked(value: Tensor) -> bool:
     if value.ndim > 64:  # it would be computed with for minutes
         return False
     try:
-        if value.is_floating_point() and not value.is_meta:
-            value.isfinite()
+        if value.is_floating_point():
+            torch.empty(1, dtype=value.dtype).isfinite()  # of one number: all are looked at once, by `_is_finite`
     except NotImplementedError:
         return False
     return True

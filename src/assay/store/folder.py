@@ -18,7 +18,16 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from assay.core.errors import NoTableError, StoreError, cut, key_text, nearest, unknown_name
-from assay.core.files import file_hash, holding, is_abandoned, is_file, is_folder, sha256
+from assay.core.files import (
+    file_hash,
+    find_places,
+    holding,
+    is_abandoned,
+    is_file,
+    is_folder,
+    leave_out_places,
+    sha256,
+)
 from assay.core.types import Contributions, Measurement
 from assay.store.arrays import (
     UNIT_REMADE,
@@ -279,7 +288,7 @@ class RunFolder:
         path = self.root / RUN
         if not is_file(path):
             refuse_earlier(self.root)
-        return migrate(read_checked_json(path), path)
+        return find_places(migrate(read_checked_json(path), path), self.root)
 
     @property
     def kind(self) -> Kind | None:
@@ -337,9 +346,9 @@ class RunFolder:
             )
 
     def _earlier_sources(self) -> list[Path]:
-        """Return the sources of the run that was begun here, which are kept relative to the folder."""
-        paths: Any = self.document().get("sources")
-        listed = cast("list[Any]", paths) if isinstance(paths, list) else []
+        """Return the sources of the run that was begun here; those beside the folder, from where it is now."""
+        paths: Any = read_checked_json(self.root / RUN).get("sources")
+        listed = find_places(cast("list[Any]", paths) if isinstance(paths, list) else [], self.root, moved_too=True)
         root = Path(os.path.realpath(self.root))
         return [Path(os.path.normpath(root / path)) for path in listed if isinstance(path, str)]
 
@@ -358,15 +367,15 @@ class RunFolder:
             request: What is asked for.
             stamp: What the tables will be made of.
             subject: See `require`.
-            sources: See `require`. They are kept relative to the folder, so that both can be moved together.
+            sources: See `require`. Those beside the folder can be moved together with it.
         """
         replaced = self._fields_replaced(request)
         self.reopen()
-        root = os.path.realpath(self.root)
         values = {"kind": kind.name, "stamp": stamp or {}, "subject": subject, "request": request}
         values |= {"replaced": replaced} if replaced else {}
-        values |= {"sources": [os.path.relpath(os.path.realpath(path), root) for path in sources]} if sources else {}
-        write_checked_json(self.root / RUN, {"schema": SCHEMA_VERSION, **values}, sort_keys=False)
+        values |= {"sources": list(map(os.path.realpath, sources))} if sources else {}
+        document = {"schema": SCHEMA_VERSION, **leave_out_places(values, self.root)}
+        write_checked_json(self.root / RUN, document, sort_keys=False)
 
     def _fields_replaced(self, request: Mapping[str, Any]) -> list[str]:
         """Return the fields in which a request differs from that of the run that ended here; none without one.
@@ -379,6 +388,7 @@ class RunFolder:
         if not self.has_ended:
             return list(document.get("replaced", ()))
         before: Mapping[str, Any] = document["request"]
+        request = find_places(leave_out_places(request, self.root), self.root)  # which no path here is left out of
         return [
             name for name, value in request.items() if name in before and json_text(before[name]) != json_text(value)
         ]

@@ -25,7 +25,7 @@ from assay.audit.search.search import RegionFinding, SearchSample, carriers, fin
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS, decide_region
 from assay.core.errors import ReadingError
-from assay.core.files import content_hash
+from assay.core.files import content_hash, leave_out_places
 from assay.core.reasons import Code, Reason
 from assay.data.files.table import expand
 from assay.execution.tasks import Context
@@ -181,16 +181,11 @@ class Search:
 
     @property
     def _kept_request(self) -> dict[str, Any]:
-        """The images as data, with a path that holds in any working directory."""
+        """The images as data, with a path that holds in any working directory and names no folder."""
         stored = self.request.model_dump(mode="json", context={"complete": True})
         data = stored["data"]
-        return {
-            **stored,
-            "data": {
-                **data,
-                **{key: str(expand(data[key], key).resolve()) for key in ("folder", "classes") if data[key]},
-            },
-        }
+        data |= {key: str(expand(data[key], key).resolve()) for key in ("folder", "classes") if data[key]}
+        return leave_out_places(stored, self.prepared.place.root)
 
     def _row(self, finding: RegionFinding, sample: SearchSample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `tables.REGIONS`."""
