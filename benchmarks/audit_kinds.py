@@ -4,6 +4,7 @@
     python benchmarks/audit_kinds.py --folder kinds --label before
     python benchmarks/audit_kinds.py --folder fresh --fresh 9400000
     python benchmarks/audit_kinds.py --folder kinds --also fresh --table-only --write kinds.json
+    python benchmarks/audit_kinds.py --folder part --also fresh --table-only --since old.json --write kinds.json
 
 The plan, fixed before any search was run; no finder was looked at for it, and none is tuned to it.
 
@@ -48,6 +49,9 @@ called or unverified, and nothing fits. *nothing found*: all searches that were 
 clean network is *called* as above; an unverified finding on it, and a column with another answer, are counted apart.
 Intervals are those of Clopper and Pearson over networks. The folder gets networks.csv, a file per network with its
 images, and a file per audit with its tables, so that a second call goes on, and judges again without a search.
+
+**A search that differs little** (`--since`): rates of the earlier search stay, and networks that were audited by both,
+with labels `--before` and `--label`, are moved from the one answer to the other.
 """
 
 from __future__ import annotations
@@ -80,6 +84,7 @@ import assay
 from assay.audit.search.regions import Pixels
 from assay.audit.search.run import VERSION
 from assay.data import near_copies
+from assay.store.files import read_json
 
 LEAST, MOST = 7, 16
 """Networks of a kind that use their mark, and networks of a kind at most."""
@@ -883,6 +888,12 @@ def answered(rows: Sequence[Row], folder: Path, label: str, same_as: str = "") -
     return words, columns
 
 
+def rate(title: str, count: int, of: int) -> Row:
+    """Return a rate with its interval."""
+    ends = dict(zip(("value", "low", "high"), interval(count, of), strict=True))
+    return {"rate": title, "count": count, "among": of, **ends}
+
+
 def document(rows: Sequence[Row], words: Worth) -> dict[str, Any]:
     """Return the rates that are shipped: of each kind that are named, or nothing found; of clean networks, called."""
 
@@ -897,14 +908,26 @@ def document(rows: Sequence[Row], words: Worth) -> dict[str, Any]:
         ]
         yield rate("no shortcut: one is named", said.count("called"), len(said))
 
-    def rate(title: str, count: int, of: int) -> Row:
-        return {
-            "rate": title,
-            **dict(zip(("count", "among"), (count, of), strict=True)),
-            **dict(zip(("value", "low", "high"), interval(count, of), strict=True)),
-        }
-
     return {"search": VERSION, "trained": list(rates("train")), "new": list(rates("test"))}
+
+
+def renewed(since: Mapping[str, Any], rows: Sequence[Row], before: Worth, words: Worth) -> dict[str, Any]:
+    """Return the rates of an earlier search, with the answers to some of its networks replaced.
+
+    Args:
+        since: Rates of the earlier search.
+        rows: Networks, of which those count that are in `before` and in `words`.
+        before: What the earlier search said of them.
+        words: What this one says.
+    """
+    both = before.keys() & words.keys()
+    was, now = (document(rows, {key: said[key] for key in both}) for said in (before, words))
+
+    def moved(part: str) -> Iterator[Row]:
+        for one, less, more in zip(since[part], was[part], now[part], strict=True):
+            yield rate(one["rate"], one["count"] - less["count"] + more["count"], one["among"])
+
+    return {"search": VERSION, **{part: list(moved(part)) for part in ("trained", "new")}}
 
 
 def table(rows: Sequence[Row], words: Worth, columns: Differing, page: Page) -> list[str]:
@@ -965,6 +988,8 @@ def main() -> None:
     arguments.add_argument("--write", type=Path, help="file for the rates that audits show")
     arguments.add_argument("--fresh", type=int, metavar="SEED", help=f"{FRESH} clean networks with these seeds instead")
     arguments.add_argument("--also", type=Path, help="folder of clean networks that stand in for those of the bank")
+    arguments.add_argument("--since", type=Path, help="rates of an earlier search, of which some networks are replaced")
+    arguments.add_argument("--before", default="before", help="of `--since`: label of the audits by the earlier search")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     if given.table_only:
@@ -983,6 +1008,12 @@ def main() -> None:
         further = answered(more, given.also, given.label)[0] if given.also else {}
         of_bank = [row for row in rows if row["kind"] != "clean" or not more]
         every = document([*of_bank, *more], {**words, **further})
+        if given.since:
+            folders = (given.folder, rows), *([(given.also, more)] if given.also else [])
+            before = {
+                key: said for folder, of in folders for key, said in answered(of, folder, given.before)[0].items()
+            }
+            every = renewed(read_json(given.since), [*of_bank, *more], before, {**words, **further})
         given.write.write_text(json.dumps(every, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 

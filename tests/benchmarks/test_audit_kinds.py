@@ -23,6 +23,7 @@ from audit_kinds import (  # noqa: E402
     NETWORKS,
     PLANS,
     Planned,
+    document,
     fresh_network,
     judged,
     network_of,
@@ -30,6 +31,7 @@ from audit_kinds import (  # noqa: E402
     place_of,
     places_of,
     put,
+    renewed,
     tied,
     trained,
     used_of,
@@ -205,6 +207,22 @@ def test_an_answer_is_judged_from_public_tables(marks: list[str], rows: Any, car
 def test_a_mark_that_a_network_does_not_use_need_not_be_named() -> None:
     assert used_of({"each": "1.20 0.10"}) == [0]
     assert used_of({"each": "0.10 0.20"}) == [0, 1]
+
+
+def test_rates_of_an_earlier_search_are_renewed_by_what_both_searches_audited() -> None:
+    rows = [
+        {"network": name, "kind": kind, "moves": "2"} for name, kind in (("a", "rare"), ("b", "rare"), ("c", "clean"))
+    ]
+    earlier = {
+        ("a", "train"): "named",
+        ("b", "train"): "nothing found",
+        ("c", "train"): "called",
+        ("c", "test"): "called",
+    }
+    later = {("b", "train"): "named", ("c", "train"): "nothing found"}
+    since = document(rows, earlier)
+    assert renewed(since, rows, earlier, later) == document(rows, earlier | later)
+    assert renewed(since, rows, {}, later) == since
 
 
 def test_rounds_have_all_kinds_first() -> None:
