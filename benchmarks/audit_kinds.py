@@ -474,7 +474,7 @@ FRESH = 40
 
 
 @dataclass(frozen=True)
-class Planned:
+class AuditSize:
     """A network of the bank.
 
     Attributes:
@@ -500,22 +500,24 @@ class Planned:
         return "-".join((self.kind, str(self.seed), self.domain, self.architecture, *([mark] if mark else [])))
 
 
-def network_of(kind: str, at: int) -> Planned:
+def network_of(kind: str, at: int) -> AuditSize:
     """Return a network of a kind by its position."""
     if kind == "clean":
         domain = [one for turn in range(max(CLEAN.values())) for one, count in CLEAN.items() if turn < count][at]
-        return Planned(kind, domain, list(NETWORKS)[(at + at // len(CLEAN)) % len(NETWORKS)], 1_100_000 + at)
+        return AuditSize(kind, domain, list(NETWORKS)[(at + at // len(CLEAN)) % len(NETWORKS)], 1_100_000 + at)
     plan, number = PLANS[kind], KINDS.index(kind)
     marks, tie = plan.marks[at % len(plan.marks)], plan.ties[at % len(plan.ties)]
     architecture = list(NETWORKS)[(at + number) % len(NETWORKS)]
-    return Planned(kind, plan.domains[at % len(plan.domains)], architecture, 1_000_000 + 1000 * number + at, marks, tie)
+    return AuditSize(
+        kind, plan.domains[at % len(plan.domains)], architecture, 1_000_000 + 1000 * number + at, marks, tie
+    )
 
 
-def fresh_network(seed: int, at: int) -> Planned:
+def fresh_network(seed: int, at: int) -> AuditSize:
     """Return a clean network of phantoms by its position; each domain gets each architecture."""
     domains = [name for name in CLEAN if name.startswith("phantom-")]
     architecture = list(NETWORKS)[(at + at // len(NETWORKS)) % len(NETWORKS)]
-    return Planned("clean", domains[at % len(domains)], architecture, seed + at)
+    return AuditSize("clean", domains[at % len(domains)], architecture, seed + at)
 
 
 def put(name: str, images: Pixels, ground: np.ndarray, draws: np.random.Generator) -> Pixels:
@@ -526,7 +528,7 @@ def put(name: str, images: Pixels, ground: np.ndarray, draws: np.random.Generato
 
 
 def tied(
-    planned: Planned, images: Pixels, target: np.ndarray, ground: np.ndarray, draws: np.random.Generator
+    planned: AuditSize, images: Pixels, target: np.ndarray, ground: np.ndarray, draws: np.random.Generator
 ) -> tuple[Pixels, np.ndarray]:
     """Return images with marks on their shares of both classes, in 256 levels, and which have each."""
     made, has = images.copy(), np.zeros((len(images), len(planned.marks)), dtype=bool)
@@ -536,7 +538,7 @@ def tied(
     return (made * 255).round().astype(np.float32) / 255, has
 
 
-def trained(planned: Planned, whole: Pool) -> tuple[Row, dict[str, Any]]:
+def trained(planned: AuditSize, whole: Pool) -> tuple[Row, dict[str, Any]]:
     """Train a network and measure the truth; return its row, and its images and weights."""
     draws, column = np.random.default_rng(planned.seed), planned.marks == ("column",)
     of_bank = Network("planted", planned.architecture, planned.seed, "column" if column else "", planned.tie)
@@ -623,7 +625,7 @@ def train_fresh(folder: Path, seed: int) -> list[Row]:
     return read(folder / "networks.csv")
 
 
-def _train_once(planned: Planned, folder: Path, pools: Callable[[str], Pool]) -> None:
+def _train_once(planned: AuditSize, folder: Path, pools: Callable[[str], Pool]) -> None:
     """Train a network unless the folder has it, and add it there."""
     path = folder / "networks.csv"
     known = read(path)

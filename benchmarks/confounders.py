@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.core.registry import build, entries
-from assay.shifts.intervention import Drawn, draw
+from assay.shifts.intervention import DrawnIntervention, draw
 
 
 def pictures(count: int, size: int) -> Tensor:
@@ -46,7 +46,7 @@ def seconds(work: Callable[[], object]) -> float:
 def compared(name: str, peers: Sequence[Peer], images: Tensor, repetitions: int) -> tuple[float, ...]:
     """Seconds an image of Assay, then of each peer."""
     count, made = len(images), build("intervention", name, {})
-    drawn: Drawn = draw(
+    drawn: DrawnIntervention = draw(
         name, made, np.ones(count, dtype=bool), np.arange(count), 0, (images.shape[1], images.shape[2], images.shape[3])
     )
     rows = [{key: values[i].item() for key, values in drawn.parameters.items()} for i in range(count)]

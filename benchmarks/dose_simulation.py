@@ -19,7 +19,7 @@ from scipy import stats
 from assay.core.seeds import generator
 from assay.stats.doses import outcome_weights
 from assay.stats.estimate import two_way
-from assay.stats.panel import Evaluated, probit
+from assay.stats.panel import MeasureBySeed, probit
 
 COLUMNS = (
     "additive_on", "seeds", "seed_sd", "worlds", "quantity", "truth", "rate", "mc_error", "target_low", "target_high",
@@ -41,7 +41,7 @@ def areas(scale: str) -> np.ndarray:
     return np.stack([first, stats.norm.cdf(stats.norm.ppf(first) - shift)])
 
 
-def draw(rng: np.random.Generator, scale: str, worlds: int, seeds: int, seed_sd: float) -> Evaluated:
+def draw(rng: np.random.Generator, scale: str, worlds: int, seeds: int, seed_sd: float) -> MeasureBySeed:
     """AUROC values [w, starts * doses, s] and contributions [w, starts * doses, s, p].
 
     On the plain scale the means over seeds are additive; on the probit scale every seed is.
@@ -50,7 +50,7 @@ def draw(rng: np.random.Generator, scale: str, worlds: int, seeds: int, seed_sd:
     distance = (widen * stats.norm.ppf(areas(scale))).reshape(1, -1, 1, 1)
     between, noise = effects(rng, (worlds, distance.size, seeds, PATIENTS), seed_sd)
     values, rows = aurocs((distance + between) * TARGET + noise, TARGET, np.arange(PATIENTS))
-    return Evaluated(values, rows, np.arange(PATIENTS), np.arange(seeds), PATIENTS, (0.0, 1.0))
+    return MeasureBySeed(values, rows, np.arange(PATIENTS), np.arange(seeds), PATIENTS, (0.0, 1.0))
 
 
 def seed_sd_of(ratio: float) -> float:
@@ -60,7 +60,7 @@ def seed_sd_of(ratio: float) -> float:
     return ratio * spread / (float(stats.norm.pdf(stats.norm.ppf(STARTS[1]))) / 2)
 
 
-def p_values(found: Evaluated) -> tuple[np.ndarray, np.ndarray]:
+def p_values(found: MeasureBySeed) -> tuple[np.ndarray, np.ndarray]:
     """p [w] of the interaction and its value [w], on the scale that the values are on."""
     weights = np.concatenate([outcome_weights(len(DOSES)), -outcome_weights(len(DOSES))])
     values = np.einsum("r,wrs->ws", weights, found.values)

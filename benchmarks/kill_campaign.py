@@ -73,13 +73,13 @@ class Tally:
 def run_shuffled(spec: Path, out: Path, workers: int) -> None:
     """`assay run`, but the costs by which tasks are ordered are drawn at random."""
     from assay.execution.local import Workers
-    from assay.execution.run import quietly
+    from assay.execution.run import observe_nothing
     from assay.study.run import prepare, run_study
 
     prepared = prepare(assay.load(spec).spec, out / NAME)
     drawn = random.SystemRandom()
     tasks = tuple(replace(task, cost=drawn.random()) for task in prepared.tasks)
-    run_study(replace(prepared, tasks=tasks), quietly, Workers(workers))
+    run_study(replace(prepared, tasks=tasks), observe_nothing, Workers(workers))
 
 
 def units(root: Path) -> int:

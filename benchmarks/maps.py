@@ -39,7 +39,7 @@ from skimage import measure
 
 from assay.core.map_grid import MapGrid, pixels_of
 from assay.maps.components import count_components
-from assay.maps.summary import Streamed, calibration_bins, exact_scores, summarize, surfaces
+from assay.maps.summary import StreamedSummary, calibration_bins, exact_scores, summarize, surfaces
 
 GRID = MapGrid()
 EIGHT = np.ones((3, 3), bool)
@@ -179,7 +179,7 @@ def measure_maps(page: Page, kind: str, size: int, images: int, times: int) -> f
 def stream(count: int) -> str:
     """How much memory a long stream takes. Maps are made from a few by shifts and steps, a batch at a time."""
     logits, lesion = smooth(np.random.default_rng(0), BATCH, STREAMED_SIZE)
-    streamed, peak, before = Streamed(), Peak(), gigabytes("RssAnon")
+    streamed, peak, before = StreamedSummary(), Peak(), gigabytes("RssAnon")
     start = time.perf_counter()
     with peak.watching():
         for batch in range(0, count, BATCH):

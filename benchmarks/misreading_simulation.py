@@ -19,7 +19,7 @@ import numpy as np
 from _simulation import tabulate
 from scipy.special import ndtri
 
-from assay.audit.scored import INVERTED, Scored, better
+from assay.audit.scored import INVERTED, ScoredImages, better
 from assay.core.seeds import generator
 from assay.core.types import FactorTable
 
@@ -84,20 +84,20 @@ def noise(rng: np.random.Generator, table: FactorTable, shared: float, patient: 
 
 def answers(
     rng: np.random.Generator, model: str, area: float, table: FactorTable, shared: float, patient: float
-) -> list[Scored]:
+) -> list[ScoredImages]:
     """Return the answers of each way; with several classes, right in a half to two thirds of the images."""
     if model == THREE:
         parts = [noise(rng, table, shared, patient) + (table.target == k) for k in range(len(table.classes))]
-        return [Scored(table, np.stack([part[way] for part in parts], axis=1), 0.5) for way in range(WAYS)]
+        return [ScoredImages(table, np.stack([part[way] for part in parts], axis=1), 0.5) for way in range(WAYS)]
     areas = np.full(WAYS, area)
     at, other = (1, 1 - 0.93) if model == "wrongly" else (-1, 1 - area)  # the last is inverted
     areas[at] = other
     signal = np.sqrt(2) * ndtri(areas)[:, None] * (table.target - 0.5)
     scores = noise(rng, table, shared, patient) + signal
-    return [Scored(table, np.stack([np.zeros(len(table)), one], axis=1), 0.5) for one in scores]
+    return [ScoredImages(table, np.stack([np.zeros(len(table)), one], axis=1), 0.5) for one in scores]
 
 
-def stopped(rng: np.random.Generator, ways: list[Scored]) -> bool:
+def stopped(rng: np.random.Generator, ways: list[ScoredImages]) -> bool:
     """Return whether the audit of the first way stops."""
     table = ways[0].table
     second = rng.permutation(int(table.patient.max()) + 1)[table.patient] % 2 == 1

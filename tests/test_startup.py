@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.worlds.tables import Made, make_run
+from tests.worlds.tables import StudyTables, make_run
 
 from assay.plugin import RunFolder
 from assay.study.kind import STUDY
@@ -95,7 +95,7 @@ def test_no_network_library_is_imported_to_audit_predictions(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("table", ["contrasts", "findings"])
 def test_nothing_heavy_is_imported_to_print_results(table: str, tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "run", Made(budgets=("10",), seeds=3, pictures=False, probes=()))
+    folder = make_run(tmp_path / "run", StudyTables(budgets=("10",), seeds=3, pictures=False, probes=()))
     RunFolder(folder).begin(STUDY, {})
     code, modules, text = imports_of("results", str(folder), "--table", table)
     assert code == 0

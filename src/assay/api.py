@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from assay.compare.run import Compared
+    from assay.compare.run import CompareEstimates
     from assay.data.files.in_memory import InMemoryRows
     from assay.models.ref import Model, Origin
     from assay.report.notebook import Chart
@@ -138,7 +138,7 @@ def compare(
     scores: AsScores = "auto",
     unmatched: Unmatched = "refuse",
     out: str | Path | None = None,
-) -> Compared:
+) -> CompareEstimates:
     """Compare predictions that were made elsewhere, as the contrasts of a study are.
 
     Args:
@@ -438,8 +438,8 @@ class Study:
         """
         from assay.execution.engines import stop_file
         from assay.execution.local import choose_device, executor_for
-        from assay.execution.progress import display_for, reading_shown, telling
-        from assay.execution.run import quietly
+        from assay.execution.progress import display_for, reading_shown, stage_printer
+        from assay.execution.run import observe_nothing
         from assay.execution.tasks import Observer, Task
         from assay.store.folder import require_writable, run_folder
         from assay.study.run import PreparedStudy, prepare, run_study
@@ -454,16 +454,16 @@ class Study:
         def prepared() -> PreparedStudy:
             located = locate_errors(partial(read_document, self._written()), self.changes, self.scale)
             nonlocal before
-            with reading_shown(quietly=not progress) as notify, located:
-                planned = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, notify=notify)
+            with reading_shown(observe_nothing=not progress) as on_progress, located:
+                planned = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, on_progress=on_progress)
             before = planned.tasks_before
             return planned
 
         def shown(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
             return display_for(tasks, hired, as_json=False, before=before)
 
-        watch = shown if progress else quietly
-        result = run_study(prepared(), watch, executor, telling(not progress), prepared)
+        watch = shown if progress else observe_nothing
+        result = run_study(prepared(), watch, executor, stage_printer(not progress), prepared)
         if result.stopped:
             raise KeyboardInterrupt
         if result.failed:
@@ -849,8 +849,8 @@ def probe(
     from assay.audit.model import probe_model, read_plan
     from assay.execution.progress import reading_shown
 
-    with reading_shown(quietly=not progress) as notify:
-        folder = probe_model(request, notify)
+    with reading_shown(observe_nothing=not progress) as on_progress:
+        folder = probe_model(request, on_progress)
     doubts = read_plan(folder).doubts
     for sentence in doubts:
         warnings.warn(sentence, stacklevel=3)
@@ -1056,8 +1056,8 @@ def _audited(origin: Origin, request: AuditRequest) -> Path:
 
         say: Callable[[str], None] = print if request.progress else lambda text: None
         request = request.but(references=trained_references(request, say=say))
-    with reading_shown(quietly=not request.progress) as notify:
-        folder = run_audit(origin, request, notify=notify)
+    with reading_shown(observe_nothing=not request.progress) as on_progress:
+        folder = run_audit(origin, request, on_progress=on_progress)
     assert isinstance(folder, Path)
     return folder
 
@@ -1137,5 +1137,5 @@ def look(
     from assay.execution.progress import reading_shown
     from assay.look.run import look as looked
 
-    with reading_shown(quietly=not progress) as notify:
-        return Look(looked(request, notify))
+    with reading_shown(observe_nothing=not progress) as on_progress:
+        return Look(looked(request, on_progress))

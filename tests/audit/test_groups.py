@@ -9,7 +9,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from assay.audit.harm_words import answer_words
-from assay.audit.scored import Scored, of_columns
+from assay.audit.scored import ScoredImages, of_columns
 from assay.audit.words import evidence_words
 from assay.plugin import Factor, FactorTable
 from assay.stats import calibration_in_the_large, calibration_slope
@@ -43,7 +43,7 @@ def test_a_group_that_is_calibrated_otherwise_has_a_gap_and_a_small_group_is_lis
     factor = Factor("site", "categorical", levels=("a", "b", "c"))
     table = FactorTable(np.arange(n), target, np.arange(n) // 2, ("no", "yes"), (factor,), {"site": site})
     logits = np.stack([np.zeros(n), score], axis=1)
-    verdicts, groups, gaps = of_columns(Scored(table, logits, 0.5), 0.05)
+    verdicts, groups, gaps = of_columns(ScoredImages(table, logits, 0.5), 0.05)
     assert verdicts[0]["images"] == n - 10, "a level without a group is in no comparison"
     known = {(row["level"], row["measure"]): row for row in groups if row.get("measure")}
     assert known["a", IN_THE_LARGE]["low"] < 0 < known["a", IN_THE_LARGE]["high"]
@@ -68,7 +68,7 @@ def test_a_column_with_an_empty_cell_is_tied_to_the_target_and_tested_within_a_c
     factors = [Factor(name, "categorical", levels=("a", "b")) for name in ("site", "copy")]
     columns = {"site": site, "copy": target}
     table = FactorTable(np.arange(n), target, np.arange(n), ("no", "yes"), tuple(factors), columns)
-    (found, untested), *_ = of_columns(Scored(table, np.stack([np.zeros(n), score], axis=1), 0.5), 0.05)
+    (found, untested), *_ = of_columns(ScoredImages(table, np.stack([np.zeros(n), score], axis=1), 0.5), 0.05)
     assert (found["verdict"], found["class"], untested["verdict"]) == (verdict, "no", "not-tested")
     exact = norm.cdf(-shift / np.sqrt(2)) - 0.5  # of b over a within the class
     assert found["low"] < exact < found["high"]
@@ -78,7 +78,7 @@ def test_a_column_with_an_empty_cell_is_tied_to_the_target_and_tested_within_a_c
     assert "within no" in evidence_words(found, {})
 
 
-def small_cells(shift: float, seed: int, patients: int = 4) -> tuple[Scored, np.ndarray]:
+def small_cells(shift: float, seed: int, patients: int = 4) -> tuple[ScoredImages, np.ndarray]:
     """Scores of 160 images; of each class 4 images, of so many patients, are of the view of the other class."""
     n = 160
     target = np.repeat([0, 1], n // 2)
@@ -89,7 +89,7 @@ def small_cells(shift: float, seed: int, patients: int = 4) -> tuple[Scored, np.
     factor = Factor("view", "categorical", levels=("AP", "PA"))
     table = FactorTable(np.arange(n), target, patient, ("no", "yes"), (factor,), {"view": view})
     score = np.random.default_rng(seed).normal(size=n) + 2 * target + shift * view
-    return Scored(table, np.stack([np.zeros(n), score], axis=1), 0.5), score
+    return ScoredImages(table, np.stack([np.zeros(n), score], axis=1), 0.5), score
 
 
 def test_a_column_with_few_images_in_a_cell_of_each_class_is_tested_over_the_classes_together() -> None:
@@ -112,7 +112,7 @@ def test_a_cell_of_too_few_patients_is_not_tested() -> None:
     assert found["verdict"] == "not-tested"
 
 
-def groups_of_calls(wrong: dict[str, int], count: int) -> tuple[Scored, tuple[str, ...]]:
+def groups_of_calls(wrong: dict[str, int], count: int) -> tuple[ScoredImages, tuple[str, ...]]:
     """Images of two groups, one of each patient, of which the given number of negatives of each are called positive."""
     levels = tuple(wrong)
     group = np.repeat(np.arange(2), 2 * count)
@@ -125,7 +125,7 @@ def groups_of_calls(wrong: dict[str, int], count: int) -> tuple[Scored, tuple[st
     ids = np.arange(len(target))
     table = FactorTable(ids, target, ids, ("no", "yes"), (factor,), {"sex": group})
     logits = np.stack([np.zeros(len(target)), 2.0 * (2 * called - 1) + 0.01 * target], axis=1)
-    return Scored(table, logits, 0.5), levels
+    return ScoredImages(table, logits, 0.5), levels
 
 
 def test_a_group_without_an_error_has_an_interval_and_is_not_called_equal() -> None:

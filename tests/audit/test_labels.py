@@ -18,9 +18,9 @@ from tests.audit.search.test_leads import COUNT, MARKS, MODELS, SIDE, middle, pi
 from tests.worlds.files import write_table
 
 import assay
-from assay.audit.labels import Remembering, audit_labels
+from assay.audit.labels import _CachedModel, audit_labels
 from assay.cli import main
-from assay.models.external import CommandNetwork, OfCommand
+from assay.models.external import CommandModel, CommandNetwork
 from assay.models.ref import AFunction, Facts
 from assay.plugin import DataError, RunFolder, SpecError
 from assay.probes.reader import scores_of
@@ -143,7 +143,7 @@ def test_images_are_read_once_for_all_labels_unless_answers_change() -> None:
         return cast("RunFolder", SimpleNamespace(table=lambda _: [{"check": "repeatable", "status": status}]))
 
     images: Any = torch.rand(6, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    steady = Remembering(AFunction(counted))
+    steady = _CachedModel(AFunction(counted))
     network = steady.network("cpu")
     first = network(images[:4])
     network(images[:4])
@@ -153,7 +153,7 @@ def test_images_are_read_once_for_all_labels_unless_answers_change() -> None:
     assert given == [4, 4, 2]
     assert torch.equal(again[:4], first)
     assert again.numpy() == pytest.approx(images.mean(dim=(2, 3)).numpy())
-    moody = Remembering(AFunction(counted))
+    moody = _CachedModel(AFunction(counted))
     moody.network("cpu")(images)
     moody.next_label(told("warn"))
     moody.network("cpu")(images)
@@ -259,7 +259,10 @@ def test_a_program_is_started_as_rarely_for_all_labels_as_for_one(monkeypatch: p
         return images.mean(dim=(2, 3))
 
     monkeypatch.setattr(CommandNetwork, "forward", forward)
-    origin, images = OfCommand("predict {images} {scores}"), np.random.default_rng(0).random((600, 1, 8, 8), np.float32)
-    for one in (origin, Remembering(origin)):
+    origin, images = (
+        CommandModel("predict {images} {scores}"),
+        np.random.default_rng(0).random((600, 1, 8, 8), np.float32),
+    )
+    for one in (origin, _CachedModel(origin)):
         scores_of(cast("Any", SimpleNamespace(network=one.network("cpu"), device="cpu")), images, 2)
     assert starts == [600, 600]

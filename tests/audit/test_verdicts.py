@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from assay.audit.swing import Effect, Swing, effect_of_mark, swing_of_group
-from assay.audit.verdicts import Open, decide_column, decide_mark, decide_region, is_settled, reference_of
+from assay.audit.verdicts import OpenQuantity, decide_column, decide_mark, decide_region, is_settled, reference_of
 from assay.stats import Bounded
 from assay.stats.rows import RegionVerdict, Verdict
 
@@ -62,16 +62,16 @@ def test_other_doses_change_no_verdict_that_the_deciding_dose_settles(name: str)
     else:
         assert alone.verdict == Verdict.NO_EFFECT
         assert expected in (Verdict.NO_EFFECT, Verdict.INCONCLUSIVE)
-    assert is_settled(doses[1]) == (expected != Verdict.NO_EFFECT and whole.open != (Open.OTHER_DOSE,))
+    assert is_settled(doses[1]) == (expected != Verdict.NO_EFFECT and whole.open != (OpenQuantity.OTHER_DOSE,))
 
 
 def test_open_quantities_are_named_with_the_images_that_would_settle_them() -> None:
     found = decide_mark([dose(), dose(WIDE, flips=WIDE), dose()], 1)
-    assert found.open == (Open.SWING, Open.FLIPS)
+    assert found.open == (OpenQuantity.SWING, OpenQuantity.FLIPS)
     assert found.needed == math.ceil(200 * (0.06 / 0.02) ** 2)
     assert math.isnan(decide_mark([dose(), dose(flat(0.05, 0.0, 0.1)), dose()], 1).needed), "on the margin itself"
     other = decide_mark([dose(), dose(WEAK), dose(STRONG)], 1)
-    assert other.open == (Open.OTHER_DOSE,)
+    assert other.open == (OpenQuantity.OTHER_DOSE,)
 
 
 def test_the_needed_images_settle_the_verdict_when_estimates_stay() -> None:
@@ -150,8 +150,8 @@ def test_a_mark_that_is_used_is_found_and_one_that_does_nothing_is_cleared(n: in
 @pytest.mark.parametrize("change", ["tied", "nothing", "random"])
 def test_fewer_than_twenty_effective_patients_of_a_class_decide_nothing(change: str) -> None:
     few = audited(38, change, 0)
-    assert (few.verdict, few.open, few.needed) == (Verdict.INCONCLUSIVE, (Open.PATIENTS,), 40)
-    assert audited(40, change, 0).open != (Open.PATIENTS,)
+    assert (few.verdict, few.open, few.needed) == (Verdict.INCONCLUSIVE, (OpenQuantity.PATIENTS,), 40)
+    assert audited(40, change, 0).open != (OpenQuantity.PATIENTS,)
 
 
 def test_columns_differ_or_not_or_stay_open() -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from assay.audit.battery import marks_of
-from assay.audit.cards import Audited
+from assay.audit.cards import AuditEvidence
 from assay.audit.harm_words import answer_words, terminal_lines
 from assay.audit.harms import harms_of
 from assay.audit.request import AuditRequest
 from assay.audit.search.words import next_words, searched_words
 from assay.audit.words import done, evidence_words, reported_verdicts, title
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.plugin import Code, entries
 
 Row = dict[str, Any]
@@ -124,7 +124,7 @@ def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
         kin = row("tag", "objects", of) | {"explained": True}
         own = tables(kin, regions=[REGION | {"verdict": verdict}])
         assert (harms_of(own)[0].kind == "mark") == named == (reported_verdicts(own) == [kin])
-        assert Audited(own, {}).harmful == ("Predictions change with tag" if named else ""), "of a checklist"
+        assert AuditEvidence(own, {}).harmful == ("Predictions change with tag" if named else ""), "of a checklist"
 
 
 FOUND, NONE = REGION | {"verdict": "relies-on-region"}, REGION | {"verdict": "nothing-found"}
@@ -245,8 +245,8 @@ def test_what_found_nothing_is_one_sentence_with_what_was_searched_and_its_limit
              "reason": "", "trained": False, "round": 1, "verdict": "nothing-found"}  # fmt: skip
     place = REGION | sizes
     raised = place | {"of": "whole", "limit": 1.78}
-    none = place | {"of": "shape", "reason": str(because(Code.NOTHING_DRAWN, least=4))}
-    untested = place | {"of": "drawn", "verdict": "not-tested", "reason": str(because(Code.NO_DONORS))}
+    none = place | {"of": "shape", "reason": str(Reason.of(Code.NOTHING_DRAWN, least=4))}
+    untested = place | {"of": "drawn", "verdict": "not-tested", "reason": str(Reason.of(Code.NO_DONORS))}
     assert list(searched_words([place, raised, none, untested])) == [
         "Nothing was found in 157 images by 3 searches: fixed regions (effect 0.35 sd [0.17, 0.53], limit 0.89); "
         "orientation, spatial frequencies and gray levels (effect 0.35 sd [0.17, 0.53], limit 1.78); small shapes at "
@@ -317,7 +317,7 @@ def test_the_numbers_of_a_verdict_are_its_shift_and_the_images_needed() -> None:
         "chest-drain": "a tube with a radio-opaque stripe; opacity 0.9, width 3.5% of the shorter side",
         "contrast": "lower or higher contrast; factor 0.7, pivot 0.5",
     }
-    untested = row("view", "", "not-tested") | numbers | {"g": math.nan, "reason": str(because(Code.NO_IMAGES))}
+    untested = row("view", "", "not-tested") | numbers | {"g": math.nan, "reason": str(Reason.of(Code.NO_IMAGES))}
     assert title(untested, "0.05") == "View: not tested"
     assert evidence_words(untested, facts)
 

@@ -22,7 +22,7 @@ from audit_kinds import (  # noqa: E402
     MARKS,
     NETWORKS,
     PLANS,
-    Planned,
+    AuditSize,
     document,
     fresh_network,
     judged,
@@ -119,7 +119,7 @@ def test_a_change_is_of_all_of_an_image(name: str) -> None:
 
 def test_marks_are_tied_as_planned_each_on_its_own() -> None:
     images, target = images_of(400), np.arange(400) % 2
-    planned = Planned("two", "", "dense", 1, ("upper cross", "lower comb"), (0.7, 0.1))
+    planned = AuditSize("two", "", "dense", 1, ("upper cross", "lower comb"), (0.7, 0.1))
     made, has = tied(planned, images, target, images.mean(axis=(0, 1)), np.random.default_rng(4))
     assert has[target == 1].mean(axis=0) == pytest.approx([0.7, 0.7], abs=0.1)
     assert has[target == 0].mean(axis=0) == pytest.approx([0.1, 0.1], abs=0.06)
@@ -132,16 +132,16 @@ def test_marks_are_tied_as_planned_each_on_its_own() -> None:
 
 def test_truth_is_what_a_mark_does_when_it_is_put_on() -> None:
     whole = pool()
-    row, kept = trained(Planned("local", "", "branches", 5, ("cross",), (0.95, 0.05)), whole)
+    row, kept = trained(AuditSize("local", "", "branches", 5, ("cross",), (0.95, 0.05)), whole)
     assert float(row["moves"]) > 1
     assert kept["test"].dtype == np.uint8
     assert len(kept["train"]) == len(kept["train_has"]) == 200
     assert kept["test_has"][kept["test_target"] == 1].mean() > 0.8
-    clean, _ = trained(Planned("clean", "", "branches", 5), whole)
+    clean, _ = trained(AuditSize("clean", "", "branches", 5), whole)
     assert clean["moves"] == 0
-    untied, _ = trained(Planned("local", "", "branches", 5, ("cross",), (0.5, 0.5)), whole)
+    untied, _ = trained(AuditSize("local", "", "branches", 5, ("cross",), (0.5, 0.5)), whole)
     assert abs(float(untied["moves"])) < abs(float(row["moves"])) / 2
-    column, kept = trained(Planned("natural", "", "branches", 5, ("column",), (0.9, 0.1)), whole)
+    column, kept = trained(AuditSize("natural", "", "branches", 5, ("column",), (0.9, 0.1)), whole)
     assert abs(float(column["moves"])) < 1, "nothing is to be seen of it"
     assert kept["test_has"][kept["test_target"] == 1].mean() == pytest.approx(0.9)
 

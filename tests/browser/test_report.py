@@ -22,11 +22,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.look.test_look import planted_set
 from tests.worlds.audits import audited, images, run, shortcut
 from tests.worlds.studies import SMALL
-from tests.worlds.tables import Made, make_run
+from tests.worlds.tables import StudyTables, make_run
 
 import assay
 from assay.audit.labels import write_labels
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.plugin import Code, RunFolder
 from assay.report.charts import draw_rows
 from assay.report.drawing import ChartPanel, EstimateMark, Plot, styles
@@ -46,13 +46,13 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_page(make_run(tmp_path_factory.mktemp("run"), Made(budgets=("10", "20"))))
+    return write_page(make_run(tmp_path_factory.mktemp("run"), StudyTables(budgets=("10", "20"))))
 
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with a page of every part, but few rows: axe looks at each."""
-    made = Made(
+    made = StudyTables(
         losses=("cross-entropy", "supcon", "arcface"), budgets=("10",), seeds=3, environments=("same", "reversed")
     )
     return write_page(make_run(tmp_path_factory.mktemp("short"), made))
@@ -62,7 +62,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with the words of `make demo`: its question, recipes, test conditions, comparisons and a worst group."""
     spec = assay.load("nodule-loss", scale="quick").spec
-    made = Made(
+    made = StudyTables(
         losses=tuple(dict.fromkeys(one.coordinates["loss"] for one in spec.points)),
         budgets=("20",),
         seeds=spec.seeds,
@@ -111,7 +111,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     rows = folder.table("estimates")
     worst = next(row for row in rows if row["group"] == "worst group" and row["environment"] == "same")
-    place = str(because(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target=""))
+    place = str(Reason.of(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target=""))
     rows.append({**worst, "id": "w", "measure": "auroc", "value": 0.5, "low": 0.4, "high": 0.6, "where": place})
     folder.write_table("estimates", TABLES["estimates"].names, rows)
     return write_page(folder.root)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.core.types import Places
+from assay.core.types import RowOrigins
 from assay.data.splits import assign_folds, split
 from assay.plugin import DataError, Factor, FactorTable, SpecError, SplitSpec
 
@@ -247,7 +247,7 @@ def test_rows_are_named_as_their_file_counts_them() -> None:
     table = table_of([0, 0, 1, 1, 2], [0, 1, 0, 1, 0])
     side = Factor("side", "categorical", levels=("test", "train"))
     table = table.with_column(side, np.array([0, 1, 0, -1, 1]))
-    named = replace(table, places=Places("data.csv", "line", (2, 3, 5, 9, 10)))
+    named = replace(table, places=RowOrigins("data.csv", "line", (2, 3, 5, 9, 10)))
     with pytest.raises(DataError, match=r"is missing in 1 rows \(line 9 of data\.csv\); fill it in"):
         split(named, SplitSpec(column="side"), 0)
     whole = named.with_column(side, np.array([0, 1, 0, 0, 1]))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tests.docs.reading import ROOT
 from tests.worlds.scripts import script
-from tests.worlds.tables import Made, make_run
+from tests.worlds.tables import StudyTables, make_run
 
 
 def test_the_demo_block_gets_the_headlines_and_pictures_of_the_runs_of_the_makefile(
@@ -19,7 +19,9 @@ def test_the_demo_block_gets_the_headlines_and_pictures_of_the_runs_of_the_makef
     assert "run nodule-loss --scale quick" in recipe, "whose folder is runs/nodule-loss-quick"
     assert f"--out {gallery.DEMO['audit']}" in recipe
     for run in gallery.DEMO.values():
-        make_run(tmp_path / run, Made(losses=("cross-entropy", "triplet"), budgets=("10",), seeds=3, pictures=False))
+        make_run(
+            tmp_path / run, StudyTables(losses=("cross-entropy", "triplet"), budgets=("10",), seeds=3, pictures=False)
+        )
     (tmp_path / "README.md").write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
     taken: dict[str, str] = {}
     monkeypatch.setattr(gallery, "ROOT", tmp_path)

@@ -101,7 +101,7 @@ def test_sources_of_the_network_and_batch_of_a_timed_recipe_are_not_timed_when_t
     monkeypatch.setattr(estimate, "MOST_SECONDS", -1.0)
     start = {"initialization": ["random", "large"], "epochs": 1, "batch_size": 8}
     study = parse_study({**SMALL, "sources": {"large": LARGE}, "recipe": start, "seeds": 1, "contrasts": []})
-    prepare(study, tmp_path / "run", notify=lambda what, done, of: heard.append((what, done, of)))
+    prepare(study, tmp_path / "run", on_progress=lambda what, done, of: heard.append((what, done, of)))
     assert timed == ["cross-entropy"]
     assert {step for step in heard if step[0].startswith("timing")} == {
         ("timing recipes", 0, 2),

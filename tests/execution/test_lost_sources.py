@@ -12,7 +12,7 @@ import pytest
 from tests.worlds.studies import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
 
 from assay.core.files import holding
-from assay.core.reasons import because, reason_in_words
+from assay.core.reasons import Reason, reason_in_words
 from assay.execution.plan import SourceJob
 from assay.plugin import Code, Diverged, RunFolder, default_cache_root
 from assay.report.sentences.reasons import reason_words
@@ -41,7 +41,7 @@ def test_a_source_that_collapsed_is_an_outcome_of_what_starts_from_it(tmp_path: 
     assert (rates["large", ""]["collapsed"], rates["large", ""]["seeds"], rates["large", ""]["rate"]) == (1, 1, 1.0)
     assert rates["large", "random"]["seeds"] == 1
     assert not any(row["recipe"] == "large" for row in folder.table("estimates"))
-    lost = because(Code.NO_SEED_OF, recipe="large", collapsed=1)
+    lost = Reason.of(Code.NO_SEED_OF, recipe="large", collapsed=1)
     assert folder.table("contrasts")[0]["reason"] == str(lost)
     said = [reason_words(from_row(row).reason) for row in folder.table("findings")]
     assert any("no training run of large counts: 1 collapsed" in text for text in said)

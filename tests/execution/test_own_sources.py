@@ -12,7 +12,7 @@ from PIL import Image
 from tests.worlds.studies import SMALL, prepared, run
 
 import assay
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.core.types import Inputs
 from assay.execution.jobs import network_of
 from assay.execution.plan import start_id
@@ -102,7 +102,7 @@ def test_one_that_dies_is_stopped_and_what_starts_from_it_ends_alike(tmp_path: P
     assert record["status"] == "collapsed"
     assert reason_words(record["reason"]).startswith("the features collapsed: after epoch")
     assert 2 <= len(read_rows(folder.unit("sources", row["source"]) / CURVE)) < 9
-    assert nothing_to_read(record) == because(Code.TRAINING_STOPPED)
+    assert nothing_to_read(record) == Reason.of(Code.TRAINING_STOPPED)
     assert not (default_cache_root() / "sources" / row["source"] / "weights.safetensors").exists()
     (started,) = (one for one in folder.table("trials") if one["recipe"] == "own")
     assert started["status"] == "collapsed"

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from assay.execution.jobs import population_of
 from assay.execution.local import InProcess
-from assay.execution.run import quietly
+from assay.execution.run import observe_nothing
 from assay.execution.workspace import Workspace
 from assay.look.checks import data_checks
 from assay.look.cues import number_cue, shortcut_cautions, shortcut_rows
@@ -276,7 +276,7 @@ def test_a_phantom_has_none(tmp_path: Path) -> None:
 
 
 def test_page_table_and_light_of_a_run_have_them(images: Path, tmp_path: Path) -> None:
-    run_study(prepare(parse_study(study(images)), tmp_path), quietly, InProcess())
+    run_study(prepare(parse_study(study(images)), tmp_path), observe_nothing, InProcess())
     run = RunFolder(tmp_path)
     found = run.table("shortcuts")
     assert {"view", "dose", "outer tenth of the image"} <= {one["name"] for one in found}

@@ -24,7 +24,7 @@ from assay.data.files.readers import read_picture
 from assay.look import checks
 from assay.look import page as look_page
 from assay.look.cues import number_cue, shortcut_cautions
-from assay.look.image_cues import Seen, properties_of
+from assay.look.image_cues import ImageProperties, properties_of
 from assay.plugin import AssayError, FactorTable
 from assay.report.index_page import write_index
 from assay.report.sentences.reasons import reason_words
@@ -217,7 +217,7 @@ def test_labels_of_unsure_images_are_suspected_of_no_class() -> None:
     seen[[1, 101]] = 1.1, -0.1  # typical of the other class
     table = FactorTable(np.arange(200), target, np.arange(200), ("no", "yes"), (), {})
     features = {"thumbnail": seen[:, None], EDGES: np.zeros((200, 1))}
-    rows, away, _ = checks._suspected_labels(table, Seen(np.arange(200), {}, features))
+    rows, away, _ = checks._suspected_labels(table, ImageProperties(np.arange(200), {}, features))
     assert sorted(rows.tolist()) == [1, 101]
     assert (away > 0.9).all()
 
@@ -234,7 +234,7 @@ def test_networks_judge_labels_of_images_that_they_were_not_trained_on(flipped: 
     target = truth.copy()
     target[wrong] = 1 - target[wrong]
     table = FactorTable(np.arange(n), target, np.arange(n), ("no", "yes"), (), {})
-    seen = Seen(np.arange(n), {}, {"thumbnail": draw.normal(size=(n, 8)), EDGES: np.zeros((n, 1))})
+    seen = ImageProperties(np.arange(n), {}, {"thumbnail": draw.normal(size=(n, 8)), EDGES: np.zeros((n, 1))})
     images = np.sort(draw.permutation(n)[: n - 200])
     tested = draw.random((3, len(images))) < 0.6
     images, tested = images[tested.any(axis=0)], tested[:, tested.any(axis=0)]
@@ -350,7 +350,7 @@ def test_a_frame_blurs_no_picture_and_many_are_not_odd() -> None:
     def blurry(pictures: torch.Tensor) -> list[int]:
         found = properties_of(pictures[:, None].numpy())
         thumbnail = functional.adaptive_avg_pool2d(pictures, 16).flatten(1).double().numpy()
-        return checks._odd(Seen(np.arange(200), found, {"thumbnail": thumbnail}))["blurry"][0].tolist()
+        return checks._odd(ImageProperties(np.arange(200), found, {"thumbnail": thumbnail}))["blurry"][0].tolist()
 
     assert blurry(framed) == [3]
     assert blurry(torch.where(many[:, None, None], soft, gray)) == []
@@ -400,7 +400,7 @@ def test_texture_is_no_text(side: int, kind: str) -> None:
         gray = 0.1 + 0.15 * grain.abs() if kind == "dark" else 0.5 + 0.2 * grain
     found = properties_of(gray.clamp(0, 1)[:, None].numpy())
     thumbnail = functional.adaptive_avg_pool2d(gray, 16).flatten(1).double().numpy()
-    assert not len(checks._odd(Seen(np.arange(200), found, {"thumbnail": thumbnail}))["marked"][0])
+    assert not len(checks._odd(ImageProperties(np.arange(200), found, {"thumbnail": thumbnail}))["marked"][0])
 
 
 def test_labels_that_pictures_contradict_are_suspected_and_shuffled_ones_are_not(tmp_path: Path) -> None:
@@ -475,7 +475,7 @@ def test_many_wrong_labels_hide_no_more_than_few(away: float) -> None:
     draw, n = np.random.default_rng(3), 1000
     truth, wrong = np.arange(n) % 2, draw.random(n) < (0.125 if away > 2 else 0)
     features = np.stack([away * truth + draw.normal(size=n), *draw.normal(size=(8, n))], axis=1)
-    seen = Seen(np.arange(n), {}, {"thumbnail": features, EDGES: np.zeros((n, 1))})
+    seen = ImageProperties(np.arange(n), {}, {"thumbnail": features, EDGES: np.zeros((n, 1))})
 
     def suspected(label: np.ndarray) -> set[int]:
         table = FactorTable(np.arange(n), label, np.arange(n), ("no", "yes"), (), {})
@@ -502,7 +502,7 @@ def test_images_that_are_hard_to_read_have_no_suspected_labels(wrong: float) -> 
     def suspected(read: float) -> tuple[set[int], Any]:
         seen = 4.0 * truth * (draw.random(n) < read) + draw.normal(size=n)
         features = {"thumbnail": np.stack([seen, *draw.normal(size=(8, n))], axis=1), EDGES: np.zeros((n, 1))}
-        rows, _, unjudged = checks._suspected_labels(table, Seen(np.arange(n), {}, features))
+        rows, _, unjudged = checks._suspected_labels(table, ImageProperties(np.arange(n), {}, features))
         return set(rows.tolist()), unjudged
 
     found, unjudged = suspected(0.6)

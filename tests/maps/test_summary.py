@@ -10,7 +10,7 @@ import torch
 from tests.worlds.maps import PAIRS, summary, world
 
 from assay.maps.summary import summarize
-from assay.plugin import MapGrid, Streamed
+from assay.plugin import MapGrid, StreamedSummary
 
 SHAPES = "give both as [images, height, width], with at least one pixel"
 
@@ -24,7 +24,7 @@ def everything() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("size", [1, 7, 16])
 def test_columns_do_not_depend_on_batches(everything: tuple[torch.Tensor, torch.Tensor], size: int) -> None:
     logits, labels = everything
-    whole, streamed = summarize(logits, labels), Streamed()
+    whole, streamed = summarize(logits, labels), StreamedSummary()
     for start in range(0, len(logits), size):
         streamed.append(logits[start : start + size], labels[start : start + size])
     found = streamed.columns()
@@ -44,7 +44,7 @@ def test_columns_follow_their_images(everything: tuple[torch.Tensor, torch.Tenso
 
 
 def test_batches_may_differ_in_size_and_areas_are_shares() -> None:
-    streamed = Streamed(MapGrid(areas=(0.0, 0.25)))
+    streamed = StreamedSummary(MapGrid(areas=(0.0, 0.25)))
     for side in (4, 8):
         drawn = torch.full((1, side, 2 * side), -3.0)
         drawn[:, : side // 2, :side] = 1.0  # a quarter of the image
@@ -107,4 +107,4 @@ def test_what_is_refused(logits: torch.Tensor, labels: torch.Tensor, given: dict
 
 def test_no_batch_has_no_columns() -> None:
     with pytest.raises(ValueError, match="no maps were summarized: give at least one batch"):
-        Streamed().columns()
+        StreamedSummary().columns()

@@ -17,7 +17,7 @@ from torch import nn
 
 import assay
 from assay.core.types import Inputs
-from assay.models.external import CommandNetwork, OfCommand
+from assay.models.external import CommandModel, CommandNetwork
 from assay.models.formats import given_origin
 from assay.models.onnx_session import OnnxSession
 from assay.models.ref import AFunction, GivenModel, Output
@@ -257,12 +257,12 @@ def command(folder: Path, program: str = PROGRAM) -> str:
 
 def test_a_command_reads_a_folder_and_writes_scores(tmp_path: Path) -> None:
     images = torch.rand(5, 3, 8, 8)
-    origin = OfCommand(command(tmp_path))
+    origin = CommandModel(command(tmp_path))
     found = origin.network("cpu")(images)
     assert torch.allclose(found[:, 0].float(), images.mean((1, 2, 3)), atol=2e-3)
     assert origin.facts.outputs == ("malignant",)
     before = origin.content
-    assert OfCommand(command(tmp_path, PROGRAM + "#")).content != before
+    assert CommandModel(command(tmp_path, PROGRAM + "#")).content != before
     assert origin.name == "predict"
 
 

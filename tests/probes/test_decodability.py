@@ -7,12 +7,12 @@ from tests.probes.test_performance import found
 from tests.worlds.environments import make_probe
 from torch import nn
 
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.core.seeds import folds_by_patient
 from assay.plugin import Code, Factor, FactorTable, Measurement, Model, Probe, build, run_probes
 from assay.probes.decodability import Space, low_resolution, score_spaces, tasks_of
 from assay.report.sentences.reasons import reason_words
-from assay.testing.probe import FACTORS, Pictures, Reader, World, table
+from assay.testing.probe import FACTORS, PlantedImages, Reader, World, table
 
 BATCH = 64
 
@@ -115,7 +115,7 @@ def test_a_factor_tied_to_the_target_is_decoded_within_a_class() -> None:
     assert abs(tag.value - 0.5) < 4 * tag.standard_error
     assert at(measurements, "size", environment="same").unit == "AUROC within class"  # untied, and the same question
     margin = at(measurements, "margin", environment="same")
-    assert margin.reason == because(Code.CONSTANT_WITHIN_CLASS, folds=5)
+    assert margin.reason == Reason.of(Code.CONSTANT_WITHIN_CLASS, folds=5)
     carried = decodability(Reader(carried=("tag",)), world, probe)
     assert at(carried, "tag", environment="same").value > 0.999
 
@@ -149,7 +149,7 @@ def test_constant_factor_and_constant_layer_give_nan_with_the_reason() -> None:
             self.vector(torch.full((len(images), 3), 0.1))
             return images[:, 0, 0, :2]
 
-    assert at(decodability(Constant()), "tag").reason == because(Code.CONSTANT_LAYER)
+    assert at(decodability(Constant()), "tag").reason == Reason.of(Code.CONSTANT_LAYER)
 
 
 def test_missing_values_are_left_out_and_counted() -> None:
@@ -164,7 +164,7 @@ def test_missing_values_are_left_out_and_counted() -> None:
 
 def test_fewer_patients_than_folds_is_said() -> None:
     world = World(n=12, per_patient=4)
-    assert at(decodability(Reader(), world), "tag").reason == because(Code.FEW_PATIENTS, patients=3, folds=5)
+    assert at(decodability(Reader(), world), "tag").reason == Reason.of(Code.FEW_PATIENTS, patients=3, folds=5)
 
 
 def test_a_model_without_layers_says_so() -> None:
@@ -213,7 +213,7 @@ def test_levels_are_asked_one_against_the_rest_and_rare_ones_not_at_all() -> Non
     np.testing.assert_array_equal(question.positive.sum(0), [10, 10, 10])
     (pair,) = question_of(maker, np.array([0, 3] * 5)).questions
     assert pair.positive.shape == (10, 1)
-    assert question_of(maker, np.array([0] * 9 + [1])).reason == because(Code.CONSTANT_FACTOR, folds=2)
+    assert question_of(maker, np.array([0] * 9 + [1])).reason == Reason.of(Code.CONSTANT_FACTOR, folds=2)
 
 
 def test_three_levels_are_the_mean_of_three_aurocs() -> None:
@@ -273,7 +273,7 @@ def test_pixels_are_block_means() -> None:
     blocks = Big().read(np.arange(300)).reshape(300, 2, 8, 4, 8, 4).mean((3, 5)).flatten(1).numpy()
     np.testing.assert_allclose(low_resolution(Big()), blocks, atol=1e-6)
     rows = table(3)
-    assert low_resolution(Pictures(rows.columns, rows.row)).shape == (3, 64)
+    assert low_resolution(PlantedImages(rows.columns, rows.row)).shape == (3, 64)
 
 
 def test_the_catalog_checks_its_arguments() -> None:

@@ -47,7 +47,7 @@ class OneScene:
         return self.only
 
 
-class Turned(nn.Module):
+class RotatedSquare(nn.Module):
     """Calls bright pixels of the left half a polyp, of the right half an instrument."""
 
     def forward(self, images: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ def environment():
 
 
 def test_each_kind_has_an_overlap_of_its_own(environment) -> None:
-    reading = ModelReading(Model(Turned()), [Request(environment)])
+    reading = ModelReading(Model(RotatedSquare()), [Request(environment)])
     found = make_probe("segmentation").measure(reading, OneScene(environment))
-    called = Turned()(environment.images.read(np.arange(70))).argmax(1).numpy()
+    called = RotatedSquare()(environment.images.read(np.arange(70))).argmax(1).numpy()
     truth = environment.masks.read(np.arange(70))[:, 0].numpy()
     for label, kind in enumerate(KINDS, start=1):
         of_kind = {row.measure: row for row in found if row.level == kind and not row.factor}
@@ -89,7 +89,7 @@ def test_each_kind_has_an_overlap_of_its_own(environment) -> None:
 
 
 def test_of_one_kind_nothing_is_told_twice(environment) -> None:
-    class Single(Turned):
+    class Single(RotatedSquare):
         def forward(self, images: Tensor) -> Tensor:
             return super().forward(images)[:, :2]
 
@@ -99,9 +99,9 @@ def test_of_one_kind_nothing_is_told_twice(environment) -> None:
 
 def test_each_kind_has_lesions_found_and_false_positives_of_its_own(environment) -> None:
     """Every image shows one square: found where half of it lies on its kind's side, else its call is a false one."""
-    reading = ModelReading(Model(Turned()), [Request(environment)])
+    reading = ModelReading(Model(RotatedSquare()), [Request(environment)])
     found = make_probe("segmentation").measure(reading, OneScene(environment))
-    called = Turned()(environment.images.read(np.arange(70))).argmax(1).numpy()
+    called = RotatedSquare()(environment.images.read(np.arange(70))).argmax(1).numpy()
     truth = environment.masks.read(np.arange(70))[:, 0].numpy()
     for label, kind in enumerate(KINDS, start=1):
         of_kind = {row.measure: row for row in found if row.level == kind and not row.factor}
@@ -125,7 +125,7 @@ def test_each_kind_has_lesions_found_and_false_positives_of_its_own(environment)
 def test_a_kind_that_no_image_shows_is_undefined_but_for_its_false_positives(environment) -> None:
     masks = Labels(environment.masks.labels.clamp(max=1))
     only = replace(environment, masks=masks)
-    found = make_probe("segmentation").measure(ModelReading(Model(Turned()), [Request(only)]), OneScene(only))
+    found = make_probe("segmentation").measure(ModelReading(Model(RotatedSquare()), [Request(only)]), OneScene(only))
     absent = {row.measure: row for row in found if row.level == "instrument" and not row.factor}
     assert np.isnan(absent["lesion-sensitivity"].value)
     assert reason_words(absent["lesion-sensitivity"].reason) == "no lesion"

@@ -16,7 +16,7 @@ from assay.data.leakage import row_hashes
 from assay.plugin import Environment, MapGrid, Model, ModelReading, Read, ReadingError, Request, run_probes
 from assay.probes.reader import read_ahead
 from assay.testing.data import ImagesInMemory, squares
-from assay.testing.probe import Pictures, Reader, World, design, environment, table
+from assay.testing.probe import PlantedImages, Reader, World, design, environment, table
 
 BATCH = 64
 
@@ -376,7 +376,7 @@ def test_requests_are_kept_apart_by_name(world: World) -> None:
 def test_memory_holds_one_batch_of_maps(world: World) -> None:
     sizes: list[int] = []
 
-    class Counting(Pictures):
+    class Counting(PlantedImages):
         def read(self, index: np.ndarray) -> Tensor:
             sizes.append(len(index))
             return super().read(index)

@@ -24,7 +24,7 @@ OPPOSITE = slice(SIDE - PATCH.stop, SIDE - PATCH.start)
 NAMES = ("gradient", "input-x-gradient")
 
 
-class Drawn(Patches):
+class DrawnIntervention(Patches):
     """Patches of which the images without can be drawn: black there, and of nothing in the masks. Classes overlap."""
 
     def environment(self, name: str) -> Environment:
@@ -51,7 +51,7 @@ def found(network: PatchReader, world: World, environment: str = "(neutral)") ->
 
 
 def test_what_an_additive_map_gives_to_the_lesion_is_what_a_sum_of_pixels_loses_without_it() -> None:
-    values = found(PatchReader(), Drawn(n=40))
+    values = found(PatchReader(), DrawnIntervention(n=40))
     effect, given = values["lesion-effect", ""], values["attributed-effect", "input-x-gradient"]
     assert effect.value == pytest.approx(given.value, rel=1e-4)
     assert effect.standard_error == pytest.approx(given.standard_error, rel=1e-4)
@@ -81,7 +81,7 @@ class Pair:
         return ImagesInMemory(pixels)
 
 
-class TwoKinds(Drawn):
+class TwoKinds(DrawnIntervention):
     """The patch and two dots are lesions; all are drawn away at the low end."""
 
     drawn = True
@@ -127,7 +127,7 @@ def test_what_each_kind_and_size_costs_is_told_apart(world: type[TwoKinds]) -> N
 
 
 def test_lesions_of_one_size_have_no_interaction_with_size() -> None:
-    values = found(PatchReader(), Drawn(n=40))
+    values = found(PatchReader(), DrawnIntervention(n=40))
     for name in ("lesion-effect-small-over-large", "erasure-effect-small-over-large"):
         assert reason_words(values[name, ""].reason) == "the lesions shown do not differ in size"
 
@@ -143,7 +143,7 @@ def test_each_pixel_that_changes_goes_with_the_lesion_that_is_nearest() -> None:
 
 
 def test_a_model_that_reads_elsewhere_loses_nothing() -> None:
-    values = found(PatchReader(OPPOSITE, OPPOSITE), Drawn(n=40))
+    values = found(PatchReader(OPPOSITE, OPPOSITE), DrawnIntervention(n=40))
     assert values["lesion-effect", ""].value == 0
     assert reason_words(values["removal-agreement", "gradient"].reason).startswith(
         "all images have the same share, or lose the same amount"
@@ -153,7 +153,7 @@ def test_a_model_that_reads_elsewhere_loses_nothing() -> None:
 
 
 def test_painting_over_what_is_read_costs_more_than_painting_over_the_same_elsewhere() -> None:
-    values = found(PatchReader(), Drawn(n=40))
+    values = found(PatchReader(), DrawnIntervention(n=40))
     one, over = values["erasure-effect", ""], values["erasure-effect-over-elsewhere", ""]
     assert one.chance == pytest.approx(0, abs=1e-6)
     assert over.value == pytest.approx(one.value, abs=1e-6)
@@ -164,19 +164,19 @@ def test_what_cannot_be_taken_away_is_said() -> None:
     """A phantom that always shows a lesion, images that were not drawn, another environment than the neutral one."""
     always = found(PatchReader(), Patches(n=40))["lesion-effect", ""]
     assert reason_words(always.reason).startswith("the phantom cannot draw images without a lesion")
-    files = found(PatchReader(), Drawn(n=40, changes=("tag",)))["lesion-effect", ""]
+    files = found(PatchReader(), DrawnIntervention(n=40, changes=("tag",)))["lesion-effect", ""]
     assert (
         reason_words(files.reason)
         == "the images are not from a phantom: their lesions cannot be removed, only painted over"
     )
-    other = found(PatchReader(), Drawn(n=40), "reversed")["removal-agreement", "gradient"]
+    other = found(PatchReader(), DrawnIntervention(n=40), "reversed")["removal-agreement", "gradient"]
     assert reason_words(other.reason) == "lesions are removed from neutral images only"
 
 
 def test_an_answer_without_spread_has_no_unit() -> None:
     network = PatchReader()
     torch.nn.init.zeros_(network.copy.weight)
-    values = found(network, Drawn(n=40))
+    values = found(network, DrawnIntervention(n=40))
     for key in (("lesion-effect", ""), ("erasure-effect", ""), ("attributed-effect", "input-x-gradient")):
         assert np.isnan(values[key].value)
         assert (

@@ -16,7 +16,7 @@ from assay.core.measures import COMPARED
 from assay.data.cache import ArrayImages
 from assay.plugin import Measurement, Model, Probe, build, run_probes
 from assay.probes import reader
-from assay.probes.reader import Gram, standardized_grams
+from assay.probes.reader import GramMatrices, standardized_grams
 from assay.probes.representation import condition_maps, eigenvalues_of_maps
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, Reader, World, pixel
@@ -217,7 +217,7 @@ class Mapped(nn.Module):
         return torch.stack([-maps.mean((1, 2, 3)), maps.mean((1, 2, 3))], dim=1)
 
 
-def _of_maps(n: int, side: int = 16, at_once: int | None = None) -> tuple[np.ndarray, dict[str, Gram]]:
+def _of_maps(n: int, side: int = 16, at_once: int | None = None) -> tuple[np.ndarray, dict[str, GramMatrices]]:
     pixels = np.random.default_rng(0).integers(0, 256, (n, 1, side, side), dtype=np.uint8)
     pixels[:, :, 0] = 7  # a row of pixels without variation
     pixels[:, :, 1] = pixels[:, :, 2]
@@ -273,7 +273,7 @@ def test_the_condition_number_of_maps_is_small_for_noise_and_undefined_for_few_i
         scalar = condition_maps(gram)
         assert math.isnan(scalar.value)
         assert reason_words(scalar.reason).startswith(few)
-    line = Gram(np.outer(np.arange(200.0), np.arange(200.0)), 500)
+    line = GramMatrices(np.outer(np.arange(200.0), np.arange(200.0)), 500)
     assert (
         reason_words(condition_maps(line).reason)
         == "the 90th percentile of the eigenvalues is 0: 1 of 100 directions vary"

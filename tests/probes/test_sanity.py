@@ -13,7 +13,7 @@ from tests.probes.test_attribution import Patches
 from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.plugin import Code, Measurement, Model, Subject, library_draws, run_probes
 from assay.report.sentences.reasons import reason_words
 
@@ -169,7 +169,7 @@ def test_an_explainer_fails_where_half_of_its_map_does_not_depend_on_what_was_le
 
 def test_maps_of_one_value_are_not_judged() -> None:
     rows = Constant.watched(deep())
-    assert overall(rows, "mass-accuracy", f"{HERE}:Constant").reason == because(Code.SANITY_CONSTANT_MAPS)
+    assert overall(rows, "mass-accuracy", f"{HERE}:Constant").reason == Reason.of(Code.SANITY_CONSTANT_MAPS)
 
 
 def test_an_explainer_that_shows_the_image_fails_and_its_scores_say_so() -> None:
@@ -211,7 +211,7 @@ def test_where_there_is_nothing_to_draw_anew_nothing_is_judged() -> None:
             """The logit [b]."""
             return images.mean(dim=(1, 2, 3))
 
-    said = because(Code.SANITY_SAME_WEIGHTS)
+    said = Reason.of(Code.SANITY_SAME_WEIGHTS)
     assert overall(found(Mean(), "input-x-gradient"), "mass-accuracy", "input-x-gradient").reason == said
     one = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert overall(found(one, "input-x-gradient"), "mass-accuracy", "input-x-gradient").reason == said

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import kurtosis as scipy_kurtosis
 from sklearn.decomposition import PCA
 
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.plugin import Code
 from assay.probes import representation
 from assay.probes.representation import separation
@@ -156,7 +156,7 @@ def test_ratios_to_nothing_are_undefined() -> None:
 
 
 def test_no_dimension_where_all_lie_equally_far_apart() -> None:
-    assert representation.intrinsic_dimension(np.eye(30)).reason == because(Code.EQUAL_DISTANCES)
+    assert representation.intrinsic_dimension(np.eye(30)).reason == Reason.of(Code.EQUAL_DISTANCES)
 
 
 # --- separation -----------------------------------------------------------------------------------------------------
@@ -198,5 +198,5 @@ def test_separation_leaves_out_what_has_no_group() -> None:
     more = np.concatenate([features, draw.normal(size=(6, 4))])
     with_others = separation(more, np.r_[group, [-1] * 5, 7], np.arange(56))
     assert with_others == separation(features, group, patient)
-    assert separation(features, np.zeros(50, dtype=np.int64), patient).reason == because(Code.FEW_GROUPS)
-    assert separation(np.ones((50, 4)), group, patient).reason == because(Code.CONSTANT_LAYER)
+    assert separation(features, np.zeros(50, dtype=np.int64), patient).reason == Reason.of(Code.FEW_GROUPS)
+    assert separation(np.ones((50, 4)), group, patient).reason == Reason.of(Code.CONSTANT_LAYER)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.worlds.tables import Made, make_run
+from tests.worlds.tables import StudyTables, make_run
 
 from assay.report.page import write_page
 
-DOSED = Made(
+DOSED = StudyTables(
     losses=("cross-entropy", "supcon"),
     budgets=("10",),
     environments=("same", "neutral", "reversed"),
@@ -20,7 +20,7 @@ DOSED = Made(
 """A dose-response of two losses and two confounders."""
 
 
-def page_of(root: Path, made: Made) -> str:
+def page_of(root: Path, made: StudyTables) -> str:
     """The page of a made-up study."""
     return write_page(make_run(root, made)).read_text(encoding="utf-8")
 

@@ -11,14 +11,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.worlds.tables import Made, make_run
+from tests.worlds.tables import StudyTables, make_run
 
 from assay.cli.results import open_command
 from assay.plugin import RunFolder, StoreError
 from assay.report.page import write_page
 from assay.study.kind import STUDY
 
-SMALL = Made(losses=("cross-entropy", "supcon"), budgets=("10",), seeds=3, environments=("same", "reversed"))
+SMALL = StudyTables(losses=("cross-entropy", "supcon"), budgets=("10",), seeds=3, environments=("same", "reversed"))
 
 
 def full(*_: object) -> None:

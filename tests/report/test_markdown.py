@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from tests.worlds.tables import Made, make_run
+from tests.worlds.tables import StudyTables, make_run
 
 from assay.report.page import as_text, collect
 
@@ -58,7 +58,7 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return collect(make_run(tmp_path_factory.mktemp("run"), Made()))
+    return collect(make_run(tmp_path_factory.mktemp("run"), StudyTables()))
 
 
 def saying(part: Any, text: str) -> Any:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 from tests.worlds.studies import SMALL
-from tests.worlds.tables import Made, make_run
+from tests.worlds.tables import StudyTables, make_run
 
 import assay
 from assay.plugin import ExtraError, RunFolder, StoreError
@@ -23,7 +23,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     losses = ("cross-entropy", "<img src=x onerror=alert(1)>")
-    return make_run(tmp_path_factory.mktemp("run"), Made(losses=losses, seeds=3))
+    return make_run(tmp_path_factory.mktemp("run"), StudyTables(losses=losses, seeds=3))
 
 
 def drawings(html: str) -> list[ElementTree.Element]:

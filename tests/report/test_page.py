@@ -18,9 +18,9 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 from tests.report.reading import page_of, require_links
-from tests.worlds.tables import Made, make_run
+from tests.worlds.tables import StudyTables, make_run
 
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.plugin import Code, RunFolder, StoreError
 from assay.report.evidence import Evidence, RunTables
 from assay.report.glossary import GLOSSARY
@@ -45,7 +45,7 @@ def page(run: Path) -> str:
     return write_page(run).read_text(encoding="utf-8")
 
 
-class Seen(HTMLParser):
+class ImageProperties(HTMLParser):
     """What a browser would make of a page: its tags, the names of its attributes, the sources of its pictures."""
 
     def __init__(self) -> None:
@@ -120,8 +120,8 @@ def test_a_number_of_the_first_screen_leads_to_the_cell_that_holds_it(page: str)
 def test_that_nothing_was_learned_is_the_first_chip(run: Path) -> None:
     tables = {**RunTables(run)}
     passed = [{**tables["contrasts"][0], "role": "positive-control", "decision": "detected"}] * 4
-    small = because(Code.SMALL_GROUPS_OF, count=2, least=10, names=("F, ill", "M, ill"))
-    found = [Finding("caution", one.codes[0].light, one) for one in (small, because(Code.ALL_AT_CHANCE, dosed=""))]
+    small = Reason.of(Code.SMALL_GROUPS_OF, count=2, least=10, names=("F, ill", "M, ill"))
+    found = [Finding("caution", one.codes[0].light, one) for one in (small, Reason.of(Code.ALL_AT_CHANCE, dosed=""))]
     chips = opening(run, Evidence({**tables, "contrasts": [*passed, *tables["contrasts"]]}, run, STUDY), found).chips
     assert chips[0].text == "no recipe above chance: train longer"
 
@@ -148,7 +148,7 @@ def test_no_table_has_more_columns_than_the_page_takes(page: str) -> None:
 
 def test_no_name_of_a_column_stands_where_words_should(tmp_path: Path) -> None:
     """Factors and axes whose names have underscores, in titles, heads, captions, and rows."""
-    root = make_run(tmp_path, Made(more=(("batch_size", ("32", "64")),)))
+    root = make_run(tmp_path, StudyTables(more=(("batch_size", ("32", "64")),)))
     folder = RunFolder(root)
     for table in ("estimates", "environments", "pictures"):
         rows = folder.table(table)
@@ -209,13 +209,13 @@ def test_the_text_as_markdown_says_the_same(page: str) -> None:
 
 def test_text_from_data_is_escaped_everywhere(tmp_path: Path) -> None:
     losses = ("cross-entropy", NASTY, '"><img src=x onerror=alert(1)>')
-    made = Made(losses=losses, budgets=("10",), seeds=3, question=NASTY, environments=("same", "reversed"))
+    made = StudyTables(losses=losses, budgets=("10",), seeds=3, question=NASTY, environments=("same", "reversed"))
     root = make_run(tmp_path, made)
     folder = RunFolder(root)
     trials = [{**row, "reason": NASTY} for row in folder.table("trials")]
     folder.write_table("trials", schema.TRIALS.names, trials)
     page = write_page(root).read_text(encoding="utf-8")
-    seen = Seen()
+    seen = ImageProperties()
     seen.feed(page)
     assert seen.tags.count("script") == 1
     assert {name for name in seen.attributes if name.startswith("on")} == set()
@@ -228,7 +228,7 @@ def test_text_from_data_is_escaped_everywhere(tmp_path: Path) -> None:
 
 
 def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
-    root = make_run(tmp_path, Made(budgets=("10",), seeds=3, pictures=False, probes=()))
+    root = make_run(tmp_path, StudyTables(budgets=("10",), seeds=3, pictures=False, probes=()))
     folder = RunFolder(root)
     for start in ("=", "+", "-", "@"):
         trials = [{**row, "reason": f"{start}cmd|' /C calc'!A0"} for row in folder.table("trials")]
@@ -240,15 +240,15 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (Made(contrasts=False, seeds=3), "No comparison was pre-specified"),
-        (Made(probes=(), contrasts=False), "No comparison was pre-specified"),
-        (Made(all_failed=True, contrasts=False), "75 failed, of 75 training runs"),
-        (Made(all_failed=True, contrasts=False), "<h1>No result: 75 of 75 training runs failed.</h1>"),
-        (Made(seeds=1), "there are no intervals"),
-        (Made(probes=("attribution",), contrasts=False), "What models attend to"),
-        (Made(probes=("reliance",), classes=("mild", "severe"), contrasts=False), "margin, severe"),
-        (Made(losses=tuple(f"loss {i}" for i in range(40)), budgets=("10",), seeds=3), "; the table has all."),
-        (Made(losses=("交叉エントロピー", "Größe", "потеря"), budgets=("10",)), "交叉エントロピー"),
+        (StudyTables(contrasts=False, seeds=3), "No comparison was pre-specified"),
+        (StudyTables(probes=(), contrasts=False), "No comparison was pre-specified"),
+        (StudyTables(all_failed=True, contrasts=False), "75 failed, of 75 training runs"),
+        (StudyTables(all_failed=True, contrasts=False), "<h1>No result: 75 of 75 training runs failed.</h1>"),
+        (StudyTables(seeds=1), "there are no intervals"),
+        (StudyTables(probes=("attribution",), contrasts=False), "What models attend to"),
+        (StudyTables(probes=("reliance",), classes=("mild", "severe"), contrasts=False), "margin, severe"),
+        (StudyTables(losses=tuple(f"loss {i}" for i in range(40)), budgets=("10",), seeds=3), "; the table has all."),
+        (StudyTables(losses=("交叉エントロピー", "Größe", "потеря"), budgets=("10",)), "交叉エントロピー"),
     ],
     ids=[
         "no contrasts",
@@ -262,7 +262,7 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
         "unicode",
     ],
 )
-def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> None:
+def test_it_can_be_made_of_any_study(tmp_path: Path, made: StudyTables, words: str) -> None:
     page = page_of(tmp_path, made)
     assert words in html.unescape(page)
     require_links(page)
@@ -271,7 +271,7 @@ def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> 
 
 def test_small_intervals_share_an_axis_in_the_head_of_their_column(tmp_path: Path) -> None:
     """Differences in mm have an axis of their own, which no head can have for all."""
-    folder = RunFolder(make_run(tmp_path, Made()))
+    folder = RunFolder(make_run(tmp_path, StudyTables()))
     page = write_page(folder.root).read_text()
     charts = re.findall(r'<svg class="size".*?</svg>', page)
     zeros = {zero for chart in charts[1:] for zero in re.findall(r'd="M([\d.]+) 0L\1 22"', chart)}
@@ -285,7 +285,7 @@ def test_small_intervals_share_an_axis_in_the_head_of_their_column(tmp_path: Pat
 
 
 def test_a_contact_sheet_that_two_environments_share_is_shown_once(tmp_path: Path) -> None:
-    folder = RunFolder(make_run(tmp_path, Made(environments=("same", "neutral"))))
+    folder = RunFolder(make_run(tmp_path, StudyTables(environments=("same", "neutral"))))
     sheets = [row for row in folder.table("pictures") if row["kind"] == "sheet"]
     contact = r'<figure class="picture">'
     counts: list[tuple[int, int]] = []
@@ -300,7 +300,7 @@ def test_a_contact_sheet_that_two_environments_share_is_shown_once(tmp_path: Pat
 
 
 def test_no_line_is_broken_within_an_interval(tmp_path: Path) -> None:
-    page = page_of(tmp_path, Made())
+    page = page_of(tmp_path, StudyTables())
     shown = re.sub(r"<(script|style|pre|svg)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
     assert re.search("\\d\xa0\\[0\\.\\d+,\xa00", shown)
     assert not re.search(r"\d \[-?[\d.]+, |\[-?[\d.]+, -?[\d.]+\]|\bp < 0", shown)
@@ -309,7 +309,9 @@ def test_no_line_is_broken_within_an_interval(tmp_path: Path) -> None:
 
 def test_a_page_says_that_training_runs_collapsed(tmp_path: Path) -> None:
     """Where most did, the headline begins with it, and no value is no result; the text for a paper always has it."""
-    folder = RunFolder(make_run(tmp_path, Made(losses=("cross-entropy",), budgets=("10",), seeds=18, contrasts=False)))
+    folder = RunFolder(
+        make_run(tmp_path, StudyTables(losses=("cross-entropy",), budgets=("10",), seeds=18, contrasts=False))
+    )
     headline = "AUROC was 0.98 [0.96, 1.01] with texture as in training."
     gone = "16 of 18 training runs collapsed."
     most, none = f"<h1>{gone} {headline}</h1>", f"<h1>No result: {gone}</h1>"

@@ -8,14 +8,14 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.worlds.tables import Made, make_run
+from tests.worlds.tables import StudyTables, make_run
 
 from assay.plugin import RunFolder
 from assay.report.evidence import RunTables
 from assay.report.page import as_html, collect, without_files, write_page
 
 LOSSES = tuple(f"loss(margin={i})" for i in range(30))
-MANY = Made(
+MANY = StudyTables(
     losses=LOSSES,
     seeds=3,
     environments=("same", "reversed"),

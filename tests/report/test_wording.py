@@ -11,7 +11,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 import assay
-from assay.core.reasons import because, read, reason_in_words
+from assay.core.reasons import read, reason_in_words
 from assay.plugin import Code, Reason
 from assay.report.sentences.reasons import chip_words, reason_words
 
@@ -152,13 +152,13 @@ def fields_of(code: Code) -> dict[str, Any]:
 
 
 def test_every_code_has_a_sentence(snapshot: SnapshotAssertion) -> None:
-    said = {str(code): reason_words(because(code, **fields_of(code))) for code in Code}
+    said = {str(code): reason_words(Reason.of(code, **fields_of(code))) for code in Code}
     assert said == snapshot
     assert not [text for text in said.values() if ("{" in text and "found:" not in text) or "?" in text]
 
 
 def test_chips_are_short_and_grave_findings_have_one() -> None:
-    assert all(len(chip_words(because(code, **fields_of(code)))) <= 60 for code in Code if code.chip)
+    assert all(len(chip_words(Reason.of(code, **fields_of(code)))) <= 60 for code in Code if code.chip)
     assert all(code.chip for code in Code if code.light == "bad")
 
 
@@ -180,7 +180,9 @@ def test_templates_are_of_the_fields_that_their_codes_are_given() -> None:
 
 
 def test_a_reason_is_stored_and_read_again() -> None:
-    both = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + because(Code.LIMIT_ENVIRONMENTS, names=("same", "a, b"))
+    both = Reason.of(Code.UNDEFINED_SEEDS, count=1, seeds=4) + Reason.of(
+        Code.LIMIT_ENVIRONMENTS, names=("same", "a, b")
+    )
     assert read(str(both)) == both
     assert read(both) is both
     assert str(Reason()) == ""
@@ -191,8 +193,8 @@ def test_a_reason_is_stored_and_read_again() -> None:
 
 
 def test_an_explanation_follows_a_colon_and_another_reason_a_semicolon(snapshot: SnapshotAssertion) -> None:
-    undefined = because(Code.UNDEFINED_SEEDS, count=1, seeds=4)
-    constant, none = because(Code.CONSTANT_LAYER), because(Code.NO_LESION)
+    undefined = Reason.of(Code.UNDEFINED_SEEDS, count=1, seeds=4)
+    constant, none = Reason.of(Code.CONSTANT_LAYER), Reason.of(Code.NO_LESION)
     assert reason_words(undefined + constant) == f"{reason_words(undefined)}: {reason_words(constant)}"
     assert reason_words(constant + none) == f"{reason_words(constant)}; {reason_words(none)}"
     assert reason_words(undefined + constant + none) == snapshot
@@ -262,4 +264,4 @@ def test_rooms_of_results_hold_no_english() -> None:
 @pytest.mark.parametrize(("count", "words"), [(5, ", such as lines 96, 12 and 11 of"), (3, ", lines 96, 12 and 11 of")])
 def test_rows_of_more_images_are_examples(count: int, words: str) -> None:
     rows = {"rows": ("96", "12", "11"), "word": "line", "where": "t.csv"}
-    assert words in reason_words(because(Code.ODD_IMAGES, count=count, kind="dark", **rows))
+    assert words in reason_words(Reason.of(Code.ODD_IMAGES, count=count, kind="dark", **rows))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.plugin import Code
 from assay.report.words import Names, decided_by, headline, primary_line, statement
 
@@ -90,12 +90,12 @@ def test_the_headline_is_of_the_first_rule_that_applies(snapshot: SnapshotAssert
 
 
 def test_a_primary_line_has_the_verdict_and_the_numbers_that_decided(snapshot: SnapshotAssertion) -> None:
-    depends = str(because(Code.DEPENDS_ON_SCALE))
+    depends = str(Reason.of(Code.DEPENDS_ON_SCALE))
     made = [
         row(),
         row("equivalent", value=0.0003, decision_low=-0.018, decision_high=0.0185, decision_level=0.9),
         row("inconclusive", seeds_needed=48.0, decision_level=0.95),
-        row("inconclusive", p_holm=NAN, value=NAN, reason=str(because(Code.NO_SEED))),
+        row("inconclusive", p_holm=NAN, value=NAN, reason=str(Reason.of(Code.NO_SEED))),
         row("inconclusive", reason=depends, pooled='{"p": ["0.2", "1"]}', at="dose-response"),
     ]
     assert [(primary_line(one, NAMES), decided_by(one)) for one in made] == snapshot

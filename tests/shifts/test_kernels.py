@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.plugin import Drawn, build, draw, entries
+from assay.plugin import DrawnIntervention, build, draw, entries
 from assay.shifts.confounders.drawing import Stroke, Window, bent
 
 FLATNESS = 0.03
@@ -21,7 +21,7 @@ def images(shape: tuple[int, int, int], count: int = 5) -> Tensor:
     return made
 
 
-def drawn(name: str, shape: tuple[int, int, int], count: int = 5) -> Drawn:
+def drawn(name: str, shape: tuple[int, int, int], count: int = 5) -> DrawnIntervention:
     return draw(name, build("intervention", name, {}), np.ones(count, bool), np.arange(count), 3, shape)
 
 

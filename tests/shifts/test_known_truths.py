@@ -11,12 +11,12 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy import ndimage, stats
 
-from assay.plugin import Drawn, SpecError, build, draw
+from assay.plugin import DrawnIntervention, SpecError, build, draw
 from assay.shifts.confounders.drawing import CHARACTERS, Stroke, Window, strokes
 from assay.shifts.confounders.pixels import poisson_quantile
 
 
-def drawn(name: str, shape: Any, params: Any = None, count: int = 1, seed: int = 0) -> Drawn:
+def drawn(name: str, shape: Any, params: Any = None, count: int = 1, seed: int = 0) -> DrawnIntervention:
     made = build("intervention", name, params or {})
     return draw(name, made, np.ones(count, dtype=bool), np.arange(count), seed, shape)
 

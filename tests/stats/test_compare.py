@@ -16,7 +16,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
 
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.plugin import Code, Contributions
 from assay.report.sentences.reasons import reason_words
 from assay.stats import (
@@ -95,7 +95,7 @@ def test_under_three_common_seeds_nothing_is_tested(snapshot: SnapshotAssertion)
     assert math.isnan(decide([found])[0].p_holm)
     none = contrast(replace(a, seeds=np.array([8, 9])), panel(1), "auroc")
     assert math.isnan(none.value)
-    assert none.reason == because(Code.NO_COMMON_SEED)
+    assert none.reason == Reason.of(Code.NO_COMMON_SEED)
 
 
 def test_a_recipe_does_not_differ_from_itself(snapshot: SnapshotAssertion) -> None:
@@ -157,11 +157,11 @@ def test_a_standard_error_that_is_not_known_on_one_side_leaves_numbers_per_seed_
     assert found.standard_error == pytest.approx(math.sqrt(0.01 / 3 + 0.3**2 + 0.4**2))
     for side in (of_seeds(b, seeds), of_seeds(b, seeds, unknown)):
         found = linear_contrast([of_seeds(a, seeds, known), side], DIFFERENCE)
-        assert (found.value, found.reason) == (pytest.approx(0.6), because(Code.UNKNOWN_ERROR))
+        assert (found.value, found.reason) == (pytest.approx(0.6), Reason.of(Code.UNKNOWN_ERROR))
         assert math.isnan(found.p)
     elsewhere = of_seeds(a, np.array([0, 7, 2]), unknown)  # seed 7 is not compared
     few = linear_contrast([elsewhere, of_seeds(b, seeds, known)], DIFFERENCE)
-    assert few.reason == because(Code.FEW_SEEDS, seeds=2, least=3)
+    assert few.reason == Reason.of(Code.FEW_SEEDS, seeds=2, least=3)
 
 
 def test_an_error_that_two_recipes_share_is_no_error_of_their_difference() -> None:
@@ -342,7 +342,7 @@ def test_matched_fit_uses_seeds_kept_at_every_budget_and_says_when_none_is_reach
     assert (found.seeds, found.left_out) == (4, 1)
     apart = matched_fit(a, [Budget(panel(1), np.full(5, 0.2))], "auroc")
     assert math.isnan(apart.value)
-    assert apart.reason == because(Code.UNREACHED_FIT, start_a=0.6, start_b=0.2, end_a=0.3, end_b=0.2)
+    assert apart.reason == Reason.of(Code.UNREACHED_FIT, start_a=0.6, start_b=0.2, end_a=0.3, end_b=0.2)
     with pytest.raises(ValueError, match=r"give one log-loss for each of 5 seeds"):
         Budget(one, np.zeros(3))
 

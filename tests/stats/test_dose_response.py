@@ -9,7 +9,6 @@ import pytest
 from scipy.stats import norm
 from tests.worlds.panels import panel
 
-from assay.core.reasons import because
 from assay.plugin import Code, Reason
 from assay.stats import (
     Contrast,
@@ -103,7 +102,7 @@ def test_what_one_scale_shows_depends_on_the_scale():
     opposite = on_both_scales(made(0.1, 0.001), made(-0.4, 0.001))
     neither = on_both_scales(made(0.1, 0.2), made(0.4, 0.6))
     family = [both, one, opposite, neither]
-    depends = because(Code.DEPENDS_ON_SCALE)
+    depends = Reason.of(Code.DEPENDS_ON_SCALE)
     assert [one.decision for one in decide(family)] == ["higher", *["inconclusive"] * 3]
     assert [one.reason for one in decide(family)] == [Reason(), depends, depends, Reason()]
     assert [decision.decision for decision in decide([neither, made(0.1, 0.001)])] == ["inconclusive", "higher"]

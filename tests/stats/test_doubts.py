@@ -13,7 +13,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.stats.sentences import ESTIMATES, contrast, estimate, verdict
 
-from assay.core.reasons import because, reason_in_words
+from assay.core.reasons import reason_in_words
 from assay.plugin import Code, Reason
 from assay.report.sentences.reasons import reason_words
 from assay.stats.doubts import cautioned, findings_of, outlying_seeds
@@ -26,7 +26,7 @@ def lights(*args: Any) -> dict[str, str]:
     return {row["text"]: row["light"] for row in verdict([contrast()], ESTIMATES, *args) if row["part"] == "doubt"}
 
 
-ALWAYS_RIGHT = {"value": 1.0, "low": float("nan"), "high": float("nan"), "reason": str(because(Code.NO_VARIATION))}
+ALWAYS_RIGHT = {"value": 1.0, "low": float("nan"), "high": float("nan"), "reason": str(Reason.of(Code.NO_VARIATION))}
 """What an AUROC of 1 under every seed leaves of an interval."""
 
 
@@ -108,7 +108,7 @@ FEW = contrast(
     p=None,
     p_holm=None,
     decision="inconclusive",
-    reason=str(because(Code.FEW_SEEDS, seeds=2, least=3)),
+    reason=str(Reason.of(Code.FEW_SEEDS, seeds=2, least=3)),
 )
 LOST = contrast(
     seeds=0,
@@ -234,7 +234,7 @@ def test_networks_that_predict_nothing_or_everything_do_not_work() -> None:
             for at, why in enumerate(whys)
         ]
 
-    silent, loud = because(Code.PREDICTS_NOTHING), because(Code.PREDICTS_EVERYTHING)
+    silent, loud = Reason.of(Code.PREDICTS_NOTHING), Reason.of(Code.PREDICTS_EVERYTHING)
 
     def said(*whys: Reason) -> list[Code]:
         return [one.reason.codes[0] for one in findings_of([], [], trials(*whys)) if one.kind == "failure"]
@@ -249,10 +249,10 @@ def test_many_cautions_of_one_kind_are_one_line_and_others_keep_theirs() -> None
 
     def marks(count: int) -> list[Reason]:
         fields: dict[str, Any] = {"count": 3, "images": 40}
-        return [because(Code.HARDLY_CHANGED, confounder=f"tag {at}", **fields) for at in range(count)]
+        return [Reason.of(Code.HARDLY_CHANGED, confounder=f"tag {at}", **fields) for at in range(count)]
 
     own = [reason_in_words(f"the user says {at}") for at in range(5)]
-    found = cautioned([*marks(51), because(Code.PATIENTS_UNKNOWN, text="none"), *own])
+    found = cautioned([*marks(51), Reason.of(Code.PATIENTS_UNKNOWN, text="none"), *own])
     assert [one.light for one in found] == ["warn", "bad", *["warn"] * 5]
     assert reason_words(found[0].reason).count("confounder 'tag ") == 3
     assert reason_words(found[0].reason).endswith("; and 48 more of this kind")

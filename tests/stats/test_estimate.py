@@ -16,7 +16,6 @@ from scipy.special import expit, logit
 from statsmodels.stats.anova import anova_lm
 from tests.worlds.panels import panel
 
-from assay.core.reasons import because
 from assay.plugin import Code, Reason
 from assay.report.sentences.reasons import reason_words
 from assay.stats import (
@@ -114,7 +113,7 @@ def test_errors_of_several_seeds_at_once_are_those_of_each() -> None:
 def test_an_error_that_one_seed_lacks_is_not_taken_for_none() -> None:
     errors = [own_samples(error, "a") for error in (0.4, math.nan, 0.4)]
     found = estimate_seeds(of_seeds(np.array([0.5, 0.6, 0.7]), np.arange(3), errors))
-    assert (found.value, found.reason) == (pytest.approx(0.6), because(Code.UNKNOWN_ERROR))
+    assert (found.value, found.reason) == (pytest.approx(0.6), Reason.of(Code.UNKNOWN_ERROR))
     assert math.isnan(found.low)
 
 

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from sklearn import metrics as reference
 from tests.worlds.panels import answers
 
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.plugin import Code
 from assay.stats import Answers, value
 from assay.stats.measures.grades import specific_thresholds
@@ -36,7 +36,7 @@ def test_of_two_classes_the_only_cut_is_auroc_itself() -> None:
 
 
 def test_a_cut_that_leaves_no_class_above_is_said() -> None:
-    reason = because(Code.CUT_OUTSIDE_CLASSES, cut=5, classes=5)
+    reason = Reason.of(Code.CUT_OUTSIDE_CLASSES, cut=5, classes=5)
     assert value("auroc-referable", replace(answers(1, k=5), cut=5)).reason == reason
     assert value("sensitivity-at-specificity-90", replace(answers(1, k=5), cut=5)).reason == reason
 
@@ -72,4 +72,4 @@ def test_without_validation_images_below_the_cut_no_threshold_is_chosen() -> Non
     assert np.isnan(specific_thresholds(np.zeros((3, 4)), np.array([2, 3, 3]), 2)).all()
     for model in (replace(answers(1, k=4), specific=None), replace(answers(1, k=4), specific=np.full((80, 3), np.nan))):
         found = value("sensitivity-at-specificity-90", replace(model, cut=2))
-        assert found.reason == because(Code.NO_CUT_THRESHOLD)
+        assert found.reason == Reason.of(Code.NO_CUT_THRESHOLD)

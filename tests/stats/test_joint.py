@@ -8,17 +8,19 @@ from scipy import stats
 from syrupy.assertion import SnapshotAssertion
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import Evaluated, covariance, error_correlation, interval, joint, two_way, uncertainty
+from assay.stats import MeasureBySeed, covariance, error_correlation, interval, joint, two_way, uncertainty
 
 PLAIN = (-np.inf, np.inf)
 
 
-def evaluated(values: np.ndarray, moves: np.ndarray, bounds: tuple[float, float] = PLAIN, first: int = 0) -> Evaluated:
+def evaluated(
+    values: np.ndarray, moves: np.ndarray, bounds: tuple[float, float] = PLAIN, first: int = 0
+) -> MeasureBySeed:
     patients = np.arange(first, first + moves.shape[1])
-    return Evaluated(values, moves, patients, np.arange(len(values)), moves.shape[1], bounds)
+    return MeasureBySeed(values, moves, patients, np.arange(len(values)), moves.shape[1], bounds)
 
 
-def drawn(rng: np.random.Generator, seeds: int, patients: int, shared: float) -> tuple[Evaluated, Evaluated]:
+def drawn(rng: np.random.Generator, seeds: int, patients: int, shared: float) -> tuple[MeasureBySeed, MeasureBySeed]:
     """Two means of 0 over crossed patients and seeds, whose every effect has the same correlation."""
     mix = np.linalg.cholesky(np.array([[1.0, shared], [shared, 1.0]]))
     of_seed = 0.15 * mix @ rng.normal(size=(2, seeds))
@@ -105,7 +107,7 @@ def test_without_a_region_it_says_why(snapshot: SnapshotAssertion) -> None:
     few = evaluated(up.values[:2], up.contributions[:2])
     assert reason_words(joint(across, few).reason) == snapshot
     assert len(joint(across, few).outline) == 0
-    other = Evaluated(up.values, up.contributions, up.patients, up.seeds + 1, 30, PLAIN)
+    other = MeasureBySeed(up.values, up.contributions, up.patients, up.seeds + 1, 30, PLAIN)
     assert reason_words(joint(across, other).reason) == snapshot
     silent = evaluated(np.zeros(5), np.zeros((5, 30)))
     assert reason_words(joint(across, silent).reason) == snapshot

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from assay.core.reasons import because
 from assay.plugin import Code, Reason
 from assay.stats import FreeResponse, maps
 
@@ -117,17 +116,17 @@ def test_the_threshold_of_a_sensitivity(level: float, threshold: float) -> None:
 def test_a_sensitivity_that_only_a_map_of_lesion_alone_reaches_is_censored() -> None:
     found = maps.threshold_at(LESIONS, FLOOR, 0.8)
     assert not found.is_defined
-    assert found.reason == because(Code.UNREACHED_SENSITIVITY, level=0.8, most=0.75, lesions=4)
+    assert found.reason == Reason.of(Code.UNREACHED_SENSITIVITY, level=0.8, most=0.75, lesions=4)
 
 
 def test_a_map_that_is_constant_reaches_nothing() -> None:
     least = maps.threshold_at(np.array([[-7.0]]), np.array([-7.0]), 0.8).reason
-    assert least == because(Code.UNREACHED_SENSITIVITY, level=0.8, most=0.0, lesions=1)
+    assert least == Reason.of(Code.UNREACHED_SENSITIVITY, level=0.8, most=0.0, lesions=1)
 
 
 def test_thresholds_without_lesions_or_levels() -> None:
-    assert maps.threshold_at(np.full((3, 1), NAN), np.zeros(3), 0.8).reason == because(Code.NO_LESION)
-    assert maps.threshold_at(np.empty((3, 0)), np.zeros(3), 0.8).reason == because(Code.NO_LESION)
+    assert maps.threshold_at(np.full((3, 1), NAN), np.zeros(3), 0.8).reason == Reason.of(Code.NO_LESION)
+    assert maps.threshold_at(np.empty((3, 0)), np.zeros(3), 0.8).reason == Reason.of(Code.NO_LESION)
     for level in (0.0, 1.01):
         with pytest.raises(ValueError, match="give a share above 0 and at most 1"):
             maps.threshold_at(LESIONS, FLOOR, level)
@@ -200,14 +199,14 @@ def test_a_curve_that_does_not_begin_at_none_has_no_area() -> None:
     sure = np.array([[1, 1]] * 2 + [[0, 0]] * 98)
     curve = maps.free_response(sure, np.array([[5.0]]), np.array([-5.0]), np.array([0.0, 1.0]))
     assert maps.partial_area(curve, 2).value == pytest.approx(0.99)
-    assert maps.partial_area(curve, 1).reason == because(Code.CURVE_BEGINS_LATE, false_positives=0.02)
+    assert maps.partial_area(curve, 1).reason == Reason.of(Code.CURVE_BEGINS_LATE, false_positives=0.02)
 
 
 def test_curves_that_are_not_defined() -> None:
     none = np.full((2, 1), NAN)
-    assert maps.partial_area(maps.free_response(STRAY, none, FLOOR, THRESHOLDS), 1).reason == because(Code.NO_LESION)
+    assert maps.partial_area(maps.free_response(STRAY, none, FLOOR, THRESHOLDS), 1).reason == Reason.of(Code.NO_LESION)
     without = maps.free_response(STRAY[:0], LESIONS, FLOOR, THRESHOLDS)
-    assert maps.partial_area(without, 1).reason == because(Code.NO_FALSE_POSITIVE_IMAGE)
+    assert maps.partial_area(without, 1).reason == Reason.of(Code.NO_FALSE_POSITIVE_IMAGE)
     with pytest.raises(ValueError, match="components are counted at 4 thresholds and 3 are given"):
         maps.free_response(STRAY, LESIONS, FLOOR, THRESHOLDS[:3])
     with pytest.raises(ValueError, match="give a number above 0"):

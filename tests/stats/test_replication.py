@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jaxtyping import Float
 
-from assay.stats import Evaluated, Uncertainty, compare, decide, uncertainty
+from assay.stats import MeasureBySeed, Uncertainty, compare, decide, uncertainty
 from assay.stats.replication import replication_row
 
 ALPHA = 0.05
@@ -25,7 +25,7 @@ def drawn(
     effects = rng.normal(0, spread, seeds)[:, None] + patients[None] + rng.normal(0, 1, (seeds, PATIENTS))
     values = truth + effects.mean(axis=1)
     own = (effects - effects.mean(axis=1, keepdims=True)) / PATIENTS
-    whole = Evaluated(values, own, np.arange(seeds), np.arange(PATIENTS), PATIENTS, (-np.inf, np.inf))
+    whole = MeasureBySeed(values, own, np.arange(seeds), np.arange(PATIENTS), PATIENTS, (-np.inf, np.inf))
     found = uncertainty(whole)
     assert found.spread is not None
     errors = {"standard_error": found.standard_error, "seed_error": math.sqrt(found.spread.seeds), "df": found.df}
@@ -76,7 +76,9 @@ def test_the_estimate_of_both_runs_weighs_seeds_alike() -> None:
 def decision_of(row: dict[str, Any], family: int) -> str:
     """The decision of the tests, each at Holm's first step."""
     value, error, df = (row[name] for name in ("value", "standard_error", "df"))
-    whole = Evaluated(np.full(3, value), np.zeros((3, 1)), np.arange(3), np.zeros(1, np.int64), 1, (-np.inf, np.inf))
+    whole = MeasureBySeed(
+        np.full(3, value), np.zeros((3, 1)), np.arange(3), np.zeros(1, np.int64), 1, (-np.inf, np.inf)
+    )
     one = compare.contrast_of(whole, Uncertainty(error, df), row["margin"], left_out=0, paired_patients=1)
     (found,) = decide([one], ALPHA / family)
     small = found.decision in ("higher", "lower") and found.equivalence_p < ALPHA / family

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.plugin import Code
 from assay.stats import Likeness, between_seeds, beyond_seeds, cohen_kappa, decide_likeness
 
@@ -33,7 +33,7 @@ def test_the_same_models_are_as_alike_as_their_seeds() -> None:
     assert found.value == pytest.approx(found.within)
     assert found.below == 0
     assert math.isnan(found.p)
-    assert found.reason == because(Code.NO_VARIATION_BETWEEN_SEEDS)
+    assert found.reason == Reason.of(Code.NO_VARIATION_BETWEEN_SEEDS)
     assert decide_likeness([found])[0]["decision"] == "inconclusive"
 
 
@@ -91,8 +91,8 @@ def test_it_seldom_cries_wolf_and_covers_what_is_there(seeds: int, spread: int) 
 def test_nothing_is_claimed_under_three_seeds() -> None:
     draw = np.random.default_rng(5)
     for seeds, reason in (
-        (1, because(Code.FEW_SEEDS_TO_COMPARE, seeds=1, least=2)),
-        (2, because(Code.FEW_SEEDS, seeds=2, least=3)),
+        (1, Reason.of(Code.FEW_SEEDS_TO_COMPARE, seeds=1, least=2)),
+        (2, Reason.of(Code.FEW_SEEDS, seeds=2, least=3)),
     ):
         found = compared(models(seeds, 0, 3, draw), models(seeds, 3, 3, draw))
         assert found.reason == reason
@@ -105,7 +105,7 @@ def test_a_seed_without_a_value_leaves_none() -> None:
     a[2] = math.nan
     found = compared(a, models(4, 0, 3, np.random.default_rng(7)))
     assert math.isnan(found.value)
-    assert found.reason == because(Code.SOME_SEEDS_UNDEFINED)
+    assert found.reason == Reason.of(Code.SOME_SEEDS_UNDEFINED)
     assert math.isnan(between_seeds(np.ones((1, 1))))
 
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 
-from assay.core.reasons import because
 from assay.plugin import Code, Reason
 from assay.stats import cka_matrix, cka_vector, hsic, rbf_cka_vector, similarity
 from assay.stats.similarity import undefined_for
@@ -127,11 +126,11 @@ def test_independent_layers_of_more_units_than_images_are_not_alike() -> None:
 @pytest.mark.parametrize(
     ("features", "reason"),
     [
-        (np.full((30, 5), 0.1, np.float32), because(Code.CONSTANT_LAYER)),
-        (np.random.default_rng(0).normal(size=(3, 5)), because(Code.FEW_IMAGES, images=3, least=4)),
-        (np.eye(30), because(Code.EQUAL_DISTANCES)),
-        (np.where(np.eye(30) > 0, np.nan, 0.5), because(Code.NOT_FINITE_ACTIVATIONS)),
-        (np.where(np.eye(30) > 0, np.inf, 0.5), because(Code.NOT_FINITE_ACTIVATIONS)),
+        (np.full((30, 5), 0.1, np.float32), Reason.of(Code.CONSTANT_LAYER)),
+        (np.random.default_rng(0).normal(size=(3, 5)), Reason.of(Code.FEW_IMAGES, images=3, least=4)),
+        (np.eye(30), Reason.of(Code.EQUAL_DISTANCES)),
+        (np.where(np.eye(30) > 0, np.nan, 0.5), Reason.of(Code.NOT_FINITE_ACTIVATIONS)),
+        (np.where(np.eye(30) > 0, np.inf, 0.5), Reason.of(Code.NOT_FINITE_ACTIVATIONS)),
     ],
     ids=["collapsed", "few", "equidistant", "nan", "infinite"],
 )

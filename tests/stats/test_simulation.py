@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 from tests.worlds.scripts import script
 
-from assay.stats import Evaluated, Panel, combine, evaluate, linear_contrast, uncertainty
+from assay.stats import MeasureBySeed, Panel, combine, evaluate, linear_contrast, uncertainty
 from assay.stats.compare import contrast_of as combined
 from assay.stats.doses import outcome_weights
 from assay.stats.panel import probit
@@ -69,7 +69,7 @@ def test_the_batch_of_a_simulation_is_the_contrast_of_a_study() -> None:
     drawn = doses.draw(np.random.default_rng(0), "probit", 1, 5, 0.3)
     weights = np.concatenate([outcome_weights(3), -outcome_weights(3)])
     parts = [
-        Evaluated(drawn.values[0, r], drawn.contributions[0, r], drawn.patients, drawn.seeds, 200, (0.0, 1.0))
+        MeasureBySeed(drawn.values[0, r], drawn.contributions[0, r], drawn.patients, drawn.seeds, 200, (0.0, 1.0))
         for r in range(6)
     ]
     for batch, single in ((drawn, parts), (probit(drawn), [probit(part) for part in parts])):
@@ -87,7 +87,7 @@ def test_recipes_with_equally_bad_worst_groups_are_seldom_told_apart(world: str)
 def test_a_simulated_worst_group_is_compared_as_that_of_a_study(world: str) -> None:
     right = worst.right_answers(np.random.default_rng(0), world, 1, 5, 0.3)
     target, group = np.arange(worst.PATIENTS) % 2, right.shape[-1]
-    chosen: list[Evaluated] = []
+    chosen: list[MeasureBySeed] = []
     for recipe in range(2):
         one = right[0, recipe]  # [s, groups, patients of a group]
         rows = one.mean(axis=(0, 2)).argmin() * group + np.arange(group)

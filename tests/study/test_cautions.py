@@ -21,7 +21,7 @@ from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store.described import keep, read_description
 from assay.study.confounders import ConfounderSample, cautions
-from assay.study.described import Described, describe, gather_records
+from assay.study.described import DataTables, describe, gather_records
 from assay.study.preview import preview_tables
 
 PATIENTS = 120
@@ -200,7 +200,7 @@ def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path,
     found = preview_tables(spec, population, tmp_path / "preview")["findings"]
     assert tuple(from_row(row).reason for row in found) == expected
     keep(place.folder, describe(gather_records(make_plan(spec, population), place.folder, population), population))
-    assert read_description(RunFolder(place.root), Described).cautions == expected
+    assert read_description(RunFolder(place.root), DataTables).cautions == expected
 
 
 def test_the_column_that_divides_the_rows_is_no_level_unseen(images: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import remove_unit
 from assay.store.manifest import changes, key_of_signature, sign, write_manifest
 from assay.store.schema import SCHEMA_VERSION
-from assay.study.described import Described
+from assay.study.described import DataTables
 from assay.study.records import stored_study
 from assay.study.registration import read_prespecified
 
@@ -79,7 +79,7 @@ def _read_documents(root: Path) -> tuple[object, ...]:
     folder = RunFolder(root)
     return (
         repr(study),
-        repr(read_description(folder, Described)),
+        repr(read_description(folder, DataTables)),
         read_prespecified(root, study.plan.spec),
         folder.tables_are_current(),
     )

@@ -18,7 +18,6 @@ from syrupy.assertion import SnapshotAssertion
 from tests.worlds.measured import measurements
 from tests.worlds.panels import panel
 
-from assay.core.reasons import because
 from assay.plugin import Code, Reason
 from assay.report.words import statement
 from assay.spec.parse import parse_study
@@ -104,7 +103,7 @@ def test_what_could_not_be_tested_counts_in_holms_family() -> None:
     found = sure(0.03)
     alone = decide_families([family_of("stated", [(pair("metric"), found)])], [])[0]
     beside, lost = decide_families(
-        [family_of("stated", [(pair("metric"), found), (pair("triplet"), untested_contrast(because(Code.NO_SEED)))])],
+        [family_of("stated", [(pair("metric"), found), (pair("triplet"), untested_contrast(Reason.of(Code.NO_SEED)))])],
         [],
     )
     assert alone["p_holm"] == found.p
@@ -112,7 +111,7 @@ def test_what_could_not_be_tested_counts_in_holms_family() -> None:
     known = found.standard_error * math.sqrt(5) * TTestPower().solve_power(nobs=5, alpha=0.025, power=0.8)
     figure = reachable(found.standard_error**2, 0.0, 5, math.inf, group=1, family=2, df_between=4.0)
     assert known < beside["detectable"] == pytest.approx(figure, rel=0.02)
-    assert (lost["decision"], lost["reason"], lost["seeds"]) == ("inconclusive", str(because(Code.NO_SEED)), 0)
+    assert (lost["decision"], lost["reason"], lost["seeds"]) == ("inconclusive", str(Reason.of(Code.NO_SEED)), 0)
     assert math.isnan(lost["p_holm"])
     assert set(beside) == DECIDED_COLUMNS
 
@@ -153,7 +152,7 @@ def test_which_way_is_better_is_what_the_probe_says_and_only_that_way_can_be_not
     [
         ({}, math.sqrt(0.01 / 3), Reason()),  # the seeds alone: 0.2, 0.3, 0.4
         ({0: 0.3, 1: 0.3, 2: 0.3}, math.sqrt(0.01 / 3 + 2 * 0.3**2), Reason()),
-        ({0: 0.3, 1: 0.3}, math.nan, because(Code.UNKNOWN_ERROR)),
+        ({0: 0.3, 1: 0.3}, math.nan, Reason.of(Code.UNKNOWN_ERROR)),
     ],
 )
 def test_the_error_within_models_counts_or_is_a_reason(
@@ -245,10 +244,10 @@ def test_a_comparison_along_doses_is_the_interaction() -> None:
 
 def test_a_dose_that_kept_no_seed_or_was_not_trained_is_told() -> None:
     tag, _ = pairs(DOSED, grid("0", "0.5", "1"), ("loss", "confounder", "p"))
-    assert carry_out(of_panels("metric tag 0.5"), tag).reason == because(Code.NO_SEED_OF, recipe="metric tag 0.5")
+    assert carry_out(of_panels("metric tag 0.5"), tag).reason == Reason.of(Code.NO_SEED_OF, recipe="metric tag 0.5")
     thinned = [point for point in grid("0", "1") if point.label != "metric tag 0"]
     tag, _ = pairs(DOSED, thinned, ("loss", "confounder", "p"))
-    assert carry_out(of_panels(), tag).reason == because(Code.ONE_DOSE)
+    assert carry_out(of_panels(), tag).reason == Reason.of(Code.ONE_DOSE)
 
 
 # --- a probe's numbers along the doses -------------------------------------------------------------------------------

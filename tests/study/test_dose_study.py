@@ -21,10 +21,10 @@ from assay.store.described import read_description
 from assay.store.schema import TABLES
 from assay.study import records as results
 from assay.study.contrasts import dose_change_rows
-from assay.study.described import Described
+from assay.study.described import DataTables
 from assay.study.gathered import Records
 from assay.study.records import stored_study
-from assay.study.tables import Made
+from assay.study.tables import StudyTables
 
 CONFOUNDERS = ("tag", "texture")
 """One that changes pixels, and one by sampling."""
@@ -156,7 +156,7 @@ def worst_group_changes(run: RunFolder, confounder: str) -> tuple[np.ndarray, np
     """Compute by hand, from kept outputs, the change of each seed and what each row contributes to it."""
     described = json.loads((run.root / "described.json").read_text())
     study = stored_study(run.root)
-    records = Records(study.plan, run, read_description(run, Described))
+    records = Records(study.plan, run, read_description(run, DataTables))
     values, moves = np.zeros(3), np.zeros((3, 128))
     rows = sorted({number for entry in described["worst"] for number in entry["rows"]})
     place = {number: i for i, number in enumerate(rows)}
@@ -217,9 +217,9 @@ def test_every_recipe_has_a_change_of_each_confounder_in_every_environment(run: 
 def test_tables_do_not_depend_on_what_memory_keeps(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PANELS_IN_MEMORY", "RECIPES_IN_MEMORY"):
         monkeypatch.setattr(results, name, 1)
-    made = Made(
-        Records(stored_study(run.root).plan, run, read_description(run, Described)),
-        read_description(run, Described),
+    made = StudyTables(
+        Records(stored_study(run.root).plan, run, read_description(run, DataTables)),
+        read_description(run, DataTables),
     )
     assert repr(list(made["estimates"])) == repr(run.table("estimates"))
     assert [row["p"] for row in made["contrasts"]] == pytest.approx(
@@ -234,7 +234,7 @@ def test_what_lost_every_seed_is_undefined_in_every_measure_that_is_compared(
     spec = study.plan.spec
     first = spec.contrasts[0].model_copy(update={"measure": "average-precision"})
     plan = replace(study.plan, spec=spec.model_copy(update={"contrasts": (first, *spec.contrasts[1:])}))
-    records, lost = Records(plan, run, read_description(run, Described)), "cross-entropy · tag · 1"
+    records, lost = Records(plan, run, read_description(run, DataTables)), "cross-entropy · tag · 1"
     panel = Records.panel
 
     def without(self: Records, point: RecipePoint, environment: str) -> Panel | None:

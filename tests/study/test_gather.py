@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from tests.worlds.environments import make_probe
 from tests.worlds.measured import KEY_FIELDS, by_column, measurements
 
-from assay.core.reasons import because, read, reason_in_words
+from assay.core.reasons import read, reason_in_words
 from assay.plugin import Code, Contributions, Measurement, Reason, StoreError
 from assay.report.sentences.reasons import reason_words
 from assay.stats import Answers
@@ -95,7 +95,7 @@ def test_seeds_are_laid_together_by_their_samples() -> None:
 @pytest.mark.parametrize(
     ("errors", "half", "reason"),
     [
-        ((0.4, math.nan, 0.4), math.nan, because(Code.UNKNOWN_ERROR)),
+        ((0.4, math.nan, 0.4), math.nan, Reason.of(Code.UNKNOWN_ERROR)),
         ((math.nan,) * 3, 4.302653 * math.sqrt(0.01 / 3), Reason()),  # Student's t of 2 degrees of freedom
     ],
 )
@@ -114,14 +114,14 @@ def test_a_value_that_one_seed_lacks_is_not_averaged_over_the_others() -> None:
     (row,) = scalar_rows([({"measure": "flip-rate"}, by_column({FLIPS: dict(enumerate(rows))}))])
     assert math.isnan(row["value"])
     assert math.isnan(row["low"])
-    expected = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + reason_in_words("constant layer")
+    expected = Reason.of(Code.UNDEFINED_SEEDS, count=1, seeds=4) + reason_in_words("constant layer")
     assert (row["seeds"], read(row["reason"])) == (4, expected)
 
 
 def test_a_fold_that_lacks_a_value_is_not_averaged_away() -> None:
     row = together(measured(0.6, reason=""), None, measured(0.8, reason=""))
     assert math.isnan(row["value"])
-    assert row["reason"] == str(because(Code.MISSING_FOLDS, count=2, folds=3))
+    assert row["reason"] == str(Reason.of(Code.MISSING_FOLDS, count=2, folds=3))
     assert math.isnan(together(measured(0.6), measured(math.nan))["value"])
 
 
@@ -161,7 +161,7 @@ def test_the_worst_group_is_one_place_for_all_seeds() -> None:
         np.testing.assert_array_equal(found.column(place, "value"), values[place[3]])
     none = measurements({**every, key: least}, 21)[key]
     assert math.isnan(none[0]["value"])
-    assert none[0]["reason"] == str(because(Code.NO_COMMON_GROUP))
+    assert none[0]["reason"] == str(Reason.of(Code.NO_COMMON_GROUP))
 
 
 def worst(found: list[Measurement]) -> float:

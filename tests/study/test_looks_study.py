@@ -14,7 +14,7 @@ from tests.worlds.studies import SMALL, records
 
 import assay
 from assay.execution.local import InProcess
-from assay.execution.run import quietly
+from assay.execution.run import observe_nothing
 from assay.execution.tasks import Event
 from assay.plugin import DataError
 from assay.spec.parse import parse_study
@@ -64,7 +64,7 @@ def test_a_study_that_was_killed_between_and_within_looks_ends_with_the_same_rec
     for unit in first.plan.probes:
         if unit.trial.training.seed == 3:
             shutil.rmtree(root / "probes" / unit.id)
-    assert run_study(prepare(spec, root), quietly, InProcess()).trained == 2
+    assert run_study(prepare(spec, root), observe_nothing, InProcess()).trained == 2
     assert records(root) == records(looked)
 
 
@@ -75,7 +75,7 @@ def test_the_first_look_alone_is_not_finished(looked: Path, tmp_path: Path) -> N
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        run_study(prepare(spec, root), quietly, InProcess(), again=killed)
+        run_study(prepare(spec, root), observe_nothing, InProcess(), again=killed)
     assert find_finished(root, spec, False) is None
     again = assay.load(STUDY).run(tmp_path, workers=0, progress=False, looks=LOOKS)
     assert again.result is not None
@@ -148,12 +148,12 @@ def _lose(_: object) -> None:
 
 def test_a_failed_network_leaves_the_comparisons_that_need_it_without_a_look(tmp_path: Path) -> None:
     spec, root, lines = parse_study(TWO_QUESTIONS, looks=LOOKS), tmp_path / "two-questions", list[str]()
-    result = run_study(prepare(spec, root), quietly, Losing(), lines.append)
+    result = run_study(prepare(spec, root), observe_nothing, Losing(), lines.append)
     assert (result.failed, result.trained) == (1, 3 * 4 - 1)
     assert len([line for line in lines if line.startswith("look at 3 seeds")]) == 1, "the early one alone"
     assert len([line for line in lines if line.startswith("  networks not finished: AUROC in same")]) == 2
     assert "no look at 3 seeds: networks that it needs failed" in lines
     assert "networks that no primary comparison needs follow" in lines
     lines.clear()
-    assert run_study(prepare(spec, root), quietly, InProcess(), lines.append).trained == 1 + 3
+    assert run_study(prepare(spec, root), observe_nothing, InProcess(), lines.append).trained == 1 + 3
     assert [line[:15] for line in lines if line.startswith("look at")] == ["look at 3 seeds", "look at 4 seeds"]

@@ -28,7 +28,7 @@ from assay.study.interim import primary_pairs
 from assay.study.records import stored_study
 from assay.study.replication import (
     SHIPPED,
-    Earlier,
+    EarlierRun,
     design_of,
     earlier,
     earlier_of,
@@ -199,7 +199,7 @@ def test_what_is_no_study_is_not_replicated(tmp_path: Path) -> None:
         prepare_replication(tmp_path, tmp_path)
 
 
-def of(name: str = "small", **changes: Any) -> Earlier:
+def of(name: str = "small", **changes: Any) -> EarlierRun:
     return earlier_of(name, parse_study({**STUDY, **changes}), 2, [])
 
 
@@ -215,7 +215,7 @@ def test_images_that_cannot_be_drawn_again_are_the_same_patients() -> None:
     spec = parse_study({**STUDY, "data": {**SMALL["data"], "population": 1}, "first_seed": 3})
     drawn = of()
     assert drawn.has_new_patients(spec)
-    assert not Earlier(drawn.name, 0, 2, 0, drawn=False, rows=[]).has_new_patients(spec)
+    assert not EarlierRun(drawn.name, 0, 2, 0, drawn=False, rows=[]).has_new_patients(spec)
 
 
 @pytest.mark.parametrize("name", SHIPPED_STUDIES)
@@ -224,7 +224,7 @@ def test_a_built_in_study_replicates_the_earlier_result_that_is_shipped_with_it(
 ) -> None:
     monkeypatch.setenv("ASSAY_ASSETS", str(assets))
     spec = parse_study(name)
-    known = Earlier(**json.loads((SHIPPED / f"{name}.json").read_text()))
+    known = EarlierRun(**json.loads((SHIPPED / f"{name}.json").read_text()))
     if not known.drawn:  # its design names the content of weights, which are made up here
         monkeypatch.setattr("assay.study.replication.design_of", lambda _: known.design)
     shipped = find_earlier(tmp_path, spec)
@@ -245,7 +245,7 @@ def test_the_page_shows_the_earlier_result_that_is_shipped(
     (pair,) = primary_pairs(spec)
     decided = {"decision": "lower", "decision_level": 0.98, "decision_low": -0.2, "decision_high": -0.1}
     row = {"id": pair.id, "value": -0.15, "seeds": 20, **decided, "decision_p": 0.01}
-    known = Earlier(spec.name, 60, 79, 0, drawn=True, rows=[row], design=design_of(spec), note="not registered")
+    known = EarlierRun(spec.name, 60, 79, 0, drawn=True, rows=[row], design=design_of(spec), note="not registered")
     monkeypatch.setattr("assay.study.replication.SHIPPED", root.parent)
     (root.parent / "small.json").write_text(json.dumps(asdict(known)))
     assert Asking(capsys)("report", root).code == 0

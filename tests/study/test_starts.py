@@ -16,7 +16,7 @@ from assay.plugin import RunFolder, SpecError, Subject, WeightsError
 from assay.probes.explainers import Gradient
 
 
-class OfMaps(Gradient):
+class MapMeasures(Gradient):
     """An explainer for networks without tokens."""
 
     def refusal(self, subject: Subject) -> str:

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 from tests.report.test_words import row as comparison
 
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.plugin import Code
 from assay.report.blocks import cell
 from assay.report.evidence import Evidence
@@ -176,7 +176,7 @@ def test_the_worst_condition_and_group_of_any_study_are_on_its_first_screen(seed
         name: tuple(draw.uniform(low, low + 0.1) for _ in LOSSES)
         for name, low in {"same": 0.85, "neutral": draw.uniform(0.2, 0.8), "reversed": draw.uniform(0.2, 0.8)}.items()
     }
-    where = str(because(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target=""))
+    where = str(Reason.of(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target=""))
     groups = [
         estimate(loss, "auroc", "same", draw.uniform(0.4, 0.8), group="worst group", where=where) for loss in LOSSES
     ]
@@ -352,7 +352,7 @@ def changed(value: float, half: float, strength: float = 0.0, reason: str = "", 
         (changed(-0.2, 0.04, strength=0.6, more=("view",)),
          "AUROC changed by -0.20 [-0.24, -0.16] with texture uninformative and -0.20 [-0.24, -0.16] with texture "
          "uninformative: networks use texture and view as a shortcut"),
-        (changed(-0.04, math.nan, 0.6, str(because(Code.FEW_SEEDS, seeds=2, least=3)), more=("view",)),
+        (changed(-0.04, math.nan, 0.6, str(Reason.of(Code.FEW_SEEDS, seeds=2, least=3)), more=("view",)),
          "is insufficient: AUROC changed by -0.04 with texture uninformative and -0.04 with texture uninformative "
          "(2 seeds: no interval is computed with fewer than 3), and 0.05 would matter."),
         (changed(0.0, 0.01, strength=-0.02), "the association with the target was weak (Somers' D -0.02 for texture)"),

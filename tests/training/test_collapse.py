@@ -25,7 +25,7 @@ from assay.plugin import (
 )
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import squares
-from assay.training.collapse import LossBeside, collapse_reason
+from assay.training.collapse import LossWithReference, collapse_reason
 from assay.training.losses.self_supervised import TwoViews
 
 
@@ -34,7 +34,7 @@ def normal(*shape, seed=0):
 
 
 def test_a_healthy_embedding_has_not_collapsed():
-    healthy = [LossBeside(0.3, 0.69), LossBeside(0.69, 0.69)]
+    healthy = [LossWithReference(0.3, 0.69), LossWithReference(0.69, 0.69)]
     assert collapse_reason(normal(200, 16), normal(200, 2), healthy) == Reason()
 
 
@@ -67,19 +67,19 @@ def test_all_distances_equal():
 
 
 def test_a_loss_that_mines_nothing_from_a_constant_says_nothing():
-    assert collapse_reason(normal(50, 8), normal(50, 2), [LossBeside(0.0, 0.0)]) == Reason()
-    assert collapse_reason(normal(50, 8), normal(50, 2), [LossBeside(0.1, math.nan)]) == Reason()
+    assert collapse_reason(normal(50, 8), normal(50, 2), [LossWithReference(0.0, 0.0)]) == Reason()
+    assert collapse_reason(normal(50, 8), normal(50, 2), [LossWithReference(0.1, math.nan)]) == Reason()
 
 
 def test_stuck_only_when_every_batch_is():
-    stuck, moving = LossBeside(0.69, 0.6931), LossBeside(0.6, 0.6931)
+    stuck, moving = LossWithReference(0.69, 0.6931), LossWithReference(0.6, 0.6931)
     assert reason_words(collapse_reason(normal(50, 8), normal(50, 2), [stuck, stuck])) == (
         "no better than a constant in training: the loss is 0.6900, as for one embedding for all"
     )
     assert collapse_reason(normal(50, 8), normal(50, 2), [stuck, moving]) == Reason()
 
 
-STUCK = [LossBeside(0.69, 0.6931)]
+STUCK = [LossWithReference(0.69, 0.6931)]
 
 
 def test_only_a_stuck_loss_is_excused_by_being_slow():

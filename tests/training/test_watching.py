@@ -8,8 +8,8 @@ import torch
 from tests.worlds.environments import part, recipe
 from torch import nn
 
-from assay.core.reasons import because
-from assay.plugin import Code, Collapsed, LossContext, Objective, fit
+from assay.core.reasons import Reason
+from assay.plugin import Code, CollapsedFeatures, LossContext, Objective, fit
 from assay.testing.data import squares
 from assay.training.collapse import collapse_reason, figures
 
@@ -38,9 +38,9 @@ class Dies(Objective):
 
 def test_a_dead_training_is_stopped_with_the_reason_and_its_curve(tmp_path) -> None:
     chosen = recipe(epochs=9).model_copy(update={"loss": part("loss", "tests.training.test_watching:Dies")})
-    with pytest.raises(Collapsed) as told:
+    with pytest.raises(CollapsedFeatures) as told:
         fit(chosen, TRAINING, VALIDATION, classes=2, seed=0, folder=tmp_path)
-    assert told.value.reason == because(Code.COLLAPSED_FEATURES, epoch=3, rank=0.0, spread=0.0)
+    assert told.value.reason == Reason.of(Code.COLLAPSED_FEATURES, epoch=3, rank=0.0, spread=0.0)
     assert [row["epoch"] for row in told.value.curve] == [1, 2, 3]
     assert told.value.curve[0]["rank"] > 1.1
 

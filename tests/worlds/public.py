@@ -140,7 +140,7 @@ def ring(x: int, y: int, wide: int, tall: int | None = None) -> list[tuple[int, 
 
 
 @dataclass
-class Drawn:
+class DrawnIntervention:
     """One nodule of one reader: slice number -> outlines (each includes unless its flag says not), and ratings."""
 
     outlines: Mapping[int, Sequence[tuple[Points, bool]]]
@@ -148,16 +148,16 @@ class Drawn:
     rated: bool = True
 
 
-def nodule(x: int, y: int, wide: int, slices: Sequence[int] = (1,), **ratings: int) -> Drawn:
+def nodule(x: int, y: int, wide: int, slices: Sequence[int] = (1,), **ratings: int) -> DrawnIntervention:
     """A box of pixels, outlined on these slices."""
-    return Drawn({at: [(ring(x, y, wide), True)] for at in slices}, ratings)
+    return DrawnIntervention({at: [(ring(x, y, wide), True)] for at in slices}, ratings)
 
 
 def slice_uid(series: str, at: int) -> str:
     return f"{series}.{at}"
 
 
-def xml(series: str, readers: Sequence[Sequence[Drawn]], namespace: str = "http://www.nih.gov") -> str:
+def xml(series: str, readers: Sequence[Sequence[DrawnIntervention]], namespace: str = "http://www.nih.gov") -> str:
     sessions = "".join(
         f"<readingSession><servicingRadiologistID>anonymous</servicingRadiologistID>{_session(series, drawn)}"
         "<nonNodule><nonNoduleID>9</nonNoduleID><imageZposition>0</imageZposition></nonNodule></readingSession>"
@@ -168,20 +168,20 @@ def xml(series: str, readers: Sequence[Sequence[Drawn]], namespace: str = "http:
     return f'<?xml version="1.0" encoding="UTF-8"?><LidcReadMessage{space}>{header}{sessions}</LidcReadMessage>'
 
 
-def _session(series: str, drawn: Sequence[Drawn]) -> str:
+def _session(series: str, drawn: Sequence[DrawnIntervention]) -> str:
     return "".join(
         f"<unblindedReadNodule><noduleID>{number}</noduleID>{_ratings(one)}{_rois(series, one)}</unblindedReadNodule>"
         for number, one in enumerate(drawn)
     )
 
 
-def _ratings(one: Drawn) -> str:
+def _ratings(one: DrawnIntervention) -> str:
     given = {**SCALES, **one.ratings}
     inside = "".join(f"<{name}>{value}</{name}>" for name, value in given.items())
     return f"<characteristics>{inside}</characteristics>" if one.rated else ""
 
 
-def _rois(series: str, one: Drawn) -> str:
+def _rois(series: str, one: DrawnIntervention) -> str:
     return "".join(
         f"<roi><imageZposition>{-100 - 2.5 * at}</imageZposition><imageSOP_UID>{slice_uid(series, at)}</imageSOP_UID>"
         f"<inclusion>{str(includes).upper()}</inclusion>"
@@ -221,7 +221,12 @@ def write_slice(path: Path, series: str, at: int, patient: str, values: np.ndarr
 
 
 def write_series(
-    folder: Path, number: int, readers: Sequence[Sequence[Drawn]], patient: str = "", slices: int = 3, **tags: object
+    folder: Path,
+    number: int,
+    readers: Sequence[Sequence[DrawnIntervention]],
+    patient: str = "",
+    slices: int = 3,
+    **tags: object,
 ) -> Path:
     """`<patient>/<study>/<series>/` with DICOM slices and the XML beside them."""
     who, series = patient or f"LIDC-IDRI-{number:04d}", f"1.3.6.1.4.1.14519.{number}"

@@ -10,7 +10,7 @@ from typing import Any
 import assay
 from assay.execution import run as execution
 from assay.execution.local import InProcess
-from assay.execution.run import quietly
+from assay.execution.run import observe_nothing
 from assay.execution.tasks import Context
 from assay.report.page import write_page
 from assay.spec.parse import parse_study
@@ -117,4 +117,4 @@ def plan_tiny(root: Path, **changes: Any) -> Any:
 
 def run_tiny(root: Path, **changes: Any) -> Result:
     """The tiny study with changes, run in this process."""
-    return run_study(plan_tiny(root, **changes), quietly, InProcess())
+    return run_study(plan_tiny(root, **changes), observe_nothing, InProcess())

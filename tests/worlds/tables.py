@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from assay.core.reasons import because
+from assay.core.reasons import Reason
 from assay.plugin import Code, RunFolder, generator
 from assay.stats import collapse_rate
 from assay.stats.decisions import restrict_claims
@@ -32,7 +32,7 @@ SHIFTS = {"same": 0.22, "neutral": 0.12, "reversed": 0.0, "conflict": 0.08, "fai
 
 
 @dataclass(frozen=True)
-class Made:
+class StudyTables:
     """What a made-up study has: its losses, its budgets, its seeds, and which probes were run. more: further axes."""
 
     losses: tuple[str, ...] = tuple(LEVELS)
@@ -59,14 +59,14 @@ class Made:
 # Rows of a made-up dose-response: its contrasts, and what each confounder took.
 
 
-def dosed(made: Made) -> Iterator[dict[str, Any]]:
+def dosed(made: StudyTables) -> Iterator[dict[str, Any]]:
     """A dose-response of every loss and confounder; one is lower, one depends on the scale, one has no seed."""
     kinds = itertools.cycle(("lower", "depends", "inconclusive", "lost"))
     for confounder, loss in itertools.product(dict(made.more)["confounder"], made.losses[1:]):
         kind, where = next(kinds), {"confounder": confounder}
         lost = kind == "lost"
         p = {"lower": (0.001, 0.002), "depends": (0.001, 0.4)}.get(kind, (0.3, 0.4))
-        reason = {"lost": str(because(Code.NO_SEED)), "depends": str(because(Code.DEPENDS_ON_SCALE))}.get(kind, "")
+        reason = {"lost": str(Reason.of(Code.NO_SEED)), "depends": str(Reason.of(Code.DEPENDS_ON_SCALE))}.get(kind, "")
         plain, probit = (NAN, NAN) if lost else p
         yield {
             "id": f"d05e-{confounder}-{loss}",
@@ -110,7 +110,7 @@ def dosed(made: Made) -> Iterator[dict[str, Any]]:
         }
 
 
-def dose_changes(made: Made) -> Iterator[dict[str, Any]]:
+def dose_changes(made: StudyTables) -> Iterator[dict[str, Any]]:
     """The tag takes 0.2, the other confounder nothing."""
     if "p" not in dict(made.more):
         return
@@ -134,7 +134,7 @@ def dose_changes(made: Made) -> Iterator[dict[str, Any]]:
         }
 
 
-def dose_counts(made: Made) -> Iterator[dict[str, Any]]:
+def dose_counts(made: StudyTables) -> Iterator[dict[str, Any]]:
     """A tag on exactly a share of 150, and another confounder that is drawn."""
     for confounder in dict(made.more).get("confounder", ()) if "p" in dict(made.more) else ():
         for p in dict(made.more)["p"]:
@@ -160,7 +160,7 @@ def dose_counts(made: Made) -> Iterator[dict[str, Any]]:
 # Pictures of a made-up study, gray squares with a disc each, and how visible its confounders are.
 
 
-def pictures(root: Path, made: Made) -> Iterator[dict[str, Any]]:
+def pictures(root: Path, made: StudyTables) -> Iterator[dict[str, Any]]:
     common = {"pixel_size": 0.7, "environment": "", "factor": "", "logits": "{}"}
     for name in ("train", *made.environments):
         facts = {"head": name, "target": "malignancy", "rows": ["benign", "malignant"], "images": 1000,
@@ -222,7 +222,7 @@ def visibility() -> Iterator[dict[str, Any]]:
         "share": 0.791,
         "difference": 0.0112,
         "ssim": NAN,
-        "reason": str(because(Code.NO_SSIM)),
+        "reason": str(Reason.of(Code.NO_SSIM)),
     }
     yield {
         **common,
@@ -233,7 +233,7 @@ def visibility() -> Iterator[dict[str, Any]]:
         "difference": NAN,
         "ssim": NAN,
         "images": 0,
-        "reason": str(because(Code.TIED_BY_SAMPLING)),
+        "reason": str(Reason.of(Code.TIED_BY_SAMPLING)),
     }
 
 
@@ -265,10 +265,10 @@ MEASURES = ("auroc", "auroc-macro", "average-precision", "accuracy", "sensitivit
             "log-loss", "calibration-error", "somers-d")  # fmt: skip
 
 
-EVERYTHING = Made()
+EVERYTHING = StudyTables()
 
 
-def make_run(root: Path, made: Made = EVERYTHING) -> Path:
+def make_run(root: Path, made: StudyTables = EVERYTHING) -> Path:
     """Write every table and picture of a made-up study and return its folder."""
     folder = RunFolder(root)
     folder.begin(STUDY, {})
@@ -301,7 +301,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     return root
 
 
-def _trials(made: Made) -> Iterator[dict[str, Any]]:
+def _trials(made: StudyTables) -> Iterator[dict[str, Any]]:
     for number, (recipe, at) in enumerate(made.recipes):
         for seed in range(made.seeds):
             status, reason = "done", ""
@@ -324,7 +324,7 @@ def _trials(made: Made) -> Iterator[dict[str, Any]]:
             }
 
 
-def _measured(made: Made, trials: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _measured(made: StudyTables, trials: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Values of seeds and estimates of every probe; a recipe without a kept seed has none."""
     of_seeds: list[dict[str, Any]] = []
     estimates: list[dict[str, Any]] = []
@@ -355,8 +355,8 @@ def _summary(values: np.ndarray, center: float, reason: str, group: str) -> dict
     error = float(values.std(ddof=1)) / math.sqrt(len(values)) + 0.006 if len(values) > 2 else NAN
     mean = float(values.mean())
     few = "" if len(values) > 2 else _few(len(values))
-    group_place = because(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target="benign")
-    environment = because(Code.WORST_ENVIRONMENT_PLACE, environment="reversed")
+    group_place = Reason.of(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target="benign")
+    environment = Reason.of(Code.WORST_ENVIRONMENT_PLACE, environment="reversed")
     where = str(environment if group == "worst environment" else group_place)
     said = reason or few or (where if group.startswith("worst") else "")
     return {
@@ -370,10 +370,10 @@ def _summary(values: np.ndarray, center: float, reason: str, group: str) -> dict
 
 
 def _few(seeds: int) -> str:
-    return str(because(Code.FEW_SEEDS, seeds=seeds, least=3))
+    return str(Reason.of(Code.FEW_SEEDS, seeds=seeds, least=3))
 
 
-def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, dict[str, Any]]]:
+def _places(made: StudyTables, at: dict[str, str]) -> Iterator[tuple[float, float, dict[str, Any]]]:
     """(center, spread over seeds, where) of everything measured for a recipe."""
     loss = at.get("loss", made.losses[0])
     level = LEVELS.get(loss, 0.4 + 0.4 * (made.losses.index(loss) / len(made.losses)))
@@ -392,7 +392,7 @@ def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, dict
         yield from _attribution(level)
 
 
-def _performance(made: Made, level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
+def _performance(made: StudyTables, level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
     for environment in made.environments:
         value = min(0.985, level + SHIFTS[environment])
         for measure in MEASURES:
@@ -408,13 +408,13 @@ def _performance(made: Made, level: float) -> Iterator[tuple[float, float, dict[
     yield level, 0.04, {"measure": "auroc", "group": "worst environment", "chance": 0.5}
 
 
-def _reliance(made: Made, level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
+def _reliance(made: StudyTables, level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
     for factor, share in FACTORS.items():
         tilt = {"margin": level, "texture": 1.1 - level}.get(factor, 0.5)
         for name in made.classes:
             place = {"factor": factor, "level": name, "chance": 0.0}
             value = share * 2 * tilt
-            unsure = because(Code.NOT_CONVERGED_ERROR, error=0.061, tolerance=0.05)
+            unsure = Reason.of(Code.NOT_CONVERGED_ERROR, error=0.061, tolerance=0.05)
             doubt = str(unsure) if factor == "contrast" else ""
             unit = "share of variance"
             yield value, 0.03, {**place, "measure": "sobol-total", "unit": unit, "reason": doubt}
@@ -451,7 +451,7 @@ def _robustness(level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
 
 
 def _attribution(level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
-    said = str(because(Code.FAILS_SANITY, correlation=0.81))
+    said = str(Reason.of(Code.FAILS_SANITY, correlation=0.81))
     place = {"environment": "(neutral)", "unit": "share", "chance": 0.05}
     yield 0.11, 0.0, {**place, "measure": "mass-accuracy", "factor": "center-prior"}
     for factor, gain in (("gradient", 0.1), ("input-x-gradient", 0.2), ("maps:Cam", NAN)):
@@ -470,7 +470,7 @@ def _attribution(level: float) -> Iterator[tuple[float, float, dict[str, Any]]]:
             yield effect * level, 0.05, {**place, **gone}
 
 
-def _contrasts(made: Made) -> Iterator[dict[str, Any]]:
+def _contrasts(made: StudyTables) -> Iterator[dict[str, Any]]:
     if "p" in dict(made.more):
         yield from dosed(made)
         return
@@ -558,7 +558,7 @@ def _starts() -> Iterator[dict[str, Any]]:
     }
 
 
-def _recipes(made: Made) -> Iterator[dict[str, Any]]:
+def _recipes(made: StudyTables) -> Iterator[dict[str, Any]]:
     for recipe, at in made.recipes:
         mitigation = at.get("mitigation", "none")
         yield {
@@ -594,7 +594,7 @@ def _collapses(trials: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _environments(made: Made) -> Iterator[dict[str, Any]]:
+def _environments(made: StudyTables) -> Iterator[dict[str, Any]]:
     asked = {"train": 0.9, "same": 0.9, "neutral": 0.0, "reversed": -0.9}
     for name in ("train", *made.environments):
         want = asked.get(name, NAN)
@@ -620,7 +620,7 @@ def _environments(made: Made) -> Iterator[dict[str, Any]]:
         }
 
 
-def _provenance(made: Made) -> list[dict[str, Any]]:
+def _provenance(made: StudyTables) -> list[dict[str, Any]]:
     facts = {
         "study": "nodule-loss", "question": made.question, "seeds": str(made.seeds), "data": "nodule phantom",
         "data summary": "lung nodules drawn by a phantom", "license": "Apache-2.0",

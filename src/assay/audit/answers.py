@@ -16,10 +16,10 @@ from assay.audit.battery import DECIDING, DOSES, AuditedMark
 from assay.audit.checks import FITS, misread, output_words
 from assay.audit.model import CAUSES, PreparedAudit, signs
 from assay.audit.page import EXAMPLES, EXAMPLES_OF_REGION, REGION, picture_name
-from assay.audit.plan import AuditPlan, Held, Shot
+from assay.audit.plan import AuditPlan, NeutralizedRegions, PlannedReading
 from assay.audit.references import trained_on
 from assay.audit.scored import (
-    Scored,
+    ScoredImages,
     ScoredMaps,
     better,
     check,
@@ -33,7 +33,7 @@ from assay.audit.scored import (
 )
 from assay.audit.search.regions import Region
 from assay.audit.swing import Effect
-from assay.audit.verdicts import AuditDecision, Open, Reference, decide_mark, is_settled
+from assay.audit.verdicts import AuditDecision, OpenQuantity, Reference, decide_mark, is_settled
 from assay.core.errors import ReadingError, SpecError, cut, key_text
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, reason_in_words
@@ -72,17 +72,17 @@ class StoredAnswers:
     threshold_of_model: float | None
     short: bool
 
-    def read(self, shot: Shot, threshold: float) -> Scored:
+    def read(self, shot: PlannedReading, threshold: float) -> ScoredImages:
         """Return the answers to some images. Raises ReadingError where reading failed."""
         if not self.folder.complete("readings", shot.id):
             raise ReadingError(read_checked_json(self.folder.failure_path(shot.id))["text"])
         outputs = stored_reading(self.folder.outputs(shot.id))
         if self.plan.asked.task == "segmentation":
             return ScoredMaps.of(shot.table, outputs.maps)
-        return Scored(shot.table, outputs.logits, threshold)
+        return ScoredImages(shot.table, outputs.logits, threshold)
 
     @cached_property
-    def clean(self) -> Scored:
+    def clean(self) -> ScoredImages:
         """The answers to images without changes, at the threshold that they set."""
         raw = self.read(self.plan.clean, 0.5)
         if isinstance(raw, ScoredMaps):
@@ -92,11 +92,11 @@ class StoredAnswers:
         )
 
     @cached_property
-    def sample(self) -> Scored:
+    def sample(self) -> ScoredImages:
         """Those of the images that get marks."""
         return self.clean.take(self.plan.sample)
 
-    def to(self, shot: Shot) -> Scored:
+    def to(self, shot: PlannedReading) -> ScoredImages:
         """Return the answers to some images. Raises ReadingError where there are none."""
         return self.read(shot, self.clean.threshold)
 
@@ -120,13 +120,13 @@ class StoredAnswers:
         limit = reference and reference.limit(mark.name)
         return decide_mark(effects, doses.index(DECIDING), self.plan.asked.margin, limit), effects
 
-    def _effect(self, mark: AuditedMark, shot: Shot, dose: str) -> Effect:
+    def _effect(self, mark: AuditedMark, shot: PlannedReading, dose: str) -> Effect:
         """Return the effect of a mark, one of two where it was also tried at other places."""
         return replace(
             self.sample.effect(self.to(shot), dose), chances=2 if self.plan.counts.tried and mark.places else 1
         )
 
-    def elsewhere(self, mark: AuditedMark, neutralized: Held | None) -> tuple[str, str] | None:
+    def elsewhere(self, mark: AuditedMark, neutralized: NeutralizedRegions | None) -> tuple[str, str] | None:
         """Return where each half of the patients has a mark; None where no place was tried.
 
         It is the place with the largest mean change of scores in the other half, so that the choice adds nothing to
@@ -144,12 +144,12 @@ class StoredAnswers:
         first, other = (places[int(moved[:, half].sum(axis=1).argmax())] for half in (second, ~second))
         return first, other
 
-    def _unmarked_answers(self, neutralized: Held | None) -> Scored:
+    def _unmarked_answers(self, neutralized: NeutralizedRegions | None) -> ScoredImages:
         return (
             self.sample if neutralized is None else self.to(self.plan.neutralize(self.plan.unmarked_shot, neutralized))
         )
 
-    def _keeps_effect(self, shot: Shot, neutralized: Held | None) -> bool:
+    def _keeps_effect(self, shot: PlannedReading, neutralized: NeutralizedRegions | None) -> bool:
         """Return whether half of the mean change of scores by a mark stays where the leading region is held."""
         with suppress(ReadingError):
             moved = [
@@ -160,7 +160,9 @@ class StoredAnswers:
             return changes[1] >= changes[0] / 2
         return True
 
-    def mark(self, mark: AuditedMark, reference: Reference | None, neutralized: Held | None) -> tuple[Row, list[Row]]:
+    def mark(
+        self, mark: AuditedMark, reference: Reference | None, neutralized: NeutralizedRegions | None
+    ) -> tuple[Row, list[Row]]:
         """Return a row of `tables.VERDICTS` and rows of `audit_tables.EFFECTS`.
 
         The verdict is the more harmful one of the mark as it is drawn and at the place with most effect, without those
@@ -194,7 +196,7 @@ class StoredAnswers:
                "drawn": ", ".join(filter(None, drawings)), "look": mark.look(place),
                "explained": explained}  # fmt: skip
         if place and decided.limit is not None and chosen_arm.verdict == Verdict.AFFECTED:
-            row["open"] = str(Open.PLACE)
+            row["open"] = str(OpenQuantity.PLACE)
         other_rows = [{**effect_row(mark.name, decision.effect), "place": where} for decision, where, _ in arms[1:]]
         return row, [*({**effect_row(mark.name, effect), "place": ""} for effect in effects), *other_rows]
 
@@ -219,7 +221,11 @@ class StoredAnswers:
     # Whether the model is read rightly.
 
     def checks(
-        self, again: Shot | None, others: Mapping[str, Shot], doubts: tuple[str, ...], own_scaling: bool
+        self,
+        again: PlannedReading | None,
+        others: Mapping[str, PlannedReading],
+        doubts: tuple[str, ...],
+        own_scaling: bool,
     ) -> list[Row]:
         """Return rows of `tables.AUDIT_CHECKS` on how the model is read.
 
@@ -256,7 +262,7 @@ class StoredAnswers:
             rows.append(check("repeatable", status, f"the model {text}", moved))
         return [*rows, *self._ranking(others, own_scaling)]
 
-    def _ranking(self, others: Mapping[str, Shot], own_scaling: bool) -> Iterator[Row]:
+    def _ranking(self, others: Mapping[str, PlannedReading], own_scaling: bool) -> Iterator[Row]:
         """Yield how good the answers are, and whether another reading is much better. Raises SpecError where one is."""
         if self.clean.quality is None:
             yield check("scaling", "not-done", "other scalings are compared with lesions only")
@@ -264,7 +270,11 @@ class StoredAnswers:
         measure, performance = self.clean.quality
         status = "ok" if performance.low > self.clean.chance else "warn"
         yield check("ranking", status, f"{measure} on these images", performance.value, measure)
-        before, after, unreadable = self.clean.take(self.plan.compared_positions), dict[str, Scored](), list[str]()
+        before, after, unreadable = (
+            self.clean.take(self.plan.compared_positions),
+            dict[str, ScoredImages](),
+            list[str](),
+        )
         for name, shot in others.items():
             try:
                 after[name] = self.to(shot)
@@ -317,7 +327,7 @@ def _mean_gray(without: Environment, marked: Environment) -> str:
     return f"gray value {on[changed].mean():.2f}" if 0 < changed.mean() < 0.5 else ""
 
 
-def _expectation_check(scored: Scored, expect: float) -> Row:
+def _expectation_check(scored: ScoredImages, expect: float) -> Row:
     """Return the check of what the user knows of the model: far where outside the interval and 0.05 or more away."""
     if scored.quality is None or len(scored.table.classes) != 2:
         return check("expected", "not-done", "an expectation is compared for two classes, or with lesions, only")

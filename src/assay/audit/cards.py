@@ -39,7 +39,7 @@ _MODEL_CHECKS = ("repeatable", "reading", "scaling", "ranking", "expected", "pix
 
 
 @dataclass(frozen=True)
-class Audited:
+class AuditEvidence:
     """The tables of an audit, as evidence.
 
     Attributes:
@@ -140,7 +140,7 @@ class Item:
         facts: Facts of the provenance that are evidence for it.
         checks: Checks whose outcomes are.
         measures: Measures over all images that are.
-        summaries: Properties of `Audited` that are.
+        summaries: Properties of `AuditEvidence` that are.
         text: Evidence that every audit has.
     """
 
@@ -153,7 +153,7 @@ class Item:
     summaries: Sequence[str] = ()
     text: str = ""
 
-    def evidence(self, audit: Audited) -> str:
+    def evidence(self, audit: AuditEvidence) -> str:
         """Return what an audit shows; empty where it has nothing."""
         parts = [audit.facts_of(*self.facts), audit.checks_of(*self.checks), audit.overall(*self.measures)]
         return ". ".join(filter(None, (*parts, *(getattr(audit, name) for name in self.summaries), self.text)))
@@ -183,12 +183,12 @@ def outcome_texts(root: Path) -> dict[str, str]:
     tables = {name: folder.table(name) for name in AUDIT_TABLES}
     answered = {name: tables[name] for name in ANSWERED}
     verdicts = verdicts_document(tables, answer_words(answered), finding_rows(answered))
-    audit = Audited(tables, {str(row["key"]): str(row["value"]) for row in tables["provenance"]})
+    audit = AuditEvidence(tables, {str(row["key"]): str(row["value"]) for row in tables["provenance"]})
     cards = {MODEL_CARD: _model_card(audit), DATA_CARD: _data_card(audit), CROSSWALK: _crosswalk(audit)}
     return {FILE: json_text(verdicts), **{name: visible("\n".join(lines) + "\n") for name, lines in cards.items()}}
 
 
-def _model_card(audit: Audited) -> Iterator[str]:
+def _model_card(audit: AuditEvidence) -> Iterator[str]:
     facts = audit.facts
     yield from (f"# Model card: {inert(facts['model'])}", "", "Written by an audit. Page: report.html.")
     yield from _listed_facts(
@@ -222,7 +222,7 @@ def _model_card(audit: Audited) -> Iterator[str]:
     yield from ("", "## Not established", "", *(f"- {text}" for text in not_established(audit.tables)))
 
 
-def _data_card(audit: Audited) -> Iterator[str]:
+def _data_card(audit: AuditEvidence) -> Iterator[str]:
     facts = audit.facts
     yield f"# Data card: {inert(facts.get('data', facts['model']))}"
     yield from ("", "Written by an audit from the images and columns that it was given.")
@@ -246,7 +246,7 @@ def _data_card(audit: Audited) -> Iterator[str]:
     yield "- Whether images or columns identify patients."
 
 
-def _crosswalk(audit: Audited) -> Iterator[str]:
+def _crosswalk(audit: AuditEvidence) -> Iterator[str]:
     yield from (
         f"# Crosswalk: {inert(audit.facts['model'])}",
         "",
@@ -258,11 +258,11 @@ def _crosswalk(audit: Audited) -> Iterator[str]:
         yield from markdown_table(("item", "topic", "evidence", "gap"), (_item_cells(item, audit) for item in items))
 
 
-def _item_cells(item: Item, audit: Audited) -> tuple[str, ...]:
+def _item_cells(item: Item, audit: AuditEvidence) -> tuple[str, ...]:
     return item.name, item.topic, item.evidence(audit) or "none", item.gap
 
 
-def _listed_facts(audit: Audited, heading: str, names: Sequence[str]) -> Iterator[str]:
+def _listed_facts(audit: AuditEvidence, heading: str, names: Sequence[str]) -> Iterator[str]:
     yield from ("", f"## {heading}", "")
     yield from (f"- {name}: {inert(audit.facts[name])}" for name in names if name in audit.facts)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from assay.audit.scored import Scored, ScoredMaps
+from assay.audit.scored import ScoredImages, ScoredMaps
 from assay.report.outcomes import HALF, Facts, Outcomes, of_classes, of_masks, take_cases
 from assay.report.pictures import PictureSettings
 from assay.shifts.environment import Environment
@@ -20,7 +20,7 @@ OF_AUDIT = 12
 
 
 @dataclass(frozen=True)
-class Moved:
+class ChangedAnswers:
     """Answers to some images with the mark that leads.
 
     Attributes:
@@ -31,13 +31,13 @@ class Moved:
     """
 
     mark: str
-    scored: Scored
+    scored: ScoredImages
     images: Environment
     sample: Int[np.ndarray, " m"]
 
 
 def audited_cases(
-    clean: Scored, images: Environment, moved: Moved | None, is_phantom: bool, gallery: PictureSettings
+    clean: ScoredImages, images: Environment, moved: ChangedAnswers | None, is_phantom: bool, gallery: PictureSettings
 ) -> list[Row]:
     """Draw single images of an audit: the surest of the wrong, those that a mark moves most, the surest of the right.
 
@@ -64,7 +64,7 @@ def audited_cases(
     return rows
 
 
-def _of_scored(scored: Scored) -> tuple[Outcomes, Callable[[int], Facts]]:
+def _of_scored(scored: ScoredImages) -> tuple[Outcomes, Callable[[int], Facts]]:
     """Return the outcomes of an audited model."""
     if isinstance(scored, ScoredMaps):
         maps = scored.maps

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from assay.audit.model import SCALINGS, Config, PreparedAudit
-from assay.audit.origins import OfTraining
+from assay.audit.origins import TrainedOrigin
 from assay.audit.request import AuditRequest
 from assay.audit.scored import INVERTED, check, probability_of
 from assay.audit.swing import MUCH, auroc_gain
@@ -35,7 +35,7 @@ from assay.data.near_copies import NearPair, compares_full_images_only
 from assay.data.outside import shared_patients
 from assay.execution.jobs import population_of, stored_reading, write_reading
 from assay.look.checks import DataChecks, certain_copies
-from assay.models.external import OfOnnx
+from assay.models.external import OnnxModel
 from assay.models.ref import GivenModel, Output, Scaling
 from assay.probes.probe import Read
 from assay.probes.reader import ModelReading, ReadingError, evaluating, two_columns
@@ -219,7 +219,7 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
             f"to {count - 1}{text}"
         )
     elif count in (1, len(classes)) and len(names) in ((1, 2) if count == 1 else (count,)):
-        order = match_outputs(names, classes, exclusive=model.origin.kind == OfTraining.kind)
+        order = match_outputs(names, classes, exclusive=model.origin.kind == TrainedOrigin.kind)
         if count == 1 and order:
             model = replace(model, inverted=order[-1] == 0 if len(names) == 2 else order == (0, -1))
             output_text.append(f"the score is that of '{classes[0 if model.inverted else 1]}', by its name")
@@ -232,7 +232,7 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
             output_text.append(f"{join_words(places)}, by name")
     if request.outputs and not output and not match_outputs(names, classes):
         raise SpecError(f"outputs: {join_words([*request.outputs])} are none of the classes {join_words([*classes])}")
-    of_training = names and not output_text and not output and isinstance(model.origin, OfTraining)
+    of_training = names and not output_text and not output and isinstance(model.origin, TrainedOrigin)
     if of_training and count == len(classes) and not (_is_finding(names) and _is_finding(classes)):
         raise SpecError(
             f"the network tells {join_words([*names])} apart, and these images have the classes "
@@ -375,7 +375,7 @@ def doubts_of_tensors(
         logits: Its logits for them.
     """
     origin, table = prepared.model.origin, images.table
-    if not isinstance(origin, OfOnnx) or len(table.classes) != 2:
+    if not isinstance(origin, OnnxModel) or len(table.classes) != 2:
         return
     for head in origin.facts.heads[1:]:
         other = replace(prepared, model=replace(prepared.model, origin=replace(origin, output=head)))
@@ -470,7 +470,7 @@ Change = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c h w"]]
 
 
 @dataclass(frozen=True)
-class ReadAs(OverImages):
+class ChangedOnReading(OverImages):
     """`Images` that are changed on reading."""
 
     change: Change

@@ -12,7 +12,7 @@ from assay.audit.compare import AuditsRun, StoredAudit, compare_audits
 from assay.audit.compare_page import comparison_answer, comparison_lines
 from assay.audit.labels import ALL, LABELS_NOTE, PAGE, TABLE, audit_labels
 from assay.audit.origins import origin_of
-from assay.audit.plan import Planned
+from assay.audit.plan import AuditSize
 from assay.audit.policy import read_policy
 from assay.audit.predictions_command import answer, speaker
 from assay.audit.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
@@ -28,7 +28,7 @@ from assay.data.files.guess import tables_in
 from assay.data.files.table import require_contained
 from assay.execution.local import InProcess, default_workers
 from assay.execution.progress import display_for, reading_shown
-from assay.execution.run import carry_out, quietly
+from assay.execution.run import carry_out, observe_nothing
 from assay.execution.tasks import Observer, Task
 from assay.models.ref import Origin
 from assay.report.page import write_page
@@ -60,13 +60,13 @@ def audit_command(request: AuditRequest, *, dry_run: bool, is_quiet: bool, json:
 
 def _run_or_plan(
     origin: Origin, request: AuditRequest, out: Path, dry_run: bool, is_quiet: bool, json: bool
-) -> Path | tuple[Planned, float]:
+) -> Path | tuple[AuditSize, float]:
     """Audit a model, and return the folder; of a dry run the plan and the seconds an image takes."""
     request = images_of(request.but(out=out), is_quiet or json)
     if request.networks and not dry_run:
         request = _with_references(request, is_quiet or json)
-    with reading_shown(quietly=is_quiet) as notify:
-        return run_audit(origin, request, dry_run=dry_run, notify=notify, say=speaker(is_quiet or json))
+    with reading_shown(observe_nothing=is_quiet) as on_progress:
+        return run_audit(origin, request, dry_run=dry_run, on_progress=on_progress, say=speaker(is_quiet or json))
 
 
 def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet: bool, json: bool) -> None:
@@ -99,7 +99,7 @@ def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet
 
 def _with_references(request: AuditRequest, is_quiet: bool) -> AuditRequest:
     """Return what is asked with reference networks, which are trained where they are not there."""
-    watch, say = quietly if is_quiet else show_training, speaker(is_quiet)
+    watch, say = observe_nothing if is_quiet else show_training, speaker(is_quiet)
     return request.but(references=trained_references(request, watch=watch, say=say))
 
 
@@ -111,8 +111,8 @@ def prepare_command(folder: Path, request: AuditRequest, is_quiet: bool) -> None
         DataError: Rows cannot be read.
     """
     request = change_data(images_of(request, is_quiet), _anywhere)
-    with reading_shown(quietly=is_quiet) as notify:
-        count = prepare_images(folder, request, notify=notify, say=speaker(is_quiet))
+    with reading_shown(observe_nothing=is_quiet) as on_progress:
+        count = prepare_images(folder, request, on_progress=on_progress, say=speaker(is_quiet))
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
     if request.task == "segmentation":
         print(f"write a mask of each, 0 for background, to a folder, then: assay audit score {folder} masks")
@@ -130,8 +130,8 @@ def score_command(folder: Path, scores: Path, request: AuditRequest, *, is_quiet
     rules = None if request.policy is None else read_policy(request.policy)
     if request.networks:
         request = _with_references(prepared_request(folder, request), is_quiet or json)
-    with reading_shown(quietly=is_quiet) as notify:
-        result = finish_audit(folder, scores, request, notify=notify, say=speaker(is_quiet or json))
+    with reading_shown(observe_nothing=is_quiet) as on_progress:
+        result = finish_audit(folder, scores, request, on_progress=on_progress, say=speaker(is_quiet or json))
     answer(result, rules, json)
 
 
@@ -140,7 +140,7 @@ def show_training(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
     return display_for(tasks, default_workers(), as_json=False)
 
 
-def _print_plan(request: AuditRequest, plan: Planned, each: float, json: bool) -> None:
+def _print_plan(request: AuditRequest, plan: AuditSize, each: float, json: bool) -> None:
     """Print the plan. Raises SpecError where images do not suffice to train reference networks."""
     parts = None
     if request.networks and request.task == "classification":
@@ -169,8 +169,8 @@ def remedy_command(audit: Path, folder: Path, swap: bool, is_quiet: bool) -> Non
         SpecError: The folder holds no audit, no mark was found, or the new folder is not empty.
         DataError: The images changed since.
     """
-    with reading_shown(quietly=is_quiet) as notify:
-        remedy_result = remedy(audit, folder, swapped=swap, notify=notify)
+    with reading_shown(observe_nothing=is_quiet) as on_progress:
+        remedy_result = remedy(audit, folder, swapped=swap, on_progress=on_progress)
     if not remedy_result.trained:
         print("these are the test images: do not train on them. Audit again with --train to cover the training images")
     place = f"{100 * remedy_result.share:.0f}% of each image covered by that of {remedy_result.donors:,} without it"

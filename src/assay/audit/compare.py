@@ -20,13 +20,13 @@ from assay.audit.compare_page import PICTURES_SHOWN
 from assay.audit.kind import AUDIT, AUDITS
 from assay.audit.page import REGION, picture_name
 from assay.audit.request import AuditsRequest
-from assay.audit.scored import Scored, ScoredMaps
+from assay.audit.scored import ScoredImages, ScoredMaps
 from assay.audit.search.words import SOUGHT
 from assay.audit.swing import auroc_gain, effect_of_mark, group_swing_less, p_of_nothing, swing_less, swing_of_group
 from assay.audit.tables import COMPARED, NOT_TESTED
 from assay.core.errors import SpecError, StoreError, cut, key_text, unknown_name
 from assay.core.files import is_file, typed_path, write_bytes
-from assay.core.reasons import Code, because
+from assay.core.reasons import Code, Reason
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.execution.jobs import stored_reading
@@ -93,18 +93,18 @@ class StoredAudit:
         names = {int(code): named[int(row)] for row, code in zip(columns["row"], columns["target"], strict=True)}
         return tuple(names.get(at, str(at)) for at in range(max(columns["logits"].shape[1], *(at + 1 for at in names))))
 
-    def scored_answers(self, factor: str, dose: str) -> Scored:
+    def scored_answers(self, factor: str, dose: str) -> ScoredImages:
         """Return kept answers."""
         columns = self.folder.outputs(self.answers[factor, dose]["reading"])
         table = FactorTable(columns["row"], columns["target"], columns["patient"], self.classes)
         read = stored_reading(columns)
         if read.maps:
             return ScoredMaps.of(table, read.maps)
-        return Scored(table, read.logits, float(self.facts["threshold"]))
+        return ScoredImages(table, read.logits, float(self.facts["threshold"]))
 
 
 @dataclass(frozen=True)
-class _Both:
+class _SharedImages:
     """Two audits, and the images that both have.
 
     Attributes:
@@ -117,7 +117,7 @@ class _Both:
     b: StoredAudit
     common: tuple[str, ...]
 
-    def pair(self, factor: str, dose: str) -> tuple[Scored, Scored]:
+    def pair(self, factor: str, dose: str) -> tuple[ScoredImages, ScoredImages]:
         """Return answers of both to the same images, in the same order, with the patients of the first."""
         first, second = (audit.scored_answers(factor, dose) for audit in (self.a, self.b))
         places = [{int(row): at for at, row in enumerate(scored.table.row)} for scored in (first, second)]
@@ -201,7 +201,7 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
             rows.append({**named, "reason": untested[0]})
             continue
         differences = list(_rows_of_mark(both, factor, before) if kind == "mark" else _column(both, factor, before))
-        rows += [{**named, **row} for row in differences or [{"reason": str(because(Code.NOTHING_TO_COMPARE))}]]
+        rows += [{**named, **row} for row in differences or [{"reason": str(Reason.of(Code.NOTHING_TO_COMPARE))}]]
     absent = {column.name: "" if column.type == "VARCHAR" else math.nan for column in COMPARED.columns}
     decided = with_decisions([{**absent, **row} for row in rows])
     return [*decided, *({**absent, **row} for row in _regions(both.a.folder, both.b.folder))]
@@ -231,7 +231,7 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
             }
         if searched := [row["trained"] for row in rows if row["verdict"] != NOT_TESTED]:
             code = Code.ONE_AUDIT if len(searched) == 1 else Code.ONE_TRAINED if len(set(searched)) == 2 else None
-            yield {**named, **({"reason": str(because(code))} if code else _less(named, rows[0]["patients"]))}
+            yield {**named, **({"reason": str(Reason.of(code))} if code else _less(named, rows[0]["patients"]))}
 
 
 def _less(row: Row, patients: int) -> Row:
@@ -328,7 +328,7 @@ def require_audit(folder: RunFolder) -> None:
         raise SpecError(f"{folder.root} holds no audit{other_audits or '; give a folder that assay audit wrote'}")
 
 
-def _pair_audits(a: StoredAudit, b: StoredAudit) -> _Both:
+def _pair_audits(a: StoredAudit, b: StoredAudit) -> _SharedImages:
     common = tuple(key for key in a.images if key in b.images)
     least = min(len(a.images), len(b.images))
     if len(common) < least:
@@ -344,10 +344,10 @@ def _pair_audits(a: StoredAudit, b: StoredAudit) -> _Both:
     patients = {(a.images[key]["patient"], b.images[key]["patient"]) for key in common}
     if not len(patients) == len({x for x, _ in patients}) == len({y for _, y in patients}):
         raise SpecError(f"the audits group images by different patients; give both the same {key_text('--patient')}")
-    return _Both(a, b, common)
+    return _SharedImages(a, b, common)
 
 
-def _performance(pair: tuple[Scored, Scored]) -> Iterator[Row]:
+def _performance(pair: tuple[ScoredImages, ScoredImages]) -> Iterator[Row]:
     a, b = pair
     table, measure = a.table, "dice" if isinstance(a, ScoredMaps) else "auroc"
     named: Row = {"factor": "", "kind": "performance", "measure": measure, "images": len(table),
@@ -362,26 +362,28 @@ def _performance(pair: tuple[Scored, Scored]) -> Iterator[Row]:
         yield {**named, "class": label, **_difference(values[0], values[1], difference)}
 
 
-def _rows_of_mark(both: _Both, factor: str, clean: tuple[Scored, Scored]) -> Iterator[Row]:
+def _rows_of_mark(both: _SharedImages, factor: str, clean: tuple[ScoredImages, ScoredImages]) -> Iterator[Row]:
     place = {int(row): at for at, row in enumerate(clean[0].table.row)}
     for dose in DOSES:
         answers_of_dose = [answers.answers.get((factor, dose)) for answers in (both.a, both.b)]
         if answers_of_dose[0] is None or answers_of_dose[1] is None:
             if dose == DOSES[DECIDING]:
-                yield {"dose": dose, "reason": str(because(Code.ONE_AUDIT))}
+                yield {"dose": dose, "reason": str(Reason.of(Code.ONE_AUDIT))}
             continue  # an audit with a short budget leaves out doses that cannot change its verdict
         if answers_of_dose[0]["change"] != answers_of_dose[1]["change"]:
-            yield {"dose": dose, "reason": str(because(Code.DRAWN_OTHERWISE))}
+            yield {"dose": dose, "reason": str(Reason.of(Code.DRAWN_OTHERWISE))}
             return
         after = both.pair(factor, dose)
         rows = np.array([place[int(row)] for row in after[0].table.row], dtype=np.int64)
         differences = list(_mark_rows(dose, (clean[0].take(rows), clean[1].take(rows)), after))
         classes = after[0].table.classes
         absent = [name for code, name in enumerate(classes) if code not in after[0].table.target]
-        yield from differences or [{"dose": dose, "reason": str(because(Code.ABSENT_CLASS, kind=join_words(absent)))}]
+        yield from differences or [{"dose": dose, "reason": str(Reason.of(Code.ABSENT_CLASS, kind=join_words(absent)))}]
 
 
-def _mark_rows(dose: str, before: tuple[Scored, Scored], after: tuple[Scored, Scored]) -> Iterator[Row]:
+def _mark_rows(
+    dose: str, before: tuple[ScoredImages, ScoredImages], after: tuple[ScoredImages, ScoredImages]
+) -> Iterator[Row]:
     table = before[0].table
     for (label, x0, y0, target), (_, x1, y1, _) in zip(_class_scores(*before), _class_scores(*after), strict=True):
         if len(np.unique(target)) < 2:
@@ -401,14 +403,14 @@ def _mark_rows(dose: str, before: tuple[Scored, Scored], after: tuple[Scored, Sc
         }
 
 
-def _column(both: _Both, factor: str, before: tuple[Scored, Scored]) -> Iterator[Row]:
+def _column(both: _SharedImages, factor: str, before: tuple[ScoredImages, ScoredImages]) -> Iterator[Row]:
     a, b = before
     named = [
         [json.loads(audit.images[key]["groups"]).get(factor, "") for key in both.common] for audit in (both.a, both.b)
     ]
     levels = sorted(set(named[0]) - {""})
     if named[0] != named[1] or len(levels) < 2:
-        yield {"reason": str(because(Code.ONE_AUDIT if named[0] != named[1] else Code.NOTHING_TO_COMPARE))}
+        yield {"reason": str(Reason.of(Code.ONE_AUDIT if named[0] != named[1] else Code.NOTHING_TO_COMPARE))}
         return
     levels_of_row = np.array(named[0])
     present = np.flatnonzero(levels_of_row != "")
@@ -429,7 +431,7 @@ def _column(both: _Both, factor: str, before: tuple[Scored, Scored]) -> Iterator
             }
 
 
-def _class_scores(a: Scored, b: Scored) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+def _class_scores(a: ScoredImages, b: ScoredImages) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield for each class that counts as positive: its name, the log-odds of both models, and the target."""
     labels = score_names(a.table.classes)
     for at, label in enumerate(labels):

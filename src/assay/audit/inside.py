@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Code, Reason
 from assay.core.seeds import folds_by_patient
 from assay.models.ref import GivenModel
 from assay.models.untyped import tensor_of
@@ -38,7 +38,7 @@ def inside_rows(model: GivenModel, clean: Environment, device: str, seed: int) -
         seed: Seed of folds.
     """
     if model.origin.opaque:
-        return nothing_inside(because(Code.NOTHING_INSIDE, kind=model.origin.opaque))
+        return nothing_inside(Reason.of(Code.NOTHING_INSIDE, kind=model.origin.opaque))
     with model.open(device) as opened, evaluating(opened.network):
         return [*_decodability_rows(opened.network, clean, device, seed), *_looked_at(opened.network, clean, device)]
 
@@ -77,7 +77,7 @@ def _decodability_rows(network: nn.Module, clean: Environment, device: str, seed
     subject = Subject.of(network, clean.images.read(np.arange(min(2, len(clean)))).to(device))
     heads = [step.module for step in subject.steps if isinstance(step.module, nn.Linear)]
     if not heads:
-        yield _undone("encoded", because(Code.NO_LINEAR_HEAD))
+        yield _undone("encoded", Reason.of(Code.NO_LINEAR_HEAD))
         return
     features = _layer_inputs(network, heads[-1], clean, device)
     table = replace(clean.table, factors=columns)
@@ -130,13 +130,13 @@ def _looked_at(network: nn.Module, clean: Environment, device: str) -> Iterator[
     if clean.masks is not None:
         regions["gradient-in-masks"] = clean.masks.read(index).numpy()[:, 0] > 0
     else:
-        yield _undone("gradient-in-masks", because(Code.NO_MASKS))
+        yield _undone("gradient-in-masks", Reason.of(Code.NO_MASKS))
     size = np.concatenate(maps)
     for kind, region in regions.items():
         has_region = region.any(axis=(1, 2)) & ~region.all(axis=(1, 2)) & (size.sum(axis=(1, 2)) > 0)
         patient = clean.table.patient[index][has_region]
         if len(np.unique(patient)) < 2:
-            yield _undone(kind, because(Code.NO_REGION))
+            yield _undone(kind, Reason.of(Code.NO_REGION))
             continue
         share = (size * region).sum(axis=(1, 2))[has_region] / size.sum(axis=(1, 2))[has_region]
         error = cluster((share - share.mean()) / len(share), patient).standard_error

@@ -86,7 +86,7 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
             raise SpecError(f"{key_text('--target')}: {unknown_name(what, missing[0], names_known)}")
     places = [names.index(label) if names else place for place, label in enumerate(labels)]
     folders = [_folder_of_label(out, label) for label in labels]
-    memory = Remembering(origin, max(places) + 1)
+    memory = _CachedModel(origin, max(places) + 1)
     rows: list[Row] = []
     wrong = ""
     for place, label, folder in zip(places, labels, folders, strict=True):
@@ -206,7 +206,7 @@ class _FewOutputsError(SpecError):
 
 
 @dataclass(frozen=True)
-class Remembering(Origin):
+class _CachedModel(Origin):
     """A model that reads an image once for all labels; for each label anew where its answers change.
 
     Attributes:

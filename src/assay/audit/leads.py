@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from jaxtyping import Bool, Float
 
-from assay.audit.scored import Scored
+from assay.audit.scored import ScoredImages
 from assay.audit.swing import rate_gap, swing_of_group
 from assay.core.seeds import folds_by_patient
 from assay.stats.bounds import ALPHA, MARGIN, Bounded
@@ -64,7 +64,7 @@ class _Slice:
 
 
 def leads_of_images(
-    scored: Scored,
+    scored: ScoredImages,
     properties: Mapping[str, Float[np.ndarray, " n"]],
     seed: int,
     margin: float = MARGIN,
@@ -112,7 +112,7 @@ def _row(kind: str, name: str, about: str, label: str, gap: Bounded, images: int
     }
 
 
-def _score_properties(scored: Scored, properties: Mapping[str, np.ndarray], margin: float) -> Iterator[Row]:
+def _score_properties(scored: ScoredImages, properties: Mapping[str, np.ndarray], margin: float) -> Iterator[Row]:
     """Yield properties whose halves differ in scores, as columns do."""
     table, labels = scored.table, score_names(scored.table.classes)
     for name, values in properties.items():
@@ -125,7 +125,7 @@ def _score_properties(scored: Scored, properties: Mapping[str, np.ndarray], marg
             yield _row("property", name, "score", swing.label, swing.g, effect.images, effect.patients)
 
 
-def _candidate_conditions(scored: Scored, properties: Mapping[str, np.ndarray]) -> Iterator[_Condition]:
+def _candidate_conditions(scored: ScoredImages, properties: Mapping[str, np.ndarray]) -> Iterator[_Condition]:
     for name, values in {**properties, **_numbers(scored)}.items():
         for edge in np.unique(np.nanquantile(values, _PARTS)):
             yield _Condition(f"{name} > {edge:.3g}", values > edge)
@@ -136,7 +136,7 @@ def _candidate_conditions(scored: Scored, properties: Mapping[str, np.ndarray]) 
                 yield _Condition(f"{factor.name} = {level}", scored.table.columns[factor.name] == code)
 
 
-def _numbers(scored: Scored) -> dict[str, np.ndarray]:
+def _numbers(scored: ScoredImages) -> dict[str, np.ndarray]:
     table = scored.table
     numbers = {
         factor.name: table.columns[factor.name].astype(np.float64)
@@ -146,7 +146,7 @@ def _numbers(scored: Scored) -> dict[str, np.ndarray]:
     return {name: values for name, values in numbers.items() if np.isfinite(values).any()}
 
 
-def _cluster_features(scored: Scored, properties: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _cluster_features(scored: ScoredImages, properties: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return numbers to cluster by: properties, columns, and one for each level."""
     features = {**properties, **_numbers(scored)}
     for factor in scored.table.factors:

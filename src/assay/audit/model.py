@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from assay.audit.kind import MODEL
-from assay.audit.origins import OfTraining, origin_of
+from assay.audit.origins import TrainedOrigin, origin_of
 from assay.audit.probe import analyze_model
 from assay.audit.request import ModelRequest, ProbeRequest, normalization_words
 from assay.core.errors import DataError, ReadingError, SpecError, key_text
 from assay.core.files import content_hash, default_cache_root
 from assay.core.registry import code_of_folder, own_code
 from assay.core.types import FactorTable
-from assay.data.cache import Notify, silent
+from assay.data.cache import ProgressCallback, silent
 from assay.data.files.request import data_of
 from assay.data.leakage import image_hashes
 from assay.execution.jobs import ProbeJob, inputs_of, population_of, stored_reading, write_reading
@@ -262,7 +262,7 @@ class PreparedAudit:
     outputs: str = ""
 
 
-def prepare_model(origin: Origin, request: ProbeRequest, notify: Notify = silent) -> PreparedAudit:
+def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCallback = silent) -> PreparedAudit:
     """Check a request, open the images, and look whether the model takes them.
 
     Args:
@@ -287,7 +287,7 @@ def prepare_model(origin: Origin, request: ProbeRequest, notify: Notify = silent
     spec = parse_request(_with_framing(origin, data), request.environments or {"all": {}}, request.probes, request.task)
     _require_able(origin, request, spec, device)
     nowhere, population, scene = opened_images(
-        spec, request.seed, skip_bad_rows=request.skip_bad_rows, device=device, notify=notify
+        spec, request.seed, skip_bad_rows=request.skip_bad_rows, device=device, on_progress=on_progress
     )
     model = _prepare_model(origin, request, config, population, spec)
     model = _with_identity(model, scene, device)
@@ -296,16 +296,21 @@ def prepare_model(origin: Origin, request: ProbeRequest, notify: Notify = silent
 
 
 def opened_images(
-    spec: ProbeSpec, seed: int = 0, *, skip_bad_rows: bool = False, device: str = PROCESSOR, notify: Notify = silent
+    spec: ProbeSpec,
+    seed: int = 0,
+    *,
+    skip_bad_rows: bool = False,
+    device: str = PROCESSOR,
+    on_progress: ProgressCallback = silent,
 ) -> tuple[Workspace, Population, PopulationScene]:
     """Open the images of a request. The place has the cache alone. Raises DataError where rows cannot be read."""
     code = own_code(spec.model_dump_json(context={"complete": True}))
     nowhere = Workspace(Path(), default_cache_root(), skip_bad_rows, code)
-    population = population_of(spec.data, nowhere, device, all_tested=True, fresh=True, notify=notify)
+    population = population_of(spec.data, nowhere, device, all_tested=True, fresh=True, on_progress=on_progress)
     return nowhere, population, population.scene(spec.tests, seed)
 
 
-def probe_model(request: ProbeRequest, notify: Notify = silent) -> RunFolder:
+def probe_model(request: ProbeRequest, on_progress: ProgressCallback = silent) -> RunFolder:
     """Run probes on a model and keep the same records as of a trial. Records that are there are not made again.
 
     Args:
@@ -325,10 +330,10 @@ def probe_model(request: ProbeRequest, notify: Notify = silent) -> RunFolder:
     if validation is not None:
         validation = data_of(validation, "validation", lenient=True, **request.named).data
     request = request.but(data=data, validation=validation)
-    prepared = prepare_model(origin_of(request), request, notify)
+    prepared = prepare_model(origin_of(request), request, on_progress)
     with computing_on(prepared.device):
         page = None if request.out is None else write_page
-        carry_out(ProbeRun(request, prepared, notify), prepared.place.root, InProcess(), page)
+        carry_out(ProbeRun(request, prepared, on_progress), prepared.place.root, InProcess(), page)
     return prepared.place.folder
 
 
@@ -345,7 +350,7 @@ class ProbeRun(RunSteps):
 
     request: ProbeRequest
     prepared: PreparedAudit
-    notify: Notify
+    on_progress: ProgressCallback
     plan: ModelPlan | None = None
     kind = MODEL
     began: float = field(default_factory=time.time)
@@ -389,11 +394,13 @@ class ProbeRun(RunSteps):
         if data is None:
             return prepared
         model, origin = prepared.model, prepared.model.origin
-        if model.threshold is not None and not isinstance(origin, OfTraining):
+        if model.threshold is not None and not isinstance(origin, TrainedOrigin):
             raise SpecError("threshold and validation: give one; validation images set the threshold")
         filled = _with_framing(origin, data if prepared.config is None else prepared.config.complete_data(data))
         spec = parse_request(filled, {VALIDATION: {}}, ("performance",), request.task)
-        images = population_of(spec.data, prepared.place, prepared.device, all_tested=True, notify=self.notify)
+        images = population_of(
+            spec.data, prepared.place, prepared.device, all_tested=True, on_progress=self.on_progress
+        )
         environment, identity = _validation_images(images, spec, prepared.scene, request.seed)
         columns = kept_columns(request.task, prepared.request.probes, prepared.population)
         id = content_hash({"model": model.content, "environment": identity, **columns})
@@ -412,7 +419,7 @@ def _config(origin: Origin, request: ProbeRequest, device: str) -> Config | None
     take whole numbers.
     """
     file = origin.path if isinstance(origin, ModelFile) and origin.path.is_file() else None
-    alone = isinstance(origin, OfTraining) or origin.facts.integer
+    alone = isinstance(origin, TrainedOrigin) or origin.facts.integer
     config = None if alone else config_of(origin.network(device), file)
     if config is not None and file is not None:  # the network itself decides what it takes
         config = replace(config, data={**config.data, **origin.facts.framing})
@@ -428,7 +435,7 @@ def _with_framing(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
         SpecError: A model from a file or a program takes images of a size that nobody states.
     """
     framing = origin.facts.framing
-    if isinstance(origin, OfTraining):
+    if isinstance(origin, TrainedOrigin):
         return Config(framing, (), ()).complete_data(data)
     framed = {**{key: value for key, value in framing.items() if key == "size" or "phantom" not in data}, **data}
     if "size" not in framed and not isinstance(origin, InMemory):
@@ -457,7 +464,7 @@ def _prepare_model(
         threshold=request.threshold,
         cut=(spec.data.referable or REFERABLE) if has_order(spec.data) else None,
     )
-    if not isinstance(origin, OfTraining):
+    if not isinstance(origin, TrainedOrigin):
         return model
     trained_model = origin.model
     return replace(
@@ -573,7 +580,7 @@ def _validation_images(
 
 def _require_able(origin: Origin, request: ProbeRequest, spec: ProbeSpec, device: str) -> None:
     """Check that the model has the layers and gradients that probes need. Raises SpecError."""
-    if isinstance(origin, OfTraining):
+    if isinstance(origin, TrainedOrigin):
         return
     probes = [probe.name for probe in spec.probes]
     inner = [name for name in probes if name in (*OF_LAYERS, "attribution")]

@@ -15,23 +15,23 @@ from assay.core.errors import SpecError
 from assay.core.files import at_home
 from assay.core.registry import code_trusted
 from assay.execution.jobs import TrainedModel
-from assay.models.external import OfCommand
+from assay.models.external import CommandModel
 from assay.models.formats import given_origin, is_bundle
 from assay.models.process import ModelFile
 from assay.models.ref import Facts, Model, Origin
 from assay.store.folder import RunFolder
-from assay.study.records import Exported, class_names, stored_study, trained_model
+from assay.study.records import ExportedTraining, class_names, stored_study, trained_model
 
 
 @dataclass(frozen=True)
-class OfTraining(Origin):
+class TrainedOrigin(Origin):
     """A trial or a source of a run folder, or an exported one. Its hash is the id of the training.
 
     Attributes:
         trust: Whether code from outside Assay that its folder names may run.
     """
 
-    trained: TrainedModel | Exported
+    trained: TrainedModel | ExportedTraining
     trust: bool = False
     kind = "training run"
     complete = True
@@ -40,7 +40,7 @@ class OfTraining(Origin):
     def name(self) -> str:
         """Name of the run folder and id of the training; of an exported network, the name of its folder."""
         root = self.trained.root.name
-        return root if isinstance(self.trained, Exported) else f"{root} {self.trained.id}"
+        return root if isinstance(self.trained, ExportedTraining) else f"{root} {self.trained.id}"
 
     @cached_property
     def model(self) -> Model:
@@ -52,7 +52,7 @@ class OfTraining(Origin):
     def facts(self) -> Facts:
         """Size, channels and framing of the images that it was trained on, and their classes."""
         classes: Sequence[str] = ()
-        if isinstance(self.trained, Exported):
+        if isinstance(self.trained, ExportedTraining):
             input_facts: Mapping[str, Any] = self.trained.values["input"]
             classes = (
                 self.trained.values["output"]["classes"] if self.trained.values["task"] == "classification" else ()
@@ -90,12 +90,12 @@ def origin_of(request: ModelRequest) -> Origin:
     """
     model, memory = request.model, request.memory
     if request.command:
-        return OfCommand(request.command, request.time_limit, memory)
+        return CommandModel(request.command, request.time_limit, memory)
     if request.factory is None and isinstance(model, str | Path):
         folder = at_home(model)
         if folder.is_dir() and not is_bundle(folder):
             with code_trusted(request.trust):
-                return OfTraining(trained_model(Path(model)), request.trust)
+                return TrainedOrigin(trained_model(Path(model)), request.trust)
     if not 0 < memory < 1e6:
         raise SpecError(f"memory {memory:g}: expected a number of GB above 0, such as 8")
     origin = given_origin(

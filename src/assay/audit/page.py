@@ -54,7 +54,17 @@ from assay.audit.words import (
 )
 from assay.core.errors import StoreError, unknown_of_few
 from assay.core.files import content_hash
-from assay.report.account import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Opened, Opening, PlacePictures, Said
+from assay.report.account import (
+    LIGHTS,
+    MOST_PLACES,
+    SIGNS,
+    Account,
+    CautionSentence,
+    Chip,
+    Opening,
+    PlacePictures,
+    ResultDetail,
+)
 from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.blocks import render
 from assay.report.data_blocks import ADDED, CUES, ISSUES
@@ -131,12 +141,12 @@ def _searched(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
     return [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
 
 
-def _check_sentence(row: Row) -> Said:
+def _check_sentence(row: Row) -> CautionSentence:
     """Return a check as a sentence. One that was not done has no light, and neither has a result."""
     light = "" if row["status"] == "not-done" else row["status"]
     if row["check"] == "ranking" and light == "ok":  # a high AUROC may rest on a shortcut: no check that was passed
-        return Said(check_words(row), "", "", "result", "")
-    return Said(check_words(row), light, SIGNS.get(light, ""), LIGHTS.get(light, "not done"), "")
+        return CautionSentence(check_words(row), "", "", "result", "")
+    return CautionSentence(check_words(row), light, SIGNS.get(light, ""), LIGHTS.get(light, "not done"), "")
 
 
 def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
@@ -165,14 +175,14 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
 # Verdicts that open.
 
 
-def open_verdicts(evidence: Evidence, by_dose: Block) -> Iterator[Opened]:
+def open_verdicts(evidence: Evidence, by_dose: Block) -> Iterator[ResultDetail]:
     """Yield the leading verdicts on marks and columns, those on marks with a block of their doses."""
     tested = [row for row in reported_verdicts(evidence.tables) if row["verdict"] != NOT_TESTED]
     for at, row in enumerate(tested[:MOST_VERDICTS]):
         mark = row["kind"] == "mark"
         doses = replace(by_dose, id=f"doses-{at}", keep=Query(only={"factor": (row["factor"],)}))
         path = _picture_of(evidence.root, row["factor"])
-        yield Opened(
+        yield ResultDetail(
             title(row, evidence.facts["margin"]),
             evidence_words(row, evidence.facts),
             _place(row, path) if mark and path.is_file() else None,

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from assay.audit.battery import DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
-from assay.audit.checks import Change, ReadAs
+from assay.audit.checks import Change, ChangedOnReading
 from assay.audit.model import PreparedAudit
 from assay.audit.request import AuditRequest
 from assay.audit.scored import operating_point, require_classes, second_half
@@ -52,7 +52,7 @@ _SCOUTS, _TRIED = 8, 0.1
 _TIMED = 16
 _COMPARED = 400
 """Images on which other scalings are tried."""
-Say = Callable[[str], None]
+StageCallback = Callable[[str], None]
 
 
 # What is asked for, checked.
@@ -87,7 +87,7 @@ def require_same_classes(table: FactorTable, classes: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True)
-class Planned:
+class AuditSize:
     """How much is read, as far as the budget allows.
 
     Attributes:
@@ -131,7 +131,7 @@ class Planned:
         return f"{self.clean:,} of {self.all:,} images, {marked} {doses}"
 
 
-def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool = True) -> Planned:
+def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool = True) -> AuditSize:
     """Return how many images are read: it depends on the budget and the images alone, so that equal audits are equal.
 
     Args:
@@ -158,7 +158,7 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
     )  # without the leading region, which takes the place of doses where these are left out
     marked = min(clean, max(_LEAST, (passes_left - clean) // (times + more * request.full)))
     short = not request.full and (marked < n or marked * (times + more) > passes_left - clean)
-    return Planned(
+    return AuditSize(
         n,
         clean,
         marked,
@@ -211,7 +211,7 @@ def _severities(request: AuditRequest) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
+class PlannedReading:
     """Images that are read under one change.
 
     Attributes:
@@ -236,7 +236,7 @@ class Shot:
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class NeutralizedRegions:
     """Regions that are made the same in all images.
 
     Attributes:
@@ -261,7 +261,7 @@ class AuditPlan:
 
     all_images: Environment
     asked: AuditRequest
-    counts: Planned
+    counts: AuditSize
     read_by: Mapping[str, Any]
 
     def shot(
@@ -272,10 +272,10 @@ class AuditPlan:
         named: Mapping[str, Any],
         label: str,
         **more: str,
-    ) -> Shot:
+    ) -> PlannedReading:
         """Return images under a change that `named` names; `more` are further fields."""
         id = content_hash({**self.read_by, "rows": content_hash(table.row.tolist()), **named})
-        return Shot(id, kind, table, images, label, **more)
+        return PlannedReading(id, kind, table, images, label, **more)
 
     @cached_property
     def images(self) -> Environment:
@@ -305,7 +305,7 @@ class AuditPlan:
         return take_with_masks(self.images, self.sample)
 
     @cached_property
-    def clean(self) -> Shot:
+    def clean(self) -> PlannedReading:
         """The images without changes."""
         return self.shot("clean", lambda: self.images, self.images.table, {}, self.counts.words)
 
@@ -315,11 +315,11 @@ class AuditPlan:
         return battery_of(self.asked, self.all_images)
 
     @cached_property
-    def marks(self) -> Mapping[str, Sequence[Shot]]:
+    def marks(self) -> Mapping[str, Sequence[PlannedReading]]:
         """Mark -> its shots, by dose."""
         return {mark.name: self._doses(mark) for mark in self.battery[0]}
 
-    def _doses(self, mark: AuditedMark) -> list[Shot]:
+    def _doses(self, mark: AuditedMark) -> list[PlannedReading]:
         table = self.before.table
         return [
             self.shot(
@@ -350,7 +350,7 @@ class AuditPlan:
             [of_half[balanced_rows(table.take(of_half), _SCOUTS, self.asked.seed)] for of_half in halves]
         )
 
-    def scouts_with(self, mark: AuditedMark) -> Shot | None:
+    def scouts_with(self, mark: AuditedMark) -> PlannedReading | None:
         """Return the scouts with a mark at its first place, then at the next; None where places are not compared."""
         if not (self.counts.tried and mark.places):
             return None
@@ -358,11 +358,13 @@ class AuditPlan:
         which = np.repeat(np.arange(len(mark.places)), len(self.scouts))
         return self._at(few, mark, tuple(mark.places), which)
 
-    def images_with(self, mark: AuditedMark, chosen: tuple[str, str]) -> Shot:
+    def images_with(self, mark: AuditedMark, chosen: tuple[str, str]) -> PlannedReading:
         """Return images with a mark at one place in the first half of the patients, and at one in the second."""
         return self._at(self.before, mark, chosen, self.second.astype(np.int64))
 
-    def _at(self, images: Environment, mark: AuditedMark, places: Sequence[str], which: Int[np.ndarray, " n"]) -> Shot:
+    def _at(
+        self, images: Environment, mark: AuditedMark, places: Sequence[str], which: Int[np.ndarray, " n"]
+    ) -> PlannedReading:
         def make_images() -> Environment:
             ends = [_with_mark(images, mark.name, mark.places[place]) for place in places]
             changes = [
@@ -373,26 +375,26 @@ class AuditPlan:
         named = {"mark": mark.name, "at": [mark.places[place].canonical() for place in places]}
         return self.shot("mark", make_images, images.table, named, f"mark {mark.name} elsewhere")
 
-    def neutralize(self, shot: Shot, hold: Held | None) -> Shot:
+    def neutralize(self, shot: PlannedReading, hold: NeutralizedRegions | None) -> PlannedReading:
         """Return the images of a shot with regions that are the same in all of them."""
         if hold is None:
             return shot
 
         def make_neutralized() -> Environment:
             environment = shot.images()
-            return replace(environment, images=ReadAs(environment.images, hold.put_on))
+            return replace(environment, images=ChangedOnReading(environment.images, hold.put_on))
 
         return self.shot(
             "held", make_neutralized, shot.table, {"held": hold.id, "of": shot.id}, "apart from the leading region"
         )
 
     @cached_property
-    def unmarked_shot(self) -> Shot:
+    def unmarked_shot(self) -> PlannedReading:
         """The images that get marks, without them."""
         return self.shot("clean", lambda: self.before, self.before.table, {}, self.counts.words)
 
     @cached_property
-    def distortions(self) -> Mapping[str, Sequence[Shot]]:
+    def distortions(self) -> Mapping[str, Sequence[PlannedReading]]:
         """Family -> its shots, by severity."""
 
         def make_distorted(family: str, severity: int) -> Environment:
@@ -415,7 +417,7 @@ class AuditPlan:
             for family in self.battery[1]
         }
 
-    def shots(self) -> Iterator[Shot]:
+    def shots(self) -> Iterator[PlannedReading]:
         """Yield all that an audit may read without a search and other ways to read images."""
         yield self.clean
         for group in (*self.marks.values(), *self.distortions.values()):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from assay.audit.verdicts import Open
+from assay.audit.verdicts import OpenQuantity
 from assay.core.errors import SpecError, cut, unknown_name
 from assay.spec.document import mapping_of
 from assay.spec.yaml import read_yaml
@@ -97,7 +97,7 @@ class Policy:
         )
 
     def _why(self, verdict: str, row: Row) -> str:
-        unlimited = math.isnan(row["limit"]) and row["open"] != Open.PLACE
+        unlimited = math.isnan(row["limit"]) and row["open"] != OpenQuantity.PLACE
         unreferenced = verdict == Verdict.RELIES and row["verdict"] == Verdict.AFFECTED and unlimited
         if row["verdict"] == verdict or unreferenced:
             return f"{row['verdict']}, and {verdict} is forbidden"

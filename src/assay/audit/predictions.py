@@ -14,7 +14,7 @@ from assay.audit.harms import by_harm
 from assay.audit.kind import AUDIT
 from assay.audit.request import AuditRequest, untested_words
 from assay.audit.scored import (
-    Scored,
+    ScoredImages,
     better,
     check,
     column_rows,
@@ -79,7 +79,7 @@ class PredictionsRun(RunSteps):
 
     request: AuditRequest
     digest: str
-    scored: Scored
+    scored: ScoredImages
     checks: Sequence[Row]
     facts: Mapping[str, str]
     kind = AUDIT
@@ -133,7 +133,7 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
         rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'", request.score
     )
     logits = np.stack([np.zeros(len(rows.score)), scale.log_odds(rows.score)], axis=1)
-    scored = Scored(table, logits, threshold_of(request.threshold, logits, table))
+    scored = ScoredImages(table, logits, threshold_of(request.threshold, logits, table))
     auroc = area(scored.scores[:, 0], table.target, table.patient)
     checks = _score_checks(scored, rows, request, auroc)
     is_named = rows.class_by_name() == 1
@@ -163,7 +163,7 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     return PredictionsRun(request, sha256(path), scored, checks, facts)
 
 
-def _score_checks(scored: Scored, rows: ScoredRows, request: AuditRequest, auroc: Bounded) -> list[Row]:
+def _score_checks(scored: ScoredImages, rows: ScoredRows, request: AuditRequest, auroc: Bounded) -> list[Row]:
     """Return checks of how the scores are read. Raises SpecError where they seem to be of the other class."""
     table = scored.table
     status = "ok" if auroc.low > 0.5 else "warn"

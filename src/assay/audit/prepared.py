@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from assay.audit.checks import FIRST_LOOK
 from assay.audit.model import opened_images
-from assay.audit.plan import AuditPlan, Say, plan_sizes, require_consistent, require_fitting, take_with_masks
+from assay.audit.plan import AuditPlan, StageCallback, plan_sizes, require_consistent, require_fitting, take_with_masks
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.core.errors import DataError, SpecError, StoreError
 from assay.core.files import content_hash, find_places, is_file, is_folder, leave_out_places, sha256
-from assay.data.cache import Notify, silent
+from assay.data.cache import ProgressCallback, silent
 from assay.data.files.table import read_table
 from assay.models.external import FIRST_CHANNEL, mask_of, picture_of, read_lesion_map, read_scores
 from assay.models.ref import Facts, FunctionNetwork, Origin
@@ -76,7 +76,7 @@ def _names_of_images(images: Float[Tensor, "b c h w"], end: str, prepared: Conta
 
 
 @dataclass(frozen=True)
-class _OfPictures(Origin):
+class _AnswersToPictures(Origin):
     """A model elsewhere, by its answers to pictures.
 
     Attributes:
@@ -113,7 +113,11 @@ class _OfPictures(Origin):
 
 
 def prepare_images(
-    folder: Path, request: AuditRequest, *, notify: Notify = silent, say: Say = lambda text: None
+    folder: Path,
+    request: AuditRequest,
+    *,
+    on_progress: ProgressCallback = silent,
+    say: StageCallback = lambda text: None,
 ) -> int:
     """Write the images of an audit, with and without marks, to `images/` with their names in `images.csv`.
 
@@ -131,7 +135,7 @@ def prepare_images(
         DataError: Rows cannot be read, or all are of one class.
     """
     with filling(folder / IMAGES):
-        names = _write_images(folder / IMAGES, request, notify, say)
+        names = _write_images(folder / IMAGES, request, on_progress, say)
     write_text(folder / NAMES, csv_text([["image"], *([name] for name in sorted(names))]))
     parts = {name: getattr(request, name) for name in _PARTS}
     write_checked_json(folder / PREPARED, leave_out_places(parts, folder))
@@ -155,13 +159,13 @@ def filling(folder: Path) -> Generator[None]:
         raise
 
 
-def _write_images(folder: Path, request: AuditRequest, notify: Notify, say: Say) -> set[str]:
+def _write_images(folder: Path, request: AuditRequest, on_progress: ProgressCallback, say: StageCallback) -> set[str]:
     """Write the images that an audit reads, and return their names."""
     require_consistent(request)
     if "size" not in request.data:
         raise SpecError("size: a model elsewhere does not tell the size of its images; give it in pixels, such as 224")
     spec = parse_request(request.data, {"all": {}}, ("performance",), request.task)
-    _, _, scene = opened_images(spec, request.seed, skip_bad_rows=request.skip_bad_rows, notify=notify)
+    _, _, scene = opened_images(spec, request.seed, skip_bad_rows=request.skip_bad_rows, on_progress=on_progress)
     all_images = scene.environment("all")
     require_fitting(request, all_images.table)
     plan = AuditPlan(all_images, request, plan_sizes(request, all_images, search=False), {})
@@ -189,8 +193,8 @@ def finish_audit(
     scores: Path,
     request: AuditRequest,
     *,
-    notify: Notify = silent,
-    say: Say = lambda text: None,
+    on_progress: ProgressCallback = silent,
+    say: StageCallback = lambda text: None,
 ) -> Path:
     """Finish an audit from the scores or masks of the prepared images. Return the run folder.
 
@@ -225,9 +229,9 @@ def finish_audit(
             say(f"{scores.name}: {others:,} rows are of no image that was prepared, and were not read")
         answer = _score_lookup(dict(zip(wanted, values.tolist(), strict=True)))
         digest = sha256(scores)[:16]
-    origin = _OfPictures(request.name or scores.stem, digest, answer, tuple(columns))
+    origin = _AnswersToPictures(request.name or scores.stem, digest, answer, tuple(columns))
     request = request.but(out=out)
-    audit = run_audit(origin, request, in_steps=True, notify=notify, say=say)
+    audit = run_audit(origin, request, in_steps=True, on_progress=on_progress, say=say)
     assert isinstance(audit, Path)
     return audit
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from assay.audit.battery import at_deciding_dose, battery, marks_of
-from assay.audit.origins import OfTraining
-from assay.audit.plan import Say
+from assay.audit.origins import TrainedOrigin
+from assay.audit.plan import StageCallback
 from assay.audit.references import ABOUT, LEAST_NETWORKS, SIZE
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
@@ -23,7 +23,7 @@ from assay.core.files import content_hash, default_cache_root, file_hash, fill_n
 from assay.data.files.in_memory import on_disk
 from assay.data.files.table import read_table
 from assay.execution.local import PROCESSOR, executor_for
-from assay.execution.run import Watch, quietly
+from assay.execution.run import ObserverFactory, observe_nothing
 from assay.execution.tasks import Context, Job, Task
 from assay.spec.parse import parse_study
 from assay.stats.format import duration
@@ -197,8 +197,8 @@ def trained_references(
     *,
     workers: int | None = None,
     root: Path | None = None,
-    watch: Watch = quietly,
-    say: Say = lambda text: None,
+    watch: ObserverFactory = observe_nothing,
+    say: StageCallback = lambda text: None,
 ) -> Path:
     """Train networks on the images of an audit, and audit each of them.
 
@@ -261,7 +261,9 @@ def trained_references(
     return home / "audits"
 
 
-def _train_networks(study: Mapping[str, Any], root: Path, workers: int | None, watch: Watch) -> tuple[list[Path], int]:
+def _train_networks(
+    study: Mapping[str, Any], root: Path, workers: int | None, watch: ObserverFactory
+) -> tuple[list[Path], int]:
     """Train the networks of a study that are not there; return the folders of those that learned, and the workers."""
     prepared = prepare(parse_study(dict(study)), root)
     executor, hired = executor_for(workers, prepared.device)
@@ -290,7 +292,7 @@ class AuditJob:
         audit_trained(self.trial, self.request)
 
 
-def run_jobs(jobs: Mapping[str, Job], workers: int | None, watch: Watch = quietly) -> None:
+def run_jobs(jobs: Mapping[str, Job], workers: int | None, watch: ObserverFactory = observe_nothing) -> None:
     """Run independent jobs in worker processes.
 
     Args:
@@ -320,6 +322,6 @@ def audit_trained(trial: Path, request: AuditRequest) -> Path:
         request: The audit, with `data` of a study.
     """
     wanted = request.but(budget=_ALL, as_given=True, pictures=False, shipped=False, distortions=(), elsewhere=False)
-    folder = run_audit(OfTraining(trained_model(trial)), wanted)
+    folder = run_audit(TrainedOrigin(trained_model(trial)), wanted)
     assert isinstance(folder, Path)
     return folder

@@ -22,7 +22,7 @@ from assay.audit.search.words import is_drawn, region_title, what_words
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash, find_places
 from assay.core.seeds import generator
-from assay.data.cache import Notify, silent
+from assay.data.cache import ProgressCallback, silent
 from assay.data.files.folder import pasted
 from assay.data.files.load import listing_of
 from assay.data.files.table import expand
@@ -53,7 +53,7 @@ _AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Remedied:
+class RemedyCounts:
     """Counts of a remedy.
 
     Attributes:
@@ -79,7 +79,7 @@ class Remedied:
     doubtful: bool
 
 
-def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = silent) -> Remedied:
+def remedy(audit: Path, out: Path, *, swapped: bool = False, on_progress: ProgressCallback = silent) -> RemedyCounts:
     """Write a copy of the images in which an audit found a mark, with the place of the mark covered in all of them.
 
     Each image gets the place of the donor that is most like it elsewhere, of another patient and of any class. Donors
@@ -107,7 +107,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
             "or cover the place in all images yourself"
         )
     skip = bool(folder.record("models", record["model"])["skip_bad_rows"])
-    _, population, scene = opened_images(spec, skip_bad_rows=skip, notify=notify)
+    _, population, scene = opened_images(spec, skip_bad_rows=skip, on_progress=on_progress)
     if population.dataset is None:
         raise SpecError("the images of this audit are drawn by a phantom: draw them without the mark")
     if content_hash(scene.identity("all")) != record["content"]:
@@ -130,7 +130,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     write_text(out / COVERED, table.to_csv(index=False, lineterminator="\n"))
     table[spec.data.image] = table[spec.data.image].str.replace(".png", _BEFORE)
     write_text(out / BALANCED, table.iloc[chosen].to_csv(index=False, lineterminator="\n"))
-    return Remedied(
+    return RemedyCounts(
         what_words(row),
         row["trained"],
         len(images),

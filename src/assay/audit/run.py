@@ -19,10 +19,10 @@ from torch import Tensor
 from assay.audit.answers import StoredAnswers, digests_of, image_keys, image_rows, provenance_rows, why, write_mark
 from assay.audit.battery import DECIDING, DETAIL
 from assay.audit.cards import write_outcome
-from assay.audit.cases import Moved, audited_cases
+from assay.audit.cases import ChangedAnswers, audited_cases
 from assay.audit.checks import (
     FIRST_LOOK,
-    ReadAs,
+    ChangedOnReading,
     alternatives,
     checks_of_images,
     doubts_of_tensors,
@@ -37,13 +37,13 @@ from assay.audit.inside import inside_rows, nothing_inside
 from assay.audit.kind import AUDIT
 from assay.audit.leads import leads_of_images, top_leads
 from assay.audit.model import PreparedAudit, keep_model, prepare_model, read_answers
-from assay.audit.origins import OfTraining
+from assay.audit.origins import TrainedOrigin
 from assay.audit.plan import (
     AuditPlan,
-    Held,
-    Planned,
-    Say,
-    Shot,
+    AuditSize,
+    NeutralizedRegions,
+    PlannedReading,
+    StageCallback,
     balanced_rows,
     least_budget,
     plan_sizes,
@@ -71,13 +71,13 @@ from assay.audit.search.search import spread_within
 from assay.audit.verdicts import Reference
 from assay.core.errors import ReadingError, key_text
 from assay.core.files import content_hash
-from assay.core.reasons import Code, because
-from assay.data.cache import Notify, silent
+from assay.core.reasons import Code, Reason
+from assay.data.cache import ProgressCallback, silent
 from assay.data.dataset import Images
 from assay.data.files.request import data_of
 from assay.execution.jobs import write_reading
 from assay.execution.local import InProcess, computing_on
-from assay.execution.run import RunSteps, Tables, Watch, carry_out
+from assay.execution.run import ObserverFactory, RunSteps, Tables, carry_out
 from assay.execution.tasks import Context, Event, Observer, Task
 from assay.look.checks import data_checks
 from assay.look.cues import Cue
@@ -96,7 +96,7 @@ _AROUND = 1 / 12
 """Share of the image by which a region is larger where marks are put on without it, for those that stick out."""
 
 
-def with_images(request: AuditRequest, say: Say = lambda text: None) -> AuditRequest:
+def with_images(request: AuditRequest, say: StageCallback = lambda text: None) -> AuditRequest:
     """Return the request with its images, and those of the training, as `data` of a study.
 
     Args:
@@ -126,9 +126,9 @@ def run_audit(
     *,
     dry_run: bool = False,
     in_steps: bool = False,
-    notify: Notify = silent,
-    say: Say = lambda text: None,
-) -> Path | tuple[Planned, float]:
+    on_progress: ProgressCallback = silent,
+    say: StageCallback = lambda text: None,
+) -> Path | tuple[AuditSize, float]:
     """Audit a model and write its tables, `verdicts.json` and page. Answers that are kept are not read again.
 
     Args:
@@ -151,7 +151,7 @@ def run_audit(
     require_consistent(request)
     if request.out is not None:
         RunFolder(request.out).require(AUDIT)
-    prepared = prepare_model(origin, request.probing, notify)
+    prepared = prepare_model(origin, request.probing, on_progress)
     all_images = prepared.scene.environment("all")
     require_fitting(request, all_images.table)
     prepared = with_outputs(prepared, all_images, request)
@@ -171,8 +171,8 @@ def run_audit(
     return folder.root
 
 
-def _announce_once(say: Say) -> Watch:
-    """Return a `Watch` that says each step once."""
+def _announce_once(say: StageCallback) -> ObserverFactory:
+    """Return a `ObserverFactory` that says each step once."""
     sentences_said = set[str]()
 
     @contextmanager
@@ -234,7 +234,7 @@ class AuditRun(RunSteps):
     plan: AuditPlan
     audited: str
     in_steps: bool
-    say: Say
+    say: StageCallback
     checked: bool = False
     kind = AUDIT
     began: float = field(default_factory=time.time)
@@ -310,7 +310,7 @@ class AuditRun(RunSteps):
         if folder.stamp() not in ({}, self._stamp):
             self.say(f"{folder.root}: an audit with other options is replaced; use --out to keep both")
 
-    def _tasks(self, shots: Iterable[Shot], prepared: PreparedAudit | None = None) -> list[Task]:
+    def _tasks(self, shots: Iterable[PlannedReading], prepared: PreparedAudit | None = None) -> list[Task]:
         read = partial(read_answers, prepared or self.prepared)
         return [Task(shot.id, partial(read, shot.id, shot.images), shot.label, remote=False) for shot in shots]
 
@@ -347,23 +347,23 @@ class AuditRun(RunSteps):
     @property
     def _scales_itself(self) -> bool:
         """Whether Assay trained the network, or a model elsewhere reads pictures, the same for every scaling."""
-        return self.in_steps or isinstance(self.prepared.model.origin, OfTraining)
+        return self.in_steps or isinstance(self.prepared.model.origin, TrainedOrigin)
 
     @cached_property
-    def _again(self) -> Shot:
+    def _again(self) -> PlannedReading:
         """Some of the images, read a second time."""
         images = take_with_masks(self.plan.images, np.arange(min(FIRST_LOOK, len(self.plan.images))))
         return self._read_otherwise(images, {"again": True})
 
     @cached_property
-    def _others(self) -> Mapping[str, Shot]:
+    def _others(self) -> Mapping[str, PlannedReading]:
         """Images at the other usual scalings and framings."""
         plan, prepared = self.plan, self.prepared
         if self._scales_itself or self.answers.clean.take(plan.compared_positions).quality is None:
             return {}
         small = take_with_masks(plan.images, plan.compared_positions)
         changes = alternatives(prepared.model.scaling, plan.images.images, prepared.config)
-        others: dict[str, Images] = {name: ReadAs(small.images, change) for name, change in changes.items()}
+        others: dict[str, Images] = {name: ChangedOnReading(small.images, change) for name, change in changes.items()}
         others |= framings(prepared, small.table.row.tolist()) if small.masks is None else {}
         return {
             name: self._read_otherwise(replace(small, name=f"({name})", images=images), {"scaling": name})
@@ -379,7 +379,7 @@ class AuditRun(RunSteps):
         output = model.output and replace(model.output, head="sigmoid")
         return replace(prepared, model=replace(model, scores="logits", output=output))
 
-    def _read_otherwise(self, images: Environment, named: Mapping[str, Any]) -> Shot:
+    def _read_otherwise(self, images: Environment, named: Mapping[str, Any]) -> PlannedReading:
         return self.plan.shot("reading", lambda: images, images.table, named, "check how the model is read")
 
     @cached_property
@@ -443,7 +443,7 @@ class AuditRun(RunSteps):
         return [make_search(of, audit_request.seed, tested.threshold, self._limits) for of in tracks]
 
     @cached_property
-    def _region_hold(self) -> Held | None:
+    def _region_hold(self) -> NeutralizedRegions | None:
         """The regions that the answer names, made the same in all images; None where none was found."""
         searches_with_rows = [(search, search.region_row()) for search in self._searches if self.request.elsewhere]
         leading = leading_region([row for _, row in searches_with_rows])
@@ -459,7 +459,7 @@ class AuditRun(RunSteps):
         def put(images: Tensor) -> Tensor:
             return torch.as_tensor(reduce(lambda images_changed, put_on: put_on(images_changed), puts, images.numpy()))
 
-        return Held(content_hash([_AROUND, *(search.id for search in named)]), put)
+        return NeutralizedRegions(content_hash([_AROUND, *(search.id for search in named)]), put)
 
     @cached_property
     def _limits(self) -> RegionLimits | None:
@@ -473,17 +473,17 @@ class AuditRun(RunSteps):
         if not self.request.leads:
             return []
         if self.in_steps:
-            return [not_searched(because(Code.SEARCH_IN_STEPS))]
+            return [not_searched(Reason.of(Code.SEARCH_IN_STEPS))]
         if not self._searches:
-            return [not_searched(because(Code.SMALL_BUDGET, least=least_budget()))]
-        not_searched_rows = [not_searched(because(Code.SEARCH_OF_MASKS), "whole")] if self._masks else []
+            return [not_searched(Reason.of(Code.SMALL_BUDGET, least=least_budget()))]
+        not_searched_rows = [not_searched(Reason.of(Code.SEARCH_OF_MASKS), "whole")] if self._masks else []
         return [*(search.region_row() for search in self._searches), *not_searched_rows]
 
     @property
     def _masks(self) -> bool:
         return self.request.task == "segmentation"
 
-    def _open(self) -> Iterator[Shot]:
+    def _open(self) -> Iterator[PlannedReading]:
         """Yield marks besides the deciding dose: doses that can change a verdict, elsewhere, and without the region."""
         answers, neutralized = self.answers, self._region_hold
         for mark in self.plan.battery[0]:
@@ -549,7 +549,7 @@ class AuditRun(RunSteps):
         )
         if leading := next(moving, ""):
             shot = plan.marks[leading][DECIDING]
-            moved = Moved(leading, self.answers.to(shot), shot.images(), plan.sample)
+            moved = ChangedAnswers(leading, self.answers.to(shot), shot.images(), plan.sample)
         gallery = PictureSettings(
             folder.root / "pictures", population.scale, self.prepared.request.data.target, masks=self._masks
         )

@@ -29,7 +29,7 @@ from assay.audit.swing import (
 from assay.audit.verdicts import LEAST_PATIENTS, AuditDecision, decide_column
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.map_grid import MapGrid
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Code, Reason
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.look.added import compare_with_cue
@@ -37,7 +37,7 @@ from assay.look.cues import Cue
 from assay.stats.bounds import ALPHA, Bounded, share
 from assay.stats.estimate import move
 from assay.stats.format import join_words
-from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, Grouped, groups_of
+from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, ColumnGroups, groups_of
 from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope
 from assay.stats.measures import influence_of
 from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
@@ -129,7 +129,7 @@ def check(name: str, status: str, text: str, value: float = math.nan, measure: s
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredImages:
     """Answers of one model to some images.
 
     Attributes:
@@ -171,11 +171,11 @@ class Scored:
             return float(self._right.mean())
         return auroc(self.scores[:, 0], self.table.target).value
 
-    def take(self, rows: Int[np.ndarray, " m"]) -> Scored:
+    def take(self, rows: Int[np.ndarray, " m"]) -> ScoredImages:
         """Return the answers to some of the images."""
         return replace(self, table=self.table.take(rows), logits=self.logits[rows])
 
-    def gain(self, after: Scored, alpha: float) -> Bounded:
+    def gain(self, after: ScoredImages, alpha: float) -> Bounded:
         """Return the change of `quality` from these answers to others of the same images."""
         if len(self.table.classes) != 2:
             return mean_change(after._right - self._right, self.table.patient, alpha)
@@ -195,11 +195,11 @@ class Scored:
         np.add.at(hits, (self.table.target, self.logits.argmax(axis=1)), 1)
         return [tuple(range(classes)), tuple(map(int, linear_sum_assignment(-hits)[1]))]
 
-    def reorder(self, order: Sequence[int]) -> Scored:
+    def reorder(self, order: Sequence[int]) -> ScoredImages:
         """Return the answers with the outputs in another order."""
         return replace(self, logits=self.logits[:, list(order)])
 
-    def effect(self, after: Scored, dose: str) -> Effect:
+    def effect(self, after: ScoredImages, dose: str) -> Effect:
         """Return the effect of a change, from the answers to the same images with it."""
         labels = score_names(self.table.classes)
         flipped = self.calls != after.calls
@@ -213,7 +213,7 @@ LESION = ("lesion-free", "lesion")
 
 
 @dataclass(frozen=True)
-class ScoredMaps(Scored):
+class ScoredMaps(ScoredImages):
     """Maps that a segmentation gave. An image's score is the mean of the greatest 1% of its log-odds of lesion.
 
     Attributes:
@@ -273,7 +273,7 @@ class ScoredMaps(Scored):
         maps = {name: values[rows] for name, values in self.maps.items()}
         return replace(self, table=self.table.take(rows), logits=self.logits[rows], maps=maps)
 
-    def gain(self, after: Scored, alpha: float) -> Bounded:
+    def gain(self, after: ScoredImages, alpha: float) -> Bounded:
         """Return the change of Dice."""
         assert isinstance(after, ScoredMaps)
         has_lesion = self.table.target == 1
@@ -284,7 +284,7 @@ class ScoredMaps(Scored):
         """Background is first in every order."""
         return [(0, 1)]
 
-    def effect(self, after: Scored, dose: str) -> Effect:
+    def effect(self, after: ScoredImages, dose: str) -> Effect:
         """Return the effect of a change; the swing needs images with a lesion and without one."""
         assert isinstance(after, ScoredMaps)
         table, has_lesion = self.table, self.table.target == 1
@@ -308,7 +308,7 @@ _EVERY_ORDER = 4
 
 
 def better(
-    as_given: Scored, others: Mapping[str, Scored], second: Bool[np.ndarray, " n"]
+    as_given: ScoredImages, others: Mapping[str, ScoredImages], second: Bool[np.ndarray, " n"]
 ) -> tuple[str, tuple[int, ...], Bounded] | None:
     """Return the reading that is much better than the given one, and its gain in patients that did not choose it.
 
@@ -353,7 +353,7 @@ def better(
     return (name, order, gain) if gain.low > MUCH else None
 
 
-def comparable(answers: Scored, second: Bool[np.ndarray, " n"]) -> bool:
+def comparable(answers: ScoredImages, second: Bool[np.ndarray, " n"]) -> bool:
     """Return whether both halves of the patients have images of every class; with maps, images with a lesion."""
     needed = {1} if isinstance(answers, ScoredMaps) else {*answers.table.target.tolist()}
     return all(needed <= {*answers.table.target[second == side].tolist()} for side in (False, True))
@@ -379,7 +379,7 @@ _AT_HALF = MapGrid().thresholds.index(0.0)
 """Position of the threshold of a probability of 0.5."""
 
 
-def column_decision(scored: Scored, column: Grouped, margin: float) -> AuditDecision | None:
+def column_decision(scored: ScoredImages, column: ColumnGroups, margin: float) -> AuditDecision | None:
     """Decide whether answers differ with a column; None where no group can be compared with the others.
 
     Levels that are too small for a group are left out. Of a column that is tied to the target, images of a class are
@@ -519,7 +519,7 @@ class _Part:
     exact: Callable[[float], Bounded] | None = None
 
 
-def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> tuple[list[Row], list[Row]]:
+def subgroup_rows(scored: ScoredImages, columns: Sequence[ColumnGroups], margin: float) -> tuple[list[Row], list[Row]]:
     """Return rows of `tables.GROUPS` and of `audit_tables.GAPS`.
 
     Intervals of groups hold together at 95%, and those of gaps (Bonferroni). Contributions are summed by patient, who
@@ -555,7 +555,7 @@ def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> 
     return groups, [_gap(*pair, len(pairs), margin) for pair in pairs]
 
 
-def _measure_part(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
+def _measure_part(scored: ScoredImages, rows: np.ndarray) -> dict[str, _Part]:
     table = scored.table
     answers = Answers(scored.logits[rows], table.target[rows], scored.threshold)
     names = ("auroc", "sensitivity", "specificity") if answers.classes == 2 else ("auroc-macro", "accuracy")
@@ -593,7 +593,7 @@ def _exact_ends(name: str, answers: Answers, patient: np.ndarray) -> Callable[[f
     return lambda alpha: share(right, patient[counted], alpha)
 
 
-def _calibration_parts(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
+def _calibration_parts(scored: ScoredImages, rows: np.ndarray) -> dict[str, _Part]:
     """Return calibration in the large, and the slope where there is one."""
     table = scored.table
     everyone = np.unique(table.patient)
@@ -669,13 +669,13 @@ def _gap(column: str, a: str, b: str, name: str, first: _Part, second: _Part, to
     }
 
 
-def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], list[Row]]:
+def of_columns(scored: ScoredImages, margin: float) -> tuple[list[Row], list[Row], list[Row]]:
     """Return rows of verdicts, groups and gaps by the columns of the images."""
     columns = [groups_of(scored.table, factor.name) for factor in scored.table.factors if factor.role != "core"]
     verdicts: list[Row] = []
     for column in columns:
         decided = column_decision(scored, column, margin)
-        reason = column.reason or because(Code.NOTHING_TO_COMPARE)
+        reason = column.reason or Reason.of(Code.NOTHING_TO_COMPARE)
         verdicts.append(
             {**verdict_row(column.column, "column", decided), "reason": str(column.reason)}
             if decided
@@ -683,7 +683,7 @@ def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], lis
         )
     groups, gaps = subgroup_rows(scored, [column for column in columns if column.groups], margin)
     untested = [column for column in columns if not column.groups]
-    few = str(because(Code.SMALL_GROUP, least=LEAST_IN_CLASS))
+    few = str(Reason.of(Code.SMALL_GROUP, least=LEAST_IN_CLASS))
     groups += [
         {"column": column.column, "level": level, "reason": few, "images": 0, "patients": 0}
         for column in columns
@@ -719,7 +719,7 @@ def _column_row(factor: Factor, values: np.ndarray, role: str) -> Row:
     )
 
 
-def model_added(scored: Scored, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
+def model_added(scored: ScoredImages, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
     """Return the row of one model, whose training images are not known.
 
     Args:

@@ -18,7 +18,7 @@ LEAST_PATIENTS = 20
 
 
 @unique
-class Open(StrEnum):
+class OpenQuantity(StrEnum):
     """A quantity that keeps a verdict from being settled."""
 
     PATIENTS = "patients"
@@ -98,7 +98,7 @@ class AuditDecision:
     verdict: Verdict
     effect: Effect
     limit: float | None = None
-    open: tuple[Open, ...] = ()
+    open: tuple[OpenQuantity, ...] = ()
     needed: float = math.nan
 
 
@@ -135,7 +135,7 @@ def decide_mark(
     if here:
         return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, here, _images_needed(effect, margin))
     needed = max((_images_needed(other, margin) for other in open_doses), key=lambda other: (other != other, other))
-    return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (Open.OTHER_DOSE,), needed)
+    return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (OpenQuantity.OTHER_DOSE,), needed)
 
 
 def is_settled(effect: Effect, margin: float = MARGIN) -> bool:
@@ -167,7 +167,7 @@ def decide_column(effects: Sequence[Effect], margin: float = MARGIN, least: int 
         return AuditDecision(Verdict.DIFFERS, pooled)
     if pooled.at_most < margin:
         return AuditDecision(Verdict.NO_DIFFERENCE, pooled)
-    return AuditDecision(Verdict.INCONCLUSIVE, pooled, None, (Open.SWING,), _images_needed(pooled, margin))
+    return AuditDecision(Verdict.INCONCLUSIVE, pooled, None, (OpenQuantity.SWING,), _images_needed(pooled, margin))
 
 
 WEAK_EFFECT = 0.45
@@ -213,24 +213,28 @@ def decide_region(
 
 def _too_few_patients(effect: Effect, limit: float | None = None) -> AuditDecision:
     needed = math.ceil(effect.images * LEAST_PATIENTS / effect.effective)
-    return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (Open.PATIENTS,), needed)
+    return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (OpenQuantity.PATIENTS,), needed)
 
 
 def _harms(effect: Effect) -> Iterator[Bounded]:
     yield from (harm for harm in (effect.loss, effect.flips, effect.dice, effect.false_area) if harm is not None)
 
 
-def _upper(effect: Effect) -> Iterator[tuple[Open, float, float]]:
+def _upper(effect: Effect) -> Iterator[tuple[OpenQuantity, float, float]]:
     """Yield each quantity that must be below the margin, with its value and upper bound."""
     if effect.swings:
-        yield Open.SWING, abs(effect.largest.g.value), effect.at_most
+        yield OpenQuantity.SWING, abs(effect.largest.g.value), effect.at_most
     if effect.loss is not None:
-        yield Open.LOSS, effect.loss.value, effect.loss_at_most
-    parts = ((Open.FLIPS, effect.flips), (Open.DICE, effect.dice), (Open.STRAY, effect.false_area))
+        yield OpenQuantity.LOSS, effect.loss.value, effect.loss_at_most
+    parts = (
+        (OpenQuantity.FLIPS, effect.flips),
+        (OpenQuantity.DICE, effect.dice),
+        (OpenQuantity.STRAY, effect.false_area),
+    )
     yield from ((name, part.value, part.high) for name, part in parts if part is not None)
 
 
-def _open(effect: Effect, margin: float) -> Iterator[Open]:
+def _open(effect: Effect, margin: float) -> Iterator[OpenQuantity]:
     """Yield the quantities whose upper bounds are not below the margin."""
     yield from (name for name, _, high in _upper(effect) if high >= margin)
 

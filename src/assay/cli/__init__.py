@@ -200,12 +200,12 @@ def results(
     ] = False,
 ) -> None:
     """Print a table of a run. `assay list tables` describes the tables."""
-    from assay.cli.results import Form, published_command, results_command
+    from assay.cli.results import TableFormat, published_command, results_command
 
     if as_published:
-        published_command(run, out, Form(json, csv, markdown, latex, columns, tuple(rows or ())))
+        published_command(run, out, TableFormat(json, csv, markdown, latex, columns, tuple(rows or ())))
         return
-    results_command(run, table, out, Form(json, csv, markdown, latex, columns, tuple(rows or ())))
+    results_command(run, table, out, TableFormat(json, csv, markdown, latex, columns, tuple(rows or ())))
 
 
 @app.command(epilog="Example: assay figure nodule-loss auroc auroc.pdf")

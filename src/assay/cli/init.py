@@ -53,7 +53,7 @@ PRINTED = ("classes", "table", "matched", "image", "mask", "unmasked", "target",
 
 
 @dataclass(frozen=True)
-class Assumed:
+class AssumedLine:
     """A line of a study file: the key with its indent, its value, and why it is assumed; without a key a comment."""
 
     key: str
@@ -204,7 +204,7 @@ def _with_table(guess: Guess, table: Path | None) -> Guess:
 
 def _write_study(
     guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], positive: str, unmasked: str
-) -> tuple[list[Assumed], list[str], str]:
+) -> tuple[list[AssumedLine], list[str], str]:
     """Write a study with all columns, then with the strongest of them and their test conditions.
 
     Returns:
@@ -228,7 +228,7 @@ def _write_lines(
     sets: Mapping[str, Guess],
     positive: str,
     unmasked: str,
-) -> list[Assumed]:
+) -> list[AssumedLine]:
     lines = list(_lines(guess, name, path, sets, positive, unmasked, conditions))
     head = f"{MADE_BY_INIT} {_comment(guess.folder.name)}`. Each comment is an assumption: change what is wrong.\n"
     write_text(path, head + "\n".join(line.text for line in lines) + "\n")
@@ -267,24 +267,24 @@ def _lines(
     positive: str,
     unmasked: str,
     conditions: Sequence[ColumnCondition],
-) -> Iterator[Assumed]:
+) -> Iterator[AssumedLine]:
     rows = _rows(guess)
     masked = guess.target == LESION.name and LESION.name not in (rows[0] if rows else {})
     question = f"work in {', '.join(sets)}" if sets else "use a shortcut"
-    yield Assumed("name", name)
-    yield Assumed(
+    yield AssumedLine("name", name)
+    yield AssumedLine(
         "question",
         f"What can a network learn from {name}, and does it {question}?",
         "next to networks: simple cues, groups, suspected labels",
     )
-    yield Assumed("data", None)
+    yield AssumedLine("data", None)
     data = list(_data(guess, rows, path, positive, unmasked))
     if sets:
-        yield Assumed("  train", None)
+        yield AssumedLine("  train", None)
         yield from (replace(line, key=f"  {line.key}") for line in data)
-        yield Assumed("  tests", None, "every image is tested; add map: {its class: ours} if classes differ")
+        yield AssumedLine("  tests", None, "every image is tested; add map: {its class: ours} if classes differ")
         yield from (
-            Assumed(
+            AssumedLine(
                 f"    {_flow(test)}",
                 _of_set(other, guess, path, unmasked),
                 "as found there" if other.patient else "patients are not named: each image counts as one",
@@ -297,16 +297,16 @@ def _lines(
     folds = data[-1].value.get("folds")
     yield _recipe_line(_number_of_images(guess, rows), folds, masked)
     if sets and folds:
-        yield Assumed("ensemble", True, "the networks of the folds predict the other sets jointly")
-    yield Assumed("seeds", 3, "the smallest number that gives intervals; 10 detect smaller differences")
-    yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
+        yield AssumedLine("ensemble", True, "the networks of the folds predict the other sets jointly")
+    yield AssumedLine("seeds", 3, "the smallest number that gives intervals; 10 detect smaller differences")
+    yield AssumedLine("probes", ["performance", "segmentation"] if masked else ["performance"])
 
 
-def _environment_lines(conditions: Sequence[ColumnCondition], sets: Mapping[str, Guess]) -> Iterator[Assumed]:
+def _environment_lines(conditions: Sequence[ColumnCondition], sets: Mapping[str, Guess]) -> Iterator[AssumedLine]:
     """Yield the test conditions: those of the strongest columns, the others as comments, and the other sets."""
-    yield Assumed("environments", None)
-    yield Assumed("  train", {}, "associations as they are in these images")
-    yield Assumed("  same", {}, "test images as they are; add conditions under which the model will be used")
+    yield AssumedLine("environments", None)
+    yield AssumedLine("  train", {}, "associations as they are in these images")
+    yield AssumedLine("  same", {}, "test images as they are; add conditions under which the model will be used")
     able: dict[str, ColumnCondition] = {}
     for condition in conditions:
         if not condition.why:
@@ -314,7 +314,7 @@ def _environment_lines(conditions: Sequence[ColumnCondition], sets: Mapping[str,
             able[f"{key}-{len(able)}" if key in able else key] = condition
     tested = dict(list(able.items())[:MOST_TIES])
     yield from (
-        Assumed(
+        AssumedLine(
             f"  {'' if key in tested else '# '}{_flow(key)}",
             {"association": {condition.column: condition.association}},
             _condition_words(condition, key in tested),
@@ -323,15 +323,15 @@ def _environment_lines(conditions: Sequence[ColumnCondition], sets: Mapping[str,
         if key in tested or condition.strong
     )
     yield from (
-        Assumed("", None, _words_of_none(condition))
+        AssumedLine("", None, _words_of_none(condition))
         for condition in conditions
         if condition.why and (condition.strong or not able)
     )
     reserved = ("train", "same", *tested)
-    yield from (Assumed(f"  {_flow(f'in-{line}' if line in reserved else line)}", {"data": line}) for line in sets)
+    yield from (AssumedLine(f"  {_flow(f'in-{line}' if line in reserved else line)}", {"data": line}) for line in sets)
 
 
-def _recipe_line(images: int, folds: int | None, masked: bool) -> Assumed:
+def _recipe_line(images: int, folds: int | None, masked: bool) -> AssumedLine:
     """Return the recipe, with as many epochs as make the usual number of steps."""
     batch, trained = (8 if images < FEW_IMAGES else 32), max(1, round(images * (1 - 2 / folds if folds else 0.6)))
     steps, (fewest, most) = math.ceil(trained / batch), EPOCHS
@@ -339,7 +339,7 @@ def _recipe_line(images: int, folds: int | None, masked: bool) -> Assumed:
     losses = _flow(["cross-entropy", "dice" if masked else "supcon"])
     plain = {"loss": "cross-entropy", "epochs": epochs, "batch_size": batch}
     kind = {"task": "segmentation", "architecture": "small-unet"} if masked else {}
-    return Assumed(
+    return AssumedLine(
         "recipe", {**kind, **plain}, f"about {steps * epochs:,} steps of training; loss: {losses} compares losses"
     )
 
@@ -385,27 +385,31 @@ def _of_set(guess: Guess, train: Guess, path: Path, unmasked: str) -> dict[str, 
     return {**keys, **{key: "" for key in lacks if getattr(train, key) and not getattr(guess, key)}}
 
 
-def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: str, unmasked: str) -> Iterator[Assumed]:
+def _data(
+    guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: str, unmasked: str
+) -> Iterator[AssumedLine]:
     """Yield the lines of `data`."""
     where = os.path.relpath(guess.folder.resolve(), path.resolve().parent)
     followed = guess.links == "follow"
-    links = [Assumed("  links", "follow", "links out of the folder are followed, as you say")] if followed else []
+    links = [AssumedLine("  links", "follow", "links out of the folder are followed, as you say")] if followed else []
     if guess.classes:
         classes = class_images(guess.folder)[0]
         images = {folder.name: len(files) for folder, files in classes.items()}
         names = [str(file.relative_to(guess.folder)) for files in classes.values() for file in files]
-        yield Assumed("  classes", where, f"a folder per class: {', '.join(images)}")
+        yield AssumedLine("  classes", where, f"a folder per class: {', '.join(images)}")
         yield from _positive(images, positive)
         yield from links
         yield _size_line()
-        yield Assumed("  split", {"folds": _number_of_folds(guess, rows)}, _without_patients(names))
+        yield AssumedLine("  split", {"folds": _number_of_folds(guess, rows)}, _without_patients(names))
         return
-    yield Assumed("  folder", where, "images are searched from here")
+    yield AssumedLine("  folder", where, "images are searched from here")
     by = f" by its column {guess.key}" if guess.key not in ("", "image") else ""
     joined = f"your table, joined with the files{by}" if guess.key else "written from names of files and folders"
     summary = f"{joined}: {len(guess.rows)} images"
     listed = f"{len(rows)} rows" if rows else "outlines in the COCO format" if guess.table else ""
-    yield Assumed("  table", guess.table, summary if guess.rows else listed or "images/ and masks/ with equal names")
+    yield AssumedLine(
+        "  table", guess.table, summary if guess.rows else listed or "images/ and masks/ with equal names"
+    )
     record = joined_record(guess.folder, guess.source, guess.key) if guess.rows and guess.source else {}
     assumptions: Mapping[str, tuple[Any, str]] = {
         "joined_from": (record, "of this table; if it changes, a run says how to join again"),
@@ -418,27 +422,27 @@ def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
         ),
         "mask_values": (dict(guess.mask_values), "from dataset.json"),
     }
-    yield from (Assumed(f"  {key}", value, why) for key, (value, why) in assumptions.items() if value)
+    yield from (AssumedLine(f"  {key}", value, why) for key, (value, why) in assumptions.items() if value)
     yield from links
     if guess.table or guess.mask:
-        yield Assumed("  target", guess.target, _target_words(guess, rows))
+        yield AssumedLine("  target", guess.target, _target_words(guess, rows))
     labels = [cell for row in rows if not absent(cell := row.get(guess.target, ""))]
     yield from _positive(Counter(map(spellings(labels).__getitem__, labels)), positive)
     if guess.patient:
         called = "named like a patient column" if called_patient(guess.patient) else "no column is named like one"
-        yield Assumed("  patient", guess.patient, f"{called}; all images of a patient stay together")
+        yield AssumedLine("  patient", guess.patient, f"{called}; all images of a patient stay together")
     factors = {name: kind for name, kind in guess.columns.items() if len(_values(rows, name)) > 1 and name != SPLIT}
     for at, (name, kind) in enumerate(factors.items()):
         if not at:
-            yield Assumed("  factors", None, "columns that environments can use, and that groups are made of")
-        yield Assumed(f"    {_flow(name)}", kind.kind, f"{len(_values(rows, name))} values")
+            yield AssumedLine("  factors", None, "columns that environments can use, and that groups are made of")
+        yield AssumedLine(f"    {_flow(name)}", kind.kind, f"{len(_values(rows, name))} values")
     yield _size_line()
     splits = {value.casefold() for value in _values(rows, SPLIT)} if SPLIT in guess.columns else set[str]()
     unnamed = "" if guess.patient else f"; {_without_patients(*_names_and_parts(guess, rows))}"
     if {"train", "test"} <= splits or {"training", "testing"} <= splits:
-        yield Assumed("  split", {"column": SPLIT}, f"the parts as the folders or the table have them{unnamed}")
+        yield AssumedLine("  split", {"column": SPLIT}, f"the parts as the folders or the table have them{unnamed}")
     else:
-        yield Assumed(
+        yield AssumedLine(
             "  split", {"folds": _number_of_folds(guess, rows)}, f"every image is tested once per seed{unnamed}"
         )
 
@@ -465,22 +469,22 @@ def _names_and_parts(guess: Guess, rows: Sequence[dict[str, str]]) -> tuple[list
     return (named[guess.image].tolist(), parts_in(TextTable(guess.table, named))) if len(named) else ([], {})
 
 
-def _positive(images: Mapping[str, int], wanted: str) -> Iterator[Assumed]:
+def _positive(images: Mapping[str, int], wanted: str) -> Iterator[AssumedLine]:
     """Yield which of two classes is positive: the one given, or where no word of theirs says it the rarer one."""
     if wanted:
         if not any(same_value(label, wanted) for label in images):
             raise SpecError(f"--positive {wanted}: the classes are {', '.join(map(shown, images))}")
-        yield Assumed("  positive", wanted, "as you say")
+        yield AssumedLine("  positive", wanted, "as you say")
     elif len(images) == 2 and in_order(tuple(images)) is None:
         rarer, other = sorted(sorted(images), key=lambda name: images[name])
         counts = f"{rarer} ({images[rarer]:,}) or {other} ({images[other]:,})"
         why = "it is the rarer class" if images[other] >= RARER * images[rarer] else "they are about as frequent"
-        yield Assumed("  positive", rarer, f"a guess to check, {counts}, since no class name decides it: {why}")
+        yield AssumedLine("  positive", rarer, f"a guess to check, {counts}, since no class name decides it: {why}")
 
 
-def _size_line() -> Assumed:
+def _size_line() -> AssumedLine:
     """Return the line of the images' size."""
-    return Assumed(
+    return AssumedLine(
         "  size",
         DataSpec.model_fields["size"].default,
         "px: images are resized to this side; a larger one shows more, and trains longer",

@@ -46,7 +46,7 @@ which no run folder has: in its CSV too."""
 
 
 @dataclass(frozen=True)
-class Form:
+class TableFormat:
     """How a table is printed: for reading, or in one of four formats, and which part of it.
 
     columns: names, comma-separated; empty for all. rows: `column=value`, each of which a row must have.
@@ -60,7 +60,7 @@ class Form:
     rows: tuple[str, ...] = ()
 
 
-def results_command(run: str, table: str, out: Path, form: Form) -> None:
+def results_command(run: str, table: str, out: Path, form: TableFormat) -> None:
     """Print a table, or a part of it.
 
     Args:
@@ -111,7 +111,7 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
         )
 
 
-def published_command(run: str, out: Path, form: Form) -> None:
+def published_command(run: str, out: Path, form: TableFormat) -> None:
     """Print each published table of a study in its own form, with the figures of the run beside.
 
     Raises:
@@ -334,7 +334,7 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
     print(f"{len(paths)} units, {size / 1e6:.1f} MB: {verb}" if paths else "everything here is named by the spec")
 
 
-def _print_table(rows: list[Row], described: Table, columns: Sequence[str], form: Form) -> None:
+def _print_table(rows: list[Row], described: Table, columns: Sequence[str], form: TableFormat) -> None:
     """Print the given columns, or those for reading that have a value in some row, folded on a terminal."""
     from assay.report.sentences.reasons import reason_words
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assay.compare.predictions import read_predictions
 from assay.compare.request import CompareRequest
-from assay.compare.run import Compared, CompareRun, compare_predictions
+from assay.compare.run import CompareEstimates, CompareRun, compare_predictions
 from assay.core.terminal import print_lines
 from assay.execution.local import InProcess
 from assay.execution.run import carry_out
@@ -46,7 +46,7 @@ def compare_command(request: CompareRequest) -> None:
     print_lines([*compared.lines, *(_step_without_page(compared, request) if page is None else _ending(page))])
 
 
-def _step_without_page(compared: Compared, request: CompareRequest) -> list[str]:
+def _step_without_page(compared: CompareEstimates, request: CompareRequest) -> list[str]:
     """Return the next step of models that were trained once, of which a test has said nothing; else none."""
     if any_tested(compared.contrasts):
         return []

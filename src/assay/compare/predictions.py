@@ -15,7 +15,7 @@ from scipy.special import expit
 from assay.compare.request import CompareRequest
 from assay.core.errors import DataError, key_text
 from assay.core.files import is_file
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Code, Reason
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, match, require_matched
 from assay.data.files.kinds import alike_patients, cautions_of, notation_of, one_patient, split_counts
@@ -74,7 +74,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
 
     def cells(name: str, option: str, otherwise: Sequence[str], code: Code) -> Sequence[str]:
         if name not in table.header:
-            notes.append(because(code, column=name))
+            notes.append(Reason.of(code, column=name))
         return table.column(name, option) if name in table.header else otherwise
 
     names = cells(columns.patient, key_text("--patient"), named, Code.NO_PATIENT_COLUMN)
@@ -94,9 +94,9 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         images_of_group = np.flatnonzero(counted[g].any(axis=1))
         tested = counted[g, images_of_group] == 1
         if not tested.all():
-            notes.append(because(Code.MISSING_PREDICTIONS, recipe=name, count=int((~tested).sum())))
+            notes.append(Reason.of(Code.MISSING_PREDICTIONS, recipe=name, count=int((~tested).sum())))
         if (other := recipe_of_scores.setdefault(answers[g].tobytes(), name)) != name:
-            notes.append(because(Code.SAME_PREDICTIONS, recipe=name, other=other))
+            notes.append(Reason.of(Code.SAME_PREDICTIONS, recipe=name, other=other))
         panels[name] = Panel(
             answers[g, images_of_group, :, None],
             target,
@@ -145,7 +145,7 @@ def _rescale(
         called = expit(score[of_group]) >= columns.threshold
         if called.all() or not called.any():
             kind = "positive" if called.all() else "negative"
-            notes.append(because(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
+            notes.append(Reason.of(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
     return scales
 
 

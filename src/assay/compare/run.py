@@ -17,7 +17,7 @@ from assay.compare.request import CompareRequest
 from assay.core.errors import SpecError, unknown_name
 from assay.core.files import typed_path
 from assay.core.measures import direction_of, label_of
-from assay.core.reasons import Code, Reason, because, reason_of
+from assay.core.reasons import Code, Reason, reason_of
 from assay.core.request import IN_MEMORY
 from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.execution.run import RunSteps, Tables
@@ -48,7 +48,7 @@ IMAGES = "these images"
 
 
 @dataclass(frozen=True, repr=False)
-class Compared:
+class CompareEstimates:
     """Estimates of every recipe and its comparisons with a reference.
 
     Attributes:
@@ -162,7 +162,7 @@ class CompareRun(RunSteps):
         }
 
 
-def compare_predictions(read: Predictions, request: CompareRequest) -> Compared:
+def compare_predictions(read: Predictions, request: CompareRequest) -> CompareEstimates:
     """Estimate a measure of every recipe and compare each with a reference, as a study's contrasts are.
 
     Differences are paired by seed and by patient. The seeds' part of their variance is moderated over all of them, and
@@ -221,7 +221,7 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> Compared:
     failed = {name: [(name, row["seed"]) in fallen for row in by_seed if row["recipe"] == name] for name in panels}
     decided_rows = [{**row, **failure_columns(failed[row["a"]], failed[against])} for row in decided_rows]
     worse = [
-        because(Code.WORSE_THAN_CHANCE, recipe=row["recipe"], measure=measure, value=row["value"])
+        Reason.of(Code.WORSE_THAN_CHANCE, recipe=row["recipe"], measure=measure, value=row["value"])
         for row in rows
         if entry.entry.direction == "higher" and row["high"] < row["chance"]
     ]
@@ -230,7 +230,7 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> Compared:
     values = tuple({**{name: row[name] for name in VALUES.names}, "seed": numbers[row["seed"]]} for row in by_seed)
     pairs = ((name, panels[name]) for name in names)
     differences = tuple(_differences(measure, pairs, (against, panels[against]), request))
-    return Compared(
+    return CompareEstimates(
         measure, against, tuple(rows), tuple(decided_rows), differences, values, read.notes, cautions, read.facts
     )
 

@@ -24,7 +24,7 @@ ROOMS = ("data", "shifts", "models", "training", "stats", "probes")
 """The packages that hold components and measures."""
 
 
-class _Written(GenerateJsonSchema):
+class _UntitledSchema(GenerateJsonSchema):
     """JSON schema without titles."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -32,7 +32,7 @@ class _Written(GenerateJsonSchema):
 
 
 def _schema_of(model: type[Params]) -> dict[str, Any]:
-    schema_of_model = model.model_json_schema(schema_generator=_Written)
+    schema_of_model = model.model_json_schema(schema_generator=_UntitledSchema)
     parts = schema_of_model.get("$defs", {})
     return {name: _plain(schema, parts) for name, schema in schema_of_model.get("properties", {}).items()}
 

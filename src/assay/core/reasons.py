@@ -53,6 +53,11 @@ class Reason:
     def __contains__(self, code: Code) -> bool:
         return any(cause.code == code for cause in self.causes)
 
+    @classmethod
+    def of(cls, code: Code, **fields: Field) -> Reason:
+        """A reason of one code."""
+        return cls((Cause(code, tuple(fields.items())),))
+
     def __str__(self) -> str:
         causes = [{"code": str(cause.code), **dict(cause.fields)} for cause in self.causes]
         return json.dumps(causes, ensure_ascii=False) if causes else ""
@@ -67,18 +72,13 @@ class Reason:
         return next((cause for cause in self.causes if cause.code in codes), None)
 
 
-NOTHING = Reason()
+NO_REASON = Reason()
 """No reason: there is a value, and nothing to know about it."""
-
-
-def because(code: Code, **fields: Field) -> Reason:
-    """A reason of one code."""
-    return Reason((Cause(code, tuple(fields.items())),))
 
 
 def reason_in_words(text: str) -> Reason:
     """A reason in the words of a plug-in, an error or a file; no reason without words."""
-    return because(Code.FREE_TEXT, text=text) if text else NOTHING
+    return Reason.of(Code.FREE_TEXT, text=text) if text else NO_REASON
 
 
 def read(value: object) -> Reason:
@@ -120,4 +120,4 @@ def split_places(reason: Reason) -> tuple[Reason, Reason]:
 
 def together(reasons: Iterable[Reason]) -> Reason:
     """Several reasons as one, each different one once, in order."""
-    return sum(dict.fromkeys(reason for reason in reasons if reason), NOTHING)
+    return sum(dict.fromkeys(reason for reason in reasons if reason), NO_REASON)

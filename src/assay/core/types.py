@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from assay.core.reasons import NOTHING, Code, Reason, because, read
+from assay.core.reasons import NO_REASON, Code, Reason, read
 
 Kind = Literal["categorical", "ordinal", "continuous"]
 Role = Literal["core", "associated", "nuisance", "patient"]
@@ -81,7 +81,7 @@ class Factor:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class RowOrigins:
     """Where the rows of a dataset come from.
 
     Attributes:
@@ -128,7 +128,7 @@ class FactorTable:
     factors: tuple[Factor, ...] = ()
     columns: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     fold: np.ndarray | None = None
-    places: Places | None = None
+    places: RowOrigins | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -239,7 +239,7 @@ class Measurement:
     patients: int = 0
     standard_error: float = float("nan")
     chance: float = float("nan")
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
     contributions: Contributions | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -260,7 +260,7 @@ def undefined(measure: str, reason: Reason | Code | str, **where: str) -> Measur
         >>> measurement.value, measurement.environment, str(measurement.reason)
         (nan, 'clean', '[{"code": "no-images"}]')
     """
-    why = because(reason) if isinstance(reason, Code) else read(reason)
+    why = Reason.of(reason) if isinstance(reason, Code) else read(reason)
     return Measurement(measure=measure, value=float("nan"), reason=why, **where)  # pyright: ignore[reportArgumentType]
 
 

@@ -39,7 +39,7 @@ NO_ROOM_REMEDY = "make room there, or let ASSAY_CACHE name another folder"
 """Remedy if the cache cannot be written."""
 
 
-Notify = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Callback for the progress of something long: the step, how many of it are, and how many there will be."""
 
 
@@ -68,7 +68,7 @@ class ArrayCache:
     """
 
     root: Path
-    notify: Notify = silent
+    on_progress: ProgressCallback = silent
 
     def get(
         self,

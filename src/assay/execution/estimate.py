@@ -17,7 +17,7 @@ from assay.core.errors import AssayError
 from assay.core.files import canonical_json
 from assay.core.registry import build
 from assay.core.types import FactorTable, Inputs
-from assay.data.cache import ArrayImages, ArrayMasks, Notify, silent
+from assay.data.cache import ArrayImages, ArrayMasks, ProgressCallback, silent
 from assay.execution.jobs import inputs_of, network_of
 from assay.execution.local import PROCESSOR, computing_on, keeping_memory
 from assay.execution.plan import Plan, Source, start_id
@@ -76,7 +76,7 @@ def unit_seconds(plan: Plan, population: Population, timer: Timer) -> Mapping[st
         return {trial.id: (TRIAL, PROBES) for trial in plan.trials}
     recipes = {trial.point.label: trial.training for trial in plan.trials}
     for i, training in enumerate(recipes.values()):
-        timer.notify("timing recipes", i, len(recipes))
+        timer.on_progress("timing recipes", i, len(recipes))
         timer.speed(training, inputs, trained_on)
     for trial in plan.trials:
         if trial.training.members:
@@ -103,7 +103,7 @@ def source_seconds(
     costs: dict[str, float] = {}
     drawing: dict[str, float] = {}  # by name: each seed draws images of the same kind
     for i, source in enumerate(sources):
-        timer.notify("timing sources", i, len(sources))
+        timer.on_progress("timing sources", i, len(sources))
         population = populations[source.name]
         trained_on, validated_on = _training_images(source.data, population)
         trained_on = _rows_taken(source.training.environment, trained_on)
@@ -176,7 +176,7 @@ class Timer:
     """
 
     device: str = PROCESSOR
-    notify: Notify = silent
+    on_progress: ProgressCallback = silent
     timed: dict[str, Speed] = field(default_factory=dict[str, Speed])
     alike: dict[str, Speed] = field(default_factory=dict[str, Speed])
     spent: float = 0.0

@@ -16,11 +16,11 @@ from torch import nn
 
 from assay.core.errors import DataError, StoreError, WeightsError
 from assay.core.files import WEIGHTS_FILE, canonical_json, file_hash
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.registry import build, require_code
 from assay.core.request import Task
 from assay.core.types import FactorTable, Inputs
-from assay.data.cache import ArrayCache, Notify, check_opened, silent
+from assay.data.cache import ArrayCache, ProgressCallback, check_opened, silent
 from assay.execution.local import computing_on
 from assay.execution.tasks import Context, Stopped
 from assay.execution.workspace import (
@@ -53,9 +53,9 @@ from assay.stats.metrics import macro_auroc
 from assay.store.arrays import OF_ROWS
 from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder, UnitKind
-from assay.training.collapse import Collapsed
+from assay.training.collapse import CollapsedFeatures
 from assay.training.feed import youden_threshold
-from assay.training.loop import Diverged, Fitted, Interrupted, ProgressReport, fit
+from assay.training.loop import Diverged, Interrupted, ProgressReport, TrainingResult, fit
 
 if TYPE_CHECKING:
     from assay.data.dataset import Dataset
@@ -105,14 +105,14 @@ class TrainJob:
             with computing_on(self.device):
                 record = self._train(unit, context)
         except Diverged as error:
-            reason = because(Code.DIVERGED_LOSS, loss=str(error.value), step=error.step)
+            reason = Reason.of(Code.DIVERGED_LOSS, loss=str(error.value), step=error.step)
             record = {"status": "diverged", "reason": str(reason)}
         except HeadNotFitted as error:
-            reason = because(
+            reason = Reason.of(
                 Code.HEAD_NOT_FITTED, slope=error.slope, iterations=error.iterations, message=error.message
             )
             record = {"status": "diverged", "reason": str(reason)}
-        except Collapsed as error:
+        except CollapsedFeatures as error:
             write_curve(unit, error.curve)
             record = {"status": "collapsed", "reason": str(error.reason), STOPPED: True}
         except Interrupted as error:
@@ -150,7 +150,7 @@ class TrainJob:
         write_curve(unit, fitted.curve)
         return self._record(fitted, len(training), validation.table.target)
 
-    def _record(self, fitted: Fitted, trained_on: int, validated_on: np.ndarray) -> dict[str, Any]:
+    def _record(self, fitted: TrainingResult, trained_on: int, validated_on: np.ndarray) -> dict[str, Any]:
         last, start = fitted.curve[-1], start_of(fitted.network)
         record: dict[str, Any] = {"validation_auroc": None}
         if fitted.validated is not None:
@@ -372,7 +372,7 @@ class ProbeJob:
         for id, component in missing.items():
             if id in result.sampled:
                 folder.write_sampled(id, result.sampled[id].row, result.sampled[id].layers)
-            folder.write_measurements(id, result.measurements[id], self._record(component, NOTHING, result.asked[id]))
+            folder.write_measurements(id, result.measurements[id], self._record(component, NO_REASON, result.asked[id]))
         if not self.keep_weights:
             (folder.unit(self.model.unit, self.model.id) / WEIGHTS_FILE).unlink(missing_ok=True)
 
@@ -431,7 +431,7 @@ def population_of(
     *,
     all_tested: bool = False,
     fresh: bool = False,
-    notify: Notify = silent,
+    on_progress: ProgressCallback = silent,
     like: Dataset | None = None,
 ) -> Population:
     """Return a population, opened once per process.
@@ -456,7 +456,7 @@ def population_of(
         like.content if like else "",
     )
     if key not in _populations:
-        cache = ArrayCache(place.cache, notify)
+        cache = ArrayCache(place.cache, on_progress)
         _populations[key] = open_population(
             data, cache, skip_bad_rows=place.skip_bad_rows, device=device, all_tested=all_tested, like=like
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from assay.core.errors import SpecError
 from assay.core.files import WEIGHTS_FILE, canonical_json, content_hash, hash_by_last, holding, write_bytes
 from assay.core.map_grid import COLUMNS_VERSION, KINDS_VERSION
-from assay.core.reasons import Code, because, reason_of
+from assay.core.reasons import Code, Reason, reason_of
 from assay.core.registry import lookup
 from assay.core.request import Task
 from assay.data.cache import NO_ROOM_REMEDY
@@ -251,7 +251,7 @@ def _failed_source_record(start: Source | None, folder: RunFolder) -> dict[str, 
     record = folder.record("sources", start.id) if start else {"status": "done"}
     if start is None or record["status"] == "done":
         return {}
-    reason = because(Code.LOST_SOURCE, source=start.label, status=record["status"]) + reason_of(record)
+    reason = Reason.of(Code.LOST_SOURCE, source=start.label, status=record["status"]) + reason_of(record)
     return {"status": record["status"], "reason": str(reason), WITHOUT_START: start.id}
 
 

@@ -23,7 +23,7 @@ from assay.execution.tasks import Event, Observer, Task
 from assay.stats.format import duration
 
 if TYPE_CHECKING:
-    from assay.data.cache import Notify
+    from assay.data.cache import ProgressCallback
 
 
 PLAIN_EVERY = 60.0
@@ -44,9 +44,9 @@ Stage = Callable[[str], None]
 """Callback for the next step where nothing can be counted."""
 
 
-def telling(quietly: bool) -> Stage:
+def stage_printer(observe_nothing: bool) -> Stage:
     """Return a callback that prints a stage on standard error; nothing when quiet."""
-    return (lambda _: None) if quietly else lambda text: print(text, file=sys.stderr, flush=True)
+    return (lambda _: None) if observe_nothing else lambda text: print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -250,12 +250,12 @@ class _Lines:
 
 
 @contextmanager
-def reading_shown(quietly: bool) -> Generator[Notify]:
+def reading_shown(observe_nothing: bool) -> Generator[ProgressCallback]:
     """While it is entered, tell on standard error how far images are read; nothing when quiet.
 
     A terminal has a line that redraws itself; elsewhere there is a line after a second, and then one every minute.
     """
-    if quietly:
+    if observe_nothing:
         yield silent
         return
     live = sys.stderr.isatty()

@@ -18,7 +18,7 @@ from assay.store.kinds import Kind
 
 Tables = Mapping[str, Sequence[Row]]
 """Rows by name of the table."""
-Watch = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
+ObserverFactory = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
 """Given tasks, something to enter that then sees every event."""
 
 
@@ -66,13 +66,13 @@ class RunSteps(Protocol):
 
 
 @contextmanager
-def quietly(_: Sequence[Task]) -> Generator[Observer]:
-    """A `Watch` that shows nothing."""
+def observe_nothing(_: Sequence[Task]) -> Generator[Observer]:
+    """A `ObserverFactory` that shows nothing."""
     yield lambda _: None
 
 
 @dataclass
-class Done:
+class FinishedRun:
     """How a run ended.
 
     Attributes:
@@ -84,8 +84,12 @@ class Done:
 
 
 def carry_out(
-    run: RunSteps, root: Path, executor: Executor, page: Callable[[Path], Path] | None, watch: Watch = quietly
-) -> Done:
+    run: RunSteps,
+    root: Path,
+    executor: Executor,
+    page: Callable[[Path], Path] | None,
+    watch: ObserverFactory = observe_nothing,
+) -> FinishedRun:
     """Carry out a run in a folder. A second call goes on where the first ended.
 
     Args:
@@ -104,9 +108,9 @@ def carry_out(
         folder.remove_partial_files()
         outcome = _run_rounds(run, folder, executor, watch)
         if outcome.stopped:
-            return Done(outcome, None)
+            return FinishedRun(outcome, None)
         folder.write_tables(run.conclude(folder))
-        done = Done(outcome, page and page(root))
+        done = FinishedRun(outcome, page and page(root))
         run.finish(folder, outcome)
         folder.seal()
         return done
@@ -137,7 +141,7 @@ def rebuild(root: Path, page: Callable[[Path], Path]) -> Path:
         return path
 
 
-def _run_rounds(run: RunSteps, folder: RunFolder, executor: Executor, watch: Watch) -> Outcome:
+def _run_rounds(run: RunSteps, folder: RunFolder, executor: Executor, watch: ObserverFactory) -> Outcome:
     """Run round after round, until none is left or one has no task that was not tried."""
     total, tried = Outcome(), set[str]()
     begun: Mapping[str, str] = {}

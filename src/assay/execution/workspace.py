@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.versions import versions
 from assay.execution.local import device_name
 from assay.store.folder import RunFolder
@@ -63,10 +63,10 @@ def operating_of(record: Mapping[str, Any]) -> tuple[float, ...]:
 def nothing_to_read(trial: Mapping[str, Any]) -> Reason:
     """Return why a trial left no network; nothing where it left one."""
     if WITHOUT_START in trial:
-        return because(Code.USELESS_SOURCE)
+        return Reason.of(Code.USELESS_SOURCE)
     if STOPPED in trial:
-        return because(Code.TRAINING_STOPPED)
-    return because(Code.TRAINING_DIVERGED) if trial["status"] == "diverged" else NOTHING
+        return Reason.of(Code.TRAINING_STOPPED)
+    return Reason.of(Code.TRAINING_DIVERGED) if trial["status"] == "diverged" else NO_REASON
 
 
 # Time, host and versions of a unit. Never part of a result, so that results are the same bytes everywhere.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.core.reasons import NOTHING, Code, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.look.cues import LEAST_ROWS, SEED, Cue
@@ -207,5 +207,5 @@ def _row(
         "seeds": len(pairs.tested),
         "images": within.images,
         "patients": int(overall.moves.shape[2]),
-        "reason": str(because(Code.FEW_IN_STRATA, least=LEAST_ROWS) if few else NOTHING),
+        "reason": str(Reason.of(Code.FEW_IN_STRATA, least=LEAST_ROWS) if few else NO_REASON),
     }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.core.reasons import NOTHING, Code, Field, Reason, because, read
+from assay.core.reasons import NO_REASON, Code, Field, Reason, read
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
@@ -20,7 +20,7 @@ from assay.data.files.roles import SPLITS
 from assay.data.leakage import exact_pairs
 from assay.data.near_copies import NearPair, compares_full_images_only, together
 from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, shortcut_cautions, shortcut_rows
-from assay.look.image_cues import EDGES, Seen, cues_of, looked_at
+from assay.look.image_cues import EDGES, ImageProperties, cues_of, looked_at
 from assay.look.request import EXAMINED
 from assay.report.pictures import PictureSettings
 from assay.spec.schema import DataSpec
@@ -82,7 +82,7 @@ class DataChecks:
     clusters: Sequence[Cluster] = ()
     suspected: Sequence[Cluster] = ()
     odd: Odd = field(default_factory=dict[str, Any])
-    unjudged: Reason = NOTHING
+    unjudged: Reason = NO_REASON
     against: Mapping[str, Field] = field(default_factory=dict[str, Any])
     issues: Sequence[Row] = ()
     alike: Sequence[Cluster] = ()
@@ -125,7 +125,7 @@ def data_checks(
         size: Longer side at which files are examined, in pixels; smaller ones are not enlarged.
     """
     if dataset is None:
-        return DataChecks(None, [because(Code.DRAWN_IMAGES)])
+        return DataChecks(None, [Reason.of(Code.DRAWN_IMAGES)])
     table, others, properties_seen = dataset.table, undeclared_table(spec), looked_at(dataset, size)
     pairs = dataset.near_copies if near is None or dataset.search is None else dataset.search.among(near)
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
@@ -158,13 +158,13 @@ def data_checks(
             for cause in _of_copies(dataset, clusters, suspected, searched, named=not unnamed)
             if not between or Code.NO_COPIES not in cause
         ),
-        *([because(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
+        *([Reason.of(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
         *shortcut_cautions(shortcut_rows(cues)),
         *(
             _odd_images(table, kind, rows, against if kind == LABEL else _class_of_hits(table, rows, cues, kind))
             for kind, (rows, _) in odd.items()
         ),
-        *([because(Code.ROWS_LEFT_OUT, count=left)] if left else []),
+        *([Reason.of(Code.ROWS_LEFT_OUT, count=left)] if left else []),
         *_of_small_groups(small),
     ]
     return DataChecks(linked, reasons, cues, clusters, suspected, odd, unjudged, against, issues)
@@ -204,7 +204,7 @@ def _issues_of(
 
 
 def _odd_images(table: FactorTable, kind: str, rows: Cluster, about: Mapping[str, Field]) -> Reason:
-    return because(
+    return Reason.of(
         Code.ODD_IMAGES,
         count=len(rows),
         kind=kind,
@@ -217,7 +217,7 @@ def _odd_images(table: FactorTable, kind: str, rows: Cluster, about: Mapping[str
 def _of_small_groups(names: Sequence[str]) -> list[Reason]:
     if not names:
         return []
-    return [because(Code.SMALL_GROUPS_OF, count=len(names), least=LEAST_IN_CLASS, names=tuple(names[:NAMED]))]
+    return [Reason.of(Code.SMALL_GROUPS_OF, count=len(names), least=LEAST_IN_CLASS, names=tuple(names[:NAMED]))]
 
 
 def numbers_of(table: FactorTable) -> Sequence[int]:
@@ -281,7 +281,7 @@ def _of_copies(
         against = sum(len(np.unique(table.target[files])) > 1 for files in clusters)
         masks = sum(_masks_differ(dataset, files) for files in clusters)
         alone = named and not across and not against and not masks
-        yield because(
+        yield Reason.of(
             Code.COPIES_OF_ONE_PATIENT if alone else Code.COPY_CLUSTERS,
             **_copy_counts(table, clusters),
             across=across,
@@ -290,12 +290,12 @@ def _of_copies(
             **part,
         )
     if suspected:
-        yield because(Code.COPIES_SUSPECTED, **_copy_counts(table, suspected), **part)
+        yield Reason.of(Code.COPIES_SUSPECTED, **_copy_counts(table, suspected), **part)
     alone = named and len(np.unique(table.patient)) < 2  # near copies are searched across patients
     if dataset.search is None or alone:
-        yield because(Code.COPIES_UNCHECKED, alone=int(alone))
+        yield Reason.of(Code.COPIES_UNCHECKED, alone=int(alone))
     elif not clusters and not suspected:
-        yield because(Code.NO_COPIES, patients=named, **part)
+        yield Reason.of(Code.NO_COPIES, patients=named, **part)
 
 
 def _masks_differ(dataset: Dataset, files: Cluster) -> bool:
@@ -319,7 +319,7 @@ def _shared_images(name: str, training: Dataset, other: Dataset | None) -> Itera
         pairs = [pair for pair in near if (pair.second in copies) == sure]
         if other is not None and pairs:
             first, second = numbers_of(training.table)[pairs[0].first], numbers_of(other.table)[pairs[0].second]
-            yield because(
+            yield Reason.of(
                 Code.COPIES_BETWEEN_SETS if sure else Code.SUSPECTED_BETWEEN_SETS,
                 count=len({pair.second for pair in pairs}),
                 set=name,
@@ -346,13 +346,15 @@ def _across_parts(table: FactorTable, others: FactorTable | None, clusters: Sequ
         shared = len(pairs) - len(np.unique(pairs[:, 0]))
         groups = sum(len(np.unique(part[files])) > 1 for files in clusters)
         if shared or groups:
-            yield because(Code.PARTS_SHARED, count=shared, groups=groups, both=min(shared, groups), column=factor.name)
+            yield Reason.of(
+                Code.PARTS_SHARED, count=shared, groups=groups, both=min(shared, groups), column=factor.name
+            )
 
 
 # Odd images.
 
 
-def _odd(properties_seen: Seen) -> Odd:
+def _odd(properties_seen: ImageProperties) -> Odd:
     properties = properties_seen.properties
     bright, contrast = properties["mean brightness"], properties["contrast"]
     marks = properties["share of thin bright marks"]
@@ -419,7 +421,7 @@ def _class_of_hits(table: FactorTable, hits: Cluster, cues: Sequence[Cue], kind:
 
 def _suspected_labels(
     table: FactorTable,
-    properties_seen: Seen,
+    properties_seen: ImageProperties,
     embeddings: Float[np.ndarray, "n d"] | None = None,
     answers: Iterable[tuple[str, Panel]] = (),
 ) -> tuple[Cluster, Float[np.ndarray, " m"], Reason]:
@@ -445,7 +447,7 @@ def _suspected_labels(
     order = np.argsort(-away, kind="stable")
     order = order[away[order] > 0]
     is_any_judged = np.isfinite(expected).any() or (np.isfinite(away).any() and Code.LABELS_UNJUDGED in unjudged)
-    return order, away[order], NOTHING if is_any_judged else unjudged
+    return order, away[order], NO_REASON if is_any_judged else unjudged
 
 
 def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> Mapping[str, Field]:
@@ -515,7 +517,7 @@ def _excess_of_other_class(
     member, fold = class_at[:, None] == np.arange(len(classes)), np.zeros(len(rows), np.int64) if fold is None else fold
     cue = cue_of("baseline", EDGES, part, dict(zip(classes.tolist(), score.T, strict=True)), fold)
     if np.isnan(cue.row["value"]):
-        return away, because(Code.LABELS_UNJUDGED) + read(cue.row["reason"])
+        return away, Reason.of(Code.LABELS_UNJUDGED) + read(cue.row["reason"])
     best = int(np.argmax(classes == part.classes.index(cue.row["of"])))
     if len(classes) == 2:  # what one class is told from is the other
         predicted = np.full(2, _is_well_predicted(cue.row["low"], score[:, best], member[:, best], part.patient))
@@ -530,8 +532,8 @@ def _excess_of_other_class(
     if not predicted.any():
         ends = {"value": cue.row["value"], "low": cue.row["low"], "high": cue.row["high"]}
         few = {"few": len(np.unique(part.patient))} if cue.row["value"] >= READ_OUT else {}
-        weak = because(Code.WEAK_PREDICTIONS, **ends, **few, least=MEASURED, corrected=READ_OUT)
-        return away, because(Code.LABELS_UNJUDGED) + weak
+        weak = Reason.of(Code.WEAK_PREDICTIONS, **ends, **few, least=MEASURED, corrected=READ_OUT)
+        return away, Reason.of(Code.LABELS_UNJUDGED) + weak
     sure = _probabilities(score, member)
     usual = np.array([sure[class_at == code, code].mean() for code in range(len(classes))])
     called = np.where((sure >= usual).any(axis=1), np.argmax(np.where(sure >= usual, sure, -1), axis=1), class_at)
@@ -539,7 +541,7 @@ def _excess_of_other_class(
     away[rows] = np.where(predicted[class_at] & predicted[called], sure[each, called] - sure[each, class_at], np.nan)
     unpredicted: list[int] = np.flatnonzero(~predicted).tolist()
     names = tuple(part.classes[int(classes[at])] for at in unpredicted)
-    return away, because(Code.LABELS_PARTLY_JUDGED, classes=names) if names else NOTHING
+    return away, Reason.of(Code.LABELS_PARTLY_JUDGED, classes=names) if names else NO_REASON
 
 
 def _is_well_predicted(

@@ -26,8 +26,8 @@ MOST_FILES = 3
 
 def look_command(request: LookRequest) -> None:
     """Look at images, print what was found, and end with 3 where a policy is not met."""
-    with reading_shown(request.as_json) as notify:
-        root = look(request, notify)
+    with reading_shown(request.as_json) as on_progress:
+        root = look(request, on_progress)
     folder, evidence = RunFolder(root), Evidence.of(root)
     if request.as_json:
         print(json_text(_look_facts(evidence, root), sort_keys=False), end="")

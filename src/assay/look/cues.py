@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.core.reasons import Code, Field, Reason, because
+from assay.core.reasons import Code, Field, Reason
 from assay.core.seeds import folds_by_patient
 from assay.core.types import Factor, FactorTable
 from assay.stats.estimate import interval
@@ -84,14 +84,14 @@ def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
         if strong := [row for row in strong if row["kind"] != "check" or row["low"] > CLEAR]:
             columns = {"kinds": "kind", "names": "name", "values": "value", "lows": "low", "highs": "high"}
             fields: dict[str, Field] = {key: tuple(str(row[of]) for row in strong) for key, of in columns.items()}
-            yield because(Code.PLAIN_SIGHT, **fields, **({"size": size} if size else {}))
+            yield Reason.of(Code.PLAIN_SIGHT, **fields, **({"size": size} if size else {}))
 
 
 # One row: a score per image against the target.
 
 
 @dataclass(frozen=True)
-class _Told:
+class _AurocOfScore:
     """How well a score tells a class from the others."""
 
     value: float
@@ -106,7 +106,7 @@ def _auroc_with_interval(
     patient: Int[np.ndarray, " n"],
     fold: Int[np.ndarray, " n"] | None,
     spread: float = 1.0,
-) -> _Told:
+) -> _AurocOfScore:
     """The AUROC with its 95% interval over patients (DeLong's components, summed by patient).
 
     fold: that a score was fitted for: images are compared within a fold. None for a score as it is, which is taken
@@ -122,7 +122,7 @@ def _auroc_with_interval(
         direction = "higher" if value >= 0.5 else "lower"
         value = max(value, 1 - value)
     least = min(len(np.unique(patient[side])) for side in (of, ~of))
-    return _Told(value, *auroc_interval(value, spread * error, least), direction)
+    return _AurocOfScore(value, *auroc_interval(value, spread * error, least), direction)
 
 
 def auroc_interval(value: float, error: float, least: int) -> tuple[float, float]:
@@ -157,8 +157,8 @@ def cue_of(
         if best is None or auroc.value > best.value:
             best, of = auroc, table.classes[code]
             images, patients = int(present.sum()), len(np.unique(table.patient[present]))
-    reason = "" if best else str(because(Code.FEW_VALUES, least=LEAST_ROWS))
-    best = best or _Told(np.nan, np.nan, np.nan)
+    reason = "" if best else str(Reason.of(Code.FEW_VALUES, least=LEAST_ROWS))
+    best = best or _AurocOfScore(np.nan, np.nan, np.nan)
     row = {
         "name": name,
         "kind": kind,

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from assay.core.errors import DataError, SpecError, StoreError, key_text
 from assay.core.files import at_home
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Code, Reason
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.data.dataset import Dataset
@@ -231,7 +231,7 @@ def with_embeddings(checks: DataChecks, spec: DataSpec, embeddings: Embeddings) 
     ]
     if clusters:
         reasons.append(
-            because(
+            Reason.of(
                 Code.ODD_IMAGES,
                 count=sum(map(len, clusters)),
                 kind=ALIKE,
@@ -243,7 +243,7 @@ def with_embeddings(checks: DataChecks, spec: DataSpec, embeddings: Embeddings) 
     if len(odd):
         issues += _issues(table, ODD, rows[odd], away)
         reasons.append(
-            because(
+            Reason.of(
                 Code.ODD_IMAGES, count=len(odd), kind=ODD, rows=image_numbers(table, rows[odd]), **place_names(table)
             )
         )
@@ -305,7 +305,7 @@ def _probe(table: FactorTable, features: Float[np.ndarray, "n d"]) -> Row:
     least = min(len(np.unique(table.patient[side])) for of_class in wanted.T for side in (of_class, ~of_class))
     if least < FOLDS:
         few = cue_of("probe", "embeddings", table, {}, None).row
-        return {**few, "reason": str(because(Code.FEW_OF_CLASS, patients=least, least=FOLDS))}
+        return {**few, "reason": str(Reason.of(Code.FEW_OF_CLASS, patients=least, least=FOLDS))}
     fold = folds_by_patient(table.patient, FOLDS, SEED)
     scores = held_out(features, wanted.astype(np.float64), fold)
     return cue_of("probe", "embeddings", table, dict(zip(codes(table), scores.T, strict=True)), fold, SPREAD).row
@@ -338,7 +338,7 @@ def _unusual(
     nothing = np.empty(0, dtype=np.int64)
     most = int(np.unique(table.patient, return_counts=True)[1].max()) if len(table) else 0
     if len(table) - most < 2 * NEIGHBORS:
-        few = because(Code.EMBEDDINGS_FEW, images=len(table) - most, least=2 * NEIGHBORS)
+        few = Reason.of(Code.EMBEDDINGS_FEW, images=len(table) - most, least=2 * NEIGHBORS)
         return [], nothing, nothing.astype(np.float64), [few]
     distances, positions = nearest_rows(features, table.patient)
     copies: Bool[np.ndarray, " n"] = is_near_copy(distances)
@@ -358,6 +358,6 @@ def _encoded(decoded: Sequence[Row]) -> Iterator[Reason]:
     )
     if clear:
         columns = {"names": "name", "kinds": "kind", "values": "value", "lows": "low", "highs": "high"}
-        yield because(
+        yield Reason.of(
             Code.EMBEDDINGS_ENCODE, **{key: tuple(str(row[of]) for row in clear) for key, of in columns.items()}
         )

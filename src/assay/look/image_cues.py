@@ -48,7 +48,7 @@ Measure = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Seen:
+class ImageProperties:
     """What cheap measures see in images, without padding: tones in files, the rest at one size for all kinds of run.
 
     Attributes:
@@ -62,7 +62,7 @@ class Seen:
     features: Mapping[str, Float[np.ndarray, "m d"]]
 
 
-def cues_of(dataset: Dataset, others: FactorTable | None, properties_seen: Seen) -> list[Cue]:
+def cues_of(dataset: Dataset, others: FactorTable | None, properties_seen: ImageProperties) -> list[Cue]:
     """Return what may predict the target.
 
     Every factor (but one of the role *core*, which defines the target), every column that the study does not name,
@@ -93,7 +93,9 @@ def cues_of(dataset: Dataset, others: FactorTable | None, properties_seen: Seen)
     return cues
 
 
-def _cues_of_area(dataset: Dataset, masks: Masks, others: FactorTable | None, properties_seen: Seen) -> Iterator[Cue]:
+def _cues_of_area(
+    dataset: Dataset, masks: Masks, others: FactorTable | None, properties_seen: ImageProperties
+) -> Iterator[Cue]:
     """Yield what may predict which lesions are over their median area, among images with a lesion."""
     parts = np.array_split(properties_seen.rows, max(1, len(properties_seen.rows) // _BATCH))
     area = np.concatenate([(mask_values(masks, part) > 0).sum(axis=(1, 2, 3)) for part in parts])
@@ -110,12 +112,12 @@ def _cues_of_area(dataset: Dataset, masks: Masks, others: FactorTable | None, pr
         for values_by_name in (properties_seen.properties, properties_seen.features)
     ]
     table = with_size_as_target(dataset.table)
-    cues = [*cues_of_table(table), *_cues_of_images(dataset, table, Seen(rows, *of_lesions))]
+    cues = [*cues_of_table(table), *_cues_of_images(dataset, table, ImageProperties(rows, *of_lesions))]
     cues += [] if others is None else cues_of_table(with_size_as_target(others), "column")
     yield from (replace(cue, scores={}) for cue in cues)
 
 
-def _cues_of_images(dataset: Dataset, table: FactorTable, properties_seen: Seen) -> Iterator[Cue]:
+def _cues_of_images(dataset: Dataset, table: FactorTable, properties_seen: ImageProperties) -> Iterator[Cue]:
     rows = properties_seen.rows
     for name, values in {**_native(dataset, rows), **properties_seen.properties}.items():
         if np.ptp(values) > 0:
@@ -151,7 +153,7 @@ def _native(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> dict[str, np.ndarr
     return {"width": width, "height": height, "aspect (width / height)": width / height}
 
 
-def looked_at(dataset: Dataset, size: int = EXAMINED) -> Seen:
+def looked_at(dataset: Dataset, size: int = EXAMINED) -> ImageProperties:
     """Measure every image, or those of some patients.
 
     Args:
@@ -170,7 +172,7 @@ def looked_at(dataset: Dataset, size: int = EXAMINED) -> Seen:
     features = {name: values for name, values in measured.items() if values.ndim == 2}
     if boxes is not None and len(np.unique(boxes[rows], axis=0)) > 1:
         features["padding mask"] = _padding(boxes[rows], dataset.images.shape)
-    return Seen(rows, properties, features)
+    return ImageProperties(rows, properties, features)
 
 
 def _of_files(files: Originals, channels: int, size: int) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from PIL import ImageOps
 
-from assay.core.reasons import NOTHING, Code, Reason, because, read
+from assay.core.reasons import NO_REASON, Code, Reason, read
 from assay.look.cues import CLEAR
 from assay.look.harms import look_harms
 from assay.report.account import Account, Chip, Opening, PlacePictures, Tile, doubts, sentence
@@ -276,7 +276,7 @@ def _without_best(reason: Reason) -> Reason:
     """Return simple cues without the best, which the verdict names; no reason where it is alone."""
     cause = reason.first(Code.PLAIN_SIGHT)
     fields = {key: value[1:] if isinstance(value, tuple) else value for key, value in cause.fields} if cause else {}
-    return because(Code.PLAIN_SIGHT, **fields) if fields["names"] else NOTHING
+    return Reason.of(Code.PLAIN_SIGHT, **fields) if fields["names"] else NO_REASON
 
 
 def look_cues(tables: Mapping[str, Sequence[Row]]) -> Block:

@@ -13,7 +13,7 @@ import pandas as pd
 from assay.core.files import default_cache_root
 from assay.core.reasons import reason_in_words
 from assay.core.versions import OF_IMAGES, time_and_versions
-from assay.data.cache import ArrayCache, Notify, silent
+from assay.data.cache import ArrayCache, ProgressCallback, silent
 from assay.data.cards import facts_of
 from assay.data.dataset import Dataset
 from assay.data.files.folder import without_unknown
@@ -44,7 +44,7 @@ OF_CUE = 6
 """Images with most, and with least, of a cue that are drawn."""
 
 
-def look(request: LookRequest, notify: Notify = silent) -> Path:
+def look(request: LookRequest, on_progress: ProgressCallback = silent) -> Path:
     """Look at images, and write tables, pictures, `issues.csv` and a page. Return the run folder.
 
     Args:
@@ -64,7 +64,7 @@ def look(request: LookRequest, notify: Notify = silent) -> Path:
     spec, unknown = without_unknown(listed)
     out = request.out or Path("looks") / read.name
     dataset = load_dataset(
-        spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True, alike=True
+        spec, ArrayCache(default_cache_root(), on_progress), skip_bad_rows=True, keep_copies=True, alike=True
     )
     dataset = replace(dataset, card=replace(dataset.card, left_out=(*unknown, *dataset.card.left_out)))
     embeddings = None

@@ -1,6 +1,6 @@
 """Turn segmentation logits into columns per image: areas, calibration, lesions and kinds.
 
-Logits are not kept. `summarize` turns a batch of them into columns, `Streamed` does so batch by batch.
+Logits are not kept. `summarize` turns a batch of them into columns, `StreamedSummary` does so batch by batch.
 docs/reference/maps.md lists the columns.
 """
 
@@ -472,11 +472,11 @@ def summarize(
     }
 
 
-class Streamed:
+class StreamedSummary:
     """Columns of a set of any size, a batch at a time; batches may differ in the size of their images.
 
     Examples:
-        >>> streamed = Streamed()
+        >>> streamed = StreamedSummary()
         >>> for side in (8, 16):  # images of two sizes
         ...     streamed.append(torch.zeros(3, side, side), torch.zeros(3, side, side, dtype=torch.bool))
         >>> len(streamed), streamed.columns()["pixels"].tolist()

@@ -35,7 +35,7 @@ from assay.models.ref import Facts, Origin
 
 
 @dataclass(frozen=True)
-class OfOnnx(ModelFile):
+class OnnxModel(ModelFile):
     """A network in an ONNX file, run by onnxruntime. Tensors may be in other files of its folder.
 
     Attributes:
@@ -90,7 +90,7 @@ AT_ONCE = 512
 
 
 @dataclass(frozen=True)
-class OfCommand(Origin):
+class CommandModel(Origin):
     """A command line of the user's, such as `python predict.py {images} {scores}`.
 
     It is called with a folder of PNG files and the path of a CSV to write: one row per file, with its name in the
@@ -137,9 +137,9 @@ class CommandNetwork(nn.Module):
     """A command as a module. It has no layers, and nothing can be differentiated through it.
 
     Args:
-        command: See `OfCommand`.
-        limit: See `OfCommand`.
-        memory: See `OfCommand`.
+        command: See `CommandModel`.
+        limit: See `CommandModel`.
+        memory: See `CommandModel`.
         names: The columns of the scores, which the first call sets.
 
     Raises:

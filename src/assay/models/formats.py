@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from assay.core.errors import SpecError, WeightsError, cut, extra, first_line, key_text, unknown_name
 from assay.core.files import at_home, content_hash, sha256
 from assay.core.registry import own_object
-from assay.models.external import OfOnnx
+from assay.models.external import OnnxModel
 from assay.models.image_config import of_bundle, of_processor, read_config
 from assay.models.onnx_session import FixedInput, output_names, require_rows
 from assay.models.process import LIMIT, ModelFile
@@ -40,7 +40,7 @@ _CHANNELS, _CLASSES = 5, 7
 
 
 @dataclass(frozen=True)
-class OfFile(ModelFile):
+class StateDictModel(ModelFile):
     """Weights in a file that hold tensors alone, and a factory of the network that they belong to.
 
     Attributes:
@@ -68,7 +68,7 @@ class OfFile(ModelFile):
 
 
 @dataclass(frozen=True)
-class OfFunction(ModelFile):
+class FunctionModel(ModelFile):
     """A network that a function of the user's returns with its weights. Its path is the function's name."""
 
     kind = "function that returns a network"
@@ -77,7 +77,7 @@ class OfFunction(ModelFile):
         return network_content(self.loaded)
 
     def _load(self) -> nn.Module:
-        return _build_network(Own(str(self.path))).eval()
+        return _build_network(FunctionFactory(str(self.path))).eval()
 
 
 def _build_network(factory: Factory) -> nn.Module:
@@ -106,7 +106,7 @@ def remove_prefix(file: WeightsFile, wanted: Sequence[str]) -> tuple[WeightsFile
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedFactory:
     """Builds a network of a library by its name, with the channels and outputs that the weights have.
 
     Attributes:
@@ -143,7 +143,7 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Own:
+class FunctionFactory:
     """Calls a function of the user's, `module:function`, which returns a network."""
 
     name: str
@@ -222,7 +222,7 @@ LIBRARIES: Mapping[str, Callable[[str], Make]] = {"timm": _of_timm, "smp": _of_s
 
 
 @dataclass(frozen=True)
-class OfProgram(ModelFile):
+class TorchProgramModel(ModelFile):
     """A program of torch: TorchScript, or a file of torch.export. Loading it runs code of the file."""
 
     kind = "program"
@@ -298,7 +298,7 @@ def is_bundle(folder: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class OfBundle(ModelFile):
+class MonaiBundleModel(ModelFile):
     """A bundle of MONAI.
 
     Attributes:
@@ -401,7 +401,7 @@ def _resolve_value(value: Any, config: Mapping[str, Any], references: tuple[str,
 
 
 @dataclass(frozen=True)
-class OfHub(ModelFile):
+class TransformersModel(ModelFile):
     """An image classifier of transformers: `owner/name` on the hub, or a folder. Only safetensors are read."""
 
     kind = "transformers"
@@ -489,7 +489,7 @@ def given_origin(
     if isinstance(model, str | Path):
         path = at_home(model)
         if factory is not None:
-            return OfFile(path, factory=factory)
+            return StateDictModel(path, factory=factory)
         if ":" in str(model) and not path.exists():
             return _origin_by_name(str(model), at_home(weights) if weights else None, trust, limit)
         if weights:
@@ -512,24 +512,28 @@ def _origin_by_name(text: str, weights: Path | None, trust: bool, limit: float) 
     if library == "hf":
         if weights is not None:
             raise SpecError(f"{cut(text)} has its own weights; leave {key_text('--weights')} out")
-        return OfHub(Path(name), limit)
+        return TransformersModel(Path(name), limit)
     if library in LIBRARIES:
         LIBRARIES[library](name)  # report a misspelled name before asking for the weights
         if weights is None:
             raise SpecError(f"{cut(text)} names a network; give its weights with {key_text('--weights', 'FILE')}")
-        return OfFile(weights, limit, factory=Named(library, name, weights))
+        return StateDictModel(weights, limit, factory=NamedFactory(library, name, weights))
     if not trust:
         raise SpecError(f"'{cut(text)}' is code: read it, then give {key_text('--trust', True)}")
-    return OfFunction(Path(text), limit) if weights is None else OfFile(weights, limit, factory=Own(text))
+    return (
+        FunctionModel(Path(text), limit)
+        if weights is None
+        else StateDictModel(weights, limit, factory=FunctionFactory(text))
+    )
 
 
 def _origin_by_path(path: Path, trust: bool, limit: float, output: str) -> Origin:
     if is_bundle(path):
-        return OfBundle(path, limit, trust=trust)
+        return MonaiBundleModel(path, limit, trust=trust)
     if path.suffix.lower() == ".onnx":
         with extra("onnx"):  # before images are read, and a process is started
             importlib.import_module("onnxruntime")
-        return OfOnnx(path, limit, output=output)
+        return OnnxModel(path, limit, output=output)
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
     if _is_program(path):
@@ -539,7 +543,7 @@ def _origin_by_path(path: Path, trust: bool, limit: float, output: str) -> Origi
                 f"{key_text('--trust', True)} if you know who made it, else its weights as safetensors, or an "
                 f".onnx file"
             )
-        return OfProgram(path, limit)
+        return TorchProgramModel(path, limit)
     read_weights(path)
     raise SpecError(
         f"{path.name} has weights and no network: name it, such as timm:resnet50 "

@@ -91,7 +91,7 @@ class Ascent(nn.Module):
         return self.last(deep)
 
 
-class Added(nn.Module):
+class SkipAddition(nn.Module):
     """The map from below, enlarged, plus the encoder's own, then convolved."""
 
     def __init__(self, enlarge: nn.Module, convolve: nn.Module) -> None:
@@ -129,7 +129,7 @@ def _dynunet(context: ArchitectureContext) -> EncoderDecoder:
 def _segresnet(context: ArchitectureContext) -> EncoderDecoder:
     segresnet: Any = SegResNet(spatial_dims=2, in_channels=context.channels, out_channels=context.classes)
     first, *deeper = segresnet.down_layers
-    up = (Added(*pair) for pair in zip(segresnet.up_samples, segresnet.up_layers, strict=True))
+    up = (SkipAddition(*pair) for pair in zip(segresnet.up_samples, segresnet.up_layers, strict=True))
     norm, activation, head = segresnet.conv_final
     ascent = Ascent(up, nn.Sequential(norm, activation))
     return _join_up_and_down(

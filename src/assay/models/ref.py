@@ -22,7 +22,7 @@ from assay.core.errors import SpecError
 from assay.core.files import content_hash
 from assay.core.log_odds import Ends, log_of
 from assay.core.log_odds import log_odds_of as odds_of
-from assay.core.reasons import NOTHING, Reason
+from assay.core.reasons import NO_REASON, Reason
 from assay.core.registry import own_object
 from assay.core.request import Task
 from assay.core.types import Inputs
@@ -314,7 +314,7 @@ class GivenModel:
 
     def unusable(self) -> Reason:
         """Return no reason: there is a network."""
-        return NOTHING
+        return NO_REASON
 
     @contextmanager
     def open(self, device: str = "cpu") -> Generator[Model]:

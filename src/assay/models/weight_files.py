@@ -491,14 +491,14 @@ _SUFFIXES = (".safetensors", ".pt", ".pth")
 
 
 @dataclass(frozen=True, slots=True)
-class WeightsHere:
+class LocalWeights:
     """files: weights files of the assets, then of the cache. missing: known ones that are in neither."""
 
     files: tuple[Path, ...]
     missing: tuple[KnownWeights, ...]
 
 
-def weights_here(cache: Path) -> WeightsHere:
+def weights_here(cache: Path) -> LocalWeights:
     """Return the weights files of this machine, in the assets' folder `weights` and in `cache`, the folder of
     downloads.
 
@@ -506,7 +506,7 @@ def weights_here(cache: Path) -> WeightsHere:
     """
     files = tuple(path for folder in (assets_folder() / "weights", cache) for path in _weights_under(folder))
     names = {path.name for path in files}
-    return WeightsHere(files, tuple(candidate for candidate in KNOWN_WEIGHTS if candidate.file not in names))
+    return LocalWeights(files, tuple(candidate for candidate in KNOWN_WEIGHTS if candidate.file not in names))
 
 
 def _weights_under(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from assay.core.measures import NEUTRAL, WITHIN_CLASS, Measure, register_measures
-from assay.core.reasons import Code, Reason, because, reason_in_words
+from assay.core.reasons import Code, Reason, reason_in_words
 from assay.core.registry import Role, build, component, named
 from assay.core.types import Measurement
 from assay.models.ref import Model
@@ -235,9 +235,9 @@ class Attribution:
         chosen = choose_images(environment, self.images)
         if chosen is None:
             code = Code.NO_MASKS if lesions_of(environment) is None else Code.NO_SHOWN_LESION
-            return self._undefined_rows(because(code), place)
+            return self._undefined_rows(Reason.of(code), place)
         if reading.read(chosen.environment).maps:
-            return self._undefined_rows(because(Code.PIXEL_LOGITS), place)
+            return self._undefined_rows(Reason.of(Code.PIXEL_LOGITS), place)
         with evaluating(reading.model.network):
             return self._measure_maps(Asked.of(reading, scene, chosen), chosen.areas(), place)
 

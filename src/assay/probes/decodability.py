@@ -14,7 +14,7 @@ from pydantic import Field
 
 from assay.core.measures import INDEPENDENT as INDEPENDENT_IMAGES
 from assay.core.measures import Measure, register_measures
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.registry import Role, component
 from assay.core.seeds import folds_by_patient, generator
 from assay.core.types import Contributions, Factor, FactorTable, Measurement, undefined
@@ -82,7 +82,7 @@ class DecodingTask:
     factor: str
     questions: tuple[DecoderTarget, ...]
     missing: int = 0
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
 
     @property
     def rows(self) -> np.ndarray:
@@ -107,19 +107,19 @@ def _task(table: FactorTable, factor: Factor, folds: int, within_class: bool) ->
     present = np.flatnonzero(~np.isnan(factor.numbers(values)))
     missing = len(values) - len(present)
     if not len(present):
-        return DecodingTask(factor.name, (), missing=missing, reason=because(Code.NO_VALUE))
+        return DecodingTask(factor.name, (), missing=missing, reason=Reason.of(Code.NO_VALUE))
     patients = len(np.unique(table.patient[present]))
     if patients < folds:
-        few = because(Code.FEW_PATIENTS, patients=patients, folds=folds)
+        few = Reason.of(Code.FEW_PATIENTS, patients=patients, folds=folds)
         return DecodingTask(factor.name, (), missing=missing, reason=few)
     question = _question(factor, values, present, table.patient, folds)
     if question is None:
-        constant = because(Code.CONSTANT_FACTOR, folds=folds)
+        constant = Reason.of(Code.CONSTANT_FACTOR, folds=folds)
         return DecodingTask(factor.name, (), missing=missing, reason=constant)
     if not within_class:
         return DecodingTask(factor.name, (question,), missing=missing)
     within = tuple(_targets_by_class(table, factor, values, present, folds))
-    reason = NOTHING if within else because(Code.CONSTANT_WITHIN_CLASS, folds=folds)
+    reason = NO_REASON if within else Reason.of(Code.CONSTANT_WITHIN_CLASS, folds=folds)
     return DecodingTask(factor.name, within, missing=missing, reason=reason)
 
 
@@ -203,7 +203,7 @@ class Score:
     value: float
     error: float = float("nan")
     contributions: Contributions | None = field(default=None, compare=False)
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
 
 
 _Answered = tuple[float, np.ndarray]
@@ -272,10 +272,10 @@ def _combine(space: Space, group: str, task: DecodingTask, answers: list[_Answer
     if not task.questions:
         return Score(group, space.layer, nothing, reason=task.reason)
     if space.constant:
-        return Score(group, space.layer, nothing, reason=because(Code.CONSTANT_LAYER))
+        return Score(group, space.layer, nothing, reason=Reason.of(Code.CONSTANT_LAYER))
     value = float(np.mean([auroc for auroc, _ in answers]))
     if np.isnan(value):
-        return Score(group, space.layer, nothing, reason=because(Code.NO_FOLD_WITH_BOTH_SIDES))
+        return Score(group, space.layer, nothing, reason=Reason.of(Code.NO_FOLD_WITH_BOTH_SIDES))
     contribution = np.concatenate([moved / len(answers) for _, moved in answers])
     clustered_auroc = cluster(contribution, patient[task.rows])
     return Score(group, space.layer, value, clustered_auroc.standard_error, clustered_auroc)

@@ -110,7 +110,7 @@ class Explainer(Protocol):
         ...
 
 
-class OfAnyNetwork:
+class GenericExplainer:
     """Base of explainers that explain every network."""
 
     def refusal(self, subject: Subject) -> str:
@@ -166,7 +166,7 @@ def gradient(score: Float[Tensor, " b"], by: Tensor) -> Tensor:
 
 
 @component("explainer", "gradient", summary="size of the gradient by the pixels (Simonyan et al. 2014)")
-class Gradient(OfAnyNetwork):
+class Gradient(GenericExplainer):
     """Implements `Explainer`: the greatest |d log-odds / d pixel| over the channels (Simonyan et al. 2014).
 
     Examples:
@@ -187,7 +187,7 @@ class Gradient(OfAnyNetwork):
 
 
 @component("explainer", "input-x-gradient", summary="pixel times gradient (Shrikumar et al. 2016)")
-class InputXGradient(OfAnyNetwork):
+class InputXGradient(GenericExplainer):
     """Implements `Explainer`: pixel times gradient, summed over the channels (Shrikumar et al. 2016).
 
     A black pixel gets nothing, whatever the network makes of its being black.

@@ -13,7 +13,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from assay.core.measures import WITHIN_CLASS
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.seeds import generator
 from assay.core.types import Measurement, undefined
 from assay.data.dataset import DrawnLesions, Images, Lesions
@@ -41,7 +41,7 @@ _C1, _C2 = 0.01**2, 0.03**2
 
 
 @dataclass(frozen=True)
-class Redrawn:
+class RandomizedNetwork:
     """A network with the weights of some layers randomized.
 
     Attributes:
@@ -57,7 +57,7 @@ class Redrawn:
     network: nn.Module
 
 
-def redrawn(subject: Subject) -> Iterator[Redrawn]:
+def redrawn(subject: Subject) -> Iterator[RandomizedNetwork]:
     """Return the network with layers randomized from the last on, stage by stage; then with each earlier stage alone.
 
     The values of each weight tensor are permuted, the same way for every model. Their distribution stays the same, so
@@ -67,9 +67,9 @@ def redrawn(subject: Subject) -> Iterator[Redrawn]:
     for last in range(len(steps)):
         names = {name for stage in steps[: last + 1] for name in stage.parameters}
         network = dealt_anew(subject.network, names)
-        yield Redrawn(CASCADING, steps[last].down_to, last == len(steps) - 1, network)
+        yield RandomizedNetwork(CASCADING, steps[last].down_to, last == len(steps) - 1, network)
     for stage in steps[1:]:
-        yield Redrawn(INDEPENDENT, stage.down_to, False, dealt_anew(subject.network, set(stage.parameters)))
+        yield RandomizedNetwork(INDEPENDENT, stage.down_to, False, dealt_anew(subject.network, set(stage.parameters)))
 
 
 @dataclass(frozen=True)
@@ -174,11 +174,11 @@ def verdict(correlations: Sequence[float] | Float[np.ndarray, " n"], nothing_cha
     """Return that an explainer fails, or why it was not checked; nothing where it passes."""
     values = np.asarray(correlations, dtype=np.float64)
     if nothing_changed:
-        return because(Code.SANITY_SAME_WEIGHTS)
+        return Reason.of(Code.SANITY_SAME_WEIGHTS)
     if np.isnan(values).all():
-        return because(Code.SANITY_CONSTANT_MAPS)
+        return Reason.of(Code.SANITY_CONSTANT_MAPS)
     mean = float(np.nanmean(values))
-    return NOTHING if mean < LIMIT else because(Code.FAILS_SANITY, correlation=mean)
+    return NO_REASON if mean < LIMIT else Reason.of(Code.FAILS_SANITY, correlation=mean)
 
 
 # Measures of an explainer's maps: scores by kind and size, and whether they depend on learned weights.
@@ -209,7 +209,7 @@ def score_maps(
     """Return every score of an explainer's maps, by kind and by size."""
     fault = broken(maps)
     empty = int((maps == 0).all(axis=(1, 2)).sum())
-    remark = because(Code.EMPTY_MAPS, count=empty, maps=len(maps)) if empty else NOTHING
+    remark = Reason.of(Code.EMPTY_MAPS, count=empty, maps=len(maps)) if empty else NO_REASON
     for part in parts:
         here = replace(place, group=part.kind, level=part.size, unit="share", direction="higher", reason=remark)
         if fault:
@@ -220,14 +220,14 @@ def score_maps(
         for name, values in zip(MEASURES, scores, strict=False):
             present = ~np.isnan(values)
             chance = float(scores.area[present].mean()) if present.any() else np.nan
-            otherwise = because(Code.NO_SUCH_LESION_WITH_REST)
+            otherwise = Reason.of(Code.NO_SUCH_LESION_WITH_REST)
             yield mean_over_images(replace(here, measure=name, chance=chance), values, sample.patient, otherwise)
 
 
 def broken(maps: Float[np.ndarray, "n h w"]) -> Reason:
     """Return how many maps hold NaN or infinity, if any does."""
     count = int((~np.isfinite(maps).all(axis=(1, 2))).sum())
-    return because(Code.BROKEN_MAPS, count=count, maps=len(maps)) if count else NOTHING
+    return Reason.of(Code.BROKEN_MAPS, count=count, maps=len(maps)) if count else NO_REASON
 
 
 def mean_over_images(
@@ -309,14 +309,14 @@ _BLUR = 1 / 16
 def without_lesions(scene: Scene, chosen: LesionImages) -> Environment | Reason:
     """Return the same images drawn without any lesion, or why they cannot be."""
     if chosen.name != scene.neutral().name:
-        return because(Code.NEUTRAL_ALONE)
+        return Reason.of(Code.NEUTRAL_ALONE)
     core = [factor.name for factor in chosen.environment.table.factors if factor.role == "core"]
     can = [name for name in core if name in scene.changeable()]
     if not can:
-        return because(Code.NOT_DRAWN)
+        return Reason.of(Code.NOT_DRAWN)
     lesion_free = scene.counterfactual(can[0], "low")
     if lesion_free.masks is None or (lesion_free.masks.read(chosen.rows) > 0).any():
-        return because(Code.ALWAYS_LESIONS, factor=can[0])
+        return Reason.of(Code.ALWAYS_LESIONS, factor=can[0])
     images = PickedImages(lesion_free.images, chosen.rows)
     return Environment("(lesions taken away)", lesion_free.table.take(chosen.rows), images, None, ())
 
@@ -402,10 +402,10 @@ def erasures(
         chance = float(others[fits_mirrored].mean()) if fits_mirrored.any() else np.nan
         erased = replace(here, measure=ERASED, chance=chance)
         yield mean_over_images(
-            erased, np.where(shows_part, falls, np.nan), sample.patient, because(Code.NO_SUCH_LESION)
+            erased, np.where(shows_part, falls, np.nan), sample.patient, Reason.of(Code.NO_SUCH_LESION)
         )
         over = np.where(fits_mirrored, alike - others, np.nan)
-        otherwise = because(Code.NO_OTHER_SIDE)
+        otherwise = Reason.of(Code.NO_OTHER_SIDE)
         yield mean_over_images(replace(here, measure=OVER, chance=0.0), over, sample.patient, otherwise)
         if part.size:
             by_size[part.size] = over
@@ -423,14 +423,14 @@ def small_over_large(
     0 means that size makes no difference.
     """
     if not {SIZES[0], SIZES[-1]} <= by_size.keys():
-        return without(place, place.measure, because(Code.ONE_LESION_SIZE))
+        return without(place, place.measure, Reason.of(Code.ONE_LESION_SIZE))
     values = by_size[SIZES[0]] - by_size[SIZES[-1]]
     return mean_over_images(
-        replace(place, unit=WITHIN_CLASS, chance=0.0), values, patient, because(Code.NO_SMALL_AND_LARGE)
+        replace(place, unit=WITHIN_CLASS, chance=0.0), values, patient, Reason.of(Code.NO_SMALL_AND_LARGE)
     )
 
 
-NO_UNIT = because(Code.NO_LOG_ODDS_UNIT)
+NO_UNIT = Reason.of(Code.NO_LOG_ODDS_UNIT)
 
 
 @torch.no_grad()
@@ -456,10 +456,10 @@ def agreement(
     place = replace(place, measure=AGREEMENT, chance=0.0)
     present = ~np.isnan(share)
     if present.sum() < 4:
-        return without(place, AGREEMENT, because(Code.FEW_SCORED_IMAGES, images=int(present.sum()), least=4))
+        return without(place, AGREEMENT, Reason.of(Code.FEW_SCORED_IMAGES, images=int(present.sum()), least=4))
     x, y = (average_ranks(values[present]) for values in (share, fall))
     if not (np.ptp(x) and np.ptp(y)):
-        return without(place, AGREEMENT, because(Code.EQUAL_SHARES))
+        return without(place, AGREEMENT, Reason.of(Code.EQUAL_SHARES))
     x, y = ((values - values.mean()) / values.std() for values in (x, y))
     value = float((x * y).mean())
     influence = (x * y - value * (x**2 + y**2) / 2) / len(x)
@@ -491,7 +491,7 @@ class Asked:
         neutral, lesion_free = scene.neutral(), without_lesions(scene, chosen)
         sample = Sample.of(chosen, reading.model.device)
         subject = sample.subject(reading.model.network)
-        falls: Float[np.ndarray, " n"] | Reason = lesion_free if isinstance(lesion_free, Reason) else NOTHING
+        falls: Float[np.ndarray, " n"] | Reason = lesion_free if isinstance(lesion_free, Reason) else NO_REASON
         by_part: list[Float[np.ndarray, " n"]] = []
         if not isinstance(lesion_free, Reason):
             before, after = (reading.read(environment).logits for environment in (chosen.environment, lesion_free))
@@ -521,7 +521,7 @@ def lesion_effects(readings: Asked, place: Measurement) -> Iterator[Measurement]
     In within-class deviations; for all lesions, then by kind and size; and `lesion-effect-small-over-large`.
     """
     fault = (
-        readings.falls if isinstance(readings.falls, Reason) else NO_UNIT if np.isnan(readings.deviation) else NOTHING
+        readings.falls if isinstance(readings.falls, Reason) else NO_UNIT if np.isnan(readings.deviation) else NO_REASON
     )
     if fault:
         yield from (without(place, name, fault) for name in (EFFECT, EFFECT_BY_SIZE))
@@ -529,7 +529,9 @@ def lesion_effects(readings: Asked, place: Measurement) -> Iterator[Measurement]
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
     for part, falls in zip(readings.parts, readings.by_part, strict=True):
         here = replace(place, measure=EFFECT, group=part.kind, level=part.size, unit=WITHIN_CLASS, chance=0.0)
-        yield mean_over_images(here, falls / readings.deviation, readings.sample.patient, because(Code.NO_SUCH_LESION))
+        yield mean_over_images(
+            here, falls / readings.deviation, readings.sample.patient, Reason.of(Code.NO_SUCH_LESION)
+        )
         if part.size:
             by_size[part.size] = falls / readings.deviation
     yield small_over_large(by_size, readings.sample.patient, replace(place, measure=EFFECT_BY_SIZE))
@@ -569,7 +571,7 @@ def attributed_effect(maps: Float[np.ndarray, "n h w"], readings: Asked, place: 
             replace(place, measure=ATTRIBUTED, unit=WITHIN_CLASS),
             inside / readings.deviation,
             readings.sample.patient,
-            NOTHING,
+            NO_REASON,
         )
     ]
 

@@ -87,7 +87,7 @@ class LesionImages:
 
 
 @dataclass(frozen=True)
-class OfMasks:
+class MaskLesions:
     """`Lesions` as label maps tell them."""
 
     masks: Masks
@@ -109,7 +109,7 @@ def lesions_of(environment: Environment) -> Lesions | None:
     """Where lesions lie, by kind as far as that is known; None where nothing says it."""
     if environment.lesions is not None:
         return environment.lesions
-    return None if environment.masks is None else OfMasks(environment.masks)
+    return None if environment.masks is None else MaskLesions(environment.masks)
 
 
 def choose_images(environment: Environment, images: int) -> LesionImages | None:
@@ -220,7 +220,7 @@ class Sample:
 MEASURES = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision")
 
 
-class Localized(NamedTuple):
+class LocalizationScores(NamedTuple):
     """Scores of each image, 0 to 1, NaN where undefined; `area` is the chance level of each.
 
     Attributes:
@@ -242,7 +242,7 @@ def localization(
     maps: Float[np.ndarray, "n h w"],
     masks: Bool[np.ndarray, "n h w"],
     ignored: Bool[np.ndarray, "n h w"] | None = None,
-) -> Localized:
+) -> LocalizationScores:
     """Return the scores of heat-maps, by the size of their values whatever the sign.
 
     Args:
@@ -256,12 +256,12 @@ def localization(
     part = masks.reshape(flat).astype(np.int8)  # 1 in the mask, 0 outside, -1 where it does not count
     if ignored is not None:
         part[ignored.reshape(flat)] = -1
-    return Localized(*_score_images(size, part).T)
+    return LocalizationScores(*_score_images(size, part).T)
 
 
 @compiled
 def _score_images(size: Float[np.ndarray, "n p"], part: Int[np.ndarray, "n p"]) -> Float[np.ndarray, "n 5"]:
-    """Return the scores of each image in the order of `Localized`."""
+    """Return the scores of each image in the order of `LocalizationScores`."""
     scores = np.zeros((len(size), 5))
     for i in range(len(size)):
         total, inside, lesion, pixels = 0.0, 0.0, 0, 0

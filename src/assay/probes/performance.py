@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from assay.core.measures import WORST_ENVIRONMENT, WORST_GROUP, register_measures
-from assay.core.reasons import Code, because
+from assay.core.reasons import Code, Reason
 from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.probes.probe import Group, Reading, Request, Scope, groups_of, worst_group_place
@@ -130,7 +130,7 @@ class Performance:
                 place = worst_group_place(worst.factor, worst.level, worst.group)
                 measurements.append(replace(worst, factor="", level="", group=WORST_GROUP, reason=place))
             else:
-                reason = because(Code.NO_GROUP, images=self.smallest_group)
+                reason = Reason.of(Code.NO_GROUP, images=self.smallest_group)
                 measurements.append(undefined(name, reason, environment=environment, group=WORST_GROUP))
         return measurements
 
@@ -247,7 +247,7 @@ def _worst_environments(overall: list[Measurement]) -> list[Measurement]:
             measurements.append(undefined(name, Code.NO_ENVIRONMENT, level=level, group=WORST_ENVIRONMENT))
             continue
         worst = (min if able[0].direction == "higher" else max)(able, key=lambda m: m.value)
-        place = because(Code.WORST_ENVIRONMENT_PLACE, environment=worst.environment)
+        place = Reason.of(Code.WORST_ENVIRONMENT_PLACE, environment=worst.environment)
         measurements.append(replace(worst, environment="", group=WORST_ENVIRONMENT, reason=place))
     return measurements
 

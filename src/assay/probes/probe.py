@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 
 from assay.core.measures import INDEPENDENT, NEUTRAL
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Code, Reason
 from assay.core.registry import Role
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement
@@ -69,11 +69,11 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class SampledActivations:
     """Activations of layers for sampled images: row numbers, and per layer pooled activations, float32.
 
     Examples:
-        >>> sampled = Sampled(row=np.array([3, 9]), layers={"trunk": np.zeros((2, 8), np.float32)})
+        >>> sampled = SampledActivations(row=np.array([3, 9]), layers={"trunk": np.zeros((2, 8), np.float32)})
         >>> sampled.layers["trunk"].shape
         (2, 8)
     """
@@ -130,10 +130,10 @@ class Probe(Protocol):
 
 
 @runtime_checkable
-class Keeping(Protocol):
+class KeepsActivations(Protocol):
     """A probe that also keeps activations of a sample of images, so that models can be compared without being read."""
 
-    def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
+    def kept(self, reading: Reading, scene: Scene) -> SampledActivations | None:
         """Data kept next to its measurements; None where nothing is."""
         ...
 
@@ -194,7 +194,7 @@ def worst_group_place(factor: str, level: str, target: str) -> Reason:
         >>> [place_words(worst_group_place(*place)) for place in places]  # a class that is a number reads as one
         ['texture part-solid benign', 'sex F', 'illumination low half, class 2']
     """
-    return because(Code.WORST_GROUP_PLACE, factor=factor, level=level, target=target)
+    return Reason.of(Code.WORST_GROUP_PLACE, factor=factor, level=level, target=target)
 
 
 def _groups_by(factor: Factor, table: FactorTable, reference: FactorTable) -> list[Group]:

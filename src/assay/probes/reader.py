@@ -24,11 +24,11 @@ from assay.core.map_grid import AT_NATIVE
 from assay.core.types import Measurement
 from assay.data.dataset import Images, NativeMasks
 from assay.data.files.fitting import unfitted
-from assay.maps.summary import Streamed, at_native, count_kinds, join_parts, label_probabilities, lesion_logits
+from assay.maps.summary import StreamedSummary, at_native, count_kinds, join_parts, label_probabilities, lesion_logits
 from assay.models.external import AT_ONCE, starts_program
 from assay.models.process import ProcessNetwork
 from assay.models.ref import Model
-from assay.probes.probe import Keeping, Probe, Read, Reading, Request, Sampled
+from assay.probes.probe import KeepsActivations, Probe, Read, Reading, Request, SampledActivations
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
 from assay.stats.metrics import log_odds, varying
@@ -258,7 +258,7 @@ _FEATURES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Gram:
+class GramMatrices:
     """Inner products of images in a layer.
 
     Attributes:
@@ -269,7 +269,9 @@ class Gram:
     varying: int
 
 
-def standardized_grams(network: nn.Module, layers: tuple[str, ...], images: Images, device: str) -> dict[str, Gram]:
+def standardized_grams(
+    network: nn.Module, layers: tuple[str, ...], images: Images, device: str
+) -> dict[str, GramMatrices]:
     """Compute inner products of images over the flattened activations of each layer.
 
     Every number of an activation is standardized over the images: mean 0, standard deviation 1 with n in the
@@ -304,7 +306,7 @@ def standardized_grams(network: nn.Module, layers: tuple[str, ...], images: Imag
                 x = (x - x.mean(axis=0)) / x.std(axis=0)
                 products[layer] += x @ x.T
                 varied[layer] += x.shape[1]
-    return {layer: Gram(products[layer], varied[layer]) for layer in layers}
+    return {layer: GramMatrices(products[layer], varied[layer]) for layer in layers}
 
 
 def _flattened_features(
@@ -591,7 +593,7 @@ class ModelReading:
         if n == 0:
             raise ReadingError(f"{where} holds no image")
         logits: list[np.ndarray] = []
-        maps, further_columns = Streamed(), list[dict[str, np.ndarray]]()
+        maps, further_columns = StreamedSummary(), list[dict[str, np.ndarray]]()
         step = AT_ONCE if starts_program(network) else batch_of(self.model.device, images.shape)
         with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
             places = np.arange(n) if rows is None else rows
@@ -709,7 +711,7 @@ class ProbeResult:
 
     measurements: dict[str, list[Measurement]]
     reads: dict[str, Read]
-    sampled: dict[str, Sampled]
+    sampled: dict[str, SampledActivations]
     asked: dict[str, tuple[str, ...]]
 
 
@@ -731,7 +733,9 @@ def run_probes(
     requests = {name: list(probe.requests(model, scene)) for name, probe in probes.items()}
     reading = ModelReading(model, chain.from_iterable(requests.values()), known)
     measurements = {name: probe.measure(reading, scene) for name, probe in probes.items()}
-    samples = {name: probe.kept(reading, scene) for name, probe in probes.items() if isinstance(probe, Keeping)}
+    samples = {
+        name: probe.kept(reading, scene) for name, probe in probes.items() if isinstance(probe, KeepsActivations)
+    }
     sampled = {name: sample for name, sample in samples.items() if sample is not None}
     reads = reading.answers()
     named = {

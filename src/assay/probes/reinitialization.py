@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from assay.core.errors import ReadingError
 from assay.core.measures import MEASURES, NEUTRAL, Measure, register_measures
-from assay.core.reasons import Code, because, reason_in_words
+from assay.core.reasons import Code, Reason, reason_in_words
 from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
@@ -183,13 +183,13 @@ def _weight_change(
     here = replace(place, measure=CHANGE, layer=layer, unit=MEASURES[CHANGE].unit, chance=math.nan)
     now, then = _parameters(network, keys), _parameters(start, keys)
     if [value.shape for value in now] != [value.shape for value in then]:
-        return replace(here, value=math.nan, reason=because(Code.OTHER_SHAPE))
+        return replace(here, value=math.nan, reason=Reason.of(Code.OTHER_SHAPE))
     length = math.sqrt(sum(float((value**2).sum()) for value in then))
     moved = math.sqrt(sum(float(((a - b) ** 2).sum()) for a, b in zip(now, then, strict=True)))
     if not length:
-        return replace(here, value=math.nan, reason=because(Code.ZERO_START))
+        return replace(here, value=math.nan, reason=Reason.of(Code.ZERO_START))
     if not math.isfinite(moved / length):
-        return replace(here, value=math.nan, reason=because(Code.NOT_FINITE_WEIGHTS))
+        return replace(here, value=math.nan, reason=Reason.of(Code.NOT_FINITE_WEIGHTS))
     return replace(here, value=moved / length)
 
 

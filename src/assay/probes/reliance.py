@@ -12,7 +12,7 @@ from jaxtyping import Float
 from pydantic import AfterValidator, Field
 
 from assay.core.measures import MEASURES, NEUTRAL, WITHIN_CLASS, Measure, register_measures
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
@@ -209,10 +209,10 @@ def _change_rows(
         chance=0.0,
     )
     if not len(patient):
-        return [_undefined_change(place, name, because(Code.EMPTY_SIDE)) for name in _NAMES]
+        return [_undefined_change(place, name, Reason.of(Code.EMPTY_SIDE)) for name in _NAMES]
     rows = [estimated_mean(place, change.flipped.astype(np.float64), patient)]
     if not change.flipped.any() and _near_threshold(change, spread) < BORDER:
-        rows = [_undefined_change(place, "flip-rate", because(Code.FAR_FROM_THRESHOLD, border=BORDER))]
+        rows = [_undefined_change(place, "flip-rate", Reason.of(Code.FAR_FROM_THRESHOLD, border=BORDER))]
     for column, level in enumerate(score_names(classes)):
         rows += _effect_measurements(
             change, spread, column, neutral.table.patient, replace(place, level=level, unit=WITHIN_CLASS)
@@ -242,7 +242,7 @@ def _effect_measurements(
     difference = change.after[:, column] - change.before[:, column]
     deviation, square = spread.deviation[column], spread.residual[:, column] ** 2
     if not _varies(deviation, change.before):
-        return [_undefined_change(place, name, because(Code.NO_LOGIT_UNIT)) for name in _NAMES[1:]]
+        return [_undefined_change(place, name, Reason.of(Code.NO_LOGIT_UNIT)) for name in _NAMES[1:]]
     # How much each neutral image moves the deviation, as a share of it: the unit has an error too.
     by_unit = (square - square.mean()) / deviation**2 / 2 / len(square)
     rows: list[Measurement] = []
@@ -475,5 +475,5 @@ class Reliance:
 
     def _doubt(self, error: float, gap: float) -> Reason:
         if np.isnan(error) or error > self.tolerance:
-            return because(Code.NOT_CONVERGED_ERROR, error=error, tolerance=self.tolerance)
-        return because(Code.NOT_CONVERGED_HALVES, gap=gap) if gap > GAP else NOTHING
+            return Reason.of(Code.NOT_CONVERGED_ERROR, error=error, tolerance=self.tolerance)
+        return Reason.of(Code.NOT_CONVERGED_HALVES, gap=gap) if gap > GAP else NO_REASON

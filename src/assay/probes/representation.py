@@ -15,14 +15,23 @@ from pydantic import Field
 from torch import nn
 
 from assay.core.measures import MEASURES, NEUTRAL, OF_MAPS, Measure, register_measures
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.registry import component
 from assay.core.types import Contributions, Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
 from assay.models.untyped import named_layers
-from assay.probes.probe import Reading, Request, Sampled, Scope, SourceOfImages, same_rows, source_of, with_untrained
-from assay.probes.reader import Gram, standardized_grams
+from assay.probes.probe import (
+    Reading,
+    Request,
+    SampledActivations,
+    Scope,
+    SourceOfImages,
+    same_rows,
+    source_of,
+    with_untrained,
+)
+from assay.probes.reader import GramMatrices, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import cluster
 from assay.stats.metrics import varying
@@ -158,7 +167,7 @@ class Scalar:
     """
 
     value: float
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
     error: float = math.nan
     n: int | None = None
     contributions: Contributions | None = field(default=None, compare=False)
@@ -231,7 +240,7 @@ def condition_percentiles(values: Float[np.ndarray, " d"]) -> Scalar:
     return _ratio(values, low, high, PERCENTILES[0])
 
 
-def eigenvalues_of_maps(gram: Gram) -> Float[np.ndarray, " d"]:
+def eigenvalues_of_maps(gram: GramMatrices) -> Float[np.ndarray, " d"]:
     """Return the eigenvalues of a layer's standardized, flattened maps (n - 1 in the denominator), greatest first.
 
     Args:
@@ -248,7 +257,7 @@ def eigenvalues_of_maps(gram: Gram) -> Float[np.ndarray, " d"]:
     return np.where(values > RESOLUTION * values[0], values, 0.0)
 
 
-def condition_maps(gram: Gram) -> Scalar:
+def condition_maps(gram: GramMatrices) -> Scalar:
     """Compute the condition number of a layer's maps: a ratio of percentiles of its leading eigenvalues, from 1 on.
 
     The 99.9th percentile over the 90th of the 100 greatest eigenvalues of a principal component analysis of
@@ -268,7 +277,7 @@ def condition_maps(gram: Gram) -> Scalar:
         n = len(gram.products)
         return Scalar(
             math.nan,
-            because(Code.FEW_FOR_EIGENVALUES, images=n, varying=gram.varying, eigenvalues=COMPONENTS),
+            Reason.of(Code.FEW_FOR_EIGENVALUES, images=n, varying=gram.varying, eigenvalues=COMPONENTS),
         )
     low, high = (float(np.percentile(values, percentile)) for percentile in MAP_PERCENTILES)
     return _ratio(values, low, high, MAP_PERCENTILES[0])
@@ -278,7 +287,7 @@ def _ratio(values: np.ndarray, low: float, high: float, percentile: float) -> Sc
     nonzero = int(np.count_nonzero(values))
     if low > 0:
         return Scalar(high / low)
-    zero = because(Code.EIGENVALUE_ZERO, percentile=percentile, varying=nonzero, directions=len(values))
+    zero = Reason.of(Code.EIGENVALUE_ZERO, percentile=percentile, varying=nonzero, directions=len(values))
     return Scalar(math.nan, zero)
 
 
@@ -316,17 +325,17 @@ def intrinsic_dimension(features: Float[np.ndarray, "n d"]) -> Scalar:
     n = len(distinct)
     x = center(distinct)
     if n < FEWEST_DISTINCT or not x.size:
-        return Scalar(math.nan, because(Code.FEW_DISTINCT_IMAGES, images=n, least=FEWEST_DISTINCT), n=n)
+        return Scalar(math.nan, Reason.of(Code.FEW_DISTINCT_IMAGES, images=n, least=FEWEST_DISTINCT), n=n)
     near = _two_nearest(x)
     if not near[:, 0].all():
-        return Scalar(math.nan, because(Code.WITHIN_ROUNDING), n=n)
+        return Scalar(math.nan, Reason.of(Code.WITHIN_ROUNDING), n=n)
     logs = np.sort(np.log(near[:, 1] / near[:, 0]))
     fitted = int(SHARE_FITTED * n)
     total = float(logs[:fitted].sum() + (n - fitted) * logs[fitted - 1])
     if total < 1e-9 * n:
-        return Scalar(math.nan, because(Code.EQUAL_DISTANCES), n=n)
+        return Scalar(math.nan, Reason.of(Code.EQUAL_DISTANCES), n=n)
     value = (fitted - 1) / total
-    return Scalar(value, NOTHING, value / math.sqrt(fitted - 2), n)
+    return Scalar(value, NO_REASON, value / math.sqrt(fitted - 2), n)
 
 
 def _two_nearest(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
@@ -361,10 +370,10 @@ def separation(
     _, place, counts = np.unique(group[rows], return_inverse=True, return_counts=True)
     n, groups = int(rows.sum()), len(counts)
     if groups < 2:
-        return Scalar(math.nan, because(Code.FEW_GROUPS), n=n)
+        return Scalar(math.nan, Reason.of(Code.FEW_GROUPS), n=n)
     x = center(features[rows])
     if not x.size:
-        return Scalar(math.nan, because(Code.CONSTANT_LAYER), n=n)
+        return Scalar(math.nan, Reason.of(Code.CONSTANT_LAYER), n=n)
     means = np.zeros((groups, x.shape[1]))
     np.add.at(means, place, x)
     means /= counts[:, None]
@@ -372,7 +381,7 @@ def separation(
     within, correction = float(squared_residuals.sum() / total.sum()), (n - 1) / (n - groups)
     influence = -correction * (squared_residuals - within * total) / total.sum()
     clustered = cluster(influence, patient[rows])
-    return Scalar(1 - correction * within, NOTHING, clustered.standard_error, n, clustered)
+    return Scalar(1 - correction * within, NO_REASON, clustered.standard_error, n, clustered)
 
 
 # Geometry of a model's layers: how many dimensions they use, and how far training moved them.
@@ -507,13 +516,13 @@ class Representation:
                     total = gram.varying * len(images) / (len(images) - 1)
                     yield from _shares(eigenvalues_of_maps(gram), layer, group, rows, total, "eigenvalue-share-maps")
 
-    def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
+    def kept(self, reading: Reading, scene: Scene) -> SampledActivations | None:
         """Pooled activations of the trained network, float32: 4 bytes x images x units of all layers."""
         if not (self.most_kept and reading.model.layers):
             return None
         environment = source_of(scene, self.environment)
         rows = self._rows(environment, self.most_kept)
-        return Sampled(rows.table.row, dict(_sampled(reading, environment, rows)))
+        return SampledActivations(rows.table.row, dict(_sampled(reading, environment, rows)))
 
     def _rows(self, environment: Environment, images: int) -> _Rows:
         """Return the rows that layers are described on."""
@@ -532,22 +541,22 @@ def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[M
     values = eigenvalues(x)
 
     def few(most: int) -> Reason:
-        return because(Code.LIMITED_RANK, images=n, units=units, most=most) if n <= units else NOTHING
+        return Reason.of(Code.LIMITED_RANK, images=n, units=units, most=most) if n <= units else NO_REASON
 
     yield _one("constant-units", Scalar(1 - float(varying(x).mean())), layer, group, rows)
     for measure, value, reason_of_rank in (
         ("effective-rank", effective_rank(values), few(n - 1)),
         ("rankme", rankme(x), few(n)),
-        ("participation-ratio", participation_ratio(x), NOTHING),
-        ("components-90", float(components(values) or math.nan), NOTHING),
+        ("participation-ratio", participation_ratio(x), NO_REASON),
+        ("components-90", float(components(values) or math.nan), NO_REASON),
     ):
-        reason = (undefined_for(x) or because(Code.ZERO_ACTIVATIONS)) if math.isnan(value) else reason_of_rank
+        reason = (undefined_for(x) or Reason.of(Code.ZERO_ACTIVATIONS)) if math.isnan(value) else reason_of_rank
         yield _one(measure, Scalar(value, reason), layer, group, rows)
     excess = kurtosis(x)
     for measure, scalar in (
         ("condition-number", condition(values)),
         ("condition-number-90-10", condition_percentiles(values)),
-        ("kurtosis", Scalar(excess, undefined_for(x) if math.isnan(excess) else NOTHING)),
+        ("kurtosis", Scalar(excess, undefined_for(x) if math.isnan(excess) else NO_REASON)),
         ("intrinsic-dimension", intrinsic_dimension(x[rows.per_patient])),
     ):
         yield _one(measure, scalar, layer, group, rows)
@@ -601,7 +610,7 @@ def _moved(x: np.ndarray, y: np.ndarray, layer: str, rows: _Rows) -> Measurement
 
 
 def _compared(value: float, x: np.ndarray, y: np.ndarray) -> Scalar:
-    return Scalar(value, (undefined_for(x) or undefined_for(y)) if math.isnan(value) else NOTHING)
+    return Scalar(value, (undefined_for(x) or undefined_for(y)) if math.isnan(value) else NO_REASON)
 
 
 def _one(measure: str, scalar: Scalar, layer: str, group: str, rows: _Rows, **more: str | float) -> Measurement:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 
 from assay.core.errors import SpecError
 from assay.core.measures import Measure, direction_of, register_measures
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.registry import Role, component
 from assay.core.types import Contributions, Measurement, undefined
 from assay.models.ref import Model
@@ -94,13 +94,13 @@ _OF_ERRORS = ("distorted-error", "distorted-error-increase", "accuracy-kept", "s
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _MeasuredValue:
     """A value with each patient's contribution to it, whose squares sum to its variance; NaN with the reason."""
 
     value: float
     contributions: Float[np.ndarray, " p"]
     chance: float = float("nan")
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
 
 
 def known_families(families: tuple[str, ...]) -> tuple[str, ...]:
@@ -264,13 +264,15 @@ def _of_answers(answers: Answers, referable: int) -> dict[str, str]:
     return {**ranking, **graded, "distorted-calibration-error": "calibration-error"}
 
 
-def _values(before: Answers, after: Answers, patient: np.ndarray, names: Mapping[str, str]) -> dict[str, _Found]:
+def _values(
+    before: Answers, after: Answers, patient: np.ndarray, names: Mapping[str, str]
+) -> dict[str, _MeasuredValue]:
     """Return every measure of one family and severity. names: as `_of_answers` returns them."""
     clean, distorted = (_found("accuracy", answers, patient) for answers in (before, after))
     stable = _found("accuracy", replace(after, target=before.calls), patient)
     return {
-        "distorted-error": _Found(1 - distorted.value, -distorted.contributions, 1 - distorted.chance),
-        "distorted-error-increase": _Found(
+        "distorted-error": _MeasuredValue(1 - distorted.value, -distorted.contributions, 1 - distorted.chance),
+        "distorted-error-increase": _MeasuredValue(
             clean.value - distorted.value, clean.contributions - distorted.contributions
         ),
         "accuracy-kept": _ratio(distorted, clean),
@@ -279,28 +281,30 @@ def _values(before: Answers, after: Answers, patient: np.ndarray, names: Mapping
     }
 
 
-def _found(name: str, answers: Answers, patient: np.ndarray) -> _Found:
+def _found(name: str, answers: Answers, patient: np.ndarray) -> _MeasuredValue:
     metric, contributions = influence_of(name, answers, patient)
-    return _Found(
+    return _MeasuredValue(
         metric.value, contributions, find_measure(name).chance(answers.target, answers.classes), metric.reason
     )
 
 
-def _ratio(distorted: _Found, clean: _Found) -> _Found:
+def _ratio(distorted: _MeasuredValue, clean: _MeasuredValue) -> _MeasuredValue:
     if clean.value == 0:
-        return replace(clean, value=float("nan"), chance=float("nan"), reason=because(Code.NO_CLEAN_HIT))
+        return replace(clean, value=float("nan"), chance=float("nan"), reason=Reason.of(Code.NO_CLEAN_HIT))
     share = distorted.value / clean.value
-    return _Found(share, (distorted.contributions - share * clean.contributions) / clean.value)
+    return _MeasuredValue(share, (distorted.contributions - share * clean.contributions) / clean.value)
 
 
-def _mean(of: Sequence[_Found]) -> _Found:
+def _mean(of: Sequence[_MeasuredValue]) -> _MeasuredValue:
     """Return the mean over severities; undefined where one of them is."""
     value = float(np.mean([result.value for result in of]))
     contributions = np.mean([result.contributions for result in of], axis=0)
-    return _Found(value, contributions, of[0].chance, next((result.reason for result in of if result.reason), NOTHING))
+    return _MeasuredValue(
+        value, contributions, of[0].chance, next((result.reason for result in of if result.reason), NO_REASON)
+    )
 
 
-def _said(name: str, result: _Found, samples: np.ndarray, place: Measurement) -> Measurement:
+def _said(name: str, result: _MeasuredValue, samples: np.ndarray, place: Measurement) -> Measurement:
     return replace(
         place,
         measure=name,

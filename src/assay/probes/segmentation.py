@@ -14,7 +14,7 @@ from pydantic import Field
 
 from assay.core.map_grid import AT_NATIVE
 from assay.core.measures import MEASURES, NEUTRAL, Measure, direction_of, register_measures
-from assay.core.reasons import Code, because
+from assay.core.reasons import Code, Reason
 from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.maps.summary import OF_KINDS
@@ -29,7 +29,7 @@ from assay.stats.measures import COMPUTED
 # How well a model outlines lesions, and how quiet it is where there is none, in each environment and group.
 
 
-class OfMaps:
+class MapMeasures:
     """Measures of kept map statistics, of every test environment and by group.
 
     Attributes:
@@ -147,7 +147,7 @@ def _in_millimeters(measurement: Measurement, environment: Environment) -> Measu
     summary="Dice under every convention for empty masks, surfaces, lesions found, calibration of pixels",
     version=3,
 )
-class Segmentation(OfMaps):
+class Segmentation(MapMeasures):
     """Implements `Probe`: overlap under every convention for empty masks, surfaces, lesions found, calibration.
 
     `dice` is the mean over images that show a lesion. docs/reference/probes.md defines the other measures. native: also
@@ -188,7 +188,7 @@ class Segmentation(OfMaps):
     summary="false positives in images without a lesion, at p = 0.5 and at matched sensitivity by lesion",
     version=3,
 )
-class LesionFree(OfMaps):
+class LesionFree(MapMeasures):
     """Implements `Probe`: false positives in images without a lesion, at p = 0.5 and at matched sensitivity, and how
     well images with a lesion are distinguished from those without by several scores of the map.
     """
@@ -247,7 +247,7 @@ PLACE = {"place-called": "pixel-recall", "place-found": "lesion-sensitivity-at-9
 
 
 @dataclass(frozen=True)
-class Painted:
+class PaintedImages:
     """The images that are read, the same rows in each: as they are, with a factor set, and without their lesions.
 
     Attributes:
@@ -266,7 +266,7 @@ class Painted:
     summary="what a segmentation network predicts as a lesion fades, shrinks, moves or is removed (phantoms)",
     version=2,
 )
-class Painting:
+class FactorPainting:
     """Implements `Probe`, for phantoms. In neutral images with a lesion one factor is set to a quantile (0.05 to 0.95)
     of its neutral marginal and everything else is held; `factor` and `level` name which, and where.
 
@@ -334,7 +334,7 @@ class Painting:
             measurements.append(score_change(before, answers, patient, at))
         return measurements + self._where_they_were(reading, painted.without_lesions, place)
 
-    def _painted(self, scene: Scene) -> Painted | None:
+    def _painted(self, scene: Scene) -> PaintedImages | None:
         neutral = scene.neutral()
         rows = np.flatnonzero(_rows_with_lesion(neutral.table))[: self.images]
         rising = [factor.name for factor in neutral.table.factors if factor.kind != "categorical"]
@@ -352,7 +352,7 @@ class Painting:
             without_lesions = replace(
                 _taken(scene.counterfactual(LESION.name, "low"), "(lesions gone)", rows), masks=original.masks
             )
-        return Painted(original, set_to, without_lesions)
+        return PaintedImages(original, set_to, without_lesions)
 
     def _where_they_were(
         self, reading: Reading, without_lesions: Environment | None, place: Measurement
@@ -360,7 +360,7 @@ class Painting:
         from assay.probes.reader import answers_of
 
         if without_lesions is None:
-            reason = because(Code.NO_LESION_FACTOR, factor=LESION.name)
+            reason = Reason.of(Code.NO_LESION_FACTOR, factor=LESION.name)
             return [undefined(name, reason, environment=place.environment) for name in PLACE]
         answers = answers_of(reading, without_lesions)
         return [
@@ -375,7 +375,7 @@ class Painting:
 
 
 def score_change(original: Answers, moved: Answers, patient: Int[np.ndarray, " n"], place: Measurement) -> Measurement:
-    """`lesion-logit`: see `Painting`. Its standard error is over patients, that of the unit included."""
+    """`lesion-logit`: see `FactorPainting`. Its standard error is over patients, that of the unit included."""
     place = replace(place, measure=SCORE, unit=UNIT, chance=0.0)
     before, after = _scores(original), _scores(moved)
     has_lesion, both = ~np.isnan(before), ~np.isnan(before) & ~np.isnan(after)
@@ -383,7 +383,7 @@ def score_change(original: Answers, moved: Answers, patient: Int[np.ndarray, " n
     residual = np.where(has_lesion, before - before[has_lesion].mean() if has_lesion.any() else 0.0, 0.0)
     deviation = float(np.sqrt((residual[has_lesion] ** 2).mean())) if has_lesion.any() else 0.0
     if not n or deviation <= 1e-6 * max(1.0, float(np.abs(before[has_lesion]).max(initial=0.0))):
-        reason = because(Code.NO_LESION_LOGIT_UNIT if n else Code.NO_LESION_IN_BOTH)
+        reason = Reason.of(Code.NO_LESION_LOGIT_UNIT if n else Code.NO_LESION_IN_BOTH)
         return replace(place, value=float("nan"), reason=reason, n=n)
     effect = float((after - before)[both].mean() / deviation)
     # How much each image moves the deviation, as a share of it: the unit has an error too.

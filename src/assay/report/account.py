@@ -30,7 +30,7 @@ class Chip:
 
 
 @dataclass(frozen=True, slots=True)
-class Small:
+class Thumbnail:
     """A small picture with its label."""
 
     uri: str
@@ -44,7 +44,7 @@ class PlacePictures:
     """Small pictures of one test condition, with its name in words."""
 
     name: str
-    pictures: tuple[Small, ...]
+    pictures: tuple[Thumbnail, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CautionSentence:
     """A caution as a sentence: its light with a sign and a word, and the anchor of its evidence."""
 
     text: str
@@ -123,7 +123,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class ResultDetail:
     """A result that a reader opens: a heading with its numbers, pictures, and a table."""
 
     title: str
@@ -153,7 +153,7 @@ class Account:
     meta: str
     verdict: str
     opening: Opening
-    doubts: tuple[Said, ...]
+    doubts: tuple[CautionSentence, ...]
     limits: tuple[str, ...]
     methods: tuple[str, ...] = ()
     planned: bool = False
@@ -174,8 +174,8 @@ def _chip(finding: Finding) -> Chip:
     return Chip(finding.light, SIGNS[finding.light], chip_words(finding.reason) or text, text)
 
 
-def sentence(finding: Finding) -> Said:
+def sentence(finding: Finding) -> CautionSentence:
     """Return a caution as a sentence."""
     light = finding.light if finding.light in LIGHTS else ""
     place = "reasons" if finding.table == "estimates" else finding.table
-    return Said(reason_words(finding.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place)
+    return CautionSentence(reason_words(finding.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place)

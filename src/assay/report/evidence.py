@@ -17,7 +17,7 @@ from assay.core.files import typed_path
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, PROBES_OF_MAPS
 from assay.core.reasons import Cause, Field, Reason
 from assay.core.registry import load_object
-from assay.report.account import Account, Opened
+from assay.report.account import Account, ResultDetail
 from assay.report.block import Block, Section
 from assay.report.drawing import Style, styles
 from assay.report.sheets import Cell
@@ -241,7 +241,7 @@ class Page:
     rows: Callable[[str, Rows, Evidence], Rows] = lambda _, rows, __: rows
     cells: Mapping[str, Wording] = field(default_factory=dict[str, Wording])
     terms: Callable[[Mapping[str, Rows]], Mapping[str, Mapping[str, str]]] = lambda _: {}
-    opened: Callable[[Evidence], Mapping[str, Sequence[Opened]]] = lambda _: {}
+    opened: Callable[[Evidence], Mapping[str, Sequence[ResultDetail]]] = lambda _: {}
     failures: tuple[Block, ...] = ()
     environments: Block | None = None
     methods: Callable[[Evidence], Sequence[str]] = lambda _: ()

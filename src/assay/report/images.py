@@ -16,7 +16,7 @@ from PIL import Image
 
 from assay.core.errors import StoreError
 from assay.core.files import is_file
-from assay.report.account import Small
+from assay.report.account import Thumbnail
 from assay.report.drawing import NARROW, AxisScale, Drawing, Style, breadth, line, marker, shorten, text
 from assay.report.evidence import Evidence, coordinates, whole
 from assay.report.sentences.captions import caption, pair_ends
@@ -355,12 +355,12 @@ def data_uri(image: Image.Image, *, lossless: bool) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def small(image: Image.Image, label: str, side: int = SIDE) -> Small:
+def small(image: Image.Image, label: str, side: int = SIDE) -> Thumbnail:
     """Return an image of the first screen, reduced or enlarged by a whole number, to a side of at most `side`."""
     image = image if image.mode in ("L", "RGB") else image.convert("RGB")
     image = image.reduce(max(1, math.ceil(max(image.size) / side)))
     times = max(1, side // max(image.size))
-    return Small(data_uri(image, lossless=True), image.width * times, image.height * times, label)
+    return Thumbnail(data_uri(image, lossless=True), image.width * times, image.height * times, label)
 
 
 def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> PagePicture:

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError, first_line, visible
 from assay.core.files import file_hash
-from assay.report.account import MOST_SMALL, Account, Opened
+from assay.report.account import MOST_SMALL, Account, ResultDetail
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import FIRST_WIDTH, Figure, RenderedBlock, chart, render
 from assay.report.charts import draw_sizes
@@ -96,7 +96,7 @@ class PageContent:
     trained: bool
     unit: str
     files: tuple[tuple[str, Download | None], ...]
-    opened: Mapping[str, Sequence[Opened]]
+    opened: Mapping[str, Sequence[ResultDetail]]
     typed: str
 
 

@@ -305,7 +305,7 @@ def sentence_case(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Worded:
+class VerdictWords:
     """Words of a decision or verdict.
 
     Attributes:
@@ -319,61 +319,61 @@ class Worded:
     meaning: str = ""
 
 
-VERDICTS: Mapping[str, Worded] = {
-    Verdict.RELIES: Worded(
+VERDICTS: Mapping[str, VerdictWords] = {
+    Verdict.RELIES: VerdictWords(
         "relies on",
         "Relies on {factor}",
         "The effect is beyond that on reference networks that never saw the mark in training. Next: remove the mark "
         "from images, or retrain with it in both classes, and audit again.",
     ),
-    Verdict.AFFECTED: Worded(
+    Verdict.AFFECTED: VerdictWords(
         "affected by",
         "Affected by {factor}",
         "The effect exceeds the margin. Not established: that the model learned the mark; a network that never saw it "
         "can be affected too. Next: count the mark in each class, and compare with reference networks.",
     ),
-    Verdict.UNDIRECTED: Worded(
+    Verdict.UNDIRECTED: VerdictWords(
         "affected, no direction beyond the margin",
         "Affected by {factor}, no direction beyond the margin",
         "AUROC or predictions change by more than the margin. A shift of scores in one direction is not shown to "
         "exceed it. Next: count the mark where the model will be used.",
     ),
-    Verdict.DIFFERS: Worded(
+    Verdict.DIFFERS: VerdictWords(
         "scores differ with",
         "Scores differ with {factor}",
         "Not established: the cause, since a column goes with disease severity or the device. Next: compare groups of "
         "equal severity.",
     ),
-    Verdict.INCONCLUSIVE: Worded(
+    Verdict.INCONCLUSIVE: VerdictWords(
         "inconclusive",
         "{factor}: inconclusive",
         "Neither an effect nor its absence is shown. Next: audit more images.",
     ),
-    Verdict.NO_EFFECT: Worded(
+    Verdict.NO_EFFECT: VerdictWords(
         "no effect",
         "No effect of {margin} or more: {factor}, {drawn}",
         "All bounds are below the margin at three strengths, for the mark as drawn.",
     ),
-    Verdict.NO_DIFFERENCE: Worded(
+    Verdict.NO_DIFFERENCE: VerdictWords(
         "no difference",
         "No difference of {margin} or more by {factor}",
         "All bounds are below the margin for the groups of these columns.",
     ),
-    "not-tested": Worded("not tested", "{factor}: not tested"),
-    "higher-beyond": Worded("higher by more than the margin"),
-    "lower-beyond": Worded("lower by more than the margin"),
-    "higher": Worded("higher"),
-    "lower": Worded("lower"),
-    "higher-small": Worded("higher, but by less than the margin"),
-    "lower-small": Worded("lower, but by less than the margin"),
-    "equivalent": Worded("equivalent within {margin}"),
-    "detected": Worded("detected"),
-    "undetected": Worded("not detected"),
-    "none detected": Worded("none detected"),
-    "differs": Worded("differs"),
-    "untested": Worded("not tested"),
-    "within": Worded("within the margin"),
-    "beyond": Worded("beyond the margin"),
+    "not-tested": VerdictWords("not tested", "{factor}: not tested"),
+    "higher-beyond": VerdictWords("higher by more than the margin"),
+    "lower-beyond": VerdictWords("lower by more than the margin"),
+    "higher": VerdictWords("higher"),
+    "lower": VerdictWords("lower"),
+    "higher-small": VerdictWords("higher, but by less than the margin"),
+    "lower-small": VerdictWords("lower, but by less than the margin"),
+    "equivalent": VerdictWords("equivalent within {margin}"),
+    "detected": VerdictWords("detected"),
+    "undetected": VerdictWords("not detected"),
+    "none detected": VerdictWords("none detected"),
+    "differs": VerdictWords("differs"),
+    "untested": VerdictWords("not tested"),
+    "within": VerdictWords("within the margin"),
+    "beyond": VerdictWords("beyond the margin"),
 }
 """Verdict of an audit, in order of harm, or decision on a comparison -> its words."""
 

@@ -15,7 +15,7 @@ from assay.core.errors import AssociationError, SpecError, unknown_name
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Phantom
-from assay.shifts.environment import Achieved, Environment
+from assay.shifts.environment import AchievedAssociation, Environment
 from assay.spec.data import no_shares
 from assay.spec.schema import AssociationSpec
 
@@ -23,7 +23,7 @@ from assay.spec.schema import AssociationSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class AllowedValues:
     """The allowed values of one factor: `values` (codes of levels, or numbers) when listed, else `low` to `high`."""
 
     factor: Factor
@@ -39,7 +39,7 @@ class Allowed:
         return ~np.isnan(self.factor.numbers(column)) & (numbers >= self.low) & (numbers <= self.high)
 
 
-def read_allowed(factor: Factor, wanted: Any) -> Allowed:
+def read_allowed(factor: Factor, wanted: Any) -> AllowedValues:
     """Read one entry of `where` or `given`.
 
     Args:
@@ -54,7 +54,7 @@ def read_allowed(factor: Factor, wanted: Any) -> Allowed:
     values = cast("Sequence[Any]", wanted) if isinstance(wanted, (list, tuple)) else [wanted]
     if not values:
         raise SpecError(f"'{factor.name}' is restricted to an empty list: name at least one value")
-    return Allowed(factor, values=tuple(_number(factor, value) for value in values))
+    return AllowedValues(factor, values=tuple(_number(factor, value) for value in values))
 
 
 def satisfies(table: FactorTable, where: Mapping[str, Any]) -> np.ndarray:
@@ -77,7 +77,7 @@ def factor_of(factors: Iterable[Factor], name: str) -> Factor:
     return by_name[name]
 
 
-def _parse_range(factor: Factor, wanted: Mapping[str, Any]) -> Allowed:
+def _parse_range(factor: Factor, wanted: Mapping[str, Any]) -> AllowedValues:
     if not wanted or set(wanted) - {"min", "max"}:
         keys = ", ".join(str(key) for key in wanted) or "nothing"
         raise SpecError(f"a range of '{factor.name}' has the keys min and max; given: {keys}")
@@ -89,7 +89,7 @@ def _parse_range(factor: Factor, wanted: Mapping[str, Any]) -> Allowed:
     high = _number(factor, wanted["max"]) if "max" in wanted else np.inf
     if low > high:
         raise SpecError(f"the range of '{factor.name}' is empty: min {wanted['min']} is above max {wanted['max']}")
-    return Allowed(factor, low=low, high=high)
+    return AllowedValues(factor, low=low, high=high)
 
 
 def _number(factor: Factor, value: Any) -> float:
@@ -201,7 +201,7 @@ def measure_association(
     high: tuple[str, ...] = (),
     given: Mapping[str, Any] | None = None,
     available: int | None = None,
-) -> Achieved:
+) -> AchievedAssociation:
     """Return the association of a factor with the target in these rows, with a 95% interval over patients.
 
     Rows with a missing value count in `counts` under "missing" and nowhere else.
@@ -218,7 +218,7 @@ def measure_association(
     present = ~np.isnan(values)
     d, influence = _placements(values[present], positive(table)[present])
     error = over_patients(influence, table.patient[present]) if not np.isnan(d) else float("nan")
-    return Achieved(
+    return AchievedAssociation(
         factor=factor,
         target=table.classes[-1],
         asked=requested,
@@ -338,7 +338,7 @@ def _marginal_of_values(factor: Factor, values: np.ndarray) -> FactorMarginal:
     return FactorMarginal(factor, len(values) > 1, lambda u: values[(u * len(values)).astype(np.int64)])
 
 
-def _range_piece(phantom: Phantom, limits: Allowed) -> list[tuple[float, float]]:
+def _range_piece(phantom: Phantom, limits: AllowedValues) -> list[tuple[float, float]]:
     """Return the stretch of u whose values lie within the limits; a quantile function never falls, so it is one
     stretch.
     """
@@ -348,7 +348,7 @@ def _range_piece(phantom: Phantom, limits: Allowed) -> list[tuple[float, float]]
     return [(start, stop)] if stop > start else []
 
 
-def _level_pieces(phantom: Phantom, limits: Allowed) -> list[tuple[float, float]]:
+def _level_pieces(phantom: Phantom, limits: AllowedValues) -> list[tuple[float, float]]:
     """Return the stretches of u that give allowed levels, cut at 0.5."""
     name = limits.factor.name
     middles = (np.arange(_GRID) + 0.5) / _GRID
@@ -533,7 +533,7 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True)
-class Short:
+class Shortage:
     """The class and the halves where rows are fewest for the request."""
 
     target: int
@@ -604,17 +604,17 @@ def quotas(cells: Cells, mass: Float[np.ndarray, "cells"]) -> Int[np.ndarray, "k
     return np.minimum(np.diff(carried, axis=1, prepend=0.0).astype(np.int64), cells.counts)
 
 
-def short_cell(cells: Cells, least: int) -> Short:
+def short_cell(cells: Cells, least: int) -> Shortage:
     """Cell with the fewest rows compared with the need of `least` rows of the smallest class would need."""
     patterns = list(product((False, True), repeat=len(cells.upper)))
-    shortages: list[tuple[float, Short]] = []
+    shortages: list[tuple[float, Shortage]] = []
     for pattern in patterns:
         within = np.all(cells.upper == np.array(pattern)[:, None], axis=0)
         available = cells.counts[:, within].sum(axis=1)
         weight = rule_weight(cells.weights, np.array(pattern)[:, None])[:, 0]
         needed = np.ceil(least * cells.share / cells.share.min() * weight / len(patterns) - 1e-9)
         for k in np.flatnonzero(needed > 0).tolist():
-            shortages.append((available[k] / needed[k], Short(k, pattern, int(available[k]), int(needed[k]))))
+            shortages.append((available[k] / needed[k], Shortage(k, pattern, int(available[k]), int(needed[k]))))
     return min(shortages, key=lambda item: (item[0], -item[1].needed))[1]
 
 

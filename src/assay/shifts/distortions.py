@@ -38,7 +38,7 @@ from assay.shifts.confounders.pixels import (
     to_levels,
 )
 from assay.shifts.environment import Environment
-from assay.shifts.intervention import Drawn, Draws, Parameters, draw
+from assay.shifts.intervention import DrawnIntervention, Draws, Parameters, draw
 from assay.shifts.sampling import TEST_SEED
 
 # Families of distortions and their groups.
@@ -220,7 +220,7 @@ def only_color(name: str) -> Callable[[Shape], str]:
 class DistortedImages(OverImages):
     """`Images` that are distorted on reading, and then moved to a device."""
 
-    change: Drawn
+    change: DrawnIntervention
     device: str = "cpu"
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:

@@ -21,14 +21,14 @@ from assay.spec.schema import AssociationSpec, EnvironmentSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from assay.shifts.intervention import Drawn
+    from assay.shifts.intervention import DrawnIntervention
 
 
 # An environment made real: rows with their factors, images that can be read, and the association achieved.
 
 
 @dataclass(frozen=True, slots=True)
-class Achieved:
+class AchievedAssociation:
     """The association that an environment really has.
 
     Attributes:
@@ -73,7 +73,7 @@ class Environment:
     table: FactorTable
     images: Images
     masks: Masks | None
-    achieved: tuple[Achieved, ...]
+    achieved: tuple[AchievedAssociation, ...]
     notes: tuple[str, ...] = ()
     native: NativeMasks | None = None
     millimeters: Float[np.ndarray, " n"] | None = None
@@ -262,7 +262,7 @@ class Pixels:
 
 
 @dataclass(frozen=True)
-class Untied:
+class IndependentFactors:
     """An environment in which factors are independent of the target.
 
     Attributes:
@@ -285,7 +285,7 @@ def naming(environment: str) -> Generator[None]:
         raise type(error)(f"environment '{environment}': {error}") from error
 
 
-def columns_of(table: FactorTable, changes: tuple[Drawn, ...]) -> FactorTable:
+def columns_of(table: FactorTable, changes: tuple[DrawnIntervention, ...]) -> FactorTable:
     """Return the table with a 0/1 column for each intervention; columns that it has already stay."""
     for change in changes:
         if change.factor.name in table.columns:
@@ -314,7 +314,7 @@ def environment_rows_of(name: str, recipe: str, environment: Environment, table:
     return [{**shared, **_achieved_row(achieved)} for achieved in environment.achieved] or [shared]
 
 
-def _achieved_row(achieved: Achieved) -> dict[str, Any]:
+def _achieved_row(achieved: AchievedAssociation) -> dict[str, Any]:
     names = ("factor", "target", "strength", "low", "high", "kept", "available", "held")
     counts = json.dumps([[label, level, count] for (label, level), count in achieved.counts.items()])
     requested = math.nan if achieved.asked is None else achieved.asked

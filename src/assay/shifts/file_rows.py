@@ -22,7 +22,16 @@ from assay.data.files.fitting import Placement
 from assay.data.leakage import check_disjoint
 from assay.data.splits import Split, fold_numbers
 from assay.shifts.association import choose, preference, satisfies
-from assay.shifts.environment import Part, PickedImages, PickedMasks, PickedNative, Pixels, Rows, Untied, naming
+from assay.shifts.environment import (
+    IndependentFactors,
+    Part,
+    PickedImages,
+    PickedMasks,
+    PickedNative,
+    Pixels,
+    Rows,
+    naming,
+)
 from assay.shifts.population import Population
 from assay.shifts.sampling import ROWS_VERSION, TEST_SEED, enough, first_patients, first_rows, parts
 from assay.spec.data import LESION
@@ -320,11 +329,11 @@ class FilePopulation(Population):
             original=None if dataset.original is None else dataset.original.take(row),
         )
 
-    def weaken_ties(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
+    def weaken_ties(self, neutral: EnvironmentSpec, seed: int, fold: int) -> IndependentFactors:
         """Return the neutral environment without ties that would cost most of the rows."""
         return self._untie(neutral, seed, fold, LEAST_NEUTRAL)
 
-    def independent(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
+    def independent(self, neutral: EnvironmentSpec, seed: int, fold: int) -> IndependentFactors:
         """Return the neutral environment with every factor untied that can be, however few rows that leaves."""
         return replace(self._untie(neutral, seed, fold, 0.0), notes=())
 
@@ -355,7 +364,7 @@ class FilePopulation(Population):
         with naming(name):
             check_disjoint(self.table.take(training_rows), table)
 
-    def _untie(self, wanted: EnvironmentSpec, seed: int, fold: int, least: float) -> Untied:
+    def _untie(self, wanted: EnvironmentSpec, seed: int, fold: int, least: float) -> IndependentFactors:
         """Untie as many of the factors that any test ties as the rows allow, in the order of their names.
 
         Args:
@@ -373,7 +382,7 @@ class FilePopulation(Population):
         with suppress(AssociationError):
             count = rows(wanted.association)
             if count >= least * available:
-                return Untied(wanted, {}, _fewer(wanted.association, count, available))
+                return IndependentFactors(wanted, {}, _fewer(wanted.association, count, available))
         untied: dict[str, AssociationSpec] = {}
         reasons: dict[str, str] = {}
         remain = available
@@ -392,7 +401,9 @@ class FilePopulation(Population):
                     f"'{name}' stays as found in the neutral rows: to untie it from the target would leave {count:,} "
                     f"of {available:,}; decodability is asked on these {count:,}"
                 )
-        return Untied(wanted.model_copy(update={"association": untied}), reasons, _fewer(untied, remain, available))
+        return IndependentFactors(
+            wanted.model_copy(update={"association": untied}), reasons, _fewer(untied, remain, available)
+        )
 
     def _amount(self, name: str, environment: EnvironmentSpec, table: FactorTable, seed: int) -> FactorTable:
         ties, draw = _row_ties(environment), preference(table.row, seed)

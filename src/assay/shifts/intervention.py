@@ -93,7 +93,7 @@ class Intervention(Protocol):
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnIntervention:
     """An intervention with its parameters drawn, and the rows that get it.
 
     Attributes:
@@ -157,11 +157,11 @@ class Drawn:
             where[torch.as_tensor(some), :, place.rows, place.columns] = part
         return where & torch.as_tensor(self.marked[index])[:, None, None, None]
 
-    def on(self, marked: bool) -> Drawn:
+    def on(self, marked: bool) -> DrawnIntervention:
         """Return the same drawn parameters with every row marked, or none: the two ends of a counterfactual pair."""
         return replace(self, marked=np.full(len(self.marked), marked))
 
-    def take(self, index: Int[np.ndarray, "b"]) -> Drawn:
+    def take(self, index: Int[np.ndarray, "b"]) -> DrawnIntervention:
         """Return the same of these rows alone, in this order."""
         boxes = None if self.boxes is None else self.boxes[index]
         original = None if self.original is None else self.original.take(index)
@@ -207,7 +207,7 @@ def draw(
     seed: int,
     shape: tuple[int, int, int],
     boxes: Int[np.ndarray, "n 4"] | None = None,
-) -> Drawn:
+) -> DrawnIntervention:
     """Draw an intervention's parameters for all rows.
 
     Raises:
@@ -224,7 +224,7 @@ def draw(
     """
     if boxes is None:
         intervention.check(shape)
-        return Drawn(name, intervention, intervention.draw(Draws(seed, name, rows), shape), marked, shape)
+        return DrawnIntervention(name, intervention, intervention.draw(Draws(seed, name, rows), shape), marked, shape)
     sizes, which = np.unique(boxes[:, 2:], axis=0, return_inverse=True)
     parameters: dict[str, Tensor] = {}
     for number, (height, width) in enumerate(sizes.tolist()):
@@ -236,7 +236,7 @@ def draw(
         for parameter, values in intervention.draw(Draws(seed, name, rows[part]), picture).items():
             values_of_all = parameters.setdefault(parameter, torch.zeros(len(rows), dtype=values.dtype))
             values_of_all[torch.as_tensor(part)] = values
-    return Drawn(name, intervention, parameters, marked, shape, boxes)
+    return DrawnIntervention(name, intervention, parameters, marked, shape, boxes)
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ class ChangedImages(OverImages):
     were brought to the study's size.
     """
 
-    changes: Sequence[Drawn]
+    changes: Sequence[DrawnIntervention]
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
         """Float32 images in [0, 1] at these positions, in this order, on the CPU."""
@@ -261,7 +261,7 @@ class ChangedImages(OverImages):
         return out
 
     @cached_property
-    def _early(self) -> list[Drawn]:
+    def _early(self) -> list[DrawnIntervention]:
         return [change for change in self.changes if change.original is not None]
 
     @cached_property
@@ -292,7 +292,7 @@ class ChangedLesions:
     """`DrawnLesions` of images with interventions: images drawn without a kind of lesion have them too."""
 
     lesions: DrawnLesions
-    changes: Sequence[Drawn]
+    changes: Sequence[DrawnIntervention]
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -311,7 +311,7 @@ class ChangedLesions:
         return ChangedImages(self.lesions.without(kind, index), [change.take(index) for change in self.changes])
 
 
-def changes_of(images: Images) -> tuple[Drawn, ...]:
+def changes_of(images: Images) -> tuple[DrawnIntervention, ...]:
     """Return the interventions that lie on images, lowest first."""
     return tuple(images.changes) if isinstance(images, ChangedImages) else ()
 
@@ -321,7 +321,7 @@ def without_interventions(images: Images) -> Images:
     return images.images if isinstance(images, ChangedImages) else images
 
 
-def with_changes(images: Images, changes: Sequence[Drawn]) -> Images:
+def with_changes(images: Images, changes: Sequence[DrawnIntervention]) -> Images:
     """Images with interventions put on, in alphabetical order of their names."""
     return ChangedImages(images, sorted(changes, key=lambda change: change.name)) if changes else images
 

@@ -21,7 +21,7 @@ from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.dataset import ONE_KIND, Card, Phantom, PixelScale, Rendered, TellsKinds
 from assay.shifts.association import marginal
-from assay.shifts.environment import Part, Pixels, Rows, SobolDesign, Untied, naming
+from assay.shifts.environment import IndependentFactors, Part, Pixels, Rows, SobolDesign, naming
 from assay.shifts.population import Population, Tests, saltelli
 from assay.shifts.sampling import (
     ROWS_VERSION,
@@ -352,10 +352,10 @@ class PhantomPopulation(Population):
         """
         return tests.neutral.model_copy(update={"association": tests.common_association(self.data.core)})
 
-    def independent(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
+    def independent(self, neutral: EnvironmentSpec, seed: int, fold: int) -> IndependentFactors:
         """Return the environment in which the core factor too is independent of the target, then a coin flip."""
         core = {self.data.core: AssociationSpec(strength=0.0)}
-        return Untied(neutral.model_copy(update={"association": core}), {})
+        return IndependentFactors(neutral.model_copy(update={"association": core}), {})
 
     def sobol(self, samples: int, neutral: EnvironmentSpec) -> tuple[SobolDesign, Int[np.ndarray, "rows"]]:
         """Return a Saltelli design over the phantom's groups, its other factors and the nuisance seed.

@@ -15,8 +15,17 @@ from assay.core.errors import SpecError, unknown_name
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, DrawnLesions, Phantom, PixelScale
 from assay.shifts.association import FactorMarginal, also_achieved, marginal, measure_association
-from assay.shifts.environment import Achieved, Environment, Part, Pixels, Rows, SobolDesign, Untied, columns_of
-from assay.shifts.intervention import ChangedLesions, Drawn, changes_of, with_changes, without_interventions
+from assay.shifts.environment import (
+    AchievedAssociation,
+    Environment,
+    IndependentFactors,
+    Part,
+    Pixels,
+    Rows,
+    SobolDesign,
+    columns_of,
+)
+from assay.shifts.intervention import ChangedLesions, DrawnIntervention, changes_of, with_changes, without_interventions
 from assay.shifts.sampling import change, draw_interventions, test_seed
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
 
@@ -319,12 +328,12 @@ class Population(ABC):
         """Return the environment in which no factor is tied, with everything that all test environments share."""
         return tests.neutral
 
-    def weaken_ties(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
+    def weaken_ties(self, neutral: EnvironmentSpec, seed: int, fold: int) -> IndependentFactors:
         """Return the neutral environment with the associations that the rows can have."""
-        return Untied(neutral, {})
+        return IndependentFactors(neutral, {})
 
     @abstractmethod
-    def independent(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
+    def independent(self, neutral: EnvironmentSpec, seed: int, fold: int) -> IndependentFactors:
         """Return the environment in which no factor is tied to the target or, on a phantom, to another."""
 
     def sobol(self, samples: int, neutral: EnvironmentSpec) -> tuple[SobolDesign, Int[np.ndarray, "rows"]] | None:
@@ -375,7 +384,7 @@ class Population(ABC):
         return replace(self._remembered[key], name=name)
 
     def show(
-        self, name: str, environment: EnvironmentSpec, rows: Rows, changes: tuple[Drawn, ...] | None = None
+        self, name: str, environment: EnvironmentSpec, rows: Rows, changes: tuple[DrawnIntervention, ...] | None = None
     ) -> Environment:
         """Return the environment of these rows, with its interventions applied.
 
@@ -555,7 +564,7 @@ class PopulationScene:
         return self._home.neutral(self.tests.at_home)
 
     @cached_property
-    def _weakened(self) -> Untied:
+    def _weakened(self) -> IndependentFactors:
         return self._home.weaken_ties(self._neutral, self.seed, self.fold)
 
     @property
@@ -578,7 +587,7 @@ class PopulationScene:
         moved = neutral.table.with_column(factor, np.full_like(neutral.table.columns[factor.name], value))
         return self._home.show(name, self._neutral, Rows(moved, self._home.test_seed, {}), changes_of(neutral.images))
 
-    def _with_notes(self, name: str, untied: Untied) -> Environment:
+    def _with_notes(self, name: str, untied: IndependentFactors) -> Environment:
         if name not in self._environments:
             environment = self._make(name, untied.spec)
             self._environments[name] = replace(
@@ -622,7 +631,7 @@ def end_value(factor: Factor, source: FactorMarginal, end: str) -> float:
     return float(source.values(np.array([_ENDS_U[end]]))[0])
 
 
-def _achieved_ties(rows: Rows, table: FactorTable) -> tuple[Achieved, ...]:
+def _achieved_ties(rows: Rows, table: FactorTable) -> tuple[AchievedAssociation, ...]:
     return tuple(
         measure_association(
             table, name, requested=tie.strength, high=tie.high, given=tie.given, available=rows.available

@@ -18,7 +18,7 @@ from assay.core.types import Factor, FactorTable
 from assay.data.dataset import DrawsPairs, Originals, Phantom
 from assay.data.splits import Split, split
 from assay.shifts.association import marginal, positive, read_allowed, refuse_constant, satisfies, tied_as
-from assay.shifts.intervention import Drawn, Intervention, draw, mark_factor
+from assay.shifts.intervention import DrawnIntervention, Intervention, draw, mark_factor
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec, SplitSpec
 
 # Training, validation and test rows of a seed and fold: seeds redraw the first two, test rows stay.
@@ -296,7 +296,7 @@ def draw_interventions(
     shape: tuple[int, int, int],
     boxes: Int[np.ndarray, "n 4"] | None = None,
     original: Originals | None = None,
-) -> tuple[tuple[Drawn, ...], FactorTable]:
+) -> tuple[tuple[DrawnIntervention, ...], FactorTable]:
     """Return every intervention of an environment, in alphabetical order of their names, and the table with a column
     for each.
 
@@ -310,7 +310,7 @@ def draw_interventions(
     Raises:
         SpecError: If an intervention has the name of a factor, UnfitError with all that do not fit the images.
     """
-    changes: list[Drawn] = []
+    changes: list[DrawnIntervention] = []
     refused: dict[str, tuple[Mapping[str, Any], str]] = {}
     for name, spec in sorted(environment.interventions.items()):
         if any(factor.name == name for factor in table.factors):
@@ -337,7 +337,7 @@ def change(
     shape: tuple[int, int, int],
     boxes: Int[np.ndarray, "n 4"] | None = None,
     original: Originals | None = None,
-) -> Drawn:
+) -> DrawnIntervention:
     """Return the intervention of a spec, drawn for these rows. Raises SpecError as `draw` does."""
     intervention: Intervention = build("intervention", spec.component.name, spec.component.params)
     if spec.apply_at == "input":

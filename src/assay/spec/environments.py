@@ -391,7 +391,7 @@ def dosed_factors(points: Sequence[RecipePoint], axis: str) -> dict[str, Borne]:
     return confounders
 
 
-class Written(NamedTuple):
+class DosedEnvironment(NamedTuple):
     """An environment whose dose is written out.
 
     Attributes:
@@ -405,7 +405,7 @@ class Written(NamedTuple):
     valid: bool
 
 
-def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors) -> Written:
+def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors) -> DosedEnvironment:
     """Write out the `dose` of an environment as an association or intervention.
 
     On a phantom nothing is written for a factor tied at 0, which equals a factor that is untied, so that training at
@@ -419,11 +419,11 @@ def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors) -> Wri
     """
     environment = mapping_of(value)
     if environment is None or "dose" not in environment:
-        return Written(value, {}, True)
+        return DosedEnvironment(value, {}, True)
     at: Keys = (*keys, "dose")
     dose = validated(Dose, environment["dose"], at, issues)
     rest = {key: item for key, item in environment.items() if key != "dose"}
-    wrong = Written(rest, {}, False)
+    wrong = DosedEnvironment(rest, {}, False)
     if dose is None:
         return wrong
     name, shares, side = dose.name, dose.shares, dose.on
@@ -445,7 +445,7 @@ def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors) -> Wri
         issues.add(place_of_confounder, name, f"'{name}' is under {part} too; keep one")
         return wrong
     if not entry:
-        return Written(rest, {}, entry is not None)
+        return DosedEnvironment(rest, {}, entry is not None)
     place, amount = (*keys, part, name), (*at, "p")
     origins = {
         place: place_of_confounder,
@@ -453,7 +453,7 @@ def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors) -> Wri
         (*place, "high"): (*place_of_confounder, name, "high"),
     }
     origins |= {(*place, "share"): amount, (*place, "strength"): amount, (*place, "apply_at"): (*at, "apply_at")}
-    return Written({**rest, part: {**others, name: entry}}, origins, True)
+    return DosedEnvironment({**rest, part: {**others, name: entry}}, origins, True)
 
 
 _SHORT = {"association": "{sex: 0.5}", "interventions": "{intervention: {share: 0.5}}"}

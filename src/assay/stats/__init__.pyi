@@ -51,7 +51,7 @@ from assay.stats.metrics import macro_auroc as macro_auroc
 from assay.stats.metrics import quadratic_weighted_kappa as quadratic_weighted_kappa
 from assay.stats.metrics import sensitivity as sensitivity
 from assay.stats.metrics import specificity as specificity
-from assay.stats.outcomes import Joint as Joint
+from assay.stats.outcomes import JointRegion as JointRegion
 from assay.stats.outcomes import Rate as Rate
 from assay.stats.outcomes import RateContrast as RateContrast
 from assay.stats.outcomes import collapse_rate as collapse_rate
@@ -59,7 +59,7 @@ from assay.stats.outcomes import contrast_collapse as contrast_collapse
 from assay.stats.outcomes import corruption_error as corruption_error
 from assay.stats.outcomes import error_correlation as error_correlation
 from assay.stats.outcomes import joint as joint
-from assay.stats.panel import Evaluated as Evaluated
+from assay.stats.panel import MeasureBySeed as MeasureBySeed
 from assay.stats.panel import Panel as Panel
 from assay.stats.panel import combine as combine
 from assay.stats.panel import effective_of_classes as effective_of_classes

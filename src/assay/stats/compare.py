@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import stdtr
 
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.seeds import generator
 from assay.core.types import Direction
 from assay.stats.estimate import Spread, Uncertainty, interval, uncertainty
-from assay.stats.panel import Evaluated, Panel, combine, evaluate
+from assay.stats.panel import MeasureBySeed, Panel, combine, evaluate
 from assay.stats.rows import LEAST_PATIENTS
 
 # Tests against a margin stated beforehand: a difference that would not matter, in either direction or in the worse.
@@ -197,11 +197,11 @@ class Contrast:
     images: int
     effective_patients: float
     per_seed: Float[np.ndarray, " s"]
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
     scales: Scales | None = None
     equal: EqualClean | None = None
     direction: Direction = "none"
-    combined: Evaluated | None = field(default=None, compare=False, repr=False)
+    combined: MeasureBySeed | None = field(default=None, compare=False, repr=False)
     spread: Spread | None = field(default=None, compare=False, repr=False)
     group: int = field(default=1, compare=False, repr=False)
 
@@ -269,7 +269,7 @@ def combination(
 
 
 def linear_contrast(
-    parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], margin: float | None = None
+    parts: Sequence[MeasureBySeed], weights: Float[np.ndarray, "m *s"], margin: float | None = None
 ) -> Contrast:
     """Return the contrast of evaluated panels.
 
@@ -291,7 +291,7 @@ def linear_contrast(
     are_disjoint = all(len(part.seeds) for part in parts) and not len(combined.seeds)
     return contrast_of(
         combined,
-        Uncertainty(math.nan, math.nan, because(Code.NO_COMMON_SEED))
+        Uncertainty(math.nan, math.nan, Reason.of(Code.NO_COMMON_SEED))
         if are_disjoint
         else uncertainty_of_difference(combined),
         margin,
@@ -300,7 +300,7 @@ def linear_contrast(
     )
 
 
-def uncertainty_of_difference(combined: Evaluated) -> Uncertainty:
+def uncertainty_of_difference(combined: MeasureBySeed) -> Uncertainty:
     """Compute the uncertainty of a difference; there is none with fewer than `LEAST_PATIENTS` effective patients.
 
     Of 12 patients with 60 to 1 images, differences where there are none were claimed in 0.16 of worlds.
@@ -315,7 +315,7 @@ def uncertainty_of_difference(combined: Evaluated) -> Uncertainty:
         '[{"code": "few-effective-patients", "patients": 2.0, "least": 6}]'
     """
     if combined.effective < LEAST_PATIENTS and not combined.reason:
-        few = because(Code.FEW_EFFECTIVE_PATIENTS, patients=combined.effective, least=LEAST_PATIENTS)
+        few = Reason.of(Code.FEW_EFFECTIVE_PATIENTS, patients=combined.effective, least=LEAST_PATIENTS)
         return Uncertainty(math.nan, math.nan, few)
     return uncertainty(combined)
 
@@ -328,13 +328,13 @@ def untested_contrast(reason: Reason, margin: float | None = None) -> Contrast:
         >>> result.value, result.seeds, str(result.reason)
         (nan, 0, '[{"code": "no-common-seed"}]')
     """
-    nothing = Evaluated(np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64), 0, NO_BOUNDS)
+    nothing = MeasureBySeed(np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64), 0, NO_BOUNDS)
     nan = float("nan")
     return contrast_of(nothing, Uncertainty(nan, nan, reason), margin, left_out=0, paired_patients=0)
 
 
 def contrast_of(
-    combined: Evaluated, sure: Uncertainty, margin: float | None, *, left_out: int, paired_patients: int
+    combined: MeasureBySeed, sure: Uncertainty, margin: float | None, *, left_out: int, paired_patients: int
 ) -> Contrast:
     """Return a combination with its uncertainty, interval and tests.
 
@@ -536,7 +536,7 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
     """
     seeds = _seeds([*a, *b])
     if not len(seeds):
-        return untested_contrast(because(Code.NO_SEED_AT_EVERY_BUDGET), margin)
+        return untested_contrast(Reason.of(Code.NO_SEED_AT_EVERY_BUDGET), margin)
     yardsticks = [np.stack([_yardsticks_of_seeds(budget, seeds) for budget in curve]) for curve in (a, b)]
     levels = seed_levels(yardsticks)
     reached = np.isfinite(levels)
@@ -577,7 +577,7 @@ def seed_levels(yardsticks: Sequence[Float[np.ndarray, "b s"]]) -> Float[np.ndar
 def _unreached(yardsticks: Sequence[np.ndarray]) -> Reason:
     start_a, start_b = (float(table[0].mean()) for table in yardsticks)
     end_a, end_b = (float(table.min(axis=0).mean()) for table in yardsticks)
-    return because(Code.UNREACHED_FIT, start_a=start_a, start_b=start_b, end_a=end_a, end_b=end_b)
+    return Reason.of(Code.UNREACHED_FIT, start_a=start_a, start_b=start_b, end_a=end_a, end_b=end_b)
 
 
 def crossing(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarray, " b"]:
@@ -602,7 +602,7 @@ def crossing(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarr
     return weights
 
 
-def only(part: Evaluated, seeds: Int[np.ndarray, " s"]) -> Evaluated:
+def only(part: MeasureBySeed, seeds: Int[np.ndarray, " s"]) -> MeasureBySeed:
     """Return the evaluation of some seeds, in that order.
 
     Examples:

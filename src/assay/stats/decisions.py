@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.special import stdtrit
 
 from assay.core.measures import better, range_of
-from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
+from assay.core.reasons import NO_REASON, Code, Reason, reason_of
 from assay.core.seeds import LOOKS
 from assay.stats.compare import (
     ADJUSTMENTS,
@@ -108,7 +108,7 @@ class Decision:
     least_margin: float
     seeds_needed: float
     patients_needed: float
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
 
 
 def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correction = "holm") -> list[Decision]:
@@ -169,7 +169,7 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
             else (math.nan, math.nan)
         )
         decided = (*against_margin, equal[i]) if equivalent else decided
-        reason = because(Code.DEPENDS_ON_SCALE) if open_ and depends[i] else NOTHING
+        reason = Reason.of(Code.DEPENDS_ON_SCALE) if open_ and depends[i] else NO_REASON
         if (
             open_
             and not equivalent
@@ -177,7 +177,7 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
             and contrast.spread is not None
             and all(map(math.isnan, needed))
         ):
-            reason += because(Code.UNSETTLED, seeds=MOST_SEEDS)
+            reason += Reason.of(Code.UNSETTLED, seeds=MOST_SEEDS)
         way: tuple[Word, Word] = ("higher-beyond", "higher") if contrast.value > 0 else ("lower-beyond", "lower")
         word = way[0] if is_beyond else way[1] if differs_from_zero else "equivalent" if equivalent else "inconclusive"
         tests = p[i], equal[i], *against_margin, exceeds[i], not_worse[i]
@@ -415,7 +415,7 @@ def restrict_claims(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[
     failed = next((row for row in ruled_rows if row["decision"] in FAILED), None)
     if failed is None:
         return ruled_rows
-    reason = because(Code.CONTROL_FAILED, **{name: text_of(failed, name) for name in ("role", *COMPARED)})
+    reason = Reason.of(Code.CONTROL_FAILED, **{name: text_of(failed, name) for name in ("role", *COMPARED)})
     unclaimed = {"decision": "inconclusive", "seeds_needed": math.nan}
     return [
         row
@@ -427,7 +427,7 @@ def restrict_claims(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[
 
 def _claim(row: Row, end: Reason) -> Row:
     decision, role = text_of(row, "decision"), text_of(row, "role")
-    exhausted = because(Code.EXHAUSTED) if end and decision == "equivalent" else NOTHING
+    exhausted = Reason.of(Code.EXHAUSTED) if end and decision == "equivalent" else NO_REASON
     if role == "positive-control":
         word = "detected" if decision.removesuffix("-beyond") == text_of(row, "expected") else "undetected"
     elif role in CONTROLS:
@@ -597,7 +597,7 @@ def end_of_scale(contrast: Row, estimates: Mapping[Place, Sequence[Row]]) -> Rea
     sides = [_values(contrast, estimates, side) for side in ("a", "b")]
     rows = [row for side in sides for row in side]
     if not all(sides):
-        return NOTHING
+        return NO_REASON
     margin = numeric(contrast, "margin")
     margin = 0.0 if math.isnan(margin) else margin
     low, high = range_of(text_of(contrast, "measure"))
@@ -605,11 +605,11 @@ def end_of_scale(contrast: Row, estimates: Mapping[Place, Sequence[Row]]) -> Rea
     for end in (low, high):
         near = max(margin, NEAR_WORST * (high - low)) if end == worst and math.isfinite(high - low) else margin
         if math.isfinite(end) and all(abs(numeric(row, "value") - end) <= near for row in rows):
-            return because(Code.NEAR_END_OF_SCALE, margin=near, end=end)
+            return Reason.of(Code.NEAR_END_OF_SCALE, margin=near, end=end)
     skill = better(text_of(contrast, "measure")) in ("higher", "lower")  # an effect of 0 is a result, not a guess
     if skill and contrast.get("decision") == "equivalent" and all(_at_chance(row) for row in rows):
-        return because(Code.AT_CHANCE)
-    return NOTHING
+        return Reason.of(Code.AT_CHANCE)
+    return NO_REASON
 
 
 def _values(contrast: Row, estimates: Mapping[Place, Sequence[Row]], side: str) -> list[Row]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from assay.core.measures import direction_of
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.stats.compare import (
     Contrast,
     EqualClean,
@@ -23,7 +23,7 @@ from assay.stats.compare import (
     untested_contrast,
 )
 from assay.stats.format import join_words
-from assay.stats.panel import Evaluated, Panel, evaluate, probit
+from assay.stats.panel import MeasureBySeed, Panel, evaluate, probit
 
 # Dose-response: how a measure changes from p = 0 over the doses, compared between two recipes on two scales.
 #
@@ -89,7 +89,7 @@ def outcome(curve: Curve, name: str) -> Contrast:
 
 
 def interaction_seeds(
-    a: Sequence[Evaluated], b: Sequence[Evaluated], margin: float | None = None, *, bounded: bool = True
+    a: Sequence[MeasureBySeed], b: Sequence[MeasureBySeed], margin: float | None = None, *, bounded: bool = True
 ) -> Contrast:
     """The same of values that are evaluated already, such as a flip rate; p = 0 first.
 
@@ -121,7 +121,7 @@ def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
     """The contrast of the plain scale with the p-value of both: the greater, or 1 where their signs differ."""
     agree = plain.value * other.value > 0
     p = float(np.maximum(plain.p, other.p)) if agree or np.isnan(plain.p + other.p) else 1.0
-    reason = plain.reason or (because(Code.ON_PROBIT_SCALE) + other.reason if other.reason else NOTHING)
+    reason = plain.reason or (Reason.of(Code.ON_PROBIT_SCALE) + other.reason if other.reason else NO_REASON)
     return replace(plain, p=p, reason=reason, scales=Scales(plain.p, other.p, agree, other))
 
 
@@ -160,7 +160,7 @@ class Amount:
 
 Amounts = Sequence[Amount]
 """A recipe's amounts, smallest first; at least 2."""
-Term = tuple[Evaluated, float]
+Term = tuple[MeasureBySeed, float]
 """A part of a linear combination, and its weight."""
 
 
@@ -169,9 +169,9 @@ class _Side:
     """A recipe whose parts hold the same seeds: amounts [n], clean parts [n] and their means [n], doses [n][d]."""
 
     rows: Float[np.ndarray, " n"]
-    clean: Sequence[Evaluated]
+    clean: Sequence[MeasureBySeed]
     values: Float[np.ndarray, " n"]
-    doses: Sequence[Sequence[Evaluated]]
+    doses: Sequence[Sequence[MeasureBySeed]]
 
 
 def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None) -> Contrast:
@@ -198,9 +198,9 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
     panels = _doses_of_both(a, b)
     seeds = reduce(np.intersect1d, [panel.numbers for panel in panels])
     if not len(seeds):
-        return untested_contrast(because(Code.NO_SEED_AT_EVERY_AMOUNT), margin)
+        return untested_contrast(Reason.of(Code.NO_SEED_AT_EVERY_AMOUNT), margin)
     sides = [_dose_side(amounts, name, seeds) for amounts in (a, b)]
-    if reason := next((part.reason for side in sides for part in side.clean if part.reason), NOTHING):
+    if reason := next((part.reason for side in sides for part in side.clean if part.reason), NO_REASON):
         return untested_contrast(reason, margin)
     sign = -1.0 if direction_of(name) == "higher" else 1.0
     losses = [sign * side.values for side in sides]
@@ -274,7 +274,7 @@ def _contrast_on(
     return linear_contrast(parts, np.array(term_weights), margin)
 
 
-def _changes(doses: Sequence[Evaluated], scale: str) -> list[Term]:
+def _changes(doses: Sequence[MeasureBySeed], scale: str) -> list[Term]:
     """The terms of the mean change over p > 0 from p = 0."""
     parts = [probit(part) for part in doses] if scale == "probit" else doses
     return list(zip(parts, outcome_weights(len(parts)).tolist(), strict=True))
@@ -291,4 +291,4 @@ def _unreached_reason(sides: Sequence[_Side]) -> Reason:
     (low_a, high_a), (low_b, high_b) = ((float(side.values[0]), float(side.values[-1])) for side in sides)
     fewest, most = float(sides[0].rows[0]), float(sides[0].rows[-1])
     ends = {"low_a": low_a, "high_a": high_a, "low_b": low_b, "high_b": high_b}
-    return because(Code.UNREACHED_CLEAN, fewest=fewest, most=most, **ends)
+    return Reason.of(Code.UNREACHED_CLEAN, fewest=fewest, most=most, **ends)

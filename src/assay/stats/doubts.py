@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, Literal
 
 from assay.core.measures import better, range_of
-from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
+from assay.core.reasons import NO_REASON, Code, Reason, reason_of
 from assay.stats.bounds import most_of
 from assay.stats.findings import Finding, Kind, to_row, with_ids
 from assay.stats.measures import COMPUTED
@@ -136,7 +136,9 @@ def cautioned(reasons: Sequence[Reason]) -> list[Finding]:
     merged: list[Reason] = []
     for alike in by_code.values():
         more = len(alike) - MOST_ALIKE
-        merged += [sum(alike[:MOST_ALIKE], NOTHING) + because(Code.MORE_OF_A_KIND, count=more)] if more > 0 else alike
+        merged += (
+            [sum(alike[:MOST_ALIKE], NO_REASON) + Reason.of(Code.MORE_OF_A_KIND, count=more)] if more > 0 else alike
+        )
     return [_doubt(reason, kind=_KINDS.get(reason.codes[0], "caution")) for reason in merged]
 
 
@@ -159,23 +161,23 @@ def _trial_findings(trials: Sequence[Row]) -> list[Finding]:
     ]
     finished: list[Finding] = []
     if failed or pending:
-        reason = because(Code.MISSING_TRIALS, failed=failed, pending=pending, of=len(trials))
+        reason = Reason.of(Code.MISSING_TRIALS, failed=failed, pending=pending, of=len(trials))
         finished = [_failure(reason)]
     elif not failures:
-        finished = [_failure(because(Code.ALL_FINISHED, count=len(trials)))]
+        finished = [_failure(Reason.of(Code.ALL_FINISHED, count=len(trials)))]
     done = any(row.get("status") == "done" for row in trials)
     extreme = [
         *_extreme_findings(trials, Code.PREDICTS_NOTHING, Code.SILENT_TRIALS),
         *_extreme_findings(trials, Code.PREDICTS_EVERYTHING, Code.LOUD_TRIALS),
     ]
     sound = [row for row in trials if row.get("status") == "done" and not reason_of(row).first(*_EXTREMES)]
-    none = [_failure(because(Code.NONE_COLLAPSED))] if sound and not extreme else []
+    none = [_failure(Reason.of(Code.NONE_COLLAPSED))] if sound and not extreme else []
     if done and not sound:
-        none = [_failure(because(Code.NONE_WORKS, of=len(trials)))]
+        none = [_failure(Reason.of(Code.NONE_WORKS, of=len(trials)))]
     unsound = [*by_status["collapsed"], *by_status["diverged"]]
     recipes_left = {text_of(row, "recipe") for row in trials if row not in unsound}
     if without_seed := [row for row in unsound if text_of(row, "recipe") not in recipes_left]:
-        failures = [*failures, _failure(because(Code.NO_SEED_LEFT, recipes=_recipes(without_seed)))]
+        failures = [*failures, _failure(Reason.of(Code.NO_SEED_LEFT, recipes=_recipes(without_seed)))]
     return [*finished, *(failures or none), *extreme]
 
 
@@ -186,7 +188,7 @@ def _failure(reason: Reason) -> Finding:
 def _extreme_findings(trials: Sequence[Row], what: Code, code: Code) -> list[Finding]:
     """Segmentations that predict no lesion or nearly everything: neither separates lesions from the rest."""
     rows = [row for row in trials if row.get("status") == "done" and what in reason_of(row)]
-    return [_failure(because(code, count=len(rows), of=len(trials), recipes=_recipes(rows)))] if rows else []
+    return [_failure(Reason.of(code, count=len(rows), of=len(trials), recipes=_recipes(rows)))] if rows else []
 
 
 def _lost_runs(status: str, rows: Sequence[Row], trials: Sequence[Row]) -> Finding:
@@ -195,7 +197,7 @@ def _lost_runs(status: str, rows: Sequence[Row], trials: Sequence[Row]) -> Findi
     runs = [row for row in trials if text_of(row, "recipe") == recipes[0]]
     seeds, of = (len({row.get("seed") for row in some}) for some in (rows, runs))
     total = {"seeds": seeds, "of": of} if len(recipes) == 1 and "seed" in runs[0] else {}
-    return _failure(because(Code.LOST_TRIALS, count=len(rows), status=status, recipes=recipes, **total))
+    return _failure(Reason.of(Code.LOST_TRIALS, count=len(rows), status=status, recipes=recipes, **total))
 
 
 def _recipes(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -210,9 +212,9 @@ def _association_findings(environments: Sequence[Row]) -> list[Finding]:
         row for row in requested if not abs(numeric(row, "strength") - numeric(row, "asked")) <= ASSOCIATION_TOLERANCE
     ]
     if not off:
-        return [_doubt(because(Code.ASSOCIATIONS_ACHIEVED), "environments")]
+        return [_doubt(Reason.of(Code.ASSOCIATIONS_ACHIEVED), "environments")]
     worst = max(off, key=lambda row: abs(numeric(row, "strength") - numeric(row, "asked")))
-    reason = because(
+    reason = Reason.of(
         Code.ASSOCIATIONS_OFF,
         count=len(off),
         of=len(requested),
@@ -237,14 +239,14 @@ def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> 
             counts.setdefault(rest, {})[coordinates[axis]] = rows
     uneven = {rest: counts_of for rest, counts_of in counts.items() if len(set(counts_of.values())) > 1}
     if not uneven:
-        return NOTHING
+        return NO_REASON
     rest, uneven_counts = max(uneven.items(), key=lambda item: max(item[1].values()) / max(1, min(item[1].values())))
     most, fewest = (
         max(uneven_counts, key=lambda p: uneven_counts[p]),
         min(uneven_counts, key=lambda p: uneven_counts[p]),
     )
     least = min(min(rows.values()) for rows in counts.values())
-    return because(
+    return Reason.of(
         Code.UNEVEN_ROWS,
         confounder=dict(rest).get(CONFOUNDER, ""),
         most=most,
@@ -284,7 +286,7 @@ def _chance_findings(estimates: Sequence[Row], dosed: str) -> list[Finding]:
     ]
     if not rows or any(ends(row)[0] > 0.5 for row in rows):
         return []
-    return [_doubt(because(Code.ALL_AT_CHANCE, dosed=dosed), "estimates")]
+    return [_doubt(Reason.of(Code.ALL_AT_CHANCE, dosed=dosed), "estimates")]
 
 
 def _one_class(estimates: Sequence[Row]) -> list[Finding]:
@@ -299,7 +301,7 @@ def _one_class(estimates: Sequence[Row]) -> list[Finding]:
     if not most:
         return []
     places, (sensitivity, specificity) = tuple(dict.fromkeys(place for place, _ in most)), right[most[0]]
-    reason = because(Code.ONE_CLASS_CALLED, places=places, sensitivity=sensitivity, specificity=specificity)
+    reason = Reason.of(Code.ONE_CLASS_CALLED, places=places, sensitivity=sensitivity, specificity=specificity)
     return [_doubt(reason, "estimates")]
 
 
@@ -310,7 +312,7 @@ def _ends_of_scale(contrasts: Sequence[Row]) -> list[Finding]:
         return []
     first, end = spent[0]
     place_fields = {"at": text_of(first, "at"), "doses": text_of(first, "doses")}
-    reason = because(Code.SCALE_EXHAUSTED, count=len(spent), of=len(contrasts), **place_fields) + Reason((end,))
+    reason = Reason.of(Code.SCALE_EXHAUSTED, count=len(spent), of=len(contrasts), **place_fields) + Reason((end,))
     return [_doubt(reason, row=first)]
 
 
@@ -321,7 +323,7 @@ def _few_patients(contrasts: Sequence[Row]) -> list[Finding]:
         return []
     least = min(few, key=lambda row: numeric(row, "effective_patients"))
     patients = numeric(least, "effective_patients")
-    reason = because(Code.SOME_EFFECTIVE_PATIENTS, count=len(few), of=len(contrasts), patients=patients)
+    reason = Reason.of(Code.SOME_EFFECTIVE_PATIENTS, count=len(few), of=len(contrasts), patients=patients)
     return [_doubt(reason, row=least)]
 
 
@@ -339,7 +341,7 @@ def _few_seeds_finding(few: Sequence[Row], of: int, thing: str) -> list[Finding]
         return []
     fewest, most = (int(end(numeric(row, "seeds") for row in few)) for end in (min, max))
     unmatched = any(row.get("at") == "matched-fit" and numeric(row, "left_out") > 0 for row in few)
-    reason = because(
+    reason = Reason.of(
         Code.ALL_UNDER_SEEDS if len(few) == of else Code.UNDER_SEEDS,
         fewest=fewest,
         most=most,
@@ -357,15 +359,15 @@ def _how_many(seed_counts: Sequence[int], thing: str, is_early: bool) -> list[Fi
         return []
     fewest, most = min(seed_counts), max(seed_counts)
     if fewest < WIDE_UNDER_SEEDS:
-        return [_doubt(because(Code.ROUGH_SEEDS, fewest=fewest, most=most, first_sign=int(is_early)))]
-    return [_doubt(because(Code.ENOUGH_SEEDS, fewest=fewest, thing=thing))]
+        return [_doubt(Reason.of(Code.ROUGH_SEEDS, fewest=fewest, most=most, first_sign=int(is_early)))]
+    return [_doubt(Reason.of(Code.ENOUGH_SEEDS, fewest=fewest, thing=thing))]
 
 
 def _other_seeds(seeds: tuple[int, int] | None) -> list[Finding]:
     """Who looks and then takes more seeds may stop when a p suits: the tests hold for a number that was planned."""
     if seeds is None or seeds[0] == seeds[1]:
         return []
-    return [_doubt(because(Code.CHANGED_SEEDS, planned=seeds[0], now=seeds[1]))]
+    return [_doubt(Reason.of(Code.CHANGED_SEEDS, planned=seeds[0], now=seeds[1]))]
 
 
 def _far(contrasts: Sequence[Row]) -> list[Finding]:
@@ -380,7 +382,7 @@ def _far(contrasts: Sequence[Row]) -> list[Finding]:
     seeds = [int(numeric(row, "seeds")) for row in far]
     flips = [least for row in far if not math.isnan(least := numeric(row, "sign_flip_min_p"))]
     flip = {"flip": max(flips)} if flips else {}
-    reason = because(Code.FAR_P, count=len(far), limit=FAR, fewest=min(seeds), most=max(seeds), **flip)
+    reason = Reason.of(Code.FAR_P, count=len(far), limit=FAR, fewest=min(seeds), most=max(seeds), **flip)
     return [_doubt(reason, row=far[0])]
 
 
@@ -394,7 +396,7 @@ def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reaso
     far = [outlier for outliers in by_place.values() for outlier in outliers or ()]
     reasons = [_outlying(far)] if far else []
     names = tuple(dict.fromkeys(measure for (measure, *_), outliers in by_place.items() if outliers is None))
-    return [*reasons, because(Code.SEEDS_UNCHECKED, measures=names, least=FEWEST_DISTANCES)] if names else reasons
+    return [*reasons, Reason.of(Code.SEEDS_UNCHECKED, measures=names, least=FEWEST_DISTANCES)] if names else reasons
 
 
 def fallen_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, set[tuple[str, Any]]]:
@@ -437,9 +439,9 @@ def failure_columns(a: Collection[bool], b: Collection[bool]) -> dict[str, float
     return columns
 
 
-def _far_by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, list[_Far] | None]:
+def _far_by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, list[_DistantSeed] | None]:
     """Return the outlying seeds of every place that is compared; None where they cannot be known."""
-    far: dict[Place, list[_Far] | None] = {}
+    far: dict[Place, list[_DistantSeed] | None] = {}
     for place, by_recipe in _by_place(seeds, contrasts).items():
         defined = [rows for rows in by_recipe if not any(math.isnan(numeric(row, "value")) for row in rows)]
         far[place] = _far_seeds(place[0], [rows for rows in defined if len(rows) >= MINIMUM_SEEDS])
@@ -466,7 +468,7 @@ def _leading(seeds: Sequence[Row]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Far:
+class _DistantSeed:
     """A value of one seed that is far from its recipe's median. robust: by the spread of the seeds."""
 
     distance: float
@@ -475,7 +477,7 @@ class _Far:
     robust: bool
 
 
-def _far_seeds(measure: str, recipes: Sequence[Sequence[Row]]) -> list[_Far] | None:
+def _far_seeds(measure: str, recipes: Sequence[Sequence[Row]]) -> list[_DistantSeed] | None:
     """Return the values that are far from the median of their recipe; None where that cannot be known.
 
     The spread is robust and of all recipes together, since 3 seeds have none to speak of: the median distance from the
@@ -500,13 +502,13 @@ def _far_seeds(measure: str, recipes: Sequence[Sequence[Row]]) -> list[_Far] | N
         limit = OUTLYING * max(spread, LEAST_SPREAD * length)
     else:
         limit = FAR_GAP * (high - low)
-    return [_Far(*seed, robust) for seed in away if seed[0] > limit]
+    return [_DistantSeed(*seed, robust) for seed in away if seed[0] > limit]
 
 
-def _outlying(far: Sequence[_Far]) -> Reason:
+def _outlying(far: Sequence[_DistantSeed]) -> Reason:
     worst = max(far, key=lambda outlier: outlier.distance)
     seed = worst.row["seed"]
-    return because(
+    return Reason.of(
         Code.OUTLYING_SEEDS,
         count=len(far),
         limit=OUTLYING if any(outlier.robust for outlier in far) else 0,
@@ -525,7 +527,7 @@ def _folds(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Finding]:
     folds = len({row.get("fold", 0) for row in trials})
     if folds < 2 or all(math.isnan(numeric(row, "p")) for row in contrasts):
         return []
-    return [_doubt(because(Code.SHARED_FOLDS, folds=folds, rate=FOLDED))]
+    return [_doubt(Reason.of(Code.SHARED_FOLDS, folds=folds, rate=FOLDED))]
 
 
 def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> list[Finding]:
@@ -533,14 +535,14 @@ def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> 
     if not split or all(math.isnan(numeric(row, "p")) for row in contrasts):
         return []
     code = {"shares": Code.ONE_POOL, "column": Code.FIXED_TRAINING_ROWS}[split]
-    return [_doubt(because(code, rate=ONE_POOL[split]))]
+    return [_doubt(Reason.of(code, rate=ONE_POOL[split]))]
 
 
 def _undefined_contrasts(contrasts: Sequence[Row]) -> list[Finding]:
     undefined_rows = [row for row in contrasts if is_undefined(row) and not under_seeds(row)]
     if not undefined_rows:
         return []
-    reason = because(Code.UNDEFINED_COMPARISONS, count=len(undefined_rows), of=len(contrasts)) + reason_of(
+    reason = Reason.of(Code.UNDEFINED_COMPARISONS, count=len(undefined_rows), of=len(contrasts)) + reason_of(
         undefined_rows[0]
     )
     return [_doubt(reason, row=undefined_rows[0])]
@@ -558,19 +560,19 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     reasons: list[Reason] = []
     if open_:
         reasons.append(
-            because(Code.LIMIT_INCONCLUSIVE, count=len(open_), of=len(prespecified)) + _reach_findings(open_)
+            Reason.of(Code.LIMIT_INCONCLUSIVE, count=len(open_), of=len(prespecified)) + _reach_findings(open_)
         )
     if prespecified and not any(row.get("at") in MATCHING for row in prespecified):
         reasons.append(
-            because(Code.LIMIT_CLEAN_UNMATCHED if all(map(over_doses, prespecified)) else Code.LIMIT_FIT_UNMATCHED)
+            Reason.of(Code.LIMIT_CLEAN_UNMATCHED if all(map(over_doses, prespecified)) else Code.LIMIT_FIT_UNMATCHED)
         )
     if "decodability" in measures:
-        reasons.append(because(Code.LIMIT_DECODING))
+        reasons.append(Reason.of(Code.LIMIT_DECODING))
     environments = sorted({text_of(row, "environment") for row in prespecified if text_of(row, "environment")})
     if environments:
-        reasons.append(because(Code.LIMIT_ENVIRONMENTS, names=tuple(environments)))
+        reasons.append(Reason.of(Code.LIMIT_ENVIRONMENTS, names=tuple(environments)))
     if late := sum(bool(row.get("exploratory")) for row in contrasts):
-        reasons.append(because(Code.LIMIT_EXPLORATORY, count=late))
+        reasons.append(Reason.of(Code.LIMIT_EXPLORATORY, count=late))
     return [Finding("limit", "none", reason) for reason in reasons]
 
 
@@ -585,7 +587,7 @@ def _reach_findings(open_: Sequence[Row]) -> Reason:
         if size <= greatest:
             differences.setdefault(measure, []).append(size)
         out_of_reach += size > greatest
-    reach = NOTHING
+    reach = NO_REASON
     for measure, sizes in differences.items():
-        reach += because(Code.DETECTABLE, measure=measure, low=min(sizes), high=max(sizes))
-    return reach + (because(Code.NOTHING_DETECTABLE, count=out_of_reach) if out_of_reach else NOTHING)
+        reach += Reason.of(Code.DETECTABLE, measure=measure, low=min(sizes), high=max(sizes))
+    return reach + (Reason.of(Code.NOTHING_DETECTABLE, count=out_of_reach) if out_of_reach else NO_REASON)

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
-from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.stats.panel import Evaluated, Panel, evaluate
+from assay.core.reasons import NO_REASON, Code, Reason
+from assay.stats.panel import MeasureBySeed, Panel, evaluate
 from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row, with_id
 
 # One variance over crossed patients and seeds, its degrees of freedom, and the interval made of them.
@@ -263,7 +263,7 @@ class Estimate:
     patients: int
     images: int
     per_seed: Float[np.ndarray, " s"]
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ class Uncertainty:
 
     standard_error: float
     df: float
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
     spread: Spread | None = None
 
 
@@ -322,7 +322,7 @@ def estimates(panel: Panel, names: Sequence[str]) -> list[Estimate]:
     return [_summary(part, sure) for part, sure in zip(parts, uncertainties(parts), strict=True)]
 
 
-def _summary(part: Evaluated, sure: Uncertainty) -> Estimate:
+def _summary(part: MeasureBySeed, sure: Uncertainty) -> Estimate:
     value = float("nan") if part.reason else float(part.values.mean())
     low, high = interval(value, sure.standard_error, sure.df, part.bounds)
     return Estimate(
@@ -339,7 +339,7 @@ def _summary(part: Evaluated, sure: Uncertainty) -> Estimate:
     )
 
 
-def uncertainty(part: Evaluated) -> Uncertainty:
+def uncertainty(part: MeasureBySeed) -> Uncertainty:
     """Compute the standard error of the mean over seeds by the two-way variance.
 
     Without samples it is the spread over seeds alone.
@@ -359,7 +359,7 @@ BATCH = 2**15
 """Contributions of values whose variances are computed together: as many as a processor's cache holds."""
 
 
-def uncertainties(parts: Sequence[Evaluated]) -> list[Uncertainty]:
+def uncertainties(parts: Sequence[MeasureBySeed]) -> list[Uncertainty]:
     """Compute the uncertainty of several values, see `uncertainty`. Those of as many seeds and samples are a batch.
 
     Examples:
@@ -388,14 +388,14 @@ def _one_of(batch: Spread, at: int) -> Spread:
     return Spread(*(getattr(batch, attribute.name)[at] for attribute in fields(batch)))
 
 
-def _sure(part: Evaluated, spread: Spread) -> Uncertainty:
+def _sure(part: MeasureBySeed, spread: Spread) -> Uncertainty:
     if np.isnan(spread.variance) or len(part.patients) == 1:
         unknown = Code.SINGLE_PATIENT if len(part.named_patients) == len(part.patients) else Code.UNKNOWN_ERROR
-        return Uncertainty(float("nan"), float("nan"), because(unknown))
+        return Uncertainty(float("nan"), float("nan"), Reason.of(unknown))
     return sure_of(spread)
 
 
-def estimate_seeds(part: Evaluated) -> Estimate:
+def estimate_seeds(part: MeasureBySeed) -> Estimate:
     """Summarize a number per seed that a probe measured (a Sobol' index, a decodability): its mean and 95% interval.
 
     The part of the interval that is between seeds is made on the logit scale, as that of a measure is: Student's covers
@@ -412,7 +412,7 @@ def estimate_seeds(part: Evaluated) -> Estimate:
     return estimates_of_seeds([part])[0]
 
 
-def estimates_of_seeds(parts: Sequence[Evaluated]) -> list[Estimate]:
+def estimates_of_seeds(parts: Sequence[MeasureBySeed]) -> list[Estimate]:
     """Summarize several such numbers, see `estimate_seeds`.
 
     Examples:
@@ -424,7 +424,7 @@ def estimates_of_seeds(parts: Sequence[Evaluated]) -> list[Estimate]:
     return [_of_seeds(part, sure) for part, sure in zip(parts, uncertainties(parts), strict=True)]
 
 
-def _of_seeds(part: Evaluated, sure: Uncertainty) -> Estimate:
+def _of_seeds(part: MeasureBySeed, sure: Uncertainty) -> Estimate:
     value = float(part.values.mean()) if len(part.values) else float("nan")
     low, high = _interval_seeds(part.values, value, sure, part.bounds)
     patients = len(part.named_patients)
@@ -450,8 +450,8 @@ def _interval_seeds(
 
 def _too_few(seeds: int) -> Reason:
     if not seeds:
-        return because(Code.NO_SEED)
-    return because(Code.FEW_SEEDS, seeds=seeds, least=MINIMUM_SEEDS) if seeds < MINIMUM_SEEDS else NOTHING
+        return Reason.of(Code.NO_SEED)
+    return Reason.of(Code.FEW_SEEDS, seeds=seeds, least=MINIMUM_SEEDS) if seeds < MINIMUM_SEEDS else NO_REASON
 
 
 def sure_of(spread: Spread) -> Uncertainty:
@@ -465,7 +465,7 @@ def sure_of(spread: Spread) -> Uncertainty:
         '[{"code": "no-variation"}]'
     """
     if float(spread.variance) <= ROUNDING:
-        return Uncertainty(float("nan"), float("nan"), because(Code.NO_VARIATION))
+        return Uncertainty(float("nan"), float("nan"), Reason.of(Code.NO_VARIATION))
     return Uncertainty(float(np.sqrt(spread.variance)), float(spread.df), spread=spread)
 
 

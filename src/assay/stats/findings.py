@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from assay.core.codes import Light
-from assay.core.reasons import NOTHING, Reason, read
+from assay.core.reasons import NO_REASON, Reason, read
 from assay.stats.rows import Row, text_of
 
 Kind = Literal["limit", "failure", "leakage", "shortcut", "caution"]
@@ -29,7 +29,7 @@ class Finding:
 
     kind: Kind
     light: Light
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
     table: str = ""
     row: str = ""
     id: str = ""

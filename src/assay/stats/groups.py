@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.types import Factor, FactorTable
 
 MOST_LEVELS = 20
@@ -23,7 +23,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True)
-class Grouped:
+class ColumnGroups:
     """Groups of a column.
 
     Attributes:
@@ -36,12 +36,12 @@ class Grouped:
 
     column: str
     groups: Mapping[str, Bool[np.ndarray, " n"]]
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
     small: tuple[str, ...] = ()
     tied: Mapping[str, Bool[np.ndarray, " n"]] = field(default_factory=dict[str, Any])
 
 
-def groups_of(table: FactorTable, name: str) -> Grouped:
+def groups_of(table: FactorTable, name: str) -> ColumnGroups:
     """Divide the rows of a table by a column, without groups of fewer than `LEAST_IN_CLASS` images of a class.
 
     Examples:
@@ -55,9 +55,9 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
     present = values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))
     groups = _levels(factor, values, present)
     if len(groups) > MOST_LEVELS:
-        return Grouped(name, {}, because(Code.MANY_LEVELS, levels=len(groups), most=MOST_LEVELS))
+        return ColumnGroups(name, {}, Reason.of(Code.MANY_LEVELS, levels=len(groups), most=MOST_LEVELS))
     if len(groups) < 2:
-        return Grouped(name, {}, because(Code.ONE_VALUE if groups else Code.NO_VALUE))
+        return ColumnGroups(name, {}, Reason.of(Code.ONE_VALUE if groups else Code.NO_VALUE))
     classes = np.unique(table.target)
     large = {
         level: rows
@@ -69,9 +69,9 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
             level: rows for level, rows in groups.items() if np.count_nonzero(rows) >= len(classes) * LEAST_IN_CLASS
         }
         if len(tied) > 1:
-            return Grouped(name, {}, because(Code.TIED_TO_TARGET, least=LEAST_IN_CLASS), tied=tied)
-        return Grouped(name, {}, because(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))
-    return Grouped(name, large, small=tuple(level for level in groups if level not in large))
+            return ColumnGroups(name, {}, Reason.of(Code.TIED_TO_TARGET, least=LEAST_IN_CLASS), tied=tied)
+        return ColumnGroups(name, {}, Reason.of(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))
+    return ColumnGroups(name, large, small=tuple(level for level in groups if level not in large))
 
 
 def _levels(factor: Factor, values: np.ndarray, has_value: np.ndarray) -> dict[str, np.ndarray]:

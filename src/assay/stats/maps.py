@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.core.reasons import Code, because
+from assay.core.reasons import Code, Reason
 from assay.stats.metrics import Metric, undefined_metric
 
 Empty = Literal["skip", "lesions", "one", "zero", "smoothed"]
@@ -209,7 +209,7 @@ def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray
     if len(enough):
         return Metric(float(at[enough[0]]))
     return undefined_metric(
-        because(Code.UNREACHED_SENSITIVITY, level=level, most=float(hits.max() / len(score)), lesions=len(score))
+        Reason.of(Code.UNREACHED_SENSITIVITY, level=level, most=float(hits.max() / len(score)), lesions=len(score))
     )
 
 
@@ -305,7 +305,7 @@ def free_response(
     return FreeResponse(false, marked / lesions if lesions else nothing)
 
 
-class OfFold(NamedTuple):
+class FoldFreeResponse(NamedTuple):
     """The free response of one fold's model: its images (booleans), its curve, and how many lesions it is of."""
 
     images: Bool[np.ndarray, " n"]
@@ -319,7 +319,7 @@ def free_responses(
     floor: Float[np.ndarray, " n"],
     thresholds: Float[np.ndarray, " t"],
     fold: Int[np.ndarray, " n"] | None,
-) -> list[OfFold]:
+) -> list[FoldFreeResponse]:
     """A curve for each fold that has a lesion, since logits of two models share no scale; one of all images without
     folds, and where no fold has a lesion.
 
@@ -334,7 +334,7 @@ def free_responses(
     if fold is not None and lesions.any():
         among = [fold == number for number in np.unique(fold) if lesions[fold == number].any()]
     return [
-        OfFold(
+        FoldFreeResponse(
             here,
             free_response(false_components[here], lesion_score[here], floor[here], thresholds),
             int(lesions[here].sum()),
@@ -343,7 +343,7 @@ def free_responses(
     ]
 
 
-def sensitivity_over(folds: Sequence[OfFold], most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
+def sensitivity_over(folds: Sequence[FoldFreeResponse], most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
     """Return the mean over lesions of `sensitivity_within` of the folds.
 
     The model of each fold makes at most so many false positives.
@@ -351,7 +351,7 @@ def sensitivity_over(folds: Sequence[OfFold], most: Float[np.ndarray, " x"]) -> 
     Examples:
         >>> curve = FreeResponse(np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.5, 0.0]))
         >>> blind, images = curve._replace(sensitivity=np.zeros(3)), np.ones(2, dtype=bool)
-        >>> folds = [OfFold(images, curve, 1), OfFold(images, blind, 3)]
+        >>> folds = [FoldFreeResponse(images, curve, 1), FoldFreeResponse(images, blind, 3)]
         >>> sensitivity_over(folds, np.array([0.5])).tolist()  # (1 * 0.5 + 3 * 0) / 4
         [0.125]
     """
@@ -409,6 +409,6 @@ def partial_area(curve: FreeResponse, most: float) -> Metric:
     if np.isnan(curve.false_positives).any():
         return undefined_metric(Code.NO_FALSE_POSITIVE_IMAGE)
     if (first_false := curve.false_positives[-1]) > most / 100:
-        return undefined_metric(because(Code.CURVE_BEGINS_LATE, false_positives=float(first_false)))
+        return undefined_metric(Reason.of(Code.CURVE_BEGINS_LATE, false_positives=float(first_false)))
     at = np.minimum(curve.false_positives[::-1], most)
     return Metric(float((curve.sensitivity[::-1] * np.diff(np.append(at, most))).sum() / most))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.special import logsumexp, softmax
 
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 
 # Input and result of metrics: scores and probabilities from logits, a value or the reason why there is none.
 
@@ -28,7 +28,7 @@ class Metric(NamedTuple):
     """
 
     value: float
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
     images: int | None = None
 
     @property
@@ -44,7 +44,7 @@ def undefined_metric(reason: Reason | Code) -> Metric:
         >>> undefined_metric(Code.NO_IMAGES)
         Metric(value=nan, reason=Reason(causes=(Cause(code=<Code.NO_IMAGES: 'no-images'>, fields=()),)), images=None)
     """
-    return Metric(float("nan"), because(reason) if isinstance(reason, Code) else reason)
+    return Metric(float("nan"), Reason.of(reason) if isinstance(reason, Code) else reason)
 
 
 # --- from logits to the input of metrics ----------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n
         ValueError: Scores and targets differ in shape, or a target is neither 0 nor 1.
 
     Examples:
-        >>> binary_fault(np.array([0.2, 0.7]), np.array([0, 1])) == NOTHING
+        >>> binary_fault(np.array([0.2, 0.7]), np.array([0, 1])) == NO_REASON
         True
         >>> str(binary_fault(np.array([0.2, 0.7]), np.array([1, 1])))
         '[{"code": "absent-class", "kind": "negative"}]'
@@ -150,11 +150,11 @@ def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n
     if not np.isin(target, (0, 1)).all():
         raise ValueError(f"targets hold {sorted(set(target.tolist()) - {0, 1})[:5]}: a binary target is 0 or 1")
     if not len(target):
-        return because(Code.NO_IMAGES)
+        return Reason.of(Code.NO_IMAGES)
     if reason := _not_finite(score):
         return reason
     missing = [name for code, name in ((1, "positive"), (0, "negative")) if not (target == code).any()]
-    return because(Code.ABSENT_CLASS, kind=missing[0]) if missing else NOTHING
+    return Reason.of(Code.ABSENT_CLASS, kind=missing[0]) if missing else NO_REASON
 
 
 def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " n"]) -> Reason:
@@ -164,7 +164,7 @@ def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " 
         ValueError: Logits and targets differ in length, or a target is no class code.
 
     Examples:
-        >>> class_fault(np.zeros((2, 3)), np.array([0, 2])) == NOTHING
+        >>> class_fault(np.zeros((2, 3)), np.array([0, 2])) == NO_REASON
         True
         >>> str(class_fault(np.array([[0.0, np.nan]]), np.array([0])))
         '[{"code": "not-finite", "count": 1, "images": 1}]'
@@ -175,7 +175,7 @@ def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " 
     if len(target) and not ((target >= 0) & (target < classes)).all():
         raise ValueError(f"targets lie in {target.min()}..{target.max()}: {classes} classes are coded 0..{classes - 1}")
     if not len(target):
-        return because(Code.NO_IMAGES)
+        return Reason.of(Code.NO_IMAGES)
     return _not_finite(logits)
 
 
@@ -198,7 +198,7 @@ def check_same_shape(predicted: np.ndarray, target: np.ndarray) -> None:
 def _not_finite(values: np.ndarray) -> Reason:
     finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     bad = len(values) - int(np.count_nonzero(finite))
-    return because(Code.NOT_FINITE, count=bad, images=len(values)) if bad else NOTHING
+    return Reason.of(Code.NOT_FINITE, count=bad, images=len(values)) if bad else NO_REASON
 
 
 # Metrics of a model's outputs: pure functions of scores or logits, and targets.
@@ -384,12 +384,12 @@ def macro_auroc(
     values, labels = list[float](), range(two_columns(logits).shape[-1])
     if absent := sorted({*labels} - {*target.tolist()}):
         return undefined_metric(
-            because(Code.ABSENT_CLASSES, classes=tuple(names[k] if names else f"class {k}" for k in absent))
+            Reason.of(Code.ABSENT_CLASSES, classes=tuple(names[k] if names else f"class {k}" for k in absent))
         )
     for label in labels:
         by_class = auroc(class_score(logits, label), (target == label).astype(np.int64), fold)
         if not by_class.is_defined:
-            return undefined_metric(because(Code.ONE_CLASS_AGAINST_REST, label=label) + by_class.reason)
+            return undefined_metric(Reason.of(Code.ONE_CLASS_AGAINST_REST, label=label) + by_class.reason)
         values.append(by_class.value)
     return Metric(float(np.mean(values)))
 
@@ -417,7 +417,7 @@ def mean_precision(
     """
     positive = target == 1
     if not positive.any():
-        return undefined_metric(because(Code.ABSENT_CLASS, kind="positive"))
+        return undefined_metric(Reason.of(Code.ABSENT_CLASS, kind="positive"))
     return Metric(float((hit[positive] / called[positive]).mean()))
 
 
@@ -482,7 +482,7 @@ def accuracy(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) ->
         0.75
     """
     check_same_shape(predicted, target)
-    return _share(predicted == target, np.ones(len(target), dtype=bool), because(Code.NO_IMAGES))
+    return _share(predicted == target, np.ones(len(target), dtype=bool), Reason.of(Code.NO_IMAGES))
 
 
 def sensitivity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
@@ -498,7 +498,7 @@ def sensitivity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"])
         0.6667
     """
     check_same_shape(predicted, target)
-    return _share(predicted == 1, target == 1, because(Code.ABSENT_CLASS, kind="positive"))
+    return _share(predicted == 1, target == 1, Reason.of(Code.ABSENT_CLASS, kind="positive"))
 
 
 def specificity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
@@ -514,7 +514,7 @@ def specificity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"])
         0.6667
     """
     check_same_shape(predicted, target)
-    return _share(predicted == 0, target == 0, because(Code.ABSENT_CLASS, kind="negative"))
+    return _share(predicted == 0, target == 0, Reason.of(Code.ABSENT_CLASS, kind="negative"))
 
 
 def _share(right: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], otherwise: Reason) -> Metric:

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import betaincinv, fdtri, ndtri
 
-from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
+from assay.core.reasons import NO_REASON, Code, Reason, reason_of
 from assay.stats.estimate import Uncertainty, covariance, move, uncertainty
 from assay.stats.metrics import Metric, undefined_metric
-from assay.stats.panel import Evaluated
+from assay.stats.panel import MeasureBySeed
 from assay.stats.rows import CONFIDENCE
 from assay.stats.unpaired import unpaired_difference
 
@@ -213,7 +213,7 @@ def _place(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def _mean(rows: Sequence[Mapping[str, Any]], *, is_complete: bool) -> dict[str, Any]:
     """The mean over families; undefined unless the whole of them have a baseline."""
-    reason = next((reason_found for row in rows if (reason_found := reason_of(row))), NOTHING)
+    reason = next((reason_found for row in rows if (reason_found := reason_of(row))), NO_REASON)
     value = Metric(float(np.mean([row["value"] for row in rows])), reason)
     if not is_complete:
         value = undefined_metric(Code.FAMILY_WITHOUT_BASELINE)
@@ -272,7 +272,7 @@ POINTS = 72
 
 
 @dataclass(frozen=True)
-class Joint:
+class JointRegion:
     """The 95% region of two measures: its outline [points, 2], open, with their correlation and degrees of freedom.
 
     reason: why there is no region, if so.
@@ -288,10 +288,10 @@ class Joint:
     outline: Float[np.ndarray, "points 2"]
     correlation: float
     df: float
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
 
 
-def joint(across: Evaluated, up: Evaluated) -> Joint:
+def joint(across: MeasureBySeed, up: MeasureBySeed) -> JointRegion:
     """Compute the 95% region of two measures of one recipe, evaluated over the same seeds (Hotelling's T^2).
 
     Returns:
@@ -310,17 +310,17 @@ def joint(across: Evaluated, up: Evaluated) -> Joint:
     sure = uncertainty(across), uncertainty(up)
     reason = sure[0].reason or sure[1].reason
     if not reason and not np.array_equal(across.seeds, up.seeds):
-        reason = because(Code.OTHER_SEEDS)
+        reason = Reason.of(Code.OTHER_SEEDS)
     df = min(sure[0].df, sure[1].df)
     if not reason and df <= 1:
-        reason = because(Code.TOO_FEW_FOR_TWO)
+        reason = Reason.of(Code.TOO_FEW_FOR_TWO)
     if reason:
-        return Joint(np.zeros((0, 2)), math.nan, math.nan, reason)
+        return JointRegion(np.zeros((0, 2)), math.nan, math.nan, reason)
     correlation = error_correlation(across, up, sure)
-    return Joint(_outline((across, up), sure, correlation, df), correlation, df)
+    return JointRegion(_outline((across, up), sure, correlation, df), correlation, df)
 
 
-def error_correlation(across: Evaluated, up: Evaluated, sure: tuple[Uncertainty, Uncertainty]) -> float:
+def error_correlation(across: MeasureBySeed, up: MeasureBySeed, sure: tuple[Uncertainty, Uncertainty]) -> float:
     """Compute the correlation of the errors of two means over seeds, -1 to 1.
 
     Examples:
@@ -338,7 +338,7 @@ def error_correlation(across: Evaluated, up: Evaluated, sure: tuple[Uncertainty,
 
 
 def _outline(
-    parts: tuple[Evaluated, Evaluated], sure: tuple[Uncertainty, Uncertainty], correlation: float, df: float
+    parts: tuple[MeasureBySeed, MeasureBySeed], sure: tuple[Uncertainty, Uncertainty], correlation: float, df: float
 ) -> Float[np.ndarray, "points 2"]:
     angle = 2 * np.pi * np.arange(POINTS) / POINTS
     reach = math.sqrt(2 * df / (df - 1) * float(fdtri(2, df - 1, CONFIDENCE)))

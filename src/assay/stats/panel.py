@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import ndtri
 
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.types import Contributions
 from assay.stats.influence import Answers, code_patients
 from assay.stats.measures import find_measure, influence_of
@@ -127,7 +127,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class MeasureBySeed:
     """A measure per seed, with the contribution of each patient to each.
 
     values: [s]. contributions: [s, p], zero where a seed did not see a patient. patients: [p] codes, sorted; below 0 of
@@ -147,7 +147,7 @@ class Evaluated:
     seeds: Int[np.ndarray, " s"]
     images: int
     bounds: tuple[float, float]
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
     effective: float = np.inf
 
     @property
@@ -166,8 +166,8 @@ def of_seeds(
     contributions_by_seed: Sequence[Contributions] | None = None,
     *,
     bounds: tuple[float, float] = (-np.inf, np.inf),
-    reason: Reason = NOTHING,
-) -> Evaluated:
+    reason: Reason = NO_REASON,
+) -> MeasureBySeed:
     """Return the values of a probe, one number per seed, with the contributions of its samples.
 
     Undefined for one seed is undefined for all (see `evaluate`).
@@ -185,14 +185,14 @@ def of_seeds(
         ([3, 8], [0.5, 0.7])
     """
     missing = int(np.isnan(values).sum())
-    why = because(Code.UNDEFINED_SEEDS, count=missing, seeds=len(values)) + reason if missing else NOTHING
+    why = Reason.of(Code.UNDEFINED_SEEDS, count=missing, seeds=len(values)) + reason if missing else NO_REASON
     every = [part.samples for part in contributions_by_seed or ()]
     shared = bool(every) and all(np.array_equal(samples, every[0]) for samples in every)
     samples = every[0] if shared else np.unique(np.concatenate([np.zeros(0, np.int64), *every]))
     contributions = np.zeros((len(values), len(samples)))
     for row, part in zip(contributions, contributions_by_seed or (), strict=False):
         row[slice(None) if shared else np.searchsorted(samples, part.samples)] = part.values
-    return Evaluated(values, contributions, samples, seeds, 0, bounds, why)
+    return MeasureBySeed(values, contributions, samples, seeds, 0, bounds, why)
 
 
 def own_samples(standard_error: float | Float[np.ndarray, " s"], name: str) -> Contributions:
@@ -215,7 +215,7 @@ def _own_numbers(name: str) -> Int[np.ndarray, " n"]:
     return np.arange(first - SAMPLES_OF_ITS_OWN, first)
 
 
-def evaluate(panel: Panel, name: str) -> Evaluated:
+def evaluate(panel: Panel, name: str) -> MeasureBySeed:
     """The measure of that name for each seed of a panel. Raises SpecError for an unknown measure.
 
     Undefined for one seed is undefined for all: a mean over the seeds that happen to have a value would flatter.
@@ -242,7 +242,7 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
         reasons += [result.reason] if result.reason else []
         if result.is_defined and chosen.domain.maps:
             images.append(len(answers.target) if result.images is None else result.images)
-    return Evaluated(
+    return MeasureBySeed(
         values,
         contributions,
         patients,
@@ -285,13 +285,13 @@ def effective_of_classes(target: Int[np.ndarray, " n"], patient: Int[np.ndarray,
 
 def _undefined_seeds(reasons: list[Reason], seeds: int) -> Reason:
     if not seeds:
-        return because(Code.NO_SEED)
+        return Reason.of(Code.NO_SEED)
     if not reasons or len(reasons) == seeds:
-        return reasons[0] if reasons else NOTHING
-    return because(Code.UNDEFINED_SEEDS, count=len(reasons), seeds=seeds) + reasons[0]
+        return reasons[0] if reasons else NO_REASON
+    return Reason.of(Code.UNDEFINED_SEEDS, count=len(reasons), seeds=seeds) + reasons[0]
 
 
-def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> Evaluated:
+def combine(parts: Sequence[MeasureBySeed], weights: Float[np.ndarray, "m *s"]) -> MeasureBySeed:
     """The linear combination sum_m weights[m] part[m], per seed, over the seeds that all parts have.
 
     weights: [m], or [m, s] where they differ by seed, seeds in ascending order of their numbers. Patients are matched
@@ -316,19 +316,19 @@ def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> E
         contributions[:, slice(None) if shared else np.searchsorted(patients, part.patients)] += moved
         contributions += 0.0 if has_known_error else np.nan
     reasons = [part.reason for part in parts if part.reason]
-    return Evaluated(
+    return MeasureBySeed(
         values,
         contributions,
         patients,
         seeds,
         max(part.images for part in parts),
         _bounds(parts, spread),
-        reasons[0] if reasons else NOTHING,
+        reasons[0] if reasons else NO_REASON,
         min(part.effective for part in parts),
     )
 
 
-def _bounds(parts: Sequence[Evaluated], weights: np.ndarray) -> tuple[float, float]:
+def _bounds(parts: Sequence[MeasureBySeed], weights: np.ndarray) -> tuple[float, float]:
     """The least and the greatest that a mean over seeds of the combination can be."""
     low = high = 0.0
     for part, weight in zip(parts, weights.mean(axis=1) if weights.size else np.zeros(len(parts)), strict=True):
@@ -341,7 +341,7 @@ CLIP = 0.005
 """How near to 0 and 1 values come on the probit scale (docs/statistics.md, dose-response)."""
 
 
-def probit(part: Evaluated) -> Evaluated:
+def probit(part: MeasureBySeed) -> MeasureBySeed:
     """The same measure on the probit scale, values in 0..1 held within 0.005 .. 0.995 first.
 
     A held value no longer moves with its patients.

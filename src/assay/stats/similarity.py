@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import stdtr, stdtrit
 
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.stats.compare import holm
 from assay.stats.decisions import deciding_factors
 from assay.stats.metrics import varying
@@ -56,20 +56,20 @@ def undefined_for(features: Float[np.ndarray, "n d"]) -> Reason:
     """Return why a representation cannot be compared with any, if it cannot.
 
     Examples:
-        >>> undefined_for(np.arange(8.0).reshape(4, 2) ** 2) == NOTHING
+        >>> undefined_for(np.arange(8.0).reshape(4, 2) ** 2) == NO_REASON
         True
         >>> str(undefined_for(np.ones((4, 2))))
         '[{"code": "constant-layer"}]'
     """
     if len(features) < FEWEST:
-        return because(Code.FEW_IMAGES, images=len(features), least=FEWEST)
+        return Reason.of(Code.FEW_IMAGES, images=len(features), least=FEWEST)
     if not np.isfinite(features).all():
-        return because(Code.NOT_FINITE_ACTIVATIONS)
+        return Reason.of(Code.NOT_FINITE_ACTIVATIONS)
     x = center(features)
     if not x.size:
-        return because(Code.CONSTANT_LAYER)
+        return Reason.of(Code.CONSTANT_LAYER)
     usable = bool(np.isfinite(_self_hsic(_own([x]), _rows([x])))[0])
-    return NOTHING if usable else because(Code.EQUAL_DISTANCES)
+    return NO_REASON if usable else Reason.of(Code.EQUAL_DISTANCES)
 
 
 def hsic(first: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
@@ -292,7 +292,7 @@ class Likeness:
     sign_flip_p: float = math.nan
     sign_flip_min_p: float = math.nan
     seeds: int = 0
-    reason: Reason = NOTHING
+    reason: Reason = NO_REASON
 
 
 def between_seeds(likeness: Float[np.ndarray, "s s"]) -> float:
@@ -340,12 +340,12 @@ def beyond_seeds(
     )
     if seeds < MINIMUM_SEEDS:
         code = Code.FEW_SEEDS_TO_COMPARE if seeds < 2 else Code.FEW_SEEDS
-        return replace(likeness, reason=because(code, seeds=seeds, least=2 if seeds < 2 else MINIMUM_SEEDS))
+        return replace(likeness, reason=Reason.of(code, seeds=seeds, least=2 if seeds < 2 else MINIMUM_SEEDS))
     if math.isnan(likeness.below):
-        return replace(likeness, reason=because(Code.SOME_SEEDS_UNDEFINED))
+        return replace(likeness, reason=Reason.of(Code.SOME_SEEDS_UNDEFINED))
     error = _jackknife(distance)
     if error <= ROUNDING:
-        return replace(likeness, standard_error=error, reason=because(Code.NO_VARIATION_BETWEEN_SEEDS))
+        return replace(likeness, standard_error=error, reason=Reason.of(Code.NO_VARIATION_BETWEEN_SEEDS))
     reach = float(stdtrit(seeds - 1, 1 - ALPHA / 2)) * error
     flipped, least = _sign_flip(distance)
     return replace(

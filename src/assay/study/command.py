@@ -23,8 +23,8 @@ from assay.stats.format import count, duration
 if TYPE_CHECKING:
     from assay.execution.tasks import Observer, Task
     from assay.spec.schema import StudySpec
-    from assay.study.finished import Finished, Result
-    from assay.study.request import RunRequest, Settled
+    from assay.study.finished import FinishedStudy, Result
+    from assay.study.request import ResolvedStudy, RunRequest
     from assay.study.run import PreparedStudy
 if TYPE_CHECKING:
     from assay.report.evidence import Evidence
@@ -45,7 +45,7 @@ def _tell_changed_sources(spec: StudySpec) -> None:
 # `assay run`: a study from its spec to its page.
 
 
-def run_command(request: RunRequest, given: Settled | None = None) -> None:
+def run_command(request: RunRequest, given: ResolvedStudy | None = None) -> None:
     """Run, and end with the exit code of the outcome. Only the requested output goes to standard output.
 
     Args:
@@ -64,7 +64,7 @@ def run_command(request: RunRequest, given: Settled | None = None) -> None:
 
     from assay.execution.engines import detach, stop_file
     from assay.execution.local import choose_device, executor_for
-    from assay.execution.progress import display_for, reading_shown, telling
+    from assay.execution.progress import display_for, reading_shown, stage_printer
     from assay.study.run import prepare, run_study
 
     engine, json, quiet = request.engine, request.as_json, request.as_json or request.quiet
@@ -80,9 +80,9 @@ def run_command(request: RunRequest, given: Settled | None = None) -> None:
 
     def prepare_and_count() -> PreparedStudy:
         nonlocal count, before
-        with reading_shown(quiet) as notify:
+        with reading_shown(quiet) as on_progress:
             prepared = prepare(
-                settled.spec, settled.root, skip_bad_rows=request.skip_bad_rows, device=device, notify=notify
+                settled.spec, settled.root, skip_bad_rows=request.skip_bad_rows, device=device, on_progress=on_progress
             )
         if engine is not None:
             count = engine.workers(prepared.tasks, remote.backend.at_once if remote else engine.at_once)
@@ -96,7 +96,7 @@ def run_command(request: RunRequest, given: Settled | None = None) -> None:
     prepared = prepare_and_count()
     if request.dry_run:
         return
-    result = run_study(prepared, display, executor, telling(quiet), prepare_and_count)
+    result = run_study(prepared, display, executor, stage_printer(quiet), prepare_and_count)
     if request.detach and engine and remote and remote.handles:
         rest = [arguments for arguments in sys.argv[1:] if arguments != "--detach"]
         job = detach(settled.root, engine.slurm(settled.root), rest, remote.handles)
@@ -126,7 +126,7 @@ def _tell_detached(root: Path, text: str) -> None:
     print(f"{root}: {text}. `assay status {root}` shows how far it is, `assay cancel {root}` stops it")
 
 
-def _tell_unchanged(finished_study: Finished, settled: Settled, request: RunRequest) -> None:
+def _tell_unchanged(finished_study: FinishedStudy, settled: ResolvedStudy, request: RunRequest) -> None:
     if request.as_json:
         print(jsonlib.dumps(_finished_event(finished_study.result)), flush=True)
     elif request.quiet:
@@ -292,8 +292,8 @@ def preview_command(request: RunRequest) -> None:
     settled = request.settle()
     _tell_changed_sources(settled.spec)
     spec, root, device = settled.spec, settled.root, choose_device(request.device)
-    with reading_shown(request.as_json) as notify:
-        prepared = prepare(spec, root, skip_bad_rows=request.skip_bad_rows, device=device, notify=notify)
+    with reading_shown(request.as_json) as on_progress:
+        prepared = prepare(spec, root, skip_bad_rows=request.skip_bad_rows, device=device, on_progress=on_progress)
     workers = executor_for(request.workers, device)[1]
     page = carry_out(PreviewRun(prepared, request, workers), root / PREVIEW, InProcess(), write_page).page
     assert page is not None
@@ -339,8 +339,8 @@ def register_command(request: RunRequest, receipt: str) -> None:
     from assay.study.run import check_data
 
     settled = request.settle()
-    with reading_shown(quietly=request.as_json) as notify:
-        check_data(settled.spec, settled.root, skip_bad_rows=request.skip_bad_rows, notify=notify)
+    with reading_shown(observe_nothing=request.as_json) as on_progress:
+        check_data(settled.spec, settled.root, skip_bad_rows=request.skip_bad_rows, on_progress=on_progress)
     registration = register(settled.root, settled.spec, receipt)
     file = registration_file(settled.root)
     if request.as_json:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.core.files import canonical_json, fill_names
-from assay.core.reasons import Code, Reason, because, reason_in_words
+from assay.core.reasons import Code, Reason, reason_in_words
 from assay.core.registry import build, lookup
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import OverImages
@@ -317,7 +317,7 @@ def _row(confounder: Confounder, measured: Visibility) -> Row:
     values_by_measure = {name: getattr(measured, name) for name in Visibility.__slots__}
     means = {name: float(torch.nanmean(values)) for name, values in values_by_measure.items()}
     sound = int(measured.share.isfinite().sum())
-    reason = str(because(Code.NO_SSIM)) if sound and math.isnan(means["ssim"]) else ""
+    reason = str(Reason.of(Code.NO_SSIM)) if sound and math.isnan(means["ssim"]) else ""
     return {
         "confounder": confounder.label,
         "factor": confounder.name,
@@ -336,7 +336,7 @@ def _no_row(factor: str) -> Row:
         "kind": "sampled",
         **nothing,
         "images": 0,
-        "reason": str(because(Code.TIED_BY_SAMPLING)),
+        "reason": str(Reason.of(Code.TIED_BY_SAMPLING)),
     }
 
 
@@ -373,7 +373,7 @@ def cautions(spec: StudySpec, population: Population, clean_sample: ConfounderSa
 def _confounder_target(spec: StudySpec, population: Population) -> Iterator[Reason]:
     """A segmentation ranks images by their target, and counts false positives where masks are empty."""
     if spec.task == "segmentation" and (classes := population.classes) != LESION.levels:
-        yield because(Code.OTHER_TARGET, target=classes[-1])
+        yield Reason.of(Code.OTHER_TARGET, target=classes[-1])
 
 
 def _unseen(spec: StudySpec, population: Population) -> Iterator[Reason]:
@@ -393,7 +393,7 @@ def _unseen(spec: StudySpec, population: Population) -> Iterator[Reason]:
         for reason in _unseen_by(point, spec.first_seed, population, factors):
             by_reason.setdefault(reason, []).append(point)
     for reason, points in by_reason.items():
-        yield reason if len(points) == len(keys_done) else reason + because(Code.OF_RECIPE, recipe=points[0].label)
+        yield reason if len(points) == len(keys_done) else reason + Reason.of(Code.OF_RECIPE, recipe=points[0].label)
 
 
 def reads_neutral(spec: StudySpec) -> bool:
@@ -435,7 +435,7 @@ def _unseen_by(point: RecipePoint, seed: int, population: Population, factors: S
     for (name, factor), counts in new.items():
         if counts:
             codes = sorted(counts)
-            yield because(
+            yield Reason.of(
                 Code.UNSEEN_LEVELS,
                 environment=name,
                 factor=factor,
@@ -461,7 +461,7 @@ def _undeclared_columns(spec: StudySpec) -> Iterator[Reason]:
     header = read_header(fill_names(spec.data.folder) / spec.data.table)
     for name in dict.fromkeys(change.name for change in confounders(spec.points)):
         if name in header:
-            yield because(Code.COLUMN_OF_INTERVENTION, name=name)
+            yield Reason.of(Code.COLUMN_OF_INTERVENTION, name=name)
 
 
 def _marks_none(spec: StudySpec, population: Population) -> Iterator[Reason]:
@@ -478,7 +478,7 @@ def _marks_none(spec: StudySpec, population: Population) -> Iterator[Reason]:
         if bearing is not None and not bearing.any():
             rows = np.bincount(table.target, minlength=len(table.classes))
             counts = tuple(str(n) for n in rows.tolist())
-            yield because(Code.EMPTY_DOSE, p=p, factor=name, classes=tuple(table.classes), counts=counts)
+            yield Reason.of(Code.EMPTY_DOSE, p=p, factor=name, classes=tuple(table.classes), counts=counts)
 
 
 def _illegible(change: Confounder, clean_sample: ConfounderSample) -> Iterator[Reason]:
@@ -489,7 +489,7 @@ def _illegible(change: Confounder, clean_sample: ConfounderSample) -> Iterator[R
     if clean_sample.clean.boxes is not None:
         height, width = clean_sample.clean.boxes[:, 2:].min(axis=0).tolist()
     if isinstance(intervention, Lettered) and 0 < (high := intervention.letters((channels, height, width))) < LEGIBLE:
-        yield because(Code.ILLEGIBLE, confounder=change.label, high=float(high), least=float(LEGIBLE))
+        yield Reason.of(Code.ILLEGIBLE, confounder=change.label, high=float(high), least=float(LEGIBLE))
 
 
 def _there_already(change: Confounder, clean_sample: ConfounderSample) -> Iterator[Reason]:
@@ -498,7 +498,7 @@ def _there_already(change: Confounder, clean_sample: ConfounderSample) -> Iterat
     hardly = changed < HARDLY * np.median(changed)
     if hardly.any() and hardly.mean() >= SEVERAL:
         count = {"count": int(hardly.sum()), "images": len(changed)}
-        yield because(Code.HARDLY_CHANGED, confounder=change.label, **count)
+        yield Reason.of(Code.HARDLY_CHANGED, confounder=change.label, **count)
 
 
 def _changes(change: Confounder, clean_sample: ConfounderSample) -> Float[np.ndarray, "n"]:

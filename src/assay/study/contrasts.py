@@ -13,7 +13,7 @@ from jaxtyping import Bool
 
 from assay.core.files import canonical_json
 from assay.core.measures import EFFECTS, direction_of
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.types import Direction, FactorTable
 from assay.spec.comparisons import FIT
 from assay.spec.environments import Borne, dose_axis, dosed_factors
@@ -30,7 +30,7 @@ from assay.stats.compare import (
 from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of
 from assay.stats.doses import Amount, DosePanel, interaction, interaction_seeds, matched_clean, outcome
 from assay.stats.measures import COMPUTED
-from assay.stats.panel import Evaluated, Panel
+from assay.stats.panel import MeasureBySeed, Panel
 from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
 from assay.store.files import Row
 from assay.study.families import (
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 # Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
 
 
-class _Lost(Exception):
+class _NoComparison(Exception):
     """Nothing to compare, and why."""
 
     def __init__(self, reason: Reason) -> None:
@@ -77,12 +77,12 @@ def dose_response(records: Records, contrast: ContrastSpec, a: Recipes, b: Recip
             ]
             bounded = contrast.measure not in EFFECTS
             result = interaction_seeds(values[0], values[1], contrast.margin, bounded=bounded)
-    except _Lost as lost:
+    except _NoComparison as lost:
         return untested_contrast(lost.reason, contrast.margin)
     return (
         result
         if result.reason or result.seeds
-        else untested_contrast(because(Code.NO_SEED_AT_EVERY_DOSE), contrast.margin)
+        else untested_contrast(Reason.of(Code.NO_SEED_AT_EVERY_DOSE), contrast.margin)
     )
 
 
@@ -90,11 +90,11 @@ def at_matched_clean(records: Records, contrast: ContrastSpec, a: Recipes, b: Re
     """The interaction with the dose where both are equally good without; undefined where they never are."""
     sides = [by_amount(side) for side in (a, b)]
     if sides[0].keys() != sides[1].keys() or len(sides[0]) < 2:
-        return untested_contrast(because(Code.ONE_AMOUNT), contrast.margin)
+        return untested_contrast(Reason.of(Code.ONE_AMOUNT), contrast.margin)
     try:
         doses = iter(_by_dose([recipes for side in sides for recipes in side.values()]))
         amounts = [[_dose_amount(records, contrast, rows, next(doses)) for rows in side] for side in sides]
-    except _Lost as lost:
+    except _NoComparison as lost:
         return untested_contrast(lost.reason, contrast.margin)
     return matched_clean(amounts[0], amounts[1], contrast.measure, contrast.margin)
 
@@ -102,7 +102,7 @@ def at_matched_clean(records: Records, contrast: ContrastSpec, a: Recipes, b: Re
 def _dose_amount(records: Records, contrast: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
     clean = records.panel(doses[0.0], contrast.clean)
     if clean is None:
-        raise _Lost(because(Code.NO_SEED_OF, recipe=doses[0.0].label))
+        raise _NoComparison(Reason.of(Code.NO_SEED_OF, recipe=doses[0.0].label))
     return Amount(rows, clean, [_dose(records, contrast, p, point) for p, point in doses.items()])
 
 
@@ -110,7 +110,7 @@ def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
     """The doses that all sides were trained at, ascending from 0, side by side."""
     axis, doses = dose_axis([point for side in sides for point in side]), common_doses(sides)
     if len(doses) < 2 or doses[0] != 0:
-        raise _Lost(because(Code.ONE_DOSE))
+        raise _NoComparison(Reason.of(Code.ONE_DOSE))
     by_side = [{float(point.coordinates[axis]): point for point in side} for side in sides]
     return [{p: side[p] for p in doses} for side in by_side]
 
@@ -118,14 +118,14 @@ def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
 def _dose(records: Records, contrast: ContrastSpec, p: float, point: RecipePoint) -> DosePanel:
     panel = panel_for(records, contrast, point)
     if panel is None:
-        raise _Lost(why_not_measured(records, contrast, point))
+        raise _NoComparison(why_not_measured(records, contrast, point))
     return DosePanel(p, panel)
 
 
-def _values(records: Records, contrast: ContrastSpec, point: RecipePoint, factor: str = "") -> Evaluated:
+def _values(records: Records, contrast: ContrastSpec, point: RecipePoint, factor: str = "") -> MeasureBySeed:
     by_seed = seed_values(records, point, contrast, factor)
     if by_seed is None:
-        raise _Lost(why_not_measured(records, contrast, point))
+        raise _NoComparison(why_not_measured(records, contrast, point))
     return by_seed
 
 
@@ -183,7 +183,7 @@ def _carried_out(records: Records, pair: Pair) -> Contrast:
     if spec.at == FIT:
         curves = [_budget_curve(records, recipes, spec.environment) for recipes in (pair.a, pair.b)]
         if curves[0] is None or curves[1] is None:
-            return untested_contrast(because(Code.NO_SEED_AT_EVERY_BUDGET), spec.margin)
+            return untested_contrast(Reason.of(Code.NO_SEED_AT_EVERY_BUDGET), spec.margin)
         return matched_fit(curves[0], curves[1], spec.measure, spec.margin)
     a, b = pair.a[0], pair.b[0]
     if is_from_outputs(spec):
@@ -194,7 +194,7 @@ def _carried_out(records: Records, pair: Pair) -> Contrast:
     else:
         try:
             sides = [_values(records, spec, point) for point in (a, b)]
-        except _Lost as lost:
+        except _NoComparison as lost:
             return untested_contrast(lost.reason, spec.margin)
         result = linear_contrast(sides, np.array([1.0, -1.0]), spec.margin)
     seeds_kept = {seed for point in (a, b) for seed in records.kept_seeds(point)}
@@ -250,9 +250,9 @@ def change_rows(records: Records, point: RecipePoint) -> list[Row]:
     return rows
 
 
-def _by_factor(records: Records, point: RecipePoint, measure: str) -> dict[str, Evaluated]:
+def _by_factor(records: Records, point: RecipePoint, measure: str) -> dict[str, MeasureBySeed]:
     """Values per seed of every factor where its mean is greatest, the strongest factor first."""
-    strongest: dict[str, Evaluated] = {}
+    strongest: dict[str, MeasureBySeed] = {}
     every = records.measurements(point)
     for key in every:
         name, _, factor, _, _, group = key
@@ -266,7 +266,7 @@ def _by_factor(records: Records, point: RecipePoint, measure: str) -> dict[str, 
     return dict(sorted(strongest.items(), key=lambda item: -item[1].values.mean()))
 
 
-def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, Evaluated]) -> list[Row]:
+def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, MeasureBySeed]) -> list[Row]:
     if len(by_factor) < 2:
         return []
     (factor, first), *others = by_factor.items()
@@ -354,7 +354,7 @@ def _responses(records: Records) -> Iterator[tuple[Row, ByDose, list[DosePanel],
         for environment in doses[0.0].tests:
             panels = {p: records.panel(point, environment) for p, point in doses.items()}
             missing = [doses[p].label for p, panel in panels.items() if panel is None]
-            why = because(Code.NO_SEED_OF, recipe=missing[0]) if missing else NOTHING
+            why = Reason.of(Code.NO_SEED_OF, recipe=missing[0]) if missing else NO_REASON
             doses_kept = [DosePanel(p, panel) for p, panel in panels.items() if panel is not None]
             yield {**place(doses, axis), "axis": axis, "environment": environment}, doses, doses_kept, why
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from assay.study.confounders import Distinct
 
 
-class Described(JoinedFolds, DataDescription):
+class DataTables(JoinedFolds, DataDescription):
     """Description of a study's data.
 
     Attributes:
@@ -60,7 +60,7 @@ def _measure_folds(records: Records, tables: FoldTables, point: RecipePoint, see
     return PooledMeasurements(recipe=point.label, seed=seed, rows=rows)
 
 
-def describe(records: Records, population: Population) -> Described:
+def describe(records: Records, population: Population) -> DataTables:
     """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
     from assay.look.checks import data_checks
     from assay.study.confounders import ConfounderSample, cautions, distinct_environments, visibility_rows
@@ -74,7 +74,7 @@ def describe(records: Records, population: Population) -> Described:
     sets = {name: other.dataset for name, other in population.sets.items()}
     checks = data_checks(spec.data, dataset, sets, answers=answers)
     environments = distinct_environments(spec.points, population, spec.first_seed)
-    return Described(
+    return DataTables(
         environments=environment_rows(
             spec, population, environments, [environment.label for environment in environments]
         ),

@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.core.measures import label_of
 from assay.execution.plan import Plan
 from assay.execution.progress import Stage
-from assay.execution.run import Watch
+from assay.execution.run import ObserverFactory
 from assay.execution.tasks import Event, Observer, Task
 from assay.report.index_page import Index
 from assay.report.page import render_html
@@ -55,7 +55,7 @@ class EarlyPages:
         self.plan, self.root, self.estimate, self.stage = plan, root, estimate, stage
 
     @contextmanager
-    def watch(self, tasks: Sequence[Task], watch: Watch) -> Generator[Observer]:
+    def watch(self, tasks: Sequence[Task], watch: ObserverFactory) -> Generator[Observer]:
         """Show tasks as `watch` does, and write the pages meanwhile."""
         seeds, ended, failed = FIRST, set[str](), set[str]()
         trials = self._trial_ids(seeds)

@@ -55,7 +55,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedStudy:
     """A finished study of so many trials, and the result of a run that does nothing."""
 
     trials: int
@@ -105,7 +105,7 @@ def forget(root: Path) -> None:
     (root / FINISHED).unlink(missing_ok=True)
 
 
-def find_finished(root: Path, spec: StudySpec, skip_bad_rows: bool) -> Finished | None:
+def find_finished(root: Path, spec: StudySpec, skip_bad_rows: bool) -> FinishedStudy | None:
     """Return a finished study that nothing has changed since; None where a run has to look closer."""
     if not (root / FINISHED).is_file() or not (root / MANIFEST).is_file():
         return None
@@ -120,7 +120,7 @@ def find_finished(root: Path, spec: StudySpec, skip_bad_rows: bool) -> Finished 
     result = Result(
         root, trained=0, probed=0, failed=0, unlearned=note["unlearned"], stopped=False, page=root / "report.html"
     )
-    return Finished(note["trials"], result)
+    return FinishedStudy(note["trials"], result)
 
 
 def _effects(root: Path) -> str | None:

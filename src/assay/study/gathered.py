@@ -14,7 +14,7 @@ from jaxtyping import Int
 from assay.core.errors import StoreError
 from assay.core.map_grid import AT_NATIVE, of_one_width
 from assay.core.measures import OF_WORST_GROUP, PERFORMANCE, WORST_GROUP
-from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
+from assay.core.reasons import NO_REASON, Code, Reason, reason_of
 from assay.core.registry import lookup
 from assay.core.types import TRAINED_GROUPS, Contributions
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
@@ -23,7 +23,7 @@ from assay.probes.performance import overall, with_overall
 from assay.spec.schema import REFERABLE, ContrastSpec, RecipePoint
 from assay.stats.influence import Answers
 from assay.stats.measures import COMPUTED
-from assay.stats.panel import Evaluated, Panel
+from assay.stats.panel import MeasureBySeed, Panel
 from assay.stats.rows import KEY_FIELDS
 from assay.store.arrays import OF_ROWS, measurement_row
 from assay.store.files import ColumnRows, Row
@@ -243,7 +243,7 @@ class Records:
     def why_no_worst(self, point: RecipePoint, environment: str, measure: str) -> Reason:
         """Return why no group of a recipe that kept seeds is the worst, as its measurement says."""
         rows = self.measurements(point).get(_worst_key(environment, measure), ())
-        return next(map(reason_of, rows), NOTHING)
+        return next(map(reason_of, rows), NO_REASON)
 
     @property
     def _cut(self) -> int:
@@ -432,10 +432,10 @@ class Records:
         """Return why a trained trial is not complete, of units that have not failed; nothing where all are there."""
         start = start_id(trial.training.recipe)
         if start and not self.folder.complete("sources", start):
-            return because(Code.NO_RECORD_OF_SOURCE)
+            return Reason.of(Code.NO_RECORD_OF_SOURCE)
         if any(not self.folder.probed(unit.id) for unit in self._planned_units[trial.point.label, trial.id]):
-            return because(Code.UNFINISHED_PROBES)
-        return NOTHING
+            return Reason.of(Code.UNFINISHED_PROBES)
+        return NO_REASON
 
     @cached_property
     def _planned_units(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
@@ -498,16 +498,16 @@ def panel_for(records: Records, contrast: ContrastSpec, point: RecipePoint) -> P
 def why_not_measured(records: Records, contrast: ContrastSpec, point: RecipePoint) -> Reason:
     """Return why a recipe has nothing that a contrast could compare."""
     if not records.kept_seeds(point):
-        return because(Code.NO_SEED_OF, recipe=point.label)
+        return Reason.of(Code.NO_SEED_OF, recipe=point.label)
     of = {"measure": contrast.measure, "factor": contrast.factor, "recipe": point.label}
     if contrast.measure in OF_WORST_GROUP and (
         reason := records.why_no_worst(point, contrast.environment, measure_of(contrast))
     ):
-        return because(Code.MEASURE_OF_RECIPE, **of) + reason
-    return because(Code.NOT_MEASURED, **of)
+        return Reason.of(Code.MEASURE_OF_RECIPE, **of) + reason
+    return Reason.of(Code.NOT_MEASURED, **of)
 
 
-def seed_values(records: Records, point: RecipePoint, contrast: ContrastSpec, own: str = "") -> Evaluated | None:
+def seed_values(records: Records, point: RecipePoint, contrast: ContrastSpec, own: str = "") -> MeasureBySeed | None:
     """Return the values of the measurement that a contrast names; None where no seed has it.
 
     Where a probe measures in groups, the trained network's is meant. A seed of which the measurement is undefined makes

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
+from assay.core.reasons import NO_REASON, Code, Reason, reason_of
 from assay.execution.plan import Plan
 from assay.spec.schema import StudySpec
 from assay.stats.compare import untested_contrast
@@ -175,7 +175,7 @@ def _primary(
         pair.id: result for pair, result in pooled_pairs([(pair, carry_out(records, pair)) for pair in complete_pairs])
     }
     families_decided = [
-        (pair, results.get(pair.id) or untested_contrast(NOTHING, pair.contrast.margin)) for pair in prespecified
+        (pair, results.get(pair.id) or untested_contrast(NO_REASON, pair.contrast.margin)) for pair in prespecified
     ]
     return results.keys(), [family_of(name, family, LOOK_ALPHA, earlier) for name, family in families(families_decided)]
 
@@ -275,7 +275,7 @@ def contrasts_of(looks: Sequence[InterimLook], most: int) -> list[Row]:
 
 def _early(row: Row, looks: Sequence[InterimLook], seeds: int, most: int) -> Reason:
     """Return a reason that names a decision before the last look, with the estimate of the last seeds there are."""
-    reason = because(Code.DECIDED_EARLY, seeds=seeds, most=most, differs=int(row["decision"] in DIFFERENT))
+    reason = Reason.of(Code.DECIDED_EARLY, seeds=seeds, most=most, differs=int(row["decision"] in DIFFERENT))
     later = [
         row_of_look
         for look in looks
@@ -285,4 +285,4 @@ def _early(row: Row, looks: Sequence[InterimLook], seeds: int, most: int) -> Rea
     if not later or math.isnan(later[-1]["low"]):
         return reason
     last = {name: later[-1][name] for name in ("value", "low", "high", "seeds")}
-    return reason + because(Code.LATER_ESTIMATE, **last)
+    return reason + Reason.of(Code.LATER_ESTIMATE, **last)

@@ -16,14 +16,14 @@ from pydantic import BaseModel
 
 from assay.core.errors import StoreError
 from assay.core.measures import PERFORMANCE, PROBES_OF_MAPS, WORST, WORST_ENVIRONMENT, WORST_GROUP
-from assay.core.reasons import NOTHING, Code, because, reason_of, together
+from assay.core.reasons import NO_REASON, Code, Reason, reason_of, together
 from assay.core.registry import build
 from assay.core.types import Contributions, FactorTable
 from assay.probes.probe import groups_of, worst_group_place
 from assay.spec.recipe import Component
 from assay.spec.schema import EnvironmentSpec, RecipePoint
 from assay.stats.influence import Answers
-from assay.stats.panel import Evaluated, of_seeds, own_samples
+from assay.stats.panel import MeasureBySeed, of_seeds, own_samples
 from assay.stats.rows import KEY_FIELDS
 from assay.store.arrays import OF_ROWS, measurement_row
 from assay.store.described import DESCRIBED, Rows
@@ -31,7 +31,7 @@ from assay.store.files import ColumnRows, Row
 
 if TYPE_CHECKING:
     from assay.probes.performance import Performance
-    from assay.probes.segmentation import OfMaps
+    from assay.probes.segmentation import MapMeasures
     from assay.shifts.environment import Environment
     from assay.shifts.population import Population, PopulationScene
 
@@ -152,9 +152,9 @@ def _worst(key: Key, every: Measurements, among: Iterable[Key], smallest_group: 
     chosen, rows = chosen_place(key, every, among, smallest_group), every[key]
     if chosen is None:
         reasons = (reason_of(row) for row in rows if math.isnan(row["value"]))
-        return _with(rows, **_UNDEFINED, reason=str(next(reasons, NOTHING) or because(Code.NO_COMMON_GROUP)))
+        return _with(rows, **_UNDEFINED, reason=str(next(reasons, NO_REASON) or Reason.of(Code.NO_COMMON_GROUP)))
     if key[5] == WORST_ENVIRONMENT:
-        where = because(Code.WORST_ENVIRONMENT_PLACE, environment=chosen[1])
+        where = Reason.of(Code.WORST_ENVIRONMENT_PLACE, environment=chosen[1])
     else:
         where = worst_group_place(chosen[2], chosen[3], chosen[5])
     of_place = every[chosen].columns
@@ -198,7 +198,7 @@ def of_one_unit(rows: ColumnRows) -> ColumnRows:
     if len(units) < 2:
         return rows
     return _with(
-        rows, **_UNDEFINED, unit="", reason=str(because(Code.MIXED_UNITS, of="seeds", units=" and some ".join(units)))
+        rows, **_UNDEFINED, unit="", reason=str(Reason.of(Code.MIXED_UNITS, of="seeds", units=" and some ".join(units)))
     )
 
 
@@ -221,10 +221,10 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
         return {**total, "value": float(values.sum()), "reason": str(reasons)}
     units = _units(rows)
     if len(units) > 1:
-        reasons += because(Code.MIXED_UNITS, of="folds", units=" and some ".join(units))
+        reasons += Reason.of(Code.MIXED_UNITS, of="folds", units=" and some ".join(units))
         return {**total, **_UNDEFINED, "unit": "", "reason": str(reasons)}
     if len(rows) < len(folds):
-        reasons += because(Code.MISSING_FOLDS, count=len(rows), folds=len(folds))
+        reasons += Reason.of(Code.MISSING_FOLDS, count=len(rows), folds=len(folds))
         return {**total, **_UNDEFINED, "reason": str(reasons)}
     error = math.sqrt(sum(row["standard_error"] ** 2 for row in rows)) / len(rows)
     return {**total, "value": float(values.mean()), "standard_error": error, "reason": str(reasons)}
@@ -268,7 +268,9 @@ def by_column(rows: Sequence[Row]) -> Columns:
 key_of: Callable[[Row], Key] = itemgetter(*KEY_FIELDS)
 
 
-def values_of_seeds(rows: ColumnRows, factor: str, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Evaluated:
+def values_of_seeds(
+    rows: ColumnRows, factor: str, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> MeasureBySeed:
     """Return the rows of one measurement, one per seed, as values with the contributions of their samples.
 
     Contributions are read only where every seed has a value. Without them, the standard errors within models are taken
@@ -291,7 +293,7 @@ def values_of_seeds(rows: ColumnRows, factor: str, bounds: tuple[float, float] =
     defined = [contributions for contributions in contributions_read if contributions is not None]
     if len(defined) < len(contributions_read):
         shared = own_samples(errors, factor)
-        return Evaluated(values, shared.values, shared.samples, seeds, 0, bounds)
+        return MeasureBySeed(values, shared.values, shared.samples, seeds, 0, bounds)
     return of_seeds(values, seeds, defined, bounds=bounds)
 
 
@@ -377,7 +379,7 @@ class FoldTables:
         outputs: environment -> the outputs of the seed's models, for environments that every fold has read. Without all
         of the environments there is no worst one, so that none is given.
         """
-        from assay.probes.segmentation import OfMaps
+        from assay.probes.segmentation import MapMeasures
 
         components = [component for component in probes if component.name in POOLED]
         if not components or set(outputs) != set(point.tests):
@@ -386,8 +388,8 @@ class FoldTables:
         answered = {name: _answers(described, tables[name]) for name, described in outputs.items()}
         rows: list[Row] = []
         for component in components:
-            probe: Performance | OfMaps = build("probe", component.name, component.params)
-            if isinstance(probe, OfMaps):
+            probe: Performance | MapMeasures = build("probe", component.name, component.params)
+            if isinstance(probe, MapMeasures):
                 of_maps = {
                     name: answers_of_maps for name, answers_of_maps in answered.items() if answers_of_maps[0].maps
                 }

@@ -12,7 +12,7 @@ import numpy as np
 
 from assay.core.files import canonical_json
 from assay.core.measures import range_of
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Code, Reason
 from assay.core.versions import time_and_versions
 from assay.execution.run import RunSteps, Tables
 from assay.look.checks import DataChecks, data_checks
@@ -72,11 +72,11 @@ def _comparison_row(whole: Pair, spec: StudySpec, population: Population, family
     contrast = pair.contrast
     entry: Row = {**comparison_columns(whole), "role": contrast.role, "detectable": math.nan, "reason": ""}
     if contrast.measure not in COMPUTED:
-        return {**entry, "reason": str(because(Code.UNKNOWN_SPREAD))}
+        return {**entry, "reason": str(Reason.of(Code.UNKNOWN_SPREAD))}
     counts = _test_patients(pair, population, contrast.environment)
     positives, negatives = counts[-1], sum(counts[:-1])
     if rests_on(contrast.measure, positives, negatives) is None:
-        return {**entry, "reason": str(because(Code.UNPLANNED_VARIANCE))}
+        return {**entry, "reason": str(Reason.of(Code.UNPLANNED_VARIANCE))}
     correction = contrast.family.correction if contrast.family else "holm"
     difference = detectable_difference(
         spec.seeds,
@@ -96,11 +96,11 @@ def _comparison_row(whole: Pair, spec: StudySpec, population: Population, family
     if math.isnan(difference):
         return {
             **entry,
-            "reason": str(because(Code.TOO_FEW_PLANNED, seeds=spec.seeds, patients=tuple(map(str, counts)))),
+            "reason": str(Reason.of(Code.TOO_FEW_PLANNED, seeds=spec.seeds, patients=tuple(map(str, counts)))),
         }
     low, high = range_of(contrast.measure)
     if difference > (high - low) * (2 if contrast.at in (DOSES, MATCHED) else 1):  # one may rise as the other falls
-        return {**entry, "reason": str(because(Code.BEYOND_RANGE))}
+        return {**entry, "reason": str(Reason.of(Code.BEYOND_RANGE))}
     return {**entry, "detectable": round(difference, 3)}
 
 

@@ -42,7 +42,7 @@ AGAIN = "run the study again with its spec"
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredStudy:
     """A study as its run folder has it.
 
     stamp: as it was when the study was begun; a component of the user's own may have been edited since.
@@ -74,7 +74,7 @@ def stamp(plan: Plan) -> dict[str, str]:
     return {"trained": spec.training_hash, "probed": spec.probe_hash, "compared": spec.contrast_hash, "units": units}
 
 
-def stored_study(root: Path) -> Stored:
+def stored_study(root: Path) -> StoredStudy:
     """Spec and plan of a run folder. Raises StoreError when there are none, or another Assay wrote them."""
     plan = plan_values(root)
     study = RunFolder(root).document()
@@ -127,7 +127,7 @@ def stored_model(unit: Path) -> Model:
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedTraining:
     """A trained network in a folder of its own, which `assay export` writes.
 
     Attributes:
@@ -169,7 +169,7 @@ def class_names(run: RunFolder, count: int) -> tuple[str, ...]:
     return tuple(names) if len(names) == count else ()
 
 
-def trained_model(unit: Path) -> TrainedModel | Exported:
+def trained_model(unit: Path) -> TrainedModel | ExportedTraining:
     """Return the model of a trial or source from its folder in a run folder, or of a folder that was exported.
 
     Raises:
@@ -179,7 +179,7 @@ def trained_model(unit: Path) -> TrainedModel | Exported:
 
     path = at_home(unit).resolve()
     if (path / EXPORTED).is_file():
-        return Exported(path, read_json(path / EXPORTED))
+        return ExportedTraining(path, read_json(path / EXPORTED))
     if (path / RUN).is_file() and (trial := next(RunFolder(path).ids("trials"), "")):
         raise StoreError(f"{unit} is a whole run: name one of its networks, such as {Path(unit) / 'trials' / trial}")
     root, id = path.parent.parent, path.name
@@ -196,7 +196,7 @@ def trained_model(unit: Path) -> TrainedModel | Exported:
     return TrainedModel.of(root, id, planned.training, study.inputs)
 
 
-def _trained_source(id: str, study: Stored, root: Path) -> TrainedModel:
+def _trained_source(id: str, study: StoredStudy, root: Path) -> TrainedModel:
     """Return the model of a source, whose weights lie in the cache."""
     from assay.execution.jobs import TrainedModel, inputs_of, population_of
 
@@ -251,7 +251,7 @@ def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _stored_from_values(spec: StudySpec, values: dict[str, Any], study: Mapping[str, Any]) -> Stored:
+def _stored_from_values(spec: StudySpec, values: dict[str, Any], study: Mapping[str, Any]) -> StoredStudy:
     points = {point.label: point for point in spec.points}
     trials = {
         (entry["point"], entry["id"], entry["seed"]): _trial(entry, points[entry["point"]], spec)
@@ -265,7 +265,7 @@ def _stored_from_values(spec: StudySpec, values: dict[str, Any], study: Mapping[
     readings = {(entry["point"], entry["trial"], entry["environment"]): entry["id"] for entry in values["readings"]}
     sources = tuple(_source(entry) for entry in values["sources"])
     plan = Plan(spec, tuple(trials.values()), tuple(probes), readings, sources)
-    return Stored(plan, Inputs(**values["inputs"]), study["request"]["skip_bad_rows"], study["stamp"])
+    return StoredStudy(plan, Inputs(**values["inputs"]), study["request"]["skip_bad_rows"], study["stamp"])
 
 
 def _trial(entry: dict[str, Any], point: RecipePoint, spec: StudySpec) -> Trial:

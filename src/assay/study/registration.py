@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from assay.core.errors import SpecError, StoreError, key_text
 from assay.core.files import content_hash
-from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
+from assay.core.reasons import NO_REASON, Code, Reason, reason_of
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.rows import RULES
 from assay.store.files import Row, read_checked_json, read_json, write_checked_json, write_json
@@ -222,7 +222,7 @@ _DAMAGED = (
 
 
 @dataclass(frozen=True)
-class Stated:
+class Prespecified:
     """The plan before results existed.
 
     Attributes:
@@ -242,11 +242,11 @@ class Stated:
             rows: Rows of `schema.CONTRASTS` or `schema.LOOKS`.
             seeds: Returns the seeds at which a row was decided.
         """
-        changed = because(Code.RULE_CHANGED, planned=self.rules, now=RULES) if self.rules != RULES else NOTHING
+        changed = Reason.of(Code.RULE_CHANGED, planned=self.rules, now=RULES) if self.rules != RULES else NO_REASON
 
         def late(row: Row) -> Reason:
             added = int(seeds(row)) not in self.looks
-            return changed + (because(Code.LOOK_ADDED, seeds=int(seeds(row))) if added else NOTHING)
+            return changed + (Reason.of(Code.LOOK_ADDED, seeds=int(seeds(row))) if added else NO_REASON)
 
         return [row if row.get("exploratory") else {**row, "reason": str(reason_of(row) + late(row))} for row in rows]
 
@@ -281,14 +281,14 @@ def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
         write_checked_json(root / PRESPECIFIED, new)
 
 
-def read_prespecified(root: Path, spec: StudySpec) -> Stated:
+def read_prespecified(root: Path, spec: StudySpec) -> Prespecified:
     """Read the record of a study. It uses the content at the last run: code that was edited since changes nothing."""
     content_known = _read_content(root)
     noted: Mapping[str, Any] = content_known.get("pairs", {})
     beforehand = {id for id, entry in noted.items() if not entry["exploratory"][entry["now"]]}
     ids = {pair.id for pair in spec_pairs(spec) if not pair.contrast.exploratory}
     looks = tuple(content_known.get("looks", planned_looks(spec)))
-    return Stated(frozenset(beforehand & ids), looks, content_known.get("rules", RULES))
+    return Prespecified(frozenset(beforehand & ids), looks, content_known.get("rules", RULES))
 
 
 def _content_of_pair(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, Any]]], list[Any]]:

@@ -23,7 +23,7 @@ from assay.store.folder import RunFolder
 from assay.study.interim import goes_on
 from assay.study.kind import STUDY
 from assay.study.records import stored_study
-from assay.study.request import Settled
+from assay.study.request import ResolvedStudy
 
 FILE = "replication.json"
 COLUMNS_SHOWN = ("value", "low", "high", "p", "seeds", "decision", *DECIDED_BY, "reason")
@@ -33,7 +33,7 @@ COLUMNS_KEPT = tuple(dict.fromkeys(("id", *COMPARED, *NEEDED, *COLUMNS_SHOWN)))
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierRun:
     """The run that is replicated, as the folder of its replication keeps it.
 
     Attributes:
@@ -67,7 +67,7 @@ class Earlier:
         return self.drawn and spec.data.population != self.population
 
 
-def earlier_of(name: str, spec: StudySpec, last_seed: int, contrasts: Sequence[Row]) -> Earlier:
+def earlier_of(name: str, spec: StudySpec, last_seed: int, contrasts: Sequence[Row]) -> EarlierRun:
     """Return a finished run in the form that its replication keeps.
 
     Args:
@@ -79,14 +79,14 @@ def earlier_of(name: str, spec: StudySpec, last_seed: int, contrasts: Sequence[R
     rows = [row for row in contrasts if row["role"] == PRIMARY] or contrasts
     stored_rows = [{key: _plain(row[key]) for key in COLUMNS_KEPT} for row in rows if not row["exploratory"]]
     is_phantom = spec.data.phantom is not None
-    return Earlier(name, spec.first_seed, last_seed, spec.data.population, is_phantom, stored_rows)
+    return EarlierRun(name, spec.first_seed, last_seed, spec.data.population, is_phantom, stored_rows)
 
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def keep_earlier(root: Path, replicated: Earlier) -> None:
+def keep_earlier(root: Path, replicated: EarlierRun) -> None:
     """Keep the run that is replicated in the folder of its replication.
 
     Raises:
@@ -99,9 +99,9 @@ def keep_earlier(root: Path, replicated: Earlier) -> None:
         raise StoreError(f"{root} replicates another run, or another state of it: choose another --out")
 
 
-def earlier(root: Path) -> Earlier | None:
+def earlier(root: Path) -> EarlierRun | None:
     """Return the run that a run folder replicates; None where it replicates none."""
-    return Earlier(**read_checked_json(root / FILE)) if (root / FILE).is_file() else None
+    return EarlierRun(**read_checked_json(root / FILE)) if (root / FILE).is_file() else None
 
 
 SHIPPED = STUDIES / "earlier"
@@ -113,12 +113,12 @@ def design_of(spec: StudySpec) -> str:
     return spec.model_copy(update={"seeds": 1, "first_seed": 0}).training_hash
 
 
-def find_earlier(root: Path, spec: StudySpec) -> Earlier | None:
+def find_earlier(root: Path, spec: StudySpec) -> EarlierRun | None:
     """Return the run that a run folder replicates, or the shipped result that its built-in study does; else None."""
     file = SHIPPED / f"{spec.name}.json"
     if (existing := earlier(root)) or not file.is_file():
         return existing
-    shipped = Earlier(**read_json(file))
+    shipped = EarlierRun(**read_json(file))
     fresh = spec.first_seed > shipped.last_seed or spec.first_seed + spec.most_seeds <= shipped.first_seed
     return shipped if fresh and shipped.design == design_of(spec) else None
 
@@ -150,7 +150,7 @@ SEEDS = 10
 """Seeds of a replication by default."""
 
 
-def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Settled, Earlier]:
+def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[ResolvedStudy, EarlierRun]:
     """Return the study that replicates a finished run, with its folder, and the run as the folder keeps it.
 
     Args:
@@ -184,4 +184,4 @@ def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Sett
         written = put(written, key, value, "")
     data = spec.data.model_copy(update={"population": patients})
     again = spec.model_copy(update={**next_seeds, "data": data, "looks": (), "written": written.values, "command": ""})
-    return Settled(again, out / f"{root.name}-replication"), first
+    return ResolvedStudy(again, out / f"{root.name}-replication"), first

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ENGINES = ("ray", "slurm")
 
 
-class Settled(NamedTuple):
+class ResolvedStudy(NamedTuple):
     """The checked study and its run folder."""
 
     spec: StudySpec
@@ -126,7 +126,7 @@ class RunRequest(CommandRequest):
         with own_code_refused(self.no_own_code), code_trusted(self.trust_code), located:
             yield
 
-    def settle(self, compare: bool = True) -> Settled:
+    def settle(self, compare: bool = True) -> ResolvedStudy:
         """Check the study and its run folder before anything slow is imported or read.
 
         Args:
@@ -152,4 +152,4 @@ class RunRequest(CommandRequest):
 
         root = run_folder(spec.name, self.scale, self.out)
         require_writable(root)
-        return Settled(spec, root)
+        return ResolvedStudy(spec, root)

@@ -14,7 +14,7 @@ from typing import Any
 from assay.core.files import default_cache_root
 from assay.core.registry import own_code
 from assay.core.types import Inputs
-from assay.data.cache import Notify, silent
+from assay.data.cache import ProgressCallback, silent
 from assay.execution.engines import LEASES
 from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
 from assay.execution.jobs import EnsembleJob, GivenJob, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
@@ -32,8 +32,8 @@ from assay.execution.plan import (
     missing_sources,
     start_id,
 )
-from assay.execution.progress import Stage, telling
-from assay.execution.run import RunSteps, Tables, Watch, carry_out, run_tasks
+from assay.execution.progress import Stage, stage_printer
+from assay.execution.run import ObserverFactory, RunSteps, Tables, carry_out, run_tasks
 from assay.execution.tasks import Event, Executor, Job, Observer, Outcome, Task, with_needs
 from assay.execution.workspace import Workspace
 from assay.report.page import write_page
@@ -152,7 +152,12 @@ class PreparedStudy:
 
 
 def prepare(
-    spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device: str = PROCESSOR, notify: Notify = silent
+    spec: StudySpec,
+    root: Path,
+    *,
+    skip_bad_rows: bool = False,
+    device: str = PROCESSOR,
+    on_progress: ProgressCallback = silent,
 ) -> PreparedStudy:
     """Plan a study against the contents of its run folder. Reads data, trains nothing, writes nothing there.
 
@@ -172,7 +177,7 @@ def prepare(
     require_registered(root, spec)
     causes = finished.causes(spec, skip_bad_rows)
     here = planning_device(device)
-    place, population, starts = _open_images(spec, root, skip_bad_rows, here, notify)
+    place, population, starts = _open_images(spec, root, skip_bad_rows, here, on_progress)
     plan, looks = _plan(spec, population, starts, place)
     inputs = inputs_of(population, spec.data, spec.task)
     check_layers(spec, plan, inputs)
@@ -188,26 +193,30 @@ def prepare(
     check_given(plan, trials, inputs)
     check_starts(plan, inputs, _inputs_of_sources(spec, starts))
     ranks = _ranks(plan, looks, starting)
-    tasks = _tasks(plan, sources, trials, probes, place, population, starts, device, Timer(here, notify), ranks)
+    tasks = _tasks(plan, sources, trials, probes, place, population, starts, device, Timer(here, on_progress), ranks)
     counts = len(sources), len(trials), len(probes)
     return PreparedStudy(spec, place, population, starts, plan, tasks, *counts, device, causes, looks)
 
 
-def check_data(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, notify: Notify = silent) -> None:
+def check_data(
+    spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, on_progress: ProgressCallback = silent
+) -> None:
     """Check that the images can be read and that every environment can be made of them. Raises as `prepare` does."""
-    _, population, starts = _open_images(spec, root, skip_bad_rows, PROCESSOR, notify)
+    _, population, starts = _open_images(spec, root, skip_bad_rows, PROCESSOR, on_progress)
     check_rows(spec, population, starts)
     check_measurable(spec, population)
 
 
 def _open_images(
-    spec: StudySpec, root: Path, skip_bad_rows: bool, here: str, notify: Notify
+    spec: StudySpec, root: Path, skip_bad_rows: bool, here: str, on_progress: ProgressCallback
 ) -> tuple[Workspace, Population, dict[str, Population]]:
     """Return where a study is kept, its images, and the images of each of its sources."""
     code = own_code(spec.model_dump_json(context={"complete": True}))
     place = Workspace(root, default_cache_root(), skip_bad_rows, code)
-    population = population_of(spec.data, place, here, fresh=True, notify=notify)
-    starts = {name: population_of(source.data, place, here, notify=notify) for name, source in spec.sources.items()}
+    population = population_of(spec.data, place, here, fresh=True, on_progress=on_progress)
+    starts = {
+        name: population_of(source.data, place, here, on_progress=on_progress) for name, source in spec.sources.items()
+    }
     check_sources(spec, population, starts)
     return place, population, starts
 
@@ -325,7 +334,7 @@ class StudyRun(RunSteps):
             write_text(self.prepared.place.root / early.PAGE, page)
 
     @contextmanager
-    def watch_groups(self, tasks: Sequence[Task], watch: Watch) -> Generator[Observer]:
+    def watch_groups(self, tasks: Sequence[Task], watch: ObserverFactory) -> Generator[Observer]:
         """Show tasks as `watch` does, and look at each group of comparisons as soon as its networks are finished."""
         plan = self.prepared.plan
         waiting: dict[ComparisonGroup, set[str]] = {}
@@ -384,7 +393,7 @@ class StudyRun(RunSteps):
 
 def run_study(
     prepared: PreparedStudy,
-    watch: Watch,
+    watch: ObserverFactory,
     executor: Executor,
     stage: Stage | None = None,
     again: Callable[[], PreparedStudy] | None = None,
@@ -403,7 +412,7 @@ def run_study(
     """
     spec, place = prepared.spec, prepared.place
     plainly = partial(prepare, spec, place.root, skip_bad_rows=place.skip_bad_rows, device=prepared.device)
-    run = StudyRun(prepared, again or plainly, stage or telling(quietly=True))
+    run = StudyRun(prepared, again or plainly, stage or stage_printer(observe_nothing=True))
     pages = early.EarlyPages(
         prepared.plan,
         place.root,
@@ -463,7 +472,7 @@ def count_unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
     return sum(trial.id in unlearned_ids for trial in trials if not trial.training.members)
 
 
-def train_only(prepared: PreparedStudy, watch: Watch, executor: Executor) -> Outcome:
+def train_only(prepared: PreparedStudy, watch: ObserverFactory, executor: Executor) -> Outcome:
     """Carry out the tasks of a prepared study, without tables and page. Failures are recorded and the rest goes on."""
     with working_in(prepared.place.root):
         place, spec = prepared.place, prepared.spec

@@ -17,7 +17,7 @@ from assay.spec.recipe import Component
 from assay.spec.schema import RecipePoint
 from assay.stats import maps
 from assay.stats.outcomes import joint
-from assay.stats.panel import Evaluated, Panel, evaluate
+from assay.stats.panel import MeasureBySeed, Panel, evaluate
 from assay.store.files import Row, read_rows
 from assay.study.gathered import Records
 
@@ -193,6 +193,6 @@ def _place(records: Records, measure: str) -> str:
     return ""
 
 
-def _evaluate_point(records: Records, point: RecipePoint, measure: str, environment: str) -> Evaluated | None:
+def _evaluate_point(records: Records, point: RecipePoint, measure: str, environment: str) -> MeasureBySeed | None:
     panel = records.panel(point, environment) if environment in point.tests else None
     return evaluate(panel, measure) if panel is not None and panel.maps else None

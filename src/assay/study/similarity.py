@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from assay.core.measures import INDEPENDENT, NEUTRAL
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.panel import Panel
 from assay.stats.similarity import (
@@ -87,7 +87,7 @@ def _others(point: RecipePoint, axis: str) -> tuple[tuple[str, str], ...]:
 
 def similarity_rows(records: Records) -> list[Row]:
     """Rows of `schema.SIMILARITIES`; none where no activations were kept."""
-    compared = _Compared(records)
+    compared = _PairQueue(records)
     pairs = [pair for pair in recipe_pairs(records.plan.spec) if compared.has(pair.a) and compared.has(pair.b)]
     points = {point.label: point for pair in pairs for point in (pair.b, pair.a)}
     crossed = [row for pair in sorted(pairs, key=lambda pair: pair.b.label) for row in compared.between(pair)]
@@ -95,7 +95,7 @@ def similarity_rows(records: Records) -> list[Row]:
     return _decide_rows([*within, *crossed])
 
 
-class _Compared:
+class _PairQueue:
     """Pairs to compare. Pairs with a recipe in common follow each other, so that at most three are in memory."""
 
     def __init__(self, records: Records) -> None:
@@ -168,7 +168,7 @@ class _Compared:
         is_neutral = a.environment in (NEUTRAL, INDEPENDENT)
         same = is_neutral or pair.a.tests.get(a.environment) == pair.b.tests.get(b.environment)
         alike = len(a.rows) == len(b.rows) and all(map(np.array_equal, a.rows, b.rows))
-        return NOTHING if same and alike else because(Code.OTHER_IMAGES)
+        return NO_REASON if same and alike else Reason.of(Code.OTHER_IMAGES)
 
     def _kept_units(self, point: RecipePoint, seed: int) -> list[str] | None:
         """The probe unit of each fold that kept activations; None where a fold has none."""
@@ -268,7 +268,7 @@ def _images(models: Models) -> Row:
 
 
 def _few(seeds: int) -> Reason:
-    return because(Code.FEW_SEEDS_WITH_ACTIVATIONS, seeds=seeds)
+    return Reason.of(Code.FEW_SEEDS_WITH_ACTIVATIONS, seeds=seeds)
 
 
 def _decide_rows(rows: Sequence[Row]) -> list[Row]:

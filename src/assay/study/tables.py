@@ -14,7 +14,7 @@ import numpy as np
 
 from assay.core.files import without_home
 from assay.core.measures import MEASURES, range_of
-from assay.core.reasons import NOTHING, Reason, read, together
+from assay.core.reasons import NO_REASON, Reason, read, together
 from assay.core.reasons import reason_in_words as stated_words
 from assay.execution.plan import Plan, Source, Trial, gc_paused
 from assay.execution.progress import Stage
@@ -42,7 +42,7 @@ from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
 from assay.study.contrasts import carry_out, change_rows, dose_change_rows, families_of, reliance_rows
-from assay.study.described import Described, describe, gather_records
+from assay.study.described import DataTables, describe, gather_records
 from assay.study.failures import collapse_rows, with_failures
 from assay.study.families import Pair, spec_pairs
 from assay.study.gathered import Records
@@ -51,7 +51,7 @@ from assay.study.measurements import SEED, values_of_seeds
 from assay.study.published import order_rows, published_rows
 from assay.study.records import stored_study
 from assay.study.registration import FILE as REGISTRATION
-from assay.study.registration import Stated, read_prespecified, read_registration
+from assay.study.registration import Prespecified, read_prespecified, read_registration
 from assay.study.replication import find_earlier, replication_rows
 from assay.study.segmentation import point_rows, trade_rows
 from assay.study.similarity import similarity_rows
@@ -174,7 +174,7 @@ def _source_data(source: SourceSpec) -> Row:
 # From records to the tables that the page shows: estimates, contrasts, associations, findings. Reads no model.
 
 
-def analyze(plan: Plan, place: Workspace, population: Population, stage: Stage) -> Made:
+def analyze(plan: Plan, place: Workspace, population: Population, stage: Stage) -> StudyTables:
     """Make every picture under `pictures/`, store the description of the data, and return the tables.
 
     Args:
@@ -185,25 +185,25 @@ def analyze(plan: Plan, place: Workspace, population: Population, stage: Stage) 
     described = describe(records, population)
     keep(place.folder, described)
     stage("making the comparisons")
-    return Made(records, described)
+    return StudyTables(records, described)
 
 
-def tables_of(folder: RunFolder) -> Made:
+def tables_of(folder: RunFolder) -> StudyTables:
     """Return the tables from records and the stored description of the data. Draws no picture.
 
     Raises:
         StoreError: No run ended there.
     """
-    described = read_description(folder, Described)
-    return Made(Records(stored_study(folder.root).plan, folder, described), described)
+    described = read_description(folder, DataTables)
+    return StudyTables(Records(stored_study(folder.root).plan, folder, described), described)
 
 
 @dataclass(frozen=True)
-class Made(Mapping[str, Sequence[Row]]):
+class StudyTables(Mapping[str, Sequence[Row]]):
     """The tables of a study, each made when it is looked up, from its records and the description of its data."""
 
     records: Records
-    described: Described
+    described: DataTables
 
     def __getitem__(self, name: str) -> Sequence[Row]:
         rows = MAKERS[name](self)
@@ -226,14 +226,14 @@ class Made(Mapping[str, Sequence[Row]]):
         return self.records.folder.root
 
     @cached_property
-    def estimates_made(self) -> Measured:
+    def estimates_made(self) -> StudyEstimates:
         """Estimates with the values behind them, and what was compared while they were made."""
         estimates = _estimates(self.records, () if self.spec.looks else spec_pairs(self.spec))
         estimates.estimates.add(list(map(with_id, _corruption(self.spec, estimates.estimates))))
         return estimates
 
     @cached_property
-    def before(self) -> Stated:
+    def before(self) -> Prespecified:
         """Comparisons and seeds that were specified before results existed."""
         return read_prespecified(self.root, self.spec)
 
@@ -291,7 +291,7 @@ def carried_looks(
     )
 
 
-def _findings(tables: Made) -> Sequence[Row]:
+def _findings(tables: StudyTables) -> Sequence[Row]:
     described, spec, estimates = tables.described, tables.spec, tables.estimates_made.estimates
     seeds = tables.values_by_seed(tables.contrasts)
     findings = findings_of(
@@ -307,7 +307,7 @@ def _findings(tables: Made) -> Sequence[Row]:
     return list(map(to_row, findings))
 
 
-MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
+MAKERS: Mapping[str, Callable[[StudyTables], Sequence[Row]]] = {
     "trials": lambda tables: tables.trials,
     "sources": lambda tables: [_source_row(source, tables.records) for source in tables.records.plan.sources],
     "values": lambda tables: tables.estimates_made.values,
@@ -353,7 +353,7 @@ def _trial_row(trial: Trial, records: Records) -> Row:
     failure = records.failures.get(trial.id, {})
     status = record["status"] if record else "failed" if failure else "pending"
     reason = (record or {}).get("reason") or str(stated_words(str(failure.get("text", ""))))
-    lacking = records.why_incomplete(trial) if record and not failure else NOTHING
+    lacking = records.why_incomplete(trial) if record and not failure else NO_REASON
     return {
         "trial": trial.id,
         **trial.point.columns,
@@ -395,7 +395,7 @@ AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Measured:
+class StudyEstimates:
     """Rows of values, estimates, reliance and changes between conditions, and comparisons by id."""
 
     values: ColumnRows
@@ -406,10 +406,10 @@ class Measured:
 
 
 @gc_paused()
-def _estimates(records: Records, pairs: Sequence[Pair] = ()) -> Measured:
+def _estimates(records: Records, pairs: Sequence[Pair] = ()) -> StudyEstimates:
     """Measure recipe by recipe, and compare each pair as soon as all of its recipes are, while they are in memory."""
     values, estimates = (ColumnRows({name: [] for name in table.names}) for table in (schema.VALUES, schema.ESTIMATES))
-    measured = Measured(values, estimates, [], [], {})
+    measured = StudyEstimates(values, estimates, [], [], {})
     labels = [point.label for point in records.plan.spec.points]
     ending: dict[str, list[Pair]] = {}
     for pair in pairs:
@@ -506,7 +506,7 @@ def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:
     return {**point.columns, **dict.fromkeys(KEY_FIELDS, ""), **key}
 
 
-def _study_provenance(records: Records, described: Described) -> list[Row]:
+def _study_provenance(records: Records, described: DataTables) -> list[Row]:
     """Spec, hashes, versions and kinds of machine, as needed to find this again."""
     spec = records.plan.spec
     provenances = [kept_provenance(records.folder.unit("trials", id)) for id in records.trials]

@@ -24,7 +24,7 @@ from assay.report.account import (
     Line,
     Opening,
     PlacePictures,
-    Small,
+    Thumbnail,
     Tile,
     doubts,
     sentence,
@@ -766,7 +766,7 @@ def places_of(root: Path, evidence: Evidence) -> tuple[PlacePictures, ...]:
     }
     order = [name for name in sheets if related[name] != {UNCHANGED} and evidence.names.places.get(name) != UNSHIFTED]
     order.sort(key=lambda name: (name != TRAINING, name not in primary_environments, REVERSED not in related[name]))
-    names_by_pictures: dict[tuple[Small, ...], list[str]] = {}
+    names_by_pictures: dict[tuple[Thumbnail, ...], list[str]] = {}
     for name in order:
         names_by_pictures.setdefault(_small(root, sheets[name]), []).append(evidence.names.place(name))
     alike = (
@@ -776,7 +776,7 @@ def places_of(root: Path, evidence: Evidence) -> tuple[PlacePictures, ...]:
     return tuple(PlacePictures(words, pictures) for words, pictures in alike)[:MOST_PLACES]
 
 
-def _small(root: Path, row: Row) -> tuple[Small, ...]:
+def _small(root: Path, row: Row) -> tuple[Thumbnail, ...]:
     """Return the first image of the first and of the last class of a sheet."""
     facts = json_object(row["facts"])
     labels = [str(label) for label in facts["rows"]]
@@ -787,7 +787,7 @@ def _small(root: Path, row: Row) -> tuple[Small, ...]:
     if height < 1:
         return ()
     target = str(facts.get("target", ""))
-    pictures: list[Small] = []
+    pictures: list[Thumbnail] = []
     for number_of in dict.fromkeys((0, len(labels) - 1)):
         top = number_of * (height + GAP)
         image = whole_sheet.crop((0, top, width, top + height))

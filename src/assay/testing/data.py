@@ -22,7 +22,7 @@ from assay.plugin import (
     ChangedImages,
     ComponentKind,
     Dataset,
-    Drawn,
+    DrawnIntervention,
     Environment,
     Factor,
     FactorTable,
@@ -426,7 +426,7 @@ class InterventionConformance(NamedComponent):
 
     kind: ClassVar[ComponentKind] = "intervention"
 
-    def drawn(self, shape: Shape, rows: np.ndarray = ROWS, seed: int = 5, name: str = "it") -> Drawn:
+    def drawn(self, shape: Shape, rows: np.ndarray = ROWS, seed: int = 5, name: str = "it") -> DrawnIntervention:
         """Return the intervention with its parameters drawn for these rows, of which `MARKED` get it."""
         marked = MARKED if len(rows) == len(MARKED) else np.ones(len(rows), dtype=bool)
         return draw(name, self.built(), marked, rows, seed, shape)

@@ -256,7 +256,7 @@ class LossConformance(NamedComponent):
 
     def test_teaches_a_network_to_separate_two_blobs(self) -> None:
         objective = self.make()
-        network = Tiny()
+        network = TinyNetwork()
         before = network.accuracy(by_head=objective.trains_head, dense=self.dense)
         optimizer = torch.optim.Adam([*network.parameters(), *objective.parameters()], lr=0.01)
         draws = torch.Generator().manual_seed(1)
@@ -295,7 +295,7 @@ def blobs(images: int, views: int, draws: torch.Generator, *, dense: bool) -> tu
     return torch.cat(features_of_views), torch.cat([target] * views)
 
 
-class Tiny(nn.Module):
+class TinyNetwork(nn.Module):
     """Two layers of features and a linear head, of each image or each pixel; the same weights each time."""
 
     def __init__(self) -> None:

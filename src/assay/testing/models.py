@@ -23,7 +23,6 @@ from assay.plugin import (
     ArchitectureContext,
     Component,
     ComponentKind,
-    Fitted,
     Interrupted,
     Outputs,
     ProgressReport,
@@ -31,6 +30,7 @@ from assay.plugin import (
     Recorder,
     SpecError,
     Task,
+    TrainingResult,
     as_network,
     build_network,
     deterministic,
@@ -53,7 +53,7 @@ STEPS = EPOCHS * (ROWS // BATCH)
 PRELOADED = ["assay.training.loop", "assay.models.networks", "assay.models.initialization", "torch._dynamo"]
 
 
-def train(recipe: RecipeSpec, folder: Path, **options: Any) -> Fitted:
+def train(recipe: RecipeSpec, folder: Path, **options: Any) -> TrainingResult:
     """Return a training of some steps on squares."""
     training, validation = squares(ROWS, seed=1), squares(20, seed=2)
     return fit(recipe, training, validation, classes=2, seed=5, folder=folder, **options)

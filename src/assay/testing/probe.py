@@ -59,7 +59,7 @@ def brightness(factor: str, values: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PlantedImages:
     """`Images` [n, 1, 8, 8]: noise of amplitude 0.1 below the middle row, and one pixel per factor above it."""
 
     columns: Mapping[str, np.ndarray]
@@ -100,7 +100,7 @@ def table(
 
 def environment(name: str, rows: FactorTable) -> Environment:
     """Return an environment of rows and their images."""
-    return Environment(name, rows, Pictures(rows.columns, rows.row), None, ())
+    return Environment(name, rows, PlantedImages(rows.columns, rows.row), None, ())
 
 
 @dataclass
@@ -184,7 +184,7 @@ def design(samples: int, seed: int = 0) -> SobolDesign:
         pages.append(page)
     u = np.concatenate(pages, axis=1)
     columns = {name: quantile(name, u[i]) for i, name in enumerate(PIXELS)}
-    return SobolDesign(inputs, samples, Pictures(columns, (u[-1] * 2**31).astype(np.int64)))
+    return SobolDesign(inputs, samples, PlantedImages(columns, (u[-1] * 2**31).astype(np.int64)))
 
 
 class Reader(nn.Module):
@@ -250,7 +250,7 @@ DRAW_FROM = "it draws from a global generator: take assay.plugin.generator(model
 WEIGHTS = {"tag": 1.0, "margin": 2.0, "noise": 1.0}
 
 
-class Watched(nn.Module):
+class WatchedNetwork(nn.Module):
     """A network of known answers that counts its passes and looks at how it is run."""
 
     def __init__(self, network: nn.Module, gradients: bool = False) -> None:
@@ -301,9 +301,9 @@ class ProbeConformance(NamedComponent):
         """Return the network as a model that watches how it is read."""
 
         def untrained() -> nn.Module:
-            return Watched(Reader(), self.gradients)
+            return WatchedNetwork(Reader(), self.gradients)
 
-        watched = Watched(network, self.gradients)
+        watched = WatchedNetwork(network, self.gradients)
         return Model(watched, layers=("vector",), untrained=untrained, threshold=0.5, seed=seed)
 
     def measured(self, network: nn.Module, world: World | None = None, seed: int = 0) -> list[Measurement]:
@@ -344,7 +344,7 @@ class ProbeConformance(NamedComponent):
         """Forward passes of the trained network when so many copies of the probe run together, on 50 images each."""
         model = self.model(Reader(WEIGHTS))
         run_probes(model, self.world(50), {str(copy): self.make() for copy in range(copies)})
-        assert isinstance(model.network, Watched)
+        assert isinstance(model.network, WatchedNetwork)
         return model.network.passes
 
     def test_keeps_nothing_from_one_model_to_the_next(self) -> None:

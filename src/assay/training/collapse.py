@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.models.untyped import singular_values
 
 # Collapse is detected from a model's outputs, counted, and kept out of means.
@@ -28,7 +28,7 @@ _PAIRED = 512  # images whose pairwise distances are looked at
 
 
 @dataclass(frozen=True, slots=True)
-class LossBeside:
+class LossWithReference:
     """A training batch's loss, and the value of the same loss when every image has the batch's mean embedding."""
 
     actual: float
@@ -38,7 +38,7 @@ class LossBeside:
 def collapse_reason(
     features: Float[Tensor, "n d"],
     logits: Float[Tensor, "n k"],
-    losses: Sequence[LossBeside] = (),
+    losses: Sequence[LossWithReference] = (),
     slow: Callable[[], bool] = lambda: False,
 ) -> Reason:
     """Return why a model counts as collapsed, if it does.
@@ -52,20 +52,20 @@ def collapse_reason(
     """
     spread = float((logits.amax(0) - logits.amin(0)).max())
     if spread < CONSTANT_LOGIT:
-        return because(Code.COLLAPSED_CONSTANT_OUTPUT, spread=spread)
+        return Reason.of(Code.COLLAPSED_CONSTANT_OUTPUT, spread=spread)
     embedding = features.double()
     varies = spread_of(embedding)
     if varies <= ONE_POINT:
-        return because(Code.COLLAPSED_ONE_EMBEDDING, share=varies)
+        return Reason.of(Code.COLLAPSED_ONE_EMBEDDING, share=varies)
     enough = len(embedding) >= FEWEST
     rank = effective_rank(embedding)
     if enough and embedding.shape[1] > 1 and rank < RANK_ONE:
-        return because(Code.COLLAPSED_RANK_ONE, rank=rank)
+        return Reason.of(Code.COLLAPSED_RANK_ONE, rank=rank)
     variation = distance_variation(embedding)
     if enough and variation < EQUAL_DISTANCES:
-        return because(Code.COLLAPSED_EQUAL_DISTANCES, share=variation)
+        return Reason.of(Code.COLLAPSED_EQUAL_DISTANCES, share=variation)
     stuck = _stuck(losses)
-    return NOTHING if stuck and slow() else stuck
+    return NO_REASON if stuck and slow() else stuck
 
 
 def only_slow(features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, tells: bool) -> bool:
@@ -108,15 +108,15 @@ def tells_classes(yardstick: float, targets: Int[Tensor, "n"]) -> bool:
     return yardstick < (1 - NO_BETTER) * of_shares
 
 
-def tells_images(losses: Sequence[LossBeside]) -> bool:
+def tells_images(losses: Sequence[LossWithReference]) -> bool:
     """Return whether a loss tells images of a batch from their mean at all, however little.
 
     Examples:
         Rounding alone parts the first from a constant's:
 
-        >>> tells_images([LossBeside(4.8442, 4.8442), LossBeside(4.84421, 4.8442)])
+        >>> tells_images([LossWithReference(4.8442, 4.8442), LossWithReference(4.84421, 4.8442)])
         False
-        >>> tells_images([LossBeside(4.8442, 4.8442), LossBeside(4.8405, 4.8442)]), tells_images([])
+        >>> tells_images([LossWithReference(4.8442, 4.8442), LossWithReference(4.8405, 4.8442)]), tells_images([])
         (True, False)
     """
     return any(abs(pair.actual - pair.constant) > SAME * pair.constant for pair in losses)
@@ -172,13 +172,13 @@ def distance_variation(features: Float[Tensor, "n d"]) -> float:
     return float(distances.std(correction=0)) / mean if mean > 0 else 0.0
 
 
-def _stuck(losses: Sequence[LossBeside]) -> Reason:
+def _stuck(losses: Sequence[LossWithReference]) -> Reason:
     """Losses that mine their triplets can be 0 for a constant and 0 for a good embedding: those tell nothing."""
     informative = [pair for pair in losses if pair.constant > 0]
     if not informative or any(abs(pair.actual - pair.constant) > NO_BETTER * pair.constant for pair in informative):
-        return NOTHING
+        return NO_REASON
     mean = sum(pair.actual for pair in informative) / len(informative)
-    return because(Code.COLLAPSED_STUCK, loss=mean)
+    return Reason.of(Code.COLLAPSED_STUCK, loss=mean)
 
 
 # Watching a training without labels: its features from epoch to epoch, and when to stop.
@@ -193,7 +193,7 @@ PATIENCE = 2
 Figures = Mapping[str, float]
 
 
-class Collapsed(Exception):
+class CollapsedFeatures(Exception):
     """The features of a training without labels collapsed.
 
     Args:
@@ -201,7 +201,7 @@ class Collapsed(Exception):
 
     Examples:
         >>> from assay.plugin import Code, Reason
-        >>> Collapsed(Reason(), [{"epoch": 1, "rank": 1.0}]).curve
+        >>> CollapsedFeatures(Reason(), [{"epoch": 1, "rank": 1.0}]).curve
         ({'epoch': 1, 'rank': 1.0},)
     """
 
@@ -272,6 +272,6 @@ def collapse_of(curve: Sequence[Figures]) -> Reason:
     """
     last = curve[-PATIENCE:]
     if len(last) < PATIENCE or not all(row["rank"] < RANK_ONE or row["spread"] <= ONE_POINT for row in last):
-        return NOTHING
+        return NO_REASON
     row = last[-1]
-    return because(Code.COLLAPSED_FEATURES, epoch=int(row["epoch"]), rank=row["rank"], spread=row["spread"])
+    return Reason.of(Code.COLLAPSED_FEATURES, epoch=int(row["epoch"]), rank=row["rank"], spread=row["spread"])

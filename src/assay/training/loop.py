@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from assay.core import registry
 from assay.core.errors import SpecError
 from assay.core.files import content_hash
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NO_REASON, Code, Reason
 from assay.data.dataset import Batch
-from assay.maps.summary import Streamed, lesion_logits
+from assay.maps.summary import StreamedSummary, lesion_logits
 from assay.models.initialization import build_finetuning, to_training
 from assay.models.networks import Outputs, as_network, fit_head
 from assay.models.untyped import go_back
@@ -34,9 +34,9 @@ from assay.training.augmentation import Augmenter, build_augmenter, stack_views
 from assay.training.collapse import (
     CONSTANT_LOGIT,
     MOST,
-    Collapsed,
+    CollapsedFeatures,
     Figures,
-    LossBeside,
+    LossWithReference,
     collapse_of,
     collapse_reason,
     figures,
@@ -348,7 +348,7 @@ class TrainingState:
             row |= self._validation_figures()
         self.curve.append(row)
         if self.objective.unlabeled and (reason := collapse_of(self.curve)):
-            raise Collapsed(reason, self.curve)
+            raise CollapsedFeatures(reason, self.curve)
         score = self._score(validation_loss)
         if score is None or not all(map(math.isfinite, score)):
             return
@@ -509,7 +509,7 @@ _BATCHES_LOOKED_AT = 4
 
 
 @torch.no_grad()
-def finish(run: TrainingState) -> Fitted:
+def finish(run: TrainingState) -> TrainingResult:
     """Select weights, fit the head where the objective trained none or the mitigation asks for another, and judge by
     validation rows alone.
 
@@ -530,7 +530,7 @@ def finish(run: TrainingState) -> Fitted:
     return _judge(run, outputs, selected)
 
 
-def _judge(run: TrainingState, outputs: Outputs, selected: int) -> Fitted:
+def _judge(run: TrainingState, outputs: Outputs, selected: int) -> TrainingResult:
     network = as_network(run.network)
     trained_on = read_all(run.network, run.training, run.recipe.batch_size).features
     if not bool(trained_on.isfinite().all()):
@@ -565,10 +565,10 @@ def _judge(run: TrainingState, outputs: Outputs, selected: int) -> Fitted:
     )
 
 
-def _losses_beside(run: TrainingState) -> list[LossBeside]:
+def _losses_beside(run: TrainingState) -> list[LossWithReference]:
     """Training batches' losses, and those of the same batches with their mean in every image's place."""
     progress = run.plan.progress(run.step - 1)
-    pairs: list[LossBeside] = []
+    pairs: list[LossWithReference] = []
     for index in run.batches_beside(run.training, "training", _BATCHES_LOOKED_AT):
         batch = run.training.batch(index)
         if run.objective.views > 1:
@@ -576,7 +576,7 @@ def _losses_beside(run: TrainingState) -> list[LossBeside]:
         outputs = run.outputs(batch)
         both = outputs, outputs.constant()
         actual, constant_loss = (float(run.objective.loss(logits, batch, progress)) for logits in both)
-        pairs.append(LossBeside(actual=actual, constant=constant_loss))
+        pairs.append(LossWithReference(actual=actual, constant=constant_loss))
     return pairs
 
 
@@ -586,14 +586,14 @@ def _features_before(run: TrainingState) -> Tensor:
     return read_all(network, run.validation, run.recipe.batch_size).features
 
 
-def _judge_maps(run: TrainingState, selected: int) -> Fitted:
+def _judge_maps(run: TrainingState, selected: int) -> TrainingResult:
     """Return the operating thresholds and the fit, from validation lesions alone; a network that says the same
     everywhere has collapsed.
 
     Fit is 1 less the mean Dice at p = 0.5 of images with a lesion, whatever loss was trained. Maps are summarized batch
     by batch, and none is kept.
     """
-    columns, spread, losses = Streamed(), 0.0, list[Tensor]()
+    columns, spread, losses = StreamedSummary(), 0.0, list[Tensor]()
     network = as_network(run.network)
     for batch in run.validation.in_order(run.recipe.batch_size):
         logits = lesion_logits(network.read(batch.images).logits)
@@ -607,7 +607,7 @@ def _judge_maps(run: TrainingState, selected: int) -> Fitted:
         spread = max(spread, float(logits.max() - logits.min()))
     maps = columns.columns()
     reached = [threshold_at(maps["lesion_score"], maps["floor"], level) for level in LEVELS]
-    collapsed = because(Code.COLLAPSED_CONSTANT_MAPS, spread=spread) if spread < CONSTANT_LOGIT else NOTHING
+    collapsed = Reason.of(Code.COLLAPSED_CONSTANT_MAPS, spread=spread) if spread < CONSTANT_LOGIT else NO_REASON
     return _fitted(
         run,
         selected_epoch=selected,
@@ -624,9 +624,9 @@ def _extreme(area: Int[np.ndarray, " n"], pixels: Int[np.ndarray, " n"]) -> Reas
     It has not collapsed: it may rank pixels well.
     """
     if not area.any():
-        return because(Code.PREDICTS_NOTHING, images=len(area))
+        return Reason.of(Code.PREDICTS_NOTHING, images=len(area))
     everywhere = bool((area > 0.9 * pixels).all())
-    return because(Code.PREDICTS_EVERYTHING, images=len(area)) if everywhere else NOTHING
+    return Reason.of(Code.PREDICTS_EVERYTHING, images=len(area)) if everywhere else NO_REASON
 
 
 # The only training loop: deterministic, checkpointed, resumed bit for bit in the middle of an epoch.
@@ -690,7 +690,7 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainingResult:
     """A trained model and the results of its training.
 
     Attributes:
@@ -722,7 +722,7 @@ class Fitted:
     yardstick: float = math.nan
     validated: Float[Tensor, "n k"] | None = None
     operating: tuple[float, ...] = ()
-    finding: Reason = NOTHING
+    finding: Reason = NO_REASON
 
 
 def fit(
@@ -737,7 +737,7 @@ def fit(
     on_progress: Callable[[ProgressReport], None] | None = None,
     checkpoint_every: float = 30.0,
     should_stop: Callable[[], bool] | None = None,
-) -> Fitted:
+) -> TrainingResult:
     """Train a recipe on an environment; continue from a checkpoint in `folder` when there is one of the same training.
 
     Everything decided here rests on `training` and `validation`; test rows have no way in. Epochs are whole batches of
@@ -823,10 +823,10 @@ def _finite(run: TrainingState) -> float:
     return last
 
 
-def _fitted(run: TrainingState, **results: Any) -> Fitted:
+def _fitted(run: TrainingState, **results: Any) -> TrainingResult:
     """Return the outcome of a training, with what was found in the end."""
     account = {**run.labels.account(), **run.mitigation.account(run.found, run.objective)}
-    return Fitted(
+    return TrainingResult(
         network=run.network,
         curve=tuple(run.curve),
         steps=run.steps_done,

@@ -6,7 +6,7 @@ import itertools
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
-from assay.report.account import LIGHTS, SIGNS, Account, Chip, Opening, Said, Tile
+from assay.report.account import LIGHTS, SIGNS, Account, CautionSentence, Chip, Opening, Tile
 from assay.report.account import Line as AccountLine
 from assay.report.block import Block, Query, Section
 from assay.report.evidence import Evidence, Page, Wording
@@ -243,7 +243,7 @@ def validation_account(evidence: Evidence) -> Account:
             next=validation_step(tables, facts),
             tiles=tuple(_validation_tiles(tables))[:MOST_TILES],
         ),
-        doubts=tuple(Said(chip.title, chip.light, chip.sign, LIGHTS[chip.light], "") for chip in chips),
+        doubts=tuple(CautionSentence(chip.title, chip.light, chip.sign, LIGHTS[chip.light], "") for chip in chips),
         limits=("what the model relies on", "performance at other sites"),
         methods=METHODS,
     )

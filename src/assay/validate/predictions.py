@@ -43,7 +43,7 @@ from assay.data.files.scored import (
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
 from assay.stats.format import count
-from assay.stats.groups import Grouped, groups_of
+from assay.stats.groups import ColumnGroups, groups_of
 from assay.stats.scores import Scale, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
 from assay.validate.request import NOT_AGAIN, ValidateRequest
@@ -307,7 +307,7 @@ def _join_rows(
 
 
 @dataclass(frozen=True, eq=False)
-class Validated:
+class ValidatedModels:
     """Models on the same cases, with everything that a validation computes from.
 
     Attributes:
@@ -321,13 +321,13 @@ class Validated:
 
     files: tuple[ScoreFile, ...]
     models: Mapping[str, ScoredCases]
-    groups: tuple[Grouped, ...]
+    groups: tuple[ColumnGroups, ...]
     lines: tuple[int, ...]
     facts: Mapping[str, str]
     recalibration: Sequence[ScoreFile] = ()
 
 
-def read_validation(request: ValidateRequest) -> Validated:
+def read_validation(request: ValidateRequest) -> ValidatedModels:
     """Read one file, or two with the same cases, with thresholds and groups."""
     _check_numbers(request)
     files, matched = _read_models(request)
@@ -376,7 +376,7 @@ def read_validation(request: ValidateRequest) -> Validated:
         "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),
         "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),
     }
-    return Validated(files, models, groups, rows.table.numbers, facts, recalibration)
+    return ValidatedModels(files, models, groups, rows.table.numbers, facts, recalibration)
 
 
 def _typed_file(source: Any) -> str:
@@ -608,7 +608,7 @@ def _holds_calls(rows: ScoredRows, name: str) -> bool:
 
 def _groups_of_file(
     rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest, taken: Collection[str]
-) -> tuple[tuple[Grouped, ...], list[str]]:
+) -> tuple[tuple[ColumnGroups, ...], list[str]]:
     """Return the groups of columns that are named, or else of those of few values that have no other part."""
     table = rows.table
     columns = list(request.groups) or [
@@ -618,7 +618,7 @@ def _groups_of_file(
         and not (called_patient(name) or called_unit(name) or _holds_calls(rows, name))
         and 1 < len([*filterfalse(absent, set(table.column(name, key_text("--groups"))))]) <= MOST_VALUES
     ]
-    grouped: list[Grouped] = []
+    grouped: list[ColumnGroups] = []
     for name in columns:
         cells, *others = (table.column(part, key_text("--groups")) for part in name.split(CROSS))
         for other in others:

@@ -14,7 +14,7 @@ import numpy as np
 from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
-from assay.stats.groups import Grouped
+from assay.stats.groups import ColumnGroups
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.validate import curves
@@ -23,7 +23,7 @@ from assay.validate.curves import Curve, ScoredCases, WithInterval
 from assay.validate.kind import VALIDATION
 from assay.validate.paired import MEASURES, difference_row
 from assay.validate.plan import needed_patients
-from assay.validate.predictions import ScoreFile, Validated, read_validation
+from assay.validate.predictions import ScoreFile, ValidatedModels, read_validation
 from assay.validate.recalibration import recalibrate
 from assay.validate.request import ValidateRequest
 
@@ -36,7 +36,7 @@ def run_validation(request: ValidateRequest) -> Path:
     return out
 
 
-def _name_of_folder(read: Validated) -> str:
+def _name_of_folder(read: ValidatedModels) -> str:
     """Return the name of a table of scores, or those of two, such as `ours-theirs`."""
     return "-".join(dict.fromkeys(Path(file.rows.table.name).stem for file in read.files))
 
@@ -51,7 +51,7 @@ class ValidateRun(RunSteps):
     """
 
     request: ValidateRequest
-    read: Validated
+    read: ValidatedModels
     kind = VALIDATION
 
     @property
@@ -275,7 +275,7 @@ def _reference_rows(cases: ScoredCases, files: Sequence[ScoreFile]) -> Iterator[
             }
 
 
-def _subgroup_rows(name: str, cases: ScoredCases, grouped: Grouped, names: Sequence[str]) -> Iterator[Row]:
+def _subgroup_rows(name: str, cases: ScoredCases, grouped: ColumnGroups, names: Sequence[str]) -> Iterator[Row]:
     alpha = curves.ALPHA / max(len(grouped.groups), 1)
     measures: dict[str, Callable[[ScoredCases], WithInterval]] = {
         "auroc": lambda part: curves.auroc_with_interval(part, alpha),

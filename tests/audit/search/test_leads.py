@@ -28,7 +28,7 @@ from assay.audit.policy import Policy
 from assay.audit.predictions_command import print_verdicts
 from assay.audit.references import RegionLimits, read_limits
 from assay.audit.request import AuditRequest
-from assay.audit.scored import Scored
+from assay.audit.scored import ScoredImages
 from assay.audit.search.run import image_properties
 from assay.audit.search.words import answer, next_words
 from assay.audit.swing import rate_gap
@@ -522,7 +522,7 @@ def test_errors_of_some_images_are_found_and_overlapping_slices_merged() -> None
     draws = np.random.default_rng(2)
     flipped = np.where(wrong, draws.random(1200) < 0.7, draws.random(1200) < 0.05)
     called = np.where(flipped, 1 - images.target, images.target)
-    scored = Scored(images, np.stack([np.zeros(1200), 4.0 * called - 2], axis=1).astype(np.float32), 0.5)
+    scored = ScoredImages(images, np.stack([np.zeros(1200), 4.0 * called - 2], axis=1).astype(np.float32), 0.5)
     found = list(leads_of_images(scored, {"sharpness": draws.normal(size=1200)}, 0))
     errors = [row for row in found if row["about"] == "error"]
     assert {row["class"] for row in errors} == {"no", "yes"}
@@ -532,7 +532,7 @@ def test_errors_of_some_images_are_found_and_overlapping_slices_merged() -> None
     assert best["low"] > 0.4
     assert any(row["merged"] for row in errors)
     assert not [row for row in found if row["name"].startswith("sharpness")]
-    fair = Scored(images, np.stack([np.zeros(1200), draws.normal(size=1200)], axis=1).astype(np.float32), 0.5)
+    fair = ScoredImages(images, np.stack([np.zeros(1200), draws.normal(size=1200)], axis=1).astype(np.float32), 0.5)
     assert not list(leads_of_images(fair, {"sharpness": draws.normal(size=1200)}, 0))
 
 
@@ -540,7 +540,7 @@ def test_a_property_that_moves_scores_is_a_lead() -> None:
     images, draws = table(400), np.random.default_rng(3)
     sharp = draws.normal(size=400)
     logits = np.stack([np.zeros(400), images.target + 2 * sharp], axis=1).astype(np.float32)
-    found = list(leads_of_images(Scored(images, logits, 0.5), {"sharpness": sharp}, 0))
+    found = list(leads_of_images(ScoredImages(images, logits, 0.5), {"sharpness": sharp}, 0))
     assert [(row["kind"], row["name"]) for row in found if row["about"] == "score"] == [("property", "sharpness")]
 
 

@@ -28,7 +28,6 @@ from assay.audit.search.search import (
     worths,
 )
 from assay.audit.verdicts import decide_region
-from assay.core.reasons import because
 from assay.plugin import Code, Reason
 from assay.stats.rows import RegionVerdict
 
@@ -446,9 +445,9 @@ def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
     def constant(images: np.ndarray) -> np.ndarray:
         return 16 + noise * images[:, 0, 0, :1].astype(np.float64)
 
-    assert find_region(constant, SearchSample(made.images, target, np.arange(COUNT), constant(made.images))) == because(
-        Code.ANSWERS_ALIKE
-    )
+    assert find_region(
+        constant, SearchSample(made.images, target, np.arange(COUNT), constant(made.images))
+    ) == Reason.of(Code.ANSWERS_ALIKE)
 
 
 def test_one_normal_is_called_two_groups_in_one_of_twenty_at_most() -> None:

@@ -6,11 +6,11 @@ import logging
 
 import pytest
 
-from assay.data.files.readers import Counted
+from assay.data.files.readers import CountedWarnings
 
 
 def test_the_first_warning_of_a_library_is_said_and_the_others_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    counted = Counted()
+    counted = CountedWarnings()
     for name in ("lib.pages", "lib.tags", "other"):
         logger = logging.getLogger(name)
         logger.propagate = False

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from assay.data.phantoms.textures import (
     OUTLINES,
-    Law,
+    TextureLaw,
     draw_fractal,
     draw_leaves,
     leaves_in_view,
@@ -52,7 +52,7 @@ class TestFiveKinds(TestNatural):
         return make(classes=5)
 
 
-def even(law: Law, count: int = 200, size: int = 64) -> Tensor:
+def even(law: TextureLaw, count: int = 200, size: int = 64) -> Tensor:
     """Pictures of one law at scale 1."""
     return draw_leaves(law, np.ones(count), np.arange(count), Grid(size, 1.0, "cpu"))
 
@@ -102,7 +102,7 @@ def test_fewer_kinds_are_the_first_ones() -> None:
 @pytest.mark.parametrize(("form", "exponent"), list(zip(2 * list(OUTLINES), 2 * [2.0, 2.7, 3.3, 4.0], strict=False)))
 def test_radii_follow_the_power_law(form: str, exponent: float) -> None:
     """Among all leaves, seen or not, counts by radius fall as r^-a: the slope of log counts in octaves is 1 - a."""
-    law = Law("leaves", 0, form, exponent)
+    law = TextureLaw("leaves", 0, form, exponent)
     scale = np.full(40, 0.7)  # the whole scene is in view
     leaves = leaves_in_view(law, scale, np.arange(40))
     edges = 0.7 * SMALLEST * (LARGEST / SMALLEST) ** (np.arange(9) / 8)
@@ -122,7 +122,7 @@ def test_outlines_have_the_area_of_the_unit_disc_and_reach_no_further_than_state
 
 def test_leaves_hide_each_other_as_a_painter_would_lay_them() -> None:
     """Every pixel shows the leaf of the highest order among those over its center: one by one, in NumPy."""
-    law = Law("leaves", 0, "disc", 2.0)
+    law = TextureLaw("leaves", 0, "disc", 2.0)
     leaves = leaves_in_view(law, np.ones(2), np.arange(2))
     drawn = draw_leaves(law, np.ones(2), np.arange(2), Grid(48, 1.0, "cpu")).numpy()
     centers = (np.arange(48) + 0.5) / 48 - 0.5
@@ -141,7 +141,7 @@ def test_leaves_hide_each_other_as_a_painter_would_lay_them() -> None:
 
 def test_few_pixels_show_the_ground() -> None:
     """Leaves of three times the scene's area leave exp(-3) of it bare, 5%: bare pixels have the image's own ground."""
-    law = Law("leaves", 0, "disc", 3.3)
+    law = TextureLaw("leaves", 0, "disc", 3.3)
     pictures, same = even(law, 100), []
     for picture in pictures:
         levels, counts = torch.unique(picture, return_counts=True)

@@ -68,7 +68,7 @@ def test_a_diffuse_finding_is_within_the_ranges_that_the_chest_phantom_checks(fi
     build("phantom", "chest", DIFFUSE[finding])
 
 
-class Seen:
+class ImageProperties:
     """What a phantom was asked to render."""
 
     def __init__(self, phantom: Phantom, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ class Seen:
 
 
 def test_no_mass_no_spicules_and_all_else_varies(monkeypatch: pytest.MonkeyPatch) -> None:
-    chest, nodule = (Seen(build("phantom", name, {}), monkeypatch) for name in ("chest", "nodule"))
+    chest, nodule = (ImageProperties(build("phantom", name, {}), monkeypatch) for name in ("chest", "nodule"))
     make().render({"kind": np.arange(240) % 60}, np.arange(240), 64, {})
     assert set(chest.column("mass")) == {0}
     assert set(nodule.column("margin")) == {0.0}
@@ -99,7 +99,7 @@ def test_no_mass_no_spicules_and_all_else_varies(monkeypatch: pytest.MonkeyPatch
 def test_classes_are_what_their_names_say(monkeypatch: pytest.MonkeyPatch) -> None:
     for anatomy in ("chest", "ct"):
         phantom = build("phantom", "chest" if anatomy == "chest" else "nodule", {})
-        seen = Seen(phantom, monkeypatch)
+        seen = ImageProperties(phantom, monkeypatch)
         for code, task in enumerate(names_of(anatomy)):
             seen.asked.clear()
             make(anatomy).render({"kind": np.full(6, code)}, np.arange(6), 64, {})

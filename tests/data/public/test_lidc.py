@@ -13,7 +13,7 @@ import pydicom
 import pytest
 from tests.worlds.files import age
 from tests.worlds.public import (
-    Drawn,
+    DrawnIntervention,
     hu,
     load,
     nodule,
@@ -33,14 +33,14 @@ from assay.plugin import DataError, Dataset, SpecError
 WHOLE: dict[str, Any] = {"field_mm": 16, "data": {"size": 32}}
 
 
-def read(folder: Path, *readers: list[Drawn], **tags: object) -> Dataset:
+def read(folder: Path, *readers: list[DrawnIntervention], **tags: object) -> Dataset:
     """The nodules of one series; those of mean malignancy 3 are left out."""
     write_series(folder / "set", 1, readers, **tags)
     return load("lidc", folder / "set", field_mm=16, data={"size": 64})
 
 
-def outlined(*outlines: tuple[list[tuple[int, int]], bool], at: int = 1, **ratings: int) -> Drawn:
-    return Drawn({at: outlines}, ratings)
+def outlined(*outlines: tuple[list[tuple[int, int]], bool], at: int = 1, **ratings: int) -> DrawnIntervention:
+    return DrawnIntervention({at: outlines}, ratings)
 
 
 def areas(dataset: Dataset) -> list[float]:
@@ -142,8 +142,8 @@ def test_ratings_are_means_of_those_who_gave_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("namespace", ["http://www.nih.gov", "http://www.nih.gov/other", ""])
 def test_marks_of_three_millimeters_and_more_are_read(tmp_path: Path, namespace: str) -> None:
-    small = Drawn({1: [([(30, 30)], True)]})  # a single point: under 3 mm
-    unrated = Drawn({1: [(ring(50, 50, 4), True)]}, rated=False)
+    small = DrawnIntervention({1: [([(30, 30)], True)]})  # a single point: under 3 mm
+    unrated = DrawnIntervention({1: [(ring(50, 50, 4), True)]}, rated=False)
     readers = [[nodule(20, 20, 6, slices=(0, 1)), small, unrated], [nodule(50, 50, 4)]]
     folder = tmp_path / "set"
     place = write_series(folder, 1, readers)

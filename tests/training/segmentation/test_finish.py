@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from assay.core.reasons import because
-from assay.plugin import ArrayCache, Code, Diverged, Fitted
+from assay.core.reasons import Reason
+from assay.plugin import ArrayCache, Code, Diverged, TrainingResult
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.training.loop import _extreme, begin, finish
@@ -27,7 +27,7 @@ STUDY: dict[str, Any] = {
 
 @pytest.fixture
 def verdict_with(tmp_path: Path) -> Any:
-    def judged(scale: float, background: float) -> Fitted:
+    def judged(scale: float, background: float) -> TrainingResult:
         """Of a network as drawn, its head's weights multiplied and its logit of background set."""
         study = parse_study(STUDY)
         population = open_population(study.data, ArrayCache(tmp_path / "cache"))
@@ -46,13 +46,13 @@ def verdict_with(tmp_path: Path) -> Any:
 
 def test_a_network_that_calls_nothing_is_told_so_and_has_not_collapsed(verdict_with: Any) -> None:
     found = verdict_with(0.01, 20.0)
-    assert found.finding == because(Code.PREDICTS_NOTHING, images=12)
+    assert found.finding == Reason.of(Code.PREDICTS_NOTHING, images=12)
     assert not found.collapsed
 
 
 def test_one_that_calls_nearly_everything_is_told_so_too(verdict_with: Any) -> None:
     found = verdict_with(0.01, -20.0)
-    assert found.finding == because(Code.PREDICTS_EVERYTHING, images=12)
+    assert found.finding == Reason.of(Code.PREDICTS_EVERYTHING, images=12)
     assert not found.collapsed
 
 
@@ -81,12 +81,12 @@ def test_one_that_calls_some_pixels_is_not() -> None:
     pixels = np.full(2, 100)
     assert not _extreme(np.array([0, 1]), pixels)
     assert not _extreme(np.array([90, 100]), pixels)
-    assert _extreme(np.array([91, 100]), pixels) == because(Code.PREDICTS_EVERYTHING, images=2)
+    assert _extreme(np.array([91, 100]), pixels) == Reason.of(Code.PREDICTS_EVERYTHING, images=2)
 
 
 def test_one_that_says_the_same_everywhere_has_collapsed(verdict_with: Any) -> None:
     found = verdict_with(0.0, 20.0)
-    assert found.collapsed == because(Code.COLLAPSED_CONSTANT_MAPS, spread=0.0)
+    assert found.collapsed == Reason.of(Code.COLLAPSED_CONSTANT_MAPS, spread=0.0)
     assert all(math.isnan(logit) for logit in found.operating)
 
 

@@ -15,8 +15,8 @@ from assay.audit.search.search import (
     AT_ONCE,
     ONE_NORMAL,
     CountedModel,
-    Groups,
-    Half,
+    HalfFinding,
+    PatchGroups,
     RegionFinding,
     Scores,
     SearchSample,
@@ -26,7 +26,7 @@ from assay.audit.search.search import (
     verify,
     worths,
 )
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Code, Reason
 
 # The exchange of a region with images of another class is a mean over images: a mark on a tenth of them moves it by a
 # tenth. What some images carry and others do not is therefore looked for in the images alone, without a pass of the
@@ -107,7 +107,7 @@ def find_candidate(
     parts, model = [sample.take(rows_of_half) for rows_of_half in rows], CountedModel(scores, at_once)
     pairs = list(islice(propose(parts[0], parts[1]), _MOST))
     if not pairs:
-        return because(Code.NOTHING_DRAWN, least=LEAST_CARRIERS)
+        return Reason.of(Code.NOTHING_DRAWN, least=LEAST_CARRIERS)
     sides = sample.images.shape[2:]
     regions = [max((mark.region for mark in pair), key=lambda region: size_of(region, *sides)) for pair in pairs]
     effects = [
@@ -123,17 +123,17 @@ def find_candidate(
     best_effects = [effects_of_half[at] for effects_of_half, at in zip(effects, best, strict=True)]
     score_at = int(np.abs(best_effects).sum(axis=0).argmax())
     searched = model.passes
-    halves: list[Half] = []
+    halves: list[HalfFinding] = []
     for half, (same, other) in enumerate((parts, parts[::-1])):
         mark, region = pairs[best[half]][half], regions[best[half]]
         high = mark.carry if best_effects[half][score_at] > 0 else ~mark.carry
-        groups = Groups(np.full(len(high), np.nan), high, mark.distance, ONE_NORMAL)
+        groups = PatchGroups(np.full(len(high), np.nan), high, mark.distance, ONE_NORMAL)
         answered = put_on(model, same, region, high, other, parts=False)
         ends = np.stack(answered.parts["whole"][::-1])[..., score_at] / sample.spread
         content_effects = given_by(
             ends[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target)
         )
-        halves.append(Half(rows[half], region, groups, ends[0] - ends[1], content_effects, answered))
+        halves.append(HalfFinding(rows[half], region, groups, ends[0] - ends[1], content_effects, answered))
     agree = _same_thing(pairs[best[0]], pairs[best[1]]) and bool(
         best_effects[0][score_at] * best_effects[1][score_at] > 0
     )

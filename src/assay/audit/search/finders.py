@@ -10,7 +10,7 @@ from assay.audit.search.drawn import find_drawn
 from assay.audit.search.regions import Band, Border, Box, Corners, Intensities, Mirror, Region, Shading, Sought
 from assay.audit.search.search import AT_ONCE, RegionFinding, Scores, SearchSample, find_region
 from assay.audit.search.shapes import Shape, find_shape
-from assay.audit.search.turned import Turned, find_turned
+from assay.audit.search.turned import RotatedSquare, find_turned
 from assay.core.reasons import Reason
 
 
@@ -46,5 +46,5 @@ FINDERS: Mapping[Sought, Finder] = {
 
 def region_of(kind: str, values: Sequence[Any]) -> Region:
     """Return a region from its kind and the values of its fields."""
-    kinds: Sequence[type[Region]] = (Box, Border, Corners, Mirror, Band, Intensities, Shading, Shape, Turned)
+    kinds: Sequence[type[Region]] = (Box, Border, Corners, Mirror, Band, Intensities, Shading, Shape, RotatedSquare)
     return next(kind_of_region for kind_of_region in kinds if kind_of_region.__name__.lower() == kind)(*values)

@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 from assay.audit.search.regions import Box, Pixels, Region, Shading, Track, candidates, same_place, size_of
 from assay.audit.swing import Effect, effect_of_mark
 from assay.audit.verdicts import WEAK_EFFECT
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Code, Reason
 from assay.core.seeds import generator
 from assay.probes.reader import read_ahead
 from assay.stats.bounds import ALPHA, Bounded
@@ -426,7 +426,7 @@ def _shrunk(
 
 
 @dataclass(frozen=True, eq=False)
-class Groups:
+class PatchGroups:
     """Images in two groups by the worth of their patches.
 
     Attributes:
@@ -448,9 +448,9 @@ class Groups:
         return self.separation > self.of_one_normal and share >= LEAST_GROUP
 
 
-def groups_of(effect: Float[np.ndarray, " n"]) -> Groups:
+def groups_of(effect: Float[np.ndarray, " n"]) -> PatchGroups:
     """Return the groups of images by the worth of their patches on the same recipients."""
-    return Groups(effect, *split(effect), _of_one_normal(len(effect)))
+    return PatchGroups(effect, *split(effect), _of_one_normal(len(effect)))
 
 
 def worths(
@@ -514,7 +514,7 @@ def _of_one_normal(count: int) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class ExchangedScores:
     """Scores of images with patches of other images.
 
     Attributes:
@@ -535,7 +535,7 @@ def put_on(
     sample: SearchSample,
     *,
     parts: bool = True,
-) -> Answered:
+) -> ExchangedScores:
     """Return the answers to images with patches of the two groups.
 
     Args:
@@ -556,7 +556,7 @@ def put_on(
             patches |= {"shape": patches["whole"] - colors + color, "tone": sample.images - color + colors}
         images = {part: _put(region, sample.images, [pixels.clip(0, 1)]) for part, pixels in patches.items()}
         answers.append({part: sample.scores_from_answers(model(put), [region]) for part, put in images.items()})
-    return Answered(np.stack(chosen[::-1]), {part: (answers[0][part], answers[1][part]) for part in answers[0]})
+    return ExchangedScores(np.stack(chosen[::-1]), {part: (answers[0][part], answers[1][part]) for part in answers[0]})
 
 
 def _mean_color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n c 1 1"]:
@@ -603,7 +603,7 @@ def carriers(
 
 
 @dataclass(frozen=True, eq=False)
-class Half:
+class HalfFinding:
     """A region found on one half of the patients, and its effect on the other half.
 
     Attributes:
@@ -617,10 +617,10 @@ class Half:
 
     rows: Int[np.ndarray, " k"]
     region: Region
-    groups: Groups
+    groups: PatchGroups
     effect: Float[np.ndarray, " j"]
     given: Given
-    answered: Answered
+    answered: ExchangedScores
 
 
 @dataclass(frozen=True, eq=False)
@@ -643,7 +643,7 @@ class RegionFinding:
         high_carries: Whether the higher group carries what is drawn alike; None where the images have to tell.
     """
 
-    halves: tuple[Half, Half]
+    halves: tuple[HalfFinding, HalfFinding]
     first: int
     agree: bool
     column: int
@@ -728,7 +728,7 @@ def find_region(
         for part, (region, _) in zip(parts, regions_found, strict=True)
     ]
     column = int(np.sum([part.var(axis=0) for part in every], axis=0).argmax())
-    halves: list[Half] = []
+    halves: list[HalfFinding] = []
     for at, (half_sample, other) in enumerate((parts, parts[::-1])):
         (region, sign), groups = regions_found[at], groups_of(every[at][:, column])
         sides = sign * exchange_content(model, other, [region], np.arange(len(other.target)), DONORS)[0]
@@ -736,7 +736,7 @@ def find_region(
         content = given_by(sides, rows[1 - at][np.stack(other.donors)], other.target, len(sample.target))
         same, distance = sides.mean(axis=1)
         answered = put_on(model, half_sample, region, groups.high, other)
-        halves.append(Half(rows[at], region, groups, same - distance, content, answered))
+        halves.append(HalfFinding(rows[at], region, groups, same - distance, content, answered))
     agree = same_place(halves[0].region, halves[1].region, *sample.images.shape[2:])
     return verify(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
 
@@ -765,7 +765,7 @@ def _larger_in_both(
 def verify(
     model: CountedModel,
     sample: SearchSample,
-    halves: tuple[Half, Half],
+    halves: tuple[HalfFinding, HalfFinding],
     agree: bool,
     column: int,
     searched: int,
@@ -820,13 +820,13 @@ def verify(
 def divide_patients(sample: SearchSample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]] | Reason:
     """Return the halves of `halves_of`, or why images allow no search in them."""
     if len(sample.target) < LEAST_IMAGES:
-        return because(Code.FEW_IMAGES, images=len(sample.target), least=LEAST_IMAGES)
+        return Reason.of(Code.FEW_IMAGES, images=len(sample.target), least=LEAST_IMAGES)
     if not _LEAST_SPREAD * float(np.abs(sample.clean).max()) < sample.spread < math.inf:
-        return because(Code.ANSWERS_ALIKE)
+        return Reason.of(Code.ANSWERS_ALIKE)
     rows = halves_of(sample)
     parts = [sample.take(part) for part in rows]
     if any(len(part.classes) < len(sample.classes) or part.donors is None for part in parts):
-        return because(Code.NO_DONORS)
+        return Reason.of(Code.NO_DONORS)
     return rows
 
 

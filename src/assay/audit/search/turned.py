@@ -47,7 +47,7 @@ _MARGIN = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Turned(Region):
+class RotatedSquare(Region):
     """A square wherever an image is most like a template, however turned.
 
     Attributes:
@@ -83,7 +83,7 @@ class Turned(Region):
 class TurnedShape(Candidate):
     """A shape with the images that have it."""
 
-    shape: Turned
+    shape: RotatedSquare
 
     @property
     def region(self) -> Region:
@@ -150,7 +150,7 @@ def _mean_shapes(images: Pixels) -> Iterator[TurnedShape]:
             template, carry, values = mark
             weight = whiten.T @ template / (template**2).sum()
             least = float(values[carry].min() + values[~carry].max()) / 2
-            shape = Turned(tuple(map(float, weight)), float(weight @ mean), side, least)
+            shape = RotatedSquare(tuple(map(float, weight)), float(weight @ mean), side, least)
             yield TurnedShape(carry, _separation_of_carriers(values, carry), shape)
 
 

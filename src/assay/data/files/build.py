@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from assay.core.errors import DataError, SpecError
 from assay.core.files import IN_MEMORY, default_cache_root, release
-from assay.core.types import FactorTable, Places
+from assay.core.types import FactorTable, RowOrigins
 from assay.data import near_copies
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.cards import card_of, without_patients
@@ -24,8 +24,8 @@ from assay.data.files.decode import (
     WHOLE,
     Channels,
     Decoded,
-    Fact,
-    Meaning,
+    FileFact,
+    LabelMeaning,
     Stretch,
     decode_images,
     facts_of,
@@ -78,7 +78,7 @@ class FileCrops:
     masks: tuple[MaskAt, ...]
     digests: tuple[str, ...]
     native: Int[np.ndarray, "n 2"]
-    meaning: Meaning
+    meaning: LabelMeaning
     size: int
     channels: Channels
     deep: bool
@@ -139,11 +139,11 @@ class FileCrops:
         self, rows: Int[np.ndarray, "k"], windows: Int[np.ndarray, "k 4"], places: Int[np.ndarray, "k 4"]
     ) -> Images:
         """Windows of these rows, each in its place of a black square; nothing is read before a pixel is asked for."""
-        return Cut(self, rows, windows, places)
+        return CroppedImages(self, rows, windows, places)
 
 
 @dataclass(frozen=True)
-class Cut:
+class CroppedImages:
     """`Images` of windows of files, decoded when first read.
 
     Attributes:
@@ -286,7 +286,7 @@ class FileOriginals:
             parts: list[list[int]] = [piece.tolist() for piece in pieces]
             for part, numbers in zip(parts, in_threads(numbers_of, parts), strict=True):
                 array[part] = numbers
-                self.cache.notify("measuring the original images", part[-1] + 1, len(array))
+                self.cache.on_progress("measuring the original images", part[-1] + 1, len(array))
 
         digests = [self.pixels.digests[at] for at in rows]
         name = name_of("measured", digests, name, self._planes, self.framing.label, *self.pixels.images.stretch)
@@ -501,7 +501,9 @@ def _masks(
     return ArrayMasks(pixels.masks.array, positions, listing.meaning.kinds), facts, warnings, read
 
 
-def _unreadable_header(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None) -> list[Problem]:
+def _unreadable_header(
+    listing: Listing, facts: Sequence[FileFact], masks: Sequence[FileFact | None] | None
+) -> list[Problem]:
     """Files whose header already shows that they cannot be used."""
     problems: list[Problem] = []
     for at, fact in enumerate(facts):
@@ -522,8 +524,8 @@ def _unreadable_header(listing: Listing, facts: Sequence[Fact], masks: Sequence[
 
 def _decode_files(
     listing: Listing,
-    facts: Sequence[Fact],
-    masks: Sequence[Fact | None] | None,
+    facts: Sequence[FileFact],
+    masks: Sequence[FileFact | None] | None,
     spec: DataSpec,
     cache: ArrayCache,
     like: Dataset | None = None,
@@ -616,7 +618,9 @@ def _left_to_ignore(listing: Listing) -> tuple[str, ...]:
     return (f"{count:,} images were left out whose masks mark {whose}",) if count else ()
 
 
-def _orientation_doubt(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None) -> tuple[str, ...]:
+def _orientation_doubt(
+    listing: Listing, facts: Sequence[FileFact], masks: Sequence[FileFact | None] | None
+) -> tuple[str, ...]:
     """Return a doubt where EXIF turns images, or masks, and not the other of the two."""
     masked = zip(facts, masks or (), listing.cells("mask"), strict=True) if masks else ()
     count = sum(_orientation(fact) != _orientation(mask) for fact, mask, at in masked if at is not None)
@@ -628,7 +632,7 @@ def _orientation_doubt(listing: Listing, facts: Sequence[Fact], masks: Sequence[
     return (f"{count:,} {sentence} that masks lie on the lesions, or take the tag out of the images",)
 
 
-def _orientation(fact: Fact | None) -> int:
+def _orientation(fact: FileFact | None) -> int:
     return fact.header.orientation if fact is not None and fact.header is not None else 1
 
 
@@ -722,11 +726,11 @@ def _table(listing: Listing, spec: DataSpec) -> FactorTable:
     )
 
 
-def places_of(listing: Listing, spec: DataSpec) -> Places:
+def places_of(listing: Listing, spec: DataSpec) -> RowOrigins:
     """Return where the rows of a listing come from."""
     in_memory = Path(spec.folder).parent == default_cache_root() / IN_MEMORY
     called = ("", "row") if in_memory else (listing.where, listing.word)
-    return Places(*called, tuple(listing.numbers))
+    return RowOrigins(*called, tuple(listing.numbers))
 
 
 def _content(table: FactorTable, image_hashes: np.ndarray, mask_hashes: np.ndarray | None) -> str:
@@ -769,7 +773,7 @@ def detail_of(
 
     def fill(array: np.ndarray) -> None:
         for at, _ in enumerate(in_threads(lambda at: one(at, array[at]), range(len(array)))):
-            cache.notify("looking for near copies", at + 1, len(array))
+            cache.on_progress("looking for near copies", at + 1, len(array))
 
     name = name_of("detail", [digests[at] for at in places], near_copies.VERSION, *stretch)
     return cache.get(name, (len(places), side, side), np.int8, fill)

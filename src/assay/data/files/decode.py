@@ -25,7 +25,7 @@ from assay.data.files.pictures import (
     VALUES,
     DecodedImage,
     Header,
-    Used,
+    StoredRange,
     at_full_range,
     ben_graham,
     circle_crop,
@@ -64,7 +64,7 @@ class LabelMap:
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class LabelMeaning:
     """Meaning of the values of a set's masks.
 
     Attributes:
@@ -84,18 +84,18 @@ class Meaning:
         return content_hash([MASK_VERSION, dict(self.labels), self.inverted])
 
 
-ONE = Meaning()
+ONE = LabelMeaning()
 """Masks of one kind, given by brightness."""
 
 
-def meaning_of(spec: DataSpec) -> Meaning:
+def meaning_of(spec: DataSpec) -> LabelMeaning:
     """Declaration of a spec on its masks' values."""
     if not spec.mask_values:
-        return Meaning(inverted=spec.mask_inverted)
+        return LabelMeaning(inverted=spec.mask_inverted)
     return numbered(spec.mask_values)
 
 
-def numbered(names: Mapping[int, str]) -> Meaning:
+def numbered(names: Mapping[int, str]) -> LabelMeaning:
     """Values with names: kinds in the order of their least value; `background` and `ignore` are none.
 
     Raises:
@@ -107,10 +107,10 @@ def numbered(names: Mapping[int, str]) -> Meaning:
             f"masks name {len(kinds):,} kinds of lesions, over {IGNORED - 1}; give several one name in data.mask_values"
         )
     label = {BACKGROUND: 0, IGNORE: IGNORED, **{kind: at for at, kind in enumerate(kinds, start=1)}}
-    return Meaning(kinds, {value: label[name] for value, name in names.items()})
+    return LabelMeaning(kinds, {value: label[name] for value, name in names.items()})
 
 
-def labels_of(stored: DecodedImage, meaning: Meaning) -> LabelMap:
+def labels_of(stored: DecodedImage, meaning: LabelMeaning) -> LabelMap:
     """Return the label map that a file stores.
 
     Raises:
@@ -256,7 +256,7 @@ class Stretch(NamedTuple):
     signed: int = 16
     common: tuple[float, float] | None = None
 
-    def of(self, used: Used) -> int:
+    def of(self, used: StoredRange) -> int:
         """Return the bits of such a file."""
         return self.signed if used.signed else self.unsigned
 
@@ -290,7 +290,7 @@ class Depth(NamedTuple):
     dark: int
     bright: int
     range: tuple[float, float]
-    used: Used | None
+    used: StoredRange | None
     display: str
 
     def stretched(self, stretch: Stretch) -> Depth:
@@ -499,7 +499,7 @@ def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache, like: Stretch
     return replace(decoded, array=array, notes={**decoded.notes, **notes}, depths=depths, stretch=stretch)
 
 
-def _bits_of(files: Sequence[Used]) -> int:
+def _bits_of(files: Sequence[StoredRange]) -> int:
     """Return the bits that the values of a set's files take, without those of a few files that go far beyond."""
     bits = sorted(file.bits for file in files)
     for spared in range(max(1, len(bits) // _SPARED) if len(bits) >= _FEW_FILES else 0, 0, -1):
@@ -508,7 +508,7 @@ def _bits_of(files: Sequence[Used]) -> int:
     return bits[-1] if bits else 16
 
 
-def _read_as(files: Sequence[Used], bits: int) -> str:
+def _read_as(files: Sequence[StoredRange], bits: int) -> str:
     within = [file for file in files if file.bits <= bits] or files
     signed = files[0].signed
     (low, high), most = limits(bits, signed), max(file.high for file in within)
@@ -575,7 +575,7 @@ def _fill(
                 return at, _Filled(()), error
 
         for at, filled, error in in_threads(attempt, range(len(array))):
-            cache.notify(READING, at + 1, len(array))
+            cache.on_progress(READING, at + 1, len(array))
             if at % _AHEAD == 0:
                 release(array)
             if error is not None:
@@ -595,7 +595,7 @@ def _fill(
     failures = {int(at): (what, remedy) for at, (what, remedy) in stored["failures"].items()}
     boxes = None if stored["boxes"] is None else np.array(stored["boxes"], dtype=np.int64)
     depths = {
-        int(at): Depth(dark, bright, tuple(range_), used and Used(*used), display)
+        int(at): Depth(dark, bright, tuple(range_), used and StoredRange(*used), display)
         for at, (dark, bright, range_, used, display) in stored["depths"].items()
     }
     return Decoded(array, failures, stored["notes"], boxes, depths)
@@ -627,7 +627,7 @@ _SETTLED = 2.0  # seconds: a file changed this lately may change again within on
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class FileFact:
     """A file's content hash (32 hexadecimal digits) and header, or why it cannot be used."""
 
     digest: str
@@ -636,7 +636,7 @@ class Fact:
     remedy: str = ""
 
 
-def facts_of(paths: Sequence[Path], cache: ArrayCache) -> list[Fact]:
+def facts_of(paths: Sequence[Path], cache: ArrayCache) -> list[FileFact]:
     """Return one fact per file, in order. Unchanged files that were read before are not read again.
 
     Args:
@@ -646,7 +646,7 @@ def facts_of(paths: Sequence[Path], cache: ArrayCache) -> list[Fact]:
     by_folder: dict[str, list[int]] = {}
     for at, path in enumerate(paths):
         by_folder.setdefault(str(path).rpartition("/")[0], []).append(at)
-    facts: dict[int, Fact] = {}
+    facts: dict[int, FileFact] = {}
     for folder, positions in by_folder.items():
         names = [paths[at].name for at in positions]
         records = remembered("files", NOTES_VERSION, Path(folder), names, lambda path: asdict(_examine(path)), cache)
@@ -674,29 +674,29 @@ def remembered(
     values: dict[int, Any] = {}
     for at, value in zip(fresh, in_threads(lambda at: read(folder / names[at]), fresh), strict=True):
         values[at] = value
-        cache.notify(LOOKING, len(values), len(fresh))
+        cache.on_progress(LOOKING, len(values), len(fresh))
     settled_records = {names[at]: [stamps[at], value] for at, value in values.items() if stamps[at][1] < settled}
     if settled_records:
         cache.write_notes(notes, {"version": version, "files": {**stored, **settled_records}})
     return [values[at] if at in values else stored[name][1] for at, name in enumerate(names)]
 
 
-def _fact_of_record(record: dict[str, Any]) -> Fact:
-    return Fact(
+def _fact_of_record(record: dict[str, Any]) -> FileFact:
+    return FileFact(
         record["digest"], Header(**record["header"]) if record["header"] else None, record["what"], record["remedy"]
     )
 
 
-def _examine(path: Path) -> Fact:
+def _examine(path: Path) -> FileFact:
     try:
         data = read_file(path)
     except Unreadable as error:
-        return Fact("", None, error.what, error.remedy)
+        return FileFact("", None, error.what, error.remedy)
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     try:
-        return Fact(digest, examine(data))
+        return FileFact(digest, examine(data))
     except Unreadable as error:
-        return Fact(digest, None, error.what, error.remedy)
+        return FileFact(digest, None, error.what, error.remedy)
     except ExtraError as error:
         raise ExtraError(f"{path.name}: {error}") from error
 

@@ -22,7 +22,7 @@ from assay.data.files.pictures import (
     VALUES,
     DecodedImage,
     Header,
-    Used,
+    StoredRange,
     finite,
     limits,
     scaled,
@@ -244,7 +244,7 @@ def _own_range(values: np.ndarray, what: str) -> DecodedImage:
     return replace(picture, notes=(f"{what} {OWN_RANGE}",))
 
 
-def _used_values(values: np.ndarray, slope: float, intercept: float, dataset: Any) -> Used:
+def _used_values(values: np.ndarray, slope: float, intercept: float, dataset: Any) -> StoredRange:
     """Stored values of a DICOM image, without those that its header declares as padding (PS3.3, C.7.5.1.1.2)."""
     padding = dataset.get("PixelPaddingValue")
     if padding is not None:
@@ -252,7 +252,7 @@ def _used_values(values: np.ndarray, slope: float, intercept: float, dataset: An
         inside = values[(values < first) | (values > last)]
         values = inside if inside.size else values
     signed = bool(dataset.PixelRepresentation)
-    return Used(int(values.min()) if signed else 0, int(values.max()), signed, slope < 0, slope, intercept)
+    return StoredRange(int(values.min()) if signed else 0, int(values.max()), signed, slope < 0, slope, intercept)
 
 
 def _first(value: Any) -> float:
@@ -435,7 +435,7 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
         pixels = whole(values) if mask and values.dtype.kind == "f" else stored(values)
         inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         integers = values.dtype.kind in "iu"
-        used = Used(0, int(pixels.max()), inverted=inverted) if integers and pixels.dtype == np.uint16 else None
+        used = StoredRange(0, int(pixels.max()), inverted=inverted) if integers and pixels.dtype == np.uint16 else None
         if inverted:
             pixels = ~pixels
         return DecodedImage(_upright(pixels, _tiff_orientation(page)), range=(0, 65535 if integers else 1), used=used)

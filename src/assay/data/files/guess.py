@@ -21,7 +21,7 @@ from assay.data.files.classes import in_order
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import (
     JOINED_TABLE,
-    Matched,
+    MatchedNames,
     Unmatched,
     class_images,
     classes_said,
@@ -702,7 +702,7 @@ class _FileColumn:
     """
 
     name: str
-    matched: Matched
+    matched: MatchedNames
     repeats: bool
 
     @property

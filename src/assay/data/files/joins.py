@@ -213,7 +213,7 @@ def same_id(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
+class MatchedNames:
     """The names of two sides, matched one to one.
 
     Attributes:
@@ -257,7 +257,7 @@ class Matched:
         )
 
 
-def match(left: Sequence[str], right: Sequence[str]) -> Matched:
+def match(left: Sequence[str], right: Sequence[str]) -> MatchedNames:
     """Match names one to one: equal ones first, then those that are equal where more and more is ignored.
 
     A rule matches two names only if no other name of either side is equal to them under it, those with a partner
@@ -281,7 +281,7 @@ def match(left: Sequence[str], right: Sequence[str]) -> Matched:
         if lone and others:
             rivals.append((tuple(lone), tuple(others)))
     order = {rule: ignored[rule] for rule in _RULES if rule in ignored}
-    return Matched(tuple(left), tuple(right), dict(sorted(pairs.items())), order, tuple(rivals))
+    return MatchedNames(tuple(left), tuple(right), dict(sorted(pairs.items())), order, tuple(rivals))
 
 
 def _pairs(left: Mapping[int, str], right: Mapping[int, str]) -> Iterator[tuple[int, int, tuple[str, ...]]]:
@@ -354,7 +354,7 @@ def _key(name: str, rules: Iterable[str], depth: int) -> str:
 
 
 def require_matched(
-    matched: Matched,
+    matched: MatchedNames,
     where: str,
     image: str = "image",
     row: str = "row",

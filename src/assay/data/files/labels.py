@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from assay.core.errors import DataError, SpecError, extra, key_text
-from assay.data.files.joins import Matched, Unmatched, image_files, match, outputs_in, require_matched
+from assay.data.files.joins import MatchedNames, Unmatched, image_files, match, outputs_in, require_matched
 from assay.data.files.readers import holds_dicom
 from assay.data.files.roles import MASKS, words_of
 from assay.data.files.table import TextTable, require_contained, shown
@@ -124,7 +124,7 @@ def _is_mask(path: Path, folder: Path, masks: Collection[str], images: Collectio
     return relative not in images and (relative in masks or (path.name in masks and path.name not in images))
 
 
-def _of_examinations(keys: Sequence[str], names: Sequence[str]) -> Matched:
+def _of_examinations(keys: Sequence[str], names: Sequence[str]) -> MatchedNames:
     """Return files matched with rows of examinations, each of several files."""
     different = dict.fromkeys(keys)
     matched = match(tuple(different), names)

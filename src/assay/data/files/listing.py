@@ -14,7 +14,7 @@ from jaxtyping import Int
 
 from assay.core.errors import DataError
 from assay.core.types import Factor
-from assay.data.files.decode import ONE, Meaning, labels_of, read_file
+from assay.data.files.decode import ONE, LabelMeaning, labels_of, read_file
 from assay.data.files.joins import FEWEST, uneven
 from assay.data.files.masks import Boxes, MaskAt
 from assay.data.files.outlines import WrittenMask
@@ -71,7 +71,7 @@ class Listing:
     warnings: tuple[str, ...] = ()
     matched: tuple[str, ...] = ()
     about: KnownSet | None = None
-    meaning: Meaning = ONE
+    meaning: LabelMeaning = ONE
     boxes: Boxes | None = None
     lost: Mapping[int, int] = field(default_factory=dict[int, int])
     lost_masks: Mapping[int, MaskAt] = field(default_factory=dict[int, MaskAt])
@@ -217,7 +217,7 @@ def labeled_by_masks(listing: Listing) -> Listing:
     return replace(listing, lost={**listing.lost, **labels})
 
 
-def _shows_lesion(mask: MaskAt, meaning: Meaning) -> int:
+def _shows_lesion(mask: MaskAt, meaning: LabelMeaning) -> int:
     """Return 1 for a mask with a lesion, 0 for one without, -1 where that cannot be known."""
     if mask is None:
         return 0

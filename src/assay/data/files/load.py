@@ -250,7 +250,7 @@ def listing_of(spec: DataSpec) -> Listing:
 
 
 def names_of(spec: DataSpec) -> dict[int, str]:
-    """Return the name of every file by its number as users count rows, see `Places.numbers`; none without files.
+    """Return the name of every file by its number as users count rows, see `RowOrigins.numbers`; none without files.
 
     Rows that cannot be used, such as those without a label, are among them.
     """

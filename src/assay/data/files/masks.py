@@ -23,9 +23,9 @@ from assay.data.files.decode import (
     UNIT,
     VANISHED,
     Decoded,
-    Fact,
+    FileFact,
     LabelMap,
-    Meaning,
+    LabelMeaning,
     decode_masks,
     facts_of,
     labels_of,
@@ -48,13 +48,13 @@ MaskAt = Path | WrittenMask | None
 """Where a row's mask is: in a file, in text, or nowhere, which was said to mean that no lesion is there."""
 
 
-def mask_facts(masks: Sequence[MaskAt], cache: ArrayCache) -> list[Fact | None]:
+def mask_facts(masks: Sequence[MaskAt], cache: ArrayCache) -> list[FileFact | None]:
     """Header of each mask that is a file, None for the others."""
     facts = iter(facts_of([mask for mask in masks if isinstance(mask, Path)], cache))
     return [next(facts) if isinstance(mask, Path) else None for mask in masks]
 
 
-def mask_source(mask: MaskAt, width: int, height: int, meaning: Meaning) -> Callable[[], LabelMap]:
+def mask_source(mask: MaskAt, width: int, height: int, meaning: LabelMeaning) -> Callable[[], LabelMap]:
     """Return a call that gives the label map of an image of this native size."""
     if isinstance(mask, Path):
         return lambda: labels_of(read_stored(read_file(mask)), meaning)
@@ -63,7 +63,9 @@ def mask_source(mask: MaskAt, width: int, height: int, meaning: Meaning) -> Call
     return lambda: LabelMap(np.zeros((height, width), dtype=np.uint8))
 
 
-def mask_digests(masks: Sequence[MaskAt], facts: Sequence[Fact | None], native: Int[np.ndarray, "n 2"]) -> list[str]:
+def mask_digests(
+    masks: Sequence[MaskAt], facts: Sequence[FileFact | None], native: Int[np.ndarray, "n 2"]
+) -> list[str]:
     """Name of the content of every mask, without the meaning of its values."""
     return [
         fact.digest if fact else f"{mask.digest if isinstance(mask, WrittenMask) else 'empty'} {width}x{height}"
@@ -73,9 +75,9 @@ def mask_digests(masks: Sequence[MaskAt], facts: Sequence[Fact | None], native: 
 
 def decoded_masks(
     masks: Sequence[MaskAt],
-    facts: Sequence[Fact | None],
+    facts: Sequence[FileFact | None],
     native: Int[np.ndarray, "n 2"],
-    meaning: Meaning,
+    meaning: LabelMeaning,
     size: int,
     cache: ArrayCache,
     framing: Framing,
@@ -116,7 +118,11 @@ def refuse_empty(decoded: Decoded, rows: Int[np.ndarray, "n"], where: str) -> No
 
 
 def told_of(
-    decoded: Decoded, rows: Int[np.ndarray, "n"], native: Int[np.ndarray, "n 2"], meaning: Meaning, framing: Framing
+    decoded: Decoded,
+    rows: Int[np.ndarray, "n"],
+    native: Int[np.ndarray, "n 2"],
+    meaning: LabelMeaning,
+    framing: Framing,
 ) -> tuple[list[str], list[str], dict[str, str]]:
     """Return half-sentences for the card, warnings, and what is said first, as rows of `provenance`.
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from assay.core.errors import DataError
 from assay.core.files import content_hash
-from assay.data.files.decode import IGNORED, Meaning, numbered
+from assay.data.files.decode import IGNORED, LabelMeaning, numbered
 from assay.data.files.table import Problem, TextTable, Unreadable, shown
 from assay.spec.schema import DataSpec
 
@@ -165,7 +165,7 @@ class Coco:
 
     images: TextTable
     masks: tuple[WrittenMask | None, ...]
-    meaning: Meaning
+    meaning: LabelMeaning
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
 
@@ -252,7 +252,7 @@ def _entries(content: Mapping[str, Any], name: str, path: Path) -> list[Mapping[
 
 def _meaning(
     annotations: Sequence[Mapping[str, Any]], categories: Sequence[Mapping[str, Any]], spec: DataSpec, path: Path
-) -> Meaning:
+) -> LabelMeaning:
     """Categories that any annotation has, by their names, or as the spec names their numbers."""
     numbers = [entry.get("category_id") for entry in annotations]
     wrong = next((number for number in numbers if not isinstance(number, int) or isinstance(number, bool)), 0)
@@ -281,7 +281,9 @@ def _cell(value: Any) -> str:
     return str(value) if isinstance(value, (str, int, float)) else ""
 
 
-def _draw_outlines(image: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], meaning: Meaning) -> WrittenMask:
+def _draw_outlines(
+    image: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], meaning: LabelMeaning
+) -> WrittenMask:
     named = [(entry, meaning.labels[entry["category_id"]]) for entry in entries]
     single = [(entry, label) for entry, label in named if label != IGNORED and not entry.get("iscrowd")]
     ignored = len(single) < len(named)

@@ -33,7 +33,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class StoredRange:
     """Smallest and largest value that a 16-bit file stores.
 
     Attributes:
@@ -79,7 +79,7 @@ class DecodedImage:
     lossy: bool = False
     palette: np.ndarray | None = None
     range: tuple[float, float] | None = None
-    used: Used | None = None
+    used: StoredRange | None = None
     display: str = ""
 
 
@@ -140,7 +140,7 @@ def limits(bits: int, signed: bool) -> tuple[int, int]:
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
-def at_full_range(pixels: np.ndarray, bits: int, used: Used) -> np.ndarray:
+def at_full_range(pixels: np.ndarray, bits: int, used: StoredRange) -> np.ndarray:
     """Return uint16 pixels of a file whose values take so many bits, stretched to 16; values beyond are clipped.
 
     Black padding stays black, in inverted images too.

@@ -27,7 +27,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from assay.core.errors import cut
-from assay.data.files.pictures import SMALLEST, DecodedImage, Header, Used, stored, whole
+from assay.data.files.pictures import SMALLEST, DecodedImage, Header, StoredRange, stored, whole
 from assay.data.files.table import Unreadable
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000")
@@ -37,7 +37,7 @@ _LONGEST_HEADER = 540
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 
 
-class Counted(logging.Handler):
+class CountedWarnings(logging.Handler):
     """Print the first warning of each library, and at the end of the process how many there were."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Counted(logging.Handler):
         super().close()
 
 
-_counted = Counted()
+_counted = CountedWarnings()
 for _library in ("tifffile", "PIL"):
     logging.getLogger(_library).addHandler(_counted)
 
@@ -161,7 +161,7 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
             pixels = stored(np.asarray(image))
             if isinstance(clear := image.info.get("transparency"), int):
                 pixels = np.where(pixels == clear, np.uint16(0), pixels)
-            return DecodedImage(pixels, lossy=lossy, range=(0, 65535), used=Used(0, int(pixels.max())))
+            return DecodedImage(pixels, lossy=lossy, range=(0, 65535), used=StoredRange(0, int(pixels.max())))
         if mask and image.mode == "P":
             return DecodedImage(np.asarray(image), palette=np.asarray(image.convert("RGB")))
         if mask and "A" in image.getbands() and _only_alpha(np.asarray(image)):
@@ -244,7 +244,7 @@ def _array_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     if mask:
         return DecodedImage(whole(values))
     integers, pixels = np.issubdtype(dtype, np.integer), np.ascontiguousarray(stored(values))
-    used = Used(0, int(pixels.max())) if integers and pixels.dtype == np.uint16 else None
+    used = StoredRange(0, int(pixels.max())) if integers and pixels.dtype == np.uint16 else None
     return DecodedImage(pixels, range=None if pixels.dtype == np.uint8 else (0, 65535 if integers else 1), used=used)
 
 

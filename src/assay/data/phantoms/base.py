@@ -118,7 +118,7 @@ class Halves:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DifficultyEffect:
     """The effect of difficulty on a factor: reference + difficulty * (value - reference), clipped to low..high.
 
     Args:
@@ -130,7 +130,7 @@ class Shown:
     Examples:
         At difficulty 1 a factor is shown as it is, at 0 at its reference:
 
-        >>> shown = Shown(reference=10.0, low=5.0, high=30.0)
+        >>> shown = DifficultyEffect(reference=10.0, low=5.0, high=30.0)
         >>> [shown.of(np.array([20.0, 40.0]), difficulty).tolist() for difficulty in (1.0, 0.5, 0.0)]
         [[20.0, 30.0], [15.0, 25.0], [10.0, 10.0]]
     """
@@ -217,7 +217,7 @@ class PhantomDesign:
     in_mm: bool = False
     scale: PixelScale = NO_SCALE
     marginals: Mapping[str, Marginal] = field(default_factory=dict[str, Marginal])
-    shown: Mapping[str, Shown] = field(default_factory=dict[str, Shown])
+    shown: Mapping[str, DifficultyEffect] = field(default_factory=dict[str, DifficultyEffect])
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     rows: int = 1024
     pixels: int = 64 * 64 * 64
@@ -269,10 +269,10 @@ def marginal_of(factor: Factor) -> Marginal:
     return Uniform(*_limits(factor))
 
 
-def shown_of(factor: Factor) -> Shown:
+def shown_of(factor: Factor) -> DifficultyEffect:
     """Return a factor's default effect of difficulty: about level 0, or about the middle of its range."""
     low, high = _limits(factor)
-    return Shown(low if factor.levels else (low + high) / 2, low, high)
+    return DifficultyEffect(low if factor.levels else (low + high) / 2, low, high)
 
 
 def _limits(factor: Factor) -> tuple[float, float]:

@@ -17,11 +17,11 @@ from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import (
+    DifficultyEffect,
     DrawnPhantom,
     Levels,
     PhantomDesign,
     PhantomRows,
-    Shown,
     Skewed,
     drawn_by_assay,
 )
@@ -735,18 +735,18 @@ class ChestPhantom(DrawnPhantom[Chests]):
         in_mm=True,
         marginals={"size": Skewed(29.0, 67.0), "zone": Levels((0.25, 0.375, 0.375))},
         shown={
-            "mass": Shown(0, 0, 3),
-            "size": Shown(44, 10, 100),
-            "contrast": Shown(0.35, 0.02, 1.0),
-            "edge": Shown(0.5, 0, 2),
-            "side": Shown(0, 0, 1),
-            "zone": Shown(1, -0.2, 2.2),
-            "sex": Shown(1, -0.6, 1, lambda man: 1 - man),  # 1 is a woman
-            "age": Shown(50, 10, 110, lambda years: (years - 50) / 40),
-            "view": Shown(0, 0, 1.6),
-            "scanner": Shown(0, 0, 1.6),
-            "habitus": Shown(0.5, -0.5, 1.5, lambda heavy: heavy - 0.5),
-            "exposure": Shown(0, -2, 2),
+            "mass": DifficultyEffect(0, 0, 3),
+            "size": DifficultyEffect(44, 10, 100),
+            "contrast": DifficultyEffect(0.35, 0.02, 1.0),
+            "edge": DifficultyEffect(0.5, 0, 2),
+            "side": DifficultyEffect(0, 0, 1),
+            "zone": DifficultyEffect(1, -0.2, 2.2),
+            "sex": DifficultyEffect(1, -0.6, 1, lambda man: 1 - man),  # 1 is a woman
+            "age": DifficultyEffect(50, 10, 110, lambda years: (years - 50) / 40),
+            "view": DifficultyEffect(0, 0, 1.6),
+            "scanner": DifficultyEffect(0, 0, 1.6),
+            "habitus": DifficultyEffect(0.5, -0.5, 1.5, lambda heavy: heavy - 0.5),
+            "exposure": DifficultyEffect(0, -2, 2),
         },
         pixels=64 * 64 * 32,
     )

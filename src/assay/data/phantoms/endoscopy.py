@@ -17,11 +17,11 @@ from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import (
+    DifficultyEffect,
     DrawnPhantom,
     Levels,
     PhantomDesign,
     PhantomRows,
-    Shown,
     drawn_by_assay,
 )
 from assay.data.phantoms.drawing import (
@@ -93,7 +93,7 @@ class Surface:
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class PolarPlaces:
     """Places in polar coordinates about the lumen: distance (outline at 1), and the outward direction on the image."""
 
     radius: Float[Tensor, "n *where"]
@@ -132,7 +132,7 @@ def tube(rows: PhantomRows) -> Numbers:
     )
 
 
-def polar_coordinates(bowel: Numbers, x: Tensor, y: Tensor, grid: Grid) -> Around:
+def polar_coordinates(bowel: Numbers, x: Tensor, y: Tensor, grid: Grid) -> PolarPlaces:
     """Polar coordinates of these points, given as [1 or n, 1, w] and [1 or n, h, 1]."""
     dx, dy = x - grid.tensor(bowel.x), y - grid.tensor(bowel.y)
     distance = (dx * dx + dy * dy).sqrt_()
@@ -144,10 +144,10 @@ def polar_coordinates(bowel: Numbers, x: Tensor, y: Tensor, grid: Grid) -> Aroun
     imaginary = (cosine * three_s).sub_(sine * three_c).add_(two_s)
     square = (cosine * cosine).mul_(2).sub_(1)
     outline = real.mul_(square).add_(imaginary.mul_(cosine).mul_(sine).mul_(2))
-    return Around(distance.div_(outline.add_(1)), cosine, sine)
+    return PolarPlaces(distance.div_(outline.add_(1)), cosine, sine)
 
 
-def wall_brightness(bowel: Numbers, at: Around, x: Tensor, y: Tensor, grid: Grid) -> Float[Tensor, "n *where"]:
+def wall_brightness(bowel: Numbers, at: PolarPlaces, x: Tensor, y: Tensor, grid: Grid) -> Float[Tensor, "n *where"]:
     """Light on a smooth wall, about 1 near the camera: less by the square of depth, and again as the wall turns away;
     more on the side to which the camera is nearer.
     """
@@ -157,7 +157,7 @@ def wall_brightness(bowel: Numbers, at: Around, x: Tensor, y: Tensor, grid: Grid
     return near.mul_(near).mul_(slant)
 
 
-def wall(bowel: Numbers, draw: Draw, at: Around, grid: Grid) -> Surface:
+def wall(bowel: Numbers, draw: Draw, at: PolarPlaces, grid: Grid) -> Surface:
     """The wall with its folds: bright on their crests, dark behind them, where the next crest hides it."""
     behind = _behind(bowel, draw, at, grid)
     light = wall_brightness(bowel, at, *grid.axes(), grid).mul_(1 - behind)
@@ -168,7 +168,7 @@ def wall(bowel: Numbers, draw: Draw, at: Around, grid: Grid) -> Surface:
     return Surface(light.view(flat), (at.cosine * tilt).view(flat), (at.sine * tilt).view(flat), blood)
 
 
-def _behind(bowel: Numbers, draw: Draw, at: Around, grid: Grid) -> Plane:
+def _behind(bowel: Numbers, draw: Draw, at: PolarPlaces, grid: Grid) -> Plane:
     """Share of the light that a fold takes: 0 on a crest, rising outward to the fold's depth, then sharply 0 again."""
     near = 1 / (at.radius + _TIP)
     order = near * grid.tensor(bowel.rate * bowel.radius)
@@ -714,20 +714,20 @@ class EndoscopyPhantom(DrawnPhantom[_Scenes]):
         channels=3,
         marginals={"count": Levels((0.625, 0.25, 0.125))},
         shown={
-            "lesion": Shown(0, 0, 1),
-            "size": Shown(0.35, 0.05, 0.8),
-            "shape": Shown(0.5, 0, 1.2),
-            "contrast": Shown(0, 0, 2),
-            "texture": Shown(0, 0, 1.5),
-            "position_x": Shown(0, -0.35, 0.35),
-            "position_y": Shown(0, -0.35, 0.35),
-            "count": Shown(0, 0, 2),
-            "hue": Shown(0, -1.5, 1.5),
-            "illumination": Shown(0, -1.6, 1.6),
-            "folds": Shown(0.5, 0, 1.4),
-            "distance": Shown(0.5, 0, 1.2),
-            "bubbles": Shown(0, 0, 2),
-            "highlights": Shown(0.5, 0, 1.5),
+            "lesion": DifficultyEffect(0, 0, 1),
+            "size": DifficultyEffect(0.35, 0.05, 0.8),
+            "shape": DifficultyEffect(0.5, 0, 1.2),
+            "contrast": DifficultyEffect(0, 0, 2),
+            "texture": DifficultyEffect(0, 0, 1.5),
+            "position_x": DifficultyEffect(0, -0.35, 0.35),
+            "position_y": DifficultyEffect(0, -0.35, 0.35),
+            "count": DifficultyEffect(0, 0, 2),
+            "hue": DifficultyEffect(0, -1.5, 1.5),
+            "illumination": DifficultyEffect(0, -1.6, 1.6),
+            "folds": DifficultyEffect(0.5, 0, 1.4),
+            "distance": DifficultyEffect(0.5, 0, 1.2),
+            "bubbles": DifficultyEffect(0, 0, 2),
+            "highlights": DifficultyEffect(0.5, 0, 1.5),
         },
         groups={"position": ("position_x", "position_y")},
         pixels_elsewhere=2**23,

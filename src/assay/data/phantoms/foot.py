@@ -16,11 +16,11 @@ from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import (
+    DifficultyEffect,
     DrawnPhantom,
     Levels,
     PhantomDesign,
     PhantomRows,
-    Shown,
     Skewed,
     drawn_by_assay,
 )
@@ -444,16 +444,16 @@ class FootPhantom(DrawnPhantom[_Photographs]):
             "view": Levels((0.375, 0.125, 0.25, 0.25)),
         },
         shown={
-            "lesion": Shown(0, 0, 1.5),
-            "size": Shown(0.1, 0.02, 0.4, lambda share: SIDE * share),
-            "contrast": Shown(0.7, 0.1, 1.2),
-            "slough": Shown(0.3, 0, 1),
-            "rim": Shown(0.3, 0, 2),
-            "irregularity": Shown(0.4, 0, 1.5),
-            "position_x": Shown(0, -1.4, 1.4),
-            "position_y": Shown(0, -1.2, 1.2),
-            "skin_tone": Shown(0.35, 0, 1),
-            "illumination": Shown(0, -1.6, 1.6),
+            "lesion": DifficultyEffect(0, 0, 1.5),
+            "size": DifficultyEffect(0.1, 0.02, 0.4, lambda share: SIDE * share),
+            "contrast": DifficultyEffect(0.7, 0.1, 1.2),
+            "slough": DifficultyEffect(0.3, 0, 1),
+            "rim": DifficultyEffect(0.3, 0, 2),
+            "irregularity": DifficultyEffect(0.4, 0, 1.5),
+            "position_x": DifficultyEffect(0, -1.4, 1.4),
+            "position_y": DifficultyEffect(0, -1.2, 1.2),
+            "skin_tone": DifficultyEffect(0.35, 0, 1),
+            "illumination": DifficultyEffect(0, -1.6, 1.6),
         },
         groups={"position": ("position_x", "position_y")},
         # Windows are as wide as the widest ulcer that is drawn with them: those of a size are drawn together.

@@ -20,11 +20,11 @@ from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import (
+    DifficultyEffect,
     DrawnPhantom,
     Levels,
     PhantomDesign,
     PhantomRows,
-    Shown,
     drawn_by_assay,
     plan_parts,
 )
@@ -733,14 +733,14 @@ class FundusPhantom(DrawnPhantom[Photographs]):
             channels=3,
             marginals={"grade": Levels((0.375, 0.125, 0.25, 0.125, 0.125))},
             shown={
-                **dict.fromkeys(KINDS, Shown(0.4, 0, 1)),
-                "lesion_size": Shown(1, 0.5, 2),
-                "lesion_contrast": Shown(0.8, 0.1, 1.2),
-                "camera": Shown(0, 0, 1),
-                "pigment": Shown(0.45, 0, 1),
-                "cup": Shown(0.4, 0.05, 0.9),
-                "caliber": Shown(1, 0.5, 1.8),
-                "illumination": Shown(0, -1.6, 1.6),
+                **dict.fromkeys(KINDS, DifficultyEffect(0.4, 0, 1)),
+                "lesion_size": DifficultyEffect(1, 0.5, 2),
+                "lesion_contrast": DifficultyEffect(0.8, 0.1, 1.2),
+                "camera": DifficultyEffect(0, 0, 1),
+                "pigment": DifficultyEffect(0.45, 0, 1),
+                "cup": DifficultyEffect(0.4, 0.05, 0.9),
+                "caliber": DifficultyEffect(1, 0.5, 1.8),
+                "illumination": DifficultyEffect(0, -1.6, 1.6),
             },
             rows=256,
             pixels_elsewhere=2**23,

@@ -15,7 +15,7 @@ from assay.core.registry import component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import PixelScale, Rendered
-from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, Shown, Skewed, drawn_by_assay
+from assay.data.phantoms.base import DifficultyEffect, DrawnPhantom, PhantomDesign, PhantomRows, Skewed, drawn_by_assay
 from assay.data.phantoms.drawing import (
     Canvas,
     Capsules,
@@ -358,13 +358,13 @@ class NodulePhantom(DrawnPhantom[_Patches]):
         scale=PixelScale("HU", LOW, HIGH),
         marginals={"size": Skewed(6.0, 18.0)},
         shown={
-            "margin": Shown(0, 0, 3),
-            "size": Shown(10, 3, 30),
-            "contrast": Shown(750, 50, 1200),
-            "position_x": Shown(0, -20, 20),
-            "position_y": Shown(0, -20, 20),
-            "elongation": Shown(1, 1, 3),
-            "vessel": Shown(0, 0, 1.5),
+            "margin": DifficultyEffect(0, 0, 3),
+            "size": DifficultyEffect(10, 3, 30),
+            "contrast": DifficultyEffect(750, 50, 1200),
+            "position_x": DifficultyEffect(0, -20, 20),
+            "position_y": DifficultyEffect(0, -20, 20),
+            "elongation": DifficultyEffect(1, 1, 3),
+            "vessel": DifficultyEffect(0, 0, 1.5),
         },
         groups={"position": ("position_x", "position_y")},
         rows=2048,

@@ -18,7 +18,7 @@ from assay.core.registry import component
 from assay.core.seeds import row_seed
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
-from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, Shown, drawn_by_assay
+from assay.data.phantoms.base import DifficultyEffect, DrawnPhantom, PhantomDesign, PhantomRows, drawn_by_assay
 from assay.data.phantoms.drawing import (
     Draw,
     Grid,
@@ -49,7 +49,7 @@ FORMS = ("plain", "streaks", "folds", "bands", "patches")
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
+class TextureLaw:
     """The generator of a kind.
 
     Attributes:
@@ -69,14 +69,14 @@ class Law:
         return f"{self.family}-{self.form}-{self.exponent:.1f}" if self.form else f"{self.family}-{self.number:02d}"
 
 
-def _law(kind: int) -> Law:
+def _law(kind: int) -> TextureLaw:
     """Families take turns; within one, five forms and four exponents meet in all twenty ways."""
     number = kind // 3
     if kind % 3 == 2:
-        return Law("fractal", number)
+        return TextureLaw("fractal", number)
     if kind % 3 == 1:
-        return Law("noise", number, FORMS[number % 5], SLOPES[number % 4])
-    return Law("leaves", number, FIGURES[number % 5], EXPONENTS[number % 4])
+        return TextureLaw("noise", number, FORMS[number % 5], SLOPES[number % 4])
+    return TextureLaw("leaves", number, FIGURES[number % 5], EXPONENTS[number % 4])
 
 
 LAWS = tuple(_law(kind) for kind in range(MOST))
@@ -108,7 +108,7 @@ _STRETCH = 4
 _COARSE = 3.0  # cycles an image below which power falls at scale 1: no picture is one slope from edge to edge
 
 
-def draw_noise(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
+def draw_noise(law: TextureLaw, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
     """Pictures of one law, gray levels in 0..1. Every other one is turned by a quarter."""
     field = power_field(law.exponent, scale, nuisance, grid, _STRETCH if law.form == "streaks" else 1)
     turned = torch.as_tensor(Draw(nuisance)("noise-turn", 0, 1, 1, 1) < 0.5, device=grid.device)
@@ -184,7 +184,7 @@ OUTLINES: Mapping[str, tuple[Outline, float]] = MappingProxyType(
 """Test of a point in units of the radius of equal area, and the outline's reach in these units."""
 
 
-def draw_leaves(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
+def draw_leaves(law: TextureLaw, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
     """Pictures of one law, gray levels uniform in 0..1 from leaf to leaf. grid: its field is 1."""
     leaves = leaves_in_view(law, scale, nuisance)
     outline, reach = OUTLINES[law.form]
@@ -196,7 +196,7 @@ def draw_leaves(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarra
     return (canvas & 0xFFFF).to(torch.float32).mul_(1 / 65535).view(-1, grid.size, grid.size)
 
 
-def leaves_in_view(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"]) -> Numbers:
+def leaves_in_view(law: TextureLaw, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"]) -> Numbers:
     """The leaves of these images that lie in view, at this scale, one by one, in sides of the image from its middle.
 
     row: the image. code: order and gray, int32.
@@ -398,9 +398,9 @@ class NaturalPhantom(DrawnPhantom[PhantomRows]):
             factors=natural_factors(classes),
             sizes=(32, 256),
             shown={
-                "scale": Shown(1.0, 0.7, 1.4),
-                "contrast": Shown(0.7, 0.0, 1.6),
-                "illumination": Shown(0.0, 0.0, 3.0),
+                "scale": DifficultyEffect(1.0, 0.7, 1.4),
+                "contrast": DifficultyEffect(0.7, 0.0, 1.6),
+                "illumination": DifficultyEffect(0.0, 0.0, 3.0),
             },
             order=lambda rows: rows.values["kind"],
         )
@@ -425,7 +425,7 @@ class NaturalPhantom(DrawnPhantom[PhantomRows]):
         return Rendered(images, torch.zeros(images.shape, dtype=torch.bool, device=grid.device))
 
 
-def _scene(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
+def _scene(law: TextureLaw, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
     """Pictures of one law, 0..1, in even light."""
     if law.family == "leaves":
         return draw_leaves(law, scale, nuisance, grid)

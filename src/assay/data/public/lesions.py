@@ -20,7 +20,7 @@ from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT
 from assay.data.dataset import Dataset
 from assay.data.files.build import from_files
-from assay.data.files.decode import ONE, Meaning
+from assay.data.files.decode import ONE, LabelMeaning
 from assay.data.files.folder import BY_MASK, plain
 from assay.data.files.listing import Listing, frame_of
 from assay.data.files.masks import MaskFolder, Pairs, paired, paired_by_kind
@@ -61,9 +61,9 @@ class PublishedLayout:
     together: bool = False
 
     @property
-    def meaning(self) -> Meaning:
+    def meaning(self) -> LabelMeaning:
         """Meaning of the values of its masks."""
-        return ONE if self.together or not self.kinds else Meaning(tuple(self.kinds))
+        return ONE if self.together or not self.kinds else LabelMeaning(tuple(self.kinds))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from assay.core.errors import SpecError, unknown_name
 from assay.core.map_grid import AT_NATIVE
-from assay.core.reasons import Code, because
+from assay.core.reasons import Code, Reason
 from assay.stats.influence import Answers, Patients, code_patients
 from assay.stats.measure import COMPUTED, Computed, Result, without_value
 from assay.stats.measures import grades, images, maps
@@ -39,13 +39,13 @@ def _compute(name: str, answers: Answers) -> Result:
     domain = measure.domain
     if not answers.finite:
         bad = int((~np.isfinite(answers.logits)).any(axis=1).sum())
-        return without_value(because(Code.NOT_FINITE, count=bad, images=len(answers.target)))
+        return without_value(Reason.of(Code.NOT_FINITE, count=bad, images=len(answers.target)))
     if domain.maps and not answers.maps:
-        return without_value(because(Code.NEEDS_MAPS, measure=name))
+        return without_value(Reason.of(Code.NEEDS_MAPS, measure=name))
     if domain.native and f"{AT_NATIVE}truth" not in answers.maps:
         return without_value(Code.NO_NATIVE_MASKS)
     if domain.binary and answers.classes != 2:
-        return without_value(because(Code.NEEDS_TWO_CLASSES, measure=name, classes=answers.classes))
+        return without_value(Reason.of(Code.NEEDS_TWO_CLASSES, measure=name, classes=answers.classes))
     return measure.compute(answers)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float, Int
 
-from assay.core.reasons import Code, because
+from assay.core.reasons import Code, Reason
 from assay.stats import metrics
 from assay.stats.influence import Answers, Patients, Rows, share, widen
 from assay.stats.measure import Domain, Result, measure, without_value
@@ -89,7 +89,7 @@ def _has_cut(answers: Answers) -> bool:
 
 
 def _no_cut(answers: Answers) -> Result:
-    return without_value(because(Code.CUT_OUTSIDE_CLASSES, cut=answers.cut, classes=answers.classes))
+    return without_value(Reason.of(Code.CUT_OUTSIDE_CLASSES, cut=answers.cut, classes=answers.classes))
 
 
 def at_specificity(answers: Answers, level: int, positive: bool) -> Result:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 
 from assay.core.map_grid import AT_NATIVE, REGIONS, MapGrid
 from assay.core.measures import Measure
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Code, Reason
 from assay.stats import maps
 from assay.stats.influence import Answers, Patients, Rows, widen
 from assay.stats.maps import Empty
@@ -38,8 +38,8 @@ _GRID = MapGrid()
 _THRESHOLDS = np.array(_GRID.thresholds)
 _HALF = _GRID.thresholds.index(0.0)
 _AREA = _GRID.areas.index(SMALLEST)
-_NO_LESION = because(Code.NO_LESION_IMAGE)
-_NO_FREE = because(Code.NO_LESION_FREE_IMAGE)
+_NO_LESION = Reason.of(Code.NO_LESION_IMAGE)
+_NO_FREE = Reason.of(Code.NO_LESION_FREE_IMAGE)
 
 _of_maps = partial(Measure, probe="segmentation", low=0.0, high=1.0, direction="higher", needs=("environment",))
 _outlined = partial(_of_maps, among="lesions")
@@ -322,7 +322,7 @@ def _censored(answers: Answers, threshold: Float[np.ndarray, " m"], level: float
         return None
     if "operating" not in answers.maps:
         return without_value(Code.NO_LESION_THRESHOLD)
-    return without_value(because(Code.UNREACHED_VALIDATION_SENSITIVITY, level=level or 0.0))
+    return without_value(Reason.of(Code.UNREACHED_VALIDATION_SENSITIVITY, level=level or 0.0))
 
 
 @measure(
@@ -519,7 +519,7 @@ def free_response_area(answers: Answers) -> Result:
     return metric, partial(_moved_area, answers, metric.value)
 
 
-def _curves(answers: Answers) -> list[maps.OfFold]:
+def _curves(answers: Answers) -> list[maps.FoldFreeResponse]:
     columns = answers.maps
     return maps.free_responses(columns["stray"], columns["lesion_score"], columns["floor"], _THRESHOLDS, answers.fold)
 

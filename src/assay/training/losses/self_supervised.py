@@ -141,7 +141,7 @@ class VicReg(TwoViews):
         return vicreg(first, second, **self.weights)
 
 
-class Taught(TwoViews):
+class TeacherStudent(TwoViews):
     """With a teacher: `averaged` is a copy of network and projection, made when training starts.
 
     Args:
@@ -173,7 +173,7 @@ class Taught(TwoViews):
 
 
 @component("loss", "moco", summary="no labels: a view's teacher key among a queue of keys (MoCo v2, Chen et al. 2020)")
-class Moco(Taught):
+class Moco(TeacherStudent):
     """The first view's projection finds the teacher's of the second view among the keys of images seen before:
     `views.info_nce`. Version 2: a projection of two layers without batch norm (Chen, Fan, Girshick and He 2020).
 
