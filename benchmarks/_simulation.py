@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from assay.stats.influence import auroc_rows, widen
+from assay.stats.influence import auroc_influence, correct_small_sample
 from assay.stats.metrics import placements
 
 SEEDS = (3, 5, 10)
@@ -44,7 +44,7 @@ def aurocs(
     """AUROC [...] of scores [..., n] (within folds where there are any), and the contributions [..., n] of its rows."""
     right, opposite = placements(scores, target, fold)
     values = right[..., target == 1].sum(axis=-1) / opposite[..., target == 1].sum(axis=-1)
-    return values, widen(auroc_rows(right, opposite, target), target, patient)
+    return values, correct_small_sample(auroc_influence(right, opposite, target), target, patient)
 
 
 def target(quantity: str, seeds: int) -> tuple[float, float]:

@@ -59,7 +59,7 @@ from assay.data.cache import ArrayCache
 from assay.data.files.load import load_dataset
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.stats.bounds import Bounded
+from assay.stats.bounds import BoundedEstimate
 from assay.stats.metrics import auroc
 from assay.stats.rows import RegionVerdict
 
@@ -617,7 +617,7 @@ def _searched(found: RegionFinding, sample: SearchSample, network: Network, clea
         "passes": found.passes,
         "apart": found.distance,
     }
-    where = found.region.where(SIDE, SIDE)
+    where = found.region.pixel_mask(SIDE, SIDE)
     if network.mark not in (*PLACED, *MOVED) or where is None:
         return {**row, "place": "", "polarity": ""}
     pixels, level = pixels_of(network.mark if network.mark in PLACED else "letter", clean)
@@ -706,7 +706,7 @@ def verdict(row: Row, of: str, limit: float | None) -> RegionVerdict:
     """Return the verdict of a search by a limit; of what is drawn alike also without, or where nothing is."""
     if of == "drawn" and (limit is None or not float(row["drawn passes"])):
         return RegionVerdict(row[of])
-    effect = Bounded(*(float(row[f"{of} {key}"]) for key in ("z", "error", "low", "high")))
+    effect = BoundedEstimate(*(float(row[f"{of} {key}"]) for key in ("z", "error", "low", "high")))
     halves = float(row[f"{of} first"]), float(row[f"{of} second"])
     least = WEAK_EFFECT if of == "drawn" else float(row[f"{of} least"])
     return decide_region(

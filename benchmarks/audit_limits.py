@@ -70,7 +70,7 @@ def effects(network: Network, whole: Pool, in_training: bool) -> dict[str, float
     scores, sample = _searched(network, whole, in_training)
     found = {of: FINDERS[of](scores, sample, at_once=256) for of in SHAPES}
     of_shapes = {of: 0.0 if isinstance(finding, Reason) else finding.effect.value for of, finding in found.items()}
-    return {**effects_of_kinds(scores, sample), APART: sample.apart, **of_shapes}
+    return {**effects_of_kinds(scores, sample), APART: sample.class_separation, **of_shapes}
 
 
 def main() -> None:

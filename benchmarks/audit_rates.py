@@ -271,7 +271,7 @@ def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
     once = at_deciding_dose(marks)
     if world.drawn is not None:
         once[PLANTED] = [world.drawn] * len(DOSES)
-    pooled = shared.but(data=many, seed=10_000, marks=once, out=scratch / "pool")
+    pooled = shared.with_changes(data=many, seed=10_000, marks=once, out=scratch / "pool")
     try:
         small = RunFolder(audit_trained(world.trial, shared))
         large = RunFolder(audit_trained(world.trial, pooled))

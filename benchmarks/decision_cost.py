@@ -43,7 +43,7 @@ from assay.core.seeds import LOOKS, generator
 from assay.execution.jobs import population_of
 from assay.execution.workspace import Workspace
 from assay.stats.decisions import LOOK_ALPHA
-from assay.stats.estimate import Spread, two_way
+from assay.stats.estimate import VarianceComponents, two_way
 from assay.stats.panel import evaluate
 from assay.study.described import gather_records
 from assay.study.gathered import Records
@@ -120,7 +120,7 @@ class Worlds:
 
     unpaired: np.ndarray
     paired: np.ndarray
-    spreads: Mapping[int, Spread]
+    spreads: Mapping[int, VarianceComponents]
 
 
 def drawn(how: Varies, measure: str, worlds: int) -> Worlds:
@@ -128,7 +128,7 @@ def drawn(how: Varies, measure: str, worlds: int) -> Worlds:
     rng, most, last, recipes = generator(0, "decision-cost", measure), max(FIXED), max(LOOKS), RECIPES + 1
     unpaired: list[np.ndarray] = []
     paired: list[np.ndarray] = []
-    of_looks: list[dict[int, Spread]] = []
+    of_looks: list[dict[int, VarianceComponents]] = []
 
     def normal(*shape: int) -> np.ndarray:
         return rng.standard_normal((AT_ONCE, *shape), dtype=np.float32)
@@ -148,12 +148,14 @@ def drawn(how: Varies, measure: str, worlds: int) -> Worlds:
         apart = (noise[:, 1:] - noise[:, :1]) * math.sqrt(PATIENTS / (PATIENTS - 1))
         values = first[:, 1:] - first[:, :1]
         of_looks.append({n: _spread(values[..., :n], apart[..., :n, :]) for n in EARLY})
-    names = tuple(Spread.__dataclass_fields__)
-    joined = {n: Spread(*(np.concatenate([getattr(one[n], x) for one in of_looks]) for x in names)) for n in EARLY}
+    names = tuple(VarianceComponents.__dataclass_fields__)
+    joined = {
+        n: VarianceComponents(*(np.concatenate([getattr(one[n], x) for one in of_looks]) for x in names)) for n in EARLY
+    }
     return Worlds(np.concatenate(unpaired), np.concatenate(paired), joined)
 
 
-def _spread(values: np.ndarray, apart: np.ndarray) -> Spread:
+def _spread(values: np.ndarray, apart: np.ndarray) -> VarianceComponents:
     return two_way(values.astype(np.float64), apart.astype(np.float64))
 
 

@@ -19,7 +19,7 @@ from _simulation import promised_claims, tabulate
 from family_simulation import PATIENTS, SEED_EFFECTS, draws, grouped, reaches, tails
 
 from assay.stats.compare import Correction
-from assay.stats.estimate import Spread, recombine
+from assay.stats.estimate import VarianceComponents, recombine
 from assay.stats.power import df_of_group
 from assay.stats.rows import ALPHA
 
@@ -64,10 +64,10 @@ def simulate(design: str, kind: str, ratio: float, seeds: int, worlds: int) -> d
     still, moved, without = draws(kind, seeds, worlds)
     error = np.sqrt(1.5 / PATIENTS)
     values = still + ratio * error / np.sqrt(2) * (moved[:, 1:] - moved[:, :1])
-    kept = {name: getattr(without, name)[:, :family] for name in Spread.__dataclass_fields__}
+    kept = {name: getattr(without, name)[:, :family] for name in VarianceComponents.__dataclass_fields__}
     values = values[:, :family]
     a = values.var(axis=-1, ddof=1) / seeds
-    own = recombine(Spread(**kept), a, np.full_like(a, seeds - 1))
+    own = recombine(VarianceComponents(**kept), a, np.full_like(a, seeds - 1))
     spread = grouped(values, own, group)
     mean = values.mean(axis=-1)
     margin = 12 * float(np.median(np.sqrt(spread.variance)))

@@ -24,7 +24,7 @@ from scipy import optimize, stats
 
 from assay.core.seeds import generator
 from assay.stats.compare import Correction
-from assay.stats.estimate import Spread, limit_df, moderate, recombine, two_way
+from assay.stats.estimate import VarianceComponents, limit_df, moderate, recombine, two_way
 from assay.stats.power import POWER, df_of_group, reachable
 
 FAMILIES = (1, 4, 8, 20, 32)
@@ -78,7 +78,7 @@ SEED_EFFECTS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndar
 }
 
 
-def grouped(values: np.ndarray, spread: Spread, size: int) -> Spread:
+def grouped(values: np.ndarray, spread: VarianceComponents, size: int) -> VarianceComponents:
     """Compute the spreads of a family whose pooling groups have `size` contrasts. values [w, m, s]."""
     worlds, family, seeds = values.shape
     size = min(size, family)
@@ -88,19 +88,19 @@ def grouped(values: np.ndarray, spread: Spread, size: int) -> Spread:
     return replace(found, df=limit_df(found.df, seeds, size, family))
 
 
-def tails(shift: np.ndarray, spread: Spread) -> np.ndarray:
+def tails(shift: np.ndarray, spread: VarianceComponents) -> np.ndarray:
     """One-sided p-values of means against 0."""
     return np.asarray(stats.t.sf(shift / np.sqrt(spread.variance), spread.df))
 
 
 @lru_cache(maxsize=3)
-def draws(kind: str, seeds: int, worlds: int) -> tuple[np.ndarray, np.ndarray, Spread]:
+def draws(kind: str, seeds: int, worlds: int) -> tuple[np.ndarray, np.ndarray, VarianceComponents]:
     """Patients' part of the values and seed effects [w, r, s], and the spread of differences without seed effects."""
     rng = generator(0, "family-simulation", kind, seeds)
     recipes = max(FAMILIES) + 1
     values: list[np.ndarray] = []
     moved: list[np.ndarray] = []
-    found: list[Spread] = []
+    found: list[VarianceComponents] = []
     for _ in range(worlds // CHUNK):
         _, noise = effects(rng, (CHUNK, recipes, seeds, PATIENTS), 0.0)
         mean = noise.mean(axis=-1)
@@ -109,7 +109,9 @@ def draws(kind: str, seeds: int, worlds: int) -> tuple[np.ndarray, np.ndarray, S
         values.append(mean[:, 1:] - mean[:, :1])
         found.append(two_way(values[-1], noise[:, 1:] - noise[:, :1]))
         moved.append(SEED_EFFECTS[kind](rng, mean.shape))
-    spread = Spread(*(np.concatenate([getattr(one, name) for one in found]) for name in Spread.__dataclass_fields__))
+    spread = VarianceComponents(
+        *(np.concatenate([getattr(one, name) for one in found]) for name in VarianceComponents.__dataclass_fields__)
+    )
     return np.concatenate(values), np.concatenate(moved), spread
 
 
@@ -160,8 +162,8 @@ def simulate(kind: str, size: int, family: int, ratio: float, seeds: int, worlds
     scale = ratio * error / np.sqrt(2)
     values = (still + scale * (moved[:, 1:] - moved[:, :1]))[:, :family]
     a = values.var(axis=-1, ddof=1) / seeds
-    kept = {name: getattr(without, name)[:, :family] for name in Spread.__dataclass_fields__}
-    own = recombine(Spread(**kept), a, np.full_like(a, seeds - 1))
+    kept = {name: getattr(without, name)[:, :family] for name in VarianceComponents.__dataclass_fields__}
+    own = recombine(VarianceComponents(**kept), a, np.full_like(a, seeds - 1))
     pooled = grouped(values, own, size)
     mean = values.mean(axis=-1)
     row: dict[str, float] = {}
@@ -186,7 +188,7 @@ def simulate(kind: str, size: int, family: int, ratio: float, seeds: int, worlds
     shares = ratio**2 / seeds, 1.0  # of seeds, patients, in squared units of `error`, as in `power`
     plan = error * np.sqrt(sum(shares)) * np.interp(shares[0] / sum(shares), *reaches(seeds, size, family))
 
-    def power(difference: npt.NDArray[np.float64] | float, spread: Spread) -> float:
+    def power(difference: npt.NDArray[np.float64] | float, spread: VarianceComponents) -> float:
         """Of a figure that one world gives, in the next world: one that meets its own noise would seem right."""
         shift = np.broadcast_to(np.reshape(np.roll(difference, 1), (-1, 1)), mean.shape)
         return float((2 * tails(np.abs(mean + shift), spread) < 0.05 / family).mean())

@@ -19,8 +19,8 @@ from scipy import stats
 
 from assay.core.seeds import generator
 from assay.probes.reliance import contributions_of, with_influence
-from assay.stats.estimate import Spread, interval, two_way
-from assay.stats.influence import widen
+from assay.stats.estimate import VarianceComponents, interval, two_way
+from assay.stats.influence import correct_small_sample
 
 COLUMNS = (
     "design", "measure", "truth", "seeds", "seed_sd", "patients", "positives", "worlds", "quantity", "rate", "mc_error",
@@ -100,7 +100,7 @@ def accuracy_world(share: float, patients: int) -> World:
 def _means(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, patients = values.mean(axis=-1), values.shape[-1]
     everyone, each = np.zeros(patients, dtype=np.int64), np.arange(patients)
-    return mean, widen((values - mean[..., None]) / patients, everyone, each)
+    return mean, correct_small_sample((values - mean[..., None]) / patients, everyone, each)
 
 
 def sobol_world(samples: int, inputs: int = 6) -> World:
@@ -185,7 +185,7 @@ def kfold_world(patients: int, positives: int, noise: float, folds: int = 5, fea
     return World("auroc within folds", design, draw, truth, 0.0, (0.0, 1.0), patients, positives, promised=False)
 
 
-def satterthwaite(spread: Spread, seeds: int, patients: int) -> np.ndarray:
+def satterthwaite(spread: VarianceComponents, seeds: int, patients: int) -> np.ndarray:
     """The degrees of freedom that were rejected, for comparison."""
     noise = spread.seeds**2 / (seeds - 1) + spread.patients**2 / (patients - 1)
     return spread.variance**2 / (noise + spread.residual**2 / ((seeds - 1) * (patients - 1)))

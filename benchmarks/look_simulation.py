@@ -24,7 +24,7 @@ from family_simulation import PATIENTS, SEED_EFFECTS, grouped, tails
 
 from assay.core.seeds import LOOKS, generator
 from assay.stats.decisions import LOOK_ALPHA
-from assay.stats.estimate import Spread, recombine, two_way
+from assay.stats.estimate import VarianceComponents, recombine, two_way
 
 DESIGNS = {
     "primary of 1": (1, 1, "holm"),
@@ -34,7 +34,7 @@ DESIGNS = {
     "primary of 4, fixed order": (4, 1, "fixed-order"),
 }
 """Design -> contrasts, contrasts of a pooling group, correction."""
-FIELDS = tuple(Spread.__dataclass_fields__)
+FIELDS = tuple(VarianceComponents.__dataclass_fields__)
 COLUMNS = (
     "design", "seed_effects", "ratio", "seeds", "worlds", "claims", "false_equivalence", "any_false", "decided",
     "mean_seeds", "met",
@@ -55,7 +55,7 @@ class Look:
 
     still: np.ndarray
     moved: np.ndarray
-    spread: Spread
+    spread: VarianceComponents
 
 
 @lru_cache(maxsize=1)
@@ -77,13 +77,13 @@ def draws(kind: str, worlds: int) -> list[Look]:
         Look(
             np.concatenate([one.still for one in looks]),
             np.concatenate([one.moved for one in looks]),
-            Spread(*(np.concatenate([getattr(one.spread, name) for one in looks]) for name in FIELDS)),
+            VarianceComponents(*(np.concatenate([getattr(one.spread, name) for one in looks]) for name in FIELDS)),
         )
         for looks in zip(*chunks, strict=True)
     ]
 
 
-def spreads(values: np.ndarray, own: Spread, group: int, left: np.ndarray) -> Spread:
+def spreads(values: np.ndarray, own: VarianceComponents, group: int, left: np.ndarray) -> VarianceComponents:
     """Return the spreads [w, m] of contrasts; those that are left [w, m] are pooled with each other."""
     if group == 1:
         return grouped(values, own, 1)
@@ -92,10 +92,10 @@ def spreads(values: np.ndarray, own: Spread, group: int, left: np.ndarray) -> Sp
         worlds, members = np.flatnonzero((left == pattern).all(axis=1)), np.flatnonzero(pattern)
         if len(members):
             at = np.ix_(worlds, members)
-            pooled = grouped(values[at], Spread(*(getattr(own, name)[at] for name in FIELDS)), len(members))
+            pooled = grouped(values[at], VarianceComponents(*(getattr(own, name)[at] for name in FIELDS)), len(members))
             for name in FIELDS:
                 found[name][at] = getattr(pooled, name)
-    return Spread(**found)
+    return VarianceComponents(**found)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def followed(looks: list[Look], design: str, scale: float, truth: np.ndarray, ma
     for look, number in zip(looks, LOOKS, strict=True):
         values = (look.still + scale * look.moved)[:, :family]
         a = values.var(axis=-1, ddof=1) / number
-        kept = Spread(*(getattr(look.spread, name)[:, :family] for name in FIELDS))
+        kept = VarianceComponents(*(getattr(look.spread, name)[:, :family] for name in FIELDS))
         spread = spreads(values, recombine(kept, a, np.full_like(a, number - 1)), group, ~ended)
         found = values.mean(axis=-1) + truth
         tests = 2 * tails(np.abs(found), spread), tails(margin - np.abs(found), spread) if margin else np.ones(shape)

@@ -23,7 +23,7 @@ from assay.core.registry import build
 from assay.core.seeds import generator, row_seed
 from assay.data.dataset import Phantom
 from assay.models.networks import ArchitectureContext
-from assay.shifts.sampling import Question, draw_rows
+from assay.shifts.sampling import TargetRequest, draw_rows
 from assay.spec.schema import EnvironmentSpec
 
 SOURCES: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -40,7 +40,7 @@ STEPS, BATCH, TRAIN, TEST = 1000, 64, 4000, 1000
 
 def drawn(phantom: Phantom, count: int, seed: int, size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
     """Images and classes as a study would draw them."""
-    question = Question.of("kind", phantom.factors[0])
+    question = TargetRequest.of("kind", phantom.factors[0])
     rows = draw_rows(phantom, question, EnvironmentSpec(), np.arange(count), seed)
     images = phantom.render(rows.columns, row_seed(seed, "nuisance", rows.row), size, {}).images
     return images, torch.as_tensor(rows.target)

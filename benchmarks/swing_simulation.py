@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from assay.audit.swing import Swing, effect_of_mark, effective_patients
+from assay.audit.swing import AurocShift, effect_of_mark, effective_patients
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.seeds import generator
-from assay.stats.bounds import Bounded
+from assay.stats.bounds import BoundedEstimate
 
 SWINGS, NUMBERS, SPREADS = (0.03, 0.05, 0.1, 0.2, 0.4), (100, 200, 1000), (0.0, 0.3)
 IMAGES, PREVALENCES = (1, 8), (0.1, 0.5)
@@ -88,7 +88,7 @@ class Cell:
         """AUROC lost with the mark on all images."""
         return _above(DISTANCE / math.sqrt(2)) - _above(DISTANCE / math.sqrt(2 + 2 * self.spread**2))
 
-    def drawn(self, draws: np.random.Generator) -> Swing:
+    def drawn(self, draws: np.random.Generator) -> AurocShift:
         """Return the swing in one world."""
         before = DISTANCE * self.target + self._noise(draws)
         after = before + self.shift + self.spread * self._noise(draws)
@@ -126,7 +126,7 @@ def cells(full: bool) -> Iterator[Cell]:
             yield one
 
 
-def missed(found: list[Bounded], truth: float) -> tuple[float, float]:
+def missed(found: list[BoundedEstimate], truth: float) -> tuple[float, float]:
     """Return the shares of worlds in which the truth is below the lower bound, and above the upper bound."""
     return float(np.mean([truth < one.low for one in found])), float(np.mean([truth > one.high for one in found]))
 

@@ -1039,7 +1039,7 @@ def _labels_audited(request: AuditRequest) -> Audit:
     )
 
     def audited(origin: Origin, label: str, output: int, folder: Path) -> Path:
-        return _audited(origin, request.but(target=label, output=str(output), out=folder))
+        return _audited(origin, request.with_changes(target=label, output=str(output), out=folder))
 
     rows = audit_labels(origin, list(labels), table, root, audited)
     return Audit(root, labels={row["label"]: Audit(Path(row["folder"])) for row in rows if row["folder"]})
@@ -1055,7 +1055,7 @@ def _audited(origin: Origin, request: AuditRequest) -> Path:
         from assay.audit.reference_networks import trained_references
 
         say: Callable[[str], None] = print if request.progress else lambda text: None
-        request = request.but(references=trained_references(request, say=say))
+        request = request.with_changes(references=trained_references(request, say=say))
     with reading_shown(observe_nothing=not request.progress) as on_progress:
         folder = run_audit(origin, request, on_progress=on_progress)
     assert isinstance(folder, Path)

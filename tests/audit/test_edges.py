@@ -23,7 +23,7 @@ from tests.worlds.files import save, write_rows
 import assay
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
-from assay.models.ref import AFunction, Facts
+from assay.models.ref import FunctionOrigin, ModelFacts
 from assay.plugin import RunFolder, SpecError
 
 COUNT = 60
@@ -34,7 +34,7 @@ Rows = list[dict[str, str]]
 def _in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        importlib.import_module("assay.audit.command"), "origin_of", lambda *given, **more: AFunction(middle)
+        importlib.import_module("assay.audit.command"), "origin_of", lambda *given, **more: FunctionOrigin(middle)
     )
     monkeypatch.chdir(tmp_path)
 
@@ -149,7 +149,9 @@ def test_a_model_that_gives_nan_for_an_image_that_is_read_late_names_the_option(
     def late(images: np.ndarray) -> np.ndarray:
         return np.where(images.mean((1, 2, 3)) > 0.9, np.nan, middle(images))
 
-    monkeypatch.setattr(importlib.import_module("assay.audit.command"), "origin_of", lambda *_, **__: AFunction(late))
+    monkeypatch.setattr(
+        importlib.import_module("assay.audit.command"), "origin_of", lambda *_, **__: FunctionOrigin(late)
+    )
     assert run(asked()) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "NaN or infinite logits for 1 of 60 images" in error
@@ -214,12 +216,12 @@ def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
 
 
 @dataclass(frozen=True)
-class WithNames(AFunction):
+class WithNames(FunctionOrigin):
     names: tuple[str, ...] = ()
 
     @property
-    def facts(self) -> Facts:
-        return Facts(outputs=self.names)
+    def facts(self) -> ModelFacts:
+        return ModelFacts(outputs=self.names)
 
 
 def of(function: Callable[[np.ndarray], Any], names: tuple[str, ...] = (), **more: Any) -> Path:
@@ -237,7 +239,7 @@ def test_an_audit_that_replaces_one_with_other_options_says_so() -> None:
     for margin, replaced in ((0.05, False), (0.05, False), (0.1, True)):
         said, marks = list[str](), {"tag": MARKS["tag"]}
         asked = AuditRequest(data=data, marks=marks, distortions=(), margin=margin, out=Path("out"))
-        run_audit(AFunction(middle), asked, say=said.append)
+        run_audit(FunctionOrigin(middle), asked, say=said.append)
         assert ("out: an audit with other options is replaced; use --out to keep both" in said) is replaced
 
 

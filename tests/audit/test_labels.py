@@ -21,7 +21,7 @@ import assay
 from assay.audit.labels import _CachedModel, audit_labels
 from assay.cli import main
 from assay.models.external import CommandModel, CommandNetwork
-from assay.models.ref import AFunction, Facts
+from assay.models.ref import FunctionOrigin, ModelFacts
 from assay.plugin import DataError, RunFolder, SpecError
 from assay.probes.reader import scores_of
 from assay.stats.rows import numeric
@@ -41,7 +41,9 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(importlib.import_module("assay.audit.command"), "origin_of", lambda *_, **__: AFunction(both))
+    monkeypatch.setattr(
+        importlib.import_module("assay.audit.command"), "origin_of", lambda *_, **__: FunctionOrigin(both)
+    )
     pictures(tmp_path / "set")
     rows = list(csv.reader((tmp_path / "set" / "data.csv").open(encoding="utf-8")))
     more = [["copy", "rare"], *([row[1], int(at < 3)] for at, row in enumerate(rows[1:]))]
@@ -143,7 +145,7 @@ def test_images_are_read_once_for_all_labels_unless_answers_change() -> None:
         return cast("RunFolder", SimpleNamespace(table=lambda _: [{"check": "repeatable", "status": status}]))
 
     images: Any = torch.rand(6, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    steady = _CachedModel(AFunction(counted))
+    steady = _CachedModel(FunctionOrigin(counted))
     network = steady.network("cpu")
     first = network(images[:4])
     network(images[:4])
@@ -153,7 +155,7 @@ def test_images_are_read_once_for_all_labels_unless_answers_change() -> None:
     assert given == [4, 4, 2]
     assert torch.equal(again[:4], first)
     assert again.numpy() == pytest.approx(images.mean(dim=(2, 3)).numpy())
-    moody = _CachedModel(AFunction(counted))
+    moody = _CachedModel(FunctionOrigin(counted))
     moody.network("cpu")(images)
     moody.next_label(told("warn"))
     moody.network("cpu")(images)
@@ -189,7 +191,7 @@ def test_python_audits_every_label_and_reads_an_image_once(tmp_path: Path) -> No
 
 def test_labels_that_are_not_named_are_the_columns_that_are_called_like_an_output(tmp_path: Path) -> None:
     origin = cast(
-        "Any", SimpleNamespace(facts=Facts(outputs=("label", "other", "rare")), kind="", complete=True, opaque="")
+        "Any", SimpleNamespace(facts=ModelFacts(outputs=("label", "other", "rare")), kind="", complete=True, opaque="")
     )
     write_table(tmp_path / "data.csv", [["image", "rare", "label"]])
     audited: list[tuple[str, int]] = []
@@ -213,7 +215,9 @@ def test_no_column_of_a_table_behind_a_link_is_named(
     named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(importlib.import_module("assay.audit.command"), "origin_of", lambda *_, **__: AFunction(both))
+    monkeypatch.setattr(
+        importlib.import_module("assay.audit.command"), "origin_of", lambda *_, **__: FunctionOrigin(both)
+    )
     write_table(tmp_path / "private.csv", [["image", "salary"]])
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "data.csv").symlink_to(tmp_path / "private.csv")
@@ -231,7 +235,7 @@ def test_no_column_of_a_table_behind_a_link_is_named(
 
 def test_the_folders_of_labels_that_a_file_names_lie_in_the_folder_of_the_audit(tmp_path: Path) -> None:
     labels = ("label", "Pleural Effusion", str(tmp_path / "thesis"), "../thesis", "..", "a" * 300)
-    origin = cast("Any", SimpleNamespace(facts=Facts(outputs=labels), kind="", complete=True, opaque=""))
+    origin = cast("Any", SimpleNamespace(facts=ModelFacts(outputs=labels), kind="", complete=True, opaque=""))
     write_table(tmp_path / "data.csv", [["image", *labels]])
     folders: list[Path] = []
 

@@ -20,7 +20,7 @@ import assay
 from assay.audit.search.regions import Box
 from assay.audit.search.search import SearchSample
 from assay.audit.search.words import answer
-from assay.models.ref import AFunction
+from assay.models.ref import FunctionOrigin
 from assay.plugin import RunFolder, SpecError
 from assay.stats.rows import numeric
 
@@ -98,8 +98,8 @@ def test_masks_of_a_folder_are_joined_by_a_file_of_labels(
     lesions(tmp_path / "set", count=40)
     (tmp_path / "set" / "data.csv").rename(tmp_path / "labels.csv")
 
-    def origin(*_: object, **__: object) -> AFunction:
-        return AFunction(bright)
+    def origin(*_: object, **__: object) -> FunctionOrigin:
+        return FunctionOrigin(bright)
 
     monkeypatch.setattr(importlib.import_module("assay.audit.command"), "origin_of", origin)
     given = ["audit", "m.onnx", "--images", str(tmp_path / "set"), "--labels", str(tmp_path / "labels.csv"),

@@ -14,10 +14,10 @@ from scipy.optimize import brentq
 
 from assay.audit.swing import (
     Effect,
+    difference_of_shifts,
     effect_of_mark,
-    swing_less,
     swing_of_group,
-    unseen,
+    zero_event_upper_bound,
 )
 from assay.stats import effective_patients, share
 
@@ -188,7 +188,7 @@ def test_bounds_of_a_share_are_exact_and_count_patients() -> None:
 
 @pytest.mark.parametrize(("positives", "negatives"), [(50, 50), (10, 90), (3, 400), (1, 1)])
 def test_the_unseen_share_is_the_worst_that_a_silent_sample_allows(positives: int, negatives: int) -> None:
-    found = unseen(positives, negatives)
+    found = zero_event_upper_bound(positives, negatives)
     p = np.linspace(0, 1, 20001)[:-1]
     left = (0.05 / (1 - p) ** positives) ** (1 / negatives)
     worst = np.max((p + 1 - np.minimum(left, 1))[left <= 1] / 2)
@@ -218,7 +218,7 @@ def test_the_difference_of_two_swings_of_the_same_images_by_hand() -> None:
     target, patient = np.array([1, 1, 0, 0]), np.arange(4)
     before = np.array([1.0, 3.0, 2.0, 0.0])
     # With + 2: 4 of 4 pairs on positives, 1 of 4 on negatives. With + 1: 3.5 and 2, since ties count half.
-    found = swing_less((before, before + 2), (before, before + 1), target, patient)
+    found = difference_of_shifts((before, before + 2), (before, before + 1), target, patient)
     assert found.value == pytest.approx((1 - 0.25) / 2 - (0.875 - 0.5) / 2)
 
 
@@ -232,7 +232,7 @@ def test_the_error_of_the_difference_of_two_swings_is_their_spread() -> None:
         base = draws.normal(size=120) + 1.5 * target + draws.normal(size=60).repeat(2)
         first, second = base + draws.normal(size=120), base + draws.normal(size=120)
         marks = draws.normal(0.5, 0.3, 120)
-        found = swing_less((first, first + 2 * marks), (second, second + marks), target, patient, 0.025)
+        found = difference_of_shifts((first, first + 2 * marks), (second, second + marks), target, patient, 0.025)
         values.append(found.value)
         errors.append(found.error)
         ends.append((found.low, found.high))

@@ -9,21 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.audit.swing import Effect, Swing, effect_of_mark, swing_of_group
+from assay.audit.swing import AurocShift, Effect, effect_of_mark, swing_of_group
 from assay.audit.verdicts import OpenQuantity, decide_column, decide_mark, decide_region, is_settled, reference_of
-from assay.stats import Bounded
+from assay.stats import BoundedEstimate
 from assay.stats.rows import RegionVerdict, Verdict
 
 
-def flat(value: float, low: float, high: float) -> Bounded:
-    return Bounded(value, (high - low) / 3.29, low, high)
+def flat(value: float, low: float, high: float) -> BoundedEstimate:
+    return BoundedEstimate(value, (high - low) / 3.29, low, high)
 
 
 NONE = flat(0.0, -0.01, 0.01)
 
 
-def dose(g: Bounded = NONE, loss: Bounded = NONE, flips: Bounded = NONE, images: int = 200) -> Effect:
-    return Effect((Swing(g, "", loss, loss, loss),), images, images, flips)
+def dose(
+    g: BoundedEstimate = NONE, loss: BoundedEstimate = NONE, flips: BoundedEstimate = NONE, images: int = 200
+) -> Effect:
+    return Effect((AurocShift(g, "", loss, loss, loss),), images, images, flips)
 
 
 STRONG, WEAK, WIDE = flat(0.2, 0.15, 0.25), flat(0.01, -0.02, 0.04), flat(0.03, -0.03, 0.09)
@@ -171,7 +173,7 @@ def test_columns_differ_or_not_or_stay_open() -> None:
     assert few.needed > 100
 
 
-LEADS: dict[str, tuple[Bounded, tuple[float, float], bool, bool, float | None, RegionVerdict]] = {
+LEADS: dict[str, tuple[BoundedEstimate, tuple[float, float], bool, bool, float | None, RegionVerdict]] = {
     "beyond the limit": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, True, 0.9, RegionVerdict.RELIES),
     "without groups": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, False, 0.9, RegionVerdict.LOOK),
     "without a limit": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, True, None, RegionVerdict.UNVERIFIED),

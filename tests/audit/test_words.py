@@ -13,7 +13,7 @@ from assay.audit.harm_words import answer_words, terminal_lines
 from assay.audit.harms import harms_of
 from assay.audit.request import AuditRequest
 from assay.audit.search.words import next_words, searched_words
-from assay.audit.words import done, evidence_words, reported_verdicts, title
+from assay.audit.words import evidence_words, procedure_sentences, reported_verdicts, title
 from assay.core.reasons import Reason
 from assay.plugin import Code, entries
 
@@ -376,12 +376,12 @@ def test_the_strengths_of_marks_that_were_read_are_counted() -> None:
         (effects * 3, "at three strengths"),
     ):
         assert (
-            done(facts, [*marks, row("wide", "objects", "not-tested")], read)[1]
+            procedure_sentences(facts, [*marks, row("wide", "objects", "not-tested")], read)[1]
             == f"86 of them were read again with 3 marks {strengths}."
         )
     searched = "157 training images were searched for regions that predictions depend on; --budget limits how many "
-    assert done(facts, marks, effects, [NONE])[2] == f"{searched}images are read."
-    every = done(facts, marks, effects, [NONE | {"trained": False, "images": 400}])
+    assert procedure_sentences(facts, marks, effects, [NONE])[2] == f"{searched}images are read."
+    every = procedure_sentences(facts, marks, effects, [NONE | {"trained": False, "images": 400}])
     assert every[2] == "400 of the 400 images were searched for regions that predictions depend on."
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from assay.core import files
-from assay.core.files import holding
+from assay.core.files import file_lock
 from assay.plugin import ArrayCache, StoreError
 from assay.store.folder import working_in
 
 
 def test_who_waits_is_asked_between_tries_and_has_it_when_it_is_free(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
-    first = holding(path)
+    first = file_lock(path)
     first.__enter__()
     asked: list[int] = []
 
@@ -26,11 +26,11 @@ def test_who_waits_is_asked_between_tries_and_has_it_when_it_is_free(tmp_path: P
         if len(asked) == 3:
             first.__exit__(None, None, None)
 
-    with holding(path, wait):
+    with file_lock(path, wait):
         assert len(asked) == 3
-        with pytest.raises(StoreError, match="given up"), holding(path, give_up):
+        with pytest.raises(StoreError, match="given up"), file_lock(path, give_up):
             raise AssertionError("two hold it")
-    with holding(path, give_up):
+    with file_lock(path, give_up):
         assert path.exists()
 
 
@@ -42,7 +42,7 @@ def test_a_lock_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a file")
     with (
         pytest.raises(StoreError, match=r"cannot write .*a/\.lock: .*; choose another place with --out"),
-        holding(tmp_path / "a" / ".lock"),
+        file_lock(tmp_path / "a" / ".lock"),
     ):
         raise AssertionError("it was made")
 
@@ -56,7 +56,7 @@ def test_missing_locks_are_told_once_and_hold_nobody_up(tmp_path: Path, monkeypa
     with (
         pytest.warns(UserWarning, match=r"no locks \(No locks available\): make sure") as warned,
         working_in(tmp_path / "run"),
-        holding(tmp_path / "source" / ".lock"),
+        file_lock(tmp_path / "source" / ".lock"),
     ):
         built = ArrayCache(tmp_path / "cache").get("a", (2,), np.uint8, lambda array: None)
     assert (len(warned), built.tolist()) == (1, [0, 0])

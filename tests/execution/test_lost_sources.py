@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.worlds.studies import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
 
-from assay.core.files import holding
+from assay.core.files import file_lock
 from assay.core.reasons import Reason, reason_in_words
 from assay.execution.plan import SourceJob
 from assay.plugin import Code, Diverged, RunFolder, default_cache_root
@@ -93,7 +93,7 @@ def test_who_waited_for_a_source_takes_what_was_left_of_it(tmp_path: Path, monke
     (start,) = one.plan.sources
     cache = RunFolder(default_cache_root())
     with ExitStack() as other:
-        other.enter_context(holding(cache.unit("sources", start.id) / ".lock"))
+        other.enter_context(file_lock(cache.unit("sources", start.id) / ".lock"))
 
         def other_ends(share: float, word: str) -> None:
             assert word == "another run trains it"

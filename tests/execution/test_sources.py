@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from tests.worlds.studies import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
 
-from assay.core.files import holding
+from assay.core.files import file_lock
 from assay.core.types import Inputs
 from assay.execution import jobs
 from assay.execution.jobs import network_of
@@ -241,7 +241,7 @@ def test_who_waits_for_a_source_can_be_stopped(tmp_path: Path):
     (source,) = one.plan.sources
     lock = RunFolder(default_cache_root()).unit("sources", source.id) / ".lock"
     stopping = replace(WORKING, should_stop=lambda: True)
-    with holding(lock), pytest.raises(Stopped):
+    with file_lock(lock), pytest.raises(Stopped):
         SourceJob(one.place, source)(stopping)
     SourceJob(one.place, source)(WORKING)
 

@@ -19,7 +19,7 @@ from assay.execution.run import observe_nothing
 from assay.execution.workspace import Workspace
 from assay.look.checks import data_checks
 from assay.look.cues import number_cue, shortcut_cautions, shortcut_rows
-from assay.look.image_cues import cues_of, looked_at
+from assay.look.image_cues import cues_of, measure_images
 from assay.plugin import FactorTable, RunFolder
 from assay.report.sentences.reasons import chip_words, reason_words
 from assay.spec.parse import parse_study
@@ -240,7 +240,7 @@ def test_properties_are_those_of_the_files(tmp_path: Path) -> None:
     spec = parse_study(study(tmp_path, factors={}, size=8))
     dataset = population_of(spec.data, Workspace(tmp_path / "run", tmp_path / "cache")).dataset
     assert dataset is not None
-    seen, small = looked_at(dataset), looked_at(replace(dataset, in_files=None))
+    seen, small = measure_images(dataset), measure_images(replace(dataset, in_files=None))
     np.testing.assert_allclose(seen.properties["share of nearly white pixels"][:2], [0, 8 / 128])
     pixels = np.asarray(Image.open(tmp_path / "0.png")) / 255
     for name, value in (("contrast", pixels.std()), ("mean brightness", pixels.mean())):
@@ -265,7 +265,7 @@ def test_files_of_other_depths_are_measured_on_their_own_scales(tmp_path: Path) 
     dataset = population_of(spec.data, Workspace(tmp_path / "run", tmp_path / "cache")).dataset
     assert dataset is not None
     brightness = [np.random.default_rng(i).integers(0, 256, (40, 40), dtype=np.uint8).mean() / 255 for i in range(24)]
-    np.testing.assert_allclose(looked_at(dataset).properties["mean brightness"], brightness, atol=1e-3)
+    np.testing.assert_allclose(measure_images(dataset).properties["mean brightness"], brightness, atol=1e-3)
 
 
 def test_a_phantom_has_none(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_features_are_those_of_pytorch(side: tuple[int, int], tmp_path: Path) ->
     data = parse_study(study(tmp_path, size=96, factors={})).data
     dataset = population_of(data, Workspace(tmp_path / "run", tmp_path / "cache")).dataset
     assert dataset is not None
-    seen = looked_at(dataset)
+    seen = measure_images(dataset)
     images = pictures.float() / 255
     ring = np.ones((20, 20), dtype=bool)
     ring[2:-2, 2:-2] = False

@@ -29,7 +29,7 @@ from assay.plugin import AssayError, FactorTable
 from assay.report.index_page import write_index
 from assay.report.sentences.reasons import reason_words
 from assay.stats import Panel
-from assay.stats.doubts import cautioned
+from assay.stats.doubts import findings_of_reasons
 
 EDGES = "edges by direction"
 LARGE = "large lesion"
@@ -300,7 +300,7 @@ def test_thousands_of_images_are_compared_with_each_other_in_parts() -> None:
     units = (images - images.mean(axis=1, keepdims=True)) / images.std(axis=1, keepdims=True)
     likest = np.sort(units[7] @ units.T / 64)[::-1][10]
     tracemalloc.start()
-    found = checks._unlike(images)
+    found = checks._dissimilarity(images)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found[7] == pytest.approx(1 - likest, abs=2e-3)
@@ -350,7 +350,9 @@ def test_a_frame_blurs_no_picture_and_many_are_not_odd() -> None:
     def blurry(pictures: torch.Tensor) -> list[int]:
         found = properties_of(pictures[:, None].numpy())
         thumbnail = functional.adaptive_avg_pool2d(pictures, 16).flatten(1).double().numpy()
-        return checks._odd(ImageProperties(np.arange(200), found, {"thumbnail": thumbnail}))["blurry"][0].tolist()
+        return checks._find_odd_images(ImageProperties(np.arange(200), found, {"thumbnail": thumbnail}))["blurry"][
+            0
+        ].tolist()
 
     assert blurry(framed) == [3]
     assert blurry(torch.where(many[:, None, None], soft, gray)) == []
@@ -400,7 +402,9 @@ def test_texture_is_no_text(side: int, kind: str) -> None:
         gray = 0.1 + 0.15 * grain.abs() if kind == "dark" else 0.5 + 0.2 * grain
     found = properties_of(gray.clamp(0, 1)[:, None].numpy())
     thumbnail = functional.adaptive_avg_pool2d(gray, 16).flatten(1).double().numpy()
-    assert not len(checks._odd(ImageProperties(np.arange(200), found, {"thumbnail": thumbnail}))["marked"][0])
+    assert not len(
+        checks._find_odd_images(ImageProperties(np.arange(200), found, {"thumbnail": thumbnail}))["marked"][0]
+    )
 
 
 def test_labels_that_pictures_contradict_are_suspected_and_shuffled_ones_are_not(tmp_path: Path) -> None:
@@ -612,7 +616,7 @@ def test_the_cue_that_the_verdict_names_is_not_said_again(both: bool) -> None:
         {"name": name, "kind": "image", "of": of, "value": 0.9, "low": 0.8, "high": 0.95, "strong": both or of == LARGE}
         for of, name in (("lesion", "contrast"), (LARGE, "sharpness"), (LARGE, "mean brightness"))
     ]
-    findings = cautioned(list(shortcut_cautions(rows)))
+    findings = findings_of_reasons(list(shortcut_cautions(rows)))
     words = " ".join(reason_words(one.reason) for one in look_page._further(findings))
     assert "contrast" not in words
     assert ("sharpness" in words) == both

@@ -103,8 +103,8 @@ class Asking(nn.Module):
 
 def posing():
     import assay.models.formats as formats
-    from assay.models.ref import Facts
-    formats.OfFile._facts = lambda self: Facts({"size": 32, "dataset": "mine_of_formats:make", "folder": "/"})
+    from assay.models.ref import ModelFacts
+    formats.OfFile._facts = lambda self: ModelFacts({"size": 32, "dataset": "mine_of_formats:make", "folder": "/"})
     return Scored()
 
 def connection():  # to the process that asks

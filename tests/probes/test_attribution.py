@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
-from assay.plugin import Environment, Measurement, Model, Probe, Subject, build, run_probes
+from assay.plugin import Environment, ExplainedNetwork, Measurement, Model, Probe, build, run_probes
 from assay.probes.explainers import Gradient
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import ImagesInMemory, MasksInMemory
@@ -62,7 +62,7 @@ class PatchReader(nn.Module):
 class OfConvolutions(Gradient):
     """An explainer for networks with a convolution only."""
 
-    def refusal(self, subject: Subject) -> str:
+    def refusal(self, subject: ExplainedNetwork) -> str:
         """Why it cannot explain a network; empty if it can."""
         return "" if any(isinstance(step.module, nn.Conv2d) for step in subject.steps) else "it has no convolution"
 

@@ -12,7 +12,7 @@ from assay.core.seeds import folds_by_patient
 from assay.plugin import Code, Factor, FactorTable, Measurement, Model, Probe, build, run_probes
 from assay.probes.decodability import Space, low_resolution, score_spaces, tasks_of
 from assay.report.sentences.reasons import reason_words
-from assay.testing.probe import FACTORS, PlantedImages, Reader, World, table
+from assay.testing.probe import FACTORS, PixelReader, PlantedImages, World, table
 
 BATCH = 64
 
@@ -40,7 +40,7 @@ def at(
 
 @pytest.mark.parametrize("carried", [("tag",), ("margin",), ("tag", "margin"), NAMES, ()])
 def test_exactly_what_a_layer_carries_is_decoded_from_it(carried: tuple[str, ...]) -> None:
-    measurements = decodability(Reader({"margin": 1.0}, carried=carried))
+    measurements = decodability(PixelReader({"margin": 1.0}, carried=carried))
     for name in NAMES:
         m = at(measurements, name)
         if name in carried:
@@ -52,7 +52,7 @@ def test_exactly_what_a_layer_carries_is_decoded_from_it(carried: tuple[str, ...
 
 def test_encoded_is_not_used() -> None:
     """A layer carries the tag, the logit ignores it: decodability is full and reliance is nothing."""
-    model = Model(Reader({"margin": 1.0, "noise": 1.0}, carried=("tag",)), layers=("vector",))
+    model = Model(PixelReader({"margin": 1.0, "noise": 1.0}, carried=("tag",)), layers=("vector",))
     both = run_probes(
         model, World(), {"decodability": make_probe("decodability"), "reliance": make_probe("reliance")}
     ).measurements
@@ -63,7 +63,7 @@ def test_encoded_is_not_used() -> None:
 
 def test_used_is_not_encoded_in_that_layer() -> None:
     """The logit reads the tag around the layer: reliance is full, and the layer knows nothing of it."""
-    model = Model(Reader({"tag": 2.0, "noise": 0.1}, carried=("margin",)), layers=("vector",))
+    model = Model(PixelReader({"tag": 2.0, "noise": 0.1}, carried=("margin",)), layers=("vector",))
     both = run_probes(
         model, World(), {"decodability": make_probe("decodability"), "reliance": make_probe("reliance")}
     ).measurements
@@ -73,8 +73,8 @@ def test_used_is_not_encoded_in_that_layer() -> None:
 
 
 def test_references_untrained_shuffled_and_pixels() -> None:
-    network = Reader({"margin": 1.0}, carried=("tag",))
-    measurements = decodability(network, untrained=lambda: Reader(carried=("size",)))
+    network = PixelReader({"margin": 1.0}, carried=("tag",))
+    measurements = decodability(network, untrained=lambda: PixelReader(carried=("size",)))
     assert at(measurements, "tag", "trained").value > 0.999
     assert at(measurements, "size", "untrained").value > 0.999
     for name in NAMES:
@@ -109,24 +109,24 @@ def test_a_factor_tied_to_the_target_is_decoded_within_a_class() -> None:
     """The layer carries the class alone. Over all rows the tag, tied to the class, would seem encoded."""
     world = World()
     probe = make_probe("decodability", environment="same")
-    measurements = decodability(Reader(carried=("margin",)), world, probe)
+    measurements = decodability(PixelReader(carried=("margin",)), world, probe)
     tag = at(measurements, "tag", environment="same")
     assert tag.unit == "AUROC within class"
     assert abs(tag.value - 0.5) < 4 * tag.standard_error
     assert at(measurements, "size", environment="same").unit == "AUROC within class"  # untied, and the same question
     margin = at(measurements, "margin", environment="same")
     assert margin.reason == Reason.of(Code.CONSTANT_WITHIN_CLASS, folds=5)
-    carried = decodability(Reader(carried=("tag",)), world, probe)
+    carried = decodability(PixelReader(carried=("tag",)), world, probe)
     assert at(carried, "tag", environment="same").value > 0.999
 
 
 def test_the_question_hangs_on_how_rows_came_about_and_never_on_a_tie_that_is_measured() -> None:
     """Images from files: every fold and seed asks within a class, whether a factor happens to be tied there or not."""
     files, drawn = World(has_phantom=False), World()
-    assert {row.unit for row in decodability(Reader(), files) if row.measure == "decodability"} == {
+    assert {row.unit for row in decodability(PixelReader(), files) if row.measure == "decodability"} == {
         "AUROC within class"
     }
-    assert {row.unit for row in decodability(Reader(), drawn) if row.measure == "decodability"} == {"AUROC"}
+    assert {row.unit for row in decodability(PixelReader(), drawn) if row.measure == "decodability"} == {"AUROC"}
 
 
 # --- what is undefined, and what is left out ------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_constant_factor_and_constant_layer_give_nan_with_the_reason() -> None:
     world = World()
     rows = world.tables["independent"]
     world.tables["independent"] = rows.with_column(rows.factor("size"), np.full(len(rows), 7.0))
-    size = at(decodability(Reader(), world), "size")
+    size = at(decodability(PixelReader(), world), "size")
     assert np.isnan(size.value)
     assert reason_words(size.reason) == "constant: no two values that 5 patients have"
 
@@ -153,7 +153,7 @@ def test_constant_factor_and_constant_layer_give_nan_with_the_reason() -> None:
 
 
 def test_missing_values_are_left_out_and_counted() -> None:
-    measurements = decodability(Reader(), World(missing={"size": 0.25, "tag": 1.0}))
+    measurements = decodability(PixelReader(), World(missing={"size": 0.25, "tag": 1.0}))
     assert at(measurements, "size").n == 300
     assert at(measurements, "size").value > 0.999
     assert at(measurements, "margin").n == 400
@@ -164,11 +164,11 @@ def test_missing_values_are_left_out_and_counted() -> None:
 
 def test_fewer_patients_than_folds_is_said() -> None:
     world = World(n=12, per_patient=4)
-    assert at(decodability(Reader(), world), "tag").reason == Reason.of(Code.FEW_PATIENTS, patients=3, folds=5)
+    assert at(decodability(PixelReader(), world), "tag").reason == Reason.of(Code.FEW_PATIENTS, patients=3, folds=5)
 
 
 def test_a_model_without_layers_says_so() -> None:
-    (one,) = run_probes(Model(Reader()), World(), {"d": make_probe("decodability")}).measurements["d"]
+    (one,) = run_probes(Model(PixelReader()), World(), {"d": make_probe("decodability")}).measurements["d"]
     assert reason_words(one.reason) == "the model names no layers to read"
 
 
@@ -283,7 +283,7 @@ def test_the_catalog_checks_its_arguments() -> None:
 
 
 def test_one_pass_for_each_network() -> None:
-    networks = [Reader(), Reader()]
+    networks = [PixelReader(), PixelReader()]
     model = Model(networks[0], layers=("vector", "copy"), untrained=lambda: networks[1])
     run_probes(model, World(n=200), {"a": make_probe("decodability"), "b": make_probe("decodability", folds=2)})
     assert [network.passes for network in networks] == [-(-200 // BATCH)] * 2

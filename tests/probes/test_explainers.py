@@ -10,7 +10,7 @@ import torch
 from tests.docs.reading import ROOT, blocks
 from torch import Tensor, nn
 
-from assay.plugin import Explainer, ExplainerError, Subject, build, entries, library_draws
+from assay.plugin import ExplainedNetwork, Explainer, ExplainerError, build, entries, library_draws
 from assay.probes.explainers import class_log_odds
 from assay.stats import class_score
 
@@ -47,7 +47,7 @@ class Linear(nn.Module):
 
 def explained(name: str, network: nn.Module, images: Tensor = IMAGES) -> Tensor:
     explainer = made(name)
-    subject = Subject.of(network, images[:1])
+    subject = ExplainedNetwork.of(network, images[:1])
     assert explainer.refusal(subject) == ""
     return explainer.explain(subject, images, OWN[: len(images)])
 
@@ -74,7 +74,7 @@ def test_the_explainer_of_the_page_works(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.syspath_prepend(tmp_path)
     weight = torch.randn((1, 12, 16), generator=torch.Generator().manual_seed(1))
     explainer: Explainer = build("explainer", "my_maps:Occlusion", {"side": 1})
-    maps = explainer.explain(Subject.of(Linear(weight), IMAGES), IMAGES, OWN)
+    maps = explainer.explain(ExplainedNetwork.of(Linear(weight), IMAGES), IMAGES, OWN)
     fall = weight * (IMAGES - IMAGES.mean(dim=(2, 3), keepdim=True))[:, 0]
     torch.testing.assert_close(maps, fall * torch.tensor([-1.0, 1, 1])[:, None, None], atol=1e-4, rtol=1e-3)
 
@@ -111,7 +111,7 @@ def test_a_map_is_the_images_own_whatever_else_is_in_the_batch(name: str) -> Non
         network = small(channels=shape[1], outputs=outputs)
         both = explained(name, network, images)
         assert both.shape == (2, *shape[2:])
-        alone = made(name).explain(Subject.of(network, images), images[1:], OWN[1:2])
+        alone = made(name).explain(ExplainedNetwork.of(network, images), images[1:], OWN[1:2])
         torch.testing.assert_close(both[1:], alone, atol=1e-6, rtol=1e-4)
 
 

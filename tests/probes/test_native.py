@@ -16,7 +16,7 @@ from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
 from assay.data.files.fitting import fit_labels
-from assay.plugin import Environment, Framing, Measurement, Model, ModelReading, Probe, Read, Request, placed
+from assay.plugin import Environment, Framing, Measurement, Model, ModelOutputs, ModelReading, Probe, Request, placed
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import ImagesInMemory, MasksInMemory, squares
 
@@ -198,7 +198,7 @@ def test_answers_that_were_kept_without_native_size_are_read_again(environment: 
     plain = ModelReading(Model(network), [Request(environment)]).read(environment)
     asked = [Request(environment, native=True)]
     before = network.passes
-    known = {"squares": Read(plain.logits, {}, plain.maps)}
+    known = {"squares": ModelOutputs(plain.logits, {}, plain.maps)}
     again = ModelReading(Model(network), asked, known).read(environment)
     assert network.passes > before
     passes = network.passes

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tests.worlds.environments import make_probe
 
-from assay.plugin import Factor, FactorTable, Measurement, Model, Read, Scene, build, estimated_mean, run_probes
+from assay.plugin import Factor, FactorTable, Measurement, Model, ModelOutputs, Scene, build, estimated_mean, run_probes
 from assay.probes.performance import overall
 from assay.probes.probe import groups_of
 from assay.report.sentences.reasons import reason_words
-from assay.stats import Answers
-from assay.testing.probe import Reader, World
+from assay.stats import ModelPredictions
+from assay.testing.probe import PixelReader, World
 
 
 def found(measurements: list[Measurement], measure: str, **where: str) -> Measurement:
@@ -26,22 +26,25 @@ def found(measurements: list[Measurement], measure: str, **where: str) -> Measur
 
 
 def performance(
-    network: Reader, world: World, known: dict[str, Read] | None = None, threshold: float = 0.5
+    network: PixelReader, world: World, known: dict[str, ModelOutputs] | None = None, threshold: float = 0.5
 ) -> list[Measurement]:
     """The measurements of the probe, and those that are made of the outputs that it read."""
     result = run_probes(Model(network, threshold=threshold), world, {"p": make_probe("performance")}, known or {})
     return of_all_images(result.reads, world, threshold) + result.measurements["p"]
 
 
-def of_all_images(reads: Mapping[str, Read], scene: Scene, threshold: float = 0.5) -> list[Measurement]:
+def of_all_images(reads: Mapping[str, ModelOutputs], scene: Scene, threshold: float = 0.5) -> list[Measurement]:
     tables = {name: scene.environment(name).table for name in scene.names}
     return overall(
-        {name: (Answers(reads[name].logits, one.target, threshold), one.patient) for name, one in tables.items()}
+        {
+            name: (ModelPredictions(reads[name].logits, one.target, threshold), one.patient)
+            for name, one in tables.items()
+        }
     )
 
 
 def test_a_model_of_the_core_factor_is_perfect_everywhere() -> None:
-    for m in performance(Reader({"margin": 20.0}), World()):
+    for m in performance(PixelReader({"margin": 20.0}), World()):
         if m.measure in ("auroc", "accuracy", "sensitivity", "specificity", "average-precision") and not np.isnan(
             m.value
         ):
@@ -51,7 +54,7 @@ def test_a_model_of_the_core_factor_is_perfect_everywhere() -> None:
 def test_a_model_of_the_tag_falls_with_the_association() -> None:
     """AUROC is (1 + D) / 2 with D the tag's association, here read off the table's counts."""
     world = World(n=2000)
-    measurements = performance(Reader({"tag": 3.0}), world)
+    measurements = performance(PixelReader({"tag": 3.0}), world)
     for name in world.names:
         rows = world.tables[name]
         tag, target = rows.columns["tag"], rows.target
@@ -64,7 +67,7 @@ def test_a_model_of_the_tag_falls_with_the_association() -> None:
 
 
 def test_a_constant_model_is_at_chance_and_says_so_without_inventing() -> None:
-    measurements = performance(Reader(), World())
+    measurements = performance(PixelReader(), World())
     auroc = found(measurements, "auroc", environment="same")
     assert (auroc.value, auroc.chance) == (0.5, 0.5)
     precision = found(measurements, "average-precision", environment="same")
@@ -74,7 +77,7 @@ def test_a_constant_model_is_at_chance_and_says_so_without_inventing() -> None:
 
 def test_worst_group_of_a_tag_model_is_the_conflict() -> None:
     world = World(n=1000)
-    measurements = performance(Reader({"tag": 3.0}), world)
+    measurements = performance(PixelReader({"tag": 3.0}), world)
     worst = found(measurements, "accuracy", environment="same", group="worst group")
     assert worst.value == 0
     assert reason_words(worst.reason) in ("in tag absent malignant", "in tag present benign")
@@ -88,7 +91,7 @@ def test_worst_group_of_a_tag_model_is_the_conflict() -> None:
 def test_groups_too_small_to_count_are_measured_but_are_not_the_worst() -> None:
     world = World(n=60)
     probe = make_probe("performance", smallest_group=1000)
-    measurements = run_probes(Model(Reader({"tag": 3.0})), world, {"p": probe}).measurements["p"]
+    measurements = run_probes(Model(PixelReader({"tag": 3.0})), world, {"p": probe}).measurements["p"]
     worst = found(measurements, "accuracy", environment="same", group="worst group")
     assert reason_words(worst.reason) == "no group of at least 1000 images has it"
     assert any(m.factor == "tag" and m.measure == "accuracy" for m in measurements)
@@ -97,8 +100,8 @@ def test_groups_too_small_to_count_are_measured_but_are_not_the_worst() -> None:
 def test_the_threshold_is_the_models_own() -> None:
     """Tag absent: probability 1 / (1 + e^1.5) = 0.18; present: 0.82."""
     world = World()
-    strict = performance(Reader({"tag": 3.0}), world, threshold=0.9)
-    lenient = performance(Reader({"tag": 3.0}), world, threshold=0.1)
+    strict = performance(PixelReader({"tag": 3.0}), world, threshold=0.9)
+    lenient = performance(PixelReader({"tag": 3.0}), world, threshold=0.1)
     assert found(strict, "sensitivity", environment="same").value == 0
     assert found(strict, "specificity", environment="same").value == 1
     assert found(lenient, "sensitivity", environment="same").value == 1
@@ -108,7 +111,7 @@ def test_one_class_gives_nan_with_the_reason() -> None:
     world = World()
     rows = world.tables["same"]
     world.tables["malignant only"] = rows.take(rows.target == 1)
-    measurements = performance(Reader({"tag": 3.0}), world)
+    measurements = performance(PixelReader({"tag": 3.0}), world)
     for measure in ("auroc", "average-precision", "specificity"):
         m = found(measurements, measure, environment="malignant only")
         assert np.isnan(m.value)
@@ -119,12 +122,12 @@ def test_one_class_gives_nan_with_the_reason() -> None:
 
 def test_several_classes_stand_each_and_as_stated_mean() -> None:
     world, draw = World(), np.random.default_rng(0)
-    known: dict[str, Read] = {}
+    known: dict[str, ModelOutputs] = {}
     for name in world.names:
         rows = world.tables[name]
         world.tables[name] = replace(rows, target=rows.row % 3, classes=("a", "b", "c"))
-        known[name] = Read(draw.normal(size=(len(rows), 3)).astype(np.float32), {})
-    measurements = performance(Reader(), world, known)
+        known[name] = ModelOutputs(draw.normal(size=(len(rows), 3)).astype(np.float32), {})
+    measurements = performance(PixelReader(), world, known)
     logits = known["same"].logits.astype(float)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     target = world.tables["same"].target
@@ -138,8 +141,8 @@ def test_several_classes_stand_each_and_as_stated_mean() -> None:
 
 
 def test_nothing_is_read_that_is_known() -> None:
-    world, network = World(), Reader()
-    known = {name: Read(np.zeros((world.n, 2), np.float32), {}) for name in world.names}
+    world, network = World(), PixelReader()
+    known = {name: ModelOutputs(np.zeros((world.n, 2), np.float32), {}) for name in world.names}
     run_probes(Model(network), world, {"p": make_probe("performance")}, known)
     assert network.passes == 0
 
@@ -152,8 +155,8 @@ def test_auroc_error_is_delongs_where_a_patient_has_one_image() -> None:
     world, draw = World(n=80), np.random.default_rng(1)
     target = world.tables["same"].target
     score = draw.normal(size=80) + target
-    known = {"same": Read(np.stack([np.zeros(80), score], axis=1), {})}
-    measurements = performance(Reader(), world, known)
+    known = {"same": ModelOutputs(np.stack([np.zeros(80), score], axis=1), {})}
+    measurements = performance(PixelReader(), world, known)
     pairs = (score[target == 1][:, None] > score[target == 0][None]).astype(float)
     by_hand = np.sqrt(sum(pairs.mean(axis).var(ddof=1) / pairs.shape[1 - axis] for axis in (0, 1)))
     assert found(measurements, "auroc", environment="same").standard_error == pytest.approx(by_hand)
@@ -166,7 +169,9 @@ def test_errors_are_over_patients() -> None:
     logits = {name: draw.normal(size=(100, 2)) for name in once.names}
     often = World(tables={name: rows.take(np.repeat(np.arange(100), 4)) for name, rows in once.tables.items()})
     results = [
-        performance(Reader(), world, {k: Read(np.repeat(v, copies, axis=0), {}) for k, v in logits.items()})
+        performance(
+            PixelReader(), world, {k: ModelOutputs(np.repeat(v, copies, axis=0), {}) for k, v in logits.items()}
+        )
         for world, copies in ((once, 1), (often, 4))
     ]
     for measure in ("auroc", "accuracy", "brier", "log-loss", "sensitivity"):

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from assay.data.leakage import row_hashes
-from assay.plugin import Environment, MapGrid, Model, ModelReading, Read, ReadingError, Request, run_probes
+from assay.plugin import Environment, MapGrid, Model, ModelOutputs, ModelReading, ReadingError, Request, run_probes
 from assay.probes.reader import read_ahead
 from assay.testing.data import ImagesInMemory, squares
-from assay.testing.probe import PlantedImages, Reader, World, design, environment, table
+from assay.testing.probe import PixelReader, PlantedImages, World, design, environment, table
 
 BATCH = 64
 
@@ -45,7 +45,7 @@ def world() -> World:
 
 
 def test_layers_and_logits_of_several_probes_come_from_one_pass_per_environment(world: World) -> None:
-    network = Reader({"tag": 1.0})
+    network = PixelReader({"tag": 1.0})
     neutral, same = world.neutral(), world.environment("same")
     requests = [
         Request(neutral),
@@ -80,15 +80,15 @@ def test_maps_are_averaged_over_space_tokens_over_tokens_and_vectors_kept(world:
 
 def test_answers_do_not_depend_on_the_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     request = Request(world.neutral(), ("vector",))
-    whole = ModelReading(Model(Reader({"tag": 1.0})), [request]).read(request.environment)
+    whole = ModelReading(Model(PixelReader({"tag": 1.0})), [request]).read(request.environment)
     monkeypatch.setattr("assay.probes.reader.BATCH", 7)
-    parts = ModelReading(Model(Reader({"tag": 1.0})), [request]).read(request.environment)
+    parts = ModelReading(Model(PixelReader({"tag": 1.0})), [request]).read(request.environment)
     np.testing.assert_array_equal(whole.logits, parts.logits)
     np.testing.assert_array_equal(whole.activations["vector"], parts.activations["vector"])
 
 
 def test_the_module_is_left_exactly_as_found(world: World) -> None:
-    network = Reader({"tag": 1.0}).train()
+    network = PixelReader({"tag": 1.0}).train()
     network.norm.eval()  # a submodule that someone froze on purpose
     images = world.neutral().images.read(np.arange(4))
     network(images).sum().backward()
@@ -111,7 +111,7 @@ def test_the_module_is_left_as_found_also_when_it_fails(world: World) -> None:
 
 @pytest.mark.parametrize("outputs", [0, 1, 2])
 def test_one_logit_is_the_pair_zero_and_itself(world: World, outputs: int) -> None:
-    reading = ModelReading(Model(Reader({"tag": 3.0}, outputs=outputs)), [Request(world.neutral())])
+    reading = ModelReading(Model(PixelReader({"tag": 3.0}, outputs=outputs)), [Request(world.neutral())])
     logits = reading.read(world.neutral()).logits
     assert logits.shape == (300, 2)
     tag = world.neutral().table.columns["tag"]
@@ -120,8 +120,8 @@ def test_one_logit_is_the_pair_zero_and_itself(world: World, outputs: int) -> No
 
 
 def test_known_answers_are_not_read_again_unless_a_layer_is_missing(world: World) -> None:
-    network = Reader({"tag": 1.0})
-    kept = {"neutral": Read(np.ones((300, 2), np.float32), {})}
+    network = PixelReader({"tag": 1.0})
+    kept = {"neutral": ModelOutputs(np.ones((300, 2), np.float32), {})}
     reading = ModelReading(Model(network), [Request(world.neutral()), Request(world.neutral(), untrained=False)], kept)
     assert reading.read(world.neutral()).logits.max() == 1
     assert network.passes == 0
@@ -173,7 +173,7 @@ def test_answers_are_the_same_bits_whatever_was_read_before(world: World, kept: 
     environments = [_of(world, name, part) for name, part in parts.items()]
     requests = [Request(one) for one in environments]
 
-    def answers(known: dict[str, Read]) -> dict[str, Read]:
+    def answers(known: dict[str, ModelOutputs]) -> dict[str, ModelOutputs]:
         reading = ModelReading(Model(Counting()), requests, known)
         for one in environments:
             reading.read(one)
@@ -275,7 +275,7 @@ def test_maps_of_an_image_that_a_kept_answer_had_are_read_all_the_same(columns: 
     requests = [Request(one) for one in environments]
     whole = ModelReading(Model(Maps()), requests).read(environments[2])
     first = ModelReading(Model(Maps()), requests).read(environments[0])
-    kept = {"one": first if columns else Read(first.logits, {})}
+    kept = {"one": first if columns else ModelOutputs(first.logits, {})}
     again = ModelReading(Model(Maps()), requests, kept).read(environments[2])
     assert again.maps
     for name, column in whole.maps.items():
@@ -283,15 +283,15 @@ def test_maps_of_an_image_that_a_kept_answer_had_are_read_all_the_same(columns: 
 
 
 def test_the_untrained_network_is_built_once_and_read_apart(world: World) -> None:
-    built: list[Reader] = []
+    built: list[PixelReader] = []
 
     def untrained() -> nn.Module:
-        built.append(Reader({"margin": 1.0}))
+        built.append(PixelReader({"margin": 1.0}))
         return built[-1]
 
     environments = (world.neutral(), world.environment("same"))
     requests = [Request(e, ("copy",), untrained=u) for e in environments for u in (False, True)]
-    reading = ModelReading(Model(Reader({"tag": 1.0}), untrained=untrained), requests)
+    reading = ModelReading(Model(PixelReader({"tag": 1.0}), untrained=untrained), requests)
     a, b = reading.read(environments[0]).logits, reading.read(environments[0], untrained=True).logits
     reading.read(environments[1], untrained=True)
     assert len(built) == 1
@@ -357,20 +357,26 @@ def test_a_layer_that_runs_twice_or_never_or_gives_no_tensor_is_refused(world: W
 
 
 def test_requests_are_kept_apart_by_name(world: World) -> None:
-    reading = ModelReading(Model(Reader()), [Request(world.neutral())])
+    reading = ModelReading(Model(PixelReader()), [Request(world.neutral())])
     with pytest.raises(ReadingError, match=r"'same' was not requested by any probe; asked: neutral"):
         reading.read(world.environment("same"))
     with pytest.raises(ReadingError, match=r"two environments are named 'neutral' \(300 and 20 rows\)"):
         reading.read(environment("neutral", table(20)))
     with pytest.raises(ReadingError, match=r"known answers for environment 'neutral' have 2 rows, it has 300"):
-        ModelReading(Model(Reader()), [Request(world.neutral())], {"neutral": Read(np.zeros((2, 2), np.float32), {})})
+        ModelReading(
+            Model(PixelReader()),
+            [Request(world.neutral())],
+            {"neutral": ModelOutputs(np.zeros((2, 2), np.float32), {})},
+        )
     with pytest.raises(ReadingError, match="does not say how to build it"):
-        ModelReading(Model(Reader()), [Request(world.neutral(), untrained=True)]).read(world.neutral(), untrained=True)
+        ModelReading(Model(PixelReader()), [Request(world.neutral(), untrained=True)]).read(
+            world.neutral(), untrained=True
+        )
     with pytest.raises(ReadingError, match="expected images that can be read by position, got list"):
         reading.logits([1, 2])
     empty = environment("empty", table(0))
     with pytest.raises(ReadingError, match="environment 'empty' holds no image"):
-        ModelReading(Model(Reader()), [Request(empty)]).read(empty)
+        ModelReading(Model(PixelReader()), [Request(empty)]).read(empty)
 
 
 def test_memory_holds_one_batch_of_maps(world: World) -> None:
@@ -383,7 +389,7 @@ def test_memory_holds_one_batch_of_maps(world: World) -> None:
 
     rows = table(1000)
     images = Counting(rows.columns, rows.row)
-    ModelReading(Model(Reader()), []).logits(images)
+    ModelReading(Model(PixelReader()), []).logits(images)
     assert max(sizes) == BATCH
     assert sum(sizes) == 1000
 
@@ -398,7 +404,7 @@ def test_run_probes_reads_each_environment_once_for_all_probes(world: World) -> 
                 reading.read(scene.environment(name))
             return []
 
-    network = Reader({"tag": 1.0})
+    network = PixelReader({"tag": 1.0})
     result = run_probes(Model(network), world, {"one": Both(), "two": Both()})
     assert network.passes == 3 * -(-300 // BATCH)
     assert result.reads.keys() == set(world.names)

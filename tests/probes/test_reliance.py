@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from assay.plugin import Code, Component, Measurement, Model, SpecError, build, run_probes
 from assay.report.sentences.reasons import reason_words
-from assay.testing.probe import PIXELS, Reader, World, table
+from assay.testing.probe import PIXELS, PixelReader, World, table
 
 HIGH_TO_LOW = "high to low"
 LOW_TO_HIGH = "low to high"
@@ -34,8 +34,8 @@ def effect(measurements: list[Measurement], measure: str, factor: str, group: st
     return found(measurements, measure, factor=factor, group=group, environment="neutral")
 
 
-def weights_of(**weights: float) -> Reader:
-    return Reader(weights)
+def weights_of(**weights: float) -> PixelReader:
+    return PixelReader(weights)
 
 
 ADDITIVE = {
@@ -50,7 +50,7 @@ ADDITIVE = {
 @pytest.mark.parametrize("case", ADDITIVE)
 def test_sobol_says_exactly_what_an_additive_model_reads(case: str) -> None:
     weights = {("nuisance" if name == "noise" else name): w for name, w in ADDITIVE[case].items()}
-    measurements = reliance(Reader(ADDITIVE[case]))
+    measurements = reliance(PixelReader(ADDITIVE[case]))
     whole = sum(w**2 * VARIANCE[name] for name, w in weights.items())
     for name in EVERY:
         share = weights.get(name, 0.0) ** 2 * VARIANCE[name] / whole
@@ -66,11 +66,11 @@ def test_sobol_says_exactly_what_an_additive_model_reads(case: str) -> None:
 def test_interventions_say_exactly_what_an_additive_model_reads(case: str) -> None:
     """High minus low moves the logit by the weight; the unit is the logit's own spread within a class."""
     world, weights = World(), ADDITIVE[case]
-    measurements = reliance(Reader(weights), world)
+    measurements = reliance(PixelReader(weights), world)
     rows = world.neutral().table
     images = world.neutral().images.read(np.arange(len(rows)))
     with torch.inference_mode():
-        logits = Reader(weights)(images).double().numpy()
+        logits = PixelReader(weights)(images).double().numpy()
     score = logits[:, 1] - logits[:, 0]
     unit = np.sqrt(
         sum(((score[rows.target == c] - score[rows.target == c].mean()) ** 2).sum() for c in (0, 1)) / len(rows)
@@ -87,14 +87,14 @@ def test_interventions_say_exactly_what_an_additive_model_reads(case: str) -> No
 
 def test_flips_follow_the_threshold() -> None:
     """The tag moves the logit from -1.5 to 1.5 and decides alone, unless the threshold lies beyond both."""
-    network = Reader({"tag": 3.0, "noise": 0.01})
+    network = PixelReader({"tag": 3.0, "noise": 0.01})
     assert effect(reliance(network), "flip-rate", "tag").value == 1
     assert effect(reliance(network, threshold=0.95), "flip-rate", "tag").value == 0
 
 
 def test_directions_start_from_the_rows_own_value() -> None:
     world = World()
-    measurements = reliance(Reader({"tag": 3.0, "size": 1.0, "noise": 0.1}), world)
+    measurements = reliance(PixelReader({"tag": 3.0, "size": 1.0, "noise": 0.1}), world)
     present = world.neutral().table.columns["tag"] == 1
     up, down = (effect(measurements, "logit-effect", "tag", group) for group in (LOW_TO_HIGH, HIGH_TO_LOW))
     assert (up.n, down.n) == ((~present).sum(), present.sum())
@@ -108,7 +108,7 @@ def test_directions_start_from_the_rows_own_value() -> None:
 
 def test_directions_differ_where_the_model_is_not_symmetric() -> None:
     """An interaction: the tag matters on the side of high texture only, through its product with it."""
-    measurements = reliance(Reader({"noise": 0.1}, product=("tag", "texture")))
+    measurements = reliance(PixelReader({"noise": 0.1}, product=("tag", "texture")))
     assert (
         abs(effect(measurements, "logit-effect", "tag").value)
         < 3 * effect(measurements, "logit-effect", "tag").standard_error
@@ -130,7 +130,7 @@ def test_an_intervention_that_neutral_rows_lack_is_off_in_all_of_them() -> None:
             columns = {name: column for name, column in off.table.columns.items() if name != "tag"}
             return replace(off, name="neutral", table=replace(off.table, columns=columns))
 
-    measurements = reliance(Reader({"tag": 3.0, "noise": 0.1}), Clean())
+    measurements = reliance(PixelReader({"tag": 3.0, "noise": 0.1}), Clean())
     up, both = (effect(measurements, "logit-effect", "tag", group) for group in (LOW_TO_HIGH, ""))
     assert up.n == 400
     assert up.value == both.value
@@ -140,14 +140,14 @@ def test_an_intervention_that_neutral_rows_lack_is_off_in_all_of_them() -> None:
 
 
 def test_rows_without_a_value_are_on_neither_side() -> None:
-    measurements = reliance(Reader({"tag": 3.0, "noise": 0.1}), World(missing={"tag": 0.5}))
+    measurements = reliance(PixelReader({"tag": 3.0, "noise": 0.1}), World(missing={"tag": 0.5}))
     sides = [effect(measurements, "flip-rate", "tag", group).n for group in (LOW_TO_HIGH, HIGH_TO_LOW)]
     assert sum(sides) == 200
     assert effect(measurements, "flip-rate", "tag").n == 400
 
 
 def test_a_constant_model_relies_on_nothing_that_can_be_named() -> None:
-    measurements = reliance(Reader(offset=0.3))
+    measurements = reliance(PixelReader(offset=0.3))
     for measure in ("sobol-first", "sobol-total"):
         m = index(measurements, measure, "tag")
         assert np.isnan(m.value)
@@ -161,15 +161,15 @@ def test_a_constant_model_relies_on_nothing_that_can_be_named() -> None:
 
 def test_no_flip_is_no_finding_where_all_images_are_far_from_the_threshold() -> None:
     """The tag moves the logit by two thirds of its spread; 20 below the threshold nothing can flip."""
-    network = Reader({"tag": 2.0, "noise": 10.0})
+    network = PixelReader({"tag": 2.0, "noise": 10.0})
     assert effect(reliance(network), "flip-rate", "tag").value > 0
-    far = reliance(Reader({"tag": 2.0, "noise": 10.0}, offset=-40.0))
+    far = reliance(PixelReader({"tag": 2.0, "noise": 10.0}, offset=-40.0))
     assert effect(far, "logit-effect", "tag").value > 0.5
     assert Code.FAR_FROM_THRESHOLD in effect(far, "flip-rate", "tag").reason
 
 
 def test_a_carried_factor_that_the_logit_ignores_is_not_relied_on() -> None:
-    measurements = reliance(Reader({"margin": 1.0, "noise": 1.0}, carried=("tag",)))
+    measurements = reliance(PixelReader({"margin": 1.0, "noise": 1.0}, carried=("tag",)))
     assert abs(index(measurements, "sobol-total", "tag").value) < 1e-9
     assert effect(measurements, "flip-rate", "tag").value == 0
     assert abs(effect(measurements, "logit-effect-absolute", "tag").value) < 1e-6
@@ -196,7 +196,7 @@ def without_pairs(measurements: list[Measurement]) -> list[Measurement]:
 
 def test_the_pictured_pairs_differ_by_the_effect_in_its_unit() -> None:
     """The tag adds the same to every image's logit, so each pair lies as far apart as the mean of all."""
-    measurements = reliance(Reader({"tag": 2.0, "noise": 1.0}))
+    measurements = reliance(PixelReader({"tag": 2.0, "noise": 1.0}))
     effect = found(measurements, "logit-effect", environment="neutral", factor="tag").value
     by_end = pair_logits(measurements)
     assert list(by_end["low"]) == ["row 0", "row 1", "row 2"]
@@ -205,7 +205,7 @@ def test_the_pictured_pairs_differ_by_the_effect_in_its_unit() -> None:
 
 
 def test_the_pictured_pairs_are_those_of_a_model_of_another_scale() -> None:
-    network = Reader({"tag": 2.0, "noise": 1.0})
+    network = PixelReader({"tag": 2.0, "noise": 1.0})
     one, two = (pair_logits(reliance(model)) for model in (network, Changed(network, lambda logits: 8 * logits)))
     for end in ("low", "high"):
         assert one[end] == pytest.approx(two[end], abs=1e-6)
@@ -219,8 +219,8 @@ def pair_logits(measurements: list[Measurement]) -> dict[str, dict[str, float]]:
 
 def test_the_logits_scale_changes_no_effect() -> None:
     weights = {"tag": 1.0, "size": 0.7, "noise": 1.0}
-    one = without_pairs(reliance(Reader(weights)))
-    two = without_pairs(reliance(Changed(Reader(weights), lambda logits: 8 * logits)))
+    one = without_pairs(reliance(PixelReader(weights)))
+    two = without_pairs(reliance(Changed(PixelReader(weights), lambda logits: 8 * logits)))
     assert [m.measure for m in one] == [m.measure for m in two]
     for a, b in zip(one, two, strict=True):
         assert a.value == pytest.approx(b.value, abs=1e-6, nan_ok=True), a
@@ -229,8 +229,8 @@ def test_the_logits_scale_changes_no_effect() -> None:
 
 def test_swapping_the_classes_turns_the_sign_of_effects_and_nothing_else() -> None:
     weights = {"tag": 1.0, "size": 0.7, "noise": 1.0}
-    one = without_pairs(reliance(Reader(weights)))
-    two = without_pairs(reliance(Changed(Reader(weights), lambda logits: logits.flip(1))))
+    one = without_pairs(reliance(PixelReader(weights)))
+    two = without_pairs(reliance(Changed(PixelReader(weights), lambda logits: logits.flip(1))))
     for a, b in zip(one, two, strict=True):
         sign = -1 if a.measure == "logit-effect" else 1
         assert a.value == pytest.approx(sign * b.value, abs=1e-6), a
@@ -267,7 +267,7 @@ def test_three_classes_are_explained_one_against_the_rest() -> None:
 def test_errors_of_effects_are_those_of_repetition() -> None:
     """150 neutral tables of 100 patients x 2 images: the claimed error of each effect is its spread, within 25%."""
     runs: dict[str, list[Measurement]] = {}
-    network = Reader({"tag": 1.0, "size": 2.0, "noise": 3.0}, product=("tag", "texture"))
+    network = PixelReader({"tag": 1.0, "size": 2.0, "noise": 3.0}, product=("tag", "texture"))
     for seed in range(150):
         world = World(has_phantom=False, changes=("tag",), tables={"neutral": table(200, seed, per_patient=2)})
         for m in without_pairs(reliance(network, world)):
@@ -282,32 +282,32 @@ def test_errors_of_effects_are_those_of_repetition() -> None:
 
 
 def test_without_a_phantom_there_are_interventions_only() -> None:
-    measurements = reliance(Reader({"tag": 1.0, "noise": 1.0}), World(has_phantom=False, changes=("tag",)))
+    measurements = reliance(PixelReader({"tag": 1.0, "noise": 1.0}), World(has_phantom=False, changes=("tag",)))
     assert {m.measure for m in without_pairs(measurements)} == {"flip-rate", "logit-effect", "logit-effect-absolute"}
     assert {m.factor for m in measurements} == {"tag"}
 
 
 def test_indices_can_be_left_out() -> None:
     asked = {"all": make_probe("reliance"), "interventions": make_probe("reliance", sobol=False)}
-    found = run_probes(Model(Reader(ADDITIVE["all"])), World(), asked).measurements
+    found = run_probes(Model(PixelReader(ADDITIVE["all"])), World(), asked).measurements
     assert found["interventions"] == [m for m in found["all"] if not m.measure.startswith("sobol")]
 
 
 def test_some_factors_can_be_chosen() -> None:
     asked = {"all": make_probe("reliance", sobol=False), "tag": make_probe("reliance", sobol=False, factors=("tag",))}
-    found = run_probes(Model(Reader(ADDITIVE["all"])), World(), asked).measurements
+    found = run_probes(Model(PixelReader(ADDITIVE["all"])), World(), asked).measurements
     assert found["tag"] == [m for m in found["all"] if m.factor == "tag"] != []
 
 
 def test_images_of_which_nothing_can_be_changed_say_so() -> None:
-    (one,) = reliance(Reader({"tag": 1.0}), World(has_phantom=False, changes=()))
+    (one,) = reliance(PixelReader({"tag": 1.0}), World(has_phantom=False, changes=()))
     assert reason_words(one.reason) == "no phantom and no intervention: no factor can be changed on its own"
 
 
 def test_too_few_samples_say_that_they_have_not_converged() -> None:
-    few = run_probes(Model(Reader(ADDITIVE["all"])), World(), {"r": make_probe("reliance", samples=64)}).measurements[
-        "r"
-    ]
+    few = run_probes(
+        Model(PixelReader(ADDITIVE["all"])), World(), {"r": make_probe("reliance", samples=64)}
+    ).measurements["r"]
     m = index(few, "sobol-first", "margin")
     assert not np.isnan(m.value)
     assert reason_words(m.reason).startswith("not converged: standard error 0.")
@@ -315,7 +315,9 @@ def test_too_few_samples_say_that_they_have_not_converged() -> None:
 
 
 def test_default_samples_converge() -> None:
-    measurements = [m for case in ADDITIVE.values() for m in reliance(Reader(case)) if m.measure.startswith("sobol")]
+    measurements = [
+        m for case in ADDITIVE.values() for m in reliance(PixelReader(case)) if m.measure.startswith("sobol")
+    ]
     assert max(m.standard_error for m in measurements) < 0.05
     assert not any(m.reason for m in measurements)
 

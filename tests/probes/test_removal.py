@@ -13,7 +13,7 @@ from tests.probes.test_attribution import PATCH, SIDE, Patches, PatchReader
 from tests.worlds.environments import make_probe
 from torch import Tensor
 
-from assay.plugin import Environment, Measurement, Model, Reason, Subject, run_probes
+from assay.plugin import Environment, ExplainedNetwork, Measurement, Model, Reason, run_probes
 from assay.probes.faithfulness import agreement, erasures, painted_over, remove_lesions
 from assay.probes.lesion_maps import Part, Sample
 from assay.report.sentences.reasons import reason_words
@@ -237,7 +237,7 @@ def test_a_lesion_and_its_opposite_are_compared_on_as_many_pixels() -> None:
     other[:, 8, 8] = True
     sample = Sample(ImagesInMemory(pixels), np.zeros(3, np.int64), np.arange(3), one | other, "cpu")
     place = Measurement("erasure-effect", 0.0)
-    rows = list(erasures([Part("patch", "", one)], cast(Subject, CountsChanges(pixels)), sample, 1.0, place))
+    rows = list(erasures([Part("patch", "", one)], cast(ExplainedNetwork, CountsChanges(pixels)), sample, 1.0, place))
     values = {row.measure: row for row in rows}
     assert values["erasure-effect"].value == 4
     assert values["erasure-effect"].chance == 3

@@ -19,7 +19,7 @@ from assay.probes import reader
 from assay.probes.reader import GramMatrices, standardized_grams
 from assay.probes.representation import condition_maps, eigenvalues_of_maps
 from assay.report.sentences.reasons import reason_words
-from assay.testing.probe import PIXELS, Reader, World, pixel
+from assay.testing.probe import PIXELS, PixelReader, World, pixel
 
 
 class Layered(nn.Module):
@@ -147,12 +147,12 @@ def test_one_image_of_each_patient_speaks_of_the_intrinsic_dimension() -> None:
 
 
 def test_shares_its_reading_with_other_probes() -> None:
-    network = Reader({"tag": 1.0})
+    network = PixelReader({"tag": 1.0})
     model = Model(network, layers=("vector",))
     run_probes(
         model, World(), {"d": make_probe("decodability", environment="neutral"), "r": make_probe("representation")}
     )
-    alone = Reader({"tag": 1.0})
+    alone = PixelReader({"tag": 1.0})
     run_probes(Model(alone, layers=("vector",)), World(), {"d": make_probe("decodability", environment="neutral")})
     assert network.passes == alone.passes
 

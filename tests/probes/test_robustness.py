@@ -18,7 +18,7 @@ from assay.plugin import Code, Environment, Measurement, Model, Probe, SpecError
 from assay.report.sentences.reasons import reason_words
 from assay.stats import corruption_error
 from assay.testing.data import ImagesInMemory
-from assay.testing.probe import Reader, World
+from assay.testing.probe import PixelReader, World
 
 SIDE = 16
 BOARD = (torch.arange(SIDE)[:, None] + torch.arange(SIDE)) % 2 * 2.0 - 1
@@ -120,7 +120,7 @@ def test_the_model_is_read_once_clean_and_once_per_family_and_severity_however_m
 
 def test_values_follow_from_the_answers() -> None:
     """Every term by hand, from the model's logits on the distorted images themselves."""
-    world, network = World(n=90, per_patient=2), Reader({"tag": 3.0, "noise": 2.0})
+    world, network = World(n=90, per_patient=2), PixelReader({"tag": 3.0, "noise": 2.0})
     values = found(
         network,
         world,
@@ -154,7 +154,9 @@ def test_the_standard_error_of_accuracy_kept_is_its_spread_over_repeated_data() 
     probe = make_probe("robustness", families=("gaussian-noise",), severities=(3,))
     said, values = [], []
     for first in range(60):
-        one = found(Reader({"tag": 3.0, "noise": 4.0}), redrawn(first), probe)["accuracy-kept", "gaussian-noise", "3"]
+        one = found(PixelReader({"tag": 3.0, "noise": 4.0}), redrawn(first), probe)[
+            "accuracy-kept", "gaussian-noise", "3"
+        ]
         said.append(one.standard_error)
         values.append(one.value)
     assert np.mean(said) == pytest.approx(np.std(values, ddof=1), rel=0.35)  # sd of 60 draws: 9%, three of them

@@ -14,7 +14,7 @@ from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
 from assay.core.reasons import Reason
-from assay.plugin import Code, Measurement, Model, Subject, library_draws, run_probes
+from assay.plugin import Code, ExplainedNetwork, Measurement, Model, library_draws, run_probes
 from assay.report.sentences.reasons import reason_words
 
 HERE = "tests.probes.test_sanity"
@@ -42,11 +42,11 @@ class ImageItself:
 
     additive = False
 
-    def refusal(self, subject: Subject) -> str:
+    def refusal(self, subject: ExplainedNetwork) -> str:
         """None."""
         return ""
 
-    def explain(self, subject: Subject, images: Tensor, own: Tensor) -> Tensor:
+    def explain(self, subject: ExplainedNetwork, images: Tensor, own: Tensor) -> Tensor:
         """The first channel."""
         return images[:, 0]
 
@@ -66,14 +66,14 @@ class Watching(ImageItself):
 
     calls: ClassVar[list[tuple[dict[str, Tensor], Tensor]]] = []
 
-    def explain(self, subject: Subject, images: Tensor, own: Tensor) -> Tensor:
+    def explain(self, subject: ExplainedNetwork, images: Tensor, own: Tensor) -> Tensor:
         """The map of each image."""
         maps = self.shown(subject, images)
         weights = {name: value.detach().clone() for name, value in subject.network.named_parameters()}
         self.calls.append((weights, maps.detach().clone()))
         return maps
 
-    def shown(self, subject: Subject, images: Tensor) -> Tensor:
+    def shown(self, subject: ExplainedNetwork, images: Tensor) -> Tensor:
         """What is shown."""
         with torch.no_grad():
             return subject.network.get_submodule("0")(images)[:, 0]
@@ -90,7 +90,7 @@ class Parted(Watching):
 
     alike = 0
 
-    def shown(self, subject: Subject, images: Tensor) -> Tensor:
+    def shown(self, subject: ExplainedNetwork, images: Tensor) -> Tensor:
         """What is shown."""
         trained = not self.calls or all(
             torch.equal(value, self.calls[0][0][name]) for name, value in subject.network.named_parameters()
@@ -107,7 +107,7 @@ class LessAlike(Parted):
 
 
 class Constant(Watching):
-    def shown(self, subject: Subject, images: Tensor) -> Tensor:
+    def shown(self, subject: ExplainedNetwork, images: Tensor) -> Tensor:
         """What is shown."""
         return torch.ones_like(images[:, 0])
 

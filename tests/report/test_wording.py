@@ -11,7 +11,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 import assay
-from assay.core.reasons import read, reason_in_words
+from assay.core.reasons import parse_reason, reason_in_words
 from assay.plugin import Code, Reason
 from assay.report.sentences.reasons import chip_words, reason_words
 
@@ -183,13 +183,13 @@ def test_a_reason_is_stored_and_read_again() -> None:
     both = Reason.of(Code.UNDEFINED_SEEDS, count=1, seeds=4) + Reason.of(
         Code.LIMIT_ENVIRONMENTS, names=("same", "a, b")
     )
-    assert read(str(both)) == both
-    assert read(both) is both
+    assert parse_reason(str(both)) == both
+    assert parse_reason(both) is both
     assert str(Reason()) == ""
-    assert read("") == read(None) == Reason()
+    assert parse_reason("") == parse_reason(None) == Reason()
     assert not Reason()
-    assert read("words of a plug-in") == reason_in_words("words of a plug-in")
-    assert read('[{"code": "of-another-version"}]').codes == (Code.FREE_TEXT,)
+    assert parse_reason("words of a plug-in") == reason_in_words("words of a plug-in")
+    assert parse_reason('[{"code": "of-another-version"}]').codes == (Code.FREE_TEXT,)
 
 
 def test_an_explanation_follows_a_colon_and_another_reason_a_semicolon(snapshot: SnapshotAssertion) -> None:

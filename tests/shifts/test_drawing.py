@@ -8,11 +8,11 @@ from tests.worlds.environments import FACTORS, Toy
 
 from assay.plugin import AssociationError, SpecError
 from assay.shifts.association import measure_association
-from assay.shifts.sampling import Question, draw_rows
+from assay.shifts.sampling import TargetRequest, draw_rows
 from assay.spec.schema import AssociationSpec, EnvironmentSpec
 
 PHANTOM = Toy()
-QUESTION = Question("malignant", "margin")
+QUESTION = TargetRequest("malignant", "margin")
 NAMES = [factor.name for factor in FACTORS]
 
 
@@ -176,4 +176,4 @@ def test_refusals(make, error, text):
 
 def test_a_core_that_is_no_factor_is_refused():
     with pytest.raises(SpecError, match="the core factor defines the target; unknown factor 'margn'"):
-        draw_rows(PHANTOM, Question("malignant", "margn"), EnvironmentSpec(), np.arange(4), 0)
+        draw_rows(PHANTOM, TargetRequest("malignant", "margn"), EnvironmentSpec(), np.arange(4), 0)

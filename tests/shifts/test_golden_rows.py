@@ -7,7 +7,7 @@ from tests.worlds.environments import Toy
 
 from assay.plugin import Component, Factor, FactorTable
 from assay.shifts.association import choose
-from assay.shifts.sampling import ROWS_VERSION, Question, draw_interventions, draw_rows
+from assay.shifts.sampling import ROWS_VERSION, TargetRequest, draw_interventions, draw_rows
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
 EXPECTED = {3: {"drawn": "4c31f2981a78", "chosen": "be0c7bfceab5", "marked": "de4354584c9a"}}
@@ -22,7 +22,7 @@ def digest(*arrays):
 
 def test_rows_are_those_of_their_version():
     tie = {"texture": AssociationSpec(strength=0.7), "size": AssociationSpec(strength=-0.4)}
-    rows = draw_rows(Toy(), Question("ill", "margin"), EnvironmentSpec(association=tie), np.arange(500), 3)
+    rows = draw_rows(Toy(), TargetRequest("ill", "margin"), EnvironmentSpec(association=tie), np.arange(500), 3)
     table = FactorTable(
         np.arange(500),
         rows.target,

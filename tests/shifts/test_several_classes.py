@@ -8,11 +8,11 @@ from tests.worlds.environments import Toy
 
 from assay.plugin import ArrayCache, Component, DataSpec, SpecError, row_uniform
 from assay.shifts.association import measure_association
-from assay.shifts.sampling import Question, draw_interventions, draw_rows
+from assay.shifts.sampling import TargetRequest, draw_interventions, draw_rows
 from assay.shifts.sources import open_population
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
-GRADE = Question.of("grade", next(factor for factor in Toy.factors if factor.name == "grade"))
+GRADE = TargetRequest.of("grade", next(factor for factor in Toy.factors if factor.name == "grade"))
 
 
 def rows(index=4000, seed=0, where=None, **strengths):
@@ -26,10 +26,10 @@ def rows(index=4000, seed=0, where=None, **strengths):
 
 def test_a_factor_asked_for_by_its_own_name_gives_the_classes_and_any_other_gives_two():
     by_name = {factor.name: factor for factor in Toy.factors}
-    assert Question.of("grade", by_name["grade"]).classes == ("0", "1", "2", "3")
-    assert Question.of("texture", by_name["texture"]).classes == ("glass", "solid", "part")
-    assert Question.of("ill", by_name["grade"]).classes == ("not ill", "ill")
-    assert Question.of("margin", by_name["margin"]).classes == ("not margin", "margin")  # it has no levels
+    assert TargetRequest.of("grade", by_name["grade"]).classes == ("0", "1", "2", "3")
+    assert TargetRequest.of("texture", by_name["texture"]).classes == ("glass", "solid", "part")
+    assert TargetRequest.of("ill", by_name["grade"]).classes == ("not ill", "ill")
+    assert TargetRequest.of("margin", by_name["margin"]).classes == ("not margin", "margin")  # it has no levels
 
 
 @given(st.integers(0, 50), st.integers(1, 60))
@@ -61,7 +61,7 @@ def test_a_row_keeps_its_class_whatever_rows_stand_beside_it(order, count):
 def test_two_classes_are_drawn_as_ever(seed, index):
     """By the formula that two classes had before there could be more."""
     chosen = np.array(index)
-    target = draw_rows(Toy(), Question("ill", "margin"), EnvironmentSpec(), chosen, seed).target
+    target = draw_rows(Toy(), TargetRequest("ill", "margin"), EnvironmentSpec(), chosen, seed).target
     assert np.array_equal(target, (chosen + (row_uniform(seed, "target", chosen // 2) < 0.5)) % 2)
 
 

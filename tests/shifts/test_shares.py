@@ -12,7 +12,7 @@ from tests.worlds.environments import Toy
 
 from assay.plugin import AssociationError, Factor, FactorTable, SpecError
 from assay.shifts.association import choose, measure_association, positive, somers_d
-from assay.shifts.sampling import Question, draw_rows
+from assay.shifts.sampling import TargetRequest, draw_rows
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, HighShares
 
 DOSES = (0.0, 0.2, 0.5, 0.8, 1.0)
@@ -26,7 +26,7 @@ def by_shares(positive: float, negative: float) -> AssociationSpec:
 
 def drawn(tie: AssociationSpec, factor: str = "texture", seed: int = 3) -> FactorTable:
     environment = EnvironmentSpec(association={factor: tie})
-    return draw_rows(Toy(), Question("ill", "margin"), environment, np.arange(4000), seed)
+    return draw_rows(Toy(), TargetRequest("ill", "margin"), environment, np.arange(4000), seed)
 
 
 def crossed(**counts: int) -> FactorTable:

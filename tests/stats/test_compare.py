@@ -21,7 +21,7 @@ from assay.plugin import Code, Contributions
 from assay.report.sentences.reasons import reason_words
 from assay.stats import (
     Assumptions,
-    Budget,
+    BudgetPanel,
     Contrast,
     Panel,
     collapse_rate,
@@ -38,9 +38,9 @@ from assay.stats import (
     holm,
     linear_contrast,
     matched_fit,
+    measure_from_seed_values,
     minimum_effect,
     noninferiority,
-    of_seeds,
     own_samples,
     sign_flip,
     two_sided,
@@ -145,7 +145,9 @@ def test_probit_scale_of_a_binormal_auroc_is_its_separation() -> None:
 def test_numbers_per_seed_are_compared_by_the_paired_t_test() -> None:
     a, b = np.array([0.5, 0.6, 0.7, 0.55]), np.array([0.4, 0.55, 0.5, 0.5])
     seeds = np.arange(4)
-    found = linear_contrast([of_seeds(a, seeds), of_seeds(b[::-1], seeds[::-1])], DIFFERENCE)
+    found = linear_contrast(
+        [measure_from_seed_values(a, seeds), measure_from_seed_values(b[::-1], seeds[::-1])], DIFFERENCE
+    )
     assert found.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
 
 
@@ -153,14 +155,17 @@ def test_a_standard_error_that_is_not_known_on_one_side_leaves_numbers_per_seed_
     seeds, known = np.arange(3), [own_samples(0.3, "a")] * 3
     unknown = [own_samples(error, "b") for error in (0.3, np.nan, 0.3)]
     a, b = np.array([0.9, 1.0, 1.1]), np.array([0.4, 0.4, 0.4])
-    found = linear_contrast([of_seeds(a, seeds, known), of_seeds(b, seeds, [own_samples(0.4, "b")] * 3)], DIFFERENCE)
+    found = linear_contrast(
+        [measure_from_seed_values(a, seeds, known), measure_from_seed_values(b, seeds, [own_samples(0.4, "b")] * 3)],
+        DIFFERENCE,
+    )
     assert found.standard_error == pytest.approx(math.sqrt(0.01 / 3 + 0.3**2 + 0.4**2))
-    for side in (of_seeds(b, seeds), of_seeds(b, seeds, unknown)):
-        found = linear_contrast([of_seeds(a, seeds, known), side], DIFFERENCE)
+    for side in (measure_from_seed_values(b, seeds), measure_from_seed_values(b, seeds, unknown)):
+        found = linear_contrast([measure_from_seed_values(a, seeds, known), side], DIFFERENCE)
         assert (found.value, found.reason) == (pytest.approx(0.6), Reason.of(Code.UNKNOWN_ERROR))
         assert math.isnan(found.p)
-    elsewhere = of_seeds(a, np.array([0, 7, 2]), unknown)  # seed 7 is not compared
-    few = linear_contrast([elsewhere, of_seeds(b, seeds, known)], DIFFERENCE)
+    elsewhere = measure_from_seed_values(a, np.array([0, 7, 2]), unknown)  # seed 7 is not compared
+    few = linear_contrast([elsewhere, measure_from_seed_values(b, seeds, known)], DIFFERENCE)
     assert few.reason == Reason.of(Code.FEW_SEEDS, seeds=2, least=3)
 
 
@@ -169,11 +174,16 @@ def test_an_error_that_two_recipes_share_is_no_error_of_their_difference() -> No
     rng, seeds = np.random.default_rng(5), np.arange(6)
     design = Contributions(np.arange(-64, 0), rng.normal(size=64) / 200)
     a, b = 0.4 + 0.006 * rng.normal(size=6), 0.4 + 0.006 * rng.normal(size=6)
-    found = linear_contrast([of_seeds(a, seeds, [design] * 6), of_seeds(b, seeds, [design] * 6)], DIFFERENCE)
+    found = linear_contrast(
+        [measure_from_seed_values(a, seeds, [design] * 6), measure_from_seed_values(b, seeds, [design] * 6)], DIFFERENCE
+    )
     assert found.standard_error == pytest.approx(stats.sem(a - b))
     assert found.df == pytest.approx(5)
     elsewhere = replace(design, samples=np.arange(1000, 1064))
-    apart = linear_contrast([of_seeds(a, seeds, [design] * 6), of_seeds(b, seeds, [elsewhere] * 6)], DIFFERENCE)
+    apart = linear_contrast(
+        [measure_from_seed_values(a, seeds, [design] * 6), measure_from_seed_values(b, seeds, [elsewhere] * 6)],
+        DIFFERENCE,
+    )
     assert apart.standard_error == pytest.approx(math.hypot(stats.sem(a - b), np.sqrt(2) * design.standard_error))
     assert (found.patients, apart.patients, apart.paired_patients) == (0, 64, 0)  # of a design are no patients
 
@@ -308,8 +318,8 @@ def test_the_interval_of_equivalence_lies_within_the_margin_just_where_it_is_sho
 
 
 def test_seeds_that_reach_no_common_level_are_left_out() -> None:
-    a = [Budget(panel(0), np.full(5, 0.6)), Budget(panel(1), np.array([0.3, 0.3, 0.3, 0.3, 0.5]))]
-    b = [Budget(panel(2), np.array([0.6, 0.6, 0.6, 0.6, 0.4])), Budget(panel(3), np.full(5, 0.2))]
+    a = [BudgetPanel(panel(0), np.full(5, 0.6)), BudgetPanel(panel(1), np.array([0.3, 0.3, 0.3, 0.3, 0.5]))]
+    b = [BudgetPanel(panel(2), np.array([0.6, 0.6, 0.6, 0.6, 0.4])), BudgetPanel(panel(3), np.full(5, 0.2))]
     found = matched_fit(a, b, "auroc")
     assert (found.seeds, found.left_out) == (4, 1)
 
@@ -317,8 +327,8 @@ def test_seeds_that_reach_no_common_level_are_left_out() -> None:
 def test_matched_fit_at_a_budgets_own_level_is_the_contrast_of_those_budgets() -> None:
     early, late = panel(0, distance=0.5, noise=3), panel(1, distance=1.5, noise=3)
     other = panel(2, distance=1.0, noise=3)
-    a = [Budget(early, np.full(5, 0.6)), Budget(late, np.full(5, 0.3))]
-    b = [Budget(early, np.full(5, 0.7)), Budget(other, np.full(5, 0.3))]
+    a = [BudgetPanel(early, np.full(5, 0.6)), BudgetPanel(late, np.full(5, 0.3))]
+    b = [BudgetPanel(early, np.full(5, 0.7)), BudgetPanel(other, np.full(5, 0.3))]
     found = matched_fit(a, b, "auroc")
     direct = contrast(late, other, "auroc")
     assert (found.value, found.standard_error) == pytest.approx((direct.value, direct.standard_error))
@@ -327,8 +337,8 @@ def test_matched_fit_at_a_budgets_own_level_is_the_contrast_of_those_budgets() -
 def test_recipes_that_differ_only_in_speed_do_not_differ_at_matched_fit() -> None:
     # The same three models, reached by b one budget later: its curve is a's, shifted.
     stages = [panel(0, distance=d, noise=3) for d in (0.4, 0.9, 1.4, 1.9)]
-    a = [Budget(one, np.full(5, level)) for one, level in zip(stages[1:], (0.5, 0.4, 0.3), strict=True)]
-    b = [Budget(one, np.full(5, level)) for one, level in zip(stages[:3], (0.6, 0.5, 0.4), strict=True)]
+    a = [BudgetPanel(one, np.full(5, level)) for one, level in zip(stages[1:], (0.5, 0.4, 0.3), strict=True)]
+    b = [BudgetPanel(one, np.full(5, level)) for one, level in zip(stages[:3], (0.6, 0.5, 0.4), strict=True)]
     found = matched_fit(a, b, "auroc")
     assert found.value == pytest.approx(0, abs=1e-12)
 
@@ -336,15 +346,15 @@ def test_recipes_that_differ_only_in_speed_do_not_differ_at_matched_fit() -> Non
 def test_matched_fit_uses_seeds_kept_at_every_budget_and_says_when_none_is_reached() -> None:
     one = panel(0)
     fewer = replace(one, scores=one.scores[:4], seeds=np.arange(4))
-    a = [Budget(one, np.full(5, 0.6)), Budget(fewer, np.full(4, 0.3))]
-    b = [Budget(panel(1), np.full(5, 0.7)), Budget(panel(2), np.full(5, 0.2))]
+    a = [BudgetPanel(one, np.full(5, 0.6)), BudgetPanel(fewer, np.full(4, 0.3))]
+    b = [BudgetPanel(panel(1), np.full(5, 0.7)), BudgetPanel(panel(2), np.full(5, 0.2))]
     found = matched_fit(a, b, "auroc")
     assert (found.seeds, found.left_out) == (4, 1)
-    apart = matched_fit(a, [Budget(panel(1), np.full(5, 0.2))], "auroc")
+    apart = matched_fit(a, [BudgetPanel(panel(1), np.full(5, 0.2))], "auroc")
     assert math.isnan(apart.value)
     assert apart.reason == Reason.of(Code.UNREACHED_FIT, start_a=0.6, start_b=0.2, end_a=0.3, end_b=0.2)
     with pytest.raises(ValueError, match=r"give one log-loss for each of 5 seeds"):
-        Budget(one, np.zeros(3))
+        BudgetPanel(one, np.zeros(3))
 
 
 # --- collapse and power ---------------------------------------------------------------------------------------------

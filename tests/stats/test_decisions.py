@@ -12,7 +12,14 @@ from scipy import stats
 
 from assay.core.reasons import reason_of
 from assay.plugin import Code
-from assay.stats import Contrast, decide, fixed_order, linear_contrast, of_seeds, seeds_and_patients_needed
+from assay.stats import (
+    Contrast,
+    decide,
+    fixed_order,
+    linear_contrast,
+    measure_from_seed_values,
+    seeds_and_patients_needed,
+)
 from assay.stats.compare import untested_contrast
 from assay.stats.decisions import mean_of, restrict_claims
 
@@ -22,7 +29,7 @@ def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | Non
     drawn = np.random.default_rng(seeds).normal(size=seeds)
     values = mean + sd * (drawn - drawn.mean()) / drawn.std(ddof=1)
     numbers = np.arange(seeds)
-    return linear_contrast([of_seeds(values, numbers)], np.ones(1), margin)
+    return linear_contrast([measure_from_seed_values(values, numbers)], np.ones(1), margin)
 
 
 def test_a_fixed_order_stops_at_the_first_comparison_that_is_not_shown() -> None:
@@ -78,7 +85,7 @@ def test_a_mean_is_taken_within_each_seed() -> None:
     rng, numbers = np.random.default_rng(3), np.arange(8)
     moved = rng.normal(size=8)
     first, second = (
-        linear_contrast([of_seeds(0.1 + sign * moved + 0.01 * rng.normal(size=8), numbers)], np.ones(1))
+        linear_contrast([measure_from_seed_values(0.1 + sign * moved + 0.01 * rng.normal(size=8), numbers)], np.ones(1))
         for sign in (1, -1)
     )
     found = mean_of([first, second], 0.2)

@@ -14,13 +14,13 @@ from assay.stats import (
     Contrast,
     DosePanel,
     Panel,
-    Scales,
+    TwoScalePValues,
     contrast,
     decide,
     estimate_panel,
     evaluate,
     interaction,
-    of_seeds,
+    measure_from_seed_values,
     own_samples,
 )
 from assay.stats.doses import interaction_seeds, on_both_scales, outcome, outcome_weights
@@ -88,7 +88,7 @@ def test_the_p_of_two_scales_is_the_greater_and_1_where_signs_differ(
 ):
     found = on_both_scales(*[made(value, own) for value, own in (plain, other)])
     assert found.p == p
-    assert found.scales == Scales(plain[1], other[1], plain[0] * other[0] > 0)
+    assert found.scales == TwoScalePValues(plain[1], other[1], plain[0] * other[0] > 0)
 
 
 def made(value: float, p: float) -> Contrast:
@@ -112,7 +112,7 @@ def test_models_of_all_doses_meet_the_same_samples_and_err_together():
     """Half of 100 patients flip at every p > 0 and none at p = 0: the mean over the doses errs as each of them."""
     seeds = np.arange(4)
     none, half = (
-        of_seeds(np.full(4, rate), seeds, [own_samples(error, "images")] * 4)
+        measure_from_seed_values(np.full(4, rate), seeds, [own_samples(error, "images")] * 4)
         for rate, error in ((0.0, 0.0), (0.5, 0.05))
     )
     flipping = interaction_seeds([none, half, half, half], [none, none, none, none], bounded=False)

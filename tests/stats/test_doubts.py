@@ -16,7 +16,7 @@ from tests.stats.sentences import ESTIMATES, contrast, estimate, verdict
 from assay.core.reasons import reason_in_words
 from assay.plugin import Code, Reason
 from assay.report.sentences.reasons import reason_words
-from assay.stats.doubts import cautioned, findings_of, outlying_seeds
+from assay.stats.doubts import findings_of, findings_of_reasons, outlying_seeds
 
 FOLDED = 0.0833
 ONE_POOL = {"shares": 0.0612, "column": 0.0617}
@@ -252,8 +252,8 @@ def test_many_cautions_of_one_kind_are_one_line_and_others_keep_theirs() -> None
         return [Reason.of(Code.HARDLY_CHANGED, confounder=f"tag {at}", **fields) for at in range(count)]
 
     own = [reason_in_words(f"the user says {at}") for at in range(5)]
-    found = cautioned([*marks(51), Reason.of(Code.PATIENTS_UNKNOWN, text="none"), *own])
+    found = findings_of_reasons([*marks(51), Reason.of(Code.PATIENTS_UNKNOWN, text="none"), *own])
     assert [one.light for one in found] == ["warn", "bad", *["warn"] * 5]
     assert reason_words(found[0].reason).count("confounder 'tag ") == 3
     assert reason_words(found[0].reason).endswith("; and 48 more of this kind")
-    assert len(cautioned(marks(3))) == 3
+    assert len(findings_of_reasons(marks(3))) == 3

@@ -14,7 +14,7 @@ from tests.worlds.panels import answers
 
 from assay.core.reasons import Reason
 from assay.plugin import Code
-from assay.stats import Answers, value
+from assay.stats import ModelPredictions, value
 from assay.stats.measures.grades import specific_thresholds
 
 SPECIFICITIES = (0.8, 0.9, 0.95)
@@ -61,7 +61,7 @@ def test_by_hand() -> None:
     target = np.array([0] * 10 + [1])
     assert specific_thresholds(logits, target, 1)[1] == 8.5
     tested = np.array([9.0, 8.6, 8.0, 1.0, 2.0, 8.4, 8.9])
-    model = Answers(
+    model = ModelPredictions(
         np.stack([np.zeros(7), tested], axis=1), np.array([1, 1, 1, 0, 0, 0, 0]), specific=np.full((7, 3), 8.5)
     )
     assert value("sensitivity-at-specificity-90", model).value == pytest.approx(2 / 3)

@@ -14,7 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import answers
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import Answers, influence_of, value
+from assay.stats import ModelPredictions, influence_of, value
 from assay.stats.measures import COMPUTED, find_measure
 
 seeds = st.integers(0, 10_000)
@@ -23,7 +23,7 @@ BINARY = [name for name, one in COMPUTED.items() if not one.domain.maps]
 SEVERAL = [name for name in BINARY if not COMPUTED[name].domain.binary and name != "calibration-error"]
 
 
-def without(given_: Answers, keep: np.ndarray) -> Answers:
+def without(given_: ModelPredictions, keep: np.ndarray) -> ModelPredictions:
     fold = None if given_.fold is None else given_.fold[keep]
     assert given_.specific is not None
     return replace(
@@ -35,7 +35,7 @@ def without(given_: Answers, keep: np.ndarray) -> Answers:
     )
 
 
-def jackknife(name: str, model: Answers, patient: np.ndarray) -> np.ndarray:
+def jackknife(name: str, model: ModelPredictions, patient: np.ndarray) -> np.ndarray:
     """Contributions by leaving out each patient in turn, with nothing in common with the code under test."""
     whole = value(name, model).value
     codes = np.unique(patient)
@@ -94,7 +94,7 @@ def test_standard_error_of_the_calibration_error_is_its_spread_over_samples() ->
     for _ in range(400):
         logit = rng.normal(size=(300, 1)) * 2
         target = (rng.random(300) < 1 / (1 + np.exp(-logit[:, 0] / 3))).astype(np.int64)
-        result, moved = influence_of("calibration-error", Answers(logit, target), np.arange(300))
+        result, moved = influence_of("calibration-error", ModelPredictions(logit, target), np.arange(300))
         values.append(result.value)
         errors.append((moved**2).sum())
     # Signs of near-calibrated bins are noise, which the contributions count: they err on the wide side.
@@ -104,7 +104,7 @@ def test_standard_error_of_the_calibration_error_is_its_spread_over_samples() ->
 def test_calibration_error_within_fixed_bins_moves_by_the_signed_gap() -> None:
     # One bin's worth of rows at one probability: the error is |claimed - came|, its variance that of the outcome.
     target = np.repeat([1, 0], [30, 70])
-    model = Answers(np.full((100, 1), np.log(0.6 / 0.4)), target)
+    model = ModelPredictions(np.full((100, 1), np.log(0.6 / 0.4)), target)
     result, ours = influence_of("calibration-error", model, np.arange(100))
     assert result.value == pytest.approx(0.3)
     assert (ours**2).sum() == pytest.approx(target.var(ddof=1) / 100)
@@ -167,7 +167,7 @@ def test_auroc_ignores_a_monotone_transform() -> None:
 
 @pytest.mark.parametrize("name", ["auroc", "sensitivity"])
 def test_one_patient_of_a_class_has_no_variance(name: str) -> None:
-    model = Answers(np.array([[0.4], [0.5], [0.3], [0.6]]), np.array([1, 1, 0, 0]))
+    model = ModelPredictions(np.array([[0.4], [0.5], [0.3], [0.6]]), np.array([1, 1, 0, 0]))
     result, moved = influence_of(name, model, np.array([7, 7, 8, 9]))
     assert result.is_defined
     assert np.isnan(moved).any()
@@ -222,6 +222,6 @@ def test_unknown_measure_names_the_nearest() -> None:
 
 def test_chance_is_what_knowing_only_frequencies_reaches() -> None:
     target = np.repeat([0, 1], [75, 25])
-    prior = Answers(np.tile(np.log([0.75, 0.25]), (100, 1)), target)
+    prior = ModelPredictions(np.tile(np.log([0.75, 0.25]), (100, 1)), target)
     for name in ("auroc", "auroc-macro", "average-precision", "accuracy", "brier", "log-loss", "calibration-error"):
         assert find_measure(name).chance(target, 2) == pytest.approx(value(name, prior).value, abs=1e-9)

@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from assay.maps.summary import summarize
 from assay.plugin import Code
 from assay.report.sentences.reasons import reason_words
-from assay.stats import Answers, Panel, contrast, evaluate, influence_of, value
+from assay.stats import ModelPredictions, Panel, contrast, evaluate, influence_of, value
 from assay.stats.measures import COMPUTED
 
 LEVELS = (0.8, 0.9, 0.95)
@@ -21,12 +21,12 @@ LEVELS = (0.8, 0.9, 0.95)
 HIGH, LOW = 4.0, -4.0
 
 
-def answers_of(maps: np.ndarray, truth: np.ndarray, operating: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Answers:
+def answers_of(maps: np.ndarray, truth: np.ndarray, operating: tuple[float, ...] = (0.0, 0.0, 0.0)) -> ModelPredictions:
     kept = summarize(torch.from_numpy(maps.astype(np.float32)), torch.from_numpy(truth))
     kept["operating"] = np.tile(operating, (len(maps), 1))
     kept |= at_files(kept)
     target = truth.any((1, 2)).astype(np.int64)
-    return Answers(np.stack([np.zeros(len(maps)), kept["peak"]], axis=1), target, maps=kept)
+    return ModelPredictions(np.stack([np.zeros(len(maps)), kept["peak"]], axis=1), target, maps=kept)
 
 
 def at_files(kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -36,7 +36,7 @@ def at_files(kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {f"native_{name}": column for name, column in ({one: kept[one] for one in same} | half).items()}
 
 
-def three_images() -> Answers:
+def three_images() -> ModelPredictions:
     """A 4 px lesion of which half is predicted and 1 px besides; one lesion missed whole; a healthy one with 2 px."""
     maps, truth = np.full((3, 8, 8), LOW), np.zeros((3, 8, 8), dtype=bool)
     truth[0, 2:4, 2:4] = True
@@ -161,7 +161,7 @@ def test_surfaces_are_compared_on_the_images_that_all_recipes_have() -> None:
     assert "both surfaces" in reason_words(value("hd95", images).reason)
 
 
-def made_up(n: int = 120, shift: float = 0.0) -> tuple[Answers, np.ndarray]:
+def made_up(n: int = 120, shift: float = 0.0) -> tuple[ModelPredictions, np.ndarray]:
     """Noisy maps of discs, two images a patient, a third healthy. shift: of all logits of every third patient."""
     rng = np.random.default_rng(3)
     y, x = np.mgrid[:16, :16]
@@ -193,7 +193,7 @@ def test_every_level_is_one_that_the_operating_thresholds_are_of() -> None:
     assert rates == sorted(rates)
 
 
-def _some(images: Answers, keep: np.ndarray) -> Answers:
+def _some(images: ModelPredictions, keep: np.ndarray) -> ModelPredictions:
     maps = {name: column[keep] for name, column in images.maps.items()}
     fold = None if images.fold is None else images.fold[keep]
     return replace(images, logits=images.logits[keep], target=images.target[keep], fold=fold, maps=maps)
@@ -258,7 +258,7 @@ def test_what_a_measure_needs_is_what_makes_it_defined(measure: Any) -> None:
     everything.maps["operating"][:] = 0.0
     for with_lesion, lacking in ((True, "no lesions"), (False, "lesions")):
         among = everything.target == int(with_lesion)
-        own = Answers(
+        own = ModelPredictions(
             everything.logits[among],
             everything.target[among],
             maps={name: column[among] for name, column in everything.maps.items()},

@@ -13,7 +13,7 @@ import pytest
 from tests.worlds.panels import panel
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import Amount, DosePanel, Panel, decide, evaluate, interaction, matched_clean
+from assay.stats import DosePanel, Panel, TrainingSizePanel, decide, evaluate, interaction, matched_clean
 
 ROWS = (100, 200, 400, 800)
 FAST, SLOW = 12.5, 50.0
@@ -22,16 +22,16 @@ LOSES = -0.5
 """What is left of the skill when the confounder is turned round; robust recipes keep more."""
 
 
-def recipe(number: int, without: float, left: float, patients: int = 120) -> list[Amount]:
+def recipe(number: int, without: float, left: float, patients: int = 120) -> list[TrainingSizePanel]:
     """A recipe of which p = 1 leaves this share of its skill on reversed images."""
-    made: list[Amount] = []
+    made: list[TrainingSizePanel] = []
     for i, rows in enumerate(ROWS):
         skill = 0.7 * math.log2(rows / without)
         clean, start, end = (
             panel(1000 * number + 10 * i + k, distance=distance, patients=patients, noise=number // 10 * 2 + min(k, 1))
             for k, distance in enumerate((skill, skill, left * skill))
         )
-        made.append(Amount(rows, clean, [DosePanel(0, start), DosePanel(1, end)]))
+        made.append(TrainingSizePanel(rows, clean, [DosePanel(0, start), DosePanel(1, end)]))
     return made
 
 
@@ -39,7 +39,7 @@ def auroc(one: Panel) -> np.ndarray:
     return evaluate(one, "auroc").values
 
 
-def fall(one: Amount) -> np.ndarray:
+def fall(one: TrainingSizePanel) -> np.ndarray:
     return auroc(one.doses[1].panel) - auroc(one.doses[0].panel)
 
 

@@ -14,7 +14,7 @@ from sklearn import metrics as reference
 from torchmetrics.functional.classification import multiclass_auroc
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import Answers, metrics, value
+from assay.stats import ModelPredictions, metrics, value
 
 seeds = st.integers(0, 10_000)
 
@@ -29,7 +29,7 @@ def draw(seed: int, n: int = 60, k: int = 2, ties: bool = True) -> tuple[np.ndar
 
 def of(name: str, logits: np.ndarray, target: np.ndarray) -> metrics.Metric:
     """A measure of logits, [n, k] or one score per image."""
-    return value(name, Answers(logits if logits.ndim == 2 else logits[:, None], target))
+    return value(name, ModelPredictions(logits if logits.ndim == 2 else logits[:, None], target))
 
 
 @settings(max_examples=30, deadline=None)

@@ -16,9 +16,9 @@ from assay.core import measures as registry
 from assay.core.measures import COMPARED
 from assay.plugin import Measure, RunFolder
 from assay.probes.performance import overall
-from assay.stats import Answers, Metric, influence_of
+from assay.stats import Metric, ModelPredictions, influence_of
 from assay.stats import measure as declared
-from assay.stats.influence import share
+from assay.stats.influence import mean_influence
 from assay.stats.measure import COMPUTED, measure
 
 ENTRY = Measure("doubt", "performance", "share of images with a probability of 0.4 to 0.6", low=0.0, high=1.0)
@@ -29,10 +29,10 @@ def doubt() -> Iterator[None]:
     """A measure that no other file knows."""
 
     @measure(ENTRY)
-    def compute(answers: Answers) -> Any:
+    def compute(answers: ModelPredictions) -> Any:
         unsure = np.abs(answers.probability[:, 1] - 0.5) <= 0.1
         metric = Metric(float(unsure.mean()))
-        return metric, partial(share, unsure, metric.value, np.ones(len(unsure), dtype=bool))
+        return metric, partial(mean_influence, unsure, metric.value, np.ones(len(unsure), dtype=bool))
 
     yield
     for of in (registry._declared, registry._measures, registry._compared, declared._computed):  # pyright: ignore

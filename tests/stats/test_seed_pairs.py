@@ -12,7 +12,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from assay.core.reasons import Reason
 from assay.plugin import Code
-from assay.stats import Likeness, between_seeds, beyond_seeds, cohen_kappa, decide_likeness
+from assay.stats import SimilarityContrast, between_seeds, beyond_seeds, cohen_kappa, decide_likeness
 
 
 def models(seeds: int, shift: float, spread: int, draw: np.random.Generator) -> np.ndarray:
@@ -23,7 +23,7 @@ def models(seeds: int, shift: float, spread: int, draw: np.random.Generator) -> 
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
-def compared(a: np.ndarray, b: np.ndarray) -> Likeness:
+def compared(a: np.ndarray, b: np.ndarray) -> SimilarityContrast:
     return beyond_seeds(a @ b.T, a @ a.T, b @ b.T)
 
 
@@ -111,7 +111,7 @@ def test_a_seed_without_a_value_leaves_none() -> None:
 
 def test_a_family_is_corrected_together() -> None:
     ps = [0.01, 0.03, math.nan, 0.2]
-    family = [Likeness(0.5, 0.6, 0.6, stats.t.isf(p, 5) * 0.02, standard_error=0.02, df=5, p=p) for p in ps]
+    family = [SimilarityContrast(0.5, 0.6, 0.6, stats.t.isf(p, 5) * 0.02, standard_error=0.02, df=5, p=p) for p in ps]
     found = decide_likeness(family)
     assert [one["decision"] for one in found] == ["beyond seeds", *["inconclusive"] * 3]
     assert [one["decision_p"] for one in found] == pytest.approx([0.04, 0.09, math.nan, 0.4], nan_ok=True)

@@ -185,7 +185,7 @@ def test_tests_that_disagree_are_named_and_the_first_decides(tmp_path: Path, sna
     (said,) = told(tmp_path, **asked)
     tests["faint"]["association"] = {"texture": {"strength": 0, "high": ["solid"]}}
     tests["large"]["association"] = {"texture": {"strength": 0.5, "high": ["ground-glass"]}}
-    decided = scene.Tests(parse_study(asked | {"environments": {"train": {}, **tests}}).points[0].tests)
+    decided = scene.TestEnvironments(parse_study(asked | {"environments": {"train": {}, **tests}}).points[0].tests)
     assert (said, decided.disagreements[1]) == snapshot
     assert decided.interventions["tag"].component.params["size"] == 0.1
     assert decided.ties["texture"] == ("solid",)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tests.worlds.studies import TINY
 
-from assay.core.reasons import read
+from assay.core.reasons import parse_reason
 from assay.plugin import ArrayCache, Code
 from assay.shifts.population import Population
 from assay.shifts.sources import open_population
@@ -59,7 +59,7 @@ def test_what_chooses_rows_is_told_without_figures_and_the_core_factor_is_no_con
     assert selected_factors(spec.points, "margin") == ("texture",)
     rows = visibility_rows(spec, ConfounderSample.at(spec, population))
     assert [row["kind"] for row in rows] == ["intervention"] * 3 + ["sampled"]
-    assert read(rows[-1]["reason"]).codes == (Code.TIED_BY_SAMPLING,)
+    assert parse_reason(rows[-1]["reason"]).codes == (Code.TIED_BY_SAMPLING,)
     plain = parse_study(TINY)
     assert visibility_rows(plain, ConfounderSample.at(plain, population)) == []
     dosed = {"train": {"dose": {"confounder": "texture", "p": [0, 1]}}, "same": {"like": "train"}}

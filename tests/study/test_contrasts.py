@@ -22,15 +22,15 @@ from assay.plugin import Code, Reason
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint
-from assay.stats import Contrast, DosePanel, Panel, interaction, linear_contrast, of_seeds
+from assay.stats import Contrast, DosePanel, Panel, interaction, linear_contrast, measure_from_seed_values
 from assay.stats.compare import untested_contrast
 from assay.stats.decisions import decide_families
 from assay.stats.power import reachable
 from assay.store.schema import TABLES
 from assay.study import contrasts as compared
-from assay.study.contrasts import carry_out
+from assay.study.contrasts import compute_contrast
 from assay.study.failures import collapse_rows, with_failures
-from assay.study.families import Pair, comparison_columns, family_of, pairs, spec_pairs
+from assay.study.families import PlannedComparison, comparison_columns, family_of, pairs, spec_pairs
 
 DECIDED_COLUMNS = {
     name for name in TABLES["contrasts"].names if not name.startswith(("failed_", "trained_", "failure_limit_"))
@@ -89,14 +89,14 @@ class Records:
 FLIPS = ContrastSpec(axis="loss", against="plain", measure="flip-rate", environment="(neutral)", factor="texture")
 
 
-def pair(level: str, stated: ContrastSpec = FLIPS) -> Pair:
-    return Pair(stated, (point(level),), (point("plain"),), level, ())
+def pair(level: str, stated: ContrastSpec = FLIPS) -> PlannedComparison:
+    return PlannedComparison(stated, (point(level),), (point("plain"),), level, ())
 
 
 def sure(difference: float) -> Contrast:
     seeds = np.arange(5)
     spread = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
-    return linear_contrast([of_seeds(difference + spread, seeds)], np.ones(1))
+    return linear_contrast([measure_from_seed_values(difference + spread, seeds)], np.ones(1))
 
 
 def test_what_could_not_be_tested_counts_in_holms_family() -> None:
@@ -139,7 +139,7 @@ def test_which_way_is_better_is_what_the_probe_says_and_only_that_way_can_be_not
     done, shift = dict.fromkeys(range(3), "done"), {0: 0.01, 1: 0.02, 2: 0.03}
     values = {"metric": {seed: 0.1 + more for seed, more in shift.items()}, "plain": dict.fromkeys(range(3), 0.1)}
     stated = FLIPS.model_copy(update={"margin": 0.1})
-    found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric", stated))  # type: ignore[arg-type]
+    found = compute_contrast(Records({"metric": done, "plain": done}, values), pair("metric", stated))  # type: ignore[arg-type]
     (row,) = decide_families([family_of("stated", [(pair("metric", stated), found)])], [])
     assert found.direction == "lower"
     expected = stats.ttest_1samp(list(shift.values()), 0.1, alternative="less").pvalue
@@ -160,7 +160,7 @@ def test_the_error_within_models_counts_or_is_a_reason(
 ) -> None:
     done = dict.fromkeys(range(3), "done")
     values = {"metric": {0: 0.3, 1: 0.4, 2: 0.5}, "plain": dict.fromkeys(range(3), 0.1)}
-    found = carry_out(Records({"metric": done, "plain": done}, values, errors=errors), pair("metric"))  # type: ignore[arg-type]
+    found = compute_contrast(Records({"metric": done, "plain": done}, values, errors=errors), pair("metric"))  # type: ignore[arg-type]
     assert found.standard_error == pytest.approx(expected, nan_ok=True)
     assert (found.value, found.reason) == (pytest.approx(0.3), reason)
 
@@ -234,7 +234,7 @@ def test_a_comparison_along_doses_is_the_interaction() -> None:
     tag, _ = pairs(DOSED, grid("1", "0", "0.5"), ("loss", "confounder", "p"))  # in any order of the spec
     metric = [DosePanel(p, panel(i)) for p, i in ((0, 6), (0.5, 7), (1, 8))]
     plain = [DosePanel(p, panel(i)) for p, i in ((0, 0), (0.5, 1), (1, 2))]
-    expected, found = interaction(metric, plain, "auroc"), carry_out(of_panels(), tag)
+    expected, found = interaction(metric, plain, "auroc"), compute_contrast(of_panels(), tag)
     assert (found.value, found.p, found.scales) == (expected.value, expected.p, expected.scales)
     (row,) = decide_families([family_of("stated", [(tag, found)])], [])
     assert expected.scales is not None
@@ -244,10 +244,12 @@ def test_a_comparison_along_doses_is_the_interaction() -> None:
 
 def test_a_dose_that_kept_no_seed_or_was_not_trained_is_told() -> None:
     tag, _ = pairs(DOSED, grid("0", "0.5", "1"), ("loss", "confounder", "p"))
-    assert carry_out(of_panels("metric tag 0.5"), tag).reason == Reason.of(Code.NO_SEED_OF, recipe="metric tag 0.5")
+    assert compute_contrast(of_panels("metric tag 0.5"), tag).reason == Reason.of(
+        Code.NO_SEED_OF, recipe="metric tag 0.5"
+    )
     thinned = [point for point in grid("0", "1") if point.label != "metric tag 0"]
     tag, _ = pairs(DOSED, thinned, ("loss", "confounder", "p"))
-    assert carry_out(of_panels(), tag).reason == Reason.of(Code.ONE_DOSE)
+    assert compute_contrast(of_panels(), tag).reason == Reason.of(Code.ONE_DOSE)
 
 
 # --- a probe's numbers along the doses -------------------------------------------------------------------------------
@@ -288,14 +290,14 @@ FLIPPED = {
 }
 
 
-def along_tag(measure: str) -> list[Pair]:
+def along_tag(measure: str) -> list[PlannedComparison]:
     stated = DOSED.model_copy(update={"measure": measure, "environment": "(neutral)", "factor": "tag"})
     return list(pairs(stated, grid("0", "0.5", "1"), ("loss", "confounder", "p")))
 
 
 def test_flip_rates_along_the_doses_are_compared_on_both_scales_by_hand(snapshot: SnapshotAssertion) -> None:
     tag, _ = along_tag("flip-rate")
-    found = carry_out(of_probe("flip-rate", FLIPPED), tag)
+    found = compute_contrast(of_probe("flip-rate", FLIPPED), tag)
     assert found.per_seed == pytest.approx([0 - 0.3, 0.05 - 0.4, 0 - 0.5])
     assert found.value == pytest.approx(-1.15 / 3)
     assert found.scales is not None
@@ -309,14 +311,14 @@ def test_flip_rates_along_the_doses_are_compared_on_both_scales_by_hand(snapshot
 def test_an_effect_on_the_logit_is_judged_on_its_one_scale() -> None:
     beyond = {label: {seed: 4 * value for seed, value in by_seed.items()} for label, by_seed in FLIPPED.items()}
     tag, _ = along_tag("logit-effect")
-    found = carry_out(of_probe("logit-effect", beyond), tag)
+    found = compute_contrast(of_probe("logit-effect", beyond), tag)
     assert (found.value, found.scales) == (pytest.approx(-4.6 / 3), None)
     assert found.p == pytest.approx(ttest_1samp(found.per_seed, 0).pvalue)
 
 
 def test_errors_within_models_are_one_at_all_doses_and_add_to_those_without() -> None:
     tag, _ = along_tag("logit-effect")
-    found = carry_out(of_probe("logit-effect", FLIPPED, errors=0.3), tag)
+    found = compute_contrast(of_probe("logit-effect", FLIPPED, errors=0.3), tag)
     within = 2 * (1 + 1) * 0.3**2  # two recipes: that at p = 0, and one that both doses share; shared by all seeds
     assert found.standard_error == pytest.approx(math.sqrt(found.per_seed.var(ddof=1) / 3 + within))
 
@@ -356,7 +358,7 @@ def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on(snapshot
     (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
     assert (len(only.a), len(only.b), only.where) == (4, 4, (("confounder", "tag"),))
     assert statement(comparison_columns(only)) == snapshot
-    found = carry_out(records, only)
+    found = compute_contrast(records, only)
     assert found.equal is not None
     assert found.equal.a == 200  # the less able one, at its best
     assert 50 < found.equal.b < 200

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.worlds.studies import TINY, rebuild, run_tiny
 
-from assay.core.reasons import read
+from assay.core.reasons import parse_reason
 from assay.plugin import Code, RunFolder
 from assay.report.words import statement
 from assay.spec.schema import RecipePoint
@@ -244,7 +244,7 @@ def test_what_lost_every_seed_is_undefined_in_every_measure_that_is_compared(
     rows = dose_change_rows(records)
     found = [row for row in rows if row["recipe"] == "cross-entropy · tag" and row["environment"] == "reversed"]
     assert [row["measure"] for row in found] == ["average-precision", "auroc"]
-    assert {read(row["reason"]).codes for row in found} == {(Code.NO_SEED_OF,)}
+    assert {parse_reason(row["reason"]).codes for row in found} == {(Code.NO_SEED_OF,)}
 
 
 def test_alike_losses_are_not_told_apart_and_the_page_says_what_the_dose_does(run: RunFolder) -> None:

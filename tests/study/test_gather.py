@@ -14,10 +14,10 @@ from scipy.special import expit, logit
 from tests.worlds.environments import make_probe
 from tests.worlds.measured import KEY_FIELDS, by_column, measurements
 
-from assay.core.reasons import read, reason_in_words
+from assay.core.reasons import parse_reason, reason_in_words
 from assay.plugin import Code, Contributions, Measurement, Reason, StoreError
 from assay.report.sentences.reasons import reason_words
-from assay.stats import Answers
+from assay.stats import ModelPredictions
 from assay.study.gathered import panel_of
 from assay.study.measurements import joined_tables, over_folds, values_of_seeds
 from assay.study.tables import scalar_rows
@@ -103,7 +103,7 @@ def test_an_error_that_one_seed_lacks_is_a_reason(errors: tuple[float, ...], hal
     values = zip((0.5, 0.6, 0.7), errors, strict=True)
     rows = [measured(value, standard_error=error, measure="flip-rate", reason="") for value, error in values]
     (row,) = scalar_rows([({"measure": "flip-rate"}, by_column({FLIPS: dict(enumerate(rows))}))])
-    assert (row["value"], read(row["reason"])) == (pytest.approx(0.6), reason)
+    assert (row["value"], parse_reason(row["reason"])) == (pytest.approx(0.6), reason)
     assert row["high"] == pytest.approx(expit(logit(0.6) + half / (0.6 * 0.4)), nan_ok=True)  # on the logit scale
 
 
@@ -115,7 +115,7 @@ def test_a_value_that_one_seed_lacks_is_not_averaged_over_the_others() -> None:
     assert math.isnan(row["value"])
     assert math.isnan(row["low"])
     expected = Reason.of(Code.UNDEFINED_SEEDS, count=1, seeds=4) + reason_in_words("constant layer")
-    assert (row["seeds"], read(row["reason"])) == (4, expected)
+    assert (row["seeds"], parse_reason(row["reason"])) == (4, expected)
 
 
 def test_a_fold_that_lacks_a_value_is_not_averaged_away() -> None:
@@ -134,7 +134,7 @@ def test_what_folds_measured_in_two_ways_is_not_averaged() -> None:
     within, over = measured(0.6, unit="AUROC within class"), measured(0.8, unit="AUROC")
     for row in (together(within, over, over), of_two_seeds(within, over)):
         assert math.isnan(row["value"])
-        cause = read(row["reason"]).first(Code.MIXED_UNITS)
+        cause = parse_reason(row["reason"]).first(Code.MIXED_UNITS)
         assert cause is not None
         assert cause["units"] == "AUROC and some AUROC within class"
     assert of_two_seeds(over, over)["value"] == 0.8
@@ -178,7 +178,7 @@ def test_the_worst_group_of_all_folds_is_that_of_all_rows(seed: int) -> None:
     parts = [np.flatnonzero(made.row % 4 == k) for k in range(4)]
     whole, order = joined_tables([made.take(part) for part in parts]), np.concatenate(parts)
     assert whole.row.tolist() == made.row[order].tolist()
-    answers = Answers(logits[order], whole.target, np.full(len(order), 0.5), whole.fold)
+    answers = ModelPredictions(logits[order], whole.target, np.full(len(order), 0.5), whole.fold)
 
     probe = make_probe("performance", smallest_group=1)
     right = logits.argmax(axis=1) == made.target
@@ -191,7 +191,7 @@ def test_the_worst_group_of_all_folds_is_that_of_all_rows(seed: int) -> None:
     pooled = worst(probe.describe({"same": (answers, whole)}, whole))
     assert pooled == pytest.approx(min(cell.mean() for cell in cells if len(cell)))
     split = [
-        worst(probe.describe({"same": (Answers(logits[part], made.target[part]), made.take(part))}, made))
+        worst(probe.describe({"same": (ModelPredictions(logits[part], made.target[part]), made.take(part))}, made))
         for part in parts
     ]
     assert np.mean(split) < pooled

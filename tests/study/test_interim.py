@@ -14,8 +14,8 @@ from assay.core.reasons import reason_of
 from assay.plugin import Code, RunFolder, SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.stats import Contrast, linear_contrast, of_seeds
-from assay.study.families import Pair, spec_pairs
+from assay.stats import Contrast, linear_contrast, measure_from_seed_values
+from assay.study.families import PlannedComparison, spec_pairs
 from assay.study.interim import contrasts_of, look_rows, looks_at, next_seeds
 
 LOOK_ALPHA = 0.02
@@ -62,12 +62,12 @@ def carry_out_all(
 ) -> tuple[list[Any], Records]:
     """Carry out looks on differences per seed that are known, with as many seeds as looks ask for."""
 
-    def carry_out(records: Any, pair: Pair) -> Contrast:
+    def carry_out(records: Any, pair: PlannedComparison) -> Contrast:
         plan = records.plan
         number = min(plan.seeds[pair.a[0].label], plan.seeds[pair.b[0].label])
         where = f" {pair.contrast.environment}" if pair.contrast.environment != AXIS["environment"] else ""
         own, seeds = values[f"{pair.level_a}{where}"][:number], np.arange(number)
-        return linear_contrast([of_seeds(own, seeds)], np.ones(1), pair.contrast.margin)
+        return linear_contrast([measure_from_seed_values(own, seeds)], np.ones(1), pair.contrast.margin)
 
     def read(plan: Records) -> tuple[Any, list[Any]]:
         records = plan

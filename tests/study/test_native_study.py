@@ -13,7 +13,7 @@ from tests.report.reading import require_links
 from tests.worlds.files import save, write_table
 from tests.worlds.studies import plan_tiny, run_tiny
 
-from assay.core.reasons import read
+from assay.core.reasons import parse_reason
 from assay.plugin import Code, RunFolder
 from assay.report.page import write_page
 from assay.report.sentences.captions import caption
@@ -142,7 +142,7 @@ def test_each_kind_is_told_apart_in_the_tables_and_on_the_page(run: RunFolder) -
 def test_crops_have_no_native_size_and_say_so(run: RunFolder) -> None:
     for row in estimates(run, "dice-native", "crops"):
         assert np.isnan(row["value"])
-        assert read(row["reason"]).codes == (Code.NO_NATIVE_MASKS,)
+        assert parse_reason(row["reason"]).codes == (Code.NO_NATIVE_MASKS,)
     assert len(estimates(run, "dice-native", "crops")) == 2
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.core.reasons import read
+from assay.core.reasons import parse_reason
 from assay.plugin import Code, RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import RecipePoint
@@ -159,7 +159,7 @@ def test_few_seeds_claim_nothing(seeds: int, reason: str, tmp_path: Path) -> Non
 def test_other_images_are_not_compared(tmp_path: Path) -> None:
     rows = similarity_rows(study(tmp_path, {"a": models(0), "b": models(1)}, rows={"b": np.arange(IMAGES) + 1}))
     (row,) = [row for row in rows if row["recipe"] == "b" and row["against"] == "a"]
-    assert read(row["reason"]).codes == (Code.OTHER_IMAGES,)
+    assert parse_reason(row["reason"]).codes == (Code.OTHER_IMAGES,)
 
 
 def test_layers_of_other_names_have_no_counterpart(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ from safetensors.torch import save_file
 from tests.worlds.studies import plan_tiny, run_tiny
 
 from assay.execution import estimate
-from assay.plugin import RunFolder, SpecError, Subject, WeightsError
+from assay.plugin import ExplainedNetwork, RunFolder, SpecError, WeightsError
 from assay.probes.explainers import Gradient
 
 
 class MapMeasures(Gradient):
     """An explainer for networks without tokens."""
 
-    def refusal(self, subject: Subject) -> str:
+    def refusal(self, subject: ExplainedNetwork) -> str:
         """Why it cannot explain a network; empty if it can."""
         return "the network has tokens" if any(len(step.shape) == 3 for step in subject.steps) else ""
 

@@ -12,7 +12,7 @@ from tests.worlds.environments import part, recipe
 from assay.plugin import RecipeSpec, deterministic, library_draws
 from assay.testing.data import squares
 from assay.training import loop
-from assay.training.graph import Tables
+from assay.training.graph import DeviceBuffers
 from assay.training.loop import TrainingState, begin
 
 CPU = torch.device("cpu")
@@ -92,7 +92,7 @@ def test_tables_give_the_steps_that_they_were_filled_with():
     def drawn(step: int) -> dict[str, np.ndarray]:
         return {"rows": np.array([step, 9]), "even": np.array([step % 2 == 0, True]), "half": np.full(2, step / 2)}
 
-    tables = Tables(drawn(0), CPU)
+    tables = DeviceBuffers(drawn(0), CPU)
     for block in ((4, 5), (6,)):
         tables.fill([drawn(step) for step in block])
         for step in block:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay.stats import Answers, Panel
+from assay.stats import ModelPredictions, Panel
 
 
-def answers(seed: int, n: int = 80, k: int = 2, folds: int = 0, ties: bool = False) -> Answers:
+def answers(seed: int, n: int = 80, k: int = 2, folds: int = 0, ties: bool = False) -> ModelPredictions:
     """Logits [n, k] that know something of the target; the first images hold every class."""
     rng = np.random.default_rng(seed)
     target = np.concatenate([np.tile(np.arange(k), 6), rng.integers(0, k, n - 6 * k)])
     logits = rng.normal(size=(n, k)) + np.eye(k)[target]
     fold = np.arange(n) // k % folds if folds else None
     shown = np.round(2 * logits) / 2 if ties else logits
-    return Answers(shown, target, 0.45, fold, cut=k // 2, specific=np.tile([0.5, 1.0, 1.5], (n, 1)))
+    return ModelPredictions(shown, target, 0.45, fold, cut=k // 2, specific=np.tile([0.5, 1.0, 1.5], (n, 1)))
 
 
 def panel(

@@ -34,7 +34,7 @@ from assay.audit.scored import (
 from assay.audit.search.regions import Region
 from assay.audit.swing import Effect
 from assay.audit.verdicts import AuditDecision, OpenQuantity, Reference, decide_mark, is_settled
-from assay.core.errors import ReadingError, SpecError, cut, key_text
+from assay.core.errors import ReadingError, SpecError, key_text, shorten
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, reason_in_words
 from assay.data.files.classes import positive_words
@@ -96,7 +96,7 @@ class StoredAnswers:
         """Those of the images that get marks."""
         return self.clean.take(self.plan.sample)
 
-    def to(self, shot: PlannedReading) -> ScoredImages:
+    def answers_for(self, shot: PlannedReading) -> ScoredImages:
         """Return the answers to some images. Raises ReadingError where there are none."""
         return self.read(shot, self.clean.threshold)
 
@@ -105,12 +105,12 @@ class StoredAnswers:
     def doses_needed(self, mark: AuditedMark) -> tuple[int, ...]:
         """Return the doses that decide on a mark, by position. Raises ReadingError where the first was not read."""
         shots, every = self.plan.marks[mark.name], tuple(range(len(DOSES)))
-        deciding = self.sample.effect(self.to(shots[DECIDING]), DOSES[DECIDING])
+        deciding = self.sample.effect(self.answers_for(shots[DECIDING]), DOSES[DECIDING])
         return (DECIDING,) if self.short and is_settled(deciding, self.plan.asked.margin) else every
 
     def moves(self, mark: AuditedMark) -> bool:
         """Return whether a mark changes answers as it is drawn. Raises ReadingError where it was not read."""
-        deciding = self.sample.effect(self.to(self.plan.marks[mark.name][DECIDING]), DOSES[DECIDING])
+        deciding = self.sample.effect(self.answers_for(self.plan.marks[mark.name][DECIDING]), DOSES[DECIDING])
         return decide_mark([deciding], 0, self.plan.asked.margin).verdict in MOVING
 
     def decide_on_mark(self, mark: AuditedMark, reference: Reference | None) -> tuple[AuditDecision, list[Effect]]:
@@ -123,44 +123,47 @@ class StoredAnswers:
     def _effect(self, mark: AuditedMark, shot: PlannedReading, dose: str) -> Effect:
         """Return the effect of a mark, one of two where it was also tried at other places."""
         return replace(
-            self.sample.effect(self.to(shot), dose), chances=2 if self.plan.counts.tried and mark.places else 1
+            self.sample.effect(self.answers_for(shot), dose),
+            chances=2 if self.plan.counts.placement_passes and mark.places else 1,
         )
 
-    def elsewhere(self, mark: AuditedMark, neutralized: NeutralizedRegions | None) -> tuple[str, str] | None:
+    def strongest_places(self, mark: AuditedMark, neutralized: NeutralizedRegions | None) -> tuple[str, str] | None:
         """Return where each half of the patients has a mark; None where no place was tried.
 
         It is the place with the largest mean change of scores in the other half, so that the choice adds nothing to
         the effect. Raises ReadingError where places were not read.
         """
-        plan, shot, places = self.plan, self.plan.scouts_with(mark), list(mark.places)
+        plan, shot, places = self.plan, self.plan.placement_reading(mark), list(mark.places)
         if shot is None:
             return None
         before, after = (
-            self._unmarked_answers(neutralized).scores[plan.scouts],
-            self.to(plan.neutralize(shot, neutralized)).scores,
+            self._unmarked_answers(neutralized).scores[plan.placement_rows],
+            self.answers_for(plan.neutralize(shot, neutralized)).scores,
         )
         moved = np.abs(after.reshape(len(places), *before.shape) - before).max(axis=2)
-        second = plan.second[plan.scouts]
+        second = plan.second[plan.placement_rows]
         first, other = (places[int(moved[:, half].sum(axis=1).argmax())] for half in (second, ~second))
         return first, other
 
     def _unmarked_answers(self, neutralized: NeutralizedRegions | None) -> ScoredImages:
         return (
-            self.sample if neutralized is None else self.to(self.plan.neutralize(self.plan.unmarked_shot, neutralized))
+            self.sample
+            if neutralized is None
+            else self.answers_for(self.plan.neutralize(self.plan.unmarked_shot, neutralized))
         )
 
     def _keeps_effect(self, shot: PlannedReading, neutralized: NeutralizedRegions | None) -> bool:
         """Return whether half of the mean change of scores by a mark stays where the leading region is held."""
         with suppress(ReadingError):
             moved = [
-                self.to(self.plan.neutralize(shot, hold)).scores - self._unmarked_answers(hold).scores
+                self.answers_for(self.plan.neutralize(shot, hold)).scores - self._unmarked_answers(hold).scores
                 for hold in (None, neutralized)
             ]
             changes = [float(np.abs(change).mean()) for change in moved]
             return changes[1] >= changes[0] / 2
         return True
 
-    def mark(
+    def verdict_on_mark(
         self, mark: AuditedMark, reference: Reference | None, neutralized: NeutralizedRegions | None
     ) -> tuple[Row, list[Row]]:
         """Return a row of `tables.VERDICTS` and rows of `audit_tables.EFFECTS`.
@@ -178,11 +181,11 @@ class StoredAnswers:
         try:
             decided, effects = self.decide_on_mark(mark, reference)
         except ReadingError as error:  # such as NaN under this mark alone
-            return not_tested_row(mark.name, "mark", why(error), component), []
+            return not_tested_row(mark.name, "mark", reason_of_error(error), component), []
         drawings.append(_mean_gray(self.plan.before, shot.images()))
         arms = [(decided, "", shot)]
         with suppress(ReadingError):
-            if chosen := self.elsewhere(mark, neutralized):
+            if chosen := self.strongest_places(mark, neutralized):
                 shot = self.plan.images_with(mark, chosen)
                 decision_elsewhere = decide_mark([self._effect(mark, shot, DOSES[DECIDING])], 0, self.plan.asked.margin)
                 arms.append((decision_elsewhere, " or ".join(dict.fromkeys(chosen)), shot))
@@ -205,13 +208,13 @@ class StoredAnswers:
         for family, shots in self.plan.distortions.items():
             for shot in shots:
                 try:
-                    effect = self.sample.effect(self.to(shot), shot.dose)
+                    effect = self.sample.effect(self.answers_for(shot), shot.dose)
                 except ReadingError as error:
                     yield {
                         "factor": family,
                         "severity": int(shot.dose),
                         "decision": "not-tested",
-                        "reason": str(why(error)),
+                        "reason": str(reason_of_error(error)),
                         "images": 0,
                         "patients": 0,
                     }
@@ -251,7 +254,7 @@ class StoredAnswers:
         if again is None:
             rows.append(check("repeatable", "not-done", "the model was not run twice: its scores are in files"))
         else:
-            twice = self.to(again).scores
+            twice = self.answers_for(again).scores
             moved = float(np.abs(twice - scored.scores[: len(twice)]).max())
             alike = moved <= SAME * max(1.0, spread)
             status, text = (
@@ -277,7 +280,7 @@ class StoredAnswers:
         )
         for name, shot in others.items():
             try:
-                after[name] = self.to(shot)
+                after[name] = self.answers_for(shot)
             except ReadingError:  # such as NaN
                 unreadable.append(name)
         better_reading = better(before, after, self.plan.halves)
@@ -307,9 +310,9 @@ class StoredAnswers:
             yield check("scaling", "ok", f"no other usual scaling{framed} gives a much higher {measure}")
 
 
-def why(error: Exception) -> Reason:
+def reason_of_error(error: Exception) -> Reason:
     """Return why something was not tested, in the words of an error."""
-    return reason_in_words(cut(str(error), 200))
+    return reason_in_words(shorten(str(error), 200))
 
 
 def _harm(decided: AuditDecision, explained: bool) -> tuple[bool, bool, int, float]:
@@ -386,8 +389,8 @@ def provenance_rows(prepared: PreparedAudit, answers: StoredAnswers, reference: 
         "classes": ", ".join(f"{name} ({n:,})" for name, n in zip(scored.table.classes, classes, strict=True)),
         "patients": f"{len(np.unique(scored.table.patient)):,}",
         "intervals over": "patients" if prepared.request.data.patient else "images",
-        "images": f"{counts.clean:,} of {counts.all:,}",
-        "images under marks": f"{counts.marked:,}",
+        "images": f"{counts.clean_images:,} of {counts.total:,}",
+        "images under marks": f"{counts.marked_images:,}",
         "size": f"{prepared.model.inputs.size} px, fit {prepared.request.data.fit}",
         "scaling": prepared.config.scaling(request.normalization)
         if prepared.config
@@ -432,7 +435,7 @@ def write_region(
     A region that does not span the image is shown with as much around it on each side.
     """
     pixels = images.images.read(np.arange(len(images))).numpy()
-    where, parts = region.where(*pixels.shape[2:]), dict[str, np.ndarray]()
+    where, parts = region.pixel_mask(*pixels.shape[2:]), dict[str, np.ndarray]()
     if where is not None:
         sides = [np.flatnonzero(where.any(axis=axis)) for axis in (1, 0)]
         rows, columns = (slice(max(0, side[0] - len(side) // 2), side[-1] + 1 + len(side) // 2) for side in sides)

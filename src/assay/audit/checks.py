@@ -21,11 +21,11 @@ from assay.audit.request import AuditRequest
 from assay.audit.scored import INVERTED, check, probability_of
 from assay.audit.swing import MUCH, auroc_gain
 from assay.core.codes import Code
-from assay.core.errors import SpecError, cut, key_text
+from assay.core.errors import SpecError, key_text, shorten
 from assay.core.files import content_hash
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset, Images, OverImages
+from assay.data.dataset import Dataset, Images, ImagesWrapper
 from assay.data.files.build import FileCopies
 from assay.data.files.classes import answered
 from assay.data.files.joins import same_id
@@ -37,7 +37,7 @@ from assay.execution.jobs import population_of, stored_reading, write_reading
 from assay.look.checks import DataChecks, certain_copies
 from assay.models.external import OnnxModel
 from assay.models.ref import GivenModel, Output, Scaling
-from assay.probes.probe import Read
+from assay.probes.probe import ModelOutputs
 from assay.probes.reader import ModelReading, ReadingError, evaluating, two_columns
 from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
@@ -212,7 +212,7 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
         chosen = Output(_class_position(output, names, count), "sigmoid")
         model = replace(model, output=chosen if count > 1 else None)
     elif len(classes) == 2 and count > 2:
-        text = f": {cut(', '.join(names), 200)}" if names else ""
+        text = f": {shorten(', '.join(names), 200)}" if names else ""
         raise SpecError(
             f"the model gives {count} scores, and the target has two classes: choose one with "
             f"{key_text('--output', '0')} "
@@ -241,7 +241,9 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
         )
     if not output and count > 1 and not model.order and not output_text:
         why = (
-            f"the model names its outputs {cut(join_words([*names]), 100)}" if names else "the model does not name them"
+            f"the model names its outputs {shorten(join_words([*names]), 100)}"
+            if names
+            else "the model does not name them"
         )
         example = f"--outputs {shlex.quote(','.join(classes))}"
         other = "" if request.outputs else f"; if the model has another order, name the classes in it, as in {example}"
@@ -278,8 +280,8 @@ def match_outputs(names: Sequence[str], classes: Sequence[str], *, exclusive: bo
     if not {_folded_name(name) for name in names} & {_folded_name(name) for name in classes}:
         return ()
     raise SpecError(
-        f"the outputs of the model are named {cut(join_words([*names]), 200)}, and the classes "
-        f"{cut(join_words([*classes]), 200)}: only some fit; name the class of each output, in their order, with "
+        f"the outputs of the model are named {shorten(join_words([*names]), 200)}, and the classes "
+        f"{shorten(join_words([*classes]), 200)}: only some fit; name the class of each output, in their order, with "
         f"{key_text('--outputs')} "
         "A,B"
     )
@@ -407,7 +409,7 @@ def raw_scores(
         say()
         with model.open(prepared.device) as opened:
             raw = ModelReading(opened, ()).logits(images.images, "these images")
-        write_reading(folder, id, images.table, Read(raw, {}), {"model": model.id, "environment": images.name})
+        write_reading(folder, id, images.table, ModelOutputs(raw, {}), {"model": model.id, "environment": images.name})
     raw = stored_reading(folder.outputs(id)).logits
     single = prepared.model.output is None and raw.shape[1] == 2 and not raw[:, 0].any()
     return raw[:, 1:] if single else raw  # one score is kept as a pair
@@ -456,9 +458,9 @@ def _class_position(text: str, names: tuple[str, ...], count: int) -> int:
         return alike[0]
     if not names and not text.isdigit():
         numbers = ("0", "0 or 1")[count - 1] if count < 3 else f"0 to {count - 1}"
-        raise SpecError(f"output '{cut(text)}': the model names no outputs; give {key_text('--output', numbers)}")
-    listed = f": {cut(', '.join(names), 300)}" if names else ""
-    raise SpecError(f"output '{cut(text)}': the model has outputs 0 to {count - 1}{listed}")
+        raise SpecError(f"output '{shorten(text)}': the model names no outputs; give {key_text('--output', numbers)}")
+    listed = f": {shorten(', '.join(names), 300)}" if names else ""
+    raise SpecError(f"output '{shorten(text)}': the model has outputs 0 to {count - 1}{listed}")
 
 
 CONFIG = "the scaling of its config"
@@ -470,7 +472,7 @@ Change = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c h w"]]
 
 
 @dataclass(frozen=True)
-class ChangedOnReading(OverImages):
+class ChangedOnReading(ImagesWrapper):
     """`Images` that are changed on reading."""
 
     change: Change

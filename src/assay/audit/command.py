@@ -62,7 +62,7 @@ def _run_or_plan(
     origin: Origin, request: AuditRequest, out: Path, dry_run: bool, is_quiet: bool, json: bool
 ) -> Path | tuple[AuditSize, float]:
     """Audit a model, and return the folder; of a dry run the plan and the seconds an image takes."""
-    request = images_of(request.but(out=out), is_quiet or json)
+    request = images_of(request.with_changes(out=out), is_quiet or json)
     if request.networks and not dry_run:
         request = _with_references(request, is_quiet or json)
     with reading_shown(observe_nothing=is_quiet) as on_progress:
@@ -77,7 +77,7 @@ def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet
 
     def audit(model: Origin, label: str, output: int, folder: Path) -> Path:
         folder_of_label = _run_or_plan(
-            model, request.but(target=label, output=str(output)), folder, False, is_quiet, json
+            model, request.with_changes(target=label, output=str(output)), folder, False, is_quiet, json
         )
         assert isinstance(folder_of_label, Path)
         return folder_of_label
@@ -100,7 +100,7 @@ def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet
 def _with_references(request: AuditRequest, is_quiet: bool) -> AuditRequest:
     """Return what is asked with reference networks, which are trained where they are not there."""
     watch, say = observe_nothing if is_quiet else show_training, speaker(is_quiet)
-    return request.but(references=trained_references(request, watch=watch, say=say))
+    return request.with_changes(references=trained_references(request, watch=watch, say=say))
 
 
 def prepare_command(folder: Path, request: AuditRequest, is_quiet: bool) -> None:
@@ -147,7 +147,12 @@ def _print_plan(request: AuditRequest, plan: AuditSize, each: float, json: bool)
         read = images_of(request)
         parts = parts_of(read.data, read.train).rows
     if json:
-        counts = {"images": plan.clean, "marked": plan.marked, "searched": plan.searched, "passes": plan.passes}
+        counts = {
+            "images": plan.clean_images,
+            "marked": plan.marked_images,
+            "searched": plan.searched,
+            "passes": plan.passes,
+        }
         trained = {"references": request.networks, "references trained on": len(parts["train"])} if parts else {}
         print(json_text({**counts, "seconds": plan.passes * each, **trained}), end="")
         return
@@ -255,7 +260,7 @@ def images_of(request: AuditRequest, is_quiet: bool = True) -> AuditRequest:
 
 def change_data(request: AuditRequest, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> AuditRequest:
     """Return the request with its images, and those of the training, changed."""
-    return request.but(data=change(request.data), train=request.train and change(request.train))
+    return request.with_changes(data=change(request.data), train=request.train and change(request.train))
 
 
 def _drop_masks(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,9 +22,16 @@ from assay.audit.page import REGION, picture_name
 from assay.audit.request import AuditsRequest
 from assay.audit.scored import ScoredImages, ScoredMaps
 from assay.audit.search.words import SOUGHT
-from assay.audit.swing import auroc_gain, effect_of_mark, group_swing_less, p_of_nothing, swing_less, swing_of_group
+from assay.audit.swing import (
+    auroc_gain,
+    difference_of_shifts,
+    effect_of_mark,
+    group_swing_less,
+    p_value_of_no_effect,
+    swing_of_group,
+)
 from assay.audit.tables import COMPARED, NOT_TESTED
-from assay.core.errors import SpecError, StoreError, cut, key_text, unknown_name
+from assay.core.errors import SpecError, StoreError, key_text, shorten, unknown_name
 from assay.core.files import is_file, typed_path, write_bytes
 from assay.core.reasons import Code, Reason
 from assay.core.types import FactorTable
@@ -32,7 +39,7 @@ from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.execution.jobs import stored_reading
 from assay.execution.run import RunSteps, Tables
 from assay.report.sentences.reading import KEYS
-from assay.stats.bounds import ALPHA, Bounded
+from assay.stats.bounds import ALPHA, BoundedEstimate
 from assay.stats.compare import holm
 from assay.stats.format import join_words
 from assay.stats.metrics import auroc, score_names
@@ -323,7 +330,7 @@ def require_audit(folder: RunFolder) -> None:
     """Raises SpecError when it holds no audit, with those in its folders, such as of each label."""
     if folder.kind is not AUDIT:
         inner = sorted(path.parent for path in folder.root.glob(f"*/{RUN}"))
-        listed = cut(", ".join(path.name for path in inner))
+        listed = shorten(", ".join(path.name for path in inner))
         other_audits = f" of its own but those of {listed}; give one, such as {inner[0]}" if inner else ""
         raise SpecError(f"{folder.root} holds no audit{other_audits or '; give a folder that assay audit wrote'}")
 
@@ -338,7 +345,7 @@ def _pair_audits(a: StoredAudit, b: StoredAudit) -> _SharedImages:
     wrong = [key for key in common if a.images[key]["class"] != b.images[key]["class"]]
     if a.classes != b.classes or wrong:
         raise SpecError(
-            f"the audits have the classes {cut(', '.join(a.classes))} and {cut(', '.join(b.classes))}, and "
+            f"the audits have the classes {shorten(', '.join(a.classes))} and {shorten(', '.join(b.classes))}, and "
             f"{len(wrong):,} images differ in class; compare audits of the same target"
         )
     patients = {(a.images[key]["patient"], b.images[key]["patient"]) for key in common}
@@ -393,7 +400,7 @@ def _mark_rows(
             effect_of_mark(s0[:, None], s1[:, None], target, table.patient, none).largest.g.value
             for s0, s1 in ((x0, x1), (y0, y1))
         ]
-        difference = swing_less((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)
+        difference = difference_of_shifts((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)
         yield {
             "dose": dose,
             "class": label,
@@ -439,6 +446,6 @@ def _class_scores(a: ScoredImages, b: ScoredImages) -> Iterator[tuple[str, np.nd
         yield label, a.scores[:, at], b.scores[:, at], target
 
 
-def _difference(a: float, b: float, difference: Bounded) -> Row:
-    p = p_of_nothing(difference, TWO_SIDED)
+def _difference(a: float, b: float, difference: BoundedEstimate) -> Row:
+    p = p_value_of_no_effect(difference, TWO_SIDED)
     return {"a": a, "b": b, "value": difference.value, "low": difference.low, "high": difference.high, "p": p}

@@ -10,7 +10,7 @@ from assay.audit.page import factor_cell, places_of_region
 from assay.audit.search.words import region_title
 from assay.audit.words import SHIFT, factor_words
 from assay.core.measures import label_of
-from assay.report.account import Account, Line, Opening, PlacePictures, Tile
+from assay.report.account import FirstScreen, KeyFigure, PageText, PlacePictures, ResultLine
 from assay.report.block import ZERO, Block, Query, Section
 from assay.report.drawing import Size, difference_scale
 from assay.report.evidence import Evidence, Page, Wording, whole
@@ -37,17 +37,17 @@ PICTURES_SHOWN = ("with", "without")
 """Pictures of the region that leads, of each audit that has it."""
 
 
-def comparison_account(evidence: Evidence) -> Account:
+def comparison_account(evidence: Evidence) -> PageText:
     """Return the words on a comparison of two audits."""
     rows, names = evidence.tables["compared"], (evidence.facts["first"], evidence.facts["second"])
     first, *more = comparison_answer(rows, names)
     most = max(whole(row, "images") for row in rows)
-    return Account(
+    return PageText(
         name=" and ".join(names),
         question=f"How do {names[0]} and {names[1]} differ?",
         meta=f"{most:,} images that both audits read, paired by image; first: {names[0]}, second: {names[1]}",
         verdict=first,
-        opening=Opening(
+        opening=FirstScreen(
             (),
             (f"Both audits read {most:,} images, which are paired.", DONE),
             tuple(_region_pictures(evidence, names)),
@@ -63,7 +63,7 @@ def comparison_account(evidence: Evidence) -> Account:
     )
 
 
-def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Line]:
+def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[ResultLine]:
     """Yield each measured difference, those that are decided first."""
     measured = [row for row in rows if not math.isnan(numeric(row, "value"))]
     for row in sorted(
@@ -72,7 +72,7 @@ def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[L
         differs = row["decision"] == "differs" and not math.isnan(row["p"])
         both, images = f"{number(row['a'])} and {number(row['b'])}", whole(row, "images")
         numbers = f"{both}: {difference_words(row['value'], row['low'], row['high'])}"
-        yield Line(
+        yield ResultLine(
             f"{sentence_case(_subject_words(row))}:",
             numbers,
             "compared",
@@ -82,11 +82,13 @@ def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[L
         )
 
 
-def comparison_tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Tile]:
+def comparison_tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[KeyFigure]:
     """Yield the performance of both."""
     for row in [result for result in rows if result["kind"] == "performance" and not result["class"]][:2]:
         for name, side in zip(names, "ab", strict=True):
-            yield Tile(f"{label_of(row['measure'])}, {name}", number(row[side]), of=f"{whole(row, 'images'):,} images")
+            yield KeyFigure(
+                f"{label_of(row['measure'])}, {name}", number(row[side]), of=f"{whole(row, 'images'):,} images"
+            )
 
 
 def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:

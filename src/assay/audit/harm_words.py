@@ -23,7 +23,7 @@ from assay.audit.search.words import (
 from assay.audit.tables import NOT_TESTED
 from assay.audit.words import CHIPS, SHIFT, factor_words, families, is_tied, reported_verdicts, title
 from assay.core.measures import label_of
-from assay.report.account import Line, Tile
+from assay.report.account import KeyFigure, ResultLine
 from assay.report.drawing import Size
 from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import cue_words
@@ -266,7 +266,7 @@ def _other_verdicts(tables: Tables, harms: Sequence[Harm]) -> list[Row]:
 # Rows of the first screen.
 
 
-def harm_lines(tables: Tables, harms: Sequence[Harm], margin: float) -> Iterator[Line]:
+def harm_lines(tables: Tables, harms: Sequence[Harm], margin: float) -> Iterator[ResultLine]:
     """Yield the findings as rows of the first screen."""
     for harm in harms:
         numbers, size = _harm_size(harm, tables, margin)
@@ -275,7 +275,7 @@ def harm_lines(tables: Tables, harms: Sequence[Harm], margin: float) -> Iterator
         anchor = _ANCHORS.get(harm.table, harm.table)
         if harm.table == "verdicts" and _is_shift(harm):  # the cell with the same numbers
             anchor = f"row-verdicts-{harm.row}"
-        yield Line(
+        yield ResultLine(
             f"{harm_name(harm, tables)}:",
             numbers,
             anchor,
@@ -534,12 +534,12 @@ def measure_name(tables: Tables) -> str:
 # Key figures.
 
 
-def audit_tiles(tables: Tables, facts: Mapping[str, str], harms: Sequence[Harm]) -> list[Tile]:
+def audit_tiles(tables: Tables, facts: Mapping[str, str], harms: Sequence[Harm]) -> list[KeyFigure]:
     """Return performance, the two most harmful sizes, the threshold, and the worst group."""
     groups = [row for row in tables["groups"] if not math.isnan(numeric(row, "value"))]
     overall = {row["measure"]: row for row in groups if not row["column"]}
     main = next((name for name in _PERFORMANCE if name in overall), "")
-    tiles: list[Tile] = []
+    tiles: list[KeyFigure] = []
     if main:
         patients = f", {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
         of = f"{overall[main]['images']:,} images{patients}"
@@ -567,22 +567,24 @@ def audit_tiles(tables: Tables, facts: Mapping[str, str], harms: Sequence[Harm])
     return tiles
 
 
-def _tile(name: str, row: Row, of: str, light: str = "") -> Tile:
+def _tile(name: str, row: Row, of: str, light: str = "") -> KeyFigure:
     value, _, interval = value_text(row).partition(" ")
-    return Tile(name, value, interval, of, light)
+    return KeyFigure(name, value, interval, of, light)
 
 
-def _cost(harm: Harm, tables: Tables) -> Tile:
+def _cost(harm: Harm, tables: Tables) -> KeyFigure:
     """Return the changed calls of a mark, or the loss under a distortion."""
     row, light = row_of(harm, tables), _LIGHTS.get(harm.rank, "")
     images = f"{harm.images:,.0f} images" if harm.images == harm.images else ""
     if harm.rank == Rank.SHIFT or math.isnan(harm.calls):
         name = f"{_lost_measure(harm, tables)} lost, {_distortion_words(harm, tables)}"
-        return Tile(name, number(harm.lost), f"[{number(harm.low)}, {number(harm.high)}]", images, light)
+        return KeyFigure(name, number(harm.lost), f"[{number(harm.low)}, {number(harm.high)}]", images, light)
     what = (
         what_words(row)
         if harm.kind == "region"
         else f"{'applying' if row.get('family') in PIXELS else 'adding'} {with_article(row)}"
     )
     ends = [number(100 * numeric(row, end), 0) for end in ("flips_low", "flips_high")]
-    return Tile(f"Predictions changed by {what}", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light)
+    return KeyFigure(
+        f"Predictions changed by {what}", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light
+    )

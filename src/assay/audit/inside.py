@@ -15,11 +15,11 @@ from assay.core.seeds import folds_by_patient
 from assay.models.ref import GivenModel
 from assay.models.untyped import tensor_of
 from assay.probes.decodability import Space, score_spaces, tasks_of
-from assay.probes.explainers import Subject, slopes
+from assay.probes.explainers import ExplainedNetwork, slopes
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment
 from assay.stats.estimate import interval
-from assay.stats.influence import cluster
+from assay.stats.influence import sum_by_patient
 from assay.store.files import Row
 
 MOST_EXPLAINED = 100
@@ -74,7 +74,7 @@ def _decodability_rows(network: nn.Module, clean: Environment, device: str, seed
     columns = tuple(factor for factor in clean.table.factors if factor.role != "core")
     if not columns:
         return
-    subject = Subject.of(network, clean.images.read(np.arange(min(2, len(clean)))).to(device))
+    subject = ExplainedNetwork.of(network, clean.images.read(np.arange(min(2, len(clean)))).to(device))
     heads = [step.module for step in subject.steps if isinstance(step.module, nn.Linear)]
     if not heads:
         yield _undone("encoded", Reason.of(Code.NO_LINEAR_HEAD))
@@ -123,7 +123,7 @@ def _looked_at(network: nn.Module, clean: Environment, device: str) -> Iterator[
     background: list[np.ndarray] = []
     for part in _index_batches(len(index)):
         images = clean.images.read(index[part]).to(device)
-        gradients = slopes(Subject(network, ()), images, tensor_of(target[part]).to(device))
+        gradients = slopes(ExplainedNetwork(network, ()), images, tensor_of(target[part]).to(device))
         maps.append(gradients.abs().sum(dim=1).cpu().numpy())
         background.append(_background(images.mean(dim=1).cpu().numpy()))
     regions: dict[str, np.ndarray] = {"gradient-on-background": np.concatenate(background)}
@@ -139,7 +139,7 @@ def _looked_at(network: nn.Module, clean: Environment, device: str) -> Iterator[
             yield _undone(kind, Reason.of(Code.NO_REGION))
             continue
         share = (size * region).sum(axis=(1, 2))[has_region] / size.sum(axis=(1, 2))[has_region]
-        error = cluster((share - share.mean()) / len(share), patient).standard_error
+        error = sum_by_patient((share - share.mean()) / len(share), patient).standard_error
         area = float(region[has_region].mean())
         yield _inside_row(kind, "", float(share.mean()), error, area, len(share), len(np.unique(patient)))
 

@@ -24,7 +24,7 @@ from assay.core.errors import DataError, ReadingError, SpecError, key_text, unkn
 from assay.core.files import content_hash, is_file
 from assay.data.files.labels import HEADERS
 from assay.data.files.table import read_table
-from assay.models.ref import Facts, Origin
+from assay.models.ref import ModelFacts, Origin
 from assay.report.evidence import Evidence
 from assay.report.index_page import Index, link
 from assay.report.page import render_html
@@ -229,8 +229,8 @@ class _CachedModel(Origin):
         return self.origin.name
 
     @property
-    def facts(self) -> Facts:
-        """Facts that the model states."""
+    def facts(self) -> ModelFacts:
+        """ModelFacts that the model states."""
         return self.origin.facts
 
     def _content(self) -> str:

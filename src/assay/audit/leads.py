@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from assay.audit.scored import ScoredImages
 from assay.audit.swing import rate_gap, swing_of_group
 from assay.core.seeds import folds_by_patient
-from assay.stats.bounds import ALPHA, MARGIN, Bounded
+from assay.stats.bounds import ALPHA, MARGIN, BoundedEstimate
 from assay.stats.groups import MOST_LEVELS
 from assay.stats.metrics import score_names
 from assay.store.files import Row
@@ -57,7 +57,7 @@ class _Slice:
 
     kind: str
     text: str
-    gap: Bounded
+    gap: BoundedEstimate
     rows: Bool[np.ndarray, " n"]
     images: int
     patients: int
@@ -97,7 +97,7 @@ def leads_of_images(
             yield row | {"merged": "; ".join(others)}
 
 
-def _row(kind: str, name: str, about: str, label: str, gap: Bounded, images: int, patients: int) -> Row:
+def _row(kind: str, name: str, about: str, label: str, gap: BoundedEstimate, images: int, patients: int) -> Row:
     return {
         "kind": kind,
         "name": name,

@@ -20,7 +20,7 @@ from assay.core.errors import DataError, ReadingError, SpecError, key_text
 from assay.core.files import content_hash, default_cache_root
 from assay.core.registry import code_of_folder, own_code
 from assay.core.types import FactorTable
-from assay.data.cache import ProgressCallback, silent
+from assay.data.cache import ProgressCallback, no_progress
 from assay.data.files.request import data_of
 from assay.data.leakage import image_hashes
 from assay.execution.jobs import ProbeJob, inputs_of, population_of, stored_reading, write_reading
@@ -34,7 +34,7 @@ from assay.models.onnx_session import output_names
 from assay.models.process import ModelFile
 from assay.models.ref import BYTES, GivenModel, InMemory, Model, Origin, Scaling, channels_of
 from assay.models.untyped import named_layers, tensor_of
-from assay.probes.probe import Read, Request
+from assay.probes.probe import ModelOutputs, Request
 from assay.probes.reader import ModelReading, evaluating
 from assay.report.page import write_page
 from assay.report.sentences.scores import called_alike, constant
@@ -46,7 +46,7 @@ from assay.spec.document import mapping_of
 from assay.spec.request import ProbeSpec, parse_request
 from assay.spec.schema import REFERABLE
 from assay.stats.format import count, join_words, number
-from assay.stats.influence import auroc_rows
+from assay.stats.influence import auroc_influence
 from assay.stats.maps import threshold_at
 from assay.stats.measures.grades import specific_thresholds
 from assay.stats.measures.maps import LEVELS
@@ -186,7 +186,7 @@ def _expectation_sentence(logits: np.ndarray, table: FactorTable, expect: float)
     if len(np.unique(target)) < 2:
         return f"expect is an AUROC, and all images are '{table.classes[int(target[0])]}': it was not compared"
     area = auroc(score, target).value
-    rows = auroc_rows(*placements(score, target), target, area)
+    rows = auroc_influence(*placements(score, target), target, area)
     error = float(np.sqrt((np.bincount(table.patient, weights=rows) ** 2).sum()))
     if abs(area - expect) <= max(_FAR, _NORMAL * error):
         return ""
@@ -262,7 +262,7 @@ class PreparedAudit:
     outputs: str = ""
 
 
-def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCallback = silent) -> PreparedAudit:
+def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCallback = no_progress) -> PreparedAudit:
     """Check a request, open the images, and look whether the model takes them.
 
     Args:
@@ -301,7 +301,7 @@ def opened_images(
     *,
     skip_bad_rows: bool = False,
     device: str = PROCESSOR,
-    on_progress: ProgressCallback = silent,
+    on_progress: ProgressCallback = no_progress,
 ) -> tuple[Workspace, Population, PopulationScene]:
     """Open the images of a request. The place has the cache alone. Raises DataError where rows cannot be read."""
     code = own_code(spec.model_dump_json(context={"complete": True}))
@@ -310,7 +310,7 @@ def opened_images(
     return nowhere, population, population.scene(spec.tests, seed)
 
 
-def probe_model(request: ProbeRequest, on_progress: ProgressCallback = silent) -> RunFolder:
+def probe_model(request: ProbeRequest, on_progress: ProgressCallback = no_progress) -> RunFolder:
     """Run probes on a model and keep the same records as of a trial. Records that are there are not made again.
 
     Args:
@@ -329,7 +329,7 @@ def probe_model(request: ProbeRequest, on_progress: ProgressCallback = silent) -
     data, validation = {**data_of(request.data, **request.named).data, **request.keys}, request.validation
     if validation is not None:
         validation = data_of(validation, "validation", lenient=True, **request.named).data
-    request = request.but(data=data, validation=validation)
+    request = request.with_changes(data=data, validation=validation)
     prepared = prepare_model(origin_of(request), request, on_progress)
     with computing_on(prepared.device):
         page = None if request.out is None else write_page
@@ -522,14 +522,14 @@ def read_answers(prepared: PreparedAudit, id: str, images: Callable[[], Environm
     )
 
 
-def _read_or_load(prepared: PreparedAudit, id: str, images: Environment) -> Read:
+def _read_or_load(prepared: PreparedAudit, id: str, images: Environment) -> ModelOutputs:
     """Return the answers to images, read where they are not kept."""
     if not prepared.place.folder.complete("readings", id):
         read_answers(prepared, id, lambda: images)
     return stored_reading(prepared.place.folder.outputs(id))
 
 
-def _with_thresholds(model: GivenModel, environment: Environment, answers: Read) -> GivenModel:
+def _with_thresholds(model: GivenModel, environment: Environment, answers: ModelOutputs) -> GivenModel:
     """Return the model with the thresholds that a trial would take from these images.
 
     Of two classes Youden's, of grades those at which the standard specificities are reached, of a segmentation

@@ -18,7 +18,7 @@ from assay.execution.jobs import TrainedModel
 from assay.models.external import CommandModel
 from assay.models.formats import given_origin, is_bundle
 from assay.models.process import ModelFile
-from assay.models.ref import Facts, Model, Origin
+from assay.models.ref import Model, ModelFacts, Origin
 from assay.store.folder import RunFolder
 from assay.study.records import ExportedTraining, class_names, stored_study, trained_model
 
@@ -49,7 +49,7 @@ class TrainedOrigin(Origin):
             return self.trained.load()
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ModelFacts:
         """Size, channels and framing of the images that it was trained on, and their classes."""
         classes: Sequence[str] = ()
         if isinstance(self.trained, ExportedTraining):
@@ -70,7 +70,7 @@ class TrainedOrigin(Origin):
         keys = ("size", "fit", "crop_share", "resize", "preprocessing")
         channels = "gray" if input_facts["channels"] == 1 else "color"
         framing = {"channels": channels, **{key: input_facts[key] for key in keys if input_facts.get(key)}}
-        return Facts(framing, outputs=tuple(classes))
+        return ModelFacts(framing, outputs=tuple(classes))
 
     def network(self, device: str) -> nn.Module:
         """Return the trained network on a device."""

@@ -41,13 +41,13 @@ from assay.audit.words import (
     NO_REFERENCE,
     SHIFT,
     check_words,
-    done,
     evidence_words,
     factor_words,
     limits_words,
     meanings,
     needed_words,
     open_words,
+    procedure_sentences,
     rates_words,
     reported_verdicts,
     title,
@@ -58,12 +58,12 @@ from assay.report.account import (
     LIGHTS,
     MOST_PLACES,
     SIGNS,
-    Account,
     CautionSentence,
-    Chip,
-    Opening,
+    FirstScreen,
+    PageText,
     PlacePictures,
     ResultDetail,
+    StatusChip,
 )
 from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.blocks import render
@@ -95,7 +95,7 @@ EXAMPLES_OF_REGION = 3
 """Images that carry what a region has, and as many that do not."""
 
 
-def audit_account(evidence: Evidence) -> Account:
+def audit_account(evidence: Evidence) -> PageText:
     """Return the words on an audit."""
     tables, facts = evidence.tables, evidence.facts
     verdicts, margin = tables["verdicts"], facts["margin"]
@@ -113,9 +113,9 @@ def audit_account(evidence: Evidence) -> Account:
     leading, harms = leading_region(tables["regions"]), harms_of(tables)
     unlimited = leading is None or math.isnan(numeric(leading, "limit"))
     chips = _chips(tables["checks"], facts, marks=unlimited and any(row["kind"] == "mark" for row in verdicts))
-    opening = Opening(
+    opening = FirstScreen(
         tuple(sorted(chips, key=lambda chip: ("warn", "none", "ok").index(chip.light))[:MOST_CHIPS]),
-        tuple(done(facts, verdicts, tables["effects"], _searched(tables))),
+        tuple(procedure_sentences(facts, verdicts, tables["effects"], _searched(tables))),
         tuple(places_of_region(evidence.root, leading, tuple(_PICTURES)) if leading else _places(evidence)),
         tuple(harm_lines(tables, harms, float(margin))),
         f"What was found, by kind and then by {measure_name(tables)} lost",
@@ -125,7 +125,7 @@ def audit_account(evidence: Evidence) -> Account:
         legend=notes_words(tables, harms),
         further=further_words(tables, harms),
     )
-    return Account(
+    return PageText(
         name=facts["model"],
         question=f"What do the predictions of {facts.get('file', facts['model'])} depend on?",
         meta=" · ".join(filter(None, parts)),
@@ -157,7 +157,7 @@ def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
     return {"region": " ".join(parts), "found": NOTE if tables["leads"] else NO_LEADS, "leads": VALUES}
 
 
-def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> Iterator[Chip]:
+def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> Iterator[StatusChip]:
     """Yield the outcomes of checks in a few words, then the lack of reference networks."""
     for row in checks:
         text = CHIPS.get((row["check"], row["status"]), "")
@@ -165,9 +165,9 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
             text = f"{row['measure']} {row['value']:.2f} on these images: no better than chance"
         sentence = _check_sentence(row)
         if text:
-            yield Chip(sentence.light or "none", sentence.sign, text, sentence.text)
+            yield StatusChip(sentence.light or "none", sentence.sign, text, sentence.text)
     if marks and "references" not in facts:
-        yield Chip(
+        yield StatusChip(
             "warn", SIGNS["warn"], "no reference networks for marks: 'relies on' cannot be claimed", NO_REFERENCE
         )
 

@@ -37,19 +37,19 @@ from assay.spec.recipe import Component
 from assay.spec.schema import InterventionSpec
 from assay.stats.format import count, join_words
 
-_LEAST = 2 * LEAST_PATIENTS
+_MIN_IMAGES = 2 * LEAST_PATIENTS
 """Images that are audited at least, however small the budget."""
-_SEARCH = 0.65
+_SEARCH_SHARE = 0.65
 """Share of the budget that the search for a region may take."""
-_ONCE = sum(MOST_PASSES.values()) + candidates.MOST_PASSES
-_EACH = sum(AFTER.values()) + candidates.AFTER + 1
+_SEARCH_PASSES_FIXED = sum(MOST_PASSES.values()) + candidates.MOST_PASSES
+_SEARCH_PASSES_PER_IMAGE = sum(AFTER.values()) + candidates.AFTER + 1
 """Passes of the first searches at most, once and for each image, which is read without changes too. Those for a shape
 follow only where images have one, those for shading and turned shapes where their limits are known, those between two
 kinds of change where the halves found two, and those of further rounds only where something was found."""
-_SCOUTS, _TRIED = 8, 0.1
+_PLACEMENT_IMAGES, _PLACEMENT_SHARE = 8, 0.1
 """Images of each half of the patients on which places of a mark are compared; share of the budget that this may take.
 """
-_TIMED = 16
+_TIMING_IMAGES = 16
 _COMPARED = 400
 """Images on which other scalings are tried."""
 StageCallback = Callable[[str], None]
@@ -66,7 +66,7 @@ def require_consistent(request: AuditRequest) -> None:
         raise SpecError("threshold, output: pixels of a segmentation are called at 0.5, and any kind of lesion counts")
 
 
-def require_fitting(request: AuditRequest, table: FactorTable) -> None:
+def require_classes_for_task(request: AuditRequest, table: FactorTable) -> None:
     """Check that images have the classes that an audit needs. Raises DataError, or SpecError for the threshold."""
     if request.task == "classification":
         require_classes(table)
@@ -103,32 +103,37 @@ class AuditSize:
         short: Whether doses that cannot change a verdict are left out.
     """
 
-    all: int
-    clean: int
-    marked: int
+    total: int
+    clean_images: int
+    marked_images: int
     marks: int
     distortions: int
     severities: int
     searched: int
-    times: int
-    tried: int
-    short: bool
+    passes_per_image: int
+    placement_passes: int
+    skips_doses: bool
 
     @property
     def passes(self) -> int:
         """Images put through the model at most."""
-        return self.clean + self.marked * self.times + self.tried + passes_of(self.searched)
+        return (
+            self.clean_images
+            + self.marked_images * self.passes_per_image
+            + self.placement_passes
+            + passes_of(self.searched)
+        )
 
     @property
     def words(self) -> str:
         """The plan in a line."""
         doses = (
             "at the middle strength, at two more where these can change a verdict"
-            if self.short
+            if self.skips_doses
             else "at three strengths"
         )
-        marked = f"{self.marked:,} of them under {count(self.marks, 'mark')}"
-        return f"{self.clean:,} of {self.all:,} images, {marked} {doses}"
+        marked = f"{self.marked_images:,} of them under {count(self.marks, 'mark')}"
+        return f"{self.clean_images:,} of {self.total:,} images, {marked} {doses}"
 
 
 def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool = True) -> AuditSize:
@@ -140,14 +145,18 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
         search: Whether the model can be asked for what depends on its answers.
     """
     n, (marks, distortions), severities = len(all_images), battery_of(request, all_images), _severities(request)
-    able = int((_SEARCH * request.budget - _ONCE) / _EACH) if search and request.leads else 0
+    able = (
+        int((_SEARCH_SHARE * request.budget - _SEARCH_PASSES_FIXED) / _SEARCH_PASSES_PER_IMAGE)
+        if search and request.leads
+        else 0
+    )
     able = able if able >= LEAST_IMAGES else 0
     searched = min(able, n) if request.train is None else able
     holds_region = search and request.elsewhere and searched > 0
-    tried = sum(len(mark.places) for mark in marks) * 2 * _SCOUTS
-    tried = tried if search and request.elsewhere and tried <= _TRIED * request.budget else 0
+    tried = sum(len(mark.places) for mark in marks) * 2 * _PLACEMENT_IMAGES
+    tried = tried if search and request.elsewhere and tried <= _PLACEMENT_SHARE * request.budget else 0
     passes_left = request.budget - passes_of(searched) - tried
-    clean = min(n, max(_LEAST, passes_left // 3))
+    clean = min(n, max(_MIN_IMAGES, passes_left // 3))
     placed = sum(bool(mark.places) for mark in marks) if tried else 0
     times = max(
         1,
@@ -156,7 +165,7 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
     more = holds_region * len(
         marks
     )  # without the leading region, which takes the place of doses where these are left out
-    marked = min(clean, max(_LEAST, (passes_left - clean) // (times + more * request.full)))
+    marked = min(clean, max(_MIN_IMAGES, (passes_left - clean) // (times + more * request.full)))
     short = not request.full and (marked < n or marked * (times + more) > passes_left - clean)
     return AuditSize(
         n,
@@ -174,18 +183,18 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
 
 def least_budget() -> int:
     """Return the smallest budget that allows a search."""
-    return math.ceil(passes_of(LEAST_IMAGES) / _SEARCH)
+    return math.ceil(passes_of(LEAST_IMAGES) / _SEARCH_SHARE)
 
 
 def passes_of(images: int) -> int:
     """Return how many passes all searches of so many images take at most."""
-    return images * _EACH + _ONCE if images else 0
+    return images * _SEARCH_PASSES_PER_IMAGE + _SEARCH_PASSES_FIXED if images else 0
 
 
 def seconds_each(prepared: PreparedAudit, all_images: Environment) -> float:
     """Return the seconds that one image takes, for a dry run: no plan depends on them."""
     with prepared.model.open(prepared.device) as opened, evaluating(opened.network), torch.inference_mode():
-        images = take_with_masks(all_images, np.arange(min(_TIMED, len(all_images)))).images
+        images = take_with_masks(all_images, np.arange(min(_TIMING_IMAGES, len(all_images)))).images
         first = images.read(np.arange(len(images))).to(prepared.device)
         opened.network(first)
         began = time.perf_counter()
@@ -216,7 +225,7 @@ class PlannedReading:
 
     Attributes:
         id: Name of the answers.
-        kind: `clean`, `mark`, `distortion`, or `reading`: the same images read otherwise.
+        kind: `clean_images`, `mark`, `distortion`, or `reading`: the same images read otherwise.
         table: The images.
         images: Returns them with the change. Raises SpecError where they cannot have it.
         label: What is said when they are read.
@@ -264,7 +273,7 @@ class AuditPlan:
     counts: AuditSize
     read_by: Mapping[str, Any]
 
-    def shot(
+    def make_reading(
         self,
         kind: str,
         images: Callable[[], Environment],
@@ -281,13 +290,13 @@ class AuditPlan:
     def images(self) -> Environment:
         """The images that are read without changes, classes in equal parts as far as there are images."""
         return take_with_masks(
-            self.all_images, balanced_rows(self.all_images.table, self.counts.clean, self.asked.seed)
+            self.all_images, balanced_rows(self.all_images.table, self.counts.clean_images, self.asked.seed)
         )
 
     @cached_property
     def sample(self) -> Int[np.ndarray, " m"]:
         """Positions in `images` of those that get marks."""
-        return balanced_rows(self.images.table, self.counts.marked, self.asked.seed)
+        return balanced_rows(self.images.table, self.counts.marked_images, self.asked.seed)
 
     @cached_property
     def compared_positions(self) -> Int[np.ndarray, " m"]:
@@ -307,7 +316,7 @@ class AuditPlan:
     @cached_property
     def clean(self) -> PlannedReading:
         """The images without changes."""
-        return self.shot("clean", lambda: self.images, self.images.table, {}, self.counts.words)
+        return self.make_reading("clean", lambda: self.images, self.images.table, {}, self.counts.words)
 
     @cached_property
     def battery(self) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
@@ -322,7 +331,7 @@ class AuditPlan:
     def _doses(self, mark: AuditedMark) -> list[PlannedReading]:
         table = self.before.table
         return [
-            self.shot(
+            self.make_reading(
                 "mark",
                 partial(_with_mark, self.before, mark.name, component),
                 table,
@@ -343,19 +352,19 @@ class AuditPlan:
         return second_half(self.before.table.patient, self.asked.seed, "places")
 
     @cached_property
-    def scouts(self) -> Int[np.ndarray, " k"]:
+    def placement_rows(self) -> Int[np.ndarray, " k"]:
         """Positions in `before` of images of both halves on which places are compared."""
         table, halves = self.before.table, (np.flatnonzero(self.second == half) for half in (False, True))
         return np.concatenate(
-            [of_half[balanced_rows(table.take(of_half), _SCOUTS, self.asked.seed)] for of_half in halves]
+            [of_half[balanced_rows(table.take(of_half), _PLACEMENT_IMAGES, self.asked.seed)] for of_half in halves]
         )
 
-    def scouts_with(self, mark: AuditedMark) -> PlannedReading | None:
+    def placement_reading(self, mark: AuditedMark) -> PlannedReading | None:
         """Return the scouts with a mark at its first place, then at the next; None where places are not compared."""
-        if not (self.counts.tried and mark.places):
+        if not (self.counts.placement_passes and mark.places):
             return None
-        few = take_with_masks(self.before, np.tile(self.scouts, len(mark.places)))
-        which = np.repeat(np.arange(len(mark.places)), len(self.scouts))
+        few = take_with_masks(self.before, np.tile(self.placement_rows, len(mark.places)))
+        which = np.repeat(np.arange(len(mark.places)), len(self.placement_rows))
         return self._at(few, mark, tuple(mark.places), which)
 
     def images_with(self, mark: AuditedMark, chosen: tuple[str, str]) -> PlannedReading:
@@ -373,7 +382,7 @@ class AuditPlan:
             return replace(ends[0], images=ChangedImages(images.images, changes))
 
         named = {"mark": mark.name, "at": [mark.places[place].canonical() for place in places]}
-        return self.shot("mark", make_images, images.table, named, f"mark {mark.name} elsewhere")
+        return self.make_reading("mark", make_images, images.table, named, f"mark {mark.name} elsewhere")
 
     def neutralize(self, shot: PlannedReading, hold: NeutralizedRegions | None) -> PlannedReading:
         """Return the images of a shot with regions that are the same in all of them."""
@@ -384,14 +393,14 @@ class AuditPlan:
             environment = shot.images()
             return replace(environment, images=ChangedOnReading(environment.images, hold.put_on))
 
-        return self.shot(
+        return self.make_reading(
             "held", make_neutralized, shot.table, {"held": hold.id, "of": shot.id}, "apart from the leading region"
         )
 
     @cached_property
     def unmarked_shot(self) -> PlannedReading:
         """The images that get marks, without them."""
-        return self.shot("clean", lambda: self.before, self.before.table, {}, self.counts.words)
+        return self.make_reading("clean", lambda: self.before, self.before.table, {}, self.counts.words)
 
     @cached_property
     def distortions(self) -> Mapping[str, Sequence[PlannedReading]]:
@@ -403,7 +412,7 @@ class AuditPlan:
         table = self.before.table
         return {
             family: [
-                self.shot(
+                self.make_reading(
                     "distortion",
                     partial(make_distorted, family, severity),
                     table,

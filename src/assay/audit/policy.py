@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from assay.audit.verdicts import OpenQuantity
-from assay.core.errors import SpecError, cut, unknown_name
+from assay.core.errors import SpecError, shorten, unknown_name
 from assay.spec.document import mapping_of
 from assay.spec.yaml import read_yaml
 from assay.stats.rows import REPORTED, RegionVerdict, Verdict
@@ -68,11 +68,11 @@ class Policy:
                 continue
             kind = "column" if verdict == Verdict.DIFFERS else "mark"
             if factor != ANY and factor not in kinds_by_factor:
-                tested = cut(", ".join(kinds_by_factor) or "none", 200)
-                raise SpecError(f"policy: forbid: no {kind} '{cut(factor)}' was audited; tested: {tested}")
+                tested = shorten(", ".join(kinds_by_factor) or "none", 200)
+                raise SpecError(f"policy: forbid: no {kind} '{shorten(factor)}' was audited; tested: {tested}")
             if factor != ANY and kind not in kinds_by_factor[factor]:
                 raise SpecError(
-                    f"policy: forbid: '{cut(factor)}' is a {next(iter(kinds_by_factor[factor]))}, and {verdict} is "
+                    f"policy: forbid: '{shorten(factor)}' is a {next(iter(kinds_by_factor[factor]))}, and {verdict} is "
                     f"of a {kind}"
                 )
             if self.inconclusive == "fail" and kind not in kinds:
@@ -137,7 +137,7 @@ def read_policy(path: Path) -> Policy:
         raise SpecError(f"{path.name}: require: expected {{{_REQUIRED}: 0.05}}, a number between 0 and 1")
     inconclusive = values.get("inconclusive", "fail")
     if inconclusive not in ("fail", "pass"):
-        raise SpecError(f"{path.name}: inconclusive: expected fail or pass, not {cut(str(inconclusive))}")
+        raise SpecError(f"{path.name}: inconclusive: expected fail or pass, not {shorten(str(inconclusive))}")
     forbidden = _forbidden(path, values.get("forbid") or [])
     if not forbidden and gap is None:
         raise SpecError(f"{path.name} has no rule: give forbid or require, such as forbid: [relies-on: any]")

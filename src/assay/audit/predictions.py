@@ -25,7 +25,7 @@ from assay.audit.scored import (
     second_half,
     threshold_of,
 )
-from assay.audit.swing import area
+from assay.audit.swing import auroc_with_bounds
 from assay.core.errors import key_text
 from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
@@ -39,7 +39,7 @@ from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.look.cues import cues_of_table, shortcut_rows
 from assay.report.sentences.scores import called_alike, scale_words
-from assay.stats.bounds import Bounded
+from assay.stats.bounds import BoundedEstimate
 from assay.stats.format import with_interval
 from assay.stats.scores import scale_of
 from assay.store.files import Row
@@ -134,7 +134,7 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     )
     logits = np.stack([np.zeros(len(rows.score)), scale.log_odds(rows.score)], axis=1)
     scored = ScoredImages(table, logits, threshold_of(request.threshold, logits, table))
-    auroc = area(scored.scores[:, 0], table.target, table.patient)
+    auroc = auroc_with_bounds(scored.scores[:, 0], table.target, table.patient)
     checks = _score_checks(scored, rows, request, auroc)
     is_named = rows.class_by_name() == 1
     patients = f"{len(np.unique(table.patient)):,}"
@@ -157,13 +157,13 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
         "margin": f"{request.margin:g}",
         "domain": request.domain,
         "intended use": request.intended_use,
-        "command": (request if request.image in read.header else request.but(image="")).line,
+        "command": (request if request.image in read.header else request.with_changes(image="")).line,
         **time_and_versions(OF_STATISTICS),
     }
     return PredictionsRun(request, sha256(path), scored, checks, facts)
 
 
-def _score_checks(scored: ScoredImages, rows: ScoredRows, request: AuditRequest, auroc: Bounded) -> list[Row]:
+def _score_checks(scored: ScoredImages, rows: ScoredRows, request: AuditRequest, auroc: BoundedEstimate) -> list[Row]:
     """Return checks of how the scores are read. Raises SpecError where they seem to be of the other class."""
     table = scored.table
     status = "ok" if auroc.low > 0.5 else "warn"

@@ -50,7 +50,7 @@ def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> 
         positive=request.positive,
     )
     patient = roles["patient"] if roles["patient"] in read.header else ""
-    request = request.but(**{**roles, "patient": patient})
+    request = request.with_changes(**{**roles, "patient": patient})
     answer(audit_predictions(path, request, request.out or Path("audits") / path.stem, line), rules, json)
 
 

@@ -17,15 +17,22 @@ from torch import Tensor, nn
 
 from assay.audit.checks import FIRST_LOOK
 from assay.audit.model import opened_images
-from assay.audit.plan import AuditPlan, StageCallback, plan_sizes, require_consistent, require_fitting, take_with_masks
+from assay.audit.plan import (
+    AuditPlan,
+    StageCallback,
+    plan_sizes,
+    require_classes_for_task,
+    require_consistent,
+    take_with_masks,
+)
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.core.errors import DataError, SpecError, StoreError
 from assay.core.files import content_hash, find_places, is_file, is_folder, leave_out_places, sha256
-from assay.data.cache import ProgressCallback, silent
+from assay.data.cache import ProgressCallback, no_progress
 from assay.data.files.table import read_table
 from assay.models.external import FIRST_CHANNEL, mask_of, picture_of, read_lesion_map, read_scores
-from assay.models.ref import Facts, FunctionNetwork, Origin
+from assay.models.ref import FunctionNetwork, ModelFacts, Origin
 from assay.spec.request import parse_request
 from assay.store.files import csv_text, read_checked_json, write_checked_json, write_text
 from assay.store.folder import UNLINK
@@ -100,9 +107,9 @@ class _AnswersToPictures(Origin):
         return self.called
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ModelFacts:
         """The names of its scores."""
-        return Facts(outputs=self.columns)
+        return ModelFacts(outputs=self.columns)
 
     def network(self, device: str) -> nn.Module:
         """Return a module that gives the answers."""
@@ -116,7 +123,7 @@ def prepare_images(
     folder: Path,
     request: AuditRequest,
     *,
-    on_progress: ProgressCallback = silent,
+    on_progress: ProgressCallback = no_progress,
     say: StageCallback = lambda text: None,
 ) -> int:
     """Write the images of an audit, with and without marks, to `images/` with their names in `images.csv`.
@@ -167,7 +174,7 @@ def _write_images(folder: Path, request: AuditRequest, on_progress: ProgressCall
     spec = parse_request(request.data, {"all": {}}, ("performance",), request.task)
     _, _, scene = opened_images(spec, request.seed, skip_bad_rows=request.skip_bad_rows, on_progress=on_progress)
     all_images = scene.environment("all")
-    require_fitting(request, all_images.table)
+    require_classes_for_task(request, all_images.table)
     plan = AuditPlan(all_images, request, plan_sizes(request, all_images, search=False), {})
     say(plan.counts.words)
     names = set[str]()
@@ -193,7 +200,7 @@ def finish_audit(
     scores: Path,
     request: AuditRequest,
     *,
-    on_progress: ProgressCallback = silent,
+    on_progress: ProgressCallback = no_progress,
     say: StageCallback = lambda text: None,
 ) -> Path:
     """Finish an audit from the scores or masks of the prepared images. Return the run folder.
@@ -221,7 +228,7 @@ def finish_audit(
         masks = _masks_of(scores, folder)
         answer = _of_masks(masks)
         digest = content_hash({key: sha256(path) for key, path in masks.items()})
-        request = request.but(scores="logits")
+        request = request.with_changes(scores="logits")
     else:
         wanted = _names_wanted(folder)
         values, columns, others = read_scores(scores, wanted)
@@ -230,7 +237,7 @@ def finish_audit(
         answer = _score_lookup(dict(zip(wanted, values.tolist(), strict=True)))
         digest = sha256(scores)[:16]
     origin = _AnswersToPictures(request.name or scores.stem, digest, answer, tuple(columns))
-    request = request.but(out=out)
+    request = request.with_changes(out=out)
     audit = run_audit(origin, request, in_steps=True, on_progress=on_progress, say=say)
     assert isinstance(audit, Path)
     return audit
@@ -258,7 +265,7 @@ def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
     if (images := prepared["data"].get("folder", "")).startswith("/…/"):
         raise DataError(f"{folder} is of images in {images}, a place that is unknown here: prepare them again here")
     distortions = None if prepared["distortions"] is None else tuple(prepared["distortions"])
-    return request.but(**{**prepared, "distortions": distortions})
+    return request.with_changes(**{**prepared, "distortions": distortions})
 
 
 def _require_inside(folder: Path, out: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.core.files import without_home
 from assay.core.measures import PERFORMANCE, range_of
-from assay.core.reasons import Code, Reason, read, reason_in_words
+from assay.core.reasons import Code, Reason, parse_reason, reason_in_words
 from assay.data.cards import facts_of
 from assay.execution.plan import ModelPlan
 from assay.execution.run import Tables
@@ -24,7 +24,7 @@ from assay.shifts.environment import Environment, environment_rows_of
 from assay.shifts.population import Population, PopulationScene
 from assay.stats.doubts import caution_rows
 from assay.stats.estimate import interval
-from assay.stats.influence import Answers
+from assay.stats.influence import ModelPredictions
 from assay.stats.rows import with_id
 from assay.store.arrays import measurement_row
 from assay.store.described import DESCRIBED, DataDescription, keep, read_description
@@ -82,11 +82,11 @@ def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
 
 def _overall(folder: RunFolder, plan: ModelPlan) -> list[Row]:
     record = folder.record("models", plan.model)
-    answered: dict[str, tuple[Answers, np.ndarray]] = {}
+    answered: dict[str, tuple[ModelPredictions, np.ndarray]] = {}
     for environment, id in plan.readings.items():
         outputs = folder.outputs(id)
         specific = [math.nan if odds is None else float(odds) for odds in record["specific"]]
-        answers = Answers(
+        answers = ModelPredictions(
             outputs["logits"],
             outputs["target"],
             0.5 if record["threshold"] is None else record["threshold"],
@@ -136,7 +136,7 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
         facts=facts_of(population.card, population.classes),
         cautions=(
             *filter(_grave, checks.reasons),
-            *map(read, notes),
+            *map(parse_reason, notes),
         ),
     )
 

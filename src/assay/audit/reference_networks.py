@@ -248,7 +248,7 @@ def trained_references(
     began, trials = time.monotonic(), list[Path]()
     for number in (1, count):
         trials, hired = _train_networks({**study, "seeds": number}, home / "networks", workers, watch)
-        jobs = {trial.name: AuditJob(trial, wanted.but(out=home / "audits" / trial.name)) for trial in trials}
+        jobs = {trial.name: AuditJob(trial, wanted.with_changes(out=home / "audits" / trial.name)) for trial in trials}
         missing = {name: job for name, job in jobs.items() if not is_file(home / "audits" / name / "verdicts.json")}
         run_jobs(missing, workers, watch)
         if number == 1:
@@ -321,7 +321,9 @@ def audit_trained(trial: Path, request: AuditRequest) -> Path:
         trial: Folder of its training.
         request: The audit, with `data` of a study.
     """
-    wanted = request.but(budget=_ALL, as_given=True, pictures=False, shipped=False, distortions=(), elsewhere=False)
+    wanted = request.with_changes(
+        budget=_ALL, as_given=True, pictures=False, shipped=False, distortions=(), elsewhere=False
+    )
     folder = run_audit(TrainedOrigin(trained_model(trial)), wanted)
     assert isinstance(folder, Path)
     return folder

@@ -22,7 +22,7 @@ from assay.audit.search.words import is_drawn, region_title, what_words
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash, find_places
 from assay.core.seeds import generator
-from assay.data.cache import ProgressCallback, silent
+from assay.data.cache import ProgressCallback, no_progress
 from assay.data.files.folder import pasted
 from assay.data.files.load import listing_of
 from assay.data.files.table import expand
@@ -79,7 +79,9 @@ class RemedyCounts:
     doubtful: bool
 
 
-def remedy(audit: Path, out: Path, *, swapped: bool = False, on_progress: ProgressCallback = silent) -> RemedyCounts:
+def remedy(
+    audit: Path, out: Path, *, swapped: bool = False, on_progress: ProgressCallback = no_progress
+) -> RemedyCounts:
     """Write a copy of the images in which an audit found a mark, with the place of the mark covered in all of them.
 
     Each image gets the place of the donor that is most like it elsewhere, of another patient and of any class. Donors
@@ -121,7 +123,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, on_progress: Progre
     table[CARRIES] = ""
     table.iloc[searched, -1] = np.where(carry, "yes", "no")
     chosen = searched[_balanced_positions(images.table.target[searched], carry)]
-    where = _grown(region_of(row["kind"], record["region"])).where(*images.images.shape[1:])
+    where = _grown(region_of(row["kind"], record["region"])).pixel_mask(*images.images.shape[1:])
     assert where is not None
     donors = searched[_surely_without(carry, np.array(record["worth"], dtype=float))]
     table[spec.data.image] = [f"{IMAGES}/{at:06d}.png" for at in range(len(table))]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
-from assay.core.errors import SpecError, cut
+from assay.core.errors import SpecError, shorten
 from assay.core.files import IN_MEMORY
 from assay.core.request import (
     AsScores,
@@ -57,7 +57,7 @@ def parse_expected(text: str) -> float:
             return float(value)
     except ValueError:
         pass
-    raise ValueError(f"expected such as 0.97 or auroc=0.97, not {cut(text)}")
+    raise ValueError(f"expected such as 0.97 or auroc=0.97, not {shorten(text)}")
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -65,7 +65,7 @@ def numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(",") if text)
     except ValueError:
-        raise ValueError(f"expected numbers such as 0.5 or 0.485,0.456,0.406, not {cut(text)}") from None
+        raise ValueError(f"expected numbers such as 0.5 or 0.485,0.456,0.406, not {shorten(text)}") from None
 
 
 def marks_in(path: str) -> Mapping[str, Any]:
@@ -170,7 +170,7 @@ class ModelRequest(DataRequest):
     @classmethod
     def _check_scaling(cls, name: str) -> str:
         if name and name not in SCALINGS:
-            raise SpecError(f"scaling '{cut(name)}': expected one of {', '.join(SCALINGS)}")
+            raise SpecError(f"scaling '{shorten(name)}': expected one of {', '.join(SCALINGS)}")
         return name
 
     @model_validator(mode="after")
@@ -181,7 +181,7 @@ class ModelRequest(DataRequest):
             if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
                 raise SpecError("mean, std: give both, one number or three each, such as 0.485,0.456,0.406")
             if not all(isfinite(number) for number in (*self.mean, *self.std)) or min(self.std) <= 0:
-                raise SpecError(f"std {cut(str(self.std))}: expected numbers above 0")
+                raise SpecError(f"std {shorten(str(self.std))}: expected numbers above 0")
         return self
 
 
@@ -303,7 +303,7 @@ class AuditRequest(ModelRequest):
             changes["train"] = _typed_images(self.train, "TRAIN")
         if self.networks:
             changes["references"] = str(self.networks)
-        request = self.but(**changes, model=self.model if isinstance(self.model, str | Path) else "")
+        request = self.with_changes(**changes, model=self.model if isinstance(self.model, str | Path) else "")
         model = "" if request.model or self.command else "MODEL "
         return f"assay audit {model}{request.typed('out', 'policy')}"
 

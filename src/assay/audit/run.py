@@ -16,7 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.audit.answers import StoredAnswers, digests_of, image_keys, image_rows, provenance_rows, why, write_mark
+from assay.audit.answers import (
+    StoredAnswers,
+    digests_of,
+    image_keys,
+    image_rows,
+    provenance_rows,
+    reason_of_error,
+    write_mark,
+)
 from assay.audit.battery import DECIDING, DETAIL
 from assay.audit.cards import write_outcome
 from assay.audit.cases import ChangedAnswers, audited_cases
@@ -47,8 +55,8 @@ from assay.audit.plan import (
     balanced_rows,
     least_budget,
     plan_sizes,
+    require_classes_for_task,
     require_consistent,
-    require_fitting,
     require_same_classes,
     seconds_each,
     take_with_masks,
@@ -72,7 +80,7 @@ from assay.audit.verdicts import Reference
 from assay.core.errors import ReadingError, key_text
 from assay.core.files import content_hash
 from assay.core.reasons import Code, Reason
-from assay.data.cache import ProgressCallback, silent
+from assay.data.cache import ProgressCallback, no_progress
 from assay.data.dataset import Images
 from assay.data.files.request import data_of
 from assay.execution.jobs import write_reading
@@ -82,7 +90,7 @@ from assay.execution.tasks import Context, Event, Observer, Task
 from assay.look.checks import data_checks
 from assay.look.cues import Cue
 from assay.models.ref import Origin
-from assay.probes.probe import Read
+from assay.probes.probe import ModelOutputs
 from assay.report.pictures import PictureSettings
 from assay.shifts.environment import Environment
 from assay.stats.bounds import MARGIN
@@ -117,7 +125,7 @@ def with_images(request: AuditRequest, say: StageCallback = lambda text: None) -
     data = read["data"].data
     if "guessed" in data and not request.columns and (untested := untested_words([*read["data"].others])):
         data["guessed"] = "; ".join(filter(None, (data["guessed"], f"not tested: {untested}")))
-    return request.but(**{place: {**images.data, **request.keys} for place, images in read.items()})
+    return request.with_changes(**{place: {**images.data, **request.keys} for place, images in read.items()})
 
 
 def run_audit(
@@ -126,7 +134,7 @@ def run_audit(
     *,
     dry_run: bool = False,
     in_steps: bool = False,
-    on_progress: ProgressCallback = silent,
+    on_progress: ProgressCallback = no_progress,
     say: StageCallback = lambda text: None,
 ) -> Path | tuple[AuditSize, float]:
     """Audit a model and write its tables, `verdicts.json` and page. Answers that are kept are not read again.
@@ -153,7 +161,7 @@ def run_audit(
         RunFolder(request.out).require(AUDIT)
     prepared = prepare_model(origin, request.probing, on_progress)
     all_images = prepared.scene.environment("all")
-    require_fitting(request, all_images.table)
+    require_classes_for_task(request, all_images.table)
     prepared = with_outputs(prepared, all_images, request)
     audited = _subject_hash(prepared, all_images)
     if request.out is None:
@@ -286,7 +294,7 @@ class AuditRun(RunSteps):
         tried = [
             plan.neutralize(shot, self._region_hold)
             for mark in plan.battery[0]
-            if (shot := plan.scouts_with(mark)) is not None
+            if (shot := plan.placement_reading(mark)) is not None
         ]
         neutralized = [] if self._region_hold is None else [plan.neutralize(plan.unmarked_shot, self._region_hold)]
         yield self._tasks([*deciding, *distorted, *tried, *neutralized])
@@ -306,7 +314,7 @@ class AuditRun(RunSteps):
             self.prepared, model = replace(prepared, doubts=(*prepared.doubts, *more)), prepared.model
             self.plan = replace(plan, read_by={**plan.read_by, "model": model.content, "ends": model.ends})
             record = {"model": model.id, "environment": plan.images.name}
-            write_reading(folder, self.plan.clean.id, plan.images.table, Read(logits, {}), record)
+            write_reading(folder, self.plan.clean.id, plan.images.table, ModelOutputs(logits, {}), record)
         if folder.stamp() not in ({}, self._stamp):
             self.say(f"{folder.root}: an audit with other options is replaced; use --out to keep both")
 
@@ -341,7 +349,7 @@ class AuditRun(RunSteps):
     @cached_property
     def answers(self) -> StoredAnswers:
         """The answers that are kept."""
-        short = not self.in_steps and self.plan.counts.short
+        short = not self.in_steps and self.plan.counts.skips_doses
         return StoredAnswers(self.prepared.place.folder, self.plan, self.prepared.model.threshold, short)
 
     @property
@@ -380,7 +388,7 @@ class AuditRun(RunSteps):
         return replace(prepared, model=replace(model, scores="logits", output=output))
 
     def _read_otherwise(self, images: Environment, named: Mapping[str, Any]) -> PlannedReading:
-        return self.plan.shot("reading", lambda: images, images.table, named, "check how the model is read")
+        return self.plan.make_reading("reading", lambda: images, images.table, named, "check how the model is read")
 
     @cached_property
     def checks(self) -> list[Row]:
@@ -491,7 +499,7 @@ class AuditRun(RunSteps):
                 yield from (self.plan.marks[mark.name][at] for at in answers.doses_needed(mark) if at != DECIDING)
                 if neutralized is not None and answers.moves(mark):
                     yield self.plan.neutralize(self.plan.marks[mark.name][DECIDING], neutralized)
-                if chosen := answers.elsewhere(mark, neutralized):
+                if chosen := answers.strongest_places(mark, neutralized):
                     placed = self.plan.images_with(mark, chosen)
                     yield from dict.fromkeys((placed, self.plan.neutralize(placed, neutralized)))
 
@@ -502,10 +510,10 @@ class AuditRun(RunSteps):
         prepared, plan, answers, request = self.prepared, self.plan, self.answers, self.request
         shutil.rmtree(folder.root / "pictures", ignore_errors=True)  # those of an earlier audit
         keep_model(prepared.place, prepared.model, prepared.population, self.began, prepared.device)
-        marks = [(mark, *answers.mark(mark, self.reference, self._region_hold)) for mark in plan.battery[0]]
+        marks = [(mark, *answers.verdict_on_mark(mark, self.reference, self._region_hold)) for mark in plan.battery[0]]
         for mark, row, effects in marks:
             if effects and request.pictures:
-                chosen = answers.elsewhere(mark, self._region_hold) if row["place"] else None
+                chosen = answers.strongest_places(mark, self._region_hold) if row["place"] else None
                 environment = plan.images_with(mark, chosen) if chosen else plan.marks[mark.name][DECIDING]
                 write_mark(folder, mark.name, plan.before, environment.images())
         columns, groups, gaps = of_columns(answers.clean, request.margin)
@@ -549,7 +557,7 @@ class AuditRun(RunSteps):
         )
         if leading := next(moving, ""):
             shot = plan.marks[leading][DECIDING]
-            moved = ChangedAnswers(leading, self.answers.to(shot), shot.images(), plan.sample)
+            moved = ChangedAnswers(leading, self.answers.answers_for(shot), shot.images(), plan.sample)
         gallery = PictureSettings(
             folder.root / "pictures", population.scale, self.prepared.request.data.target, masks=self._masks
         )
@@ -610,6 +618,8 @@ class AuditRun(RunSteps):
         if self._masks:
             return []
         if not folder.complete("probes", self._inside_id):
-            return nothing_inside(why(ReadingError(read_checked_json(folder.failure_path(self._inside_id))["text"])))
+            return nothing_inside(
+                reason_of_error(ReadingError(read_checked_json(folder.failure_path(self._inside_id))["text"]))
+            )
         rows = folder.record("probes", self._inside_id)["rows"]
         return [{key: math.nan if value is None else value for key, value in row.items()} for row in rows]

@@ -17,28 +17,28 @@ from scipy.special import stdtrit
 from assay.audit.swing import (
     MUCH,
     Effect,
-    area,
     auroc_gain,
+    auroc_with_bounds,
     effect_of_mark,
     mean_change,
+    mean_of_independent,
     pooled_within_classes,
     swing_of_group,
-    together,
     within_classes,
 )
 from assay.audit.verdicts import LEAST_PATIENTS, AuditDecision, decide_column
-from assay.core.errors import DataError, SpecError, cut
+from assay.core.errors import DataError, SpecError, shorten
 from assay.core.map_grid import MapGrid
 from assay.core.reasons import Code, Reason
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.look.added import compare_with_cue
 from assay.look.cues import Cue
-from assay.stats.bounds import ALPHA, Bounded, share
-from assay.stats.estimate import move
+from assay.stats.bounds import ALPHA, BoundedEstimate, share
+from assay.stats.estimate import shift_on_scale
 from assay.stats.format import join_words
 from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, ColumnGroups, groups_of
-from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope
+from assay.stats.influence import ModelPredictions, calibration_in_the_large, calibration_slope
 from assay.stats.measures import influence_of
 from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
 from assay.stats.panel import Panel
@@ -83,7 +83,7 @@ def operating_point(text: float | str) -> tuple[Literal["probability", "sensitiv
         return "sensitivity", number
     if not name and 0 < number < 1:
         return "probability", number
-    raise SpecError(f"threshold {cut(str(text))}: expected a probability such as 0.37, or sensitivity=0.95")
+    raise SpecError(f"threshold {shorten(str(text))}: expected a probability such as 0.37, or sensitivity=0.95")
 
 
 def probability_of(requested: float | str | None, of_model: float | None = None) -> float:
@@ -153,11 +153,11 @@ class ScoredImages:
         return predictions(probabilities(self.logits), self.threshold)
 
     @property
-    def quality(self) -> tuple[str, Bounded] | None:
+    def quality(self) -> tuple[str, BoundedEstimate] | None:
         """Name and value of what a better reading of the images would raise."""
         if len(self.table.classes) != 2:
             return "accuracy", mean_change(self._right, self.table.patient)
-        return "AUROC", area(self.scores[:, 0], self.table.target, self.table.patient)
+        return "AUROC", auroc_with_bounds(self.scores[:, 0], self.table.target, self.table.patient)
 
     @property
     def chance(self) -> float:
@@ -175,7 +175,7 @@ class ScoredImages:
         """Return the answers to some of the images."""
         return replace(self, table=self.table.take(rows), logits=self.logits[rows])
 
-    def gain(self, after: ScoredImages, alpha: float) -> Bounded:
+    def gain(self, after: ScoredImages, alpha: float) -> BoundedEstimate:
         """Return the change of `quality` from these answers to others of the same images."""
         if len(self.table.classes) != 2:
             return mean_change(after._right - self._right, self.table.patient, alpha)
@@ -250,7 +250,7 @@ class ScoredMaps(ScoredImages):
         return self.maps["predicted"][:, _AT_HALF]
 
     @property
-    def quality(self) -> tuple[str, Bounded] | None:
+    def quality(self) -> tuple[str, BoundedEstimate] | None:
         """Mean Dice over the images with a lesion; None without one."""
         has_lesion = self.table.target == 1
         return (
@@ -273,7 +273,7 @@ class ScoredMaps(ScoredImages):
         maps = {name: values[rows] for name, values in self.maps.items()}
         return replace(self, table=self.table.take(rows), logits=self.logits[rows], maps=maps)
 
-    def gain(self, after: ScoredImages, alpha: float) -> Bounded:
+    def gain(self, after: ScoredImages, alpha: float) -> BoundedEstimate:
         """Return the change of Dice."""
         assert isinstance(after, ScoredMaps)
         has_lesion = self.table.target == 1
@@ -309,7 +309,7 @@ _EVERY_ORDER = 4
 
 def better(
     as_given: ScoredImages, others: Mapping[str, ScoredImages], second: Bool[np.ndarray, " n"]
-) -> tuple[str, tuple[int, ...], Bounded] | None:
+) -> tuple[str, tuple[int, ...], BoundedEstimate] | None:
     """Return the reading that is much better than the given one, and its gain in patients that did not choose it.
 
     A reading is a way to read images with an order of the outputs; of two classes the other order inverts scores. The
@@ -328,7 +328,7 @@ def better(
     if not comparable(as_given, second):
         return None
     halves = [np.flatnonzero(second == side) for side in (False, True)]
-    candidates: list[tuple[float, str, tuple[int, ...], Bounded]] = []
+    candidates: list[tuple[float, str, tuple[int, ...], BoundedEstimate]] = []
     for half, rest in (halves, halves[::-1]):
         before, after = (
             as_given.take(half).value,
@@ -345,7 +345,7 @@ def better(
         name, order = max(gains, key=lambda key: gains[key] - _unlikeliness(*key))
         tested = {"": as_given, **others}[name].take(rest).reorder(order)
         candidates.append((gains[name, order], name, order, as_given.take(rest).gain(tested, ALPHA)))
-    gain = together(candidates[0][3], candidates[1][3], _LEVEL)
+    gain = mean_of_independent(candidates[0][3], candidates[1][3], _LEVEL)
     _, name, order, _ = max(
         candidates,
         key=lambda candidate: candidate[0] + candidate[3].value - 2 * _unlikeliness(candidate[1], candidate[2]),
@@ -480,7 +480,7 @@ def _of_images(effect: Effect) -> Row:
     return {**columns, "images": effect.images, "patients": effect.patients}
 
 
-def _bounded_cells(name: str, value: Bounded | None) -> Row:
+def _bounded_cells(name: str, value: BoundedEstimate | None) -> Row:
     if value is None:
         return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
     return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
@@ -516,7 +516,7 @@ class _Part:
     contributions: Float[np.ndarray, " p"]
     images: int
     patients: int
-    exact: Callable[[float], Bounded] | None = None
+    exact: Callable[[float], BoundedEstimate] | None = None
 
 
 def subgroup_rows(scored: ScoredImages, columns: Sequence[ColumnGroups], margin: float) -> tuple[list[Row], list[Row]]:
@@ -557,7 +557,7 @@ def subgroup_rows(scored: ScoredImages, columns: Sequence[ColumnGroups], margin:
 
 def _measure_part(scored: ScoredImages, rows: np.ndarray) -> dict[str, _Part]:
     table = scored.table
-    answers = Answers(scored.logits[rows], table.target[rows], scored.threshold)
+    answers = ModelPredictions(scored.logits[rows], table.target[rows], scored.threshold)
     names = ("auroc", "sensitivity", "specificity") if answers.classes == 2 else ("auroc-macro", "accuracy")
     everyone = np.unique(table.patient)
     patients, parts = np.unique(table.patient[rows]), dict[str, _Part]()
@@ -578,7 +578,7 @@ def _measure_part(scored: ScoredImages, rows: np.ndarray) -> dict[str, _Part]:
     return parts
 
 
-def _exact_ends(name: str, answers: Answers, patient: np.ndarray) -> Callable[[float], Bounded] | None:
+def _exact_ends(name: str, answers: ModelPredictions, patient: np.ndarray) -> Callable[[float], BoundedEstimate] | None:
     """Return the exact ends of a share of right calls where few patients have one, or few have none."""
     counted = {
         "sensitivity": answers.target == 1,
@@ -622,7 +622,11 @@ def _interval(name: str, part: _Part, together: int) -> Row:
     reach = _quantile(part.patients - 1.0, together) * error
     if name in (IN_THE_LARGE, SLOPE):
         return {"value": part.value, "low": part.value - reach, "high": part.value + reach}
-    return {"value": part.value, "low": move(part.value, -reach, _SHARE), "high": move(part.value, reach, _SHARE)}
+    return {
+        "value": part.value,
+        "low": shift_on_scale(part.value, -reach, _SHARE),
+        "high": shift_on_scale(part.value, reach, _SHARE),
+    }
 
 
 def _quantile(df: float, together: int) -> float:

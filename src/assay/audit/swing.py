@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import stdtr, stdtrit
 
-from assay.stats.bounds import ALPHA, Bounded, share
-from assay.stats.influence import auroc_rows, cluster, widen
+from assay.stats.bounds import ALPHA, BoundedEstimate, share
+from assay.stats.influence import auroc_influence, correct_small_sample, sum_by_patient
 from assay.stats.metrics import placements
 from assay.stats.panel import effective_patients
 
@@ -26,7 +26,7 @@ from assay.stats.panel import effective_patients
 # is the sum of their squares. Bounds are by t on atanh(2g), with degrees of freedom by Welch and Satterthwaite from the
 # positives and the negatives; a difference of two AUROCs that need not be a swing is bounded likewise. At |g| = 0.5 the
 # variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an effect is below that of one that no
-# image shows: a share of images may react of which the sample has none (see `unseen`).
+# image shows: a share of images may react of which the sample has none (see `zero_event_upper_bound`).
 
 MUCH = 0.05
 """AUROC, accuracy or Dice by which another reading must be better to stop an audit."""
@@ -35,7 +35,7 @@ _NORMAL = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Swing:
+class AurocShift:
     """The swing of one class against the rest.
 
     Attributes:
@@ -48,11 +48,11 @@ class Swing:
         effective: Effective patients of the class or group that has fewest, see `effective_patients`.
     """
 
-    g: Bounded
+    g: BoundedEstimate
     label: str = ""
-    on_negatives: Bounded | None = None
-    on_positives: Bounded | None = None
-    on_all: Bounded | None = None
+    on_negatives: BoundedEstimate | None = None
+    on_positives: BoundedEstimate | None = None
+    on_all: BoundedEstimate | None = None
     least: float = 0.0
     effective: float = math.inf
 
@@ -68,7 +68,7 @@ class Swing:
         return max(abs(self.g.low), abs(self.g.high), self.least)
 
 
-_NO_SWING = Swing(Bounded(math.nan, math.nan, math.nan, math.nan))
+_NO_SWING = AurocShift(BoundedEstimate(math.nan, math.nan, math.nan, math.nan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,15 @@ class Effect:
         chances: Effects of which the most harmful one decides, such as of a mark at two places.
     """
 
-    swings: tuple[Swing, ...]
+    swings: tuple[AurocShift, ...]
     images: int
     patients: int
-    flips: Bounded | None = None
+    flips: BoundedEstimate | None = None
     dose: str = ""
-    dice: Bounded | None = None
-    false_area: Bounded | None = None
+    dice: BoundedEstimate | None = None
+    false_area: BoundedEstimate | None = None
     chances: int = 1
-    largest: Swing = field(init=False)
+    largest: AurocShift = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "largest", max(self.swings, key=lambda swing: abs(swing.g.value), default=_NO_SWING))
@@ -115,7 +115,7 @@ class Effect:
         return min((swing.effective for swing in self.swings), default=math.inf)
 
     @property
-    def loss(self) -> Bounded | None:
+    def loss(self) -> BoundedEstimate | None:
         """The largest loss of AUROC with the mark on all images."""
         losses = [swing.on_all for swing in self.swings if swing.on_all is not None]
         return max(losses, key=lambda loss: loss.high) if losses else None
@@ -174,7 +174,7 @@ def swing_of_group(
     Returns:
         None where no class has positives and negatives both in the group and outside it.
     """
-    swings: list[Swing] = []
+    swings: list[AurocShift] = []
     for k, label in enumerate(labels):
         positive = _binary(target, k, len(labels))
         cells = [np.count_nonzero((positive == code) & (group == side)) for code in (0, 1) for side in (False, True)]
@@ -208,7 +208,7 @@ def within_classes(
     Returns:
         One swing per class that has as many; None where none has.
     """
-    swings: list[Swing] = []
+    swings: list[AurocShift] = []
     for code, label in enumerate(labels):
         here = target == code
         in_group, people = group[here].astype(np.int64), patient[here]
@@ -217,7 +217,7 @@ def within_classes(
         values, rows = _areas(score[None, here, min(code, score.shape[1] - 1)], in_group)
         parts = _Contributions.of(2 * rows[0], in_group, people)
         g = _bounded_value(2 * float(values[0]) - 1, parts, 0.5, ALPHA)
-        swings.append(Swing(g, label, least=_unseen_rate(in_group, people), effective=parts.effective))
+        swings.append(AurocShift(g, label, least=_unseen_rate(in_group, people), effective=parts.effective))
     return Effect(tuple(swings), len(target), len(np.unique(patient)), None, dose) if swings else None
 
 
@@ -258,7 +258,7 @@ def pooled_within_classes(
     weights = {code: first * second / (first + second) for code, (first, second) in sides.items()}
     total, fewest = sum(weights.values()), float(sum(map(min, sides.values())))
     of_ranks = math.sqrt(sum(weights[code] * (1 + 1 / sum(sides[code])) / 12 for code in sides)) / total
-    rows, swings = np.isin(target, list(sides)), list[Swing]()
+    rows, swings = np.isin(target, list(sides)), list[AurocShift]()
     for k, label in enumerate(labels):
         value, contributions = 0.0, np.zeros(len(target))
         for code, weight in weights.items():
@@ -270,12 +270,14 @@ def pooled_within_classes(
         g = _bounded_value(value, replace(parts, effective=fewest), 0.5, ALPHA)
         if abs(g.value) <= _critical_value(math.inf, ALPHA / 2) * of_ranks:
             low, high = (end / 2 for end in _t_bounds(value, 2 * of_ranks, math.inf, fewest, ALPHA))
-            g = Bounded(g.value, of_ranks, min(low, g.low), max(high, g.high), math.inf)
-        swings.append(Swing(g, label, least=0.5, effective=fewest))
+            g = BoundedEstimate(g.value, of_ranks, min(low, g.low), max(high, g.high), math.inf)
+        swings.append(AurocShift(g, label, least=0.5, effective=fewest))
     return Effect(tuple(swings), len(target), len(np.unique(patient)), None, dose)
 
 
-def mean_change(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA) -> Bounded:
+def mean_change(
+    values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA
+) -> BoundedEstimate:
     """Compute the mean of changes within images, each from -1 to 1, with bounds over patients.
 
     Its upper bound is not below that of a change by 1 in a share of patients of whom the sample may have none.
@@ -298,15 +300,15 @@ def mean_change(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"],
         inf
     """
     mean = float(values.mean())
-    parts = cluster(values - mean, patient)
+    parts = sum_by_patient(values - mean, patient)
     people, error = len(parts.samples), parts.standard_error / len(values)
     if people < 2:
-        return Bounded(mean, math.inf, -math.inf, math.inf, 1.0)
+        return BoundedEstimate(mean, math.inf, -math.inf, math.inf, 1.0)
     reach = _critical_value(people - 1.0, alpha) * error
-    return Bounded(mean, error, mean - reach, max(mean + reach, 1 - alpha ** (1 / people)), people - 1.0)
+    return BoundedEstimate(mean, error, mean - reach, max(mean + reach, 1 - alpha ** (1 / people)), people - 1.0)
 
 
-def unseen(positives: int, negatives: int, alpha: float = ALPHA) -> float:
+def zero_event_upper_bound(positives: int, negatives: int, alpha: float = ALPHA) -> float:
     """Return the largest mean over both classes of the share of images that may react where none of a sample does.
 
     It maximizes (p + q) / 2 subject to (1 - p)^positives (1 - q)^negatives >= alpha.
@@ -324,12 +326,14 @@ def unseen(positives: int, negatives: int, alpha: float = ALPHA) -> float:
     return 1 - sum(bounds) / 2
 
 
-def area(score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded:
+def auroc_with_bounds(
+    score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]
+) -> BoundedEstimate:
     """Compute AUROC with its bounds on the logit scale; scores of both classes are needed."""
     values, rows = _areas(score[None], target)
     contributions = _Contributions.of(rows[0], target, patient)
     low, high = _logit_ends(float(values[0]), contributions.error, _critical_value(contributions.df, ALPHA))
-    return Bounded(float(values[0]), contributions.error, low, high, contributions.df)
+    return BoundedEstimate(float(values[0]), contributions.error, low, high, contributions.df)
 
 
 def auroc_gain(
@@ -338,7 +342,7 @@ def auroc_gain(
     target: Int[np.ndarray, " n"],
     patient: Int[np.ndarray, " n"],
     alpha: float = ALPHA,
-) -> Bounded:
+) -> BoundedEstimate:
     """Compute the AUROC of one score less that of another on the same images.
 
     Args:
@@ -353,7 +357,7 @@ def auroc_gain(
     return _difference(values[0], values[1], parts[0], parts[1], alpha=alpha)
 
 
-def together(first: Bounded, second: Bounded, alpha: float = ALPHA) -> Bounded:
+def mean_of_independent(first: BoundedEstimate, second: BoundedEstimate, alpha: float = ALPHA) -> BoundedEstimate:
     """Compute the mean of two independent estimates of a difference from -1 to 1."""
     value, error = (first.value + second.value) / 2, math.hypot(first.error, second.error) / 2
     df = first.df + second.df
@@ -361,7 +365,7 @@ def together(first: Bounded, second: Bounded, alpha: float = ALPHA) -> Bounded:
         low, high = (first.low + second.low) / 2, (first.high + second.high) / 2
     else:
         low, high = _t_bounds(value, error, df, 1.0, alpha)
-    return Bounded(value, error, low, high, df)
+    return BoundedEstimate(value, error, low, high, df)
 
 
 def rate_gap(
@@ -369,7 +373,7 @@ def rate_gap(
     group: Bool[np.ndarray, " n"],
     patient: Int[np.ndarray, " n"],
     alpha: float = ALPHA,
-) -> Bounded:
+) -> BoundedEstimate:
     """Compute the share of images that are `of` in a group less that in all others, with bounds over patients.
 
     Args:
@@ -388,16 +392,16 @@ def rate_gap(
     error = math.sqrt(float((np.bincount(np.unique(patient, return_inverse=True)[1], weights=rows) ** 2).sum()))
     people = min(len(np.unique(patient[side])) for side in (group, ~group))
     reach = _critical_value(max(1.0, people - 1.0), alpha) * error
-    return Bounded(value, error, value - reach, value + reach, max(1.0, people - 1.0))
+    return BoundedEstimate(value, error, value - reach, value + reach, max(1.0, people - 1.0))
 
 
-def swing_less(
+def difference_of_shifts(
     first: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]],
     second: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]],
     target: Int[np.ndarray, " n"],
     patient: Int[np.ndarray, " n"],
     alpha: float = ALPHA,
-) -> Bounded:
+) -> BoundedEstimate:
     """Compute the swing of a mark on one model less that on another model, on the same images.
 
     Args:
@@ -418,7 +422,7 @@ def group_swing_less(
     group: Bool[np.ndarray, " n"],
     patient: Int[np.ndarray, " n"],
     alpha: float = ALPHA,
-) -> Bounded:
+) -> BoundedEstimate:
     """Compute the swing between a group and all others of one model less that of another model, on the same images.
 
     Examples:
@@ -432,7 +436,7 @@ def group_swing_less(
     return _swings_less(swings[0], swings[1], alpha)
 
 
-def p_of_nothing(bounded: Bounded, alpha: float) -> float:
+def p_value_of_no_effect(bounded: BoundedEstimate, alpha: float) -> float:
     """Compute the two-sided p of no effect that agrees with the bounds: it is 2 alpha where one of them is 0.
 
     Args:
@@ -450,31 +454,35 @@ def _binary(target: np.ndarray, column: int, columns: int) -> np.ndarray:
     return (target == (column if columns > 1 else 1)).astype(np.int64)
 
 
-_Swung = tuple[Bounded, "_Contributions"]
+_Swung = tuple[BoundedEstimate, "_Contributions"]
 """A swing with the contributions to it."""
 
 
-def _swing_of_mark(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, label: str) -> Swing:
+def _swing_of_mark(
+    before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, label: str
+) -> AurocShift:
     positive = target == 1
     on_positives, on_negatives = np.where(positive, after, before), np.where(positive, before, after)
     values, rows = _areas(np.stack([before, on_positives, on_negatives, after]), target)
     parts = [_Contributions.of(row, target, patient) for row in rows]
     negatives, positives, everyone = (_difference(values[0], values[at], parts[0], parts[at]) for at in (2, 1, 3))
     g = _difference(values[1], values[2], parts[1], parts[2], 0.5)
-    return Swing(g, label, negatives, positives, everyone, _unseen_rate(target, patient), parts[0].effective)
+    return AurocShift(g, label, negatives, positives, everyone, _unseen_rate(target, patient), parts[0].effective)
 
 
 def _mark_swing(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, alpha: float) -> _Swung:
     positive = target == 1
     values, rows = _areas(np.stack([np.where(positive, after, before), np.where(positive, before, after)]), target)
     first, second = (_Contributions.of(row, target, patient) for row in rows)
-    return _difference(values[0], values[1], first, second, 0.5, alpha), first.less(second, 0.5)
+    return _difference(values[0], values[1], first, second, 0.5, alpha), first.difference_from(second, 0.5)
 
 
-def _swing_of_group(score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, label: str) -> Swing:
+def _swing_of_group(
+    score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, label: str
+) -> AurocShift:
     least = max(_unseen_rate(target[side], patient[side]) for side in (group, ~group))
     g, parts = _group_swing(score, target, group, patient, ALPHA)
-    return Swing(g, label, least=least, effective=parts.effective)
+    return AurocShift(g, label, least=least, effective=parts.effective)
 
 
 def _group_swing(score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, alpha: float) -> _Swung:
@@ -487,13 +495,13 @@ def _group_swing(score: np.ndarray, target: np.ndarray, group: np.ndarray, patie
         contributions[here] = rows[0]
         areas.append(float(values[0]))
         parts.append(_Contributions.of(contributions, target * 2 + group, patient))
-    return _difference(areas[0], areas[1], parts[0], parts[1], 0.5, alpha), parts[0].less(parts[1], 0.5)
+    return _difference(areas[0], areas[1], parts[0], parts[1], 0.5, alpha), parts[0].difference_from(parts[1], 0.5)
 
 
-def _swings_less(first: _Swung, second: _Swung, alpha: float) -> Bounded:
+def _swings_less(first: _Swung, second: _Swung, alpha: float) -> BoundedEstimate:
     """Return the difference of two swings with its bounds."""
     (g_a, a), (g_b, b) = first, second
-    return _bounded_value(g_a.value - g_b.value, a.less(b), 1.0, alpha)
+    return _bounded_value(g_a.value - g_b.value, a.difference_from(b), 1.0, alpha)
 
 
 def _areas(scores: Float[np.ndarray, "s n"], target: np.ndarray) -> tuple[Float[np.ndarray, " s"], np.ndarray]:
@@ -501,11 +509,11 @@ def _areas(scores: Float[np.ndarray, "s n"], target: np.ndarray) -> tuple[Float[
     right, opposite = placements(np.asarray(scores, dtype=np.float64), target)
     positive = target == 1
     values = right[:, positive].sum(axis=1) / opposite[:, positive].sum(axis=1)
-    return values, auroc_rows(right, opposite, target, values[:, None])
+    return values, auroc_influence(right, opposite, target, values[:, None])
 
 
 def _unseen_rate(target: np.ndarray, patient: np.ndarray) -> float:
-    return unseen(*(len(np.unique(patient[target == code])) for code in (1, 0)))
+    return zero_event_upper_bound(*(len(np.unique(patient[target == code])) for code in (1, 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -527,7 +535,7 @@ class _Contributions:
     @classmethod
     def of(cls, rows: np.ndarray, stratum: np.ndarray, patient: np.ndarray) -> _Contributions:
         """Sum the contributions of images, widened for small samples."""
-        wide = widen(rows, stratum, patient)
+        wide = correct_small_sample(rows, stratum, patient)
         codes, groups = np.unique(patient, return_inverse=True)
         sides = [stratum == code for code in np.unique(stratum)]
         strata = [np.bincount(groups[side], weights=wide[side], minlength=len(codes)) for side in sides]
@@ -535,7 +543,7 @@ class _Contributions:
         effective = min(effective_patients(patient[side]) for side in sides)
         return cls(np.sum(strata, axis=0), np.stack(strata), np.array(counts), effective)
 
-    def less(self, other: _Contributions, factor: float = 1.0) -> _Contributions:
+    def difference_from(self, other: _Contributions, factor: float = 1.0) -> _Contributions:
         """Return the contributions to the difference of two estimates times a factor."""
         sums, strata = factor * (self.sums - other.sums), factor * (self.strata - other.strata)
         return _Contributions(sums, strata, self.counts, self.effective)
@@ -563,18 +571,18 @@ def _difference(
     b: _Contributions,
     factor: float = 1.0,
     alpha: float = ALPHA,
-) -> Bounded:
+) -> BoundedEstimate:
     """Return factor (first - second) of two AUROCs with bounds."""
-    return _bounded_value(float(first - second), a.less(b), factor, alpha)
+    return _bounded_value(float(first - second), a.difference_from(b), factor, alpha)
 
 
-def _bounded_value(value: float, parts: _Contributions, factor: float, alpha: float) -> Bounded:
+def _bounded_value(value: float, parts: _Contributions, factor: float, alpha: float) -> BoundedEstimate:
     """Return factor times a value from -1 to 1 with bounds, given the contributions to it."""
     error, df = parts.error, parts.df
     if not math.isfinite(error):
-        return Bounded(factor * value, math.inf, -math.inf, math.inf, 1.0)
+        return BoundedEstimate(factor * value, math.inf, -math.inf, math.inf, 1.0)
     low, high = _t_bounds(value, error, df, parts.effective, alpha)
-    return Bounded(factor * value, factor * error, factor * low, factor * high, df)
+    return BoundedEstimate(factor * value, factor * error, factor * low, factor * high, df)
 
 
 def _t_bounds(value: float, error: float, df: float, patients: float, alpha: float) -> tuple[float, float]:

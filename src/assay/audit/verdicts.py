@@ -10,7 +10,7 @@ from enum import StrEnum, unique
 import numpy as np
 
 from assay.audit.swing import Effect
-from assay.stats.bounds import ALPHA, MARGIN, Bounded
+from assay.stats.bounds import ALPHA, MARGIN, BoundedEstimate
 from assay.stats.rows import RegionVerdict, Verdict
 
 LEAST_PATIENTS = 20
@@ -175,7 +175,7 @@ WEAK_EFFECT = 0.45
 
 
 def decide_region(
-    effect: Bounded,
+    effect: BoundedEstimate,
     halves: tuple[float, float],
     *,
     agree: bool,
@@ -216,7 +216,7 @@ def _too_few_patients(effect: Effect, limit: float | None = None) -> AuditDecisi
     return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (OpenQuantity.PATIENTS,), needed)
 
 
-def _harms(effect: Effect) -> Iterator[Bounded]:
+def _harms(effect: Effect) -> Iterator[BoundedEstimate]:
     yield from (harm for harm in (effect.loss, effect.flips, effect.dice, effect.false_area) if harm is not None)
 
 

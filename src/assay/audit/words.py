@@ -130,7 +130,7 @@ def families(rows: Sequence[Row]) -> list[list[Row]]:
     groups: list[list[Row]] = []
     for row in rows:
         if row["verdict"] in HARMFUL:
-            kin = next((group for group in groups if _akin(group[0], row)), None)
+            kin = next((group for group in groups if _are_similar_marks(group[0], row)), None)
             if kin is None:
                 groups.append([row])
             else:
@@ -143,7 +143,7 @@ def _weight(row: Row) -> tuple[bool, bool, float]:
     return row["verdict"] != Verdict.RELIES, undirected, 0.0 if math.isnan(row["g"]) else -abs(row["g"])
 
 
-def _akin(first: Row, row: Row) -> bool:
+def _are_similar_marks(first: Row, row: Row) -> bool:
     """Return whether marks look alike and do not move answers in opposite directions."""
     undirected = Verdict.UNDIRECTED in (first["verdict"], row["verdict"])
     return (
@@ -163,7 +163,7 @@ def reported_verdicts(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
     return [row for row in separate if clear or row["verdict"] != Verdict.NO_EFFECT]
 
 
-def done(
+def procedure_sentences(
     facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row], regions: Sequence[Row] = ()
 ) -> list[str]:
     """Return sentences on the images, and on what was changed or compared in them.

@@ -638,7 +638,7 @@ def _driver_here() -> Path | None:
 
 def _usage(error: TyperException) -> str:
     """Return an error of typer in one line, with the command for more; the help itself if no command was given."""
-    from assay.core.errors import nearest, or_else
+    from assay.core.errors import nearest, with_alternative
 
     context: typer.Context | None = getattr(error, "ctx", None)
     text = error.format_message().strip()
@@ -649,6 +649,6 @@ def _usage(error: TyperException) -> str:
     if several:
         names = near.removesuffix(")").split(", ")
         sentence = f"{wrong}: did you mean {nearest(wrong.rpartition(' ')[2], names) or names[0]}?"
-    return f"{context.command_path}: " + or_else(
+    return f"{context.command_path}: " + with_alternative(
         f"{sentence[0].lower()}{sentence[1:]}", f"see {context.command_path} --help"
     )

@@ -79,7 +79,7 @@ def prepare(
     """
     from assay.audit.command import prepare_command
 
-    prepare_command(folder, request.but(budget=most), quiet)
+    prepare_command(folder, request.with_changes(budget=most), quiet)
 
 
 @taking(
@@ -108,4 +108,4 @@ def score(
     """Finish an audit from the scores, or masks, of its prepared images."""
     from assay.audit.command import score_command
 
-    score_command(folder, file, request.but(name=name), is_quiet=quiet, json=json)
+    score_command(folder, file, request.with_changes(name=name), is_quiet=quiet, json=json)

@@ -463,10 +463,10 @@ def _row_words(row: Row, table: str, files: Mapping[int, str]) -> Row:
 
         return {COMPARISON: statement(row)}
     if table == FINDINGS.name:
-        from assay.core.reasons import read
+        from assay.core.reasons import parse_reason
         from assay.report.sentences.reasons import reason_words
 
-        return {SENTENCE: reason_words(read(row["reason"]))}
+        return {SENTENCE: reason_words(parse_reason(row["reason"]))}
     return {}
 
 

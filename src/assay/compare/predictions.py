@@ -127,7 +127,7 @@ def _read_columns(columns: CompareRequest) -> tuple[ScoredRows, CompareRequest, 
     require_whole(table)
     roles = {name: getattr(columns, name) for name in ("score", "target", "patient", "image", "seed")}
     roles, guessed = roles_of(table, (columns.by, columns.fold), columns.positive, **roles)
-    columns = columns.but(**roles)
+    columns = columns.with_changes(**roles)
     if not len(table):
         raise DataError(f"{path.name} holds no predictions; give a row per image, recipe and seed")
     return read_scored_rows(table, roles, columns.positive), columns, guessed

@@ -28,17 +28,17 @@ from assay.spec.checks import MOST_PRIMARY
 from assay.spec.schema import ContrastSpec, Role
 from assay.stats.compare import contrast
 from assay.stats.decisions import decide_families, moderate_group
-from assay.stats.doubts import failure_columns, fallen_seeds, findings_of, outlying_seeds
+from assay.stats.doubts import failed_networks, failure_columns, findings_of, outlying_seeds
 from assay.stats.estimate import estimate_panel, estimate_row
 from assay.stats.findings import to_row
 from assay.stats.format import count, p_value, with_interval
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
-from assay.stats.rows import KEY_FIELDS, is_undefined, over_images
+from assay.stats.rows import KEY_FIELDS, is_undefined, without_patient_counts
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import VALUES
-from assay.study.families import Pair, family_of
+from assay.study.families import PlannedComparison, family_of
 from assay.validate.words import ONE_NETWORK_EACH, paired_words, trained_once
 
 CALLED = frozenset({"accuracy", "sensitivity", "specificity", "quadratic-weighted-kappa"})
@@ -138,7 +138,7 @@ class CompareRun(RunSteps):
             comparison.contrasts, comparison.estimates, cautions=(*comparison.notes, *comparison.cautions)
         )
         unnamed = any(note.first(Code.NO_PATIENT_COLUMN) for note in comparison.notes)
-        counted = over_images if unnamed else dict[str, Any]
+        counted = without_patient_counts if unnamed else dict[str, Any]
         facts = {
             "study": self.name,
             "question": f"Does {label_of(comparison.measure)} differ from that of {comparison.against}?",
@@ -204,7 +204,7 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> CompareEs
     }
     tested = moderate_group([contrast(panels[name], panels[against], measure, margin) for name in names])
     family = [
-        (Pair(stated, (), (), name, ()), replace(comparison, direction=direction_of(measure)))
+        (PlannedComparison(stated, (), (), name, ()), replace(comparison, direction=direction_of(measure)))
         for name, comparison in zip(names, tested, strict=True)
     ]
     entry, rows, by_seed = COMPUTED[measure], list[Row](), list[Row]()
@@ -217,7 +217,7 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> CompareEs
             for number, value in zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
         ]
     decided_rows = decide_families([family_of(stated.family_name, family)], rows)
-    fallen = next(iter(fallen_seeds(by_seed, decided_rows).values()), set[tuple[str, Any]]())
+    fallen = next(iter(failed_networks(by_seed, decided_rows).values()), set[tuple[str, Any]]())
     failed = {name: [(name, row["seed"]) in fallen for row in by_seed if row["recipe"] == name] for name in panels}
     decided_rows = [{**row, **failure_columns(failed[row["a"]], failed[against])} for row in decided_rows]
     worse = [

@@ -237,7 +237,7 @@ def nearest(word: str, allowed: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def cut(text: str, longest: int = 60) -> str:
+def shorten(text: str, longest: int = 60) -> str:
     """Return a text of the user's on one line, its end left out where it is long."""
     text = " ".join(text.split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
@@ -260,7 +260,7 @@ def visible(text: str) -> str:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error of another library, its end left out where it is long; else its kind."""
-    return cut(next(iter(str(error).splitlines()), type(error).__name__), 200)
+    return shorten(next(iter(str(error).splitlines()), type(error).__name__), 200)
 
 
 def unknown_name(what: str, word: str, allowed: Sequence[str]) -> str:
@@ -276,7 +276,7 @@ def unknown_name(what: str, word: str, allowed: Sequence[str]) -> str:
         >>> [len(text) < 150 and "\\n" not in text for text in texts], "…" in texts[0]
         ([True, True], True)
     """
-    return f"unknown {what} '{cut(word)}': {nearest_of(word, allowed)}"
+    return f"unknown {what} '{shorten(word)}': {nearest_of(word, allowed)}"
 
 
 def nearest_of(word: str, allowed: Sequence[str]) -> str:
@@ -291,7 +291,7 @@ def unknown_of_few(what: str, word: str, allowed: Sequence[str]) -> str:
     return f"{sentence} Allowed: {', '.join(sorted(allowed))}" if nearest(word, allowed) else sentence
 
 
-def or_else(sentence: str, also: str) -> str:
+def with_alternative(sentence: str, also: str) -> str:
     """Return a sentence and an alternative, whether or not the sentence ends in a question."""
     return f"{sentence} {also[0].upper()}{also[1:]}" if sentence.endswith("?") else f"{sentence}; {also}"
 

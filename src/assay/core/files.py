@@ -164,7 +164,7 @@ OUT = f"choose another place with {_OUT}, or change its permissions"
 
 
 @contextmanager
-def holding(path: Path, wait: Callable[[], None] | None = None, *, remedy: str = OUT) -> Generator[None]:
+def file_lock(path: Path, wait: Callable[[], None] | None = None, *, remedy: str = OUT) -> Generator[None]:
     """Hold the lock file `path`, which stays when it is let go: removing it would race.
 
     Args:

@@ -81,7 +81,7 @@ def reason_in_words(text: str) -> Reason:
     return Reason.of(Code.FREE_TEXT, text=text) if text else NO_REASON
 
 
-def read(value: object) -> Reason:
+def parse_reason(value: object) -> Reason:
     """Read a reason from a row or a record, which holds a reason, its stored form, or a user's own words."""
     if isinstance(value, Reason):
         return value
@@ -109,7 +109,7 @@ def _freeze_field(value: Any) -> Field:
 
 def reason_of(row: Mapping[str, Any]) -> Reason:
     """The reason of a row of any table; none where the row has no such column."""
-    return read(row.get("reason"))
+    return parse_reason(row.get("reason"))
 
 
 def split_places(reason: Reason) -> tuple[Reason, Reason]:
@@ -118,6 +118,6 @@ def split_places(reason: Reason) -> tuple[Reason, Reason]:
     return Reason(tuple(places)), Reason(tuple(cause for cause in reason.causes if cause not in places))
 
 
-def together(reasons: Iterable[Reason]) -> Reason:
+def combine_reasons(reasons: Iterable[Reason]) -> Reason:
     """Several reasons as one, each different one once, in order."""
     return sum(dict.fromkeys(reason for reason in reasons if reason), NO_REASON)

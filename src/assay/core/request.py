@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from assay.core.errors import SpecError, as_written, cut, key_text
+from assay.core.errors import SpecError, as_written, key_text, shorten
 from assay.core.files import typed_path
 
 Task = Literal["classification", "segmentation"]
@@ -83,7 +83,7 @@ class CommandRequest(BaseModel):
         except ValidationError as error:
             raise SpecError("\n".join(_words(cls, dict(fault)) for fault in error.errors())) from error
 
-    def but(self, **changes: Any) -> Self:
+    def with_changes(self, **changes: Any) -> Self:
         """Return the request with some fields changed."""
         return self.model_copy(update=changes)
 
@@ -94,7 +94,7 @@ class CommandRequest(BaseModel):
             fields: Names of the fields that may hold data.
         """
         sources = {name: getattr(self, name) for name in fields}
-        return self.but(
+        return self.with_changes(
             **{
                 name: source if source is None or isinstance(source, str | Path) else IN_MEMORY
                 for name, source in sources.items()
@@ -217,7 +217,7 @@ def one_of(values: Sequence[str]) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in values:
-            raise ValueError(f"expected {_join_alternatives(values)}, not {cut(text)}")
+            raise ValueError(f"expected {_join_alternatives(values)}, not {shorten(text)}")
         return text
 
     return parse
@@ -228,7 +228,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         if not re.fullmatch(r"[+-]?\d+", text.strip()) or not least <= int(text) <= most:
-            raise ValueError(f"expected a whole number from {least} to {most}, not {cut(text)}")
+            raise ValueError(f"expected a whole number from {least} to {most}, not {shorten(text)}")
         return int(text)
 
     return parse
@@ -246,7 +246,7 @@ def seconds(text: str) -> float:
     """Return a time such as `90s`, `10m` or `1h`. Raises ValueError for others."""
     number, unit = text[:-1], _SECONDS.get(text[-1:])
     if unit is None or not number.replace(".", "", 1).isdecimal() or not float(number):
-        raise ValueError(f"expected a time such as 90s, 10m or 1h, not {cut(text)}")
+        raise ValueError(f"expected a time such as 90s, 10m or 1h, not {shorten(text)}")
     return float(number) * unit
 
 
@@ -259,7 +259,7 @@ def _words(cls: type[CommandRequest], error: dict[str, Any]) -> str:
     field = cls.model_fields.get(str(error["loc"][0])) if error["loc"] else None
     values = () if field is None else values_of(field.annotation)
     expected = f"expected {_join_alternatives(values)}" if values else error["msg"][:1].lower() + error["msg"][1:]
-    return f"{place}: {expected}, not {cut(str(error['input']))}"
+    return f"{place}: {expected}, not {shorten(str(error['input']))}"
 
 
 DEVICES = "auto, cpu, cuda or cuda:N"
@@ -273,7 +273,7 @@ def is_device(text: str) -> bool:
 def device_in(text: str) -> str:
     """Return the name of a device. Raises ValueError for a word that names none."""
     if not is_device(text):
-        raise ValueError(f"expected {DEVICES}, not {cut(text)}")
+        raise ValueError(f"expected {DEVICES}, not {shorten(text)}")
     return text
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from assay.core.reasons import NO_REASON, Code, Reason, read
+from assay.core.reasons import NO_REASON, Code, Reason, parse_reason
 
 Kind = Literal["categorical", "ordinal", "continuous"]
 Role = Literal["core", "associated", "nuisance", "patient"]
@@ -260,7 +260,7 @@ def undefined(measure: str, reason: Reason | Code | str, **where: str) -> Measur
         >>> measurement.value, measurement.environment, str(measurement.reason)
         (nan, 'clean', '[{"code": "no-images"}]')
     """
-    why = Reason.of(reason) if isinstance(reason, Code) else read(reason)
+    why = Reason.of(reason) if isinstance(reason, Code) else parse_reason(reason)
     return Measurement(measure=measure, value=float("nan"), reason=why, **where)  # pyright: ignore[reportArgumentType]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8, UInt16
 
 from assay.core.errors import StoreError
-from assay.core.files import file_state, holding, not_written, release, sha256, write_bytes
+from assay.core.files import file_lock, file_state, not_written, release, sha256, write_bytes
 from assay.data.dataset import ONE_KIND, Images, Masks
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ ProgressCallback = Callable[[str, int, int], None]
 """Callback for the progress of something long: the step, how many of it are, and how many there will be."""
 
 
-def silent(what: str, done: int, of: int) -> None:
+def no_progress(what: str, done: int, of: int) -> None:
     """Nobody listens."""
 
 
@@ -68,7 +68,7 @@ class ArrayCache:
     """
 
     root: Path
-    on_progress: ProgressCallback = silent
+    on_progress: ProgressCallback = no_progress
 
     def get(
         self,
@@ -101,7 +101,7 @@ class ArrayCache:
         array = self._open(path, shape, wanted, notes)
         if array is not None:
             return array
-        with holding(path.with_suffix(".lock"), remedy=NO_ROOM_REMEDY):
+        with file_lock(path.with_suffix(".lock"), remedy=NO_ROOM_REMEDY):
             array = self._open(path, shape, wanted, notes)  # another process may have built it meanwhile
             if array is None:
                 _build(path, shape, wanted, fill)

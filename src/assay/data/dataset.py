@@ -87,7 +87,7 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
-class OverImages:
+class ImagesWrapper:
     """Other images that are changed or chosen on reading, as many and of the same shape if not said otherwise."""
 
     images: Images

@@ -177,7 +177,7 @@ def _likeness_threshold(searched: _Searched, patients: Int[np.ndarray, "n"], ver
     return float(np.clip(np.tanh(middle + far * spread), LOOSEST, STRICTEST))
 
 
-def together(patients: Int[np.ndarray, "n"], pairs: Sequence[NearPair]) -> Int[np.ndarray, "n"]:
+def merge_patients(patients: Int[np.ndarray, "n"], pairs: Sequence[NearPair]) -> Int[np.ndarray, "n"]:
     """Return patients such that the images of each pair are of one: the least of those that pairs link.
 
     Examples:

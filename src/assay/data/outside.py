@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Int
 
-from assay.core.errors import DataError, SpecError, cut, nearest
+from assay.core.errors import DataError, SpecError, nearest, shorten
 from assay.core.files import content_hash
 from assay.core.types import FactorTable
 from assay.data.dataset import Dataset
@@ -25,7 +25,7 @@ _SET_DISTANCE = 2**40
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSetRules:
     """The training set, as far as another set must agree with it or differ from it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Training:
     dataset: Dataset | None
 
 
-def add_test_set(number: int, data: DataSpec, dataset: Dataset, training: Training) -> Dataset:
+def add_test_set(number: int, data: DataSpec, dataset: Dataset, training: TrainingSetRules) -> Dataset:
     """Return a set with the classes of the training set and patient codes of its own.
 
     Args:
@@ -68,7 +68,7 @@ def add_test_set(number: int, data: DataSpec, dataset: Dataset, training: Traini
     return replace(dataset, table=table, content=content, search=search)
 
 
-def _refuse_other_pixels(dataset: Dataset, training: Training) -> None:
+def _refuse_other_pixels(dataset: Dataset, training: TrainingSetRules) -> None:
     channels = dataset.images.shape[0]
     if channels != training.channels:
         words = {1: "gray (1 channel)", 3: "color (3 channels)"}
@@ -90,11 +90,11 @@ def _map_classes(data: DataSpec, table: FactorTable, classes: Sequence[str]) -> 
     mapping = {answered(own_name, table.classes): answered(to, classes) for own_name, to in data.map.items()}
     unmatched = [name for name in mapping if name not in table.classes]
     if unmatched:
-        raise SpecError(f"map: no class is called '{cut(unmatched[0])}': the set has {', '.join(table.classes)}")
+        raise SpecError(f"map: no class is called '{shorten(unmatched[0])}': the set has {', '.join(table.classes)}")
     named = [mapping.get(name, name) for name in table.classes]
     unknown = {name: to for name, to in zip(table.classes, named, strict=True) if to not in classes}
     if unknown:
-        strays = " or ".join(f"'{cut(to)}'" for to in dict.fromkeys(unknown.values()))
+        strays = " or ".join(f"'{shorten(to)}'" for to in dict.fromkeys(unknown.values()))
         way = ", ".join(f"{name}: {nearest(to, classes) or 'CLASS'}" for name, to in unknown.items())
         raise SpecError(
             f"no class of the training set ({', '.join(classes)}) is called {strays}; say which it is: map: {{{way}}}"
@@ -104,7 +104,7 @@ def _map_classes(data: DataSpec, table: FactorTable, classes: Sequence[str]) -> 
     if len(present) == 1 and tuple(classes) != LESION.levels:
         missing = next(name for code, name in enumerate(classes) if code not in present)
         raise SpecError(
-            f"no image is of class '{cut(missing)}', and classes cannot be told apart in images of one; add "
+            f"no image is of class '{shorten(missing)}', and classes cannot be told apart in images of one; add "
             "some, or map names of its classes to it"
         )
     return target

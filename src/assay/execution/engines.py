@@ -20,7 +20,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from assay.core.errors import SpecError, StoreError, cut, extra, unknown_of_few
+from assay.core.errors import SpecError, StoreError, extra, shorten, unknown_of_few
 from assay.core.files import is_file, write_bytes
 from assay.core.request import CommandRequest
 from assay.execution.lease import is_held
@@ -611,7 +611,7 @@ def _read_detached(root: Path) -> list[str]:
 
 def _handle(text: str, path: Path) -> str:
     if _HANDLE.fullmatch(text) is None:
-        raise StoreError(f"{path} holds {cut(text)!r}, which is no job of Slurm; delete this file")
+        raise StoreError(f"{path} holds {shorten(text)!r}, which is no job of Slurm; delete this file")
     return text
 
 

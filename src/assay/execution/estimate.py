@@ -17,7 +17,7 @@ from assay.core.errors import AssayError
 from assay.core.files import canonical_json
 from assay.core.registry import build
 from assay.core.types import FactorTable, Inputs
-from assay.data.cache import ArrayImages, ArrayMasks, ProgressCallback, silent
+from assay.data.cache import ArrayImages, ArrayMasks, ProgressCallback, no_progress
 from assay.execution.jobs import inputs_of, network_of
 from assay.execution.local import PROCESSOR, computing_on, keeping_memory
 from assay.execution.plan import Plan, Source, start_id
@@ -176,7 +176,7 @@ class Timer:
     """
 
     device: str = PROCESSOR
-    on_progress: ProgressCallback = silent
+    on_progress: ProgressCallback = no_progress
     timed: dict[str, Speed] = field(default_factory=dict[str, Speed])
     alike: dict[str, Speed] = field(default_factory=dict[str, Speed])
     spent: float = 0.0

@@ -20,7 +20,7 @@ from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.registry import build, require_code
 from assay.core.request import Task
 from assay.core.types import FactorTable, Inputs
-from assay.data.cache import ArrayCache, ProgressCallback, check_opened, silent
+from assay.data.cache import ArrayCache, ProgressCallback, check_opened, no_progress
 from assay.execution.local import computing_on
 from assay.execution.tasks import Context, Stopped
 from assay.execution.workspace import (
@@ -38,7 +38,7 @@ from assay.models.networks import HeadNotFitted, as_network, build_network, empt
 from assay.models.ref import Ensemble, Model, ModelRef, Unit, given_network
 from assay.models.untyped import channels_last, tensor_of
 from assay.models.weights import load_weights, remove_checkpoint, save_weights, start_of
-from assay.probes.probe import Read, Request
+from assay.probes.probe import ModelOutputs, Request
 from assay.probes.reader import ModelReading, run_probes
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
@@ -391,11 +391,11 @@ class ProbeJob:
             "readings": {name: self.readings[name] for name in requested if name in self.readings},
         }
 
-    def _known_readings(self, folder: RunFolder) -> dict[str, Read]:
+    def _known_readings(self, folder: RunFolder) -> dict[str, ModelOutputs]:
         readings = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}
         return {name: stored_reading(folder.outputs(id)) for name, id in readings.items()}
 
-    def _keep_outputs(self, folder: RunFolder, scene: PopulationScene, reads: Mapping[str, Read]) -> None:
+    def _keep_outputs(self, folder: RunFolder, scene: PopulationScene, reads: Mapping[str, ModelOutputs]) -> None:
         for name, id in self.readings.items():
             if name not in reads or folder.complete("readings", id):
                 continue
@@ -404,7 +404,7 @@ class ProbeJob:
 
 
 def write_reading(
-    folder: RunFolder, id: str, table: FactorTable, read: Read, record: Mapping[str, Any], fold: int = 0
+    folder: RunFolder, id: str, table: FactorTable, read: ModelOutputs, record: Mapping[str, Any], fold: int = 0
 ) -> None:
     """Write the results of a reading, but for its activations, with the rows that were read."""
     folds = np.full(len(table), fold, dtype=np.int64)
@@ -412,9 +412,9 @@ def write_reading(
     folder.write_outputs(id, {**columns, "logits": read.logits, **read.maps}, record)
 
 
-def stored_reading(outputs: Mapping[str, np.ndarray]) -> Read:
+def stored_reading(outputs: Mapping[str, np.ndarray]) -> ModelOutputs:
     """Return the results of a reading that `write_reading` stored, without activations."""
-    return Read(
+    return ModelOutputs(
         outputs["logits"],
         {},
         {name: values for name, values in outputs.items() if name not in (*OF_ROWS, "logits")},
@@ -431,7 +431,7 @@ def population_of(
     *,
     all_tested: bool = False,
     fresh: bool = False,
-    on_progress: ProgressCallback = silent,
+    on_progress: ProgressCallback = no_progress,
     like: Dataset | None = None,
 ) -> Population:
     """Return a population, opened once per process.

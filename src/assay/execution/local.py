@@ -196,7 +196,7 @@ class Worker:
         return self.process.exitcode
 
 
-class Crew:
+class WorkerPool:
     """The worker processes: idle ones are used again, dead ones are replaced."""
 
     def __init__(self, threads: int, stop: Stop) -> None:
@@ -415,7 +415,7 @@ class Workers:
         _begin_unasked(self.stop_file)
         queue, outcome = Queue.of(tasks), Outcome()
         stop = Stop()
-        crew = Crew(self.threads, stop)
+        crew = WorkerPool(self.threads, stop)
 
         def is_interrupted() -> None:
             if stop.is_set():
@@ -436,7 +436,7 @@ class Workers:
         outcome.stopped = stop.is_set() and bool(queue.waiting or outcome.stopped)
         return outcome
 
-    def _loop(self, queue: Queue, outcome: Outcome, observe: Observer, crew: Crew, stop: Stop) -> None:
+    def _loop(self, queue: Queue, outcome: Outcome, observe: Observer, crew: WorkerPool, stop: Stop) -> None:
         while True:
             while len(crew.busy) < self.count and not stop.is_set() and (task := queue.take()) is not None:
                 try:
@@ -455,7 +455,7 @@ class Workers:
             for worker in crew.ready():
                 self._hear(worker, queue, outcome, observe, crew)
 
-    def _hear(self, worker: Worker, queue: Queue, outcome: Outcome, observe: Observer, crew: Crew) -> None:
+    def _hear(self, worker: Worker, queue: Queue, outcome: Outcome, observe: Observer, crew: WorkerPool) -> None:
         task = worker.task
         if task is None:
             return

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from assay.core.errors import SpecError
-from assay.core.files import WEIGHTS_FILE, canonical_json, content_hash, hash_by_last, holding, write_bytes
+from assay.core.files import WEIGHTS_FILE, canonical_json, content_hash, file_lock, hash_by_last, write_bytes
 from assay.core.map_grid import COLUMNS_VERSION, KINDS_VERSION
 from assay.core.reasons import Code, Reason, reason_of
 from assay.core.registry import lookup
@@ -207,7 +207,7 @@ class SourceJob:
             self._take(shared.folder)
             return
         _check_weights(self.start, self.place)
-        with holding(unit / ".lock", wait, remedy=NO_ROOM_REMEDY):
+        with file_lock(unit / ".lock", wait, remedy=NO_ROOM_REMEDY):
             if not _in_cache(id, self.place.cache):  # another run may have left it meanwhile
                 (unit / "record.json").unlink(missing_ok=True)  # weights that were deleted are trained again
                 for partial_file in unit.glob(".*.partial"):  # by one that was killed: the lock is held

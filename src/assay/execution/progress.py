@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from assay.core.errors import visible
-from assay.data.cache import silent
+from assay.data.cache import no_progress
 from assay.execution.tasks import Event, Observer, Task
 from assay.stats.format import duration
 
@@ -256,7 +256,7 @@ def reading_shown(observe_nothing: bool) -> Generator[ProgressCallback]:
     A terminal has a line that redraws itself; elsewhere there is a line after a second, and then one every minute.
     """
     if observe_nothing:
-        yield silent
+        yield no_progress
         return
     live = sys.stderr.isatty()
     progress = Progress(

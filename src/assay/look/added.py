@@ -16,7 +16,7 @@ from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.look.cues import LEAST_ROWS, SEED, Cue
 from assay.stats.estimate import degrees_of_patients, interval, two_way
-from assay.stats.influence import auroc_rows, cluster
+from assay.stats.influence import auroc_influence, sum_by_patient
 from assay.stats.metrics import log_odds, placements
 from assay.stats.panel import Panel
 from assay.stats.rows import MINIMUM_SEEDS
@@ -146,7 +146,7 @@ class _Pairs:
                 images = int((opposite > 0).sum())
                 if least >= LEAST_ROWS:
                     values[which, seed] = right[of].sum() / opposite[of].sum()
-                    part = cluster(auroc_rows(right, opposite, of.astype(np.int64)), patient)
+                    part = sum_by_patient(auroc_influence(right, opposite, of.astype(np.int64)), patient)
                     moves[which, seed, np.searchsorted(samples, part.samples)] = part.values
         return _Areas(values, moves, int(least), images)
 

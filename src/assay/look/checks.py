@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.core.reasons import NO_REASON, Code, Field, Reason, read
+from assay.core.reasons import NO_REASON, Code, Field, Reason, parse_reason
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
@@ -18,9 +18,9 @@ from assay.data.dataset import Dataset
 from assay.data.files.folder import undeclared_table
 from assay.data.files.roles import SPLITS
 from assay.data.leakage import exact_pairs
-from assay.data.near_copies import NearPair, compares_full_images_only, together
+from assay.data.near_copies import NearPair, compares_full_images_only, merge_patients
 from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, shortcut_cautions, shortcut_rows
-from assay.look.image_cues import EDGES, ImageProperties, cues_of, looked_at
+from assay.look.image_cues import EDGES, ImageProperties, cues_of, measure_images
 from assay.look.request import EXAMINED
 from assay.report.pictures import PictureSettings
 from assay.spec.schema import DataSpec
@@ -126,11 +126,11 @@ def data_checks(
     """
     if dataset is None:
         return DataChecks(None, [Reason.of(Code.DRAWN_IMAGES)])
-    table, others, properties_seen = dataset.table, undeclared_table(spec), looked_at(dataset, size)
+    table, others, properties_seen = dataset.table, undeclared_table(spec), measure_images(dataset, size)
     pairs = dataset.near_copies if near is None or dataset.search is None else dataset.search.among(near)
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
     linked = replace(dataset, table=_linked(table, clusters))
-    odd_by_check = _odd(properties_seen)
+    odd_by_check = _find_odd_images(properties_seen)
     unnamed = without_patients(dataset.card.known_faults)
     checked = list(check_cues(linked.table, properties_seen.rows, odd_by_check))
     if unnamed:
@@ -155,7 +155,7 @@ def data_checks(
         *between,
         *(
             cause
-            for cause in _of_copies(dataset, clusters, suspected, searched, named=not unnamed)
+            for cause in _copy_findings(dataset, clusters, suspected, searched, named=not unnamed)
             if not between or Code.NO_COPIES not in cause
         ),
         *([Reason.of(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
@@ -256,7 +256,7 @@ def _clusters(dataset: Dataset, near: Sequence[NearPair]) -> list[Cluster]:
     """Return the files of every picture that is there more than once, exactly or as a near copy."""
     each = np.arange(len(dataset.table))
     exact = exact_pairs(np.array(dataset.pixels, dtype=np.uint64), each) if dataset.pixels else []
-    linked = together(each, [*exact, *near])
+    linked = merge_patients(each, [*exact, *near])
     groups = [np.flatnonzero(linked == first) for first in np.unique(linked)]
     return sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
 
@@ -264,10 +264,10 @@ def _clusters(dataset: Dataset, near: Sequence[NearPair]) -> list[Cluster]:
 def _linked(table: FactorTable, clusters: Sequence[Cluster]) -> FactorTable:
     """Return the table with copies of a picture as images of one patient: no fold predicts one by another."""
     pairs = [NearPair(int(files[0]), at, 1.0) for files in clusters for at in _numbers_of_rows(files)]
-    return replace(table, patient=together(table.patient, pairs))
+    return replace(table, patient=merge_patients(table.patient, pairs))
 
 
-def _of_copies(
+def _copy_findings(
     dataset: Dataset, clusters: Sequence[Cluster], suspected: Sequence[Cluster], searched: int, *, named: bool
 ) -> Iterator[Reason]:
     table = dataset.table
@@ -354,7 +354,7 @@ def _across_parts(table: FactorTable, others: FactorTable | None, clusters: Sequ
 # Odd images.
 
 
-def _odd(properties_seen: ImageProperties) -> Odd:
+def _find_odd_images(properties_seen: ImageProperties) -> Odd:
     properties = properties_seen.properties
     bright, contrast = properties["mean brightness"], properties["contrast"]
     marks = properties["share of thin bright marks"]
@@ -364,7 +364,7 @@ def _odd(properties_seen: ImageProperties) -> Odd:
         "bright": np.where(bright > 0.9, robust_deviations(bright), 0.0),
         "blurry": -robust_deviations(np.log(properties["sharpness"] + 1e-6)),
         "marked": marks / max(MARKED, MORE * np.quantile(marks, 0.9)),
-        "outlying": robust_deviations(_unlike(next(iter(properties_seen.features.values())))),
+        "outlying": robust_deviations(_dissimilarity(next(iter(properties_seen.features.values())))),
     }
     is_taken = np.zeros(len(properties_seen.rows), dtype=bool)
     by_kind: dict[str, tuple[Cluster, Float[np.ndarray, " m"]]] = {}
@@ -517,7 +517,7 @@ def _excess_of_other_class(
     member, fold = class_at[:, None] == np.arange(len(classes)), np.zeros(len(rows), np.int64) if fold is None else fold
     cue = cue_of("baseline", EDGES, part, dict(zip(classes.tolist(), score.T, strict=True)), fold)
     if np.isnan(cue.row["value"]):
-        return away, Reason.of(Code.LABELS_UNJUDGED) + read(cue.row["reason"])
+        return away, Reason.of(Code.LABELS_UNJUDGED) + parse_reason(cue.row["reason"])
     best = int(np.argmax(classes == part.classes.index(cue.row["of"])))
     if len(classes) == 2:  # what one class is told from is the other
         predicted = np.full(2, _is_well_predicted(cue.row["low"], score[:, best], member[:, best], part.patient))
@@ -586,7 +586,7 @@ def robust_deviations(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"
     return away if (np.abs(away) >= FAR).mean() <= MOST_FAR else np.zeros(len(values))
 
 
-def _unlike(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+def _dissimilarity(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """Return 1 less the correlation of every picture with the tenth that is most like it."""
     centered = features - features.mean(axis=1, keepdims=True)
     units = centered / (np.linalg.norm(centered, axis=1, keepdims=True) + 1e-3 * np.sqrt(features.shape[1]))

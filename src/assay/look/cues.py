@@ -12,7 +12,7 @@ from assay.core.reasons import Code, Field, Reason
 from assay.core.seeds import folds_by_patient
 from assay.core.types import Factor, FactorTable
 from assay.stats.estimate import interval
-from assay.stats.influence import auroc_rows, cluster
+from assay.stats.influence import auroc_influence, sum_by_patient
 from assay.stats.metrics import placements
 from assay.store.data_tables import LARGE
 from assay.store.files import Row
@@ -42,7 +42,7 @@ class Cue:
     row: Row
     scores: Mapping[int, Float[np.ndarray, " n"]]
 
-    def at(self, rows: Int[np.ndarray, " m"], images: int) -> Cue:
+    def expand_to_all(self, rows: Int[np.ndarray, " m"], images: int) -> Cue:
         """Return the cue of some of so many images as one of all."""
         scores = {code: np.full(images, np.nan) for code in self.scores}
         for code, score in self.scores.items():
@@ -116,7 +116,7 @@ def _auroc_with_interval(
     answer = of.astype(np.int64)
     right, opposite = placements(score, answer, fold)
     value = float(right[of].sum() / opposite[of].sum())
-    error = cluster(auroc_rows(right, opposite, answer), patient).standard_error
+    error = sum_by_patient(auroc_influence(right, opposite, answer), patient).standard_error
     direction = ""
     if fold is None:
         direction = "higher" if value >= 0.5 else "lower"

@@ -26,7 +26,7 @@ from assay.data.files.load import names_of
 from assay.data.files.readers import check_npz
 from assay.data.files.roles import SCORES, SPLITS, TARGETS, called_patient
 from assay.data.files.table import TextTable, number, read_table
-from assay.data.near_copies import NearPair, together
+from assay.data.near_copies import NearPair, merge_patients
 from assay.look.checks import (
     ALIKE,
     FARS,
@@ -343,7 +343,7 @@ def _unusual(
     distances, positions = nearest_rows(features, table.patient)
     copies: Bool[np.ndarray, " n"] = is_near_copy(distances)
     pairs = [NearPair(at, int(positions[at, 0]), 1.0) for at in np.flatnonzero(copies).tolist()]
-    linked = together(np.arange(len(table)), pairs)
+    linked = merge_patients(np.arange(len(table)), pairs)
     groups = [np.flatnonzero(linked == first) for first in np.unique(linked[copies])]
     away = robust_deviations(np.log(np.maximum(distances[:, -1], np.finfo(np.float64).tiny)))
     odd = np.flatnonzero(away >= FARS["outlying"])

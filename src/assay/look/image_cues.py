@@ -78,7 +78,9 @@ def cues_of(dataset: Dataset, others: FactorTable | None, properties_seen: Image
     table = dataset.table
     aligned = others is not None and np.array_equal(others.target, table.target)
     cues = [*cues_of_table(table), *_cues_of_images(dataset, table.take(properties_seen.rows), properties_seen)]
-    cues = [cue.at(properties_seen.rows, len(table)) if cue.row["kind"] in OF_IMAGES else cue for cue in cues]
+    cues = [
+        cue.expand_to_all(properties_seen.rows, len(table)) if cue.row["kind"] in OF_IMAGES else cue for cue in cues
+    ]
     if others is not None:
         others = replace(others, patient=table.patient) if aligned else others
         cues += [cue if aligned else replace(cue, scores={}) for cue in cues_of_table(others, "column")]
@@ -153,7 +155,7 @@ def _native(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> dict[str, np.ndarr
     return {"width": width, "height": height, "aspect (width / height)": width / height}
 
 
-def looked_at(dataset: Dataset, size: int = EXAMINED) -> ImageProperties:
+def measure_images(dataset: Dataset, size: int = EXAMINED) -> ImageProperties:
     """Measure every image, or those of some patients.
 
     Args:

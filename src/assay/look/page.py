@@ -8,10 +8,18 @@ from dataclasses import replace
 
 from PIL import ImageOps
 
-from assay.core.reasons import NO_REASON, Code, Reason, read
+from assay.core.reasons import NO_REASON, Code, Reason, parse_reason
 from assay.look.cues import CLEAR
 from assay.look.harms import look_harms
-from assay.report.account import Account, Chip, Opening, PlacePictures, Tile, doubts, sentence
+from assay.report.account import (
+    FirstScreen,
+    KeyFigure,
+    PageText,
+    PlacePictures,
+    StatusChip,
+    caution_chips,
+    caution_sentence,
+)
 from assay.report.block import Block, Query, Section
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
@@ -70,17 +78,17 @@ DECODED = Block(
 )
 
 
-def look_account(evidence: Evidence) -> Account:
+def look_account(evidence: Evidence) -> PageText:
     """Return the words on a look."""
     facts, findings = evidence.facts, list(map(from_row, evidence.tables["findings"]))
     who = f"{facts['patients']} patients" if evidence.unit == "patients" else "patients not named"
     target = f'"{in_words(facts["target"])}"'
-    return Account(
+    return PageText(
         name=facts["data"],
         question=f"What do {facts['images']} images reveal about {target} without a network?",
         meta=f"{facts['images']} images, {who}, target {target}, examined at {facts['examined at']}",
         verdict=look_verdict(evidence),
-        opening=Opening(
+        opening=FirstScreen(
             tuple(_check_chips(evidence)[:MOST_CHIPS]),
             (),
             tuple(suspects(evidence)),
@@ -90,7 +98,7 @@ def look_account(evidence: Evidence) -> Account:
             grid=_grid_title(evidence),
             more=tuple(filter(None, (_cue_advice(evidence),))),
         ),
-        doubts=tuple(map(sentence, findings)),
+        doubts=tuple(map(caution_sentence, findings)),
         limits=("what a network would learn", "whether labels are right"),
         methods=(*METHODS, *(OF_EMBEDDINGS if evidence.tables["decoded"] else ())),
         planned=True,
@@ -120,12 +128,12 @@ def _cue_advice(evidence: Evidence) -> str:
     return "" if best is None else may_be_no_shortcut(best, numeric(best, "value"))
 
 
-def _check_chips(evidence: Evidence) -> list[Chip]:
+def _check_chips(evidence: Evidence) -> list[StatusChip]:
     """Return the findings in order of harm, then the checks that were passed, in a few words each."""
     rows = evidence.tables["findings"]
     ordered = [rows[harm.row] for harm in look_harms(rows)]
     passed = (row for row in rows if row not in ordered)
-    return [chip for row in (*ordered, *passed) for chip in doubts([from_row(row)])]
+    return [chip for row in (*ordered, *passed) for chip in caution_chips([from_row(row)])]
 
 
 def look_step(evidence: Evidence) -> str:
@@ -173,24 +181,28 @@ def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
         yield from (pictures[at] for at in order)
 
 
-def look_tiles(evidence: Evidence) -> Iterator[Tile]:
+def look_tiles(evidence: Evidence) -> Iterator[KeyFigure]:
     """Yield the number of images, the best cue, and what is suspect."""
     tables, facts = evidence.tables, evidence.facts
-    unjudged = [reason for row in tables["findings"] if (reason := read(row["reason"])).first(Code.LABELS_UNJUDGED)]
-    yield Tile("Images", facts["images"], of=f"{facts['patients']} patients" if evidence.unit == "patients" else "")
+    unjudged = [
+        reason for row in tables["findings"] if (reason := parse_reason(row["reason"])).first(Code.LABELS_UNJUDGED)
+    ]
+    yield KeyFigure(
+        "Images", facts["images"], of=f"{facts['patients']} patients" if evidence.unit == "patients" else ""
+    )
     best = _best_cue(evidence)
     for row in tables["shortcuts"][:1] if best is None else [best]:
         of, light = f"AUROC of {cue_words(row['kind'], row['name'])}", "warn" if row["strong"] else ""
-        yield Tile("Best simple cue", number(numeric(row, "value")), _interval_words(row), of, light)
+        yield KeyFigure("Best simple cue", number(numeric(row, "value")), _interval_words(row), of, light)
     for row in tables["decoded"][:1]:
         value = number(numeric(row, "value"))
-        yield Tile("Linear probe", value, _interval_words(row), f"AUROC of embeddings for {in_words(row['name'])}")
+        yield KeyFigure("Linear probe", value, _interval_words(row), f"AUROC of embeddings for {in_words(row['name'])}")
     for name, kinds in _SUSPECT.items():
         number_found = len({row["row"] for row in tables["issues"] if row["kind"] in kinds})
         if name == LABELS and unjudged:
-            yield Tile(name, "not judged", of=_why_unjudged(unjudged[0]))
+            yield KeyFigure(name, "not judged", of=_why_unjudged(unjudged[0]))
             continue
-        yield Tile(
+        yield KeyFigure(
             name,
             f"{number_found:,}",
             of=count(number_found, "file" if name == "Copies" else "image").partition(" ")[2],

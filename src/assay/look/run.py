@@ -13,7 +13,7 @@ import pandas as pd
 from assay.core.files import default_cache_root
 from assay.core.reasons import reason_in_words
 from assay.core.versions import OF_IMAGES, time_and_versions
-from assay.data.cache import ArrayCache, ProgressCallback, silent
+from assay.data.cache import ArrayCache, ProgressCallback, no_progress
 from assay.data.cards import facts_of
 from assay.data.dataset import Dataset
 from assay.data.files.folder import without_unknown
@@ -23,7 +23,7 @@ from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.look.checks import data_checks, issue
 from assay.look.cues import Cue
-from assay.look.image_cues import COUNTED, counted_pixels, looked_at
+from assay.look.image_cues import COUNTED, counted_pixels, measure_images
 from assay.look.kind import LOOK
 from assay.look.request import SHARED, LookRequest
 from assay.report.page import write_page
@@ -44,7 +44,7 @@ OF_CUE = 6
 """Images with most, and with least, of a cue that are drawn."""
 
 
-def look(request: LookRequest, on_progress: ProgressCallback = silent) -> Path:
+def look(request: LookRequest, on_progress: ProgressCallback = no_progress) -> Path:
     """Look at images, and write tables, pictures, `issues.csv` and a page. Return the run folder.
 
     Args:
@@ -168,7 +168,7 @@ def cue_pictures(dataset: Dataset, cues: Sequence[Cue], gallery: PictureSettings
     """
     strong = [cue for cue in cues if cue.row["strong"] and cue.row["kind"] == "image" and cue.row["name"] in COUNTED]
     for cue in sorted(strong, key=lambda cue: -cue.row["value"])[:1]:
-        name, scores = str(cue.row["name"]), looked_at(dataset, size)
+        name, scores = str(cue.row["name"]), measure_images(dataset, size)
         order = scores.rows[np.argsort(-scores.properties[name], kind="stable")]
         rows = np.concatenate([order[:OF_CUE], order[-OF_CUE:]])
         yield gallery.cue(dataset, rows.tolist(), counted_pixels(dataset, rows, name, size), name)

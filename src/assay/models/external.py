@@ -22,14 +22,14 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from assay.core.errors import DataError, SpecError, cut, key_text
+from assay.core.errors import DataError, SpecError, key_text, shorten
 from assay.core.files import content_hash, is_file, sha256
 from assay.data.files.joins import match, such
 from assay.data.files.table import LINKED_OUT, is_contained, number, read_table, require_whole, shown
 from assay.models.confined import MEMORY
 from assay.models.onnx_session import OnnxFile, OnnxSession
 from assay.models.process import LIMIT, LOOK, ModelFile, session_memory
-from assay.models.ref import Facts, Origin
+from assay.models.ref import ModelFacts, Origin
 
 # ONNX files, see `onnx_session`.
 
@@ -60,9 +60,9 @@ class OnnxModel(ModelFile):
         _ = self.sent.files  # refused where they lead out of the folder
         return OnnxNetwork(self.path, self.output)
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> ModelFacts:
         session = cast(OnnxNetwork, self.loaded).session
-        return Facts(session.taken.framing, session.names, heads=session.heads, integer=session.integer)
+        return ModelFacts(session.taken.framing, session.names, heads=session.heads, integer=session.integer)
 
 
 class OnnxNetwork(nn.Module):
@@ -120,9 +120,9 @@ class CommandModel(Origin):
         return CommandNetwork(self.command, self.limit, self.memory, self._names)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ModelFacts:
         """The columns of the scores, once it was called."""
-        return Facts(outputs=tuple(self._names))
+        return ModelFacts(outputs=tuple(self._names))
 
     @cached_property
     def _names(self) -> list[str]:
@@ -154,14 +154,14 @@ class CommandNetwork(nn.Module):
         try:
             self.words = shlex.split(command)
         except ValueError as error:
-            raise SpecError(f"command '{cut(command)}' cannot be read: {error}") from error
+            raise SpecError(f"command '{shorten(command)}' cannot be read: {error}") from error
         images, scores, masks = (
             any(f"{{{name}}}" in word for word in self.words) for name in ("images", SCORES, MASKS)
         )
         self.masks = masks
         if not images or scores == masks:
             raise SpecError(
-                f"command '{cut(command)}': expected {{images}}, and one of {{scores}} and {{masks}}, such as "
+                f"command '{shorten(command)}': expected {{images}}, and one of {{scores}} and {{masks}}, such as "
                 "'python predict.py {images} {scores}'"
             )
 
@@ -211,7 +211,7 @@ class CommandNetwork(nn.Module):
                     words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
                 )
             except OSError as error:
-                raise SpecError(f"command '{cut(self.words[0])}' cannot be run: {error.strerror}") from error
+                raise SpecError(f"command '{shorten(self.words[0])}' cannot be run: {error.strerror}") from error
             code, ends = None, time.monotonic() + seconds
             try:
                 while code is None:
@@ -234,7 +234,7 @@ class CommandNetwork(nn.Module):
             last = next(reversed(log.read().decode(errors="replace").strip().splitlines()), "")
         if code:
             ended = f"signal {-code}" if code < 0 else f"exit code {code}"
-            raise SpecError(f"the command ended with {ended}{': ' + cut(last, 200) if last else ''}")
+            raise SpecError(f"the command ended with {ended}{': ' + shorten(last, 200) if last else ''}")
 
 
 def starts_program(network: nn.Module) -> bool:
@@ -293,7 +293,7 @@ def read_lesion_map(path: Path, sides: tuple[int, int]) -> Float[Tensor, "1 h w"
             with Image.open(path, formats=("PNG",)) as picture:
                 values = np.asarray(picture if picture.mode in ("1", "L", "P", "I", "I;16") else picture.convert("L"))
     except (OSError, ValueError) as error:
-        raise SpecError(f"the mask {path.name} cannot be read: {cut(str(error), 120)}") from error
+        raise SpecError(f"the mask {path.name} cannot be read: {shorten(str(error), 120)}") from error
     if values.shape != sides:
         raise SpecError(f"the mask {path.name} has the shape {list(values.shape)}, and its image {list(sides)}")
     if path.suffix != ".npy":
@@ -329,7 +329,7 @@ def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n 
     twice = len(names) - len(set(names))
     if twice:
         name = next(name for name, times in Counter(names).items() if times > 1)
-        raise DataError(f"{path.name} has {twice:,} rows of images that it has already, such as {cut(name)}")
+        raise DataError(f"{path.name} has {twice:,} rows of images that it has already, such as {shorten(name)}")
     matched = match(files, names)
     if missing := matched.left_over:
         others = such(shown(names[at]) for at in matched.right_over)

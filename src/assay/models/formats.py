@@ -19,14 +19,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from assay.core.errors import SpecError, WeightsError, cut, extra, first_line, key_text, unknown_name
+from assay.core.errors import SpecError, WeightsError, extra, first_line, key_text, shorten, unknown_name
 from assay.core.files import at_home, content_hash, sha256
 from assay.core.registry import own_object
 from assay.models.external import OnnxModel
 from assay.models.image_config import of_bundle, of_processor, read_config
 from assay.models.onnx_session import FixedInput, output_names, require_rows
 from assay.models.process import LIMIT, ModelFile
-from assay.models.ref import AFunction, Facts, InMemory, Origin, network_content, unwrap_scores
+from assay.models.ref import FunctionOrigin, InMemory, ModelFacts, Origin, network_content, unwrap_scores
 from assay.models.weight_files import WeightsFile, read_weights, some
 from assay.models.weights import load_into
 
@@ -62,9 +62,9 @@ class StateDictModel(ModelFile):
         load_into(network, remove_prefix(self._file, list(network.state_dict()))[0])
         return network.eval()
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> ModelFacts:
         _, note = remove_prefix(self._file, list(self.loaded.state_dict()))
-        return Facts(outputs=output_names(self._file.metadata), notes=(note,) if note else ())
+        return ModelFacts(outputs=output_names(self._file.metadata), notes=(note,) if note else ())
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _of_smp(name: str) -> Make:
             return create(architecture, encoder or "resnet34", None, in_channels=channels, classes=classes)
         except KeyError as error:
             raise SpecError(
-                f"segmentation_models_pytorch has no encoder '{cut(encoder)}'; expected such as smp:unet/resnet34"
+                f"segmentation_models_pytorch has no encoder '{shorten(encoder)}'; expected such as smp:unet/resnet34"
             ) from error
 
     return make
@@ -192,7 +192,7 @@ def _of_monai(name: str) -> Make:
     ]
     if missing:
         raise SpecError(
-            f"monai:{cut(name)} needs {some(missing)}: give the folder of its bundle, or module:function with "
+            f"monai:{shorten(name)} needs {some(missing)}: give the folder of its bundle, or module:function with "
             f"{key_text('--trust', True)}"
         )
 
@@ -242,8 +242,8 @@ class TorchProgramModel(ModelFile):
             except Exception as error:
                 raise WeightsError(f"{self.path} cannot be loaded: {first_line(error)}; export it again") from error
 
-    def _facts(self) -> Facts:
-        return Facts(self.loaded.taken.framing if isinstance(self.loaded, ExportedNetwork) else {})
+    def _facts(self) -> ModelFacts:
+        return ModelFacts(self.loaded.taken.framing if isinstance(self.loaded, ExportedNetwork) else {})
 
 
 class ExportedNetwork(nn.Module):
@@ -357,10 +357,10 @@ class MonaiBundleModel(ModelFile):
         channels, side, _ = of_bundle(self._metadata).get("input_size", (0, 0, 0))
         return {**({"channels": _KINDS[channels]} if channels in _KINDS else {}), **({"size": side} if side else {})}
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> ModelFacts:
         outputs = self._metadata.get("network_data_format", {}).get("outputs", {})
         first = next(iter(outputs.values()), None)
-        return Facts(self._framing, output_names({"names": first and first.get("channel_def")}))
+        return ModelFacts(self._framing, output_names({"names": first and first.get("channel_def")}))
 
 
 def _resolve_value(value: Any, config: Mapping[str, Any], references: tuple[str, ...]) -> Any:
@@ -368,11 +368,11 @@ def _resolve_value(value: Any, config: Mapping[str, Any], references: tuple[str,
     if isinstance(value, str) and value[:1] == "@":
         key = value[1:]
         if key in references or key not in config:
-            raise WeightsError(f"the config of the bundle refers to '{cut(key)}', which cannot be resolved")
+            raise WeightsError(f"the config of the bundle refers to '{shorten(key)}', which cannot be resolved")
         return _resolve_value(config[key], config, (*references, key))
     if isinstance(value, str) and ("$" in value or "@" in value or value[:1] == "%"):
         raise SpecError(
-            f"the config of the bundle has the expression '{cut(value)}', which is code: read it, then give "
+            f"the config of the bundle has the expression '{shorten(value)}', which is code: read it, then give "
             f"{key_text('--trust', True)}"
         )
     if isinstance(value, list):
@@ -388,7 +388,7 @@ def _resolve_value(value: Any, config: Mapping[str, Any], references: tuple[str,
     target = str(parts["_target_"])
     if "." in target.removeprefix(_NETS):
         raise SpecError(
-            f"the config of the bundle builds '{cut(target)}', which is not of monai.networks.nets and may run any "
+            f"the config of the bundle builds '{shorten(target)}', which is not of monai.networks.nets and may run any "
             f"code: read it, then give {key_text('--trust', True)}"
         )
     reaching = [key for key, part in arguments.items() if key.startswith("pretrained") and part]
@@ -454,9 +454,9 @@ class TransformersModel(ModelFile):
             raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
         return loaded.eval()
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> ModelFacts:
         named: Any = cast(Any, self.loaded).config.id2label
-        return Facts({"channels": "color"}, output_names({"names": named}))
+        return ModelFacts({"channels": "color"}, output_names({"names": named}))
 
 
 # The model that a user names.
@@ -500,7 +500,7 @@ def given_origin(
     if isinstance(model, nn.Module):
         return InMemory(model)
     if callable(model):
-        return AFunction(model)
+        return FunctionOrigin(model)
     raise SpecError(
         f"model is {type(model).__name__}; expected a torch.nn.Module, a function of images, a file of weights or the "
         "folder of a training run"
@@ -511,15 +511,15 @@ def _origin_by_name(text: str, weights: Path | None, trust: bool, limit: float) 
     library, _, name = text.partition(":")
     if library == "hf":
         if weights is not None:
-            raise SpecError(f"{cut(text)} has its own weights; leave {key_text('--weights')} out")
+            raise SpecError(f"{shorten(text)} has its own weights; leave {key_text('--weights')} out")
         return TransformersModel(Path(name), limit)
     if library in LIBRARIES:
         LIBRARIES[library](name)  # report a misspelled name before asking for the weights
         if weights is None:
-            raise SpecError(f"{cut(text)} names a network; give its weights with {key_text('--weights', 'FILE')}")
+            raise SpecError(f"{shorten(text)} names a network; give its weights with {key_text('--weights', 'FILE')}")
         return StateDictModel(weights, limit, factory=NamedFactory(library, name, weights))
     if not trust:
-        raise SpecError(f"'{cut(text)}' is code: read it, then give {key_text('--trust', True)}")
+        raise SpecError(f"'{shorten(text)}' is code: read it, then give {key_text('--trust', True)}")
     return (
         FunctionModel(Path(text), limit)
         if weights is None

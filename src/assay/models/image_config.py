@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.core.errors import WeightsError, cut
+from assay.core.errors import WeightsError, shorten
 from assay.spec.document import mapping_of
 
 
@@ -40,7 +40,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         return dict(mapping_of(json.loads(path.read_text())) or {}) if path.is_file() else {}
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as JSON: {cut(str(error), 120)}") from error
+        raise WeightsError(f"{path} cannot be read as JSON: {shorten(str(error), 120)}") from error
 
 
 def of_processor(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from assay.core.seeds import derive
 from assay.models.networks import WithTrunk, as_network
 from assay.models.weight_files import WeightsFile, fetch, reachable, read_weights, weights_cache
 from assay.models.weights import (
-    Start,
+    WeightLoadReport,
     fitted_positions,
     load_into,
     load_trunk,
@@ -151,7 +151,7 @@ class FromFile(WeightsReading):
         if scaling is not None and scaling.bgr:
             take_rgb(goal)
         strides = target.take(goal, changed)
-        target.start = Start(
+        target.start = WeightLoadReport(
             file=path.name,
             layout=matched.layout.name,
             prefix=matched.prefix,
@@ -292,7 +292,7 @@ class FromSource:
         if self.statistics:
             redraw(target.trunk, int(torch.randint(2**62, ())))
         before = cast(dict[str, Any], json.loads(metadata.get("start", "{}")))
-        target.start = Start(
+        target.start = WeightLoadReport(
             file=f"source {self.id}",
             layout="assay",
             prefix="trunk.",
@@ -332,7 +332,7 @@ class PretrainedByTimm:
         file = WeightsFile(Path(f"timm/{configuration.get('architecture')}"), tensors)
         load_into(goal, file)
         target.take(goal, {})
-        target.start = Start(
+        target.start = WeightLoadReport(
             file=".".join(filter(None, (str(file.path), cast(str, configuration.get("tag"))))),
             layout="timm or torchvision",
             loaded=len(tensors),

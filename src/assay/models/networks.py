@@ -20,7 +20,7 @@ from assay.core.errors import AssayError, SpecError
 from assay.core.registry import component
 from assay.core.traits import ArchitectureTraits
 from assay.models.untyped import named_layers, tensor_of
-from assay.models.weights import Start, library_draws
+from assay.models.weights import WeightLoadReport, library_draws
 from assay.spec.recipe import RecipeSpec
 
 # The interface of a network for the training loop and the probes.
@@ -272,7 +272,7 @@ class WithTrunk(nn.Module):
 
     architecture: str = ""
     input_hint: str = ""
-    start: Start | None = None
+    start: WeightLoadReport | None = None
 
     def __init__(self, trunk: nn.Module, scaling: InputScaling, width: int) -> None:
         super().__init__()

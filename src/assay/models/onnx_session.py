@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from assay.core.errors import SpecError, WeightsError, cut, extra, first_line, key_text
+from assay.core.errors import SpecError, WeightsError, extra, first_line, key_text, shorten
 from assay.core.files import content_hash, sha256
 from assay.models.confined import MEMORY
 
@@ -188,7 +188,7 @@ class OnnxSession:
         inputs: list[Any] = self.session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
             described = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs)
-            raise WeightsError(f"{path}: expected one input of images [b, c, h, w], not {cut(described, 120)}")
+            raise WeightsError(f"{path}: expected one input of images [b, c, h, w], not {shorten(described, 120)}")
         heads = [entry.name for entry in self.session.get_outputs() if "float" in entry.type or "double" in entry.type]
         self.output: str = head_of(heads, output, path.name)
         self.heads = (self.output, *(name for name in heads if name != self.output))
@@ -285,8 +285,8 @@ def _tensor_files(path: Path) -> tuple[Path, ...]:
         for node, tensors in _nodes(graph):
             if node is not None and node.domain not in (*_DOMAINS, *functions):
                 raise WeightsError(
-                    f"{path.name} needs the operator '{cut(node.op_type)}' of '{cut(node.domain)}', which is a library "
-                    "of its own and could run any code; export the model with standard operators"
+                    f"{path.name} needs the operator '{shorten(node.op_type)}' of '{shorten(node.domain)}', which is a "
+                    "library of its own and could run any code; export the model with standard operators"
                 )
             for tensor in tensors:
                 if tensor.data_location == _EXTERNAL:
@@ -300,10 +300,10 @@ def _file_inside(folder: Path, path: Path, location: str) -> Path:
     file = (folder / location).resolve()
     if not location or not file.is_relative_to(folder):
         raise WeightsError(
-            f"{path.name} keeps tensors in '{cut(location)}', which is outside its folder; put that file beside it"
+            f"{path.name} keeps tensors in '{shorten(location)}', which is outside its folder; put that file beside it"
         )
     if not file.is_file():
-        raise WeightsError(f"{path.name} keeps tensors in '{cut(location)}', which is missing; copy it to {folder}")
+        raise WeightsError(f"{path.name} keeps tensors in '{shorten(location)}', which is missing; copy it to {folder}")
     return file
 
 

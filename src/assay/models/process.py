@@ -35,7 +35,7 @@ from assay.core import errors
 from assay.core.errors import AssayError, SpecError, key_text, visible
 from assay.models.confined import MEMORY, memory_limit
 from assay.models.onnx_session import OnnxFile
-from assay.models.ref import Facts, Origin, channels_of, unwrap_scores
+from assay.models.ref import ModelFacts, Origin, channels_of, unwrap_scores
 from assay.models.untyped import tensor_of
 
 LIMIT = 60.0
@@ -73,7 +73,7 @@ class ModelFile(Origin):
         return self._apart("").content if self.limit else self._content()
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ModelFacts:
         """What the file states of its images and outputs. Raises as `network` does."""
         return self._apart("").facts if self.limit else self._facts()
 
@@ -137,8 +137,8 @@ class ModelFile(Origin):
     def _processes(self) -> dict[str, ProcessNetwork]:
         return {}
 
-    def _facts(self) -> Facts:
-        return Facts()
+    def _facts(self) -> ModelFacts:
+        return ModelFacts()
 
     @abstractmethod
     def _load(self) -> nn.Module: ...
@@ -202,7 +202,7 @@ class ProcessNetwork(nn.Module):
             raise SpecError(f"{self.name} cannot be loaded: {error}") from error
         self.content: str = facts["content"]
         framing = {key: facts["framing"][key] for key in ("size", "channels") if key in facts["framing"]}  # no more
-        self.facts = Facts(
+        self.facts = ModelFacts(
             framing,
             tuple(facts["outputs"]),
             tuple(facts["notes"]),

@@ -115,7 +115,7 @@ _OF_LIBRARIES = ("torch", "torchvision", "timm", "monai", "segmentation_models_p
 
 
 @dataclass(frozen=True)
-class Facts:
+class ModelFacts:
     """What a model states of its images and outputs.
 
     Attributes:
@@ -158,9 +158,9 @@ class Origin(ABC):
         return self._content()
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ModelFacts:
         """What it states of its images and outputs."""
-        return Facts()
+        return ModelFacts()
 
     @abstractmethod
     def network(self, device: str) -> nn.Module:
@@ -453,12 +453,12 @@ class InMemory(Origin):
         return "cpu" if first is None else str(first.device)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ModelFacts:
         """The names of its outputs, in a config of transformers or timm."""
         labels = getattr(getattr(self.module, "config", None), "id2label", None)
         config = mapping_of(getattr(self.module, "pretrained_cfg", None)) or {}
         names = output_names({"names": labels or config.get("label_names")})
-        return Facts(outputs=names if len(names) == getattr(self.module, "num_classes", len(names)) else ())
+        return ModelFacts(outputs=names if len(names) == getattr(self.module, "num_classes", len(names)) else ())
 
     def network(self, device: str) -> nn.Module:
         """Return the module itself, on the device on which it is."""
@@ -469,7 +469,7 @@ class InMemory(Origin):
 
 
 @dataclass(frozen=True)
-class AFunction(Origin):
+class FunctionOrigin(Origin):
     """A function of images [b, c, h, w] as float32 NumPy array in [0, 1], which returns scores as an array.
 
     Its hash is of its source, as far as Python has it.

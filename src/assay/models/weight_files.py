@@ -26,7 +26,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from assay.core.errors import StoreError, WeightsError, first_line
-from assay.core.files import assets_folder, default_cache_root, file_hash, holding, write_bytes
+from assay.core.files import assets_folder, default_cache_root, file_hash, file_lock, write_bytes
 from assay.data.cache import NO_ROOM_REMEDY, writing
 from assay.models.untyped import safetensors_of
 
@@ -290,7 +290,7 @@ def fetch(url: str, sha256: str, folder: Path, *, size: int | None = None) -> Pa
         StoreError: The disk is full.
     """
     path = cached_path(url, sha256, folder)
-    with holding(path.with_name(f"{path.name}.lock"), remedy=NO_ROOM_REMEDY):
+    with file_lock(path.with_name(f"{path.name}.lock"), remedy=NO_ROOM_REMEDY):
         present = file_hash(path) if path.is_file() else ""
         if present == sha256:
             return path

@@ -401,7 +401,7 @@ def _hangs_on_size(key: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class WeightLoadReport:
     """Report on a weights file: printed in the log, kept with the trained weights.
 
     Attributes:
@@ -434,7 +434,7 @@ class Start:
         return json.dumps(asdict(self), sort_keys=True)
 
 
-def start_of(network: nn.Module) -> Start | None:
+def start_of(network: nn.Module) -> WeightLoadReport | None:
     """Report on the weights file that a network was loaded from; None after a random start.
 
     Examples:
@@ -442,7 +442,7 @@ def start_of(network: nn.Module) -> Start | None:
         True
     """
     start = getattr(network, "start", None)
-    return start if isinstance(start, Start) else None
+    return start if isinstance(start, WeightLoadReport) else None
 
 
 def load_into(module: nn.Module, file: WeightsFile) -> None:

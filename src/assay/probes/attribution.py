@@ -22,7 +22,7 @@ from assay.probes.faithfulness import (
     ERASED,
     RANK,
     STRUCTURE,
-    Asked,
+    MapReferences,
     add_remark,
     attributed_effect,
     center_prior,
@@ -239,9 +239,11 @@ class Attribution:
         if reading.read(chosen.environment).maps:
             return self._undefined_rows(Reason.of(Code.PIXEL_LOGITS), place)
         with evaluating(reading.model.network):
-            return self._measure_maps(Asked.of(reading, scene, chosen), chosen.areas(), place)
+            return self._measure_maps(MapReferences.of(reading, scene, chosen), chosen.areas(), place)
 
-    def _measure_maps(self, readings: Asked, sizes: Mapping[str, float], place: Measurement) -> list[Measurement]:
+    def _measure_maps(
+        self, readings: MapReferences, sizes: Mapping[str, float], place: Measurement
+    ) -> list[Measurement]:
         rows = [replace(place, measure="lesion-pixels", level=size, value=a, unit="px") for size, a in sizes.items()]
         rows += erasures(readings.parts, readings.subject, readings.sample, readings.deviation, place)
         rows += lesion_effects(readings, place)

@@ -22,7 +22,7 @@ from assay.data.dataset import Images
 from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope, with_untrained
 from assay.shifts.environment import Environment, Scene
-from assay.stats.influence import auroc_rows, cluster
+from assay.stats.influence import auroc_influence, sum_by_patient
 from assay.stats.metrics import average_ranks, placements, varying
 from assay.stats.ridge import held_out
 
@@ -262,7 +262,7 @@ def _mean_auroc(
         if pairs == 0:
             return float("nan"), contribution
         values.append(float(right[answer == 1].sum() / pairs))
-        contribution += auroc_rows(right, opposite, answer) / positive.shape[1]
+        contribution += auroc_influence(right, opposite, answer) / positive.shape[1]
     return float(np.mean(values)), contribution
 
 
@@ -277,7 +277,7 @@ def _combine(space: Space, group: str, task: DecodingTask, answers: list[_Answer
     if np.isnan(value):
         return Score(group, space.layer, nothing, reason=Reason.of(Code.NO_FOLD_WITH_BOTH_SIDES))
     contribution = np.concatenate([moved / len(answers) for _, moved in answers])
-    clustered_auroc = cluster(contribution, patient[task.rows])
+    clustered_auroc = sum_by_patient(contribution, patient[task.rows])
     return Score(group, space.layer, value, clustered_auroc.standard_error, clustered_auroc)
 
 

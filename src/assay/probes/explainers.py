@@ -38,7 +38,7 @@ class ModuleCall:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExplainedNetwork:
     """A network as explainers see it, in eval mode; the explained quantity is the log-odds of one class of each image.
 
     Attributes:
@@ -57,7 +57,7 @@ class Subject:
     steps: tuple[ModuleCall, ...]
 
     @classmethod
-    def of(cls, network: nn.Module, images: Float[Tensor, "b c h w"]) -> Subject:
+    def of(cls, network: nn.Module, images: Float[Tensor, "b c h w"]) -> ExplainedNetwork:
         """Run the network once on some images to see its steps."""
         steps: list[ModuleCall] = []
 
@@ -101,11 +101,11 @@ class Explainer(Protocol):
 
     additive: bool
 
-    def refusal(self, subject: Subject) -> str:
+    def refusal(self, subject: ExplainedNetwork) -> str:
         """Why the method cannot explain this network, and alternatives; empty if it can."""
         ...
 
-    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
+    def explain(self, subject: ExplainedNetwork, images: Pixels, own: Classes) -> HeatMaps:
         """Return a heat map in the size of each image, for its class `own`, independent of the rest of the batch."""
         ...
 
@@ -113,7 +113,7 @@ class Explainer(Protocol):
 class GenericExplainer:
     """Base of explainers that explain every network."""
 
-    def refusal(self, subject: Subject) -> str:
+    def refusal(self, subject: ExplainedNetwork) -> str:
         """It explains every network."""
         return ""
 
@@ -137,7 +137,9 @@ def class_log_odds(logits: Tensor, label: Int[Tensor, " b"]) -> Float[Tensor, " 
     return logits[chosen] - logits.masked_fill(chosen, -torch.inf).logsumexp(dim=1)
 
 
-def slopes(subject: Subject, images: Float[Tensor, "b c h w"], labels: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+def slopes(
+    subject: ExplainedNetwork, images: Float[Tensor, "b c h w"], labels: Int[Tensor, " b"]
+) -> Float[Tensor, "b c h w"]:
     """Return the gradient of each image's log-odds by its pixels. Gradients of weights are not made."""
     pixels = images.detach().clone().requires_grad_()
     with torch.enable_grad():
@@ -181,7 +183,7 @@ class Gradient(GenericExplainer):
 
     additive: ClassVar[bool] = False
 
-    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
+    def explain(self, subject: ExplainedNetwork, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         return slopes(subject, images, own).abs().amax(dim=1)
 
@@ -204,6 +206,6 @@ class InputXGradient(GenericExplainer):
 
     additive: ClassVar[bool] = True
 
-    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
+    def explain(self, subject: ExplainedNetwork, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         return (images * slopes(subject, images, own)).sum(dim=1)

@@ -18,7 +18,7 @@ from assay.core.seeds import generator
 from assay.core.types import Measurement, undefined
 from assay.data.dataset import DrawnLesions, Images, Lesions
 from assay.models.untyped import tensor_of
-from assay.probes.explainers import Explainer, Subject
+from assay.probes.explainers import ExplainedNetwork, Explainer
 from assay.probes.lesion_maps import MEASURES, SIZES, LesionImages, Part, Sample, localization
 from assay.probes.probe import Reading, estimated_mean, measurement_with_error, patients
 from assay.probes.reliance import within_class_spread
@@ -57,7 +57,7 @@ class RandomizedNetwork:
     network: nn.Module
 
 
-def redrawn(subject: Subject) -> Iterator[RandomizedNetwork]:
+def redrawn(subject: ExplainedNetwork) -> Iterator[RandomizedNetwork]:
     """Return the network with layers randomized from the last on, stage by stage; then with each earlier stage alone.
 
     The values of each weight tensor are permuted, the same way for every model. Their distribution stays the same, so
@@ -66,10 +66,12 @@ def redrawn(subject: Subject) -> Iterator[RandomizedNetwork]:
     steps = stages(subject)
     for last in range(len(steps)):
         names = {name for stage in steps[: last + 1] for name in stage.parameters}
-        network = dealt_anew(subject.network, names)
+        network = with_permuted_weights(subject.network, names)
         yield RandomizedNetwork(CASCADING, steps[last].down_to, last == len(steps) - 1, network)
     for stage in steps[1:]:
-        yield RandomizedNetwork(INDEPENDENT, stage.down_to, False, dealt_anew(subject.network, set(stage.parameters)))
+        yield RandomizedNetwork(
+            INDEPENDENT, stage.down_to, False, with_permuted_weights(subject.network, set(stage.parameters))
+        )
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Stage:
     down_to: str
 
 
-def stages(subject: Subject) -> list[Stage]:
+def stages(subject: ExplainedNetwork) -> list[Stage]:
     """Return all layers with weights from the last to the first: the last one, then thirds; fewer where there are few
     layers.
 
@@ -103,7 +105,7 @@ def stages(subject: Subject) -> list[Stage]:
     ]
 
 
-def dealt_anew(network: nn.Module, names: Collection[str]) -> nn.Module:
+def with_permuted_weights(network: nn.Module, names: Collection[str]) -> nn.Module:
     """Return a copy in which the values of these parameters are permuted, seeded by the parameter's name alone."""
     copied = copy.deepcopy(network)
     with torch.no_grad():
@@ -250,7 +252,7 @@ def without(place: Measurement, measure: str, reason: Reason) -> Measurement:
 
 
 def check_methods(
-    subject: Subject,
+    subject: ExplainedNetwork,
     methods: Mapping[str, Explainer],
     before: Mapping[str, np.ndarray],
     sample: Sample,
@@ -378,7 +380,7 @@ def unit(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> flo
 
 
 def erasures(
-    parts: list[Part], subject: Subject, sample: Sample, deviation: float, place: Measurement
+    parts: list[Part], subject: ExplainedNetwork, sample: Sample, deviation: float, place: Measurement
 ) -> Iterator[Measurement]:
     """Measure, by kind and size, the effect of painting over lesions on the log-odds, and compare it with other pixels.
 
@@ -434,7 +436,9 @@ NO_UNIT = Reason.of(Code.NO_LOG_ODDS_UNIT)
 
 
 @torch.no_grad()
-def _removal_falls(where: Bool[np.ndarray, "n h w"], subject: Subject, sample: Sample) -> Float[np.ndarray, " n"]:
+def _removal_falls(
+    where: Bool[np.ndarray, "n h w"], subject: ExplainedNetwork, sample: Sample
+) -> Float[np.ndarray, " n"]:
     falls: list[Tensor] = []
     for rows, pixels, labels in sample.batches():
         masks = tensor_of(np.ascontiguousarray(where[rows]))[:, None].to(pixels.device)
@@ -468,7 +472,7 @@ def agreement(
 
 
 @dataclass(frozen=True)
-class Asked:
+class MapReferences:
     """References that explainers are compared with, made once for a model.
 
     Attributes:
@@ -478,7 +482,7 @@ class Asked:
         deviation: The unit of the log-odds, NaN where they have none.
     """
 
-    subject: Subject
+    subject: ExplainedNetwork
     sample: Sample
     parts: list[Part]
     deviation: float
@@ -486,7 +490,7 @@ class Asked:
     by_part: Sequence[Float[np.ndarray, " n"]]
 
     @classmethod
-    def of(cls, reading: Reading, scene: Scene, chosen: LesionImages) -> Asked:
+    def of(cls, reading: Reading, scene: Scene, chosen: LesionImages) -> MapReferences:
         """Read from answers that were requested, and passes of its own."""
         neutral, lesion_free = scene.neutral(), without_lesions(scene, chosen)
         sample = Sample.of(chosen, reading.model.device)
@@ -507,7 +511,7 @@ class Asked:
         )
 
 
-def of_maps(maps: Float[np.ndarray, "n h w"], readings: Asked, place: Measurement) -> list[Measurement]:
+def of_maps(maps: Float[np.ndarray, "n h w"], readings: MapReferences, place: Measurement) -> list[Measurement]:
     """Score maps against the lesions, and for agreement with the effect of removing the lesions."""
     rows = list(score_maps(maps, readings.parts, readings.sample, place))
     if fault := broken(maps):
@@ -515,7 +519,7 @@ def of_maps(maps: Float[np.ndarray, "n h w"], readings: Asked, place: Measuremen
     return [*rows, _map_agreement(maps, readings, place)]
 
 
-def lesion_effects(readings: Asked, place: Measurement) -> Iterator[Measurement]:
+def lesion_effects(readings: MapReferences, place: Measurement) -> Iterator[Measurement]:
     """Measure `lesion-effect`: the fall of the log-odds of the image's class without its lesions.
 
     In within-class deviations; for all lesions, then by kind and size; and `lesion-effect-small-over-large`.
@@ -542,7 +546,7 @@ def _by_part(
     lesions: Lesions | None,
     lesion_free: Images,
     falls: Float[np.ndarray, " n"],
-    subject: Subject,
+    subject: ExplainedNetwork,
     sample: Sample,
 ) -> Iterator[Float[np.ndarray, " n"]]:
     """Measure the fall of the log-odds when the lesions of each part alone are removed.
@@ -561,7 +565,9 @@ def _by_part(
         yield np.where(shows_part, falls_of_part, np.nan)
 
 
-def attributed_effect(maps: Float[np.ndarray, "n h w"], readings: Asked, place: Measurement) -> list[Measurement]:
+def attributed_effect(
+    maps: Float[np.ndarray, "n h w"], readings: MapReferences, place: Measurement
+) -> list[Measurement]:
     """`attributed-effect`: the sum of an additive map over the lesions, in the unit of `lesion-effect`."""
     if fault := NO_UNIT if np.isnan(readings.deviation) else broken(maps):
         return [without(place, ATTRIBUTED, fault)]
@@ -576,7 +582,7 @@ def attributed_effect(maps: Float[np.ndarray, "n h w"], readings: Asked, place: 
     ]
 
 
-def _map_agreement(maps: Float[np.ndarray, "n h w"], readings: Asked, place: Measurement) -> Measurement:
+def _map_agreement(maps: Float[np.ndarray, "n h w"], readings: MapReferences, place: Measurement) -> Measurement:
     if isinstance(readings.falls, Reason):
         return without(place, AGREEMENT, readings.falls)
     size = np.abs(maps)

@@ -17,7 +17,7 @@ from assay.core.compiled import compiled
 from assay.core.seeds import row_uniform
 from assay.data.dataset import Images, Lesions, Masks
 from assay.models.untyped import tensor_of
-from assay.probes.explainers import Explainer, Subject
+from assay.probes.explainers import ExplainedNetwork, Explainer
 from assay.probes.reader import batch_of
 from assay.shifts.environment import Environment, PickedImages, PickedMasks
 
@@ -190,17 +190,17 @@ class Sample:
             rows = slice(start, min(start + step, len(self)))
             yield rows, self.images.read(np.arange(rows.start, rows.stop)).to(self.device), self._classes(rows)
 
-    def subject(self, network: torch.nn.Module) -> Subject:
+    def subject(self, network: torch.nn.Module) -> ExplainedNetwork:
         """Return the network with the steps that it goes through on the first of them."""
-        return Subject.of(network, next(self.first(1).batches())[1])
+        return ExplainedNetwork.of(network, next(self.first(1).batches())[1])
 
-    def maps(self, explainer: Explainer, subject: Subject) -> Float[np.ndarray, "n h w"]:
+    def maps(self, explainer: Explainer, subject: ExplainedNetwork) -> Float[np.ndarray, "n h w"]:
         """Return the heat-map of every image, for its own class."""
         parts = [explainer.explain(subject, pixels, labels) for _, pixels, labels in self.batches()]
         return torch.cat(parts).detach().float().cpu().numpy()
 
     @torch.no_grad()
-    def fall(self, changed: Float[np.ndarray, "n c h w"], subject: Subject) -> Float[np.ndarray, " n"]:
+    def fall(self, changed: Float[np.ndarray, "n c h w"], subject: ExplainedNetwork) -> Float[np.ndarray, " n"]:
         """Loss of the log-odds of each image's own class when the image is changed to this."""
         falls: list[Tensor] = []
         for rows, pixels, labels in self.batches():

@@ -14,7 +14,7 @@ from assay.core.reasons import Code, Reason
 from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.probes.probe import Group, Reading, Request, Scope, groups_of, worst_group_place
-from assay.stats.influence import Answers, code_patients
+from assay.stats.influence import ModelPredictions, code_patients
 from assay.stats.measures import COMPUTED, find_measure, images, influence_of
 from assay.stats.metrics import class_score
 
@@ -95,14 +95,14 @@ class Performance:
         """Return the measurements of single classes, groups and the worst group."""
         from assay.probes.reader import answers_of
 
-        answered: dict[str, tuple[Answers, FactorTable]] = {}
+        answered: dict[str, tuple[ModelPredictions, FactorTable]] = {}
         for name in scene.names:
             environment = scene.environment(name)
             answered[name] = answers_of(reading, environment), environment.table
         return self.describe(answered, scene.neutral().table)
 
     def describe(
-        self, answered: Mapping[str, tuple[Answers, FactorTable]], reference: FactorTable
+        self, answered: Mapping[str, tuple[ModelPredictions, FactorTable]], reference: FactorTable
     ) -> list[Measurement]:
         """Return the measurements of answers that are there already: environment -> answers and the table of their
         rows.
@@ -135,7 +135,7 @@ class Performance:
         return measurements
 
 
-def measurement_of(name: str, answers: Answers, patient: np.ndarray, place: Measurement) -> Measurement:
+def measurement_of(name: str, answers: ModelPredictions, patient: np.ndarray, place: Measurement) -> Measurement:
     """One measure of these answers with its standard error over patients, at the place that another one names.
 
     n: the images that it is of, which of a map's measures may be a part of them, such as those with a lesion.
@@ -161,7 +161,7 @@ def _place(environment: str, factor: str = "", level: str = "", group: str = "")
     return Measurement("", 0.0, environment=environment, factor=factor, level=level, group=group)
 
 
-def overall(answered: Mapping[str, tuple[Answers, np.ndarray]], *, graded: bool = False) -> list[Measurement]:
+def overall(answered: Mapping[str, tuple[ModelPredictions, np.ndarray]], *, graded: bool = False) -> list[Measurement]:
     """Compute the performance of one model on all images of each environment, and its worst environment.
 
     Measures are those of `stats.measures.images` but for those that restate another; sensitivity, specificity and
@@ -193,7 +193,7 @@ def _of_classes(several: bool) -> list[str]:
     return [measure.name for measure in by_domain if not measure.restates]
 
 
-def _by_class(answers: Answers, table: FactorTable, environment: str) -> list[Measurement]:
+def _by_class(answers: ModelPredictions, table: FactorTable, environment: str) -> list[Measurement]:
     """Return the measures of each of several classes against the rest."""
     measurements: list[Measurement] = []
     for label, level in enumerate(table.classes if answers.classes > 2 else ()):
@@ -202,13 +202,15 @@ def _by_class(answers: Answers, table: FactorTable, environment: str) -> list[Me
     return measurements
 
 
-def _one_against_rest(answers: Answers, label: int) -> Answers:
+def _one_against_rest(answers: ModelPredictions, label: int) -> ModelPredictions:
     """Return the two-class question whether it is this class, with its log-odds as the logit."""
     score = class_score(answers.logits, label)
     return replace(answers, logits=score[:, None], target=(answers.target == label).astype(np.int64))
 
 
-def _by_group(answers: Answers, table: FactorTable, groups: list[Group], environment: str) -> list[Measurement]:
+def _by_group(
+    answers: ModelPredictions, table: FactorTable, groups: list[Group], environment: str
+) -> list[Measurement]:
     ranking = "auroc" if answers.classes == 2 else "auroc-macro"
     measurements: list[Measurement] = []
     for group in groups:
@@ -224,7 +226,7 @@ def _by_group(answers: Answers, table: FactorTable, groups: list[Group], environ
     return measurements
 
 
-def rows_of(answers: Answers, rows: np.ndarray) -> Answers:
+def rows_of(answers: ModelPredictions, rows: np.ndarray) -> ModelPredictions:
     """Return the answers of some rows only (booleans)."""
     threshold = answers.threshold
     return replace(

@@ -15,7 +15,7 @@ from assay.core.registry import Role
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.data.dataset import levels_of
-from assay.stats.influence import cluster
+from assay.stats.influence import sum_by_patient
 
 if TYPE_CHECKING:
     from assay.models.ref import Model
@@ -50,7 +50,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ModelOutputs:
     """Outputs of a model for an environment: logits [n, k] and, per requested layer, activations [n, d].
 
     Attributes:
@@ -87,7 +87,7 @@ class Reading(Protocol):
 
     model: Model
 
-    def read(self, environment: Environment, *, untrained: bool = False) -> Read:
+    def read(self, environment: Environment, *, untrained: bool = False) -> ModelOutputs:
         """Answers for an environment that was requested."""
         ...
 
@@ -223,7 +223,7 @@ def measurement_with_error(
         >>> found.value, round(found.standard_error, 4)  # 1 / sqrt(3)
         (2.0, 0.5774)
     """
-    clustered_values = cluster(influence, patient)
+    clustered_values = sum_by_patient(influence, patient)
     return replace(place, value=value, standard_error=clustered_values.standard_error, contributions=clustered_values)
 
 

@@ -28,9 +28,9 @@ from assay.maps.summary import StreamedSummary, at_native, count_kinds, join_par
 from assay.models.external import AT_ONCE, starts_program
 from assay.models.process import ProcessNetwork
 from assay.models.ref import Model
-from assay.probes.probe import KeepsActivations, Probe, Read, Reading, Request, SampledActivations
+from assay.probes.probe import KeepsActivations, ModelOutputs, Probe, Reading, Request, SampledActivations
 from assay.shifts.environment import Environment, Scene
-from assay.stats.influence import Answers
+from assay.stats.influence import ModelPredictions
 from assay.stats.metrics import log_odds, varying
 
 # Answers to images that occur in several environments, recognized by their pixels.
@@ -47,7 +47,7 @@ class SharedAnswers:
     of: set[str] = field(default_factory=set[str])
     _logits: dict[int, Float[np.ndarray, "k"]] = field(default_factory=dict[int, Float[np.ndarray, "k"]])
 
-    def new(self, hashes: Int[np.ndarray, "n"]) -> Int[np.ndarray, "m"]:
+    def unanswered(self, hashes: Int[np.ndarray, "n"]) -> Int[np.ndarray, "m"]:
         """Positions of the images without an answer, each image once, in ascending order."""
         _, first = np.unique(hashes, return_index=True)
         return np.array([row for row in np.sort(first) if int(hashes[row]) not in self._logits], dtype=np.int64)
@@ -57,7 +57,7 @@ class SharedAnswers:
         for hash, answer in zip(hashes.tolist(), logits, strict=True):
             self._logits.setdefault(hash, answer)
 
-    def to(self, hashes: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n k"]:
+    def answers_for(self, hashes: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n k"]:
         """Return the answers to images, at least one, all of which have one."""
         return np.stack([self._logits[hash] for hash in hashes.tolist()])
 
@@ -326,11 +326,11 @@ def _flattened_features(
 # A model's answer as numbers that can be explained: one log-odds, or one per class.
 
 
-def answers_of(reading: Reading, environment: Environment) -> Answers:
+def answers_of(reading: Reading, environment: Environment) -> ModelPredictions:
     """Outputs of the model for the images of an environment, called as it calls them, with statistics of its maps."""
     model, read = reading.model, reading.read(environment)
     operating = {"operating": np.tile(model.operating, (len(environment), 1))} if read.maps and model.operating else {}
-    return Answers(
+    return ModelPredictions(
         read.logits,
         environment.table.target,
         0.5 if model.threshold is None else model.threshold,
@@ -464,12 +464,14 @@ class ModelReading:
         (400, 12)
     """
 
-    def __init__(self, model: Model, requests: Iterable[Request], known: Mapping[str, Read] | None = None) -> None:
+    def __init__(
+        self, model: Model, requests: Iterable[Request], known: Mapping[str, ModelOutputs] | None = None
+    ) -> None:
         self.model = model
         self._environments: dict[str, Environment] = {}
         self._layers: dict[tuple[str, bool], tuple[str, ...]] = {}
         self._native: set[str] = set()
-        self._answers: dict[tuple[str, bool], Read] = {}
+        self._answers: dict[tuple[str, bool], ModelOutputs] = {}
         self._blank: nn.Module | None = None
         self._shared = SharedAnswers()
         for request in requests:
@@ -477,7 +479,7 @@ class ModelReading:
         for name, read in (known or {}).items():
             self._remember(name, read)
 
-    def read(self, environment: Environment, *, untrained: bool = False) -> Read:
+    def read(self, environment: Environment, *, untrained: bool = False) -> ModelOutputs:
         """Answers for an environment that was requested, with the layers that anyone asked of it."""
         key = (environment.name, untrained)
         if key not in self._layers:
@@ -490,12 +492,12 @@ class ModelReading:
         if key not in self._answers:
             where = f"environment '{environment.name}'"
             if self._shares and key in self._alike:
-                self._answers[key] = Read(self._once(environment, where), {})
+                self._answers[key] = ModelOutputs(self._once(environment, where), {})
                 return self._answers[key]
             network = self._untrained() if untrained else self.model.network
             read = self._pass(network, environment.images, self._layers[key], where, environment)
             logits = two_columns(read.logits, len(environment.table.classes), where)
-            self._answers[key] = Read(logits, read.activations, read.maps)
+            self._answers[key] = ModelOutputs(logits, read.activations, read.maps)
         return self._answers[key]
 
     def logits(self, images: object, where: str = "images of a design") -> Float[np.ndarray, "n k"]:
@@ -505,7 +507,7 @@ class ModelReading:
         logits = self._pass(self.model.network, images, (), where).logits
         return two_columns(logits, max(2, logits.shape[1]), where)
 
-    def answers(self) -> dict[str, Read]:
+    def answers(self) -> dict[str, ModelOutputs]:
         """Outputs of the trained network for every environment read so far, by name."""
         return {name: read for (name, untrained), read in self._answers.items() if not untrained}
 
@@ -526,7 +528,7 @@ class ModelReading:
                 "every environment, counterfactuals too, needs its own name"
             )
 
-    def _remember(self, name: str, read: Read) -> None:
+    def _remember(self, name: str, read: ModelOutputs) -> None:
         wanted = self._layers.get((name, False))
         if wanted is None or any(layer not in read.activations for layer in wanted):
             return
@@ -538,7 +540,7 @@ class ModelReading:
             raise ReadingError(f"known answers for {where} have {len(read.logits)} rows, it has {len(environment)}")
         finite(read.logits, "logits", where)
         classes = len(environment.table.classes)
-        self._answers[name, False] = Read(two_columns(read.logits, classes, where), read.activations, read.maps)
+        self._answers[name, False] = ModelOutputs(two_columns(read.logits, classes, where), read.activations, read.maps)
 
     @property
     def _alike(self) -> list[tuple[str, bool]]:
@@ -561,12 +563,12 @@ class ModelReading:
                 shared.keep(hashes_of(self._environments[name].images, step), read.logits)
                 shared.of.add(name)
         hashes = hashes_of(environment.images, step)
-        rows = shared.new(hashes)
+        rows = shared.unanswered(hashes)
         if len(rows) or not len(hashes):
             read = self._pass(self.model.network, environment.images, (), where, environment, rows)
             shared.keep(hashes[rows], two_columns(read.logits, len(environment.table.classes), where))
         shared.of.add(environment.name)
-        return shared.to(hashes)
+        return shared.answers_for(hashes)
 
     def _untrained(self) -> nn.Module:
         if self.model.untrained is None:
@@ -583,7 +585,7 @@ class ModelReading:
         where: str,
         of: Environment | None = None,
         rows: Int[np.ndarray, "m"] | None = None,
-    ) -> Read:
+    ) -> ModelOutputs:
         """One pass over all images, streamed by batch; only logits, pooled activations and columns of maps are kept.
 
         Args:
@@ -629,7 +631,7 @@ class ModelReading:
         for layer, activations in recorder.activations.items():
             finite(activations, f"activations of '{layer}'", where, places, n)
         columns = {**(maps.columns() if maps else {}), **(join_parts(further_columns) if further_columns else {})}
-        return Read(values, recorder.activations, columns)
+        return ModelOutputs(values, recorder.activations, columns)
 
     def _beside(self, logits: Tensor, labels: Tensor, of: Environment, index: np.ndarray) -> dict[str, np.ndarray]:
         """Columns that need the logits of all kinds: of each kind, and at native size where that was asked."""
@@ -710,13 +712,13 @@ class ProbeResult:
     """
 
     measurements: dict[str, list[Measurement]]
-    reads: dict[str, Read]
+    reads: dict[str, ModelOutputs]
     sampled: dict[str, SampledActivations]
     asked: dict[str, tuple[str, ...]]
 
 
 def run_probes(
-    model: Model, scene: Scene, probes: Mapping[str, Probe], known: Mapping[str, Read] | None = None
+    model: Model, scene: Scene, probes: Mapping[str, Probe], known: Mapping[str, ModelOutputs] | None = None
 ) -> ProbeResult:
     """Read a model once on all that the probes ask for, and measure.
 

@@ -23,12 +23,12 @@ from assay.core.reasons import Code, Reason, reason_in_words
 from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
-from assay.probes.faithfulness import dealt_anew
+from assay.probes.faithfulness import with_permuted_weights
 from assay.probes.performance import measurement_of
 from assay.probes.probe import Reading, Request, Scope, SourceOfImages, same_rows, source_of
 from assay.probes.reader import ModelReading
 from assay.shifts.environment import Environment, PickedImages, Scene
-from assay.stats.influence import Answers
+from assay.stats.influence import ModelPredictions
 from assay.stats.measures import influence_of
 
 _cost_of = partial(
@@ -73,7 +73,7 @@ class _Sample:
 
     images: PickedImages
     table: FactorTable
-    trained: Answers
+    trained: ModelPredictions
     place: Measurement
 
 
@@ -205,7 +205,7 @@ def _advantage(
     ranking = "auroc" if sample.trained.classes == 2 else "auroc-macro"
     names: Mapping[str, str] = {f"auroc-lost-to-{to}": ranking, f"accuracy-lost-to-{to}": "accuracy"}
     try:
-        changed = dealt_anew(model.network, keys) if start is None else put_back(model.network, start, keys)
+        changed = with_permuted_weights(model.network, keys) if start is None else put_back(model.network, start, keys)
         logits = ModelReading(replace(model, network=changed), ()).logits(sample.images)
     except (ReadingError, ValueError) as error:
         yield from (replace(place, measure=name, value=math.nan, reason=reason_in_words(str(error))) for name in names)
@@ -226,6 +226,6 @@ def _advantage(
         )
 
 
-def _answers_of_model(model: Model, logits: np.ndarray, table: FactorTable) -> Answers:
+def _answers_of_model(model: Model, logits: np.ndarray, table: FactorTable) -> ModelPredictions:
     threshold = 0.5 if model.threshold is None else model.threshold
-    return Answers(logits, table.target, threshold)
+    return ModelPredictions(logits, table.target, threshold)

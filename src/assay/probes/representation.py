@@ -33,7 +33,7 @@ from assay.probes.probe import (
 )
 from assay.probes.reader import GramMatrices, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
-from assay.stats.influence import cluster
+from assay.stats.influence import sum_by_patient
 from assay.stats.metrics import varying
 from assay.stats.similarity import center, cka_matrix, hsic, squared_distances, undefined_for
 
@@ -380,7 +380,7 @@ def separation(
     squared_residuals, total = ((x - means[place]) ** 2).sum(axis=1), (x**2).sum(axis=1)
     within, correction = float(squared_residuals.sum() / total.sum()), (n - 1) / (n - groups)
     influence = -correction * (squared_residuals - within * total) / total.sum()
-    clustered = cluster(influence, patient[rows])
+    clustered = sum_by_patient(influence, patient[rows])
     return Scalar(1 - correction * within, NO_REASON, clustered.standard_error, n, clustered)
 
 

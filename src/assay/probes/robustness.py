@@ -22,7 +22,7 @@ from assay.probes.probe import Reading, Request, Scope
 from assay.probes.reader import answers_of
 from assay.shifts.distortions import SEVERITIES, distort, families_of
 from assay.shifts.environment import Environment, Scene
-from assay.stats.influence import Answers
+from assay.stats.influence import ModelPredictions
 from assay.stats.measures import find_measure, influence_of
 
 _distorted = partial(
@@ -235,7 +235,7 @@ class Robustness:
             measurements += [_said(name, _mean([here[name] for here in values]), samples, place) for name in values[0]]
         return measurements
 
-    def _answers(self, reading: Reading, environment: Environment) -> Answers:
+    def _answers(self, reading: Reading, environment: Environment) -> ModelPredictions:
         return replace(answers_of(reading, environment), cut=self.referable or 1)
 
     def _clean(self, scene: Scene) -> Environment:
@@ -257,7 +257,7 @@ class Robustness:
         return ""
 
 
-def _of_answers(answers: Answers, referable: int) -> dict[str, str]:
+def _of_answers(answers: ModelPredictions, referable: int) -> dict[str, str]:
     """Names: measure of the probe -> measure of performance."""
     ranking = {"distorted-auroc": "auroc"} if answers.classes == 2 else {"distorted-auroc-macro": "auroc-macro"}
     graded = {"distorted-auroc-referable": "auroc-referable"} if referable else {}
@@ -265,7 +265,7 @@ def _of_answers(answers: Answers, referable: int) -> dict[str, str]:
 
 
 def _values(
-    before: Answers, after: Answers, patient: np.ndarray, names: Mapping[str, str]
+    before: ModelPredictions, after: ModelPredictions, patient: np.ndarray, names: Mapping[str, str]
 ) -> dict[str, _MeasuredValue]:
     """Return every measure of one family and severity. names: as `_of_answers` returns them."""
     clean, distorted = (_found("accuracy", answers, patient) for answers in (before, after))
@@ -281,7 +281,7 @@ def _values(
     }
 
 
-def _found(name: str, answers: Answers, patient: np.ndarray) -> _MeasuredValue:
+def _found(name: str, answers: ModelPredictions, patient: np.ndarray) -> _MeasuredValue:
     metric, contributions = influence_of(name, answers, patient)
     return _MeasuredValue(
         metric.value, contributions, find_measure(name).chance(answers.target, answers.classes), metric.reason

@@ -23,7 +23,7 @@ from assay.probes.performance import measurement_of, rows_of
 from assay.probes.probe import Reading, Request, Scope, groups_of, measurement_with_error, patients
 from assay.shifts.environment import Environment, PickedImages, PickedMasks, Scene
 from assay.spec.data import LESION
-from assay.stats.influence import Answers
+from assay.stats.influence import ModelPredictions
 from assay.stats.measures import COMPUTED
 
 # How well a model outlines lesions, and how quiet it is where there is none, in each environment and group.
@@ -62,7 +62,7 @@ class MapMeasures:
         from assay.probes.reader import answers_of
 
         measurements: list[Measurement] = []
-        answered: dict[str, tuple[Answers, FactorTable]] = {}
+        answered: dict[str, tuple[ModelPredictions, FactorTable]] = {}
         kinds: tuple[str, ...] = ()
         for name in scene.names:
             environment = scene.environment(name)
@@ -85,7 +85,7 @@ class MapMeasures:
         return measurements + self.describe(answered, scene.neutral().table, kinds)
 
     def describe(
-        self, answered: Mapping[str, tuple[Answers, FactorTable]], reference: FactorTable, kinds: Sequence[str]
+        self, answered: Mapping[str, tuple[ModelPredictions, FactorTable]], reference: FactorTable, kinds: Sequence[str]
     ) -> list[Measurement]:
         """Return each kind of lesion and each group, of answers that are there already: environment -> answers and the
         table of their rows. Those of several folds may stand one after another.
@@ -109,7 +109,7 @@ class MapMeasures:
         return measurements
 
 
-def _kinds(answers: Answers, names: Sequence[str]) -> Iterator[tuple[str, Answers]]:
+def _kinds(answers: ModelPredictions, names: Sequence[str]) -> Iterator[tuple[str, ModelPredictions]]:
     """Return each of several kinds, and the answers as if it were the only one; a pixel is called by its greatest
     logit.
     """
@@ -374,7 +374,9 @@ class FactorPainting:
         ]
 
 
-def score_change(original: Answers, moved: Answers, patient: Int[np.ndarray, " n"], place: Measurement) -> Measurement:
+def score_change(
+    original: ModelPredictions, moved: ModelPredictions, patient: Int[np.ndarray, " n"], place: Measurement
+) -> Measurement:
     """`lesion-logit`: see `FactorPainting`. Its standard error is over patients, that of the unit included."""
     place = replace(place, measure=SCORE, unit=UNIT, chance=0.0)
     before, after = _scores(original), _scores(moved)
@@ -393,7 +395,7 @@ def score_change(original: Answers, moved: Answers, patient: Int[np.ndarray, " n
     return measurement_with_error(replace(place, n=n, patients=patients(patient[both])), effect, influence, patient)
 
 
-def _scores(answers: Answers) -> Float[np.ndarray, " n"]:
+def _scores(answers: ModelPredictions) -> Float[np.ndarray, " n"]:
     """Return the logit at which half of a lesion is called, mean over the lesions of an image; NaN without one."""
     score = answers.maps["lesion_score"].astype(np.float64)
     lesions = (~np.isnan(score)).sum(axis=1)

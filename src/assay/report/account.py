@@ -20,7 +20,7 @@ MOST_SMALL = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Chip:
+class StatusChip:
     """A status in a few words. title: the whole sentence."""
 
     light: str
@@ -48,7 +48,7 @@ class PlacePictures:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class KeyFigure:
     """A key figure of the first screen: its name, its value with the interval, and what it is of.
 
     light: `bad` or `warn` of a harmful value.
@@ -62,7 +62,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ResultLine:
     """A result in one row of the first screen, with the anchor of the cell that has the same numbers.
 
     Attributes:
@@ -87,7 +87,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class FirstScreen:
     """Parts of the first screen next to verdict and chart.
 
     tiles: key figures.
@@ -98,14 +98,14 @@ class Opening:
     next: what to do next.
     """
 
-    chips: tuple[Chip, ...]
+    chips: tuple[StatusChip, ...]
     done: tuple[str, ...]
     places: tuple[PlacePictures, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[ResultLine, ...]
     title: str = ""
     more: tuple[str, ...] = ()
     next: str = ""
-    tiles: tuple[Tile, ...] = ()
+    tiles: tuple[KeyFigure, ...] = ()
     grid: str = ""
     legend: str = ""
     further: str = ""
@@ -133,7 +133,7 @@ class ResultDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class PageText:
     """Words of a page that differ by the kind of run.
 
     Attributes:
@@ -152,14 +152,14 @@ class Account:
     question: str
     meta: str
     verdict: str
-    opening: Opening
+    opening: FirstScreen
     doubts: tuple[CautionSentence, ...]
     limits: tuple[str, ...]
     methods: tuple[str, ...] = ()
     planned: bool = False
 
 
-def doubts(findings: Sequence[Finding]) -> list[Chip]:
+def caution_chips(findings: Sequence[Finding]) -> list[StatusChip]:
     """Return what to know of the results before trusting them, problems first."""
     cautions = [finding for finding in findings if finding.kind != "limit" and finding.light in SIGNS]
     cautions = [
@@ -168,13 +168,13 @@ def doubts(findings: Sequence[Finding]) -> list[Chip]:
     return list(map(_chip, sorted(cautions, key=lambda finding: -list(SIGNS).index(finding.light))))
 
 
-def _chip(finding: Finding) -> Chip:
+def _chip(finding: Finding) -> StatusChip:
     """Return a caution in a few words, with a remedy unless all is well."""
     text = reason_words(finding.reason)
-    return Chip(finding.light, SIGNS[finding.light], chip_words(finding.reason) or text, text)
+    return StatusChip(finding.light, SIGNS[finding.light], chip_words(finding.reason) or text, text)
 
 
-def sentence(finding: Finding) -> CautionSentence:
+def caution_sentence(finding: Finding) -> CautionSentence:
     """Return a caution as a sentence."""
     light = finding.light if finding.light in LIGHTS else ""
     place = "reasons" if finding.table == "estimates" else finding.table

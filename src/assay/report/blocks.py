@@ -144,7 +144,9 @@ def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     by_panel, more = _panels(block, kept, evidence)
     if not by_panel:
         return None
-    block = replace(block, place=(*block.place, *_apart(block, kept, (*block.place, block.panel or "measure"))))
+    block = replace(
+        block, place=(*block.place, *_distinguishing_columns(block, kept, (*block.place, block.panel or "measure")))
+    )
     places: dict[str, float] = {}
     panels: list[ChartPanel] = []
     for title, panel_rows in by_panel.items():
@@ -640,7 +642,7 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
     place = (
         block.place if "recipe" in block.place else ("recipe", *(name for name in block.place if name != block.across))
     )
-    place = (*place, *_apart(block, rows, ("recipe", *place, block.across)))
+    place = (*place, *_distinguishing_columns(block, rows, ("recipe", *place, block.across)))
     keys = [key for key in place if (evidence.several if key == "recipe" else len({row[key] for row in rows}) > 1)]
     columns = distinct(str(row[block.across]) for row in rows)
     wide = len(keys) + len(columns) <= MOST_COLUMNS
@@ -675,7 +677,7 @@ _IDENTITY = ("measure", "environment", "factor", "level", "layer", "group")
 """Columns that tell estimates of one recipe apart."""
 
 
-def _apart(block: Block, rows: Sequence[Row], identity: Sequence[str]) -> list[str]:
+def _distinguishing_columns(block: Block, rows: Sequence[Row], identity: Sequence[str]) -> list[str]:
     """Return the columns of identity besides those known without which rows of estimates would coincide."""
     if block.table != "estimates":
         return []

@@ -17,7 +17,7 @@ from assay.core.files import typed_path
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, PROBES_OF_MAPS
 from assay.core.reasons import Cause, Field, Reason
 from assay.core.registry import load_object
-from assay.report.account import Account, ResultDetail
+from assay.report.account import PageText, ResultDetail
 from assay.report.block import Block, Section
 from assay.report.drawing import Style, styles
 from assay.report.sheets import Cell
@@ -232,7 +232,7 @@ class Page:
         texts: Returns the further texts of a run folder that its tables give, by name of file.
     """
 
-    account: Callable[[Evidence], Account]
+    account: Callable[[Evidence], PageText]
     sections: Callable[[Mapping[str, Rows]], Sequence[Section]]
     answer: Callable[[Evidence], Iterable[str]] = _verdict_of_account
     first: Callable[[Evidence], Iterable[Block]] = lambda _: ()

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from assay.core.errors import StoreError
 from assay.core.files import content_hash, file_state, read_user_state, typed_path, write_user_state
-from assay.report.account import Opening
+from assay.report.account import FirstScreen
 from assay.report.blocks import Figure
 from assay.report.evidence import Evidence
 from assay.report.page import first_figures, render_html
@@ -66,7 +66,7 @@ class RunCard:
     data: str
     date: str
     verdict: str
-    opening: Opening | None
+    opening: FirstScreen | None
     figure: Figure | None
     link: str
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from assay.core.errors import StoreError, extra
 from assay.core.files import at_home
-from assay.report.account import Line
+from assay.report.account import ResultLine
 from assay.report.blocks import Figure
 from assay.report.blocks import chart as draw
 from assay.report.evidence import Evidence
@@ -125,7 +125,7 @@ def run_html(root: Path) -> str:
     return block(root.name, verdict, facts, drawings, _result_rows(lines))
 
 
-def _result_rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+def _result_rows(lines: Sequence[ResultLine]) -> list[tuple[str, ...]]:
     """Return the rows of the table of the first screen as text; a column that no row fills is left out."""
     rows = [(line.decision.removesuffix(":"), line.numbers, line.harm, line.images) for line in lines]
     heads = ("result", "size", "predictions changed", "images")

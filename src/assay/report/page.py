@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError, first_line, visible
 from assay.core.files import file_hash
-from assay.report.account import MOST_SMALL, Account, ResultDetail
+from assay.report.account import MOST_SMALL, PageText, ResultDetail
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import FIRST_WIDTH, Figure, RenderedBlock, chart, render
 from assay.report.charts import draw_sizes
@@ -76,7 +76,7 @@ class PageContent:
         typed: The run folder in the commands of the page.
     """
 
-    account: Account
+    account: PageText
     bar: Sequence[str]
     facts: Mapping[str, str]
     read: ReadingWords
@@ -171,7 +171,7 @@ def first_figures(evidence: Evidence) -> Iterator[Figure]:
     return (figure for figure in charts if figure is not None)
 
 
-def _paper(evidence: Evidence, account: Account) -> tuple[tuple[str, str, str], ...]:
+def _paper(evidence: Evidence, account: PageText) -> tuple[tuple[str, str, str], ...]:
     """Return texts to copy into a paper: methods, results and a citation, each with its heading and id."""
     facts, first = evidence.facts, account.opening
     version, hash_of = facts.get("assay-imaging", ""), facts.get("hash of what is compared", "")
@@ -341,7 +341,7 @@ def write_page(root: Path) -> Path:
     is, and the page says where they lie. Raises StoreError when a table or picture is missing, or when the page would
     exceed 5 MB even so.
     """
-    return written(root, _fitting(collect(root)), "leave probes or environments out of the comparison")
+    return write_report(root, _fitting(collect(root)), "leave probes or environments out of the comparison")
 
 
 _TYPED = re.compile(rb'<meta name="run-folder" content="((?:\xe2\x80\xa6/)?(?!-)[\w./~+-]{0,300})">')
@@ -438,7 +438,7 @@ def render_html(template: str, page: object, **more: object) -> str:
     return visible(templates().get_template(template).render(page=page, **shared, **more))
 
 
-def written(root: Path, page: str, advice: str) -> Path:
+def write_report(root: Path, page: str, advice: str) -> Path:
     """Write `report.html` of a run folder and return its path. Raises StoreError with advice where it exceeds 5 MB."""
     if len(page.encode()) > SIZE_LIMIT:
         raise StoreError(f"the page of {root} would exceed 5 MB: {advice}")

@@ -445,14 +445,14 @@ _ROWS_PER_CUT = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
+class UpperHalfShares:
     """The share of rows in the upper half: of the positive class, and of the others."""
 
     positive: float
     negative: float
 
 
-Amount = float | Shares
+Amount = float | UpperHalfShares
 """How a factor is tied: at a strength, which leaves half of all rows in either half, or by shares."""
 
 
@@ -473,11 +473,11 @@ class TiedColumn:
     @property
     def strength(self) -> float:
         """Somers' D as asked."""
-        return self.amount.positive - self.amount.negative if isinstance(self.amount, Shares) else self.amount
+        return self.amount.positive - self.amount.negative if isinstance(self.amount, UpperHalfShares) else self.amount
 
     def weights(self, sign: Float[np.ndarray, "k"]) -> Float[np.ndarray, "2 k"]:
         """Weight of every class in the lower and the upper half by the rule; 1 is the weight without a tie."""
-        if isinstance(self.amount, Shares):
+        if isinstance(self.amount, UpperHalfShares):
             upper = np.where(sign > 0, self.amount.positive, self.amount.negative)
             return np.stack([2 - 2 * upper, 2 * upper])
         return np.stack([1 - sign * self.amount, 1 + sign * self.amount])
@@ -485,7 +485,7 @@ class TiedColumn:
     def weaken(self, by: float) -> TiedColumn:
         """Return the same factor, tied less."""
         old = self.amount
-        new = Shares(old.positive * by, old.negative * by) if isinstance(old, Shares) else old * by
+        new = UpperHalfShares(old.positive * by, old.negative * by) if isinstance(old, UpperHalfShares) else old * by
         return replace(self, amount=new)
 
     @cached_property
@@ -627,7 +627,7 @@ def strength_to_be_had(
         cells = cut(target, classes, weaker, bins)
         return cells.smallest_class(largest_mass(cells)) >= least
 
-    by_shares = any(isinstance(column.amount, Shares) for column in columns)
+    by_shares = any(isinstance(column.amount, UpperHalfShares) for column in columns)
     if len(columns) == 1 and not by_shares:
         wanted = columns[0].strength
         nearest = sorted((s / 20 for s in range(-20, 21)), key=lambda s: abs(s - wanted))
@@ -638,7 +638,9 @@ def strength_to_be_had(
             if possible_strength is None
             else f"the {word} strength that can be had is {possible_strength:+g}"
         )
-    what = ["strength"] * any(not isinstance(column.amount, Shares) for column in columns) + ["share"] * by_shares
+    what = ["strength"] * any(not isinstance(column.amount, UpperHalfShares) for column in columns) + [
+        "share"
+    ] * by_shares
     alone = len(columns) == 1
     for percent in range(95, -1, -5):
         if possible([column.weaken(percent / 100) for column in columns]):
@@ -764,7 +766,7 @@ def preference(rows: Int[np.ndarray, "n"], seed: int, purpose: str = "") -> Floa
 
 
 def _amount_of(tie: AssociationSpec) -> Amount:
-    return tie.strength if tie.share is None else Shares(tie.share.positive, tie.share.negative)
+    return tie.strength if tie.share is None else UpperHalfShares(tie.share.positive, tie.share.negative)
 
 
 def _levels(table: FactorTable, name: str) -> Int[np.ndarray, "n"] | None:
@@ -835,7 +837,7 @@ def _take(cells: Cells, quota: Int[np.ndarray, "k cells"], order: Int[np.ndarray
 
 def _describe_tie(column: TiedColumn, target: str) -> str:
     """`at +0.5`, `high in 0.5 of 'yes' and 0 of the others`."""
-    if isinstance(column.amount, Shares):
+    if isinstance(column.amount, UpperHalfShares):
         return f"high in {column.amount.positive:g} of '{target}' and {column.amount.negative:g} of the others"
     return f"at {column.amount:+g}"
 

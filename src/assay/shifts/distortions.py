@@ -19,7 +19,7 @@ from assay.core.errors import SpecError, unknown_name
 from assay.core.opencv import cv2
 from assay.core.registry import build, entries
 from assay.core.traits import Extent, Origin
-from assay.data.dataset import OverImages
+from assay.data.dataset import ImagesWrapper
 from assay.shifts.confounders.drawing import Mark, Shape, image_change, in_channels, luminance
 from assay.shifts.confounders.marks import Hair, Ruler
 from assay.shifts.confounders.pixels import (
@@ -217,7 +217,7 @@ def only_color(name: str) -> Callable[[Shape], str]:
 
 
 @dataclass(frozen=True)
-class DistortedImages(OverImages):
+class DistortedImages(ImagesWrapper):
     """`Images` that are distorted on reading, and then moved to a device."""
 
     change: DrawnIntervention

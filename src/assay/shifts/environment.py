@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 
 from assay.core.errors import AssociationError, DataError
 from assay.core.types import FactorTable
-from assay.data.dataset import Images, Lesions, Masks, NativeMasks, Originals, OverImages
+from assay.data.dataset import Images, ImagesWrapper, Lesions, Masks, NativeMasks, Originals
 from assay.data.files.fitting import Framing
 from assay.spec.schema import AssociationSpec, EnvironmentSpec
 
@@ -164,7 +164,7 @@ class SobolDesign:
 
 
 @dataclass(frozen=True)
-class PickedImages(OverImages):
+class PickedImages(ImagesWrapper):
     """Some of the images, by position."""
 
     positions: Int[np.ndarray, "n"]
@@ -225,7 +225,7 @@ Part = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
-class Rows:
+class SelectedRows:
     """The rows that were chosen or drawn for an environment, before interventions.
 
     Attributes:

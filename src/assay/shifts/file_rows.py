@@ -29,7 +29,7 @@ from assay.shifts.environment import (
     PickedMasks,
     PickedNative,
     Pixels,
-    Rows,
+    SelectedRows,
     naming,
 )
 from assay.shifts.population import Population
@@ -273,7 +273,7 @@ class FilePopulation(Population):
             **({"seed": seed, "fold": fold} if self.folds > 1 else {}),
         }
 
-    def choose(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> Rows:
+    def choose(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> SelectedRows:
         """Choose the rows of an environment for its associations; of training rows as many as it asks for.
 
         Test rows are those of all folds.
@@ -290,7 +290,7 @@ class FilePopulation(Population):
         if part == "train":
             table = self._amount(name, environment, table, drawn_from)
         notes = self._crops.notes(self._allowed_rows(environment, positions)) if environment.crop else ()
-        return Rows(table, drawn_from, environment.association, len(positions), notes)
+        return SelectedRows(table, drawn_from, environment.association, len(positions), notes)
 
     def of_fold(
         self, name: str, table: FactorTable, seed: int, fold: int

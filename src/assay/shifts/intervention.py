@@ -19,7 +19,7 @@ from torch.nn import functional
 from assay.core.errors import SpecError
 from assay.core.seeds import row_seed, row_uniform
 from assay.core.types import Factor
-from assay.data.dataset import DrawnLesions, Images, Originals, OverImages
+from assay.data.dataset import DrawnLesions, Images, ImagesWrapper, Originals
 from assay.data.files.fitting import Placement, by_box
 
 # Changes to pixels: parameters are drawn per row first, then applied deterministically, and kept.
@@ -240,7 +240,7 @@ def draw(
 
 
 @dataclass(frozen=True)
-class ChangedImages(OverImages):
+class ChangedImages(ImagesWrapper):
     """Images with interventions applied on reading, one after another.
 
     Those at original resolution come first: a row that has any is read from pictures that were changed before they

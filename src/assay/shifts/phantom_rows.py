@@ -21,12 +21,12 @@ from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.dataset import ONE_KIND, Card, Phantom, PixelScale, Rendered, TellsKinds
 from assay.shifts.association import marginal
-from assay.shifts.environment import IndependentFactors, Part, Pixels, Rows, SobolDesign, naming
-from assay.shifts.population import Population, Tests, saltelli
+from assay.shifts.environment import IndependentFactors, Part, Pixels, SelectedRows, SobolDesign, naming
+from assay.shifts.population import Population, TestEnvironments, saltelli
 from assay.shifts.sampling import (
     ROWS_VERSION,
     Patients,
-    Question,
+    TargetRequest,
     draw_rows,
     enough,
     part_of,
@@ -256,7 +256,7 @@ class PhantomPopulation(Population):
         return Patients.of(self.phantom)
 
     @property
-    def question(self) -> Question:
+    def question(self) -> TargetRequest:
         """The factor that defines the target, or is it.
 
         Raises:
@@ -270,7 +270,7 @@ class PhantomPopulation(Population):
             raise SpecError(
                 f"the core factor defines the target; {unknown_name('factor', self.data.core, list(by_name))}"
             )
-        return Question.of(self.data.target, by_name[self.data.core])
+        return TargetRequest.of(self.data.target, by_name[self.data.core])
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -311,7 +311,7 @@ class PhantomPopulation(Population):
         population = {"population": self.data.population} if self.data.population else {}
         return {**self._identity, "test": self.data.test, **population}
 
-    def choose(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> Rows:
+    def choose(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> SelectedRows:
         """Draw the rows of an environment.
 
         Training and validation images are new for every seed. Of the training images the first ones are taken where
@@ -333,7 +333,7 @@ class PhantomPopulation(Population):
             table = draw_rows(self.phantom, self.question, environment, rows, drawn_from)
         table = replace(table, patient=table.patient + first_patient)
         marks = {key: tie for key, tie in environment.association.items() if key in environment.interventions}
-        return Rows(table, drawn_from, {**ties(self.phantom, self.question, environment), **marks})
+        return SelectedRows(table, drawn_from, {**ties(self.phantom, self.question, environment), **marks})
 
     def pixels(self, environment: EnvironmentSpec, table: FactorTable, seed: int) -> Pixels:
         """Return the images of these rows, rendered when they are read."""
@@ -345,7 +345,7 @@ class PhantomPopulation(Population):
         lesions = RenderedLesions(renderer, phantom, rows) if isinstance(phantom, TellsKinds) else None
         return Pixels(table, RenderedImages(renderer, rows), RenderedMasks(renderer, rows), lesions)
 
-    def neutral(self, tests: Tests) -> EnvironmentSpec:
+    def neutral(self, tests: TestEnvironments) -> EnvironmentSpec:
         """Return the common part of the test environments, in which the core factor alone is tied to the target.
 
         It is tied as all tests agree, or else fully.

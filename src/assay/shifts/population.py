@@ -21,7 +21,7 @@ from assay.shifts.environment import (
     IndependentFactors,
     Part,
     Pixels,
-    Rows,
+    SelectedRows,
     SobolDesign,
     columns_of,
 )
@@ -39,7 +39,7 @@ ENDS = ("low", "high")
 
 
 @dataclass(frozen=True)
-class Tests:
+class TestEnvironments:
     """The test environments of a scene, by name."""
 
     specs: Mapping[str, EnvironmentSpec]
@@ -51,9 +51,9 @@ class Tests:
         return sets[0] if sets and "" not in sets else ""
 
     @property
-    def at_home(self) -> Tests:
+    def at_home(self) -> TestEnvironments:
         """The test environments of the same set as the neutral rows."""
-        return Tests({name: test for name, test in self.specs.items() if test.data == self.home})
+        return TestEnvironments({name: test for name, test in self.specs.items() if test.data == self.home})
 
     def environment(self, name: str) -> EnvironmentSpec:
         """Return the environment of that name. Raises SpecError."""
@@ -291,7 +291,7 @@ class Population(ABC):
         """Return the part of the data that determines the images of a test environment."""
 
     @abstractmethod
-    def choose(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> Rows:
+    def choose(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> SelectedRows:
         """Choose or draw the rows of an environment.
 
         Args:
@@ -324,7 +324,7 @@ class Population(ABC):
     def pixels(self, environment: EnvironmentSpec, table: FactorTable, seed: int) -> Pixels:
         """Return the images of these rows without interventions. Raises SpecError as `choose` does."""
 
-    def neutral(self, tests: Tests) -> EnvironmentSpec:
+    def neutral(self, tests: TestEnvironments) -> EnvironmentSpec:
         """Return the environment in which no factor is tied, with everything that all test environments share."""
         return tests.neutral
 
@@ -384,7 +384,11 @@ class Population(ABC):
         return replace(self._remembered[key], name=name)
 
     def show(
-        self, name: str, environment: EnvironmentSpec, rows: Rows, changes: tuple[DrawnIntervention, ...] | None = None
+        self,
+        name: str,
+        environment: EnvironmentSpec,
+        rows: SelectedRows,
+        changes: tuple[DrawnIntervention, ...] | None = None,
     ) -> Environment:
         """Return the environment of these rows, with its interventions applied.
 
@@ -454,9 +458,9 @@ class PopulationScene:
         return self._home.phantom is not None
 
     @property
-    def tests(self) -> Tests:
+    def tests(self) -> TestEnvironments:
         """The specifications of the test environments."""
-        return Tests(self.specs)
+        return TestEnvironments(self.specs)
 
     def identity(self, name: str) -> dict[str, Any]:
         """Return the part of data and spec that determines an environment's images and their factors.
@@ -585,7 +589,9 @@ class PopulationScene:
         """Return the neutral rows, all with this value of a factor."""
         neutral = self.neutral()
         moved = neutral.table.with_column(factor, np.full_like(neutral.table.columns[factor.name], value))
-        return self._home.show(name, self._neutral, Rows(moved, self._home.test_seed, {}), changes_of(neutral.images))
+        return self._home.show(
+            name, self._neutral, SelectedRows(moved, self._home.test_seed, {}), changes_of(neutral.images)
+        )
 
     def _with_notes(self, name: str, untied: IndependentFactors) -> Environment:
         if name not in self._environments:
@@ -613,7 +619,7 @@ class PopulationScene:
             return all_folds
         at, table = mine
         changes = tuple(change.take(at) for change in changes_of(all_folds.images))
-        one_fold = population.show(name, spec, Rows(table, population.test_seed, {}), changes)
+        one_fold = population.show(name, spec, SelectedRows(table, population.test_seed, {}), changes)
         return replace(one_fold, achieved=all_folds.achieved, notes=all_folds.notes)
 
 
@@ -631,7 +637,7 @@ def end_value(factor: Factor, source: FactorMarginal, end: str) -> float:
     return float(source.values(np.array([_ENDS_U[end]]))[0])
 
 
-def _achieved_ties(rows: Rows, table: FactorTable) -> tuple[AchievedAssociation, ...]:
+def _achieved_ties(rows: SelectedRows, table: FactorTable) -> tuple[AchievedAssociation, ...]:
     return tuple(
         measure_association(
             table, name, requested=tie.strength, high=tie.high, given=tie.given, available=rows.available

@@ -373,7 +373,7 @@ def _tied_share(tie: AssociationSpec, table: FactorTable) -> Float[np.ndarray, "
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TargetRequest:
     """Request to a phantom: a class, named `target`, or the level of a factor, and the factor that defines it.
 
     Attributes:
@@ -385,9 +385,9 @@ class Question:
     levels: tuple[str, ...] = ()
 
     @staticmethod
-    def of(target: str, core: Factor) -> Question:
+    def of(target: str, core: Factor) -> TargetRequest:
         """Asked for by its own name, a factor with levels is the target itself, and its levels are the classes."""
-        return Question(target, core.name, core.levels if target == core.name else ())
+        return TargetRequest(target, core.name, core.levels if target == core.name else ())
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -400,7 +400,7 @@ class Question:
         return len(self.levels) > 2
 
 
-def ties(phantom: Phantom, question: Question, environment: EnvironmentSpec) -> dict[str, AssociationSpec]:
+def ties(phantom: Phantom, question: TargetRequest, environment: EnvironmentSpec) -> dict[str, AssociationSpec]:
     """Return the associations that hold between a phantom's factors and the target: the core factor's is 1 unless
     stated.
 
@@ -424,7 +424,7 @@ def ties(phantom: Phantom, question: Question, environment: EnvironmentSpec) -> 
 
 
 def draw_rows(
-    phantom: Phantom, question: Question, environment: EnvironmentSpec, rows: Int[np.ndarray, "n"], seed: int
+    phantom: Phantom, question: TargetRequest, environment: EnvironmentSpec, rows: Int[np.ndarray, "n"], seed: int
 ) -> FactorTable:
     """Return the factor table of these rows, without interventions; each row is its own patient unless the phantom
     draws pairs (see `Patients`).
@@ -472,12 +472,12 @@ def draw_rows(
     return replace(table, factors=phantom.factors, columns=columns)
 
 
-def _says_class(question: Question, environment: EnvironmentSpec) -> bool:
+def _says_class(question: TargetRequest, environment: EnvironmentSpec) -> bool:
     """Return whether the core is the target itself and cannot be tied to it half by half."""
     return question.several or (bool(question.levels) and question.core in environment.where)
 
 
-def _is_target(question: Question, environment: EnvironmentSpec) -> bool:
+def _is_target(question: TargetRequest, environment: EnvironmentSpec) -> bool:
     """Return whether a core that is the target itself says the target in this environment, or is independent of it."""
     tie = environment.association.get(question.core, AssociationSpec(strength=1.0))
     if tie.strength not in (0, 1) or tie.high or tie.given or tie.share:
@@ -489,7 +489,7 @@ def _is_target(question: Question, environment: EnvironmentSpec) -> bool:
     return tie.strength == 1
 
 
-def _drawn_classes(core: Factor, question: Question, environment: EnvironmentSpec) -> Int[np.ndarray, "k"]:
+def _drawn_classes(core: Factor, question: TargetRequest, environment: EnvironmentSpec) -> Int[np.ndarray, "k"]:
     """Return the classes that rows may have: all, but for levels of the target itself that `where` leaves out."""
     codes = np.arange(len(question.classes))
     if not question.levels or core.name not in environment.where:

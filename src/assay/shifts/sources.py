@@ -55,9 +55,9 @@ def _load(data: DataSpec, cache: ArrayCache, skip_bad_rows: bool, like: Dataset 
 def _outside(
     name: str, number: int, data: DataSpec, training_population: Population, cache: ArrayCache, skip_bad_rows: bool
 ) -> Dataset:
-    from assay.data.outside import Training, add_test_set
+    from assay.data.outside import TrainingSetRules, add_test_set
 
-    training = Training(
+    training = TrainingSetRules(
         training_population.data,
         training_population.classes,
         training_population.kinds,

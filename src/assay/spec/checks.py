@@ -22,7 +22,7 @@ from assay.core.measures import (
 )
 from assay.core.registry import entries, lookup
 from assay.core.types import Factor
-from assay.spec.comparisons import CONFOUNDER, OVER_DOSES, Sides, measured_as, sides_of
+from assay.spec.comparisons import CONFOUNDER, OVER_DOSES, ComparisonSides, measured_as, sides_of
 from assay.spec.data import (
     LESION,
     declared_factors,
@@ -35,7 +35,7 @@ from assay.spec.data import (
 from assay.spec.document import Keys, join_keys, mapping_of
 from assay.spec.environments import CONFOUNDER_PATH, P_PATH, ROWS_PATH, dose_axis, dosed_factors, marked
 from assay.spec.grid import Axis, fixed_field, label, resolve, selection
-from assay.spec.issues import Issues, shorten
+from assay.spec.issues import Issues, join_first
 from assay.spec.recipe import Component
 from assay.spec.schema import (
     ENVIRONMENT,
@@ -111,7 +111,9 @@ def check_parts(parts: Parts) -> None:
         ]
         parts = replace(parts, contrasts=declared)
     claims = [
-        Claim(contrast, ("contrasts", i), parts) for i, contrast in enumerate(parts.contrasts) if contrast is not None
+        CheckedContrast(contrast, ("contrasts", i), parts)
+        for i, contrast in enumerate(parts.contrasts)
+        if contrast is not None
     ]
     claims = [claim for written in claims if (claim := _of_one_confounder(written)) is not None]
     _check_task(parts)
@@ -397,7 +399,7 @@ def _confounder_held(contrast: ContrastSpec, axes: Sequence[Axis]) -> tuple[set[
     return {contrast.where[key] for key in names_held}, {k: v for k, v in contrast.where.items() if k not in names_held}
 
 
-def _of_one_confounder(claim: Claim) -> Claim | None:
+def _of_one_confounder(claim: CheckedContrast) -> CheckedContrast | None:
     """Return the first contrast that one with `factor: confounder` is short for.
 
     Returns:
@@ -430,7 +432,7 @@ def _of_one_confounder(claim: Claim) -> Claim | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class CheckedContrast:
     """A contrast of a study that is checked, with the keys at which it is written."""
 
     contrast: ContrastSpec
@@ -449,7 +451,7 @@ class Claim:
         return f"--set {'.'.join(map(str, self.keys))}=null leaves this contrast out"
 
 
-def _check_claim(claim: Claim) -> None:
+def _check_claim(claim: CheckedContrast) -> None:
     """Check that a contrast can be computed: its axis, values, measure, environment and factor exist.
 
     A contrast holds constant a value of an axis, or the value of a field that is no axis. A contrast never follows an
@@ -462,7 +464,7 @@ def _check_claim(claim: Claim) -> None:
         _check_factor(replace(claim, contrast=measured))
 
 
-def _check_measured(claim: Claim) -> None:
+def _check_measured(claim: CheckedContrast) -> None:
     """Check that a probe measures what is compared in the environment of a contrast."""
     contrast, tests, probes = claim.contrast, claim.parts.tests, claim.parts.probes
     if probes is not None:
@@ -470,7 +472,7 @@ def _check_measured(claim: Claim) -> None:
     environments = _measured_in(contrast.measure, tests, probes)
     is_elsewhere = contrast.environment in (*tests, NEUTRAL, INDEPENDENT) or not {*tests} & {*environments}
     if contrast.environment and is_elsewhere and contrast.environment not in environments:
-        what = f"'{contrast.measure}' is not measured there, but in: {shorten(environments)}"
+        what = f"'{contrast.measure}' is not measured there, but in: {join_first(environments)}"
         if not environments:
             what = f"'{contrast.measure}' is of the phantom as a whole and of no environment"
         claim.wrong("environment", what, "" if {*tests} & {*environments} else "leave it out")
@@ -481,7 +483,7 @@ def _check_measured(claim: Claim) -> None:
             claim.wrong(field, "no such environment", names=names)
 
 
-def _check_factor(claim: Claim) -> None:
+def _check_factor(claim: CheckedContrast) -> None:
     """Check the field `factor`, which names a factor, a family of distortions, or an explainer."""
     contrast, parts = claim.contrast, claim.parts
     measure = COMPARED.get(contrast.measure)
@@ -563,7 +565,7 @@ def _all_of(contrast: ContrastSpec, name: str, axes: Sequence[Axis]) -> tuple[st
     return tuple(value for value in axis.labels if value != left_out)
 
 
-def _check_axis(claim: Claim) -> None:
+def _check_axis(claim: CheckedContrast) -> None:
     """Check the axis of a contrast, its values, and the values held constant on the other axes."""
     contrast, axes = claim.contrast, claim.parts.axes
     axis = resolve(contrast.axis, axes)
@@ -593,7 +595,7 @@ def _check_axis(claim: Claim) -> None:
         claim.wrong("clean", what, "leave it out, or compare `at: matched-clean`")
 
 
-def _held_on_axes(claim: Claim) -> dict[str, Any]:
+def _held_on_axes(claim: CheckedContrast) -> dict[str, Any]:
     """Return the values that a contrast holds constant along axes.
 
     A field that is no axis must have the named value.
@@ -617,7 +619,7 @@ def _held_on_axes(claim: Claim) -> dict[str, Any]:
 _PLACES = {ENVIRONMENT: "test environments", FACTOR: "factors"}
 
 
-def _check_mean(claim: Claim) -> None:
+def _check_mean(claim: CheckedContrast) -> None:
     """Check that a mean is taken over values of other axes, of the compared axis, over test environments or factors."""
     contrast, axes, at = claim.contrast, claim.parts.axes, (*claim.keys, "mean_over")
     fixed_axes = {axis.name for name in contrast.where if (axis := resolve(name, axes))}
@@ -648,12 +650,12 @@ MOST_PRIMARY = 4
 STREAMS_PATH: Keys = ("recipe", "streams")
 
 
-def _check_families(parts: Parts, claims: Sequence[Claim]) -> None:
+def _check_families(parts: Parts, claims: Sequence[CheckedContrast]) -> None:
     """Check roles: at most four primary comparisons, families of one role and correction, complete means."""
     compared = [(claim, _sides_of_claim(claim)) for claim in claims]
     _check_primary(compared)
-    first: dict[str, Claim] = {}
-    orders: dict[tuple[str, int], Claim] = {}
+    first: dict[str, CheckedContrast] = {}
+    orders: dict[tuple[str, int], CheckedContrast] = {}
     for claim, sides in compared:
         contrast, family = claim.contrast, claim.contrast.family
         if contrast.role == "a-a" and resolve(contrast.axis, parts.axes) != resolve(
@@ -684,7 +686,7 @@ def _check_families(parts: Parts, claims: Sequence[Claim]) -> None:
             claim.wrong("family", f"two contrasts of '{family.name}' have this order", value=family.order)
 
 
-def _sides_of_claim(claim: Claim) -> list[Sides]:
+def _sides_of_claim(claim: CheckedContrast) -> list[ComparisonSides]:
     """Return the comparisons of a contrast, of each confounder that it holds for."""
     parts, axes = claim.parts, claim.parts.axes
     names = [axis.name for axis in axes]
@@ -692,7 +694,7 @@ def _sides_of_claim(claim: Claim) -> list[Sides]:
     return [sides for contrast in each for sides in sides_of(contrast, parts.points, names)]
 
 
-def _check_primary(compared: Sequence[tuple[Claim, Sequence[Sides]]]) -> None:
+def _check_primary(compared: Sequence[tuple[CheckedContrast, Sequence[ComparisonSides]]]) -> None:
     primary = [(claim, len(sides)) for claim, sides in compared if claim.contrast.role == "primary"]
     count = sum(size for _, size in primary)
     if count > MOST_PRIMARY:
@@ -702,7 +704,7 @@ def _check_primary(compared: Sequence[tuple[Claim, Sequence[Sides]]]) -> None:
         claim.wrong("role", what, remedy)
 
 
-def _check_measure(claim: Claim, probes: Sequence[Component]) -> None:
+def _check_measure(claim: CheckedContrast, probes: Sequence[Component]) -> None:
     """Check that a probe yields the measure, and that the contrast gives exactly the fields that the measure needs."""
     contrast = claim.contrast
     measure = COMPARED.get(contrast.measure)
@@ -714,7 +716,7 @@ def _check_measure(claim: Claim, probes: Sequence[Component]) -> None:
     same_probe = [probe.params for probe in probes if probe.name == measure.probe]
     if not same_probe:
         what = f"comes from probe '{measure.probe}', which this study does not list"
-        claim.wrong("measure", f"{what} (probes: {shorten(listed) or 'none'})", f"add {measure.probe} to probes")
+        claim.wrong("measure", f"{what} (probes: {join_first(listed) or 'none'})", f"add {measure.probe} to probes")
     elif measure.name in BY_VARIANCE and all(params.get("sobol") is False for params in same_probe):
         what = "comes from the Sobol' indices, which probe 'reliance' leaves out here"
         claim.wrong("measure", what, "take `sobol: false` away")
@@ -735,7 +737,7 @@ Fixed = Mapping[str, set[str]]
 """Axis -> the labels that a contrast's `where` leaves."""
 
 
-def _check_budgets(claim: Claim, fixed: Fixed) -> None:
+def _check_budgets(claim: CheckedContrast, fixed: Fixed) -> None:
     """Check a contrast along `epochs`, whose measure must use all images."""
     contrast = claim.contrast
     budget = resolve("epochs", claim.parts.axes)
@@ -751,7 +753,7 @@ def _check_budgets(claim: Claim, fixed: Fixed) -> None:
 
 
 def _check_whole_axis(
-    claim: Claim, fixed: Fixed, path: Keys, suits: Callable[[Sequence[str]], bool], what: str, example: str
+    claim: CheckedContrast, fixed: Fixed, path: Keys, suits: Callable[[Sequence[str]], bool], what: str, example: str
 ) -> None:
     """Check that an axis is there with at least two suitable values, and that the contrast runs over all of it."""
     at = claim.contrast.at
@@ -765,7 +767,7 @@ def _check_whole_axis(
         claim.wrong("where", "changes are those from p = 0", "name another dose, or leave it out", value=axis.name)
 
 
-def _check_doses(claim: Claim, fixed: Fixed) -> None:
+def _check_doses(claim: CheckedContrast, fixed: Fixed) -> None:
     """Check a contrast along `p` from 0, by a measure whose change has a meaning."""
     contrast, example = claim.contrast, "environments.train.dose: {confounder: tag, p: [0, 0.5, 1]}"
     what = "the doses p: an axis with 0 and another"
@@ -775,10 +777,10 @@ def _check_doses(claim: Claim, fixed: Fixed) -> None:
         what = f"{contrast.at} also needs the probit scale, which '{contrast.measure}' does not have"
         if contrast.measure in DOSED:
             what = f"{contrast.at} matches performance on all images, which '{contrast.measure}' is not"
-        claim.wrong("measure", what, f"{contrast.at} takes {shorten(allowed)}")
+        claim.wrong("measure", what, f"{contrast.at} takes {join_first(allowed)}")
 
 
-def _check_amounts(claim: Claim, fixed: Fixed) -> None:
+def _check_amounts(claim: CheckedContrast, fixed: Fixed) -> None:
     """Check a contrast along `rows` of the training environment, matched in a test environment that is named."""
     what = "amounts of training rows: an axis of at least two numbers"
     example = "environments.train.rows: [100, 300, 1000]"
@@ -788,7 +790,7 @@ def _check_amounts(claim: Claim, fixed: Fixed) -> None:
         claim.wrong("", what, "such as clean: {like: train, dose: {p: 0}} in environments, and clean: clean here")
 
 
-_ALONG: Mapping[str, Sequence[Callable[[Claim, Fixed], None]]] = {
+_ALONG: Mapping[str, Sequence[Callable[[CheckedContrast, Fixed], None]]] = {
     "matched-fit": (_check_budgets,),
     "dose-response": (_check_doses,),
     "matched-clean": (_check_doses, _check_amounts),

@@ -20,7 +20,7 @@ Where = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Sides:
+class ComparisonSides:
     """One comparison: recipes a and b, which differ along one axis, or the mean of several comparisons.
 
     Attributes:
@@ -37,7 +37,7 @@ class Sides:
     b: tuple[RecipePoint, ...]
     level: str
     where: Where
-    members: tuple[Sides, ...] = ()
+    members: tuple[ComparisonSides, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -47,7 +47,7 @@ class Sides:
         return not self.contrast.mean_over or len(self.members) == math.prod(sizes)
 
 
-def sides_of(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Sides]:
+def sides_of(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[ComparisonSides]:
     """Yield every comparison of a contrast: each level of its axis, or those it names, against one, per other axes."""
     if not contrast.mean_over:
         yield from _single_comparisons(contrast, points, axes)
@@ -62,7 +62,7 @@ def sides_of(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequen
         )
         for member in _measure_over(_with_factor(sides, points), over)
     ]
-    groups: dict[tuple[str, Where], list[Sides]] = {}
+    groups: dict[tuple[str, Where], list[ComparisonSides]] = {}
     for sides in members:
         level = f"mean of {', '.join(levels)}" if contrast.axis in over else sides.level
         where = tuple((axis, value) for axis, value in sides.where if axis not in over)
@@ -72,10 +72,12 @@ def sides_of(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequen
             tuple(_distinct(chain.from_iterable(getattr(sides, side) for sides in members_of_group)))
             for side in ("a", "b")
         )
-        yield Sides(contrast, a, b, level, where, tuple(members_of_group))
+        yield ComparisonSides(contrast, a, b, level, where, tuple(members_of_group))
 
 
-def _single_comparisons(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Sides]:
+def _single_comparisons(
+    contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]
+) -> Iterator[ComparisonSides]:
     along = _along(contrast, points)
     others = [axis for axis in axes if axis != contrast.axis and axis not in along]
     points_held = [
@@ -89,7 +91,7 @@ def _single_comparisons(contrast: ContrastSpec, points: Sequence[RecipePoint], a
         for level, recipes in by_level.items():
             is_compared = level in contrast.levels if contrast.levels else level != contrast.against
             if is_compared and contrast.against in by_level:
-                yield Sides(contrast, tuple(recipes), tuple(by_level[contrast.against]), level, where)
+                yield ComparisonSides(contrast, tuple(recipes), tuple(by_level[contrast.against]), level, where)
 
 
 def _along(contrast: ContrastSpec, points: Sequence[RecipePoint]) -> tuple[str, ...]:
@@ -112,7 +114,7 @@ def _is_in_mean(point: RecipePoint, contrast: ContrastSpec, points: Sequence[Rec
     )
 
 
-def _with_factor(sides: Sides, points: Sequence[RecipePoint]) -> Sides:
+def _with_factor(sides: ComparisonSides, points: Sequence[RecipePoint]) -> ComparisonSides:
     """Return the comparison with the confounder of its own recipes where the contrast leaves it open."""
     doses = dose_axis(points)
     if sides.contrast.factor != CONFOUNDER or not doses:
@@ -128,7 +130,7 @@ def measured_as(contrast: ContrastSpec, over: Mapping[str, tuple[str, ...]]) -> 
     return [contrast.model_copy(update={ENVIRONMENT: environment, FACTOR: factor}) for environment, factor in places]
 
 
-def _measure_over(sides: Sides, over: Mapping[str, tuple[str, ...]]) -> list[Sides]:
+def _measure_over(sides: ComparisonSides, over: Mapping[str, tuple[str, ...]]) -> list[ComparisonSides]:
     return [replace(sides, contrast=contrast) for contrast in measured_as(sides.contrast, over)]
 
 

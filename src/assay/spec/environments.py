@@ -15,8 +15,8 @@ from assay.core.seeds import derive
 from assay.spec.data import data_section, declared_factors, is_undeclared, undeclared_columns
 from assay.spec.document import Keys, join_keys, mapping_of
 from assay.spec.fields import GivenStart, as_number
-from assay.spec.grid import Axis, Point, label, settle
-from assay.spec.issues import Issues, hint, invalid, issue, shorten, unknown_key, validated
+from assay.spec.grid import Axis, GridPoint, label, settle
+from assay.spec.issues import Issues, hint, invalid, issue, join_first, unknown_key, validated
 from assay.spec.recipe import Component, Frozen, RecipeSpec
 from assay.spec.schema import ApplyAt, DataSpec, EnvironmentSpec, InterventionSpec, RecipePoint, SourceSpec
 
@@ -248,7 +248,7 @@ def is_factor(name: str, confounder: Any, keys: Keys, issues: Issues, factors: F
 def _describe_allowed(name: str, factors: Factors, names: list[str]) -> str:
     if factors.names is None:
         return f"these data declare no factors: if '{name}' is one of theirs, write {{{name}: {{scheme: balanced}}}}"
-    return f"interventions: see `assay list`; factors: {shorten(names) or 'none, declare columns in data.factors'}"
+    return f"interventions: see `assay list`; factors: {join_first(names) or 'none, declare columns in data.factors'}"
 
 
 def association(
@@ -464,7 +464,7 @@ _SHORT = {"association": "{sex: 0.5}", "interventions": "{intervention: {share: 
 
 
 def grid_points(
-    values: Mapping[str, Any], axes: Sequence[Axis], grid: Sequence[Point], issues: Issues, factors: Factors
+    values: Mapping[str, Any], axes: Sequence[Axis], grid: Sequence[GridPoint], issues: Issues, factors: Factors
 ) -> list[tuple[RecipePoint, Issues]]:
     """Make the points of the grid, without those that are wrong.
 
@@ -494,7 +494,7 @@ def grid_points(
 
 
 def _resolve_point(
-    values: Mapping[str, Any], point: Point, issues: Issues, factors: Factors
+    values: Mapping[str, Any], point: GridPoint, issues: Issues, factors: Factors
 ) -> tuple[RecipePoint, Issues] | None:
     here = issues.at(point.origins)
     made_from, inherited = resolve_environments(values["environments"], here)

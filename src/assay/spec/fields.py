@@ -19,13 +19,23 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from assay.core.errors import CodeError, SpecError, cut, nearest, unknown_name
+from assay.core.errors import CodeError, SpecError, nearest, shorten, unknown_name
 from assay.core.files import begins_with_variable, fill_names, is_file, is_folder, label_of_path, unset
 from assay.core.registry import Entry, Params, entries, lookup
 from assay.core.traits import ComponentKind
 from assay.spec.document import Document, Keys, mapping_of
 from assay.spec.grid import label
-from assay.spec.issues import Issue, StudyContext, hint, invalid, issue, issues_of, shorten, unknown_key, validate_value
+from assay.spec.issues import (
+    Issue,
+    StudyContext,
+    hint,
+    invalid,
+    issue,
+    issues_of,
+    join_first,
+    unknown_key,
+    validate_value,
+)
 
 # Components: `supcon`, `{supcon: {temperature: 0.1}}`, or a dotted path to the user's own.
 
@@ -108,7 +118,7 @@ def read_arguments(
     entry = findread_component(kind, name, text)
     arguments = {} if value is None else mapping_of(value)
     if arguments is None:
-        allowed = shorten(list(entry.params.model_fields)) or "none"
+        allowed = join_first(list(entry.params.model_fields)) or "none"
         raise invalid(issue(keys, value, f"expected {{argument: value}}; arguments of {kind} '{name}': {allowed}"))
     try:
         arguments = _with_paths(entry.params, arguments, context)
@@ -137,7 +147,7 @@ def findread_component(kind: ComponentKind, name: str, text: str = "") -> Entry:
         if ":" in name:
             raise invalid(issue((), text, str(error))) from None
         names = [entry.name for entry in entries(kind)]
-        unknown = issue((), name, f"unknown {kind} '{cut(name)}'", "your own as package.module:name", names, 20)
+        unknown = issue((), name, f"unknown {kind} '{shorten(name)}'", "your own as package.module:name", names, 20)
         raise invalid(unknown if text else replace(unknown, value="")) from None
     except Exception as error:  # a user's module may fail in any way when it is imported
         raise invalid(issue((), text, f"importing it failed: {type(error).__name__}: {error}")) from None
@@ -176,11 +186,11 @@ def _parse_start(value: Any, info: ValidationInfo) -> Any:
             raise PydanticCustomError("told", "told where the name is given") from None
     near = nearest(value, sources) if isinstance(value, str) else None
     if near and value not in [entry.name for entry in entries("initialization")]:
-        unknown = issue((), value, f"unknown initialization '{cut(value)}'")
+        unknown = issue((), value, f"unknown initialization '{shorten(value)}'")
         raise invalid(replace(unknown, expected=f"{unknown.expected}: did you mean the source '{near}'?"))
     component = read_component("initialization", value, info)
     if component["name"] == "source":
-        what = f"a source is named like any other start: {shorten(list(sources)) or 'this study has no `sources`'}"
+        what = f"a source is named like any other start: {join_first(list(sources)) or 'this study has no `sources`'}"
         raise invalid(issue((), value, what))
     return _with_statistics(component, sources)
 

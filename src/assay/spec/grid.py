@@ -221,7 +221,7 @@ _EVERY_POINT = "--set grid.only=null keeps every point of the grid"
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class GridPoint:
     """One point of the grid.
 
     Attributes:
@@ -277,7 +277,7 @@ def _members(names: list[Any], axes: list[Axis], keys: Keys, issues: Issues) -> 
     return resolved
 
 
-def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[Point]]:
+def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[GridPoint]]:
     """Return the axes of a study and the points of its grid, in the order of the spec (the last axis runs fastest)."""
     grid = values.get("grid")
     options = mapping_of(grid) or {}
@@ -307,7 +307,7 @@ def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[
     return axes, points
 
 
-def _point(axes: Sequence[Axis], chosen: Sequence[tuple[Choice, ...]]) -> Point:
+def _point(axes: Sequence[Axis], chosen: Sequence[tuple[Choice, ...]]) -> GridPoint:
     coordinates = {
         axis.name: "+".join(choice.label for choice in group) for axis, group in zip(axes, chosen, strict=True)
     }
@@ -317,7 +317,7 @@ def _point(axes: Sequence[Axis], chosen: Sequence[tuple[Choice, ...]]) -> Point:
         for keys, choice in zip(axis.paths, group, strict=True)
     }
     origins = {k: v for group in chosen for choice in group for k, v in choice.origins.items()}
-    return Point(coordinates, settings, origins)
+    return GridPoint(coordinates, settings, origins)
 
 
 def _only(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues: Issues) -> list[dict[str, set[str]]]:
@@ -384,7 +384,7 @@ def _changes(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues
     return changes
 
 
-def _apply_changes(point: Point, changes: Sequence[_Change]) -> Point:
+def _apply_changes(point: GridPoint, changes: Sequence[_Change]) -> GridPoint:
     """Return a point with the values of every entry of `grid.set` that chooses it; later entries win."""
     chosen = [change for change in changes if _is_chosen(point.coordinates, [change.where])]
     settings = {keys: value for change in chosen for keys, (value, _) in change.settings.items()}

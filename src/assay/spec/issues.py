@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from assay.core.errors import SpecError, cut, nearest
+from assay.core.errors import SpecError, nearest, shorten
 from assay.spec.document import Document, Keys, join_keys, nodes
 
 # One issue, the issues of a document, and their text.
@@ -44,12 +44,12 @@ class Issue:
         """Render at most three lines: `place: key = value`, the expected value, the allowed values or the remedy."""
         key = self.keys[-1] if self.keys else 0
         value_text = "" if isinstance(key, str) and self.value == show(key) else self.value  # not the same text twice
-        head = ": ".join(part for part in (document.place(self.keys), cut(join_keys(self.keys), 120)) if part)
+        head = ": ".join(part for part in (document.place(self.keys), shorten(join_keys(self.keys), 120)) if part)
         expected = self.expected
         if self.unknown_key:
             holder, colon, meant = expected.partition(": ")
             holder = holder or join_keys(self.keys[:-1]) or "a study"
-            expected = f"unknown key '{cut(str(key))}' in {holder}{colon}{meant}"
+            expected = f"unknown key '{shorten(str(key))}' in {holder}{colon}{meant}"
         lines = [
             f"{head or 'the study'} = {value_text}" if value_text else head or "the study",
             f"  {expected}",
@@ -129,7 +129,7 @@ def issue(keys: Keys, value: Any, expected: str, remedy: str = "", names: Iterab
     """Make an issue; the arguments are those of `Issues.add`, and how many of the names are shown."""
     allowed = list(names)
     near = nearest(str(value), allowed) if allowed else None
-    listed = [f"allowed: {shorten(allowed, most)}"] if allowed else []
+    listed = [f"allowed: {join_first(allowed, most)}"] if allowed else []
     more = "; ".join([*listed, *([remedy] if remedy else [])])
     return Issue(keys, show(value), f"{expected}: did you mean '{near}'?" if near else expected, more)
 
@@ -163,16 +163,16 @@ def _line(place: str) -> float:
 def show(value: Any) -> str:
     """Format a value on one short line, as YAML would have it."""
     if isinstance(value, str):
-        return value if value == "" else f"'{cut(value)}'"
+        return value if value == "" else f"'{shorten(value)}'"
     if isinstance(value, float):
         return repr(value)
-    return cut(json.dumps(value, ensure_ascii=False, default=str))
+    return shorten(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def shorten(names: Sequence[str], most: int = 14) -> str:
+def join_first(names: Sequence[str], most: int = 14) -> str:
     """Join names by commas, the first ones when there are many."""
     rest = len(names) - most
-    return ", ".join(cut(name) for name in names[:most]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(shorten(name) for name in names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 # Validation by Pydantic. Its errors become issues: expected values are read from the JSON schema of the model, which

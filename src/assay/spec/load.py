@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from assay.core.errors import SpecError, unknown_name, unknown_of_few
 from assay.spec.document import Document, Keys, join_keys, mapping_of, plain
-from assay.spec.issues import shorten, show
+from assay.spec.issues import join_first, show
 from assay.spec.yaml import parse_yaml
 
 # Dotted overrides of a study by `--set a.b=c`, a `scales:` entry and `--seeds`, before it is checked.
@@ -122,7 +122,7 @@ def _item(items: Any, part: str, keys: Keys, place: str) -> int:
         return int(part)
     if part in names:
         return names.index(part)
-    valid = shorten([name for name in names if name]) or f"0 to {len(names) - 1}"
+    valid = join_first([name for name in names if name]) or f"0 to {len(names) - 1}"
     raise SpecError(f"{place}: {join_keys(keys)} has no item '{part}'; items: {valid}")
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
-from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, or_else, unknown_name
+from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, unknown_name, with_alternative
 from assay.core.files import at_home, fill_names, is_file, is_folder, typed_path
 from assay.core.seeds import LOOKS
 from assay.core.types import Factor
@@ -33,7 +33,7 @@ from assay.spec.environments import Factors, grid_points, sources_section
 from assay.spec.fields import component_of, components_of
 from assay.spec.given import take_models
 from assay.spec.grid import expand
-from assay.spec.issues import Issues, SpecIssues, issue, shorten, unknown_key, validated
+from assay.spec.issues import Issues, SpecIssues, issue, join_first, unknown_key, validated
 from assay.spec.load import Override, apply_scale, apply_sets, put, study_files
 from assay.spec.published import PublishedTable, published_section
 from assay.spec.recipe import Component, Frozen
@@ -151,7 +151,7 @@ def read_study(source: Path | str | Mapping[str, Any] | Document) -> Document:
     if text not in files and is_folder(Path(text)):
         raise SpecError(_of_folder(Path(text)))
     if text not in files:
-        raise SpecError(or_else(unknown_name("study", text, list(files)), "or give the path of a YAML file"))
+        raise SpecError(with_alternative(unknown_name("study", text, list(files)), "or give the path of a YAML file"))
     return replace(read_yaml(files[text], files[text].name), file=text)
 
 
@@ -160,7 +160,7 @@ def _of_folder(folder: Path) -> str:
     if is_file(folder / "run.json"):
         return f"{folder} is a run folder, which `assay results` and `assay report` read; give the study's name or file"
     studies = sorted(path.name for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
-    return f"{folder} is a folder; give the YAML file of a study: {shorten(studies) or 'there is none in it'}"
+    return f"{folder} is a folder; give the YAML file of a study: {join_first(studies) or 'there is none in it'}"
 
 
 def check_study(document: Document, compare: bool = True) -> StudySpec:

@@ -16,7 +16,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
 
-from assay.core.errors import SpecError, cut, nearest
+from assay.core.errors import SpecError, nearest, shorten
 from assay.core.files import is_stream
 from assay.spec.document import Document, Keys, join_keys, mapping_of
 
@@ -97,9 +97,9 @@ def read_yaml(path: Path, called: str = "") -> Document:
     values, places = parse_yaml(text, called or str(path))
     tree = mapping_of(values)
     if tree is None:
-        kind = {type(None): "nothing", list: "a list", str: f"the text '{cut(str(values))}'"}.get(type(values))
+        kind = {type(None): "nothing", list: "a list", str: f"the text '{shorten(str(values))}'"}.get(type(values))
         raise SpecError(
-            f"{path}: holds {kind or f'the value {cut(repr(values))}'}; expected a study: `key: value` lines from "
+            f"{path}: holds {kind or f'the value {shorten(repr(values))}'}; expected a study: `key: value` lines from "
             "`name:` to `contrasts:`"
         )
     return Document(tree, places, folder=str(path.parent.absolute()), file=str(path))

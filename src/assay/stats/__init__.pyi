@@ -1,10 +1,10 @@
 """Names of `assay.stats`, each with the module that defines it; read by type checkers and at run time."""
 
-from assay.stats.bounds import Bounded as Bounded
+from assay.stats.bounds import BoundedEstimate as BoundedEstimate
 from assay.stats.bounds import share as share
-from assay.stats.compare import Budget as Budget
+from assay.stats.compare import BudgetPanel as BudgetPanel
 from assay.stats.compare import Contrast as Contrast
-from assay.stats.compare import Scales as Scales
+from assay.stats.compare import TwoScalePValues as TwoScalePValues
 from assay.stats.compare import combination as combination
 from assay.stats.compare import contrast as contrast
 from assay.stats.compare import equivalence as equivalence
@@ -19,8 +19,8 @@ from assay.stats.compare import two_sided as two_sided
 from assay.stats.decisions import Decision as Decision
 from assay.stats.decisions import decide as decide
 from assay.stats.decisions import seeds_and_patients_needed as seeds_and_patients_needed
-from assay.stats.doses import Amount as Amount
 from assay.stats.doses import DosePanel as DosePanel
+from assay.stats.doses import TrainingSizePanel as TrainingSizePanel
 from assay.stats.doses import interaction as interaction
 from assay.stats.doses import matched_clean as matched_clean
 from assay.stats.estimate import Estimate as Estimate
@@ -33,7 +33,7 @@ from assay.stats.estimate import estimates_of_seeds as estimates_of_seeds
 from assay.stats.estimate import interval as interval
 from assay.stats.estimate import two_way as two_way
 from assay.stats.estimate import uncertainty as uncertainty
-from assay.stats.influence import Answers as Answers
+from assay.stats.influence import ModelPredictions as ModelPredictions
 from assay.stats.influence import calibration_in_the_large as calibration_in_the_large
 from assay.stats.influence import calibration_slope as calibration_slope
 from assay.stats.maps import FreeResponse as FreeResponse
@@ -65,11 +65,11 @@ from assay.stats.panel import combine as combine
 from assay.stats.panel import effective_of_classes as effective_of_classes
 from assay.stats.panel import effective_patients as effective_patients
 from assay.stats.panel import evaluate as evaluate
-from assay.stats.panel import of_seeds as of_seeds
+from assay.stats.panel import measure_from_seed_values as measure_from_seed_values
 from assay.stats.panel import own_samples as own_samples
 from assay.stats.power import Assumptions as Assumptions
 from assay.stats.power import detectable_difference as detectable_difference
-from assay.stats.similarity import Likeness as Likeness
+from assay.stats.similarity import SimilarityContrast as SimilarityContrast
 from assay.stats.similarity import between_seeds as between_seeds
 from assay.stats.similarity import beyond_seeds as beyond_seeds
 from assay.stats.similarity import cka_matrix as cka_matrix

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from scipy.special import betaincinv
 
-from assay.stats.influence import cluster
+from assay.stats.influence import sum_by_patient
 
 ALPHA = 0.05
 """Level of every one-sided bound."""
@@ -18,7 +18,7 @@ MARGIN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
+class BoundedEstimate:
     """An estimate with its one-sided bounds, each of confidence 1 - `ALPHA`.
 
     Attributes:
@@ -41,7 +41,7 @@ class Bounded:
     df: float = math.inf
 
 
-def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA) -> Bounded:
+def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA) -> BoundedEstimate:
     """Compute a share with exact bounds (Clopper and Pearson) at the effective number of images.
 
     Images of one patient count as fewer: as many as independent ones with the variance over patients, at most as many
@@ -61,17 +61,17 @@ def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: flo
         (1.0, 0.7411, 1.0)
     """
     n, value = len(of), float(np.mean(of))
-    parts = cluster(of - value, patient)
+    parts = sum_by_patient(of - value, patient)
     error, size = 0.0, float(len(parts.samples))
     if value not in (0.0, 1.0) and size > 1:
         error = parts.standard_error / n
         size = min(float(n), value * (1 - value) / error**2 + 1) if error else size
     hits = value * size
     low = float(betaincinv(hits, size - hits + 1, alpha)) if hits > 0 else 0.0
-    return Bounded(value, error, low, most_of(hits, size, alpha))
+    return BoundedEstimate(value, error, low, share_upper_bound(hits, size, alpha))
 
 
-def most_of(hits: float, size: float, alpha: float = ALPHA) -> float:
+def share_upper_bound(hits: float, size: float, alpha: float = ALPHA) -> float:
     """Compute the upper bound of a share of which a sample of `size` has `hits` (Clopper and Pearson).
 
     Examples:

@@ -15,7 +15,7 @@ from scipy.special import stdtr
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.seeds import generator
 from assay.core.types import Direction
-from assay.stats.estimate import Spread, Uncertainty, interval, uncertainty
+from assay.stats.estimate import Uncertainty, VarianceComponents, interval, uncertainty
 from assay.stats.panel import MeasureBySeed, Panel, combine, evaluate
 from assay.stats.rows import LEAST_PATIENTS
 
@@ -119,7 +119,7 @@ Correction = Literal["holm", "fixed-order"]
 
 
 @dataclass(frozen=True, slots=True)
-class Scales:
+class TwoScalePValues:
     """The p-values of a contrast that is claimed on two scales only together, and whether its signs agree there.
 
     probit: the contrast on the other scale.
@@ -198,11 +198,11 @@ class Contrast:
     effective_patients: float
     per_seed: Float[np.ndarray, " s"]
     reason: Reason = NO_REASON
-    scales: Scales | None = None
+    scales: TwoScalePValues | None = None
     equal: EqualClean | None = None
     direction: Direction = "none"
     combined: MeasureBySeed | None = field(default=None, compare=False, repr=False)
-    spread: Spread | None = field(default=None, compare=False, repr=False)
+    spread: VarianceComponents | None = field(default=None, compare=False, repr=False)
     group: int = field(default=1, compare=False, repr=False)
 
     @property
@@ -488,7 +488,7 @@ ADJUSTMENTS: Mapping[Correction, Callable[[Float[np.ndarray, " m"]], Float[np.nd
 
 
 @dataclass(frozen=True)
-class Budget:
+class BudgetPanel:
     """One budget of a recipe: its panel, and the yardstick of each of the panel's seeds (log-loss, nats).
 
     Examples:
@@ -507,7 +507,7 @@ class Budget:
             raise ValueError(f"yardstick has shape {self.yardstick.shape}: give one log-loss for each of {seeds} seeds")
 
 
-Curve = Sequence[Budget]
+Curve = Sequence[BudgetPanel]
 """A recipe's budgets, smallest first."""
 
 
@@ -546,7 +546,7 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
     tables = [table[:, reached] for table in yardsticks]
     weights = [np.stack([crossing(*pair) for pair in zip(table.T, levels, strict=True)], axis=1) for table in tables]
     sides = [
-        combine([only(evaluate(budget.panel, name), seeds) for budget in curve], weight)
+        combine([select_seeds(evaluate(budget.panel, name), seeds) for budget in curve], weight)
         for curve, weight in zip((a, b), weights, strict=True)
     ]
     every = {int(seed) for budget in [*a, *b] for seed in budget.panel.numbers}
@@ -602,7 +602,7 @@ def crossing(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarr
     return weights
 
 
-def only(part: MeasureBySeed, seeds: Int[np.ndarray, " s"]) -> MeasureBySeed:
+def select_seeds(part: MeasureBySeed, seeds: Int[np.ndarray, " s"]) -> MeasureBySeed:
     """Return the evaluation of some seeds, in that order.
 
     Examples:
@@ -614,12 +614,12 @@ def only(part: MeasureBySeed, seeds: Int[np.ndarray, " s"]) -> MeasureBySeed:
     return replace(part, values=part.values[rows], contributions=part.contributions[rows], seeds=seeds)
 
 
-def _seeds(budgets: Sequence[Budget]) -> Int[np.ndarray, " s"]:
+def _seeds(budgets: Sequence[BudgetPanel]) -> Int[np.ndarray, " s"]:
     numbers = budgets[0].panel.numbers
     for budget in budgets[1:]:
         numbers = np.intersect1d(numbers, budget.panel.numbers)
     return np.unique(numbers)
 
 
-def _yardsticks_of_seeds(budget: Budget, seeds: np.ndarray) -> np.ndarray:
+def _yardsticks_of_seeds(budget: BudgetPanel, seeds: np.ndarray) -> np.ndarray:
     return np.array([budget.yardstick[budget.panel.numbers == seed][0] for seed in seeds])

@@ -25,7 +25,7 @@ from assay.stats.compare import (
     untested_contrast,
 )
 from assay.stats.doses import on_both_scales
-from assay.stats.estimate import Spread, degrees, limit_df, moderate, recombine, sure_of
+from assay.stats.estimate import VarianceComponents, degrees, limit_df, moderate, recombine, uncertainty_of_mean
 from assay.stats.panel import combine
 from assay.stats.power import found_reachable
 from assay.stats.rows import (
@@ -40,8 +40,8 @@ from assay.stats.rows import (
     Place,
     Row,
     belongs,
-    ends,
     estimates_compared,
+    interval_of_row,
     is_undefined,
     json_object,
     numeric,
@@ -529,12 +529,16 @@ def _with_limited_df(contrast: Contrast, family: int) -> Contrast:
     )
 
 
-def _retest_with_spread(contrast: Contrast, spread: Spread, group: int) -> Contrast:
+def _retest_with_spread(contrast: Contrast, spread: VarianceComponents, group: int) -> Contrast:
     """Test a contrast with another variance."""
     assert contrast.combined is not None
     margin = None if np.isnan(contrast.margin) else contrast.margin
     again = contrast_of(
-        contrast.combined, sure_of(spread), margin, left_out=contrast.left_out, paired_patients=contrast.paired_patients
+        contrast.combined,
+        uncertainty_of_mean(spread),
+        margin,
+        left_out=contrast.left_out,
+        paired_patients=contrast.paired_patients,
     )
     return replace(again, equal=contrast.equal, direction=contrast.direction, group=group)
 
@@ -624,5 +628,5 @@ def _values(contrast: Row, estimates: Mapping[Place, Sequence[Row]], side: str) 
 
 
 def _at_chance(row: Row) -> bool:
-    low, high = ends(row)
+    low, high = interval_of_row(row)
     return low <= numeric(row, "chance") <= high

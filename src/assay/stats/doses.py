@@ -15,11 +15,11 @@ from assay.core.reasons import NO_REASON, Code, Reason
 from assay.stats.compare import (
     Contrast,
     EqualClean,
-    Scales,
+    TwoScalePValues,
     combination,
     crossing,
     linear_contrast,
-    only,
+    select_seeds,
     untested_contrast,
 )
 from assay.stats.format import join_words
@@ -122,7 +122,7 @@ def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
     agree = plain.value * other.value > 0
     p = float(np.maximum(plain.p, other.p)) if agree or np.isnan(plain.p + other.p) else 1.0
     reason = plain.reason or (Reason.of(Code.ON_PROBIT_SCALE) + other.reason if other.reason else NO_REASON)
-    return replace(plain, p=p, reason=reason, scales=Scales(plain.p, other.p, agree, other))
+    return replace(plain, p=p, reason=reason, scales=TwoScalePValues(plain.p, other.p, agree, other))
 
 
 # Dose-response at matched clean performance: the change by a dose of two recipes that are equally good without it.
@@ -143,7 +143,7 @@ def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
 
 
 @dataclass(frozen=True)
-class Amount:
+class TrainingSizePanel:
     """A recipe trained on so many rows: its doses, p = 0 first, and its outputs at p = 0 on clean images.
 
     Examples:
@@ -158,7 +158,7 @@ class Amount:
     doses: Curve
 
 
-Amounts = Sequence[Amount]
+Amounts = Sequence[TrainingSizePanel]
 """A recipe's amounts, smallest first; at least 2."""
 Term = tuple[MeasureBySeed, float]
 """A part of a linear combination, and its weight."""
@@ -237,8 +237,8 @@ def _list_numbers(values: Iterable[float]) -> str:
 
 
 def _dose_side(amounts: Amounts, name: str, seeds: Int[np.ndarray, " s"]) -> _Side:
-    clean = [only(evaluate(amount.clean, name), seeds) for amount in amounts]
-    doses = [[only(evaluate(dose.panel, name), seeds) for dose in amount.doses] for amount in amounts]
+    clean = [select_seeds(evaluate(amount.clean, name), seeds) for amount in amounts]
+    doses = [[select_seeds(evaluate(dose.panel, name), seeds) for dose in amount.doses] for amount in amounts]
     values = np.array([part.values.mean() for part in clean])
     return _Side(np.array([amount.rows for amount in amounts]), clean, values, doses)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from assay.core.measures import better, range_of
 from assay.core.reasons import NO_REASON, Code, Reason, reason_of
-from assay.stats.bounds import most_of
+from assay.stats.bounds import share_upper_bound
 from assay.stats.findings import Finding, Kind, to_row, with_ids
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import (
@@ -23,8 +23,9 @@ from assay.stats.rows import (
     Place,
     Row,
     differs,
-    ends,
     estimates_compared,
+    has_too_few_seeds,
+    interval_of_row,
     is_open,
     is_undefined,
     json_object,
@@ -32,7 +33,6 @@ from assay.stats.rows import (
     over_doses,
     place_of,
     text_of,
-    under_seeds,
     with_outcomes,
 )
 
@@ -96,7 +96,7 @@ def findings_of(
     findings = [
         *limits(contrasts, estimates),
         *_trial_findings(trials),
-        *cautioned(cautions),
+        *findings_of_reasons(cautions),
         *_association_findings(environments),
         *_uneven_rows(environments, trials, dosed),
         *_chance_findings(estimates, dosed),
@@ -105,7 +105,7 @@ def findings_of(
         *_few_patients(contrasts),
         *_few_seeds(contrasts, estimates),
         *_other_seeds(seeds),
-        *_far(contrasts),
+        *_extreme_p_findings(contrasts),
         *_folds(contrasts, trials),
         *_one_pool(contrasts, trials, split),
         *_undefined_contrasts(contrasts),
@@ -127,7 +127,7 @@ _KINDS: dict[Code, Kind] = {Code.PLAIN_SIGHT: "shortcut", **dict.fromkeys(_LEAKA
 """Kind of what is found in the images; others are cautions."""
 
 
-def cautioned(reasons: Sequence[Reason]) -> list[Finding]:
+def findings_of_reasons(reasons: Sequence[Reason]) -> list[Finding]:
     """Return what is known of the images as findings, each with the light of its code; many of one kind are one."""
     by_code: dict[object, list[Reason]] = {}
     for at, reason in enumerate(reasons):
@@ -144,7 +144,7 @@ def cautioned(reasons: Sequence[Reason]) -> list[Finding]:
 
 def caution_rows(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
     """Return what is known of the images as rows of `schema.FINDINGS`."""
-    return list(map(to_row, with_ids(cautioned(reasons))))
+    return list(map(to_row, with_ids(findings_of_reasons(reasons))))
 
 
 _EXTREMES = (Code.PREDICTS_NOTHING, Code.PREDICTS_EVERYTHING)
@@ -282,9 +282,9 @@ def _chance_findings(estimates: Sequence[Row], dosed: str) -> list[Finding]:
         if text_of(row, "measure") in AREAS
         and not any(text_of(row, part) for part in ("factor", "level", "group"))
         and (not dosed or json_object(row.get("coordinates")).get(dosed) == "0")
-        and not math.isnan(ends(row)[0])
+        and not math.isnan(interval_of_row(row)[0])
     ]
-    if not rows or any(ends(row)[0] > 0.5 for row in rows):
+    if not rows or any(interval_of_row(row)[0] > 0.5 for row in rows):
         return []
     return [_doubt(Reason.of(Code.ALL_AT_CHANCE, dosed=dosed), "estimates")]
 
@@ -330,7 +330,7 @@ def _few_patients(contrasts: Sequence[Row]) -> list[Finding]:
 def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     """Report how many seeds comparisons rest on, or estimates where none was stated."""
     thing, rows = ("comparison", contrasts) if contrasts else ("estimate", estimates)
-    few = [row for row in rows if under_seeds(row)]
+    few = [row for row in rows if has_too_few_seeds(row)]
     seed_counts = [int(numeric(row, "seeds")) for row in rows if numeric(row, "seeds") >= MINIMUM_SEEDS]
     is_early = any(differs(row) and numeric(row, "seeds") < FIRST_SIGN_UNDER for row in contrasts)
     return [*_few_seeds_finding(few, len(rows), thing), *_how_many(seed_counts, thing, is_early)]
@@ -370,7 +370,7 @@ def _other_seeds(seeds: tuple[int, int] | None) -> list[Finding]:
     return [_doubt(Reason.of(Code.CHANGED_SEEDS, planned=seeds[0], now=seeds[1]))]
 
 
-def _far(contrasts: Sequence[Row]) -> list[Finding]:
+def _extreme_p_findings(contrasts: Sequence[Row]) -> list[Finding]:
     """Report differences with a p-value that is further out than so few seeds were ever simulated at."""
     far = [
         row
@@ -399,7 +399,7 @@ def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reaso
     return [*reasons, Reason.of(Code.SEEDS_UNCHECKED, measures=names, least=FEWEST_DISTANCES)] if names else reasons
 
 
-def fallen_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, set[tuple[str, Any]]]:
+def failed_networks(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, set[tuple[str, Any]]]:
     """Return the networks that are far worse than the others of their recipe, by the place that is compared.
 
     They are the outlying seeds on the worse side. Of a measure without a better direction there are none.
@@ -435,7 +435,7 @@ def failure_columns(a: Collection[bool], b: Collection[bool]) -> dict[str, float
     columns: dict[str, float] = {}
     for side, failed in (("a", a), ("b", b)):
         columns |= {f"failed_{side}": sum(failed), f"trained_{side}": len(failed)}
-        columns[f"failure_limit_{side}"] = most_of(sum(failed), len(failed)) if failed else math.nan
+        columns[f"failure_limit_{side}"] = share_upper_bound(sum(failed), len(failed)) if failed else math.nan
     return columns
 
 
@@ -539,7 +539,7 @@ def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> 
 
 
 def _undefined_contrasts(contrasts: Sequence[Row]) -> list[Finding]:
-    undefined_rows = [row for row in contrasts if is_undefined(row) and not under_seeds(row)]
+    undefined_rows = [row for row in contrasts if is_undefined(row) and not has_too_few_seeds(row)]
     if not undefined_rows:
         return []
     reason = Reason.of(Code.UNDEFINED_COMPARISONS, count=len(undefined_rows), of=len(contrasts)) + reason_of(

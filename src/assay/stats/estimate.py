@@ -44,7 +44,7 @@ FEW_SEEDS = 5
 
 
 @dataclass(frozen=True)
-class Spread:
+class VarianceComponents:
     """The variance of a mean over seeds, its degrees of freedom, and its parts A, B and E; one or a batch.
 
     df_patients: the degrees of freedom of B.
@@ -58,7 +58,7 @@ class Spread:
     df_patients: Float[np.ndarray, "*w"]
 
 
-def two_way(values: Float[np.ndarray, "*w s"], contributions: Float[np.ndarray, "*w s p"]) -> Spread:
+def two_way(values: Float[np.ndarray, "*w s"], contributions: Float[np.ndarray, "*w s p"]) -> VarianceComponents:
     """Compute the variance of the mean over seeds of `values`. Leading axes are a batch. At least 2 seeds.
 
     Where nothing varies the variance is 0 and the degrees of freedom are NaN.
@@ -100,12 +100,14 @@ def degrees_of_patients(mean: Float[np.ndarray, "*w p"], patients: int | Int[np.
 
 def _add_variances(
     a: np.ndarray, b: np.ndarray, e: np.ndarray, df_seeds: np.ndarray | int, df_patients: np.ndarray
-) -> Spread:
+) -> VarianceComponents:
     variance = np.maximum(a + b - e, np.maximum(a, b))
-    return Spread(variance, degrees(a, variance, df_seeds, df_patients), a, b, e, df_patients)
+    return VarianceComponents(variance, degrees(a, variance, df_seeds, df_patients), a, b, e, df_patients)
 
 
-def recombine(spread: Spread, seeds: Float[np.ndarray, "*w"], df_seeds: Float[np.ndarray, "*w"]) -> Spread:
+def recombine(
+    spread: VarianceComponents, seeds: Float[np.ndarray, "*w"], df_seeds: Float[np.ndarray, "*w"]
+) -> VarianceComponents:
     """Return the same spread with another seeds' part and its degrees of freedom (see `moderate`).
 
     Examples:
@@ -283,7 +285,7 @@ class Uncertainty:
     standard_error: float
     df: float
     reason: Reason = NO_REASON
-    spread: Spread | None = None
+    spread: VarianceComponents | None = None
 
 
 def estimate_panel(panel: Panel, name: str) -> Estimate:
@@ -384,15 +386,15 @@ def uncertainties(parts: Sequence[MeasureBySeed]) -> list[Uncertainty]:
     return [certainties[i] for i in range(len(parts))]
 
 
-def _one_of(batch: Spread, at: int) -> Spread:
-    return Spread(*(getattr(batch, attribute.name)[at] for attribute in fields(batch)))
+def _one_of(batch: VarianceComponents, at: int) -> VarianceComponents:
+    return VarianceComponents(*(getattr(batch, attribute.name)[at] for attribute in fields(batch)))
 
 
-def _sure(part: MeasureBySeed, spread: Spread) -> Uncertainty:
+def _sure(part: MeasureBySeed, spread: VarianceComponents) -> Uncertainty:
     if np.isnan(spread.variance) or len(part.patients) == 1:
         unknown = Code.SINGLE_PATIENT if len(part.named_patients) == len(part.patients) else Code.UNKNOWN_ERROR
         return Uncertainty(float("nan"), float("nan"), Reason.of(unknown))
-    return sure_of(spread)
+    return uncertainty_of_mean(spread)
 
 
 def estimate_seeds(part: MeasureBySeed) -> Estimate:
@@ -444,7 +446,7 @@ def _interval_seeds(
     reach = float(special.stdtrit(sure.df, (1 + CONFIDENCE) / 2))
     between = reach * math.sqrt(float(sure.spread.seeds))
     within = reach * math.sqrt(float(sure.spread.variance - sure.spread.seeds))
-    low, high = (math.hypot(value - move(value, by, bounds), within) for by in (-between, between))
+    low, high = (math.hypot(value - shift_on_scale(value, by, bounds), within) for by in (-between, between))
     return max(bounds[0], value - low), min(bounds[1], value + high)
 
 
@@ -454,7 +456,7 @@ def _too_few(seeds: int) -> Reason:
     return Reason.of(Code.FEW_SEEDS, seeds=seeds, least=MINIMUM_SEEDS) if seeds < MINIMUM_SEEDS else NO_REASON
 
 
-def sure_of(spread: Spread) -> Uncertainty:
+def uncertainty_of_mean(spread: VarianceComponents) -> Uncertainty:
     """Return the standard error and degrees of freedom of a spread, or why there is none.
 
     Examples:
@@ -474,7 +476,7 @@ def interval(
 ) -> tuple[float, float]:
     """Compute the 95% interval of a value, within its bounds; NaN without a standard error.
 
-    value ± t(0.975, df) standard error, on the scale of `move`.
+    value ± t(0.975, df) standard error, on the scale of `shift_on_scale`.
 
     Examples:
         >>> low, high = interval(0.5, 0.1, float("inf"))
@@ -487,10 +489,10 @@ def interval(
     half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * standard_error
     if np.isnan(half):
         return float("nan"), float("nan")
-    return move(value, -half, bounds), move(value, half, bounds)
+    return shift_on_scale(value, -half, bounds), shift_on_scale(value, half, bounds)
 
 
-def move(value: float, by: float, bounds: tuple[float, float]) -> float:
+def shift_on_scale(value: float, by: float, bounds: tuple[float, float]) -> float:
     """Return a value after a step on its scale, as long as `by` is on the plain one. It never leaves the bounds.
 
     The scale is the logit of the value's place within its bounds, the log of its distance from a single one, or the
@@ -510,7 +512,7 @@ def move(value: float, by: float, bounds: tuple[float, float]) -> float:
     if np.isinf(high):
         return low + (value - low) * float(np.exp(np.clip(by / (value - low), -700.0, 700.0)))  # as a float reaches
     if np.isinf(low):
-        return -move(-value, -by, (-high, np.inf))
+        return -shift_on_scale(-value, -by, (-high, np.inf))
     part = (value - low) / (high - low)
     place = np.log(part / (1 - part)) + by / (high - low) / (part * (1 - part))
     return low + (high - low) * (1 + float(np.tanh(place / 2))) / 2

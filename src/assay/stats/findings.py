@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from assay.core.codes import Light
-from assay.core.reasons import NO_REASON, Reason, read
+from assay.core.reasons import NO_REASON, Reason, parse_reason
 from assay.stats.rows import Row, text_of
 
 Kind = Literal["limit", "failure", "leakage", "shortcut", "caution"]
@@ -55,4 +55,6 @@ def to_row(finding: Finding) -> dict[str, Any]:
 def from_row(row: Row) -> Finding:
     """Return the finding of a row of `schema.FINDINGS`."""
     kind, light = cast("Kind", text_of(row, "kind")), cast("Light", text_of(row, "light"))
-    return Finding(kind, light, read(row.get("reason")), *(text_of(row, name) for name in ("table", "row", "id")))
+    return Finding(
+        kind, light, parse_reason(row.get("reason")), *(text_of(row, name) for name in ("table", "row", "id"))
+    )

@@ -40,7 +40,7 @@ from assay.stats.metrics import (
 # the order of 1 / g. They are NaN where g is 1: no variance can be had from one patient.
 
 
-def cluster(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Contributions:
+def sum_by_patient(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Contributions:
     """Return the contributions of patients to an estimate whose error is the sum of `influence` over images.
 
     The sum of a patient's influence times sqrt(P / (P - 1)), an image's influence being already divided by the number
@@ -63,7 +63,7 @@ def cluster(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) ->
 
 
 @dataclass(frozen=True)
-class Answers:
+class ModelPredictions:
     """Outputs of one model on n images: logits [n, k], class codes [n], and the rules of its calls.
 
     threshold: on the positive probability, one for all rows or one per row. fold: which fold's model answered, if any.
@@ -154,11 +154,11 @@ class Answers:
         return placements(self.score, self.target, self.fold)
 
 
-Rows = Float[np.ndarray, " n"]
+PerImage = Float[np.ndarray, " n"]
 Patients = Int[np.ndarray, " n"]
 
 
-def auroc_rows(
+def auroc_influence(
     right: Float[np.ndarray, "*s n"],
     opposite: Float[np.ndarray, "*s n"],
     target: Int[np.ndarray, " n"],
@@ -187,7 +187,7 @@ def auroc_rows(
     return (right - area * opposite) / pairs
 
 
-def share(
+def mean_influence(
     values: Shaped[np.ndarray, " n"], mean: float, among: Bool[np.ndarray, " n"], patient: Patients
 ) -> Float[np.ndarray, " n"]:
     """Compute contributions to a mean over some rows: their residuals over their number.
@@ -198,7 +198,7 @@ def share(
         [0.3536, -0.3536, 0.0]
     """
     rows = np.where(among, values - mean, 0.0) / among.sum()
-    return widen(rows, np.where(among, 0, -1), patient)
+    return correct_small_sample(rows, np.where(among, 0, -1), patient)
 
 
 @dataclass
@@ -247,7 +247,9 @@ _DENSE = 8
 """Codes up to so many times the number of rows are counted."""
 
 
-def widen(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patient: Patients) -> np.ndarray:
+def correct_small_sample(
+    rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patient: Patients
+) -> np.ndarray:
     """Multiply contributions by sqrt(g / (g - 1)), g being the number of patients in the row's stratum.
 
     They are NaN where g is 1.
@@ -266,13 +268,13 @@ def widen(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patie
     encoded = _encode(patient)
     named = stratum.tobytes()
     if named not in encoded.factors:
-        encoded.factors[named] = _factor(stratum, encoded.codes[1])
+        encoded.factors[named] = _correction_factor(stratum, encoded.codes[1])
         if len(encoded.factors) > _STRATA:
             del encoded.factors[next(iter(encoded.factors))]
     return rows * encoded.factors[named]
 
 
-def _factor(stratum: Int[np.ndarray, " n"], position: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def _correction_factor(stratum: Int[np.ndarray, " n"], position: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     factor = np.zeros(len(stratum))
     for code in np.flatnonzero(np.bincount(stratum[stratum >= 0])):
         here = stratum == code

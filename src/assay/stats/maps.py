@@ -55,7 +55,9 @@ def dice(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
         >>> dice(truth, predicted, hit, "one").round(4).tolist()
         [0.6667, 1.0]
     """
-    return _under(empty, 2 * np.asarray(hit, np.float64), truth + predicted.astype(np.int64), truth, predicted)
+    return _ratio_with_empty_rule(
+        empty, 2 * np.asarray(hit, np.float64), truth + predicted.astype(np.int64), truth, predicted
+    )
 
 
 def iou(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
@@ -71,7 +73,7 @@ def iou(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
         [0.5]
     """
     union = truth + predicted.astype(np.int64) - hit
-    return _under(empty, np.asarray(hit, np.float64), union, truth, predicted)
+    return _ratio_with_empty_rule(empty, np.asarray(hit, np.float64), union, truth, predicted)
 
 
 def precision(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
@@ -83,7 +85,7 @@ def precision(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Sc
         >>> precision(np.array([4, 4]), np.array([2, 0]), np.array([1, 0]), "skip").tolist()  # 1 / 2, and 0 / 0
         [0.5, nan]
     """
-    return _under(empty, np.asarray(hit, np.float64), predicted, truth, predicted)
+    return _ratio_with_empty_rule(empty, np.asarray(hit, np.float64), predicted, truth, predicted)
 
 
 def recall(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
@@ -95,7 +97,7 @@ def recall(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Score
         >>> recall(np.array([4, 0]), np.array([2, 3]), np.array([1, 0]), "skip").tolist()  # 1 / 4; no lesion
         [0.25, nan]
     """
-    return _under(empty, np.asarray(hit, np.float64), truth, truth, predicted)
+    return _ratio_with_empty_rule(empty, np.asarray(hit, np.float64), truth, truth, predicted)
 
 
 def volume_error(truth: Counts, predicted: Counts) -> Scores:
@@ -111,7 +113,7 @@ def volume_error(truth: Counts, predicted: Counts) -> Scores:
     return _ratio(predicted.astype(np.float64) - truth, truth, np.nan)
 
 
-def _under(empty: Empty, over: Scores, denominator: Counts, truth: Counts, predicted: Counts) -> Scores:
+def _ratio_with_empty_rule(empty: Empty, over: Scores, denominator: Counts, truth: Counts, predicted: Counts) -> Scores:
     over, denominator, truth, predicted = np.broadcast_arrays(over, denominator, truth, predicted)
     match empty:
         case "skip":

@@ -13,19 +13,19 @@ from jaxtyping import Int
 
 from assay.core.measures import Measure, register_measures
 from assay.core.reasons import Code, Reason
-from assay.stats.influence import Answers, Patients, Rows
+from assay.stats.influence import ModelPredictions, Patients, PerImage
 from assay.stats.metrics import Metric, undefined_metric
 
-Result = tuple[Metric, Callable[[Patients], Rows]]
+Result = tuple[Metric, Callable[[Patients], PerImage]]
 """A value, and the contribution of each image to it from the patients (see `influence`)."""
-Compute = Callable[[Answers], Result]
+Compute = Callable[[ModelPredictions], Result]
 Function = TypeVar("Function", bound=Compute)
 Chance = Callable[[Int[np.ndarray, " n"], int], float]
 """Targets [n] and number of classes -> the value of a model that knows nothing but how frequent the classes are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Domain:
+class MeasureRequirements:
     """Outputs that have a measure.
 
     Attributes:
@@ -45,11 +45,11 @@ class Domain:
     native: bool = False
 
 
-ANY, TWO_CLASSES, MAPS = Domain(), Domain(binary=True), Domain(maps=True)
+ANY, TWO_CLASSES, MAPS = MeasureRequirements(), MeasureRequirements(binary=True), MeasureRequirements(maps=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
+class ComputedMeasure:
     """A measure that is computed from outputs.
 
     Attributes:
@@ -62,7 +62,7 @@ class Computed:
 
     entry: Measure
     compute: Compute
-    domain: Domain
+    domain: MeasureRequirements
     by_classes: Chance | None
     restates: bool
 
@@ -78,13 +78,13 @@ class Computed:
         return self.entry.chance if isinstance(self.entry.chance, float) else math.nan
 
 
-_computed: dict[str, Computed] = {}
-COMPUTED: Mapping[str, Computed] = MappingProxyType(_computed)
+_computed: dict[str, ComputedMeasure] = {}
+COMPUTED: Mapping[str, ComputedMeasure] = MappingProxyType(_computed)
 """Every measure that is computed from outputs, by name."""
 
 
 def measure(
-    entry: Measure, domain: Domain = ANY, *, by_classes: Chance | None = None, restates: bool = False
+    entry: Measure, domain: MeasureRequirements = ANY, *, by_classes: Chance | None = None, restates: bool = False
 ) -> Callable[[Function], Function]:
     """Declare the measure that a function computes. It is then in every table and figure of such outputs.
 
@@ -97,7 +97,7 @@ def measure(
 
     def declare(compute: Function) -> Function:
         register_measures(entry)
-        _computed[entry.name] = Computed(entry, compute, domain, by_classes, restates)
+        _computed[entry.name] = ComputedMeasure(entry, compute, domain, by_classes, restates)
         return compute
 
     return declare

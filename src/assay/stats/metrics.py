@@ -118,7 +118,7 @@ def score_names(classes: tuple[str, ...]) -> tuple[str, ...]:
     return classes if len(classes) > 2 else ("",)
 
 
-def beyond(logits: Float[np.ndarray, "*s n k"], cut: int) -> Float[np.ndarray, "*s n"]:
+def cumulative_log_odds(logits: Float[np.ndarray, "*s n k"], cut: int) -> Float[np.ndarray, "*s n"]:
     """Return the log-odds of the classes from `cut` on against those before it, (-inf, inf).
 
     Args:
@@ -338,10 +338,12 @@ def auroc(
     """
     if reason := binary_fault(score, target):
         return undefined_metric(reason)
-    return area(*placements(score, target, fold), target)
+    return auroc_from_placements(*placements(score, target, fold), target)
 
 
-def area(right: Float[np.ndarray, " n"], opposite: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
+def auroc_from_placements(
+    right: Float[np.ndarray, " n"], opposite: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
+) -> Metric:
     """Compute the AUROC from `placements`; undefined where no fold holds both classes.
 
     Examples:

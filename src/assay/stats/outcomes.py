@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from scipy.special import betaincinv, fdtri, ndtri
 
 from assay.core.reasons import NO_REASON, Code, Reason, reason_of
-from assay.stats.estimate import Uncertainty, covariance, move, uncertainty
+from assay.stats.estimate import Uncertainty, covariance, shift_on_scale, uncertainty
 from assay.stats.metrics import Metric, undefined_metric
 from assay.stats.panel import MeasureBySeed
 from assay.stats.rows import CONFIDENCE
@@ -345,7 +345,7 @@ def _outline(
     steps = np.cos(angle), correlation * np.cos(angle) + math.sqrt(1 - correlation**2) * np.sin(angle)
     outline = [
         [
-            move(float(part.values.mean()), reach * uncertainty.standard_error * float(step), part.bounds)
+            shift_on_scale(float(part.values.mean()), reach * uncertainty.standard_error * float(step), part.bounds)
             for step in along
         ]
         for part, uncertainty, along in zip(parts, sure, steps, strict=True)

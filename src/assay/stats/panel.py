@@ -13,7 +13,7 @@ from scipy.special import ndtri
 
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.types import Contributions
-from assay.stats.influence import Answers, code_patients
+from assay.stats.influence import ModelPredictions, code_patients
 from assay.stats.measures import find_measure, influence_of
 
 
@@ -26,8 +26,8 @@ class Panel:
     fold: int64 [s, n], which fold's model answered; pairs of an AUROC are then taken within a fold only.
     tested: bool [s, n], which rows a seed answered at all (all of them when None).
     thresholds: [s], or [s, n] where folds have their own, on the positive probability (0.5 when None).
-    maps: of a segmentation, name -> [s, n, ...], the columns of each image's map (see `Answers`).
-    cut, names: where grades are cut in two, and classes (see `Answers`).
+    maps: of a segmentation, name -> [s, n, ...], the columns of each image's map (see `ModelPredictions`).
+    cut, names: where grades are cut in two, and classes (see `ModelPredictions`).
     specific: [s, n, levels], the log-odds from which validation specificities are reached at the cut.
     images: int64 [n], positions of the images in their set; None where they are not known.
     seeds: int64 [s], their numbers, by which panels are paired (0 .. s-1 when None); a collapsed seed is left out.
@@ -53,8 +53,8 @@ class Panel:
     specific: Float[np.ndarray, "s n levels"] | None = None
     images: Int[np.ndarray, " n"] | None = None
     names: tuple[str, ...] = ()
-    _answers: dict[int, tuple[Answers, Int[np.ndarray, " m"]]] = field(
-        init=False, repr=False, compare=False, default_factory=dict[int, tuple[Answers, Int[np.ndarray, " m"]]]
+    _answers: dict[int, tuple[ModelPredictions, Int[np.ndarray, " m"]]] = field(
+        init=False, repr=False, compare=False, default_factory=dict[int, tuple[ModelPredictions, Int[np.ndarray, " m"]]]
     )
 
     def __post_init__(self) -> None:
@@ -103,13 +103,13 @@ class Panel:
             images=None if self.images is None else self.images[index],
         )
 
-    def answers(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
+    def answers(self, position: int) -> tuple[ModelPredictions, Int[np.ndarray, " m"]]:
         """Outputs of the seed at this position on the rows it answered, and their patients."""
         if position not in self._answers:
             self._answers[position] = self._answers_of(position)
         return self._answers[position]
 
-    def _answers_of(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
+    def _answers_of(self, position: int) -> tuple[ModelPredictions, Int[np.ndarray, " m"]]:
         tested = None if self.tested is None else self.tested[position]
         # of all rows no array is copied: patients are then coded once for all seeds
         here = slice(None) if tested is None or tested.all() else tested
@@ -123,7 +123,7 @@ class Panel:
         is_complete = isinstance(here, slice)
         target, patient = (self.target, self.patient) if is_complete else (self.target[here], self.patient[here])
         scores = self.scores[position][here]
-        return Answers(scores, target, threshold, fold, maps, self.cut, specific, self.names), patient
+        return ModelPredictions(scores, target, threshold, fold, maps, self.cut, specific, self.names), patient
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ SAMPLES_OF_ITS_OWN = 100
 """Samples of its own by which a recipe counts that has standard errors and no contributions."""
 
 
-def of_seeds(
+def measure_from_seed_values(
     values: Float[np.ndarray, " s"],
     seeds: Int[np.ndarray, " s"],
     contributions_by_seed: Sequence[Contributions] | None = None,

@@ -180,7 +180,7 @@ class Assumptions:
     correlation: float = 0.5
 
 
-def rests_on(name: str, positives: int, negatives: int) -> int | None:
+def patients_behind(name: str, positives: int, negatives: int) -> int | None:
     """Return the number of patients behind a measure, given those of either class.
 
     Returns:
@@ -231,7 +231,7 @@ def detectable_difference(
 
     Returns:
         The difference; NaN under 3 seeds, under 2 patients of a class where the measure ranks one above the other,
-        under 2 patients behind it otherwise, and where `rests_on` is None.
+        under 2 patients behind it otherwise, and where `patients_behind` is None.
 
     Examples:
         >>> few, many = (detectable_difference(5, n, n, "auroc") for n in (50, 200))
@@ -240,7 +240,7 @@ def detectable_difference(
         >>> detectable_difference(2, 50, 50, "auroc")  # under 3 seeds
         nan
     """
-    patients = rests_on(name, positives, negatives)
+    patients = patients_behind(name, positives, negatives)
     fewest = min(positives, negatives) if name in OF_RANKS else patients
     if patients is None or fewest is None or seeds < 3 or fewest < 2:
         return float("nan")
@@ -257,7 +257,7 @@ def patient_variance(value: float, positives: int, negatives: int, name: str) ->
     and n negatives; of a share A (1 - A) / n, which is also the most that a mean between 0 and 1 can have.
 
     Raises:
-        ValueError: The patients behind the measure are not known, see `rests_on`.
+        ValueError: The patients behind the measure are not known, see `patients_behind`.
 
     References:
         Hanley and McNeil, "The meaning and use of the area under a receiver operating characteristic (ROC) curve",
@@ -269,7 +269,7 @@ def patient_variance(value: float, positives: int, negatives: int, name: str) ->
         >>> round(patient_variance(0.5, 10, 10, "auroc"), 6)  # (n + m + 1) / (12 n m)
         0.0175
     """
-    count = rests_on(name, positives, negatives)
+    count = patients_behind(name, positives, negatives)
     if not count:
         raise ValueError(f"no patients are known behind '{name}' of {positives} and {negatives}")
     if name in OF_RANKS:

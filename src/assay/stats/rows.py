@@ -144,7 +144,7 @@ def leading_region(rows: Sequence[Row]) -> Row | None:
     )
 
 
-def ends(row: Row) -> tuple[float, float]:
+def interval_of_row(row: Row) -> tuple[float, float]:
     """The interval of a row; of a value that was the same for every seed and patient, and so has none, the value.
 
     NaN where there is neither.
@@ -161,7 +161,7 @@ def text_of(row: Row, key: str) -> str:
     return "" if value is None else str(value)
 
 
-def under_seeds(row: Row) -> bool:
+def has_too_few_seeds(row: Row) -> bool:
     """Whether a comparison or an estimate has a value, and for want of seeds neither interval nor test."""
     return 0 < numeric(row, "seeds") < MINIMUM_SEEDS and not math.isnan(numeric(row, "value"))
 
@@ -230,6 +230,6 @@ def _with_counts(cause: Cause, trials: Sequence[Row]) -> Cause:
     return Cause(cause.code, (("recipe", cause["recipe"]), *counts.items()))
 
 
-def over_images(row: Row) -> dict[str, Any]:
+def without_patient_counts(row: Row) -> dict[str, Any]:
     """A row of a set whose patients are not named: it counts none, since its interval is over images."""
     return {name: 0 if name in ("patients", "paired_patients") else value for name, value in row.items()}

@@ -265,7 +265,7 @@ ROUNDING = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class SimilarityContrast:
     """Similarity of the models of two recipes, compared with that of the seeds of each.
 
     value: mean likeness of a model of a and one of b of another seed. within: of two seeds of a; against_within: of b.
@@ -308,7 +308,7 @@ def between_seeds(likeness: Float[np.ndarray, "s s"]) -> float:
 
 def beyond_seeds(
     across: Float[np.ndarray, "s s"], within: Float[np.ndarray, "s s"], others: Float[np.ndarray, "s s"]
-) -> Likeness:
+) -> SimilarityContrast:
     """Whether models of recipes a and b are dissimilarity beyond seeds of a, and seeds of b, are among themselves.
 
     across: likeness of seed i of a to seed j of b; own, others: of two seeds of a, and of b; any measure that does not
@@ -335,7 +335,7 @@ def beyond_seeds(
     """
     seeds = len(across)
     distance = (within + others - across - across.T) / 2
-    likeness = Likeness(
+    likeness = SimilarityContrast(
         between_seeds(across), between_seeds(within), between_seeds(others), between_seeds(distance), seeds=seeds
     )
     if seeds < MINIMUM_SEEDS:
@@ -360,7 +360,7 @@ def beyond_seeds(
     )
 
 
-def decide_likeness(family: Sequence[Likeness]) -> list[Row]:
+def decide_likeness(family: Sequence[SimilarityContrast]) -> list[Row]:
     """Return for each similarity of a family the decision, with the interval and p that decided, after Holm.
 
     The test is one-sided: the interval of the level 1 - 2 alpha / k is above 0 where `beyond seeds` is decided.

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from assay.core.errors import StoreError
 from assay.core.files import sha256
-from assay.core.reasons import Reason, read
+from assay.core.reasons import Reason, parse_reason
 from assay.store.files import ALTERED, REMADE, Row, read_checked_json, write_checked_json
 from assay.store.folder import RunFolder
 from assay.store.migrations import migrate
@@ -33,7 +33,7 @@ def _to_json(rows: Sequence[Row]) -> list[Row]:
 
 
 def _reason(reason: str | Reason) -> Reason:
-    return read(reason) if isinstance(reason, str) else reason
+    return parse_reason(reason) if isinstance(reason, str) else reason
 
 
 Rows = Annotated[Sequence[Any], BeforeValidator(_from_json), PlainSerializer(_to_json)]

@@ -22,7 +22,7 @@ from typing import Any, cast
 import duckdb
 import numpy as np
 
-from assay.core.errors import StoreError, cut
+from assay.core.errors import StoreError, shorten
 from assay.core.files import is_stream, write_bytes, write_whole
 
 Columns = Mapping[str, np.ndarray]
@@ -403,7 +403,7 @@ def _check_texts(paths: Sequence[Path]) -> None:
         described = database.execute(f"DESCRIBE SELECT * {source}").fetchall()
         kinds = [(str(name), str(kind)) for name, kind, *_ in described]
         if nested := [name for name, kind in kinds if _NESTED.search(kind)]:
-            where = f"{paths[0]}: column {cut(nested[0])!r}"
+            where = f"{paths[0]}: column {shorten(nested[0])!r}"
             raise StoreError(f"cannot read {where} holds nested values or texts in lists; store a column for each")
         lengths = {"VARCHAR": "strlen", "BLOB": "octet_length"}
         texts = ['{}("{}")'.format(lengths[kind], name.replace('"', '""')) for name, kind in kinds if kind in lengths]
@@ -420,13 +420,13 @@ def _check_texts(paths: Sequence[Path]) -> None:
 
 
 def _list_paths(paths: Sequence[Path]) -> str:
-    return ", ".join(f"'{quote(alone(path))}'" for path in paths)
+    return ", ".join(f"'{quote(escape_glob(path))}'" for path in paths)
 
 
 def read_columns(path: Path, without: str, where: str) -> dict[str, np.ndarray]:
     """Return some rows of a Parquet file in their order, without a column; missing numbers are NaN."""
     order = "file_row_number"  # with a filter DuckDB takes row groups in any order
-    source = f"'{quote(alone(path))}', {order} = true"
+    source = f"'{quote(escape_glob(path))}', {order} = true"
     return _select(source, f"* EXCLUDE ({without}, {order})", f" WHERE {where} ORDER BY {order}")
 
 
@@ -494,7 +494,7 @@ def quote(path: Path | str) -> str:
     return str(path if Path(path).is_absolute() else f"./{path}").replace("'", "''")
 
 
-def alone(path: Path) -> str:
+def escape_glob(path: Path) -> str:
     """Return a pattern that no other path fits: DuckDB would read `runs/a1` for `runs/a[1]`."""
     if re.search("[\ud800-\udfff]", str(path)):  # which DuckDB refuses without a class
         raise StoreError(f"cannot read {str(path)!a}: the name is no UTF-8; rename the folder")

@@ -17,11 +17,11 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from assay.core.errors import NoTableError, StoreError, cut, key_text, nearest, unknown_name
+from assay.core.errors import NoTableError, StoreError, key_text, nearest, shorten, unknown_name
 from assay.core.files import (
     file_hash,
+    file_lock,
     find_places,
-    holding,
     is_abandoned,
     is_file,
     is_folder,
@@ -141,7 +141,7 @@ def working_in(root: Path) -> Generator[None]:
 
     require_regular_files(root)
     require_writable(root)
-    with holding(root / LOCK, refuse):
+    with file_lock(root / LOCK, refuse):
         yield
 
 
@@ -176,7 +176,7 @@ PAGE = "report.html"
 def checked_id(id: str) -> str:
     """Return the id of a unit, such as `923ed0a9bf2767d3`, which names its folder. Raises StoreError for a path."""
     if not re.fullmatch(r"\w[\w-]*", id):
-        raise StoreError(f"'{cut(id)}' is no id of a unit that Assay writes: the run folder was altered")
+        raise StoreError(f"'{shorten(id)}' is no id of a unit that Assay writes: the run folder was altered")
     return id
 
 

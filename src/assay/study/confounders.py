@@ -19,21 +19,21 @@ from assay.core.files import canonical_json, fill_names
 from assay.core.reasons import Code, Reason, reason_in_words
 from assay.core.registry import build, lookup
 from assay.core.types import Factor, FactorTable
-from assay.data.dataset import OverImages
+from assay.data.dataset import ImagesWrapper
 from assay.data.files.fitting import by_box
 from assay.probes.probe import Probe
 from assay.shifts.association import also_achieved
 from assay.shifts.confounders.drawing import LEGIBLE, Lettered
 from assay.shifts.environment import Environment, PickedImages
 from assay.shifts.intervention import Intervention, without_interventions
-from assay.shifts.population import Population, Tests, switch
+from assay.shifts.population import Population, TestEnvironments, switch
 from assay.shifts.sampling import TEST_SEED
 from assay.spec.data import LESION, is_coco, read_header
 from assay.spec.environments import dose_axis, dosed_factors
 from assay.spec.grid import label
 from assay.spec.schema import EnvironmentSpec, InterventionSpec, RecipePoint, StudySpec
 from assay.store.files import Row
-from assay.study.contrasts import bears
+from assay.study.contrasts import rows_with_confounder
 
 JUST_VISIBLE = 0.5 / 255
 """A pixel counts as changed from half a level of an 8-bit screen."""
@@ -107,7 +107,7 @@ def _window_means(images: Float64[Tensor, "b c h w"]) -> Float64[Tensor, "b c h-
 # Environments of the grid.
 
 
-def name_environments(environments: Sequence[Distinct], points: Sequence[RecipePoint]) -> list[str]:
+def name_environments(environments: Sequence[GridEnvironment], points: Sequence[RecipePoint]) -> list[str]:
     """Name the environments of `distinct_environments` for readers.
 
     Those of one name are distinguished by the axes along which their rows change, not by the whole recipe.
@@ -142,7 +142,7 @@ def _tell(axes: Sequence[str], points: Sequence[RecipePoint], rows: Sequence[str
 
 
 @dataclass(frozen=True)
-class Distinct:
+class GridEnvironment:
     """A training or test environment of the grid.
 
     Attributes:
@@ -161,7 +161,7 @@ class Distinct:
         return f"{self.name} ({self.recipe})" if self.recipe else self.name
 
 
-def distinct_environments(points: Sequence[RecipePoint], population: Population, seed: int) -> list[Distinct]:
+def distinct_environments(points: Sequence[RecipePoint], population: Population, seed: int) -> list[GridEnvironment]:
     """Return every training and test environment of the grid once.
 
     An intervention on no rows makes no other environment. Environments are those of this seed and the first fold.
@@ -171,12 +171,12 @@ def distinct_environments(points: Sequence[RecipePoint], population: Population,
         for name, environment in {"train": point.train, **point.tests}.items():
             wanted.setdefault(f"{name} {canonical_json(environment.for_training())}", (name, point))
     names = [name for name, _ in wanted.values()]
-    environments: list[Distinct] = []
+    environments: list[GridEnvironment] = []
     for name, point in wanted.values():
         scene = population.scene(point.tests, seed)
         environment = population.training(point.train, seed)[0] if name == "train" else scene.environment(name)
-        environment = also_achieved(environment, Tests(point.tests).ties)
-        environments.append(Distinct(name, point.label if names.count(name) > 1 else "", environment))
+        environment = also_achieved(environment, TestEnvironments(point.tests).ties)
+        environments.append(GridEnvironment(name, point.label if names.count(name) > 1 else "", environment))
     return environments
 
 
@@ -203,7 +203,7 @@ class Confounder:
 
 
 @dataclass(frozen=True)
-class ReadOnce(OverImages):
+class ReadOnce(ImagesWrapper):
     """`Images` that are read whole at the first reading and then held: few, and looked at again and again."""
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
@@ -362,7 +362,8 @@ def cautions(spec: StudySpec, population: Population, clean_sample: ConfounderSa
         *_undeclared_columns(spec),
         *_crop_notes(spec, population),
         *map(
-            reason_in_words, dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements)
+            reason_in_words,
+            dict.fromkeys(text for point in spec.points for text in TestEnvironments(point.tests).disagreements),
         ),
         *_marks_none(spec, population),
         *(caution for change in confounders(spec.points) for caution in _illegible(change, clean_sample)),
@@ -474,7 +475,7 @@ def _marks_none(spec: StudySpec, population: Population) -> Iterator[Reason]:
             continue
         table = population.training(point.train, spec.first_seed)[0].table
         name, high = factors[point.label]
-        bearing = bears(table, name, high)
+        bearing = rows_with_confounder(table, name, high)
         if bearing is not None and not bearing.any():
             rows = np.bincount(table.target, minlength=len(table.classes))
             counts = tuple(str(n) for n in rows.tolist())

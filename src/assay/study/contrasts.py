@@ -20,7 +20,7 @@ from assay.spec.environments import Borne, dose_axis, dosed_factors
 from assay.spec.schema import AssociationSpec, ContrastSpec, EnvironmentSpec, RecipePoint, StudySpec
 from assay.stats.bounds import MARGIN
 from assay.stats.compare import (
-    Budget,
+    BudgetPanel,
     Contrast,
     contrast,
     linear_contrast,
@@ -28,14 +28,14 @@ from assay.stats.compare import (
     untested_contrast,
 )
 from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of
-from assay.stats.doses import Amount, DosePanel, interaction, interaction_seeds, matched_clean, outcome
+from assay.stats.doses import DosePanel, TrainingSizePanel, interaction, interaction_seeds, matched_clean, outcome
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import MeasureBySeed, Panel
 from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
 from assay.store.files import Row
 from assay.study.families import (
     EXPLORATORY,
-    Pair,
+    PlannedComparison,
     Recipes,
     by_amount,
     common_doses,
@@ -99,11 +99,13 @@ def at_matched_clean(records: Records, contrast: ContrastSpec, a: Recipes, b: Re
     return matched_clean(amounts[0], amounts[1], contrast.measure, contrast.margin)
 
 
-def _dose_amount(records: Records, contrast: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
+def _dose_amount(
+    records: Records, contrast: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]
+) -> TrainingSizePanel:
     clean = records.panel(doses[0.0], contrast.clean)
     if clean is None:
         raise _NoComparison(Reason.of(Code.NO_SEED_OF, recipe=doses[0.0].label))
-    return Amount(rows, clean, [_dose(records, contrast, p, point) for p, point in doses.items()])
+    return TrainingSizePanel(rows, clean, [_dose(records, contrast, p, point) for p, point in doses.items()])
 
 
 def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
@@ -147,7 +149,7 @@ def families_of(
     """
     alpha = LOOK_ALPHA if records.plan.spec.looks else ALPHA
     done = carried or {}
-    results = [(pair, done.get(pair.id) or carry_out(records, pair)) for pair in spec_pairs(records.plan.spec)]
+    results = [(pair, done.get(pair.id) or compute_contrast(records, pair)) for pair in spec_pairs(records.plan.spec)]
     prespecified = pooled_pairs([result for result in results if result[0].id in beforehand])
     # Exploratory contrasts are moderated by all, and change the variance of no pre-specified one.
     exploratory = [result for result in pooled_pairs(results) if result[0].id not in beforehand]
@@ -158,12 +160,12 @@ def families_of(
     return [*families_made, *([family_of(EXPLORATORY, exploratory)] if exploratory else [])]
 
 
-def carry_out(records: Records, pair: Pair) -> Contrast:
+def compute_contrast(records: Records, pair: PlannedComparison) -> Contrast:
     """One comparison; where it cannot be made, a NaN with the reason."""
-    return replace(_carried_out(records, pair), direction=_direction(records, pair))
+    return replace(_compute_contrast(records, pair), direction=_direction(records, pair))
 
 
-def _direction(records: Records, pair: Pair) -> Direction:
+def _direction(records: Records, pair: PlannedComparison) -> Direction:
     """Return which direction is better: as the measure is defined, or as its probe declares."""
     name = measure_of(pair.contrast)
     if name in COMPUTED:
@@ -172,10 +174,10 @@ def _direction(records: Records, pair: Pair) -> Direction:
     return next((every.column(key, "direction")[0] for every, key in measured if key[0] == name), "none")
 
 
-def _carried_out(records: Records, pair: Pair) -> Contrast:
+def _compute_contrast(records: Records, pair: PlannedComparison) -> Contrast:
     spec = pair.contrast
     if pair.members:
-        return mean_of([_carried_out(records, member) for member in pair.members], spec.margin)
+        return mean_of([_compute_contrast(records, member) for member in pair.members], spec.margin)
     if spec.at == DOSES:
         return dose_response(records, spec, pair.a, pair.b)
     if spec.at == MATCHED:
@@ -201,13 +203,13 @@ def _carried_out(records: Records, pair: Pair) -> Contrast:
     return replace(result, left_out=len(seeds_kept) - result.seeds)
 
 
-def _budget_curve(records: Records, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
-    budgets: list[Budget] = []
+def _budget_curve(records: Records, recipes: Sequence[RecipePoint], environment: str) -> list[BudgetPanel] | None:
+    budgets: list[BudgetPanel] = []
     for point in sorted(recipes, key=lambda recipe: recipe.recipe.epochs):
         panel = records.panel(point, environment)
         if panel is None:
             return None
-        budgets.append(Budget(panel, records.yardsticks(point, panel.numbers)))
+        budgets.append(BudgetPanel(panel, records.yardsticks(point, panel.numbers)))
     return budgets
 
 
@@ -290,7 +292,7 @@ def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, 
 
 def dose_count_rows(spec: StudySpec, population: Population) -> list[Row]:
     """Rows of `data_tables.DOSE_COUNTS`: of each dose of each confounder and amount of data, whatever else a recipe is;
-    of the first fold. None of a confounder that is a number or ordinal (see `bears`).
+    of the first fold. None of a confounder that is a number or ordinal (see `rows_with_confounder`).
     """
     axis = dose_axis(spec.points)
     factors = dosed_factors(spec.points, axis) if axis else {}
@@ -310,7 +312,7 @@ def _count_rows_by_dose(
 ) -> Iterator[Row]:
     seeds = range(spec.first_seed, spec.first_seed + spec.seeds)
     tables = [population.training(point.train, seed)[0].table for seed in seeds]
-    borne = [bears(table, factor, high) for table in tables]
+    borne = [rows_with_confounder(table, factor, high) for table in tables]
     for code, name in enumerate(population.classes):
         class_counts = [int(np.sum(table.target == code)) for table in tables]
         of = zip(borne, tables, strict=True)
@@ -328,7 +330,7 @@ def _count_rows_by_dose(
         }
 
 
-def bears(table: FactorTable, factor: str, high: tuple[str, ...]) -> Bool[np.ndarray, "n"] | None:
+def rows_with_confounder(table: FactorTable, factor: str, high: tuple[str, ...]) -> Bool[np.ndarray, "n"] | None:
     """Which rows bear a confounder: marked, or with a high level of the factor; none where it is not in the table.
 
     None for a number or an ordinal factor: every row has more or less of it, and none bears it.

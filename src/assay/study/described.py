@@ -21,7 +21,7 @@ from assay.study.measurements import FoldTables, Group, JoinedFolds, PooledMeasu
 if TYPE_CHECKING:
     from assay.look.cues import Cue
     from assay.shifts.population import Population
-    from assay.study.confounders import Distinct
+    from assay.study.confounders import GridEnvironment
 
 
 class DataTables(JoinedFolds, DataDescription):
@@ -117,7 +117,7 @@ def _worst_groups(records: Records, tables: FoldTables) -> tuple[WorstGroup, ...
 def environment_rows(
     spec: StudySpec,
     population: Population,
-    environments: Sequence[Distinct],
+    environments: Sequence[GridEnvironment],
     names: Sequence[str],
     marks: Sequence[str] = (),
 ) -> list[Row]:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from assay.spec.schema import ENVIRONMENT, RecipePoint
-from assay.stats.doubts import failure_columns, fallen_seeds
+from assay.stats.doubts import failed_networks, failure_columns
 from assay.stats.outcomes import collapse_rate, contrast_collapse
 from assay.stats.rows import Place, place_of
 from assay.store.files import Row
-from assay.study.families import Pair, spec_pairs
+from assay.study.families import PlannedComparison, spec_pairs
 from assay.study.gathered import Records
 
 # How often each recipe collapsed: an outcome with its own interval, and its stated contrasts.
@@ -77,19 +77,21 @@ def with_failures(contrasts: Sequence[Row], records: Records, seeds: Sequence[Ro
     """Add to comparisons how many seeds of either side failed, and the greatest share that this allows.
 
     A network failed if its training collapsed or diverged, or if its value fell far below the others of its recipe
-    (see `fallen_seeds`). The former are left out of the comparison, the latter are in it.
+    (see `failed_networks`). The former are left out of the comparison, the latter are in it.
 
     Args:
         contrasts: Rows of `schema.CONTRASTS`.
         records: The records.
         seeds: Values of each seed in their places.
     """
-    fallen = fallen_seeds(seeds, contrasts)
+    fallen = failed_networks(seeds, contrasts)
     by_id = {pair.id: pair for pair in spec_pairs(records.plan.spec)}
     return [{**row, **_failure_columns_of(row, by_id[row["id"]], records, fallen)} for row in contrasts]
 
 
-def _failure_columns_of(row: Row, pair: Pair, records: Records, fallen: Mapping[Place, set[tuple[str, Any]]]) -> Row:
+def _failure_columns_of(
+    row: Row, pair: PlannedComparison, records: Records, fallen: Mapping[Place, set[tuple[str, Any]]]
+) -> Row:
     measure, factor, layer, environment = place_of(row)
     environments = pair.contrast.mean_over.get(ENVIRONMENT, (environment,))
     fell = set[tuple[str, Any]]().union(*(fallen.get((measure, factor, layer, name), ()) for name in environments))

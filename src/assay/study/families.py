@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import get_args
 
 from assay.core.files import canonical_json, content_hash
-from assay.spec.comparisons import Sides, sides_of
+from assay.spec.comparisons import ComparisonSides, sides_of
 from assay.spec.environments import amount_axis, dose_axis
 from assay.spec.schema import ContrastSpec, RecipePoint, Role, StudySpec
 from assay.stats.compare import Contrast
@@ -37,7 +37,7 @@ def common_doses(sides: Sequence[Recipes]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PlannedComparison:
     """One comparison: recipes a and b, which differ along one axis, or the mean of several such comparisons.
 
     Each side is several recipes, along the budgets or the doses, at matched fit or where the dose-response is compared.
@@ -48,10 +48,10 @@ class Pair:
     b: tuple[RecipePoint, ...]
     level_a: str
     where: tuple[tuple[str, str], ...]
-    members: tuple[Pair, ...] = ()
+    members: tuple[PlannedComparison, ...] = ()
 
     @property
-    def single(self) -> tuple[Pair, ...]:
+    def single(self) -> tuple[PlannedComparison, ...]:
         """The comparisons that it is the mean of, or itself."""
         return self.members or (self,)
 
@@ -77,23 +77,25 @@ class Pair:
         return join_words(above) if any(len(side) > len(doses) for side in sides) else ""
 
 
-def pairs(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> list[Pair]:
+def pairs(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> list[PlannedComparison]:
     """Return every comparison that a contrast means (see `spec.comparisons`)."""
     return list(map(_pair, sides_of(contrast, points, axes)))
 
 
-def _pair(sides: Sides) -> Pair:
-    return Pair(sides.contrast, sides.a, sides.b, sides.level, sides.where, tuple(map(_pair, sides.members)))
+def _pair(sides: ComparisonSides) -> PlannedComparison:
+    return PlannedComparison(
+        sides.contrast, sides.a, sides.b, sides.level, sides.where, tuple(map(_pair, sides.members))
+    )
 
 
-def spec_pairs(spec: StudySpec) -> list[Pair]:
+def spec_pairs(spec: StudySpec) -> list[PlannedComparison]:
     """Every comparison of a study, contrast by contrast."""
     return [pair for contrast in spec.contrasts for pair in pairs(contrast, spec.points, tuple(spec.axes))]
 
 
 def families(
-    results: Sequence[tuple[Pair, Contrast]],
-) -> list[tuple[str, list[tuple[Pair, Contrast]]]]:
+    results: Sequence[tuple[PlannedComparison, Contrast]],
+) -> list[tuple[str, list[tuple[PlannedComparison, Contrast]]]]:
     """Group comparisons by family, primary families first; in a fixed order those of a family are in that order.
 
     A positive control is a family of its own.
@@ -104,12 +106,12 @@ def families(
     return sorted(ordered, key=lambda family: roles.index(family[1][0][0].contrast.role))
 
 
-def family_key(pair: Pair) -> tuple[str, str]:
+def family_key(pair: PlannedComparison) -> tuple[str, str]:
     """Return the key of comparisons that are corrected together; a positive control is alone."""
     return pair.contrast.family_name, pair.id if pair.contrast.role == "positive-control" else ""
 
 
-def _place(result: tuple[Pair, Contrast]) -> int:
+def _place(result: tuple[PlannedComparison, Contrast]) -> int:
     family = result[0].contrast.family
     return family.order or 0 if family else 0
 
@@ -121,7 +123,7 @@ def pooling_group(contrast: ContrastSpec) -> tuple[str, ...]:
     return (*measure, contrast.environment, contrast.axis, str(contrast.against), contrast.at, averaged)
 
 
-def pooled_pairs(found: Sequence[tuple[Pair, Contrast]]) -> list[tuple[Pair, Contrast]]:
+def pooled_pairs(found: Sequence[tuple[PlannedComparison, Contrast]]) -> list[tuple[PlannedComparison, Contrast]]:
     """The same comparisons in the same order, tested with variances moderated over their pooling groups."""
     results = [result for _, result in found]
     for members in _positions([pooling_group(pair.contrast) for pair, _ in found]):
@@ -140,7 +142,7 @@ EXPLORATORY = "exploratory"
 
 def family_of(
     name: str,
-    family: Sequence[tuple[Pair, Contrast]],
+    family: Sequence[tuple[PlannedComparison, Contrast]],
     alpha: float = ALPHA,
     earlier: Mapping[str, Row] | None = None,
 ) -> Family:
@@ -160,7 +162,7 @@ def family_of(
     return Family(name, named, [result for _, result in family], alpha, correction, earlier or {})
 
 
-def comparison_columns(pair: Pair) -> Row:
+def comparison_columns(pair: PlannedComparison) -> Row:
     """Return the columns that name a comparison."""
     contrast = pair.contrast
     return {
@@ -175,7 +177,7 @@ def comparison_columns(pair: Pair) -> Row:
     }
 
 
-def _equal(pair: Pair, result: Contrast) -> str:
+def _equal(pair: PlannedComparison, result: Contrast) -> str:
     """Where both are equally good on clean images, as JSON; empty where nothing was matched on them."""
     if result.equal is None:
         return ""

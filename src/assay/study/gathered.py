@@ -21,7 +21,7 @@ from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
 from assay.execution.workspace import operating_of, specific_of
 from assay.probes.performance import overall, with_overall
 from assay.spec.schema import REFERABLE, ContrastSpec, RecipePoint
-from assay.stats.influence import Answers
+from assay.stats.influence import ModelPredictions
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import MeasureBySeed, Panel
 from assay.stats.rows import KEY_FIELDS
@@ -400,7 +400,7 @@ class Records:
 
     def _overall(self, point: RecipePoint, seed: int) -> list[Row]:
         """Compute the performance of one seed on all images; nothing while an environment has not been read."""
-        answered: dict[str, tuple[Answers, Int[np.ndarray, " n"]]] = {}
+        answered: dict[str, tuple[ModelPredictions, Int[np.ndarray, " n"]]] = {}
         for environment in point.tests:
             panel = self.panel(point, environment)
             if panel is None or seed not in panel.numbers:

@@ -30,7 +30,7 @@ from assay.probes.reader import evaluating
 from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, take_cases
 from assay.report.pictures import TRUTH, Facts, PictureSettings, enlarge, outline, to_colors
 from assay.shifts.environment import Environment
-from assay.shifts.population import NEUTRAL, Population, Tests
+from assay.shifts.population import NEUTRAL, Population, TestEnvironments
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats import maps
 from assay.stats.panel import Panel
@@ -344,7 +344,7 @@ def _pairs(
 
 def tested_with(change: Confounder, points: Sequence[RecipePoint]) -> list[RecipePoint]:
     """The recipes whose counterfactuals put on this very confounder."""
-    interventions = ((point, Tests(point.tests).interventions.get(change.name)) for point in points)
+    interventions = ((point, TestEnvironments(point.tests).interventions.get(change.name)) for point in points)
     return [point for point, spec in interventions if spec is not None and spec.change == change.spec.change]
 
 

@@ -19,8 +19,16 @@ from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, Family, decide_familie
 from assay.stats.rows import COMPARED, CONTROLS, DIFFERENT, PRIMARY, SETTLED, is_open
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.study.contrasts import carry_out, families_of
-from assay.study.families import Pair, families, family_key, family_of, pooled_pairs, pooling_group, spec_pairs
+from assay.study.contrasts import compute_contrast, families_of
+from assay.study.families import (
+    PlannedComparison,
+    families,
+    family_key,
+    family_of,
+    pooled_pairs,
+    pooling_group,
+    spec_pairs,
+)
 from assay.study.gathered import Records
 
 Read = Callable[[Plan], tuple[Records, Sequence[Row]]]
@@ -71,7 +79,7 @@ def comparison_groups(spec: StudySpec) -> list[ComparisonGroup]:
     A family is corrected together, and a pooling group shares its variance over seeds, which secondary comparisons
     are part of. A control that fails withdraws every claim, so each group needs the controls.
     """
-    linked: list[tuple[frozenset[tuple[str, ...]], list[Pair]]] = []
+    linked: list[tuple[frozenset[tuple[str, ...]], list[PlannedComparison]]] = []
     for pair in spec_pairs(spec):
         if pair.contrast.exploratory:
             continue  # its family is apart, and its variance changes no other
@@ -172,7 +180,8 @@ def _primary(
     prespecified = [pair for pair in primary_pairs(records.plan.spec) if pair.id in beforehand]
     complete_pairs = [pair for pair in prespecified if all(_has(records, label, seeds) for label in recipes_of(pair))]
     results = {
-        pair.id: result for pair, result in pooled_pairs([(pair, carry_out(records, pair)) for pair in complete_pairs])
+        pair.id: result
+        for pair, result in pooled_pairs([(pair, compute_contrast(records, pair)) for pair in complete_pairs])
     }
     families_decided = [
         (pair, results.get(pair.id) or untested_contrast(NO_REASON, pair.contrast.margin)) for pair in prespecified
@@ -184,12 +193,12 @@ def _has(records: Records, recipe: str, seeds: int) -> bool:
     return records.plan.spec.first_seed + seeds - 1 in records.by_point[recipe]
 
 
-def primary_pairs(spec: StudySpec) -> list[Pair]:
+def primary_pairs(spec: StudySpec) -> list[PlannedComparison]:
     """Return the primary comparisons of a study."""
     return [pair for pair in spec_pairs(spec) if pair.contrast.role == PRIMARY and not pair.contrast.exploratory]
 
 
-def recipes_of(pair: Pair) -> list[str]:
+def recipes_of(pair: PlannedComparison) -> list[str]:
     """Return the labels of the recipes that a comparison rests on, its reference included."""
     return list(dict.fromkeys(point.label for sides in pair.single for point in (*sides.a, *sides.b)))
 

@@ -16,14 +16,14 @@ from pydantic import BaseModel
 
 from assay.core.errors import StoreError
 from assay.core.measures import PERFORMANCE, PROBES_OF_MAPS, WORST, WORST_ENVIRONMENT, WORST_GROUP
-from assay.core.reasons import NO_REASON, Code, Reason, reason_of, together
+from assay.core.reasons import NO_REASON, Code, Reason, combine_reasons, reason_of
 from assay.core.registry import build
 from assay.core.types import Contributions, FactorTable
 from assay.probes.probe import groups_of, worst_group_place
 from assay.spec.recipe import Component
 from assay.spec.schema import EnvironmentSpec, RecipePoint
-from assay.stats.influence import Answers
-from assay.stats.panel import MeasureBySeed, of_seeds, own_samples
+from assay.stats.influence import ModelPredictions
+from assay.stats.panel import MeasureBySeed, measure_from_seed_values, own_samples
 from assay.stats.rows import KEY_FIELDS
 from assay.store.arrays import OF_ROWS, measurement_row
 from assay.store.described import DESCRIBED, Rows
@@ -42,7 +42,7 @@ AT = "at"
 """What it is called with: the place of the measurement in its probe unit."""
 SEED = "seed"
 """The column of the seed in measurements of several seeds."""
-Reader = Callable[[int], Contributions | None]
+ContributionLoader = Callable[[int], Contributions | None]
 Columns = Mapping[str, Any]
 """Measurements by column."""
 NUMBERS = (SEED, "value", "standard_error", "n", "patients", "chance")
@@ -212,9 +212,9 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     rows = [fold[key] for fold in folds if key in fold]
     if len(folds) == 1 or rows[0]["group"].startswith(OF_ONE_IMAGE):
         return rows[0]
-    reasons = together(map(reason_of, rows))
+    reasons = combine_reasons(map(reason_of, rows))
     images, patients = (sum(row[name] for row in rows) for name in ("n", "patients"))
-    readers: list[tuple[Reader | None, int]] = [(row.get(CONTRIBUTIONS), row.get(AT, 0)) for row in rows]
+    readers: list[tuple[ContributionLoader | None, int]] = [(row.get(CONTRIBUTIONS), row.get(AT, 0)) for row in rows]
     total = {**rows[0], "n": images, "patients": patients, CONTRIBUTIONS: partial(_mean_contributions, readers)}
     values = np.array([row["value"] for row in rows], dtype=np.float64)
     if rows[0]["measure"] == MISSING:
@@ -230,7 +230,7 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     return {**total, "value": float(values.mean()), "standard_error": error, "reason": str(reasons)}
 
 
-def _mean_contributions(readers: Sequence[tuple[Reader | None, int]], _: int) -> Contributions | None:
+def _mean_contributions(readers: Sequence[tuple[ContributionLoader | None, int]], _: int) -> Contributions | None:
     """The contributions to a mean of values; None where one of them has none."""
     contributions_read = [read(at) if read else None for read, at in readers]
     defined = [contributions for contributions in contributions_read if contributions is not None]
@@ -285,16 +285,16 @@ def values_of_seeds(
     values, errors = (np.array(columns[name], dtype=np.float64) for name in ("value", "standard_error"))
     seeds = np.array(columns[SEED], dtype=np.int64)
     if np.isnan(values).any():
-        return of_seeds(values, seeds, reason=reason_of(rows[int(np.isnan(values).argmax())]))
+        return measure_from_seed_values(values, seeds, reason=reason_of(rows[int(np.isnan(values).argmax())]))
     if np.isnan(errors).all():
-        return of_seeds(values, seeds, bounds=bounds)
+        return measure_from_seed_values(values, seeds, bounds=bounds)
     readers = zip(columns[CONTRIBUTIONS], columns[AT], strict=True)
     contributions_read = [read(at) if read else None for read, at in readers]
     defined = [contributions for contributions in contributions_read if contributions is not None]
     if len(defined) < len(contributions_read):
         shared = own_samples(errors, factor)
         return MeasureBySeed(values, shared.values, shared.samples, seeds, 0, bounds)
-    return of_seeds(values, seeds, defined, bounds=bounds)
+    return measure_from_seed_values(values, seeds, defined, bounds=bounds)
 
 
 # K-fold groups and kinds of lesion: what probes say of all folds of a seed together, which none of their runs saw.
@@ -417,13 +417,13 @@ class FoldTables:
 
     def of_tests(self, tests: Mapping[str, EnvironmentSpec], seed: int) -> Mapping[str, FactorTable]:
         """Environment -> its rows of all folds; the neutral ones under ""."""
-        from assay.shifts.population import Tests
+        from assay.shifts.population import TestEnvironments
 
         key = ("\n".join(f"{name} {spec.model_dump_json()}" for name, spec in tests.items()), seed)
         if key not in self._tables:
             scenes = [self.population.scene(tests, seed, fold) for fold in range(self.population.folds)]
             outside = {name for name, environment in tests.items() if environment.data} | (
-                {""} if Tests(tests).home else set[str]()
+                {""} if TestEnvironments(tests).home else set[str]()
             )
             self._tables[key] = {
                 name: joined_tables([_table(scene, name) for scene in (scenes[:1] if name in outside else scenes)])
@@ -449,7 +449,7 @@ def joined_tables(tables: Sequence[FactorTable]) -> FactorTable:
     )
 
 
-def _answers(outputs: Outputs, table: FactorTable) -> tuple[Answers, FactorTable]:
+def _answers(outputs: Outputs, table: FactorTable) -> tuple[ModelPredictions, FactorTable]:
     """Outputs in the order of the table's rows, which are matched by number within the environment."""
     order = np.argsort(outputs["row"], kind="stable")
     mine = table.take(np.argsort(table.row, kind="stable"))
@@ -464,5 +464,5 @@ def _answers(outputs: Outputs, table: FactorTable) -> tuple[Answers, FactorTable
         if name not in (*OF_ROWS, "threshold", "logits", "specific")
     }
     of_rows = outputs["logits"][order], mine.target, outputs["threshold"][order], outputs["fold"][order]
-    answers = Answers(*of_rows, maps=maps, names=mine.classes)
+    answers = ModelPredictions(*of_rows, maps=maps, names=mine.classes)
     return answers, mine

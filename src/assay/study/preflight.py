@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, cut, unknown_name
+from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, shorten, unknown_name
 from assay.core.files import canonical_json
 from assay.core.measures import COMPARED, OF_WORST_GROUP, Among
 from assay.core.registry import build
@@ -23,7 +23,7 @@ from assay.models.ref import given_network
 from assay.models.weight_files import shape
 from assay.models.weights import remove_checkpoint
 from assay.probes.attribution import Attribution
-from assay.probes.explainers import Subject
+from assay.probes.explainers import ExplainedNetwork
 from assay.probes.reader import evaluating
 from assay.shifts.population import Population
 from assay.spec.data import LESION
@@ -186,7 +186,7 @@ def _refuse_more_classes(contrast: ContrastSpec, classes: Sequence[str]) -> None
     if name in COMPUTED and (domain := COMPUTED[name].domain).binary and not domain.maps:
         raise SpecError(
             f"contrasts along {contrast.axis}: '{contrast.measure}' needs two classes, and the target has "
-            f"{len(classes)} ({cut(', '.join(classes), 80)}): write "
+            f"{len(classes)} ({shorten(', '.join(classes), 80)}): write "
             f"measure: {_OF_SEVERAL.get(contrast.measure, 'accuracy')} in the contrast"
         )
 
@@ -313,10 +313,10 @@ def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
                 raise SpecError(f"probes[{number}].attribution.explainers: {name}: {refused[0]}")
 
 
-def _subject(training: TrainingSpec, inputs: Inputs) -> Subject:
+def _subject(training: TrainingSpec, inputs: Inputs) -> ExplainedNetwork:
     network = network_of(training.recipe, training.seed, inputs, empty_network)
     with evaluating(network):
-        return Subject.of(network, torch.zeros(1, inputs.channels, inputs.size, inputs.size))
+        return ExplainedNetwork.of(network, torch.zeros(1, inputs.channels, inputs.size, inputs.size))
 
 
 def _check_source(name: str, training: TrainingSpec, of_training: Inputs, of_source: Inputs) -> None:

@@ -23,13 +23,13 @@ from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.doubts import caution_rows, uneven_rows
 from assay.stats.measures import COMPUTED
-from assay.stats.power import Assumptions, detectable_difference, rests_on
+from assay.stats.power import Assumptions, detectable_difference, patients_behind
 from assay.stats.rows import ALPHA, DOSES, MATCHED, PRIMARY
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.confounders import (
     ConfounderSample,
-    Distinct,
+    GridEnvironment,
     cautions,
     confounders,
     distinct_environments,
@@ -37,7 +37,7 @@ from assay.study.confounders import (
     visibility_rows,
 )
 from assay.study.described import environment_rows, facts_of_sets
-from assay.study.families import Pair, comparison_columns, pooling_group, spec_pairs
+from assay.study.families import PlannedComparison, comparison_columns, pooling_group, spec_pairs
 from assay.study.kind import PREVIEW
 from assay.study.request import RunRequest
 from assay.study.run import PreparedStudy
@@ -60,14 +60,14 @@ def detectable_differences(spec: StudySpec, population: Population) -> list[Row]
     ]
 
 
-def _of_family(pair: Pair, every: Sequence[Pair]) -> int:
+def _of_family(pair: PlannedComparison, every: Sequence[PlannedComparison]) -> int:
     """Count the comparisons of the family of a comparison, itself included."""
     if pair.contrast.role == "positive-control":
         return 1
     return sum(other.contrast.family_name == pair.contrast.family_name for other in every)
 
 
-def _comparison_row(whole: Pair, spec: StudySpec, population: Population, family: int, group: int) -> Row:
+def _comparison_row(whole: PlannedComparison, spec: StudySpec, population: Population, family: int, group: int) -> Row:
     pair = whole.single[0]
     contrast = pair.contrast
     entry: Row = {**comparison_columns(whole), "role": contrast.role, "detectable": math.nan, "reason": ""}
@@ -75,7 +75,7 @@ def _comparison_row(whole: Pair, spec: StudySpec, population: Population, family
         return {**entry, "reason": str(Reason.of(Code.UNKNOWN_SPREAD))}
     counts = _test_patients(pair, population, contrast.environment)
     positives, negatives = counts[-1], sum(counts[:-1])
-    if rests_on(contrast.measure, positives, negatives) is None:
+    if patients_behind(contrast.measure, positives, negatives) is None:
         return {**entry, "reason": str(Reason.of(Code.UNPLANNED_VARIANCE))}
     correction = contrast.family.correction if contrast.family else "holm"
     difference = detectable_difference(
@@ -104,7 +104,7 @@ def _comparison_row(whole: Pair, spec: StudySpec, population: Population, family
     return {**entry, "detectable": round(difference, 3)}
 
 
-def _test_patients(pair: Pair, population: Population, environment: str) -> Sequence[int]:
+def _test_patients(pair: PlannedComparison, population: Population, environment: str) -> Sequence[int]:
     """Patients per class in the test environment, all folds together."""
     tests = pair.a[0].tests
     tables = [population.scene(tests, 0, fold).environment(environment).table for fold in range(population.folds)]
@@ -204,7 +204,7 @@ def _pictures(
     spec: StudySpec,
     population: Population,
     folder: Path,
-    environments: Sequence[Distinct],
+    environments: Sequence[GridEnvironment],
     starts: Mapping[str, Population],
     checks: DataChecks,
 ) -> Iterator[Row]:
@@ -226,7 +226,7 @@ def _pictures(
     yield from checks.pictures(gallery)
 
 
-def _uneven(spec: StudySpec, environments: Sequence[Distinct]) -> Iterator[Reason]:
+def _uneven(spec: StudySpec, environments: Sequence[GridEnvironment]) -> Iterator[Reason]:
     """Yield a doubt where doses differ in the number of training rows."""
     images = {
         environment.recipe: len(environment.environment)

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from textwrap import shorten
 
-from assay.report.account import Account, Line, Opening, PlacePictures, Tile, doubts, sentence
+from assay.report.account import (
+    FirstScreen,
+    KeyFigure,
+    PageText,
+    PlacePictures,
+    ResultLine,
+    caution_chips,
+    caution_sentence,
+)
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import render
 from assay.report.data_blocks import CUES, ISSUES
@@ -37,18 +45,18 @@ METHODS = (
 )
 
 
-def preview_account(evidence: Evidence) -> Account:
+def preview_account(evidence: Evidence) -> PageText:
     """Return the words on a preview."""
     facts, tables = evidence.facts, evidence.tables
     findings = list(map(from_row, tables["findings"]))
     power = evidence.rows("power")
     detectable = [row for row in power if not math.isnan(numeric(row, "detectable"))]
     lines_shown = [row for row in detectable if row["role"] == PRIMARY] or detectable
-    lines = (Line(f"{row['comparison']}:", number(numeric(row, "detectable"), 3), "power") for row in lines_shown)
+    lines = (ResultLine(f"{row['comparison']}:", number(numeric(row, "detectable"), 3), "power") for row in lines_shown)
     core, target = defining(tables)
     definition = f'{sentence_case(in_words(core))} defines "{in_words(target)}" in every environment.' if core else ""
-    opening = Opening(
-        tuple(doubts(findings)[:MOST_CHIPS]),
+    opening = FirstScreen(
+        tuple(caution_chips(findings)[:MOST_CHIPS]),
         tuple(filter(None, (definition, association_text(evidence)))),
         tuple(
             PlacePictures(f"{place.name}: {picture.label}", (picture,))
@@ -63,13 +71,13 @@ def preview_account(evidence: Evidence) -> Account:
         next=preview_step(facts, evidence.typed_folder),
     )
     parts = (facts["data"], count(int(facts["seeds"]), "seed"), count(len(power), "comparison"))
-    return Account(
+    return PageText(
         name=facts["study"],
         question=facts.get("question") or facts["study"],
         meta=" · ".join(parts),
         verdict=planned_words(facts),
         opening=opening,
-        doubts=tuple(map(sentence, findings)),
+        doubts=tuple(map(caution_sentence, findings)),
         limits=(),
         methods=METHODS,
         planned=True,
@@ -94,14 +102,16 @@ def preview_step(facts: Mapping[str, str], folder: str) -> str:
     return f"Next: train it: {facts['command']}" if facts.get("command") else ""
 
 
-def preview_tiles(facts: Mapping[str, str]) -> Iterator[Tile]:
+def preview_tiles(facts: Mapping[str, str]) -> Iterator[KeyFigure]:
     """Yield the number of training runs, the time that they take, and seeds."""
-    yield Tile("Training runs", f"{int(facts['training runs']):,}", of=f"{int(facts['new training runs']):,} to train")
+    yield KeyFigure(
+        "Training runs", f"{int(facts['training runs']):,}", of=f"{int(facts['new training runs']):,} to train"
+    )
     if facts["tasks"] != "0":
         workers = count(int(facts["workers"]), "worker")
-        yield Tile("Time", f"about {duration(float(facts['seconds']))}", of=f"{workers}, {facts['device']}")
+        yield KeyFigure("Time", f"about {duration(float(facts['seconds']))}", of=f"{workers}, {facts['device']}")
     folds = count(int(facts["folds"]), "fold") if int(facts["folds"]) > 1 else ""
-    yield Tile("Seeds", facts["seeds"], of=folds)
+    yield KeyFigure("Seeds", facts["seeds"], of=folds)
 
 
 def defining(tables: Mapping[str, Sequence[Row]]) -> tuple[str, str]:

@@ -29,7 +29,7 @@ from assay.store.folder import RunFolder
 from assay.store.manifest import read_manifest, write_manifest
 from assay.store.migrations import migrate, without_version
 from assay.store.schema import SCHEMA_VERSION
-from assay.study.families import Pair, comparison_columns, spec_pairs
+from assay.study.families import PlannedComparison, comparison_columns, spec_pairs
 from assay.study.interim import primary_pairs
 
 FILE = "registration.json"
@@ -291,7 +291,7 @@ def read_prespecified(root: Path, spec: StudySpec) -> Prespecified:
     return Prespecified(frozenset(beforehand & ids), looks, content_known.get("rules", RULES))
 
 
-def _content_of_pair(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, Any]]], list[Any]]:
+def _content_of_pair(spec: StudySpec, pair: PlannedComparison) -> tuple[list[list[dict[str, Any]]], list[Any]]:
     """Return the training and testing of the recipes of either side, along budgets and doses at every one.
 
     With the shared parts: data, first seed and sources, and the other set that is tested on.
@@ -323,7 +323,7 @@ def _without_places(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in PLACES}
 
 
-def _content_of_point(pair: Pair, point: RecipePoint) -> dict[str, Any]:
+def _content_of_point(pair: PlannedComparison, point: RecipePoint) -> dict[str, Any]:
     test = point.tests.get(pair.contrast.environment)  # probes name some that no spec does
     trained = {"recipe": point.recipe.canonical(), "train": point.train.for_training()}
     content = {**trained, "coordinates": dict(point.coordinates), "test": test.canonical() if test else None}

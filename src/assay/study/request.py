@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
 
 from pydantic import model_validator
 
-from assay.core.errors import SpecError, cut, unknown_of_few
+from assay.core.errors import SpecError, shorten, unknown_of_few
 from assay.core.request import CommandRequest, Option, device_in, one_of, whole
 from assay.core.seeds import LOOKS
 
@@ -31,7 +31,7 @@ class ResolvedStudy(NamedTuple):
 def _last_look(text: str) -> int:
     names_of_looks = [str(seeds) for seeds in LOOKS]
     if text not in names_of_looks:
-        raise ValueError(f"expected {', '.join(names_of_looks[:-1])} or {names_of_looks[-1]}, not {cut(text)}")
+        raise ValueError(f"expected {', '.join(names_of_looks[:-1])} or {names_of_looks[-1]}, not {shorten(text)}")
     return int(text)
 
 

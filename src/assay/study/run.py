@@ -14,7 +14,7 @@ from typing import Any
 from assay.core.files import default_cache_root
 from assay.core.registry import own_code
 from assay.core.types import Inputs
-from assay.data.cache import ProgressCallback, silent
+from assay.data.cache import ProgressCallback, no_progress
 from assay.execution.engines import LEASES
 from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
 from assay.execution.jobs import EnsembleJob, GivenJob, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
@@ -157,7 +157,7 @@ def prepare(
     *,
     skip_bad_rows: bool = False,
     device: str = PROCESSOR,
-    on_progress: ProgressCallback = silent,
+    on_progress: ProgressCallback = no_progress,
 ) -> PreparedStudy:
     """Plan a study against the contents of its run folder. Reads data, trains nothing, writes nothing there.
 
@@ -199,7 +199,7 @@ def prepare(
 
 
 def check_data(
-    spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, on_progress: ProgressCallback = silent
+    spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, on_progress: ProgressCallback = no_progress
 ) -> None:
     """Check that the images can be read and that every environment can be made of them. Raises as `prepare` does."""
     _, population, starts = _open_images(spec, root, skip_bad_rows, PROCESSOR, on_progress)

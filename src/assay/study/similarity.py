@@ -20,7 +20,7 @@ from assay.core.reasons import NO_REASON, Code, Reason
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.panel import Panel
 from assay.stats.similarity import (
-    Likeness,
+    SimilarityContrast,
     between_seeds,
     beyond_seeds,
     cka_vector,
@@ -255,7 +255,7 @@ def _row(axis: str, a: RecipePoint, b: RecipePoint, measure: str, layer: str = "
     }
 
 
-def _numbers_of(likeness: Likeness) -> Row:
+def _numbers_of(likeness: SimilarityContrast) -> Row:
     return {**asdict(likeness), "reason": str(likeness.reason)}
 
 
@@ -277,7 +277,7 @@ def _decide_rows(rows: Sequence[Row]) -> list[Row]:
     for measure in dict.fromkeys(row["measure"] for row in decided_rows):
         family = [row for row in decided_rows if row["measure"] == measure and not math.isnan(row["below"])]
         tests = ("below", "standard_error", "df", "p")
-        likeness = [Likeness(0, 0, 0, **{name: row[name] for name in tests}) for row in family]
+        likeness = [SimilarityContrast(0, 0, 0, **{name: row[name] for name in tests}) for row in family]
         for row, decided in zip(family, decide_likeness(likeness), strict=True):
             row.update(decided)
     return decided_rows

@@ -14,7 +14,7 @@ import numpy as np
 
 from assay.core.files import without_home
 from assay.core.measures import MEASURES, range_of
-from assay.core.reasons import NO_REASON, Reason, read, together
+from assay.core.reasons import NO_REASON, Reason, combine_reasons, parse_reason
 from assay.core.reasons import reason_in_words as stated_words
 from assay.execution.plan import Plan, Source, Trial, gc_paused
 from assay.execution.progress import Stage
@@ -34,17 +34,17 @@ from assay.stats.findings import to_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import corruption_rows
-from assay.stats.panel import Panel, of_seeds
-from assay.stats.rows import KEY_FIELDS, estimates_compared, over_images, with_id, with_outcomes
+from assay.stats.panel import Panel, measure_from_seed_values
+from assay.stats.rows import KEY_FIELDS, estimates_compared, with_id, with_outcomes, without_patient_counts
 from assay.store import schema
 from assay.store.described import keep, read_description
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
-from assay.study.contrasts import carry_out, change_rows, dose_change_rows, families_of, reliance_rows
+from assay.study.contrasts import change_rows, compute_contrast, dose_change_rows, families_of, reliance_rows
 from assay.study.described import DataTables, describe, gather_records
 from assay.study.failures import collapse_rows, with_failures
-from assay.study.families import Pair, spec_pairs
+from assay.study.families import PlannedComparison, spec_pairs
 from assay.study.gathered import Records
 from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, seeds_of
 from assay.study.measurements import SEED, values_of_seeds
@@ -138,7 +138,7 @@ def _training_row(name: str, architecture: Component, records: Records) -> Row:
         return nothing
     trained_seeds = _trained_seeds(name, architecture, records)
     values = np.array([record.get("validation_auroc") for record in trained_seeds], dtype=np.float64)
-    estimate = estimate_seeds(of_seeds(values, np.arange(len(values)), bounds=(0.0, 1.0)))
+    estimate = estimate_seeds(measure_from_seed_values(values, np.arange(len(values)), bounds=(0.0, 1.0)))
     trained = {key: float(trained_seeds[0][key]) for key in ("steps", "images")} if trained_seeds else {}
     return {
         **nothing,
@@ -207,7 +207,11 @@ class StudyTables(Mapping[str, Sequence[Row]]):
 
     def __getitem__(self, name: str) -> Sequence[Row]:
         rows = MAKERS[name](self)
-        return [over_images(row) for row in rows] if self.described.facts["intervals over"] == "images" else rows
+        return (
+            [without_patient_counts(row) for row in rows]
+            if self.described.facts["intervals over"] == "images"
+            else rows
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(MAKERS)
@@ -406,12 +410,12 @@ class StudyEstimates:
 
 
 @gc_paused()
-def _estimates(records: Records, pairs: Sequence[Pair] = ()) -> StudyEstimates:
+def _estimates(records: Records, pairs: Sequence[PlannedComparison] = ()) -> StudyEstimates:
     """Measure recipe by recipe, and compare each pair as soon as all of its recipes are, while they are in memory."""
     values, estimates = (ColumnRows({name: [] for name in table.names}) for table in (schema.VALUES, schema.ESTIMATES))
     measured = StudyEstimates(values, estimates, [], [], {})
     labels = [point.label for point in records.plan.spec.points]
-    ending: dict[str, list[Pair]] = {}
+    ending: dict[str, list[PlannedComparison]] = {}
     for pair in pairs:
         ending.setdefault(max(pair.recipes, key=labels.index), []).append(pair)
 
@@ -444,7 +448,7 @@ def _estimates(records: Records, pairs: Sequence[Pair] = ()) -> StudyEstimates:
             add(scalar_rows(some), [(rows.columns[SEED], rows.columns["value"]) for _, rows in some])
         measured.reliance.extend(reliance_rows(records, point))
         measured.changes.extend(change_rows(records, point))
-        measured.carried.update((pair.id, carry_out(records, pair)) for pair in ending.get(point.label, ()))
+        measured.carried.update((pair.id, compute_contrast(records, pair)) for pair in ending.get(point.label, ()))
     return measured
 
 
@@ -494,7 +498,7 @@ def scalar_rows(measured: Sequence[tuple[Row, ColumnRows]]) -> list[Row]:
     rows: list[Row] = []
     for (where, by_seed), estimate in zip(measured, estimates_of_seeds(parts), strict=True):
         # where a seed has no value, its own reason follows with those of the others
-        reasons = together([Reason(estimate.reason.causes[:1]), *map(read, by_seed.columns["reason"])])
+        reasons = combine_reasons([Reason(estimate.reason.causes[:1]), *map(parse_reason, by_seed.columns["reason"])])
         first = by_seed[0]
         counted = replace(estimate, patients=first["patients"], images=first["n"], reason=reasons)
         rows.append(estimate_row(where, counted, first["unit"], first["direction"], first["chance"]))

@@ -19,15 +19,15 @@ from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, l
 from assay.report.account import (
     MOST_PLACES,
     SIGNS,
-    Account,
-    Chip,
-    Line,
-    Opening,
+    FirstScreen,
+    KeyFigure,
+    PageText,
     PlacePictures,
+    ResultLine,
+    StatusChip,
     Thumbnail,
-    Tile,
-    doubts,
-    sentence,
+    caution_chips,
+    caution_sentence,
 )
 from assay.report.blocks import anchor, ends_of
 from assay.report.drawing import Size, difference_scale
@@ -109,7 +109,7 @@ MOST_FLIPS = 3
 """Factors on the first screen of one model."""
 
 
-def study_account(evidence: Evidence) -> Account:
+def study_account(evidence: Evidence) -> PageText:
     """Return the words on a study, on compared predictions, or on one model."""
     root, tables, facts = evidence.root, evidence.tables, evidence.facts
     name = facts.get("study") or facts.get("model") or root.name
@@ -117,13 +117,13 @@ def study_account(evidence: Evidence) -> Account:
         replace(finding, reason=evidence.in_words(finding.reason))
         for finding in map(from_row, tables.get("findings", ()))
     ]
-    return Account(
+    return PageText(
         name=name,
         question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
         verdict=next(iter(answer_sentences(evidence)), ""),
         opening=opening(root, evidence, findings),
-        doubts=tuple(map(sentence, (finding for finding in findings if finding.kind != "limit"))),
+        doubts=tuple(map(caution_sentence, (finding for finding in findings if finding.kind != "limit"))),
         limits=tuple(reason_words(finding.reason) for finding in findings if finding.kind == "limit")
         or (() if networks(tables) else OF_ONE_MODEL),
     )
@@ -226,7 +226,7 @@ def _undefined_suffix(row: Row) -> str:
     return f" ({reason_words(row['reason'])})" if math.isnan(numeric(row, "value")) else ""
 
 
-def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Opening:
+def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> FirstScreen:
     """Return the parts of the first screen.
 
     Args:
@@ -237,7 +237,7 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     quick = is_quick(root)
     contrasts = evidence.tables.get("contrasts", ())
     reach = detectable(evidence, quick=quick)
-    chips = [_control(row, evidence) for row in contrasts if row["role"] in CONTROLS] + doubts(findings)
+    chips = [_control(row, evidence) for row in contrasts if row["role"] in CONTROLS] + caution_chips(findings)
     chips.sort(key=lambda chip: chip.light != "bad")
     first = title_comparison(contrasts)
     compared = primary_rows(evidence) or (contrasts if "predictions" in evidence.facts else ())
@@ -246,7 +246,7 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     bases = {sides(row, evidence.names)[1] for row in rows}
     common = common_axes(rows) if rows else {}
     lines = [
-        Line(
+        ResultLine(
             f"{primary_line(row, evidence.names)}:",
             decided_by(row),
             anchor(row),
@@ -259,7 +259,9 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     ] or list(_measurement_lines(evidence))
     once = trained_once(evidence.tables)
     if once:
-        lines = [Line(f"{row['model']}: {outcome_words(row)}", interval_words(row), "differences") for row in once]
+        lines = [
+            ResultLine(f"{row['model']}: {outcome_words(row)}", interval_words(row), "differences") for row in once
+        ]
     lines += _worst_group(evidence, common)
     chips_shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
     called = "Primary comparisons" if primary_rows(evidence) else "Comparisons"
@@ -270,7 +272,7 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
         )
     elif len(about) == len(bases) == 1:
         heading = f"{about.pop()}, against {bases.pop()}"
-    return Opening(
+    return FirstScreen(
         tuple(chips_shown),
         methods_sentences(evidence),
         places_of(root, evidence),
@@ -468,7 +470,7 @@ def _step_of_predictions(contrasts: Sequence[Row], facts: Mapping[str, str]) -> 
     return f"Next: compare them on images of another site: {other}"
 
 
-def study_tiles(evidence: Evidence) -> Iterator[Tile]:
+def study_tiles(evidence: Evidence) -> Iterator[KeyFigure]:
     """Yield the leading measure in the first test condition and in the worst, and the number of networks."""
     measure, by_name = evidence.outline.measure, dict[str, list[Row]]()
     for row in evidence.tables["estimates"]:
@@ -494,16 +496,16 @@ def study_tiles(evidence: Evidence) -> Iterator[Tile]:
         ends = list(map(number, dict.fromkeys((values[0], values[-1]))))
         if len(values) == 1:
             interval = with_interval(values[0], numeric(row, "low"), numeric(row, "high"))[len(ends[0]) :].strip()
-            yield Tile(name, ends[0], interval, chance, light)
+            yield KeyFigure(name, ends[0], interval, chance, light)
         else:
             kinds = count(len(values), in_words(evidence.outline.axis) or "recipe")
-            yield Tile(name, " to ".join(dict.fromkeys(ends)), "", ", ".join(filter(None, (kinds, chance))), light)
+            yield KeyFigure(name, " to ".join(dict.fromkeys(ends)), "", ", ".join(filter(None, (kinds, chance))), light)
     trials = networks(evidence.tables)
     patients = max((whole(row, "patients") for rows in by_name.values() for row in rows), default=0)
     if trials:
         tested = f", {count(patients, 'patient')}" if patients else ""
         recipes, seeds = (count(len({row[name] for row in trials}), name) for name in ("recipe", "seed"))
-        yield Tile("Networks", f"{len(trials):,}", of=f"{recipes}, {seeds}{tested}")
+        yield KeyFigure("Networks", f"{len(trials):,}", of=f"{recipes}, {seeds}{tested}")
 
 
 def _difference_size(row: Row) -> Size | None:
@@ -521,7 +523,7 @@ def primary_rows(evidence: Evidence) -> list[Row]:
     return [row for row in rows if row["role"] == PRIMARY and not row["exploratory"]]
 
 
-def _measurement_lines(evidence: Evidence) -> Iterator[Line]:
+def _measurement_lines(evidence: Evidence) -> Iterator[ResultLine]:
     """Yield of one model its leading measure in each test condition, and the factors that change most answers."""
     if "contrasts" in evidence.tables:
         return
@@ -530,13 +532,13 @@ def _measurement_lines(evidence: Evidence) -> Iterator[Line]:
     for row in rows:
         if row["measure"] == measure and row["environment"] and not row["factor"]:
             inside = evidence.names.inside(row["environment"])
-            yield Line(f"{sentence_case(label_of(measure))}{inside}:", value_text(row), "performance")
+            yield ResultLine(f"{sentence_case(label_of(measure))}{inside}:", value_text(row), "performance")
     flips = [row for row in rows if row["measure"] == "flip-rate" and row["factor"] and numeric(row, "value") > 0]
     for row in sorted(flips, key=lambda row: -numeric(row, "value"))[:MOST_FLIPS]:
-        yield Line(f"Answers that change with {display_name(row['factor'])}:", value_text(row), "reliance-table")
+        yield ResultLine(f"Answers that change with {display_name(row['factor'])}:", value_text(row), "reliance-table")
 
 
-def _worst_group(evidence: Evidence, common: Mapping[str, str]) -> Iterator[Line]:
+def _worst_group(evidence: Evidence, common: Mapping[str, str]) -> Iterator[ResultLine]:
     """Yield the group that is furthest below all images of its recipe and test condition, if by `MARGIN` or more.
 
     common: Axis -> value that the heading names.
@@ -566,7 +568,7 @@ def _worst_group(evidence: Evidence, common: Mapping[str, str]) -> Iterator[Line
     recipe, place = evidence.names.recipe(own_axes, evidence.outline.axes), evidence.names.place(row["environment"])
     where = ", ".join(filter(None, (place_words(row["where"], evidence.names.place), place, recipe)))
     value = f"{label_of(measure)} {value_text(row)}, all images {number(numeric(overall, 'value'))}"
-    yield Line(f"Worst group ({where}):", value, "worst")
+    yield ResultLine(f"Worst group ({where}):", value, "worst")
 
 
 def is_quick(root: Path) -> bool:
@@ -577,15 +579,15 @@ def is_quick(root: Path) -> bool:
 # Chips: controls, cautions, and the smallest difference that the design can show.
 
 
-def _control(row: Row, evidence: Evidence) -> Chip:
+def _control(row: Row, evidence: Evidence) -> StatusChip:
     decision = row["decision"]
     light = "ok" if decision in PASSED else "warn" if decision == "untested" else "bad"
     whole_words = f"{sentence_case(control_words(row, evidence.names))}: {decided_by(row)}"
     text = f"{control_name(row)} passed" if light == "ok" else control_words(row)
-    return Chip(light, SIGNS[light], sentence_case(text), whole_words)
+    return StatusChip(light, SIGNS[light], sentence_case(text), whole_words)
 
 
-def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:
+def detectable(evidence: Evidence, *, quick: bool) -> list[StatusChip]:
     """Return the smallest difference in performance that the design detects; `quick look` where the scale is quick."""
     rows = [row for row in evidence.tables.get("contrasts", ()) if numeric(row, "detectable") > 0]
     rows = [row for row in rows if row["role"] == PRIMARY] or rows
@@ -593,13 +595,13 @@ def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:
     seeds = len({row["seed"] for row in networks(evidence.tables)})
     if not rows:
         text = quick_look("", None, seeds)
-        return [Chip("warn", SIGNS["warn"], text, text)] if quick else []
+        return [StatusChip("warn", SIGNS["warn"], text, text)] if quick else []
     least = min(numeric(row, "detectable") for row in rows)
     measure, coarse = rows[0]["measure"], least >= COARSE
     detect = f"{count(seeds, 'seed')} detect {number(least)} in {label_of(measure)}{': add seeds' if coarse else ''}"
     text = quick_look(measure, least, seeds, "run") if quick else detect
     light = "warn" if quick or coarse else "ok"
-    return [Chip(light, SIGNS[light], text, f"{text} (the smallest difference found with 80% power)")]
+    return [StatusChip(light, SIGNS[light], text, f"{text} (the smallest difference found with 80% power)")]
 
 
 def quick_look(measure: str, least: float | None, seeds: int, how: str = "planned") -> str:

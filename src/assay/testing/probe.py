@@ -187,7 +187,7 @@ def design(samples: int, seed: int = 0) -> SobolDesign:
     return SobolDesign(inputs, samples, PlantedImages(columns, (u[-1] * 2**31).astype(np.int64)))
 
 
-class Reader(nn.Module):
+class PixelReader(nn.Module):
     """A network whose logit is a known function of known pixels: weights x pixels, plus one product of two pixels.
 
     It passes through a convolution-shaped layer `copy` (the image, on as many channels as pixels are named), so that a
@@ -301,7 +301,7 @@ class ProbeConformance(NamedComponent):
         """Return the network as a model that watches how it is read."""
 
         def untrained() -> nn.Module:
-            return WatchedNetwork(Reader(), self.gradients)
+            return WatchedNetwork(PixelReader(), self.gradients)
 
         watched = WatchedNetwork(network, self.gradients)
         return Model(watched, layers=("vector",), untrained=untrained, threshold=0.5, seed=seed)
@@ -316,7 +316,7 @@ class ProbeConformance(NamedComponent):
         assert scope in allowed, f"scope is {scope!r}: set the class attribute `scope` to one of {', '.join(allowed)}"
 
     def test_measures_something_under_names_of_its_own_and_says_why_where_it_cannot(self) -> None:
-        measurements = self.measured(Reader(WEIGHTS))
+        measurements = self.measured(PixelReader(WEIGHTS))
         self.check(measurements)
         names = [(m.measure, m.environment, m.factor, m.level, m.layer, m.group) for m in measurements]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -342,25 +342,25 @@ class ProbeConformance(NamedComponent):
 
     def passes(self, copies: int) -> int:
         """Forward passes of the trained network when so many copies of the probe run together, on 50 images each."""
-        model = self.model(Reader(WEIGHTS))
+        model = self.model(PixelReader(WEIGHTS))
         run_probes(model, self.world(50), {str(copy): self.make() for copy in range(copies)})
         assert isinstance(model.network, WatchedNetwork)
         return model.network.passes
 
     def test_keeps_nothing_from_one_model_to_the_next(self) -> None:
         probe, world = self.make(), self.world(50)
-        run_probes(self.model(Reader({"size": 9.0})), world, {"p": probe})
-        second = run_probes(self.model(Reader(WEIGHTS)), world, {"p": probe}).measurements["p"]
-        assert_equal(second, self.measured(Reader(WEIGHTS), world), "it kept something of the model before")
+        run_probes(self.model(PixelReader({"size": 9.0})), world, {"p": probe})
+        second = run_probes(self.model(PixelReader(WEIGHTS)), world, {"p": probe}).measurements["p"]
+        assert_equal(second, self.measured(PixelReader(WEIGHTS), world), "it kept something of the model before")
 
     def test_is_repeatable_and_draws_nothing_from_the_global_state(self) -> None:
         torch_state, numpy_state = torch.random.get_rng_state(), repr(np.random.get_state())  # noqa: NPY002
-        assert_equal(self.measured(Reader(WEIGHTS)), self.measured(Reader(WEIGHTS)), DRAW_FROM)
+        assert_equal(self.measured(PixelReader(WEIGHTS)), self.measured(PixelReader(WEIGHTS)), DRAW_FROM)
         assert torch.equal(torch.random.get_rng_state(), torch_state), DRAW_FROM
         assert repr(np.random.get_state()) == numpy_state, DRAW_FROM  # noqa: NPY002
 
     def test_changes_nothing_of_the_model(self) -> None:
-        network = Reader(WEIGHTS).train()
+        network = PixelReader(WEIGHTS).train()
         model = self.model(network)
         before = {name: value.clone() for name, value in network.state_dict().items()}
         run_probes(model, self.world(50), {self.name: self.make()})
@@ -372,18 +372,18 @@ class ProbeConformance(NamedComponent):
 
     @pytest.mark.parametrize("factor", ["size", "tag"])
     def test_lives_with_a_factor_that_has_no_value(self, factor: str) -> None:
-        self.check(self.measured(Reader(WEIGHTS), self.world(60, {factor: 1.0})))
-        self.check(self.measured(Reader(WEIGHTS), self.world(60, {factor: 0.3})))
+        self.check(self.measured(PixelReader(WEIGHTS), self.world(60, {factor: 1.0})))
+        self.check(self.measured(PixelReader(WEIGHTS), self.world(60, {factor: 0.3})))
 
     def test_lives_with_a_single_class_and_a_constant_model(self) -> None:
         world = self.world(60)
         rows = world.tables["same"]
         world.tables["same"] = rows.take(rows.target == 1)
-        self.check(self.measured(Reader(), world))
+        self.check(self.measured(PixelReader(), world))
 
     def test_a_diverged_model_is_refused_by_name(self) -> None:
         with pytest.raises(ReadingError, match="NaN or infinite logits"):
-            self.measured(Reader({"tag": float("nan")}))
+            self.measured(PixelReader({"tag": float("nan")}))
 
 
 def assert_equal(first: list[Measurement], second: list[Measurement], otherwise: str) -> None:

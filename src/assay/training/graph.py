@@ -15,7 +15,7 @@ BLOCK = 64
 """Steps whose draws are copied to the card at once, while it works on the steps before."""
 
 
-class Tables:
+class DeviceBuffers:
     """Values on the device, by name, that the next steps take from the host."""
 
     def __init__(self, example: Mapping[str, np.ndarray], device: torch.device) -> None:

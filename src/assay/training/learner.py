@@ -19,7 +19,7 @@ from assay.models.weights import library_draws
 from assay.shifts.environment import Environment
 from assay.spec.recipe import RecipeSpec
 from assay.training.feed import Feed, make_feed, read_all
-from assay.training.mitigations import Mitigation, Setting
+from assay.training.mitigations import Mitigation, MitigationContext
 from assay.training.objective import LossContext, Objective
 
 _CHUNK = 256
@@ -36,7 +36,7 @@ class Learner:
 
 
 def make_learner(
-    recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, training: Environment, device: torch.device
+    recipe: RecipeSpec, mitigation: Mitigation, setting: MitigationContext, training: Environment, device: torch.device
 ) -> Learner:
     """Return the same each time. Within seeded library draws."""
     channels, size, _ = training.images.shape
@@ -100,7 +100,9 @@ def _pixels(training: Environment, classes: int) -> np.ndarray:
     return counts
 
 
-def _build_objective(recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, context: LossContext) -> Objective:
+def _build_objective(
+    recipe: RecipeSpec, mitigation: Mitigation, setting: MitigationContext, context: LossContext
+) -> Objective:
     with library_draws(setting.seed, "objective"):
         loss = cast(Objective, registry.build("loss", recipe.loss.name, recipe.loss.params, context))
     with library_draws(setting.seed, "mitigation"):

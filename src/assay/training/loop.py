@@ -45,13 +45,13 @@ from assay.training.collapse import (
     tells_images,
 )
 from assay.training.feed import Feed, batch_order, make_feed, read_all, worst_group, youden_threshold
-from assay.training.graph import BLOCK, Tables, capture
+from assay.training.graph import BLOCK, DeviceBuffers, capture
 from assay.training.learner import Learner, make_learner, with_fitted_head
 from assay.training.mitigations import (
     Labels,
     Mitigation,
+    MitigationContext,
     SelectedFeatures,
-    Setting,
     build_mitigation,
     labels_for,
     phases_of,
@@ -163,7 +163,7 @@ class TrainingState:
     schedule: Schedule
     augmenter: Augmenter
     mitigation: Mitigation
-    setting: Setting
+    setting: MitigationContext
     labels: Labels
     training: Feed
     validation: Feed
@@ -174,7 +174,7 @@ class TrainingState:
     curve: list[dict[str, float | int]] = field(default_factory=list[dict[str, float | int]])
     best: dict[str, Any] | None = None
     _eager: int = 0
-    _tables: Tables | None = None
+    _tables: DeviceBuffers | None = None
     _static_batch: Batch | None = None
     _filled: int = 0
     _replay: Callable[[], None] | None = None
@@ -268,7 +268,7 @@ class TrainingState:
             self._eager += 1
             if not self._draws_on_device():
                 self._static_batch = self.views(self._next_batch(), "augmentation", self.step)
-            self._tables, self._filled = Tables(self._host_values(self.step), self.device), self.step
+            self._tables, self._filled = DeviceBuffers(self._host_values(self.step), self.device), self.step
             for group in self.optimizer.param_groups:
                 group["capturable"] = True  # else the optimizer refuses
             self._replay = capture(self._step_from_tables)
@@ -303,7 +303,7 @@ class TrainingState:
         named = {f"{at} {name}": values for at, draws in enumerate(augmented) for name, values in draws.items()}
         return {**host_values, "rows": self._rows(step), **named}
 
-    def _fill(self, tables: Tables) -> None:
+    def _fill(self, tables: DeviceBuffers) -> None:
         """Put the next steps of this epoch on the card when those there are done."""
         if self.step == self._filled:
             end = (self.step // self.plan.per_epoch + 1) * self.plan.per_epoch
@@ -468,7 +468,7 @@ def begin(
     plans = tuple(
         StepPlan(len(training), min(recipe.batch_size, len(training)), epochs) for epochs in phases_of(recipe)
     )
-    setting = Setting(seed, len(training), plans[-1].rows_per_epoch, classes, labels.grouping, labels.trained)
+    setting = MitigationContext(seed, len(training), plans[-1].rows_per_epoch, classes, labels.grouping, labels.trained)
 
     def new_learner() -> Learner:
         learner = make_learner(recipe, mitigation, setting, training, device)

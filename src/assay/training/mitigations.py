@@ -112,7 +112,7 @@ def grouping(factor: str, table: FactorTable) -> Grouping:
 
 
 @dataclass(frozen=True)
-class Setting:
+class MitigationContext:
     """Information on a training that is available to a mitigation before it begins.
 
     rows: training rows. drawn: how many of them an epoch sees (whole batches).
@@ -178,7 +178,7 @@ class Mitigation:
         """Epochs of each training, one after another, each from the same initial weights; the last is the recipe's."""
         return (epochs,)
 
-    def objective(self, inner: Objective, context: LossContext, setting: Setting) -> Objective:
+    def objective(self, inner: Objective, context: LossContext, setting: MitigationContext) -> Objective:
         """Objective of the training, made from the recipe's loss. Built under seeded library draws."""
         return inner
 
@@ -186,7 +186,7 @@ class Mitigation:
         """Transformation of training images before the recipe's own augmentations, each with its name."""
         return ()
 
-    def order(self, setting: Setting, found: tuple[int, ...], epoch: int) -> Int[np.ndarray, "m"]:
+    def order(self, setting: MitigationContext, found: tuple[int, ...], epoch: int) -> Int[np.ndarray, "m"]:
         """Return the positions of training rows in the order that an epoch sees them, at least `drawn` of them.
 
         Args:
@@ -198,7 +198,9 @@ class Mitigation:
         """Results that a finished phase hands to the next: positions of training rows. On the CPU."""
         return ()
 
-    def head(self, training: SelectedFeatures, validation: SelectedFeatures, setting: Setting) -> LinearHead | None:
+    def head(
+        self, training: SelectedFeatures, validation: SelectedFeatures, setting: MitigationContext
+    ) -> LinearHead | None:
         """Return the head that takes the place of the trained one; None keeps it."""
         return None
 

@@ -14,9 +14,9 @@ from scipy.special import expit, logit, stdtrit
 
 from assay.core.seeds import generator
 from assay.stats.bounds import share
-from assay.stats.estimate import degrees_of_patients, move
-from assay.stats.influence import Answers, calibration_slope, cluster, code_patients
-from assay.stats.influence import share as share_rows
+from assay.stats.estimate import degrees_of_patients, shift_on_scale
+from assay.stats.influence import ModelPredictions, calibration_slope, code_patients, sum_by_patient
+from assay.stats.influence import mean_influence as share_rows
 from assay.stats.measures import influence_of
 from assay.stats.metrics import equal_mass_bins
 
@@ -73,9 +73,9 @@ class ScoredCases:
     prevalence: float = math.nan
 
     @cached_property
-    def answers(self) -> Answers:
+    def answers(self) -> ModelPredictions:
         """The scores as statistics take them."""
-        return Answers(self.log_odds[:, None], self.target)
+        return ModelPredictions(self.log_odds[:, None], self.target)
 
     @cached_property
     def is_positive(self) -> Bool[np.ndarray, " n"]:
@@ -148,7 +148,7 @@ def interval_of(
     if not error > 1e-12:
         return math.nan, math.nan
     reach = float(stdtrit(float(degrees_of_patients(contributions, len(contributions))), 1 - alpha / 2)) * error
-    return move(value, -reach, bounds), move(value, reach, bounds)
+    return shift_on_scale(value, -reach, bounds), shift_on_scale(value, reach, bounds)
 
 
 def auroc_with_interval(cases: ScoredCases, alpha: float = ALPHA) -> WithInterval:
@@ -279,7 +279,7 @@ def calibration_measures(cases: ScoredCases) -> dict[str, WithInterval]:
     }
     if slope := calibration_slope(cases.log_odds, cases.target, cases.weight):
         value, rows = slope
-        contributions = cluster(rows, cases.patient).values
+        contributions = sum_by_patient(rows, cases.patient).values
         ends = interval_of(value, contributions, (-math.inf, math.inf))
         measures["calibration-slope"] = WithInterval(value, *ends, n, patients)
     return measures

@@ -6,8 +6,8 @@ import itertools
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
-from assay.report.account import LIGHTS, SIGNS, Account, CautionSentence, Chip, Opening, Tile
-from assay.report.account import Line as AccountLine
+from assay.report.account import LIGHTS, SIGNS, CautionSentence, FirstScreen, KeyFigure, PageText, StatusChip
+from assay.report.account import ResultLine as AccountLine
 from assay.report.block import Block, Query, Section
 from assay.report.evidence import Evidence, Page, Wording
 from assay.report.sheets import words as text_cell
@@ -185,7 +185,7 @@ def _opening_lines(tables: Mapping[str, Sequence[Row]]) -> Iterator[AccountLine]
         yield AccountLine(f"PPV at prevalence {at}", ", ".join(values), "predictive")
 
 
-def _validation_tiles(tables: Mapping[str, Sequence[Row]]) -> Iterator[Tile]:
+def _validation_tiles(tables: Mapping[str, Sequence[Row]]) -> Iterator[KeyFigure]:
     """Yield the performance of one model, or of two side by side."""
     rows = {(row["model"], row["measure"]): row for row in tables["performance"] if not row["at"]}
     models = list(dict.fromkeys(model for model, _ in rows))
@@ -193,7 +193,7 @@ def _validation_tiles(tables: Mapping[str, Sequence[Row]]) -> Iterator[Tile]:
         if row := rows.get((model, measure)):
             value, _, interval = interval_words(row).partition(" ")
             name = sentence_case(measure_words(measure)) + (f", {model}" if len(models) > 1 else "")
-            yield Tile(name, value, interval, f"{row['images']:,} cases")
+            yield KeyFigure(name, value, interval, f"{row['images']:,} cases")
 
 
 def _scored_sentences(facts: Mapping[str, str]) -> Iterator[str]:
@@ -223,18 +223,18 @@ def validation_step(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str
     return f"Next: see with which columns these scores change: assay audit {facts.get('path', 'FILE')}{scores}"
 
 
-def validation_account(evidence: Evidence) -> Account:
+def validation_account(evidence: Evidence) -> PageText:
     """Return the words of the page."""
     facts, tables = evidence.facts, evidence.tables
-    chips = tuple(Chip("warn", SIGNS["warn"], *caution) for caution in validation_cautions(tables, facts))
+    chips = tuple(StatusChip("warn", SIGNS["warn"], *caution) for caution in validation_cautions(tables, facts))
     lines = tuple(_opening_lines(tables))
-    return Account(
+    return PageText(
         name=facts["data"],
         question=f"How good are these scores for {facts['target']}?",
         meta=f"{facts['images']} cases of {facts['patients']} {facts['intervals over']}, {facts['positives']} "
         f"positive; {threshold_words(facts)}",
         verdict=validation_verdict(tables, facts),
-        opening=Opening(
+        opening=FirstScreen(
             chips[:4],
             tuple(_scored_sentences(facts)),
             (),

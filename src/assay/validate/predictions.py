@@ -180,14 +180,14 @@ def _open_scores(source: Any, request: ValidateRequest, score: str) -> tuple[Tex
         positive=request.positive,
     )
     if request.by:
-        require_no_models(table, roles, request.but(file=source), request.by)
+        require_no_models(table, roles, request.with_changes(file=source), request.by)
     else:
         remedy = (
             f"keep one row of each, join them with {key_text('--by', roles['image'])} (with "
             f"{key_text('--rule', 'mean')} if these are repeats of one image; else the highest score counts), or "
             f"name the column of cases with {key_text('--image', 'COLUMN')}"
         )
-        require_one_row_each(table, roles, request.but(file=source), "validate", remedy, taken)
+        require_one_row_each(table, roles, request.with_changes(file=source), "validate", remedy, taken)
     column = roles["score"]
     if not score and called_calls(column) and len(set(table.present(column))) == 2:
         raise SpecError(
@@ -515,7 +515,8 @@ def tuning_files(
     if len(sources) != len(files):
         raise SpecError(f"{option}: name a CSV of other cases for each of the {len(files)} models, such as a.csv,b.csv")
     others = [
-        read_score_file(source, request.but(groups=()), column) for source, column in zip(sources, columns, strict=True)
+        read_score_file(source, request.with_changes(groups=()), column)
+        for source, column in zip(sources, columns, strict=True)
     ]
     for file, other in zip(files, others, strict=True):
         if other.scale.kind != file.scale.kind:

@@ -95,7 +95,7 @@ def test_a_mark_that_is_up_to_a_pixel_away_is_drawn_alike() -> None:
         image[:, rows, columns] = GLYPH
     found = marks_drawn_alike(images)[0]
     assert (found.carry == has).all()
-    assert found.region.where(SIDE, SIDE)[CORNER].all()
+    assert found.region.pixel_mask(SIDE, SIDE)[CORNER].all()
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -105,14 +105,14 @@ def test_a_mark_on_few_images_is_found_where_the_exchange_of_regions_cannot_see_
     found, missed = find_drawn(letter, sample), find_region(letter, sample)
     assert isinstance(found, RegionFinding)
     assert isinstance(missed, RegionFinding)
-    where = found.region.where(SIDE, SIDE)
+    where = found.region.pixel_mask(SIDE, SIDE)
     assert where is not None
     assert where[CORNER].all()
     assert (found.high == has).all()
     assert (carriers(sample, where, found.high)[0] == has).all()
     assert verdict(found, None) == RegionVerdict.UNVERIFIED
     assert verdict(found, 1.0) == RegionVerdict.RELIES
-    elsewhere = missed.region.where(SIDE, SIDE)
+    elsewhere = missed.region.pixel_mask(SIDE, SIDE)
     assert elsewhere is not None
     assert not elsewhere[CORNER].any(), "the finding in the middle moves answers more"
     marked = images.copy()
@@ -203,7 +203,7 @@ def test_a_shape_at_changing_places_is_found_on_its_images_and_taken_off_them() 
     assert isinstance(found, RegionFinding)
     assert verdict(found, None) == RegionVerdict.UNVERIFIED
     assert (found.high == has).all()
-    off = found.region.take_off(images, np.broadcast_to(plain[:1], images.shape))
+    off = found.region.remove(images, np.broadcast_to(plain[:1], images.shape))
     assert (off > 0.85)[has].mean() < 0.1 * (images > 0.85)[has].mean()
     assert (off == images)[~has].all()
     nothing = find_shape(bright, SearchSample(plain, target, np.arange(COUNT), bright(plain), 1))
@@ -240,7 +240,7 @@ def test_a_turned_shape_at_changing_places_is_found_on_its_images_and_taken_off_
     assert found.effect.low > 0.45
     assert found.high[has].mean() - found.high[~has].mean() > 0.8
     plain = np.broadcast_to(world(1).images[:1], sample.images.shape)
-    off = found.region.take_off(sample.images, plain)
+    off = found.region.remove(sample.images, plain)
     assert (off > 0.9)[has].sum() < 0.3 * (sample.images > 0.9)[has].sum()
 
 

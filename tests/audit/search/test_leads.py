@@ -324,17 +324,17 @@ def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_m
     asked = AuditRequest(marks=BATTERY, distortions=())
     plan = AuditPlan(whole, asked, plan_sizes(asked, whole), {})
     tag, border, _ = plan.battery[0]
-    shot = plan.scouts_with(tag)
+    shot = plan.placement_reading(tag)
     assert shot is not None
-    assert len(shot.table) == len(tag.places) * len(plan.scouts)
-    assert plan.scouts_with(border) is None
+    assert len(shot.table) == len(tag.places) * len(plan.placement_rows)
+    assert plan.placement_reading(border) is None
     assert abs(plan.second.mean() - 0.5) < 0.01
-    moved = [np.where(plan.second[plan.scouts], place == "top", place == "left") for place in tag.places]
+    moved = [np.where(plan.second[plan.placement_rows], place == "top", place == "left") for place in tag.places]
     read = SimpleNamespace(scores=np.concatenate(moved)[:, None] * 1.0)
     answers = StoredAnswers(RunFolder(tmp_path), plan, None, False)
-    monkeypatch.setattr(StoredAnswers, "to", lambda self, one: read if one.id == shot.id else None)
+    monkeypatch.setattr(StoredAnswers, "answers_for", lambda self, one: read if one.id == shot.id else None)
     monkeypatch.setitem(vars(answers), "sample", SimpleNamespace(scores=np.zeros((COUNT, 1))))
-    chosen = answers.elsewhere(tag, None)
+    chosen = answers.strongest_places(tag, None)
     assert chosen == ("top", "left")
     every = np.arange(COUNT)
     shown, before = (
@@ -375,7 +375,7 @@ def test_a_plan_stays_within_its_passes(domain: str, tmp_path: Path) -> None:
         for asked in (AuditRequest(domain=domain), AuditRequest(domain=domain, budget=90_000)):
             assert plan_sizes(asked, images).passes <= asked.budget, (count, asked.budget)
         for search in (False, True):
-            assert plan_sizes(AuditRequest(domain=domain), images, search=search).marked >= min(count, 60)
+            assert plan_sizes(AuditRequest(domain=domain), images, search=search).marked_images >= min(count, 60)
 
 
 def test_a_letter_whose_place_varies_is_on_those_that_have_it(tmp_path: Path) -> None:

@@ -18,14 +18,14 @@ from assay.audit.search.search import (
     RegionFinding,
     SearchSample,
     carriers,
+    donor_contributions,
     effect_of,
     exchange,
     exchange_content,
     find_region,
-    given_by,
     groups_of,
     halves_of,
-    worths,
+    patch_scores,
 )
 from assay.audit.verdicts import decide_region
 from assay.plugin import Code, Reason
@@ -188,7 +188,7 @@ def test_a_colored_sticker_is_found_on_images_that_are_not_aligned(color: tuple[
     found = find_region(scores, SearchSample(images, made.target, np.arange(COUNT), scores(images), 5))
     assert isinstance(found, RegionFinding)
     assert verdict(found, 0.65) == RegionVerdict.RELIES
-    where = found.region.where(SIDE, SIDE)
+    where = found.region.pixel_mask(SIDE, SIDE)
     assert where is not None
     assert where[CORNER].any()
     assert not where[MIDDLE].any()
@@ -330,7 +330,7 @@ def test_carriers_of_both_halves_are_by_one_score() -> None:
     given = SearchSample(made.images, target, np.arange(COUNT), two_scores(made.images), 5)
     halves = [given.take(rows) for rows in halves_of(given)]
     box = Box(5 / 6, 5 / 6, 1, 1)
-    every = [worths(CountedModel(two_scores), half, box, np.arange(len(half.target)), 8) for half in halves]
+    every = [patch_scores(CountedModel(two_scores), half, box, np.arange(len(half.target)), 8) for half in halves]
     assert {int(one.std(axis=0).argmax()) for one in every} == {0, 2}, "halves differ in it"
     found = find_region(two_scores, given, labels=("a", "b", "c"))
     assert isinstance(found, RegionFinding)
@@ -405,7 +405,7 @@ def test_bounds_of_an_effect_hold_over_donors_too(tie: tuple[float, float], slop
         whole = np.arange(len(patient))
         assert made.donors is not None
         sides = exchange_content(CountedModel(scores), made, [box], whole, 2)[0]
-        given = given_by(-sides, np.stack(made.donors), made.target, len(whole))
+        given = donor_contributions(-sides, np.stack(made.donors), made.target, len(whole))
         same, other = sides.mean(axis=1)
         found = effect_of(other - same, made, given)
         missed += found.low > truth, found.high < truth
@@ -456,7 +456,7 @@ def test_one_normal_is_called_two_groups_in_one_of_twenty_at_most() -> None:
     for seed in range(60):
         made.images[:, 0, 0, 0] = np.random.default_rng(seed).normal(size=100)
         model = CountedModel(lambda x: x[:, 0, 0, :1].astype(np.float64))
-        often += groups_of(worths(model, made, box, np.arange(100), 8)[:, 0]).discrete
+        often += groups_of(patch_scores(model, made, box, np.arange(100), 8)[:, 0]).discrete
     assert often <= 7
 
 

@@ -16,12 +16,12 @@ from assay.plugin import (
     LossContext,
     MitigatedObjective,
     Mitigation,
+    MitigationContext,
     Objective,
     Outputs,
     Progress,
     Rows,
     SelectedFeatures,
-    Setting,
     build,
     draw,
     fit_head,
@@ -52,7 +52,7 @@ class Reweighted(Mitigation):
 
     group_labels: Rows = "training"
 
-    def objective(self, inner: Objective, context: LossContext, setting: Setting) -> WeightedByGroup:
+    def objective(self, inner: Objective, context: LossContext, setting: MitigationContext) -> WeightedByGroup:
         """Weights start with the inverse sizes of the groups."""
         _, groups = setting.required_grouping()
         sizes = np.bincount(groups)
@@ -69,7 +69,7 @@ class Balanced(Mitigation):
 
     group_labels: Rows = "training"
 
-    def order(self, setting: Setting, found: tuple[int, ...], epoch: int) -> np.ndarray:
+    def order(self, setting: MitigationContext, found: tuple[int, ...], epoch: int) -> np.ndarray:
         """See the class."""
         grouping, groups = setting.required_grouping()
         rng, each = generator(setting.seed, "balanced", epoch), -(-setting.drawn // len(grouping.names))
@@ -94,7 +94,7 @@ class Twice(Mitigation):
         """The training before, then the recipe's."""
         return (self.epochs, epochs)
 
-    def order(self, setting: Setting, found: tuple[int, ...], epoch: int) -> np.ndarray:
+    def order(self, setting: MitigationContext, found: tuple[int, ...], epoch: int) -> np.ndarray:
         """A part of the enlarged set; in the first phase nothing is enlarged."""
         again = np.repeat(np.array(found, dtype=np.int64), self.upweight - 1)
         enlarged = np.concatenate([np.arange(setting.rows), again])
@@ -114,7 +114,7 @@ class Retrained(Mitigation):
 
     group_labels: Rows = "validation"
 
-    def head(self, training: SelectedFeatures, validation: SelectedFeatures, setting: Setting) -> LinearHead:
+    def head(self, training: SelectedFeatures, validation: SelectedFeatures, setting: MitigationContext) -> LinearHead:
         """See the class."""
         return fit_head(validation.features, validation.target, setting.classes)
 

@@ -21,10 +21,10 @@ from assay.audit.search.search import (
     Scores,
     SearchSample,
     divide_patients,
-    given_by,
+    donor_contributions,
+    patch_scores,
     put_on,
     verify,
-    worths,
 )
 from assay.core.reasons import Code, Reason
 
@@ -130,7 +130,7 @@ def find_candidate(
         groups = PatchGroups(np.full(len(high), np.nan), high, mark.distance, ONE_NORMAL)
         answered = put_on(model, same, region, high, other, parts=False)
         ends = np.stack(answered.parts["whole"][::-1])[..., score_at] / sample.spread
-        content_effects = given_by(
+        content_effects = donor_contributions(
             ends[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target)
         )
         halves.append(HalfFinding(rows[half], region, groups, ends[0] - ends[1], content_effects, answered))
@@ -150,5 +150,5 @@ def _carrier_effect(
 ) -> Float[np.ndarray, " m"]:
     """Return the worth of carriers' patches less that of others', in standard deviations within class."""
     groups = [np.flatnonzero(group)[:_CARRIERS] for group in (carry, ~carry)]
-    effects = worths(model, sample, region, np.concatenate(groups), _RECIPIENTS)
+    effects = patch_scores(model, sample, region, np.concatenate(groups), _RECIPIENTS)
     return effects[: len(groups[0])].mean(axis=0) - effects[len(groups[0]) :].mean(axis=0)

@@ -41,7 +41,7 @@ class Region(ABC):
         """Kind and name."""
         return f"{self.kind} {self.name}".strip()
 
-    def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"] | None:
+    def pixel_mask(self, height: int, width: int) -> Bool[np.ndarray, "h w"] | None:
         """Return its pixels; None of a region that is not local."""
         return None
 
@@ -49,7 +49,7 @@ class Region(ABC):
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the content of the donors there, in [0, 1]."""
 
-    def take_off(self, images: Pixels, content: Pixels) -> Pixels:
+    def remove(self, images: Pixels, content: Pixels) -> Pixels:
         """Return images with the content of images that lack it."""
         return self.put(images, content)
 
@@ -258,7 +258,7 @@ def size_of(region: Region, height: int, width: int) -> float:
         >>> size_of(Box(5 / 6, 5 / 6, 1, 1), 24, 24) == 1 / 36, size_of(Mirror(), 24, 24)
         (True, 1.0)
     """
-    where = region.where(height, width)
+    where = region.pixel_mask(height, width)
     return 1.0 if where is None else float(where.mean())
 
 
@@ -273,7 +273,7 @@ def same_place(first: Region, second: Region, height: int, width: int) -> bool:
         >>> same_place(Band(1), Band(1), 24, 24), same_place(Band(1), Band(2), 24, 24)
         (True, False)
     """
-    mask, other = (region.where(height, width) for region in (first, second))
+    mask, other = (region.pixel_mask(height, width) for region in (first, second))
     if mask is None or other is None:
         return first == second
     return bool((mask & other).sum() >= 0.5 * min(mask.sum(), other.sum()))

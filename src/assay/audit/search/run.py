@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from scipy.special import logit
 
-from assay.audit.answers import why, write_region
+from assay.audit.answers import reason_of_error, write_region
 from assay.audit.model import PreparedAudit
 from assay.audit.references import RegionLimits
 from assay.audit.scored import LESION
@@ -35,7 +35,7 @@ from assay.probes.reader import cells_of, evaluating, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
 from assay.spec.request import ProbeSpec
-from assay.stats.bounds import Bounded
+from assay.stats.bounds import BoundedEstimate
 from assay.stats.metrics import score_names
 from assay.stats.rows import RegionVerdict
 from assay.store.files import Row, read_checked_json
@@ -124,7 +124,7 @@ class Search:
             cells = _cells_of_lesion(self.images) if model.task == "segmentation" else 0
             sample = SearchSample(pixels, table.target, table.patient, self.clean[0], self.seed, self.spread, cells)
             removals = [search.hold_region() for search in self.after if search.named]
-            scores = _without(removals, answer)
+            scores = _scores_after_removal(removals, answer)
             if removals:
                 sample = replace(sample, clean=scores(pixels))
             finder = FINDERS[self.of]
@@ -166,7 +166,7 @@ class Search:
             top, left, bottom, right = astuple(region)
             region = Box(max(0, top - more), max(0, left - more), min(1, bottom + more), min(1, right + more))
         content = self.images.images.read(np.argsort(carry, kind="stable")[:1]).numpy()
-        return lambda images: region.take_off(images, np.broadcast_to(content, images.shape))
+        return lambda images: region.remove(images, np.broadcast_to(content, images.shape))
 
     @property
     def record(self) -> dict[str, Any]:
@@ -226,7 +226,7 @@ class Search:
         """Return a row of `tables.REGIONS`, with its verdict."""
         folder, limits = self.prepared.place.folder, self.limits
         if not self.done:
-            reason = why(ReadingError(read_checked_json(folder.failure_path(self.id))["text"]))
+            reason = reason_of_error(ReadingError(read_checked_json(folder.failure_path(self.id))["text"]))
             return {**not_searched(reason, self.of, self.trained), "round": self.number}
         row = {key: _number_or_nan(value) for key, value in folder.record("probes", self.id)["rows"][0].items()}
         if row["reason"]:
@@ -234,7 +234,7 @@ class Search:
             return {**row, "verdict": str(RegionVerdict.NOTHING_FOUND) if nothing else NOT_TESTED}
         kind = f"{row['kind']} {row['name']}".strip()
         limit = None if limits is None else limits.of(self.of, row["apart"], row["value"], kind)
-        effect = Bounded(row["value"], math.nan, row["value_low"], row["value_high"])
+        effect = BoundedEstimate(row["value"], math.nan, row["value_low"], row["value_high"])
         halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
         # Clean networks too have things drawn alike that move an image; that is a finding, and clears nothing.
         clear = row["least"] if self.of in ("drawn", "shape") else None
@@ -283,7 +283,7 @@ class Search:
             write_region(self.prepared.place.folder, self.images, self.region, np.array(record["carry"]), name)
 
 
-def _without(removals: Sequence[Callable[[Pixels], Pixels]], scores: search.Scores) -> search.Scores:
+def _scores_after_removal(removals: Sequence[Callable[[Pixels], Pixels]], scores: search.Scores) -> search.Scores:
     """Return the model of images as if they lacked what was found."""
     return lambda images: scores(reduce(lambda changed, take_off: take_off(changed), removals, images))
 
@@ -333,7 +333,7 @@ def _carried_content(finding: RegionFinding, sample: SearchSample) -> tuple[str,
 
     Where images of the other group carry something too, in another corner, this is of the corner with most.
     """
-    name, where, high = finding.region.name, finding.region.where(*sample.images.shape[2:]), finding.high
+    name, where, high = finding.region.name, finding.region.pixel_mask(*sample.images.shape[2:]), finding.high
     if where is None:
         return name, high if finding.high_carries is not False else ~high, False
     if finding.region.kind != "corners":
@@ -363,7 +363,7 @@ def _carried_content(finding: RegionFinding, sample: SearchSample) -> tuple[str,
     return name + corners_text, *carriers(sample, where, high, finding.shape, finding.high_carries)
 
 
-def _bounded_values(name: str, bounded_value: Bounded) -> Row:
+def _bounded_values(name: str, bounded_value: BoundedEstimate) -> Row:
     return {name: bounded_value.value, f"{name}_low": bounded_value.low, f"{name}_high": bounded_value.high}
 
 

@@ -18,8 +18,8 @@ from assay.audit.verdicts import WEAK_EFFECT
 from assay.core.reasons import Code, Reason
 from assay.core.seeds import generator
 from assay.probes.reader import read_ahead
-from assay.stats.bounds import ALPHA, Bounded
-from assay.stats.influence import cluster
+from assay.stats.bounds import ALPHA, BoundedEstimate
+from assay.stats.influence import sum_by_patient
 
 # A region is exchanged with that of an image of the same class and of another class. Its effect is the difference that
 # this makes to the score of an image's own class, in standard deviations of that score within the class. The region is
@@ -173,7 +173,7 @@ class SearchSample:
             return answers
         scores = list[np.ndarray]()
         for part, region in zip(np.split(answers, len(regions)), regions, strict=True):
-            where = None if region is None else region.where(*answers.shape[1:])
+            where = None if region is None else region.pixel_mask(*answers.shape[1:])
             near = np.zeros(answers.shape[1:], dtype=bool)
             if where is not None:
                 near = binary_dilation(where, np.ones((3, 3), dtype=bool), round(_CONTEXT * max(near.shape)))
@@ -227,7 +227,7 @@ class SearchSample:
         return own_scores
 
     @property
-    def apart(self) -> float:
+    def class_separation(self) -> float:
         """Distance of the classes in standard deviations within class, a mean over classes."""
         return _gap(self.clean, self.target) / self.spread
 
@@ -273,7 +273,7 @@ def exchange_content(
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class DonorContributions:
     """Contributions of images as donors to a sum of effects on others.
 
     Attributes:
@@ -285,9 +285,9 @@ class Given:
     squares: float
 
 
-def given_by(
+def donor_contributions(
     scores: Float[np.ndarray, "2 t k"], donors: Int[np.ndarray, "2 t k"], target: Int[np.ndarray, " k"], count: int
-) -> Given:
+) -> DonorContributions:
     """Return the contributions of donors to the sum over recipients of the first side less the second.
 
     They are deviations of scores from the means of recipients and classes.
@@ -305,10 +305,12 @@ def given_by(
     deviations *= (
         np.array([1.0, -1.0])[:, None, None] * sides / (sides * turns - 1)
     )  # degrees of freedom of a recipient
-    return Given(np.bincount(donors.ravel(), deviations.ravel(), count), float((deviations**2).sum()))
+    return DonorContributions(np.bincount(donors.ravel(), deviations.ravel(), count), float((deviations**2).sum()))
 
 
-def effect_of(values: Float[np.ndarray, " n"], sample: SearchSample, content: Given | None = None) -> Bounded:
+def effect_of(
+    values: Float[np.ndarray, " n"], sample: SearchSample, content: DonorContributions | None = None
+) -> BoundedEstimate:
     """Return the mean of effects on all images of a sample, with one-sided bounds by t over patients.
 
     An image varies as a recipient and as a donor (Aronow, Samii and Assenova 2015, variance of dyads). The standard
@@ -322,16 +324,16 @@ def effect_of(values: Float[np.ndarray, " n"], sample: SearchSample, content: Gi
     """
     mean, squares = float(values.mean()), (sample.residuals / sample.spread) ** 2
     influence = values - mean - mean / 2 * (squares - squares.mean())
-    parts = cluster(influence, sample.patient)
+    parts = sum_by_patient(influence, sample.patient)
     people, error = len(parts.samples), parts.standard_error / len(values)
     if people < 2:
-        return Bounded(mean, math.inf, -math.inf, math.inf, 1.0)
+        return BoundedEstimate(mean, math.inf, -math.inf, math.inf, 1.0)
     if content is not None:
-        both = cluster(influence + content.sums, sample.patient).standard_error ** 2 - content.squares
+        both = sum_by_patient(influence + content.sums, sample.patient).standard_error ** 2 - content.squares
         error = max(error, math.sqrt(max(0.0, both)) / len(values))
     quantile = -float(stdtrit(people - 1, ALPHA))
     high = mean + skewed_quantile(quantile, parts.values) * error
-    return Bounded(mean, error, mean - quantile * error, high, people - 1.0)
+    return BoundedEstimate(mean, error, mean - quantile * error, high, people - 1.0)
 
 
 def skewed_quantile(quantile: float, contributions: Float[np.ndarray, " p"]) -> float:
@@ -453,7 +455,7 @@ def groups_of(effect: Float[np.ndarray, " n"]) -> PatchGroups:
     return PatchGroups(effect, *split(effect), _of_one_normal(len(effect)))
 
 
-def worths(
+def patch_scores(
     model: CountedModel, sample: SearchSample, region: Region, rows: Int[np.ndarray, " k"], recipients: int
 ) -> Float[np.ndarray, "k m"]:
     """Return the mean scores of so many images with the patch of each row, in standard deviations within class."""
@@ -546,7 +548,7 @@ def put_on(
         sample: Images of other patients.
         parts: Whether shape and tone are put on too.
     """
-    draws, where = generator(named.seed, "patches"), region.where(*sample.images.shape[2:])
+    draws, where = generator(named.seed, "patches"), region.pixel_mask(*sample.images.shape[2:])
     chosen, answers = list[np.ndarray](), list[dict[str, np.ndarray]]()
     for group in (~high, high):
         chosen.append(np.resize(draws.permutation(np.flatnonzero(group)), len(sample.target)))
@@ -619,7 +621,7 @@ class HalfFinding:
     region: Region
     groups: PatchGroups
     effect: Float[np.ndarray, " j"]
-    given: Given
+    given: DonorContributions
     answered: ExchangedScores
 
 
@@ -647,7 +649,7 @@ class RegionFinding:
     first: int
     agree: bool
     column: int
-    effect: Bounded
+    effect: BoundedEstimate
     swing: Effect
     moved: float
     shape: float
@@ -724,7 +726,7 @@ def find_region(
         regions_found = _larger_in_both(model, parts, regions_found, scales)
     searched = model.passes
     every = [
-        worths(model, part, region, np.arange(len(part.target)), RECIPIENTS)
+        patch_scores(model, part, region, np.arange(len(part.target)), RECIPIENTS)
         for part, (region, _) in zip(parts, regions_found, strict=True)
     ]
     column = int(np.sum([part.var(axis=0) for part in every], axis=0).argmax())
@@ -733,7 +735,7 @@ def find_region(
         (region, sign), groups = regions_found[at], groups_of(every[at][:, column])
         sides = sign * exchange_content(model, other, [region], np.arange(len(other.target)), DONORS)[0]
         assert other.donors is not None
-        content = given_by(sides, rows[1 - at][np.stack(other.donors)], other.target, len(sample.target))
+        content = donor_contributions(sides, rows[1 - at][np.stack(other.donors)], other.target, len(sample.target))
         same, distance = sides.mean(axis=1)
         answered = put_on(model, half_sample, region, groups.high, other)
         halves.append(HalfFinding(rows[at], region, groups, same - distance, content, answered))
@@ -800,7 +802,9 @@ def verify(
     low, high = scores["whole"]
     flipped = _calls_of(low, threshold) != _calls_of(high, threshold)
     swing = effect_of_mark(low, high, sample.target[order], sample.patient[order], flipped, labels)
-    content = Given(halves[0].given.sums + halves[1].given.sums, halves[0].given.squares + halves[1].given.squares)
+    content = DonorContributions(
+        halves[0].given.sums + halves[1].given.sums, halves[0].given.squares + halves[1].given.squares
+    )
     return RegionFinding(
         halves,
         first,
@@ -811,7 +815,7 @@ def verify(
         changed["whole"] / sample.spread,
         shape,
         tone,
-        sample.apart,
+        sample.class_separation,
         model.passes,
         searched,
     )

@@ -46,15 +46,15 @@ from assay.data.files.masks import (
     doubtful,
     mask_digests,
     mask_facts,
+    mask_notes,
     mask_source,
     refuse_empty,
-    told_of,
 )
 from assay.data.files.pictures import OWN_RANGE, DecodedImage
 from assay.data.files.readers import read_picture
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
 from assay.data.leakage import exact_groups, exact_pairs, row_hashes
-from assay.data.near_copies import NearPair, together
+from assay.data.near_copies import NearPair, merge_patients
 from assay.spec.data import LESION
 from assay.spec.schema import IGNORE, DataSpec
 
@@ -433,7 +433,7 @@ def _kept_together(table: FactorTable, hashes: np.ndarray, search: FileCopies) -
     pairs = [*exact_pairs(hashes, table.patient), *search.among(table.row)]
     if not pairs:
         return table, ()
-    return replace(table, patient=together(table.patient, pairs)), (_linked_patients_note(pairs),)
+    return replace(table, patient=merge_patients(table.patient, pairs)), (_linked_patients_note(pairs),)
 
 
 def _digests(pixels: DecodedPixels, positions: np.ndarray) -> tuple[str, ...]:
@@ -497,7 +497,7 @@ def _masks(
     if pixels.masks is None:
         return None, (), (), {}
     refuse_empty(pixels.masks, positions, listing.where)
-    facts, warnings, read = told_of(pixels.masks, positions, pixels.native[positions], listing.meaning, framing)
+    facts, warnings, read = mask_notes(pixels.masks, positions, pixels.native[positions], listing.meaning, framing)
     return ArrayMasks(pixels.masks.array, positions, listing.meaning.kinds), facts, warnings, read
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from assay.core.errors import DataError, SpecError, cut, key_text, unknown_name
+from assay.core.errors import DataError, SpecError, key_text, shorten, unknown_name
 from assay.data.files.kinds import doubtful
 from assay.data.files.roles import words_of
 from assay.data.files.table import NEGATIVES, absent, fold, number, same_value, sorted_values, spellings
@@ -224,8 +224,8 @@ def two_classes(name: str, positive: str, cells: Sequence[str]) -> Target:
         count = "1 class" if len(values) == 1 else f"{len(values)} classes"
         remedy = f"give two, such as one class against the rest, and name the positive one with {key_text(_OPTION)}"
         if positive and len(values) > 2:
-            remedy = f"add a column that is 1 for {cut(positive)} and 0 for all others, and name it as the target"
-        raise SpecError(f"the target{_quote(name)} has {count} ({cut(', '.join(values[:MOST_NAMED]))}): {remedy}")
+            remedy = f"add a column that is 1 for {shorten(positive)} and 0 for all others, and name it as the target"
+        raise SpecError(f"the target{_quote(name)} has {count} ({shorten(', '.join(values[:MOST_NAMED]))}): {remedy}")
     target = target_column(name, (positive,) if positive else (), cells, "target", option=_OPTION)
     if target.question:
         raise SpecError(target.question)
@@ -234,15 +234,15 @@ def two_classes(name: str, positive: str, cells: Sequence[str]) -> Target:
 
 def which_is_positive(name: str, classes: Sequence[str], place: str, option: str = "data.positive") -> str:
     """Return the question which of two classes is positive. Both answers stand there: none is likelier."""
-    names = [f"'{cut(class_name)}'" if " " in class_name else cut(class_name) for class_name in classes]
+    names = [f"'{shorten(class_name)}'" if " " in class_name else shorten(class_name) for class_name in classes]
     return (
-        f"{place}: the classes{_quote(name, ' of')} are {' and '.join(map(cut, classes))}, and neither is surely the "
-        f"positive one: name it with {' or '.join(key_text(option, class_name) for class_name in names)}"
+        f"{place}: the classes{_quote(name, ' of')} are {' and '.join(map(shorten, classes))}, and neither is surely "
+        f"the positive one: name it with {' or '.join(key_text(option, class_name) for class_name in names)}"
     )
 
 
 def _quote(name: str, before: str = "") -> str:
-    return f"{before} '{cut(name)}'" if name else ""
+    return f"{before} '{shorten(name)}'" if name else ""
 
 
 def _of_unknown(name: str, cells: Sequence[str], named: Iterable[object], place: str, out: str = "") -> str:
@@ -263,8 +263,8 @@ def _of_unknown(name: str, cells: Sequence[str], named: Iterable[object], place:
     ]
     if not unclear:
         return ""
-    words = ", ".join(f"'{cut(value)}' ({cells.count(value):,} rows)" for value in unclear)
-    usable = ", ".join(cut(value) for value in sorted_values(spelled.values()) if value not in unclear)
+    words = ", ".join(f"'{shorten(value)}' ({cells.count(value):,} rows)" for value in unclear)
+    usable = ", ".join(shorten(value) for value in sorted_values(spelled.values()) if value not in unclear)
     where = f" {out}" if out else f", by where: {{{name}: [{usable}]}} in `data` or in the table"
     too = "" if out else "name it in `where` too, or "
     return (

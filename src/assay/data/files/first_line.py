@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import PurePath
 
-from assay.core.errors import cut
+from assay.core.errors import shorten
 from assay.core.tables import Text, one_line
 
 ENDINGS = (
@@ -108,7 +108,7 @@ def _line_above(header: Sequence[str], columns: Sequence[Sequence[str]], image: 
         name = next((name for name, is_fit in fits.items() if is_fit and name not in usual.values()), "")
         usual.setdefault(at, name or f"column{at + 1}")
     line = ",".join(usual[at] for at in range(len(header)))
-    return f"Put a line with the names of columns above it, such as {cut(line, 80)}"
+    return f"Put a line with the names of columns above it, such as {shorten(line, 80)}"
 
 
 def _is_name_of_image(name: str, below: Sequence[str]) -> bool:

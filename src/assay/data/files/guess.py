@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import DataError, SpecError, cut, first_line, key_text
+from assay.core.errors import DataError, SpecError, first_line, key_text, shorten
 from assay.core.files import is_file
 from assay.core.tables import TABLES
 from assay.data.files.classes import in_order
@@ -294,7 +294,7 @@ def _guess_place(
         guesses = {name: guessed for name, guessed in guesses.items() if not _is_joined_table(path / name)} or guesses
     if len(guesses) > 1:
         raise SpecError(
-            f"{path.name} has {len(guesses)} tables that name its images ({cut(', '.join(guesses), 80)}): "
+            f"{path.name} has {len(guesses)} tables that name its images ({shorten(', '.join(guesses), 80)}): "
             "name the one to read, or call it data.csv"
         )
     if guesses:
@@ -437,11 +437,11 @@ def _of_folders(path: Path) -> Guess:
     if len(filled) < 2:
         if other := [table.name for table in path.iterdir() if table.name.casefold().endswith(TABLES)]:
             raise SpecError(
-                f"data: {path} holds {cut(', '.join(sorted(other)), 80)}, and a table in a folder is read "
+                f"data: {path} holds {shorten(', '.join(sorted(other)), 80)}, and a table in a folder is read "
                 "if it is called .csv: save it as CSV (UTF-8), or name its path if it is text"
             )
         below = ", ".join(str(table) for directory in folders_in(path) for table in tables_in(directory))
-        what = f"give a table one folder down: {cut(below, 200)}" if below else "add a CSV with a row per image"
+        what = f"give a table one folder down: {shorten(below, 200)}" if below else "add a CSV with a row per image"
         raise SpecError(
             f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
             f"its images: {what}"
@@ -449,7 +449,7 @@ def _of_folders(path: Path) -> Guess:
     _refuse_empty(path, [directory for directory in files if directory not in filled])
     if all(_OF_PATIENTS.fullmatch(directory.name) for directory in filled):
         raise SpecError(
-            f"data: the folders in {path} are called after patients, such as {cut(filled[0].name)}, and "
+            f"data: the folders in {path} are called after patients, such as {shorten(filled[0].name)}, and "
             "not after classes: add a CSV with a row per image, its class and its patient"
         )
     return Guess(path, way="classes")
@@ -743,8 +743,8 @@ def _refuse_repeated(read: TextTable, name: str) -> SpecError:
     lines = ", ".join(str(numbers[row]) for row in at[:20])
     columns = {other: read.column(other, "data") for other in read.header}
     differing = [other for other, column in columns.items() if len({column[row] for row in at}) > 1]
-    differ = f", which differ in {cut(', '.join(differing), 80)}" if differing else ""
+    differ = f", which differ in {shorten(', '.join(differing), 80)}" if differing else ""
     return SpecError(
-        f"data: '{cut(twice)}' is in {count:,} lines of '{name}' in {read.name} ({cut(lines, 80)}){differ}: "
+        f"data: '{shorten(twice)}' is in {count:,} lines of '{name}' in {read.name} ({shorten(lines, 80)}){differ}: "
         "keep one row of each image, with the whole name (spreadsheets make 1.1 of 1.10)"
     )

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from assay.core.errors import DataError, cut, key_text
+from assay.core.errors import DataError, key_text, shorten
 from assay.core.files import fill_names, is_file, sha256
 from assay.data.files.first_line import ENDINGS
 from assay.data.files.table import shown, spellings
@@ -153,7 +153,9 @@ def classes_said(labels: Sequence[str]) -> str:
     """Return a sentence on the classes that folders name."""
     spelled = spellings(labels)
     counts = Counter(spelled[label] for label in labels if label in spelled)
-    return cut(f"{len(counts)} classes by folder: {', '.join(f'{name} ({n:,})' for name, n in counts.items())}", 300)
+    return shorten(
+        f"{len(counts)} classes by folder: {', '.join(f'{name} ({n:,})' for name, n in counts.items())}", 300
+    )
 
 
 def outputs_in(folder: Path) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def refuse_empty(decoded: Decoded, rows: Int[np.ndarray, "n"], where: str) -> No
         )
 
 
-def told_of(
+def mask_notes(
     decoded: Decoded,
     rows: Int[np.ndarray, "n"],
     native: Int[np.ndarray, "n 2"],

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import cut
+from assay.core.errors import shorten
 from assay.data.files.roles import SPLITS, called_attribute, patient_of, sure_target, targets_of, words_of
 from assay.data.files.table import TextTable, absent, number, require_whole
 
@@ -71,7 +71,7 @@ def with_classes(read: TextTable, target: str) -> tuple[TextTable, str, str]:
     frame = read.frame.drop(columns=[*group])
     frame[name] = class_cells(group, indicators(read))
     sentence = (
-        f"columns {cut(', '.join(group), 80)} are one-hot, one class per image: '{name}' is the column that is 1; "
+        f"columns {shorten(', '.join(group), 80)} are one-hot, one class per image: '{name}' is the column that is 1; "
         "where the target is one of them, it is this class against the rest"
     )
     return replace(read, frame=frame, written=read.header), name, sentence

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from assay.core.errors import cut
+from assay.core.errors import shorten
 from assay.data.files.pictures import SMALLEST, DecodedImage, Header, StoredRange, stored, whole
 from assay.data.files.table import Unreadable
 
@@ -49,7 +49,7 @@ class CountedWarnings(logging.Handler):
         name = record.name.partition(".")[0]
         self.counts[name] += 1
         if self.counts[name] == 1:
-            print(f"{name}: {cut(record.getMessage(), 200)}", file=sys.stderr)
+            print(f"{name}: {shorten(record.getMessage(), 200)}", file=sys.stderr)
 
     def close(self) -> None:
         """Print the counts."""
@@ -127,7 +127,7 @@ def _attempt(step: Callable[[bytes], T], data: bytes) -> T:
         ) from error
     except Exception as error:
         unknown = isinstance(error, UnidentifiedImageError)  # its text holds an address in memory
-        text = "no image can be made of it" if unknown else cut(str(error), 120) or type(error).__name__
+        text = "no image can be made of it" if unknown else shorten(str(error), 120) or type(error).__name__
         what = "it cannot be decoded" if type(error) in _UNREAD else "the file is damaged or cut short"
         raise Unreadable(f"{what} ({text})", "copy or export it again") from error
 

@@ -280,7 +280,7 @@ def comparison_line(request: CommandRequest, models: str, cases: str) -> str:
         cases: The column of cases; empty where it is not known.
     """
     if cases and not called_image(cases):
-        request = request.but(image=cases)
+        request = request.with_changes(image=cases)
     arguments = {name for name, option in request.options().items() if option.argument and name != "other"}
     typed = request.typed(*(request.options().keys() - _OF_COMPARISONS - arguments))
     return f"assay compare {typed} --by {shlex.quote(models)}"

@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import DataError, SpecError, cut, key_text, nearest, unknown_name
+from assay.core.errors import DataError, SpecError, key_text, nearest, shorten, unknown_name
 from assay.core.files import ASSETS, IN_MEMORY, default_cache_root, fill_names, is_file, unset
 from assay.core.tables import Row, Text, one_line, read_text
 from assay.core.types import Factor, Role
@@ -192,7 +192,7 @@ class TextTable:
         if name not in self.frame:
             near = nearest(name, (*self.header, *self.written))
             there = f"did you mean '{near}'?" if near else f"its columns are {', '.join(self.written or self.header)}"
-            raise SpecError(f"{place}: {self.name} has no column '{cut(name)}': {there}")
+            raise SpecError(f"{place}: {self.name} has no column '{shorten(name)}': {there}")
         return tuple(self.frame[name].tolist())
 
     def present(self, name: str, place: str = "data") -> list[str]:

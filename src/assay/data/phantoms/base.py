@@ -96,7 +96,7 @@ class Levels:
 
 
 @dataclass(frozen=True, slots=True)
-class Halves:
+class TwoPartLevels:
     """Codes of which the `low` first fill u < 0.5 evenly, and the `high` others the rest.
 
     Examples:
@@ -265,7 +265,7 @@ def marginal_of(factor: Factor) -> Marginal:
     """Return a factor's default marginal: uniform over its range, or its high levels in the upper half."""
     if factor.levels:
         high = len(factor.high) or (len(factor.levels) + 1) // 2
-        return Halves(len(factor.levels) - high, high)
+        return TwoPartLevels(len(factor.levels) - high, high)
     return Uniform(*_limits(factor))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from assay.core.measures import label_of
-from assay.core.reasons import Cause, Code, Reason, read
+from assay.core.reasons import Cause, Code, Reason, parse_reason
 from assay.stats.format import count, in_words, join_words, number, p_value, with_interval
 
 Fields = Mapping[str, Any]
@@ -28,7 +28,7 @@ def reason_words(reason: object) -> str:
         reason: A `Reason`, or its form in a row or a record.
     """
     text, link = "", ""
-    for cause in _without_noise(read(reason)).causes:
+    for cause in _without_noise(parse_reason(reason)).causes:
         words = cause_words(cause)
         text, link = f"{text}{link}{words}", ": " if cause.code.leads else "; "
     return text
@@ -45,7 +45,7 @@ def place_words(reason: object, place: Callable[[str], str] = str) -> str:
         _words_of_group(dict(cause.fields))
         if cause.code == Code.WORST_GROUP_PLACE
         else place(str(cause["environment"]))
-        for cause in read(reason).causes
+        for cause in parse_reason(reason).causes
     )
 
 

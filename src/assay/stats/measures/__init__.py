@@ -8,22 +8,22 @@ from jaxtyping import Float
 from assay.core.errors import SpecError, unknown_name
 from assay.core.map_grid import AT_NATIVE
 from assay.core.reasons import Code, Reason
-from assay.stats.influence import Answers, Patients, code_patients
-from assay.stats.measure import COMPUTED, Computed, Result, without_value
+from assay.stats.influence import ModelPredictions, Patients, code_patients
+from assay.stats.measure import COMPUTED, ComputedMeasure, Result, without_value
 from assay.stats.measures import grades, images, maps
 from assay.stats.metrics import Metric
 
 __all__ = ["COMPUTED", "find_measure", "grades", "images", "influence_of", "maps", "value"]
 
 
-def find_measure(name: str) -> Computed:
+def find_measure(name: str) -> ComputedMeasure:
     """Return the measure of that name. Raises SpecError with the nearest valid name."""
     if name not in COMPUTED:
         raise SpecError(unknown_name("measure", name, list(COMPUTED)))
     return COMPUTED[name]
 
 
-def value(name: str, answers: Answers) -> Metric:
+def value(name: str, answers: ModelPredictions) -> Metric:
     """Return a measure of one model's answers: a value, or NaN and why.
 
     Examples:
@@ -34,7 +34,7 @@ def value(name: str, answers: Answers) -> Metric:
     return _compute(name, answers)[0]
 
 
-def _compute(name: str, answers: Answers) -> Result:
+def _compute(name: str, answers: ModelPredictions) -> Result:
     measure = find_measure(name)
     domain = measure.domain
     if not answers.finite:
@@ -49,7 +49,7 @@ def _compute(name: str, answers: Answers) -> Result:
     return measure.compute(answers)
 
 
-def influence_of(name: str, answers: Answers, patient: Patients) -> tuple[Metric, Float[np.ndarray, " p"]]:
+def influence_of(name: str, answers: ModelPredictions, patient: Patients) -> tuple[Metric, Float[np.ndarray, " p"]]:
     """Return a measure and the contribution of each patient to it, in the order of `np.unique(patient)`.
 
     The squares of the contributions sum to the variance of the measure over patients. NaN where the measure is

@@ -10,14 +10,14 @@ from jaxtyping import Float, Int
 
 from assay.core.reasons import Code, Reason
 from assay.stats import metrics
-from assay.stats.influence import Answers, Patients, Rows, share, widen
-from assay.stats.measure import Domain, Result, measure, without_value
+from assay.stats.influence import ModelPredictions, Patients, PerImage, correct_small_sample, mean_influence
+from assay.stats.measure import MeasureRequirements, Result, measure, without_value
 from assay.stats.measures import images
-from assay.stats.metrics import beyond
+from assay.stats.metrics import cumulative_log_odds
 
 SPECIFICITIES = (0.8, 0.9, 0.95)
 """The shares of validation images below the threshold grade that a threshold leaves unpredicted."""
-_AT_CUT = Domain(ordinal=True, cut=True)
+_AT_CUT = MeasureRequirements(ordinal=True, cut=True)
 
 
 @measure(
@@ -29,9 +29,9 @@ _AT_CUT = Domain(ordinal=True, cut=True)
         chance=0.0,
         reference="Cohen 1968",
     ),
-    Domain(ordinal=True),
+    MeasureRequirements(ordinal=True),
 )
-def quadratic_weighted_kappa(answers: Answers) -> Result:
+def quadratic_weighted_kappa(answers: ModelPredictions) -> Result:
     """Compute 1 - D / E from the observed (D) and the expected (E) squared disagreement of grades.
 
     An image contributes the derivative by its weight.
@@ -47,7 +47,7 @@ def quadratic_weighted_kappa(answers: Answers) -> Result:
     return metric, partial(_moved_kappa, answers)
 
 
-def _moved_kappa(answers: Answers, patient: Patients) -> Rows:
+def _moved_kappa(answers: ModelPredictions, patient: Patients) -> PerImage:
     a, b = answers.calls.astype(np.float64), answers.target.astype(np.float64)
     observed = ((a - b) ** 2).mean()
     squares, product = (a**2 + b**2).mean(), a.mean() * b.mean()
@@ -55,7 +55,7 @@ def _moved_kappa(answers: Answers, patient: Patients) -> Rows:
     by_observed = (a - b) ** 2 - observed
     by_expected = a**2 + b**2 - squares - 2 * (a * b.mean() + b * a.mean() - 2 * product)
     rows = (observed * by_expected / expected - by_observed) / expected / len(a)
-    return widen(rows, np.zeros(len(a), dtype=np.int64), patient)
+    return correct_small_sample(rows, np.zeros(len(a), dtype=np.int64), patient)
 
 
 @measure(
@@ -68,7 +68,7 @@ def _moved_kappa(answers: Answers, patient: Patients) -> Rows:
     ),
     _AT_CUT,
 )
-def auroc_referable(answers: Answers) -> Result:
+def auroc_referable(answers: ModelPredictions) -> Result:
     """Compute the AUROC of the log-odds of a grade at or above the threshold grade (see `images.auroc`).
 
     Examples:
@@ -78,21 +78,21 @@ def auroc_referable(answers: Answers) -> Result:
     return images.auroc(at_cut(answers)) if _has_cut(answers) else _no_cut(answers)
 
 
-def at_cut(answers: Answers) -> Answers:
+def at_cut(answers: ModelPredictions) -> ModelPredictions:
     """Return the two-class question whether an image is at or above the cut, with its log-odds as the logit."""
     target = (answers.target >= answers.cut).astype(np.int64)
-    return replace(answers, logits=beyond(answers.logits, answers.cut)[:, None], target=target, cut=1)
+    return replace(answers, logits=cumulative_log_odds(answers.logits, answers.cut)[:, None], target=target, cut=1)
 
 
-def _has_cut(answers: Answers) -> bool:
+def _has_cut(answers: ModelPredictions) -> bool:
     return 0 < answers.cut < answers.classes
 
 
-def _no_cut(answers: Answers) -> Result:
+def _no_cut(answers: ModelPredictions) -> Result:
     return without_value(Reason.of(Code.CUT_OUTSIDE_CLASSES, cut=answers.cut, classes=answers.classes))
 
 
-def at_specificity(answers: Answers, level: int, positive: bool) -> Result:
+def at_specificity(answers: ModelPredictions, level: int, positive: bool) -> Result:
     """Compute a share at the threshold that leaves a share of validation images below the cut unpredicted.
 
     An image contributes its residual over the images that count, the threshold being fixed: how that varies with the
@@ -112,11 +112,11 @@ def at_specificity(answers: Answers, level: int, positive: bool) -> Result:
         return _no_cut(answers)
     if answers.specific is None or np.isnan(answers.specific[:, level]).any():
         return without_value(Code.NO_CUT_THRESHOLD)
-    predicted = beyond(answers.logits, answers.cut) >= answers.specific[:, level]
+    predicted = cumulative_log_odds(answers.logits, answers.cut) >= answers.specific[:, level]
     above = answers.target >= answers.cut
     of = metrics.sensitivity if positive else metrics.specificity
     metric = of(predicted.astype(np.int64), above.astype(np.int64))
-    return metric, partial(share, predicted == positive, metric.value, above == positive)
+    return metric, partial(mean_influence, predicted == positive, metric.value, above == positive)
 
 
 for _at, _level in enumerate(SPECIFICITIES):
@@ -146,8 +146,8 @@ def specific_thresholds(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray
 
     The lowest such threshold, halfway to the next score, so that no row sits on it. NaN without a row below the cut.
     """
-    score = np.unique(beyond(logits, cut))
-    low = np.sort(beyond(logits, cut)[target < cut])
+    score = np.unique(cumulative_log_odds(logits, cut))
+    low = np.sort(cumulative_log_odds(logits, cut)[target < cut])
     if not len(low):
         return (float("nan"),) * len(SPECIFICITIES)
     thresholds: list[float] = []

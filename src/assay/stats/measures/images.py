@@ -14,7 +14,14 @@ from jaxtyping import Float, Int
 
 from assay.core.measures import Measure
 from assay.stats import metrics
-from assay.stats.influence import Answers, Patients, Rows, auroc_rows, share, widen
+from assay.stats.influence import (
+    ModelPredictions,
+    Patients,
+    PerImage,
+    auroc_influence,
+    correct_small_sample,
+    mean_influence,
+)
 from assay.stats.measure import TWO_CLASSES, Result, measure, without_value
 from assay.stats.metrics import Metric, class_score, placements
 
@@ -62,7 +69,7 @@ def _gini(target: Int[np.ndarray, " n"], classes: int) -> float:
     ),
     TWO_CLASSES,
 )
-def auroc(answers: Answers) -> Result:
+def auroc(answers: ModelPredictions) -> Result:
     """Compute the share of pairs of a positive and a negative image in which the positive scores higher, ties half.
 
     An image contributes the deviation of its share of such pairs from the mean, over the pairs.
@@ -77,12 +84,12 @@ def auroc(answers: Answers) -> Result:
     """
     if answers.ranking_fault:
         return without_value(answers.ranking_fault)
-    metric = metrics.area(*answers.placements, answers.target)
+    metric = metrics.auroc_from_placements(*answers.placements, answers.target)
     return metric, partial(_moved_auroc, answers, metric.value)
 
 
-def _moved_auroc(answers: Answers, area: float, patient: Patients) -> Rows:
-    return widen(auroc_rows(*answers.placements, answers.target, area), answers.target, patient)
+def _moved_auroc(answers: ModelPredictions, area: float, patient: Patients) -> PerImage:
+    return correct_small_sample(auroc_influence(*answers.placements, answers.target, area), answers.target, patient)
 
 
 @measure(
@@ -96,7 +103,7 @@ def _moved_auroc(answers: Answers, area: float, patient: Patients) -> Rows:
     ),
     restates=True,
 )
-def auroc_macro(answers: Answers) -> Result:
+def auroc_macro(answers: ModelPredictions) -> Result:
     """Compute the unweighted mean over classes of the AUROC of each against the rest: of two, the same one twice.
 
     An image contributes the mean of its contributions to the classes.
@@ -114,11 +121,13 @@ def auroc_macro(answers: Answers) -> Result:
     return metric, partial(_moved_macro, answers)
 
 
-def _moved_macro(answers: Answers, patient: Patients) -> Rows:
+def _moved_macro(answers: ModelPredictions, patient: Patients) -> PerImage:
     total = np.zeros(len(patient))
     for label in range(answers.classes):
         score, target = class_score(answers.logits, label), (answers.target == label).astype(np.int64)
-        total += widen(auroc_rows(*placements(score, target, answers.fold), target), target, patient)
+        total += correct_small_sample(
+            auroc_influence(*placements(score, target, answers.fold), target), target, patient
+        )
     return total / answers.classes
 
 
@@ -135,7 +144,7 @@ def _moved_macro(answers: Answers, patient: Patients) -> Rows:
     TWO_CLASSES,
     restates=True,
 )
-def somers_d(answers: Answers) -> Result:
+def somers_d(answers: ModelPredictions) -> Result:
     """Compute 2 AUROC - 1; an image contributes twice what it does to AUROC.
 
     References:
@@ -161,7 +170,7 @@ def somers_d(answers: Answers) -> Result:
     TWO_CLASSES,
     by_classes=positives,
 )
-def average_precision(answers: Answers) -> Result:
+def average_precision(answers: ModelPredictions) -> Result:
     """Compute the mean over positive images of the precision at their score.
 
     A positive contributes its own precision, and every image the change of the precision at lower scores.
@@ -179,7 +188,7 @@ def average_precision(answers: Answers) -> Result:
     return metric, partial(_moved_precision, answers, metric.value)
 
 
-def _moved_precision(answers: Answers, mean: float, patient: Patients) -> Rows:
+def _moved_precision(answers: ModelPredictions, mean: float, patient: Patients) -> PerImage:
     score, positive = answers.score, answers.target == 1
     called, hit = answers.calls_by_score
     folds = np.zeros(len(score), dtype=np.int64) if answers.fold is None else answers.fold
@@ -191,7 +200,7 @@ def _moved_precision(answers: Answers, mean: float, patient: Patients) -> Rows:
         gain = np.concatenate([[0.0], np.cumsum((1 / called[among])[order])])
         loss = np.concatenate([[0.0], np.cumsum((hit[among] / called[among] ** 2)[order])])
         rows[here] += positive[here] * gain[below] - loss[below]
-    return widen(rows / positive.sum(), np.zeros_like(folds), patient)
+    return correct_small_sample(rows / positive.sum(), np.zeros_like(folds), patient)
 
 
 # Predicted classes. An image contributes its residual over the number of images that count.
@@ -201,7 +210,7 @@ def _moved_precision(answers: Answers, mean: float, patient: Patients) -> Rows:
     dosed("accuracy", meaning="share of images classified correctly", chance="share of the commonest class"),
     by_classes=_commonest,
 )
-def accuracy(answers: Answers) -> Result:
+def accuracy(answers: ModelPredictions) -> Result:
     """Compute the share of images whose class is predicted.
 
     Examples:
@@ -209,11 +218,11 @@ def accuracy(answers: Answers) -> Result:
         0.75
     """
     metric = metrics.accuracy(answers.calls, answers.target)
-    return metric, partial(share, answers.calls == answers.target, metric.value, _every(answers))
+    return metric, partial(mean_influence, answers.calls == answers.target, metric.value, _every(answers))
 
 
 @measure(dosed("sensitivity", meaning="share of images with the target that are predicted positive"), TWO_CLASSES)
-def sensitivity(answers: Answers) -> Result:
+def sensitivity(answers: ModelPredictions) -> Result:
     """Compute the share of positive images that are predicted positive, at the model's threshold.
 
     Examples:
@@ -221,11 +230,11 @@ def sensitivity(answers: Answers) -> Result:
         0.5
     """
     metric = metrics.sensitivity(answers.calls, answers.target)
-    return metric, partial(share, answers.calls == 1, metric.value, answers.target == 1)
+    return metric, partial(mean_influence, answers.calls == 1, metric.value, answers.target == 1)
 
 
 @measure(dosed("specificity", meaning="share of images without the target that are predicted negative"), TWO_CLASSES)
-def specificity(answers: Answers) -> Result:
+def specificity(answers: ModelPredictions) -> Result:
     """Compute the share of negative images that are predicted negative, at the model's threshold.
 
     Examples:
@@ -233,10 +242,10 @@ def specificity(answers: Answers) -> Result:
         0.5
     """
     metric = metrics.specificity(answers.calls, answers.target)
-    return metric, partial(share, answers.calls == 0, metric.value, answers.target == 0)
+    return metric, partial(mean_influence, answers.calls == 0, metric.value, answers.target == 0)
 
 
-def _every(answers: Answers) -> np.ndarray:
+def _every(answers: ModelPredictions) -> np.ndarray:
     return np.ones(len(answers.target), dtype=bool)
 
 
@@ -255,7 +264,7 @@ def _every(answers: Answers) -> np.ndarray:
     ),
     by_classes=_gini,
 )
-def brier(answers: Answers) -> Result:
+def brier(answers: ModelPredictions) -> Result:
     """Compute the mean of (p - y)^2, of several classes summed over them.
 
     References:
@@ -281,7 +290,7 @@ def brier(answers: Answers) -> Result:
     ),
     by_classes=_entropy,
 )
-def log_loss(answers: Answers) -> Result:
+def log_loss(answers: ModelPredictions) -> Result:
     """Compute the mean of -log p of the true class, in nats, from logits and so never clipped.
 
     References:
@@ -294,11 +303,11 @@ def log_loss(answers: Answers) -> Result:
     return _mean_loss(answers, lambda: answers.losses)
 
 
-def _mean_loss(answers: Answers, losses: Callable[[], Float[np.ndarray, " n"]]) -> Result:
+def _mean_loss(answers: ModelPredictions, losses: Callable[[], Float[np.ndarray, " n"]]) -> Result:
     if answers.unclassed:
         return without_value(answers.unclassed)
     metric = Metric(float(losses().mean()))
-    return metric, partial(share, losses(), metric.value, _every(answers))
+    return metric, partial(mean_influence, losses(), metric.value, _every(answers))
 
 
 @measure(
@@ -310,7 +319,7 @@ def _mean_loss(answers: Answers, losses: Callable[[], Float[np.ndarray, " n"]]) 
         reference="Kumar, Liang and Ma 2019",
     )
 )
-def calibration_error(answers: Answers) -> Result:
+def calibration_error(answers: ModelPredictions) -> Result:
     """Compute the mean over bins, weighted by images, of |mean probability - share that came true|.
 
     An image contributes the residual of its gap, signed as its bin's, with the bins where they are.
@@ -327,4 +336,4 @@ def calibration_error(answers: Answers) -> Result:
     gaps, bins = answers.gaps
     metric = metrics.mean_gap(gaps, bins)
     sign = np.sign(np.bincount(bins, gaps))[bins]
-    return metric, partial(share, sign * gaps, metric.value, _every(answers))
+    return metric, partial(mean_influence, sign * gaps, metric.value, _every(answers))

@@ -21,9 +21,9 @@ from assay.core.map_grid import AT_NATIVE, REGIONS, MapGrid
 from assay.core.measures import Measure
 from assay.core.reasons import Code, Reason
 from assay.stats import maps
-from assay.stats.influence import Answers, Patients, Rows, widen
+from assay.stats.influence import ModelPredictions, Patients, PerImage, correct_small_sample
 from assay.stats.maps import Empty
-from assay.stats.measure import COMPUTED, MAPS, Compute, Domain, Result, measure, without_value
+from assay.stats.measure import COMPUTED, MAPS, Compute, MeasureRequirements, Result, measure, without_value
 from assay.stats.measures import images
 from assay.stats.metrics import Metric
 
@@ -62,8 +62,10 @@ def _ratio(numerator: Float[np.ndarray, " n"], denominator: Float[np.ndarray, " 
         return without_value(reason)
     value = float(numerator.sum() / total)
 
-    def contributions(patient: Patients) -> Rows:
-        return widen((numerator - value * denominator) / denominator.sum(), np.where(denominator > 0, 0, -1), patient)
+    def contributions(patient: Patients) -> PerImage:
+        return correct_small_sample(
+            (numerator - value * denominator) / denominator.sum(), np.where(denominator > 0, 0, -1), patient
+        )
 
     return Metric(value, images=int((denominator > 0).sum())), contributions
 
@@ -81,7 +83,7 @@ def _mean(values: Float[np.ndarray, " n"], among: Bool[np.ndarray, " n"], reason
     ),
     MAPS,
 )
-def dice(answers: Answers, empty: Empty = "lesions") -> Result:
+def dice(answers: ModelPredictions, empty: Empty = "lesions") -> Result:
     """Compute the mean over images of 2 hit / (truth + predicted), under a convention for empty masks.
 
     References:
@@ -95,7 +97,7 @@ def dice(answers: Answers, empty: Empty = "lesions") -> Result:
     return _overlap(answers, maps.dice, empty)
 
 
-def _overlap(answers: Answers, score: maps.Overlap, empty: Empty) -> Result:
+def _overlap(answers: ModelPredictions, score: maps.Overlap, empty: Empty) -> Result:
     columns = answers.maps
     values = score(columns["truth"], columns["predicted"][:, _HALF], columns["hit"][:, _HALF], empty)
     return _mean(values, ~np.isnan(values), _NO_LESION)
@@ -149,7 +151,7 @@ measure(
     ),
     MAPS,
 )
-def iou(answers: Answers) -> Result:
+def iou(answers: ModelPredictions) -> Result:
     """Compute the mean over images with a lesion of hit / (truth + predicted - hit).
 
     References:
@@ -164,7 +166,7 @@ def iou(answers: Answers) -> Result:
 
 
 @measure(_outlined("pixel-precision", meaning="share of the predicted pixels that are lesion"), MAPS)
-def pixel_precision(answers: Answers) -> Result:
+def pixel_precision(answers: ModelPredictions) -> Result:
     """Compute the mean over images with a lesion of hit / predicted.
 
     Examples:
@@ -176,7 +178,7 @@ def pixel_precision(answers: Answers) -> Result:
 
 
 @measure(_outlined("pixel-recall", meaning="share of the lesion's pixels that are predicted"), MAPS)
-def pixel_recall(answers: Answers) -> Result:
+def pixel_recall(answers: ModelPredictions) -> Result:
     """Compute the mean over images with a lesion of hit / truth.
 
     Examples:
@@ -197,7 +199,7 @@ def pixel_recall(answers: Answers) -> Result:
     ),
     MAPS,
 )
-def volume_error(answers: Answers) -> Result:
+def volume_error(answers: ModelPredictions) -> Result:
     """Compute the mean over images with a lesion of (predicted - truth) / truth.
 
     Examples:
@@ -221,7 +223,7 @@ def volume_error(answers: Answers) -> Result:
     ),
     MAPS,
 )
-def hd95(answers: Answers) -> Result:
+def hd95(answers: ModelPredictions) -> Result:
     """Compute the mean of the 95th percentile of distances between outlines, over images that have both.
 
     Where recipes are compared, these are the images in which all of them have both.
@@ -236,7 +238,7 @@ def hd95(answers: Answers) -> Result:
     return _surface(answers, "hd95")
 
 
-def _surface(answers: Answers, name: str) -> Result:
+def _surface(answers: ModelPredictions, name: str) -> Result:
     values = answers.maps[name].astype(np.float64)
     among = ~np.isnan(values) & answers.maps.get("shared", True)
     return _mean(values, among, Code.NO_SURFACES)
@@ -248,7 +250,7 @@ def _surface(answers: Answers, name: str) -> Result:
     ),
     MAPS,
 )
-def surface_distance(answers: Answers) -> Result:
+def surface_distance(answers: ModelPredictions) -> Result:
     """Compute the mean of the mean distance between outlines, over the images of `hd95`.
 
     Examples:
@@ -268,7 +270,7 @@ def surface_distance(answers: Answers) -> Result:
     ),
     MAPS,
 )
-def surface_dice(answers: Answers) -> Result:
+def surface_dice(answers: ModelPredictions) -> Result:
     """Compute the mean share of both outlines within the tolerance of each other, over the images of `hd95`.
 
     References:
@@ -294,7 +296,7 @@ def surface_dice(answers: Answers) -> Result:
     ),
     MAPS,
 )
-def lesion_sensitivity(answers: Answers, level: float | None = None) -> Result:
+def lesion_sensitivity(answers: ModelPredictions, level: float | None = None) -> Result:
     """Compute the share of lesions that are found, at p = 0.5 or at the threshold of a validation sensitivity.
 
     Examples:
@@ -309,14 +311,14 @@ def lesion_sensitivity(answers: Answers, level: float | None = None) -> Result:
     return reason or _ratio(np.nansum(hits, axis=1), lesions, Code.NO_LESION)
 
 
-def _threshold(answers: Answers, level: float | None) -> Float[np.ndarray, " n"]:
+def _threshold(answers: ModelPredictions, level: float | None) -> Float[np.ndarray, " n"]:
     if level is None:
         return np.zeros(len(answers.target))
     operating = answers.maps.get("operating")
     return np.full(len(answers.target), np.nan) if operating is None else operating[:, LEVELS.index(level)]
 
 
-def _censored(answers: Answers, threshold: Float[np.ndarray, " m"], level: float | None) -> Result | None:
+def _censored(answers: ModelPredictions, threshold: Float[np.ndarray, " m"], level: float | None) -> Result | None:
     """Return the result without a value where a model has no threshold for images that count."""
     if not np.isnan(threshold).any():
         return None
@@ -333,7 +335,7 @@ def _censored(answers: Answers, threshold: Float[np.ndarray, " m"], level: float
     ),
     MAPS,
 )
-def false_positives_per_image(answers: Answers) -> Result:
+def false_positives_per_image(answers: ModelPredictions) -> Result:
     """Compute the mean over all images of the number of predicted components that hold no pixel of a lesion.
 
     Examples:
@@ -355,7 +357,7 @@ def false_positives_per_image(answers: Answers) -> Result:
     ),
     MAPS,
 )
-def false_positive_rate(answers: Answers, level: float | None = None) -> Result:
+def false_positive_rate(answers: ModelPredictions, level: float | None = None) -> Result:
     """Compute the share of lesion-free images with a component of `SMALLEST`, at a threshold as `lesion_sensitivity`.
 
     Examples:
@@ -379,7 +381,7 @@ def false_positive_rate(answers: Answers, level: float | None = None) -> Result:
     ),
     MAPS,
 )
-def left_empty(answers: Answers) -> Result:
+def left_empty(answers: ModelPredictions) -> Result:
     """Compute the share of lesion-free images without a predicted pixel.
 
     Examples:
@@ -401,7 +403,7 @@ def left_empty(answers: Answers) -> Result:
     ),
     MAPS,
 )
-def false_positive_area(answers: Answers) -> Result:
+def false_positive_area(answers: ModelPredictions) -> Result:
     """Compute the mean over lesion-free images of the share of predicted pixels.
 
     Examples:
@@ -442,7 +444,7 @@ for _level in LEVELS:
 # Ranking of images with a lesion against those without, by a score of the map.
 
 
-def ranked(answers: Answers, of: Compute, score: str) -> Result:
+def measure_by_score(answers: ModelPredictions, of: Compute, score: str) -> Result:
     """Compute a measure of two classes by another score of the map than its greatest logit (see `images`).
 
     Examples:
@@ -467,8 +469,8 @@ for _name, _column, _by, _scored in (
             among="both",
             reference="Hanley and McNeil 1982",
         ),
-        Domain(binary=True, maps=True),
-    )(partial(ranked, of=images.auroc, score=_column))
+        MeasureRequirements(binary=True, maps=True),
+    )(partial(measure_by_score, of=images.auroc, score=_column))
     measure(
         _free(
             f"average-precision-{_name}",
@@ -478,9 +480,9 @@ for _name, _column, _by, _scored in (
             chance="share of images with the target",
             among="both",
         ),
-        Domain(binary=True, maps=True),
+        MeasureRequirements(binary=True, maps=True),
         by_classes=images.positives,
-    )(partial(ranked, of=images.average_precision, score=_column))
+    )(partial(measure_by_score, of=images.average_precision, score=_column))
 
 
 @measure(
@@ -494,7 +496,7 @@ for _name, _column, _by, _scored in (
     ),
     MAPS,
 )
-def free_response_area(answers: Answers) -> Result:
+def free_response_area(answers: ModelPredictions) -> Result:
     """Compute the area under the share of lesions found, over 0 to `AREA_LIMIT` false positives per image.
 
     Folds have a curve each, and their areas are averaged by lesions. Where a step of the curve begins is a mean over
@@ -519,12 +521,12 @@ def free_response_area(answers: Answers) -> Result:
     return metric, partial(_moved_area, answers, metric.value)
 
 
-def _curves(answers: Answers) -> list[maps.FoldFreeResponse]:
+def _curves(answers: ModelPredictions) -> list[maps.FoldFreeResponse]:
     columns = answers.maps
     return maps.free_responses(columns["stray"], columns["lesion_score"], columns["floor"], _THRESHOLDS, answers.fold)
 
 
-def _moved_area(answers: Answers, area: float, patient: Patients) -> Rows:
+def _moved_area(answers: ModelPredictions, area: float, patient: Patients) -> PerImage:
     columns = answers.maps
     marked = maps.lesions_marked(columns["lesion_score"], columns["floor"], _THRESHOLDS)
     lesions = (~np.isnan(columns["lesion_score"])).sum(axis=1)
@@ -538,7 +540,7 @@ def _moved_area(answers: Answers, area: float, patient: Patients) -> Rows:
         rise = -np.diff(curve.sensitivity, append=0.0)
         moved = (higher * width - further * rise * (curve.false_positives < AREA_LIMIT)).sum(axis=1) / AREA_LIMIT
         rows[here] = moved + lesions[here] * (maps.partial_area(curve, AREA_LIMIT).value - area)
-    return widen(rows / lesions.sum(), np.zeros(len(rows), dtype=np.int64), patient)
+    return correct_small_sample(rows / lesions.sum(), np.zeros(len(rows), dtype=np.int64), patient)
 
 
 # Calibration of pixels: the l1 error, each bin's gap signed as that of the set of images.
@@ -553,7 +555,7 @@ def _moved_area(answers: Answers, area: float, patient: Patients) -> Rows:
     ),
     MAPS,
 )
-def pixel_calibration_error(answers: Answers) -> Result:
+def pixel_calibration_error(answers: ModelPredictions) -> Result:
     """Compute the mean over bins, weighted by pixels, of |mean probability - share of pixels that are lesion|.
 
     References:
@@ -568,7 +570,7 @@ def pixel_calibration_error(answers: Answers) -> Result:
     return _calibration(answers, REGIONS, Code.NO_IMAGES)
 
 
-def _calibration(answers: Answers, regions: tuple[str, ...], reason: Code) -> Result:
+def _calibration(answers: ModelPredictions, regions: tuple[str, ...], reason: Code) -> Result:
     columns, among = answers.maps, [REGIONS.index(name) for name in regions]
     gap = (columns["bin_claimed"] - columns["bin_came"])[:, among].sum(axis=1)
     pixels = columns["bin_count"][:, among].sum(axis=(1, 2))
@@ -584,7 +586,7 @@ def _calibration(answers: Answers, regions: tuple[str, ...], reason: Code) -> Re
     ),
     MAPS,
 )
-def pixel_calibration_error_boundary(answers: Answers) -> Result:
+def pixel_calibration_error_boundary(answers: ModelPredictions) -> Result:
     """Compute `pixel_calibration_error` of the pixels in a band along the true outlines.
 
     Examples:
@@ -604,7 +606,7 @@ def pixel_calibration_error_boundary(answers: Answers) -> Result:
     ),
     MAPS,
 )
-def pixel_calibration_error_background(answers: Answers) -> Result:
+def pixel_calibration_error_background(answers: ModelPredictions) -> Result:
     """Compute `pixel_calibration_error` of the pixels away from lesions and from that band.
 
     Examples:
@@ -619,7 +621,7 @@ def pixel_calibration_error_background(answers: Answers) -> Result:
 # At the size of the images' files.
 
 
-def at_native(answers: Answers, of: Compute) -> Result:
+def at_native(answers: ModelPredictions, of: Compute) -> Result:
     """Compute a measure from the columns at the size of the files, which are of p = 0.5.
 
     Examples:
@@ -653,5 +655,5 @@ for _name, _of in (
             display=f"{_entry.label} at native size",
             option="native",
         ),
-        Domain(maps=True, native=True),
+        MeasureRequirements(maps=True, native=True),
     )(partial(at_native, of=_of))
