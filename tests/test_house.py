@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 124,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 595,
-    "lines that an import of look loads": 22330,
-    "lines that an import of compare loads": 14350,
-    "lines that an import of page loads": 7824,
+    "lines that an import of look loads": 22480,
+    "lines that an import of compare loads": 14480,
+    "lines that an import of page loads": 7920,
 }
 
 
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 24_880, "compare": 21_290, "report": 24_250}
+LOADED = {"look": 25_080, "compare": 21_460, "report": 24_330}
 """Lines of the package that commands have loaded when they end; a report of a failed network loads 200 more."""
 
 
