@@ -1,7 +1,10 @@
 """`python -m assay` and the script `assay` are the command line."""
 
+import os
 import sys
-from pathlib import Path
+
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:  # noqa: PTH109
+    del sys.path[0]  # that of `-m`: no file beside the data is imported in place of a library, nor `pathlib.py`
 
 
 def start() -> None:
@@ -15,6 +18,4 @@ def start() -> None:
 
 
 if __name__ == "__main__":
-    if not sys.flags.safe_path and sys.path[:1] == [str(Path.cwd())]:
-        del sys.path[0]  # that of `-m`: no file beside the data is imported in place of a library
     start()

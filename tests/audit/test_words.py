@@ -281,6 +281,7 @@ def test_drawn_marks_are_called_harmless_only_where_a_search_within_known_limits
     harmless = row("tag", "objects", "no-effect")
     for regions, clear in (
         ([nothing], True),
+        ([nothing | {"trained": False}], False),
         ([nothing, nothing | {"limit": math.nan}], False),
         ([nothing, nothing | {"verdict": "inconclusive"}], False),
         ([nothing, nothing | {"verdict": "not-tested"}], False),

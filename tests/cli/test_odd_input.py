@@ -137,7 +137,7 @@ def test_own_code_is_named_before_it_is_imported(
     assert said.startswith("importing telling_module, which loss 'telling_module:f' names: its code runs\nimported\n")
 
 
-PLANTED = ("pynvml", "dill", "pyarrow", "numexpr", "bottleneck", "random", "struct", "multiprocessing")
+PLANTED = ("pynvml", "dill", "pyarrow", "numexpr", "bottleneck", "random", "struct", "multiprocessing", "pathlib")
 """Optional libraries that others look for, and modules of Python."""
 
 
@@ -149,16 +149,23 @@ def planted(folder: Path) -> Path:
     return said
 
 
-@pytest.mark.parametrize("words", [["look", "images"], ["run", "odd.yaml", "--workers", "1"], ["doctor"]])
-def test_no_file_in_the_working_folder_is_imported(words: list[str], tmp_path: Path) -> None:
+SCRIPT = ["-P", "-c", "from assay.cli import main; main()"]
+"""Python's words for the script `assay`."""
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [(SCRIPT, ["look", "images"]), (SCRIPT, ["run", "odd.yaml", "--workers", "1"]), (SCRIPT, ["doctor"]),
+     (["-m", "assay"], ["doctor"])],
+)  # fmt: skip
+def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list[str], tmp_path: Path) -> None:
     study(tmp_path)
     for place in range(6):
         folder = tmp_path / "images" / ("normal", "abnormal")[place % 2]
         folder.mkdir(parents=True, exist_ok=True)
         Image.new("L", (16, 16), 40 * place).save(folder / f"{place}.png")
     said = planted(tmp_path)
-    command = [sys.executable, "-P", "-c", "from assay.cli import main; main()", *words]  # as the script `assay` is
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, *start, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
     assert not said.exists(), said.read_text()
 

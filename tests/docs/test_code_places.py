@@ -66,7 +66,17 @@ def test_files_and_names_of_the_pages_are_in_the_code(page: Path) -> None:
     assert absent(TOURS.get(page, page.read_text(encoding="utf-8"))) == []
 
 
-@pytest.mark.parametrize("feature", [path.parent.name for path in sorted(SOURCE.glob("*/kind.py"))])
+FEATURES = [path.parent.name for path in sorted(SOURCE.glob("*/kind.py"))]
+FILES = {"command", "kind", "page", "request", "run", "words"}
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_a_folder_of_a_kind_of_run_has_the_same_six_files(feature: str) -> None:
+    lacking = {"page"} if feature == "compare" else set[str]()  # its page is that of a study
+    assert FILES - {path.stem for path in (SOURCE / feature).glob("*.py")} == lacking
+
+
+@pytest.mark.parametrize("feature", FEATURES)
 def test_a_page_says_how_data_flows_through_each_kind_of_run(feature: str) -> None:
     tours = [text for text in TOURS.values() if f"`{feature}/command.py`" in text]
     assert len(tours) == 1, f"one page needs '{HEADING}' with the way through {feature}/, as docs/how-to/look-first.md"

@@ -11,7 +11,11 @@ import duckdb
 import numpy as np
 import pytest
 from tests.cli.asking import Asking
+from tests.worlds.audits import MARKS, images
+from tests.worlds.files import write_table
 
+from assay.audit.prepared import prepare_images
+from assay.audit.request import AuditRequest
 from assay.store.files import read_checked_json, read_parquet, write_checked_json, write_parquet
 from assay.store.manifest import write_manifest
 
@@ -57,6 +61,55 @@ def test_a_request_of_another_kind_is_refused_in_a_sentence(
             answer = ask(words[0], elsewhere, *words[1:])
             assert answer.code in (0, 2), (change, words, answer)
             assert "Traceback" not in answer.err
+
+
+@pytest.fixture
+def prepared_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of prepared images that another user made, of images that are here."""
+    data = images(tmp_path / "set", 40)
+    with monkeypatch.context() as another:
+        another.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+        request = AuditRequest(data=data, marks={"tag": MARKS["tag"]}, distortions=(), budget=500)
+        prepare_images(tmp_path / "received", request)
+    names = sorted(path.name for path in (tmp_path / "received" / "images").iterdir())
+    write_table(tmp_path / "scores.csv", [["image", "score"], *([name, at / 500] for at, name in enumerate(names))])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "received"
+
+
+def rewrite(prepared: Path, values: dict[str, Any]) -> None:
+    write_checked_json(prepared / "prepared.json", values)
+    write_manifest(prepared, {})
+
+
+def test_strange_prepared_images_are_refused_in_a_sentence(
+    prepared_elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask, values = Asking(capsys), read_checked_json(prepared_elsewhere / "prepared.json")
+    for strange in (
+        {},
+        {**values, "data": [1]},
+        {**values, "data": {"folder": 5}},
+        {**values, "marks": 5},
+        {**values, "distortions": 7},
+    ):
+        rewrite(prepared_elsewhere, strange)
+        answer = ask("audit", "score", "received", "scores.csv")
+        assert (answer.code, FOREIGN in answer.err, answer.err.count("\n")) == (2, True, 1), (strange, answer)
+    rewrite(prepared_elsewhere, {**values, "data": {**values["data"], "folder": "place:0000000000000000:…/a\nno mark"}})
+    answer = ask("audit", "score", "received", "scores.csv")
+    assert (answer.code, "'/…/a no mark', a place that is unknown here" in answer.err) == (2, True), answer
+
+
+def test_no_code_that_prepared_images_name_is_run(prepared_elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("evil.py").write_text("open('ran', 'w').close()\nclass Mark: ...\n")
+    values = read_checked_json(prepared_elsewhere / "prepared.json")
+    rewrite(prepared_elsewhere, {**values, "marks": {"tag": [{"evil:Mark": {}}] * 3}})
+    answer = Asking(capsys)("audit", "score", "received", "scores.csv")
+    assert (answer.code, "that you have not run on this machine" in answer.err) == (2, True), answer
+    assert not Path("ran").exists()
+    Asking(capsys)("audit", "score", "received", "scores.csv", "--trust")
+    assert Path("ran").exists()
 
 
 def test_half_a_character_and_json_of_any_size_are_refused_in_a_sentence(

@@ -22,6 +22,7 @@ from assay.audit.request import NOT_OF_COMMANDS, NOT_OF_MASKS, AuditRequest, Aud
 from assay.audit.run import run_audit, with_images
 from assay.core.errors import SpecError
 from assay.core.files import at_home
+from assay.core.registry import code_of_folder, code_trusted
 from assay.core.request import names
 from assay.core.terminal import print_lines
 from assay.data.files.guess import tables_in
@@ -128,9 +129,9 @@ def score_command(folder: Path, scores: Path, request: AuditRequest, *, is_quiet
         DataError: The folder or the scores cannot be used.
     """
     rules = None if request.policy is None else read_policy(request.policy)
-    if request.networks:
-        request = _with_references(prepared_request(folder, request), is_quiet or json)
-    with reading_shown(observe_nothing=is_quiet) as on_progress:
+    with code_trusted(request.trust), code_of_folder(), reading_shown(observe_nothing=is_quiet) as on_progress:
+        if request.networks:
+            request = _with_references(prepared_request(folder, request), is_quiet or json)
         result = finish_audit(folder, scores, request, on_progress=on_progress, say=speaker(is_quiet or json))
     answer(result, rules, json)
 

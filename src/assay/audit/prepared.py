@@ -29,14 +29,15 @@ from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.core.errors import DataError, SpecError, StoreError
 from assay.core.files import content_hash, find_places, is_file, is_folder, leave_out_places, sha256
+from assay.core.registry import code_of_folder
 from assay.data.cache import ProgressCallback, no_progress
 from assay.data.files.table import read_table
 from assay.models.external import FIRST_CHANNEL, mask_of, picture_of, read_lesion_map, read_scores
 from assay.models.ref import FunctionNetwork, ModelFacts, Origin
 from assay.spec.request import parse_request
 from assay.store.files import csv_text, read_checked_json, write_checked_json, write_text
-from assay.store.folder import UNLINK
-from assay.store.manifest import changes, write_manifest
+from assay.store.folder import UNLINK, received
+from assay.store.manifest import changes, is_ours, write_manifest
 
 IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
 Answer = Callable[[Tensor], Tensor]
@@ -146,7 +147,7 @@ def prepare_images(
     write_text(folder / NAMES, csv_text([["image"], *([name] for name in sorted(names))]))
     parts = {name: getattr(request, name) for name in _PARTS}
     write_checked_json(folder / PREPARED, leave_out_places(parts, folder))
-    write_manifest(folder, {})
+    write_manifest(folder, {}, ours=True)
     return len(names)
 
 
@@ -238,7 +239,8 @@ def finish_audit(
         digest = sha256(scores)[:16]
     origin = _AnswersToPictures(request.name or scores.stem, digest, answer, tuple(columns))
     request = request.with_changes(out=out)
-    audit = run_audit(origin, request, in_steps=True, on_progress=on_progress, say=say)
+    with code_of_folder():  # its marks may name code
+        audit = run_audit(origin, request, in_steps=True, on_progress=on_progress, say=say)
     assert isinstance(audit, Path)
     return audit
 
@@ -261,9 +263,10 @@ def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
         wrong = [str(error)]
     if wrong:
         raise DataError(f"{wrong[0]}; prepare the images again in a new folder")
+    received.set(None if is_ours(folder) else folder)
     prepared = find_places(read_checked_json(folder / PREPARED), folder)
     if (images := prepared["data"].get("folder", "")).startswith("/…/"):
-        raise DataError(f"{folder} is of images in {images}, a place that is unknown here: prepare them again here")
+        raise DataError(f"{folder} is of images in '{images}', a place that is unknown here: prepare them again here")
     distortions = None if prepared["distortions"] is None else tuple(prepared["distortions"])
     return request.with_changes(**{**prepared, "distortions": distortions})
 

@@ -21,6 +21,7 @@ from assay.audit.search.regions import WITHOUT_PLACE, Border, Box, Corners, Regi
 from assay.audit.search.words import is_drawn, region_title, what_words
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash, find_places
+from assay.core.registry import code_of_folder
 from assay.core.seeds import generator
 from assay.data.cache import ProgressCallback, no_progress
 from assay.data.files.folder import pasted
@@ -102,14 +103,16 @@ def remedy(
     folder = RunFolder(audit)
     row = _row_of(folder)
     record = folder.record("probes", row["search"])
-    spec = ProbeSpec.model_validate(find_places(record["request"], audit))
+    with code_of_folder():  # a component may be code
+        spec = ProbeSpec.model_validate(find_places(record["request"], audit))
     if spec.task == "segmentation":
         raise SpecError(
             "this audit is of a segmentation, whose masks a patch of another image would make wrong; crop "
             "or cover the place in all images yourself"
         )
     skip = bool(folder.record("models", record["model"])["skip_bad_rows"])
-    _, population, scene = opened_images(spec, skip_bad_rows=skip, on_progress=on_progress)
+    with code_of_folder():
+        _, population, scene = opened_images(spec, skip_bad_rows=skip, on_progress=on_progress)
     if population.dataset is None:
         raise SpecError("the images of this audit are drawn by a phantom: draw them without the mark")
     if content_hash(scene.identity("all")) != record["content"]:

@@ -156,7 +156,7 @@ def _are_similar_marks(first: Row, row: Row) -> bool:
 def reported_verdicts(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
     """Return the verdicts on marks and columns that are said: those apart from the leading region.
 
-    Harmless marks are among them only where the search clears the model of others.
+    Harmless marks are among them only where the search of training images clears the model of others.
     """
     clear = clears(tables["regions"])
     separate = [row for row in tables["verdicts"] if is_apart(row, tables)]

@@ -84,9 +84,10 @@ def prepare(
 
 @taking(
     AuditRequest,
-    "scores output outputs head threshold references expect as_given policy out pictures",
+    "scores output outputs head threshold references expect as_given policy trust out pictures",
     output="The score to audit, of several.",
     as_given="Continue even if classes seem to be swapped.",
+    trust="Allow code that the folder names to run, such as that of a mark.",
     out="The run folder; default: DIR/audit.",
 )
 def score(

@@ -14,16 +14,16 @@ from scipy.special import logit
 from assay.compare.kind import COMPARISON
 from assay.compare.predictions import Predictions
 from assay.compare.request import CompareRequest
+from assay.compare.words import decision_lines, value_lines
 from assay.core.errors import SpecError, unknown_name
 from assay.core.files import typed_path
 from assay.core.measures import direction_of, label_of
-from assay.core.reasons import Code, Reason, reason_of
+from assay.core.reasons import Code, Reason
 from assay.core.request import IN_MEMORY
 from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.execution.run import RunSteps, Tables
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
-from assay.report.words import verdict_words
 from assay.spec.checks import MOST_PRIMARY
 from assay.spec.schema import ContrastSpec, Role
 from assay.stats.compare import contrast
@@ -31,15 +31,13 @@ from assay.stats.decisions import decide_families, moderate_group
 from assay.stats.doubts import failed_networks, failure_columns, findings_of, outlying_seeds
 from assay.stats.estimate import estimate_panel, estimate_row
 from assay.stats.findings import to_row
-from assay.stats.format import count, p_value, with_interval
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
-from assay.stats.rows import KEY_FIELDS, is_undefined, without_patient_counts
+from assay.stats.rows import KEY_FIELDS, without_patient_counts
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import VALUES
 from assay.study.families import PlannedComparison, family_of
-from assay.validate.words import ONE_NETWORK_EACH, paired_words, trained_once
 
 CALLED = frozenset({"accuracy", "sensitivity", "specificity", "quadratic-weighted-kappa"})
 """Measures of two classes that a threshold decides."""
@@ -78,37 +76,16 @@ class CompareEstimates:
     @property
     def lines(self) -> list[str]:
         """The comparison as lines of text: what was read, the decisions, then the values of every recipe."""
-        width = max(len(str(row["recipe"])) for row in self.estimates)
-        made = [*reading_lines(self.facts), self.title]
-        once = trained_once({"contrasts": self.contrasts, "differences": self.differences})
-        tested = [row for row in self.contrasts if not once or Code.NO_COMMON_SEED in reason_of(row)]
-        for row in tested:
-            made.append(f"  {row['a']:<{width}}  {_decision_words(row)}")
-        made += [f"  {paired_words(row)}" for row in self.differences]
-        made += [ONE_NETWORK_EACH] if once else []
-        made.append("values")
-        for row in self.estimates:
-            value = with_interval(row["value"], row["low"], row["high"])
-            images, patients = count(row["images"], "image"), count(row["patients"], "patient")
-            counted = f"{count(row['seeds'], 'seed')}, {images} of {patients}"
-            made.append(f"  {row['recipe']:<{width}}  {value}, {counted}")
-        return [*made, *(f"caution: {reason_words(caution)}" for caution in self.cautions)]
+        decided = decision_lines(
+            self.contrasts, self.differences, max(len(str(row["recipe"])) for row in self.estimates)
+        )
+        cautions = (f"caution: {reason_words(caution)}" for caution in self.cautions)
+        return [*reading_lines(self.facts), self.title, *decided, "values", *value_lines(self.estimates), *cautions]
 
     @property
     def title(self) -> str:
         """The heading of the comparison: `AUROC against cross-entropy`."""
         return f"{label_of(self.measure)} against {self.against}"
-
-
-def _decision_words(row: Row) -> str:
-    """Return the decision in words, with the interval and the p-value that decided."""
-    if is_undefined(row):
-        return f"not tested: {reason_words(row['reason'])}"
-    value = with_interval(row["value"], row["decision_low"], row["decision_high"])
-    text = f"{verdict_words(row)}: {value}, {100 * row['decision_level']:.3g}% CI, {p_value(row['decision_p'])}"
-    if row["decision"] == "inconclusive" and not math.isnan(row["seeds_needed"]):
-        return f"{text}; about {row['seeds_needed']:.0f} seeds would settle it"
-    return text
 
 
 @dataclass(frozen=True)

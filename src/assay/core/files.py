@@ -406,7 +406,7 @@ def find_places(value: Any, root: Path, *, moved_too: bool = False) -> Any:
         known, way = read_user_state(f"place {place[1]}"), place[2]
         beside = "" if way.startswith("…/") else os.path.normpath(Path(os.path.realpath(root), way))
         places = [beside, known] if moved_too else [known, beside]
-        named = f"/…/{Path(way).name}"
+        named = f"/…/{' '.join(Path(way).name.split())}"  # of one line, whoever wrote it
         return next((path for path in places if path and os.path.lexists(path)), known or named)
 
     return _with_texts(value, found)

@@ -9,10 +9,11 @@ import pandas as pd
 from assay.core.errors import require_met
 from assay.core.terminal import print_lines
 from assay.execution.progress import reading_shown
-from assay.look.page import look_lines, look_step, look_verdict
+from assay.look.page import look_lines
 from assay.look.policy import broken
 from assay.look.request import LookRequest
 from assay.look.run import look
+from assay.look.words import look_step, look_verdict
 from assay.report.browser import open_page
 from assay.report.evidence import Evidence
 from assay.report.sentences.reading import reading_lines, replaced_lines

@@ -93,6 +93,13 @@ class RunTables(Mapping[str, Rows]):
         return len(self._known)
 
 
+def unshifted(points: Sequence[Any]) -> dict[str, str]:
+    """Return, of recipes of a study, the test conditions whose images are chosen as those of training -> their name."""
+    tests = points[0]["tests"] if points else ()
+    alike = [name for name in tests if all({"split": "train", **at["tests"][name]} == at["train"] for at in points)]
+    return dict.fromkeys(alike, UNSHIFTED)
+
+
 def networks(tables: Mapping[str, Rows]) -> Rows:
     """Return a row per trained network: its training run, or of predictions the values of its seed."""
     return tables.get("trials") or tables.get("seeds", ())
@@ -325,12 +332,7 @@ class Evidence:
         rows = self.tables.get("environments", ())
         recipes = {row["recipe"]: coordinates(row) for row in networks(self.tables) if "coordinates" in row}
         points: Sequence[Any] = spec.get("points", ())
-        alike = [
-            name
-            for name in (points[0]["tests"] if points else ())
-            if all({"split": "train", **point["tests"][name]} == point["train"] for point in points)
-        ]
-        places = place_labels(rows) | dict.fromkeys(alike, UNSHIFTED)
+        places = place_labels(rows) | unshifted(points)
         by_recipe = places_by_recipe(distinct(row["environment"] for row in rows), recipes, places)
         subsets = [
             name

@@ -220,7 +220,7 @@ def check_ensemble(ensemble: bool, keep: str, data: DataSpec, points: Sequence[R
     if not ensemble:
         return
     if not (data.split.folds and has_other_tests):
-        what = "an ensemble is of folds, and tested on other sets: every image of the training set trained a member"
+        what = "an ensemble has the networks of all folds, so it is tested on other sets than the training set"
         issues.add(("ensemble",), True, what, "give data.train.split: {folds: 5} and an environment with `data`")
     if keep == "none":
         issues.add(("keep",), keep, "an ensemble reads the weights of its folds", "leave keep out")
@@ -246,7 +246,7 @@ def check_environment(
     for factor, visibility in environment.difficulty.items():
         at = (*keys, "difficulty", factor)
         if data.phantom is None:
-            issues.add(at, visibility, "difficulty is for phantoms: real images cannot be dimmed")
+            issues.add(at, visibility, "difficulty is for phantoms: it cannot be set for real images")
         elif factor not in factors:
             _unknown_factor(at, factor, list(factors), data, issues)
 

@@ -12,10 +12,11 @@ from assay.execution.plan import Plan
 from assay.execution.progress import Stage
 from assay.execution.run import ObserverFactory
 from assay.execution.tasks import Event, Observer, Task
+from assay.report.evidence import unshifted
 from assay.report.index_page import Index
 from assay.report.page import render_html
 from assay.report.sheets import Cell, SheetRow
-from assay.report.words import Names, display_name, sentence_case, statement
+from assay.report.words import Names, sentence_case, statement
 from assay.stats.format import count, join_words, number
 from assay.store.files import Row, write_text
 
@@ -35,8 +36,8 @@ def page_number(position: int) -> int:
 
 
 UNDECIDED = (
-    "Values change until the last network. No interval is given and nothing is decided before: a study that is stopped "
-    "when its values please is biased."
+    "Values change until the last network. No interval is given and nothing is decided before that: stopping a study "
+    "because its values look good would bias it."
 )
 
 
@@ -113,15 +114,16 @@ def _rows_of_images(rows: Sequence[Row], plan: Plan) -> list[Row]:
 _PARTS = ("factor", "level", "layer", "group")
 
 
-def _environment_label(plan: Plan, environment: str) -> str:
-    return plan.spec.labels.get(environment) or display_name(environment)
+def _names(plan: Plan) -> Names:
+    points = plan.spec.model_dump(mode="json", exclude_defaults=True, include={"points"})["points"]
+    return Names(places=unshifted(points), labels=plan.spec.labels)
 
 
 def _recipe_names(plan: Plan) -> dict[str, str]:
     """Return the name of each recipe by the axes that differ, as on the page of the study."""
     spec = plan.spec
     axes = [axis for axis, levels in spec.axes.items() if len(levels) > 1]
-    names = Names(labels=spec.labels)
+    names = _names(plan)
     return {point.label: names.recipe(point.coordinates, axes) or point.label for point in spec.points}
 
 
@@ -131,10 +133,10 @@ def _ranges_text(plan: Plan, rows: Sequence[Row]) -> str:
     for row in rows:
         if not math.isnan(row["value"]):
             values.setdefault(row["environment"], []).append(row["value"])
-    texts: list[str] = []
+    texts, names = list[str](), _names(plan)
     for environment, of_place in values.items():
         ends = dict.fromkeys((number(min(of_place)), number(max(of_place))))
-        texts.append(f"{' to '.join(ends)} in {_environment_label(plan, environment)}")
+        texts.append(f"{' to '.join(ends)}{names.inside(environment)}")
     return f"so far {label_of(rows[0]['measure'])} is {join_words(texts)}"
 
 
@@ -151,7 +153,7 @@ def _values_page(plan: Plan, seeds: int, progress: str, rows: Sequence[Row]) -> 
         )
         for recipe in dict.fromkeys(row["recipe"] for row in rows)
     ]
-    heads = ("recipe", *(_environment_label(plan, environment) for environment in environments))
+    heads = ("recipe", *map(_names(plan).place, environments))
     meta = f"{sentence_case(label_of(rows[0]['measure']))}, mean over the first {seeds} of {plan.spec.seeds} seeds."
     return _render_table(heads, lines, f"{plan.spec.name}: {progress}", UNDECIDED, meta)
 

@@ -144,7 +144,7 @@ class Schedule(Protocol):
         ...
 
 
-@component("schedule", "one-cycle", summary="cosine from a 25th of the rate to its peak and down to nothing")
+@component("schedule", "one-cycle", summary="cosine from a 25th of the rate to its peak and down to zero")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneCycle:
     """Half a cosine from `start` to 1 over the first `warmup` share of the steps, half a cosine down to `end` after.

@@ -273,10 +273,13 @@ def answer(tables: Mapping[str, Sequence[Row]]) -> list[str]:
 
 
 def clears(rows: Sequence[Row]) -> bool:
-    """Return whether the search found nothing within known limits, so that drawn marks may be called harmless."""
+    """Return whether the search of training images found nothing within known limits.
+
+    Only then may drawn marks be called harmless: other images need not carry what the model learned from.
+    """
     limits = [bool(row.get("reason")) or not math.isnan(numeric(row, "limit")) for row in rows]
     nothing = [row["verdict"] == RegionVerdict.NOTHING_FOUND for row in rows]
-    return bool(rows) and all(nothing) and all(limits)
+    return bool(rows) and all(nothing) and all(limits) and all(row["trained"] for row in rows)
 
 
 def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:

@@ -313,7 +313,7 @@ def _mean_loss(answers: ModelPredictions, losses: Callable[[], Float[np.ndarray,
 @measure(
     dosed(
         "calibration-error",
-        meaning="mean distance of probabilities from the shares that came true, in 15 bins of equal mass",
+        meaning="mean distance between probabilities and observed shares, in 15 bins of equal mass",
         direction="lower",
         chance=0.0,
         reference="Kumar, Liang and Ma 2019",

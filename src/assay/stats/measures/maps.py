@@ -549,7 +549,7 @@ def _moved_area(answers: ModelPredictions, area: float, patient: Patients) -> Pe
 @measure(
     _of_pixels(
         "pixel-calibration-error",
-        meaning="mean distance of pixels' probabilities from the shares that came true",
+        meaning="mean distance between pixels' probabilities and the observed shares of lesion",
         display="calibration error of pixels",
         reference="Kumar, Liang and Ma 2019",
     ),
