@@ -180,7 +180,8 @@ def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, caps
     kept = RunFolder(tmp_path / "out").table("compared")
     assert kept[0]["kind"] == "performance"
     opened: Any = assay.open_run(tmp_path / "out")
-    assert " sd [" in opened._repr_html_(), "the region"
+    assert "The AUROC shift by tag differs between a and b." in opened._repr_html_()
+    assert " sd [" in repr(opened), "the region"
     with pytest.raises(StoreError, match="a comparison of audits, which has no table 'estimates'"):
         opened.figure("auroc")
     assert run(["audit", "compare", str(audits / "a"), str(audits / "b"), "--json"]) == 0

@@ -58,7 +58,7 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     assert not (spec.parent / "runs" / "small" / "run.json").exists()
     folder = RunFolder(Path(facts["preview"]).parent)
     assert folder.tables_are_current()
-    assert "6 training runs" in assay.open_run(folder.root)._repr_html_()
+    assert "6 networks are to be trained" in assay.open_run(folder.root)._repr_html_()
     assert set(folder.tables) == {
         "environments",
         "counts",

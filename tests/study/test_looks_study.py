@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ import assay
 from assay.execution.local import InProcess
 from assay.execution.run import observe_nothing
 from assay.execution.tasks import Event
-from assay.plugin import DataError
+from assay.plugin import DataError, RunFolder
 from assay.spec.parse import parse_study
 from assay.study.finished import find_finished
 from assay.study.run import prepare, run_study
+from assay.study.tables import tables_of
 
 PRIMARY = {"axis": "loss", "against": "cross-entropy", "measure": "auroc", "role": "primary", "margin": 0.02}
 STUDY: dict[str, Any] = {
@@ -157,3 +159,34 @@ def test_a_failed_network_leaves_the_comparisons_that_need_it_without_a_look(tmp
     lines.clear()
     assert run_study(prepare(spec, root), observe_nothing, InProcess(), lines.append).trained == 1 + 3
     assert [line[:15] for line in lines if line.startswith("look at")] == ["look at 3 seeds", "look at 4 seeds"]
+
+
+WORST: dict[str, Any] = {
+    "name": "looked",
+    "data": {"phantom": "nodule", "size": 32, "train": 160, "validation": 64, "test": 96, "core": "margin"},
+    "environments": {
+        "train": {"association": {"texture": 0.8}},
+        "same": {"like": "train"},
+        "reversed": {"association": {"texture": -0.8}},
+    },
+    "recipe": {"loss": ["cross-entropy", "focal"], "epochs": 3, "batch_size": 16, "optimizer": {"adamw": {"lr": 0.01}}},
+    "probes": [{"performance": {"smallest_group": 5}}],
+    "contrasts": [
+        {**PRIMARY, "measure": "worst-group-accuracy", "environment": "reversed"},
+        {**PRIMARY, "measure": "worst-group-auroc", "environment": "same"},
+    ],
+}
+
+
+def test_looks_at_the_worst_group_are_made_again_from_the_folder_alone(tmp_path: Path) -> None:
+    """Another group is the worst after three seeds than after five: the images of both are kept."""
+    folder = assay.load(WORST).run(tmp_path, workers=0, progress=False, looks=(3, 4, 5)).folder
+    run, kept = RunFolder(folder), json.loads((folder / "described.json").read_text())["worst"]
+    reversed_ones = [entry for entry in kept if entry["environment"] == "reversed"]
+    groups = {tuple(entry["group"]) for entry in reversed_ones for recipe, _ in entry["of"] if recipe == "focal"}
+    assert len(groups) > 1
+    again, rows = (
+        [[row[name] for name in ("id", "look", "value", "decision")] for row in table]
+        for table in (tables_of(run)["looks"], run.table("looks"))
+    )
+    assert again == rows

@@ -284,8 +284,11 @@ def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:
     again = f"Next: train the failed runs again: {RUN} --out out"
     assert after([EQUAL], {"command": RUN}, "out/x", status="failed") == again
     assert not after([EQUAL], {}, status="failed"), "a study from Python has no command"
-    longer = f"Next: train longer, or with a lower learning rate, such as for EPOCHS: {RUN} --set recipe.epochs=EPOCHS"
-    assert after([EQUAL], {"command": RUN}, status="collapsed") == longer
+    longer = "Next: train longer, or with a lower learning rate"
+    spec = json.dumps({"points": [{"recipe": {"epochs": 15}, "tests": {}}]})
+    twice = f"{longer}, such as twice as long: {RUN} --set recipe.epochs=30"
+    assert after([EQUAL], {"command": RUN, "spec": spec}, status="collapsed") == twice
+    assert after([EQUAL], {"command": RUN}, status="collapsed") == f"{longer}."
     few = NEEDED | {"seeds_needed": math.nan, "patients_needed": 1200.0}
     assert after([few], {"command": RUN}).endswith(f"so run it again with both: {RUN} --seeds 40")
     undecided = NEEDED | {"seeds_needed": math.nan}

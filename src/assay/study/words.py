@@ -313,8 +313,7 @@ def next_step(evidence: Evidence, root: str) -> str:
     if any(row["status"] == "failed" for row in trials):
         return f"Next: train the failed runs again: {command}{out}" if command else ""
     if 2 * sum(row["status"] in ("collapsed", "diverged") for row in trials) > len(trials):
-        longer = f", such as for EPOCHS: {command} --set recipe.epochs=EPOCHS{out}" if command else "."
-        return f"Next: train longer, or with a lower learning rate{longer}"
+        return f"Next: train longer, or with a lower learning rate{_twice_as_long(facts, command, out)}"
     if " --scale quick" in command:
         return f"Next: this was a quick part; run the whole study: {command.partition(' --scale quick')[0]}{out}"
     findings = map(from_row, evidence.tables.get("findings", ()))
@@ -339,6 +338,16 @@ def next_step(evidence: Evidence, root: str) -> str:
         few = f"few can be decided with {count(seeds, 'seed')}"
         return f"Next: train more seeds, since {few}: {with_seeds(command, SEEDS)}{out}"
     return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
+
+
+def _twice_as_long(facts: Mapping[str, str], command: str, out: str) -> str:
+    """Return the command that trains twice as long; a period where it, or one number of epochs, is not known."""
+    usual = RecipeSpec.model_fields["epochs"].default
+    points = json.loads(facts.get("spec") or "{}").get("points", ())
+    epochs = {point["recipe"].get("epochs", usual) for point in points}
+    if not command or len(epochs) != 1:
+        return "."
+    return f", such as twice as long: {command} --set recipe.epochs={2 * epochs.pop()}{out}"
 
 
 def with_seeds(command: str, seeds: int) -> str:
