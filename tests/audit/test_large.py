@@ -56,11 +56,11 @@ def test_near_copies_are_searched_among_the_images_that_are_read_and_copies_amon
     patients[left[3]] = left[2]
     data = scenes(tmp_path / "copies", patients, drawn)
     part = checks(audited(brightness, data, tmp_path / "part", budget=BRIEF, **ALONE))
-    assert "2 pictures in 4 files, 1 picture under several patients" in part["copy-clusters"]
+    assert "2 pictures in 4 files, 1 picture under different patients" in part["copy-clusters"]
     assert part["copy-clusters"].endswith("near copies among 40 of 60 images")
     assert "near copies among 40 of 60 images" in (tmp_path / "part" / "report.html").read_text()
     whole = checks(audited(brightness, data, **ALONE))
-    assert "3 pictures in 6 files, 2 pictures under several patients" in whole["copy-clusters"]
+    assert "3 pictures in 6 files, 2 pictures under different patients" in whole["copy-clusters"]
 
     others = list(range(100, 140))
     drawn = {0: mirrored(scene(read[2])), 1: mirrored(scene(left[4]))}

@@ -212,7 +212,7 @@ def test_pairs_do_not_depend_on_the_size_of_the_study_and_are_counted_rightly(tm
     assert small.near_copies == large.near_copies
     # Row 35 is a copy of row 0, which has another label.
     words = reason_words(data_checks(spec, small).reasons[0])
-    assert words.startswith("copies, exact or near: 25 pictures in 50 files, 25 pictures under several patients, 25 ")
+    assert words.startswith("copies, exact or near: 25 pictures in 50 files, 25 pictures under different patients, 25 ")
     assert "25 pictures with different classes, such as lines 2 and 37 of data.csv" in words
     assert "cropped" not in words
 

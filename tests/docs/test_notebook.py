@@ -16,7 +16,7 @@ TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 NOTEBOOKS = sorted(TUTORIALS.glob("*.ipynb"))
 SHOWN: dict[str, tuple[tuple[str, ...], ...]] = {
     "own-images": (
-        ("1 picture under several patients", "AUROC 0.92"),
+        ("1 picture under different patients", "AUROC 0.92"),
         ("3 training runs", "Tested on same, neutral-texture, neutral-size, reversed"),
         ("<svg",),
         ("cross-entropy", "reversed"),

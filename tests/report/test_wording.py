@@ -163,11 +163,11 @@ def test_chips_are_short_and_grave_findings_have_one() -> None:
 
 
 def test_templates_are_of_the_fields_that_their_codes_are_given() -> None:
-    """Slots of a sentence, against the keywords of every call of `because` with its code."""
+    """Slots of a sentence, against the keywords of every call of `Reason.of` with its code."""
     given: dict[str, set[str]] = {}
     for file in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and named(node.func) == "because" and node.args:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Reason.of" and node.args:
                 names = {key.arg or "**" for key in node.keywords}
                 for code in re.findall(r"Code\.([A-Z_]+)", ast.unparse(node.args[0])):
                     given.setdefault(code, set()).update(names)

@@ -185,7 +185,7 @@ def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_pat
     assert "3 networks (1 seed, 3 folds) were trained to predict" in page
     assert "1 recipe · 3 training runs · 1 seed" in page
     assert "all 3 training runs finished" in page, "an ensemble is no training run"
-    assert "and tested on site b too; there the mean probability of a seed's networks counts." in page
+    assert "and tested on site b too; there the networks of a seed are averaged (mean probability)." in page
     places, fold = "(Same distribution as training|external)", "( These are the images of the first of 3 folds.)?"
     named = re.findall(places + r": rows are [^<]*? images \([^)]+\)[.]" + fold, page)
     assert set(named) == {

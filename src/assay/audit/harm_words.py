@@ -224,7 +224,9 @@ def _none_found(tables: Tables, worst: str) -> Iterator[str]:
     but = f", but {worst[:1].lower() if not worst[:2].isupper() else worst[:1]}{worst[1:]}" if worst else "."
     region = leading_region(tables["regions"])
     if region is not None:
-        yield f"Whether this model relies on {what_words(region)} is inconclusive{but}"
+        yield f"No shortcut was verified: whether this model relies on {what_words(region)} is inconclusive."
+        if worst:
+            yield worst
     elif not regions and not tested:
         yield f"No shortcut was searched for: no mark or column was tested{but}"
     elif not regions and images != "predictions":

@@ -444,7 +444,7 @@ class Code(StrEnum):
         "patients|][contradicting?, {contradicting:picture} with different classes|][masks?, {masks:picture} with "
         "different masks|], such as {rows:rows}[searched?, near copies among {searched:,} of {images:,} images]"
         "[bounded?; among so many images cropped ones were not searched]",
-        "copies: [across?{across:picture} under several patients|{groups:picture} in {files:file}]",
+        "copies: [across?{across:picture} under different patients|{groups:picture} in {files:file}]",
         "bad",
     )
     COPIES_OF_ONE_PATIENT = (

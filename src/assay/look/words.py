@@ -83,7 +83,7 @@ def look_step(evidence: Evidence) -> str:
     if grave and not copies:
         return f"Next: put all images of a patient or picture into one part, {again}"
     if grave:
-        return f"Next: leave copies out, or give those of a picture one patient ({listed} names them), {again}"
+        return f"Next: keep one copy of each picture, or give its copies one patient ({listed} names them), {again}"
     strong = best_cue(evidence)
     aim = "what a network learns from these images"
     if strong is not None:

@@ -313,7 +313,7 @@ def estimate_panel(panel: Panel, name: str) -> Estimate:
 
 
 def estimates(panel: Panel, names: Sequence[str]) -> list[Estimate]:
-    """Return several measures of one recipe in one environment, see `estimate`.
+    """Return several measures of one recipe in one environment, see `estimate_panel`.
 
     Examples:
         >>> panel = Panel(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))  # all images are called positive

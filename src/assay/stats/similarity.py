@@ -309,7 +309,7 @@ def between_seeds(likeness: Float[np.ndarray, "s s"]) -> float:
 def beyond_seeds(
     across: Float[np.ndarray, "s s"], within: Float[np.ndarray, "s s"], others: Float[np.ndarray, "s s"]
 ) -> SimilarityContrast:
-    """Whether models of recipes a and b are dissimilarity beyond seeds of a, and seeds of b, are among themselves.
+    """Whether models of recipes a and b are less alike than seeds of a, and seeds of b, are among themselves.
 
     across: likeness of seed i of a to seed j of b; own, others: of two seeds of a, and of b; any measure that does not
     ask which model comes first. The diagonals are not looked at: two recipes share initial weights and batches at one

@@ -187,8 +187,8 @@ def _place(records: Records, measure: str) -> str:
     environments = [contrast.environment for contrast in spec.contrasts if contrast.measure == measure]
     tests = [name for point in spec.points for name in point.tests]
     for name in dict.fromkeys((*environments, *tests)):
-        evaluated = (_evaluate_point(records, point, measure, name) for point in spec.points)
-        if any(evaluated is not None and not evaluated.reason for evaluated in evaluated):
+        by_recipe = (_evaluate_point(records, point, measure, name) for point in spec.points)
+        if any(evaluated is not None and not evaluated.reason for evaluated in by_recipe):
             return name
     return ""
 

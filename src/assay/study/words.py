@@ -645,7 +645,7 @@ def methods_sentences(evidence: Evidence) -> tuple[str, ...]:
     kinds = plural(axis) if recipes == len(evidence.outline.levels) and axis else "recipes"
     levels = f"{recipes} {kinds}, " if recipes > 1 else ""
     parts = f", {folds} folds" if folds > 1 else ""
-    joint = "; there the mean probability of a seed's networks counts" if folds > 1 else ""
+    joint = "; there the networks of a seed are averaged (mean probability)" if folds > 1 else ""
     images += f", and tested on {join_words(others)} too{joint}" if others else ""
     is_external = facts.get("models") or facts.get("predictions")
     were = "was" if trained == 1 else "were"

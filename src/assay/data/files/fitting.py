@@ -253,7 +253,7 @@ def touched(labels: UInt8[np.ndarray, "h w"], size: int, framing: Framing = PAD)
 
 
 def _seen_in(native: int, fitted: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fitted pixel in which the middle of of each native one; twice, since it may be between two."""
+    """Return the fitted pixel in which the middle of each native one; twice, since it may be between two."""
     middle = (2 * np.arange(native) + 1) * fitted
     return (middle - 1) // (2 * native), middle // (2 * native)
 
