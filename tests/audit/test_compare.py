@@ -181,7 +181,7 @@ def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, caps
     assert kept[0]["kind"] == "performance"
     opened: Any = assay.open_run(tmp_path / "out")
     assert "The AUROC shift by tag differs between a and b." in opened._repr_html_()
-    assert " sd [" in repr(opened), "the region"
+    assert " sd\u00a0[" in page, "the region"
     with pytest.raises(StoreError, match="a comparison of audits, which has no table 'estimates'"):
         opened.figure("auroc")
     assert run(["audit", "compare", str(audits / "a"), str(audits / "b"), "--json"]) == 0

@@ -40,7 +40,7 @@ from assay.stats.metrics import score_names
 from assay.stats.rows import RegionVerdict
 from assay.store.files import Row, read_checked_json
 
-VERSION = 9
+VERSION = 10
 """Version of the search: raised where equal images can give another result."""
 _OCCUPIED = 0.15
 """Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""
