@@ -14,8 +14,7 @@ from assay.audit.harms import harms_of
 from assay.audit.request import AuditRequest
 from assay.audit.search.words import next_words, searched_words
 from assay.audit.words import evidence_words, procedure_sentences, reported_verdicts, title
-from assay.core.reasons import Reason
-from assay.plugin import Code, entries
+from assay.plugin import Code, Reason, entries
 
 Row = dict[str, Any]
 

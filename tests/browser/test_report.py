@@ -26,8 +26,7 @@ from tests.worlds.tables import StudyTables, make_run
 
 import assay
 from assay.audit.labels import write_labels
-from assay.core.reasons import Reason
-from assay.plugin import Code, RunFolder
+from assay.plugin import Code, Reason, RunFolder
 from assay.report.charts import draw_rows
 from assay.report.drawing import ChartPanel, EstimateMark, Plot, styles
 from assay.report.index_page import write_index

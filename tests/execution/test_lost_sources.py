@@ -12,9 +12,9 @@ import pytest
 from tests.worlds.studies import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
 
 from assay.core.files import file_lock
-from assay.core.reasons import Reason, reason_in_words
+from assay.core.reasons import reason_in_words
 from assay.execution.plan import SourceJob
-from assay.plugin import Code, Diverged, RunFolder, default_cache_root
+from assay.plugin import Code, Diverged, Reason, RunFolder, default_cache_root
 from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import from_row
 

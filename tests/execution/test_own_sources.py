@@ -12,12 +12,11 @@ from PIL import Image
 from tests.worlds.studies import SMALL, prepared, run
 
 import assay
-from assay.core.reasons import Reason
 from assay.core.types import Inputs
 from assay.execution.jobs import network_of
 from assay.execution.plan import start_id
 from assay.execution.workspace import nothing_to_read
-from assay.plugin import Code, Component, RunFolder, SpecError, StoreError, WeightsError, default_cache_root
+from assay.plugin import Code, Component, Reason, RunFolder, SpecError, StoreError, WeightsError, default_cache_root
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.population import Population
 from assay.spec.schema import EnvironmentSpec

@@ -7,9 +7,8 @@ from tests.probes.test_performance import found
 from tests.worlds.environments import make_probe
 from torch import nn
 
-from assay.core.reasons import Reason
 from assay.core.seeds import folds_by_patient
-from assay.plugin import Code, Factor, FactorTable, Measurement, Model, Probe, build, run_probes
+from assay.plugin import Code, Factor, FactorTable, Measurement, Model, Probe, Reason, build, run_probes
 from assay.probes.decodability import Space, low_resolution, score_spaces, tasks_of
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import FACTORS, PixelReader, PlantedImages, World, table

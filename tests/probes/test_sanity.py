@@ -13,8 +13,7 @@ from tests.probes.test_attribution import Patches
 from tests.worlds.environments import make_probe
 from torch import Tensor, nn
 
-from assay.core.reasons import Reason
-from assay.plugin import Code, ExplainedNetwork, Measurement, Model, library_draws, run_probes
+from assay.plugin import Code, ExplainedNetwork, Measurement, Model, Reason, library_draws, run_probes
 from assay.report.sentences.reasons import reason_words
 
 HERE = "tests.probes.test_sanity"

@@ -9,8 +9,7 @@ import pytest
 from scipy.stats import kurtosis as scipy_kurtosis
 from sklearn.decomposition import PCA
 
-from assay.core.reasons import Reason
-from assay.plugin import Code
+from assay.plugin import Code, Reason
 from assay.probes import representation
 from assay.probes.representation import separation
 from assay.report.sentences.reasons import reason_words

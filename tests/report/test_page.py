@@ -20,8 +20,7 @@ from PIL import Image
 from tests.report.reading import page_of, require_links
 from tests.worlds.tables import StudyTables, make_run
 
-from assay.core.reasons import Reason
-from assay.plugin import Code, RunFolder, StoreError
+from assay.plugin import Code, Reason, RunFolder, StoreError
 from assay.report.evidence import Evidence, RunTables
 from assay.report.glossary import GLOSSARY
 from assay.report.page import write_page

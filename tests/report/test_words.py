@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from assay.core.reasons import Reason
-from assay.plugin import Code
+from assay.plugin import Code, Reason
 from assay.report.words import Names, decided_by, headline, primary_line, statement
 
 NAN = float("nan")

@@ -16,8 +16,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
 
-from assay.core.reasons import Reason
-from assay.plugin import Code, Contributions
+from assay.plugin import Code, Contributions, Reason
 from assay.report.sentences.reasons import reason_words
 from assay.stats import (
     Assumptions,

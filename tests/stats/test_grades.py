@@ -12,8 +12,7 @@ from scipy.special import logsumexp
 from sklearn import metrics as reference
 from tests.worlds.panels import answers
 
-from assay.core.reasons import Reason
-from assay.plugin import Code
+from assay.plugin import Code, Reason
 from assay.stats import ModelPredictions, value
 from assay.stats.measures.grades import specific_thresholds
 

@@ -10,8 +10,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from assay.core.reasons import Reason
-from assay.plugin import Code
+from assay.plugin import Code, Reason
 from assay.stats import SimilarityContrast, between_seeds, beyond_seeds, cohen_kappa, decide_likeness
 
 

@@ -14,8 +14,7 @@ import pytest
 from scipy import stats
 from tests.report.test_words import row as comparison
 
-from assay.core.reasons import Reason
-from assay.plugin import Code
+from assay.plugin import Code, Reason
 from assay.report.blocks import cell
 from assay.report.evidence import Evidence
 from assay.report.words import headline, primary_line

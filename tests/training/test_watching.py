@@ -8,8 +8,7 @@ import torch
 from tests.worlds.environments import part, recipe
 from torch import nn
 
-from assay.core.reasons import Reason
-from assay.plugin import Code, CollapsedFeatures, LossContext, Objective, fit
+from assay.plugin import Code, CollapsedFeatures, LossContext, Objective, Reason, fit
 from assay.testing.data import squares
 from assay.training.collapse import collapse_reason, figures
 

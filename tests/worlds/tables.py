@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from assay.core.reasons import Reason
-from assay.plugin import Code, RunFolder, generator
+from assay.plugin import Code, Reason, RunFolder, generator
 from assay.stats import collapse_rate
 from assay.stats.decisions import restrict_claims
 from assay.stats.doubts import findings_of

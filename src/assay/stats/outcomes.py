@@ -265,7 +265,7 @@ def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray,
 #
 # The region is Hotelling's: with standard errors s, correlation r and df, the lesser of the two degrees of freedom, it
 # holds the points whose squared distance from the estimate, in the metric of that covariance, is at most
-# 2 df / (df - 1) F(0.95; 2, df - 1). Each measure is put on the scale on which its interval is made (see `estimate_panel`).
+# 2 df / (df - 1) F(0.95; 2, df - 1). Each measure is put on the scale of its interval (see `estimate_panel`).
 
 POINTS = 72
 """Points of an outline: every 5 degrees."""

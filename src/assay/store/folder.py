@@ -251,21 +251,21 @@ def _are_copies(path: Path, other: Path) -> bool:
         return True
     pairs, files = [(path, other)], list[tuple[Path, Path]]()
     while pairs:
-        one, two = pairs.pop()
-        if is_folder(one) and is_folder(two):
-            if one is not path and (one.is_symlink() or two.is_symlink()):
-                if not one.samefile(two):
+        first, second = pairs.pop()
+        if is_folder(first) and is_folder(second):
+            if first is not path and (first.is_symlink() or second.is_symlink()):
+                if not first.samefile(second):
                     return False
                 continue
-            names = _visible_names(one)
-            if names != _visible_names(two):
+            names = _visible_names(first)
+            if names != _visible_names(second):
                 return False
-            pairs += [(one / name, two / name) for name in names]
-        elif is_file(one) and is_file(two) and one.stat().st_size == two.stat().st_size:
-            files.append((one, two))
+            pairs += [(first / name, second / name) for name in names]
+        elif is_file(first) and is_file(second) and first.stat().st_size == second.stat().st_size:
+            files.append((first, second))
         else:
             return False
-    return all(filecmp.cmp(one, two, shallow=False) for one, two in files)
+    return all(filecmp.cmp(first, second, shallow=False) for first, second in files)
 
 
 def _visible_names(folder: Path) -> list[str]:

@@ -77,11 +77,13 @@ def order_rows(spec: StudySpec, estimates: Sequence[Row], contrasts: Sequence[Ro
     orders: list[Row] = []
     for table in spec.published:
         for column in table.columns if table.rows not in OF_ROWS else ():
-            found = _estimates_of_column(table, column, overall)
-            levels = [level for level in column.values if level in found and not math.isnan(found[level]["value"])]
+            by_level = _estimates_of_column(table, column, overall)
+            levels = [name for name in column.values if name in by_level and not math.isnan(by_level[name]["value"])]
+                level for level in column.values if level in by_level and not math.isnan(by_level[level]["value"])
+            ]
             if len(levels) > 1:
-                compared = _compared_pairs(table.rows, column, {level: found[level] for level in levels}, contrasts)
-                figures = [(column.values[level], float(found[level]["value"])) for level in levels]
+                compared = _compared_pairs(table.rows, column, {level: by_level[level] for level in levels}, contrasts)
+                figures = [(column.values[level], float(by_level[level]["value"])) for level in levels]
                 place = {"table": table.title, "column": column.name, "measure": column.measure,
                          "environment": column.environment}  # fmt: skip
                 orders.append({**place, **_order(levels, figures, compared)})
@@ -89,16 +91,16 @@ def order_rows(spec: StudySpec, estimates: Sequence[Row], contrasts: Sequence[Ro
 
 
 def _compared_pairs(
-    axis: str, column: PublishedColumn, found: Mapping[str, Row], contrasts: Sequence[Row]
+    axis: str, column: PublishedColumn, by_level: Mapping[str, Row], contrasts: Sequence[Row]
 ) -> Mapping[tuple[str, str], int]:
     """Return pairs of levels that a comparison tests -> the decided sign of the first less the second, or 0."""
     signs: dict[tuple[str, str], int] = {}
     wanted = (axis, "equal-budget", column.measure, column.environment, "", column.layer)
     for row in contrasts:
         place = (row["axis"], row["at"], row["measure"], row["environment"], row["factor"], row["layer"])
-        if place != wanted or math.isnan(row["low"]) or not {row["a"], row["b"]} <= found.keys():
+        if place != wanted or math.isnan(row["low"]) or not {row["a"], row["b"]} <= by_level.keys():
             continue
-        sides = [{**json.loads(found[row[side]]["coordinates"]), axis: ""} for side in ("a", "b")]
+        sides = [{**json.loads(by_level[row[side]]["coordinates"]), axis: ""} for side in ("a", "b")]
         if sides != [{**json.loads(row["where"]), axis: ""}] * 2:
             continue
         way = str(row["decision"]).partition("-")[0] if row["decision"] in DIFFERENT else ""

@@ -415,9 +415,9 @@ def _read_models(request: ValidateRequest) -> tuple[tuple[ScoreFile, ...], str]:
         second = read_score_file(request.other, request, first_column)
     else:
         return (first,), ""
-    first, second, said = _pair_files(first, second, request)
+    first, second, notes = _pair_files(first, second, request)
     second = replace(second, name=f"{second.name} (2)") if second.name == first.name else second
-    return (first, second), "; ".join(said)
+    return (first, second), "; ".join(notes)
 
 
 def _patients_of(rows: ScoredRows) -> Int[np.ndarray, " n"]:
@@ -457,7 +457,7 @@ def _pair_files(
     if not matched.pairs:
         raise DataError(f"no case of {first.name} is in {other.name}: are these scores of other patients?")
     where, row = (f"'{other.name}'", "score") if is_one_table else (other.rows.table.name, "row")
-    said = require_matched(
+    notes = require_matched(
         matched, where, "case", row, unmatched=request.unmatched, private=True, lines=other.rows.table.numbers
     )
     rows, of_other = first.rows.take([*matched.pairs]), other.rows.take([*matched.pairs.values()])
@@ -473,7 +473,7 @@ def _pair_files(
             f"cases of one patient in {first.name} or {other.name} are of several in the other file: "
             f"correct the files, or name the column of patients with {key_text('--patient')}"
         )
-    return replace(first, rows=rows), replace(other, rows=of_other), said
+    return replace(first, rows=rows), replace(other, rows=of_other), notes
 
 
 def _are_same(first: ScoreFile, other: ScoreFile) -> bool:
@@ -493,10 +493,10 @@ def _case_names(first: ScoreFile, other: ScoreFile, are_lines: bool) -> tuple[Se
                 f"name one with {key_text('--image', 'COLUMN')}"
             )
     both = next(((name, name) for name in columns[0] if name in columns[1]), (columns[0][0], columns[1][0]))
-    one, two = (
+    first_key, second_key = (
         file.rows.table.column(name, key_text("--image")) for file, name in zip((first, other), both, strict=True)
     )
-    return one, two
+    return first_key, second_key
 
 
 def tuning_files(

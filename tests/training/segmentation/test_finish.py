@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from assay.core.reasons import Reason
-from assay.plugin import ArrayCache, Code, Diverged, TrainingResult
+from assay.plugin import ArrayCache, Code, Diverged, Reason, TrainingResult
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.training.loop import _extreme, begin, finish
