@@ -224,7 +224,8 @@ def _none_found(tables: Tables, worst: str) -> Iterator[str]:
     but = f", but {worst[:1].lower() if not worst[:2].isupper() else worst[:1]}{worst[1:]}" if worst else "."
     region = leading_region(tables["regions"])
     if region is not None:
-        yield f"No shortcut was verified: whether this model relies on {what_words(region)} is inconclusive."
+        part = "" if region["of"] == "whole" or region["kind"] == "border" else "; it may be part of the disease"
+        yield f"No shortcut was verified: whether this model relies on {what_words(region)} is inconclusive{part}."
         if worst:
             yield worst
     elif not regions and not tested:

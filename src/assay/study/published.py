@@ -79,8 +79,6 @@ def order_rows(spec: StudySpec, estimates: Sequence[Row], contrasts: Sequence[Ro
         for column in table.columns if table.rows not in OF_ROWS else ():
             by_level = _estimates_of_column(table, column, overall)
             levels = [name for name in column.values if name in by_level and not math.isnan(by_level[name]["value"])]
-                level for level in column.values if level in by_level and not math.isnan(by_level[level]["value"])
-            ]
             if len(levels) > 1:
                 compared = _compared_pairs(table.rows, column, {level: by_level[level] for level in levels}, contrasts)
                 figures = [(column.values[level], float(by_level[level]["value"])) for level in levels]
