@@ -94,7 +94,9 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
         "Searched: the regions of these training images.",
     ]
     open_ = REGION | {"verdict": "inconclusive"}
-    assert answer_words(tables(regions=[open_]))[0].startswith("Whether this model relies on a bright mark in one")
+    assert answer_words(tables(regions=[open_]))[0].startswith(
+        "No shortcut was verified: whether this model relies on a bright mark in one"
+    )
     untested = [REGION | {"verdict": "not-tested"}]
     assert answer_words(tables(row("tag", "objects"), row("pen", "lines"), regions=untested))[0] == (
         "No shortcut was found with 2 drawn marks; regions of the images were not searched."
@@ -107,7 +109,7 @@ def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
     none = "A bright mark in one of the corners, found in the training images, changes 20% of predictions"
     for verdict, leading in (
         ("nothing-found", (relied, "No shortcut was found")),
-        ("inconclusive", (relied, "Whether this model relies on a bright mark")),
+        ("inconclusive", (relied, "No shortcut was verified: whether this model relies on a bright mark")),
         ("unverified", (relied, f"{none}: a finding without a verified limit.")),
         ("relies-on-look", (f"{none}.",) * 2),
         ("relies-on-region", (f"{none}.",) * 2),
