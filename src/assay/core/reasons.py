@@ -37,7 +37,7 @@ class Reason:
     `str(reason)` is its stored form, the JSON list `[{"code": "few-seeds", "seeds": 2}]`, or the empty text.
 
     Examples:
-        >>> reason = because(Code.FEW_SEEDS, seeds=2)
+        >>> reason = Reason.of(Code.FEW_SEEDS, seeds=2)
         >>> bool(reason), str(reason)
         (True, '[{"code": "few-seeds", "seeds": 2}]')
     """

@@ -182,9 +182,9 @@ def merge_patients(patients: Int[np.ndarray, "n"], pairs: Sequence[NearPair]) ->
 
     Examples:
         >>> patients = np.array([5, 7, 9, 7, 11, 13])
-        >>> together(patients, [NearPair(0, 1, 0.9), NearPair(3, 2, 0.9)]).tolist()
+        >>> merge_patients(patients, [NearPair(0, 1, 0.9), NearPair(3, 2, 0.9)]).tolist()
         [5, 5, 5, 5, 11, 13]
-        >>> together(patients, []).tolist()
+        >>> merge_patients(patients, []).tolist()
         [5, 7, 9, 7, 11, 13]
     """
     from scipy import sparse  # here, since few searches end with pairs

@@ -318,8 +318,8 @@ class Decodability:
         A layer that carries the margin, in a network whose answer is the tag: what is carried is not what is used.
 
         >>> from assay.plugin import run_probes
-        >>> from assay.testing.probe import Reader, World
-        >>> model = Model(Reader({"tag": 1.0}, carried=("margin",)), layers=("vector",))
+        >>> from assay.testing.probe import PixelReader, World
+        >>> model = Model(PixelReader({"tag": 1.0}, carried=("margin",)), layers=("vector",))
         >>> result = run_probes(model, World(), {"decodability": Decodability()})
         >>> trained = [one for one in result.measurements["decodability"] if one.group == "trained"]
         >>> [one.factor for one in trained if one.value > 0.9]

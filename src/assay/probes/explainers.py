@@ -48,7 +48,7 @@ class ExplainedNetwork:
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False))
         >>> network[1].weight.data = torch.tensor([[2.0, -1.0]])
         >>> images = torch.tensor([[[[0.5, 0.25]]]])
-        >>> subject = Subject.of(network, images)
+        >>> subject = ExplainedNetwork.of(network, images)
         >>> [step.shape for step in subject.steps], subject.score(images, torch.tensor([1])).tolist()
         ([(1, 2), (1, 1)], [0.75])
     """
@@ -95,7 +95,7 @@ class Explainer(Protocol):
         ...     def explain(self, subject, images, own):
         ...         return images.mean(dim=1)
         >>> images = torch.tensor([[[[0.5, 0.25]]]])
-        >>> Brightness().explain(Subject(nn.Identity(), ()), images, torch.tensor([1])).tolist()
+        >>> Brightness().explain(ExplainedNetwork(nn.Identity(), ()), images, torch.tensor([1])).tolist()
         [[[0.5, 0.25]]]
     """
 
@@ -177,7 +177,7 @@ class Gradient(GenericExplainer):
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False))
         >>> network[1].weight.data = torch.tensor([[2.0, -1.0]])
         >>> images = torch.tensor([[[[0.5, 0.25]]]])
-        >>> Gradient().explain(Subject.of(network, images), images, torch.tensor([1])).tolist()
+        >>> Gradient().explain(ExplainedNetwork.of(network, images), images, torch.tensor([1])).tolist()
         [[[2.0, 1.0]]]
     """
 
@@ -200,7 +200,7 @@ class InputXGradient(GenericExplainer):
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False))
         >>> network[1].weight.data = torch.tensor([[2.0, -1.0]])
         >>> images = torch.tensor([[[[0.5, 0.25]]]])
-        >>> InputXGradient().explain(Subject.of(network, images), images, torch.tensor([1])).tolist()
+        >>> InputXGradient().explain(ExplainedNetwork.of(network, images), images, torch.tensor([1])).tolist()
         [[[1.0, -0.25]]]
     """
 

@@ -68,8 +68,8 @@ class Performance:
         class:
 
         >>> from assay.plugin import Model, run_probes
-        >>> from assay.testing.probe import Reader, World
-        >>> model = Model(Reader({"tag": 4.0}), threshold=0.5)
+        >>> from assay.testing.probe import PixelReader, World
+        >>> model = Model(PixelReader({"tag": 4.0}), threshold=0.5)
         >>> result = run_probes(model, World(), {"performance": Performance()})
         >>> worst = [one for one in result.measurements["performance"] if one.group == "worst group"]
         >>> {one.environment: round(one.value, 2) for one in worst if one.measure == "accuracy"}

@@ -36,9 +36,9 @@ class Request:
         What a probe asks for, and the reading that answers it:
 
         >>> from assay.plugin import Model, ModelReading
-        >>> from assay.testing.probe import Reader, World
+        >>> from assay.testing.probe import PixelReader, World
         >>> neutral = World().neutral()
-        >>> reading = ModelReading(Model(Reader()), [Request(neutral, layers=("vector",))])
+        >>> reading = ModelReading(Model(PixelReader()), [Request(neutral, layers=("vector",))])
         >>> reading.read(neutral).activations["vector"].shape
         (400, 12)
     """
@@ -58,7 +58,7 @@ class ModelOutputs:
             being the greatest log-odds of lesion against background of any pixel. Empty otherwise.
 
     Examples:
-        >>> read = Read(logits=np.zeros((5, 2)), activations={"trunk": np.zeros((5, 8))})
+        >>> read = ModelOutputs(logits=np.zeros((5, 2)), activations={"trunk": np.zeros((5, 8))})
         >>> sorted(read.activations)
         ['trunk']
     """

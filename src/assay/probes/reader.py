@@ -455,8 +455,8 @@ class ModelReading:
     Examples:
         Answers are read once, whoever asks:
 
-        >>> from assay.testing.probe import Reader, World
-        >>> network, neutral = Reader({"tag": 4.0}), World().neutral()
+        >>> from assay.testing.probe import PixelReader, World
+        >>> network, neutral = PixelReader({"tag": 4.0}), World().neutral()
         >>> reading = ModelReading(Model(network), [Request(neutral), Request(neutral, ("vector",))])
         >>> reading.read(neutral) is reading.read(neutral)
         True
@@ -702,9 +702,9 @@ class ProbeResult:
 
     Examples:
         >>> from assay.plugin import build
-        >>> from assay.testing.probe import Reader, World
+        >>> from assay.testing.probe import PixelReader, World
         >>> probes = {"performance": build("probe", "performance", {})}
-        >>> result = run_probes(Model(Reader({"tag": 4.0}), threshold=0.5), World(), probes)
+        >>> result = run_probes(Model(PixelReader({"tag": 4.0}), threshold=0.5), World(), probes)
         >>> result.asked
         {'performance': ('same', 'neutral', 'reversed')}
         >>> result.reads["same"].logits.shape

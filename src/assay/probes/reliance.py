@@ -391,8 +391,8 @@ class Reliance:
         A network whose logit is 3 times the tag and the size, each of which varies by itself:
 
         >>> from assay.plugin import run_probes
-        >>> from assay.testing.probe import Reader, World
-        >>> model = Model(Reader({"tag": 3.0, "size": 1.0}))
+        >>> from assay.testing.probe import PixelReader, World
+        >>> model = Model(PixelReader({"tag": 3.0, "size": 1.0}))
         >>> result = run_probes(model, World(), {"reliance": Reliance(samples=256)})
         >>> shares = [one for one in result.measurements["reliance"] if one.measure == "sobol-total"]
         >>> {one.factor: round(abs(one.value), 1) for one in shares}

@@ -439,8 +439,8 @@ class Representation:
         A layer of 10 units, in which the margin, which is the target, and the tag set images apart:
 
         >>> from assay.plugin import run_probes
-        >>> from assay.testing.probe import Reader, World
-        >>> model = Model(Reader({"tag": 1.0}, carried=("margin", "tag")), layers=("vector",))
+        >>> from assay.testing.probe import PixelReader, World
+        >>> model = Model(PixelReader({"tag": 1.0}, carried=("margin", "tag")), layers=("vector",))
         >>> result = run_probes(model, World(), {"representation": Representation(images=200)})
         >>> found = {(one.measure, one.factor): one.value for one in result.measurements["representation"]}
         >>> 9 < found["effective-rank", ""] < 10

@@ -156,9 +156,9 @@ class Robustness:
         A network with a fixed threshold on one pixel errs in brighter images, whose ranks stay right:
 
         >>> from assay.plugin import run_probes
-        >>> from assay.testing.probe import Reader, World
+        >>> from assay.testing.probe import PixelReader, World
         >>> probe = Robustness(families=("brightness",), severities=(5,))
-        >>> result = run_probes(Model(Reader({"margin": 4.0}), threshold=0.5), World(), {"robustness": probe})
+        >>> result = run_probes(Model(PixelReader({"margin": 4.0}), threshold=0.5), World(), {"robustness": probe})
         >>> found = {one.measure: round(one.value, 2) for one in result.measurements["robustness"] if one.level}
         >>> found["distorted-error"], found["distorted-auroc"]
         (0.51, 1.0)

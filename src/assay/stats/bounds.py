@@ -29,7 +29,7 @@ class BoundedEstimate:
         df: Degrees of freedom of the error.
 
     Examples:
-        >>> bounded = Bounded(value=0.9, error=0.03, low=0.85, high=0.94)
+        >>> bounded = BoundedEstimate(value=0.9, error=0.03, low=0.85, high=0.94)
         >>> bounded.low < bounded.value < bounded.high, bounded.df
         (True, inf)
     """
@@ -77,7 +77,7 @@ def share_upper_bound(hits: float, size: float, alpha: float = ALPHA) -> float:
     Examples:
         None of twelve:
 
-        >>> round(most_of(0, 12), 4)  # 1 - 0.05 ** (1 / 12)
+        >>> round(share_upper_bound(0, 12), 4)  # 1 - 0.05 ** (1 / 12)
         0.2209
     """
     return float(betaincinv(hits + 1, size - hits, 1 - alpha)) if hits < size else 1.0

@@ -47,12 +47,12 @@ def sum_by_patient(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "
     of images. With one image per patient and a mean the standard error is s / sqrt(n). NaN under two patients.
 
     Examples:
-        >>> parts = cluster(np.array([1.0, -1.0, 3.0, -3.0]) / 4, np.array([0, 1, 2, 3]))
+        >>> parts = sum_by_patient(np.array([1.0, -1.0, 3.0, -3.0]) / 4, np.array([0, 1, 2, 3]))
         >>> round(parts.standard_error, 4)  # s / sqrt(n), sqrt(20 / 3 / 4)
         1.291
-        >>> cluster(np.array([0.5, -0.5]), np.array([7, 7])).values.tolist()
+        >>> sum_by_patient(np.array([0.5, -0.5]), np.array([7, 7])).values.tolist()
         [nan]
-        >>> cluster(np.ones(3), np.zeros(3, dtype=np.int64)).standard_error  # of one patient
+        >>> sum_by_patient(np.ones(3), np.zeros(3, dtype=np.int64)).standard_error  # of one patient
         nan
     """
     samples, code = _unique_patients(patient)
@@ -74,7 +74,7 @@ class ModelPredictions:
     names: of the classes, for reasons.
 
     Examples:
-        >>> answers = Answers(logits=np.array([[0.0, 2.0], [1.0, 0.0]]), target=np.array([1, 0]))
+        >>> answers = ModelPredictions(logits=np.array([[0.0, 2.0], [1.0, 0.0]]), target=np.array([1, 0]))
         >>> answers.classes, answers.finite
         (2, True)
     """
@@ -178,7 +178,7 @@ def auroc_influence(
 
     Examples:
         >>> score, target = np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])
-        >>> auroc_rows(*placements(score, target), target).tolist()
+        >>> auroc_influence(*placements(score, target), target).tolist()
         [0.125, -0.125, -0.125, 0.125]
     """
     positive = target == 1
@@ -194,7 +194,7 @@ def mean_influence(
 
     Examples:
         >>> values = np.array([1.0, 0.0, 1.0])
-        >>> share(values, 0.5, np.array([True, True, False]), np.arange(3)).round(4).tolist()  # 0.5 / 2 sqrt(2 / 1)
+        >>> mean_influence(values, 0.5, np.array([True, True, False]), np.arange(3)).round(4).tolist()  # 0.5 / 2 sqrt(2 / 1)
         [0.3536, -0.3536, 0.0]
     """
     rows = np.where(among, values - mean, 0.0) / among.sum()
@@ -262,7 +262,7 @@ def correct_small_sample(
     Examples:
         Stratum 0 has two patients, stratum 1 a single one, and the last row is unused:
 
-        >>> widen(np.ones(4), np.array([0, 0, 1, -1]), np.array([1, 2, 3, 4])).round(4).tolist()  # sqrt(2)
+        >>> correct_small_sample(np.ones(4), np.array([0, 0, 1, -1]), np.array([1, 2, 3, 4])).round(4).tolist()  # sqrt(2)
         [1.4142, 1.4142, nan, 0.0]
     """
     encoded = _encode(patient)

@@ -126,7 +126,7 @@ def cumulative_log_odds(logits: Float[np.ndarray, "*s n k"], cut: int) -> Float[
         cut: The first class that counts as positive, 1 to k - 1.
 
     Examples:
-        >>> beyond(np.log([[0.5, 0.25, 0.25]]), 1).round(6).tolist()  # log((0.25 + 0.25) / 0.5)
+        >>> cumulative_log_odds(np.log([[0.5, 0.25, 0.25]]), 1).round(6).tolist()  # log((0.25 + 0.25) / 0.5)
         [0.0]
     """
     wide = two_columns(logits)
@@ -348,7 +348,7 @@ def auroc_from_placements(
 
     Examples:
         >>> target = np.array([0, 0, 1, 1])
-        >>> area(*placements(np.array([0.1, 0.4, 0.35, 0.8]), target), target).value
+        >>> auroc_from_placements(*placements(np.array([0.1, 0.4, 0.35, 0.8]), target), target).value
         0.75
     """
     positive = target == 1

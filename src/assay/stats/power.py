@@ -134,9 +134,9 @@ def found_reachable(
 
     Examples:
         >>> from assay.stats.compare import linear_contrast
-        >>> from assay.stats.panel import of_seeds
+        >>> from assay.stats.panel import measure_from_seed_values
         >>> seeds = np.arange(5)
-        >>> parts = [of_seeds(np.array([-2, -1, 0, 1, 2]) * sd, seeds) for sd in (0.01, 0.02)]
+        >>> parts = [measure_from_seed_values(np.array([-2, -1, 0, 1, 2]) * sd, seeds) for sd in (0.01, 0.02)]
         >>> contrasts = [linear_contrast([part], np.ones(1)) for part in parts]
         >>> found_reachable(contrasts[:1], 1) < found_reachable(contrasts, 1) < found_reachable(contrasts[1:], 1)
         True
@@ -188,11 +188,11 @@ def patients_behind(name: str, positives: int, negatives: int) -> int | None:
         end, images or lesions that only outputs decide on.
 
     Examples:
-        >>> rests_on("sensitivity", 30, 70), rests_on("auroc", 30, 70), rests_on("accuracy", 30, 70)
+        >>> patients_behind("sensitivity", 30, 70), patients_behind("auroc", 30, 70), patients_behind("accuracy", 30, 70)
         (30, 100, 100)
-        >>> rests_on("auroc", 0, 70), rests_on("dice", 0, 200)
+        >>> patients_behind("auroc", 0, 70), patients_behind("dice", 0, 200)
         (0, 0)
-        >>> rests_on("log-loss", 30, 70) is None
+        >>> patients_behind("log-loss", 30, 70) is None
         True
     """
     if name in OF_RANKS:

@@ -120,7 +120,7 @@ class MitigationContext:
         (int64); None where it asked for none.
 
     Examples:
-        >>> setting = Setting(seed=0, rows=100, drawn=96, classes=2)  # batches of 32: four rows are left in an epoch
+        >>> setting = MitigationContext(seed=0, rows=100, drawn=96, classes=2)  # batches of 32: four rows are left in an epoch
         >>> setting.groups is None
         True
     """
@@ -166,7 +166,7 @@ class Mitigation:
 
     Examples:
         >>> plain = Mitigation()
-        >>> setting = Setting(seed=0, rows=4, drawn=4, classes=2)
+        >>> setting = MitigationContext(seed=0, rows=4, drawn=4, classes=2)
         >>> plain.phases(20), sorted(plain.order(setting, (), epoch=0).tolist()), plain.group_labels
         ((20,), [0, 1, 2, 3], 'none')
     """

@@ -23,17 +23,17 @@ def test_an_image_is_left_as_it_is_by_its_own_content_and_changed_by_another(reg
     mixed = region.put(IMAGES, DONORS)
     assert mixed.shape == IMAGES.shape
     assert np.abs(mixed - IMAGES).max() > 0.01
-    where = region.where(SIDE, SIDE)
+    where = region.pixel_mask(SIDE, SIDE)
     if where is not None:
         assert (mixed[:, :, where] == DONORS[:, :, where]).all()
         assert (mixed[:, :, ~where] == IMAGES[:, :, ~where]).all()
 
 
 def test_places_are_where_they_say() -> None:
-    assert Box(0.5, 0.75, 1, 1).where(8, 8).sum() == 8
-    assert Box(0.5, 0.75, 1, 1).where(8, 8)[4:, 6:].all()
-    assert Border(0.05).where(20, 40).sum() == 20 * 40 - 18 * 38
-    corners = Corners(1 / 6).where(12, 24)
+    assert Box(0.5, 0.75, 1, 1).pixel_mask(8, 8).sum() == 8
+    assert Box(0.5, 0.75, 1, 1).pixel_mask(8, 8)[4:, 6:].all()
+    assert Border(0.05).pixel_mask(20, 40).sum() == 20 * 40 - 18 * 38
+    corners = Corners(1 / 6).pixel_mask(12, 24)
     assert corners.sum() == 4 * 2 * 4
     assert corners[:2, :4].all()
     assert corners[-2:, -4:].all()

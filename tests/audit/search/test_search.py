@@ -155,7 +155,7 @@ def test_a_local_mark_is_found_named_and_verified(model: str, mark: str, kind: s
         assert found.shape > 0.9 > 0.1 > abs(found.tone)
         assert isinstance(found.region, Box)
         assert found.region.bottom - found.region.top <= 1 / 6 + 1e-9
-        assert found.region.where(SIDE, SIDE)[CORNER].mean() > 0.5
+        assert found.region.pixel_mask(SIDE, SIDE)[CORNER].mean() > 0.5
 
 
 def test_a_model_is_given_no_pixels_beyond_the_range_of_images() -> None:
@@ -230,7 +230,7 @@ def test_carriers_are_the_images_that_are_alike_whatever_is_around(mark: str, le
         where = pixels
     else:
         pixels[:9, -9:] = np.triu(np.ones((9, 9), dtype=bool))
-        where = Box(0, 2 / 3, 1 / 3, 1).where(SIDE, SIDE)
+        where = Box(0, 2 / 3, 1 / 3, 1).pixel_mask(SIDE, SIDE)
     images = made.images.copy()
     images[:, 0] = np.where(has[:, None, None] & pixels, level, images[:, 0])
     sample = SearchSample(images, made.target, np.arange(COUNT), np.zeros((COUNT, 1)))
@@ -243,7 +243,7 @@ def test_carriers_are_the_images_that_are_alike_whatever_is_around(mark: str, le
 def test_a_bright_letter_is_bright_where_its_class_is_darker_all_around() -> None:
     made = world(0)
     has = np.random.default_rng(1).random(COUNT) < 0.5
-    where = Box(2 / 3, 2 / 3, 1, 1).where(SIDE, SIDE)
+    where = Box(2 / 3, 2 / 3, 1, 1).pixel_mask(SIDE, SIDE)
     images = made.images.copy()
     images[has] -= 0.2
     images[has, :, -7:-2, -5] = images[has, :, -7:-2:2, -5:-2] = 0.95
@@ -313,7 +313,7 @@ def test_several_classes_are_searched_by_the_score_of_the_own_class() -> None:
     )
     assert isinstance(found, RegionFinding)
     assert isinstance(found.region, Box)
-    assert found.region.where(SIDE, SIDE)[CORNER].mean() > 0.5
+    assert found.region.pixel_mask(SIDE, SIDE)[CORNER].mean() > 0.5
     assert found.swing.largest.label in ("a", "b", "c")
 
 

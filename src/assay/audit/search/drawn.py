@@ -75,7 +75,7 @@ class RepeatedPattern(Candidate):
         able = [
             candidate
             for candidate in (box, Border(0.02), Border(0.05), Corners(1 / 6))
-            if (candidate.where(height, width) & self.pixels).sum() >= _INSIDE * self.pixels.sum()
+            if (candidate.pixel_mask(height, width) & self.pixels).sum() >= _INSIDE * self.pixels.sum()
         ]
         return min(able, key=lambda candidate: size_of(candidate, height, width))
 

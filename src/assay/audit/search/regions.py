@@ -60,7 +60,7 @@ class LocalRegion(Region):
     __slots__ = ()
 
     @abstractmethod
-    def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    def pixel_mask(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
         """Return its pixels."""
 
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
@@ -97,7 +97,7 @@ class Box(LocalRegion):
         )
         return rows, columns
 
-    def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    def pixel_mask(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
         """Return its pixels."""
         inside = np.zeros((height, width), dtype=bool)
         inside[self.pixels(height, width)] = True
@@ -127,7 +127,7 @@ class Border(LocalRegion):
         """Its width."""
         return f"{self.width:g}"
 
-    def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    def pixel_mask(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
         """Return its pixels, at least one on each side."""
         mask, wide = np.ones((height, width), dtype=bool), max(1, round(self.width * min(height, width)))
         mask[wide:-wide, wide:-wide] = False
@@ -149,7 +149,7 @@ class Corners(LocalRegion):
         """Side of each."""
         return f"{self.side:.3g}"
 
-    def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    def pixel_mask(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
         """Return their pixels."""
         rows, columns = (
             (np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5) / side < self.side for side in (height, width)

@@ -63,7 +63,7 @@ class Shape(Region):
         """Return images with the squares of the donors, each where the donor has it."""
         return np.where(self.places(donors)[0][:, None], donors, images)
 
-    def take_off(self, images: Pixels, content: Pixels) -> Pixels:
+    def remove(self, images: Pixels, content: Pixels) -> Pixels:
         """Return images whose squares have the content there, of those that have the shape."""
         where, distances = self.places(images)
         return np.where((where & (distances <= self.nearest)[:, None, None])[:, None], content, images)

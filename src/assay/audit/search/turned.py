@@ -73,7 +73,7 @@ class RotatedSquare(Region):
         """Return images with the squares of the donors, each where the donor has it."""
         return np.where(self.places(donors)[0][:, None], donors, images)
 
-    def take_off(self, images: Pixels, content: Pixels) -> Pixels:
+    def remove(self, images: Pixels, content: Pixels) -> Pixels:
         """Return images whose squares have the content there, of those that have the shape."""
         where, likeness = self.places(images)
         return np.where((where & (likeness >= self.least)[:, None, None])[:, None], content, images)

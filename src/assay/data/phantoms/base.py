@@ -100,7 +100,7 @@ class TwoPartLevels:
     """Codes of which the `low` first fill u < 0.5 evenly, and the `high` others the rest.
 
     Examples:
-        >>> Halves(2, 1).quantile(np.array([0.0, 0.25, 0.5, 0.75])).tolist()
+        >>> TwoPartLevels(2, 1).quantile(np.array([0.0, 0.25, 0.5, 0.75])).tolist()
         [0, 1, 2, 2]
     """
 

@@ -27,7 +27,7 @@ def value(name: str, answers: ModelPredictions) -> Metric:
     """Return a measure of one model's answers: a value, or NaN and why.
 
     Examples:
-        >>> answers = Answers(np.array([[-1.0], [2.0], [1.0], [3.0]]), np.array([0, 0, 1, 1]))
+        >>> answers = ModelPredictions(np.array([[-1.0], [2.0], [1.0], [3.0]]), np.array([0, 0, 1, 1]))
         >>> value("auroc", answers).value  # of four pairs of a negative and a positive image, one is in the wrong order
         0.75
     """
@@ -56,7 +56,7 @@ def influence_of(name: str, answers: ModelPredictions, patient: Patients) -> tup
     undefined or rests on a single patient.
 
     Examples:
-        >>> answers = Answers(np.array([[-1.0], [2.0], [1.0], [3.0]]), np.array([0, 0, 1, 1]))
+        >>> answers = ModelPredictions(np.array([[-1.0], [2.0], [1.0], [3.0]]), np.array([0, 0, 1, 1]))
         >>> metric, contributions = influence_of("accuracy", answers, np.arange(4))
         >>> metric.value, contributions.shape  # the second image is called positive
         (0.75, (4,))

@@ -40,7 +40,7 @@ def quadratic_weighted_kappa(answers: ModelPredictions) -> Result:
         Cohen, "Weighted kappa", Psychological Bulletin 1968.
 
     Examples:
-        >>> quadratic_weighted_kappa(Answers(np.eye(3), np.array([0, 1, 2])))[0].value
+        >>> quadratic_weighted_kappa(ModelPredictions(np.eye(3), np.array([0, 1, 2])))[0].value
         1.0
     """
     metric = metrics.quadratic_weighted_kappa(answers.calls, answers.target)
@@ -72,7 +72,7 @@ def auroc_referable(answers: ModelPredictions) -> Result:
     """Compute the AUROC of the log-odds of a grade at or above the threshold grade (see `images.auroc`).
 
     Examples:
-        >>> auroc_referable(Answers(np.eye(3), np.array([0, 1, 2]), cut=2))[0].value
+        >>> auroc_referable(ModelPredictions(np.eye(3), np.array([0, 1, 2]), cut=2))[0].value
         1.0
     """
     return images.auroc(at_cut(answers)) if _has_cut(answers) else _no_cut(answers)
@@ -104,7 +104,7 @@ def at_specificity(answers: ModelPredictions, level: int, positive: bool) -> Res
         positive: Whether of the images at or above the cut those predicted so are counted, or of those below the rest.
 
     Examples:
-        >>> answers = Answers(np.eye(3), np.array([0, 1, 2]), cut=2, specific=np.zeros((3, 3)))
+        >>> answers = ModelPredictions(np.eye(3), np.array([0, 1, 2]), cut=2, specific=np.zeros((3, 3)))
         >>> at_specificity(answers, level=1, positive=True)[0].value
         1.0
     """

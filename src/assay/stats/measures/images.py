@@ -79,7 +79,7 @@ def auroc(answers: ModelPredictions) -> Result:
         Clarke-Pearson, "Comparing the areas under two or more correlated ROC curves", Biometrics 1988.
 
     Examples:
-        >>> auroc(Answers(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        >>> auroc(ModelPredictions(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.75
     """
     if answers.ranking_fault:
@@ -112,7 +112,7 @@ def auroc_macro(answers: ModelPredictions) -> Result:
         Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 2006.
 
     Examples:
-        >>> auroc_macro(Answers(np.eye(3), np.array([0, 1, 2])))[0].value
+        >>> auroc_macro(ModelPredictions(np.eye(3), np.array([0, 1, 2])))[0].value
         1.0
     """
     if answers.classes == 2 and (result := auroc(answers))[0].is_defined:
@@ -151,7 +151,7 @@ def somers_d(answers: ModelPredictions) -> Result:
         Somers, "A new asymmetric measure of association for ordinal variables", American Sociological Review 1962.
 
     Examples:
-        >>> somers_d(Answers(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        >>> somers_d(ModelPredictions(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
     area = auroc(answers)[0]
@@ -179,7 +179,7 @@ def average_precision(answers: ModelPredictions) -> Result:
         Buckley and Voorhees, "Evaluating evaluation measure stability", SIGIR 2000.
 
     Examples:
-        >>> average_precision(Answers(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        >>> average_precision(ModelPredictions(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.8333333333333333
     """
     if answers.ranking_fault:
@@ -214,7 +214,7 @@ def accuracy(answers: ModelPredictions) -> Result:
     """Compute the share of images whose class is predicted.
 
     Examples:
-        >>> accuracy(Answers(np.array([[2.0], [0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        >>> accuracy(ModelPredictions(np.array([[2.0], [0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.75
     """
     metric = metrics.accuracy(answers.calls, answers.target)
@@ -226,7 +226,7 @@ def sensitivity(answers: ModelPredictions) -> Result:
     """Compute the share of positive images that are predicted positive, at the model's threshold.
 
     Examples:
-        >>> sensitivity(Answers(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        >>> sensitivity(ModelPredictions(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
     metric = metrics.sensitivity(answers.calls, answers.target)
@@ -238,7 +238,7 @@ def specificity(answers: ModelPredictions) -> Result:
     """Compute the share of negative images that are predicted negative, at the model's threshold.
 
     Examples:
-        >>> specificity(Answers(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        >>> specificity(ModelPredictions(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
     metric = metrics.specificity(answers.calls, answers.target)
@@ -271,7 +271,7 @@ def brier(answers: ModelPredictions) -> Result:
         Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 1950.
 
     Examples:
-        >>> brier(Answers(np.array([[0.0], [0.0]]), np.array([1, 0])))[0].value
+        >>> brier(ModelPredictions(np.array([[0.0], [0.0]]), np.array([1, 0])))[0].value
         0.25
     """
     return _mean_loss(answers, lambda: answers.squares)
@@ -297,7 +297,7 @@ def log_loss(answers: ModelPredictions) -> Result:
         Good, "Rational decisions", Journal of the Royal Statistical Society B 1952.
 
     Examples:
-        >>> log_loss(Answers(np.array([[0.0], [0.0]]), np.array([1, 0])))[0].value == math.log(2)
+        >>> log_loss(ModelPredictions(np.array([[0.0], [0.0]]), np.array([1, 0])))[0].value == math.log(2)
         True
     """
     return _mean_loss(answers, lambda: answers.losses)
@@ -328,7 +328,7 @@ def calibration_error(answers: ModelPredictions) -> Result:
         Kumar, Liang and Ma, "Verified uncertainty calibration", NeurIPS 2019.
 
     Examples:
-        >>> calibration_error(Answers(np.zeros((4, 1)), np.array([1, 1, 1, 0])))[0].value
+        >>> calibration_error(ModelPredictions(np.zeros((4, 1)), np.array([1, 1, 1, 0])))[0].value
         0.25
     """
     if answers.unclassed:

@@ -91,7 +91,7 @@ def dice(answers: ModelPredictions, empty: Empty = "lesions") -> Result:
 
     Examples:
         >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3), "hit": np.full((1, 40), 2)}
-        >>> dice(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
+        >>> dice(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.5714285714285714
     """
     return _overlap(answers, maps.dice, empty)
@@ -159,7 +159,7 @@ def iou(answers: ModelPredictions) -> Result:
 
     Examples:
         >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3), "hit": np.full((1, 40), 2)}
-        >>> iou(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
+        >>> iou(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.4
     """
     return _overlap(answers, maps.iou, "lesions")
@@ -171,7 +171,7 @@ def pixel_precision(answers: ModelPredictions) -> Result:
 
     Examples:
         >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 4), "hit": np.full((1, 40), 1)}
-        >>> pixel_precision(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
+        >>> pixel_precision(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.25
     """
     return _overlap(answers, maps.precision, "lesions")
@@ -183,7 +183,7 @@ def pixel_recall(answers: ModelPredictions) -> Result:
 
     Examples:
         >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3), "hit": np.full((1, 40), 2)}
-        >>> pixel_recall(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
+        >>> pixel_recall(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.5
     """
     return _overlap(answers, maps.recall, "lesions")
@@ -204,7 +204,7 @@ def volume_error(answers: ModelPredictions) -> Result:
 
     Examples:
         >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3)}
-        >>> volume_error(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
+        >>> volume_error(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         -0.25
     """
     values = maps.volume_error(answers.maps["truth"], answers.maps["predicted"][:, _HALF])
@@ -232,7 +232,7 @@ def hd95(answers: ModelPredictions) -> Result:
         Huttenlocher, Klanderman and Rucklidge, "Comparing images using the Hausdorff distance", PAMI 1993.
 
     Examples:
-        >>> hd95(Answers(np.zeros((2, 1)), np.array([1, 1]), maps={"hd95": np.array([3.0, np.nan])}))[0].value
+        >>> hd95(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps={"hd95": np.array([3.0, np.nan])}))[0].value
         3.0
     """
     return _surface(answers, "hd95")
@@ -255,7 +255,7 @@ def surface_distance(answers: ModelPredictions) -> Result:
 
     Examples:
         >>> columns = {"surface_distance": np.array([1.0, 2.0])}
-        >>> surface_distance(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
+        >>> surface_distance(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
         1.5
     """
     return _surface(answers, "surface_distance")
@@ -278,7 +278,7 @@ def surface_dice(answers: ModelPredictions) -> Result:
 
     Examples:
         >>> columns = {"surface_dice": np.array([1.0, 0.5])}
-        >>> surface_dice(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
+        >>> surface_dice(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
         0.75
     """
     return _surface(answers, "surface_dice")
@@ -301,7 +301,7 @@ def lesion_sensitivity(answers: ModelPredictions, level: float | None = None) ->
 
     Examples:
         >>> scores = {"lesion_score": np.array([[2.0, -1.0], [1.0, np.nan]]), "floor": np.array([-9.0, -9.0])}
-        >>> lesion_sensitivity(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=scores))[0].value
+        >>> lesion_sensitivity(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps=scores))[0].value
         0.6666666666666666
     """
     threshold = _threshold(answers, level)
@@ -340,7 +340,7 @@ def false_positives_per_image(answers: ModelPredictions) -> Result:
 
     Examples:
         >>> columns = {"stray": np.full((2, 40), [[1], [2]])}
-        >>> false_positives_per_image(Answers(np.zeros((2, 1)), np.array([1, 0]), maps=columns))[0].value
+        >>> false_positives_per_image(ModelPredictions(np.zeros((2, 1)), np.array([1, 0]), maps=columns))[0].value
         1.5
     """
     components = answers.maps["stray"][:, _HALF].astype(np.float64)
@@ -362,7 +362,7 @@ def false_positive_rate(answers: ModelPredictions, level: float | None = None) -
 
     Examples:
         >>> columns = {"truth": np.array([0, 0]), "area_score": np.full((2, 6), [[1.0], [-1.0]])}
-        >>> false_positive_rate(Answers(np.zeros((2, 1)), np.array([0, 0]), maps=columns))[0].value
+        >>> false_positive_rate(ModelPredictions(np.zeros((2, 1)), np.array([0, 0]), maps=columns))[0].value
         0.5
     """
     threshold, free = _threshold(answers, level), answers.maps["truth"] == 0
@@ -386,7 +386,7 @@ def left_empty(answers: ModelPredictions) -> Result:
 
     Examples:
         >>> columns = {"truth": np.array([0, 0]), "predicted": np.full((2, 40), [[0], [7]])}
-        >>> left_empty(Answers(np.zeros((2, 1)), np.array([0, 0]), maps=columns))[0].value
+        >>> left_empty(ModelPredictions(np.zeros((2, 1)), np.array([0, 0]), maps=columns))[0].value
         0.5
     """
     empty = answers.maps["predicted"][:, _HALF] == 0
@@ -408,7 +408,7 @@ def false_positive_area(answers: ModelPredictions) -> Result:
 
     Examples:
         >>> columns = {"truth": np.array([0]), "predicted": np.full((1, 40), 16), "pixels": np.array([64])}
-        >>> false_positive_area(Answers(np.zeros((1, 1)), np.array([0]), maps=columns))[0].value
+        >>> false_positive_area(ModelPredictions(np.zeros((1, 1)), np.array([0]), maps=columns))[0].value
         0.25
     """
     share = answers.maps["predicted"][:, _HALF] / answers.maps["pixels"]
@@ -448,8 +448,8 @@ def measure_by_score(answers: ModelPredictions, of: Compute, score: str) -> Resu
     """Compute a measure of two classes by another score of the map than its greatest logit (see `images`).
 
     Examples:
-        >>> answers = Answers(np.zeros((2, 1)), np.array([1, 0]), maps={"top_mean": np.array([2.0, -1.0])})
-        >>> ranked(answers, images.auroc, "top_mean")[0].value
+        >>> answers = ModelPredictions(np.zeros((2, 1)), np.array([1, 0]), maps={"top_mean": np.array([2.0, -1.0])})
+        >>> measure_by_score(answers, images.auroc, "top_mean")[0].value
         1.0
     """
     return of(replace(answers, logits=answers.maps[score].astype(np.float64)[:, None]))
@@ -510,7 +510,7 @@ def free_response_area(answers: ModelPredictions) -> Result:
     Examples:
         >>> columns = {"stray": np.zeros((2, 40), dtype=int), "floor": np.array([-99.0, -99.0])}
         >>> columns["lesion_score"] = np.array([[2.0], [99.0]])
-        >>> free_response_area(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
+        >>> free_response_area(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
         1.0
     """
     folds = _curves(answers)
@@ -564,7 +564,7 @@ def pixel_calibration_error(answers: ModelPredictions) -> Result:
     Examples:
         >>> columns = {"bin_claimed": np.full((1, 3, 15), 0.75), "bin_came": np.full((1, 3, 15), 0.5)}
         >>> columns["bin_count"] = np.ones((1, 3, 15), dtype=int)
-        >>> pixel_calibration_error(Answers(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
+        >>> pixel_calibration_error(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
         0.25
     """
     return _calibration(answers, REGIONS, Code.NO_IMAGES)
@@ -592,7 +592,7 @@ def pixel_calibration_error_boundary(answers: ModelPredictions) -> Result:
     Examples:
         >>> columns = {"bin_claimed": np.full((1, 3, 15), 0.75), "bin_came": np.full((1, 3, 15), 0.5)}
         >>> columns["bin_count"] = np.ones((1, 3, 15), dtype=int)
-        >>> pixel_calibration_error_boundary(Answers(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
+        >>> pixel_calibration_error_boundary(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
         0.25
     """
     return _calibration(answers, ("boundary",), Code.NO_BOUNDARY_PIXEL)
@@ -612,7 +612,7 @@ def pixel_calibration_error_background(answers: ModelPredictions) -> Result:
     Examples:
         >>> columns = {"bin_claimed": np.full((1, 3, 15), 0.75), "bin_came": np.full((1, 3, 15), 0.5)}
         >>> columns["bin_count"] = np.ones((1, 3, 15), dtype=int)
-        >>> pixel_calibration_error_background(Answers(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
+        >>> pixel_calibration_error_background(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
         0.25
     """
     return _calibration(answers, ("background",), Code.NO_BACKGROUND_PIXEL)
@@ -626,7 +626,7 @@ def at_native(answers: ModelPredictions, of: Compute) -> Result:
 
     Examples:
         >>> columns = {"native_truth": np.array([4]), "native_predicted": np.array([3]), "native_hit": np.array([2])}
-        >>> at_native(Answers(np.zeros((1, 1)), np.array([1]), maps=columns), pixel_recall)[0].value
+        >>> at_native(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=columns), pixel_recall)[0].value
         0.5
     """
     at_file = {name: column for name, column in answers.maps.items() if name.startswith(AT_NATIVE)}
