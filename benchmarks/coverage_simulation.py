@@ -16,7 +16,7 @@ from scipy import stats
 
 from assay.core.seeds import generator
 from assay.stats.estimate import degrees, estimate_seeds, interval, two_way
-from assay.stats.panel import measure_from_seed_values as seed_values
+from assay.stats.panel import measure_by_seed as seed_values
 
 IMAGES = np.linspace(20, 1, 40).round().astype(int)
 COLUMNS = ("world", "seed_sd", "seeds", "worlds", "coverage", "coverage_before", "width", "met")

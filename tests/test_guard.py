@@ -13,6 +13,7 @@ from tests.worlds.scripts import script
 GUARD = script("tools/guard.py")
 TABLES: dict[str, tuple[str, dict[str, Any]]] = {  # run -> a table of it, and a row
     "study": ("estimates", {"recipe": "a", "measure": "auroc", "value": 0.8, "low": 0.7, "high": 0.9, "seeds": 4}),
+    "folds": ("estimates", {"recipe": "a", "measure": "auroc", "value": 0.8, "low": 0.7, "high": 0.9, "seeds": 4}),
     "segmentation": ("trades", {"recipe": "a", "across": "dice", "up": "false-positive-rate", "correlation": 0.25}),
     "model": ("estimates", {"measure": "auroc", "environment": "same", "value": 0.8, "low": 0.7, "high": 0.9}),
     "audit": ("verdicts", {"factor": "tag", "dose": "middle", "verdict": "relies-on", "g": 0.3, "low": 0.2,

@@ -454,7 +454,7 @@ class Study:
         def prepared() -> PreparedStudy:
             located = locate_errors(partial(read_document, self._written()), self.changes, self.scale)
             nonlocal before
-            with reading_shown(observe_nothing=not progress) as on_progress, located:
+            with reading_shown(quiet=not progress) as on_progress, located:
                 planned = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, on_progress=on_progress)
             before = planned.tasks_before
             return planned
@@ -849,7 +849,7 @@ def probe(
     from assay.audit.model import probe_model, read_plan
     from assay.execution.progress import reading_shown
 
-    with reading_shown(observe_nothing=not progress) as on_progress:
+    with reading_shown(quiet=not progress) as on_progress:
         folder = probe_model(request, on_progress)
     doubts = read_plan(folder).doubts
     for sentence in doubts:
@@ -1056,7 +1056,7 @@ def _audited(origin: Origin, request: AuditRequest) -> Path:
 
         say: Callable[[str], None] = print if request.progress else lambda text: None
         request = request.with_changes(references=trained_references(request, say=say))
-    with reading_shown(observe_nothing=not request.progress) as on_progress:
+    with reading_shown(quiet=not request.progress) as on_progress:
         folder = run_audit(origin, request, on_progress=on_progress)
     assert isinstance(folder, Path)
     return folder
@@ -1137,5 +1137,5 @@ def look(
     from assay.execution.progress import reading_shown
     from assay.look.run import look as looked
 
-    with reading_shown(observe_nothing=not progress) as on_progress:
+    with reading_shown(quiet=not progress) as on_progress:
         return Look(looked(request, on_progress))

@@ -35,7 +35,7 @@ def test_on_a_terminal_it_is_one_line_that_is_taken_away(
     folder = small_set(tmp_path / "images", 40)
     age(folder)  # what was written this moment is looked at again
     for first in (True, False):
-        with reading_shown(observe_nothing=False) as told:
+        with reading_shown(quiet=False) as told:
             load_dataset(spec_of(folder), ArrayCache(tmp_path / "cache", told))
         out, err = capsys.readouterr()
         assert out == ""

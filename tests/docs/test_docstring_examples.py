@@ -99,11 +99,11 @@ CLASSES_WITHOUT_EXAMPLE = {
         "AssociationError", "DataError", "ExplainerError", "FullError", "ReadingError", "StoreError", "WeightsError",
     ),
     "protocols whose implementation docs/how-to shows": (
-        "DrawnPhantom", "DrawsPairs", "Keeping", "Masks", "NativeMasks", "Phantom", "Probe", "Reading", "Scene",
-        "TellsKinds",
+        "DrawnPhantom", "DrawsPairs", "KeepsActivations", "Masks", "NativeMasks", "Phantom", "Probe", "Reading",
+        "Scene", "TellsKinds",
     ),
     "made by Assay from a study or a folder": (
-        "ChangedImages", "Dataset", "Environment", "Fitted", "KnownSet", "Listing", "Problem", "RunFolder",
+        "ChangedImages", "Dataset", "Environment", "TrainingResult", "KnownSet", "Listing", "Problem", "RunFolder",
     ),
 }  # fmt: skip
 

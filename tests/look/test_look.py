@@ -22,9 +22,9 @@ from assay import audit, load, look
 from assay.cli import main
 from assay.data.files.readers import read_picture
 from assay.look import checks
-from assay.look import page as look_page
 from assay.look.cues import number_cue, shortcut_cautions
 from assay.look.image_cues import ImageProperties, properties_of
+from assay.look.words import further_findings
 from assay.plugin import AssayError, FactorTable
 from assay.report.index_page import write_index
 from assay.report.sentences.reasons import reason_words
@@ -617,7 +617,7 @@ def test_the_cue_that_the_verdict_names_is_not_said_again(both: bool) -> None:
         for of, name in (("lesion", "contrast"), (LARGE, "sharpness"), (LARGE, "mean brightness"))
     ]
     findings = findings_of_reasons(list(shortcut_cautions(rows)))
-    words = " ".join(reason_words(one.reason) for one in look_page._further(findings))
+    words = " ".join(reason_words(one.reason) for one in further_findings(findings))
     assert "contrast" not in words
     assert ("sharpness" in words) == both
     assert "lesion area is predicted by" in words

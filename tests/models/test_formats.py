@@ -401,16 +401,16 @@ def test_a_function_of_ones_own_needs_trust_and_is_imported_in_its_process_alone
     assert found.shape == (3, 2)
     assert "mine_of_formats" not in sys.modules
     save_file({}, own)
-    scored = answers(given_origin("mine_of_formats:ScoredImages", weights=own, trust=True))
+    scored = answers(given_origin("mine_of_formats:Scored", weights=own, trust=True))
     assert scored.dtype == torch.float64
-    whole = given_origin("mine_of_formats:ScoredImages", trust=True)
+    whole = given_origin("mine_of_formats:Scored", trust=True)
     assert torch.equal(answers(whole), scored), "a function may bring its weights"
     assert (whole.name, whole.content) == (
-        "mine_of_formats:ScoredImages",
+        "mine_of_formats:Scored",
         given_origin(str(whole.name), trust=True).content,
     )
     with pytest.raises(SpecError, match="is code: read it, then give --trust"):
-        given_origin("mine_of_formats:ScoredImages")
+        given_origin("mine_of_formats:Scored")
     assert torch.allclose(scored, IMAGES.mean((1, 2, 3), dtype=torch.float64))
 
 

@@ -124,5 +124,5 @@ def test_what_is_not_additive_is_not_negative_and_a_network_that_ignores_its_ima
 
 
 def test_logits_of_pixels_are_refused() -> None:
-    with pytest.raises(ExplainerError, match="attribution is for networks that classify images"):
+    with pytest.raises(ExplainerError, match="Attribution is for networks that classify images"):
         class_log_odds(torch.zeros(1, 2, 4, 4), torch.zeros(1, dtype=torch.long))

@@ -239,7 +239,7 @@ def test_a_folder_finds_its_images_where_it_is_moved_alone_and_with_them(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another user"))
     shutil.rmtree(tmp_path / "alone" / "audit")
     project.rename(tmp_path / "moved")
-    assert "out is of images in /…/set, a place that is unknown here" in ask(*score).err.replace("alone", "out")
+    assert "out is of images in '/…/set', a place that is unknown here" in ask(*score).err.replace("alone", "out")
     moved = ask("audit", "score", tmp_path / "moved" / "out", tmp_path / "far.csv", "--no-pictures")
     assert moved.code == 0, moved
 

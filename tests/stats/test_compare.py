@@ -37,7 +37,7 @@ from assay.stats import (
     holm,
     linear_contrast,
     matched_fit,
-    measure_from_seed_values,
+    measure_by_seed,
     minimum_effect,
     noninferiority,
     own_samples,
@@ -144,9 +144,7 @@ def test_probit_scale_of_a_binormal_auroc_is_its_separation() -> None:
 def test_numbers_per_seed_are_compared_by_the_paired_t_test() -> None:
     a, b = np.array([0.5, 0.6, 0.7, 0.55]), np.array([0.4, 0.55, 0.5, 0.5])
     seeds = np.arange(4)
-    found = linear_contrast(
-        [measure_from_seed_values(a, seeds), measure_from_seed_values(b[::-1], seeds[::-1])], DIFFERENCE
-    )
+    found = linear_contrast([measure_by_seed(a, seeds), measure_by_seed(b[::-1], seeds[::-1])], DIFFERENCE)
     assert found.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
 
 
@@ -155,16 +153,16 @@ def test_a_standard_error_that_is_not_known_on_one_side_leaves_numbers_per_seed_
     unknown = [own_samples(error, "b") for error in (0.3, np.nan, 0.3)]
     a, b = np.array([0.9, 1.0, 1.1]), np.array([0.4, 0.4, 0.4])
     found = linear_contrast(
-        [measure_from_seed_values(a, seeds, known), measure_from_seed_values(b, seeds, [own_samples(0.4, "b")] * 3)],
+        [measure_by_seed(a, seeds, known), measure_by_seed(b, seeds, [own_samples(0.4, "b")] * 3)],
         DIFFERENCE,
     )
     assert found.standard_error == pytest.approx(math.sqrt(0.01 / 3 + 0.3**2 + 0.4**2))
-    for side in (measure_from_seed_values(b, seeds), measure_from_seed_values(b, seeds, unknown)):
-        found = linear_contrast([measure_from_seed_values(a, seeds, known), side], DIFFERENCE)
+    for side in (measure_by_seed(b, seeds), measure_by_seed(b, seeds, unknown)):
+        found = linear_contrast([measure_by_seed(a, seeds, known), side], DIFFERENCE)
         assert (found.value, found.reason) == (pytest.approx(0.6), Reason.of(Code.UNKNOWN_ERROR))
         assert math.isnan(found.p)
-    elsewhere = measure_from_seed_values(a, np.array([0, 7, 2]), unknown)  # seed 7 is not compared
-    few = linear_contrast([elsewhere, measure_from_seed_values(b, seeds, known)], DIFFERENCE)
+    elsewhere = measure_by_seed(a, np.array([0, 7, 2]), unknown)  # seed 7 is not compared
+    few = linear_contrast([elsewhere, measure_by_seed(b, seeds, known)], DIFFERENCE)
     assert few.reason == Reason.of(Code.FEW_SEEDS, seeds=2, least=3)
 
 
@@ -174,13 +172,13 @@ def test_an_error_that_two_recipes_share_is_no_error_of_their_difference() -> No
     design = Contributions(np.arange(-64, 0), rng.normal(size=64) / 200)
     a, b = 0.4 + 0.006 * rng.normal(size=6), 0.4 + 0.006 * rng.normal(size=6)
     found = linear_contrast(
-        [measure_from_seed_values(a, seeds, [design] * 6), measure_from_seed_values(b, seeds, [design] * 6)], DIFFERENCE
+        [measure_by_seed(a, seeds, [design] * 6), measure_by_seed(b, seeds, [design] * 6)], DIFFERENCE
     )
     assert found.standard_error == pytest.approx(stats.sem(a - b))
     assert found.df == pytest.approx(5)
     elsewhere = replace(design, samples=np.arange(1000, 1064))
     apart = linear_contrast(
-        [measure_from_seed_values(a, seeds, [design] * 6), measure_from_seed_values(b, seeds, [elsewhere] * 6)],
+        [measure_by_seed(a, seeds, [design] * 6), measure_by_seed(b, seeds, [elsewhere] * 6)],
         DIFFERENCE,
     )
     assert apart.standard_error == pytest.approx(math.hypot(stats.sem(a - b), np.sqrt(2) * design.standard_error))

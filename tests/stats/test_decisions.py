@@ -17,7 +17,7 @@ from assay.stats import (
     decide,
     fixed_order,
     linear_contrast,
-    measure_from_seed_values,
+    measure_by_seed,
     seeds_and_patients_needed,
 )
 from assay.stats.compare import untested_contrast
@@ -29,7 +29,7 @@ def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | Non
     drawn = np.random.default_rng(seeds).normal(size=seeds)
     values = mean + sd * (drawn - drawn.mean()) / drawn.std(ddof=1)
     numbers = np.arange(seeds)
-    return linear_contrast([measure_from_seed_values(values, numbers)], np.ones(1), margin)
+    return linear_contrast([measure_by_seed(values, numbers)], np.ones(1), margin)
 
 
 def test_a_fixed_order_stops_at_the_first_comparison_that_is_not_shown() -> None:
@@ -85,7 +85,7 @@ def test_a_mean_is_taken_within_each_seed() -> None:
     rng, numbers = np.random.default_rng(3), np.arange(8)
     moved = rng.normal(size=8)
     first, second = (
-        linear_contrast([measure_from_seed_values(0.1 + sign * moved + 0.01 * rng.normal(size=8), numbers)], np.ones(1))
+        linear_contrast([measure_by_seed(0.1 + sign * moved + 0.01 * rng.normal(size=8), numbers)], np.ones(1))
         for sign in (1, -1)
     )
     found = mean_of([first, second], 0.2)

@@ -20,7 +20,7 @@ from assay.stats import (
     estimate_panel,
     evaluate,
     interaction,
-    measure_from_seed_values,
+    measure_by_seed,
     own_samples,
 )
 from assay.stats.doses import interaction_seeds, on_both_scales, outcome, outcome_weights
@@ -112,7 +112,7 @@ def test_models_of_all_doses_meet_the_same_samples_and_err_together():
     """Half of 100 patients flip at every p > 0 and none at p = 0: the mean over the doses errs as each of them."""
     seeds = np.arange(4)
     none, half = (
-        measure_from_seed_values(np.full(4, rate), seeds, [own_samples(error, "images")] * 4)
+        measure_by_seed(np.full(4, rate), seeds, [own_samples(error, "images")] * 4)
         for rate, error in ((0.0, 0.0), (0.5, 0.05))
     )
     flipping = interaction_seeds([none, half, half, half], [none, none, none, none], bounded=False)

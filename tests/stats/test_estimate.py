@@ -25,7 +25,7 @@ from assay.stats import (
     estimates_of_seeds,
     evaluate,
     interval,
-    measure_from_seed_values,
+    measure_by_seed,
     own_samples,
     two_way,
 )
@@ -78,14 +78,14 @@ def test_few_patients_that_matter_leave_few_degrees_of_freedom() -> None:
 
 def test_seeds_alone_give_students_interval() -> None:
     values = np.array([0.61, 0.68, 0.66, 0.71])
-    found = estimate_seeds(measure_from_seed_values(values, np.arange(4)))
+    found = estimate_seeds(measure_by_seed(values, np.arange(4)))
     low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
     assert (found.low, found.high) == pytest.approx((low, high))
 
 
 def test_samples_that_all_seeds_share_widen_the_interval_and_raise_its_degrees_of_freedom() -> None:
     values = np.array([0.61, 0.68, 0.66, 0.71])
-    found = estimate_seeds(measure_from_seed_values(values, np.arange(4), [own_samples(0.03, "a")] * 4))
+    found = estimate_seeds(measure_by_seed(values, np.arange(4), [own_samples(0.03, "a")] * 4))
     assert found.standard_error == pytest.approx(math.hypot(stats.sem(values), 0.03))
     assert found.df > 3
 
@@ -93,12 +93,10 @@ def test_samples_that_all_seeds_share_widen_the_interval_and_raise_its_degrees_o
 def test_values_that_are_computed_together_are_the_same_bytes_as_each_alone() -> None:
     rng = np.random.default_rng(0)
     parts = [
-        measure_from_seed_values(
-            rng.random(seeds), np.arange(seeds), [own_samples(error, "a") for error in rng.random(seeds)]
-        )
+        measure_by_seed(rng.random(seeds), np.arange(seeds), [own_samples(error, "a") for error in rng.random(seeds)])
         for seeds in [3, 10, 2, 5] * (BATCH // (10 * SAMPLES_OF_ITS_OWN))  # more than one batch of each
     ]
-    parts.append(measure_from_seed_values(rng.random(4), np.arange(4)))
+    parts.append(measure_by_seed(rng.random(4), np.arange(4)))
     together, alone = estimates_of_seeds(parts), [estimates_of_seeds([part])[0] for part in parts]
     assert [repr(found) for found in together] == [repr(found) for found in alone]
     spread = two_way(parts[1].values, parts[1].contributions)
@@ -114,49 +112,48 @@ def test_errors_of_several_seeds_at_once_are_those_of_each() -> None:
 
 def test_an_error_that_one_seed_lacks_is_not_taken_for_none() -> None:
     errors = [own_samples(error, "a") for error in (0.4, math.nan, 0.4)]
-    found = estimate_seeds(measure_from_seed_values(np.array([0.5, 0.6, 0.7]), np.arange(3), errors))
+    found = estimate_seeds(measure_by_seed(np.array([0.5, 0.6, 0.7]), np.arange(3), errors))
     assert (found.value, found.reason) == (pytest.approx(0.6), Reason.of(Code.UNKNOWN_ERROR))
     assert math.isnan(found.low)
 
 
 def test_the_interval_of_a_share_over_seeds_is_a_logit_one_within_its_ends() -> None:
     values = np.array([0.0, 0.01, 0.05])
-    found = estimate_seeds(measure_from_seed_values(values, np.arange(3), bounds=(0.0, 1.0)))
+    found = estimate_seeds(measure_by_seed(values, np.arange(3), bounds=(0.0, 1.0)))
     half = float(stats.t.ppf(0.975, 2) * stats.sem(values)) / (0.02 * 0.98)
     assert (found.low, found.high) == pytest.approx(tuple(expit(logit(0.02) + by) for by in (-half, half)))
-    assert math.isnan(estimate_seeds(measure_from_seed_values(values[:2], np.arange(2), bounds=(0.0, 1.0))).low)
+    assert math.isnan(estimate_seeds(measure_by_seed(values[:2], np.arange(2), bounds=(0.0, 1.0))).low)
 
 
 def test_what_sampling_carries_beyond_an_end_keeps_students_interval() -> None:
     values = np.array([-0.004, 0.01, 0.05])
     whole, cut = (
-        estimate_seeds(measure_from_seed_values(values, np.arange(3), bounds=ends))
-        for ends in ((-np.inf, np.inf), (0.0, 1.0))
+        estimate_seeds(measure_by_seed(values, np.arange(3), bounds=ends)) for ends in ((-np.inf, np.inf), (0.0, 1.0))
     )
     assert whole.low < 0
     assert (cut.low, cut.high) == (0, whole.high)
-    beyond = estimate_seeds(measure_from_seed_values(values - 0.03, np.arange(3), bounds=(0.0, 1.0)))
+    beyond = estimate_seeds(measure_by_seed(values - 0.03, np.arange(3), bounds=(0.0, 1.0)))
     assert beyond.low < beyond.value < 0
 
 
 def test_errors_within_models_near_an_end_are_not_stretched_by_the_logit() -> None:
     """Nothing varies between seeds: their common sampling error is symmetric, also near 0."""
     found = estimate_seeds(
-        measure_from_seed_values(np.full(4, 0.005), np.arange(4), [own_samples(0.01, "a")] * 4, bounds=(0.0, 1.0))
+        measure_by_seed(np.full(4, 0.005), np.arange(4), [own_samples(0.01, "a")] * 4, bounds=(0.0, 1.0))
     )
     assert (found.low, found.high) == (0, pytest.approx(0.005 + stats.t.ppf(0.975, SAMPLES_OF_ITS_OWN - 1) * 0.01))
 
 
 def test_skewed_shares_over_seeds_are_covered() -> None:
     draws = np.random.default_rng(0).beta(1, 9, (2000, 5))
-    found = [estimate_seeds(measure_from_seed_values(values, np.arange(5), bounds=(0.0, 1.0))) for values in draws]
+    found = [estimate_seeds(measure_by_seed(values, np.arange(5), bounds=(0.0, 1.0))) for values in draws]
     assert np.mean([one.low <= 0.1 <= one.high for one in found]) > 0.925
 
 
 @pytest.mark.filterwarnings("error")
 def test_equal_seeds_with_an_error_within_them_have_the_interval_of_their_samples() -> None:
     """Nothing varies between seeds: the degrees of freedom are those of the samples, and no warning is given."""
-    found = estimate_seeds(measure_from_seed_values(np.full(4, 0.5), np.arange(4), [own_samples(0.1, "a")] * 4))
+    found = estimate_seeds(measure_by_seed(np.full(4, 0.5), np.arange(4), [own_samples(0.1, "a")] * 4))
     half = 0.1 * stats.t.ppf(0.975, SAMPLES_OF_ITS_OWN - 1)
     assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
 

@@ -22,7 +22,7 @@ from assay.plugin import Code, Reason
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint
-from assay.stats import Contrast, DosePanel, Panel, interaction, linear_contrast, measure_from_seed_values
+from assay.stats import Contrast, DosePanel, Panel, interaction, linear_contrast, measure_by_seed
 from assay.stats.compare import untested_contrast
 from assay.stats.decisions import decide_families
 from assay.stats.power import reachable
@@ -44,7 +44,7 @@ def point(label: str) -> Any:
 
 @dataclass
 class Records:
-    """What contrasts ask of records records: recipe -> seed -> the status it came to, and values of one measure."""
+    """What contrasts ask of records: recipe -> seed -> the status it came to, and values of one measure."""
 
     statuses: Mapping[str, Mapping[int, str]]
     values: Mapping[str, Mapping[int, float]] = field(default_factory=dict[str, Mapping[int, float]])
@@ -96,7 +96,7 @@ def pair(level: str, stated: ContrastSpec = FLIPS) -> PlannedComparison:
 def sure(difference: float) -> Contrast:
     seeds = np.arange(5)
     spread = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
-    return linear_contrast([measure_from_seed_values(difference + spread, seeds)], np.ones(1))
+    return linear_contrast([measure_by_seed(difference + spread, seeds)], np.ones(1))
 
 
 def test_what_could_not_be_tested_counts_in_holms_family() -> None:
@@ -330,7 +330,7 @@ ROWS = ("50", "200")
 
 
 def of_amounts(*, lost: str = "", doses: tuple[str, ...] = ("0", "1")) -> tuple[list[Any], Any]:
-    """Recipes of two amounts and of doses with the distance of their classes, and records records of them."""
+    """Recipes of two amounts and of doses with the distance of their classes, and records of them."""
     points: list[Any] = []
     worth: dict[str, tuple[float, float]] = {}
     for loss, skill in (("plain", (1.2, 2.4)), ("metric", (0.6, 1.8))):

@@ -19,7 +19,7 @@ from assay.spec.schema import RecipePoint
 from assay.stats import Panel
 from assay.store.described import read_description
 from assay.store.schema import TABLES
-from assay.study import records as results
+from assay.study import gathered as results
 from assay.study.contrasts import dose_change_rows
 from assay.study.described import DataTables
 from assay.study.gathered import Records

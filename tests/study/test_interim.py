@@ -14,7 +14,7 @@ from assay.core.reasons import reason_of
 from assay.plugin import Code, RunFolder, SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.stats import Contrast, linear_contrast, measure_from_seed_values
+from assay.stats import Contrast, linear_contrast, measure_by_seed
 from assay.study.families import PlannedComparison, spec_pairs
 from assay.study.interim import contrasts_of, look_rows, looks_at, next_seeds
 
@@ -67,7 +67,7 @@ def carry_out_all(
         number = min(plan.seeds[pair.a[0].label], plan.seeds[pair.b[0].label])
         where = f" {pair.contrast.environment}" if pair.contrast.environment != AXIS["environment"] else ""
         own, seeds = values[f"{pair.level_a}{where}"][:number], np.arange(number)
-        return linear_contrast([measure_from_seed_values(own, seeds)], np.ones(1), pair.contrast.margin)
+        return linear_contrast([measure_by_seed(own, seeds)], np.ones(1), pair.contrast.margin)
 
     def read(plan: Records) -> tuple[Any, list[Any]]:
         records = plan
@@ -75,7 +75,7 @@ def carry_out_all(
         return SimpleNamespace(plan=records, by_point=by_point), []
 
     for module in ("contrasts", "interim"):
-        monkeypatch.setattr(f"assay.study.{module}.carry_out", carry_out)
+        monkeypatch.setattr(f"assay.study.{module}.compute_contrast", carry_out)
     beforehand = {pair.id for pair in spec_pairs(spec)}
     records, looks, folder = Records(spec, {}, lost), list[Any](), None
     for _ in spec.looks:

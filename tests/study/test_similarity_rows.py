@@ -28,7 +28,7 @@ def point(**coordinates: str) -> Any:
 
 
 def study(root: Path, models: dict[str, list[Layers]], rows: dict[str, np.ndarray] | None = None) -> Any:
-    """A records study of recipes with one model per seed; recipes may have rows of their own."""
+    """A study of recipes with one model per seed; recipes may have rows of their own."""
     folder = RunFolder(root)
     points = [point(start=label) for label in models]
     probes: list[Any] = []

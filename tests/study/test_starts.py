@@ -16,7 +16,7 @@ from assay.plugin import ExplainedNetwork, RunFolder, SpecError, WeightsError
 from assay.probes.explainers import Gradient
 
 
-class MapMeasures(Gradient):
+class OfMaps(Gradient):
     """An explainer for networks without tokens."""
 
     def refusal(self, subject: ExplainedNetwork) -> str:

@@ -186,10 +186,10 @@ def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_pat
     assert "1 recipe · 3 training runs · 1 seed" in page
     assert "all 3 training runs finished" in page, "an ensemble is no training run"
     assert "and tested on site b too; there the networks of a seed are averaged (mean probability)." in page
-    places, fold = "(Same distribution as training|external)", "( These are the images of the first of 3 folds.)?"
+    places, fold = "(In-distribution|external)", "( These are the images of the first of 3 folds.)?"
     named = re.findall(places + r": rows are [^<]*? images \([^)]+\)[.]" + fold, page)
     assert set(named) == {
-        ("Same distribution as training", " These are the images of the first of 3 folds."),
+        ("In-distribution", " These are the images of the first of 3 folds."),
         ("external", ""),
     }
     assert "No row of the data was excluded." in page

@@ -66,7 +66,7 @@ def _run_or_plan(
     request = images_of(request.with_changes(out=out), is_quiet or json)
     if request.networks and not dry_run:
         request = _with_references(request, is_quiet or json)
-    with reading_shown(observe_nothing=is_quiet) as on_progress:
+    with reading_shown(quiet=is_quiet) as on_progress:
         return run_audit(origin, request, dry_run=dry_run, on_progress=on_progress, say=speaker(is_quiet or json))
 
 
@@ -112,7 +112,7 @@ def prepare_command(folder: Path, request: AuditRequest, is_quiet: bool) -> None
         DataError: Rows cannot be read.
     """
     request = change_data(images_of(request, is_quiet), _anywhere)
-    with reading_shown(observe_nothing=is_quiet) as on_progress:
+    with reading_shown(quiet=is_quiet) as on_progress:
         count = prepare_images(folder, request, on_progress=on_progress, say=speaker(is_quiet))
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
     if request.task == "segmentation":
@@ -129,7 +129,7 @@ def score_command(folder: Path, scores: Path, request: AuditRequest, *, is_quiet
         DataError: The folder or the scores cannot be used.
     """
     rules = None if request.policy is None else read_policy(request.policy)
-    with code_trusted(request.trust), code_of_folder(), reading_shown(observe_nothing=is_quiet) as on_progress:
+    with code_trusted(request.trust), code_of_folder(), reading_shown(quiet=is_quiet) as on_progress:
         if request.networks:
             request = _with_references(prepared_request(folder, request), is_quiet or json)
         result = finish_audit(folder, scores, request, on_progress=on_progress, say=speaker(is_quiet or json))
@@ -175,7 +175,7 @@ def remedy_command(audit: Path, folder: Path, swap: bool, is_quiet: bool) -> Non
         SpecError: The folder holds no audit, no mark was found, or the new folder is not empty.
         DataError: The images changed since.
     """
-    with reading_shown(observe_nothing=is_quiet) as on_progress:
+    with reading_shown(quiet=is_quiet) as on_progress:
         remedy_result = remedy(audit, folder, swapped=swap, on_progress=on_progress)
     if not remedy_result.trained:
         print("these are the test images: do not train on them. Audit again with --train to cover the training images")

@@ -230,7 +230,7 @@ class _CachedModel(Origin):
 
     @property
     def facts(self) -> ModelFacts:
-        """ModelFacts that the model states."""
+        """Facts that the model states."""
         return self.origin.facts
 
     def _content(self) -> str:

@@ -268,7 +268,7 @@ def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCa
     Args:
         origin: The model.
         request: How it is read, with `data` of a study.
-        notify: Callback for images while they are read.
+        on_progress: Callback for images while they are read.
 
     Raises:
         SpecError: The request is wrong.
@@ -316,7 +316,7 @@ def probe_model(request: ProbeRequest, on_progress: ProgressCallback = no_progre
     Args:
         request: The model, the images, of which all rows of files are tested, and what is read of them. `out` gets the
             records and a page; by default records are kept in a folder of this model in the cache.
-        notify: Callback for images while they are read.
+        on_progress: Callback for images while they are read.
 
     Raises:
         SpecError: The request is wrong.
@@ -344,7 +344,7 @@ class ProbeRun(RunSteps):
     Attributes:
         request: How the model is read.
         prepared: The model and its images, with its thresholds once it was read.
-        notify: Callback for images while they are read.
+        on_progress: Callback for images while they are read.
         plan: Names of the records, once they are there.
     """
 

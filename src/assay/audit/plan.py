@@ -91,16 +91,16 @@ class AuditSize:
     """How much is read, as far as the budget allows.
 
     Attributes:
-        all: Images in the data.
-        clean: Images that are read without changes.
-        marked: Images of these that are read under every mark and distortion.
+        total: Images in the data.
+        clean_images: Images that are read without changes.
+        marked_images: Images of these that are read under every mark and distortion.
         marks: Number of marks.
         distortions: Number of distortions.
         severities: Number of severities of each.
         searched: Images that are searched for a region; 0 where none are.
-        times: How often each of the marked images is read at most.
-        tried: Passes of the comparison of places of marks; 0 where none are compared.
-        short: Whether doses that cannot change a verdict are left out.
+        passes_per_image: How often each of the marked images is read at most.
+        placement_passes: Passes of the comparison of places of marks; 0 where none are compared.
+        skips_doses: Whether doses that cannot change a verdict are left out.
     """
 
     total: int
@@ -225,7 +225,7 @@ class PlannedReading:
 
     Attributes:
         id: Name of the answers.
-        kind: `clean_images`, `mark`, `distortion`, or `reading`: the same images read otherwise.
+        kind: `clean`, `mark`, `distortion`, or `reading`: the same images read otherwise.
         table: The images.
         images: Returns them with the change. Raises SpecError where they cannot have it.
         label: What is said when they are read.

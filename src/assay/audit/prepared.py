@@ -132,7 +132,7 @@ def prepare_images(
     Args:
         folder: A new or empty folder.
         request: What to do, with `data` of a study and the size of images. `finish_audit` takes what is about scores.
-        notify: Callback for images while they are read.
+        on_progress: Callback for images while they are read.
         say: Callback for each step.
 
     Returns:
@@ -213,7 +213,7 @@ def finish_audit(
         request: What is about scores: output, head, threshold, references and so on. What determines the images is
             taken from the folder. The name of the model is by default that of the file, and `out` is `audit` in the
             folder.
-        notify: Callback for images while they are read.
+        on_progress: Callback for images while they are read.
         say: Callback for each step.
 
     Raises:

@@ -94,7 +94,7 @@ def remedy(
         out: A new or empty folder. It gets `images/`, `data.csv` with the columns of the original table, and
             `balanced.csv` with rows of images that were not covered: of each class as many with the mark as without.
         swapped: Whether the images that the audit takes for carriers are those without the mark.
-        notify: Callback for images while they are read.
+        on_progress: Callback for images while they are read.
 
     Raises:
         SpecError: The folder holds no audit, no mark with a place was found, or `out` is not empty.

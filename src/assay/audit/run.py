@@ -144,7 +144,7 @@ def run_audit(
         request: What to do. `data` and `train` are as `data` of a study; all rows are tested.
         dry_run: Return the plan, and read no more than the first images.
         in_steps: Whether the model answers pictures that were prepared, so that nothing can be searched for.
-        notify: Callback for images while they are read.
+        on_progress: Callback for images while they are read.
         say: Callback for each step.
 
     Returns:

@@ -440,7 +440,7 @@ class Code(StrEnum):
     )
     COPY_CLUSTERS = (
         "copy-clusters",
-        "copies, exact or near: {groups:picture} in {files:file}[across?, {across:picture} under several "
+        "copies, exact or near: {groups:picture} in {files:file}[across?, {across:picture} under different "
         "patients|][contradicting?, {contradicting:picture} with different classes|][masks?, {masks:picture} with "
         "different masks|], such as {rows:rows}[searched?, near copies among {searched:,} of {images:,} images]"
         "[bounded?; among so many images cropped ones were not searched]",

@@ -374,8 +374,8 @@ def leave_out_places(value: Any, root: Path) -> Any:
         root: The folder, as `find_places` gets it.
 
     Examples:
-        >>> leave_out_places({"data": "/mnt/ada/set", "loss": "a/b"}, Path("/work/runs/one"))
-        {'data': 'place:1edcfa3eb1dd2b43:…/set', 'loss': 'a/b'}
+        >>> print(leave_out_places("/mnt/ada/set", Path("/work/runs/one")))
+        place:59b418304abcd5a6:…/set
     """
 
     def left_out(text: str) -> str:

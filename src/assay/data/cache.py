@@ -57,7 +57,7 @@ class ArrayCache:
 
     Attributes:
         root: The folder.
-        notify: Callback for images while they are read into it.
+        on_progress: Callback for images while they are read into it.
 
     Examples:
         >>> def fill(array):

@@ -169,7 +169,7 @@ class Timer:
 
     Attributes:
         device: The device.
-        notify: Callback with the number of recipes, and of sources, that were timed.
+        on_progress: Callback with the number of recipes, and of sources, that were timed.
         timed: The speed of each recipe on images of one shape.
         alike: The speed of the first recipe of each network and batch.
         spent: Seconds of timing so far.

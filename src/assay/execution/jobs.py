@@ -442,7 +442,7 @@ def population_of(
         device: Device that renders a phantom.
         all_tested: Make every row of files a test row.
         fresh: Open it again, since its files may have been edited; data opened before are dropped.
-        notify: Callback for images while they are read.
+        on_progress: Callback for images while they are read.
         like: A set with which images are compared, see `load_dataset`.
     """
     if fresh:

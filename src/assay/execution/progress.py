@@ -44,9 +44,9 @@ Stage = Callable[[str], None]
 """Callback for the next step where nothing can be counted."""
 
 
-def stage_printer(observe_nothing: bool) -> Stage:
+def stage_printer(quiet: bool) -> Stage:
     """Return a callback that prints a stage on standard error; nothing when quiet."""
-    return (lambda _: None) if observe_nothing else lambda text: print(text, file=sys.stderr, flush=True)
+    return (lambda _: None) if quiet else lambda text: print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -250,12 +250,12 @@ class _Lines:
 
 
 @contextmanager
-def reading_shown(observe_nothing: bool) -> Generator[ProgressCallback]:
+def reading_shown(quiet: bool) -> Generator[ProgressCallback]:
     """While it is entered, tell on standard error how far images are read; nothing when quiet.
 
     A terminal has a line that redraws itself; elsewhere there is a line after a second, and then one every minute.
     """
-    if observe_nothing:
+    if quiet:
         yield no_progress
         return
     live = sys.stderr.isatty()

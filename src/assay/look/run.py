@@ -49,7 +49,7 @@ def look(request: LookRequest, on_progress: ProgressCallback = no_progress) -> P
 
     Args:
         request: What to look at: a folder, a CSV, a data frame or `data` of a study.
-        notify: Callback for images while they are read.
+        on_progress: Callback for images while they are read.
 
     Raises:
         SpecError: No column is surely the target, or one is missing.

@@ -730,8 +730,8 @@ def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> s
     sentences: list[str] = []
     if overall and all(not math.isnan(numeric(row, "chance")) for row in overall):
         places_text = join_words([names.inside(name).strip() for name in unsure])
-        everywhere = "every test condition" if len(overall) > 1 else names.place(overall[0]["environment"])
-        sentences.append(f"not shown to be above chance {places_text}" if unsure else f"above chance in {everywhere}")
+        everywhere = "in every test condition" if len(overall) > 1 else names.inside(overall[0]["environment"]).strip()
+        sentences.append(f"not shown to be above chance {places_text}" if unsure else f"above chance {everywhere}")
         sentences = [f"This model's {label_of(measure)} is {sentences[0]}"]
     flips = [row for row in rows if row["measure"] == "flip-rate" and not (row["level"] or row["group"])]
     moved = {row["factor"]: numeric(row, "value") for row in flips if numeric(row, "low") > 0}

@@ -65,7 +65,7 @@ from assay.stats.panel import combine as combine
 from assay.stats.panel import effective_of_classes as effective_of_classes
 from assay.stats.panel import effective_patients as effective_patients
 from assay.stats.panel import evaluate as evaluate
-from assay.stats.panel import measure_from_seed_values as measure_from_seed_values
+from assay.stats.panel import measure_by_seed as measure_by_seed
 from assay.stats.panel import own_samples as own_samples
 from assay.stats.power import Assumptions as Assumptions
 from assay.stats.power import detectable_difference as detectable_difference

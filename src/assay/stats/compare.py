@@ -172,8 +172,8 @@ class Contrast:
         group: Contrasts of its pooling group that have a variance, itself included.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> parts = [measure_from_seed_values(np.array(values), np.arange(3)) for values in ([0.5, 0.6, 0.7], [0.4, 0.4, 0.4])]
+        >>> from assay.stats.panel import measure_by_seed
+        >>> parts = [measure_by_seed(np.array(values), np.arange(3)) for values in ([0.5, 0.6, 0.7], [0.4, 0.4, 0.4])]
         >>> result = linear_contrast(parts, np.array([1.0, -1.0]), margin=0.05)
         >>> round(result.value, 3), result.per_seed.round(3).tolist(), result.low < result.value < result.high
         (0.2, [0.1, 0.2, 0.3], True)
@@ -279,8 +279,8 @@ def linear_contrast(
         margin: Largest difference that would not matter.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> a, b = (measure_from_seed_values(np.array(values), np.arange(3)) for values in ([0.5, 0.6, 0.7], [0.4, 0.4, 0.4]))
+        >>> from assay.stats.panel import measure_by_seed
+        >>> a, b = (measure_by_seed(np.array(values), np.arange(3)) for values in ([0.5, 0.6, 0.7], [0.4, 0.4, 0.4]))
         >>> result = linear_contrast([a, b], np.array([1.0, -1.0]))
         >>> round(result.value, 6), round(result.p, 4)  # t = 0.2 / (0.1 / sqrt(3)), 2 degrees of freedom
         (0.2, 0.0742)
@@ -306,8 +306,8 @@ def uncertainty_of_difference(combined: MeasureBySeed) -> Uncertainty:
     Of 12 patients with 60 to 1 images, differences where there are none were claimed in 0.16 of worlds.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> three = measure_from_seed_values(np.array([0.1, 0.2, 0.3]), np.arange(3))
+        >>> from assay.stats.panel import measure_by_seed
+        >>> three = measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3))
         >>> round(uncertainty_of_difference(three).standard_error, 4)  # 0.1 / sqrt(3)
         0.0577
         >>> four = Panel(np.ones((3, 4, 1)), np.array([0, 1, 0, 1]), np.arange(4))
@@ -339,8 +339,8 @@ def contrast_of(
     """Return a combination with its uncertainty, interval and tests.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> difference = measure_from_seed_values(np.array([0.1, 0.2, 0.3]), np.arange(3))
+        >>> from assay.stats.panel import measure_by_seed
+        >>> difference = measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3))
         >>> result = contrast_of(difference, uncertainty(difference), 0.05, left_out=0, paired_patients=0)
         >>> round(result.low, 3), round(result.high, 3)  # 0.2 less and plus 4.303 * 0.0577
         (-0.048, 0.448)
@@ -529,7 +529,8 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
         >>> target = np.arange(20) % 2
         >>> def budget(right, yardstick):
         ...     signs = np.where(np.arange(20) < right, 1.0, -1.0) * (2 * target - 1)
-        ...     return BudgetPanel(Panel(np.tile(signs, (3, 1))[:, :, None], target, np.arange(20)), np.full(3, yardstick))
+        ...     panel = Panel(np.tile(signs, (3, 1))[:, :, None], target, np.arange(20))
+        ...     return BudgetPanel(panel, np.full(3, yardstick))
         >>> result = matched_fit([budget(10, 0.7), budget(14, 0.5)], [budget(10, 0.6), budget(18, 0.4)], "accuracy")
         >>> abs(round(result.value, 6))  # 14 / 20 less (10 + 18) / 2 / 20
         0.0
@@ -606,8 +607,9 @@ def select_seeds(part: MeasureBySeed, seeds: Int[np.ndarray, " s"]) -> MeasureBy
     """Return the evaluation of some seeds, in that order.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> select_seeds(measure_from_seed_values(np.array([0.1, 0.2, 0.3]), np.array([7, 8, 9])), np.array([9, 7])).values.tolist()
+        >>> from assay.stats.panel import measure_by_seed
+        >>> three = measure_by_seed(np.array([0.1, 0.2, 0.3]), np.array([7, 8, 9]))
+        >>> select_seeds(three, np.array([9, 7])).values.tolist()
         [0.3, 0.1]
     """
     rows = np.array([np.flatnonzero(part.seeds == seed)[0] for seed in seeds], dtype=np.int64)

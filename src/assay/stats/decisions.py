@@ -86,8 +86,8 @@ class Decision:
 
     Examples:
         >>> from assay.stats.compare import linear_contrast
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> part = measure_from_seed_values(np.array([-0.002, -0.001, 0.0, 0.001, 0.002]), np.arange(5))
+        >>> from assay.stats.panel import measure_by_seed
+        >>> part = measure_by_seed(np.array([-0.002, -0.001, 0.0, 0.001, 0.002]), np.arange(5))
         >>> (decision,) = decide([linear_contrast([part], np.ones(1), margin=0.05)])
         >>> decision.decision, -0.05 < decision.equivalence_low < decision.equivalence_high < 0.05
         ('equivalent', True)
@@ -124,9 +124,9 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
 
     Examples:
         >>> from assay.stats.compare import linear_contrast
-        >>> from assay.stats.panel import measure_from_seed_values
+        >>> from assay.stats.panel import measure_by_seed
         >>> seeds = np.arange(5)
-        >>> large, small = (measure_from_seed_values(np.array([-2, -1, 0, 1, 2]) / 1000 + mean, seeds) for mean in (0.2, 0.0))
+        >>> large, small = (measure_by_seed(np.array([-2, -1, 0, 1, 2]) / 1000 + mean, seeds) for mean in (0.2, 0.0))
         >>> family = [linear_contrast([part], np.ones(1), margin=0.05) for part in (large, small)]
         >>> [decision.decision for decision in decide(family)]
         ['higher-beyond', 'equivalent']
@@ -257,8 +257,8 @@ def seeds_and_patients_needed(contrast: Contrast, size: int, alpha: float = ALPH
         A standard deviation of the margin over seeds, and no variance over patients:
 
         >>> from assay.stats.compare import linear_contrast
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> wide = linear_contrast([measure_from_seed_values(np.array([-0.1, 0.0, 0.1]), np.arange(3))], np.ones(1), margin=0.1)
+        >>> from assay.stats.panel import measure_by_seed
+        >>> wide = linear_contrast([measure_by_seed(np.array([-0.1, 0.0, 0.1]), np.arange(3))], np.ones(1), margin=0.1)
         >>> seeds_and_patients_needed(wide, 1)  # seeds and patients
         (16.0, nan)
     """
@@ -319,9 +319,9 @@ def decide_families(families: Sequence[Family], estimates: Sequence[Row]) -> lis
 
     Examples:
         >>> from assay.stats.compare import linear_contrast
-        >>> from assay.stats.panel import measure_from_seed_values
+        >>> from assay.stats.panel import measure_by_seed
         >>> seeds = np.arange(5)
-        >>> parts = [measure_from_seed_values(np.array([-2, -1, 0, 1, 2]) / 1000 + mean, seeds) for mean in (0.2, 0.0)]
+        >>> parts = [measure_by_seed(np.array([-2, -1, 0, 1, 2]) / 1000 + mean, seeds) for mean in (0.2, 0.0)]
         >>> results = [linear_contrast([part], np.ones(1)) for part in parts]
         >>> named = [{"id": name, "measure": "auroc", "factor": "", "at": ""} for name in ("supcon", "triplet")]
         >>> [(row["id"], row["decision"]) for row in decide_families([Family("losses", named, results)], [])]
@@ -461,8 +461,8 @@ def moderate_group(group: Sequence[Contrast]) -> list[Contrast]:
 
     Examples:
         >>> from assay.stats.compare import linear_contrast
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> parts = [measure_from_seed_values(np.array([-1, 0, 1]) * sd + 0.2, np.arange(3)) for sd in (0.01, 0.1)]
+        >>> from assay.stats.panel import measure_by_seed
+        >>> parts = [measure_by_seed(np.array([-1, 0, 1]) * sd + 0.2, np.arange(3)) for sd in (0.01, 0.1)]
         >>> group = [linear_contrast([part], np.ones(1)) for part in parts]
         >>> [round(contrast.standard_error, 4) for contrast in group]  # sd / sqrt(3)
         [0.0058, 0.0577]
@@ -507,8 +507,8 @@ def limit_if_alone(contrast: Contrast, family: int) -> Contrast:
 
     Examples:
         >>> from assay.stats.compare import linear_contrast
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> alone = linear_contrast([measure_from_seed_values(np.array([0.1, 0.2, 0.3]), np.arange(3))], np.ones(1))
+        >>> from assay.stats.panel import measure_by_seed
+        >>> alone = linear_contrast([measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3))], np.ones(1))
         >>> limit_if_alone(alone, 8) is alone  # its degrees of freedom are those of its seeds already
         True
     """
@@ -551,8 +551,8 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
 
     Examples:
         >>> from assay.stats.compare import linear_contrast
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> parts = [measure_from_seed_values(np.array([0.1, 0.2, 0.3]) * k, np.arange(3)) for k in (1, 3)]
+        >>> from assay.stats.panel import measure_by_seed
+        >>> parts = [measure_by_seed(np.array([0.1, 0.2, 0.3]) * k, np.arange(3)) for k in (1, 3)]
         >>> members = [linear_contrast([part], np.ones(1)) for part in parts]
         >>> mean_of(members).per_seed.round(6).tolist()
         [0.2, 0.4, 0.6]

@@ -189,7 +189,8 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
         ...     signs = np.where(np.arange(20) < right, 1.0, -1.0)
         ...     return Panel(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
         >>> def amount(rows, right):
-        ...     return TrainingSizePanel(rows, panel(right), [DosePanel(0.0, panel(right)), DosePanel(1.0, panel(right - 2))])
+        ...     doses = [DosePanel(0.0, panel(right)), DosePanel(1.0, panel(right - 2))]
+        ...     return TrainingSizePanel(rows, panel(right), doses)
         >>> a, b = [amount(100, 14), amount(200, 16)], [amount(200, 14), amount(400, 16)]
         >>> result = matched_clean(a, b, "accuracy")
         >>> abs(round(result.value, 6)), result.equal.a, result.equal.b

@@ -276,8 +276,8 @@ class Uncertainty:
         spread: Its components, where there is a variance.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> sure = uncertainty(measure_from_seed_values(np.array([0.1, 0.2, 0.3]), np.arange(3)))
+        >>> from assay.stats.panel import measure_by_seed
+        >>> sure = uncertainty(measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3)))
         >>> round(sure.standard_error, 4), sure.df  # 0.1 / sqrt(3)
         (0.0577, 2.0)
     """
@@ -347,11 +347,11 @@ def uncertainty(part: MeasureBySeed) -> Uncertainty:
     Without samples it is the spread over seeds alone.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> sure = uncertainty(measure_from_seed_values(np.array([0.1, 0.2, 0.3]), np.arange(3)))
+        >>> from assay.stats.panel import measure_by_seed
+        >>> sure = uncertainty(measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3)))
         >>> round(sure.standard_error, 4), round(sure.df, 4)  # 0.1 / sqrt(3)
         (0.0577, 2.0)
-        >>> str(uncertainty(measure_from_seed_values(np.array([0.1, 0.2]), np.arange(2))).reason)
+        >>> str(uncertainty(measure_by_seed(np.array([0.1, 0.2]), np.arange(2))).reason)
         '[{"code": "few-seeds", "seeds": 2, "least": 3}]'
     """
     return uncertainties([part])[0]
@@ -365,8 +365,8 @@ def uncertainties(parts: Sequence[MeasureBySeed]) -> list[Uncertainty]:
     """Compute the uncertainty of several values, see `uncertainty`. Those of as many seeds and samples are a batch.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> parts = [measure_from_seed_values(np.array([0.1, 0.2, 0.3]) * scale, np.arange(3)) for scale in (1, 2)]
+        >>> from assay.stats.panel import measure_by_seed
+        >>> parts = [measure_by_seed(np.array([0.1, 0.2, 0.3]) * scale, np.arange(3)) for scale in (1, 2)]
         >>> [round(sure.standard_error, 4) for sure in uncertainties(parts)]
         [0.0577, 0.1155]
     """
@@ -406,8 +406,8 @@ def estimate_seeds(part: MeasureBySeed) -> Estimate:
     Student's, cut at an end that the mean is within.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> result = estimate_seeds(measure_from_seed_values(np.array([0.1, 0.2, 0.3]), np.arange(3)))
+        >>> from assay.stats.panel import measure_by_seed
+        >>> result = estimate_seeds(measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3)))
         >>> round(result.value, 6), round(result.low, 3), round(result.high, 3)  # 0.2 less and plus 4.303 * 0.0577
         (0.2, -0.048, 0.448)
     """
@@ -418,8 +418,9 @@ def estimates_of_seeds(parts: Sequence[MeasureBySeed]) -> list[Estimate]:
     """Summarize several such numbers, see `estimate_seeds`.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> parts = [measure_from_seed_values(np.array([0.1, 0.2, 0.3]) + more, np.arange(3), bounds=(0.0, 1.0)) for more in (0.0, 0.3)]
+        >>> from assay.stats.panel import measure_by_seed
+        >>> parts = [measure_by_seed(np.array([0.1, 0.2, 0.3]) + more, np.arange(3), bounds=(0.0, 1.0))
+        ...     for more in (0.0, 0.3)]
         >>> [(round(result.value, 6), 0 < result.low < result.high < 1) for result in estimates_of_seeds(parts)]
         [(0.2, True), (0.5, True)]
     """

@@ -194,7 +194,8 @@ def mean_influence(
 
     Examples:
         >>> values = np.array([1.0, 0.0, 1.0])
-        >>> mean_influence(values, 0.5, np.array([True, True, False]), np.arange(3)).round(4).tolist()  # 0.5 / 2 sqrt(2 / 1)
+        >>> among = np.array([True, True, False])
+        >>> mean_influence(values, 0.5, among, np.arange(3)).round(4).tolist()  # 0.5 / 2 sqrt(2 / 1)
         [0.3536, -0.3536, 0.0]
     """
     rows = np.where(among, values - mean, 0.0) / among.sum()
@@ -262,7 +263,8 @@ def correct_small_sample(
     Examples:
         Stratum 0 has two patients, stratum 1 a single one, and the last row is unused:
 
-        >>> correct_small_sample(np.ones(4), np.array([0, 0, 1, -1]), np.array([1, 2, 3, 4])).round(4).tolist()  # sqrt(2)
+        >>> corrected = correct_small_sample(np.ones(4), np.array([0, 0, 1, -1]), np.array([1, 2, 3, 4]))
+        >>> corrected.round(4).tolist()  # sqrt(2)
         [1.4142, 1.4142, nan, 0.0]
     """
     encoded = _encode(patient)

@@ -278,8 +278,9 @@ class JointRegion:
     reason: why there is no region, if so.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> a, b = (measure_from_seed_values(np.array(values), np.arange(4)) for values in ([0.4, 0.5, 0.6, 0.7], [0.5, 0.4, 0.7, 0.6]))
+        >>> from assay.stats.panel import measure_by_seed
+        >>> a, b = (measure_by_seed(np.array(values), np.arange(4))
+        ...     for values in ([0.4, 0.5, 0.6, 0.7], [0.5, 0.4, 0.7, 0.6]))
         >>> region = joint(a, b)
         >>> region.outline.mean(axis=0).round(2).tolist()  # around both means
         [0.55, 0.55]
@@ -301,8 +302,9 @@ def joint(across: MeasureBySeed, up: MeasureBySeed) -> JointRegion:
         Hotelling, "The generalization of Student's ratio", Annals of Mathematical Statistics 1931.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> a, b = (measure_from_seed_values(np.array(values), np.arange(4)) for values in ([0.4, 0.5, 0.6, 0.7], [0.5, 0.4, 0.7, 0.6]))
+        >>> from assay.stats.panel import measure_by_seed
+        >>> a, b = (measure_by_seed(np.array(values), np.arange(4))
+        ...     for values in ([0.4, 0.5, 0.6, 0.7], [0.5, 0.4, 0.7, 0.6]))
         >>> region = joint(a, b)
         >>> round(region.correlation, 6), round(region.df, 6), region.outline.shape
         (0.6, 3.0, (72, 2))
@@ -324,8 +326,9 @@ def error_correlation(across: MeasureBySeed, up: MeasureBySeed, sure: tuple[Unce
     """Compute the correlation of the errors of two means over seeds, -1 to 1.
 
     Examples:
-        >>> from assay.stats.panel import measure_from_seed_values
-        >>> a, b = (measure_from_seed_values(np.array(values), np.arange(4)) for values in ([0.4, 0.5, 0.6, 0.7], [0.5, 0.4, 0.7, 0.6]))
+        >>> from assay.stats.panel import measure_by_seed
+        >>> a, b = (measure_by_seed(np.array(values), np.arange(4))
+        ...     for values in ([0.4, 0.5, 0.6, 0.7], [0.5, 0.4, 0.7, 0.6]))
         >>> round(error_correlation(a, b, (uncertainty(a), uncertainty(b))), 6)  # without patients: that of the seeds
         0.6
     """

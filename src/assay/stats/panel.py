@@ -136,7 +136,7 @@ class MeasureBySeed:
     `effective_of_classes`; infinite where no patients are known.
 
     Examples:
-        >>> evaluated = measure_from_seed_values(np.array([0.5, 0.7]), np.array([3, 8]))  # a value per seed, without patients
+        >>> evaluated = measure_by_seed(np.array([0.5, 0.7]), np.array([3, 8]))  # a value per seed, without patients
         >>> evaluated.values.tolist(), evaluated.contributions.shape
         ([0.5, 0.7], (2, 0))
     """
@@ -160,7 +160,7 @@ SAMPLES_OF_ITS_OWN = 100
 """Samples of its own by which a recipe counts that has standard errors and no contributions."""
 
 
-def measure_from_seed_values(
+def measure_by_seed(
     values: Float[np.ndarray, " s"],
     seeds: Int[np.ndarray, " s"],
     contributions_by_seed: Sequence[Contributions] | None = None,
@@ -180,7 +180,7 @@ def measure_from_seed_values(
         reason: Why the first undefined value is.
 
     Examples:
-        >>> part = measure_from_seed_values(np.array([0.5, 0.7]), np.array([3, 8]))
+        >>> part = measure_by_seed(np.array([0.5, 0.7]), np.array([3, 8]))
         >>> part.seeds.tolist(), part.values.tolist()
         ([3, 8], [0.5, 0.7])
     """
@@ -298,7 +298,8 @@ def combine(parts: Sequence[MeasureBySeed], weights: Float[np.ndarray, "m *s"]) 
     by code: those in common are paired, the others are not.
 
     Examples:
-        >>> a, b = measure_from_seed_values(np.array([0.5, 0.75]), np.arange(2)), measure_from_seed_values(np.array([0.25, 0.25]), np.arange(2))
+        >>> a = measure_by_seed(np.array([0.5, 0.75]), np.arange(2))
+        >>> b = measure_by_seed(np.array([0.25, 0.25]), np.arange(2))
         >>> combine([a, b], np.array([1.0, -1.0])).values.tolist()
         [0.25, 0.5]
     """

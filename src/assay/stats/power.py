@@ -134,9 +134,9 @@ def found_reachable(
 
     Examples:
         >>> from assay.stats.compare import linear_contrast
-        >>> from assay.stats.panel import measure_from_seed_values
+        >>> from assay.stats.panel import measure_by_seed
         >>> seeds = np.arange(5)
-        >>> parts = [measure_from_seed_values(np.array([-2, -1, 0, 1, 2]) * sd, seeds) for sd in (0.01, 0.02)]
+        >>> parts = [measure_by_seed(np.array([-2, -1, 0, 1, 2]) * sd, seeds) for sd in (0.01, 0.02)]
         >>> contrasts = [linear_contrast([part], np.ones(1)) for part in parts]
         >>> found_reachable(contrasts[:1], 1) < found_reachable(contrasts, 1) < found_reachable(contrasts[1:], 1)
         True
@@ -188,8 +188,8 @@ def patients_behind(name: str, positives: int, negatives: int) -> int | None:
         end, images or lesions that only outputs decide on.
 
     Examples:
-        >>> patients_behind("sensitivity", 30, 70), patients_behind("auroc", 30, 70), patients_behind("accuracy", 30, 70)
-        (30, 100, 100)
+        >>> [patients_behind(name, 30, 70) for name in ("sensitivity", "auroc", "accuracy")]
+        [30, 100, 100]
         >>> patients_behind("auroc", 0, 70), patients_behind("dice", 0, 200)
         (0, 0)
         >>> patients_behind("log-loss", 30, 70) is None

@@ -339,7 +339,7 @@ def register_command(request: RunRequest, receipt: str) -> None:
     from assay.study.run import check_data
 
     settled = request.settle()
-    with reading_shown(observe_nothing=request.as_json) as on_progress:
+    with reading_shown(quiet=request.as_json) as on_progress:
         check_data(settled.spec, settled.root, skip_bad_rows=request.skip_bad_rows, on_progress=on_progress)
     registration = register(settled.root, settled.spec, receipt)
     file = registration_file(settled.root)

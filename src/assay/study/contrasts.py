@@ -131,7 +131,7 @@ def _values(records: Records, contrast: ContrastSpec, point: RecipePoint, factor
     return by_seed
 
 
-# The stated contrasts of a study, carried out on what was records.
+# The stated contrasts of a study, carried out on the records.
 
 
 def families_of(

@@ -23,7 +23,7 @@ from assay.probes.probe import groups_of, worst_group_place
 from assay.spec.recipe import Component
 from assay.spec.schema import EnvironmentSpec, RecipePoint
 from assay.stats.influence import ModelPredictions
-from assay.stats.panel import MeasureBySeed, measure_from_seed_values, own_samples
+from assay.stats.panel import MeasureBySeed, measure_by_seed, own_samples
 from assay.stats.rows import KEY_FIELDS
 from assay.store.arrays import OF_ROWS, measurement_row
 from assay.store.described import DESCRIBED, Rows
@@ -285,16 +285,16 @@ def values_of_seeds(
     values, errors = (np.array(columns[name], dtype=np.float64) for name in ("value", "standard_error"))
     seeds = np.array(columns[SEED], dtype=np.int64)
     if np.isnan(values).any():
-        return measure_from_seed_values(values, seeds, reason=reason_of(rows[int(np.isnan(values).argmax())]))
+        return measure_by_seed(values, seeds, reason=reason_of(rows[int(np.isnan(values).argmax())]))
     if np.isnan(errors).all():
-        return measure_from_seed_values(values, seeds, bounds=bounds)
+        return measure_by_seed(values, seeds, bounds=bounds)
     readers = zip(columns[CONTRIBUTIONS], columns[AT], strict=True)
     contributions_read = [read(at) if read else None for read, at in readers]
     defined = [contributions for contributions in contributions_read if contributions is not None]
     if len(defined) < len(contributions_read):
         shared = own_samples(errors, factor)
         return MeasureBySeed(values, shared.values, shared.samples, seeds, 0, bounds)
-    return measure_from_seed_values(values, seeds, defined, bounds=bounds)
+    return measure_by_seed(values, seeds, defined, bounds=bounds)
 
 
 # K-fold groups and kinds of lesion: what probes say of all folds of a seed together, which none of their runs saw.

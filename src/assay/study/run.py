@@ -163,7 +163,7 @@ def prepare(
 
     Args:
         device: As `choose_device` gives it.
-        notify: Callback for images while they are read.
+        on_progress: Callback for images while they are read.
 
     Raises:
         SpecError: Another study is registered, an environment cannot be made, its images cannot define what a contrast
@@ -412,7 +412,7 @@ def run_study(
     """
     spec, place = prepared.spec, prepared.place
     plainly = partial(prepare, spec, place.root, skip_bad_rows=place.skip_bad_rows, device=prepared.device)
-    run = StudyRun(prepared, again or plainly, stage or stage_printer(observe_nothing=True))
+    run = StudyRun(prepared, again or plainly, stage or stage_printer(quiet=True))
     pages = early.EarlyPages(
         prepared.plan,
         place.root,

@@ -34,7 +34,7 @@ from assay.stats.findings import to_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import corruption_rows
-from assay.stats.panel import Panel, measure_from_seed_values
+from assay.stats.panel import Panel, measure_by_seed
 from assay.stats.rows import KEY_FIELDS, estimates_compared, with_id, with_outcomes, without_patient_counts
 from assay.store import schema
 from assay.store.described import keep, read_description
@@ -138,7 +138,7 @@ def _training_row(name: str, architecture: Component, records: Records) -> Row:
         return nothing
     trained_seeds = _trained_seeds(name, architecture, records)
     values = np.array([record.get("validation_auroc") for record in trained_seeds], dtype=np.float64)
-    estimate = estimate_seeds(measure_from_seed_values(values, np.arange(len(values)), bounds=(0.0, 1.0)))
+    estimate = estimate_seeds(measure_by_seed(values, np.arange(len(values)), bounds=(0.0, 1.0)))
     trained = {key: float(trained_seeds[0][key]) for key in ("steps", "images")} if trained_seeds else {}
     return {
         **nothing,

@@ -120,7 +120,7 @@ class MitigationContext:
         (int64); None where it asked for none.
 
     Examples:
-        >>> setting = MitigationContext(seed=0, rows=100, drawn=96, classes=2)  # batches of 32: four rows are left in an epoch
+        >>> setting = MitigationContext(seed=0, rows=100, drawn=96, classes=2)  # batches of 32: four rows are left
         >>> setting.groups is None
         True
     """

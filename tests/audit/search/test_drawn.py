@@ -53,7 +53,7 @@ def test_what_is_drawn_alike_is_found_with_its_pixels_its_images_and_its_polarit
     assert kept[CORNER].sum() >= 0.9 * (GLYPH == 0.95).sum()
     assert one.bright
     assert isinstance(one.region, Box)
-    assert one.region.where(SIDE, SIDE)[CORNER].all()
+    assert one.region.pixel_mask(SIDE, SIDE)[CORNER].all()
 
 
 def test_one_value_among_values_that_vary_as_far_is_drawn() -> None:

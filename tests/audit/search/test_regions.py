@@ -48,7 +48,7 @@ def test_halves_of_a_box_are_windows_of_half_its_sides() -> None:
 
 def test_every_pixel_is_in_a_first_region_and_the_finer_grid_in_their_halves() -> None:
     boxes = [one for one in candidates("place") if isinstance(one, Box)]
-    assert np.any([one.where(36, 36) for one in boxes], axis=0).all()
+    assert np.any([one.pixel_mask(36, 36) for one in boxes], axis=0).all()
     finer = {half.name for one in boxes for half in one.halves()}
     assert {
         Box(row / 12, column / 12, (row + 2) / 12, (column + 2) / 12).name for row in range(11) for column in range(11)

@@ -65,7 +65,7 @@ class LocalRegion(Region):
 
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the pixels of the donors there."""
-        return np.where(self.where(*images.shape[2:]), donors, images)
+        return np.where(self.pixel_mask(*images.shape[2:]), donors, images)
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,8 @@ def average_precision(answers: ModelPredictions) -> Result:
         Buckley and Voorhees, "Evaluating evaluation measure stability", SIGIR 2000.
 
     Examples:
-        >>> average_precision(ModelPredictions(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        >>> answers = ModelPredictions(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0]))
+        >>> average_precision(answers)[0].value
         0.8333333333333333
     """
     if answers.ranking_fault:
