@@ -353,9 +353,9 @@ def test_another_framing_that_is_better_stops_the_audit() -> None:
 SCRIPT = """
 import importlib, sys
 from assay.cli import main
-from assay.models.ref import AFunction
+from assay.models.ref import FunctionOrigin
 from tests.audit.test_audit import middle
-importlib.import_module("assay.audit.command").origin_of = lambda *given, **more: AFunction(middle)
+importlib.import_module("assay.audit.command").origin_of = lambda *given, **more: FunctionOrigin(middle)
 main(sys.argv[1:])
 """
 
