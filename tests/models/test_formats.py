@@ -104,7 +104,8 @@ class Asking(nn.Module):
 def posing():
     import assay.models.formats as formats
     from assay.models.ref import ModelFacts
-    formats.StateDictModel._facts = lambda self: ModelFacts({"size": 32, "dataset": "mine_of_formats:make", "folder": "/"})
+    framing = {"size": 32, "dataset": "mine_of_formats:make", "folder": "/"}
+    formats.StateDictModel._facts = lambda self: ModelFacts(framing)
     return Scored()
 
 def connection():  # to the process that asks
