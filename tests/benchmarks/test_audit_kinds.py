@@ -150,7 +150,7 @@ def test_truth_is_what_a_mark_does_when_it_is_put_on() -> None:
 def test_a_place_is_read_from_a_public_row(region: Any) -> None:
     found = place_of({"kind": region.kind, "name": region.name})
     assert found is not None
-    assert abs(found.astype(int) - region.where(SIDE, SIDE)).mean() < 0.03
+    assert abs(found.astype(int) - region.pixel_mask(SIDE, SIDE)).mean() < 0.03
     corner = place_of({"kind": "corners", "name": "0.167 upper left"})
     assert corner is not None
     assert corner[:4, :4].all()
