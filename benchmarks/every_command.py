@@ -44,6 +44,7 @@ import numpy as np
 
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import RunFolder
+from assay.store.local import LOCAL
 from assay.store.manifest import write_manifest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -623,7 +624,11 @@ class World:
     def compare(self, found: Mapping[str, str], but: Collection[str] = ()) -> None:
         """Raise Wrong where a file differs from an undisturbed run, those of some names left out, or was left."""
         wanted = self.undisturbed.files
-        unsure = {name for name in found.keys() & wanted.keys() if name in self.unsure or Path(name).name in but}
+        unsure = {
+            name
+            for name in found.keys() & wanted.keys()
+            if name in self.unsure or Path(name).name in but or (but and LOCAL in Path(name).parts)
+        }
         every = (found.keys() | wanted.keys()) - unsure
         different = sorted(name for name in every if found.get(name) != wanted.get(name))
         if different:

@@ -221,7 +221,7 @@ def files(root: Path) -> dict[str, str]:
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in names.items()
-        if name.split("/")[0] not in UNLISTED and not is_private(path.name)
+        if not set(Path(name).parts).intersection(UNLISTED) and not is_private(path.name)
     }
 
 

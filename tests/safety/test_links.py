@@ -21,6 +21,10 @@ from tests.worlds.files import write_table
 from tests.worlds.studies import TINY, run_tiny
 
 import assay
+from assay.core.files import hide_paths
+from assay.store.files import read_checked_json
+from assay.store.local import keep_paths, restore_paths
+from assay.store.manifest import is_ours, write_manifest
 
 REFUSED = "its path leads out of the folder by a link"
 
@@ -207,7 +211,10 @@ def test_no_file_of_a_folder_names_the_place_of_the_data_or_the_home_of_its_make
     monkeypatch.chdir(work)
     ask = Asking(capsys)
     make_folders_of_all_kinds(tmp_path / "mnt" / "set", ask)
-    files = [path for path in work.rglob("*") if path.is_file()]
+    local = list(work.rglob("local/*"))
+    assert {(path.parent / ".gitignore").read_text() for path in local} == {"*\n"}
+    assert str(tmp_path / "mnt" / "set") in "".join(path.read_text() for path in local)
+    files = [path for path in work.rglob("*") if path.is_file() and path not in local]
     assert {path.parent.name for path in files if path.name == "run.json"} == {
         "look", "validate", "compare", "score", "audit", "first", "tiny", "preview"
     }  # fmt: skip
@@ -220,7 +227,44 @@ def test_no_file_of_a_folder_names_the_place_of_the_data_or_the_home_of_its_make
     (tmp_path / "file").touch()
     assert "choose another place with --bundle" in ask("open", "look", "--bundle", tmp_path / "file" / "out.zip").err
     with zipfile.ZipFile("out.zip") as packed:
-        assert not [name for name in packed.namelist() if str(tmp_path).encode() in packed.read(name)]
+        assert not [
+            name for name in packed.namelist() if str(tmp_path).encode() in packed.read(name) or "local/" in name
+        ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/jane", "/My jane/x", "//jane/x", "file:///home/jane/x", "(/home/jane/x)", "a,/home/jane/x", "a:/jane/x",
+     "~jane/x", "C:\\Users\\jane\\x", "\\\\jane\\share\\x", "/home/jane", "run '/home/jane/a b' --x",
+     "a: /home/jane/d\nb: 1"],
+)  # fmt: skip
+def test_no_form_of_a_path_names_a_folder(tmp_path: Path, text: str) -> None:
+    values: dict[str, Any] = {"schema": 1, "request": {"data": [text], text: 1.0}}
+    hidden = keep_paths(tmp_path, "run", values)
+    assert "jane" not in json.dumps(hidden) or text == "/jane", "a folder of the root has no other name"
+    assert restore_paths(tmp_path, "run", hidden) == values
+    assert restore_paths(tmp_path, "run", {**hidden, "schema": 2}) == {**hidden, "schema": 2}, "of another document"
+    shutil.rmtree(tmp_path / "local")
+    assert restore_paths(tmp_path, "run", hidden) == hidden == hide_paths(hidden)
+
+
+@pytest.mark.parametrize(
+    "text", ["a/b", "../a", "~/a", "https://a.org/b", "s3://a/b", "1 / 3", "and/or", "\\d+/", "…/a"]
+)
+def test_what_names_no_folder_stays(tmp_path: Path, text: str) -> None:
+    assert keep_paths(tmp_path, "run", {text: [text]}) == {text: [text]}
+    assert not (tmp_path / "local").exists()
+
+
+def test_a_folder_that_comes_back_with_other_paths_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("content")
+    keep_paths(tmp_path, "run", {"command": "python /home/jane/predict.py"})
+    write_manifest(tmp_path, {}, ours=True)
+    assert is_ours(tmp_path)
+    keep_paths(tmp_path, "run", {"command": "python /tmp/from-another/predict.py"})
+    assert not is_ours(tmp_path)
+    shutil.rmtree(tmp_path / "local")
+    assert is_ours(tmp_path)
 
 
 def test_a_folder_finds_its_images_where_it_is_moved_alone_and_with_them(
@@ -234,14 +278,21 @@ def test_a_folder_finds_its_images_where_it_is_moved_alone_and_with_them(
     write_table(tmp_path / "far.csv", [["image", "score"], *([name, at / len(names)] for at, name in enumerate(names))])
     score = ["audit", "score", tmp_path / "alone", tmp_path / "far.csv", "--no-pictures"]
     shutil.copytree(project / "out", tmp_path / "alone")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another user"))  # or of another container
     known = ask(*score)
     assert known.code == 0, known
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another user"))
-    shutil.rmtree(tmp_path / "alone" / "audit")
     project.rename(tmp_path / "moved")
-    assert "out is of images in '/…/set', a place that is unknown here" in ask(*score).err.replace("alone", "out")
     moved = ask("audit", "score", tmp_path / "moved" / "out", tmp_path / "far.csv", "--no-pictures")
     assert moved.code == 0, moved
+    shutil.copytree(tmp_path / "moved", tmp_path / "second")
+    restored = restore_paths(
+        tmp_path / "second" / "out", "prepared", read_checked_json(tmp_path / "second/out/prepared.json")
+    )
+    assert restored["data"]["folder"] == str(tmp_path / "second" / "set")
+    shutil.rmtree(tmp_path / "alone" / "audit")
+    shutil.rmtree(tmp_path / "alone" / "local")
+    without = ask(*score)
+    assert "alone was handed over without local/, and names only the last part of '…/set'; prepare" in without.err
 
 
 def test_an_exported_network_names_no_folder_of_its_maker(
@@ -254,7 +305,8 @@ def test_an_exported_network_names_no_folder_of_its_maker(
         tmp_path / "tiny",
         recipe={**TINY["recipe"], "initialization": {"file": {"path": str(weights), "leave_out": ["scaling"]}}},
     )
-    assert ":from-jane/" in (tmp_path / "tiny" / "run.json").read_text().replace("../", "")
+    assert '"…/weights.safetensors"' in (tmp_path / "tiny" / "run.json").read_text()
+    assert "from-jane/weights.safetensors" in (tmp_path / "tiny" / "local" / "run.json").read_text()
     assert Asking(capsys)("export", "tiny", "all", "network", "--out", ".").code == 0
     files = [path for path in (tmp_path / "network").rglob("*") if path.is_file()]
     assert not [path for path in files if b"from-jane" in path.read_bytes()]

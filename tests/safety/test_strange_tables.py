@@ -17,6 +17,7 @@ from tests.worlds.files import write_table
 from assay.audit.prepared import prepare_images
 from assay.audit.request import AuditRequest
 from assay.store.files import read_checked_json, read_parquet, write_checked_json, write_parquet
+from assay.store.local import restore_paths
 from assay.store.manifest import write_manifest
 
 FOREIGN = "its content is not what this version of Assay writes"
@@ -77,6 +78,10 @@ def prepared_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "received"
 
 
+def read_prepared(folder: Path) -> dict[str, Any]:
+    return restore_paths(folder, "prepared", read_checked_json(folder / "prepared.json"))
+
+
 def rewrite(prepared: Path, values: dict[str, Any]) -> None:
     write_checked_json(prepared / "prepared.json", values)
     write_manifest(prepared, {})
@@ -85,7 +90,7 @@ def rewrite(prepared: Path, values: dict[str, Any]) -> None:
 def test_strange_prepared_images_are_refused_in_a_sentence(
     prepared_elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ask, values = Asking(capsys), read_checked_json(prepared_elsewhere / "prepared.json")
+    ask, values = Asking(capsys), read_prepared(prepared_elsewhere)
     for strange in (
         {},
         {**values, "data": [1]},
@@ -96,14 +101,17 @@ def test_strange_prepared_images_are_refused_in_a_sentence(
         rewrite(prepared_elsewhere, strange)
         answer = ask("audit", "score", "received", "scores.csv")
         assert (answer.code, FOREIGN in answer.err, answer.err.count("\n")) == (2, True, 1), (strange, answer)
-    rewrite(prepared_elsewhere, {**values, "data": {**values["data"], "folder": "place:0000000000000000:…/a\nno mark"}})
+    rewrite(prepared_elsewhere, {**values, "data": {**values["data"], "folder": "…/a\nno mark"}})
     answer = ask("audit", "score", "received", "scores.csv")
-    assert (answer.code, "'/…/a no mark', a place that is unknown here" in answer.err) == (2, True), answer
+    assert (answer.code, "handed over without local/, and names only the last part of '…/a no mark'" in answer.err) == (
+        2,
+        True,
+    ), answer
 
 
 def test_no_code_that_prepared_images_name_is_run(prepared_elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("evil.py").write_text("open('ran', 'w').close()\nclass Mark: ...\n")
-    values = read_checked_json(prepared_elsewhere / "prepared.json")
+    values = read_prepared(prepared_elsewhere)
     rewrite(prepared_elsewhere, {**values, "marks": {"tag": [{"evil:Mark": {}}] * 3}})
     answer = Asking(capsys)("audit", "score", "received", "scores.csv")
     assert (answer.code, "that you have not run on this machine" in answer.err) == (2, True), answer

@@ -28,7 +28,7 @@ from assay.audit.plan import (
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.core.errors import DataError, SpecError, StoreError
-from assay.core.files import content_hash, find_places, is_file, is_folder, leave_out_places, sha256
+from assay.core.files import content_hash, is_file, is_folder, sha256
 from assay.core.registry import code_of_folder
 from assay.data.cache import ProgressCallback, no_progress
 from assay.data.files.table import read_table
@@ -37,6 +37,7 @@ from assay.models.ref import FunctionNetwork, ModelFacts, Origin
 from assay.spec.request import parse_request
 from assay.store.files import csv_text, read_checked_json, write_checked_json, write_text
 from assay.store.folder import UNLINK, received
+from assay.store.local import keep_paths, require_paths, restore_paths
 from assay.store.manifest import changes, is_ours, write_manifest
 
 IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
@@ -146,7 +147,7 @@ def prepare_images(
         names = _write_images(folder / IMAGES, request, on_progress, say)
     write_text(folder / NAMES, csv_text([["image"], *([name] for name in sorted(names))]))
     parts = {name: getattr(request, name) for name in _PARTS}
-    write_checked_json(folder / PREPARED, leave_out_places(parts, folder))
+    write_checked_json(folder / PREPARED, keep_paths(folder, Path(PREPARED).stem, parts))
     write_manifest(folder, {}, ours=True)
     return len(names)
 
@@ -264,9 +265,8 @@ def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
     if wrong:
         raise DataError(f"{wrong[0]}; prepare the images again in a new folder")
     received.set(None if is_ours(folder) else folder)
-    prepared = find_places(read_checked_json(folder / PREPARED), folder)
-    if (images := prepared["data"].get("folder", "")).startswith("/…/"):
-        raise DataError(f"{folder} is of images in '{images}', a place that is unknown here: prepare them again here")
+    prepared = restore_paths(folder, Path(PREPARED).stem, read_checked_json(folder / PREPARED))
+    require_paths(folder, prepared["data"], "prepare the images again here")
     distortions = None if prepared["distortions"] is None else tuple(prepared["distortions"])
     return request.with_changes(**{**prepared, "distortions": distortions})
 

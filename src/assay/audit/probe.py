@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.core.files import without_home
+from assay.core.files import hide_paths
 from assay.core.measures import PERFORMANCE, range_of
 from assay.core.reasons import Code, Reason, parse_reason, reason_in_words
 from assay.data.cards import facts_of
@@ -170,7 +170,7 @@ def _provenance_rows(
         "python": provenance.get("python", ""),
         **provenance.get("libraries", {}),
     }
-    request = without_home(plan.request.model_dump(mode="json", exclude_defaults=True))
+    request = hide_paths(plan.request.model_dump(mode="json", exclude_defaults=True))
     facts["spec"] = json.dumps(request, ensure_ascii=False, indent=1)
     return [{"key": key, "value": value} for key, value in facts.items() if value]
 

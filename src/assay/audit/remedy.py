@@ -20,7 +20,7 @@ from assay.audit.search.finders import region_of
 from assay.audit.search.regions import WITHOUT_PLACE, Border, Box, Corners, Region
 from assay.audit.search.words import is_drawn, region_title, what_words
 from assay.core.errors import DataError, SpecError
-from assay.core.files import content_hash, find_places
+from assay.core.files import content_hash
 from assay.core.registry import code_of_folder
 from assay.core.seeds import generator
 from assay.data.cache import ProgressCallback, no_progress
@@ -35,6 +35,7 @@ from assay.spec.schema import DataSpec
 from assay.stats.rows import REPORTED, Row
 from assay.store.files import write_text
 from assay.store.folder import RunFolder
+from assay.store.local import require_paths, restore_paths
 
 # A patch of another image leaves a seam. All images therefore get one, and from images of any class: patches of the
 # own class, or on carriers alone, would tell the class as the mark did.
@@ -103,8 +104,10 @@ def remedy(
     folder = RunFolder(audit)
     row = _row_of(folder)
     record = folder.record("probes", row["search"])
+    request = restore_paths(audit, f"search-{row['search']}", record["request"])
+    require_paths(audit, request["data"], "make the audit again here")
     with code_of_folder():  # a component may be code
-        spec = ProbeSpec.model_validate(find_places(record["request"], audit))
+        spec = ProbeSpec.model_validate(request)
     if spec.task == "segmentation":
         raise SpecError(
             "this audit is of a segmentation, whose masks a patch of another image would make wrong; crop "

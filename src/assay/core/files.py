@@ -356,79 +356,52 @@ def has_mark(text: str) -> bool:
     return False
 
 
-# Paths in documents of a folder that may be handed over: they name no folder of this machine and its owner.
+# Paths in documents and pages that may be handed over: they name no folder of this machine and its owner.
 
-_PLACE = re.compile(r"place:([0-9a-f]{16}):(.*)", re.DOTALL)
-_ABSOLUTE = re.compile(r"(?:^|[\s='\"])/[^/\s]+/")
-"""Part of a text that is a path, or a command with one."""
+_START = r"(?:file:/+|~(?=\w)|(?<!\w)[A-Za-z]:[/\\]+|(?<![\w.~…/\\-])(?!(?<=:)//)(?://?|\\\\))(?=[^\s/\\])"
+"""How an absolute path begins, also of another user's home and of Windows; not `a/b`, `../a` and `https://`."""
+_WHOLE_PATH = re.compile(rf"\s*{_START}[^\n]*")
+_PATH_WITHIN = re.compile(rf"""(?P<quote>['"]){_START}[^\n]*?(?P=quote)|{_START}[^\s'",;:()\[\]{{}}<>|]*""")
+_HOMES = ("home", "homes", "users")
 
 
-def leave_out_places(value: Any, root: Path) -> Any:
-    """Return the content of a document in a folder with other words for absolute paths; `find_places` puts them back.
-
-    These words are a hash, and the way from the folder where both lie in one project, else the last part. What they
-    stand for is kept for this user on this machine.
+def hide_paths(value: Any) -> Any:
+    """Return objects, lists and texts with each absolute path cut to its last part.
 
     Args:
-        value: Objects, lists and texts.
-        root: The folder, as `find_places` gets it.
+        value: Plain values. Keys of objects are cut, too.
 
     Examples:
-        >>> print(leave_out_places("/mnt/ada/set", Path("/work/runs/one")))
-        place:59b418304abcd5a6:…/set
+        >>> hide_paths({"folder": "/home/ada/png", "table": "data.csv", "loss": ["a/b"]})
+        {'folder': '…/png', 'table': 'data.csv', 'loss': ['a/b']}
+        >>> hide_paths(["C:\\\\Users\\\\ada\\\\x.csv", "../shared/x.csv", "run --at=/home/ada", "https://a.org/b"])
+        ['…/x.csv', '../shared/x.csv', 'run --at=…', 'https://a.org/b']
     """
-
-    def left_out(text: str) -> str:
-        if not _ABSOLUTE.search(text):
-            return text
-        hashed = hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
-        write_user_state(f"place {hashed}", text)
-        return f"place:{hashed}:{_way_to(text, os.path.realpath(root))}"
-
-    return _with_texts(value, left_out)
-
-
-def find_places(value: Any, root: Path, *, moved_too: bool = False) -> Any:
-    """Return the content of a document with the paths that `leave_out_places` left out.
-
-    One that this machine does not know is looked for on its way from the folder. Where there is nothing, it is a path
-    that leads nowhere and ends in the same name.
-
-    Args:
-        value: See `leave_out_places`.
-        root: The folder, which may have been moved.
-        moved_too: Whether the way from the folder counts more than what is known of this machine.
-    """
-
-    def found(text: str) -> str:
-        if not (place := _PLACE.fullmatch(text)):
-            return text
-        known, way = read_user_state(f"place {place[1]}"), place[2]
-        beside = "" if way.startswith("…/") else os.path.normpath(Path(os.path.realpath(root), way))
-        places = [beside, known] if moved_too else [known, beside]
-        named = f"/…/{' '.join(Path(way).name.split())}"  # of one line, whoever wrote it
-        return next((path for path in places if path and os.path.lexists(path)), known or named)
-
-    return _with_texts(value, found)
-
-
-def _way_to(text: str, root: str) -> str:
-    """Return the way to a path from a folder with which it shares another one than that of all users; else its name."""
-    path = os.path.realpath(text)
-    common = os.path.commonpath([path, root])
-    is_near = text.startswith("/") and (len(Path(common).parts) > 2 or common == os.path.realpath("."))
-    return os.path.relpath(path, root) if is_near and common != "/" else f"…/{Path(text).name}"
-
-
-def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """Return objects and lists with each text changed."""
     if isinstance(value, str):
-        return change(value)
+        if _WHOLE_PATH.fullmatch(value):
+            return _last_part(value)
+        return _PATH_WITHIN.sub(lambda found: _last_part(found[0].strip("'\"")), value)
     if isinstance(value, Mapping):
-        return {key: _with_texts(item, change) for key, item in cast("Mapping[str, Any]", value).items()}
+        hidden: dict[Any, Any] = {}
+        for key, item in cast("Mapping[Any, Any]", value).items():
+            name = hide_paths(key)
+            hidden[f"{name} ({len(hidden)})" if name in hidden else name] = hide_paths(item)
+        return hidden
     if isinstance(value, list | tuple):
-        return [_with_texts(item, change) for item in cast("Sequence[Any]", value)]
+        return [hide_paths(item) for item in cast("Sequence[Any]", value)]
     return value
+
+
+def is_hidden(path: Any) -> bool:
+    """Return whether a text is what `hide_paths` leaves of a path."""
+    return isinstance(path, str) and (path == "…" or path.startswith("…/"))
+
+
+def _last_part(path: str) -> str:
+    """Return a path as a text that names no folder, nor the user whose home it is."""
+    parts = PureWindowsPath(path.rstrip())  # which splits at both separators
+    is_home = parts.parent.name.lower() in _HOMES or (path[0] == "~" and len(parts.parts) == 1)
+    return "…" if is_home or not parts.name else f"…/{parts.name}"
 
 
 def file_hash(path: Path) -> str:
@@ -515,24 +488,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
     raise TypeError(f"a spec cannot hold a {type(value).__name__}: {value!r}")
-
-
-def without_home(value: Any) -> Any:
-    """A spec's content with absolute paths cut to their last part: a page is shared, and the others name its author.
-
-    Examples:
-        >>> without_home({"folder": "/home/ada/png", "table": "data.csv", "loss": ["a/b"]})
-        {'folder': '…/png', 'table': 'data.csv', 'loss': ['a/b']}
-        >>> without_home(["C:\\\\Users\\\\ada\\\\x.csv", "../shared/x.csv"])
-        ['…/x.csv', '../shared/x.csv']
-    """
-    if isinstance(value, dict):
-        return {key: without_home(item) for key, item in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [without_home(item) for item in cast("list[Any]", value)]
-    if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
-        return f"…/{PureWindowsPath(value).name}"  # which splits at both separators
-    return value
 
 
 IN_MEMORY = "in-memory"

@@ -21,11 +21,11 @@ from assay.core.errors import NoTableError, StoreError, key_text, nearest, short
 from assay.core.files import (
     file_hash,
     file_lock,
-    find_places,
+    hide_paths,
     is_abandoned,
     is_file,
     is_folder,
-    leave_out_places,
+    is_hidden,
     sha256,
 )
 from assay.core.types import Contributions, Measurement
@@ -59,6 +59,7 @@ from assay.store.files import (
     write_rows,
 )
 from assay.store.kinds import Kind, kinds
+from assay.store.local import keep_paths, restore_paths
 from assay.store.manifest import (
     MANIFEST,
     PREVIEW,
@@ -288,7 +289,7 @@ class RunFolder:
         path = self.root / RUN
         if not is_file(path):
             refuse_earlier(self.root)
-        return find_places(migrate(read_checked_json(path), path), self.root)
+        return restore_paths(self.root, path.stem, migrate(read_checked_json(path), path))
 
     @property
     def kind(self) -> Kind | None:
@@ -346,11 +347,10 @@ class RunFolder:
             )
 
     def _earlier_sources(self) -> list[Path]:
-        """Return the sources of the run that was begun here; those beside the folder, from where it is now."""
-        paths: Any = read_checked_json(self.root / RUN).get("sources")
-        listed = find_places(cast("list[Any]", paths) if isinstance(paths, list) else [], self.root, moved_too=True)
-        root = Path(os.path.realpath(self.root))
-        return [Path(os.path.normpath(root / path)) for path in listed if isinstance(path, str)]
+        """Return the sources of the run that was begun here; none where its paths were left out of the folder."""
+        paths: Any = self.document().get("sources")
+        listed = cast("list[Any]", paths) if isinstance(paths, list) else []
+        return [Path(path) for path in listed if isinstance(path, str) and not is_hidden(path)]
 
     def begin(
         self,
@@ -374,8 +374,8 @@ class RunFolder:
         values = {"kind": kind.name, "stamp": stamp or {}, "subject": subject, "request": request}
         values |= {"replaced": replaced} if replaced else {}
         values |= {"sources": list(map(os.path.realpath, sources))} if sources else {}
-        document = {"schema": SCHEMA_VERSION, **leave_out_places(values, self.root)}
-        write_checked_json(self.root / RUN, document, sort_keys=False)
+        path, document = self.root / RUN, {"schema": SCHEMA_VERSION, **values}
+        write_checked_json(path, keep_paths(self.root, path.stem, document), sort_keys=False)
 
     def _fields_replaced(self, request: Mapping[str, Any]) -> list[str]:
         """Return the fields in which a request differs from that of the run that ended here; none without one.
@@ -388,9 +388,10 @@ class RunFolder:
         if not self.has_ended:
             return list(document.get("replaced", ()))
         before: Mapping[str, Any] = document["request"]
-        request = find_places(leave_out_places(request, self.root), self.root)  # which no path here is left out of
         return [
-            name for name, value in request.items() if name in before and json_text(before[name]) != json_text(value)
+            name
+            for name, value in request.items()
+            if name in before and json_text(before[name]) not in (json_text(value), json_text(hide_paths(value)))
         ]
 
     def reopen(self) -> None:

@@ -15,12 +15,13 @@ from typing import Literal
 from assay.core.errors import StoreError
 from assay.core.files import file_hash, file_state, has_mark, is_file, leave_mark
 from assay.store.files import ALTERED, read_checked_json, write_checked_json, write_text
+from assay.store.local import LOCAL, local_digest
 from assay.store.schema import SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
 PREVIEW = "preview"
 """The folder of a run folder that a preview writes, and holds by a lock of its own."""
-UNLISTED = (PREVIEW, "leases", "engine")
+UNLISTED = (PREVIEW, "leases", "engine", LOCAL)
 """Folders that no result depends on. A preview has a manifest of its own."""
 _LISTED = "files"
 SIGNED, SIGNATURE = "signed.txt", "signed.txt.sig"
@@ -83,13 +84,19 @@ def write_manifest(root: Path, digests_known: Mapping[str, str], *, ours: bool =
     listed = {name: [file_state(f"{root}/{name}")[0], digest] for name, digest in digests.items()}
     write_checked_json(root / MANIFEST, {"schema": SCHEMA_VERSION, _LISTED: listed})
     if ours:
-        leave_mark(f"manifest {file_hash(root / MANIFEST)}")
+        for mark in _marks(root):
+            leave_mark(mark)
 
 
 def is_ours(root: Path) -> bool:
-    """Return whether this user's Assay wrote the manifest of a folder here, after the page that it lists."""
-    path = root / MANIFEST
-    return path.is_file() and has_mark(f"manifest {file_hash(path)}")
+    """Return whether this user's Assay wrote the manifest of a folder here, after the page and the paths beside it."""
+    return (root / MANIFEST).is_file() and all(map(has_mark, _marks(root)))
+
+
+def _marks(root: Path) -> list[str]:
+    """Return what is remembered of a folder that was written here; one that lost its paths is still the same."""
+    manifest, local = file_hash(root / MANIFEST), local_digest(root)
+    return [f"manifest {manifest}", *([f"paths {local} of {manifest}"] if local else [])]
 
 
 def read_manifest(root: Path) -> Mapping[str, tuple[int, str]] | None:

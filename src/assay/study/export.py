@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nearest, unknown_name, visible
-from assay.core.files import WEIGHTS_FILE, default_cache_root, sha256, whole_folder, without_home
+from assay.core.files import WEIGHTS_FILE, default_cache_root, hide_paths, sha256, whole_folder
 from assay.core.measures import MEASURES, label_of
 from assay.core.types import Inputs
 from assay.execution.jobs import TrainedModel
@@ -116,7 +116,7 @@ def _description(run: RunFolder, planned: Trial, model: Model, inputs: Inputs, d
             "threshold": model.threshold,
             "operating": [None if value != value else value for value in model.operating],
         },
-        "recipe": without_home(training.recipe.model_dump(mode="json", context={"complete": True})),
+        "recipe": hide_paths(training.recipe.model_dump(mode="json", context={"complete": True})),
         "seed": training.seed,
         "fold": training.fold,
     }

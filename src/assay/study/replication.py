@@ -20,6 +20,7 @@ from assay.stats.replication import NEEDED, replication_row
 from assay.stats.rows import COMPARED, PRIMARY, Row
 from assay.store.files import json_text, read_checked_json, read_json, write_checked_json
 from assay.store.folder import RunFolder
+from assay.store.local import require_paths
 from assay.study.interim import goes_on
 from assay.study.kind import STUDY
 from assay.study.records import stored_study
@@ -176,6 +177,7 @@ def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Reso
             f"{count(missing_counts[1], 'probe')} are missing): "
             "finish it by the same command, then replicate it"
         )
+    require_paths(root, folder.document()["request"]["spec"]["data"], "run the study again here, from its file")
     last = max(trial.training.seed for trial in plan.trials)
     first = earlier_of(root.name, spec, last, tables["contrasts"])
     next_seeds, patients = {"first_seed": last + 1, "seeds": seeds}, spec.data.population + first.drawn

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.core.files import without_home
+from assay.core.files import hide_paths
 from assay.core.measures import MEASURES, range_of
 from assay.core.reasons import NO_REASON, Reason, combine_reasons, parse_reason
 from assay.core.reasons import reason_in_words as stated_words
@@ -549,7 +549,7 @@ def _study_provenance(records: Records, described: DataTables) -> list[Row]:
 def spec_facts(spec: StudySpec) -> dict[str, str]:
     """Return a study as it was resolved, and its file as it was written with scale and overrides, both as JSON."""
     forms = {"spec": spec.canonical(), "study file": spec.written}
-    return {key: json.dumps(without_home(form), ensure_ascii=False, indent=1) for key, form in forms.items() if form}
+    return {key: json.dumps(hide_paths(form), ensure_ascii=False, indent=1) for key, form in forms.items() if form}
 
 
 def _registration(root: Path) -> dict[str, str]:

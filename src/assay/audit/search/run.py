@@ -25,7 +25,7 @@ from assay.audit.search.search import RegionFinding, SearchSample, carriers, fin
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS, decide_region
 from assay.core.errors import ReadingError
-from assay.core.files import content_hash, leave_out_places
+from assay.core.files import content_hash
 from assay.core.reasons import Code, Reason
 from assay.data.files.table import expand
 from assay.execution.tasks import Context
@@ -39,6 +39,7 @@ from assay.stats.bounds import BoundedEstimate
 from assay.stats.metrics import score_names
 from assay.stats.rows import RegionVerdict
 from assay.store.files import Row, read_checked_json
+from assay.store.local import keep_paths
 
 VERSION = 10
 """Version of the search: raised where equal images can give another result."""
@@ -185,7 +186,7 @@ class Search:
         stored = self.request.model_dump(mode="json", context={"complete": True})
         data = stored["data"]
         data |= {key: str(expand(data[key], key).resolve()) for key in ("folder", "classes") if data[key]}
-        return leave_out_places(stored, self.prepared.place.root)
+        return keep_paths(self.prepared.place.root, f"search-{self.id}", stored)
 
     def _row(self, finding: RegionFinding, sample: SearchSample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `tables.REGIONS`."""

@@ -1,0 +1,105 @@
+"""Absolute paths of a run, in a folder of their own: whoever gets a run folder without it learns no place.
+
+Documents hold `hide_paths` of what was asked for. The whole is in `local/`, which is not listed in the manifest, is in
+no bundle, and is left out by git. It may be deleted: then commands that read images again say what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from assay.core.errors import StoreError
+from assay.core.files import hide_paths, is_file, is_hidden
+from assay.store.files import json_text, read_checked_json, write_checked_json, write_text
+
+LOCAL = "local"
+"""The folder of a run folder, or of prepared images, with paths of the machine where it was made."""
+
+
+def keep_paths(root: Path, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a document without absolute paths, which are kept in `local/`; see `restore_paths`.
+
+    Args:
+        root: The folder.
+        name: A name for the document in it, without a suffix.
+        values: Plain values.
+    """
+    hidden, path = cast("dict[str, Any]", hide_paths(values)), root / LOCAL / f"{name}.json"
+    if json_text(hidden) == json_text(values):
+        path.unlink(missing_ok=True)
+        return hidden
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_text(path.parent / ".gitignore", "*\n")
+    write_checked_json(path, {"root": os.path.realpath(root), "values": values})
+    return hidden
+
+
+def restore_paths(root: Path, name: str, hidden: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a document with the paths that `keep_paths` kept; without them where the folder has none.
+
+    What lies on the same way from a folder that was moved, or copied with its data, comes before the earlier place.
+
+    Args:
+        root: The folder.
+        name: See `keep_paths`.
+        hidden: The values without paths. Those kept of another document are left alone.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    path = root / LOCAL / f"{name}.json"
+    if not is_file(path):
+        return dict(hidden)
+    kept = read_checked_json(path, damaged="delete it: only the places of files are lost")
+    values: Mapping[str, Any] = kept["values"]
+    if json_text(hide_paths(values)) != json_text(hidden):
+        return dict(hidden)
+    before, now = str(kept["root"]), os.path.realpath(root)
+    return cast("dict[str, Any]", values if before == now else _with_moved(values, before, now))
+
+
+def require_paths(root: Path, values: Any, remedy: str) -> None:
+    """Check that the paths in some values of a folder are known.
+
+    Args:
+        root: The folder.
+        values: What `restore_paths` gave, or a part of it.
+        remedy: What the user can do.
+
+    Raises:
+        StoreError: One was left out.
+    """
+    if is_hidden(values):
+        path = " ".join(values.split())  # on one line, whoever wrote it
+        raise StoreError(f"{root} was handed over without {LOCAL}/, and names only the last part of '{path}'; {remedy}")
+    if isinstance(values, Mapping):
+        values = list(cast("Mapping[str, Any]", values).values())
+    for part in cast("list[Any]", values) if isinstance(values, list) else []:
+        require_paths(root, part, remedy)
+
+
+def local_digest(root: Path) -> str:
+    """Return a hash of the files in `local/`; empty without the folder. Raises OSError."""
+    folder = root / LOCAL
+    if not folder.is_dir():
+        return ""
+    names = sorted(entry.name for entry in folder.iterdir() if is_file(entry))  # a pipe would be waited for
+    return hashlib.sha256(b"".join(name.encode() + (folder / name).read_bytes() for name in names)).hexdigest()
+
+
+def _with_moved(value: Any, before: str, now: str) -> Any:
+    """Return values in which absolute paths are those on the same way from a folder, where something is there."""
+    if isinstance(value, str):
+        if not os.path.isabs(value):  # noqa: PTH117  of a text
+            return value
+        moved = os.path.normpath(os.path.join(now, os.path.relpath(value, before)))  # noqa: PTH118
+        return moved if os.path.lexists(moved) else value
+    if isinstance(value, Mapping):
+        return {key: _with_moved(item, before, now) for key, item in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_with_moved(item, before, now) for item in cast("list[Any]", value)]
+    return value
