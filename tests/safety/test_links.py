@@ -306,7 +306,7 @@ def test_an_exported_network_names_no_folder_of_its_maker(
         recipe={**TINY["recipe"], "initialization": {"file": {"path": str(weights), "leave_out": ["scaling"]}}},
     )
     assert '"…/weights.safetensors"' in (tmp_path / "tiny" / "run.json").read_text()
-    assert "from-jane/weights.safetensors" in (tmp_path / "tiny" / "local" / "run.json").read_text()
+    assert "from-jane/weights.safetensors" in (tmp_path / "tiny" / "local" / "run-paths.json").read_text()
     assert Asking(capsys)("export", "tiny", "all", "network", "--out", ".").code == 0
     files = [path for path in (tmp_path / "network").rglob("*") if path.is_file()]
     assert not [path for path in files if b"from-jane" in path.read_bytes()]

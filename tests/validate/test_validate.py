@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from tests.cli.asking import Asking
+from tests.worlds.files import write_table
 
 import assay
 from assay.cli import main
@@ -310,3 +312,25 @@ def test_the_next_step_keeps_thresholds_and_the_plan(tmp_path: Path, capsys: pyt
     assert "--threshold sensitivity=0.9 --threshold-from" in step
     assert step.endswith("--plan 0.03")
     assert "see with which columns these scores change" in next_step(*tuned, "--plan", 0.03)
+
+
+def test_groups_and_cases_that_are_not_compared_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw = np.random.default_rng(0)
+    target = draw.integers(0, 2, 300)
+    score = 1 / (1 + np.exp(-(target + draw.normal(size=300))))
+    site = np.where(np.arange(300) < 130, "a", np.where(np.arange(300) < 260, "b", np.where(target == 0, "c", "")))
+    rows = [["label", "score", "site", "ward"], *zip(target, score, site, np.where(target, "x", "y"), strict=True)]
+    write_table(tmp_path / "scores.csv", rows)
+    tables = ran(tmp_path, file=str(tmp_path / "scores.csv"), groups=("site", "ward"))
+    assert set(tables["subgroups"]["group"]) == {"a", "b"}
+    answer = Asking(capsys)("validate", tmp_path / "scores.csv", "--groups", "site,ward", "--out", tmp_path / "again")
+    empty = int(target[260:].sum())
+    assert f"Not compared: site c (under 20 cases of a class); {empty} cases without site; ward (tied" in answer.out
+    assert "smallest group compared: site a" in answer.out or "smallest group compared: site b" in answer.out
+
+
+def test_a_study_file_is_told_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text("data: {folder: x}\n")
+    for words in (["validate"], ["look"], ["init"], ["compare", "--by", "loss"]):
+        answer = Asking(capsys)(words[0], tmp_path / "mine.yaml", *words[1:])
+        assert (answer.code, "is a study file (YAML), not a table" in answer.err) == (2, True), (words, answer)

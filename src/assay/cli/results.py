@@ -306,8 +306,10 @@ def _with_pages(run: str, out: Path) -> list[Path]:
         return inside
     folder = find_run(run, out)
     if not is_file(folder / PAGE):
+        kind = RunFolder(folder).require_run()
+        remedy = f"`assay report {shlex.quote(run)}` writes it from the records"
         raise StoreError(
-            f"{folder / PAGE} does not exist: `assay report {shlex.quote(run)}` writes it from the records"
+            f"{folder / PAGE} does not exist: {remedy if kind.rebuild else f'the run did not end; {kind.again}'}"
         )
     return [folder]
 

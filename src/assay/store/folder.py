@@ -789,13 +789,18 @@ def find_run(run: str, out: Path) -> Path:
             return folder
     names = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
     near = nearest(run, names)
+    elsewhere = sorted({str(path.parent) for way in ("*", "*/*") for path in Path().glob(f"{way}/{RUN}")})
     listing = (
-        f"in {out} there is: {', '.join(names)}" if names else f"{out} holds no run; --out names the folder of runs"
+        f"in {out} there is: {', '.join(names)}"
+        if names
+        else f"{out} holds no run; there is: {', '.join(elsewhere)}"
+        if elsewhere
+        else f"{out} holds no run; --out names the folder of runs"
     )
     if Path(run).is_absolute():
         near, listing = None, "give the folder of a run, or the name of a study under --out"
     empty = [folder for folder in places if is_folder(folder)]
-    missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
+    missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places if folder != out / out)
     what = f"'{empty[0]}' holds no {RUN}, so it is not a run folder" if empty else missing
     hint = f"did you mean '{near}'?" if near else listing
     raise StoreError(f"{what}: {hint}")

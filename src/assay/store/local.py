@@ -28,7 +28,7 @@ def keep_paths(root: Path, name: str, values: Mapping[str, Any]) -> dict[str, An
         name: A name for the document in it, without a suffix.
         values: Plain values.
     """
-    hidden, path = cast("dict[str, Any]", hide_paths(values)), root / LOCAL / f"{name}.json"
+    hidden, path = cast("dict[str, Any]", hide_paths(values)), root / LOCAL / f"{name}-paths.json"
     if json_text(hidden) == json_text(values):
         path.unlink(missing_ok=True)
         return hidden
@@ -51,7 +51,7 @@ def restore_paths(root: Path, name: str, hidden: Mapping[str, Any]) -> dict[str,
     Raises:
         StoreError: The file is damaged.
     """
-    path = root / LOCAL / f"{name}.json"
+    path = root / LOCAL / f"{name}-paths.json"
     if not is_file(path):
         return dict(hidden)
     kept = read_checked_json(path, damaged="delete it: only the places of files are lost")

@@ -41,9 +41,10 @@ from assay.data.files.scored import (
     usable,
 )
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
+from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
 from assay.stats.format import count
-from assay.stats.groups import ColumnGroups, groups_of
+from assay.stats.groups import LEAST_IN_CLASS, ColumnGroups, groups_of
 from assay.stats.scores import Scale, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
 from assay.validate.request import NOT_AGAIN, ValidateRequest
@@ -349,7 +350,7 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
             _require_positive_scores(file, _cases_of(file, 0.0, _patients_of(file.rows)))
     used = {request.by, *(column for file in files for column in file.rows.roles.values())}
     restating = {name: why for name, why in restated(rows.table, rows.roles["target"]).items() if name not in used}
-    groups, columns = _groups_of_file(rows, patient, request, {*used, *restating})
+    groups, columns, groups_left_out = _groups_of_file(rows, patient, request, {*used, *restating})
     facts = {
         **first.facts,
         **({"matched": matched} if len(files) > 1 else {}),
@@ -365,6 +366,7 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         ),
         "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
         "groups": ", ".join(columns),
+        "groups left out": "; ".join(groups_left_out),
         "predictions": "yes",
         "columns left out": "" if request.groups else columns_left_out(restating),
         "same scores": " and ".join(models) if len(files) > 1 and _are_same(*files) else "",
@@ -609,8 +611,12 @@ def _holds_calls(rows: ScoredRows, name: str) -> bool:
 
 def _groups_of_file(
     rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest, taken: Collection[str]
-) -> tuple[tuple[ColumnGroups, ...], list[str]]:
-    """Return the groups of columns that are named, or else of those of few values that have no other part."""
+) -> tuple[tuple[ColumnGroups, ...], list[str], list[str]]:
+    """Return groups of the columns that are named, or else of those of few values that have no other part.
+
+    Returns:
+        The groups, the names of the columns, and which groups and cases are in no comparison.
+    """
     table = rows.table
     columns = list(request.groups) or [
         name
@@ -620,6 +626,7 @@ def _groups_of_file(
         and 1 < len([*filterfalse(absent, set(table.column(name, key_text("--groups"))))]) <= MOST_VALUES
     ]
     grouped: list[ColumnGroups] = []
+    left_out: list[str] = []
     for name in columns:
         cells, *others = (table.column(part, key_text("--groups")) for part in name.split(CROSS))
         for other in others:
@@ -638,4 +645,10 @@ def _groups_of_file(
                 name,
             )
         )
-    return tuple(grouped), columns
+        if grouped[-1].groups:
+            left_out += [f"{name} {level} (under {LEAST_IN_CLASS} cases of a class)" for level in grouped[-1].small]
+            empty = sum(map(absent, cells))
+            left_out += [f"{count(empty, 'case')} without {name}"] if empty else []
+        else:
+            left_out.append(f"{name} ({reason_words(grouped[-1].reason)})")
+    return tuple(grouped), columns, left_out

@@ -10,7 +10,6 @@ from assay.core.measures import label_of
 from assay.core.reasons import Code, reason_of
 from assay.report.words import sentence_case
 from assay.stats.format import number, p_value, with_interval
-from assay.stats.groups import LEAST_IN_CLASS
 from assay.stats.rows import MINIMUM_SEEDS, Row, numeric
 
 OUTCOMES = {"superior": "higher", "inferior": "lower", "inconclusive": "inconclusive"}
@@ -105,7 +104,7 @@ def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, 
 
 def threshold_words(facts: Mapping[str, str]) -> str:
     """Return the threshold and where it comes from."""
-    origin = {"stated": "as stated", "default": "the default; it was set on no cases",
+    origin = {"stated": "as stated", "default": "the default, not chosen on any cases",
               "these cases": "set on the reported cases, so sensitivity and specificity are optimistic"}  # fmt: skip
     sources = facts["threshold from"].split("; ")
     if sources == ["calls"]:
@@ -165,20 +164,17 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
                 f"Probabilities of {row['model']} are too {side} {where}: on average by "
                 f"{number(abs(numeric(row, 'value')))}.",
             )
-    if facts.get("groups") and not tables["subgroups"]:
-        yield Caution(
-            "groups too small",
-            f"No column of {facts['groups']} has two groups with {LEAST_IN_CLASS} cases of each class.",
-        )
+    if left_out := facts.get("groups left out"):
+        yield Caution("groups not compared", f"Not compared: {left_out}.")
 
 
 def smallest_cell(rows: Sequence[Row]) -> str:
-    """Return the smallest group by cases of a class; empty without groups."""
+    """Return the smallest group that is compared, by cases of a class; empty without groups."""
     cells = [(min(row["positives"], row["images"] - row["positives"]), row) for row in rows]
     if not cells:
         return ""
     least, row = min(cells, key=lambda cell: cell[0])
-    return f"smallest group: {row['column']} {row['group']}, {least} cases of its rarer class"
+    return f"smallest group compared: {row['column']} {row['group']}, {least} cases of its rarer class"
 
 
 def weakest_group(rows: Sequence[Row], model: str) -> Row | None:

@@ -340,6 +340,8 @@ def read_table(path: Path, image: str) -> TextTable:
         DataError: If the file as a whole cannot be read (not text, no header, a repeated header); single bad rows come
             as `problems`.
     """
+    if path.suffix.lower() in STUDY_SUFFIXES:
+        raise DataError(f"{path.name} is a study file (YAML), not a table: give it to assay preview or assay run")
     text = read_text(path)
     rows = text.rows()
     first = next(rows, None)
@@ -352,6 +354,8 @@ def read_table(path: Path, image: str) -> TextTable:
     counted = _as_counted(table, path)
     return _with_decimal_sign(replace(counted, assumed=text.assumed), text.separator)
 
+
+STUDY_SUFFIXES = (".yaml", ".yml")
 
 COUNTED = "counted.json"
 """The file beside a table of the cache that says how its user counts the rows."""
