@@ -115,9 +115,8 @@ def test_channels_last_half_precision_and_bytes_are_taken(tmp_path: Path) -> Non
 def test_images_of_another_shape_are_refused_with_the_remedy(
     tmp_path: Path, shape: list[int], images: tuple[int, ...], text: str
 ) -> None:
-    model = given_origin(mean(tmp_path / "m.onnx", shape)).network("cpu")
     with pytest.raises(SpecError, match=text):
-        model(torch.zeros(images))
+        given_origin(mean(tmp_path / "m.onnx", shape)).network("cpu")(torch.zeros(images))
 
 
 def test_a_gpu_that_onnxruntime_cannot_use_is_one_sentence(tmp_path: Path) -> None:

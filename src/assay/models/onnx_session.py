@@ -24,17 +24,29 @@ class FixedInput:
         name: Name of its file.
         batch: The number of images that it takes at once; None where any will do.
         shape: Channels, height and width; None where any will do.
+
+    Raises:
+        SpecError: They are no squares.
     """
 
     name: str
     batch: int | None
     shape: tuple[int | None, int | None, int | None]
 
+    def __post_init__(self) -> None:
+        _, high, wide = self.shape
+        if high is not None and wide is not None and high != wide:
+            raise SpecError(
+                f"{self.name} takes images of {high} x {wide} px, and Assay reads squares: give the squares of "
+                "`assay audit prepare` to it in its size, and its scores to `assay audit score`"
+            )
+
     @property
     def framing(self) -> dict[str, Any]:
         """The size as a key of `data`, where it is fixed."""
         _, high, wide = self.shape
-        return {"size": high} if high is not None and high == wide else {}
+        side = high if high is not None else wide
+        return {} if side is None else {"size": side}
 
     def parts(self, images: Any) -> Iterator[tuple[Any, int]]:
         """Yield an array or tensor in batches of the size that it takes, and how many are no repetition of the last.
@@ -55,9 +67,8 @@ class FixedInput:
                 f"{self.name} takes images with {channels} channels, and these have {shape[0]}: give {kind}"
             )
         if any(side is not None and side != actual for side, actual in zip(sides, shape[1:], strict=True)):
-            if len(set(sides)) > 1:
-                raise SpecError(f"{self.name} takes images of {sides[0]} x {sides[1]} px, and Assay reads squares")
-            raise SpecError(f"{self.name} takes images of {sides[0]} px, these have {shape[1]}: give size {sides[0]}")
+            side = next(side for side in sides if side is not None)
+            raise SpecError(f"{self.name} takes images of {side} px, these have {shape[1]}: give size {side}")
 
 
 # ONNX files. Their graph is data: no code of theirs runs. What could reach beyond the file is refused: tensors in files
