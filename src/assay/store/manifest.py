@@ -84,16 +84,16 @@ def write_manifest(root: Path, digests_known: Mapping[str, str], *, ours: bool =
     listed = {name: [file_state(f"{root}/{name}")[0], digest] for name, digest in digests.items()}
     write_checked_json(root / MANIFEST, {"schema": SCHEMA_VERSION, _LISTED: listed})
     if ours:
-        for mark in _marks(root):
+        for mark in _known_texts(root):
             leave_mark(mark)
 
 
 def is_ours(root: Path) -> bool:
     """Return whether this user's Assay wrote the manifest of a folder here, after the page and the paths beside it."""
-    return (root / MANIFEST).is_file() and all(map(has_mark, _marks(root)))
+    return (root / MANIFEST).is_file() and all(map(has_mark, _known_texts(root)))
 
 
-def _marks(root: Path) -> list[str]:
+def _known_texts(root: Path) -> list[str]:
     """Return what is remembered of a folder that was written here; one that lost its paths is still the same."""
     manifest, local = file_hash(root / MANIFEST), local_digest(root)
     return [f"manifest {manifest}", *([f"paths {local} of {manifest}"] if local else [])]
