@@ -10,6 +10,8 @@ import duckdb
 import pytest
 from tests.worlds.scripts import script
 
+from assay.store.kinds import kinds
+
 GUARD = script("tools/guard.py")
 TABLES: dict[str, tuple[str, dict[str, Any]]] = {  # run -> a table of it, and a row
     "study": ("estimates", {"recipe": "a", "measure": "auroc", "value": 0.8, "low": 0.7, "high": 0.9, "seeds": 4}),
@@ -19,6 +21,8 @@ TABLES: dict[str, tuple[str, dict[str, Any]]] = {  # run -> a table of it, and a
     "audit": ("verdicts", {"factor": "tag", "dose": "middle", "verdict": "relies-on", "g": 0.3, "low": 0.2,
                            "high": 0.4, "flips": 0.5, "flips_low": 0.4, "flips_high": 0.6}),
     "compare": ("contrasts", {"a": "new", "b": "plain", "value": 0.1, "low": 0.0, "high": 0.2, "decision": "higher"}),
+    "validate": ("differences", {"model": "ours", "against": "theirs", "measure": "auroc", "value": 0.1, "low": 0.0,
+                                 "high": 0.2, "outcome": "superior"}),
 }  # fmt: skip
 
 
@@ -69,6 +73,10 @@ def test_every_job_names_its_files_and_commands() -> None:
     for job in GUARD.JOBS.values():
         words = {word for command in job.commands for word in command}
         assert set(job.files) <= words
+
+
+def test_every_kind_of_run_has_a_job() -> None:
+    assert {kind for job in GUARD.JOBS.values() for kind in job.kinds} == set(kinds())
 
 
 def test_a_changed_word_of_a_page_is_found_and_another_time_is_not(tmp_path: Path) -> None:

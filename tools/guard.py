@@ -1,10 +1,10 @@
 """Check that a refactoring changed no result.
 
-`record` makes small runs of all seven kinds with the code of this checkout (studies with a preview, a segmentation
-study, a probed model, audits and their comparison, a look, compared predictions) and keeps their numbers as tuples
-(kind, subject, value, ends, decision). `compare` makes the runs again and looks for every tuple; `rebuild` makes only
-the tables again, from the recorded folders, in seconds. Numbers are compared bit by bit. Tuples are read from tables.
-Pages and the files for machines beside them (`verdicts.json`, `issues.csv`) are compared word by word, without times.
+`record` makes small runs of all kinds with the code of this checkout (studies with a preview, a segmentation study, a
+probed model, audits and their comparison, a look, compared predictions, validated scores) and keeps their numbers as
+tuples (kind, subject, value, ends, decision). `compare` makes the runs again and looks for every tuple; `rebuild` makes
+only the tables again, from the recorded folders, in seconds. Numbers are compared bit by bit. Tuples are read from
+tables. Pages and the files of `FILES` beside them are compared word by word, without times.
 
 Record and compare on the same machine: another processor or another version of PyTorch gives other last digits.
 """
@@ -148,32 +148,60 @@ with open("predictions.csv", "w", newline="") as file:
                 writer.writerow([image, image // 2, name, seed, image % 2, f"{score:.6f}"])
 """
 
+SCORES = """\
+import csv
+import numpy as np
+for name, skill in (("ours", 1.2), ("theirs", 0.8), ("tuning-ours", 1.2), ("tuning-theirs", 0.8)):
+    with open(f"{name}.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "patient", "target", "score", "sex"])
+        for case in range(240):
+            noise = np.random.Generator(np.random.PCG64([case, len(name)])).standard_normal()
+            score = 1 / (1 + np.exp(-(skill * (case % 2 * 2 - 1) + noise)))
+            text = "" if case % 60 == 7 and "tuning" not in name else f"{score:.6f}"
+            writer.writerow([case, case // 2, case % 2, text, "FM"[case // 4 % 2]])
+"""
+
 
 @dataclass(frozen=True)
 class Job:
-    """A run of the guard: files to write, then commands; `assay` stands for this checkout's command."""
+    """A run of the guard.
+
+    Attributes:
+        files: Files to write.
+        commands: What is run then; `assay` stands for this checkout's command.
+        kinds: The kinds of run that its folders hold.
+    """
 
     files: Mapping[str, str]
     commands: tuple[tuple[str, ...], ...]
+    kinds: tuple[str, ...] = ("study",)
 
 
 JOBS: Mapping[str, Job] = {
     "study": Job({"study.yaml": STUDY, "doses.yaml": DOSES}, (("assay", "run", "study.yaml", "--workers", "0"),
                                                               ("assay", "run", "doses.yaml", "--workers", "0"),
-                                                              ("assay", "preview", "study.yaml"))),
+                                                              ("assay", "preview", "study.yaml")),
+                 ("preview", "study")),
     "folds": Job({"folds.yaml": FOLDS}, (("assay", "example", "images"),
                                          ("assay", "run", "folds.yaml", "--workers", "0"))),
     "segmentation": Job({"s.yaml": SEGMENTATION}, (("assay", "run", "s.yaml", "--workers", "0"),)),
     "model": Job(
         {"source.yaml": STUDY.replace("name: study", "name: source").replace("[cross-entropy, supcon, triplet]",
          "cross-entropy").replace("[3, 6]", "6").split("contrasts")[0].replace("seeds: 4", "seeds: 1"), "m.py": MODEL},
-        (("assay", "run", "source.yaml", "--workers", "0"), ("python", "m.py")),
+        (("assay", "run", "source.yaml", "--workers", "0"), ("python", "m.py")), ("model", "study"),
     ),
     "audit": Job({"a.py": AUDIT}, (("assay", "example", "images", "--audit"), ("python", "a.py"),
                                    ("assay", "audit", "compare", "runs/corner", "runs/shape", "--out", "runs/audits"),
-                                   ("assay", "look", "images", "--target", "mass", "--out", "runs/look"))),
+                                   ("assay", "look", "images", "--target", "mass", "--out", "runs/look")),
+                 ("audit", "comparison of audits", "look")),
     "compare": Job({"p.py": PREDICTIONS}, (("python", "p.py"), ("assay", "compare", "predictions.csv", "--by", "loss",
-                   "--against", "plain", "--margin", "0.05", "--out", "runs/compare"))),
+                   "--against", "plain", "--margin", "0.05", "--out", "runs/compare")),
+                   ("comparison",)),
+    "validate": Job({"s.py": SCORES}, (("python", "s.py"), (
+        "assay", "validate", "ours.csv", "theirs.csv", "--prevalence", "0.02,0.2", "--margin", "0.05", "--plan", "0.05",
+        "--groups", "sex", "--threshold", "sensitivity=0.9", "--threshold-from", "tuning-ours.csv,tuning-theirs.csv",
+        "--recalibrate-from", "tuning-ours.csv,tuning-theirs.csv", "--out", "runs/validate")), ("validation",)),
 }  # fmt: skip
 
 
@@ -316,7 +344,9 @@ def readable(value: str, ends: tuple[str, str], decision: str) -> str:
     return f"{numbers[0]} [{numbers[1]}, {numbers[2]}] {decision}".strip()
 
 
-FILES = ("report.html", "verdicts.json", "issues.csv", "model-card.md")
+FILES = (
+    "report.html", "verdicts.json", "issues.csv", "model-card.md", "data-card.md", "crosswalk.md", "checklists.md",
+)  # fmt: skip
 """Files of a run folder for people and machines."""
 MASKED = re.compile(
     r"\b\d+(?:\.\d+)? ?(?:ms|s|min|h|seconds?|minutes?|hours?)\b|\b\d{4}-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-][\d:]+)?)?"
@@ -386,6 +416,11 @@ def runs_of(folder: Path) -> list[Path]:
     return sorted(path.parent for path in (*folder.glob("runs/*/tables"), *folder.glob("runs/*/preview/tables")))
 
 
+def kind_of(root: Path) -> str:
+    """Return the kind of run that a run folder names."""
+    return json.loads((root / "run.json").read_bytes())["kind"]
+
+
 def read_all(folder: Path) -> list[Found]:
     """Return the tuples of all runs of a job; a subject begins with the name of its run."""
     return [
@@ -406,6 +441,9 @@ def record(folder: Path, jobs: Iterable[str]) -> int:
     for job in jobs:
         shutil.rmtree(folder / job, ignore_errors=True)
         make(job, folder / job)
+        kinds = tuple(sorted(set(map(kind_of, runs_of(folder / job)))))
+        if kinds != JOBS[job].kinds:
+            raise SystemExit(f"guard: the folders of '{job}' hold {', '.join(kinds)}, not {', '.join(JOBS[job].kinds)}")
         found = read_all(folder / job)
         (folder / job / TUPLES).write_text(json.dumps(found), encoding="utf-8")
         print(f"{job}: recorded {len(found):,} tuples", flush=True)
@@ -423,7 +461,7 @@ def compare(folder: Path, jobs: Iterable[str], *, rebuild: bool) -> int:
             if rebuild:
                 shutil.copytree(folder / job, place)
                 for root in runs_of(place):
-                    if json.loads((root / "run.json").read_bytes())["kind"] in ("study", "model"):
+                    if kind_of(root) in ("study", "model"):
                         for table in (root / "tables").glob("*.parquet"):
                             table.unlink()
                         ask(("assay", "report", root.name, "--out", "runs"), place)

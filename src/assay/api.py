@@ -187,11 +187,8 @@ def compare(
     if request.out is not None:
         from assay.execution.local import InProcess
         from assay.execution.run import carry_out
-        from assay.report.page import write_page
 
-        carry_out(
-            CompareRun(request.without_data("data"), read, request.out.name), request.out, InProcess(), write_page
-        )
+        carry_out(CompareRun(request.without_data("data"), read, request.out.name), request.out, InProcess())
     return compared
 
 
@@ -585,10 +582,9 @@ class Run:
         """
         from assay.core.registry import code_trusted
         from assay.execution.run import rebuild
-        from assay.report.page import write_page
 
         with code_trusted(self.trust_code):
-            return rebuild(self.folder, write_page)
+            return rebuild(self.folder)
 
     def export(self, trial: str, folder: str | Path, format: Literal["safetensors", "onnx"] = "safetensors") -> Path:
         """Write a trained network for others, with its preprocessing and a model card.

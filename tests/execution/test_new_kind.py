@@ -18,7 +18,6 @@ from assay.execution.tasks import Context, Task
 from assay.plugin import RunFolder
 from assay.report.block import Block, Query, Section
 from assay.report.evidence import Page
-from assay.report.page import write_page
 from assay.store.kinds import Kind, kinds
 from assay.store.schema import MODEL_TABLES
 from assay.study.words import study_account
@@ -122,7 +121,7 @@ def asked(tmp_path: Path) -> Asked:
 
 @pytest.mark.parametrize("executor", [InProcess(), Workers(1)], ids=["here", "workers"])
 def test_it_ends_with_tables_and_a_page(asked: Asked, tmp_path: Path, executor: Any) -> None:
-    done = carry_out(Brightness(asked, isinstance(executor, InProcess)), tmp_path / "run", executor, write_page)
+    done = carry_out(Brightness(asked, isinstance(executor, InProcess)), tmp_path / "run", executor)
     (row,) = RunFolder(tmp_path / "run").table("estimates")
     assert row["value"] == pytest.approx(np.load(asked.images).mean(dtype=np.float64))
     assert done.page is not None
@@ -140,10 +139,10 @@ def test_it_goes_on_after_a_kill(asked: Asked, tmp_path: Path) -> None:
             raise SystemExit
 
     with pytest.raises(SystemExit):
-        carry_out(Brightness(asked), tmp_path / "run", Killed(), write_page)  # pyright: ignore[reportArgumentType]
-    again = carry_out(Brightness(asked), tmp_path / "run", InProcess(), write_page)
+        carry_out(Brightness(asked), tmp_path / "run", Killed())  # pyright: ignore[reportArgumentType]
+    again = carry_out(Brightness(asked), tmp_path / "run", InProcess())
     assert len(again.outcome.done) == 2, "what was read stays"
-    carry_out(Brightness(asked), tmp_path / "whole", InProcess(), write_page)
+    carry_out(Brightness(asked), tmp_path / "whole", InProcess())
     tables = [(tmp_path / name / "tables" / "estimates.parquet").read_bytes() for name in ("run", "whole")]
     assert tables[0] == tables[1]
 
@@ -157,10 +156,10 @@ def test_a_failure_is_kept_until_a_later_try_succeeds(asked: Asked, tmp_path: Pa
             for tasks in super().rounds(folder):
                 yield [replace(task, job=broken) if task.label == "images from 0" else task for task in tasks]
 
-    done = carry_out(Broken(asked), tmp_path / "run", InProcess(), write_page)
+    done = carry_out(Broken(asked), tmp_path / "run", InProcess())
     (id,) = done.outcome.failed
     assert "no such image" in RunFolder(tmp_path / "run").failures()[id]["text"]
     assert RunFolder(tmp_path / "run").table("estimates")[0]["images"] == 20
-    carry_out(Brightness(asked), tmp_path / "run", InProcess(), write_page)
+    carry_out(Brightness(asked), tmp_path / "run", InProcess())
     assert not RunFolder(tmp_path / "run").failures()
     assert RunFolder(tmp_path / "run").table("estimates")[0]["images"] == 30

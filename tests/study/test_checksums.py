@@ -14,9 +14,10 @@ import pytest
 import torch
 from tests.cli.asking import Asking
 from tests.worlds.files import sha256_of
-from tests.worlds.studies import SMALL, rebuild, records, run_tiny
+from tests.worlds.studies import SMALL, records, run_tiny
 
 import assay
+from assay.execution.run import rebuild
 from assay.models.weights import load_checkpoint, save_checkpoint
 from assay.plugin import RunFolder, StoreError
 from assay.store.described import read_description

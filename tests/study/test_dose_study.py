@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.worlds.studies import TINY, rebuild, run_tiny
+from tests.worlds.studies import TINY, run_tiny
 
 from assay.core.reasons import parse_reason
+from assay.execution.run import rebuild
 from assay.plugin import Code, RunFolder
 from assay.report.words import statement
 from assay.spec.schema import RecipePoint

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.worlds.studies import TINY, WORKING, plan_tiny, rebuild, run_tiny
+from tests.worlds.studies import TINY, WORKING, plan_tiny, run_tiny
 
 import assay
 from assay.execution import jobs
+from assay.execution.run import rebuild
 from assay.execution.tasks import Event, Outcome, Task
 from assay.plugin import RunFolder, SpecError, StoreError
 from assay.store.files import read_checked_json, write_checked_json
@@ -68,12 +69,11 @@ import sys
 from pathlib import Path
 from assay.core.registry import code_trusted
 from assay.execution.run import rebuild
-from assay.report.page import write_page
 from assay.study.records import stamp, stored_study
 from assay.store.folder import RunFolder
 root = Path(sys.argv[1])
 with code_trusted():  # it was edited since it ran here
-    rebuild(root, write_page)
+    rebuild(root)
     stamped = stamp(stored_study(root).plan)["trained"]
 print(stamped, RunFolder(root).tables_are_current())
 """

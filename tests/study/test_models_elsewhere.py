@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 from tests.worlds.files import write_table
-from tests.worlds.studies import SMALL, rebuild
+from tests.worlds.studies import SMALL
 from torch import nn
 
 import assay
+from assay.execution.run import rebuild
 from assay.plugin import SpecError, WeightsError, load_weights, save_weights
 
 SIDE = 32

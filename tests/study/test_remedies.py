@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.worlds.studies import rebuild, records, run_tiny, study
+from tests.worlds.studies import records, run_tiny, study
 
 import assay
+from assay.execution.run import rebuild
 from assay.plugin import RunFolder, StoreError
 from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import from_row

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.worlds.studies import SMALL, TINY, rebuild, records, write_spec
+from tests.worlds.studies import SMALL, TINY, records, write_spec
 
 import assay
 from assay.core.files import content_hash
 from assay.execution.local import InProcess
+from assay.execution.run import rebuild
 from assay.execution.tasks import Task, turn
 from assay.plugin import RunFolder
 from assay.report.sentences.reasons import reason_words

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import assay
-from assay.execution import run as execution
 from assay.execution.local import InProcess
 from assay.execution.run import observe_nothing
 from assay.execution.tasks import Context
-from assay.report.page import write_page
 from assay.spec.parse import parse_study
 from assay.study.finished import Result
 from assay.study.run import prepare, run_study
@@ -34,11 +32,6 @@ SMALL: dict[str, Any] = {
     "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "auroc", "environment": "reversed"}],
 }
 TIMED = {"trials.parquet", "provenance.parquet"}  # tables that hold seconds and dates
-
-
-def rebuild(root: Path) -> Path:
-    """Compute tables and page again from the records."""
-    return execution.rebuild(root, write_page)
 
 
 def run_small(root: Path, watch: Any, **changes: Any) -> Result:

@@ -32,7 +32,6 @@ from assay.execution.progress import display_for, reading_shown
 from assay.execution.run import carry_out, observe_nothing
 from assay.execution.tasks import Observer, Task
 from assay.models.ref import Origin
-from assay.report.page import write_page
 from assay.report.sentences.reading import reading_lines
 from assay.spec.data import LESION
 from assay.stats.format import duration, number, p_value
@@ -208,9 +207,7 @@ def compare_command(request: AuditsRequest) -> None:
     """
     rows = compare_audits(request.a, request.b)
     read = reading_lines(StoredAudit(RunFolder(request.a)).facts)
-    page = (
-        None if request.out is None else carry_out(AuditsRun(request, rows), request.out, InProcess(), write_page).page
-    )
+    page = None if request.out is None else carry_out(AuditsRun(request, rows), request.out, InProcess()).page
     if request.as_json:
         facts = {
             "read": read,

@@ -13,6 +13,7 @@ AUDIT = Kind(
     "run `assay audit` again, which reads only what is missing",
     "assay.audit.page:PAGE",
     "model, target or images",
+    writer="assay.audit.cards:write_outcome",
 )
 AUDITS = Kind(
     "comparison of audits",

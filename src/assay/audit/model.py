@@ -36,7 +36,6 @@ from assay.models.ref import BYTES, GivenModel, InMemory, Model, Origin, Scaling
 from assay.models.untyped import named_layers, tensor_of
 from assay.probes.probe import ModelOutputs, Request
 from assay.probes.reader import ModelReading, evaluating
-from assay.report.page import write_page
 from assay.report.sentences.scores import called_alike, constant
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import without_interventions
@@ -332,8 +331,8 @@ def probe_model(request: ProbeRequest, on_progress: ProgressCallback = no_progre
     request = request.with_changes(data=data, validation=validation)
     prepared = prepare_model(origin_of(request), request, on_progress)
     with computing_on(prepared.device):
-        page = None if request.out is None else write_page
-        carry_out(ProbeRun(request, prepared, on_progress), prepared.place.root, InProcess(), page)
+        run = ProbeRun(request, prepared, on_progress)
+        carry_out(run, prepared.place.root, InProcess(), with_page=request.out is not None)
     return prepared.place.folder
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from assay.audit.cards import write_outcome
 from assay.audit.harms import by_harm
 from assay.audit.kind import AUDIT
 from assay.audit.request import AuditRequest, untested_words
@@ -61,7 +60,7 @@ def audit_predictions(path: Path, request: AuditRequest, out: Path, guessed: str
         StoreError: The folder holds the audit of another file or of other columns, or another kind of run.
     """
     run = _read(path, request, guessed)
-    carry_out(run, out, InProcess(), write_outcome)
+    carry_out(run, out, InProcess())
     return out
 
 

@@ -26,7 +26,6 @@ from assay.audit.answers import (
     write_mark,
 )
 from assay.audit.battery import DECIDING, DETAIL
-from assay.audit.cards import write_outcome
 from assay.audit.cases import ChangedAnswers, audited_cases
 from assay.audit.checks import (
     FIRST_LOOK,
@@ -175,7 +174,7 @@ def run_audit(
     plan = AuditPlan(all_images, request, counts, {"data": prepared.scene.identity("all")})
     run = AuditRun(request, prepared, plan, audited, in_steps, say)
     with computing_on(prepared.device):
-        carry_out(run, folder.root, InProcess(), write_outcome, _announce_once(say))
+        carry_out(run, folder.root, InProcess(), _announce_once(say))
     return folder.root
 
 

@@ -237,9 +237,8 @@ def report_command(run: str, out: Path, json: bool) -> None:
     folder = find_run(run, out)
 
     from assay.execution.run import rebuild
-    from assay.report.page import write_page
 
-    page, kind = rebuild(folder, write_page), RunFolder(folder).kind
+    page, kind = rebuild(folder), RunFolder(folder).kind
     if RunFolder(folder).is_signed:
         print("only the page is new: the tables are those that were signed", file=sys.stderr)
     elif kind and not kind.rebuild:

@@ -11,7 +11,6 @@ from assay.compare.run import CompareEstimates, CompareRun, compare_predictions
 from assay.core.terminal import print_lines
 from assay.execution.local import InProcess
 from assay.execution.run import carry_out
-from assay.report.page import write_page
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
 from assay.store.files import json_text
@@ -28,7 +27,7 @@ def compare_command(request: CompareRequest) -> None:
     read = read_predictions(request)
     compared = compare_predictions(read, request)
     run = CompareRun(request, read, Path(request.data).stem)
-    page = None if request.out is None else carry_out(run, request.out, InProcess(), write_page).page
+    page = None if request.out is None else carry_out(run, request.out, InProcess()).page
     if request.as_json:
         rows = {"estimates": compared.estimates, "contrasts": compared.contrasts, "differences": compared.differences}
         report_path = {} if page is None else {"report": str(page)}

@@ -87,8 +87,9 @@ def carry_out(
     run: RunSteps,
     root: Path,
     executor: Executor,
-    page: Callable[[Path], Path] | None,
     watch: ObserverFactory = observe_nothing,
+    *,
+    with_page: bool = True,
 ) -> FinishedRun:
     """Carry out a run in a folder. A second call goes on where the first ended.
 
@@ -96,8 +97,8 @@ def carry_out(
         run: The run.
         root: The folder, which is held meanwhile.
         executor: Carries out the tasks.
-        page: Writes the page of the folder, and other files that follow from its tables; None to write none.
         watch: Shows the tasks of each round.
+        with_page: Whether the page is written, and other files that follow from the tables.
 
     Raises:
         StoreError: Another run works in the folder, or it holds another kind of run, or one of another subject.
@@ -110,13 +111,13 @@ def carry_out(
         if outcome.stopped:
             return FinishedRun(outcome, None)
         folder.write_tables(run.conclude(folder))
-        done = FinishedRun(outcome, page and page(root))
+        done = FinishedRun(outcome, load_object(run.kind.writer)(root) if with_page else None)
         run.finish(folder, outcome)
         folder.seal()
         return done
 
 
-def rebuild(root: Path, page: Callable[[Path], Path]) -> Path:
+def rebuild(root: Path) -> Path:
     """Compute the tables again from the records of a run folder, and rewrite the page.
 
     Records of an audit, a comparison, a look or a preview do not suffice for that: of these the page alone is
@@ -124,7 +125,6 @@ def rebuild(root: Path, page: Callable[[Path], Path]) -> Path:
 
     Args:
         root: The run folder, which is held meanwhile.
-        page: Writes the page.
 
     Raises:
         StoreError: No run ended in the folder, another run works in it, or a file is missing or altered.
@@ -135,7 +135,7 @@ def rebuild(root: Path, page: Callable[[Path], Path]) -> Path:
         folder.require_sound(but_remade=True)
         if kind.rebuild and not folder.is_signed:
             folder.write_tables(load_object(kind.rebuild)(folder))
-        path = page(root)
+        path = load_object(Kind.writer)(root)  # the page alone
         if folder.has_ended:
             folder.seal()
         return path

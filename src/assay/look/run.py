@@ -26,7 +26,6 @@ from assay.look.cues import Cue
 from assay.look.image_cues import COUNTED, counted_pixels, measure_images
 from assay.look.kind import LOOK
 from assay.look.request import SHARED, LookRequest
-from assay.report.page import write_page
 from assay.report.pictures import PictureSettings
 from assay.report.sheets import harmless
 from assay.spec.request import parse_request
@@ -73,7 +72,7 @@ def look(request: LookRequest, on_progress: ProgressCallback = no_progress) -> P
 
         embeddings = read_embeddings(request.embeddings, request.ids, spec, dataset, request.unmatched)
     run = LookRun(request.without_data("data", "embeddings"), spec, listed, dataset, embeddings)
-    carry_out(run, out, InProcess(), write_page)
+    carry_out(run, out, InProcess())
     return out
 
 

@@ -115,7 +115,7 @@ def read_arguments(
     Raises:
         ValidationError: The name is unknown, or arguments are wrong. Its errors hold issues.
     """
-    entry = findread_component(kind, name, text)
+    entry = find_component(kind, name, text)
     arguments = {} if value is None else mapping_of(value)
     if arguments is None:
         allowed = join_first(list(entry.params.model_fields)) or "none"
@@ -133,7 +133,7 @@ def read_arguments(
     return {"kind": kind, "name": name, "params": arguments}
 
 
-def findread_component(kind: ComponentKind, name: str, text: str = "") -> Entry:
+def find_component(kind: ComponentKind, name: str, text: str = "") -> Entry:
     """Return the registered component of that name, or the user's own at a dotted path.
 
     Raises:

@@ -30,6 +30,8 @@ class Kind:
         other_place: What else gives a run of other sources a folder of its own, as the end of a sentence.
         rebuild: `module:function` that returns the tables of a run folder from its records; empty where these do not
             suffice.
+        writer: `module:function` that writes the page of a run folder, and other files that follow from its tables, and
+            returns the path of the page; by default of the page alone. It is imported when a page is written.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Kind:
     subject: str = "subject"
     other_place: str = "delete the folder"
     rebuild: str = ""
+    writer: str = "assay.report.page:write_page"
 
 
 @cache

@@ -281,7 +281,6 @@ def preview_command(request: RunRequest) -> None:
     from assay.execution.run import carry_out
     from assay.report.browser import open_page
     from assay.report.evidence import Evidence
-    from assay.report.page import write_page
     from assay.report.sentences.reading import reading_lines, where_issues_are
     from assay.store.files import json_text
     from assay.store.folder import PREVIEW
@@ -295,7 +294,7 @@ def preview_command(request: RunRequest) -> None:
     with reading_shown(request.as_json) as on_progress:
         prepared = prepare(spec, root, skip_bad_rows=request.skip_bad_rows, device=device, on_progress=on_progress)
     workers = executor_for(request.workers, device)[1]
-    page = carry_out(PreviewRun(prepared, request, workers), root / PREVIEW, InProcess(), write_page).page
+    page = carry_out(PreviewRun(prepared, request, workers), root / PREVIEW, InProcess()).page
     assert page is not None
     evidence = Evidence.of(page.parent)
     if request.as_json:

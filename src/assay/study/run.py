@@ -36,7 +36,6 @@ from assay.execution.progress import Stage, stage_printer
 from assay.execution.run import ObserverFactory, RunSteps, Tables, carry_out, run_tasks
 from assay.execution.tasks import Event, Executor, Job, Observer, Outcome, Task, with_needs
 from assay.execution.workspace import Workspace
-from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
 from assay.shifts.population import Population
@@ -420,7 +419,7 @@ def run_study(
         run.stage,
     )
     observed = partial(run.watch_groups if spec.looks else pages.watch, watch=watch)
-    done = carry_out(run, place.root, executor, write_page, observed)
+    done = carry_out(run, place.root, executor, observed)
     plan, outcome = run.prepared.plan, done.outcome
     trials = {trial.id for trial in plan.trials}
     trained = sum(id in trials for id in outcome.done)

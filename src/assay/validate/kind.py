@@ -173,25 +173,12 @@ PLAN = Table(
     ),
     ("model", "measure", "goal", "size", "at", "positives", "patients"),
 )
-
+_OF_VALIDATION = (PERFORMANCE, DIFFERENCES, CONFUSION, SUBGROUPS, CURVES, RECALIBRATION, DISCORDANT, REJECTED, PLAN)
 VALIDATION = Kind(
     "validation",
     "a validation of scores",
-    {
-        table.name: table
-        for table in (
-            PERFORMANCE,
-            DIFFERENCES,
-            CONFUSION,
-            SUBGROUPS,
-            CURVES,
-            RECALIBRATION,
-            DISCORDANT,
-            REJECTED,
-            PLAN,
-            TABLES["provenance"],
-        )
-    },
+    {table.name: table for table in (*_OF_VALIDATION, TABLES["provenance"])},
     "run `assay validate` again",
     "assay.validate.page:PAGE",
+    writer="assay.validate.checklists:write_validation",
 )

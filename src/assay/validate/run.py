@@ -18,7 +18,6 @@ from assay.stats.groups import ColumnGroups
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.validate import curves
-from assay.validate.checklists import write_validation
 from assay.validate.curves import Curve, ScoredCases, WithInterval
 from assay.validate.kind import VALIDATION
 from assay.validate.paired import MEASURES, difference_row
@@ -32,7 +31,7 @@ def run_validation(request: ValidateRequest) -> Path:
     """Validate the scores of one model, or of two on the same cases; write tables and a page. Return the run folder."""
     read = read_validation(request)
     out = request.out or Path("validations") / _name_of_folder(read)
-    carry_out(ValidateRun(request.without_data("file", "other"), read), out, InProcess(), write_validation)
+    carry_out(ValidateRun(request.without_data("file", "other"), read), out, InProcess())
     return out
 
 

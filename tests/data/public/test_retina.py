@@ -96,20 +96,8 @@ def ddr(folder: Path) -> Path:
     return folder
 
 
-def diaretdb1(folder: Path) -> Path:
-    """Maps whose brightest place is the share of four experts who marked it."""
-    base = folder / "ddb1_v02_01" / "images"
-    for at, share in enumerate((0.0, 0.5, 0.75, 1.0, 0.25, 0.0)):
-        picture(base / "ddb1_fundusimages" / f"image{at:03d}.png", at)
-        marked = np.zeros((24, 24), dtype=np.uint8)
-        marked[4:8, 5:9] = round(255 * share)
-        save(base / "ddb1_groundtruth" / "hardexudates" / f"image{at:03d}.png", marked)
-    return folder
-
-
 TREES: dict[str, Callable[[Path], Path]] = {
     "eyepacs": eyepacs, "aptos": aptos, "idrid": idrid, "messidor": messidor, "messidor2": messidor2, "ddr": ddr,
-    "diaretdb1": diaretdb1,
 }  # fmt: skip
 
 
@@ -143,11 +131,6 @@ class TestMessidor(_OfRetinas):
     name = "messidor"
 
 
-class TestDiaretdb1(_OfRetinas):
-    __test__ = True
-    name = "diaretdb1"
-
-
 @pytest.mark.parametrize("name", ["eyepacs", "aptos", "idrid", "messidor2", "ddr"])
 def test_grades_are_five_classes_in_order_or_two_at_a_cut(name: str, tmp_path: Path) -> None:
     folder = TREES[name](tmp_path / name)
@@ -159,7 +142,6 @@ def test_grades_are_five_classes_in_order_or_two_at_a_cut(name: str, tmp_path: P
     assert targets(two) == [int(grade >= 2) for grade in expected]
     assert two.table.classes == ("0-1", "2-4")
     assert has_grades(spec_of(name, folder))
-    assert not has_grades(spec_of("diaretdb1", folder))
 
 
 def test_messidor_has_four_grades_of_its_own_and_the_makers_errata(tmp_path: Path) -> None:
@@ -224,16 +206,6 @@ def test_photographs_that_the_list_of_pairs_leaves_out_are_told_and_a_list_of_ot
         load("messidor2", folder)
 
 
-def test_maps_of_diaretdb1_that_are_missing_or_capitalised_are_told_or_found(tmp_path: Path) -> None:
-    folder = diaretdb1(tmp_path / "diaretdb1")
-    base = folder / "ddb1_v02_01" / "images"
-    (base / "ddb1_fundusimages" / "image000.png").rename(base / "ddb1_fundusimages" / "image000.PNG")
-    assert len(load("diaretdb1", folder).table) == 6
-    (base / "ddb1_groundtruth" / "hardexudates" / "image001.png").unlink()
-    with pytest.raises(DataError, match="'image001': its map of exudates is missing or cannot be read"):
-        load("diaretdb1", folder)
-
-
 def test_ungradable_photographs_are_left_out_and_counted(tmp_path: Path) -> None:
     for name in ("messidor2", "ddr"):
         dataset = load(name, TREES[name](tmp_path / name))
@@ -247,14 +219,6 @@ def test_the_makers_split_is_a_factor_and_divides_where_it_is_asked_for(tmp_path
     assert values(load("idrid", tmp_path / "idrid"), "macular_edema") == ["1", "2", "0", "1", "1", "2"]
 
 
-def test_what_four_experts_marked_is_positive_from_three_on(tmp_path: Path) -> None:
-    folder = diaretdb1(tmp_path / "diaretdb1")
-    assert targets(load("diaretdb1", folder)) == [0, 0, 1, 1, 0, 0]
-    assert targets(load("diaretdb1", folder, agreement=0.5)) == [0, 1, 1, 1, 0, 0]
-    with pytest.raises(SpecError, match="ddb1_groundtruth/ has no folder 'redsmalldots'; unpack the maps too"):
-        load("diaretdb1", folder, finding="microaneurysms")
-
-
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -262,7 +226,6 @@ def test_what_four_experts_marked_is_positive_from_three_on(tmp_path: Path) -> N
         ("idrid", "has no folder '2. Groundtruths'; give 'B. Disease Grading' as published"),
         ("messidor", "has no file 'Annotation_Base11.csv'; give the folder that holds the annotations of Base11"),
         ("ddr", "has no file 'train.txt'; give the folder DR_grading"),
-        ("diaretdb1", "has no folder 'ddb1_fundusimages'; give the one that has it"),
     ],
 )
 def test_another_folder_is_refused(name: str, text: str, tmp_path: Path) -> None:

@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from pydantic import Field
 
 from assay.core.errors import SpecError
 from assay.core.types import Factor
 from assay.data.cards import OWN_PATIENT
-from assay.data.files.table import TextTable, Unreadable, number, shown
+from assay.data.files.table import TextTable, number, shown
 from assay.data.public.tables import (
     Finder,
     RowClasses,
@@ -71,18 +70,6 @@ class MessidorArguments:
         Annotated[int, Field(ge=1, le=3)] | None,
         Field(description="two classes in the place of four: grades below it, and from it on (2: referable)"),
     ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DiaretdbArguments:
-    """Arguments of `diaretdb1`: which finding a photograph shows or not."""
-
-    folder: SetFolder
-    finding: Annotated[
-        Literal["exudates", "cotton_wool", "hemorrhages", "microaneurysms"],
-        Field(description="which kind of lesion makes the positive class"),
-    ] = "exudates"
-    agreement: Annotated[float, Field(gt=0, le=1, description="share of the four experts that any place needs")] = 0.75
 
 
 # Photographs with a grade of diabetic retinopathy: classes are all grades, or two at a cut.
@@ -313,45 +300,3 @@ def ddr(arguments: GradedArguments, skip_bad_rows: bool) -> SetRows:
     table = read_parts(root, parts, {"image": "name", "grade": "grade"})
     table = map_columns(table, grade=lambda grade: _UNGRADABLE if grade == "5" else grade)
     return _graded_rows(arguments, table, finder_by_part(root, parts), OWN_PATIENT)
-
-
-# DIARETDB1 (Kauppi et al. 2007): photographs of the retina with maps of the findings that experts marked; no grades.
-
-_MAP_FOLDERS: Mapping[str, str] = {
-    "exudates": "hardexudates",
-    "cotton_wool": "softexudates",
-    "hemorrhages": "hemorrhages",
-    "microaneurysms": "redsmalldots",
-}
-"""Our word -> the folder of DIARETDB1's maps of it."""
-
-
-@public_set("diaretdb1", split_files="no file")
-def diaretdb1(arguments: DiaretdbArguments, skip_bad_rows: bool) -> SetRows:
-    """Convert DIARETDB1: whether a kind of lesion was marked by enough of its experts."""
-    images, below = "ddb1_fundusimages", ("images", "resources/images", "ddb1_v02_01/images")
-    root = find_root(arguments.folder, (images,), below, "give the one that has it", what="folder")
-    table = read_parts(root, [TablePart((images,), header=("name",))], {"image": "name", "patient": "name"})
-    maps = root / "ddb1_groundtruth" / _MAP_FOLDERS[arguments.finding]
-    return SetRows(table, partial(_marked_sides, arguments, maps), finder(root / images, 0), (OWN_PATIENT,))
-
-
-def _marked_sides(arguments: DiaretdbArguments, maps: Path, frame: pd.DataFrame) -> RowClasses:
-    """Positive are photographs in which enough of the experts marked the finding anywhere."""
-    if not maps.is_dir():
-        raise SpecError(f"data.dataset.folder: ddb1_groundtruth/ has no folder '{maps.name}'; unpack the maps too")
-    marked, codes = finder(maps, 0), np.zeros(len(frame), dtype=np.int64)
-    wrong: dict[int, tuple[str, str]] = {}
-    for at, name in enumerate(frame["image"]):
-        try:
-            codes[at] = _shows(marked(name), arguments.agreement)
-        except (Unreadable, OSError):
-            what = f"its map of {arguments.finding} is missing or cannot be read"
-            wrong[at] = what, f"unpack ddb1_groundtruth/{maps.name}/ again"
-    fact = f"positive where at least {arguments.agreement:g} of the experts marked {arguments.finding} anywhere"
-    return RowClasses(codes, (f"no {arguments.finding}", arguments.finding), (fact,), (), wrong)
-
-
-def _shows(path: Path, agreement: float) -> int:
-    with Image.open(path, formats=("PNG",)) as file:
-        return int(np.asarray(file.convert("L")).max() >= round(agreement * 255))
