@@ -105,7 +105,7 @@ def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, 
 
 def threshold_words(facts: Mapping[str, str]) -> str:
     """Return the threshold and where it comes from."""
-    origin = {"stated": "as stated", "default": "the default; it was set on no cases",
+    origin = {"stated": "as stated", "default": "the default, not chosen on any cases",
               "these cases": "set on the reported cases, so sensitivity and specificity are optimistic"}  # fmt: skip
     sources = facts["threshold from"].split("; ")
     if sources == ["calls"]:
