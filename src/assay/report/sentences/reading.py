@@ -101,10 +101,5 @@ def where_issues_are(root: Path) -> list[str]:
 
 
 def issues_line(n: int, where: str) -> str:
-    """Return where all issues are listed.
-
-    Examples:
-        >>> issues_line(1, "issues.csv"), issues_line(1200, "issues.csv")
-        ('1 issue: issues.csv', 'all 1,200 issues: issues.csv')
-    """
+    """Return where all issues are listed: `1 issue: issues.csv`."""
     return f"{'all ' if n > 1 else ''}{count(n, 'issue')}: {where}"
