@@ -139,6 +139,10 @@ LOOK = "look at the pictures. If it is not part of the disease, "
 COVER = "cover it, and retrain: assay audit remedy audits/m audits/m-covered"
 COMMAND = {"key": "command", "value": AGAIN}
 WRONG = {"check": "reading", "status": "warn"}
+LOW: dict[str, list[Row]] = {"groups": [{"measure": "sensitivity", "column": "", "value": 0.11, "high": 0.2}]}
+CHOOSE = (
+    "choose a threshold on validation images (--threshold P), since this one finds 11% of the positive images. Then "
+)
 NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
     "read wrongly": (tables(regions=[FOUND]) | {"checks": [WRONG]},
                      "check how images are scaled and framed for this model, and audit it again as its training did: "
@@ -196,6 +200,26 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
                             "audit the model on its images, which tests marks: assay audit MODEL --images IMAGES"),
     "all settled": (tables(regions=[NONE]),
                     COMPARED),
+    "a threshold that finds few, else settled": (
+        tables(regions=[NONE]) | LOW,
+        f"{CHOOSE}repeat the audit with it: {AGAIN} --threshold P --out audits/m-threshold"),
+    "predictions with a threshold that finds few": (
+        tables(provenance=[{"key": "kind", "value": "predictions"}]) | LOW,
+        f"{CHOOSE}repeat the audit with it: {AGAIN} --threshold P --out audits/m-threshold"),
+    "a threshold that finds few, and a drawn mark": (
+        tables(row("tag", "objects", "relies-on"), regions=[NONE | {"trained": False}]) | LOW,
+        f"{CHOOSE}keep the tag off the images that the model reads. {OFFER} {NEXT_VERSION}: {AGAIN} --threshold P "
+        "--out audits/m-next"),
+    "a threshold that finds few, and an open test": (
+        tables(OPEN, regions=[NONE]) | LOW,
+        f"{CHOOSE}add images. About 1,200 would settle the test of view: {AGAIN} --threshold P --out audits/m-more"),
+    "a threshold that finds few, of a model to retrain": (
+        tables(row("view", "", "answers-differ-with"), regions=[NONE]) | LOW,
+        "if view is not a sign of the finding, balance it within the training classes, retrain, choose a threshold on "
+        f"validation images, and audit the new model: {AGAIN} --threshold P --out audits/m-retrained"),
+    "a threshold that finds few, and a mark in training images": (
+        tables(regions=[FOUND]) | LOW,
+        "cover it, retrain, and choose a threshold on validation images: assay audit remedy audits/m audits/m-covered"),
 }  # fmt: skip
 
 
@@ -204,6 +228,15 @@ def test_the_next_step_is_what_is_possible_and_was_not_done(name: str) -> None:
     own, step = NEXT[name]
     own = own | {"provenance": [*own.get("provenance", ()), COMMAND]}
     assert next_words(own, "audits/m") == f"Next: {step}"
+
+
+def test_a_threshold_in_the_command_is_replaced() -> None:
+    own = tables(regions=[NONE]) | LOW
+    own["provenance"] = [COMMAND | {"value": f"{AGAIN} --threshold 0.9 --size 64"}]
+    own["groups"] = [LOW["groups"][0] | {"measure": "specificity", "value": 0.25}]
+    step = next_words(own, "audits/m")
+    assert step.endswith(f"{AGAIN} --size 64 --threshold P --out audits/m-threshold")
+    assert "since this one predicts 75% of the negative images as positive" in step
 
 
 def test_a_mark_that_the_model_relies_on_is_followed_by_what_is_known_of_these_images() -> None:

@@ -368,6 +368,32 @@ def test_eight_findings_and_the_costly_ones_that_follow_are_on_the_first_screen(
     page.context.close()
 
 
+@pytest.mark.parametrize("of", ["audit", "harmful"])
+def test_the_first_finding_of_an_audit_is_on_the_first_screen_of_a_phone(
+    browser: Browser, request: pytest.FixtureRequest, of: str
+) -> None:
+    page = opened(browser, request.getfixturevalue(of), 390, 844)
+    rows = page.evaluate(ROWS_SEEN)
+    assert rows[:1] == [page.locator(".results tbody tr").first.inner_text()]
+    assert page.locator(".results tbody td").first.bounding_box() is not None
+    answer, finding = (page.locator(what).first.bounding_box() for what in (".more", ".results"))
+    assert answer
+    assert finding
+    assert finding["y"] < answer["y"], "the sentences follow the findings"
+    page.set_viewport_size({"width": 1280, "height": 800})
+    answer, finding = (page.locator(what).first.bounding_box() for what in (".more", ".results"))
+    assert answer
+    assert finding
+    assert answer["y"] < finding["y"], "there is room for both"
+    page.context.close()
+
+
+def test_the_axis_of_findings_names_its_measures(browser: Browser, audit: Path) -> None:
+    page = opened(browser, audit)
+    assert page.locator(".results th.size").inner_text().startswith("Size: AUROC shift or AUROC lost")
+    page.context.close()
+
+
 @pytest.mark.parametrize("of", OTHERS)
 def test_pages_of_every_kind_use_their_first_screen(browser: Browser, others: dict[str, Path], of: str) -> None:
     for width, height in ((1280, 800), (390, 844)):

@@ -42,6 +42,7 @@ def test_models_that_were_trained_once_are_compared_over_patients_alone(tmp_path
     assert lines[-1].startswith(
         "Next: add rows of 3 or more seeds of each, with a column seed, then repeat: assay comp"
     )
+    assert lines[-1].endswith(f"--by loss --out {tmp_path / 'page'}"), "with the page of the user"
     assert ask(*command[:4]).out.splitlines()[-1].endswith("--by loss"), "without a page, too"
     assert any(line.startswith("  AUROC of worse minus that of reference: lower, -0.") for line in lines)
     kept = RunFolder(tmp_path / "page").table("differences")
@@ -62,6 +63,8 @@ def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, as
     report, step = ask(*command).out.splitlines()[-2:]
     assert report == f"report: {out / 'report.html'}"
     assert step.startswith("Next: compare them on images of another site: assay compare OTHER.csv ")
+    assert step.endswith(f"--margin 0.05 --out {out}-other")
+    assert ask(*command[:4], "--out", out).out.endswith(f"--margin 0.05 --out {out}\n"), "equivalence is tested next"
     page = (out / "report.html").read_text()
     made = {row["key"]: row["value"] for row in RunFolder(out).table("provenance")}["made"]
     assert f"comparison · p · {made[:10]}" in page

@@ -39,6 +39,17 @@ def test_the_example_runs_and_its_page_shows_the_fall_and_the_near_copy(
     assert "copies, exact or near: 1 picture in 2 files" in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_comment_of_the_study_is_true_of_its_images(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["example", str(tmp_path / "mine")])
+    comment = (tmp_path / "mine/study.yaml").read_text(encoding="utf-8").partition("name:")[0].replace("\n# ", " ")
+    assert "Most malignant ones are part-solid or ground-glass, and most benign ones solid" in comment
+    rows = list(csv.DictReader((tmp_path / "mine/data.csv").open(encoding="utf-8")))
+    for target, textures in (("yes", {"part-solid", "ground-glass"}), ("no", {"solid"})):
+        of_class = [row["texture"] in textures for row in rows if row["malignant"] == target]
+        assert sum(of_class) > 0.8 * len(of_class)
+
+
 def test_a_folder_with_content_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(SystemExit, match="2"):

@@ -7,6 +7,7 @@ import re
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.asking import Asking
@@ -182,3 +183,36 @@ def test_what_sources_are_trained_on_is_shown(ask: Asking, spec: Path) -> None:
         rows, columns = picture.height // 32, picture.width // 32
     assert rows >= 2
     assert columns >= 5
+
+
+def test_copies_that_it_found_are_put_right_before_a_training(
+    ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Image 30 is image 0, turned and under another patient; without it the study is trained next."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    draws = [np.kron(noise(at, 8), np.ones((12, 12), np.uint8)) for at in range(40)]
+    rows = [[f"{at}.png", "yn"[at % 2], f"P{at}"] for at in range(40)]
+    for at, pixels in enumerate(draws):
+        save(tmp_path / "set" / f"{at}.png", np.rot90(draws[0]) if at == 30 else pixels)
+    data = {"folder": "set", "target": "ill", "patient": "patient", "size": 16, "split": {"folds": 3}}
+    study = {"name": "s", "data": data, "environments": {"train": {}, "same": {}}, "recipe": {"epochs": 1}}
+    (tmp_path / "s.yaml").write_text(json.dumps(study))
+    head = ["image", "ill", "patient"]
+    for rows_read, step in (
+        (
+            rows,
+            "keep one copy of each picture, or give its copies one patient (assay results runs/s/preview --table "
+            "issues), then preview it again: assay preview s.yaml",
+        ),
+        (rows[:30] + rows[31:], "train it: assay run s.yaml"),
+    ):
+        write_table(tmp_path / "set" / "data.csv", [head, *rows_read])
+        answer = ask("preview", "s.yaml")
+        assert answer.code == 0, answer.err
+        text = answer.out
+        assert text.splitlines()[-1] == f"Next: {step}"
+        assert ("1 picture under different patients" in text) == ("copy" in step)
+    assert ask("preview", "s.yaml", "--out", "elsewhere").out.endswith(
+        "Next: train it: assay run s.yaml --out elsewhere\n"
+    )

@@ -502,6 +502,23 @@ def test_runs_among_the_images(ask: Asking, tmp_path: Path) -> None:
     assert "2 folders with what Assay wrote are skipped" in said
 
 
+@situation(
+    "the cache of Assay in the folder of images that a table names without endings",
+    "its arrays count as no images",
+)
+def test_the_cache_among_the_images(ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _class_folders(tmp_path / "set")
+    monkeypatch.setenv("ASSAY_CACHE", str(folder / "cache"))
+    rows = [f"{path.stem},{path.parent.name}" for path in sorted(folder.glob("*/*.png"))]
+    (folder / "meta.csv").write_text("\n".join(["image,target", *rows]) + "\n")
+    assert ask("look", folder / "meta.csv", "--out", tmp_path / "first").code == 0
+    assert list((folder / "cache").glob("*.npy"))
+    said = ask("look", folder / "meta.csv", "--out", tmp_path / "second").out
+    assert "have no row" not in said
+    assert "12 of 12 names match only where" in said
+    assert "1 folder with what Assay wrote is skipped" in said
+
+
 @pytest.mark.parametrize("ending", ["heic", "czi", "svs", "avif"])
 @situation(
     "files with the ending of an image that Assay cannot read (.heic, .avif, .czi, .svs) in folders of classes",

@@ -278,6 +278,7 @@ def test_small_intervals_share_an_axis_in_the_head_of_their_column(tmp_path: Pat
     assert len(zeros) == 1
     assert f'd="M{zeros.pop()} 17L' in charts[0]
     assert ">0</text>" in charts[0]
+    assert re.search(r'class="size">Size: difference in AUROC<svg', page), "the axis names what it shows"
     rows = [{**row, "measure": "hd95"} if at == 0 else row for at, row in enumerate(folder.table("contrasts"))]
     folder.write_table("contrasts", schema.CONTRASTS.names, rows)
     assert "Size (a scale for each measure)</th>" in write_page(folder.root).read_text()

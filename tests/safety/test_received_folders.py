@@ -106,6 +106,7 @@ def test_a_forged_page_is_damage(run_copy: Path, tmp_path: Path, ask: Asking) ->
     forged = f"{run_copy / 'report.html'} is not what its tables give"
     findings = json.loads(ask("doctor", run_copy, "--json").out)
     assert next(finding["found"] for finding in findings if finding["light"] == "bad").startswith(forged)
+    assert "weights of sources" not in {finding["what"] for finding in findings}, "it starts from none"
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     for words in (["open"], ["open", "--bundle", "run.zip"], ["seal", "--key", key]):

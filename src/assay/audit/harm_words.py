@@ -13,6 +13,7 @@ from assay.audit.search.words import (
     REPORTED,
     answer,
     carried_words,
+    operating_point_words,
     power_sentences,
     region_evidence,
     region_title,
@@ -156,13 +157,8 @@ def _group_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
         yield f"{sentence_case(label_of(row['measure']))} is {lower}."
 
 
-def _threshold_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
-    for harm in harms:
-        share = 100 * numeric(row_of(harm, tables), "value")
-        if harm.code == "sensitivity":
-            yield f"At its threshold the model finds {share:.0f}% of the positive images."
-        else:
-            yield f"At its threshold the model predicts {100 - share:.0f}% of the negative images as positive."
+def _threshold_sentences(_: Sequence[Harm], tables: Tables) -> Iterator[str]:
+    yield from (f"At its threshold the model {does}." for does in operating_point_words(tables))
 
 
 def _column_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
@@ -346,11 +342,12 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
         ends = ("g_low", "g_high") if harm.kind == "region" else ("low", "high")
         value, low, high = (numeric(row, name) for name in ("g", *ends))
         return f"{SHIFT} {difference_words(value, low, high)}{_limit(row)}", Size(value, low, high, SHIFT, margin)
-    unit = f"{label_of(row['measure'])} lower by" if harm.kind == "group" else f"{_lost_measure(harm, tables)} lost"
+    measure = label_of(row["measure"]) if harm.kind == "group" else _lost_measure(harm, tables)
+    unit, gap = (f"{measure} lower by", f"{measure} gap") if harm.kind == "group" else (f"{measure} lost",) * 2
     size = (harm.lost, harm.low, harm.high)
     limit = _limit(row) if harm.kind == "mark" else ""
     shift = f"; shift {signed_text(numeric(row, 'g'), 2)}{limit}" if limit else ""
-    return f"{unit} {with_interval(*size)}{shift}", Size(*size, unit, margin)
+    return f"{unit} {with_interval(*size)}{shift}", Size(*size, gap, margin)
 
 
 def _limit(row: Row) -> str:

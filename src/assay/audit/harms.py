@@ -194,6 +194,13 @@ def _gap_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
 
 
 def _threshold_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
+    for at, measure in few_right(tables):
+        images = numeric(tables["groups"][at], "images")
+        yield Harm(Rank.SHIFT, "threshold", measure, "groups", at, images=images)
+
+
+def few_right(tables: Mapping[str, Sequence[Row]]) -> Iterator[tuple[int, str]]:
+    """Yield the rows of `groups` of sensitivity and specificity in all images that are surely low, with the measure."""
     for at, row in enumerate(tables.get("groups", ())):
         if row["measure"] in ("sensitivity", "specificity") and not row["column"] and row["high"] < FEW_RIGHT:
-            yield Harm(Rank.SHIFT, "threshold", row["measure"], "groups", at, images=numeric(row, "images"))
+            yield at, row["measure"]

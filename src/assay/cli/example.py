@@ -27,8 +27,8 @@ SOURCE = {
     "probes": ["performance"],
 }
 STUDY = """\
-# Six hundred drawn lung nodules: malignant or not. Nobody planned it, but most malignant ones are part-solid, so a
-# network may learn the texture in place of the margin. Put your own images here by changing `data`.
+# Six hundred drawn lung nodules: malignant or not. Most malignant ones are part-solid or ground-glass, and most benign
+# ones solid, so a network may learn the texture in place of the margin. Put your own images here by changing `data`.
 name: my-images
 question: Does a network trained on these images rely on texture, whatever its loss?
 data: {folder: ., target: malignant, patient: patient, split: {folds: 3},

@@ -206,7 +206,8 @@ def _check_cache(root: Path) -> Iterator[CheckResult]:
     yield from _signature_finding(folder, changes)
     ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
     starts: list[tuple[UnitKind, str]] = [("sources", id) for id in ids if shared.complete("sources", id)]
-    yield from _findings_of_changes("weights of sources", shared, shared.altered_units(starts))
+    if starts:
+        yield from _findings_of_changes("weights of sources", shared, shared.altered_units(starts))
     yield from _sound("images in the cache", *damaged_arrays(cache))
     yield from _sound("notes in the cache", *damaged_notes(cache))
 

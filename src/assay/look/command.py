@@ -16,7 +16,7 @@ from assay.look.run import look
 from assay.look.words import look_step, look_verdict
 from assay.report.browser import open_page
 from assay.report.evidence import Evidence
-from assay.report.sentences.reading import reading_lines, replaced_lines
+from assay.report.sentences.reading import issues_line, reading_lines, replaced_lines
 from assay.report.sentences.reasons import reason_words
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
@@ -52,7 +52,7 @@ def _worst_files(root: Path) -> list[str]:
         for kind, files in named
         if any(files)
     ]
-    return [*lines, f"all {len(issues):,} issues: {root / 'issues.csv'}"]
+    return [*lines, issues_line(len(issues), str(root / "issues.csv"))]
 
 
 def _look_facts(evidence: Evidence, root: Path) -> dict[str, object]:

@@ -301,7 +301,7 @@ def preview_command(request: RunRequest) -> None:
         print(json_text(_facts(evidence, page), sort_keys=False), end="")
     else:
         issues = where_issues_are(page.parent)
-        step = preview_step(evidence.facts, evidence.typed_folder)
+        step = preview_step(evidence)
         lines = [*reading_lines(evidence.facts), *preview_lines(evidence, terminal_width())]
         print_lines([*lines, *issues, f"preview: {page}", *([step] if step else [])])
     if request.open:

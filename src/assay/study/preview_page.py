@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from textwrap import shorten
 
+from assay.core.reasons import Code
 from assay.report.account import (
     FirstScreen,
     KeyFigure,
@@ -27,6 +28,7 @@ from assay.stats.findings import from_row
 from assay.stats.format import count, duration, in_words, join_words, number
 from assay.stats.power import Assumptions
 from assay.stats.rows import PRIMARY, Row, numeric
+from assay.store.data_tables import ISSUES as ISSUES_TABLE
 from assay.study.page import ENVIRONMENTS, VISIBLE, with_words
 from assay.study.words import association_text, places_of
 
@@ -68,7 +70,7 @@ def preview_account(evidence: Evidence) -> PageText:
         more=tuple(detectable_words(lines_shown)),
         tiles=tuple(preview_tiles(facts)),
         grid="Images",
-        next=preview_step(facts, evidence.typed_folder),
+        next=preview_step(evidence),
     )
     parts = (facts["data"], count(int(facts["seeds"]), "seed"), count(len(power), "comparison"))
     return PageText(
@@ -94,12 +96,34 @@ def detectable_words(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{what} differences of {' to '.join(ends)} or more in 4 of 5 such studies (80% power)."
 
 
-def preview_step(facts: Mapping[str, str], folder: str) -> str:
-    """Return the next step after a preview, as a command; empty where what runs the study is not known."""
+_OF_COPIES: Mapping[Code, str] = {
+    Code.PARTS_SHARED: "put all images of a patient or picture into one part",
+    Code.COPIES_BETWEEN_SETS: "leave copies of training images out of the test set",
+    Code.COPY_CLUSTERS: "keep one copy of each picture, or give its copies one patient",
+}
+"""Finding on copies -> what is to be done before a training."""
+
+
+def preview_step(evidence: Evidence) -> str:
+    """Return the next step after a preview, as a command; empty where what runs the study is not known.
+
+    Copies that would be in several parts are put right first.
+    """
+    facts, folder = evidence.facts, evidence.typed_folder
     run = folder.removesuffix("/preview")
     if facts["tasks"] == "0":
         return f"Next: see its results: assay open {run}"
-    return f"Next: train it: {facts['command']}" if facts.get("command") else ""
+    if not facts.get("command"):
+        return ""
+    parent = run.rpartition("/")[0]
+    command = f"{facts['command']}{'' if parent in ('', 'runs') else f' --out {parent}'}"
+    codes = {code for row in evidence.tables["findings"] for code in from_row(row).reason.codes}
+    step = next((step for code, step in _OF_COPIES.items() if code in codes), "")
+    if step:
+        listed = f"assay results {folder} --table {ISSUES_TABLE.name}"
+        again = command.replace("assay run", "assay preview", 1)
+        return f"Next: {step} ({listed}), then preview it again: {again}"
+    return f"Next: train it: {command}"
 
 
 def preview_tiles(facts: Mapping[str, str]) -> Iterator[KeyFigure]:

@@ -298,14 +298,8 @@ def next_step(evidence: Evidence, root: str) -> str:
     command, trials = facts.get("command", ""), evidence.tables.get("trials", ())
     parent, seeds = root.rpartition("/")[0], len({row["seed"] for row in trials})
     out = "" if parent in ("", "runs") else f" --out {parent}"
-    if "predictions" in facts and command and not any_tested(contrasts):
-        return step_of_untested(contrasts, command)
-    if "predictions" in facts and command and all(math.isnan(row["margin"]) for row in contrasts):
-        return (
-            f"Next: test equivalence too, within the largest difference that does not matter: {command} --margin 0.05"
-        )
     if "predictions" in facts and command:
-        return _step_of_predictions(contrasts, facts)
+        return _step_of_predictions(contrasts, facts, root)
     if evidence.kind.name == "model":
         return "Next: search images of your own for what it depends on: assay audit MODEL --images IMAGES"
     if not trials or "models" in facts:
@@ -470,13 +464,19 @@ def _step_from_chance(evidence: Evidence, out: str) -> str:
     return f"Next: train longer, since no network was shown to be better than chance{how}"
 
 
-def _step_of_predictions(contrasts: Sequence[Row], facts: Mapping[str, str]) -> str:
+def _step_of_predictions(contrasts: Sequence[Row], facts: Mapping[str, str], root: str) -> str:
     """Return what follows compared predictions: more seeds where these would decide, else other images, OTHER.csv."""
     command, needed = facts["command"], max((numeric(row, "seeds_needed") for row in contrasts), default=math.nan)
+    again = f"{command} --out {root}"
+    if not any_tested(contrasts):
+        return step_of_untested(contrasts, again)
+    if all(math.isnan(row["margin"]) for row in contrasts):
+        margin = f"{command} --margin 0.05 --out {root}"
+        return f"Next: test equivalence too, within the largest difference that does not matter: {margin}"
     if needed > 0:
-        return f"Next: add predictions of fresh seeds. About {needed:.0f} of each would decide what is open: {command}"
+        return f"Next: add predictions of fresh seeds. About {needed:.0f} of each would decide what is open: {again}"
     other = command.replace(facts.get("path", "FILE"), "OTHER.csv", 1)
-    return f"Next: compare them on images of another site: {other}"
+    return f"Next: compare them on images of another site: {other} --out {root}-other"
 
 
 def study_tiles(evidence: Evidence) -> Iterator[KeyFigure]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from assay.audit.harms import PIXELS
+from assay.audit.harms import PIXELS, few_right
 from assay.audit.request import FULL
 from assay.audit.search.regions import ON_SOME, WITHOUT_PLACE
 from assay.audit.tables import NOT_TESTED
@@ -304,55 +305,111 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     )
 
 
+class _Again(NamedTuple):
+    """The command that repeats an audit, and what its threshold does; empty where that is no finding."""
+
+    line: str
+    audit: str
+    threshold: str
+
+    @property
+    def choose(self) -> str:
+        """The step before one that trains nothing."""
+        because = f"{CHOOSE} (--threshold P), since this one {self.threshold}. Then "
+        return because if self.threshold else ""
+
+    def to(self, name: str) -> str:
+        """The command into a folder of another name."""
+        return f"{self.line} --out {self.audit}-{name}"
+
+
+CHOOSE = "choose a threshold on validation images"
+_THRESHOLD = re.compile(r" --threshold [^ ]+")
+
+
 def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     """Return the next step that is possible after an audit in this folder, as a command.
 
     A model that seems to be read wrongly is read again. A mark is covered in the images at hand, and a model is
     retrained where these are of its training. Images are made alike in a change of all of an image. A column with which
     answers differ is balanced. Then come the images that settle an inconclusive test, and the next version of the
-    model. Images of the training are an offer, since most users lack them. What only the user knows is in capitals:
-    SCALING, IMAGES, MODEL.
+    model. A threshold that is a finding is chosen anew, of a retrained model after the training. Images of the training
+    are an offer, since most users lack them. What only the user knows is in capitals: SCALING, IMAGES, MODEL, P.
     """
     facts = {str(row["key"]): str(row["value"]) for row in tables.get("provenance", ())}
-    again, is_of_images = facts.get("command", ANEW), facts.get("kind") != "predictions"
+    line, is_of_images = facts.get("command", ANEW), facts.get("kind") != "predictions"
+    if is_of_images and any((row["check"], row["status"]) in _READ_WRONGLY for row in tables.get("checks", ())):
+        return f"Next: {_read_again(line, audit, is_of_study=facts.get('kind') == 'training run')}"
+    threshold = next(operating_point_words(tables), "")
+    line = f"{_THRESHOLD.sub('', line)} --threshold P" if threshold else line
+    again = _Again(line, audit, threshold)
+    return f"Next: {_step_of_region(tables, again) or _step_of_tests(tables, again, is_of_images)}"
+
+
+def _step_of_region(tables: Mapping[str, Sequence[Row]], again: _Again) -> str:
+    """Return what to do about the region that leads; empty without one."""
     rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
     row, trained = leading_region(rows), any(row["trained"] for row in rows)
-    if is_of_images and any((row["check"], row["status"]) in _READ_WRONGLY for row in tables.get("checks", ())):
-        return f"Next: {_read_again(again, audit, is_of_study=facts.get('kind') == 'training run')}"
     if row is not None and row["verdict"] in REPORTED and row["discrete"] and not _moves_none(row):
-        return f"Next: {_step_of_mark(row, tables, audit, again, trained)}"
+        return _step_of_mark(row, tables, again, trained)
     if row is not None and row["of"] == "whole" and row["verdict"] == RegionVerdict.LOOK:
-        return f"Next: if it is not part of the disease, {_equalize_words(row)}, {_retrained(again, audit)}"
+        return f"if it is not part of the disease, {_equalize_words(row)}, {_retrained(again)}"
+    return ""
+
+
+def _step_of_tests(tables: Mapping[str, Sequence[Row]], again: _Again, is_of_images: bool) -> str:
+    """Return what to do where no region has a step: about columns, marks, tests without a decision and a threshold."""
+    rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
+    row, trained = leading_region(rows), any(row["trained"] for row in rows)
     columns = [verdict for verdict in tables["verdicts"] if verdict["verdict"] == Verdict.DIFFERS]
     if columns:
         name = in_words(max(columns, key=lambda verdict: abs(numeric(verdict, "g")))["factor"])
-        balance = f"if {name} is not a sign of the finding, balance it within the training classes"
-        return f"Next: {balance}, {_retrained(again, audit)}"
+        return f"if {name} is not a sign of the finding, balance it within the training classes, {_retrained(again)}"
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
-        return f"Next: search regions of the images too: {again} --budget {FULL} --out {audit}-full"
+        return f"{again.choose}search regions of the images too: {again.line} --budget {FULL} --out {again.audit}-full"
     relied = _relied_on(tables)
     offer = f" {WITH_TRAINING}" if rows and not trained else ""
     if relied and is_of_images and trained:
-        return f"Next: put {relied} on training images of both classes alike, or on none, {_retrained(again, audit)}"
+        return f"put {relied} on training images of both classes alike, or on none, {_retrained(again)}"
     if relied and is_of_images:
-        return f"Next: keep {relied} off the images that the model reads.{offer} Then {_next_version(again, audit)}"
-    if row is not None and row["verdict"] == RegionVerdict.INCONCLUSIVE:
-        step = f"add images, since more of them narrow the interval of {what_words(row)}"
-        return f"Next: {step}{f'.{offer} Then audit it again' if offer else ''}: {again} --out {audit}-more"
+        keep = f"keep {relied} off the images that the model reads"
+        return f"{again.choose}{keep}.{offer} Then {_NEXT_VERSION}: {again.to('next')}"
+    if open_test := _open_test(tables, row):
+        return f"{again.choose}{open_test}{f'.{offer} Then audit it again' if offer else ''}: {again.to('more')}"
+    if again.threshold:
+        offered = f".{offer} To repeat it" if offer else ""
+        return f"{again.choose}repeat the audit with it{offered}: {again.to('threshold')}"
+    if not is_of_images:
+        return f"audit the model on its images, which tests marks: {ANEW}"
+    compared = f"{_NEXT_VERSION}, and compare both (assay audit compare {again.audit} {again.audit}-next)"
+    then = f"{compared}: {again.to('next')}"
+    return f"{WITH_TRAINING[:1].lower()}{WITH_TRAINING[1:]} Then {then}" if offer else then
+
+
+def _open_test(tables: Mapping[str, Sequence[Row]], region: Row | None) -> str:
+    """Return that images are to be added, for the region that leads or for the test that needs fewest; else empty."""
+    if region is not None and region["verdict"] == RegionVerdict.INCONCLUSIVE:
+        return f"add images, since more of them narrow the interval of {what_words(region)}"
     left = [
         row
         for row in tables["verdicts"]
         if row["verdict"] == Verdict.INCONCLUSIVE and 0 < numeric(row, "needed") <= MOST_NEEDED
     ]
-    if left:
-        least = min(left, key=lambda row: numeric(row, "needed"))
-        images = f"{float(format(numeric(least, 'needed'), '.2g')):,.0f}"
-        step = f"add images. About {images} would settle the test of {in_words(least['factor'])}"
-        return f"Next: {step}{f'.{offer} Then audit it again' if offer else ''}: {again} --out {audit}-more"
-    if not is_of_images:
-        return f"Next: audit the model on its images, which tests marks: {ANEW}"
-    then = _next_version(again, audit, f", and compare both (assay audit compare {audit} {audit}-next)")
-    return f"Next: {then}" if not offer else f"Next:{offer[:1]}{offer[1:2].lower()}{offer[2:]} Then {then}"
+    if not left:
+        return ""
+    least = min(left, key=lambda row: numeric(row, "needed"))
+    images = f"{float(format(numeric(least, 'needed'), '.2g')):,.0f}"
+    return f"add images. About {images} would settle the test of {in_words(least['factor'])}"
+
+
+def operating_point_words(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """Yield what the threshold of a model does, where it is a finding: a predicate of the threshold."""
+    for at, measure in few_right(tables):
+        share = 100 * numeric(tables["groups"][at], "value")
+        if measure == "sensitivity":
+            yield f"finds {share:.0f}% of the positive images"
+        else:
+            yield f"predicts {100 - share:.0f}% of the negative images as positive"
 
 
 def _read_again(again: str, audit: str, is_of_study: bool) -> str:
@@ -384,27 +441,30 @@ def _relied_on(tables: Mapping[str, Sequence[Row]]) -> str:
 WITH_TRAINING = "If you have the training images, search them too (--train)."
 
 
-def _next_version(again: str, audit: str, more: str = "") -> str:
-    return f"audit the next version of the model in the same way{more}: {again} --out {audit}-next"
+_NEXT_VERSION = "audit the next version of the model in the same way"
 
 
-def _retrained(again: str, audit: str) -> str:
-    return f"retrain, and audit the new model: {again} --out {audit}-retrained"
+def _retrained(again: _Again) -> str:
+    choose = f", {CHOOSE}" if again.threshold else ""
+    return f"retrain{choose}, and audit the new model: {again.to('retrained')}"
 
 
-def _step_of_mark(row: Row, tables: Mapping[str, Sequence[Row]], audit: str, again: str, trained: bool) -> str:
+def _step_of_mark(row: Row, tables: Mapping[str, Sequence[Row]], again: _Again, trained: bool) -> str:
     """Return what to do about the mark that leads."""
     look = (
         "look at the pictures. If it is not part of the disease, " if row["verdict"] == RegionVerdict.UNVERIFIED else ""
     )
     if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
-        return f"{look}cover it in all images or crop them, {_retrained(again, audit)}"
+        return f"{look}cover it in all images or crop them, {_retrained(again)}"
     offer = "" if trained else f" {WITH_TRAINING}"
     if row["of"] in WITHOUT_PLACE:  # no place to cover
         balance = ", or balance it by the table `carriers`" if trained else ""
-        return f"{look}{_equalize_words(row)}{balance}{f'.{offer} Then ' if offer else ', '}{_retrained(again, audit)}"
-    then = "and retrain" if trained else f"and audit the copy, to see how the model does without it.{offer} To cover it"
-    return f"{look}cover it, {then}: assay audit remedy {audit} {audit}-covered"
+        return f"{look}{_equalize_words(row)}{balance}{f'.{offer} Then ' if offer else ', '}{_retrained(again)}"
+    remedy = f"assay audit remedy {again.audit} {again.audit}-covered"
+    if not trained:
+        copy = "cover it, and audit the copy, to see how the model does without it"
+        return f"{again.choose}{look}{copy}.{offer} To cover it: {remedy}"
+    return f"{look}cover it, {f'retrain, and {CHOOSE}' if again.threshold else 'and retrain'}: {remedy}"
 
 
 def _equalize_words(row: Row) -> str:

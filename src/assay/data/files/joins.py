@@ -63,17 +63,21 @@ def stem_of(path: Path) -> str:
 _REQUESTS = ("run.json", "study.json", "audit.json", "request.json")
 
 
+_OF_CACHE = re.compile(r".+-[0-9a-f]{24}(?:-hashes)?\.sha256")
+"""Name of the checksum that the cache keeps of an array of images."""
+
+
 def is_output(folder: Path) -> bool:
-    """Return whether Assay wrote a folder: that of a run, also of one that works, of images that it prepared, or of
-    such folders alone.
+    """Return whether Assay wrote a folder: that of a run, also of one that works, of images that it prepared, the
+    cache, or of such folders alone.
     """
     run = any((folder / name).exists() for name in ("tables", ".lock"))
     if run and any((folder / name).is_file() for name in _REQUESTS):
         return True
     inside = list(folder.iterdir())
-    return (folder / "prepared.json").is_file() or (
-        bool(inside) and all(directory.is_dir() and is_output(directory) for directory in inside)
-    )
+    if (folder / "prepared.json").is_file() or any(_OF_CACHE.fullmatch(path.name) for path in inside):
+        return True
+    return bool(inside) and all(directory.is_dir() and is_output(directory) for directory in inside)
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -161,7 +165,8 @@ def classes_said(labels: Sequence[str]) -> str:
 def outputs_in(folder: Path) -> tuple[str, ...]:
     """Return a sentence on the folders in any depth that Assay wrote, which are skipped."""
     count = sum(path.is_dir() and is_output(path) for place in _walk_below(folder) for path in place.iterdir())
-    return (f"{count:,} folders with what Assay wrote are skipped",) if count else ()
+    folders = "1 folder with what Assay wrote is" if count == 1 else f"{count:,} folders with what Assay wrote are"
+    return (f"{folders} skipped",) if count else ()
 
 
 def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:

@@ -164,7 +164,7 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, 
     """
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
     unclear = [
-        f"{shown(value)} in {cells.count(value):,} rows of {name}"
+        f"{shown(value)} in {cells.count(value):,} {'row' if cells.count(value) == 1 else 'rows'} of {name}"
         for name, cells in columns.items()
         if name != target
         for value in _doubtful_cells(cells)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.core.request import CommandRequest
+from assay.stats.format import count
 from assay.store.data_tables import ISSUES
 from assay.store.folder import RunFolder
 
@@ -96,4 +97,9 @@ def where_issues_are(root: Path) -> list[str]:
     """Return a line on where all issues of images are listed; none without issues."""
     issues = RunFolder(root).table(ISSUES.name)
     where = f"assay results {shlex.quote(str(root))} --table {ISSUES.name}"
-    return [f"all {len(issues):,} issues: {where}"] if issues else []
+    return [issues_line(len(issues), where)] if issues else []
+
+
+def issues_line(n: int, where: str) -> str:
+    """Return where all issues are listed: `1 issue: issues.csv`."""
+    return f"{'all ' if n > 1 else ''}{count(n, 'issue')}: {where}"
