@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import html
+import importlib.util
 import json
 import os
+import py_compile
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,45 @@ def test_trusted_code_runs_and_is_remembered_until_it_is_edited(received: Path, 
     assert "is code in" in done.stderr
     assert "that was changed since you ran it: if" in done.stderr
     assert not Path("ran").exists()
+
+
+def put_bytecode(code: str, source: Path) -> None:
+    """Leave bytecode of a code beside a source, of the kind that Python does not compare with it."""
+    Path("other.txt").write_text(code)
+    py_compile.compile(
+        "other.txt",
+        importlib.util.cache_from_source(str(source)),
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+
+
+def hide_by_package(source: Path) -> None:
+    (package := source.with_suffix("")).mkdir()
+    (package / "__init__.py").write_text("open('changed', 'w')\nSCALE = 1\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "is_refused"),
+    [
+        (lambda: put_bytecode("open('changed', 'w')\ndef Loss(context): ...\n", Path("harmful.py")), False),
+        (lambda: put_bytecode("open('changed', 'w')\nSCALE = 1\n", Path("beside.py")), False),
+        (lambda: Path("beside.py").write_text("open('changed', 'w')\nSCALE = 1\n"), True),
+        (lambda: hide_by_package(Path("beside.py")), True),
+        (lambda: Path("beside.py").unlink(), True),
+    ],
+    ids=["bytecode", "bytecode of an import", "an import", "a package in place of an import", "an import is gone"],
+)
+def test_trusted_code_runs_nothing_that_lies_beside_it_and_was_changed(
+    change: Callable[[], object], is_refused: bool, received: Path
+) -> None:
+    Path("harmful.py").write_text("from beside import SCALE\ndef Loss(context): ...\n")
+    Path("beside.py").write_text("SCALE = 1\n")
+    command = [sys.executable, "-P", "-m", "assay", "report", str(received)]
+    assert subprocess.run([*command, "--trust-code"], check=False, capture_output=True, text=True).returncode == 0
+    change()
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ("that was changed since you ran it" in done.stderr) is is_refused, done
+    assert not Path("changed").exists()
 
 
 def forge(root: Path) -> None:

@@ -17,16 +17,6 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, partial
-from importlib.machinery import (
-    BYTECODE_SUFFIXES,
-    EXTENSION_SUFFIXES,
-    SOURCE_SUFFIXES,
-    ExtensionFileLoader,
-    FileFinder,
-    ModuleSpec,
-    SourceFileLoader,
-    SourcelessFileLoader,
-)
 from importlib.metadata import entry_points
 from multiprocessing import parent_process
 from pathlib import Path
@@ -48,7 +38,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from assay.core.errors import CodeError, SpecError, key_text, unknown_name
-from assay.core.files import file_hash, fill_names, has_mark, is_file, leave_mark
+from assay.core.files import file_hash, fill_names
 from assay.core.measures import index
 from assay.core.traits import KINDS, TRAITS, ComponentKind, Traits
 
@@ -426,6 +416,9 @@ def import_own(name: str) -> ModuleType:
     That folder is looked up last, and stays on the path only where the module came from it: otherwise a file that lies
     beside data would be imported in place of an optional library that is not installed.
     """
+    from assay.core.own_code import ignore_bytecode  # here, as few runs have such code
+
+    ignore_bytecode()
     here = str(Path.cwd())
     if here in sys.path:
         return importlib.import_module(name)
@@ -454,6 +447,8 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
         SpecError: Code of the user's is refused, or it cannot be imported.
         CodeError: A folder names it, and this user has not run it here.
     """
+    from assay.core.own_code import has_run, has_run_same, module_files, remember_code
+
     rule = _code_rule.get()
     if rule == "refused":
         raise SpecError(f"{kind} '{name}' is code of your own, which --no-own-code refuses: read it, then run without")
@@ -462,12 +457,10 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
         raise SpecError(f"{kind} '{name}' is in the script that runs: move it to a module of its own and name that")
     if module_name.partition(".")[0] in sys.stdlib_module_names:
         raise SpecError(f"{kind} '{name}' is no {kind}: it is of Python's own library; name a module of yours")
-    files = _module_files(module_name)
-    fingerprint = " ".join((name, *(f"{file} {file_hash(file)}" for file in files)))
-    place = " ".join((name, *map(str, files)))  # whose content may be anybody's: a folder may be unpacked over it
-    if rule == "remembered" and not has_mark(fingerprint):
+    files = module_files(module_name)
+    if rule == "remembered" and not has_run_same(name, files):
         where = f" in {files[-1]}" if files else ""
-        new = "was changed since you ran it" if has_mark(place) else "you have not run on this machine"
+        new = "was changed since you ran it" if has_run(name, files) else "you have not run on this machine"
         raise CodeError(
             f"{kind} '{name}' is code{where} that a folder names and that {new}: if that is not by you, read it, "
             f"then give {key_text('--trust-code', True)} (of `assay audit`: --trust)"
@@ -488,41 +481,8 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
             "module that is a Python file"
         )
     if files and parent_process() is None:
-        leave_mark(fingerprint)
-        leave_mark(place)
+        remember_code(name, files)
     return target, _imported.setdefault(module_name, _hash_of(module_name))
-
-
-def _module_files(module: str) -> list[Path]:
-    """Return the files that importing a module runs, packages first, without importing it; none where it is not."""
-    first, *others = module.split(".")
-    specs = (finder.find_spec(first, [*sys.path, str(Path.cwd())]) for finder in sys.meta_path)
-    spec = next((spec for spec in specs if spec is not None), None)
-    files = list[Path]()
-    for name in (*others, None):
-        if spec is None:
-            return []
-        files += [Path(spec.origin).resolve()] if spec.origin and is_file(Path(spec.origin)) else []
-        spec = spec if name is None else _spec_inside(spec.submodule_search_locations or (), name)
-    return files
-
-
-def _spec_inside(places: Iterable[str], name: str) -> ModuleSpec | None:
-    """Return the spec of a module in a package that need not be imported; folders without `__init__.py` count too."""
-    locations: list[str] = []
-    for place in places:
-        spec = FileFinder(
-            place,
-            (SourceFileLoader, SOURCE_SUFFIXES),
-            (ExtensionFileLoader, EXTENSION_SUFFIXES),
-            (SourcelessFileLoader, BYTECODE_SUFFIXES),
-        ).find_spec(name)
-        if spec is not None and spec.loader is not None:
-            return spec
-        locations += (spec.submodule_search_locations or ()) if spec else ()
-    package = ModuleSpec(name, None, is_package=True)
-    package.submodule_search_locations = locations
-    return package if locations else None
 
 
 @cache

@@ -1,0 +1,154 @@
+"""Files of code from outside Assay: what importing a module runs, and whether this user has run it here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    PathFinder,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from assay.core.files import file_hash, has_mark, is_file, leave_mark, read_user_state, write_user_state
+
+_INSTALLED = tuple({Path(place).resolve() for place in (sys.prefix, sys.base_prefix, Path(__file__).parents[1])})
+"""Folders of Python, its libraries and Assay, which no received folder holds."""
+
+
+class _FromSource(SourceFileLoader):
+    """Imports what a file says, and no bytecode that lies beside it, which may be of another text."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the code of the file."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+class _OwnFinder:
+    """Finds modules outside of the installed places for `_FromSource`."""
+
+    @staticmethod
+    def find_spec(
+        fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a module, as the usual finder does."""
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec and spec.origin and type(spec.loader) is SourceFileLoader and not _is_installed(Path(spec.origin)):
+            spec.loader = _FromSource(fullname, spec.origin)
+        return spec
+
+
+def _is_installed(file: Path) -> bool:
+    return any(file.resolve().is_relative_to(place) for place in _INSTALLED)
+
+
+def ignore_bytecode() -> None:
+    """Import code from outside Assay from its source alone, from now on in this process."""
+    if _OwnFinder not in sys.meta_path:
+        usual: list[object] = list(sys.meta_path)
+        sys.meta_path.insert(usual.index(PathFinder) if PathFinder in usual else 0, _OwnFinder)
+
+
+def module_files(module: str) -> list[Path]:
+    """Return the files that importing a module runs, packages first, without importing it; none where it is not."""
+    first, *others = module.split(".")
+    specs = (finder.find_spec(first, [*sys.path, str(Path.cwd())]) for finder in sys.meta_path)
+    spec = next((spec for spec in specs if spec is not None), None)
+    files = list[Path]()
+    for name in (*others, None):
+        if spec is None:
+            return []
+        files += [Path(spec.origin).resolve()] if spec.origin and is_file(Path(spec.origin)) else []
+        spec = spec if name is None else _spec_inside(spec.submodule_search_locations or (), name)
+    return files
+
+
+def _spec_inside(places: Iterable[str], name: str) -> ModuleSpec | None:
+    """Return the spec of a module in a package that need not be imported; folders without `__init__.py` count too."""
+    locations: list[str] = []
+    for place in places:
+        spec = FileFinder(
+            place,
+            (SourceFileLoader, SOURCE_SUFFIXES),
+            (ExtensionFileLoader, EXTENSION_SUFFIXES),
+            (SourcelessFileLoader, BYTECODE_SUFFIXES),
+        ).find_spec(name)
+        if spec is not None and spec.loader is not None:
+            return spec
+        locations += (spec.submodule_search_locations or ()) if spec else ()
+    package = ModuleSpec(name, None, is_package=True)
+    package.submodule_search_locations = locations
+    return package if locations else None
+
+
+# Code that this user has run here: the files of an object, and what importing them imported from the same folder.
+
+
+def remember_code(name: str, files: Sequence[Path]) -> None:
+    """Remember that this user has run an object.
+
+    Args:
+        name: `package.module:attribute`, which was imported.
+        files: Those of its module.
+    """
+    folder = _folder_of(name, files)
+    loaded = {Path(file).resolve() for module in [*sys.modules.values()] if (file := getattr(module, "__file__", None))}
+    beside = sorted(path for path in loaded if path.is_relative_to(folder) and not _is_installed(path))
+    write_user_state(
+        _text_of_content(name, files), "\n".join(f"{_digest_now(path)} {path}" for path in {*files, *beside})
+    )
+    leave_mark(_text_of_place(name, files))
+
+
+def has_run_same(name: str, files: Sequence[Path]) -> bool:
+    """Return whether this user has run an object, with the files that it then imported. See `remember_code`."""
+    lines = read_user_state(_text_of_content(name, files)).splitlines()
+    pairs = [line.partition(" ") for line in lines]
+    return bool(pairs) and all(
+        digest == _digest_now(Path(path)) and not _is_shadowed(Path(path)) for digest, _, path in pairs
+    )
+
+
+def has_run(name: str, files: Sequence[Path]) -> bool:
+    """Return whether this user has run an object from a file at this place, whose content may be anybody's now."""
+    return has_mark(_text_of_place(name, files))
+
+
+def _text_of_content(name: str, files: Sequence[Path]) -> str:
+    return " ".join(("imports of", name, *(f"{file} {file_hash(file)}" for file in files)))
+
+
+def _text_of_place(name: str, files: Sequence[Path]) -> str:
+    return " ".join((name, *map(str, files)))
+
+
+def _folder_of(name: str, files: Sequence[Path]) -> Path:
+    """Return the folder in which the first package of an object, or its module, lies."""
+    file, depth = files[-1], name.partition(":")[0].count(".") + files[-1].name.startswith("__init__.")
+    return file.parents[min(depth, len(file.parents) - 1)]
+
+
+def _is_shadowed(path: Path) -> bool:
+    """Return whether Python would import another file of the same name in place of this one."""
+    if path.suffix not in SOURCE_SUFFIXES:
+        return False
+    stem, suffixes = path.with_suffix(""), (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES)
+    before = [f"{stem}{suffix}" for suffix in EXTENSION_SUFFIXES] + [f"{stem}/__init__{suffix}" for suffix in suffixes]
+    return any(is_file(Path(file)) for file in before)
+
+
+def _digest_now(path: Path) -> str:
+    """Return the hash of a file; empty where it is gone."""
+    try:
+        return file_hash(path) if is_file(path) else ""
+    except OSError:
+        return ""
