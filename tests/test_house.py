@@ -19,7 +19,7 @@ MOST: dict[str, float] = {
     "class names in several modules": 1,
     "function names in several modules": 118,
     "imports of features by shared rooms": 0,
-    "internal names that tests import": 595,
+    "internal names that tests import": 598,
     "lines that an import of look loads": 19730,
     "lines that an import of compare loads": 14440,
     "lines that an import of page loads": 7890,
