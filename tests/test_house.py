@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 118,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 598,
-    "lines that an import of look loads": 19730,
+    "lines that an import of look loads": 19760,
     "lines that an import of compare loads": 14440,
-    "lines that an import of page loads": 7890,
+    "lines that an import of page loads": 7920,
 }
 
 
