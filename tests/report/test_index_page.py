@@ -7,6 +7,7 @@ import hashlib
 import html
 import os
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -138,3 +139,14 @@ def test_damage_beside_a_kept_card_is_noticed(tmp_path: Path) -> None:
         path.write_bytes(b'["", 1, 2')
     open_command([], runs)
     assert "damaged" not in (runs / "index.html").read_text()
+
+
+def test_runs_elsewhere_are_named_where_there_is_none(
+    tmp_path: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=r"^no run folder 'runs': runs holds no run; --out names the folder of runs$"):
+        open_command([], Path("runs"))
+    shutil.copytree(finished_run, tmp_path / "looks" / "first")
+    with pytest.raises(StoreError, match=r"^no run folder 'runs': runs holds no run; there is: looks/first$"):
+        open_command([], Path("runs"))
