@@ -96,13 +96,13 @@ def tutorials(where: Path) -> None:
         {
             "look": "looks/my-images",
             "own-study": "runs/my-images",
-            "preview": "looks/nodule-loss-quick/preview",  # of a study that was not trained yet
+            "preview": "looks/runs/nodule-loss-quick/preview",  # of a study that was not trained yet
         },
     )
     if not (where / "my-images").exists():
-        preview = "preview nodule-loss --scale quick --out looks"
-        for command in ("example my-images", "look my-images", "run my-images/study.yaml", preview):
-            subprocess.run([sys.executable, "-m", "assay", *command.split()], cwd=where, check=True)
+        before = [(command, where) for command in ("example my-images", "look my-images", "run my-images/study.yaml")]
+        for command, place in (*before, ("preview nodule-loss --scale quick", where / "looks")):
+            subprocess.run([sys.executable, "-m", "assay", *command.split()], cwd=place, check=True)
     for name, run in pages.items():
         picture(where / run / "report.html", images / f"tutorial-{name}.png")
     exchange(where / "demo", images / "how-exchange.png")

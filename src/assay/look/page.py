@@ -175,9 +175,11 @@ def look_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
 
 def best_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
     """Return the chart of the first screen of a look."""
-    return replace(
-        look_cues(tables), id="best-cues", title="Best simple cues", note="AUROC.", keep=Query(most=MOST_CUES)
+    shared = (
+        " Patients who share a picture count as one." if any(row["kind"] == "copy" for row in tables["issues"]) else ""
     )
+    cues, most = look_cues(tables), Query(most=MOST_CUES)
+    return replace(cues, id="best-cues", title="Best simple cues", note=f"AUROC.{shared}", keep=most)
 
 
 def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:

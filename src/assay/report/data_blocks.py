@@ -9,8 +9,8 @@ CUES = Block(
     title="Simple cues that predict the target",
     table="shortcuts",
     columns=("name", "kind", "of", "value", "direction", "images", "patients", "reason"),
-    note="AUROC of one column, property or fitted score, without any network. Patients with a copy of one picture "
-    "count as one.",
+    note="AUROC of one column, property or fitted score, without any network. Patients who share a picture count as "
+    "one.",
 )
 
 
