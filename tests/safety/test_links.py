@@ -403,6 +403,10 @@ def long_number(path: Path) -> None:
     path.write_text('{"images": [{"id": ' + "9" * 5_000 + '}], "annotations": []}')
 
 
+def half_a_character(path: Path) -> None:
+    path.write_text('{"images": [{"id": 1, "file_name": "\\ud800.png"}], "annotations": []}')
+
+
 def no_utf8(path: Path) -> None:
     path.with_name(os.fsdecode(b"\xff.png")).write_bytes((path.parent / "no0.png").read_bytes())
 
@@ -411,6 +415,7 @@ def no_utf8(path: Path) -> None:
     ("name", "make", "said"),
     [("data.csv", pipe, "data.csv is a pipe or a device"), ("data.csv", device, "data.csv is a pipe or a device"),
      ("a.json", pipe, ""), ("a.json", nested, "a.json is nested too deeply"),
+     ("a.json", half_a_character, "a.json is not JSON: 'utf-8' codec can't encode"),
      ("a.json", long_number, "a.json is not JSON: Exceeds the limit"),
      ("no/x.png", no_utf8, "is no UTF-8; rename it")],
 )  # fmt: skip
