@@ -21,7 +21,7 @@ from tests.worlds.files import write_table
 from tests.worlds.studies import TINY, run_tiny
 
 import assay
-from assay.store.files import read_checked_json
+from assay.store.files import read_checked_json, write_checked_json
 from assay.store.local import keep_paths, restore_paths
 from assay.store.manifest import is_ours, write_manifest
 
@@ -235,7 +235,8 @@ def test_no_file_of_a_folder_names_the_place_of_the_data_or_the_home_of_its_make
     "text",
     ["/jane", "/My jane/x", "//jane/x", "file:///home/jane/x", "(/home/jane/x)", "a,/home/jane/x", "a:/jane/x",
      "~jane/x", "C:\\Users\\jane\\x", "\\\\jane\\share\\x", "/home/jane", "run '/home/jane/a b' --x",
-     "a: /home/jane/d\nb: 1"],
+     "a: /home/jane/d\nb: 1", "../../home/jane/x", "../../mnt/Users/jane", "run ../home/jane/x --y",
+     "cc -I/home/jane/x"],
 )  # fmt: skip
 def test_no_form_of_a_path_names_a_folder(tmp_path: Path, text: str) -> None:
     values: dict[str, Any] = {"schema": 1, "request": {"data": [text], text: 1.0}}
@@ -248,8 +249,10 @@ def test_no_form_of_a_path_names_a_folder(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a/b", "../a", "~/a", "https://a.org/b", "s3://a/b", "1 / 3", "and/or", "\\d+/", "…/a"]
-)
+    "text",
+    ["a/b", "../a", "../a/home", "home/a", "./home/a", "../ahome/b", "~/a", "https://a.org/b", "s3://a/b", "1 / 3",
+     "and/or", "\\d+/", "…/a"],
+)  # fmt: skip
 def test_what_names_no_folder_stays(tmp_path: Path, text: str) -> None:
     assert keep_paths(tmp_path, "run", {text: [text]}) == {text: [text]}
     assert not (tmp_path / "local").exists()
@@ -264,6 +267,56 @@ def test_a_folder_that_comes_back_with_other_paths_is_not_ours(tmp_path: Path) -
     assert not is_ours(tmp_path)
     shutil.rmtree(tmp_path / "local")
     assert is_ours(tmp_path)
+
+
+def rewrite(values: Any) -> Callable[[Path], None]:
+    return lambda path: write_checked_json(path, values)
+
+
+def nest(path: Path) -> None:
+    path.write_text('{"root": "/x", "values":' + "[" * 700 + "]" * 700 + "}")
+
+
+def lengthen(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+
+
+def name_without_letters(path: Path) -> None:
+    path.with_name(os.fsdecode(b"\xff")).touch()
+
+
+def folder_in_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def file_in_place_of_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+    path.parent.touch()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(rewrite({}), "no Assay wrote it; delete it: only"), (rewrite({"root": ["x"], "values": {}}), "no Assay wrote it"),
+     (rewrite({"root": "x/y", "values": {}}), "no Assay wrote it"), (rewrite({"root": "/x", "values": [1]}), ""),
+     (nest, "it is damaged"),
+     (lengthen, "holds more than Assay writes; delete it"), (name_without_letters, ""), (folder_in_place, ""),
+     (file_in_place_of_folder, "delete it")],
+)  # fmt: skip
+def test_strange_paths_beside_a_run_are_refused_in_a_sentence(
+    change: Callable[[Path], None], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise_images(tmp_path / "set", 48)
+    asked = ["validate", tmp_path / "scores.csv", "--by", "image", "--out", tmp_path / "run"]
+    cases = [[f"{at}", at % 2, (at * 0.37) % 1] for at in range(60)]
+    write_table(tmp_path / "scores.csv", [["image", "target", "score"], *cases])
+    ask = Asking(capsys)
+    assert ask(*asked).code == 0
+    change(tmp_path / "run" / "local" / "run-paths.json")
+    answers = [ask("doctor", tmp_path / "run"), ask("open", tmp_path / "run"), ask(*asked)]
+    assert not [answer for answer in answers if "Traceback" in answer.err or answer.code not in (0, 1, 2)], answers
+    assert said in "".join(answer.out + answer.err for answer in answers)
 
 
 def test_a_folder_finds_its_images_where_it_is_moved_alone_and_with_them(
@@ -292,6 +345,26 @@ def test_a_folder_finds_its_images_where_it_is_moved_alone_and_with_them(
     shutil.rmtree(tmp_path / "alone" / "local")
     without = ask(*score)
     assert "alone was handed over without local/, and names only the last part of '…/set'; prepare" in without.err
+
+
+def test_a_failure_names_no_folder_of_its_maker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("failing.py").write_text(f"def Loss(context):\n    raise RuntimeError('no {tmp_path}/from-jane/a.bin')\n")
+    recipe = {**TINY["recipe"], "loss": "failing:Loss"}
+    Path("study.yaml").write_text(json.dumps({**TINY, "recipe": recipe}))
+    answer = Asking(capsys)("run", "study.yaml", "--workers", "0")
+    assert f"no {tmp_path}/from-jane/a.bin" in answer.err, "on the terminal"
+    assert Asking(capsys)("report", "runs/tiny").code == 0
+    files = [path for path in Path("runs").rglob("*") if path.is_file() and path.parent.name != "local"]
+    for path in files:
+        content = path.read_bytes()
+        if path.suffix == ".parquet":
+            content = "\n".join(map(str, duckdb.execute("FROM read_parquet(?)", [str(path)]).fetchall())).encode()
+        assert not [part for part in (str(tmp_path), "from-jane", str(Path(assay.__file__).parent))
+                    if part.encode() in content], path  # fmt: skip
+    assert "no …/a.bin" in Path("runs/tiny/report.html").read_text()
 
 
 def test_an_exported_network_names_no_folder_of_its_maker(
@@ -329,6 +402,10 @@ def long_number(path: Path) -> None:
     path.write_text('{"images": [{"id": ' + "9" * 5_000 + '}], "annotations": []}')
 
 
+def half_a_character(path: Path) -> None:
+    path.write_text('{"images": [{"id": 1, "file_name": "\\ud800.png"}], "annotations": []}')
+
+
 def no_utf8(path: Path) -> None:
     path.with_name(os.fsdecode(b"\xff.png")).write_bytes((path.parent / "no0.png").read_bytes())
 
@@ -337,6 +414,7 @@ def no_utf8(path: Path) -> None:
     ("name", "make", "said"),
     [("data.csv", pipe, "data.csv is a pipe or a device"), ("data.csv", device, "data.csv is a pipe or a device"),
      ("a.json", pipe, ""), ("a.json", nested, "a.json is nested too deeply"),
+     ("a.json", half_a_character, "a.json is not JSON: 'utf-8' codec can't encode"),
      ("a.json", long_number, "a.json is not JSON: Exceeds the limit"),
      ("no/x.png", no_utf8, "is no UTF-8; rename it")],
 )  # fmt: skip

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from assay.audit.search.words import region_title
 from assay.audit.tables import NOT_TESTED
 from assay.core.errors import DataError, ReadingError, SpecError, key_text, unknown_name
-from assay.core.files import content_hash, is_file
+from assay.core.files import content_hash, hide_paths_within, is_file
 from assay.data.files.labels import HEADERS
 from assay.data.files.table import read_table
 from assay.models.ref import ModelFacts, Origin
@@ -97,7 +97,7 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
                 raise
             message = _without_names(str(error)) if isinstance(error, DataError) else str(error)
             rows.append({"label": label, "auroc": math.nan, "p": math.nan, "region": None, "folder": "",
-                         "reason": message})  # fmt: skip
+                         "reason": hide_paths_within(message)})  # fmt: skip
             wrong = wrong or str(error)
             continue
         rows.append(_read(label, RunFolder(root)))

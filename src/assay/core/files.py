@@ -358,11 +358,18 @@ def has_mark(text: str) -> bool:
 
 # Paths in documents and pages that may be handed over: they name no folder of this machine and its owner.
 
-_START = r"(?:file:/+|~(?=\w)|(?<!\w)[A-Za-z]:[/\\]+|(?<![\w.~…/\\-])(?!(?<=:)//)(?://?|\\\\))(?=[^\s/\\])"
-"""How an absolute path begins, also of another user's home and of Windows; not `a/b`, `../a` and `https://`."""
+_HOMES = ("home", "homes", "users")
+_UP = rf"(?<![\w.~…/\\-])(?:\.\.[/\\]+)+(?:[^\s/\\'\"]+[/\\]+)*?(?i:{'|'.join(_HOMES)})[/\\]+(?=[^\s/\\])"
+_START = (
+    r"(?:file:/+|~(?=\w)|(?<!\w)[A-Za-z]:[/\\]+|(?<![\w.~…/\\-])(?!(?<=:)//)(?://?|\\\\)(?=[^\s/\\])"
+    rf"|(?<=\s-\w)/(?=[^\s/])|{_UP})"
+)
+"""How an absolute path begins, also of another user's home and of Windows, and one that goes up and down to a home.
+
+Not `a/b`, `../a` and `https://`.
+"""
 _WHOLE_PATH = re.compile(rf"\s*{_START}[^\n]*")
 _PATH_WITHIN = re.compile(rf"""(?P<quote>['"]){_START}[^\n]*?(?P=quote)|{_START}[^\s'",;:()\[\]{{}}<>|]*""")
-_HOMES = ("home", "homes", "users")
 
 
 def hide_paths(value: Any) -> Any:
@@ -380,7 +387,7 @@ def hide_paths(value: Any) -> Any:
     if isinstance(value, str):
         if _WHOLE_PATH.fullmatch(value):
             return _last_part(value)
-        return _PATH_WITHIN.sub(lambda found: _last_part(found[0].strip("'\"")), value)
+        return hide_paths_within(value)
     if isinstance(value, Mapping):
         hidden: dict[Any, Any] = {}
         for key, item in cast("Mapping[Any, Any]", value).items():
@@ -390,6 +397,16 @@ def hide_paths(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [hide_paths(item) for item in cast("Sequence[Any]", value)]
     return value
+
+
+def hide_paths_within(text: str) -> str:
+    """Return a sentence or a traceback with each absolute path cut to its last part; see `hide_paths`.
+
+    Examples:
+        >>> hide_paths_within('/home/ada/x.png: it is damaged (File "/home/ada/own.py", line 3)')
+        '…/x.png: it is damaged (File …/own.py, line 3)'
+    """
+    return _PATH_WITHIN.sub(lambda found: _last_part(found[0].strip("'\"")), text)
 
 
 def is_hidden(path: Any) -> bool:

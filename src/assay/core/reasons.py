@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from assay.core.codes import Code
+from assay.core.files import hide_paths_within
 
 Field = str | int | float | tuple[str, ...]
 """A text, a number, or names."""
@@ -78,7 +79,7 @@ NO_REASON = Reason()
 
 def reason_in_words(text: str) -> Reason:
     """A reason in the words of a plug-in, an error or a file; no reason without words."""
-    return Reason.of(Code.FREE_TEXT, text=text) if text else NO_REASON
+    return Reason.of(Code.FREE_TEXT, text=hide_paths_within(text)) if text else NO_REASON
 
 
 def parse_reason(value: object) -> Reason:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from assay.core.errors import DataError
 from assay.core.files import is_stream
@@ -124,6 +125,23 @@ def header_of(path: Path) -> list[str]:
     """Return the names of the columns of a CSV file; none of an empty one. Raises DataError."""
     first = next(read_text(path).rows(), None)
     return [] if first is None else [one_line(cell) for cell in first.cells]
+
+
+def json_value(content: bytes, change: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """Return the value of a JSON text.
+
+    Args:
+        content: The text.
+        change: Changes every object of it.
+
+    Raises:
+        ValueError: It is no JSON, or names half of a character, which can be neither printed nor written.
+        RecursionError: It is nested too deeply.
+    """
+    value = json.loads(content, object_hook=change)
+    if b"\\ud" in content.lower():
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def one_line(cell: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from assay.core.errors import ReadingError, SpecError
-from assay.core.files import content_hash
+from assay.core.files import content_hash, hide_paths_within
 from assay.core.registry import load_object
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
 from assay.store.files import Row
@@ -170,7 +170,7 @@ def run_tasks(tasks: Sequence[Task], folder: RunFolder, executor: Executor, disp
     def observe(event: Event) -> None:
         task, unit = event.task, event.task.unit or event.task.id
         if event.status == "failed" or (event.status == "skipped" and not folder.failure_path(unit).is_file()):
-            folder.write_failure(unit, {"task": task.label, "text": event.text})
+            folder.write_failure(unit, {"task": task.label, "text": hide_paths_within(event.text)})
         elif event.status == "done":
             folder.forget_failure(unit)
         display(event)

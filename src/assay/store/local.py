@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from assay.core.errors import StoreError
-from assay.core.files import hide_paths, is_file, is_hidden
+from assay.core.files import file_hash, hide_paths, is_file, is_hidden
 from assay.store.files import json_text, read_checked_json, write_checked_json, write_text
 
 LOCAL = "local"
 """The folder of a run folder, or of prepared images, with paths of the machine where it was made."""
+_DELETE = "delete it: only the places of files are lost"
+_MOST = 1 << 28
+"""Bytes of all files in `local/`. A sparse file, which an archive holds in a few bytes, may have any size."""
 
 
 def keep_paths(root: Path, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,12 +30,19 @@ def keep_paths(root: Path, name: str, values: Mapping[str, Any]) -> dict[str, An
         root: The folder.
         name: A name for the document in it, without a suffix.
         values: Plain values.
+
+    Raises:
+        StoreError: They cannot be written.
     """
     hidden, path = cast("dict[str, Any]", hide_paths(values)), root / LOCAL / f"{name}-paths.json"
-    if json_text(hidden) == json_text(values):
-        path.unlink(missing_ok=True)
-        return hidden
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    is_whole = json_text(hidden) == json_text(values)
+    try:
+        if is_whole:
+            path.unlink(missing_ok=True)
+            return hidden
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}; {_DELETE}") from error
     write_text(path.parent / ".gitignore", "*\n")
     write_checked_json(path, {"root": os.path.realpath(root), "values": values})
     return hidden
@@ -54,11 +64,12 @@ def restore_paths(root: Path, name: str, hidden: Mapping[str, Any]) -> dict[str,
     path = root / LOCAL / f"{name}-paths.json"
     if not is_file(path):
         return dict(hidden)
-    kept = read_checked_json(path, damaged="delete it: only the places of files are lost")
-    values: Mapping[str, Any] = kept["values"]
+    kept = read_checked_json(path, damaged=_DELETE)
+    before, values, now = kept.get("root"), kept.get("values"), os.path.realpath(root)
+    if not isinstance(before, str) or not os.path.isabs(before):  # noqa: PTH117  of a text
+        raise StoreError(f"cannot read {path}: no Assay wrote it; {_DELETE}")
     if json_text(hide_paths(values)) != json_text(hidden):
         return dict(hidden)
-    before, now = str(kept["root"]), os.path.realpath(root)
     return cast("dict[str, Any]", values if before == now else _with_moved(values, before, now))
 
 
@@ -83,12 +94,25 @@ def require_paths(root: Path, values: Any, remedy: str) -> None:
 
 
 def local_digest(root: Path) -> str:
-    """Return a hash of the files in `local/`; empty without the folder. Raises OSError."""
-    folder = root / LOCAL
+    """Return a hash of the files in `local/`; empty without the folder.
+
+    Raises:
+        StoreError: They cannot be read, or are more than Assay writes.
+    """
+    folder, digest, left = root / LOCAL, hashlib.sha256(), _MOST
     if not folder.is_dir():
         return ""
-    names = sorted(entry.name for entry in folder.iterdir() if is_file(entry))  # a pipe would be waited for
-    return hashlib.sha256(b"".join(name.encode() + (folder / name).read_bytes() for name in names)).hexdigest()
+    try:
+        for name in sorted(os.listdir(folder), key=os.fsencode):  # noqa: PTH208  a Path would be made of each
+            path = folder / name
+            if is_file(path):  # a pipe would be waited for
+                left -= path.stat().st_size + 1024
+                if left < 0:
+                    raise StoreError(f"{folder} holds more than Assay writes; {_DELETE}")
+                digest.update(f"{hashlib.sha256(os.fsencode(name)).hexdigest()} {file_hash(path)}\n".encode())
+    except OSError as error:
+        raise StoreError(f"cannot read {folder}: {error.strerror}; {_DELETE}") from error
+    return digest.hexdigest()
 
 
 def _with_moved(value: Any, before: str, now: str) -> Any:

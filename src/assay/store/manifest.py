@@ -89,8 +89,15 @@ def write_manifest(root: Path, digests_known: Mapping[str, str], *, ours: bool =
 
 
 def is_ours(root: Path) -> bool:
-    """Return whether this user's Assay wrote the manifest of a folder here, after the page and the paths beside it."""
-    return (root / MANIFEST).is_file() and all(map(has_mark, _known_texts(root)))
+    """Return whether this user's Assay wrote the manifest of a folder here, after the page and the paths beside it.
+
+    Raises:
+        StoreError: Those paths cannot be read.
+    """
+    try:
+        return (root / MANIFEST).is_file() and all(map(has_mark, _known_texts(root)))
+    except OSError:  # who reads it says what is wrong
+        return False
 
 
 def _known_texts(root: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
@@ -16,7 +15,7 @@ import pandas as pd
 
 from assay.core.errors import DataError, SpecError, first_line, key_text, shorten
 from assay.core.files import is_file
-from assay.core.tables import TABLES
+from assay.core.tables import TABLES, json_value
 from assay.data.files.classes import in_order
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import (
@@ -313,7 +312,7 @@ def _json_object(path: Path) -> Mapping[str, Any]:
     """Return the object of a JSON file; empty where it holds none. Raises DataError for one without a likely end."""
     content = path.read_bytes()
     try:
-        return json.loads(content) if content[:1] == b"{" else {}
+        return json_value(content) if content[:1] == b"{" else {}
     except RecursionError as error:
         raise DataError(f"{path.name} is nested too deeply; export it again") from error
     except ValueError as error:
