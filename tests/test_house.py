@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 118,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 598,
-    "lines that an import of look loads": 19760,
+    "lines that an import of look loads": 19800,
     "lines that an import of compare loads": 14440,
-    "lines that an import of page loads": 7920,
+    "lines that an import of page loads": 7950,
 }
 
 
@@ -45,7 +45,7 @@ def test_public_names_are_imported_by_their_door() -> None:
     assert not HOUSE.House.read().internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 25_070, "compare": 21_450, "report": 24_320}
+LOADED = {"look": 25_120, "compare": 21_450, "report": 24_320}
 """Lines of the package that commands have loaded when they end; a report of a failed network loads 200 more."""
 
 

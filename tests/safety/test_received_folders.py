@@ -21,7 +21,7 @@ from tests.worlds.files import sha256_of
 
 import assay
 from assay.plugin import AssayError, RunFolder
-from assay.store.files import read_checked_json, write_checked_json
+from assay.store.files import read_checked_json, read_parquet, write_checked_json, write_parquet
 from assay.store.manifest import write_manifest
 from assay.store.schema import SCHEMA_VERSION
 
@@ -380,3 +380,18 @@ def test_a_pipe_in_a_run_folder_is_damage_and_never_waited_for(run_copy: Path, a
         assert (answer.code, said in answer.err) == (2, True), answer
     answer = ask("doctor", "small")
     assert (answer.code, "is a pipe or a device" in answer.out) == (1, True), answer
+
+
+def test_records_of_an_unfinished_run_are_checked_for_damage_alone(run_copy: Path, ask: Asking) -> None:
+    record = next(path for path in sorted(run_copy.glob("probes/*/record.json")) if "performance" in path.read_text())
+    measured = record.with_name("measurements.parquet")
+    columns = read_parquet(measured)
+    columns["value"][columns["measure"] == "accuracy"] = 0.123456
+    write_parquet(measured, columns)
+    folder, id = RunFolder(run_copy), record.parent.name
+    folder.write_record("probes", id, json.loads(record.read_text()))  # which renews all checksums
+    for name in ("manifest.json", "finished.json"):
+        (run_copy / name).unlink()
+    shutil.rmtree(run_copy / "tables")
+    assert ask("report", run_copy).code == 0
+    assert "0.123456" in ask("results", run_copy, "--table", "seeds", "--csv").out

@@ -156,3 +156,15 @@ def test_a_pack_of_repeated_rows_is_refused_by_its_footer(elsewhere: Path, capsy
         (elsewhere / name).unlink()
     answer = Asking(capsys)("report", elsewhere)
     assert (answer.code, "values, which would fill the memory" in answer.err) == (2, True), answer
+
+
+def test_records_that_came_with_prepared_images_are_not_used(
+    prepared_elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask, score = Asking(capsys), ["audit", "score", "received", "scores.csv", "--no-pictures"]
+    assert ask(*score).code == 0
+    for name in ("run.json", "manifest.json"):
+        (prepared_elsewhere / "audit" / name).unlink()
+    answer = ask(*score)
+    assert (answer.code, "was there already, in images that this user did not prepare here" in answer.err) == (2, True)
+    assert ask(*score, "--out", "elsewhere").code == 0

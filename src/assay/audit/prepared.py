@@ -267,15 +267,23 @@ def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
     received.set(None if is_ours(folder) else folder)
     prepared = restore_paths(folder, Path(PREPARED).stem, read_checked_json(folder / PREPARED))
     require_paths(folder, prepared["data"], "prepare the images again here")
+    int(prepared["data"]["size"])  # of which each audit of scores has one
     distortions = None if prepared["distortions"] is None else tuple(prepared["distortions"])
     return request.with_changes(**{**prepared, "distortions": distortions})
 
 
 def _require_inside(folder: Path, out: Path) -> None:
-    """Check that no link in the folder, which others may have handed over, leads the audit elsewhere."""
+    """Check that no link in the folder leads the audit elsewhere, and that no records came with it.
+
+    Others may have handed it over, and records of an audit that did not end are checked for damage alone.
+    """
     for path in (out, *out.parents):
         if folder in path.parents and path.is_symlink():
             raise DataError(f"{path} is a link, which may lead anywhere; {UNLINK}")
+    if folder in out.parents and is_folder(out) and any(out.iterdir()) and not is_ours(folder):
+        raise DataError(
+            f"{out} was there already, in images that this user did not prepare here; choose another place with --out"
+        )
 
 
 def _masks_of(path: Path, folder: Path) -> dict[str, Path]:

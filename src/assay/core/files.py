@@ -406,7 +406,7 @@ def hide_paths_within(text: str) -> str:
         >>> hide_paths_within('/home/ada/x.png: it is damaged (File "/home/ada/own.py", line 3)')
         '…/x.png: it is damaged (File …/own.py, line 3)'
     """
-    return _PATH_WITHIN.sub(lambda found: _last_part(found[0].strip("'\"")), text)
+    return _PATH_WITHIN.sub(lambda match: _last_part(match[0].strip("'\"")), text)
 
 
 def is_hidden(path: Any) -> bool:

@@ -102,9 +102,9 @@ def remember_code(name: str, files: Sequence[Path]) -> None:
     """
     folder = _folder_of(name, files)
     loaded = {Path(file).resolve() for module in [*sys.modules.values()] if (file := getattr(module, "__file__", None))}
-    beside = sorted(path for path in loaded if path.is_relative_to(folder) and not _is_installed(path))
+    imported = sorted(path for path in loaded if path.is_relative_to(folder) and not _is_installed(path))
     write_user_state(
-        _text_of_content(name, files), "\n".join(f"{_digest_now(path)} {path}" for path in {*files, *beside})
+        _text_of_content(name, files), "\n".join(f"{_digest_now(path)} {path}" for path in {*files, *imported})
     )
     leave_mark(_text_of_place(name, files))
 

@@ -64,8 +64,8 @@ def restore_paths(root: Path, name: str, hidden: Mapping[str, Any]) -> dict[str,
     path = root / LOCAL / f"{name}-paths.json"
     if not is_file(path):
         return dict(hidden)
-    kept = read_checked_json(path, damaged=_DELETE)
-    before, values, now = kept.get("root"), kept.get("values"), os.path.realpath(root)
+    stored = read_checked_json(path, damaged=_DELETE)
+    before, values, now = stored.get("root"), stored.get("values"), os.path.realpath(root)
     if not isinstance(before, str) or not os.path.isabs(before):  # noqa: PTH117  of a text
         raise StoreError(f"cannot read {path}: no Assay wrote it; {_DELETE}")
     if json_text(hide_paths(values)) != json_text(hidden):
@@ -99,15 +99,15 @@ def local_digest(root: Path) -> str:
     Raises:
         StoreError: They cannot be read, or are more than Assay writes.
     """
-    folder, digest, left = root / LOCAL, hashlib.sha256(), _MOST
+    folder, digest, remaining = root / LOCAL, hashlib.sha256(), _MOST
     if not folder.is_dir():
         return ""
     try:
         for name in sorted(os.listdir(folder), key=os.fsencode):  # noqa: PTH208  a Path would be made of each
             path = folder / name
             if is_file(path):  # a pipe would be waited for
-                left -= path.stat().st_size + 1024
-                if left < 0:
+                remaining -= path.stat().st_size + 1024
+                if remaining < 0:
                     raise StoreError(f"{folder} holds more than Assay writes; {_DELETE}")
                 digest.update(f"{hashlib.sha256(os.fsencode(name)).hexdigest()} {file_hash(path)}\n".encode())
     except OSError as error:
