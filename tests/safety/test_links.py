@@ -251,11 +251,17 @@ def test_no_form_of_a_path_names_a_folder(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["a/b", "../a", "../a/home", "home/a", "./home/a", "../ahome/b", "~/a", "https://a.org/b", "s3://a/b", "1 / 3",
-     "and/or", "\\d+/", "…/a"],
+     "and/or", "\\d+/", "…/a", "${SET}/a", "ER+/PR+", "0.8 +/- 0.02", "Scan (2)/x.png", "img[1]/x.png", "needs ~16 GB",
+     "data~1.csv", "~100 images"],
 )  # fmt: skip
 def test_what_names_no_folder_stays(tmp_path: Path, text: str) -> None:
     assert keep_paths(tmp_path, "run", {text: [text]}) == {text: [text]}
     assert not (tmp_path / "local").exists()
+
+
+def test_a_long_text_is_searched_for_paths_without_trying_each_part_with_all_that_follow(tmp_path: Path) -> None:
+    values = {"text": "../" * 200_000}  # which would take hours
+    assert keep_paths(tmp_path, "run", values) == values
 
 
 def test_a_folder_that_comes_back_with_other_paths_is_not_ours(tmp_path: Path) -> None:
@@ -344,7 +350,7 @@ def test_a_folder_finds_its_images_where_it_is_moved_alone_and_with_them(
     shutil.rmtree(tmp_path / "alone" / "audit")
     shutil.rmtree(tmp_path / "alone" / "local")
     without = ask(*score)
-    assert "alone was handed over without local/, and names only the last part of '…/set'; prepare" in without.err
+    assert "alone has no local/ of this run, and names only the last part of '…/set'; prepare" in without.err
 
 
 def test_a_failure_names_no_folder_of_its_maker(

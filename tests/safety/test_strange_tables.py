@@ -103,7 +103,7 @@ def test_strange_prepared_images_are_refused_in_a_sentence(
         assert (answer.code, FOREIGN in answer.err, answer.err.count("\n")) == (2, True, 1), (strange, answer)
     rewrite(prepared_elsewhere, {**values, "data": {**values["data"], "folder": "…/a\nno mark"}})
     answer = ask("audit", "score", "received", "scores.csv")
-    assert (answer.code, "handed over without local/, and names only the last part of '…/a no mark'" in answer.err) == (
+    assert (answer.code, "has no local/ of this run, and names only the last part of '…/a no mark'" in answer.err) == (
         2,
         True,
     ), answer

@@ -267,7 +267,10 @@ def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
     received.set(None if is_ours(folder) else folder)
     prepared = restore_paths(folder, Path(PREPARED).stem, read_checked_json(folder / PREPARED))
     require_paths(folder, prepared["data"], "prepare the images again here")
-    int(prepared["data"]["size"])  # of which each audit of scores has one
+    if not isinstance(prepared["data"].get("size"), int):
+        raise DataError(
+            f"{folder / PREPARED}: its content is not what this version of Assay writes; prepare the images again"
+        )
     distortions = None if prepared["distortions"] is None else tuple(prepared["distortions"])
     return request.with_changes(**{**prepared, "distortions": distortions})
 
@@ -280,7 +283,7 @@ def _require_inside(folder: Path, out: Path) -> None:
     for path in (out, *out.parents):
         if folder in path.parents and path.is_symlink():
             raise DataError(f"{path} is a link, which may lead anywhere; {UNLINK}")
-    if folder in out.parents and is_folder(out) and any(out.iterdir()) and not is_ours(folder):
+    if folder in out.parents and is_folder(out) and any(out.iterdir()) and not (is_ours(folder) or is_ours(out)):
         raise DataError(
             f"{out} was there already, in images that this user did not prepare here; choose another place with --out"
         )

@@ -306,10 +306,11 @@ def _with_pages(run: str, out: Path) -> list[Path]:
     folder = find_run(run, out)
     if not is_file(folder / PAGE):
         kind = RunFolder(folder).require_run()
-        remedy = f"`assay report {shlex.quote(run)}` writes it from the records"
-        raise StoreError(
-            f"{folder / PAGE} does not exist: {remedy if kind.rebuild else f'the run did not end; {kind.again}'}"
-        )
+        if kind.rebuild or RunFolder(folder).has_ended:
+            remedy = f"`assay report {shlex.quote(run)}` writes it from the records"
+        else:
+            remedy = f"the run did not end; {kind.again}"
+        raise StoreError(f"{folder / PAGE} does not exist: {remedy}")
     return [folder]
 
 

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
 from assay.core.errors import FullError, StoreError, key_text
@@ -332,13 +332,13 @@ def write_user_state(name: str, text: str) -> None:
     """Keep a text for this user on this machine, where no other user and no received folder writes. Best effort."""
     with suppress(OSError, StoreError):
         _mark(name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_bytes(_mark(name), text.encode(), flush=False)
+        write_bytes(_mark(name), os.fsencode(text), flush=False)
 
 
 def read_user_state(name: str) -> str:
     """Return what `write_user_state` kept under a name; empty where nothing is."""
-    with suppress(OSError, UnicodeDecodeError):
-        return _mark(name).read_text(encoding="utf-8")
+    with suppress(OSError):
+        return os.fsdecode(_mark(name).read_bytes())
     return ""
 
 
@@ -359,16 +359,21 @@ def has_mark(text: str) -> bool:
 # Paths in documents and pages that may be handed over: they name no folder of this machine and its owner.
 
 _HOMES = ("home", "homes", "users")
-_UP = rf"(?<![\w.~…/\\-])(?:\.\.[/\\]+)+(?:[^\s/\\'\"]+[/\\]+)*?(?i:{'|'.join(_HOMES)})[/\\]+(?=[^\s/\\])"
+_BEFORE = r"(?:^|(?<=[\s'\"=(\[{,;:<>|]))"
+"""Where a path begins within a text: not within a word, nor after it as in `(2)/x`, `${SET}/x`, `+/-` and `a/b`."""
+_UP = (
+    r"(?:\.\.[/\\]+)+(?:(?!\.\.[/\\])[^\s/\\'\"]+[/\\]+)*?"
+    rf"(?i:{'|'.join(_HOMES)})[/\\]+(?=[^\s/\\])"
+)
 _START = (
-    r"(?:file:/+|~(?=\w)|(?<!\w)[A-Za-z]:[/\\]+|(?<![\w.~…/\\-])(?!(?<=:)//)(?://?|\\\\)(?=[^\s/\\])"
-    rf"|(?<=\s-\w)/(?=[^\s/])|{_UP})"
+    rf"(?:{_BEFORE}(?:file:/+|~(?=[A-Za-z_][\w.-]*/)|[A-Za-z]:[/\\]+|(?!(?<=:)//)(?://?|\\\\)(?=[^\s/\\])|{_UP})"
+    r"|(?<=\s-\w)/(?=[^\s/]))"
 )
 """How an absolute path begins, also of another user's home and of Windows, and one that goes up and down to a home.
 
 Not `a/b`, `../a` and `https://`.
 """
-_WHOLE_PATH = re.compile(rf"\s*{_START}[^\n]*")
+_WHOLE_PATH = re.compile(rf"\s*(?:{_START}[^\n]*|~[A-Za-z_][\w.-]*)")
 _PATH_WITHIN = re.compile(rf"""(?P<quote>['"]){_START}[^\n]*?(?P=quote)|{_START}[^\s'",;:()\[\]{{}}<>|]*""")
 
 
@@ -414,10 +419,15 @@ def is_hidden(path: Any) -> bool:
     return isinstance(path, str) and (path == "…" or path.startswith("…/"))
 
 
+def is_user_folder(path: PurePath) -> bool:
+    """Return whether a path is that of a user's home by its place, such as `/home/ada`."""
+    return path.parent.name.lower() in _HOMES
+
+
 def _last_part(path: str) -> str:
     """Return a path as a text that names no folder, nor the user whose home it is."""
     parts = PureWindowsPath(path.rstrip())  # which splits at both separators
-    is_home = parts.parent.name.lower() in _HOMES or (path[0] == "~" and len(parts.parts) == 1)
+    is_home = is_user_folder(parts) or (path[0] == "~" and len(parts.parts) == 1)
     return "…" if is_home or not parts.name else f"…/{parts.name}"
 
 
@@ -525,6 +535,18 @@ def typed_path(path: Path | str) -> str:
         if not inside.startswith(".."):
             return prefix + shlex.quote(inside)
     return f"…/{shlex.quote(Path(path).name)}"
+
+
+def typed_parent(typed: str) -> str:
+    """Return the folder of a path that is typed in a command, as it is typed there; empty where it has none.
+
+    Examples:
+        >>> typed_parent("runs/first"), typed_parent("~/'my runs/first'"), typed_parent("first")
+        ('runs', "~/'my runs'", '')
+    """
+    path = shlex.split(typed)[0].rpartition("/")[0]
+    prefix = next((prefix for prefix in ("~/", "…/") if path.startswith(prefix)), "")
+    return prefix + shlex.quote(path.removeprefix(prefix)) if path else ""
 
 
 def release(array: object) -> None:

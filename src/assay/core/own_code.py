@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import site
 import sys
+import sysconfig
 from collections.abc import Iterable, Sequence
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
@@ -20,7 +22,17 @@ from types import CodeType, ModuleType
 
 from assay.core.files import file_hash, has_mark, is_file, leave_mark, read_user_state, write_user_state
 
-_INSTALLED = tuple({Path(place).resolve() for place in (sys.prefix, sys.base_prefix, Path(__file__).parents[1])})
+_INSTALLED = tuple(
+    {
+        Path(place).resolve()
+        for place in (
+            *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+            *site.getsitepackages(),
+            site.getusersitepackages(),
+            Path(__file__).parents[1],
+        )
+    }
+)
 """Folders of Python, its libraries and Assay, which no received folder holds."""
 
 

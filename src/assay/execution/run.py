@@ -14,7 +14,7 @@ from assay.core.registry import load_object
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
-from assay.store.kinds import Kind
+from assay.store.kinds import PAGE_WRITER, Kind
 
 Tables = Mapping[str, Sequence[Row]]
 """Rows by name of the table."""
@@ -135,7 +135,7 @@ def rebuild(root: Path) -> Path:
         folder.require_sound(but_remade=True)
         if kind.rebuild and not folder.is_signed:
             folder.write_tables(load_object(kind.rebuild)(folder))
-        path = load_object(Kind.writer)(root)  # the page alone
+        path = load_object(PAGE_WRITER)(root)  # the page alone
         if folder.has_ended:
             folder.seal()
         return path

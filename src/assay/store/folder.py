@@ -775,13 +775,17 @@ received: ContextVar[Path | None] = ContextVar("received", default=None)
 """A run folder that this process reads and that this user's Assay did not finish here."""
 
 
+_MOST_NAMED = 5
+"""Run folders elsewhere that are named where there is none."""
+
+
 def find_run(run: str, out: Path) -> Path:
     """Return the run folder that a path or a name under `out` means: of a study, a model probed by itself, or an audit.
 
     Raises:
         StoreError: There is none; the text gives the nearest that there is.
     """
-    places = tuple(dict.fromkeys((Path(run), out / run)))
+    places = (Path(run),) if Path(run) == out else tuple(dict.fromkeys((Path(run), out / run)))
     for folder in places:
         refuse_earlier(folder)
         if is_file(folder / RUN):
@@ -789,18 +793,17 @@ def find_run(run: str, out: Path) -> Path:
             return folder
     names = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
     near = nearest(run, names)
-    elsewhere = sorted({str(path.parent) for way in ("*", "*/*") for path in Path().glob(f"{way}/{RUN}")})
-    listing = (
-        f"in {out} there is: {', '.join(names)}"
-        if names
-        else f"{out} holds no run; there is: {', '.join(elsewhere)}"
-        if elsewhere
-        else f"{out} holds no run; --out names the folder of runs"
-    )
-    if Path(run).is_absolute():
+    if Path(run).is_absolute() and Path(run) != out:
         near, listing = None, "give the folder of a run, or the name of a study under --out"
+    elif names:
+        listing = f"in {out} there is: {', '.join(names)}"
+    else:
+        elsewhere = sorted({str(path.parent) for way in ("*", "*/*") for path in Path().glob(f"{way}/{RUN}")})
+        further = f" and {len(elsewhere) - _MOST_NAMED} more" if len(elsewhere) > _MOST_NAMED else ""
+        others = f"there is: {', '.join(elsewhere[:_MOST_NAMED])}{further}"
+        listing = f"{out} holds no run; {others if elsewhere else '--out names the folder of runs'}"
     empty = [folder for folder in places if is_folder(folder)]
-    missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places if folder != out / out)
+    missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
     what = f"'{empty[0]}' holds no {RUN}, so it is not a run folder" if empty else missing
     hint = f"did you mean '{near}'?" if near else listing
     raise StoreError(f"{what}: {hint}")

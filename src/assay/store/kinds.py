@@ -12,6 +12,8 @@ from pathlib import Path
 from assay.store.columns import Table
 from assay.store.schema import TABLES
 
+PAGE_WRITER = "assay.report.page:write_page"
+"""`module:function` that writes the page of a run folder from its tables."""
 GROUP = "assay.kinds"
 """Entry points by which other packages declare kinds of runs: `name = "package.module:KIND"`."""
 
@@ -42,7 +44,7 @@ class Kind:
     subject: str = "subject"
     other_place: str = "delete the folder"
     rebuild: str = ""
-    writer: str = "assay.report.page:write_page"
+    writer: str = PAGE_WRITER
 
 
 @cache

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from assay.core.errors import StoreError
-from assay.core.files import file_hash, hide_paths, is_file, is_hidden
+from assay.core.files import file_hash, hide_paths, is_file, is_hidden, is_user_folder
 from assay.store.files import json_text, read_checked_json, write_checked_json, write_text
 
 LOCAL = "local"
@@ -51,7 +51,8 @@ def keep_paths(root: Path, name: str, values: Mapping[str, Any]) -> dict[str, An
 def restore_paths(root: Path, name: str, hidden: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a document with the paths that `keep_paths` kept; without them where the folder has none.
 
-    What lies on the same way from a folder that was moved, or copied with its data, comes before the earlier place.
+    What lies on the same way from a folder that was moved, or copied, comes before the earlier place if both places
+    lay in one project, or if the earlier one is gone.
 
     Args:
         root: The folder.
@@ -86,7 +87,7 @@ def require_paths(root: Path, values: Any, remedy: str) -> None:
     """
     if is_hidden(values):
         path = " ".join(values.split())  # on one line, whoever wrote it
-        raise StoreError(f"{root} was handed over without {LOCAL}/, and names only the last part of '{path}'; {remedy}")
+        raise StoreError(f"{root} has no {LOCAL}/ of this run, and names only the last part of '{path}'; {remedy}")
     if isinstance(values, Mapping):
         values = list(cast("Mapping[str, Any]", values).values())
     for part in cast("list[Any]", values) if isinstance(values, list) else []:
@@ -121,7 +122,9 @@ def _with_moved(value: Any, before: str, now: str) -> Any:
         if not os.path.isabs(value):  # noqa: PTH117  of a text
             return value
         moved = os.path.normpath(os.path.join(now, os.path.relpath(value, before)))  # noqa: PTH118
-        return moved if os.path.lexists(moved) else value
+        shared = Path(os.path.commonpath([value, before]))
+        is_project = len(shared.parts) > 2 and not is_user_folder(shared)  # such as /work/project
+        return moved if os.path.lexists(moved) and (is_project or not os.path.lexists(value)) else value
     if isinstance(value, Mapping):
         return {key: _with_moved(item, before, now) for key, item in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, list):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from textwrap import shorten
 
+from assay.core.files import typed_parent
 from assay.core.reasons import Code
 from assay.report.account import (
     FirstScreen,
@@ -110,12 +112,12 @@ def preview_step(evidence: Evidence) -> str:
     Copies that would be in several parts are put right first.
     """
     facts, folder = evidence.facts, evidence.typed_folder
-    run = folder.removesuffix("/preview")
+    run = typed_parent(folder) if shlex.split(folder)[0].endswith("/preview") else folder
     if facts["tasks"] == "0":
         return f"Next: see its results: assay open {run}"
     if not facts.get("command"):
         return ""
-    parent = run.rpartition("/")[0]
+    parent = typed_parent(run)
     command = f"{facts['command']}{'' if parent in ('', 'runs') else f' --out {parent}'}"
     codes = {code for row in evidence.tables["findings"] for code in from_row(row).reason.codes}
     step = next((step for code, step in _OF_COPIES.items() if code in codes), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -177,7 +178,9 @@ def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Reso
             f"{count(missing_counts[1], 'probe')} are missing): "
             "finish it by the same command, then replicate it"
         )
-    require_paths(root, folder.document()["request"]["spec"]["data"], "run the study again here, from its file")
+    asked = json.dumps(folder.document()["request"]["spec"])
+    read = json.loads(asked, object_hook=lambda part: {key: part[key] for key in part if key != "joined_from"})
+    require_paths(root, read, "run the study again here, from its file")
     last = max(trial.training.seed for trial in plan.trials)
     first = earlier_of(root.name, spec, last, tables["contrasts"])
     next_seeds, patients = {"first_seed": last + 1, "seeds": seeds}, spec.data.population + first.drawn

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from assay.core.codes import Code
-from assay.core.files import typed_path
+from assay.core.files import typed_parent, typed_path
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
 from assay.report.account import (
     MOST_PLACES,
@@ -296,7 +296,7 @@ def next_step(evidence: Evidence, root: str) -> str:
     """
     facts, contrasts = evidence.facts, evidence.tables.get("contrasts", ())
     command, trials = facts.get("command", ""), evidence.tables.get("trials", ())
-    parent, seeds = root.rpartition("/")[0], len({row["seed"] for row in trials})
+    parent, seeds = typed_parent(root), len({row["seed"] for row in trials})
     out = "" if parent in ("", "runs") else f" --out {parent}"
     if "predictions" in facts and command:
         return _step_of_predictions(contrasts, facts, root)
