@@ -263,3 +263,11 @@ def test_a_program_does_not_tell_its_size(tmp_path: Path, capsys: pytest.Capture
     with pytest.raises(SystemExit, match="2"):
         main(given)
     assert "does not tell the size of its images" in capsys.readouterr().err
+
+
+def test_no_network_is_exported_without_the_names_that_its_run_has(run_copy: Path, tmp_path: Path) -> None:
+    """A pipe or nothing in place of the file would give numbers in place of names."""
+    (run_copy / "described.json").unlink()
+    run = assay.open_run(run_copy)
+    with pytest.raises(StoreError, match=r"cannot read .*described\.json"):
+        run.export(next(run_copy.glob("trials/*")).name, tmp_path / "net")

@@ -163,9 +163,13 @@ class ExportedTraining:
 
 
 def class_names(run: RunFolder, count: int) -> tuple[str, ...]:
-    """Return the names of so many classes in the order of a network's outputs; none before a run has ended."""
+    """Return the names of so many classes in the order of a network's outputs; none before a run has ended.
+
+    Raises:
+        StoreError: It has ended, and the file that names them is missing or damaged.
+    """
     path = run.root / DESCRIBED
-    names: Sequence[str] = read_checked_json(path)["classes"] if is_file(path) else ()
+    names: Sequence[str] = read_checked_json(path)["classes"] if is_file(path) or run.has_ended else ()
     return tuple(names) if len(names) == count else ()
 
 
