@@ -62,7 +62,7 @@ def test_a_copy_of_a_folder_is_the_same_data(ask: Asking) -> None:
     Path("two/copy/.DS_Store").touch()
     assert ask("look", "two/copy", "--out", "out").code == 0
     (source,) = json.loads(Path("out/run.json").read_text())["sources"]
-    assert source.endswith(":../two/copy")
+    assert source == "…/copy"
     for change in ("shift", "add", "link"):
         shutil.copytree("one", place := Path("two", change))
         if change == "shift":
