@@ -191,10 +191,10 @@ def claims_table(
         if cells and all(cells):
             every = zip(asked, cells, strict=True)
             real = "; ".join(with_note(f"{one['ours']}, margin {one['margin']}: {cell}", one) for one, cell in every)
-        drawn = with_note(drawn, claim)
         if claim.get("against_repetitions"):
             rows = standing(docs / "results" / f"{claim['study']}.md", "comparisons")
             drawn = f"{drawn.partition(f'; {REPEATED}')[0]}; {against_repetitions(claim, rows)}"
+        drawn = with_note(drawn, claim)
         ours = f"{claim['ours']}; {claim['margin']}" if "margin" in claim else claim["ours"]
         lines.append((claim["id"], claim["claim"], claim.get("published") or "none printed", ours, drawn, real))
     return table(HEADS, lines)

@@ -44,7 +44,7 @@ def keep_paths(root: Path, name: str, values: Mapping[str, Any]) -> dict[str, An
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; {_DELETE}") from error
     write_text(path.parent / ".gitignore", "*\n")
-    write_checked_json(path, {"root": os.path.realpath(root), "values": values})
+    write_checked_json(path, {"root": os.path.realpath(root), "values": values}, sort_keys=False)
     return hidden
 
 
