@@ -179,12 +179,20 @@ WORST: dict[str, Any] = {
 
 
 def test_looks_at_the_worst_group_are_made_again_from_the_folder_alone(tmp_path: Path) -> None:
-    """Another group is the worst after three seeds than after five: the images of both are kept."""
-    folder = assay.load(WORST).run(tmp_path, workers=0, progress=False, looks=(3, 4, 5)).folder
-    run, kept = RunFolder(folder), json.loads((folder / "described.json").read_text())["worst"]
-    reversed_ones = [entry for entry in kept if entry["environment"] == "reversed"]
-    groups = {tuple(entry["group"]) for entry in reversed_ones for recipe, _ in entry["of"] if recipe == "focal"}
+    """Another group is the worst after three seeds than after five: the images of both are kept.
+
+    With which seeds it is depends on how a processor rounds, so that some are tried.
+    """
+    for first_seed in range(0, 80, 10):
+        study = assay.load({**WORST, "first_seed": first_seed})
+        folder = study.run(tmp_path / str(first_seed), workers=0, progress=False, looks=(3, 4, 5)).folder
+        kept = json.loads((folder / "described.json").read_text())["worst"]
+        reversed_ones = [entry for entry in kept if entry["environment"] == "reversed"]
+        groups = {tuple(entry["group"]) for entry in reversed_ones for recipe, _ in entry["of"] if recipe == "focal"}
+        if len(groups) > 1:
+            break
     assert len(groups) > 1
+    run = RunFolder(folder)
     again, rows = (
         [[row[name] for name in ("id", "look", "value", "decision")] for row in table]
         for table in (tables_of(run)["looks"], run.table("looks"))
