@@ -101,8 +101,8 @@ def test_after_a_preview_a_study_and_a_probed_model(here: Path, ask: Asking) -> 
     spec = write_spec(here)
     assert ask("preview", spec.name, "--out", "preview").code == 0
     assert ask(*command_on(next(here.glob("preview/**/report.html")))).code == 0
-    assert ask(*command_on(here / "runs/small/report.html", EPOCHS="3")).code == 0
-    trial = min((here / "runs/small/trials").iterdir())
+    assert ask(*command_on(here / "preview/small/report.html", EPOCHS="3")).code == 0
+    trial = min((here / "preview/small/trials").iterdir())
     images(here / "set", 120)
     data = {"phantom": "nodule", "size": 32, "train": 128, "validation": 48, "test": 64, "core": "margin"}
     assay.probe(trial, data, out=here / "probed", progress=False)
