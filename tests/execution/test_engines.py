@@ -30,7 +30,7 @@ from assay.execution.local import Workers, executor_for
 from assay.execution.remote import BusyError, Remote, required_versions
 from assay.execution.tasks import Event, Queue, Task
 from assay.plugin import FullError, SpecError, StoreError
-from assay.store.files import write_json, write_text
+from assay.store.files import write_checked_json, write_json, write_text
 
 TRIES = 4
 
@@ -503,6 +503,49 @@ def test_an_option_in_place_of_a_job_is_refused(file: str, tmp_path: Path) -> No
     write_text(tmp_path / "engine" / file, "7_0 --user=victim" if file == "detached" else "--user=victim")
     with pytest.raises(StoreError, match="holds '--user=victim', which is no job of Slurm"):
         cancel(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("engine/engine.json", b"[1]"),
+        ("engine/engine.json", b"{}"),
+        ("engine/detached", b"\xff"),
+        ("engine/sent/task", b"\xff"),
+        ("engine/sent/task", None),
+        ("plan.json", b'{"trials": 5, "probes": []}'),
+    ],
+)
+def test_strange_files_of_an_engine_are_refused_in_a_sentence(file: str, content: bytes | None, tmp_path: Path) -> None:
+    write_json(tmp_path / "engine" / "engine.json", {"engine": "slurm"})
+    write_checked_json(tmp_path / "plan.json", {"trials": [], "probes": []})
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    if content is None:
+        path.mkdir()
+    elif file == "plan.json":
+        write_checked_json(path, json.loads(content))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(StoreError, match="no Assay wrote it; delete"):
+        status_of(tmp_path)
+
+
+def test_a_status_waits_for_no_pipe_and_writes_behind_no_link(tmp_path: Path) -> None:
+    write_checked_json(tmp_path / "run" / "plan.json", {"trials": [], "probes": []})
+    (tmp_path / "run" / "leases").mkdir()
+    for strange in (b"[" * 100_000, b'{"pid": "all"}', b"1"):
+        (tmp_path / "run" / "leases" / "one").write_bytes(strange)
+        assert status_of(tmp_path / "run").working == 1
+    (tmp_path / "run" / "engine" / "sent").mkdir(parents=True)
+    os.mkfifo(pipe := tmp_path / "run" / "engine" / "sent" / "task")
+    with pytest.raises(StoreError, match="is a pipe or a device"):
+        status_of(tmp_path / "run")
+    pipe.unlink()
+    (tmp_path / "run" / "leases").rename(tmp_path / "elsewhere")
+    (tmp_path / "run" / "leases").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="leases is a link"):
+        status_of(tmp_path / "run")
 
 
 def test_a_job_that_works_for_another_folder_is_not_canceled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

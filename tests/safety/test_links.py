@@ -388,6 +388,10 @@ def test_an_exported_network_names_no_folder_of_its_maker(
     assert Asking(capsys)("export", "tiny", "all", "network", "--out", ".").code == 0
     files = [path for path in (tmp_path / "network").rglob("*") if path.is_file()]
     assert not [path for path in files if b"from-jane" in path.read_bytes()]
+    trial = next((tmp_path / "network").glob("*/model.json")).parent.name
+    assert Asking(capsys)("export", "tiny", trial, "other", "--out", ".", "--format", "onnx").code == 0
+    written = (tmp_path / "other" / "model.onnx").read_bytes()
+    assert not [part for part in (b"from-jane", b'.py", line', b"site-packages") if part in written]
     weights.unlink()
     assert assay.load_model(next((tmp_path / "network").glob("*/model.json")).parent)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from time import sleep
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -29,7 +29,7 @@ from assay.execution.remote import ENGINE, Backend, BusyError, Exchange, Remote,
 from assay.execution.tasks import Queue, Task
 from assay.spec.yaml import parse_yaml, read_yaml
 from assay.stats.format import count
-from assay.store.files import read_checked_json, read_json, write_text
+from assay.store.files import REMADE, read_checked_json, read_json, write_text
 from assay.store.folder import RunFolder, UnitKind, is_worked_in, require_regular_files
 
 # Ray: tasks of a cluster, or of this machine. Each carries out a chunk of tasks in a warm worker process.
@@ -366,6 +366,8 @@ def _call(command: Sequence[str], script: str = "") -> subprocess.CompletedProce
 LEASES = "leases"
 """Folder of a run folder that holds the lease of every unit that is worked on."""
 PLAN = "plan.json"
+_LONGEST = 2**20
+"""Characters that are read of a file of the engine's folder."""
 _DETACHED = "detached"
 """File of the engine's folder that holds the numbers of the jobs that carry a command on."""
 _HANDLE = re.compile(r"\d+(_\d+)?(\.\d+)?", re.ASCII)
@@ -541,13 +543,17 @@ def status_of(root: Path) -> Status:
     """Return how far a run is.
 
     Raises:
-        StoreError: Nothing was planned in the folder.
+        StoreError: Nothing was planned in the folder, or it holds what no Assay wrote.
     """
+    require_regular_files(root)
     jobs = tuple(sorted(_slurm(root).poll(_read_detached(root))))
     if not is_file(root / PLAN) and not jobs:
         raise StoreError(f"{root} has no {PLAN}: no run of a study has begun there")
     plan: Mapping[str, Any] = read_checked_json(root / PLAN) if is_file(root / PLAN) else {"trials": [], "probes": []}
-    planned: dict[UnitKind, set[str]] = {kind: {unit["id"] for unit in plan[kind]} for kind in ("trials", "probes")}
+    try:
+        planned: dict[UnitKind, set[str]] = {kind: {unit["id"] for unit in plan[kind]} for kind in ("trials", "probes")}
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"cannot read {root / PLAN}: no Assay wrote it; {REMADE}") from error
     units_there = {kind: len(ids & set(RunFolder(root).ids(kind))) for kind, ids in planned.items()}
     leases = [path for path in (root / LEASES).glob("*") if not path.name.startswith(".")]
     return Status(
@@ -556,7 +562,7 @@ def status_of(root: Path) -> Status:
         len(planned["probes"]),
         units_there["probes"],
         len(list((root / "failures").glob("*.json"))),
-        sum(is_held(path) for path in leases),
+        sum(is_held(path) for path in leases if is_file(path)),
         len(_submitted_handles(root)),
         jobs,
         _engine_name(root),
@@ -606,7 +612,18 @@ def _slurm(root: Path) -> Slurm:
 
 def _read_detached(root: Path) -> list[str]:
     path = root / ENGINE / _DETACHED
-    return [_handle(text, path) for text in path.read_text(encoding="utf-8").split()] if is_file(path) else []
+    return [_handle(text, path) for text in _text_of(path).split()] if is_file(path) else []
+
+
+def _text_of(path: Path) -> str:
+    """Return a file of the engine's folder, which no manifest lists; empty where it is gone meanwhile."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(_LONGEST)
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"cannot read {path}: no Assay wrote it; delete it") from error
 
 
 def _handle(text: str, path: Path) -> str:
@@ -617,7 +634,10 @@ def _handle(text: str, path: Path) -> str:
 
 def _engine_name(root: Path) -> str:
     path = root / ENGINE / "engine.json"
-    return str(read_json(path)["engine"]) if is_file(path) else ""
+    stored: Any = read_json(path, damaged="delete it") if is_file(path) else {"engine": ""}
+    if not isinstance(stored, dict) or "engine" not in stored:
+        raise StoreError(f"cannot read {path}: no Assay wrote it; delete it")
+    return str(cast("dict[str, Any]", stored)["engine"])
 
 
 def _submitted_handles(root: Path) -> dict[str, str]:
@@ -626,9 +646,7 @@ def _submitted_handles(root: Path) -> dict[str, str]:
     Slurm says what it has; jobs of Ray end with their command, which holds the run folder.
     """
     sent, notes = root / ENGINE / "sent", root / ENGINE / "note"
-    handles_by_task = {
-        path.name: path.read_text(encoding="utf-8") for path in sent.glob("*") if not (notes / path.name).is_file()
-    }
+    handles_by_task = {path.name: _text_of(path) for path in sent.glob("*") if not (notes / path.name).is_file()}
     if _engine_name(root) != "slurm":
         return handles_by_task if is_worked_in(root) else {}
     for name, handle in handles_by_task.items():

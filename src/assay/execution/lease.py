@@ -109,9 +109,10 @@ def _token(path: Path) -> str:
 def _read(path: Path) -> dict[str, Any]:
     """Return the writer of a lease; empty where there is none, or none that can be named. Raises OSError."""
     try:
-        return dict(json.loads(path.read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):
+        writer = dict(json.loads(path.read_bytes()))
+    except (FileNotFoundError, RecursionError, ValueError, TypeError):
         return {}
+    return writer if isinstance(writer.get("pid"), int) else {}
 
 
 def _is_over(path: Path, writer: Mapping[str, Any], stale: float) -> bool:

@@ -137,6 +137,7 @@ def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:
         WeightsError: The network has operations that ONNX lacks, or gives other outputs there.
     """
     with extra("onnx"):
+        import onnx
         import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
         import onnxscript  # noqa: F401  # pyright: ignore[reportUnusedImport, reportMissingTypeStubs]
 
@@ -157,6 +158,9 @@ def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:
         )
     except torch.onnx.errors.OnnxExporterError as error:
         raise WeightsError(f"torch cannot write this network as ONNX: {str(error).splitlines()[0]}") from error
+    written = onnx.load(path)
+    _clear_notes(written)
+    onnx.save(written, path)
     session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for count in (1, 2):
         with torch.inference_mode():
@@ -168,6 +172,16 @@ def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:
             raise WeightsError(
                 f"outputs of ONNX differ by {difference:.1e} of the largest one, more than {AGREEMENT:g}"
             )
+
+
+def _clear_notes(message: Any) -> None:
+    """Clear the notes in a message of ONNX and all within it: torch writes there which files of this machine it ran."""
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type:
+            for part in (value,) if hasattr(value, "ListFields") else value:
+                _clear_notes(part)
 
 
 # The model card, from facts of the run.
