@@ -279,6 +279,35 @@ def test_doctor_checks_an_unpacked_bundle(run_copy: Path, tmp_path: Path, ask: A
     assert found("files")[1].endswith("is a link, and a run folder has none")
 
 
+@pytest.mark.parametrize("name", ["report.html", "tables/findings.parquet", "pictures"])
+def test_a_signed_file_that_a_bundle_lacks_is_missed(name: str, run_copy: Path, tmp_path: Path, ask: Asking) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key := tmp_path / "key"], check=True)
+    assert ask("seal", run_copy, "--key", key).code == 0
+    assert ask("open", run_copy, "--bundle", tmp_path / "run.zip").code == 0
+    shutil.unpack_archive(tmp_path / "run.zip", unpacked := tmp_path / "unpacked")
+    lost = unpacked / "small" / name
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    sums = unpacked / "SHA256SUMS"
+    sums.write_text("".join(line for line in sums.read_text().splitlines(True) if f"small/{name}" not in line))
+    answer = ask("doctor", unpacked, "--json")
+    found = {row["what"]: (row["light"], row["found"]) for row in json.loads(answer.out)}
+    assert (found["files"][0], found["signature"][0]) == ("ok", "bad")
+    assert found["signature"][1].endswith("is of other files, or some are missing")
+    assert answer.code == 1
+
+
+def test_sums_in_a_run_folder_do_not_make_it_a_bundle(run_copy: Path, ask: Asking) -> None:
+    page = run_copy / "report.html"
+    page.write_text(page.read_text().replace("</title>", " forged</title>", 1))
+    files = (path for path in sorted(run_copy.rglob("*")) if path.is_file())
+    text = "".join(f"{sha256_of(path)}  {path.relative_to(run_copy).as_posix()}\n" for path in files)
+    (run_copy / "SHA256SUMS").write_text(text)
+    for name in (run_copy, "small"):
+        answer = ask("doctor", name)
+        assert answer.code == 1
+        assert "report.html: it is damaged" in answer.out
+
+
 @pytest.mark.parametrize("name", ["{}", "../private.txt", "small/../../private.txt"])
 def test_checksums_of_a_bundle_lead_to_no_file_elsewhere(
     name: str, run_copy: Path, tmp_path: Path, ask: Asking

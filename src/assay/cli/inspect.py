@@ -155,9 +155,11 @@ def doctor_command(out: Path, json: bool, dev: bool) -> None:
 def check_command(run: str, out: Path, json: bool) -> None:
     """Compare the files of a run, and those of the cache that it may start from, with their checksums."""
     from assay.store.bundle import SUMS
-    from assay.store.folder import find_run
+    from assay.store.folder import RUN, find_run
 
-    bundle = next((folder for folder in (Path(run), out / run) if is_file(folder / SUMS)), None)
+    places = (folder for folder in (Path(run), out / run) if is_file(folder / SUMS) or is_file(folder / RUN))
+    place = next(places, None)
+    bundle = None if place is None or is_file(place / RUN) else place  # sums in a run folder vouch for no page
     _print_checks(list(_check_bundle(bundle) if bundle else _check_cache(find_run(run, out))), json)
 
 
@@ -227,7 +229,11 @@ def _check_bundle(root: Path) -> Iterator[CheckResult]:
         yield CheckResult("warn", "signature", "none: the author of the pages is unknown, and they may be forged")
     for run, key, has_page in runs:
         page = "" if has_page else PAGE_UNSIGNED
-        text = f"{run} is signed by {key}{page}" if key else f"the signature of {run} is of other files"
+        text = (
+            f"{run} is signed by {key}{page}"
+            if key
+            else f"the signature of {run} is of other files, or some are missing"
+        )
         light = "ok" if key and has_page else "warn" if key else "bad"
         yield CheckResult(light, "signature", text, "compare the key with that of who signs" if key else "")
     if runs and (unsigned := unsigned_files(root, [run for run, _, _ in runs])):

@@ -39,7 +39,7 @@ def bundle_changes(root: Path) -> list[FileChange]:
 def signed_runs(root: Path) -> list[tuple[Path, str, bool]]:
     """Return the runs of an unpacked bundle that have a signature, with the key and whether it is of the page, too.
 
-    The key is empty where the signature is not of the files.
+    The key is empty where the signature is not of the files, or one of them is missing.
 
     Raises:
         FileNotFoundError: There is no ssh-keygen.
@@ -51,8 +51,10 @@ def signed_runs(root: Path) -> list[tuple[Path, str, bool]]:
         files = {path.relative_to(file.parent).as_posix() for path in file.parent.rglob("*") if path.is_file()}
         changed = files - listed.keys() - {SIGNED, SIGNATURE}
         changed |= {name for name in files & listed.keys() if file_hash(file.parent / name) != listed[name]}
+        changed |= {name for name in listed.keys() - files if name == PAGE or name.partition("/")[0] in BUNDLED}
         key = key_of_signature(text, signature, file_state(signature)) if signature.is_file() else ""
-        runs.append((file.parent, "" if changed - {PAGE} else key, PAGE not in changed))
+        is_whole = PAGE in files and not changed - {PAGE}
+        runs.append((file.parent, key if is_whole else "", PAGE not in changed))
     return runs
 
 
