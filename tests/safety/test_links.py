@@ -21,6 +21,8 @@ from tests.worlds.files import write_table
 from tests.worlds.studies import TINY, run_tiny
 
 import assay
+from assay.audit.request import AuditRequest
+from assay.core.terminal import paths_spelled, spell_paths
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.local import keep_paths, restore_paths
 from assay.store.manifest import is_ours, write_manifest
@@ -229,6 +231,14 @@ def test_no_file_of_a_folder_names_the_place_of_the_data_or_the_home_of_its_make
         assert not [
             name for name in packed.namelist() if str(tmp_path).encode() in packed.read(name) or "local/" in name
         ]
+
+
+def test_the_command_of_a_model_names_no_folder_but_on_the_terminal_of_its_maker() -> None:
+    command = "/jane/bin/python /jane/predict.py {images} {scores}"
+    line = AuditRequest(data="data.csv", command=command).line
+    assert line.endswith("--command '…/python …/predict.py {images} {scores}'")
+    with paths_spelled(["audit", "--command", command]):
+        assert spell_paths(line).endswith(f"--command '{command}'")
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,8 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def spell_paths(line: str) -> str:
     """Return a line with the paths that were typed in place of their names, see `paths_spelled`."""
-    paths = {Path(word.rpartition("=")[2]) for word in _TYPED.get()} - {Path()}
+    parts = (part for word in _TYPED.get() for part in (word.rpartition("=")[2], *word.split()))  # a command in a word
+    paths = {*map(Path, parts)} - {Path()}
     named = [(typed_path(path), shlex.quote(str(path))) for path in paths]
     counts = Counter(name for name, _ in named)
     spelled = (pair for pair in named if pair[0].startswith("…/") and counts[pair[0]] == 1)
