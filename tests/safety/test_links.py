@@ -22,6 +22,7 @@ from tests.worlds.studies import TINY, run_tiny
 
 import assay
 from assay.audit.request import AuditRequest
+from assay.core.files import typed_path
 from assay.core.terminal import paths_spelled, spell_paths
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.local import keep_paths, restore_paths
@@ -239,6 +240,19 @@ def test_the_command_of_a_model_names_no_folder_but_on_the_terminal_of_its_maker
     assert line.endswith("--command '…/python …/predict.py {images} {scores}'")
     with paths_spelled(["audit", "--command", command]):
         assert spell_paths(line).endswith(f"--command '{command}'")
+
+
+@pytest.mark.parametrize("folder", ["/", "home"])
+def test_a_path_from_a_folder_of_homes_names_no_user(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data := tmp_path / "home" / "jane" / "data").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / folder)
+    for home in (folder, data.parent):
+        monkeypatch.setenv("HOME", str(tmp_path / home))
+        assert typed_path(data) == ("…/data" if home == folder else "~/data")
+    monkeypatch.chdir(data.parent)
+    assert typed_path(data) == "data"
 
 
 @pytest.mark.parametrize(

@@ -531,8 +531,9 @@ def typed_path(path: Path | str) -> str:
         ('data.csv', "…/'chest x-rays'")
     """
     for prefix, start in (("", "."), ("~/", at_home("~"))):
-        inside = os.path.relpath(path, start)
-        if not inside.startswith(".."):
+        folder = Path(start).absolute()
+        inside = os.path.relpath(path, folder)
+        if not inside.startswith("..") and folder.name and folder.name.lower() not in _HOMES:  # not `home/ada` from /
             return prefix + shlex.quote(inside)
     return f"…/{shlex.quote(Path(path).name)}"
 
