@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.asking import Asking
@@ -22,7 +23,7 @@ from tests.worlds.files import sha256_of
 import assay
 from assay.plugin import AssayError, RunFolder
 from assay.store.files import read_checked_json, read_parquet, write_checked_json, write_parquet
-from assay.store.manifest import write_manifest
+from assay.store.manifest import is_ours, write_manifest
 from assay.store.schema import SCHEMA_VERSION
 
 
@@ -409,6 +410,31 @@ def test_a_pipe_in_a_run_folder_is_damage_and_never_waited_for(run_copy: Path, a
         assert (answer.code, said in answer.err) == (2, True), answer
     answer = ask("doctor", "small")
     assert (answer.code, "is a pipe or a device" in answer.out) == (1, True), answer
+
+
+@pytest.mark.parametrize("name", ["local", "trials"])
+def test_a_folder_of_another_users_paths_can_be_read(
+    name: str, run_copy: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_copy / "local").mkdir(exist_ok=True)  # which only who made it may read
+
+    def denied(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any = ".", *rest: Any) -> Any:
+            if isinstance(path, str | Path) and Path(path) == run_copy / name:
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path, *rest)
+
+        return call
+
+    monkeypatch.setattr(os, "listdir", denied(os.listdir))
+    monkeypatch.setattr(os, "scandir", denied(os.scandir))
+    for words in (["status"], ["results"], ["doctor"], ["open", "--bundle", "run.zip"], ["replicate", "--dry-run"]):
+        answer = ask(words[0], run_copy, *words[1:])
+        if name == "local":
+            assert answer.code == 0, answer.err
+        elif words[0] != "replicate":
+            assert (answer.code, "trials: Permission denied; see to its permissions" in answer.err) == (2, True), answer
+    assert not is_ours(run_copy)
 
 
 def test_records_of_an_unfinished_run_are_checked_for_damage_alone(run_copy: Path, ask: Asking) -> None:

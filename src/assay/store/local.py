@@ -98,6 +98,7 @@ def local_digest(root: Path) -> str:
     """Return a hash of the files in `local/`; empty without the folder.
 
     Raises:
+        PermissionError: They are another user's.
         StoreError: They cannot be read, or are more than Assay writes.
     """
     folder, digest, remaining = root / LOCAL, hashlib.sha256(), _MOST
@@ -111,6 +112,8 @@ def local_digest(root: Path) -> str:
                 if remaining < 0:
                     raise StoreError(f"{folder} holds more than Assay writes; {_DELETE}")
                 digest.update(f"{hashlib.sha256(os.fsencode(name)).hexdigest()} {file_hash(path)}\n".encode())
+    except PermissionError:
+        raise
     except OSError as error:
         raise StoreError(f"cannot read {folder}: {error.strerror}; {_DELETE}") from error
     return digest.hexdigest()

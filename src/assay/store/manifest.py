@@ -84,8 +84,9 @@ def write_manifest(root: Path, digests_known: Mapping[str, str], *, ours: bool =
     listed = {name: [file_state(f"{root}/{name}")[0], digest] for name, digest in digests.items()}
     write_checked_json(root / MANIFEST, {"schema": SCHEMA_VERSION, _LISTED: listed})
     if ours:
-        for mark in _known_texts(root):
-            leave_mark(mark)
+        with suppress(PermissionError):  # of paths beside it that this user may not read
+            for mark in _known_texts(root):
+                leave_mark(mark)
 
 
 def is_ours(root: Path) -> bool:
@@ -96,7 +97,7 @@ def is_ours(root: Path) -> bool:
     """
     try:
         return (root / MANIFEST).is_file() and all(map(has_mark, _known_texts(root)))
-    except OSError:  # who reads it says what is wrong
+    except OSError:  # who reads it says what is wrong; the paths may be another user's
         return False
 
 
@@ -157,18 +158,31 @@ def changes(root: Path, parts: Collection[str] = ()) -> list[FileChange]:
 
 
 def find_nonregular_files(root: Path) -> list[FileChange]:
-    """Return the links, pipes and devices in a folder, none of which is read. A preview is looked at itself, too."""
+    """Return the links, pipes and devices in a folder, none of which is read. A preview is looked at itself, too.
+
+    Raises:
+        StoreError: A folder in it cannot be read.
+    """
     streams = list[Path]()
     links, folders = [root] if root.name == PREVIEW and root.is_symlink() else list[Path](), [root]
     while folders:
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_symlink():
-                    links.append(Path(entry.path))
-                elif entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
-                elif not entry.is_file(follow_symlinks=False):
-                    streams.append(Path(entry.path))
+        folder = Path(folders.pop())
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        links.append(Path(entry.path))
+                    elif entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                    elif not entry.is_file(follow_symlinks=False):
+                        streams.append(Path(entry.path))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            if folder.name != LOCAL:  # which others may not read, nor need to
+                raise StoreError(
+                    f"cannot read {folder}: {error.strerror}; see to its permissions and its disk"
+                ) from error
     return [
         *(FileChange("link", path) for path in sorted(links)),
         *(FileChange("stream", path) for path in sorted(streams)),
