@@ -240,6 +240,8 @@ def test_the_command_of_a_model_names_no_folder_but_on_the_terminal_of_its_maker
     assert line.endswith("--command '…/python …/predict.py {images} {scores}'")
     with paths_spelled(["audit", "--command", command]):
         assert spell_paths(line).endswith(f"--command '{command}'")
+    with paths_spelled(["compare", "/jane/a.csv", "--out", "/other/a"]):
+        assert spell_paths("compare …/a.csv --out …/a-again") == "compare /jane/a.csv --out /other/a-again"
 
 
 @pytest.mark.parametrize("folder", ["/", "home"])

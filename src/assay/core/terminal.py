@@ -119,7 +119,8 @@ def spell_paths(line: str) -> str:
     """Return a line with the paths that were typed in place of their names, see `paths_spelled`."""
     parts = (part for word in _TYPED.get() for part in (word.rpartition("=")[2], *word.split()))  # a command in a word
     paths = {*map(Path, parts)} - {Path()}
-    named = [(typed_path(path), shlex.quote(str(path))) for path in paths]
+    every = [(typed_path(path), shlex.quote(str(path))) for path in paths]
+    named = sorted(every, key=lambda pair: -len(pair[0]))  # `…/a.csv` before `…/a`
     counts = Counter(name for name, _ in named)
     spelled = (pair for pair in named if pair[0].startswith("…/") and counts[pair[0]] == 1)
     return functools.reduce(lambda text, pair: text.replace(*pair), spelled, line)
