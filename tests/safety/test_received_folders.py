@@ -323,6 +323,17 @@ def test_checksums_of_a_bundle_lead_to_no_file_elsewhere(
     assert next(row["found"] for row in json.loads(answer.out) if row["what"] == "files").startswith("all compared")
 
 
+def test_no_network_is_exported_behind_a_link(run_copy: Path, tmp_path: Path, ask: Asking) -> None:
+    assert ask("export", run_copy, "all", "network").code == 0
+    one = next(Path("network").glob("*/model.json")).parent
+    one.rename(elsewhere := tmp_path / "elsewhere")
+    (elsewhere / "README.md").write_text("mine")
+    one.symlink_to(elsewhere)
+    answer = ask("export", run_copy, "all", "network")
+    assert (answer.code, "is a link, which may lead anywhere" in answer.err) == (2, True), answer
+    assert (elsewhere / "README.md").read_text() == "mine"
+
+
 def test_no_code_that_an_exported_network_names_is_run(run_copy: Path, tmp_path: Path, ask: Asking) -> None:
     assert ask("export", run_copy, "all", "network").code == 0
     folder = next(Path("network").glob("*/model.json")).parent

@@ -27,7 +27,7 @@ from assay.spec.given import EXPORTED, FOLD, NETWORK, PATH, SEED
 from assay.stats.findings import from_row
 from assay.stats.format import number
 from assay.store.files import Row, csv_text, write_json, write_text
-from assay.store.folder import RunFolder
+from assay.store.folder import UNLINK, RunFolder
 from assay.study.page import CONVENTIONS
 from assay.study.records import class_names, stored_study, trained_model
 from assay.study.words import verdict
@@ -82,6 +82,7 @@ def _export_models(root: Path, folder: Path) -> Path:
     rows: list[Sequence[object]] = [[PATH, *columns.values(), SEED, *([FOLD] if folds else [])]]
     for trial in (trial_of_plan for trial_of_plan in study.plan.trials if not trial_of_plan.training.members):
         if run.complete("trials", trial.id) and not nothing_to_read(run.record("trials", trial.id)):
+            _require_no_link(folder / trial.id)
             export_model(root, trial.id, folder / trial.id, "safetensors")
             coordinates = [trial.point.coordinates[name] for name in axes]
             fold = [trial.training.fold] if folds else []
@@ -90,6 +91,12 @@ def _export_models(root: Path, folder: Path) -> Path:
         raise StoreError(f"{root} holds no trained network: run its study first")
     write_text(folder / MODELS, csv_text(rows))
     return folder
+
+
+def _require_no_link(path: Path) -> None:
+    """Check that a folder in one that others may have made is no link. Raises StoreError."""
+    if path.is_symlink():
+        raise StoreError(f"{path} is a link, which may lead anywhere; {UNLINK}")
 
 
 def _description(run: RunFolder, planned: Trial, model: Model, inputs: Inputs, digest: str) -> dict[str, Any]:
