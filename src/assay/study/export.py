@@ -165,9 +165,9 @@ def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:
         )
     except torch.onnx.errors.OnnxExporterError as error:
         raise WeightsError(f"torch cannot write this network as ONNX: {str(error).splitlines()[0]}") from error
-    written = onnx.load(path)
+    written = onnx.load(path)  # pyright: ignore[reportUnknownMemberType]
     _clear_notes(written)
-    onnx.save(written, path)
+    onnx.save(written, path)  # pyright: ignore[reportUnknownMemberType]
     session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for count in (1, 2):
         with torch.inference_mode():
