@@ -20,9 +20,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 118,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 598,
-    "lines that an import of look loads": 19800,
+    "lines that an import of look loads": 19810,
     "lines that an import of compare loads": 14470,
-    "lines that an import of page loads": 7950,
+    "lines that an import of page loads": 7960,
 }
 
 

@@ -22,8 +22,6 @@ from tests.worlds.studies import TINY, run_tiny
 
 import assay
 from assay.audit.request import AuditRequest
-from assay.core.files import typed_path
-from assay.core.terminal import paths_spelled, spell_paths
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.local import keep_paths, restore_paths
 from assay.store.manifest import is_ours, write_manifest
@@ -234,14 +232,9 @@ def test_no_file_of_a_folder_names_the_place_of_the_data_or_the_home_of_its_make
         ]
 
 
-def test_the_command_of_a_model_names_no_folder_but_on_the_terminal_of_its_maker() -> None:
-    command = "/jane/bin/python /jane/predict.py {images} {scores}"
-    line = AuditRequest(data="data.csv", command=command).line
+def test_the_command_of_a_model_names_no_folder() -> None:
+    line = AuditRequest(data="data.csv", command="/jane/bin/python /jane/predict.py {images} {scores}").line
     assert line.endswith("--command '…/python …/predict.py {images} {scores}'")
-    with paths_spelled(["audit", "--command", command]):
-        assert spell_paths(line).endswith(f"--command '{command}'")
-    with paths_spelled(["compare", "/jane/a.csv", "--out", "/other/a"]):
-        assert spell_paths("compare …/a.csv --out …/a-again") == "compare /jane/a.csv --out /other/a-again"
 
 
 @pytest.mark.parametrize("folder", ["/", "home"])
@@ -249,12 +242,13 @@ def test_a_path_from_a_folder_of_homes_names_no_user(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (data := tmp_path / "home" / "jane" / "data").mkdir(parents=True)
+    request = AuditRequest(data=str(data), command="predict {images} {scores}")
     monkeypatch.chdir(tmp_path / folder)
     for home in (folder, data.parent):
         monkeypatch.setenv("HOME", str(tmp_path / home))
-        assert typed_path(data) == ("…/data" if home == folder else "~/data")
+        assert f" {'…/data' if home == folder else '~/data'} " in f"{request.line} ", request.line
     monkeypatch.chdir(data.parent)
-    assert typed_path(data) == "data"
+    assert " data " in f"{request.line} "
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,16 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def spell_paths(line: str) -> str:
-    """Return a line with the paths that were typed in place of their names, see `paths_spelled`."""
+    """Return a line with the paths that were typed in place of their names, see `paths_spelled`.
+
+    Examples:
+        >>> with paths_spelled(["compare", "/jane/a.csv", "--out", "/other/a"]):
+        ...     spell_paths("compare …/a.csv --out …/a-again")
+        'compare /jane/a.csv --out /other/a-again'
+        >>> with paths_spelled(["audit", "--command", "/jane/python predict.py {images} {scores}"]):
+        ...     spell_paths("--command '…/python predict.py {images} {scores}'")
+        "--command '/jane/python predict.py {images} {scores}'"
+    """
     parts = (part for word in _TYPED.get() for part in (word.rpartition("=")[2], *word.split()))  # a command in a word
     paths = {*map(Path, parts)} - {Path()}
     every = [(typed_path(path), shlex.quote(str(path))) for path in paths]
