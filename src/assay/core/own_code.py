@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import site
 import sys
 import sysconfig
@@ -24,7 +25,7 @@ from assay.core.files import file_hash, has_mark, is_file, leave_mark, read_user
 
 _INSTALLED = tuple(
     {
-        Path(place).resolve()
+        f"{os.path.realpath(place)}{os.sep}"
         for place in (
             *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
             *site.getsitepackages(),
@@ -33,7 +34,7 @@ _INSTALLED = tuple(
         )
     }
 )
-"""Folders of Python, its libraries and Assay, which no received folder holds."""
+"""Beginnings of paths in the folders of Python, its libraries and Assay, which no received folder holds."""
 
 
 class _FromSource(SourceFileLoader):
@@ -60,7 +61,7 @@ class _OwnFinder:
 
 
 def _is_installed(file: Path) -> bool:
-    return any(file.resolve().is_relative_to(place) for place in _INSTALLED)
+    return os.path.realpath(file).startswith(_INSTALLED)
 
 
 def ignore_bytecode() -> None:
@@ -112,13 +113,27 @@ def remember_code(name: str, files: Sequence[Path]) -> None:
         name: `package.module:attribute`, which was imported.
         files: Those of its module.
     """
-    folder = _folder_of(name, files)
-    loaded = {Path(file).resolve() for module in [*sys.modules.values()] if (file := getattr(module, "__file__", None))}
-    imported = sorted(path for path in loaded if path.is_relative_to(folder) and not _is_installed(path))
+    inside = f"{_folder_of(name, files)}{os.sep}"
+    imported = sorted(
+        Path(file) for file in _loaded_files() if file.startswith(inside) and not file.startswith(_INSTALLED)
+    )
     write_user_state(
         _text_of_content(name, files), "\n".join(f"{_digest_now(path)} {path}" for path in {*files, *imported})
     )
     leave_mark(_text_of_place(name, files))
+
+
+def _loaded_files() -> set[str]:
+    """Return the real paths of the files of all imported modules."""
+    folders: dict[str, str] = {}  # modules are thousands, in few folders
+    files = set[str]()
+    for module in [*sys.modules.values()]:
+        file: object = getattr(module, "__file__", None)
+        if isinstance(file, str):
+            folder, name = os.path.split(file)
+            path = f"{folders.get(folder) or folders.setdefault(folder, os.path.realpath(folder))}{os.sep}{name}"
+            files.add(os.path.realpath(path) if Path(path).is_symlink() else path)
+    return files
 
 
 def has_run_same(name: str, files: Sequence[Path]) -> bool:
