@@ -48,9 +48,13 @@ def pytest_runtest_setup() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def study_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache of decoded images that all tests share unless they name another; what they remember is beside it."""
+    """The cache of decoded images that all tests share unless they name another; what they remember is beside it.
+
+    No file waits for the disk: a tenth of the time of all tests was waiting, and no test takes the power off.
+    """
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
         patch.setenv("ASSAY_CACHE", str(cache))
         patch.setenv("XDG_STATE_HOME", str(cache.parent / "state"))
         yield cache
