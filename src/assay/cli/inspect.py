@@ -82,7 +82,7 @@ def list_command(kind: str | None, json: bool) -> None:
     if wanted == "study":
         for _, name, summary in chosen:
             print(f"  {name:<{width}}  {'; '.join(filter(None, _study_facts(name).values()))}\n      {summary}")
-        print("`assay show NAME` prints a study; `--scale quick` of the first five takes 3 to 4 minutes on 2 cores")
+        print("`assay show NAME` prints a study; `--scale quick` of the first five takes 2 to 4 minutes on 2 cores")
         return
     print("\n".join(f"  {name:<{width}}  {summary}" for _, name, summary in chosen))
 
