@@ -12,6 +12,12 @@ TABLE = (ROOT / "SECURITY.md").read_text(encoding="utf-8").split("| from whom, w
 ROWS = [[cell.strip() for cell in line.strip("| ").split("|")] for line in TABLE.splitlines()[2:]]
 
 
+def test_the_image_that_a_container_is_built_on_is_pinned_by_its_digest() -> None:
+    bases = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("FROM")]
+    assert bases
+    assert not [line for line in bases if not re.search(r"@sha256:[0-9a-f]{64}$", line)]
+
+
 def test_actions_are_pinned_by_commit_and_a_release_is_attested() -> None:
     workflows = {path.name: path.read_text() for path in (ROOT / ".github" / "workflows").glob("*.yml")}
     actions = [line for text in workflows.values() for line in text.splitlines() if "uses:" in line]
