@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -574,7 +575,7 @@ def _done(arguments: list[str]) -> int:
     if "_ASSAY_COMPLETE" in os.environ:
         app(prog_name="assay")  # Typer answers the shell and exits
     try:
-        command = typer.main.get_command(app)
+        command = _command()
         with command.make_context("assay", arguments) as context:
             command.invoke(context)
     except typer.Exit as end:
@@ -614,6 +615,12 @@ def _done(arguments: list[str]) -> int:
         traceback.print_exc()
         return FAULT
     return 0
+
+
+@cache
+def _command() -> Any:
+    """Return the command line, which takes longer to build than to read; in Python and in tests it is used again."""
+    return typer.main.get_command(app)
 
 
 _DRIVER = "libcuda.so.1"

@@ -286,10 +286,13 @@ class RunFolder:
         Raises:
             StoreError: Nothing was, or the file is damaged.
         """
+        return restore_paths(self.root, Path(RUN).stem, self._document_without_paths())
+
+    def _document_without_paths(self) -> dict[str, Any]:
         path = self.root / RUN
         if not is_file(path):
             refuse_earlier(self.root)
-        return restore_paths(self.root, path.stem, migrate(read_checked_json(path), path))
+        return migrate(read_checked_json(path), path)
 
     @property
     def kind(self) -> Kind | None:
@@ -301,7 +304,7 @@ class RunFolder:
         if not is_file(self.root / RUN):
             refuse_earlier(self.root)
             return None
-        name = self.document()["kind"]
+        name = self._document_without_paths()["kind"]
         if name not in kinds():
             raise StoreError(f"{self.root} holds a run of the kind '{name}', which this version does not know")
         return kinds()[name]
