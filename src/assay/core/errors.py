@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -159,9 +160,29 @@ def extra(name: str) -> Generator[None]:
         ExtraError: If one of them is not installed.
     """
     try:
-        yield
+        with library_path_unchanged():
+            yield
     except ModuleNotFoundError as error:
         raise _of_extra(error, name) from error
+
+
+@contextmanager
+def library_path_unchanged() -> Generator[None]:
+    """Import libraries in this block, and leave the variable that names the folders of libraries as it was.
+
+    OpenCV, which MONAI imports too, gives it an empty part. That is the working folder: programs and workers that are
+    started later would load any `libm.so.6` in it, and code in that runs.
+    """
+    before = os.environ.get(_LIBRARY_PATH)
+    try:
+        yield
+    finally:
+        os.environ.pop(_LIBRARY_PATH, None)
+        if before is not None:
+            os.environ[_LIBRARY_PATH] = before
+
+
+_LIBRARY_PATH = "LD_LIBRARY_PATH"
 
 
 def _of_extra(error: ModuleNotFoundError, name: str) -> ExtraError:

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-import cv2 as _cv2
+from assay.core.errors import library_path_unchanged
+
+with library_path_unchanged():
+    import cv2 as _cv2
 
 _cv2.setNumThreads(1)
 
