@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 # Errors of the user's input: they state the given value, the allowed ones and the remedy.
@@ -160,29 +160,11 @@ def extra(name: str) -> Generator[None]:
         ExtraError: If one of them is not installed.
     """
     try:
-        with library_path_unchanged():
-            yield
+        if name == "monai":  # which imports OpenCV: see there
+            import_module("assay.core.opencv")
+        yield
     except ModuleNotFoundError as error:
         raise _of_extra(error, name) from error
-
-
-@contextmanager
-def library_path_unchanged() -> Generator[None]:
-    """Import libraries in this block, and leave the variable that names the folders of libraries as it was.
-
-    OpenCV, which MONAI imports too, gives it an empty part. That is the working folder: programs and workers that are
-    started later would load any `libm.so.6` in it, and code in that runs.
-    """
-    before = os.environ.get(_LIBRARY_PATH)
-    try:
-        yield
-    finally:
-        os.environ.pop(_LIBRARY_PATH, None)
-        if before is not None:
-            os.environ[_LIBRARY_PATH] = before
-
-
-_LIBRARY_PATH = "LD_LIBRARY_PATH"
 
 
 def _of_extra(error: ModuleNotFoundError, name: str) -> ExtraError:

@@ -1,12 +1,18 @@
-"""The adapter to OpenCV: one thread, since workers run side by side, and no stubs, which refuse plain numbers."""
+"""The adapter to OpenCV: one thread, since workers run side by side, and no stubs, which refuse plain numbers.
 
+OpenCV adds an empty part to the places where the loader looks for libraries. That is the working folder: programs and
+workers that are started later would load any `libm.so.6` in it. MONAI imports OpenCV, too, after this module.
+"""
+
+import os
 from typing import Any
 
-from assay.core.errors import library_path_unchanged
+_before = os.environ.get("LD_LIBRARY_PATH")
 
-with library_path_unchanged():
-    import cv2 as _cv2
+import cv2 as _cv2  # noqa: E402
 
+os.environ.pop("LD_LIBRARY_PATH", None)
+os.environ |= {} if _before is None else {"LD_LIBRARY_PATH": _before}
 _cv2.setNumThreads(1)
 
 cv2: Any = _cv2
