@@ -6,7 +6,6 @@ import difflib
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 # Errors of the user's input: they state the given value, the allowed ones and the remedy.
@@ -160,8 +159,8 @@ def extra(name: str) -> Generator[None]:
         ExtraError: If one of them is not installed.
     """
     try:
-        if name == "monai":  # which imports OpenCV: see there
-            import_module("assay.core.opencv")
+        if name == "monai":  # which imports OpenCV
+            __import__("assay.core.opencv")
         yield
     except ModuleNotFoundError as error:
         raise _of_extra(error, name) from error

@@ -1,7 +1,6 @@
 """The adapter to OpenCV: one thread, since workers run side by side, and no stubs, which refuse plain numbers.
 
-OpenCV adds an empty part to the places where the loader looks for libraries. That is the working folder: programs and
-workers that are started later would load any `libm.so.6` in it. MONAI imports OpenCV, too, after this module.
+OpenCV adds the working folder to where programs that are started later look for libraries, such as `libm.so.6`.
 """
 
 import os
