@@ -178,6 +178,18 @@ def test_no_settings_of_numba_in_the_working_folder_are_obeyed(tmp_path: Path) -
     assert (done.stdout, done.stderr) == ("\n", "")
 
 
+@pytest.mark.parametrize("module", ["core.opencv", "training.losses.overlap", "models.monai_networks"])
+@pytest.mark.parametrize("own", [None, "/opt/lib"])
+def test_no_library_in_the_working_folder_is_loaded_by_a_program_that_is_started(own: str | None, module: str) -> None:
+    """OpenCV adds an empty part, the working folder, to the places where the loader looks for libraries."""
+    code = f"import os, assay.{module}; print(os.environ.get('LD_LIBRARY_PATH'), 'cv2' in __import__('sys').modules)"
+    variables = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
+    variables |= {} if own is None else {"LD_LIBRARY_PATH": own}
+    command = [sys.executable, "-P", "-W", "ignore", "-c", code]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(own), "True"]
+
+
 @pytest.mark.parametrize("place", [".", "tls/x86_64", "glibc-hwcaps/x86-64-v3"])
 def test_no_library_in_the_working_folder_is_loaded_as_a_driver(
     place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

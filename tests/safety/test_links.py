@@ -256,7 +256,8 @@ def test_a_path_from_a_folder_of_homes_names_no_user(
     ["/jane", "/My jane/x", "//jane/x", "file:///home/jane/x", "(/home/jane/x)", "a,/home/jane/x", "a:/jane/x",
      "~jane/x", "C:\\Users\\jane\\x", "\\\\jane\\share\\x", "/home/jane", "run '/home/jane/a b' --x",
      "a: /home/jane/d\nb: 1", "../../home/jane/x", "../../mnt/Users/jane", "run ../home/jane/x --y",
-     "cc -I/home/jane/x"],
+     "cc -I/home/jane/x", "cannot read /home/Jo jane/x y.png: no", "C:\\Users\\Jo B jane\\x is bad", "`/home/jane/x`",
+     "‘/home/jane/x’", "tables@/home/jane/x"],
 )  # fmt: skip
 def test_no_form_of_a_path_names_a_folder(tmp_path: Path, text: str) -> None:
     values: dict[str, Any] = {"schema": 1, "request": {"data": [text], text: 1.0}}

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -461,3 +462,55 @@ def test_records_of_an_unfinished_run_are_checked_for_damage_alone(run_copy: Pat
     shutil.rmtree(run_copy / "tables")
     assert ask("report", run_copy).code == 0
     assert "0.123456" in ask("results", run_copy, "--table", "seeds", "--csv").out
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a user who made none of the folders."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+
+
+def test_a_trained_network_of_a_strange_run_is_refused_in_a_sentence(
+    run_copy: Path, planted: Path, elsewhere: None, ask: Asking
+) -> None:
+    trial = next((run_copy / "trials").glob("*"))
+    for classes in (3, ["evil\x1b[31m\nPassed", "b"]):
+        write_checked_json(run_copy / "described.json", {"schema": 1, "classes": classes})
+        write_manifest(run_copy, {})
+        answer = ask("audit", trial, "--images", planted / "set", "--target", "label")
+        assert (answer.code, "Traceback" in answer.err, "\nPassed" in answer.err) == (2, False, False), answer.err
+
+
+def test_a_strange_audit_is_no_remedy_and_no_reference(
+    planted: Path, elsewhere: None, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    audit = Path(shutil.copytree(planted / "reader", tmp_path / "audits" / "a"))
+    folder = RunFolder(audit)
+    rows = [dict(row) for row in folder.table("regions")]
+    for row in rows:
+        row.update(of="place", kind="box", name="evil\x1b[31m\nPassed", verdict="relies-on-region", discrete=True)
+    folder.write_table("regions", list(rows[0]), rows)
+    write_manifest(audit, {})
+    answer = ask("audit", "remedy", audit, "covered")
+    assert (answer.code, "not what this version of Assay writes" in answer.err, "\nPassed" in answer.err) == (
+        2,
+        True,
+        False,
+    ), answer.err
+    assert not Path("covered").exists()
+    with (audit / "verdicts.json").open("a") as file:
+        file.write(" ")
+    assert "it is damaged" in ask("audit", "remedy", audit, "covered").err
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\\..\\b", b"a\x1b[31m"])
+def test_a_bundle_has_no_name_that_leads_elsewhere(name: bytes, run_copy: Path, ask: Asking) -> None:
+    run = run_copy.rename(run_copy.with_name(name.decode(errors="surrogateescape")))
+    answer = ask("open", run, "--bundle", "run.zip")
+    assert (answer.code, answer.err.count("\n"), Path("run.zip").exists()) == (2, 1, False), answer.err
+    run = run.rename(run.with_name("sound"))
+    (run / "pictures" / "..\\..\\evil.bat").write_text("")
+    write_manifest(run, {})
+    ask("open", run, "--bundle", "run.zip")
+    assert not [name for name in zipfile.ZipFile("run.zip").namelist() if "\\" in name]

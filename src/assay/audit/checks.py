@@ -235,7 +235,7 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
     of_training = names and not output_text and not output and isinstance(model.origin, TrainedOrigin)
     if of_training and count == len(classes) and not (_is_finding(names) and _is_finding(classes)):
         raise SpecError(
-            f"the network tells {join_words([*names])} apart, and these images have the classes "
+            f"the network tells {join_words([*map(shorten, names)])} apart, and these images have the classes "
             f"{join_words([*classes])}: name the class of each output, in their order, with "
             f"{key_text('--outputs')} A,B"
         )
@@ -538,7 +538,7 @@ def misread(
         other = (
             f"another {key_text('--positive')}"
             if classes[0] == f"not {classes[1]}"
-            else key_text("--positive", classes[0])
+            else key_text("--positive", shlex.quote(classes[0]))
         )
         both = key_text("--outputs", f"'{classes[1]},{classes[0]}'")
         write.append(f"{other} (here '{classes[1]}' is positive), or {both} if only the outputs are")

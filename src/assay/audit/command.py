@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from assay.audit.battery import marks_of
 from assay.audit.compare import AuditsRun, StoredAudit, compare_audits
 from assay.audit.compare_page import comparison_answer, comparison_lines
 from assay.audit.labels import ALL, LABELS_NOTE, PAGE, TABLE, audit_labels
@@ -62,11 +63,19 @@ def _run_or_plan(
     origin: Origin, request: AuditRequest, out: Path, dry_run: bool, is_quiet: bool, json: bool
 ) -> Path | tuple[AuditSize, float]:
     """Audit a model, and return the folder; of a dry run the plan and the seconds an image takes."""
-    request = images_of(request.with_changes(out=out), is_quiet or json)
-    if request.networks and not dry_run:
-        request = _with_references(request, is_quiet or json)
-    with reading_shown(quiet=is_quiet) as on_progress:
+    with _own_marks(request), reading_shown(quiet=is_quiet) as on_progress:
+        request = images_of(request.with_changes(out=out), is_quiet or json)
+        if request.networks and not dry_run:
+            request = _with_references(request, is_quiet or json)
         return run_audit(origin, request, dry_run=dry_run, on_progress=on_progress, say=speaker(is_quiet or json))
+
+
+@contextmanager
+def _own_marks(request: AuditRequest) -> Generator[None]:
+    """Run of the code that a file of marks names only what this user has run here, or trusts."""
+    with code_trusted(request.trust), code_of_folder():
+        marks_of(request.marks or {})  # before workers, which would run it
+        yield
 
 
 def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet: bool, json: bool) -> None:
@@ -111,7 +120,7 @@ def prepare_command(folder: Path, request: AuditRequest, is_quiet: bool) -> None
         DataError: Rows cannot be read.
     """
     request = change_data(images_of(request, is_quiet), _anywhere)
-    with reading_shown(quiet=is_quiet) as on_progress:
+    with _own_marks(request), reading_shown(quiet=is_quiet) as on_progress:
         count = prepare_images(folder, request, on_progress=on_progress, say=speaker(is_quiet))
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
     if request.task == "segmentation":
@@ -128,7 +137,7 @@ def score_command(folder: Path, scores: Path, request: AuditRequest, *, is_quiet
         DataError: The folder or the scores cannot be used.
     """
     rules = None if request.policy is None else read_policy(request.policy)
-    with code_trusted(request.trust), code_of_folder(), reading_shown(quiet=is_quiet) as on_progress:
+    with _own_marks(request), reading_shown(quiet=is_quiet) as on_progress:
         if request.networks:
             request = _with_references(prepared_request(folder, request), is_quiet or json)
         result = finish_audit(folder, scores, request, on_progress=on_progress, say=speaker(is_quiet or json))

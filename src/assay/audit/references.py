@@ -18,7 +18,8 @@ from assay.audit.verdicts import WEAK_EFFECT, Reference, reference_of
 from assay.core.errors import SpecError
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row, read_json
-from assay.store.folder import RunFolder
+from assay.store.folder import RunFolder, received
+from assay.store.manifest import is_ours
 
 LEAST_NETWORKS = 59
 """Networks of which the largest is a limit for 95 % of others with confidence 95 %: 1 - .95^59 > .95."""
@@ -249,6 +250,7 @@ def _audits(root: Path, audited: str) -> Iterator[tuple[RunFolder, Mapping[str, 
         folder = RunFolder(path)
         if not (folder.kind is AUDIT and folder.tables_are_current()):
             continue
+        received.set(received.get() if is_ours(path) else path)
         facts = {str(row["key"]): str(row["value"]) for row in folder.table("provenance")}
         if facts.get(_MODEL, audited) != audited:
             yield folder, facts

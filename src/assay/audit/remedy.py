@@ -34,8 +34,9 @@ from assay.spec.request import ProbeSpec
 from assay.spec.schema import DataSpec
 from assay.stats.rows import REPORTED, Row
 from assay.store.files import write_text
-from assay.store.folder import RunFolder
+from assay.store.folder import RunFolder, received
 from assay.store.local import require_paths, restore_paths
+from assay.store.manifest import is_ours
 
 # A patch of another image leaves a seam. All images therefore get one, and from images of any class: patches of the
 # own class, or on carriers alone, would tell the class as the mark did.
@@ -133,13 +134,14 @@ def remedy(
     assert where is not None
     donors = searched[_surely_without(carry, np.array(record["worth"], dtype=float))]
     table[spec.data.image] = [f"{IMAGES}/{at:06d}.png" for at in range(len(table))]
+    what = what_words(row)
     with filling(out / IMAGES):
         _cover(images, where, donors, set(chosen.tolist()), out / IMAGES)
     write_text(out / COVERED, table.to_csv(index=False, lineterminator="\n"))
     table[spec.data.image] = table[spec.data.image].str.replace(".png", _BEFORE)
     write_text(out / BALANCED, table.iloc[chosen].to_csv(index=False, lineterminator="\n"))
     return RemedyCounts(
-        what_words(row),
+        what,
         row["trained"],
         len(images),
         float(where.mean()),
@@ -152,8 +154,10 @@ def remedy(
 
 
 def _row_of(folder: RunFolder) -> Row:
-    """Return the verdict on a mark with a place. Raises SpecError where there is none."""
+    """Return the verdict on a mark with a place. Raises SpecError where there is none, StoreError for damage."""
+    received.set(None if is_ours(folder.root) else folder.root)
     require_audit(folder)
+    folder.require_sound()
     rows = [row for row in folder.table("regions") if row["of"] not in WITHOUT_PLACE]
     able = [row for row in rows if row["verdict"] in REPORTED and row["discrete"]]
     if not able:

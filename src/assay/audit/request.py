@@ -111,9 +111,9 @@ class ModelRequest(DataRequest):
     data: Annotated[Any, Option("A CSV with a row per image, or a folder with one.", "PATH", "--images")] = ""
     factory: Any = None
     weights: Annotated[Text, Option("Weights of a named network.", "FILE")] = ""
-    trust: Annotated[bool, Option("Allow code that the model needs to run: TorchScript, .pt2, module:function.")] = (
-        False
-    )
+    trust: Annotated[
+        bool, Option("Allow code of the model (TorchScript, .pt2, module:function) or of --marks to run.")
+    ] = False
     time_limit: Annotated[float, Option("Time limit per image.", "TIME", parse=seconds, text="60s")] = 60.0
     memory: Annotated[
         float, Option("Limit on main memory: of a model, beyond its own size; of a command, in total.", "GB")

@@ -197,6 +197,7 @@ def _check_cache(root: Path) -> Iterator[CheckResult]:
     from assay.core.files import default_cache_root
     from assay.data.cache import damaged_arrays, damaged_notes
     from assay.store.folder import PAGE, RunFolder
+    from assay.store.manifest import PREVIEW
 
     folder, shared = RunFolder(root), RunFolder(cache := default_cache_root())
     changes = folder.changes()
@@ -205,6 +206,7 @@ def _check_cache(root: Path) -> Iterator[CheckResult]:
         yield CheckResult("warn", "manifest", "the last run here did not end, and only units were compared")
     if is_file(root / PAGE) and not any(change.path == root / PAGE for change in changes):
         yield from _page_finding(root)
+    yield from _preview_findings(root / PREVIEW)
     yield from _signature_finding(folder, changes)
     ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
     starts: list[tuple[UnitKind, str]] = [("sources", id) for id in ids if shared.complete("sources", id)]
@@ -242,15 +244,28 @@ def _check_bundle(root: Path) -> Iterator[CheckResult]:
         yield CheckResult("warn", "signature", f"{unsigned[0]} is not signed{others}: anybody may have changed that")
 
 
-def _page_finding(root: Path) -> Iterator[CheckResult]:
+def _page_finding(root: Path, what: str = "page") -> Iterator[CheckResult]:
     from assay.report.page import require_page
 
     try:
         require_page(root)
-        yield CheckResult("ok", "page", "it is what the tables give")
+        yield CheckResult("ok", what, "it is what the tables give")
     except StoreError as error:
         text, _, remedy = str(error).rpartition("; ")
-        yield CheckResult("bad", "page", text, remedy)
+        yield CheckResult("bad", what, text, remedy)
+
+
+def _preview_findings(root: Path) -> Iterator[CheckResult]:
+    """Compare the preview in a run folder, which the manifest and the signature of the run do not cover."""
+    from assay.store.folder import PAGE, RUN, RunFolder
+
+    if is_file(root / RUN):
+        folder = RunFolder(root)
+        yield from _findings_of_changes("files of preview", folder, changes := folder.changes())
+        if is_file(root / PAGE) and not changes:
+            yield from _page_finding(root, "page of preview")
+    elif is_file(root / PAGE):
+        yield CheckResult("warn", "preview", f"{root / PAGE} was not checked, since there is no {root / RUN}")
 
 
 def _signature_finding(folder: RunFolder, changes: Sequence[FileChange]) -> Iterator[CheckResult]:

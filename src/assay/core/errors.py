@@ -159,6 +159,8 @@ def extra(name: str) -> Generator[None]:
         ExtraError: If one of them is not installed.
     """
     try:
+        if name == "monai":  # which imports OpenCV
+            __import__("assay.core.opencv")
         yield
     except ModuleNotFoundError as error:
         raise _of_extra(error, name) from error

@@ -359,7 +359,7 @@ def has_mark(text: str) -> bool:
 # Paths in documents and pages that may be handed over: they name no folder of this machine and its owner.
 
 _HOMES = ("home", "homes", "users")
-_BEFORE = r"(?:^|(?<=[\s'\"=(\[{,;:<>|]))"
+_BEFORE = r"(?:^|(?<=[\s'\"=(\[{,;:<>|`‘“@]))"
 """Where a path begins within a text: not within a word, nor after it as in `(2)/x`, `${SET}/x`, `+/-` and `a/b`."""
 _UP = (
     r"(?:\.\.[/\\]+)+(?:(?!\.\.[/\\])[^\s/\\'\"]+[/\\]+)*?"
@@ -374,7 +374,9 @@ _START = (
 Not `a/b`, `../a` and `https://`.
 """
 _WHOLE_PATH = re.compile(rf"\s*(?:{_START}[^\n]*|~[A-Za-z_][\w.-]*)")
-_PATH_WITHIN = re.compile(rf"""(?P<quote>['"]){_START}[^\n]*?(?P=quote)|{_START}[^\s'",;:()\[\]{{}}<>|]*""")
+_USER = rf"(?:/(?i:{'|'.join(_HOMES)})/|[A-Za-z]:[/\\]+(?i:users)[/\\]+)[^\s/\\]+(?: [^\s/\\'\"]+){{1,3}}(?=[/\\])"
+_TO = r"""[^\s'",;:()\[\]{}<>|`’”]*"""
+_PATH_WITHIN = re.compile(rf"""(?P<quote>['"]){_START}[^\n]*?(?P=quote)|(?:{_BEFORE}{_USER}|{_START}){_TO}""")
 
 
 def hide_paths(value: Any) -> Any:

@@ -43,6 +43,8 @@ WRITABLE = "this system has no Landlock, so that the model's process could write
 ASKABLE = "this system has no seccomp, so that the model's process could have other programs act for it"
 MEMORY = 4.0
 """GB that a model may take beyond what its files take while they are loaded."""
+_LONGEST_START = 310
+"""Seconds after which a process that loads a model ends; who started it waits a little less."""
 _LARGEST_FILE = 2**30
 """Bytes that a file may have which the process writes to its scratch folder."""
 _COPIES = 3
@@ -165,6 +167,7 @@ def _serve(connection: Connection, notes: Sequence[str]) -> None:
 
     path, origin, device, threads, limit = pickle.loads(connection.recv_bytes())
     sys.path[:] = path
+    signal.alarm(_LONGEST_START)  # also where nobody waits any more
     try:
         if device == "cpu":  # the address space of CUDA is far larger than what it takes
             limit_memory(memory_limit(origin.files, origin.memory))
@@ -175,6 +178,7 @@ def _serve(connection: Connection, notes: Sequence[str]) -> None:
         return
     connection.send_bytes(json.dumps(facts, default=str).encode())
     connection.send_bytes(b"")
+    signal.alarm(0)
     while True:
         try:
             shape = json.loads(connection.recv_bytes())

@@ -168,9 +168,9 @@ def head_of(heads: Sequence[str], requested: str, name: str) -> str:
     alike = alike or [head for head in heads if len(heads) == 1 or re.search("logit|score|prob", head.lower())]
     if len(alike) != 1:
         raise SpecError(
-            f"{name} has the outputs {', '.join(heads)}: name the one with the scores, such as "
+            f"{name} has the outputs {', '.join(map(shorten, heads))}: name the one with the scores, such as "
             f"{key_text('--output')} "
-            f"{heads[0]}"
+            f"{shorten(heads[0])}"
         )
     return alike[0]
 

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
-from assay.core.errors import StoreError, WeightsError, first_line
+from assay.core.errors import StoreError, WeightsError, first_line, shorten
 from assay.core.files import assets_folder, default_cache_root, file_hash, file_lock, write_bytes
 from assay.data.cache import NO_ROOM_REMEDY, writing
 from assay.models.untyped import safetensors_of
@@ -38,7 +38,7 @@ _LISTED = 8
 def some(keys: Sequence[str]) -> str:
     """Return the first few of many names, and how many more there are."""
     rest = f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
-    return ", ".join(keys[:_LISTED]) + rest
+    return ", ".join(map(shorten, keys[:_LISTED])) + rest
 
 
 def shape(value: Tensor) -> str:

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from assay.core.errors import WeightsError
+from assay.core.errors import WeightsError, first_line
 from assay.core.files import write_bytes, write_whole
 from assay.core.seeds import derive
 from assay.models.untyped import fill_fresh_memory, fills_fresh_memory, fork_generators, named_layers, seed_torch
@@ -679,11 +679,14 @@ def load_weights(network: nn.Module, path: Path, parts: Sequence[str] = ()) -> M
         inside = {key: value for key, value in file.tensors.items() if key.startswith(f"{part}.")}
         named = {key.removeprefix(f"{part}."): value for key, value in inside.items()}
         load_into(network.get_submodule(part), replace(file, tensors=named))
-    for name, eps in cast(dict[str, float], json.loads(file.metadata.get("batch_norm_eps", "{}"))).items():
-        if not parts or name.partition(".")[0] in parts:
-            cast(nn.BatchNorm2d, network.get_submodule(name)).eps = eps
-    start = cast(dict[str, Any], json.loads(file.metadata.get("start", "{}")))
-    set_strides(network, {f"trunk.{name}": stride for name, stride in start.get("strides", {}).items()})
+    try:
+        for name, eps in cast(dict[str, float], json.loads(file.metadata.get("batch_norm_eps", "{}"))).items():
+            if not parts or name.partition(".")[0] in parts:
+                cast(nn.BatchNorm2d, network.get_submodule(name)).eps = float(eps)
+        start = cast(dict[str, Any], json.loads(file.metadata.get("start", "{}")))
+        set_strides(network, {f"trunk.{name}": stride for name, stride in start.get("strides", {}).items()})
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:
+        raise WeightsError(f"weights file '{path}' has notes that Assay does not write: {first_line(error)}") from error
     return file.metadata
 
 

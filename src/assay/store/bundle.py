@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from assay.core.errors import StoreError
+from assay.core.errors import StoreError, shorten
 from assay.core.files import file_hash, file_state, write_whole
 from assay.store.folder import PAGE
 from assay.store.manifest import (
@@ -92,6 +92,8 @@ def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         raise StoreError(f"two of the runs are called {max(names, key=names.count)}: pack them one at a time")
+    if strange := next((name for name in names if not name.isprintable() or "\\" in name), None):
+        raise StoreError(f"the run folder {shorten(strange)} has a name that not all systems have: rename it")
     files: dict[str, Path] = {}
     for name, folder in zip(names, folders, strict=True):
         inside = (file for part in BUNDLED for file in sorted((folder / part).rglob("*")) if file.is_file())
@@ -102,7 +104,7 @@ def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:
         files |= {
             f"{name}/{place}": file
             for place, file in within.items()
-            if place in listed and file.resolve().is_relative_to(root)
+            if place in listed and place.isprintable() and "\\" not in place and file.resolve().is_relative_to(root)
         }
     sums = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
     texts = {"index.html": index} if index else {}

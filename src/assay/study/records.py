@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +26,8 @@ from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
 from assay.store.described import DESCRIBED
 from assay.store.files import read_checked_json, read_json, write_checked_json
-from assay.store.folder import RUN, RunFolder, UnitKind, checked_id
+from assay.store.folder import RUN, RunFolder, UnitKind, checked_id, received
+from assay.store.manifest import is_ours
 from assay.store.migrations import migrate
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.kind import STUDY
@@ -158,8 +161,38 @@ class ExportedTraining:
             raise StoreError(f"{self.root} holds no {WEIGHTS_FILE}: give its .onnx file, or export it as safetensors")
         if sha256(weights) != self.values["sha256"]:
             raise StoreError(f"{weights} is damaged or changed: export the network again")
-        inputs = Inputs(**{key: self.values["input"][key] for key in ("channels", "size", "classes")})
+        inputs = _inputs_of(self.values["input"])
         return load_trained(recipe, inputs, self.values["seed"], weights, self.values["output"], device)
+
+
+_MOST = {"channels": 64, "size": 4096, "classes": 10_000}
+"""The largest inputs of a network that are read: memory is taken for them, and a received file may state any number."""
+
+
+def _inputs_of(values: Mapping[str, Any]) -> Inputs:
+    """Return the images and classes of a stored network. Raises TypeError, KeyError or SpecError for strange ones."""
+    for name, most in _MOST.items():
+        if not 1 <= index(values[name]) <= most:
+            raise SpecError(f"{name} {values[name]} of a network: expected 1 to {most}")
+    return Inputs(**{name: values[name] for name in _MOST})
+
+
+def _exported_values(path: Path) -> Mapping[str, Any]:
+    """Return what `assay export` wrote of a network. Raises StoreError for what anybody else wrote there."""
+    values = read_json(path)
+
+    def checked() -> Mapping[str, Any]:
+        _inputs_of(values["input"])
+        output = values["output"]
+        texts = [*(values[key] for key in ("id", "sha256", "task")), *output["classes"]]
+        numbers = [values["seed"], output["threshold"], *output["operating"]]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a text")
+        if not all(number is None or (isinstance(number, int | float) and isfinite(number)) for number in numbers):
+            raise TypeError("a number")
+        return values
+
+    return _read(path, checked)
 
 
 def class_names(run: RunFolder, count: int) -> tuple[str, ...]:
@@ -183,7 +216,7 @@ def trained_model(unit: Path) -> TrainedModel | ExportedTraining:
 
     path = at_home(unit).resolve()
     if (path / EXPORTED).is_file():
-        return ExportedTraining(path, read_json(path / EXPORTED))
+        return ExportedTraining(path, _exported_values(path / EXPORTED))
     if (path / RUN).is_file() and (trial := next(RunFolder(path).ids("trials"), "")):
         raise StoreError(f"{unit} is a whole run: name one of its networks, such as {Path(unit) / 'trials' / trial}")
     root, id = path.parent.parent, path.name
@@ -191,6 +224,7 @@ def trained_model(unit: Path) -> TrainedModel | ExportedTraining:
     kind: Unit = "sources" if path.parent.name == "sources" else "trials"
     if not (root / RUN).is_file() or not folder.complete(kind, id):
         raise StoreError(f"{unit} holds no complete trial: choose a folder of trials/ with a record.json")
+    received.set(None if is_ours(root) else root)
     study = stored_study(root)
     if kind == "sources":
         return _trained_source(id, study, root)
@@ -269,7 +303,7 @@ def _stored_from_values(spec: StudySpec, values: dict[str, Any], study: Mapping[
     readings = {(entry["point"], entry["trial"], entry["environment"]): entry["id"] for entry in values["readings"]}
     sources = tuple(_source(entry) for entry in values["sources"])
     plan = Plan(spec, tuple(trials.values()), tuple(probes), readings, sources)
-    return StoredStudy(plan, Inputs(**values["inputs"]), study["request"]["skip_bad_rows"], study["stamp"])
+    return StoredStudy(plan, _inputs_of(values["inputs"]), study["request"]["skip_bad_rows"], study["stamp"])
 
 
 def _trial(entry: dict[str, Any], point: RecipePoint, spec: StudySpec) -> Trial:

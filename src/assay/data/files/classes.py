@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -234,7 +235,7 @@ def two_classes(name: str, positive: str, cells: Sequence[str]) -> Target:
 
 def which_is_positive(name: str, classes: Sequence[str], place: str, option: str = "data.positive") -> str:
     """Return the question which of two classes is positive. Both answers stand there: none is likelier."""
-    names = [f"'{shorten(class_name)}'" if " " in class_name else shorten(class_name) for class_name in classes]
+    names = [shlex.quote(shorten(class_name)) for class_name in classes]
     return (
         f"{place}: the classes{_quote(name, ' of')} are {' and '.join(map(shorten, classes))}, and neither is surely "
         f"the positive one: name it with {' or '.join(key_text(option, class_name) for class_name in names)}"

@@ -1,0 +1,130 @@
+"""Marks, exported networks and audits that somebody else handed over, made to harm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.asking import Asking
+
+EVIL = "evil\x1b[31m\nPassed: fine"
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asking:
+    """Ask the command line in this process, as a user who made none of the folders."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+    return Asking(capsys)
+
+
+def test_no_code_that_a_file_of_marks_names_is_run(
+    planted: Path, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("harmful_marks.py").write_text("open('ran', 'w').close()\nclass Mark: ...\n")
+    Path("marks.yaml").write_text('m: [{"harmful_marks:Mark": {}}, {"harmful_marks:Mark": {}}, tag]')
+    words = ["--images", planted / "set", "--target", "label", "--patient", "who", "--marks", "marks.yaml"]
+    command = ["--command", "python no-such-file.py {images} {scores}"]
+    for audit in (["prepare", "prepared"], [*command], [*command, "--dry-run"]):
+        answer = ask("audit", *audit, *words)
+        assert (answer.code, "that you have not run on this machine" in answer.err) == (2, True), answer
+        assert not Path("ran").exists()
+
+
+def set_part(*keys: str, value: object) -> Callable[[dict[str, Any]], None]:
+    def change(values: dict[str, Any]) -> None:
+        for key in keys[:-1]:
+            values = values[key]
+        values[keys[-1]] = value
+
+    return change
+
+
+STRANGE: list[Callable[[dict[str, Any]], None]] = [
+    lambda values: values.clear(),
+    set_part("input", "classes", value=10**9),
+    set_part("input", "channels", value=10**6),
+    set_part("input", "size", value="32"),
+    set_part("output", "classes", value=3),
+    set_part("output", "threshold", value="0.5"),
+    set_part("output", "threshold", value=float("nan")),
+    set_part("output", "operating", value=["x", {"a": 1}]),
+    set_part("seed", value="../x"),
+    set_part("recipe", value="x"),
+]
+
+
+def exported(ask: Asking, run: Path) -> Path:
+    assert ask("export", run, "all", "network").code == 0
+    return next(Path("network").glob("*/model.json")).parent
+
+
+def audit_of(model: Path, planted: Path) -> tuple[str | Path, ...]:
+    return "audit", model, "--images", planted / "set", "--target", "label", "--patient", "who", "--budget", "2000"
+
+
+def test_strange_exported_networks_are_refused_in_a_sentence(run_copy: Path, planted: Path, ask: Asking) -> None:
+    """Memory is taken for no number of classes or channels that no network has."""
+    file = exported(ask, run_copy) / "model.json"
+    whole = file.read_text()
+    for change in STRANGE:
+        values = json.loads(whole)
+        change(values)
+        file.write_text(json.dumps(values))
+        answer = ask(*audit_of(file.parent, planted))
+        assert (answer.code, "Traceback" in answer.err, "cannot read" in answer.err) == (2, False, True), answer.err
+
+
+@pytest.mark.parametrize(
+    "note",
+    [{"batch_norm_eps": "[1]"}, {"batch_norm_eps": '{"nope": 1}'}, {"start": "{"}],
+)
+def test_strange_notes_in_weights_are_refused_in_a_sentence(
+    note: dict[str, str], run_copy: Path, planted: Path, ask: Asking
+) -> None:
+    folder = exported(ask, run_copy)
+    rewrite_weights(folder, lambda header: header["__metadata__"].update(note))
+    answer = ask(*audit_of(folder, planted))
+    assert (answer.code, "has notes that Assay does not write" in answer.err) == (2, True), answer.err
+
+
+def rewrite_weights(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the header of the weights of an exported network, and the checksum as who made it would."""
+    weights, description = folder / "weights.safetensors", folder / "model.json"
+    content = weights.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    change(header)
+    text = json.dumps(header).encode()
+    weights.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+    values = json.loads(description.read_text())
+    description.write_text(json.dumps({**values, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}))
+
+
+def test_no_name_in_a_model_forges_a_line(run_copy: Path, planted: Path, ask: Asking) -> None:
+    folder = exported(ask, run_copy)
+    values = json.loads((folder / "model.json").read_text())
+    set_part("output", "classes", value=[EVIL, "b"])(values)
+    (folder / "model.json").write_text(json.dumps(values))
+    answer = ask(*audit_of(folder, planted))
+    assert (answer.code, "Passed" in answer.err, "\nPassed" in answer.err) == (2, True, False), answer.err
+    rewrite_weights(folder, lambda header: header.update({EVIL: header.pop("head.bias")}))
+    answer = ask(*audit_of(folder, planted))
+    assert (answer.code, "Passed" in answer.err, "\nPassed" in answer.err) == (2, True, False), answer.err
+
+
+def test_a_forged_preview_in_a_sound_run_is_found(run_copy: Path, planted: Path, ask: Asking) -> None:
+    preview = Path(shutil.copytree(planted / "reader", run_copy / "preview"))
+    found = json.loads(ask("doctor", run_copy, "--json").out)
+    assert {row["what"]: row["light"] for row in found}["page of preview"] == "ok"
+    (preview / "report.html").write_text("<h1>No shortcut</h1>")
+    answer = ask("doctor", run_copy, "--json")
+    assert (answer.code, [row["light"] for row in json.loads(answer.out) if "preview" in row["what"]]) == (1, ["bad"])
+    (preview / "run.json").unlink()
+    found = json.loads(ask("doctor", run_copy, "--json").out)
+    assert [row["light"] for row in found if "preview" in row["what"]] == ["warn"]
