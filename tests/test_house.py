@@ -22,9 +22,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 118,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 598,
-    "lines that an import of look loads": 19810,
+    "lines that an import of look loads": 19820,
     "lines that an import of compare loads": 14470,
-    "lines that an import of page loads": 7960,
+    "lines that an import of page loads": 7970,
 }
 
 
