@@ -298,6 +298,17 @@ def test_a_signed_file_that_a_bundle_lacks_is_missed(name: str, run_copy: Path, 
     assert answer.code == 1
 
 
+@pytest.mark.parametrize("command", ["status", "results", "doctor", "open", "clean"])
+def test_the_name_of_a_run_folder_writes_no_line_of_its_own(command: str, run_copy: Path, ask: Asking) -> None:
+    strange = run_copy.rename(run_copy.with_name("small\nfiles: all compared"))
+    (strange / "report.html").unlink()  # which `open` would take
+    answer = ask(command, strange)
+    assert (answer.code, answer.out) == (2, "")
+    assert "the run folder 'small files: all compared' has control characters in its name: rename it" in answer.err
+    answer = ask(command, "smal")
+    assert "files: all compared" not in answer.err.splitlines()
+
+
 def test_sums_in_a_run_folder_do_not_make_it_a_bundle(run_copy: Path, ask: Asking) -> None:
     page = run_copy / "report.html"
     page.write_text(page.read_text().replace("</title>", " forged</title>", 1))

@@ -16,7 +16,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from assay.core.errors import AssayError, StoreError, unknown_of_few, visible
+from assay.core.errors import AssayError, StoreError, shorten, unknown_of_few, visible
 from assay.core.files import is_file
 from assay.core.registry import code_of_folder
 from assay.report.browser import open_page
@@ -331,7 +331,7 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
         print(jsonlib.dumps({"paths": [str(path) for path in paths], "bytes": size, "deleted": yes}))
         return
     for path in paths:
-        print(path)
+        print(shorten(str(path), 1000))
     verb = "deleted" if yes else "named by no spec; delete with --yes"
     print(f"{len(paths)} units, {size / 1e6:.1f} MB: {verb}" if paths else "everything here is named by the spec")
 

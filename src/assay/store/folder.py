@@ -792,16 +792,20 @@ def find_run(run: str, out: Path) -> Path:
     for folder in places:
         refuse_earlier(folder)
         if is_file(folder / RUN):
+            if not folder.name.isprintable():  # it would write lines of its own on the terminal
+                raise StoreError(
+                    f"the run folder '{shorten(folder.name)}' has control characters in its name: rename it"
+                )
             received.set(None if is_ours(folder) else folder)
             return folder
-    names = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
+    names = sorted({shorten(path.parent.name) for path in out.glob(f"*/{RUN}")})
     near = nearest(run, names)
     if Path(run).is_absolute() and Path(run) != out:
         near, listing = None, "give the folder of a run, or the name of a study under --out"
     elif names:
         listing = f"in {out} there is: {', '.join(names)}"
     else:
-        elsewhere = sorted({str(path.parent) for way in ("*", "*/*") for path in Path().glob(f"{way}/{RUN}")})
+        elsewhere = sorted({shorten(str(path.parent)) for way in ("*", "*/*") for path in Path().glob(f"{way}/{RUN}")})
         further = f" and {len(elsewhere) - _MOST_NAMED} more" if len(elsewhere) > _MOST_NAMED else ""
         others = f"there is: {', '.join(elsewhere[:_MOST_NAMED])}{further}"
         listing = f"{out} holds no run; {others if elsewhere else '--out names the folder of runs'}"
