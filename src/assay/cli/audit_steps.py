@@ -42,22 +42,24 @@ def compare(request: AuditsRequest) -> None:
 
 
 def remedy(
-    audit: Annotated[Path, typer.Argument(help="Folder of an audit that found a mark.", metavar="AUDIT")],
+    audit: Annotated[Path, typer.Argument(help="Folder of an audit.", metavar="AUDIT")],
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
     swap: Annotated[
         bool, typer.Option("--swap", help="The mark is on the images that the page shows as being without it.")
     ] = False,
+    column: Annotated[str, typer.Option("--column", metavar="NAME", help="Balance this column instead.")] = "",
     quiet: Quiet = False,
 ) -> None:
-    """Write a copy of the images with the mark that an audit found covered, for training.
+    """Write a copy of the images without what an audit found in them, for training.
 
-    DIR gets `images/` as the model reads them, `data.csv` with the columns of your table, and `balanced.csv`: images
-    that are not covered, with the mark on half of each class. Use them for training only if the audit had --train;
-    otherwise they are the test images.
+    A mark is covered; a change of the whole image is made the same in all images. DIR gets `images/` as the model reads
+    them, `data.csv` with the columns of your table, and `balanced.csv`: images that are not changed, with the mark on
+    half of each class. With --column, DIR gets `balanced.csv` alone: rows of your table in which the column is
+    independent of the class. Use them for training only if the audit had --train; otherwise they are the test images.
     """
-    from assay.audit.command import remedy_command
+    from assay.audit.remedy.command import remedy_command
 
-    remedy_command(audit, folder, swap, quiet)
+    remedy_command(audit, folder, column=column, swap=swap, is_quiet=quiet)
 
 
 @taking(
