@@ -348,11 +348,91 @@ def test_rows_in_which_a_column_is_independent_of_the_class_are_listed_and_what_
     for more, text in (
         (["--column", "sight"], "unknown column of the audit 'sight': did you mean 'site'?"),
         (["--column", "site"], "out-balanced is not empty: give a new folder"),
-        (["--column", "site", "--swap"], "--swap is for a mark"),
+        (["--column", "site", "--swap"], "--swap is for what was found in images, not for --column"),
     ):
         with pytest.raises(SystemExit, match="2"):
             main(["audit", "remedy", "out", "out-balanced", *more])
         assert text in capsys.readouterr().err
+
+
+def lettered_study(folder: Path, row: slice, tie: float) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Train a network on images with a finding in these rows and columns, and a letter tied to it in training."""
+    draws, parts = np.random.default_rng(3), np.repeat(["train", "validation", "test"], (280, 60, 160))
+    rows: list[list[object]] = []
+    for at, part in enumerate(parts):
+        label = at % 2
+        pixels = 0.45 + 0.05 * draws.normal(size=(SIDE, SIDE))
+        pixels[row, row] += 0.1 * label + 0.05 * draws.normal()
+        if draws.random() < 0.5 + (tie if part != "test" else 0) * (label - 0.5):
+            pixels[LETTER] = GLYPH
+        save(folder / f"{at}.png", (255 * pixels).clip(0, 255).astype(np.uint8))
+        rows.append([f"{at}.png", label, f"p{at}", part])
+    for name, of in (("data", parts), ("train", ["train"]), ("test", ["test"])):
+        write_table(folder / f"{name}.csv", [["image", "label", "who", "part"], *(one for one in rows if one[3] in of)])
+    keys = {"folder": str(folder), "target": "label", "patient": "who", "size": SIDE}
+    study = {
+        "name": "letters",
+        "data": {**keys, "factors": {"part": "categorical"}, "split": {"column": "part"}},
+        "environments": {"train": {}, "same": {}},
+        "recipe": {"architecture": "small-cnn", "optimizer": {"adamw": {"lr": 0.003}}, "epochs": 24, "batch_size": 16},
+        "probes": ["performance"],
+        "seeds": 1,
+    }
+    run = assay.load(study).run(folder / "run", workers=0, progress=False).folder
+    return next((run / "trials").iterdir()), {**keys, "table": "test.csv"}, {**keys, "table": "train.csv"}
+
+
+@pytest.mark.parametrize(("row", "tie", "tables"), [
+    (slice(14, 30), 0.94, ["data.csv"]),
+    (slice(28, 42), 0.6, ["data.csv", "balanced.csv"]),  # near the letter, so that it is covered, too
+])  # fmt: skip
+def test_a_network_of_a_study_is_trained_and_audited_again_and_what_is_better_is_said(
+    row: slice, tie: float, tables: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial, test, train = lettered_study(tmp_path / "set", row, tie)
+    given: dict[str, Any] = {"marks": {}, "distortions": [], "pictures": False, "progress": False, "as_given": True}
+    given |= {"budget": 30_000}
+    out, covered = assay.audit(trial, test, train=train, out=tmp_path / "out", **given).folder, tmp_path / "covered"
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="0"):
+        main(["audit", "remedy", str(out), str(covered), "--retrain", "--quiet"])
+    said = capsys.readouterr().out.splitlines()
+    assert "solved" not in " ".join(said)
+    assert sum(line.startswith("before: AUROC 0.") for line in said) == 1
+    after = {line.split(":")[0].removeprefix("retrained on "): line for line in said if line.startswith("retrained on")}
+    assert [*after] == tables
+    areas = [float(re.findall("AUROC ([0-9.]+)", line)[0]) for line in said if "AUROC 0" in line and "; " in line]
+    assert len(areas) == 1 + len(tables)
+    clear = [name for name, line in after.items() if line.endswith("; nothing was found at that place")]
+    ending = (
+        f"better for training: {max(clear, key=lambda name: areas[1 + tables.index(name)])}" if clear else "no table"
+    )
+    assert any(line.startswith(ending) for line in said)
+    for name in tables:
+        folder = covered / ("audit" if name == "data.csv" else "audit-balanced")
+        assert f"report: {folder / 'report.html'}" in said
+        assert RunFolder(folder).table("regions")[0]["trained"]
+    if len(tables) == 1:
+        assert "data.csv" in clear
+        assert areas[1] > areas[0] + 0.03
+    else:
+        assert areas[2] > areas[1], "covering took the finding away"
+
+
+def test_another_network_is_not_trained_again_and_the_commands_to_do_it_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = pictures(tmp_path / "set", "letter")
+    given: dict[str, Any] = {"marks": {}, "distortions": [], "pictures": False, "progress": False, "as_given": True}
+    for more, text in (({}, "searched the test images"), ({"train": data}, "for a network that a study trained")):
+        out = assay.audit(MODELS["letter"], data, out=tmp_path / f"out{len(more)}", **more, **given).folder
+        with pytest.raises(SystemExit, match="2"):
+            main(["audit", "remedy", str(out), str(tmp_path / "covered"), "--retrain", "--quiet"])
+        said = capsys.readouterr().err
+        assert text in said
+        assert "retrain the model yourself, then: assay audit NEW --target label" in said
+        assert f"and compare: assay audit compare {out} {out}-retrained" in said
+        assert not (tmp_path / "covered").exists()
 
 
 def test_what_cannot_be_covered_is_said_in_one_sentence_and_leaves_no_trace(

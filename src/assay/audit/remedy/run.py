@@ -24,6 +24,7 @@ from assay.audit.search.words import has_remedy, is_drawn, region_title, what_wo
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash
 from assay.core.registry import code_of_folder
+from assay.core.types import FactorTable
 from assay.data.cache import ProgressCallback, no_progress
 from assay.models.external import picture_of
 from assay.shifts.environment import Environment
@@ -68,8 +69,10 @@ class RemedyCounts:
         share: Changed share of the image, about; a mean of images with shapes.
         donors: Images without the leading mark whose patches they got.
         searched: Images of which it is known whether they carry the mark; 0 where there are no carriers.
-        balanced: Rows that were listed.
+        balanced: Positions of the images whose rows were listed.
         doubtful: Whether the page shows something drawn on the donors.
+        data: Where the images come from.
+        table: The images.
     """
 
     marks: Sequence[CarriedMark]
@@ -78,8 +81,10 @@ class RemedyCounts:
     share: float
     donors: int
     searched: int
-    balanced: int
+    balanced: Sequence[int]
     doubtful: bool
+    data: DataSpec
+    table: FactorTable
 
 
 def remedy(
@@ -135,7 +140,9 @@ def remedy(
         write_frame(out / BALANCED, table.iloc[chosen])
     count = len(searched) if row["discrete"] else 0
     doubtful = swapped and is_drawn(row)
-    return RemedyCounts(marks, balanced, len(images), share, donors, count, len(chosen), doubtful)
+    return RemedyCounts(
+        marks, balanced, len(images), share, donors, count, chosen.tolist(), doubtful, data, images.table
+    )
 
 
 def remedied_rows(folder: RunFolder) -> list[Row]:

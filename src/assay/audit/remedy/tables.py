@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from assay.core.files import fill_names
 from assay.core.types import FactorTable
 from assay.data.files.folder import pasted
 from assay.data.files.in_memory import on_disk
-from assay.data.files.load import names_of
+from assay.data.files.load import listing_of, names_of
 from assay.data.files.table import expand, read_table
 from assay.spec.data import is_coco
 from assay.spec.schema import DataSpec
@@ -43,6 +44,14 @@ def image_table(data: DataSpec, images: FactorTable) -> pd.DataFrame:
         data.target: [images.classes[code] for code in images.target.tolist()],
     }
     return pd.DataFrame({**columns, **({data.patient: images.patient} if data.patient else {})})
+
+
+def real_paths(data: DataSpec, images: FactorTable) -> list[str]:
+    """Return the real path of each image."""
+    assert images.places is not None
+    paths = listing_of(data).frame["image"]
+    rows: list[int] = images.row.tolist()
+    return [os.path.realpath(str(paths.loc[images.places.numbers[row]])) for row in rows]
 
 
 def balanced_columns(data: Mapping[str, Any], train: Mapping[str, Any] | None) -> tuple[str, ...]:
