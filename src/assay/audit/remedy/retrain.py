@@ -15,7 +15,7 @@ from assay.audit.compare import compare_audits
 from assay.audit.origins import TrainedOrigin
 from assay.audit.plan import StageCallback
 from assay.audit.reference_networks import PART
-from assay.audit.remedy.run import BALANCED, COVERED, CarriedMark, RemedyCounts, remedied_rows
+from assay.audit.remedy.run import BALANCED, COVERED, CarriedMark, RemedyCounts, remedied_rows, searched_spec
 from assay.audit.remedy.tables import image_table, real_paths
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
@@ -96,10 +96,11 @@ def study_network(audit: Path) -> StudyNetwork:
     """Return the network of an audit with the study that trained it.
 
     Raises:
-        SpecError: No study trained it, or not on files that a remedy can replace.
+        SpecError: No study trained it, or not on files that are in the audit.
         StoreError: The run folder of the study is missing or damaged.
     """
-    if not remedied_rows(RunFolder(audit))[0]["trained"]:
+    row = remedied_rows(RunFolder(audit))[0]
+    if not row["trained"]:
         raise SpecError("--retrain: this audit searched the test images; audit the network again with --train")
     model = RunFolder(audit).document()["request"].get("model", "")
     trained = trained_model(Path(model)) if model and Path(model).is_dir() else None
@@ -124,6 +125,13 @@ def study_network(audit: Path) -> StudyNetwork:
     with code_of_folder():
         population = population_of(data, place)
     assert isinstance(population, FilePopulation)
+    rows = population.parts(training.seed, training.fold).train
+    files = real_paths(data, population.dataset.table.take(rows))
+    if missing := len({*files} - {*real_paths(searched_spec(audit, row).data)}):
+        raise SpecError(
+            f"--retrain: {missing:,} of {len(files):,} training images of the study are not in the audit: give its "
+            "table with --train"
+        )
     return StudyNetwork(study.plan.spec, trial, population)
 
 
@@ -182,11 +190,7 @@ def _train_and_audit(
 
 
 def _rows_of_study(network: StudyNetwork, counts: RemedyCounts, folder: Path, name: str) -> pd.DataFrame:
-    """Return the rows of a study with their part, those of the training with the images of a remedy.
-
-    Raises:
-        SpecError: Images of the training were not in the audit.
-    """
+    """Return the rows of a study with their part, those of the training with the images of a remedy."""
     images, data, training = network.population.dataset.table, network.spec.data, network.trial.training
     table, files = image_table(data, images).astype(str), real_paths(data, images)
     parts = network.population.parts(training.seed, training.fold)
@@ -198,12 +202,7 @@ def _rows_of_study(network: StudyNetwork, counts: RemedyCounts, folder: Path, na
     copies = dict(
         zip(originals if name == COVERED else [originals[at] for at in counts.balanced], remedied, strict=True)
     )
-    trained = [at for at in parts.train.tolist() if name == COVERED or files[at] in copies]
-    if missing := sum(files[at] not in copies for at in trained):
-        raise SpecError(
-            f"--retrain: {missing:,} of {len(trained):,} training images of the study are not in the audit: give its "
-            "table with --train"
-        )
+    trained = [at for at in parts.train.tolist() if files[at] in copies]
     table.loc[table.index[trained], data.image] = [str((folder / copies[files[at]]).resolve()) for at in trained]
     return table.iloc[sorted({*trained, *parts.validation.tolist(), *parts.test.tolist()})]
 

@@ -176,6 +176,15 @@ def _cover(images: Environment, marks: Sequence[CarriedMark], at: int, searched:
     return covering(images, mark.region, searched[plain if plain.any() else donors], searched[mark.carry])
 
 
+def searched_spec(audit: Path, row: Row) -> ProbeSpec:
+    """Return where the images of a search come from. Raises StoreError where their paths were left out."""
+    record = RunFolder(audit).record("probes", row["search"])
+    request = restore_paths(audit, f"search-{row['search']}", record["request"])
+    require_paths(audit, request["data"], "make the audit again here")
+    with code_of_folder():  # a component may be code
+        return ProbeSpec.model_validate(request)
+
+
 def _searched_images(
     audit: Path, row: Row, record: dict[str, Any], on_progress: ProgressCallback
 ) -> tuple[DataSpec, Environment]:
@@ -185,10 +194,7 @@ def _searched_images(
         SpecError: They are of a segmentation or of a phantom.
         DataError: They changed since.
     """
-    request = restore_paths(audit, f"search-{row['search']}", record["request"])
-    require_paths(audit, request["data"], "make the audit again here")
-    with code_of_folder():  # a component may be code
-        spec = ProbeSpec.model_validate(request)
+    spec = searched_spec(audit, row)
     if spec.task == "segmentation":
         raise SpecError(
             "this audit is of a segmentation, whose masks a patch of another image would make wrong; crop "

@@ -46,12 +46,14 @@ def image_table(data: DataSpec, images: FactorTable) -> pd.DataFrame:
     return pd.DataFrame({**columns, **({data.patient: images.patient} if data.patient else {})})
 
 
-def real_paths(data: DataSpec, images: FactorTable) -> list[str]:
-    """Return the real path of each image."""
-    assert images.places is not None
+def real_paths(data: DataSpec, images: FactorTable | None = None) -> list[str]:
+    """Return the real path of each image; of all that are listed where `images` is None."""
     paths = listing_of(data).frame["image"]
-    rows: list[int] = images.row.tolist()
-    return [os.path.realpath(str(paths.loc[images.places.numbers[row]])) for row in rows]
+    if images is not None:
+        assert images.places is not None
+        rows: list[int] = images.row.tolist()
+        paths = paths.loc[[images.places.numbers[row] for row in rows]]
+    return [os.path.realpath(str(path)) for path in paths]
 
 
 def balanced_columns(data: Mapping[str, Any], train: Mapping[str, Any] | None) -> tuple[str, ...]:
