@@ -5,21 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from sklearn.metrics import roc_auc_score
-from tests.audit.search.test_leads import COUNT, GLYPH, LETTER, MODELS, SIDE, audited, limits, pictures
-from tests.worlds.files import save
+from tests.audit.search.test_leads import COUNT, GLYPH, LETTER, MODELS, SIDE, audited, limits, middle, pictures
+from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay
-from assay.audit.remedy import remedy
+from assay.audit.remedy.run import remedy
 from assay.cli import main
 from assay.plugin import RunFolder
 
@@ -173,7 +174,10 @@ def test_no_rows_balance_a_mark_that_is_on_all_images_of_a_class(
     assay.audit(MODELS["letter"], pictures(tmp_path / "set", tie=1.0), out=tmp_path / "out", **given)
     with pytest.raises(SystemExit, match="0"):
         main(["audit", "remedy", str(tmp_path / "out"), str(tmp_path / "covered"), "--quiet"])
-    assert " rows, since all images of a class carry it, or none do\n" in capsys.readouterr().out
+    assert (
+        " rows, since all images of a class carry it, or none do: collect images of each class with and without it\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_faint_mark_that_the_search_missed_is_no_donor_to_others(tmp_path: Path) -> None:
@@ -193,6 +197,242 @@ def test_a_faint_mark_that_the_search_missed_is_no_donor_to_others(tmp_path: Pat
     assert missed.sum() > 10
     covered = [np.asarray(Image.open(tmp_path / "covered" / "images" / f"{at:06d}.png"))[LETTER] for at in range(COUNT)]
     assert sum(one[GLYPH > 0].mean() > one[GLYPH == 0].mean() + 25 for one in covered) == 0, "all of them without it"
+
+
+def planted(folder: Path, cue: str, tie: float) -> dict[str, Any]:
+    """Images with a cue that has no place: most of class 1 are darker or noisy, or have a glyph somewhere."""
+    data, draws = pictures(folder, "none"), np.random.default_rng(7)
+    for at in range(COUNT):
+        if draws.random() < 0.5 + tie * (at % 2 - 0.5):
+            pixels = np.asarray(Image.open(path := folder / f"0-{at}.png")).astype(float)
+            if cue == "dark":
+                pixels = 255 * (pixels / 255) ** 1.3
+            elif cue == "noisy":
+                pixels = (pixels + 20 * draws.normal(size=pixels.shape)).clip(0, 255)
+            else:
+                down, across = draws.integers(2, 40, size=2)
+                pixels[down : down + 6, across : across + 6] = 255 * GLYPH
+            save(path, pixels.astype(np.uint8))
+    return data
+
+
+def glyph(images: np.ndarray) -> np.ndarray:
+    windows = sliding_window_view(images[:, 0], GLYPH.shape, axis=(1, 2))
+    return np.asarray((windows * (GLYPH - GLYPH.mean())).mean((3, 4)).max((1, 2)))
+
+
+def gray(images: np.ndarray) -> np.ndarray:
+    return np.asarray(-2 * images.std(axis=(1, 2, 3)) - images.mean(axis=(1, 2, 3)))
+
+
+def detail(images: np.ndarray) -> np.ndarray:
+    return np.asarray((np.diff(images[:, 0], axis=1) ** 2).mean((1, 2)))
+
+
+def mean(images: np.ndarray) -> np.ndarray:
+    return np.asarray(-images.mean(axis=(1, 2, 3)))
+
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+CUES: dict[str, tuple[Statistic, Statistic]] = {
+    "dark": (lambda images: 60 * gray(images) + 30 + 0.1 * middle(images), mean),
+    "noisy": (lambda images: 1000 * detail(images) - 8, detail),
+    "glyph": (lambda images: 25 * glyph(images) - 2.5 + 0.1 * middle(images), glyph),
+}
+"""Cue -> a model that reads it, and a statistic that shows it."""
+
+
+def pixels_of(folder: Path, names: list[str]) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(folder / name), dtype=np.float32) / 255 for name in names])[:, None]
+
+
+@pytest.mark.parametrize(("cue", "tie", "place", "words", "kept"), [
+    ("dark", 0.96, "whole", "all with the same spatial frequencies below 1/32 cycles per pixel", 0.8),
+    ("noisy", 0.94, "whole", "all with the same spatial frequencies above 1/4 cycles per pixel and above", 0.7),
+    ("glyph", 0.85, "shape", "a small shape at changing places is on", 0.7),
+])  # fmt: skip
+def test_what_has_no_place_is_taken_out_of_all_images_and_the_rest_stays(
+    cue: str,
+    tie: float,
+    place: str,
+    words: str,
+    kept: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data, covered = planted(tmp_path / "set", cue, tie), tmp_path / "covered"
+    given: dict[str, Any] = {"marks": {}, "distortions": [], "pictures": False, "progress": False, "as_given": True}
+
+    limits(monkeypatch, 2.0, of=(True,))
+    given |= {"domain": "chest-xray"} if cue == "noisy" else {}
+    verdicts = ("relies-on-region", "relies-on-look") if cue == "noisy" else ("unverified",)
+    model, statistic = CUES[cue]
+    out = assay.audit(model, data, train=data, out=tmp_path / "out", scores="logits", **given).folder
+    assert place in [row["of"] for row in RunFolder(out).table("regions") if row["verdict"] in verdicts]
+    with pytest.raises(SystemExit, match="0"):
+        main(["audit", "remedy", str(out), str(covered), "--quiet"])
+    said = capsys.readouterr().out
+    assert words in said
+    assert f"retrain on {covered / 'data.csv'}, then: assay audit NEW --target label --patient who --images " in said
+    assert f"and compare: assay audit compare {out} {out}-retrained\n" in said
+    assert "…" not in said, "commands can be copied"
+    rows, label = table(covered / "data.csv"), np.arange(COUNT) % 2
+    before = pixels_of(tmp_path / "set", [row["image"] for row in table(tmp_path / "set" / "data.csv")])
+    after = pixels_of(covered, [row["image"] for row in rows])
+    areas = [roc_auc_score(label, statistic(images)) for images in (before, after)]
+    assert areas[0] > 0.88
+    assert abs(areas[1] - 0.5) < 0.13
+    alike = [np.corrcoef(old.ravel(), new.ravel())[0, 1] for old, new in zip(before, after, strict=True)]
+    assert np.mean(alike) > kept
+    if place == "shape":
+        assert (before != after).any(axis=(1, 2, 3)).all(), "a patch on carriers alone would tell them"
+        uncovered = table(covered / "balanced.csv")
+        has = glyph(pixels_of(covered, [row["image"] for row in uncovered])) > 0.12
+        assert np.mean(has == [row["carries"] == "yes" for row in uncovered]) > 0.9
+        with pytest.raises(SystemExit, match="2"):
+            main(["audit", "remedy", str(out), str(tmp_path / "swapped"), "--swap", "--quiet"])
+    else:
+        assert (covered / "balanced.csv").exists() == ("carries" in rows[0])
+
+
+def sites(folder: Path, seed: int, shares: tuple[float, float], few: int = 0) -> dict[str, Any]:
+    """Images of three hospitals, of which B is on these shares of the classes; C has few images of class 0."""
+    data, draws = pictures(folder, "none", seed=seed), np.random.default_rng(seed)
+    rows = [[*row.values()] for row in table(folder / "data.csv")]
+    for at, row in enumerate(rows):
+        row.append("B" if draws.random() < shares[at % 2] else "A")
+        if few and at >= COUNT - 40:
+            row[-1] = "C" if at % 2 or at >= COUNT - 2 * few else row[-1]
+        if row[-1] == "B":
+            pixels = np.asarray(Image.open(folder / row[0])).astype(float)
+            save(folder / row[0], (pixels * 0.9).astype(np.uint8))
+    write_table(folder / "data.csv", [["image", "label", "who", "site"], *rows])
+    return data
+
+
+def test_rows_in_which_a_column_is_independent_of_the_class_are_listed_and_what_to_collect_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, train = sites(tmp_path / "set", 1, (0.5, 0.5)), sites(tmp_path / "train", 2, (0.1, 0.8), few=2)
+    data |= {"factors": {"site": "categorical"}}
+    given: dict[str, Any] = {"marks": {}, "distortions": [], "pictures": False, "progress": False, "as_given": True}
+    out = assay.audit(
+        lambda images: 30 * (0.45 - images.mean((1, 2, 3))) + 0.4 * middle(images),
+        data,
+        train=train,
+        out=tmp_path / "out",
+        budget=1_500,
+        scores="logits",
+        **given,
+    ).folder
+    assert [row["verdict"] for row in RunFolder(out).table("verdicts")] == ["answers-differ-with"]
+    facts = {row["key"]: row["value"] for row in RunFolder(out).table("provenance")}
+    assert facts["columns of the training images"] == "site", "the next step balances it"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="0"):
+        main(["audit", "remedy", "out", "out-balanced", "--column", "site"])
+    said = capsys.readouterr().out
+    assert "collect images of class 'not label' with site=C: there are 2, of the others 20\n" in said
+    assert "retrain on out-balanced/balanced.csv, then: assay audit NEW --target label" in said
+    rows = table(tmp_path / "out-balanced" / "balanced.csv")
+    assert [*rows[0]] == ["image", "label", "who", "site"]
+    cells = {(row["label"], row["site"]): 0 for row in rows}
+    for row in rows:
+        cells[row["label"], row["site"]] += 1
+    assert all(cells["0", site] == cells["1", site] for site in "ABC"), "classes are equal in all of the images"
+    assert cells["0", "C"] == 2
+    assert len(rows) > 30
+    again = assay.look("out-balanced/balanced.csv", target="label", patient="who", out="looked", progress=False)
+    assert f"{len(rows)} images" in (again.folder / "report.html").read_text().replace("\u00a0", " ")
+    for more, text in (
+        (["--column", "sight"], "unknown column of the audit 'sight': did you mean 'site'?"),
+        (["--column", "site"], "out-balanced is not empty: give a new folder"),
+        (["--column", "site", "--swap"], "--swap is for what was found in images, not for --column"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(["audit", "remedy", "out", "out-balanced", *more])
+        assert text in capsys.readouterr().err
+
+
+def lettered_study(folder: Path, row: slice, tie: float) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Train a network on images with a finding in these rows and columns, and a letter tied to it in training."""
+    draws, parts = np.random.default_rng(3), np.repeat(["train", "validation", "test"], (280, 60, 160))
+    rows: list[list[object]] = []
+    for at, part in enumerate(parts):
+        label = at % 2
+        pixels = 0.45 + 0.05 * draws.normal(size=(SIDE, SIDE))
+        pixels[row, row] += 0.1 * label + 0.05 * draws.normal()
+        if draws.random() < 0.5 + (tie if part != "test" else 0) * (label - 0.5):
+            pixels[LETTER] = GLYPH
+        save(folder / f"{at}.png", (255 * pixels).clip(0, 255).astype(np.uint8))
+        rows.append([f"{at}.png", label, f"p{at}", part])
+    for name, of in (("data", parts), ("train", ["train"]), ("test", ["test"])):
+        write_table(folder / f"{name}.csv", [["image", "label", "who", "part"], *(one for one in rows if one[3] in of)])
+    keys = {"folder": str(folder), "target": "label", "patient": "who", "size": SIDE}
+    study = {
+        "name": "letters",
+        "data": {**keys, "factors": {"part": "categorical"}, "split": {"column": "part"}},
+        "environments": {"train": {}, "same": {}},
+        "recipe": {"architecture": "small-cnn", "optimizer": {"adamw": {"lr": 0.003}}, "epochs": 24, "batch_size": 16},
+        "probes": ["performance"],
+        "seeds": 1,
+    }
+    run = assay.load(study).run(folder / "run", workers=0, progress=False).folder
+    return next((run / "trials").iterdir()), {**keys, "table": "test.csv"}, {**keys, "table": "train.csv"}
+
+
+@pytest.mark.parametrize(("row", "tie", "tables"), [
+    (slice(14, 30), 0.94, ["data.csv"]),
+    (slice(28, 42), 0.6, ["data.csv", "balanced.csv"]),  # near the letter, so that it is covered, too
+])  # fmt: skip
+def test_a_network_of_a_study_is_trained_and_audited_again_and_what_is_better_is_said(
+    row: slice, tie: float, tables: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial, test, train = lettered_study(tmp_path / "set", row, tie)
+    given: dict[str, Any] = {"marks": {}, "distortions": [], "pictures": False, "progress": False, "as_given": True}
+    given |= {"budget": 30_000}
+    out, covered = assay.audit(trial, test, train=train, out=tmp_path / "out", **given).folder, tmp_path / "covered"
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="0"):
+        main(["audit", "remedy", str(out), str(covered), "--retrain", "--quiet"])
+    said = capsys.readouterr().out.splitlines()
+    assert "solved" not in " ".join(said)
+    assert sum(line.startswith("before: AUROC 0.") for line in said) == 1
+    after = {line.split(":")[0].removeprefix("retrained on "): line for line in said if line.startswith("retrained on")}
+    assert [*after] == tables
+    areas = [float(re.findall("AUROC ([0-9.]+)", line)[0]) for line in said if "AUROC 0" in line and "; " in line]
+    assert len(areas) == 1 + len(tables)
+    clear = [name for name, line in after.items() if line.endswith("; nothing was found at that place")]
+    ending = (
+        f"better for training: {max(clear, key=lambda name: areas[1 + tables.index(name)])}" if clear else "no table"
+    )
+    assert any(line.startswith(ending) for line in said)
+    for name in tables:
+        folder = covered / ("audit" if name == "data.csv" else "audit-balanced")
+        assert f"report: {folder / 'report.html'}" in said
+        assert RunFolder(folder).table("regions")[0]["trained"]
+    if len(tables) == 1:
+        assert "data.csv" in clear
+        assert areas[1] > areas[0] + 0.03
+    else:
+        assert areas[2] > areas[1], "covering took the finding away"
+
+
+def test_another_network_is_not_trained_again_and_the_commands_to_do_it_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = pictures(tmp_path / "set", "letter")
+    given: dict[str, Any] = {"marks": {}, "distortions": [], "pictures": False, "progress": False, "as_given": True}
+    for more, text in (({}, "searched the test images"), ({"train": data}, "for a network that a study trained")):
+        out = assay.audit(MODELS["letter"], data, out=tmp_path / f"out{len(more)}", **more, **given).folder
+        with pytest.raises(SystemExit, match="2"):
+            main(["audit", "remedy", str(out), str(tmp_path / "covered"), "--retrain", "--quiet"])
+        said = capsys.readouterr().err
+        assert text in said
+        assert "retrain the model yourself, then: assay audit NEW --target label" in said
+        assert f"and compare: assay audit compare {out} {out}-retrained" in said
+        assert not (tmp_path / "covered").exists()
 
 
 def test_what_cannot_be_covered_is_said_in_one_sentence_and_leaves_no_trace(

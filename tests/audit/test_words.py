@@ -137,6 +137,7 @@ COMPARED = f"{NEXT_VERSION}, and compare both (assay audit compare audits/m audi
 RETRAINED = f"retrain, and audit the new model: {AGAIN} --out audits/m-retrained"
 LOOK = "look at the pictures. If it is not part of the disease, "
 COVER = "cover it, and retrain: assay audit remedy audits/m audits/m-covered"
+EQUALIZE = "mirror a random half of the images: assay audit remedy audits/m audits/m-equalized"
 COMMAND = {"key": "command", "value": AGAIN}
 WRONG = {"check": "reading", "status": "warn"}
 LOW: dict[str, list[Row]] = {"groups": [{"measure": "sensitivity", "column": "", "value": 0.11, "high": 0.2}]}
@@ -159,7 +160,8 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
         "them too (--train). To cover it: assay audit remedy audits/m audits/m-covered"),
     "mark without a place in other images": (
         tables(regions=[FOUND | {"of": "whole", "kind": "mirror", "name": "", "trained": False}]),
-        f"mirror a random half of the training images. {OFFER} {RETRAINED}"),
+        "mirror a random half of the images, and audit the copy, to see how the model does without it. If you have the "
+        f"training images, search them too (--train). To {EQUALIZE}"),
     "drawn mark, nothing in other images": (
         tables(row("tag", "objects", "relies-on"), OPEN, regions=[NONE | {"trained": False}]),
         f"keep the tag off the images that the model reads. {OFFER} {NEXT_VERSION}: {AGAIN} --out audits/m-next"),
@@ -179,12 +181,26 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
     "mark in a segmentation": (tables(row("tag", "objects") | {"dice": 0.1}, regions=[FOUND]),
                                f"cover it in all images or crop them, {RETRAINED}"),
     "mirrored images": (tables(regions=[FOUND | {"of": "whole", "kind": "mirror", "name": ""}]),
-                        "mirror a random half of the training images, or balance it by the table `carriers`, "
-                        + RETRAINED),
+                        EQUALIZE.replace(":", ", and retrain:")),
     "look of all of an image": (
         tables(regions=[FOUND | {"of": "whole", "kind": "band", "name": "3", "verdict": "relies-on-look",
                                  "discrete": False}]),
-        f"if it is not part of the disease, resample and compress all images in the same way, {RETRAINED}"),
+        "if it is not part of the disease, make all images as coarse as the coarsest, and retrain: assay audit remedy "
+        "audits/m audits/m-equalized"),
+    "unverified look of all of an image": (
+        tables(regions=[FOUND | {"of": "whole", "kind": "intensities", "name": "", "verdict": "unverified",
+                                 "discrete": False}]),
+        "if it is not part of the disease, match the gray levels of all images, and retrain: assay audit remedy "
+        "audits/m audits/m-equalized"),
+    "a shape at changing places": (tables(regions=[FOUND | {"of": "shape", "kind": "shape", "name": ""}]), COVER),
+    "images that a phantom draws": (
+        tables(regions=[FOUND], provenance=[{"key": "images drawn by", "value": "phantom chest"}]),
+        f"draw the images without it, {RETRAINED}"),
+    "a column of the training images": (
+        tables(row("view", "", "answers-differ-with"), OPEN, regions=[NONE],
+               provenance=[{"key": "columns of the training images", "value": "sex, view"}]),
+        "if view is not a sign of the finding, balance it within the training classes, and retrain: assay audit remedy "
+        "audits/m audits/m-balanced --column view"),
     "a column": (tables(row("view", "", "answers-differ-with"), OPEN, regions=[NONE]),
                  f"if view is not a sign of the finding, balance it within the training classes, {RETRAINED}"),
     "mark that changes no call": (tables(regions=[FOUND | {"flips": 0.0, "trained": False}]),

@@ -18,6 +18,7 @@ from assay.audit.model import CAUSES, PreparedAudit, signs
 from assay.audit.page import EXAMPLES, EXAMPLES_OF_REGION, REGION, picture_name
 from assay.audit.plan import AuditPlan, NeutralizedRegions, PlannedReading
 from assay.audit.references import trained_on
+from assay.audit.remedy.tables import balanced_columns
 from assay.audit.scored import (
     ScoredImages,
     ScoredMaps,
@@ -32,6 +33,7 @@ from assay.audit.scored import (
     verdict_row,
 )
 from assay.audit.search.regions import Region
+from assay.audit.search.words import DRAWN_BY, TRAINING_COLUMNS
 from assay.audit.swing import Effect
 from assay.audit.verdicts import AuditDecision, OpenQuantity, Reference, decide_mark, is_settled
 from assay.core.errors import ReadingError, SpecError, key_text, shorten
@@ -384,6 +386,7 @@ def provenance_rows(prepared: PreparedAudit, answers: StoredAnswers, reference: 
         "data": card.name,
         "source": card.source,
         "license": card.license,
+        DRAWN_BY: card.name if prepared.population.dataset is None else "",
         "known faults": "; ".join(card.known_faults),
         "rows left out": f"{len(card.left_out)} rows" if card.left_out else "",
         "classes": ", ".join(f"{name} ({n:,})" for name, n in zip(scored.table.classes, classes, strict=True)),
@@ -402,6 +405,7 @@ def provenance_rows(prepared: PreparedAudit, answers: StoredAnswers, reference: 
         "margin": f"{request.margin:g}",
         "domain": request.domain,
         "intended use": request.intended_use,
+        TRAINING_COLUMNS: ", ".join(balanced_columns(request.data, request.train)) if request.train else "",
         "references": "" if reference is None else f"{reference.networks} networks",
         "references read": "" if reference is None or not reference.side else f"{reference.side} px",
         "references trained on": f"{n:,} images" if (n := trained_on(request.references)) else "",

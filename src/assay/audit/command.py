@@ -18,7 +18,6 @@ from assay.audit.policy import read_policy
 from assay.audit.predictions_command import answer, speaker
 from assay.audit.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
 from assay.audit.reference_networks import parts_of, trained_references
-from assay.audit.remedy import BALANCED, COVERED, remedy
 from assay.audit.request import NOT_OF_COMMANDS, NOT_OF_MASKS, AuditRequest, AuditsRequest
 from assay.audit.run import run_audit, with_images
 from assay.core.errors import SpecError
@@ -174,38 +173,6 @@ def _print_plan(request: AuditRequest, plan: AuditSize, each: float, json: bool)
     print(f"{plan.words}; {plan.distortions} distortions at {plan.severities} severities")
     took = f"{1000 * each:.3g} ms each"
     print(f"{plan.passes:,} passes of images through the model at most, {took}: about {duration(plan.passes * each)}")
-
-
-def remedy_command(audit: Path, folder: Path, swap: bool, is_quiet: bool) -> None:
-    """Cover the mark that an audit found, and print what to do next.
-
-    Raises:
-        SpecError: The folder holds no audit, no mark was found, or the new folder is not empty.
-        DataError: The images changed since.
-    """
-    with reading_shown(quiet=is_quiet) as on_progress:
-        remedy_result = remedy(audit, folder, swapped=swap, on_progress=on_progress)
-    if not remedy_result.trained:
-        print("these are the test images: do not train on them. Audit again with --train to cover the training images")
-    place = f"{100 * remedy_result.share:.0f}% of each image covered by that of {remedy_result.donors:,} without it"
-    print(
-        f"{remedy_result.what} is on {remedy_result.carriers:,} of {remedy_result.searched:,} images that were "
-        "searched, and perhaps on others"
-    )
-    print(f"{folder / COVERED}: {remedy_result.images:,} images, {place}")
-    balance = (
-        "the mark on half of each class"
-        if remedy_result.balanced
-        else "since all images of a class carry it, or none do"
-    )
-    print(f"{folder / BALANCED}: {remedy_result.balanced:,} of {remedy_result.searched:,} rows, {balance}")
-    if remedy_result.doubtful:
-        print(
-            "caution: what the page shows with it looks drawn, and is on all images now: look whether --swap is right"
-        )
-    if remedy_result.trained:
-        again = "audit with the same options (--train as before)"
-        print(f"retrain on the covered images, {again}, then: assay audit compare {audit} NEW")
 
 
 def compare_command(request: AuditsRequest) -> None:

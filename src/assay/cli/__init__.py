@@ -287,9 +287,9 @@ def audit(
     """Audit your own model on your images. Nothing is trained.
 
     Marks and distortions are added to the images, and groups are compared. The page has a verdict for each mark and
-    column. `assay audit remedy` covers the mark that was found in a copy of the images. `assay audit compare` compares
-    two audits of the same images. `assay audit prepare` and `assay audit score` audit a model that runs elsewhere. Each
-    has its own --help.
+    column. `assay audit remedy` takes what was found out of a copy of the images. `assay audit compare` compares two
+    audits of the same images. `assay audit prepare` and `assay audit score` audit a model that runs elsewhere. Each has
+    its own --help.
     """
     from assay.core.tables import TABLES
 

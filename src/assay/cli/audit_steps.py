@@ -42,22 +42,27 @@ def compare(request: AuditsRequest) -> None:
 
 
 def remedy(
-    audit: Annotated[Path, typer.Argument(help="Folder of an audit that found a mark.", metavar="AUDIT")],
+    audit: Annotated[Path, typer.Argument(help="Folder of an audit.", metavar="AUDIT")],
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
     swap: Annotated[
         bool, typer.Option("--swap", help="The mark is on the images that the page shows as being without it.")
     ] = False,
+    column: Annotated[
+        str, typer.Option("--column", metavar="NAME", help="Balance a column of the audit instead.")
+    ] = "",
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train a study's network again, and audit it.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a copy of the images with the mark that an audit found covered, for training.
+    """Write a copy of the images without what an audit found in them, for training.
 
-    DIR gets `images/` as the model reads them, `data.csv` with the columns of your table, and `balanced.csv`: images
-    that are not covered, with the mark on half of each class. Use them for training only if the audit had --train;
-    otherwise they are the test images.
+    Marks are covered; a change of the whole image is made equal in all. DIR gets `images/` as the model reads them,
+    `data.csv` with the columns of your table, and `balanced.csv`: unchanged images, with the mark on half of each
+    class. With --column, DIR gets unchanged rows in which the column is independent of the class. Train on them only if
+    the audit had --train; otherwise they are the test images.
     """
-    from assay.audit.command import remedy_command
+    from assay.audit.remedy.command import remedy_command
 
-    remedy_command(audit, folder, swap, quiet)
+    remedy_command(audit, folder, column=column, swap=swap, again=retrain, is_quiet=quiet)
 
 
 @taking(

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from assay.core.reasons import NO_REASON, Code, Reason
-from assay.core.types import Factor, FactorTable
+from assay.core.types import FactorTable
 
 MOST_LEVELS = 20
 """A column with more levels is no attribute of groups, such as an identifier, a date or free text."""
@@ -51,9 +51,7 @@ def groups_of(table: FactorTable, name: str) -> ColumnGroups:
         >>> {level: int(here.sum()) for level, here in groups_of(table, "sex").groups.items()}
         {'female': 40, 'male': 40}
     """
-    factor, values = table.factor(name), table.columns[name]
-    present = values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))
-    groups = _levels(factor, values, present)
+    groups = levels_of(table, name)
     if len(groups) > MOST_LEVELS:
         return ColumnGroups(name, {}, Reason.of(Code.MANY_LEVELS, levels=len(groups), most=MOST_LEVELS))
     if len(groups) < 2:
@@ -74,7 +72,10 @@ def groups_of(table: FactorTable, name: str) -> ColumnGroups:
     return ColumnGroups(name, large, small=tuple(level for level in groups if level not in large))
 
 
-def _levels(factor: Factor, values: np.ndarray, has_value: np.ndarray) -> dict[str, np.ndarray]:
+def levels_of(table: FactorTable, name: str) -> dict[str, Bool[np.ndarray, " n"]]:
+    """Return the rows of each level of a column: of a number with many values, of its halves."""
+    factor, values = table.factor(name), table.columns[name]
+    has_value = values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))
     if factor.levels:
         codes = [int(code) for code in np.unique(values[has_value])]
         return {factor.levels[code]: values == code for code in codes}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
+from sklearn.metrics import roc_auc_score
 
 from assay.audit.search.regions import Border, Box, Corners, candidates
 
@@ -85,3 +88,67 @@ def test_shading_is_divided_out_and_put_on_and_the_mean_stays() -> None:
     assert SHADING.put(flat, flat * 2) == pytest.approx(flat, abs=1e-5), "brightness is no shading"
     detail = IMAGES - 0.5
     assert SHADING.put(0.3 + 0.2 * detail, shaded) == pytest.approx((0.3 + 0.2 * detail) * shades, abs=0.03)
+
+
+COUNT = 200
+LABEL = np.arange(COUNT) % 2
+RAMP = np.linspace(-1, 1, SIDE) ** 2
+
+
+def read_by(cue: str, images: np.ndarray) -> np.ndarray:
+    """A simple statistic of images that tells whether they have a cue."""
+    match cue:
+        case "gamma":
+            return np.asarray(np.median(images, axis=(1, 2, 3)))
+        case "light":
+            return np.asarray(images.mean(axis=(1, 2, 3)))
+        case "blur":
+            return np.asarray((np.diff(images, axis=3) ** 2).mean(axis=(1, 2, 3)))
+        case "vignette":
+            return np.asarray((images * RAMP).mean(axis=(1, 2, 3)) / images.mean(axis=(1, 2, 3)))
+        case _:
+            return np.asarray(images[..., :12].mean(axis=(1, 2, 3)) - images[..., 12:].mean(axis=(1, 2, 3)))
+
+
+@pytest.mark.parametrize(("cue", "region", "like", "planted"), [
+    ("gamma", INTENSITIES, 0.95, lambda image: image**1.5),
+    ("light", BANDS[0], 0.8, lambda image: image + 0.1),
+    ("blur", BANDS[4], 0.7, lambda image: gaussian_filter(image, 0.7)),
+    ("vignette", SHADING, 0.8, lambda image: image * (1 - 0.3 * RAMP)),
+    ("facing", MIRROR, 0.0, lambda image: image[:, ::-1]),
+])  # fmt: skip
+def test_equal_images_no_longer_show_what_one_class_has_and_keep_the_rest(
+    cue: str, region: Any, like: float, planted: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    draws = np.random.default_rng(1)
+    images = 0.45 + 0.3 * np.stack([gaussian_filter(draws.normal(size=(SIDE, SIDE)), 1.5) for _ in range(COUNT)])
+    images += 0.02 * draws.normal(size=images.shape)
+    images[:, 4:20, 4:10] += 0.2
+    carry = draws.random(COUNT) < np.where(LABEL, 0.95, 0.05)
+    marked = np.stack([planted(image) if has else image for image, has in zip(images, carry, strict=True)])
+    marked = marked.clip(0, 1)[:, None].astype(np.float32)
+    half = np.arange(COUNT) // 2 % 2 == 0
+    common = region.common_content(np.array_split(marked, 7))
+    equal = np.concatenate(
+        [region.equalize(*part) for part in zip(marked[:80, None], [common] * 80, half[:80, None], strict=True)]
+        + [region.equalize(marked[80:], common, half[80:])]
+    )
+    before, after = (abs(roc_auc_score(LABEL, read_by(cue, part)) - 0.5) for part in (marked, equal))
+    assert before > 0.4
+    assert after < 0.12
+    kept = [np.corrcoef(old.ravel(), new.ravel())[0, 1] for old, new in zip(marked, equal, strict=True)]
+    assert np.mean(kept) > like
+    assert equal.dtype == np.float32
+    assert 0 <= equal.min() <= equal.max() <= 1
+
+
+def test_gray_levels_are_matched_as_a_whole_and_what_is_black_stays_even() -> None:
+    images = IMAGES.copy()
+    images[:, :, :8] = 0
+    images[1] = (255 * images[1] // 2).round() / 255  # with gaps in its histogram
+    common = INTENSITIES.common_content([images])
+    first, second = INTENSITIES.equalize(images, common, np.zeros(2, dtype=bool))
+    assert np.ptp(first[:, :6], axis=(1, 2)).max() == 0, "a background has no noise"
+    assert np.sort(first[0, 9:], axis=None) == pytest.approx(np.sort(second[0, 9:], axis=None), abs=0.02)
+    order = np.argsort(images[0, 0, 9:], axis=None)
+    assert (np.diff(first[0, 9:].ravel()[order]) >= 0).all()

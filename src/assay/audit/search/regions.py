@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import uniform_filter
 
 Kind = Literal["box", "border", "corners", "mirror", "band", "intensities", "shading", "shape", "turned"]
 Track = Literal["place", "whole"]
@@ -53,6 +54,23 @@ class Region(ABC):
         """Return images with the content of images that lack it."""
         return self.put(images, content)
 
+    def common_content(self, batches: Iterable[Float[np.ndarray, "n ..."]]) -> Float[np.ndarray, "1 ..."]:
+        """Return what all images share once they are equalized: the content of their mean."""
+        total, count = 0.0, 0
+        for images in batches:
+            total, count = total + images.sum(axis=0, dtype=np.float64), count + len(images)
+        return np.asarray(total / count, dtype=np.float32)[None]
+
+    def equalize(self, images: Pixels, common: Float[np.ndarray, "1 ..."], half: Bool[np.ndarray, " n"]) -> Pixels:
+        """Return images that no longer differ in this region.
+
+        Args:
+            images: The images.
+            common: What `common_content` returned for all of them.
+            half: A random half of the images of each class, for what no common content can remove.
+        """
+        return self.put(images, np.broadcast_to(common, images.shape))
+
 
 class LocalRegion(Region):
     """A fixed region."""
@@ -66,6 +84,25 @@ class LocalRegion(Region):
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the pixels of the donors there."""
         return np.where(self.pixel_mask(*images.shape[2:]), donors, images)
+
+
+class MovingRegion(Region):
+    """A part that is elsewhere in each image."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def occurrences(self, images: Pixels) -> tuple[Bool[np.ndarray, "n h w"], Bool[np.ndarray, " n"]]:
+        """Return where each image is most like it, with a margin, and whether the image has it."""
+
+    def put(self, images: Pixels, donors: Pixels) -> Pixels:
+        """Return images with the pixels of the donors, each where the donor has it."""
+        return np.where(self.occurrences(donors)[0][:, None], donors, images)
+
+    def remove(self, images: Pixels, content: Pixels) -> Pixels:
+        """Return images with the content there, of those that have it."""
+        where, has = self.occurrences(images)
+        return np.where((where & has[:, None, None])[:, None], content, images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +202,15 @@ class Mirror(Region):
         """Return images with the odd half of the donors."""
         return ((images + images[..., ::-1] + donors - donors[..., ::-1]) / 2).clip(0, 1)
 
+    def equalize(self, images: Pixels, common: Float[np.ndarray, "1 ..."], half: Bool[np.ndarray, " n"]) -> Pixels:
+        """Return images of which half are mirrored: the direction stays visible, and no longer tells the class."""
+        return np.where(half[:, None, None, None], images[..., ::-1], images)
+
 
 BANDS = (0.0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """Ends of the bands, in cycles per pixel."""
+RESOLUTION = 2
+"""Band from which on images differ by what their resolution and compression leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +230,59 @@ class Band(Region):
 
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the band of the donors."""
-        height, width = images.shape[2:]
-        radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-        inside = (radius >= BANDS[self.at]) & (radius < BANDS[self.at + 1])
-        spectrum, other = np.fft.rfft2(images), np.fft.rfft2(donors)
-        mixed = np.fft.irfft2(np.where(inside, other, spectrum), s=(height, width))
-        return mixed.clip(0, 1).astype(images.dtype)
+        return _mix_frequencies(images, donors, BANDS[self.at], BANDS[self.at + 1])
+
+    def common_content(self, batches: Iterable[Pixels]) -> Float[np.ndarray, "1 ..."]:
+        """Return the mean image, from `RESOLUTION` on the mean size of the waves of each channel, by frequency."""
+        if self.at < RESOLUTION:
+            return Region.common_content(self, batches)
+        return Region.common_content(self, map(_size_of_waves, batches))
+
+    def equalize(self, images: Pixels, common: Float[np.ndarray, "1 ..."], half: Bool[np.ndarray, " n"]) -> Pixels:
+        """Return images with the common content in the band; from `RESOLUTION` on as coarse as the coarsest.
+
+        What resolution and compression leave is largest above a frequency, and reaches below it. Above the lower end of
+        the band nothing is left: at any energy noise stays noise and an edge an edge, so that a network could still
+        tell images apart. Below it, where all images have the detail that a disease shows in, waves are scaled to their
+        mean size.
+        """
+        if self.at < RESOLUTION:
+            return self.put(images, np.broadcast_to(common, images.shape))
+        radius = _frequencies(*images.shape[2:])
+        scale = common / np.maximum(_size_of_waves(images), 1e-6)
+        factor = np.where(radius < BANDS[RESOLUTION], 1.0, scale[:, :, _ring(radius)]) * (radius < BANDS[self.at])
+        changed = np.fft.irfft2(np.fft.rfft2(images) * factor, s=images.shape[2:])
+        return changed.clip(0, 1).astype(images.dtype)
+
+
+_RINGS = 64
+"""Rings of frequencies for each cycle per pixel."""
+
+
+def _frequencies(height: int, width: int) -> Float[np.ndarray, "h k"]:
+    return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+
+
+def _ring(radius: Float[np.ndarray, "h k"]) -> Int[np.ndarray, "h k"]:
+    return (radius * _RINGS).astype(np.int64)
+
+
+def _size_of_waves(images: Pixels) -> Float[np.ndarray, "n c r"]:
+    """Return the root of the mean power of images in rings of frequencies."""
+    rings = _ring(_frequencies(*images.shape[2:]))
+    power = np.abs(np.fft.rfft2(images)) ** 2
+    each = [[np.bincount(rings.ravel(), plane.ravel()) for plane in planes] for planes in power]
+    return np.sqrt(np.array(each) / np.maximum(np.bincount(rings.ravel()), 1))
+
+
+def _mix_frequencies(images: Pixels, donors: Pixels, low: float, high: float) -> Pixels:
+    """Return images with the frequencies of the donors from `low` to below `high`, in cycles per pixel."""
+    height, width = images.shape[2:]
+    radius = _frequencies(height, width)
+    inside = (radius >= low) & (radius < high)
+    spectrum, other = np.fft.rfft2(images), np.fft.rfft2(donors)
+    mixed = np.fft.irfft2(np.where(inside, other, spectrum), s=(height, width))
+    return mixed.clip(0, 1).astype(images.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +296,41 @@ class Intensities(Region):
         order = np.argsort(flat, axis=2, kind="stable")
         np.put_along_axis(out, order, np.sort(donors.reshape(flat.shape), axis=2), axis=2)
         return out.reshape(images.shape)
+
+    def common_content(self, batches: Iterable[Pixels]) -> Float[np.ndarray, "1 ..."]:
+        """Return the mean quantiles of each channel, in ascending order along the rows."""
+        return Region.common_content(
+            self,
+            (np.sort(images.reshape(*images.shape[:2], -1), axis=2).reshape(images.shape) for images in batches),
+        )
+
+    def equalize(self, images: Pixels, common: Float[np.ndarray, "1 ..."], half: Bool[np.ndarray, " n"]) -> Pixels:
+        """Return images with the common distribution of gray levels.
+
+        Equal pixels are ordered by the mean around them, so that no gaps in the histogram reveal what it was. Those
+        that remain equal, such as a black background, get one gray level.
+
+        References:
+            Coltuc, Bolon and Chassery, "Exact histogram specification", IEEE Transactions on Image Processing 2006.
+        """
+        quantiles = common.reshape(common.shape[1], -1)
+        planes = [list(map(_matched, image, quantiles)) for image in images]
+        return np.array(planes, dtype=images.dtype)
+
+
+_DECIMALS = 4
+"""Of the mean around a pixel: running sums differ a little where all pixels are equal."""
+
+
+def _matched(plane: Float[np.ndarray, "h w"], levels: Float[np.ndarray, " p"]) -> Float[np.ndarray, "h w"]:
+    """Return a plane with other gray levels, given in ascending order."""
+    flat, around = plane.ravel(), uniform_filter(plane, 3, mode="nearest").round(_DECIMALS).ravel()
+    order: Int[np.ndarray, " p"] = np.lexsort((around, flat))
+    differs = (np.diff(flat[order]) > 0) | (np.diff(around[order]) > 0)
+    group = np.concatenate([[0], differs.cumsum()])
+    out = np.empty_like(flat)
+    out[order] = (np.bincount(group, levels) / np.bincount(group))[group]
+    return out.reshape(plane.shape)
 
 
 _MOST_SHADED = 4.0

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch.nn import functional
 
 from assay.audit.search.candidates import LEAST_CARRIERS, MOST_CARRIERS, Candidate, find_candidate
-from assay.audit.search.regions import Pixels, Region
+from assay.audit.search.regions import MovingRegion, Pixels, Region
 from assay.audit.search.search import LEAST_GROUP, SearchSample, split
 
 # Squares around corners of single images are templates. An image is as far from a template as the square in it that is
@@ -38,7 +38,7 @@ _MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Shape(Region):
+class Shape(MovingRegion):
     """A square wherever an image is most like a template.
 
     Attributes:
@@ -59,14 +59,10 @@ class Shape(Region):
         distances, at = _nearest(averaged(images, by), template, weight)
         return squares_at(images.shape, at[:, 0], side, by, side - 2), distances[:, 0]
 
-    def put(self, images: Pixels, donors: Pixels) -> Pixels:
-        """Return images with the squares of the donors, each where the donor has it."""
-        return np.where(self.places(donors)[0][:, None], donors, images)
-
-    def remove(self, images: Pixels, content: Pixels) -> Pixels:
-        """Return images whose squares have the content there, of those that have the shape."""
+    def occurrences(self, images: Pixels) -> tuple[Bool[np.ndarray, "n h w"], Bool[np.ndarray, " n"]]:
+        """See `MovingRegion`."""
         where, distances = self.places(images)
-        return np.where((where & (distances <= self.nearest)[:, None, None])[:, None], content, images)
+        return where, distances <= self.nearest
 
 
 @dataclass(frozen=True, eq=False)

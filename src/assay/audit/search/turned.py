@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.audit.search.candidates import MOST_CARRIERS, Candidate, find_candidate
-from assay.audit.search.regions import Pixels, Region
+from assay.audit.search.regions import MovingRegion, Pixels, Region
 from assay.audit.search.search import SearchSample, split
 from assay.audit.search.shapes import averaged, averaged_by, squares_at
 
@@ -47,7 +47,7 @@ _MARGIN = 2
 
 
 @dataclass(frozen=True, slots=True)
-class RotatedSquare(Region):
+class RotatedSquare(MovingRegion):
     """A square wherever an image is most like a template, however turned.
 
     Attributes:
@@ -69,14 +69,10 @@ class RotatedSquare(Region):
         like = np.array(self.weight, dtype=np.float32) @ described - self.mean
         return squares_at(images.shape, like.argmax(axis=1), self.side, by, _MARGIN), like.max(axis=1)
 
-    def put(self, images: Pixels, donors: Pixels) -> Pixels:
-        """Return images with the squares of the donors, each where the donor has it."""
-        return np.where(self.places(donors)[0][:, None], donors, images)
-
-    def remove(self, images: Pixels, content: Pixels) -> Pixels:
-        """Return images whose squares have the content there, of those that have the shape."""
+    def occurrences(self, images: Pixels) -> tuple[Bool[np.ndarray, "n h w"], Bool[np.ndarray, " n"]]:
+        """See `MovingRegion`."""
         where, likeness = self.places(images)
-        return np.where((where & (likeness >= self.least)[:, None, None])[:, None], content, images)
+        return where, likeness >= self.least
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from assay.audit.harms import PIXELS, few_right
 from assay.audit.request import FULL
-from assay.audit.search.regions import ON_SOME, WITHOUT_PLACE
+from assay.audit.search.regions import ON_SOME, RESOLUTION, WITHOUT_PLACE
 from assay.audit.tables import NOT_TESTED
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import reason_words
@@ -30,8 +31,6 @@ NOT_LOOKED_FOR = (
     "repeated there."
 )
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
-_RESOLUTION = 2
-"""Band from which on images differ by what their resolution and compression leave."""
 _WORDS: Mapping[str, tuple[str, str]] = {
     RegionVerdict.RELIES: (
         "Depends on {what}",
@@ -115,6 +114,11 @@ def what_words(row: Row) -> str:
 def is_drawn(row: Row) -> bool:
     """Return whether a region has something drawn, and not a tone."""
     return numeric(row, "shape") >= 0.5 or row["of"] in ON_SOME
+
+
+def has_remedy(row: Row) -> bool:
+    """Return whether `assay audit remedy` can take a finding out of images: one on some of them, or of whole images."""
+    return row["verdict"] in REPORTED and bool(row["discrete"] or row["of"] == "whole")
 
 
 def region_title(row: Row) -> str:
@@ -323,6 +327,10 @@ class _Again(NamedTuple):
         return f"{self.line} --out {self.audit}-{name}"
 
 
+TRAINING_COLUMNS = "columns of the training images"
+"""Key of the provenance: audited columns that the table of the training images has, too."""
+DRAWN_BY = "images drawn by"
+"""Key of the provenance: the phantom of images that come from no file."""
 CHOOSE = "choose a threshold on validation images"
 _THRESHOLD = re.compile(r" --threshold [^ ]+")
 
@@ -350,11 +358,9 @@ def _step_of_region(tables: Mapping[str, Sequence[Row]], again: _Again) -> str:
     """Return what to do about the region that leads; empty without one."""
     rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
     row, trained = leading_region(rows), any(row["trained"] for row in rows)
-    if row is not None and row["verdict"] in REPORTED and row["discrete"] and not _moves_none(row):
-        return _step_of_mark(row, tables, again, trained)
-    if row is not None and row["of"] == "whole" and row["verdict"] == RegionVerdict.LOOK:
-        return f"if it is not part of the disease, {_equalize_words(row)}, {_retrained(again)}"
-    return ""
+    if row is None or not has_remedy(row) or _moves_none(row):
+        return ""
+    return _step_of_remedy(row, tables, again, trained)
 
 
 def _step_of_tests(tables: Mapping[str, Sequence[Row]], again: _Again, is_of_images: bool) -> str:
@@ -363,8 +369,14 @@ def _step_of_tests(tables: Mapping[str, Sequence[Row]], again: _Again, is_of_ima
     row, trained = leading_region(rows), any(row["trained"] for row in rows)
     columns = [verdict for verdict in tables["verdicts"] if verdict["verdict"] == Verdict.DIFFERS]
     if columns:
-        name = in_words(max(columns, key=lambda verdict: abs(numeric(verdict, "g")))["factor"])
-        return f"if {name} is not a sign of the finding, balance it within the training classes, {_retrained(again)}"
+        name = max(columns, key=lambda verdict: abs(numeric(verdict, "g")))["factor"]
+        balance = f"if {in_words(name)} is not a sign of the finding, balance it within the training classes"
+        facts = {str(fact["key"]): str(fact["value"]) for fact in tables.get("provenance", ())}
+        if name not in facts.get(TRAINING_COLUMNS, "").split(", "):
+            return f"{balance}, {_retrained(again)}"
+        retrain = f"retrain, and {CHOOSE}" if again.threshold else "and retrain"
+        remedy = f"assay audit remedy {again.audit} {again.audit}-balanced --column {shlex.quote(name)}"
+        return f"{balance}, {retrain}: {remedy}"
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
         return f"{again.choose}search regions of the images too: {again.line} --budget {FULL} --out {again.audit}-full"
     relied = _relied_on(tables)
@@ -449,42 +461,49 @@ def _retrained(again: _Again) -> str:
     return f"retrain{choose}, and audit the new model: {again.to('retrained')}"
 
 
-def _step_of_mark(row: Row, tables: Mapping[str, Sequence[Row]], again: _Again, trained: bool) -> str:
-    """Return what to do about the mark that leads."""
-    look = (
-        "look at the pictures. If it is not part of the disease, " if row["verdict"] == RegionVerdict.UNVERIFIED else ""
-    )
+def _step_of_remedy(row: Row, tables: Mapping[str, Sequence[Row]], again: _Again, trained: bool) -> str:
+    """Return what to do about the finding that leads."""
+    is_whole = row["of"] == "whole"
+    do = equalize_words(row) if is_whole else "cover it"
+    unless = "if it is not part of the disease, "
+    look = unless if is_whole and row["verdict"] != RegionVerdict.RELIES else ""
+    if row["verdict"] == RegionVerdict.UNVERIFIED and not is_whole:
+        look = f"look at the pictures. {unless.capitalize()}"
     if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
         return f"{look}cover it in all images or crop them, {_retrained(again)}"
-    offer = "" if trained else f" {WITH_TRAINING}"
-    if row["of"] in WITHOUT_PLACE:  # no place to cover
-        balance = ", or balance it by the table `carriers`" if trained else ""
-        return f"{look}{_equalize_words(row)}{balance}{f'.{offer} Then ' if offer else ', '}{_retrained(again)}"
-    remedy = f"assay audit remedy {again.audit} {again.audit}-covered"
+    if any(fact["key"] == DRAWN_BY for fact in tables.get("provenance", ())):
+        return f"{look}draw the images without it, {_retrained(again)}"
+    remedy = f"assay audit remedy {again.audit} {again.audit}-{'equalized' if is_whole else 'covered'}"
     if not trained:
-        copy = "cover it, and audit the copy, to see how the model does without it"
-        return f"{again.choose}{look}{copy}.{offer} To cover it: {remedy}"
-    return f"{look}cover it, {f'retrain, and {CHOOSE}' if again.threshold else 'and retrain'}: {remedy}"
+        copy = f"{do}, and audit the copy, to see how the model does without it"
+        return f"{again.choose}{look}{copy}. {WITH_TRAINING} To {do}: {remedy}"
+    return f"{look}{do}, {f'retrain, and {CHOOSE}' if again.threshold else 'and retrain'}: {remedy}"
 
 
-def _equalize_words(row: Row) -> str:
-    """Return how images are made alike in a change that has no place."""
-    match row["kind"]:
-        case "mirror":
-            return "mirror a random half of the training images"
-        case "intensities":
-            return "match the gray levels of all images"
-        case "shading":
-            return "divide all images by their smooth brightness"
-        case "band":
-            low = float(row["name"]) < _RESOLUTION
-            return (
-                "give all images the same brightness and shading"
-                if low
-                else "resample and compress all images in the same way"
-            )
-        case _:
-            return "make it the same in all images"
+_EQUAL: Mapping[str, tuple[str, str]] = {
+    "mirror": ("mirror a random half of the images", "a random half of each class mirrored"),
+    "intensities": ("match the gray levels of all images", "all with the same distribution of gray levels"),
+    "shading": ("give all images the same smooth shading", "all with the same smooth shading"),
+    "low": ("give all images the same brightness and shading", "all with the same {band}"),
+    "high": ("make all images as coarse as the coarsest", "all with the same {band} and above"),
+}
+"""Kind of a change of the whole image -> how it is made the same in all images, and how images are then."""
+
+
+def equalize_words(row: Row) -> str:
+    """Return how images are made alike in a change of the whole image, as an order."""
+    return _EQUAL[_kind_of_change(row)][0]
+
+
+def equalized_words(row: Row) -> str:
+    """Return how images are once they are made alike in a change of the whole image."""
+    return _EQUAL[_kind_of_change(row)][1].format(band=place_words(row))
+
+
+def _kind_of_change(row: Row) -> str:
+    if row["kind"] == "band":
+        return "low" if float(row["name"]) < RESOLUTION else "high"
+    return str(row["kind"])
 
 
 def _moves_none(row: Row) -> bool:

@@ -1,0 +1,176 @@
+"""Rows in which what an audit found, or a column, is independent of the class."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+
+from assay.audit.compare import require_audit
+from assay.audit.prepared import IMAGES, filling
+from assay.audit.remedy.tables import balanced_columns, rows_by_number, write_frame
+from assay.core.errors import SpecError, unknown_name
+from assay.core.registry import code_of_folder
+from assay.core.seeds import generator
+from assay.core.types import FactorTable
+from assay.data.files.listing import Listing
+from assay.data.files.load import listing_of
+from assay.spec.request import parse_request
+from assay.spec.schema import DataSpec
+from assay.stats.groups import MOST_LEVELS, levels_of
+from assay.store.folder import RunFolder
+from assay.store.local import require_paths
+
+HANDFUL = 5
+"""Images of a class and a level below which more are to be collected."""
+
+
+def balanced_positions(target: Int[np.ndarray, " n"], carry: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
+    """Return positions of as many images with the mark as without it in each class, by chance."""
+    cells = [
+        np.flatnonzero((target == code) & (carry == with_it)) for code in np.unique(target) for with_it in (False, True)
+    ]
+    least, draws = min(map(len, cells)), generator(0, "balanced")
+    return np.sort(np.concatenate([draws.permutation(cell)[:least] for cell in cells]))
+
+
+@dataclass(frozen=True, slots=True)
+class RareCell:
+    """A class and a level of a column with few images.
+
+    Attributes:
+        name: The class.
+        level: The level.
+        images: Their number.
+        others: Images of other classes with this level.
+    """
+
+    name: str
+    level: str
+    images: int
+    others: int
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnCounts:
+    """Counts of a column that was balanced.
+
+    Attributes:
+        trained: Whether these are images of the training.
+        images: Images with a value in the column.
+        balanced: Rows that were listed.
+        levels: Level -> its rows that were listed, and those that it has.
+        rare: Classes and levels with few images.
+    """
+
+    trained: bool
+    images: int
+    balanced: int
+    levels: Mapping[str, tuple[int, int]]
+    rare: Sequence[RareCell]
+
+
+def balance_column(audit: Path, out: Path, column: str) -> ColumnCounts:
+    """Write rows of the images of an audit in which a column is independent of the class, as many as there can be.
+
+    Each level keeps images of the classes in the proportion of the whole set, by chance.
+
+    Args:
+        audit: The folder of the audit.
+        out: The file, in a new or empty folder, which gets `images/`, too.
+        column: A column that was audited.
+
+    Raises:
+        SpecError: The folder holds no audit, or its images have no such column.
+        DataError: Rows cannot be read.
+    """
+    folder = RunFolder(audit)
+    require_audit(folder)
+    request = folder.document()["request"]
+    able, trained = balanced_columns(request["data"], request["train"]), request["train"] is not None
+    if column not in able:
+        raise SpecError(
+            f"{unknown_name('column of the audit', column, able)}"
+            if able
+            else f"{audit} audited no column that its {'training images' if trained else 'images'} have in a table"
+        )
+    data = request["train"] if trained else request["data"]
+    require_paths(audit, data, "make the audit again here")
+    factors = {**data.get("factors", {}), column: request["data"]["factors"][column]}
+    with code_of_folder():
+        spec = parse_request({**data, "factors": factors}, {"all": {}}, ("performance",), request["task"]).data
+    listing = listing_of(spec)
+    target, levels = _target_and_levels(listing, column)
+    chosen = _independent_positions(target, list(levels.values()))
+    _write_rows(spec, listing.frame["image"].iloc[chosen], out)
+    sizes = {level: (int(rows[chosen].sum()), int(rows.sum())) for level, rows in levels.items()}
+    images = sum(number for _, number in sizes.values())
+    return ColumnCounts(trained, images, len(chosen), sizes, _rare_cells(listing.classes, target, levels))
+
+
+def _target_and_levels(
+    listing: Listing, column: str
+) -> tuple[Int[np.ndarray, " n"], Mapping[str, Bool[np.ndarray, " n"]]]:
+    """Return the class of each row, and the rows of each level. Raises SpecError without classes."""
+    if listing.target is None:
+        raise SpecError("the classes of these images come from their masks: balance the table yourself")
+    rows = np.arange(len(listing))
+    table = FactorTable(rows, listing.target, rows, listing.classes, listing.factors, listing.columns)
+    levels = levels_of(table, column)
+    if len(levels) > MOST_LEVELS:
+        raise SpecError(f"column '{column}' has {len(levels)} values, and at most {MOST_LEVELS} can be balanced")
+    return listing.target, levels
+
+
+def _independent_positions(
+    target: Int[np.ndarray, " n"], levels: Sequence[Bool[np.ndarray, " n"]]
+) -> Int[np.ndarray, " k"]:
+    """Return positions of images of each level, classes in the proportion of the whole set, as many as there can be."""
+    codes, counts = np.unique(target, return_counts=True)
+    shares, draws, chosen = counts / len(target), generator(0, "balanced column"), [np.array([], dtype=np.int64)]
+    for rows in levels:
+        cells = [np.flatnonzero(rows & (target == code)) for code in codes]
+        total = min(len(cell) / share for cell, share in zip(cells, shares, strict=True))
+        sizes = np.floor(total * shares + 1e-9).astype(int)
+        if min(sizes) > 0:
+            chosen += [draws.permutation(cell)[:size] for cell, size in zip(cells, sizes, strict=True)]
+    return np.sort(np.concatenate(chosen))
+
+
+def _rare_cells(
+    classes: Sequence[str], target: Int[np.ndarray, " n"], levels: Mapping[str, Bool[np.ndarray, " n"]]
+) -> list[RareCell]:
+    return [
+        RareCell(classes[int(code)], level, count, int(rows.sum()) - count)
+        for level, rows in levels.items()
+        for code in np.unique(target)
+        if (count := int((rows & (target == code)).sum())) < HANDFUL
+    ]
+
+
+def _write_rows(data: DataSpec, files: pd.Series[Any], out: Path) -> None:
+    """Write rows of the original table, and beside it their images: as hard links, which take no room.
+
+    Args:
+        data: Where the table is.
+        files: Number of a row -> its image.
+        out: The file to write.
+    """
+    table = rows_by_number(data, files.index.tolist())
+    table[data.image] = [f"{IMAGES}/{name}" for name in table[data.image].str.replace("\\", "/")]
+    with filling(out.parent / IMAGES):
+        for name, file in dict(zip(table[data.image].tolist(), files.tolist(), strict=True)).items():
+            copy = out.parent / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(os.path.realpath(file), copy)
+            except OSError:  # another file system
+                shutil.copyfile(file, copy)
+    write_frame(out, table)

@@ -1,0 +1,225 @@
+"""Take what an audit found out of a copy of its images, and list rows in which it is balanced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from assay.audit.compare import require_audit
+from assay.audit.model import opened_images
+from assay.audit.prepared import IMAGES, filling
+from assay.audit.remedy.balance import balanced_positions
+from assay.audit.remedy.pixels import Change, Cover, covering, equalizing, row_batches, surely_without
+from assay.audit.remedy.tables import image_table, write_frame
+from assay.audit.search.finders import region_of
+from assay.audit.search.regions import WITHOUT_PLACE, Region
+from assay.audit.search.words import has_remedy, is_drawn, region_title, what_words
+from assay.core.errors import DataError, SpecError
+from assay.core.files import content_hash
+from assay.core.registry import code_of_folder
+from assay.core.types import FactorTable
+from assay.data.cache import ProgressCallback, no_progress
+from assay.models.external import picture_of
+from assay.shifts.environment import Environment
+from assay.spec.request import ProbeSpec
+from assay.spec.schema import DataSpec
+from assay.stats.rows import Row, leading_region
+from assay.store.folder import RunFolder, received
+from assay.store.local import require_paths, restore_paths
+from assay.store.manifest import is_ours
+
+COVERED, BALANCED = "data.csv", "balanced.csv"
+CARRIES = "carries"
+"""Column of both tables: yes or no, empty of images that were not searched."""
+_BEFORE = "-before.png"
+"""End of the name of an image that was not changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedMark:
+    """Something that an audit found on some images, or in the whole image.
+
+    Attributes:
+        row: Its row of the table `regions`.
+        region: Its place.
+        carry: Which of the searched images carry it.
+        worth: How far the content there of each moves scores.
+    """
+
+    row: Row
+    region: Region
+    carry: Bool[np.ndarray, " n"]
+    worth: Float[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, slots=True)
+class RemedyCounts:
+    """Counts of a remedy.
+
+    Attributes:
+        marks: What was found, the leading one first.
+        by: The first of them by which rows can be balanced.
+        images: Images that were changed.
+        share: Changed share of the image, about; a mean of images with shapes.
+        donors: Images without the leading mark whose patches they got.
+        searched: Images of which it is known whether they carry the mark; 0 where there are no carriers.
+        balanced: Positions of the images whose rows were listed.
+        doubtful: Whether the page shows something drawn on the donors.
+        data: Where the images come from.
+        table: The images.
+    """
+
+    marks: Sequence[CarriedMark]
+    by: CarriedMark
+    images: int
+    share: float
+    donors: int
+    searched: int
+    balanced: Sequence[int]
+    doubtful: bool
+    data: DataSpec
+    table: FactorTable
+
+
+def remedy(
+    audit: Path, out: Path, *, swapped: bool = False, on_progress: ProgressCallback = no_progress
+) -> RemedyCounts:
+    """Write a copy of the images in which an audit found something, without it.
+
+    At the place of each mark, each image gets the content of the donor that is most like it elsewhere, of another
+    patient and of any class. Donors are the quarter of the images without the mark whose patches move scores least its
+    way, since a search misses some carriers. Without any mark, a change of the whole image is made the same in all of
+    them (`Region.equalize`). Images have the size and the framing that the model reads.
+
+    Args:
+        audit: The folder of the audit.
+        out: A new or empty folder. It gets `images/` and `data.csv` with the columns of the original table. Where
+            images form two groups, `balanced.csv` has rows of images that were not changed: of each class as many with
+            the leading mark as without, or with another one where all images of a class carry that, or none do.
+        swapped: Whether the images that the audit takes for carriers of the leading mark are those without it.
+        on_progress: Callback for images while they are read.
+
+    Raises:
+        SpecError: The folder holds no audit, nothing with a remedy was found, or `out` is not empty.
+        DataError: The images changed since.
+    """
+    folder = RunFolder(audit)
+    rows = remedied_rows(folder)
+    row, records = rows[0], [folder.record("probes", row["search"]) for row in rows]
+    if swapped and row["of"] in WITHOUT_PLACE:
+        raise SpecError(f"--swap is for a mark at one place, and this audit found {what_words(row)}")
+    data, images = _searched_images(audit, row, records[0], on_progress)
+    searched = np.searchsorted(images.table.row, np.array(records[0]["searched"], dtype=np.int64))
+    marks = list(map(_carried_mark, rows, records, [swapped] + [False] * len(rows)))
+    table, target = image_table(data, images.table), images.table.target[searched]
+    table[data.image] = [f"{IMAGES}/{at:06d}.png" for at in range(len(table))]
+    balanced, chosen = marks[0], np.array([], dtype=np.int64)
+    if row["discrete"]:
+        positions = [searched[balanced_positions(target, mark.carry)] for mark in marks]
+        at = next((at for at, rows_of_mark in enumerate(positions) if len(rows_of_mark)), 0)
+        balanced, chosen = marks[at], positions[at]
+        table[CARRIES] = ""
+        table.iloc[searched, -1] = np.where(balanced.carry, "yes", "no")
+    with filling(out / IMAGES):
+        if row["of"] == "whole":
+            changes, share, donors = [equalizing(images, marks[0].region)], 1.0, 0
+        else:
+            covers = [_cover(images, marks, at, searched) for at in range(len(marks))]
+            changes, donors = [cover.change for cover in covers], covers[0].donors
+            share = min(1.0, sum(cover.share for cover in covers))
+        _write_changed(images, changes, set(chosen.tolist()), out / IMAGES)
+    write_frame(out / COVERED, table)
+    if row["discrete"]:
+        table[data.image] = table[data.image].str.replace(".png", _BEFORE)
+        write_frame(out / BALANCED, table.iloc[chosen])
+    count = len(searched) if row["discrete"] else 0
+    doubtful = swapped and is_drawn(row)
+    return RemedyCounts(
+        marks, balanced, len(images), share, donors, count, chosen.tolist(), doubtful, data, images.table
+    )
+
+
+def remedied_rows(folder: RunFolder) -> list[Row]:
+    """Return the findings that have a remedy, the leading one first: all marks, or else a change of the whole image.
+
+    Raises:
+        SpecError: There are none.
+        StoreError: The folder is damaged.
+    """
+    received.set(None if is_ours(folder.root) else folder.root)
+    require_audit(folder)
+    folder.require_sound()
+    rows = folder.table("regions")
+    able = [row for row in rows if has_remedy(row)]
+    leading = leading_region(able)
+    if leading is None:
+        found_text = f": {region_title(rows[0])}" if rows else ""
+        raise SpecError(f"{folder.root} found no mark that can be covered{found_text}")
+    others = [row for row in able if row is not leading and row["of"] != "whole"]
+    return [leading] if leading["of"] == "whole" else [leading, *others]
+
+
+def _carried_mark(row: Row, record: dict[str, Any], swapped: bool) -> CarriedMark:
+    worth = np.array(record["worth"], dtype=float)
+    return CarriedMark(row, region_of(row["kind"], record["region"]), np.array(record["carry"]) ^ swapped, worth)
+
+
+def _cover(images: Environment, marks: Sequence[CarriedMark], at: int, searched: Int[np.ndarray, " n"]) -> Cover:
+    """Return what covers a mark. Donors carry none of the other marks, where there are such images."""
+    mark = marks[at]
+    donors = surely_without(mark.carry, mark.worth)
+    others = np.any([other.carry for other in marks if other is not mark], axis=0)
+    plain = donors & ~others
+    return covering(images, mark.region, searched[plain if plain.any() else donors], searched[mark.carry])
+
+
+def searched_spec(audit: Path, row: Row) -> ProbeSpec:
+    """Return where the images of a search come from. Raises StoreError where their paths were left out."""
+    record = RunFolder(audit).record("probes", row["search"])
+    request = restore_paths(audit, f"search-{row['search']}", record["request"])
+    require_paths(audit, request["data"], "make the audit again here")
+    with code_of_folder():  # a component may be code
+        return ProbeSpec.model_validate(request)
+
+
+def _searched_images(
+    audit: Path, row: Row, record: dict[str, Any], on_progress: ProgressCallback
+) -> tuple[DataSpec, Environment]:
+    """Return where the searched images come from, and all of them.
+
+    Raises:
+        SpecError: They are of a segmentation or of a phantom.
+        DataError: They changed since.
+    """
+    spec = searched_spec(audit, row)
+    if spec.task == "segmentation":
+        raise SpecError(
+            "this audit is of a segmentation, whose masks a patch of another image would make wrong; crop "
+            "or cover the place in all images yourself"
+        )
+    skip = bool(RunFolder(audit).record("models", record["model"])["skip_bad_rows"])
+    with code_of_folder():
+        _, population, scene = opened_images(spec, skip_bad_rows=skip, on_progress=on_progress)
+    if population.dataset is None:
+        raise SpecError("the images of this audit are drawn by a phantom: draw them without the mark")
+    if content_hash(scene.identity("all")) != record["content"]:
+        raise DataError(f"the images of {audit} changed since the audit: audit them again")
+    return spec.data, scene.environment("all")
+
+
+def _write_changed(images: Environment, changes: Sequence[Change], originals: Set[int], out: Path) -> None:
+    """Write all images with the changes, those to keep also without."""
+    for part in row_batches(len(images)):
+        before = images.images.read(part).numpy()
+        after = reduce(lambda pixels, change: change(part, pixels), changes, before)
+        for at, old, new in zip(part.tolist(), before, after, strict=True):
+            picture_of(torch.as_tensor(new)).save(out / f"{at:06d}.png")
+            if at in originals:
+                picture_of(torch.as_tensor(old)).save(out / f"{at:06d}{_BEFORE}")
