@@ -23,6 +23,8 @@ import assay
 from assay.audit.remedy.run import remedy
 from assay.cli import main
 from assay.plugin import RunFolder
+from assay.store.files import read_parquet, write_parquet
+from assay.store.manifest import write_manifest
 
 COLUMNS = {"target": "label", "patient": "who", "size": SIDE}
 
@@ -353,6 +355,15 @@ def test_rows_in_which_a_column_is_independent_of_the_class_are_listed_and_what_
         with pytest.raises(SystemExit, match="2"):
             main(["audit", "remedy", "out", "out-balanced", *more])
         assert text in capsys.readouterr().err
+    provenance = tmp_path / "out" / "tables" / "provenance.parquet"
+    columns = read_parquet(provenance)
+    columns["value"] = np.where(columns["key"] == "command", "assay audit x; touch ran", columns["value"])
+    write_parquet(provenance, columns)
+    write_manifest(tmp_path / "out", {})
+    with pytest.raises(SystemExit, match="2"):
+        main(["audit", "remedy", "out", "new", "--column", "site"])
+    assert "in place of words for a command of Assay" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def lettered_study(folder: Path, row: slice, tie: float) -> tuple[Path, dict[str, Any], dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.audit.command import show_training
+from assay.audit.compare import require_audit
 from assay.audit.predictions_command import speaker
 from assay.audit.remedy.balance import ColumnCounts, RareCell, balance_column
 from assay.audit.remedy.retrain import Retrained, StudyNetwork, retrain, study_network
@@ -19,6 +20,7 @@ from assay.core.files import typed_path
 from assay.core.terminal import paths_spelled, print_lines
 from assay.execution.progress import reading_shown
 from assay.execution.run import observe_nothing
+from assay.report.evidence import Evidence
 from assay.stats.format import number
 from assay.stats.rows import RegionVerdict
 from assay.store.folder import RunFolder
@@ -40,7 +42,10 @@ def remedy_command(audit: Path, folder: Path, *, column: str, swap: bool, again:
     Raises:
         SpecError: The folder holds no audit, nothing with a remedy was found, or the new folder is not empty.
         DataError: The images changed since.
+        StoreError: The folder is damaged, or has words for another program in place of its command.
     """
+    require_audit(RunFolder(audit))
+    _next_commands(audit)  # is refused before anything is written
     if column:
         if swap or again:
             raise SpecError(f"{'--swap' if swap else '--retrain'} is for what was found in images, not for --column")
@@ -127,9 +132,13 @@ def _next_lines(audit: Path, table: Path) -> Iterator[str]:
 
 
 def _next_commands(audit: Path) -> tuple[str, str]:
-    """Return the commands that audit a retrained model, and compare it with the first."""
-    facts = {str(row["key"]): str(row["value"]) for row in RunFolder(audit).table("provenance")}
-    line = re.sub(r"^(assay audit )(?!-)(?:'[^']*'|\S)+", r"\1NEW", facts.get("command", ANEW))
+    """Return the commands that audit a retrained model, and compare it with the first.
+
+    Raises:
+        StoreError: The audit has words for another program in place of its command.
+    """
+    line = Evidence.of(audit).facts.get("command", ANEW)
+    line = re.sub(r"^(assay audit )(?!-)(?:'[^']*'|\S)+", r"\1NEW", line)
     new = typed_path(audit.parent / f"{audit.name}-retrained")
     return f"{line} --out {new}", f"assay audit compare {typed_path(audit)} {new}"
 
