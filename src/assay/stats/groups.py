@@ -46,6 +46,7 @@ def groups_of(table: FactorTable, name: str) -> ColumnGroups:
 
     Examples:
         >>> rows = np.arange(80)
+        >>> from assay.core.types import Factor
         >>> factor = Factor("sex", "categorical", levels=("female", "male"))
         >>> table = FactorTable(rows, rows // 2 % 2, rows, ("benign", "malignant"), (factor,), {"sex": rows % 2})
         >>> {level: int(here.sum()) for level, here in groups_of(table, "sex").groups.items()}
@@ -73,7 +74,15 @@ def groups_of(table: FactorTable, name: str) -> ColumnGroups:
 
 
 def levels_of(table: FactorTable, name: str) -> dict[str, Bool[np.ndarray, " n"]]:
-    """Return the rows of each level of a column: of a number with many values, of its halves."""
+    """Return the rows of each level of a column: of a number with many values, of its halves.
+
+    Examples:
+        >>> from assay.core.types import Factor
+        >>> rows, factor = np.arange(3), Factor("sex", "categorical", levels=("f", "m"))
+        >>> table = FactorTable(rows, rows % 2, rows, ("benign", "malignant"), (factor,), {"sex": np.array([0, 1, 1])})
+        >>> {level: here.tolist() for level, here in levels_of(table, "sex").items()}
+        {'f': [True, False, False], 'm': [False, True, True]}
+    """
     factor, values = table.factor(name), table.columns[name]
     has_value = values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))
     if factor.levels:
