@@ -258,8 +258,9 @@ class ProcessNetwork(nn.Module):
             head: dict[str, Any] = dict(json.loads(self._connection.recv_bytes(_LONGEST_HEAD)))
             content = self._connection.recv_bytes(most)
         except (EOFError, OSError, TypeError, ValueError, MemoryError) as error:
+            is_closed = isinstance(error, EOFError | ConnectionError)  # else it goes on, and sends no message of ours
             try:
-                code = self._process.wait(timeout=10)
+                code = self._process.wait(timeout=10 if is_closed else 0)
             except subprocess.TimeoutExpired:
                 code = -signal.SIGKILL
             self._finalize()
