@@ -178,9 +178,12 @@ def test_no_settings_of_numba_in_the_working_folder_are_obeyed(tmp_path: Path) -
     assert (done.stdout, done.stderr) == ("\n", "")
 
 
-@pytest.mark.parametrize("module", ["core.opencv", "training.losses.overlap", "models.monai_networks"])
-@pytest.mark.parametrize("own", [None, "/opt/lib"])
-def test_no_library_in_the_working_folder_is_loaded_by_a_program_that_is_started(own: str | None, module: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "own"),
+    [("core.opencv", None), ("core.opencv", "/opt/lib"), ("training.losses.overlap", None),
+     ("models.monai_networks", None)],
+)  # fmt: skip
+def test_no_library_in_the_working_folder_is_loaded_by_a_program_that_is_started(module: str, own: str | None) -> None:
     """OpenCV adds an empty part, the working folder, to the places where the loader looks for libraries."""
     code = f"import os, assay.{module}; print(os.environ.get('LD_LIBRARY_PATH'), 'cv2' in __import__('sys').modules)"
     variables = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
