@@ -198,3 +198,20 @@ def test_figures_of_what_no_command_repeats_say_so() -> None:
         if any(words in line for words in BY_HAND):
             assert "script not kept" in line, line
     assert all(words in TRIALS for words in BY_HAND)
+
+
+def test_figures_of_the_third_run_on_retinopathy_are_those_of_its_table() -> None:
+    results = ROOT / "docs" / "results"
+    rows = pd.read_csv(results / "dr-pretraining-messidor-again.csv")
+    section = (results / "real-images.md").read_text(encoding="utf-8").split("### A third run", 1)[1].split("## ", 1)[0]
+    shown = re.findall(r"\*\*([a-z0-9. ]+)\*\*: ([+-][\d.]+) \[(-?[\d.]+), (-?[\d.]+)\](?:, ([\d.]+)% CI)?", section)
+    words = {"higher-beyond": "higher by more than the margin"}
+    expected = list[tuple[str, ...]]()
+    for row in rows.itertuples():
+        within = f" within {row.margin:.2f}" if row.decision == "equivalent" else ""
+        own = row.decision_level == 0.975
+        low, high = (row.decision_low, row.decision_high) if own else (row.low, row.high)
+        digits = 3 if abs(row.value) < 0.005 else 2
+        figures = (f"{row.value:+.{digits}f}", f"{low:.{digits}f}", f"{high:.{digits}f}")
+        expected.append((words.get(row.decision, row.decision) + within, *figures, "97.5" if own else ""))
+    assert sorted(shown) == sorted(expected)
