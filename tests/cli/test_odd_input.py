@@ -170,6 +170,25 @@ def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list
     assert not said.exists(), said.read_text()
 
 
+@pytest.mark.parametrize("loss", ["mine:Loss", "cross-entropy"])
+def test_plug_ins_in_the_working_folder_are_loaded_only_beside_code_that_a_study_names(
+    loss: str, tmp_path: Path
+) -> None:
+    """Python finds entry points wherever it imports from: a library may then load what a stranger put there."""
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\nclass Loss(nn.Module):\n    def __init__(self, context): super().__init__()\n"
+        "    def loss(self, outputs, batch, context): return outputs.logits.sum()\n"
+    )
+    study(tmp_path, recipe={"loss": loss, "epochs": 1})
+    (found := tmp_path / "planted-1.dist-info").mkdir()
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1\n")
+    (found / "entry_points.txt").write_text("[torch.backends]\nplanted = planted:load\n")
+    (tmp_path / "planted.py").write_text(f"open({str(said := tmp_path / 'loaded.txt')!r}, 'a').write('loaded ')\n")
+    command = [sys.executable, *SCRIPT, "run", "odd.yaml", "--workers", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert said.exists() is (loss == "mine:Loss"), done.stderr
+
+
 def test_no_settings_of_numba_in_the_working_folder_are_obeyed(tmp_path: Path) -> None:
     """They may name a cache, from which Numba loads pickles. It reads them again when it compiles."""
     (tmp_path / ".numba_config.yaml").write_text("cache_dir: planted\n")

@@ -135,6 +135,20 @@ def test_trusted_code_runs_nothing_that_lies_beside_it_and_was_changed(
     assert not Path("changed").exists()
 
 
+@pytest.mark.parametrize("later", ["parts/__init__.py", "parts.py"])
+def test_trusted_code_runs_no_package_that_was_made_of_a_folder_later(later: str, received: Path) -> None:
+    Path("parts").mkdir()
+    Path("parts", "beside.py").write_text("SCALE = 1\n")
+    Path("harmful.py").write_text("from parts.beside import SCALE\ndef Loss(context): ...\n")
+    command = [sys.executable, "-P", "-m", "assay", "report", str(received)]
+    assert subprocess.run([*command, "--trust-code"], check=False, capture_output=True, text=True).returncode == 0
+    assert subprocess.run(command, check=False, capture_output=True, text=True).returncode == 0
+    Path(later).write_text("open('changed', 'w')\n__path__ = ['parts']\n")
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "that was changed since you ran it" in done.stderr, done
+    assert not Path("changed").exists()
+
+
 def forge(root: Path) -> None:
     """Change the page of a run folder, and its manifest as who can write there would."""
     page = root / "report.html"
@@ -509,6 +523,50 @@ def test_a_strange_audit_is_no_remedy_and_no_reference(
     with (audit / "verdicts.json").open("a") as file:
         file.write(" ")
     assert "it is damaged" in ask("audit", "remedy", audit, "covered").err
+
+
+def rewrite_request(audit: Path, value: object, *keys: str) -> None:
+    """Change what an audit was asked for, also among its paths, and make the folder whole again."""
+    for file, inner in (("run.json", ()), ("local/run-paths.json", ("values",))):
+        document = place = read_checked_json(audit / file)
+        for key in (*inner, "request", *keys[:-1]):
+            place = place[key]
+        place[keys[-1]] = value
+        write_checked_json(audit / file, document, sort_keys=False)
+    write_manifest(audit, {})
+
+
+def test_no_code_that_the_marks_of_an_audit_name_is_run_when_its_network_is_trained_again(
+    planted: Path, elsewhere: None, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("harmful.py").write_text("open('ran', 'w')\n")
+    audit = Path(shutil.copytree(planted / "reader", "audit"))
+    mark: dict[str, Any] = {"harmful:Mark": {}}
+    rewrite_request(audit, {"x": [mark] * 3}, "marks")
+    answer = ask("audit", "remedy", audit, "covered", "--retrain")
+    assert (answer.code, "'harmful:Mark' is code" in answer.err) == (2, True), answer.err
+    assert not Path("ran").exists()
+    assert not Path("covered").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [(("train",), 3), (("data",), "x"), (("data", "folder"), 3), (("data", "factors"), ["label"])],
+)
+def test_a_column_of_a_strange_audit_is_refused_in_a_sentence(
+    keys: tuple[str, ...], value: object, planted: Path, elsewhere: None, ask: Asking, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    audit = Path(shutil.copytree(planted / "reader", "audit"))
+    rewrite_request(audit, value, *keys)
+    answer = ask("audit", "remedy", audit, "balanced", "--column", "label")
+    assert (answer.code, "Traceback" in answer.err, answer.err.count("\n")) == (2, False, 1), answer.err
+    assert not Path("balanced").exists()
+    with (audit / "verdicts.json").open("a") as file:
+        file.write(" ")
+    assert "it is damaged" in ask("audit", "remedy", audit, "balanced", "--column", "label").err
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"a\\..\\b", b"a\x1b[31m"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,28 @@ def test_a_forged_preview_in_a_sound_run_is_found(run_copy: Path, planted: Path,
     (preview / "run.json").unlink()
     found = json.loads(ask("doctor", run_copy, "--json").out)
     assert [row["light"] for row in found if "preview" in row["what"]] == ["warn"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from assay.plugin import SpecError\n    raise SpecError('x\\nPassed: fine')",
+        "say({'error': 'DataError', 'text': 'x\\nPassed: fine'})",
+        "say({'error': 'UnfitError', 'text': 'x\\nPassed: fine'})",
+        "say({})",
+        "say({'content': 'x', 'framing': 3, 'outputs': 3, 'notes': 3})",
+    ],
+    ids=["an error", "a message", "an error of another form", "no facts", "strange facts"],
+)
+def test_no_trusted_model_forges_a_line_or_ends_in_a_traceback_while_it_is_loaded(
+    code: str, planted: Path, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    Path("telling_model.py").write_text(
+        "import gc, json\nfrom multiprocessing.connection import Connection\n"
+        "def say(message):\n    to = next(one for one in gc.get_objects() if type(one) is Connection)\n"
+        f"    to.send_bytes(json.dumps(message).encode())\n    to.send_bytes(b'')\ndef make():\n    {code}\n"
+    )
+    answer = ask(*audit_of(Path("telling_model:make"), planted), "--trust")
+    assert (answer.code, "\nPassed" in answer.err, "Traceback" in answer.err) == (2, False, False), answer.err

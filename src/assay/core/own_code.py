@@ -6,7 +6,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
@@ -35,6 +35,8 @@ _INSTALLED = tuple(
     }
 )
 """Beginnings of paths in the folders of Python, its libraries and Assay, which no received folder holds."""
+_SUFFIXES = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES)
+"""Endings of files that Python imports."""
 
 
 class _FromSource(SourceFileLoader):
@@ -117,10 +119,22 @@ def remember_code(name: str, files: Sequence[Path]) -> None:
     imported = sorted(
         Path(file) for file in _loaded_files() if file.startswith(inside) and not file.startswith(_INSTALLED)
     )
-    write_user_state(
-        _text_of_content(name, files), "\n".join(f"{_digest_now(path)} {path}" for path in {*files, *imported})
-    )
+    places = {*files, *imported, *_missing_packages(inside, imported)}
+    write_user_state(_text_of_content(name, files), "\n".join(f"{_digest_now(path)} {path}" for path in places))
     leave_mark(_text_of_place(name, files))
+
+
+def _missing_packages(inside: str, imported: Iterable[Path]) -> Iterator[Path]:
+    """Yield files that would make packages, or modules of the same name, of folders that modules were imported through.
+
+    None of them is there: importing a module through a folder would run one that comes later.
+    """
+    folders = {folder for file in imported for folder in file.parents if str(folder).startswith(inside)}
+    for folder in folders:
+        packages = [folder / f"__init__{suffix}" for suffix in _SUFFIXES]
+        if not any(map(is_file, packages)):
+            yield from packages
+            yield from (path for suffix in _SUFFIXES if not is_file(path := folder.with_name(folder.name + suffix)))
 
 
 def _loaded_files() -> set[str]:
@@ -168,8 +182,8 @@ def _is_shadowed(path: Path) -> bool:
     """Return whether Python would import another file of the same name in place of this one."""
     if path.suffix not in SOURCE_SUFFIXES:
         return False
-    stem, suffixes = path.with_suffix(""), (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES)
-    before = [f"{stem}{suffix}" for suffix in EXTENSION_SUFFIXES] + [f"{stem}/__init__{suffix}" for suffix in suffixes]
+    stem = path.with_suffix("")
+    before = [f"{stem}{suffix}" for suffix in EXTENSION_SUFFIXES] + [f"{stem}/__init__{suffix}" for suffix in _SUFFIXES]
     return any(is_file(Path(file)) for file in before)
 
 

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.core import errors
-from assay.core.errors import AssayError, SpecError, key_text, visible
+from assay.core.errors import AssayError, SpecError, UnfitError, key_text, shorten, visible
 from assay.models.confined import MEMORY, memory_limit
 from assay.models.onnx_session import OnnxFile
 from assay.models.ref import ModelFacts, Origin, channels_of, unwrap_scores
@@ -44,6 +44,8 @@ _LOADING = 300.0
 """Seconds that a model may take to load."""
 _LONGEST_HEAD = 2**24
 """Bytes of the facts of a model, or of the form of its scores."""
+_LONGEST_TEXT = 2_000
+"""Characters of an error or a note of a model that are shown."""
 _STALL = 60
 """Seconds that a message may come to a halt, which only code does that writes messages of its own."""
 
@@ -200,15 +202,19 @@ class ProcessNetwork(nn.Module):
             facts, _ = self._answer((request,), _LOADING, "while it was loaded")
         except RuntimeError as error:
             raise SpecError(f"{self.name} cannot be loaded: {error}") from error
-        self.content: str = facts["content"]
-        framing = {key: facts["framing"][key] for key in ("size", "channels") if key in facts["framing"]}  # no more
-        self.facts = ModelFacts(
-            framing,
-            tuple(facts["outputs"]),
-            tuple(facts["notes"]),
-            tuple(facts.get("heads") or ()),
-            bool(facts.get("integer")),
-        )
+        try:
+            self.content = str(facts["content"])
+            framing = {key: facts["framing"][key] for key in ("size", "channels") if key in facts["framing"]}  # no more
+            self.facts = ModelFacts(
+                framing,
+                tuple(facts["outputs"]),
+                tuple(shorten(str(note), _LONGEST_TEXT) for note in facts["notes"]),
+                tuple(facts.get("heads") or ()),
+                bool(facts.get("integer")),
+            )
+        except (KeyError, TypeError) as error:  # code that writes messages of its own
+            self._finalize()
+            raise SpecError(f"{self.name} cannot be loaded: its process says nothing of its content") from error
         self.channels: int | None = facts.get("channels")
         self.pretrained_cfg: Mapping[str, Any] | None = facts.get("config")
 
@@ -271,9 +277,10 @@ class ProcessNetwork(nn.Module):
             ) from error
         if "error" in head:
             kind = getattr(errors, str(head["error"]), None)
-            if isinstance(kind, type) and issubclass(kind, AssayError):
-                raise kind(head.get("text"))
-            raise RuntimeError(head.get("text"))
+            text = shorten(str(head.get("text")), _LONGEST_TEXT)  # on one line: the model's code may have written it
+            if isinstance(kind, type) and issubclass(kind, AssayError) and not issubclass(kind, UnfitError):
+                raise kind(text)
+            raise RuntimeError(text)
         return head, content
 
 

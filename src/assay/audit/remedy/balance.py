@@ -25,8 +25,9 @@ from assay.data.files.load import listing_of
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
 from assay.stats.groups import MOST_LEVELS, levels_of
-from assay.store.folder import RunFolder
+from assay.store.folder import RunFolder, received
 from assay.store.local import require_paths
+from assay.store.manifest import is_ours
 
 HANDFUL = 5
 """Images of a class and a level below which more are to be collected."""
@@ -77,6 +78,20 @@ class ColumnCounts:
     rare: Sequence[RareCell]
 
 
+def sound_audit(root: Path) -> RunFolder:
+    """Return the folder of an audit. What is wrong in a stranger's is then said in one sentence.
+
+    Raises:
+        SpecError: The folder holds no audit.
+        StoreError: The folder is damaged.
+    """
+    received.set(None if is_ours(root) else root)
+    folder = RunFolder(root)
+    require_audit(folder)
+    folder.require_sound()
+    return folder
+
+
 def balance_column(audit: Path, out: Path, column: str) -> ColumnCounts:
     """Write rows of the images of an audit in which a column is independent of the class, as many as there can be.
 
@@ -90,10 +105,9 @@ def balance_column(audit: Path, out: Path, column: str) -> ColumnCounts:
     Raises:
         SpecError: The folder holds no audit, or its images have no such column.
         DataError: Rows cannot be read.
+        StoreError: The folder is damaged.
     """
-    folder = RunFolder(audit)
-    require_audit(folder)
-    request = folder.document()["request"]
+    request = sound_audit(audit).document()["request"]
     able, trained = balanced_columns(request["data"], request["train"]), request["train"] is not None
     if column not in able:
         raise SpecError(

@@ -12,7 +12,7 @@ from assay.audit.command import show_training
 from assay.audit.compare import require_audit
 from assay.audit.predictions_command import speaker
 from assay.audit.remedy.balance import ColumnCounts, RareCell, balance_column
-from assay.audit.remedy.retrain import Retrained, StudyNetwork, retrain, study_network
+from assay.audit.remedy.retrain import Retrained, StudyNetwork, require_own_marks, retrain, study_network
 from assay.audit.remedy.run import BALANCED, COVERED, RemedyCounts, remedied_rows, remedy
 from assay.audit.search.words import ANEW, equalized_words, what_words
 from assay.core.errors import SpecError
@@ -65,6 +65,7 @@ def remedy_command(audit: Path, folder: Path, *, column: str, swap: bool, again:
 
 def _trained_network(audit: Path) -> StudyNetwork:
     """Return the network of an audit. Raises SpecError with what to do instead where it cannot be trained here."""
+    require_own_marks(audit)
     remedied_rows(RunFolder(audit))
     try:
         return study_network(audit)

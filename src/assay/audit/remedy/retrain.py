@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from assay.audit.battery import marks_of
 from assay.audit.compare import compare_audits
 from assay.audit.origins import TrainedOrigin
 from assay.audit.plan import StageCallback
 from assay.audit.reference_networks import PART
+from assay.audit.remedy.balance import sound_audit
 from assay.audit.remedy.run import BALANCED, COVERED, CarriedMark, RemedyCounts, remedied_rows, searched_spec
 from assay.audit.remedy.tables import image_table, real_paths
 from assay.audit.request import AuditRequest
@@ -90,6 +92,19 @@ class Retrained:
     def is_clear(self) -> bool:
         """Whether the search found nothing at the place of the finding."""
         return self.searched and self.left is None
+
+
+def require_own_marks(audit: Path) -> None:
+    """Check that the marks of an audit, which the next audit draws, name no code of a stranger's.
+
+    Raises:
+        CodeError: They name code that this user has not run here.
+        SpecError: The folder holds no audit.
+        StoreError: The folder is damaged.
+    """
+    request = sound_audit(audit).document()["request"]
+    with code_of_folder():
+        marks_of(request["marks"] or {})
 
 
 def study_network(audit: Path) -> StudyNetwork:
@@ -175,14 +190,15 @@ def _train_and_audit(
 ) -> Retrained:
     ending = "" if name == COVERED else f"-{Path(name).stem}"
     rows = _rows_of_study(network, counts, folder, name)
-    try:
-        trial = _train_on_rows(network, rows, folder / f"retrained{ending}", watch)
-    except ReadingError as error:
-        return Retrained(name, None, reason=str(error))
     stored = RunFolder(audit).document()["request"]
     out = folder / f"audit{ending}"
-    request = AuditRequest.model_validate({**stored, "model": str(trial), "out": out})
-    run_audit(TrainedOrigin(trained_model(trial)), request, say=say)
+    with code_of_folder():  # the study and the audit may be a stranger's
+        try:
+            trial = _train_on_rows(network, rows, folder / f"retrained{ending}", watch)
+        except ReadingError as error:
+            return Retrained(name, None, reason=str(error))
+        request = AuditRequest.model_validate({**stored, "model": str(trial), "out": out})
+        run_audit(TrainedOrigin(trained_model(trial)), request, say=say)
     compared = [row for row in compare_audits(audit, out) if row["kind"] == "performance"]
     before, after = (float(np.mean([row[side] for row in compared])) for side in "ab")
     searched, left = _left_at_place(RunFolder(out), counts.marks[0])

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from assay.audit.compare import require_audit
 from assay.audit.model import opened_images
 from assay.audit.prepared import IMAGES, filling
-from assay.audit.remedy.balance import balanced_positions
+from assay.audit.remedy.balance import balanced_positions, sound_audit
 from assay.audit.remedy.pixels import Change, Cover, covering, equalizing, row_batches, surely_without
 from assay.audit.remedy.tables import image_table, write_frame
 from assay.audit.search.finders import region_of
@@ -31,9 +30,8 @@ from assay.shifts.environment import Environment
 from assay.spec.request import ProbeSpec
 from assay.spec.schema import DataSpec
 from assay.stats.rows import Row, leading_region
-from assay.store.folder import RunFolder, received
+from assay.store.folder import RunFolder
 from assay.store.local import require_paths, restore_paths
-from assay.store.manifest import is_ours
 
 COVERED, BALANCED = "data.csv", "balanced.csv"
 CARRIES = "carries"
@@ -153,10 +151,7 @@ def remedied_rows(folder: RunFolder) -> list[Row]:
         SpecError: There are none.
         StoreError: The folder is damaged.
     """
-    received.set(None if is_ours(folder.root) else folder.root)
-    require_audit(folder)
-    folder.require_sound()
-    rows = folder.table("regions")
+    rows = sound_audit(folder.root).table("regions")
     able = [row for row in rows if has_remedy(row)]
     leading = leading_region(able)
     if leading is None:
