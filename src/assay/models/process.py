@@ -214,7 +214,7 @@ class ProcessNetwork(nn.Module):
             )
         except (KeyError, TypeError) as error:  # code that writes messages of its own
             self._finalize()
-            raise SpecError(f"{self.name} cannot be loaded: its process says nothing of its content") from error
+            raise SpecError(f"{self.name} cannot be loaded: its process did not describe it") from error
         self.channels: int | None = facts.get("channels")
         self.pretrained_cfg: Mapping[str, Any] | None = facts.get("config")
 
