@@ -111,7 +111,7 @@ def balance_column(audit: Path, out: Path, column: str) -> ColumnCounts:
     able, trained = balanced_columns(request["data"], request["train"]), request["train"] is not None
     if column not in able:
         raise SpecError(
-            f"{unknown_name('column of the audit', column, able)}"
+            unknown_name("column of the audit", column, able)
             if able
             else f"{audit} audited no column that its {'training images' if trained else 'images'} have in a table"
         )
@@ -170,7 +170,7 @@ def _rare_cells(
 
 
 def _write_rows(data: DataSpec, files: pd.Series[Any], out: Path) -> None:
-    """Write rows of the original table, and beside it their images: as hard links, which take no room.
+    """Write rows of the original table, and their images next to it: hard links, which take no room.
 
     Args:
         data: Where the table is.
