@@ -170,23 +170,30 @@ def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list
     assert not said.exists(), said.read_text()
 
 
-@pytest.mark.parametrize("loss", ["mine:Loss", "cross-entropy"])
-def test_plug_ins_in_the_working_folder_are_loaded_only_beside_code_that_a_study_names(
-    loss: str, tmp_path: Path
-) -> None:
-    """Python finds entry points wherever it imports from: a library may then load what a stranger put there."""
+def test_nothing_else_in_the_working_folder_is_loaded_beside_code_that_a_study_names(tmp_path: Path) -> None:
+    """Libraries look wherever Python imports from for plug-ins of theirs, and for libraries that they could use."""
     (tmp_path / "mine.py").write_text(
-        "from torch import nn\nclass Loss(nn.Module):\n    def __init__(self, context): super().__init__()\n"
-        "    def loss(self, outputs, batch, context): return outputs.logits.sum()\n"
+        "import beside\nfrom assay.plugin import Objective\nclass Loss(Objective):\n"
+        "    def __init__(self, context): super().__init__()\n"
+        "    def loss(self, outputs, batch, progress):\n"
+        "        import later\n        return outputs.logits.square().mean()\n"
     )
-    study(tmp_path, recipe={"loss": loss, "epochs": 1})
+    said = tmp_path / "loaded.txt"
+    for module in ("beside", "later", "planted", "library_that_is_not_installed"):
+        (tmp_path / f"{module}.py").write_text(f"print({module!r}, file=open({str(said)!r}, 'a'))\n")
     (found := tmp_path / "planted-1.dist-info").mkdir()
     (found / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1\n")
     (found / "entry_points.txt").write_text("[torch.backends]\nplanted = planted:load\n")
-    (tmp_path / "planted.py").write_text(f"open({str(said := tmp_path / 'loaded.txt')!r}, 'a').write('loaded ')\n")
-    command = [sys.executable, *SCRIPT, "run", "odd.yaml", "--workers", "1"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert said.exists() is (loss == "mine:Loss"), done.stderr
+    (libraries := tmp_path / "libraries").mkdir()
+    (libraries / "library.py").write_text("try: import library_that_is_not_installed\nexcept ImportError: pass\n")
+    (tmp_path / "beside.py").open("a").write("import library\n")
+    command = [sys.executable, *SCRIPT, "run", study(tmp_path, recipe={"loss": "mine:Loss", "epochs": 1})]
+    done = subprocess.run(
+        [*command, "--workers", "1"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(libraries)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert set(said.read_text().split()) == {"beside", "later"}
 
 
 def test_no_settings_of_numba_in_the_working_folder_are_obeyed(tmp_path: Path) -> None:

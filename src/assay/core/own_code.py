@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import site
 import sys
@@ -37,6 +39,8 @@ _INSTALLED = tuple(
 """Beginnings of paths in the folders of Python, its libraries and Assay, which no received folder holds."""
 _SUFFIXES = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES)
 """Endings of files that Python imports."""
+_IMPORTING = ("<frozen importlib", str(importlib.__file__), __file__)
+"""Beginnings of the names of files whose code carries out an import."""
 
 
 class _FromSource(SourceFileLoader):
@@ -62,6 +66,43 @@ class _OwnFinder:
         return spec
 
 
+class _InWorkingFolder:
+    """Finds, after all other finders, a module in the working folder that the user named, and what that imports there.
+
+    The folder itself is never on `sys.path`: libraries would find what a stranger put beside the data, such as the
+    entry points of a `*.dist-info`, or an optional library that is not installed.
+
+    Attributes:
+        folder: The folder, as an absolute path.
+        named: First parts of the names of modules that the user named.
+        found: Modules and packages that were found there; what they import is looked for there, too.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.named: set[str] = set()
+        self.found: set[str] = set()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a module that lies in the folder itself; those in packages are found by their package."""
+        if path is not None or not (fullname in self.named or _importing_package() in self.found):
+            return None
+        spec = _OwnFinder.find_spec(fullname, [self.folder], target)
+        if spec is not None:
+            self.found.add(fullname)
+        return spec
+
+
+def _importing_package() -> str:
+    """Return the package or module whose code imports what is being looked for."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_IMPORTING):
+        frame = frame.f_back
+    return "" if frame is None else str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
 def _is_installed(file: Path) -> bool:
     return os.path.realpath(file).startswith(_INSTALLED)
 
@@ -71,6 +112,18 @@ def ignore_bytecode() -> None:
     if _OwnFinder not in sys.meta_path:
         usual: list[object] = list(sys.meta_path)
         sys.meta_path.insert(usual.index(PathFinder) if PathFinder in usual else 0, _OwnFinder)
+
+
+def import_named(name: str) -> ModuleType:
+    """Import a module that the user named, also from the working folder."""
+    ignore_bytecode()
+    here = str(Path.cwd())
+    finder = next((it for it in sys.meta_path if isinstance(it, _InWorkingFolder) and it.folder == here), None)
+    if finder is None:
+        finder = _InWorkingFolder(here)
+        sys.meta_path.append(finder)
+    finder.named.add(name.partition(".")[0])
+    return importlib.import_module(name)
 
 
 def module_files(module: str) -> list[Path]:

@@ -20,7 +20,6 @@ from functools import cache, partial
 from importlib.metadata import entry_points
 from multiprocessing import parent_process
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_type_hints
 
 from pydantic import (
@@ -410,29 +409,6 @@ def _name_own_code(module: str, named_by: str) -> None:
         print(f"importing {module}, which {named_by} names: its code runs", file=sys.stderr, flush=True)
 
 
-def import_own(name: str) -> ModuleType:
-    """Import a module that the user named, also from the working folder.
-
-    That folder is looked up last, and stays on the path only where the module came from it: otherwise a file that lies
-    beside data would be imported in place of an optional library that is not installed.
-    """
-    from assay.core.own_code import ignore_bytecode  # here, as few runs have such code
-
-    ignore_bytecode()
-    here = str(Path.cwd())
-    if here in sys.path:
-        return importlib.import_module(name)
-    sys.path.append(here)
-    inside = False
-    try:
-        module = importlib.import_module(name)
-        inside = Path(getattr(module, "__file__", None) or "/").is_relative_to(here)
-        return module
-    finally:
-        if not inside:
-            sys.path.remove(here)
-
-
 def own_object(kind: str, name: str) -> tuple[Any, str]:
     """Import an object of the user's by its dotted path.
 
@@ -447,7 +423,7 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
         SpecError: Code of the user's is refused, or it cannot be imported.
         CodeError: A folder names it, and this user has not run it here.
     """
-    from assay.core.own_code import has_run, has_run_same, module_files, remember_code
+    from assay.core.own_code import has_run, has_run_same, import_named, module_files, remember_code
 
     rule = _code_rule.get()
     if rule == "refused":
@@ -467,7 +443,7 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
         )
     _name_own_code(module_name, f"{kind} '{name}'")
     try:
-        module = import_own(module_name)
+        module = import_named(module_name)
         target = getattr(module, attribute)
     except SystemExit as error:
         raise SpecError(
@@ -525,8 +501,10 @@ def require_code(planned: Iterable[tuple[str, str]]) -> None:
     Raises:
         SpecError: Another module is imported.
     """
+    from assay.core.own_code import import_named  # here, as few runs have such code
+
     for module, hash in planned:
-        import_own(module)
+        import_named(module)
         if _imported.setdefault(module, _hash_of(module)) != hash:
             raise SpecError(
                 f"{module} was edited since this run began: run the same command again, which plans it again"
