@@ -544,9 +544,13 @@ def test_no_code_that_the_marks_of_an_audit_name_is_run_when_its_network_is_trai
     audit = Path(shutil.copytree(planted / "reader", "audit"))
     mark: dict[str, Any] = {"harmful:Mark": {}}
     rewrite_request(audit, {"x": [mark] * 3}, "marks")
-    answer = ask("audit", "remedy", audit, "covered", "--retrain")
+    words = ("audit", "remedy", audit, "covered", "--retrain")
+    answer = ask(*words)
     assert (answer.code, "'harmful:Mark' is code" in answer.err) == (2, True), answer.err
     assert not Path("ran").exists()
+    answer = ask(*words, "--trust-code")
+    assert "has no attribute 'Mark'" in answer.err
+    assert Path("ran").exists()
     assert not Path("covered").exists()
 
 

@@ -18,7 +18,7 @@ from typer.exceptions import TyperException
 
 from assay.audit.request import AuditRequest
 from assay.cli.audit_steps import add_commands
-from assay.cli.requests import Json, Quiet, taking
+from assay.cli.requests import Json, Quiet, TrustCode, taking
 from assay.compare.request import CompareRequest
 from assay.core.request import DataRequest, one_of
 from assay.core.terminal import paths_spelled, spell_paths, visible_outputs
@@ -57,8 +57,6 @@ Run = Annotated[
     typer.Argument(help="A run folder, or the name of one under --out.", metavar="RUN"),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder of all run folders.")]
-
-TrustCode = Annotated[bool, typer.Option("--trust-code", help=RunRequest.options()["trust_code"].help)]
 
 RUNS = Path("runs")
 FAULT = 70

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from assay.audit.request import BUDGET, AuditRequest, AuditsRequest
-from assay.cli.requests import Json, Quiet, taking
+from assay.cli.requests import Json, Quiet, TrustCode, taking
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -51,6 +51,7 @@ def remedy(
         str, typer.Option("--column", metavar="NAME", help="Balance a column of the audit instead.")
     ] = "",
     retrain: Annotated[bool, typer.Option("--retrain", help="Train a study's network again, and audit it.")] = False,
+    trust_code: TrustCode = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a copy of the images without what an audit found in them, for training.
@@ -61,8 +62,10 @@ def remedy(
     the audit had --train; otherwise they are the test images.
     """
     from assay.audit.remedy.command import remedy_command
+    from assay.core.registry import code_trusted
 
-    remedy_command(audit, folder, column=column, swap=swap, again=retrain, is_quiet=quiet)
+    with code_trusted(trust_code):
+        remedy_command(audit, folder, column=column, swap=swap, again=retrain, is_quiet=quiet)
 
 
 @taking(

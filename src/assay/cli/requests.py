@@ -12,9 +12,11 @@ import typer
 
 from assay.core.errors import AssayError, SpecError
 from assay.core.request import CommandRequest, Option, one_of, values_of
+from assay.study.request import RunRequest
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and the answer only.")]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help=RunRequest.options()["trust_code"].help)]
 Act = Callable[..., None]
 
 

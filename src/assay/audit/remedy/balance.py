@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int
 from assay.audit.compare import require_audit
 from assay.audit.prepared import IMAGES, filling
 from assay.audit.remedy.tables import balanced_columns, rows_by_number, write_frame
-from assay.core.errors import SpecError, unknown_name
+from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.registry import code_of_folder
 from assay.core.seeds import generator
 from assay.core.types import FactorTable
@@ -104,7 +104,7 @@ def balance_column(audit: Path, out: Path, column: str) -> ColumnCounts:
 
     Raises:
         SpecError: The folder holds no audit, or its images have no such column.
-        DataError: Rows cannot be read.
+        DataError: Rows cannot be read, or none that can has a value in the column.
         StoreError: The folder is damaged.
     """
     request = sound_audit(audit).document()["request"]
@@ -122,6 +122,8 @@ def balance_column(audit: Path, out: Path, column: str) -> ColumnCounts:
         spec = parse_request({**data, "factors": factors}, {"all": {}}, ("performance",), request["task"]).data
     listing = listing_of(spec)
     target, levels = _target_and_levels(listing, column)
+    if not any(rows.any() for rows in levels.values()):
+        raise DataError(f"no image that could be read has a value in column '{column}'")
     chosen = _independent_positions(target, list(levels.values()))
     _write_rows(spec, listing.frame["image"].iloc[chosen], out)
     sizes = {level: (int(rows[chosen].sum()), int(rows.sum())) for level, rows in levels.items()}
