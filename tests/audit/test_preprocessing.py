@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.worlds.files import save, write_table
 from torch import nn
 
@@ -220,3 +221,25 @@ def test_gray_images_into_a_network_of_three_channels_name_the_key(tmp_path: Pat
 def test_a_path_in_the_place_of_a_mapping_is_refused_with_its_remedy(named: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=r"there is no file mine\.yaml"):
         assay.probe(nn.Identity(), **named, progress=False)
+
+
+def test_images_of_the_training_are_processed_as_those_of_the_audit_are(tmp_path: Path) -> None:
+    sets: list[dict[str, Any]] = []
+    for name in ("tested", "trained"):
+        (tmp_path / name).mkdir()
+        sets.append(wide_set(tmp_path / name, len(sets)))
+        for file in sorted((tmp_path / name).glob("*.png")):
+            pixels = np.array(Image.open(file))
+            pixels[:, : WIDE // 4] = pixels[:, -WIDE // 4 :] = 0  # out of the field of view
+            save(file, pixels)
+    edges = list[float]()
+
+    def model(images: np.ndarray) -> np.ndarray:
+        edges.extend(images.max((1, 2))[:, [0, -1]].min(1).tolist())  # of the outer columns, the darker one
+        return 20 * (images[..., : SIZE // 4, :].mean((1, 2, 3)) - 0.3)
+
+    tested, trained = sets
+    tested |= {"preprocessing": ["circle-crop"], "fit": "squash"}
+    assay.audit(model, tested, train=trained, marks={}, distortions=[], scores="logits", as_given=True, progress=False)
+    assert len(edges) > 80, "images of the training were scored, too"
+    assert 0.0 not in edges, "black columns beside the field of view were cut off"

@@ -55,6 +55,8 @@ FEW_PATIENTS = 20
 """Patients below which intervals are too narrow."""
 MOST_NUMBERED = 2
 """Largest number of a patient, in patients, in a set that seems to count its own from 1."""
+_FRAMING = ("size", "channels", "fit", "crop_share", "resize", "preprocessing")
+"""Keys of `data` that images of the training have from those of the audit: what the model is given."""
 
 
 def checks_of_images(
@@ -91,7 +93,7 @@ def _part(audited: Environment, all_images: Environment) -> str:
 def training_scene(prepared: PreparedAudit, train: Mapping[str, Any]) -> tuple[ProbeSpec, PopulationScene]:
     """Return the images of the training, framed as those of the audit. Raises SpecError or DataError."""
     data_of_audit = prepared.request.data
-    framed = {key: getattr(data_of_audit, key) for key in ("size", "channels", "fit", "crop_share", "resize")}
+    framed = {key: getattr(data_of_audit, key) for key in _FRAMING}
     request = parse_request({**train, **framed}, {"all": {}}, ("performance",), prepared.request.task)
     place = replace(prepared.place, root=Path())
     population = population_of(request.data, place, all_tested=True, like=prepared.population.dataset)
