@@ -356,7 +356,7 @@ def test_rows_in_which_a_column_is_independent_of_the_class_are_listed_and_what_
             main(["audit", "remedy", "out", "out-balanced", *more])
         assert text in capsys.readouterr().err
     listed = table(tmp_path / "train" / "data.csv")
-    write_table(tmp_path / "train" / "data.csv", [[*listed[0]], *([*row.values()][:-1] + [""] for row in listed)])
+    write_table(tmp_path / "train" / "data.csv", [[*listed[0]], *([*[*row.values()][:-1], ""] for row in listed)])
     with pytest.raises(SystemExit, match="2"):
         main(["audit", "remedy", "out", "new", "--column", "site"])
     assert "has a value in column 'site'" in capsys.readouterr().err
