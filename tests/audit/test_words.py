@@ -133,6 +133,7 @@ OPEN = row("view", "", "inconclusive") | {"needed": 1234.0}
 AGAIN = "assay audit m.onnx --images test"
 OFFER = "If you have the training images, search them too (--train). Then"
 NEXT_VERSION = "audit the next version of the model in the same way"
+KEEP_OFF = f"keep the tag off the images that the model reads. {OFFER[:-5]} {NEXT_VERSION.capitalize()}"
 COMPARED = f"{NEXT_VERSION}, and compare both (assay audit compare audits/m audits/m-next): {AGAIN} --out audits/m-next"
 RETRAINED = f"retrain, and audit the new model: {AGAIN} --out audits/m-retrained"
 LOOK = "look at the pictures. If it is not part of the disease, "
@@ -164,7 +165,7 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
         f"training images, search them too (--train). To {EQUALIZE}"),
     "drawn mark, nothing in other images": (
         tables(row("tag", "objects", "relies-on"), OPEN, regions=[NONE | {"trained": False}]),
-        f"keep the tag off the images that the model reads. {OFFER} {NEXT_VERSION}: {AGAIN} --out audits/m-next"),
+        f"{KEEP_OFF}: {AGAIN} --out audits/m-next"),
     "a change of detail, which is no mark to keep off": (
         tables(row("low-pass", "detail", "relies-on"), OPEN, regions=[NONE]),
         f"add images. About 1,200 would settle the test of view: {AGAIN} --out audits/m-more"),
@@ -224,7 +225,7 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
         f"{CHOOSE}repeat the audit with it: {AGAIN} --threshold P --out audits/m-threshold"),
     "a threshold that finds few, and a drawn mark": (
         tables(row("tag", "objects", "relies-on"), regions=[NONE | {"trained": False}]) | LOW,
-        f"{CHOOSE}keep the tag off the images that the model reads. {OFFER} {NEXT_VERSION}: {AGAIN} --threshold P "
+        f"{CHOOSE}{KEEP_OFF}: {AGAIN} --threshold P "
         "--out audits/m-next"),
     "a threshold that finds few, and an open test": (
         tables(OPEN, regions=[NONE]) | LOW,

@@ -309,7 +309,7 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     )
 
 
-class _Again(NamedTuple):
+class _Repetition(NamedTuple):
     """The command that repeats an audit, and what its threshold does; empty where that is no finding."""
 
     line: str
@@ -317,12 +317,12 @@ class _Again(NamedTuple):
     threshold: str
 
     @property
-    def choose(self) -> str:
+    def threshold_step(self) -> str:
         """The step before one that trains nothing."""
         because = f"{CHOOSE} (--threshold P), since this one {self.threshold}. Then "
         return because if self.threshold else ""
 
-    def to(self, name: str) -> str:
+    def command(self, name: str) -> str:
         """The command into a folder of another name."""
         return f"{self.line} --out {self.audit}-{name}"
 
@@ -350,20 +350,20 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
         return f"Next: {_read_again(line, audit, is_of_study=facts.get('kind') == 'training run')}"
     threshold = next(operating_point_words(tables), "")
     line = f"{_THRESHOLD.sub('', line)} --threshold P" if threshold else line
-    again = _Again(line, audit, threshold)
-    return f"Next: {_step_of_region(tables, again) or _step_of_tests(tables, again, is_of_images)}"
+    repetition = _Repetition(line, audit, threshold)
+    return f"Next: {_step_of_region(tables, repetition) or _step_of_tests(tables, repetition, is_of_images)}"
 
 
-def _step_of_region(tables: Mapping[str, Sequence[Row]], again: _Again) -> str:
+def _step_of_region(tables: Mapping[str, Sequence[Row]], repetition: _Repetition) -> str:
     """Return what to do about the region that leads; empty without one."""
     rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
     row, trained = leading_region(rows), any(row["trained"] for row in rows)
     if row is None or not has_remedy(row) or _moves_none(row):
         return ""
-    return _step_of_remedy(row, tables, again, trained)
+    return _step_of_remedy(row, tables, repetition, trained)
 
 
-def _step_of_tests(tables: Mapping[str, Sequence[Row]], again: _Again, is_of_images: bool) -> str:
+def _step_of_tests(tables: Mapping[str, Sequence[Row]], repetition: _Repetition, is_of_images: bool) -> str:
     """Return what to do where no region has a step: about columns, marks, tests without a decision and a threshold."""
     rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
     row, trained = leading_region(rows), any(row["trained"] for row in rows)
@@ -373,28 +373,30 @@ def _step_of_tests(tables: Mapping[str, Sequence[Row]], again: _Again, is_of_ima
         balance = f"if {in_words(name)} is not a sign of the finding, balance it within the training classes"
         facts = {str(fact["key"]): str(fact["value"]) for fact in tables.get("provenance", ())}
         if name not in facts.get(TRAINING_COLUMNS, "").split(", "):
-            return f"{balance}, {_retrained(again)}"
-        retrain = f"retrain, and {CHOOSE}" if again.threshold else "and retrain"
-        remedy = f"assay audit remedy {again.audit} {again.audit}-balanced --column {shlex.quote(name)}"
+            return f"{balance}, {_retrained(repetition)}"
+        retrain = f"retrain, and {CHOOSE}" if repetition.threshold else "and retrain"
+        remedy = f"assay audit remedy {repetition.audit} {repetition.audit}-balanced --column {shlex.quote(name)}"
         return f"{balance}, {retrain}: {remedy}"
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
-        return f"{again.choose}search regions of the images too: {again.line} --budget {FULL} --out {again.audit}-full"
+        full = f"{repetition.line} --budget {FULL} --out {repetition.audit}-full"
+        return f"{repetition.threshold_step}search regions of the images too: {full}"
     relied = _relied_on(tables)
     offer = f" {WITH_TRAINING}" if rows and not trained else ""
     if relied and is_of_images and trained:
-        return f"put {relied} on training images of both classes alike, or on none, {_retrained(again)}"
+        return f"put {relied} on training images of both classes alike, or on none, {_retrained(repetition)}"
     if relied and is_of_images:
         keep = f"keep {relied} off the images that the model reads"
-        return f"{again.choose}{keep}.{offer} Then {_NEXT_VERSION}: {again.to('next')}"
+        return f"{repetition.threshold_step}{keep}.{offer} {_NEXT_VERSION.capitalize()}: {repetition.command('next')}"
     if open_test := _open_test(tables, row):
-        return f"{again.choose}{open_test}{f'.{offer} Then audit it again' if offer else ''}: {again.to('more')}"
-    if again.threshold:
+        anew = f".{offer} Then audit it again" if offer else ""
+        return f"{repetition.threshold_step}{open_test}{anew}: {repetition.command('more')}"
+    if repetition.threshold:
         offered = f".{offer} To repeat it" if offer else ""
-        return f"{again.choose}repeat the audit with it{offered}: {again.to('threshold')}"
+        return f"{repetition.threshold_step}repeat the audit with it{offered}: {repetition.command('threshold')}"
     if not is_of_images:
         return f"audit the model on its images, which tests marks: {ANEW}"
-    compared = f"{_NEXT_VERSION}, and compare both (assay audit compare {again.audit} {again.audit}-next)"
-    then = f"{compared}: {again.to('next')}"
+    compared = f"{_NEXT_VERSION}, and compare both (assay audit compare {repetition.audit} {repetition.audit}-next)"
+    then = f"{compared}: {repetition.command('next')}"
     return f"{WITH_TRAINING[:1].lower()}{WITH_TRAINING[1:]} Then {then}" if offer else then
 
 
@@ -424,14 +426,14 @@ def operating_point_words(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
             yield f"predicts {100 - share:.0f}% of the negative images as positive"
 
 
-def _read_again(again: str, audit: str, is_of_study: bool) -> str:
+def _read_again(line: str, audit: str, is_of_study: bool) -> str:
     """Return the step where a model seems to be read wrongly; how one of a study reads images is known."""
     if is_of_study:
-        images = re.sub(r"(--images )(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+", r"\1IMAGES", again)
+        images = re.sub(r"(--images )(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+", r"\1IMAGES", line)
         how = "audit it on images like those of its training, which it reads as its study did"
         return f"{how}: {images} --out {audit}-alike"
     how = "check how images are scaled and framed for this model, and audit it again as its training did"
-    return f"{how}: {again} --scaling SCALING --out {audit}-again"
+    return f"{how}: {line} --scaling SCALING --out {audit}-again"
 
 
 MOST_NEEDED = 100_000
@@ -456,12 +458,12 @@ WITH_TRAINING = "If you have the training images, search them too (--train)."
 _NEXT_VERSION = "audit the next version of the model in the same way"
 
 
-def _retrained(again: _Again) -> str:
-    choose = f", {CHOOSE}" if again.threshold else ""
-    return f"retrain{choose}, and audit the new model: {again.to('retrained')}"
+def _retrained(repetition: _Repetition) -> str:
+    choose = f", {CHOOSE}" if repetition.threshold else ""
+    return f"retrain{choose}, and audit the new model: {repetition.command('retrained')}"
 
 
-def _step_of_remedy(row: Row, tables: Mapping[str, Sequence[Row]], again: _Again, trained: bool) -> str:
+def _step_of_remedy(row: Row, tables: Mapping[str, Sequence[Row]], repetition: _Repetition, trained: bool) -> str:
     """Return what to do about the finding that leads."""
     is_whole = row["of"] == "whole"
     do = equalize_words(row) if is_whole else "cover it"
@@ -470,14 +472,14 @@ def _step_of_remedy(row: Row, tables: Mapping[str, Sequence[Row]], again: _Again
     if row["verdict"] == RegionVerdict.UNVERIFIED and not is_whole:
         look = f"look at the pictures. {unless.capitalize()}"
     if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
-        return f"{look}cover it in all images or crop them, {_retrained(again)}"
+        return f"{look}cover it in all images or crop them, {_retrained(repetition)}"
     if any(fact["key"] == DRAWN_BY for fact in tables.get("provenance", ())):
-        return f"{look}draw the images without it, {_retrained(again)}"
-    remedy = f"assay audit remedy {again.audit} {again.audit}-{'equalized' if is_whole else 'covered'}"
+        return f"{look}draw the images without it, {_retrained(repetition)}"
+    remedy = f"assay audit remedy {repetition.audit} {repetition.audit}-{'equalized' if is_whole else 'covered'}"
     if not trained:
         copy = f"{do}, and audit the copy, to see how the model does without it"
-        return f"{again.choose}{look}{copy}. {WITH_TRAINING} To {do}: {remedy}"
-    return f"{look}{do}, {f'retrain, and {CHOOSE}' if again.threshold else 'and retrain'}: {remedy}"
+        return f"{repetition.threshold_step}{look}{copy}. {WITH_TRAINING} To {do}: {remedy}"
+    return f"{look}{do}, {f'retrain, and {CHOOSE}' if repetition.threshold else 'and retrain'}: {remedy}"
 
 
 _EQUAL: Mapping[str, tuple[str, str]] = {
