@@ -584,7 +584,7 @@ def _truth(network: Network, scores: Scores, whole: Pool, rows: np.ndarray, draw
         return {"moves": apart / spread, "g": math.nan, "flips": math.nan}
     on = scores(draw(network.mark, images, draws))
     flips = (on[:, 0] > 0) != (off[:, 0] > 0)
-    g = effect_of_mark(off, on, target, whole.patient[rows], flips).largest.g.value
+    g = effect_of_mark(off, on, target, whole.patient[rows]).largest.g.value
     return {"moves": float((on - off).mean()) / spread, "g": g, "flips": float(flips.mean())}
 
 

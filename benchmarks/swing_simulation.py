@@ -92,8 +92,7 @@ class Cell:
         """Return the swing in one world."""
         before = DISTANCE * self.target + self._noise(draws)
         after = before + self.shift + self.spread * self._noise(draws)
-        flipped = np.zeros(self.images, dtype=bool)
-        return effect_of_mark(before[:, None], after[:, None], self.target, self.patient, flipped).largest
+        return effect_of_mark(before[:, None], after[:, None], self.target, self.patient).largest
 
     def _noise(self, draws: np.random.Generator) -> np.ndarray:
         own = draws.normal(size=self.images)

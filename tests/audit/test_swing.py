@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 
 from assay.audit.swing import (
     Effect,
+    changed_predictions,
     difference_of_shifts,
     effect_of_mark,
     swing_of_group,
@@ -36,7 +37,8 @@ def world(n: int, positives: int, shift: float, spread: float, seed: int, *, dis
 
 
 def effect(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray) -> Effect:
-    return effect_of_mark(before[:, None], after[:, None], target, patient, (before > 0) != (after > 0))
+    flips = changed_predictions(before > 0, after > 0, patient)
+    return effect_of_mark(before[:, None], after[:, None], target, patient, flips)
 
 
 def above(x: np.ndarray, y: np.ndarray) -> float:
@@ -148,10 +150,9 @@ def test_of_several_classes_the_largest_counts_and_holm_widens_its_lower_bound()
     target = draws.integers(0, 3, 300)
     before = draws.normal(size=(300, 3)) + 1.5 * np.eye(3)[target]
     after = before + np.array([0.0, 0.0, 0.8])
-    none = np.zeros(300, dtype=bool)
-    found = effect_of_mark(before, after, target, np.arange(300), none, ("a", "b", "c"))
+    found = effect_of_mark(before, after, target, np.arange(300), labels=("a", "b", "c"))
     assert found.largest.label == "c"
-    alone = effect_of_mark(before[:, 2:], after[:, 2:], (target == 2).astype(np.int64), np.arange(300), none)
+    alone = effect_of_mark(before[:, 2:], after[:, 2:], (target == 2).astype(np.int64), np.arange(300))
     assert alone.largest.g == found.largest.g
     assert 0 < found.at_least < alone.at_least
     assert found.at_most == alone.at_most

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.audit.swing import AurocShift, Effect, effect_of_mark, swing_of_group
+from assay.audit.swing import AurocShift, Effect, changed_predictions, effect_of_mark, swing_of_group
 from assay.audit.verdicts import OpenQuantity, decide_column, decide_mark, decide_region, is_settled, reference_of
 from assay.stats import BoundedEstimate
 from assay.stats.rows import RegionVerdict, Verdict
@@ -83,8 +83,7 @@ def test_the_needed_images_settle_the_verdict_when_estimates_stay() -> None:
 
     def decided(times: int) -> Any:
         x, y, t = (np.tile(one, times) for one in (before, after, target))
-        none = np.zeros(len(t), dtype=bool)
-        return decide_mark([effect_of_mark(x[:, None], y[:, None], t, np.arange(len(t)), none)] * 3, 1)
+        return decide_mark([effect_of_mark(x[:, None], y[:, None], t, np.arange(len(t)))] * 3, 1)
 
     few = decided(1)
     times = math.ceil(few.needed / 60) if few.verdict == Verdict.INCONCLUSIVE else 1
@@ -127,8 +126,8 @@ def audited(n: int, change: str, seed: int) -> Any:
         "tied": before + 0.8,
         "nothing": before + 0.001 * draws.normal(size=n),
     }[change]
-    flipped = (before > 0) != (after > 0)
-    one = effect_of_mark(before[:, None], after[:, None], target, np.arange(n), flipped)
+    flips = changed_predictions(before > 0, after > 0, np.arange(n))
+    one = effect_of_mark(before[:, None], after[:, None], target, np.arange(n), flips)
     return decide_mark([one] * 3, 1)
 
 

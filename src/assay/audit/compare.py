@@ -395,9 +395,8 @@ def _mark_rows(
     for (label, x0, y0, target), (_, x1, y1, _) in zip(_class_scores(*before), _class_scores(*after), strict=True):
         if len(np.unique(target)) < 2:
             continue
-        none = np.zeros(len(target), dtype=bool)
         swings = [
-            effect_of_mark(s0[:, None], s1[:, None], target, table.patient, none).largest.g.value
+            effect_of_mark(s0[:, None], s1[:, None], target, table.patient).largest.g.value
             for s0, s1 in ((x0, x1), (y0, y1))
         ]
         difference = difference_of_shifts((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)

@@ -573,17 +573,19 @@ def _tile(name: str, row: Row, of: str, light: str = "") -> KeyFigure:
 
 
 def _cost(harm: Harm, tables: Tables) -> KeyFigure:
-    """Return the changed calls of a mark, or the loss under a distortion."""
+    """Return the changed predictions of a mark or its shift of AUROC, or the loss under a distortion."""
     row, light = row_of(harm, tables), _LIGHTS.get(harm.rank, "")
     images = f"{harm.images:,.0f} images" if harm.images == harm.images else ""
-    if harm.rank == Rank.SHIFT or math.isnan(harm.calls):
-        name = f"{_lost_measure(harm, tables)} lost, {_distortion_words(harm, tables)}"
-        return KeyFigure(name, number(harm.lost), f"[{number(harm.low)}, {number(harm.high)}]", images, light)
+    size = number(harm.lost), f"[{number(harm.low)}, {number(harm.high)}]", images, light
+    if harm.rank == Rank.SHIFT:
+        return KeyFigure(f"{_lost_measure(harm, tables)} lost, {_distortion_words(harm, tables)}", *size)
     what = (
         what_words(row)
         if harm.kind == "region"
         else f"{'applying' if row.get('family') in PIXELS else 'adding'} {with_article(row)}"
     )
+    if math.isnan(harm.calls):
+        return KeyFigure(f"{_lost_measure(harm, tables)} shift by {what}", *size)
     ends = [number(100 * numeric(row, end), 0) for end in ("flips_low", "flips_high")]
     return KeyFigure(
         f"Predictions changed by {what}", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light

@@ -19,6 +19,7 @@ from assay.audit.swing import (
     Effect,
     auroc_gain,
     auroc_with_bounds,
+    changed_predictions,
     effect_of_mark,
     mean_change,
     mean_of_independent,
@@ -202,8 +203,8 @@ class ScoredImages:
     def effect(self, after: ScoredImages, dose: str) -> Effect:
         """Return the effect of a change, from the answers to the same images with it."""
         labels = score_names(self.table.classes)
-        flipped = self.calls != after.calls
-        return effect_of_mark(self.scores, after.scores, self.table.target, self.table.patient, flipped, labels, dose)
+        flips = changed_predictions(self.calls, after.calls, self.table.patient)
+        return effect_of_mark(self.scores, after.scores, self.table.target, self.table.patient, flips, labels, dose)
 
 
 INVERTED = "inverted gray values"
@@ -288,11 +289,11 @@ class ScoredMaps(ScoredImages):
         """Return the effect of a change; the swing needs images with a lesion and without one."""
         assert isinstance(after, ScoredMaps)
         table, has_lesion = self.table, self.table.target == 1
-        flipped = self.calls != after.calls
+        flips = changed_predictions(self.calls, after.calls, table.patient)
         if has_lesion.any() and not has_lesion.all():
-            effect_found = effect_of_mark(self.scores, after.scores, table.target, table.patient, flipped, ("",), dose)
+            effect_found = effect_of_mark(self.scores, after.scores, table.target, table.patient, flips, ("",), dose)
         else:
-            effect_found = Effect((), len(table), len(np.unique(table.patient)), share(flipped, table.patient), dose)
+            effect_found = Effect((), len(table), len(np.unique(table.patient)), flips, dose)
         dice_lost = (
             mean_change((self.dice - after.dice)[has_lesion], table.patient[has_lesion]) if has_lesion.any() else None
         )

@@ -79,7 +79,7 @@ class Effect:
         swings: One of two classes, else one per class; none of a segmentation without lesion-free images.
         images: Images compared.
         patients: Patients of these images.
-        flips: Share of images whose call changes at the model's threshold; None for a column.
+        flips: See `changed_predictions`; None for a column, too.
         dose: The dose of a mark, or the group of a column.
         dice: Dice lost, of a segmentation, over the images with a lesion.
         false_area: Increase of the share of the image that is wrongly called lesion, of a segmentation.
@@ -131,7 +131,7 @@ def effect_of_mark(
     after: Float[np.ndarray, "n m"],
     target: Int[np.ndarray, " n"],
     patient: Int[np.ndarray, " n"],
-    flipped: Bool[np.ndarray, " n"],
+    flips: BoundedEstimate | None = None,
     labels: Sequence[str] = ("",),
     dose: str = "",
 ) -> Effect:
@@ -142,7 +142,7 @@ def effect_of_mark(
         after: The same with the mark.
         target: Class codes; of one column 1 is positive.
         patient: Patient of each image.
-        flipped: Whether the call of an image changes.
+        flips: See `changed_predictions`.
         labels: Name of each column.
         dose: Name of the dose.
     """
@@ -150,7 +150,32 @@ def effect_of_mark(
         _swing_of_mark(before[:, k], after[:, k], _binary(target, k, len(labels)), patient, label)
         for k, label in enumerate(labels)
     ]
-    return Effect(tuple(swings), len(target), len(np.unique(patient)), share(flipped, patient), dose)
+    return Effect(tuple(swings), len(target), len(np.unique(patient)), flips, dose)
+
+
+def changed_predictions(
+    before: Int[np.ndarray, " n"], after: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]
+) -> BoundedEstimate | None:
+    """Return the share of images whose predicted class changes at the model's threshold.
+
+    Args:
+        before: Predicted class of each image without a mark.
+        after: The same with it.
+        patient: Patient of each image.
+
+    Returns:
+        None where one class is predicted of all images, without and with the mark: at such a threshold no change of
+        the scores need show.
+
+    Examples:
+        >>> half = changed_predictions(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0]), np.arange(4))
+        >>> None if half is None else half.value
+        0.5
+        >>> changed_predictions(np.zeros(4), np.zeros(4), np.arange(4)) is None
+        True
+    """
+    is_constant = len(np.union1d(before, after)) == 1
+    return None if is_constant else share(before != after, patient)
 
 
 def swing_of_group(

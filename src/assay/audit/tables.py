@@ -31,8 +31,11 @@ _AUROC_LOST = _bounded_columns("loss", "AUROC lost with the mark on all images",
 _ON_NEGATIVES = _bounded_columns(
     "loss_negatives", "AUROC lost with the mark on negatives only", "AUROC lost, mark on negatives"
 )
+_UNDEFINED = "NaN where one class is predicted of all images"
 _FLIPS = (
-    *_bounded_columns("flips", "share of images whose predicted class changes with the mark", "changed predictions"),
+    *_bounded_columns(
+        "flips", f"share of images whose predicted class changes with the mark; {_UNDEFINED}", "changed predictions"
+    ),
     *_bounded_columns("dice", "Dice lost, for segmentation; NaN for classification", "Dice lost"),
     *_bounded_columns(
         "stray",
@@ -235,7 +238,9 @@ REGIONS = Table(
         number("shape", "share of the change that stays with the shape alone; NaN without a place"),
         number("tone", "share that stays with the mean color alone"),
         *_bounded_columns("g", "AUROC shift with a carrier's patch for another's", "AUROC shift"),
-        *_bounded_columns("flips", "share of images whose predicted class changes", "changed predictions"),
+        *_bounded_columns(
+            "flips", f"share of images whose predicted class changes; {_UNDEFINED}", "changed predictions"
+        ),
         number("effective", "effective patients of the smaller class"),
         IMAGES,
         PATIENTS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -417,6 +418,19 @@ def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_p
     assert said[0].startswith(
         "Scores change most with a bright mark in the lower right corner, but fewer than 1 of 200 predictions change"
     )
+
+
+def test_changed_predictions_are_undefined_where_one_class_is_predicted_of_all_images(tmp_path: Path) -> None:
+    folder = audited("letter", tmp_path, threshold=1 - 1e-9, pictures=False)
+    (found,) = (row for row in RunFolder(folder).table("regions") if row["of"] == "place")
+    assert [math.isnan(found[name]) for name in ("flips", "flips_low", "flips_high")] == [True] * 3
+    assert all(math.isnan(row["flips"]) for row in RunFolder(folder).table("verdicts"))
+    said = json.loads((folder / "verdicts.json").read_text())["answer"]
+    start = "One class is predicted of all images at this threshold; scores change most with a bright mark in the"
+    assert said[0].startswith(start)
+    page = (folder / "report.html").read_text()
+    assert "Predictions changed by a bright mark" not in page
+    assert "AUROC shift by a bright mark" in page
 
 
 def test_a_mark_that_only_training_images_carry_is_found_in_them(

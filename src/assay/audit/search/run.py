@@ -191,7 +191,6 @@ class Search:
     def _row(self, finding: RegionFinding, sample: SearchSample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `tables.REGIONS`."""
         swing, flips = finding.swing.largest, finding.swing.flips
-        assert flips is not None
         codes = np.unique(sample.target).tolist()
         return {
             "kind": finding.region.kind,
@@ -364,7 +363,9 @@ def _carried_content(finding: RegionFinding, sample: SearchSample) -> tuple[str,
     return name + corners_text, *carriers(sample, where, high, finding.shape, finding.high_carries)
 
 
-def _bounded_values(name: str, bounded_value: BoundedEstimate) -> Row:
+def _bounded_values(name: str, bounded_value: BoundedEstimate | None) -> Row:
+    if bounded_value is None:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), math.nan)
     return {name: bounded_value.value, f"{name}_low": bounded_value.low, f"{name}_high": bounded_value.high}
 
 

@@ -13,7 +13,7 @@ from scipy.ndimage import binary_dilation
 from scipy.special import stdtrit
 
 from assay.audit.search.regions import Box, Pixels, Region, Shading, Track, candidates, same_place, size_of
-from assay.audit.swing import Effect, effect_of_mark
+from assay.audit.swing import Effect, changed_predictions, effect_of_mark
 from assay.audit.verdicts import WEAK_EFFECT
 from assay.core.reasons import Code, Reason
 from assay.core.seeds import generator
@@ -800,8 +800,9 @@ def verify(
         for part in ("shape", "tone")
     )
     low, high = scores["whole"]
-    flipped = _calls_of(low, threshold) != _calls_of(high, threshold)
-    swing = effect_of_mark(low, high, sample.target[order], sample.patient[order], flipped, labels)
+    target, patient = sample.target[order], sample.patient[order]
+    flips = changed_predictions(_calls_of(low, threshold), _calls_of(high, threshold), patient)
+    swing = effect_of_mark(low, high, target, patient, flips, labels)
     content = DonorContributions(
         halves[0].given.sums + halves[1].given.sums, halves[0].given.squares + halves[1].given.squares
     )

@@ -168,8 +168,8 @@ def region_evidence(row: Row) -> str:
     if row["of"] in ON_SOME and row["verdict"] != RegionVerdict.NOTHING_FOUND:
         parts.append(f"on {shares_words(row)}")
     if row["verdict"] in REPORTED:
-        changed = f"changed predictions {number(100 * row['flips'], 1)}%"
-        parts.append(f"{changed}, score shifted by {number(row['moved'], 2)} sd")
+        parts += [] if math.isnan(row["flips"]) else [f"changed predictions {number(100 * row['flips'], 1)}%"]
+        parts.append(f"score shifted by {number(row['moved'], 2)} sd")
     return "; ".join(parts)
 
 
@@ -288,22 +288,23 @@ def clears(rows: Sequence[Row]) -> bool:
 
 
 def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
-    flips, what = f"{100 * row['flips']:.0f}%", what_words(row)
+    what = what_words(row)
     unverified = ": a finding without a verified limit" if row["verdict"] == RegionVerdict.UNVERIFIED else ""
-    if _moves_none(row):
+    if math.isnan(row["flips"]):
+        yield f"One class is predicted of all images at this threshold; scores change most with {what}{unverified}."
+    elif _moves_none(row):
         yield f"Scores change most with {what}, but fewer than 1 of 200 predictions change{unverified}."
     elif unverified and not row["discrete"]:
-        yield f"Predictions change most with {what}, {flips} of them{unverified}."
+        yield f"Predictions change most with {what}, {100 * row['flips']:.0f}% of them{unverified}."
     else:
         # The look or the brightness of a place is there in every image, and so not found.
         images = f", found in the {'training ' if row['trained'] else ''}images," if what.startswith("a ") else ""
-        yield f"{sentence_case(what)}{images} changes {flips} of predictions{unverified}."
+        yield f"{sentence_case(what)}{images} changes {_changed_words(row)}{unverified}."
     if row["of"] != "whole" and row["discrete"]:
         raises, inside = "raises" if row["raises"] else "lowers", "training images" if row["trained"] else "images"
         yield f"It {raises} the score of '{row['class']}' and is on {shares_words(row)} in {row['images']:,} {inside}."
     yield from (
-        f"Apart from it, {what_words(other)} changes {100 * other['flips']:.0f}% of predictions: it is on "
-        f"{shares_words(other)}."
+        f"Apart from it, {what_words(other)} changes {_changed_words(other)}: it is on {shares_words(other)}."
         for other in rows
         if other["of"] in ON_SOME and other is not row and other["verdict"] in REPORTED
     )
@@ -506,6 +507,10 @@ def _kind_of_change(row: Row) -> str:
     if row["kind"] == "band":
         return "low" if float(row["name"]) < RESOLUTION else "high"
     return str(row["kind"])
+
+
+def _changed_words(row: Row) -> str:
+    return "scores" if math.isnan(row["flips"]) else f"{100 * row['flips']:.0f}% of predictions"
 
 
 def _moves_none(row: Row) -> bool:
