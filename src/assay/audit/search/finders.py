@@ -46,5 +46,5 @@ FINDERS: Mapping[Sought, Finder] = {
 
 def region_of(kind: str, values: Sequence[Any]) -> Region:
     """Return a region from its kind and the values of its fields."""
-    kinds: Sequence[type[Region]] = (Box, Border, Corners, Mirror, Band, Intensities, Shading, Shape, RotatedSquare)
-    return next(kind_of_region for kind_of_region in kinds if kind_of_region.__name__.lower() == kind)(*values)
+    regions: Sequence[type[Region]] = (Box, Border, Corners, Mirror, Band, Intensities, Shading, Shape, RotatedSquare)
+    return next(region for region in regions if region.kind == kind)(*values)

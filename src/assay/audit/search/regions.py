@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -23,14 +23,14 @@ Pixels = Float[np.ndarray, "n c h w"]
 
 
 class Region(ABC):
-    """A part of images that can be exchanged."""
+    """A part of images that can be exchanged.
+
+    Attributes:
+        kind: Kind of region, in tables and records.
+    """
 
     __slots__ = ()
-
-    @property
-    def kind(self) -> Kind:
-        """Kind of region."""
-        return cast(Kind, type(self).__name__.lower())
+    kind: ClassVar[Kind]
 
     @property
     def name(self) -> str:
@@ -116,6 +116,7 @@ class Box(LocalRegion):
         right: Right edge.
     """
 
+    kind: ClassVar[Kind] = "box"
     top: float
     left: float
     bottom: float
@@ -157,6 +158,7 @@ class Border(LocalRegion):
         width: Its width as a share of the shorter side.
     """
 
+    kind: ClassVar[Kind] = "border"
     width: float
 
     @property
@@ -179,6 +181,7 @@ class Corners(LocalRegion):
         side: Side of each as a share of the height and the width.
     """
 
+    kind: ClassVar[Kind] = "corners"
     side: float
 
     @property
@@ -197,6 +200,8 @@ class Corners(LocalRegion):
 @dataclass(frozen=True, slots=True)
 class Mirror(Region):
     """The half of the content that changes its sign where left and right are exchanged."""
+
+    kind: ClassVar[Kind] = "mirror"
 
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the odd half of the donors."""
@@ -221,6 +226,7 @@ class Band(Region):
         at: Its position in `BANDS`.
     """
 
+    kind: ClassVar[Kind] = "band"
     at: int
 
     @property
@@ -289,6 +295,8 @@ def _mix_frequencies(images: Pixels, donors: Pixels, low: float, high: float) ->
 class Intensities(Region):
     """The distribution of gray levels of each channel; their order stays."""
 
+    kind: ClassVar[Kind] = "intensities"
+
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the intensities of the donors, by rank, equal pixels in order."""
         flat = images.reshape(*images.shape[:2], -1)
@@ -340,6 +348,8 @@ _MOST_SHADED = 4.0
 @dataclass(frozen=True, slots=True)
 class Shading(Region):
     """Smooth brightness of each channel, as a polynomial of degree two in place; the mean brightness stays."""
+
+    kind: ClassVar[Kind] = "shading"
 
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with their own shading divided out and that of the donors multiplied in."""

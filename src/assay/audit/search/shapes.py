@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch.nn import functional
 
 from assay.audit.search.candidates import LEAST_CARRIERS, MOST_CARRIERS, Candidate, find_candidate
-from assay.audit.search.regions import MovingRegion, Pixels, Region
+from assay.audit.search.regions import Kind, MovingRegion, Pixels, Region
 from assay.audit.search.search import LEAST_GROUP, SearchSample, split
 
 # Squares around corners of single images are templates. An image is as far from a template as the square in it that is
@@ -47,6 +47,7 @@ class Shape(MovingRegion):
         nearest: Distance below which an image has it.
     """
 
+    kind: ClassVar[Kind] = "shape"
     template: tuple[float, ...]
     weight: tuple[float, ...]
     nearest: float

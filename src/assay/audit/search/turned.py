@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.audit.search.candidates import MOST_CARRIERS, Candidate, find_candidate
-from assay.audit.search.regions import MovingRegion, Pixels, Region
+from assay.audit.search.regions import Kind, MovingRegion, Pixels, Region
 from assay.audit.search.search import SearchSample, split
 from assay.audit.search.shapes import averaged, averaged_by, squares_at
 
@@ -57,6 +58,7 @@ class RotatedSquare(MovingRegion):
         least: Likeness from which on an image has it.
     """
 
+    kind: ClassVar[Kind] = "turned"
     weight: tuple[float, ...]
     mean: float
     side: int
