@@ -47,7 +47,7 @@ from assay.audit.search.search import Scores, SearchSample
 from assay.core.reasons import Reason
 
 APART = "apart"
-SHAPES: Sequence[Sought] = ("shape", "turned")
+SHAPES: Sequence[Sought] = ("shape", "turned", "occluded")
 LEAST_SHARE = 0.25
 """Share of the distance of the classes below which networks do not differ."""
 

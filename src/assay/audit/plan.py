@@ -44,8 +44,8 @@ _SEARCH_SHARE = 0.65
 _SEARCH_PASSES_FIXED = sum(MOST_PASSES.values()) + candidates.MOST_PASSES
 _SEARCH_PASSES_PER_IMAGE = sum(AFTER.values()) + candidates.AFTER + 1
 """Passes of the first searches at most, once and for each image, which is read without changes too. Those for a shape
-follow only where images have one, those for shading and turned shapes where their limits are known, those between two
-kinds of change where the halves found two, and those of further rounds only where something was found."""
+follow only where images have one, those for shading, turned shapes and occlusion where their limits are known, those
+between two kinds of change where the halves found two, and those of further rounds only where something was found."""
 _PLACEMENT_IMAGES, _PLACEMENT_SHARE = 8, 0.1
 """Images of each half of the patients on which places of a mark are compared; share of the budget that this may take.
 """

@@ -203,7 +203,7 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> RegionLim
         audited: Hash of the audited model, which is no reference of its own.
         trained: Whether the searches are those in training images, where effects are larger.
     """
-    by_search: dict[str, dict[str, float]] = {"place": {}, "whole": {}, "drawn": {}, "shape": {}, "turned": {}}
+    by_search = {of: dict[str, float]() for of in ("place", "whole", *ON_SOME)}
     class_distance = 1.0  # networks near chance set no scale
     for folder, facts in _audits(root, audited):
         for row in folder.table("regions"):

@@ -417,11 +417,12 @@ class AuditRun(RunSteps):
 
     @property
     def _carried_searches(self) -> Sequence[Sought]:
-        """The searches of what some images carry; of turned shapes, which clean networks have too, with a limit."""
+        """The searches of what some images carry; with a limit alone those that lead to something in clean networks."""
         if self._masks:
             return ("drawn",)
-        limited = self._limits is not None and self._limits.largest_of("turned") is not None
-        return ON_SOME if limited else ("drawn", "shape")
+        limits = self._limits
+        limited: list[Sought] = [of for of in ON_SOME[2:] if limits is not None and limits.largest_of(of) is not None]
+        return ("drawn", "shape", *limited)
 
     @cached_property
     def _region_searches(self) -> Sequence[Search]:

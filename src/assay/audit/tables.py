@@ -55,7 +55,7 @@ _NEEDED = number(
 )
 
 NOT_TESTED = "not-tested"
-_TRACKS = ("place", "whole", "drawn", "shape", "turned")
+_TRACKS = ("place", "whole", "drawn", "shape", "turned", "occluded")
 _DECISIONS = ("within", "beyond", "inconclusive")
 
 VERDICTS = Table(
@@ -337,7 +337,7 @@ CARRIERS = Table(
     "carriers",
     "image that was searched: whether it carries what is in the region",
     (
-        Column("of", "the search: place, whole, drawn, shape or turned", values=_TRACKS),
+        Column("of", "the search: place, whole, drawn, shape, turned or occluded", values=_TRACKS),
         whole("round", "its round"),
         Column("trained", "whether it is an image of the training", "BOOLEAN"),
         whole("row", "its row in the data, from 0"),

@@ -1,4 +1,4 @@
-"""What is drawn alike on a few images, on callables whose truth is known."""
+"""What is drawn alike on a few images, and what moves a few, on callables whose truth is known."""
 
 from __future__ import annotations
 
@@ -249,3 +249,75 @@ def test_a_shape_that_one_class_alone_has_may_be_its_disease() -> None:
     found = find_turned(bright, sample)
     carry = np.zeros(COUNT, dtype=bool) if isinstance(found, Reason) else found.high
     assert abs(carry[has].mean() - carry[~has].mean()) < 0.3
+
+
+# Places that move some images alone.
+
+TINT = np.array([0.14, -0.07, -0.07], dtype=np.float32)[:, None, None]
+LIMIT = 0.6
+MANY = 160
+PATTERN = np.random.default_rng(5).normal(size=(SIDE, SIDE))
+Model = Callable[[np.ndarray], np.ndarray]
+
+
+def striped(seed: int, tie: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return images with a lesion on all of one class, and a tinted strip on shares of both; classes; the strip's."""
+    draws, target = np.random.default_rng(seed), np.arange(MANY) % 2
+    images = 0.5 + 0.03 * draws.normal(size=(MANY, 3, SIDE, SIDE))
+    images += 0.05 * draws.normal(size=(MANY, 1, 8, 8)).repeat(6, axis=2).repeat(6, axis=3)
+    images[:, :, 20:28, 20:28] = 0.5 - 0.2 * target[:, None, None, None]
+    has = draws.random(MANY) < np.where(target == 1, *tie)
+    images[has, :, :, :5] += TINT
+    return images.clip(0, 1).astype(np.float32), target, has
+
+
+def lesion(images: np.ndarray) -> np.ndarray:
+    return (0.5 - images[:, :, 20:28, 20:28].mean(axis=(1, 2, 3), dtype=np.float64)) * 30 + diffuse(images)
+
+
+def diffuse(images: np.ndarray) -> np.ndarray:
+    return (images[:, 1] * PATTERN).sum(axis=(1, 2), dtype=np.float64)
+
+
+def strip(images: np.ndarray) -> np.ndarray:
+    return lesion(images) / 5 + 15 * (images[:, 0, :, :5] - images[:, 2, :, :5]).mean(axis=(1, 2), dtype=np.float64)
+
+
+def occluded(model: Model, seed: int, tie: tuple[float, float]) -> tuple[RegionFinding | Reason, np.ndarray, int]:
+    images, target, has = striped(seed, tie)
+    read = list[int]()
+
+    def scores(pixels: np.ndarray) -> np.ndarray:
+        read.append(len(pixels))
+        return model(pixels)[:, None]
+
+    sample = SearchSample(images, target, np.arange(MANY), scores(images), seed)
+    read.clear()
+    return FINDERS["occluded"](scores, sample), has, sum(read)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_tint_at_an_edge_is_found_with_its_place_and_its_images(seed: int) -> None:
+    found, has, read = occluded(strip, seed, (0.75, 0.1))
+    assert isinstance(found, RegionFinding)
+    assert verdict(found, LIMIT) == RegionVerdict.RELIES
+    where = found.region.pixel_mask(SIDE, SIDE)
+    assert where is not None
+    assert where[:, 0].mean() >= 0.25
+    assert not where[:, SIDE // 2 :].any()
+    carry = found.high if found.high_carries is not False else ~found.high
+    assert (carry == has).mean() > 0.95
+    assert found.passes == read <= 5000
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_lesion_of_one_class_has_no_effect(seed: int) -> None:
+    found, _, _ = occluded(lesion, seed, (0.0, 0.0))
+    assert isinstance(found, Reason) or abs(found.effect.value) < found.distance / 2
+
+
+def test_the_direction_of_what_lowers_a_score_is_known() -> None:
+    found, has, _ = occluded(lambda images: lesion(images) / 2.5 - strip(images), 2, (0.1, 0.75))
+    assert isinstance(found, RegionFinding)
+    assert found.high_carries is False
+    assert (~found.high == has).mean() > 0.95

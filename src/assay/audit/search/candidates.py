@@ -15,6 +15,7 @@ from assay.audit.search.search import (
     AT_ONCE,
     ONE_NORMAL,
     CountedModel,
+    ExchangedScores,
     HalfFinding,
     PatchGroups,
     RegionFinding,
@@ -27,6 +28,7 @@ from assay.audit.search.search import (
     verify,
 )
 from assay.core.reasons import Code, Reason
+from assay.core.seeds import generator
 
 # The exchange of a region with images of another class is a mean over images: a mark on a tenth of them moves it by a
 # tenth. What some images carry and others do not is therefore looked for in the images alone, without a pass of the
@@ -41,6 +43,8 @@ SAME_IMAGES = 0.75
 _MOST = 6
 """Candidates whose effects are compared."""
 _CARRIERS, _RECIPIENTS = 6, 4
+_OF_CLASS = 4
+"""Carriers and others of each class, where both are of the same."""
 MOST_PASSES = 2 * _MOST * 2 * _CARRIERS * _RECIPIENTS
 """Images put through the model at most to choose between candidates."""
 AFTER = 2 + 1
@@ -87,6 +91,8 @@ def find_candidate(
     labels: Sequence[str] = ("",),
     threshold: float = 0.0,
     at_once: int = AT_ONCE,
+    *,
+    within_class: bool = False,
 ) -> RegionFinding | Reason:
     """Return the candidate that is in both halves of the patients and moves answers most, or why none is.
 
@@ -100,6 +106,7 @@ def find_candidate(
         labels: Name of each score.
         threshold: Of one score: the log-odds from which an image is called positive.
         at_once: Images that the model gets at once, about.
+        within_class: Whether a carrier's patch takes the place of one from an image of the same class.
     """
     rows = divide_patients(sample)
     if isinstance(rows, Reason):
@@ -111,7 +118,10 @@ def find_candidate(
     sides = sample.images.shape[2:]
     regions = [max((mark.region for mark in pair), key=lambda region: size_of(region, *sides)) for pair in pairs]
     effects = [
-        [_carrier_effect(model, part, region, pair[half].carry) for pair, region in zip(pairs, regions, strict=True)]
+        [
+            _carrier_effect(model, part, region, pair[half].carry, within_class)
+            for pair, region in zip(pairs, regions, strict=True)
+        ]
         for half, part in enumerate(parts)
     ]
     best = [
@@ -128,7 +138,8 @@ def find_candidate(
         mark, region = pairs[best[half]][half], regions[best[half]]
         high = mark.carry if best_effects[half][score_at] > 0 else ~mark.carry
         groups = PatchGroups(np.full(len(high), np.nan), high, mark.distance, ONE_NORMAL)
-        answered = put_on(model, same, region, high, other, parts=False)
+        answered = None if not within_class else _put_on_within_class(model, same, region, high, other)
+        answered = answered or put_on(model, same, region, high, other, parts=False)
         ends = np.stack(answered.parts["whole"][::-1])[..., score_at] / sample.spread
         content_effects = donor_contributions(
             ends[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target)
@@ -145,10 +156,40 @@ def _same_thing(pair: tuple[Candidate, Candidate], other: tuple[Candidate, Candi
     return all(mark.shares_images(another) for mark, another in zip(pair, other, strict=True))
 
 
+def _put_on_within_class(
+    model: CountedModel, named: SearchSample, region: Region, high: Bool[np.ndarray, " k"], sample: SearchSample
+) -> ExchangedScores | None:
+    """Return answers as `put_on`, with both patches of an image from one class; None where no class has both groups."""
+    both = [code for code in np.unique(named.target) if len(np.unique(high[named.target == code])) == 2]
+    if not both:
+        return None
+    draws, donors = generator(named.seed, "patches"), np.empty((2, len(sample.target)), dtype=np.int64)
+    turns = draws.permutation(np.resize(both, len(sample.target)))
+    for rows, group in zip(donors, (~high, high), strict=True):
+        for code in both:
+            able = draws.permutation(np.flatnonzero(group & (named.target == code)))
+            rows[turns == code] = np.resize(able, int((turns == code).sum()))
+    parts = np.array_split(np.arange(len(sample.target)), -(-len(sample.target) // AT_ONCE))
+    low, raised = (
+        sample.scores_from_answers(
+            model(region.put(sample.images[part], named.images[rows[part]]) for part in parts), [region]
+        )
+        for rows in donors
+    )
+    return ExchangedScores(donors[::-1], {"whole": (low, raised)})
+
+
 def _carrier_effect(
-    model: CountedModel, sample: SearchSample, region: Region, carry: Bool[np.ndarray, " n"]
+    model: CountedModel, sample: SearchSample, region: Region, carry: Bool[np.ndarray, " n"], within_class: bool
 ) -> Float[np.ndarray, " m"]:
     """Return the worth of carriers' patches less that of others', in standard deviations within class."""
-    groups = [np.flatnonzero(group)[:_CARRIERS] for group in (carry, ~carry)]
+    if within_class:
+        classes = [sample.target == code for code in np.unique(sample.target)]
+        pairs = [[np.flatnonzero(group & of)[:_OF_CLASS] for group in (carry, ~carry)] for of in classes]
+        groups = [group for pair in pairs if all(map(len, pair)) for group in pair]
+        groups = groups or [np.flatnonzero(group)[:_OF_CLASS] for group in (carry, ~carry)]
+    else:
+        groups = [np.flatnonzero(group)[:_CARRIERS] for group in (carry, ~carry)]
     effects = patch_scores(model, sample, region, np.concatenate(groups), _RECIPIENTS)
-    return effects[: len(groups[0])].mean(axis=0) - effects[len(groups[0]) :].mean(axis=0)
+    means = [part.mean(axis=0) for part in np.split(effects, np.cumsum([len(group) for group in groups])[:-1])]
+    return np.mean(means[::2], axis=0) - np.mean(means[1::2], axis=0)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from assay.audit.search.drawn import find_drawn
+from assay.audit.search.occluded import find_occluded
 from assay.audit.search.regions import Band, Border, Box, Corners, Intensities, Mirror, Region, Shading, Sought
 from assay.audit.search.search import AT_ONCE, RegionFinding, Scores, SearchSample, find_region
 from assay.audit.search.shapes import Shape, find_shape
@@ -40,6 +41,7 @@ FINDERS: Mapping[Sought, Finder] = {
     "drawn": find_drawn,
     "shape": find_shape,
     "turned": find_turned,
+    "occluded": find_occluded,
 }
 """Search -> its finder."""
 

@@ -14,9 +14,9 @@ from scipy.ndimage import uniform_filter
 Kind = Literal["box", "border", "corners", "mirror", "band", "intensities", "shading", "shape", "turned"]
 Track = Literal["place", "whole"]
 """Regions with a place, and those without, which are searched apart: all of an image moves more than a part."""
-Sought = Track | Literal["drawn", "shape", "turned"]
-"""Searches: of regions, of what is drawn alike at one place of some images, and of shapes at changing places."""
-ON_SOME: Sequence[Sought] = ("drawn", "shape", "turned")
+Sought = Track | Literal["drawn", "shape", "turned", "occluded"]
+"""Searches: of regions, of what is drawn alike at one place, of shapes at changing places, and of occluded places."""
+ON_SOME: Sequence[Sought] = ("drawn", "shape", "turned", "occluded")
 """Searches of what some images carry."""
 WITHOUT_PLACE: Sequence[Sought] = ("whole", "shape", "turned")
 Pixels = Float[np.ndarray, "n c h w"]

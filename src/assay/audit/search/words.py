@@ -60,7 +60,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 SOUGHT: Mapping[str, str] = {
     "place": "fixed regions", "whole": "orientation, spatial frequencies and gray levels",
     "drawn": "rarer repeated marks", "shape": "small shapes at changing places",
-    "turned": "turned shapes at changing places",
+    "turned": "turned shapes at changing places", "occluded": "places that some images depend on",
 }  # fmt: skip
 """Search -> its aim."""
 _MOVED = 2.0
