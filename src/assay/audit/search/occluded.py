@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.cluster.vq import kmeans, vq
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional
 
@@ -34,8 +36,8 @@ from assay.core.reasons import Reason
 
 _SIDE = 4
 """Windows a side; as many rows and columns."""
-_CLUSTERS, _RESTARTS, _STEPS, _SCALE = 6, 8, 30, 0.5
-"""Clusters of maps, restarts and steps of the search for them, and the scale of likeness."""
+_CLUSTERS, _RESTARTS, _SCALE = 6, 8, 0.5
+"""Clusters of maps, restarts of the search for them, and the scale of likeness."""
 _LEAST_OF_CLASS = 2
 _MOST = 2
 """Places of each half of the patients that go on."""
@@ -176,17 +178,6 @@ def _clusters_of(maps: Float[np.ndarray, "n w"]) -> Iterator[Bool[np.ndarray, " 
     degree = np.sqrt(likeness.sum(axis=1))
     vectors = np.linalg.eigh(likeness / degree[:, None] / degree)[1][:, -_CLUSTERS:]
     points = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    draws, least, best = np.random.default_rng(0), math.inf, np.zeros(len(maps), dtype=np.int64)
-    for _ in range(_RESTARTS):
-        centers = points[draws.choice(len(points), _CLUSTERS, replace=False)]
-        labels = best
-        for _ in range(_STEPS):
-            labels = ((points[:, None] - centers) ** 2).sum(axis=2).argmin(axis=1)
-            means = [
-                points[labels == at].mean(axis=0) if (labels == at).any() else centers[at] for at in range(_CLUSTERS)
-            ]
-            centers = np.stack(means)
-        loss = float(((points - centers[labels]) ** 2).sum())
-        if loss < least:
-            least, best = loss, labels
-    yield from (best == at for at in range(_CLUSTERS))
+    means = cast(np.ndarray, kmeans(points, _CLUSTERS, iter=_RESTARTS, rng=0)[0])
+    labels = cast(np.ndarray, vq(points, means)[0])
+    yield from (labels == at for at in range(len(means)))
