@@ -72,7 +72,7 @@ from assay.audit.references import (
 )
 from assay.audit.request import AuditRequest, untested_words
 from assay.audit.scored import column_rows, model_added, of_columns
-from assay.audit.search.regions import ON_SOME, Sought
+from assay.audit.search.regions import ON_SOME, ONCE, Sought
 from assay.audit.search.run import VERSION, Search, by_lesion, image_properties, not_searched
 from assay.audit.search.search import spread_within
 from assay.audit.verdicts import Reference
@@ -411,6 +411,7 @@ class AuditRun(RunSteps):
                 before = tuple(search for search in (*searches, *latest) if search.of != "whole")
                 latest.append(replace(searches[0], of=of, after=before, number=number))
             searches += latest
+            finders = [of for of in finders if of not in ONCE]
             if not any(search.done and search.named for search in latest):
                 break
         return searches

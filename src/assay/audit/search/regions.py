@@ -18,6 +18,8 @@ Sought = Track | Literal["drawn", "shape", "turned", "occluded"]
 """Searches: of regions, of what is drawn alike at one place, of shapes at changing places, and of occluded places."""
 ON_SOME: Sequence[Sought] = ("drawn", "shape", "turned", "occluded")
 """Searches of what some images carry."""
+ONCE: Sequence[Sought] = ("occluded",)
+"""Searches that are not repeated once something was found: each takes thousands of passes."""
 WITHOUT_PLACE: Sequence[Sought] = ("whole", "shape", "turned")
 Pixels = Float[np.ndarray, "n c h w"]
 

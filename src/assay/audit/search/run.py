@@ -41,7 +41,7 @@ from assay.stats.rows import RegionVerdict
 from assay.store.files import Row, read_checked_json
 from assay.store.local import keep_paths
 
-VERSION = 10
+VERSION = 11
 """Version of the search: raised where equal images can give another result."""
 _OCCUPIED = 0.15
 """Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""

@@ -26,9 +26,9 @@ NO_LEADS = "None. This does not rule out a shortcut: one that is absent from the
 VALUES = "Value: for a property, the AUROC shift; for errors, their share in these images minus that in the others."
 NOT_LOOKED_FOR = (
     "Not searched for: hair, stripes and dots at changing places, and the history of zoom or scaling. Turned "
-    "shapes and shading are searched for only in kinds of images for which their limits are known. Shortcuts that are "
-    "absent from these images cannot be found. A region weaker than the leading one is found only if a mark is "
-    "repeated there."
+    "shapes, shading and places that some images depend on are searched for only in kinds of images for which their "
+    "limits are known. Shortcuts that are absent from these images cannot be found. A region weaker than the leading "
+    "one is found only if a mark is repeated there."
 )
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
 _WORDS: Mapping[str, tuple[str, str]] = {
