@@ -14,7 +14,6 @@ from scipy.optimize import brentq
 
 from assay.audit.swing import (
     Effect,
-    changed_predictions,
     difference_of_shifts,
     effect_of_mark,
     swing_of_group,
@@ -37,8 +36,7 @@ def world(n: int, positives: int, shift: float, spread: float, seed: int, *, dis
 
 
 def effect(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray) -> Effect:
-    flips = changed_predictions(before > 0, after > 0, patient)
-    return effect_of_mark(before[:, None], after[:, None], target, patient, flips)
+    return effect_of_mark(before[:, None], after[:, None], target, patient)
 
 
 def above(x: np.ndarray, y: np.ndarray) -> float:
