@@ -213,6 +213,9 @@ ASSETS = "ASSAY_ASSETS"
 ASSETS_BESIDE = Path("../shared/assets")
 """Where they are looked for, from the working folder on, when the variable is not set."""
 
+STUDY_SUFFIXES = (".yaml", ".yml")
+"""Endings of study files."""
+
 _NAMED = re.compile(r"\$\{(\w+)\}")
 
 

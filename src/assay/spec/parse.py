@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 
 from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, unknown_name, with_alternative
-from assay.core.files import at_home, fill_names, is_file, is_folder, typed_path
+from assay.core.files import STUDY_SUFFIXES, at_home, fill_names, is_file, is_folder, typed_path
 from assay.core.seeds import LOOKS
 from assay.core.types import Factor
 from assay.spec.checks import (
@@ -142,7 +142,7 @@ def read_study(source: Path | str | Mapping[str, Any] | Document) -> Document:
     if isinstance(source, Mapping):
         return Document(cast(dict[str, Any], plain(source)))
     text = str(source)
-    if isinstance(source, Path) or text.endswith((".yaml", ".yml")) or "/" in text or is_file(Path(text)):
+    if isinstance(source, Path) or text.endswith(STUDY_SUFFIXES) or "/" in text or is_file(Path(text)):
         path = at_home(source)
         if is_folder(path):
             raise SpecError(_of_folder(path))
@@ -159,7 +159,7 @@ def _of_folder(folder: Path) -> str:
     """Explain which file to give instead of a folder."""
     if is_file(folder / "run.json"):
         return f"{folder} is a run folder, which `assay results` and `assay report` read; give the study's name or file"
-    studies = sorted(path.name for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+    studies = sorted(path.name for path in folder.iterdir() if path.suffix in STUDY_SUFFIXES)
     return f"{folder} is a folder; give the YAML file of a study: {join_first(studies) or 'there is none in it'}"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from assay.core.errors import DataError, SpecError, key_text, nearest, shorten, unknown_name
-from assay.core.files import ASSETS, IN_MEMORY, default_cache_root, fill_names, is_file, unset
+from assay.core.files import ASSETS, IN_MEMORY, STUDY_SUFFIXES, default_cache_root, fill_names, is_file, unset
 from assay.core.tables import Row, Text, one_line, read_text
 from assay.core.types import Factor, Role
 from assay.data.files.first_line import fault_of_first_line
@@ -354,8 +354,6 @@ def read_table(path: Path, image: str) -> TextTable:
     counted = _as_counted(table, path)
     return _with_decimal_sign(replace(counted, assumed=text.assumed), text.separator)
 
-
-STUDY_SUFFIXES = (".yaml", ".yml")
 
 COUNTED = "counted.json"
 """The file beside a table of the cache that says how its user counts the rows."""
