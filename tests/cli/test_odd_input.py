@@ -137,7 +137,18 @@ def test_own_code_is_named_before_it_is_imported(
     assert said.startswith("importing telling_module, which loss 'telling_module:f' names: its code runs\nimported\n")
 
 
-PLANTED = ("pynvml", "dill", "pyarrow", "numexpr", "bottleneck", "random", "struct", "multiprocessing", "pathlib")
+PLANTED = (
+    "pynvml",
+    "dill",
+    "pyarrow",
+    "numexpr",
+    "bottleneck",
+    "random",
+    "struct",
+    "multiprocessing",
+    "pathlib",
+    "torch",
+)
 """Optional libraries that others look for, and modules of Python."""
 
 
@@ -156,9 +167,12 @@ SCRIPT = ["-P", "-c", "from assay.cli import main; main()"]
 @pytest.mark.parametrize(
     ("start", "words"),
     [(SCRIPT, ["look", "images"]), (SCRIPT, ["run", "odd.yaml", "--workers", "1"]), (SCRIPT, ["doctor"]),
-     (["-m", "assay"], ["doctor"])],
+     (["-m", "assay"], ["doctor"]),
+     pytest.param(SCRIPT, ["run", "odd.yaml", "--on", "ray"], marks=pytest.mark.acceptance)],
 )  # fmt: skip
 def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list[str], tmp_path: Path) -> None:
+    if "ray" in words:
+        pytest.importorskip("ray")
     study(tmp_path)
     for place in range(6):
         folder = tmp_path / "images" / ("normal", "abnormal")[place % 2]
