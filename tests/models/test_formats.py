@@ -381,6 +381,15 @@ def test_a_bundle_with_code_in_its_config_is_refused(
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_bundle_whose_references_grow_without_end_is_refused(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "b", {"_target_": "DenseNet", "in_channels": "@0"}, small())
+    path = folder / "configs" / "inference.json"
+    steps = {str(at): [f"@{at + 1}"] * 9 for at in range(20)} | {"20": 1}
+    path.write_text(json.dumps(json.loads(path.read_text()) | steps))
+    with pytest.raises(WeightsError, match=r"describes a network by more than 10,000 values"):
+        answers(given_origin(folder, limit=0))
+
+
 def test_with_trust_a_bundle_may_compute_its_config(tmp_path: Path) -> None:
     given = {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": "$1 + 2"}
     network = NAMED["monai:DenseNet"]()
