@@ -451,12 +451,14 @@ class TransformersModel(ModelFile):
         with extra("hf"):
             from transformers import AutoModelForImageClassification  # pyright: ignore
         try:
-            loaded: Any = cast(Any, AutoModelForImageClassification).from_pretrained(
-                str(self.path), trust_remote_code=False, use_safetensors=True
+            loaded, report = cast(Any, AutoModelForImageClassification).from_pretrained(
+                str(self.path), trust_remote_code=False, use_safetensors=True, output_loading_info=True
             )
             loaded.pretrained_cfg = of_processor(self._config)
         except (OSError, ValueError) as error:
             raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
+        if missing := sorted(report["missing_keys"]):  # they would be random
+            raise WeightsError(f"hf:{self.path} cannot be loaded: its weights lack {some(missing)}")
         return loaded.eval()
 
     def _facts(self) -> ModelFacts:
