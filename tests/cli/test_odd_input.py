@@ -94,6 +94,18 @@ def test_more_images_than_memory_holds_end_in_a_sentence(
     assert said.endswith("ask for fewer or smaller images")
 
 
+@pytest.mark.parametrize("path", ["engine/stop/", "engine"])
+def test_a_folder_in_the_place_of_a_file_and_the_reverse(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "runs" / "tiny" / path
+    place.parent.mkdir(parents=True)
+    place.mkdir() if path.endswith("/") else place.touch()
+    assert answer("run", study(tmp_path), "--out", str(tmp_path / "runs"), "--workers", "1") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("engine/stop: a folder is in the place of a file, or a file in that of a folder: remove it")
+
+
 def test_deeply_nested_coco(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.json").write_text("[" * 200_000)
     data = {"folder": str(tmp_path), "table": "a.json", "target": "lesion", "size": 16}

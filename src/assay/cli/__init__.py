@@ -593,6 +593,10 @@ def _done(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return AssayError.exit_code
+    except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+        place = error.filename or "standard output"
+        print(f"{place}: a folder is in the place of a file, or a file in that of a folder: remove it", file=sys.stderr)
+        return StoreError.exit_code
     except SystemExit as error:
         traceback.print_exc()
         print(f"code that the study names called sys.exit({error.code!r}), which ends Assay too", file=sys.stderr)
