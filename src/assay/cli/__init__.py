@@ -592,10 +592,8 @@ def _done(arguments: list[str]) -> int:
         print(f"there is too little memory: {reason}; ask for fewer or smaller images", file=sys.stderr)
         return AssayError.exit_code
     except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
-        print(
-            f"{error.filename}: a folder is in the place of a file, or a file in that of a folder: remove it",
-            file=sys.stderr,
-        )
+        why = "a folder is in the place of a file, or a file in that of a folder: remove it"
+        print(f"{error.filename}: {why}", file=sys.stderr)
         return StoreError.exit_code
     except SystemExit as error:
         traceback.print_exc()
