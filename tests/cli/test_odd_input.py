@@ -94,6 +94,18 @@ def test_more_images_than_memory_holds_end_in_a_sentence(
     assert said.endswith("ask for fewer or smaller images")
 
 
+@pytest.mark.parametrize("path", ["engine/stop/", "engine"])
+def test_a_folder_in_the_place_of_a_file_and_the_reverse(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "runs" / "tiny" / path
+    place.parent.mkdir(parents=True)
+    place.mkdir() if path.endswith("/") else place.touch()
+    assert answer("run", study(tmp_path), "--out", str(tmp_path / "runs"), "--workers", "1") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("engine/stop: a folder is in the place of a file, or a file in that of a folder: remove it")
+
+
 def test_deeply_nested_coco(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.json").write_text("[" * 200_000)
     data = {"folder": str(tmp_path), "table": "a.json", "target": "lesion", "size": 16}
@@ -137,7 +149,18 @@ def test_own_code_is_named_before_it_is_imported(
     assert said.startswith("importing telling_module, which loss 'telling_module:f' names: its code runs\nimported\n")
 
 
-PLANTED = ("pynvml", "dill", "pyarrow", "numexpr", "bottleneck", "random", "struct", "multiprocessing", "pathlib")
+PLANTED = (
+    "pynvml",
+    "dill",
+    "pyarrow",
+    "numexpr",
+    "bottleneck",
+    "random",
+    "struct",
+    "multiprocessing",
+    "pathlib",
+    "torch",
+)
 """Optional libraries that others look for, and modules of Python."""
 
 
@@ -156,9 +179,12 @@ SCRIPT = ["-P", "-c", "from assay.cli import main; main()"]
 @pytest.mark.parametrize(
     ("start", "words"),
     [(SCRIPT, ["look", "images"]), (SCRIPT, ["run", "odd.yaml", "--workers", "1"]), (SCRIPT, ["doctor"]),
-     (["-m", "assay"], ["doctor"])],
+     (["-m", "assay"], ["doctor"]),
+     pytest.param(SCRIPT, ["run", "odd.yaml", "--on", "ray"], marks=pytest.mark.acceptance)],
 )  # fmt: skip
 def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list[str], tmp_path: Path) -> None:
+    if "ray" in words:
+        pytest.importorskip("ray")
     study(tmp_path)
     for place in range(6):
         folder = tmp_path / "images" / ("normal", "abnormal")[place % 2]
@@ -173,13 +199,15 @@ def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list
 def test_nothing_else_in_the_working_folder_is_loaded_beside_code_that_a_study_names(tmp_path: Path) -> None:
     """Libraries look wherever Python imports from for plug-ins of theirs, and for libraries that they could use."""
     (tmp_path / "mine.py").write_text(
-        "import beside\nfrom assay.plugin import Objective\nclass Loss(Objective):\n"
+        "import beside, pickle\nfrom assay.plugin import Objective\n"
+        "try: pickle.loads(b'cfor_a_compiled_library\\nname\\n.')\nexcept ImportError: pass\n"
+        "class Loss(Objective):\n"
         "    def __init__(self, context): super().__init__()\n"
         "    def loss(self, outputs, batch, progress):\n"
         "        import later\n        return outputs.logits.square().mean()\n"
     )
     said = tmp_path / "loaded.txt"
-    for module in ("beside", "later", "planted", "library_that_is_not_installed"):
+    for module in ("beside", "later", "planted", "library_that_is_not_installed", "for_a_compiled_library"):
         (tmp_path / f"{module}.py").write_text(f"print({module!r}, file=open({str(said)!r}, 'a'))\n")
     (found := tmp_path / "planted-1.dist-info").mkdir()
     (found / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1\n")
@@ -188,12 +216,40 @@ def test_nothing_else_in_the_working_folder_is_loaded_beside_code_that_a_study_n
     (libraries / "library.py").write_text("try: import library_that_is_not_installed\nexcept ImportError: pass\n")
     (tmp_path / "beside.py").open("a").write("import library\n")
     command = [sys.executable, *SCRIPT, "run", study(tmp_path, recipe={"loss": "mine:Loss", "epochs": 1})]
+    places = os.pathsep.join(filter(None, [str(libraries), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [*command, "--workers", "1"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(libraries)},
+        [*command, "--workers", "1"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": places},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert set(said.read_text().split()) == {"beside", "later"}
+
+
+def test_code_imports_what_lies_beside_it_in_every_way_and_from_its_folder_alone(tmp_path: Path) -> None:
+    (here := tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (here / "mine.py").write_text(
+        "\n".join(f"x{number} = 1" for number in range(300))
+        + "\nimport importlib, threading, package.inside as _\nfrom star import *\n__import__('by_call')\n"
+        "importlib.import_module('by_name')\n(thread := threading.Thread(target=lambda: __import__('aside'))).start()\n"
+        "thread.join()\ndef later():\n    import late\n    importlib.reload(late)\n"
+    )
+    (here / "package").mkdir()
+    names = ("star", "by_call", "by_name", "aside", "late", "package/inside")
+    for file in [here / f"{name}.py" for name in names]:
+        file.write_text("print(__name__)\n")
+    code = (
+        "import os\nfrom assay.core.own_code import import_named\nmine = import_named('mine')\n"
+        "try: import_named('other')\nexcept ImportError: print('-')\n"
+        "open('other.py', 'w').write('print(1 / 0)')\nos.chdir('../elsewhere')\nmine.later()\n"
+        "open('other.py', 'w').write('')\nimport_named('other')"
+    )
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (
+        ["package.inside", "star", "by_call", "by_name", "aside", "-", "late", "late"],
+        "",
+    )
 
 
 def test_no_settings_of_numba_in_the_working_folder_are_obeyed(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pickle
 import platform
 import shutil
 import subprocess
@@ -367,6 +368,34 @@ def test_a_word_about_progress_that_cannot_be_written_fails_no_task(processes: P
     (processes.root / "progress").write_text("a file in place of the folder", encoding="utf-8")
     outcome = driver(processes).run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
     assert outcome.done == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("sent/a", b"\x80"), ("sent/a", b"1\0"), ("sent/a", b"1" * 1000), ("note/a", b"[]"), ("note/a", b"[" * 100_000),
+     ("note/a", b'{"status": "done", "seconds": "1", "text": "", "host": ""}')],
+)  # fmt: skip
+def test_a_strange_word_about_a_task_is_refused_in_a_sentence(
+    file: str, content: bytes, processes: Processes, tmp_path: Path
+) -> None:
+    (path := processes.root / file).parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="delete"):
+        driver(processes).run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
+
+
+def test_no_pickle_of_a_received_folder_is_read(processes: Processes, tmp_path: Path) -> None:
+    """Workers read tasks from files whose names hold the time, and the driver writes each of them anew."""
+    ran = f"cposix\nsystem\n(Vtouch {tmp_path}/ran\ntR.".encode()
+    for place in ("chunks", "progress", "logs"):
+        (processes.root / place).mkdir(parents=True)
+        for name in ("a", "0-1.pickle", "1.pickle", f"{time.time_ns()}-1.pickle"):
+            (processes.root / place / name).write_bytes(ran)
+    outcome = driver(processes).run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
+    assert outcome.done == ["a"]
+    assert not (tmp_path / "ran").exists()
+    pickle.loads(ran)
+    assert (tmp_path / "ran").exists()
 
 
 class Full(Processes):

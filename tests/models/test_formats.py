@@ -22,7 +22,7 @@ import pytest
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from assay.audit.model import config_of
@@ -381,6 +381,15 @@ def test_a_bundle_with_code_in_its_config_is_refused(
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_bundle_whose_references_grow_without_end_is_refused(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "b", {"_target_": "DenseNet", "in_channels": "@0"}, small())
+    path = folder / "configs" / "inference.json"
+    steps = {str(at): [f"@{at + 1}"] * 9 for at in range(20)} | {"20": 1}
+    path.write_text(json.dumps(json.loads(path.read_text()) | steps))
+    with pytest.raises(WeightsError, match=r"describes a network by more than 10,000 values"):
+        answers(given_origin(folder, limit=0))
+
+
 def test_with_trust_a_bundle_may_compute_its_config(tmp_path: Path) -> None:
     given = {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": "$1 + 2"}
     network = NAMED["monai:DenseNet"]()
@@ -593,7 +602,8 @@ def test_a_model_that_cannot_be_had_is_refused_with_the_remedy(
         answers(given_origin(model if ":" in model else tmp_path / model, limit=0))
 
 
-def test_a_model_of_transformers_is_read_in_a_process_with_its_names_and_config(tmp_path: Path) -> None:
+def of_transformers(folder: Path) -> nn.Module:
+    """A network of transformers, which is written to a folder."""
     library = pytest.importorskip("transformers")
     names = {0: "normal", 1: "ill", 2: "other"}
     config = library.ViTConfig(
@@ -607,9 +617,14 @@ def test_a_model_of_transformers_is_read_in_a_process_with_its_names_and_config(
     )
     torch.manual_seed(0)
     network = library.ViTForImageClassification(config).eval()
-    network.save_pretrained(tmp_path)
+    network.save_pretrained(folder)
     sides = {"height": 32, "width": 32}
-    library.ViTImageProcessor(size=sides, image_mean=[0.5] * 3, image_std=[0.25] * 3).save_pretrained(tmp_path)
+    library.ViTImageProcessor(size=sides, image_mean=[0.5] * 3, image_std=[0.25] * 3).save_pretrained(folder)
+    return network
+
+
+def test_a_model_of_transformers_is_read_in_a_process_with_its_names_and_config(tmp_path: Path) -> None:
+    network: Any = of_transformers(tmp_path)
     origin = given_origin(f"hf:{tmp_path}")
     images = torch.rand(3, 3, 32, 32)
     with torch.inference_mode():
@@ -618,6 +633,15 @@ def test_a_model_of_transformers_is_read_in_a_process_with_its_names_and_config(
     found = config_of(origin.network("cpu"))
     assert found is not None
     assert (found.data["size"], found.data["fit"], found.mean, found.std) == (32, "squash", (0.5,) * 3, (0.25,) * 3)
+
+
+def test_a_model_of_transformers_without_a_part_of_its_weights_is_refused(tmp_path: Path) -> None:
+    """The library would draw them by chance, and an audit would be of a network that nobody has."""
+    of_transformers(tmp_path)
+    path = tmp_path / "model.safetensors"
+    save_file({key: value for key, value in load_file(path).items() if "classifier" not in key}, path, {"format": "pt"})
+    with pytest.raises(WeightsError, match=r"its weights lack classifier\.bias, classifier\.weight$"):
+        answers(given_origin(f"hf:{tmp_path}", limit=0))
 
 
 def test_without_an_extra_the_command_ends_with_the_install_line(

@@ -95,6 +95,13 @@ def test_a_pickle_that_asks_for_memory_is_refused(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path, "") is None
 
 
+@pytest.mark.parametrize("value", [[1], torch.zeros(2), {"identity": "b"}])
+def test_a_checkpoint_that_no_training_wrote_is_not_taken_up(value: object, tmp_path: Path) -> None:
+    torch.save(value, content := io.BytesIO())
+    (tmp_path / "checkpoint.pt").write_bytes(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+    assert load_checkpoint(tmp_path, "a") is None
+
+
 def test_a_table_of_repeated_rows_is_refused_by_its_footer(tmp_path: Path) -> None:
     small, large = tmp_path / "small.parquet", tmp_path / "large.parquet"
     for path, rows in ((small, 10), (large, 8_000_000)):

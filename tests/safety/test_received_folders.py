@@ -540,13 +540,13 @@ def test_no_code_that_the_marks_of_an_audit_name_is_run_when_its_network_is_trai
     planted: Path, elsewhere: None, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("harmful.py").write_text("open('ran', 'w')\n")
+    Path("harmful_mark.py").write_text("open('ran', 'w')\n")
     audit = Path(shutil.copytree(planted / "reader", "audit"))
-    mark: dict[str, Any] = {"harmful:Mark": {}}
+    mark: dict[str, Any] = {"harmful_mark:Mark": {}}
     rewrite_request(audit, {"x": [mark] * 3}, "marks")
     words = ("audit", "remedy", audit, "covered", "--retrain")
     answer = ask(*words)
-    assert (answer.code, "'harmful:Mark' is code" in answer.err) == (2, True), answer.err
+    assert (answer.code, "'harmful_mark:Mark' is code" in answer.err) == (2, True), answer.err
     assert not Path("ran").exists()
     answer = ask(*words, "--trust-code")
     assert "has no attribute 'Mark'" in answer.err

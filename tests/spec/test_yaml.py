@@ -95,6 +95,13 @@ def test_aliases_that_grow_without_end_are_refused() -> None:
         ("a: *b", "f:1: found undefined alias 'b'; a text that begins with * or & needs quotes"),
         ("a: 1\nb: " + "[" * 3000, "f:2: nested too deeply; a study needs fewer than 20 levels"),
         ("[" * 60 + "]" * 60, "f:1: nested too deeply; a study needs fewer than 20 levels"),
+        ("a: [" + "1," * 50_000 + "]", "f:1: over 20,000 values, more than a study file has"),
+        ("a: !!int b", "f:1: 'b' has the tag of another kind: leave the tag out"),
+        ("a: !!float b", "f:1: 'b' has the tag of another kind: leave the tag out"),
+        ("a: !!bool b", "f:1: 'b' has the tag of another kind: leave the tag out"),
+        ('a: "\\ud800"', "f:1: U+D800 is half a character: write the whole one"),
+        ('"\\udfff": b', "f:1: U+DFFF is half a character: write the whole one"),
+        ('a: "\\U0011ffff"', "f: holds a number that YAML forbids: chr() arg not in range(0x110000)"),
         ("x" * 1_000_001, "f: over 1,000,000 characters, more than a study file has"),
     ],
 )  # fmt: skip
@@ -102,6 +109,13 @@ def test_texts(text: str, said: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_yaml(text, "f")
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("text", [f"%YAML 1.{'9' * 5000}\n---\na: 1", f"a: *{'b' * 5000}", f"a: !{'b' * 5000} c"])
+def test_a_refusal_is_short(text: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        parse_yaml(text, "f")
+    assert len(str(refused.value)) < 300
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -588,11 +588,13 @@ def _done(arguments: list[str]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except MemoryError as error:
-        print(
-            f"there is too little memory: {str(error) or 'none is left'}; ask for fewer or smaller images",
-            file=sys.stderr,
-        )
+        reason = str(error) or "none is left"
+        print(f"there is too little memory: {reason}; ask for fewer or smaller images", file=sys.stderr)
         return AssayError.exit_code
+    except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+        why = "a folder is in the place of a file, or a file in that of a folder: remove it"
+        print(f"{error.filename}: {why}", file=sys.stderr)
+        return StoreError.exit_code
     except SystemExit as error:
         traceback.print_exc()
         print(f"code that the study names called sys.exit({error.code!r}), which ends Assay too", file=sys.stderr)

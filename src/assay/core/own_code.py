@@ -9,6 +9,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
+from dis import get_instructions
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
@@ -21,7 +22,7 @@ from importlib.machinery import (
     SourcelessFileLoader,
 )
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FrameType, ModuleType
 
 from assay.core.files import file_hash, has_mark, is_file, leave_mark, read_user_state, write_user_state
 
@@ -41,6 +42,8 @@ _SUFFIXES = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES)
 """Endings of files that Python imports."""
 _IMPORTING = ("<frozen importlib", str(importlib.__file__), __file__)
 """Beginnings of the names of files whose code carries out an import."""
+_BY_NAME = (importlib.import_module.__code__, importlib.reload.__code__)
+"""Functions of Python whose variable `name` is the module that they import."""
 
 
 class _FromSource(SourceFileLoader):
@@ -87,7 +90,7 @@ class _InWorkingFolder:
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of a module that lies in the folder itself; those in packages are found by their package."""
-        if path is not None or not (fullname in self.named or _importing_package() in self.found):
+        if path is not None or not (fullname in self.named or _importing_package(fullname) in self.found):
             return None
         spec = _OwnFinder.find_spec(fullname, [self.folder], target)
         if spec is not None:
@@ -95,12 +98,30 @@ class _InWorkingFolder:
         return spec
 
 
-def _importing_package() -> str:
-    """Return the package or module whose code imports what is being looked for."""
-    frame = inspect.currentframe()
+def _importing_package(name: str) -> str:
+    """Return the package or module whose code says that a module be imported.
+
+    Empty where a compiled library imports it, which has no frames of its own, for the code that called the library.
+    """
+    frame, is_called = inspect.currentframe(), False
     while frame is not None and frame.f_code.co_filename.startswith(_IMPORTING):
+        is_called |= frame.f_code in _BY_NAME and _first_part(frame.f_locals["name"]) == name
         frame = frame.f_back
-    return "" if frame is None else str(frame.f_globals.get("__name__")).partition(".")[0]
+    if frame is None or not (is_called or _says_import(frame, name)):
+        return ""
+    return _first_part(str(frame.f_globals.get("__name__", "")))
+
+
+def _says_import(frame: FrameType, name: str) -> bool:
+    """Return whether code is in a statement that imports a module, or may call `__import__` for it."""
+    code = frame.f_code
+    statement = next((each for each in get_instructions(code) if each.offset == frame.f_lasti), None)
+    imported = _first_part(str(statement.argval)) if statement and statement.opname == "IMPORT_NAME" else ""
+    return imported == name or "__import__" in code.co_names
+
+
+def _first_part(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _is_installed(file: Path) -> bool:
@@ -118,11 +139,13 @@ def import_named(name: str) -> ModuleType:
     """Import a module that the user named, also from the working folder."""
     ignore_bytecode()
     here = str(Path.cwd())
-    finder = next((it for it in sys.meta_path if isinstance(it, _InWorkingFolder) and it.folder == here), None)
-    if finder is None:
-        finder = _InWorkingFolder(here)
-        sys.meta_path.append(finder)
-    finder.named.add(name.partition(".")[0])
+    finders = {it.folder: it for it in sys.meta_path if isinstance(it, _InWorkingFolder)}
+    if here not in finders:
+        finders[here] = _InWorkingFolder(here)
+        sys.meta_path.append(finders[here])
+    for finder in finders.values():  # not in the folder of an earlier call
+        finder.named.discard(_first_part(name))
+    finders[here].named.add(_first_part(name))
     return importlib.import_module(name)
 
 

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -33,6 +33,25 @@ from assay.store.files import REMADE, read_checked_json, read_json, write_text
 from assay.store.folder import RunFolder, UnitKind, is_worked_in, require_regular_files
 
 # Ray: tasks of a cluster, or of this machine. Each carries out a chunk of tasks in a warm worker process.
+
+
+class _PathsOfDriver(list[str]):
+    """Folders from which Ray has its workers import first: never the working folder, which Ray adds to these."""
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Add folders from which this process imports."""
+        super().extend(path for path in paths if path in sys.path)
+
+    def __reduce__(self) -> tuple[type[list[str]], tuple[list[str]]]:
+        """Send a plain list to machines without Assay."""
+        return list, ([*self],)
+
+
+def _work_in(place: Path, folder: Path, chunk: str) -> None:
+    """Carry out a chunk in the working folder of the driver, where a study may name code."""
+    if place.is_dir():
+        os.chdir(place)
+    work(folder, chunk)
 
 
 class Ray(Backend):
@@ -67,12 +86,15 @@ class Ray(Backend):
         if not self._ray.is_initialized():
             paths = os.pathsep.join(path for path in (os.environ.get("PYTHONPATH", ""),) if path)
             environment = {**variables(), **({"PYTHONPATH": paths} if paths else {})}
+            job: Any = self._ray.job_config.JobConfig()
+            job._py_driver_sys_path = _PathsOfDriver()  # Ray has no option for it
             try:
                 self._ray.init(
                     address=address,
                     include_dashboard=False if address is None else None,
                     log_to_driver=False,
                     logging_level="error",
+                    job_config=job,
                     runtime_env={"env_vars": environment},
                 )
             except ConnectionError as error:
@@ -81,13 +103,13 @@ class Ray(Backend):
                     "and give its address, or leave it out to start Ray on this machine"
                 ) from error
         self._folder = folder.absolute()
-        self._call = self._ray.remote(work).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
+        self._call = self._ray.remote(_work_in).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
         self._jobs: dict[str, Any] = {}
         self.at_once = max(2, 2 * int(self._ray.cluster_resources().get("CPU", 1)) // cpus)
 
     def submit(self, chunks: Sequence[str]) -> list[str]:
         """See `Backend`."""
-        submitted = {job.hex(): job for job in (self._call.remote(self._folder, chunk) for chunk in chunks)}
+        submitted = {job.hex(): job for job in (self._call.remote(Path.cwd(), self._folder, chunk) for chunk in chunks)}
         self._jobs |= submitted
         return list(submitted)
 

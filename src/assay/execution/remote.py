@@ -11,6 +11,7 @@ import math
 import os
 import pickle
 import platform
+import re
 import signal
 import sys
 import threading
@@ -39,6 +40,7 @@ from assay.execution.tasks import (
     fail_task,
     finish_task,
 )
+from assay.spec.document import mapping_of
 from assay.stats.format import count
 from assay.store.files import read_json, write_json
 
@@ -50,6 +52,9 @@ ADVANCE = 0.05
 """A lost task that came this share of its work further than before counts as no loss."""
 _REPORT_EVERY = 5.0
 _LOG_TAIL = 2000
+_LONGEST_HANDLE, _LONGEST_PROGRESS = 200, 2**16
+_OF_NOTE = {"status": str, "text": str, "seconds": float, "host": str}
+_NOT_WRITTEN = "no Assay wrote it; delete it"
 
 
 class BusyError(StoreError):
@@ -144,13 +149,26 @@ class Exchange:
     def note(self, task: str) -> dict[str, Any] | None:
         """Return how a task ended; None while it has not."""
         path = self.of(task, "note")
-        return read_json(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        note = mapping_of(read_json(path)) or {}
+        if not all(isinstance(note.get(key), kind) for key, kind in _OF_NOTE.items()):
+            raise StoreError(f"cannot read {path}: {_NOT_WRITTEN}")
+        return dict(note)
 
     def sent(self, task: str) -> str:
         """Return the handle of the job that a task was last submitted with; empty where it was not."""
-        with suppress(FileNotFoundError):
-            return self.of(task, "sent").read_text(encoding="utf-8")
-        return ""
+        path = self.of(task, "sent")
+        try:
+            with path.open(encoding="utf-8") as file:
+                handle = file.read(_LONGEST_HANDLE + 1)
+        except FileNotFoundError:
+            return ""
+        except UnicodeDecodeError as error:
+            raise StoreError(f"cannot read {path}: {_NOT_WRITTEN}") from error
+        if len(handle) > _LONGEST_HANDLE or not re.fullmatch(r"[\w.]*", handle, re.ASCII):
+            raise StoreError(f"cannot read {path}: {_NOT_WRITTEN}")
+        return handle
 
 
 @cache
@@ -519,8 +537,9 @@ def chunk_seconds(bounds: tuple[float, float], work: float, slots: int) -> float
 
 def _progress(exchange: Exchange, task: Task, observe: Observer = lambda _: None) -> float:
     """Report how far a task is by its worker, and return its share."""
-    with suppress(OSError, ValueError, KeyError):
-        progress = json.loads(exchange.of(task.id, "progress").read_bytes())
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        with exchange.of(task.id, "progress").open("rb") as file:
+            progress = json.loads(file.read(_LONGEST_PROGRESS))
         observe(Event("progress", task, float(progress["share"]), str(progress["text"])))
         return float(progress["share"])
     return 0.0

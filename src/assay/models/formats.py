@@ -10,9 +10,10 @@ import importlib
 import inspect
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -290,6 +291,8 @@ _NETS = "monai.networks.nets."
 _DEFINED = ("network_def", "network", "net")
 _KINDS = {1: "gray", 3: "color"}
 _WEIGHTS = ("model.safetensors", "model.pt", "model.pth")
+_MOST_VALUES = 10_000
+"""Values of a network in a config, references followed."""
 
 
 def is_bundle(folder: Path) -> bool:
@@ -347,7 +350,7 @@ class MonaiBundleModel(ModelFile):
             with extra("monai"):
                 from monai.bundle.config_parser import ConfigParser  # pyright: ignore[reportMissingTypeStubs]
             return cast(Any, ConfigParser(dict(config))).get_parsed_content(key)
-        network = _resolve_value(config[key], config, ())
+        network = _resolve_value(config[key], config, (), count(1))
         if not isinstance(network, nn.Module):
             raise WeightsError(f"the config of {self.path} describes no network under {key}")
         return network
@@ -363,25 +366,27 @@ class MonaiBundleModel(ModelFile):
         return ModelFacts(self._framing, output_names({"names": first and first.get("channel_def")}))
 
 
-def _resolve_value(value: Any, config: Mapping[str, Any], references: tuple[str, ...]) -> Any:
+def _resolve_value(value: Any, config: Mapping[str, Any], references: tuple[str, ...], values: Iterator[int]) -> Any:
     """Return a value of a config without running code of it: networks of MONAI, and references to plain values."""
+    if next(values) > _MOST_VALUES:  # of references to many others
+        raise WeightsError(f"the config of the bundle describes a network by more than {_MOST_VALUES:,} values")
     if isinstance(value, str) and value[:1] == "@":
         key = value[1:]
         if key in references or key not in config:
             raise WeightsError(f"the config of the bundle refers to '{shorten(key)}', which cannot be resolved")
-        return _resolve_value(config[key], config, (*references, key))
+        return _resolve_value(config[key], config, (*references, key), values)
     if isinstance(value, str) and ("$" in value or "@" in value or value[:1] == "%"):
         raise SpecError(
             f"the config of the bundle has the expression '{shorten(value)}', which is code: read it, then give "
             f"{key_text('--trust', True)}"
         )
     if isinstance(value, list):
-        return [_resolve_value(part, config, references) for part in cast("list[Any]", value)]
+        return [_resolve_value(part, config, references, values) for part in cast("list[Any]", value)]
     if not isinstance(value, dict):
         return value
     parts = cast("dict[str, Any]", value)
     arguments = {
-        key: _resolve_value(part, config, references) for key, part in parts.items() if not key.startswith("_")
+        key: _resolve_value(part, config, references, values) for key, part in parts.items() if not key.startswith("_")
     }
     if "_target_" not in parts:
         return arguments
@@ -446,12 +451,14 @@ class TransformersModel(ModelFile):
         with extra("hf"):
             from transformers import AutoModelForImageClassification  # pyright: ignore
         try:
-            loaded: Any = cast(Any, AutoModelForImageClassification).from_pretrained(
-                str(self.path), trust_remote_code=False, use_safetensors=True
+            loaded, report = cast(Any, AutoModelForImageClassification).from_pretrained(
+                str(self.path), trust_remote_code=False, use_safetensors=True, output_loading_info=True
             )
             loaded.pretrained_cfg = of_processor(self._config)
         except (OSError, ValueError) as error:
             raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
+        if missing := sorted(report["missing_keys"]):  # they would be random
+            raise WeightsError(f"hf:{self.path} cannot be loaded: its weights lack {some(missing)}")
         return loaded.eval()
 
     def _facts(self) -> ModelFacts:

@@ -26,6 +26,7 @@ from assay.core.files import write_bytes, write_whole
 from assay.core.seeds import derive
 from assay.models.untyped import fill_fresh_memory, fills_fresh_memory, fork_generators, named_layers, seed_torch
 from assay.models.weight_files import WeightsFile, load_tensors, read_weights, shape, some
+from assay.spec.document import mapping_of
 
 # Position embeddings of a vision transformer, brought from the image size of a file to that of the network.
 
@@ -627,10 +628,10 @@ def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
         content = path.read_bytes()
         if hashlib.sha256(memoryview(content)[_DIGEST:]).digest() != content[:_DIGEST]:
             return None
-        state = cast(dict[str, Any], load_tensors(path, _DIGEST))
+        state = mapping_of(load_tensors(path, _DIGEST))
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError):
         return None
-    return state if state.get("identity") == identity else None
+    return dict(state) if state and state.get("identity") == identity else None
 
 
 def remove_checkpoint(folder: Path) -> None:

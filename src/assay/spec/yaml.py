@@ -43,6 +43,11 @@ _CORE_SCHEMA = tuple(
 )
 
 
+_WRITTEN = {tag.suffix.removeprefix(_PREFIX): pattern for tag, pattern in _CORE_SCHEMA}
+_HALF = re.compile("[\ud800-\udfff]")
+_LONGEST_PROBLEM = 200  # characters of what the parser says
+
+
 class _CoreSchema(VersionedResolver):
     """Resolver of plain scalars by the core schema of YAML 1.2."""
 
@@ -53,13 +58,16 @@ class _CoreSchema(VersionedResolver):
 
 
 class _BoundedComposer(Composer):
-    """Composer that ends at a bound of its own, wherever Python's limit of recursion stands."""
+    """Composer that ends at bounds of its own, wherever Python's limit of recursion stands."""
 
-    depth = 0
+    depth = count = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.depth > DEEPEST:
             raise _NestedTooDeeply(self.parser.peek_event().start_mark.line + 1)
+        self.count += 1
+        if self.count > 2 * MOST_VALUES:  # each may have a key
+            raise _TooMany(self.parser.peek_event().start_mark.line + 1)
         self.depth += 1
         try:
             return super().compose_node(parent, index)
@@ -69,6 +77,10 @@ class _BoundedComposer(Composer):
 
 class _NestedTooDeeply(Exception):
     """A value with more levels than `DEEPEST`; its argument is the line."""
+
+
+class _TooMany(Exception):
+    """More values than `MOST_VALUES`; its argument is the line."""
 
 
 def read_yaml(path: Path, called: str = "") -> Document:
@@ -126,10 +138,14 @@ def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:
         node: Node | None = reader.compose(text)
     except _NestedTooDeeply as error:
         raise SpecError(f"{source}:{error}: nested too deeply; a study needs fewer than 20 levels") from None
+    except _TooMany as error:
+        raise SpecError(f"{source}:{error}: over {MOST_VALUES:,} values, more than a study file has") from None
     except MarkedYAMLError as error:
         raise SpecError(_syntax(error, text, source)) from None
     except YAMLError as error:
         raise SpecError(f"{source}: holds a character that YAML forbids: {str(error).splitlines()[0]}") from None
+    except ValueError as error:  # a version of YAML, or the code of a character
+        raise SpecError(f"{source}: holds a number that YAML forbids: {str(error).splitlines()[0]}") from None
     if node is None:
         return None, {}
     reading = _Reading(source)
@@ -168,6 +184,7 @@ class _Reading:
             place = self.place(key_node)
             if not isinstance(key_node, ScalarNode):
                 raise SpecError(f"{place}: a list or mapping cannot be a key; write `key: value`")
+            _require_characters(str(key_node.value), place)
             at = (*keys, str(key_node.value))
             if key_node.value in values:
                 duplicate = (
@@ -186,9 +203,17 @@ class _Reading:
         return f"{self.source}:{node.start_mark.line + 1}"
 
 
+def _require_characters(text: str, place: str) -> None:
+    if half := _HALF.search(text):
+        raise SpecError(f"{place}: U+{ord(half[0]):04X} is half a character: write the whole one")
+
+
 def _scalar(tag: str, text: str, place: str) -> Any:
     """Convert the text of a scalar by its tag."""
     kind = tag.removeprefix(_PREFIX)
+    _require_characters(text, place)
+    if kind in _WRITTEN and not _WRITTEN[kind].fullmatch(text):
+        raise SpecError(f"{place}: '{shorten(text)}' has the tag of another kind: leave the tag out")
     if kind == "int":
         if len(text) > LONGEST_NUMBER:
             raise SpecError(f"{place}: a number of {len(text):,} digits; no field takes one of over {LONGEST_NUMBER}")
@@ -202,14 +227,14 @@ def _scalar(tag: str, text: str, place: str) -> Any:
 
 
 def _refused_tag(tag: str, place: str) -> str:
-    return f"{place}: tag '{tag}' is not allowed: a study holds plain values only"
+    return f"{place}: tag '{shorten(tag)}' is not allowed: a study holds plain values only"
 
 
 def _syntax(error: MarkedYAMLError, text: str, source: str) -> str:
     """Explain a syntax error, and show the correct form."""
     mark = error.problem_mark or error.context_mark
     line = mark.line if mark else 0
-    place, problem = f"{source}:{line + 1}", error.problem or "not YAML"
+    place, problem = f"{source}:{line + 1}", shorten(error.problem or "not YAML", _LONGEST_PROBLEM)
     lines = text.splitlines()
     written = lines[line] if line < len(lines) else ""
     if "\t" in written[: len(written) - len(written.lstrip())] or "'\\t'" in problem:
