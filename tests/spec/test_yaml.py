@@ -101,7 +101,7 @@ def test_aliases_that_grow_without_end_are_refused() -> None:
         ("a: !!bool b", "f:1: 'b' has the tag of another kind: leave the tag out"),
         ('a: "\\ud800"', "f:1: U+D800 is half a character: write the whole one"),
         ('"\\udfff": b', "f:1: U+DFFF is half a character: write the whole one"),
-        ('a: "\\U0011ffff"', "f: holds a number that YAML forbids: chr() arg not in range(0x110000)"),
+        ('a: "\\U0011ffff"', "f: holds what YAML forbids: chr() arg not in range(0x110000)"),
         ("x" * 1_000_001, "f: over 1,000,000 characters, more than a study file has"),
     ],
 )  # fmt: skip
@@ -123,7 +123,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "nul.yaml").write_bytes(b"a: \x00")
     for name, said in (
         ("latin.yaml", "not UTF-8 text (byte 3); save the file as UTF-8"),
-        ("nul.yaml", "holds a character that YAML forbids: unacceptable character #x0000: special characters are not"),
+        ("nul.yaml", "holds what YAML forbids: unacceptable character #x0000: special characters are not"),
         ("", "cannot be read: Is a directory"),
     ):
         with pytest.raises(SpecError) as caught:

@@ -63,11 +63,12 @@ class _BoundedComposer(Composer):
     depth = count = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        line = self.parser.peek_event().start_mark.line + 1
         if self.depth > DEEPEST:
-            raise _NestedTooDeeply(self.parser.peek_event().start_mark.line + 1)
+            raise _BeyondBound(line, "nested too deeply; a study needs fewer than 20 levels")
         self.count += 1
         if self.count > 2 * MOST_VALUES:  # each may have a key
-            raise _TooMany(self.parser.peek_event().start_mark.line + 1)
+            raise _BeyondBound(line, f"over {MOST_VALUES:,} values, more than a study file has")
         self.depth += 1
         try:
             return super().compose_node(parent, index)
@@ -75,12 +76,8 @@ class _BoundedComposer(Composer):
             self.depth -= 1
 
 
-class _NestedTooDeeply(Exception):
-    """A value with more levels than `DEEPEST`; its argument is the line."""
-
-
-class _TooMany(Exception):
-    """More values than `MOST_VALUES`; its argument is the line."""
+class _BeyondBound(Exception):
+    """A value beyond a bound; its arguments are the line and what is wrong."""
 
 
 def read_yaml(path: Path, called: str = "") -> Document:
@@ -136,16 +133,12 @@ def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:
     reader.Resolver, reader.Composer = _CoreSchema, _BoundedComposer
     try:
         node: Node | None = reader.compose(text)
-    except _NestedTooDeeply as error:
-        raise SpecError(f"{source}:{error}: nested too deeply; a study needs fewer than 20 levels") from None
-    except _TooMany as error:
-        raise SpecError(f"{source}:{error}: over {MOST_VALUES:,} values, more than a study file has") from None
+    except _BeyondBound as error:
+        raise SpecError(f"{source}:{error.args[0]}: {error.args[1]}") from None
     except MarkedYAMLError as error:
         raise SpecError(_syntax(error, text, source)) from None
-    except YAMLError as error:
-        raise SpecError(f"{source}: holds a character that YAML forbids: {str(error).splitlines()[0]}") from None
-    except ValueError as error:  # a version of YAML, or the code of a character
-        raise SpecError(f"{source}: holds a number that YAML forbids: {str(error).splitlines()[0]}") from None
+    except (YAMLError, ValueError) as error:  # a character or its code, or a version of YAML
+        raise SpecError(f"{source}: holds what YAML forbids: {str(error).splitlines()[0]}") from None
     if node is None:
         return None, {}
     reading = _Reading(source)
