@@ -43,6 +43,7 @@ def test_a_turned_shape_is_named_and_taken_off_the_images_of_the_training(
         written(tmp_path / "test", plain.images, plain.target),
         train=written(tmp_path / "train", sample.images, sample.target),
         domain="chest-xray", marks={}, distortions=[], scores="logits", as_given=True, progress=False, out="out",
+        pictures=False,
     )  # fmt: skip
     regions = {row["of"]: row for row in RunFolder(tmp_path / "out").table("regions") if row["round"] == 1}
     assert (regions["turned"]["kind"], regions["turned"]["verdict"]) == ("turned", "relies-on-region")
