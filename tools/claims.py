@@ -187,7 +187,7 @@ def claims_table(
         if (of := results.get(claim.get("study", ""))) and "row" in claim:
             drawn = verdict(claim, of)
         asked = on_real_images(claim)
-        cells = [verdict(one, of) if (of := results[one["study"]]) else by_hand(one, typed) for one in asked]
+        cells = [by_hand(one, typed) or (verdict(one, of) if (of := results[one["study"]]) else "") for one in asked]
         if cells and all(cells):
             every = zip(asked, cells, strict=True)
             real = "; ".join(with_note(f"{one['ours']}, margin {one['margin']}: {cell}", one) for one, cell in every)
