@@ -204,7 +204,8 @@ def test_figures_of_both_runs_on_retinopathy_are_those_of_their_tables() -> None
     results = ROOT / "docs" / "results"
     files = ("dr-pretraining-messidor-again", "dr-pretraining-messidor-again-replication")
     rows = pd.concat([pd.read_csv(results / f"{file}.csv") for file in files])
-    section = (results / "real-images.md").read_text(encoding="utf-8").split("### All comparisons", 1)[1].split("### ", 1)[0]
+    page = (results / "real-images.md").read_text(encoding="utf-8")
+    section = page.split("### All comparisons", 1)[1].split("### ", 1)[0]
     shown = re.findall(r"\*\*([a-z0-9. ]+)\*\*: ([+-][\d.]+) \[(-?[\d.]+), (-?[\d.]+)\](?:, ([\d.]+)% CI)?", section)
     words = {"higher-beyond": "higher by more than the margin"}
     expected = list[tuple[str, ...]]()
