@@ -288,6 +288,8 @@ def test_the_page_of_all_labels_shows_its_findings(browser: Browser, labels: Pat
     page.emulate_media(media="print")
     assert page.get_by_role("cell", name="0.95").is_visible()
     assert page.get_by_text("95% lower bound").is_visible(), "heads are buttons, which are not printed elsewhere"
+    boxes = """[...document.querySelectorAll("th button")].map((one) => getComputedStyle(one).display)"""
+    assert set(page.evaluate(boxes)) == {"contents"}, "a box in a head is printed on the first sheet of a table alone"
     page.context.close()
 
 
