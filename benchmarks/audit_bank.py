@@ -553,8 +553,8 @@ def measured(network: Network, whole: Pool) -> Row:
     for of in TRACKS:
         found = find_region(scores, sample, of, at_once=256)
         assert not isinstance(found, Reason)
-        row |= {f"{of} {key}": value for key, value in _searched(found, sample, network, clean).items()}
-    row |= _drawn(scores, sample, network, clean)
+        row |= {f"{of} {key}": value for key, value in row_of_search(found, sample, network, clean).items()}
+    row |= row_of_drawn(scores, sample, network, clean)
     row |= {f"effect of {kind}": value for kind, value in effects_of_kinds(scores, sample).items()}
     row |= _occluded(network, scores, sample)
     row |= _tested(network, scores, clean, draws)
@@ -597,7 +597,7 @@ def _near(where: np.ndarray, pixels: np.ndarray) -> bool:
     return bool((where & pixels).sum() >= 0.5 * pixels.sum() or (where & whole).sum() >= 0.5 * where.sum())
 
 
-def _searched(found: RegionFinding, sample: SearchSample, network: Network, clean: Pixels) -> Row:
+def row_of_search(found: RegionFinding, sample: SearchSample, network: Network, clean: Pixels) -> Row:
     """Return what a search said, and whether place and polarity are right; `clean` are images without the mark."""
     row: Row = {
         "z": found.effect.value,
@@ -633,7 +633,7 @@ def _searched(found: RegionFinding, sample: SearchSample, network: Network, clea
     }
 
 
-def _drawn(scores: Scores, sample: SearchSample, network: Network, clean: Pixels) -> Row:
+def row_of_drawn(scores: Scores, sample: SearchSample, network: Network, clean: Pixels) -> Row:
     """Return what the search for what is drawn alike said, and whether place and polarity are right."""
     found = find_drawn(scores, sample, at_once=256)
     if isinstance(found, Reason):
@@ -643,7 +643,7 @@ def _drawn(scores: Scores, sample: SearchSample, network: Network, clean: Pixels
             "drawn": RegionVerdict.NOTHING_FOUND,
             "drawn right": False,
         }
-    said = _searched(found, sample, network, clean)
+    said = row_of_search(found, sample, network, clean)
     called = decide_region(
         found.effect,
         found.values,

@@ -163,6 +163,8 @@ def test_a_column_that_tells_the_classes_apart_may_be_the_target(
     said = capsys.readouterr().out
     assert "column 'rating' predicts the target" in said
     assert ("The column may be the target in other words, and then it is no shortcut." in said) == apart
+    assert ("or see what a network learns from these images: " in said) == apart
+    assert ("or see whether a network does better than column 'rating': " in said) == (not apart)
 
 
 def test_a_preview_and_an_audit_list_the_same_issues(
