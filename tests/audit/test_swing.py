@@ -156,6 +156,21 @@ def test_of_several_classes_the_largest_counts_and_holm_widens_its_lower_bound()
     assert found.at_most == alone.at_most
 
 
+def test_a_loss_of_one_class_is_proven_whatever_the_others_lose_and_holm_widens_its_bound() -> None:
+    """Two classes lose nothing that is shown; the third loses much, and of few images the others' bounds are wide."""
+    draws = np.random.default_rng(0)
+    target = np.repeat([0, 1, 2], [280, 10, 10])
+    before = draws.normal(size=(300, 3)) + 3 * np.eye(3)[target]
+    after = before.copy()
+    after[:, 0] += 3 * draws.normal(size=300)
+    found = effect_of_mark(before, after, target, np.arange(300), labels=("a", "b", "c"))
+    alone = effect_of_mark(before[:, :1], after[:, :1], (target == 0).astype(np.int64), np.arange(300))
+    assert found.loss == alone.loss == max(found.losses, key=lambda loss: loss.value)
+    assert alone.loss is not None
+    assert alone.loss_at_least == pytest.approx(alone.loss.low)
+    assert 0 < found.loss_at_least < alone.loss_at_least
+
+
 def test_the_more_harmful_of_two_places_is_called_at_the_level_of_one() -> None:
     """A mark whose swing is the margin at both places lies beyond it in at most one of twenty models."""
     spread, margin = math.sqrt(3), 0.05

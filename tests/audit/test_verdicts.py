@@ -67,6 +67,13 @@ def test_other_doses_change_no_verdict_that_the_deciding_dose_settles(name: str)
     assert is_settled(doses[1]) == (expected != Verdict.NO_EFFECT and whole.open != (OpenQuantity.OTHER_DOSE,))
 
 
+def test_an_imprecise_class_hides_no_loss_of_another_and_clears_none() -> None:
+    exact, wide = flat(0.08, 0.07, 0.09), flat(0.02, -0.06, 0.1)
+    swings = [AurocShift(NONE, "", loss, loss, loss) for loss in (exact, wide, NONE)]
+    of_two = [Effect(classes, 200, 200, NONE) for classes in ((swings[0], swings[1]), (swings[2], swings[1]))]
+    assert [decide_mark([effect], 0).verdict for effect in of_two] == [Verdict.UNDIRECTED, Verdict.INCONCLUSIVE]
+
+
 def test_open_quantities_are_named_with_the_images_that_would_settle_them() -> None:
     found = decide_mark([dose(), dose(WIDE, flips=WIDE), dose()], 1)
     assert found.open == (OpenQuantity.SWING, OpenQuantity.FLIPS)

@@ -468,9 +468,11 @@ def effect_row(factor: str, effect: Effect) -> Row:
 
 def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> Row:
     """Return a row of `tables.DISTORTED`: the loss under a distortion against the margin, of AUROC or of Dice."""
-    loss = effect.loss if effect.dice is None else effect.dice
-    assert loss is not None
-    decision = _margin_verdict(loss.low, loss.high, margin)
+    losses, at_least = (
+        (effect.losses, effect.loss_at_least) if effect.dice is None else ([effect.dice], effect.dice.low)
+    )
+    low, high = min(loss.low for loss in losses), max(loss.high for loss in losses)
+    decision = "beyond" if at_least >= margin else _margin_verdict(min(low, at_least), high, margin)
     return {"factor": family, "severity": severity, **_of_images(effect), "decision": decision}
 
 

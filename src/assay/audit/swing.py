@@ -67,6 +67,12 @@ class AurocShift:
         """Upper bound of |g|."""
         return max(abs(self.g.low), abs(self.g.high), self.least)
 
+    def loss_at_least(self, alpha: float = ALPHA) -> float:
+        """Return the lower bound of the AUROC lost when all images have the mark; -1 of a column."""
+        if self.on_all is None or not math.isfinite(self.on_all.error):
+            return -1.0
+        return _t_bounds(self.on_all.value, self.on_all.error, self.on_all.df, self.effective, alpha)[0]
+
 
 _NO_SWING = AurocShift(BoundedEstimate(math.nan, math.nan, math.nan, math.nan))
 
@@ -115,15 +121,21 @@ class Effect:
         return min((swing.effective for swing in self.swings), default=math.inf)
 
     @property
-    def loss(self) -> BoundedEstimate | None:
-        """The largest loss of AUROC with the mark on all images."""
-        losses = [swing.on_all for swing in self.swings if swing.on_all is not None]
-        return max(losses, key=lambda loss: loss.high) if losses else None
+    def losses(self) -> list[BoundedEstimate]:
+        """Losses of AUROC with the mark on all images, one per class; none of a column."""
+        return [swing.on_all for swing in self.swings if swing.on_all is not None]
 
     @property
-    def loss_at_most(self) -> float:
-        """Upper bound of that loss, which no sample of this size can bring below that of an effect it does not show."""
-        return -math.inf if self.loss is None else max([self.loss.high, *(swing.least for swing in self.swings)])
+    def loss(self) -> BoundedEstimate | None:
+        """The largest of these losses."""
+        return max(self.losses, key=lambda loss: loss.value, default=None)
+
+    @property
+    def loss_at_least(self) -> float:
+        """Lower bound of the largest loss, by Holm's first step over the classes and chances."""
+        return max(
+            (swing.loss_at_least(ALPHA / len(self.swings) / self.chances) for swing in self.swings), default=-1.0
+        )
 
 
 def effect_of_mark(
@@ -394,30 +406,39 @@ def mean_of_independent(first: BoundedEstimate, second: BoundedEstimate, alpha: 
 
 
 def rate_gap(
-    of: Bool[np.ndarray, " n"],
+    is_error: Bool[np.ndarray, " n"],
     group: Bool[np.ndarray, " n"],
     patient: Int[np.ndarray, " n"],
     alpha: float = ALPHA,
 ) -> BoundedEstimate:
-    """Compute the share of images that are `of` in a group less that in all others, with bounds over patients.
+    """Compute the share of errors in a group less that in all others, with bounds over patients.
+
+    The exact bounds of both shares are combined, since a share without errors has no variance. The groups count as
+    independent, which is too wide where patients are in both.
 
     Args:
-        of: Such as images that are called wrongly.
+        is_error: Whether an image is predicted wrongly.
         group: At least one image is in it and one is not.
         patient: Patient of each image.
         alpha: Level of each bound.
+
+    References:
+        Newcombe, "Interval estimation for the difference between independent proportions", Statistics in Medicine
+        1998, method 10, with exact bounds in place of Wilson's.
+
+    Examples:
+        None of 10 errors in the group, 5 of 10 outside it:
+
+        >>> group = np.arange(20) < 10
+        >>> gap = rate_gap(np.arange(20) >= 15, group, np.arange(20))
+        >>> gap.value, round(gap.low, 4), round(gap.high, 4)  # -0.5 - 0.2776; -0.5 + sqrt(0.2589**2 + 0.2776**2)
+        (-0.5, -0.7776, -0.1204)
     """
-    rows = np.zeros(len(of))
-    shares: list[float] = []
-    for sign, side in ((1.0, group), (-1.0, ~group)):
-        # One image of either kind more, so that a group without errors has a variance.
-        shares.append((float(of[side].sum()) + 1) / (int(side.sum()) + 2))
-        rows[side] = sign * (of[side] - shares[-1]) / side.sum()
-    value = float(of[group].mean() - of[~group].mean())
-    error = math.sqrt(float((np.bincount(np.unique(patient, return_inverse=True)[1], weights=rows) ** 2).sum()))
-    people = min(len(np.unique(patient[side])) for side in (group, ~group))
-    reach = _critical_value(max(1.0, people - 1.0), alpha) * error
-    return BoundedEstimate(value, error, value - reach, value + reach, max(1.0, people - 1.0))
+    inside, outside = (share(is_error[side], patient[side], alpha) for side in (group, ~group))
+    value = inside.value - outside.value
+    low = value - math.hypot(inside.value - inside.low, outside.high - outside.value)
+    high = value + math.hypot(inside.high - inside.value, outside.value - outside.low)
+    return BoundedEstimate(value, math.hypot(inside.error, outside.error), low, high)
 
 
 def difference_of_shifts(

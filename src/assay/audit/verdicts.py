@@ -126,7 +126,7 @@ def decide_mark(
     if effect.at_least > margin:
         is_beyond = limit is not None and effect.at_least > limit
         return AuditDecision(Verdict.RELIES if is_beyond else Verdict.AFFECTED, effect, limit)
-    if any(harm.low >= margin for harm in _harms(effect)):
+    if max(_lower(effect)) >= margin:
         return AuditDecision(Verdict.UNDIRECTED, effect, limit)
     here = tuple(_open(effect, margin))
     open_doses = [other for at, other in enumerate(effects) if at != deciding and any(_open(other, margin))]
@@ -216,16 +216,19 @@ def _too_few_patients(effect: Effect, limit: float | None = None) -> AuditDecisi
     return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (OpenQuantity.PATIENTS,), needed)
 
 
-def _harms(effect: Effect) -> Iterator[BoundedEstimate]:
-    yield from (harm for harm in (effect.loss, effect.flips, effect.dice, effect.false_area) if harm is not None)
+def _lower(effect: Effect) -> Iterator[float]:
+    """Yield the lower bound of each quantity that harms without a direction."""
+    yield effect.loss_at_least
+    yield from (part.low for part in (effect.flips, effect.dice, effect.false_area) if part is not None)
 
 
 def _upper(effect: Effect) -> Iterator[tuple[OpenQuantity, float, float]]:
     """Yield each quantity that must be below the margin, with its value and upper bound."""
     if effect.swings:
         yield OpenQuantity.SWING, abs(effect.largest.g.value), effect.at_most
-    if effect.loss is not None:
-        yield OpenQuantity.LOSS, effect.loss.value, effect.loss_at_most
+    if effect.losses:
+        widest = max(effect.losses, key=lambda loss: loss.high)
+        yield OpenQuantity.LOSS, widest.value, max([widest.high, *(swing.least for swing in effect.swings)])
     parts = (
         (OpenQuantity.FLIPS, effect.flips),
         (OpenQuantity.DICE, effect.dice),

@@ -35,7 +35,6 @@ from assay.stats.rows import (
     CONTROLS,
     DIFFERENT,
     FAILED,
-    NONINFERIORITY_ALPHA,
     SETTLED,
     Place,
     Row,
@@ -327,7 +326,8 @@ def decide_families(families: Sequence[Family], estimates: Sequence[Row]) -> lis
         >>> [(row["id"], row["decision"]) for row in decide_families([Family("losses", named, results)], [])]
         [('supcon', 'higher'), ('triplet', 'inconclusive')]
     """
-    return restrict_claims([row for family in families for row in _decide_family(family)], estimates)
+    levels = {family.name: family.alpha for family in families}
+    return restrict_claims([row for family in families for row in _decide_family(family)], estimates, levels)
 
 
 def _decide_family(family: Family) -> list[Row]:
@@ -393,12 +393,19 @@ def _reaches(family: Family, results: Sequence[Contrast]) -> list[float]:
     return [reach if reach <= most else math.nan for reach, most in zip(reaches, widest, strict=True)]
 
 
-def restrict_claims(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
+def restrict_claims(
+    rows: Sequence[Row], estimates: Sequence[Row], levels: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
     """Return comparisons, decided in their families, with the decisions that the study may claim.
 
     A difference that is also shown to be under the margin is called small. Controls are judged by what they show, and
     where one failed no other comparison claims anything. Recipes that all are at one end of the scale are not called
     equivalent.
+
+    Args:
+        rows: The comparisons, as their families decide.
+        estimates: Rows of `schema.ESTIMATES`, which show whether values are at an end of the scale.
+        levels: Name of a family -> its level; of others it is `ALPHA`.
 
     Examples:
         A control of two equal recipes that differs withdraws the claims of all other comparisons:
@@ -411,7 +418,10 @@ def restrict_claims(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[
     by_place: dict[Place, list[Row]] = {}
     for row in estimates_compared(estimates if rows else (), rows):
         by_place.setdefault(place_of(row), []).append(row)
-    ruled_rows = [{**row, **_claim(row, end_of_scale(row, by_place))} for row in rows]
+    levels = levels or {}
+    ruled_rows = [
+        {**row, **_claim(row, end_of_scale(row, by_place), levels.get(text_of(row, "family"), ALPHA))} for row in rows
+    ]
     failed = next((row for row in ruled_rows if row["decision"] in FAILED), None)
     if failed is None:
         return ruled_rows
@@ -425,7 +435,7 @@ def restrict_claims(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[
     ]
 
 
-def _claim(row: Row, end: Reason) -> Row:
+def _claim(row: Row, end: Reason, alpha: float) -> Row:
     decision, role = text_of(row, "decision"), text_of(row, "role")
     exhausted = Reason.of(Code.EXHAUSTED) if end and decision == "equivalent" else NO_REASON
     if role == "positive-control":
@@ -433,20 +443,20 @@ def _claim(row: Row, end: Reason) -> Row:
     elif role in CONTROLS:
         word = "untested" if is_undefined(row) else "differs" if decision in DIFFERENT else "none detected"
     elif decision in DIFFERENT:
-        word = f"{decision}-small" if decision not in BEYOND_MARGIN and not end and _is_small(row) else decision
+        word = f"{decision}-small" if decision not in BEYOND_MARGIN and not end and _is_small(row, alpha) else decision
     else:
         word = "inconclusive" if exhausted else decision
     return {"decision": word, "reason": str(reason_of(row) + exhausted + end)}
 
 
-def _is_small(row: Row) -> bool:
-    """Whether a difference that is shown is also under the margin.
+def _is_small(row: Row, alpha: float) -> bool:
+    """Whether a difference that is shown is also under the margin, at the level of its family.
 
     Of a worse recipe that is equivalence or non-inferiority: the two are one of a difference to the worse.
     """
     good = better(text_of(row, "measure"))
-    not_worse = good and row["decision"] != good and numeric(row, "noninferiority_p") < NONINFERIORITY_ALPHA
-    return bool(not_worse) or numeric(row, "equivalence_p") < ALPHA
+    not_worse = good and row["decision"] != good and numeric(row, "noninferiority_p") < alpha / 2
+    return bool(not_worse) or numeric(row, "equivalence_p") < alpha
 
 
 # Pooling: the seeds' part of the variance of several contrasts is moderated, or contrasts are averaged into one.

@@ -52,8 +52,6 @@ RULES = 1
 """Version of the statistical rules: raised with every change after which the same values can be decided otherwise."""
 ALPHA = 0.05
 """Level of a two-sided test of a difference, and of each of the two one-sided tests of equivalence."""
-NONINFERIORITY_ALPHA = 0.025
-"""Level of the one-sided test of non-inferiority: that of a 95% interval, as regulators ask."""
 CONFIDENCE = 0.95
 """Level of an interval."""
 LEAST_PATIENTS, FEW_PATIENTS = 6, 10

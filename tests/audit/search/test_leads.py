@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
+from scipy import stats
 from tests.worlds.files import save, write_table
 
 import assay
@@ -565,3 +567,18 @@ def test_the_bounds_of_a_gap_between_groups_hold() -> None:
         gap = rate_gap(draws.random(150) < np.where(group, 0.3, 0.1), group, np.arange(150))
         held += gap.low <= 0.2
     assert held / 400 > 0.92
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.12, 0.4])
+@pytest.mark.parametrize("alpha", [0.05, 0.001])
+def test_a_small_group_with_few_errors_has_a_gap_by_chance_as_seldom_as_is_said(rate: float, alpha: float) -> None:
+    """Over all counts of errors: the share of samples with a bound beyond a true gap of 0, at both ends."""
+    few, many, beyond = 20, 200, np.zeros(2)
+    group = np.arange(few + many) < few
+    counts = np.arange(many + 1)[stats.binom.pmf(np.arange(many + 1), many, rate) > 1e-7]
+    for of_group, outside in itertools.product(range(few + 1), counts.tolist()):
+        weight = stats.binom.pmf(of_group, few, rate) * stats.binom.pmf(outside, many, rate)
+        is_error = np.concatenate([np.arange(few) < of_group, np.arange(many) < outside])
+        gap = rate_gap(is_error, group, np.arange(few + many), alpha)
+        beyond += weight * np.array([gap.low > 0, gap.high < 0])
+    assert beyond.max() <= alpha
