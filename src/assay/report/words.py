@@ -10,7 +10,7 @@ from typing import Any
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, Measure, label_of
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import cause_words, reason_words
-from assay.stats.format import count, decimals, in_words, join_words, number, p_value, with_interval
+from assay.stats.format import count, decimals, in_words, join_words, number, p_value, unrounded, with_interval
 from assay.stats.rows import (
     BEYOND_MARGIN,
     CONFIDENCE,
@@ -431,7 +431,7 @@ def verdict_words(row: Row) -> str:
     """Return the decision on a comparison, and why there is none: `equivalent within 0.05`, `inconclusive`."""
     late = [cause_words(cause) for cause in reason_of(row).causes if cause.code in (Code.RULE_CHANGED, Code.LOOK_ADDED)]
     text = ", ".join((_decision(row), *late))
-    text = text.format(margin=number(numeric(row, "margin"), 2 if numeric(row, "margin") >= 0.01 else 3))
+    text = text.format(margin=unrounded(numeric(row, "margin")))
     failures = failures_text([row])
     text = f"{text}; {failures}" if failures else text
     if row.get("decision") in SETTLED or "p_holm" not in row:
@@ -501,7 +501,7 @@ def _outcome(row: Row, names: Names) -> str:
     (a, b), what, decision = sides(row, names), subject(row, names), text_of(row, "decision")
     fixed_text = f" ({held_words(row, names).removeprefix(', ')})" if held_words(row, names) else ""
     if decision == "equivalent":
-        within = f", within {number(numeric(row, 'margin'))}"
+        within = f", within {unrounded(numeric(row, 'margin'))}"
         return f"{sentence_case(a)} and {b} are equivalent in {_inside(what)}{fixed_text}{within}"
     if decision in DIFFERENT:
         way, _, size = decision.partition("-")
@@ -769,11 +769,11 @@ def margin_test(row: Row) -> str:
     margin, p = numeric(row, "margin"), numeric(row, "equivalence_p")
     if math.isnan(p):
         worse = numeric(row, "noninferiority_p")
-        return "" if math.isnan(worse) else f"not worse by {number(margin)}: {p_value(worse)}"
+        return "" if math.isnan(worse) else f"not worse by {unrounded(margin)}: {p_value(worse)}"
     low, high = numeric(row, "equivalence_low"), numeric(row, "equivalence_high")
     places = decimals((high - low) / 2)
     level = f"{100 * numeric(row, 'equivalence_level'):.3g}%"
-    return f"{number(margin)}: {level} CI [{number(low, places)}, {number(high, places)}], {p_value(p)}"
+    return f"{unrounded(margin)}: {level} CI [{number(low, places)}, {number(high, places)}], {p_value(p)}"
 
 
 def doubtful(row: Row) -> bool:

@@ -48,6 +48,17 @@ def number(value: float, places: int = 2) -> str:
     return f"-{digits}" if value < 0 and float(digits) != 0 else digits
 
 
+def unrounded(value: float) -> str:
+    """Return a number that somebody chose, such as a margin: at least two decimals, and all that it has.
+
+    Examples:
+        >>> [unrounded(value) for value in (0.05, 0.1, 0.015, 2, 1e-05)]
+        ['0.05', '0.10', '0.015', '2.00', '0.00001']
+    """
+    places = next((places for places in range(2, 12) if round(value, places) == value), 12)
+    return number(value, places)
+
+
 def with_interval(value: float, low: float, high: float, places: int | None = None) -> str:
     """A value with its 95% interval, `0.48 [0.43, 0.53]`, or the value alone where there is none.
 

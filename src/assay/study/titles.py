@@ -21,7 +21,7 @@ from assay.report.words import (
     value_text,
 )
 from assay.stats.bounds import MARGIN
-from assay.stats.format import decimals, in_words, join_words, number, plural, with_interval
+from assay.stats.format import decimals, in_words, join_words, number, plural, unrounded, with_interval
 from assay.stats.harms import Harm, Rank, ranked
 from assay.stats.rows import RELIANCE, Row, numeric
 from assay.stats.unpaired import Bounded, unpaired_difference
@@ -217,7 +217,7 @@ def _words_of_changes(evidence: Evidence, rows: Sequence[Row], text: str) -> str
         ]
     ) + (_why_open(rows[0]) if shared else "")
     measure = sentence_case(label_of(rows[0]["measure"])) if text.startswith("{0}") else label_of(rows[0]["measure"])
-    factors, margin = [in_words(row["factor"]) for row in rows], number(numeric(rows[0], "margin"))
+    factors, margin = [in_words(row["factor"]) for row in rows], unrounded(numeric(rows[0], "margin"))
     change = f"{measure} {'rose' if rose else 'changed'} by {changes}"
     return text.format(change, " or ".join(factors), margin, join_words(factors))
 

@@ -816,10 +816,13 @@ def paper_methods(evidence: Evidence) -> list[str]:
     )
     methods = [f"{sentence_case(reason_words(cause))}." for cause in failures]
     if rows:
+        how = {"holm": "corrected by Holm's method", "fixed-order": "tested in a fixed order"}
+        corrections = dict.fromkeys(how[row.get("correction") or "holm"] for row in rows)
         methods.append(
             f"Comparisons were paired by seed and {unit[:-1]}. Intervals are confidence intervals over {unit} and "
-            "seeds; p-values were corrected by Holm's method within each pre-specified family."
+            f"seeds; p-values were {' or '.join(corrections)} within each family of comparisons."
         )
     if any(not math.isnan(numeric(row, "equivalence_p")) for row in rows):
-        methods.append("Equivalence was tested by two one-sided tests against a margin fixed before the study ran.")
+        fixed = " fixed before the study ran" if "registered" in evidence.facts else ""
+        methods.append(f"Equivalence was tested by two one-sided tests against a margin{fixed}.")
     return methods
