@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -195,6 +196,15 @@ def test_holm_agrees_with_statsmodels(p: list[float]) -> None:
 
 def test_holm_counts_what_was_stated_and_could_not_be_tested() -> None:
     np.testing.assert_allclose(holm(np.array([0.01, np.nan, 0.04])), [0.03, np.nan, 0.08])
+
+
+def test_what_has_no_error_or_no_differences_has_no_p() -> None:
+    tests = (two_sided, partial(equivalence, margin=0.05), partial(minimum_effect, margin=0.05))
+    for test in (*tests, partial(noninferiority, margin=0.05, direction="higher")):
+        assert all(math.isnan(test(0.1, error, 5.0)) for error in (0.0, math.nan))
+    for differences in ([], [0.1, math.nan, 0.2]):
+        assert all(map(math.isnan, sign_flip(np.array(differences))))
+    assert sign_flip(np.array([0.1, 0.2, -0.3]))[0] == 1.0, "a sum of 0 but for rounding is reached by every flip"
 
 
 def test_sign_flip_by_hand_and_against_scipy() -> None:

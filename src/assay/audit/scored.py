@@ -23,6 +23,7 @@ from assay.audit.swing import (
     effect_of_mark,
     mean_change,
     mean_of_independent,
+    mean_with_bounds,
     pooled_within_classes,
     swing_of_group,
     within_classes,
@@ -157,7 +158,7 @@ class ScoredImages:
     def quality(self) -> tuple[str, BoundedEstimate] | None:
         """Name and value of what a better reading of the images would raise."""
         if len(self.table.classes) != 2:
-            return "accuracy", mean_change(self._right, self.table.patient)
+            return "accuracy", mean_with_bounds(self._right, self.table.patient)
         return "AUROC", auroc_with_bounds(self.scores[:, 0], self.table.target, self.table.patient)
 
     @property
@@ -255,7 +256,9 @@ class ScoredMaps(ScoredImages):
         """Mean Dice over the images with a lesion; None without one."""
         has_lesion = self.table.target == 1
         return (
-            ("Dice", mean_change(self.dice[has_lesion], self.table.patient[has_lesion])) if has_lesion.any() else None
+            ("Dice", mean_with_bounds(self.dice[has_lesion], self.table.patient[has_lesion]))
+            if has_lesion.any()
+            else None
         )
 
     @property
@@ -345,7 +348,7 @@ def better(
             return None
         name, order = max(gains, key=lambda key: gains[key] - _unlikeliness(*key))
         tested = {"": as_given, **others}[name].take(rest).reorder(order)
-        candidates.append((gains[name, order], name, order, as_given.take(rest).gain(tested, ALPHA)))
+        candidates.append((gains[name, order], name, order, as_given.take(rest).gain(tested, _LEVEL)))
     gain = mean_of_independent(candidates[0][3], candidates[1][3], _LEVEL)
     _, name, order, _ = max(
         candidates,

@@ -345,6 +345,27 @@ def mean_change(
     return BoundedEstimate(mean, error, mean - reach, max(mean + reach, 1 - alpha ** (1 / people)), people - 1.0)
 
 
+def mean_with_bounds(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> BoundedEstimate:
+    """Compute the mean of values from 0 to 1, such as Dice, with bounds over patients.
+
+    They are not within those of a share of patients at 0, or at 1, of whom the sample may have none.
+
+    Args:
+        values: Value of each image, at least one.
+        patient: Patient of each image.
+
+    Examples:
+        >>> dice = mean_with_bounds(np.array([1.0, 1.0, 1.0, 0.6, 0.9]), np.arange(5))
+        >>> round(dice.value, 4), round(dice.low, 4), dice.high  # 0.05^(1/5)
+        (0.9, 0.5493, 1.0)
+        >>> mean_with_bounds(np.array([0.7, 0.9]), np.array([4, 4])).low  # of one patient
+        0.0
+    """
+    change = mean_change(values, patient)
+    unseen = ALPHA ** (1 / len(np.unique(patient))) if math.isfinite(change.error) else 0.0
+    return replace(change, low=max(0.0, min(change.low, unseen)), high=min(1.0, max(change.high, 1 - unseen)))
+
+
 def zero_event_upper_bound(positives: int, negatives: int, alpha: float = ALPHA) -> float:
     """Return the largest mean over both classes of the share of images that may react where none of a sample does.
 
@@ -366,11 +387,22 @@ def zero_event_upper_bound(positives: int, negatives: int, alpha: float = ALPHA)
 def auroc_with_bounds(
     score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]
 ) -> BoundedEstimate:
-    """Compute AUROC with its bounds on the logit scale; scores of both classes are needed."""
+    """Compute AUROC with its bounds on the logit scale; scores of both classes are needed.
+
+    Where all pairs are ordered alike they are exact, and NaN where a class has a single patient.
+
+    Examples:
+        >>> perfect = auroc_with_bounds(np.arange(40.0), (np.arange(40) >= 20).astype(int), np.arange(40))
+        >>> perfect.value, round(perfect.low, 4), perfect.high  # 0.05^(1/20)
+        (1.0, 0.8609, 1.0)
+    """
     values, rows = _areas(score[None], target)
-    contributions = _Contributions.of(rows[0], target, patient)
-    low, high = _logit_ends(float(values[0]), contributions.error, _critical_value(contributions.df, ALPHA))
-    return BoundedEstimate(float(values[0]), contributions.error, low, high, contributions.df)
+    value, parts = float(values[0]), _Contributions.of(rows[0], target, patient)
+    if not math.isfinite(parts.error):
+        return BoundedEstimate(value, parts.error, math.nan, math.nan, parts.df)
+    # The inverse hyperbolic tangent of 2 AUROC - 1 is half the logit of AUROC.
+    low, high = ((1 + end) / 2 for end in _t_bounds(2 * value - 1, 2 * parts.error, parts.df, parts.effective, ALPHA))
+    return BoundedEstimate(value, parts.error, low, high, parts.df)
 
 
 def auroc_gain(
@@ -395,9 +427,21 @@ def auroc_gain(
 
 
 def mean_of_independent(first: BoundedEstimate, second: BoundedEstimate, alpha: float = ALPHA) -> BoundedEstimate:
-    """Compute the mean of two independent estimates of a difference from -1 to 1."""
+    """Compute the mean of two independent estimates of a difference from -1 to 1, with bounds of level `alpha`.
+
+    Degrees of freedom are those of Welch and Satterthwaite. Where both are at an end, the bounds are the means of
+    theirs, which must be of this level.
+
+    Examples:
+        An error from few patients counts as such:
+
+        >>> few, many = BoundedEstimate(0.1, 0.1, -0.2, 0.4, 2.0), BoundedEstimate(0.1, 0.01, 0.08, 0.12, 200.0)
+        >>> round(mean_of_independent(few, many).df, 2)
+        2.04
+    """
     value, error = (first.value + second.value) / 2, math.hypot(first.error, second.error) / 2
-    df = first.df + second.df
+    spread = first.error**4 / first.df + second.error**4 / second.df
+    df = (2 * error) ** 4 / spread if 0 < spread < math.inf else math.inf
     if not math.isfinite(error) or abs(value) >= 1:
         low, high = (first.low + second.low) / 2, (first.high + second.high) / 2
     else:
@@ -432,7 +476,7 @@ def rate_gap(
         >>> group = np.arange(20) < 10
         >>> gap = rate_gap(np.arange(20) >= 15, group, np.arange(20))
         >>> gap.value, round(gap.low, 4), round(gap.high, 4)  # -0.5 - 0.2776; -0.5 + sqrt(0.2589**2 + 0.2776**2)
-        (-0.5, -0.7776, -0.1204)
+        (-0.5, -0.7776, -0.1205)
     """
     inside, outside = (share(is_error[side], patient[side], alpha) for side in (group, ~group))
     value = inside.value - outside.value
@@ -643,16 +687,6 @@ def _t_bounds(value: float, error: float, df: float, patients: float, alpha: flo
         return (end, 1.0) if value > 0 else (-1.0, -end)
     middle, reach = math.atanh(value), _critical_value(df, alpha) * error / (1 - value**2)
     return math.tanh(middle - reach), math.tanh(middle + reach)
-
-
-def _logit_ends(value: float, error: float, quantile: float) -> tuple[float, float]:
-    inside = value * (1 - value)
-    if not math.isfinite(error):
-        return math.nan, math.nan
-    if not inside:
-        return value, value
-    middle, reach = math.log(value / (1 - value)), quantile * error / inside
-    return 1 / (1 + math.exp(-(middle - reach))), 1 / (1 + math.exp(-(middle + reach)))
 
 
 def _critical_value(df: float, alpha: float) -> float:

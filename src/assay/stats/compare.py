@@ -25,7 +25,7 @@ from assay.stats.rows import LEAST_PATIENTS
 def equivalence(value: float, standard_error: float, df: float, margin: float) -> float:
     """Compute the p-value of equivalence: the greater of two one-sided tests of a difference of at least the margin.
 
-    P(T > (margin - |value|) / standard error), T by Student's t.
+    P(T > (margin - |value|) / standard error), T by Student's t; NaN without a standard error above 0.
 
     Args:
         value: The difference.
@@ -45,14 +45,14 @@ def equivalence(value: float, standard_error: float, df: float, margin: float) -
         0.0062
     """
     _check_margin(margin)
-    return float(stdtr(df, -(margin - abs(value)) / standard_error))
+    return _upper_tail(margin - abs(value), standard_error, df)
 
 
 def minimum_effect(value: float, standard_error: float, df: float, margin: float) -> float:
     """Compute the p-value of a difference of at most the margin: one one-sided test, towards the sign of the value.
 
     P(T > (|value| - margin) / standard error), T by Student's t. Either sign may be claimed, so that a claim at a
-    two-sided level of 5% needs a value under 0.025.
+    two-sided level of 5% needs a value under 0.025. It is NaN without a standard error above 0.
 
     Args:
         value: The difference.
@@ -68,7 +68,7 @@ def minimum_effect(value: float, standard_error: float, df: float, margin: float
         0.0062
     """
     _check_margin(margin)
-    return float(stdtr(df, -(abs(value) - margin) / standard_error))
+    return _upper_tail(abs(value) - margin, standard_error, df)
 
 
 def noninferiority(value: float, standard_error: float, df: float, margin: float, direction: Direction) -> float:
@@ -98,7 +98,12 @@ def noninferiority(value: float, standard_error: float, df: float, margin: float
     if direction == "none":
         return math.nan
     better = value if direction == "higher" else -value
-    return float(stdtr(df, -(margin + better) / standard_error))
+    return _upper_tail(margin + better, standard_error, df)
+
+
+def _upper_tail(excess: float, standard_error: float, df: float) -> float:
+    """Return P(T > excess / standard error), T by Student's t; NaN without a standard error above 0."""
+    return float(stdtr(df, -excess / standard_error)) if standard_error > 0 else math.nan
 
 
 def _check_margin(margin: float) -> None:
@@ -379,13 +384,13 @@ def contrast_of(
 def two_sided(value: float, standard_error: float, df: float) -> float:
     """Compute the p-value of no difference, 2 P(T > |value| / standard error), T by Student's t.
 
-    It is NaN without a standard error.
+    It is NaN without a standard error above 0.
 
     Examples:
         >>> round(two_sided(1.96, 1.0, float("inf")), 4)
         0.05
     """
-    return float(2 * stdtr(df, -abs(value) / standard_error))
+    return 2 * _upper_tail(abs(value), standard_error, df)
 
 
 def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
@@ -397,7 +402,8 @@ def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
         differences: Differences by seed, [S].
 
     Returns:
-        The p-value, and the smallest that so many seeds can reach: 2 / 2^S, 0.0625 for 5 seeds.
+        The p-value, and the smallest that so many seeds can reach: 2 / 2^S, 0.0625 for 5 seeds. Both are NaN without
+        seeds, or where a difference is NaN.
 
     References:
         Fisher, "The Design of Experiments", 1935.
@@ -408,13 +414,15 @@ def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
         (0.0625, 0.0625)
     """
     seeds = len(differences)
+    if not seeds or np.isnan(differences).any():
+        return math.nan, math.nan
     if seeds <= EXACT_FLIPS:
         negative = np.indices((2,) * seeds).reshape(seeds, 2**seeds).T == 1
     else:
         negative = generator(0, "sign-flip", seeds).random((2**EXACT_FLIPS, seeds)) < 0.5
         negative[0] = False  # the differences as they are: no p of exactly zero
     flipped = np.abs(np.where(negative, -differences, differences).sum(axis=1))
-    reached = flipped >= abs(differences.sum()) * (1 - 1e-12)
+    reached = flipped >= abs(differences.sum()) - 1e-12 * np.abs(differences).sum()
     return float(reached.mean()), 2.0 / min(2**seeds, 2 ** (EXACT_FLIPS + 1))
 
 

@@ -265,9 +265,12 @@ def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Im
     """Return the images of some rows of files, by their numbers in the table; None where `spec` names no files.
 
     Raises:
-        DataError: One of them cannot be decoded.
+        DataError: One of them cannot be decoded, or the table has no such row.
     """
     if not (spec.classes or spec.folder):
         return None
     listing = listing_of(spec)
-    return images_of(listing.take(listing.frame.index.get_indexer(pd.Index(numbers))), spec, cache)
+    rows = listing.frame.index.get_indexer(pd.Index(numbers))
+    if (rows < 0).any():
+        raise DataError(f"{listing.where}: {listing.word} {numbers[int(rows.argmin())]} is no longer there")
+    return images_of(listing.take(rows), spec, cache)
