@@ -220,7 +220,10 @@ def _slice_of(
 def _error_clusters(
     features: Mapping[str, np.ndarray], wrong: np.ndarray, patient: np.ndarray, seed: int
 ) -> Iterator[_Slice]:
-    """Yield images near clusters of errors, named by the feature in which these errors differ most from their class."""
+    """Yield images near clusters of errors, named by the feature in which these and all errors differ from their class.
+
+    Clusters also differ from each other in features that have nothing to do with errors: these name none.
+    """
     from scipy.cluster.vq import kmeans2  # here, since it takes half a second
 
     names = [name for name, values in features.items() if np.std(values) > 0]
@@ -241,7 +244,7 @@ def _error_clusters(
                 continue
             away = np.sqrt(((values - center) ** 2).sum(axis=1))
             near = away <= np.quantile(np.sqrt(((members - center) ** 2).sum(axis=1)), _INSIDE)
-            main_feature = int(np.abs(center).argmax())
+            main_feature = int((center * errors.mean(axis=0)).argmax())
             sign = ">" if center[main_feature] > 0 else "<"
             text = f"{names[main_feature]} {sign} {features[names[main_feature]].mean():.3g}"
             yield from _slice_of("cluster", text, near, wrong, patient, ~fitted, count)

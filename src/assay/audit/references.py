@@ -174,14 +174,16 @@ class RegionLimits:
         return max(limit * max(1.0, remaining / self.class_distance), self.shares.get(kind, 0.0) * remaining)
 
 
-def shipped_limits(domain: str, *, trained: bool = False) -> RegionLimits | None:
+def shipped_limits(domain: str, *, trained: bool = False, masks: bool = False) -> RegionLimits | None:
     """Return the limits that are shipped for a domain, as `benchmarks/audit_bank.py` writes them; None without any.
 
     Args:
         domain: The domain.
         trained: Whether the searches are those in training images.
+        masks: Whether the networks are segmentations, see `benchmarks/audit_segmentations.py`.
     """
-    limits_of_domain = (_read_shipped("leads") or {}).get(domain, {}).get("trained" if trained else "new")
+    key = f"{'masks-' if masks else ''}{'trained' if trained else 'new'}"
+    limits_of_domain = (_read_shipped("leads") or {}).get(domain, {}).get(key)
     if limits_of_domain is None:
         return None
     rates = {

@@ -279,7 +279,10 @@ class AuditRun(RunSteps):
         plan = self.plan
         _ = self.reference  # refused before more is read
         yield self._tasks([plan.clean])
-        yield [*self._tasks([self._again]), *self._tasks(self._others.values(), self._with_raw_outputs)]
+        yield [
+            *self._tasks([self._repeat_reading]),
+            *self._tasks(self._alternative_readings.values(), self._with_raw_outputs),
+        ]
         _ = self.checks
         self.checked = True
         label = f"search for a region in {plan.counts.searched:,} images"
@@ -291,20 +294,24 @@ class AuditRun(RunSteps):
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
         tried = [
-            plan.neutralize(shot, self._region_hold)
+            plan.neutralize(shot, self._neutralized_regions)
             for mark in plan.battery[0]
             if (shot := plan.placement_reading(mark)) is not None
         ]
-        neutralized = [] if self._region_hold is None else [plan.neutralize(plan.unmarked_shot, self._region_hold)]
+        neutralized = (
+            []
+            if self._neutralized_regions is None
+            else [plan.neutralize(plan.unmarked_shot, self._neutralized_regions)]
+        )
         yield self._tasks([*deciding, *distorted, *tried, *neutralized])
-        if not self._masks:
+        if not self._is_segmentation:
             yield [Task(self._inside_id, self._look_inside, "inside the network", remote=False)]
-        yield self._tasks(self._open())
+        yield self._tasks(self._follow_ups())
 
     def _read_scores(self) -> None:
         """Find from all scores what they are, and settle by what the answers are known."""
         prepared, plan, folder = self.prepared, self.plan, self.prepared.place.folder
-        if self._masks:
+        if self._is_segmentation:
             self.plan = replace(plan, read_by={**plan.read_by, "model": prepared.model.content})
         else:
             raw = raw_scores(prepared, plan.images, {"clean": plan.clean.id}, partial(self.say, plan.counts.words))
@@ -357,13 +364,13 @@ class AuditRun(RunSteps):
         return self.in_steps or isinstance(self.prepared.model.origin, TrainedOrigin)
 
     @cached_property
-    def _again(self) -> PlannedReading:
+    def _repeat_reading(self) -> PlannedReading:
         """Some of the images, read a second time."""
         images = take_with_masks(self.plan.images, np.arange(min(FIRST_LOOK, len(self.plan.images))))
         return self._read_otherwise(images, {"again": True})
 
     @cached_property
-    def _others(self) -> Mapping[str, PlannedReading]:
+    def _alternative_readings(self) -> Mapping[str, PlannedReading]:
         """Images at the other usual scalings and framings."""
         plan, prepared = self.plan, self.prepared
         if self._scales_itself or self.answers.clean.take(plan.compared_positions).quality is None:
@@ -381,7 +388,7 @@ class AuditRun(RunSteps):
     def _with_raw_outputs(self) -> PreparedAudit:
         """The model with its outputs as they are: ranks need no probabilities, which other scalings may not give."""
         prepared, model = self.prepared, self.prepared.model
-        if model.scores == "logits" or self._masks:
+        if model.scores == "logits" or self._is_segmentation:
             return prepared
         output = model.output and replace(model.output, head="sigmoid")
         return replace(prepared, model=replace(model, scores="logits", output=output))
@@ -392,9 +399,9 @@ class AuditRun(RunSteps):
     @cached_property
     def checks(self) -> list[Row]:
         """Checks of how the model is read. Raises SpecError where it seems to be read wrongly."""
-        again = None if self.in_steps else self._again
+        repeat_reading = None if self.in_steps else self._repeat_reading
         doubts = (*self.prepared.doubts, *self.prepared.population.card.doubts)
-        return self.answers.checks(again, self._others, doubts, self._scales_itself)
+        return self.answers.checks(repeat_reading, self._alternative_readings, doubts, self._scales_itself)
 
     # The search for a region.
 
@@ -419,7 +426,7 @@ class AuditRun(RunSteps):
     @property
     def _carried_searches(self) -> Sequence[Sought]:
         """The searches of what some images carry; with a limit alone those that lead to something in clean networks."""
-        if self._masks:
+        if self._is_segmentation:
             return ("drawn",)
         limits = self._limits
         limited: list[Sought] = [of for of in ON_SOME[2:] if limits is not None and limits.largest_of(of) is not None]
@@ -442,17 +449,17 @@ class AuditRun(RunSteps):
             images = scene.environment("all")
             require_same_classes(images.table, classes)
         images = take_with_masks(images, balanced_rows(images.table, plan.counts.searched, audit_request.seed))
-        if self._masks:
+        if self._is_segmentation:
             images = by_lesion(images)
             classes = images.table.classes
         tested, trained = self.answers.clean, audit_request.train is not None
-        spread = spread_within(tested.scores, tested.table.target) if trained and not self._masks else 0.0
+        spread = spread_within(tested.scores, tested.table.target) if trained and not self._is_segmentation else 0.0
         make_search = partial(Search, prepared, request, scene, images, classes, trained, clean=[], spread=spread)
-        tracks: Sequence[Sought] = ("place",) if self._masks else ("place", "whole")
+        tracks: Sequence[Sought] = ("place",) if self._is_segmentation else ("place", "whole")
         return [make_search(of, audit_request.seed, tested.threshold, self._limits) for of in tracks]
 
     @cached_property
-    def _region_hold(self) -> NeutralizedRegions | None:
+    def _neutralized_regions(self) -> NeutralizedRegions | None:
         """The regions that the answer names, made the same in all images; None where none was found."""
         searches_with_rows = [(search, search.region_row()) for search in self._searches if self.request.elsewhere]
         leading = leading_region([row for _, row in searches_with_rows])
@@ -476,7 +483,7 @@ class AuditRun(RunSteps):
         request, trained = self.request, self.request.train is not None
         if request.references is not None:
             return read_limits(request.references, self.prepared.model.content, trained=trained)
-        return shipped_limits(request.domain, trained=trained) if request.shipped and not self._masks else None
+        return shipped_limits(request.domain, trained=trained, masks=self._is_segmentation) if request.shipped else None
 
     def _regions(self) -> list[Row]:
         if not self.request.leads:
@@ -485,16 +492,16 @@ class AuditRun(RunSteps):
             return [not_searched(Reason.of(Code.SEARCH_IN_STEPS))]
         if not self._searches:
             return [not_searched(Reason.of(Code.SMALL_BUDGET, least=least_budget()))]
-        not_searched_rows = [not_searched(Reason.of(Code.SEARCH_OF_MASKS), "whole")] if self._masks else []
+        not_searched_rows = [not_searched(Reason.of(Code.SEARCH_OF_MASKS), "whole")] if self._is_segmentation else []
         return [*(search.region_row() for search in self._searches), *not_searched_rows]
 
     @property
-    def _masks(self) -> bool:
+    def _is_segmentation(self) -> bool:
         return self.request.task == "segmentation"
 
-    def _open(self) -> Iterator[PlannedReading]:
+    def _follow_ups(self) -> Iterator[PlannedReading]:
         """Yield marks besides the deciding dose: doses that can change a verdict, elsewhere, and without the region."""
-        answers, neutralized = self.answers, self._region_hold
+        answers, neutralized = self.answers, self._neutralized_regions
         for mark in self.plan.battery[0]:
             with suppress(ReadingError):
                 yield from (self.plan.marks[mark.name][at] for at in answers.doses_needed(mark) if at != DECIDING)
@@ -511,10 +518,13 @@ class AuditRun(RunSteps):
         prepared, plan, answers, request = self.prepared, self.plan, self.answers, self.request
         shutil.rmtree(folder.root / "pictures", ignore_errors=True)  # those of an earlier audit
         keep_model(prepared.place, prepared.model, prepared.population, self.began, prepared.device)
-        marks = [(mark, *answers.verdict_on_mark(mark, self.reference, self._region_hold)) for mark in plan.battery[0]]
+        marks = [
+            (mark, *answers.verdict_on_mark(mark, self.reference, self._neutralized_regions))
+            for mark in plan.battery[0]
+        ]
         for mark, row, effects in marks:
             if effects and request.pictures:
-                chosen = answers.strongest_places(mark, self._region_hold) if row["place"] else None
+                chosen = answers.strongest_places(mark, self._neutralized_regions) if row["place"] else None
                 environment = plan.images_with(mark, chosen) if chosen else plan.marks[mark.name][DECIDING]
                 write_mark(folder, mark.name, plan.before, environment.images())
         columns, groups, gaps = of_columns(answers.clean, request.margin)
@@ -560,14 +570,14 @@ class AuditRun(RunSteps):
             shot = plan.marks[leading][DECIDING]
             moved = ChangedAnswers(leading, self.answers.answers_for(shot), shot.images(), plan.sample)
         gallery = PictureSettings(
-            folder.root / "pictures", population.scale, self.prepared.request.data.target, masks=self._masks
+            folder.root / "pictures", population.scale, self.prepared.request.data.target, masks=self._is_segmentation
         )
         return audited_cases(self.answers.clean, plan.images, moved, population.dataset is None, gallery)
 
     @property
     def _uses_shipped(self) -> bool:
         """Whether the shipped reference of the domain is used."""
-        return self.request.references is None and self.request.shipped and not self._masks
+        return self.request.references is None and self.request.shipped and not self._is_segmentation
 
     @cached_property
     def reference(self) -> Reference | None:
@@ -598,7 +608,7 @@ class AuditRun(RunSteps):
 
     @property
     def _search_rates(self) -> list[Row]:
-        """Error rates of searches for a shortcut, which were measured with the shipped limits."""
+        """Error rates of searches for a shortcut in classifiers, which were measured with the shipped limits."""
         searched = self.request.leads and not self.in_steps and bool(self._searches)
         if not searched or not self._uses_shipped or self._limits is None:
             return []
@@ -610,13 +620,13 @@ class AuditRun(RunSteps):
 
     def _leads(self) -> list[Row]:
         request = self.request
-        if not request.leads or self._masks:
+        if not request.leads or self._is_segmentation:
             return []
         properties = image_properties(self.plan.images)
         return top_leads(list(leads_of_images(self.answers.clean, properties, request.seed, request.margin)))
 
     def _inside(self, folder: RunFolder) -> list[Row]:
-        if self._masks:
+        if self._is_segmentation:
             return []
         if not folder.complete("probes", self._inside_id):
             return nothing_inside(

@@ -201,7 +201,7 @@ def swing_of_group(
     """Compute the swing between images of a group and all others.
 
     Args:
-        score: As `before` of `marked`.
+        score: As `before` of `effect_of_mark`.
         target: Class codes.
         group: Images of the group.
         patient: Patient of each image.
@@ -234,7 +234,7 @@ def within_classes(
     Of a group so tied to the target that `swing_of_group` has no images for one of its cells.
 
     Args:
-        score: As `before` of `marked`.
+        score: As `before` of `effect_of_mark`.
         target: Class codes.
         group: Images of the group.
         patient: Patient of each image.

@@ -126,15 +126,15 @@ def decide_mark(
     if effect.at_least > margin:
         is_beyond = limit is not None and effect.at_least > limit
         return AuditDecision(Verdict.RELIES if is_beyond else Verdict.AFFECTED, effect, limit)
-    if max(_lower(effect)) >= margin:
+    if max(_lower_bounds(effect)) >= margin:
         return AuditDecision(Verdict.UNDIRECTED, effect, limit)
-    here = tuple(_open(effect, margin))
-    open_doses = [other for at, other in enumerate(effects) if at != deciding and any(_open(other, margin))]
+    here = tuple(_undecided(effect, margin))
+    open_doses = [other for at, other in enumerate(effects) if at != deciding and any(_undecided(other, margin))]
     if not here and not open_doses:
         return AuditDecision(Verdict.NO_EFFECT, effect, limit)
     if here:
-        return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, here, _images_needed(effect, margin))
-    needed = max((_images_needed(other, margin) for other in open_doses), key=lambda other: (other != other, other))
+        return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, here, _images_to_settle(effect, margin))
+    needed = max((_images_to_settle(other, margin) for other in open_doses), key=lambda other: (other != other, other))
     return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (OpenQuantity.OTHER_DOSE,), needed)
 
 
@@ -145,7 +145,7 @@ def is_settled(effect: Effect, margin: float = MARGIN) -> bool:
         effect: The effect at the deciding dose.
         margin: The smallest effect that matters.
     """
-    return effect.effective < LEAST_PATIENTS or any(_open(effect, margin))
+    return effect.effective < LEAST_PATIENTS or any(_undecided(effect, margin))
 
 
 def decide_column(effects: Sequence[Effect], margin: float = MARGIN, least: int = LEAST_PATIENTS) -> AuditDecision:
@@ -167,7 +167,7 @@ def decide_column(effects: Sequence[Effect], margin: float = MARGIN, least: int 
         return AuditDecision(Verdict.DIFFERS, pooled)
     if pooled.at_most < margin:
         return AuditDecision(Verdict.NO_DIFFERENCE, pooled)
-    return AuditDecision(Verdict.INCONCLUSIVE, pooled, None, (OpenQuantity.SWING,), _images_needed(pooled, margin))
+    return AuditDecision(Verdict.INCONCLUSIVE, pooled, None, (OpenQuantity.SWING,), _images_to_settle(pooled, margin))
 
 
 WEAK_EFFECT = 0.45
@@ -216,13 +216,13 @@ def _too_few_patients(effect: Effect, limit: float | None = None) -> AuditDecisi
     return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (OpenQuantity.PATIENTS,), needed)
 
 
-def _lower(effect: Effect) -> Iterator[float]:
+def _lower_bounds(effect: Effect) -> Iterator[float]:
     """Yield the lower bound of each quantity that harms without a direction."""
     yield effect.loss_at_least
     yield from (part.low for part in (effect.flips, effect.dice, effect.false_area) if part is not None)
 
 
-def _upper(effect: Effect) -> Iterator[tuple[OpenQuantity, float, float]]:
+def _upper_bounds(effect: Effect) -> Iterator[tuple[OpenQuantity, float, float]]:
     """Yield each quantity that must be below the margin, with its value and upper bound."""
     if effect.swings:
         yield OpenQuantity.SWING, abs(effect.largest.g.value), effect.at_most
@@ -237,18 +237,20 @@ def _upper(effect: Effect) -> Iterator[tuple[OpenQuantity, float, float]]:
     yield from ((name, part.value, part.high) for name, part in parts if part is not None)
 
 
-def _open(effect: Effect, margin: float) -> Iterator[OpenQuantity]:
+def _undecided(effect: Effect, margin: float) -> Iterator[OpenQuantity]:
     """Yield the quantities whose upper bounds are not below the margin."""
-    yield from (name for name, _, high in _upper(effect) if high >= margin)
+    yield from (name for name, _, high in _upper_bounds(effect) if high >= margin)
 
 
-def _images_needed(effect: Effect, margin: float) -> float:
+def _images_to_settle(effect: Effect, margin: float) -> float:
     """Return how many images would settle all open quantities, were the estimates to stay as they are."""
-    needed = [_needed_images(effect, value, high, margin) for _, value, high in _upper(effect) if high >= margin]
+    needed = [
+        _images_for_bound(effect, value, high, margin) for _, value, high in _upper_bounds(effect) if high >= margin
+    ]
     return max(needed, key=lambda images: (images != images, images)) if needed else math.nan
 
 
-def _needed_images(effect: Effect, value: float, high: float, margin: float) -> float:
+def _images_for_bound(effect: Effect, value: float, high: float, margin: float) -> float:
     """Return the images at which a bound reaches the margin: errors fall with the root of their number."""
     if value <= 0:
         fewest = math.log(ALPHA) / math.log(1 - margin)

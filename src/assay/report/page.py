@@ -36,7 +36,7 @@ from assay.store.files import write_text
 from assay.store.folder import PAGE
 from assay.store.manifest import is_ours, read_manifest
 
-LIMIT = "What this does not show: "
+LIMITS_PREFIX = "What this does not show: "
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def content(evidence: Evidence) -> PageContent:
         read=reading_words(facts),
         paper=_paper(evidence, account),
         study=_study(facts.get("study file", facts["spec"])),
-        limits=f"{LIMIT}{'; '.join(account.limits).rstrip('.')}." if account.limits else "",
+        limits=f"{LIMITS_PREFIX}{'; '.join(account.limits).rstrip('.')}." if account.limits else "",
         first=first,
         gallery=gallery(root, evidence, tables.get("pictures", ()), all_shown=account.planned),
         opened=page.opened(evidence),
@@ -330,7 +330,7 @@ def _paragraph(text: str) -> str:
 
 SIZE_LIMIT = 5_000_000
 """Bytes that a page may have."""
-MARGIN = 2_000
+LINK_BYTES = 2_000
 """Bytes left for the links of files that are carried."""
 
 
@@ -398,11 +398,11 @@ def strange_content(root: Path, error: Exception) -> str:
 def _fitting(content: PageContent) -> str:
     """The page with as much in it as there is room for, the bare page at least."""
     page = as_html(content)
-    if len(page.encode()) <= SIZE_LIMIT - MARGIN:
+    if len(page.encode()) <= SIZE_LIMIT - LINK_BYTES:
         return page
     bare = replace(content, files=tuple((name, None) for name, _ in content.files))
     page = as_html(bare)
-    room = SIZE_LIMIT - len(page.encode()) - MARGIN
+    room = SIZE_LIMIT - len(page.encode()) - LINK_BYTES
     if room < 0:
         return as_html(without_files(bare))
     carried: set[str] = set()

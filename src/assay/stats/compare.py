@@ -340,7 +340,7 @@ def untested_contrast(reason: Reason, margin: float | None = None) -> Contrast:
 
 
 def contrast_of(
-    combined: MeasureBySeed, sure: Uncertainty, margin: float | None, *, left_out: int, paired_patients: int
+    combined: MeasureBySeed, pooled: Uncertainty, margin: float | None, *, left_out: int, paired_patients: int
 ) -> Contrast:
     """Return a combination with its uncertainty, interval and tests.
 
@@ -352,10 +352,10 @@ def contrast_of(
         (-0.048, 0.448)
     """
     value = float(combined.values.mean()) if len(combined.values) and not combined.reason else float("nan")
-    error, df = sure.standard_error, sure.df
+    error, df = pooled.standard_error, pooled.df
     # The plain interval, cut where the difference cannot be: on any other scale it would disagree with p.
     low, high = (float(np.clip(end, *combined.bounds)) for end in interval(value, error, df))
-    flips = sign_flip(combined.values) if not sure.reason else (float("nan"), float("nan"))
+    flips = sign_flip(combined.values) if not pooled.reason else (float("nan"), float("nan"))
     return Contrast(
         value,
         low,
@@ -375,9 +375,9 @@ def contrast_of(
         combined.images,
         combined.effective if math.isfinite(combined.effective) else math.nan,
         combined.values,
-        sure.reason,
+        pooled.reason,
         combined=combined,
-        spread=sure.spread,
+        spread=pooled.spread,
     )
 
 
