@@ -1,13 +1,13 @@
 """Make the tables of claims and of results from run folders.
 
     python tools/claims.py runs/               # docs/claims.md, docs/results/STUDY.md, docs/images/STUDY.svg
-    python tools/claims.py runs/ --earlier     # also src/assay/studies/earlier/STUDY.json
+    python tools/claims.py runs/ --earlier     # also src/assay/studies/earlier/STUDY.json; needs ASSAY_ASSETS
 
 A study is read from `runs/STUDY` and `runs/STUDY-replication`, claims from tools/claims.yaml. Studies of real images
 stand in docs/results/real-images.md. The text between `<!--claims:NAME-->` and `<!--/claims-->` is replaced; what is
 said there of a study without a run folder stays. A claim with `by_hand` reads its outcome in the table `by-hand` of
-docs/results/real-images.md, which no tool writes. Computed are counts alone, and a difference against
-both A/A arms.
+docs/results/real-images.md, which no tool writes. Computed are counts alone, of controls in the tables of results too,
+and a difference against both A/A arms.
 """
 
 from __future__ import annotations
@@ -191,6 +191,8 @@ def claims_table(
         if cells and all(cells):
             every = zip(asked, cells, strict=True)
             real = "; ".join(with_note(f"{one['ours']}, margin {one['margin']}: {cell}", one) for one, cell in every)
+        elif asked:  # what stays has the note of its last comparison at its end
+            real = with_note(real, asked[-1])
         if claim.get("against_repetitions"):
             rows = standing(docs / "results" / f"{claim['study']}.md", "comparisons")
             drawn = f"{drawn.partition(f'; {REPEATED}')[0]}; {against_repetitions(claim, rows)}"
@@ -249,10 +251,12 @@ def head(
             lines.append(before[name])
     again, made, pairs, inside = ([int(line[at]) for line in lines if line[1].isdigit()] for at in range(1, 5))
     every, decisions = (sum(int(line[at]) for line in lines) for at in (3, 2))
+    known = sum(int(line[1]) for line in lines if line[1].isdigit() and line[5].endswith("same patients"))
     first = (
-        f"**{sum(again)} of {sum(made)} decisions were replicated** on other seeds, as the same word; {decisions} of "
+        f"**{sum(again)} of {sum(made)} decisions were replicated** on other seeds, as the same word, {known} of them "
     )
-    first += f"{every} primary comparisons were decided. {sum(inside)} of {sum(pairs)} second estimates lie in the 95% "
+    first += f"on the same test patients; {decisions} of {every} primary comparisons were decided. {sum(inside)} of "
+    first += f"{sum(pairs)} second estimates lie in the 95% "
     first += "prediction interval of the first (column *inside*). Of all differences below that were decided in a "
     first += f"first run, secondary ones too, {tables.count(SAME)} have the published direction and "
     first += (
@@ -279,6 +283,21 @@ def published_differences(data: Mapping[str, Sequence[Mapping[str, Any]]], table
         lines.append(f"- {KINDS[kind]}: {len(ended)}, {same} of them again ({names or 'none'})")
     asked = f"In all, {sum(map(len, ends.values()))} comparisons below ask for a published difference."
     return "\n".join((f"{asked} First runs ended thus:\n", *lines))
+
+
+def controls(tables: Iterable[str]) -> str:
+    """Return how many controls of tables of comparisons ended how, over both runs of each study."""
+    ends = Counter(
+        (row[0], word)
+        for text in tables
+        for row in re.findall(r"^\| (control|A/A) \| (.*) \|$", text, flags=re.MULTILINE)
+        for word in re.findall(r"\*\*([a-z ]+)\*\*", row[1])
+    )
+    known, alike = (sum(many for (kind, _), many in ends.items() if kind == name) for name in ("control", "A/A"))
+    return (
+        f"Controls of both runs: {ends['control', 'detected']} of {known} known differences were detected. "
+        f"{ends['A/A', 'differs']} of {alike} A/A comparisons differs; by chance one in twenty would."
+    )
 
 
 def outcomes(claim: Mapping[str, Any], row: Sequence[str]) -> list[str]:
@@ -362,10 +381,15 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in every)
 
 
+def between(file: Path, name: str) -> str:
+    """Return the text that stands between the marks of a name; empty without them."""
+    text = re.search(rf"<!--claims:{name}-->\n(.*?)<!--/claims-->", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return text[1] if text else ""
+
+
 def standing(file: Path, name: str) -> dict[str, tuple[str, ...]]:
     """Return first cell -> cells of the table that stands between the marks of a name."""
-    text = re.search(rf"<!--claims:{name}-->\n(.*?)<!--/claims-->", file.read_text(encoding="utf-8"), flags=re.DOTALL)
-    return table_rows(text[1] if text else "")
+    return table_rows(between(file, name))
 
 
 def table_rows(text: str) -> dict[str, tuple[str, ...]]:
@@ -415,13 +439,17 @@ def main(given: Sequence[str] | None = None) -> None:
     put(claims_page, "directions", published_differences(data, made))
     for letter, claims in made.items():
         put(claims_page, letter, claims)
+    compared: list[str] = []
     for study, of in results.items():
-        if of is None:
-            continue
         own = [claim for claim in each_test(data) if claim["study"] == study]
         real = own[0]["domain"] == "real"
         page = asked.docs / "results" / f"{'real-images' if real else study}.md"
-        put(page, f"{study}-comparisons" if real else "comparisons", comparisons(own, of))
+        name = f"{study}-comparisons" if real else "comparisons"
+        if of is None:
+            compared += [between(page, name)] if page.is_file() else []
+            continue
+        put(page, name, comparisons(own, of))
+        compared.append(between(page, name))
         put(page, f"{study}-values" if real else "values", values(tables[study], of.run))
         figure = next(first_figures(of.run))
         svg = figure.svg.content if figure.svg else figure.wide.encode()
@@ -429,6 +457,7 @@ def main(given: Sequence[str] | None = None) -> None:
         (asked.docs / "images" / f"{study}.svg").write_bytes(svg)
         if asked.earlier:
             keep(study, of)
+    put(claims_page, "controls", controls(compared))
 
 
 if __name__ == "__main__":

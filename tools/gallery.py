@@ -34,7 +34,8 @@ DEMO = {"study": Path("runs/nodule-loss-quick"), "audit": Path("demo/audit")}
 """Folders of the runs of `make demo`."""
 TOLERANCE = (
     "On another type of processor the same seeds give slightly different networks: values may differ by up to two "
-    "standard errors; decisions should be the same ([measured](docs/reliability.md#the-same-seeds-on-another-machine))."
+    "standard errors, and a decision near its limit can change "
+    "([measured](docs/reliability.md#the-same-seeds-on-another-machine))."
 )
 """What is promised of the demo's values, and held by tests/thorough/test_processors.py."""
 

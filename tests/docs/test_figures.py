@@ -71,6 +71,11 @@ def _failures(failed: str) -> Figures:
     return figures
 
 
+def _shown(table: pd.DataFrame) -> list[float]:
+    rows = table[(table.fails == "reference") & (table.failed_networks == "kept")]
+    return [each for seeds in (3, 5, 10) for each in _ends(rows[rows.seeds == seeds].seen)]
+
+
 def _bounds(table: pd.DataFrame) -> list[float]:
     many = table[table.effective >= 50]
     return [*_ends(table.below), *_ends(table.above), max(many.below.max(), many.above.max())]
@@ -123,6 +128,7 @@ FIGURES: dict[str, tuple[str, str, Figures]] = {
     "worst groups": ("worst-group", f"4 groups: {N} to {N}; 20 groups, one bad recipe everywhere: {N}", _groups),
     "failed": ("failure", f"networks in the comparison . {FOUR}", _failures("kept")),
     "failed, left out": ("failure", f"are left out: {FOUR}", _failures("left out")),
+    "failures that show": ("failure", f"shows in {N} to {N} / {N} to {N} / {N} to {N} of studies", _shown),
     "pools": ("split", rf"share a pool of training rows \| {N} to {N} ", lambda t: _ends(t.rate)),
     "bounds": ("swing", f"lower bound in {N} to {N}, above the upper in {N} to {N}; with 50 .+? at most {N}", _bounds),
     "stops": ("misreading", rf"At most {N} \(Monte Carlo error 0.0012\) .+? and {N} of the audits", _stops),

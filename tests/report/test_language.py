@@ -125,6 +125,17 @@ def test_no_sentence_of_a_page_for_users_has_more_than_25_words(page: Path) -> N
     assert not [sentence for part in parts for sentence in long_sentences(part)]
 
 
+RESULTS = [page for page in PAGES if page.parent.name == "results" or page.stem in ("claims", "audit-trials")]
+"""Pages of results, whose tables are made by tools."""
+
+
+@pytest.mark.parametrize("page", RESULTS, ids=name)
+def test_no_sentence_of_a_page_of_results_has_more_than_25_words(page: Path) -> None:
+    text = re.sub(r"^\|.*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    parts = re.split(r"\n\s*\n|\n(?=(?:[-#>]|\d+\.) )", ONE_WORD.sub("name", NO_PROSE.sub("", text)))
+    assert not [sentence for part in parts for sentence in long_sentences(part)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_no_page_of_the_docs_has_a_withdrawn_phrase(page: Path) -> None:
     text = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)

@@ -91,7 +91,7 @@ def _check_tables_of_docs(runs: Path, first: dict[str, Any], second: dict[str, A
     """Check what `tools/claims.py` makes of a run and its replication."""
     docs = runs / "docs"
     (docs / "results").mkdir(parents=True)
-    places = {"claims": ("head", "A", "directions"), "results/small": ("comparisons", "values")}
+    places = {"claims": ("head", "controls", "A", "directions"), "results/small": ("comparisons", "values")}
     for name, marks in places.items():
         text = "".join(f"before\n<!--claims:{mark}-->\nto be replaced\n<!--/claims-->\nafter\n" for mark in marks)
         (docs / f"{name}.md").write_text(text)
