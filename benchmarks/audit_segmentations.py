@@ -404,14 +404,29 @@ class Judged:
         }
 
 
+def _beyond(of: str, limit: float, rows: Sequence[Row], architecture: str) -> tuple[int, int]:
+    """Return how many networks of an architecture are beyond a limit, and their number."""
+    effects = [float(row[f"{of} z"]) for row in rows if row["architecture"] == architecture]
+    return sum(effect > limit for effect in effects), len(effects)
+
+
 def document(of_domains: Sequence[Judged]) -> Row:
     """Return what is shipped of masks in one mode, from all domains."""
     reference = [row for judged in of_domains for row in judged.of("reference")]
     clean = [judged.flagged(row) for judged in of_domains for row in judged.of("held-out")]
     missed = [not judged.flagged(row) for judged in of_domains for row in judged.strong]
+
+    def limit(of: str, without: str = "") -> float:
+        return round(max(judged.limit(of, without) for judged in of_domains), 4)
+
+    left_out = {
+        name: {of: [limit(of, name), *_beyond(of, limit(of, name), reference, name)] for of in FINDERS}
+        for name in NETWORKS
+    }
     return {
         "networks": len(reference),
-        "limits": {of: round(max(judged.limit(of) for judged in of_domains), 4) for of in FINDERS},
+        "limits": {of: limit(of) for of in FINDERS},
+        "leave_one_architecture_out": left_out,
         "apart": round(max(float(row["place apart"]) for row in reference), 4),
         "false_rate": interval(sum(clean), len(clean)),
         "missed_rate": interval(sum(missed), len(missed)),

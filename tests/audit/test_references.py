@@ -177,7 +177,7 @@ def test_shipped_limits_of_regions_come_from_a_stated_number_of_networks_of_five
         assert domain in DOMAINS
         few = SMALL_ALONE.get((domain, part))
         assert one["networks"] == few if few else one["networks"] >= 59
-        assert set(one["limits"]) == {"place", "whole", "drawn"}
+        assert set(one["limits"]) == {"place", "drawn"} | (set() if part.startswith("masks") else {"whole"})
         architectures = 8 if part == "trained" and not few else 5
         assert len(one["leave_one_architecture_out"]) == architectures, "training images: large too"
         for of, limit in one["limits"].items():
@@ -210,6 +210,9 @@ def test_a_limit_of_shapes_has_the_number_of_its_own_networks() -> None:
     assert (known.networks_of("place"), known.networks_of("shape")) == (64, 40)
     assert known.of("shape", 9.0, 0.0) == 0.45
     assert known.networks_of("whole") == 40
+    masks = [references.shipped_limits("endoscopy", trained=trained, masks=True) for trained in (False, True)]
+    assert [limits and (limits.networks, limits.of("place", 2.0, 0.0)) for limits in masks] == [(80, 0.45)] * 2
+    assert references.shipped_limits("fundus", masks=True) is None
     nodules = references.shipped_limits("phantom-nodule", trained=True)
     assert nodules is not None
     assert nodules.networks_of("turned") == 40

@@ -278,8 +278,8 @@ SEARCHES = Block(
     keep=Query(only={"verdict": (RegionVerdict.NOTHING_FOUND,)}),
     columns=("sought", "value", "limit", "reason"),
     note="Effect: the largest of the search, in standard deviations (sd) of the scores of one class. "
-    "Limit: the largest effect in networks without a shortcut, more where this model separates the "
-    "classes by more than they do.",
+    "Limit: the largest effect in networks without a shortcut, or the smallest that is reported; more where this model "
+    "separates the classes by more than they do.",
 )
 
 SWINGS = Block(

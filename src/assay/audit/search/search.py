@@ -708,6 +708,9 @@ def find_region(
 ) -> RegionFinding | Reason:
     """Return the region that a model's answers lead to, or why none was searched for.
 
+    The halves choose their regions apart; a kind of change for which there are scales they choose together, so that
+    they agree.
+
     Args:
         scores: The model.
         sample: The images.
