@@ -206,6 +206,7 @@ def _check_cache(root: Path) -> Iterator[CheckResult]:
         yield CheckResult("warn", "manifest", "the last run here did not end, and only units were compared")
     if is_file(root / PAGE) and not any(change.path == root / PAGE for change in changes):
         yield from _page_finding(root)
+    yield from _unchecked_finding(folder)
     yield from _preview_findings(root / PREVIEW)
     yield from _signature_finding(folder, changes)
     ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
@@ -255,6 +256,19 @@ def _page_finding(root: Path, what: str = "page") -> Iterator[CheckResult]:
         yield CheckResult("bad", what, text, remedy)
 
 
+def _unchecked_finding(folder: RunFolder) -> Iterator[CheckResult]:
+    """Name the files for readers in a folder from elsewhere for which neither its tables nor a signature vouches."""
+    from assay.report.page import unchecked_files
+    from assay.store.manifest import is_ours
+
+    if folder.is_signed or is_ours(folder.root):
+        return
+    if files := unchecked_files(folder.root):
+        others = f" and {count(len(files) - 1, 'other file')}" if files[1:] else ""
+        text = f"{files[0]}{others}: no table gives what is in them, so they were not compared"
+        yield CheckResult("warn", "not checked", text, "believe them only as far as you trust who made the folder")
+
+
 def _preview_findings(root: Path) -> Iterator[CheckResult]:
     """Compare the preview in a run folder, which the manifest and the signature of the run do not cover."""
     from assay.store.folder import PAGE, RUN, RunFolder
@@ -264,8 +278,9 @@ def _preview_findings(root: Path) -> Iterator[CheckResult]:
         yield from _findings_of_changes("files of preview", folder, changes := folder.changes())
         if is_file(root / PAGE) and not changes:
             yield from _page_finding(root, "page of preview")
-    elif is_file(root / PAGE):
-        yield CheckResult("warn", "preview", f"{root / PAGE} was not checked, since there is no {root / RUN}")
+        yield from _unchecked_finding(folder)
+    elif pages := sorted(root.glob("*.*htm*")):
+        yield CheckResult("warn", "preview", f"{pages[0]} was not checked, since there is no {root / RUN}")
 
 
 def _signature_finding(folder: RunFolder, changes: Sequence[FileChange]) -> Iterator[CheckResult]:
