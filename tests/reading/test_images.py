@@ -329,6 +329,51 @@ def test_colors(tmp_path: Path) -> None:
     agrees([written(made) for made in palette], tmp_path / "palette", right, tol=3e-3)
 
 
+def palette(indices: np.ndarray, depth: int, entries: int, data: bytes, name: str = "") -> bytes:
+    made = dataset(indices, PhotometricInterpretation="PALETTE COLOR")
+    for color in ("Red", "Green", "Blue"):
+        setattr(made, f"{color}PaletteColorLookupTableDescriptor", [entries, 0, depth])
+        setattr(made, f"{name}{color}PaletteColorLookupTableData", data)
+    return written(made)
+
+
+@situation(
+    "a DICOM palette of 8 bit in words of 16, of other lengths than 256, shorter than the indices, or in segments",
+    "read as PS3.3 says: the last color is that of all greater indices",
+)
+def test_odd_palettes(tmp_path: Path) -> None:
+    ramp, few, many = (
+        np.arange(256),
+        [smooth(at, 255, np.uint8) for at in range(N)],
+        [smooth(at, 999) for at in range(N)],
+    )
+    words = np.array([0, 1, 0, 1, 255, 255 * 257], "<u2").tobytes()  # 0, and in 255 steps to the brightest
+    kinds = {
+        "words": ([palette(one, 8, 256, ramp.astype("<u2").tobytes()) for one in few], few),
+        "long": ([palette(one, 8, 1000, (np.arange(1000) // 4).astype("u1").tobytes()) for one in many],
+                 [one // 4 for one in many]),
+        "short": ([palette(one, 8, 256, ramp.astype("u1").tobytes()) for one in many],
+                  [np.minimum(one, 255) for one in many]),
+        "segments": ([palette(one, 16, 256, words, "Segmented") for one in few], few),
+    }  # fmt: skip
+    for kind, (files, right) in kinds.items():
+        agrees(files, tmp_path / kind, [one / 255 for one in right], tol=3e-3)
+
+
+@situation("DICOM whose HighBit or color space contradicts its pixels", "left out, with these attributes")
+def test_contradictions(tmp_path: Path, ask: Asking) -> None:
+    shifted = dataset(CT[0] * 16, BitsStored=12)
+    shifted.HighBit = 15
+    wrong = {
+        "its HighBit is 15 and its BitsStored 12": written(shifted),
+        "its color space is 'HSV' with SamplesPerPixel 3": dicom(RGB[0], PhotometricInterpretation="HSV"),
+    }
+    for at, (words, file) in enumerate(wrong.items()):
+        image_set(folder := tmp_path / str(at), [file, *map(dicom, CT)])
+        answer = ask("look", folder, "--target", "label", "--json")
+        assert words in answer.out + answer.err
+
+
 # TIFF.
 
 

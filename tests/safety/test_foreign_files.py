@@ -253,6 +253,22 @@ def test_gray_values_beyond_all_numbers_are_refused_without_a_warning(slope: str
         read_picture(file.getvalue(), 64)
 
 
+def test_a_palette_of_segments_that_repeat_each_other_is_refused() -> None:
+    dataset = dcmread(io.BytesIO(deflated(64)), force=True)
+    dataset.PixelData, dataset.PhotometricInterpretation = bytes(4096), "PALETTE COLOR"
+    dataset.PixelRepresentation = 0
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    twice = [0, 1, 5, 2, 3, 11, 0, 2, 3, 11, 0]  # a color, and two times the three segments that follow these
+    words = [*twice * 30, 0, 1, 5, 1, 65535, 9]
+    for color in ("Red", "Green", "Blue"):
+        dataset.add_new(f"{color}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
+        setattr(dataset, f"Segmented{color}PaletteColorLookupTableData", struct.pack(f"<{len(words)}H", *words))
+    file = io.BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    with pytest.raises(Unreadable, match="its palette has a segment of type 2"):
+        read_picture(file.getvalue(), 64)
+
+
 def test_attributes_of_a_deflated_file_are_read_without_unpacking_the_rest(tmp_path: Path) -> None:
     dataset = Dataset()
     dataset.PatientID, dataset.file_meta = "p1", FileMetaDataset()
