@@ -19,6 +19,8 @@ import pydicom
 import pytest
 import tifffile
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
@@ -496,6 +498,22 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
     files = [encoded(Image.fromarray(one).convert("CMYK"), "JPEG", quality=95) for one in RGB]
     right = [np.asarray(Image.open(io.BytesIO(one)).convert("RGB")) / 255 for one in files]
     agrees(files, tmp_path, right, ".jpg", tol=2e-2)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+@situation("PNG, TIFF or WebP with an orientation in XMP, but none in EXIF", "not turned, as in viewers")
+def test_xmp(tmp_path: Path, kind: str) -> None:
+    text = '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    (chunks := PngInfo()).add_itxt("XML:com.adobe.xmp", text)
+    (tags := ImageFileDirectory_v2())[700] = text.encode()
+    options: dict[str, Any] = {
+        "PNG": {"pnginfo": chunks},
+        "TIFF": {"tiffinfo": tags},
+        "WEBP": {"xmp": text.encode(), "lossless": True},
+    }[kind]
+    values = [smooth(at, 255, np.uint8)[:12] for at in range(N)]
+    right = [np.pad(one / 255, ((6, 6), (0, 0))) for one in values]
+    agrees([encoded(one, kind, **options) for one in values], tmp_path, right, f".{kind.lower()}", tol=1e-5)
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 5, 6, 8])

@@ -141,6 +141,9 @@ def _raster_header(data: bytes) -> Header:
         width, height = image.size
         # Asking a PNG without the chunk for its EXIF decodes the whole file.
         has_exif = image.format != "PNG" or b"eXIf" in data or b"Raw profile type exif" in data
+        if image.format == "PNG" and has_exif:
+            image.load()  # chunks may follow the pixels
+        _ignore_xmp(image)
         tag = image.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
         turned = tag if tag in range(2, 9) else 1
         if turned >= 5:
@@ -150,12 +153,21 @@ def _raster_header(data: bytes) -> Header:
         return Header(width, height, image.mode in _DEEP, frames, turned)
 
 
+def _ignore_xmp(image: ImageFile.ImageFile) -> None:
+    """Leave EXIF as the one source of the orientation: Pillow turns images by XMP too, which viewers do not."""
+    for name in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(name, None)
+
+
 def _raster_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
         lossy = opened.format in ("JPEG", "MPO", "WEBP", "JPEG2000")
         if size:
             opened.draft(None, (2 * size, 2 * size))  # JPEG: whole factors are scaled while decoding
         notes = ("16-bit color was read as 8 bit",) if _loses_depth(opened) else ()
+        _ignore_xmp(opened)  # before a TIFF is loaded, and after a PNG is
+        opened.load()
+        _ignore_xmp(opened)
         image = ImageOps.exif_transpose(opened)
         if image.mode in _DEEP:
             pixels = stored(np.asarray(image))
