@@ -38,7 +38,7 @@ from assay.data.files.readers import examine, read_picture, read_stored
 from assay.data.files.table import Unreadable
 from assay.models.process import session_memory
 from assay.models.weights import load_checkpoint
-from assay.plugin import StoreError, WeightsError, read_weights
+from assay.plugin import DataError, StoreError, WeightsError, read_weights
 from assay.store.files import read_parquet, read_parquets
 
 
@@ -282,6 +282,23 @@ def test_attributes_of_a_deflated_file_are_read_without_unpacking_the_rest(tmp_p
         assert tracemalloc.get_traced_memory()[1] < 45_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_tiles_are_far_larger_than_it_is_refused(bits: int) -> None:
+    tags = [(256, 24), (257, 24), (258, bits), (259, 8), (262, 1), (322, 16), (323, 1 << 28), (324, 8), (325, 20)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    data = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4)
+    for read in (examine, read_stored) if bits == 16 else (examine,):
+        with pytest.raises(Unreadable, match="its header says 8,589,934,592 values"):
+            read(data)
+
+
+def test_attributes_of_a_damaged_header_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    start = bytes(128) + b"DICM" + b"\x02\0\x10\0UI\x14\0" + b"1.2.840.10008.1.2.1\0"
+    (tmp_path / "a.dcm").write_bytes(start + b"\x28\0\x10\0US\x03\0abc")
+    with pytest.raises(DataError, match=r"a\.dcm cannot be read as DICOM: "):
+        dicom_attributes(tmp_path / "a.dcm", ["Rows"])
 
 
 def test_a_tiff_whose_codec_has_a_size_that_is_not_read_is_refused() -> None:

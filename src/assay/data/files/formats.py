@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from assay.core.errors import DataError, extra, shorten
+from assay.core.errors import DataError, extra, first_line, shorten
 from assay.data.files.decoders import check_coded, check_frames, check_tiff, plugin_of, too_long
 from assay.data.files.pictures import (
     OWN_RANGE,
@@ -116,9 +116,10 @@ def dicom_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
         with path.open("rb") as file:
             source = io.BytesIO(_inflate(path.read_bytes(), _SPARE)[0]) if _is_deflated(file) else path
         dataset = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(names), force=True)
-    except (pydicom.errors.InvalidDicomError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise DataError(f"{path.name} cannot be read as DICOM: {error}") from error
-    return {name: str(dataset.get(name)) for name in names if dataset.get(name) not in (None, "")}
+        values = {name: dataset.get(name) for name in names}
+    except Exception as error:  # pydicom raises almost anything on a damaged file
+        raise DataError(f"{path.name} cannot be read as DICOM: {first_line(error)}") from error
+    return {name: str(value) for name, value in values.items() if value not in (None, "")}
 
 
 def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
@@ -469,6 +470,8 @@ def tiff_header(data: bytes) -> Header:
         page = file.pages.first
         frames *= int(page.imagedepth)
         width, height = int(page.imagewidth), int(page.imagelength)
+        if page.is_tiled:
+            _check_values(page)
         if _tiff_orientation(page) >= 5:
             width, height = height, width
         deep = _bits(page) > 8 or int(page.sampleformat) == tifffile.SAMPLEFORMAT.INT
@@ -481,8 +484,7 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
     """Pixels of a TIFF of more than 8 bit: integers of 0 to 65535, or floats of 0 to 1; a mask of floats is rounded."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
-        if math.prod(page.shape) > _CHANNELS * (Image.MAX_IMAGE_PIXELS or math.inf):
-            raise Unreadable(f"its header says {math.prod(page.shape):,} values", "copy or export it again")
+        _check_values(page)
         _check_segments(page, data)
         values = np.asarray(page.asarray())
         axes = str(page.axes)
@@ -504,6 +506,13 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
         if inverted:
             pixels = ~pixels
         return DecodedImage(_upright(pixels, _tiff_orientation(page)), range=(0, 65535 if integers else 1), used=used)
+
+
+def _check_values(page: Any) -> None:
+    """Raise Unreadable for a TIFF of more values than an image may have, also those of its tiles beyond the image."""
+    count = max(math.prod(page.shape), math.prod(page.chunks) * math.prod(page.chunked))
+    if count > _CHANNELS * (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise Unreadable(f"its header says {count:,} values", "copy or export it again")
 
 
 def _check_segments(page: Any, data: bytes) -> None:
