@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -256,16 +257,29 @@ def _page_finding(root: Path, what: str = "page") -> Iterator[CheckResult]:
         yield CheckResult("bad", what, text, remedy)
 
 
+_DATA = (".json", ".parquet", ".safetensors", ".pt")
+"""Ends of the names of files of a run folder that are for programs."""
+
+
 def _unchecked_finding(folder: RunFolder) -> Iterator[CheckResult]:
-    """Name the files for readers in a folder from elsewhere for which neither its tables nor a signature vouches."""
-    from assay.report.page import unchecked_files
-    from assay.store.manifest import is_ours
+    """Name the files for readers in a folder from elsewhere for which neither its tables nor a signature vouches.
+
+    Such are the names of files in `issues.csv` of a look, and a page under another name, which no Assay wrote.
+    """
+    from assay.report.evidence import Evidence
+    from assay.store.folder import PAGE
+    from assay.store.manifest import is_ours, read_manifest
 
     if folder.is_signed or is_ours(folder.root):
         return
-    if files := unchecked_files(folder.root):
+    listed, compared = set[str](), {PAGE}
+    with suppress(Exception):  # of tables made elsewhere: the page is refused
+        listed = {*(read_manifest(folder.root) or ())}
+        compared |= Evidence.of(folder.root).page.texts(folder.root).keys()
+    names = (name for name in sorted(listed - compared) if not name.endswith(_DATA))
+    if files := [name for name in names if not re.fullmatch(r"pictures/[^/]+\.png", name)]:
         others = f" and {count(len(files) - 1, 'other file')}" if files[1:] else ""
-        text = f"{files[0]}{others}: no table gives what is in them, so they were not compared"
+        text = f"{folder.root / files[0]}{others}: no table gives what is in them, so they were not compared"
         yield CheckResult("warn", "not checked", text, "believe them only as far as you trust who made the folder")
 
 

@@ -34,7 +34,7 @@ from assay.stats.format import count
 from assay.stats.harms import MOST
 from assay.store.files import write_text
 from assay.store.folder import PAGE
-from assay.store.manifest import SIGNATURE, SIGNED, is_ours, read_manifest
+from assay.store.manifest import is_ours, read_manifest
 
 LIMIT = "What this does not show: "
 
@@ -382,24 +382,6 @@ def require_page(root: Path) -> None:
     again = f"`assay report {root}` writes it again" if others[0] == path else "run it again, or get another copy"
     changed = "it was changed, or another version of Assay wrote it"
     raise OtherPageError(f"{others[0]} is not what its tables give: {changed}; {again}")
-
-
-_DATA = (".json", ".parquet", ".safetensors", ".pt")
-"""Ends of the names of files of a run folder that are for programs."""
-
-
-def unchecked_files(root: Path) -> list[Path]:
-    """Return the files for readers that the manifest of a run folder lists and `require_page` does not compare.
-
-    Such are the names of files in `issues.csv` of a look, and a page under another name, which no Assay wrote.
-    """
-    listed, names = dict[str, Any](), {PAGE, SIGNED, SIGNATURE}
-    with suppress(Exception):  # of tables made elsewhere: `require_page` refuses them
-        listed = read_manifest(root) or {}
-        names |= Evidence.of(root).page.texts(root).keys()
-    drawn = re.compile(r"pictures/[^/]+\.png")
-    others = (name for name in sorted(listed) if name not in names and not drawn.fullmatch(name))
-    return [root / name for name in others if not name.endswith(_DATA)]
 
 
 def _has_content(path: Path, content: bytes) -> bool:

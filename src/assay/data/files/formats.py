@@ -471,7 +471,7 @@ def tiff_header(data: bytes) -> Header:
         frames *= int(page.imagedepth)
         width, height = int(page.imagewidth), int(page.imagelength)
         if page.is_tiled:
-            _check_values(page)
+            _check_tiles(page)
         if _tiff_orientation(page) >= 5:
             width, height = height, width
         deep = _bits(page) > 8 or int(page.sampleformat) == tifffile.SAMPLEFORMAT.INT
@@ -484,7 +484,7 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
     """Pixels of a TIFF of more than 8 bit: integers of 0 to 65535, or floats of 0 to 1; a mask of floats is rounded."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
-        _check_values(page)
+        _check_tiles(page)
         _check_segments(page, data)
         values = np.asarray(page.asarray())
         axes = str(page.axes)
@@ -508,7 +508,7 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
         return DecodedImage(_upright(pixels, _tiff_orientation(page)), range=(0, 65535 if integers else 1), used=used)
 
 
-def _check_values(page: Any) -> None:
+def _check_tiles(page: Any) -> None:
     """Raise Unreadable for a TIFF of more values than an image may have, also those of its tiles beyond the image."""
     count = max(math.prod(page.shape), math.prod(page.chunks) * math.prod(page.chunked))
     if count > _CHANNELS * (Image.MAX_IMAGE_PIXELS or math.inf):
