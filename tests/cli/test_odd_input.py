@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from tests.worlds.studies import TINY
 
+import assay
 from assay.cli import main
 from assay.plugin import ComponentKind, RunFolder, SpecError, StoreError, lookup
 from assay.spec.parse import parse_study
@@ -192,6 +193,23 @@ def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list
         Image.new("L", (16, 16), 40 * place).save(folder / f"{place}.png")
     said = planted(tmp_path)
     done = subprocess.run([sys.executable, *start, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    assert not said.exists(), said.read_text()
+
+
+@pytest.mark.parametrize("start", [["-P", "-m", "assay"], ["-P", "-c", "from assay.__main__ import start; start()"]])
+@pytest.mark.parametrize("form", [":{}", "{}:"])
+def test_no_file_is_imported_by_an_empty_entry_of_the_path(form: str, start: list[str], tmp_path: Path) -> None:
+    study(tmp_path)
+    said, package = planted(tmp_path), Path(assay.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, *start, "run", "odd.yaml", "--workers", "1"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": form.format(package)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode in (0, 1), done.stderr
     assert not said.exists(), said.read_text()
 

@@ -200,6 +200,29 @@ def test_a_sparse_tensor_outside_the_folder_is_refused(tmp_path: Path) -> None:
         given_origin(path).network("cpu")
 
 
+def test_a_tensor_that_a_function_has_by_default_is_looked_at(tmp_path: Path) -> None:
+    path = outside(tmp_path, "w.bin")
+    model = onnx.load(path, load_external_data=False)
+    values = model.graph.initializer.pop()
+    constant = helper.make_node("Constant", [], ["w"])
+    constant.attribute.append(onnx.AttributeProto(name="value", ref_attr_name="v", type=onnx.AttributeProto.TENSOR))
+    made = helper.make_function(
+        "own", "Weights", [], ["w"], [constant], [helper.make_opsetid("", 17)],
+        attribute_protos=[helper.make_attribute("v", values)],
+    )  # fmt: skip
+    model.functions.append(made)
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    model.graph.node.insert(0, helper.make_node("Weights", [], ["w"], domain="own"))
+    path.write_bytes(model.SerializeToString())
+    before = given_origin(path).content
+    (tmp_path / "w.bin").write_bytes(np.float32(3).tobytes())
+    assert given_origin(path).content != before
+    model.functions[0].attribute_proto[0].t.external_data[0].value = "../w.bin"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match="outside its folder"):
+        given_origin(path).network("cpu")
+
+
 def test_foreign_operators_missing_and_damaged_files_are_refused(tmp_path: Path) -> None:
     foreign = by_hand(
         tmp_path / "f.onnx",

@@ -19,6 +19,8 @@ import pydicom
 import pytest
 import tifffile
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
@@ -329,6 +331,51 @@ def test_colors(tmp_path: Path) -> None:
     agrees([written(made) for made in palette], tmp_path / "palette", right, tol=3e-3)
 
 
+def palette(indices: np.ndarray, depth: int, entries: int, data: bytes, name: str = "") -> bytes:
+    made = dataset(indices, PhotometricInterpretation="PALETTE COLOR")
+    for color in ("Red", "Green", "Blue"):
+        setattr(made, f"{color}PaletteColorLookupTableDescriptor", [entries, 0, depth])
+        setattr(made, f"{name}{color}PaletteColorLookupTableData", data)
+    return written(made)
+
+
+@situation(
+    "a DICOM palette of 8 bit in words of 16, of other lengths than 256, shorter than the indices, or in segments",
+    "read as PS3.3 says: the last color is that of all greater indices",
+)
+def test_odd_palettes(tmp_path: Path) -> None:
+    ramp, few, many = (
+        np.arange(256),
+        [smooth(at, 255, np.uint8) for at in range(N)],
+        [smooth(at, 999) for at in range(N)],
+    )
+    words = np.array([0, 1, 0, 1, 255, 255 * 257], "<u2").tobytes()  # 0, and in 255 steps to the brightest
+    kinds = {
+        "words": ([palette(one, 8, 256, ramp.astype("<u2").tobytes()) for one in few], few),
+        "long": ([palette(one, 8, 1000, (np.arange(1000) // 4).astype("u1").tobytes()) for one in many],
+                 [one // 4 for one in many]),
+        "short": ([palette(one, 8, 256, ramp.astype("u1").tobytes()) for one in many],
+                  [np.minimum(one, 255) for one in many]),
+        "segments": ([palette(one, 16, 256, words, "Segmented") for one in few], few),
+    }  # fmt: skip
+    for kind, (files, right) in kinds.items():
+        agrees(files, tmp_path / kind, [one / 255 for one in right], tol=3e-3)
+
+
+@situation("DICOM whose HighBit or color space contradicts its pixels", "left out, with these attributes")
+def test_contradictions(tmp_path: Path, ask: Asking) -> None:
+    shifted = dataset(CT[0] * 16, BitsStored=12)
+    shifted.HighBit = 15
+    wrong = {
+        "its HighBit is 15 and its BitsStored 12": written(shifted),
+        "its color space is 'HSV' with SamplesPerPixel 3": dicom(RGB[0], PhotometricInterpretation="HSV"),
+    }
+    for at, (words, file) in enumerate(wrong.items()):
+        image_set(folder := tmp_path / str(at), [file, *map(dicom, CT)])
+        answer = ask("look", folder, "--target", "label", "--json")
+        assert words in answer.out + answer.err
+
+
 # TIFF.
 
 
@@ -451,6 +498,22 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
     files = [encoded(Image.fromarray(one).convert("CMYK"), "JPEG", quality=95) for one in RGB]
     right = [np.asarray(Image.open(io.BytesIO(one)).convert("RGB")) / 255 for one in files]
     agrees(files, tmp_path, right, ".jpg", tol=2e-2)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+@situation("PNG, TIFF or WebP with an orientation in XMP, but none in EXIF", "not turned, as in viewers")
+def test_xmp(tmp_path: Path, kind: str) -> None:
+    text = '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    (chunks := PngInfo()).add_itxt("XML:com.adobe.xmp", text)
+    (tags := ImageFileDirectory_v2())[700] = text.encode()
+    options: dict[str, Any] = {
+        "PNG": {"pnginfo": chunks},
+        "TIFF": {"tiffinfo": tags},
+        "WEBP": {"xmp": text.encode(), "lossless": True},
+    }[kind]
+    values = [smooth(at, 255, np.uint8)[:12] for at in range(N)]
+    right = [np.pad(one / 255, ((6, 6), (0, 0))) for one in values]
+    agrees([encoded(one, kind, **options) for one in values], tmp_path, right, f".{kind.lower()}", tol=1e-5)
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 5, 6, 8])

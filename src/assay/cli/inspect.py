@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -206,6 +207,7 @@ def _check_cache(root: Path) -> Iterator[CheckResult]:
         yield CheckResult("warn", "manifest", "the last run here did not end, and only units were compared")
     if is_file(root / PAGE) and not any(change.path == root / PAGE for change in changes):
         yield from _page_finding(root)
+    yield from _unchecked_finding(folder)
     yield from _preview_findings(root / PREVIEW)
     yield from _signature_finding(folder, changes)
     ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
@@ -255,6 +257,32 @@ def _page_finding(root: Path, what: str = "page") -> Iterator[CheckResult]:
         yield CheckResult("bad", what, text, remedy)
 
 
+_DATA = (".json", ".parquet", ".safetensors", ".pt")
+"""Ends of the names of files of a run folder that are for programs."""
+
+
+def _unchecked_finding(folder: RunFolder) -> Iterator[CheckResult]:
+    """Name the files for readers in a folder from elsewhere for which neither its tables nor a signature vouches.
+
+    Such are the names of files in `issues.csv` of a look, and a page under another name, which no Assay wrote.
+    """
+    from assay.report.evidence import Evidence
+    from assay.store.folder import PAGE
+    from assay.store.manifest import is_ours, read_manifest
+
+    if folder.is_signed or is_ours(folder.root):
+        return
+    listed, compared = set[str](), {PAGE}
+    with suppress(Exception):  # of tables made elsewhere: the page is refused
+        listed = {*(read_manifest(folder.root) or ())}
+        compared |= Evidence.of(folder.root).page.texts(folder.root).keys()
+    names = (name for name in sorted(listed - compared) if not name.endswith(_DATA))
+    if files := [name for name in names if not re.fullmatch(r"pictures/[^/]+\.png", name)]:
+        others = f" and {count(len(files) - 1, 'other file')}" if files[1:] else ""
+        text = f"{folder.root / files[0]}{others}: no table gives what is in them, so they were not compared"
+        yield CheckResult("warn", "not checked", text, "believe them only as far as you trust who made the folder")
+
+
 def _preview_findings(root: Path) -> Iterator[CheckResult]:
     """Compare the preview in a run folder, which the manifest and the signature of the run do not cover."""
     from assay.store.folder import PAGE, RUN, RunFolder
@@ -264,8 +292,9 @@ def _preview_findings(root: Path) -> Iterator[CheckResult]:
         yield from _findings_of_changes("files of preview", folder, changes := folder.changes())
         if is_file(root / PAGE) and not changes:
             yield from _page_finding(root, "page of preview")
-    elif is_file(root / PAGE):
-        yield CheckResult("warn", "preview", f"{root / PAGE} was not checked, since there is no {root / RUN}")
+        yield from _unchecked_finding(folder)
+    elif pages := sorted(root.glob("*.*htm*")):
+        yield CheckResult("warn", "preview", f"{pages[0]} was not checked, since there is no {root / RUN}")
 
 
 def _signature_finding(folder: RunFolder, changes: Sequence[FileChange]) -> Iterator[CheckResult]:

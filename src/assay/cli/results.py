@@ -265,7 +265,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
     from assay.store.bundle import BUNDLED, write_bundle
 
     folders = [folder for run in runs or [str(out)] for folder in _with_pages(run, out)]
-    checked: dict[Path, str] = {}
+    checked, unchecked = dict[Path, str](), dict[Path, str]()
     for folder in folders:
         if bundle is not None:
             RunFolder(folder).require_sound(BUNDLED, page=True)
@@ -280,6 +280,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
                 if bundle is not None or len(folders) == 1 or isinstance(error, OtherPageError):
                     raise
                 print(error, file=sys.stderr)  # the index has the other runs, and names what is damaged
+                unchecked[folder] = str(error)
         else:
             print(f"{folder / PAGE} was not checked: there is no {RUN} beside it", file=sys.stderr)
     if bundle is not None:
@@ -291,7 +292,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
         return
     page = folders[0] / PAGE
     if len(folders) > 1:
-        page = write_index(folders, out / "index.html", checked)
+        page = write_index(folders, out / "index.html", checked, unchecked)
     print(page, flush=True)
     open_page(page)
 

@@ -319,21 +319,26 @@ def _file_inside(folder: Path, path: Path, location: str) -> Path:
 
 
 def _nodes(graph: Any) -> Iterator[tuple[Any, list[Any]]]:
-    """Yield every node with its tensors, of subgraphs too, and None with the tensors of the graph itself."""
-    yield None, [*getattr(graph, "initializer", ()), *_dense(getattr(graph, "sparse_initializer", ()))]
-    for node in graph.node:
-        plain = [
-            attribute_tensor for attribute in node.attribute for attribute_tensor in (attribute.t, *attribute.tensors)
-        ]
-        sparse = [
-            attribute_tensor
-            for attribute in node.attribute
-            for attribute_tensor in (attribute.sparse_tensor, *attribute.sparse_tensors)
-        ]
-        yield node, [*plain, *_dense(sparse)]
-        for attribute in node.attribute:
+    """Yield every node with its tensors, of subgraphs too, and None with the tensors of the graph itself.
+
+    Those of a function are the defaults of its attributes.
+    """
+    defaults: Any = getattr(graph, "attribute_proto", ())
+    stored = [*getattr(graph, "initializer", ()), *_dense(getattr(graph, "sparse_initializer", ()))]
+    yield None, [*stored, *_tensors(defaults)]
+    for node, attributes in ((None, defaults), *((node, node.attribute) for node in graph.node)):
+        if node is not None:
+            yield node, _tensors(attributes)
+        for attribute in attributes:
             for inner in (attribute.g, *attribute.graphs):
                 yield from _nodes(inner)
+
+
+def _tensors(attributes: Any) -> list[Any]:
+    """Return the tensors in attributes, those of their subgraphs left out."""
+    plain = [tensor for attribute in attributes for tensor in (attribute.t, *attribute.tensors)]
+    sparse = [tensor for attribute in attributes for tensor in (attribute.sparse_tensor, *attribute.sparse_tensors)]
+    return [*plain, *_dense(sparse)]
 
 
 def _dense(sparse: Any) -> list[Any]:

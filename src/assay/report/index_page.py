@@ -58,7 +58,7 @@ class RunCard:
         verdict: Its title; where its tables cannot be read, why.
         opening: Its first screen; None where its tables cannot be read.
         figure: Its first chart; None where pictures are shown in its place, or there is none.
-        link: The address of its page.
+        link: The address of its page; empty where that could not be checked.
     """
 
     name: str
@@ -71,18 +71,21 @@ class RunCard:
     link: str
 
 
-def write_index(folders: Sequence[Path], path: Path, checked: Mapping[Path, str]) -> Path:
+def write_index(
+    folders: Sequence[Path], path: Path, checked: Mapping[Path, str], unchecked: Mapping[Path, str] | None = None
+) -> Path:
     """Write a page with a card per run, to sort: its finding, results, key figures, pictures and next step.
 
     Args:
         folders: Run folders with pages.
         path: The file.
         checked: Folders whose pages were checked -> their `run_state` before that. Their cards are kept.
+        unchecked: Folders whose pages could not be checked -> why. Their cards show that, and lead to no page.
 
     Returns:
         The file.
     """
-    write_text(path, _index(folders, [link(folder, path) for folder in folders], checked))
+    write_text(path, _index(folders, [link(folder, path) for folder in folders], checked, unchecked or {}))
     return path
 
 
@@ -143,40 +146,45 @@ def _address(relative: str) -> str:
     return f"./{quote(os.fsencode(relative))}"
 
 
-def _index(folders: Sequence[Path], links: Sequence[str], checked: Mapping[Path, str]) -> str:
+def _index(
+    folders: Sequence[Path], links: Sequence[str], checked: Mapping[Path, str], unchecked: Mapping[Path, str]
+) -> str:
     shown = {"few": len(folders) < FEW, "most_results": MOST_RESULTS.get(len(folders), FEW_RESULTS)}
     cards = [
-        (folder.name, _cells(folder, link, checked.get(folder, ""), shown))
+        (folder.name, _cells(folder, link, checked.get(folder, ""), unchecked.get(folder, ""), shown))
         for folder, link in zip(folders, links, strict=True)
     ]
     return render_html("runs.html", cards, few=shown["few"])
 
 
-def _cells(folder: Path, link: str, state: str, shown: Mapping[str, int]) -> Markup:
+def _cells(folder: Path, link: str, state: str, unchecked: str, shown: Mapping[str, int]) -> Markup:
     """Return the cells of a run as HTML, as they are kept in this state.
 
     Args:
         folder: The run folder.
         link: The address of its page.
         state: Its state where its page was checked; else empty, and nothing is kept.
+        unchecked: Why its page could not be checked; empty where it was.
         shown: Whether there are few runs, each of which has its chart, and how many results each has.
     """
     key = [state, link, json.dumps(shown)]
     if state and (stored := _read_card(folder))[:-1] == key:
         return Markup(stored[-1])
-    card = _card(folder, link, few=bool(shown["few"]))
+    card = _card(folder, link, unchecked, few=bool(shown["few"]))
     cells = render_html("run.html", card, most_pictures=MOST_PICTURES, most_tiles=MOST_TILES, **shown)
     if state and card.opening is not None:
         write_user_state(_state_name(folder), json.dumps([*key, cells]))
     return Markup(cells)
 
 
-def _card(folder: Path, link: str, *, few: bool) -> RunCard:
-    """Return what is shown of a run; where its tables cannot be read, why.
+def _card(folder: Path, link: str, unchecked: str, *, few: bool) -> RunCard:
+    """Return what is shown of a run; where its page could not be checked, why, and no link to it.
 
     few: whether there are few runs, each of which has its chart.
     """
     evidence = Evidence.of(folder)
+    if unchecked:
+        return RunCard(folder.name, evidence.kind.name, "", "", unchecked, None, None, "")
     try:
         account, facts = evidence.page.account(evidence), evidence.facts
         figures = islice(first_figures(evidence), 1) if few else ()
@@ -190,4 +198,4 @@ def _card(folder: Path, link: str, *, few: bool) -> RunCard:
 
 def index_of_bundle(folders: Sequence[Path]) -> str:
     """Return the page of `write_index` for a bundle, in which the folders stand side by side."""
-    return _index(folders, [_address(f"{folder.resolve().name}/{PAGE}") for folder in folders], {})
+    return _index(folders, [_address(f"{folder.resolve().name}/{PAGE}") for folder in folders], {}, {})

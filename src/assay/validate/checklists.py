@@ -63,9 +63,16 @@ def reporting_checklists() -> dict[str, list[ChecklistItem]]:
 
 def write_validation(root: Path) -> Path:
     """Write the page and `checklists.md` of a validation from its tables. Return the path of the page."""
-    page, evidence = write_page(root), Evidence.of(root)
-    write_text(root / CHECKLISTS, visible("\n".join(_checklist_lines(evidence.tables, evidence.facts)) + "\n"))
+    page = write_page(root)
+    for name, text in checklist_texts(root).items():
+        write_text(root / name, text)
     return page
+
+
+def checklist_texts(root: Path) -> dict[str, str]:
+    """Return `checklists.md` of a validation from its tables. Raises StoreError where a table is missing."""
+    evidence = Evidence.of(root)
+    return {CHECKLISTS: visible("\n".join(_checklist_lines(evidence.tables, evidence.facts)) + "\n")}
 
 
 def _checklist_lines(tables: Tables, facts: Mapping[str, str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from assay.report.evidence import Evidence, Page, Wording
 from assay.report.sheets import words as text_cell
 from assay.report.words import sentence_case
 from assay.stats.rows import Row
+from assay.validate.checklists import checklist_texts
 from assay.validate.words import (
     interval_words,
     measure_words,
@@ -258,6 +259,7 @@ PAGE = Page(
     account=validation_account,
     sections=validation_sections,
     answer=validation_answer,
+    texts=checklist_texts,
     first=lambda _: (ROC, CONFUSION),
     cells={"measure": Wording(lambda row, _: text_cell(measure_words(row["measure"])))},
 )

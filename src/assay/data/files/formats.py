@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from assay.core.errors import DataError, extra
+from assay.core.errors import DataError, extra, first_line, shorten
 from assay.data.files.decoders import check_coded, check_frames, check_tiff, plugin_of, too_long
 from assay.data.files.pictures import (
     OWN_RANGE,
@@ -37,7 +37,7 @@ with extra("medical"):
     import tifffile
     from nibabel.orientations import apply_orientation, io_orientation
     from pydicom.filereader import read_dataset
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, apply_windowing
     from pydicom.pixels.utils import pixel_array
     from pydicom.uid import (
         DeflatedExplicitVRLittleEndian,
@@ -116,9 +116,10 @@ def dicom_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
         with path.open("rb") as file:
             source = io.BytesIO(_inflate(path.read_bytes(), _SPARE)[0]) if _is_deflated(file) else path
         dataset = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(names), force=True)
-    except (pydicom.errors.InvalidDicomError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise DataError(f"{path.name} cannot be read as DICOM: {error}") from error
-    return {name: str(dataset.get(name)) for name in names if dataset.get(name) not in (None, "")}
+        values = {name: dataset.get(name) for name in names}
+    except Exception as error:  # pydicom raises almost anything on a damaged file
+        raise DataError(f"{path.name} cannot be read as DICOM: {first_line(error)}") from error
+    return {name: str(value) for name, value in values.items() if value not in (None, "")}
 
 
 def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
@@ -132,6 +133,7 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     if not any(f"{kind}PixelData" in dataset for kind in ("", "Float", "DoubleFloat")):
         raise Unreadable("this DICOM file holds no pixels", "export it with its pixels")
     check_frames(dataset)
+    _check_meaning(dataset)
     try:
         values = pixel_array(dataset, decoding_plugin=plugin_of(dataset))  # YBR comes as RGB
     except RuntimeError as error:  # pydicom puts the words of a decoder into its own
@@ -142,8 +144,7 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
         raise Unreadable(f"it holds the pixels of {len(values)} frames", _ONE_FRAME)
     photometric = str(dataset.PhotometricInterpretation)
     if photometric == "PALETTE COLOR":
-        colors = apply_color_lut(values, dataset)
-        colors = (colors >> 8).astype(np.uint8) if colors.dtype == np.uint16 else colors
+        colors = _palette_colors(values, dataset)
         return DecodedImage(stored(values), palette=colors) if mask else DecodedImage(colors)
     if values.ndim == 3:
         return DecodedImage(stored(values))
@@ -155,6 +156,69 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     used = gray.used and replace(gray.used, inverted=not gray.used.inverted)
     assert gray.range is not None
     return replace(gray, pixels=np.uint16(65535) - gray.pixels, range=gray.range[::-1], used=used)
+
+
+_PHOTOMETRIC = {1: ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), 3: ("RGB", "YBR_FULL", "YBR_FULL_422")}
+"""Samples of a pixel -> color spaces that are shown as they are meant."""
+_CODED_COLORS = ("YBR_RCT", "YBR_ICT")
+"""Color spaces of JPEG 2000 alone, whose decoder returns RGB."""
+
+
+def _check_meaning(dataset: Any) -> None:
+    """Raise Unreadable for stored values that would be shown as others than they mean."""
+    samples, photometric = int(dataset.SamplesPerPixel), str(dataset.PhotometricInterpretation)
+    coded = _CODED_COLORS if dataset.file_meta.TransferSyntaxUID.is_encapsulated and samples > 1 else ()
+    if photometric not in (*_PHOTOMETRIC.get(samples, ()), *coded):
+        what = f"its color space is {shorten(photometric, 20)!r} with SamplesPerPixel {samples}"
+        raise Unreadable(what, "export it as MONOCHROME2 or RGB")
+    high, bits = dataset.get("HighBit"), dataset.get("BitsStored")
+    if high is not None and bits is not None and int(high) != int(bits) - 1:
+        raise Unreadable(
+            f"its HighBit is {high} and its BitsStored {bits}", "export it again: PS3.5, 8.1.1 asks for one less"
+        )
+
+
+def _palette_colors(values: np.ndarray, dataset: Any) -> np.ndarray:
+    """Return the colors of indices into the palette of a DICOM file (PS3.3, C.7.6.3.1.5), uint8 [h, w, 3]."""
+    entries, first, depth = map(int, dataset.RedPaletteColorLookupTableDescriptor)
+    entries = entries or 1 << 16
+    tables = [_palette(dataset, f"{color}PaletteColorLookupTableData", entries, depth) for color in _COLORS]
+    return np.stack(tables, axis=-1)[np.clip(values.astype(np.int64) - first, 0, entries - 1)]
+
+
+_COLORS = ("Red", "Green", "Blue")
+
+
+def _palette(dataset: Any, name: str, entries: int, depth: int) -> np.ndarray:
+    """Return one color of a palette, uint8 [entries]. Entries of 8 bit may have 16 each in the file."""
+    wide = "<u2" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">u2"
+    if name in dataset:
+        data = dataset[name].value
+        table = np.frombuffer(data, "u1" if len(data) < 2 * entries else wide)[:entries]
+    else:
+        words = np.frombuffer(dataset[f"Segmented{name}"].value, "u1" if depth == 8 else wide)
+        table = np.array(_expanded(words.tolist(), entries)[:entries], dtype=np.int64)
+    if len(table) < entries:
+        raise Unreadable(f"its palette has {len(table):,} of {entries:,} colors", "copy or export it again")
+    return (table >> max(0, max(depth, int(table.max()).bit_length()) - 8)).astype(np.uint8)
+
+
+def _expanded(words: Sequence[int], most: int) -> list[int]:
+    """Return the first entries of a segmented palette (PS3.3, C.7.9.2), at least `most` where it has as many.
+
+    Indirect segments, which repeat others, are refused: a few of them can stand for entries without end.
+    """
+    table, at = list[int](), 0
+    while at + 2 < len(words) and len(table) < most:
+        kind, length = words[at : at + 2]
+        if kind == 0 and length:
+            table += words[at + 2 : at + 2 + length]
+        elif kind == 1 and length and table:
+            table += np.rint(np.linspace(table[-1], words[at + 2], length + 1)[1:]).astype(int).tolist()
+        else:
+            raise Unreadable(f"its palette has a segment of type {kind}", "export it with a palette without segments")
+        at += 2 + (1 if kind else length)
+    return table
 
 
 def _inflate_bounded(data: bytes) -> bytes:
@@ -218,6 +282,8 @@ def _apply_window(values: np.ndarray, dataset: Any) -> DecodedImage:
         low, high = 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     if "WindowCenter" in dataset and "WindowWidth" in dataset:
         center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
+        if not math.isfinite(center + width):
+            raise Unreadable(f"its window is {center:g}, {width:g}", "write plain numbers, or take the window out")
         if width < (1 if dataset.get("VOILUTFunction", "LINEAR") == "LINEAR" else 1e-9):
             raise Unreadable(f"its WindowWidth is {width:g}", "write a width of 1 or more, or take the window out")
         display = (apply_windowing(rescaled, dataset) - low) / (high - low)
@@ -404,6 +470,8 @@ def tiff_header(data: bytes) -> Header:
         page = file.pages.first
         frames *= int(page.imagedepth)
         width, height = int(page.imagewidth), int(page.imagelength)
+        if page.is_tiled:
+            _check_tiles(page)
         if _tiff_orientation(page) >= 5:
             width, height = height, width
         deep = _bits(page) > 8 or int(page.sampleformat) == tifffile.SAMPLEFORMAT.INT
@@ -416,8 +484,7 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
     """Pixels of a TIFF of more than 8 bit: integers of 0 to 65535, or floats of 0 to 1; a mask of floats is rounded."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
-        if math.prod(page.shape) > _CHANNELS * (Image.MAX_IMAGE_PIXELS or math.inf):
-            raise Unreadable(f"its header says {math.prod(page.shape):,} values", "copy or export it again")
+        _check_tiles(page)
         _check_segments(page, data)
         values = np.asarray(page.asarray())
         axes = str(page.axes)
@@ -439,6 +506,13 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
         if inverted:
             pixels = ~pixels
         return DecodedImage(_upright(pixels, _tiff_orientation(page)), range=(0, 65535 if integers else 1), used=used)
+
+
+def _check_tiles(page: Any) -> None:
+    """Raise Unreadable for a TIFF of more values than an image may have, also those of its tiles beyond the image."""
+    count = max(math.prod(page.shape), math.prod(page.chunks) * math.prod(page.chunked))
+    if count > _CHANNELS * (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise Unreadable(f"its header says {count:,} values", "copy or export it again")
 
 
 def _check_segments(page: Any, data: bytes) -> None:

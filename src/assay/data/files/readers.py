@@ -32,8 +32,8 @@ from assay.data.files.table import Unreadable
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000")
 T = TypeVar("T")
-_LONGEST_HEADER = 540
-"""Bytes of the header of NIfTI-2."""
+_LONGEST_HEADER, _TURNED = 540, ExifTags.Base.Orientation
+"""Bytes of the header of NIfTI-2; the tag of EXIF by which images are turned."""
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 
 
@@ -138,16 +138,20 @@ _UNREAD = (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeErro
 
 def _raster_header(data: bytes) -> Header:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        width, height = image.size
-        # Asking a PNG without the chunk for its EXIF decodes the whole file.
         has_exif = image.format != "PNG" or b"eXIf" in data or b"Raw profile type exif" in data
-        tag = image.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
-        turned = tag if tag in range(2, 9) else 1
-        if turned >= 5:
-            width, height = height, width
+        turned = tag if has_exif and (tag := _exif(image).get(_TURNED, 1)) in range(2, 9) else 1
+        width, height = image.size[::-1] if turned >= 5 else image.size
         # A camera's MPO is a JPEG with further pictures behind it that viewers do not show.
         frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
         return Header(width, height, image.mode in _DEEP, frames, turned)
+
+
+def _exif(image: ImageFile.ImageFile) -> Image.Exif:
+    """Return the EXIF of an image, and remove XMP, by whose orientation Pillow turns images, and viewers do not."""
+    if image.format == "PNG":
+        image.load()  # chunks may follow the pixels, so a file without EXIF is not asked for it
+    image.info = {key: value for key, value in image.info.items() if key not in ("xmp", "XML:com.adobe.xmp")}
+    return image.getexif()
 
 
 def _raster_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
@@ -156,6 +160,7 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
         if size:
             opened.draft(None, (2 * size, 2 * size))  # JPEG: whole factors are scaled while decoding
         notes = ("16-bit color was read as 8 bit",) if _loses_depth(opened) else ()
+        _exif(opened)
         image = ImageOps.exif_transpose(opened)
         if image.mode in _DEEP:
             pixels = stored(np.asarray(image))
@@ -251,11 +256,8 @@ def _array_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
 def _is_nifti(data: bytes) -> bool:
     """Return whether a file, or its content in gzip, has the magic of a one-file NIfTI-1 or NIfTI-2 header."""
     head = data
-    if data[:2] == b"\x1f\x8b":
-        try:
-            head = zlib.decompressobj(31).decompress(data, _LONGEST_HEADER)
-        except zlib.error:
-            return False
+    with suppress(zlib.error):  # of all files but those in gzip
+        head = zlib.decompressobj(31).decompress(data, _LONGEST_HEADER)
     return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
 
 
