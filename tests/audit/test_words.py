@@ -256,6 +256,13 @@ def test_a_threshold_in_the_command_is_replaced() -> None:
     assert "since this one predicts 75% of the negative images as positive" in step
 
 
+def test_a_budget_too_small_for_a_search_is_replaced() -> None:
+    own = tables(regions=[REGION | {"verdict": "not-tested", "reason": str(Reason.of(Code.SMALL_BUDGET, least=9000))}])
+    own["provenance"] = [COMMAND | {"value": f"{AGAIN} --budget 3000 --size 64"}]
+    step = f"search regions of the images too: {AGAIN} --size 64 --budget 90000 --out audits/m-full"
+    assert next_words(own, "audits/m") == f"Next: {step}"
+
+
 def test_a_mark_that_the_model_relies_on_is_followed_by_what_is_known_of_these_images() -> None:
     tag = row("tag", "objects", "relies-on")
     for region, known in (

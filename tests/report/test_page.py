@@ -299,6 +299,28 @@ def test_a_contact_sheet_that_two_environments_share_is_shown_once(tmp_path: Pat
     assert (shared, one - none) == (apart - 1, 1)
 
 
+def test_methods_name_the_correction_and_call_a_margin_fixed_beforehand_where_the_study_is_registered(
+    run: Path, tmp_path: Path
+) -> None:
+    folder = RunFolder(shutil.copytree(run, tmp_path / "run"))
+    registered = {"scope": "study", "key": "registered", "value": "2026-01-01T00:00:00+00:00"}
+    hashed = registered | {"key": "hash of the registration", "value": "0" * 64}
+    said: list[str] = []
+    for corrections, more in ((("holm",), []), (("holm", "fixed-order"), [registered, hashed])):
+        rows = [
+            {**row, "correction": corrections[at % len(corrections)], "equivalence_p": 0.01}
+            for at, row in enumerate(folder.table("contrasts"))
+        ]
+        folder.write_table("contrasts", schema.CONTRASTS.names, rows)
+        folder.write_table("provenance", schema.PROVENANCE.names, [*folder.table("provenance"), *more])
+        page = html.unescape(write_page(folder.root).read_text(encoding="utf-8"))
+        said += re.findall(r'id="paper-methods"[^>]*>(.*?)</pre>', page, re.S)
+    assert "corrected by Holm's method within each family" in said[0]
+    assert "corrected by Holm's method or tested in a fixed order within each family" in said[1]
+    assert "against a margin." in said[0]
+    assert "against a margin fixed before the study ran." in said[1]
+
+
 def test_no_line_is_broken_within_an_interval(tmp_path: Path) -> None:
     page = page_of(tmp_path, StudyTables())
     shown = re.sub(r"<(script|style|pre|svg)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from assay.plugin import Code, Reason
-from assay.report.words import Names, decided_by, headline, margin_test, outcome, primary_line, statement, verdict_words
-from assay.study.words import paper_methods
+from assay.report.words import Names, decided_by, headline, primary_line, statement, verdict_words
 
 NAN = float("nan")
 NAMES = Names({"reversed": "texture reversed", "same": "texture as in training"})
@@ -154,20 +152,4 @@ def test_a_share_of_images_is_said_as_what_happens_to_them(
 def test_a_margin_is_printed_as_it_was_chosen(margin: float, text: str) -> None:
     equal = row("equivalent", margin=margin)
     assert verdict_words(equal) == f"equivalent within {text}"
-    assert outcome(equal, NAMES).endswith(f", within {text}")
-    worse = {**equal, "equivalence_p": NAN, "noninferiority_p": 0.01}
-    assert margin_test(worse) == f"not worse by {text}: p = 0.01"
-
-
-def test_methods_name_the_correction_and_call_a_margin_fixed_beforehand_where_the_study_is_registered() -> None:
-    rows = [row(correction=how, equivalence_p=0.01) for how in ("holm", "fixed-order")]
-
-    def methods(facts: dict[str, str], count: int) -> str:
-        evidence = SimpleNamespace(tables={"contrasts": rows[:count]}, unit="patients", facts=facts)
-        return " ".join(paper_methods(cast(Any, evidence)))
-
-    one, both = methods({}, 1), methods({"registered": "2026-01-01"}, 2)
-    assert "corrected by Holm's method within" in one
-    assert "corrected by Holm's method or tested in a fixed order within" in both
-    assert one.endswith("against a margin.")
-    assert both.endswith("against a margin fixed before the study ran.")
+    assert headline([equal], NAMES).endswith(f", within {text}.")

@@ -21,7 +21,7 @@ from assay.stats import (
     seeds_and_patients_needed,
 )
 from assay.stats.compare import untested_contrast
-from assay.stats.decisions import Family, decide_families, mean_of, restrict_claims
+from assay.stats.decisions import mean_of, restrict_claims
 
 
 def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | None = 0.05) -> Contrast:
@@ -130,12 +130,12 @@ def test_nothing_is_claimed_where_a_control_failed(control: dict[str, Any], deci
 @pytest.mark.parametrize("alpha", [0.05, 0.02])
 def test_a_difference_is_small_just_where_its_interval_of_the_family_s_level_is_within_the_margin(alpha: float) -> None:
     """Margins on both sides of the end of the interval that is printed, which is wider at a look."""
-    named = [{"id": "a", "measure": "auroc", "factor": "", "at": ""}]
-    end = 0.03 + stats.t.ppf(1 - alpha, 9) * 0.02 / math.sqrt(10)
-    words = [
-        decide_families([Family("losses", named, [measured(0.03, margin=margin)], alpha)], [])[0]["decision"]
-        for margin in (0.999 * end, 1.001 * end)
-    ]
+    end, words = 0.03 + stats.t.ppf(1 - alpha, 9) * 0.02 / math.sqrt(10), []
+    for margin in (0.999 * end, 1.001 * end):
+        (decision,) = decide([measured(0.03, margin=margin)], alpha)
+        shown = row("primary", decision.decision, decision.p_holm, family="looks", noninferiority_p=math.nan)
+        shown["equivalence_p"] = decision.equivalence_p
+        words += [found["decision"] for found in restrict_claims([shown], [], {"looks": alpha})]
     assert words == ["higher", "higher-small"]
 
 

@@ -86,8 +86,8 @@ def look_step(evidence: Evidence) -> str:
         return f"Next: keep one copy of each picture, or give its copies one patient ({listed} names them), {again}"
     strong = best_cue(evidence)
     aim = "what a network learns from these images"
-    is_column = strong is not None and strong["kind"] in ("column", "factor")
-    if strong is not None and not (is_column and cue_advice(evidence)):  # no network is compared with its target
+    # No network is compared with a column that may be its target.
+    if strong is not None and not (strong["kind"] in ("column", "factor") and cue_advice(evidence)):
         named = cue_words(strong["kind"], strong["name"])
         aim = f"whether a network does better than {'this cue' if strong['kind'] in ('check', 'filled') else named}"
     first = f"{check}then " if check else ""

@@ -418,10 +418,7 @@ def restrict_claims(
     by_place: dict[Place, list[Row]] = {}
     for row in estimates_compared(estimates if rows else (), rows):
         by_place.setdefault(place_of(row), []).append(row)
-    levels = levels or {}
-    ruled_rows = [
-        {**row, **_claim(row, end_of_scale(row, by_place), levels.get(text_of(row, "family"), ALPHA))} for row in rows
-    ]
+    ruled_rows = [{**row, **_claim(row, by_place, levels or {})} for row in rows]
     failed = next((row for row in ruled_rows if row["decision"] in FAILED), None)
     if failed is None:
         return ruled_rows
@@ -435,7 +432,8 @@ def restrict_claims(
     ]
 
 
-def _claim(row: Row, end: Reason, alpha: float) -> Row:
+def _claim(row: Row, by_place: Mapping[Place, Sequence[Row]], levels: Mapping[str, float]) -> Row:
+    end, alpha = end_of_scale(row, by_place), levels.get(text_of(row, "family"), ALPHA)
     decision, role = text_of(row, "decision"), text_of(row, "role")
     exhausted = Reason.of(Code.EXHAUSTED) if end and decision == "equivalent" else NO_REASON
     if role == "positive-control":

@@ -55,8 +55,7 @@ def unrounded(value: float) -> str:
         >>> [unrounded(value) for value in (0.05, 0.1, 0.015, 2, 1e-05)]
         ['0.05', '0.10', '0.015', '2.00', '0.00001']
     """
-    places = next((places for places in range(2, 12) if round(value, places) == value), 12)
-    return number(value, places)
+    return number(value, next((places for places in range(2, 12) if round(value, places) == value), 12))
 
 
 def with_interval(value: float, low: float, high: float, places: int | None = None) -> str:

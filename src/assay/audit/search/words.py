@@ -333,7 +333,7 @@ TRAINING_COLUMNS = "columns of the training images"
 DRAWN_BY = "images drawn by"
 """Key of the provenance: the phantom of images that come from no file."""
 CHOOSE = "choose a threshold on validation images"
-_THRESHOLD = re.compile(r" --threshold [^ ]+")
+_THRESHOLD, _BUDGET = (re.compile(rf" --{name} [^ ]+") for name in ("threshold", "budget"))
 
 
 def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
@@ -379,7 +379,7 @@ def _step_of_tests(tables: Mapping[str, Sequence[Row]], repetition: _Repetition,
         remedy = f"assay audit remedy {repetition.audit} {repetition.audit}-balanced --column {shlex.quote(name)}"
         return f"{balance}, {retrain}: {remedy}"
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
-        full = f"{repetition.line} --budget {FULL} --out {repetition.audit}-full"
+        full = f"{_BUDGET.sub('', repetition.line)} --budget {FULL} --out {repetition.audit}-full"
         return f"{repetition.threshold_step}search regions of the images too: {full}"
     relied = _relied_on(tables)
     offer = f" {WITH_TRAINING}" if rows and not trained else ""

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from assay.core.errors import DataError, SpecError
 from assay.core.registry import build
@@ -265,12 +264,10 @@ def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Im
     """Return the images of some rows of files, by their numbers in the table; None where `spec` names no files.
 
     Raises:
-        DataError: One of them cannot be decoded, or the table has no such row.
+        DataError: One of them cannot be decoded.
+        KeyError: The table has no such row.
     """
     if not (spec.classes or spec.folder):
         return None
     listing = listing_of(spec)
-    rows = listing.frame.index.get_indexer(pd.Index(numbers))
-    if (rows < 0).any():
-        raise DataError(f"{listing.where}: {listing.word} {numbers[int(rows.argmin())]} is no longer there")
-    return images_of(listing.take(rows), spec, cache)
+    return images_of(listing.take(np.array([listing.frame.index.get_loc(number) for number in numbers])), spec, cache)
