@@ -341,7 +341,8 @@ def skewed_quantile(quantile: float, contributions: Float[np.ndarray, " p"]) -> 
 
     Where one patient in ten reacts, a sample often has fewer, and a smaller variance as well: the truth was above the
     bound by Student's t in 0.07 to 0.09 of worlds (0.05 by this one; docs/statistics.md). With q the quantile, g the
-    skewness, not below 0, and a = g / (6 sqrt(n)), it is q + a (1 + 2 q^2) + 4 a^2 (q + 2 q^3).
+    skewness, not below 0, and a = g / (6 sqrt(n)), it is q + a (1 + 2 q^2) + 4 a^2 (q + 2 q^3): Chen's transform of q,
+    to first order the inverse of Johnson's. Its level is simulated, not derived.
 
     Args:
         quantile: Of Student's t.
