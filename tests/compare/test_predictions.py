@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,41 @@ def test_what_contradicts_itself_is_refused(change: dict[str, Any], error: type[
 def test_unknown_names_are_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         compared(entries(), **asked)
+
+
+def _without(rows: list[dict[str, Any]], lost: int, seeds: Sequence[int]) -> pd.DataFrame:
+    """The reference and itself as `copy`, which lacks the images that it ranks worst, in some seeds."""
+    rows = [row for row in rows if row["loss"] == "reference"]
+    worst = sorted({row["image"] for row in rows}, key=lambda image: sum(
+        abs(row["score"] - row["target"]) for row in rows if row["image"] == image))[-lost:]  # fmt: skip
+    copies = [{**row, "loss": "copy"} for row in rows if not (row["image"] in worst and row["seed"] in seeds)]
+    return pd.DataFrame([*rows, *copies])
+
+
+@pytest.mark.parametrize("seeds", [range(SEEDS), range(1, SEEDS)])
+def test_recipes_are_compared_on_images_that_both_answered(seeds: range) -> None:
+    """Both give the same scores, so that they differ in nothing; without its worst images one would seem better."""
+    found = assay.compare(_without(rows_of_file(), 10, seeds), by="loss", against="reference", measure="auroc")
+    (row,) = found.contrasts
+    assert row["value"] == pytest.approx(0, abs=1e-12)
+    assert row["decision"] != "higher"
+    of_images = {row["images"] for row in found.estimates}
+    assert of_images == ({IMAGES - 10} if len(seeds) == SEEDS else {IMAGES})
+    assert f"left out: {10 * len(seeds)} predictions of images that not every recipe of a seed has" in str(found)
+
+
+def test_a_recipe_that_lacks_many_images_of_a_seed_is_refused() -> None:
+    data = _without(rows_of_file(), 40, [2])
+    with pytest.raises(DataError, match="'copy' lacks 40 of 120 images of seed 2, which other recipes have"):
+        assay.compare(data, by="loss")
+    assert assay.compare(data, by="loss", unmatched="drop").contrasts[0]["value"] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("threshold", [0.11, 0.35, 0.9, 0.95])
+def test_scores_on_a_threshold_are_called_positive(threshold: float) -> None:
+    rows = [{**row, "score": threshold if row["target"] else threshold / 2} for row in rows_of_file()]
+    found = assay.compare(rows, by="loss", measure="sensitivity", threshold=threshold)
+    assert {row["value"] for row in found.estimates} == {1.0}
 
 
 def test_recipes_of_the_same_scores_are_named() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from scipy.special import expit
 
 from assay.compare.request import CompareRequest
@@ -17,12 +17,13 @@ from assay.core.errors import DataError, key_text
 from assay.core.files import is_file
 from assay.core.reasons import Code, Reason
 from assay.data.files.in_memory import kept_table
-from assay.data.files.joins import Unmatched, match, require_matched
+from assay.data.files.joins import MOST_LOST, Unmatched, match, require_matched
 from assay.data.files.kinds import alike_patients, cautions_of, notation_of, one_patient, split_counts
 from assay.data.files.roles import roles_of
 from assay.data.files.scored import ScoredRows, read_scored_rows
 from assay.data.files.table import read_table, require_whole
 from assay.report.sentences.scores import scales_words
+from assay.stats.metrics import ON_THRESHOLD
 from assay.stats.panel import Panel
 from assay.stats.scores import Scale, scale_of
 
@@ -85,26 +86,29 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     scales = _rescale(score, group, group_names, columns, notes)
     at = group, seed, image
     counted = _count_predictions(at, (group_names, seed_names, image_names))
+    compared, left_out = _shared_images(counted > 0, (group_names, seed_names), columns.unmatched)
     answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
     answers[at] = score
     fold[at] = 0 if folds is None else folds
     panels: dict[str, Panel] = {}
     recipe_of_scores: dict[bytes, str] = {}
+    kept = compared.any(axis=(0, 1))
     for g, name in enumerate(group_names):
-        images_of_group = np.flatnonzero(counted[g].any(axis=1))
-        tested = counted[g, images_of_group] == 1
-        if not tested.all():
-            notes.append(Reason.of(Code.MISSING_PREDICTIONS, recipe=name, count=int((~tested).sum())))
+        seeds_of_group = np.flatnonzero(counted[g].any(axis=1))
+        lacking = int((counted[g, seeds_of_group] == 0).sum())
+        if lacking:
+            notes.append(Reason.of(Code.MISSING_PREDICTIONS, recipe=name, count=lacking))
+        tested = compared[g, seeds_of_group][:, kept]
         if (other := recipe_of_scores.setdefault(answers[g].tobytes(), name)) != name:
             notes.append(Reason.of(Code.SAME_PREDICTIONS, recipe=name, other=other))
         panels[name] = Panel(
-            answers[g, images_of_group, :, None],
-            target,
-            patient,
-            fold=None if folds is None else fold[g, images_of_group],
+            answers[g, seeds_of_group][:, kept, None],
+            target[kept],
+            patient[kept],
+            fold=None if folds is None else fold[g, seeds_of_group][:, kept],
             tested=None if tested.all() else tested,
-            thresholds=np.full(len(images_of_group), columns.threshold),
-            seeds=images_of_group,
+            thresholds=np.full(len(seeds_of_group), columns.threshold),
+            seeds=seeds_of_group,
         )
     facts = {
         "columns": guessed,
@@ -112,9 +116,9 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         **split_counts(table),
         **cautions_of({columns.target: classes}, ""),
         "positive class": labels.positive,
-        "matched": matched,
+        "matched": "; ".join(filter(None, (matched, left_out))),
         "scores": scales_words(scales),
-        **one_patient(patient),
+        **one_patient(patient[kept]),
         **alike_patients(names, table.numbers),
     }
     return Predictions(panels, tuple(notes), tuple(seed_names), facts)
@@ -142,7 +146,7 @@ def _rescale(
         of_group = group == g
         scale = scale_of(score[of_group], columns.scores, columns.threshold, f"the scores of '{name}'", columns.score)
         score[of_group], scales[name] = scale.log_odds(score[of_group]), scale
-        called = expit(score[of_group]) >= columns.threshold
+        called = expit(score[of_group]) >= columns.threshold * ON_THRESHOLD
         if called.all() or not called.any():
             kind = "positive" if called.all() else "negative"
             notes.append(Reason.of(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
@@ -197,6 +201,34 @@ def _count_predictions(
             f"'{names[0][g]}', seed {names[1][s]}: give one row per image, recipe and seed"
         )
     return counted
+
+
+def _shared_images(
+    answered: Bool[np.ndarray, "groups seeds images"], names: Sequence[Sequence[str]], unmatched: Unmatched
+) -> tuple[Bool[np.ndarray, "groups seeds images"], str]:
+    """Return which predictions are compared, and what is left out: of a seed, images that a recipe did not answer.
+
+    Args:
+        answered: Whether there is a prediction.
+        names: Of recipes and of seeds.
+        unmatched: Whether a recipe that lacks too many images of a seed is refused.
+
+    Raises:
+        DataError: A recipe lacks over a tenth of the images of a seed, unless they are dropped; or none is left.
+    """
+    of_seed, has_seed = answered.any(axis=0), answered.any(axis=2, keepdims=True)
+    lacking = of_seed & ~answered & has_seed
+    shares = lacking.sum(axis=2) / np.maximum(of_seed.sum(axis=1), 1)
+    compared = answered & ~lacking.any(axis=0)
+    g, s = np.unravel_index(int(shares.argmax()), shares.shape)
+    if (shares[g, s] > MOST_LOST and unmatched == "refuse") or not compared.any():
+        raise DataError(
+            f"'{names[0][g]}' lacks {int(lacking[g, s].sum()):,} of {int(of_seed[s].sum()):,} images of seed "
+            f"{names[1][s]}, which other recipes have: so many are rarely omitted on purpose; complete the file, or "
+            f"compare the images that all recipes of a seed have with {key_text('--unmatched', 'drop')}"
+        )
+    lost = int(answered.sum() - compared.sum())
+    return compared, f"left out: {lost:,} predictions of images that not every recipe of a seed has" if lost else ""
 
 
 def _encode_values(values: Sequence[str]) -> tuple[list[str], Int[np.ndarray, " n"]]:

@@ -32,6 +32,7 @@ from assay.stats.doubts import failed_networks, failure_columns, findings_of, ou
 from assay.stats.estimate import estimate_panel, estimate_row
 from assay.stats.findings import to_row
 from assay.stats.measures import COMPUTED
+from assay.stats.metrics import ON_THRESHOLD
 from assay.stats.panel import Panel
 from assay.stats.rows import KEY_FIELDS, without_patient_counts
 from assay.store.files import Row
@@ -222,7 +223,9 @@ def _differences(
     margin = math.nan if request.margin is None else request.margin
 
     def cases(panel: Panel) -> ScoredCases:
-        return ScoredCases(panel.target, panel.scores[0, :, 0], panel.patient, float(logit(request.threshold)))
+        return ScoredCases(
+            panel.target, panel.scores[0, :, 0], panel.patient, float(logit(request.threshold * ON_THRESHOLD))
+        )
 
     against, other = reference
     for name, panel in models if measure in MEASURES else ():

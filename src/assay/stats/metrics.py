@@ -451,6 +451,10 @@ def calls_at(
 # --- decisions ------------------------------------------------------------------------------------------------------
 
 
+ON_THRESHOLD = 1 - 1e-9
+"""Part of a threshold from which a probability is on it: as log-odds and back, its last digit may be another."""
+
+
 def predictions(
     probability: Float[np.ndarray, "n k"], threshold: float | Float[np.ndarray, " n"] = 0.5
 ) -> Int[np.ndarray, " n"]:
@@ -467,9 +471,11 @@ def predictions(
         [1, 1]
         >>> predictions(np.array([[0.2, 0.4, 0.4]])).tolist()
         [1]
+        >>> 1 / (1 + 1 / 9) >= 0.9, predictions(np.array([[0.1, 1 / (1 + 1 / 9)]]), threshold=0.9).tolist()
+        (True, [1])
     """
     if probability.shape[-1] == 2:
-        return (probability[:, 1] >= threshold).astype(np.int64)
+        return (probability[:, 1] >= np.multiply(threshold, ON_THRESHOLD)).astype(np.int64)
     return probability.argmax(axis=-1)
 
 

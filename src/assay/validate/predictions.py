@@ -79,8 +79,8 @@ class ScoreFile:
         """Whether the scores are probabilities, on any scale."""
         return self.has_scores and self.scale.kind != "other"
 
-    def on_scale(self, value: float) -> float:
-        """Return a score on the scale of statistics. Raises SpecError where no score can have it."""
+    def require_possible(self, value: float) -> None:
+        """Raise SpecError for a threshold that no score can have."""
         if self.scale.kind in ("probabilities", "percent"):
             most = 1 if self.scale.kind == "probabilities" else 100
             if most == 100 and value <= 1:
@@ -100,6 +100,9 @@ class ScoreFile:
                 f"{key_text('--threshold', f'{value:g}')} is outside of the scores of {self.name}, from "
                 f"{self.scale.least:.3g} to {self.scale.greatest:.3g}"
             )
+
+    def on_scale(self, value: float) -> float:
+        """Return a threshold on the scale of statistics: that of the least score from it on, infinite without one."""
         at = int(np.searchsorted(ordered := np.sort(self.rows.score), value))
         return float(self.scale.log_odds(ordered)[at]) if at < len(ordered) else math.inf
 
@@ -338,6 +341,9 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
     tuning = tuning_files(files, request.threshold_from, key_text("--threshold-from"), request)
     recalibration = tuning_files(files, request.recalibrate_from, key_text("--recalibrate-from"), request)
     thresholds = [_threshold_of_file(*of) for of in zip(files, texts, tuning or (None,) * len(files), strict=True)]
+    for file, (at, source) in zip(files, thresholds, strict=True):
+        if source == "stated":  # one that a rule gave may be an end of the scale, or beyond these scores
+            file.require_possible(at)
     prevalence = request.true_prevalence or math.nan
     models = {
         file.name: _cases_of(file, file.on_scale(at), patient, prevalence)

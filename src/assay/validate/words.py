@@ -45,12 +45,12 @@ def outcome_words(row: Row) -> str:
 def paired_words(row: Row) -> str:
     """Return the outcome of a difference with its numbers."""
     name = sentence_case(measure_words(row["measure"]))
+    difference, value = f"{name} of {row['model']} minus that of {row['against']}", numeric(row, "value")
+    if math.isnan(numeric(row, "p")) and not value:
+        return f"{name}: the same for both, and nothing varies between patients"
     if math.isnan(numeric(row, "p")):
-        return f"{name}: no relevant case is called differently"
-    return (
-        f"{name} of {row['model']} minus that of {row['against']}: {outcome_words(row)}, {interval_words(row)}, "
-        f"{p_value(numeric(row, 'p'))}"
-    )
+        return f"{difference}: {number(value)}, without an interval, since nothing varies between patients"
+    return f"{difference}: {outcome_words(row)}, {interval_words(row)}, {p_value(numeric(row, 'p'))}"
 
 
 def recalibration_words(row: Row) -> str:

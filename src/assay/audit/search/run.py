@@ -36,7 +36,7 @@ from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
 from assay.spec.request import ProbeSpec
 from assay.stats.bounds import BoundedEstimate
-from assay.stats.metrics import score_names
+from assay.stats.metrics import ON_THRESHOLD, score_names
 from assay.stats.rows import RegionVerdict
 from assay.store.files import Row, read_checked_json
 from assay.store.local import keep_paths
@@ -131,7 +131,8 @@ class Search:
             finder = FINDERS[self.of]
             if self.of == "whole" and self.limits is not None:
                 finder = partial(find_region, of="whole", scales=self.limits.largest)
-            candidate = finder(scores, sample, labels=labels, threshold=float(logit(self.threshold)), at_once=at_once)
+            threshold = float(logit(self.threshold * ON_THRESHOLD))
+            candidate = finder(scores, sample, labels=labels, threshold=threshold, at_once=at_once)
         row: Row = {"of": self.of, "round": self.number, "trained": self.trained, "images": len(table),
                      "patients": len(np.unique(table.patient))}  # fmt: skip
         record: dict[str, Any] = {"model": model.id, "probe": "search", "readings": {}}
