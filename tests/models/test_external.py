@@ -397,11 +397,11 @@ def test_a_command_that_cannot_be_run_is_refused(words: str) -> None:
 
 
 @pytest.mark.parametrize("head", ["sigmoid", "softmax"])
-@pytest.mark.parametrize("scores", ["logits", "probabilities"])
+@pytest.mark.parametrize("scores", ["logits", "probabilities", "percent"])
 def test_one_of_several_outputs_is_read_as_its_log_odds(scores: Any, head: Any) -> None:
     logits = np.array([[0.5, -1.0, 2.0], [3.0, 0.0, -2.0]])
     p = 1 / (1 + np.exp(-logits)) if head == "sigmoid" else np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    given = FunctionOrigin(lambda images: logits if scores == "logits" else p)
+    given = FunctionOrigin(lambda images: {"logits": logits, "probabilities": p, "percent": 100 * p}[scores])
     model = GivenModel(given, "m", "classification", Inputs(1, 8, 2), scores=scores, output=Output(2, head))
     with model.open() as opened:
         found = opened.network(torch.zeros(2, 1, 8, 8)).numpy()

@@ -10,8 +10,9 @@ import torch
 from tests.worlds.environments import part, recipe
 from torch.nn import functional
 
+from assay.core import registry
 from assay.models.initialization import depths
-from assay.plugin import Interrupted, RecipeSpec, as_network, build_network, fit, fit_head
+from assay.plugin import Component, Interrupted, RecipeSpec, SpecError, as_network, build_network, fit, fit_head
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training.feed import read_all
@@ -143,13 +144,31 @@ def test_resumed_it_ends_as_it_would_have_ended(chosen: RecipeSpec, tmp_path) ->
         ),
         (
             {"task": "segmentation", "loss": part("loss", "dice")},
-            "the recipe's task is segmentation: use full, last-layers or discriminative-rates",
+            "the recipe's task is segmentation: use full, or last-layers with layers: 0",
         ),
     ],
 )
 def test_what_has_no_effect_is_refused(fields: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         RecipeSpec(finetuning=part("finetuning", "linear-probe"), **fields)
+
+
+def test_a_head_that_is_fitted_afterwards_is_no_part_to_train_alone() -> None:
+    with pytest.raises(ValueError, match="so that nothing would be trained: use linear-probe"):
+        RecipeSpec(finetuning=part("finetuning", "last-layers", layers=0), loss=part("loss", "supcon"))
+
+
+@pytest.mark.parametrize("chosen", [part("finetuning", "last-layers"), part("finetuning", "discriminative-rates")])
+def test_layers_that_are_not_told_apart_are_not_trained_as_a_whole(chosen: Component) -> None:
+    of_masks = {
+        "task": "segmentation",
+        "loss": part("loss", "dice"),
+        "architecture": part("architecture", "small-unet"),
+    }
+    network = build_network(RecipeSpec(**of_masks), channels=1, size=32, classes=2, seed=0)
+    with pytest.raises(SpecError, match="the layers of this network are not told apart"):
+        registry.build("finetuning", chosen.name, {}).rates(network)
+    assert set(registry.build("finetuning", "last-layers", {"layers": 0}).rates(network).values()) == {0.0}
 
 
 def test_a_probe_before_training_serves_any_loss_on_a_linear_head() -> None:

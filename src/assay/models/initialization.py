@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import nn
 
 from assay.core import registry
-from assay.core.errors import WeightsError
+from assay.core.errors import SpecError, WeightsError
 from assay.core.files import WEIGHTS_FILE, default_cache_root, fill_names
 from assay.core.registry import Role, component
 from assay.core.seeds import derive
@@ -455,8 +455,8 @@ class LastLayers(FineTuning):
     ] = 1
 
     def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
-        """0 before them. `layers` beyond their number trains everything."""
-        parts = depths(network)
+        """0 before them. `layers` beyond their number trains everything. Raises SpecError for a single part."""
+        parts = _parts(network, "last-layers") if self.layers else depths(network)
         frozen = parts[: max(0, len(parts) - self.layers)]
         return {parameter: 0.0 for part in frozen for parameter in part}
 
@@ -483,9 +483,19 @@ class DiscriminativeRates(FineTuning):
     ] = 1 / 2.6
 
     def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
-        """Powers of `decay` by how many parts lie between and the head."""
-        parts = depths(network)
+        """Powers of `decay` by how many parts lie between and the head. Raises SpecError for a single part."""
+        parts = _parts(network, "discriminative-rates")
         return {parameter: self.decay ** (len(parts) - place) for place, part in enumerate(parts) for parameter in part}
+
+
+def _parts(network: nn.Module, finetuning: str) -> tuple[tuple[nn.Parameter, ...], ...]:
+    """Return `depths`. Raises SpecError for a single part, which would be trained as a whole."""
+    if len(parts := depths(network)) > 1:
+        return parts
+    raise SpecError(
+        f"finetuning '{finetuning}': the layers of this network are not told apart, as those of all networks for "
+        "segmentation, so that all of it would be trained alike: use full, or last-layers: {layers: 0}"
+    )
 
 
 def depths(network: nn.Module) -> tuple[tuple[nn.Parameter, ...], ...]:

@@ -200,7 +200,7 @@ class Output:
     head: Literal["sigmoid", "softmax"] = "sigmoid"
 
     def __call__(self, output_scores: Float[Tensor, "b k"], scores: Scores) -> Float[Tensor, "b 1"]:
-        """Return the log-odds of the output, or its probability where scores are probabilities.
+        """Return the logit of the output less those of the others, or its score as it is where scores are no logits.
 
         Raises:
             SpecError: There are fewer outputs.
@@ -210,7 +210,7 @@ class Output:
                 f"output {self.column}: the model gives scores {list(output_scores.shape)}; outputs count from 0"
             )
         selected = output_scores[:, [self.column]]
-        if self.head == "sigmoid" or scores == "probabilities":
+        if self.head == "sigmoid" or scores != "logits":
             return selected
         others = [at for at in range(output_scores.shape[1]) if at != self.column]
         return selected - output_scores[:, others].logsumexp(dim=1, keepdim=True)

@@ -147,6 +147,11 @@ def refusals(recipe: RecipeSpec) -> Iterator[str]:
     if recipe.task == "segmentation" and (recipe.mitigation.name != "none" or by_group):
         yield "mitigations and selection by the worst group look at one label per image: task segmentation has neither"
     yield from _of_the_head(recipe)
+    if recipe.finetuning.name == "last-layers" and recipe.finetuning.params.get("layers") == 0 and not loss.trains_head:
+        yield (
+            f"finetuning 'last-layers' with layers: 0 trains the head alone, and {named} has its head fitted "
+            "afterwards, so that nothing would be trained: use linear-probe, or give the loss `head: joint`"
+        )
     if mitigation.weighs_images and not loss.per_image:
         others = [entry.name for entry in entries("loss") if getattr(entry.traits, "per_image", False)]
         yield (f"{mitigated} weighs images, and {named} has no term for a single image: use one of {', '.join(others)}")
@@ -179,7 +184,7 @@ def _of_the_head(recipe: RecipeSpec) -> Iterator[str]:
         return
     named = f"finetuning '{recipe.finetuning.name}' fits a linear head by the log-loss of images"
     if recipe.task == "segmentation":
-        yield f"{named}, and the recipe's task is segmentation: use full, last-layers or discriminative-rates"
+        yield f"{named}, and the recipe's task is segmentation: use full, or last-layers with layers: 0"
     others = {
         "loss": (recipe.loss.name, ("cross-entropy",)),
         "mitigation": (recipe.mitigation.name, ("none",)),
