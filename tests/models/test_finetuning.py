@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn import functional
 from assay.core import registry
 from assay.models.initialization import depths
 from assay.plugin import Component, Interrupted, RecipeSpec, SpecError, as_network, build_network, fit, fit_head
-from assay.testing.data import squares
+from assay.testing.data import ImagesInMemory, squares
 from assay.testing.models import same_state
 from assay.training.feed import read_all
 from assay.training.loop import begin
@@ -131,6 +132,32 @@ def test_resumed_it_ends_as_it_would_have_ended(chosen: RecipeSpec, tmp_path) ->
             should_stop=lambda: next(counted) == 4,
         )
     assert same_state(whole.network, trained(chosen, tmp_path / "cut").network)
+
+
+def test_with_a_teacher_and_frozen_layers_it_ends_as_it_would_have_ended(tmp_path) -> None:
+    chosen = RecipeSpec(
+        epochs=3,
+        batch_size=16,
+        loss=part("loss", "moco", queue=64),
+        finetuning=part("finetuning", "last-layers", layers=2),
+    )
+    whole, counted = trained(chosen, tmp_path / "whole"), iter(range(100))
+    for _ in range(2):  # in the second epoch, after a validation, and once more
+        with pytest.raises(Interrupted):
+            fit(chosen, TRAINING, VALIDATION, classes=2, seed=0, folder=tmp_path / "cut", checkpoint_every=0,
+                should_stop=lambda: next(counted) in (6, 9))  # fmt: skip
+    assert same_state(whole.network, trained(chosen, tmp_path / "cut").network)
+
+
+def test_a_checkpoint_of_the_same_rows_with_other_pixels_is_not_continued(tmp_path) -> None:
+    chosen, other = tuned("full"), replace(TRAINING, images=ImagesInMemory(TRAINING.images.read(np.arange(70)) / 2))
+    with pytest.raises(Interrupted):
+        fit(chosen, TRAINING, VALIDATION, classes=2, seed=0, folder=tmp_path / "cut", checkpoint_every=0,
+            should_stop=lambda: True)  # fmt: skip
+    fresh, after = (
+        fit(chosen, other, VALIDATION, classes=2, seed=0, folder=tmp_path / name) for name in ("fresh", "cut")
+    )
+    assert same_state(fresh.network, after.network)
 
 
 @pytest.mark.parametrize(

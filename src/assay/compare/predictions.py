@@ -216,19 +216,20 @@ def _shared_images(
     Raises:
         DataError: A recipe lacks over a tenth of the images of a seed, unless they are dropped; or none is left.
     """
-    of_seed, has_seed = answered.any(axis=0), answered.any(axis=2, keepdims=True)
-    lacking = of_seed & ~answered & has_seed
-    shares = lacking.sum(axis=2) / np.maximum(of_seed.sum(axis=1), 1)
+    of_seed = np.asarray(answered.any(axis=0))
+    lacking = of_seed & ~answered & answered.any(axis=2, keepdims=True)
+    lost, images = np.asarray(lacking.sum(axis=2)), np.asarray(of_seed.sum(axis=1))
+    shares = lost / np.maximum(images, 1)
     compared = answered & ~lacking.any(axis=0)
-    g, s = np.unravel_index(int(shares.argmax()), shares.shape)
+    g, s = divmod(int(shares.argmax()), shares.shape[1])
     if (shares[g, s] > MOST_LOST and unmatched == "refuse") or not compared.any():
         raise DataError(
-            f"'{names[0][g]}' lacks {int(lacking[g, s].sum()):,} of {int(of_seed[s].sum()):,} images of seed "
+            f"'{names[0][g]}' lacks {int(lost[g, s]):,} of {int(images[s]):,} images of seed "
             f"{names[1][s]}, which other recipes have: so many are rarely omitted on purpose; complete the file, or "
             f"compare the images that all recipes of a seed have with {key_text('--unmatched', 'drop')}"
         )
-    lost = int(answered.sum() - compared.sum())
-    return compared, f"left out: {lost:,} predictions of images that not every recipe of a seed has" if lost else ""
+    others = int(answered.sum()) - int(compared.sum())
+    return compared, f"left out: {others:,} predictions of images that not every recipe of a seed has" if others else ""
 
 
 def _encode_values(values: Sequence[str]) -> tuple[list[str], Int[np.ndarray, " n"]]:

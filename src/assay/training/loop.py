@@ -90,6 +90,10 @@ class StepPlan:
         return Progress(step=step, steps=self.steps, epoch=step // self.per_epoch, epochs=self.epochs)
 
 
+_COMPARED = 16
+"""Images whose pixels are part of the identity of a training."""
+
+
 def identity(
     recipe: RecipeSpec,
     training: Environment,
@@ -98,11 +102,19 @@ def identity(
     seed: int,
     groups: Sequence[np.ndarray | None],
 ) -> str:
-    """Return the identity of this training, so that a checkpoint of another training is never continued."""
+    """Return the identity of this training, so that a checkpoint of another training is never continued.
+
+    Of pixels a few images count, in 256 levels: environments that differ in a dose share rows, targets and factors.
+    """
     rows = hashlib.sha256()
-    for table in (training.table, validation.table):
-        rows.update(np.ascontiguousarray(table.row).tobytes())
-        rows.update(np.ascontiguousarray(table.target).tobytes())
+    for environment in (training, validation):
+        table = environment.table
+        for values in (table.row, table.target, *table.columns.values()):
+            rows.update(np.ascontiguousarray(values).tobytes())
+        some = np.unique(np.linspace(0, len(table) - 1, _COMPARED).astype(np.int64)) if len(table) else table.row
+        for pixels in (environment.images, environment.masks):
+            if pixels is not None:
+                rows.update(np.rint(255 * pixels.read(some).numpy().astype(np.float64)).tobytes())
     for codes in groups:
         rows.update(b"" if codes is None else codes.tobytes())
     return content_hash({"recipe": recipe.canonical(), "seed": seed, "classes": classes, "rows": rows.hexdigest()})

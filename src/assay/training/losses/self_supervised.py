@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -152,11 +152,20 @@ class TeacherStudent(TwoViews):
         super().__init__(projection)
         self.momentum = momentum
         self.averaged = nn.ModuleDict()
+        self._at_rest: list[nn.Module] = []
 
     def start(self, network: nn.Module) -> None:
         """The teacher begins as the network."""
         for name, module in (("network", network), ("projection", self.projection)):
             self.averaged[name] = copy.deepcopy(module).requires_grad_(False)
+        self._at_rest = [module for module in self.averaged.modules() if not module.training]
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, but for modules that were frozen in the network when training started."""
+        super().train(mode)
+        for module in self._at_rest:
+            module.eval()
+        return self
 
     def taught(self, batch: Batch) -> Float[Tensor, "b d"]:
         """Return the teacher's projections of all views, without gradient."""
