@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import PurePath
 
@@ -426,17 +426,21 @@ def _target_of(read: TextTable, names: Sequence[str]) -> str:
 def _score_of(read: TextTable, names: Sequence[str], target: str, positive: str) -> str:
     """Return the column of scores; decisions, of two values, only where there is nothing better.
 
+    Of several that are named like scores, those are meant whose names say no more than a class, the target or that it
+    is predicted: not `quality_score` beside `y_prob`.
+
     Raises:
         SpecError: Scores are of the class that another column names, or of several classes that are not known.
     """
     numbers = {name: values for name in names if (values := _numbers(read, name))}
     fine = [name for name in numbers if len(numbers[name]) > 2]
-    word = next((word for word in SCORES if any(word in words_of(name) for name in fine)), "")
-    alike = [name for name in fine if word in words_of(name)]
-    if len(alike) != 1:
-        target = target or _target_of(read, names)
-        classes = {*map(fold, set(read.present(target)))} if target else set[str]()
-        alike = alike or [name for name in fine if fold(name) in classes]
+    target = target or _target_of(read, names)
+    classes = {*map(fold, set(read.present(target)))} if target else set[str]()
+    called = [name for name in fine if words_of(name) & {*SCORES}]
+    fitting = [name for name in called if _says_no_more(name, {*classes, target, *NEGATIVES})]
+    word = next((word for word in SCORES if any(word in words_of(name) for name in fitting)), "")
+    alike = [name for name in called if word and word in words_of(name)]
+    alike = alike or [*(name for name in fine if fold(name) in classes and name not in called), *called]
     if len(alike) > 1:
         chosen = _of_class(read, alike, target, positive)
         _refuse_outputs(read, alike, chosen, numbers)
@@ -449,6 +453,12 @@ def _score_of(read: TextTable, names: Sequence[str], target: str, positive: str)
         sure, call = (chosen, calls[0]) if halved else (doubtful[0], chosen)
         raise SpecError(of_called_class(sure, call))
     return chosen
+
+
+def _says_no_more(score: str, classes: Iterable[str]) -> bool:
+    """Return whether the name of a column of scores says nothing but a class, the target or that it is predicted."""
+    rest = words_of(score) - {*SCORES, ""}
+    return rest <= {*TARGETS, *_CALLS} or any(rest == words_of(name) for name in classes)
 
 
 def of_called_class(score: str, call: str) -> str:
