@@ -364,9 +364,10 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     reasons |= {name: why for name, why in restated(table, spec.target).items() if name in others}
     named = [name for name in (spec.target, *factors) if name in table.header]
     used = {name: table.column(name, "data.factors") for name in named}
-    used |= {name: cells for name, cells in others.items() if name not in reasons}
+    others = {name: cells for name, cells in others.items() if name not in reasons}
+    unsure = [cautions_of(used, "" if target.question else spec.target), cautions_of(others, "", table.comma)]
     read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
-            **cautions_of(used, "" if target.question else spec.target),
+            **{key: "; ".join(each[key] for each in unsure if key in each) for key in {**unsure[0], **unsure[1]}},
             "columns left out": columns_left_out(reasons)}  # fmt: skip
     return {key: value for key, value in read.items() if value}
 

@@ -101,7 +101,7 @@ class ScoredRows:
         patients, target = self.cells("patient"), self.roles["target"]
         cells = {target: self.cells("target")} | {name: self.table.column(name, "columns") for name in columns}
         facts = {"positive class": self.target.positive, **notation_of(self.table), **split_counts(self.table),
-                 **cautions_of(cells, target)}  # fmt: skip
+                 **cautions_of(cells, target, self.table.comma)}  # fmt: skip
         if patients:
             facts |= one_patient(patient_codes(patients)) | alike_patients(patients, self.table.numbers)
         return facts
