@@ -186,6 +186,19 @@ def test_blank_patients_of_images(tmp_path: Path) -> None:
         assay.audit(_mean, data, out=tmp_path / "out", progress=False)
 
 
+@pytest.mark.parametrize("word", ["unknown", "-", "k.A."])
+@situation("images with patients `unknown`, `-` or `k.A.`", "refused as blank ones are: they are not one patient")
+def test_unknown_patients_of_images(ask: Asking, tmp_path: Path, word: str) -> None:
+    frame = pd.DataFrame({"target": [0, 1] * 12, "patient": ["a", "b", word, *"cdefghijk"] * 2})
+    path = images(tmp_path / "set", frame)
+    data = {"folder": str(path.parent), "target": "target", "patient": "patient", "size": SIDE}
+    with pytest.raises(DataError, match=r"line 4 '002\.png': patient is missing; say whose image it is"):
+        assay.audit(_mean, data, out=tmp_path / "out", progress=False)
+    assay.look({**data, "unnamed": "own"}, out=tmp_path / "look", progress=False)
+    issues = ask("results", "look", "--table", "provenance").out
+    assert "patient is missing in 2 of 24 rows: each counts as a patient of its own" in issues
+
+
 @situation("one patient with over a tenth of the images", "a caution with the number of images")
 def test_one_patient_with_many_images(ask: Asking, tmp_path: Path) -> None:
     frame = predictions(patient=["x" if at % 4 == 0 else f"p{at}" for at in range(120)])

@@ -136,9 +136,9 @@ def factor_of(name: str, cells: Sequence[str], comma: bool = False) -> tuple[Fac
     return factor_column(name, kind_named(name, cells, comma), cells, comma=comma)[:2]
 
 
-def means_unknown(cell: str) -> bool:
-    """Return whether a cell that names something, such as a patient, says that it is not known."""
-    return fold(cell) in _UNKNOWN or cell.strip() == "-"
+def without_name(cell: str) -> bool:
+    """Return whether a cell of a column of patients is blank, or says that the patient is not known."""
+    return absent(cell) or fold(cell) in _UNKNOWN or cell.strip() == "-"
 
 
 def doubtful(values: Iterable[str], *, blank: bool = False) -> list[str]:
