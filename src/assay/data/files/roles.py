@@ -235,8 +235,8 @@ def sure_target(read: TextTable, targets: Sequence[str]) -> str:
 
 
 def called_targets(names: Sequence[str]) -> list[str]:
-    """Return the names that are named like targets."""
-    return [name for name in names if rank_of(name) < len(TARGETS)]
+    """Return the names that are named like targets, and not like what patients and images are, as `lesion_site`."""
+    return [name for name in names if rank_of(name) < len(TARGETS) and not called_attribute(name)]
 
 
 def _divide_otherwise(read: TextTable, first: str, other: str) -> bool:
