@@ -258,6 +258,16 @@ def test_columns_called_almost_as_patients(ask: Asking, tmp_path: Path, name: st
     assert f"patient {name}" not in ask("audit", tmp_path / "p.csv", "--out", "out").out
 
 
+@pytest.mark.parametrize("name", ["patient_psa", "study_duration"])
+@situation("`patient_psa` of 3.4 or `study_duration` beside `case_id`", "numbers; the patient is `case_id`")
+def test_measurements_of_patients(ask: Asking, tmp_path: Path, name: str) -> None:
+    values = [3.4 + at // 3 if name == "patient_psa" else 90 + at // 3 for at in range(80)]
+    frame = pd.DataFrame({"case_id": [f"C{at // 2}" for at in range(80)], "dx": [at // 2 % 2 for at in range(80)]})
+    said = _guessed(ask, tmp_path / "set", frame.assign(**{name: values}))
+    assert 'patient "case_id"' in said
+    assert f"{name} (continuous)" in said.partition("other columns")[2]
+
+
 @situation("`case` of 0 and 1 beside `pid`", "the patient is `pid`, and the target `case`")
 @situation("`case` with several images each beside `patient_id`", "the patient is `patient_id`")
 def test_ids_go_before_bare_words(ask: Asking, tmp_path: Path) -> None:

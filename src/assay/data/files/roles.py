@@ -75,6 +75,13 @@ _TRAITS = _ATTRIBUTES | {
     "description",
     "phase",
     "arm",
+    "duration",
+    "days",
+    "months",
+    "years",
+    "count",
+    "score",
+    "dose",
 }
 """Words of the names of what is known of patients: `patient_weight` holds no patients."""
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
@@ -115,12 +122,17 @@ def holds_patients(column: str, cells: Sequence[str]) -> bool:
     """Return whether a column is named like a patient column, and its values may be patients.
 
     A few values with many rows each are classes, as in `case` of 0 and 1, unless the name says that they are ids or is
-    that of patients alone.
+    that of patients alone. Numbers such as 3.4 are measured, unless the name says that they are ids.
     """
     values = {cell for cell in set(cells) if not absent(cell)}
     most = 2 if column.lower() in _PATIENT_STEMS else MOST_CLASSES
     few = len(values) <= most and _OFTEN * len(values) <= len(cells)
-    return called_patient(column) and (_rank_of_patient(column) in (0, 2) or not few)
+    return called_patient(column) and (_rank_of_patient(column) in (0, 2) or not (few or _are_measured(values)))
+
+
+def _are_measured(values: Iterable[str]) -> bool:
+    """Return whether there are numbers with decimals; 12.0 is a whole number."""
+    return any(not parsed.is_integer() for value in values if (parsed := number(value, comma=True)) is not None)
 
 
 def parts_in(read: TextTable) -> Mapping[str, Sequence[str]]:
