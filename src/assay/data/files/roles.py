@@ -82,8 +82,12 @@ _TRAITS = _ATTRIBUTES | {
     "count",
     "score",
     "dose",
+    "quality",
+    "format",
+    "width",
+    "resolution",
 }
-"""Words of the names of what is known of patients: `patient_weight` holds no patients."""
+"""Words of the names of what is known of patients and images: `patient_weight` holds no patients."""
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
 """Names of parts and of their columns."""
 MASKS = frozenset({"mask", "masks", "segmentation", "seg", "annotation"})
@@ -277,8 +281,9 @@ def patient_of(read: TextTable, names: Sequence[str]) -> str:
 
 
 def called_image(column: str) -> bool:
-    """Return whether the name of a column is that of image files."""
-    return not words_of(column).isdisjoint(_IMAGES)
+    """Return whether the name of a column is that of image files: `eye_image`, and not `image_quality`."""
+    words = words_of(column)
+    return not words.isdisjoint(_IMAGES) and (words.isdisjoint(_TRAITS) or column.lower().endswith(_IMAGES))
 
 
 def called_calls(column: str) -> bool:
@@ -382,7 +387,7 @@ def roles_of(
 
     ways = {
         "score": lambda: _score_of(read, left(), names.get("target", ""), positive),
-        "image": lambda: _like(_IMAGES, left()),
+        "image": lambda: _image_of(read, left()),
         "seed": lambda: _like(_SEEDS, left()),
         "patient": lambda: patient_of(read, left()),
         "target": lambda: _target_of(read, left()),
@@ -428,6 +433,16 @@ def _not_a_score(read: TextTable) -> str:
 def _like(words: Sequence[str], names: Sequence[str]) -> str:
     """Return the name with the surest of these words; empty without one."""
     return next((name for word in words for name in names if word in words_of(name)), "")
+
+
+def _image_of(read: TextTable, names: Sequence[str]) -> str:
+    """Return the column of images; empty without one. Values of many rows each, and measurements, name no images.
+
+    Rows of several models, or of several images of a case, share a name.
+    """
+    values = {name: set(read.present(name)) for name in names if called_image(name)}
+    few = {name for name, cells in values.items() if len(cells) <= MOST_CLASSES and 2 * len(cells) <= len(read)}
+    return _like(_IMAGES, [name for name in values if name not in few and not _are_measured(values[name])])
 
 
 def _target_of(read: TextTable, names: Sequence[str]) -> str:
