@@ -587,12 +587,13 @@ def test_folders_of_classes(ask: Asking, tmp_path: Path, layout: str) -> None:
     assert facts["images"].startswith("24")
 
 
-NEGATIVE = ["benign", "is_healthy", "normal", "No Finding", "no_malignancy", "gutartig", "disease_free", "HPV negative"]
+NEGATIVE = ["benign", "is_healthy", "normal", "No Finding", "no_malignancy", "gutartig", "disease_free", "HPV negative",
+            "NoFinding", "nofinding", "nonCovid", "noncovid"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NEGATIVE)
 @situation(
-    "a target of 0 and 1 that is named like the negative class: benign, normal, no_finding, disease_free",
+    "a target of 0 and 1 that is named like the negative class: benign, no_finding, NoFinding, nonCovid",
     "asked which value is positive; a look says that none is chosen",
 )
 def test_a_target_called_negative(ask: Asking, tmp_path: Path, name: str) -> None:

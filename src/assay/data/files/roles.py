@@ -109,9 +109,14 @@ _SEEDS = ("seed", "run", "repeat", "repetition", "replicate")
 _IMAGES = ("image", "img", "filename", "file", "path", "dateiname", "datei", "bild")
 
 
+def separate_words(name: str) -> str:
+    """Return a column's name in lower case, with `_` where a capital letter begins a word: `no_finding`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
 def words_of(name: str) -> set[str]:
     """Return the words of a column's name, in lower case."""
-    return set(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
+    return set(re.split(r"[^a-z0-9]+", separate_words(name)))
 
 
 def called_patient(column: str) -> bool:
