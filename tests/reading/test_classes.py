@@ -534,6 +534,24 @@ def test_scores_that_may_be_of_something_else(ask: Asking, tmp_path: Path) -> No
     assert auroc(found) == pytest.approx(roc_auc_score(frame["target"], p), abs=1e-9)
 
 
+@pytest.mark.parametrize("name", ["y_prob", "prob_malignant", "malignant"])
+@situation("`prob_malignant` or `y_prob` beside `quality_score`", "the model's scores are read")
+@situation("`quality_score` beside `model_output`, of which neither says more", "asked which one")
+def test_other_scores_than_the_models(ask: Asking, tmp_path: Path, name: str) -> None:
+    frame = predictions() if name == "y_prob" else predictions(("benign", "malignant"))
+    quality = np.random.default_rng(1).random(len(frame))
+    frame.rename(columns={"score": name}).assign(quality_score=quality).to_csv(tmp_path / "p.csv", index=False)
+    if name == "malignant":  # only a class names it
+        assert f"p.csv has {name}, quality_score" in refused(ask, tmp_path / "p.csv")
+    else:
+        found = audited(ask, tmp_path / "p.csv")
+        right = roc_auc_score(frame["target"].isin([1, "malignant"]), frame["score"])
+        assert auroc(found) == pytest.approx(right, abs=1e-9)
+    other = frame.rename(columns={"score": "model_output"}).assign(quality_score=quality)
+    other.to_csv(tmp_path / "p.csv", index=False)
+    assert "p.csv has model_output, quality_score" in refused(ask, tmp_path / "p.csv")
+
+
 FOLDERS = (
     "{patient}/{label}/{at}.png",
     "{label}/{at}.png thumbnails/{at}.png",
@@ -569,12 +587,13 @@ def test_folders_of_classes(ask: Asking, tmp_path: Path, layout: str) -> None:
     assert facts["images"].startswith("24")
 
 
-NEGATIVE = ["benign", "is_healthy", "normal", "No Finding", "no_malignancy", "gutartig", "disease_free", "HPV negative"]
+NEGATIVE = ["benign", "is_healthy", "normal", "No Finding", "no_malignancy", "gutartig", "disease_free", "HPV negative",
+            "NoFinding", "nofinding", "nonCovid", "noncovid"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NEGATIVE)
 @situation(
-    "a target of 0 and 1 that is named like the negative class: benign, normal, no_finding, disease_free",
+    "a target of 0 and 1 that is named like the negative class: benign, no_finding, NoFinding, nonCovid",
     "asked which value is positive; a look says that none is chosen",
 )
 def test_a_target_called_negative(ask: Asking, tmp_path: Path, name: str) -> None:

@@ -186,6 +186,19 @@ def test_blank_patients_of_images(tmp_path: Path) -> None:
         assay.audit(_mean, data, out=tmp_path / "out", progress=False)
 
 
+@pytest.mark.parametrize("word", ["unknown", "-", "k.A."])
+@situation("images with patients `unknown`, `-` or `k.A.`", "refused as blank ones are: they are not one patient")
+def test_unknown_patients_of_images(ask: Asking, tmp_path: Path, word: str) -> None:
+    frame = pd.DataFrame({"target": [0, 1] * 12, "patient": ["a", "b", word, *"cdefghijk"] * 2})
+    path = images(tmp_path / "set", frame)
+    data = {"folder": str(path.parent), "target": "target", "patient": "patient", "size": SIDE}
+    with pytest.raises(DataError, match=r"line 4 '002\.png': patient is missing; say whose image it is"):
+        assay.audit(_mean, data, out=tmp_path / "out", progress=False)
+    assay.look({**data, "unnamed": "own"}, out=tmp_path / "look", progress=False)
+    issues = ask("results", "look", "--table", "provenance").out
+    assert "patient is missing in 2 of 24 rows: each counts as a patient of its own" in issues
+
+
 @situation("one patient with over a tenth of the images", "a caution with the number of images")
 def test_one_patient_with_many_images(ask: Asking, tmp_path: Path) -> None:
     frame = predictions(patient=["x" if at % 4 == 0 else f"p{at}" for at in range(120)])
@@ -243,6 +256,16 @@ def test_columns_called_almost_as_patients(ask: Asking, tmp_path: Path, name: st
     scored = predictions().drop(columns="patient").assign(**{name: _columns(120)[name]})
     scored.to_csv(tmp_path / "p.csv", index=False)
     assert f"patient {name}" not in ask("audit", tmp_path / "p.csv", "--out", "out").out
+
+
+@pytest.mark.parametrize("name", ["patient_psa", "study_duration"])
+@situation("`patient_psa` of 3.4 or `study_duration` beside `case_id`", "numbers; the patient is `case_id`")
+def test_measurements_of_patients(ask: Asking, tmp_path: Path, name: str) -> None:
+    values = [3.4 + at // 3 if name == "patient_psa" else 90 + at // 3 for at in range(80)]
+    frame = pd.DataFrame({"case_id": [f"C{at // 2}" for at in range(80)], "dx": [at // 2 % 2 for at in range(80)]})
+    said = _guessed(ask, tmp_path / "set", frame.assign(**{name: values}))
+    assert 'patient "case_id"' in said
+    assert f"{name} (continuous)" in said.partition("other columns")[2]
 
 
 @situation("`case` of 0 and 1 beside `pid`", "the patient is `pid`, and the target `case`")

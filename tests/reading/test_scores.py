@@ -739,6 +739,17 @@ def test_unknown_patients_are_not_one_patient(ask: Asking, word: str) -> None:
     assert (code, "'patient' is missing in 6 of 120 rows" in text) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["image_quality", "image_type", "file_size", "image_entropy", "image_grader"])
+@situation("`image_quality`, `image_type` or `file_size` beside `case_id` in a validation", "no column of images")
+def test_what_is_known_of_images_is_no_image(ask: Asking, name: str) -> None:
+    values = {"file_size": lambda at: 1000 + at // 2, "image_entropy": lambda at: at // 2 / 7}
+    value = values.get(name, lambda at: at % 5)
+    pairs = enumerate(zip(TARGET, 1 / (1 + np.exp(-TRUTH)), strict=True))
+    rows = [["case_id", "label", "score", name], *([f"c{at}", int(y), f"{p:.4f}", value(at)] for at, (y, p) in pairs)]
+    code, text = validated(ask, rows)
+    assert (code, f"AUROC {AUROC}" in text, f'image "{name}"' in text) == (0, True, False)
+
+
 def scored(*header: str, of: Callable[[int, float], list[object]]) -> list[list[object]]:
     """Return a table of cases whose cells follow from the class, 0 or 1, and the probability of the second."""
     pairs = zip(TARGET, 1 / (1 + np.exp(-TRUTH)), strict=True)

@@ -413,6 +413,25 @@ def test_dates_and_ages_of_dicom(ask: Asking, tmp_path: Path) -> None:
     assert rows["age"]["median"] == np.median([20 + at // 2 for at in range(120)])
 
 
+@pytest.mark.parametrize("text", [">89", "unk"])
+@situation(
+    "`>89` or `unk` in a column of ages, in a tenth of its values at most", "numbers; these are missing, and said"
+)
+@situation("`unk` beside up to 10 different numbers, which may be levels", "a level, and a caution")
+def test_a_few_texts_among_numbers(ask: Asking, tmp_path: Path, text: str) -> None:
+    ages = [text if at in (3, 4, 5) else str(30 + at // 2) for at in range(120)]
+    grades = [text if at == 3 else str(at % 5) for at in range(120)]
+    predictions(age=ages, grade=grades).to_csv(tmp_path / "p.csv", index=False)
+    found = audited(ask, tmp_path / "p.csv", "--columns", "age,grade")
+    assert f"'{text}' in 3 rows of age, read as missing" in found["audit"]["may mean unknown"]
+    assert ("in 1 row of grade" in found["audit"]["may mean unknown"]) == (text == "unk")
+    rows = columns(ask)
+    assert (rows["age"]["kind"], rows["grade"]["kind"]) == ("continuous", "categorical")
+    assert rows["age"]["median"] == np.median([int(age) for age in ages if age != text])
+    frame = predictions(age=ages).drop(columns=["score", "patient"])
+    assert f"'{text}' in 3 rows of age, read as missing" in looked(ask, images(tmp_path / "images", frame))
+
+
 @situation("a data frame whose index is called `image`", "read as a column, as pandas writes it")
 def test_a_named_index_is_a_column() -> None:
     frame = pd.concat([predictions(loss=[name] * 120, image=range(120)) for name in "ab"])

@@ -315,6 +315,15 @@ def test_dummies_of_a_site_are_no_target(ask: Asking, tmp_path: Path) -> None:
     assert {"site_A", "site_B"} <= {row["name"] for row in _shortcuts(ask)}
 
 
+@pytest.mark.parametrize(("target", "other"), [("melanoma", "lesion_site"), ("recurrence", "cancer_center")])
+@situation("`lesion_site` or `cancer_center` beside `melanoma` of 0 and 1", "a cue, and no target unless it is named")
+def test_where_a_lesion_is_is_no_target(ask: Asking, tmp_path: Path, target: str, other: str) -> None:
+    frame = pd.DataFrame({other: np.where(CODES == 1, "arm", "leg"), target: (CODES == 0).astype(int)})
+    said = ask("look", images(tmp_path / "set", frame), "--out", "look")
+    assert f'target "{target}"' in line_of(said.out, "columns:")
+    assert other in {row["name"] for row in _shortcuts(ask)}
+
+
 @situation(
     "a target of -1, 0 and 1, or of ill, well and unknown, in `assay look`",
     "-1 and unknown are no classes: their images are left out and counted; other commands ask",

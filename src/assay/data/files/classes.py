@@ -12,7 +12,7 @@ import numpy as np
 
 from assay.core.errors import DataError, SpecError, key_text, shorten, unknown_name
 from assay.data.files.kinds import doubtful
-from assay.data.files.roles import words_of
+from assay.data.files.roles import separate_words, words_of
 from assay.data.files.table import NEGATIVES, absent, fold, number, same_value, sorted_values, spellings
 from assay.spec.data import LESION
 
@@ -195,13 +195,13 @@ def target_column(
     )
 
 
-_NEGATED = re.compile(r"(without|not|non|no)[ _-]")
+_NEGATED = re.compile(r"((without|not|non|no)[ _-]|nofinding|non(?!e)[a-z])")
 
 
 def _called_negative(name: str) -> bool:
     """Return whether a column is named like a negative class, such as `benign`, `no_finding` and `disease_free`."""
     negative = any(fold(word) in NEGATIVES or word == "free" for word in words_of(name))
-    return negative != bool(_NEGATED.match(name.casefold()))
+    return negative != bool(_NEGATED.match(separate_words(name)))
 
 
 _OPTION = "--positive"

@@ -19,7 +19,7 @@ from assay.data.files.classes import Target, in_other_folders, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
 from assay.data.files.joins import class_images, classes_said, mark_of_masks, outputs_in
-from assay.data.files.kinds import cautions_of, doubtful, kind_of, notation_of, split_counts
+from assay.data.files.kinds import cautions_of, doubtful, kind_of, notation_of, split_counts, without_name
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
     MaskAt,
@@ -364,9 +364,10 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     reasons |= {name: why for name, why in restated(table, spec.target).items() if name in others}
     named = [name for name in (spec.target, *factors) if name in table.header]
     used = {name: table.column(name, "data.factors") for name in named}
-    used |= {name: cells for name, cells in others.items() if name not in reasons}
+    others = {name: cells for name, cells in others.items() if name not in reasons}
+    unsure = [cautions_of(used, "" if target.question else spec.target), cautions_of(others, "", table.comma)]
     read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
-            **cautions_of(used, "" if target.question else spec.target),
+            **{key: "; ".join(each[key] for each in unsure if key in each) for key in {**unsure[0], **unsure[1]}},
             "columns left out": columns_left_out(reasons)}  # fmt: skip
     return {key: value for key, value in read.items() if value}
 
@@ -427,7 +428,7 @@ def _patient(spec: DataSpec, table: TextTable, names: Sequence[str], problems: l
     cells = table.column(spec.patient, key_text("data.patient"))
     if spec.unnamed == "refuse":
         missing = f"{spec.patient} is missing", "say whose image it is, or write data.unnamed: own"
-        problems += problems_of(table, names, {at: missing for at, cell in enumerate(cells) if absent(cell)})
+        problems += problems_of(table, names, {at: missing for at, cell in enumerate(cells) if without_name(cell)})
     return _with_own(spec, cells, names)
 
 
@@ -443,17 +444,17 @@ def _suggest_patient(spec: DataSpec, table: TextTable, names: Sequence[str]) -> 
 
 
 def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-    """Return the patients' cells. With `unnamed: own` an empty cell becomes an unused prefix and the image's name."""
+    """Return the patients' cells. With `unnamed: own` one without a name is an unused prefix and the image's name."""
     if spec.unnamed == "refuse":
         return cells
-    return [f"{OWN}{name}" if absent(cell) else cell for cell, name in zip(cells, names, strict=True)]
+    return [f"{OWN}{name}" if without_name(cell) else cell for cell, name in zip(cells, names, strict=True)]
 
 
 def _unnamed_note(spec: DataSpec, table: TextTable) -> tuple[str, ...]:
     """Note on images without a patient, where each counts as a patient of its own."""
     if not spec.patient or spec.unnamed != "own":
         return ()
-    blank = sum(absent(cell) for cell in table.column(spec.patient, key_text("data.patient")))
+    blank = sum(without_name(cell) for cell in table.column(spec.patient, key_text("data.patient")))
     sentence = f"{spec.patient} is missing in {blank:,} of {len(table):,} rows: each counts as a patient of its own"
     return (sentence,) if blank else ()
 

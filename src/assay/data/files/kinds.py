@@ -75,6 +75,7 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
     """Return the kind of a column, numbers or levels; of a column that is neither None, and the reason.
 
     Numbers with more than `LEVELS` values are continuous, unless their name or form is that of ids, codes or grades.
+    A few texts among them, see `texts_among`, have no number.
     """
     present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
     values = set(spellings(present).values())
@@ -89,6 +90,9 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
         return (levels, "") if often else (None, "dates")
     if values and all(years(value) is not None for value in values):
         return FactorSpec(kind="continuous"), ""
+    if texts := texts_among(present, comma):
+        present = [cell for cell in present if cell not in texts]
+        values = set(present)
     numbers = [number(value, comma) for value in values]
     if any(value is None for value in numbers):
         if not often and all(map(_DATE.match, values)):
@@ -102,6 +106,17 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
     if are_integers and len(values) == len(present):
         return None, _COUNTS
     return FactorSpec(kind="continuous"), ""
+
+
+def texts_among(cells: Sequence[str], comma: bool = False) -> Counter[str]:
+    """Return the texts, such as `>89`, in a column of numbers, with their counts: a tenth of its values at most.
+
+    Few different numbers may be levels, beside which a text is another level: then there are none.
+    """
+    counts = Counter(cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank)
+    texts = Counter({cell: count for cell, count in counts.items() if number(cell, comma) is None})
+    few = 10 * texts.total() <= counts.total() and len(counts) - len(texts) > LEVELS
+    return texts if few and not any(map(years, texts)) else Counter()
 
 
 def kinds_of(read: TextTable, names: Iterable[str]) -> dict[str, FactorSpec]:
@@ -121,9 +136,9 @@ def factor_of(name: str, cells: Sequence[str], comma: bool = False) -> tuple[Fac
     return factor_column(name, kind_named(name, cells, comma), cells, comma=comma)[:2]
 
 
-def means_unknown(cell: str) -> bool:
-    """Return whether a cell that names something, such as a patient, says that it is not known."""
-    return fold(cell) in _UNKNOWN or cell.strip() == "-"
+def without_name(cell: str) -> bool:
+    """Return whether a cell of a column of patients is blank, or says that the patient is not known."""
+    return absent(cell) or fold(cell) in _UNKNOWN or cell.strip() == "-"
 
 
 def doubtful(values: Iterable[str], *, blank: bool = False) -> list[str]:
@@ -155,20 +170,28 @@ def _doubtful_cells(cells: Sequence[str]) -> list[str]:
     return doubtful({cell for cell in different if not absent(cell)}, blank=any(map(absent, different)))
 
 
-def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, str]:
+def _rows(number: int) -> str:
+    return f"{number:,} {'row' if number == 1 else 'rows'}"
+
+
+def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool | None = None) -> dict[str, str]:
     """Return which values of columns are read as one, or may mean unknown, as rows of `provenance`.
 
     Args:
         columns: Name -> cells.
         target: The column whose values that may mean unknown were asked about.
+        comma: How numbers are written, where the columns have the kinds of `kind_named`, and no others.
     """
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
-    unclear = [
-        f"{shown(value)} in {cells.count(value):,} {'row' if cells.count(value) == 1 else 'rows'} of {name}"
-        for name, cells in columns.items()
-        if name != target
-        for value in _doubtful_cells(cells)
-    ]
+    unclear: list[str] = []
+    for name, cells in columns.items():
+        numeric = comma is not None and kind_named(name, cells, comma).kind == "continuous"
+        counts = texts_among(cells, bool(comma)) if numeric and name != target else Counter[str]()
+        if counts:
+            words = f"{', '.join(map(shown, [*counts][:3]))}{' and others' if len(counts) > 3 else ''}"
+            unclear.append(f"{words} in {_rows(counts.total())} of {name}, read as missing")
+        doubts = _doubtful_cells([cell for cell in cells if cell not in counts]) if name != target else []
+        unclear += [f"{shown(value)} in {_rows(cells.count(value))} of {name}" for value in doubts]
     ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]
     cautions = {"read as one": alike, "may mean unknown": unclear, "ages in years": ages}
     return {key: "; ".join(some) for key, some in cautions.items() if some}

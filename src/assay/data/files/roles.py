@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import PurePath
 
@@ -75,8 +75,19 @@ _TRAITS = _ATTRIBUTES | {
     "description",
     "phase",
     "arm",
+    "duration",
+    "days",
+    "months",
+    "years",
+    "count",
+    "score",
+    "dose",
+    "quality",
+    "format",
+    "width",
+    "resolution",
 }
-"""Words of the names of what is known of patients: `patient_weight` holds no patients."""
+"""Words of the names of what is known of patients and images: `patient_weight` holds no patients."""
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
 """Names of parts and of their columns."""
 MASKS = frozenset({"mask", "masks", "segmentation", "seg", "annotation"})
@@ -98,9 +109,14 @@ _SEEDS = ("seed", "run", "repeat", "repetition", "replicate")
 _IMAGES = ("image", "img", "filename", "file", "path", "dateiname", "datei", "bild")
 
 
+def separate_words(name: str) -> str:
+    """Return a column's name in lower case, with `_` where a capital letter begins a word: `no_finding`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
 def words_of(name: str) -> set[str]:
     """Return the words of a column's name, in lower case."""
-    return set(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
+    return set(re.split(r"[^a-z0-9]+", separate_words(name)))
 
 
 def called_patient(column: str) -> bool:
@@ -115,12 +131,17 @@ def holds_patients(column: str, cells: Sequence[str]) -> bool:
     """Return whether a column is named like a patient column, and its values may be patients.
 
     A few values with many rows each are classes, as in `case` of 0 and 1, unless the name says that they are ids or is
-    that of patients alone.
+    that of patients alone. Numbers such as 3.4 are measured, unless the name says that they are ids.
     """
     values = {cell for cell in set(cells) if not absent(cell)}
     most = 2 if column.lower() in _PATIENT_STEMS else MOST_CLASSES
     few = len(values) <= most and _OFTEN * len(values) <= len(cells)
-    return called_patient(column) and (_rank_of_patient(column) in (0, 2) or not few)
+    return called_patient(column) and (_rank_of_patient(column) in (0, 2) or not (few or _are_measured(values)))
+
+
+def _are_measured(values: Iterable[str]) -> bool:
+    """Return whether there are numbers with decimals; 12.0 is a whole number."""
+    return any(not parsed.is_integer() for value in values if (parsed := number(value, comma=True)) is not None)
 
 
 def parts_in(read: TextTable) -> Mapping[str, Sequence[str]]:
@@ -235,8 +256,8 @@ def sure_target(read: TextTable, targets: Sequence[str]) -> str:
 
 
 def called_targets(names: Sequence[str]) -> list[str]:
-    """Return the names that are named like targets."""
-    return [name for name in names if rank_of(name) < len(TARGETS)]
+    """Return the names that are named like targets, and not like what patients and images are, as `lesion_site`."""
+    return [name for name in names if rank_of(name) < len(TARGETS) and not called_attribute(name)]
 
 
 def _divide_otherwise(read: TextTable, first: str, other: str) -> bool:
@@ -265,8 +286,9 @@ def patient_of(read: TextTable, names: Sequence[str]) -> str:
 
 
 def called_image(column: str) -> bool:
-    """Return whether the name of a column is that of image files."""
-    return not words_of(column).isdisjoint(_IMAGES)
+    """Return whether the name of a column is that of image files: `eye_image`, and not `image_quality`."""
+    words = words_of(column)
+    return not words.isdisjoint(_IMAGES) and (words.isdisjoint(_TRAITS) or column.lower().endswith(_IMAGES))
 
 
 def called_calls(column: str) -> bool:
@@ -370,7 +392,7 @@ def roles_of(
 
     ways = {
         "score": lambda: _score_of(read, left(), names.get("target", ""), positive),
-        "image": lambda: _like(_IMAGES, left()),
+        "image": lambda: _image_of(read, left()),
         "seed": lambda: _like(_SEEDS, left()),
         "patient": lambda: patient_of(read, left()),
         "target": lambda: _target_of(read, left()),
@@ -418,6 +440,16 @@ def _like(words: Sequence[str], names: Sequence[str]) -> str:
     return next((name for word in words for name in names if word in words_of(name)), "")
 
 
+def _image_of(read: TextTable, names: Sequence[str]) -> str:
+    """Return the column of images; empty without one. Values of many rows each, and measurements, name no images.
+
+    Rows of several models, or of several images of a case, share a name.
+    """
+    values = {name: set(read.present(name)) for name in names if called_image(name)}
+    few = {name for name, cells in values.items() if len(cells) <= MOST_CLASSES and 2 * len(cells) <= len(read)}
+    return _like(_IMAGES, [name for name in values if name not in few and not _are_measured(values[name])])
+
+
 def _target_of(read: TextTable, names: Sequence[str]) -> str:
     plain = [name for name in names if words_of(name).isdisjoint(SCORES)]
     return sure_target(read, targets_of(read, plain)) or sure_target(read, targets_of(read, names))
@@ -426,17 +458,21 @@ def _target_of(read: TextTable, names: Sequence[str]) -> str:
 def _score_of(read: TextTable, names: Sequence[str], target: str, positive: str) -> str:
     """Return the column of scores; decisions, of two values, only where there is nothing better.
 
+    Of several that are named like scores, those are meant whose names say no more than a class, the target or that it
+    is predicted: not `quality_score` beside `y_prob`.
+
     Raises:
         SpecError: Scores are of the class that another column names, or of several classes that are not known.
     """
     numbers = {name: values for name in names if (values := _numbers(read, name))}
     fine = [name for name in numbers if len(numbers[name]) > 2]
-    word = next((word for word in SCORES if any(word in words_of(name) for name in fine)), "")
-    alike = [name for name in fine if word in words_of(name)]
-    if len(alike) != 1:
-        target = target or _target_of(read, names)
-        classes = {*map(fold, set(read.present(target)))} if target else set[str]()
-        alike = alike or [name for name in fine if fold(name) in classes]
+    target = target or _target_of(read, names)
+    classes = {*map(fold, set(read.present(target)))} if target else set[str]()
+    called = [name for name in fine if words_of(name) & {*SCORES}]
+    fitting = [name for name in called if _says_no_more(name, {*classes, target, *NEGATIVES})]
+    word = next((word for word in SCORES if any(word in words_of(name) for name in fitting)), "")
+    alike = [name for name in called if word and word in words_of(name)]
+    alike = alike or [*(name for name in fine if fold(name) in classes and name not in called), *called]
     if len(alike) > 1:
         chosen = _of_class(read, alike, target, positive)
         _refuse_outputs(read, alike, chosen, numbers)
@@ -449,6 +485,12 @@ def _score_of(read: TextTable, names: Sequence[str], target: str, positive: str)
         sure, call = (chosen, calls[0]) if halved else (doubtful[0], chosen)
         raise SpecError(of_called_class(sure, call))
     return chosen
+
+
+def _says_no_more(score: str, classes: Iterable[str]) -> bool:
+    """Return whether the name of a column of scores says nothing but a class, the target or that it is predicted."""
+    rest = words_of(score) - {*SCORES, ""}
+    return rest <= {*TARGETS, *_CALLS} or any(rest == words_of(name) for name in classes)
 
 
 def of_called_class(score: str, call: str) -> str:

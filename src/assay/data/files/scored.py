@@ -17,10 +17,10 @@ from assay.data.files.kinds import (
     MOST_LINES,
     alike_patients,
     cautions_of,
-    means_unknown,
     notation_of,
     one_patient,
     split_counts,
+    without_name,
 )
 from assay.data.files.roles import called_image, called_model, class_of_score, models_of, models_of_same_rows, words_of
 from assay.data.files.table import TextTable, absences, absent, number, patient_codes, spellings
@@ -101,7 +101,7 @@ class ScoredRows:
         patients, target = self.cells("patient"), self.roles["target"]
         cells = {target: self.cells("target")} | {name: self.table.column(name, "columns") for name in columns}
         facts = {"positive class": self.target.positive, **notation_of(self.table), **split_counts(self.table),
-                 **cautions_of(cells, target)}  # fmt: skip
+                 **cautions_of(cells, target, self.table.comma)}  # fmt: skip
         if patients:
             facts |= one_patient(patient_codes(patients)) | alike_patients(patients, self.table.numbers)
         return facts
@@ -186,7 +186,7 @@ def _remedy(cells: Sequence[str], cell: str) -> str:
 def _without_value(table: TextTable, column: str, role: str, remedy: str) -> dict[int, str]:
     """Return the positions of rows without a value in a column -> the sentence that refuses them."""
     cells = table.column(column, key_text(f"--{role}"))
-    blank = {cell for cell in set(cells) if absent(cell) or (role == "patient" and means_unknown(cell))}
+    blank = set(filter(without_name if role == "patient" else absent, set(cells)))
     missing = [at for at, cell in enumerate(cells) if cell in blank] if blank else []
     if not missing:
         return {}
