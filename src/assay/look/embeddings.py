@@ -268,12 +268,12 @@ def _issues(
 
 def _decodable_columns(spec: DataSpec, table: FactorTable, rows: Cluster) -> FactorTable:
     """Return these rows with the columns that may be decoded: those of the study, and those that it does not name."""
-    others = undeclared_table(spec)
-    is_aligned = others is not None and np.array_equal(others.target, table.target)
+    others = undeclared_table(spec, table)
     factors = [factor for factor in table.factors if factor.role != "core"]
     chosen = replace(table, factors=tuple(factors))
-    for factor in others.factors if others is not None and is_aligned else ():
-        chosen = chosen.with_column(factor, others.columns[factor.name]) if others is not None else chosen
+    if others is not None:
+        for factor in others.factors:
+            chosen = chosen.with_column(factor, others.columns[factor.name])
     return chosen.take(rows)
 
 
