@@ -40,6 +40,7 @@ from assay.look.checks import (
 )
 from assay.look.cues import CLEAR, FOLDS, SEED, auroc_interval, codes, cue_of
 from assay.probes.decodability import DecodingTask, Score, Space, score_spaces, tasks_of
+from assay.spec.data import name_of_target
 from assay.spec.schema import DataSpec
 from assay.stats.format import join_words
 from assay.stats.metrics import varying
@@ -281,7 +282,7 @@ def _decoded_rows(
     table: FactorTable, columns: FactorTable, features: Float[np.ndarray, "n d"], checks: DataChecks, spec: DataSpec
 ) -> Iterator[Row]:
     """Yield the linear probe of the target, the best simple cue, and every column within classes."""
-    target, probe = spec.target if not spec.classes else "class", _probe(table, features)
+    target, probe = name_of_target(spec), _probe(table, features)
     keys = ("of", "value", "low", "high", "images", "patients", "reason")
     yield {"name": target, "kind": "target", "source": "embeddings", **{key: probe[key] for key in keys}}
     for cue in checks.shortcuts[:1]:

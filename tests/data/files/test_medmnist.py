@@ -157,7 +157,11 @@ def test_a_look_finds_test_images_that_are_copies_of_training_images(tmp_path: P
         arrays = {name: file[name] for name in file.files}
     arrays["test_images"][:3], arrays["test_labels"][:3] = arrays["train_images"][:3], arrays["train_labels"][:3]
     np.savez_compressed(path, **arrays)  # pyright: ignore[reportArgumentType]
-    issues = look({"medmnist": str(path)}, out=tmp_path / "look").table("issues")
+    found = look({"medmnist": str(path)}, out=tmp_path / "look")
+    issues = found.table("issues")
     assert sorted(issues["row"][issues["kind"] == "copy"]) == [1, 2, 3, 15, 16, 17]
     assert issues["of"][issues["kind"] == "across-parts"].tolist() == ["split"]
     assert "left-out" not in set(issues["kind"])
+    facts = found.table("provenance").set_index("key")["value"]
+    assert facts["target"] == "class", "the file has no column of the target"
+    assert "malignant" not in (tmp_path / "look" / "report.html").read_text()
