@@ -265,8 +265,16 @@ def names_of(spec: DataSpec) -> dict[int, str]:
     return {problem.row: problem.name for problem in listing.problems} | used
 
 
-def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Images | None:
+def load_images(
+    spec: DataSpec, numbers: Sequence[int], cache: ArrayCache, like: Dataset | None = None
+) -> Images | None:
     """Return the images of some rows of files, by their numbers in the table; None where `spec` names no files.
+
+    Args:
+        spec: The files, and how they are shown.
+        numbers: Numbers of the rows.
+        cache: Cache of decoded images.
+        like: The set that the rows are of, see `load_dataset`.
 
     Raises:
         DataError: One of them cannot be decoded.
@@ -275,4 +283,5 @@ def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Im
     if not (spec.classes or spec.folder):
         return None
     listing = listing_of(spec)
-    return images_of(listing.take(np.array([listing.frame.index.get_loc(number) for number in numbers])), spec, cache)
+    rows = np.array([listing.frame.index.get_loc(number) for number in numbers])
+    return images_of(listing.take(rows), spec, cache, like)
