@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy.stats import mannwhitneyu
+from tests.worlds.files import load, small_set, spec_of
 from torch.nn import functional
 
 from assay.execution.jobs import population_of
@@ -83,6 +84,17 @@ def _cues(spec: StudySpec, place: Workspace) -> list[Any]:
 
 def row(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return next(one for one in rows if one["name"] == name)
+
+
+def test_columns_of_images_of_which_one_is_unreadable_have_the_scores_of_their_rows(tmp_path: Path) -> None:
+    """Networks are compared with these scores."""
+    dose = np.random.default_rng(0).normal(size=60).round(3)
+    folder = small_set(tmp_path / "set", 60, extra={"dose": dose.tolist()})
+    (folder / "10.png").write_bytes(b"broken")
+    dataset = load(folder, skip_bad_rows=True)
+    (cue,) = [cue for cue in data_checks(spec_of(folder), dataset).cues if cue.row["name"] == "dose"]
+    assert cue.row["images"] == len(dataset.table) == 59
+    assert np.allclose(cue.scores[1], np.delete(dose, 10))
 
 
 def test_every_factor_column_property_and_baseline_is_listed(rows: list[dict[str, Any]]) -> None:

@@ -147,6 +147,35 @@ def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.Ca
     assert len(found) == 4, "a line for each kind of issue"
 
 
+@pytest.mark.parametrize("how", ["all are read", "an image is unreadable", "masks are the target", "numbered folds"])
+def test_patients_in_several_parts_are_counted_however_the_set_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """Each of 20 patients has an image in each of three parts."""
+    draw, folder = np.random.default_rng(3), tmp_path / "set"
+    (folder / "masks").mkdir(parents=True)
+    rows: list[dict[str, Any]] = []
+    for at in range(60):
+        Image.fromarray(draw.integers(0, 255, (24, 24)).astype(np.uint8)).save(folder / f"{at}.png")
+        Image.fromarray(np.pad(np.full((4, 4), 255 * (at % 2), np.uint8), 10)).save(folder / "masks" / f"{at}.png")
+        part = at % 3 if how == "numbered folds" else ("train", "val", "test")[at % 3]
+        rows.append({"image": f"{at}.png", "ill": at % 2, "patient_id": f"P{at // 3}", "data_split": part,
+                     "stress_test": "ny"[draw.integers(2)], "mask": f"masks/{at}.png"})  # fmt: skip
+    if how == "an image is unreadable":
+        (folder / "59.png").write_bytes(b"broken")
+        rows[59]["patient_id"] = "P99"
+    kept = [name for name in rows[0] if name != ("ill" if how == "masks are the target" else "mask")]
+    pd.DataFrame(rows)[kept].to_csv(folder / "data.csv", index=False)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("forbid: [across-parts]\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["look", str(folder), "--out", str(tmp_path / "look"), "--policy", str(policy)])
+    assert ended.value.code == 3
+    said = capsys.readouterr().out
+    assert "several parts of 'data_split' have 20 patients in common" in said
+    assert "parts of 'stress_test'" not in said, "a test of patients is no part"
+
+
 @pytest.mark.parametrize("apart", [True, False])
 def test_a_column_that_tells_the_classes_apart_may_be_the_target(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], apart: bool

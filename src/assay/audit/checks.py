@@ -595,7 +595,7 @@ def framings(prepared: PreparedAudit, rows: Sequence[int]) -> dict[str, Images]:
     for name, fit in FITS.items():
         if fit != data.fit:
             other = data.model_copy(update={"fit": fit, "crop_share": 1.0, "channels": channels})
-            images = load_images(other, numbers, cache)
+            images = load_images(other, numbers, cache, dataset)
             if images is not None:
                 by_framing[name] = images
     return by_framing

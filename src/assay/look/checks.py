@@ -16,7 +16,7 @@ from assay.core.types import FactorTable
 from assay.data.cards import without_patients
 from assay.data.dataset import Dataset
 from assay.data.files.folder import undeclared_table
-from assay.data.files.roles import SPLITS
+from assay.data.files.roles import MOST_CLASSES, divides
 from assay.data.leakage import exact_pairs
 from assay.data.near_copies import NearPair, compares_full_images_only, merge_patients
 from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, shortcut_cautions, shortcut_rows
@@ -126,7 +126,8 @@ def data_checks(
     """
     if dataset is None:
         return DataChecks(None, [Reason.of(Code.DRAWN_IMAGES)])
-    table, others, properties_seen = dataset.table, undeclared_table(spec), measure_images(dataset, size)
+    table, properties_seen = dataset.table, measure_images(dataset, size)
+    others = undeclared_table(spec, table)
     pairs = dataset.near_copies if near is None or dataset.search is None else dataset.search.among(near)
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
     linked = replace(dataset, table=_linked(table, clusters))
@@ -145,7 +146,8 @@ def data_checks(
     odd = {kind: hits for kind, hits in images_of_kind.items() if len(hits[0])}
     against = _cue_against(table, cues, wrong)
     small = [name for factor_table in (table, others) for name in _small_groups(factor_table)]
-    parts = list(_across_parts(table, others, clusters))
+    divided = (table, others or undeclared_table(spec, table, of_masks=True))
+    parts = [cause for columns in divided for cause in _across_parts(columns, clusters)]
     groups = [("copy", cluster) for cluster in clusters] + [(SUSPECTED, cluster) for cluster in suspected]
     issues = _issues_of(table, groups, parts, odd, small)
     left, searched = len(dataset.card.left_out), len(table if near is None else near)
@@ -335,16 +337,16 @@ def certain_copies(near: Sequence[NearPair]) -> set[int]:
     return {pair.second for pair in near if pair.likeness >= SURELY}
 
 
-def _across_parts(table: FactorTable, others: FactorTable | None, clusters: Sequence[Cluster]) -> Iterator[Reason]:
+def _across_parts(table: FactorTable | None, clusters: Sequence[Cluster]) -> Iterator[Reason]:
     """Yield columns such as `split` whose parts share patients or pictures."""
-    aligned = others is not None and np.array_equal(others.target, table.target)
-    for factor in others.factors if others is not None and aligned else ():
-        if factor.name.casefold() not in SPLITS or not factor.levels:
+    for factor in table.factors if table is not None else ():
+        part = table.columns[factor.name] if table is not None else np.empty(0)
+        few = bool(factor.levels) or len(np.unique(part)) <= MOST_CLASSES
+        if table is None or not few or not divides(factor.name, factor.levels):
             continue
-        part = others.columns[factor.name] if others is not None else table.target
-        pairs = np.unique(np.stack([table.patient, part], axis=1), axis=0)
-        shared = len(pairs) - len(np.unique(pairs[:, 0]))
-        groups = sum(len(np.unique(part[files])) > 1 for files in clusters)
+        pairs = np.unique(np.stack([table.patient, part], axis=1)[part >= 0], axis=0)
+        shared = int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())
+        groups = sum(len(np.unique(part[files][part[files] >= 0])) > 1 for files in clusters)
         if shared or groups:
             yield Reason.of(
                 Code.PARTS_SHARED, count=shared, groups=groups, both=min(shared, groups), column=factor.name

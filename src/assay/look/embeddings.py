@@ -40,6 +40,7 @@ from assay.look.checks import (
 )
 from assay.look.cues import CLEAR, FOLDS, SEED, auroc_interval, codes, cue_of
 from assay.probes.decodability import DecodingTask, Score, Space, score_spaces, tasks_of
+from assay.spec.data import name_of_target
 from assay.spec.schema import DataSpec
 from assay.stats.format import join_words
 from assay.stats.metrics import varying
@@ -268,12 +269,12 @@ def _issues(
 
 def _decodable_columns(spec: DataSpec, table: FactorTable, rows: Cluster) -> FactorTable:
     """Return these rows with the columns that may be decoded: those of the study, and those that it does not name."""
-    others = undeclared_table(spec)
-    is_aligned = others is not None and np.array_equal(others.target, table.target)
+    others = undeclared_table(spec, table)
     factors = [factor for factor in table.factors if factor.role != "core"]
     chosen = replace(table, factors=tuple(factors))
-    for factor in others.factors if others is not None and is_aligned else ():
-        chosen = chosen.with_column(factor, others.columns[factor.name]) if others is not None else chosen
+    if others is not None:
+        for factor in others.factors:
+            chosen = chosen.with_column(factor, others.columns[factor.name])
     return chosen.take(rows)
 
 
@@ -281,7 +282,7 @@ def _decoded_rows(
     table: FactorTable, columns: FactorTable, features: Float[np.ndarray, "n d"], checks: DataChecks, spec: DataSpec
 ) -> Iterator[Row]:
     """Yield the linear probe of the target, the best simple cue, and every column within classes."""
-    target, probe = spec.target if not spec.classes else "class", _probe(table, features)
+    target, probe = name_of_target(spec), _probe(table, features)
     keys = ("of", "value", "low", "high", "images", "patients", "reason")
     yield {"name": target, "kind": "target", "source": "embeddings", **{key: probe[key] for key in keys}}
     for cue in checks.shortcuts[:1]:

@@ -67,28 +67,26 @@ def cues_of(dataset: Dataset, others: FactorTable | None, properties_seen: Image
 
     Every factor (but one of the role *core*, which defines the target), every column that the study does not name,
     whether they are filled, properties of the images, and ridge regressions on held-out patients. Where patients are
-    not named, rows count none. Columns whose rows are not those of the images have no scores. Of a segmentation they
-    may also predict which lesions are large; these have no scores either.
+    not named, rows count none. Of a segmentation they may also predict which lesions are large; these have no scores.
 
     Args:
         dataset: The images.
-        others: The columns that are not named; None where there are none.
+        others: The images with the columns that are not named; None where there are none.
         properties_seen: Measures of the images.
     """
     table = dataset.table
-    aligned = others is not None and np.array_equal(others.target, table.target)
     cues = [*cues_of_table(table), *_cues_of_images(dataset, table.take(properties_seen.rows), properties_seen)]
     cues = [
         cue.expand_to_all(properties_seen.rows, len(table)) if cue.row["kind"] in OF_IMAGES else cue for cue in cues
     ]
     if others is not None:
-        others = replace(others, patient=table.patient) if aligned else others
-        cues += [cue if aligned else replace(cue, scores={}) for cue in cues_of_table(others, "column")]
+        others = replace(others, patient=table.patient)
+        cues += cues_of_table(others, "column")
     if dataset.masks is not None and table.classes == LESION.levels:
         has_both_classes = np.bincount(table.target, minlength=2).min() >= LEAST_ROWS
         cues = [
             *(cues if has_both_classes else ()),
-            *_cues_of_area(dataset, dataset.masks, others if aligned else None, properties_seen),
+            *_cues_of_area(dataset, dataset.masks, others, properties_seen),
         ]
     if without_patients(dataset.card.known_faults):
         cues = [replace(cue, row={**cue.row, "patients": 0}) for cue in cues]

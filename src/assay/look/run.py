@@ -28,6 +28,7 @@ from assay.look.kind import LOOK
 from assay.look.request import SHARED, LookRequest
 from assay.report.pictures import PictureSettings
 from assay.report.sheets import harmless
+from assay.spec.data import name_of_target
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
 from assay.stats.doubts import caution_rows
@@ -112,7 +113,7 @@ class LookRun(RunSteps):
             from assay.look.embeddings import with_embeddings
 
             checks, decoded = with_embeddings(checks, self.spec, embeddings)
-        gallery = PictureSettings(folder.root / "pictures", self.dataset.scale, self.spec.target)
+        gallery = PictureSettings(folder.root / "pictures", self.dataset.scale, name_of_target(self.spec))
         names, places = names_of(self.listed), self.dataset.table.places
         rows_left_out = sorted(names.keys() - set(places.numbers)) if places else []
         issues = [*checks.issues, *(issue("left-out", at) for at in rows_left_out)]
@@ -130,7 +131,7 @@ class LookRun(RunSteps):
             "look again": f"assay look {self.request.typed('open', 'as_json')}",
             "next study": f"assay init {images}",
             "next audit": f"assay audit MODEL --images {images}",
-            "target": self.spec.target if not self.spec.classes else "class",
+            "target": name_of_target(self.spec),
             "patient": self.spec.patient,
             "embeddings": embeddings.name if embeddings else "",
             "images": f"{len(self.dataset.table):,}",

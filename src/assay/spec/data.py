@@ -249,6 +249,11 @@ def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
             issues.add((*keys, *at), value, what, remedy, header)
 
 
+def name_of_target(data: DataSpec) -> str:
+    """Return the name of the target for readers: that of its column, and `class` where no table names one."""
+    return "class" if data.dataset or data.medmnist or data.classes else data.target
+
+
 def undeclared_columns(data: DataSpec) -> tuple[str, ...]:
     """Return the columns of the study's tables that the spec does not name."""
     names = [data.table, *data.further] if data.folder and data.table and not is_coco(data) else []

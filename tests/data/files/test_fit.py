@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import tifffile
 from PIL import Image
 from tests.data.files.test_readers import dicom
-from tests.worlds.files import load, save, write_table
+from tests.worlds.files import load, save, spec_of, write_table
 
+from assay.audit.checks import framings
 from assay.plugin import DataError, Dataset, SpecError
 from assay.spec.parse import parse_study
 
@@ -273,3 +275,19 @@ def test_flat_images_are_doubted_with_the_range_that_was_used(tmp_path: Path) ->
 def test_dark_images_of_8_bit_are_not_doubted(tmp_path: Path) -> None:
     folder = ranged_set(tmp_path / "set", [(image // 256).astype(np.uint8) for image in twelve_bit()])
     assert load(folder).card.doubts == ()
+
+
+def test_some_images_of_a_set_at_another_framing_keep_the_range_of_the_set(tmp_path: Path) -> None:
+    """The last of 13 images has twice the values of the others, which are read alone as an audit does."""
+    draw, folder = np.random.default_rng(0), tmp_path / "set"
+    for at in range(13):
+        save(folder / f"{at}.png", draw.integers(100, 4096 * (1 + at // 12), (HIGH, WIDE)).astype(np.uint16))
+    write_table(folder / "data.csv", [["image", "label"], *([f"{at}.png", at % 2] for at in range(13))])
+    padded, squashed = load(folder), load(folder, fit="squash")
+    prepared: Any = SimpleNamespace(
+        request=SimpleNamespace(data=spec_of(folder)),
+        population=SimpleNamespace(dataset=padded),
+        place=SimpleNamespace(cache=tmp_path / "cache"),
+    )
+    found = framings(prepared, list(range(12)))["fit squash"]
+    np.testing.assert_array_equal(found.read(np.arange(12)).numpy(), squashed.images.read(np.arange(12)).numpy())

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from assay import look
 from assay.data.splits import split
 from assay.plugin import ArrayCache, DataError, Dataset, DataSpec, SpecError, SplitSpec, load_dataset
 
@@ -148,3 +149,19 @@ def test_an_array_is_unpacked_only_where_its_header_gives_its_size(tmp_path: Pat
     with pytest.raises(DataError, match="train_images is not of the size that its header says"):
         load(path)
     assert not list((tmp_path / "cache").rglob("*train_images*"))
+
+
+def test_a_look_finds_test_images_that_are_copies_of_training_images(tmp_path: Path) -> None:
+    path = write(tmp_path / "toymnist.npz", classes=2)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["test_images"][:3], arrays["test_labels"][:3] = arrays["train_images"][:3], arrays["train_labels"][:3]
+    np.savez_compressed(path, **arrays)  # pyright: ignore[reportArgumentType]
+    found = look({"medmnist": str(path)}, out=tmp_path / "look")
+    issues = found.table("issues")
+    assert sorted(issues["row"][issues["kind"] == "copy"]) == [1, 2, 3, 15, 16, 17]
+    assert issues["of"][issues["kind"] == "across-parts"].tolist() == ["split"]
+    assert "left-out" not in set(issues["kind"])
+    facts = found.table("provenance").set_index("key")["value"]
+    assert facts["target"] == "class", "the file has no column of the target"
+    assert "malignant" not in (tmp_path / "look" / "report.html").read_text()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from assay.core.types import RowOrigins
 from assay.data.files.folder import undeclared_table
-from assay.plugin import DataSpec, FactorSpec
+from assay.plugin import DataSpec, FactorSpec, FactorTable
 
 ROWS = 210
 
@@ -20,8 +23,16 @@ def table_of(folder: Path, **named: object) -> DataSpec:
     return DataSpec(folder=str(folder), target="ill", patient="who", **named)  # pyright: ignore[reportArgumentType]
 
 
+def images_of(rows: list[int]) -> FactorTable:
+    """Images of these rows of the table, the first of which is line 2."""
+    of = np.array(rows)
+    places = RowOrigins("data.csv", "line", tuple(row + 2 for row in rows))
+    return FactorTable(np.arange(len(of)), of % 2, of // 2, ("not ill", "ill"), places=places)
+
+
 def test_kinds_are_found_in_the_cells(tmp_path: Path) -> None:
-    table = undeclared_table(table_of(tmp_path, mask="file"))
+    rows = [row for row in range(ROWS) if row not in (7, 30)]
+    table = undeclared_table(table_of(tmp_path, mask="file"), images_of(rows))
     assert table is not None
     kinds = {factor.name: factor.kind for factor in table.factors}
     assert kinds == {
@@ -31,12 +42,15 @@ def test_kinds_are_found_in_the_cells(tmp_path: Path) -> None:
         "code": "categorical",
         "empty": "categorical",
     }
-    assert len(table) == ROWS - 1, "a row without a target tells nothing"
+    assert len(table) == ROWS - 2, "a row without a target, and one whose image is left out"
+    assert np.allclose(table.columns["dose"], np.array(rows) / 7), "each image has the values of its row"
 
 
 def test_what_the_study_names_and_rows_that_it_does_not_use_are_left_out(tmp_path: Path) -> None:
     factors = {"place": FactorSpec(kind="categorical", column="site")}
-    table = undeclared_table(table_of(tmp_path, factors=factors, where={"sex": ["F"]}))
+    table = undeclared_table(
+        table_of(tmp_path, factors=factors, where={"sex": ["F"]}), images_of(list(range(0, ROWS, 2)))
+    )
     assert table is not None
     assert "site" not in table.columns
     assert len(table) == ROWS // 2
@@ -44,4 +58,6 @@ def test_what_the_study_names_and_rows_that_it_does_not_use_are_left_out(tmp_pat
 
 def test_without_a_column_of_the_target_nothing_is_held_against_it(tmp_path: Path) -> None:
     spec = table_of(tmp_path, mask="file").model_copy(update={"target": "lesion"})
-    assert undeclared_table(spec) is None
+    images = images_of(list(range(ROWS)))
+    assert undeclared_table(spec, images) is None
+    assert undeclared_table(spec, images, of_masks=True) is not None, "its columns may divide the images all the same"

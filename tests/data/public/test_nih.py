@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.worlds.files import noise, save
-from tests.worlds.public import NIH_HEADER, NIH_ROWS, load, nih, targets, values
+from tests.worlds.public import NIH_HEADER, NIH_ROWS, load, nih, spec_of, targets, values
 
 from assay.data.splits import split
-from assay.plugin import DataError, SpecError, SplitSpec
+from assay.plugin import ArrayCache, DataError, SpecError, SplitSpec, load_dataset
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets"))
 
@@ -198,3 +198,12 @@ def test_real_radiographs_in_the_published_layout(tmp_path: Path) -> None:
     assert "No Finding 30, Pneumonia 30" in dataset.card.summary
     assert np.unique(dataset.table.patient).size == len({row["patient"] for row in real})
     assert dataset.near_copies == ()
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_copies_of_different_patients_are_kept_where_they_are_looked_for(tmp_path: Path, keep: bool) -> None:
+    folder = nih(tmp_path / "set")
+    shutil.copy(folder / "images_001" / "images" / NIH_ROWS[2][0], folder / "images_002" / "images" / NIH_ROWS[5][0])
+    cache, spec = ArrayCache(tmp_path / "cache"), spec_of("nih", folder, finding="Mass", against="No Finding")
+    dataset = load_dataset(spec, cache, skip_bad_rows=True, keep_copies=keep)
+    assert len(dataset.card.left_out) == (0 if keep else 2), "their labels contradict"

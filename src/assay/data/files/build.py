@@ -351,9 +351,9 @@ def from_files(
     return assemble(usable, pixels, spec, cache, skip_bad_rows, keep_copies)
 
 
-def images_of(listing: Listing, spec: DataSpec, cache: ArrayCache) -> ArrayImages:
+def images_of(listing: Listing, spec: DataSpec, cache: ArrayCache, like: Dataset | None = None) -> ArrayImages:
     """Return the images of a listing alone, without masks and checks. Raises DataError where one cannot be decoded."""
-    decoded = _decode_files(listing, facts_of(listing.cells("image"), cache), None, spec, cache).images
+    decoded = _decode_files(listing, facts_of(listing.cells("image"), cache), None, spec, cache, like).images
     if decoded.failures:
         raise DataError(f"{listing.where}: {len(decoded.failures)} images cannot be decoded")
     return ArrayImages(decoded.array, np.arange(len(listing)))

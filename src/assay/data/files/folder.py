@@ -46,7 +46,6 @@ from assay.data.files.table import (
     level_codes,
     linked_out,
     merged,
-    patient_codes,
     problems_of,
     read_table,
     require_contained,
@@ -482,31 +481,35 @@ def _factors(
 # The columns of a study's table that have no part in it: read to be doubted, never to be used.
 
 
-def undeclared_table(spec: DataSpec) -> FactorTable | None:
-    """Return the rows that a study uses, with the columns that it does not name as factors; None where there are none.
+def undeclared_table(spec: DataSpec, images: FactorTable, *, of_masks: bool = False) -> FactorTable | None:
+    """Return the images with the columns that a study does not name as factors; None where there are none.
 
-    Files are not looked at: a row whose image is left out is here. Columns that `kind_of` leaves out are not.
+    Rows are found by their numbers: those whose image is left out are not there. Columns that `kind_of` leaves out are
+    not.
+
+    Args:
+        spec: The study's images.
+        images: The images as they were read.
+        of_masks: Return the columns also where masks decide the target, against which no column is held.
     """
     undeclared = undeclared_columns(spec)
-    if not undeclared:
+    if not undeclared or images.places is None:
         return None
     folder = folder_of(spec.folder, key_text("data.folder"))
-    table = chosen(pasted(folder, folder / spec.table, spec), spec.where)
-    if spec.target not in table.header:  # whether masks show a lesion
+    read = pasted(folder, folder / spec.table, spec)
+    table = chosen(as_rows(read) if _is_in_memory(spec) else read, spec.where)
+    if spec.target not in table.header and not of_masks:  # whether masks show a lesion
         return None
-    target = target_column(spec.target, spec.positive, table.column(spec.target, key_text("data.target")))
     others = restated(table, spec.target)
-    names = [name for name in undeclared if name not in others]
-    cells, images = (table.column(name, key_text("data.patient")) for name in (spec.patient or spec.image, spec.image))
-    patient = patient_codes(_with_own(spec, cells, images))
+    at_number = {number: at for at, number in enumerate(table.numbers)}
+    rows = [at_number[images.places.numbers[row]] for row in images.row.tolist()]
     factors: list[Factor] = []
     columns: dict[str, np.ndarray] = {}
-    for name in names:
+    for name in (name for name in undeclared if name not in others):
         cells = table.column(name, f"data.factors.{name}")
         kind, _ = kind_of(name, cells, table.comma)
         if kind is not None:
-            factor, columns[name], _ = factor_column(name, kind, cells, comma=table.comma)
+            factor, values, _ = factor_column(name, kind, cells, comma=table.comma)
             factors.append(factor)
-    rows = np.arange(len(table), dtype=np.int64)
-    full_table = FactorTable(rows, target.codes, patient, target.classes, tuple(factors), columns)
-    return full_table.take(np.flatnonzero(target.codes >= 0))
+            columns[name] = values[rows]
+    return replace(images, factors=tuple(factors), columns=columns)

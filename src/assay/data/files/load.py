@@ -8,12 +8,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 
 from assay.core.errors import DataError, SpecError
-from assay.core.registry import build
+from assay.core.registry import build, lookup
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT
@@ -33,7 +34,9 @@ from assay.spec.schema import DataSpec
 PARTS = ("train", "val", "test")
 
 
-def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, alike: bool) -> Dataset:
+def load_medmnist(
+    spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, alike: bool, keep_copies: bool = False
+) -> Dataset:
     """Return all three parts as one dataset, rows numbered from 1 in the order train, val, test.
 
     Classes are the label numbers as text.
@@ -54,7 +57,7 @@ def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, alike:
     native = np.tile(np.array([[width, height]], dtype=np.int64), (len(sources), 1))
     detail = partial(detail_of, sources, digests, cache, WHOLE)
     pixels = DecodedPixels(images, None, native, detail, digests=digests, sources=sources)
-    return assemble(listing, pixels, spec, cache, skip_bad_rows)
+    return assemble(listing, pixels, spec, cache, skip_bad_rows, keep_copies)
 
 
 def _row(array: np.ndarray, at: int) -> Callable[[], np.ndarray]:
@@ -228,9 +231,11 @@ def load_dataset(
     if len(places) != 1 or spec.phantom is not None:
         raise SpecError(f"data: name exactly one of {', '.join(_PLACES)}; given: {', '.join(places) or 'none'}")
     if spec.dataset:
-        return build("dataset", spec.dataset.name, spec.dataset.params, spec, cache, skip_bad_rows)
+        taken = signature(lookup("dataset", spec.dataset.name).load()).parameters
+        copies = (keep_copies,) if "keep_copies" in taken else ()  # loaders of users take no such parameter
+        return build("dataset", spec.dataset.name, spec.dataset.params, spec, cache, skip_bad_rows, *copies)
     if spec.medmnist:
-        return load_medmnist(spec, cache, skip_bad_rows, alike)
+        return load_medmnist(spec, cache, skip_bad_rows, alike, keep_copies)
     return from_files(_require_decided(listing_of(spec), alike), spec, cache, skip_bad_rows, keep_copies, like)
 
 
@@ -260,8 +265,16 @@ def names_of(spec: DataSpec) -> dict[int, str]:
     return {problem.row: problem.name for problem in listing.problems} | used
 
 
-def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Images | None:
+def load_images(
+    spec: DataSpec, numbers: Sequence[int], cache: ArrayCache, like: Dataset | None = None
+) -> Images | None:
     """Return the images of some rows of files, by their numbers in the table; None where `spec` names no files.
+
+    Args:
+        spec: The files, and how they are shown.
+        numbers: Numbers of the rows.
+        cache: Cache of decoded images.
+        like: The set that the rows are of, see `load_dataset`.
 
     Raises:
         DataError: One of them cannot be decoded.
@@ -270,4 +283,5 @@ def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Im
     if not (spec.classes or spec.folder):
         return None
     listing = listing_of(spec)
-    return images_of(listing.take(np.array([listing.frame.index.get_loc(number) for number in numbers])), spec, cache)
+    rows = np.array([listing.frame.index.get_loc(number) for number in numbers])
+    return images_of(listing.take(rows), spec, cache, like)

@@ -90,6 +90,7 @@ _TRAITS = _ATTRIBUTES | {
 """Words of the names of what is known of patients and images: `patient_weight` holds no patients."""
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
 """Names of parts and of their columns."""
+_TRAINING = frozenset({"train", "training"})
 MASKS = frozenset({"mask", "masks", "segmentation", "seg", "annotation"})
 """Words of the names of columns of masks."""
 MOST_CLASSES = 10
@@ -150,6 +151,15 @@ def parts_in(read: TextTable) -> Mapping[str, Sequence[str]]:
         if words_of(name) & SPLITS and 1 < len({*read.present(name)}) <= MOST_CLASSES:
             return {name: read.column(name, "data")}
     return {}
+
+
+def divides(name: str, levels: Sequence[str]) -> bool:
+    """Return whether a column tells which part each image is in, such as training and test.
+
+    Words such as `test` and `set` alone are also in names of findings: there a level must name the training part.
+    """
+    training = {level.casefold() for level in levels} & _TRAINING
+    return name.casefold() in SPLITS or bool(training or words_of(name) & {*_TRAINING, "split", "fold"})
 
 
 def suggest_names(names: Sequence[str], parts: Mapping[str, Sequence[str]] | None = None) -> str:

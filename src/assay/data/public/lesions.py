@@ -77,9 +77,11 @@ def mask_set(name: str) -> Callable[[Callable[[Any], PublishedLayout]], Callable
     """Declare the layout that a function returns, of its `arguments`, as the dataset of this name."""
 
     def declare(layout: Callable[[Any], PublishedLayout]) -> Callable[..., Dataset]:
-        def load(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, arguments: Any) -> Dataset:
+        def load(
+            spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, keep_copies: bool = False, *, arguments: Any
+        ) -> Dataset:
             listing = list_pairs(layout(arguments), SETS[name], directory(arguments.folder), spec, cache)
-            return from_files(listing, spec, cache, skip_bad_rows)
+            return from_files(listing, spec, cache, skip_bad_rows, keep_copies)
 
         return declare_dataset(name, load, layout, WITH_LESION)
 

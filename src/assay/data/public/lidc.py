@@ -490,7 +490,9 @@ class LidcArguments:
     DataTraits(factors=FACTORS),
     summary="LIDC-IDRI from XML and DICOM: patches of nodules, malignancy, masks and ratings as the readers agree",
 )
-def load_lidc(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, arguments: LidcArguments) -> Dataset:
+def load_lidc(
+    spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, keep_copies: bool = False, *, arguments: LidcArguments
+) -> Dataset:
     """One row a nodule, malignant or benign by the mean of its readers' ratings; mask by at least half of its readers.
 
     `lidc_consensus` has the rule that joins the outlines of several readers.
@@ -517,7 +519,8 @@ def load_lidc(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, argumen
     if not len(listing):
         refuse(listing.where, listing.problems, listing.word)
         raise DataError(f"{root.name} gives no nodules; {', '.join(facts)}")
-    return assemble(listing, _decode_patches(arguments, spec, entries, cache), spec, cache, skip_bad_rows)
+    pixels = _decode_patches(arguments, spec, entries, cache)
+    return assemble(listing, pixels, spec, cache, skip_bad_rows, keep_copies)
 
 
 def _apply_rules(arguments: LidcArguments, entries: Sequence[NoduleEntry]) -> tuple[list[NoduleEntry], list[str]]:

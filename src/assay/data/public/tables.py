@@ -102,10 +102,12 @@ def public_set(
     """
 
     def declare(convert: Callable[[Any, bool], SetRows]) -> Callable[..., Dataset]:
-        def load(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, arguments: Any) -> Dataset:
+        def load(
+            spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, keep_copies: bool = False, *, arguments: Any
+        ) -> Dataset:
             rows = convert(arguments, skip_bad_rows)
             listing = list_rows(SETS[name], rows, spec, factors or (), split_files)
-            return from_files(listing, spec, cache, skip_bad_rows)
+            return from_files(listing, spec, cache, skip_bad_rows, keep_copies)
 
         return declare_dataset(name, load, convert, DataTraits(factors=factors, ordered=ordered))
 
