@@ -20,7 +20,7 @@ from assay.core.request import names
 from assay.core.types import FactorTable
 from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
-from assay.data.files.joins import match, require_matched
+from assay.data.files.joins import match, require_matched, same_id
 from assay.data.files.kinds import factor_of
 from assay.data.files.restated import columns_left_out, restated
 from assay.data.files.roles import (
@@ -576,8 +576,8 @@ def _threshold_of_file(file: ScoreFile, text: str, tuning: ScoreFile | None) -> 
 
 def _overlap_words(first: ScoreFile, others: Sequence[ScoreFile]) -> str:
     """Return how many patients of other cases are among the reported ones; empty without any."""
-
-    shared = set(first.rows.cells("patient")) & {person for other in others for person in other.rows.cells("patient")}
+    known = {same_id(person) for other in others for person in {*other.rows.cells("patient")}}
+    shared = known & {same_id(person) for person in {*first.rows.cells("patient")}}
     return f"{len(shared):,}" if shared else ""
 
 
