@@ -753,7 +753,7 @@ AUROC = f"{roc_auc_score(TARGET, TRUTH):.2f}"
 
 
 @situation(
-    "validated scores around 0 and within -1 and 1, as of an SVM",
+    "validated or audited scores around 0 and within -1 and 1, as of an SVM",
     "ranked as given with the threshold 0, reported as no log-odds, and no calibration; "
     "`--scores logits` reads log-odds",
 )

@@ -132,7 +132,8 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
         rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'", request.score
     )
     logits = np.stack([np.zeros(len(rows.score)), scale.log_odds(rows.score)], axis=1)
-    scored = ScoredImages(table, logits, threshold_of(request.threshold, logits, table))
+    threshold = threshold_of(request.threshold, logits, table)
+    scored = ScoredImages(table, logits, threshold, is_calibrated=scale.kind != "other")
     auroc = auroc_with_bounds(scored.scores[:, 0], table.target, table.patient)
     checks = _score_checks(scored, rows, request, auroc)
     is_named = rows.class_by_name() == 1
