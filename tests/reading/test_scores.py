@@ -773,6 +773,20 @@ def test_decision_functions_are_no_log_odds(ask: Asking) -> None:
 
 
 @situation(
+    "equal rows of scores in a table without a column of cases or patients",
+    "read: they are of several cases; where a column names cases, one row of each is to be kept",
+)
+def test_equal_rows_without_cases_are_of_several(ask: Asking) -> None:
+    pairs = [
+        [f"i{at}", int(y), f"{p:.1f}"] for at, (y, p) in enumerate(zip(TARGET, 1 / (1 + np.exp(-TRUTH)), strict=True))
+    ]
+    code, text = validated(ask, [["label", "score"], *(row[1:] for row in pairs)])
+    assert (code, f"{len(pairs)} cases" in text) == (0, True)
+    code, text = validated(ask, [["image", "label", "score"], *pairs, pairs[0]])
+    assert (code, "it says the same as line 2; keep one of them" in text) == (2, True)
+
+
+@situation(
     "validated columns benign and malignant of probabilities, where these are the classes",
     "that of the positive class is the score; with `--positive benign` the other one",
 )

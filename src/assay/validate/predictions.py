@@ -34,6 +34,7 @@ from assay.data.files.roles import (
 from assay.data.files.scored import (
     ScoredRows,
     comparison_line,
+    read_score_table,
     read_scored_rows,
     require_no_models,
     require_one_row_each,
@@ -161,7 +162,7 @@ def read_score_file(source: Any, request: ValidateRequest, column: str = "") -> 
 
 def _open_scores(source: Any, request: ValidateRequest, score: str) -> tuple[TextTable, dict[str, str], str]:
     """Return a table, its columns by role, and what was guessed of them. Raises DataError, or SpecError."""
-    table = read_table(_path_of(source), request.image or "image")
+    table = read_score_table(_path_of(source), request.image or "image", request.image, request.patient)
     require_whole(table)
     if "," in request.target and request.target not in table.header:
         raise SpecError(
