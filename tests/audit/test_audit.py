@@ -338,6 +338,22 @@ def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_pa
     assert run([*again, "--images", "data.csv"]) == 2
 
 
+@pytest.mark.parametrize("name", ["svm_score", "logit"])
+def test_scores_without_a_usual_scale_have_no_calibration(tmp_path: Path, name: str) -> None:
+    draws, rows = np.random.default_rng(0), list[list[object]]()
+    for at in range(400):
+        rows.append(
+            [f"i{at}", at % 2, np.clip(draws.normal(0.3 * (at % 2) - 0.15, 0.2), -0.99, 0.99), "AB"[at // 2 % 2]]
+        )
+    write_table(tmp_path / "predictions.csv", [["image", "label", name, "site"], *rows])
+    command = ["audit", str(tmp_path / "predictions.csv"), "--target", "label", "--columns", "site"]
+    assert run([*command, "--out", str(tmp_path / "out")]) == 0
+    folder = RunFolder(tmp_path / "out")
+    measures = {row["measure"] for of in ("groups", "gaps") for row in folder.table(of)}
+    assert {"auroc", "sensitivity", "specificity"} <= measures
+    assert any("calibration" in measure for measure in measures) == (name == "logit")
+
+
 def test_a_policy_takes_lists_and_one_that_would_check_nothing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text("forbid: {relies-on: [tag, hair], affected-by: any}\nrequire: {subgroup-gap: 0.1}")

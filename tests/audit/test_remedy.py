@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
@@ -369,6 +370,35 @@ def test_rows_in_which_a_column_is_independent_of_the_class_are_listed_and_what_
         main(["audit", "remedy", "out", "new", "--column", "site"])
     assert "in place of words for a command of Assay" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_rows_of_a_data_frame_keep_their_labels_when_they_are_balanced(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    rows = [
+        (draws.integers(256, size=(SIDE, SIDE), dtype=np.uint8), at // 2 % 2, f"p{at}", "AB"[at % 2])
+        for at in range(80)
+    ]
+    data = {"table": pd.DataFrame(rows, columns=["image", "label", "who", "site"]), **COLUMNS}
+    out = assay.audit(
+        middle,
+        {**data, "factors": {"site": "categorical"}},
+        out=tmp_path / "out",
+        budget=100,
+        scores="logits",
+        marks={},
+        distortions=[],
+        pictures=False,
+        progress=False,
+        as_given=True,
+    ).folder
+    with pytest.raises(SystemExit, match="0"):
+        main(["audit", "remedy", str(out), str(tmp_path / "balanced"), "--column", "site", "--quiet"])
+    listed = table(tmp_path / "balanced" / "balanced.csv")
+    assert len(listed) == len(rows), "the first one, too"
+    for row in listed:
+        pixels, label, _, site = rows[int(row["who"][1:])]
+        assert (row["label"], row["site"]) == (str(label), site)
+        assert np.array_equal(np.load(tmp_path / "balanced" / row["image"]), pixels)
 
 
 def lettered_study(folder: Path, row: slice, tie: float) -> tuple[Path, dict[str, Any], dict[str, Any]]:

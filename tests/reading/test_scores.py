@@ -764,7 +764,7 @@ AUROC = f"{roc_auc_score(TARGET, TRUTH):.2f}"
 
 
 @situation(
-    "validated scores around 0 and within -1 and 1, as of an SVM",
+    "validated or audited scores around 0 and within -1 and 1, as of an SVM",
     "ranked as given with the threshold 0, reported as no log-odds, and no calibration; "
     "`--scores logits` reads log-odds",
 )
@@ -781,6 +781,20 @@ def test_decision_functions_are_no_log_odds(ask: Asking) -> None:
     assert "scores: logits from" in validated(ask, logits)[1], "their name says so"
     named = scored("target", "svm_score", of=lambda y, p: [y, f"{9 * p - 4.5:.4f}"])
     assert "as of a decision function" in validated(ask, named)[1]
+
+
+@situation(
+    "equal rows of scores in a table without a column of cases or patients",
+    "read: they are of several cases; where a column names cases, one row of each is to be kept",
+)
+def test_equal_rows_without_cases_are_of_several(ask: Asking) -> None:
+    pairs = [
+        [f"i{at}", int(y), f"{p:.1f}"] for at, (y, p) in enumerate(zip(TARGET, 1 / (1 + np.exp(-TRUTH)), strict=True))
+    ]
+    code, text = validated(ask, [["label", "score"], *(row[1:] for row in pairs)])
+    assert (code, f"{len(pairs)} cases" in text) == (0, True)
+    code, text = validated(ask, [["image", "label", "score"], *pairs, pairs[0]])
+    assert (code, "it says the same as line 2; keep one of them" in text) == (2, True)
 
 
 @situation(

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from assay.plugin import ArrayCache, ChangedImages, Environment, SpecError
+from assay.plugin import ArrayCache, ChangedImages, DataSpec, Environment, SpecError, load_dataset
 from assay.shifts.intervention import changes_of
 from assay.shifts.population import Population
 from assay.shifts.sources import open_population
@@ -208,6 +208,23 @@ def test_what_has_no_original_resolution_is_refused_with_its_line(
     folder = written(tmp_path / "set", [np.full((64, 64), at, np.uint8) for at in range(6)])
     with pytest.raises(SpecError, match=re.escape(text)):
         parse_study(study(folder, LOW, **data))
+
+
+def test_changed_images_of_16_bits_are_kept_by_the_range_that_they_are_shown_over(tmp_path: Path) -> None:
+    draws, cache = np.random.default_rng(0), ArrayCache(tmp_path / "cache")
+    dim, bright = (
+        DataSpec(folder=str(written(tmp_path / name, images)), target="target", size=8, resize="bilinear")
+        for name, images in (
+            (name, [draws.integers(0, most, (16, 16)).astype(np.uint16) for _ in range(6)])
+            for name, most in (("dim", 4096), ("bright", 16384))
+        )
+    )
+    alone = load_dataset(dim, cache)
+    beside = load_dataset(dim, cache, like=load_dataset(bright, cache))
+    for dataset in (alone, beside):
+        assert dataset.original is not None
+        same = dataset.original.changed(lambda picture, position: picture, ["none"] * 6)
+        np.testing.assert_allclose(levels(same), levels(dataset.images), atol=0.1)
 
 
 def test_a_dose_is_applied_where_it_says_and_the_grid_sets_the_share_of_another_change(tmp_path: Path) -> None:

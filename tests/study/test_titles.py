@@ -312,6 +312,15 @@ def of_one_recipe(value: float, half: float, losses: tuple[float, float] = (0.66
     return replace(evidence, tables={**evidence.tables, "trials": trials, "provenance": provenance})
 
 
+@pytest.mark.parametrize(
+    ("value", "half", "text"), [(0.9871, 0.0019, ("0.987", "[0.985, 0.989]")), (0.85, 0.05, ("0.85", "[0.80, 0.90]"))]
+)
+def test_a_figure_and_its_interval_have_as_many_places(value: float, half: float, text: tuple[str, str]) -> None:
+    evidence = of_one_recipe(value, half)
+    figure = evidence.page.account(evidence).opening.tiles[0]
+    assert (figure.value, figure.interval) == text
+
+
 def test_networks_at_chance_are_said_to_be_and_trained_longer() -> None:
     evidence = of_one_recipe(0.52, 0.05)
     assert answers(evidence)[0].startswith("Networks were not shown to predict the target better than chance: AUROC ")

@@ -145,6 +145,15 @@ def test_each_model_has_its_threshold(tmp_path: Path) -> None:
     assert tuned["provenance"].set_index("key").value["patients of other cases"] == "200"
 
 
+def test_patients_of_other_cases_are_known_however_a_program_wrote_their_numbers(tmp_path: Path) -> None:
+    reported, tuning = frame(), frame(seed=1)
+    reported["patient"] = [f"{at // 4:05d}" for at in range(len(reported))]
+    tuning["patient"] = [f"{at // 4 + 50}.0" for at in range(len(tuning))]
+    tuning.to_csv(tmp_path / "tuning.csv", index=False)
+    tables = ran(tmp_path, file=reported, threshold="sensitivity=0.9", threshold_from=tmp_path / "tuning.csv")
+    assert tables["provenance"].set_index("key").value["patients of other cases"] == "50"
+
+
 @pytest.mark.parametrize(
     ("request_", "text"),
     [

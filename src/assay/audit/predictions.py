@@ -32,8 +32,8 @@ from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.data.files.kinds import factor_of
 from assay.data.files.restated import restated
 from assay.data.files.roles import MOST_CLASSES, called_calls, called_image, called_patient, called_unit
-from assay.data.files.scored import ScoredRows, read_scored_rows, require_one_row_each
-from assay.data.files.table import patient_codes, read_table, require_whole
+from assay.data.files.scored import ScoredRows, read_score_table, read_scored_rows, require_one_row_each
+from assay.data.files.table import patient_codes, require_whole
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.look.cues import cues_of_table, shortcut_rows
@@ -118,7 +118,7 @@ class PredictionsRun(RunSteps):
 
 def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     """Read predictions, and check how they are read."""
-    read = read_table(path, request.score)
+    read = read_score_table(path, request.score, request.image, request.patient)
     require_whole(read)
     roles = {role: getattr(request, role) for role in ("target", "score", "patient", "image")}
     remedy = f"keep one row of each, or name the column of cases with {key_text('--image', 'COLUMN')}"
@@ -132,7 +132,8 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
         rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'", request.score
     )
     logits = np.stack([np.zeros(len(rows.score)), scale.log_odds(rows.score)], axis=1)
-    scored = ScoredImages(table, logits, threshold_of(request.threshold, logits, table))
+    threshold = threshold_of(request.threshold, logits, table)
+    scored = ScoredImages(table, logits, threshold, is_calibrated=scale.kind != "other")
     auroc = auroc_with_bounds(scored.scores[:, 0], table.target, table.patient)
     checks = _score_checks(scored, rows, request, auroc)
     is_named = rows.class_by_name() == 1

@@ -138,11 +138,13 @@ class ScoredImages:
         table: The images.
         logits: As the model gave them.
         threshold: On the probability of the second of two classes.
+        is_calibrated: Whether they are probabilities on any scale; calibration has no meaning for other scores.
     """
 
     table: FactorTable
     logits: Float[np.ndarray, "n k"]
     threshold: float
+    is_calibrated: bool = True
 
     @property
     def scores(self) -> Float[np.ndarray, "n m"]:
@@ -229,7 +231,7 @@ class ScoredMaps(ScoredImages):
         """Return the answers to images, whose class is whether they have a lesion. Pixels are called at 0.5."""
         top = maps["top_mean"].astype(np.float64)
         lesion_table = replace(table, target=(maps["truth"] > 0).astype(np.int64), classes=LESION)
-        return cls(lesion_table, np.stack([np.zeros(len(top)), top], axis=1), 0.5, maps)
+        return cls(lesion_table, np.stack([np.zeros(len(top)), top], axis=1), 0.5, maps=maps)
 
     @property
     def calls(self) -> Int[np.ndarray, " n"]:
@@ -574,7 +576,7 @@ def _measure_part(scored: ScoredImages, rows: np.ndarray) -> dict[str, _Part]:
             spread[np.searchsorted(everyone, patients)] = contributions
             exact = _exact_ends(name, answers, table.patient[rows])
             parts[name] = _Part(metric.value, spread, int(rows.sum()), len(patients), exact)
-    if answers.classes == 2 and not isinstance(scored, ScoredMaps):
+    if answers.classes == 2 and scored.is_calibrated and not isinstance(scored, ScoredMaps):
         parts |= _calibration_parts(scored, rows)
     if isinstance(scored, ScoredMaps) and (has_lesion := rows & (table.target == 1)).any():
         mean = float(scored.dice[has_lesion].mean())

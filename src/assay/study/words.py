@@ -504,8 +504,8 @@ def study_tiles(evidence: Evidence) -> Iterator[KeyFigure]:
         light = "" if loss < MARGIN else "bad" if sign * level > best else "warn"
         ends = list(map(number, dict.fromkeys((values[0], values[-1]))))
         if len(values) == 1:
-            interval = with_interval(values[0], numeric(row, "low"), numeric(row, "high"))[len(ends[0]) :].strip()
-            yield KeyFigure(name, ends[0], interval, chance, light)
+            value, _, interval = with_interval(values[0], numeric(row, "low"), numeric(row, "high")).partition(" ")
+            yield KeyFigure(name, value, interval, chance, light)
         else:
             kinds = count(len(values), in_words(evidence.outline.axis) or "recipe")
             yield KeyFigure(name, " to ".join(dict.fromkeys(ends)), "", ", ".join(filter(None, (kinds, chance))), light)

@@ -20,7 +20,7 @@ from assay.core.request import names
 from assay.core.types import FactorTable
 from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
-from assay.data.files.joins import match, require_matched
+from assay.data.files.joins import match, require_matched, same_id
 from assay.data.files.kinds import factor_of
 from assay.data.files.restated import columns_left_out, restated
 from assay.data.files.roles import (
@@ -34,6 +34,7 @@ from assay.data.files.roles import (
 from assay.data.files.scored import (
     ScoredRows,
     comparison_line,
+    read_score_table,
     read_scored_rows,
     require_no_models,
     require_one_row_each,
@@ -164,7 +165,7 @@ def read_score_file(source: Any, request: ValidateRequest, column: str = "") -> 
 
 def _open_scores(source: Any, request: ValidateRequest, score: str) -> tuple[TextTable, dict[str, str], str]:
     """Return a table, its columns by role, and what was guessed of them. Raises DataError, or SpecError."""
-    table = read_table(_path_of(source), request.image or "image")
+    table = read_score_table(_path_of(source), request.image or "image", request.image, request.patient)
     require_whole(table)
     if "," in request.target and request.target not in table.header:
         raise SpecError(
@@ -582,8 +583,8 @@ def _threshold_of_file(file: ScoreFile, text: str, tuning: ScoreFile | None) -> 
 
 def _overlap_words(first: ScoreFile, others: Sequence[ScoreFile]) -> str:
     """Return how many patients of other cases are among the reported ones; empty without any."""
-
-    shared = set(first.rows.cells("patient")) & {person for other in others for person in other.rows.cells("patient")}
+    known = {same_id(person) for other in others for person in {*other.rows.cells("patient")}}
+    shared = known & {same_id(person) for person in {*first.rows.cells("patient")}}
     return f"{len(shared):,}" if shared else ""
 
 

@@ -176,8 +176,7 @@ class CroppedImages:
         crops = self.crops
         requests: list[list[int]] = np.column_stack([self.rows, self.windows, self.places]).tolist()
         sources = [partial(self._window, row, where[:4], where[4:]) for row, *where in requests]
-        stretched = "" if crops.stretch == WHOLE else f" {tuple(crops.stretch)}"
-        stretched += crops.framing.label and f" {crops.framing.label}"
+        stretched = crops.stretch.label + (crops.framing.label and f" {crops.framing.label}")
         digests = [f"{crops.digests[row]} crop {where}{stretched}" for row, *where in requests]
         decoded = decode_images(sources, digests, crops.size, crops.deep, crops.channels, crops.cache)
         return _require_decoded(decoded, "cannot be cropped")
@@ -261,7 +260,8 @@ class FileOriginals:
         """Return the pictures changed and then brought to the study's size; they are kept in the cache."""
         rows: list[int] = self.rows.tolist()
         sources = [partial(self._changed, row, partial(change, position=at)) for at, row in enumerate(rows)]
-        digests = [f"{self.pixels.digests[row]} {name}" for row, name in zip(rows, names, strict=True)]
+        stretched = self.pixels.images.stretch.label
+        digests = [f"{self.pixels.digests[row]} {name}{stretched}" for row, name in zip(rows, names, strict=True)]
         deep, channels = self.pixels.images.array.dtype == np.uint16, "gray" if self._planes == 1 else "color"
         images = decode_images(sources, digests, self.size, deep, channels, self.cache, framing=self.framing)
         return _require_decoded(images, "cannot be read at original resolution")

@@ -273,6 +273,11 @@ class Stretch(NamedTuple):
         """Return the values of a file that these bits show black and white."""
         return of.range if of.used is None else of.used.range(self.of(of.used))
 
+    @property
+    def label(self) -> str:
+        """Part of the names of caches; empty of no stretch."""
+        return "" if self == WHOLE else f" {tuple(self)}"
+
 
 WHOLE = Stretch()
 """No stretch."""

@@ -99,8 +99,6 @@ def list_table(spec: DataSpec) -> Listing:
     path = _require_table(folder, spec)
     coco = read_coco(path, spec) if is_coco(spec) else None
     read = pasted(folder, path, spec) if coco is None else coco.images
-    if in_memory := _is_in_memory(spec):
-        read = as_rows(read)
     table = chosen(read, spec.where)
     names = table.column(spec.image if coco is None else FILE_NAME, key_text("data.image"))
     if not len(table) and not read.problems:
@@ -118,7 +116,7 @@ def list_table(spec: DataSpec) -> Listing:
     boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
-    default = "image" if coco is not None else "row" if in_memory else "line"
+    default = "image" if coco is not None else "row" if _is_in_memory(spec) else "line"
     word = read.counted[0] or default
     codes = None if target is BY_MASK else target.codes
     problems += same_image(table, images, codes, target.classes, word, names)
@@ -205,11 +203,12 @@ def pasted(folder: Path, path: Path, spec: DataSpec) -> TextTable:
     """Return the table, and under it the rows of further ones: columns that one lacks are empty there, lines are
     numbered as if all were pasted one below the other, and a column `table` tells which file a row is of.
 
-    A further table without the column of patients counts every image as a patient of its own.
+    Rows of a table that was in memory are counted from 1. A further table without the column of patients counts every
+    image as a patient of its own.
     """
     first = read_table(path, spec.image)
     if not spec.further:
-        return first
+        return as_rows(first) if _is_in_memory(spec) else first
     tables = [first, *(read_table(_further(folder, name, spec.links == "follow"), spec.image) for name in spec.further)]
     if any(TABLE in table.header for table in tables):
         raise SpecError(f"data.further: a table has a column '{TABLE}', which is to tell the tables apart; rename it")
@@ -408,9 +407,8 @@ def without_unknown(spec: DataSpec) -> tuple[DataSpec, tuple[str, ...]]:
     unknown = f"which usually means that the class is not known; if it is one, rename it in the table, such as {name}"
     why = {cell: f"{spec.target} is {shown(cell)}, {unknown}" for cell in unclear}
     why |= dict.fromkeys({*cells} - present, f"{spec.target} is missing")
-    in_memory = _is_in_memory(spec)
-    numbers, word = (as_rows(table) if in_memory else table).numbers, "row" if in_memory else "line"
-    omitted = [(number, why[cell]) for number, cell in zip(numbers, cells, strict=True) if cell in why]
+    word = "row" if _is_in_memory(spec) else "line"
+    omitted = [(number, why[cell]) for number, cell in zip(table.numbers, cells, strict=True) if cell in why]
     omitted.sort(key=lambda row: row[1].endswith(" is missing"))
     usual = spec.model_copy(update={"where": {**spec.where, spec.target: usable}})
     return usual, tuple(f"{table.counted[0] or word} {number}: {reason}" for number, reason in omitted)

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -22,8 +23,17 @@ from assay.data.files.kinds import (
     split_counts,
     without_name,
 )
-from assay.data.files.roles import called_image, called_model, class_of_score, models_of, models_of_same_rows, words_of
-from assay.data.files.table import TextTable, absences, absent, number, patient_codes, spellings
+from assay.data.files.roles import (
+    called_image,
+    called_model,
+    called_patient,
+    called_unit,
+    class_of_score,
+    models_of,
+    models_of_same_rows,
+    words_of,
+)
+from assay.data.files.table import TextTable, absences, absent, number, patient_codes, read_table, spellings
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +213,22 @@ _CASES = frozenset({"case", "id", "uid"})
 """Words in the names of columns that may name cases, where a column of models has several rows of each."""
 _OF_COMPARISONS = frozenset({"score", "scores", "target", "positive", "image", "patient", "unmatched"})
 """Options that `assay compare` has too."""
+
+
+def read_score_table(path: Path, named: str, *cases: str) -> TextTable:
+    """Read a CSV of scores. Equal rows are refused where a column names cases, patients or images.
+
+    Args:
+        path: The file.
+        named: The column that names a row in messages.
+        cases: Columns that are said to name cases or patients.
+    """
+
+    def names_cases(name: str) -> bool:
+        is_called = called_image(name) or called_patient(name) or called_unit(name) or words_of(name) & _CASES
+        return name in cases or bool(is_called)
+
+    return read_table(path, named, names_cases)
 
 
 def require_one_row_each(

@@ -8,7 +8,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -330,11 +330,12 @@ def merged(cells: Iterable[str]) -> str:
     return ", ".join(" and ".join(map(shown, group)) for group in alike)
 
 
-def read_table(path: Path, image: str) -> TextTable:
+def read_table(path: Path, image: str, names_cases: Callable[[str], bool] | None = None) -> TextTable:
     """Read a CSV, see `core.tables`. Blank lines are skipped.
 
     Args:
         image: The column that names a row in messages.
+        names_cases: Whether a column names cases: without one, equal rows may be of several. By default a column does.
 
     Raises:
         DataError: If the file as a whole cannot be read (not text, no header, a repeated header); single bad rows come
@@ -349,7 +350,8 @@ def read_table(path: Path, image: str) -> TextTable:
         raise DataError(f"{path.name} has no header; its first line must name the columns, such as {image}")
     header = _column_names(path, first.cells, text)
     named = header.index(image) if image in header else 0
-    table, joined = _check_rows(path.name, header, rows, named)
+    cases = None if names_cases is None else [at for at, name in enumerate(header) if names_cases(name)]
+    table, joined = _check_rows(path.name, header, rows, named, cases)
     _refuse_swallowed(path, [first, *joined], text.lines, text.separator, len(first.cells), named)
     counted = _as_counted(table, path)
     return _with_decimal_sign(replace(counted, assumed=text.assumed), text.separator)
@@ -485,7 +487,7 @@ def _column_names(path: Path, cells: Sequence[str], text: Text) -> tuple[str, ..
 
 
 def _check_rows(
-    name: str, header: tuple[str, ...], lines: Iterable[Row], named: int
+    name: str, header: tuple[str, ...], lines: Iterable[Row], named: int, cases: Sequence[int] | None
 ) -> tuple[TextTable, Sequence[Row]]:
     """Return the table, and its rows of several lines."""
     joined: list[Row] = []
@@ -512,7 +514,8 @@ def _check_rows(
     while len(rows) > 1 and _sums_up(rows, named):
         what, label = "it seems to be no case but a summary of the table", next(filter(None, rows.pop()))
         problems.append(Problem(numbers.pop(), label, what, _TAKE_OUT, repeats=True))
-    repeats = _repeated_rows(rows, named)
+    is_named = cases is None or any(len({row[at] for row in rows}) > 2 for at in cases)  # two are classes
+    repeats = _repeated_rows(rows, named) if is_named else {}
     for at, earlier in repeats.items():
         what = f"it says the same as line {numbers[earlier]}"
         problems.append(Problem(numbers[at], rows[at][named], what, "keep one of them", repeats=True))
