@@ -85,6 +85,9 @@ def test_lights_when_it_is_not(snapshot: SnapshotAssertion) -> None:
         "1 of 1 association not achieved within 0.05: texture in train is 0.70, requested 0.90": "warn",
         "5 seeds: the variation between seeds is only approximately known": "warn",
     }
+    unknown = environments[0] | {"strength": math.nan, "environment": "same"}
+    told = "2 of 2 associations not achieved within 0.05: texture in train is 0.70, requested 0.90"
+    assert all(told in lights(trials, rows) for rows in ([unknown, *environments], [*environments, unknown]))
     folds = [
         {"status": "collapsed" if seed + fold == 0 else "done", "recipe": "triplet", "seed": seed, "fold": fold}
         for seed in range(3)

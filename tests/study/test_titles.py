@@ -254,6 +254,12 @@ NEXT: dict[str, tuple[list[Row], dict[str, str], str]] = {
     "decided": ([EQUAL], {}, "repeat it with fresh seeds: assay replicate runs/x"),
     "open": ([EQUAL, NEEDED], {"command": RUN},
              "24 fresh seeds, which would decide every primary comparison: assay replicate runs/x --seeds 24"),
+    "open, some without a number": ([NEEDED, NEEDED | {"seeds_needed": math.nan}], {"command": RUN},
+                                    "24 fresh seeds, which would decide 1 of 2 open comparisons: assay replicate "
+                                    "runs/x --seeds 24"),
+    "too few patients for some": ([NEEDED | {"seeds_needed": needed, "patients_needed": patients}
+                                   for needed, patients in ((24, math.nan), (300, math.nan), (math.nan, 1200))], {},
+                                  "add patients. With 1,200, 40 seeds would decide 2 of 3 open comparisons."),
     "too few patients": ([NEEDED | {"seeds_needed": math.nan, "patients_needed": 1200.0}], {},
                          "add patients. With 1,200, 40 seeds would decide every primary comparison."),
     "repeated already": ([EQUAL], {"replication of": "x"}, ""),
@@ -276,6 +282,14 @@ def after(contrasts: list[Row], facts: dict[str, str], root: str = "runs/x", **c
 def test_the_next_step_is_possible_and_was_not_done(name: str) -> None:
     contrasts, facts, step = NEXT[name]
     assert after(contrasts, facts).removeprefix("Next: ") == step
+
+
+def test_predictions_of_fresh_seeds_are_asked_for_in_any_order_of_the_comparisons() -> None:
+    facts = {"predictions": "yes", "command": "assay compare p.csv --by model", "path": "p.csv"}
+    decided, unknown = (one | {"seeds_needed": math.nan} for one in (comparison("higher"), NEEDED))
+    for rows in ([decided, NEEDED], [NEEDED, decided]):
+        assert "About 24 of each would decide what is open: " in after(rows, facts)
+    assert "About 24 of each would decide 1 of 2 open comparisons: " in after([unknown, NEEDED], facts)
 
 
 def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:

@@ -213,7 +213,8 @@ def _association_findings(environments: Sequence[Row]) -> list[Finding]:
     ]
     if not off:
         return [_doubt(Reason.of(Code.ASSOCIATIONS_ACHIEVED), "environments")]
-    worst = max(off, key=lambda row: abs(numeric(row, "strength") - numeric(row, "asked")))
+    defined = [row for row in off if not math.isnan(numeric(row, "strength"))]
+    worst = max(defined or off, key=lambda row: abs(numeric(row, "strength") - numeric(row, "asked")))
     reason = Reason.of(
         Code.ASSOCIATIONS_OFF,
         count=len(off),

@@ -317,21 +317,29 @@ def next_step(evidence: Evidence, root: str) -> str:
         return _step_without_comparisons(evidence, seeds, root, out)
     if evidence.tables.get("looks") or "replication of" in facts:
         return ""
-    needed, patients = (
-        max((numeric(row, name) for row in primary_rows(evidence) if numeric(row, name) > 0), default=0)
-        for name in ("seeds_needed", "patients_needed")
-    )
+    undecided = [row for row in primary_rows(evidence) if row["decision"] not in SETTLED]
+    needed, patients = (_numbers(undecided, name) for name in ("seeds_needed", "patients_needed"))
+    every = "every primary comparison"
     if patients:
         again = f", so run it again with both: {with_seeds(command, 40)}{out}" if "assay run" in command else "."
-        return f"Next: add patients. With {patients:,.0f}, 40 seeds would decide every primary comparison{again}"
+        decided = _decided_words(len(patients) + sum(fresh <= 40 for fresh in needed), undecided, every)
+        return f"Next: add patients. With {max(patients):,.0f}, 40 seeds would decide {decided}{again}"
     if needed:
-        by = f"{needed:.0f} fresh seeds, which would decide every primary comparison"
-        return f"Next: {by}: assay replicate {root} --seeds {needed:.0f}{out}"
-    is_open = any(row["decision"] not in SETTLED for row in primary_rows(evidence))
-    if (is_open or seeds < MINIMUM_SEEDS) and seeds < SEEDS and "assay run" in command:
+        by = f"{max(needed):.0f} fresh seeds, which would decide {_decided_words(len(needed), undecided, every)}"
+        return f"Next: {by}: assay replicate {root} --seeds {max(needed):.0f}{out}"
+    if (undecided or seeds < MINIMUM_SEEDS) and seeds < SEEDS and "assay run" in command:
         few = f"few can be decided with {count(seeds, 'seed')}"
         return f"Next: train more seeds, since {few}: {with_seeds(command, SEEDS)}{out}"
     return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
+
+
+def _numbers(rows: Sequence[Row], name: str) -> list[float]:
+    """Return the numbers above 0 of a column."""
+    return [numeric(row, name) for row in rows if numeric(row, name) > 0]
+
+
+def _decided_words(decided: int, undecided: Sequence[Row], every: str) -> str:
+    return every if decided == len(undecided) else f"{decided} of {len(undecided)} open comparisons"
 
 
 def _twice_as_long(facts: Mapping[str, str], command: str, out: str) -> str:
@@ -466,15 +474,17 @@ def _step_from_chance(evidence: Evidence, out: str) -> str:
 
 def _step_of_predictions(contrasts: Sequence[Row], facts: Mapping[str, str], root: str) -> str:
     """Return what follows compared predictions: more seeds where these would decide, else other images, OTHER.csv."""
-    command, needed = facts["command"], max((numeric(row, "seeds_needed") for row in contrasts), default=math.nan)
+    undecided = [row for row in contrasts if row["decision"] not in SETTLED]
+    command, needed = facts["command"], _numbers(undecided, "seeds_needed")
     again = f"{command} --out {root}"
     if not any_tested(contrasts):
         return step_of_untested(contrasts, again)
     if all(math.isnan(row["margin"]) for row in contrasts):
         margin = f"{command} --margin 0.05 --out {root}"
         return f"Next: test equivalence too, within the largest difference that does not matter: {margin}"
-    if needed > 0:
-        return f"Next: add predictions of fresh seeds. About {needed:.0f} of each would decide what is open: {again}"
+    if needed:
+        decided = _decided_words(len(needed), undecided, "what is open")
+        return f"Next: add predictions of fresh seeds. About {max(needed):.0f} of each would decide {decided}: {again}"
     other = command.replace(facts.get("path", "FILE"), "OTHER.csv", 1)
     return f"Next: compare them on images of another site: {other} --out {root}-other"
 

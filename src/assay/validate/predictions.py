@@ -583,8 +583,8 @@ def _threshold_of_file(file: ScoreFile, text: str, tuning: ScoreFile | None) -> 
 
 def _overlap_words(first: ScoreFile, others: Sequence[ScoreFile]) -> str:
     """Return how many patients of other cases are among the reported ones; empty without any."""
-    known = {same_id(person) for other in others for person in {*other.rows.cells("patient")}}
-    shared = known & {same_id(person) for person in {*first.rows.cells("patient")}}
+    ids = {same_id(person) for other in others for person in {*other.rows.cells("patient")}}
+    shared = ids & {same_id(person) for person in {*first.rows.cells("patient")}}
     return f"{len(shared):,}" if shared else ""
 
 
