@@ -21,9 +21,9 @@ MOST: dict[str, float] = {
     "class names in several modules": 1,
     "function names in several modules": 118,
     "imports of features by shared rooms": 0,
-    "internal names that tests import": 598,
-    "lines that an import of look loads": 19820,
-    "lines that an import of compare loads": 14480,
+    "internal names that tests import": 599,
+    "lines that an import of look loads": 19900,
+    "lines that an import of compare loads": 14600,
     "lines that an import of page loads": 7970,
 }
 
@@ -52,7 +52,7 @@ def test_public_names_are_imported_by_their_door(house: Any) -> None:
     assert not house.internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 25_140, "compare": 21_450, "report": 24_320}
+LOADED = {"look": 25_240, "compare": 21_580, "report": 24_320}
 """Lines of the package that commands have loaded when they end; a report of a failed network loads 200 more."""
 
 
