@@ -86,26 +86,26 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     scales = _rescale(score, group, group_names, columns, notes)
     at = group, seed, image
     counted = _count_predictions(at, (group_names, seed_names, image_names))
-    compared, left_out = _shared_images(counted > 0, (group_names, seed_names), columns.unmatched)
+    compared, left_out = _answered_by_all(counted > 0, (group_names, seed_names), columns.unmatched)
     answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
     answers[at] = score
     fold[at] = 0 if folds is None else folds
     panels: dict[str, Panel] = {}
     recipe_of_scores: dict[bytes, str] = {}
-    kept = compared.any(axis=(0, 1))
+    shared = compared.any(axis=(0, 1))
     for g, name in enumerate(group_names):
         seeds_of_group = np.flatnonzero(counted[g].any(axis=1))
         lacking = int((counted[g, seeds_of_group] == 0).sum())
         if lacking:
             notes.append(Reason.of(Code.MISSING_PREDICTIONS, recipe=name, count=lacking))
-        tested = compared[g, seeds_of_group][:, kept]
+        tested = compared[g, seeds_of_group][:, shared]
         if (other := recipe_of_scores.setdefault(answers[g].tobytes(), name)) != name:
             notes.append(Reason.of(Code.SAME_PREDICTIONS, recipe=name, other=other))
         panels[name] = Panel(
-            answers[g, seeds_of_group][:, kept, None],
-            target[kept],
-            patient[kept],
-            fold=None if folds is None else fold[g, seeds_of_group][:, kept],
+            answers[g, seeds_of_group][:, shared, None],
+            target[shared],
+            patient[shared],
+            fold=None if folds is None else fold[g, seeds_of_group][:, shared],
             tested=None if tested.all() else tested,
             thresholds=np.full(len(seeds_of_group), columns.threshold),
             seeds=seeds_of_group,
@@ -118,7 +118,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         "positive class": labels.positive,
         "matched": "; ".join(filter(None, (matched, left_out))),
         "scores": scales_words(scales),
-        **one_patient(patient[kept]),
+        **one_patient(patient[shared]),
         **alike_patients(names, table.numbers),
     }
     return Predictions(panels, tuple(notes), tuple(seed_names), facts)
@@ -203,7 +203,7 @@ def _count_predictions(
     return counted
 
 
-def _shared_images(
+def _answered_by_all(
     answered: Bool[np.ndarray, "groups seeds images"], names: Sequence[Sequence[str]], unmatched: Unmatched
 ) -> tuple[Bool[np.ndarray, "groups seeds images"], str]:
     """Return which predictions are compared, and what is left out: of a seed, images that a recipe did not answer.
@@ -218,13 +218,13 @@ def _shared_images(
     """
     of_seed = np.asarray(answered.any(axis=0))
     lacking = of_seed & ~answered & answered.any(axis=2, keepdims=True)
-    lost, images = np.asarray(lacking.sum(axis=2)), np.asarray(of_seed.sum(axis=1))
-    shares = lost / np.maximum(images, 1)
+    missing, images = np.asarray(lacking.sum(axis=2)), np.asarray(of_seed.sum(axis=1))
+    shares = missing / np.maximum(images, 1)
     compared = answered & ~lacking.any(axis=0)
     g, s = divmod(int(shares.argmax()), shares.shape[1])
     if (shares[g, s] > MOST_LOST and unmatched == "refuse") or not compared.any():
         raise DataError(
-            f"'{names[0][g]}' lacks {int(lost[g, s]):,} of {int(images[s]):,} images of seed "
+            f"'{names[0][g]}' lacks {int(missing[g, s]):,} of {int(images[s]):,} images of seed "
             f"{names[1][s]}, which other recipes have: so many are rarely omitted on purpose; complete the file, or "
             f"compare the images that all recipes of a seed have with {key_text('--unmatched', 'drop')}"
         )

@@ -456,7 +456,7 @@ class LastLayers(FineTuning):
 
     def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
         """0 before them. `layers` beyond their number trains everything. Raises SpecError for a single part."""
-        parts = _parts(network, "last-layers") if self.layers else depths(network)
+        parts = _distinct_parts(network, "last-layers") if self.layers else depths(network)
         frozen = parts[: max(0, len(parts) - self.layers)]
         return {parameter: 0.0 for part in frozen for parameter in part}
 
@@ -484,11 +484,11 @@ class DiscriminativeRates(FineTuning):
 
     def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
         """Powers of `decay` by how many parts lie between and the head. Raises SpecError for a single part."""
-        parts = _parts(network, "discriminative-rates")
+        parts = _distinct_parts(network, "discriminative-rates")
         return {parameter: self.decay ** (len(parts) - place) for place, part in enumerate(parts) for parameter in part}
 
 
-def _parts(network: nn.Module, finetuning: str) -> tuple[tuple[nn.Parameter, ...], ...]:
+def _distinct_parts(network: nn.Module, finetuning: str) -> tuple[tuple[nn.Parameter, ...], ...]:
     """Return `depths`. Raises SpecError for a single part, which would be trained as a whole."""
     if len(parts := depths(network)) > 1:
         return parts

@@ -494,8 +494,7 @@ def undeclared_table(spec: DataSpec, images: FactorTable, *, of_masks: bool = Fa
     if not undeclared or images.places is None:
         return None
     folder = folder_of(spec.folder, key_text("data.folder"))
-    read = pasted(folder, folder / spec.table, spec)
-    table = chosen(as_rows(read) if _is_in_memory(spec) else read, spec.where)
+    table = chosen(pasted(folder, folder / spec.table, spec), spec.where)
     if spec.target not in table.header and not of_masks:  # whether masks show a lesion
         return None
     others = restated(table, spec.target)

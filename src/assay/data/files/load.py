@@ -231,8 +231,8 @@ def load_dataset(
     if len(places) != 1 or spec.phantom is not None:
         raise SpecError(f"data: name exactly one of {', '.join(_PLACES)}; given: {', '.join(places) or 'none'}")
     if spec.dataset:
-        taken = signature(lookup("dataset", spec.dataset.name).load()).parameters
-        copies = (keep_copies,) if "keep_copies" in taken else ()  # loaders of users take no such parameter
+        parameters = signature(lookup("dataset", spec.dataset.name).load()).parameters
+        copies = (keep_copies,) if "keep_copies" in parameters else ()  # loaders of users take no such parameter
         return build("dataset", spec.dataset.name, spec.dataset.params, spec, cache, skip_bad_rows, *copies)
     if spec.medmnist:
         return load_medmnist(spec, cache, skip_bad_rows, alike, keep_copies)
