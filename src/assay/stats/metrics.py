@@ -472,7 +472,7 @@ def predictions(
         >>> predictions(np.array([[0.2, 0.4, 0.4]])).tolist()
         [1]
         >>> 1 / (1 + 1 / 9) >= 0.9, predictions(np.array([[0.1, 1 / (1 + 1 / 9)]]), threshold=0.9).tolist()
-        (True, [1])
+        (False, [1])
     """
     if probability.shape[-1] == 2:
         return (probability[:, 1] >= np.multiply(threshold, ON_THRESHOLD)).astype(np.int64)
