@@ -412,17 +412,24 @@ def trained(architecture: str, images: Pixels, target: np.ndarray, seed: int) ->
     return fitted(network, images, target, USUAL_RATE if architecture in USUAL else RATE)
 
 
-def fitted(network: nn.Module, images: Pixels, target: np.ndarray, rate: float = RATE) -> nn.Module:
-    """Return a network after its training on images."""
+def fitted(
+    network: nn.Module,
+    images: Pixels,
+    target: np.ndarray,
+    rate: float = RATE,
+    epochs: int = EPOCHS,
+    loss: Callable[[Tensor, Tensor], Tensor] = functional.binary_cross_entropy_with_logits,
+) -> nn.Module:
+    """Return a network after its training on images; `target` is a class or a mask of each."""
     x, y = torch.from_numpy(images), torch.from_numpy(target).float()
-    epochs = EPOCHS * TRAINED // len(y)
+    epochs = epochs * TRAINED // len(y)
     steps = epochs * (len(y) // BATCH)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     for _ in range(epochs):
         for rows in torch.randperm(len(y))[: len(y) // BATCH * BATCH].split(BATCH):
             optimizer.zero_grad()
-            functional.binary_cross_entropy_with_logits(network(x[rows])[:, 0], y[rows]).backward()
+            loss(network(x[rows])[:, 0], y[rows]).backward()
             optimizer.step()
             schedule.step()
     return network.eval()

@@ -9,8 +9,9 @@ is, so that it tells a network of the class and not of the place. The order of n
 were fixed before any search.
 
 **Limits.** The first networks are clean. Their largest effect of a region is its limit, and that of marks drawn alike,
-or the smallest effect that is reported, whichever is larger. The others are judged by it: clean ones, and those with a
-mark. With `--write`, the limits of both domains together are written: the larger of each.
+or the smallest effect that is reported, whichever is larger; this was settled when networks on phantom frames had been
+seen. The others are judged by it: clean ones, and those with a mark. With `--write`, the limits of both domains
+together are written: the larger of each.
 
 **Truth.** The mark is put on the 100 further images, which lack it: `moves` is the change of the score in standard
 deviations within class, without the cells at the mark, as the search counts. Networks with 1 sd or more count.
@@ -38,9 +39,7 @@ import torch
 from _shared import Page, parser
 from audit_bank import (
     ARCHITECTURES,
-    BATCH,
     PLACED,
-    RATE,
     SEARCHED,
     SIDE,
     TRAINED,
@@ -49,6 +48,7 @@ from audit_bank import (
     Pool,
     bank,
     draw,
+    fitted,
     interval,
     parts,
     pixels_of,
@@ -217,24 +217,17 @@ def pool(domain: Domain, count: int = 1500) -> tuple[Pool, np.ndarray]:
 # One network of the bank.
 
 
+def cross_entropy_and_dice(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return the cross-entropy of pixels plus 1 - Dice of the batch."""
+    share = torch.sigmoid(logits)
+    dice = (2 * (share * masks).sum() + 1) / (share.sum() + masks.sum() + 1)
+    return functional.binary_cross_entropy_with_logits(logits, masks) + 1 - dice
+
+
 def trained(architecture: str, images: Pixels, masks: np.ndarray, seed: int) -> nn.Module:
     """Return a network after its training with cross-entropy of pixels and Dice of the batch."""
     torch.manual_seed(seed)
-    network = NETWORKS[architecture](images.shape[1])
-    x, y = torch.from_numpy(images), torch.from_numpy(masks).float()
-    steps = EPOCHS * (len(y) // BATCH)
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    for _ in range(EPOCHS):
-        for rows in torch.randperm(len(y))[: len(y) // BATCH * BATCH].split(BATCH):
-            optimizer.zero_grad()
-            logits = network(x[rows])[:, 0]
-            share = torch.sigmoid(logits)
-            dice = (2 * (share * y[rows]).sum() + 1) / (share.sum() + y[rows].sum() + 1)
-            (functional.binary_cross_entropy_with_logits(logits, y[rows]) + 1 - dice).backward()
-            optimizer.step()
-            schedule.step()
-    return network.eval()
+    return fitted(NETWORKS[architecture](images.shape[1]), images, masks, epochs=EPOCHS, loss=cross_entropy_and_dice)
 
 
 def maps(network: nn.Module, images: Pixels) -> np.ndarray:

@@ -186,14 +186,14 @@ def test_a_head_that_is_fitted_afterwards_is_no_part_to_train_alone() -> None:
 
 
 @pytest.mark.parametrize("chosen", [part("finetuning", "last-layers"), part("finetuning", "discriminative-rates")])
-def test_layers_that_are_not_told_apart_are_not_trained_as_a_whole(chosen: Component) -> None:
+def test_a_network_without_separate_layers_is_not_trained_as_a_whole(chosen: Component) -> None:
     of_masks = {
         "task": "segmentation",
         "loss": part("loss", "dice"),
         "architecture": part("architecture", "small-unet"),
     }
     network = build_network(RecipeSpec(**of_masks), channels=1, size=32, classes=2, seed=0)
-    with pytest.raises(SpecError, match="the layers of this network are not told apart"):
+    with pytest.raises(SpecError, match="this network has no layers that can be trained apart"):
         registry.build("finetuning", chosen.name, {}).rates(network)
     assert set(registry.build("finetuning", "last-layers", {"layers": 0}).rates(network).values()) == {0.0}
 

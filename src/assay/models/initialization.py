@@ -493,8 +493,8 @@ def _distinct_parts(network: nn.Module, finetuning: str) -> tuple[tuple[nn.Param
     if len(parts := depths(network)) > 1:
         return parts
     raise SpecError(
-        f"finetuning '{finetuning}': the layers of this network are not told apart, as those of all networks for "
-        "segmentation, so that all of it would be trained alike: use full, or last-layers: {layers: 0}"
+        f"finetuning '{finetuning}': this network has no layers that can be trained apart, as no network for "
+        "segmentation has, so that all of it would be trained alike: use full, or last-layers: {layers: 0}"
     )
 
 

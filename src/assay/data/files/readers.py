@@ -32,8 +32,8 @@ from assay.data.files.table import Unreadable
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000")
 T = TypeVar("T")
-_LONGEST_HEADER, _TURNED = 540, ExifTags.Base.Orientation
-"""Bytes of the header of NIfTI-2; the tag of EXIF by which images are turned."""
+_LONGEST_HEADER = 540
+"""Bytes of the header of NIfTI-2."""
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 
 
@@ -139,7 +139,7 @@ _UNREAD = (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeErro
 def _raster_header(data: bytes) -> Header:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         has_exif = image.format != "PNG" or b"eXIf" in data or b"Raw profile type exif" in data
-        turned = tag if has_exif and (tag := _exif(image).get(_TURNED, 1)) in range(2, 9) else 1
+        turned = tag if has_exif and (tag := _exif(image).get(ExifTags.Base.Orientation, 1)) in range(2, 9) else 1
         width, height = image.size[::-1] if turned >= 5 else image.size
         # A camera's MPO is a JPEG with further pictures behind it that viewers do not show.
         frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
