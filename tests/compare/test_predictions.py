@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from tests.worlds.files import write_rows
 
 import assay
+from assay.cli import main
 from assay.plugin import DataError, SpecError
 from assay.stats import Panel, contrast, decide
 from assay.stats.decisions import moderate_group
@@ -166,6 +167,17 @@ def test_recipes_are_compared_on_images_that_both_answered(seeds: range) -> None
     of_images = {row["images"] for row in found.estimates}
     assert of_images == ({IMAGES - 10} if len(seeds) == SEEDS else {IMAGES})
     assert f"left out: {10 * len(seeds)} predictions of images that not every recipe of a seed has" in str(found)
+
+
+def test_of_equal_scores_no_more_seeds_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row for row in rows_of_file() if row["loss"] == "reference"]
+    path = write_rows(tmp_path / "p.csv", [*rows, *({**row, "loss": "copy"} for row in rows)])
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", str(path), "--by", "loss", "--out", str(tmp_path / "out")])
+    assert ended.value.code in (None, 0)
+    said = capsys.readouterr().out
+    assert "Next: check whether these are the scores of different models: nothing varies." in said
+    assert "add rows of" not in said
 
 
 def test_a_recipe_that_lacks_many_images_of_a_seed_is_refused() -> None:

@@ -234,4 +234,6 @@ def step_of_untested(contrasts: Sequence[Row], command: str) -> str:
     """Return what makes a comparison of recipes possible: seeds in common, or more of them, and the same command."""
     if any(Code.NO_COMMON_SEED in reason_of(row) for row in contrasts):
         return f"Next: give networks that belong together the same number in the column seed, then repeat: {command}"
+    if all(Code.NO_VARIATION in reason_of(row) for row in contrasts):
+        return f"Next: check whether these are the scores of different models: nothing varies. Then repeat: {command}"
     return f"Next: add rows of {MINIMUM_SEEDS} or more seeds of each, with a column seed, then repeat: {command}"
