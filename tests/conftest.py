@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,18 @@ settings.load_profile(os.environ.get("ASSAY_HYPOTHESIS", "assay"))
 
 FAST = ("core", "maps", "spec", "stats", "store")
 """Rooms whose tests train nothing."""
+
+
+DISK = 2
+"""GB that all tests together take for a while; the folder of a test that passed is removed at once."""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say that the disk is too full before a whole run, instead of by hundreds of tests that cannot write."""
+    whole, worker = session.config.getoption("numprocesses", None), hasattr(session.config, "workerinput")
+    free = shutil.disk_usage(tempfile.gettempdir()).free / 1e9
+    if whole and not worker and free < DISK:
+        pytest.exit(f"{tempfile.gettempdir()} has {free:.1f} GB free; the tests need {DISK} GB", returncode=1)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
