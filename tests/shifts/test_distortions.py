@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from scipy import stats
 
 from assay.plugin import SpecError, build, draw, entries, lookup, row_seed
-from assay.shifts.distortions import GROUPS, RowRandom, spatter
+from assay.shifts.corruptions import spatter
+from assay.shifts.distortions import GROUPS, RowRandom
 from assay.testing.data import pictures
 
 SEVERITIES = (1, 2, 3, 4, 5)

@@ -10,7 +10,8 @@ import torch
 from tests.shifts.drawn_again import levels_apart, made, planes
 
 from assay.plugin import build
-from assay.shifts.distortions import GROUPS, RowRandom, xray_under_exposure
+from assay.shifts.distortions import GROUPS, RowRandom
+from assay.shifts.domain_distortions import xray_under_exposure
 
 COMMON, MEDICAL = (np.load(Path(__file__).with_name(f"reference_{name}.npz")) for name in ("distortions", "medmnistc"))
 SIDE = len(MEDICAL["picture"])
