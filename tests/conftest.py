@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from tests.docs.reading import PAGES, blocks
 from tests.worlds import audits
 from tests.worlds.finished import finished
 from tests.worlds.studies import SMALL, run_tiny
@@ -71,6 +73,17 @@ def study_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("ASSAY_CACHE", str(cache))
         patch.setenv("XDG_STATE_HOME", str(cache.parent / "state"))
         yield cache
+
+
+@pytest.fixture(scope="session")
+def page_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the modules that the pages of the docs write. It stays as long as Python has them imported."""
+    folder = tmp_path_factory.mktemp("modules")
+    for page in PAGES:
+        for block in blocks(page, "python"):
+            if named := re.match(r'"""(\w+\.py)"""', block):
+                (folder / named[1]).write_text(block, encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,13 +75,9 @@ def study_of(block: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def modules(page_modules: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The modules that the how-to pages write, where Python finds them; what they register is forgotten."""
-    for page in PAGES:
-        for block in blocks(page, "python"):
-            if found := re.match(r'"""(\w+\.py)"""', block):
-                (tmp_path / found[1]).write_text(block, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(page_modules)
     registries = (measures._declared, measures._compared)
     before = [dict(registry) for registry in registries]
     yield

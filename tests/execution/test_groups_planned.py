@@ -53,8 +53,6 @@ def test_plain_training_beside_asks_for_no_groups(tmp_path: Path) -> None:
     assert plan_tiny(tmp_path / "run", **{**dosed([0.5, 1]), "recipe": recipe}).plan.trials
 
 
-def test_the_study_of_the_page_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = blocks(MITIGATIONS, "python")
-    (tmp_path / "my_mitigations.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
+def test_the_study_of_the_page_is_planned(tmp_path: Path, page_modules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(page_modules)
     assert plan_tiny(tmp_path / "run", **PAGE).plan.trials

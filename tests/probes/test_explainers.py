@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.docs.reading import ROOT, blocks
 from torch import Tensor, nn
 
 from assay.plugin import ExplainedNetwork, Explainer, ExplainerError, build, entries, library_draws
@@ -67,11 +66,9 @@ def test_of_a_sum_of_weighted_pixels_all_is_known() -> None:
     torch.testing.assert_close(explained("input-x-gradient", network), sign * weight * IMAGES[:, 0])
 
 
-def test_the_explainer_of_the_page_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_explainer_of_the_page_works(page_modules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With windows of a pixel, each falls by its weight times its distance from the mean."""
-    (block,) = [one for one in blocks(ROOT / "docs/reference/attribution.md", "python") if "my_maps.py" in one]
-    (tmp_path / "my_maps.py").write_text(block)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(page_modules)
     weight = torch.randn((1, 12, 16), generator=torch.Generator().manual_seed(1))
     explainer: Explainer = build("explainer", "my_maps:Occlusion", {"side": 1})
     maps = explainer.explain(ExplainedNetwork.of(Linear(weight), IMAGES), IMAGES, OWN)

@@ -1,6 +1,5 @@
 """The page on interventions says what the catalog has."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +34,8 @@ def test_the_sheet_is_there_and_light():
         assert sheet.width >= 1000
 
 
-def test_the_function_of_the_how_to_does_what_it_says(tmp_path, monkeypatch):
-    page = (ROOT / "docs/how-to/add-an-intervention.md").read_text(encoding="utf-8")
-    block = re.search(r'^```python\n("""my_fog.py""".*?)^```$', page, flags=re.MULTILINE | re.DOTALL)[1]
-    (tmp_path / "my_fog.py").write_text(block, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
+def test_the_function_of_the_how_to_does_what_it_says(page_modules, monkeypatch):
+    monkeypatch.syspath_prepend(page_modules)
     fog = draw("fog", build("intervention", "my_fog:fog", {"most": 0.3}), MARKED, np.arange(3), 0, (1, 16, 16))
     out = fog.apply(torch.zeros(3, 1, 16, 16), np.arange(3))
     assert out[:, 0, 5, 5].tolist() == pytest.approx((0.3 * 0.7 * row_uniform(0, "fog:amount", np.arange(3))).tolist())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -34,10 +33,9 @@ def test_the_decorator_of_the_how_to_gives_the_loss_its_name(tmp_path: Path, mon
     named = blocks(HOW_TO)[-1]
     written = blocks(HOW_TO)[0].replace("class LogitAdjusted(Objective):\n", named)
     assert named in written
-    (tmp_path / "my_losses.py").write_text(written, encoding="utf-8")
-    monkeypatch.delitem(sys.modules, "my_losses", raising=False)
+    (tmp_path / "named_losses.py").write_text(written, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(registry, "_declared", dict(registry._declared))
-    importlib.import_module("my_losses")
+    importlib.import_module("named_losses")
     objective = registry.build("loss", "logit-adjusted", {}, LossContext(width=2, classes=2, counts=(3, 1)))
     assert objective.shift.tolist() == pytest.approx([math.log(3 / 4), math.log(1 / 4)])
