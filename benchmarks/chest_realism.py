@@ -4,7 +4,7 @@
     python benchmarks/chest_realism.py --markdown # the tables as they stand in docs/phantom-chest.md
     python benchmarks/chest_realism.py --sheet docs/images/phantom-chest.png
 
-Real radiographs are looked for in ASSAY_ASSETS or ../shared/assets, and resampled to the same 128 px. Every figure is
+Real radiographs are looked for in ASSAY_ASSETS, and resampled to the same 128 px. Every figure is
 the 10th, 50th and 90th percentile over images, PA and AP apart.
 """
 

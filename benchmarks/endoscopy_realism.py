@@ -4,7 +4,7 @@
     python benchmarks/endoscopy_realism.py --markdown # the tables as they stand in docs/phantom-endoscopy.md
     python benchmarks/endoscopy_realism.py --sheet docs/images/phantom-endoscopy.png
 
-Real frames are looked for in ASSAY_ASSETS or ../shared/assets, and resampled to the same 96 px; their green insets are
+Real frames are looked for in ASSAY_ASSETS, and resampled to the same 96 px; their green insets are
 left out of every figure. A pixel is in view where its brightest channel is over 0.08. Every figure is the 10th, 50th
 and 90th percentile over images.
 """

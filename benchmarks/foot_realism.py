@@ -5,7 +5,7 @@
     python benchmarks/foot_realism.py --speed    # images per processor second on one thread
     python benchmarks/foot_realism.py --sheet docs/images/phantom-foot.png
 
-Real photographs are looked for in ASSAY_ASSETS or ../shared/assets, and resampled to the same 128 px. Every figure is
+Real photographs are looked for in ASSAY_ASSETS, and resampled to the same 128 px. Every figure is
 the 10th, 50th and 90th percentile over images that show an ulcer; black padding is left out.
 """
 

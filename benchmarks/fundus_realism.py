@@ -5,7 +5,7 @@
     python benchmarks/fundus_realism.py --sheet docs/images/phantom-fundus.png
     python benchmarks/fundus_realism.py --speed    # images per processor second
 
-Real photographs are looked for in ASSAY_ASSETS or ../shared/assets, and taken at the same 128 px. A pixel is in view
+Real photographs are looked for in ASSAY_ASSETS, and taken at the same 128 px. A pixel is in view
 where its brightest channel is over 0.08. Every figure is the 10th, 50th and 90th percentile over images, or over boxes.
 The round camera stands beside Messidor-2 and the cut one beside IDRiD, grades drawn as often as the set has them.
 """

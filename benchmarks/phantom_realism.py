@@ -4,7 +4,7 @@
     python benchmarks/phantom_realism.py --markdown # the table as it stands in docs/phantom-nodule.md
     python benchmarks/phantom_realism.py --sheet docs/images/phantom-nodule.png
 
-Real crops are looked for in ASSAY_ASSETS or ../shared/assets; those at least as wide as the phantom's field are cut to
+Real crops are looked for in ASSAY_ASSETS; those at least as wide as the phantom's field are cut to
 it and resampled to the same 64 px. Every figure is the 10th, 50th and 90th percentile over images.
 """
 

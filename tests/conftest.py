@@ -25,6 +25,11 @@ settings.register_profile("thorough", deadline=None, max_examples=500, print_blo
 settings.load_profile(os.environ.get("ASSAY_HYPOTHESIS", "assay"))
 
 
+ASSETS = Path(__file__).parents[2] / "shared" / "assets"
+if ASSETS.is_dir():
+    os.environ.setdefault("ASSAY_ASSETS", str(ASSETS))  # before modules of tests ask for it
+
+
 FAST = ("core", "maps", "spec", "stats", "store")
 """Rooms whose tests train nothing."""
 

@@ -83,3 +83,34 @@ def test_without_a_connection_it_says_how_by_hand(tmp_path: Path) -> None:
     closed = replace(SETS["kvasir-seg"], archive="http://127.0.0.1:9/kvasir-seg.zip")
     with pytest.raises(DataError, match=r"no connection to 127\.0\.0\.1:9: fetch http.* by hand"):
         fetch_set(closed, tmp_path / "kvasir-seg")
+
+
+@pytest.mark.parametrize("name", ["kvasir-seg", "kvasir-seg.sha256", "kvasir-seg.zip.part"])
+def test_nothing_is_written_behind_a_link(name: str, tmp_path: Path) -> None:
+    (tmp_path / "assets").mkdir()
+    (victim := tmp_path / "victim").write_text("mine")
+    (tmp_path / "assets" / name).symlink_to(victim)
+    with serving(Behavior(CONTENT)) as url, pytest.raises(DataError, match="is a link"):
+        fetch_set(replace(SETS["kvasir-seg"], archive=url), tmp_path / "assets" / "kvasir-seg")
+    assert victim.read_text() == "mine"
+
+
+def test_an_archive_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
+    """Its directory states two GB, of a few bytes."""
+    content = bytearray(CONTENT)
+    at = content.index(b"PK\x01\x02")
+    content[at + 24 : at + 28] = (2 * 10**9).to_bytes(4, "little")
+    with serving(Behavior(bytes(content))) as url, pytest.raises(DataError, match="unpacks to 2 GB, and was removed"):
+        fetch_set(replace(SETS["kvasir-seg"], archive=url, sha256=""), tmp_path / "kvasir-seg")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_images_of_another_user_are_not_looked_for_beside_the_working_folder(
+    ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shared" / "assets").mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.delenv("ASSAY_ASSETS", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    assert f"into {tmp_path / 'home' / 'assay' / 'mimic'}" in ask("fetch", "mimic").out

@@ -265,7 +265,7 @@ def test_the_same_network_is_the_same_bytes(tmp_path):
 
 
 @pytest.mark.assets
-@pytest.mark.skipif(not ASSETS.is_dir(), reason="real weights are not at ASSAY_ASSETS or ../shared/assets")
+@pytest.mark.skipif(not ASSETS.is_dir(), reason="real weights are not at ASSAY_ASSETS")
 @pytest.mark.parametrize(
     ("model", "name", "mean"),
     [

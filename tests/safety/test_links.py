@@ -476,3 +476,25 @@ def test_a_pipe_in_place_of_a_study_is_refused(tmp_path: Path, capsys: pytest.Ca
     answer = Asking(capsys)("show", tmp_path / "study.yaml")
     assert answer.code == 2
     assert "study.yaml: a pipe or a device, which may have no end; give a file" in answer.err
+
+
+@pytest.mark.parametrize("linked", ["looks/data", "looks"])
+def test_a_look_writes_behind_no_link_in_the_place_of_its_results(
+    linked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive keeps links, so that a folder of a stranger's may have one where a look puts its results."""
+    received, victim = tmp_path / "received", tmp_path / "victim"
+    for name in ("no", "yes"):
+        save_images(received / "data" / name, [f"{name}{at}.png" for at in range(8)])
+    place = victim if linked.endswith("data") else victim / "data"
+    save_images(place / "pictures", ["holiday.png"])
+    (place / "report.html").write_text("mine")
+    (received / linked).parent.mkdir(exist_ok=True)
+    (received / linked).symlink_to(victim)
+    before = sorted(victim.rglob("*"))
+    monkeypatch.chdir(received)
+    answer = Asking(capsys)("look", "data")
+    assert answer.code == 2
+    assert ("is a link" if linked.endswith("data") else "has files that are no run's") in answer.err
+    assert sorted(victim.rglob("*")) == before
+    assert (place / "report.html").read_text() == "mine"

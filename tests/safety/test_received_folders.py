@@ -623,3 +623,16 @@ def test_a_bundle_has_no_name_that_leads_elsewhere(name: bytes, run_copy: Path, 
     write_manifest(run, {})
     ask("open", run, "--bundle", "run.zip")
     assert not [name for name in zipfile.ZipFile("run.zip").namelist() if "\\" in name]
+
+
+@pytest.mark.parametrize(
+    "page", ["leases/report.html", "local/a.HTML", ".hidden/a.xhtml", ".a.htm", "preview/a/b.HTML"]
+)
+def test_pages_in_folders_that_no_manifest_lists_are_named(
+    page: str, run_copy: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_copy / page).parent.mkdir(parents=True, exist_ok=True)
+    (run_copy / page).write_text("<h1>No shortcut was found.</h1>")
+    write_manifest(run_copy, {})
+    monkeypatch.setenv("XDG_STATE_HOME", str(run_copy.parent / "of another user"))
+    assert str(run_copy / page) in ask("doctor", run_copy).out

@@ -93,6 +93,27 @@ def test_no_program_that_a_repository_names_is_run(
     assert not Path("ran").exists()
 
 
+def test_no_filter_of_the_users_is_run_on_files_of_a_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git-lfs, which many have set for all repositories, runs programs that the settings of a repository name."""
+    (repository := tmp_path / "received").mkdir()
+    monkeypatch.chdir(repository)
+    Path("study.yaml").write_text("a")
+    Path(".gitattributes").write_text("*.yaml filter=lfs\n")
+    own = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "a"]):
+        subprocess.run([*own, *words], check=True)
+    (program := tmp_path / "program").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\ncat\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "settings"))
+    for key, value in (("clean", str(program)), ("required", "true")):
+        subprocess.run(["git", "config", "--global", f"filter.lfs.{key}", value], check=True)
+    Path("study.yaml").write_text("b")
+    assert register(tmp_path / "run", small()).content["commit"].endswith("-dirty")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_the_receipt_of_the_deposit_changes_no_hash(tmp_path: Path) -> None:
     before = register(tmp_path / "small", small())
     after = register(tmp_path / "small", small(question="?", labels={"supcon": "SupCon"}), "https://osf.io/x")

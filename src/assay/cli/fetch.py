@@ -6,7 +6,7 @@ import json as jsonlib
 import shutil
 import tempfile
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 from assay.core.errors import DataError, WeightsError, unknown_of_few
 from assay.core.files import assets_folder
@@ -78,6 +78,7 @@ def fetch_set(chosen: KnownSet, folder: Path) -> str:
     """
     from assay.core.files import file_hash
     from assay.models.weight_files import download, reachable
+    from assay.store.files import write_text
 
     noted, part = folder.with_name(f"{folder.name}.sha256"), folder.with_name(f"{folder.name}.zip.part")
     before = noted.read_text(encoding="utf-8").strip() if noted.is_file() else ""
@@ -85,6 +86,9 @@ def fetch_set(chosen: KnownSet, folder: Path) -> str:
         return before or chosen.sha256 or "not known: the folder was there before"
     folder.parent.mkdir(parents=True, exist_ok=True)
     by_hand = f"fetch {chosen.archive} by hand and unpack it into {folder}"
+    for path in (folder, noted, part):
+        if path.is_symlink():
+            raise DataError(f"{path} is a link, and a download is not written behind one: remove it")
     if not reachable(chosen.archive):
         raise DataError(f"no connection to {chosen.archive.split('/')[2]}: {by_hand}")
     try:
@@ -98,12 +102,17 @@ def fetch_set(chosen: KnownSet, folder: Path) -> str:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as temporary:
         inside = Path(temporary) / "files"
         try:
+            with ZipFile(part) as archive:
+                unpacked = sum(file.file_size for file in archive.infolist())
+            if unpacked > max(10 * part.stat().st_size, 10**9):  # images are packed already
+                part.unlink()
+                raise DataError(f"the archive unpacks to {unpacked / 1e9:,.0f} GB, and was removed; {by_hand}")
             shutil.unpack_archive(part, inside, "zip")
         except (BadZipFile, shutil.ReadError) as error:
             part.unlink()
             raise DataError(f"the archive is damaged or no zip file, and was removed; {by_hand}") from error
         only = list(inside.iterdir())
-        noted.write_text(f"{digest}\n", encoding="utf-8")
+        write_text(noted, f"{digest}\n")
         (only[0] if chosen.wrapped and len(only) == 1 else inside).replace(folder)
     part.unlink()
     return digest

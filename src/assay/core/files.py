@@ -210,8 +210,8 @@ def _say_unlocked(reason: str) -> None:
 ASSETS = "ASSAY_ASSETS"
 """The variable that says where the image sets are, such as lung-nodule/."""
 
-ASSETS_BESIDE = Path("../shared/assets")
-"""Where they are looked for, from the working folder on, when the variable is not set."""
+ASSETS_OF_USER = "~/.local/share/assay"
+"""Where they are looked for when the variable is not set; XDG_DATA_HOME stands for the first two folders."""
 
 STUDY_SUFFIXES = (".yaml", ".yml")
 """Endings of study files."""
@@ -284,15 +284,16 @@ def unset(text: str) -> list[str]:
 def variable(name: str) -> str:
     """Return the value of an environment variable, empty when there is none.
 
-    For assets the default is the neighboring folder if it exists.
+    For assets the default is a folder of this user's, if it exists.
     """
     value = os.environ.get(name, "")
-    return str(ASSETS_BESIDE) if not value and name == ASSETS and ASSETS_BESIDE.is_dir() else value
+    return str(assets_folder()) if not value and name == ASSETS and assets_folder().is_dir() else value
 
 
 def assets_folder() -> Path:
-    """Where the image sets are looked for; the folder need not be there."""
-    return fill_names(f"${{{ASSETS}}}") if variable(ASSETS) else ASSETS_BESIDE.absolute()
+    """Where the image sets are looked for: `ASSAY_ASSETS`, else a folder of this user's; it need not be there."""
+    home = os.environ.get("XDG_DATA_HOME")
+    return at_home(os.environ.get(ASSETS) or (f"{home}/assay" if home else ASSETS_OF_USER)).absolute()
 
 
 def default_cache_root() -> Path:

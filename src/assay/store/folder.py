@@ -65,6 +65,7 @@ from assay.store.manifest import (
     PREVIEW,
     SIGNATURE,
     SIGNED,
+    UNLISTED,
     FileChange,
     altered_files,
     broken_seal,
@@ -122,6 +123,23 @@ def require_regular_files(root: Path) -> None:
 
 UNLINK = "remove it, or put there the file or folder itself"
 
+
+def require_own_folder(root: Path) -> None:
+    """Check that a folder may be written to as a run folder: it is no link, and new, empty or made by Assay.
+
+    Raises:
+        StoreError: It is a link, or holds files of somebody else, which a run would replace or remove.
+    """
+    if root.is_symlink():
+        raise StoreError(f"{FileChange('link', root).text}; {UNLINK}")
+    entries = {path.name for path in root.iterdir() if not path.name.startswith(".")} if root.is_dir() else set[str]()
+    if entries and entries.isdisjoint(_MADE) and not (root / LOCK).is_file():
+        raise StoreError(
+            f"{root} has files that are no run's, such as {shorten(min(entries))}: choose another place with "
+            f"{key_text('--out')}"
+        )
+
+
 # One run at a time works in a run folder.
 
 LOCK = ".lock"
@@ -132,7 +150,8 @@ def working_in(root: Path) -> Generator[None]:
     """Hold a run folder while something is written there.
 
     Raises:
-        StoreError: If another process holds it, or the folder cannot be made, or has links, which lead elsewhere.
+        StoreError: If another process holds it, or the folder cannot be made, holds files that are no run's, or has
+            links, which lead elsewhere.
     """
 
     def refuse() -> None:
@@ -140,6 +159,7 @@ def working_in(root: Path) -> Generator[None]:
             f"another run works in {root}: wait until it ends, or choose another place with {key_text('--out')}"
         )
 
+    require_own_folder(root)
     require_regular_files(root)
     require_writable(root)
     with file_lock(root / LOCK, refuse):
@@ -162,6 +182,9 @@ STAMP = "stamp.json"
 
 RUN = "run.json"
 """The file of a run folder that names its kind, and keeps what was asked for."""
+
+_MADE = frozenset({RUN, MANIFEST, *UNLISTED})
+"""What tells a folder that Assay made from others."""
 
 EARLIER = (
     "these tables belong to an earlier spec or earlier data: the run of the present ones did not end; run it again"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,30 +151,39 @@ def _content(spec: StudySpec) -> dict[str, Any]:
 def _commit() -> str:
     """Return the commit of the working folder, with `-dirty` where files differ from it; empty outside of git.
 
-    A repository from elsewhere may name programs for git to run. Hooks and monitors are off; where the repository
-    itself has filters, files are not compared, and the commit ends in `-uncompared`.
+    A repository from elsewhere may name programs for git to run. Hooks and monitors are off. Where the repository
+    itself has filters, files are not compared, and the commit ends in `-uncompared`. Filters of the user's are off:
+    git-lfs runs what a repository names.
     """
     try:
         if not (commit := _git("rev-parse", "--verify", "--quiet", "HEAD").stdout.strip()):
             return ""
         settings = _git("config", "--list", "--show-scope", "--name-only")
-        filters = re.findall(r"^(?:local|worktree)\s+filter\.", settings.stdout, re.MULTILINE | re.IGNORECASE)
-        if filters or settings.returncode:
+        filters = re.findall(r"^(\w+)\s+filter\.(.+)\.\w+$", settings.stdout, re.MULTILINE | re.IGNORECASE)
+        if settings.returncode or any(scope in ("local", "worktree") for scope, _ in filters):
             return f"{commit}-uncompared"
         plain = ("--quiet", "--no-ext-diff", "--no-textconv", "--no-relative", "--ignore-submodules=all")
-        differs = _git("diff", *plain, "HEAD").returncode
+        differs = _git("diff", *plain, "HEAD", filters={name for _, name in filters}).returncode
         return commit if differs == 0 else f"{commit}-{'dirty' if differs == 1 else 'uncompared'}"
     except OSError:
         return ""
 
 
-def _git(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run git without the hooks and monitors of a repository, and without a network."""
+def _git(*words: str, filters: Collection[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run git without the hooks and monitors of a repository, without these filters, and without a network."""
     off = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
     environment = {**os.environ, "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+    settings = [(f"filter.{name}.{key}", value) for name in filters for key, value in _NO_FILTER.items()]
+    first = int(environment.get("GIT_CONFIG_COUNT") or 0)
+    for at, (key, value) in enumerate(settings, first):
+        environment |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
+    environment["GIT_CONFIG_COUNT"] = str(first + len(settings))
     return subprocess.run(
         ["git", *off, *words], capture_output=True, encoding="utf-8", errors="replace", env=environment, check=False
     )
+
+
+_NO_FILTER: Mapping[str, str] = {"clean": "", "smudge": "", "process": "", "required": "false"}
 
 
 def planned_looks(spec: StudySpec) -> list[int]:

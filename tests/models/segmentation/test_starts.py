@@ -162,7 +162,7 @@ def test_a_source_gives_its_encoder(tmp_path, monkeypatch):
 
 
 @pytest.mark.assets
-@pytest.mark.skipif(not ASSETS.is_dir(), reason="real weights are not at ASSAY_ASSETS or ../shared/assets")
+@pytest.mark.skipif(not ASSETS.is_dir(), reason="real weights are not at ASSAY_ASSETS")
 @pytest.mark.parametrize("network", ["unet", "fpn", "w-net"])
 def test_efficientnet_lite_from_imagenet(network):
     """The deepest map is that of timm's own network with these weights; what it is left without is told."""
