@@ -22,7 +22,7 @@ MOST: dict[str, float] = {
     "function names in several modules": 118,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 599,
-    "lines that an import of look loads": 19900,
+    "lines that an import of look loads": 20000,
     "lines that an import of compare loads": 14600,
     "lines that an import of page loads": 7970,
 }

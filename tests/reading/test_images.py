@@ -311,6 +311,13 @@ def test_monochrome1(tmp_path: Path) -> None:
 RGB = [np.dstack([smooth(3 * at + plane, 255, np.uint8) for plane in range(3)]) for at in range(N)]
 
 
+@situation("DICOM in color of 16 bit", "read as RGB of 16 bit, over the range of its stored bits")
+def test_deep_colors(tmp_path: Path) -> None:
+    agrees(
+        [dicom(one.astype(np.uint16) * np.uint16(257)) for one in RGB], tmp_path / "deep", [one / 255 for one in RGB]
+    )
+
+
 @situation("DICOM in color by planes, in YBR or with a palette", "read as RGB, as pydicom does")
 def test_colors(tmp_path: Path) -> None:
     planar = [dicom(one, PlanarConfiguration=1, PixelData=np.moveaxis(one, -1, 0).tobytes()) for one in RGB]

@@ -193,6 +193,13 @@ def test_values_that_may_mean_unknown(ask: Asking, tmp_path: Path) -> None:
     assert "'999' in 6 rows of age" in line
 
 
+@situation("None as a level of smoking", "missing, as pandas reads it, with a caution that says in how many rows")
+def test_none_as_a_level(ask: Asking, tmp_path: Path) -> None:
+    predictions(smoking=[("None", "Current", "Former")[at % 3] for at in range(COUNT)]).to_csv(tmp_path / "p.csv")
+    said = ask("audit", tmp_path / "p.csv", "--columns", "smoking", "--out", "out").out
+    assert "'None' in 40 rows of smoking, read as missing" in said
+
+
 @situation(
     "dates, ids and codes with leading zeros among the columns", "left out of the cues, and listed with the reason"
 )

@@ -16,10 +16,16 @@ from tests.worlds.files import age, blob, load, noise, save, small_set, spec_of,
 from assay.data.files import decode
 from assay.data.files.decode import decode_images
 from assay.data.files.fitting import fit_image, fit_labels, touched, vanished
+from assay.data.files.table import Unreadable
 from assay.plugin import ArrayCache, Placement, load_dataset, placed
 
 U8, U16 = np.dtype(np.uint8), np.dtype(np.uint16)
 GRAYS = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255)}
+
+
+def test_deep_pixels_are_not_wrapped_into_8_bit() -> None:
+    with pytest.raises(Unreadable, match="its pixels have 16 bit, and its header says 8"):
+        fit_image(np.full((16, 16), 256, dtype=np.uint16), 16, 1, U8)
 
 
 def test_an_image_of_study_size_is_untouched() -> None:

@@ -110,3 +110,13 @@ def test_no_target(tmp_path: Path) -> None:
     _table(tmp_path, "image,sex,site", [f"{at}.png,{'mf'[at % 2]},{'xy'[at // 4]}" for at in range(8)])
     with pytest.raises(SpecError, match=r"name it.* it has sex, site"):
         guess(tmp_path).data()
+
+
+def test_a_column_image_of_participants_names_no_file(tmp_path: Path) -> None:
+    """The files of a participant are those of its folder, whatever the table says in a column of that name."""
+    _images(tmp_path, [f"sub-{at}/anat/sub-{at}_T1w.png" for at in range(8)])
+    rows = [f"sub-{at}\tsub-{7 - at}/anat/sub-{7 - at}_T1w.png\t{'mf'[at % 2]}" for at in range(8)]
+    _table(tmp_path, "participant_id\timage\tsex", rows, "participants.tsv")
+    found = guess(tmp_path, "sex")
+    assert all(row["image"].startswith(f"{row['participant_id']}/") for row in found.rows)
+    assert "the column image of participants.tsv is not used" in found.matched

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -192,3 +195,33 @@ def test_a_study_and_a_probe_take_them(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 1))
     probed = assay.probe(model, given, progress=False)
     assert max(probed.table()["images"]) == 12
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "CMYK", "HSV", "P", "1", "I;16", "RGB"])
+def test_images_of_pillow_are_read_as_their_files(mode: str, tmp_path: Path) -> None:
+    color = Image.fromarray(np.random.default_rng(1).integers(0, 255, (SIDE, SIDE, 4), dtype=np.uint8), "RGBA")
+    image = Image.fromarray(np.arange(256, dtype=np.uint16).reshape(16, 16) * 256)
+    if mode != "I;16":
+        image = color.convert("RGB").convert(mode) if mode not in ("RGBA", "LA") else color.convert(mode)
+    saved = image.convert("RGB") if mode == "HSV" else image
+    path = tmp_path / f"a.{'tif' if mode == 'CMYK' else 'png'}"
+    saved.save(path)
+    rows = [{"image": value, "label": at} for at, value in enumerate((image, str(path)))]
+    with pytest.raises(DataError, match=r"row 1 'image-000000\.npy': its pixels are those of row 2"):
+        loaded(rows, tmp_path, size=SIDE)
+
+
+def test_cells_of_a_frame_keep_their_text(tmp_path: Path) -> None:
+    rows = {"part": pd.cut([1, 7], [0, 5, 10]), "when": pd.Series([pd.Timestamp("2020-01-01"), pd.NaT])}
+    day, number = date(2020, 1, 2), UUID(int=7)
+    frame = pd.DataFrame({**rows, "day": [day, None], "who": [number, number], "dose": [Decimal("0.10"), None]})
+    frame["image"] = [np.full((16, 16), level, np.uint8) for level in (0, 9)]
+    (table,) = Path(on_disk({"table": frame, "image": "image"})["folder"]).glob("*.csv")
+    kept = pd.read_csv(table, dtype=str, keep_default_na=False).drop(columns="image")
+    assert kept.to_dict("list") == {
+        "part": ["(0, 5]", "(5, 10]"],
+        "when": ["2020-01-01 00:00:00", ""],
+        "day": ["2020-01-02", ""],
+        "who": [str(number)] * 2,
+        "dose": ["0.10", ""],
+    }

@@ -68,6 +68,16 @@ def test_labels_name_images_by_identifier_or_by_file(tmp_path: Path) -> None:
     assert [(row["image"], row["finding"]) for row in rows] == [("deep/y.png", "no"), ("x.png", "yes")]
 
 
+def test_a_column_image_that_names_no_image_leaves_labels_with_theirs(tmp_path: Path) -> None:
+    for name in ("x.png", "y.png"):
+        save(tmp_path / "set" / name, np.zeros((8, 8), dtype=np.uint8))
+    labels = tmp_path / "labels.csv"
+    write_table(labels, [["id", "image", "finding"], ["x", "y.png", "yes"], ["y", "x.png", "no"]])
+    rows, _, notes = joined(tmp_path / "set", read_table(labels, "id"), "id")
+    assert [(row["image"], row["finding"]) for row in rows] == [("x.png", "yes"), ("y.png", "no")]
+    assert "the column image of labels.csv is not used, since id names the images" in notes
+
+
 def test_labels_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     for name in ("one/x.png", "two/x.png"):
         save(tmp_path / "set" / name, np.zeros((8, 8), dtype=np.uint8))

@@ -436,3 +436,20 @@ def test_a_file_with_some_bytes_changed_is_read_or_called_unreadable(seed: int, 
     for at in rng.integers(0, len(data), 3):
         data[at] = rng.integers(0, 256)
     _read_all(bytes(data))
+
+
+def test_an_array_of_half_precision_is_read_as_one_of_single() -> None:
+    buffers = io.BytesIO(), io.BytesIO()
+    values = np.linspace(0, 1, 64 * 64).reshape(64, 64).astype(np.float16)
+    for buffer, dtype in zip(buffers, (np.float16, np.float32), strict=True):
+        np.save(buffer, values.astype(dtype))
+    half, single = (read_picture(buffer.getvalue(), 0).pixels for buffer in buffers)
+    np.testing.assert_array_equal(half, single)
+    assert half.max() == 65535
+
+
+@pytest.mark.parametrize(("bits", "factor"), [(16, 257), (8, 1)])
+def test_color_dicom_of_16_allocated_bits_is_deep(bits: int, factor: int) -> None:
+    data = dicom(RGB.astype(np.uint16) * np.uint16(factor), BitsStored=bits, HighBit=bits - 1)
+    assert examine(data).deep
+    np.testing.assert_array_equal(read_picture(data, 0).pixels, RGB.astype(np.uint16) * 257)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
 from assay.data.files.pictures import scaled
+from assay.data.files.table import Unreadable
 from assay.spec.schema import DataSpec, Fit, Resize
 
 if TYPE_CHECKING:
@@ -162,6 +163,9 @@ def fit_image(
         box: Where they are to lie, of pixels that were decoded at a part of their file's size; else the result of
             `placed`.
         how: Filter of the resize.
+
+    Raises:
+        Unreadable: If `dtype` has fewer bits than the pixels.
     """
     box = box or placed(pixels.shape[0], pixels.shape[1], size)
     small = resized(pixels, box.width, box.height, how)
@@ -170,6 +174,8 @@ def fit_image(
     if dtype == np.uint16 and small.dtype == np.uint8:
         # 255 * 257 = 65535: an 8-bit image in a 16-bit set keeps its levels exactly.
         small = small.astype(np.uint16) * np.uint16(257)
+    if small.dtype.itemsize > dtype.itemsize:
+        raise Unreadable("its pixels have 16 bit, and its header says 8", "copy or export it again")
     out = np.zeros((channels, size, size), dtype=dtype)
     out[:, box.rows, box.columns] = small if small.ndim == 2 else np.moveaxis(small, -1, 0)
     return out

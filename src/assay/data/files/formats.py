@@ -105,9 +105,10 @@ def dicom_header(data: bytes) -> Header:
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Unreadable("this DICOM file holds no image", "name the image object, not a report or a presentation")
     plugin_of(dataset)
-    color = int(dataset.get("SamplesPerPixel", 1)) > 1 or "PALETTE" in str(dataset.PhotometricInterpretation)
+    color = int(dataset.get("SamplesPerPixel", 1)) > 1
+    deep = "PALETTE" not in str(dataset.PhotometricInterpretation) and (not color or int(dataset.BitsAllocated) > 8)
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
-    return Header(int(dataset.Columns), int(dataset.Rows), not color, frames)
+    return Header(int(dataset.Columns), int(dataset.Rows), deep, frames)
 
 
 def dicom_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
@@ -127,7 +128,7 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
 
     Gray: rescale slope and intercept (or modality LUT), then the first VOI window or LUT, else the whole range that the
     stored bits can take, or a set's common range where these are 16; MONOCHROME1 is inverted; 16 bit. Color: RGB, 8
-    bit.
+    bit, or 16 where more are allocated.
     """
     dataset = _dataset(_inflate_bounded(data))
     if not any(f"{kind}PixelData" in dataset for kind in ("", "Float", "DoubleFloat")):
@@ -147,7 +148,8 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
         colors = _palette_colors(values, dataset)
         return DecodedImage(stored(values), palette=colors) if mask else DecodedImage(colors)
     if values.ndim == 3:
-        return DecodedImage(stored(values))
+        deep = values.dtype.kind == "u" and values.dtype != np.uint8 and not mask
+        return _over(values, *limits(int(dataset.BitsStored), signed=False)) if deep else DecodedImage(stored(values))
     if mask:
         return DecodedImage(whole(values))
     gray = _apply_window(values, dataset)

@@ -371,6 +371,10 @@ def _nnunet_kinds(labels: Mapping[str, Any]) -> tuple[dict[int, str], tuple[str,
     return (kinds if kinds.keys() != {1} else {}), (note if several else ())
 
 
+_OF_FILES = ("image", "suffix")
+"""Columns of a row that are made from the name of its file."""
+
+
 def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     """Return the images below a folder per participant, with the columns of `participants.tsv` (BIDS)."""
     read = read_table(path / "participants.tsv", "participant_id")
@@ -381,7 +385,7 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     matched = match([subject.name for subject in images], names)
     if not matched.pairs:
         raise SpecError(f"data: no folder of {path} that participants.tsv names holds images")
-    columns_left = [name for name in read.header if name != "participant_id"]
+    columns_left = [name for name in read.header if name not in ("participant_id", *_OF_FILES)]
     targets = tuple(targets_of(read, columns_left))
     target = target or sure_target(read, targets)
     sentences = require_matched(
@@ -395,15 +399,16 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     )
     rows = [
         {
+            **dict(zip(read.header, read.rows[matched.pairs[at]], strict=True)),
             "image": str(file.relative_to(path)),
             "suffix": stem_of(file).split("_")[-1],
-            **dict(zip(read.header, read.rows[matched.pairs[at]], strict=True)),
         }
         for at, files in enumerate(images.values())
         if at in matched.pairs
         for file in files
     ]
-    columns = kinds_of(read, [name for name in columns_left if name not in (target, "suffix")])
+    unused = [f"the column {name} of participants.tsv is not used" for name in _OF_FILES if name in read.header]
+    columns = kinds_of(read, [name for name in columns_left if name != target])
     if len({row["suffix"] for row in rows}) > 1:
         columns["suffix"] = FactorSpec(kind="categorical")
     return Guess(
@@ -416,7 +421,7 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
         rows=tuple(rows),
         way="participants",
         source="participants.tsv",
-        matched=(*sentences, *outputs_in(path)),
+        matched=(*sentences, *unused, *outputs_in(path)),
     )
 
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from assay.core.errors import SpecError
 from assay.core.files import IN_MEMORY, canonical_json, default_cache_root, fill_names, is_file, write_bytes
@@ -159,7 +160,7 @@ def _write(folder: Path, rows: Iterable[dict[str, Any]], keys: Mapping[str, Any]
     for at, row in enumerate(rows):
         cells = {name: _text(cell) for name, cell in row.items()}
         for name in sorted(file_columns & row.keys()):
-            if (pixels := _pixels(row[name])) is not None:
+            if (pixels := _pixels(row[name], name == keys.get("mask"))) is not None:
                 content = io.BytesIO()
                 np.save(content, pixels, allow_pickle=False)
                 digest.update(content.getvalue())
@@ -185,13 +186,13 @@ def _write(folder: Path, rows: Iterable[dict[str, Any]], keys: Mapping[str, Any]
 
 
 def _text(cell: Any) -> str:
-    """Return a cell of the table; empty for no value, and for one that no cell holds."""
+    """Return a cell of the table; empty for no value, for several, and for an object without a text of its own."""
     if isinstance(cell, str | os.PathLike):
         return os.fspath(cast("os.PathLike[str] | str", cell))
-    values = np.asarray(cell) if np.isscalar(cell) else _array(cell)
-    if values is None or values.size != 1:
-        return ""
-    return "" if pd.isna(values.item()) else str(values.item())
+    values = _array(cell)
+    value: Any = cell if values is None else values.item() if values.size == 1 else None
+    several = isinstance(value, Iterable) and not isinstance(value, bytes)
+    return "" if several or type(value).__repr__ is object.__repr__ or pd.isna(value) else str(value)
 
 
 def _array(cell: Any) -> np.ndarray | None:
@@ -202,8 +203,14 @@ def _array(cell: Any) -> np.ndarray | None:
     return np.asarray(cell) if is_array else None
 
 
-def _pixels(cell: Any) -> np.ndarray | None:
+def _pixels(cell: Any, mask: bool = False) -> np.ndarray | None:
+    """Return the pixels of a cell, an image of Pillow as its file is read; None for a cell without pixels."""
     values = _array(cell)
+    if isinstance(cell, Image.Image):
+        from assay.data.files.readers import DEEP, pillow_pixels
+
+        if cell.mode not in ("F", *DEEP):  # those are read by their values
+            values = pillow_pixels(cell, mask).pixels
     return None if values is None or values.ndim < 2 else np.ascontiguousarray(values)
 
 

@@ -101,12 +101,14 @@ def joined(
             *sentences,
             f"{len(every) - len(paths):,} files are masks, as {' and '.join(of_masks)} says, and no images",
         )
+    if key != IMAGE and IMAGE in read.header:
+        sentences = (*sentences, f"the column {IMAGE} of {read.name} is not used, since {key} names the images")
     sentences = (*sentences, *outputs_in(folder))
     numbers: dict[str, str] = {}
     rows: list[dict[str, str]] = []
     for at, other in matched.pairs.items():
         cells = zip(read.header, read.rows[other], strict=True)
-        row = {column: cell for column, cell in cells if column not in (key, *KEYS)}
+        row = {column: cell for column, cell in cells if column not in (key, *KEYS, IMAGE)}
         header = headers[at]
         columns = {column: _cell(column, str(header.get(attribute, ""))) for column, attribute in HEADERS.items()}
         who = str(header.get("PatientID", ""))

@@ -102,7 +102,7 @@ def stored(values: np.ndarray) -> np.ndarray:
     if np.issubdtype(values.dtype, np.integer) and low >= 0 and high <= 65535:
         return values.astype(np.uint16)
     if np.issubdtype(values.dtype, np.floating) and low >= 0 and high <= 1:
-        return np.round(values * 65535).astype(np.uint16)
+        return np.round(np.multiply(values, 65535, dtype=np.float64)).astype(np.uint16)
     allowed = "0 to 65535" if np.issubdtype(values.dtype, np.integer) else "0 to 1"
     raise Unreadable(
         f"its values run from {low:g} to {high:g}, and what range is shown is not said",

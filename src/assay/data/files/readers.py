@@ -17,7 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, TypeVar
@@ -34,7 +34,8 @@ _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000")
 T = TypeVar("T")
 _LONGEST_HEADER = 540
 """Bytes of the header of NIfTI-2."""
-_DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+"""Modes of Pillow of more than 8 bit."""
 
 
 class CountedWarnings(logging.Handler):
@@ -143,7 +144,7 @@ def _raster_header(data: bytes) -> Header:
         width, height = image.size[::-1] if turned >= 5 else image.size
         # A camera's MPO is a JPEG with further pictures behind it that viewers do not show.
         frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
-        return Header(width, height, image.mode in _DEEP, frames, turned)
+        return Header(width, height, image.mode in DEEP, frames, turned)
 
 
 def _exif(image: ImageFile.ImageFile) -> Image.Exif:
@@ -162,22 +163,28 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
         notes = ("16-bit color was read as 8 bit",) if _loses_depth(opened) else ()
         _exif(opened)
         image = ImageOps.exif_transpose(opened)
-        if image.mode in _DEEP:
+        if image.mode in DEEP:
             pixels = stored(np.asarray(image))
             if isinstance(clear := image.info.get("transparency"), int):
                 pixels = np.where(pixels == clear, np.uint16(0), pixels)
             return DecodedImage(pixels, lossy=lossy, range=(0, 65535), used=StoredRange(0, int(pixels.max())))
-        if mask and image.mode == "P":
-            return DecodedImage(np.asarray(image), palette=np.asarray(image.convert("RGB")))
-        if mask and "A" in image.getbands() and _only_alpha(np.asarray(image)):
-            return DecodedImage(np.asarray(image.getchannel("A")), (IN_ALPHA,), lossy)
-        if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
-            over = Image.new("RGBA", image.size, (0, 0, 0, 255))
-            over.alpha_composite(image.convert("RGBA"))
-            image = over.convert("L" if image.mode in ("L", "LA", "La") else "RGB")
-        elif image.mode != "L":
-            image = image.convert("L" if image.mode == "1" else "RGB")
-        return DecodedImage(np.asarray(image), notes, lossy)
+        decoded = pillow_pixels(image, mask)
+        return replace(decoded, notes=(*notes, *decoded.notes), lossy=lossy and decoded.palette is None)
+
+
+def pillow_pixels(image: Image.Image, mask: bool) -> DecodedImage:
+    """Return the pixels of an image of Pillow of 8 bit: gray or RGB, transparency over black, a mask as its values."""
+    if mask and image.mode == "P":
+        return DecodedImage(np.asarray(image), palette=np.asarray(image.convert("RGB")))
+    if mask and "A" in image.getbands() and _only_alpha(np.asarray(image)):
+        return DecodedImage(np.asarray(image.getchannel("A")), (IN_ALPHA,))
+    if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
+        over = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        over.alpha_composite(image.convert("RGBA"))
+        image = over.convert("L" if image.mode in ("L", "LA", "La") else "RGB")
+    elif image.mode != "L":
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return DecodedImage(np.asarray(image))
 
 
 IN_ALPHA = "lesion is in the alpha channel, of masks of one color"
