@@ -166,10 +166,9 @@ def _test_set(train: Mapping[str, Any], value: Any, issues: Issues, keys: Keys) 
     data_set = _parse_set(
         {**{key: train[key] for key in shared if key in train}, **section}, issues, keys, ("tests", "split")
     )
-    if data_set is not None and data_set.size != train.get("size", data_set.size):
-        issues.add(
-            (*keys, "size"), data_set.size, f"the training set is read at {train['size']} px, as its networks are"
-        )
+    size = train.get("size", DataSpec.model_fields["size"].default)
+    if data_set is not None and data_set.size != size:
+        issues.add((*keys, "size"), data_set.size, f"the training set is read at {size} px, as its networks are")
     return data_set
 
 

@@ -87,6 +87,9 @@ _OPEN: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+_IMAGES = ("data", "crop")
+"""Which images an environment shows, inherited whole."""
+
 _AMOUNTS = {"strength", "share"}
 """How strongly a factor is tied is said by one of these: whoever gives one drops the other."""
 
@@ -96,8 +99,8 @@ def resolve_environments(environments: Mapping[str, Any], issues: Issues) -> tup
 
     An environment inherits the other's association, interventions, dose, `where` and difficulty by factor or name, and
     overrides those it names itself: {like: train, association: {texture: -0.9}} keeps every other association. Of an
-    association or intervention that both name, only the arguments given here change; null removes it. `split` is not
-    inherited.
+    association or intervention that both name, only the arguments given here change; null removes it. It has the
+    other's `data` and `crop`, too, and not its `split`.
 
     Returns:
         The environments without `like`, and keys of inherited parts -> keys at which they were written.
@@ -139,7 +142,10 @@ def _inherit(base: Any, child: Any, name: str, parent: str, origins: dict[Keys, 
     before, after = mapping_of(base), mapping_of(child)
     if before is None or after is None:
         return child
-    merged = _without_like(after)
+    images = {part: before[part] for part in _IMAGES if part in before}
+    merged = {part: value for part, value in {**images, **_without_like(after)}.items() if part not in _IMAGES or value}
+    for part in images.keys() - after.keys():
+        origins.setdefault(("environments", name, part), ("environments", parent, part))
     for part, opened in _OPEN.items():
         inherited, changes = mapping_of(before.get(part)), mapping_of(after.get(part) or {})
         if inherited is None or changes is None:

@@ -313,13 +313,13 @@ class Records:
         return joined_columns(parts)
 
     def yardsticks(self, point: RecipePoint, seeds: np.ndarray) -> np.ndarray:
-        """Validation log-loss of the refitted head per seed [s], folds averaged (docs/statistics.md, matched fit)."""
-        return np.array(
-            [
-                np.mean([self.trials[trial.id]["yardstick"] for trial in self.by_point[point.label][int(seed)]])
-                for seed in seeds
-            ]
-        )
+        """Validation log-loss of the refitted head per seed [s], folds averaged (docs/statistics.md, matched fit).
+
+        NaN where it is of no image, as of lesions where validation has none.
+        """
+        trials = [self.by_point[point.label][int(seed)] for seed in seeds]
+        losses = [[self.trials[trial.id]["yardstick"] for trial in of_seed] for of_seed in trials]
+        return np.array([np.mean(np.array(of_seed, dtype=float)) for of_seed in losses])
 
     def measurements(self, point: RecipePoint) -> Measurements:
         """Return the measurements of a recipe's kept seeds, averaged over folds.

@@ -105,9 +105,10 @@ def _comparison_row(whole: PlannedComparison, spec: StudySpec, population: Popul
 
 
 def _test_patients(pair: PlannedComparison, population: Population, environment: str) -> Sequence[int]:
-    """Patients per class in the test environment, all folds together."""
+    """Patients per class in the test environment, all folds together; another set is whole in every fold."""
     tests = pair.a[0].tests
-    tables = [population.scene(tests, 0, fold).environment(environment).table for fold in range(population.folds)]
+    folds = 1 if tests[environment].data else population.folds
+    tables = [population.scene(tests, 0, fold).environment(environment).table for fold in range(folds)]
     return [
         sum(len(np.unique(table.patient[table.target == k])) for table in tables)
         for k in range(len(population.classes))
