@@ -20,7 +20,7 @@ from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay
-from assay.data.files.in_memory import kept_table, on_disk
+from assay.data.files.in_memory import on_disk
 from assay.plugin import ArrayCache, DataError, Dataset, SpecError, load_dataset
 from assay.spec.parse import parse_study
 from assay.spec.request import parse_request
@@ -215,7 +215,7 @@ def test_cells_of_a_frame_keep_their_text(tmp_path: Path) -> None:
     rows = {"part": pd.cut([1, 7], [0, 5, 10]), "when": pd.Series([pd.Timestamp("2020-01-01"), pd.NaT])}
     day, number = date(2020, 1, 2), UUID(int=7)
     frame = pd.DataFrame({**rows, "day": [day, None], "who": [number, number], "dose": [Decimal("0.10"), None]})
-    table = pd.read_csv(kept_table(frame), dtype=str, keep_default_na=False)
+    table = pd.read_csv(Path(on_disk(frame)["folder"], "data.csv"), dtype=str, keep_default_na=False)
     assert table.to_dict("list") == {
         "part": ["(0, 5]", "(5, 10]"],
         "when": ["2020-01-01 00:00:00", ""],
