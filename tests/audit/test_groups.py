@@ -148,3 +148,13 @@ def test_groups_whose_rare_errors_differ_by_the_margin_are_seldom_called_equal()
         (gap,) = (row for row in gaps if row["measure"] == "specificity")
         equal += gap["decision"] == "within"
     assert equal <= 10
+
+
+def test_large_numbers_that_differ_in_their_last_digit_are_groups_of_their_own() -> None:
+    rows = np.arange(80)
+    values = 1234561.0 + rows // 2 % 2
+    table = FactorTable(rows, rows % 2, rows, ("no", "yes"), (Factor("device", "continuous"),), {"device": values})
+    logits = np.stack([np.zeros(80), np.random.default_rng(0).normal(size=80)], axis=1)
+    (verdict,), groups, _ = of_columns(ScoredImages(table, logits, 0.5), 0.05)
+    assert verdict["images"] == 80
+    assert {row["level"] for row in groups if row["column"]} == {"1234561", "1234562"}

@@ -335,3 +335,38 @@ def test_memory_is_that_of_all_processes_and_what_they_share() -> None:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_tiff_whose_tags_repeat_a_block_of_values_is_refused(wide: bool) -> None:
+    form, head = ("<HHQQ", struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, 40)) if wide else ("<HHII", b"")
+    head = head or struct.pack("<2sHIH", b"II", 42, 8, 40)
+    entries = b"".join(struct.pack(form, tag, 4, 1, 64) for tag in (256, 257, 258, 277, 278)) + b"".join(
+        struct.pack(form, tag, 4, 1000, 1000) for tag in [273] * 35
+    )
+    data = (head + entries).ljust(5000, b"\0")
+    with pytest.raises(Unreadable, match="its tags hold more values than the file"):
+        examine(data)
+
+
+@pytest.mark.parametrize("scans", [2, 200])
+def test_a_jpeg_of_many_scans_is_refused(scans: int) -> None:
+    file = io.BytesIO()
+    Image.new("L", (64, 64), 100).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    at = data.rindex(b"\xff\xda")
+    data = data[:at] + data[at:-2] * scans + data[-2:]
+    if scans == 2:
+        assert examine(data).width == 64
+    else:
+        with pytest.raises(Unreadable, match="it is a JPEG of over 100 scans"):
+            examine(data)
+
+
+def test_a_deflated_header_of_many_empty_items_is_refused() -> None:
+    dataset = dcmread(io.BytesIO(deflated(64)), force=True)
+    dataset.PerFrameFunctionalGroupsSequence = [Dataset() for _ in range(50_001)]
+    file = io.BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    with pytest.raises(Unreadable, match="it lists 50,001 items"):
+        examine(file.getvalue())

@@ -283,7 +283,7 @@ def _column(row: Row) -> tuple[str, ...]:
     if row["values"]:
         values_text = ", ".join(f"{level} ({n:,})" for level, n in json.loads(row["values"]).items())
     elif isinstance(row["median"], float) and not math.isnan(row["median"]):  # empty where no column is of numbers
-        values_text = f"{row['least']:g} to {row['greatest']:g}, median {row['median']:g}"
+        values_text = f"{row['least']:.10g} to {row['greatest']:.10g}, median {row['median']:.10g}"
     else:
         values_text = count(int(row["levels"]), "different value")
     return in_words(row["column"]), row["role"], row["kind"], values_text, f"{int(row['missing']):,}"

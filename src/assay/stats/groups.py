@@ -91,6 +91,6 @@ def levels_of(table: FactorTable, name: str) -> dict[str, Bool[np.ndarray, " n"]
     numbers = values.astype(np.float64)
     present = np.unique(numbers[has_value])
     if len(present) <= _NAMED:
-        return {f"{level:g}": has_value & (numbers == level) for level in present}
+        return {f"{level:.15g}": has_value & (numbers == level) for level in present}
     middle = float(np.median(numbers[has_value]))
     return {f"up to {middle:g}": has_value & (numbers <= middle), f"above {middle:g}": has_value & (numbers > middle)}

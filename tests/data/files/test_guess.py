@@ -119,4 +119,4 @@ def test_a_column_image_of_participants_names_no_file(tmp_path: Path) -> None:
     _table(tmp_path, "participant_id\timage\tsex", rows, "participants.tsv")
     found = guess(tmp_path, "sex")
     assert all(row["image"].startswith(f"{row['participant_id']}/") for row in found.rows)
-    assert "the column image of participants.tsv is not used" in found.matched
+    assert "column image of participants.tsv is not used" in found.matched

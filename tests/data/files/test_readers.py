@@ -453,3 +453,16 @@ def test_color_dicom_of_16_allocated_bits_is_deep(bits: int, factor: int) -> Non
     data = dicom(RGB.astype(np.uint16) * np.uint16(factor), BitsStored=bits, HighBit=bits - 1)
     assert examine(data).deep
     np.testing.assert_array_equal(read_picture(data, 0).pixels, RGB.astype(np.uint16) * 257)
+
+
+def test_a_deep_tiff_of_palette_indices_is_refused() -> None:
+    data = _tiff(DEEP, photometric="palette", colormap=np.zeros((3, 65536), dtype=np.uint16))
+    with pytest.raises(Unreadable, match="in a color space other than RGB"):
+        read_picture(data, 0)
+    np.testing.assert_array_equal(read_stored(data).pixels, DEEP)
+
+
+def test_an_empty_sequence_of_tables_is_none() -> None:
+    plain = dicom(DEEP)
+    empty = dicom(DEEP, VOILUTSequence=[], ModalityLUTSequence=[])
+    np.testing.assert_array_equal(read_picture(empty, 0).pixels, read_picture(plain, 0).pixels)

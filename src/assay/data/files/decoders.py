@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 from assay.core.errors import DISTRIBUTION, ExtraError, extra
+from assay.data.files.pictures import check_scans
 from assay.data.files.table import Unreadable
 
 with extra("medical"):
@@ -101,6 +102,43 @@ def check_coded(source: bytes, most: int) -> None:
             at += 1 if marker == 0xFF else 2 + int.from_bytes(source[at + 2 : at + 4])
     if not 0 < count <= most:
         raise too_long()
+    check_scans(source)
+
+
+_VALUE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
+"""Bytes of a value of each type of TIFF."""
+_NESTED = (34665, 34853, 40965)
+"""Tags whose value is the place of further tags: EXIF, GPS, interoperability."""
+
+
+def check_tags(data: bytes) -> None:
+    """Raise Unreadable where tags of a TIFF state more values than the file has, such as one block for many tags."""
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    wide = int.from_bytes(data[2:4], order) == 43
+    head, entry, word = (8, 20, 8) if wide else (2, 12, 4)
+    total = 0
+
+    def integer_at(start: int, count: int) -> int:
+        return int.from_bytes(data[start : start + count], order)
+
+    def count_from(at: int, nested: bool) -> int:
+        """Count the tags from a place on, and return where the next ones are."""
+        nonlocal total
+        count = min(integer_at(at, head), len(data) // entry)
+        for start in range(at + head, at + head + count * entry, entry):
+            kind = integer_at(start + 2, 2)
+            values = (_VALUE_BYTES[kind] if kind < len(_VALUE_BYTES) else 0) * integer_at(start + 4, word)
+            total += entry + (values if values > word else 0)
+            if total > len(data):
+                raise Unreadable("its tags hold more values than the file", "copy or export it again")
+            if not nested and integer_at(start, 2) in _NESTED:
+                count_from(integer_at(start + 4 + word, word), nested=True)
+        return integer_at(at + head + count * entry, word)
+
+    at, seen = integer_at(8 if wide else 4, word), set[int]()
+    while at and at not in seen:
+        seen.add(at)
+        at = count_from(at, nested=False)
 
 
 for _syntax in _CODECS:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from assay.core.errors import DataError, extra, first_line, shorten
-from assay.data.files.decoders import check_coded, check_frames, check_tiff, plugin_of, too_long
+from assay.data.files.decoders import check_coded, check_frames, check_tags, check_tiff, plugin_of, too_long
 from assay.data.files.pictures import (
     OWN_RANGE,
     VALUES,
@@ -95,6 +95,9 @@ def _dataset(data: bytes, header: bool = False) -> Any:
             raise Unreadable(f"its {name} is empty", "write the number, or take the attribute out")
     for name in ("WindowCenter", "WindowWidth"):
         if dataset.get(name) in (None, ""):
+            dataset.pop(name, None)
+    for name in ("VOILUTSequence", "ModalityLUTSequence"):
+        if not dataset.get(name):
             dataset.pop(name, None)
     return dataset
 
@@ -239,6 +242,10 @@ def _inflate_bounded(data: bytes) -> bytes:
     return content
 
 
+_ITEM, _MOST_ITEMS = b"\xfe\xff\x00\xe0", 50_000
+"""How an item of a sequence begins, and how many a deflated file may have: pydicom takes a kilobyte for each."""
+
+
 def _inflate(data: bytes, most: int) -> tuple[bytes, bool]:
     """Return a DICOM file without deflation (PS3.5, A.5), at most `most` bytes of its content, and whether that is all
     of it.
@@ -252,6 +259,8 @@ def _inflate(data: bytes, most: int) -> tuple[bytes, bool]:
     head = data[: file.tell()].replace(DeflatedExplicitVRLittleEndian.encode(), plain)
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     content = unpacker.decompress(data[file.tell() :], most)
+    if (items := content.count(_ITEM)) > _MOST_ITEMS:
+        raise Unreadable(f"it lists {items:,} items", "export the one frame that is meant, without deflation")
     return head + content, not unpacker.unconsumed_tail
 
 
@@ -463,6 +472,7 @@ _TURNS = {
 
 def tiff_header(data: bytes) -> Header:
     """Size and kind of a TIFF. Reduced copies (thumbnails, pyramid levels) are not counted as frames."""
+    check_tags(data)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         frames = 0
         for at, other in enumerate(file.pages):
@@ -484,6 +494,7 @@ def tiff_header(data: bytes) -> Header:
 
 def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
     """Pixels of a TIFF of more than 8 bit: integers of 0 to 65535, or floats of 0 to 1; a mask of floats is rounded."""
+    check_tags(data)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         _check_tiles(page)
@@ -492,7 +503,8 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
         axes = str(page.axes)
         if axes == "SYX":
             values = np.moveaxis(values, 0, -1)
-        if values.ndim == 3 and (page.photometric not in (*_GRAY, tifffile.PHOTOMETRIC.RGB)):
+        of_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE and not mask
+        if of_palette or (values.ndim == 3 and page.photometric not in (*_GRAY, tifffile.PHOTOMETRIC.RGB)):
             raise Unreadable("it is a 16-bit TIFF in a color space other than RGB", "export it as RGB or gray")
         if values.ndim == 3:
             colors = 3 if page.photometric == tifffile.PHOTOMETRIC.RGB else 1

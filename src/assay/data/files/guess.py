@@ -371,10 +371,6 @@ def _nnunet_kinds(labels: Mapping[str, Any]) -> tuple[dict[int, str], tuple[str,
     return (kinds if kinds.keys() != {1} else {}), (note if several else ())
 
 
-_OF_FILES = ("image", "suffix")
-"""Columns of a row that are made from the name of its file."""
-
-
 def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     """Return the images below a folder per participant, with the columns of `participants.tsv` (BIDS)."""
     read = read_table(path / "participants.tsv", "participant_id")
@@ -385,7 +381,8 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     matched = match([subject.name for subject in images], names)
     if not matched.pairs:
         raise SpecError(f"data: no folder of {path} that participants.tsv names holds images")
-    columns_left = [name for name in read.header if name not in ("participant_id", *_OF_FILES)]
+    unused = [name for name in ("image", "suffix") if name in read.header]  # the names of files give these
+    columns_left = [name for name in read.header if name not in ("participant_id", *unused)]
     targets = tuple(targets_of(read, columns_left))
     target = target or sure_target(read, targets)
     sentences = require_matched(
@@ -407,7 +404,6 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
         if at in matched.pairs
         for file in files
     ]
-    unused = [f"the column {name} of participants.tsv is not used" for name in _OF_FILES if name in read.header]
     columns = kinds_of(read, [name for name in columns_left if name != target])
     if len({row["suffix"] for row in rows}) > 1:
         columns["suffix"] = FactorSpec(kind="categorical")
@@ -421,7 +417,7 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
         rows=tuple(rows),
         way="participants",
         source="participants.tsv",
-        matched=(*sentences, *unused, *outputs_in(path)),
+        matched=(*sentences, *(f"column {name} of participants.tsv is not used" for name in unused), *outputs_in(path)),
     )
 
 

@@ -14,7 +14,6 @@ from uuid import uuid4
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from assay.core.errors import SpecError
 from assay.core.files import IN_MEMORY, canonical_json, default_cache_root, fill_names, is_file, write_bytes
@@ -191,8 +190,7 @@ def _text(cell: Any) -> str:
         return os.fspath(cast("os.PathLike[str] | str", cell))
     values = _array(cell)
     value: Any = cell if values is None else values.item() if values.size == 1 else None
-    several = isinstance(value, Iterable) and not isinstance(value, bytes)
-    return "" if several or type(value).__repr__ is object.__repr__ or pd.isna(value) else str(value)
+    return "" if hasattr(value, "__iter__") or type(value).__repr__ is object.__repr__ or pd.isna(value) else str(value)
 
 
 def _array(cell: Any) -> np.ndarray | None:
@@ -204,13 +202,11 @@ def _array(cell: Any) -> np.ndarray | None:
 
 
 def _pixels(cell: Any, mask: bool = False) -> np.ndarray | None:
-    """Return the pixels of a cell, an image of Pillow as its file is read; None for a cell without pixels."""
     values = _array(cell)
-    if isinstance(cell, Image.Image):
-        from assay.data.files.readers import DEEP, pillow_pixels
+    if values is not None and hasattr(cell, "getbands"):  # an image of Pillow, whose import a table alone does not need
+        from assay.data.files.readers import DEEP, raster_values
 
-        if cell.mode not in ("F", *DEEP):  # those are read by their values
-            values = pillow_pixels(cell, mask).pixels
+        values = values if cell.mode in ("F", *DEEP) else raster_values(cell, mask).pixels
     return None if values is None or values.ndim < 2 else np.ascontiguousarray(values)
 
 

@@ -190,9 +190,8 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         if counts:
             words = f"{', '.join(map(shown, [*counts][:3]))}{' and others' if len(counts) > 3 else ''}"
             unclear.append(f"{words} in {_rows(counts.total())} of {name}, read as missing")
-        words_alone = all(number(cell) is None for cell in set(cells) if not absent(cell))
-        if words_alone and (none := cells.count("None")):
-            unclear.append(f"'None' in {_rows(none)} of {name}, read as missing")
+        count = 0 if any(number(cell) is not None for cell in set(cells)) else cells.count("None")
+        unclear += [f"'None' in {_rows(count)} of {name}, read as missing"] if count else []
         doubts = _doubtful_cells([cell for cell in cells if cell not in counts]) if name != target else []
         unclear += [f"{shown(value)} in {_rows(cells.count(value))} of {name}" for value in doubts]
     ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,6 +182,21 @@ def finite(values: np.ndarray) -> None:
         bad = int(np.size(values) - np.isfinite(values).sum())
         if bad:
             raise Unreadable(f"{bad} of its values are NaN or infinite", "replace them, for example by the background")
+
+
+_SCANS = 100
+_MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
+"""A marker of JPEG that a length follows, or the end; others are within compressed values, or stand alone."""
+
+
+def check_scans(data: bytes) -> None:
+    """Raise Unreadable for a JPEG of more than 100 scans: each takes the time of all pixels, also an empty one."""
+    at, scans = 2, 0
+    while (marker := _MARKER.search(data, at)) and marker[1] != b"\xd9":
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+        scans += marker[1] == b"\xda"
+        if scans > _SCANS:
+            raise Unreadable(f"it is a JPEG of over {_SCANS} scans", "save it again")
 
 
 # Named preprocessing of retinal photographs: cut to the field of view, and colors relative to the local mean.

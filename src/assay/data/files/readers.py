@@ -27,7 +27,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from assay.core.errors import shorten
-from assay.data.files.pictures import SMALLEST, DecodedImage, Header, StoredRange, stored, whole
+from assay.data.files.pictures import SMALLEST, DecodedImage, Header, StoredRange, check_scans, stored, whole
 from assay.data.files.table import Unreadable
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000")
@@ -138,6 +138,8 @@ _UNREAD = (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeErro
 
 
 def _raster_header(data: bytes) -> Header:
+    if data[:2] == b"\xff\xd8":
+        check_scans(data)
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         has_exif = image.format != "PNG" or b"eXIf" in data or b"Raw profile type exif" in data
         turned = tag if has_exif and (tag := _exif(image).get(ExifTags.Base.Orientation, 1)) in range(2, 9) else 1
@@ -168,11 +170,11 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
             if isinstance(clear := image.info.get("transparency"), int):
                 pixels = np.where(pixels == clear, np.uint16(0), pixels)
             return DecodedImage(pixels, lossy=lossy, range=(0, 65535), used=StoredRange(0, int(pixels.max())))
-        decoded = pillow_pixels(image, mask)
+        decoded = raster_values(image, mask)
         return replace(decoded, notes=(*notes, *decoded.notes), lossy=lossy and decoded.palette is None)
 
 
-def pillow_pixels(image: Image.Image, mask: bool) -> DecodedImage:
+def raster_values(image: Image.Image, mask: bool) -> DecodedImage:
     """Return the pixels of an image of Pillow of 8 bit: gray or RGB, transparency over black, a mask as its values."""
     if mask and image.mode == "P":
         return DecodedImage(np.asarray(image), palette=np.asarray(image.convert("RGB")))
