@@ -202,6 +202,8 @@ def test_a_named_network_embeds_the_images(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8
     )
     transformers.ViTModel(config).save_pretrained(tmp_path / "net")
+    with pytest.raises(AssayError, match="states no scaling of its images"):
+        looked(images, tmp_path / "look", embeddings=f"hf:{tmp_path / 'net'}")
     (tmp_path / "net" / "preprocessor_config.json").write_text(
         '{"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}'
     )

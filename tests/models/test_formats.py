@@ -656,3 +656,48 @@ def test_without_an_extra_the_command_ends_with_the_install_line(
         main(["audit", "hf:owner/name", "--images", str(tmp_path / "data.csv"), "--size", "32"])
     assert ended.value.code == 2
     assert "not installed: pip install 'assay-imaging[hf]'" in capsys.readouterr().err
+
+
+NORMAL = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+
+
+@pytest.mark.parametrize(
+    ("settings", "mean", "sd", "share"),
+    [
+        ({"data_config": {"mean": [0.4], "std": [0.2], "input_size": [1, 64, 64]}}, 0.4, 0.2, None),
+        ({**NORMAL, "include_top": True}, 0.5, 0.0625, None),
+        ({**NORMAL, "size": 224, "crop_pct": 0.875}, 0.5, 0.25, 0.875),
+        ({**NORMAL, "size": {"shortest_edge": 384}, "crop_pct": 0.875}, 0.5, 0.25, None),
+        ({"image_mean": 0.5, "image_std": 0.25}, 0.5, 0.25, None),
+    ],
+)
+def test_settings_of_an_image_processor_are_read(
+    settings: dict[str, Any], mean: float, sd: float, share: float | None, tmp_path: Path
+) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    config = config_of(nn.Identity(), tmp_path / "m.onnx")
+    assert config is not None
+    assert (config.mean[0], config.std[0], config.data.get("crop_share")) == (mean, sd, share)
+
+
+def test_an_image_processor_without_a_scaling_gives_none(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text('{"do_normalize": true, "size": 224}')
+    assert config_of(nn.Identity(), tmp_path / "m.onnx") is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_flip_channel_order": True},
+        {"rescale_offset": True},
+        {"size": {"height": 384, "width": 512}},
+        {"image_mean": "abc"},
+        {"image_mean": {"a": 1}},
+        {"rescale_factor": "x"},
+        {"size": {"height": "x", "width": "x"}},
+    ],
+)
+def test_settings_that_are_not_applied_are_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**NORMAL, **settings}))
+    with pytest.raises(WeightsError, match="the image processor has"):
+        config_of(nn.Identity(), tmp_path / "m.onnx")

@@ -17,7 +17,7 @@ from torch.nn import functional
 from assay.core.errors import SpecError, WeightsError, extra, first_line, unknown_name
 from assay.core.files import at_home
 from assay.data.dataset import Images
-from assay.models.image_config import of_processor, read_config
+from assay.models.image_config import adjacent_config
 from assay.models.initialization import hub_answers, require_published
 from assay.models.ref import Scaling
 from assay.models.timm import default_configuration
@@ -68,7 +68,9 @@ def load_encoder(name: str) -> Encoder:
     """Return a network by name. Raises as `encode` does."""
     library, _, model = name.partition(":")
     network, settings = _load_timm(model) if library == "timm" else _load_hub(model)
-    mean, sd = (tuple(map(float, settings.get(key, default))) for key, default in (("mean", (0.5,)), ("std", (0.5,))))
+    if not settings.get("mean"):
+        raise WeightsError(f"{name} states no scaling of its images: give the embeddings in a file")
+    mean, sd = (tuple(map(float, settings[key])) for key in ("mean", "std"))
     return Encoder(network, Scaling(mean, sd), int(settings.get("input_size", (3, 224, 224))[-1]))
 
 
@@ -96,7 +98,7 @@ def _load_hub(model: str) -> tuple[nn.Module, dict[str, Any]]:
             f"hf:{model} cannot be loaded: {first_line(error)}; connect once to fetch it, or give the embeddings in a "
             "file"
         ) from error
-    return network, of_processor(read_config(folder / "preprocessor_config.json"))
+    return network, adjacent_config(folder / "model")  # files of the hub are links, which would lead elsewhere
 
 
 def _pooled_features(output: Any) -> Float[Tensor, "b d"]:

@@ -459,6 +459,8 @@ class TransformersModel(ModelFile):
             raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
         if missing := sorted(report["missing_keys"]):  # they would be random
             raise WeightsError(f"hf:{self.path} cannot be loaded: its weights lack {some(missing)}")
+        if not loaded.pretrained_cfg:
+            raise WeightsError(f"hf:{self.path} cannot be loaded: its image processor states no image_mean")
         return loaded.eval()
 
     def _facts(self) -> ModelFacts:

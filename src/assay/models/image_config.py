@@ -18,7 +18,7 @@ def adjacent_config(path: Path) -> dict[str, Any]:
     bundle. Names of outputs in `config.json` are `label_names`.
 
     Raises:
-        WeightsError: A file of such a name cannot be read.
+        WeightsError: A file of such a name cannot be read, or has settings that are not applied.
     """
     folder = path.resolve().parent
     config = read_config(folder / "config.json")
@@ -39,24 +39,71 @@ def read_config(path: Path) -> dict[str, Any]:
     """Return a mapping in a JSON file; empty where there is no file, or another value. Raises WeightsError."""
     try:
         return dict(mapping_of(json.loads(path.read_text())) or {}) if path.is_file() else {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} cannot be read as JSON: {shorten(str(error), 120)}") from error
 
 
 def of_processor(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of an image processor of transformers; empty without any."""
-    if not config:
+    """Return the settings of an image processor of transformers; empty where it states none.
+
+    Raises:
+        WeightsError: A setting is no number, or changes images as no scaling, crop and square size do.
+    """
+    if of_timm := mapping_of(config.get("data_config")):
+        return dict(of_timm)
+    if "image_mean" not in config and config.get("do_normalize") is not False:
         return {}
+    _refuse_other_changes(config)
+    try:
+        return _settings(config)
+    except (TypeError, ValueError, AttributeError, ZeroDivisionError, OverflowError) as error:
+        raise WeightsError(
+            f"the image processor has a setting that is no number: {shorten(str(error), 120)}"
+        ) from error
+
+
+def _refuse_other_changes(config: Mapping[str, Any]) -> None:
+    sizes = [mapping_of(config.get(key)) or {} for key in ("size", "crop_size")]
+    changes = {
+        "do_flip_channel_order": bool(config.get("do_flip_channel_order")),
+        "rescale_offset": bool(config.get("rescale_offset")),
+        "sides that differ": any(size.get("height") != size.get("width") for size in sizes),
+    }
+    if named := [name for name, present in changes.items() if present]:
+        raise WeightsError(
+            f"the image processor has {' and '.join(named)}, which Assay does not apply: export the network to .onnx "
+            "with these steps in it"
+        )
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     normalizes = config.get("do_normalize", True)
-    mean, std = (config.get(f"image_{key}") if normalizes else None for key in ("mean", "std"))
+    mean, std = (
+        _by_channel(config.get(f"image_{key}") if normalizes else None, default)
+        for key, default in (("mean", 0.0), ("std", 1.0))
+    )
+    if config.get("include_top"):  # EfficientNet divides by it a second time
+        std = [value**2 for value in std]
     factor = 255 * float(config.get("rescale_factor") or 1 / 255) if config.get("do_rescale", True) else 255.0
-    cuts = bool(config.get("do_center_crop"))
+    share, cuts = float(config.get("crop_pct") or 0), bool(config.get("do_center_crop"))
     size, cropped = (_config_sides(config.get(key), cuts) for key in ("size", "crop_size"))
     shorter = size.get("shortest_edge")
-    side = (cuts and (cropped.get("height") or cropped.get("shortest_edge"))) or size.get("height") or shorter or 224
-    crop = {"crop_mode": "center", "crop_pct": side / shorter} if shorter else {"crop_mode": "squash", "crop_pct": 1.0}
-    means, sds = ([value / factor for value in values] for values in (mean or (0.0,) * 3, std or (1.0,) * 3))
+    cut = cuts and (cropped.get("height") or cropped.get("shortest_edge"))
+    side = int(cut or size.get("height") or shorter or 224)
+    if share:  # ConvNeXt and its like cut images below 384 pixels alone
+        crop = {"crop_mode": "center", "crop_pct": share} if side < 384 else {"crop_mode": "squash", "crop_pct": 1.0}
+    elif shorter:
+        crop = {"crop_mode": "center", "crop_pct": side / shorter}
+    else:
+        crop = {"crop_mode": "squash", "crop_pct": 1.0}
+    means, sds = ([value / factor for value in values] for values in (mean, std))
     return {"mean": means, "std": sds, "input_size": (3, side, side), **crop}
+
+
+def _by_channel(value: Any, default: float) -> list[float]:
+    """Return numbers of three channels; a single one is that of each."""
+    numbers = default if value is None else value
+    return [float(part) for part in numbers] if isinstance(numbers, list | tuple) else [float(numbers)] * 3  # pyright: ignore
 
 
 def _config_sides(size: Any, cuts: bool) -> Mapping[str, int]:
