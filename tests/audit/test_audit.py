@@ -378,6 +378,11 @@ def test_a_policy_takes_lists_and_one_that_would_check_nothing_is_refused(tmp_pa
     ]
     for given in (rows, rows[::-1]):  # a mark that has the name of a column
         assert Policy((("relies-on", "tag"),)).broken(given, [], []) == ["tag: relies-on, and relies-on is forbidden"]
+    for forbidden, breaking in (("relies-on", 1), ("affected-by", 2), ("affected-without-direction", 3)):
+        marks = [rows[0] | {"factor": name, "verdict": name, "open": ""} for name in (
+            "relies-on", "affected-by", "affected-without-direction")]  # fmt: skip
+        assert len(Policy(((forbidden, "any"),)).broken(marks, [], [])) == breaking, "a graver verdict breaks it too"
+    assert Policy((("relies-on-look", "any"),)).broken([], [], [], [{"of": "place", "verdict": "relies-on-region"}])
     lived = Policy((("relies-on-region", "any"),))
     for verdict, broken in (("relies-on-region", 1), ("unverified", 1), ("inconclusive", 1), ("nothing-found", 0)):
         assert len(lived.broken(rows, [], [], [{"of": "place", "verdict": verdict}])) == broken

@@ -192,6 +192,27 @@ def test_a_thousand_levels_dates_and_free_text_of_predictions_are_not_tested() -
     assert found["sex"] != "not-tested"
 
 
+def test_an_audit_of_predictions_of_few_patients_says_so_and_which_brackets_are_two_sided(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    draws, rows = np.random.default_rng(0), Rows()
+    for at in range(2000):
+        score = max(0.3 + 1e-6 * at, 1 / (1 + np.exp(-draws.normal(3 * (at % 2) * (at // 2 % 2))))) if at else 0.0
+        rows.append({"finding": str(at % 2), "score": str(score), "site": "ab"[at // 2 % 2], "who": f"p{at // 4 % 10}"})
+    write_rows(Path("predictions.csv"), rows)
+    command = ["audit", "predictions.csv", "--target", "finding", "--columns", "site", "--out", "out"]
+    assert run([*command, "--patient", "who"]) == 0
+    assert "caution: few patients: intervals over so few patients are too narrow: 10" in capsys.readouterr().out
+    assert run(command) == 0
+    out = capsys.readouterr().out
+    assert "few patients" not in out
+    assert "Site a against b: AUROC lower by" in out
+    assert "two-sided 95% intervals" in out
+    facts = {row["key"]: row["value"] for row in RunFolder(Path("out")).table("provenance")}
+    assert "1 score of exactly 0 set to 0.15 for log-odds" in facts["scores"]
+    assert run([*command, "--threshold", "sensitivity=1e-12"]) == 0
+
+
 def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

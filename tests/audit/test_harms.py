@@ -15,7 +15,6 @@ from assay.audit.harm_words import (
     finding_rows,
     further_words,
     harm_lines,
-    legend_words,
     notes_words,
 )
 from assay.audit.harms import harms_of
@@ -64,9 +63,9 @@ AUDITS: dict[str, tuple[dict[str, list[Row]], list[str]]] = {
     "cue": (tables(row("tag", "objects"), added=[CUE | {"verdict": "not-shown"}], distorted=[NOISE]),
             ["Not shown to be better than the image's brightness", "X-ray noise", "Affected by tag"]),
     "group": (tables(gaps=[gap("sex", 0.2), gap("view", -0.3), gap("age", 0.1)]),
-              ["View A against B", "Sex A against B"]),
+              ["View A against B", "Sex B against A"]),
     "group by calls": (tables(gaps=[gap("sex", 0.3, "sensitivity"), gap("view", -0.2)]),
-                       ["View A against B", "Sex A against B"]),
+                       ["View A against B", "Sex B against A"]),
     "misread": (tables(relied("tag", 0.4), checks=[
                     {"check": "scaling", "status": "warn", "value": 0.79, "text": "the AUROC is 0.2 as given"}]),
                 ["Another scaling gives a higher AUROC", "Relies on tag"]),
@@ -135,6 +134,14 @@ def test_the_worst_of_each_kind_of_any_audit_is_on_its_first_screen(seed: int) -
     assert [name for name in worst if name.replace("-", " ") not in screen.replace("-", " ")] == []
 
 
+def test_a_gap_names_the_worse_group_first() -> None:
+    for measure in ("auroc", "sensitivity"):
+        for value, pair in ((0.41, "B against A"), (-0.41, "A against B")):
+            (found,) = finding_rows(tables(gaps=[gap("site", value, measure)]))
+            lower = f"{'AUROC' if measure == 'auroc' else measure} lower by 0.41 [0.31, 0.51]"
+            assert (found["name"], found["numbers"]) == (f"Site {pair}", lower)
+
+
 def test_a_family_of_distortions_counts_at_the_mildest_severity_that_does_harm() -> None:
     rows = [distorted("blur", 1, 0.02), distorted("blur", 3, 0.2), distorted("blur", 5, 0.5),
             distorted("noise", 1, 0.16), distorted("jpeg", 5, 0.1), distorted("grid", 1, -0.2)]  # fmt: skip
@@ -157,13 +164,15 @@ def test_the_order_of_the_findings_is_stated() -> None:
         "Order: shortcuts, then losses (changed images, groups, threshold), then others; within a kind by the lower "
         "bound of AUROC lost or shifted. Brackets are one-sided 95% bounds."
     )
-    assert legend_words(tables(*rows), ordered) == (
-        "AUROC lost: the mark is on all images. AUROC shift: it is on images of one class only."
+    assert notes_words(tables(*rows), ordered).endswith(
+        " AUROC lost: the mark is on all images. AUROC shift: it is on images of one class only."
     )
     noisy = tables(*(row | {"limit": 0.3} for row in rows), distorted=[NOISE])
-    legend = legend_words(noisy, harms_of(noisy))
-    assert legend.startswith("Limit: the largest shift in reference networks, which never saw the mark; beyond it a ")
+    legend = notes_words(noisy, harms_of(noisy))
+    assert " Limit: the largest shift in reference networks, which never saw the mark; beyond it a " in legend
     assert legend.endswith(" Severity: the mildest that costs more than 0.05.")
+    wide = noisy | {"provenance": [{"key": "margin", "value": "0.015"}]}
+    assert notes_words(wide, harms_of(wide)).endswith(" Severity: the mildest that costs more than 0.015.")
     assert notes_words(tables(rows[0]), harms_of(tables(rows[0]))) == "Brackets are one-sided 95% bounds."
 
 

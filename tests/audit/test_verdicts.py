@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assay.audit.scored import distorted_row
 from assay.audit.swing import AurocShift, Effect, effect_of_mark, swing_of_group
 from assay.audit.verdicts import OpenQuantity, decide_column, decide_mark, decide_region, is_settled, reference_of
 from assay.stats import BoundedEstimate, share
@@ -201,3 +202,8 @@ def test_the_rules_of_a_lead(name: str) -> None:
     assert decided(effective=19.9) == RegionVerdict.INCONCLUSIVE
     open_ = decided(effective=20, clear=effect.high - 0.01)
     assert open_ == (RegionVerdict.INCONCLUSIVE if expected == RegionVerdict.NOTHING_FOUND else expected)
+
+
+def test_a_distortion_without_any_loss_is_inconclusive() -> None:
+    effect = Effect((), 40, 40, None)
+    assert distorted_row("blur", 1, effect, 0.05)["decision"] == "inconclusive"

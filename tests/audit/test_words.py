@@ -37,7 +37,14 @@ def distorted(factor: str, severity: int, loss: float, half: float = 0.1) -> Row
 
 def row(factor: str, family: str, verdict: str = "affected-by") -> dict[str, Any]:
     kind = "mark" if family else "column"
-    return {"factor": factor, "kind": kind, "family": family, "verdict": verdict, "g": 0.2}
+    return {
+        "factor": factor,
+        "kind": kind,
+        "family": family,
+        "verdict": verdict,
+        "g": 0.2,
+        "dose": "middle" if family else "B",
+    }
 
 
 def tables(*verdicts: Row, **more: Any) -> dict[str, list[Row]]:
@@ -381,6 +388,19 @@ def test_the_numbers_of_a_verdict_are_its_shift_and_the_images_needed() -> None:
     assert evidence_words(untested, facts)
 
 
+def test_the_shift_of_a_column_names_its_group() -> None:
+    found = row("site", "", "answers-differ-with") | {"low": 0.1, "high": 0.3, "at_least": 0.1, "at_most": 0.3}
+    shift = "AUROC shift +0.2 [0.1, 0.3] (B against the others)"
+    assert f"  Scores differ with site: {shift}" in terminal_lines(tables(found | {"images": 86}))
+    whole = {"flips": math.nan, "limit": math.nan, "needed": math.nan, "dice": math.nan, "open": "", "reason": ""}
+    assert evidence_words(found | whole, {}) == shift
+
+
+def test_a_column_without_a_shift_is_not_said_to_make_no_difference() -> None:
+    """Its groups may still differ in performance."""
+    assert title(row("site", "", "no-difference"), "0.05") == "No AUROC shift of 0.05 or more by site"
+
+
 def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
     shift = {"low": 0.1, "high": 0.3, "at_least": 0.1, "at_most": 0.3, "images": 86, "flips": 0.93}
     verdicts = [row("tag", "objects", "relies-on") | shift, row("view", "", "inconclusive"),
@@ -391,7 +411,7 @@ def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:
         "Whether these images carry such a mark was not searched.",
         "  Relies on tag: AUROC shift +0.2 [0.1, 0.3]; 93% of predictions change",
         "  X-ray noise, severity 1 of 5: AUROC lost 0.20 [0.10, 0.30]; 30% of predictions change",
-        "Other marks and columns: 1 inconclusive (view), 1 no difference (sex), 1 not tested (site).",
+        "Other marks and columns: 1 inconclusive (view), 1 no AUROC shift (sex), 1 not tested (site).",
     ]
     nothing = REGION | {
         "verdict": "nothing-found",

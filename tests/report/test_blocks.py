@@ -97,6 +97,15 @@ def test_panels_that_do_not_fit_are_counted(block: Block) -> None:
     assert "panels shown" not in whole.note
 
 
+def test_strengths_are_in_their_order_and_not_in_that_of_the_rows() -> None:
+    block = Block(id="curve", title="C", chart="curve", along="layer", order=("weak", "middle", "strong"))
+    rows = [estimate(layer=layer, level="a") for layer in ("middle", "weak", "strong")]
+    figure = chart(block, evidence({"estimates": rows}))
+    assert figure is not None
+    ticks = [figure.wide.index(f">{name}<") for name in block.order]
+    assert ticks == sorted(ticks)
+
+
 @pytest.mark.parametrize(
     ("table", "name", "value", "text"),
     [

@@ -372,6 +372,16 @@ def test_a_picture_is_a_png_of_a_bounded_size(format: str, side: int, reason: st
         write_page(broken)
 
 
+def test_pictures_that_are_too_large_together_are_refused(run: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(run, tmp_path / "broken"))
+    rows = [row | {"scale": 1} for row in RunFolder(broken).table("pictures")]
+    RunFolder(broken).write_table("pictures", schema.PICTURES.names, rows)
+    for file in sorted({row["file"] for row in rows})[:2]:
+        Image.new("L", (1000, 40_000)).save(broken / "pictures" / str(file))
+    with pytest.raises(StoreError, match="pictures are too large together"):
+        write_page(broken)
+
+
 def test_intervals_are_called_over_images_where_patients_are_not_named(run: Path, page: str, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "unnamed"))
     for table in ("estimates", "contrasts", "environments"):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from assay.audit.battery import DECIDING, DOSES, AuditedMark
+from assay.audit.battery import DECIDING, AuditedMark
 from assay.audit.checks import FITS, misread, output_words
 from assay.audit.model import CAUSES, PreparedAudit, signs
 from assay.audit.page import EXAMPLES, EXAMPLES_OF_REGION, REGION, picture_name
@@ -35,6 +35,7 @@ from assay.audit.scored import (
 from assay.audit.search.regions import Region
 from assay.audit.search.words import DRAWN_BY, TRAINING_COLUMNS
 from assay.audit.swing import Effect
+from assay.audit.tables import DOSES
 from assay.audit.verdicts import AuditDecision, OpenQuantity, Reference, decide_mark, is_settled
 from assay.core.errors import ReadingError, SpecError, key_text, shorten
 from assay.core.files import content_hash, write_whole

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from assay.audit.tables import DOSES
 from assay.core.errors import SpecError, unknown_of_few
 from assay.core.registry import lookup
 from assay.core.request import values_of
@@ -16,7 +17,6 @@ from assay.shifts.distortions import GROUPS
 from assay.spec.document import mapping_of
 from assay.spec.recipe import Component
 
-DOSES = ("weak", "middle", "strong")
 DECIDING = 1
 """Position of the dose that a verdict is about, since nothing is matched to the images."""
 _PLACES: Mapping[str, Mapping[str, float]] = {

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from assay.audit.model import SCALINGS, Config, PreparedAudit
 from assay.audit.origins import TrainedOrigin
-from assay.audit.request import AuditRequest
+from assay.audit.request import FEW_PATIENTS, FEW_PATIENTS_TEXT, AuditRequest
 from assay.audit.scored import INVERTED, check, probability_of
 from assay.audit.swing import MUCH, auroc_gain
 from assay.core.codes import Code
@@ -51,8 +51,6 @@ from assay.stats.metrics import auroc
 from assay.stats.scores import scale_of
 from assay.store.files import Row
 
-FEW_PATIENTS = 20
-"""Patients below which intervals are too narrow."""
 MOST_NUMBERED = 2
 """Largest number of a patient, in patients, in a set that seems to count its own from 1."""
 _FRAMING = ("size", "channels", "fit", "crop_share", "resize", "preprocessing")
@@ -77,7 +75,7 @@ def checks_of_images(
     """
     patients = len(np.unique(all_images.table.patient))
     if prepared.request.data.patient and patients < FEW_PATIENTS:
-        yield check("few-patients", "warn", "few patients: intervals over so few patients are too narrow", patients)
+        yield check("few-patients", "warn", FEW_PATIENTS_TEXT, patients)
     for reason in checks.reasons:
         code = reason.codes[0]
         undone = code in (Code.DRAWN_IMAGES, Code.COPIES_UNCHECKED)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from assay.audit.battery import DECIDING, DOSES
+from assay.audit.battery import DECIDING
 from assay.audit.compare_page import PICTURES_SHOWN
 from assay.audit.kind import AUDIT, AUDITS
 from assay.audit.page import REGION, picture_name
@@ -30,7 +30,7 @@ from assay.audit.swing import (
     p_value_of_no_effect,
     swing_of_group,
 )
-from assay.audit.tables import COMPARED, NOT_TESTED
+from assay.audit.tables import COMPARED, DOSES, NOT_TESTED
 from assay.core.errors import SpecError, StoreError, key_text, shorten, unknown_name
 from assay.core.files import is_file, typed_path, write_bytes
 from assay.core.reasons import Code, Reason

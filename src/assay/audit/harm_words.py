@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from assay.audit.harms import PIXELS, STRONG_CUE, harms_of, is_apart
+from assay.audit.harms import PIXELS, STRONG_CUE, harms_of, is_apart, margin_of
 from assay.audit.search.words import (
     REPORTED,
     answer,
@@ -22,7 +22,7 @@ from assay.audit.search.words import (
     with_article,
 )
 from assay.audit.tables import NOT_TESTED
-from assay.audit.words import CHIPS, SHIFT, factor_words, families, is_tied, reported_verdicts, title
+from assay.audit.words import CHIPS, SHIFT, factor_words, families, is_tied, reported_verdicts, side_words, title
 from assay.core.measures import label_of
 from assay.report.account import KeyFigure, ResultLine
 from assay.report.drawing import Size
@@ -30,7 +30,7 @@ from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import cue_words
 from assay.report.words import VERDICTS, difference_words, sentence_case, signed_text, value_text
 from assay.stats.bounds import MARGIN
-from assay.stats.format import count, in_words, join_words, number, with_interval
+from assay.stats.format import count, in_words, join_words, number, unrounded, with_interval
 from assay.stats.harms import COSTLY, MOST, Harm, Rank, costly
 from assay.stats.rows import RegionVerdict, Row, Verdict, leading_region, numeric
 from assay.store.data_tables import LARGE
@@ -152,9 +152,14 @@ def _lost_measure(harm: Harm, tables: Tables) -> str:
 def _group_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     for harm in harms[:1]:
         row = row_of(harm, tables)
-        worse, better = (row["a"], row["b"]) if row["value"] < 0 else (row["b"], row["a"])
+        worse, better = _worse_first(row)
         lower = f"{number(abs(row['value']))} lower in {in_words(row['column'])} {worse} than in {better}"
         yield f"{sentence_case(label_of(row['measure']))} is {lower}."
+
+
+def _worse_first(gap: Row) -> tuple[str, str]:
+    """Return the two groups of a gap, the one with the lower performance first."""
+    return (gap["a"], gap["b"]) if gap["value"] < 0 else (gap["b"], gap["a"])
 
 
 def _threshold_sentences(_: Sequence[Harm], tables: Tables) -> Iterator[str]:
@@ -305,7 +310,7 @@ def harm_name(harm: Harm, tables: Tables) -> str:
         case "distortion":
             return f"{sentence_case(factor_words({'kind': 'mark', **row}))}, severity {row['severity']} of 5"
         case "group":
-            return f"{sentence_case(in_words(row['column']))} {row['a']} against {row['b']}"
+            return f"{sentence_case(in_words(row['column']))} {' against '.join(_worse_first(row))}"
         case "threshold":
             return f"{sentence_case(row['measure'])} at the threshold"
         case "cue":
@@ -333,21 +338,26 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
         return f"AUROC {number(row['network'])}, of the cue {number(row['cue'])}", None
     if harm.kind == "threshold":
         return value_text(row), None
-    if harm.kind == "group" and math.isnan(harm.lost):
-        return f"{label_of(row['measure'])} {value_text(row)}", None
+    if harm.kind == "group":
+        low, high = sorted(abs(numeric(row, end)) for end in ("low", "high"))
+        size = abs(row["value"]), low, high
+        measure = label_of(row["measure"])
+        drawn = None if math.isnan(harm.lost) else Size(*size, f"{measure} gap", margin)
+        return f"{measure} lower by {with_interval(*size)}", drawn
     if math.isnan(harm.lost):
         value = number(row["value"], 3 if row["value"] < 1 else 0) if harm.table == "checks" else ""
         return (value if value not in ("", "undefined") else SEE_BELOW), None
     if _is_shift(harm):
         ends = ("g_low", "g_high") if harm.kind == "region" else ("low", "high")
         value, low, high = (numeric(row, name) for name in ("g", *ends))
-        return f"{SHIFT} {difference_words(value, low, high)}{_limit(row)}", Size(value, low, high, SHIFT, margin)
-    measure = label_of(row["measure"]) if harm.kind == "group" else _lost_measure(harm, tables)
-    unit, gap = (f"{measure} lower by", f"{measure} gap") if harm.kind == "group" else (f"{measure} lost",) * 2
+        of = side_words(row) if harm.table == "verdicts" else ""
+        words = f"{SHIFT} {difference_words(value, low, high)}{of}{_limit(row)}"
+        return words, Size(value, low, high, SHIFT, margin)
+    unit = f"{_lost_measure(harm, tables)} lost"
     size = (harm.lost, harm.low, harm.high)
     limit = _limit(row) if harm.kind == "mark" else ""
     shift = f"; shift {signed_text(numeric(row, 'g'), 2)}{limit}" if limit else ""
-    return f"{unit} {with_interval(*size)}{shift}", Size(*size, gap, margin)
+    return f"{unit} {with_interval(*size)}{shift}", Size(*size, unit, margin)
 
 
 def _limit(row: Row) -> str:
@@ -370,7 +380,7 @@ def terminal_lines(tables: Tables) -> Iterator[str]:
     (_, headline), *sentences = _sentences(tables, harms)
     yield headline
     yield from (text for topic, text in sentences if topic in ("region", "carried"))
-    for line in islice(harm_lines(tables, harms, MARGIN), MOST):
+    for line in islice(harm_lines(tables, harms, margin_of(tables)), MOST):
         if line.numbers == SEE_BELOW:  # its sentence follows, or was the headline
             continue
         calls = f"; {line.harm} of predictions change" if line.harm else ""
@@ -419,7 +429,7 @@ def _others_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
 def finding_rows(tables: Tables) -> list[dict[str, Any]]:
     """Return the findings as rows of `verdicts.json`."""
     harms = harms_of(tables)
-    lines = harm_lines(tables, harms, MARGIN)
+    lines = harm_lines(tables, harms, margin_of(tables))
     return [
         {
             **{key: None if value != value else value for key, value in asdict(harm).items()},
@@ -444,14 +454,15 @@ def legend_words(tables: Tables, harms: Sequence[Harm]) -> str:
         measure = _lost_measure(lost[0], tables)
         parts.append(f"{measure} lost: the mark is on all images. {SHIFT}: it is on images of one class only.")
     if any(harm.kind == "distortion" for harm in shown):
-        parts.append(f"Severity: the mildest that costs more than {number(MARGIN)}.")
+        parts.append(f"Severity: the mildest that costs more than {unrounded(margin_of(tables))}.")
     return " ".join(parts)
 
 
-def _bounds_words(harms: Sequence[Harm]) -> str:
+def bounds_words(harms: Sequence[Harm]) -> str:
     """Return what the brackets of the first screen are; empty where it shows none."""
     kinds = {harm.kind for harm in harms[:MOST]}
-    together = [name for kind, name in (("group", "groups"), ("threshold", "the threshold")) if kind in kinds]
+    two_sided = (("cue", "cues"), ("group", "groups"), ("threshold", "the threshold"))
+    together = [name for kind, name in two_sided if kind in kinds]
     one_sided = "Brackets are one-sided 95% bounds" if kinds & {"region", "mark", "column", "distortion"} else ""
     if not together:
         return f"{one_sided}." if one_sided else ""
@@ -483,7 +494,7 @@ def notes_words(tables: Tables, harms: Sequence[Harm]) -> str:
     parts = (
         _order_words(tables, harms),
         *relation_words(tables, harms),
-        _bounds_words(harms),
+        bounds_words(harms),
         legend_words(tables, harms),
     )
     return " ".join(filter(None, parts))

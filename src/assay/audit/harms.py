@@ -42,10 +42,15 @@ _BY_REGION = {
 
 def harms_of(tables: Mapping[str, Sequence[Row]]) -> list[Harm]:
     """Return the findings of an audit, the most harmful first."""
-    facts = {row["key"]: row["value"] for row in tables.get("provenance", ())}
-    margin = float(facts.get("margin", MARGIN))
+    margin = margin_of(tables)
     parts = (_check_harms, _label_harms, _region_harms, _cue_harms, _distortion_harms, _gap_harms, _threshold_harms)
     return ranked([*_factor_harms(tables, margin), *(harm for part in parts for harm in part(tables))])
+
+
+def margin_of(tables: Mapping[str, Sequence[Row]]) -> float:
+    """Return the margin of an audit."""
+    facts = {row["key"]: row["value"] for row in tables.get("provenance", ())}
+    return float(facts.get("margin", MARGIN))
 
 
 def by_harm(verdicts: Sequence[RowT], regions: Sequence[Row], margin: float) -> list[RowT]:

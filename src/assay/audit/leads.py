@@ -127,13 +127,28 @@ def _score_properties(scored: ScoredImages, properties: Mapping[str, np.ndarray]
 
 def _candidate_conditions(scored: ScoredImages, properties: Mapping[str, np.ndarray]) -> Iterator[_Condition]:
     for name, values in {**properties, **_numbers(scored)}.items():
-        for edge in np.unique(np.nanquantile(values, _PARTS)):
-            yield _Condition(f"{name} > {edge:.3g}", values > edge)
-            yield _Condition(f"{name} <= {edge:.3g}", values <= edge)
+        edges = np.unique(np.nanquantile(values, _PARTS)).tolist()
+        for edge, edge_text in zip(edges, _edge_texts(edges), strict=True):
+            yield _Condition(f"{name} > {edge_text}", values > edge)
+            yield _Condition(f"{name} <= {edge_text}", values <= edge)
     for factor in scored.table.factors:
         if factor.role != "core" and 1 < len(factor.levels) <= MOST_LEVELS:
             for code, level in enumerate(factor.levels):
                 yield _Condition(f"{factor.name} = {level}", scored.table.columns[factor.name] == code)
+
+
+def _edge_texts(edges: Sequence[float]) -> list[str]:
+    """Return edges with as many digits as tell them apart, at least 3; whole numbers, such as years, are whole."""
+    for digits in range(3, 18):
+        texts = [f"{edge:.0f}" if edge.is_integer() else f"{edge:.{_digits(edge, digits)}g}" for edge in edges]
+        if len({*texts}) == len(edges):
+            return texts
+    return [str(edge) for edge in edges]
+
+
+def _digits(edge: float, least: int) -> int:
+    """Return significant digits that reach a decimal of the edge."""
+    return max(least, len(f"{abs(edge):.0f}") + 1)
 
 
 def _numbers(scored: ScoredImages) -> dict[str, np.ndarray]:
@@ -246,7 +261,7 @@ def _error_clusters(
             near = away <= np.quantile(np.sqrt(((members - center) ** 2).sum(axis=1)), _INSIDE)
             main_feature = int((center * errors.mean(axis=0)).argmax())
             sign = ">" if center[main_feature] > 0 else "<"
-            text = f"{names[main_feature]} {sign} {features[names[main_feature]].mean():.3g}"
+            text = f"{names[main_feature]} {sign} {_edge_texts([float(features[names[main_feature]].mean())])[0]}"
             yield from _slice_of("cluster", text, near, wrong, patient, ~fitted, count)
 
 

@@ -34,7 +34,7 @@ from assay.audit.search.words import (
     shares_words,
     what_words,
 )
-from assay.audit.tables import NOT_TESTED
+from assay.audit.tables import DOSES, NOT_TESTED
 from assay.audit.words import (
     CHIPS,
     METHODS,
@@ -302,12 +302,12 @@ _BATTERY = (
     SWINGS,
     Block(id="verdicts", title="All marks and columns, in the order of the findings", table="verdicts",
           keep=Query(without={"verdict": (NOT_TESTED,)}),
-          columns=("factor", "verdict", *_EFFECT, "limit", "open", "needed", "images"), cited="g"),
+          columns=("factor", "verdict", "dose", *_EFFECT, "limit", "open", "needed", "images"), cited="g"),
     Block(id="effects", title="AUROC shift by strength of the mark", table="effects", chart="curve", panel="factor",
-          keep=Query(empty=("place",)), along="dose", value="g", colors="measure", folded=True, listed=False,
-          level=ZERO, shaded=True),
+          keep=Query(empty=("place",)), along="dose", order=DOSES, value="g", colors="measure", folded=True,
+          listed=False, level=ZERO, shaded=True),
 )  # fmt: skip
-DOSES = Block(
+BY_DOSE = Block(
     id="doses",
     title="By strength of the mark",
     table="effects",
@@ -483,7 +483,7 @@ PAGE = Page(
         "verdict": meanings(tables["verdicts"]),
         "region": region_meanings([row for row in tables["regions"] if row["verdict"] in OPEN]),
     },
-    opened=lambda evidence: {"verdict": tuple(open_verdicts(evidence, DOSES))},
+    opened=lambda evidence: {"verdict": tuple(open_verdicts(evidence, BY_DOSE))},
     failures=(UNTESTED,),
 )
 """Of audits."""

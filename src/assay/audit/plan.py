@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from assay.audit.battery import DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
+from assay.audit.battery import SEVERITIES, AuditedMark, battery, every_distortion, marks_of
 from assay.audit.checks import Change, ChangedOnReading
 from assay.audit.model import PreparedAudit
 from assay.audit.request import AuditRequest
 from assay.audit.scored import operating_point, require_classes, second_half
 from assay.audit.search import candidates
 from assay.audit.search.search import AFTER, LEAST_IMAGES, MOST_PASSES
+from assay.audit.tables import DOSES
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import content_hash

@@ -17,6 +17,8 @@ from assay.store.files import Row
 
 ANY = "any"
 _FORBIDDEN = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS, *REPORTED)
+_SCALES: tuple[tuple[str, ...], ...] = ((Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED), REPORTED)
+"""Verdicts on a mark and on a region, the gravest first."""
 _REQUIRED = "subgroup-gap"
 _OPEN = (str(Verdict.INCONCLUSIVE), "not-tested")
 
@@ -40,6 +42,7 @@ class Policy:
     ) -> list[str]:
         """Return a sentence for everything that breaks the policy.
 
+        A graver verdict breaks a rule against a milder one, such as `relies-on` one against `affected-by`.
         Without a reference of a mark `affected-by` breaks a rule against `relies-on`, since the two are not
         distinguished. With one, a mark with an effect at another place alone is affected. That the leading region
         explains a mark changes nothing. A group or a column that was not tested is an open gap.
@@ -84,7 +87,7 @@ class Policy:
 
     def _regions(self, verdict: str, regions: Sequence[Row]) -> list[str]:
         """Return a sentence for every search that breaks a rule; an unverified finding breaks all of them."""
-        broken = {verdict, RegionVerdict.UNVERIFIED, *(_OPEN if self.inconclusive == "fail" else ())}
+        broken = {*_broken_by(verdict), RegionVerdict.UNVERIFIED, *(_OPEN if self.inconclusive == "fail" else ())}
         violations = [
             f"region ({row['of']}): {row['verdict']}, and {verdict} is forbidden"
             for row in regions
@@ -99,7 +102,7 @@ class Policy:
     def _why(self, verdict: str, row: Row) -> str:
         unlimited = math.isnan(row["limit"]) and row["open"] != OpenQuantity.PLACE
         unreferenced = verdict == Verdict.RELIES and row["verdict"] == Verdict.AFFECTED and unlimited
-        if row["verdict"] == verdict or unreferenced:
+        if row["verdict"] in _broken_by(verdict) or unreferenced:
             return f"{row['verdict']}, and {verdict} is forbidden"
         return f"{row['verdict']}" if row["verdict"] in _OPEN and self.inconclusive == "fail" else ""
 
@@ -119,6 +122,12 @@ class Policy:
             untested = [f"{row['column']} {row['level'] or ''}".rstrip() for row in groups if row["reason"]]
             violations += [f"{name}: not tested, and gaps between groups are limited" for name in untested]
         return violations
+
+
+def _broken_by(verdict: str) -> tuple[str, ...]:
+    """Return the verdicts that break a rule: the one that it names, and the graver ones of the same kind."""
+    scale = next((scale for scale in _SCALES if verdict in scale), (verdict,))
+    return scale[: scale.index(verdict) + 1]
 
 
 def read_policy(path: Path) -> Policy:

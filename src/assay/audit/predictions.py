@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.audit.harms import by_harm
 from assay.audit.kind import AUDIT
-from assay.audit.request import AuditRequest, untested_words
+from assay.audit.request import FEW_PATIENTS, FEW_PATIENTS_TEXT, AuditRequest, untested_words
 from assay.audit.scored import (
     ScoredImages,
     better,
@@ -174,7 +174,10 @@ def _score_checks(scored: ScoredImages, rows: ScoredRows, request: AuditRequest,
             raise rows.reversed_ranking(auroc.value)
     pixels = check("pixels", "not-done", "predictions have no images, so no marks or distortions were tested")
     alike = called_alike(scored.logits, table.target, table.classes, scored.threshold)
-    return [ranking, pixels, *([check("calls", "warn", alike)] if alike else [])]
+    patients = len(np.unique(table.patient))
+    is_few = bool(request.patient) and patients < FEW_PATIENTS
+    few = [check("few-patients", "warn", FEW_PATIENTS_TEXT, patients)] if is_few else []
+    return [ranking, *few, pixels, *([check("calls", "warn", alike)] if alike else [])]
 
 
 def _group_columns(rows: ScoredRows) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from assay.audit.harm_words import ANSWERED, terminal_lines
+from assay.audit.harm_words import ANSWERED, bounds_words, terminal_lines
 from assay.audit.harms import harms_of
 from assay.audit.policy import Policy, read_policy
 from assay.audit.predictions import audit_predictions
@@ -76,9 +76,10 @@ def print_verdicts(root: Path, json: bool) -> None:
     tables = {name: folder.table(name) for name in ANSWERED}
     facts = {row["key"]: row["value"] for row in folder.table("provenance")}
     lines = [*reading_lines(facts), *terminal_lines(tables)]
-    if any(f"{SHIFT} " in line for line in lines):
-        lines.append(f"{SHIFT}: {GLOSSARY[SHIFT]} Brackets: one-sided 95% bounds.")
-    rows_of_checks = {harm.row for harm in harms_of(tables) if harm.table == "checks"}
+    harms = harms_of(tables)
+    shift = f"{SHIFT}: {GLOSSARY[SHIFT]}" if any(f"{SHIFT} " in line for line in lines) else ""
+    lines.append(" ".join(filter(None, (shift, bounds_words(harms)))))
+    rows_of_checks = {harm.row for harm in harms if harm.table == "checks"}
     for at, row in enumerate(tables["checks"]):
         is_said = at in rows_of_checks or (row["check"] == "plain-sight" and tables["added"])
         if row["status"] == "warn" and not is_said:

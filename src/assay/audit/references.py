@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from assay.audit.battery import DECIDING, DOSES
+from assay.audit.battery import DECIDING
 from assay.audit.kind import AUDIT
 from assay.audit.search.regions import ON_SOME
-from assay.audit.tables import NOT_TESTED
+from assay.audit.tables import DOSES, NOT_TESTED
 from assay.audit.verdicts import WEAK_EFFECT, Reference, reference_of
 from assay.core.errors import SpecError
 from assay.core.files import is_file, is_folder

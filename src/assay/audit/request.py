@@ -329,6 +329,12 @@ class AuditRequest(ModelRequest):
         return margin
 
 
+FEW_PATIENTS = 20
+"""Patients below which intervals are too narrow."""
+FEW_PATIENTS_TEXT = "few patients: intervals over so few patients are too narrow"
+"""Text of the check of an audit of fewer."""
+
+
 def untested_words(columns: Sequence[str]) -> str:
     """Return columns that an audit does not test, with what to type; empty without any."""
     some = [*columns[:MOST_COLUMNS], *(["..."] if len(columns) > MOST_COLUMNS else [])]

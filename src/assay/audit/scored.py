@@ -119,7 +119,7 @@ def threshold_of(
     if kind == "probability":
         return number
     positive = np.sort(probabilities(logits)[table.target == 1, 1])
-    return float(positive[int((1 - number) * len(positive) + 1e-9)])
+    return float(positive[min(int((1 - number) * len(positive) + 1e-9), len(positive) - 1)])
 
 
 def check(name: str, status: str, text: str, value: float = math.nan, measure: str = "") -> Row:
@@ -476,7 +476,8 @@ def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> 
     losses, at_least = (
         (effect.losses, effect.loss_at_least) if effect.dice is None else ([effect.dice], effect.dice.low)
     )
-    low, high = min(loss.low for loss in losses), max(loss.high for loss in losses)
+    low = min((loss.low for loss in losses), default=math.nan)
+    high = max((loss.high for loss in losses), default=math.nan)
     decision = "beyond" if at_least >= margin else _margin_verdict(min(low, at_least), high, margin)
     return {"factor": family, "severity": severity, **_of_images(effect), "decision": decision}
 

@@ -7,6 +7,9 @@ from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, json_
 from assay.store.data_tables import ADDED, ISSUES, SHORTCUTS
 from assay.store.schema import PICTURES, PROVENANCE
 
+DOSES = ("weak", "middle", "strong")
+"""Strengths of a mark, in rising order."""
+
 
 def _bounded_columns(name: str, meaning: str, head: str = "") -> tuple[Column, ...]:
     """Columns of an estimate with its bounds."""
@@ -81,7 +84,7 @@ VERDICTS = Table(
             ),
             cell="code",
         ),
-        Column("dose", "strength of the mark, or group of the column, that decided", head="strength"),
+        Column("dose", "strength of the mark, or group of the column, that decided", head="strength or group"),
         *_SWING,
         number("at_least", "lower bound of |g|, corrected for classes, groups and places"),
         number("at_most", "upper bound of |g|"),

@@ -118,8 +118,13 @@ def check_words(row: Row) -> str:
 
 
 def strength(row: Row) -> str:
-    """Return the AUROC shift with its bounds."""
-    return f"{SHIFT} {difference_words(row['g'], row['low'], row['high'])}"
+    """Return the AUROC shift with its bounds, of a column with the group that it is of."""
+    return f"{SHIFT} {difference_words(row['g'], row['low'], row['high'])}{side_words(row)}"
+
+
+def side_words(row: Row) -> str:
+    """Return the group of a column whose scores are compared with those of the others; empty of a mark."""
+    return f" ({row['dose']} against the others)" if row["kind"] == "column" else ""
 
 
 def families(rows: Sequence[Row]) -> list[list[Row]]:

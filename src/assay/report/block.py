@@ -68,6 +68,7 @@ class Block:
         panel: Column whose values divide a chart into panels, each with limits of its own where it is the measure.
         along: Column along which a curve runs, or of the axis across a field or heat map; `axis NAME` for an axis of
             recipes.
+        order: Values of that column in their order; numbers have theirs, and others that of the rows.
         up: Column of the axis up a field, or down a heat map.
         axes: Words of both axes, those of a strip with `{}` for its panel; from the columns where empty.
         value: Column of the value, whose ends are `low` and `high`.
@@ -92,6 +93,7 @@ class Block:
     place: tuple[str, ...] = ()
     panel: str = ""
     along: str = ""
+    order: tuple[str, ...] = ()
     up: str = ""
     axes: tuple[str, str] | None = None
     value: str = "value"

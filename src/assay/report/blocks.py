@@ -178,7 +178,10 @@ def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     if len(positions) < 2:
         return None
     scaled = block.along.startswith("axis ") and all(map(_is_number, positions))
-    positions = sorted(positions, key=float) if all(map(_is_number, positions)) else positions
+    if all(map(_is_number, positions)):
+        positions = sorted(positions, key=float)
+    elif set(positions) <= set(block.order):
+        positions = sorted(positions, key=block.order.index)
     by_panel, more = _panels(block, kept, evidence)
     panels = tuple(
         _panel(

@@ -223,9 +223,7 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
     Raises:
         StoreError: A file is missing or no picture; the text names it.
     """
-    stored = [natural(root, row) for row in rows]
-    images = [_reduced_to_fit(image) for image in stored]
-    reduced = any(image.width < first.width for image, first in zip(images, stored, strict=True))
+    images, reduced = _images_of_page(root, rows)
     uris = [data_uri(image, lossless=True) for image in images]
     loss = sum(map(len, uris)) > BUDGET
     if loss:
@@ -252,6 +250,29 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
     return Gallery(
         tuple(groups), pairs, _scales(rows, loss, reduced=reduced), _explain_drawings(pictures, evidence), single
     )
+
+
+def _images_of_page(root: Path, rows: Sequence[Row]) -> tuple[list[Image.Image], bool]:
+    """Return the picture of each row as it fits the page, and whether any was reduced.
+
+    One is open at a time, since together they may be larger than the memory.
+
+    Raises:
+        StoreError: A file is missing or no picture, or all are too large together.
+    """
+    by_file: dict[tuple[str, int], Image.Image] = {}
+    reduced, pixels = False, 0
+    for row in rows:
+        key = Path(row["file"]).name, whole(row, "scale")
+        if key in by_file:
+            continue
+        image = natural(root, row)
+        by_file[key] = _reduced_to_fit(image)
+        reduced |= by_file[key].width < image.width
+        pixels += by_file[key].width * by_file[key].height
+        if pixels > _MOST_PIXELS:
+            raise StoreError(f"{root}: its pictures are too large together; {_REMEDY}")
+    return [by_file[Path(row["file"]).name, whole(row, "scale")] for row in rows], reduced
 
 
 def _once(
@@ -304,7 +325,8 @@ def natural(root: Path, row: Row) -> Image.Image:
 
 
 _MOST_PIXELS = 1 << 26
-"""Of a picture of a run folder, which may come from somebody else."""
+"""Of a picture of a run folder, which may come from somebody else, and of all on a page as they fit it."""
+_REMEDY = "run the study again to make the pictures again"
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -313,16 +335,15 @@ def open_picture(path: Path) -> Image.Image:
     Raises:
         StoreError: It is no PNG, damaged or far too large. Other formats are not tried: some start programs.
     """
-    remedy = "run the study again to make the pictures again"
     if not is_file(path):  # a pipe would be waited for
-        raise StoreError(f"cannot read {path}: there is no such file; {remedy}")
+        raise StoreError(f"cannot read {path}: there is no such file; {_REMEDY}")
     try:
         with Image.open(path, formats=("PNG",)) as opened:
             if opened.width * opened.height > _MOST_PIXELS:
                 raise OSError(f"it is {opened.width} x {opened.height} px")
             return opened.copy()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StoreError(f"cannot read {path}: {error}; {remedy}") from error
+        raise StoreError(f"cannot read {path}: {error}; {_REMEDY}") from error
 
 
 COLUMNS, GAP = 8, 2

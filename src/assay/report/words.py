@@ -355,9 +355,10 @@ VERDICTS: Mapping[str, VerdictWords] = {
         "All bounds are below the margin at three strengths, for the mark as drawn.",
     ),
     Verdict.NO_DIFFERENCE: VerdictWords(
-        "no difference",
-        "No difference of {margin} or more by {factor}",
-        "All bounds are below the margin for the groups of these columns.",
+        "no AUROC shift",
+        "No AUROC shift of {margin} or more by {factor}",
+        "All bounds are below the margin for the groups of these columns. Performance may still differ: see the gaps "
+        "between groups.",
     ),
     "not-tested": VerdictWords("not tested", "{factor}: not tested"),
     "higher-beyond": VerdictWords("higher by more than the margin"),

@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -550,6 +551,17 @@ def test_errors_of_some_images_are_found_and_overlapping_slices_merged() -> None
     assert not [row for row in found if row["name"].startswith("sharpness")]
     fair = ScoredImages(images, np.stack([np.zeros(1200), draws.normal(size=1200)], axis=1).astype(np.float32), 0.5)
     assert not list(leads_of_images(fair, {"sharpness": draws.normal(size=1200)}, 0))
+
+
+def test_edges_that_differ_have_different_words() -> None:
+    draws, drawn = np.random.default_rng(2), table(1200, 1)
+    year = 2010.0 + np.arange(1200) % 13
+    images = replace(drawn, factors=(Factor("year", "continuous"),), columns={"year": year})
+    flipped = draws.random(1200) < np.where(year > 2016, 0.7, 0.05)
+    called = np.where(flipped, 1 - images.target, images.target)
+    scored = ScoredImages(images, np.stack([np.zeros(1200), 4.0 * called - 2], axis=1).astype(np.float32), 0.5)
+    names = {row["name"] for row in leads_of_images(scored, {}, 0) if row["kind"] == "slice"}
+    assert "year > 2016" in names
 
 
 def test_a_property_that_moves_scores_is_a_lead() -> None:

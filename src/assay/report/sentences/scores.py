@@ -22,7 +22,7 @@ _WORDS = {
 
 def scale_words(scale: Scale) -> str:
     """Return what scores are, and what became of scores of exactly 0 and 1."""
-    halves = (f"{scale.ends[0] / 2 or scale.ends[0]:.1g}", f"1 - {scale.ends[1] / 2:.1g}")
+    halves = (f"{scale.ends[0] / 2 or scale.ends[0]:.2g}", f"1 - {scale.ends[1] / 2:.2g}")
     moved = [
         f"{count(n, 'score')} of exactly {at} set to {half} for log-odds"
         for at, (n, half) in enumerate(zip(scale.exact, halves, strict=True))
