@@ -183,9 +183,6 @@ STAMP = "stamp.json"
 RUN = "run.json"
 """The file of a run folder that names its kind, and keeps what was asked for."""
 
-_MADE = frozenset({RUN, MANIFEST, *UNLISTED})
-"""What tells a folder that Assay made from others."""
-
 EARLIER = (
     "these tables belong to an earlier spec or earlier data: the run of the present ones did not end; run it again"
 )
@@ -194,6 +191,8 @@ ACTIVATIONS = "activations.safetensors"
 CONTRIBUTIONS = "contributions.safetensors"
 UnitKind = Literal["models", "sources", "trials", "readings", "probes"]
 UNIT_KINDS = cast("tuple[UnitKind, ...]", get_args(UnitKind))
+_MADE = frozenset({RUN, MANIFEST, *UNLISTED, *UNIT_KINDS})
+"""What tells a folder that Assay made from others."""
 PAGE = "report.html"
 
 
