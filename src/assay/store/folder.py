@@ -124,7 +124,7 @@ def require_regular_files(root: Path) -> None:
 UNLINK = "remove it, or put there the file or folder itself"
 
 
-def require_own_folder(root: Path) -> None:
+def require_run_folder(root: Path) -> None:
     """Check that a folder may be written to as a run folder: it is no link, and new, empty or made by Assay.
 
     Raises:
@@ -159,7 +159,7 @@ def working_in(root: Path) -> Generator[None]:
             f"another run works in {root}: wait until it ends, or choose another place with {key_text('--out')}"
         )
 
-    require_own_folder(root)
+    require_run_folder(root)
     require_regular_files(root)
     require_writable(root)
     with file_lock(root / LOCK, refuse):
