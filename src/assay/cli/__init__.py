@@ -456,7 +456,10 @@ def fetch(
         str | None, typer.Argument(help="A public set; without it, all are listed.", metavar="NAME")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to put it in; default: ASSAY_ASSETS.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="Folder to put it in; default: ASSAY_ASSETS, or ~/.local/share/assay."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

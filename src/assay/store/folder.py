@@ -124,7 +124,7 @@ def require_regular_files(root: Path) -> None:
 UNLINK = "remove it, or put there the file or folder itself"
 
 
-def require_own_folder(root: Path) -> None:
+def require_run_folder(root: Path) -> None:
     """Check that a folder may be written to as a run folder: it is no link, and new, empty or made by Assay.
 
     Raises:
@@ -159,7 +159,7 @@ def working_in(root: Path) -> Generator[None]:
             f"another run works in {root}: wait until it ends, or choose another place with {key_text('--out')}"
         )
 
-    require_own_folder(root)
+    require_run_folder(root)
     require_regular_files(root)
     require_writable(root)
     with file_lock(root / LOCK, refuse):
@@ -183,9 +183,6 @@ STAMP = "stamp.json"
 RUN = "run.json"
 """The file of a run folder that names its kind, and keeps what was asked for."""
 
-_MADE = frozenset({RUN, MANIFEST, *UNLISTED})
-"""What tells a folder that Assay made from others."""
-
 EARLIER = (
     "these tables belong to an earlier spec or earlier data: the run of the present ones did not end; run it again"
 )
@@ -194,6 +191,8 @@ ACTIVATIONS = "activations.safetensors"
 CONTRIBUTIONS = "contributions.safetensors"
 UnitKind = Literal["models", "sources", "trials", "readings", "probes"]
 UNIT_KINDS = cast("tuple[UnitKind, ...]", get_args(UnitKind))
+_MADE = frozenset({RUN, MANIFEST, *UNLISTED, *UNIT_KINDS})
+"""What tells a folder that Assay made from others."""
 PAGE = "report.html"
 
 

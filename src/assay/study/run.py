@@ -334,10 +334,16 @@ class StudyRun(RunSteps):
 
     @contextmanager
     def watch_groups(self, tasks: Sequence[Task], watch: ObserverFactory) -> Generator[Observer]:
-        """Show tasks as `watch` does, and look at each group of comparisons as soon as its networks are finished."""
+        """Show tasks as `watch` does, and look at each group of comparisons as soon as its networks are finished.
+
+        A group that an earlier look closed waits for none: its networks are trained for the others.
+        """
         plan = self.prepared.plan
+        closed = {id for look in self.prepared.looks for id in look.closed}
         waiting: dict[ComparisonGroup, set[str]] = {}
         for group in comparison_groups(self.request):
+            if group.ids <= closed:
+                continue
             units = {trial.id for trial in plan.of_recipes(group.recipes).trials}
             waiting[group] = {task.id for task in tasks if task.unit in units or task.id in units}
         waiting = {group: ids for group, ids in waiting.items() if ids}

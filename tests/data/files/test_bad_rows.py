@@ -439,12 +439,11 @@ def test_exactly_one_source_is_named(tmp_path: Path) -> None:
 
 
 def test_the_assets_variable_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = small_set(tmp_path / "shared" / "assets" / "set")
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
+    folder = small_set(tmp_path / "shared" / "assay" / "set")
     monkeypatch.delenv("ASSAY_ASSETS", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "shared"))
     assert len(load(folder, folder="${ASSAY_ASSETS}/set").table) == 8
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with pytest.raises(
         SpecError, match=r"data\.folder: the variable ASSAY_ASSETS is not set; set it to the folder that"
     ):
@@ -452,4 +451,4 @@ def test_the_assets_variable_says_what_to_set(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(SpecError, match="the variable NO_SUCH_PLACE is not set; set it, or write the path itself"):
         load(folder, folder="${NO_SUCH_PLACE}/set")
     monkeypatch.setenv("HOME", str(tmp_path / "shared"))
-    assert len(load(folder, folder="~/assets/set").table) == 8
+    assert len(load(folder, folder="~/assay/set").table) == 8
