@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -93,6 +94,43 @@ def test_a_pickle_that_asks_for_memory_is_refused(tmp_path: Path) -> None:
     sealed = (tmp_path / "archive.pt").read_bytes()
     (tmp_path / "checkpoint.pt").write_bytes(hashlib.sha256(sealed).digest() + sealed)
     assert load_checkpoint(tmp_path, "") is None
+
+
+@pytest.mark.parametrize("comment", [b"", b"PK\5\6aaa"])
+def test_a_pickle_that_multiplies_its_text_is_refused(tmp_path: Path, comment: bytes) -> None:
+    """Each call of a codec doubles; Python's reader of archives takes the comment for damage, PyTorch's does not."""
+    calls = b"c_codecs\nencode\nh\0X\3\0\0\0hex\x86Rq\0" * 40
+    with zipfile.ZipFile(tmp_path / "doubling.pt", "w") as archive:
+        archive.writestr(
+            "archive/data.pkl", b"\x80\2c_codecs\nencode\nX\1\0\0\0aX\6\0\0\0latin1\x86Rq\0" + calls + b"."
+        )
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+        archive.comment = comment
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(WeightsError, match=r"has 0\.0 MB and asks for far more memory: refused"):
+        read_weights(tmp_path / "doubling.pt")
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize("kind", ["sparse", "quantized"])
+def test_sparse_and_quantized_tensors_are_refused_in_a_sentence(tmp_path: Path, kind: str) -> None:
+    plain = torch.eye(2)
+    value = plain.to_sparse() if kind == "sparse" else torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8)
+    torch.save({"weight": value}, tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match="holds 1 sparse or quantized tensors: weight"):
+        read_weights(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(("at", "size", "count"), [(0, 46, 1), (4, 10**6, 1), (0, 4, 1), (10**9, 0, 3)])
+def test_an_archive_with_a_damaged_list_of_contents_is_refused_in_a_sentence(
+    tmp_path: Path, at: int, size: int, count: int
+) -> None:
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, size, at, 0)
+    (tmp_path / "a.pt").write_bytes(b"PK\3\4" + b"PK\1\2" * 20 + end)
+    with pytest.raises(WeightsError, match="truncated or not a weights file"):
+        read_weights(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("value", [[1], torch.zeros(2), {"identity": "b"}])

@@ -342,8 +342,8 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
         low, high = sorted(abs(numeric(row, end)) for end in ("low", "high"))
         size = abs(row["value"]), low, high
         measure = label_of(row["measure"])
-        drawn = None if math.isnan(harm.lost) else Size(*size, f"{measure} gap", margin)
-        return f"{measure} lower by {with_interval(*size)}", drawn
+        interval = None if math.isnan(harm.lost) else Size(*size, f"{measure} gap", margin)
+        return f"{measure} lower by {with_interval(*size)}", interval
     if math.isnan(harm.lost):
         value = number(row["value"], 3 if row["value"] < 1 else 0) if harm.table == "checks" else ""
         return (value if value not in ("", "undefined") else SEE_BELOW), None

@@ -13,10 +13,11 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Lock
 
 from assay.core import errors
 from assay.core.errors import AssayError, first_line, key_text
@@ -148,6 +149,26 @@ def limit_memory(more: int) -> None:
     with suppress(OSError):  # there is no such file where there is no Linux
         used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_DATA, _hard_limited(resource.RLIMIT_DATA, used + more))
+
+
+@contextmanager
+def memory_limited(more: int) -> Generator[None]:
+    """Let this process take so many more bytes while a block runs. Threads wait for each other.
+
+    Raises:
+        MemoryError: The block asks for more; libraries raise errors of their own, which `FULL` recognizes.
+    """
+    with _ONE_LIMIT:
+        before = resource.getrlimit(resource.RLIMIT_DATA)
+        limit_memory(more)
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+_ONE_LIMIT = Lock()
+"""The limit is the whole process's: of two blocks at once, the second would set back the limit of the first."""
 
 
 def _hard_limited(limit: int, wanted: int) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,7 +27,7 @@ from assay.models.image_config import of_bundle, of_processor, read_config
 from assay.models.onnx_session import FixedInput, output_names, require_rows
 from assay.models.process import LIMIT, ModelFile
 from assay.models.ref import FunctionOrigin, InMemory, ModelFacts, Origin, network_content, unwrap_scores
-from assay.models.weight_files import WeightsFile, read_weights, some
+from assay.models.weight_files import WeightsFile, archive_entries, read_weights, some
 from assay.models.weights import load_into
 
 Factory = Callable[[], nn.Module]
@@ -278,10 +277,7 @@ def _is_exported(path: Path) -> bool:
 def _is_program(path: Path) -> bool:
     if _is_exported(path):
         return True
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    return any(entry.filename.endswith("/constants.pkl") for entry in archive_entries(path))
 
 
 # Bundles of MONAI: a folder with configs/metadata.json, a config that describes the network, and weights.

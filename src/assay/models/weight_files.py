@@ -28,6 +28,7 @@ from torch import Tensor
 from assay.core.errors import StoreError, WeightsError, first_line, shorten
 from assay.core.files import assets_folder, default_cache_root, file_hash, file_lock, write_bytes
 from assay.data.cache import NO_ROOM_REMEDY, writing
+from assay.models.confined import FULL, memory_limited
 from assay.models.untyped import safetensors_of
 
 # How keys, shapes and causes are put into a short sentence.
@@ -126,6 +127,11 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
             warnings.simplefilter("ignore")  # PyTorch warns of a damaged file; we report it ourselves
             content = load_tensors(path)
     except Exception as error:  # the reader raises almost anything on a damaged file
+        if FULL.search(repr(error)):
+            raise WeightsError(
+                f"weights file '{path}' has {path.stat().st_size / 1e6:.1f} MB and asks for far more memory: refused; "
+                "save the network's state_dict as .safetensors and give that"
+            ) from None
         if _holds_more(error):
             raise WeightsError(
                 f"weights file '{path}' is a pickle that holds more than tensors and could run code: refused. Save its "
@@ -150,6 +156,10 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
     if strange:
         raise WeightsError(f"weights file '{path}' holds entries that are no tensors: {some(strange)}")
     weights = cast(dict[str, Tensor], tensors)
+    if packed := [key for key, value in weights.items() if value.layout != torch.strided or value.is_quantized]:
+        raise WeightsError(
+            f"weights file '{path}' holds {len(packed)} sparse or quantized tensors: {some(packed)}; save plain ones"
+        )
     _refuse_size(path, sum(value.nbytes for value in weights.values() if not value.is_meta))
     return WeightsFile(path, weights, ignored=tuple(others))
 
@@ -160,9 +170,16 @@ _MOST_UNPACKED = 8
 
 def _refuse_unpacking(path: Path) -> None:
     """Refuse a file whose list of contents states far more than the file has, before anything is unpacked."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as packed:
-            _refuse_size(path, sum(entry.file_size for entry in packed.infolist()))
+    _refuse_size(path, sum(entry.file_size for entry in archive_entries(path)))
+
+
+def archive_entries(path: Path) -> list[zipfile.ZipInfo]:
+    """Return what a file lists as an archive: nothing where it is none, or a damaged one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return []
 
 
 def _refuse_size(path: Path, size: int) -> None:
@@ -176,12 +193,14 @@ def _refuse_size(path: Path, size: int) -> None:
 def load_tensors(path: Path, start: int = 0) -> Any:
     """Return what `torch.save` wrote from a byte of a file on: tensors, numbers, texts and plain containers.
 
-    Names are read before anything is built: torch lets `bytearray` pass, by which a few bytes take any memory.
+    Names are read before anything is built: torch lets `bytearray` pass, by which a few bytes take any memory. Others
+    copy what they are given, as often as the file likes: what is built may take a multiple of the file and no more.
 
     Raises:
         UnpicklingError: It names anything else. PyTorch raises almost anything on a damaged file.
+        MemoryError: It asks for far more memory than its size; PyTorch's own error says it in other words.
     """
-    with path.open("rb") as file:
+    with path.open("rb") as file, memory_limited(_MOST_UNPACKED * path.stat().st_size + _ROOM):
         file.seek(start)
         content = io.BytesIO(file.read()) if start else file
         for pickled in _pickles(content):
@@ -192,12 +211,16 @@ def load_tensors(path: Path, start: int = 0) -> Any:
         return torch.load(content, map_location="cpu", weights_only=True)
 
 
+_ROOM = 2**30
+"""Bytes that reading a file may take beyond its contents, such as for what PyTorch loads of its own."""
+
+
 _PLAIN = {f"{module} set" for module in ("builtins", "__builtin__")} | {
     "collections OrderedDict",
     "collections Counter",
     "_codecs encode",
 }
-"""Names outside of PyTorch that take no more memory than the file; of its own, PyTorch knows the harmless ones."""
+"""Names outside of PyTorch that build plain containers; of its own, PyTorch knows the harmless ones."""
 _OLD_PICKLES = 5
 """Pickles at the beginning of a file of `torch.save` from before 2020."""
 

@@ -629,7 +629,7 @@ def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
         if hashlib.sha256(memoryview(content)[_DIGEST:]).digest() != content[:_DIGEST]:
             return None
         state = mapping_of(load_tensors(path, _DIGEST))
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError):
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError, MemoryError):
         return None
     return dict(state) if state and state.get("identity") == identity else None
 

@@ -135,9 +135,9 @@ def check_tags(data: bytes) -> None:
                 count_from(integer_at(start + 4 + word, word), nested=True)
         return integer_at(at + head + count * entry, word)
 
-    at, seen = integer_at(8 if wide else 4, word), set[int]()
-    while at and at not in seen:
-        seen.add(at)
+    at, visited = integer_at(8 if wide else 4, word), set[int]()
+    while at and at not in visited:
+        visited.add(at)
         at = count_from(at, nested=False)
 
 
