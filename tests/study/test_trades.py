@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,10 +14,10 @@ import torch
 from assay.maps.summary import summarize
 from assay.spec.schema import RecipePoint
 from assay.stats import Panel, estimate_panel
-from assay.study.segmentation import trade_rows
+from assay.study.segmentation import point_rows, trade_rows
 
 IMAGES, SEEDS = 60, 4
-KEPT = ("truth", "predicted", "hit", "pixels", "area_score", "operating")
+KEPT = ("truth", "predicted", "hit", "pixels", "area_score", "operating", "stray", "lesion_score", "floor")
 
 
 def panel(ill: bool, bias: float, draw: int) -> Panel:
@@ -97,3 +98,22 @@ def test_a_recipe_that_was_not_read_has_no_row() -> None:
 @pytest.mark.parametrize("without", ["lesions", "healthy"])
 def test_without_one_of_the_two_there_is_no_trade(without: str) -> None:
     assert trade_rows(records([], ("quiet", without), ("loud", without))) == []
+
+
+def test_images_that_nobody_answered_are_not_counted_as_free_of_lesions() -> None:
+    whole = PANELS["quiet", "lesions"]
+    tested = np.broadcast_to(np.arange(IMAGES) % 3 > 0, (SEEDS, IMAGES))
+    kept = {
+        name: values * tested.reshape(*tested.shape, *[1] * (values.ndim - 2)) for name, values in whole.maps.items()
+    }
+    kept["truth"][:, 1] = 0  # answered, and without a lesion
+    (point,) = [
+        RecipePoint.model_construct(
+            coordinates={"loss": "quiet"}, tests={"lesions": None}, recipe=SimpleNamespace(given="a file")
+        )
+    ]
+    spec = SimpleNamespace(task="segmentation", points=[point])
+    panels = replace(whole, maps=kept, tested=tested)
+    records: Any = SimpleNamespace(plan=SimpleNamespace(spec=spec), panel=lambda point, environment: panels)
+    planes = [row for row in point_rows(records) if row["curve"] == "false-positives"]
+    assert {(row["images"], row["patients"]) for row in planes} == {(1, 1)}

@@ -40,7 +40,9 @@ def _planes(records: Records) -> Iterator[Row]:
     for point, environment, panel in _segmentation_panels(records):
         rate = _rate(panel)
         if rate is not None:
-            where = _where("false-positives", point, environment, panel, panel.maps["truth"][0] == 0)
+            answered = True if panel.tested is None else panel.tested  # the rest holds zeros
+            free = ((panel.maps["truth"] == 0) & answered).any(axis=0)
+            where = _where("false-positives", point, environment, panel, free)
             for t, threshold in enumerate(_THRESHOLDS):
                 for a, area in enumerate(_GRID.areas):
                     yield {**where, "x": area, "y": float(threshold), "value": float(rate[t, a])}
