@@ -58,7 +58,7 @@ def of_processor(config: Mapping[str, Any]) -> dict[str, Any]:
         return _settings(config)
     except (TypeError, ValueError, AttributeError, ZeroDivisionError, OverflowError) as error:
         raise WeightsError(
-            f"the image processor has a setting that is no number: {shorten(str(error), 120)}"
+            f"the image processor has a setting that should be a number: {shorten(str(error), 120)}"
         ) from error
 
 
