@@ -441,7 +441,13 @@ class Study:
         from assay.store.folder import require_writable, run_folder
         from assay.study.run import PreparedStudy, prepare, run_study
 
-        spec = parse_study(read_document(self._written()), overrides=self.changes, scale=self.scale, looks=tuple(looks))
+        spec = parse_study(
+            read_document(self._written()),
+            overrides=self.changes,
+            scale=self.scale,
+            looks=tuple(looks),
+            skip_bad_rows=skip_bad_rows,
+        )
         root = run_folder(spec.name, self.scale, Path(out))
         require_writable(root)
         where = choose_device(device)
