@@ -22,7 +22,7 @@ from assay.look.request import LookRequest
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
-from assay.store.folder import EARLIER, RunFolder
+from assay.store.folder import EARLIER, RunFolder, resolve_folder
 from assay.study.opened import read_document
 
 if TYPE_CHECKING:
@@ -675,7 +675,7 @@ def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
         Traceback (most recent call last):
         assay.core.errors.StoreError: nothing is not a run folder: it holds no run.json
     """
-    run = RunFolder(Path(folder))
+    run = RunFolder(resolve_folder(Path(folder)))
     run.require_run()
     if run.kind is AUDIT:
         return Audit(run.root, trust_code=trust_code)
