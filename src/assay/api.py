@@ -19,6 +19,7 @@ from assay.compare.request import CompareRequest
 from assay.core.errors import AssayError, SpecError, as_written
 from assay.core.request import AsScores, field_of
 from assay.look.request import LookRequest
+from assay.spec.given import count_trials
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
@@ -382,9 +383,11 @@ class Study:
             spec = self.spec
         except SpecError as error:
             return block("study", "The study is wrong.", str(error).splitlines())
-        runs = count(len(spec.points) * spec.seeds, "training run")
+        folds = [f"{spec.data.split.folds} folds"] if spec.data.split.folds else []
+        design = [count(len(spec.points), "recipe"), count(spec.seeds, "seed"), *folds]
+        runs = count(count_trials(spec), "training run")
         facts = [
-            f"{count(len(spec.points), 'recipe')} × {count(spec.seeds, 'seed')}: {runs}",
+            f"{' × '.join(design)}: {runs}",
             *(f"{axis}: {', '.join(levels)}" for axis, levels in spec.axes.items()),
             f"Tested on {', '.join(dict.fromkeys(name for point in spec.points for name in point.tests))}",
             f"Probes: {', '.join(probe.label for probe in spec.probes)}",

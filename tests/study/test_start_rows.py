@@ -13,6 +13,7 @@ from tests.study.test_two_sets import hospital
 from tests.worlds.studies import TINY, run_tiny
 from torchmetrics.functional.classification import binary_auroc
 
+import assay
 from assay.plugin import ArrayCache, RunFolder, default_cache_root, empty_network, load_weights
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed
@@ -125,7 +126,10 @@ def test_folds_of_a_source_are_averaged_and_count_as_one_seed(tmp_path: Path) ->
         "recipe": {"initialization": "own", "epochs": 1, "batch_size": 8},
         "seeds": 3,
     }
-    run = RunFolder(run_tiny(tmp_path / "run", **study).folder)
+    result = run_tiny(tmp_path / "run", **study)
+    assert (result.trained, result.probed) == (9, 9), "a source is neither"
+    assert "1 recipe × 3 seeds × 3 folds: 9 training runs" in assay.load({**TINY, **study})._repr_html_()
+    run = RunFolder(result.folder)
     (start,) = run.table("starts")
     sources = run.table("sources")
     assert len(sources) == 9
