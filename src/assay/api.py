@@ -19,10 +19,11 @@ from assay.compare.request import CompareRequest
 from assay.core.errors import AssayError, SpecError, as_written
 from assay.core.request import AsScores, field_of
 from assay.look.request import LookRequest
+from assay.spec.given import count_trials
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
-from assay.store.folder import EARLIER, RunFolder
+from assay.store.folder import EARLIER, RunFolder, resolve_folder
 from assay.study.opened import read_document
 
 if TYPE_CHECKING:
@@ -382,9 +383,11 @@ class Study:
             spec = self.spec
         except SpecError as error:
             return block("study", "The study is wrong.", str(error).splitlines())
-        runs = count(len(spec.points) * spec.seeds, "training run")
+        folds = [f"{spec.data.split.folds} folds"] if spec.data.split.folds else []
+        design = [count(len(spec.points), "recipe"), count(spec.seeds, "seed"), *folds]
+        runs = count(count_trials(spec), "training run")
         facts = [
-            f"{count(len(spec.points), 'recipe')} × {count(spec.seeds, 'seed')}: {runs}",
+            f"{' × '.join(design)}: {runs}",
             *(f"{axis}: {', '.join(levels)}" for axis, levels in spec.axes.items()),
             f"Tested on {', '.join(dict.fromkeys(name for point in spec.points for name in point.tests))}",
             f"Probes: {', '.join(probe.label for probe in spec.probes)}",
@@ -441,7 +444,13 @@ class Study:
         from assay.store.folder import require_writable, run_folder
         from assay.study.run import PreparedStudy, prepare, run_study
 
-        spec = parse_study(read_document(self._written()), overrides=self.changes, scale=self.scale, looks=tuple(looks))
+        spec = parse_study(
+            read_document(self._written()),
+            overrides=self.changes,
+            scale=self.scale,
+            looks=tuple(looks),
+            skip_bad_rows=skip_bad_rows,
+        )
         root = run_folder(spec.name, self.scale, Path(out))
         require_writable(root)
         where = choose_device(device)
@@ -669,7 +678,7 @@ def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
         Traceback (most recent call last):
         assay.core.errors.StoreError: nothing is not a run folder: it holds no run.json
     """
-    run = RunFolder(Path(folder))
+    run = RunFolder(resolve_folder(Path(folder)))
     run.require_run()
     if run.kind is AUDIT:
         return Audit(run.root, trust_code=trust_code)

@@ -49,6 +49,14 @@ def test_columns_and_rows_choose_a_part_in_every_format(ask: Asking, run: str) -
     ]
 
 
+def test_true_and_false_are_written_in_any_case(ask: Asking, finished_run: Path) -> None:
+    part = ("results", finished_run, "--table", "contrasts", "--json", "--rows")
+    for value in ("false", "False"):
+        (row,) = json.loads(ask(*part, f"exploratory={value}").out)
+        assert row["exploratory"] is False
+    assert json.loads(ask(*part, "exploratory=true").out) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

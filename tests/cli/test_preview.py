@@ -216,3 +216,17 @@ def test_copies_that_it_found_are_put_right_before_a_training(
     assert ask("preview", "s.yaml", "--out", "elsewhere").out.endswith(
         "Next: train it: assay run s.yaml --out elsewhere\n"
     )
+
+
+def test_the_command_to_train_has_the_looks_and_bad_rows_of_the_preview(ask: Asking, spec: Path) -> None:
+    study = json.loads(spec.read_text())
+    study["contrasts"][0] |= {"role": "primary", "margin": 0.05}
+    study["scales"] = {"quick": {"recipe.epochs": 1}}
+    spec.write_text(json.dumps(study))
+    for options in (
+        ("--until", "decided", "--max-seeds", "10", "--skip-bad-rows"),
+        ("--until", "decided", "--scale", "quick"),
+        ("--skip-bad-rows", "--scale", "quick", "--seeds", "2"),
+    ):
+        answer = ask("preview", spec.name, *options)
+        assert answer.out.splitlines()[-1] == f"Next: train it: assay run {spec.name} {' '.join(options)}"

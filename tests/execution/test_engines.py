@@ -30,7 +30,7 @@ from assay.execution.engines import Engine, Slurm, cancel, status_of, stop_file
 from assay.execution.local import Workers, executor_for
 from assay.execution.remote import BusyError, Remote, required_versions
 from assay.execution.tasks import Event, Queue, Task
-from assay.plugin import FullError, SpecError, StoreError
+from assay.plugin import FullError, RunFolder, SpecError, StoreError
 from assay.store.files import write_checked_json, write_json, write_text
 
 TRIES = 4
@@ -707,5 +707,9 @@ def test_the_status_of_a_run_is_that_of_its_records(run_copy: Path) -> None:
     assert found.done
     write_text(run_copy / "engine" / "sent" / "trial", "7")  # Slurm went down, and the run ended without it
     assert status_of(run_copy).submitted == 0
-    shutil.rmtree(next((run_copy / "trials").iterdir()))
+    trial = next((run_copy / "trials").iterdir())
+    shutil.rmtree(trial)
     assert (status_of(run_copy).trained, status_of(run_copy).done) == (found.trials - 1, False)
+    for unit, failed in (("of-another-recipe", 0), (trial.name, 1)):
+        RunFolder(run_copy).write_failure(unit, {"task": "training", "text": "out of memory"})
+        assert status_of(run_copy).failed == failed, "of a unit that the study has"

@@ -56,6 +56,15 @@ def test_a_lease_without_heartbeat_is_taken_over(tmp_path: Path) -> None:
         assert is_held(tmp_path / "unit")
 
 
+def test_a_lease_from_the_future_is_taken_over_unless_clocks_may_differ_as_much(tmp_path: Path) -> None:
+    old(tmp_path / "unit", -30)
+    assert is_held(tmp_path / "unit")
+    old(tmp_path / "unit", -(10**9))
+    assert not is_held(tmp_path / "unit")
+    with lease(tmp_path / "unit", never):
+        assert is_held(tmp_path / "unit")
+
+
 def test_a_lease_of_a_killed_process_of_this_machine_is_taken_over_at_once(tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_dies_with, args=(tmp_path / "unit",))
     process.start()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.cli.asking import Asking
 from tests.worlds.files import write_table
 from tests.worlds.studies import SMALL
 from torch import nn
@@ -52,6 +54,23 @@ def written(folder: Path, rows: list[list[object]] | None = None, **models: Any)
     section = {"table": str(folder / "models.csv"), "network": "tests.study.test_models_elsewhere:make", **models}
     contrast = {"axis": "loss", "against": "ce", "measure": "auroc", "environment": "reversed", "margin": 0.1}
     return {**STUDY, "models": section, "probes": ["performance"], "contrasts": [{**contrast, "role": "primary"}]}
+
+
+def test_networks_are_counted_by_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = written(tmp_path)
+    lines = (tmp_path / "models.csv").read_text().splitlines()
+    (tmp_path / "models.csv").write_text("\n".join(lines[:-1]) + "\n")
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    assert "2 recipes × 3 seeds: 5 training runs" in assay.load(study)._repr_html_()
+    assert json.loads(Asking(capsys)("show", tmp_path / "study.yaml", "--json").out)["trials"] == 5
+
+
+def test_an_axis_has_a_name_of_its_own(tmp_path: Path) -> None:
+    study = written(tmp_path)
+    table = tmp_path / "models.csv"
+    table.write_text(table.read_text().replace("loss", "axis", 1))
+    with pytest.raises(SpecError, match="a column is called 'axis', as what makes one in a study: rename the column"):
+        assay.Study({**study, "contrasts": []}).spec  # noqa: B018
 
 
 def run(study: dict[str, Any], out: Path) -> assay.Run:

@@ -23,13 +23,15 @@ COLUMN = {"name": "AUROC", "measure": "auroc", "environment": "same", "where": {
 TABLE = {"title": "Losses", "source": "Somebody 2020", "rows": "loss"}
 
 
-def study(columns: Sequence[Mapping[str, Any]] = (COLUMN,), **table: Any) -> StudySpec:
+def study(
+    columns: Sequence[Mapping[str, Any]] = (COLUMN,), losses: Sequence[str] = ("cross-entropy", "focal"), **table: Any
+) -> StudySpec:
     return parse_study(
         {
             "name": "published",
             "data": {"phantom": "nodule", "size": 32, "core": "margin"},
             "environments": {"train": {}, "same": {}},
-            "recipe": {"loss": ["cross-entropy", "focal"], "epochs": [1, 2], "batch_size": 8},
+            "recipe": {"loss": [*losses], "epochs": [1, 2], "batch_size": 8},
             "published": [{**TABLE, "columns": [*columns], **table}],
         }
     )
@@ -93,6 +95,15 @@ def test_cells_are_of_the_named_recipe_and_the_others_are_not_run() -> None:
     assert (found["focal"]["value"], found["focal"]["seeds"]) == (0.6, "0.500 0.700")
     assert math.isnan(found["dice"]["value"])
     assert found["dice"]["seeds"] == ""
+
+
+def test_no_other_recipe_stands_in_for_the_first_one_where_that_has_no_estimate() -> None:
+    spec = study([{**COLUMN, "where": {}, "values": {"focal": 0.8, "cross-entropy": 0.7}}])
+    estimates = [estimate("a", 0.6, "focal", epochs=2), estimate("b", 0.5, "cross-entropy", epochs=1)]
+    found = {row["row"]: row for row in published.published_rows(spec, estimates, seeds(a=[0.6], b=[0.5]))}
+    assert (math.isnan(found["focal"]["value"]), found["focal"]["seeds"]) == (True, "")
+    assert found["cross-entropy"]["value"] == 0.5
+    assert published.order_rows(spec, estimates, []) == [], "one recipe has no order"
 
 
 def test_a_value_that_is_undefined_is_not_called_not_run() -> None:
@@ -166,7 +177,7 @@ FOUR = {"cross-entropy": 0.9, "focal": 0.8, "supcon": 0.7, "triplet": 0.6}
 
 
 def order_of(values: Mapping[str, float], contrasts: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-    spec = study([{**COLUMN, "values": FOUR}])
+    spec = study([{**COLUMN, "values": FOUR}], [*FOUR])
     estimates = [estimate(loss, value, loss) for loss, value in values.items()]
     (row,) = published.order_rows(spec, estimates, contrasts)
     return row
@@ -191,5 +202,5 @@ def test_rank_agreement_is_kendalls_tau_b(drawn: int) -> None:
 
 
 def test_an_order_needs_two_rows_with_both_figures() -> None:
-    spec = study([{**COLUMN, "values": FOUR}])
+    spec = study([{**COLUMN, "values": FOUR}], [*FOUR])
     assert published.order_rows(spec, [estimate("a", 0.5, "focal"), estimate("b", math.nan, "triplet")], []) == []

@@ -259,3 +259,12 @@ def test_the_page_shows_the_earlier_result_that_is_shipped(
     facts = {row["key"]: row["value"] for row in RunFolder(root).table("provenance")}
     assert platform.machine() in facts["machine"]
     assert facts["machine"] in page, "other processors give other networks"
+
+
+def test_a_run_folder_that_is_the_working_folder_has_its_name(
+    run_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run_copy)
+    assert assay.open_run(".").folder == run_copy.resolve()
+    answer = Asking(capsys)("replicate", ".", "--dry-run", "--out", "..")
+    assert (answer.code, "records in ../small-replication" in answer.out) == (0, True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.study.test_two_sets import hospital
 from tests.worlds.studies import TINY, run_tiny
 from torchmetrics.functional.classification import binary_auroc
 
+import assay
 from assay.plugin import ArrayCache, RunFolder, default_cache_root, empty_network, load_weights
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed
@@ -110,3 +113,27 @@ def test_the_labels_of_every_recipe_are_told() -> None:
 
 def labels(row: dict[str, Any]) -> tuple[str, str, str]:
     return row["groups"], row["training_labels"], row["selection_labels"]
+
+
+def test_folds_of_a_source_are_averaged_and_count_as_one_seed(tmp_path: Path) -> None:
+    images = hospital(tmp_path / "set", 1)
+    columns = {"target": "grade", "patient": "patient", "size": 32, "split": {"folds": 3}}
+    learning = {"epochs": 6, "batch_size": 8, "optimizer": {"adamw": {"lr": 0.01}}}
+    study = {
+        "data": {"folder": str(images), **columns},
+        "environments": {"train": {}, "same": {}},
+        "sources": {"own": {"data": "own", "recipe": learning}},
+        "recipe": {"initialization": "own", "epochs": 1, "batch_size": 8},
+        "seeds": 3,
+    }
+    result = run_tiny(tmp_path / "run", **study)
+    assert (result.trained, result.probed) == (9, 9), "a source is neither"
+    assert "1 recipe × 3 seeds × 3 folds: 9 training runs" in assay.load({**TINY, **study})._repr_html_()
+    run = RunFolder(result.folder)
+    (start,) = run.table("starts")
+    sources = run.table("sources")
+    assert len(sources) == 9
+    whole = [seed for seed in range(3) if {row["status"] for row in sources if row["seed"] == seed} == {"done"}]
+    assert start["seeds"] == len(whole) > 1
+    aurocs = [np.mean([row["validation_auroc"] for row in sources if row["seed"] == seed]) for seed in whole]
+    assert start["value"] == pytest.approx(np.mean(aurocs))

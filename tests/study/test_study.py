@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.worlds.studies import SMALL, TINY, records, write_spec
+from tests.worlds.studies import SMALL, TINY, records, run_tiny, write_spec
 
 import assay
 from assay.core.files import content_hash
@@ -195,3 +195,11 @@ def test_trials_that_share_a_training_are_counted_each(tmp_path: Path) -> None:
     for id, status in (("a", "collapsed"), ("b", "diverged"), ("c", "done")):
         RunFolder(tmp_path).write_record("trials", id, {"status": status})
     assert count_unlearned(trials, RunFolder(tmp_path)) == 3
+
+
+def test_a_network_whose_running_variance_is_infinite_has_diverged(tmp_path: Path) -> None:
+    """Its outputs may be finite, and constant, as if it had collapsed."""
+    steep = {"recipe": {"epochs": 2, "batch_size": 8, "optimizer": {"sgd": {"lr": 100}}}, "seeds": 2}
+    for result in (run_tiny(tmp_path / "tiny", **steep), run_tiny(tmp_path / "tiny", **steep)):
+        trials = assay.open_run(result.folder).table("trials")
+        assert (result.failed, set(trials["status"])) == (0, {"diverged"})

@@ -23,6 +23,8 @@ from assay.plugin import ArrayCache, AssayError, Environment, RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
+from assay.stats.findings import from_row
+from assay.study.preview import preview_tables
 from assay.study.records import stored_model
 
 IMAGES = 48
@@ -193,6 +195,61 @@ def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_pat
         ("external", ""),
     }
     assert "No row of the data was excluded." in page
+
+
+def test_a_preview_counts_patients_and_images_of_an_outside_set_once(own: Path, tmp_path: Path) -> None:
+    other = hospital(tmp_path / "b", 3, prefix="Q")
+    for folder, sites in ((own, "uv"), (other, "uw")):
+        table = pd.read_csv(folder / "data.csv")
+        table["site"] = [sites[row // 2 % 2] for row in range(IMAGES)]
+        table.to_csv(tmp_path / f"{folder.name}.csv", index=False)
+    factors = {"site": {"kind": "categorical", "levels": ["u", "v", "w"]}}
+    way = {"axis": "loss", "against": "cross-entropy", "measure": "auroc", "environment": "external"}
+    given = study(
+        own,
+        {"folder": str(other), "table": str(tmp_path / "b.csv"), "factors": factors},
+        recipe={"loss": ["cross-entropy", "focal"], "epochs": 1},
+        seeds=2,
+        contrasts=[way],
+    )
+    given["data"]["train"] |= {"table": str(tmp_path / "a.csv"), "factors": factors}
+    folds = {**given, "data": {**given["data"], "train": {**given["data"]["train"], "split": {"folds": 3}}}}
+    alone, joint = (
+        preview_tables(spec, open_population(spec.data, ArrayCache(tmp_path / "cache")), tmp_path / "pictures")
+        for spec in map(parse_study, (given, {**folds, "ensemble": True}))
+    )
+    assert joint["power"] == alone["power"]
+    assert "24" in str(joint["power"][0]["reason"]), "too few seeds, with so many patients of a class"
+    cautions = [[reason_words(from_row(row).reason) for row in tables["findings"]] for tables in (alone, joint)]
+    unseen = "'external' has levels of 'site' that no training image has: w (24) of 48 images"
+    assert all(unseen in texts for texts in cautions)
+
+
+def test_a_test_set_of_another_size_than_the_training_set_has_by_default_is_refused(own: Path, tmp_path: Path) -> None:
+    other = hospital(tmp_path / "b", 3, prefix="Q")
+    given = study(own, {"folder": str(other), "size": 128})
+    del given["data"]["train"]["size"]
+    with pytest.raises(
+        AssayError, match=r"site b\.size = 128\n  the training set is read at 64 px, as its networks are"
+    ):
+        parse_study(given)
+    given["data"]["tests"]["site b"]["size"] = 64
+    assert parse_study(given).data.tests["site b"].size == 64
+
+
+def test_an_environment_like_another_shows_the_images_of_its_set_unless_it_names_its_own(
+    own: Path, tmp_path: Path
+) -> None:
+    other = hospital(tmp_path / "b", 3, prefix="Q")
+    given = study(own, {"folder": str(other)})
+    given["environments"] |= {
+        "tagged": {"like": "external", "interventions": {"tag": 1.0}},
+        "at home": {"like": "tagged", "data": None},
+    }
+    tests = parse_study(given).points[0].tests
+    assert {name: environment.data for name, environment in tests.items()} == {
+        "found": "", "external": "site b", "tagged": "site b", "at home": "",
+    }  # fmt: skip
 
 
 def test_rows_left_out_of_an_outside_set_are_on_the_page(own: Path, tmp_path: Path) -> None:

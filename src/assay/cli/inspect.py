@@ -41,13 +41,14 @@ def show_command(name: str, sets: Sequence[str], seeds: int | None, scale: str |
     Names, types and ranges are checked from the index. Checks that compare arguments need the code of components, and
     are left to planning.
     """
+    from assay.spec.given import count_trials
     from assay.spec.parse import parse_study
     from assay.study.opened import read_document
 
     if json:
         spec = parse_study(read_document(name), overrides=sets, seeds=seeds, scale=scale, compare=False)
         values = spec.model_dump(mode="json", exclude_defaults=True)
-        print(jsonlib.dumps({**values, "seeds": spec.seeds, "trials": len(spec.points) * spec.seeds}, indent=1))
+        print(jsonlib.dumps({**values, "seeds": spec.seeds, "trials": count_trials(spec)}, indent=1))
         return
     if name not in builtin_studies():
         read_document(name)  # refuses what is no study

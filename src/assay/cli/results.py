@@ -193,7 +193,9 @@ def _parse_condition(text: str, names: Sequence[str]) -> tuple[str, str]:
 
 
 def _is(value: Any, wanted: str) -> bool:
-    """Return whether a cell has the value, as printed in full or as a number."""
+    """Return whether a cell has the value, as printed in full, as a number, or as true or false in any case."""
+    if isinstance(value, bool) and wanted.casefold() in ("true", "false"):
+        return str(value).casefold() == wanted.casefold()
     try:
         return str(value) == wanted or (not isinstance(value, str) and float(value) == float(wanted))
     except ValueError:

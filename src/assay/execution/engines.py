@@ -574,6 +574,7 @@ def status_of(root: Path) -> Status:
     plan: Mapping[str, Any] = read_checked_json(root / PLAN) if is_file(root / PLAN) else {"trials": [], "probes": []}
     try:
         planned: dict[UnitKind, set[str]] = {kind: {unit["id"] for unit in plan[kind]} for kind in ("trials", "probes")}
+        units = planned["trials"] | {source["id"] for source in plan.get("sources", ())}  # that of a probe is its trial
     except (KeyError, TypeError) as error:
         raise StoreError(f"cannot read {root / PLAN}: no Assay wrote it; {REMADE}") from error
     units_there = {kind: len(ids & set(RunFolder(root).ids(kind))) for kind, ids in planned.items()}
@@ -583,7 +584,7 @@ def status_of(root: Path) -> Status:
         units_there["trials"],
         len(planned["probes"]),
         units_there["probes"],
-        len(list((root / "failures").glob("*.json"))),
+        sum(path.stem in units for path in (root / "failures").glob("*.json")),
         sum(is_held(path) for path in leases if is_file(path)),
         len(_submitted_handles(root)),
         jobs,

@@ -146,6 +146,8 @@ class TrainJob:
             on_progress=on_progress,
             should_stop=context.should_stop,
         )
+        if not all(bool(value.isfinite().all()) for value in fitted.network.state_dict().values()):
+            raise Diverged(fitted.steps, math.inf)  # as of batch normalization's running variance
         save_weights(fitted.network, unit / WEIGHTS_FILE)
         write_curve(unit, fitted.curve)
         return self._record(fitted, len(training), validation.table.target)

@@ -31,7 +31,8 @@ def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float
     """Hold a lease: a file that is made exclusively, touched while it is held, and removed.
 
     A lease without a heartbeat for `stale` seconds, by the clock of the file system, is taken over; one of a dead
-    process of this machine at once. No lock and no signal is needed.
+    process of this machine at once. So is one from the future, as in a folder of a machine whose clock was wrong, by
+    more than these seconds. No lock and no signal is needed.
 
     Args:
         path: The file. Its folder is made.
@@ -136,9 +137,9 @@ def _space() -> str:
 
 
 def _is_stale(path: Path, stale: float) -> bool:
-    """Return whether the last heartbeat is long ago."""
+    """Return whether the last heartbeat is long ago, or later than clocks that differ a little explain."""
     try:
-        return _now(path) - path.stat().st_mtime > stale
+        return abs(_now(path) - path.stat().st_mtime) > stale
     except FileNotFoundError:  # it was let go meanwhile
         return False
 

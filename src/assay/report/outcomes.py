@@ -101,36 +101,45 @@ def of_masks(
     }
 
 
-def _first(panel: Panel, images: int) -> Bool[np.ndarray, " n"] | None:
-    """Return the images of the first seed's first fold, in the order of their numbers; None where it has others."""
-    mine = np.ones(len(panel.target), dtype=bool) if panel.tested is None else panel.tested[0]
-    mine = mine if panel.fold is None else mine & (panel.fold[0] == 0)
-    return mine if mine.sum() == images else None
+def _first(panel: Panel, rows: Int[np.ndarray, " n"], seed: int) -> Bool[np.ndarray, " images"] | None:
+    """Return which images are the stated rows, those of a seed's first fold; None where it has others."""
+    if seed not in panel.numbers:
+        return None
+    at = panel.numbers.tolist().index(seed)
+    mine = np.ones(len(panel.target), dtype=bool) if panel.tested is None else panel.tested[at]
+    mine = mine if panel.fold is None else mine & (panel.fold[at] == 0)
+    same = mine.sum() == len(rows) if panel.images is None else np.array_equal(panel.images[mine], rows)
+    return mine if same else None
 
 
-def mean_probabilities(panel: Panel, images: int) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]] | None:
+def mean_probabilities(
+    panel: Panel, rows: Int[np.ndarray, " n"], seed: int = 0
+) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]] | None:
     """Return the probability of each class, from the mean logits of seeds, and the truth.
 
-    It is of the images of the first fold; None if these are not as many as stated.
+    It is of the images of the first fold of a seed; None if these are not the stated rows, which ascend.
 
     Examples:
         >>> scores = np.array([[[0.0], [2.0], [9.0]], [[0.0], [4.0], [9.0]]])
         >>> fold, tested = np.array([[0, 0, 1], [1, 0, 0]]), np.ones((2, 3), dtype=bool)
-        >>> panel = Panel(scores, np.array([0, 1, 1]), np.arange(3), fold=fold, tested=tested)
-        >>> found, truth = mean_probabilities(panel, 2)
+        >>> at = np.array([3, 5, 8])
+        >>> panel = Panel(scores, np.array([0, 1, 1]), np.arange(3), fold=fold, tested=tested, images=at)
+        >>> found, truth = mean_probabilities(panel, at[:2])
         >>> found[:, 1].round(4).tolist(), truth.tolist()  # 0.9526 is the probability of the log-odds 3
         ([0.5, 0.9526], [0, 1])
-        >>> mean_probabilities(panel, 3) is None
+        >>> mean_probabilities(panel, at) is mean_probabilities(panel, at[:2], seed=1) is None  # other images
         True
+        >>> mean_probabilities(panel, at[1:], seed=1) is None
+        False
     """
-    if (mine := _first(panel, images)) is None:
+    if (mine := _first(panel, rows, seed)) is None:
         return None
     return probabilities(np.nanmean(panel.scores[:, mine], axis=0)), panel.target[mine]
 
 
-def mean_masks(panel: Panel, images: int) -> Masks | None:
+def mean_masks(panel: Panel, rows: Int[np.ndarray, " n"], seed: int = 0) -> Masks | None:
     """Return the answers of one recipe, means of seeds."""
-    if (mine := _first(panel, images)) is None:
+    if (mine := _first(panel, rows, seed)) is None:
         return None
     maps: Mapping[str, np.ndarray] = {name: values[:, mine] for name, values in panel.maps.items()}
     is_tested = np.ones(maps["truth"].shape, dtype=bool) if panel.tested is None else panel.tested[:, mine]

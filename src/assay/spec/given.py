@@ -19,7 +19,7 @@ from assay.spec.data import read_header
 from assay.spec.document import Document, Keys, mapping_of
 from assay.spec.issues import Issues, validated
 from assay.spec.recipe import ForeignNetwork, RecipeSpec
-from assay.spec.schema import GivenWeights
+from assay.spec.schema import GivenWeights, StudySpec
 
 # models: models.csv                       # columns path, network, seed, fold, and any others, which are axes
 # models: {table: models.csv, network: resnet18, layers: [layer3], scores: logits, preprocessing: config}
@@ -28,6 +28,8 @@ from assay.spec.schema import GivenWeights
 
 KEYS: Keys = ("models",)
 PATH, NETWORK, SEED, FOLD = "path", "network", "seed", "fold"
+AXIS = "axis"
+"""Key of a study file whose list makes an axis."""
 EXPORTED = "model.json"
 """File beside the weights of an exported network that describes it."""
 _NOT_WITH = ("recipe", "sources", "grid", "seeds", "first_seed")
@@ -51,6 +53,14 @@ class ModelsSpec(ForeignNetwork):
 class _Row:
     line: int
     cells: Mapping[str, str]
+
+
+def count_trials(spec: StudySpec) -> int:
+    """Return the number of networks of a study, those that were trained elsewhere as it reads them."""
+    if spec.models:
+        seeds = range(spec.first_seed, spec.first_seed + spec.seeds)
+        return sum(bool(spec.given(point, seed)) for point in spec.points for seed in seeds)
+    return len(spec.points) * spec.seeds * (spec.data.split.folds or 1)
 
 
 def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[GivenWeights, ...]]:
@@ -92,9 +102,9 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
             "models of classification and of segmentation are in one table",
             "write a table for each task",
         )
-    of = {name: {"axis": _distinct(rows, name)} for name in axes}
+    of = {name: {AXIS: _distinct(rows, name)} for name in axes}
     recipe: dict[str, Any] = {**spec.model_dump(exclude={"table", "task"}), "of": of}
-    recipe[NETWORK] = networks[0] if len(networks) == 1 else {"axis": networks}
+    recipe[NETWORK] = networks[0] if len(networks) == 1 else {AXIS: networks}
     columns = [name for name in (NETWORK, *axes) if name != NETWORK or len(networks) > 1]
     points = [dict(cells) for cells in {tuple((name, row.cells[name]) for name in columns): 0 for row in rows}]
     is_full_grid = len(points) == len(list(product(*(_distinct(rows, name) for name in columns))))
@@ -121,6 +131,9 @@ def _rows(spec: ModelsSpec, document: Document, issues: Issues) -> list[_Row]:
     if lacking or len(set(header)) < len(header):
         what = f"{path.name} has no column '{lacking[0]}'" if lacking else f"{path.name} names a column twice"
         issues.add(keys, spec.table, what, names=header)
+        return []
+    if AXIS in header:
+        issues.add(keys, spec.table, f"a column is called '{AXIS}', as what makes one in a study: rename the column")
         return []
     lines = [(row.first, row.cells) for row in read_text(path).rows() if any(row.cells)][1:]
     rows: list[_Row] = []

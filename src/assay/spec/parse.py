@@ -60,6 +60,7 @@ def parse_study(
     seeds: int | None = None,
     looks: Sequence[int] = (),
     compare: bool = True,
+    skip_bad_rows: bool = False,
 ) -> StudySpec:
     """Parse a study and check all of it.
 
@@ -71,6 +72,7 @@ def parse_study(
         looks: Numbers of seeds at which the primary comparisons are looked at; the first replaces `seeds`.
         compare: Whether the code of components compares their arguments, which imports it. Names, types and ranges are
             checked without.
+        skip_bad_rows: Whether the command that runs the study leaves out bad rows.
 
     Raises:
         SpecError: Anything is wrong. The text names the first five issues by line, each in at most three lines.
@@ -81,15 +83,19 @@ def parse_study(
         document = put(document, "seeds", looks[0], "--until")
     elif seeds is not None:
         document = put(document, "seeds", seeds, "--seeds")
-    options = "".join(
-        f" --{key} {shlex.quote(str(value))}"
-        for key, value in (("scale", scale), ("seeds", seeds))
-        if value is not None
-    )
-    command = f"assay run {typed_path(document.file)}{options}" if document.file and not overrides else ""
+    options = [*_options_of_looks(looks), *(["--skip-bad-rows"] if skip_bad_rows else [])]
+    for key, value in (("scale", scale), ("seeds", None if looks else seeds)):  # last, since a quick look is named last
+        options += [] if value is None else [f"--{key}", shlex.quote(str(value))]
+    is_typed = document.file and not overrides and tuple(looks) == LOOKS[: len(looks)]
+    command = " ".join(["assay run", typed_path(document.file), *options]) if is_typed else ""
     path = at_home(document.file)
     file = str(path.absolute()) if document.file and is_file(path) else ""
     return _with_looks(check_study(document, compare), looks).model_copy(update={"command": command, "file": file})
+
+
+def _options_of_looks(looks: Sequence[int]) -> list[str]:
+    last = [] if tuple(looks) == LOOKS else ["--max-seeds", str(looks[-1])] if looks else []
+    return ["--until", "decided", *last] if looks else []
 
 
 def check_looks(looks: Sequence[int]) -> None:

@@ -25,7 +25,7 @@ class PublishedColumn(Frozen):
     Attributes:
         layer: Of a measure of layers, the layer.
         group: Of a measure by groups, the group, such as `trained`.
-        where: Axis -> value of the recipes of this column. Other axes have their first value.
+        where: Axis -> value of the recipes of this column. Of several recipes, the first of the study is taken.
         values: Value of the axis of the rows -> published figure, in the unit of the measure.
         against: Another column, with whose seeds a permutation test compares this one's, row by row.
     """

@@ -804,6 +804,16 @@ _MOST_NAMED = 5
 """Run folders elsewhere that are named where there is none."""
 
 
+def resolve_folder(folder: Path) -> Path:
+    """Return a folder by its name, also where it is the working folder or above it.
+
+    Examples:
+        >>> resolve_folder(Path("runs/tiny")), resolve_folder(Path(".")) == Path.cwd()
+        (PosixPath('runs/tiny'), True)
+    """
+    return folder.resolve() if folder.name in ("", "..") else folder
+
+
 def find_run(run: str, out: Path) -> Path:
     """Return the run folder that a path or a name under `out` means: of a study, a model probed by itself, or an audit.
 
@@ -811,7 +821,7 @@ def find_run(run: str, out: Path) -> Path:
         StoreError: There is none; the text gives the nearest that there is.
     """
     places = (Path(run),) if Path(run) == out else tuple(dict.fromkeys((Path(run), out / run)))
-    for folder in places:
+    for folder in map(resolve_folder, places):
         refuse_earlier(folder)
         if is_file(folder / RUN):
             if not folder.name.isprintable():  # it would write lines of its own on the terminal

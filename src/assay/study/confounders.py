@@ -419,14 +419,16 @@ def _crop_notes(spec: StudySpec, population: Population) -> Iterator[Reason]:
 def _unseen_by(point: RecipePoint, seed: int, population: Population, factors: Sequence[Factor]) -> Iterator[Reason]:
     """factors: of the images themselves, without the core one where training is restricted in it, as on lesions alone.
     Marks, which the study sets, are with all or none where a dose is 1 or 0. Each fold's test rows are held against its
-    own training rows.
+    own training rows. Those of another set, on which the networks of all folds answer together, are counted once.
     """
     images: Counter[str] = Counter()
     new: dict[tuple[str, str], Counter[int]] = {}
+    trained = [population.training(point.train, seed, fold)[0].table for fold in range(population.folds)]
+    outside = {name for name, environment in point.tests.items() if environment.data}
     for fold in range(population.folds):
-        train = population.training(point.train, seed, fold)[0].table
         scene = population.scene(point.tests, seed, fold)
-        for name in scene.names:
+        for name in (name for name in scene.names if fold == 0 or name not in outside):
+            train = trained if name in outside else trained[fold : fold + 1]
             test = scene.environment(name).table
             images[name] += len(test)
             for factor in factors:
@@ -443,13 +445,13 @@ def _unseen_by(point: RecipePoint, seed: int, population: Population, factors: S
                 levels=tuple(levels[factor][code] for code in codes),
                 counts=tuple(str(counts[code]) for code in codes),
                 images=images[name],
-                folds=population.folds if population.folds > 1 else 0,
+                folds=population.folds if population.folds > 1 and name not in outside else 0,
             )
 
 
-def _not_trained(factor: Factor, train: FactorTable, test: FactorTable) -> dict[int, int]:
+def _not_trained(factor: Factor, train: Sequence[FactorTable], test: FactorTable) -> dict[int, int]:
     """Level codes of test rows that no training row has, each with its number of test rows."""
-    trained = set(np.unique(train.columns[factor.name]).tolist())
+    trained = {code for table in train for code in np.unique(table.columns[factor.name]).tolist()}
     codes, counts = np.unique(test.columns[factor.name], return_counts=True)
     counted = zip(codes.tolist(), counts.tolist(), strict=True)
     return {int(code): int(n) for code, n in counted if code >= 0 and code not in trained}

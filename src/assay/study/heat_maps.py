@@ -383,13 +383,16 @@ def pair_logits(records: Records, factor: str, points: Sequence[RecipePoint]) ->
 def case_rows(records: Records, population: Population, gallery: PictureSettings) -> list[Row]:
     """Draw single images by the mean of recipes and seeds; none where no outputs were kept.
 
-    Images are those of the first seed's first fold. Recipes differ on the compared axis alone.
+    Images are those of the first fold of the first seed that all recipes kept; where there is none, that the first one
+    kept, and recipes without it are left out. Recipes differ on the compared axis alone.
     """
     spec = records.plan.spec
     points = [point for point in beside(spec, spec.points) if records.kept_seeds(point)]
     if not points:
         return []
-    scene = population.scene(points[0].tests, records.kept_seeds(points[0])[0])
+    kept, *others = [records.kept_seeds(point) for point in points]
+    seed = next((seed for seed in kept if all(seed in other for other in others)), kept[0])
+    scene = population.scene(points[0].tests, seed)
     compared_environments = [contrast.environment for contrast in spec.contrasts]
     rows: list[Row] = []
     places = sorted(scene.names, key=lambda name: name not in compared_environments)[:MOST_PLACES]
@@ -398,9 +401,10 @@ def case_rows(records: Records, population: Population, gallery: PictureSettings
         environment = scene.environment(name)
         panels = [panel for point in points if (panel := records.panel(point, name)) is not None]
         of = mean_masks if spec.task == "segmentation" else mean_probabilities
-        each: list[Any] = [answer for panel in panels if (answer := of(panel, len(environment))) is not None]
+        place, classes = np.argsort(environment.table.row, kind="stable"), environment.table.classes
+        read = [of(panel, environment.table.row[place], seed) for panel in panels]
+        each: list[Any] = [answer for answer in read if answer is not None]
         if each:
-            place, classes = np.argsort(environment.table.row, kind="stable"), environment.table.classes
             outcomes = of_masks(each) if spec.task == "segmentation" else of_classes(each, classes)
             is_phantom = {"made": population.dataset is None}
             rows += [

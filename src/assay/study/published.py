@@ -39,7 +39,7 @@ def published_rows(spec: StudySpec, estimates: Sequence[Row], values: ColumnRows
 def _published_rows(
     table: PublishedTable, spec: StudySpec, estimates: Sequence[Row], seeds: SeedValues
 ) -> Iterator[Row]:
-    by_column = {column.name: _estimates_of_column(table, column, estimates) for column in table.columns}
+    by_column = {column.name: _estimates_of_column(table, column, spec, estimates) for column in table.columns}
     for column in table.columns:
         levels = spec.axes.get(table.rows, by_column[column.name])
         for level in dict.fromkeys((*column.values, *levels)):
@@ -77,7 +77,7 @@ def order_rows(spec: StudySpec, estimates: Sequence[Row], contrasts: Sequence[Ro
     orders: list[Row] = []
     for table in spec.published:
         for column in table.columns if table.rows not in OF_ROWS else ():
-            by_level = _estimates_of_column(table, column, overall)
+            by_level = _estimates_of_column(table, column, spec, overall)
             levels = [name for name in column.values if name in by_level and not math.isnan(by_level[name]["value"])]
             if len(levels) > 1:
                 compared = _compared_pairs(table.rows, column, {level: by_level[level] for level in levels}, contrasts)
@@ -132,18 +132,27 @@ def _order(
     }
 
 
-def _estimates_of_column(table: PublishedTable, column: PublishedColumn, estimates: Sequence[Row]) -> Mapping[str, Row]:
-    """Return row of the table -> the estimate of the first recipe of a column: other axes have their first value."""
+def _estimates_of_column(
+    table: PublishedTable, column: PublishedColumn, spec: StudySpec, estimates: Sequence[Row]
+) -> Mapping[str, Row]:
+    """Return row of the table -> the estimate of the first recipe of the study with this row and the column's values.
+
+    A row whose first recipe has no estimate is left out: no other recipe stands in for it.
+    """
     place = {"measure": column.measure, "environment": column.environment, "layer": column.layer, "level": "",
              "group": column.group}  # fmt: skip
     fixed = {name: value for name, value in place.items() if name != table.rows}
+    first: dict[str, Mapping[str, str]] = {}
+    for point in spec.points:
+        if column.where.items() <= point.coordinates.items():
+            first.setdefault(point.coordinates.get(table.rows, ""), point.coordinates)
     by_level: dict[str, Row] = {}
     for row in estimates:
         if any(row[name] != value for name, value in fixed.items()):
             continue
         at: dict[str, str] = json.loads(row["coordinates"])
         level = row[table.rows] if table.rows in OF_ROWS else at.get(table.rows, "")
-        if level and column.where.items() <= at.items():
+        if level and at == first.get(at.get(table.rows, "")):
             by_level.setdefault(level, row)
     return by_level
 

@@ -146,6 +146,7 @@ class RunRequest(CommandRequest):
             looks=self.looks,
             scale=self.scale,
             compare=compare,
+            skip_bad_rows=self.skip_bad_rows,
         )
 
         from assay.store.folder import require_writable, run_folder

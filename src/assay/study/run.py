@@ -428,11 +428,10 @@ def run_study(
     done = carry_out(run, place.root, executor, observed)
     plan, outcome = run.prepared.plan, done.outcome
     trials = {trial.id for trial in plan.trials}
-    trained = sum(id in trials for id in outcome.done)
     return Result(
         folder=place.root,
-        trained=trained,
-        probed=len(outcome.done) - trained,
+        trained=sum(id in trials for id in outcome.done),
+        probed=sum(id.startswith(PROBE) for id in outcome.done),
         failed=len(outcome.failed),
         unlearned=count_unlearned(plan.trials, place.folder),
         stopped=outcome.stopped,

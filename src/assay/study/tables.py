@@ -137,9 +137,10 @@ def _training_row(name: str, architecture: Component, records: Records) -> Row:
     if not name:
         return nothing
     trained_seeds = _trained_seeds(name, architecture, records)
-    values = np.array([record.get("validation_auroc") for record in trained_seeds], dtype=np.float64)
+    aurocs = [np.array([record.get("validation_auroc") for record in folds], np.float64) for folds in trained_seeds]
+    values = np.array([of_folds.mean() for of_folds in aurocs])
     estimate = estimate_seeds(measure_by_seed(values, np.arange(len(values)), bounds=(0.0, 1.0)))
-    trained = {key: float(trained_seeds[0][key]) for key in ("steps", "images")} if trained_seeds else {}
+    trained = {key: float(trained_seeds[0][0][key]) for key in ("steps", "images")} if trained_seeds else {}
     return {
         **nothing,
         **_source_data(records.plan.spec.sources[name]),
@@ -152,13 +153,18 @@ def _training_row(name: str, architecture: Component, records: Records) -> Row:
     }
 
 
-def _trained_seeds(name: str, architecture: Component, records: Records) -> list[Mapping[str, Any]]:
-    """The soundly trained seeds of a source, with the network of the recipes that start from them."""
-    recipes = {source.id: source.training.recipe for source in records.plan.sources if source.name == name}
-    ids_of_architecture = [id for id, recipe in recipes.items() if recipe.architecture == architecture]
-    done = [id for id in ids_of_architecture if records.folder.complete("sources", id)]
-    ended = (records.folder.record("sources", id) for id in done)
-    return [record for record in ended if record["status"] == "done"]
+def _trained_seeds(name: str, architecture: Component, records: Records) -> list[list[Mapping[str, Any]]]:
+    """The records of each seed's folds of a source, with the network of the recipes that start from it.
+
+    A seed of which a fold was not soundly trained is left out.
+    """
+    by_seed: dict[int, list[Mapping[str, Any]]] = {}
+    for source in records.plan.sources:
+        if source.name == name and source.training.recipe.architecture == architecture:
+            is_over = records.folder.complete("sources", source.id)
+            record = records.folder.record("sources", source.id) if is_over else {"status": "pending"}
+            by_seed.setdefault(source.training.seed, []).append(record)
+    return [folds for folds in by_seed.values() if all(record["status"] == "done" for record in folds)]
 
 
 def _source_data(source: SourceSpec) -> Row:

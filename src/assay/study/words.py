@@ -353,13 +353,15 @@ def _twice_as_long(facts: Mapping[str, str], command: str, out: str) -> str:
 
 
 def with_seeds(command: str, seeds: int) -> str:
-    """Return a command with so many seeds in place of those that it names.
+    """Return a command with so many seeds in place of those, or of looks, that it names.
 
     Examples:
         >>> with_seeds("assay run lungs.yaml --seeds 1 --set recipe.epochs=2", 10)
         'assay run lungs.yaml --set recipe.epochs=2 --seeds 10'
+        >>> with_seeds("assay run lungs.yaml --until decided --max-seeds 20", 40)
+        'assay run lungs.yaml --seeds 40'
     """
-    return f"{re.sub(r' --seeds(?: |=)[^ ]+', '', command)} --seeds {seeds}"
+    return f"{re.sub(r' --(?:seeds|until|max-seeds)(?: |=)[^ ]+', '', command)} --seeds {seeds}"
 
 
 def _step_without_comparisons(evidence: Evidence, seeds: int, root: str, out: str) -> str:
