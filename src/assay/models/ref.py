@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.core.errors import SpecError
+from assay.core.errors import SpecError, key_text
 from assay.core.files import content_hash
 from assay.core.log_odds import Ends, log_of
 from assay.core.log_odds import log_odds_of as odds_of
@@ -181,6 +181,28 @@ class Scaling:
         """Return the scaled images."""
         mean, sd = (images.new_tensor(part).view(1, -1, 1, 1) for part in (self.mean, self.sd))
         return (images - mean) / sd
+
+    def for_channels(self, channels: int | None) -> Scaling:
+        """Return the scaling of a network of so many input channels; of a single one the averages, as timm takes them.
+
+        Raises:
+            ChannelsError: The channels differ in another way.
+
+        Examples:
+            >>> Scaling((0.25, 0.5, 0.75), (0.125, 0.25, 0.375)).for_channels(1)
+            Scaling(mean=(0.5,), sd=(0.25,))
+        """
+        if channels is None or len(self.mean) in (1, channels):
+            return self
+        if channels != 1:
+            raise ChannelsError(
+                f"its mean and std have {len(self.mean)} values each, and the network takes {channels} channels"
+            )
+        return Scaling((float(np.mean(self.mean)),), (float(np.mean(self.sd)),))
+
+
+class ChannelsError(SpecError):
+    """A scaling does not fit the channels of a network."""
 
 
 BYTES = Scaling((0.0,), (1 / 255,))
@@ -599,10 +621,14 @@ def given_network(recipe: RecipeSpec, inputs: Inputs, files: Sequence[str] = ())
 
 
 def scaling_of(network: nn.Module) -> Scaling | None:
-    """Return the scaling in the config of a timm model; None for other modules, and for other channels."""
+    """Return the scaling in the config of a timm model, for the channels of the network; None for other modules.
+
+    Raises:
+        ChannelsError: The config is of other channels.
+    """
     config = mapping_of(getattr(network, "pretrained_cfg", None)) or {}
     mean, sd = (tuple(float(part) for part in config.get(key) or ()) for key in ("mean", "std"))
-    return Scaling(mean, sd) if mean and len(mean) == len(sd) and channels_of(network) in (None, len(mean)) else None
+    return Scaling(mean, sd).for_channels(channels_of(network)) if mean and len(mean) == len(sd) else None
 
 
 def _member(settings: GivenSpec, inputs: Inputs) -> nn.Module:
@@ -617,7 +643,13 @@ def _member(settings: GivenSpec, inputs: Inputs) -> nn.Module:
         from assay.models.timm import whole_model  # a study that trains its models needs no timm
 
         network = whole_model(settings.network, inputs.channels, inputs.size, inputs.classes)
-    scaling = scaling_of(network) if settings.preprocessing == "config" else None
+    try:
+        scaling = scaling_of(network) if settings.preprocessing == "config" else None
+    except ChannelsError as error:
+        raise SpecError(
+            f"network '{settings.network}': the config of this model does not fit: {error}; "
+            f"give {key_text('models.preprocessing', 'none')} if it scales its images itself"
+        ) from error
     if scaling is not None:
         network.register_forward_pre_hook(scaling_hook(scaling))
     if settings.scores == "probabilities":
