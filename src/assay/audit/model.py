@@ -34,6 +34,7 @@ from assay.models.onnx_session import output_names
 from assay.models.process import ModelFile
 from assay.models.ref import BYTES, ChannelsError, GivenModel, InMemory, Model, Origin, Scaling, channels_of
 from assay.models.untyped import named_layers, tensor_of
+from assay.models.weights import CAFFE_MEAN, IMAGENET_MEAN, IMAGENET_SD
 from assay.probes.probe import ModelOutputs, Request
 from assay.probes.reader import ModelReading, evaluating
 from assay.report.sentences.scores import called_alike, constant
@@ -210,10 +211,13 @@ OF_LAYERS = ("decodability", "representation")
 
 SCALINGS: Mapping[str, Scaling] = {
     "0..1": Scaling((0.0,), (1.0,)),
-    "imagenet": Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "imagenet": Scaling(IMAGENET_MEAN, IMAGENET_SD),
     "-1..1": Scaling((0.5,), (0.5,)),
     "0..255": BYTES,
     "-1024..1024": Scaling((0.5,), (1 / 2048,)),
+    "caffe": Scaling(tuple(part / 255 for part in reversed(CAFFE_MEAN)), (1 / 255,) * 3, "bgr"),
+    "image-minmax": Scaling((0.0,), (1.0,), "minmax"),
+    "image-zscore": Scaling((0.0,), (1.0,), "zscore"),
 }
 """Usual scalings of images in [0, 1], by name."""
 

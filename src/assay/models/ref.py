@@ -170,17 +170,49 @@ class Origin(ABC):
     def _content(self) -> str: ...
 
 
+Preparation = Literal["", "bgr", "minmax", "zscore"]
+"""A step before a scaling by channel: channels in the order blue, green, red, or all pixels of each image scaled."""
+
+
 @dataclass(frozen=True)
 class Scaling:
-    """Per-channel scaling of images in [0, 1]: (x - mean) / sd."""
+    """Per-channel scaling of images in [0, 1]: (x - mean) / sd.
+
+    Attributes:
+        mean: Per channel, or of all.
+        sd: In the form of `mean`.
+        preparation: The step before: `bgr`; `minmax`, to 0..1 in each image; `zscore`, to mean 0 and SD 1 in each.
+    """
 
     mean: tuple[float, ...]
     sd: tuple[float, ...]
+    preparation: Preparation = ""
 
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return the scaled images."""
+        """Return the scaled images.
+
+        Examples:
+            >>> image = torch.tensor([0.2, 0.4, 0.6]).view(1, 1, 1, 3)
+            >>> Scaling((0.0,), (1.0,), "minmax")(image).flatten().tolist()
+            [0.0, 0.5, 1.0]
+            >>> Scaling((0.0,), (1.0,), "zscore")(torch.full((1, 1, 1, 3), 0.2)).flatten().tolist()
+            [0.0, 0.0, 0.0]
+        """
+        if self.preparation == "bgr":
+            images = images.flip(1)
+        elif self.preparation == "minmax":
+            low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+            images = _divided(images - low, high - low)
+        elif self.preparation == "zscore":
+            centered = images - images.mean((1, 2, 3), keepdim=True)
+            images = _divided(centered, centered.square().mean((1, 2, 3), keepdim=True).sqrt())
         mean, sd = (images.new_tensor(part).view(1, -1, 1, 1) for part in (self.mean, self.sd))
         return (images - mean) / sd
+
+    @property
+    def identity(self) -> list[Any]:
+        """What determines it."""
+        return [self.mean, self.sd, *([self.preparation] if self.preparation else [])]
 
     def for_channels(self, channels: int | None) -> Scaling:
         """Return the scaling of a network of so many input channels; of a single one the averages, as timm takes them.
@@ -198,7 +230,15 @@ class Scaling:
             raise ChannelsError(
                 f"its mean and std have {len(self.mean)} values each, and the network takes {channels} channels"
             )
-        return Scaling((float(np.mean(self.mean)),), (float(np.mean(self.sd)),))
+        return replace(self, mean=(float(np.mean(self.mean)),), sd=(float(np.mean(self.sd)),))
+
+
+_FLAT = 1e-6
+"""A spread of pixels in 0..1 below which an image is flat, and not divided by it."""
+
+
+def _divided(images: Float[Tensor, "b c h w"], spread: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b c h w"]:
+    return images / torch.where(spread > _FLAT, spread, torch.ones_like(spread))
 
 
 class ChannelsError(SpecError):
@@ -300,7 +340,7 @@ class GivenModel:
                 "kind": self.origin.kind,
                 "content": self.origin.content,
                 "answers": self.answers,
-                "scaling": None if self.scaling is None else [self.scaling.mean, self.scaling.sd],
+                "scaling": None if self.scaling is None else self.scaling.identity,
                 "scores": self.scores,
                 "task": self.task,
                 **({} if self.output is None else {"output": [self.output.column, self.output.head]}),
@@ -323,13 +363,15 @@ class GivenModel:
 
     def described(self) -> dict[str, Any]:
         """Return the facts that its record keeps."""
+        scaling = self.scaling
+        preparation = {} if scaling is None or not scaling.preparation else {"preparation": scaling.preparation}
         return {
             "kind": self.origin.kind,
             **{name: getattr(self, name) for name in ("name", "content", "task", "scores", "seed")},
             "channels": self.inputs.channels,
             "size": self.inputs.size,
             "classes": self.inputs.classes,
-            "scaling": None if self.scaling is None else {"mean": self.scaling.mean, "sd": self.scaling.sd},
+            "scaling": None if scaling is None else {"mean": scaling.mean, "sd": scaling.sd, **preparation},
             "layers": list(self.layers),
             **self._decisions,
         }
