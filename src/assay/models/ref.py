@@ -192,7 +192,7 @@ class Scaling:
         """Return the scaled images.
 
         Examples:
-            >>> image = torch.tensor([0.2, 0.4, 0.6]).view(1, 1, 1, 3)
+            >>> image = torch.tensor([0.25, 0.5, 0.75]).view(1, 1, 1, 3)
             >>> Scaling((0.0,), (1.0,), "minmax")(image).flatten().tolist()
             [0.0, 0.5, 1.0]
             >>> Scaling((0.0,), (1.0,), "zscore")(torch.full((1, 1, 1, 3), 0.2)).flatten().tolist()
@@ -222,7 +222,7 @@ class Scaling:
 
         Examples:
             >>> Scaling((0.25, 0.5, 0.75), (0.125, 0.25, 0.375)).for_channels(1)
-            Scaling(mean=(0.5,), sd=(0.25,))
+            Scaling(mean=(0.5,), sd=(0.25,), preparation='')
         """
         if channels is None or len(self.mean) in (1, channels):
             return self
