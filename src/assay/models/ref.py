@@ -415,7 +415,8 @@ class GivenModel:
         if self.output is not None:
             scores = self.output(scores, self.scores)
         if self.scores != "logits":
-            scores = tensor_log_odds(scores.double() / 100 if self.scores == "percent" else scores, self.ends)
+            ends = self.ends or _ends_of(scores)  # of the network's precision, which a division would change
+            scores = tensor_log_odds(scores.double() / 100 if self.scores == "percent" else scores, ends)
         return -scores if self.inverted else scores
 
     def identified(self, images: Float[Tensor, "b c h w"], device: str = "cpu") -> GivenModel:
@@ -491,11 +492,15 @@ def tensor_log_odds(probabilities: Float[Tensor, "b *rest"], ends: Ends | None =
             f"the model gave values from {float(p.min()):.3g} to {float(p.max()):.3g}, and probabilities are between 0 "
             "and 1: leave scores='probabilities' out where it gives logits"
         )
-    if ends is None:
-        precision = torch.finfo(probabilities.dtype if probabilities.is_floating_point() else torch.float32)
-        ends = precision.tiny * precision.eps, precision.eps / 2
+    ends = ends or _ends_of(probabilities)
     p, single = p.clamp(max=1), p.ndim == 1 or p.shape[1] == 1
     return odds_of(p, ends, torch) if single else log_of(p, ends[0], torch)
+
+
+def _ends_of(scores: Tensor) -> Ends:
+    """Return the ends of probabilities in the precision of scores; see `core.log_odds.Ends`."""
+    precision = torch.finfo(scores.dtype if scores.is_floating_point() else torch.float32)
+    return precision.tiny * precision.eps, precision.eps / 2
 
 
 @dataclass(frozen=True)
