@@ -237,7 +237,8 @@ class Attribution:
         if chosen is None:
             code = Code.NO_MASKS if lesions_of(environment) is None else Code.NO_SHOWN_LESION
             return self._undefined_rows(Reason.of(code), place)
-        if _gives_maps(reading.model, chosen.environment):  # which are summarized only where there are masks
+        maps = reading.read(chosen.environment).maps  # of pixels; they are summarized only where there are masks
+        if maps or (chosen.environment.masks is None and _gives_maps(reading.model, chosen.environment)):
             return self._undefined_rows(Reason.of(Code.PIXEL_LOGITS), place)
         with evaluating(reading.model.network):
             return self._measure_maps(MapReferences.of(reading, scene, chosen), chosen.areas(), place)
