@@ -985,7 +985,8 @@ def audit(
         head: Whether several outputs are independent (sigmoid) or exclude each other (softmax); by default
             probabilities that add up to 1 exclude each other.
         scores: probabilities, percent or logits; by default found from the scores of all images.
-        scaling: 0..1, imagenet, -1..1, 0..255 or -1024..1024, by which images are scaled before the model.
+        scaling: 0..1, imagenet, -1..1, 0..255, -1024..1024, caffe, image-minmax or image-zscore, by which images are
+            scaled before the model.
         mean: Mean that its training took off pixels in 0..1, of all channels or of each, in place of `scaling`.
         std: Standard deviation that these were divided by.
         threshold: On the probability of the second of two classes, or `sensitivity=0.95`; 0.5 by default.

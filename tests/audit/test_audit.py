@@ -464,7 +464,8 @@ def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path, capsys: py
     assert scaled.table("checks").query("check == 'scaling'").status.tolist() == ["ok"]
     strict = audited(lambda images: middle(images) + np.where(images.max() > 2, np.nan, 0), data)
     (row,) = strict.table("checks").query("check == 'scaling'").to_dict("records")
-    assert (row["status"], row["text"]) == ("not-done", "not compared, without usable scores: images read as 0..255")
+    unread = "not compared, without usable scores: images read as 0..255 and image-zscore"
+    assert (row["status"], row["text"]) == ("not-done", unread)
     with pytest.raises(SpecError, match="same output"):
         audited(lambda images: np.zeros(len(images)), data)
     with pytest.raises(SpecError, match=r"NaN or infinite scores for (\d+) of \1 images: check its weights"):

@@ -339,3 +339,17 @@ def test_a_folder_of_a_study_takes_no_model_and_an_empty_one_is_refused(tmp_path
     assert (run_copy / "report.html").read_bytes() == page
     with pytest.raises(StoreError, match=r"is not a run folder: it holds no run\.json"):
         assay.open_run(tmp_path)
+
+
+def test_heat_maps_of_a_model_of_pixels_are_undefined_where_lesions_are_boxes(tmp_path: Path) -> None:
+    data = grays(tmp_path / "set")
+    boxes = [[f"{at}.png", "spot", 2, 2, 8, 8] for at in range(24)]
+    write_table(tmp_path / "set" / "boxes.csv", [["image", "kind", "x0", "y0", "x1", "y1"], *boxes])
+    data |= {"boxes": {"table": "boxes.csv"}}
+    probes = ["performance", {"attribution": {"explainers": ["gradient"]}}]
+    with pytest.warns(UserWarning, match="the same output"):
+        table = assay.probe(Bright(dense=True), data, probes=probes, progress=False).table()
+    rows = table[table.measure == "mass-accuracy"]
+    assert len(rows) > 0
+    assert rows["value"].isna().all()
+    assert set(rows.reason) == {'[{"code": "pixel-logits"}]'}

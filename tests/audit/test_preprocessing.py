@@ -211,6 +211,28 @@ def test_a_real_timm_model_is_given_its_config(tmp_path: Path) -> None:
     assert "mean 0.485, 0.456, 0.406" in said
 
 
+def test_a_network_of_one_channel_takes_the_averages_of_its_config(tmp_path: Path) -> None:
+    data = wide_set(tmp_path)
+    del data["size"]
+    model = Timm()
+    model.conv = nn.Conv2d(1, 1, 1)
+    (said, *_) = said_of(model, data)
+    assert said.startswith(
+        "taken from the config of this model: data.size: 16, data.channels: gray, data.fit: crop, scaling by "
+        "mean 0.4, std 0.166667"
+    )
+    assert float(model.seen.min()) < 0
+    model.conv = nn.Conv2d(4, 1, 1)
+    model.forward = Top().forward
+    (said, *_) = said_of(model, {**data, "size": SIZE})
+    assert said == (
+        "the config of this model does not fit: its mean and std have 3 values each, and the network takes 4 channels; "
+        "it was not used"
+    )
+    with pytest.raises(SpecError, match="the network takes 4 channels"):
+        assay.probe(model, {**data, "size": SIZE}, preprocessing="config", progress=False)
+
+
 def test_gray_images_into_a_network_of_three_channels_name_the_key(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Conv2d(3, 2, SIZE), nn.Flatten())
     with pytest.raises(ReadingError, match="they are gray, and its first layer takes 3 channels; give channels=color"):

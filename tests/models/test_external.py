@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -411,3 +411,16 @@ def test_one_of_several_outputs_is_read_as_its_log_odds(scores: Any, head: Any) 
         pytest.raises(SpecError, match="outputs count from 0"),
     ):
         opened.network(torch.zeros(2, 1, 8, 8))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_ends_of_percent_are_those_of_probabilities_of_the_same_precision(dtype: Any) -> None:
+    shares, found = np.array([[0.0], [0.5], [1.0]], dtype), list[np.ndarray]()
+    scores: tuple[Literal["probabilities", "percent"], ...] = ("probabilities", "percent")
+    for factor, kind in zip((1, 100), scores, strict=True):
+        given = FunctionOrigin(lambda images, factor=factor: dtype(factor) * shares)
+        with GivenModel(given, "m", "classification", Inputs(1, 8, 2), scores=kind).open() as opened:
+            found.append(opened.network(torch.zeros(3, 1, 8, 8)).numpy())
+    assert found[0].tolist() == found[1].tolist()
+    assert found[1][1].tolist() == [0.0]
+    assert found[1][2, 0] == pytest.approx({np.float32: 17.3287, np.float64: 37.4299}[dtype], abs=1e-4)

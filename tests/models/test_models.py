@@ -9,6 +9,7 @@ from tests.worlds.environments import part, recipe
 from torch import nn
 
 from assay.plugin import (
+    Classifier,
     InputScaling,
     SpecError,
     as_network,
@@ -148,6 +149,27 @@ def test_what_does_not_fit_is_said(architecture, given, text):
     with pytest.raises(SpecError) as error:
         build(architecture, **given)
     assert str(error.value).startswith(text)
+
+
+@pytest.mark.parametrize("model", ["mobilenetv3_small_050", "lcnet_035", "efficientvit_b0"])
+def test_a_network_of_timm_with_a_hidden_layer_in_its_head_is_built(model):
+    """Their classifiers take 1024, 1280 and 1280 features, where the trunk's last stage has 288, 176 and 128."""
+    network = build(part("architecture", "timm", model=model), size=64)
+    features = network.eval().read(torch.rand(2, 1, 64, 64)).features
+    assert network.head.in_features == network.width == features.shape[1] >= 1024
+
+
+def two_channels(context):
+    """A network that takes two channels, whatever its images have."""
+    trunk = nn.Sequential(nn.Conv2d(2, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return Classifier(trunk, 4, (), InputScaling(1, (0.5,), (0.5,)), context.classes)
+
+
+def test_a_larger_size_is_proposed_only_where_it_is_of_use():
+    with pytest.raises(SpecError, match=r"choose a larger size, such as 128, or another architecture$"):
+        build(part("architecture", "timm", model="inception_v3"), size=32)
+    with pytest.raises(SpecError, match=r"3 channel.*; choose another architecture$"):
+        build(part("architecture", f"{__name__}:two_channels"), size=32, channels=3)
 
 
 def test_a_module_that_is_no_network_is_told_what_it_lacks():

@@ -503,6 +503,59 @@ def test_a_model_of_bgr_is_stopped(tmp_path: Path) -> None:
         audited(lambda images: images[:, 2].mean((1, 2)) - images[:, 0].mean((1, 2)), tmp_path, scores="logits")
 
 
+def shaped(folder: Path) -> Path:
+    """Color images of any brightness and contrast, of which the positive ones have a larger bright area, and bluer."""
+    rows: list[list[object]] = [["image", "finding", "who"]]
+    for at in range(COUNT):
+        draws = np.random.default_rng(at)
+        pattern = (np.arange(SIDE * SIDE).reshape(SIDE, SIDE) < 48 + 8 * TRUTH[at]).astype(np.float64)
+        pixels = draws.uniform(10, 80) + draws.uniform(40, 120) * pattern[..., None]
+        save(folder / f"{at}.png", (pixels + np.array([0, 0, 18 + 4 * TRUTH[at]])).round().astype(np.uint8))
+        rows.append([f"{at}.png", int(TARGET[at]), f"p{at}"])
+    write_table(folder / "data.csv", rows)
+    return folder
+
+
+def noisy_unless(right: bool, score: np.ndarray) -> np.ndarray:
+    """The score, or noise where images were read in another way."""
+    return score if right else np.sin(5e5 * score)
+
+
+def of_minmax(images: np.ndarray) -> np.ndarray:
+    low, high = images.min((1, 2, 3)), images.max((1, 2, 3))
+    return noisy_unless(bool((low == 0).all() and (high == 1).all()), images.mean((1, 2, 3), dtype=np.float64))
+
+
+def of_zscore(images: np.ndarray) -> np.ndarray:
+    right = np.allclose(images.mean((1, 2, 3)), 0, atol=1e-4) and np.allclose(images.std((1, 2, 3)), 1, atol=1e-3)
+    return noisy_unless(right, -(images**3).mean((1, 2, 3), dtype=np.float64))
+
+
+def of_caffe(images: np.ndarray) -> np.ndarray:
+    blue, red = images[:, 0] + 103.939, images[:, 2] + 123.68
+    right = bool((np.abs(blue - blue.round()) < 1e-3).all() and (red >= 0).all())
+    return noisy_unless(right, (blue - red).mean((1, 2), dtype=np.float64))
+
+
+@pytest.mark.parametrize(
+    ("name", "model"), [("image-minmax", of_minmax), ("image-zscore", of_zscore), ("caffe", of_caffe)]
+)
+@situation(
+    "a model whose training scaled each image by itself (min-max or z-score), or as Caffe did",
+    "stopped, with the option to write, which scales so",
+)
+def test_a_scaling_of_each_image_or_of_caffe_is_named_and_used(tmp_path: Path, name: str, model: Any) -> None:
+    folder = shaped(tmp_path)
+    meaning = {"image-minmax": "of each image", "image-zscore": "in each image", "caffe": "in BGR"}[name]
+    for scaling in ("", "imagenet"):
+        with pytest.raises(SpecError, match=rf"0.[45]\d as given and 0.\d\d with images read as {name} \(.*{meaning}"):
+            audited(model, folder, scores="logits", scaling=scaling)
+    found = audited(model, folder, scores="logits", scaling=name)
+    assert of_checks(found, "scaling").status == "ok"
+    assert of_checks(found, "ranking").value > 0.9
+    assert said(found)["scaling"] == name
+
+
 @situation(
     "a model with its own normalization, for the class that is not taken as positive", "stopped at once for both"
 )

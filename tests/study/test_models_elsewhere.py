@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -115,6 +115,39 @@ def test_a_run_folder_is_complete_and_goes_on_when_weights_change(tmp_path: Path
         file.unlink()
     assert rebuild(first.folder).is_file()  # pages need the run folder alone
     assert assay.load_model(first.folder / "trials" / added).network(torch.zeros(1, 1, SIDE, SIDE)).shape == (1, 1)
+
+
+class Scaled(nn.Module):
+    """The network of `make`, with the config that timm keeps for color images; it keeps the darkest pixel it saw."""
+
+    darkest: ClassVar[list[float]] = []
+
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__()
+        self.first, self.rest = nn.Conv2d(channels, 1, 1), make()
+        self.pretrained_cfg = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.1), "input_size": (3, SIDE, SIDE)}
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.darkest.append(float(images.min()))
+        return self.rest(self.first(images))
+
+
+def wide() -> nn.Module:
+    """A network of two channels, with a config of three."""
+    return Scaled(2)
+
+
+def test_gray_images_are_scaled_by_the_averages_of_a_config_of_color(tmp_path: Path) -> None:
+    save_weights(Scaled(), tmp_path / "a.safetensors")
+    rows: list[list[object]] = [["path", "seed"], ["a.safetensors", 0]]
+    study = written(tmp_path, rows, network="tests.study.test_models_elsewhere:Scaled")
+    del study["contrasts"]
+    Scaled.darkest.clear()
+    run(study, tmp_path / "runs")
+    assert -0.4 / (0.5 / 3) - 1e-4 < min(Scaled.darkest) < 0
+    study["models"] |= {"network": "tests.study.test_models_elsewhere:wide"}
+    with pytest.raises(SpecError, match=r"the network takes 2 channels; give .*preprocessing"):
+        run(study, tmp_path / "wide")
 
 
 def pixels() -> nn.Module:

@@ -465,6 +465,14 @@ def _class_position(text: str, names: tuple[str, ...], count: int) -> int:
 
 CONFIG = "the scaling of its config"
 """Name of a scaling that a model brings along, where another one is given."""
+BGR = "BGR"
+"""Name of the order of channels blue, green, red."""
+_MEANINGS = {
+    "caffe": "0..255 in BGR less the mean of ImageNet",
+    "image-minmax": "0..1 between the darkest and brightest pixel of each image",
+    "image-zscore": "mean 0 and SD 1 in each image",
+}
+"""Scalings by name whose name is no range, in words."""
 
 # The usual ways to read an image, in place of the one that was given.
 
@@ -483,38 +491,24 @@ class ChangedOnReading(ImagesWrapper):
 
 
 def alternatives(scaling: Scaling | None, images: Images, config: Config | None = None) -> dict[str, Change]:
-    """Return other ways to read images: name -> a change before the given scaling that amounts to it.
+    """Return other ways to read images: name -> a change of images in [0, 1] to what the network gets.
 
     Args:
         scaling: The scaling as the model is read.
         images: The images.
         config: What the model brings along.
     """
-
-    def with_scaling(other: Scaling) -> Change:
-        def change(images: Tensor) -> Tensor:
-            wanted = other(images)
-            if scaling is None:
-                return wanted
-            mean, sd = (images.new_tensor(part).view(1, -1, 1, 1) for part in (scaling.mean, scaling.sd))
-            return wanted * sd + mean
-
-        return change
-
-    channels = images.shape[0]
+    current, channels = scaling or SCALINGS["0..1"], images.shape[0]
     few = images.read(np.arange(min(FIRST_LOOK, len(images)))) * 255
-    eight = bool(torch.allclose(few, few.round(), atol=1e-3))
     usual = {**SCALINGS, **({CONFIG: Scaling(config.mean, config.std)} if config else {})}
-    if eight:  # no image of 8 bit has such numbers
+    if torch.allclose(few, few.round(), atol=1e-3):  # no image of 8 bit has such numbers
         del usual["-1024..1024"]
-    changes = {
-        name: with_scaling(other)
-        for name, other in usual.items()
-        if other != (scaling or SCALINGS["0..1"]) and len(other.mean) in (1, channels)
+    changes: dict[str, Change] = {
+        name: other for name, other in usual.items() if other != current and len(other.mean) in (1, channels)
     }
-    changes[INVERTED] = lambda images: 1 - images
+    changes[INVERTED] = lambda images: current(1 - images)
     if channels == 3:
-        changes["BGR"] = lambda images: images.flip(1)
+        changes[BGR] = lambda images: current(images.flip(1))
     return changes
 
 
@@ -552,21 +546,26 @@ def misread(
         ways.append(f"its outputs in the order {join_words(named)}")
         write.append(key_text("--outputs", f"'{','.join(named)}'"))
     if name:
-        ways.append(f"images read as {name}")
+        ways.append(f"images read as {name}" + (f" ({_MEANINGS[name]})" if name in _MEANINGS else ""))
         if name in SCALINGS:
             write.append(key_text("--scaling", name))
         elif name in FITS:
             write.append(key_text("--fit", FITS[name]))
         else:
-            write.append(f"no {key_text('--scaling')}" if name == CONFIG else f"images prepared as {name}")
+            wrapped = f"the model wrapped in a module (or exported) with this step: {name}"
+            write.append(f"no {key_text('--scaling')}" if name == CONFIG else wrapped)
     finding = f"the {measure} is {as_given:.2f} as given and {best:.2f} with {' and '.join(ways)}"
     if name and measure == "AUROC" and list(order) == sorted(order) and 1 - as_given > best - MUCH:
         finding += f" ({1 - as_given:.2f} with the classes the other way round)"
     given_so = (", or " if pair else " and ").join(write)
+    rightly = (
+        "these images differ in brightness or contrast"
+        if name.startswith("image-")
+        else "a shortcut is tied the other way here"
+    )
     return (
         f"{finding}: look up how the model was trained; give {given_so}, or {key_text('--as-given', True)} if it "
-        f"is read rightly, as where a "
-        "shortcut is tied the other way here",
+        f"is read rightly, as where {rightly}",
         finding,
     )
 

@@ -32,8 +32,9 @@ from assay.execution.workspace import PROVENANCE, Workspace, provenance
 from assay.models.image_config import adjacent_config
 from assay.models.onnx_session import output_names
 from assay.models.process import ModelFile
-from assay.models.ref import BYTES, GivenModel, InMemory, Model, Origin, Scaling, channels_of
+from assay.models.ref import BYTES, ChannelsError, GivenModel, InMemory, Model, Origin, Scaling, channels_of
 from assay.models.untyped import named_layers, tensor_of
+from assay.models.weights import CAFFE_MEAN, IMAGENET_MEAN, IMAGENET_SD
 from assay.probes.probe import ModelOutputs, Request
 from assay.probes.reader import ModelReading, evaluating
 from assay.report.sentences.scores import called_alike, constant
@@ -121,7 +122,7 @@ class Config:
 
 
 def config_of(network: nn.Module, file: Path | None = None) -> Config | None:
-    """Return the image settings of a model; None where it has none, or takes other channels.
+    """Return the image settings of a model; None where it has none.
 
     Args:
         network: The model, with the config that timm keeps.
@@ -129,22 +130,29 @@ def config_of(network: nn.Module, file: Path | None = None) -> Config | None:
 
     Raises:
         SpecError: A standard deviation is not above 0.
+        ChannelsError: The settings are of other channels than the model's.
         WeightsError: A file beside it cannot be read.
     """
     config = (file and adjacent_config(file)) or mapping_of(getattr(network, "pretrained_cfg", None)) or {}
     mean, std = (tuple(float(part) for part in config.get(key) or ()) for key in ("mean", "std"))
     shape = tuple(int(side) for side in config.get("input_size") or ())
-    if not mean or len(mean) != len(std) or len(shape) != 3 or channels_of(network) not in (None, len(mean)):
+    if not mean or len(mean) != len(std) or len(shape) != 3:
         return None
     source = str(config.get("source") or Config.source)
     if min(std) <= 0:
         raise SpecError(f"{source}: std {join_words([f'{value:g}' for value in std])}: expected numbers above 0")
+    channels = channels_of(network)
+    try:
+        scaling = Scaling(mean, std).for_channels(channels)
+    except ChannelsError as error:
+        raise ChannelsError(f"{source} does not fit: {error}") from error
     data: dict[str, Any] = {"size": shape[1]} if shape[1] else {}
-    data |= {"channels": "gray" if len(mean) == 1 else "color"}
+    data |= {"channels": "gray" if (channels or len(mean)) == 1 else "color"}
     fit = _FITS.get(str(config.get("crop_mode") or "center"), "crop")
     share = float(config.get("crop_pct") or 1)
     framing = {"fit": fit, **({"crop_share": share} if fit != "pad" and share < 1 else {})}
-    return Config({**data, **framing}, mean, std, output_names({"names": config.get("label_names")}), source)
+    names = output_names({"names": config.get("label_names")})
+    return Config({**data, **framing}, scaling.mean, scaling.sd, names, source)
 
 
 # Signs that a model is shown other images than it was trained on.
@@ -203,10 +211,13 @@ OF_LAYERS = ("decodability", "representation")
 
 SCALINGS: Mapping[str, Scaling] = {
     "0..1": Scaling((0.0,), (1.0,)),
-    "imagenet": Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "imagenet": Scaling(IMAGENET_MEAN, IMAGENET_SD),
     "-1..1": Scaling((0.5,), (0.5,)),
     "0..255": BYTES,
     "-1024..1024": Scaling((0.5,), (1 / 2048,)),
+    "caffe": Scaling(tuple(part / 255 for part in reversed(CAFFE_MEAN)), (1 / 255,) * 3, "bgr"),
+    "image-minmax": Scaling((0.0,), (1.0,), "minmax"),
+    "image-zscore": Scaling((0.0,), (1.0,), "zscore"),
 }
 """Usual scalings of images in [0, 1], by name."""
 
@@ -277,7 +288,8 @@ def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCa
     if request.expect is not None and not 0 <= request.expect <= 1:
         raise SpecError(f"expect is an AUROC in 0..1, not {request.expect!r}")
     device = origin.device if isinstance(origin, InMemory) else choose_device(request.device)
-    config, doubts, data = _config(origin, request, device), list(origin.facts.notes), request.data
+    config, unused = _config(origin, request, device)
+    doubts, data = [*origin.facts.notes, *unused], request.data
     if config is not None:
         filled = config.complete_data(data)
         if request.preprocessing is None:
@@ -413,18 +425,25 @@ class ProbeRun(RunSteps):
         return analyze_model(folder, self.plan, lambda: prepared.population)
 
 
-def _config(origin: Origin, request: ProbeRequest, device: str) -> Config | None:
-    """Return the config of a model that is to be used; a trained network scales its images itself, as do those that
-    take whole numbers.
+def _config(origin: Origin, request: ProbeRequest, device: str) -> tuple[Config | None, Sequence[str]]:
+    """Return the config of a model that is to be used, and a sentence on one that does not fit.
+
+    A trained network scales its images itself, as do those that take whole numbers.
     """
     file = origin.path if isinstance(origin, ModelFile) and origin.path.is_file() else None
     alone = isinstance(origin, TrainedOrigin) or origin.facts.integer
-    config = None if alone else config_of(origin.network(device), file)
+    config, unused = None, list[str]()
+    try:
+        config = None if alone else config_of(origin.network(device), file)
+    except ChannelsError as error:
+        if request.preprocessing == "config":
+            raise
+        unused.append(f"{error}; it was not used")
     if config is not None and file is not None:  # the network itself decides what it takes
         config = replace(config, data={**config.data, **origin.facts.framing})
     if request.preprocessing == "config" and config is None:
         raise SpecError("preprocessing: this model has no config; put what was done to images before it")
-    return None if request.preprocessing == "none" else config
+    return (None, ()) if request.preprocessing == "none" else (config, unused)
 
 
 def _with_framing(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -449,8 +468,8 @@ def _prepare_model(
     scaling = scaling_of(request) or (None if config is None else Scaling(config.mean, config.std))
     if scaling is None and origin.facts.integer:
         scaling = BYTES
-    if scaling is not None and len(scaling.mean) > inputs.channels == 1:  # as timm does for one input channel
-        scaling = Scaling((float(np.mean(scaling.mean)),), (float(np.mean(scaling.sd)),))
+    if scaling is not None and inputs.channels == 1:
+        scaling = scaling.for_channels(inputs.channels)
     model = GivenModel(
         origin,
         request.name or origin.name,

@@ -32,8 +32,8 @@ BUDGET = 15_000
 """Images that an audit puts through the model at most."""
 FULL = 90_000
 """Passes from which on all distortions of the domain are read at all severities, and all doses of each mark."""
-SCALINGS = ("0..1", "imagenet", "-1..1", "0..255", "-1024..1024")
-"""Names of usual ranges of pixels; `reading.SCALINGS` has their numbers."""
+SCALINGS = ("0..1", "imagenet", "-1..1", "0..255", "-1024..1024", "caffe", "image-minmax", "image-zscore")
+"""Names of usual scalings of pixels; `model.SCALINGS` has their numbers."""
 OF_PREDICTIONS = frozenset({
     "model", "target", "positive", "patient", "image", "columns", "score", "scores", "threshold", "margin", "domain",
     "intended_use", "policy", "out", "skip_bad_rows", "as_given",
@@ -128,7 +128,13 @@ class ModelRequest(DataRequest):
     channels: Annotated[
         Literal["", "gray", "color"], Option("gray or color; default: that of most images.", "KIND")
     ] = ""
-    scaling: Annotated[str, Option("Range of pixels: 0..1, imagenet, -1..1, 0..255 or -1024..1024.", "NAME")] = ""
+    scaling: Annotated[
+        str,
+        Option(
+            "Scaling of pixels: 0..1, imagenet, -1..1, 0..255, -1024..1024, caffe, image-minmax or image-zscore.",
+            "NAME",
+        ),
+    ] = ""
     mean: Annotated[
         Numbers,
         Option(

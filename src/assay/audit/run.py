@@ -43,7 +43,7 @@ from assay.audit.harms import by_harm
 from assay.audit.inside import inside_rows, nothing_inside
 from assay.audit.kind import AUDIT
 from assay.audit.leads import leads_of_images, top_leads
-from assay.audit.model import PreparedAudit, keep_model, prepare_model, read_answers
+from assay.audit.model import SCALINGS, PreparedAudit, keep_model, prepare_model, read_answers
 from assay.audit.origins import TrainedOrigin
 from assay.audit.plan import (
     AuditPlan,
@@ -378,7 +378,9 @@ class AuditRun(RunSteps):
         small = take_with_masks(plan.images, plan.compared_positions)
         changes = alternatives(prepared.model.scaling, plan.images.images, prepared.config)
         others: dict[str, Images] = {name: ChangedOnReading(small.images, change) for name, change in changes.items()}
-        others |= framings(prepared, small.table.row.tolist()) if small.masks is None else {}
+        framed = framings(prepared, small.table.row.tolist()) if small.masks is None else {}
+        scaling = prepared.model.scaling or SCALINGS["0..1"]
+        others |= {name: ChangedOnReading(images, scaling) for name, images in framed.items()}
         return {
             name: self._read_otherwise(replace(small, name=f"({name})", images=images), {"scaling": name})
             for name, images in others.items()
@@ -386,10 +388,10 @@ class AuditRun(RunSteps):
 
     @property
     def _with_raw_outputs(self) -> PreparedAudit:
-        """The model with its outputs as they are: ranks need no probabilities, which other scalings may not give."""
-        prepared, model = self.prepared, self.prepared.model
+        """The model without its scaling, with outputs as they are: other scalings may give no probabilities."""
+        prepared, model = self.prepared, replace(self.prepared.model, scaling=None)
         if model.scores == "logits" or self._is_segmentation:
-            return prepared
+            return replace(prepared, model=model)
         output = model.output and replace(model.output, head="sigmoid")
         return replace(prepared, model=replace(model, scores="logits", output=output))
 

@@ -212,6 +212,8 @@ class ScoredImages:
 
 INVERTED = "inverted gray values"
 """Name of a way to read images."""
+_RARE_SCALINGS = ("caffe", "image-minmax", "image-zscore")
+"""Names of scalings that are no range of pixels."""
 LESION = ("lesion-free", "lesion")
 """Classes of the images of a segmentation."""
 
@@ -307,7 +309,7 @@ class ScoredMaps(ScoredImages):
 
 _LEVEL = ALPHA / 5
 """Level of the gain by another reading, of the best of either half, at which 1 of 100 audits stops falsely at most."""
-_TURNED, _BOTH = 0.02, 0.05
+_RARE, _TURNED, _BOTH = 0.02, 0.02, 0.05
 """Gains by which readings must be better than likelier ones, see `_unlikeliness`."""
 _EVERY_ORDER = 4
 """Classes up to which every order of the outputs is tried."""
@@ -375,10 +377,10 @@ def _unlikeliness(name: str, order: Sequence[int]) -> float:
     """Return what a reading must gain over the likeliest: channels or a scaling, then an order of outputs, then both.
 
     Where channels are compared, BGR turns scores as the other order does. Inverted gray values are as likely as an
-    order.
+    order, and so are scalings that are no range of pixels: those of each image help some models that lack them.
     """
     turned = [*order] != sorted(order)
-    return _TURNED * (turned or name == INVERTED) + _BOTH * bool(name and turned)
+    return _RARE * (name in _RARE_SCALINGS) + _TURNED * (turned or name == INVERTED) + _BOTH * bool(name and turned)
 
 
 _AT_HALF = MapGrid().thresholds.index(0.0)

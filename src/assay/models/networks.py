@@ -429,15 +429,31 @@ def as_network(module: nn.Module) -> Network:
     return cast(Network, module)
 
 
+_SIDES = (32, 64, 128, 224, 299, 384)
+"""Sides of images that are tried where a network cannot take smaller ones."""
+
+
 def _check_size(network: nn.Module, label: str, context: ArchitectureContext) -> None:
     """One blank image through the network, to refuse mismatches before training."""
+    error = _error_of_blank(network, context.channels, context.size)
+    if error is None:
+        return
+    sides = (side for side in _SIDES if side > context.size)
+    enough = next((side for side in sides if _error_of_blank(network, context.channels, side) is None), None)
+    larger = "" if enough is None else f"a larger size, such as {enough}, or "
+    raise SpecError(
+        f"architecture '{label}' cannot take images of {context.size} x {context.size} pixels with "
+        f"{context.channels} channel(s): {str(error).splitlines()[0]}; choose {larger}another architecture"
+    ) from error
+
+
+def _error_of_blank(network: nn.Module, channels: int, side: int) -> Exception | None:
+    """Return why a network cannot take images of a size; None where it can."""
     try:
-        _of_blank(network, context.channels, context.size)
+        _of_blank(network, channels, side)
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise SpecError(
-            f"architecture '{label}' cannot take images of {context.size} x {context.size} pixels with "
-            f"{context.channels} channel(s): {str(error).splitlines()[0]}; choose a larger size or another architecture"
-        ) from error
+        return error
+    return None
 
 
 def _of_blank(module: nn.Module, channels: int, side: int) -> tuple[Tensor, Any]:

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.core.errors import SpecError
+from assay.core.errors import SpecError, key_text
 from assay.core.files import content_hash
 from assay.core.log_odds import Ends, log_of
 from assay.core.log_odds import log_odds_of as odds_of
@@ -170,17 +170,79 @@ class Origin(ABC):
     def _content(self) -> str: ...
 
 
+Preparation = Literal["", "bgr", "minmax", "zscore"]
+"""A step before a scaling by channel: channels in the order blue, green, red, or all pixels of each image scaled."""
+
+
 @dataclass(frozen=True)
 class Scaling:
-    """Per-channel scaling of images in [0, 1]: (x - mean) / sd."""
+    """Per-channel scaling of images in [0, 1]: (x - mean) / sd.
+
+    Attributes:
+        mean: Per channel, or of all.
+        sd: In the form of `mean`.
+        preparation: The step before: `bgr`; `minmax`, to 0..1 in each image; `zscore`, to mean 0 and SD 1 in each.
+    """
 
     mean: tuple[float, ...]
     sd: tuple[float, ...]
+    preparation: Preparation = ""
 
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return the scaled images."""
+        """Return the scaled images.
+
+        Examples:
+            >>> image = torch.tensor([0.25, 0.5, 0.75]).view(1, 1, 1, 3)
+            >>> Scaling((0.0,), (1.0,), "minmax")(image).flatten().tolist()
+            [0.0, 0.5, 1.0]
+            >>> Scaling((0.0,), (1.0,), "zscore")(torch.full((1, 1, 1, 3), 0.2)).flatten().tolist()
+            [0.0, 0.0, 0.0]
+        """
+        if self.preparation == "bgr":
+            images = images.flip(1)
+        elif self.preparation == "minmax":
+            low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+            images = _divided(images - low, high - low)
+        elif self.preparation == "zscore":
+            centered = images - images.mean((1, 2, 3), keepdim=True)
+            images = _divided(centered, centered.square().mean((1, 2, 3), keepdim=True).sqrt())
         mean, sd = (images.new_tensor(part).view(1, -1, 1, 1) for part in (self.mean, self.sd))
         return (images - mean) / sd
+
+    @property
+    def identity(self) -> list[Any]:
+        """What determines it."""
+        return [self.mean, self.sd, *([self.preparation] if self.preparation else [])]
+
+    def for_channels(self, channels: int | None) -> Scaling:
+        """Return the scaling of a network of so many input channels; of a single one the averages, as timm takes them.
+
+        Raises:
+            ChannelsError: The channels differ in another way.
+
+        Examples:
+            >>> Scaling((0.25, 0.5, 0.75), (0.125, 0.25, 0.375)).for_channels(1)
+            Scaling(mean=(0.5,), sd=(0.25,), preparation='')
+        """
+        if channels is None or len(self.mean) in (1, channels):
+            return self
+        if channels != 1:
+            raise ChannelsError(
+                f"its mean and std have {len(self.mean)} values each, and the network takes {channels} channels"
+            )
+        return replace(self, mean=(float(np.mean(self.mean)),), sd=(float(np.mean(self.sd)),))
+
+
+_FLAT = 1e-6
+"""A spread of pixels in 0..1 below which an image is flat, and not divided by it."""
+
+
+def _divided(images: Float[Tensor, "b c h w"], spread: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b c h w"]:
+    return images / torch.where(spread > _FLAT, spread, torch.ones_like(spread))
+
+
+class ChannelsError(SpecError):
+    """A scaling does not fit the channels of a network."""
 
 
 BYTES = Scaling((0.0,), (1 / 255,))
@@ -278,7 +340,7 @@ class GivenModel:
                 "kind": self.origin.kind,
                 "content": self.origin.content,
                 "answers": self.answers,
-                "scaling": None if self.scaling is None else [self.scaling.mean, self.scaling.sd],
+                "scaling": None if self.scaling is None else self.scaling.identity,
                 "scores": self.scores,
                 "task": self.task,
                 **({} if self.output is None else {"output": [self.output.column, self.output.head]}),
@@ -301,13 +363,15 @@ class GivenModel:
 
     def described(self) -> dict[str, Any]:
         """Return the facts that its record keeps."""
+        scaling = self.scaling
+        preparation = {} if scaling is None or not scaling.preparation else {"preparation": scaling.preparation}
         return {
             "kind": self.origin.kind,
             **{name: getattr(self, name) for name in ("name", "content", "task", "scores", "seed")},
             "channels": self.inputs.channels,
             "size": self.inputs.size,
             "classes": self.inputs.classes,
-            "scaling": None if self.scaling is None else {"mean": self.scaling.mean, "sd": self.scaling.sd},
+            "scaling": None if scaling is None else {"mean": scaling.mean, "sd": scaling.sd, **preparation},
             "layers": list(self.layers),
             **self._decisions,
         }
@@ -351,7 +415,8 @@ class GivenModel:
         if self.output is not None:
             scores = self.output(scores, self.scores)
         if self.scores != "logits":
-            scores = tensor_log_odds(scores.double() / 100 if self.scores == "percent" else scores, self.ends)
+            ends = self.ends or _ends_of(scores)  # of the network's precision, which a division would change
+            scores = tensor_log_odds(scores.double() / 100 if self.scores == "percent" else scores, ends)
         return -scores if self.inverted else scores
 
     def identified(self, images: Float[Tensor, "b c h w"], device: str = "cpu") -> GivenModel:
@@ -427,11 +492,15 @@ def tensor_log_odds(probabilities: Float[Tensor, "b *rest"], ends: Ends | None =
             f"the model gave values from {float(p.min()):.3g} to {float(p.max()):.3g}, and probabilities are between 0 "
             "and 1: leave scores='probabilities' out where it gives logits"
         )
-    if ends is None:
-        precision = torch.finfo(probabilities.dtype if probabilities.is_floating_point() else torch.float32)
-        ends = precision.tiny * precision.eps, precision.eps / 2
+    ends = ends or _ends_of(probabilities)
     p, single = p.clamp(max=1), p.ndim == 1 or p.shape[1] == 1
     return odds_of(p, ends, torch) if single else log_of(p, ends[0], torch)
+
+
+def _ends_of(scores: Tensor) -> Ends:
+    """Return the ends of probabilities in the precision of scores; see `core.log_odds.Ends`."""
+    precision = torch.finfo(scores.dtype if scores.is_floating_point() else torch.float32)
+    return precision.tiny * precision.eps, precision.eps / 2
 
 
 @dataclass(frozen=True)
@@ -599,10 +668,14 @@ def given_network(recipe: RecipeSpec, inputs: Inputs, files: Sequence[str] = ())
 
 
 def scaling_of(network: nn.Module) -> Scaling | None:
-    """Return the scaling in the config of a timm model; None for other modules, and for other channels."""
+    """Return the scaling in the config of a timm model, for the channels of the network; None for other modules.
+
+    Raises:
+        ChannelsError: The config is of other channels.
+    """
     config = mapping_of(getattr(network, "pretrained_cfg", None)) or {}
     mean, sd = (tuple(float(part) for part in config.get(key) or ()) for key in ("mean", "std"))
-    return Scaling(mean, sd) if mean and len(mean) == len(sd) and channels_of(network) in (None, len(mean)) else None
+    return Scaling(mean, sd).for_channels(channels_of(network)) if mean and len(mean) == len(sd) else None
 
 
 def _member(settings: GivenSpec, inputs: Inputs) -> nn.Module:
@@ -617,7 +690,13 @@ def _member(settings: GivenSpec, inputs: Inputs) -> nn.Module:
         from assay.models.timm import whole_model  # a study that trains its models needs no timm
 
         network = whole_model(settings.network, inputs.channels, inputs.size, inputs.classes)
-    scaling = scaling_of(network) if settings.preprocessing == "config" else None
+    try:
+        scaling = scaling_of(network) if settings.preprocessing == "config" else None
+    except ChannelsError as error:
+        raise SpecError(
+            f"network '{settings.network}': the config of this model does not fit: {error}; "
+            f"give {key_text('models.preprocessing', 'none')} if it scales its images itself"
+        ) from error
     if scaling is not None:
         network.register_forward_pre_hook(scaling_hook(scaling))
     if settings.scores == "probabilities":

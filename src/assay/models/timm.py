@@ -142,7 +142,9 @@ def configuration_of(model: str) -> Mapping[str, Any]:
 def _classifier(trunk: nn.Module, in_chans: int, context: ArchitectureContext, dropout: float) -> Classifier:
     configuration = default_configuration(trunk)
     scaling = InputScaling(in_chans, configuration.get("mean", (0.5,)), configuration.get("std", (0.5,)))
-    width, replaced = int(cast(Any, trunk).num_features), classifier_names(configuration)
+    features = cast(Any, trunk)  # some networks have a hidden layer between the pooled features and the classifier
+    width = int(getattr(features, "head_hidden_size", None) or features.num_features)
+    replaced = classifier_names(configuration)
     network = Classifier(trunk, width, _stages(trunk), scaling, context.classes, replaced, dropout)
     initialize_by_name(network.head, context.seed, "head")
     return network

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import torch
 from pydantic import AfterValidator, Field
 
 from assay.core.measures import NEUTRAL, WITHIN_CLASS, Measure, register_measures
@@ -236,7 +237,8 @@ class Attribution:
         if chosen is None:
             code = Code.NO_MASKS if lesions_of(environment) is None else Code.NO_SHOWN_LESION
             return self._undefined_rows(Reason.of(code), place)
-        if reading.read(chosen.environment).maps:
+        maps = reading.read(chosen.environment).maps  # of pixels; they are summarized only where there are masks
+        if maps or (chosen.environment.masks is None and _gives_maps(reading.model, chosen.environment)):
             return self._undefined_rows(Reason.of(Code.PIXEL_LOGITS), place)
         with evaluating(reading.model.network):
             return self._measure_maps(MapReferences.of(reading, scene, chosen), chosen.areas(), place)
@@ -280,3 +282,10 @@ class Attribution:
             for measure in MEASURES
         ]
         return [without(place, EFFECT, reason), without(place, ERASED, reason), *rows]
+
+
+def _gives_maps(model: Model, environment: Environment) -> bool:
+    """Return whether a network gives logits of pixels."""
+    with evaluating(model.network), torch.inference_mode():
+        output: object = model.network(environment.images.read(np.arange(1)).to(model.device))
+    return isinstance(output, torch.Tensor) and output.ndim > 2
