@@ -131,6 +131,8 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     scale = scale_of(
         rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'", request.score
     )
+    if not request.as_given:
+        rows.require_score_of_one_class(100 if scale.kind == "percent" else 1)
     logits = np.stack([np.zeros(len(rows.score)), scale.log_odds(rows.score)], axis=1)
     threshold = threshold_of(request.threshold, logits, table)
     scored = ScoredImages(table, logits, threshold, is_calibrated=scale.kind != "other")

@@ -28,7 +28,6 @@ from assay.data.files.roles import (
     called_patient,
     called_unit,
     models_of,
-    of_called_class,
     roles_of,
 )
 from assay.data.files.scored import (
@@ -450,7 +449,7 @@ LEAST_SEPARATED = 5
 def _require_positive_scores(file: ScoreFile, cases: ScoredCases) -> None:
     """Refuse scores that are, by their column's name or by their ranks, those of the other class. Raises SpecError."""
     file.rows.require_positive_by_name()
-    _require_score_of_one_class(file.rows)
+    file.rows.require_score_of_one_class(100 if file.scale.kind == "percent" else 1)
     auroc = auroc_with_interval(cases)
     is_separated = auroc.value == 0 and min(np.bincount(cases.target)) >= LEAST_SEPARATED
     if auroc.high < MOST_AUROC or is_separated:
@@ -592,30 +591,6 @@ def _set_on(file: ScoreFile, rule: str, level: float) -> tuple[float, str]:
     return threshold_reaching(rule, level, file.rows.target.codes, file.rows.score), "these cases"
 
 
-def _require_score_of_one_class(rows: ScoredRows) -> None:
-    """Refuse confidences: probabilities that are never below 0.5, beside decisions for both classes. Raises SpecError.
-
-    Of which class each is, the decision says.
-    """
-    score = rows.roles["score"]
-    if not 0.5 <= rows.score.min() <= rows.score.max() <= 1:
-        return
-    for name in rows.table.header:
-        if name != score and _holds_calls(rows, name) and len(set(rows.table.present(name))) > 1:
-            raise SpecError(
-                f"{of_called_class(score, name)}; or give {key_text('--as-given', True)} if it is of "
-                f"{rows.spelled[1]} in every row"
-            )
-
-
-def _holds_calls(rows: ScoredRows, name: str) -> bool:
-    """Return whether a column is named like a model's decisions, and holds classes or 0 and 1."""
-    if not called_calls(name):
-        return False
-    classes = {fold(cell) for cell in {*rows.cells("target")}} | {"0", "1"}
-    return {fold(cell) for cell in {*rows.table.present(name)}} <= classes
-
-
 def _groups_of_file(
     rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest, taken: Collection[str]
 ) -> tuple[tuple[ColumnGroups, ...], list[str], list[str]]:
@@ -629,7 +604,7 @@ def _groups_of_file(
         name
         for name in table.header
         if name not in taken
-        and not (called_patient(name) or called_unit(name) or _holds_calls(rows, name))
+        and not (called_patient(name) or called_unit(name) or rows.holds_calls(name))
         and 1 < len([*filterfalse(absent, set(table.column(name, key_text("--groups"))))]) <= MOST_VALUES
     ]
     grouped: list[ColumnGroups] = []

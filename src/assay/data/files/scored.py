@@ -24,6 +24,8 @@ from assay.data.files.kinds import (
     without_name,
 )
 from assay.data.files.roles import (
+    MOST_CLASSES,
+    called_calls,
     called_image,
     called_model,
     called_patient,
@@ -31,9 +33,15 @@ from assay.data.files.roles import (
     class_of_score,
     models_of,
     models_of_same_rows,
+    of_called_class,
     words_of,
 )
-from assay.data.files.table import TextTable, absences, absent, number, patient_codes, read_table, spellings
+from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, spellings
+
+_LEAST_IN_CLASS = 5
+"""Cases of each class from which on scores that are never below 0.5 are no chance."""
+_NEAR_HALF = 0.75
+"""Confidences of the predicted class come nearer to 0.5 than this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +106,47 @@ class ScoredRows:
                 f"positive: name the column of {positive} with {key_text('--score')}, or "
                 f"{self._other_class}"
             )
+
+    def require_score_of_one_class(self, most: float = 1.0) -> None:
+        """Refuse confidences of the predicted class: no score is below 0.5, or below 1/k with decisions for k classes.
+
+        Args:
+            most: The greatest probability: 1, or 100 of percent.
+
+        Raises:
+            SpecError: The scores are such confidences, and are not called after the positive class.
+        """
+        name, least = self.roles["score"], float(self.score.min()) / most
+        if self.score.max() > most or least <= 0:
+            return
+        stated = f"give {key_text('--as-given', True)} if it is of {self.spelled[1]} in every row"
+        for column in self.table.header:
+            if column != name and self._decided_classes(column) * least >= 1:
+                raise SpecError(f"{of_called_class(name, column)}; or {stated}")
+        is_ranked = min(np.bincount(self.target.codes, minlength=2)) >= _LEAST_IN_CLASS and len({*self.score}) > 2
+        if is_ranked and 0.5 <= least < _NEAR_HALF and self.class_by_name() is None:
+            raise SpecError(
+                f"{key_text('--score')}: '{name}' of {self.table.name} is never below {most / 2:g}, as a confidence of "
+                f"the predicted class is: name the scores of {self.spelled[1]}, or {stated}"
+            )
+
+    def holds_calls(self, column: str) -> bool:
+        """Return whether a column is named like a model's decisions, and holds classes or 0 and 1."""
+        if not called_calls(column):
+            return False
+        classes = {fold(cell) for cell in {*self.cells("target")}} | {"0", "1"}
+        return {fold(cell) for cell in {*self.table.present(column)}} <= classes
+
+    def _decided_classes(self, column: str) -> int:
+        """Return how many classes a column of decisions names, of a few; 0 of another column."""
+        values = {fold(cell) for cell in {*self.table.present(column)}}
+        if len(values) < 2 or not called_calls(column):
+            return 0
+        if self.holds_calls(column):
+            return 2
+        numbers = [value for value in map(number, values) if value is not None]
+        are_classes = not numbers or (len(numbers) == len(values) and all(value == int(value) for value in numbers))
+        return len(values) if are_classes and len(values) <= MOST_CLASSES else 0
 
     def reversed_ranking(self, auroc: float) -> SpecError:
         """Return the error that scores rank the classes the other way round."""
