@@ -229,6 +229,43 @@ def test_calls_are_no_scores_unless_they_are_named(ask: Asking, tmp_path: Path) 
 PERCENT = 100 / (1 + np.exp(-TRUTH))
 
 
+MISSING: dict[str, tuple[np.ndarray, list[float]]] = {
+    "-1 among probabilities": (PROBABILITY, [-1]),
+    "999 among probabilities": (PROBABILITY, [999]),
+    "-999 and -1 among percent": (PERCENT, [-999, -1]),
+    "-9999 among log-odds": (TRUTH, [-9999]),
+}
+
+
+@pytest.mark.parametrize("kind", MISSING)
+@pytest.mark.parametrize("command", ["validate", "audit"])
+@situation(
+    "-1, 999 or -999 in place of missing scores",
+    "asked: empty these cells, or `--scores logits` if every number is a score",
+)
+def test_numbers_of_missing_scores_are_asked_about(command: str, kind: str, ask: Asking) -> None:
+    scores, codes = MISSING[kind]
+    holed = np.where(np.arange(COUNT) % 20 == 3, codes[0], np.where(np.arange(COUNT) % 20 == 9, codes[-1], scores))
+    said = ask(command, predictions(holed), "--out", "out")
+    named = " or ".join(f"{code:g}" for code in codes)
+    assert (said.code, f" are {named}, and the others are from {scores.min():.1g}"[:-1] in said.err) == (2, True)
+    assert "empty these cells" in said.err
+    assert ask(command, "predictions.csv", "--scores", "logits", "--as-given", "--out", "out").code == 0
+    table = pd.read_csv("predictions.csv").replace({"score": codes}, np.nan)
+    table.to_csv("predictions.csv", index=False)
+    more = [] if command == "validate" else ["--skip-bad-rows"]
+    more += ["--scores", "percent"] if scores is PERCENT else []
+    assert ask(command, "predictions.csv", *more, "--out", "emptied").code == 0
+
+
+@situation("-1 for a missing score, in rows that `validate --by` combines", "asked before they are combined")
+def test_a_missing_score_is_not_averaged(ask: Asking) -> None:
+    scores = np.where(np.arange(COUNT) % 20 == 3, -1, PROBABILITY)
+    pd.DataFrame({"exam": np.arange(COUNT) // 4, "target": TARGET, "score": scores}).to_csv("p.csv", index=False)
+    said = ask("validate", "p.csv", "--by", "exam", "--rule", "mean", "--out", "out")
+    assert (said.code, "6 of the scores in 'score' are -1" in said.err) == (2, True)
+
+
 @situation("scores from 0 to 100", "asked: percent or log-odds; with `--scores percent` divided by 100")
 def test_scores_up_to_100_are_asked_about(ask: Asking) -> None:
     path = predictions(PERCENT)

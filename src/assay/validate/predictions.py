@@ -45,7 +45,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
 from assay.stats.format import count
 from assay.stats.groups import LEAST_IN_CLASS, ColumnGroups, groups_of
-from assay.stats.scores import Scale, scale_of
+from assay.stats.scores import Scale, require_no_missing, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
 from assay.validate.request import NOT_AGAIN, ValidateRequest
 
@@ -300,8 +300,11 @@ def _join_rows(
 
     Raises:
         DataError: A value has rows of several patients.
+        SpecError: Numbers stand for a missing score.
     """
     table, score, _ = usable(table, roles)
+    if not request.calls:
+        require_no_missing(score, request.scores, f"the scores in '{roles['score']}'", roles["score"])
     frame, by = table.frame, request.by
     if roles["patient"] in table.header and (frame.groupby(by)[roles["patient"]].nunique() > 1).any():
         raise DataError(f"{key_text('--by', by)}: some of its values have rows of several patients")
