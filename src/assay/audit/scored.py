@@ -287,8 +287,17 @@ class ScoredMaps(ScoredImages):
 
     @property
     def orders(self) -> Sequence[tuple[int, ...]]:
-        """Background is first in every order."""
-        return [(0, 1)]
+        """Background first; lesion first too where its Dice is then much above that of maps that are all lesion."""
+        exchanged = self.reorder((1, 0)).value > self.chance + MUCH
+        return [(0, 1), (1, 0)] if exchanged else [(0, 1)]
+
+    def reorder(self, order: Sequence[int]) -> ScoredMaps:
+        """Return the answers with background and lesion exchanged where lesion is first; counts hold at 0.5 alone."""
+        if [*order] == sorted(order):
+            return self
+        pixels, truth = (self.maps[name].astype(np.int64)[:, None] for name in ("pixels", "truth"))
+        exchanged = {"predicted": pixels - self.maps["predicted"], "hit": truth - self.maps["hit"]}
+        return replace(self, logits=-self.logits, maps={**self.maps, **exchanged})
 
     def effect(self, after: ScoredImages, dose: str) -> Effect:
         """Return the effect of a change; the swing needs images with a lesion and without one."""
@@ -374,11 +383,11 @@ def second_half(patient: Int[np.ndarray, " n"], seed: int, of: str) -> Bool[np.n
 def _unlikeliness(name: str, order: Sequence[int]) -> float:
     """Return what a reading must gain over the likeliest: channels or a scaling, then an order of outputs, then both.
 
-    Where channels are compared, BGR turns scores as the other order does. Inverted gray values are as likely as an
-    order.
+    Where channels are compared, BGR turns scores as the other order does. Inverted gray values are a little likelier
+    than an order, which may amount to them.
     """
     turned = [*order] != sorted(order)
-    return _TURNED * (turned or name == INVERTED) + _BOTH * bool(name and turned)
+    return _TURNED * (1.01 * turned or name == INVERTED) + _BOTH * bool(name and turned)
 
 
 _AT_HALF = MapGrid().thresholds.index(0.0)
