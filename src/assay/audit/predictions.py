@@ -32,7 +32,8 @@ from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.data.files.kinds import factor_of
 from assay.data.files.restated import restated
 from assay.data.files.roles import MOST_CLASSES, called_calls, called_image, called_patient, called_unit
-from assay.data.files.scored import ScoredRows, read_score_table, read_scored_rows, require_one_row_each
+from assay.data.files.score_cases import read_score_table, require_one_row_each
+from assay.data.files.scored import ScoredRows, read_scored_rows
 from assay.data.files.table import patient_codes, require_whole
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out

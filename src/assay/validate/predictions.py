@@ -30,16 +30,14 @@ from assay.data.files.roles import (
     models_of,
     roles_of,
 )
-from assay.data.files.scored import (
-    ScoredRows,
+from assay.data.files.score_cases import (
     comparison_line,
     read_score_table,
-    read_scored_rows,
     require_no_models,
     require_one_row_each,
     some_values,
-    usable,
 )
+from assay.data.files.scored import ScoredRows, read_scored_rows, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
