@@ -342,7 +342,7 @@ def better(
     """
     if not comparable(as_given, second):
         return None
-    halves = [np.flatnonzero(second == side) for side in (False, True)]
+    halves, maps = [np.flatnonzero(second == side) for side in (False, True)], isinstance(as_given, ScoredMaps)
     candidates: list[tuple[float, str, tuple[int, ...], BoundedEstimate]] = []
     for half, rest in (halves, halves[::-1]):
         before, after = (
@@ -357,13 +357,13 @@ def better(
         }
         if not gains or max(gains.values()) <= 0:
             return None
-        name, order = max(gains, key=lambda key: gains[key] - _unlikeliness(*key))
+        name, order = max(gains, key=lambda key: gains[key] - _unlikeliness(*key, maps))
         tested = {"": as_given, **others}[name].take(rest).reorder(order)
         candidates.append((gains[name, order], name, order, as_given.take(rest).gain(tested, _LEVEL)))
     gain = mean_of_independent(candidates[0][3], candidates[1][3], _LEVEL)
     _, name, order, _ = max(
         candidates,
-        key=lambda candidate: candidate[0] + candidate[3].value - 2 * _unlikeliness(candidate[1], candidate[2]),
+        key=lambda candidate: candidate[0] + candidate[3].value - 2 * _unlikeliness(candidate[1], candidate[2], maps),
     )
     return (name, order, gain) if gain.low > MUCH else None
 
@@ -380,14 +380,14 @@ def second_half(patient: Int[np.ndarray, " n"], seed: int, of: str) -> Bool[np.n
     return np.argsort(np.argsort(row_uniform(seed, of, people)))[codes] % 2 == 1
 
 
-def _unlikeliness(name: str, order: Sequence[int]) -> float:
+def _unlikeliness(name: str, order: Sequence[int], maps: bool) -> float:
     """Return what a reading must gain over the likeliest: channels or a scaling, then an order of outputs, then both.
 
-    Where channels are compared, BGR turns scores as the other order does. Inverted gray values are a little likelier
-    than an order, which may amount to them.
+    Where channels are compared, BGR turns scores as the other order does. Inverted gray values are as likely as an
+    order; of maps they are likelier, since an exchange may amount to them.
     """
     turned = [*order] != sorted(order)
-    return _TURNED * (1.01 * turned or name == INVERTED) + _BOTH * bool(name and turned)
+    return _TURNED * (turned or name == INVERTED) + _BOTH * bool((name or maps) and turned)
 
 
 _AT_HALF = MapGrid().thresholds.index(0.0)
