@@ -138,6 +138,7 @@ def compare(
     threshold: float = 0.5,
     scores: AsScores = "auto",
     unmatched: Unmatched = "refuse",
+    as_given: bool = False,
     out: str | Path | None = None,
 ) -> CompareEstimates:
     """Compare predictions that were made elsewhere, as the contrasts of a study are.
@@ -158,6 +159,7 @@ def compare(
         threshold: Probability from which an image is called positive.
         scores: probabilities, percent or logits; by default found from all scores of a recipe.
         unmatched: Whether over a tenth of the images that a recipe lacks are refused, or dropped.
+        as_given: Go on where the scores seem to be those of the predicted class.
         out: The folder that gets a page and its tables.
 
     Returns:

@@ -84,6 +84,43 @@ def test_inverted_images_stop_the_audit_and_a_distortion_costs_dice(tmp_path: Pa
     assert rows.dice.iloc[-1] > rows.dice.iloc[0]
 
 
+def exchanged(images: np.ndarray) -> np.ndarray:
+    """Give the lesion as the first channel and the background as the second."""
+    found = lower(images)
+    return np.concatenate([found, np.zeros_like(found)], axis=1)
+
+
+def never(images: np.ndarray) -> np.ndarray:
+    return bright(images) - 10_000
+
+
+def test_a_model_whose_first_channel_is_the_lesion_stops_the_audit(tmp_path: Path) -> None:
+    data = lesions(tmp_path / "set")
+    with pytest.raises(SpecError, match=r"as given and 1\.00 with background and lesion exchanged") as refused:
+        segmented(exchanged, data)
+    assert "give maps of the lesion, of several channels with the background first, or as_given=True" in str(
+        refused.value
+    )
+    found = segmented(exchanged, data, as_given=True).table("checks").set_index("check")
+    assert "with background and lesion exchanged" in found.text["scaling"]
+    checks = segmented(never, data).table("checks").set_index("check")
+    assert checks.status["scaling"] == "ok", "maps without a lesion, whose background is no lesion either"
+
+
+@pytest.mark.parametrize(("most", "remedy"), [(255, "divide them by 255"), (9, "write probabilities")])
+def test_maps_that_are_never_below_0_are_asked_about(tmp_path: Path, most: float, remedy: str) -> None:
+    data = lesions(tmp_path / "set", count=60)
+
+    def heat(images: np.ndarray) -> np.ndarray:
+        return most * (images[:, :1] > 0.6)
+
+    with pytest.raises(SpecError, match=f"the maps are from 0 to {most}, .*: {remedy}.*scores=percent"):
+        segmented(heat, data)
+    checks = segmented(lambda images: heat(images) / most, data).table("checks").set_index("check")
+    assert checks.value["ranking"] == pytest.approx(1), "the Dice of probabilities"
+    segmented(heat, data, scores="logits")
+
+
 def test_a_classifier_and_a_threshold_are_refused(tmp_path: Path) -> None:
     data = lesions(tmp_path / "other", count=40)
     with pytest.raises(SpecError, match=r"an audit with masks needs maps \[b, k, h, w\]"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.worlds.audits import LESION_MARKS, MARKS, bright, images, lesions, require_valid, run, shortcut, verdicts
-from tests.worlds.files import write_table
+from tests.worlds.files import save, write_table
 
 import assay
 from assay.audit.prepared import finish_audit, prepare_images
@@ -115,7 +115,13 @@ def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, capsys: pyt
     direct = assay.audit(of_masks, data, **given, out=tmp_path / "direct", progress=False)
     same(tmp_path / "dir" / "audit", direct, verdicts=["g", "dice", "stray", "flips"], distorted=["dice", "stray"])
     assert verdicts(direct)["tag"] == "affected-by"
-    (mask := next((tmp_path / "masks").iterdir())).rename(tmp_path / mask.name)
+    (tmp_path / "heat").mkdir()
+    for mask in (tmp_path / "masks").iterdir():
+        save(tmp_path / "heat" / mask.name, np.arange(24 * 24).reshape(24, 24).astype(np.uint8))
+    with pytest.raises(SpecError, match=r"has 256 gray values, as a heat map has: write labels, 0 for background"):
+        finish_audit(tmp_path / "dir", tmp_path / "heat", AuditRequest(out=tmp_path / "of-heat"))
+    mask = next((tmp_path / "masks").iterdir())
+    mask.rename(tmp_path / mask.name)
     mask.symlink_to(tmp_path / mask.name)
     with pytest.raises(SpecError, match=f"masks/{mask.name}: its path leads out of the folder by a link"):
         finish_audit(tmp_path / "dir", tmp_path / "masks", AuditRequest())

@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from tests.audit.search.test_leads import COUNT, GLYPH, LETTER, MODELS, SIDE, audited, limits, middle, pictures
-from tests.worlds.files import save, write_table
+from tests.worlds.files import save, write_rows, write_table
 from torch import nn
 
 import assay
@@ -181,6 +181,28 @@ def test_no_rows_balance_a_mark_that_is_on_all_images_of_a_class(
         " rows, since all images of a class carry it, or none do: collect images of each class with and without it\n"
         in capsys.readouterr().out
     )
+
+
+def test_a_patch_comes_from_another_patient_or_the_remedy_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {"marks": {}, "distortions": [], "pictures": False, "progress": False, "as_given": True}
+    data = pictures(tmp_path / "set")
+    rows = table(tmp_path / "set" / "data.csv")
+    write_rows(tmp_path / "set" / "data.csv", [{**row, "who": f"p{at // 2}"} for at, row in enumerate(rows)])
+    out = assay.audit(MODELS["letter"], data, out=tmp_path / "out", **given).folder
+    folder = RunFolder(out)
+    id = folder.table("regions")[0]["search"]
+    record = folder.record("probes", id)
+    searched = record["searched"]
+    for people in (2, 1):  # whose images alone are without the mark
+        without = [at // 2 for at in searched if at % 2 == 0 and at + 1 in searched][:people]
+        folder.write_record("probes", id, {**record, "carry": [at // 2 not in without for at in searched]})
+        write_manifest(out, {})
+        with pytest.raises(SystemExit, match="2" if people == 1 else "0"):
+            main(["audit", "remedy", str(out), str(tmp_path / f"covered-{people}"), "--quiet"])
+    assert "without the mark are of one patient, and a patch must come from another one" in capsys.readouterr().err
+    assert not any((tmp_path / "covered-1").rglob("*.png"))
 
 
 def test_a_faint_mark_that_the_search_missed_is_no_donor_to_others(tmp_path: Path) -> None:

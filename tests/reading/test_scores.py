@@ -172,6 +172,48 @@ def test_confidences_are_no_scores_of_the_positive_class(ask: Asking, tmp_path: 
     assert ask(*named, "--as-given").code == 0
 
 
+@pytest.mark.parametrize("command", ["validate", "audit", "compare"])
+@situation(
+    "confidences of the predicted class without a column of decisions: none is below 0.5",
+    "asked by `validate`, `audit` and `compare`; `--as-given` reads them as given",
+)
+def test_confidences_without_decisions_are_asked_about(command: str, ask: Asking, tmp_path: Path) -> None:
+    columns = {"file": [f"{at}.png" for at in range(COUNT)], "loss": "a", "label": TARGET}
+    table = pd.DataFrame(columns).assign(probability=np.maximum(PROBABILITY, 1 - PROBABILITY))
+    table = pd.concat([table, table.assign(loss="b")]) if command == "compare" else table
+    by = ["--by", "loss"] if command == "compare" else []
+    for factor, more in ((1, []), (100, ["--scores", "percent"])):
+        table.assign(probability=factor * table.probability).to_csv(tmp_path / "p.csv", index=False)
+        named = [command, tmp_path / "p.csv", "--out", tmp_path / f"out{factor}", *by, *more]
+        said = ask(*named)
+        assert (said.code, f"'probability' of p.csv is never below {factor / 2:g}" in said.err) == (2, True), said.err
+        assert "--as-given" in said.err
+        assert ask(*named, "--as-given").code == 0
+    table.assign(probability=0.4 + 0.6 * table.probability.rank(pct=True)).to_csv(tmp_path / "p.csv", index=False)
+    assert ask(command, tmp_path / "p.csv", "--out", tmp_path / "other", *by).code == 0, "some are below 0.5"
+
+
+@situation(
+    "confidences from 1/k on, beside decisions for k classes, of which the target is one", "asked in the same way"
+)
+def test_confidences_of_several_classes_are_asked_about(ask: Asking, tmp_path: Path) -> None:
+    share = np.where(np.arange(COUNT) % 3, 0.6, 0.4)
+    several = np.stack([PROBABILITY, share * (1 - PROBABILITY), (1 - share) * (1 - PROBABILITY)], axis=1)
+    columns = {
+        "file": [f"{at}.png" for at in range(COUNT)],
+        "melanoma": TARGET,
+        "predicted_class": np.array(["melanoma", "naevus", "keratosis"])[several.argmax(1)],
+        "probability": several.max(1),
+    }
+    pd.DataFrame(columns).to_csv(tmp_path / "p.csv", index=False)
+    assert 1 / 3 <= several.max(1).min() < 0.5
+    assert len(set(columns["predicted_class"])) > 2
+    named = ["validate", tmp_path / "p.csv", "--score", "probability", "--out", tmp_path / "out"]
+    said = ask(*named)
+    assert (said.code, "seems to be of the class that 'predicted_class' names" in said.err) == (2, True), said.err
+    assert ask(*named, "--as-given").code == 0
+
+
 @situation("a column `prediction` of two values and no other scores, in `assay validate`", "asked: calls or scores")
 def test_calls_are_no_scores_unless_they_are_named(ask: Asking, tmp_path: Path) -> None:
     columns = {"file": [f"{at}.png" for at in range(COUNT)], "prediction": (PROBABILITY > 0.5) * 1, "label": TARGET}
@@ -185,6 +227,43 @@ def test_calls_are_no_scores_unless_they_are_named(ask: Asking, tmp_path: Path) 
 
 
 PERCENT = 100 / (1 + np.exp(-TRUTH))
+
+
+MISSING: dict[str, tuple[np.ndarray, list[float]]] = {
+    "-1 among probabilities": (PROBABILITY, [-1]),
+    "999 among probabilities": (PROBABILITY, [999]),
+    "-999 and -1 among percent": (PERCENT, [-999, -1]),
+    "-9999 among log-odds": (TRUTH, [-9999]),
+}
+
+
+@pytest.mark.parametrize("kind", MISSING)
+@pytest.mark.parametrize("command", ["validate", "audit"])
+@situation(
+    "-1, 999 or -999 in place of missing scores",
+    "asked: empty these cells, or `--scores logits` if every number is a score",
+)
+def test_numbers_of_missing_scores_are_asked_about(command: str, kind: str, ask: Asking) -> None:
+    scores, codes = MISSING[kind]
+    holed = np.where(np.arange(COUNT) % 20 == 3, codes[0], np.where(np.arange(COUNT) % 20 == 9, codes[-1], scores))
+    said = ask(command, predictions(holed), "--out", "out")
+    named = " or ".join(f"{code:g}" for code in codes)
+    assert (said.code, f" are {named}, and the others are from {scores.min():.1g}"[:-1] in said.err) == (2, True)
+    assert "empty these cells" in said.err
+    assert ask(command, "predictions.csv", "--scores", "logits", "--as-given", "--out", "out").code == 0
+    table = pd.read_csv("predictions.csv").replace({"score": codes}, np.nan)
+    table.to_csv("predictions.csv", index=False)
+    more = [] if command == "validate" else ["--skip-bad-rows"]
+    more += ["--scores", "percent"] if scores is PERCENT else []
+    assert ask(command, "predictions.csv", *more, "--out", "emptied").code == 0
+
+
+@situation("-1 for a missing score, in rows that `validate --by` combines", "asked before they are combined")
+def test_a_missing_score_is_not_averaged(ask: Asking) -> None:
+    scores = np.where(np.arange(COUNT) % 20 == 3, -1, PROBABILITY)
+    pd.DataFrame({"exam": np.arange(COUNT) // 4, "target": TARGET, "score": scores}).to_csv("p.csv", index=False)
+    said = ask("validate", "p.csv", "--by", "exam", "--rule", "mean", "--out", "out")
+    assert (said.code, "6 of the scores in 'score' are -1" in said.err) == (2, True)
 
 
 @situation("scores from 0 to 100", "asked: percent or log-odds; with `--scores percent` divided by 100")

@@ -192,6 +192,8 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
     raw = _scores_of_few(prepared, all_images)
     model, classes, count = prepared.model, all_images.table.classes, raw.shape[1]
     if model.task == "segmentation":
+        if request.scores == "auto":
+            _require_log_odds_of_pixels(raw, raw.shape[1] // math.prod(all_images.images.shape[1:]))
         inside = float(raw.min()) >= 0 and float(raw.max()) <= 1 and raw.std() > 0
         scores = request.scores if request.scores != "auto" else "probabilities" if inside else "logits"
         return replace(prepared, model=replace(model, scores=scores))
@@ -249,6 +251,18 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
         other = "" if request.outputs else f"; if the model has another order, name the classes in it, as in {example}"
         output_text.append(f"in the order of the classes {join_words([*classes])}: {why}{other}")
     return replace(prepared, model=model, outputs="; ".join(output_text))
+
+
+def _require_log_odds_of_pixels(raw: Float[np.ndarray, "n k"], channels: int) -> None:
+    """Raise SpecError for maps of one channel that are never below 0 and exceed 1: all of each would be lesion."""
+    least, greatest = float(raw.min()), float(raw.max())
+    if channels != 1 or least < 0 or greatest <= 1 or least == greatest:
+        return
+    divisor = "divide them by 255 if they are gray values" if 100 < greatest <= 255 else "write probabilities"
+    raise SpecError(
+        f"the maps are from {least:.3g} to {greatest:.3g}, which log-odds of a lesion rarely are: {divisor}, or give "
+        f"{key_text('--scores', 'percent')} or {key_text('--scores', 'logits')} if they are so"
+    )
 
 
 def _is_finding(classes: Sequence[str]) -> bool:
@@ -527,7 +541,10 @@ def misread(
         pair: Whether two logits are read as one softmax.
     """
     ways, write = list[str](), list[str]()
-    if list(order) != sorted(order) and len(classes) == 2:
+    if list(order) != sorted(order) and measure == "Dice":
+        ways.append("background and lesion exchanged")
+        write.append("maps of the lesion, of several channels with the background first")
+    elif list(order) != sorted(order) and len(classes) == 2:
         ways.append("the classes the other way round")
         other = (
             f"another {key_text('--positive')}"

@@ -32,7 +32,8 @@ from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.data.files.kinds import factor_of
 from assay.data.files.restated import restated
 from assay.data.files.roles import MOST_CLASSES, called_calls, called_image, called_patient, called_unit
-from assay.data.files.scored import ScoredRows, read_score_table, read_scored_rows, require_one_row_each
+from assay.data.files.score_cases import read_score_table, require_one_row_each
+from assay.data.files.scored import ScoredRows, read_scored_rows
 from assay.data.files.table import patient_codes, require_whole
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
@@ -131,6 +132,8 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     scale = scale_of(
         rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'", request.score
     )
+    if not request.as_given:
+        rows.require_score_of_one_class(100 if scale.kind == "percent" else 1)
     logits = np.stack([np.zeros(len(rows.score)), scale.log_odds(rows.score)], axis=1)
     threshold = threshold_of(request.threshold, logits, table)
     scored = ScoredImages(table, logits, threshold, is_calibrated=scale.kind != "other")

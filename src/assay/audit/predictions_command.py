@@ -18,7 +18,7 @@ from assay.core.errors import DataError, SpecError, require_met
 from assay.core.files import at_home, is_file
 from assay.core.terminal import print_lines
 from assay.data.files.roles import roles_of
-from assay.data.files.scored import read_score_table
+from assay.data.files.score_cases import read_score_table
 from assay.report.glossary import GLOSSARY
 from assay.report.sentences.reading import reading_lines, replaced_lines, where_issues_are
 from assay.store.folder import RunFolder

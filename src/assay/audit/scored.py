@@ -289,8 +289,17 @@ class ScoredMaps(ScoredImages):
 
     @property
     def orders(self) -> Sequence[tuple[int, ...]]:
-        """Background is first in every order."""
-        return [(0, 1)]
+        """Background first; lesion first too where its Dice is then much above that of maps that are all lesion."""
+        exchanged = self.reorder((1, 0)).value > self.chance + MUCH
+        return [(0, 1), (1, 0)] if exchanged else [(0, 1)]
+
+    def reorder(self, order: Sequence[int]) -> ScoredMaps:
+        """Return the answers with background and lesion exchanged where lesion is first; counts hold at 0.5 alone."""
+        if [*order] == sorted(order):
+            return self
+        pixels, truth = (self.maps[name].astype(np.int64)[:, None] for name in ("pixels", "truth"))
+        exchanged = {"predicted": pixels - self.maps["predicted"], "hit": truth - self.maps["hit"]}
+        return replace(self, logits=-self.logits, maps={**self.maps, **exchanged})
 
     def effect(self, after: ScoredImages, dose: str) -> Effect:
         """Return the effect of a change; the swing needs images with a lesion and without one."""
@@ -335,7 +344,7 @@ def better(
     """
     if not comparable(as_given, second):
         return None
-    halves = [np.flatnonzero(second == side) for side in (False, True)]
+    halves, maps = [np.flatnonzero(second == side) for side in (False, True)], isinstance(as_given, ScoredMaps)
     candidates: list[tuple[float, str, tuple[int, ...], BoundedEstimate]] = []
     for half, rest in (halves, halves[::-1]):
         before, after = (
@@ -350,13 +359,13 @@ def better(
         }
         if not gains or max(gains.values()) <= 0:
             return None
-        name, order = max(gains, key=lambda key: gains[key] - _unlikeliness(*key))
+        name, order = max(gains, key=lambda key: gains[key] - _unlikeliness(*key, maps))
         tested = {"": as_given, **others}[name].take(rest).reorder(order)
         candidates.append((gains[name, order], name, order, as_given.take(rest).gain(tested, _LEVEL)))
     gain = mean_of_independent(candidates[0][3], candidates[1][3], _LEVEL)
     _, name, order, _ = max(
         candidates,
-        key=lambda candidate: candidate[0] + candidate[3].value - 2 * _unlikeliness(candidate[1], candidate[2]),
+        key=lambda candidate: candidate[0] + candidate[3].value - 2 * _unlikeliness(candidate[1], candidate[2], maps),
     )
     return (name, order, gain) if gain.low > MUCH else None
 
@@ -373,14 +382,16 @@ def second_half(patient: Int[np.ndarray, " n"], seed: int, of: str) -> Bool[np.n
     return np.argsort(np.argsort(row_uniform(seed, of, people)))[codes] % 2 == 1
 
 
-def _unlikeliness(name: str, order: Sequence[int]) -> float:
+def _unlikeliness(name: str, order: Sequence[int], maps: bool) -> float:
     """Return what a reading must gain over the likeliest: channels or a scaling, then an order of outputs, then both.
 
     Where channels are compared, BGR turns scores as the other order does. Inverted gray values are as likely as an
-    order, and so are scalings that are no range of pixels: those of each image help some models that lack them.
+    order, and so are scalings that are no range of pixels: those of each image help some models that lack them. Of maps
+    they are likelier, since an exchange may amount to them.
     """
     turned = [*order] != sorted(order)
-    return _RARE * (name in _RARE_SCALINGS) + _TURNED * (turned or name == INVERTED) + _BOTH * bool(name and turned)
+    rare = _RARE * (name in _RARE_SCALINGS) + _TURNED * (turned or name == INVERTED)
+    return rare + _BOTH * bool((name or maps) and turned)
 
 
 _AT_HALF = MapGrid().thresholds.index(0.0)

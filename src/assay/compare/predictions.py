@@ -66,6 +66,8 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         SpecError: A column is missing, or the positive class is not known.
     """
     rows, columns, guessed = _read_columns(columns)
+    if not columns.as_given:
+        rows.require_score_of_one_class(100 if columns.scores == "percent" else 1)
     table, labels, score = rows.table, rows.target, rows.score
     groups, classes = table.column(columns.by, key_text("--by")), rows.cells("target")
     named, matched = _same_names(table.column(columns.image, key_text("--image")), groups, columns.unmatched)

@@ -31,5 +31,6 @@ class CompareRequest(CommandRequest):
     unmatched: Annotated[
         Literal["refuse", "drop"], Option("Many images missing for a recipe: refuse or drop.", "HOW")
     ] = "refuse"
+    as_given: Annotated[bool, Option("Continue even if the scores seem to be those of the predicted class.")] = False
     out: Annotated[Path | None, Option("Write a page and its tables there.", "FOLDER", short="-o")] = None
     as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False

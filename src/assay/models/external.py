@@ -256,6 +256,9 @@ FIRST_CHANNEL = "_0000"
 """End of the name of a picture whose mask is asked for: nnU-Net reads only such names, and leaves it out of its own."""
 _CERTAIN = 20.0
 """Log-odds of a pixel that a mask of labels calls lesion."""
+_MOST_LABELS = 32
+_BLURRED = 0.1
+"""A picture of more gray values, with a greater share of pixels between the ends, is a heat map; an edge is thinner."""
 
 
 def mask_of(folder: Path, picture: str) -> Path | None:
@@ -284,7 +287,7 @@ def read_lesion_map(path: Path, sides: tuple[int, int]) -> Float[Tensor, "1 h w"
         sides: Height and width of the image.
 
     Raises:
-        SpecError: The file cannot be read, is of another size, or holds no probabilities.
+        SpecError: The file cannot be read, is of another size, or holds neither labels nor probabilities.
     """
     try:
         if path.suffix == ".npy":
@@ -297,6 +300,13 @@ def read_lesion_map(path: Path, sides: tuple[int, int]) -> Float[Tensor, "1 h w"
     if values.shape != sides:
         raise SpecError(f"the mask {path.name} has the shape {list(values.shape)}, and its image {list(sides)}")
     if path.suffix != ".npy":
+        levels = np.unique(values)
+        between = float(((values > levels[0]) & (values < levels[-1])).mean())
+        if len(levels) > _MOST_LABELS and between > _BLURRED:
+            raise SpecError(
+                f"the mask {path.name} has {len(levels)} gray values, as a heat map has: write labels, 0 for "
+                "background, or a .npy of the probability of a lesion"
+            )
         return torch.as_tensor(np.where(values > 0, _CERTAIN, -_CERTAIN).astype(np.float32))[None]
     if not (values >= 0).all() or not (values <= 1).all():
         raise SpecError(f"the mask {path.name} has values outside 0 to 1: write the probability of a lesion")

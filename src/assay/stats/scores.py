@@ -24,6 +24,12 @@ _DECISIONS = re.compile(
 )
 """Names of numbers around 0 that are no log-odds."""
 _LOG_ODDS = re.compile(r"logit|log_?odds", re.IGNORECASE)
+_MISSING = (9.0, 99.0, 999.0, 9999.0, 99999.0)
+"""Numbers that stand for a missing score, with either sign, and so does -1."""
+_FEW = 3
+"""Distinct scores up to which nothing is taken for a missing one."""
+_FAR = 10
+"""Where scores are not from 0 to 100, a missing one is so many times greater than all of them."""
 _GRADES = 10
 """Whole numbers up to this may be grades."""
 _OVER = 1e-6
@@ -81,7 +87,7 @@ def scale_of(
             are called so, are then taken for those of a decision function, and not for log-odds.
 
     Raises:
-        SpecError: They may be percent or log-odds, or are not what the user calls them.
+        SpecError: They may be percent or log-odds, some may be missing, or they are not what the user calls them.
 
     Examples:
         >>> scale_of(np.array([0.1, 0.9])).kind
@@ -91,6 +97,7 @@ def scale_of(
         >>> scale_of(np.array([10.0, 90.0]), "percent").log_odds(np.array([50.0])).tolist()
         [0.0]
     """
+    require_no_missing(scores, requested, of, column)
     least, greatest = float(np.min(scores)), float(np.max(scores))
     spread = f"{of} are from {least:.3g} to {greatest:.3g}"
     inside = {"probabilities": least >= -_OVER and greatest <= 1 + _OVER, "percent": least >= 0 and greatest <= 100}
@@ -128,3 +135,50 @@ def scale_of(
     most = (threshold, 1 - threshold)
     near, far = (float(np.min(distance, initial=end)) for distance, end in zip(distances, most, strict=True))
     return Scale(kind, least, greatest, (near, far), (int((p <= 0).sum()), int((p >= 1).sum())))
+
+
+def require_no_missing(
+    scores: Float[np.ndarray, "*n"], requested: AsScores = "auto", of: str = "the scores", column: str = ""
+) -> None:
+    """Refuse numbers that stand for a missing score: -1 among probabilities, or 999 far from all others.
+
+    Args:
+        scores: All scores, finite.
+        requested: What the user calls them; of log-odds, every number is a score.
+        of: Subject of errors.
+        column: Name of their column in a table, where they have one.
+
+    Raises:
+        SpecError: The least or the greatest of them are such numbers, up to half of all.
+
+    Examples:
+        >>> require_no_missing(np.array([0.2, 0.7, 0.4, 0.5, -1.0]))
+        Traceback (most recent call last):
+        assay.core.errors.SpecError: 1 of the scores is -1, and the others are from 0.2 to 0.7: ...
+    """
+    values, counts = np.unique(np.asarray(scores, dtype=np.float64), return_counts=True)
+    first, last = 0, len(values)
+    while first < last and (values[first] == -1 or -values[first] in _MISSING):
+        first += 1
+    while last > first and values[last - 1] in _MISSING:
+        last -= 1
+    rest, missing = values[first:last], [*values[:first].tolist(), *values[last:].tolist()]
+    number = int(counts.sum() - counts[first:last].sum())
+    if requested == "logits" or len(rest) <= _FEW or not 0 < number <= counts.sum() / 2:
+        return
+    least, greatest = float(rest[0]), float(rest[-1])
+    if not any(_is_far(code, least, greatest) for code in missing):
+        return
+    remedy = "empty these cells" if column else "leave these images out"
+    raise SpecError(
+        f"{number:,} of {of} {'is' if number == 1 else 'are'} {' or '.join(f'{code:g}' for code in missing)}, and the "
+        f"others are from {least:.3g} to {greatest:.3g}: {remedy} if no score was made, or give "
+        f"{key_text('--scores', 'logits')} if every number is a score"
+    )
+
+
+def _is_far(code: float, least: float, greatest: float) -> bool:
+    """Return whether a number is outside of what the scores around it are: probabilities, percent or others."""
+    if least >= -_OVER and greatest <= 100:
+        return code < 0 or code > (1 + _OVER if greatest <= 1 + _OVER else 100)
+    return abs(code) > max(_MISSING[0], _FAR * max(-least, greatest))

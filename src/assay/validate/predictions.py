@@ -28,25 +28,22 @@ from assay.data.files.roles import (
     called_patient,
     called_unit,
     models_of,
-    of_called_class,
     roles_of,
 )
-from assay.data.files.scored import (
-    ScoredRows,
+from assay.data.files.score_cases import (
     comparison_line,
     read_score_table,
-    read_scored_rows,
     require_no_models,
     require_one_row_each,
     some_values,
-    usable,
 )
+from assay.data.files.scored import ScoredRows, read_scored_rows, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
 from assay.stats.format import count
 from assay.stats.groups import LEAST_IN_CLASS, ColumnGroups, groups_of
-from assay.stats.scores import Scale, scale_of
+from assay.stats.scores import Scale, require_no_missing, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
 from assay.validate.request import NOT_AGAIN, ValidateRequest
 
@@ -301,8 +298,11 @@ def _join_rows(
 
     Raises:
         DataError: A value has rows of several patients.
+        SpecError: Numbers stand for a missing score.
     """
     table, score, _ = usable(table, roles)
+    if not request.calls:
+        require_no_missing(score, request.scores, f"the scores in '{roles['score']}'", roles["score"])
     frame, by = table.frame, request.by
     if roles["patient"] in table.header and (frame.groupby(by)[roles["patient"]].nunique() > 1).any():
         raise DataError(f"{key_text('--by', by)}: some of its values have rows of several patients")
@@ -450,7 +450,7 @@ LEAST_SEPARATED = 5
 def _require_positive_scores(file: ScoreFile, cases: ScoredCases) -> None:
     """Refuse scores that are, by their column's name or by their ranks, those of the other class. Raises SpecError."""
     file.rows.require_positive_by_name()
-    _require_score_of_one_class(file.rows)
+    file.rows.require_score_of_one_class(100 if file.scale.kind == "percent" else 1)
     auroc = auroc_with_interval(cases)
     is_separated = auroc.value == 0 and min(np.bincount(cases.target)) >= LEAST_SEPARATED
     if auroc.high < MOST_AUROC or is_separated:
@@ -592,30 +592,6 @@ def _set_on(file: ScoreFile, rule: str, level: float) -> tuple[float, str]:
     return threshold_reaching(rule, level, file.rows.target.codes, file.rows.score), "these cases"
 
 
-def _require_score_of_one_class(rows: ScoredRows) -> None:
-    """Refuse confidences: probabilities that are never below 0.5, beside decisions for both classes. Raises SpecError.
-
-    Of which class each is, the decision says.
-    """
-    score = rows.roles["score"]
-    if not 0.5 <= rows.score.min() <= rows.score.max() <= 1:
-        return
-    for name in rows.table.header:
-        if name != score and _holds_calls(rows, name) and len(set(rows.table.present(name))) > 1:
-            raise SpecError(
-                f"{of_called_class(score, name)}; or give {key_text('--as-given', True)} if it is of "
-                f"{rows.spelled[1]} in every row"
-            )
-
-
-def _holds_calls(rows: ScoredRows, name: str) -> bool:
-    """Return whether a column is named like a model's decisions, and holds classes or 0 and 1."""
-    if not called_calls(name):
-        return False
-    classes = {fold(cell) for cell in {*rows.cells("target")}} | {"0", "1"}
-    return {fold(cell) for cell in {*rows.table.present(name)}} <= classes
-
-
 def _groups_of_file(
     rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest, taken: Collection[str]
 ) -> tuple[tuple[ColumnGroups, ...], list[str], list[str]]:
@@ -629,7 +605,7 @@ def _groups_of_file(
         name
         for name in table.header
         if name not in taken
-        and not (called_patient(name) or called_unit(name) or _holds_calls(rows, name))
+        and not (called_patient(name) or called_unit(name) or rows.holds_calls(name))
         and 1 < len([*filterfalse(absent, set(table.column(name, key_text("--groups"))))]) <= MOST_VALUES
     ]
     grouped: list[ColumnGroups] = []

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch.nn.functional import adaptive_avg_pool2d
 
 from assay.audit.search.regions import Border, Box, Corners, MovingRegion, Pixels, Region
+from assay.core.errors import SpecError
 from assay.core.seeds import generator
 from assay.shifts.environment import Environment
 
@@ -57,14 +58,22 @@ def equalizing(images: Environment, region: Region) -> Change:
 def covering(
     images: Environment, region: Region, donors: Int[np.ndarray, " d"], carriers: Int[np.ndarray, " c"]
 ) -> Cover:
-    """Return what covers a region in images with the content of the most similar donor.
+    """Return what covers a region in images with the content of the most similar donor of another patient.
 
     Args:
         images: All images.
         region: The place of the mark, or the shape.
         donors: Positions of images without the mark, of any class.
         carriers: Positions of images that surely carry it.
+
+    Raises:
+        SpecError: All donors are of one patient, whose images would be covered by that patient's own.
     """
+    if len(np.unique(images.table.patient[donors])) < 2:
+        raise SpecError(
+            "all images without the mark are of one patient, and a patch must come from another one: audit images of "
+            "more patients"
+        )
     content, patient = images.images.read(donors).numpy(), images.table.patient
     if isinstance(region, MovingRegion):
         places, share = _moving_places(images, region, carriers)

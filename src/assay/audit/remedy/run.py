@@ -93,8 +93,9 @@ def remedy(
 
     At the place of each mark, each image gets the content of the donor that is most like it elsewhere, of another
     patient and of any class. Donors are the quarter of the images without the mark whose patches move scores least its
-    way, since a search misses some carriers. Without any mark, a change of the whole image is made the same in all of
-    them (`Region.equalize`). Images have the size and the framing that the model reads.
+    way, since a search misses some carriers; where that quarter is of one patient, all images without it. Without any
+    mark, a change of the whole image is made the same in all of them (`Region.equalize`). Images have the size and the
+    framing that the model reads.
 
     Args:
         audit: The folder of the audit.
@@ -105,7 +106,8 @@ def remedy(
         on_progress: Callback for images while they are read.
 
     Raises:
-        SpecError: The folder holds no audit, nothing with a remedy was found, or `out` is not empty.
+        SpecError: The folder holds no audit, nothing with a remedy was found, all images without the mark are of one
+            patient, or `out` is not empty.
         DataError: The images changed since.
     """
     folder = RunFolder(audit)
@@ -167,12 +169,13 @@ def _carried_mark(row: Row, record: dict[str, Any], swapped: bool) -> CarriedMar
 
 
 def _cover(images: Environment, marks: Sequence[CarriedMark], at: int, searched: Int[np.ndarray, " n"]) -> Cover:
-    """Return what covers a mark. Donors carry none of the other marks, where there are such images."""
+    """Return what covers a mark. Donors are surely without it and carry no other mark, where two patients have such."""
     mark = marks[at]
     donors = surely_without(mark.carry, mark.worth)
     others = np.any([other.carry for other in marks if other is not mark], axis=0)
-    plain = donors & ~others
-    return covering(images, mark.region, searched[plain if plain.any() else donors], searched[mark.carry])
+    choices = [searched[rows] for rows in (donors & ~others, donors, ~mark.carry)]
+    of_several = (rows for rows in choices if len(np.unique(images.table.patient[rows])) > 1)
+    return covering(images, mark.region, next(of_several, choices[-1]), searched[mark.carry])
 
 
 def searched_spec(audit: Path, row: Row) -> ProbeSpec:

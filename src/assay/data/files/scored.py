@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from assay.core.errors import DataError, SpecError, key_text
-from assay.core.request import CommandRequest
 from assay.data.files.classes import Target, two_classes
 from assay.data.files.kinds import (
     MOST_LINES,
@@ -24,16 +21,17 @@ from assay.data.files.kinds import (
     without_name,
 )
 from assay.data.files.roles import (
-    called_image,
-    called_model,
-    called_patient,
-    called_unit,
+    MOST_CLASSES,
+    called_calls,
     class_of_score,
-    models_of,
-    models_of_same_rows,
-    words_of,
+    of_called_class,
 )
-from assay.data.files.table import TextTable, absences, absent, number, patient_codes, read_table, spellings
+from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, spellings
+
+_LEAST_IN_CLASS = 5
+"""Cases of each class from which on scores that are never below 0.5 are no chance."""
+_NEAR_HALF = 0.75
+"""Confidences of the predicted class come nearer to 0.5 than this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +96,47 @@ class ScoredRows:
                 f"positive: name the column of {positive} with {key_text('--score')}, or "
                 f"{self._other_class}"
             )
+
+    def require_score_of_one_class(self, most: float = 1.0) -> None:
+        """Refuse confidences of the predicted class: no score is below 0.5, or below 1/k with decisions for k classes.
+
+        Args:
+            most: The greatest probability: 1, or 100 of percent.
+
+        Raises:
+            SpecError: The scores are such confidences, and are not called after the positive class.
+        """
+        name, least = self.roles["score"], float(self.score.min()) / most
+        if self.score.max() > most or least <= 0:
+            return
+        stated = f"give {key_text('--as-given', True)} if it is of {self.spelled[1]} in every row"
+        for column in self.table.header:
+            if column != name and self._decided_classes(column) * least >= 1:
+                raise SpecError(f"{of_called_class(name, column)}; or {stated}")
+        is_ranked = min(np.bincount(self.target.codes, minlength=2)) >= _LEAST_IN_CLASS and len({*self.score}) > 2
+        if is_ranked and 0.5 <= least < _NEAR_HALF and self.class_by_name() is None:
+            raise SpecError(
+                f"{key_text('--score')}: '{name}' of {self.table.name} is never below {most / 2:g}, as a confidence of "
+                f"the predicted class is: name the scores of {self.spelled[1]}, or {stated}"
+            )
+
+    def holds_calls(self, column: str) -> bool:
+        """Return whether a column is named like a model's decisions, and holds classes or 0 and 1."""
+        if not called_calls(column):
+            return False
+        classes = {fold(cell) for cell in {*self.cells("target")}} | {"0", "1"}
+        return {fold(cell) for cell in {*self.table.present(column)}} <= classes
+
+    def _decided_classes(self, column: str) -> int:
+        """Return how many classes a column of decisions names, of a few; 0 of another column."""
+        values = {fold(cell) for cell in {*self.table.present(column)}}
+        if len(values) < 2 or not called_calls(column):
+            return 0
+        if self.holds_calls(column):
+            return 2
+        numbers = [value for value in map(number, values) if value is not None]
+        are_classes = not numbers or (len(numbers) == len(values) and all(value == int(value) for value in numbers))
+        return len(values) if are_classes and len(values) <= MOST_CLASSES else 0
 
     def reversed_ranking(self, auroc: float) -> SpecError:
         """Return the error that scores rank the classes the other way round."""
@@ -207,112 +246,3 @@ def _without_value(table: TextTable, column: str, role: str, remedy: str) -> dic
         f"{table.name}: '{column}' is missing in {len(missing):,} of {len(cells):,} rows "
         f"({word} {lines}{more}); {remedy}",
     )
-
-
-_CASES = frozenset({"case", "id", "uid"})
-"""Words in the names of columns that may name cases, where a column of models has several rows of each."""
-_OF_COMPARISONS = frozenset({"score", "scores", "target", "positive", "image", "patient", "unmatched"})
-"""Options that `assay compare` has too."""
-
-
-def read_score_table(path: Path, named: str, *cases: str) -> TextTable:
-    """Read a CSV of scores. Equal rows are refused where a column names cases, patients or images.
-
-    Args:
-        path: The file.
-        named: The column that names a row in messages.
-        cases: Columns that are said to name cases or patients.
-    """
-
-    def names_cases(name: str) -> bool:
-        is_called = called_image(name) or called_patient(name) or called_unit(name) or words_of(name) & _CASES
-        return name in cases or bool(is_called)
-
-    return read_table(path, named, names_cases)
-
-
-def require_one_row_each(
-    table: TextTable,
-    roles: Mapping[str, str],
-    request: CommandRequest,
-    verb: str,
-    remedy: str,
-    taken: Sequence[str] = (),
-) -> None:
-    """Refuse several rows of a case: of several models, or others.
-
-    Args:
-        table: The table.
-        roles: Role -> column, at least of image.
-        request: What reads the table, with the table as its argument.
-        verb: What is done with a table of one model, such as `validate`.
-        remedy: What to do with rows that are not of several models, as the end of a sentence.
-        taken: Columns that have another role, and hold no models.
-
-    Raises:
-        DataError: A case has several rows.
-    """
-    column = roles["image"]
-    if column not in table.header:  # another column may name cases
-        named = (name for name in table.header if words_of(name) & _CASES and models_of(table, name, taken))
-        column = next(named, column)
-    if column not in table.header:
-        if models := models_of_same_rows(table, taken):
-            raise DataError(
-                f"{table.name}: '{models}' has the same cases for each of {some_values(table, models)}: "
-                f"{verb} a file with the rows of one, or name the column of cases with "
-                f"{key_text('--image', 'COLUMN')}"
-            )
-        return
-    cells = table.column(column, key_text("--image"))
-    if not (twice := len(cells) - len(set(cells))):
-        return
-    repeated = f"{table.name}: '{column}' has {twice:,} repeated case{'s' * (twice > 1)}"
-    if models := models_of(table, column, taken):
-        raise DataError(
-            f"{repeated}, since '{models}' has a row for each of {some_values(table, models)}: {verb} a "
-            "file with the rows of one, or compare them: "
-            f"{comparison_line(request, models, column)}"
-        )
-    raise DataError(f"{repeated}: {remedy}")
-
-
-def require_no_models(table: TextTable, roles: Mapping[str, str], request: CommandRequest, column: str) -> None:
-    """Refuse to combine the rows of each model. Raises DataError where a column names models, which have both classes.
-
-    Args:
-        table: The table.
-        roles: Role -> column, at least of target and image.
-        request: What reads the table, with the table as its argument.
-        column: The column whose values are combined.
-    """
-    if called_model(column) and column in table.header:
-        classes = table.frame.groupby(column)[roles["target"]].nunique()
-        if (classes > 1).all():
-            cases = roles["image"] if roles["image"] in table.header else ""
-            raise DataError(
-                f"{key_text('--by', column)} combines the rows of each of {some_values(table, column)} "
-                "into one case: name a column of cases, or compare these models: "
-                f"{comparison_line(request, column, cases)}"
-            )
-
-
-def comparison_line(request: CommandRequest, models: str, cases: str) -> str:
-    """Return the command that compares the models of a table, with the names of columns of a request.
-
-    Args:
-        request: What reads the table, with the table as its argument.
-        models: The column of models.
-        cases: The column of cases; empty where it is not known.
-    """
-    if cases and not called_image(cases):
-        request = request.with_changes(image=cases)
-    arguments = {name for name, option in request.options().items() if option.argument and name != "other"}
-    typed = request.typed(*(request.options().keys() - _OF_COMPARISONS - arguments))
-    return f"assay compare {typed} --by {shlex.quote(models)}"
-
-
-def some_values(table: TextTable, column: str) -> str:
-    """Return the first values of a column, with `...` where there are more."""
-    values = [*dict.fromkeys(table.present(column))]
-    return ", ".join([*values[:3], *(["..."] if len(values) > 3 else [])])
