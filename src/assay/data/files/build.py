@@ -345,9 +345,16 @@ def from_files(
     masks = None if masks is None else [masks[at] for at in rows]
     if not len(usable):
         _raise_empty(usable)
-    pixels = replace(
-        _decode_files(usable, facts, masks, spec, cache, like), doubts=_orientation_doubt(usable, facts, masks)
-    )
+    doubts = _orientation_doubt(usable, facts, masks)
+    if masks is not None and any(fact.header.axes for fact in (*facts, *masks) if fact is not None and fact.header):
+        from assay.data.files.grids import on_images  # here, since only NIfTI needs it
+
+        usable, positions, more = on_images(usable, facts, masks)
+        rows = positions.tolist()
+        facts, masks, doubts = [facts[at] for at in rows], [masks[at] for at in rows], (*doubts, *more)
+        if not len(usable):
+            _raise_empty(usable)
+    pixels = replace(_decode_files(usable, facts, masks, spec, cache, like), doubts=doubts)
     return assemble(usable, pixels, spec, cache, skip_bad_rows, keep_copies)
 
 
@@ -514,7 +521,7 @@ def _unreadable_header(
             problems.append(listing.problem(at, f"mask: {mask.what}", mask.remedy))
         elif mask is not None and mask.header is not None:
             image, other = ((h.width, h.height) for h in (fact.header, mask.header))
-            if image != other:
+            if image != other and (fact.header.axes == mask.header.axes or sorted(image) != sorted(other)):
                 what = f"its mask is {other[0]} x {other[1]} px, the image {image[0]} x {image[1]}"
                 if other == image[::-1] and fact.header.orientation != mask.header.orientation:
                     what += ", which the EXIF orientation of one of them turns"

@@ -625,7 +625,7 @@ def name_of(kind: str, digests: Sequence[str], *decides: object) -> str:
 
 # Content hash and header of files are kept by (path, size, time of change), so that planning is quick.
 
-NOTES_VERSION = 2
+NOTES_VERSION = 3
 """Rises when the same file yields another fact."""
 LOOKING = "looking at image files"
 _SETTLED = 2.0  # seconds: a file changed this lately may change again within one tick of the clock
