@@ -42,6 +42,7 @@ from assay.data.files.roles import (
     SPLITS,
     called_attribute,
     called_image,
+    called_origin,
     called_targets,
     patient_of,
     sure_target,
@@ -513,19 +514,23 @@ def _of_rows(
 def _classes_below(files: Mapping[Path, Sequence[Path]]) -> list[str]:
     """Return the names of classes in the second level of folders; none where the first level has them.
 
-    They are few and repeat below many folders, or are two classes by the written list and the first level is not.
+    They are few and repeat below many folders, or are two classes by the written list and the first level is not, or
+    the first level is named after origins, as `site_A`.
     """
     inner = [
         {file.relative_to(directory).parts[:-1][:1] for file in images} for directory, images in files.items() if images
     ]
     counts = Counter(name for names in inner for name in names)
     names = sorted(part for parts in counts for part in parts)
-    if () in counts or min(counts.values(), default=0) < 2 or not 1 < len(names) < len(inner):
-        return []
     outer = [directory.name for directory in files]
+    if () in counts or len(names) < 2 or {name.casefold() for name in names} & SPLITS:
+        return []
+    if all(map(called_origin, outer)) and not any(map(called_attribute, names)) and max(counts.values()) > 1:
+        return names
+    if min(counts.values()) < 2 or len(names) > len(inner):
+        return []
     listed = len(names) == 2 and in_order(names) is not None and (len(outer) != 2 or in_order(outer) is None)
-    repeated = len(names) <= MOST_CLASSES < len(inner) and not {name.casefold() for name in names} & SPLITS
-    return names if listed or repeated else []
+    return names if listed or len(names) <= MOST_CLASSES < len(inner) else []
 
 
 def _refuse_empty(path: Path, folders: Sequence[Path]) -> None:
