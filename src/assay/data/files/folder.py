@@ -19,7 +19,7 @@ from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.classes import Target, in_other_folders, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
-from assay.data.files.joins import class_images, classes_said, mark_of_masks, outputs_in
+from assay.data.files.joins import class_images, classes_said, in_no_row, mark_of_masks, outputs_in
 from assay.data.files.kinds import cautions_of, doubtful, kind_of, notation_of, split_counts, without_name
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
@@ -145,7 +145,7 @@ def list_table(spec: DataSpec) -> Listing:
             *(coco.warnings if coco else ()),
             *(() if masks is None else unmasked(masks, spec)),
         ),
-        matched=boxes.said if boxes else (),
+        matched=(*(boxes.said if boxes else ()), *(() if read.counted[0] else in_no_row(read, images, folder))),
         about=known_set(folder.name, table.header),
         meaning=coco.meaning if coco else meaning_of(spec),
         boxes=boxes,

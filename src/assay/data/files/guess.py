@@ -17,6 +17,7 @@ from assay.core.errors import DataError, SpecError, first_line, key_text, shorte
 from assay.core.files import is_file
 from assay.core.tables import TABLES, json_value
 from assay.data.files.classes import in_order
+from assay.data.files.first_line import ENDINGS
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import (
     JOINED_TABLE,
@@ -152,7 +153,7 @@ class Guess:
         keys = self.data_keys()
         matched = {"matched": list(self.matched)} if self.matched else {}
         if not self.rows:
-            return keys
+            return {**keys, **matched}
         numbers = self.lines or range(1, len(self.rows) + 1)
         word, where = ("line", self.table) if self.lines else ("file", f"{self.folder.name}/")
         counted = {"word": word, "where": where, "numbers": [*numbers]}
@@ -583,16 +584,49 @@ def _of_table(
     _require(read, target=target, patient=patient, image=image, mask=mask)
     if not (files := _files_of(read, folder)) and (folder := _folder_of_images(read, path)) != path.parent:
         files = _files_of(read, folder)
+    images = [name for name in files if not words_of(name) & MASKS]
+    named = image
     if not image:
         bare = IMAGE in read.header and IMAGE not in files and _column_of_files(read, folder, IMAGE)
-        images = [IMAGE] if bare else [name for name in files if not words_of(name) & MASKS]
+        images = [IMAGE] if bare else images
         image = min(images, key=lambda name: (name != "image", "image" not in name), default="")
     if image in files or (key := _column_of_files(read, folder, image)) is None:
         guessed = _of_columns(read, folder, image or "image", target or classes, patient, mask)
         rows = tuple(dict(zip(read.header, row, strict=True)) for row in read.rows) if sentence else ()
-        more = {"rows": rows, "lines": read.numbers, "key": guessed.image, "matched": (sentence,)} if rows else {}
-        return replace(guessed, table=os.path.relpath(path, folder), **more)
+        more = {"rows": rows, "lines": read.numbers, "key": guessed.image} if rows else {}
+        sentences = tuple(filter(None, (sentence, _other_images(read, image, images, is_named=bool(named)))))
+        return replace(guessed, table=os.path.relpath(path, folder), matched=sentences, **more)
     return _of_labels(folder, path, key, unmatched, links, target=target, patient=patient, mask=mask)
+
+
+def _other_images(read: TextTable, image: str, images: Sequence[str], is_named: bool) -> str:
+    """Return a sentence on further columns that name images, which are not read; empty without them.
+
+    Args:
+        read: The table.
+        image: The column whose images are read.
+        images: Columns that name files which are no masks.
+        is_named: Whether a user named the column.
+
+    Raises:
+        SpecError: It is not known whose images are meant, as of a row per patient with a column for each eye.
+    """
+    cells = {name: {Path(cell).name for cell in read.present(name)} for name in {*images, image} & {*read.header}}
+    if image not in cells:
+        return ""
+    others = [name for name in images if name != image and any(map(_IMAGE_NAME.search, cells[name] - cells[image]))]
+    if not others:
+        return ""
+    if not (is_named or image == IMAGE or (called_image(image) and not any(map(called_image, others)))):
+        raise SpecError(
+            f"data: columns {shorten(', '.join((image, *others)), 80)} of {read.name} name different images in a row: "
+            f"write a row for each image, or name the column to read with {key_text('--image', 'COLUMN')}"
+        )
+    count = len(set[str]().union(*(cells[name] for name in others)) - cells[image])
+    return f"{count:,} images that only {shorten(', '.join(others), 80)} names are not read"
+
+
+_IMAGE_NAME = re.compile(rf"\.({'|'.join(ENDINGS)})(\.gz)?$", re.IGNORECASE)
 
 
 def _folder_of_images(read: TextTable, path: Path) -> Path:
