@@ -53,6 +53,25 @@ def test_a_mark(ask: Asking, tmp_path: Path) -> None:
     _right(ask, tmp_path / "p.csv", frame)
 
 
+@pytest.mark.parametrize("sign", ["\u200b", "\ufeff", "\u200e", "\u00ad", " \u2060"])
+@situation(
+    "zero-width spaces and other signs that are not seen, in names of columns, classes and patients, and in scores",
+    "taken out: no column, class or patient of its own",
+)
+def test_signs_that_are_not_seen(ask: Asking, tmp_path: Path, sign: str) -> None:
+    frame = predictions(("benign", "malignant"))
+    seen = frame[["patient", "target", "score"]].astype(str)
+    hidden = seen.copy()
+    for at in range(0, len(hidden), 3):
+        hidden.iloc[at] = [f"{cell}{sign}" if at % 2 else f"{sign}{cell}" for cell in hidden.iloc[at]]
+    hidden.iloc[1, 1] = f"m{sign.strip()}alignant"
+    hidden.columns = [f"{name[:3]}{sign.strip()}{name[3:]}{sign}" for name in hidden]
+    hidden.to_csv(tmp_path / "p.csv", index=False, encoding="utf-8")
+    found = audited(ask, tmp_path / "p.csv")
+    assert auroc(found) == pytest.approx(roc_auc_score(frame["target"] == "malignant", frame["score"]), abs=1e-9)
+    assert " 60 patients" in ask("validate", tmp_path / "p.csv", "--out", "validated").out
+
+
 @situation(
     "a table in Windows-1252, as Excel saves CSV in western Europe",
     "read, and the assumed encoding is the first thing reported",

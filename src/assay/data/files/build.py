@@ -34,6 +34,7 @@ from assay.data.files.decode import (
     in_threads,
     name_of,
     read_file,
+    unlike_bits,
     unlike_ranges,
 )
 from assay.data.files.fitting import Framing, framing_of, grayed, resized, touched
@@ -480,8 +481,8 @@ def _doubts_of_depth(listing: Listing, images: Decoded) -> Iterator[str]:
             f"16-bit images with values far beyond those of the others are clipped to {low:,.6g} to {high:,.6g}, the "
             f"range of the set: {len(numbers):,} of {len(images.depths):,} images, {listing.word} {named}; check them"
         )
-    if flat := flatness(images):
-        yield flat
+    if doubt := flatness(images) or unlike_bits(images):
+        yield doubt
 
 
 def _raise_empty(listing: Listing) -> None:
