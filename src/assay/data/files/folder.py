@@ -20,7 +20,15 @@ from assay.data.files.classes import Target, in_other_folders, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
 from assay.data.files.joins import class_images, classes_said, in_no_row, mark_of_masks, outputs_in
-from assay.data.files.kinds import cautions_of, doubtful, kind_of, notation_of, split_counts, without_name
+from assay.data.files.kinds import (
+    cautions_of,
+    doubtful,
+    kind_of,
+    notation_of,
+    renumbered_patients,
+    split_counts,
+    without_name,
+)
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
     MaskAt,
@@ -383,6 +391,7 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
             **{key: "; ".join(each[key] for each in unsure if key in each) for key in {**unsure[0], **unsure[1]}},
             "columns left out": columns_left_out(reasons)}  # fmt: skip
+    read |= renumbered_patients(table, spec.patient, table.header) if spec.patient in table.header else {}
     return {key: value for key, value in read.items() if value}
 
 
