@@ -587,6 +587,37 @@ def test_folders_of_classes(ask: Asking, tmp_path: Path, layout: str) -> None:
     assert facts["images"].startswith("24")
 
 
+CROSSED = {
+    "two hospitals by words": (("A", "B"), ("benign", "malignant"), True),
+    "sites by name": (("site_A", "site_B"), ("glaucoma", "cataract"), True),
+    "hospitals by name": (("hospital1", "hospital2", "hospital3"), ("mel", "nv", "bcc", "ak"), True),
+    "sides": (("glaucoma", "cataract"), ("left", "right"), False),
+    "classes by words": (("benign", "malignant"), ("normal", "abnormal"), False),
+    "parts": (("site_A", "site_B"), ("train", "test"), False),
+}
+
+
+@pytest.mark.parametrize("case", CROSSED)
+@situation(
+    "two hospitals with folders `benign` and `malignant` each; or `site_A` and `site_B` with any classes below",
+    "the classes are the inner folders",
+)
+@situation(
+    "folders of two classes, each with the same folders `left` and `right` below",
+    "the classes are the outer folders; the first lines name the inner ones",
+)
+def test_folders_of_hospitals(ask: Asking, tmp_path: Path, case: str) -> None:
+    outer, inner, below = CROSSED[case]
+    for at in range(48):
+        folder = tmp_path / "set" / outer[at % len(outer)] / inner[at // len(outer) % len(inner)]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(at).integers(0, 256, (16, 16)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{at}.png")
+    said = looked(ask, tmp_path / "set")
+    assert f"{len(inner if below else outer)} classes by folder: {min(inner if below else outer)}" in said
+    assert ("repeat below those of the classes" in said) != below
+
+
 NEGATIVE = ["benign", "is_healthy", "normal", "No Finding", "no_malignancy", "gutartig", "disease_free", "HPV negative",
             "NoFinding", "nofinding", "nonCovid", "noncovid"]  # fmt: skip
 

@@ -709,6 +709,24 @@ def test_different_windows(ask: Asking, tmp_path: Path, kind: str) -> None:
     assert "equal values differ between images; give all the same window, or none" in said
 
 
+@pytest.mark.parametrize(("every", "most"), [(2, 65_000), (10, 65_000), (10, 10_000), (100, 65_000)])
+@situation(
+    "16-bit files of which some hold values of 12 bit and others of 16, as of two devices",
+    "one range for all, with a caution that the former are 16 times darker",
+)
+def test_files_of_several_depths(ask: Asking, tmp_path: Path, every: int, most: int) -> None:
+    draw = np.random.default_rng(0)
+    files: list[bytes] = []
+    for at in range(40):
+        top = 4_000 if at % every == 0 else most
+        pixels = smooth(at, top) // 2 + draw.integers(0, top // 2, (SIDE, SIDE))
+        files.append(encoded(pixels.astype(np.uint16), "PNG"))
+    said = ask("look", image_set(tmp_path / "set", files, ".png")).out
+    count = f"{40 // every} 16-bit images hold values of up to 12 bit, {40 - 40 // every} of 16 bit and more"
+    assert (count in said) == (every < 100 and most > 60_000)
+    assert ("times darker" in said) == (count in said)
+
+
 @pytest.mark.parametrize("kind", ["DICOM", "16-bit PNG"])
 @situation(
     "a further set to test on, or training images, whose files have another range (slope, or the bits of 16-bit files)",

@@ -523,6 +523,31 @@ def test_cells_that_name_other_images(ask: Asking, tmp_path: Path) -> None:
     assert "40 files are masks" in said
 
 
+@situation(
+    "a row per patient with a column of files for each eye or view, `left` and `right`",
+    "refused: `--image` reads one of them, and the images of the others are counted",
+)
+@situation("files beside the images of a table that no row names", "counted in the first lines")
+def test_images_of_several_columns(ask: Asking, tmp_path: Path) -> None:
+    names = [f"{at:02d}_{side}.png" for at in range(20) for side in ("left", "right")]
+    _images(tmp_path / "set", names)
+    frame = pd.DataFrame({"left": names[::2], "right": names[1::2], "dx": [0, 1] * 10})
+    frame.to_csv(tmp_path / "set" / "data.csv", index=False)
+    said = ask("look", tmp_path / "set", "--out", "look")
+    assert said.code == 2
+    assert "columns left, right of data.csv name different images in a row" in said.err
+    count, said = _count(ask, tmp_path / "set", "--image", "left")
+    assert count == 20
+    assert "20 images that only right names are not read" in said
+    frame.drop(columns="right").to_csv(tmp_path / "set" / "data.csv", index=False)
+    assert "20 image files beside those of data.csv are in no row of it" in _count(ask, tmp_path / "set")[1]
+    both = frame.melt("dx", value_name="file").assign(image=lambda rows: rows["file"])
+    both.to_csv(tmp_path / "set" / "data.csv", index=False)
+    count, said = _count(ask, tmp_path / "set", "--target", "dx")
+    assert count == 40
+    assert "not read" not in said
+
+
 def _with_labels(tmp_path: Path, key: str, names: Sequence[str]) -> assay.Audit:
     _images(tmp_path / "set", [f"sub-{at:02d}.png" for at in range(40)])
     table = _labels(tmp_path / "labels.csv", key, names)

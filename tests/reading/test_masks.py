@@ -44,12 +44,20 @@ def masked(
     folder: Path, masks: Sequence[bytes], ending: str, kinds: int = 1, images: Mapping[int, bytes] | None = None
 ) -> Path:
     """A set whose images show the truth, with these files as masks."""
-    files = [encoded(pictured(truth(at, kinds), at, kinds), "PNG") for at in range(len(masks))]
+    pictures = [pictured(truth(at, kinds), at, kinds) for at in range(len(masks))]
+    of_nifti = ending.startswith(".nii") and not images
+    files = [slice_of(pixels) if of_nifti else encoded(pixels, "PNG") for pixels in pictures]
     files = [(images or {}).get(at, data) for at, data in enumerate(files)]
     for at, data in enumerate(masks):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"m{at}{ending}").write_bytes(data)
     return image_set(folder, files, ".png", mask=[f"m{at}{ending}" for at in range(len(masks))])
+
+
+def slice_of(pixels: np.ndarray, affine: np.ndarray | None = None) -> bytes:
+    """A NIfTI slice whose first axis runs right and its second up, or as the affine says: as ITK saves a PNG, LP."""
+    turned = pixels[::-1] if affine is None else pixels
+    return nibabel.Nifti1Image(turned.T[:, :, None], np.eye(4) if affine is None else affine).to_bytes()
 
 
 def nifti(labels: np.ndarray, dtype: Any, scale: tuple[float, float] | None = None) -> bytes:
@@ -313,11 +321,12 @@ def test_turned_and_of_another_size(ask: Asking, tmp_path: Path) -> None:
 
 
 @situation(
-    "NIfTI images and masks whose affines run opposite ways",
+    "NIfTI images and masks whose affines run opposite ways over the same place",
     "both are turned to the same side: the mask lies on the lesion",
 )
 def test_affines_of_both(tmp_path: Path) -> None:
     left, right = np.diag([-1, 1, 1, 1.0]), np.eye(4)
+    left[0, 3] = SIDE - 1
     images: dict[int, bytes] = {}
     masks: list[bytes] = []
     for at in range(N):
@@ -325,6 +334,90 @@ def test_affines_of_both(tmp_path: Path) -> None:
         images[at] = nibabel.Nifti1Image(pictured(labels, at)[::-1, ::-1].T, left).to_bytes()
         masks.append(nibabel.Nifti1Image(labels[::-1].T, right).to_bytes())
     assert dice(masked(tmp_path / "set", masks, ".nii", 1, images)) == pytest.approx(1, abs=1e-6)
+
+
+ITK = np.diag([-1, -1, 1, 1.0])
+"""The affine of a NIfTI file that ITK makes of a PNG or a DICOM slice without a position."""
+AXIAL = {
+    "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+    "ImagePositionPatient": [-30, -12, 40],
+    "PixelSpacing": [2, 1.5],
+}
+CORONAL = {**AXIAL, "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
+
+
+def affine_of(tags: Mapping[str, Any]) -> np.ndarray:
+    """The affine that ITK, nibabel and dcm2niix agree on: the first pixel, and columns and rows in mm of RAS."""
+    (down, across), cosines = tags["PixelSpacing"], np.array(tags["ImageOrientationPatient"], dtype=float)
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = across * cosines[:3], down * cosines[3:]
+    affine[:3, 2] = np.cross(cosines[:3], cosines[3:])
+    affine[:3, 3] = tags["ImagePositionPatient"]
+    return np.diag([-1, -1, 1, 1.0]) @ affine
+
+
+@pytest.mark.parametrize("tags", [AXIAL, CORONAL, {}])
+@pytest.mark.parametrize("turn", [None, 0, 1])
+@situation(
+    "NIfTI masks of DICOM or PNG images whose affine fits them, as ITK and dcm2niix save it",
+    "turned to their images, which is reported",
+)
+def test_mask_of_another_format(ask: Asking, tmp_path: Path, tags: Mapping[str, Any], turn: int | None) -> None:
+    images, masks = dict[int, bytes](), list[bytes]()
+    affine = affine_of(tags) if tags else ITK
+    for at in range(N):
+        labels = np.pad(truth(at), ((0, 0), (0, 4)))
+        pixels = pictured(labels, at)
+        images[at] = dicom(pixels.astype(np.uint16) * 257, **tags) if tags else encoded(pixels, "PNG")
+        mask = nibabel.Nifti1Image(labels.T[:, :, None], affine)
+        if turn is not None:  # dcm2niix stores rows upwards: another order of the same pixels in space
+            flips = np.array([[0, -1 if turn == 0 else 1], [1, -1 if turn == 1 else 1], [2, 1]])
+            mask = mask.as_reoriented(flips)
+        masks.append(mask.to_bytes())
+    table = masked(tmp_path / "set", masks, ".nii", 1, images)
+    assert dice(table, size=SIDE + 4) == pytest.approx(1, abs=1e-6)
+    assert f"{N} masks were turned to their images" in ask("look", table, "--target", "lesion").out
+
+
+@pytest.mark.parametrize("affine", [np.eye(4), np.diag([-1, 1, 1, 1.0]), None])
+@situation(
+    "NIfTI masks of PNG images whose affine does not fit, or that have none; PNG masks of NIfTI images",
+    "refused: the mask may lie mirrored",
+)
+def test_mask_of_unknown_axes(ask: Asking, tmp_path: Path, affine: np.ndarray | None) -> None:
+    images = {at: encoded(pictured(truth(at), at), "PNG") for at in range(N)}
+    masks = [nibabel.Nifti1Image(truth(at).T, affine).to_bytes() for at in range(N)]
+    refused(ask, masked(tmp_path / "set", masks, ".nii", 1, images), "only one is NIfTI", "mirrored", "'1.png'")
+    slices = {at: nibabel.Nifti1Image(pictured(truth(at), at).T, affine).to_bytes() for at in range(N)}
+    drawn = [encoded(truth(at) * np.uint8(255), "PNG") for at in range(N)]
+    refused(ask, masked(tmp_path / "other", drawn, ".png", 1, slices), "only one is NIfTI")
+
+
+@pytest.mark.parametrize("affine", [np.eye(4), None])
+@situation(
+    "NIfTI masks whose affine is lost, or that of `np.eye(4)`, and images whose axes run otherwise",
+    "refused: either the arrays or the affines lie on each other, and not both",
+)
+def test_mask_with_another_affine(ask: Asking, tmp_path: Path, affine: np.ndarray | None) -> None:
+    images = {at: slice_of(pictured(truth(at), at), ITK) for at in range(N)}
+    masks = [nibabel.Nifti1Image(truth(at).T[:, :, None], affine).to_bytes() for at in range(N)]
+    refused(ask, masked(tmp_path / "set", masks, ".nii", 1, images), "axes RA", "image LP", "affine of the image")
+
+
+@situation(
+    "NIfTI masks whose axes run like those of their images, with another place or pixel size in the affine",
+    "laid on pixel by pixel, with a caution",
+)
+def test_mask_of_another_place(ask: Asking, tmp_path: Path) -> None:
+    scaled = np.diag([0.7, 0.7, 3, 1.0])
+    pixels = {at: pictured(truth(at), at)[::-1] for at in range(N)}
+    masks = [slice_of(truth(at)) for at in range(N)]
+    images = {at: slice_of(pixels[at], scaled) for at in range(N)}
+    table = masked(tmp_path / "set", masks, ".nii", 1, images)
+    assert dice(table) == pytest.approx(1, abs=1e-6)
+    assert f"NIfTI headers of {N} masks" in ask("look", table, "--target", "lesion").out
+    alike = masked(tmp_path / "alike", [slice_of(truth(at)[::-1], scaled) for at in range(N)], ".nii", 1, images)
+    assert "NIfTI" not in ask("look", alike, "--target", "lesion", "--out", "alike_look").out
 
 
 # Masks written as text.

@@ -326,6 +326,48 @@ def test_one_patient_in_two_spellings(ask: Asking, tmp_path: Path, other: str) -
     assert "line 2 and line 3" in said.out
 
 
+SIDES = ("{}_L|{}_R", "P{}-left|P{}-right", "{}OD|{}OS", "{} Li|{} Re")
+
+
+@pytest.mark.parametrize("form", SIDES)
+@situation("patients such as `p1_L` and `p1_R`, or `7OD` and `7OS`", "a caution with the first two lines")
+@situation("patients such as `7a` and `7b`, or of whom few end in L and R", "no caution")
+def test_sides_as_patients(ask: Asking, tmp_path: Path, form: str) -> None:
+    ids = [name.format(at) for at in range(1, 61) for name in form.split("|")]
+    predictions(patient=ids).to_csv("p.csv", index=False)
+    caution = "caution: patients by side: 120 patients differ in a side at their end alone"
+    said = ask("validate", "p.csv", "--out", "out").out
+    assert caution in said
+    assert "line 2 and line 3" in said
+    assert "caution: patients by side: 24" in looked(ask, images(tmp_path / "set", predictions(patient=ids)[:24]))
+    for others in ([name.replace(name[-1], "a") for name in ids[:60]] + ids[60:62] + [f"x{at}" for at in range(58)],
+                   [f"{at // 2}{'ab'[at % 2]}" for at in range(120)]):  # fmt: skip
+        predictions(patient=others).to_csv("p.csv", index=False)
+        assert "patients by side" not in ask("validate", "p.csv", "--out", "out").out
+
+
+@pytest.mark.parametrize("form", ["{}", "P{:03d}"])
+@situation(
+    "patients that are numbered anew in each value of `site`, as 1 to 15 in both of two hospitals",
+    "a caution: as one, they make intervals too wide or put two people on one side",
+)
+@situation("patients of one site each, patients that two scanners saw, or hashes in two sites", "no caution")
+def test_numbers_of_each_site(ask: Asking, tmp_path: Path, form: str) -> None:
+    ids = [form.format(at // 4 % 15 + 1) for at in range(120)]
+    sites = ["AB"[at // 60] for at in range(120)]
+    predictions(patient=ids, site=sites).to_csv("p.csv", index=False)
+    caution = "caution: patients by site: 15 of 15 patients are in several values of site"
+    assert caution in ask("validate", "p.csv", "--out", "out").out
+    frame = predictions(patient=ids, site=sites)
+    assert caution in looked(ask, images(tmp_path / "set", frame))
+    own = [form.format(at // 4 + 1) for at in range(120)]
+    hashes = [hashlib.sha256(name.encode()).hexdigest() for name in ids]
+    for others in ({"patient": own, "site": sites}, {"patient": ids, "scanner": sites},
+                   {"patient": hashes, "site": sites}):  # fmt: skip
+        predictions(**others).to_csv("p.csv", index=False)
+        assert "patients by site" not in ask("validate", "p.csv", "--out", "out").out
+
+
 @situation("patients as a spreadsheet rounds long numbers, `1.23457E+11`", "a caution: several may have become one")
 def test_rounded_numbers_of_patients(ask: Asking, tmp_path: Path) -> None:
     frame = predictions(patient=[f"{1.23457 + at // 8 * 1e-5:.5f}E+11" for at in range(120)])

@@ -53,6 +53,25 @@ def test_a_mark(ask: Asking, tmp_path: Path) -> None:
     _right(ask, tmp_path / "p.csv", frame)
 
 
+@pytest.mark.parametrize("sign", ["\u200b", "\ufeff", "\u200e", "\u00ad", " \u2060"])
+@situation(
+    "zero-width spaces and other signs that are not seen, in names of columns, classes and patients, and in scores",
+    "taken out: no column, class or patient of its own",
+)
+def test_signs_that_are_not_seen(ask: Asking, tmp_path: Path, sign: str) -> None:
+    frame = predictions(("benign", "malignant"))
+    seen = frame[["patient", "target", "score"]].astype(str)
+    hidden = seen.copy()
+    for at in range(0, len(hidden), 3):
+        hidden.iloc[at] = [f"{cell}{sign}" if at % 2 else f"{sign}{cell}" for cell in hidden.iloc[at]]
+    hidden.iloc[1, 1] = f"m{sign.strip()}alignant"
+    hidden.columns = [f"{name[:3]}{sign.strip()}{name[3:]}{sign}" for name in hidden]
+    hidden.to_csv(tmp_path / "p.csv", index=False, encoding="utf-8")
+    found = audited(ask, tmp_path / "p.csv")
+    assert auroc(found) == pytest.approx(roc_auc_score(frame["target"] == "malignant", frame["score"]), abs=1e-9)
+    assert " 60 patients" in ask("validate", tmp_path / "p.csv", "--out", "validated").out
+
+
 @situation(
     "a table in Windows-1252, as Excel saves CSV in western Europe",
     "read, and the assumed encoding is the first thing reported",
@@ -240,10 +259,37 @@ def test_rows_of_training(ask: Asking, tmp_path: Path) -> None:
     assert line in looked(ask, images(tmp_path / "set", frame))
 
 
-@situation("a cell of several labels joined by `|` in the target", "refused")
-def test_several_labels(ask: Asking, tmp_path: Path) -> None:
-    predictions(("Edema|Mass", "Mass")).to_csv(tmp_path / "p.csv", index=False)
-    assert "several labels" in refused(ask, tmp_path / "p.csv")
+SEVERAL = ("{}|{}", "{};{}", "{}, {}", "{}+{}", "{} / {}", "{} and {}", '["{}","{}"]', "['{}', '{}']")
+
+
+@pytest.mark.parametrize("form", SEVERAL)
+@situation(
+    "cells of several labels in the target: `a|b`, `a;b`, `a, b`, `a+b`, `a/b` or `[a, b]`, beside `a` alone",
+    "refused: a class of its own is written without the sign",
+)
+@situation("the same with `--positive` of a label that is in no such cell", "this class against the rest")
+def test_several_labels(ask: Asking, tmp_path: Path, form: str) -> None:
+    both = form.format("edema", "mass")
+    frame = predictions(("edema", both))
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    assert "several labels" in refused(ask, tmp_path / "p.csv", "--positive", "edema")
+    path = images(tmp_path / "set", pd.DataFrame({"label": ["edema", both, "well", "none of both"] * 6}))
+    said = ask("look", path, "--out", "look")
+    assert said.code == 2
+    assert "several labels in a cell" in said.err
+    assert both in said.err
+    assert ask("look", path, "--out", "look", "--positive", "edema").code == 2
+    assert "positive class: well" in looked(ask, path, "--positive", "well")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("Nodule/Mass", "No finding"), ("Carcinoma, NOS", "Melanoma, NOS"), ("1+", "2+"), ("1/2", "3/4"), ("0,5", "1,5")],
+)
+@situation("classes such as `Nodule/Mass`, `Carcinoma, NOS` or 2+, no part of which is a class", "classes as they are")
+def test_one_label_with_a_sign(ask: Asking, tmp_path: Path, names: tuple[str, str]) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"label": [*names] * 12}))
+    assert 'target "label"' in looked(ask, path)
 
 
 @situation("a row without a label, in predictions", "refused, with its line")

@@ -52,6 +52,11 @@ _OTHERS = (
 _JSON = re.compile(r'\s*(\{\s*"|\[\s*[\[{])')
 _MINUS = re.compile(r'(?<![^\s,;|"])\u2212(?=[\d.,])')
 """The minus of Unicode at the beginning of a number."""
+FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+"""Characters that are not seen (Cf of Unicode), for regular expressions: zero-width space, soft hyphen and others."""
+_UNSEEN = re.compile(rf"[{FORMAT}]+")
+_UNSEEN_AT_ENDS = re.compile(rf'(?<![^\s,;|"{FORMAT}])[{FORMAT}]+|[{FORMAT}]+(?![^\s,;|"])')
+"""The same at the beginning or end of a word or cell: within one they may join letters."""
 _SAMPLED = 1 << 12
 """Bytes in which UTF-16 is recognized by its zeros."""
 _LONGEST = 100_000
@@ -113,7 +118,8 @@ def read_text(path: Path) -> Text:
     data = _decompress(path)
     _refuse_long_line(path.name, data)
     text, assumed = _decode(path.name, data)
-    lines = _LINES.findall(text)
+    lines = _LINES.findall(text if text.isascii() else _UNSEEN_AT_ENDS.sub("", text))
+    lines[:1] = [_UNSEEN.sub("", line) for line in lines[:1]]
     if lines and (excel := _EXCEL_LINE.match(lines[0])):
         return Text(path.name, lines, excel[1], assumed)
     header = _QUOTED.sub("", lines[0][:_LONGEST] if lines else "")

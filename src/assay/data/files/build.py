@@ -34,6 +34,7 @@ from assay.data.files.decode import (
     in_threads,
     name_of,
     read_file,
+    unlike_bits,
     unlike_ranges,
 )
 from assay.data.files.fitting import Framing, framing_of, grayed, resized, touched
@@ -345,9 +346,16 @@ def from_files(
     masks = None if masks is None else [masks[at] for at in rows]
     if not len(usable):
         _raise_empty(usable)
-    pixels = replace(
-        _decode_files(usable, facts, masks, spec, cache, like), doubts=_orientation_doubt(usable, facts, masks)
-    )
+    doubts = _orientation_doubt(usable, facts, masks)
+    if masks is not None and any(fact.header.axes for fact in (*facts, *masks) if fact is not None and fact.header):
+        from assay.data.files.grids import on_images  # here, since only NIfTI needs it
+
+        usable, positions, more = on_images(usable, facts, masks)
+        rows = positions.tolist()
+        facts, masks, doubts = [facts[at] for at in rows], [masks[at] for at in rows], (*doubts, *more)
+        if not len(usable):
+            _raise_empty(usable)
+    pixels = replace(_decode_files(usable, facts, masks, spec, cache, like), doubts=doubts)
     return assemble(usable, pixels, spec, cache, skip_bad_rows, keep_copies)
 
 
@@ -473,8 +481,8 @@ def _doubts_of_depth(listing: Listing, images: Decoded) -> Iterator[str]:
             f"16-bit images with values far beyond those of the others are clipped to {low:,.6g} to {high:,.6g}, the "
             f"range of the set: {len(numbers):,} of {len(images.depths):,} images, {listing.word} {named}; check them"
         )
-    if flat := flatness(images):
-        yield flat
+    if doubt := flatness(images) or unlike_bits(images):
+        yield doubt
 
 
 def _raise_empty(listing: Listing) -> None:
@@ -514,7 +522,7 @@ def _unreadable_header(
             problems.append(listing.problem(at, f"mask: {mask.what}", mask.remedy))
         elif mask is not None and mask.header is not None:
             image, other = ((h.width, h.height) for h in (fact.header, mask.header))
-            if image != other:
+            if image != other and (fact.header.axes == mask.header.axes or sorted(image) != sorted(other)):
                 what = f"its mask is {other[0]} x {other[1]} px, the image {image[0]} x {image[1]}"
                 if other == image[::-1] and fact.header.orientation != mask.header.orientation:
                     what += ", which the EXIF orientation of one of them turns"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
@@ -555,6 +556,25 @@ def flatness(decoded: Decoded) -> str:
     )
 
 
+_SHARE = 0.05
+"""Share of the files of other bits from which a set is of several kinds of files."""
+
+
+def unlike_bits(decoded: Decoded) -> str:
+    """Return a doubt where 16-bit files are of two kinds by the bits that their values take; else empty."""
+    files = [depth.used for depth in decoded.depths.values() if depth.used and not depth.used.signed]
+    bits = sorted(min(file.bits, decoded.stretch.unsigned) for file in files)
+    for lower, upper in pairwise(bits):
+        below = bits.index(upper)
+        if upper - lower >= _FAR and min(below, len(bits) - below) >= max(2, _SHARE * len(bits)):
+            return (
+                f"{below:,} 16-bit images hold values of up to {lower} bit, {len(bits) - below:,} of {upper} bit and "
+                f"more: shown over one range, the former are {2 ** (upper - lower)} times darker; check whether they "
+                "come from other devices, and save all over one range"
+            )
+    return ""
+
+
 def _fill(
     name: str,
     shape: tuple[int, ...],
@@ -625,7 +645,7 @@ def name_of(kind: str, digests: Sequence[str], *decides: object) -> str:
 
 # Content hash and header of files are kept by (path, size, time of change), so that planning is quick.
 
-NOTES_VERSION = 2
+NOTES_VERSION = 3
 """Rises when the same file yields another fact."""
 LOOKING = "looking at image files"
 _SETTLED = 2.0  # seconds: a file changed this lately may change again within one tick of the clock

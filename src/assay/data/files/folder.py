@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,15 +12,23 @@ from typing import cast
 
 import numpy as np
 
-from assay.core.errors import SpecError, key_text
+from assay.core.errors import SpecError, key_text, shorten
 from assay.core.files import IN_MEMORY, default_cache_root, is_file, label_of_path
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.classes import Target, in_other_folders, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
-from assay.data.files.joins import class_images, classes_said, mark_of_masks, outputs_in
-from assay.data.files.kinds import cautions_of, doubtful, kind_of, notation_of, split_counts, without_name
+from assay.data.files.joins import class_images, classes_said, in_no_row, mark_of_masks, outputs_in
+from assay.data.files.kinds import (
+    cautions_of,
+    doubtful,
+    kind_of,
+    notation_of,
+    renumbered_patients,
+    split_counts,
+    without_name,
+)
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
     MaskAt,
@@ -31,7 +40,7 @@ from assay.data.files.masks import (
 )
 from assay.data.files.outlines import FILE_NAME, read_coco
 from assay.data.files.restated import columns_left_out, restated
-from assay.data.files.roles import called_unit, holds_patients, parts_in, suggest_names
+from assay.data.files.roles import MOST_CLASSES, called_unit, holds_patients, parts_in, suggest_names
 from assay.data.files.table import (
     Problem,
     TextTable,
@@ -144,7 +153,7 @@ def list_table(spec: DataSpec) -> Listing:
             *(coco.warnings if coco else ()),
             *(() if masks is None else unmasked(masks, spec)),
         ),
-        matched=boxes.said if boxes else (),
+        matched=(*(boxes.said if boxes else ()), *(() if read.counted[0] else in_no_row(read, images, folder))),
         about=known_set(folder.name, table.header),
         meaning=coco.meaning if coco else meaning_of(spec),
         boxes=boxes,
@@ -275,10 +284,25 @@ def list_classes(spec: DataSpec) -> Listing:
     relative = tuple(str(path.relative_to(folder)) for path in images)
     warnings = (OWN_PATIENT + suggest_names(relative), *_ignored_files_note(sum(others.values())))
     listing = plain(folder, images, relative, target.codes, target, warnings)
-    sentences = (classes_said(labels), *aside, *outputs_in(folder))
+    sentences = (classes_said(labels), *_said_below(relative), *aside, *outputs_in(folder))
     listing = replace(listing, read={**listing.read, **alike}, matched=sentences)
     files = {at: [path] for at, path in enumerate(images, start=1)}
     return listing.drop(linked_out(folder, files, spec.links == "follow"))[0]
+
+
+def _said_below(images: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence on folders of several names that repeat below those of classes: sites, sides, or the classes.
+
+    Args:
+        images: Paths of the images; the first folder is the class.
+    """
+    pairs = {parts[:2] for image in images if len(parts := Path(image).parts) > 2}
+    counts = Counter(below for _, below in pairs)
+    repeated = sorted(name for name, count in counts.items() if count > 1)
+    if len(repeated) < 2 or len(repeated) > MOST_CLASSES:
+        return ()
+    names = shorten(", ".join(repeated), 80)
+    return (f"folders {names} repeat below those of the classes and are not used; if they are classes, add a table",)
 
 
 def plain(
@@ -367,6 +391,7 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
             **{key: "; ".join(each[key] for each in unsure if key in each) for key in {**unsure[0], **unsure[1]}},
             "columns left out": columns_left_out(reasons)}  # fmt: skip
+    read |= renumbered_patients(table, spec.patient, table.header) if spec.patient in table.header else {}
     return {key: value for key, value in read.items() if value}
 
 

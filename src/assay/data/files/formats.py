@@ -35,7 +35,8 @@ with extra("medical"):
     import nibabel
     import pydicom
     import tifffile
-    from nibabel.orientations import apply_orientation, io_orientation
+    from nibabel.affines import apply_affine
+    from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt2axcodes
     from pydicom.filereader import read_dataset
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, apply_windowing
     from pydicom.pixels.utils import pixel_array
@@ -70,15 +71,21 @@ def _check_pixels(count: int) -> None:
 
 
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-_DISPLAY_SEQUENCES = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+_FRAME_SEQUENCES = (
+    "PixelValueTransformationSequence",
+    "FrameVOILUTSequence",
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+)
 _NEEDED = ("RescaleSlope", "RescaleIntercept")
 
 
 def _dataset(data: bytes, header: bool = False) -> Any:
     """Return a DICOM file, with or without its preamble (PS3.10, 7.1), of one frame or none.
 
-    Slope, intercept and window of functional groups (PS3.3, C.7.6.16), which enhanced objects have, are moved to where
-    other objects have them. A file that does not name its transfer syntax has the one in which it was found to be.
+    Slope, intercept, window and place of functional groups (PS3.3, C.7.6.16), which enhanced objects have, are moved to
+    where other objects have them. A file that does not name its transfer syntax has the one that its content shows.
     """
     dataset: Any = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=header)
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -87,7 +94,7 @@ def _dataset(data: bytes, header: bool = False) -> Any:
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
     for group in _GROUPS:
         for frame in (dataset.get(group) or ())[:1]:
-            for name in _DISPLAY_SEQUENCES:
+            for name in _FRAME_SEQUENCES:
                 for item in (frame.get(name) or ())[:1]:
                     dataset.update(item)
     for name in _NEEDED:
@@ -111,7 +118,20 @@ def dicom_header(data: bytes) -> Header:
     color = int(dataset.get("SamplesPerPixel", 1)) > 1
     deep = "PALETTE" not in str(dataset.PhotometricInterpretation) and (not color or int(dataset.BitsAllocated) > 8)
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
-    return Header(int(dataset.Columns), int(dataset.Rows), deep, frames)
+    return Header(int(dataset.Columns), int(dataset.Rows), deep, frames, grid=_dicom_grid(dataset))
+
+
+def _dicom_grid(dataset: Any) -> tuple[float, ...]:
+    """Return `Header.grid` of a DICOM image (PS3.3, C.7.6.2), whose x and y run to the left and to the back."""
+    try:
+        first = [float(value) for value in dataset.ImagePositionPatient]
+        cosines = [float(value) for value in dataset.ImageOrientationPatient]
+        down, across = (float(value) for value in dataset.get("PixelSpacing") or (1, 1))
+    except (AttributeError, TypeError, ValueError):
+        return ()
+    steps = [*(across * value for value in cosines[:3]), *(down * value for value in cosines[3:])]
+    places = [value * sign for value, sign in zip([*first, *steps], (-1, -1, 1) * 3, strict=False)]
+    return tuple(places) if len(first) == 3 and len(cosines) == 6 and all(map(math.isfinite, places)) else ()
 
 
 def dicom_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
@@ -343,8 +363,9 @@ def nifti_header(data: bytes) -> Header:
     """
     with _nifti_file(data) as file:
         _, header = _nifti_start(file)
-    lengths = [int(length) for length in header.get_data_shape()]
+    lengths = stored_lengths = [int(length) for length in header.get_data_shape()]
     turns = _turns(header)
+    codes = "RAS" if turns is None else ornt2axcodes(turns)
     if turns is not None:
         lengths = [*lengths, 1, 1, 1][: max(3, len(lengths))]
         lengths[:3] = [lengths[at] for at in np.argsort(turns[:, 0])]
@@ -354,7 +375,27 @@ def nifti_header(data: bytes) -> Header:
         raise Unreadable(f"it is a volume of {text}; 3-D images are not supported yet", "export one slice a file")
     rescaled = header.get_slope_inter() not in ((None, None), (1.0, 0.0))
     deep = header.get_data_dtype() not in (np.uint8, _RGB) or rescaled
-    return Header(shape[0], shape[1], deep)
+    axes = "".join(code for code, length in zip(codes, stored_lengths, strict=False) if length != 1)
+    return Header(shape[0], shape[1], deep, axes=axes, grid=_nifti_grid(header, turns))
+
+
+def _nifti_grid(header: Any, turns: np.ndarray | None) -> tuple[float, ...]:
+    """Return `Header.grid` of a NIfTI slice."""
+    if turns is None:
+        return ()
+    lengths = [*map(int, header.get_data_shape()), 1, 1][:3]
+    turned = [lengths[at] for at in np.argsort(turns[:, 0])]
+    used = [axis for axis, length in enumerate(turned) if length != 1]
+    if len(used) != 2:
+        return ()
+    across, up = used
+    affine = header.get_best_affine() @ inv_ornt_aff(turns, lengths)
+    corners = np.zeros((3, 3))
+    corners[:, up] = turned[up] - 1
+    corners[1, across] += 1
+    corners[2, up] -= 1
+    first, right, below = apply_affine(affine, corners)
+    return tuple(map(float, [*first, *(right - first), *(below - first)]))
 
 
 def nifti_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
@@ -519,7 +560,7 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
         used = StoredRange(0, int(pixels.max()), inverted=inverted) if integers and pixels.dtype == np.uint16 else None
         if inverted:
             pixels = ~pixels
-        return DecodedImage(_upright(pixels, _tiff_orientation(page)), range=(0, 65535 if integers else 1), used=used)
+        return DecodedImage(upright(pixels, _tiff_orientation(page)), range=(0, 65535 if integers else 1), used=used)
 
 
 def _check_tiles(page: Any) -> None:
@@ -547,7 +588,8 @@ def _check_segments(page: Any, data: bytes) -> None:
             raise too_long()
 
 
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Return pixels that are turned by an orientation as EXIF counts them."""
     swap, rows, columns = _TURNS.get(orientation, (False, False, False))
     turned = np.swapaxes(pixels, 0, 1) if swap else pixels
     return np.ascontiguousarray(turned[:: -1 if rows else 1, :: -1 if columns else 1])

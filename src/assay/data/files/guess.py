@@ -17,6 +17,7 @@ from assay.core.errors import DataError, SpecError, first_line, key_text, shorte
 from assay.core.files import is_file
 from assay.core.tables import TABLES, json_value
 from assay.data.files.classes import in_order
+from assay.data.files.first_line import ENDINGS
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import (
     JOINED_TABLE,
@@ -42,6 +43,7 @@ from assay.data.files.roles import (
     SPLITS,
     called_attribute,
     called_image,
+    called_origin,
     called_targets,
     patient_of,
     sure_target,
@@ -151,7 +153,7 @@ class Guess:
         keys = self.data_keys()
         matched = {"matched": list(self.matched)} if self.matched else {}
         if not self.rows:
-            return keys
+            return {**keys, **matched}
         numbers = self.lines or range(1, len(self.rows) + 1)
         word, where = ("line", self.table) if self.lines else ("file", f"{self.folder.name}/")
         counted = {"word": word, "where": where, "numbers": [*numbers]}
@@ -513,19 +515,23 @@ def _of_rows(
 def _classes_below(files: Mapping[Path, Sequence[Path]]) -> list[str]:
     """Return the names of classes in the second level of folders; none where the first level has them.
 
-    They are few and repeat below many folders, or are two classes by the written list and the first level is not.
+    They are few and repeat below many folders, or are two classes by the written list and the first level is not, or
+    the first level is named after origins, as `site_A`.
     """
     inner = [
         {file.relative_to(directory).parts[:-1][:1] for file in images} for directory, images in files.items() if images
     ]
     counts = Counter(name for names in inner for name in names)
     names = sorted(part for parts in counts for part in parts)
-    if () in counts or min(counts.values(), default=0) < 2 or not 1 < len(names) < len(inner):
-        return []
     outer = [directory.name for directory in files]
+    if () in counts or len(names) < 2 or {name.casefold() for name in names} & SPLITS:
+        return []
+    if all(map(called_origin, outer)) and not any(map(called_attribute, names)) and max(counts.values()) > 1:
+        return names
+    if min(counts.values()) < 2 or len(names) > len(inner):
+        return []
     listed = len(names) == 2 and in_order(names) is not None and (len(outer) != 2 or in_order(outer) is None)
-    repeated = len(names) <= MOST_CLASSES < len(inner) and not {name.casefold() for name in names} & SPLITS
-    return names if listed or repeated else []
+    return names if listed or len(names) <= MOST_CLASSES < len(inner) else []
 
 
 def _refuse_empty(path: Path, folders: Sequence[Path]) -> None:
@@ -578,16 +584,49 @@ def _of_table(
     _require(read, target=target, patient=patient, image=image, mask=mask)
     if not (files := _files_of(read, folder)) and (folder := _folder_of_images(read, path)) != path.parent:
         files = _files_of(read, folder)
+    images = [name for name in files if not words_of(name) & MASKS]
+    named = image
     if not image:
         bare = IMAGE in read.header and IMAGE not in files and _column_of_files(read, folder, IMAGE)
-        images = [IMAGE] if bare else [name for name in files if not words_of(name) & MASKS]
+        images = [IMAGE] if bare else images
         image = min(images, key=lambda name: (name != "image", "image" not in name), default="")
     if image in files or (key := _column_of_files(read, folder, image)) is None:
         guessed = _of_columns(read, folder, image or "image", target or classes, patient, mask)
         rows = tuple(dict(zip(read.header, row, strict=True)) for row in read.rows) if sentence else ()
-        more = {"rows": rows, "lines": read.numbers, "key": guessed.image, "matched": (sentence,)} if rows else {}
-        return replace(guessed, table=os.path.relpath(path, folder), **more)
+        more = {"rows": rows, "lines": read.numbers, "key": guessed.image} if rows else {}
+        sentences = tuple(filter(None, (sentence, _other_images(read, image, images, is_named=bool(named)))))
+        return replace(guessed, table=os.path.relpath(path, folder), matched=sentences, **more)
     return _of_labels(folder, path, key, unmatched, links, target=target, patient=patient, mask=mask)
+
+
+def _other_images(read: TextTable, image: str, images: Sequence[str], is_named: bool) -> str:
+    """Return a sentence on further columns that name images, which are not read; empty without them.
+
+    Args:
+        read: The table.
+        image: The column whose images are read.
+        images: Columns that name files which are no masks.
+        is_named: Whether a user named the column.
+
+    Raises:
+        SpecError: It is not known whose images are meant, as of a row per patient with a column for each eye.
+    """
+    cells = {name: {Path(cell).name for cell in read.present(name)} for name in {*images, image} & {*read.header}}
+    if image not in cells:
+        return ""
+    others = [name for name in images if name != image and any(map(_IMAGE_NAME.search, cells[name] - cells[image]))]
+    if not others:
+        return ""
+    if not (is_named or image == IMAGE or (called_image(image) and not any(map(called_image, others)))):
+        raise SpecError(
+            f"data: columns {shorten(', '.join((image, *others)), 80)} of {read.name} name different images in a row: "
+            f"write a row for each image, or name the column to read with {key_text('--image', 'COLUMN')}"
+        )
+    count = len(set[str]().union(*(cells[name] for name in others)) - cells[image])
+    return f"{count:,} images that only {shorten(', '.join(others), 80)} names are not read"
+
+
+_IMAGE_NAME = re.compile(rf"\.({'|'.join(ENDINGS)})(\.gz)?$", re.IGNORECASE)
 
 
 def _folder_of_images(read: TextTable, path: Path) -> Path:

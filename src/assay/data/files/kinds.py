@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -264,9 +264,66 @@ def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "l
             f"{len(several):,} patients differ from another in zeros before, .0 after, case or blanks alone, "
             f"first in {word} {first[several[0]]} and {word} {first[second]}: each counts as one of its own"
         )
+    if sides := _of_two_sides(ids):
+        cautions["patients by side"] = (
+            f"{2 * len(sides):,} patients differ in a side at their end alone, such as L and R, first in {word} "
+            f"{first[sides[0][0]]} and {word} {first[sides[0][1]]}: if these are sides of one patient, give both the "
+            "same id"
+        )
     if rounded := [line for name, line in first.items() if _ROUNDED.match(name)]:
         cautions["patients rounded"] = (
             f"{len(rounded):,} patients have numbers as a spreadsheet rounds them, such as 1.2E+11, first in {word} "
             f"{min(rounded)}: several may have become one"
         )
     return cautions
+
+
+_SIDE = re.compile(r"(.*[0-9])[ _.-]*(l|r|left|right|od|os|re|le|li|lt|rt)")
+_SIDES = ({"l", "r"}, {"left", "right"}, {"od", "os"}, {"re", "le"}, {"re", "li"}, {"lt", "rt"})
+"""Endings of the ids of two eyes, breasts or knees of one patient."""
+_SHARE_OF_SIDES = 0.2
+"""Share of the patients from which such endings are no chance."""
+
+
+def _of_two_sides(names: Collection[str]) -> list[tuple[str, str]]:
+    """Return pairs of patients that differ in a side alone; none where these are few."""
+    names_of: dict[str, dict[str, str]] = {}
+    for name in names:
+        if found := _SIDE.fullmatch(fold(name)):
+            names_of.setdefault(found[1], {})[found[2]] = name
+    both = [[*sides.values()] for sides in names_of.values() if {*sides} in _SIDES]
+    pairs = [(first, second) for first, second in both]
+    return pairs if len(pairs) > 1 and 2 * len(pairs) >= _SHARE_OF_SIDES * len(names) else []
+
+
+_PLACES = frozenset({"site", "center", "hospital", "clinic", "klinik", "cohort", "dataset", "source", "country"})
+"""Words of the names of columns of places that number their patients, each for itself."""
+_NUMBERED = re.compile(r"[a-z]{0,8}[ _-]?0*([0-9]{1,5})")
+_SHARED = 0.5
+"""Share of the patients of the smallest place that another place has as well, by their numbers."""
+
+
+def renumbered_patients(table: TextTable, patient: str, names: Iterable[str]) -> dict[str, str]:
+    """Return the caution that patient numbers begin anew in each site, as a row of `provenance`; empty without one.
+
+    Ids such as 7 or P007 that count the patients are in several sites of most patients. Long ones do not repeat by
+    chance.
+
+    Args:
+        table: The table.
+        patient: The column of patients.
+        names: Columns that may be of places.
+    """
+    for name in (name for name in names if words_of(name) & _PLACES and name != patient):
+        pairs = {*zip(table.column(patient, "data"), table.column(name, "data"), strict=True)}
+        pairs = {(who, place) for who, place in pairs if not (without_name(who) or absent(place))}
+        sizes, counts = Counter(place for _, place in pairs), Counter(who for who, _ in pairs)
+        several = sum(count > 1 for count in counts.values())
+        numbers = [int(found[1]) for who in counts if (found := _NUMBERED.fullmatch(fold(who)))]
+        are_counted = len(numbers) == len(counts) and max(numbers) <= 2 * len(numbers)
+        if 1 < len(sizes) <= LEVELS and are_counted and several >= max(2, _SHARED * min(sizes.values())):
+            return {
+                "patients by site": f"{several:,} of {len(counts):,} patients are in several values of {name}, and "
+                f"ids are plain numbers: if each counts its own patients, put {name} into the ids, such as A-7"
+            }
+    return {}

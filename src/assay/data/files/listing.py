@@ -224,7 +224,7 @@ def _shows_lesion(mask: MaskAt, meaning: LabelMeaning) -> int:
     if isinstance(mask, WrittenMask):
         return -1 if mask.lesion is None else int(mask.lesion)
     try:
-        labels = labels_of(read_stored(read_file(mask)), meaning)
+        labels = labels_of(read_stored(read_file(mask if isinstance(mask, Path) else mask.path)), meaning)
     except Unreadable:
         return -1
     return -1 if labels.notes else int(labels.values.any())

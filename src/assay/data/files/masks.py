@@ -34,6 +34,7 @@ from assay.data.files.decode import (
 from assay.data.files.fitting import PAD, Framing
 from assay.data.files.joins import Unmatched, image_files, match, stem_of, such
 from assay.data.files.outlines import Coco, LesionPatch, WrittenMask, painted, runs, unknown
+from assay.data.files.pictures import DecodedImage
 from assay.data.files.readers import IN_ALPHA, read_stored
 from assay.data.files.table import Problem, TextTable, Unreadable, absent, inside, number, read_table, refuse, shown
 from assay.spec.data import has_masks
@@ -44,7 +45,15 @@ from assay.spec.schema import IGNORE, BoxesSpec, DataSpec
 _MOST, _NEARLY_ALL, _LEAST = 0.5, 0.9, 5
 
 
-MaskAt = Path | WrittenMask | None
+@dataclass(frozen=True, slots=True)
+class TurnedMask:
+    """A mask in a file whose pixels are turned to those of its image, by an orientation as EXIF counts them."""
+
+    path: Path
+    turn: int
+
+
+MaskAt = Path | TurnedMask | WrittenMask | None
 """Where a row's mask is: in a file, in text, or nowhere, which was said to mean that no lesion is there."""
 
 
@@ -58,9 +67,17 @@ def mask_source(mask: MaskAt, width: int, height: int, meaning: LabelMeaning) ->
     """Return a call that gives the label map of an image of this native size."""
     if isinstance(mask, Path):
         return lambda: labels_of(read_stored(read_file(mask)), meaning)
+    if isinstance(mask, TurnedMask):
+        return lambda: labels_of(_turned(read_stored(read_file(mask.path)), mask.turn), meaning)
     if isinstance(mask, WrittenMask):
         return lambda: LabelMap(mask.draw(height, width), (IGNORE,) if mask.ignored else ())
     return lambda: LabelMap(np.zeros((height, width), dtype=np.uint8))
+
+
+def _turned(stored: DecodedImage, turn: int) -> DecodedImage:
+    from assay.data.files.formats import upright  # here, since only NIfTI needs it
+
+    return replace(stored, pixels=upright(stored.pixels, turn))
 
 
 def mask_digests(
@@ -68,7 +85,9 @@ def mask_digests(
 ) -> list[str]:
     """Name of the content of every mask, without the meaning of its values."""
     return [
-        fact.digest if fact else f"{mask.digest if isinstance(mask, WrittenMask) else 'empty'} {width}x{height}"
+        f"{fact.digest}{f' turn {mask.turn}' if isinstance(mask, TurnedMask) else ''}"
+        if fact
+        else f"{mask.digest if isinstance(mask, WrittenMask) else 'empty'} {width}x{height}"
         for mask, fact, (width, height) in zip(masks, facts, native.tolist(), strict=True)
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,9 @@ class Header:
 
     Attributes:
         orientation: Of EXIF, by which viewers turn it; 1 for none.
+        axes: Directions of the two axes of NIfTI as stored, such as LP; RA if it does not state them. Else empty.
+        grid: Position of the first pixel as shown, and the steps to the next column and row, in mm (RAS), 9 numbers;
+            empty if the header does not say so.
     """
 
     width: int
@@ -31,6 +35,8 @@ class Header:
     deep: bool
     frames: int = 1
     orientation: int = 1
+    axes: str = ""
+    grid: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)

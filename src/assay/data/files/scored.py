@@ -17,6 +17,7 @@ from assay.data.files.kinds import (
     cautions_of,
     notation_of,
     one_patient,
+    renumbered_patients,
     split_counts,
     without_name,
 )
@@ -153,6 +154,7 @@ class ScoredRows:
                  **cautions_of(cells, target, self.table.comma)}  # fmt: skip
         if patients:
             facts |= one_patient(patient_codes(patients)) | alike_patients(patients, self.table.numbers)
+            facts |= renumbered_patients(self.table, self.roles["patient"], self.table.header)
         return facts
 
 

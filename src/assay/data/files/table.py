@@ -19,7 +19,7 @@ import pandas as pd
 
 from assay.core.errors import DataError, SpecError, key_text, nearest, shorten, unknown_name
 from assay.core.files import ASSETS, IN_MEMORY, STUDY_SUFFIXES, default_cache_root, fill_names, is_file, unset
-from assay.core.tables import Row, Text, one_line, read_text
+from assay.core.tables import FORMAT, Row, Text, one_line, read_text
 from assay.core.types import Factor, Role
 from assay.data.files.first_line import fault_of_first_line
 from assay.spec.schema import FactorSpec
@@ -292,9 +292,15 @@ _SYNONYMS = {
 _WORDS = {other: word for word, others in _SYNONYMS.items() for other in others}
 
 
+_UNSEEN = re.compile(f"[{FORMAT}]")
+
+
 def fold(text: str) -> str:
-    """Return a text in which case, blanks, Unicode forms and the language of a usual class make no difference."""
-    plain = unicodedata.normalize("NFC", " ".join(text.split())).casefold()
+    """Return a text in which case, blanks, Unicode forms and the language of a usual class make no difference, and
+    signs that are not seen are left out.
+    """
+    seen = text if text.isascii() else _UNSEEN.sub("", text)
+    plain = unicodedata.normalize("NFC", " ".join(seen.split())).casefold()
     return _WORDS.get(plain, plain)
 
 
