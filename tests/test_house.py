@@ -21,7 +21,7 @@ MOST: dict[str, float] = {
     "class names in several modules": 1,
     "function names in several modules": 118,
     "imports of features by shared rooms": 0,
-    "internal names that tests import": 599,
+    "internal names that tests import": 600,
     "lines that an import of look loads": 20300,
     "lines that an import of compare loads": 14800,
     "lines that an import of page loads": 8100,

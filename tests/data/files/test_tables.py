@@ -140,7 +140,7 @@ def test_targets_that_cannot_be() -> None:
         target_column("kind", ("melanom",), ["naevus", "melanoma"])
     with pytest.raises(SpecError, match=r"data\.positive names every value of 'kind'; leave at least one out"):
         target_column("kind", ("a", "b"), ["a", "b"])
-    with pytest.raises(DataError, match="holds several labels in a cell, such as 'Edema|Mass'; multi-label targets"):
+    with pytest.raises(DataError, match=r"holds several labels in a cell, such as 'Edema\|Mass'; multi-label targets"):
         target_column("labels", (), ["Edema|Mass", "Mass"])
     with pytest.raises(SpecError, match="column 'age' has 150 different values, over 100; name a column of classes"):
         target_column("age", (), [str(at) for at in range(150)])
