@@ -394,6 +394,37 @@ def test_rows_in_which_a_column_is_independent_of_the_class_are_listed_and_what_
     assert not (tmp_path / "new").exists()
 
 
+def test_no_two_images_are_written_to_one_place_when_rows_are_balanced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name with a backslash is one file on Linux; its copy would be the image of another row, and its link."""
+    folder, draws = tmp_path / "set", np.random.default_rng(0)
+    rows = [["image", "label", "who", "site"]]
+    for at in range(80):
+        name = f"images\\.\\{at - 40}.png" if at >= 40 else f"images/{at}.png"
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draws.integers(256, size=(SIDE, SIDE), dtype=np.uint8)).save(folder / name)
+        rows.append([name, str(at // 2 % 2), f"p{at}", "AB"[at % 2]])
+    write_table(folder / "data.csv", rows)
+    before = {path: path.read_bytes() for path in sorted(folder.rglob("*.png"))}
+    out = assay.audit(
+        middle,
+        {"table": folder / "data.csv", **COLUMNS, "factors": {"site": "categorical"}},
+        out=tmp_path / "out",
+        budget=100,
+        scores="logits",
+        marks={},
+        distortions=[],
+        pictures=False,
+        progress=False,
+        as_given=True,
+    ).folder
+    with pytest.raises(SystemExit, match="2"):
+        main(["audit", "remedy", str(out), str(tmp_path / "balanced"), "--column", "site", "--quiet"])
+    assert "two images of the table would be written to" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in sorted(folder.rglob("*.png"))} == before
+
+
 def test_rows_of_a_data_frame_keep_their_labels_when_they_are_balanced(tmp_path: Path) -> None:
     draws = np.random.default_rng(0)
     rows = [

@@ -498,3 +498,25 @@ def test_a_look_writes_behind_no_link_in_the_place_of_its_results(
     assert ("is a link" if linked.endswith("data") else "has files that are no run's") in answer.err
     assert sorted(victim.rglob("*")) == before
     assert (place / "report.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("beside", ["models", "manifest.json", "local"])
+def test_no_name_of_a_table_puts_results_into_the_folder_above(
+    beside: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stem of `...csv` is `..`; and folders of other programs are called as those of a run."""
+    rows = [f"{at},{at // 2},{at % 2},{(at * 7 % 40 + 9 * (at % 2)) / 49}" for at in range(80)]
+    (tmp_path / "...csv").write_text("\n".join(["image,patient,target,score", *rows]))
+    save_images(tmp_path / "pictures", ["holiday.png"])
+    if beside.endswith(".json"):
+        (tmp_path / beside).write_text('{"name": "an app"}')
+    else:
+        (tmp_path / beside).mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    for command in ("audit", "validate"):
+        answer = Asking(capsys)(command, "...csv", "--patient", "patient")
+        assert (answer.code, "a folder cannot be called '..': choose a place" in answer.err) == (2, True), answer
+        answer = Asking(capsys)(command, "...csv", "--patient", "patient", "--out", ".")
+        assert (answer.code, "has files that are no run's" in answer.err) == (2, True), answer
+    assert sorted(tmp_path.rglob("*")) == before

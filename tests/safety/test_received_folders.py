@@ -224,6 +224,30 @@ def test_changed_verdicts_and_cards_are_found(tmp_path: Path, ask: Asking, monke
         path.write_text(text)
 
 
+def test_a_report_of_a_received_audit_writes_its_cards_anew_and_vouches_for_nothing_else(
+    tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"{number},{number // 2},{number % 2},{(number * 7 % 40 + 9 * (number % 2)) / 49}" for number in range(80)]
+    (tmp_path / "p.csv").write_text("\n".join(["image,patient,target,score", *rows]))
+    root = tmp_path / "audit"
+    assert ask("audit", tmp_path / "p.csv", "--patient", "patient", "--out", root).code == 0
+    texts = {name: (root / name).read_text() for name in ("verdicts.json", "model-card.md", "data-card.md")}
+    for name, text in {**texts, "report.html": (root / "report.html").read_text()}.items():
+        (root / name).write_text(f"{text}\nCertified")
+    (root / "index.html").write_text("<h1>Certified</h1>")
+    write_manifest(root, {})
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+    findings = json.loads(ask("doctor", root, "--json").out)
+    (damage,) = [finding["found"] for finding in findings if finding["light"] == "bad"]
+    assert f"{root / 'report.html'} is not what its tables give, nor are 3 other files" in damage
+    assert ask("report", root).code == 0
+    assert {name: (root / name).read_text() for name in texts} == texts
+    assert "Certified" not in (root / "report.html").read_text()
+    findings = json.loads(ask("doctor", root, "--json").out)
+    (unchecked,) = [finding for finding in findings if finding["what"] == "not checked"]
+    assert (unchecked["light"], str(root / "index.html") in unchecked["found"]) == ("warn", True)
+
+
 def test_a_changed_checklist_of_a_validation_is_found(
     tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,14 +70,23 @@ def test_a_registration_names_the_commit_and_whether_files_differ_from_it(
 
 @pytest.mark.parametrize(
     "setting",
-    ["filter.a=b.clean", "core.fsmonitor", "core.hooksPath", "diff.external", "diff.own.textconv", "diff.own.command"],
+    [
+        "filter.a=b.clean",
+        "filter..clean",
+        "core.fsmonitor",
+        "core.hooksPath",
+        "diff.external",
+        "diff.own.textconv",
+        "diff.own.command",
+    ],
 )
 def test_no_program_that_a_repository_names_is_run(
     setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("study.yaml").write_text("a")
-    Path(".gitattributes").write_text("*.yaml filter=a=b diff=own\n")
+    name = "" if setting == "filter..clean" else "a=b"
+    Path(".gitattributes").write_text(f"*.yaml filter={name} diff=own\n")
     Path("a.txt").write_text("a")
     own = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "a"]):

@@ -36,7 +36,7 @@ from assay.report.sentences.reading import reading_lines
 from assay.spec.data import LESION
 from assay.stats.format import duration, number, p_value
 from assay.store.files import json_text
-from assay.store.folder import RunFolder
+from assay.store.folder import RunFolder, result_folder
 
 
 def audit_command(request: AuditRequest, *, dry_run: bool, is_quiet: bool, json: bool) -> None:
@@ -51,7 +51,7 @@ def audit_command(request: AuditRequest, *, dry_run: bool, is_quiet: bool, json:
     if request.output == ALL:
         _audit_labels(origin, request, dry_run, is_quiet, json)
         return
-    result = _run_or_plan(origin, request, request.out or Path("audits") / origin.name, dry_run, is_quiet, json)
+    result = _run_or_plan(origin, request, request.out or result_folder("audits", origin.name), dry_run, is_quiet, json)
     if isinstance(result, tuple):
         _print_plan(request, *result, json)
         return
@@ -81,7 +81,7 @@ def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet
     """Audit every label of a model, and print a line of each, those with the smallest p first."""
     if dry_run or request.policy is not None:
         raise SpecError("--output all: --dry-run and --policy are for one output")
-    out = request.out or Path("audits") / origin.name
+    out = request.out or result_folder("audits", origin.name)
 
     def audit(model: Origin, label: str, output: int, folder: Path) -> Path:
         folder_of_label = _run_or_plan(

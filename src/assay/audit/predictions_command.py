@@ -21,7 +21,7 @@ from assay.data.files.roles import roles_of
 from assay.data.files.score_cases import read_score_table
 from assay.report.glossary import GLOSSARY
 from assay.report.sentences.reading import reading_lines, replaced_lines, where_issues_are
-from assay.store.folder import RunFolder
+from assay.store.folder import RunFolder, result_folder
 
 
 def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> None:
@@ -51,7 +51,7 @@ def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> 
     )
     patient = roles["patient"] if roles["patient"] in read.header else ""
     request = request.with_changes(**{**roles, "patient": patient})
-    answer(audit_predictions(path, request, request.out or Path("audits") / path.stem, line), rules, json)
+    answer(audit_predictions(path, request, request.out or result_folder("audits", path.stem), line), rules, json)
 
 
 def answer(found: Path, rules: Policy | None, json: bool) -> None:

@@ -15,6 +15,7 @@ from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, T
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.store.kinds import PAGE_WRITER, Kind
+from assay.store.manifest import is_ours
 
 Tables = Mapping[str, Sequence[Row]]
 """Rows by name of the table."""
@@ -120,8 +121,9 @@ def carry_out(
 def rebuild(root: Path) -> Path:
     """Compute the tables again from the records of a run folder, and rewrite the page.
 
-    Records of an audit, a comparison, a look or a preview do not suffice for that: of these the page alone is
-    rewritten, as it is where the tables are signed.
+    Records of an audit, a comparison, a look or a preview do not suffice for that: of these the page is rewritten, and
+    what else follows from the tables. Where these are signed, it is the page alone. A folder from elsewhere stays one:
+    its other files may be anybody's.
 
     Args:
         root: The run folder, which is held meanwhile.
@@ -133,11 +135,12 @@ def rebuild(root: Path) -> Path:
     kind = folder.require_run()
     with working_in(root):
         folder.require_sound(but_remade=True)
+        ours = is_ours(root)
         if kind.rebuild and not folder.is_signed:
             folder.write_tables(load_object(kind.rebuild)(folder))
-        path = load_object(PAGE_WRITER)(root)  # the page alone
+        path = load_object(PAGE_WRITER if folder.is_signed else kind.writer)(root)
         if folder.has_ended:
-            folder.seal()
+            folder.seal(ours=ours)
         return path
 
 

@@ -34,7 +34,7 @@ from assay.spec.schema import DataSpec
 from assay.stats.doubts import caution_rows
 from assay.store.data_tables import ISSUES
 from assay.store.files import Row, write_text
-from assay.store.folder import RunFolder
+from assay.store.folder import RunFolder, result_folder
 
 if TYPE_CHECKING:
     from assay.look.embeddings import Embeddings
@@ -62,7 +62,7 @@ def look(request: LookRequest, on_progress: ProgressCallback = no_progress) -> P
     images |= {"links": "follow"} if request.follow_links else {}
     listed = parse_request(images, {"all": {}}, ("performance",)).data
     spec, unknown = without_unknown(listed)
-    out = request.out or Path("looks") / read.name
+    out = request.out or result_folder("looks", read.name)
     dataset = load_dataset(
         spec, ArrayCache(default_cache_root(), on_progress), skip_bad_rows=True, keep_copies=True, alike=True
     )

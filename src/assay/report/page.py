@@ -379,9 +379,10 @@ def require_page(root: Path) -> None:
         raise
     except Exception as error:  # of tables made elsewhere
         raise OtherPageError(strange_content(root, error)) from error
-    again = f"`assay report {root}` writes it again" if others[0] == path else "run it again, or get another copy"
-    changed = "it was changed, or another version of Assay wrote it"
-    raise OtherPageError(f"{others[0]} is not what its tables give: {changed}; {again}")
+    also = f", nor {'is' if len(others) == 2 else 'are'} {count(len(others) - 1, 'other file')}" if others[1:] else ""
+    changed = "changed, or written by another version of Assay"
+    again = f"`assay report {root}` writes what the tables give"
+    raise OtherPageError(f"{others[0]} is not what its tables give{also}: {changed}; {again}")
 
 
 def _has_content(path: Path, content: bytes) -> bool:

@@ -133,11 +133,36 @@ def require_run_folder(root: Path) -> None:
     if root.is_symlink():
         raise StoreError(f"{FileChange('link', root).text}; {UNLINK}")
     entries = {path.name for path in root.iterdir() if not path.name.startswith(".")} if root.is_dir() else set[str]()
-    if entries and entries.isdisjoint(_MADE) and not (root / LOCK).is_file():
+    if entries and not _is_of_run(root, entries):
         raise StoreError(
             f"{root} has files that are no run's, such as {shorten(min(entries))}: choose another place with "
             f"{key_text('--out')}"
         )
+
+
+def _is_of_run(root: Path, entries: Collection[str]) -> bool:
+    """Return whether Assay made a folder: a file of it says so, or it has nothing but what Assay names so."""
+    if RUN in entries or (root / LOCK).is_file():
+        return True
+    with suppress(StoreError):  # of another program's manifest
+        if read_manifest(root) is not None:
+            return True
+    return _MADE.issuperset(entries)
+
+
+def result_folder(parent: str, name: str) -> Path:
+    """Return where the results on a file go unless a place is named: in a folder of its name, as `audits/model`.
+
+    Raises:
+        StoreError: The name is that of the folder above, as the stem of `...onnx` is.
+
+    Examples:
+        >>> result_folder("audits", "resnet").as_posix()
+        'audits/resnet'
+    """
+    if name in ("", ".", ".."):
+        raise StoreError(f"a folder cannot be called '{name}': choose a place for the results with {key_text('--out')}")
+    return Path(parent) / name
 
 
 # One run at a time works in a run folder.
@@ -192,7 +217,7 @@ CONTRIBUTIONS = "contributions.safetensors"
 UnitKind = Literal["models", "sources", "trials", "readings", "probes"]
 UNIT_KINDS = cast("tuple[UnitKind, ...]", get_args(UnitKind))
 _MADE = frozenset({RUN, MANIFEST, *UNLISTED, *UNIT_KINDS})
-"""What tells a folder that Assay made from others."""
+"""What a folder of a run may hold before its description is written, or where that was lost."""
 PAGE = "report.html"
 
 
@@ -505,10 +530,13 @@ class RunFolder:
             return path
         return _require_checksum(path, self._checked_record(kind, id).get(FILES, {}).get(name))
 
-    def seal(self) -> None:
+    def seal(self, *, ours: bool = True) -> None:
         """Write the manifest, for whoever holds the folder, when all files of a run are written.
 
         Files of units have the checksums of their records there, so that a change before now is found, too.
+
+        Args:
+            ours: Whether this process wrote all of it; else the folder is as well known here as before.
 
         Raises:
             StoreError: A record is damaged.
@@ -516,7 +544,7 @@ class RunFolder:
         packed_sums = recorded_packs(self.root)
         for kind, id in self._units():
             packed_sums |= self._recorded_sums(kind, id)
-        write_manifest(self.root, packed_sums, ours=True)
+        write_manifest(self.root, packed_sums, ours=ours)
 
     def _units(self) -> Iterator[tuple[UnitKind, str]]:
         return ((kind, id) for kind in UNIT_KINDS for id in self.ids(kind))

@@ -159,7 +159,7 @@ def _commit() -> str:
         if not (commit := _git("rev-parse", "--verify", "--quiet", "HEAD").stdout.strip()):
             return ""
         settings = _git("config", "--list", "--show-scope", "--name-only")
-        filters = re.findall(r"^(\w+)\s+filter\.(.+)\.\w+$", settings.stdout, re.MULTILINE | re.IGNORECASE)
+        filters = re.findall(r"^(\w+)\s+filter\.(?:(.*)\.)?[\w-]+$", settings.stdout, re.MULTILINE | re.IGNORECASE)
         if settings.returncode or any(scope in ("local", "worktree") for scope, _ in filters):
             return f"{commit}-uncompared"
         plain = ("--quiet", "--no-ext-diff", "--no-textconv", "--no-relative", "--ignore-submodules=all")

@@ -16,7 +16,7 @@ from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.stats.groups import ColumnGroups
 from assay.store.files import Row
-from assay.store.folder import RunFolder
+from assay.store.folder import RunFolder, result_folder
 from assay.validate import curves
 from assay.validate.curves import Curve, ScoredCases, WithInterval
 from assay.validate.kind import VALIDATION
@@ -30,7 +30,7 @@ from assay.validate.request import ValidateRequest
 def run_validation(request: ValidateRequest) -> Path:
     """Validate the scores of one model, or of two on the same cases; write tables and a page. Return the run folder."""
     read = read_validation(request)
-    out = request.out or Path("validations") / _name_of_folder(read)
+    out = request.out or result_folder("validations", _name_of_folder(read))
     carry_out(ValidateRun(request.without_data("file", "other"), read), out, InProcess())
     return out
 

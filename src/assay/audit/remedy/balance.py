@@ -186,7 +186,18 @@ def _write_rows(data: DataSpec, files: pd.Series[Any], out: Path) -> None:
             copy = out.parent / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             try:
-                os.link(os.path.realpath(file), copy)
-            except OSError:  # another file system
-                shutil.copyfile(file, copy)
+                _link_or_copy(file, copy)
+            except FileExistsError:  # as `a\\b` and `a/b` are, or on some disks `A` and `a`
+                raise DataError(f"two images of the table would be written to {copy}: rename one of them") from None
     write_frame(out, table)
+
+
+def _link_or_copy(file: Path, copy: Path) -> None:
+    """Write a new file, never into one that is there: it may be a link to another image. Raises FileExistsError."""
+    try:
+        os.link(os.path.realpath(file), copy)
+    except FileExistsError:
+        raise
+    except OSError:  # another file system
+        with file.open("rb") as source, copy.open("xb") as target:
+            shutil.copyfileobj(source, target)
