@@ -390,8 +390,8 @@ def case_rows(records: Records, population: Population, gallery: PictureSettings
     points = [point for point in beside(spec, spec.points) if records.kept_seeds(point)]
     if not points:
         return []
-    kept, *others = [records.kept_seeds(point) for point in points]
-    seed = next((seed for seed in kept if all(seed in other for other in others)), kept[0])
+    seeds, *others = [records.kept_seeds(point) for point in points]
+    seed = next((seed for seed in seeds if all(seed in other for other in others)), seeds[0])
     scene = population.scene(points[0].tests, seed)
     compared_environments = [contrast.environment for contrast in spec.contrasts]
     rows: list[Row] = []
