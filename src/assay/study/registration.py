@@ -97,7 +97,7 @@ def read_registration(file: Path) -> Registration | None:
     if not file.is_file():
         return None
     content: Any = read_json(file, damaged="restore it from a copy")
-    if not (_has(content, _OF_FILE) and _has(content["registered"], _OF_STUDY)):
+    if not (_holds_kinds(content, _OF_FILE) and _holds_kinds(content["registered"], _OF_STUDY)):
         raise StoreError(
             f"cannot read {file}: it is no registration of a study; move it away, or restore it from a copy"
         )
@@ -111,7 +111,7 @@ _OF_FILE: Mapping[str, type] = {"registered": dict, "receipt": str, "sha256": st
 _OF_STUDY: Mapping[str, type] = {"spec": dict, "time": str, "rules": int}
 
 
-def _has(content: Any, kinds: Mapping[str, type]) -> bool:
+def _holds_kinds(content: Any, kinds: Mapping[str, type]) -> bool:
     """Return whether a value of a JSON file is an object with values of these kinds."""
     values = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     return all(isinstance(values.get(key), kind) for key, kind in kinds.items())
