@@ -354,6 +354,17 @@ def test_scores_without_a_usual_scale_have_no_calibration(tmp_path: Path, name: 
     assert any("calibration" in measure for measure in measures) == (name == "logit")
 
 
+def test_a_model_whose_scores_have_no_usual_scale_has_no_calibration(tmp_path: Path) -> None:
+    data = images(tmp_path / "set")
+    for scores in ("auto", "logits"):
+        found = audited(lambda given: middle(given) + 200, data, scores=scores, distortions=[], marks={})
+        measures = {row["measure"] for of in ("groups", "gaps") for row in RunFolder(found.folder).table(of)}
+        assert {"auroc", "sensitivity"} <= measures
+        assert any("calibration" in measure for measure in measures) == (scores == "logits")
+        facts = dict(found.table("provenance")[["key", "value"]].to_numpy().tolist())
+        assert ("calibration is not computed" in facts["scores"]) == (scores == "auto")
+
+
 def test_a_policy_takes_lists_and_one_that_would_check_nothing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text("forbid: {relies-on: [tag, hair], affected-by: any}\nrequire: {subgroup-gap: 0.1}")

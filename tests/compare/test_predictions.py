@@ -194,6 +194,18 @@ def test_scores_on_a_threshold_are_called_positive(threshold: float) -> None:
     assert {row["value"] for row in found.estimates} == {1.0}
 
 
+def test_calibration_is_not_compared_of_scores_without_a_scale() -> None:
+    rows = [
+        {"loss": loss, "image": at, "target": at % 2, "score": 150 + at % 7 + 3 * (at % 2) + (loss == "b") * (at % 3)}
+        for loss in "ab"
+        for at in range(40)
+    ]
+    with pytest.raises(SpecError, match=r"measure=brier needs probabilities, and the scores of 'a', from 150 to"):
+        assay.compare(rows, "loss", measure="brier")
+    assert assay.compare(rows, "loss", measure="brier", scores="logits").estimates
+    assert assay.compare(rows, "loss").estimates
+
+
 def test_recipes_of_the_same_scores_are_named() -> None:
     rows = [row for row in rows_of_file() if row["loss"] != "worse" and row["seed"] == 0]
     same = [*rows, *({**row, "loss": "again"} for row in rows if row["loss"] == "reference")]

@@ -325,6 +325,21 @@ def test_where_a_lesion_is_is_no_target(ask: Asking, tmp_path: Path, target: str
 
 
 @situation(
+    "a target of shares such as 0, 0.33, 0.67 and 1, as means of readers are",
+    "each is a class, with a caution that names `--positive 0.67,1`",
+)
+def test_means_of_readers_are_named_as_classes(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": ["0", "0.33", "0.67", "1"] * 12}))
+    said = ask("look", path, "--target", "target", "--out", "look")
+    assert said.code == 0, said.err
+    assert "caution: shares as classes: 0, 0.33, 0.67, 1 in target are classes of their own" in said.out
+    assert "name the positive ones with --positive 0.67,1" in said.out
+    assert "shares as classes" not in ask("look", path, "--positive", "0.67,1", "--out", "named").out
+    grades = images(tmp_path / "grades", pd.DataFrame({"target": ["0", "1", "2", "3"] * 12}))
+    assert "shares as classes" not in ask("look", grades, "--target", "target", "--out", "grades").out
+
+
+@situation(
     "a target of -1, 0 and 1, or of ill, well and unknown, in `assay look`",
     "-1 and unknown are no classes: their images are left out and counted; other commands ask",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -157,6 +158,45 @@ def test_an_altered_registration_is_refused(tmp_path: Path) -> None:
         assay.load({**SMALL, "contrasts": [PRIMARY]}).run(tmp_path, workers=0, progress=False)
 
 
+def test_a_registration_next_to_the_run_folder_is_named_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ask, spec = Asking(capsys), write_spec(tmp_path, contrasts=[PRIMARY])
+    assert "registration" not in ask("run", spec, "--dry-run").out
+    digest = ask("register", spec).out.partition("SHA-256: ")[2][:64]
+    named = f"{Path('runs/small.registration.json')} is there and is used, SHA-256 {digest}"
+    assert f"registration: {named}\n" in ask("run", spec, "--dry-run").out
+    assert json.loads(ask("run", spec, "--dry-run", "--json").out)["registration"] == named
+
+
+STRANGE: list[Any] = [
+    [],
+    "registered",
+    {},
+    {"registered": [], "receipt": "", "sha256": content_hash([], 64)},
+    {"registered": {}, "receipt": "", "sha256": content_hash({}, 64)},
+    {"registered": {"spec": []}, "receipt": None, "sha256": ""},
+]
+
+
+@pytest.mark.parametrize("content", STRANGE)
+def test_a_file_of_another_form_is_no_registration(
+    tmp_path: Path, content: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = write_spec(tmp_path, contrasts=[PRIMARY])
+    Path("runs").mkdir()
+    Path("runs/small.registration.json").write_text(json.dumps(content))
+    for command in ("run", "register"):
+        said = Asking(capsys)(command, spec)
+        assert said.code == 2
+        assert said.err.strip() == (
+            "cannot read runs/small.registration.json: it is no registration of a study; move it away, or restore it "
+            "from a copy"
+        )
+
+
 def test_results_are_not_registered_afterwards(tmp_path: Path) -> None:
     root = tmp_path / "small"
     record = root / "trials" / "0" / "record.json"
@@ -218,6 +258,7 @@ def test_a_run_shows_its_registration_and_the_look_that_was_added(
     assert ask("run", spec, "-q", "-w", "0").code == 0
     page = Path("runs/small/report.html")
     assert "(registered locally, commit 3fac-dirty)" in page.read_text()
+    assert "The registration small.registration.json next to the run folder is used." in page.read_text()
     assert ask("register", spec, "--receipt", "https://osf.io/x").code == 0
     assert ask("report", "small").code == 0
     assert "(hash deposited: https://osf.io/x, commit 3fac-dirty)" in page.read_text()

@@ -68,12 +68,14 @@ class StoredAnswers:
         plan: What is read.
         threshold_of_model: The model's own threshold, if it has one.
         short: Whether doses that cannot change a verdict are left out.
+        is_calibrated: Whether the scores are probabilities on any scale.
     """
 
     folder: RunFolder
     plan: AuditPlan
     threshold_of_model: float | None
     short: bool
+    is_calibrated: bool = True
 
     def read(self, shot: PlannedReading, threshold: float) -> ScoredImages:
         """Return the answers to some images. Raises ReadingError where reading failed."""
@@ -82,7 +84,7 @@ class StoredAnswers:
         outputs = stored_reading(self.folder.outputs(shot.id))
         if self.plan.asked.task == "segmentation":
             return ScoredMaps.of(shot.table, outputs.maps)
-        return ScoredImages(shot.table, outputs.logits, threshold)
+        return ScoredImages(shot.table, outputs.logits, threshold, self.is_calibrated)
 
     @cached_property
     def clean(self) -> ScoredImages:

@@ -353,9 +353,9 @@ def with_scores(
         logits = np.concatenate([np.zeros_like(odds), odds], axis=1)
     else:
         logits = two_columns(model.logits_of(torch.as_tensor(raw)).numpy(), len(table.classes), "these images")
-    return replace(
-        prepared, model=model, doubts=(*doubts, *_higher(prepared, raw, table)), scores=scale_words(scale)
-    ), logits
+    doubts = (*doubts, *_higher(prepared, raw, table))
+    is_calibrated = scale.kind != "other"
+    return replace(prepared, model=model, doubts=doubts, scores=scale_words(scale), is_calibrated=is_calibrated), logits
 
 
 def _higher(prepared: PreparedAudit, raw: Float[np.ndarray, "n k"], table: FactorTable) -> Iterator[str]:

@@ -258,6 +258,7 @@ class PreparedAudit:
         doubts: Sentences on assumptions that were made.
         scores: What its scores are, for readers.
         outputs: How its outputs are matched to the classes, for readers.
+        is_calibrated: Whether its scores are probabilities on any scale.
     """
 
     model: GivenModel
@@ -270,6 +271,7 @@ class PreparedAudit:
     doubts: tuple[str, ...]
     scores: str = ""
     outputs: str = ""
+    is_calibrated: bool = True
 
 
 def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCallback = no_progress) -> PreparedAudit:

@@ -355,8 +355,8 @@ class AuditRun(RunSteps):
     @cached_property
     def answers(self) -> StoredAnswers:
         """The answers that are kept."""
-        short = not self.in_steps and self.plan.counts.skips_doses
-        return StoredAnswers(self.prepared.place.folder, self.plan, self.prepared.model.threshold, short)
+        prepared, short = self.prepared, not self.in_steps and self.plan.counts.skips_doses
+        return StoredAnswers(prepared.place.folder, self.plan, prepared.model.threshold, short, prepared.is_calibrated)
 
     @property
     def _scales_itself(self) -> bool:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 from scipy.special import expit
 
 from assay.compare.request import CompareRequest
-from assay.core.errors import DataError, key_text
+from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import is_file
 from assay.core.reasons import Code, Reason
 from assay.data.files.in_memory import kept_table
@@ -27,6 +27,8 @@ from assay.stats.metrics import ON_THRESHOLD
 from assay.stats.panel import Panel
 from assay.stats.scores import Scale, scale_of
 
+_OF_PROBABILITIES = frozenset({"brier", "log-loss", "calibration-error"})
+"""Measures that no other scores have."""
 _MOST_NAMED = 5
 _MOST_DIGITS = 19
 """Digits of a number that a table cannot hold."""
@@ -147,6 +149,12 @@ def _rescale(
     for g, name in enumerate(names):
         of_group = group == g
         scale = scale_of(score[of_group], columns.scores, columns.threshold, f"the scores of '{name}'", columns.score)
+        if scale.kind == "other" and columns.measure in _OF_PROBABILITIES:
+            raise SpecError(
+                f"{key_text('--measure', columns.measure)} needs probabilities, and the scores of '{name}', from "
+                f"{scale.least:.3g} to {scale.greatest:.3g}, are none: give {key_text('--scores', 'logits')} if they "
+                "are log-odds"
+            )
         score[of_group], scales[name] = scale.log_odds(score[of_group]), scale
         called = expit(score[of_group]) >= columns.threshold * ON_THRESHOLD
         if called.all() or not called.any():

@@ -169,10 +169,10 @@ def require_no_missing(
     least, greatest = float(rest[0]), float(rest[-1])
     if not any(_is_far(code, least, greatest) for code in missing):
         return
-    remedy = "empty these cells" if column else "leave these images out"
     raise SpecError(
         f"{number:,} of {of} {'is' if number == 1 else 'are'} {' or '.join(f'{code:g}' for code in missing)}, and the "
-        f"others are from {least:.3g} to {greatest:.3g}: {remedy} if no score was made, or give "
+        f"others are from {least:.3g} to {greatest:.3g}: "
+        f"{'empty these cells' if column else 'leave these images out'} if no score was made, or give "
         f"{key_text('--scores', 'logits')} if every number is a score"
     )
 

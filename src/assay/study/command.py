@@ -153,7 +153,8 @@ def plan_lines(prepared: PreparedStudy, workers: int) -> list[str]:
     seeds = len({trial.training.seed for trial in plan.trials})
     kinds = ((len(plan.trials), "trial"), (len(spec.points), "recipe"), (seeds, "seed"))
     size = ", ".join(count(number, kind) for number, kind in kinds)
-    lines = [f"{spec.name}: {size}; records in {prepared.place.root}", *worst_lines(prepared)]
+    lines = [f"{spec.name}: {size}; records in {prepared.place.root}"]
+    lines += [*registration_lines(prepared.place.root), *worst_lines(prepared)]
     if not prepared.tasks:
         return [*lines, "every trial and probe is done: nothing to train, comparisons are computed again"]
     time = f"about {duration(prepared.seconds(workers))} with {count(workers, 'worker')}{on_device(prepared)}"
@@ -161,6 +162,16 @@ def plan_lines(prepared: PreparedStudy, workers: int) -> list[str]:
     trials, probes = count(prepared.new_trials, "trial"), count(prepared.new_probes, "probe")
     work = f"{count(prepared.new_trials, 'model')} to take" if spec.models else f"{sources}{trials} to train"
     return [*lines, f"{work}, {probes} to read: {time}", *reach_lines(prepared)]
+
+
+def registration_lines(root: Path) -> list[str]:
+    """Name the registration that is next to a run folder, which the study follows; nothing without one."""
+    from assay.study.registration import read_registration, registration_file
+
+    registration = read_registration(registration_file(root))
+    if registration is None:
+        return []
+    return [f"registration: {registration_file(root)} is there and is used, SHA-256 {registration.sha256}"]
 
 
 def reach_lines(prepared: PreparedStudy) -> list[str]:
@@ -220,6 +231,7 @@ def _plan_event(prepared: PreparedStudy, workers: int) -> dict[str, object]:
         "seconds": round(prepared.seconds(workers), 1),
         "workers": workers,
         "device": prepared.device,
+        "registration": " ".join(registration_lines(prepared.place.root)).removeprefix("registration: "),
     }
 
 

@@ -92,15 +92,29 @@ def read_registration(file: Path) -> Registration | None:
     """Read a registration; None without one.
 
     Raises:
-        StoreError: Its content is not that of its hash.
+        StoreError: It is of another form, or its content is not that of its hash.
     """
     if not file.is_file():
         return None
-    content = cast("Mapping[str, Any]", read_json(file, damaged="restore it from a copy"))
+    content: Any = read_json(file, damaged="restore it from a copy")
+    if not (_holds_kinds(content, _OF_FILE) and _holds_kinds(content["registered"], _OF_STUDY)):
+        raise StoreError(
+            f"cannot read {file}: it is no registration of a study; move it away, or restore it from a copy"
+        )
     registration = Registration(content["registered"], content["receipt"])
     if registration.sha256 != content["sha256"]:
         raise StoreError(f"cannot read {file}: it was altered after registering; restore it from a copy")
     return registration
+
+
+_OF_FILE: Mapping[str, type] = {"registered": dict, "receipt": str, "sha256": str}
+_OF_STUDY: Mapping[str, type] = {"spec": dict, "time": str, "rules": int}
+
+
+def _holds_kinds(content: Any, kinds: Mapping[str, type]) -> bool:
+    """Return whether a value of a JSON file is an object with values of these kinds."""
+    values = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+    return all(isinstance(values.get(key), kind) for key, kind in kinds.items())
 
 
 def require_registered(root: Path, spec: StudySpec) -> None:

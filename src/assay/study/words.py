@@ -731,7 +731,10 @@ def _registration_text(facts: Mapping[str, str]) -> str:
         return "Not registered."
     place = f"hash deposited: {facts['deposit']}" if "deposit" in facts else "registered locally"
     commit = f", commit {facts['commit of the registration']}" if "commit of the registration" in facts else ""
-    return f"Registered {facts['registered']}, SHA-256 {facts['hash of the registration']} ({place}{commit})."
+    used = (
+        f" The registration {facts['registration']} next to the run folder is used." if "registration" in facts else ""
+    )
+    return f"Registered {facts['registered']}, SHA-256 {facts['hash of the registration']} ({place}{commit}).{used}"
 
 
 def _replication_text(evidence: Evidence) -> str:

@@ -55,6 +55,7 @@ from assay.data.files.table import (
     level_codes,
     linked_out,
     merged,
+    number,
     problems_of,
     read_table,
     require_contained,
@@ -390,9 +391,21 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     unsure = [cautions_of(used, "" if target.question else spec.target), cautions_of(others, "", table.comma)]
     read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
             **{key: "; ".join(each[key] for each in unsure if key in each) for key in {**unsure[0], **unsure[1]}},
-            "columns left out": columns_left_out(reasons)}  # fmt: skip
+            "columns left out": columns_left_out(reasons),
+             **({} if spec.target in factors else _shares_as_classes(spec.target, target.classes))}  # fmt: skip
     read |= renumbered_patients(table, spec.patient, table.header) if spec.patient in table.header else {}
     return {key: value for key, value in read.items() if value}
+
+
+def _shares_as_classes(name: str, classes: Sequence[str]) -> dict[str, str]:
+    """Return the caution that classes are shares from 0 to 1, as means of readers are; empty of others."""
+    shares = [share for value in classes if (share := number(value)) is not None]
+    if len(shares) < max(3, len(classes)) or min(shares) < 0 or max(shares) > 1:
+        return {}
+    positive = ",".join(value for value, share in zip(classes, shares, strict=True) if share > 0.5)
+    several = ", ".join([*classes[:4], *(["..."] if len(classes) > 4 else [])])
+    option = f": name the positive ones with --positive {positive}" if positive else ""
+    return {"shares as classes": f"{several} in {name} are classes of their own, not means of readers{option}"}
 
 
 def _target_by_levels(spec: DataSpec, cells: Sequence[str]) -> Target | None:

@@ -31,7 +31,8 @@ def scale_words(scale: Scale) -> str:
     maybe = " (none above 0, as log-probabilities are: write probabilities if they are)" if scale.greatest <= 0 else ""
     if scale.kind == "other" and scale.least < 0 < scale.greatest:
         maybe = " (as of a decision function, with 0 between the classes: --scores logits if they are log-odds)"
-    return "; ".join([f"{_WORDS[scale.kind]} from {scale.least:.3g} to {scale.greatest:.3g}{maybe}", *moved])
+    none = ["calibration is not computed, which needs probabilities"] if scale.kind == "other" else []
+    return "; ".join([f"{_WORDS[scale.kind]} from {scale.least:.3g} to {scale.greatest:.3g}{maybe}", *moved, *none])
 
 
 def scales_words(scales: Mapping[str, Scale]) -> str:
