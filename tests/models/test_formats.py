@@ -271,6 +271,14 @@ def test_a_lightning_checkpoint_loses_its_prefix_and_says_so(tmp_path: Path) -> 
     assert note == "the prefix 'model.' of the names of weights was removed, and loss.weight left out"
 
 
+def test_weights_of_one_channel_are_given_gray_images_in_a_process_of_their_own(tmp_path: Path) -> None:
+    path = saved(NAMED["timm:resnet10t"](), tmp_path / "w.safetensors")
+    config = config_of(given_origin("timm:resnet10t", weights=path, limit=60).network("cpu"))
+    assert config is not None
+    assert config.data["channels"] == "gray"
+    assert (config.mean, config.std) == (pytest.approx((0.449,)), pytest.approx((0.226,)))
+
+
 @pytest.mark.parametrize(
     ("metadata", "names"),
     [

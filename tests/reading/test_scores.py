@@ -446,6 +446,17 @@ def test_rows_of_an_onnx_file_with_a_fixed_batch_are_counted(tmp_path: Path, gra
         audited(path, gray, channels="gray")
 
 
+@situation(
+    "gray images for an ONNX file of three channels, or images in color for one", "refused, with the option to write"
+)
+def test_images_of_other_channels_name_the_option(tmp_path: Path, gray: Path, ask: Asking) -> None:
+    for channels, kind, other in ((3, "color", "gray"), (1, "gray", "color")):
+        path = onnx_file(tmp_path / f"{channels}.onnx", {"y": [40.0]}, channels=channels)
+        refused = ask("audit", path, "--images", gray, "--target", "finding", "--channels", other)
+        assert refused.code != 0
+        assert refused.err.rstrip().endswith(f"give --channels {kind}")
+
+
 @situation("an ONNX file with the outputs aux and logits", "logits is read, and reported")
 def test_the_output_called_like_scores_is_read(tmp_path: Path, gray: Path) -> None:
     found = audited(onnx_file(tmp_path / "m.onnx", {"aux": [-40.0], "logits": [40.0]}), gray, channels="gray")

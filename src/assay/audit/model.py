@@ -30,7 +30,7 @@ from assay.execution.run import RunSteps, Tables, carry_out
 from assay.execution.tasks import Context, Task
 from assay.execution.workspace import PROVENANCE, Workspace, provenance
 from assay.models.image_config import adjacent_config
-from assay.models.onnx_session import output_names
+from assay.models.onnx_session import channels_remedy, output_names
 from assay.models.process import ModelFile
 from assay.models.ref import BYTES, ChannelsError, GivenModel, InMemory, Model, Origin, Scaling, channels_of
 from assay.models.untyped import named_layers, tensor_of
@@ -622,11 +622,11 @@ def _require_fit(model: Model, image: torch.Tensor) -> None:
     except Exception as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         wanted = channels_of(model.network)
-        if wanted and (image.shape[1], wanted) in ((1, 3), (3, 1)):
-            what, kind = ("gray", "color") if wanted == 3 else ("in color", "gray")
+        if wanted in (1, 2, 3, 4) and wanted != image.shape[1]:
+            what = "gray" if image.shape[1] == 1 else "in color"
             raise ReadingError(
                 f"the model cannot read images {list(image.shape)}: they are {what}, and its first layer takes "
-                f"{count(wanted, 'channel')}; give {key_text('data.channels', kind)}"
+                f"{count(wanted, 'channel')}; {channels_remedy(wanted)}"
             ) from error
         raise ReadingError(
             f"the model cannot read images {list(image.shape)}, float32 in 0..1: {first}; give the size that it was "
