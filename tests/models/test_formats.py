@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+import assay
 from assay.audit.model import config_of
 from assay.cli import main
 from assay.core.files import is_alive
@@ -608,6 +609,30 @@ def test_a_model_that_cannot_be_had_is_refused_with_the_remedy(
     saved(small(), tmp_path / "w.safetensors")
     with pytest.raises((WeightsError, SpecError, ExtraError), match=text):
         answers(given_origin(model if ":" in model else tmp_path / model, limit=0))
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "way"),
+    [
+        ("m.keras", "Keras", "model.export"),
+        ("m.h5", "Keras", "model.export"),
+        ("m.TFLITE", "TensorFlow Lite", "tf2onnx.convert --tflite m.TFLITE"),
+        ("saved/saved_model.pb", "TensorFlow", "tf2onnx.convert --saved-model saved --output"),
+        ("m.mlmodel", "Core ML", "torch.onnx.export"),
+        ("m.engine", "TensorRT", "built from one"),
+        ("m.xml", "OpenVINO", "converted from"),
+    ],
+)
+def test_a_model_of_another_library_is_refused_with_its_name_and_the_way_to_onnx(
+    tmp_path: Path, name: str, library: str, way: str
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"PK\3\4 of another library")
+    for model in (path, path.parent) if path.name == "saved_model.pb" else (path,):
+        said = rf"^{model.name} is a model of {library}, which Assay does not read: give an \.onnx file \(.*{way}"
+        with pytest.raises(WeightsError, match=said):
+            assay.audit(model, {"folder": str(tmp_path), "target": "x", "size": 8}, progress=False)
 
 
 def of_transformers(folder: Path) -> nn.Module:

@@ -28,7 +28,7 @@ from assay.models.image_config import of_bundle, of_processor, read_config
 from assay.models.onnx_session import FixedInput, output_names, require_rows
 from assay.models.process import LIMIT, ModelFile
 from assay.models.ref import FunctionOrigin, InMemory, ModelFacts, Origin, network_content, unwrap_scores
-from assay.models.weight_files import WeightsFile, read_weights, some
+from assay.models.weight_files import WeightsFile, read_weights, refuse_other_format, some
 from assay.models.weights import load_into
 
 Factory = Callable[[], nn.Module]
@@ -545,6 +545,7 @@ def _origin_by_path(path: Path, trust: bool, limit: float, output: str) -> Origi
         return OnnxModel(path, limit, output=output)
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
+    refuse_other_format(path)
     if _is_program(path):
         if not trust:
             raise SpecError(
