@@ -668,6 +668,16 @@ def test_a_model_of_transformers_is_read_in_a_process_with_its_names_and_config(
     assert (found.data["size"], found.data["fit"], found.mean, found.std) == (32, "squash", (0.5,) * 3, (0.25,) * 3)
 
 
+def test_a_model_of_transformers_whose_processor_is_refused_can_be_scaled_by_the_user(tmp_path: Path) -> None:
+    of_transformers(tmp_path)
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "do_flip_channel_order": True}))
+    network = given_origin(f"hf:{tmp_path}").network("cpu")
+    assert network(torch.rand(3, 3, 32, 32)).shape == (3, 3)
+    with pytest.raises(WeightsError, match=r"hf:.* cannot be loaded: .*do_flip_channel_order"):
+        config_of(network)
+
+
 def test_a_model_of_transformers_without_a_part_of_its_weights_is_refused(tmp_path: Path) -> None:
     """The library would draw them by chance, and an audit would be of a network that nobody has."""
     of_transformers(tmp_path)
