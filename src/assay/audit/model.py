@@ -293,7 +293,7 @@ def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCa
         raise SpecError(f"expect is an AUROC in 0..1, not {request.expect!r}")
     device = origin.device if isinstance(origin, InMemory) else choose_device(request.device)
     config, unused = _config(origin, request, device)
-    file = _file_of(origin)
+    file = _model_file(origin)
     names = config.names if config else output_names({"names": adjacent_names(file)}) if unused and file else ()
     doubts, data = [*origin.facts.notes, *unused], request.data
     if config is not None:
@@ -436,7 +436,7 @@ def _config(origin: Origin, request: ProbeRequest, device: str) -> tuple[Config 
 
     A trained network scales its images itself, as do those that take whole numbers.
     """
-    file = _file_of(origin)
+    file = _model_file(origin)
     alone = isinstance(origin, TrainedOrigin) or origin.facts.integer
     config, unused, network = None, list[str](), None if alone else origin.network(device)
     try:
@@ -453,7 +453,7 @@ def _config(origin: Origin, request: ProbeRequest, device: str) -> tuple[Config 
     return (None, ()) if request.preprocessing == "none" else (config, unused)
 
 
-def _file_of(origin: Origin) -> Path | None:
+def _model_file(origin: Origin) -> Path | None:
     return origin.path if isinstance(origin, ModelFile) and origin.path.is_file() else None
 
 
