@@ -226,8 +226,8 @@ def test_a_network_of_one_channel_takes_the_averages_of_its_config(tmp_path: Pat
     model.forward = Top().forward
     (said, *_) = said_of(model, {**data, "size": SIZE})
     assert said == (
-        "the config of this model does not fit: its mean and std have 3 values each, and the network takes 4 channels; "
-        "it was not used"
+        "settings that come with the model were not used: the config of this model does not fit: its mean and std have "
+        "3 values each, and the network takes 4 channels"
     )
     with pytest.raises(SpecError, match="the network takes 4 channels"):
         assay.probe(model, {**data, "size": SIZE}, preprocessing="config", progress=False)

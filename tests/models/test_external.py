@@ -109,6 +109,7 @@ def test_channels_last_half_precision_and_bytes_are_taken(tmp_path: Path) -> Non
     [
         ([1, 1, 8, 8], (2, 1, 16, 16), "takes images of 8 px, these have 16"),
         ([1, 3, 8, 8], (2, 1, 8, 8), "3 channels, and these have 1: give data.channels: color"),
+        ([1, 4, 8, 8], (2, 3, 8, 8), r"4 channels, and these have 3: Assay gives 1 \(gray\) or 3 \(color\); put what"),
         ([1, 1, 8, 4], (2, 1, 8, 8), "8 x 4 px, and Assay reads squares"),
     ],
 )

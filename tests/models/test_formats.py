@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+import assay
 from assay.audit.model import config_of
 from assay.cli import main
 from assay.core.files import is_alive
@@ -269,6 +270,14 @@ def test_a_lightning_checkpoint_loses_its_prefix_and_says_so(tmp_path: Path) -> 
     assert torch.equal(answers(origin), expected(network))
     (note,) = origin.facts.notes
     assert note == "the prefix 'model.' of the names of weights was removed, and loss.weight left out"
+
+
+def test_weights_of_one_channel_are_given_gray_images_in_a_process_of_their_own(tmp_path: Path) -> None:
+    path = saved(NAMED["timm:resnet10t"](), tmp_path / "w.safetensors")
+    config = config_of(given_origin("timm:resnet10t", weights=path, limit=60).network("cpu"))
+    assert config is not None
+    assert config.data["channels"] == "gray"
+    assert (config.mean, config.std) == (pytest.approx((0.449,)), pytest.approx((0.226,)))
 
 
 @pytest.mark.parametrize(
@@ -602,6 +611,30 @@ def test_a_model_that_cannot_be_had_is_refused_with_the_remedy(
         answers(given_origin(model if ":" in model else tmp_path / model, limit=0))
 
 
+@pytest.mark.parametrize(
+    ("name", "library", "way"),
+    [
+        ("m.keras", "Keras", "model.export"),
+        ("m.h5", "Keras", "model.export"),
+        ("m.TFLITE", "TensorFlow Lite", "tf2onnx.convert --tflite m.TFLITE"),
+        ("saved/saved_model.pb", "TensorFlow", "tf2onnx.convert --saved-model saved --output"),
+        ("m.mlmodel", "Core ML", "torch.onnx.export"),
+        ("m.engine", "TensorRT", "built from one"),
+        ("m.xml", "OpenVINO", "converted from"),
+    ],
+)
+def test_a_model_of_another_library_is_refused_with_its_name_and_the_way_to_onnx(
+    tmp_path: Path, name: str, library: str, way: str
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"PK\3\4 of another library")
+    for model in (path, path.parent) if path.name == "saved_model.pb" else (path,):
+        said = rf"^{model.name} is a model of {library}, which Assay does not read: give an \.onnx file \(.*{way}"
+        with pytest.raises(WeightsError, match=said):
+            assay.audit(model, {"folder": str(tmp_path), "target": "x", "size": 8}, progress=False)
+
+
 def of_transformers(folder: Path) -> nn.Module:
     """A network of transformers, which is written to a folder."""
     library = pytest.importorskip("transformers")
@@ -633,6 +666,16 @@ def test_a_model_of_transformers_is_read_in_a_process_with_its_names_and_config(
     found = config_of(origin.network("cpu"))
     assert found is not None
     assert (found.data["size"], found.data["fit"], found.mean, found.std) == (32, "squash", (0.5,) * 3, (0.25,) * 3)
+
+
+def test_a_model_of_transformers_whose_processor_is_refused_can_be_scaled_by_the_user(tmp_path: Path) -> None:
+    of_transformers(tmp_path)
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "do_flip_channel_order": True}))
+    network = given_origin(f"hf:{tmp_path}").network("cpu")
+    assert network(torch.rand(3, 3, 32, 32)).shape == (3, 3)
+    with pytest.raises(WeightsError, match=r"hf:.* cannot be loaded: .*do_flip_channel_order"):
+        config_of(network)
 
 
 def test_a_model_of_transformers_without_a_part_of_its_weights_is_refused(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tests.reading.situations import situation
 from tests.worlds.files import save, write_rows, write_table
 
 import assay
-from assay.plugin import SpecError
+from assay.plugin import SpecError, WeightsError
 
 SIDE, COUNT = 12, 120
 DRAWS = np.random.default_rng(0)
@@ -525,6 +525,17 @@ def test_rows_of_an_onnx_file_with_a_fixed_batch_are_counted(tmp_path: Path, gra
         audited(path, gray, channels="gray")
 
 
+@situation(
+    "gray images for an ONNX file of three channels, or images in color for one", "refused, with the option to write"
+)
+def test_images_of_other_channels_name_the_option(tmp_path: Path, gray: Path, ask: Asking) -> None:
+    for channels, kind, other in ((3, "color", "gray"), (1, "gray", "color")):
+        path = onnx_file(tmp_path / f"{channels}.onnx", {"y": [40.0]}, channels=channels)
+        refused = ask("audit", path, "--images", gray, "--target", "finding", "--channels", other)
+        assert refused.code != 0
+        assert refused.err.rstrip().endswith(f"give --channels {kind}")
+
+
 @situation("an ONNX file with the outputs aux and logits", "logits is read, and reported")
 def test_the_output_called_like_scores_is_read(tmp_path: Path, gray: Path) -> None:
     found = audited(onnx_file(tmp_path / "m.onnx", {"aux": [-40.0], "logits": [40.0]}), gray, channels="gray")
@@ -747,6 +758,31 @@ def test_names_beside_the_model_are_matched(tmp_path: Path, gray: Path) -> None:
     found = audited(path, gray)
     assert "finding is output 0, by name" in said(found)["outputs"]
     assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
+
+
+UNREAD = {
+    "not JSON": "{",
+    "steps": json.dumps({**BESIDE["preprocessor_config.json"], "do_flip_channel_order": True}),
+}
+
+
+@pytest.mark.parametrize("kind", UNREAD)
+@situation(
+    "a normalization beside the model that cannot be read, or has steps that Assay does not apply",
+    "refused; with a scaling of the user's a caution, and names of outputs beside it are used",
+)
+def test_a_scaling_of_the_user_does_without_the_file_beside_the_model(kind: str, tmp_path: Path, gray: Path) -> None:
+    path = onnx_file(tmp_path / "m.onnx", {"y": [4.0, -4.0]}, channels=3)
+    (tmp_path / "preprocessor_config.json").write_text(UNREAD[kind])
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "finding", "1": "not finding"}}))
+    with pytest.raises(WeightsError, match=r"; it is not needed if you state the scaling yourself$"):
+        audited(path, gray, channels="color")
+    for stated in ({"mean": (0.5,), "std": (0.25,)}, {"scaling": "-1..1"}):
+        found = audited(path, gray, channels="color", **stated)
+        assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
+        words = " ".join(found.table("checks").text)
+        assert "settings that come with the model were not used: " in words
+        assert {"not JSON": "cannot be read as JSON", "steps": "do_flip_channel_order"}[kind] in words
 
 
 @pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64])

@@ -200,7 +200,7 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
     model_facts, output = model.origin.facts, request.output
     if model_facts.heads and output.partition(":")[0] in model_facts.heads:
         output = output.partition(":")[2]
-    named = request.outputs or model_facts.outputs or (prepared.config.names if prepared.config else ())
+    named = request.outputs or model_facts.outputs or prepared.names
     names = tuple(answered(name, classes) for name in named)  # 1 and yes name a class too
     if request.outputs and count > 1 and len(names) != count:
         raise SpecError(f"outputs: {len(names)} names ({join_words([*names])}), and the model gives {count} scores")

@@ -16,7 +16,7 @@ from assay.audit.kind import MODEL
 from assay.audit.origins import TrainedOrigin, origin_of
 from assay.audit.probe import analyze_model
 from assay.audit.request import ModelRequest, ProbeRequest, normalization_words
-from assay.core.errors import DataError, ReadingError, SpecError, key_text
+from assay.core.errors import DataError, ReadingError, SpecError, WeightsError, key_text
 from assay.core.files import content_hash, default_cache_root
 from assay.core.registry import code_of_folder, own_code
 from assay.core.types import FactorTable
@@ -29,8 +29,8 @@ from assay.execution.plan import ModelPlan, image_identities, kept_columns, prob
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.execution.tasks import Context, Task
 from assay.execution.workspace import PROVENANCE, Workspace, provenance
-from assay.models.image_config import adjacent_config
-from assay.models.onnx_session import output_names
+from assay.models.image_config import REFUSED, adjacent_config, adjacent_names
+from assay.models.onnx_session import channels_remedy, output_names
 from assay.models.process import ModelFile
 from assay.models.ref import BYTES, ChannelsError, GivenModel, InMemory, Model, Origin, Scaling, channels_of
 from assay.models.untyped import named_layers, tensor_of
@@ -131,9 +131,11 @@ def config_of(network: nn.Module, file: Path | None = None) -> Config | None:
     Raises:
         SpecError: A standard deviation is not above 0.
         ChannelsError: The settings are of other channels than the model's.
-        WeightsError: A file beside it cannot be read.
+        WeightsError: The settings cannot be read, or have steps that are not applied.
     """
     config = (file and adjacent_config(file)) or mapping_of(getattr(network, "pretrained_cfg", None)) or {}
+    if why := config.get(REFUSED):
+        raise WeightsError(str(why))
     mean, std = (tuple(float(part) for part in config.get(key) or ()) for key in ("mean", "std"))
     shape = tuple(int(side) for side in config.get("input_size") or ())
     if not mean or len(mean) != len(std) or len(shape) != 3:
@@ -256,6 +258,7 @@ class PreparedAudit:
         device: Device of the model.
         config: Image settings from the config of a timm model, where they were used.
         doubts: Sentences on assumptions that were made.
+        names: Names of the outputs that come with the model; empty where none do.
         scores: What its scores are, for readers.
         outputs: How its outputs are matched to the classes, for readers.
         is_calibrated: Whether its scores are probabilities on any scale.
@@ -269,6 +272,7 @@ class PreparedAudit:
     device: str
     config: Config | None
     doubts: tuple[str, ...]
+    names: tuple[str, ...] = ()
     scores: str = ""
     outputs: str = ""
     is_calibrated: bool = True
@@ -291,6 +295,8 @@ def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCa
         raise SpecError(f"expect is an AUROC in 0..1, not {request.expect!r}")
     device = origin.device if isinstance(origin, InMemory) else choose_device(request.device)
     config, unused = _config(origin, request, device)
+    file = _model_file(origin)
+    names = config.names if config else output_names({"names": adjacent_names(file)}) if unused and file else ()
     doubts, data = [*origin.facts.notes, *unused], request.data
     if config is not None:
         filled = config.complete_data(data)
@@ -305,7 +311,7 @@ def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCa
     model = _prepare_model(origin, request, config, population, spec)
     model = _with_identity(model, scene, device)
     place = replace(nowhere, root=request.out or nowhere.cache / "models" / model.content)
-    return PreparedAudit(model, spec, population, scene, place, device, config, tuple(doubts))
+    return PreparedAudit(model, spec, population, scene, place, device, config, tuple(doubts), names)
 
 
 def opened_images(
@@ -432,20 +438,25 @@ def _config(origin: Origin, request: ProbeRequest, device: str) -> tuple[Config 
 
     A trained network scales its images itself, as do those that take whole numbers.
     """
-    file = origin.path if isinstance(origin, ModelFile) and origin.path.is_file() else None
+    file = _model_file(origin)
     alone = isinstance(origin, TrainedOrigin) or origin.facts.integer
-    config, unused = None, list[str]()
+    config, unused, network = None, list[str](), None if alone else origin.network(device)
     try:
-        config = None if alone else config_of(origin.network(device), file)
-    except ChannelsError as error:
-        if request.preprocessing == "config":
-            raise
-        unused.append(f"{error}; it was not used")
+        config = None if network is None else config_of(network, file)
+    except (SpecError, WeightsError) as error:
+        is_stated = scaling_of(request) is not None or request.preprocessing == "none"
+        if request.preprocessing == "config" or not (is_stated or isinstance(error, ChannelsError)):
+            raise type(error)(f"{error.args[0]}; it is not needed if you state the scaling yourself") from error
+        unused.append(f"settings that come with the model were not used: {error}")
     if config is not None and file is not None:  # the network itself decides what it takes
         config = replace(config, data={**config.data, **origin.facts.framing})
     if request.preprocessing == "config" and config is None:
         raise SpecError("preprocessing: this model has no config; put what was done to images before it")
     return (None, ()) if request.preprocessing == "none" else (config, unused)
+
+
+def _model_file(origin: Origin) -> Path | None:
+    return origin.path if isinstance(origin, ModelFile) and origin.path.is_file() else None
 
 
 def _with_framing(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -624,11 +635,11 @@ def _require_fit(model: Model, image: torch.Tensor) -> None:
     except Exception as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         wanted = channels_of(model.network)
-        if wanted and (image.shape[1], wanted) in ((1, 3), (3, 1)):
-            what, kind = ("gray", "color") if wanted == 3 else ("in color", "gray")
+        if wanted in (1, 2, 3, 4) and wanted != image.shape[1]:
+            what = "gray" if image.shape[1] == 1 else "in color"
             raise ReadingError(
                 f"the model cannot read images {list(image.shape)}: they are {what}, and its first layer takes "
-                f"{count(wanted, 'channel')}; give {key_text('data.channels', kind)}"
+                f"{count(wanted, 'channel')}; {channels_remedy(wanted)}"
             ) from error
         raise ReadingError(
             f"the model cannot read images {list(image.shape)}, float32 in 0..1: {first}; give the size that it was "

@@ -19,6 +19,7 @@ from assay.models.external import CommandModel
 from assay.models.formats import given_origin, is_bundle
 from assay.models.process import ModelFile
 from assay.models.ref import Model, ModelFacts, Origin
+from assay.models.weight_files import refuse_other_format
 from assay.store.folder import RunFolder
 from assay.study.records import ExportedTraining, class_names, stored_study, trained_model
 
@@ -94,6 +95,7 @@ def origin_of(request: ModelRequest) -> Origin:
     if request.factory is None and isinstance(model, str | Path):
         folder = at_home(model)
         if folder.is_dir() and not is_bundle(folder):
+            refuse_other_format(folder)
             with code_trusted(request.trust):
                 return TrainedOrigin(trained_model(Path(model)), request.trust)
     if not 0 < memory < 1e6:

@@ -236,7 +236,9 @@ def _refused_access(error: BaseException | None) -> OSError | None:
 def _send_error(connection: Connection, error: BaseException, *, confined: bool) -> None:
     ours = isinstance(error, AssayError)
     kind = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
-    text = str(error) if ours else first_line(error)
+    text = (
+        str(error.args[0]) if kind != "other" and error.args else str(error) if ours else first_line(error)
+    )  # keys too
     if not isinstance(error, Exception):
         text = f"its code raised {type(error).__name__}({text})"
     if "CUDA out of memory" in text:

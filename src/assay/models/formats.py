@@ -23,11 +23,11 @@ from assay.core.errors import SpecError, WeightsError, extra, first_line, key_te
 from assay.core.files import at_home, content_hash, sha256
 from assay.core.registry import own_object
 from assay.models.external import OnnxModel
-from assay.models.image_config import of_bundle, of_processor, read_config
+from assay.models.image_config import REFUSED, of_bundle, of_processor, read_config
 from assay.models.onnx_session import FixedInput, output_names, require_rows
 from assay.models.process import LIMIT, ModelFile
 from assay.models.ref import FunctionOrigin, InMemory, ModelFacts, Origin, network_content, unwrap_scores
-from assay.models.weight_files import WeightsFile, archive_entries, read_weights, some
+from assay.models.weight_files import WeightsFile, archive_entries, read_weights, refuse_other_format, some
 from assay.models.weights import load_into
 
 Factory = Callable[[], nn.Module]
@@ -437,11 +437,21 @@ class TransformersModel(ModelFile):
     def _content(self) -> str:
         return network_content(self.loaded)
 
-    @cached_property
-    def _config(self) -> Mapping[str, Any]:
+    @property
+    def _image_settings(self) -> Mapping[str, Any]:
+        """The settings of its image processor, or why they cannot be used: a user may state a scaling in their place.
+
+        See `REFUSED`.
+        """
         with extra("hf"):
             from transformers import AutoImageProcessor  # pyright: ignore
-        return cast(Any, AutoImageProcessor).from_pretrained(str(self.path), trust_remote_code=False).to_dict()
+        try:
+            processor = cast(Any, AutoImageProcessor).from_pretrained(str(self.path), trust_remote_code=False)
+            settings = of_processor(processor.to_dict())
+            why = "" if settings else "its image processor states no image_mean"
+        except (OSError, ValueError, WeightsError) as error:
+            settings, why = dict[str, Any](), first_line(error)
+        return {REFUSED: f"hf:{self.path} cannot be loaded: {why}"} if why else settings
 
     def _load(self) -> nn.Module:
         with extra("hf"):
@@ -450,13 +460,11 @@ class TransformersModel(ModelFile):
             loaded, report = cast(Any, AutoModelForImageClassification).from_pretrained(
                 str(self.path), trust_remote_code=False, use_safetensors=True, output_loading_info=True
             )
-            loaded.pretrained_cfg = of_processor(self._config)
         except (OSError, ValueError) as error:
             raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
         if missing := sorted(report["missing_keys"]):  # they would be random
             raise WeightsError(f"hf:{self.path} cannot be loaded: its weights lack {some(missing)}")
-        if not loaded.pretrained_cfg:
-            raise WeightsError(f"hf:{self.path} cannot be loaded: its image processor states no image_mean")
+        loaded.pretrained_cfg = self._image_settings
         return loaded.eval()
 
     def _facts(self) -> ModelFacts:
@@ -541,6 +549,7 @@ def _origin_by_path(path: Path, trust: bool, limit: float, output: str) -> Origi
         return OnnxModel(path, limit, output=output)
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
+    refuse_other_format(path)
     if _is_program(path):
         if not trust:
             raise SpecError(

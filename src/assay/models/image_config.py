@@ -35,6 +35,19 @@ def adjacent_config(path: Path) -> dict[str, Any]:
     )
 
 
+def adjacent_names(path: Path) -> object:
+    """Return names of outputs in `config.json` beside a model's file; None where it has none or cannot be read."""
+    try:
+        config = read_config(path.resolve().parent / "config.json")
+    except WeightsError:
+        return None
+    return config.get("id2label") or config.get("label_names")
+
+
+REFUSED = "refused"
+"""Key of settings that were not read, with the reason."""
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Return a mapping in a JSON file; empty where there is no file, or another value. Raises WeightsError."""
     try:

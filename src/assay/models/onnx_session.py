@@ -62,13 +62,22 @@ class FixedInput:
     def _require(self, shape: tuple[int, ...]) -> None:
         channels, *sides = self.shape
         if channels is not None and channels != shape[0]:
-            kind = key_text("data.channels", "gray" if channels == 1 else "color")
             raise SpecError(
-                f"{self.name} takes images with {channels} channels, and these have {shape[0]}: give {kind}"
+                f"{self.name} takes images with {channels} channel{'s' * (channels > 1)}, and these have {shape[0]}: "
+                f"{channels_remedy(channels)}"
             )
         if any(side is not None and side != actual for side, actual in zip(sides, shape[1:], strict=True)):
             side = next(side for side in sides if side is not None)
-            raise SpecError(f"{self.name} takes images of {side} px, these have {shape[1]}: give size {side}")
+            raise SpecError(
+                f"{self.name} takes images of {side} px, these have {shape[1]}: give {key_text('data.size', side)}"
+            )
+
+
+def channels_remedy(channels: int) -> str:
+    """Return what to do where a network takes so many channels and its images have another number."""
+    if channels in (1, 3):
+        return f"give {key_text('data.channels', 'gray' if channels == 1 else 'color')}"
+    return "Assay gives 1 (gray) or 3 (color); put what makes the others into the model, and export it again"
 
 
 # ONNX files. Their graph is data: no code of theirs runs. What could reach beyond the file is refused: tensors in files

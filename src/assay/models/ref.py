@@ -622,8 +622,13 @@ def _class_source(code: object) -> str:
 
 
 def channels_of(network: nn.Module) -> int | None:
-    """Return the channels of the first convolution's input; None for a network without one."""
-    return next((module.in_channels for _, module in named_layers(network) if isinstance(module, nn.Conv2d)), None)
+    """Return the channels of the first convolution's input; None for a network without one.
+
+    A network in a process of its own states them as `channels`.
+    """
+    first = next((module.in_channels for _, module in named_layers(network) if isinstance(module, nn.Conv2d)), None)
+    stated: object = getattr(network, "channels", None)
+    return stated if first is None and isinstance(stated, int) else first
 
 
 # Networks that were trained elsewhere: built by name, scaled as asked, alone or as an ensemble.

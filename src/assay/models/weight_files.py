@@ -56,6 +56,46 @@ _NAMED = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "
 """Errors of torch for a pickle that names something which could be run."""
 
 
+# Models of other libraries, which are recognized by their ending. None is opened.
+
+_OF_KERAS = "with model.export('model.onnx', format='onnx') of Keras 3"
+_OF_TORCH = "with torch.onnx.export of the network that it was made from"
+_ITS_ONNX = "it is built from one"
+_OTHER_FORMATS: Mapping[str, tuple[str, str]] = {
+    ".keras": ("Keras", _OF_KERAS),
+    ".h5": ("Keras", _OF_KERAS),
+    ".hdf5": ("Keras", _OF_KERAS),
+    ".tflite": ("TensorFlow Lite", "with python -m tf2onnx.convert --tflite {} --output model.onnx"),
+    ".pb": ("TensorFlow", "with python -m tf2onnx.convert --saved-model {} --output model.onnx"),
+    ".mlmodel": ("Core ML", _OF_TORCH),
+    ".mlpackage": ("Core ML", _OF_TORCH),
+    ".pte": ("ExecuTorch", _OF_TORCH),
+    ".engine": ("TensorRT", _ITS_ONNX),
+    ".plan": ("TensorRT", _ITS_ONNX),
+    ".trt": ("TensorRT", _ITS_ONNX),
+    ".xml": ("OpenVINO", "or the network that it was converted from"),
+    ".pdmodel": ("PaddlePaddle", "with paddle2onnx"),
+}
+"""Ending -> the library that writes such models, and how its networks become ONNX files."""
+_SAVED_MODEL = "saved_model.pb"
+"""The file in a folder that TensorFlow wrote."""
+
+
+def refuse_other_format(path: Path) -> None:
+    """Raise WeightsError for a model of another library, with the library and the remedy.
+
+    Args:
+        path: A file or folder, of which neither need exist.
+    """
+    is_folder = (path / _SAVED_MODEL).is_file()
+    library, way = _OTHER_FORMATS.get(".pb" if is_folder else path.suffix.lower(), ("", ""))
+    if library:
+        name = path.parent.name if path.name == _SAVED_MODEL else path.name
+        raise WeightsError(
+            f"{path.name} is a model of {library}, which Assay does not read: give an .onnx file ({way.format(name)})"
+        )
+
+
 @dataclass(frozen=True)
 class WeightsFile:
     """Tensors by key, floating ones as float32, and the file's own metadata (empty but for safetensors).
