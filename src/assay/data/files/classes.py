@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.core.errors import DataError, SpecError, key_text, shorten, unknown_name
-from assay.data.files.kinds import doubtful
+from assay.data.files.kinds import dates_among, doubtful
 from assay.data.files.roles import separate_words, words_of
 from assay.data.files.table import NEGATIVES, absent, fold, number, same_value, shown, sorted_values, spellings
 from assay.spec.data import LESION
@@ -164,6 +164,14 @@ def target_column(
             f"{place}: column '{name}' holds several labels in a cell, such as {shown(several)}; multi-label targets "
             "are not supported yet: add a column that is 1 where a cell has the label of interest and 0 elsewhere, and "
             "name that one. If each such cell is a class of its own, write it without that sign"
+        )
+    dates = [
+        value for value in dates_among(values) if not any(same_value(value, other) for other in (*named, *positive))
+    ]
+    if dates:
+        raise DataError(
+            f"{place}: column '{name}' holds {shown(dates[0])}, a date, as spreadsheets make of 1-2 or 2/1: write the "
+            "class as it was, with the column formatted as text; or, if dates are meant, give the classes names"
         )
     question = _of_unknown(name, cells, (*named, *positive), place)
     usual = _binary_classes(name, cells, values)

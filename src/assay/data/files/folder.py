@@ -449,8 +449,13 @@ def _patient(spec: DataSpec, table: TextTable, names: Sequence[str], problems: l
         return names
     cells = table.column(spec.patient, key_text("data.patient"))
     if spec.unnamed == "refuse":
-        missing = f"{spec.patient} is missing", "say whose image it is, or write data.unnamed: own"
-        problems += problems_of(table, names, {at: missing for at, cell in enumerate(cells) if without_name(cell)})
+        blank = [at for at, cell in enumerate(cells) if without_name(cell)]
+        named = [cell for cell in cells if not without_name(cell)]
+        are_merged = blank and blank[0] > 0 and len({*named}) == len(named) and 3 * len(blank) >= len(cells)
+        why = ", as below cells that a spreadsheet merged" if are_merged else ""
+        remedy = "fill each down" if are_merged else "say whose image it is"
+        missing = f"{spec.patient} is missing{why}", f"{remedy}, or write data.unnamed: own"
+        problems += problems_of(table, names, dict.fromkeys(blank, missing))
     return _with_own(spec, cells, names)
 
 

@@ -35,6 +35,15 @@ FEW = 20
 _DATE = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}([T ].*)?$|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d{2})( .*)?$")
 _DA = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\.0+)?$")
 """A date as DICOM writes it, also as a number."""
+_MONTH = (
+    "(jan|januar|january|feb|februar|february|fév|févr|mar|mär|mrz|märz|march|apr|april|avr|avril|abr|may|mai|jun|june|juni"
+    "|juin|jul|july|juli|juil|aug|august|août|ago|sep|sept|september|oct|okt|october|oktober|nov|november|dec|dez|déc|dic"
+    "|december|dezember)"
+)
+_SPREADSHEET_DATE = re.compile(
+    rf"(\d{{1,2}}|\d{{4}})[-./ ]{{1,2}}{_MONTH}\.?([-./ ]{{1,2}}\d{{2,4}})?|{_MONTH}\.?[-./ ]{{1,2}}\d{{1,4}}"
+)
+"""A date as spreadsheets show one that they made of 1-2: 02. Jan, 2-Feb, Jan 02."""
 _IDS = frozenset({"id", "ids", "uid", "uuid", "guid", "code", "codes", "zip", "plz", "postcode", "nr", "key", "hash"})
 """Words of the name of a column that names things."""
 _GRADES = ORIGINS | {
@@ -165,6 +174,11 @@ def doubtful(values: Iterable[str], *, blank: bool = False) -> list[str]:
     return [*unclear, *(value for value, parsed in numeric.items() if parsed in ends)]
 
 
+def dates_among(values: Iterable[str]) -> list[str]:
+    """Return the values that are dates, as spreadsheets make of grades and ranges such as 1-2."""
+    return [value for value in values if _DATE.match(value) or _SPREADSHEET_DATE.fullmatch(fold(value))]
+
+
 def _doubtful_cells(cells: Sequence[str]) -> list[str]:
     different = set(cells)
     return doubtful({cell for cell in different if not absent(cell)}, blank=any(map(absent, different)))
@@ -194,6 +208,11 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         unclear += [f"'None' in {_rows(count)} of {name}, read as missing"] if count else []
         doubts = _doubtful_cells([cell for cell in cells if cell not in counts]) if name != target else []
         unclear += [f"{shown(value)} in {_rows(cells.count(value))} of {name}" for value in doubts]
+        values = {cell for cell in {*cells} if not absent(cell)}
+        dates = dates_among(values) if name != target else []
+        if dates and len(dates) < len(values):
+            count = sum(map(cells.count, dates))
+            unclear.append(f"{shown(min(dates))} in {_rows(count)} of {name}, a date, as spreadsheets make of 1-2")
     ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]
     cautions = {"read as one": alike, "may mean unknown": unclear, "ages in years": ages}
     return {key: "; ".join(some) for key, some in cautions.items() if some}
