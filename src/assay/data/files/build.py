@@ -49,6 +49,7 @@ from assay.data.files.masks import (
     mask_facts,
     mask_notes,
     mask_source,
+    masks_against_classes,
     refuse_empty,
 )
 from assay.data.files.pictures import OWN_RANGE, DecodedImage
@@ -506,6 +507,8 @@ def _masks(
         return None, (), (), {}
     refuse_empty(pixels.masks, positions, listing.where)
     facts, warnings, read = mask_notes(pixels.masks, positions, pixels.native[positions], listing.meaning, framing)
+    if unlike := masks_against_classes(pixels.masks, positions, listing.target, listing.classes):
+        read = {**read, "lesions": "; ".join(filter(None, (read.get("lesions"), unlike)))}
     return ArrayMasks(pixels.masks.array, positions, listing.meaning.kinds), facts, warnings, read
 
 
