@@ -611,18 +611,24 @@ def _other_images(read: TextTable, image: str, images: Sequence[str], is_named: 
     Raises:
         SpecError: It is not known whose images are meant, as of a row per patient with a column for each eye.
     """
-    cells = {name: {Path(cell).name for cell in read.present(name)} for name in {*images, image} & {*read.header}}
-    if image not in cells:
+    if image not in read.header:
         return ""
-    others = [name for name in images if name != image and any(map(_IMAGE_NAME.search, cells[name] - cells[image]))]
+    cells = {*read.present(image)}
+    known = cells | {Path(cell).name for cell in cells}  # a name without its folder may be of the same file
+    more = {name: {cell for cell in read.present(name) if _IMAGE_NAME.search(cell)} - known for name in images}
+    more = {name: {cell for cell in named if Path(cell).name not in cells} for name, named in more.items()}
+    others = [name for name, named in more.items() if named and name != image]
     if not others:
         return ""
-    if not (is_named or image == IMAGE or (called_image(image) and not any(map(called_image, others)))):
+    is_plain = called_image(image) and not any(
+        called_image(name) and not words_of(image) < words_of(name) for name in others
+    )
+    if not (is_named or image == IMAGE or is_plain):
         raise SpecError(
             f"data: columns {shorten(', '.join((image, *others)), 80)} of {read.name} name different images in a row: "
             f"write a row for each image, or name the column to read with {key_text('--image', 'COLUMN')}"
         )
-    count = len(set[str]().union(*(cells[name] for name in others)) - cells[image])
+    count = len(set[str]().union(*(more[name] for name in others)))
     return f"{count:,} images that only {shorten(', '.join(others), 80)} names are not read"
 
 
