@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.core.errors import DataError, SpecError, key_text, shorten, unknown_name
-from assay.data.files.kinds import dates_among, doubtful
+from assay.data.files.kinds import doubtful
 from assay.data.files.roles import separate_words, words_of
 from assay.data.files.table import NEGATIVES, absent, fold, number, same_value, shown, sorted_values, spellings
 from assay.spec.data import LESION
@@ -159,7 +158,9 @@ def target_column(
     """
     spelled = spellings(cells)
     values = sorted_values(spelled.values())
-    if several := _several_labels(values, positive):
+    from assay.data.files.doubts import dates_among, several_labels  # here: it loads for tables alone
+
+    if several := several_labels(values, positive):
         raise DataError(
             f"{place}: column '{name}' holds several labels in a cell, such as {shown(several)}; multi-label targets "
             "are not supported yet: add a column that is 1 where a cell has the label of interest and 0 elsewhere, and "
@@ -203,36 +204,6 @@ def target_column(
     return Target(
         codes, classes, rule, undecided, question or (undecided and which_is_positive(name, classes, place, option))
     )
-
-
-_BETWEEN = re.compile(r"[\s'\"]*(?:[|;,+/&]|\band\b)[\s'\"]*")
-"""Signs between two labels of a cell, which are also in names of single ones, such as `Nodule/Mass`."""
-_LISTED = re.compile(r"\[.*,.*\]")
-
-
-def _several_labels(values: Sequence[str], positive: Sequence[str]) -> str:
-    """Return the first value that holds several labels; empty where none does, or where it is known which are positive.
-
-    Bars and semicolons are in no name of a class, nor are commas in a list in brackets. Other signs are between labels
-    only where one of them is also a value alone, or where two of them and more are in several values.
-    """
-    surely = {value for value in values if "|" in value or ";" in value.strip(";") or _LISTED.fullmatch(value)}
-    parts_of = {value: list(map(fold, _BETWEEN.split(value.strip("[]'\" ")))) for value in values}
-    several = {
-        value: parts
-        for value, parts in parts_of.items()
-        if value in surely or (len(parts) > 1 and all(parts) and None in map(number, parts))
-    }
-    alone = {fold(value) for value in values}
-    counts = Counter(part for parts in several.values() for part in {*parts})
-    repeated = {part for part, count in counts.items() if count > 1}
-    wanted = set(map(fold, positive))
-    for value, parts in several.items():
-        joined = value in surely or alone.intersection(parts) or (len(repeated) > 1 and repeated.intersection(parts))
-        is_known = wanted and (fold(value) in wanted or wanted.isdisjoint(parts))
-        if joined and not is_known:
-            return value
-    return ""
 
 
 _NEGATED = re.compile(r"((without|not|non|no)[ _-]|nofinding|non(?!e)[a-z])")

@@ -37,7 +37,7 @@ from assay.data.files.outlines import Coco, LesionPatch, WrittenMask, painted, r
 from assay.data.files.pictures import DecodedImage
 from assay.data.files.readers import IN_ALPHA, read_stored
 from assay.data.files.table import Problem, TextTable, Unreadable, absent, inside, number, read_table, refuse, shown
-from assay.spec.data import LESION, has_masks
+from assay.spec.data import has_masks
 from assay.spec.schema import IGNORE, BoxesSpec, DataSpec
 
 # The masks of a whole set: where each comes from, how they are decoded, and checks that need all of them together.
@@ -187,33 +187,6 @@ def mask_notes(
         warnings,
         {key: text for key, text in read.items() if text},
     )
-
-
-_USUAL, _RARE = 0.5, 0.1
-"""Shares of the images of two classes with a lesion where masks show the class: at least, and at most."""
-
-
-def masks_against_classes(
-    decoded: Decoded, rows: Int[np.ndarray, "n"], target: Int[np.ndarray, "n"] | None, classes: Sequence[str]
-) -> str:
-    """Return a caution on masks that contradict the class, where those of one class usually show a lesion and those of
-    the other do not; else empty.
-
-    Args:
-        target: The class of each of `rows`; None where masks decide it.
-    """
-    if target is None or len(classes) != 2 or tuple(classes) == LESION.levels:
-        return ""
-    has_lesion = np.array([bool(decoded.array[at].any()) for at in rows.tolist()])
-    sizes, shown_in = (np.bincount(target[chosen], minlength=2) for chosen in (target >= 0, has_lesion))
-    shares = shown_in / np.maximum(sizes, 1)
-    ill, well = int(shares.argmax()), int(shares.argmin())
-    empty, wrong = int(sizes[ill] - shown_in[ill]), int(shown_in[well])
-    if sizes.min() < _LEAST or shares[ill] < _USUAL or shares[well] > _RARE or not (empty or wrong):
-        return ""
-    counts = [(f"{empty:,} of {sizes[ill]:,} images of '{classes[ill]}' have an empty mask", empty),
-              (f"{wrong:,} of {sizes[well]:,} of '{classes[well]}' show a lesion", wrong)]  # fmt: skip
-    return f"{', and '.join(text for text, count in counts if count)}: check masks and classes"
 
 
 # Boxes of lesions by kind, from a second table. Heat maps are compared with them; nothing is trained on them.

@@ -15,9 +15,8 @@ from assay.store.folder import RunFolder
 KEYS = (
     "positive class", "columns", "columns not tested", "rows joined", "matched", "masks", "lesions", "scores",
     "outputs", "scaling", "encoding", "thousands", "parts", "read as one", "folders of other classes", "ages in years",
-    "may mean unknown",
-    "large patient", "patients alike", "patients by side", "patients by site", "patients rounded", "gray values",
-    "columns left out", "left out", "AUROC",
+    "may mean unknown", "large patient", "patients alike", "patients by side", "patients by site", "patients rounded",
+    "gray values", "columns left out", "left out", "AUROC",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
 CAUTIONS = frozenset({
