@@ -709,6 +709,15 @@ def test_different_windows(ask: Asking, tmp_path: Path, kind: str) -> None:
     assert "equal values differ between images; give all the same window, or none" in said
 
 
+@situation("DICOM without PhotometricInterpretation", "left out with that cause, and what to write")
+def test_no_meaning_of_values(ask: Asking, tmp_path: Path) -> None:
+    made = dataset(CT[0])
+    del made.PhotometricInterpretation
+    said = ask("look", image_set(tmp_path / "set", [written(made)] * 4)).err
+    assert "it has no PhotometricInterpretation" in said
+    assert "MONOCHROME2 where large values are bright" in said
+
+
 @pytest.mark.parametrize(("every", "most"), [(2, 65_000), (10, 65_000), (10, 10_000), (100, 65_000)])
 @situation(
     "16-bit files of which some hold values of 12 bit and others of 16, as of two devices",

@@ -541,6 +541,16 @@ def test_images_of_several_columns(ask: Asking, tmp_path: Path) -> None:
     assert "20 images that only right names are not read" in said
     frame.drop(columns="right").to_csv(tmp_path / "set" / "data.csv", index=False)
     assert "20 image files beside those of data.csv are in no row of it" in _count(ask, tmp_path / "set")[1]
+    for side in ("left", "right"):
+        _images(tmp_path / "folders" / side, [f"{number:02d}.png" for number in range(20)])
+    wide = frame.assign(**{side: [f"{side}/{at:02d}.png" for at in range(20)] for side in ("left", "right")})
+    wide.to_csv(tmp_path / "folders" / "data.csv", index=False)
+    assert ask("look", tmp_path / "folders", "--out", "look").code == 2
+    whole = {"left": "image file path", "right": "cropped image file path"}  # as in CBIS-DDSM
+    wide.rename(columns=whole).to_csv(tmp_path / "folders" / "data.csv", index=False)
+    count, said = _count(ask, tmp_path / "folders")
+    assert count == 20
+    assert "20 images that only cropped image file path names are not read" in said
     both = frame.melt("dx", value_name="file").assign(image=lambda rows: rows["file"])
     both.to_csv(tmp_path / "set" / "data.csv", index=False)
     count, said = _count(ask, tmp_path / "set", "--target", "dx")

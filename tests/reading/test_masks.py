@@ -512,6 +512,25 @@ def test_a_border_that_is_not_labeled(ask: Asking, tmp_path: Path) -> None:
     assert dice(table, mask_values={1: "lesion", 255: "background"}) == pytest.approx(1, abs=1e-6)
 
 
+@situation(
+    "images of the positive class whose masks are empty, or negative ones with a lesion, where masks show the class",
+    "a caution among the first lines, with their numbers",
+)
+@situation("masks that all show a lesion, of benign and malignant ones", "no caution")
+def test_masks_against_classes(ask: Asking, tmp_path: Path) -> None:
+    count = 16
+    masks = [encoded(truth(at) * np.uint8(255 * (at != 1)), "PNG") for at in range(count)]
+    path = masked(tmp_path / "set", masks, ".png")
+    caution = "caution: lesions: 1 of 8 images of 'label' have an empty mask: check masks and classes"
+    assert caution in ask("look", path, "--target", "label").out
+    masks[1], masks[2] = encoded(truth(1) * np.uint8(255), "PNG"), encoded(truth(1) * np.uint8(0), "PNG")
+    right = masked(tmp_path / "right", masks, ".png")
+    assert "lesions:" not in ask("look", right, "--target", "label").out
+    everywhere = [encoded(truth(at | 1) * np.uint8(255), "PNG") for at in range(count)]
+    path = masked(tmp_path / "all", everywhere, ".png")
+    assert "lesions:" not in ask("look", path, "--target", "label").out
+
+
 @pytest.mark.parametrize("copies", [12, 8])
 @situation(
     "one and the same mask for all images, or for most of them: a template, or the file of one image",

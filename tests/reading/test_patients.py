@@ -326,6 +326,21 @@ def test_one_patient_in_two_spellings(ask: Asking, tmp_path: Path, other: str) -
     assert "line 2 and line 3" in said.out
 
 
+@situation(
+    "patients in merged cells of a spreadsheet: each is in the first of its rows alone",
+    "refused, or left out of a look, with this cause: fill each down",
+)
+def test_merged_cells(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(patient=[f"p{at // 3}" if at % 3 == 0 else "" for at in range(120)])[:60]
+    path = images(tmp_path / "set", frame)
+    assert "40 of 60 images, such as line 3: patient is missing, as below cells that a spreadsheet" in looked(ask, path)
+    said = ask("init", path, "--out", "set.yaml")
+    assert "fill each down" in said.out + said.err
+    frame["patient"] = [f"p{at // 3}" if at % 7 else "" for at in range(60)]
+    path = images(tmp_path / "few", frame)
+    assert "merged" not in looked(ask, path, "--out", "few_look")
+
+
 SIDES = ("{}_L|{}_R", "P{}-left|P{}-right", "{}OD|{}OS", "{} Li|{} Re")
 
 

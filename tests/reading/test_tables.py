@@ -292,6 +292,61 @@ def test_one_label_with_a_sign(ask: Asking, tmp_path: Path, names: tuple[str, st
     assert 'target "label"' in looked(ask, path)
 
 
+DATES = ("02. Jan", "2-Feb", "Jan 02", "2026-02-01", "01.02.2026", "1/2/2026", "04. Mrz", "2-Sept")
+
+
+@pytest.mark.parametrize("date", DATES)
+@situation(
+    "dates among the classes, such as 02. Jan or 2026-02-01, as spreadsheets make of 1-2",
+    "refused: the class is to be written as it was; among the levels of another column a caution",
+)
+def test_dates_as_grades(ask: Asking, tmp_path: Path, date: str) -> None:
+    grades = ["0-1", date, "3-4"] * 8
+    path = images(tmp_path / "set", pd.DataFrame({"grade": grades, "finding": [0, 1] * 12}))
+    said = ask("look", path, "--out", "look", "--target", "grade")
+    assert said.code == 2
+    assert f"holds '{date}', a date, as spreadsheets make of 1-2" in said.err
+    assert f"'{date}' in 8 rows of grade, a date" in looked(ask, path, "--target", "finding")
+    with pytest.raises(DataError, match="a date"):
+        assay.look({"folder": str(path.parent), "table": path.name, "target": "grade"}, progress=False)
+
+
+@situation("classes such as Set 1, Marker 2, May or 1-2", "no dates")
+def test_no_dates(ask: Asking, tmp_path: Path) -> None:
+    for at, names in enumerate((["Set 1", "Marker 2", "May"], ["0-1", "1-2", "3-4"], ["1.5", "2.5", "10.1"])):
+        path = images(tmp_path / f"{at}", pd.DataFrame({"grade": names * 8}))
+        assert 'target "grade"' in looked(ask, path, "--out", f"look{at}")
+
+
+@situation(
+    'cells that a spreadsheet was to keep as text: ="001", also in quotes, and the apostrophe of \'001',
+    "read as 001; in names of columns, images, patients and scores",
+)
+def test_cells_kept_as_text(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    rows = [
+        [(f'="{at:03d}"', f"'{at:03d}", f'"=""{at:03d}"""')[at % 3], str(target), f'="{score}"']
+        for at, (target, score) in enumerate(zip(frame["target"], frame["score"], strict=True))
+    ]
+    lines = ['="patient",target,score', *map(",".join, rows)]
+    (tmp_path / "p.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = audited(ask, tmp_path / "p.csv", "--patient", "patient")
+    assert auroc(found) == pytest.approx(roc_auc_score(frame["target"], frame["score"]), abs=1e-9)
+    assert "patients alike" not in found["audit"]
+    path = images(tmp_path / "set", pd.DataFrame({"label": ["a", "'b'", "c's"] * 8}))
+    path.write_text(path.read_text().replace("000.png", '="000.png"').replace("001.png", "'001.png"))
+    assert "24 images" in looked(ask, path)
+
+
+@situation("an archive of NumPy arrays (.npz), as of MedMNIST, in place of a table", "refused by what it is")
+def test_an_archive_of_arrays(ask: Asking, tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", train_images=np.zeros((4, 28, 28), np.uint8))
+    for command in ("look", "init"):
+        said = ask(command, tmp_path / "set.npz").err
+        assert "set.npz is an archive of NumPy arrays" in said
+        assert "{medmnist: set.npz}" in said
+
+
 @situation("a row without a label, in predictions", "refused, with its line")
 def test_a_label_is_missing(ask: Asking, tmp_path: Path) -> None:
     frame = predictions()

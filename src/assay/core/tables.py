@@ -57,6 +57,10 @@ FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f
 _UNSEEN = re.compile(rf"[{FORMAT}]+")
 _UNSEEN_AT_ENDS = re.compile(rf'(?<![^\s,;|"{FORMAT}])[{FORMAT}]+|[{FORMAT}]+(?![^\s,;|"])')
 """The same at the beginning or end of a word or cell: within one they may join letters."""
+_AS_TEXT = re.compile(
+    r'(?<![^,;\t|\r\n])(?:="([^"\r\n]*)"|"=""([^"\r\n]*)"""|\'(?=\d[^\',;\t|\r\n]*(?:[,;\t|\r\n]|$)))'
+)
+"""A cell that a spreadsheet was told to keep as text: ="001" as it is or in quotes, and the apostrophe of '001."""
 _SAMPLED = 1 << 12
 """Bytes in which UTF-16 is recognized by its zeros."""
 _LONGEST = 100_000
@@ -118,6 +122,8 @@ def read_text(path: Path) -> Text:
     data = _decompress(path)
     _refuse_long_line(path.name, data)
     text, assumed = _decode(path.name, data)
+    if '="' in text or "'" in text:
+        text = _AS_TEXT.sub(lambda cell: "" if cell[0] == "'" else f'"{cell[1] or cell[2] or ""}"', text)
     lines = _LINES.findall(text if text.isascii() else _UNSEEN_AT_ENDS.sub("", text))
     lines[:1] = [_UNSEEN.sub("", line) for line in lines[:1]]
     if lines and (excel := _EXCEL_LINE.match(lines[0])):
@@ -189,6 +195,11 @@ def _refuse_long_line(name: str, data: bytes) -> None:
 
 def _decode(name: str, data: bytes) -> tuple[str, str]:
     """Return the text, and the encoding where it is assumed."""
+    if name.casefold().endswith(".npz") and data.startswith(b"PK"):
+        raise DataError(
+            f"{name} is an archive of NumPy arrays, no table: one of MedMNIST is read as data: {{medmnist: {name}}} in "
+            "a study file; of others, save an image for each array and a CSV with their labels"
+        )
     if kind := next((kind for mark, kind in _OTHERS if data.startswith(mark)), ""):
         raise DataError(f"{name} is {kind}; save the table as CSV (UTF-8)")
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "") or _wide(data)

@@ -34,7 +34,6 @@ from assay.data.files.decode import (
     in_threads,
     name_of,
     read_file,
-    unlike_bits,
     unlike_ranges,
 )
 from assay.data.files.fitting import Framing, framing_of, grayed, resized, touched
@@ -472,6 +471,8 @@ def _usable(
 
 def _doubts_of_depth(listing: Listing, images: Decoded) -> Iterator[str]:
     """Doubts about the range of images of more than 8 bit: values that were clipped, and images that are flat."""
+    from assay.data.files.doubts import unlike_bits  # here, as below: it loads for files alone
+
     by_range: dict[tuple[float, float], list[int]] = {}
     for at in images.clipped:
         by_range.setdefault(images.depths[at].range, []).append(listing.numbers[at])
@@ -506,6 +507,10 @@ def _masks(
         return None, (), (), {}
     refuse_empty(pixels.masks, positions, listing.where)
     facts, warnings, read = mask_notes(pixels.masks, positions, pixels.native[positions], listing.meaning, framing)
+    from assay.data.files.doubts import masks_against_classes
+
+    if unlike := masks_against_classes(pixels.masks, positions, listing.target, listing.classes):
+        read = {**read, "lesions": "; ".join(filter(None, (read.get("lesions"), unlike)))}
     return ArrayMasks(pixels.masks.array, positions, listing.meaning.kinds), facts, warnings, read
 
 

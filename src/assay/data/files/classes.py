@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -159,11 +158,21 @@ def target_column(
     """
     spelled = spellings(cells)
     values = sorted_values(spelled.values())
-    if several := _several_labels(values, positive):
+    from assay.data.files.doubts import dates_among, several_labels  # here: it loads for tables alone
+
+    if several := several_labels(values, positive):
         raise DataError(
             f"{place}: column '{name}' holds several labels in a cell, such as {shown(several)}; multi-label targets "
             "are not supported yet: add a column that is 1 where a cell has the label of interest and 0 elsewhere, and "
             "name that one. If each such cell is a class of its own, write it without that sign"
+        )
+    dates = [
+        value for value in dates_among(values) if not any(same_value(value, other) for other in (*named, *positive))
+    ]
+    if dates:
+        raise DataError(
+            f"{place}: column '{name}' holds {shown(dates[0])}, a date, as spreadsheets make of 1-2 or 2/1: write the "
+            "class as it was, with the column formatted as text; or, if dates are meant, give the classes names"
         )
     question = _of_unknown(name, cells, (*named, *positive), place)
     usual = _binary_classes(name, cells, values)
@@ -195,36 +204,6 @@ def target_column(
     return Target(
         codes, classes, rule, undecided, question or (undecided and which_is_positive(name, classes, place, option))
     )
-
-
-_BETWEEN = re.compile(r"[\s'\"]*(?:[|;,+/&]|\band\b)[\s'\"]*")
-"""Signs between two labels of a cell, which are also in names of single ones, such as `Nodule/Mass`."""
-_LISTED = re.compile(r"\[.*,.*\]")
-
-
-def _several_labels(values: Sequence[str], positive: Sequence[str]) -> str:
-    """Return the first value that holds several labels; empty where none does, or where it is known which are positive.
-
-    Bars and semicolons are in no name of a class, nor are commas in a list in brackets. Other signs are between labels
-    only where one of them is also a value alone, or where two of them and more are in several values.
-    """
-    surely = {value for value in values if "|" in value or ";" in value.strip(";") or _LISTED.fullmatch(value)}
-    parts_of = {value: list(map(fold, _BETWEEN.split(value.strip("[]'\" ")))) for value in values}
-    several = {
-        value: parts
-        for value, parts in parts_of.items()
-        if value in surely or (len(parts) > 1 and all(parts) and None in map(number, parts))
-    }
-    alone = {fold(value) for value in values}
-    counts = Counter(part for parts in several.values() for part in {*parts})
-    repeated = {part for part, count in counts.items() if count > 1}
-    wanted = set(map(fold, positive))
-    for value, parts in several.items():
-        joined = value in surely or alone.intersection(parts) or (len(repeated) > 1 and repeated.intersection(parts))
-        is_known = wanted and (fold(value) in wanted or wanted.isdisjoint(parts))
-        if joined and not is_known:
-            return value
-    return ""
 
 
 _NEGATED = re.compile(r"((without|not|non|no)[ _-]|nofinding|non(?!e)[a-z])")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
@@ -554,25 +553,6 @@ def flatness(decoded: Decoded) -> str:
         f"bit, 98% of the pixels span less than an eighth of the range shown, {most}{' in most' if several else ''}; "
         "scale their values, or set the range in the files (the window of DICOM, cal_min and cal_max of NIfTI)"
     )
-
-
-_SHARE = 0.05
-"""Share of the files of other bits from which a set is of several kinds of files."""
-
-
-def unlike_bits(decoded: Decoded) -> str:
-    """Return a doubt where 16-bit files are of two kinds by the bits that their values take; else empty."""
-    files = [depth.used for depth in decoded.depths.values() if depth.used and not depth.used.signed]
-    bits = sorted(min(file.bits, decoded.stretch.unsigned) for file in files)
-    for lower, upper in pairwise(bits):
-        below = bits.index(upper)
-        if upper - lower >= _FAR and min(below, len(bits) - below) >= max(2, _SHARE * len(bits)):
-            return (
-                f"{below:,} 16-bit images hold values of up to {lower} bit, {len(bits) - below:,} of {upper} bit and "
-                f"more: shown over one range, the former are {2 ** (upper - lower)} times darker; check whether they "
-                "come from other devices, and save all over one range"
-            )
-    return ""
 
 
 def _fill(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,20 +11,19 @@ from typing import cast
 
 import numpy as np
 
-from assay.core.errors import SpecError, key_text, shorten
+from assay.core.errors import SpecError, key_text
 from assay.core.files import IN_MEMORY, default_cache_root, is_file, label_of_path
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.classes import Target, in_other_folders, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
-from assay.data.files.joins import class_images, classes_said, in_no_row, mark_of_masks, outputs_in
+from assay.data.files.joins import class_images, classes_said, mark_of_masks, outputs_in
 from assay.data.files.kinds import (
     cautions_of,
     doubtful,
     kind_of,
     notation_of,
-    renumbered_patients,
     split_counts,
     without_name,
 )
@@ -40,7 +38,7 @@ from assay.data.files.masks import (
 )
 from assay.data.files.outlines import FILE_NAME, read_coco
 from assay.data.files.restated import columns_left_out, restated
-from assay.data.files.roles import MOST_CLASSES, called_unit, holds_patients, parts_in, suggest_names
+from assay.data.files.roles import called_unit, holds_patients, parts_in, suggest_names
 from assay.data.files.table import (
     Problem,
     TextTable,
@@ -105,6 +103,8 @@ def list_table(spec: DataSpec) -> Listing:
     Raises:
         SpecError: For a wrong spec; single bad rows come as problems.
     """
+    from assay.data.files.doubts import in_no_row  # here, as below: it loads for tables and folders alone
+
     folder = folder_of(spec.folder, key_text("data.folder"))
     path = _require_table(folder, spec)
     coco = read_coco(path, spec) if is_coco(spec) else None
@@ -262,6 +262,8 @@ def list_stems(spec: DataSpec) -> Listing:
 
 def list_classes(spec: DataSpec) -> Listing:
     """One folder per class, images anywhere below it."""
+    from assay.data.files.doubts import repeated_folders
+
     folder = folder_of(spec.classes, "data.classes")
     folders, others, aside = class_images(folder)
     names = [path.name for path in folders]
@@ -285,25 +287,10 @@ def list_classes(spec: DataSpec) -> Listing:
     relative = tuple(str(path.relative_to(folder)) for path in images)
     warnings = (OWN_PATIENT + suggest_names(relative), *_ignored_files_note(sum(others.values())))
     listing = plain(folder, images, relative, target.codes, target, warnings)
-    sentences = (classes_said(labels), *_said_below(relative), *aside, *outputs_in(folder))
+    sentences = (classes_said(labels), *repeated_folders(relative), *aside, *outputs_in(folder))
     listing = replace(listing, read={**listing.read, **alike}, matched=sentences)
     files = {at: [path] for at, path in enumerate(images, start=1)}
     return listing.drop(linked_out(folder, files, spec.links == "follow"))[0]
-
-
-def _said_below(images: Sequence[str]) -> tuple[str, ...]:
-    """Return a sentence on folders of several names that repeat below those of classes: sites, sides, or the classes.
-
-    Args:
-        images: Paths of the images; the first folder is the class.
-    """
-    pairs = {parts[:2] for image in images if len(parts := Path(image).parts) > 2}
-    counts = Counter(below for _, below in pairs)
-    repeated = sorted(name for name, count in counts.items() if count > 1)
-    if len(repeated) < 2 or len(repeated) > MOST_CLASSES:
-        return ()
-    names = shorten(", ".join(repeated), 80)
-    return (f"folders {names} repeat below those of the classes and are not used; if they are classes, add a table",)
 
 
 def plain(
@@ -380,6 +367,8 @@ def _target(spec: DataSpec, table: TextTable, names: Sequence[str], problems: li
 
 def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     """Return how the columns were read, as rows of `provenance`."""
+    from assay.data.files.doubts import renumbered_patients
+
     factors = {factor.column or name: factor for name, factor in spec.factors.items()}
     others = {name: table.column(name, "data.factors") for name in undeclared_columns(spec) if name in table.header}
     kinds = {name: kind_of(name, cells, table.comma) for name, cells in others.items()}
@@ -462,8 +451,13 @@ def _patient(spec: DataSpec, table: TextTable, names: Sequence[str], problems: l
         return names
     cells = table.column(spec.patient, key_text("data.patient"))
     if spec.unnamed == "refuse":
-        missing = f"{spec.patient} is missing", "say whose image it is, or write data.unnamed: own"
-        problems += problems_of(table, names, {at: missing for at, cell in enumerate(cells) if without_name(cell)})
+        blank = [at for at, cell in enumerate(cells) if without_name(cell)]
+        named = [cell for cell in cells if not without_name(cell)]
+        are_merged = blank and blank[0] > 0 and len({*named}) == len(named) and 3 * len(blank) >= len(cells)
+        why = ", as below cells that a spreadsheet merged" if are_merged else ""
+        remedy = "fill each down" if are_merged else "say whose image it is"
+        missing = f"{spec.patient} is missing{why}", f"{remedy}, or write data.unnamed: own"
+        problems += problems_of(table, names, dict.fromkeys(blank, missing))
     return _with_own(spec, cells, names)
 
 

@@ -115,6 +115,9 @@ def dicom_header(data: bytes) -> Header:
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Unreadable("this DICOM file holds no image", "name the image object, not a report or a presentation")
     plugin_of(dataset)
+    if not dataset.get("PhotometricInterpretation"):
+        remedy = "add it, as MONOCHROME2 where large values are bright, or MONOCHROME1"
+        raise Unreadable("it has no PhotometricInterpretation, which says whether large values are bright", remedy)
     color = int(dataset.get("SamplesPerPixel", 1)) > 1
     deep = "PALETTE" not in str(dataset.PhotometricInterpretation) and (not color or int(dataset.BitsAllocated) > 8)
     frames = int(dataset.get("NumberOfFrames", 1) or 1)

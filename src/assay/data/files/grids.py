@@ -39,7 +39,7 @@ def on_images(
     """
     cells: list[MaskAt] = [*listing.cells("mask")]
     problems: list[Problem] = []
-    apart = 0
+    shifted = 0
     for at, (fact, mask) in enumerate(zip(facts, masks, strict=True)):
         path = cells[at]
         if fact.header is None or mask is None or mask.header is None or not isinstance(path, Path):
@@ -50,17 +50,17 @@ def on_images(
             problems.append(listing.problem(at, error.what, error.remedy))
             continue
         cells[at] = path if turn == 1 else TurnedMask(path, turn)
-        apart += _is_elsewhere(fact.header, mask.header)
+        shifted += _is_shifted(fact.header, mask.header)
     column = np.empty(len(cells), dtype=object)
     column[:] = cells
     if turned := sum(isinstance(cell, TurnedMask) for cell in cells):
         sentence = f"{turned:,} masks were turned to their images: the affines of their NIfTI files show how"
         listing = replace(listing, matched=(*listing.matched, sentence))
     caution = (
-        f"NIfTI headers of {apart:,} masks state another place or pixel size than those of their images: they were "
+        f"NIfTI headers of {shifted:,} masks state another place or pixel size than those of their images: they were "
         "laid on pixel by pixel; check that they lie on the lesions"
     )
-    return *replace(listing, frame=listing.frame.assign(mask=column)).drop(problems), ((caution,) if apart else ())
+    return *replace(listing, frame=listing.frame.assign(mask=column)).drop(problems), ((caution,) if shifted else ())
 
 
 def _turn_of_mask(image: Header, mask: Header) -> int:
@@ -71,11 +71,11 @@ def _turn_of_mask(image: Header, mask: Header) -> int:
     """
     if image.axes == mask.axes:
         return 1
-    grids = [_grid(header, other) for header, other in ((image, mask), (mask, image))]
+    grids = [_grid_of(header, other) for header, other in ((image, mask), (mask, image))]
     if grids[0] is not None and grids[1] is not None:
         for turn in _TURNS:
-            turned, width, height = _turned(grids[1], mask, turn)
-            if (width, height) == (image.width, image.height) and _apart(grids[0], turned, image) < _HALF:
+            turned, width, height = _turned_grid(grids[1], mask, turn)
+            if (width, height) == (image.width, image.height) and _distance_of_corners(grids[0], turned, image) < _HALF:
                 return turn
     if image.axes and mask.axes:
         what = f"its mask has the axes {mask.axes} of NIfTI, the image {image.axes}, and their affines do not fit"
@@ -84,14 +84,14 @@ def _turn_of_mask(image: Header, mask: Header) -> int:
     raise Unreadable(what, "save both as PNG, or both as NIfTI with the same affine")
 
 
-def _is_elsewhere(image: Header, mask: Header) -> bool:
+def _is_shifted(image: Header, mask: Header) -> bool:
     """Return whether a mask whose axes run like those of its image lies elsewhere, or has pixels of another size."""
     if not (image.grid and mask.grid and image.axes and image.axes == mask.axes):
         return False
-    return _apart(np.reshape(image.grid, (3, 3)), np.reshape(mask.grid, (3, 3)), image) > _HALF
+    return _distance_of_corners(np.reshape(image.grid, (3, 3)), np.reshape(mask.grid, (3, 3)), image) > _HALF
 
 
-def _grid(header: Header, other: Header) -> np.ndarray | None:
+def _grid_of(header: Header, other: Header) -> np.ndarray | None:
     """Return the position of the first pixel, and the steps to the next column and row [3, 3]; None if not known.
 
     An image that states none, such as a PNG or an X-ray, has the grid that ITK gives it: the first pixel is at 0,
@@ -105,7 +105,7 @@ def _grid(header: Header, other: Header) -> np.ndarray | None:
     return np.array([[0, 0, 0], [-sizes[0], 0, 0], [0, -sizes[1], 0]])
 
 
-def _turned(grid: np.ndarray, header: Header, turn: int) -> tuple[np.ndarray, int, int]:
+def _turned_grid(grid: np.ndarray, header: Header, turn: int) -> tuple[np.ndarray, int, int]:
     """Return the grid of a turned image, its width and its height."""
     first, across, down = grid
     width, height = header.width, header.height
@@ -118,9 +118,9 @@ def _turned(grid: np.ndarray, header: Header, turn: int) -> tuple[np.ndarray, in
     return np.array([first, across, down]), width, height
 
 
-def _apart(first: np.ndarray, second: np.ndarray, header: Header) -> float:
+def _distance_of_corners(first: np.ndarray, second: np.ndarray, header: Header) -> float:
     """Return the greatest distance of corners in pixels of the first, within its plane: slices may lose their depth."""
     ends = np.array([[1, x, y] for x in (0, header.width - 1) for y in (0, header.height - 1)])
-    apart = ends @ (second - first)
+    shifted = ends @ (second - first)
     steps = first[1:]
-    return float(np.abs(apart @ steps.T / np.square(steps).sum(axis=1)).max())
+    return float(np.abs(shifted @ steps.T / np.square(steps).sum(axis=1)).max())

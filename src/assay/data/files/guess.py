@@ -17,7 +17,6 @@ from assay.core.errors import DataError, SpecError, first_line, key_text, shorte
 from assay.core.files import is_file
 from assay.core.tables import TABLES, json_value
 from assay.data.files.classes import in_order
-from assay.data.files.first_line import ENDINGS
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import (
     JOINED_TABLE,
@@ -43,7 +42,6 @@ from assay.data.files.roles import (
     SPLITS,
     called_attribute,
     called_image,
-    called_origin,
     called_targets,
     patient_of,
     sure_target,
@@ -518,6 +516,8 @@ def _classes_below(files: Mapping[Path, Sequence[Path]]) -> list[str]:
     They are few and repeat below many folders, or are two classes by the written list and the first level is not, or
     the first level is named after origins, as `site_A`.
     """
+    from assay.data.files.doubts import called_origin
+
     inner = [
         {file.relative_to(directory).parts[:-1][:1] for file in images} for directory, images in files.items() if images
     ]
@@ -580,6 +580,8 @@ def _of_table(
     path: Path, image: str, unmatched: Unmatched, links: bool, *, target: str, patient: str, mask: str
 ) -> Guess:
     """Raises SpecError where no column names images."""
+    from assay.data.files.doubts import other_images  # here: it loads for tables alone
+
     (read, classes, sentence), folder = with_classes(read_table(path, image or "image"), target), path.parent
     _require(read, target=target, patient=patient, image=image, mask=mask)
     if not (files := _files_of(read, folder)) and (folder := _folder_of_images(read, path)) != path.parent:
@@ -594,39 +596,9 @@ def _of_table(
         guessed = _of_columns(read, folder, image or "image", target or classes, patient, mask)
         rows = tuple(dict(zip(read.header, row, strict=True)) for row in read.rows) if sentence else ()
         more = {"rows": rows, "lines": read.numbers, "key": guessed.image} if rows else {}
-        sentences = tuple(filter(None, (sentence, _other_images(read, image, images, is_named=bool(named)))))
+        sentences = tuple(filter(None, (sentence, other_images(read, image, images, is_named=bool(named)))))
         return replace(guessed, table=os.path.relpath(path, folder), matched=sentences, **more)
     return _of_labels(folder, path, key, unmatched, links, target=target, patient=patient, mask=mask)
-
-
-def _other_images(read: TextTable, image: str, images: Sequence[str], is_named: bool) -> str:
-    """Return a sentence on further columns that name images, which are not read; empty without them.
-
-    Args:
-        read: The table.
-        image: The column whose images are read.
-        images: Columns that name files which are no masks.
-        is_named: Whether a user named the column.
-
-    Raises:
-        SpecError: It is not known whose images are meant, as of a row per patient with a column for each eye.
-    """
-    cells = {name: {Path(cell).name for cell in read.present(name)} for name in {*images, image} & {*read.header}}
-    if image not in cells:
-        return ""
-    others = [name for name in images if name != image and any(map(_IMAGE_NAME.search, cells[name] - cells[image]))]
-    if not others:
-        return ""
-    if not (is_named or image == IMAGE or (called_image(image) and not any(map(called_image, others)))):
-        raise SpecError(
-            f"data: columns {shorten(', '.join((image, *others)), 80)} of {read.name} name different images in a row: "
-            f"write a row for each image, or name the column to read with {key_text('--image', 'COLUMN')}"
-        )
-    count = len(set[str]().union(*(cells[name] for name in others)) - cells[image])
-    return f"{count:,} images that only {shorten(', '.join(others), 80)} names are not read"
-
-
-_IMAGE_NAME = re.compile(rf"\.({'|'.join(ENDINGS)})(\.gz)?$", re.IGNORECASE)
 
 
 def _folder_of_images(read: TextTable, path: Path) -> Path:

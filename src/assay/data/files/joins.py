@@ -19,7 +19,7 @@ import numpy as np
 from assay.core.errors import DataError, key_text, shorten
 from assay.core.files import fill_names, is_file, sha256
 from assay.data.files.first_line import ENDINGS
-from assay.data.files.table import TextTable, shown, spellings
+from assay.data.files.table import shown, spellings
 from assay.spec.schema import DataSpec
 
 MOST_LOST = 0.1
@@ -160,31 +160,6 @@ def classes_said(labels: Sequence[str]) -> str:
     return shorten(
         f"{len(counts)} classes by folder: {', '.join(f'{name} ({n:,})' for name, n in counts.items())}", 300
     )
-
-
-def in_no_row(read: TextTable, images: Sequence[Path | None], folder: Path) -> tuple[str, ...]:
-    """Return a sentence on image files beside those of a table that none of its cells names.
-
-    Args:
-        read: The table.
-        images: The file of each row, None where there is none.
-        folder: The folder that paths begin at.
-    """
-    used = {path for path in images if path is not None}
-    files = {
-        Path(entry.path)
-        for place in {path.parent for path in used}
-        for entry in os.scandir(place)
-        if _ENDING.search(entry.name) and not entry.name.startswith(".")
-    }
-    unused = files - used
-    if unused:
-        cells = {_plain(cell) for cell in {cell for name in read.header for cell in read.present(name)}}
-        names = {path: (_plain(path.relative_to(folder).as_posix()), _plain(path.name)) for path in unused}
-        unused = [path for path in unused if cells.isdisjoint(names[path])]
-    if not unused:
-        return ()
-    return (f"{len(unused):,} image files beside those of {read.name} are in no row of it: they are not read",)
 
 
 def outputs_in(folder: Path) -> tuple[str, ...]:

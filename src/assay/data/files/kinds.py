@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from assay.core.types import Factor
-from assay.data.files.joins import same_id
 from assay.data.files.roles import ORIGINS, SPLITS, called_unit, holds_patients, words_of
 from assay.data.files.table import (
     TextTable,
@@ -56,7 +55,6 @@ _GRADES = ORIGINS | {
     "cluster",
 }
 """Words of the name of a column whose numbers are levels."""
-_ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+$")
 _COUNTS = "whole numbers without a repetition"
 _UNKNOWN = frozenset({
     "unknown", "unk", "unkn", "not known", "?", "??", "???", "not available", "not stated", "not specified",
@@ -182,6 +180,8 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         target: The column whose values that may mean unknown were asked about.
         comma: How numbers are written, where the columns have the kinds of `kind_named`, and no others.
     """
+    from assay.data.files.doubts import dates_among  # here, as below: it loads for tables alone
+
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
     unclear: list[str] = []
     for name, cells in columns.items():
@@ -194,6 +194,11 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         unclear += [f"'None' in {_rows(count)} of {name}, read as missing"] if count else []
         doubts = _doubtful_cells([cell for cell in cells if cell not in counts]) if name != target else []
         unclear += [f"{shown(value)} in {_rows(cells.count(value))} of {name}" for value in doubts]
+        values = {cell for cell in {*cells} if not absent(cell)}
+        dates = dates_among(values) if name != target else []
+        if dates and len(dates) < len(values):
+            count = sum(map(cells.count, dates))
+            unclear.append(f"{shown(min(dates))} in {_rows(count)} of {name}, a date, as spreadsheets make of 1-2")
     ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]
     cautions = {"read as one": alike, "may mean unknown": unclear, "ages in years": ages}
     return {key: "; ".join(some) for key, some in cautions.items() if some}
@@ -245,85 +250,7 @@ def one_patient(patient: np.ndarray) -> dict[str, str]:
 
 
 def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "line") -> dict[str, str]:
-    """Return the cautions that names of patients are rounded, or differ in what tables change, as in `provenance`.
+    """Return the cautions on patients of `doubts.doubtful_patients`, as rows of `provenance`."""
+    from assay.data.files.doubts import doubtful_patients  # here, as above: it loads for tables alone
 
-    Their lines stand for them: no name of a patient reaches a page.
-
-    Args:
-        names: The patient of each row.
-        lines: The number of each row.
-        word: What a row is called.
-    """
-    first = dict(zip(map(str, reversed(names)), reversed(lines), strict=True))
-    ids = {name: same_id(name) for name in dict.fromkeys(map(str, names))}
-    counts = Counter(ids.values())
-    cautions: dict[str, str] = {}
-    if several := [name for name, same in ids.items() if counts[same] > 1] if len(counts) < len(ids) else []:
-        second = next(name for name in several[1:] if ids[name] == ids[several[0]])
-        cautions["patients alike"] = (
-            f"{len(several):,} patients differ from another in zeros before, .0 after, case or blanks alone, "
-            f"first in {word} {first[several[0]]} and {word} {first[second]}: each counts as one of its own"
-        )
-    if sides := _of_two_sides(ids):
-        cautions["patients by side"] = (
-            f"{2 * len(sides):,} patients differ in a side at their end alone, such as L and R, first in {word} "
-            f"{first[sides[0][0]]} and {word} {first[sides[0][1]]}: if these are sides of one patient, give both the "
-            "same id"
-        )
-    if rounded := [line for name, line in first.items() if _ROUNDED.match(name)]:
-        cautions["patients rounded"] = (
-            f"{len(rounded):,} patients have numbers as a spreadsheet rounds them, such as 1.2E+11, first in {word} "
-            f"{min(rounded)}: several may have become one"
-        )
-    return cautions
-
-
-_SIDE = re.compile(r"(.*[0-9])[ _.-]*(l|r|left|right|od|os|re|le|li|lt|rt)")
-_SIDES = ({"l", "r"}, {"left", "right"}, {"od", "os"}, {"re", "le"}, {"re", "li"}, {"lt", "rt"})
-"""Endings of the ids of two eyes, breasts or knees of one patient."""
-_SHARE_OF_SIDES = 0.2
-"""Share of the patients from which such endings are no chance."""
-
-
-def _of_two_sides(names: Collection[str]) -> list[tuple[str, str]]:
-    """Return pairs of patients that differ in a side alone; none where these are few."""
-    names_of: dict[str, dict[str, str]] = {}
-    for name in names:
-        if found := _SIDE.fullmatch(fold(name)):
-            names_of.setdefault(found[1], {})[found[2]] = name
-    both = [[*sides.values()] for sides in names_of.values() if {*sides} in _SIDES]
-    pairs = [(first, second) for first, second in both]
-    return pairs if len(pairs) > 1 and 2 * len(pairs) >= _SHARE_OF_SIDES * len(names) else []
-
-
-_PLACES = frozenset({"site", "center", "hospital", "clinic", "klinik", "cohort", "dataset", "source", "country"})
-"""Words of the names of columns of places that number their patients, each for itself."""
-_NUMBERED = re.compile(r"[a-z]{0,8}[ _-]?0*([0-9]{1,5})")
-_SHARED = 0.5
-"""Share of the patients of the smallest place that another place has as well, by their numbers."""
-
-
-def renumbered_patients(table: TextTable, patient: str, names: Iterable[str]) -> dict[str, str]:
-    """Return the caution that patient numbers begin anew in each site, as a row of `provenance`; empty without one.
-
-    Ids such as 7 or P007 that count the patients are in several sites of most patients. Long ones do not repeat by
-    chance.
-
-    Args:
-        table: The table.
-        patient: The column of patients.
-        names: Columns that may be of places.
-    """
-    for name in (name for name in names if words_of(name) & _PLACES and name != patient):
-        pairs = {*zip(table.column(patient, "data"), table.column(name, "data"), strict=True)}
-        pairs = {(who, place) for who, place in pairs if not (without_name(who) or absent(place))}
-        sizes, counts = Counter(place for _, place in pairs), Counter(who for who, _ in pairs)
-        several = sum(count > 1 for count in counts.values())
-        numbers = [int(found[1]) for who in counts if (found := _NUMBERED.fullmatch(fold(who)))]
-        are_counted = len(numbers) == len(counts) and max(numbers) <= 2 * len(numbers)
-        if 1 < len(sizes) <= LEVELS and are_counted and several >= max(2, _SHARED * min(sizes.values())):
-            return {
-                "patients by site": f"{several:,} of {len(counts):,} patients are in several values of {name}, and "
-                f"ids are plain numbers: if each counts its own patients, put {name} into the ids, such as A-7"
-            }
-    return {}
+    return doubtful_patients(names, lines, word)

@@ -18,7 +18,6 @@ TARGETS = (
 """Words of the names of targets, the surest first."""
 ORIGINS = frozenset({"site", "center", "hospital", "clinic", "ward", "scanner", "device", "station"})
 """Words of the names of where images come from."""
-_PLACES = ORIGINS | {"centre", "klinik", "vendor", "manufacturer", "camera", "cohort", "source"}
 _ATTRIBUTES = ORIGINS | {
     "sex",
     "gender",
@@ -240,11 +239,6 @@ def _rank_of_patient(column: str) -> int:
 def called_attribute(column: str) -> bool:
     """Return whether the name of a column is that of what patients and images are, such as sex, age or site."""
     return not words_of(column).isdisjoint(_ATTRIBUTES)
-
-
-def called_origin(name: str) -> bool:
-    """Return whether a name is that of where images come from, as `site_A`, `hospital2` and `scanner`."""
-    return not {word.rstrip("0123456789") for word in words_of(name)}.isdisjoint(_PLACES)
 
 
 def called_unit(column: str) -> bool:

@@ -17,7 +17,6 @@ from assay.data.files.kinds import (
     cautions_of,
     notation_of,
     one_patient,
-    renumbered_patients,
     split_counts,
     without_name,
 )
@@ -154,6 +153,8 @@ class ScoredRows:
                  **cautions_of(cells, target, self.table.comma)}  # fmt: skip
         if patients:
             facts |= one_patient(patient_codes(patients)) | alike_patients(patients, self.table.numbers)
+            from assay.data.files.doubts import renumbered_patients  # here: it loads for tables alone
+
             facts |= renumbered_patients(self.table, self.roles["patient"], self.table.header)
         return facts
 

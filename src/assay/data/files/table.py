@@ -299,8 +299,8 @@ def fold(text: str) -> str:
     """Return a text in which case, blanks, Unicode forms and the language of a usual class make no difference, and
     signs that are not seen are left out.
     """
-    seen = text if text.isascii() else _UNSEEN.sub("", text)
-    plain = unicodedata.normalize("NFC", " ".join(seen.split())).casefold()
+    visible = text if text.isascii() else _UNSEEN.sub("", text)
+    plain = unicodedata.normalize("NFC", " ".join(visible.split())).casefold()
     return _WORDS.get(plain, plain)
 
 

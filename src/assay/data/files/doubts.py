@@ -1,0 +1,302 @@
+"""Doubts about tables and images of strangers: cells, patients, images and masks that are seldom meant as they are."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Int
+
+from assay.core.errors import SpecError, key_text, shorten
+from assay.data.files.first_line import ENDINGS
+from assay.data.files.joins import same_id
+from assay.data.files.roles import MOST_CLASSES, ORIGINS, called_image, words_of
+from assay.data.files.table import TextTable, absent, fold, number
+from assay.spec.data import LESION
+
+if TYPE_CHECKING:
+    from assay.data.files.decode import Decoded
+
+_IMAGE_NAME = re.compile(rf"\.({'|'.join(ENDINGS)})(\.gz)?$", re.IGNORECASE)
+
+
+# Cells.
+
+
+_BETWEEN = re.compile(r"[\s'\"]*(?:[|;,+/&]|\band\b)[\s'\"]*")
+"""Signs between two labels of a cell, which are also in names of single ones, such as `Nodule/Mass`."""
+_LISTED = re.compile(r"\[.*,.*\]")
+
+
+def several_labels(values: Sequence[str], positive: Sequence[str]) -> str:
+    """Return the first value that holds several labels; empty where none does, or where it is known which are positive.
+
+    Bars and semicolons are in no name of a class, nor are commas in a list in brackets. Other signs are between labels
+    only where one of them is also a value alone, or where two of them and more are in several values.
+    """
+    surely = {value for value in values if "|" in value or ";" in value.strip(";") or _LISTED.fullmatch(value)}
+    parts_of = {value: list(map(fold, _BETWEEN.split(value.strip("[]'\" ")))) for value in values}
+    several = {
+        value: parts
+        for value, parts in parts_of.items()
+        if value in surely or (len(parts) > 1 and all(parts) and None in map(number, parts))
+    }
+    alone = {fold(value) for value in values}
+    counts = Counter(part for parts in several.values() for part in {*parts})
+    repeated = {part for part, count in counts.items() if count > 1}
+    wanted = set(map(fold, positive))
+    for value, parts in several.items():
+        joined = value in surely or alone.intersection(parts) or (len(repeated) > 1 and repeated.intersection(parts))
+        is_known = wanted and (fold(value) in wanted or wanted.isdisjoint(parts))
+        if joined and not is_known:
+            return value
+    return ""
+
+
+_MONTH = (
+    "(jan|januar|january|feb|februar|february|fév|févr|mar|mär|mrz|märz|march|apr|april|avr|avril|abr|may|mai|jun|june|juni"
+    "|juin|jul|july|juli|juil|aug|august|août|ago|sep|sept|september|oct|okt|october|oktober|nov|november|dec|dez|déc|dic"
+    "|december|dezember)"
+)
+_SPREADSHEET_DATE = re.compile(
+    rf"(\d{{1,2}}|\d{{4}})[-./ ]{{1,2}}{_MONTH}\.?([-./ ]{{1,2}}\d{{2,4}})?|{_MONTH}\.?[-./ ]{{1,2}}\d{{1,4}}"
+)
+_DATE = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}([T ].*)?$|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d{2})( .*)?$")
+"""A date as spreadsheets show one that they made of 1-2: 02. Jan, 2-Feb, Jan 02."""
+
+
+def dates_among(values: Iterable[str]) -> list[str]:
+    """Return the values that are dates, as spreadsheets make of grades and ranges such as 1-2."""
+    return [value for value in values if _DATE.match(value) or _SPREADSHEET_DATE.fullmatch(fold(value))]
+
+
+# Patients.
+
+_ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+$")
+
+
+def doubtful_patients(names: Sequence[object], lines: Sequence[int], word: str) -> dict[str, str]:
+    """Return the cautions that names of patients are rounded, or differ in what tables change or in a side.
+
+    Their lines stand for them: no name of a patient reaches a page.
+
+    Args:
+        names: The patient of each row.
+        lines: The number of each row.
+        word: What a row is called.
+    """
+    first = dict(zip(map(str, reversed(names)), reversed(lines), strict=True))
+    ids = {name: same_id(name) for name in dict.fromkeys(map(str, names))}
+    counts = Counter(ids.values())
+    cautions: dict[str, str] = {}
+    if several := [name for name, same in ids.items() if counts[same] > 1] if len(counts) < len(ids) else []:
+        second = next(name for name in several[1:] if ids[name] == ids[several[0]])
+        cautions["patients alike"] = (
+            f"{len(several):,} patients differ from another in zeros before, .0 after, case or blanks alone, "
+            f"first in {word} {first[several[0]]} and {word} {first[second]}: each counts as one of its own"
+        )
+    if sides := _of_two_sides(ids):
+        cautions["patients by side"] = (
+            f"{2 * len(sides):,} patients differ in a side at their end alone, such as L and R, first in {word} "
+            f"{first[sides[0][0]]} and {word} {first[sides[0][1]]}: if these are sides of one patient, give both the "
+            "same id"
+        )
+    if rounded := [line for name, line in first.items() if _ROUNDED.match(name)]:
+        cautions["patients rounded"] = (
+            f"{len(rounded):,} patients have numbers as a spreadsheet rounds them, such as 1.2E+11, first in {word} "
+            f"{min(rounded)}: several may have become one"
+        )
+    return cautions
+
+
+_SIDE = re.compile(r"(.*[0-9])[ _.-]*(l|r|left|right|od|os|re|le|li|lt|rt)")
+_SIDES = ({"l", "r"}, {"left", "right"}, {"od", "os"}, {"re", "le"}, {"re", "li"}, {"lt", "rt"})
+"""Endings of the ids of two eyes, breasts or knees of one patient."""
+_SHARE_OF_SIDES = 0.2
+"""Share of the patients from which such endings are no chance."""
+
+
+def _of_two_sides(names: Collection[str]) -> list[tuple[str, str]]:
+    """Return pairs of patients that differ in a side alone; none where these are few."""
+    names_of: dict[str, dict[str, str]] = {}
+    for name in names:
+        if match := _SIDE.fullmatch(fold(name)):
+            names_of.setdefault(match[1], {})[match[2]] = name
+    both = [[*sides.values()] for sides in names_of.values() if {*sides} in _SIDES]
+    pairs = [(first, second) for first, second in both]
+    return pairs if len(pairs) > 1 and 2 * len(pairs) >= _SHARE_OF_SIDES * len(names) else []
+
+
+_PLACES = frozenset({"site", "center", "hospital", "clinic", "klinik", "cohort", "dataset", "source", "country"})
+"""Words of the names of columns of places that number their patients, each for itself."""
+_NUMBERED = re.compile(r"[a-z]{0,8}[ _-]?0*([0-9]{1,5})")
+_SHARED = 0.5
+"""Share of the patients of the smallest place that another place has as well, by their numbers."""
+
+
+def renumbered_patients(table: TextTable, patient: str, names: Iterable[str]) -> dict[str, str]:
+    """Return the caution that patient numbers begin anew in each site, as a row of `provenance`; empty without one.
+
+    Ids such as 7 or P007 that count the patients are in several sites of most patients. Long ones do not repeat by
+    chance.
+
+    Args:
+        table: The table.
+        patient: The column of patients.
+        names: Columns that may be of places.
+    """
+    for name in (name for name in names if words_of(name) & _PLACES and name != patient):
+        pairs = {*zip(table.column(patient, "data"), table.column(name, "data"), strict=True)}
+        pairs = {(who, place) for who, place in pairs if not (absent(who) or absent(place))}
+        sizes, counts = Counter(place for _, place in pairs), Counter(who for who, _ in pairs)
+        several = sum(count > 1 for count in counts.values())
+        numbers = [int(match[1]) for who in counts if (match := _NUMBERED.fullmatch(fold(who)))]
+        are_counted = len(numbers) == len(counts) and max(numbers) <= 2 * len(numbers)
+        if 1 < len(sizes) <= MOST_CLASSES and are_counted and several >= max(2, _SHARED * min(sizes.values())):
+            return {
+                "patients by site": f"{several:,} of {len(counts):,} patients are in several values of {name}, and "
+                f"ids are plain numbers: if each counts its own patients, put {name} into the ids, such as A-7"
+            }
+    return {}
+
+
+# Images and masks.
+
+_ORIGINS = ORIGINS | {"centre", "klinik", "vendor", "manufacturer", "camera", "cohort", "source"}
+"""Words of the names of folders of where images come from."""
+
+
+def _plain_path(name: str) -> str:
+    return unicodedata.normalize("NFC", posixpath.normpath(name.replace("\\", "/")))
+
+
+def in_no_row(read: TextTable, images: Sequence[Path | None], folder: Path) -> tuple[str, ...]:
+    """Return a sentence on image files beside those of a table that none of its cells names.
+
+    Args:
+        read: The table.
+        images: The file of each row, None where there is none.
+        folder: The folder that paths begin at.
+    """
+    used = {path for path in images if path is not None}
+    files = {
+        Path(entry.path)
+        for place in {path.parent for path in used}
+        for entry in os.scandir(place)
+        if _IMAGE_NAME.search(entry.name) and not entry.name.startswith(".")
+    }
+    unused = files - used
+    if unused:
+        cells = {_plain_path(cell) for cell in {cell for name in read.header for cell in read.present(name)}}
+        names = {path: (_plain_path(path.relative_to(folder).as_posix()), _plain_path(path.name)) for path in unused}
+        unused = [path for path in unused if cells.isdisjoint(names[path])]
+    if not unused:
+        return ()
+    return (f"{len(unused):,} image files beside those of {read.name} are in no row of it: they are not read",)
+
+
+def other_images(read: TextTable, image: str, images: Sequence[str], is_named: bool) -> str:
+    """Return a sentence on further columns that name images, which are not read; empty without them.
+
+    Args:
+        read: The table.
+        image: The column whose images are read.
+        images: Columns that name files which are no masks.
+        is_named: Whether a user named the column.
+
+    Raises:
+        SpecError: It is not known whose images are meant, as of a row per patient with a column for each eye.
+    """
+    if image not in read.header:
+        return ""
+    cells = {*read.present(image)}
+    names = cells | {Path(cell).name for cell in cells}  # a name without its folder may be of the same file
+    more = {name: {cell for cell in read.present(name) if _IMAGE_NAME.search(cell)} - names for name in images}
+    more = {name: {cell for cell in named if Path(cell).name not in cells} for name, named in more.items()}
+    others = [name for name, named in more.items() if named and name != image]
+    if not others:
+        return ""
+    is_plain_path = called_image(image) and not any(
+        called_image(name) and not words_of(image) < words_of(name) for name in others
+    )
+    if not (is_named or image == "image" or is_plain_path):
+        raise SpecError(
+            f"data: columns {shorten(', '.join((image, *others)), 80)} of {read.name} name different images in a row: "
+            f"write a row for each image, or name the column to read with {key_text('--image', 'COLUMN')}"
+        )
+    count = len(set[str]().union(*(more[name] for name in others)))
+    return f"{count:,} images that only {shorten(', '.join(others), 80)} names are not read"
+
+
+def called_origin(name: str) -> bool:
+    """Return whether a name is that of where images come from, as `site_A`, `hospital2` and `scanner`."""
+    return not {word.rstrip("0123456789") for word in words_of(name)}.isdisjoint(_ORIGINS)
+
+
+def repeated_folders(images: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence on folders of several names that repeat below those of classes: sites, sides, or the classes.
+
+    Args:
+        images: Paths of the images; the first folder is the class.
+    """
+    pairs = {parts[:2] for image in images if len(parts := Path(image).parts) > 2}
+    counts = Counter(below for _, below in pairs)
+    repeated = sorted(name for name, count in counts.items() if count > 1)
+    if len(repeated) < 2 or len(repeated) > MOST_CLASSES:
+        return ()
+    names = shorten(", ".join(repeated), 80)
+    return (f"folders {names} repeat below those of the classes and are not used; if they are classes, add a table",)
+
+
+_FEWEST, _USUAL, _RARE = 5, 0.5, 0.1
+"""Images of each class, and shares of them with a lesion where masks show the class: at least, and at most."""
+
+
+def masks_against_classes(
+    decoded: Decoded, rows: Int[np.ndarray, "n"], target: Int[np.ndarray, "n"] | None, classes: Sequence[str]
+) -> str:
+    """Return a caution on masks that contradict the class, where those of one class usually show a lesion and those of
+    the other do not; else empty.
+
+    Args:
+        target: The class of each of `rows`; None where masks decide it.
+    """
+    if target is None or len(classes) != 2 or tuple(classes) == LESION.levels:
+        return ""
+    has_lesion = np.array([bool(decoded.array[at].any()) for at in rows.tolist()])
+    sizes, with_lesion = (np.bincount(target[chosen], minlength=2) for chosen in (target >= 0, has_lesion))
+    shares = with_lesion / np.maximum(sizes, 1)
+    ill, well = int(shares.argmax()), int(shares.argmin())
+    empty, wrong = int(sizes[ill] - with_lesion[ill]), int(with_lesion[well])
+    if sizes.min() < _FEWEST or shares[ill] < _USUAL or shares[well] > _RARE or not (empty or wrong):
+        return ""
+    counts = [(f"{empty:,} of {sizes[ill]:,} images of '{classes[ill]}' have an empty mask", empty),
+              (f"{wrong:,} of {sizes[well]:,} of '{classes[well]}' show a lesion", wrong)]  # fmt: skip
+    return f"{', and '.join(text for text, count in counts if count)}: check masks and classes"
+
+
+_GAP, _SHARE = 3, 0.05
+"""Bits between files of several kinds, and the share of the files from which they are a kind."""
+
+
+def unlike_bits(decoded: Decoded) -> str:
+    """Return a doubt where 16-bit files are of two kinds by the bits that their values take; else empty."""
+    files = [depth.used for depth in decoded.depths.values() if depth.used and not depth.used.signed]
+    bits = sorted(min(file.bits, decoded.stretch.unsigned) for file in files)
+    for lower, upper in pairwise(bits):
+        below = bits.index(upper)
+        if upper - lower >= _GAP and min(below, len(bits) - below) >= max(2, _SHARE * len(bits)):
+            return (
+                f"{below:,} 16-bit images hold values of up to {lower} bit, {len(bits) - below:,} of {upper} bit and "
+                f"more: shown over one range, the former are {2 ** (upper - lower)} times darker; check whether they "
+                "come from other devices, and save all over one range"
+            )
+    return ""
