@@ -218,6 +218,11 @@ LIBRARIES: Mapping[str, Callable[[str], Make]] = {"timm": _of_timm, "smp": _of_s
 """Libraries whose networks can be named."""
 
 
+def names_library(model: object) -> bool:
+    """Return whether a model is named by its library, which no file of that name in the working folder replaces."""
+    return str(model).startswith(("hf:", *(f"{library}:" for library in LIBRARIES)))
+
+
 # Programs.
 
 
@@ -403,8 +408,13 @@ def _resolve_value(value: Any, config: Mapping[str, Any], references: tuple[str,
 
 @dataclass(frozen=True)
 class TransformersModel(ModelFile):
-    """An image classifier of transformers: `owner/name` on the hub, or a folder. Only safetensors are read."""
+    """An image classifier of transformers: `owner/name` on the hub, or a folder. Only safetensors are read.
 
+    Attributes:
+        folder: Its files; None for those that are downloaded of a name.
+    """
+
+    folder: Path | None = field(default=None, kw_only=True)
     kind = "transformers"
 
     @property
@@ -412,47 +422,38 @@ class TransformersModel(ModelFile):
         """Last part of its name."""
         return self.path.name
 
-    @property
-    def downloaded(self) -> bool:
-        """Whether it is named on the hub."""
-        return not self.path.is_dir()
+    @cached_property
+    def _local_folder(self) -> Path:
+        from assay.models.hub import hub_folder
+
+        return self.folder or hub_folder(str(self.path))
 
     @property
     def files(self) -> Sequence[Path]:
         """Files of its folder, or those that are downloaded of its name. Raises WeightsError where none can be had."""
-        if not self.downloaded:
-            return super().files
-        with extra("hf"):
-            import transformers  # noqa: F401  # pyright: ignore
-        import huggingface_hub
+        return [path for path in self._local_folder.rglob("*") if path.is_file()]
 
-        try:
-            folder: str = cast(Any, huggingface_hub).snapshot_download(
-                str(self.path), allow_patterns=["*.json", "model*.safetensors"]
-            )
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
-        return [path for path in Path(folder).rglob("*") if path.is_file()]
+    @property
+    def sent(self) -> TransformersModel:
+        """See `ModelFile`; its files are here before its process is started, which has no network."""
+        return replace(self, limit=0.0, folder=self._local_folder)
 
     def _content(self) -> str:
         return network_content(self.loaded)
 
     @cached_property
     def _config(self) -> Mapping[str, Any]:
-        with extra("hf"):
-            from transformers import AutoImageProcessor  # pyright: ignore
-        return cast(Any, AutoImageProcessor).from_pretrained(str(self.path), trust_remote_code=False).to_dict()
+        from assay.models.hub import load_pretrained
+
+        return load_pretrained(str(self.path), self._local_folder, "AutoImageProcessor").to_dict()
 
     def _load(self) -> nn.Module:
-        with extra("hf"):
-            from transformers import AutoModelForImageClassification  # pyright: ignore
-        try:
-            loaded, report = cast(Any, AutoModelForImageClassification).from_pretrained(
-                str(self.path), trust_remote_code=False, use_safetensors=True, output_loading_info=True
-            )
-            loaded.pretrained_cfg = of_processor(self._config)
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
+        from assay.models.hub import load_pretrained
+
+        loaded, report = load_pretrained(
+            str(self.path), self._local_folder, "AutoModelForImageClassification", output_loading_info=True
+        )
+        loaded.pretrained_cfg = of_processor(self._config)
         if missing := sorted(report["missing_keys"]):  # they would be random
             raise WeightsError(f"hf:{self.path} cannot be loaded: its weights lack {some(missing)}")
         if not loaded.pretrained_cfg:
@@ -495,7 +496,7 @@ def given_origin(
         path = at_home(model)
         if factory is not None:
             return StateDictModel(path, factory=factory)
-        if ":" in str(model) and not path.exists():
+        if names_library(model) or (":" in str(model) and not path.exists()):
             return _origin_by_name(str(model), at_home(weights) if weights else None, trust, limit)
         if weights:
             raise SpecError(f"weights belong to a named network such as timm:resnet50, not to the file {path}")
@@ -517,7 +518,9 @@ def _origin_by_name(text: str, weights: Path | None, trust: bool, limit: float) 
     if library == "hf":
         if weights is not None:
             raise SpecError(f"{shorten(text)} has its own weights; leave {key_text('--weights')} out")
-        return TransformersModel(Path(name), limit)
+        from assay.models.hub import hub_folder, is_local_folder
+
+        return TransformersModel(at_home(name), limit, folder=hub_folder(name) if is_local_folder(name) else None)
     if library in LIBRARIES:
         LIBRARIES[library](name)  # report a misspelled name before asking for the weights
         if weights is None:
