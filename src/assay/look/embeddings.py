@@ -99,9 +99,8 @@ def read_embeddings(
     if path is not None and str(source).startswith(LIBRARIES):
         from assay.models.encoders import encode  # most looks need no network
 
-        library, _, model = str(source).partition(":")
-        libraries = ("torch", "transformers" if library == "hf" else "timm")
-        return Embeddings(f"{library}:{hide_paths(model)}", encode(str(source), dataset.images), libraries=libraries)
+        libraries = ("torch", "transformers" if str(source).startswith("hf:") else "timm")
+        return Embeddings(hide_paths(str(source)), encode(str(source), dataset.images), libraries=libraries)
     places = dataset.table.places
     if places is None:
         raise SpecError(f"{key_text('--embeddings')}: these images have no files or rows that embeddings could name")
