@@ -946,7 +946,8 @@ def audit(
 
     Args:
         model: As for `probe`, or timm:NAME, smp:ARCHITECTURE/ENCODER or monai:NAME with `weights`, module:function
-            with or without, hf:OWNER/NAME, the folder of a MONAI bundle, TorchScript or .pt2; empty with `command`.
+            with or without, hf:OWNER/NAME, hf:./FOLDER, the folder of a MONAI bundle, TorchScript or .pt2; empty with
+            `command`.
         data: A folder of images, a CSV, a data frame, a list of dicts or a dataset of PyTorch, or `data` of a study,
             whose `table` may be one of these. All rows are tested; its factors are audited as `columns` are.
         target: Column of the class; by default found by its name. With `output="all"`, a list of columns.

@@ -201,14 +201,17 @@ def test_a_named_network_embeds_the_images(
     config = transformers.ViTConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8
     )
-    transformers.ViTModel(config).save_pretrained(tmp_path / "net")
+    net = tmp_path / "Jane Doe" / "my net"
+    transformers.ViTModel(config).save_pretrained(net)
     with pytest.raises(AssayError, match="states no scaling of its images"):
-        looked(images, tmp_path / "look", embeddings=f"hf:{tmp_path / 'net'}")
-    (tmp_path / "net" / "preprocessor_config.json").write_text(
+        looked(images, tmp_path / "look", embeddings=f"hf:{net}")
+    (net / "preprocessor_config.json").write_text(
         '{"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}'
     )
-    tables = looked(images, tmp_path / "look", embeddings=f"hf:{tmp_path / 'net'}")
+    tables = looked(images, tmp_path / "look", embeddings=f"hf:{net}")
     assert tables["decoded"].query("source == 'embeddings'")["value"].notna().all()
+    assert tables["provenance"].set_index("key")["value"]["embeddings"] == "hf:…/my net"
+    assert "Jane" not in (tmp_path / "look" / "report.html").read_text() + (tmp_path / "look" / "run.json").read_text()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     for name, text in (

@@ -569,7 +569,7 @@ def test_a_model_of_the_hub_is_downloaded_before_its_memory_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "model.safetensors").write_bytes(bytes(10))
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, allow_patterns: str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(tmp_path))
     origin = given_origin("hf:owner/name", limit=1)
     assert origin.files == [tmp_path / "model.safetensors"]
 
@@ -578,7 +578,7 @@ def test_a_model_of_the_hub_is_downloaded_before_its_memory_is_limited(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", absent)
     with pytest.raises(WeightsError, match="hf:owner/name cannot be loaded: no such name"):
-        _ = origin.files
+        _ = given_origin("hf:owner/name", limit=1).files
 
 
 def test_a_process_that_ended_is_explained_again_and_replaced(own: Path) -> None:
@@ -656,9 +656,14 @@ def of_transformers(folder: Path) -> nn.Module:
     return network
 
 
-def test_a_model_of_transformers_is_read_in_a_process_with_its_names_and_config(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["", "owner/name"])
+def test_a_model_of_transformers_is_read_in_a_process_with_its_names_and_config(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process of one that was downloaded has no network either."""
     network: Any = of_transformers(tmp_path)
-    origin = given_origin(f"hf:{tmp_path}")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(tmp_path))
+    origin = given_origin(f"hf:{name or tmp_path}")
     images = torch.rand(3, 3, 32, 32)
     with torch.inference_mode():
         assert torch.allclose(origin.network("cpu")(images), network(images).logits, atol=1e-5)

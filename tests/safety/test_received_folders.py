@@ -96,6 +96,33 @@ def test_trusted_code_runs_and_is_remembered_until_it_is_edited(received: Path, 
     assert not Path("ran").exists()
 
 
+def test_no_address_that_a_received_folder_names_is_asked(
+    run_copy: Path, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+    url, calls = "https://evil.example/w.safetensors", list[object]()
+    start = {"kind": "initialization", "name": "download", "params": {"url": url, "sha256": "0" * 64, "input": "unit"}}
+    for name in ("run.json", "plan.json"):
+        if (run_copy / name).is_file():
+            text = json.dumps(read_checked_json(run_copy / name))
+            random = '{"kind": "initialization", "name": "random", "params": {}}'
+            write_checked_json(run_copy / name, json.loads(text.replace(random, json.dumps(start))), sort_keys=False)
+    assert url in (run_copy / "run.json").read_text()
+    write_manifest(run_copy, {})
+
+    def connect(*words: object, **_: object) -> None:
+        calls.append(words)
+        raise OSError
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    answer = ask("replicate", run_copy, "--dry-run")
+    assert (answer.code, f"downloaded from {url}, an address that a folder names" in answer.err) == (2, True), answer
+    assert "give --trust-code" in answer.err
+    assert not calls
+    assert "an address that a folder names" not in ask("replicate", run_copy, "--dry-run", "--trust-code").err
+    assert calls
+
+
 def put_bytecode(code: str, source: Path) -> None:
     """Leave bytecode of a code beside a source, of the kind that Python does not compare with it."""
     Path("other.txt").write_text(code)

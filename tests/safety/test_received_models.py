@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 from tests.cli.asking import Asking
 
@@ -154,3 +155,70 @@ def test_no_trusted_model_forges_a_line_or_ends_in_a_traceback_while_it_is_loade
     )
     answer = ask(*audit_of(Path("telling_model:make"), planted), "--trust")
     assert (answer.code, "\nPassed" in answer.err, "Traceback" in answer.err) == (2, False, False), answer.err
+
+
+def returning(value: str) -> Callable[..., str]:
+    return lambda *_, **__: value
+
+
+REACHING: list[tuple[dict[str, Any], str]] = [
+    ({"architecture": "hf-hub:evil/x", "model_args": {"cache_dir": "planted"}}, "the architecture 'hf-hub:evil/x'"),
+    ({"architecture": "local-dir:/tmp"}, "the architecture 'local-dir:/tmp'"),
+    ({"architecture": "test_resnet", "model_args": {"cache_dir": "planted"}}, "cache_dir in model_args"),
+    ({"architecture": "test_resnet", "model_args": {"checkpoint_path": "evil.pth"}}, "checkpoint_path in model_args"),
+    ({"architecture": "test_resnet", "model_args": {"pretrained_cfg": {}}}, "pretrained_cfg in model_args"),
+    ({"backbone_config": {"model_type": "timm_backbone", "backbone": "hf-hub:evil/x"}}, "has backbone, which can load"),
+    ({"use_pretrained_backbone": True}, "has use_pretrained_backbone, which can load"),
+    ({"configuration_files": ["config.4.0.0.json"]}, "has configuration_files, which can load"),
+    ({"attn_implementation": "evil/code"}, "names code of another place (attn_implementation: evil/code)"),
+]
+
+
+@pytest.mark.parametrize(("config", "text"), REACHING, ids=[text for _, text in REACHING])
+@pytest.mark.parametrize("name", ["hf:./network", "hf:owner/name"])
+def test_the_config_of_a_network_of_transformers_loads_nothing_else(
+    name: str, config: dict[str, Any], text: str, ask: Asking, planted: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """It names no other repository, no folder to write to and no file with weights."""
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", returning("network"))
+    Path("network").mkdir()
+    Path("network", "config.json").write_text(json.dumps({"model_type": "timm_wrapper", "num_classes": 2, **config}))
+    images = planted / "set"
+    for words in (["look", images, "--embeddings", name], ["audit", name, "--images", images, "--dry-run"]):
+        answer = ask(*words, "--target", "label", "--patient", "who", "--out", "out")
+        assert (answer.code, text in answer.err, "Traceback" in answer.err) == (2, True, False), answer.err
+        assert not Path("planted").exists()
+
+
+def test_a_network_of_transformers_that_cannot_be_built_is_refused_in_a_sentence(
+    ask: Asking, planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    Path("network").mkdir()
+    config = {"model_type": "timm_wrapper", "architecture": "test_resnet", "model_args": {"drop_rate": "x"}}
+    Path("network", "config.json").write_text(json.dumps(config))
+    answer = ask("look", planted / "set", "--embeddings", "hf:./network", "--target", "label", "--patient", "who")
+    assert (answer.code, "Traceback" in answer.err) == (2, False), answer.err
+    assert "hf:./network cannot be loaded: " in answer.err
+
+
+@pytest.mark.parametrize("place", ["google/vit-base", "hf:google/vit-base"])
+def test_no_folder_in_the_working_folder_is_read_as_a_network_of_the_hub(
+    place: str, ask: Asking, planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    Path(place).mkdir(parents=True)
+    Path(place, "config.json").write_text("{}")
+    images, name = planted / "set", "hf:google/vit-base"
+    for words in (["look", images, "--embeddings", name], ["audit", name, "--images", images, "--dry-run"]):
+        answer = ask(*words, "--target", "label", "--patient", "who", "--out", "out")
+        text = " ".join(answer.err.split())
+        assert (answer.code, "hf:google/vit-base cannot be loaded: " in text) == (2, True), text
+        assert ("here is hf:./google/vit-base" in text) is (place == "google/vit-base"), text

@@ -16,7 +16,7 @@ from assay.core.files import at_home
 from assay.core.registry import code_trusted
 from assay.execution.jobs import TrainedModel
 from assay.models.external import CommandModel
-from assay.models.formats import given_origin, is_bundle
+from assay.models.formats import given_origin, is_bundle, names_library
 from assay.models.process import ModelFile
 from assay.models.ref import Model, ModelFacts, Origin
 from assay.models.weight_files import refuse_other_format
@@ -92,7 +92,7 @@ def origin_of(request: ModelRequest) -> Origin:
     model, memory = request.model, request.memory
     if request.command:
         return CommandModel(request.command, request.time_limit, memory)
-    if request.factory is None and isinstance(model, str | Path):
+    if request.factory is None and isinstance(model, str | Path) and not names_library(model):
         folder = at_home(model)
         if folder.is_dir() and not is_bundle(folder):
             refuse_other_format(folder)

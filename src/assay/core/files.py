@@ -394,10 +394,13 @@ def hide_paths(value: Any) -> Any:
         {'folder': '…/png', 'table': 'data.csv', 'loss': ['a/b']}
         >>> hide_paths(["C:\\\\Users\\\\ada\\\\x.csv", "../shared/x.csv", "run --at=/home/ada", "https://a.org/b"])
         ['…/x.csv', '../shared/x.csv', 'run --at=…', 'https://a.org/b']
+        >>> hide_paths("hf:/home/ada/my networks/vit")
+        'hf:…/vit'
     """
     if isinstance(value, str):
-        if _WHOLE_PATH.fullmatch(value):
-            return _last_part(value)
+        library = "hf:" if value.startswith("hf:") else ""
+        if _WHOLE_PATH.fullmatch(value, len(library)):
+            return library + _last_part(value.removeprefix(library))
         return hide_paths_within(value)
     if isinstance(value, Mapping):
         hidden: dict[Any, Any] = {}

@@ -36,7 +36,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from assay.core.errors import CodeError, SpecError, key_text, unknown_name
+from assay.core.errors import CodeError, SpecError, key_text, shorten, unknown_name
 from assay.core.files import file_hash, fill_names
 from assay.core.measures import index
 from assay.core.traits import KINDS, TRAITS, ComponentKind, Traits
@@ -409,6 +409,17 @@ def _name_own_code(module: str, named_by: str) -> None:
         print(f"importing {module}, which {named_by} names: its code runs", file=sys.stderr, flush=True)
 
 
+def _not_trusted(text: str) -> CodeError:
+    trust = f"{key_text('--trust-code', True)} (of `assay audit`: --trust)"
+    return CodeError(f"{text}: if that is not by you, read it, then give {trust}")
+
+
+def require_trusted_address(url: str) -> None:
+    """Raise CodeError for an address that a folder of somebody else names, unless the user trusts such folders."""
+    if _code_rule.get() != "trusted":
+        raise _not_trusted(f"weights would be downloaded from {shorten(url, 200)}, an address that a folder names")
+
+
 def own_object(kind: str, name: str) -> tuple[Any, str]:
     """Import an object of the user's by its dotted path.
 
@@ -437,10 +448,7 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
     if rule == "remembered" and not has_run_same(name, files):
         where = f" in {files[-1]}" if files else ""
         new = "was changed since you ran it" if has_run(name, files) else "you have not run on this machine"
-        raise CodeError(
-            f"{kind} '{name}' is code{where} that a folder names and that {new}: if that is not by you, read it, "
-            f"then give {key_text('--trust-code', True)} (of `assay audit`: --trust)"
-        )
+        raise _not_trusted(f"{kind} '{name}' is code{where} that a folder names and that {new}")
     _name_own_code(module_name, f"{kind} '{name}'")
     try:
         module = import_named(module_name)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorH
 from pydantic.fields import FieldInfo
 
 from assay.core.errors import SpecError, as_written, key_text, shorten
-from assay.core.files import hide_paths_within, typed_path
+from assay.core.files import hide_paths, hide_paths_within, typed_path
 
 Task = Literal["classification", "segmentation"]
 """A class for each image, or a class for each pixel."""
@@ -194,7 +194,8 @@ def _typed_value(value: Any, option: Option) -> str:
         case Path():
             return typed_path(value)
         case str() if value != IN_MEMORY:
-            return typed_path(value) if value and Path(value).exists() else shlex.quote(hide_paths_within(value))
+            hide = hide_paths if value.startswith("hf:") else hide_paths_within
+            return typed_path(value) if value and Path(value).exists() else shlex.quote(hide(value))
         case tuple():
             parts = cast("tuple[Any, ...]", value)
             return ",".join(_typed_value(part, replace(option, parse=None)) for part in parts)

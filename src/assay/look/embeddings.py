@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from assay.core.errors import DataError, SpecError, StoreError, key_text
-from assay.core.files import at_home
+from assay.core.files import at_home, hide_paths
 from assay.core.reasons import Code, Reason
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
@@ -96,11 +96,11 @@ def read_embeddings(
     path = None if isinstance(source, pd.DataFrame) else at_home(str(source))
     if ids is not None and (path is None or path.suffix.lower() != ".npy"):
         raise SpecError(f"{key_text('--ids')} has the names of the rows of an NPY file, and is used with none other")
-    if path is not None and str(source).startswith(LIBRARIES) and not path.exists():
+    if path is not None and str(source).startswith(LIBRARIES):
         from assay.models.encoders import encode  # most looks need no network
 
         libraries = ("torch", "transformers" if str(source).startswith("hf:") else "timm")
-        return Embeddings(str(source), encode(str(source), dataset.images), libraries=libraries)
+        return Embeddings(hide_paths(str(source)), encode(str(source), dataset.images), libraries=libraries)
     places = dataset.table.places
     if places is None:
         raise SpecError(f"{key_text('--embeddings')}: these images have no files or rows that embeddings could name")

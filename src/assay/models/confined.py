@@ -195,7 +195,7 @@ def _serve(connection: Connection, notes: Sequence[str]) -> None:
         facts, answers = origin.served(device, threads)
         facts["notes"] = [*facts.get("notes", ()), *notes]
     except BaseException as error:
-        _send_error(connection, error, confined=not origin.downloaded)
+        _send_error(connection, error)
         return
     connection.send_bytes(json.dumps(facts, default=str).encode())
     connection.send_bytes(b"")
@@ -210,7 +210,7 @@ def _serve(connection: Connection, notes: Sequence[str]) -> None:
         try:
             scores = answers(images)
         except BaseException as error:
-            _send_error(connection, error, confined=not origin.downloaded)
+            _send_error(connection, error)
         else:
             connection.send_bytes(json.dumps({"dtype": scores.dtype.name, "shape": scores.shape}).encode())
             connection.send_bytes(scores.tobytes())
@@ -233,7 +233,7 @@ def _refused_access(error: BaseException | None) -> OSError | None:
     return None
 
 
-def _send_error(connection: Connection, error: BaseException, *, confined: bool) -> None:
+def _send_error(connection: Connection, error: BaseException) -> None:
     ours = isinstance(error, AssayError)
     kind = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
     text = (
@@ -248,7 +248,7 @@ def _send_error(connection: Connection, error: BaseException, *, confined: bool)
             "SpecError",
             f"the model needs more memory than it may take ({text}); give {key_text('--memory')} for more",
         )
-    if confined and (refused := _refused_access(error)):
+    if refused := _refused_access(error):
         why = f"the model's code was refused ({first_line(refused)}): it has no network and may change no files"
         kind, text = "SpecError", why
     connection.send_bytes(json.dumps({"error": kind, "text": text}).encode())
@@ -256,11 +256,10 @@ def _send_error(connection: Connection, error: BaseException, *, confined: bool)
 
 
 if __name__ == "__main__":
-    _, descriptor, downloaded, scratch = sys.argv
-    closed = [True] * 3 if downloaded == "1" else [without_network(), files_kept(scratch), isolate_process()]
-    if downloaded != "1":
-        largest, _ = _hard_limited(resource.RLIMIT_FSIZE, _LARGEST_FILE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    _, descriptor, scratch = sys.argv
+    closed = [without_network(), files_kept(scratch), isolate_process()]
+    largest, _ = _hard_limited(resource.RLIMIT_FSIZE, _LARGEST_FILE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     missing = [what for what, done in zip((REACHABLE, WRITABLE, ASKABLE), closed, strict=True) if not done]
     with socket.socket(fileno=int(descriptor)) as held_socket:
         opened = Connection(os.dup(held_socket.fileno()))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
-import huggingface_hub
 import numpy as np
 import timm
 import torch
@@ -14,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.core.errors import SpecError, WeightsError, extra, first_line, unknown_name
-from assay.core.files import at_home
+from assay.core.errors import SpecError, WeightsError, unknown_name
 from assay.data.dataset import Images
+from assay.models.hub import hub_folder, load_pretrained
 from assay.models.image_config import adjacent_config
-from assay.models.initialization import hub_answers, require_published
+from assay.models.initialization import require_published
 from assay.models.ref import Scaling
 from assay.models.timm import default_configuration
 
@@ -84,20 +82,11 @@ def _load_timm(model: str) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def _load_hub(model: str) -> tuple[nn.Module, dict[str, Any]]:
-    with extra("hf"):
-        from transformers import AutoModel  # pyright: ignore
-    folder = at_home(model)
     try:
-        if not folder.is_dir():
-            files = ["*.json", "model*.safetensors"]
-            download = cast(Any, huggingface_hub).snapshot_download
-            folder = Path(download(model, allow_patterns=files, local_files_only=not hub_answers()))
-        network: Any = cast(Any, AutoModel).from_pretrained(folder, trust_remote_code=False, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"hf:{model} cannot be loaded: {first_line(error)}; connect once to fetch it, or give the embeddings in a "
-            "file"
-        ) from error
+        folder = hub_folder(model)
+    except WeightsError as error:
+        raise WeightsError(f"{error}; connect once to fetch it, or give the embeddings in a file") from error
+    network: nn.Module = load_pretrained(model, folder, "AutoModel")
     return network, adjacent_config(folder / "model")  # files of the hub are links, which would lead elsewhere
 
 

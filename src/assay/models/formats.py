@@ -218,6 +218,11 @@ LIBRARIES: Mapping[str, Callable[[str], Make]] = {"timm": _of_timm, "smp": _of_s
 """Libraries whose networks can be named."""
 
 
+def names_library(model: object) -> bool:
+    """Return whether a model is named by its library, which no file of that name in the working folder replaces."""
+    return str(model).startswith(("hf:", *(f"{library}:" for library in LIBRARIES)))
+
+
 # Programs.
 
 
@@ -403,8 +408,13 @@ def _resolve_value(value: Any, config: Mapping[str, Any], references: tuple[str,
 
 @dataclass(frozen=True)
 class TransformersModel(ModelFile):
-    """An image classifier of transformers: `owner/name` on the hub, or a folder. Only safetensors are read."""
+    """An image classifier of transformers: `owner/name` on the hub, or a folder. Only safetensors are read.
 
+    Attributes:
+        folder: Its files; None for those that are downloaded of a name.
+    """
+
+    folder: Path | None = field(default=None, kw_only=True)
     kind = "transformers"
 
     @property
@@ -412,27 +422,21 @@ class TransformersModel(ModelFile):
         """Last part of its name."""
         return self.path.name
 
-    @property
-    def downloaded(self) -> bool:
-        """Whether it is named on the hub."""
-        return not self.path.is_dir()
+    @cached_property
+    def _local_folder(self) -> Path:
+        from assay.models.hub import hub_folder
+
+        return self.folder or hub_folder(str(self.path))
 
     @property
     def files(self) -> Sequence[Path]:
         """Files of its folder, or those that are downloaded of its name. Raises WeightsError where none can be had."""
-        if not self.downloaded:
-            return super().files
-        with extra("hf"):
-            import transformers  # noqa: F401  # pyright: ignore
-        import huggingface_hub
+        return [path for path in self._local_folder.rglob("*") if path.is_file()]
 
-        try:
-            folder: str = cast(Any, huggingface_hub).snapshot_download(
-                str(self.path), allow_patterns=["*.json", "model*.safetensors"]
-            )
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
-        return [path for path in Path(folder).rglob("*") if path.is_file()]
+    @property
+    def sent(self) -> TransformersModel:
+        """See `ModelFile`; its files are here before its process is started, which has no network."""
+        return replace(self, limit=0.0, folder=self._local_folder)
 
     def _content(self) -> str:
         return network_content(self.loaded)
@@ -443,25 +447,23 @@ class TransformersModel(ModelFile):
 
         See `REFUSED`.
         """
-        with extra("hf"):
-            from transformers import AutoImageProcessor  # pyright: ignore
+        from assay.models.hub import load_pretrained
+
+        refused = f"hf:{self.path} cannot be loaded: "
         try:
-            processor = cast(Any, AutoImageProcessor).from_pretrained(str(self.path), trust_remote_code=False)
+            processor = load_pretrained(str(self.path), self._local_folder, "AutoImageProcessor")
             settings = of_processor(processor.to_dict())
             why = "" if settings else "its image processor states no image_mean"
         except (OSError, ValueError, WeightsError) as error:
-            settings, why = dict[str, Any](), first_line(error)
-        return {REFUSED: f"hf:{self.path} cannot be loaded: {why}"} if why else settings
+            settings, why = dict[str, Any](), first_line(error).removeprefix(refused)
+        return {REFUSED: f"{refused}{why}"} if why else settings
 
     def _load(self) -> nn.Module:
-        with extra("hf"):
-            from transformers import AutoModelForImageClassification  # pyright: ignore
-        try:
-            loaded, report = cast(Any, AutoModelForImageClassification).from_pretrained(
-                str(self.path), trust_remote_code=False, use_safetensors=True, output_loading_info=True
-            )
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
+        from assay.models.hub import load_pretrained
+
+        loaded, report = load_pretrained(
+            str(self.path), self._local_folder, "AutoModelForImageClassification", output_loading_info=True
+        )
         if missing := sorted(report["missing_keys"]):  # they would be random
             raise WeightsError(f"hf:{self.path} cannot be loaded: its weights lack {some(missing)}")
         loaded.pretrained_cfg = self._image_settings
@@ -503,7 +505,7 @@ def given_origin(
         path = at_home(model)
         if factory is not None:
             return StateDictModel(path, factory=factory)
-        if ":" in str(model) and not path.exists():
+        if names_library(model) or (":" in str(model) and not path.exists()):
             return _origin_by_name(str(model), at_home(weights) if weights else None, trust, limit)
         if weights:
             raise SpecError(f"weights belong to a named network such as timm:resnet50, not to the file {path}")
@@ -525,7 +527,9 @@ def _origin_by_name(text: str, weights: Path | None, trust: bool, limit: float) 
     if library == "hf":
         if weights is not None:
             raise SpecError(f"{shorten(text)} has its own weights; leave {key_text('--weights')} out")
-        return TransformersModel(Path(name), limit)
+        from assay.models.hub import hub_folder, is_local_folder
+
+        return TransformersModel(at_home(name), limit, folder=hub_folder(name) if is_local_folder(name) else None)
     if library in LIBRARIES:
         LIBRARIES[library](name)  # report a misspelled name before asking for the weights
         if weights is None:

@@ -116,7 +116,6 @@ class OnnxFile:
     path: Path
     memory: float = MEMORY
     output: str = ""
-    downloaded = False
 
     @property
     def files(self) -> Sequence[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 import pickle
 import re
@@ -92,11 +91,6 @@ class ModelFile(Origin):
         """Files that loading it reads."""
         return [self.path] if self.path.is_file() else [path for path in self.path.rglob("*") if path.is_file()]
 
-    @property
-    def downloaded(self) -> bool:
-        """Whether loading it may need the network."""
-        return False
-
     @cached_property
     def loaded(self) -> nn.Module:
         """The network in this process, on the CPU."""
@@ -168,9 +162,7 @@ class ProcessNetwork(nn.Module):
     def __init__(self, origin: ModelFile | OnnxFile, device: str, limit: float) -> None:
         super().__init__()
         self.name, self.limit = origin.path.name, limit
-        self._most = (
-            math.inf if origin.downloaded else memory_limit(origin.files, origin.memory)
-        )  # they are not here yet
+        self._most = memory_limit(origin.files, origin.memory)
         ours, theirs = socket.socketpair()
         scratch = tempfile.mkdtemp(prefix="assay-")
         threads = str(torch.get_num_threads())  # each has a stack, and an arena of memory unless these are few
@@ -179,12 +171,13 @@ class ProcessNetwork(nn.Module):
             "NUMBA_CACHE_DIR": scratch,
             "OMP_NUM_THREADS": threads,
             "MALLOC_ARENA_MAX": "2",
+            "HF_HUB_OFFLINE": "1",
         }
-        variables = {name: value for name, value in os.environ.items() if origin.downloaded or _PASSED.match(name)}
+        variables = {name: value for name, value in os.environ.items() if _PASSED.match(name)}
         for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             ours.setsockopt(socket.SOL_SOCKET, way, struct.pack("ll", _STALL, 0))
         with ours, theirs:
-            of_process = str(theirs.fileno()), str(int(origin.downloaded)), scratch
+            of_process = str(theirs.fileno()), scratch
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "assay.models.confined", *of_process],
                 pass_fds=[theirs.fileno()],
@@ -260,9 +253,8 @@ class ProcessNetwork(nn.Module):
                         f"{self.name} took more than {self._most / 1e9:.1f} GB {where}; give "
                         f"{key_text('--memory')} for more"
                     )
-            most = None if math.isinf(self._most) else int(self._most)
             head: dict[str, Any] = dict(json.loads(self._connection.recv_bytes(_LONGEST_HEAD)))
-            content = self._connection.recv_bytes(most)
+            content = self._connection.recv_bytes(self._most)
         except (EOFError, OSError, TypeError, ValueError, MemoryError) as error:
             is_closed = isinstance(error, EOFError | ConnectionError)  # else it goes on, and sends no message of ours
             try:

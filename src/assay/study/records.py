@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from assay.core.errors import SpecError, StoreError
 from assay.core.files import WEIGHTS_FILE, at_home, content_hash, default_cache_root, is_file, sha256
-from assay.core.registry import code_of_folder
+from assay.core.registry import code_of_folder, require_trusted_address
 from assay.core.types import Inputs
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
 from assay.execution.workspace import Workspace
@@ -90,6 +90,22 @@ def stored_study(root: Path) -> StoredStudy:
             ),
         )
         return _read(root / PLAN, lambda: _stored_from_values(spec, plan, study))
+
+
+def require_known_addresses(root: Path, plan: Plan) -> None:
+    """Check that training the study of a run folder again asks no address that only a received folder names.
+
+    Raises:
+        CodeError: It names one whose file is not in the cache, and this user did not make the folder here.
+    """
+    from assay.models.weight_files import cached_path, weights_cache
+
+    for unit in () if is_ours(root) else (*plan.sources, *plan.trials):
+        start = unit.training.recipe.initialization
+        if start.name == "download":
+            url, sha256 = str(start.params["url"]), str(start.params["sha256"])
+            if not is_file(cached_path(url, sha256, weights_cache())):
+                require_trusted_address(url)
 
 
 def plan_values(root: Path) -> dict[str, Any]:

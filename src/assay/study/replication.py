@@ -24,7 +24,7 @@ from assay.store.folder import RunFolder
 from assay.store.local import require_paths
 from assay.study.interim import goes_on
 from assay.study.kind import STUDY
-from assay.study.records import stored_study
+from assay.study.records import require_known_addresses, stored_study
 from assay.study.request import ResolvedStudy
 
 FILE = "replication.json"
@@ -162,11 +162,13 @@ def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Reso
 
     Raises:
         StoreError: It holds no finished run of a study that trains.
+        CodeError: It names an address to download from, and is not this user's.
     """
     folder = RunFolder(root)
     folder.require_run()
     folder.require(STUDY)
     plan = stored_study(root).plan
+    require_known_addresses(root, plan)
     spec = plan.spec
     if spec.models:
         raise StoreError(f"{root} reads models that were trained elsewhere, so there is no training to replicate")

@@ -68,7 +68,7 @@ class RunRequest(CommandRequest):
     out: Annotated[Path, Option("The folder of all run folders.", "FOLDER", short="-o")] = Path("runs")
     skip_bad_rows: Annotated[bool, Option("Leave out bad rows; the report lists them.")] = False
     no_own_code: Annotated[bool, Option("Refuse code from outside Assay that a study names.")] = False
-    trust_code: Annotated[bool, Option("Run code from outside Assay that a folder of a run or network names.")] = False
+    trust_code: Annotated[bool, Option("Use code and addresses that a folder of a run or network names.")] = False
     dry_run: Annotated[bool, Option("Print the planned work, time and disk space; train nothing.")] = False
     quiet: Annotated[bool, Option("Print failures and the answer only.", short="-q")] = False
     verbose: Annotated[bool, Option("Print a line per task.", short="-v")] = False

@@ -37,7 +37,7 @@ from assay.shifts.file_rows import FilePopulation
 from assay.spec.schema import DataSpec, StudySpec
 from assay.stats.rows import OPEN, Row
 from assay.store.folder import RunFolder
-from assay.study.records import stored_study, trained_model
+from assay.study.records import require_known_addresses, stored_study, trained_model
 from assay.study.run import prepare, train_only
 
 _NOT_OF_ROWS = frozenset({
@@ -122,6 +122,7 @@ def study_network(audit: Path) -> StudyNetwork:
     if not isinstance(trained, TrainedModel) or trained.unit != "trials":
         raise SpecError("--retrain is for a network that a study trained, in its folder runs/STUDY/trials/ID")
     study = stored_study(trained.root)
+    require_known_addresses(trained.root, study.plan)
     trial = next(planned for planned in study.plan.trials if planned.id == trained.id)
     data, training = study.plan.spec.data, trial.training
     wrong = {
