@@ -55,7 +55,7 @@ _MINUS = re.compile(r'(?<![^\s,;|"])\u2212(?=[\d.,])')
 FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
 """Characters that are not seen (Cf of Unicode), for regular expressions: zero-width space, soft hyphen and others."""
 _UNSEEN = re.compile(rf"[{FORMAT}]+")
-_UNSEEN_AT_ENDS = re.compile(rf'(?<![^\s,;|"{FORMAT}])[{FORMAT}]+|[{FORMAT}]+(?![^\s,;|"])')
+_UNSEEN_AT_ENDS = re.compile(rf'(?<![^\s,;|"])[{FORMAT}]+|[{FORMAT}]+(?![^\s,;|"])')
 """The same at the beginning or end of a word or cell: within one they may join letters."""
 _SAMPLED = 1 << 12
 """Bytes in which UTF-16 is recognized by its zeros."""
