@@ -60,6 +60,22 @@ def test_control_characters_are_shown_as_escapes(
     assert READ_SHOWN in page
 
 
+UNSEEN = "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\U000e0001\U000e0041\U000e007f"
+
+
+@pytest.mark.parametrize("sign", UNSEEN, ids=ascii)
+def test_no_name_looks_like_another_by_a_sign_that_is_not_seen(sign: str, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = Asking(capsys)("doctor", f"run{sign}1")
+    assert f"no run folder 'run{sign.encode('unicode_escape').decode()}1'" in answer.err
+
+
+def test_signs_that_are_not_seen_are_escapes_on_a_page(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = look_at(images, Asking(capsys), level="le\u200bsi\U000e0041on")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert r"le\u200bsi\U000e0041on" in page
+    assert not re.search(f"[{UNSEEN}]", page)
+
+
 def test_a_line_break_in_a_name_forges_no_line(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ask = Asking(capsys)
     table = images / "data.csv"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from assay.core.errors import DataError
+from assay.core.errors import FORMAT, DataError
 from assay.core.files import is_stream
 
 TABLES = (
@@ -52,8 +52,6 @@ _OTHERS = (
 _JSON = re.compile(r'\s*(\{\s*"|\[\s*[\[{])')
 _MINUS = re.compile(r'(?<![^\s,;|"])\u2212(?=[\d.,])')
 """The minus of Unicode at the beginning of a number."""
-FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
-"""Characters that are not seen (Cf of Unicode), for regular expressions: zero-width space, soft hyphen and others."""
 _UNSEEN = re.compile(rf"[{FORMAT}]+")
 _UNSEEN_AT_ENDS = re.compile(rf'(?<![^\s,;|"])[{FORMAT}]+|[{FORMAT}]+(?![^\s,;|"])')
 """The same at the beginning or end of a word or cell: within one they may join letters."""
