@@ -213,6 +213,35 @@ def test_an_audit_of_predictions_of_few_patients_says_so_and_which_brackets_are_
     assert run([*command, "--threshold", "sensitivity=1e-12"]) == 0
 
 
+def test_reference_networks_are_trained_on_no_image_out_of_the_folder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = drawn(Path("set"), 300)
+    Path("set").rename("private")
+    Path("set").mkdir()
+    monkeypatch.setenv("HOME", str(Path("private").absolute()))
+    elsewhere = [f"{Path('private').absolute()}/", "../private/", "~/", "${HOME}/", ""]
+    for at, row in enumerate(rows):
+        source = Path("private", row["image"])
+        if at % 20:
+            source.rename(Path("set", row["image"]))
+        elif at // 20 % 5 == 4:
+            Path("set", row["image"]).symlink_to(source.absolute())
+        row["image"] = row["image"] if at % 20 else elsewhere[at // 20 % 5] + row["image"]
+    write_rows(Path("set/data.csv"), rows)
+    command = ["audit", "m.onnx", "--images", "set/data.csv", "--size", str(SIDE), "--budget", "4000"]
+    command += ["--references", "59", "--domain", "chest-xray"]
+    assert run([*command, "--dry-run", "--skip-bad-rows"]) == 0
+    assert "are first trained on 114 images, and audited on 143;" in capsys.readouterr().out
+    assert run([*command, "--dry-run", "--skip-bad-rows", "--follow-links"]) == 0
+    assert "are first trained on 115 images, and audited on 144;" in capsys.readouterr().out
+    assert run(command) == 2
+    told = capsys.readouterr().err
+    assert "15 bad lines in data.csv:" in told
+    for reason in ("its path is absolute", "its path climbs out of the folder", "by a link", "the file is missing"):
+        assert reason in told
+
+
 def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -677,7 +677,17 @@ def test_a_bundle_has_no_name_that_leads_elsewhere(name: bytes, run_copy: Path, 
 
 
 @pytest.mark.parametrize(
-    "page", ["leases/report.html", "local/a.HTML", ".hidden/a.xhtml", ".a.htm", "preview/a/b.HTML"]
+    "page",
+    [
+        "leases/report.html",
+        "local/a.HTML",
+        ".hidden/a.xhtml",
+        ".a.htm",
+        "preview/a/b.HTML",
+        ".old/a.xht",
+        "engine/a.XML",
+        "engine/a.mht",
+    ],
 )
 def test_pages_in_folders_that_no_manifest_lists_are_named(
     page: str, run_copy: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
@@ -687,3 +697,13 @@ def test_pages_in_folders_that_no_manifest_lists_are_named(
     write_manifest(run_copy, {})
     monkeypatch.setenv("XDG_STATE_HOME", str(run_copy.parent / "of another user"))
     assert str(run_copy / page) in ask("doctor", run_copy).out
+
+
+@pytest.mark.parametrize("page", [".old/report.html", "engine/report.xht", "engine/a/report.xml", "local/report.html"])
+def test_pages_that_were_put_into_a_folder_of_this_user_are_named(page: str, run_copy: Path, ask: Asking) -> None:
+    before = ask("doctor", run_copy).out
+    assert "not compared" not in before
+    (run_copy / page).parent.mkdir(parents=True, exist_ok=True)
+    (run_copy / page).write_text("<h1>No shortcut was found.</h1>")
+    said = ask("doctor", run_copy).out
+    assert f"{run_copy / page}: no table gives what is in them, so they were not compared" in " ".join(said.split())

@@ -13,9 +13,12 @@ import pytest
 import yaml
 from PIL import Image
 from tests.cli.asking import Asking
+from tests.worlds.files import write_table
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\u2066"
 SHOWN = r"\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\u2066"
+READ, READ_SHOWN = HOSTILE.removesuffix("\u202e\u2066"), SHOWN.removesuffix(r"\u202e\u2066")
+"""A header or cell as it is read: without signs at its end that are not seen."""
 CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -38,7 +41,7 @@ def test_control_characters_are_shown_as_escapes(
 ) -> None:
     monkeypatch.chdir(images.parent)
     ask = Asking(capsys)
-    columns = ("--target", f"target {HOSTILE}", "--patient", f"patient {HOSTILE}", "--positive", HOSTILE)
+    columns = ("--target", f"target {READ}", "--patient", f"patient {READ}", "--positive", READ)
     answers = [
         ask("look", images, *columns, "--out", "looked"),
         ask("look", images, "--target", f"no {HOSTILE}"),
@@ -50,11 +53,27 @@ def test_control_characters_are_shown_as_escapes(
     told = "".join(answer.out + answer.err for answer in answers).replace("\r\n", "\n")
     assert not CONTROL.search(told)
     for name in ("target", "patient", "site"):
-        assert f"{name} {SHOWN}" in told
+        assert f"{name} {READ_SHOWN}" in told
     assert f"{SHOWN}38.png" in told
     page = Path("looked/report.html").read_text(encoding="utf-8")
     assert not CONTROL.search(page)
-    assert SHOWN in page
+    assert READ_SHOWN in page
+
+
+UNSEEN = "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\U000e0001\U000e0041\U000e007f"
+
+
+@pytest.mark.parametrize("sign", UNSEEN, ids=ascii)
+def test_no_name_looks_like_another_by_a_sign_that_is_not_seen(sign: str, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = Asking(capsys)("doctor", f"run{sign}1")
+    assert f"no run folder 'run{sign.encode('unicode_escape').decode()}1'" in answer.err
+
+
+def test_signs_that_are_not_seen_are_escapes_on_a_page(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = look_at(images, Asking(capsys), level="le\u200bsi\U000e0041on")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert r"le\u200bsi\U000e0041on" in page
+    assert not re.search(f"[{UNSEEN}]", page)
 
 
 def test_a_line_break_in_a_name_forges_no_line(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +126,39 @@ def test_no_name_in_a_file_for_spreadsheets_is_a_formula(images: Path, capsys: p
         cells = [cell for row in csv.reader(text.splitlines()) for cell in row]
         assert f"'{formula}" in cells
         assert not [cell for cell in cells if cell.startswith("=")]
+
+
+def look_at(images: Path, ask: Asking, *, file: str = "", column: str = "site", level: str = "yes") -> Path:
+    """Look at images with another name of files, a column or a class, and return the folder of results."""
+    rows: list[list[str]] = [["image", "finding", column]]
+    for at, path in enumerate(sorted(images.glob("*.png"))):
+        image = path.rename(path.with_name(path.name.replace(HOSTILE, file)))
+        rows.append([image.name, ("no", level)[at % 2], f"{at % 4}a"])
+    write_table(images / "data.csv", rows)
+    out = images.parent / "looked"
+    assert ask("look", images, "--target", "finding", "--positive", level, "--out", out).code == 0
+    return out
+
+
+def test_no_part_of_a_name_is_a_formula_where_another_sign_separates_cells(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask, name = Asking(capsys), 'a;=cmd|calc!A0;"=1;+2;-b;@4\t=5;'
+    out = look_at(images, ask, file=name, column="a;=cmd|calc!A0")
+    issues, columns = (out / "issues.csv").read_text(), ask("results", out, "--table", "shortcuts", "--csv").out
+    assert issues.splitlines()[1].startswith("\"a;'=cmd")
+    assert "a;'=cmd" in columns
+    for separator in ",;\t":
+        for text in (issues, columns):
+            cells = [cell for row in csv.reader(text.splitlines(), delimiter=separator) for cell in row]
+            assert not [cell for cell in cells if re.match("[=+@]|-[^0-9]", cell)], (separator, text)
+
+
+def test_no_name_in_markdown_is_markup(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ask, name = Asking(capsys), "<img src=x onerror=1>![](http:x)`*_#"
+    printed = ask("results", look_at(images, ask, level=name), "--table", "issues", "--markdown").out
+    assert r"\<img src=x onerror=1\>!\[\](http:x)" in printed
+    assert not re.search(r"(?<!\\)[<>\[\]`*_#]", printed)
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "2> /dev/full"])

@@ -97,6 +97,9 @@ def test_strange_prepared_images_are_refused_in_a_sentence(
         {**values, "data": {"folder": 5}},
         {**values, "marks": 5},
         {**values, "distortions": 7},
+        {**values, "margin": 0.7},
+        {**values, "seed": "x"},
+        {name: value for name, value in values.items() if name != "train"},
     ):
         rewrite(prepared_elsewhere, strange)
         answer = ask("audit", "score", "received", "scores.csv")
@@ -107,6 +110,27 @@ def test_strange_prepared_images_are_refused_in_a_sentence(
         2,
         True,
     ), answer
+
+
+PLANTED: dict[str, Any] = {
+    "threshold": 0.01,
+    "expect": 0.5,
+    "as_given": True,
+    "intended_use": "certified",
+    "trust": True,
+    "command": "touch ran",
+    "out": "elsewhere",
+}
+
+
+@pytest.mark.parametrize("option", PLANTED)
+def test_prepared_images_plant_no_option_of_an_audit(
+    prepared_elsewhere: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    ask, values = Asking(capsys), read_prepared(prepared_elsewhere)
+    rewrite(prepared_elsewhere, {**values, option: PLANTED[option]})
+    answer = ask("audit", "score", "received", "scores.csv", "--threshold", "0.5", "--no-pictures")
+    assert (answer.code, FOREIGN in answer.err, answer.err.count("\n"), answer.out) == (2, True, 1, ""), answer
 
 
 def test_no_code_that_prepared_images_name_is_run(prepared_elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,7 +153,7 @@ def _print_plan(request: AuditRequest, plan: AuditSize, each: float, json: bool)
     parts = None
     if request.networks and request.task == "classification":
         read = images_of(request)
-        parts = parts_of(read.data, read.train).rows
+        parts = parts_of(read.data, read.train, skip_bad_rows=request.skip_bad_rows).rows
     if json:
         counts = {
             "images": plan.clean_images,

@@ -28,7 +28,7 @@ from assay.models.ref import ModelFacts, Origin
 from assay.report.evidence import Evidence
 from assay.report.index_page import Index, link
 from assay.report.page import render_html
-from assay.report.sheets import SheetRow, figure, harmless, probability, words
+from assay.report.sheets import SheetRow, figure, harmless, probability, quoting, words
 from assay.stats.bounds import ALPHA
 from assay.stats.compare import holm
 from assay.stats.format import count
@@ -109,7 +109,8 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
     cells = [
         {name: harmless(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in corrected
     ]
-    write_text(out / TABLE, pd.DataFrame(cells).to_csv(index=False, lineterminator="\n"))
+    quotes = quoting(row["label"] for row in cells)
+    write_text(out / TABLE, pd.DataFrame(cells).to_csv(index=False, lineterminator="\n", quoting=quotes))
     return corrected
 
 

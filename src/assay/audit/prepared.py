@@ -266,13 +266,16 @@ def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
         raise DataError(f"{wrong[0]}; prepare the images again in a new folder")
     received.set(None if is_ours(folder) else folder)
     prepared = restore_paths(folder, Path(PREPARED).stem, read_checked_json(folder / PREPARED))
-    require_paths(folder, prepared["data"], "prepare the images again here")
-    if not isinstance(prepared["data"].get("size"), int):
+    require_paths(folder, prepared.get("data"), "prepare the images again here")
+    try:
+        if prepared.keys() != set(_PARTS) or not isinstance(prepared["data"].get("size"), int):
+            raise SpecError("other keys than those of prepared images")
+        parts = AuditRequest(**prepared)
+    except (AttributeError, SpecError) as error:
         raise DataError(
             f"{folder / PREPARED}: its content is not what this version of Assay writes; prepare the images again"
-        )
-    distortions = None if prepared["distortions"] is None else tuple(prepared["distortions"])
-    return request.with_changes(**{**prepared, "distortions": distortions})
+        ) from error
+    return request.with_changes(**{name: getattr(parts, name) for name in _PARTS})
 
 
 def _require_inside(folder: Path, out: Path) -> None:

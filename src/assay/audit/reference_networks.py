@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.audit.search.run import VERSION
 from assay.core.errors import DataError, ReadingError, SpecError, key_text
-from assay.core.files import content_hash, default_cache_root, file_hash, fill_names, is_file
+from assay.core.files import content_hash, default_cache_root, file_hash, is_file
 from assay.data.files.in_memory import on_disk
-from assay.data.files.table import read_table
+from assay.data.files.listing import located
+from assay.data.files.table import Problem, inside, read_table, refuse
 from assay.execution.local import PROCESSOR, executor_for
 from assay.execution.run import ObserverFactory, observe_nothing
 from assay.execution.tasks import Context, Job, Task
@@ -125,6 +127,8 @@ def parts_of(
     data: Mapping[str, Any],
     train: Mapping[str, Any] | None = None,
     shares: Sequence[tuple[str, float]] = (("train", 0.4), ("validation", 0.1), ("test", 0.5)),
+    *,
+    skip_bad_rows: bool = False,
 ) -> ImageParts:
     """Divide the images of an audit, by patient.
 
@@ -133,17 +137,21 @@ def parts_of(
         train: The images that networks are trained on, as `data`, without patients that are tested. Where None, some
             patients of `data` are trained on, and the others tested.
         shares: Part -> its share of the patients, where `train` is None.
+        skip_bad_rows: Whether rows whose image the audit would not read are left out.
 
     Raises:
         SpecError: There is no table, or there are too few images to train on.
+        DataError: The image of a row is missing or outside the folder.
     """
-    rows = table_rows(data)
+    rows = table_rows(data, skip_bad_rows=skip_bad_rows)
     patient = str(data.get("patient", ""))
     if train is None:
         parts = _divide(rows, patient, shares)
     else:
         patients_tested = {row[patient] for row in rows} if patient else set[str]()
-        others = [row for row in table_rows(train) if row.get(patient, "") not in patients_tested]
+        others = [
+            row for row in table_rows(train, skip_bad_rows=skip_bad_rows) if row.get(patient, "") not in patients_tested
+        ]
         parts = {**_divide(others, patient, _OF_TRAINING), "test": rows}
     if len(parts["train"]) < _LEAST_ROWS:
         raise SpecError(
@@ -159,19 +167,29 @@ def parts_of(
     return ImageParts({**keys, "size": SIZE}, rows_of_parts)
 
 
-def table_rows(data: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the rows of `data` of a study, images as whole paths. Raises SpecError where it is no table."""
+def table_rows(data: Mapping[str, Any], *, skip_bad_rows: bool = False) -> list[dict[str, str]]:
+    """Return the rows of `data` of a study, images as whole paths, which are within the folder as in an audit.
+
+    Raises:
+        SpecError: It is no table.
+        DataError: The image of a row is missing or outside the folder, and bad rows are not left out.
+    """
     data = on_disk(data)
     if not {"folder", "table", "target"} <= set(data):
         raise SpecError(
             f"references: networks are trained on the rows of a table; give {key_text('--images', 'FILE.csv')}"
         )
-    folder, image = Path(str(data["folder"])), str(data.get("image", "image"))
+    folder, image = Path(str(data["folder"])).resolve(), str(data.get("image", "image"))
     table = read_table(folder / str(data["table"]), image)
     if image not in table.header:
         raise DataError(f"{table.name} has no column '{image}'")
-    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
-    return [{**row, image: str(fill_names(row[image], str(folder.resolve())))} for row in rows]
+    problems: list[Problem] = []
+    find = partial(inside, folder, links=data.get("links") == "follow")
+    paths = located(table, table.column(image, "data.image"), find, problems)
+    if not skip_bad_rows:
+        refuse(table.name, problems)
+    rows = (dict(zip(table.header, row, strict=True)) for row in table.rows)
+    return [{**row, image: str(path)} for row, path in zip(rows, paths, strict=True) if path != Path()]
 
 
 def _divide(
@@ -228,7 +246,7 @@ def trained_references(
         raise SpecError(
             f"references: name the kind of image with {key_text('--domain')}, such as chest-xray: it chooses the marks"
         )
-    parts = parts_of(request.data, request.train)
+    parts = parts_of(request.data, request.train, skip_bad_rows=request.skip_bad_rows)
     study = training_study("references", parts.training(), {"train": {}, "same": {}}, seeds=count)
     marks, _ = battery(request.domain, 1)
     once = at_deciding_dose(marks if request.marks is None else marks_of(request.marks))

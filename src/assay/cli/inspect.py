@@ -263,28 +263,26 @@ _DATA = (".json", ".parquet", ".safetensors", ".pt")
 
 
 def _unchecked_finding(folder: RunFolder) -> Iterator[CheckResult]:
-    """Name the files for readers in a folder from elsewhere for which neither its tables nor a signature vouches.
+    """Name the files for readers in a folder for which neither its tables nor a signature vouches.
 
-    Such are the names of files in `issues.csv` of a look, and a page under another name or in a folder that no
-    manifest lists, which no Assay wrote.
+    Such are the names of files in `issues.csv` of a look that comes from elsewhere, and in any folder a page under
+    another name or in a folder that no manifest lists, which no Assay wrote.
     """
     from assay.report.evidence import Evidence
     from assay.store.folder import PAGE
     from assay.store.manifest import PREVIEW, is_ours, read_manifest
 
-    if is_ours(folder.root):
-        return
     listed, compared = set[str](), {PAGE}
     with suppress(Exception):  # of tables made elsewhere: the page is refused
         listed = {*(read_manifest(folder.root) or ())}
         compared |= Evidence.of(folder.root).page.texts(folder.root).keys()
-    vouched = listed if folder.is_signed else compared
+    vouched = listed | {PAGE} if is_ours(folder.root) else listed if folder.is_signed else compared
     pages = {name for name in _pages(folder.root) if not name.startswith(f"{PREVIEW}/")}
     names = (name for name in sorted((listed | pages) - vouched) if not name.endswith(_DATA))
     if files := [name for name in names if not re.fullmatch(r"pictures/[^/]+\.png", name)]:
         others = f" and {count(len(files) - 1, 'other file')}" if files[1:] else ""
         text = f"{folder.root / files[0]}{others}: no table gives what is in them, so they were not compared"
-        yield CheckResult("warn", "not checked", text, "believe them only as far as you trust who made the folder")
+        yield CheckResult("warn", "not checked", text, "believe them only as far as you trust who put them there")
 
 
 def _preview_findings(root: Path) -> Iterator[CheckResult]:
@@ -301,9 +299,13 @@ def _preview_findings(root: Path) -> Iterator[CheckResult]:
         yield CheckResult("warn", "preview", f"{root / pages[0]} was not checked, since there is no {root / RUN}")
 
 
+_PAGE_NAME = re.compile(r"\.(\w*(htm|svg)\w*|xht|xml|mht)$", re.IGNORECASE)
+"""Names of files that a browser shows as a page."""
+
+
 def _pages(root: Path) -> list[str]:
     """Return what a browser may show of a folder, also of hidden folders: paths below it."""
-    files = (path for path in sorted(root.rglob("*")) if re.search(r"\.\w*(htm|svg)\w*$", path.name, re.IGNORECASE))
+    files = (path for path in sorted(root.rglob("*")) if _PAGE_NAME.search(path.name))
     return [path.relative_to(root).as_posix() for path in files if path.is_file()]
 
 

@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,10 +96,7 @@ def results_command(run: str, table: str, out: Path, form: TableFormat) -> None:
     if form.json:
         print(jsonlib.dumps([_part(_plain(row), columns) for row in rows], indent=1))
     elif form.csv:
-        names = columns or every
-        writer = csvlib.DictWriter(sys.stdout, names)
-        writer.writerow({name: _harmless(name) for name in names})
-        writer.writerows(_part({key: _harmless(value) for key, value in _plain(row).items()}, names) for row in rows)
+        _print_csv(columns or every, rows)
     elif rows or form.markdown or form.latex:
         _print_table(rows, described, columns, form)
     else:
@@ -125,10 +122,13 @@ def published_command(run: str, out: Path, form: TableFormat) -> None:
     if form.json or form.csv or form.columns or form.rows:
         results_command(run, PUBLISHED.name, out, form)
         return
+    from assay.report.sheets import inert
+
+    plain = inert if form.markdown else str
     for title in dict.fromkeys(str(row["table"]) for row in stored):
         cells = [row for row in stored if row["table"] == title]
         origin = ", ".join(str(cells[0][name]) for name in ("source", "page") if cells[0][name])
-        print(f"{title} ({origin})\n")
+        print(f"{plain(title)} ({plain(origin)})\n")
         columns = {name: [row for row in cells if row["column"] == name] for name in _distinct(cells, "column")}
         parts = {name: _parts(rows) for name, rows in columns.items()}
         heads = [("", False), *((head, True) for heads in parts.values() for head in heads)]
@@ -138,19 +138,20 @@ def published_command(run: str, out: Path, form: TableFormat) -> None:
             for level in _distinct(cells, "row")
         ]
         (_print_markdown if form.markdown else _print_lines)(heads, lines)
-        _print_orders([row for row in folder.table(PUBLISHED_ORDERS.name) if row["table"] == title])
-        print(f"\n{cells[0]['note']}" if cells[0]["note"] else "")
+        _print_orders([row for row in folder.table(PUBLISHED_ORDERS.name) if row["table"] == title], plain)
+        print(f"\n{plain(cells[0]['note'])}" if cells[0]["note"] else "")
     facts = {row["key"]: row["value"] for row in folder.table(PROVENANCE.name)}
     if DIFFERENCES in facts:
-        print(f"\n{DIFFERENCES.capitalize()}: {facts[DIFFERENCES]}")
+        print(f"\n{DIFFERENCES.capitalize()}: {plain(facts[DIFFERENCES])}")
 
 
-def _print_orders(rows: Sequence[Row]) -> None:
+def _print_orders(rows: Sequence[Row], plain: Callable[[object], str]) -> None:
     """Print for each column of a published table whether its order is replicated."""
     for row in rows:
         same, pairs, compared = (f"{row[name]:.0f}" for name in ("same", "pairs", "compared"))
         shown, other = f"{row['same_shown']:.0f}", f"{row['other_shown']:.0f}"
-        print(f"\n{row['column']}: {same} of {pairs} pairs of rows are in the published order (tau {row['tau']:.2f}).")
+        order = f"{same} of {pairs} pairs of rows are in the published order (tau {row['tau']:.2f})"
+        print(f"\n{plain(row['column'])}: {order}.")
         print(f"Of the {compared} that were compared, {shown} are decided as published, {other} the other way.")
 
 
@@ -365,11 +366,22 @@ def _print_table(rows: list[Row], described: Table, columns: Sequence[str], form
         _print_lines(printed, cells)
 
 
+def _print_csv(names: Sequence[str], rows: Sequence[Row]) -> None:
+    """Print cells that no spreadsheet takes for a formula."""
+    from assay.report.sheets import harmless, quoting
+
+    lines = [[row[name] for name in names] for row in ({name: name for name in names}, *map(_plain, rows))]
+    safe = [[harmless(cell) if isinstance(cell, str) else cell for cell in line] for line in lines]
+    csvlib.writer(sys.stdout, quoting=quoting(line[0] for line in safe)).writerows(safe)
+
+
 def _print_markdown(columns: list[tuple[str, bool]], cells: list[list[str]]) -> None:
     """Print a table of GitHub's Markdown, numbers on the right."""
+    from assay.report.sheets import inert
+
     rule = ["--:" if is_number else "---" for _, is_number in columns]
-    body = [[cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for cell in row] for row in cells]
-    for row in [[head for head, _ in columns], rule, *body]:
+    heads, *body = ([inert(cell) for cell in row] for row in ([head for head, _ in columns], *cells))
+    for row in (heads, rule, *body):
         print(f"| {' | '.join(row)} |")
 
 
@@ -483,10 +495,3 @@ def _text(value: Any) -> str:
 
 def _plain(row: Row) -> Row:
     return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-
-
-def _harmless(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula."""
-    from assay.report.sheets import harmless
-
-    return harmless(value) if isinstance(value, str) else value

@@ -247,11 +247,15 @@ def shorten(text: str, longest: int = 60) -> str:
 
 # Text for a terminal or a page: control characters as escapes, so that a name changes nothing around it.
 
-_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
+FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+"""Characters that are not seen (Cf of Unicode), for regular expressions: zero-width space, soft hyphen and others."""
+_CONTROL = re.compile(
+    f"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{FORMAT}\u2028\u2029\ud800-\udfff\U000e0000-\U000e007f]|\r(?!\n)"
+)
 
 
 def visible(text: str) -> str:
-    r"""Return a text with control characters and bidirectional overrides as escapes; tabs and ends of lines stay.
+    r"""Return a text with characters that are not seen, such as controls, as escapes; tabs and ends of lines stay.
 
     Examples:
         >>> print(visible("a\x1b[2Jb"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from assay.core.errors import DataError
+from assay.core.errors import FORMAT, DataError
 from assay.core.files import is_stream
 
 TABLES = (
@@ -52,10 +52,8 @@ _OTHERS = (
 _JSON = re.compile(r'\s*(\{\s*"|\[\s*[\[{])')
 _MINUS = re.compile(r'(?<![^\s,;|"])\u2212(?=[\d.,])')
 """The minus of Unicode at the beginning of a number."""
-FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u2060-\u2064\ufeff"
-"""Characters that are not seen, for regular expressions: zero-width space, soft hyphen and others; no overrides."""
 _UNSEEN = re.compile(rf"[{FORMAT}]+")
-_UNSEEN_AT_ENDS = re.compile(rf'(?<![^\s,;|"{FORMAT}])[{FORMAT}]+|[{FORMAT}]+(?![^\s,;|"])')
+_UNSEEN_AT_ENDS = re.compile(rf'(?<![^\s,;|"])[{FORMAT}]+|[{FORMAT}]+(?![^\s,;|"])')
 """The same at the beginning or end of a word or cell: within one they may join letters."""
 _AS_TEXT = re.compile(
     r'(?<![^,;\t|\r\n])(?:="([^"\r\n]*)"|"=""([^"\r\n]*)"""|\'(?=\d[^\',;\t|\r\n]*(?:[,;\t|\r\n]|$)))'

@@ -27,7 +27,7 @@ from assay.look.image_cues import COUNTED, counted_pixels, measure_images
 from assay.look.kind import LOOK
 from assay.look.request import SHARED, LookRequest
 from assay.report.pictures import PictureSettings
-from assay.report.sheets import harmless
+from assay.report.sheets import harmless, quoting
 from assay.spec.data import name_of_target
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
@@ -120,7 +120,8 @@ class LookRun(RunSteps):
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]
         rows = [{key: harmless(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in rows]
         lines = pd.DataFrame(rows, columns=["file", *ISSUES.names])
-        write_text(folder.root / "issues.csv", lines.to_csv(index=False, lineterminator="\n"))
+        text = lines.to_csv(index=False, lineterminator="\n", quoting=quoting(lines["file"]))
+        write_text(folder.root / "issues.csv", text)
         images = self.request.typed(*(LookRequest.options().keys() - SHARED))
         unused = len(left_out := self.dataset.card.left_out)
         facts = {

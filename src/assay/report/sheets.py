@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import csv
 import gzip
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
 from assay.report.sentences.reasons import reason_words
@@ -47,7 +49,8 @@ def as_csv(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Download |
     if len(rows) > MOST_ROWS:
         return None
     heads = [harmless(column) for column in columns]
-    content = csv_text([heads, *([_cell(row.get(column)) for column in columns] for row in rows)])
+    lines = [heads, *([_cell(row.get(column)) for column in columns] for row in rows)]
+    content = csv_text(lines, quoting(line[0] for line in lines if line))
     if len(content) <= PLAIN:
         return Download(f"{name}.csv", _base64("text/csv", content.encode()))
     uri = _base64("application/gzip", gzip.compress(content.encode(), 9, mtime=0))
@@ -80,9 +83,22 @@ def _cell(value: Any) -> str:
     return harmless(value) if isinstance(value, str) else "" if value is None else str(value)
 
 
+_FORMULA = re.compile(r'^(?=[=+\-@\t\r])|(?<=[;\t\r\n])(?="*[=+\-@])')
+"""Where a spreadsheet would begin a formula, also where its list separator is a semicolon or a tab."""
+
+
 def harmless(text: str) -> str:
-    """A text that no spreadsheet runs as a formula: one that begins like a formula gets an apostrophe before it."""
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    """A text that no spreadsheet runs as a formula: a part that begins like a formula gets an apostrophe before it."""
+    return _FORMULA.sub("'", text)
+
+
+def quoting(starts: Iterable[object]) -> Literal[0, 1]:
+    """Return how cells of a CSV are quoted: all of them, where one that begins a line has another list separator.
+
+    Args:
+        starts: Cells that begin lines. In later ones, a spreadsheet with that separator obeys no quotes.
+    """
+    return csv.QUOTE_ALL if any(re.search("[;\t]", str(start)) for start in starts) else csv.QUOTE_MINIMAL
 
 
 def align(rows: Sequence[Sequence[str]], numbers: Sequence[bool]) -> Iterator[str]:

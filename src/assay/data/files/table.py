@@ -17,9 +17,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import DataError, SpecError, key_text, nearest, shorten, unknown_name
+from assay.core.errors import FORMAT, DataError, SpecError, key_text, nearest, shorten, unknown_name
 from assay.core.files import ASSETS, IN_MEMORY, STUDY_SUFFIXES, default_cache_root, fill_names, is_file, unset
-from assay.core.tables import FORMAT, Row, Text, one_line, read_text
+from assay.core.tables import Row, Text, one_line, read_text
 from assay.core.types import Factor, Role
 from assay.data.files.first_line import fault_of_first_line
 from assay.spec.schema import FactorSpec
