@@ -87,7 +87,7 @@ def test_no_network_library_is_imported_to_audit_predictions(tmp_path: Path) -> 
     out = tmp_path / "audit"
     code, modules, text = imports_of("audit", str(file), "--columns", "sex", "--out", str(out))
     assert code == 0
-    assert "Other marks and columns: 1 no difference (sex)." in text
+    assert "Other marks and columns: 1 no AUROC shift (sex)." in text
     assert (out / "report.html").is_file()
     assert "assay.audit.predictions" in modules
     assert modules & (HEAVY - {"scipy", "pandas"}) == set()  # of intervals and tables

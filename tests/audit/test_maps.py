@@ -215,7 +215,9 @@ def test_a_segmentation_that_needs_a_letter_in_the_corner_is_said_to(
         said[0],
     )
     assert said[0] in page
-    assert "Look at the pictures. If it is not part of the disease, cover it in all images or crop them," in page
+    step = "Look at the pictures. If it is not part of the disease, cover it in all images or crop them,"
+    otherwise = "Check how images are scaled and framed for this model"  # its Dice is far higher by image-zscore
+    assert (step if without else otherwise) in page
     assert whole["verdict"] == "not-tested"
     assert run(["audit", "remedy", str(tmp_path / "out"), str(tmp_path / "covered")]) == 2
     assert "masks a patch of another image would make wrong" in " ".join(capsys.readouterr().err.split())

@@ -698,6 +698,8 @@ def test_without_an_extra_the_command_ends_with_the_install_line(
     (tmp_path / "lib" / "transformers").mkdir(parents=True)
     missing = "raise ModuleNotFoundError(\"No module named 'transformers'\", name='transformers')"
     (tmp_path / "lib" / "transformers" / "__init__.py").write_text(missing)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "transformers"]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path / "lib"))
     (tmp_path / "data.csv").write_text("image,target\na.png,0\n")
     with pytest.raises(SystemExit) as ended:

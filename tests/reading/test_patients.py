@@ -363,7 +363,7 @@ def test_sides_as_patients(ask: Asking, tmp_path: Path, form: str) -> None:
 
 @pytest.mark.parametrize("form", ["{}", "P{:03d}"])
 @situation(
-    "patients that are numbered anew in each value of `site`, as 1 to 15 in both of two hospitals",
+    "patients whose numbers start again in each value of `site`, as 1 to 15 in both of two hospitals",
     "a caution: as one, they make intervals too wide or put two people on one side",
 )
 @situation("patients of one site each, patients that two scanners saw, or hashes in two sites", "no caution")

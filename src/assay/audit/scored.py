@@ -212,7 +212,9 @@ class ScoredImages:
 
 INVERTED = "inverted gray values"
 """Name of a way to read images."""
-_RARE_SCALINGS = ("caffe", "image-minmax", "image-zscore")
+OF_EACH_IMAGE = ("image-minmax", "image-zscore")
+"""Names of scalings of each image by itself."""
+_RARE_SCALINGS = ("caffe", *OF_EACH_IMAGE)
 """Names of scalings that are no range of pixels."""
 LESION = ("lesion-free", "lesion")
 """Classes of the images of a segmentation."""

@@ -159,7 +159,7 @@ def renumbered_patients(table: TextTable, patient: str, names: Iterable[str]) ->
         sizes, counts = Counter(place for _, place in pairs), Counter(who for who, _ in pairs)
         several = sum(count > 1 for count in counts.values())
         numbers = [int(match[1]) for who in counts if (match := _NUMBERED.fullmatch(fold(who)))]
-        are_counted = len(numbers) == len(counts) and max(numbers) <= 2 * len(numbers)
+        are_counted = 0 < len(numbers) == len(counts) and max(numbers) <= 2 * len(numbers)
         if 1 < len(sizes) <= MOST_CLASSES and are_counted and several >= max(2, _SHARED * min(sizes.values())):
             return {
                 "patients by site": f"{several:,} of {len(counts):,} patients are in several values of {name}, and "
