@@ -12,9 +12,10 @@ import json
 import math
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -221,6 +222,7 @@ def write_parquet(path: Path, columns: Columns, *, row_group: int = 0) -> None:
                 database.execute(f"COPY (SELECT * FROM arrays) TO '{quote(temporary)}' ({form})")
             except duckdb.IOException as error:
                 raise _system_error(error) from error
+        _MODEST.update(filter(None, [_digest_of_small(temporary)]))  # what it holds was in memory
 
     write_whole(path, write)
 
@@ -373,15 +375,39 @@ def require_modest(path: Path) -> None:
     _read_arrays(path, read)
 
 
+_SMALL = 2**20
+_MODEST: set[bytes] = set()
+"""SHA-256 of files of at most `_SMALL` bytes that were checked, or written, in this process. The check takes four times
+as long as reading them, and a page reads its tables several times."""
+
+
+def _digest_of_small(path: Path) -> bytes | None:
+    """Return the SHA-256 of a small file; None for a large one, and for what cannot be read or has no end."""
+    with suppress(OSError):
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size <= _SMALL:
+            return hashlib.sha256(path.read_bytes()).digest()
+    return None
+
+
 def _modest(paths: Sequence[Path]) -> str:
-    """Return files as DuckDB names them, after their footers were read.
+    """Return files as DuckDB names them, after those that this process does not know were checked.
 
     Raises:
-        StoreError: One states far more cells than its size allows.
+        StoreError: One states far more cells than its size allows, or would fill the memory with texts.
     """
-    listed = f"[{_list_paths(paths)}]"
+    digests = {path: _digest_of_small(path) for path in paths}
+    if unknown := [path for path, digest in digests.items() if digest not in _MODEST]:
+        _check_cells(unknown)
+        _check_texts(unknown)
+        _MODEST.update(filter(None, digests.values()))
+    return f"[{_list_paths(paths)}]"
+
+
+def _check_cells(paths: Sequence[Path]) -> None:
+    """Read the footers of files. Raise StoreError where one states far more cells than its size allows."""
     cells = "sum(greatest(row_group_num_rows, num_values))"  # a list has more values than rows
-    query = f"SELECT file_name, {cells} FROM parquet_metadata({listed}) GROUP BY file_name"
+    query = f"SELECT file_name, {cells} FROM parquet_metadata([{_list_paths(paths)}]) GROUP BY file_name"
     with connect() as database:
         cells_by_file = cast("list[tuple[str, int]]", database.execute(query).fetchall())
     for name, cells in cells_by_file:
@@ -390,8 +416,6 @@ def _modest(paths: Sequence[Path]) -> str:
                 f"cannot read {name}: it is small and states {cells:,} values, which would fill the memory; "
                 "restore it from a copy"
             )
-    _check_texts(paths)
-    return listed
 
 
 _LONGEST_TEXT, _TEXT_PER_BYTE, _FREE_TEXT = 10_000_000, 1_000, 100_000_000

@@ -27,6 +27,8 @@ _PART = 9
 """The square is one of so many parts of the side."""
 _TEMPLATES = 12
 """Templates of each image."""
+_TEMPLATES_AT_ONCE = 128
+"""Templates that an image is compared with at a time: their products stay in the cache of a processor."""
 _NEAR, _APART = 0.5, 6.5
 """Largest distance of carriers; least distance of both groups in standard deviations. In clean radiographs, skin and
 phantoms it was 5.9 at most, around shapes 6.2 to 95."""
@@ -186,14 +188,18 @@ def _nearest(
     middle = weighted.sum(dim=(2, 3), keepdim=True) / kernel.sum(dim=(2, 3), keepdim=True)
     spread = (kernel * (patterns - middle) ** 2).sum(dim=(1, 2, 3)).clamp(min=1e-3)
     constant = (weighted * patterns).sum(dim=(1, 2, 3))
-    distances, at = list[np.ndarray](), list[np.ndarray]()
-    for pixels in images:
-        image = torch.as_tensor(pixels[None])
-        products = functional.conv2d(image**2, kernel) - 2 * functional.conv2d(image, weighted)
-        least = products.flatten(2).min(dim=2)
-        distances.append(((least.values[0] + constant).clamp(min=0) / spread).sqrt().numpy())
-        at.append(least.indices[0].numpy())
-    return np.stack(distances), np.stack(at)
+    at = np.empty((len(images), len(templates)), dtype=np.int64)
+    least = np.empty(at.shape, dtype=np.float32)
+    pixels = [torch.as_tensor(image[None]) for image in images]
+    norms = [functional.conv2d(image**2, kernel) for image in pixels]
+    for start in range(0, len(templates), _TEMPLATES_AT_ONCE):
+        part = slice(start, start + _TEMPLATES_AT_ONCE)
+        for row, (image, norm) in enumerate(zip(pixels, norms, strict=True)):
+            products = functional.conv2d(image, -2 * weighted[part]).add_(norm)[0].flatten(1).numpy()
+            at[row, part] = products.argmin(axis=1)  # NumPy's is eight times as fast as PyTorch's
+            least[row, part] = products.min(axis=1)
+    distances = ((torch.as_tensor(least) + constant).clamp(min=0) / spread).sqrt().numpy()
+    return distances, at
 
 
 def squares_at(
