@@ -197,8 +197,10 @@ def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list
     assert not said.exists(), said.read_text()
 
 
-@pytest.mark.parametrize("start", [["-P", "-m", "assay"], ["-P", "-c", "from assay.__main__ import start; start()"]])
-@pytest.mark.parametrize("form", [":{}", "{}:"])
+@pytest.mark.parametrize(
+    ("form", "start"),
+    [(":{}", ["-P", "-m", "assay"]), ("{}:", ["-P", "-c", "from assay.__main__ import start; start()"])],
+)
 def test_no_file_is_imported_by_an_empty_entry_of_the_path(form: str, start: list[str], tmp_path: Path) -> None:
     study(tmp_path)
     said, package = planted(tmp_path), Path(assay.__file__).parents[1]

@@ -299,7 +299,7 @@ def test_a_machine_of_another_kind_is_avoided_where_the_engine_can(processes: Pr
 
 def test_a_loss_after_progress_is_not_counted(processes: Processes, tmp_path: Path) -> None:
     """As of a task that runs out of time more often than it may be lost, and goes on from its checkpoint."""
-    task = Task("a", Advance(tmp_path / "a", 2 * TRIES), "a")
+    task = Task("a", Advance(tmp_path / "a", TRIES + 1), "a")
     outcome = driver(processes).run([task], lambda _: None)
     assert (outcome.done, outcome.failed) == (["a"], {})
 
@@ -453,6 +453,7 @@ def test_an_address_where_no_cluster_answers_is_named(tmp_path: Path, monkeypatc
         Ray(tmp_path, "10.0.0.1:1")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine", ["slurm", "ray"])
 def test_a_study_on_an_engine_leaves_the_records_of_one_on_this_machine(
     engine: str, finished_run: Path, study_cache: Path, tmp_path: Path, request: pytest.FixtureRequest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import os
@@ -215,15 +216,19 @@ def _missing_packages(inside: str, imported: Iterable[Path]) -> Iterator[Path]:
 
 def _loaded_files() -> set[str]:
     """Return the real paths of the files of all imported modules."""
-    folders: dict[str, str] = {}  # modules are thousands, in few folders
-    files = set[str]()
-    for module in [*sys.modules.values()]:
-        file: object = getattr(module, "__file__", None)
-        if isinstance(file, str):
-            folder, name = os.path.split(file)
-            path = f"{folders.get(folder) or folders.setdefault(folder, os.path.realpath(folder))}{os.sep}{name}"
-            files.add(os.path.realpath(path) if Path(path).is_symlink() else path)
-    return files
+    files: list[object] = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
+    return {_real_path(file) for file in files if isinstance(file, str)}
+
+
+@functools.cache
+def _real_path(file: str) -> str:
+    """Return the real path of a module's file, as it was when first asked: modules are thousands, in few folders."""
+    folder, name = os.path.split(file)
+    path = f"{_real_folder(folder)}{os.sep}{name}"
+    return os.path.realpath(path) if Path(path).is_symlink() else path
+
+
+_real_folder = functools.cache(os.path.realpath)
 
 
 def has_run_same(name: str, files: Sequence[Path]) -> bool:
