@@ -101,8 +101,12 @@ def test_a_model_whose_first_channel_is_the_lesion_stops_the_audit(tmp_path: Pat
     assert "give maps of the lesion, of several channels with the background first, or as_given=True" in str(
         refused.value
     )
-    found = segmented(exchanged, data, as_given=True).table("checks").set_index("check")
+    audit = segmented(exchanged, data, as_given=True)
+    found = audit.table("checks").set_index("check")
     assert "with background and lesion exchanged" in found.text["scaling"]
+    page = (audit.folder / "report.html").read_text()
+    assert "Another reading gives a higher Dice" in page
+    assert "gives a higher AUROC" not in page
     checks = segmented(never, data).table("checks").set_index("check")
     assert checks.status["scaling"] == "ok", "maps without a lesion, whose background is no lesion either"
 
