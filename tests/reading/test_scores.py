@@ -344,6 +344,34 @@ def test_models_of_the_same_patients_are_found_without_a_column_of_cases(ask: As
     assert ask("audit", write_rows(Path("long.csv"), scanners), "--out", "out").code == 0, "of other patients"
 
 
+@pytest.mark.parametrize(
+    ("command", "by", "remedy"),
+    [
+        ("validate", [], "join them with --by image"),
+        ("audit", [], "keep one row of each"),
+        ("compare", ["--by", "loss"], "--seed part, if each is a network of its own"),
+    ],
+)
+@situation(
+    "a row for each image and fold, of patients with several images", "refused, and the column of folds is named"
+)
+def test_the_column_of_several_rows_of_an_image_is_named(ask: Asking, command: str, by: list[str], remedy: str) -> None:
+    rows = [
+        [f"{at}.png", f"p{at // 4}", TARGET[at // 4], part, loss, f"{1 / (1 + np.exp(-TRUTH[at] - part / 9)):.6f}"]
+        for at, part in itertools.product(range(COUNT), range(5))
+        for loss in ("a", "b")[: 1 + len(by)]
+    ]
+    write_table(Path("p.csv"), [["image", "patient", "target", "part", "loss", "score"], *rows])
+    answer = ask(command, "p.csv", *by, "--out", "out")
+    assert answer.code == 2
+    assert "'part' has a row for each of 0, 1, 2, ..." in answer.err
+    assert remedy in answer.err
+    more = {"validate": ["--by", "image", "--rule", "mean"], "compare": [*by, "--seed", "part"]}.get(command, [])
+    if more:
+        answer = ask(command, "p.csv", *more, "--out", "out")
+        assert answer.code == 0, answer.err
+
+
 @situation("`assay validate --by model` of a table with several models", "refused, with the `assay compare` to run")
 def test_models_are_not_combined_into_cases(ask: Asking) -> None:
     path = write_rows(Path("long.csv"), rows_of_models("image"))

@@ -15,6 +15,7 @@ from assay.data.files.roles import (
     called_unit,
     models_of,
     models_of_same_rows,
+    repeats_of,
     words_of,
 )
 from assay.data.files.table import TextTable, read_table
@@ -84,6 +85,8 @@ def require_one_row_each(
             "file with the rows of one, or compare them: "
             f"{comparison_line(request, models, column)}"
         )
+    if name := repeats_of(table, [column], (*taken, *roles.values())):
+        repeated += f", since '{name}' has a row for each of {some_values(table, name)}"
     raise DataError(f"{repeated}: {remedy}")
 
 
