@@ -156,15 +156,23 @@ def test_the_study_of_the_docs_starts_from_two_folders(tmp_path: Path, monkeypat
     assert (spec.ensemble, population.folds) == (True, 5)
 
 
-def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_path: Path) -> None:
+def test_the_networks_of_folds_answer_an_outside_set_together(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its answer is the mean of the members' probabilities, one for each image and seed."""
     other = hospital(tmp_path / "b", 3, prefix="Q")
     given = study(own, {"folder": str(other)})
     given["data"]["train"]["split"] = {"folds": 3}
     with pytest.raises(AssayError, match="write ensemble: true, by which the folds' networks answer together"):
         parse_study(given)
-    run = assay.load({**given, "ensemble": True}).run(tmp_path / "runs", workers=0, progress=False)
+    study_file = tmp_path / "joint.yaml"
+    study_file.write_text(json.dumps({**given, "ensemble": True}), encoding="utf-8")
+    planned = Asking(capsys)("run", study_file, "--dry-run", "--workers", "0", "--out", tmp_path / "planned").out
+    assert "3 trials to train, 4 probes to read" in planned
+    run = assay.load(study_file).run(tmp_path / "runs", workers=0, progress=False)
 
+    assert run.result is not None
+    assert (run.result.trained, run.result.probed) == (3, 4), "an ensemble is probed, and not trained"
     trials, folder = run.table("trials"), RunFolder(run.folder)
     assert len(trials) == 3
     records = {path.name: json.loads((path / "record.json").read_text()) for path in (run.folder / "trials").iterdir()}
