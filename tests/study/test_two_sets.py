@@ -81,6 +81,7 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
         "values": {"focal": 0.8, "dice": 0.7},
     }
     published = {"title": "Losses", "source": "Somebody 2020", "page": "Table 1", "rows": "loss", "columns": [figures]}
+    published["note"] = "Same | <b>images, [other](x) networks."
     recipe = {"loss": ["cross-entropy", "focal"], "epochs": 8, "batch_size": 8, "optimizer": {"adamw": {"lr": 0.01}}}
     given = study(
         own, {"folder": str(other), "map": {"healthy": "normal", "sick": "ill"}}, recipe=recipe, published=[published]
@@ -106,6 +107,20 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
     printed = Asking(capsys)("results", run.folder, "--as-published").out
     assert "Losses (Somebody 2020, Table 1)" in printed
     assert "not run" in printed
+    lines = Asking(capsys)("results", run.folder, "--as-published", "--markdown").out.splitlines()
+    assert lines[0] == "Losses (Somebody 2020, Table 1)"
+    assert lines[2] == "|  | AUROC outside: published | this run |"
+    assert set(lines[3]) <= set("|-: ")
+    rows = dict[str, list[str]]()
+    for line in lines[4:7]:
+        _, loss, *shown, _ = map(str.strip, line.split("|"))
+        rows[loss] = shown
+    value = cells.loc["focal", "value"]
+    assert rows["focal"][0] == "0.8"
+    assert rows["focal"][1].startswith(f"{value:.3f}")
+    assert rows["dice"] == ["0.7", "not run"]
+    assert rows["cross-entropy"][0] == ""
+    assert r"Same \| \<b\>images, \[other\](x) networks." in lines
     facts = dict(run.table("provenance")[["key", "value"]].itertuples(index=False))
     assert "data summary of site b" in facts
     page = (run.folder / "report.html").read_text()
