@@ -217,7 +217,7 @@ _CHIPS: Mapping[tuple[str, str], str] = {
 """Check and its status -> its chip."""
 
 
-def chip_words(row: Row) -> str:
+def chip_of_check(row: Row) -> str:
     """Return the outcome of a check as a chip; empty where it has none."""
     return _CHIPS.get((row["check"], row["status"]), "").format(measure=row.get("measure") or "performance")
 

@@ -42,7 +42,7 @@ def _tuple(value: Any) -> Any:
     return tuple(cast("Iterable[Any]", value)) if isinstance(value, Iterable) else value
 
 
-def _column_names(texts: Iterable[str]) -> tuple[str, ...]:
+def _without_unseen(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(remove_unseen, texts))
 
 
@@ -52,7 +52,7 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
 """Texts, or one by itself in Python."""
 ColumnName = Annotated[str, AfterValidator(remove_unseen)]
 """Name of a column, as a header has it."""
-ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_tuple), AfterValidator(_column_names)]
+ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_tuple), AfterValidator(_without_unseen)]
 """Names of columns, or one by itself in Python."""
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_tuple)]
 

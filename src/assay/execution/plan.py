@@ -333,7 +333,7 @@ class Plan:
     sources: tuple[Source, ...] = ()
 
     @property
-    def networks(self) -> tuple[Trial, ...]:
+    def trainings(self) -> tuple[Trial, ...]:
         """The trials without ensembles, which have no network of their own."""
         return tuple(trial for trial in self.trials if not trial.training.members)
 

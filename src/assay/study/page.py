@@ -418,11 +418,11 @@ def _healthy(tables: Mapping[str, Sequence[Row]]) -> tuple[Block, ...]:
             note="They differ in the score of an image without a lesion and without a prediction.",
         ),
         BY_KIND,
-        *_courses(),
+        *_course_charts(),
     )
 
 
-def _courses() -> Iterator[Block]:
+def _course_charts() -> Iterator[Block]:
     for name, (title, axis) in _COURSES.items():
         yield Block(
             id=f"course-{name.replace('_', '-')}",

@@ -126,7 +126,7 @@ class PreparedStudy:
     @property
     def most_trials(self) -> int:
         """Return the number of trainings if no primary comparison is decided before the last look."""
-        return len(make_plan(self.spec, self.population, self.starts, worst_case(self.spec)).networks)
+        return len(make_plan(self.spec, self.population, self.starts, worst_case(self.spec)).trainings)
 
     def seconds(self, workers: int) -> float:
         """Expected seconds with that many workers, from the start of the first one to the page."""
@@ -138,8 +138,8 @@ class PreparedStudy:
         """Unit of counting -> number of tasks of the plan that an earlier run finished."""
         trained, plan = trained_words(self.spec), self.plan
         every = {
-            trained: {trial.id for trial in plan.networks},
-            ENSEMBLED: {trial.id for trial in plan.trials} - {trial.id for trial in plan.networks},
+            trained: {trial.id for trial in plan.trainings},
+            ENSEMBLED: {trial.id for trial in plan.trials} - {trial.id for trial in plan.trainings},
             PROBED: {(unit.trial.id, unit.trial.point.label) for unit in plan.probes},
         }
         now = [task.counted for task in self.tasks]
@@ -430,7 +430,7 @@ def run_study(
     observed = partial(run.watch_groups if spec.looks else pages.watch, watch=watch)
     done = carry_out(run, place.root, executor, observed)
     plan, outcome = run.prepared.plan, done.outcome
-    networks = {trial.id for trial in plan.networks}
+    networks = {trial.id for trial in plan.trainings}
     return Result(
         folder=place.root,
         trained=sum(id in networks for id in outcome.done),
