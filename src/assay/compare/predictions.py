@@ -19,8 +19,7 @@ from assay.core.reasons import Code, Reason
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import MOST_LOST, Unmatched, match, require_matched
 from assay.data.files.kinds import alike_patients, cautions_of, notation_of, one_patient, split_counts
-from assay.data.files.roles import repeats_of, roles_of
-from assay.data.files.score_cases import some_values
+from assay.data.files.roles import repeats_of, roles_of, some_values
 from assay.data.files.scored import ScoredRows, read_scored_rows
 from assay.data.files.table import TextTable, read_table, require_whole
 from assay.report.sentences.scores import scales_words
@@ -90,7 +89,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     folds = _encode_values(table.column(columns.fold, key_text("--fold")))[1] if columns.fold in table.header else None
     scales = _rescale(score, group, group_names, columns, notes)
     at = group, seed, image
-    counted = _count_predictions(at, (group_names, seed_names, image_names), _repeats_words(table, columns))
+    counted = _count_predictions(at, (group_names, seed_names, image_names), table, columns)
     compared, left_out = _answered_by_all(counted > 0, (group_names, seed_names), columns.unmatched)
     answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
     answers[at] = score
@@ -210,14 +209,15 @@ def _repeats_words(table: TextTable, columns: CompareRequest) -> str:
 
 
 def _count_predictions(
-    at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]], remedy: str
+    at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]], table: TextTable, columns: CompareRequest
 ) -> Int[np.ndarray, "groups seeds images"]:
     """Return how many predictions each recipe, seed and image has. Raises DataError where there are several.
 
     Args:
         at: Recipe, seed and image of each row.
         names: Their names.
-        remedy: What else to do with several rows, as the end of a sentence.
+        table: The rows.
+        columns: Names of their columns.
     """
     counted = np.zeros([len(values) for values in names], dtype=np.int64)
     np.add.at(counted, at, 1)
@@ -225,7 +225,8 @@ def _count_predictions(
         g, s, i = np.argwhere(counted > 1)[0].tolist()
         raise DataError(
             f"{int((counted > 1).sum())} predictions are there twice, such as image '{names[2][i]}' of "
-            f"'{names[0][g]}', seed {names[1][s]}: give one row per image, recipe and seed{remedy}"
+            f"'{names[0][g]}', seed {names[1][s]}: give one row per image, recipe and seed"
+            f"{_repeats_words(table, columns)}"
         )
     return counted
 

@@ -343,6 +343,12 @@ def repeats_of(read: TextTable, cases: Sequence[str], taken: Sequence[str] = ())
     return apart[0] if len(apart) == 1 else ""
 
 
+def some_values(table: TextTable, column: str) -> str:
+    """Return the first values of a column, with `...` where there are more."""
+    values = [*dict.fromkeys(table.present(column))]
+    return ", ".join([*values[:3], *(["..."] if len(values) > 3 else [])])
+
+
 def models_of_same_rows(read: TextTable, taken: Sequence[str] = ()) -> str:
     """Return the column of models in a table without a column of cases; empty without one.
 
