@@ -18,7 +18,7 @@ from torch import Tensor
 from assay.audit.model import SCALINGS, Config, PreparedAudit
 from assay.audit.origins import TrainedOrigin
 from assay.audit.request import FEW_PATIENTS, FEW_PATIENTS_TEXT, AuditRequest
-from assay.audit.scored import INVERTED, check, probability_of
+from assay.audit.scored import CHANNEL, INVERTED, check, probability_of
 from assay.audit.swing import MUCH, auroc_gain
 from assay.core.codes import Code
 from assay.core.errors import SpecError, key_text, shorten
@@ -259,11 +259,12 @@ def _with_maps(
     Raises:
         SpecError: Maps of one channel are never below 0 and exceed 1.
     """
+    channels = raw.shape[1] // math.prod(all_images.images.shape[1:])
     if kind == "auto":
-        _require_log_odds_of_pixels(raw, raw.shape[1] // math.prod(all_images.images.shape[1:]))
+        _require_log_odds_of_pixels(raw, channels)
         inside = float(raw.min()) >= 0 and float(raw.max()) <= 1 and raw.std() > 0
         kind = "probabilities" if inside else "logits"
-    return replace(prepared, model=replace(prepared.model, scores=kind))
+    return replace(prepared, model=replace(prepared.model, scores=kind), channels=channels)
 
 
 def _require_same_classes(names: Sequence[str], classes: Sequence[str]) -> None:
@@ -549,6 +550,25 @@ def alternatives(scaling: Scaling | None, images: Images, config: Config | None 
     return changes
 
 
+MOST_CHANNELS = 8
+"""Channels of maps up to which each is tried as the background, and as the lesion."""
+
+
+def other_backgrounds(channels: int) -> dict[str, tuple[int, ...]]:
+    """Return other ways to read maps of several channels: name -> the channels, that of the background first.
+
+    Of two channels there is none: their exchange is an order of the classes.
+
+    Examples:
+        >>> other_backgrounds(3)
+        {'channel 1': (1, 0, 2), 'channel 2': (2, 0, 1)}
+    """
+    if not 2 < channels <= MOST_CHANNELS:
+        return {}
+    every = range(channels)
+    return {f"{CHANNEL} {at}": (at, *(other for other in every if other != at)) for at in every if at}
+
+
 def misread(
     measure: str, as_given: float, best: float, name: str, order: Sequence[int], classes: Sequence[str], pair: bool
 ) -> tuple[str, str]:
@@ -564,10 +584,14 @@ def misread(
         pair: Whether two logits are read as one softmax.
     """
     ways, write = list[str](), list[str]()
-    if list(order) != sorted(order) and measure == "Dice":
+    exchanged = list(order) != sorted(order)
+    if measure == "Dice" and name.startswith(CHANNEL):
+        ways.append(f"{name} of its maps as the {'lesion' if exchanged else 'background'}")
+        write.append("maps of the lesion, of several channels with the background first")
+    elif exchanged and measure == "Dice":
         ways.append("background and lesion exchanged")
         write.append("maps of the lesion, of several channels with the background first")
-    elif list(order) != sorted(order) and len(classes) == 2:
+    elif exchanged and len(classes) == 2:
         ways.append("the classes the other way round")
         other = (
             f"another {key_text('--positive')}"
@@ -581,11 +605,11 @@ def misread(
                 f"of two outputs that are not classes {key_text('--output', '0')} or 1 with "
                 f"{key_text('--head', 'sigmoid')}"
             )
-    elif list(order) != sorted(order):
+    elif exchanged:
         named = [classes[list(order).index(at)] for at in range(len(classes))]
         ways.append(f"its outputs in the order {join_words(named)}")
         write.append(key_text("--outputs", f"'{','.join(named)}'"))
-    if name:
+    if name and not name.startswith(CHANNEL):
         ways.append(f"images read as {name}" + (f" ({_MEANINGS[name]})" if name in _MEANINGS else ""))
         if name in SCALINGS:
             write.append(key_text("--scaling", name))
