@@ -303,7 +303,7 @@ class StoredAnswers:
             is_doubtful = name in OF_EACH_IMAGE and gain.low <= 2 * MUCH  # it may help a model that is read rightly
             if not (self.plan.asked.as_given or is_doubtful):
                 raise SpecError(texts[0])
-            yield check("scaling", "warn", texts[1], best[1].value)
+            yield check("scaling", "warn", texts[1], best[1].value, measure)
         elif own_scaling or not others or not comparable(before, self.plan.halves):
             reason = "the model scales its images itself" if own_scaling else "one half of the patients lacks a class"
             reason = "too few images have a lesion" if measure == "Dice" and not own_scaling else reason

@@ -18,11 +18,12 @@ from torch import Tensor
 from assay.audit.model import SCALINGS, Config, PreparedAudit
 from assay.audit.origins import TrainedOrigin
 from assay.audit.request import FEW_PATIENTS, FEW_PATIENTS_TEXT, AuditRequest
-from assay.audit.scored import INVERTED, check, probability_of
+from assay.audit.scored import CHANNEL, INVERTED, check, probability_of
 from assay.audit.swing import MUCH, auroc_gain
 from assay.core.codes import Code
 from assay.core.errors import SpecError, key_text, shorten
 from assay.core.files import content_hash
+from assay.core.request import AsScores
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset, Images, ImagesWrapper
@@ -192,11 +193,7 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
     raw = _scores_of_few(prepared, all_images)
     model, classes, count = prepared.model, all_images.table.classes, raw.shape[1]
     if model.task == "segmentation":
-        if request.scores == "auto":
-            _require_log_odds_of_pixels(raw, raw.shape[1] // math.prod(all_images.images.shape[1:]))
-        inside = float(raw.min()) >= 0 and float(raw.max()) <= 1 and raw.std() > 0
-        scores = request.scores if request.scores != "auto" else "probabilities" if inside else "logits"
-        return replace(prepared, model=replace(model, scores=scores))
+        return _with_maps(prepared, raw, all_images, request.scores)
     model_facts, output = model.origin.facts, request.output
     if model_facts.heads and output.partition(":")[0] in model_facts.heads:
         output = output.partition(":")[2]
@@ -232,15 +229,10 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
             model = replace(model, order=() if order == tuple(range(count)) else order, threshold=threshold)
             places = [f"{name} is output {at}" for name, at in zip(classes, order, strict=True)]
             output_text.append(f"{join_words(places)}, by name")
-    if request.outputs and not output and not match_outputs(names, classes):
+    if not output and request.outputs and not match_outputs(names, classes):
         raise SpecError(f"outputs: {join_words([*request.outputs])} are none of the classes {join_words([*classes])}")
-    of_training = names and not output_text and not output and isinstance(model.origin, TrainedOrigin)
-    if of_training and count == len(classes) and not (_is_finding(names) and _is_finding(classes)):
-        raise SpecError(
-            f"the network tells {join_words([*map(shorten, names)])} apart, and these images have the classes "
-            f"{join_words([*classes])}: name the class of each output, in their order, with "
-            f"{key_text('--outputs')} A,B"
-        )
+    if not (output or output_text) and isinstance(model.origin, TrainedOrigin) and count == len(classes):
+        _require_same_classes(names, classes)
     if not output and count > 1 and not model.order and not output_text:
         why = (
             f"the model names its outputs {shorten(join_words([*names]), 100)}"
@@ -251,6 +243,38 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
         other = "" if request.outputs else f"; if the model has another order, name the classes in it, as in {example}"
         output_text.append(f"in the order of the classes {join_words([*classes])}: {why}{other}")
     return replace(prepared, model=model, outputs="; ".join(output_text))
+
+
+def _with_maps(
+    prepared: PreparedAudit, raw: Float[np.ndarray, "n k"], all_images: Environment, kind: AsScores
+) -> PreparedAudit:
+    """Return a segmentation network with what its maps are: probabilities, or log-odds.
+
+    Args:
+        prepared: The model and its images.
+        raw: Its maps of a few images, one below the other.
+        all_images: All images.
+        kind: What the user calls the scores.
+
+    Raises:
+        SpecError: Maps of one channel are never below 0 and exceed 1.
+    """
+    channels = raw.shape[1] // math.prod(all_images.images.shape[1:])
+    if kind == "auto":
+        _require_log_odds_of_pixels(raw, channels)
+        inside = float(raw.min()) >= 0 and float(raw.max()) <= 1 and raw.std() > 0
+        kind = "probabilities" if inside else "logits"
+    return replace(prepared, model=replace(prepared.model, scores=kind), channels=channels)
+
+
+def _require_same_classes(names: Sequence[str], classes: Sequence[str]) -> None:
+    """Raise SpecError where a network of a study has names of outputs that are not those of the classes."""
+    if names and not (_is_finding(names) and _is_finding(classes)):
+        raise SpecError(
+            f"the network tells {join_words([*map(shorten, names)])} apart, and these images have the classes "
+            f"{join_words([*classes])}: name the class of each output, in their order, with "
+            f"{key_text('--outputs')} A,B"
+        )
 
 
 def _require_log_odds_of_pixels(raw: Float[np.ndarray, "n k"], channels: int) -> None:
@@ -526,6 +550,25 @@ def alternatives(scaling: Scaling | None, images: Images, config: Config | None 
     return changes
 
 
+MOST_CHANNELS = 8
+"""Channels of maps up to which each is tried as the background, and as the lesion."""
+
+
+def other_backgrounds(channels: int) -> dict[str, tuple[int, ...]]:
+    """Return other ways to read maps of several channels: name -> the channels, that of the background first.
+
+    Of two channels there is none: their exchange is an order of the classes.
+
+    Examples:
+        >>> other_backgrounds(3)
+        {'channel 1': (1, 0, 2), 'channel 2': (2, 0, 1)}
+    """
+    if not 2 < channels <= MOST_CHANNELS:
+        return {}
+    every = range(channels)
+    return {f"{CHANNEL} {at}": (at, *(other for other in every if other != at)) for at in every if at}
+
+
 def misread(
     measure: str, as_given: float, best: float, name: str, order: Sequence[int], classes: Sequence[str], pair: bool
 ) -> tuple[str, str]:
@@ -541,10 +584,14 @@ def misread(
         pair: Whether two logits are read as one softmax.
     """
     ways, write = list[str](), list[str]()
-    if list(order) != sorted(order) and measure == "Dice":
+    exchanged = list(order) != sorted(order)
+    if measure == "Dice" and name.startswith(CHANNEL):
+        ways.append(f"{name} of its maps as the {'lesion' if exchanged else 'background'}")
+        write.append("maps of the lesion, of several channels with the background first")
+    elif exchanged and measure == "Dice":
         ways.append("background and lesion exchanged")
         write.append("maps of the lesion, of several channels with the background first")
-    elif list(order) != sorted(order) and len(classes) == 2:
+    elif exchanged and len(classes) == 2:
         ways.append("the classes the other way round")
         other = (
             f"another {key_text('--positive')}"
@@ -558,11 +605,11 @@ def misread(
                 f"of two outputs that are not classes {key_text('--output', '0')} or 1 with "
                 f"{key_text('--head', 'sigmoid')}"
             )
-    elif list(order) != sorted(order):
+    elif exchanged:
         named = [classes[list(order).index(at)] for at in range(len(classes))]
         ways.append(f"its outputs in the order {join_words(named)}")
         write.append(key_text("--outputs", f"'{','.join(named)}'"))
-    if name:
+    if name and not name.startswith(CHANNEL):
         ways.append(f"images read as {name}" + (f" ({_MEANINGS[name]})" if name in _MEANINGS else ""))
         if name in SCALINGS:
             write.append(key_text("--scaling", name))

@@ -22,7 +22,16 @@ from assay.audit.search.words import (
     with_article,
 )
 from assay.audit.tables import NOT_TESTED
-from assay.audit.words import CHIPS, SHIFT, factor_words, families, is_tied, reported_verdicts, side_words, title
+from assay.audit.words import (
+    SHIFT,
+    chip_of_check,
+    factor_words,
+    families,
+    is_tied,
+    reported_verdicts,
+    side_words,
+    title,
+)
 from assay.core.measures import label_of
 from assay.report.account import KeyFigure, ResultLine
 from assay.report.drawing import Size
@@ -318,9 +327,7 @@ def harm_name(harm: Harm, tables: Tables) -> str:
         case "issue":
             return "Suspected labels"
         case _:
-            return _CHECK_NAMES.get(row["check"]) or sentence_case(
-                CHIPS.get((row["check"], row["status"]), row["text"])
-            )
+            return _CHECK_NAMES.get(row["check"]) or sentence_case(chip_of_check(row) or row["text"])
 
 
 _CHECK_NAMES = {

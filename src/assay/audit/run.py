@@ -34,6 +34,7 @@ from assay.audit.checks import (
     checks_of_images,
     doubts_of_tensors,
     framings,
+    other_backgrounds,
     raw_scores,
     training_scene,
     with_outputs,
@@ -71,7 +72,7 @@ from assay.audit.references import (
     trained_on,
 )
 from assay.audit.request import AuditRequest, untested_words
-from assay.audit.scored import column_rows, model_added, of_columns
+from assay.audit.scored import CHANNEL, column_rows, model_added, of_columns
 from assay.audit.search.regions import ON_SOME, ONCE, Sought
 from assay.audit.search.run import VERSION, Search, by_lesion, image_properties, not_searched
 from assay.audit.search.search import spread_within
@@ -282,6 +283,7 @@ class AuditRun(RunSteps):
         yield [
             *self._tasks([self._repeat_reading]),
             *self._tasks(self._alternative_readings.values(), self._with_raw_outputs),
+            *self._channel_tasks(),
         ]
         _ = self.checks
         self.checked = True
@@ -386,6 +388,20 @@ class AuditRun(RunSteps):
             for name, images in others.items()
         }
 
+    @cached_property
+    def _channel_readings(self) -> Mapping[str, PlannedReading]:
+        """The same images, of whose maps another channel is the background."""
+        if self._scales_itself or not self._alternative_readings:
+            return {}
+        small = take_with_masks(self.plan.images, self.plan.compared_positions)
+        names = other_backgrounds(self.prepared.channels)
+        return {name: self._read_otherwise(replace(small, name=f"({name})"), {CHANNEL: name}) for name in names}
+
+    def _channel_tasks(self) -> Iterator[Task]:
+        prepared, orders = self.prepared, other_backgrounds(self.prepared.channels)
+        for name, reading in self._channel_readings.items():
+            yield from self._tasks([reading], replace(prepared, model=replace(prepared.model, order=orders[name])))
+
     @property
     def _with_raw_outputs(self) -> PreparedAudit:
         """The model without its scaling, with outputs as they are: other scalings may give no probabilities."""
@@ -403,7 +419,8 @@ class AuditRun(RunSteps):
         """Checks of how the model is read. Raises SpecError where it seems to be read wrongly."""
         repeat_reading = None if self.in_steps else self._repeat_reading
         doubts = (*self.prepared.doubts, *self.prepared.population.card.doubts)
-        return self.answers.checks(repeat_reading, self._alternative_readings, doubts, self._scales_itself)
+        others = {**self._alternative_readings, **self._channel_readings}
+        return self.answers.checks(repeat_reading, others, doubts, self._scales_itself)
 
     # The search for a region.
 

@@ -212,6 +212,8 @@ class ScoredImages:
 
 INVERTED = "inverted gray values"
 """Name of a way to read images."""
+CHANNEL = "channel"
+"""Begins the name of a way to read maps: with another channel as the background."""
 OF_EACH_IMAGE = ("image-minmax", "image-zscore")
 """Names of scalings of each image by itself."""
 _RARE_SCALINGS = ("caffe", *OF_EACH_IMAGE)
@@ -389,9 +391,12 @@ def _unlikeliness(name: str, order: Sequence[int], maps: bool) -> float:
 
     Where channels are compared, BGR turns scores as the other order does. Inverted gray values are as likely as an
     order, and so are scalings that are no range of pixels: those of each image help some models that lack them. Of maps
-    they are likelier, since an exchange may amount to them.
+    they are likelier, since an exchange may amount to them, or another channel as the background; that is likelier
+    than one as the lesion.
     """
     turned = [*order] != sorted(order)
+    if name.startswith(CHANNEL):
+        return _BOTH - _TURNED * (not turned)
     rare = _RARE * (name in _RARE_SCALINGS) + _TURNED * (turned or name == INVERTED)
     return rare + _BOTH * bool((name or maps) and turned)
 
