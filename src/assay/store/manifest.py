@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
-from assay.core.errors import StoreError
+from assay.core.errors import StoreError, shorten
 from assay.core.files import file_hash, file_state, has_mark, is_file, leave_mark
 from assay.store.files import ALTERED, read_checked_json, write_checked_json, write_text
 from assay.store.local import LOCAL, local_digest
@@ -36,6 +37,16 @@ _REFUSED = {
     "Couldn't load public key": "{key} holds no private key of SSH that can be read: `ssh-keygen -t ed25519` makes one",
 }
 """Part of what ssh-keygen says -> why it did not sign."""
+FOR_PROGRAMS = (".json", ".parquet", ".safetensors", ".pt")
+"""Ends of the names of files of a run folder that are for programs."""
+_FOR_READERS = re.compile(
+    rf"(?!pictures/[^/]+\.png$|{re.escape(SIGNED)}(\.sig)?$)"
+    rf"(?!.*({'|'.join(map(re.escape, FOR_PROGRAMS))})$).*",
+    re.DOTALL,
+)
+"""Names of the other files, such as pages and cards, which every run writes again."""
+FileStates = Mapping[str, tuple[int, ...]]
+"""Path of a file below a folder -> its `file_state`."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +77,25 @@ class FileChange:
         return f"cannot read {self.path}: {ALTERED if self.how == 'changed' else 'there is no such file'}"
 
 
-def write_manifest(root: Path, digests_known: Mapping[str, str], *, ours: bool = False) -> None:
-    """List every file of a folder. A signature goes where a later run changed what it is of.
+def write_manifest(
+    root: Path, digests_known: Mapping[str, str], *, ours: bool = False, added: FileStates | None = None
+) -> None:
+    """List the files of a folder that Assay wrote. A signature goes where a later run changed what it is of.
+
+    A name that cannot be printed is none of Assay's, and could write lines of its own into what is signed.
 
     Args:
         root: The folder.
         digests_known: Path below it -> SHA-256 when it was written, so that a change since is found and not listed.
         ours: Whether this process wrote the page from the tables; such manifests are remembered, see `is_ours`.
+        added: Files that somebody else put there. They are listed only if they were written since.
     """
-    ours = ours or is_ours(root)
-    files = {name: path for name, path in _files(root).items() if path.is_file()}
+    ours, foreign = ours or is_ours(root), added or {}
+    files = {
+        name: path
+        for name, path in _files(root).items()
+        if path.is_file() and name.isprintable() and not (name in foreign and file_state(path) == foreign[name])
+    }
     digests = {name: digests_known.get(name) or file_hash(path) for name, path in files.items()}
     if SIGNED in digests and not _signs(root, digests):
         for name in (SIGNED, SIGNATURE):
@@ -87,6 +107,35 @@ def write_manifest(root: Path, digests_known: Mapping[str, str], *, ours: bool =
         with suppress(PermissionError):  # of paths beside it that this user may not read
             for mark in _known_texts(root):
                 leave_mark(mark)
+
+
+def added_files(root: Path) -> FileStates:
+    """Return the files of a folder that its manifest does not list.
+
+    Where no manifest can be read, these are the files for readers, which whoever writes the manifest writes again.
+    """
+    listed = None
+    with suppress(StoreError):
+        listed = read_manifest(root)
+    if listed is None:
+        return _files_for_readers(root)
+    return _states({name: path for name, path in _files(root).items() if name not in listed})
+
+
+def foreign_files(root: Path) -> FileStates:
+    """Return the files of a folder that no run of this user is known to have written, before one goes on there.
+
+    Of a folder from elsewhere, or of a run that did not end, these are the files for readers, which a run writes again.
+    """
+    return added_files(root) if is_ours(root) else _files_for_readers(root)
+
+
+def _files_for_readers(root: Path) -> FileStates:
+    return _states({name: path for name, path in _files(root).items() if _FOR_READERS.fullmatch(name)})
+
+
+def _states(files: Mapping[str, Path]) -> FileStates:
+    return {name: file_state(path) for name, path in files.items() if path.is_file()}
 
 
 def is_ours(root: Path) -> bool:
@@ -238,17 +287,32 @@ def sign(root: Path, key: Path) -> None:
         raise StoreError(f"{root} has no {MANIFEST}: only a run that ended can be signed")
     if not is_file(key):
         raise StoreError(f"there is no key {key}: `ssh-keygen -t ed25519` makes one")
+    if strange := next((name for name in listed if not name.isprintable()), None):
+        raise StoreError(f"{root} lists '{shorten(strange)}', a name that no Assay writes: it is not signed")
     text = "".join(f"{digest}  {name}\n" for name, (_, digest) in sorted(listed.items()) if name not in _UNSIGNED)
+    signature, added = _signature(text, key), added_files(root)
+    write_text(root / SIGNED, text)
+    write_text(root / SIGNATURE, signature)
+    known = {name: digest for name, (_, digest) in listed.items() if name not in (SIGNED, SIGNATURE)}
+    write_manifest(root, known, added={name: state for name, state in added.items() if name not in _UNSIGNED})
+
+
+def _signature(text: str, key: Path) -> str:
+    """Return the signature of a text, which ssh-keygen has read again. Raises StoreError."""
     try:
         done = _keygen(text, "sign", "-f", str(key))
+        if done.returncode:
+            why = next(
+                (why for part, why in _REFUSED.items() if part in done.stderr), "ssh-keygen cannot sign with {key}"
+            )
+            raise StoreError(why.format(key=key))
+        with TemporaryDirectory() as place:
+            (file := Path(place) / SIGNATURE).write_text(done.stdout, encoding="utf-8")
+            if not key_of_signature(text, file, file_state(file)):
+                raise StoreError(f"the signature that ssh-keygen made with {key} is not of these files: try again")
     except FileNotFoundError as error:
         raise StoreError("there is no ssh-keygen; signatures need it, of OpenSSH 8.2 or later") from error
-    if done.returncode:
-        why = next((why for part, why in _REFUSED.items() if part in done.stderr), "ssh-keygen cannot sign with {key}")
-        raise StoreError(why.format(key=key))
-    write_text(root / SIGNED, text)
-    write_text(root / SIGNATURE, done.stdout)
-    write_manifest(root, {name: digest for name, (_, digest) in listed.items() if name not in (SIGNED, SIGNATURE)})
+    return done.stdout
 
 
 def signer(root: Path) -> str | None:
@@ -291,12 +355,39 @@ def broken_seal(root: Path) -> list[FileChange]:
 def _signs(root: Path, listed: Mapping[str, str]) -> str:
     """Return what was signed where it is these files, but for the page, which may be made again; empty otherwise."""
     try:
-        text = (root / SIGNED).read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = read_bounded(root / SIGNED)
+    except (OSError, StoreError):
         return ""
-    signed = {line[66:]: line[:64] for line in text.split("\n")[:-1]}
+    signed = sums_of(text)
     data = ({name: facts[name] for name in facts if name not in (_PAGE, *_UNSIGNED)} for facts in (signed, listed))
     return text if next(data) == next(data) else ""
+
+
+_LONGEST_SUMS = 1 << 27
+"""Bytes of a list of checksums, which of a million files has 10^8. A sparse file may have any size."""
+
+
+def read_bounded(path: Path) -> str:
+    """Return a list of checksums or a signed text. Raises OSError, and StoreError for one that no Assay writes."""
+    if (size := path.stat().st_size) > _LONGEST_SUMS:
+        raise StoreError(f"cannot read {path}: it has {size:,} bytes, more than Assay writes; get another copy")
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def sums_of(text: str) -> dict[str, str]:
+    """Return path -> SHA-256 of a text of sha256sum; of a path that stands there twice it is empty, so that none fits.
+
+    Lines end by a line feed alone: a name may hold what other programs take for the end of a line.
+
+    Examples:
+        >>> sums_of("01  a\\n02  b\\u2028 c\\n03  a\\n")
+        {'a': '', 'b\\u2028 c': '02'}
+    """
+    sums: dict[str, str] = {}
+    for digest, _, name in (line.partition("  ") for line in text.split("\n")):
+        if name:
+            sums[name] = "" if name in sums else digest
+    return sums
 
 
 def _keygen(text: str, what: str, *words: str) -> subprocess.CompletedProcess[str]:
