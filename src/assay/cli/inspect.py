@@ -171,7 +171,8 @@ def seal_command(run: str, out: Path, key: Path) -> None:
     from assay.report.page import require_page
     from assay.store.find import find_run
     from assay.store.folder import PAGE, RunFolder, working_in
-    from assay.store.manifest import SIGNATURE, SIGNED, broken_seal, sign, signer
+    from assay.store.manifest import SIGNATURE, SIGNED, broken_seal, signer
+    from assay.store.signing import sign
 
     root = find_run(run, out)
     with working_in(root):

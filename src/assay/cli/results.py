@@ -332,8 +332,8 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
         for path in paths if yes else ():
             remove_unit(path)
         if yes and (listed := read_manifest(folder)) is not None:
-            known = {name: digest for name, (_, digest) in listed.items()}
-            write_manifest(folder, known, added=added_files(folder))
+            digests = {name: digest for name, (_, digest) in listed.items()}
+            write_manifest(folder, digests, added=added_files(folder))
     if json:
         print(jsonlib.dumps({"paths": [str(path) for path in paths], "bytes": size, "deleted": yes}))
         return

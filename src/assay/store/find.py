@@ -72,8 +72,9 @@ def find_run(run: str, out: Path) -> Path:
         further = f" and {len(elsewhere) - _MOST_NAMED} more" if len(elsewhere) > _MOST_NAMED else ""
         others = f"there is: {', '.join(elsewhere[:_MOST_NAMED])}{further}"
         listing = f"{out} holds no run; {others if elsewhere else '--out names the folder of runs'}"
-    empty = [folder for folder in places if is_folder(folder)]
-    missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
+    tried = sorted(places, key=lambda folder: folder != Path(run))
+    empty = [folder for folder in tried if is_folder(folder)]
+    missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in tried)
     what = f"'{empty[0]}' holds no {RUN}, so it is not a run folder" if empty else missing
     hint = f"did you mean '{near}'?" if near else listing
     raise StoreError(f"{what}: {hint}")

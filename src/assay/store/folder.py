@@ -702,7 +702,7 @@ class RunFolder:
         """
         added = [FileChange("extra", self.root / name) for name in added_files(self.root)]
         wrong = [change for change in added if self.is_read(change.path)]
-        units = [one for one in wrong if one.path.name == _RECORD and units_remade]
+        units = [change for change in wrong if change.path.name == _RECORD and units_remade]
         for change in units:
             remove_unit(change.path.parent)
         self._refuse([change for change in wrong if change not in units])

@@ -10,12 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
-from assay.core.errors import StoreError, shorten
-from assay.core.files import file_hash, file_state, has_mark, is_file, leave_mark
-from assay.store.files import ALTERED, read_checked_json, write_checked_json, write_text
+from assay.core.errors import StoreError
+from assay.core.files import file_hash, file_state, has_mark, leave_mark
+from assay.store.files import ALTERED, read_checked_json, write_checked_json
 from assay.store.local import LOCAL, local_digest
 from assay.store.schema import SCHEMA_VERSION
 
@@ -29,14 +28,8 @@ SIGNED, SIGNATURE = "signed.txt", "signed.txt.sig"
 """The files of a folder in the format of sha256sum, and their signature in that of ssh-keygen."""
 _PAGE = "report.html"
 PAGE_UNSIGNED = f"; {_PAGE} is not signed: it was made later"
-_UNSIGNED = ("finished.json", SIGNED, SIGNATURE)
-_REFUSED = {
-    "passphrase": "{key} has a passphrase, which was not given: sign in a terminal, or add it to an agent (ssh-add)",
-    "too open": "others can read {key}, and ssh-keygen does not use it: chmod 600 {key}",
-    "No private key found": "{key} is a public key, and no agent holds its private key: give the private key",
-    "Couldn't load public key": "{key} holds no private key of SSH that can be read: `ssh-keygen -t ed25519` makes one",
-}
-"""Part of what ssh-keygen says -> why it did not sign."""
+UNSIGNED = ("finished.json", SIGNED, SIGNATURE)
+"""Files that no signature covers."""
 FOR_PROGRAMS = (".json", ".parquet", ".safetensors", ".pt")
 """Ends of the names of files of a run folder that are for programs."""
 _FOR_READERS = re.compile(
@@ -272,49 +265,6 @@ def _files(root: Path, parts: Collection[str] = ()) -> dict[str, Path]:
     return paths
 
 
-def sign(root: Path, key: Path) -> None:
-    """Sign the files of a folder that its manifest lists.
-
-    Args:
-        root: The folder.
-        key: A private key of SSH, or a public one whose private key an agent holds.
-
-    Raises:
-        StoreError: There is no manifest, or ssh-keygen is missing or refuses the key.
-    """
-    listed = read_manifest(root)
-    if listed is None:
-        raise StoreError(f"{root} has no {MANIFEST}: only a run that ended can be signed")
-    if not is_file(key):
-        raise StoreError(f"there is no key {key}: `ssh-keygen -t ed25519` makes one")
-    if strange := next((name for name in listed if not name.isprintable()), None):
-        raise StoreError(f"{root} lists '{shorten(strange)}', a name that no Assay writes: it is not signed")
-    text = "".join(f"{digest}  {name}\n" for name, (_, digest) in sorted(listed.items()) if name not in _UNSIGNED)
-    signature, added = _signature(text, key), added_files(root)
-    write_text(root / SIGNED, text)
-    write_text(root / SIGNATURE, signature)
-    known = {name: digest for name, (_, digest) in listed.items() if name not in (SIGNED, SIGNATURE)}
-    write_manifest(root, known, added={name: state for name, state in added.items() if name not in _UNSIGNED})
-
-
-def _signature(text: str, key: Path) -> str:
-    """Return the signature of a text, which ssh-keygen has read again. Raises StoreError."""
-    try:
-        done = _keygen(text, "sign", "-f", str(key))
-        if done.returncode:
-            why = next(
-                (why for part, why in _REFUSED.items() if part in done.stderr), "ssh-keygen cannot sign with {key}"
-            )
-            raise StoreError(why.format(key=key))
-        with TemporaryDirectory() as place:
-            (file := Path(place) / SIGNATURE).write_text(done.stdout, encoding="utf-8")
-            if not key_of_signature(text, file, file_state(file)):
-                raise StoreError(f"the signature that ssh-keygen made with {key} is not of these files: try again")
-    except FileNotFoundError as error:
-        raise StoreError("there is no ssh-keygen; signatures need it, of OpenSSH 8.2 or later") from error
-    return done.stdout
-
-
 def signer(root: Path) -> str | None:
     """Return the key that signed the data of a folder, such as `ED25519 key SHA256:...`.
 
@@ -341,7 +291,7 @@ def page_is_signed(root: Path) -> bool:
 @lru_cache(maxsize=8)
 def key_of_signature(text: str, signature: Path, state: tuple[int, ...]) -> str:
     """Return the key of a signature, empty if it is of another text. Cached as long as the file stays."""
-    done = _keygen(text, "check-novalidate", "-s", str(signature))
+    done = run_keygen(text, "check-novalidate", "-s", str(signature))
     return "" if done.returncode else re.sub(r"^.* with ", "", done.stdout.strip())
 
 
@@ -359,7 +309,7 @@ def _signs(root: Path, listed: Mapping[str, str]) -> str:
     except (OSError, StoreError):
         return ""
     signed = sums_of(text)
-    data = ({name: facts[name] for name in facts if name not in (_PAGE, *_UNSIGNED)} for facts in (signed, listed))
+    data = ({name: facts[name] for name in facts if name not in (_PAGE, *UNSIGNED)} for facts in (signed, listed))
     return text if next(data) == next(data) else ""
 
 
@@ -390,7 +340,7 @@ def sums_of(text: str) -> dict[str, str]:
     return sums
 
 
-def _keygen(text: str, what: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run_keygen(text: str, what: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Let ssh-keygen sign a text, or check its signature."""
     command = ["ssh-keygen", "-Y", what, "-n", "assay", *words]
     return subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=False)

@@ -84,8 +84,8 @@ def register(root: Path, spec: StudySpec, receipt: str = "") -> Registration:
             path, {"registered": registration.content, "sha256": registration.sha256, "receipt": registration.receipt}
         )
     if (root / FILE).is_file() and (listed := read_manifest(root)) is not None:
-        known = {name: digest for name, (_, digest) in listed.items() if name != FILE}
-        write_manifest(root, known, added=added_files(root))
+        digests = {name: digest for name, (_, digest) in listed.items() if name != FILE}
+        write_manifest(root, digests, added=added_files(root))
     return registration
 
 
