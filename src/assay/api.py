@@ -23,7 +23,8 @@ from assay.spec.given import count_trials
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
-from assay.store.folder import EARLIER, RunFolder, resolve_folder
+from assay.store.find import resolve_folder
+from assay.store.folder import EARLIER, RunFolder
 from assay.study.opened import read_document
 
 if TYPE_CHECKING:

@@ -9,12 +9,14 @@ import os
 import pwd
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import assay
 from assay.data.cache import ArrayImages, ArrayMasks, damaged_notes
 from assay.plugin import ArrayCache, Images, Masks, StoreError, default_cache_root
 
@@ -194,9 +196,35 @@ def test_a_killed_builder_frees_its_lock_and_its_half_array_is_not_used(tmp_path
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join(10)
-    assert (root / "a.partial").exists()
+    assert list(root.glob(".a.npy.*.partial"))
     assert (ArrayCache(root).get("a", SHAPE, np.uint8, _seven) == 7).all()
-    assert not (root / "a.partial").exists()
+    assert not list(root.glob(".a.npy.*.partial"))
+
+
+@pytest.mark.parametrize("name", ["a.partial", "a.lock", "a.sha256", "a.npy", "notes.json"])
+def test_no_file_behind_a_link_in_a_cache_is_written_to(name: str, tmp_path: Path) -> None:
+    thesis, root = tmp_path / "thesis.txt", tmp_path / "cache"
+    thesis.write_text("mine")
+    root.mkdir()
+    (root / name).symlink_to(thesis)
+    with suppress(StoreError):
+        ArrayCache(root).get("a", SHAPE, np.uint8, _seven)
+        ArrayCache(root).write_notes("notes.json", {"a": 1})
+    assert thesis.read_text() == "mine"
+    (root / name).unlink(missing_ok=True)
+    (root / name).symlink_to(tmp_path / "new")
+    with suppress(StoreError):
+        ArrayCache(root).get("b", SHAPE, np.uint8, _seven)
+    assert not (tmp_path / "new").exists()
+
+
+def test_no_folder_behind_a_link_in_a_cache_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    (default_cache_root() / "in-memory").symlink_to(tmp_path / "home")
+    with pytest.raises(StoreError, match="is a link, and a cache has none: put there the folder itself"):
+        assay.validate([{"image": str(row), "target": row % 2, "score": row / 40} for row in range(40)])
+    assert not list((tmp_path / "home").iterdir())
 
 
 def test_the_root_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

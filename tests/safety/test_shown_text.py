@@ -15,6 +15,9 @@ from PIL import Image
 from tests.cli.asking import Asking
 from tests.worlds.files import write_table
 
+from assay.store.files import read_parquet, write_parquet
+from assay.store.manifest import write_manifest
+
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\u2066"
 SHOWN = r"\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\u2066"
 READ, READ_SHOWN = HOSTILE.removesuffix("\u202e\u2066"), SHOWN.removesuffix(r"\u202e\u2066")
@@ -159,6 +162,33 @@ def test_no_name_in_markdown_is_markup(images: Path, capsys: pytest.CaptureFixtu
     printed = ask("results", look_at(images, ask, level=name), "--table", "issues", "--markdown").out
     assert r"\<img src=x onerror=1\>!\[\](http:x)" in printed
     assert not re.search(r"(?<!\\)[<>\[\]`*_#]", printed)
+
+
+MARKUP = "<img src=x>![](http:x)\n\n# Approved `*_"
+
+
+def _has_markup(text: str) -> bool:
+    return bool(re.search(r"^# Approved|(?<!\\)(<img|\[\]\()", text, re.MULTILINE))
+
+
+def test_no_name_in_a_card_is_markup(run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ask = Asking(capsys)
+    rows = [[n, n // 2, n % 2, (n * 7 % 40 + 9 * (n % 2)) / 49, "ab"[n // 4 % 2]] for n in range(160)]
+    write_table(table := tmp_path / "p.csv", [["image", "patient", "target", "score", "site"], *rows])
+    assert ask("audit", table, "--patient", "patient", "--columns", "site", "--out", tmp_path / "audit").code == 0
+    for root, name, column in ((run_copy, "estimates", "measure"), (tmp_path / "audit", "gaps", "decision")):
+        columns = read_parquet(path := root / "tables" / f"{name}.parquet")
+        columns[column] = np.array([f"{text} {MARKUP}" for text in columns[column]], dtype=object)
+        write_parquet(path, columns)
+        (root / "manifest.json").unlink()
+        write_manifest(root, {})
+    trial = next((run_copy / "trials").glob("*")).name
+    assert ask("export", run_copy, trial, "network").code == 0
+    assert not _has_markup(Path("network", "README.md").read_text())
+    assert "img src=x" in Path("network", "README.md").read_text()
+    assert ask("report", tmp_path / "audit").code == 0
+    card = (tmp_path / "audit" / "model-card.md").read_text()
+    assert ("img src=x" in card, _has_markup(card)) == (True, False)
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "2> /dev/full"])

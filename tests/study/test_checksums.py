@@ -23,8 +23,9 @@ from assay.plugin import RunFolder, StoreError
 from assay.store.described import read_description
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import remove_unit
-from assay.store.manifest import changes, key_of_signature, sign, write_manifest
+from assay.store.manifest import changes, key_of_signature, write_manifest
 from assay.store.schema import SCHEMA_VERSION
+from assay.store.signing import sign
 from assay.study.described import DataTables
 from assay.study.records import stored_study
 from assay.study.registration import read_prespecified

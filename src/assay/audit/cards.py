@@ -212,14 +212,14 @@ def _model_card(audit: AuditEvidence) -> Iterator[str]:
         ("group", "measure", "value [95% CI]", "images"), map(_group_cells, audit.tables["groups"])
     )
     if audit.gaps:
-        yield from ("", f"{audit.gaps}, with the margin {facts['margin']}.")
+        yield from ("", inert(f"{audit.gaps}, with the margin {facts['margin']}."))
     if audit.distortions:
-        yield from ("", f"{audit.distortions}, with the margin {facts['margin']}.")
+        yield from ("", inert(f"{audit.distortions}, with the margin {facts['margin']}."))
     checks = [row for row in audit.tables["checks"] if row["check"] in _MODEL_CHECKS]
     yield from ("", "## Checks", "", *_check_lines(checks))
     yield from ("", "## Scope", "", "These verdicts hold for this model, these images and these marks as drawn.")
     yield from ("", *(f"- {text}" for text in METHODS))
-    yield from ("", "## Not established", "", *(f"- {text}" for text in not_established(audit.tables)))
+    yield from ("", "## Not established", "", *(f"- {inert(text)}" for text in not_established(audit.tables)))
 
 
 def _data_card(audit: AuditEvidence) -> Iterator[str]:

@@ -20,7 +20,7 @@ from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.audit.search.run import VERSION
 from assay.core.errors import DataError, ReadingError, SpecError, key_text
-from assay.core.files import content_hash, default_cache_root, file_hash, is_file
+from assay.core.files import cache_folder, content_hash, default_cache_root, file_hash, is_file
 from assay.data.files.in_memory import on_disk
 from assay.data.files.listing import located
 from assay.data.files.table import Problem, inside, read_table, refuse
@@ -262,7 +262,7 @@ def trained_references(
         leads=searches,
     )
     key = content_hash([parts.pixels(), request.domain, once, request.margin, request.seed, searches and VERSION])
-    home = root or default_cache_root() / "references" / key
+    home = root or cache_folder(default_cache_root(), "references", key)
     began, trials = time.monotonic(), list[Path]()
     for number in (1, count):
         trials, hired = _train_networks({**study, "seeds": number}, home / "networks", workers, watch)

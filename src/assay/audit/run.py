@@ -78,7 +78,7 @@ from assay.audit.search.run import VERSION, Search, by_lesion, image_properties,
 from assay.audit.search.search import spread_within
 from assay.audit.verdicts import Reference
 from assay.core.errors import ReadingError, key_text
-from assay.core.files import content_hash
+from assay.core.files import cache_folder, content_hash
 from assay.core.reasons import Code, Reason
 from assay.data.cache import ProgressCallback, no_progress
 from assay.data.dataset import Images
@@ -165,7 +165,9 @@ def run_audit(
     prepared = with_outputs(prepared, all_images, request)
     audited = _subject_hash(prepared, all_images)
     if request.out is None:
-        prepared = replace(prepared, place=replace(prepared.place, root=prepared.place.cache / "audits" / audited))
+        prepared = replace(
+            prepared, place=replace(prepared.place, root=cache_folder(prepared.place.cache, "audits", audited))
+        )
     folder = prepared.place.folder
     folder.require(AUDIT, audited)
     counts = plan_sizes(request, all_images, search=not in_steps)

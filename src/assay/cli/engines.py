@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assay.execution.engines import cancel, status_of
 from assay.stats.format import count
-from assay.store.folder import find_run
+from assay.store.find import find_run
 
 
 def status_command(run: str, out: Path, json: bool) -> None:

@@ -157,9 +157,10 @@ def doctor_command(out: Path, json: bool, dev: bool) -> None:
 def check_command(run: str, out: Path, json: bool) -> None:
     """Compare the files of a run, and those of the cache that it may start from, with their checksums."""
     from assay.store.bundle import SUMS
-    from assay.store.folder import RUN, find_run
+    from assay.store.find import find_run, run_places
+    from assay.store.folder import RUN
 
-    places = (folder for folder in (Path(run), out / run) if is_file(folder / SUMS) or is_file(folder / RUN))
+    places = (folder for folder in run_places(run, out) if is_file(folder / SUMS) or is_file(folder / RUN))
     place = next(places, None)
     bundle = None if place is None or is_file(place / RUN) else place  # sums in a run folder vouch for no page
     _print_checks(list(_check_bundle(bundle) if bundle else _check_cache(find_run(run, out))), json)
@@ -168,8 +169,10 @@ def check_command(run: str, out: Path, json: bool) -> None:
 def seal_command(run: str, out: Path, key: Path) -> None:
     """Compare the files of a run with their checksums, sign its data, and print the key."""
     from assay.report.page import require_page
-    from assay.store.folder import PAGE, RunFolder, find_run, working_in
-    from assay.store.manifest import SIGNATURE, SIGNED, broken_seal, sign, signer
+    from assay.store.find import find_run
+    from assay.store.folder import PAGE, RunFolder, working_in
+    from assay.store.manifest import SIGNATURE, SIGNED, broken_seal, signer
+    from assay.store.signing import sign
 
     root = find_run(run, out)
     with working_in(root):
@@ -179,7 +182,9 @@ def seal_command(run: str, out: Path, key: Path) -> None:
         if is_file(root / PAGE) and not broken_seal(root):
             require_page(root)
         sign(root, at_home(key))
-    print(f"{root / SIGNED}, {root / SIGNATURE}: signed by {signer(root)}")
+    if not (by := signer(root)):
+        raise StoreError(f"{root} is not signed: its files changed meanwhile; try again")
+    print(f"{root / SIGNED}, {root / SIGNATURE}: signed by {by}")
 
 
 def _print_checks(findings: Sequence[CheckResult], json: bool) -> None:
@@ -258,10 +263,6 @@ def _page_finding(root: Path, what: str = "page") -> Iterator[CheckResult]:
         yield CheckResult("bad", what, text, remedy)
 
 
-_DATA = (".json", ".parquet", ".safetensors", ".pt")
-"""Ends of the names of files of a run folder that are for programs."""
-
-
 def _unchecked_finding(folder: RunFolder) -> Iterator[CheckResult]:
     """Name the files for readers in a folder for which neither its tables nor a signature vouches.
 
@@ -270,7 +271,7 @@ def _unchecked_finding(folder: RunFolder) -> Iterator[CheckResult]:
     """
     from assay.report.evidence import Evidence
     from assay.store.folder import PAGE
-    from assay.store.manifest import PREVIEW, is_ours, read_manifest
+    from assay.store.manifest import FOR_PROGRAMS, PREVIEW, is_ours, read_manifest
 
     listed, compared = set[str](), {PAGE}
     with suppress(Exception):  # of tables made elsewhere: the page is refused
@@ -278,7 +279,7 @@ def _unchecked_finding(folder: RunFolder) -> Iterator[CheckResult]:
         compared |= Evidence.of(folder.root).page.texts(folder.root).keys()
     vouched = listed | {PAGE} if is_ours(folder.root) else listed if folder.is_signed else compared
     pages = {name for name in _pages(folder.root) if not name.startswith(f"{PREVIEW}/")}
-    names = (name for name in sorted((listed | pages) - vouched) if not name.endswith(_DATA))
+    names = (name for name in sorted((listed | pages) - vouched) if not name.endswith(FOR_PROGRAMS))
     if files := [name for name in names if not re.fullmatch(r"pictures/[^/]+\.png", name)]:
         others = f" and {count(len(files) - 1, 'other file')}" if files[1:] else ""
         text = f"{folder.root / files[0]}{others}: no table gives what is in them, so they were not compared"
@@ -331,7 +332,7 @@ def _signature_finding(folder: RunFolder, changes: Sequence[FileChange]) -> Iter
 def _findings_of_changes(what: str, folder: RunFolder, changes: Sequence[FileChange]) -> Iterator[CheckResult]:
     """Yield a finding for each changed file, or that there is none."""
     for change in changes:
-        extra = change.how == "extra"
+        extra = change.how == "extra" and not folder.is_read(change.path)
         yield CheckResult("warn" if extra else "bad", what, change.text, folder.remedy(change))
     if not changes:
         yield CheckResult("ok", what, "all compared, none is damaged")

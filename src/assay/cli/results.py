@@ -23,8 +23,9 @@ from assay.report.browser import open_page
 from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
 from assay.store.files import Row
-from assay.store.folder import EARLIER, PAGE, RUN, RunFolder, find_run, remove_unit, working_in
-from assay.store.manifest import PAGE_UNSIGNED, page_is_signed, read_manifest, write_manifest
+from assay.store.find import find_run, run_places
+from assay.store.folder import EARLIER, PAGE, RUN, RunFolder, remove_unit, working_in
+from assay.store.manifest import PAGE_UNSIGNED, added_files, page_is_signed, read_manifest, write_manifest
 from assay.store.schema import (
     CONTRASTS,
     DIFFERENCES,
@@ -302,8 +303,9 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
 
 def _with_pages(run: str, out: Path) -> list[Path]:
     """Return the run folder that is named, or those of a folder of runs that have a page."""
-    if is_file(Path(run) / PAGE):
-        return [Path(run)]
+    for place in run_places(run, out):
+        if is_file(place / PAGE):
+            return [place]
     inside = sorted(path.parent for path in Path(run).glob(f"*/{PAGE}") if is_file(path.parent / RUN))
     if inside and not is_file(Path(run) / RUN):
         return inside
@@ -330,7 +332,8 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
         for path in paths if yes else ():
             remove_unit(path)
         if yes and (listed := read_manifest(folder)) is not None:
-            write_manifest(folder, {name: digest for name, (_, digest) in listed.items()})
+            digests = {name: digest for name, (_, digest) in listed.items()}
+            write_manifest(folder, digests, added=added_files(folder))
     if json:
         print(jsonlib.dumps({"paths": [str(path) for path in paths], "bytes": size, "deleted": yes}))
         return

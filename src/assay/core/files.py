@@ -68,7 +68,7 @@ def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True
     Raises:
         StoreError: The disk is full or may not be written, in one sentence; earlier content of `path` is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{_WRITER}-{os.getpid()}-{secrets.token_hex(4)}.partial")
+    temporary = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
@@ -84,6 +84,11 @@ def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True
     except BaseException:
         _discard(temporary)
         raise
+
+
+def partial_path(path: Path) -> Path:
+    """Return a name for a temporary file next to a file, which nobody can foresee; see `is_abandoned`."""
+    return path.with_name(f".{path.name}.{_WRITER}-{os.getpid()}-{secrets.token_hex(4)}.partial")
 
 
 @contextmanager
@@ -134,7 +139,8 @@ def write_bytes(path: Path, content: bytes, *, flush: bool = True) -> None:
     """Write these bytes whole; see `write_whole`."""
 
     def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
+        with temporary.open("xb") as file:  # a new file, never one behind a link that somebody put there
+            file.write(content)
 
     write_whole(path, write, flush=flush)
 
@@ -175,7 +181,7 @@ def file_lock(path: Path, wait: Callable[[], None] | None = None, *, remedy: str
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise not_written(f"cannot write {path}: {error.strerror}; {remedy}", error) from error
     try:
@@ -316,6 +322,27 @@ def default_cache_root() -> Path:
     with suppress(OSError):  # who writes there says what is wrong
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     return place
+
+
+def cache_folder(root: Path, *names: str) -> Path:
+    """Return a folder of a cache in which files are kept.
+
+    Args:
+        root: The cache, which may be a link of the user's.
+        names: The folders below it, each in the one before.
+
+    Raises:
+        StoreError: One of these is a link: who may write to the cache could let files of the user's be replaced.
+    """
+    folder = root
+    for name in names:
+        folder /= name
+        if folder.is_symlink():
+            raise StoreError(
+                f"{folder} is a link, and a cache has none: put there the folder itself, or let ASSAY_CACHE name "
+                "another cache"
+            )
+    return folder
 
 
 # What this user has run or written here, told apart from what others handed over.

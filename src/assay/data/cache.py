@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Generator
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8, UInt16
 
 from assay.core.errors import StoreError
-from assay.core.files import file_lock, file_state, not_written, release, sha256, write_bytes
+from assay.core.files import file_lock, file_state, not_written, partial_path, release, sha256, write_bytes
 from assay.data.dataset import ONE_KIND, Images, Masks
 
 if TYPE_CHECKING:
@@ -229,18 +230,24 @@ def _open_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
 
 def _build(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: Callable[[np.ndarray], None]) -> None:
     # The lock is held, so a partial file that is already there was left by a process that died.
-    partial = path.with_suffix(".partial")
+    for abandoned in (*path.parent.glob(f".{path.name}.*.partial"), path.with_suffix(".partial")):
+        abandoned.unlink(missing_ok=True)
+    partial = partial_path(path)
     try:
-        with writing(path):
-            array = np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
+        with writing(path), partial.open("x+b") as file:  # a new file, never one behind a link that somebody put there
+            np.lib.format.write_array_header_1_0(
+                file, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+            )
+            file.flush()
+            start = file.tell()
             # Space is claimed before it is written: a full disk is then an error here, not a bus error in the middle.
-            with partial.open("r+b") as handle:
-                os.posix_fallocate(handle.fileno(), 0, partial.stat().st_size)
+            os.posix_fallocate(file.fileno(), 0, start + max(1, math.prod(shape) * dtype.itemsize))
+            array = np.memmap(file, dtype, "r+", start, shape)
         fill(array)
         with writing(path):
             array.flush()
-            with partial.open("r+b") as handle:
-                os.fsync(handle.fileno())
+            with partial.open("r+b") as file:
+                os.fsync(file.fileno())
         write_bytes(path.with_suffix(".sha256"), f"{sha256(partial)}\n".encode())
         with writing(path):
             partial.replace(path)

@@ -24,6 +24,8 @@ STALE = 60.0
 """Seconds after its last heartbeat when a writer counts as dead."""
 _LOOK = 1.0
 """Seconds between looks at the lease of another writer."""
+_LONGEST = 1 << 16
+"""Bytes of a lease."""
 
 
 @contextmanager
@@ -108,8 +110,13 @@ def _token(path: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the writer of a lease; empty where there is none, or none that can be named. Raises OSError."""
+    """Return the writer of a lease; empty where there is none, or none that can be named. Raises OSError.
+
+    No manifest lists leases: a file there may be anybody's, and of any size.
+    """
     try:
+        if path.stat().st_size > _LONGEST:
+            return {}
         writer = dict(json.loads(path.read_bytes()))
     except (FileNotFoundError, RecursionError, ValueError, TypeError):
         return {}

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from assay.core.errors import SpecError
-from assay.core.files import WEIGHTS_FILE, canonical_json, content_hash, file_lock, hash_by_last, write_bytes
+from assay.core.files import (
+    WEIGHTS_FILE,
+    cache_folder,
+    canonical_json,
+    content_hash,
+    file_lock,
+    hash_by_last,
+    write_bytes,
+)
 from assay.core.map_grid import COLUMNS_VERSION, KINDS_VERSION
 from assay.core.reasons import Code, Reason, reason_of
 from assay.core.registry import lookup
@@ -33,7 +41,7 @@ from assay.spec.recipe import Component, Frozen, RecipeSpec
 from assay.spec.request import ProbeSpec
 from assay.spec.schema import DataSpec, EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.files import write_json
-from assay.store.folder import RunFolder, UnitKind
+from assay.store.folder import RunFolder, UnitKind, checked_id
 
 if TYPE_CHECKING:
     from assay.execution.jobs import TrainJob
@@ -195,7 +203,7 @@ class SourceJob:
             _write_untrained(folder, "sources", self.source.training, fault, provenance(began, self.device))
             return
         shared = replace(self.place, root=self.place.cache)
-        unit = shared.folder.unit("sources", id)
+        unit = cache_folder(self.place.cache, "sources", checked_id(id))
 
         def wait() -> None:
             context.report(0.0, "another run trains it")

@@ -15,7 +15,7 @@ from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, T
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.store.kinds import PAGE_WRITER, Kind
-from assay.store.manifest import is_ours
+from assay.store.manifest import added_files, foreign_files, is_ours
 
 Tables = Mapping[str, Sequence[Row]]
 """Rows by name of the table."""
@@ -102,19 +102,22 @@ def carry_out(
         with_page: Whether the page is written, and other files that follow from the tables.
 
     Raises:
-        StoreError: Another run works in the folder, or it holds another kind of run, or one of another subject.
+        StoreError: Another run works in the folder, or it holds another kind of run, or one of another subject, or
+            files that somebody added to what is read.
     """
     folder = RunFolder(root)
     with working_in(root):
         folder.require(run.kind, run.subject, run.sources)
         folder.remove_partial_files()
+        folder.refuse_added(units_remade=not run.stamp)
+        foreign = foreign_files(root)
         outcome = _run_rounds(run, folder, executor, watch)
         if outcome.stopped:
             return FinishedRun(outcome, None)
         folder.write_tables(run.conclude(folder))
         done = FinishedRun(outcome, load_object(run.kind.writer)(root) if with_page else None)
         run.finish(folder, outcome)
-        folder.seal()
+        folder.seal(added=foreign)
         return done
 
 
@@ -129,18 +132,19 @@ def rebuild(root: Path) -> Path:
         root: The run folder, which is held meanwhile.
 
     Raises:
-        StoreError: No run ended in the folder, another run works in it, or a file is missing or altered.
+        StoreError: No run ended in the folder, another run works in it, a file is missing or altered, or one was added
+            that would be read.
     """
     folder = RunFolder(root)
     kind = folder.require_run()
     with working_in(root):
         folder.require_sound(but_remade=True)
-        ours = is_ours(root)
+        ours, added = is_ours(root), added_files(root)
         if kind.rebuild and not folder.is_signed:
             folder.write_tables(load_object(kind.rebuild)(folder))
         path = load_object(PAGE_WRITER if folder.is_signed else kind.writer)(root)
         if folder.has_ended:
-            folder.seal(ours=ours)
+            folder.seal(ours=ours, added=added)
         return path
 
 

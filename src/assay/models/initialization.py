@@ -17,7 +17,7 @@ from torch import nn
 
 from assay.core import registry
 from assay.core.errors import SpecError, WeightsError
-from assay.core.files import WEIGHTS_FILE, default_cache_root, fill_names
+from assay.core.files import WEIGHTS_FILE, cache_folder, default_cache_root, fill_names
 from assay.core.registry import Role, component
 from assay.core.seeds import derive
 from assay.models.networks import WithTrunk, as_network
@@ -285,7 +285,7 @@ class FromSource:
     def __call__(self, network: nn.Module) -> None:
         """Raises WeightsError when the source is not in the cache."""
         target = with_trunk(network)
-        path = default_cache_root() / "sources" / self.id / WEIGHTS_FILE
+        path = cache_folder(default_cache_root(), "sources", self.id) / WEIGHTS_FILE
         if not path.is_file():
             raise WeightsError(f"source {self.id} is not in {path.parent.parent}: run its study again, which trains it")
         metadata = load_weights(target, path, ("trunk", "scaling"))

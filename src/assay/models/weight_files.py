@@ -27,7 +27,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from assay.core.errors import StoreError, WeightsError, first_line, shorten
-from assay.core.files import assets_folder, default_cache_root, file_hash, file_lock, write_bytes
+from assay.core.files import assets_folder, cache_folder, default_cache_root, file_hash, file_lock, write_bytes
 from assay.data.cache import NO_ROOM_REMEDY, writing
 from assay.models.confined import FULL, memory_limited
 from assay.models.untyped import safetensors_of
@@ -361,7 +361,7 @@ _AS_THEY_ARE = "%:/?#[]@!$&'()*+,;="
 
 def weights_cache() -> Path:
     """Return the folder of downloaded weights, within the cache that runs share (`ASSAY_CACHE`)."""
-    return default_cache_root() / "weights"
+    return cache_folder(default_cache_root(), "weights")
 
 
 def cached_path(url: str, sha256: str, folder: Path) -> Path:
@@ -465,15 +465,20 @@ def _is_address(url: str) -> bool:
         return False
 
 
+_APPENDED = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+
+
 def download(url: str, part: Path, size: int | None, advice: str) -> None:
     """Download into a part file, behind the bytes that it holds.
 
     Args:
         advice: Advice for a file fetched by hand.
     """
+    if part.is_symlink() or (part.is_file() and part.stat().st_nlink > 1):  # as who may write to a cache can make it
+        raise WeightsError(f"{part} is a link, and a download is not written behind one: remove it")
     here = part.stat().st_size if part.is_file() else 0
     try:
-        with writing(part), part.open("ab") as file:
+        with writing(part), os.fdopen(os.open(part, _APPENDED, 0o666), "ab") as file:
             plain = {"Accept-Encoding": "identity"}  # positions in the file are then positions in the response
             http_get(quote(url, _AS_THEY_ARE), file, resume_size=here, expected_size=size, headers=plain)
             os.fsync(file.fileno())

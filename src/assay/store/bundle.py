@@ -18,7 +18,9 @@ from assay.store.manifest import (
     altered_files,
     find_nonregular_files,
     key_of_signature,
+    read_bounded,
     read_manifest,
+    sums_of,
 )
 
 BUNDLED = ("tables", "pictures")
@@ -30,7 +32,7 @@ def bundle_changes(root: Path) -> list[FileChange]:
     """Compare the files of an unpacked bundle with its checksums, which who changed a file may have changed, too."""
     if damage := find_nonregular_files(root):
         return damage
-    listed = _sums_of((root / SUMS).read_text(encoding="utf-8", errors="replace"))
+    listed = _sums_of(read_bounded(root / SUMS))
     files = (path for path in sorted(root.rglob("*")) if path.is_file() and path != root / SUMS)
     extra = (path for path in files if path.relative_to(root).as_posix() not in listed)
     return [*altered_files(root, listed), *(FileChange("extra", path) for path in extra)]
@@ -46,14 +48,14 @@ def signed_runs(root: Path) -> list[tuple[Path, str, bool]]:
     """
     runs: list[tuple[Path, str, bool]] = []
     for file in filter(Path.is_file, sorted(root.glob(f"*/{SIGNED}"))):  # a pipe would be waited for
-        text, signature = file.read_text(encoding="utf-8", errors="replace"), file.with_name(SIGNATURE)
+        text, signature = read_bounded(file), file.with_name(SIGNATURE)
         listed = _sums_of(text)
         files = {path.relative_to(file.parent).as_posix() for path in file.parent.rglob("*") if path.is_file()}
         changed = files - listed.keys() - {SIGNED, SIGNATURE}
         changed |= {name for name in files & listed.keys() if file_hash(file.parent / name) != listed[name]}
         changed |= {name for name in listed.keys() - files if name == PAGE or name.partition("/")[0] in BUNDLED}
         key = key_of_signature(text, signature, file_state(signature)) if signature.is_file() else ""
-        is_whole = PAGE in files and not changed - {PAGE}
+        is_whole = PAGE in files and not changed - {PAGE} and all(listed.values())  # no name stands there twice
         runs.append((file.parent, key if is_whole else "", PAGE not in changed))
     return runs
 
@@ -66,11 +68,7 @@ def unsigned_files(root: Path, signed: Collection[Path]) -> list[Path]:
 
 def _sums_of(text: str) -> dict[str, str]:
     """Return path -> SHA-256 of a text of sha256sum. Paths that lead out of a folder are left out."""
-    return {
-        name: digest
-        for digest, _, name in (line.partition("  ") for line in text.splitlines())
-        if name and not re.search(r"^/|(^|/)\.{0,2}(/|$)", name)
-    }
+    return {name: digest for name, digest in sums_of(text).items() if not re.search(r"^/|(^|/)\.{0,2}(/|$)", name)}
 
 
 def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:

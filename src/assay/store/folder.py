@@ -17,7 +17,7 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from assay.core.errors import NoTableError, StoreError, key_text, nearest, shorten, unknown_name
+from assay.core.errors import NoTableError, StoreError, key_text, shorten, unknown_name
 from assay.core.files import (
     file_hash,
     file_lock,
@@ -67,6 +67,8 @@ from assay.store.manifest import (
     SIGNED,
     UNLISTED,
     FileChange,
+    FileStates,
+    added_files,
     altered_files,
     broken_seal,
     changes,
@@ -76,7 +78,7 @@ from assay.store.manifest import (
     write_manifest,
 )
 from assay.store.migrations import migrate, refuse_earlier, without_version
-from assay.store.packs import PACKED, PACKS, UNITS, pack, packed_places, read_packed, recorded_packs
+from assay.store.packs import PACKED, PACKS, UNITS, PackEntry, pack, packed_places, read_packed, recorded_packs
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
 from assay.store.views import VIEWS
 
@@ -168,6 +170,8 @@ def result_folder(parent: str, name: str) -> Path:
 # One run at a time works in a run folder.
 
 LOCK = ".lock"
+_holds: ContextVar[bool] = ContextVar("holds", default=False)
+"""Whether this process holds a run folder, where it may write units before the manifest of an earlier run goes."""
 
 
 @contextmanager
@@ -188,7 +192,11 @@ def working_in(root: Path) -> Generator[None]:
     require_regular_files(root)
     require_writable(root)
     with file_lock(root / LOCK, refuse):
-        yield
+        token = _holds.set(True)
+        try:
+            yield
+        finally:
+            _holds.reset(token)
 
 
 def is_worked_in(root: Path) -> bool:
@@ -240,6 +248,7 @@ def remove_unit(path: Path) -> None:
 # Checksums: a record holds those of the files of its unit, and one of itself; the manifest those of all files.
 
 FILES, SELF = "files", "sha256"
+_RECORD = "record.json"
 _UNCHECKED = {"record.json", "provenance.json", "checkpoint.pt"}
 """Those that hold times, whose checksum would not be the same when they are made again."""
 _NEVER_REMADE = ("stated.json", "registration.json", "replication.json")
@@ -467,6 +476,19 @@ class RunFolder:
         """Return whether this unit's record, which is written last, is there or in a pack."""
         return self._loose(kind, id) or id in packed_places(self.root, kind)
 
+    def _pack_of(self, kind: UnitKind, id: str) -> PackEntry | None:
+        """Return where a unit is packed; None where it has only files of its own, which never stand for a pack."""
+        entry = packed_places(self.root, kind).get(id)
+        if entry is None and not self._loose(kind, id):
+            entry = packed_places(self.root, kind).get(id)  # it was packed meanwhile
+        return entry
+
+    def _require_listed(self, path: Path) -> None:
+        """Check that a run which ended here wrote a record or a pack, unless one works here now. Raises StoreError."""
+        listed = None if _holds.get() else read_manifest(self.root)
+        if listed is not None and path.relative_to(self.root).as_posix() not in listed:
+            self._refuse([FileChange("extra", path)])
+
     def _loose(self, kind: UnitKind, id: str) -> bool:
         """Return whether a unit has a record of its own."""
         return os.path.isfile(f"{self.root}/{kind}/{id}/record.json")  # noqa: PTH113  pathlib takes four times as long
@@ -508,7 +530,8 @@ class RunFolder:
 
     def _checked_record(self, kind: UnitKind, id: str) -> dict[str, Any]:
         path = self.unit(kind, id) / "record.json"
-        in_pack = None if self._loose(kind, id) else packed_places(self.root, kind).get(id)
+        in_pack = self._pack_of(kind, id)
+        self._require_listed(in_pack.path.with_suffix(".json") if in_pack else path)
         if in_pack:
             content = str(in_pack.record).encode("utf-8", "surrogatepass")  # which no reader takes as text
             value = parse_json(content, path)
@@ -530,13 +553,14 @@ class RunFolder:
             return path
         return _require_checksum(path, self._checked_record(kind, id).get(FILES, {}).get(name))
 
-    def seal(self, *, ours: bool = True) -> None:
+    def seal(self, *, ours: bool = True, added: FileStates | None = None) -> None:
         """Write the manifest, for whoever holds the folder, when all files of a run are written.
 
         Files of units have the checksums of their records there, so that a change before now is found, too.
 
         Args:
             ours: Whether this process wrote all of it; else the folder is as well known here as before.
+            added: Files that somebody else put there; see `write_manifest`.
 
         Raises:
             StoreError: A record is damaged.
@@ -544,7 +568,7 @@ class RunFolder:
         packed_sums = recorded_packs(self.root)
         for kind, id in self._units():
             packed_sums |= self._recorded_sums(kind, id)
-        write_manifest(self.root, packed_sums, ours=ours)
+        write_manifest(self.root, packed_sums, ours=ours, added=added)
 
     def _units(self) -> Iterator[tuple[UnitKind, str]]:
         return ((kind, id) for kind in UNIT_KINDS for id in self.ids(kind))
@@ -552,7 +576,7 @@ class RunFolder:
     def _recorded_sums(self, kind: UnitKind, id: str) -> dict[str, str]:
         """Return the files of a complete unit, below this folder, with the checksums that its record has."""
         files: Mapping[str, str] = self._checked_record(kind, id)[FILES]
-        in_pack = "" if self._loose(kind, id) else PACKED.get(kind)
+        in_pack = PACKED.get(kind) if self._pack_of(kind, id) else ""
         return {f"{kind}/{id}/{name}": digest for name, digest in files.items() if name != in_pack}
 
     def altered_units(self, units: Iterable[tuple[UnitKind, str]] | None = None) -> list[FileChange]:
@@ -612,7 +636,8 @@ class RunFolder:
         if self._remade(change):
             return f"`assay report {self.root}` writes it again"
         if change.how == "extra":
-            return "move it elsewhere, since the run did not write it"
+            what = "its folder" if place in UNIT_KINDS and change.path.name == _RECORD else "it"
+            return f"move {what} elsewhere, since the run did not write it"
         if change.path.name in (SIGNED, SIGNATURE):
             what = "them" if change.how == "unsigned" else "it"
             return f"restore {what} from a copy, or sign what is there with `assay seal {self.root} --key FILE`"
@@ -641,19 +666,46 @@ class RunFolder:
             page: The page may not be, of which nothing else is read.
 
         Raises:
-            StoreError: A file is missing or altered, was added to what is signed, or the signature is of other data.
+            StoreError: A file is missing or altered, was added to what is signed or to what is read, or the signature
+                is of other data.
         """
         self._refuse(
             [
                 change
                 for change in self.changes(parts)
-                if (self.is_signed or change.how != "extra")
+                if (self.is_signed or change.how != "extra" or (not parts and self.is_read(change.path)))
                 and (
                     change.how in ("link", "stream")
                     or not (self._remade(change) if but_remade else change.path.name == PAGE and not page)
                 )
             ]
         )
+
+    def is_read(self, path: Path) -> bool:
+        """Return whether the tables or the page of this folder may be made of a file, wherever it comes from."""
+        *folders, name = path.relative_to(self.root).parts
+        if not folders or folders[0] == "failures":
+            return name.endswith(".json")
+        if folders[0] in UNIT_KINDS:
+            return name == _RECORD
+        return (folders[0], path.suffix) in ((PACKS, ".json"), ("tables", ".parquet"), ("pictures", ".png"))
+
+    def refuse_added(self, *, units_remade: bool = False) -> None:
+        """Check that nobody added to the last run here what another one would read. For who holds the folder.
+
+        Args:
+            units_remade: Whether units that were added are removed and made again: they may be of a run that was
+                refused after it had written them, which leaves an earlier run as it was.
+
+        Raises:
+            StoreError: A file was added.
+        """
+        added = [FileChange("extra", self.root / name) for name in added_files(self.root)]
+        wrong = [change for change in added if self.is_read(change.path)]
+        units = [change for change in wrong if change.path.name == _RECORD and units_remade]
+        for change in units:
+            remove_unit(change.path.parent)
+        self._refuse([change for change in wrong if change not in units])
 
     def _refuse(self, wrong: Sequence[FileChange]) -> None:
         if wrong:
@@ -693,8 +745,10 @@ class RunFolder:
 
     def _rows(self, kind: UnitKind, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Read the rows of several units from their own files or from packs."""
-        packed_units = packed_places(self.root, kind)
-        loose = [id for id in ids if id not in packed_units or self._loose(kind, id)]
+        in_packs = {id: entry for id in ids if (entry := self._pack_of(kind, id))}
+        for path in {entry.path for entry in in_packs.values()}:
+            self._require_listed(path.with_suffix(".json"))
+        loose = [id for id in ids if id not in in_packs]
         read = dict(zip(loose, read_parquets([self.checked_path(kind, id, PACKED[kind]) for id in loose]), strict=True))
         if len(loose) < len(ids):
             read |= read_packed(self.root, kind, [id for id in ids if id not in read])
@@ -826,51 +880,3 @@ class RunFolder:
 
 received: ContextVar[Path | None] = ContextVar("received", default=None)
 """A run folder that this process reads and that this user's Assay did not finish here."""
-
-
-_MOST_NAMED = 5
-"""Run folders elsewhere that are named where there is none."""
-
-
-def resolve_folder(folder: Path) -> Path:
-    """Return a folder by its name, also where it is the working folder or above it.
-
-    Examples:
-        >>> resolve_folder(Path("runs/tiny")), resolve_folder(Path(".")) == Path.cwd()
-        (PosixPath('runs/tiny'), True)
-    """
-    return folder.resolve() if folder.name in ("", "..") else folder
-
-
-def find_run(run: str, out: Path) -> Path:
-    """Return the run folder that a path or a name under `out` means: of a study, a model probed by itself, or an audit.
-
-    Raises:
-        StoreError: There is none; the text gives the nearest that there is.
-    """
-    places = (Path(run),) if Path(run) == out else tuple(dict.fromkeys((Path(run), out / run)))
-    for folder in map(resolve_folder, places):
-        refuse_earlier(folder)
-        if is_file(folder / RUN):
-            if not folder.name.isprintable():  # it would write lines of its own on the terminal
-                raise StoreError(
-                    f"the run folder '{shorten(folder.name)}' has control characters in its name: rename it"
-                )
-            received.set(None if is_ours(folder) else folder)
-            return folder
-    names = sorted({shorten(path.parent.name) for path in out.glob(f"*/{RUN}")})
-    near = nearest(run, names)
-    if Path(run).is_absolute() and Path(run) != out:
-        near, listing = None, "give the folder of a run, or the name of a study under --out"
-    elif names:
-        listing = f"in {out} there is: {', '.join(names)}"
-    else:
-        elsewhere = sorted({shorten(str(path.parent)) for way in ("*", "*/*") for path in Path().glob(f"{way}/{RUN}")})
-        further = f" and {len(elsewhere) - _MOST_NAMED} more" if len(elsewhere) > _MOST_NAMED else ""
-        others = f"there is: {', '.join(elsewhere[:_MOST_NAMED])}{further}"
-        listing = f"{out} holds no run; {others if elsewhere else '--out names the folder of runs'}"
-    empty = [folder for folder in places if is_folder(folder)]
-    missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
-    what = f"'{empty[0]}' holds no {RUN}, so it is not a run folder" if empty else missing
-    hint = f"did you mean '{near}'?" if near else listing
-    raise StoreError(f"{what}: {hint}")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from assay.core.errors import StoreError
-from assay.core.files import file_hash, file_state, has_mark, is_file, leave_mark
-from assay.store.files import ALTERED, read_checked_json, write_checked_json, write_text
+from assay.core.files import file_hash, file_state, has_mark, leave_mark
+from assay.store.files import ALTERED, read_checked_json, write_checked_json
 from assay.store.local import LOCAL, local_digest
 from assay.store.schema import SCHEMA_VERSION
 
@@ -28,14 +28,18 @@ SIGNED, SIGNATURE = "signed.txt", "signed.txt.sig"
 """The files of a folder in the format of sha256sum, and their signature in that of ssh-keygen."""
 _PAGE = "report.html"
 PAGE_UNSIGNED = f"; {_PAGE} is not signed: it was made later"
-_UNSIGNED = ("finished.json", SIGNED, SIGNATURE)
-_REFUSED = {
-    "passphrase": "{key} has a passphrase, which was not given: sign in a terminal, or add it to an agent (ssh-add)",
-    "too open": "others can read {key}, and ssh-keygen does not use it: chmod 600 {key}",
-    "No private key found": "{key} is a public key, and no agent holds its private key: give the private key",
-    "Couldn't load public key": "{key} holds no private key of SSH that can be read: `ssh-keygen -t ed25519` makes one",
-}
-"""Part of what ssh-keygen says -> why it did not sign."""
+UNSIGNED = ("finished.json", SIGNED, SIGNATURE)
+"""Files that no signature covers."""
+FOR_PROGRAMS = (".json", ".parquet", ".safetensors", ".pt")
+"""Ends of the names of files of a run folder that are for programs."""
+_FOR_READERS = re.compile(
+    rf"(?!pictures/[^/]+\.png$|{re.escape(SIGNED)}(\.sig)?$)"
+    rf"(?!.*({'|'.join(map(re.escape, FOR_PROGRAMS))})$).*",
+    re.DOTALL,
+)
+"""Names of the other files, such as pages and cards, which every run writes again."""
+FileStates = Mapping[str, tuple[int, ...]]
+"""Path of a file below a folder -> its `file_state`."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +70,25 @@ class FileChange:
         return f"cannot read {self.path}: {ALTERED if self.how == 'changed' else 'there is no such file'}"
 
 
-def write_manifest(root: Path, digests_known: Mapping[str, str], *, ours: bool = False) -> None:
-    """List every file of a folder. A signature goes where a later run changed what it is of.
+def write_manifest(
+    root: Path, digests_known: Mapping[str, str], *, ours: bool = False, added: FileStates | None = None
+) -> None:
+    """List the files of a folder that Assay wrote. A signature goes where a later run changed what it is of.
+
+    A name that cannot be printed is none of Assay's, and could write lines of its own into what is signed.
 
     Args:
         root: The folder.
         digests_known: Path below it -> SHA-256 when it was written, so that a change since is found and not listed.
         ours: Whether this process wrote the page from the tables; such manifests are remembered, see `is_ours`.
+        added: Files that somebody else put there. They are listed only if they were written since.
     """
-    ours = ours or is_ours(root)
-    files = {name: path for name, path in _files(root).items() if path.is_file()}
+    ours, foreign = ours or is_ours(root), added or {}
+    files = {
+        name: path
+        for name, path in _files(root).items()
+        if path.is_file() and name.isprintable() and not (name in foreign and file_state(path) == foreign[name])
+    }
     digests = {name: digests_known.get(name) or file_hash(path) for name, path in files.items()}
     if SIGNED in digests and not _signs(root, digests):
         for name in (SIGNED, SIGNATURE):
@@ -87,6 +100,35 @@ def write_manifest(root: Path, digests_known: Mapping[str, str], *, ours: bool =
         with suppress(PermissionError):  # of paths beside it that this user may not read
             for mark in _known_texts(root):
                 leave_mark(mark)
+
+
+def added_files(root: Path) -> FileStates:
+    """Return the files of a folder that its manifest does not list.
+
+    Where no manifest can be read, these are the files for readers, which whoever writes the manifest writes again.
+    """
+    listed = None
+    with suppress(StoreError):
+        listed = read_manifest(root)
+    if listed is None:
+        return _files_for_readers(root)
+    return _states({name: path for name, path in _files(root).items() if name not in listed})
+
+
+def foreign_files(root: Path) -> FileStates:
+    """Return the files of a folder that no run of this user is known to have written, before one goes on there.
+
+    Of a folder from elsewhere, or of a run that did not end, these are the files for readers, which a run writes again.
+    """
+    return added_files(root) if is_ours(root) else _files_for_readers(root)
+
+
+def _files_for_readers(root: Path) -> FileStates:
+    return _states({name: path for name, path in _files(root).items() if _FOR_READERS.fullmatch(name)})
+
+
+def _states(files: Mapping[str, Path]) -> FileStates:
+    return {name: file_state(path) for name, path in files.items() if path.is_file()}
 
 
 def is_ours(root: Path) -> bool:
@@ -223,34 +265,6 @@ def _files(root: Path, parts: Collection[str] = ()) -> dict[str, Path]:
     return paths
 
 
-def sign(root: Path, key: Path) -> None:
-    """Sign the files of a folder that its manifest lists.
-
-    Args:
-        root: The folder.
-        key: A private key of SSH, or a public one whose private key an agent holds.
-
-    Raises:
-        StoreError: There is no manifest, or ssh-keygen is missing or refuses the key.
-    """
-    listed = read_manifest(root)
-    if listed is None:
-        raise StoreError(f"{root} has no {MANIFEST}: only a run that ended can be signed")
-    if not is_file(key):
-        raise StoreError(f"there is no key {key}: `ssh-keygen -t ed25519` makes one")
-    text = "".join(f"{digest}  {name}\n" for name, (_, digest) in sorted(listed.items()) if name not in _UNSIGNED)
-    try:
-        done = _keygen(text, "sign", "-f", str(key))
-    except FileNotFoundError as error:
-        raise StoreError("there is no ssh-keygen; signatures need it, of OpenSSH 8.2 or later") from error
-    if done.returncode:
-        why = next((why for part, why in _REFUSED.items() if part in done.stderr), "ssh-keygen cannot sign with {key}")
-        raise StoreError(why.format(key=key))
-    write_text(root / SIGNED, text)
-    write_text(root / SIGNATURE, done.stdout)
-    write_manifest(root, {name: digest for name, (_, digest) in listed.items() if name not in (SIGNED, SIGNATURE)})
-
-
 def signer(root: Path) -> str | None:
     """Return the key that signed the data of a folder, such as `ED25519 key SHA256:...`.
 
@@ -277,7 +291,7 @@ def page_is_signed(root: Path) -> bool:
 @lru_cache(maxsize=8)
 def key_of_signature(text: str, signature: Path, state: tuple[int, ...]) -> str:
     """Return the key of a signature, empty if it is of another text. Cached as long as the file stays."""
-    done = _keygen(text, "check-novalidate", "-s", str(signature))
+    done = run_keygen(text, "check-novalidate", "-s", str(signature))
     return "" if done.returncode else re.sub(r"^.* with ", "", done.stdout.strip())
 
 
@@ -291,15 +305,42 @@ def broken_seal(root: Path) -> list[FileChange]:
 def _signs(root: Path, listed: Mapping[str, str]) -> str:
     """Return what was signed where it is these files, but for the page, which may be made again; empty otherwise."""
     try:
-        text = (root / SIGNED).read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = read_bounded(root / SIGNED)
+    except (OSError, StoreError):
         return ""
-    signed = {line[66:]: line[:64] for line in text.split("\n")[:-1]}
-    data = ({name: facts[name] for name in facts if name not in (_PAGE, *_UNSIGNED)} for facts in (signed, listed))
+    signed = sums_of(text)
+    data = ({name: facts[name] for name in facts if name not in (_PAGE, *UNSIGNED)} for facts in (signed, listed))
     return text if next(data) == next(data) else ""
 
 
-def _keygen(text: str, what: str, *words: str) -> subprocess.CompletedProcess[str]:
+_LONGEST_SUMS = 1 << 27
+"""Bytes of a list of checksums, which of a million files has 10^8. A sparse file may have any size."""
+
+
+def read_bounded(path: Path) -> str:
+    """Return a list of checksums or a signed text. Raises OSError, and StoreError for one that no Assay writes."""
+    if (size := path.stat().st_size) > _LONGEST_SUMS:
+        raise StoreError(f"cannot read {path}: it has {size:,} bytes, more than Assay writes; get another copy")
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def sums_of(text: str) -> dict[str, str]:
+    """Return path -> SHA-256 of a text of sha256sum; of a path that stands there twice it is empty, so that none fits.
+
+    Lines end by a line feed alone: a name may hold what other programs take for the end of a line.
+
+    Examples:
+        >>> sums_of("01  a\\n02  b\\u2028 c\\n03  a\\n")
+        {'a': '', 'b\\u2028 c': '02'}
+    """
+    sums: dict[str, str] = {}
+    for digest, _, name in (line.partition("  ") for line in text.split("\n")):
+        if name:
+            sums[name] = "" if name in sums else digest
+    return sums
+
+
+def run_keygen(text: str, what: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Let ssh-keygen sign a text, or check its signature."""
     command = ["ssh-keygen", "-Y", what, "-n", "assay", *words]
     return subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=False)

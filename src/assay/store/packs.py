@@ -1,9 +1,9 @@
 """Finished units of a run folder in packs: one Parquet file with the rows of up to 1,000 units, and its index.
 
 A pack is complete when its index, `packs/<name>.json`, is there. The index holds the checksum of the Parquet file and
-the record of each unit as it was. Only then are the units' own files removed, records first: a unit without a record of
-its own is looked for in the packs. What a kill leaves is a Parquet file without index, which is removed, or files of
-units that are packed, which are equal and are removed the next time.
+the record of each unit as it was. Only then are the units' own files removed, records first. A unit is looked for in
+the packs first: files of its own, which somebody may have added, never stand for it. What a kill leaves is a Parquet
+file without index, which is removed, or files of units that are packed, which are equal and are removed the next time.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def packed_places(root: Path, kind: str) -> Mapping[str, PackEntry]:
 def _packed_units(folder: str, changed: int) -> dict[str, dict[str, PackEntry]]:
     """Cached as long as no file of the folder is added or removed."""
     places: dict[str, dict[str, PackEntry]] = {}
-    for index in sorted(Path(folder).glob("*.json")):
+    for index in _indices(Path(folder)):
         values = _read_index(index)
         path = index.with_suffix(".parquet")
         if path.is_file():  # a user who deletes a damaged pack has its units made again
@@ -126,8 +126,12 @@ def recorded_packs(root: Path) -> dict[str, str]:
     Raises:
         StoreError: An index is damaged.
     """
-    indices = sorted((root / PACKS).glob("*.json"))
-    return {f"{PACKS}/{index.stem}.parquet": _read_index(index)["content"] for index in indices}
+    return {f"{PACKS}/{index.stem}.parquet": _read_index(index)["content"] for index in _indices(root / PACKS)}
+
+
+def _indices(folder: Path) -> list[Path]:
+    """Return the indices of packs, without hidden files, which no manifest lists."""
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
 def _require_whole(path: Path) -> None:

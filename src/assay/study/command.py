@@ -366,7 +366,8 @@ def register_command(request: RunRequest, receipt: str) -> None:
 
 def replicate_command(request: RunRequest) -> None:
     """Run the study of a finished run again, in a folder of its own."""
-    from assay.store.folder import find_run, require_writable, working_in
+    from assay.store.find import find_run
+    from assay.store.folder import require_writable, working_in
     from assay.study.replication import SEEDS, keep_earlier, prepare_replication
 
     settled, first = prepare_replication(find_run(request.spec, request.out), request.out, request.seeds or SEEDS)

@@ -253,7 +253,7 @@ def _in_and_out(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Iterat
     threshold = "" if cut is None else f" Threshold on the probability of the last: {cut:.4f}."
     crop = f", of which {inputs['crop_share']:g} is kept" if inputs["crop_share"] != 1 else ""
     crop += inputs["resize"] and f", resized by `{inputs['resize']}`"
-    steps = f"; before that {', '.join(inputs['preprocessing'])}" if inputs["preprocessing"] else ""
+    steps = f"; before that {', '.join(map(inert, inputs['preprocessing']))}" if inputs["preprocessing"] else ""
     yield (
         f"- Input: {inputs['values']}, {inputs['channels']} x {inputs['size']} x {inputs['size']}. Images become "
         "squares "
@@ -296,7 +296,7 @@ def _results(run: RunFolder, planned: Trial) -> Iterator[str]:
     if not measures:
         yield "No measure of all images was made of it."
         return
-    yield f"| environment | {' | '.join(map(label_of, measures))} |"
+    yield f"| environment | {' | '.join(inert(label_of(measure)) for measure in measures)} |"
     yield f"|---|{'--:|' * len(measures)}"
     for name in dict.fromkeys(row["environment"] for row in of_network):
         at = {row["measure"]: float(row["value"]) for row in of_network if row["environment"] == name}

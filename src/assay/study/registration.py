@@ -26,7 +26,7 @@ from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.rows import RULES
 from assay.store.files import Row, read_checked_json, read_json, write_checked_json, write_json
 from assay.store.folder import RunFolder
-from assay.store.manifest import read_manifest, write_manifest
+from assay.store.manifest import added_files, read_manifest, write_manifest
 from assay.store.migrations import migrate, without_version
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.families import PlannedComparison, comparison_columns, spec_pairs
@@ -84,7 +84,8 @@ def register(root: Path, spec: StudySpec, receipt: str = "") -> Registration:
             path, {"registered": registration.content, "sha256": registration.sha256, "receipt": registration.receipt}
         )
     if (root / FILE).is_file() and (listed := read_manifest(root)) is not None:
-        write_manifest(root, {name: digest for name, (_, digest) in listed.items() if name != FILE})
+        digests = {name: digest for name, (_, digest) in listed.items() if name != FILE}
+        write_manifest(root, digests, added=added_files(root))
     return registration
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import multiprocessing
+import os
 import time
 from types import SimpleNamespace
 
@@ -120,6 +121,21 @@ def test_other_content_is_refused_and_removed(tmp_path):
         assert [item.suffix for item in tmp_path.iterdir()] == [".lock"]
         with pytest.raises(WeightsError, match="file should be of size 5 but has size 2048000"):
             fetch(url, SUM, tmp_path, size=5)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_download_is_written_behind_no_link(link, tmp_path):
+    (tmp_path / "mine.txt").write_bytes(CONTENT[:100])
+    with serving(Behavior(CONTENT)) as url:
+        part = tmp_path / f"{cached_path(url, SUM, tmp_path).name}.part"
+        link(tmp_path / "mine.txt", part)
+        with pytest.raises(
+            WeightsError, match=r"\.part is a link, and a download is not written behind one: remove it"
+        ):
+            fetch(url, SUM, tmp_path)
+        assert (tmp_path / "mine.txt").read_bytes() == CONTENT[:100]
+        part.unlink()
+        assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
 
 
 def test_a_part_of_another_file_is_not_built_upon(tmp_path):

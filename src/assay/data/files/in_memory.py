@@ -16,7 +16,15 @@ import numpy as np
 import pandas as pd
 
 from assay.core.errors import SpecError
-from assay.core.files import IN_MEMORY, canonical_json, default_cache_root, fill_names, is_file, write_bytes
+from assay.core.files import (
+    IN_MEMORY,
+    cache_folder,
+    canonical_json,
+    default_cache_root,
+    fill_names,
+    is_file,
+    write_bytes,
+)
 from assay.data.files.table import COUNTED
 
 # They are kept as a folder of the cache, named by its content: a CSV, arrays as .npy files, and a link to the folder of
@@ -80,7 +88,8 @@ def kept_table(table: Any, place: str = "data", counted: Mapping[str, Any] | Non
     rows = [{name: _text(cell) for name, cell in row.items()} for row in _rows(table, place)]
     text = pd.DataFrame(rows, dtype=object).fillna("").to_csv(index=False, lineterminator="\n").encode()
     numbers = b"" if counted is None else canonical_json(counted).encode()
-    path = default_cache_root() / IN_MEMORY / hashlib.sha256(text + numbers).hexdigest()[:16] / TABLE
+    name = hashlib.sha256(text + numbers).hexdigest()[:16]
+    path = cache_folder(default_cache_root(), IN_MEMORY, name) / TABLE
     if not is_file(path):
         if counted is not None:
             write_bytes(path.with_name(COUNTED), numbers)  # before the table, which is complete once it is there
@@ -115,7 +124,7 @@ def _store(table: Any, keys: dict[str, Any], place: str) -> dict[str, Any]:
         keys["image"] = image_columns[0]
     from assay.data.cache import writing  # it imports PyTorch, which a table alone does not need
 
-    root = default_cache_root() / IN_MEMORY
+    root = cache_folder(default_cache_root(), IN_MEMORY)
     partial = root / f"partial-{uuid4().hex}"
     with writing(partial):
         partial.mkdir(parents=True)
