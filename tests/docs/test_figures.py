@@ -131,7 +131,7 @@ FIGURES: dict[str, tuple[str, str, Figures]] = {
     "failures that show": ("failure", f"shows in {N} to {N} / {N} to {N} / {N} to {N} of studies", _shown),
     "pools": ("split", rf"share a pool of training rows \| {N} to {N} ", lambda t: _ends(t.rate)),
     "bounds": ("swing", f"lower bound in {N} to {N}, above the upper in {N} to {N}; with 50 .+? at most {N}", _bounds),
-    "stops": ("misreading", rf"At most {N} \(Monte Carlo error 0.0012\) .+? and {N} of the audits", _stops),
+    "stops": ("misreading", rf"At most {N} \(Monte Carlo error 0.0011\) .+? and {N} of the audits", _stops),
 }
 """What is said -> the table, the figures as they stand on the page, and how they follow from it."""
 
