@@ -180,7 +180,7 @@ def test_the_more_harmful_of_two_places_is_called_at_the_level_of_one() -> None:
         before, after, target, patient = world(160, 80, shift, 1.0, seed)
         other = before + shift + np.random.default_rng(models + seed).normal(size=160)
         places = [effect(before, one, target, patient) for one in (after, other)]
-        called += [max(replace(one, chances=of).at_least for one in places) > margin for of in (1, 2)]
+        called += [max(replace(one, n_comparisons=of).at_least for one in places) > margin for of in (1, 2)]
     assert called[0] / models > ALPHA
     assert called[1] / models < ALPHA
 

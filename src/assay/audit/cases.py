@@ -20,7 +20,7 @@ OF_AUDIT = 12
 
 
 @dataclass(frozen=True)
-class ChangedAnswers:
+class ChangedPredictions:
     """Answers to some images with the mark that leads.
 
     Attributes:
@@ -37,7 +37,11 @@ class ChangedAnswers:
 
 
 def audited_cases(
-    clean: ScoredImages, images: Environment, moved: ChangedAnswers | None, is_phantom: bool, gallery: PictureSettings
+    clean: ScoredImages,
+    images: Environment,
+    moved: ChangedPredictions | None,
+    is_phantom: bool,
+    gallery: PictureSettings,
 ) -> list[Row]:
     """Draw single images of an audit: the surest of the wrong, those that a mark moves most, the surest of the right.
 

@@ -19,7 +19,7 @@ from assay.audit.model import SCALINGS, Config, PreparedAudit
 from assay.audit.origins import TrainedOrigin
 from assay.audit.request import FEW_PATIENTS, FEW_PATIENTS_TEXT, AuditRequest
 from assay.audit.scored import INVERTED, check, probability_of
-from assay.audit.swing import MUCH, auroc_gain
+from assay.audit.swing import MIN_GAIN, auroc_gain
 from assay.core.codes import Code
 from assay.core.errors import SpecError, key_text, shorten
 from assay.core.files import content_hash
@@ -375,7 +375,7 @@ def _best(
     """Yield the column with the highest AUROC, with that of `read` and its own, where `read` is much lower."""
     areas = [auroc(column, table.target).value for column in (read, *others.T.astype(np.float64))]
     best = int(np.argmax(areas[1:]))
-    if auroc_gain(read, others[:, best], table.target, table.patient, ALPHA / others.shape[1]).low > MUCH:
+    if auroc_gain(read, others[:, best], table.target, table.patient, ALPHA / others.shape[1]).low > MIN_GAIN:
         yield best, (areas[0], areas[best + 1])
 
 
@@ -572,7 +572,7 @@ def misread(
             wrapped = f"the model wrapped in a module (or exported) with this step: {name}"
             write.append(f"no {key_text('--scaling')}" if name == CONFIG else wrapped)
     finding = f"the {measure} is {as_given:.2f} as given and {best:.2f} with {' and '.join(ways)}"
-    if name and measure == "AUROC" and list(order) == sorted(order) and 1 - as_given > best - MUCH:
+    if name and measure == "AUROC" and list(order) == sorted(order) and 1 - as_given > best - MIN_GAIN:
         finding += f" ({1 - as_given:.2f} with the classes the other way round)"
     given_so = (", or " if pair else " and ").join(write)
     rightly = (

@@ -158,7 +158,7 @@ def _print_plan(request: AuditRequest, plan: AuditSize, each: float, json: bool)
         counts = {
             "images": plan.clean_images,
             "marked": plan.marked_images,
-            "searched": plan.searched,
+            "searched": plan.searched_images,
             "passes": plan.passes,
         }
         trained = {"references": request.networks, "references trained on": len(parts["train"])} if parts else {}
@@ -169,7 +169,7 @@ def _print_plan(request: AuditRequest, plan: AuditSize, each: float, json: bool)
             f"{request.networks} reference networks are first trained on {len(parts['train']):,} images, and audited "
             f"on {len(parts['test']):,}; the time below is without them"
         )
-    print(f"{plan.searched:,} images searched for a region")
+    print(f"{plan.searched_images:,} images searched for a region")
     print(f"{plan.words}; {plan.distortions} distortions at {plan.severities} severities")
     took = f"{1000 * each:.3g} ms each"
     print(f"{plan.passes:,} passes of images through the model at most, {took}: about {duration(plan.passes * each)}")

@@ -538,7 +538,9 @@ def keep_model(place: Workspace, model: GivenModel, population: Population, bega
     folder.write_record("models", model.id, {"status": "done", **model.described(), **more})
 
 
-def read_answers(prepared: PreparedAudit, id: str, images: Callable[[], Environment], context: Context = ALONE) -> None:
+def read_predictions(
+    prepared: PreparedAudit, id: str, images: Callable[[], Environment], context: Context = ALONE
+) -> None:
     """Read the answers to images and keep them under a name, as a `Job`.
 
     Raises:
@@ -556,7 +558,7 @@ def read_answers(prepared: PreparedAudit, id: str, images: Callable[[], Environm
 def _read_or_load(prepared: PreparedAudit, id: str, images: Environment) -> ModelOutputs:
     """Return the answers to images, read where they are not kept."""
     if not prepared.place.folder.complete("readings", id):
-        read_answers(prepared, id, lambda: images)
+        read_predictions(prepared, id, lambda: images)
     return stored_reading(prepared.place.folder.outputs(id))
 
 

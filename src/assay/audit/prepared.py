@@ -178,11 +178,11 @@ def _write_images(folder: Path, request: AuditRequest, on_progress: ProgressCall
     all_images = scene.environment("all")
     require_classes_for_task(request, all_images.table)
     plan = AuditPlan(all_images, request, plan_sizes(request, all_images, search=False), {})
-    say(plan.counts.words)
+    say(plan.sizes.words)
     names = set[str]()
     for make_images in (
         lambda: take_with_masks(all_images, np.arange(min(FIRST_LOOK, len(all_images)))),
-        *(shot.images for shot in plan.shots()),
+        *(reading.images for reading in plan.readings()),
     ):
         try:
             environment = make_images()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from assay.audit.answers import (
-    StoredAnswers,
+    StoredPredictions,
     digests_of,
     image_keys,
     image_rows,
@@ -26,7 +26,7 @@ from assay.audit.answers import (
     write_mark,
 )
 from assay.audit.battery import DECIDING, DETAIL
-from assay.audit.cases import ChangedAnswers, audited_cases
+from assay.audit.cases import ChangedPredictions, audited_cases
 from assay.audit.checks import (
     FIRST_LOOK,
     ChangedOnReading,
@@ -43,7 +43,7 @@ from assay.audit.harms import by_harm
 from assay.audit.inside import inside_rows, nothing_inside
 from assay.audit.kind import AUDIT
 from assay.audit.leads import leads_of_images, top_leads
-from assay.audit.model import SCALINGS, PreparedAudit, keep_model, prepare_model, read_answers
+from assay.audit.model import SCALINGS, PreparedAudit, keep_model, prepare_model, read_predictions
 from assay.audit.origins import TrainedOrigin
 from assay.audit.plan import (
     AuditPlan,
@@ -57,7 +57,7 @@ from assay.audit.plan import (
     require_classes_for_task,
     require_consistent,
     require_same_classes,
-    seconds_each,
+    seconds_per_image,
     take_with_masks,
 )
 from assay.audit.references import (
@@ -93,7 +93,7 @@ from assay.probes.probe import ModelOutputs
 from assay.report.pictures import PictureSettings
 from assay.shifts.environment import Environment
 from assay.stats.bounds import MARGIN
-from assay.stats.rows import MOVING, REPORTED, leading_region
+from assay.stats.rows import ADVERSE_VERDICTS, REPORTED, leading_region
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder
 
@@ -167,11 +167,11 @@ def run_audit(
         prepared = replace(prepared, place=replace(prepared.place, root=prepared.place.cache / "audits" / audited))
     folder = prepared.place.folder
     folder.require(AUDIT, audited)
-    counts = plan_sizes(request, all_images, search=not in_steps)
+    sizes = plan_sizes(request, all_images, search=not in_steps)
     if dry_run:
         with computing_on(prepared.device):
-            return counts, seconds_each(prepared, all_images)
-    plan = AuditPlan(all_images, request, counts, {"data": prepared.scene.identity("all")})
+            return sizes, seconds_per_image(prepared, all_images)
+    plan = AuditPlan(all_images, request, sizes, {"data": prepared.scene.identity("all")})
     run = AuditRun(request, prepared, plan, audited, in_steps, say)
     with computing_on(prepared.device):
         carry_out(run, folder.root, InProcess(), _announce_once(say))
@@ -285,23 +285,23 @@ class AuditRun(RunSteps):
         ]
         _ = self.checks
         self.checked = True
-        label = f"search for a region in {plan.counts.searched:,} images"
+        label = f"search for a region in {plan.sizes.searched_images:,} images"
         start = 0
         while len(searches := self._searches) > start:
             part = [search for search in searches[start:] if not search.after] or searches[start : start + 1]
             yield [Task(task.id, task, label, remote=False) for task in part]
             start += len(part)
-        deciding = [shots[DECIDING] for shots in plan.marks.values()]
-        distorted = [shot for shots in plan.distortions.values() for shot in shots]
+        deciding = [readings[DECIDING] for readings in plan.marks.values()]
+        distorted = [reading for readings in plan.distortions.values() for reading in readings]
         tried = [
-            plan.neutralize(shot, self._neutralized_regions)
+            plan.neutralize(reading, self._neutralized_regions)
             for mark in plan.battery[0]
-            if (shot := plan.placement_reading(mark)) is not None
+            if (reading := plan.reading_at_all_places(mark)) is not None
         ]
         neutralized = (
             []
             if self._neutralized_regions is None
-            else [plan.neutralize(plan.unmarked_shot, self._neutralized_regions)]
+            else [plan.neutralize(plan.unmarked_reading, self._neutralized_regions)]
         )
         yield self._tasks([*deciding, *distorted, *tried, *neutralized])
         if not self._is_segmentation:
@@ -312,21 +312,24 @@ class AuditRun(RunSteps):
         """Find from all scores what they are, and settle by what the answers are known."""
         prepared, plan, folder = self.prepared, self.plan, self.prepared.place.folder
         if self._is_segmentation:
-            self.plan = replace(plan, read_by={**plan.read_by, "model": prepared.model.content})
+            self.plan = replace(plan, cache_key={**plan.cache_key, "model": prepared.model.content})
         else:
-            raw = raw_scores(prepared, plan.images, {"clean": plan.clean.id}, partial(self.say, plan.counts.words))
+            raw = raw_scores(prepared, plan.images, {"clean": plan.clean.id}, partial(self.say, plan.sizes.words))
             prepared, logits = with_scores(prepared, raw, plan.images.table, self.request)
             more = doubts_of_tensors(prepared, plan.images, {"clean": plan.clean.id}, logits)
             self.prepared, model = replace(prepared, doubts=(*prepared.doubts, *more)), prepared.model
-            self.plan = replace(plan, read_by={**plan.read_by, "model": model.content, "ends": model.ends})
+            self.plan = replace(plan, cache_key={**plan.cache_key, "model": model.content, "ends": model.ends})
             record = {"model": model.id, "environment": plan.images.name}
             write_reading(folder, self.plan.clean.id, plan.images.table, ModelOutputs(logits, {}), record)
         if folder.stamp() not in ({}, self._stamp):
             self.say(f"{folder.root}: an audit with other options is replaced; use --out to keep both")
 
-    def _tasks(self, shots: Iterable[PlannedReading], prepared: PreparedAudit | None = None) -> list[Task]:
-        read = partial(read_answers, prepared or self.prepared)
-        return [Task(shot.id, partial(read, shot.id, shot.images), shot.label, remote=False) for shot in shots]
+    def _tasks(self, readings: Iterable[PlannedReading], prepared: PreparedAudit | None = None) -> list[Task]:
+        read = partial(read_predictions, prepared or self.prepared)
+        return [
+            Task(reading.id, partial(read, reading.id, reading.images), reading.label, remote=False)
+            for reading in readings
+        ]
 
     def _look_inside(self, context: Context) -> None:
         """Keep what the network holds and looks at, as a `Job`. Raises ReadingError for any failure.
@@ -353,10 +356,12 @@ class AuditRun(RunSteps):
     # How the model is read.
 
     @cached_property
-    def answers(self) -> StoredAnswers:
+    def predictions(self) -> StoredPredictions:
         """The answers that are kept."""
-        prepared, short = self.prepared, not self.in_steps and self.plan.counts.skips_doses
-        return StoredAnswers(prepared.place.folder, self.plan, prepared.model.threshold, short, prepared.is_calibrated)
+        prepared, skips_doses = self.prepared, not self.in_steps and self.plan.sizes.skips_doses
+        return StoredPredictions(
+            prepared.place.folder, self.plan, prepared.model.threshold, skips_doses, prepared.is_calibrated
+        )
 
     @property
     def _scales_itself(self) -> bool:
@@ -373,7 +378,7 @@ class AuditRun(RunSteps):
     def _alternative_readings(self) -> Mapping[str, PlannedReading]:
         """Images at the other usual scalings and framings."""
         plan, prepared = self.plan, self.prepared
-        if self._scales_itself or self.answers.clean.take(plan.compared_positions).quality is None:
+        if self._scales_itself or self.predictions.clean.take(plan.compared_positions).quality is None:
             return {}
         small = take_with_masks(plan.images, plan.compared_positions)
         changes = alternatives(prepared.model.scaling, plan.images.images, prepared.config)
@@ -395,15 +400,15 @@ class AuditRun(RunSteps):
         output = model.output and replace(model.output, head="sigmoid")
         return replace(prepared, model=replace(model, scores="logits", output=output))
 
-    def _read_otherwise(self, images: Environment, named: Mapping[str, Any]) -> PlannedReading:
-        return self.plan.make_reading("reading", lambda: images, images.table, named, "check how the model is read")
+    def _read_otherwise(self, images: Environment, identity: Mapping[str, Any]) -> PlannedReading:
+        return self.plan.make_reading("reading", lambda: images, images.table, identity, "check how the model is read")
 
     @cached_property
     def checks(self) -> list[Row]:
         """Checks of how the model is read. Raises SpecError where it seems to be read wrongly."""
         repeat_reading = None if self.in_steps else self._repeat_reading
         doubts = (*self.prepared.doubts, *self.prepared.population.card.doubts)
-        return self.answers.checks(repeat_reading, self._alternative_readings, doubts, self._scales_itself)
+        return self.predictions.checks(repeat_reading, self._alternative_readings, doubts, self._scales_itself)
 
     # The search for a region.
 
@@ -438,7 +443,7 @@ class AuditRun(RunSteps):
     def _region_searches(self) -> Sequence[Search]:
         """The searches of regions, in the images of the training where they are given."""
         plan, prepared, audit_request = self.plan, self.prepared, self.request
-        if not plan.counts.searched:
+        if not plan.sizes.searched_images:
             return []
         request, scene, images, classes = (
             prepared.request,
@@ -450,11 +455,11 @@ class AuditRun(RunSteps):
             request, scene = training_scene(prepared, audit_request.train)
             images = scene.environment("all")
             require_same_classes(images.table, classes)
-        images = take_with_masks(images, balanced_rows(images.table, plan.counts.searched, audit_request.seed))
+        images = take_with_masks(images, balanced_rows(images.table, plan.sizes.searched_images, audit_request.seed))
         if self._is_segmentation:
             images = by_lesion(images)
             classes = images.table.classes
-        tested, trained = self.answers.clean, audit_request.train is not None
+        tested, trained = self.predictions.clean, audit_request.train is not None
         spread = spread_within(tested.scores, tested.table.target) if trained and not self._is_segmentation else 0.0
         make_search = partial(Search, prepared, request, scene, images, classes, trained, clean=[], spread=spread)
         tracks: Sequence[Sought] = ("place",) if self._is_segmentation else ("place", "whole")
@@ -503,33 +508,33 @@ class AuditRun(RunSteps):
 
     def _follow_ups(self) -> Iterator[PlannedReading]:
         """Yield marks besides the deciding dose: doses that can change a verdict, elsewhere, and without the region."""
-        answers, neutralized = self.answers, self._neutralized_regions
+        predictions, neutralized = self.predictions, self._neutralized_regions
         for mark in self.plan.battery[0]:
             with suppress(ReadingError):
-                yield from (self.plan.marks[mark.name][at] for at in answers.doses_needed(mark) if at != DECIDING)
-                if neutralized is not None and answers.moves(mark):
+                yield from (self.plan.marks[mark.name][at] for at in predictions.doses_needed(mark) if at != DECIDING)
+                if neutralized is not None and predictions.has_adverse_verdict(mark):
                     yield self.plan.neutralize(self.plan.marks[mark.name][DECIDING], neutralized)
-                if chosen := answers.strongest_places(mark, neutralized):
-                    placed = self.plan.images_with(mark, chosen)
+                if chosen := predictions.strongest_places(mark, neutralized):
+                    placed = self.plan.reading_at_places(mark, chosen)
                     yield from dict.fromkeys((placed, self.plan.neutralize(placed, neutralized)))
 
     # What follows.
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables, and write the pictures of marks."""
-        prepared, plan, answers, request = self.prepared, self.plan, self.answers, self.request
+        prepared, plan, predictions, request = self.prepared, self.plan, self.predictions, self.request
         shutil.rmtree(folder.root / "pictures", ignore_errors=True)  # those of an earlier audit
         keep_model(prepared.place, prepared.model, prepared.population, self.began, prepared.device)
         marks = [
-            (mark, *answers.verdict_on_mark(mark, self.reference, self._neutralized_regions))
+            (mark, *predictions.verdict_on_mark(mark, self.reference, self._neutralized_regions))
             for mark in plan.battery[0]
         ]
         for mark, row, effects in marks:
             if effects and request.pictures:
-                chosen = answers.strongest_places(mark, self._neutralized_regions) if row["place"] else None
-                environment = plan.images_with(mark, chosen) if chosen else plan.marks[mark.name][DECIDING]
-                write_mark(folder, mark.name, plan.before, environment.images())
-        columns, groups, gaps = of_columns(answers.clean, request.margin)
+                chosen = predictions.strongest_places(mark, self._neutralized_regions) if row["place"] else None
+                environment = plan.reading_at_places(mark, chosen) if chosen else plan.marks[mark.name][DECIDING]
+                write_mark(folder, mark.name, plan.unmarked_images, environment.images())
+        columns, groups, gaps = of_columns(predictions.clean, request.margin)
         regions = self._regions()
         verdicts = by_harm([*(row for _, row, _ in marks), *columns], regions, request.margin)
         checks = data_checks(prepared.request.data, prepared.population.dataset, near=plan.images.table.row)
@@ -543,7 +548,7 @@ class AuditRun(RunSteps):
             "leads": self._leads(),
             "inside": self._inside(folder),
             "effects": [row for _, _, effects in marks for row in effects],
-            "distorted": list(answers.distortions()),
+            "distorted": list(predictions.distortions()),
             "groups": groups,
             "gaps": gaps,
             "checks": [*self.checks, *checks_of_images(plan.all_images, plan.images, prepared, checks, request.train)],
@@ -553,28 +558,38 @@ class AuditRun(RunSteps):
             "added": self._added_rows(checks.cues),
             "images": image_rows(prepared, plan.images),
             "answers": [
-                {"factor": shot.factor, "kind": shot.kind, "dose": shot.dose, "change": shot.change, "reading": shot.id}
-                for shot in plan.shots()
-                if folder.complete("readings", shot.id)
+                {
+                    "factor": reading.factor,
+                    "kind": reading.kind,
+                    "dose": reading.dose,
+                    "change": reading.change,
+                    "reading": reading.id,
+                }
+                for reading in plan.readings()
+                if folder.complete("readings", reading.id)
             ],
             "pictures": self._cases(folder, verdicts) if request.pictures else [],
             "rates": [*self._rates, *self._search_rates],
-            "provenance": provenance_rows(prepared, answers, self.reference),
+            "provenance": provenance_rows(prepared, predictions, self.reference),
         }
 
     def _cases(self, folder: RunFolder, verdicts: Sequence[Row]) -> list[Row]:
         """Draw single images, some of them also with the mark that leads."""
         plan, population, moved = self.plan, self.prepared.population, None
         moving = (
-            row["factor"] for row in verdicts if row["kind"] == "mark" and row["verdict"] in MOVING and not row["place"]
+            row["factor"]
+            for row in verdicts
+            if row["kind"] == "mark" and row["verdict"] in ADVERSE_VERDICTS and not row["place"]
         )
         if leading := next(moving, ""):
-            shot = plan.marks[leading][DECIDING]
-            moved = ChangedAnswers(leading, self.answers.answers_for(shot), shot.images(), plan.sample)
+            reading = plan.marks[leading][DECIDING]
+            moved = ChangedPredictions(
+                leading, self.predictions.predictions_for(reading), reading.images(), plan.sample
+            )
         gallery = PictureSettings(
             folder.root / "pictures", population.scale, self.prepared.request.data.target, masks=self._is_segmentation
         )
-        return audited_cases(self.answers.clean, plan.images, moved, population.dataset is None, gallery)
+        return audited_cases(self.predictions.clean, plan.images, moved, population.dataset is None, gallery)
 
     @property
     def _uses_shipped(self) -> bool:
@@ -618,14 +633,14 @@ class AuditRun(RunSteps):
 
     def _added_rows(self, cues: Sequence[Cue]) -> list[Row]:
         dataset = self.prepared.population.dataset
-        return [] if dataset is None else model_added(self.answers.clean, cues, dataset.table)
+        return [] if dataset is None else model_added(self.predictions.clean, cues, dataset.table)
 
     def _leads(self) -> list[Row]:
         request = self.request
         if not request.leads or self._is_segmentation:
             return []
         properties = image_properties(self.plan.images)
-        return top_leads(list(leads_of_images(self.answers.clean, properties, request.seed, request.margin)))
+        return top_leads(list(leads_of_images(self.predictions.clean, properties, request.seed, request.margin)))
 
     def _inside(self, folder: RunFolder) -> list[Row]:
         if self._is_segmentation:

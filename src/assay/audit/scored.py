@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import stdtrit
 
 from assay.audit.swing import (
-    MUCH,
+    MIN_GAIN,
     Effect,
     auroc_gain,
     auroc_with_bounds,
@@ -292,7 +292,7 @@ class ScoredMaps(ScoredImages):
     @property
     def orders(self) -> Sequence[tuple[int, ...]]:
         """Background first; lesion first too where its Dice is then much above that of maps that are all lesion."""
-        exchanged = self.reorder((1, 0)).value > self.chance + MUCH
+        exchanged = self.reorder((1, 0)).value > self.chance + MIN_GAIN
         return [(0, 1), (1, 0)] if exchanged else [(0, 1)]
 
     def reorder(self, order: Sequence[int]) -> ScoredMaps:
@@ -341,7 +341,7 @@ def better(
         second: Images of the second half of the patients.
 
     Returns:
-        Name of the way, the order of the outputs, and the gain. None where its lower bound is not above `MUCH`, or
+        Name of the way, the order of the outputs, and the gain. None where its lower bound is not above `MIN_GAIN`, or
         the halves are not `comparable`.
     """
     if not comparable(as_given, second):
@@ -369,7 +369,7 @@ def better(
         candidates,
         key=lambda candidate: candidate[0] + candidate[3].value - 2 * _unlikeliness(candidate[1], candidate[2], maps),
     )
-    return (name, order, gain) if gain.low > MUCH else None
+    return (name, order, gain) if gain.low > MIN_GAIN else None
 
 
 def comparable(answers: ScoredImages, second: Bool[np.ndarray, " n"]) -> bool:
@@ -544,7 +544,7 @@ class _Part:
 
 
 def subgroup_rows(scored: ScoredImages, columns: Sequence[ColumnGroups], margin: float) -> tuple[list[Row], list[Row]]:
-    """Return rows of `tables.GROUPS` and of `audit_tables.GAPS`.
+    """Return rows of `tables.GROUPS` and of `tables.GAPS`.
 
     Intervals of groups hold together at 95%, and those of gaps (Bonferroni). Contributions are summed by patient, who
     may be in several groups.

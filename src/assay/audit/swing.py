@@ -28,7 +28,7 @@ from assay.stats.panel import effective_patients
 # variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an effect is below that of one that no
 # image shows: a share of images may react of which the sample has none (see `zero_event_upper_bound`).
 
-MUCH = 0.05
+MIN_GAIN = 0.05
 """AUROC, accuracy or Dice by which another reading must be better to stop an audit."""
 _NORMAL = 1e9
 """Degrees of freedom at which Student's quantiles are the normal ones."""
@@ -89,7 +89,8 @@ class Effect:
         dose: The dose of a mark, or the group of a column.
         dice: Dice lost, of a segmentation, over the images with a lesion.
         false_area: Increase of the share of the image that is wrongly called lesion, of a segmentation.
-        chances: Effects of which the most harmful one decides, such as of a mark at two places.
+        n_comparisons: Number of effects of which the most severe one decides, such as 2 for a mark at two places. The
+            lower bounds `at_least` and `loss_at_least` are corrected for it; intervals and upper bounds are not.
     """
 
     swings: tuple[AurocShift, ...]
@@ -99,7 +100,7 @@ class Effect:
     dose: str = ""
     dice: BoundedEstimate | None = None
     false_area: BoundedEstimate | None = None
-    chances: int = 1
+    n_comparisons: int = 1
     largest: AurocShift = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,8 +108,10 @@ class Effect:
 
     @property
     def at_least(self) -> float:
-        """Lower bound of the largest |g|, by Holm's first step over the classes and chances."""
-        return max((swing.at_least(ALPHA / len(self.swings) / self.chances) for swing in self.swings), default=0.0)
+        """Lower bound of the largest |g|, by Holm's first step over the classes and the comparisons."""
+        return max(
+            (swing.at_least(ALPHA / len(self.swings) / self.n_comparisons) for swing in self.swings), default=0.0
+        )
 
     @property
     def at_most(self) -> float:
@@ -132,9 +135,9 @@ class Effect:
 
     @property
     def loss_at_least(self) -> float:
-        """Lower bound of the largest loss, by Holm's first step over the classes and chances."""
+        """Lower bound of the largest loss, by Holm's first step over the classes and the comparisons."""
         return max(
-            (swing.loss_at_least(ALPHA / len(self.swings) / self.chances) for swing in self.swings), default=-1.0
+            (swing.loss_at_least(ALPHA / len(self.swings) / self.n_comparisons) for swing in self.swings), default=-1.0
         )
 
 

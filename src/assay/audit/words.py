@@ -14,9 +14,9 @@ from assay.report.glossary import GLOSSARY
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, display_name, sentence_case
 from assay.stats.format import count, join_words, number
-from assay.stats.rows import MOVING, Row, Verdict, numeric
+from assay.stats.rows import ADVERSE_VERDICTS, Row, Verdict, numeric
 
-HARMFUL = (*MOVING, Verdict.DIFFERS)
+HARMFUL = (*ADVERSE_VERDICTS, Verdict.DIFFERS)
 """Verdicts that an answer leads with."""
 NO_REFERENCE = (
     "No reference networks were used for drawn marks; limits of regions are separate. Networks that never saw a mark "

@@ -22,7 +22,7 @@ from tests.worlds.files import save, write_table
 
 import assay
 from assay.audit import references, run
-from assay.audit.answers import StoredAnswers
+from assay.audit.answers import StoredPredictions
 from assay.audit.battery import battery, marks_of
 from assay.audit.harm_words import answer_words
 from assay.audit.leads import leads_of_images
@@ -328,23 +328,26 @@ def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_m
     asked = AuditRequest(marks=BATTERY, distortions=())
     plan = AuditPlan(whole, asked, plan_sizes(asked, whole), {})
     tag, border, _ = plan.battery[0]
-    shot = plan.placement_reading(tag)
-    assert shot is not None
-    assert len(shot.table) == len(tag.places) * len(plan.placement_rows)
-    assert plan.placement_reading(border) is None
-    assert abs(plan.second.mean() - 0.5) < 0.01
-    moved = [np.where(plan.second[plan.placement_rows], place == "top", place == "left") for place in tag.places]
+    reading = plan.reading_at_all_places(tag)
+    assert reading is not None
+    assert len(reading.table) == len(tag.places) * len(plan.placement_positions)
+    assert plan.reading_at_all_places(border) is None
+    assert abs(plan.in_second_half.mean() - 0.5) < 0.01
+    moved = [
+        np.where(plan.in_second_half[plan.placement_positions], place == "top", place == "left") for place in tag.places
+    ]
     read = SimpleNamespace(scores=np.concatenate(moved)[:, None] * 1.0)
-    answers = StoredAnswers(RunFolder(tmp_path), plan, None, False)
-    monkeypatch.setattr(StoredAnswers, "answers_for", lambda self, one: read if one.id == shot.id else None)
+    answers = StoredPredictions(RunFolder(tmp_path), plan, None, False)
+    monkeypatch.setattr(StoredPredictions, "predictions_for", lambda self, one: read if one.id == reading.id else None)
     monkeypatch.setitem(vars(answers), "sample", SimpleNamespace(scores=np.zeros((COUNT, 1))))
     chosen = answers.strongest_places(tag, None)
     assert chosen == ("top", "left")
     every = np.arange(COUNT)
     shown, before = (
-        one.images.read(every).numpy()[:, 0] for one in (plan.images_with(tag, chosen).images(), plan.before)
+        one.images.read(every).numpy()[:, 0]
+        for one in (plan.reading_at_places(tag, chosen).images(), plan.unmarked_images)
     )
-    changed = [np.abs(shown - before)[plan.second == half].max(axis=0) > 0.1 for half in (False, True)]
+    changed = [np.abs(shown - before)[plan.in_second_half == half].max(axis=0) > 0.1 for half in (False, True)]
     for one, (down, across) in zip(changed, ((0.1, 0.5), (0.5, 0.1)), strict=True):
         where = np.argwhere(one).mean(axis=0) / SIDE
         assert np.abs(where - (down, across)).max() < 0.05

@@ -45,9 +45,9 @@ _MOST = 6
 _CARRIERS, _RECIPIENTS = 6, 4
 _OF_CLASS = 4
 """Carriers and others of each class, where both are of the same."""
-MOST_PASSES = 2 * _MOST * 2 * _CARRIERS * _RECIPIENTS
+FIXED_PASSES = 2 * _MOST * 2 * _CARRIERS * _RECIPIENTS
 """Images put through the model at most to choose between candidates."""
-AFTER = 2 + 1
+PASSES_PER_IMAGE = 2 + 1
 """Passes of an image after that: patches of both groups, and without what is held."""
 
 

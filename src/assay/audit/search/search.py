@@ -37,7 +37,7 @@ KIND_IMAGES = 44
 """Images of each half on which two kinds of change are compared, of which each half found one."""
 SHRINK_IMAGES = 12
 """Images on which the parts of a box are compared."""
-MOST_PASSES: Mapping[Track, int] = {"place": 3052, "whole": 448}
+FIXED_PASSES: Mapping[Track, int] = {"place": 3052, "whole": 448}
 """Images put through the model at most by a search in both halves, without shading and the comparison of two kinds."""
 KEEP, STAY = 0.9, 0.8
 """The smallest region is taken that has this share of the largest effect, and shrunk while this share of it stays."""
@@ -62,7 +62,7 @@ AT_ONCE = 64
 """Images that a model gets at once."""
 _CONTEXT = 1 / 8
 """Share of the image around a region whose cells a segmentation may rightly call by looking at the region."""
-AFTER: Mapping[Track, int] = {"place": RECIPIENTS + 2 * DONORS + 6, "whole": RECIPIENTS + 2 * DONORS + 2}
+PASSES_PER_IMAGE: Mapping[Track, int] = {"place": RECIPIENTS + 2 * DONORS + 6, "whole": RECIPIENTS + 2 * DONORS + 2}
 """Passes of an image after the search: its patch on recipients, donors of both classes, and patches of both groups."""
 
 
@@ -383,7 +383,7 @@ def find(
     Returns:
         The region, and 1 where content of another class lowers the score of the own class, -1 where it raises it.
     """
-    pass_limit = model.passes + MOST_PASSES[of] // 2
+    pass_limit = model.passes + FIXED_PASSES[of] // 2
     regions = [region for region in candidates(of) if not isinstance(region, Shading) or region.key in (scales or {})]
     effects: dict[Region, np.ndarray] = dict.fromkeys(regions, np.zeros(0))
     weight, read = {region: 1 / (scales or {}).get(region.key, 1.0) for region in effects}, 0
