@@ -210,7 +210,7 @@ def finish_audit(
     Args:
         folder: Folder that `prepare_images` wrote.
         scores: A CSV, see `external.read_scores`; of a segmentation, a folder with a file for each image, see
-            `external.lesion_map`.
+            `external.read_lesion_map`.
         request: What is about scores: output, head, threshold, references and so on. What determines the images is
             taken from the folder. The name of the model is by default that of the file, and `out` is `audit` in the
             folder.

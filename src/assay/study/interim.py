@@ -65,7 +65,7 @@ class ComparisonGroup:
     """Primary comparisons that are decided together: the correction or the variance of one depends on the others.
 
     Attributes:
-        ids: The comparisons, by `Pair.id`.
+        ids: The comparisons, by `PlannedComparison.id`.
         recipes: Labels of the recipes that their decisions rest on, those of the controls of the study included.
     """
 
@@ -141,7 +141,7 @@ def looks_at(
     Args:
         plan: Plan of the study, with all seeds so far.
         folder: Its run folder.
-        beforehand: Comparisons that were specified before results existed, by `Pair.id`.
+        beforehand: Comparisons that were specified before results existed, by `PlannedComparison.id`.
         read: Reads the records of a look.
         looks_known: Looks that were carried out before.
         recipes: Labels of the recipes whose records a look needs; None for those that all primary comparisons rest on.

@@ -708,7 +708,7 @@ class TrainingResult:
     Attributes:
         network: In evaluation mode, with the selected weights.
         curve: One row per epoch with epoch, train_loss, validation_loss, lr, and without labels the figures of the
-            features (`watching.figures`); of all phases, where a mitigation has several; of a linear probe the one row
+            features (`collapse.figures`); of all phases, where a mitigation has several; of a linear probe the one row
             of epoch 0.
         threshold: On the positive probability, None unless there are two classes.
         yardstick: Validation log-loss of a logistic head refitted on the frozen features; of a segmentation 1 less the
