@@ -616,7 +616,7 @@ def row_of_search(found: RegionFinding, sample: SearchSample, network: Network, 
         "agree": found.agree,
         "discrete": found.discrete,
         "least": found.least,
-        "effective": found.swing.effective,
+        "effective": found.swing.effective_patients,
         "kind": found.region.kind,
         "region": found.region.name,
         "moved": found.moved,
@@ -654,10 +654,10 @@ def row_of_drawn(scores: Scores, sample: SearchSample, network: Network, clean: 
     called = decide_region(
         found.effect,
         found.values,
-        agree=found.agree,
-        discrete=said["discrete"],
-        effective=found.swing.effective,
-        least=found.least,
+        halves_agree=found.agree,
+        two_groups=said["discrete"],
+        effective_patients=found.swing.effective_patients,
+        weak_effect=found.least,
     )
     return {
         **{f"drawn {key}": said[key] for key in (*NUMBERS, "agree", "discrete")},
@@ -719,12 +719,12 @@ def verdict(row: Row, of: str, limit: float | None) -> RegionVerdict:
     return decide_region(
         effect,
         halves,
-        agree=row[f"{of} agree"] == "True",
-        discrete=row[f"{of} discrete"] == "True",
-        effective=float(row[f"{of} effective"]),
+        halves_agree=row[f"{of} agree"] == "True",
+        two_groups=row[f"{of} discrete"] == "True",
+        effective_patients=float(row[f"{of} effective"]),
         limit=limit,
-        least=least,
-        clear=WEAK_EFFECT if of == "drawn" else None,
+        weak_effect=least,
+        clear_below=WEAK_EFFECT if of == "drawn" else None,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.audit.scored import distorted_row
+from assay.audit.scored import distortion_row
 from assay.audit.swing import AurocShift, Effect, effect_of_mark, swing_of_group
 from assay.audit.verdicts import OpenQuantity, decide_column, decide_mark, decide_region, is_settled, reference_of
 from assay.stats import BoundedEstimate, share
@@ -197,7 +197,7 @@ LEADS: dict[str, tuple[BoundedEstimate, tuple[float, float], bool, bool, float |
 @pytest.mark.parametrize("name", LEADS)
 def test_the_rules_of_a_lead(name: str) -> None:
     effect, halves, agree, discrete, limit, expected = LEADS[name]
-    decided = partial(decide_region, effect, halves, agree=agree, discrete=discrete, limit=limit)
+    decided = partial(decide_region, effect, halves, halves_agree=agree, two_groups=discrete, limit=limit)
     assert decided(effective=20) == expected
     assert decided(effective=19.9) == RegionVerdict.INCONCLUSIVE
     open_ = decided(effective=20, clear=effect.high - 0.01)
@@ -206,4 +206,4 @@ def test_the_rules_of_a_lead(name: str) -> None:
 
 def test_a_distortion_without_any_loss_is_inconclusive() -> None:
     effect = Effect((), 40, 40, None)
-    assert distorted_row("blur", 1, effect, 0.05)["decision"] == "inconclusive"
+    assert distortion_row("blur", 1, effect, 0.05)["decision"] == "inconclusive"

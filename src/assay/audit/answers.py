@@ -20,15 +20,15 @@ from assay.audit.plan import AuditPlan, NeutralizedRegions, PlannedReading
 from assay.audit.references import trained_on
 from assay.audit.remedy.tables import balanced_columns
 from assay.audit.scored import (
-    OF_EACH_IMAGE,
+    PER_IMAGE_SCALINGS,
     ScoredImages,
     ScoredMaps,
-    better,
+    better_preprocessing,
     check,
-    comparable,
-    distorted_row,
+    distortion_row,
     effect_row,
     group_names,
+    halves_are_comparable,
     not_tested_row,
     threshold_of,
     verdict_row,
@@ -241,7 +241,7 @@ class StoredPredictions:
                         "patients": 0,
                     }
                     break
-                yield distorted_row(family, int(reading.dose), effect, self.plan.request.margin)
+                yield distortion_row(family, int(reading.dose), effect, self.plan.request.margin)
 
     # Whether the model is read rightly.
 
@@ -289,10 +289,10 @@ class StoredPredictions:
 
     def _ranking(self, others: Mapping[str, PlannedReading], own_scaling: bool) -> Iterator[Row]:
         """Yield how good the answers are, and whether another reading is much better. Raises SpecError where one is."""
-        if self.clean.quality is None:
+        if self.clean.performance is None:
             yield check("scaling", "not-done", "other scalings are compared with lesions only")
             return
-        measure, performance = self.clean.quality
+        measure, performance = self.clean.performance
         status = "ok" if performance.low > self.clean.chance else "warn"
         yield check("ranking", status, f"{measure} on these images", performance.value, measure)
         before, after, unreadable = (
@@ -305,22 +305,24 @@ class StoredPredictions:
                 after[name] = self.predictions_for(shot)
             except ReadingError:  # such as NaN
                 unreadable.append(name)
-        better_reading = better(before, after, self.plan.compared_in_second_half)
+        better_reading = better_preprocessing(before, after, self.plan.compared_in_second_half)
         if better_reading is not None:
             name, order, gain = better_reading
-            best = {"": before, **after}[name].reorder(order).quality
-            assert before.quality is not None
+            best = {"": before, **after}[name].reorder(order).performance
+            assert before.performance is not None
             assert best is not None
             logits = self.clean.logits
             pair = logits[:, 0].any() and not np.allclose(np.logaddexp(*logits[:, :2].T), 0, atol=1e-3)
             texts = misread(
-                measure, before.quality[1].value, best[1].value, name, order, before.table.classes, bool(pair)
+                measure, before.performance[1].value, best[1].value, name, order, before.table.classes, bool(pair)
             )
-            is_doubtful = name in OF_EACH_IMAGE and gain.low <= 2 * MIN_GAIN  # it may help a model that is read rightly
+            is_doubtful = (
+                name in PER_IMAGE_SCALINGS and gain.low <= 2 * MIN_GAIN
+            )  # it may help a model that is read rightly
             if not (self.plan.request.as_given or is_doubtful):
                 raise SpecError(texts[0])
             yield check("scaling", "warn", texts[1], best[1].value)
-        elif own_scaling or not others or not comparable(before, self.plan.compared_in_second_half):
+        elif own_scaling or not others or not halves_are_comparable(before, self.plan.compared_in_second_half):
             reason = "the model scales its images itself" if own_scaling else "one half of the patients lacks a class"
             reason = "too few images have a lesion" if measure == "Dice" and not own_scaling else reason
             yield check("scaling", "not-done", f"other scalings were not compared: {reason}")
@@ -361,9 +363,9 @@ def _expectation_check(scored: ScoredImages, expect: float) -> Row:
 
     It warns where the expectation is outside the interval and differs by the default margin or more.
     """
-    if scored.quality is None or len(scored.table.classes) != 2:
+    if scored.performance is None or len(scored.table.classes) != 2:
         return check("expected", "not-done", "an expectation is compared for two classes, or with lesions, only")
-    measure, performance = scored.quality
+    measure, performance = scored.performance
     text = f"the {measure} is {number(performance.value)} [{number(performance.low)}, {number(performance.high)}]"
     if performance.low <= expect <= performance.high or abs(performance.value - expect) < MARGIN:
         return check("expected", "ok", f"{text}, as expected ({number(expect)})", performance.value)

@@ -18,7 +18,7 @@ from torch import Tensor
 from assay.audit.model import SCALINGS, Config, PreparedAudit
 from assay.audit.origins import TrainedOrigin
 from assay.audit.request import FEW_PATIENTS, FEW_PATIENTS_TEXT, AuditRequest
-from assay.audit.scored import INVERTED, check, probability_of
+from assay.audit.scored import INVERTED_GRAY, check, threshold_without_predictions
 from assay.audit.swing import MIN_GAIN, auroc_gain
 from assay.core.codes import Code
 from assay.core.errors import SpecError, key_text, shorten
@@ -330,7 +330,7 @@ def with_scores(
     if kind == "auto" and read_scores.shape[1] > 1:  # logits of one softmax may all be positive
         inside = float(raw.min()) >= 0 and float(raw.max()) <= 1
         kind = "probabilities" if inside else "percent" if exclusive else "logits"
-    scale = scale_of(read_scores, kind, probability_of(request.threshold, model.threshold))
+    scale = scale_of(read_scores, kind, threshold_without_predictions(request.threshold, model.threshold))
     if read_scores.shape[1] > 1:
         scale = replace(scale, exact=(scale.exact[0], 0))  # of several only 0 has no logarithm
     scores = "logits" if scale.kind == "other" else scale.kind
@@ -520,7 +520,7 @@ def alternatives(scaling: Scaling | None, images: Images, config: Config | None 
     changes: dict[str, Change] = {
         name: other for name, other in usual.items() if other != current and len(other.mean) in (1, channels)
     }
-    changes[INVERTED] = lambda images: current(1 - images)
+    changes[INVERTED_GRAY] = lambda images: current(1 - images)
     if channels == 3:
         changes[BGR] = lambda images: current(images.flip(1))
     return changes

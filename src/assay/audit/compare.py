@@ -24,9 +24,9 @@ from assay.audit.scored import ScoredImages, ScoredMaps
 from assay.audit.search.words import SOUGHT
 from assay.audit.swing import (
     auroc_gain,
-    difference_of_shifts,
     effect_of_mark,
-    group_swing_less,
+    group_swing_difference,
+    mark_swing_difference,
     p_value_of_no_effect,
     swing_of_group,
 )
@@ -360,8 +360,8 @@ def _performance(pair: tuple[ScoredImages, ScoredImages]) -> Iterator[Row]:
     named: Row = {"factor": "", "kind": "performance", "measure": measure, "images": len(table),
                   "patients": len(np.unique(table.patient))}  # fmt: skip
     if isinstance(a, ScoredMaps):
-        values = [audit.quality[1].value if audit.quality else np.nan for audit in pair]
-        yield {**named, **_difference(values[0], values[1], b.gain(a, TWO_SIDED))}
+        values = [audit.performance[1].value if audit.performance else np.nan for audit in pair]
+        yield {**named, **_difference(values[0], values[1], b.performance_gain(a, TWO_SIDED))}
         return
     for label, x, y, target in _class_scores(a, b):
         difference = auroc_gain(y, x, target, table.patient, TWO_SIDED)
@@ -399,7 +399,7 @@ def _mark_rows(
             effect_of_mark(s0[:, None], s1[:, None], target, table.patient).largest.g.value
             for s0, s1 in ((x0, x1), (y0, y1))
         ]
-        difference = difference_of_shifts((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)
+        difference = mark_swing_difference((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)
         yield {
             "dose": dose,
             "class": label,
@@ -426,7 +426,7 @@ def _column(both: _SharedImages, factor: str, before: tuple[ScoredImages, Scored
             values = [swing_of_group(scores[:, None], target, group, patient) for scores in (x, y)]
             if values[0] is None or values[1] is None:
                 continue
-            difference = group_swing_less(x, y, target, group, patient, TWO_SIDED)
+            difference = group_swing_difference(x, y, target, group, patient, TWO_SIDED)
             swings = [effect.largest.g.value for effect in values if effect is not None]
             yield {
                 "dose": level,

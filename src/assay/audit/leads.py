@@ -81,7 +81,7 @@ def leads_of_images(
     conditions = list(_candidate_conditions(scored, properties))
     for code, name in enumerate(scored.table.classes):
         of_class = scored.table.target == code
-        wrong = (scored.calls != code)[of_class]
+        wrong = (scored.predicted_class != code)[of_class]
         if min(wrong.sum(), (~wrong).sum()) < LEAST:
             continue
         part = [_Condition(condition.text, condition.rows[of_class]) for condition in conditions]
@@ -121,7 +121,7 @@ def _score_properties(scored: ScoredImages, properties: Mapping[str, np.ndarray]
         if effect is None:
             continue
         swing = max(effect.swings, key=lambda class_swing: abs(class_swing.g.value))
-        if swing.at_least(ALPHA / len(properties) / len(effect.swings)) > margin:
+        if swing.lower_bound(ALPHA / len(properties) / len(effect.swings)) > margin:
             yield _row("property", name, "score", swing.label, swing.g, effect.images, effect.patients)
 
 

@@ -14,15 +14,15 @@ from assay.audit.kind import AUDIT
 from assay.audit.request import FEW_PATIENTS, FEW_PATIENTS_TEXT, AuditRequest, untested_words
 from assay.audit.scored import (
     ScoredImages,
-    better,
+    added_value_rows,
+    better_preprocessing,
     check,
     column_rows,
-    model_added,
-    of_columns,
-    probability_of,
+    column_tables,
     require_classes,
     second_half,
     threshold_of,
+    threshold_without_predictions,
 )
 from assay.audit.swing import auroc_with_bounds
 from assay.core.errors import key_text
@@ -103,11 +103,11 @@ class PredictionsRun(RunSteps):
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables."""
         scored, table = self.scored, self.scored.table
-        verdicts, groups, gaps = of_columns(scored, self.request.margin)
+        verdicts, groups, gaps = column_tables(scored, self.request.margin)
         cues = list(cues_of_table(table, "column"))
         return {
             "shortcuts": shortcut_rows(cues),
-            "added": model_added(scored, cues, table),
+            "added": added_value_rows(scored, cues, table),
             "verdicts": by_harm(verdicts, (), self.request.margin),
             "groups": groups,
             "gaps": gaps,
@@ -130,7 +130,11 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     if not request.as_given:
         rows.require_positive_by_name()
     scale = scale_of(
-        rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'", request.score
+        rows.score,
+        request.scores,
+        threshold_without_predictions(request.threshold),
+        f"the scores in '{request.score}'",
+        request.score,
     )
     if not request.as_given:
         rows.require_score_of_one_class(100 if scale.kind == "percent" else 1)
@@ -171,7 +175,7 @@ def _score_checks(scored: ScoredImages, rows: ScoredRows, request: AuditRequest,
     table = scored.table
     status = "ok" if auroc.low > 0.5 else "warn"
     ranking = check("ranking", status, "AUROC on these rows", auroc.value, measure="AUROC")
-    if better(scored, {}, second_half(table.patient, request.seed, "halves")):
+    if better_preprocessing(scored, {}, second_half(table.patient, request.seed, "halves")):
         ranking["text"] += f", and {1 - auroc.value:.2f} with the classes the other way round"
         if not request.as_given:
             raise rows.reversed_ranking(auroc.value)

@@ -26,7 +26,7 @@ from assay.audit.answers import (
     write_mark,
 )
 from assay.audit.battery import DECIDING, DETAIL
-from assay.audit.cases import ChangedPredictions, audited_cases
+from assay.audit.cases import ChangedPredictions, draw_cases
 from assay.audit.checks import (
     FIRST_LOOK,
     ChangedOnReading,
@@ -71,7 +71,7 @@ from assay.audit.references import (
     trained_on,
 )
 from assay.audit.request import AuditRequest, untested_words
-from assay.audit.scored import column_rows, model_added, of_columns
+from assay.audit.scored import added_value_rows, column_rows, column_tables
 from assay.audit.search.regions import ON_SOME, ONCE, Sought
 from assay.audit.search.run import VERSION, Search, by_lesion, image_properties, not_searched
 from assay.audit.search.search import spread_within
@@ -378,7 +378,7 @@ class AuditRun(RunSteps):
     def _alternative_readings(self) -> Mapping[str, PlannedReading]:
         """Images at the other usual scalings and framings."""
         plan, prepared = self.plan, self.prepared
-        if self._scales_itself or self.predictions.clean.take(plan.compared_positions).quality is None:
+        if self._scales_itself or self.predictions.clean.take(plan.compared_positions).performance is None:
             return {}
         small = take_with_masks(plan.images, plan.compared_positions)
         changes = alternatives(prepared.model.scaling, plan.images.images, prepared.config)
@@ -534,7 +534,7 @@ class AuditRun(RunSteps):
                 chosen = predictions.strongest_places(mark, self._neutralized_regions) if row["place"] else None
                 environment = plan.reading_at_places(mark, chosen) if chosen else plan.marks[mark.name][DECIDING]
                 write_mark(folder, mark.name, plan.unmarked_images, environment.images())
-        columns, groups, gaps = of_columns(predictions.clean, request.margin)
+        columns, groups, gaps = column_tables(predictions.clean, request.margin)
         regions = self._regions()
         verdicts = by_harm([*(row for _, row, _ in marks), *columns], regions, request.margin)
         checks = data_checks(prepared.request.data, prepared.population.dataset, near=plan.images.table.row)
@@ -589,7 +589,7 @@ class AuditRun(RunSteps):
         gallery = PictureSettings(
             folder.root / "pictures", population.scale, self.prepared.request.data.target, masks=self._is_segmentation
         )
-        return audited_cases(self.predictions.clean, plan.images, moved, population.dataset is None, gallery)
+        return draw_cases(self.predictions.clean, plan.images, moved, population.dataset is None, gallery)
 
     @property
     def _uses_shipped(self) -> bool:
@@ -633,7 +633,7 @@ class AuditRun(RunSteps):
 
     def _added_rows(self, cues: Sequence[Cue]) -> list[Row]:
         dataset = self.prepared.population.dataset
-        return [] if dataset is None else model_added(self.predictions.clean, cues, dataset.table)
+        return [] if dataset is None else added_value_rows(self.predictions.clean, cues, dataset.table)
 
     def _leads(self) -> list[Row]:
         request = self.request

@@ -139,8 +139,8 @@ def families_of(
 ) -> list[Family]:
     """Carry out the comparisons of a study: primary families first, then secondary ones and controls.
 
-    Only comparisons that were stated beforehand (by `PlannedComparison.id`) are in families of the study. Exploratory ones form one
-    of their own. Primary families of a study with looks are tested at the level of a look.
+    Only comparisons that were stated beforehand (by `PlannedComparison.id`) are in families of the study. Exploratory
+    ones form one of their own. Primary families of a study with looks are tested at the level of a look.
 
     Args:
         records: Records of the study.

@@ -126,11 +126,11 @@ def verdict(found: RegionFinding, limit: float | None) -> RegionVerdict:
     return decide_region(
         found.effect,
         found.values,
-        agree=found.agree,
-        discrete=found.discrete,
-        effective=found.swing.effective,
+        halves_agree=found.agree,
+        two_groups=found.discrete,
+        effective_patients=found.swing.effective_patients,
         limit=limit,
-        least=found.least,
+        weak_effect=found.least,
     )
 
 
@@ -147,7 +147,7 @@ def test_a_local_mark_is_found_named_and_verified(model: str, mark: str, kind: s
     assert verdict(found, None) == RegionVerdict.UNVERIFIED
     same = (found.high == made.marked).mean()
     assert max(same, 1 - same) >= 0.95
-    assert found.swing.at_least > 0.05
+    assert found.swing.lower_bound > 0.05
     assert abs(found.moved) > 1
     if kind == "border":
         assert found.tone > 0.9 > 0.1 > abs(found.shape)

@@ -212,7 +212,7 @@ class Search:
             "moved": finding.moved,
             "shape": finding.shape,
             "tone": finding.tone,
-            "effective": finding.swing.effective,
+            "effective": finding.swing.effective_patients,
             **_bounded_values("g", swing.g),
             **_bounded_values("flips", flips),
             "reason": "",
@@ -242,12 +242,12 @@ class Search:
         verdict = decide_region(
             effect,
             halves,
-            agree=agree,
-            discrete=discrete,
-            effective=row["effective"],
+            halves_agree=agree,
+            two_groups=discrete,
+            effective_patients=row["effective"],
             limit=limit,
-            least=row["least"],
-            clear=clear,
+            weak_effect=row["least"],
+            clear_below=clear,
         )
         limit_columns = (
             {}
