@@ -198,9 +198,9 @@ LEADS: dict[str, tuple[BoundedEstimate, tuple[float, float], bool, bool, float |
 def test_the_rules_of_a_lead(name: str) -> None:
     effect, halves, agree, discrete, limit, expected = LEADS[name]
     decided = partial(decide_region, effect, halves, halves_agree=agree, two_groups=discrete, limit=limit)
-    assert decided(effective=20) == expected
-    assert decided(effective=19.9) == RegionVerdict.INCONCLUSIVE
-    open_ = decided(effective=20, clear=effect.high - 0.01)
+    assert decided(effective_patients=20) == expected
+    assert decided(effective_patients=19.9) == RegionVerdict.INCONCLUSIVE
+    open_ = decided(effective_patients=20, clear_below=effect.high - 0.01)
     assert open_ == (RegionVerdict.INCONCLUSIVE if expected == RegionVerdict.NOTHING_FOUND else expected)
 
 

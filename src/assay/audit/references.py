@@ -12,7 +12,7 @@ import numpy as np
 
 from assay.audit.battery import DECIDING
 from assay.audit.kind import AUDIT
-from assay.audit.search.regions import ON_SOME
+from assay.audit.search.regions import FINDERS_OF_CARRIERS
 from assay.audit.tables import DOSES, NOT_TESTED
 from assay.audit.verdicts import WEAK_EFFECT, Reference, reference_of
 from assay.core.errors import SpecError
@@ -129,7 +129,7 @@ class RegionLimits:
 
     Attributes:
         networks: Number of networks.
-        largest: Search, see `search.regions.Sought`, or kind of whole-image change -> the largest effect, in standard
+        largest: Search, see `search.regions.FinderName`, or kind of whole-image change -> the largest effect, in standard
             deviations; of a kind its limit, see `limits_of_kinds`.
         class_distance: The largest distance of the classes, in the same unit.
         shares: Kind of whole-image change -> the largest effect as a multiple of the distance of the classes that is
@@ -169,7 +169,7 @@ class RegionLimits:
             kind: Kind of whole-image change.
         """
         limit, remaining = self.largest_of(search, kind), class_distance - max(0.0, effect)
-        if limit is None or search in ON_SOME:
+        if limit is None or search in FINDERS_OF_CARRIERS:
             return limit
         return max(limit * max(1.0, remaining / self.class_distance), self.shares.get(kind, 0.0) * remaining)
 
@@ -205,7 +205,7 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> RegionLim
         audited: Hash of the audited model, which is no reference of its own.
         trained: Whether the searches are those in training images, where effects are larger.
     """
-    by_search = {of: dict[str, float]() for of in ("place", "whole", *ON_SOME)}
+    by_search = {of: dict[str, float]() for of in ("place", "whole", *FINDERS_OF_CARRIERS)}
     class_distance = 1.0  # networks near chance set no scale
     for folder, facts in _audits(root, audited):
         for row in folder.table("regions"):
@@ -228,7 +228,7 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> RegionLim
 
 def limit_of(of: str, effects: Sequence[float]) -> float:
     """Return the limit of a search from the effects in clean networks, in which often nothing is drawn alike."""
-    return max(*effects, WEAK_EFFECT if of in ON_SOME else 0.0)
+    return max(*effects, WEAK_EFFECT if of in FINDERS_OF_CARRIERS else 0.0)
 
 
 def limits_of_kinds(effects: Mapping[str, Sequence[float]], least: float = WEAK_EFFECT) -> dict[str, float]:

@@ -72,9 +72,9 @@ from assay.audit.references import (
 )
 from assay.audit.request import AuditRequest, untested_words
 from assay.audit.scored import added_value_rows, column_rows, column_tables
-from assay.audit.search.regions import ON_SOME, ONCE, Sought
-from assay.audit.search.run import VERSION, Search, by_lesion, image_properties, not_searched
-from assay.audit.search.search import spread_within
+from assay.audit.search.regions import FINDERS_OF_CARRIERS, FINDERS_RUN_ONCE, FinderName
+from assay.audit.search.run import VERSION, Search, image_properties, not_searched, with_lesion_classes
+from assay.audit.search.search import sd_within_classes
 from assay.audit.verdicts import Reference
 from assay.core.errors import ReadingError, key_text
 from assay.core.files import content_hash
@@ -288,7 +288,7 @@ class AuditRun(RunSteps):
         label = f"search for a region in {plan.sizes.searched_images:,} images"
         start = 0
         while len(searches := self._searches) > start:
-            part = [search for search in searches[start:] if not search.after] or searches[start : start + 1]
+            part = [search for search in searches[start:] if not search.earlier_searches] or searches[start : start + 1]
             yield [Task(task.id, task, label, remote=False) for task in part]
             start += len(part)
         deciding = [readings[DECIDING] for readings in plan.marks.values()]
@@ -422,21 +422,23 @@ class AuditRun(RunSteps):
         for number in range(1, ROUNDS + 1):
             latest: list[Search] = []
             for of in finders:
-                before = tuple(search for search in (*searches, *latest) if search.of != "whole")
-                latest.append(replace(searches[0], of=of, after=before, number=number))
+                before = tuple(search for search in (*searches, *latest) if search.finder != "whole")
+                latest.append(replace(searches[0], finder=of, earlier_searches=before, round=number))
             searches += latest
-            finders = [of for of in finders if of not in ONCE]
-            if not any(search.done and search.named for search in latest):
+            finders = [of for of in finders if of not in FINDERS_RUN_ONCE]
+            if not any(search.is_done and search.found_carriers for search in latest):
                 break
         return searches
 
     @property
-    def _carried_searches(self) -> Sequence[Sought]:
+    def _carried_searches(self) -> Sequence[FinderName]:
         """The searches of what some images carry; with a limit alone those that lead to something in clean networks."""
         if self._is_segmentation:
             return ("drawn",)
         limits = self._limits
-        limited: list[Sought] = [of for of in ON_SOME[2:] if limits is not None and limits.largest_of(of) is not None]
+        limited: list[FinderName] = [
+            of for of in FINDERS_OF_CARRIERS[2:] if limits is not None and limits.largest_of(of) is not None
+        ]
         return ("drawn", "shape", *limited)
 
     @cached_property
@@ -457,12 +459,14 @@ class AuditRun(RunSteps):
             require_same_classes(images.table, classes)
         images = take_with_masks(images, balanced_rows(images.table, plan.sizes.searched_images, audit_request.seed))
         if self._is_segmentation:
-            images = by_lesion(images)
+            images = with_lesion_classes(images)
             classes = images.table.classes
         tested, trained = self.predictions.clean, audit_request.train is not None
-        spread = spread_within(tested.scores, tested.table.target) if trained and not self._is_segmentation else 0.0
-        make_search = partial(Search, prepared, request, scene, images, classes, trained, clean=[], spread=spread)
-        tracks: Sequence[Sought] = ("place",) if self._is_segmentation else ("place", "whole")
+        spread = sd_within_classes(tested.scores, tested.table.target) if trained and not self._is_segmentation else 0.0
+        make_search = partial(
+            Search, prepared, request, scene, images, classes, trained, clean_scores=[], sd_within_classes=spread
+        )
+        tracks: Sequence[FinderName] = ("place",) if self._is_segmentation else ("place", "whole")
         return [make_search(of, audit_request.seed, tested.threshold, self._limits) for of in tracks]
 
     @cached_property
@@ -475,9 +479,9 @@ class AuditRun(RunSteps):
         named = [
             search
             for search, row in searches_with_rows
-            if row is leading or (search.of in ON_SOME and row["verdict"] in REPORTED)
+            if row is leading or (search.finder in FINDERS_OF_CARRIERS and row["verdict"] in REPORTED)
         ]
-        puts = [search.hold_region(_AROUND) for search in named]
+        puts = [search.neutralizer(_AROUND) for search in named]
 
         def put(images: Tensor) -> Tensor:
             return torch.as_tensor(reduce(lambda images_changed, put_on: put_on(images_changed), puts, images.numpy()))
@@ -544,7 +548,7 @@ class AuditRun(RunSteps):
         return {
             "verdicts": verdicts,
             "regions": regions,
-            "carriers": [row for search in self._searches for row in search.carriers()],
+            "carriers": [row for search in self._searches for row in search.carrier_rows()],
             "leads": self._leads(),
             "inside": self._inside(folder),
             "effects": [row for _, _, effects in marks for row in effects],

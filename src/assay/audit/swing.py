@@ -94,7 +94,7 @@ class Effect:
         dice: Dice lost, of a segmentation, over the images with a lesion.
         false_area: Increase of the share of the image that is wrongly called lesion, of a segmentation.
         n_comparisons: Number of effects of which the most severe one decides, such as 2 for a mark at two places. The
-            lower bounds `at_least` and `loss_at_least` are corrected for it; intervals and upper bounds are not.
+            lower bounds `lower_bound` and `loss_lower_bound` are corrected for it; intervals and upper bounds are not.
     """
 
     swings: tuple[AurocShift, ...]
@@ -319,7 +319,7 @@ def pooled_within_classes(
             value += weight / total * (2 * float(areas[0]) - 1)
             contributions[in_class] = weight / total * 2 * of_images[0]
         parts = _Contributions.of(contributions[rows], (2 * target + group)[rows], patient[rows])
-        g = _bounded_value(value, replace(parts, effective=fewest), 0.5, ALPHA)
+        g = _bounded_value(value, replace(parts, effective_patients=fewest), 0.5, ALPHA)
         if abs(g.value) <= _critical_value(math.inf, ALPHA / 2) * error_of_ranks:
             low, high = (end / 2 for end in _t_bounds(value, 2 * error_of_ranks, math.inf, fewest, ALPHA))
             g = BoundedEstimate(g.value, error_of_ranks, min(low, g.low), max(high, g.high), math.inf)

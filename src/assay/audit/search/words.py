@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from assay.audit.harms import PIXELS, few_right
 from assay.audit.request import FULL
-from assay.audit.search.regions import ON_SOME, RESOLUTION, WITHOUT_PLACE
+from assay.audit.search.regions import FINDERS_OF_CARRIERS, RESOLUTION, WITHOUT_PLACE
 from assay.audit.tables import NOT_TESTED
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import reason_words
@@ -113,7 +113,7 @@ def what_words(row: Row) -> str:
 
 def is_drawn(row: Row) -> bool:
     """Return whether a region has something drawn, and not a tone."""
-    return numeric(row, "shape") >= 0.5 or row["of"] in ON_SOME
+    return numeric(row, "shape") >= 0.5 or row["of"] in FINDERS_OF_CARRIERS
 
 
 def has_remedy(row: Row) -> bool:
@@ -139,7 +139,7 @@ def region_size(row: Row) -> str:
     """Return the effect of a region and its limit, or why there are none."""
     if row["reason"]:
         return reason_words(row["reason"])
-    per = "on an image " if row["of"] in ON_SOME else ""
+    per = "on an image " if row["of"] in FINDERS_OF_CARRIERS else ""
     ends = (number(row[name], 2) for name in ("value", "value_low", "value_high"))
     has_limit = not math.isnan(numeric(row, "limit"))
     lacking = f"no limit is known{' in training images' if row.get('trained') else ''}, reported from"
@@ -165,7 +165,7 @@ def region_evidence(row: Row) -> str:
         ]
         parts[0] += f", and no effect in {int(row['networks'])} networks without a shortcut was larger{_raised(row)}"
         parts += [", ".join(rates_with_bounds)] if rates_with_bounds else []
-    if row["of"] in ON_SOME and row["verdict"] != RegionVerdict.NOTHING_FOUND:
+    if row["of"] in FINDERS_OF_CARRIERS and row["verdict"] != RegionVerdict.NOTHING_FOUND:
         parts.append(f"on {shares_words(row)}")
     if row["verdict"] in REPORTED:
         parts += [] if math.isnan(row["flips"]) else [f"changed predictions {number(100 * row['flips'], 1)}%"]
@@ -306,7 +306,7 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     yield from (
         f"Apart from it, {what_words(other)} changes {_changed_words(other)}: it is on {shares_words(other)}."
         for other in rows
-        if other["of"] in ON_SOME and other is not row and other["verdict"] in REPORTED
+        if other["of"] in FINDERS_OF_CARRIERS and other is not row and other["verdict"] in REPORTED
     )
 
 
