@@ -13,8 +13,8 @@ from jaxtyping import Bool
 from PIL import Image
 
 from assay.audit.battery import DECIDING, AuditedMark
-from assay.audit.checks import FITS, misread, output_words
-from assay.audit.model import CAUSES, PreparedAudit, signs
+from assay.audit.checks import FITS, misreading_texts, output_words
+from assay.audit.model import CAUSES, PreparedAudit, misreading_signs
 from assay.audit.page import EXAMPLES, EXAMPLES_OF_REGION, REGION, picture_name
 from assay.audit.plan import AuditPlan, NeutralizedRegions, PlannedReading
 from assay.audit.references import trained_on
@@ -264,7 +264,11 @@ class StoredPredictions:
             SpecError: The model gives all images the same output, or another scaling is much better.
         """
         scored, request = self.clean, self.plan.request
-        sentences = [] if request.task == "segmentation" else signs(scored.logits, scored.table, scored.threshold, None)
+        sentences = (
+            []
+            if request.task == "segmentation"
+            else misreading_signs(scored.logits, scored.table, scored.threshold, None)
+        )
         rows = [check("reading", "warn", sentence) for sentence in (*assumptions, *sentences)]
         if request.expect is not None:
             rows.append(_expectation_check(scored, request.expect))
@@ -313,7 +317,7 @@ class StoredPredictions:
             assert best is not None
             logits = self.clean.logits
             pair = logits[:, 0].any() and not np.allclose(np.logaddexp(*logits[:, :2].T), 0, atol=1e-3)
-            texts = misread(
+            texts = misreading_texts(
                 measure, before.performance[1].value, best[1].value, name, order, before.table.classes, bool(pair)
             )
             is_doubtful = (

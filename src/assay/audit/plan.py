@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from assay.audit.battery import SEVERITIES, AuditedMark, battery, every_distortion, marks_of
-from assay.audit.checks import Change, ChangedOnReading
+from assay.audit.checks import ChangedOnReading, ImageChange
 from assay.audit.model import PreparedAudit
 from assay.audit.request import AuditRequest
 from assay.audit.scored import operating_point, require_classes, second_half
@@ -280,7 +280,7 @@ class NeutralizedRegions:
     """
 
     id: str
-    change: Change
+    change: ImageChange
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from assay.audit.checks import FIRST_LOOK
-from assay.audit.model import opened_images
+from assay.audit.checks import N_FIRST_IMAGES
+from assay.audit.model import open_images
 from assay.audit.plan import (
     AuditPlan,
     StageCallback,
@@ -174,14 +174,14 @@ def _write_images(folder: Path, request: AuditRequest, on_progress: ProgressCall
     if "size" not in request.data:
         raise SpecError("size: a model elsewhere does not tell the size of its images; give it in pixels, such as 224")
     spec = parse_request(request.data, {"all": {}}, ("performance",), request.task)
-    _, _, scene = opened_images(spec, request.seed, skip_bad_rows=request.skip_bad_rows, on_progress=on_progress)
+    _, _, scene = open_images(spec, request.seed, skip_bad_rows=request.skip_bad_rows, on_progress=on_progress)
     all_images = scene.environment("all")
     require_classes_for_task(request, all_images.table)
     plan = AuditPlan(all_images, request, plan_sizes(request, all_images, search=False), {})
     say(plan.sizes.words)
     names = set[str]()
     for make_images in (
-        lambda: take_with_masks(all_images, np.arange(min(FIRST_LOOK, len(all_images)))),
+        lambda: take_with_masks(all_images, np.arange(min(N_FIRST_IMAGES, len(all_images)))),
         *(reading.images for reading in plan.readings()),
     ):
         try:
@@ -241,7 +241,7 @@ def finish_audit(
     origin = _AnswersToPictures(request.name or scores.stem, digest, answer, tuple(columns))
     request = request.with_changes(out=out)
     with code_of_folder():  # its marks may name code
-        audit = run_audit(origin, request, in_steps=True, on_progress=on_progress, say=say)
+        audit = run_audit(origin, request, from_prepared_images=True, on_progress=on_progress, say=say)
     assert isinstance(audit, Path)
     return audit
 

@@ -129,8 +129,8 @@ class RegionLimits:
 
     Attributes:
         networks: Number of networks.
-        largest: Search, see `search.regions.FinderName`, or kind of whole-image change -> the largest effect, in standard
-            deviations; of a kind its limit, see `limits_of_kinds`.
+        largest: Name of a finder (`search.regions.FinderName`), or kind of whole-image change -> the largest effect, in
+            standard deviations; of a kind its limit, see `limits_of_kinds`.
         class_distance: The largest distance of the classes, in the same unit.
         shares: Kind of whole-image change -> the largest effect as a multiple of the distance of the classes that is
             left without it, in clean networks that tell something else in these images; see `limits_of_kinds`.

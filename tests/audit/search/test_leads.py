@@ -26,7 +26,7 @@ from assay.audit.answers import StoredPredictions
 from assay.audit.battery import battery, marks_of
 from assay.audit.harm_words import answer_words
 from assay.audit.leads import leads_of_images
-from assay.audit.model import opened_images
+from assay.audit.model import open_images
 from assay.audit.plan import AuditPlan, plan_sizes, take_with_masks
 from assay.audit.policy import Policy
 from assay.audit.predictions_command import print_verdicts
@@ -324,7 +324,7 @@ def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_m
 ) -> None:
     """So that an effect at the place is not that of the luckiest of eight."""
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
-    whole = opened_images(request)[2].environment("all")
+    whole = open_images(request)[2].environment("all")
     asked = AuditRequest(marks=BATTERY, distortions=())
     plan = AuditPlan(whole, asked, plan_sizes(asked, whole), {})
     tag, border, _ = plan.battery[0]
@@ -369,14 +369,14 @@ def test_what_is_drawn_is_searched_again_where_limits_let_another_mark_be_held(
 def test_a_lead_of_the_whole_image_may_be_its_sharpness(tmp_path: Path) -> None:
     """Properties at the size that the model reads, those too that cannot be compared between sizes."""
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
-    whole = opened_images(request)[2].environment("all")
+    whole = open_images(request)[2].environment("all")
     assert {"sharpness", "mean brightness", "contrast"} <= image_properties(whole).keys()
 
 
 @pytest.mark.parametrize("domain", ["", "chest-xray", "endoscopy", "ultrasound"])
 def test_a_plan_stays_within_its_passes(domain: str, tmp_path: Path) -> None:
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
-    whole = opened_images(request)[2].environment("all")
+    whole = open_images(request)[2].environment("all")
     for count in (100, 450, 5_000):
         images = take_with_masks(whole, np.arange(count) % COUNT)
         for asked in (AuditRequest(domain=domain), AuditRequest(domain=domain, budget=90_000)):

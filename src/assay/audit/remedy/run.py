@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from assay.audit.model import opened_images
+from assay.audit.model import open_images
 from assay.audit.prepared import IMAGES, filling
 from assay.audit.remedy.balance import balanced_positions, sound_audit
 from assay.audit.remedy.pixels import Change, Cover, covering, equalizing, row_batches, surely_without
@@ -204,7 +204,7 @@ def _searched_images(
         )
     skip = bool(RunFolder(audit).record("models", record["model"])["skip_bad_rows"])
     with code_of_folder():
-        _, population, scene = opened_images(spec, skip_bad_rows=skip, on_progress=on_progress)
+        _, population, scene = open_images(spec, skip_bad_rows=skip, on_progress=on_progress)
     if population.dataset is None:
         raise SpecError("the images of this audit are drawn by a phantom: draw them without the mark")
     if content_hash(scene.identity("all")) != record["content"]:

@@ -157,7 +157,7 @@ class Search:
                 "request": self._request_with_paths,
                 "content": self._content,
             }
-        self.prepared.place.folder.write_record("probes", self.id, {**record, "rows": [row]})
+        self.prepared.workspace.folder.write_record("probes", self.id, {**record, "rows": [row]})
 
     @property
     def found_carriers(self) -> bool:
@@ -186,7 +186,7 @@ class Search:
     @property
     def record(self) -> dict[str, Any]:
         """The stored record; empty where the search failed or was not done."""
-        return self.prepared.place.folder.record("probes", self.id) if self.is_done else {}
+        return self.prepared.workspace.folder.record("probes", self.id) if self.is_done else {}
 
     @property
     def region(self) -> Region:
@@ -200,7 +200,7 @@ class Search:
         stored = self.request.model_dump(mode="json", context={"complete": True})
         data = stored["data"]
         data |= {key: str(expand(data[key], key).resolve()) for key in ("folder", "classes") if data[key]}
-        return keep_paths(self.prepared.place.root, f"search-{self.id}", stored)
+        return keep_paths(self.prepared.workspace.root, f"search-{self.id}", stored)
 
     def _result_cells(self, finding: RegionFinding, sample: SearchSample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `tables.REGIONS`."""
@@ -234,11 +234,11 @@ class Search:
     @property
     def is_done(self) -> bool:
         """Whether there is a record."""
-        return self.prepared.place.folder.complete("probes", self.id)
+        return self.prepared.workspace.folder.complete("probes", self.id)
 
     def region_row(self) -> Row:
         """Return a row of `tables.REGIONS`, with its verdict."""
-        folder, limits = self.prepared.place.folder, self.limits
+        folder, limits = self.prepared.workspace.folder, self.limits
         if not self.is_done:
             reason = reason_of_error(ReadingError(read_checked_json(folder.failure_path(self.id))["text"]))
             return {**not_searched(reason, self.finder, self.in_training), "round": self.round}
@@ -294,7 +294,7 @@ class Search:
         record = self.record
         if self.finder != "whole" and "region" in record:
             name = self.finder if self.round == 1 else f"{self.finder}-{self.round}"
-            write_region(self.prepared.place.folder, self.images, self.region, np.array(record["carry"]), name)
+            write_region(self.prepared.workspace.folder, self.images, self.region, np.array(record["carry"]), name)
 
 
 def _neutralize_before_scoring(removals: Sequence[Callable[[Pixels], Pixels]], scores: search.Scores) -> search.Scores:
