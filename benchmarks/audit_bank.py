@@ -38,7 +38,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.audit.references import RegionLimits, limit_of, limits_of_kinds, shipped_limits
+from assay.audit.references import RegionLimits, limit_from_effects, limits_of_kinds, shipped_limits
 from assay.audit.search.drawn import find_drawn
 from assay.audit.search.regions import Pixels, Track, candidates
 from assay.audit.search.search import (
@@ -712,7 +712,7 @@ def interval(count: int, of: int) -> list[float | None]:
 
 def limits_of(rows: Sequence[Row]) -> dict[str, float]:
     """Return the largest effect of clean networks for each search."""
-    return {of: round(limit_of(of, [float(row[f"{of} z"]) for row in rows]), 4) for of in SEARCHES}
+    return {of: round(limit_from_effects(of, [float(row[f"{of} z"]) for row in rows]), 4) for of in SEARCHES}
 
 
 def verdict(row: Row, of: str, limit: float | None) -> RegionVerdict:
@@ -767,7 +767,7 @@ class Judged:
     def verdict(self, row: Row, of: str) -> RegionVerdict:
         """Return the verdict of a search."""
         distance, effect = float(row["place apart"]), float(row[f"{of} z"])
-        return verdict(row, of, self.limits.of(of, distance, effect) if self.limits else None)
+        return verdict(row, of, self.limits.limit_of_search(of, distance, effect) if self.limits else None)
 
     def says(self, row: Row) -> set[RegionVerdict]:
         """Return the verdicts of all searches."""
@@ -988,7 +988,7 @@ def main() -> None:
             networks = [network for network in networks if network.name in measured_names]
         elif given.small:
             networks = [network for network in networks if network.architecture not in USUAL]
-        shipped = shipped_limits(limits, trained=given.trained)
+        shipped = shipped_limits(limits, in_training=given.trained)
         judged[name] = Judged.of(collected(name, networks, given.folder, given.trained), shipped)
     rates = {name: one.rates() for name, one in judged.items()}
     page = Page(("", *domains), given.out)

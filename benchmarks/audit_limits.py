@@ -40,7 +40,7 @@ from audit_bank import (
     trained,
 )
 
-from assay.audit.references import limit_of, limits_of_kinds
+from assay.audit.references import limit_from_effects, limits_of_kinds
 from assay.audit.search.finders import FINDERS
 from assay.audit.search.regions import FinderName
 from assay.audit.search.search import Scores, SearchSample
@@ -99,7 +99,7 @@ def main() -> None:
             path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
             print(network.name, {kind: round(value, 2) for kind, value in known[network.name].items()}, flush=True)
     rows = list(known.values())
-    of_shapes = {of: round(limit_of(of, [row.pop(of) for row in rows]), 4) for of in SHAPES}
+    of_shapes = {of: round(limit_from_effects(of, [row.pop(of) for row in rows]), 4) for of in SHAPES}
     distances = [row.pop(APART) for row in rows]
     shares = {
         kind: [row[kind] / (distance - row[kind]) for row, distance in zip(rows, distances, strict=True)]

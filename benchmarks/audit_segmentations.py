@@ -62,7 +62,7 @@ from audit_bank import (
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.audit.references import limit_of
+from assay.audit.references import limit_from_effects
 from assay.audit.search.regions import Box, Pixels
 from assay.audit.search.search import Scores, SearchSample, find_region
 from assay.audit.verdicts import WEAK_EFFECT
@@ -343,7 +343,7 @@ class Judged:
     def limit(self, of: str, without: str = "") -> float:
         """Return the limit of a search, without an architecture."""
         effects = [float(row[f"{of} z"]) for row in self.of("reference") if row["architecture"] != without]
-        return max(WEAK_EFFECT, limit_of(of, effects))
+        return max(WEAK_EFFECT, limit_from_effects(of, effects))
 
     @property
     def strong(self) -> list[Row]:

@@ -388,16 +388,22 @@ def test_a_policy_takes_lists_and_one_that_would_check_nothing_is_refused(tmp_pa
         for kind, verdict in (("mark", "relies-on"), ("column", "no-effect"))
     ]
     for given in (rows, rows[::-1]):  # a mark that has the name of a column
-        assert Policy((("relies-on", "tag"),)).broken(given, [], []) == ["tag: relies-on, and relies-on is forbidden"]
+        assert Policy((("relies-on", "tag"),)).find_violations(given, [], []) == [
+            "tag: relies-on, and relies-on is forbidden"
+        ]
     for forbidden, breaking in (("relies-on", 1), ("affected-by", 2), ("affected-without-direction", 3)):
         marks = [rows[0] | {"factor": name, "verdict": name, "open": ""} for name in (
             "relies-on", "affected-by", "affected-without-direction")]  # fmt: skip
-        assert len(Policy(((forbidden, "any"),)).broken(marks, [], [])) == breaking, "a graver verdict breaks it too"
-    assert Policy((("relies-on-look", "any"),)).broken([], [], [], [{"of": "place", "verdict": "relies-on-region"}])
+        assert len(Policy(((forbidden, "any"),)).find_violations(marks, [], [])) == breaking, (
+            "a graver verdict breaks it too"
+        )
+    assert Policy((("relies-on-look", "any"),)).find_violations(
+        [], [], [], [{"of": "place", "verdict": "relies-on-region"}]
+    )
     lived = Policy((("relies-on-region", "any"),))
     for verdict, broken in (("relies-on-region", 1), ("unverified", 1), ("inconclusive", 1), ("nothing-found", 0)):
-        assert len(lived.broken(rows, [], [], [{"of": "place", "verdict": verdict}])) == broken
-    assert lived.broken(rows, [], []) == ["no region was searched for, and relies-on-region is forbidden"]
+        assert len(lived.find_violations(rows, [], [], [{"of": "place", "verdict": verdict}])) == broken
+    assert lived.find_violations(rows, [], []) == ["no region was searched for, and relies-on-region is forbidden"]
 
 
 def test_a_group_or_a_column_that_is_too_small_is_an_open_gap(

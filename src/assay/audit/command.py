@@ -11,13 +11,13 @@ from typing import Any
 from assay.audit.battery import marks_of
 from assay.audit.compare import AuditsRun, StoredAudit, compare_audits
 from assay.audit.compare_page import comparison_answer, comparison_lines
-from assay.audit.labels import ALL, LABELS_NOTE, PAGE, TABLE, audit_labels
+from assay.audit.labels import ALL_OUTPUTS, LABELS_NOTE, PAGE, TABLE, audit_labels
 from assay.audit.origins import origin_of
 from assay.audit.plan import AuditSize
 from assay.audit.policy import read_policy
 from assay.audit.predictions_command import answer, speaker
 from assay.audit.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
-from assay.audit.reference_networks import parts_of, trained_references
+from assay.audit.reference_networks import parts_of, train_references
 from assay.audit.request import NOT_OF_COMMANDS, NOT_OF_MASKS, AuditRequest, AuditsRequest
 from assay.audit.run import run_audit, with_images
 from assay.core.errors import SpecError
@@ -48,7 +48,7 @@ def audit_command(request: AuditRequest, *, dry_run: bool, is_quiet: bool, json:
     """
     rules = None if request.policy is None else read_policy(request.policy)
     origin = _origin(request)
-    if request.output == ALL:
+    if request.output == ALL_OUTPUTS:
         _audit_labels(origin, request, dry_run, is_quiet, json)
         return
     result = _run_or_plan(origin, request, request.out or result_folder("audits", origin.name), dry_run, is_quiet, json)
@@ -108,7 +108,7 @@ def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet
 def _with_references(request: AuditRequest, is_quiet: bool) -> AuditRequest:
     """Return what is asked with reference networks, which are trained where they are not there."""
     watch, say = observe_nothing if is_quiet else show_training, speaker(is_quiet)
-    return request.with_changes(references=trained_references(request, watch=watch, say=say))
+    return request.with_changes(references=train_references(request, watch=watch, say=say))
 
 
 def prepare_command(folder: Path, request: AuditRequest, is_quiet: bool) -> None:

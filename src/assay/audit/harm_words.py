@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from assay.audit.harms import PIXELS, STRONG_CUE, harms_of, is_apart, margin_of
+from assay.audit.harms import MIN_CUE_AUROC, WHOLE_IMAGE_FAMILIES, harms_of, has_own_finding, margin_of
 from assay.audit.search.words import (
     REPORTED,
     answer,
@@ -123,7 +123,7 @@ def _relied_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     it = "it" if len(kin) == 1 else with_article(row)
     calls = f": adding {it} changes {100 * flips:.0f}% of predictions" if flips >= MARGIN else ""
     verb = (
-        "applied to" if any(row.get("family") in PIXELS for row in rows) else "drew on"
+        "applied to" if any(row.get("family") in WHOLE_IMAGE_FAMILIES for row in rows) else "drew on"
     )  # noise or contrast is not drawn
     names = [with_article(first) + (" (and similar marks)" if like else "") for first, *like in kin]
     yield f"This model relies on {_first_names(names, 'further marks')}, which this audit {verb} the images{calls}."
@@ -264,7 +264,7 @@ _COUNTED = "counted"
 def _other_verdicts(tables: Tables, harms: Sequence[Harm]) -> list[Row]:
     """Return the verdicts on marks and columns that are no findings, and that the leading region does not explain."""
     explained = {harm.row for harm in harms if harm.table == "verdicts"}
-    return [row for at, row in enumerate(tables["verdicts"]) if at not in explained and is_apart(row, tables)]
+    return [row for at, row in enumerate(tables["verdicts"]) if at not in explained and has_own_finding(row, tables)]
 
 
 # Rows of the first screen.
@@ -515,7 +515,7 @@ def relation_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
         elif harm.table == "gaps":
             words = f"{label_of(row['measure'])} differs between its groups"
             parts.setdefault(row["column"], {}).setdefault("gap", words)
-    cues = [row for row in tables.get("added", ()) if numeric(row, "cue") >= STRONG_CUE]
+    cues = [row for row in tables.get("added", ()) if numeric(row, "cue") >= MIN_CUE_AUROC]
     cues += [row for row in tables.get("shortcuts", ()) if row["strong"] and row["of"] != LARGE]
     for row in cues:
         if row["kind"] in ("column", "factor") and row["name"] in parts:
@@ -593,7 +593,7 @@ def _cost(harm: Harm, tables: Tables) -> KeyFigure:
     what = (
         what_words(row)
         if harm.kind == "region"
-        else f"{'applying' if row.get('family') in PIXELS else 'adding'} {with_article(row)}"
+        else f"{'applying' if row.get('family') in WHOLE_IMAGE_FAMILIES else 'adding'} {with_article(row)}"
     )
     if math.isnan(harm.calls):
         return KeyFigure(f"{_lost_measure(harm, tables)} shift by {what}", *size)

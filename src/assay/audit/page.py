@@ -17,7 +17,7 @@ from assay.audit.harm_words import (
     measure_name,
     notes_words,
 )
-from assay.audit.harms import PIXELS, harms_of
+from assay.audit.harms import WHOLE_IMAGE_FAMILIES, harms_of
 from assay.audit.search.words import (
     NO_LEADS,
     NOT_LOOKED_FOR,
@@ -231,7 +231,7 @@ def _places(evidence: Evidence) -> Iterator[PlacePictures]:
         place = _place(row, _picture_of(evidence.root, row["factor"]))
         yield from () if number else (PlacePictures("as it is", place.pictures[:1]),)
         look = f": {row['look']}" if row.get("look") else ""
-        way = "applied" if row.get("family") in PIXELS else "added"
+        way = "applied" if row.get("family") in WHOLE_IMAGE_FAMILIES else "added"
         yield PlacePictures(f"with {place.name}, {way} by this audit{look}", place.pictures[1:])
 
 

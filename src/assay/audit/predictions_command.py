@@ -59,7 +59,7 @@ def answer(found: Path, rules: Policy | None, json: bool) -> None:
     print_verdicts(found, json)
     if rules is not None:
         folder = RunFolder(found)
-        require_met(rules.broken(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions"))))
+        require_met(rules.find_violations(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions"))))
 
 
 def speaker(is_quiet: bool) -> Callable[[str], None]:

@@ -39,8 +39,8 @@ from assay.audit.checks import (
     with_outputs,
     with_scores,
 )
-from assay.audit.harms import by_harm
-from assay.audit.inside import inside_rows, nothing_inside
+from assay.audit.harms import sort_by_harm
+from assay.audit.inside import inside_rows, undefined_rows
 from assay.audit.kind import AUDIT
 from assay.audit.leads import leads_of_images, top_leads
 from assay.audit.model import SCALINGS, PreparedAudit, prepare_model, read_predictions, write_model_record
@@ -510,9 +510,9 @@ class AuditRun(RunSteps):
         """Limits of the effect of a region, in the same kind of images: training images, or new to the network."""
         request, in_training = self.request, self.request.train is not None
         if request.references is not None:
-            return read_limits(request.references, self.prepared.model.content, trained=in_training)
+            return read_limits(request.references, self.prepared.model.content, in_training=in_training)
         return (
-            shipped_limits(request.domain, trained=in_training, masks=self._is_segmentation)
+            shipped_limits(request.domain, in_training=in_training, masks=self._is_segmentation)
             if request.shipped
             else None
         )
@@ -561,7 +561,7 @@ class AuditRun(RunSteps):
                 write_mark(folder, mark.name, plan.unmarked_images, environment.images())
         columns, groups, gaps = column_tables(predictions.clean, request.margin)
         regions = self._region_rows()
-        verdicts = by_harm([*(row for _, row, _ in marks), *columns], regions, request.margin)
+        verdicts = sort_by_harm([*(row for _, row, _ in marks), *columns], regions, request.margin)
         checks = data_checks(prepared.request.data, prepared.population.dataset, near=plan.images.table.row)
         if request.pictures:
             for search in self._searches:
@@ -656,7 +656,7 @@ class AuditRun(RunSteps):
         searched = self.request.leads and not self.from_prepared_images and bool(self._searches)
         if not searched or not self._uses_shipped_reference or self._limits is None:
             return []
-        return shipped_search_rates(VERSION, trained=self.request.train is not None)
+        return shipped_search_rates(VERSION, in_training=self.request.train is not None)
 
     def _added_rows(self, cues: Sequence[Cue]) -> list[Row]:
         dataset = self.prepared.population.dataset
@@ -673,7 +673,7 @@ class AuditRun(RunSteps):
         if self._is_segmentation:
             return []
         if not folder.complete("probes", self._inside_id):
-            return nothing_inside(
+            return undefined_rows(
                 reason_of_error(ReadingError(read_checked_json(folder.failure_path(self._inside_id))["text"]))
             )
         rows = folder.record("probes", self._inside_id)["rows"]

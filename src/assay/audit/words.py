@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from assay.audit.harms import is_apart
+from assay.audit.harms import has_own_finding
 from assay.audit.search.words import MOST_NEEDED, SOUGHT, clears, mark_words
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS
@@ -164,7 +164,7 @@ def reported_verdicts(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
     Harmless marks are among them only where the search of training images clears the model of others.
     """
     clear = clears(tables["regions"])
-    separate = [row for row in tables["verdicts"] if is_apart(row, tables)]
+    separate = [row for row in tables["verdicts"] if has_own_finding(row, tables)]
     return [row for row in separate if clear or row["verdict"] != Verdict.NO_EFFECT]
 
 

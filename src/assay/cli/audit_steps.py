@@ -29,9 +29,9 @@ def compare(request: AuditsRequest) -> None:
     Images are paired, and intervals are over patients.
     """
     from assay.audit.command import compare_command
-    from assay.audit.compare import validation_of
+    from assay.audit.compare import validation_arguments
 
-    files = validation_of(request.a, request.b)
+    files = validation_arguments(request.a, request.b)
     if files is None:
         compare_command(request)
         return

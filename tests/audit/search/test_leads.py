@@ -259,7 +259,7 @@ def test_marks_that_the_leading_one_explains_are_no_second_finding(
     for name in ("tag", "border"):  # each covers that corner
         assert (verdicts[name]["verdict"], verdicts[name]["explained"]) == ("affected-by", True)
         assert name not in named
-        assert Policy((("affected-by", name),)).broken([verdicts[name]], [], []), "it stays a verdict"
+        assert Policy((("affected-by", name),)).find_violations([verdicts[name]], [], []), "it stays a verdict"
     assert "as such marks can" not in said
 
 
@@ -316,7 +316,7 @@ def test_a_mark_elsewhere_has_no_limit_and_breaks_no_rule_against_relying_where_
         read = {row["place"]: row for row in RunFolder(out).table("effects") if row["factor"] == "tag"}
         assert set(read) == {"", "upper left"}, "a row for each place"
         assert (read["upper left"]["g"], abs(read[""]["g"]) < 0.05) == (tag["g"], True)
-        assert bool(Policy((("relies-on", "tag"),)).broken([tag], [], [])) == broken
+        assert bool(Policy((("relies-on", "tag"),)).find_violations([tag], [], [])) == broken
 
 
 def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_most(
@@ -486,10 +486,10 @@ def test_limits_come_from_references_of_the_user(tmp_path: Path, monkeypatch: py
     for number in range(59):
         shutil.copytree(out, tmp_path / "references" / str(number))
     assert read_limits(tmp_path / "references", "another") is None, "a network is one, however often it was audited"
-    audits = list(references._audits(tmp_path / "references", "another"))
+    audits = list(references._finished_audits(tmp_path / "references", "another"))
     others = [(folder, {**facts, "hash of the model": folder.root.name}) for folder, facts in audits]
     with monkeypatch.context() as patched:
-        patched.setattr(references, "_audits", lambda root, audited: others)
+        patched.setattr(references, "_finished_audits", lambda root, audited: others)
         found = read_limits(tmp_path / "references", "another")
     assert found is not None
     assert found.largest["place"] == RunFolder(out).table("regions")[0]["value"]
@@ -504,14 +504,16 @@ def test_references_that_are_segmentations_limit_the_searches_that_they_have(
             {"of": "drawn", "verdict": "nothing-found", "reason": "nothing-drawn", "trained": False, "round": 1},
             {"of": "whole", "verdict": "not-tested", "reason": "search-of-masks", "trained": False}]  # fmt: skip
     audits = [(SimpleNamespace(table=lambda name: rows), {"hash of the model": at}) for at in range(59)]
-    monkeypatch.setattr(references, "_audits", lambda root, audited: audits)
+    monkeypatch.setattr(references, "_finished_audits", lambda root, audited: audits)
     found = read_limits(tmp_path, "")
     assert found is not None
     assert (found.networks, found.largest) == (59, {"place": 0.1, "drawn": 0.45})
-    assert [found.of("place", apart, 0.0) for apart in (1.0, 2.0, 3.0)] == pytest.approx([0.1, 0.1, 0.15])
-    assert found.of("place", 3.0, 1.0) == pytest.approx(0.1), "the distance that a shortcut makes is not counted"
-    assert found.of("drawn", 3.0, 0.0) == 0.45, "on one image"
-    assert read_limits(tmp_path, "", trained=True) is None, "effects in training images are larger"
+    assert [found.limit_of_search("place", apart, 0.0) for apart in (1.0, 2.0, 3.0)] == pytest.approx([0.1, 0.1, 0.15])
+    assert found.limit_of_search("place", 3.0, 1.0) == pytest.approx(0.1), (
+        "the distance that a shortcut makes is not counted"
+    )
+    assert found.limit_of_search("drawn", 3.0, 0.0) == 0.45, "on one image"
+    assert read_limits(tmp_path, "", in_training=True) is None, "effects in training images are larger"
 
 
 def test_what_is_not_searched_is_said_in_one_sentence(tmp_path: Path) -> None:

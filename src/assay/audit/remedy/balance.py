@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from assay.audit.compare import require_audit
-from assay.audit.prepared import IMAGES, filling
+from assay.audit.prepared import IMAGES, new_folder
 from assay.audit.remedy.tables import balanced_columns, rows_by_number, write_frame
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.registry import code_of_folder
@@ -181,7 +181,7 @@ def _write_rows(data: DataSpec, files: pd.Series[Any], out: Path) -> None:
     """
     table = rows_by_number(data, files.index.tolist())
     table[data.image] = [f"{IMAGES}/{name}" for name in table[data.image].str.replace("\\", "/")]
-    with filling(out.parent / IMAGES):
+    with new_folder(out.parent / IMAGES):
         for name, file in dict(zip(table[data.image].tolist(), files.tolist(), strict=True)).items():
             copy = out.parent / name
             copy.parent.mkdir(parents=True, exist_ok=True)

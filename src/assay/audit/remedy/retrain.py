@@ -15,7 +15,7 @@ from assay.audit.battery import marks_of
 from assay.audit.compare import compare_audits
 from assay.audit.origins import TrainedOrigin
 from assay.audit.plan import StageCallback
-from assay.audit.reference_networks import PART
+from assay.audit.reference_networks import PART_COLUMN
 from assay.audit.remedy.balance import sound_audit
 from assay.audit.remedy.run import BALANCED, COVERED, CarriedMark, RemedyCounts, remedied_rows, searched_spec
 from assay.audit.remedy.tables import image_table, real_paths
@@ -211,7 +211,7 @@ def _rows_of_study(network: StudyNetwork, counts: RemedyCounts, folder: Path, na
     images, data, training = network.population.dataset.table, network.spec.data, network.trial.training
     table, files = image_table(data, images).astype(str), real_paths(data, images)
     parts = network.population.parts(training.seed, training.fold)
-    table[data.image], table[PART] = files, ""
+    table[data.image], table[PART_COLUMN] = files, ""
     for part in ("validation", "test", "train"):
         table.iloc[getattr(parts, part), -1] = part
     remedied = pd.read_csv(folder / name, dtype=str)[counts.data.image].tolist()
@@ -234,7 +234,7 @@ def _train_on_rows(network: StudyNetwork, rows: pd.DataFrame, root: Path, watch:
     keys = spec.data.model_dump(mode="json", exclude_defaults=True, exclude=set(_NOT_OF_ROWS))
     channels = "gray" if network.population.channels == 1 else "color"
     cells: list[Mapping[str, Any]] = rows.to_dict("records")  # pyright: ignore[reportAssignmentType]
-    data = {**keys, "channels": channels, "table": cells, "split": {"column": PART}}
+    data = {**keys, "channels": channels, "table": cells, "split": {"column": PART_COLUMN}}
     point = trial.point.model_copy(update={"tests": {}})
     changes = {
         "data": DataSpec.model_validate(on_disk(data)), "points": (point,), "seeds": 1, "probes": (), "contrasts": (),

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from assay.audit.model import open_images
-from assay.audit.prepared import IMAGES, filling
+from assay.audit.prepared import IMAGES, new_folder
 from assay.audit.remedy.balance import balanced_positions, sound_audit
 from assay.audit.remedy.pixels import Change, Cover, covering, equalizing, row_batches, surely_without
 from assay.audit.remedy.tables import image_table, write_frame
@@ -127,7 +127,7 @@ def remedy(
         balanced, chosen = marks[at], positions[at]
         table[CARRIES] = ""
         table.iloc[searched, -1] = np.where(balanced.carry, "yes", "no")
-    with filling(out / IMAGES):
+    with new_folder(out / IMAGES):
         if row["of"] == "whole":
             changes, share, donors = [equalizing(images, marks[0].region)], 1.0, 0
         else:

@@ -247,7 +247,7 @@ class Search:
             nothing = Code.NOTHING_DRAWN in row["reason"]
             return {**row, "verdict": str(RegionVerdict.NOTHING_FOUND) if nothing else NOT_TESTED}
         kind = f"{row['kind']} {row['name']}".strip()
-        limit = None if limits is None else limits.of(self.finder, row["apart"], row["value"], kind)
+        limit = None if limits is None else limits.limit_of_search(self.finder, row["apart"], row["value"], kind)
         effect = BoundedEstimate(row["value"], math.nan, row["value_low"], row["value_high"])
         halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
         # Clean networks too depend on marks that are drawn alike: an effect below their limit is not "nothing found".

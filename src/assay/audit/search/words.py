@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from assay.audit.harms import PIXELS, few_right
+from assay.audit.harms import WHOLE_IMAGE_FAMILIES, low_rates
 from assay.audit.request import FULL
 from assay.audit.search.regions import FINDERS_OF_CARRIERS, RESOLUTION, WITHOUT_PLACE
 from assay.audit.tables import NOT_TESTED
@@ -419,7 +419,7 @@ def _open_test(tables: Mapping[str, Sequence[Row]], region: Row | None) -> str:
 
 def operating_point_words(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
     """Yield what the threshold of a model does, where it is a finding: a predicate of the threshold."""
-    for at, measure in few_right(tables):
+    for at, measure in low_rates(tables):
         share = 100 * numeric(tables["groups"][at], "value")
         if measure == "sensitivity":
             yield f"finds {share:.0f}% of the positive images"
@@ -449,7 +449,7 @@ def _relied_on(tables: Mapping[str, Sequence[Row]]) -> str:
     A change of tone or detail is no mark that can be kept off an image.
     """
     relied = (row for row in tables["verdicts"] if row["verdict"] == Verdict.RELIES and row["kind"] == "mark")
-    marks = [row for row in relied if row.get("family") not in PIXELS]
+    marks = [row for row in relied if row.get("family") not in WHOLE_IMAGE_FAMILIES]
     return with_article(marks[0]) if marks else ""
 
 
