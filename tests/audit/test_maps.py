@@ -19,7 +19,7 @@ from torch.nn.functional import avg_pool2d
 import assay
 from assay.audit.search.regions import Box
 from assay.audit.search.search import SearchSample
-from assay.audit.search.words import answer
+from assay.audit.search.words import region_sentences
 from assay.models.ref import FunctionOrigin
 from assay.plugin import RunFolder, SpecError
 from assay.stats.rows import numeric
@@ -207,7 +207,7 @@ def test_a_segmentation_that_needs_a_letter_in_the_corner_is_said_to(
     assert place["flips"] > 0.4
     shares = json.loads(place["shares"])
     assert shares.pop(larger) > 0.85 > 0.2 > next(iter(shares.values()))
-    said = answer({"regions": [place, drawn, whole]})
+    said = region_sentences({"regions": [place, drawn, whole]})
     assert re.match(
         r"(The brightness of the lower right corner|"
         r"A dark mark in the lower right corner, found in the (training )?images,) "

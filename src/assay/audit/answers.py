@@ -15,7 +15,7 @@ from PIL import Image
 from assay.audit.battery import DECIDING, AuditedMark
 from assay.audit.checks import FITS, misreading_texts, output_words
 from assay.audit.model import CAUSES, PreparedAudit, misreading_signs
-from assay.audit.page import EXAMPLES, EXAMPLES_OF_REGION, REGION, picture_name
+from assay.audit.page import IMAGES_PER_GROUP, IMAGES_PER_PICTURE, REGION_PREFIX, picture_name
 from assay.audit.plan import AuditPlan, NeutralizedRegions, PlannedReading
 from assay.audit.references import trained_on
 from assay.audit.remedy.tables import balanced_columns
@@ -460,7 +460,7 @@ def provenance_rows(prepared: PreparedAudit, predictions: StoredPredictions, ref
 
 def write_mark(folder: RunFolder, name: str, clean: Environment, with_mark: Environment) -> None:
     """Write images without (left) and with the mark, one pair below the other; the file's name is the mark's."""
-    index = np.arange(min(EXAMPLES, len(clean)))
+    index = np.arange(min(IMAGES_PER_PICTURE, len(clean)))
     pairs = [
         np.concatenate([to_colors(a), to_colors(b)], axis=1)
         for a, b in zip(clean.images.read(index).numpy(), with_mark.images.read(index).numpy(), strict=True)
@@ -486,10 +486,10 @@ def write_region(
         parts |= {"with": means[0], "without": means[1], "difference": 0.5 + (means[0] - means[1]) / 2}
     for side, group in (("with", carry), ("without", ~carry)):
         parts |= {
-            f"{side} {at + 1}": pixels[image] for at, image in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_REGION])
+            f"{side} {at + 1}": pixels[image] for at, image in enumerate(np.flatnonzero(group)[:IMAGES_PER_GROUP])
         }
     for part, picture in parts.items():
-        _write(folder, f"{REGION} {name} {part}.png", to_colors(picture))
+        _write(folder, f"{REGION_PREFIX} {name} {part}.png", to_colors(picture))
 
 
 def _write(folder: RunFolder, name: str, pixels: np.ndarray) -> None:

@@ -18,10 +18,10 @@ from scipy.special import stdtrit
 from assay.audit.battery import DECIDING
 from assay.audit.compare_page import PICTURES_SHOWN
 from assay.audit.kind import AUDIT, AUDITS
-from assay.audit.page import REGION, picture_name
+from assay.audit.page import REGION_PREFIX, picture_name
 from assay.audit.request import AuditsRequest
 from assay.audit.scored import ScoredImages, ScoredMaps
-from assay.audit.search.words import SOUGHT
+from assay.audit.search.words import SEARCH_NAMES
 from assay.audit.swing import (
     auroc_gain,
     effect_of_mark,
@@ -166,7 +166,7 @@ class AuditsRun(RunSteps):
         pictures = folder.root / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison
         names = [
-            f"{REGION} {picture_name(row['factor'])} {name}.png"
+            f"{REGION_PREFIX} {picture_name(row['factor'])} {name}.png"
             for row in self.rows
             if row["kind"] == "region"
             for name in PICTURES_SHOWN
@@ -230,8 +230,8 @@ def _region_rows(a: RunFolder, b: RunFolder) -> Iterator[Row]:
         if (row := leading_region(list(regions_of_audit.values()))) is not None
     ]
     for search in dict.fromkeys([*leading, *by_region[0], *by_region[1]]):
-        if search not in SOUGHT:
-            raise StoreError(f"the table regions: {unknown_name('search', search, tuple(SOUGHT))}")
+        if search not in SEARCH_NAMES:
+            raise StoreError(f"the table regions: {unknown_name('search', search, tuple(SEARCH_NAMES))}")
         rows = [region.get(search, {"of": search, "verdict": NOT_TESTED}) for region in by_region]
         shared_cells = {"factor": search, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
         for side, row in zip("ab", rows, strict=True):

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from assay.audit.page import factor_cell, places_of_region
+from assay.audit.page import factor_cell, region_pictures
 from assay.audit.search.words import region_title
-from assay.audit.words import SHIFT, factor_words
+from assay.audit.words import SHIFT_NAME, factor_words
 from assay.core.measures import label_of
 from assay.report.account import FirstScreen, KeyFigure, PageText, PlacePictures, ResultLine
 from assay.report.block import ZERO, Block, Query, Section
@@ -27,9 +27,9 @@ METHODS = (
     "are not evidence of a difference; the decision is. The interval of a region's effect combines the bounds of both "
     "audits, is unpaired, and has no decision."
 )
-MOST_NAMED = 3
+MAX_NAMED = 3
 """Factors that the headline names."""
-DONE = (
+COMPARISON_NOTE = (
     "A difference is the first audit minus the second. For marks and columns, p is corrected for all of them (Holm); "
     "the names of those that differ are colored."
 )
@@ -49,7 +49,7 @@ def comparison_account(evidence: Evidence) -> PageText:
         verdict=first,
         opening=FirstScreen(
             (),
-            (f"Both audits read {most:,} images, which are paired.", DONE),
+            (f"Both audits read {most:,} images, which are paired.", COMPARISON_NOTE),
             tuple(_region_pictures(evidence, names)),
             tuple(_difference_lines(rows, names)),
             f"Differences: {names[0]} minus {names[1]}",
@@ -93,7 +93,7 @@ def comparison_tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Ke
 
 def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the first sentences: the differences, if any, and the regions that predictions of either depend on."""
-    regions, differences = [f"{_region(row, names)}." for row in _leading_rows(rows)], _headline(rows, names)
+    regions, differences = [f"{_region_words(row, names)}." for row in _leading_rows(rows)], _headline(rows, names)
     differing = any(row["decision"] == "differs" and not math.isnan(row["p"]) for row in rows)
     return [differences, *regions] if differing else [*regions, differences]
 
@@ -101,11 +101,11 @@ def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
 def _leading_rows(rows: Sequence[Row]) -> Sequence[Row]:
     """Return the rows of the regions that lead in either audit."""
     regions = [row for row in rows if row["kind"] == "region"]
-    leading = [leading_region([_side(row, side) for row in regions]) for side in "ab"]
+    leading = [leading_region([_region_of_side(row, side) for row in regions]) for side in "ab"]
     return [row for row in regions if any(region is not None and region["of"] == row["factor"] for region in leading)]
 
 
-def _side(row: Row, side: str) -> Row:
+def _region_of_side(row: Row, side: str) -> Row:
     """Return the region of one audit."""
     return {**json_object(row[f"found_{side}"]), "verdict": row[f"verdict_{side}"]}
 
@@ -114,15 +114,15 @@ def _region_pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[Pla
     for row in _leading_rows(evidence.tables["compared"]):
         for side, name in zip("ab", names, strict=True):
             if row[f"verdict_{side}"] in OPEN:
-                pictures = places_of_region(evidence.root, _side(row, side), PICTURES_SHOWN, f"{side} ")
+                pictures = region_pictures(evidence.root, _region_of_side(row, side), PICTURES_SHOWN, f"{side} ")
                 yield from (replace(picture, name=f"{name}: {picture.name}") for picture in pictures)
 
 
-def _region(row: Row, names: tuple[str, str]) -> str:
+def _region_words(row: Row, names: tuple[str, str]) -> str:
     """Return the verdicts of both on a region, with the effects, or why these cannot be compared."""
     texts: list[str] = []
     for name, side in zip(names, "ab", strict=True):
-        title = region_title(_side(row, side))
+        title = region_title(_region_of_side(row, side))
         ends = (number(row[f"{side}{end}"], 2) for end in ("", "_low", "_high"))
         effect = "" if math.isnan(row[side]) else ", {} sd [{}, {}]".format(*ends)
         texts.append(f"{name}: {title[0].lower()}{title[1:]}{effect}")
@@ -143,11 +143,11 @@ def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
     ]
     differing.sort(key=lambda row: -abs(row["value"]))
     factors = list(dict.fromkeys(factor_words(row) for row in differing if row["factor"]))
-    if len(factors) > MOST_NAMED + 1:
-        factors = [*factors[:MOST_NAMED], count(len(factors) - MOST_NAMED, "other factor")]
-    parts = [*overall, *([f"the {SHIFT} by {join_words(factors)}"] if factors else [])]
+    if len(factors) > MAX_NAMED + 1:
+        factors = [*factors[:MAX_NAMED], count(len(factors) - MAX_NAMED, "other factor")]
+    parts = [*overall, *([f"the {SHIFT_NAME} by {join_words(factors)}"] if factors else [])]
     if not parts:
-        return f"No difference in performance or in the {SHIFT} by a mark or column is shown."
+        return f"No difference in performance or in the {SHIFT_NAME} by a mark or column is shown."
     differ = "differ" if len(parts) > 1 else "differs"
     return f"{sentence_case(join_words(parts))} {differ} between {names[0]} and {names[1]}."
 
@@ -162,17 +162,17 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
         for row in regions
         if not row["reason"] and row["verdict_a"] == row["verdict_b"] == RegionVerdict.NOTHING_FOUND
     ]
-    lines += [f"{factor_words(row)}: {_region(row, names)}." for row in regions if row not in empty]
+    lines += [f"{factor_words(row)}: {_region_words(row, names)}." for row in regions if row not in empty]
     if empty:
         effects = (f"{factor_words(row)}{_two_effects(row)}" for row in empty)
         lines.append(f"Neither audit found anything by {count(len(empty), 'search')}: {'; '.join(effects)}.")
-    alike, without = list[str](), list[str]()
+    not_different, not_compared = list[str](), list[str]()
     for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] not in ("performance", "region")):
         rows_of_factor = [row for row in rows if row["factor"] == factor]
         leading = next((row for row in rows_of_factor if not math.isnan(row["p"])), None)
         verdicts = rows_of_factor[0].get("verdict_a", ""), rows_of_factor[0].get("verdict_b", "")
         if leading is None or (verdicts[0] == verdicts[1] and leading["decision"] == "inconclusive"):
-            (without if leading is None else alike).append(factor_words(rows_of_factor[0]))
+            (not_compared if leading is None else not_different).append(factor_words(rows_of_factor[0]))
             continue
         verdict_texts = (
             f"{in_words(str(code).replace('-', ' ')) or 'not tested'} ({name})"
@@ -180,10 +180,10 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
         )
         changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {', '.join(verdict_texts)}."
         lines.append(f"{_subject_words(leading)}: {_values(leading, names)}.{changed}")
-    if alike:
-        lines.append(f"No difference shown: {', '.join(alike)}.")
-    if without:
-        lines.append(f"Not compared: {', '.join(without)}.")
+    if not_different:
+        lines.append(f"No difference shown: {', '.join(not_different)}.")
+    if not_compared:
+        lines.append(f"Not compared: {', '.join(not_compared)}.")
     return list(map(sentence_case, lines))
 
 
@@ -195,12 +195,12 @@ def _subject_words(row: Row) -> str:
 
 
 def _measure(row: Row) -> str:
-    return SHIFT if row["measure"] == "swing" else label_of(row["measure"])
+    return SHIFT_NAME if row["measure"] == "swing" else label_of(row["measure"])
 
 
 def _axis_name(row: Row) -> str:
     """Return the scale of a difference; AUROC shifts share that of AUROC."""
-    return "" if _measure(row) == SHIFT else difference_scale(row["measure"])
+    return "" if _measure(row) == SHIFT_NAME else difference_scale(row["measure"])
 
 
 def _values(row: Row, names: tuple[str, str]) -> str:
@@ -212,9 +212,9 @@ def _values(row: Row, names: tuple[str, str]) -> str:
 
 SHIFTS = Block(
     id="shifts",
-    title=f"{SHIFT} by marks and columns",
+    title=f"{SHIFT_NAME} by marks and columns",
     table="compared",
-    keep=Query(only={"measure": (SHIFT,)}),
+    keep=Query(only={"measure": (SHIFT_NAME,)}),
     chart="strip",
     place=("factor", "dose", "class"),
     panel="measure",
@@ -226,7 +226,7 @@ SHIFTS = Block(
 )
 DIFFERENCES = Block(
     id="compared",
-    title=f"Performance, regions, and the {SHIFT} by marks and columns",
+    title=f"Performance, regions, and the {SHIFT_NAME} by marks and columns",
     table="compared",
     columns=(
         "factor",

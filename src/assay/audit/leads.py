@@ -293,7 +293,7 @@ _KINDS_IN_ORDER = ("property", "slice", "tree", "cluster")
 
 
 def top_leads(rows: Sequence[Row]) -> list[Row]:
-    """Return at most `MOST` leads: by kind, and of one kind the largest effect first.
+    """Return at most `MAX_LEADS` leads: by kind, and of one kind the largest effect first.
 
     Examples:
         >>> rows = [{"kind": kind, "value": value} for kind in ("slice", "property") for value in (0.1, -0.3)]

@@ -65,7 +65,7 @@ def remedy(
     from assay.core.registry import code_trusted
 
     with code_trusted(trust_code):
-        remedy_command(audit, folder, column=column, swap=swap, again=retrain, is_quiet=quiet)
+        remedy_command(audit, folder, column=column, swap=swap, retrains=retrain, is_quiet=quiet)
 
 
 @taking(

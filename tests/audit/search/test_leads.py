@@ -34,10 +34,10 @@ from assay.audit.references import RegionLimits, read_limits
 from assay.audit.request import AuditRequest
 from assay.audit.scored import ScoredImages
 from assay.audit.search.run import image_properties
-from assay.audit.search.words import answer, next_words
+from assay.audit.search.words import next_words, region_sentences
 from assay.audit.swing import rate_gap
 from assay.audit.verdicts import Reference
-from assay.audit.words import evidence_words, reported_verdicts, title
+from assay.audit.words import evidence_words, reported_verdicts, verdict_title
 from assay.plugin import DataError, Factor, FactorTable, RunFolder
 from assay.spec.request import parse_request
 from assay.stats.rows import RegionVerdict
@@ -149,7 +149,7 @@ def test_marks_of_both_classes_in_corners_are_named_with_the_place_of_the_other_
 ) -> None:
     limits(monkeypatch)
     regions = RunFolder(audited(name, tmp_path, domain="chest-xray", pictures=False)).table("regions")
-    said = answer({"regions": regions})[0]
+    said = region_sentences({"regions": regions})[0]
     assert said.startswith(f"A bright mark in the {corners}, found in the"), (
         said,
         regions[0]["kind"],
@@ -220,7 +220,7 @@ def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
         ("place", "relies-on-region"),
         ("drawn", "relies-on-region"),
     ]
-    said = answer({"regions": [first, second]})
+    said = region_sentences({"regions": [first, second]})
     assert said[0].startswith("A bright mark in the lower right corner, found in the")
     assert said[2].startswith("Apart from it, a bright mark in the left side changes")
     shares = json.loads(second["shares"])
@@ -233,7 +233,7 @@ def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
     limits(monkeypatch)
     _, _, second, *_ = RunFolder(audited("letter", tmp_path / "one", domain="chest-xray")).table("regions")
     assert (second["of"], second["verdict"]) == ("drawn", "nothing-found")
-    assert "Apart" not in " ".join(answer({"regions": [first, second]}))
+    assert "Apart" not in " ".join(region_sentences({"regions": [first, second]}))
 
 
 BATTERY: dict[str, Any] = {
@@ -281,7 +281,7 @@ def test_a_mark_is_tried_in_corners_and_at_the_middle_of_each_side(tmp_path: Pat
         out = audited(name, tmp_path / name, budget=4_000, marks=BATTERY)
         tag = said_of(out)[1]["tag"]
         assert (tag["place"], tag["verdict"]) == (place, verdict)
-    assert title(tag, "0.05") == (
+    assert verdict_title(tag, "0.05") == (
         "No effect of 0.05 or more: tag, drawn with size 0.12, x 0.85, y 0.12, contrast 0.9, jitter 0.04, "
         "shape rectangle, gray value 0.94, tried at 8 places"
     )
@@ -362,7 +362,7 @@ def test_what_is_drawn_is_searched_again_where_limits_let_another_mark_be_held(
         limits(monkeypatch, apart=apart)
         place, _, drawn, *_ = RunFolder(audited("both", tmp_path, domain="chest-xray", pictures=False)).table("regions")
         assert (place["verdict"] == "relies-on-region") == (apart > 1)
-        named.append(answer({"regions": [{**drawn, "verdict": "unverified"}]})[0].partition(", found in")[0])
+        named.append(region_sentences({"regions": [{**drawn, "verdict": "unverified"}]})[0].partition(", found in")[0])
     assert named == [f"A bright mark in the {place}" for place in ("left side", "lower right corner")]
 
 
@@ -414,13 +414,13 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
 
 def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_path: Path) -> None:
     rows = RunFolder(audited("letter", tmp_path)).table("regions")
-    assert answer({"regions": rows})[0].startswith("A bright mark in the lower right corner, found in the")
-    assert answer({"regions": rows})[0].endswith(" predictions: a finding without a verified limit.")
-    second = answer({"regions": rows})[1]
+    assert region_sentences({"regions": rows})[0].startswith("A bright mark in the lower right corner, found in the")
+    assert region_sentences({"regions": rows})[0].endswith(" predictions: a finding without a verified limit.")
+    second = region_sentences({"regions": rows})[1]
     assert re.match(
         r"It raises the score of 'label' and is on 9\d% of 'label' and \d+% of 'not label' in \d+ images", second
     )
-    said = answer({"regions": [{**row, "flips": 0.0} for row in rows]})
+    said = region_sentences({"regions": [{**row, "flips": 0.0} for row in rows]})
     assert said[0].startswith(
         "Scores change most with a bright mark in the lower right corner, but fewer than 1 of 200 predictions change"
     )

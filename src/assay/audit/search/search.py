@@ -537,7 +537,7 @@ def split_in_two(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"
 
 
 def _separation_of_normal(count: int) -> float:
-    """Return the separation that is exceeded by 5 % of samples of one normal distribution, at least `ONE_NORMAL`."""
+    """Return the separation that 5% of samples of one normal distribution exceed, at least `NORMAL_SEPARATION`."""
     normal = generator(0, "one normal", count).normal(size=(400, count))
     return max(NORMAL_SEPARATION, float(np.quantile([split_in_two(draw)[1] for draw in normal], 1 - ALPHA)))
 
