@@ -243,7 +243,7 @@ def _no_shortcut_sentences(tables: Tables, worst: str) -> Iterator[str]:
         for n, thing in ((counts["mark"], "drawn mark"), (counts["column"], "column"), (distortions, "distortion"))
         if n
     ]
-    but = f", but {worst[:1].lower() if not worst[:2].isupper() else worst[:1]}{worst[1:]}" if worst else "."
+    other_finding = f", but {worst[:1].lower() if not worst[:2].isupper() else worst[:1]}{worst[1:]}" if worst else "."
     region = leading_region(tables["regions"])
     if region is not None:
         part = "" if region["of"] == "whole" or region["kind"] == "border" else "; it may be part of the disease"
@@ -251,12 +251,12 @@ def _no_shortcut_sentences(tables: Tables, worst: str) -> Iterator[str]:
         if worst:
             yield worst
     elif not regions and not tested:
-        yield f"No shortcut was searched for: no mark or column was tested{but}"
+        yield f"No shortcut was searched for: no mark or column was tested{other_finding}"
     elif not regions and images != "predictions":
         drawn = [count(n, thing) for n, thing in ((counts["mark"], "drawn mark"), (counts["column"], "column")) if n]
-        yield f"No shortcut was found with {join_words(drawn)}; regions of the images were not searched{but}"
+        yield f"No shortcut was found with {join_words(drawn)}; regions of the images were not searched{other_finding}"
     else:
-        yield f"No shortcut was found in these {images}{but}"
+        yield f"No shortcut was found in these {images}{other_finding}"
     if parts:
         lacking = "" if images == "training images" else " A shortcut that is absent from these images cannot be found."
         yield f"Searched: {join_words(parts)}.{lacking}"
@@ -378,8 +378,8 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
     if _is_shift(harm):
         ends = ("g_low", "g_high") if harm.kind == "region" else ("low", "high")
         value, low, high = (numeric(row, name) for name in ("g", *ends))
-        of = side_words(row) if harm.table == "verdicts" else ""
-        words = f"{SHIFT_NAME} {difference_words(value, low, high)}{of}{_limit_words(row)}"
+        group = side_words(row) if harm.table == "verdicts" else ""
+        words = f"{SHIFT_NAME} {difference_words(value, low, high)}{group}{_limit_words(row)}"
         return words, Size(value, low, high, SHIFT_NAME, margin)
     unit = f"{_performance_measure(harm, tables)} lost"
     size = (harm.lost, harm.low, harm.high)
@@ -447,8 +447,9 @@ def _others_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
         if row in shown:
             names.setdefault(VERDICTS[row["verdict"]].text, []).append(factor_words(row))
     parts = [
-        f"{len(of)} {verdict}" + (f" ({', '.join(of)})" if len(of) <= MAX_TERMINAL_NAMES else "")
-        for verdict, of in names.items()
+        f"{len(names_of_verdict)} {verdict}"
+        + (f" ({', '.join(names_of_verdict)})" if len(names_of_verdict) <= MAX_TERMINAL_NAMES else "")
+        for verdict, names_of_verdict in names.items()
     ]
     if parts:
         yield f"Other marks and columns: {', '.join(parts)}."

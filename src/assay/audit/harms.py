@@ -80,17 +80,17 @@ def has_own_finding(row: Row, tables: Mapping[str, Sequence[Row]]) -> bool:
 
 def _check_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     images = _audited_images(tables)
-    for at, row in enumerate(tables.get("checks", ())):
+    for position, row in enumerate(tables.get("checks", ())):
         code, warned = row["check"], row["status"] == "warn"
         if (code in _INVALIDATING_CHECKS and warned) or (code == "repeatable" and row["value"] > MAX_RANDOM_CHANGE):
-            yield Harm(Rank.INVALID, "check", code, "checks", at)
+            yield Harm(Rank.INVALID, "check", code, "checks", position)
         elif code in _COPY_CHECKS and warned:
             kind = _COPY_CHECKS[code]
             copies = sum(issue["kind"] == kind for issue in tables.get("issues", ())) if kind else row["value"]
             rank = Rank.INVALID if not copies < MIN_COPY_SHARE * images else Rank.OTHER
-            yield Harm(rank, "check", code, "checks", at, images=copies)
+            yield Harm(rank, "check", code, "checks", position, images=copies)
         elif code == "calls" and warned:
-            yield Harm(Rank.SHIFT, "check", code, "checks", at)
+            yield Harm(Rank.SHIFT, "check", code, "checks", position)
 
 
 def _audited_images(tables: Mapping[str, Sequence[Row]]) -> float:
@@ -99,9 +99,9 @@ def _audited_images(tables: Mapping[str, Sequence[Row]]) -> float:
 
 def _label_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     """Yield labels that predictions contradict. They are suspected, not shown to be wrong."""
-    rows = [at for at, row in enumerate(tables.get("issues", ())) if row["kind"] == "suspected-label"]
-    if rows:
-        yield Harm(Rank.OTHER, "issue", "suspected-label", "issues", rows[0], images=len(rows))
+    positions = [at for at, row in enumerate(tables.get("issues", ())) if row["kind"] == "suspected-label"]
+    if positions:
+        yield Harm(Rank.OTHER, "issue", "suspected-label", "issues", positions[0], images=len(positions))
 
 
 def _region_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:

@@ -364,10 +364,10 @@ class AuditPlan:
                 {"mark": mark.name, "change": component.canonical()},
                 f"mark {mark.name}",
                 factor=mark.name,
-                dose=DOSES[at],
+                dose=DOSES[dose],
                 change=json.dumps(component.canonical(), sort_keys=True),
             )
-            for at, component in enumerate(mark.doses)
+            for dose, component in enumerate(mark.doses)
         ]
 
     # Marks at other places, and with the leading region neutralized.

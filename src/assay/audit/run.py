@@ -438,7 +438,7 @@ class AuditRun(RunSteps):
                 earlier = tuple(search for search in (*searches, *latest) if search.finder != "whole")
                 latest.append(replace(searches[0], finder=finder, earlier_searches=earlier, round=number))
             searches += latest
-            finders = [of for of in finders if of not in FINDERS_RUN_ONCE]
+            finders = [finder for finder in finders if finder not in FINDERS_RUN_ONCE]
             if not any(search.is_done and search.found_carriers for search in latest):
                 break
         return searches
@@ -480,7 +480,7 @@ class AuditRun(RunSteps):
             Search, prepared, request, scene, images, classes, in_training, clean_scores=[], sd_within_classes=sd
         )
         tracks: Sequence[FinderName] = ("place",) if self._is_segmentation else ("place", "whole")
-        return [make_search(of, audit_request.seed, tested.threshold, self._limits) for of in tracks]
+        return [make_search(track, audit_request.seed, tested.threshold, self._limits) for track in tracks]
 
     @cached_property
     def _neutralized_regions(self) -> NeutralizedRegions | None:

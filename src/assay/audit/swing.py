@@ -395,11 +395,11 @@ def zero_event_upper_bound(positives: int, negatives: int, alpha: float = ALPHA)
         negatives: Patients with a negative image, at least 1.
         alpha: Level.
     """
-    few, many = sorted((positives, negatives))
-    log_c = (math.log(alpha) - few * math.log(few) - many * math.log(many)) / (few + many)
-    bounds = [math.exp(log_c) * few, math.exp(log_c) * many]
+    fewer, larger = sorted((positives, negatives))
+    log_c = (math.log(alpha) - fewer * math.log(fewer) - larger * math.log(larger)) / (fewer + larger)
+    bounds = [math.exp(log_c) * fewer, math.exp(log_c) * larger]
     if bounds[1] > 1:
-        bounds = [alpha ** (1 / few), 1.0]
+        bounds = [alpha ** (1 / fewer), 1.0]
     return 1 - sum(bounds) / 2
 
 

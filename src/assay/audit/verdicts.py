@@ -129,7 +129,7 @@ def decide_mark(
     if max(_lower_bounds(effect)) >= margin:
         return AuditDecision(Verdict.UNDIRECTED, effect, limit)
     open_quantities = tuple(_undecided(effect, margin))
-    open_doses = [other for at, other in enumerate(effects) if at != deciding and any(_undecided(other, margin))]
+    open_doses = [other for dose, other in enumerate(effects) if dose != deciding and any(_undecided(other, margin))]
     if not open_quantities and not open_doses:
         return AuditDecision(Verdict.NO_EFFECT, effect, limit)
     if open_quantities:

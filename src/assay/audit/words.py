@@ -71,9 +71,9 @@ def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
         return reason_words(row["reason"])
     label = row.get("class")
     within, against = f"within {label}: AUROC of the group minus 0.5", f"{label} against the rest"
-    of = f" ({within if is_tied(row) else against})" if label else ""
+    comparison = f" ({within if is_tied(row) else against})" if label else ""
     flips, limit, needed = (numeric(row, name) for name in ("flips", "limit", "needed"))
-    parts = [shift_words(row) + of] if not math.isnan(numeric(row, "g")) else []
+    parts = [shift_words(row) + comparison] if not math.isnan(numeric(row, "g")) else []
     if not math.isnan(numeric(row, "dice")):
         parts.append(f"Dice lost {difference_words(row['dice'], row['dice_low'], row['dice_high']).lstrip('+')}")
     if not math.isnan(flips):
@@ -85,10 +85,10 @@ def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
         parts.append(f"not settled: {open_words(row['open'])}")
     if row["open"] and not math.isnan(needed):
         clean, _, total = facts.get("images", "").partition(" of ")
-        read = facts.get("images under marks", "") if row["kind"] == "mark" else clean
-        has_more = total not in ("", read) and needed <= int(total.replace(",", ""))
-        more = f": a larger --budget reads more of the {total}" if has_more else ""
-        parts.append(f"{needed_words(needed)} images would settle it{more}")
+        n_read = facts.get("images under marks", "") if row["kind"] == "mark" else clean
+        has_more = total not in ("", n_read) and needed <= int(total.replace(",", ""))
+        remedy = f": a larger --budget reads more of the {total}" if has_more else ""
+        parts.append(f"{needed_words(needed)} images would settle it{remedy}")
     if is_tied(row):
         parts.append("tied to the target")
     return "; ".join(parts)
@@ -179,22 +179,22 @@ def procedure_sentences(
         effects: Rows of `tables.EFFECTS`.
         regions: Rows of `tables.REGIONS`.
     """
-    of = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
-    read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The predictions are for"
+    patients = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
+    beginning = "The model read" if any(row["kind"] == "mark" for row in rows) else "The predictions are for"
     classes = f": {facts['classes']}" if "classes" in facts else ""
-    sentences = [f"{read} {facts['images'].partition(' of ')[0]} images{of}{classes}."]
+    sentences = [f"{beginning} {facts['images'].partition(' of ')[0]} images{patients}{classes}."]
     factors = [row["factor"] for row in effects if not row.get("place")]
-    marks, more = len(set(factors)), sum(factors.count(name) > 1 for name in set(factors))
+    marks, n_marks_at_more = len(set(factors)), sum(factors.count(name) > 1 for name in set(factors))
     columns = sum(row["kind"] == "column" for row in rows)
     if marks:
-        at = f"the middle strength{f' ({more} of them at two more)' if more else ''}"
-        again = f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at "
-        again += "three strengths" if more == marks else at
-        sentences.append(f"{again}.")
+        strengths = f"the middle strength{f' ({n_marks_at_more} of them at two more)' if n_marks_at_more else ''}"
+        sentence = f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at "
+        sentence += "three strengths" if n_marks_at_more == marks else strengths
+        sentences.append(f"{sentence}.")
     if regions:
         all_images, searched = facts["images"].partition(" of ")[0], f"{max(row['images'] for row in regions):,}"
-        which = "training images" if regions[0]["trained"] else f"of the {all_images} images"
-        sentences.append(f"{searched} {which} were searched for regions that predictions depend on.")
+        source = "training images" if regions[0]["trained"] else f"of the {all_images} images"
+        sentences.append(f"{searched} {source} were searched for regions that predictions depend on.")
         if searched != all_images:
             sentences[-1] = f"{sentences[-1][:-1]}; --budget limits how many images are read."
     if columns:

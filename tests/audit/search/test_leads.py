@@ -134,8 +134,8 @@ def limits(
     rates = {"false_rate": 0.02, "false_rate_high": 0.05, "missed_rate": 0.1, "missed_rate_high": 0.2}
     known = RegionLimits(60, largest, apart, rates)
 
-    def shipped(domain: str, *, trained: bool, masks: bool) -> RegionLimits | None:
-        return known if domain == "chest-xray" and trained in of else None
+    def shipped(domain: str, *, in_training: bool, masks: bool) -> RegionLimits | None:
+        return known if domain == "chest-xray" and in_training in of else None
 
     monkeypatch.setattr(run, "shipped_limits", shipped)
 

@@ -123,8 +123,8 @@ def write_remedy(
     balanced, chosen = marks[0], np.array([], dtype=np.int64)
     if row["discrete"]:
         positions = [searched[balanced_positions(target, mark.carry)] for mark in marks]
-        at = next((at for at, rows_of_mark in enumerate(positions) if len(rows_of_mark)), 0)
-        balanced, chosen = marks[at], positions[at]
+        index = next((at for at, rows_of_mark in enumerate(positions) if len(rows_of_mark)), 0)
+        balanced, chosen = marks[index], positions[index]
         table[CARRIES_COLUMN] = ""
         table.iloc[searched, -1] = np.where(balanced.carry, "yes", "no")
     with new_folder(out / IMAGES):

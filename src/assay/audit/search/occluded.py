@@ -106,7 +106,7 @@ def _places_of_both(
 
 
 def _occluded_windows() -> list[Box]:
-    steps = [(at / _WINDOWS_PER_SIDE, (at + 1) / _WINDOWS_PER_SIDE) for at in range(_WINDOWS_PER_SIDE)]
+    steps = [(index / _WINDOWS_PER_SIDE, (index + 1) / _WINDOWS_PER_SIDE) for index in range(_WINDOWS_PER_SIDE)]
     cells = [Box(top, left, bottom, right) for top, bottom in steps for left, right in steps]
     return [*cells, *(Box(low, 0, high, 1) for low, high in steps), *(Box(0, low, 1, high) for low, high in steps)]
 

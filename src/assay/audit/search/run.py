@@ -277,16 +277,16 @@ class Search:
     def carrier_rows(self) -> Iterator[Row]:
         """Yield rows of `tables.CARRIERS`."""
         record, table = self.record, self.images.table
-        for at, carries in enumerate(record.get("carry", ())):
+        for position, carries in enumerate(record.get("carry", ())):
             yield {
                 "of": self.finder,
                 "round": self.round,
                 "trained": self.in_training,
-                "row": int(table.row[at]),
-                "class": table.classes[int(table.target[at])],
-                "patient": int(table.patient[at]),
+                "row": int(table.row[position]),
+                "class": table.classes[int(table.target[position])],
+                "patient": int(table.patient[position]),
                 "carries": carries,
-                "worth": _number_or_nan(record["worth"][at]),
+                "worth": _number_or_nan(record["worth"][position]),
             }
 
     def write_pictures(self) -> None:

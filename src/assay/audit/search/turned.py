@@ -160,9 +160,9 @@ def _shape_of_carriers(
     """Return the mean of carriers where they are most like a template, its carriers, and how like it images are."""
     values = np.zeros(len(carry))
     for _ in range(_N_ITERATIONS):
-        at = _likeness_to(whitened, template[None])[1][:, 0]
+        place = _likeness_to(whitened, template[None])[1][:, 0]
         rows = np.flatnonzero(carry)
-        template = whitened[rows, :, at[rows]].mean(axis=0)
+        template = whitened[rows, :, place[rows]].mean(axis=0)
         values = _likeness_to(whitened, template[None])[0][:, 0]
         new_carry, separation = _group_by_likeness(values)
         if not separation:
@@ -196,9 +196,9 @@ def _rarest_places(
     rarity = torch.as_tensor((whitened**2).sum(axis=1).reshape(len(whitened), 1, rows, -1))
     highest = functional.max_pool2d(rarity, _NEIGHBORS, 1, _NEIGHBORS // 2)
     peaks = torch.where(rarity == highest, rarity, 0.0).flatten(1)
-    at = peaks.topk(min(_N_TEMPLATES, peaks.shape[1])).indices.numpy()
-    sources = np.repeat(np.arange(len(whitened)), at.shape[1])
-    return whitened[sources, :, at.ravel()], sources
+    places = peaks.topk(min(_N_TEMPLATES, peaks.shape[1])).indices.numpy()
+    sources = np.repeat(np.arange(len(whitened)), places.shape[1])
+    return whitened[sources, :, places.ravel()], sources
 
 
 def _whitening(descriptions: Float[np.ndarray, "n d p"]) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
