@@ -260,7 +260,7 @@ def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray,
 # The joint region of two measures of one recipe, which are correlated.
 #
 # Two intervals side by side say nothing of that: a seed whose threshold comes out low finds more lesions and calls more
-# healthy images. The covariance is that of `estimate.covariance`, over the same crossed patients and seeds as either
+# healthy images. The covariance is that of `variance.covariance`, over the same crossed patients and seeds as either
 # variance; patients that only one of the two measures rests on add nothing to it.
 #
 # The region is Hotelling's: with standard errors s, correlation r and df, the lesser of the two degrees of freedom, it
