@@ -243,7 +243,7 @@ class StoredPredictions:
                     break
                 yield distortion_row(family, int(reading.dose), effect, self.plan.request.margin)
 
-    # Whether the model is read rightly.
+    # Checks of how the model is read.
 
     def checks(
         self,
@@ -289,54 +289,69 @@ class StoredPredictions:
                 else ("warn", "gives different scores to the same images on a second reading")
             )
             rows.append(check("repeatable", status, f"the model {text}", largest_change))
-        return [*rows, *self._ranking(alternative_preprocessing, scales_itself)]
+        return [*rows, *self._check_performance_and_preprocessing(alternative_preprocessing, scales_itself)]
 
-    def _ranking(self, others: Mapping[str, PlannedReading], own_scaling: bool) -> Iterator[Row]:
-        """Yield how good the answers are, and whether another reading is much better. Raises SpecError where one is."""
+    def _check_performance_and_preprocessing(
+        self, alternative_preprocessing: Mapping[str, PlannedReading], scales_itself: bool
+    ) -> Iterator[Row]:
+        """Yield checks of the performance, and of whether other preprocessing is much better.
+
+        Raises:
+            SpecError: Other preprocessing is much better, and the request does not say that the given one is right.
+        """
         if self.clean.performance is None:
             yield check("scaling", "not-done", "other scalings are compared with lesions only")
             return
         measure, performance = self.clean.performance
         status = "ok" if performance.low > self.clean.chance else "warn"
         yield check("ranking", status, f"{measure} on these images", performance.value, measure)
-        before, after, unreadable = (
+        as_given, alternatives, unreadable = (
             self.clean.take(self.plan.compared_positions),
             dict[str, ScoredImages](),
             list[str](),
         )
-        for name, shot in others.items():
+        for name, reading in alternative_preprocessing.items():
             try:
-                after[name] = self.predictions_for(shot)
+                alternatives[name] = self.predictions_for(reading)
             except ReadingError:  # such as NaN
                 unreadable.append(name)
-        better_reading = better_preprocessing(before, after, self.plan.compared_in_second_half)
-        if better_reading is not None:
-            name, order, gain = better_reading
-            best = {"": before, **after}[name].reorder(order).performance
-            assert before.performance is not None
-            assert best is not None
+        better_candidate = better_preprocessing(as_given, alternatives, self.plan.compared_in_second_half)
+        if better_candidate is not None:
+            name, order, gain = better_candidate
+            better = {"": as_given, **alternatives}[name].reorder(order).performance
+            assert as_given.performance is not None
+            assert better is not None
             logits = self.clean.logits
-            pair = logits[:, 0].any() and not np.allclose(np.logaddexp(*logits[:, :2].T), 0, atol=1e-3)
+            # Neither one score, which is stored beside a 0, nor log-probabilities of a softmax.
+            has_two_logits = logits[:, 0].any() and not np.allclose(np.logaddexp(*logits[:, :2].T), 0, atol=1e-3)
             texts = misreading_texts(
-                measure, before.performance[1].value, best[1].value, name, order, before.table.classes, bool(pair)
+                measure,
+                as_given.performance[1].value,
+                better[1].value,
+                name,
+                order,
+                as_given.table.classes,
+                bool(has_two_logits),
             )
-            is_doubtful = (
-                name in PER_IMAGE_SCALINGS and gain.low <= 2 * MIN_GAIN
-            )  # it may help a model that is read rightly
+            is_doubtful = name in PER_IMAGE_SCALINGS and gain.low <= 2 * MIN_GAIN  # it may help a model that lacks it
             if not (self.plan.request.as_given or is_doubtful):
                 raise SpecError(texts[0])
-            yield check("scaling", "warn", texts[1], best[1].value)
-        elif own_scaling or not others or not halves_are_comparable(before, self.plan.compared_in_second_half):
-            reason = "the model scales its images itself" if own_scaling else "one half of the patients lacks a class"
-            reason = "too few images have a lesion" if measure == "Dice" and not own_scaling else reason
+            yield check("scaling", "warn", texts[1], better[1].value)
+        elif (
+            scales_itself
+            or not alternative_preprocessing
+            or not halves_are_comparable(as_given, self.plan.compared_in_second_half)
+        ):
+            reason = "the model scales its images itself" if scales_itself else "one half of the patients lacks a class"
+            reason = "too few images have a lesion" if measure == "Dice" and not scales_itself else reason
             yield check("scaling", "not-done", f"other scalings were not compared: {reason}")
         elif unreadable:
             yield check(
                 "scaling", "not-done", f"not compared, without usable scores: images read as {join_words(unreadable)}"
             )
         else:
-            framed = " or framing" if any(name in FITS for name in others) else ""
-            yield check("scaling", "ok", f"no other usual scaling{framed} gives a much higher {measure}")
+            or_framing = " or framing" if any(name in FITS for name in alternative_preprocessing) else ""
+            yield check("scaling", "ok", f"no other usual scaling{or_framing} gives a much higher {measure}")
 
 
 def reason_of_error(error: Exception) -> Reason:

@@ -556,7 +556,7 @@ def misreading_texts(
     name: str,
     order: Sequence[int],
     classes: Sequence[str],
-    is_softmax_pair: bool,
+    has_two_logits: bool,
 ) -> tuple[str, str]:
     """Return the error text of an audit that stops, with remedies, and the text of a warning where it goes on.
 
@@ -567,7 +567,7 @@ def misreading_texts(
         name: Name of the better preprocessing; empty where only the order of outputs is another.
         order: The output of each class with it.
         classes: Names of the classes.
-        is_softmax_pair: Whether two logits are read as one softmax.
+        has_two_logits: Whether the model gives two logits, which are read as one softmax.
     """
     changes, remedies = list[str](), list[str]()
     if list(order) != sorted(order) and measure == "Dice":
@@ -584,7 +584,7 @@ def misreading_texts(
         remedies.append(
             f"{other_positive} (here '{classes[1]}' is positive), or {other_outputs} if only the outputs are"
         )
-        if is_softmax_pair:
+        if has_two_logits:
             remedies.append(
                 f"of two outputs that are not classes {key_text('--output', '0')} or 1 with "
                 f"{key_text('--head', 'sigmoid')}"
@@ -605,7 +605,7 @@ def misreading_texts(
     finding = f"the {measure} is {as_given:.2f} as given and {best:.2f} with {' and '.join(changes)}"
     if name and measure == "AUROC" and list(order) == sorted(order) and 1 - as_given > best - MIN_GAIN:
         finding += f" ({1 - as_given:.2f} with the classes the other way round)"
-    remedies_text = (", or " if is_softmax_pair else " and ").join(remedies)
+    remedies_text = (", or " if has_two_logits else " and ").join(remedies)
     other_cause = (
         "these images differ in brightness or contrast"
         if name.startswith("image-")
