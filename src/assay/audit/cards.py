@@ -100,7 +100,7 @@ class AuditEvidence:
 
     @property
     def harmful(self) -> str:
-        """Factors that answers change with, apart from the leading region."""
+        """Factors that predictions change with, apart from the leading region."""
         names = [in_words(row["factor"]) for row in reported_verdicts(self.tables) if row["verdict"] in HARMFUL]
         return f"Predictions change with {join_words(names)}" if names else ""
 
