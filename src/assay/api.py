@@ -263,7 +263,6 @@ def validate(
         >>> round(float(tables["performance"].set_index("measure").value["auroc"]), 3)
         0.833
     """
-    import numpy as np
     import pandas as pd
 
     from assay.validate.request import ValidateRequest
@@ -272,12 +271,8 @@ def validate(
     column = patient if isinstance(patient, str) else "patient"
     columns = tuple(map(str, groups))  # a frame yields the names of its columns
     if y_score is not None:
-        frame = pd.DataFrame({"case": range(len(y_score)), "target": np.asarray(data), "score": np.asarray(y_score)})
-        frame = frame.join(groups.reset_index(drop=True)) if isinstance(groups, pd.DataFrame) else frame
-        frame = frame if isinstance(patient, str) else frame.assign(patient=np.asarray(patient))
-        if other is not None and not isinstance(other, str | os.PathLike | pd.DataFrame):
-            other = frame.assign(score=np.asarray(other))
-        data, image, target, score = frame, "case", "target", "score"
+        data, other = _frames_of_scores(data, y_score, other, groups, patient)
+        image, target, score = "case", "target", "score"
     request = ValidateRequest(
         file=data,
         other=other,
@@ -303,6 +298,27 @@ def validate(
     )
     folder = RunFolder(run_validation(request))
     return {name: pd.DataFrame(folder.table(name)) for name in folder.tables}
+
+
+def _frames_of_scores(
+    classes: Data | Values,
+    y_score: Values,
+    other: Data | Values | None,
+    groups: pd.DataFrame | Sequence[str],
+    patient: str | Values,
+) -> tuple[pd.DataFrame, Data | Values | None]:
+    """Return a row per case with its class and score, and the same of another model whose scores are values."""
+    import numpy as np
+    import pandas as pd
+
+    frame = pd.DataFrame({"case": range(len(y_score)), "target": np.asarray(classes), "score": np.asarray(y_score)})
+    if isinstance(groups, pd.DataFrame):
+        frame = frame.join(groups.reset_index(drop=True))
+    if not isinstance(patient, str):
+        frame = frame.assign(patient=np.asarray(patient))
+    if other is None or isinstance(other, str | os.PathLike | pd.DataFrame):
+        return frame, other
+    return frame, frame.assign(score=np.asarray(other))
 
 
 def _as_paths(sources: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:

@@ -67,8 +67,9 @@ AUDITS: dict[str, tuple[dict[str, list[Row]], list[str]]] = {
     "group by calls": (tables(gaps=[gap("sex", 0.3, "sensitivity"), gap("view", -0.2)]),
                        ["View A against B", "Sex B against A"]),
     "misread": (tables(relied("tag", 0.4), checks=[
-                    {"check": "scaling", "status": "warn", "value": 0.79, "text": "the AUROC is 0.2 as given"}]),
-                ["Another scaling gives a higher AUROC", "Relies on tag"]),
+                    {"check": "scaling", "status": "warn", "value": 0.79, "measure": "AUROC",
+                     "text": "the AUROC is 0.2 as given"}]),
+                ["Another reading gives a higher AUROC", "Relies on tag"]),
     "leak": (tables(relied("tag", 0.4), groups=WHOLE, checks=[
                  {"check": "training-copies", "status": "warn", "value": 20.0, "text": "copies"}]),
              ["Copies of training images", "Relies on tag", "Sensitivity at"]),

@@ -101,10 +101,58 @@ def test_a_model_whose_first_channel_is_the_lesion_stops_the_audit(tmp_path: Pat
     assert "give maps of the lesion, of several channels with the background first, or as_given=True" in str(
         refused.value
     )
-    found = segmented(exchanged, data, as_given=True).table("checks").set_index("check")
+    audit = segmented(exchanged, data, as_given=True)
+    found = audit.table("checks").set_index("check")
     assert "with background and lesion exchanged" in found.text["scaling"]
+    page = (audit.folder / "report.html").read_text()
+    assert "Another reading gives a higher Dice" in page
+    assert "gives a higher AUROC" not in page
     checks = segmented(never, data).table("checks").set_index("check")
     assert checks.status["scaling"] == "ok", "maps without a lesion, whose background is no lesion either"
+
+
+def channels(order: str) -> Any:
+    """Return a model whose maps have a channel for each letter: the background, the lesion, or an organ without one."""
+
+    def model(images: np.ndarray) -> np.ndarray:
+        found = lower(images)
+        organ = np.where(np.arange(SIDE) < SIDE // 2, 60.0, -60.0)[:, None] + 9 * images[:, :1]
+        parts = {"b": np.zeros_like(found), "l": found, "o": organ, "n": np.full_like(found, -90.0)}
+        return np.concatenate([parts[letter] for letter in order], axis=1)
+
+    return model
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ("lbn", "channel 1 of its maps as the background"),
+        ("nlb", "channel 2 of its maps as the background"),
+        ("nnlnb", "channel 4 of its maps as the background"),
+        ("bol", "channel 2 of its maps as the lesion"),
+    ],
+)
+def test_maps_of_several_channels_in_another_order_stop_the_audit(tmp_path: Path, order: str, said: str) -> None:
+    data = lesions(tmp_path / "set", count=80)
+    for scores in ("auto", "probabilities"):
+
+        def model(images: np.ndarray, scores: str = scores) -> np.ndarray:
+            maps = channels(order)(images)
+            return maps if scores == "auto" else torch.as_tensor(maps).softmax(dim=1).numpy()
+
+        text = rf"the Dice is 0\.\d\d as given and 1\.00 with {said}: .*; give maps of the lesion, of several channels"
+        with pytest.raises(SpecError, match=text):
+            segmented(model, data, scores=scores)
+    found = segmented(channels(order), data, as_given=True).table("checks").set_index("check")
+    assert said in found.text["scaling"]
+    assert found.value["ranking"] < 0.9, "it is read as it is given"
+
+
+@pytest.mark.parametrize("order", ["bl", "bln", "bnl", "bnnnl", "b" + "n" * 8 + "l"])
+def test_maps_whose_background_is_first_are_not_asked_about(tmp_path: Path, order: str) -> None:
+    found = segmented(channels(order), lesions(tmp_path / "set", count=80)).table("checks").set_index("check")
+    assert found.status["scaling"] == "ok"
+    assert found.value["ranking"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("most", "remedy"), [(255, "divide them by 255"), (9, "write probabilities")])

@@ -17,12 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import joblib
 import monai.networks.nets
+import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 import assay
@@ -318,6 +323,38 @@ def test_a_pickle_is_refused_with_the_remedy_and_runs_nothing(
             with pytest.raises(WeightsError, match="safetensors"):
                 answers(given_origin("timm:resnet10t", weights=path, limit=0, trust=trust))
     assert not (tmp_path / "ran").exists()
+
+
+class AttackOfScikit(LogisticRegression):
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {os.environ['MARK']}",), LogisticRegression().__getstate__()
+
+
+@pytest.mark.parametrize("kind", ["0.pkl", "2.pickle", "4.pt", "5.pkl", "plain.joblib", "packed.joblib", "packed.sav"])
+def test_a_model_of_scikit_learn_is_named_with_the_remedy_and_not_opened(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARK", str(tmp_path / "ran"))
+    draws, path = np.random.default_rng(0), tmp_path / f"m-{kind}"
+    fitted = LogisticRegression().fit(draws.normal(size=(40, 3)), np.arange(40) % 2)
+    for model in (fitted, make_pipeline(StandardScaler(), fitted), make_pipeline(StandardScaler(), AttackOfScikit())):
+        if kind[0].isdecimal():
+            path.write_bytes(pickle.dumps(model, protocol=int(kind[0])))
+        else:
+            joblib.dump(model, path, compress=3 if "packed" in kind else 0)
+        said = f"{path.name} is a model of scikit-learn, .*not opened.*a CSV with the columns image, target and score"
+        for trust in (False, True):
+            with pytest.raises(WeightsError, match=said):
+                given_origin(path, trust=trust)
+        with pytest.raises(WeightsError, match=said):
+            answers(given_origin("timm:resnet10t", weights=path, limit=0))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_file_of_joblib_whose_packing_is_not_read_is_named_by_its_ending(tmp_path: Path) -> None:
+    joblib.dump(LogisticRegression(), tmp_path / "m.joblib", compress=("xz", 3))
+    with pytest.raises(WeightsError, match=r"m\.joblib is a file of joblib, as scikit-learn writes, .* give that$"):
+        given_origin(tmp_path / "m.joblib")
 
 
 @pytest.mark.parametrize("kind", ["torchscript", "pt2", "fixed.pt2"])

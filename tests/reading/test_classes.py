@@ -390,6 +390,26 @@ def test_another_order_that_fits_far_better_stops(tmp_path: Path, lungs: Any) ->
     assert value == pytest.approx(right(gray, target))
 
 
+@situation("six outputs without names, in another order than the classes", "stopped, with the order to write")
+def test_another_order_of_many_classes_stops(tmp_path: Path) -> None:
+    draws, target = np.random.default_rng(0), np.arange(240) % 6
+    rows: list[list[object]] = [["image", "kind", "who"]]
+    for at, kind in enumerate(target):
+        pixels = (40 + 30 * kind + draws.normal(0, 9) + draws.normal(0, 9, (SIDE, SIDE))).round().clip(0, 255)
+        save(tmp_path / f"{at}.png", pixels.astype(np.uint8))
+        rows.append([f"{at}.png", "abcdef"[kind], f"p{at}"])
+    write_table(tmp_path / "data.csv", rows)
+
+    def model(images: np.ndarray, order: str = "fbadec") -> np.ndarray:
+        middles = np.array([40 + 30 * "abcdef".index(kind) for kind in order])
+        return -np.abs(255 * images.mean((1, 2, 3), dtype=np.float64)[:, None] - middles)
+
+    with pytest.raises(SpecError, match=r"outputs in the order f, b, a, d, e and c.*f,b,a,d,e,c"):
+        of_kinds(model, tmp_path, scores="logits")
+    assert of_kinds(model, tmp_path, outputs=list("fbadec"), scores="logits")[0] > 0.85
+    assert of_kinds(lambda images: model(images, "abcdef"), tmp_path, scores="logits")[0] > 0.85
+
+
 @situation("outputs without names, in the order of the classes", "read so, and reported")
 def test_outputs_without_names_in_the_right_order_are_read(tmp_path: Path, lungs: Any) -> None:
     folder, target, gray = lungs

@@ -344,6 +344,34 @@ def test_models_of_the_same_patients_are_found_without_a_column_of_cases(ask: As
     assert ask("audit", write_rows(Path("long.csv"), scanners), "--out", "out").code == 0, "of other patients"
 
 
+@pytest.mark.parametrize(
+    ("command", "by", "remedy"),
+    [
+        ("validate", [], "join them with --by image"),
+        ("audit", [], "keep one row of each"),
+        ("compare", ["--by", "loss"], "--seed part, if each is a network of its own"),
+    ],
+)
+@situation(
+    "a row for each image and fold, of patients with several images", "refused, and the column of folds is named"
+)
+def test_the_column_of_several_rows_of_an_image_is_named(ask: Asking, command: str, by: list[str], remedy: str) -> None:
+    rows = [
+        [f"{at}.png", f"p{at // 4}", TARGET[at // 4], part, loss, f"{1 / (1 + np.exp(-TRUTH[at] - part / 9)):.6f}"]
+        for at, part in itertools.product(range(COUNT), range(5))
+        for loss in ("a", "b")[: 1 + len(by)]
+    ]
+    write_table(Path("p.csv"), [["image", "patient", "target", "part", "loss", "score"], *rows])
+    answer = ask(command, "p.csv", *by, "--out", "out")
+    assert answer.code == 2
+    assert "'part' has a row for each of 0, 1, 2, ..." in answer.err
+    assert remedy in answer.err
+    more = {"validate": ["--by", "image", "--rule", "mean"], "compare": [*by, "--seed", "part"]}.get(command, [])
+    if more:
+        answer = ask(command, "p.csv", *more, "--out", "out")
+        assert answer.code == 0, answer.err
+
+
 @situation("`assay validate --by model` of a table with several models", "refused, with the `assay compare` to run")
 def test_models_are_not_combined_into_cases(ask: Asking) -> None:
     path = write_rows(Path("long.csv"), rows_of_models("image"))
@@ -644,6 +672,52 @@ def test_a_scaling_of_each_image_or_of_caffe_is_named_and_used(tmp_path: Path, n
     assert of_checks(found, "scaling").status == "ok"
     assert of_checks(found, "ranking").value > 0.9
     assert said(found)["scaling"] == name
+
+
+def lit(folder: Path, light: float) -> Path:
+    """Gray images whose middle is brighter in positive ones; how bright all of an image is has nothing to do with it.
+
+    Args:
+        folder: Where they are written.
+        light: SD of the brightness of images, in that of the middle within a class.
+    """
+    draws, target = np.random.default_rng(0), np.arange(300) % 2
+    findings, lights = 6 * (draws.normal(size=300) + 1.2 * (2 * target - 1)), 6 * light * draws.normal(size=300)
+    rows: list[list[object]] = [["image", "finding", "who"]]
+    for at in range(300):
+        pixels = draws.normal(110 + lights[at], 12, (SIDE, SIDE))
+        pixels[3:9, 3:9] += 40 + findings[at]
+        save(folder / f"{at}.png", np.stack([pixels] * 3, axis=2).round().clip(0, 255).astype(np.uint8))
+        rows.append([f"{at}.png", int(target[at]), f"p{at}"])
+    write_table(folder / "data.csv", rows)
+    return folder
+
+
+def of_middle(images: np.ndarray) -> np.ndarray:
+    return np.asarray(images[:, :, 3:9, 3:9].mean((1, 2, 3), dtype=np.float64))
+
+
+@situation(
+    "images that differ in brightness, and a model that is read rightly, for which a scaling of each image is better",
+    "a caution, the first finding, if it gains 0.1 in AUROC or less (lower bound); stopped if more",
+)
+def test_a_scaling_of_each_image_that_helps_a_little_is_a_caution(tmp_path: Path) -> None:
+    for name in ("even", "little", "much"):
+        (tmp_path / name).mkdir()
+    rightly: dict[str, Any] = {"scores": "logits", "scaling": "imagenet"}
+    assert of_checks(audited(of_middle, lit(tmp_path / "even", 0.3), **rightly), "scaling").status == "ok"
+    found = audited(of_middle, lit(tmp_path / "little", 1.8), **rightly)
+    row = of_checks(found, "scaling")
+    assert row.status == "warn"
+    assert 0.05 < row.value - of_checks(found, "ranking").value < 0.15
+    document = json.loads((found.folder / "verdicts.json").read_text())
+    assert document["findings"][0]["name"].startswith("Another reading gives a higher AUROC")
+    assert document["answer"][0].startswith("The AUROC is 0.8")
+    assert "with images read as image-" in document["answer"][0]
+    much = lit(tmp_path / "much", 4.0)
+    with pytest.raises(SpecError, match=r"read as image-zscore.*as where these images differ in brightness"):
+        audited(of_middle, much, **rightly)
+    assert of_checks(audited(of_middle, much, as_given=True, **rightly), "scaling").status == "warn"
 
 
 @situation(

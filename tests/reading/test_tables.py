@@ -72,6 +72,39 @@ def test_signs_that_are_not_seen(ask: Asking, tmp_path: Path, sign: str) -> None
     assert " 60 patients" in ask("validate", tmp_path / "p.csv", "--out", "validated").out
 
 
+@pytest.mark.parametrize("sign", ["\u200b", "\ufeff", "\u00ad"])
+@situation(
+    "zero-width spaces and other signs that are not seen, in a name of a column that a user typed or copied",
+    "taken out: names of columns match without them",
+)
+def test_signs_that_are_not_seen_in_typed_names(ask: Asking, tmp_path: Path, sign: str) -> None:
+    frame = predictions().rename(columns={"target": "finding", "score": "risk", "patient": "person"})
+    frame["site"] = ["A", "B"] * (len(frame) // 2)
+    header = [f"{name[:2]}{sign}{name[2:]}" for name in frame]
+    frame.to_csv(tmp_path / "p.csv", index=False, header=header)
+    typed = [f"{name}{sign}" for name in ("finding", "risk", "person")]
+    roles = [part for pair in zip(("--target", "--score", "--patient"), typed, strict=True) for part in pair]
+    found = audited(ask, tmp_path / "p.csv", *roles, "--columns", f"{sign}si{sign}te")
+    assert auroc(found) == pytest.approx(roc_auc_score(frame["finding"], frame["risk"]), abs=1e-9)
+    assert [row["factor"] for row in found["verdicts"]] == ["site"]
+    answer = ask("validate", tmp_path / "p.csv", *roles, "--groups", f"site{sign}", "--out", "validated")
+    assert answer.code == 0, answer.err
+    assert f" {frame.person.nunique()} patients" in answer.out
+    table = images(tmp_path / "set", frame, header=[*header, "image"])
+    for typed_target in (f"fin{sign}ding", "finding"):
+        assert looked(ask, table, "--target", typed_target, "--patient", typed[2])
+    in_memory = frame.assign(image=[np.full((8, 8), at, dtype=np.uint8) for at in range(len(frame))])
+    assay.look(in_memory.set_axis([*header, "image"], axis=1), target=f"finding{sign}", out=tmp_path / "page")
+    written = ask("init", table, "--target", f"finding{sign}", "--patient", f"{sign}person")
+    assert written.code == 0, written.err
+    study = tmp_path / "set.yaml"
+    Path("set.yaml").rename(study)
+    study.write_text(study.read_text().replace("target: finding", f'target: "fin{sign}ding"'), encoding="utf-8")
+    assert sign in study.read_text()
+    previewed = ask("preview", study)
+    assert previewed.code == 0, previewed.err
+
+
 @situation(
     "a table in Windows-1252, as Excel saves CSV in western Europe",
     "read, and the assumed encoding is the first thing reported",

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.cli.asking import Asking
 from tests.worlds.files import sha256_of
@@ -96,31 +97,68 @@ def test_trusted_code_runs_and_is_remembered_until_it_is_edited(received: Path, 
     assert not Path("ran").exists()
 
 
-def test_no_address_that_a_received_folder_names_is_asked(
-    run_copy: Path, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
-    url, calls = "https://evil.example/w.safetensors", list[object]()
-    start = {"kind": "initialization", "name": "download", "params": {"url": url, "sha256": "0" * 64, "input": "unit"}}
-    for name in ("run.json", "plan.json"):
-        if (run_copy / name).is_file():
-            text = json.dumps(read_checked_json(run_copy / name))
-            random = '{"kind": "initialization", "name": "random", "params": {}}'
-            write_checked_json(run_copy / name, json.loads(text.replace(random, json.dumps(start))), sort_keys=False)
-    assert url in (run_copy / "run.json").read_text()
-    write_manifest(run_copy, {})
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The connections that are tried; none succeeds."""
+    calls = list[object]()
 
     def connect(*words: object, **_: object) -> None:
         calls.append(words)
         raise OSError
 
     monkeypatch.setattr("socket.create_connection", connect)
-    answer = ask("replicate", run_copy, "--dry-run")
-    assert (answer.code, f"downloaded from {url}, an address that a folder names" in answer.err) == (2, True), answer
+    return calls
+
+
+URL = "https://evil.example/w.safetensors"
+
+
+@pytest.fixture
+def with_address(run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run folder of another user, whose networks start from weights at an address."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+    start = {"kind": "initialization", "name": "download", "params": {"url": URL, "sha256": "0" * 64, "input": "unit"}}
+    for name in ("run.json", "plan.json"):
+        if (run_copy / name).is_file():
+            text = json.dumps(read_checked_json(run_copy / name))
+            random = '{"kind": "initialization", "name": "random", "params": {}}'
+            write_checked_json(run_copy / name, json.loads(text.replace(random, json.dumps(start))), sort_keys=False)
+    assert URL in (run_copy / "run.json").read_text()
+    write_manifest(run_copy, {})
+    return run_copy
+
+
+def test_no_address_that_a_received_folder_names_is_asked(
+    with_address: Path, ask: Asking, connections: list[object]
+) -> None:
+    answer = ask("replicate", with_address, "--dry-run")
+    assert (answer.code, f"downloaded from {URL}, an address that a folder names" in answer.err) == (2, True), answer
     assert "give --trust-code" in answer.err
-    assert not calls
-    assert "an address that a folder names" not in ask("replicate", run_copy, "--dry-run", "--trust-code").err
-    assert calls
+    assert not connections
+    assert "an address that a folder names" not in ask("replicate", with_address, "--dry-run", "--trust-code").err
+    assert connections
+
+
+def test_no_address_is_asked_to_train_the_network_of_an_audit_again(
+    with_address: Path, planted: Path, ask: Asking, connections: list[object]
+) -> None:
+    audit = Path(shutil.copytree(planted / "reader", "audit"))
+    document = read_checked_json(audit / "run.json")
+    document["request"]["model"] = str(next((with_address / "trials").iterdir()))
+    write_checked_json(audit / "run.json", document, sort_keys=False)
+    regions = read_parquet(audit / "tables" / "regions.parquet")
+    found = {"trained": True, "verdict": "relies-on-region", "discrete": True}
+    regions |= {name: np.full(len(regions[name]), value) for name, value in found.items()}
+    write_parquet(audit / "tables" / "regions.parquet", regions)
+    write_manifest(audit, {})
+    answer = ask("audit", "remedy", audit, "covered", "--retrain")
+    assert (answer.code, f"downloaded from {URL}, an address that a folder names" in answer.err) == (2, True), answer
+    assert "give --trust-code" in answer.err
+    trusted = ask("audit", "remedy", audit, "covered", "--retrain", "--trust-code")
+    assert (trusted.code, "an address that a folder names" in trusted.err) == (2, False)
+    assert "the network cannot be trained again, since its images are drawn by a phantom" in trusted.err
+    assert not connections
+    assert not Path("covered").exists()
 
 
 def put_bytecode(code: str, source: Path) -> None:

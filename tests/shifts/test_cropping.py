@@ -207,6 +207,38 @@ def test_crops_and_whole_images_are_probed_under_names_of_their_own(tmp_path: Pa
     assert "crop" not in EnvironmentSpec().canonical()
 
 
+def test_an_environment_like_one_of_crops_shows_them_unless_it_names_whole_images(tmp_path: Path) -> None:
+    folder = files(tmp_path / "set", LESIONS)
+    tests = {
+        "crops": {"crop": "lesion-free"},
+        "tagged": {"like": "crops", "interventions": {"tag": {"size": 0.3, "shape": "rectangle", "share": 1}}},
+        "whole": {"like": "tagged", "crop": "", "interventions": {"tag": None}},
+    }
+    data = {"folder": str(folder), "table": "", "target": "lesion", "size": SIZE}
+    study: dict[str, Any] = {"name": "a", "data": data, "environments": {"train": {}, **tests}, "seeds": 1}
+    point = parse_study(study).points[0]
+    scene = population(folder).scene(point.tests, 0)
+    crops, tagged, whole = (scene.environment(name) for name in tests)
+    assert tagged.table.row.tolist() == crops.table.row.tolist()
+    assert not tagged.table.target.any()
+    assert set(crops.table.row.tolist()) < set(whole.table.row.tolist())
+    assert whole.table.target.any()
+    assert tagged.notes[:2] == crops.notes[:2] != whole.notes[:2]
+    before, after = (shown.images.read(np.arange(len(crops))) for shown in (crops, tagged))
+    changed = (before != after).any(dim=1).flatten(1).float().mean(dim=1)
+    assert 0.02 < changed.min() <= changed.max() < 0.3, "the mark is on the crops"
+    study["environments"]["train"] = {"crop": "lesion-free"}
+    with pytest.raises(SpecError, match=r"environments\.train\.crop = 'lesion-free'\n  crop is for test"):
+        parse_study(study)
+    study["environments"] = {"train": {}, **tests}
+    study["data"] = {"phantom": "nodule", "size": SIZE, "core": "margin"}
+    with pytest.raises(SpecError) as refused:
+        parse_study(study)
+    assert str(refused.value).count("crops need photographs with masks") == 1, (
+        "where it is written, not where inherited"
+    )
+
+
 def test_a_study_says_what_its_crops_are(tmp_path: Path) -> None:
     folder = files(tmp_path / "set", LESIONS)
     study = parse_study(

@@ -81,6 +81,7 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
         "values": {"focal": 0.8, "dice": 0.7},
     }
     published = {"title": "Losses", "source": "Somebody 2020", "page": "Table 1", "rows": "loss", "columns": [figures]}
+    published["note"] = "Same | <b>images, [other](x) networks."
     recipe = {"loss": ["cross-entropy", "focal"], "epochs": 8, "batch_size": 8, "optimizer": {"adamw": {"lr": 0.01}}}
     given = study(
         own, {"folder": str(other), "map": {"healthy": "normal", "sick": "ill"}}, recipe=recipe, published=[published]
@@ -106,6 +107,20 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
     printed = Asking(capsys)("results", run.folder, "--as-published").out
     assert "Losses (Somebody 2020, Table 1)" in printed
     assert "not run" in printed
+    lines = Asking(capsys)("results", run.folder, "--as-published", "--markdown").out.splitlines()
+    assert lines[0] == "Losses (Somebody 2020, Table 1)"
+    assert lines[2] == "|  | AUROC outside: published | this run |"
+    assert set(lines[3]) <= set("|-: ")
+    rows = dict[str, list[str]]()
+    for line in lines[4:7]:
+        _, loss, *shown, _ = map(str.strip, line.split("|"))
+        rows[loss] = shown
+    value = cells.loc["focal", "value"]
+    assert rows["focal"][0] == "0.8"
+    assert rows["focal"][1].startswith(f"{value:.3f}")
+    assert rows["dice"] == ["0.7", "not run"]
+    assert rows["cross-entropy"][0] == ""
+    assert r"Same \| \<b\>images, \[other\](x) networks." in lines
     facts = dict(run.table("provenance")[["key", "value"]].itertuples(index=False))
     assert "data summary of site b" in facts
     page = (run.folder / "report.html").read_text()
@@ -156,15 +171,23 @@ def test_the_study_of_the_docs_starts_from_two_folders(tmp_path: Path, monkeypat
     assert (spec.ensemble, population.folds) == (True, 5)
 
 
-def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_path: Path) -> None:
+def test_the_networks_of_folds_answer_an_outside_set_together(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its answer is the mean of the members' probabilities, one for each image and seed."""
     other = hospital(tmp_path / "b", 3, prefix="Q")
     given = study(own, {"folder": str(other)})
     given["data"]["train"]["split"] = {"folds": 3}
     with pytest.raises(AssayError, match="write ensemble: true, by which the folds' networks answer together"):
         parse_study(given)
-    run = assay.load({**given, "ensemble": True}).run(tmp_path / "runs", workers=0, progress=False)
+    study_file = tmp_path / "joint.yaml"
+    study_file.write_text(json.dumps({**given, "ensemble": True}), encoding="utf-8")
+    planned = Asking(capsys)("run", study_file, "--dry-run", "--workers", "0", "--out", tmp_path / "planned").out
+    assert "3 trials to train, 4 probes to read" in planned
+    run = assay.load(study_file).run(tmp_path / "runs", workers=0, progress=False)
 
+    assert run.result is not None
+    assert (run.result.trained, run.result.probed) == (3, 4), "an ensemble is probed, and not trained"
     trials, folder = run.table("trials"), RunFolder(run.folder)
     assert len(trials) == 3
     records = {path.name: json.loads((path / "record.json").read_text()) for path in (run.folder / "trials").iterdir()}

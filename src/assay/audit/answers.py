@@ -336,7 +336,7 @@ class StoredPredictions:
             is_doubtful = name in PER_IMAGE_SCALINGS and gain.low <= 2 * MIN_GAIN  # it may help a model that lacks it
             if not (self.plan.request.as_given or is_doubtful):
                 raise SpecError(texts[0])
-            yield check("scaling", "warn", texts[1], better[1].value)
+            yield check("scaling", "warn", texts[1], better[1].value, measure)
         elif (
             scales_itself
             or not alternative_preprocessing

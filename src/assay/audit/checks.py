@@ -18,11 +18,12 @@ from torch import Tensor
 from assay.audit.model import SCALINGS, Config, PreparedAudit
 from assay.audit.origins import TrainedOrigin
 from assay.audit.request import FEW_PATIENTS, FEW_PATIENTS_TEXT, AuditRequest
-from assay.audit.scored import INVERTED_GRAY, check, threshold_without_predictions
+from assay.audit.scored import CHANNEL, INVERTED_GRAY, check, threshold_without_predictions
 from assay.audit.swing import MIN_GAIN, auroc_gain
 from assay.core.codes import Code
 from assay.core.errors import SpecError, key_text, shorten
 from assay.core.files import content_hash
+from assay.core.request import AsScores
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset, Images, ImagesWrapper
@@ -200,11 +201,7 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
     raw = _scores_of_few(prepared, all_images)
     model, classes, n_outputs = prepared.model, all_images.table.classes, raw.shape[1]
     if model.task == "segmentation":
-        if request.scores == "auto":
-            _require_log_odds_of_pixels(raw, raw.shape[1] // math.prod(all_images.images.shape[1:]))
-        in_unit_range = float(raw.min()) >= 0 and float(raw.max()) <= 1 and raw.std() > 0
-        scores = request.scores if request.scores != "auto" else "probabilities" if in_unit_range else "logits"
-        return replace(prepared, model=replace(model, scores=scores))
+        return _with_maps(prepared, raw, all_images, request.scores)
     model_facts, output = model.origin.facts, request.output
     if model_facts.heads and output.partition(":")[0] in model_facts.heads:
         output = output.partition(":")[2]
@@ -240,19 +237,10 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
             model = replace(model, order=() if order == tuple(range(n_outputs)) else order, threshold=threshold)
             order_words = [f"{name} is output {at}" for name, at in zip(classes, order, strict=True)]
             output_text.append(f"{join_words(order_words)}, by name")
-    if request.outputs and not output and not match_outputs(names, classes):
+    if not output and request.outputs and not match_outputs(names, classes):
         raise SpecError(f"outputs: {join_words([*request.outputs])} are none of the classes {join_words([*classes])}")
-    of_training = names and not output_text and not output and isinstance(model.origin, TrainedOrigin)
-    if (
-        of_training
-        and n_outputs == len(classes)
-        and not (_are_finding_and_none(names) and _are_finding_and_none(classes))
-    ):
-        raise SpecError(
-            f"the network tells {join_words([*map(shorten, names)])} apart, and these images have the classes "
-            f"{join_words([*classes])}: name the class of each output, in their order, with "
-            f"{key_text('--outputs')} A,B"
-        )
+    if not (output or output_text) and isinstance(model.origin, TrainedOrigin) and n_outputs == len(classes):
+        _require_same_classes(names, classes)
     if not output and n_outputs > 1 and not model.order and not output_text:
         why = (
             f"the model names its outputs {shorten(join_words([*names]), 100)}"
@@ -263,6 +251,38 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
         remedy = "" if request.outputs else f"; if the model has another order, name the classes in it, as in {example}"
         output_text.append(f"in the order of the classes {join_words([*classes])}: {why}{remedy}")
     return replace(prepared, model=model, outputs="; ".join(output_text))
+
+
+def _with_maps(
+    prepared: PreparedAudit, raw: Float[np.ndarray, "n k"], all_images: Environment, kind: AsScores
+) -> PreparedAudit:
+    """Return a segmentation network with what its maps are: probabilities, or log-odds.
+
+    Args:
+        prepared: The model and its images.
+        raw: Its maps of a few images, one below the other.
+        all_images: All images.
+        kind: What the user calls the scores.
+
+    Raises:
+        SpecError: Maps of one channel are never below 0 and exceed 1.
+    """
+    channels = raw.shape[1] // math.prod(all_images.images.shape[1:])
+    if kind == "auto":
+        _require_log_odds_of_pixels(raw, channels)
+        inside = float(raw.min()) >= 0 and float(raw.max()) <= 1 and raw.std() > 0
+        kind = "probabilities" if inside else "logits"
+    return replace(prepared, model=replace(prepared.model, scores=kind), channels=channels)
+
+
+def _require_same_classes(names: Sequence[str], classes: Sequence[str]) -> None:
+    """Raise SpecError where a network of a study has names of outputs that are not those of the classes."""
+    if names and not (_are_finding_and_none(names) and _are_finding_and_none(classes)):
+        raise SpecError(
+            f"the network tells {join_words([*map(shorten, names)])} apart, and these images have the classes "
+            f"{join_words([*classes])}: name the class of each output, in their order, with "
+            f"{key_text('--outputs')} A,B"
+        )
 
 
 def _require_log_odds_of_pixels(raw: Float[np.ndarray, "n k"], channels: int) -> None:
@@ -549,6 +569,25 @@ def alternative_scalings(
     return changes
 
 
+MOST_CHANNELS = 8
+"""Channels of maps up to which each is tried as the background, and as the lesion."""
+
+
+def other_backgrounds(channels: int) -> dict[str, tuple[int, ...]]:
+    """Return other ways to read maps of several channels: name -> the channels, that of the background first.
+
+    Of two channels there is none: their exchange is an order of the classes.
+
+    Examples:
+        >>> other_backgrounds(3)
+        {'channel 1': (1, 0, 2), 'channel 2': (2, 0, 1)}
+    """
+    if not 2 < channels <= MOST_CHANNELS:
+        return {}
+    positions = range(channels)
+    return {f"{CHANNEL} {at}": (at, *(other for other in positions if other != at)) for at in positions if at}
+
+
 def misreading_texts(
     measure: str,
     as_given: float,
@@ -570,11 +609,15 @@ def misreading_texts(
         has_two_logits: Whether the model gives two logits, which are read as one softmax.
     """
     changes, remedies = list[str](), list[str]()
-    if list(order) != sorted(order) and measure == "Dice":
-        changes.append("background and lesion exchanged")
+    is_reordered = list(order) != sorted(order)
+    if measure == "Dice" and name.startswith(CHANNEL):
+        changes.append(f"{name} of its maps as the {'lesion' if is_reordered else 'background'}")
         remedies.append("maps of the lesion, of several channels with the background first")
-    elif list(order) != sorted(order) and len(classes) == 2:
-        changes.append("the classes the other way round")
+    elif is_reordered and measure == "Dice":
+        changes.append("background and lesion is_reordered")
+        remedies.append("maps of the lesion, of several channels with the background first")
+    elif is_reordered and len(classes) == 2:
+        changes.append("the classes the other_positive way round")
         other_positive = (
             f"another {key_text('--positive')}"
             if classes[0] == f"not {classes[1]}"
@@ -589,11 +632,11 @@ def misreading_texts(
                 f"of two outputs that are not classes {key_text('--output', '0')} or 1 with "
                 f"{key_text('--head', 'sigmoid')}"
             )
-    elif list(order) != sorted(order):
+    elif is_reordered:
         names_in_order = [classes[list(order).index(at)] for at in range(len(classes))]
         changes.append(f"its outputs in the order {join_words(names_in_order)}")
         remedies.append(key_text("--outputs", f"'{','.join(names_in_order)}'"))
-    if name:
+    if name and not name.startswith(CHANNEL):
         changes.append(f"images read as {name}" + (f" ({_MEANINGS[name]})" if name in _MEANINGS else ""))
         if name in SCALINGS:
             remedies.append(key_text("--scaling", name))

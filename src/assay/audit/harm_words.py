@@ -23,8 +23,8 @@ from assay.audit.search.words import (
 )
 from assay.audit.tables import NOT_TESTED
 from assay.audit.words import (
-    CHIPS,
     SHIFT_NAME,
+    chip_of_check,
     factor_words,
     group_by_family,
     is_tied,
@@ -346,9 +346,7 @@ def harm_name(harm: Harm, tables: Tables) -> str:
         case "issue":
             return "Suspected labels"
         case _:
-            return _CHECK_NAMES.get(row["check"]) or sentence_case(
-                CHIPS.get((row["check"], row["status"]), row["text"])
-            )
+            return _CHECK_NAMES.get(row["check"]) or sentence_case(chip_of_check(row) or row["text"])
 
 
 _CHECK_NAMES = {

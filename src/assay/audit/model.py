@@ -264,6 +264,7 @@ class PreparedAudit:
         scores: What its scores are, for readers.
         outputs: How its outputs are matched to the classes, for readers.
         is_calibrated: Whether its scores are probabilities on any scale.
+        channels: Number of channels of a segmentation's maps, the background first; 1 of other models.
     """
 
     model: GivenModel
@@ -278,6 +279,7 @@ class PreparedAudit:
     scores: str = ""
     outputs: str = ""
     is_calibrated: bool = True
+    channels: int = 1
 
 
 def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCallback = no_progress) -> PreparedAudit:

@@ -36,11 +36,11 @@ from assay.audit.search.words import (
 )
 from assay.audit.tables import DOSES, NOT_TESTED
 from assay.audit.words import (
-    CHIPS,
     METHODS,
     NO_REFERENCE,
     SHIFT_NAME,
     check_words,
+    chip_of_check,
     evidence_words,
     factor_words,
     limits_words,
@@ -160,7 +160,7 @@ def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
 def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> Iterator[StatusChip]:
     """Yield the outcomes of checks in a few words, then the lack of reference networks."""
     for row in checks:
-        text = CHIPS.get((row["check"], row["status"]), "")
+        text = chip_of_check(row)
         if row["check"] == "ranking" and row["status"] != "ok":  # otherwise a key figure, and no check
             text = f"{row['measure']} {row['value']:.2f} on these images: no better than chance"
         sentence = _check_sentence(row)

@@ -8,12 +8,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BeforeValidator, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, field_validator, model_validator
 
-from assay.core.errors import SpecError, shorten
+from assay.core.errors import SpecError, remove_unseen, shorten
 from assay.core.files import IN_MEMORY
 from assay.core.request import (
     AsScores,
+    ColumnName,
+    ColumnNames,
     CommandRequest,
     DataRequest,
     Numbers,
@@ -42,6 +44,13 @@ OF_PREDICTIONS = frozenset({
 NOT_OF_COMMANDS = frozenset({"weights", "trust", "device"})
 NOT_OF_MASKS = frozenset({"positive", "threshold", "output", "head", "references", "networks"})
 Head = Literal["auto", "sigmoid", "softmax"]
+
+
+def _columns_of_target(target: Any) -> Any:
+    """Return the column of the class, or those of all outputs, as headers have them."""
+    if isinstance(target, list | tuple):
+        return [_columns_of_target(column) for column in cast("Sequence[Any]", target)]
+    return remove_unseen(target) if isinstance(target, str) else target
 
 
 def parse_expected(text: str) -> float:
@@ -229,10 +238,12 @@ class AuditRequest(ModelRequest):
         shipped: Whether the shipped reference of the domain is used where no folder is given.
     """
 
-    target: Annotated[Any, DataRequest.options()["target"]] = ""
-    mask: Annotated[str, Option("Column of the mask file: the model is a segmentation network.", "COLUMN")] = ""
-    columns: Annotated[Texts, Option("Columns to audit, such as view,sex.", "A,B", parse=names, text="")] = ()
-    score: Annotated[str, Option("Column of the score, for predictions; by default found by its name.", "COLUMN")] = ""
+    target: Annotated[Any, AfterValidator(_columns_of_target), DataRequest.options()["target"]] = ""
+    mask: Annotated[ColumnName, Option("Column of the mask file: the model is a segmentation network.", "COLUMN")] = ""
+    columns: Annotated[ColumnNames, Option("Columns to audit, such as view,sex.", "A,B", parse=names, text="")] = ()
+    score: Annotated[
+        ColumnName, Option("Column of the score, for predictions; by default found by its name.", "COLUMN")
+    ] = ""
     scores: Annotated[
         AsScores,
         Option("probabilities, percent or logits; found from all scores by default.", "KIND"),

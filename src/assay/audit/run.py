@@ -34,6 +34,7 @@ from assay.audit.checks import (
     alternative_scalings,
     better_tensor_sentences,
     checks_of_images,
+    other_backgrounds,
     raw_scores,
     training_scene,
     with_outputs,
@@ -71,7 +72,7 @@ from assay.audit.references import (
     trained_on,
 )
 from assay.audit.request import AuditRequest, untested_words
-from assay.audit.scored import added_value_rows, column_rows, column_tables
+from assay.audit.scored import CHANNEL, added_value_rows, column_rows, column_tables
 from assay.audit.search.regions import FINDERS_OF_CARRIERS, FINDERS_RUN_ONCE, FinderName
 from assay.audit.search.run import VERSION, Search, image_properties, not_searched, with_lesion_classes
 from assay.audit.search.search import sd_within_classes
@@ -289,6 +290,7 @@ class AuditRun(RunSteps):
         yield [
             *self._tasks([self._repeat_reading]),
             *self._tasks(self._alternative_readings.values(), self._with_raw_outputs),
+            *self._channel_tasks(),
         ]
         _ = self.checks
         self.passed_checks = True
@@ -404,6 +406,22 @@ class AuditRun(RunSteps):
             for name, images in images_of_name.items()
         }
 
+    @cached_property
+    def _channel_readings(self) -> Mapping[str, PlannedReading]:
+        """Images whose maps are read with another channel as the background."""
+        if self._scales_itself or not self._alternative_readings:
+            return {}
+        compared_images = take_with_masks(self.plan.images, self.plan.compared_positions)
+        names = other_backgrounds(self.prepared.channels)
+        return {
+            name: self._read_otherwise(replace(compared_images, name=f"({name})"), {CHANNEL: name}) for name in names
+        }
+
+    def _channel_tasks(self) -> Iterator[Task]:
+        prepared, orders = self.prepared, other_backgrounds(self.prepared.channels)
+        for name, reading in self._channel_readings.items():
+            yield from self._tasks([reading], replace(prepared, model=replace(prepared.model, order=orders[name])))
+
     @property
     def _with_raw_outputs(self) -> PreparedAudit:
         """The model without its scaling, with outputs as logits: with other scalings they may be no probabilities."""
@@ -421,7 +439,8 @@ class AuditRun(RunSteps):
         """Checks of how the model is read. Raises SpecError where it seems to be misread."""
         repeat_reading = None if self.from_prepared_images else self._repeat_reading
         assumptions = (*self.prepared.assumptions, *self.prepared.population.card.doubts)
-        return self.predictions.checks(repeat_reading, self._alternative_readings, assumptions, self._scales_itself)
+        alternative_readings = {**self._alternative_readings, **self._channel_readings}
+        return self.predictions.checks(repeat_reading, alternative_readings, assumptions, self._scales_itself)
 
     # The search for a region.
 

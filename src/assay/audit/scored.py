@@ -213,6 +213,8 @@ class ScoredImages:
 
 INVERTED_GRAY = "inverted gray values"
 """Name of this preprocessing."""
+CHANNEL = "channel"
+"""Beginning of the names of preprocessing that has another channel of maps as the background."""
 PER_IMAGE_SCALINGS = ("image-minmax", "image-zscore")
 """Names of scalings of each image by itself."""
 _RARE_SCALINGS = ("caffe", *PER_IMAGE_SCALINGS)
@@ -400,7 +402,8 @@ def _implausibility_penalty(name: str, order: Sequence[int], maps: bool) -> floa
     Another scaling or order of channels needs none, another order of outputs needs some, and both together most. BGR
     can change scores as the other order of outputs does. Inverted gray values are as implausible as another order. So
     are scalings that are no range of pixels: those of each image help some models that lack them. Of maps inverted gray
-    values are more plausible than an exchange of the outputs, which may have the same effect.
+    values are more plausible than an exchange of the outputs, or than another channel as the background, which may have
+    the same effect. Another channel is more plausible as the background than as the lesion.
 
     Args:
         name: Name of the preprocessing; empty for the given one.
@@ -408,6 +411,8 @@ def _implausibility_penalty(name: str, order: Sequence[int], maps: bool) -> floa
         maps: Whether the predictions are maps.
     """
     is_reordered = [*order] != sorted(order)
+    if name.startswith(CHANNEL):
+        return _BOTH_PENALTY - _REORDERED_PENALTY * (not is_reordered)
     penalty = _RARE_SCALING_PENALTY * (name in _RARE_SCALINGS) + _REORDERED_PENALTY * (
         is_reordered or name == INVERTED_GRAY
     )

@@ -202,10 +202,10 @@ def procedure_sentences(
     return sentences
 
 
-CHIPS: Mapping[tuple[str, str], str] = {
+_CHIPS: Mapping[tuple[str, str], str] = {
     ("repeatable", "warn"): "scores differ on a second reading: switch off randomness",
     ("reading", "warn"): "the model may be read wrongly: see Findings",
-    ("scaling", "warn"): "another scaling gives a higher AUROC: see Findings",
+    ("scaling", "warn"): "another reading gives a higher {measure}: see Findings",
     ("patients-unknown", "warn"): "patients unknown: name their column",
     ("few-patients", "warn"): "few patients: intervals are too narrow",
     ("copy-clusters", "warn"): "copies among the images: look at them",
@@ -215,6 +215,12 @@ CHIPS: Mapping[tuple[str, str], str] = {
     ("pixels", "not-done"): "not checked: marks, since there are predictions only",
 }
 """Check and its status -> its chip."""
+
+
+def chip_of_check(row: Row) -> str:
+    """Return the outcome of a check as a chip; empty where it has none."""
+    return _CHIPS.get((row["check"], row["status"]), "").format(measure=row.get("measure") or "performance")
+
 
 NOT_ESTABLISHED = (
     "A mark that was not tested, or is drawn differently, may have an effect: drawn marks do not rule out a shortcut.",

@@ -427,8 +427,10 @@ def init(
     Every assumption is a comment in it.
     """
     from assay.cli.init import init_command
+    from assay.core.errors import remove_unseen
 
-    named = {"target": target, "patient": patient, "image": image, "mask": mask, "positive": positive}
+    columns = {"target": target, "patient": patient, "image": image, "mask": mask}
+    named = {**{role: remove_unseen(column) for role, column in columns.items()}, "positive": positive}
     init_command(place, out, test or (), unmatched, "follow" if follow_links else "refuse", unmasked or "", **named)
 
 

@@ -19,9 +19,9 @@ from assay.core.reasons import Code, Reason
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import MOST_LOST, Unmatched, match, require_matched
 from assay.data.files.kinds import alike_patients, cautions_of, notation_of, one_patient, split_counts
-from assay.data.files.roles import roles_of
+from assay.data.files.roles import repeats_of, roles_of, some_values
 from assay.data.files.scored import ScoredRows, read_scored_rows
-from assay.data.files.table import read_table, require_whole
+from assay.data.files.table import TextTable, read_table, require_whole
 from assay.report.sentences.scores import scales_words
 from assay.stats.metrics import ON_THRESHOLD
 from assay.stats.panel import Panel
@@ -89,7 +89,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     folds = _encode_values(table.column(columns.fold, key_text("--fold")))[1] if columns.fold in table.header else None
     scales = _rescale(score, group, group_names, columns, notes)
     at = group, seed, image
-    counted = _count_predictions(at, (group_names, seed_names, image_names))
+    counted = _count_predictions(at, (group_names, seed_names, image_names), table, columns)
     compared, left_out = _answered_by_all(counted > 0, (group_names, seed_names), columns.unmatched)
     answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
     answers[at] = score
@@ -198,10 +198,27 @@ def _same_names(images: Sequence[str], groups: Sequence[str], unmatched: Unmatch
     return [names_by_group[group][image] for image, group in zip(images, groups, strict=True)], "; ".join(notes)
 
 
+def _repeats_words(table: TextTable, columns: CompareRequest) -> str:
+    """Return which column tells several predictions of an image apart, and what to do with it; empty without one."""
+    cases = [name for name in (columns.by, columns.seed, columns.image) if name in table.header]
+    name = repeats_of(table, cases, (columns.score, columns.target, columns.patient))
+    if not name:
+        return ""
+    values = some_values(table, name)
+    return f"; '{name}' has a row for each of {values}: {key_text('--seed', name)}, if each is a network of its own"
+
+
 def _count_predictions(
-    at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]
+    at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]], table: TextTable, columns: CompareRequest
 ) -> Int[np.ndarray, "groups seeds images"]:
-    """Return how many predictions each recipe, seed and image has. Raises DataError where there are several."""
+    """Return how many predictions each recipe, seed and image has. Raises DataError where there are several.
+
+    Args:
+        at: Recipe, seed and image of each row.
+        names: Their names.
+        table: The rows.
+        columns: Names of their columns.
+    """
     counted = np.zeros([len(values) for values in names], dtype=np.int64)
     np.add.at(counted, at, 1)
     if (counted > 1).any():
@@ -209,6 +226,7 @@ def _count_predictions(
         raise DataError(
             f"{int((counted > 1).sum())} predictions are there twice, such as image '{names[2][i]}' of "
             f"'{names[0][g]}', seed {names[1][s]}: give one row per image, recipe and seed"
+            f"{_repeats_words(table, columns)}"
         )
     return counted
 

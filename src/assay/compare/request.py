@@ -5,28 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from assay.core.request import AsScores, CommandRequest, Option, Text
+from assay.core.request import AsScores, ColumnName, CommandRequest, Option, Text
 
 
 class CompareRequest(CommandRequest):
     """A request of `assay compare`. The names of columns are those of its file."""
 
     data: Annotated[Any, Option("A CSV with a row per image, recipe and seed.", "FILE", argument=True)]
-    by: Annotated[str, Option("Column whose values are compared, such as loss.", "COLUMN")]
+    by: Annotated[ColumnName, Option("Column whose values are compared, such as loss.", "COLUMN")]
     against: Annotated[Text, Option("The reference level; default: the first in the file.", "NAME")] = ""
     measure: Annotated[str, Option("See `assay list measures`.", "NAME")] = "auroc"
     margin: Annotated[float | None, Option("Largest difference that would not matter.", "M")] = None
-    score: Annotated[str, Option("Column of the positive class's score; default: found by its name.", "COLUMN")] = ""
+    score: Annotated[
+        ColumnName, Option("Column of the positive class's score; default: found by its name.", "COLUMN")
+    ] = ""
     scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
-    target: Annotated[str, Option("Column of the class; default: found by its name.", "COLUMN")] = ""
+    target: Annotated[ColumnName, Option("Column of the class; default: found by its name.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""
-    seed: Annotated[str, Option("Column of the training seed; default: found by its name.", "COLUMN")] = ""
-    image: Annotated[str, Option("Column of the image; default: found by its name.", "COLUMN")] = ""
+    seed: Annotated[ColumnName, Option("Column of the training seed; default: found by its name.", "COLUMN")] = ""
+    image: Annotated[ColumnName, Option("Column of the image; default: found by its name.", "COLUMN")] = ""
     patient: Annotated[
-        str,
+        ColumnName,
         Option("Column of the patient; default: found by its name. Without one, each image is a patient.", "COLUMN"),
     ] = ""
-    fold: Annotated[str, Option("Column of the fold whose model made the prediction; optional.", "COLUMN")] = "fold"
+    fold: Annotated[ColumnName, Option("Column of the fold whose model made the prediction; optional.", "COLUMN")] = (
+        "fold"
+    )
     threshold: Annotated[float, Option("Probability from which an image is called positive.", "P")] = 0.5
     unmatched: Annotated[
         Literal["refuse", "drop"], Option("Many images missing for a recipe: refuse or drop.", "HOW")

@@ -249,6 +249,7 @@ def shorten(text: str, longest: int = 60) -> str:
 
 FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
 """Characters that are not seen (Cf of Unicode), for regular expressions: zero-width space, soft hyphen and others."""
+_FORMAT = re.compile(f"[{FORMAT}]")
 _CONTROL = re.compile(
     f"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{FORMAT}\u2028\u2029\ud800-\udfff\U000e0000-\U000e007f]|\r(?!\n)"
 )
@@ -262,6 +263,16 @@ def visible(text: str) -> str:
         a\x1b[2Jb
     """
     return _CONTROL.sub(lambda character: character[0].encode("unicode_escape").decode(), text)
+
+
+def remove_unseen(text: str) -> str:
+    r"""Return a text without characters that are not seen and space around it, as names of columns are compared.
+
+    Examples:
+        >>> remove_unseen("\ufefftar\u200bget ")
+        'target'
+    """
+    return (text if text.isascii() else _FORMAT.sub("", text)).strip()
 
 
 def first_line(error: BaseException) -> str:

@@ -11,10 +11,18 @@ from numbers import Number
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
-from assay.core.errors import SpecError, as_written, key_text, shorten
+from assay.core.errors import SpecError, as_written, key_text, remove_unseen, shorten
 from assay.core.files import hide_paths, hide_paths_within, typed_path
 
 Task = Literal["classification", "segmentation"]
@@ -34,10 +42,18 @@ def _tuple(value: Any) -> Any:
     return tuple(cast("Iterable[Any]", value)) if isinstance(value, Iterable) else value
 
 
+def _without_unseen(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(map(remove_unseen, texts))
+
+
 Text = Annotated[str, BeforeValidator(_text)]
 """Text, or a path or number in Python."""
 Texts = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
 """Texts, or one by itself in Python."""
+ColumnName = Annotated[str, AfterValidator(remove_unseen)]
+"""Name of a column, as a header has it."""
+ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_tuple), AfterValidator(_without_unseen)]
+"""Names of columns, or one by itself in Python."""
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_tuple)]
 
 
@@ -159,11 +175,11 @@ class CommandRequest(BaseModel):
 class DataRequest(CommandRequest):
     """A request of images, with the names of their columns and classes."""
 
-    target: Annotated[str, Option("Column of the class; by default found by its name.", "COLUMN")] = ""
+    target: Annotated[ColumnName, Option("Column of the class; by default found by its name.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class.", "CLASS")] = ""
-    patient: Annotated[str, Option("Column of the patient; by default found by its name.", "COLUMN")] = ""
-    image: Annotated[str, Option("Column of the image file; by default found by its content.", "COLUMN")] = ""
-    mask: Annotated[str, Option("Column of the mask file; by default found by its name.", "COLUMN")] = ""
+    patient: Annotated[ColumnName, Option("Column of the patient; by default found by its name.", "COLUMN")] = ""
+    image: Annotated[ColumnName, Option("Column of the image file; by default found by its content.", "COLUMN")] = ""
+    mask: Annotated[ColumnName, Option("Column of the mask file; by default found by its name.", "COLUMN")] = ""
     unmatched: Annotated[
         Literal["refuse", "drop"],
         Option("Many images without a label, or masks without an image: refuse or drop.", "HOW"),

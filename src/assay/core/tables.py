@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from assay.core.errors import FORMAT, DataError
+from assay.core.errors import FORMAT, DataError, remove_unseen
 from assay.core.files import is_stream
 
 TABLES = (
@@ -52,9 +52,8 @@ _OTHERS = (
 _JSON = re.compile(r'\s*(\{\s*"|\[\s*[\[{])')
 _MINUS = re.compile(r'(?<![^\s,;|"])\u2212(?=[\d.,])')
 """The minus of Unicode at the beginning of a number."""
-_UNSEEN = re.compile(rf"[{FORMAT}]+")
 _UNSEEN_AT_ENDS = re.compile(rf'(?<![^\s,;|"])[{FORMAT}]+|[{FORMAT}]+(?![^\s,;|"])')
-"""The same at the beginning or end of a word or cell: within one they may join letters."""
+"""Characters that are not seen at the beginning or end of a word or cell: within one they may join letters."""
 _AS_TEXT = re.compile(
     r'(?<![^,;\t|\r\n])(?:="([^"\r\n]*)"|"=""([^"\r\n]*)"""|\'(?=\d[^\',;\t|\r\n]*(?:[,;\t|\r\n]|$)))'
 )
@@ -123,7 +122,6 @@ def read_text(path: Path) -> Text:
     if '="' in text or "'" in text:
         text = _AS_TEXT.sub(lambda cell: "" if cell[0] == "'" else f'"{cell[1] or cell[2] or ""}"', text)
     lines = _LINES.findall(text if text.isascii() else _UNSEEN_AT_ENDS.sub("", text))
-    lines[:1] = [_UNSEEN.sub("", line) for line in lines[:1]]
     if lines and (excel := _EXCEL_LINE.match(lines[0])):
         return Text(path.name, lines, excel[1], assumed)
     header = _QUOTED.sub("", lines[0][:_LONGEST] if lines else "")
@@ -134,7 +132,7 @@ def read_text(path: Path) -> Text:
 def header_of(path: Path) -> list[str]:
     """Return the names of the columns of a CSV file; none of an empty one. Raises DataError."""
     first = next(read_text(path).rows(), None)
-    return [] if first is None else [one_line(cell) for cell in first.cells]
+    return [] if first is None else [one_line(remove_unseen(cell)) for cell in first.cells]
 
 
 def json_value(content: bytes, change: Callable[[dict[str, Any]], Any] | None = None) -> Any:

@@ -332,6 +332,11 @@ class Plan:
     readings: Mapping[tuple[str, str, str], str]
     sources: tuple[Source, ...] = ()
 
+    @property
+    def trainings(self) -> tuple[Trial, ...]:
+        """The trials without ensembles, which have no network of their own."""
+        return tuple(trial for trial in self.trials if not trial.training.members)
+
     def missing_trials(self, folder: RunFolder) -> list[Trial]:
         """Trials without a record, each id once."""
         return [trial for trial in _distinct(self.trials) if not folder.complete("trials", trial.id)]

@@ -11,6 +11,7 @@ import re
 import socket
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,40 @@ def refuse_other_format(path: Path) -> None:
         )
 
 
+_HEAD = 2**16
+"""Bytes of a pickle in which the library of a model is named: its class comes first."""
+_JOBLIB = ".joblib"
+"""Ending of what joblib writes, which packs a pickle in several ways."""
+
+
+def _refuse_scikit_learn(path: Path) -> None:
+    """Raise WeightsError for a model of scikit-learn. Names in its pickle are read; nothing in it is built or run."""
+    is_named = any(name.startswith("sklearn.") for name in _names_in(path))
+    if is_named or path.suffix.lower() == _JOBLIB:
+        kind = "a model of scikit-learn" if is_named else "a file of joblib, as scikit-learn writes"
+        raise WeightsError(
+            f"{path.name} is {kind}, in a pickle that could run code: it is not opened. Save the model's scores as a "
+            "CSV with the columns image, target and score, and give that"
+        )
+
+
+def _names_in(path: Path) -> Iterator[str]:
+    """Yield the names and texts at the beginning of a pickle, which joblib may have packed; none of other files."""
+    with path.open("rb") as file:
+        start = file.read(_HEAD)
+    if start[:1] == b"x" or start[:2] == b"\x1f\x8b":  # zlib and gzip
+        try:
+            start = zlib.decompressobj(47).decompress(start, _HEAD)
+        except zlib.error:
+            return
+    try:
+        for _, value, _ in pickletools.genops(start):
+            if isinstance(value, str):
+                yield value
+    except (ValueError, IndexError, OverflowError, MemoryError):  # no pickle, or one that goes on
+        return
+
+
 @dataclass(frozen=True)
 class WeightsFile:
     """Tensors by key, floating ones as float32, and the file's own metadata (empty but for safetensors).
@@ -154,6 +189,7 @@ def _read_safetensors(path: Path) -> WeightsFile:
 
 
 def _read_pickle(path: Path, start: bytes) -> WeightsFile:
+    _refuse_scikit_learn(path)
     if start[8:9] == b"{":
         raise WeightsError(f"weights file '{path}' is a safetensors file by its content: name it .safetensors")
     if start and not start.startswith(_PICKLES):

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from assay.core.files import canonical_json, content_hash, hash_by_last
-from assay.core.request import Task
+from assay.core.request import ColumnName, Task
 from assay.spec.document import Keys
 from assay.spec.fields import (
     ByLabel,
@@ -77,7 +77,7 @@ class FactorSpec(Frozen):
     unit: str = ""
     levels: Annotated[tuple[str, ...], Texts] = ()
     high: Annotated[tuple[str, ...], Texts] = ()
-    column: str = ""
+    column: ColumnName = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -122,7 +122,7 @@ class SplitSpec(Frozen):
     train: Share = 0.6
     validation: Share = 0.2
     test: Share = 0.2
-    column: str = ""
+    column: ColumnName = ""
     means: Mapping[str, Part] = {}
     test_only: Annotated[Mapping[str, Any], Conditions] = {}
     together: Literal["", "near-copies"] = ""
@@ -217,7 +217,7 @@ class DataSpec(Frozen):
     classes: Annotated[str, PathText] = ""
     medmnist: Annotated[str, PathText] = ""
     size: Annotated[int, Field(ge=8, le=1024)] = 64
-    target: str = "malignant"
+    target: ColumnName = "malignant"
     referable: Annotated[int, Field(ge=1, le=99)] | None = None
     # phantoms
     core: str = ""
@@ -228,8 +228,8 @@ class DataSpec(Frozen):
     # images from files
     table: str = "data.csv"
     further: tuple[str, ...] = ()
-    image: str = "image"
-    mask: str = ""
+    image: ColumnName = "image"
+    mask: ColumnName = ""
     mask_format: Literal["file", "kaggle-rle", "kaggle-rle-rows", "coco-rle"] = "file"
     mask_values: Mapping[MaskValue, Annotated[str, Field(min_length=1)]] = {}
     mask_inverted: bool = False
@@ -238,7 +238,7 @@ class DataSpec(Frozen):
     matched: Annotated[tuple[str, ...], Texts] = ()
     guessed: str = ""
     joined_from: Mapping[Literal["table", "sha256", "by"], str] = {}
-    patient: str = ""
+    patient: ColumnName = ""
     unnamed: Literal["refuse", "own"] = "refuse"
     # which values of the target column are the positive class, when it is not 0/1
     positive: Annotated[tuple[str, ...], Texts] = ()
@@ -253,7 +253,7 @@ class DataSpec(Frozen):
     links: Literal["refuse", "follow"] = "refuse"
     crop_share: Annotated[float, Field(ge=0.1, le=1)] = 1.0
     boxes: BoxesSpec | None = None  # of a folder with a CSV
-    pixel_size: str = ""  # the column that holds mm per pixel, if any
+    pixel_size: ColumnName = ""  # the column that holds mm per pixel, if any
     tests: Mapping[str, DataSpec] = {}
     map: Annotated[Mapping[str, Annotated[str, Label]], ByLabel] = {}
     numbering: Literal["shared", "own"] = "shared"

@@ -212,7 +212,7 @@ def worst_lines(prepared: PreparedStudy) -> list[str]:
         return []
     from assay.study.preview_page import looks_words
 
-    return [looks_words(spec.looks, prepared.most_trials, len(prepared.plan.trials))]
+    return [looks_words(spec.looks, prepared.most_trials, len(prepared.plan.trainings))]
 
 
 def on_device(prepared: PreparedStudy) -> str:

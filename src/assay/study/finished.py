@@ -41,7 +41,8 @@ IGNORED = (PREVIEW, LOCK, MANIFEST)
 class Result:
     """How a run ended. `page` is None when there is nothing to show yet.
 
-    trained: trainings of this run; several trials can share one, as those of all confounders do at p = 0.
+    trained: trainings of this run; several trials can share one, as those of all confounders do at p = 0. Models that
+        were trained elsewhere count when they are read. An ensemble of folds is no training.
     unlearned: trials of the study that collapsed or diverged, in this run or before, each counted as on the page.
     """
 

@@ -418,22 +418,24 @@ def _healthy(tables: Mapping[str, Sequence[Row]]) -> tuple[Block, ...]:
             note="They differ in the score of an image without a lesion and without a prediction.",
         ),
         BY_KIND,
-        *(
-            Block(
-                id=f"course-{name.replace('_', '-')}",
-                title=title,
-                table="points",
-                keep=Query(only={"curve": (name,)}),
-                chart="field",
-                along="x",
-                up="value",
-                axes=("epoch", axis),
-                listed=False,
-                folded=True,
-            )
-            for name, (title, axis) in _COURSES.items()
-        ),
+        *_course_charts(),
     )
+
+
+def _course_charts() -> Iterator[Block]:
+    for name, (title, axis) in _COURSES.items():
+        yield Block(
+            id=f"course-{name.replace('_', '-')}",
+            title=title,
+            table="points",
+            keep=Query(only={"curve": (name,)}),
+            chart="field",
+            along="x",
+            up="value",
+            axes=("epoch", axis),
+            listed=False,
+            folded=True,
+        )
 
 
 CALLED, FROC = "false-positives", "free-response"

@@ -153,7 +153,7 @@ class PreviewRun(RunSteps):
             **facts_of_sets(prepared.population),
             "seeds": str(spec.seeds),
             "folds": str(prepared.population.folds),
-            "training runs": str(len(prepared.plan.trials)),
+            "training runs": str(len(prepared.plan.trainings)),
             "new training runs": str(prepared.new_trials),
             "tasks": str(len(prepared.tasks)),
             **(looks if spec.looks else {}),

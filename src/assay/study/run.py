@@ -84,6 +84,8 @@ PROBE_RANK = -1
 
 PROBED = "trials probed"
 """Unit in which probe tasks are counted."""
+ENSEMBLED = "ensembles joined"
+"""Unit in which ensembles are counted, which are not trained."""
 
 
 def trained_words(spec: StudySpec) -> str:
@@ -123,8 +125,8 @@ class PreparedStudy:
 
     @property
     def most_trials(self) -> int:
-        """Return the number of trials if no primary comparison is decided before the last look."""
-        return len(make_plan(self.spec, self.population, self.starts, worst_case(self.spec)).trials)
+        """Return the number of trainings if no primary comparison is decided before the last look."""
+        return len(make_plan(self.spec, self.population, self.starts, worst_case(self.spec)).trainings)
 
     def seconds(self, workers: int) -> float:
         """Expected seconds with that many workers, from the start of the first one to the page."""
@@ -136,7 +138,8 @@ class PreparedStudy:
         """Unit of counting -> number of tasks of the plan that an earlier run finished."""
         trained, plan = trained_words(self.spec), self.plan
         every = {
-            trained: {trial.id for trial in plan.trials},
+            trained: {trial.id for trial in plan.trainings},
+            ENSEMBLED: {trial.id for trial in plan.trials} - {trial.id for trial in plan.trainings},
             PROBED: {(unit.trial.id, unit.trial.point.label) for unit in plan.probes},
         }
         now = [task.counted for task in self.tasks]
@@ -146,7 +149,7 @@ class PreparedStudy:
         """Bytes of the weights that new trials leave."""
         if self.plan.spec.keep != "all":
             return 0
-        new = self.plan.missing_trials(self.place.folder)
+        new = [trial for trial in self.plan.missing_trials(self.place.folder) if not trial.training.members]
         return weight_bytes(new, inputs_of(self.population, self.plan.spec.data, self.plan.spec.task))
 
 
@@ -193,7 +196,7 @@ def prepare(
     check_starts(plan, inputs, _inputs_of_sources(spec, starts))
     ranks = _ranks(plan, looks, starting)
     tasks = _tasks(plan, sources, trials, probes, place, population, starts, device, Timer(here, on_progress), ranks)
-    counts = len(sources), len(trials), len(probes)
+    counts = len(sources), sum(not trial.training.members for trial in trials), len(probes)
     return PreparedStudy(spec, place, population, starts, plan, tasks, *counts, device, causes, looks)
 
 
@@ -427,10 +430,10 @@ def run_study(
     observed = partial(run.watch_groups if spec.looks else pages.watch, watch=watch)
     done = carry_out(run, place.root, executor, observed)
     plan, outcome = run.prepared.plan, done.outcome
-    trials = {trial.id for trial in plan.trials}
+    networks = {trial.id for trial in plan.trainings}
     return Result(
         folder=place.root,
-        trained=sum(id in trials for id in outcome.done),
+        trained=sum(id in networks for id in outcome.done),
         probed=sum(id.startswith(PROBE) for id in outcome.done),
         failed=len(outcome.failed),
         unlearned=count_unlearned(plan.trials, place.folder),
@@ -528,7 +531,7 @@ def _tasks(
             trial.training.members or _start(start_id(trial.training.recipe)),
             costs[trial.id][0],
             ranks[trial.id],
-            counted=trained_words(plan.spec),
+            counted=ENSEMBLED if trial.training.members else trained_words(plan.spec),
         )
         for trial in trials
     ]

@@ -29,13 +29,13 @@ from assay.data.files.roles import (
     called_unit,
     models_of,
     roles_of,
+    some_values,
 )
 from assay.data.files.score_cases import (
     comparison_line,
     read_score_table,
     require_no_models,
     require_one_row_each,
-    some_values,
 )
 from assay.data.files.scored import ScoredRows, read_scored_rows, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole

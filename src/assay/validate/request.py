@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from assay.core.request import AsScores, CommandRequest, Option, names
+from assay.core.request import AsScores, ColumnName, ColumnNames, CommandRequest, Option, names
 
 
 def prevalences_in(text: str) -> tuple[float, ...]:
@@ -56,7 +56,7 @@ class ValidateRequest(CommandRequest):
         ),
     ] = ()
     calls: Annotated[
-        str,
+        ColumnName,
         Option(
             "Column of calls, for a file without scores: 0 and 1, or the classes; blank where there is none.", "COLUMN"
         ),
@@ -76,23 +76,25 @@ class ValidateRequest(CommandRequest):
             "W",
         ),
     ] = None
-    by: Annotated[str, Option("Combine the rows that share a value of this column, such as exam.", "COLUMN")] = ""
+    by: Annotated[ColumnName, Option("Combine the rows that share a value of this column, such as exam.", "COLUMN")] = (
+        ""
+    )
     rule: Annotated[
         Literal["max", "mean"], Option("How scores are combined: max (positive if any row is) or mean.", "RULE")
     ] = "max"
-    groups: Annotated[
-        tuple[str, ...], Option("Columns of groups; sex*site crosses two.", "A,B", parse=names, text="")
-    ] = ()
+    groups: Annotated[ColumnNames, Option("Columns of groups; sex*site crosses two.", "A,B", parse=names, text="")] = ()
     score: Annotated[
-        str, Option("Column of the positive class's score; default: found by its name. A,B compares two.", "COLUMN")
+        ColumnName,
+        Option("Column of the positive class's score; default: found by its name. A,B compares two.", "COLUMN"),
     ] = ""
     scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
-    target: Annotated[str, Option("Column of the class; default: found by its name.", "COLUMN")] = ""
+    target: Annotated[ColumnName, Option("Column of the class; default: found by its name.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""
     as_given: Annotated[bool, Option("Continue even if the scores seem to be those of the other class.")] = False
-    image: Annotated[str, Option("Column of the case; default: a column named like an image.", "COLUMN")] = ""
+    image: Annotated[ColumnName, Option("Column of the case; default: a column named like an image.", "COLUMN")] = ""
     patient: Annotated[
-        str, Option("Column of the patient; default: found by its name. Without one, each case is a patient.", "COLUMN")
+        ColumnName,
+        Option("Column of the patient; default: found by its name. Without one, each case is a patient.", "COLUMN"),
     ] = ""
     unmatched: Annotated[Literal["refuse", "drop"], Option("Many cases missing in a file: refuse or drop.", "HOW")] = (
         "refuse"

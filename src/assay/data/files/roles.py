@@ -330,6 +330,25 @@ def models_of(read: TextTable, case: str, taken: Sequence[str] = ()) -> str:
     return name
 
 
+def repeats_of(read: TextTable, cases: Sequence[str], taken: Sequence[str] = ()) -> str:
+    """Return the column in which all rows of each case differ, such as a fold; empty without one, or with several.
+
+    Args:
+        read: The table.
+        cases: The columns that identify cases, some of which have several rows.
+        taken: Columns that have another role.
+    """
+    names = _of_few_values(read, (*cases, *taken))
+    apart = [name for name in names if not read.frame.duplicated([*cases, name]).any()]
+    return apart[0] if len(apart) == 1 else ""
+
+
+def some_values(table: TextTable, column: str) -> str:
+    """Return the first values of a column, with `...` where there are more."""
+    values = [*dict.fromkeys(table.present(column))]
+    return ", ".join([*values[:3], *(["..."] if len(values) > 3 else [])])
+
+
 def models_of_same_rows(read: TextTable, taken: Sequence[str] = ()) -> str:
     """Return the column of models in a table without a column of cases; empty without one.
 

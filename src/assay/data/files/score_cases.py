@@ -15,6 +15,8 @@ from assay.data.files.roles import (
     called_unit,
     models_of,
     models_of_same_rows,
+    repeats_of,
+    some_values,
     words_of,
 )
 from assay.data.files.table import TextTable, read_table
@@ -84,6 +86,8 @@ def require_one_row_each(
             "file with the rows of one, or compare them: "
             f"{comparison_line(request, models, column)}"
         )
+    if name := repeats_of(table, [column], (*taken, *roles.values())):
+        repeated += f", since '{name}' has a row for each of {some_values(table, name)}"
     raise DataError(f"{repeated}: {remedy}")
 
 
@@ -120,9 +124,3 @@ def comparison_line(request: CommandRequest, models: str, cases: str) -> str:
     arguments = {name for name, option in request.options().items() if option.argument and name != "other"}
     typed = request.typed(*(request.options().keys() - _OF_COMPARISONS - arguments))
     return f"assay compare {typed} --by {shlex.quote(models)}"
-
-
-def some_values(table: TextTable, column: str) -> str:
-    """Return the first values of a column, with `...` where there are more."""
-    values = [*dict.fromkeys(table.present(column))]
-    return ", ".join([*values[:3], *(["..."] if len(values) > 3 else [])])

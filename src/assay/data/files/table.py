@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import FORMAT, DataError, SpecError, key_text, nearest, shorten, unknown_name
+from assay.core.errors import DataError, SpecError, key_text, nearest, remove_unseen, shorten, unknown_name
 from assay.core.files import ASSETS, IN_MEMORY, STUDY_SUFFIXES, default_cache_root, fill_names, is_file, unset
 from assay.core.tables import Row, Text, one_line, read_text
 from assay.core.types import Factor, Role
@@ -292,15 +292,11 @@ _SYNONYMS = {
 _WORDS = {other: word for word, others in _SYNONYMS.items() for other in others}
 
 
-_UNSEEN = re.compile(f"[{FORMAT}]")
-
-
 def fold(text: str) -> str:
     """Return a text in which case, blanks, Unicode forms and the language of a usual class make no difference, and
     signs that are not seen are left out.
     """
-    visible = text if text.isascii() else _UNSEEN.sub("", text)
-    plain = unicodedata.normalize("NFC", " ".join(visible.split())).casefold()
+    plain = unicodedata.normalize("NFC", " ".join(remove_unseen(text).split())).casefold()
     return _WORDS.get(plain, plain)
 
 
@@ -477,7 +473,7 @@ def _ends_in_quotes(physical: Sequence[str], row: Row, separator: str) -> bool:
 
 
 def _column_names(path: Path, cells: Sequence[str], text: Text) -> tuple[str, ...]:
-    header = tuple(map(one_line, cells))
+    header = tuple(one_line(remove_unseen(cell)) for cell in cells)
     while header and not header[-1]:
         header = header[:-1]
     if len(header) > _MOST_COLUMNS:
