@@ -152,7 +152,8 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
        region may be neutralized, it is also read without a mark, and once more for a mark that has places.
 
     A mark may also be read at its own place with the region neutralized. In a full audit these extra passes count;
-    otherwise they replace doses that are skipped.
+    otherwise they replace doses that are skipped. Steps 3 and 4 have at least `_MIN_IMAGES` images each, if there are
+    as many, however small the budget.
 
     Args:
         request: What to do.
