@@ -226,7 +226,7 @@ def test_a_folder_keeps_the_audit_of_one_model_and_its_images(planted: Path, tmp
 
 
 def test_a_large_budget_reads_the_full_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "FULL", 200)  # so that not all images are put under marks
+    monkeypatch.setattr(request, "FULL_BUDGET", 200)  # so that not all images are put under marks
     data = images(tmp_path / "set", 60)
     given: dict[str, Any] = {"marks": {"tag": MARKS["tag"]}, "distortions": None, "domain": "gray"}
     short, full = (audited(shortcut, data, tmp_path / str(budget), budget=budget, **given) for budget in (100, 200))

@@ -157,6 +157,7 @@ class StoredPredictions:
         return place_for_first_half, place_for_second_half
 
     def _unmarked_predictions(self, neutralized: NeutralizedRegions | None) -> ScoredImages:
+        """Return the predictions for the images that get marks, without them, with regions neutralized if given."""
         return (
             self.sample
             if neutralized is None
@@ -184,9 +185,9 @@ class StoredPredictions:
         """Return a row of `tables.VERDICTS` and rows of `tables.EFFECTS`.
 
         The verdict is the more severe of two: that of the mark as it is drawn, and that at its cross-fitted places.
-        A placement is explained by the leading region if its effect disappears when the region is neutralized; the
-        other placement then has precedence. The page has no sentence on an explained mark, since it names the region.
-        The mark still keeps its verdict, also for policies.
+        The leading region explains a placement if less than half of its change of scores remains when the region is
+        neutralized; the other placement then has precedence. The page has no sentence on an explained mark, since it
+        names the region. The mark still keeps its verdict, also for policies.
 
         Args:
             mark: The mark.

@@ -18,7 +18,7 @@ from assay.audit.policy import read_policy
 from assay.audit.predictions_command import print_answer, speaker
 from assay.audit.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
 from assay.audit.reference_networks import parts_of, train_references
-from assay.audit.request import NOT_OF_COMMANDS, NOT_OF_MASKS, AuditRequest, AuditsRequest
+from assay.audit.request import FIELDS_NOT_OF_COMMANDS, FIELDS_NOT_OF_MASKS, AuditRequest, AuditsRequest
 from assay.audit.run import run_audit, with_images
 from assay.core.errors import SpecError
 from assay.core.files import at_home
@@ -209,7 +209,7 @@ def _origin(request: AuditRequest) -> Origin:
     if request.score:
         raise SpecError("--score is for predictions: a model gives its own")
     if request.command:
-        request.require_used(NOT_OF_COMMANDS, "is for models in a file: a command has its own")
+        request.require_used(FIELDS_NOT_OF_COMMANDS, "is for models in a file: a command has its own")
         if request.model:
             raise SpecError("give a model or --command, not both")
     elif not request.model:
@@ -230,7 +230,7 @@ def images_of(request: AuditRequest, is_quiet: bool = True) -> AuditRequest:
     if not request.data:
         raise SpecError("name the images with --images: a CSV with a row per image, or a folder")
     if request.mask:
-        request.require_used(NOT_OF_MASKS, "is for classes: with --mask, pixels are called")
+        request.require_used(FIELDS_NOT_OF_MASKS, "is for classes: with --mask, pixels are called")
     if request.mask and request.target not in ("", LESION.name):
         raise SpecError(f"--target {request.target} is for classes: with --mask, the class is whether a mask shows any")
     read = with_images(request, speaker(is_quiet))

@@ -152,7 +152,8 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
        region may be neutralized, it is also read without a mark, and once more for a mark that has places.
 
     A mark may also be read at its own place with the region neutralized. In a full audit these extra passes count;
-    otherwise they replace doses that are skipped.
+    otherwise they replace doses that are skipped. Steps 3 and 4 have at least `_MIN_IMAGES` images each, if there are
+    as many, however small the budget.
 
     Args:
         request: What to do.
@@ -187,9 +188,9 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
     extra_passes = neutralizes_region * len(marks)  # the mark with the region neutralized
     n_marked_images = min(
         n_clean_images,
-        max(_MIN_IMAGES, (passes_left - n_clean_images) // (passes_per_image + extra_passes * request.full)),
+        max(_MIN_IMAGES, (passes_left - n_clean_images) // (passes_per_image + extra_passes * request.is_full)),
     )
-    skips_doses = not request.full and (
+    skips_doses = not request.is_full and (
         n_marked_images < n_images or n_marked_images * (passes_per_image + extra_passes) > passes_left - n_clean_images
     )
     return AuditSize(
@@ -230,7 +231,7 @@ def seconds_per_image(prepared: PreparedAudit, all_images: Environment) -> float
 def battery_of(request: AuditRequest, all_images: Environment) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
     """Return the marks and distortions of an audit."""
     marks, distortions = battery(request.domain, all_images.images.shape[0])
-    if request.full:
+    if request.is_full:
         distortions = every_distortion(request.domain, all_images.images.shape[0])
     if request.marks is not None:
         marks = marks_of(request.marks)
@@ -238,7 +239,7 @@ def battery_of(request: AuditRequest, all_images: Environment) -> tuple[tuple[Au
 
 
 def _severities(request: AuditRequest) -> tuple[int, ...]:
-    return EVERY_SEVERITY if request.full else SEVERITIES
+    return EVERY_SEVERITY if request.is_full else SEVERITIES
 
 
 # Which images are read.

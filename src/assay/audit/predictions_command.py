@@ -11,7 +11,7 @@ from assay.audit.harm_words import ANSWER_TABLES, bounds_words, terminal_lines
 from assay.audit.harms import harms_of
 from assay.audit.policy import Policy, read_policy
 from assay.audit.predictions import audit_predictions
-from assay.audit.request import OF_PREDICTIONS, AuditRequest
+from assay.audit.request import FIELDS_OF_PREDICTIONS, AuditRequest
 from assay.audit.search.words import next_words
 from assay.audit.words import SHIFT_NAME, check_words
 from assay.core.errors import DataError, SpecError, require_met
@@ -35,7 +35,7 @@ def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> 
     why = "is for models: for predictions, only the file is read"
     if dry_run:
         raise SpecError(f"--dry-run {why}")
-    request.require_used(AuditRequest.options().keys() - OF_PREDICTIONS, why)
+    request.require_used(AuditRequest.options().keys() - FIELDS_OF_PREDICTIONS, why)
     path = at_home(request.model)
     if not is_file(path):
         raise DataError(f"there is no file {path}")

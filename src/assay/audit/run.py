@@ -164,7 +164,7 @@ def run_audit(
     require_consistent(request)
     if request.out is not None:
         RunFolder(request.out).require(AUDIT)
-    prepared = prepare_model(origin, request.probing, on_progress)
+    prepared = prepare_model(origin, request.probe_request, on_progress)
     all_images = prepared.scene.environment("all")
     require_classes_for_task(request, all_images.table)
     prepared = with_outputs(prepared, all_images, request)

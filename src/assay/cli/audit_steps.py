@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.audit.request import BUDGET, AuditRequest, AuditsRequest
+from assay.audit.request import DEFAULT_BUDGET, AuditRequest, AuditsRequest
 from assay.cli.requests import Json, Quiet, TrustCode, taking
 
 
@@ -76,7 +76,7 @@ def remedy(
 def prepare(
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
     request: AuditRequest,
-    most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Images to write, about.")] = BUDGET,
+    most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Images to write, about.")] = DEFAULT_BUDGET,
     quiet: Quiet = False,
 ) -> None:
     """Write the images of an audit, with and without marks, for a model that runs elsewhere.

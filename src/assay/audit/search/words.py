@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from assay.audit.harms import WHOLE_IMAGE_FAMILIES, low_rates
-from assay.audit.request import FULL
+from assay.audit.request import FULL_BUDGET
 from assay.audit.search.regions import FINDERS_OF_CARRIERS, RESOLUTION, WITHOUT_PLACE
 from assay.audit.tables import NOT_TESTED
 from assay.core.reasons import Code, reason_of
@@ -384,7 +384,7 @@ def _step_of_tests(tables: Mapping[str, Sequence[Row]], repetition: _Repetition,
         remedy = f"assay audit remedy {repetition.audit} {repetition.audit}-balanced --column {shlex.quote(name)}"
         return f"{balance}, {retrain}: {remedy}"
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
-        full = f"{_BUDGET.sub('', repetition.line)} --budget {FULL} --out {repetition.audit}-full"
+        full = f"{_BUDGET.sub('', repetition.line)} --budget {FULL_BUDGET} --out {repetition.audit}-full"
         return f"{repetition.threshold_step}search regions of the images too: {full}"
     relied = _relied_mark_words(tables)
     offer = f" {SEARCH_TRAINING_IMAGES}" if rows and not trained else ""
