@@ -23,15 +23,15 @@ from assay.stats import (
     Assumptions,
     BudgetPanel,
     Contrast,
-    Panel,
+    SeedPredictions,
     collapse_rate,
     combination,
     contrast,
     contrast_collapse,
     decide,
     detectable_difference,
-    effective_of_classes,
     effective_patients,
+    effective_patients_of_classes,
     equivalence,
     estimate_panel,
     evaluate,
@@ -41,7 +41,7 @@ from assay.stats import (
     measure_by_seed,
     minimum_effect,
     noninferiority,
-    own_samples,
+    pseudo_samples,
     sign_flip,
     two_sided,
 )
@@ -109,15 +109,15 @@ def test_few_effective_patients_of_a_class_leave_a_difference_undecided() -> Non
     patient, rng = np.repeat(np.arange(12), sizes), np.random.default_rng(0)
     target = patient % 2
     assert effective_patients(patient) == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum())
-    assert effective_of_classes(target, patient) == pytest.approx(2.7, abs=0.1)
-    a, b = (Panel(rng.normal(size=(5, len(patient), 1)) + target[:, None], target, patient) for _ in range(2))
+    assert effective_patients_of_classes(target, patient) == pytest.approx(2.7, abs=0.1)
+    a, b = (SeedPredictions(rng.normal(size=(5, len(patient), 1)) + target[:, None], target, patient) for _ in range(2))
     found = contrast(a, b, "auroc", 0.05)
     assert found.reason.codes[0] == Code.FEW_EFFECTIVE_PATIENTS
     assert math.isfinite(found.value)
     assert np.isnan([found.p, found.equivalence_p, found.beyond_p, found.noninferiority_p, found.low]).all()
     assert decide([found])[0].decision == "inconclusive"
     equal = np.arange(12).repeat(10)
-    a, b = (Panel(rng.normal(size=(5, 120, 1)), equal % 2, equal) for _ in range(2))
+    a, b = (SeedPredictions(rng.normal(size=(5, 120, 1)), equal % 2, equal) for _ in range(2))
     assert contrast(a, b, "auroc").effective_patients == pytest.approx(6)
     assert not contrast(a, b, "auroc").reason
 
@@ -150,11 +150,11 @@ def test_numbers_per_seed_are_compared_by_the_paired_t_test() -> None:
 
 
 def test_a_standard_error_that_is_not_known_on_one_side_leaves_numbers_per_seed_untested() -> None:
-    seeds, known = np.arange(3), [own_samples(0.3, "a")] * 3
-    unknown = [own_samples(error, "b") for error in (0.3, np.nan, 0.3)]
+    seeds, known = np.arange(3), [pseudo_samples(0.3, "a")] * 3
+    unknown = [pseudo_samples(error, "b") for error in (0.3, np.nan, 0.3)]
     a, b = np.array([0.9, 1.0, 1.1]), np.array([0.4, 0.4, 0.4])
     found = linear_contrast(
-        [measure_by_seed(a, seeds, known), measure_by_seed(b, seeds, [own_samples(0.4, "b")] * 3)],
+        [measure_by_seed(a, seeds, known), measure_by_seed(b, seeds, [pseudo_samples(0.4, "b")] * 3)],
         DIFFERENCE,
     )
     assert found.standard_error == pytest.approx(math.sqrt(0.01 / 3 + 0.3**2 + 0.4**2))

@@ -13,7 +13,7 @@ from assay.plugin import Code, Reason
 from assay.stats import (
     Contrast,
     DosePanel,
-    Panel,
+    SeedPredictions,
     TwoScalePValues,
     contrast,
     decide,
@@ -21,7 +21,7 @@ from assay.stats import (
     evaluate,
     interaction,
     measure_by_seed,
-    own_samples,
+    pseudo_samples,
 )
 from assay.stats.doses import interaction_seeds, on_both_scales, outcome, outcome_weights
 from assay.stats.panel import probit
@@ -65,11 +65,11 @@ def test_with_one_dose_it_is_a_difference_of_differences_and_its_interval_is_the
 def test_a_world_that_is_additive_on_the_probit_scale_alone_is_none_there():
     """Equal steps of separation are equal on the probit scale, and unequal in AUROC near the ceiling."""
 
-    def exact(distance: float) -> Panel:
+    def exact(distance: float) -> SeedPredictions:
         quantiles = norm.ppf((np.arange(400) + 0.5) / 400)
         score = np.concatenate([quantiles + distance, quantiles])
         target = np.repeat([1, 0], 400)
-        return Panel(np.stack([score[:, None]] * 3), target, np.arange(800))
+        return SeedPredictions(np.stack([score[:, None]] * 3), target, np.arange(800))
 
     low, high = [[exact(level - step) for step in (0.0, 0.7)] for level in (1.5, 2.2)]
     weights = outcome_weights(2)
@@ -112,7 +112,7 @@ def test_models_of_all_doses_meet_the_same_samples_and_err_together():
     """Half of 100 patients flip at every p > 0 and none at p = 0: the mean over the doses errs as each of them."""
     seeds = np.arange(4)
     none, half = (
-        measure_by_seed(np.full(4, rate), seeds, [own_samples(error, "images")] * 4)
+        measure_by_seed(np.full(4, rate), seeds, [pseudo_samples(error, "images")] * 4)
         for rate, error in ((0.0, 0.0), (0.5, 0.05))
     )
     flipping = interaction_seeds([none, half, half, half], [none, none, none, none], bounded=False)

@@ -25,13 +25,13 @@ SEVERAL = [name for name in BINARY if not COMPUTED[name].domain.binary and name 
 
 def without(given_: ModelPredictions, keep: np.ndarray) -> ModelPredictions:
     fold = None if given_.fold is None else given_.fold[keep]
-    assert given_.specific is not None
+    assert given_.specificity_log_odds is not None
     return replace(
         given_,
         logits=given_.logits[keep],
         target=given_.target[keep],
         fold=fold,
-        specific=given_.specific[keep],
+        specificity_log_odds=given_.specificity_log_odds[keep],
     )
 
 

@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from assay.maps.summary import summarize
 from assay.plugin import Code
 from assay.report.sentences.reasons import reason_words
-from assay.stats import ModelPredictions, Panel, contrast, evaluate, influence_of, value
+from assay.stats import ModelPredictions, SeedPredictions, contrast, evaluate, influence_of, value
 from assay.stats.measures import COMPUTED
 
 LEVELS = (0.8, 0.9, 0.95)
@@ -216,17 +216,17 @@ def test_the_free_response_of_folds_does_not_hang_on_the_scale_of_their_logits()
 
 def test_an_estimate_says_how_many_images_it_rests_on() -> None:
     images = three_images()
-    panel = Panel(
+    panel = SeedPredictions(
         np.repeat(images.logits[None], 3, axis=0),
         images.target,
         np.arange(3),
         maps={name: np.repeat(column[None], 3, axis=0) for name, column in images.maps.items()},
     )
-    found = {name: evaluate(panel, name).images for name in ("dice", "dice-one", "hd95", "false-positive-rate")}
+    found = {name: evaluate(panel, name).n_images for name in ("dice", "dice-one", "hd95", "false-positive-rate")}
     assert found == {"dice": 2, "dice-one": 3, "hd95": 1, "false-positive-rate": 1}
 
 
-def seeds_of(bias: float, draw: int) -> Panel:
+def seeds_of(bias: float, draw: int) -> SeedPredictions:
     """Five seeds of a recipe on the same 90 images of discs, a third of them healthy; bias: of every logit."""
     rng, y, x = np.random.default_rng(draw), *np.mgrid[:16, :16]
     radius = np.where(np.arange(90) % 3 == 0, 0.0, 3.0 + np.arange(90) % 2)[:, None, None]
@@ -237,7 +237,7 @@ def seeds_of(bias: float, draw: int) -> Panel:
         name: np.stack([one.maps[name] for one in found])
         for name in ("truth", "predicted", "hit", "pixels", "area_score", "operating")
     }
-    return Panel(np.stack([one.logits for one in found]), found[0].target, np.arange(90), maps=maps)
+    return SeedPredictions(np.stack([one.logits for one in found]), found[0].target, np.arange(90), maps=maps)
 
 
 @pytest.mark.parametrize("name", ["dice", "iou", "pixel-recall", "false-positive-area"])

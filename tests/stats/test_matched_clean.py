@@ -13,7 +13,7 @@ import pytest
 from tests.worlds.panels import panel
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import DosePanel, Panel, TrainingSizePanel, decide, evaluate, interaction, matched_clean
+from assay.stats import DosePanel, SeedPredictions, TrainingSizePanel, decide, evaluate, interaction, matched_clean
 
 ROWS = (100, 200, 400, 800)
 FAST, SLOW = 12.5, 50.0
@@ -35,7 +35,7 @@ def recipe(number: int, without: float, left: float, patients: int = 120) -> lis
     return made
 
 
-def auroc(one: Panel) -> np.ndarray:
+def auroc(one: SeedPredictions) -> np.ndarray:
     return evaluate(one, "auroc").values
 
 

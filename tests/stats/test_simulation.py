@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 from tests.worlds.scripts import script
 
-from assay.stats import MeasureBySeed, Panel, combine, evaluate, linear_contrast, uncertainty
+from assay.stats import MeasureBySeed, SeedPredictions, combine, evaluate, linear_contrast, uncertainty
 from assay.stats.compare import contrast_of as combined
 from assay.stats.doses import outcome_weights
 from assay.stats.panel import probit
@@ -92,7 +92,9 @@ def test_a_simulated_worst_group_is_compared_as_that_of_a_study(world: str) -> N
         one = right[0, recipe]  # [s, groups, patients of a group]
         rows = one.mean(axis=(0, 2)).argmin() * group + np.arange(group)
         logits = np.where(one.reshape(5, -1) == (target == 1), 1.0, -1.0)
-        chosen.append(evaluate(Panel(logits[..., None], target, np.arange(len(target))).rows(rows), "accuracy"))
+        chosen.append(
+            evaluate(SeedPredictions(logits[..., None], target, np.arange(len(target))).rows(rows), "accuracy")
+        )
     whole = combine(chosen, np.array([1.0, -1.0]))
     found = combined(whole, uncertainty(whole), None, left_out=0, paired_patients=0)
     assert worst.p_values(right)[0] == pytest.approx(found.p)

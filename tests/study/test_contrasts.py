@@ -22,7 +22,7 @@ from assay.plugin import Code, Reason
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint
-from assay.stats import Contrast, DosePanel, Panel, interaction, linear_contrast, measure_by_seed
+from assay.stats import Contrast, DosePanel, SeedPredictions, interaction, linear_contrast, measure_by_seed
 from assay.stats.compare import untested_contrast
 from assay.stats.decisions import decide_families
 from assay.stats.power import reachable
@@ -431,7 +431,7 @@ def test_a_shortcut_of_several_classes_is_measured_by_their_macro_auroc() -> Non
     recipe = SimpleNamespace(tests=tests, recipe=SimpleNamespace(task="classification"), columns={"recipe": "plain"})
     draw, target = np.random.default_rng(0), np.arange(90) % 3
     panels = {
-        name: Panel(draw.normal(size=(5, 90, 3)) + strength * np.eye(3)[target], target, np.arange(90))
+        name: SeedPredictions(draw.normal(size=(5, 90, 3)) + strength * np.eye(3)[target], target, np.arange(90))
         for name, strength in (("same", 2.0), ("neutral", 0.5))
     }
     records = SimpleNamespace(panel=lambda _, name: panels[name])

@@ -90,8 +90,8 @@ def _overall(folder: RunFolder, plan: ModelPlan) -> list[Row]:
             outputs["logits"],
             outputs["target"],
             0.5 if record["threshold"] is None else record["threshold"],
-            cut=record["cut"] or 1,
-            specific=np.tile(specific, (len(outputs["target"]), 1)) if specific else None,
+            grade_cutoff=record["cut"] or 1,
+            specificity_log_odds=np.tile(specific, (len(outputs["target"]), 1)) if specific else None,
         )
         answered[environment] = answers, outputs["patient"]
     return [measurement_row(measurement) for measurement in overall(answered, graded=record["cut"] is not None)]

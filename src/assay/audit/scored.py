@@ -43,7 +43,7 @@ from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, Colum
 from assay.stats.influence import ModelPredictions, calibration_in_the_large, calibration_slope
 from assay.stats.measures import influence_of
 from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
-from assay.stats.panel import Panel
+from assay.stats.panel import SeedPredictions
 from assay.stats.rows import CONFIDENCE
 from assay.store.files import Row
 
@@ -756,7 +756,10 @@ def model_added(scored: ScoredImages, cues: Sequence[Cue], table: FactorTable) -
         table: All images.
     """
     factor_table = scored.table
-    panel = Panel(
-        scored.logits.astype(np.float64)[None], factor_table.target, factor_table.patient, images=factor_table.row
+    panel = SeedPredictions(
+        scored.logits.astype(np.float64)[None],
+        factor_table.target,
+        factor_table.patient,
+        image_indices=factor_table.row,
     )
     return [{"recipe": "", "environment": "", **row} for row in compare_with_cue(panel, cues, table, halves=True)]

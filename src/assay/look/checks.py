@@ -27,7 +27,7 @@ from assay.spec.schema import DataSpec
 from assay.stats.bounds import share
 from assay.stats.groups import LEAST_IN_CLASS, groups_of
 from assay.stats.metrics import log_odds
-from assay.stats.panel import Panel
+from assay.stats.panel import SeedPredictions
 from assay.stats.ridge import held_out
 from assay.store.data_tables import ISSUE_KINDS
 from assay.store.files import Row
@@ -110,7 +110,7 @@ def data_checks(
     sets: Mapping[str, Dataset | None] | None = None,
     near: Cluster | None = None,
     embeddings: Float[np.ndarray, "n d"] | None = None,
-    answers: Iterable[tuple[str, Panel]] = (),
+    answers: Iterable[tuple[str, SeedPredictions]] = (),
     size: int = EXAMINED,
 ) -> DataChecks:
     """Check images; of a phantom, which draws each for itself, there is nothing to check.
@@ -425,7 +425,7 @@ def _suspected_labels(
     table: FactorTable,
     properties_seen: ImageProperties,
     embeddings: Float[np.ndarray, "n d"] | None = None,
-    answers: Iterable[tuple[str, Panel]] = (),
+    answers: Iterable[tuple[str, SeedPredictions]] = (),
 ) -> tuple[Cluster, Float[np.ndarray, " m"], Reason]:
     """Return images whose label predictions from other patients contradict, and by how much, the surest first.
 
@@ -478,7 +478,9 @@ def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) ->
     return fields_found
 
 
-def _mean_odds(table: FactorTable, answers: Iterable[tuple[str, Panel]]) -> tuple[Cluster, Float[np.ndarray, "m c"]]:
+def _mean_odds(
+    table: FactorTable, answers: Iterable[tuple[str, SeedPredictions]]
+) -> tuple[Cluster, Float[np.ndarray, "m c"]]:
     """Return the images that networks answer and the mean log-odds of the classes that these images have.
 
     A recipe counts whose networks predict the target well in each of its environments: one that relies on a factor
@@ -486,10 +488,10 @@ def _mean_odds(table: FactorTable, answers: Iterable[tuple[str, Panel]]) -> tupl
     """
     by_recipe: dict[str, list[tuple[Cluster, Float[np.ndarray, "m c"]]]] = {}
     for recipe, panel in answers:
-        assert panel.images is not None
+        assert panel.image_indices is not None
         odds = np.nanmean([log_odds(scores) for scores in panel.scores], axis=0)
         odds = np.concatenate([-odds, odds], axis=1) if odds.shape[1] == 1 else odds
-        by_recipe.setdefault(recipe, []).append((panel.images, odds))
+        by_recipe.setdefault(recipe, []).append((panel.image_indices, odds))
     total, count = np.zeros((len(table), len(table.classes))), np.zeros(len(table))
     for answers_of_recipe in by_recipe.values():
         if all(np.isfinite(_excess_of_other_class(table, *answer)[0]).any() for answer in answers_of_recipe):

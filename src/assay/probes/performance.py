@@ -179,7 +179,9 @@ def overall(answered: Mapping[str, tuple[ModelPredictions, np.ndarray]], *, grad
         every += [measurement_of(name, answers, patient, place) for name in _of_classes(several)]
         if graded and several:
             domains = ((name, grade.domain) for name, grade in COMPUTED.items() if grade.domain.ordinal)
-            names = [name for name, domain in domains if answers.specific is not None or not domain.specific]
+            names = [
+                name for name, domain in domains if answers.specificity_log_odds is not None or not domain.specific
+            ]
             of_grades += [measurement_of(name, answers, patient, place) for name in names]
     return every + _worst_environments(every) + of_grades
 
@@ -236,7 +238,7 @@ def rows_of(answers: ModelPredictions, rows: np.ndarray) -> ModelPredictions:
         threshold=threshold[rows] if isinstance(threshold, np.ndarray) else threshold,
         fold=None if answers.fold is None else answers.fold[rows],
         maps={name: column[rows] for name, column in answers.maps.items()},
-        specific=None if answers.specific is None else answers.specific[rows],
+        specificity_log_odds=None if answers.specificity_log_odds is None else answers.specificity_log_odds[rows],
     )
 
 

@@ -335,9 +335,9 @@ def answers_of(reading: Reading, environment: Environment) -> ModelPredictions:
         environment.table.target,
         0.5 if model.threshold is None else model.threshold,
         maps={**read.maps, **operating},
-        cut=model.cut or 1,
-        specific=np.tile(model.specific, (len(read.logits), 1)) if model.specific else None,
-        names=environment.table.classes,
+        grade_cutoff=model.cut or 1,
+        specificity_log_odds=np.tile(model.specific, (len(read.logits), 1)) if model.specific else None,
+        class_names=environment.table.classes,
     )
 
 

@@ -236,7 +236,7 @@ class Robustness:
         return measurements
 
     def _answers(self, reading: Reading, environment: Environment) -> ModelPredictions:
-        return replace(answers_of(reading, environment), cut=self.referable or 1)
+        return replace(answers_of(reading, environment), grade_cutoff=self.referable or 1)
 
     def _clean(self, scene: Scene) -> Environment:
         if self.environment and self.environment not in scene.names:

@@ -60,13 +60,13 @@ from assay.stats.outcomes import corruption_error as corruption_error
 from assay.stats.outcomes import error_correlation as error_correlation
 from assay.stats.outcomes import joint as joint
 from assay.stats.panel import MeasureBySeed as MeasureBySeed
-from assay.stats.panel import Panel as Panel
+from assay.stats.panel import SeedPredictions as SeedPredictions
 from assay.stats.panel import combine as combine
-from assay.stats.panel import effective_of_classes as effective_of_classes
 from assay.stats.panel import effective_patients as effective_patients
+from assay.stats.panel import effective_patients_of_classes as effective_patients_of_classes
 from assay.stats.panel import evaluate as evaluate
 from assay.stats.panel import measure_by_seed as measure_by_seed
-from assay.stats.panel import own_samples as own_samples
+from assay.stats.panel import pseudo_samples as pseudo_samples
 from assay.stats.power import Assumptions as Assumptions
 from assay.stats.power import detectable_difference as detectable_difference
 from assay.stats.similarity import SimilarityContrast as SimilarityContrast

@@ -16,7 +16,7 @@ from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.seeds import generator
 from assay.core.types import Direction
 from assay.stats.estimate import Uncertainty, VarianceComponents, interval, uncertainty
-from assay.stats.panel import MeasureBySeed, Panel, combine, evaluate
+from assay.stats.panel import MeasureBySeed, SeedPredictions, combine, evaluate
 from assay.stats.rows import LEAST_PATIENTS
 
 # Tests against a margin stated beforehand: a difference that would not matter, in either direction or in the worse.
@@ -168,7 +168,7 @@ class Contrast:
         beyond_p: One-sided, of a difference of at most the margin; NaN without a margin.
         seeds: Seeds that all panels kept.
         left_out: Seeds that some panels kept and others did not.
-        effective_patients: See `panel.effective_of_classes`; NaN without patients.
+        effective_patients: See `panel.effective_patients_of_classes`; NaN without patients.
         paired_patients: Patients that all panels share.
         per_seed: Differences by seed, [seeds].
         reason: Why there is no value or no test; empty where there are both.
@@ -224,7 +224,7 @@ class Contrast:
         return noninferiority(self.value, self.standard_error, self.df, self.margin, self.direction)
 
 
-def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Contrast:
+def contrast(a: SeedPredictions, b: SeedPredictions, name: str, margin: float | None = None) -> Contrast:
     """Estimate the difference of two recipes by a measure, a - b, paired by seed and by patient.
 
     Where the panels show different patients (two environments), only the seeds are paired.
@@ -247,7 +247,7 @@ def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Cont
         >>> target = np.arange(20) % 2
         >>> def panel(right):
         ...     signs = np.where(np.arange(20) < np.array(right)[:, None], 1.0, -1.0)
-        ...     return Panel((signs * (2 * target - 1))[:, :, None], target, np.arange(20))
+        ...     return SeedPredictions((signs * (2 * target - 1))[:, :, None], target, np.arange(20))
         >>> result = contrast(panel([10, 10, 10]), panel([12, 13, 14]), "accuracy", margin=0.05)
         >>> round(result.value, 6), result.per_seed.round(6).tolist(), result.paired_patients
         (-0.15, [-0.1, -0.15, -0.2], 20)
@@ -256,7 +256,7 @@ def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Cont
 
 
 def combination(
-    panels: Sequence[Panel], weights: Float[np.ndarray, " m"], name: str, margin: float | None = None
+    panels: Sequence[SeedPredictions], weights: Float[np.ndarray, " m"], name: str, margin: float | None = None
 ) -> Contrast:
     """Estimate a linear combination of panels, sum_m weights[m] measure(panels[m]).
 
@@ -266,7 +266,7 @@ def combination(
         >>> target = np.arange(20) % 2
         >>> def panel(right):
         ...     signs = np.where(np.arange(20) < np.array(right)[:, None], 1.0, -1.0)
-        ...     return Panel((signs * (2 * target - 1))[:, :, None], target, np.arange(20))
+        ...     return SeedPredictions((signs * (2 * target - 1))[:, :, None], target, np.arange(20))
         >>> mean = combination([panel([10, 10, 10]), panel([12, 13, 14])], np.array([0.5, 0.5]), "accuracy")
         >>> round(mean.value, 6)  # (0.5 + 0.65) / 2
         0.575
@@ -316,12 +316,12 @@ def uncertainty_of_difference(combined: MeasureBySeed) -> Uncertainty:
         >>> three = measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3))
         >>> round(uncertainty_of_difference(three).standard_error, 4)  # 0.1 / sqrt(3)
         0.0577
-        >>> four = Panel(np.ones((3, 4, 1)), np.array([0, 1, 0, 1]), np.arange(4))
+        >>> four = SeedPredictions(np.ones((3, 4, 1)), np.array([0, 1, 0, 1]), np.arange(4))
         >>> str(uncertainty_of_difference(evaluate(four, "accuracy")).reason)
         '[{"code": "few-effective-patients", "patients": 2.0, "least": 6}]'
     """
-    if combined.effective < LEAST_PATIENTS and not combined.reason:
-        few = Reason.of(Code.FEW_EFFECTIVE_PATIENTS, patients=combined.effective, least=LEAST_PATIENTS)
+    if combined.n_effective_patients < LEAST_PATIENTS and not combined.reason:
+        few = Reason.of(Code.FEW_EFFECTIVE_PATIENTS, patients=combined.n_effective_patients, least=LEAST_PATIENTS)
         return Uncertainty(math.nan, math.nan, few)
     return uncertainty(combined)
 
@@ -372,8 +372,8 @@ def contrast_of(
         left_out,
         len(combined.named_patients),
         paired_patients,
-        combined.images,
-        combined.effective if math.isfinite(combined.effective) else math.nan,
+        combined.n_images,
+        combined.n_effective_patients if math.isfinite(combined.n_effective_patients) else math.nan,
         combined.values,
         pooled.reason,
         combined=combined,
@@ -501,13 +501,13 @@ class BudgetPanel:
     """One budget of a recipe: its panel, and the yardstick of each of the panel's seeds (log-loss, nats).
 
     Examples:
-        >>> panel = Panel(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
+        >>> panel = SeedPredictions(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
         >>> budget = BudgetPanel(panel, yardstick=np.array([0.51, 0.48, 0.55]))  # a log-loss per seed
         >>> round(float(budget.yardstick.mean()), 3)
         0.513
     """
 
-    panel: Panel
+    panel: SeedPredictions
     yardstick: Float[np.ndarray, " s"]
 
     def __post_init__(self) -> None:
@@ -538,7 +538,7 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
         >>> target = np.arange(20) % 2
         >>> def budget(right, yardstick):
         ...     signs = np.where(np.arange(20) < right, 1.0, -1.0) * (2 * target - 1)
-        ...     panel = Panel(np.tile(signs, (3, 1))[:, :, None], target, np.arange(20))
+        ...     panel = SeedPredictions(np.tile(signs, (3, 1))[:, :, None], target, np.arange(20))
         ...     return BudgetPanel(panel, np.full(3, yardstick))
         >>> result = matched_fit([budget(10, 0.7), budget(14, 0.5)], [budget(10, 0.6), budget(18, 0.4)], "accuracy")
         >>> abs(round(result.value, 6))  # 14 / 20 less (10 + 18) / 2 / 20
@@ -559,7 +559,7 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
         combine([select_seeds(evaluate(budget.panel, name), seeds) for budget in curve], weight)
         for curve, weight in zip((a, b), weights, strict=True)
     ]
-    every = {int(seed) for budget in [*a, *b] for seed in budget.panel.numbers}
+    every = {int(seed) for budget in [*a, *b] for seed in budget.panel.seed_ids}
     return replace(linear_contrast(sides, np.array([1.0, -1.0]), margin), left_out=len(every) - len(seeds))
 
 
@@ -626,11 +626,11 @@ def select_seeds(part: MeasureBySeed, seeds: Int[np.ndarray, " s"]) -> MeasureBy
 
 
 def _seeds(budgets: Sequence[BudgetPanel]) -> Int[np.ndarray, " s"]:
-    numbers = budgets[0].panel.numbers
+    numbers = budgets[0].panel.seed_ids
     for budget in budgets[1:]:
-        numbers = np.intersect1d(numbers, budget.panel.numbers)
+        numbers = np.intersect1d(numbers, budget.panel.seed_ids)
     return np.unique(numbers)
 
 
 def _yardsticks_of_seeds(budget: BudgetPanel, seeds: np.ndarray) -> np.ndarray:
-    return np.array([budget.yardstick[budget.panel.numbers == seed][0] for seed in seeds])
+    return np.array([budget.yardstick[budget.panel.seed_ids == seed][0] for seed in seeds])

@@ -23,7 +23,7 @@ from assay.stats.compare import (
     untested_contrast,
 )
 from assay.stats.format import join_words
-from assay.stats.panel import MeasureBySeed, Panel, evaluate, probit
+from assay.stats.panel import MeasureBySeed, SeedPredictions, evaluate, probit
 
 # Dose-response: how a measure changes from p = 0 over the doses, compared between two recipes on two scales.
 #
@@ -38,14 +38,14 @@ class DosePanel:
     """Outputs of a recipe when a share p of a class had the confounder in training.
 
     Examples:
-        >>> panel = Panel(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
+        >>> panel = SeedPredictions(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
         >>> curve = [DosePanel(p, panel) for p in (0.0, 0.5, 1.0)]  # none, half and all of a class
         >>> [dose.p for dose in curve]
         [0.0, 0.5, 1.0]
     """
 
     p: float
-    panel: Panel
+    panel: SeedPredictions
 
 
 Curve = Sequence[DosePanel]
@@ -64,7 +64,7 @@ def interaction(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
         >>> target = np.arange(20) % 2
         >>> def panel(right):
         ...     signs = np.where(np.arange(20) < right, 1.0, -1.0)
-        ...     return Panel(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
+        ...     return SeedPredictions(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
         >>> a, b = ([DosePanel(0.0, panel(14)), DosePanel(1.0, panel(right))] for right in (10, 14))
         >>> round(interaction(a, b, "accuracy").value, 6)
         -0.2
@@ -147,14 +147,14 @@ class TrainingSizePanel:
     """A recipe trained on so many rows: its doses, p = 0 first, and its outputs at p = 0 on clean images.
 
     Examples:
-        >>> panel = Panel(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
+        >>> panel = SeedPredictions(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
         >>> amount = TrainingSizePanel(400, clean=panel, doses=[DosePanel(0.0, panel), DosePanel(1.0, panel)])
         >>> len(amount.doses)
         2
     """
 
     rows: float
-    clean: Panel
+    clean: SeedPredictions
     doses: Curve
 
 
@@ -187,7 +187,7 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
         >>> target = np.arange(20) % 2
         >>> def panel(right):
         ...     signs = np.where(np.arange(20) < right, 1.0, -1.0)
-        ...     return Panel(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
+        ...     return SeedPredictions(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
         >>> def amount(rows, right):
         ...     doses = [DosePanel(0.0, panel(right)), DosePanel(1.0, panel(right - 2))]
         ...     return TrainingSizePanel(rows, panel(right), doses)
@@ -197,7 +197,7 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
         (0.0, 200.0, 400.0)
     """
     panels = _doses_of_both(a, b)
-    seeds = reduce(np.intersect1d, [panel.numbers for panel in panels])
+    seeds = reduce(np.intersect1d, [panel.seed_ids for panel in panels])
     if not len(seeds):
         return untested_contrast(Reason.of(Code.NO_SEED_AT_EVERY_AMOUNT), margin)
     sides = [_dose_side(amounts, name, seeds) for amounts in (a, b)]
@@ -211,13 +211,13 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
     setter = int(np.argmax([side_values.min() for side_values in losses]))
     weights = [crossing(values, level) for values in losses]
     contrast = [_contrast_on(sides, weights, setter, margin, scale) for scale in ("plain", "probit")]
-    every = {int(seed) for panel in panels for seed in panel.numbers}
+    every = {int(seed) for panel in panels for seed in panel.seed_ids}
     amounts = [float(weight @ side.rows) for weight, side in zip(weights, sides, strict=True)]
     both = on_both_scales(contrast[0], contrast[1])
     return replace(both, left_out=len(every) - len(seeds), equal=EqualClean(sign * level, *amounts))
 
 
-def _doses_of_both(a: Amounts, b: Amounts) -> list[Panel]:
+def _doses_of_both(a: Amounts, b: Amounts) -> list[SeedPredictions]:
     doses = {tuple(dose.p for dose in amount.doses) for amount in (*a, *b)}
     if (
         min(len(a), len(b)) < 2

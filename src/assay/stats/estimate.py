@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from scipy import special
 
 from assay.core.reasons import NO_REASON, Code, Reason
-from assay.stats.panel import MeasureBySeed, Panel, evaluate
+from assay.stats.panel import MeasureBySeed, SeedPredictions, evaluate
 from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row, with_id
 
 # One variance over crossed patients and seeds, its degrees of freedom, and the interval made of them.
@@ -251,7 +251,8 @@ class Estimate:
 
         >>> target = np.arange(20) % 2
         >>> scores = np.where(np.arange(20) < 15, 1.0, -1.0) * (2 * target - 1)
-        >>> estimate = estimate_panel(Panel(np.tile(scores[:, None], (3, 1, 1)), target, np.arange(20)), "accuracy")
+        >>> panel = SeedPredictions(np.tile(scores[:, None], (3, 1, 1)), target, np.arange(20))
+        >>> estimate = estimate_panel(panel, "accuracy")
         >>> estimate.value, estimate.seeds, estimate.patients, 0.4 < estimate.low < 0.75 < estimate.high < 1
         (0.75, 3, 20, True)
     """
@@ -288,7 +289,7 @@ class Uncertainty:
     spread: VarianceComponents | None = None
 
 
-def estimate_panel(panel: Panel, name: str) -> Estimate:
+def estimate_panel(panel: SeedPredictions, name: str) -> Estimate:
     """Estimate a measure of one recipe in one environment.
 
     The estimate is the mean over seeds, with a 95% interval over seeds and patients.
@@ -305,18 +306,18 @@ def estimate_panel(panel: Panel, name: str) -> Estimate:
 
         >>> target = np.array([0, 1, 0, 1])
         >>> scores = np.where(target == 1, 1.0, -1.0) * np.array([[-1, -1, 1, 1], [-1, 1, 1, 1], [1, 1, 1, 1]])
-        >>> result = estimate_panel(Panel(scores[:, :, None], target, np.arange(4)), "accuracy")
+        >>> result = estimate_panel(SeedPredictions(scores[:, :, None], target, np.arange(4)), "accuracy")
         >>> result.value, result.per_seed.tolist(), result.seeds, result.patients
         (0.75, [0.5, 0.75, 1.0], 3, 4)
     """
     return estimates(panel, [name])[0]
 
 
-def estimates(panel: Panel, names: Sequence[str]) -> list[Estimate]:
+def estimates(panel: SeedPredictions, names: Sequence[str]) -> list[Estimate]:
     """Return several measures of one recipe in one environment, see `estimate_panel`.
 
     Examples:
-        >>> panel = Panel(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))  # all images are called positive
+        >>> panel = SeedPredictions(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))  # all called positive
         >>> [result.value for result in estimates(panel, ["accuracy", "sensitivity", "specificity"])]
         [0.75, 1.0, 0.0]
     """
@@ -335,7 +336,7 @@ def _summary(part: MeasureBySeed, sure: Uncertainty) -> Estimate:
         sure.df,
         len(part.values),
         len(part.patients),
-        part.images,
+        part.n_images,
         part.values,
         sure.reason,
     )
@@ -523,7 +524,7 @@ def estimate_row(where: Row, estimate: Estimate, unit: str, direction: str, chan
     """Return a row of `schema.ESTIMATES`.
 
     Examples:
-        >>> panel = Panel(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))
+        >>> panel = SeedPredictions(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))
         >>> row = estimate_row({"measure": "accuracy"}, estimate_panel(panel, "accuracy"), "", "higher", float("nan"))
         >>> row["measure"], row["value"], row["seeds"], row["reason"]
         ('accuracy', 0.75, 3, '')

@@ -64,14 +64,19 @@ def sum_by_patient(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "
 
 @dataclass(frozen=True)
 class ModelPredictions:
-    """Outputs of one model on n images: logits [n, k], class codes [n], and the rules of its calls.
+    """Predictions of one model on n images, and the rules by which it calls a class.
 
-    threshold: on the positive probability, one for all rows or one per row. fold: which fold's model answered, if any.
-    maps: of a segmentation the columns of each image's map (docs/reference/maps.md), and `operating` [n, levels], the
-    logits at which its model reaches each level of sensitivity on validation lesions; empty otherwise.
-    cut: the first class that counts as positive where classes are cut in two.
-    specific: [n, levels], the log-odds of being at or above the cut from which validation specificities are reached.
-    names: of the classes, for reasons.
+    Attributes:
+        logits: [n, k]; k = 1 is the positive class alone.
+        target: Class codes, [n].
+        threshold: On the positive probability, one for all rows or one per row.
+        fold: Fold whose model predicted, [n]; None without folds.
+        maps: Of a segmentation the columns of each image's map (docs/reference/maps.md), and `operating` [n, levels],
+            the logits at which its model reaches each level of sensitivity on validation lesions; empty otherwise.
+        grade_cutoff: First class that counts as positive where grades are cut in two.
+        specificity_log_odds: Log-odds of being at or above the cutoff at which the model reaches each of the
+            `measures.grades.SPECIFICITIES` on validation images, [n, levels].
+        class_names: Names of the classes, for reasons.
 
     Examples:
         >>> answers = ModelPredictions(logits=np.array([[0.0, 2.0], [1.0, 0.0]]), target=np.array([1, 0]))
@@ -84,9 +89,9 @@ class ModelPredictions:
     threshold: float | Float[np.ndarray, " n"] = 0.5
     fold: Int[np.ndarray, " n"] | None = None
     maps: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    cut: int = 1
-    specific: Float[np.ndarray, "n levels"] | None = None
-    names: tuple[str, ...] = ()
+    grade_cutoff: int = 1
+    specificity_log_odds: Float[np.ndarray, "n levels"] | None = None
+    class_names: tuple[str, ...] = ()
     influences: dict[str, tuple[np.ndarray, tuple[Metric, np.ndarray]]] = field(
         init=False, repr=False, compare=False, default_factory=dict[str, tuple[np.ndarray, tuple[Metric, np.ndarray]]]
     )

@@ -30,7 +30,7 @@ from assay.stats.compare import (
 from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of
 from assay.stats.doses import DosePanel, TrainingSizePanel, interaction, interaction_seeds, matched_clean, outcome
 from assay.stats.measures import COMPUTED
-from assay.stats.panel import MeasureBySeed, Panel
+from assay.stats.panel import MeasureBySeed, SeedPredictions
 from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
 from assay.store.files import Row
 from assay.study.families import (
@@ -209,7 +209,7 @@ def _budget_curve(records: Records, recipes: Sequence[RecipePoint], environment:
         panel = records.panel(point, environment)
         if panel is None:
             return None
-        budgets.append(BudgetPanel(panel, records.yardsticks(point, panel.numbers)))
+        budgets.append(BudgetPanel(panel, records.yardsticks(point, panel.seed_ids)))
     return budgets
 
 
@@ -386,7 +386,7 @@ def measures(records: Records) -> list[str]:
     return list(dict.fromkeys([*fit, "auroc" if first is None else _area_measure(first)]))
 
 
-def _area_measure(panel: Panel) -> str:
+def _area_measure(panel: SeedPredictions) -> str:
     """Return the AUROC that is defined for the number of classes."""
     return "auroc-macro" if panel.scores.shape[2] > 2 else "auroc"
 
@@ -398,7 +398,7 @@ def dose_change_rows(records: Records) -> list[Row]:
         for measure in measures(records):
             result = untested_contrast(missing) if missing else outcome(doses_kept, measure)
             seeds: list[int] = (
-                [] if missing else reduce(np.intersect1d, [dose.panel.numbers for dose in doses_kept]).tolist()
+                [] if missing else reduce(np.intersect1d, [dose.panel.seed_ids for dose in doses_kept]).tolist()
             )
             rows.append(
                 {

@@ -33,7 +33,7 @@ from assay.shifts.environment import Environment
 from assay.shifts.population import NEUTRAL, Population, TestEnvironments
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats import maps
-from assay.stats.panel import Panel
+from assay.stats.panel import SeedPredictions
 from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
 from assay.study.confounders import Confounder, ConfounderSample, confounders, distinct_environments, name_environments
@@ -109,7 +109,7 @@ def _first(records: Records, point: RecipePoint) -> Trial | None:
 # --- which images ---------------------------------------------------------------------------------------------------
 
 
-def _choose_examples(panels: Sequence[Panel], environment: Environment) -> dict[tuple[str, str], int]:
+def _choose_examples(panels: Sequence[SeedPredictions], environment: Environment) -> dict[tuple[str, str], int]:
     """Choose example images: (lesion or not, kind of example) -> position.
 
     They are ranked by Dice with a lesion, else by the predicted area. One random image alone where
@@ -120,10 +120,10 @@ def _choose_examples(panels: Sequence[Panel], environment: Environment) -> dict[
             in folds where recipes lost their first seed, since each recipe then has other images.
     """
     panel = panels[0]
-    if panel.tested is None or panel.fold is None:
+    if panel.has_prediction is None or panel.fold is None:
         return {}
-    mine = panel.tested[0] & (panel.fold[0] == 0)
-    others = not mine.all() and any(other.numbers[0] != panel.numbers[0] for other in panels)
+    mine = panel.has_prediction[0] & (panel.fold[0] == 0)
+    others = not mine.all() and any(other.seed_ids[0] != panel.seed_ids[0] for other in panels)
     if len(environment) != mine.sum() or others:
         return {}
     lesion = panel.maps["truth"][0][mine] > 0
@@ -142,7 +142,7 @@ def _choose_examples(panels: Sequence[Panel], environment: Environment) -> dict[
     return positions
 
 
-def _dice(panel: Panel) -> Float[np.ndarray, " n"]:
+def _dice(panel: SeedPredictions) -> Float[np.ndarray, " n"]:
     counts = panel.maps
     return np.nan_to_num(
         maps.dice(counts["truth"][0], counts["predicted"][0, :, _HALF], counts["hit"][0, :, _HALF], "lesions")

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from assay.core.measures import INDEPENDENT, NEUTRAL
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.spec.schema import RecipePoint, StudySpec
-from assay.stats.panel import Panel
+from assay.stats.panel import SeedPredictions
 from assay.stats.similarity import (
     SimilarityContrast,
     between_seeds,
@@ -156,7 +156,7 @@ class _PairQueue:
                 continue
             if not all(np.array_equal(getattr(panels[0], of), getattr(panels[1], of)) for of in ("patient", "target")):
                 continue  # seeds were lost so that other rows are left
-            seeds = np.intersect1d(panels[0].numbers, panels[1].numbers)
+            seeds = np.intersect1d(panels[0].seed_ids, panels[1].seed_ids)
             a, b = (_calls(panel, seeds) for panel in (panels[0], panels[1]))
             likeness = beyond_seeds(_kappas(a, b), _kappas(a, a), _kappas(b, b))
             here = _row(pair.axis, pair.a, pair.b, KAPPA)
@@ -218,14 +218,14 @@ def _products(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Float[np.ndar
     return np.mean(products, axis=0).reshape(*a[0].shape[:2], *b[0].shape[:2])
 
 
-def _calls(panel: Panel, seeds: np.ndarray) -> list[np.ndarray]:
+def _calls(panel: SeedPredictions, seeds: np.ndarray) -> list[np.ndarray]:
     """The class that each seed calls each image; -1 where it did not answer."""
     calls_by_seed: list[np.ndarray] = []
     for seed in seeds:
-        position = int(np.flatnonzero(panel.numbers == seed)[0])
+        position = int(np.flatnonzero(panel.seed_ids == seed)[0])
         calls = np.full(len(panel.target), -1)
-        here = slice(None) if panel.tested is None else panel.tested[position]
-        calls[here] = panel.answers(position)[0].calls
+        here = slice(None) if panel.has_prediction is None else panel.has_prediction[position]
+        calls[here] = panel.predictions_of_seed(position)[0].calls
         calls_by_seed.append(calls)
     return calls_by_seed
 

@@ -34,7 +34,7 @@ from assay.stats.findings import to_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import corruption_rows
-from assay.stats.panel import Panel, measure_by_seed
+from assay.stats.panel import SeedPredictions, measure_by_seed
 from assay.stats.rows import KEY_FIELDS, estimates_compared, with_id, with_outcomes, without_patient_counts
 from assay.store import schema
 from assay.store.described import keep, read_description
@@ -443,7 +443,7 @@ def _estimates(records: Records, pairs: Sequence[PlannedComparison] = ()) -> Stu
                 chance = entry.chance(panel.target, panel.scores.shape[2])
                 described = entry.entry
                 row = estimate_row(where, estimate, _unit(described.unit, records), described.direction, chance)
-                add([row], [(panel.numbers.tolist(), estimate.per_seed.tolist())])
+                add([row], [(panel.seed_ids.tolist(), estimate.per_seed.tolist())])
         recipe = where_of(point, {})
         scalars = [
             ({**recipe, **dict(zip(KEY_FIELDS, key, strict=True))}, rows)
@@ -472,7 +472,7 @@ def _unit(of_measure: str, records: Records) -> str:
     return "mm" if of_measure == "px" and records.plan.spec.data.pixel_size else of_measure
 
 
-def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
+def measures_of(spec: StudySpec, panel: SeedPredictions) -> list[str]:
     """Return the measures that kept outputs give.
 
     Those of maps of a segmentation only, at native size only where that is asked. A weighted kappa and measures at a

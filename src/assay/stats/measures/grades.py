@@ -72,7 +72,7 @@ def auroc_referable(answers: ModelPredictions) -> Result:
     """Compute the AUROC of the log-odds of a grade at or above the threshold grade (see `images.auroc`).
 
     Examples:
-        >>> auroc_referable(ModelPredictions(np.eye(3), np.array([0, 1, 2]), cut=2))[0].value
+        >>> auroc_referable(ModelPredictions(np.eye(3), np.array([0, 1, 2]), grade_cutoff=2))[0].value
         1.0
     """
     return images.auroc(at_cut(answers)) if _has_cut(answers) else _no_cut(answers)
@@ -80,16 +80,21 @@ def auroc_referable(answers: ModelPredictions) -> Result:
 
 def at_cut(answers: ModelPredictions) -> ModelPredictions:
     """Return the two-class question whether an image is at or above the cut, with its log-odds as the logit."""
-    target = (answers.target >= answers.cut).astype(np.int64)
-    return replace(answers, logits=cumulative_log_odds(answers.logits, answers.cut)[:, None], target=target, cut=1)
+    target = (answers.target >= answers.grade_cutoff).astype(np.int64)
+    return replace(
+        answers,
+        logits=cumulative_log_odds(answers.logits, answers.grade_cutoff)[:, None],
+        target=target,
+        grade_cutoff=1,
+    )
 
 
 def _has_cut(answers: ModelPredictions) -> bool:
-    return 0 < answers.cut < answers.classes
+    return 0 < answers.grade_cutoff < answers.classes
 
 
 def _no_cut(answers: ModelPredictions) -> Result:
-    return without_value(Reason.of(Code.CUT_OUTSIDE_CLASSES, cut=answers.cut, classes=answers.classes))
+    return without_value(Reason.of(Code.CUT_OUTSIDE_CLASSES, cut=answers.grade_cutoff, classes=answers.classes))
 
 
 def at_specificity(answers: ModelPredictions, level: int, positive: bool) -> Result:
@@ -104,16 +109,17 @@ def at_specificity(answers: ModelPredictions, level: int, positive: bool) -> Res
         positive: Whether of the images at or above the cut those predicted so are counted, or of those below the rest.
 
     Examples:
-        >>> answers = ModelPredictions(np.eye(3), np.array([0, 1, 2]), cut=2, specific=np.zeros((3, 3)))
+        >>> cutoffs = np.zeros((3, 3))
+        >>> answers = ModelPredictions(np.eye(3), np.array([0, 1, 2]), grade_cutoff=2, specificity_log_odds=cutoffs)
         >>> at_specificity(answers, level=1, positive=True)[0].value
         1.0
     """
     if not _has_cut(answers):
         return _no_cut(answers)
-    if answers.specific is None or np.isnan(answers.specific[:, level]).any():
+    if answers.specificity_log_odds is None or np.isnan(answers.specificity_log_odds[:, level]).any():
         return without_value(Code.NO_CUT_THRESHOLD)
-    predicted = cumulative_log_odds(answers.logits, answers.cut) >= answers.specific[:, level]
-    above = answers.target >= answers.cut
+    predicted = cumulative_log_odds(answers.logits, answers.grade_cutoff) >= answers.specificity_log_odds[:, level]
+    above = answers.target >= answers.grade_cutoff
     of = metrics.sensitivity if positive else metrics.specificity
     metric = of(predicted.astype(np.int64), above.astype(np.int64))
     return metric, partial(mean_influence, predicted == positive, metric.value, above == positive)

@@ -117,7 +117,7 @@ def auroc_macro(answers: ModelPredictions) -> Result:
     """
     if answers.classes == 2 and (result := auroc(answers))[0].is_defined:
         return result
-    metric = metrics.macro_auroc(answers.logits, answers.target, answers.fold, answers.names)
+    metric = metrics.macro_auroc(answers.logits, answers.target, answers.fold, answers.class_names)
     return metric, partial(_moved_macro, answers)
 
 
