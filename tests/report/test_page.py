@@ -21,7 +21,7 @@ from tests.report.reading import page_of, require_links
 from tests.worlds.tables import StudyTables, make_run
 
 from assay.plugin import Code, Reason, RunFolder, StoreError
-from assay.report.evidence import Evidence, RunTables
+from assay.report.context import PageContext, RunTables
 from assay.report.glossary import GLOSSARY
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
@@ -121,7 +121,7 @@ def test_that_nothing_was_learned_is_the_first_chip(run: Path) -> None:
     passed = [{**tables["contrasts"][0], "role": "positive-control", "decision": "detected"}] * 4
     small = Reason.of(Code.SMALL_GROUPS_OF, count=2, least=10, names=("F, ill", "M, ill"))
     found = [Finding("caution", one.codes[0].light, one) for one in (small, Reason.of(Code.ALL_AT_CHANCE, dosed=""))]
-    chips = opening(run, Evidence({**tables, "contrasts": [*passed, *tables["contrasts"]]}, run, STUDY), found).chips
+    chips = opening(run, PageContext({**tables, "contrasts": [*passed, *tables["contrasts"]]}, run, STUDY), found).chips
     assert chips[0].text == "no recipe above chance: train longer"
 
 

@@ -15,10 +15,10 @@ from PIL import Image
 
 from assay.plugin import Code, Reason, RunFolder, generator
 from assay.stats import collapse_rate
+from assay.stats.corruption import corruption_rows
 from assay.stats.decisions import restrict_claims
 from assay.stats.doubts import findings_of
 from assay.stats.findings import to_row
-from assay.stats.outcomes import corruption_rows
 from assay.stats.rows import with_id
 from assay.store import schema
 from assay.study.kind import STUDY

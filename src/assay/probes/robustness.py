@@ -146,7 +146,7 @@ class Robustness:
     called as the same image is called clean, rightly or not), `distorted-auroc` (`distorted-auroc-macro` with several
     classes, and with `referable` also `distorted-auroc-referable`) and `distorted-calibration-error`. Corruption error
     and relative corruption error use the first two as they are made of, as ratios to a baseline recipe
-    (`assay.stats.outcomes`).
+    (`assay.stats.corruption`).
 
     Every model sees the same distorted images; they are made as they are read and not kept. Standard errors are over
     patients, of which each counts in the clean and the distorted images together. A family that such images cannot

@@ -2,6 +2,10 @@
 
 from assay.stats.bounds import BoundedEstimate as BoundedEstimate
 from assay.stats.bounds import share as share
+from assay.stats.collapse import Rate as Rate
+from assay.stats.collapse import RateContrast as RateContrast
+from assay.stats.collapse import collapse_rate as collapse_rate
+from assay.stats.collapse import contrast_collapse as contrast_collapse
 from assay.stats.compare import BudgetPanel as BudgetPanel
 from assay.stats.compare import Contrast as Contrast
 from assay.stats.compare import TwoScalePValues as TwoScalePValues
@@ -16,6 +20,7 @@ from assay.stats.compare import minimum_effect as minimum_effect
 from assay.stats.compare import noninferiority as noninferiority
 from assay.stats.compare import sign_flip as sign_flip
 from assay.stats.compare import two_sided as two_sided
+from assay.stats.corruption import corruption_error as corruption_error
 from assay.stats.decisions import Decision as Decision
 from assay.stats.decisions import decide as decide
 from assay.stats.decisions import seeds_and_patients_needed as seeds_and_patients_needed
@@ -36,6 +41,9 @@ from assay.stats.estimate import uncertainty as uncertainty
 from assay.stats.influence import ModelPredictions as ModelPredictions
 from assay.stats.influence import calibration_in_the_large as calibration_in_the_large
 from assay.stats.influence import calibration_slope as calibration_slope
+from assay.stats.joint import JointRegion as JointRegion
+from assay.stats.joint import error_correlation as error_correlation
+from assay.stats.joint import joint_region as joint_region
 from assay.stats.maps import FreeResponse as FreeResponse
 from assay.stats.maps import dice as dice
 from assay.stats.maps import free_response as free_response
@@ -51,14 +59,6 @@ from assay.stats.metrics import macro_auroc as macro_auroc
 from assay.stats.metrics import quadratic_weighted_kappa as quadratic_weighted_kappa
 from assay.stats.metrics import sensitivity as sensitivity
 from assay.stats.metrics import specificity as specificity
-from assay.stats.outcomes import JointRegion as JointRegion
-from assay.stats.outcomes import Rate as Rate
-from assay.stats.outcomes import RateContrast as RateContrast
-from assay.stats.outcomes import collapse_rate as collapse_rate
-from assay.stats.outcomes import contrast_collapse as contrast_collapse
-from assay.stats.outcomes import corruption_error as corruption_error
-from assay.stats.outcomes import error_correlation as error_correlation
-from assay.stats.outcomes import joint as joint
 from assay.stats.panel import MeasureBySeed as MeasureBySeed
 from assay.stats.panel import SeedPredictions as SeedPredictions
 from assay.stats.panel import combine as combine

@@ -20,7 +20,7 @@ from assay.execution.plan import Trial
 from assay.execution.workspace import nothing_to_read
 from assay.models.ref import Model
 from assay.models.weight_files import export_trunk
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import inert
 from assay.spec.given import EXPORTED, FOLD, NETWORK, PATH, SEED
@@ -219,7 +219,7 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "",
         "## Findings of the study",
         "",
-        f"- {inert(verdict(Evidence.of(run.root))) or 'No answer is possible.'}",
+        f"- {inert(verdict(PageContext.of(run.root))) or 'No answer is possible.'}",
     )
     doubts = (finding for finding in map(from_row, run.table("findings")) if finding.light in ("warn", "bad"))
     yield from (f"- Caution: {inert(reason_words(finding.reason))}" for finding in doubts)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.errors import StoreError
-from assay.report.evidence import RunTables
+from assay.report.context import RunTables
 from assay.spec.document import Document
 from assay.spec.load import STUDIES, put
 from assay.spec.schema import StudySpec

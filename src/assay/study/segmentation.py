@@ -16,7 +16,7 @@ from assay.execution.workspace import CURVE
 from assay.spec.recipe import Component
 from assay.spec.schema import RecipePoint
 from assay.stats import maps
-from assay.stats.outcomes import joint
+from assay.stats.joint import joint_region
 from assay.stats.panel import MeasureBySeed, SeedPredictions, evaluate
 from assay.store.files import Row, read_rows
 from assay.study.gathered import Records
@@ -167,7 +167,7 @@ def trade_rows(records: Records) -> list[Row]:
         )
         if across is None or up is None:
             continue
-        evaluated = joint(across, up)
+        evaluated = joint_region(across, up)
         rows.append(
             {
                 **point.columns,

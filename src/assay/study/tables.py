@@ -26,6 +26,7 @@ from assay.spec.grid import label
 from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, training_labels
 from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.compare import Contrast
+from assay.stats.corruption import corruption_rows
 from assay.stats.decisions import decide_families
 from assay.stats.doubts import Split, findings_of, outlying_seeds
 from assay.stats.estimate import estimate_row, estimate_seeds, estimates_of_seeds
@@ -33,7 +34,6 @@ from assay.stats.estimate import estimates as estimates_of
 from assay.stats.findings import to_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
-from assay.stats.outcomes import corruption_rows
 from assay.stats.panel import SeedPredictions, measure_by_seed
 from assay.stats.rows import KEY_FIELDS, estimates_compared, with_id, with_outcomes, without_patient_counts
 from assay.store import schema
