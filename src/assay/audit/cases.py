@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from assay.audit.scored import ScoredImages, ScoredMaps
 from assay.report.outcomes import HALF, Facts, Outcomes, of_classes, of_masks, take_cases
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.shifts.environment import Environment
 from assay.stats.metrics import probabilities
 from assay.store.files import Row
@@ -37,7 +37,7 @@ class ChangedAnswers:
 
 
 def audited_cases(
-    clean: ScoredImages, images: Environment, moved: ChangedAnswers | None, is_phantom: bool, gallery: PictureSettings
+    clean: ScoredImages, images: Environment, moved: ChangedAnswers | None, is_phantom: bool, gallery: PictureWriter
 ) -> list[Row]:
     """Draw single images of an audit: the surest of the wrong, those that a mark moves most, the surest of the right.
 
@@ -60,7 +60,7 @@ def audited_cases(
             position = int(np.flatnonzero(moved.sample == at)[0])
             by_name[moved.mark] = (moved.images, position)
             facts_of_case["marked"] = _of_scored(moved.scored)[1](position)
-        rows.append(gallery.case(by_name, {**facts_of_case, "made": is_phantom}, ""))
+        rows.append(gallery.write_case(by_name, {**facts_of_case, "made": is_phantom}, ""))
     return rows
 
 

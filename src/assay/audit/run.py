@@ -90,7 +90,7 @@ from assay.look.checks import data_checks
 from assay.look.cues import Cue
 from assay.models.ref import Origin
 from assay.probes.probe import ModelOutputs
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.shifts.environment import Environment
 from assay.stats.bounds import MARGIN
 from assay.stats.rows import MOVING, REPORTED, leading_region
@@ -571,7 +571,7 @@ class AuditRun(RunSteps):
         if leading := next(moving, ""):
             shot = plan.marks[leading][DECIDING]
             moved = ChangedAnswers(leading, self.answers.answers_for(shot), shot.images(), plan.sample)
-        gallery = PictureSettings(
+        gallery = PictureWriter(
             folder.root / "pictures", population.scale, self.prepared.request.data.target, masks=self._is_segmentation
         )
         return audited_cases(self.answers.clean, plan.images, moved, population.dataset is None, gallery)

@@ -22,7 +22,7 @@ from assay.data.near_copies import NearPair, compares_full_images_only, merge_pa
 from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, shortcut_cautions, shortcut_rows
 from assay.look.image_cues import EDGES, ImageProperties, cues_of, measure_images
 from assay.look.request import EXAMINED
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.spec.schema import DataSpec
 from assay.stats.bounds import share
 from assay.stats.groups import LEAST_IN_CLASS, groups_of
@@ -92,14 +92,16 @@ class DataChecks:
         """Rows of this table."""
         return shortcut_rows(self.cues)
 
-    def pictures(self, gallery: PictureSettings) -> Iterator[Row]:
+    def pictures(self, gallery: PictureWriter) -> Iterator[Row]:
         """Draw copies and odd images."""
         if self.dataset is not None:
-            yield from gallery.copies(self.dataset, self.clusters)
-            yield from (gallery.suspects(self.dataset, suspect, SUSPECTED) for suspect in self.suspected[:NAMED])
-            yield from (gallery.suspects(self.dataset, cluster, ALIKE) for cluster in self.alike[:NAMED])
+            yield from gallery.draw_copies(self.dataset, self.clusters)
             yield from (
-                gallery.suspects(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
+                gallery.draw_flagged_images(self.dataset, suspect, SUSPECTED) for suspect in self.suspected[:NAMED]
+            )
+            yield from (gallery.draw_flagged_images(self.dataset, cluster, ALIKE) for cluster in self.alike[:NAMED])
+            yield from (
+                gallery.draw_flagged_images(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
                 for kind, (rows, _) in self.odd.items()
             )
 
