@@ -17,8 +17,8 @@ import numpy as np
 from _simulation import promised_claims, tabulate
 
 from assay.core.seeds import generator
-from assay.stats.compare import contrast_of
-from assay.stats.estimate import degrees_of_patients, uncertainty
+from assay.stats.compare import make_contrast
+from assay.stats.estimate import patient_degrees_of_freedom, uncertainty
 from assay.stats.panel import SeedPredictions, combine, evaluate
 from assay.stats.rows import LEAST_PATIENTS
 
@@ -68,10 +68,10 @@ def simulate(name: str, measure: str, seeds: int, worlds: int) -> dict[str, obje
         parts = [evaluate(panel, measure) for panel in panels(rng, sizes, classes, seeds)]
         whole = combine(parts, np.array([1.0, -1.0]))
         effective = whole.n_effective_patients
-        found = contrast_of(whole, uncertainty(whole), None, left_out=0, paired_patients=len(sizes))
+        found = make_contrast(whole, uncertainty(whole), None, left_out=0, paired_patients=len(sizes))
         claimed[world] = found.p < 0.05
         mean, own = whole.contributions.mean(axis=0), classes[whole.patients]
-        df = [float(degrees_of_patients(mean[own == one], int((own == one).sum()))) for one in (0, 1)]
+        df = [float(patient_degrees_of_freedom(mean[own == one], int((own == one).sum()))) for one in (0, 1)]
         sure[world] = min(df) + 1 >= LEAST_PATIENTS
     decided = float(claimed.mean()) if effective >= LEAST_PATIENTS else 0.0
     return {

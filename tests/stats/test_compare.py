@@ -42,7 +42,7 @@ from assay.stats import (
     minimum_effect,
     noninferiority,
     pseudo_samples,
-    sign_flip,
+    sign_flip_test,
     two_sided,
 )
 from assay.stats.panel import probit
@@ -203,19 +203,19 @@ def test_what_has_no_error_or_no_differences_has_no_p() -> None:
     for test in (*tests, partial(noninferiority, margin=0.05, direction="higher")):
         assert all(math.isnan(test(0.1, error, 5.0)) for error in (0.0, math.nan))
     for differences in ([], [0.1, math.nan, 0.2]):
-        assert all(map(math.isnan, sign_flip(np.array(differences))))
-    assert sign_flip(np.array([0.1, 0.2, -0.3]))[0] == 1.0, "a sum of 0 but for rounding is reached by every flip"
+        assert all(map(math.isnan, sign_flip_test(np.array(differences))))
+    assert sign_flip_test(np.array([0.1, 0.2, -0.3]))[0] == 1.0, "a sum of 0 but for rounding is reached by every flip"
 
 
 def test_sign_flip_by_hand_and_against_scipy() -> None:
-    assert sign_flip(np.array([1.0, 2, 3, 4, 5])) == (0.0625, 0.0625)
-    assert sign_flip(np.array([1.0, -2, 3])) == (1.0 * 6 / 8, 0.25)
+    assert sign_flip_test(np.array([1.0, 2, 3, 4, 5])) == (0.0625, 0.0625)
+    assert sign_flip_test(np.array([1.0, -2, 3])) == (1.0 * 6 / 8, 0.25)
     values = np.random.default_rng(0).normal(0.4, 1, 9)
     test = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
-    assert sign_flip(values)[0] == pytest.approx(test.pvalue)
+    assert sign_flip_test(values)[0] == pytest.approx(test.pvalue)
     many = np.random.default_rng(1).normal(0.1, 1, 20)
     exact = stats.permutation_test((many,), np.mean, permutation_type="samples", n_resamples=50_000, rng=1)
-    assert sign_flip(many)[0] == pytest.approx(exact.pvalue, abs=0.02)
+    assert sign_flip_test(many)[0] == pytest.approx(exact.pvalue, abs=0.02)
 
 
 def test_equivalence_is_the_greater_of_two_one_sided_tests() -> None:

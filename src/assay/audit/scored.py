@@ -36,10 +36,10 @@ from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.look.added import compare_with_cue
 from assay.look.cues import Cue
-from assay.stats.bounds import ALPHA, BoundedEstimate, share
+from assay.stats.bounds import ALPHA, BoundedEstimate, bounded_share
 from assay.stats.estimate import shift_on_scale
 from assay.stats.format import join_words
-from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, ColumnGroups, groups_of
+from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, ColumnGroups, divide_into_groups
 from assay.stats.influence import ModelPredictions, calibration_in_the_large, calibration_slope
 from assay.stats.measures import influence_of
 from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
@@ -50,7 +50,7 @@ from assay.store.files import Row
 
 def group_names(table: FactorTable) -> list[str]:
     """Return the group of each row by each column that has groups, as JSON."""
-    groups = [groups_of(table, factor.name) for factor in table.factors if factor.role != "core"]
+    groups = [divide_into_groups(table, factor.name) for factor in table.factors if factor.role != "core"]
     names: list[dict[str, str]] = [{} for _ in range(len(table))]
     for group in groups:
         for level, rows in group.groups.items():
@@ -614,7 +614,7 @@ def _exact_ends(name: str, answers: ModelPredictions, patient: np.ndarray) -> Ca
     right = (predictions(probabilities(answers.logits), answers.threshold) == answers.target)[counted]
     if min(len(np.unique(patient[counted][right == either])) for either in (True, False)) >= FEW_PATIENTS:
         return None
-    return lambda alpha: share(right, patient[counted], alpha)
+    return lambda alpha: bounded_share(right, patient[counted], alpha)
 
 
 def _calibration_parts(scored: ScoredImages, rows: np.ndarray) -> dict[str, _Part]:
@@ -699,7 +699,9 @@ def _gap(column: str, a: str, b: str, name: str, first: _Part, second: _Part, to
 
 def of_columns(scored: ScoredImages, margin: float) -> tuple[list[Row], list[Row], list[Row]]:
     """Return rows of verdicts, groups and gaps by the columns of the images."""
-    columns = [groups_of(scored.table, factor.name) for factor in scored.table.factors if factor.role != "core"]
+    columns = [
+        divide_into_groups(scored.table, factor.name) for factor in scored.table.factors if factor.role != "core"
+    ]
     verdicts: list[Row] = []
     for column in columns:
         decided = column_decision(scored, column, margin)

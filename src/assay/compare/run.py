@@ -30,7 +30,7 @@ from assay.stats.compare import contrast
 from assay.stats.decisions import decide_families, moderate_group
 from assay.stats.doubts import failed_networks, failure_columns, findings_of, outlying_seeds
 from assay.stats.estimate import estimate_panel, estimate_row
-from assay.stats.findings import to_row
+from assay.stats.findings import finding_row
 from assay.stats.measures import COMPUTED
 from assay.stats.metrics import ON_THRESHOLD
 from assay.stats.panel import SeedPredictions
@@ -135,7 +135,7 @@ class CompareRun(RunSteps):
             "differences": list(map(counted, comparison.differences)),
             "estimates": list(map(counted, comparison.estimates)),
             "values": comparison.values,
-            "findings": list(map(to_row, findings)),
+            "findings": list(map(finding_row, findings)),
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
 

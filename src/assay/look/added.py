@@ -15,7 +15,7 @@ from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.look.cues import LEAST_ROWS, SEED, Cue
-from assay.stats.estimate import degrees_of_patients, interval, two_way
+from assay.stats.estimate import interval, patient_degrees_of_freedom, two_way
 from assay.stats.influence import auroc_influence, sum_by_patient
 from assay.stats.metrics import log_odds, placements
 from assay.stats.panel import SeedPredictions
@@ -172,7 +172,7 @@ class _Areas:
         value, mean = float(values.mean()), moves.mean(axis=0)
         if math.isnan(value):
             return value, value, value
-        error, df = float(np.sqrt((mean**2).sum())), float(degrees_of_patients(mean, len(mean)))
+        error, df = float(np.sqrt((mean**2).sum())), float(patient_degrees_of_freedom(mean, len(mean)))
         if len(values) >= MINIMUM_SEEDS and error > 0:
             spread = two_way(values, moves)
             error, df = float(np.sqrt(spread.variance)), float(spread.df)

@@ -24,11 +24,11 @@ from assay.look.image_cues import EDGES, ImageProperties, cues_of, measure_image
 from assay.look.request import EXAMINED
 from assay.report.pictures import PictureWriter
 from assay.spec.schema import DataSpec
-from assay.stats.bounds import share
-from assay.stats.groups import LEAST_IN_CLASS, groups_of
+from assay.stats.bounds import bounded_share
+from assay.stats.groups import LEAST_IN_CLASS, divide_into_groups
 from assay.stats.metrics import log_odds
 from assay.stats.panel import SeedPredictions
-from assay.stats.ridge import held_out
+from assay.stats.ridge import cross_validated_predictions
 from assay.store.data_tables import ISSUE_KINDS
 from assay.store.files import Row
 
@@ -403,7 +403,7 @@ def check_cues(table: FactorTable, rows: Cluster, odd: Odd) -> Iterator[Cue]:
         is_hit = np.full(len(table), np.nan)
         is_hit[rows], is_hit[hits] = 0.0, 1.0
         most = int(np.bincount(table.target[hits]).argmax())
-        of_class = share(table.target[hits] == most, table.patient[hits], 0.025 / len(odd) / len(codes(table)))
+        of_class = bounded_share(table.target[hits] == most, table.patient[hits], 0.025 / len(odd) / len(codes(table)))
         usual = float((table.target[rows] == most).mean())
         is_of_class = of_class.value >= NEARLY_ALL and of_class.low > usual + BEYOND
         compared = (most,) if is_of_class and len(table.classes) > 2 else codes(table)
@@ -445,7 +445,9 @@ def _suspected_labels(
     member, fold = part.target[:, None] == np.unique(part.target), folds_by_patient(part.patient, FOLDS, SEED)
     plain = np.concatenate([next(iter(properties_seen.features.values())), properties_seen.features[EDGES]], axis=1)
     features = plain if embeddings is None else embeddings[rows]
-    away, unjudged = _excess_of_other_class(table, rows, held_out(features, member.astype(np.float64), fold), fold)
+    away, unjudged = _excess_of_other_class(
+        table, rows, cross_validated_predictions(features, member.astype(np.float64), fold), fold
+    )
     expected, _ = _excess_of_other_class(table, *_mean_odds(table, answers))
     away = np.where(np.isnan(expected), away, expected)
     order = np.argsort(-away, kind="stable")
@@ -569,7 +571,7 @@ def _label_attenuation(
         ICML 2015.
     """
     order, few = np.argsort(score, kind="stable"), max(10, min(of.sum(), (~of).sum()) // 10)
-    wrong = [share(label[rows], patient[rows]).low for label, rows in ((of, order[:few]), (~of, order[-few:]))]
+    wrong = [bounded_share(label[rows], patient[rows]).low for label, rows in ((of, order[:few]), (~of, order[-few:]))]
     odds = of.sum() / (~of).sum()
     first, second = wrong[0] / (1 - wrong[0]) / odds, wrong[1] / (1 - wrong[1]) * odds
     return max(0.5, (1 - first) * (1 - second) / (1 - first * second)) if max(first, second) < 1 else 1.0
@@ -604,5 +606,5 @@ def _small_groups(table: FactorTable | None) -> Iterator[str]:
     """Yield columns with their levels that have too few images of a class, where there are few levels."""
     for factor in table.factors if table is not None else ():
         tested = factor.levels and factor.role != "core"
-        groups = groups_of(table, factor.name) if table is not None and tested else None
+        groups = divide_into_groups(table, factor.name) if table is not None and tested else None
         yield from (f"{factor.name} {level}" for level in (groups.small if groups else ()))

@@ -45,7 +45,7 @@ from assay.spec.schema import DataSpec
 from assay.stats.format import join_words
 from assay.stats.metrics import varying
 from assay.stats.neighbors import NEIGHBORS, is_near_copy, nearest_rows
-from assay.stats.ridge import held_out
+from assay.stats.ridge import cross_validated_predictions
 from assay.store.files import Row, read_parquet
 
 ODD = "odd-embedding"
@@ -308,7 +308,7 @@ def _probe(table: FactorTable, features: Float[np.ndarray, "n d"]) -> Row:
         few = cue_of("probe", "embeddings", table, {}, None).row
         return {**few, "reason": str(Reason.of(Code.FEW_OF_CLASS, patients=least, least=FOLDS))}
     fold = folds_by_patient(table.patient, FOLDS, SEED)
-    scores = held_out(features, wanted.astype(np.float64), fold)
+    scores = cross_validated_predictions(features, wanted.astype(np.float64), fold)
     return cue_of("probe", "embeddings", table, dict(zip(codes(table), scores.T, strict=True)), fold, SPREAD).row
 
 

@@ -38,7 +38,7 @@ from assay.report.context import PageContext, PageDefinition
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.images import COLUMNS, GAP, sheet_images, small
 from assay.report.sentences.reasons import cue_words, reason_words
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 from assay.stats.format import count, in_words, number
 from assay.stats.rows import Row, json_object, numeric
 from assay.store.data_tables import LARGE
@@ -63,7 +63,7 @@ DECODED = Block(
 
 def look_account(context: PageContext) -> PageText:
     """Return the words on a look."""
-    facts, findings = context.facts, list(map(from_row, context.tables["findings"]))
+    facts, findings = context.facts, list(map(parse_finding, context.tables["findings"]))
     who = f"{facts['patients']} patients" if context.unit == "patients" else "patients not named"
     target = f'"{in_words(facts["target"])}"'
     return PageText(
@@ -93,7 +93,7 @@ def _check_chips(context: PageContext) -> list[StatusChip]:
     rows = context.tables["findings"]
     ordered = [rows[harm.row] for harm in look_harms(rows)]
     passed = (row for row in rows if row not in ordered)
-    return [chip for row in (*ordered, *passed) for chip in caution_chips([from_row(row)])]
+    return [chip for row in (*ordered, *passed) for chip in caution_chips([parse_finding(row)])]
 
 
 def suspects(context: PageContext) -> Iterator[PlacePictures]:
@@ -153,7 +153,7 @@ def look_lines(context: PageContext) -> Iterator[str]:
     yield from (f"  {line}" for line in decoded_lines(context.tables["decoded"]))
     yield from (
         f"  {reason_words(finding.reason)}"
-        for finding in further_findings(list(map(from_row, context.tables["findings"])))
+        for finding in further_findings(list(map(parse_finding, context.tables["findings"])))
     )
 
 

@@ -13,7 +13,7 @@ from assay.report.context import PageContext
 from assay.report.sentences.cues import may_be_no_shortcut
 from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
-from assay.stats.findings import Finding, from_row
+from assay.stats.findings import Finding, parse_finding
 from assay.stats.format import count, in_words, number
 from assay.stats.harms import Rank
 from assay.stats.rows import Row, json_object, numeric
@@ -140,7 +140,7 @@ def _gravest(context: PageContext) -> Finding | None:
     """Return the finding on invalid data that the verdict begins with, if any."""
     rows = context.tables["findings"]
     invalid = [harm for harm in look_harms(rows) if harm.rank == Rank.INVALID]
-    return from_row(rows[invalid[0].row]) if invalid else None
+    return parse_finding(rows[invalid[0].row]) if invalid else None
 
 
 def of_words(cue: Row, context: PageContext) -> str:

@@ -18,7 +18,7 @@ from assay.report.context import PageContext
 from assay.report.page import first_figures
 from assay.report.sentences.reading import reading_lines
 from assay.report.sheets import align
-from assay.stats.harms import MOST
+from assay.stats.harms import MAX_ON_FIRST_SCREEN
 from assay.store.files import write_bytes
 
 _PIXELS = 2.0
@@ -120,7 +120,10 @@ def run_html(root: Path) -> str:
     except StoreError as error:
         return block(root.name, "No results yet.", [str(error)])
     drawings = [_chart(figure, figure.id).svg for figure in figures]
-    verdict, lines = account.verdict or "No answer is possible from these results.", account.opening.lines[:MOST]
+    verdict, lines = (
+        account.verdict or "No answer is possible from these results.",
+        account.opening.lines[:MAX_ON_FIRST_SCREEN],
+    )
     facts = filter(None, (account.opening.next, f"Page: {root / 'report.html'}"))
     return block(root.name, verdict, facts, drawings, _result_rows(lines))
 
@@ -141,7 +144,7 @@ def run_text(root: Path) -> str:
         lines += reading_lines(context.facts)
         lines += context.page.answer(context)
         opening = context.page.text(context).opening
-        if rows := _result_rows(opening.lines[:MOST]):
+        if rows := _result_rows(opening.lines[:MAX_ON_FIRST_SCREEN]):
             lines += (f"  {line}" for line in align(rows, [False] * len(rows[0])))
         lines += [opening.next] if opening.next else []
     except StoreError as error:

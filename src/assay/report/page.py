@@ -31,7 +31,7 @@ from assay.report.images import Gallery, gallery
 from assay.report.sentences.reading import ReadingWords, reading_words
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.stats.format import count
-from assay.stats.harms import MOST
+from assay.stats.harms import MAX_ON_FIRST_SCREEN
 from assay.store.files import write_text
 from assay.store.folder import PAGE
 from assay.store.manifest import is_ours, read_manifest
@@ -433,7 +433,7 @@ def render_html(template: str, page: object, **more: object) -> str:
         "plural": count,
         "verbatim": escape,
         "sizes": draw_sizes,
-        "most_lines": MOST,
+        "most_lines": MAX_ON_FIRST_SCREEN,
         "most_small": MOST_SMALL,
     }
     return visible(templates().get_template(template).render(page=page, **shared, **more))

@@ -1,7 +1,7 @@
 """Names of `assay.stats`, each with the module that defines it; read by type checkers and at run time."""
 
 from assay.stats.bounds import BoundedEstimate as BoundedEstimate
-from assay.stats.bounds import share as share
+from assay.stats.bounds import bounded_share as bounded_share
 from assay.stats.collapse import Rate as Rate
 from assay.stats.collapse import RateContrast as RateContrast
 from assay.stats.collapse import collapse_rate as collapse_rate
@@ -18,7 +18,7 @@ from assay.stats.compare import linear_contrast as linear_contrast
 from assay.stats.compare import matched_fit as matched_fit
 from assay.stats.compare import minimum_effect as minimum_effect
 from assay.stats.compare import noninferiority as noninferiority
-from assay.stats.compare import sign_flip as sign_flip
+from assay.stats.compare import sign_flip_test as sign_flip_test
 from assay.stats.compare import two_sided as two_sided
 from assay.stats.corruption import corruption_error as corruption_error
 from assay.stats.decisions import Decision as Decision
@@ -70,11 +70,11 @@ from assay.stats.panel import pseudo_samples as pseudo_samples
 from assay.stats.power import Assumptions as Assumptions
 from assay.stats.power import detectable_difference as detectable_difference
 from assay.stats.similarity import SimilarityContrast as SimilarityContrast
-from assay.stats.similarity import between_seeds as between_seeds
-from assay.stats.similarity import beyond_seeds as beyond_seeds
 from assay.stats.similarity import cka_matrix as cka_matrix
 from assay.stats.similarity import cka_vector as cka_vector
 from assay.stats.similarity import cohen_kappa as cohen_kappa
-from assay.stats.similarity import decide_likeness as decide_likeness
+from assay.stats.similarity import decide_similarity as decide_similarity
 from assay.stats.similarity import hsic as hsic
+from assay.stats.similarity import mean_between_seeds as mean_between_seeds
 from assay.stats.similarity import rbf_cka_vector as rbf_cka_vector
+from assay.stats.similarity import similarity_contrast as similarity_contrast

@@ -324,7 +324,7 @@ def _facts(context: PageContext, page: Path) -> dict[str, object]:
     """Return the rows of the tables, with the numbers of training runs."""
     from assay.report.sentences.reading import reading_lines
     from assay.report.sentences.reasons import reason_words
-    from assay.stats.findings import from_row
+    from assay.stats.findings import parse_finding
 
     facts, tables = context.facts, context.tables
     tables_printed = ("environments", "counts", "visibility", "shortcuts", "issues", "power")
@@ -337,7 +337,7 @@ def _facts(context: PageContext, page: Path) -> dict[str, object]:
         "workers": int(facts["workers"]),
         "device": facts["device"],
         **{name: list(tables[name]) for name in tables_printed},
-        "doubts": [reason_words(from_row(row).reason) for row in tables["findings"] if row["light"] != "ok"],
+        "doubts": [reason_words(parse_finding(row).reason) for row in tables["findings"] if row["light"] != "ok"],
         "pictures": [str(page.parent / "pictures" / row["file"]) for row in tables["pictures"]],
         "preview": str(page),
     }

@@ -27,8 +27,15 @@ from assay.stats.compare import (
     matched_fit,
     untested_contrast,
 )
-from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of
-from assay.stats.doses import DosePanel, TrainingSizePanel, interaction, interaction_seeds, matched_clean, outcome
+from assay.stats.decisions import DECIDING_COLUMNS, LOOK_ALPHA, RESULT_COLUMNS, Family, decide, mean_contrast
+from assay.stats.doses import (
+    DosePanel,
+    TrainingSizePanel,
+    dose_outcome,
+    interaction,
+    interaction_of_measures,
+    matched_clean,
+)
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import MeasureBySeed, SeedPredictions
 from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
@@ -76,7 +83,7 @@ def dose_response(records: Records, contrast: ContrastSpec, a: Recipes, b: Recip
                 for k, side in enumerate(sides)
             ]
             bounded = contrast.measure not in EFFECTS
-            result = interaction_seeds(values[0], values[1], contrast.margin, bounded=bounded)
+            result = interaction_of_measures(values[0], values[1], contrast.margin, bounded=bounded)
     except _NoComparison as lost:
         return untested_contrast(lost.reason, contrast.margin)
     return (
@@ -177,7 +184,7 @@ def _direction(records: Records, pair: PlannedComparison) -> Direction:
 def _compute_contrast(records: Records, pair: PlannedComparison) -> Contrast:
     spec = pair.contrast
     if pair.members:
-        return mean_of([_compute_contrast(records, member) for member in pair.members], spec.margin)
+        return mean_contrast([_compute_contrast(records, member) for member in pair.members], spec.margin)
     if spec.at == DOSES:
         return dose_response(records, spec, pair.a, pair.b)
     if spec.at == MATCHED:
@@ -279,8 +286,8 @@ def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, 
             "measure": measure,
             "factor": factor,
             "against": against,
-            **{name: getattr(result, name) for name in OF_RESULT[:7]},
-            **{name: getattr(decision, name) for name in DECIDED_BY},
+            **{name: getattr(result, name) for name in RESULT_COLUMNS[:7]},
+            **{name: getattr(decision, name) for name in DECIDING_COLUMNS},
             "reason": str(result.reason),
         }
         for (against, _), result, decision in zip(others, results, decide(results), strict=True)
@@ -396,7 +403,7 @@ def dose_change_rows(records: Records) -> list[Row]:
     rows: list[Row] = []
     for where, doses, doses_kept, missing in _responses(records):
         for measure in measures(records):
-            result = untested_contrast(missing) if missing else outcome(doses_kept, measure)
+            result = untested_contrast(missing) if missing else dose_outcome(doses_kept, measure)
             seeds: list[int] = (
                 [] if missing else reduce(np.intersect1d, [dose.panel.seed_ids for dose in doses_kept]).tolist()
             )

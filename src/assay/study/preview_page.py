@@ -26,7 +26,7 @@ from assay.report.data_blocks import CUES, ISSUES
 from assay.report.sentences.captions import caption
 from assay.report.sheets import NONE, Sheet, align
 from assay.report.words import sentence_case
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 from assay.stats.format import count, duration, in_words, join_words, number
 from assay.stats.power import Assumptions
 from assay.stats.rows import PRIMARY, Row, numeric
@@ -52,7 +52,7 @@ METHODS = (
 def preview_account(context: PageContext) -> PageText:
     """Return the words on a preview."""
     facts, tables = context.facts, context.tables
-    findings = list(map(from_row, tables["findings"]))
+    findings = list(map(parse_finding, tables["findings"]))
     power = context.rows("power")
     detectable = [row for row in power if not math.isnan(numeric(row, "detectable"))]
     lines_shown = [row for row in detectable if row["role"] == PRIMARY] or detectable
@@ -119,7 +119,7 @@ def preview_step(context: PageContext) -> str:
         return ""
     parent = typed_parent(run)
     command = f"{facts['command']}{'' if parent in ('', 'runs') else f' --out {parent}'}"
-    codes = {code for row in context.tables["findings"] for code in from_row(row).reason.codes}
+    codes = {code for row in context.tables["findings"] for code in parse_finding(row).reason.codes}
     step = next((step for code, step in _OF_COPIES.items() if code in codes), "")
     if step:
         listed = f"assay results {folder} --table {ISSUES_TABLE.name}"

@@ -31,7 +31,7 @@ from assay.stats.decisions import decide_families
 from assay.stats.doubts import Split, findings_of, outlying_seeds
 from assay.stats.estimate import estimate_row, estimate_seeds, estimates_of_seeds
 from assay.stats.estimate import estimates as estimates_of
-from assay.stats.findings import to_row
+from assay.stats.findings import finding_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import SeedPredictions, measure_by_seed
@@ -314,7 +314,7 @@ def _findings(tables: StudyTables) -> Sequence[Row]:
         (*described.cautions, *outlying_seeds(seeds, tables.contrasts)),
         split=split_of(spec),
     )
-    return list(map(to_row, findings))
+    return list(map(finding_row, findings))
 
 
 MAKERS: Mapping[str, Callable[[StudyTables], Sequence[Row]]] = {

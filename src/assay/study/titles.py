@@ -22,9 +22,9 @@ from assay.report.words import (
 )
 from assay.stats.bounds import MARGIN
 from assay.stats.format import decimals, in_words, join_words, number, plural, unrounded, with_interval
-from assay.stats.harms import Harm, Rank, ranked
+from assay.stats.harms import Harm, Rank, rank_harms
 from assay.stats.rows import RELIANCE, Row, numeric
-from assay.stats.unpaired import Bounded, unpaired_difference
+from assay.stats.unpaired import ValueWithInterval, unpaired_difference
 
 _SMALL_NUMBERS = ("", "", "both", "all three", "all four", "all five", "all six", "all seven", "all eight", "all nine")
 _SEGMENTED = {
@@ -91,7 +91,7 @@ def shared_harms(context: PageContext) -> list[Harm]:
             low, loss, high, at = min(losses)
             rank = Rank.SHORTCUT if tied_factor(context, name) in relied_factors(context) else Rank.SHIFT
             harms.append(Harm(rank, "condition", name, "estimates", at, loss, low, high))
-    return ranked(harms)
+    return rank_harms(harms)
 
 
 def transfer_words(context: PageContext, sets: Mapping[str, str]) -> str:
@@ -128,7 +128,7 @@ def transfer_words(context: PageContext, sets: Mapping[str, str]) -> str:
     return sentence_case("; ".join(clauses))
 
 
-def _transfer_kind(losses: Sequence[Bounded]) -> str:
+def _transfer_kind(losses: Sequence[ValueWithInterval]) -> str:
     if all(low > MARGIN for _, low, _ in losses):
         return "worse"
     if all(high < MARGIN for *_, high in losses):
@@ -136,7 +136,7 @@ def _transfer_kind(losses: Sequence[Bounded]) -> str:
     return "lower" if all(low > 0 for _, low, _ in losses) else "open"
 
 
-def set_change(clean: Row, row: Row, sign: int = 1) -> Bounded:
+def set_change(clean: Row, row: Row, sign: int = 1) -> ValueWithInterval:
     """Return how much a value changes in another set, with its interval; NaN ends without intervals.
 
     Args:
@@ -148,7 +148,7 @@ def set_change(clean: Row, row: Row, sign: int = 1) -> Bounded:
     return (value, low, high) if sign > 0 else (-value, -high, -low)
 
 
-def _with_ends(row: Row) -> Bounded:
+def _with_ends(row: Row) -> ValueWithInterval:
     return numeric(row, "value"), numeric(row, "low"), numeric(row, "high")
 
 

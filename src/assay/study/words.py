@@ -67,8 +67,8 @@ from assay.report.words import (
 from assay.spec.recipe import RecipeSpec
 from assay.spec.schema import DataSpec
 from assay.stats.bounds import MARGIN
-from assay.stats.estimate import degrees, interval
-from assay.stats.findings import Finding, from_row
+from assay.stats.estimate import degrees_of_freedom, interval
+from assay.stats.findings import Finding, parse_finding
 from assay.stats.format import count, in_words, join_words, number, plural, with_interval
 from assay.stats.rows import CONTROLS, FAILED, MINIMUM_SEEDS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
 from assay.study.titles import (
@@ -115,7 +115,7 @@ def study_account(context: PageContext) -> PageText:
     name = facts.get("study") or facts.get("model") or root.name
     findings = [
         replace(finding, reason=context.in_words(finding.reason))
-        for finding in map(from_row, tables.get("findings", ()))
+        for finding in map(parse_finding, tables.get("findings", ()))
     ]
     return PageText(
         name=name,
@@ -310,7 +310,7 @@ def next_step(context: PageContext, root: str) -> str:
         return f"Next: train longer, or with a lower learning rate{_twice_as_long(facts, command, out)}"
     if " --scale quick" in command:
         return f"Next: this was a quick part; run the whole study: {command.partition(' --scale quick')[0]}{out}"
-    findings = map(from_row, context.tables.get("findings", ()))
+    findings = map(parse_finding, context.tables.get("findings", ()))
     if chance_words(context) or any(Code.ALL_AT_CHANCE in finding.reason.codes for finding in findings):
         return _step_from_chance(context, out)
     if not contrasts:
@@ -413,7 +413,7 @@ def _enough_patients(row: Row, between: float, seeds: int) -> float:
     df_patients = (1 - share) / of_rest if of_rest > 0 else math.inf
     value, more = numeric(row, "value"), np.append(np.geomspace(1, 10_000, 400), np.inf)
     variances = between + (variance - between) / more
-    df = degrees(np.full(len(more), between), variances, seeds - 1.0, df_patients)
+    df = degrees_of_freedom(np.full(len(more), between), variances, seeds - 1.0, df_patients)
     bounds = (0.0, 1.0) if 0 < value < 1 else (-math.inf, math.inf)
     by_size = zip(np.sqrt(variances).tolist(), df.tolist(), strict=True)
     halves = np.diff([interval(value, error, of, bounds) for error, of in by_size])[:, 0] / 2
@@ -822,7 +822,7 @@ def _small(root: Path, row: Row) -> tuple[Thumbnail, ...]:
 def paper_methods(context: PageContext) -> list[str]:
     """Return sentences on failures, on comparisons and on tests of equivalence, for a paper."""
     rows, unit = context.tables.get("contrasts", ()), context.unit
-    findings = (from_row(row) for row in context.tables.get("findings", ()))
+    findings = (parse_finding(row) for row in context.tables.get("findings", ()))
     failures = (context.in_words(cause.reason) for cause in findings if cause.kind == "failure" and cause.light != "ok")
     methods = [f"{sentence_case(reason_words(cause))}." for cause in failures]
     if rows:
