@@ -41,8 +41,8 @@ from assay.stats.estimate import shift_on_scale
 from assay.stats.format import join_words
 from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, ColumnGroups, divide_into_groups
 from assay.stats.influence import ModelPredictions, calibration_in_the_large, calibration_slope
-from assay.stats.measures import influence_of
-from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
+from assay.stats.measures import value_and_contributions
+from assay.stats.metrics import auroc, log_odds, predicted_classes, probabilities, score_names
 from assay.stats.panel import SeedPredictions
 from assay.stats.rows import CONFIDENCE
 from assay.store.files import Row
@@ -154,7 +154,7 @@ class ScoredImages:
     @property
     def calls(self) -> Int[np.ndarray, " n"]:
         """Class codes."""
-        return predictions(probabilities(self.logits), self.threshold)
+        return predicted_classes(probabilities(self.logits), self.threshold)
 
     @property
     def quality(self) -> tuple[str, BoundedEstimate] | None:
@@ -582,17 +582,17 @@ def subgroup_rows(scored: ScoredImages, columns: Sequence[ColumnGroups], margin:
 def _measure_part(scored: ScoredImages, rows: np.ndarray) -> dict[str, _Part]:
     table = scored.table
     answers = ModelPredictions(scored.logits[rows], table.target[rows], scored.threshold)
-    names = ("auroc", "sensitivity", "specificity") if answers.classes == 2 else ("auroc-macro", "accuracy")
+    names = ("auroc", "sensitivity", "specificity") if answers.n_classes == 2 else ("auroc-macro", "accuracy")
     everyone = np.unique(table.patient)
     patients, parts = np.unique(table.patient[rows]), dict[str, _Part]()
     for name in names:
-        metric, contributions = influence_of(name, answers, table.patient[rows])
+        metric, contributions = value_and_contributions(name, answers, table.patient[rows])
         if metric.is_defined:
             spread = np.zeros(len(everyone))
             spread[np.searchsorted(everyone, patients)] = contributions
             exact = _exact_ends(name, answers, table.patient[rows])
             parts[name] = _Part(metric.value, spread, int(rows.sum()), len(patients), exact)
-    if answers.classes == 2 and scored.is_calibrated and not isinstance(scored, ScoredMaps):
+    if answers.n_classes == 2 and scored.is_calibrated and not isinstance(scored, ScoredMaps):
         parts |= _calibration_parts(scored, rows)
     if isinstance(scored, ScoredMaps) and (has_lesion := rows & (table.target == 1)).any():
         mean = float(scored.dice[has_lesion].mean())
@@ -611,7 +611,7 @@ def _exact_ends(name: str, answers: ModelPredictions, patient: np.ndarray) -> Ca
     }.get(name)
     if counted is None or len(np.unique(patient)) < 2:
         return None
-    right = (predictions(probabilities(answers.logits), answers.threshold) == answers.target)[counted]
+    right = (predicted_classes(probabilities(answers.logits), answers.threshold) == answers.target)[counted]
     if min(len(np.unique(patient[counted][right == either])) for either in (True, False)) >= FEW_PATIENTS:
         return None
     return lambda alpha: bounded_share(right, patient[counted], alpha)

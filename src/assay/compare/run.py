@@ -154,7 +154,7 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> CompareEs
     """
     panels, against = read.panels, request.against or next(iter(read.panels))
     measure, margin = request.measure, request.margin
-    allowed = [name for name, computed in COMPUTED.items() if not computed.domain.maps]
+    allowed = [name for name, computed in COMPUTED.items() if not computed.requirements.maps]
     if measure not in allowed:
         raise SpecError(unknown_name("measure of classification", measure, allowed))
     if measure not in CALLED:

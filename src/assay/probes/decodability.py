@@ -23,7 +23,7 @@ from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope, with_untrained
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import auroc_influence, sum_by_patient
-from assay.stats.metrics import average_ranks, placements, varying
+from assay.stats.metrics import average_ranks, is_varying, placements
 from assay.stats.ridge import cross_validated_predictions
 
 register_measures(
@@ -191,7 +191,7 @@ class Space:
     @property
     def constant(self) -> bool:
         """Whether no feature tells two images apart."""
-        return not varying(self.features).any()
+        return not is_varying(self.features).any()
 
 
 @dataclass(frozen=True, slots=True)

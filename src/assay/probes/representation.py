@@ -34,7 +34,7 @@ from assay.probes.probe import (
 from assay.probes.reader import GramMatrices, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import sum_by_patient
-from assay.stats.metrics import varying
+from assay.stats.metrics import is_varying
 from assay.stats.similarity import center, cka_matrix, hsic, squared_distances, undefined_reason
 
 _layer = partial(Measure, probe="representation", needs=("layer",), environment=NEUTRAL)
@@ -180,7 +180,7 @@ def eigenvalues(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
     greatest, are 0.
     """
     n, d = features.shape
-    x = features[:, varying(features)].astype(np.float64)
+    x = features[:, is_varying(features)].astype(np.float64)
     x -= x.mean(axis=0)
     spectrum = np.zeros(d)
     rank = min(n - 1, x.shape[1])
@@ -543,7 +543,7 @@ def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[M
     def few(most: int) -> Reason:
         return Reason.of(Code.LIMITED_RANK, images=n, units=units, most=most) if n <= units else NO_REASON
 
-    yield _one("constant-units", Scalar(1 - float(varying(x).mean())), layer, group, rows)
+    yield _one("constant-units", Scalar(1 - float(is_varying(x).mean())), layer, group, rows)
     for measure, value, reason_of_rank in (
         ("effective-rank", effective_rank(values), few(n - 1)),
         ("rankme", rankme(x), few(n)),

@@ -49,8 +49,8 @@ from assay.stats.maps import dice as dice
 from assay.stats.maps import free_response as free_response
 from assay.stats.maps import iou as iou
 from assay.stats.maps import sensitivity_within as sensitivity_within
-from assay.stats.measures import influence_of as influence_of
-from assay.stats.measures import value as value
+from assay.stats.measures import measure_value as measure_value
+from assay.stats.measures import value_and_contributions as value_and_contributions
 from assay.stats.metrics import Metric as Metric
 from assay.stats.metrics import accuracy as accuracy
 from assay.stats.metrics import auroc as auroc

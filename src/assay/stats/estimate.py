@@ -134,10 +134,10 @@ def moderate_variances(
     freedom. One that is larger than the result stays as it is, with its own degrees of freedom.
 
     Args:
-        variances: The variance of one seed's value in each contrast. seeds: The number of seeds of each contrast.
+        variances: The variance of one seed's value in each contrast.
+        seeds: The number of seeds of each contrast.
         shared_values: The values of the seeds that all contrasts share; they give the covariance C of the group, by
-        which
-            the moderated variance has (S - 1) tr(C)^2 / tr(C^2) degrees of freedom, at most PRIOR_DF + S - 1.
+            which the moderated variance has (S - 1) tr(C)^2 / tr(C^2) degrees of freedom, at most PRIOR_DF + S - 1.
 
     Examples:
         Two contrasts of 3 seeds with variances of 1 and 3: (4 * 2 + 2 * 1) / 6 = 5 / 3 is larger than 1, and 3 stays.

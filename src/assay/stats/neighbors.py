@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.stats.metrics import varying
+from assay.stats.metrics import is_varying
 
 NEIGHBORS = 10
 """Neighbors of a row that describe how dense features are around it."""
@@ -27,7 +27,7 @@ def nearest_rows(
         features: A row of numbers for each image.
         patient: The patient of each row; each has at least `NEIGHBORS` rows of others.
     """
-    standardized = features[:, varying(features)]
+    standardized = features[:, is_varying(features)]
     standardized = (standardized - standardized.mean(axis=0)) / standardized.std(axis=0)
     single_precision, squares = standardized.astype(np.float32), (standardized**2).sum(axis=1)
     distances = np.empty((len(standardized), NEIGHBORS))

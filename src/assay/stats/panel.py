@@ -14,7 +14,7 @@ from scipy.special import ndtri
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.types import Contributions
 from assay.stats.influence import ModelPredictions, code_patients
-from assay.stats.measures import find_measure, influence_of
+from assay.stats.measures import find_measure, value_and_contributions
 
 
 @dataclass(frozen=True)
@@ -250,14 +250,14 @@ def evaluate(panel: SeedPredictions, name: str) -> MeasureBySeed:
     n_images_by_seed = [len(panel.target)]
     for position in range(len(values)):
         predictions, patient = panel.predictions_of_seed(position)
-        result, seed_contributions = influence_of(name, predictions, patient)
+        result, seed_contributions = value_and_contributions(name, predictions, patient)
         values[position] = result.value
         patients_of_seed, _ = code_patients(patient)
         contributions[
             position, slice(None) if patients_of_seed is patients else np.searchsorted(patients, patients_of_seed)
         ] = seed_contributions
         reasons += [result.reason] if result.reason else []
-        if result.is_defined and measure.domain.maps:
+        if result.is_defined and measure.requirements.maps:
             n_images_by_seed.append(len(predictions.target) if result.images is None else result.images)
     return MeasureBySeed(
         values,

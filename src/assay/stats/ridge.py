@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from assay.stats.metrics import varying
+from assay.stats.metrics import is_varying
 
 PENALTIES = 10.0 ** np.arange(-3.0, 3.5, 0.5)
 """Penalties tried, in units of the mean eigenvalue of the features' Gram matrix."""
@@ -43,10 +43,10 @@ def _ridge_predictions(fitting: np.ndarray, targets: np.ndarray, tested: np.ndar
     if not len(fitting):
         return np.zeros((len(tested), targets.shape[1]))
     center, deviation = fitting.mean(axis=0, dtype=np.float64), fitting.std(axis=0, dtype=np.float64)
-    is_varying = varying(fitting)
-    z, t = ((x[:, is_varying] - center[is_varying]) / deviation[is_varying] for x in (fitting, tested))
+    varies = is_varying(fitting)
+    z, t = ((x[:, varies] - center[varies]) / deviation[varies] for x in (fitting, tested))
     mean_target = targets.mean(axis=0)
-    if not is_varying.any():
+    if not varies.any():
         return np.tile(mean_target, (len(tested), 1))
     eigenvalues, projection, energy, basis = _decompose(z, targets - mean_target, t)
     penalties = eigenvalues.mean() * PENALTIES

@@ -13,7 +13,7 @@ from scipy.special import stdtr, stdtrit
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.stats.compare import holm
 from assay.stats.decisions import deciding_factors
-from assay.stats.metrics import varying
+from assay.stats.metrics import is_varying
 from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row
 
 # How alike two representations of the same images are: CKA without bias, linear and with a Gaussian kernel.
@@ -43,7 +43,7 @@ def center(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
     """
     if not np.isfinite(features).all():
         return np.full(features.shape, math.nan)
-    varying_units = features[:, varying(features)].astype(np.float64)
+    varying_units = features[:, is_varying(features)].astype(np.float64)
     varying_units -= varying_units.mean(axis=0)
     return (
         varying_units / math.sqrt((varying_units**2).sum() / len(varying_units))

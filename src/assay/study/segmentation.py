@@ -56,13 +56,13 @@ def _free_responses(records: Records) -> Iterator[Row]:
     """
     for point, environment, panel in _segmentation_panels(records):
         seeds = [
-            maps.free_responses(
+            maps.fold_free_responses(
                 answers.maps["stray"], answers.maps["lesion_score"], answers.maps["floor"], _THRESHOLDS, answers.fold
             )
             for answers in (panel.predictions_of_seed(position)[0] for position in range(len(panel.scores)))
         ]
         most = np.unique(np.concatenate([response.curve.false_positives for folds in seeds for response in folds]))
-        sensitivity = np.mean([maps.sensitivity_over(folds, most) for folds in seeds], axis=0)
+        sensitivity = np.mean([maps.sensitivity_over_folds(folds, most) for folds in seeds], axis=0)
         where = _where("free-response", point, environment, panel, np.ones(len(panel.target), dtype=bool))
         for false, value in zip(most, sensitivity, strict=True):
             if np.isfinite(value):
@@ -121,7 +121,7 @@ def _rate(panel: SeedPredictions) -> np.ndarray | None:
         free = counts["truth"] == 0
         if not free.any():
             return None
-        rates.append(maps.false_positives(counts["area_score"][free], _THRESHOLDS).mean(axis=0))
+        rates.append(maps.is_false_positive(counts["area_score"][free], _THRESHOLDS).mean(axis=0))
     return np.mean(rates, axis=0)
 
 

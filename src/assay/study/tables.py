@@ -481,14 +481,14 @@ def measures_of(spec: StudySpec, panel: SeedPredictions) -> list[str]:
     several = panel.scores.shape[2] > 2
     ordered = not several or _has_ordered_classes(spec)
     native = asks_native(spec.probes)
-    domains = ((name, measure.domain) for name, measure in COMPUTED.items())
+    domains = ((name, measure.requirements) for name, measure in COMPUTED.items())
     computed = [(name, of) for name, of in domains if (panel.maps or not of.maps) and (native or not of.native)]
-    return [name for name, of in computed if (ordered or not of.ordinal) and (several or not of.cut)]
+    return [name for name, of in computed if (ordered or not of.ordinal) and (several or not of.grade_cutoff)]
 
 
 def _has_ordered_classes(spec: StudySpec) -> bool:
     """Whether the study says that its classes are grades: by its data, or a comparison of a measure that needs it."""
-    named = any(COMPUTED[item.measure].domain.ordinal for item in spec.contrasts if item.measure in COMPUTED)
+    named = any(COMPUTED[item.measure].requirements.ordinal for item in spec.contrasts if item.measure in COMPUTED)
     return has_order(spec.data) or named
 
 

@@ -17,7 +17,7 @@ from assay.stats.bounds import bounded_share
 from assay.stats.estimate import patient_degrees_of_freedom, shift_on_scale
 from assay.stats.influence import ModelPredictions, calibration_slope, code_patients, sum_by_patient
 from assay.stats.influence import mean_influence as share_rows
-from assay.stats.measures import influence_of
+from assay.stats.measures import value_and_contributions
 from assay.stats.metrics import equal_mass_bins
 
 # Patients are the unit of all intervals: images of one patient are not independent. A measure comes with one number
@@ -120,7 +120,7 @@ class ScoredCases:
     @cached_property
     def by_patient(self) -> dict[str, tuple[float, np.ndarray]]:
         """Value and contributions of patients [p] of AUROC, sensitivity and specificity."""
-        area, rows = influence_of("auroc", self.answers, self.patient)
+        area, rows = value_and_contributions("auroc", self.answers, self.patient)
         return {
             "auroc": (area.value, rows),
             "sensitivity": self.rate_with_contributions(self.called, self.is_positive),
