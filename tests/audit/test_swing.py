@@ -19,7 +19,7 @@ from assay.audit.swing import (
     swing_of_group,
     zero_event_upper_bound,
 )
-from assay.stats import effective_patients, share
+from assay.stats import bounded_share, effective_patients
 
 ALPHA = 0.05
 
@@ -186,16 +186,16 @@ def test_the_more_harmful_of_two_places_is_called_at_the_level_of_one() -> None:
 
 
 def test_bounds_of_a_share_are_exact_and_count_patients() -> None:
-    none = share(np.zeros(100, dtype=bool), np.arange(100))
+    none = bounded_share(np.zeros(100, dtype=bool), np.arange(100))
     assert none.high == pytest.approx(1 - 0.05 ** (1 / 100))
-    few = share(np.zeros(100, dtype=bool), np.arange(100) // 10)
+    few = bounded_share(np.zeros(100, dtype=bool), np.arange(100) // 10)
     assert few.high == pytest.approx(1 - 0.05 ** (1 / 10))
     flipped = np.arange(200) % 10 == 0
-    alone = share(flipped, np.arange(200))
+    alone = bounded_share(flipped, np.arange(200))
     assert (alone.low, alone.high) == pytest.approx(
         (stats.beta.ppf(0.05, 20, 181), stats.beta.ppf(0.95, 21, 180)), abs=2e-3
     )
-    together = share(np.arange(200) < 20, np.arange(200) // 10)
+    together = bounded_share(np.arange(200) < 20, np.arange(200) // 10)
     assert together.high > alone.high
     assert together.low < alone.low
 

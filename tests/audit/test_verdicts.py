@@ -12,7 +12,7 @@ import pytest
 from assay.audit.scored import distortion_row
 from assay.audit.swing import AurocShift, Effect, effect_of_mark, swing_of_group
 from assay.audit.verdicts import OpenQuantity, decide_column, decide_mark, decide_region, is_settled, reference_of
-from assay.stats import BoundedEstimate, share
+from assay.stats import BoundedEstimate, bounded_share
 from assay.stats.rows import RegionVerdict, Verdict
 
 
@@ -134,7 +134,7 @@ def audited(n: int, change: str, seed: int) -> Any:
         "tied": before + 0.8,
         "nothing": before + 0.001 * draws.normal(size=n),
     }[change]
-    flips = share((before > 0) != (after > 0), np.arange(n))
+    flips = bounded_share((before > 0) != (after > 0), np.arange(n))
     one = effect_of_mark(before[:, None], after[:, None], target, np.arange(n), flips)
     return decide_mark([one] * 3, 1)
 

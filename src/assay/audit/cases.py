@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from assay.audit.scored import ScoredImages, ScoredMaps
 from assay.report.outcomes import HALF, Facts, Outcomes, of_classes, of_masks, take_cases
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.shifts.environment import Environment
 from assay.stats.metrics import probabilities
 from assay.store.files import Row
@@ -41,7 +41,7 @@ def draw_cases(
     images: Environment,
     marked: ChangedPredictions | None,
     is_phantom: bool,
-    gallery: PictureSettings,
+    gallery: PictureWriter,
 ) -> list[Row]:
     """Draw confidently wrong images, those whose scores the leading mark moves most, and confidently correct ones.
 
@@ -66,7 +66,7 @@ def draw_cases(
             position = int(np.flatnonzero(marked.sample == image)[0])
             by_name[marked.mark] = (marked.images, position)
             facts_of_case["marked"] = _outcomes_of(marked.scored)[1](position)
-        rows.append(gallery.case(by_name, {**facts_of_case, "made": is_phantom}, ""))
+        rows.append(gallery.write_case(by_name, {**facts_of_case, "made": is_phantom}, ""))
     return rows
 
 

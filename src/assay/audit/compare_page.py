@@ -12,8 +12,8 @@ from assay.audit.words import SHIFT_NAME, factor_words
 from assay.core.measures import label_of
 from assay.report.account import FirstScreen, KeyFigure, PageText, PlacePictures, ResultLine
 from assay.report.block import ZERO, Block, Query, Section
+from assay.report.context import CellFormat, PageContext, PageDefinition, int_or_zero
 from assay.report.drawing import Size, difference_scale
-from assay.report.evidence import Evidence, Page, Wording, whole
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Cell, words
 from assay.report.words import difference_words, sentence_case
@@ -37,11 +37,11 @@ PICTURES_SHOWN = ("with", "without")
 """Pictures of the region that leads, of each audit that has it."""
 
 
-def comparison_account(evidence: Evidence) -> PageText:
+def comparison_account(evidence: PageContext) -> PageText:
     """Return the words on a comparison of two audits."""
     rows, names = evidence.tables["compared"], (evidence.facts["first"], evidence.facts["second"])
     first, *more = comparison_answer(rows, names)
-    most = max(whole(row, "images") for row in rows)
+    most = max(int_or_zero(row, "images") for row in rows)
     return PageText(
         name=" and ".join(names),
         question=f"How do {names[0]} and {names[1]} differ?",
@@ -70,7 +70,7 @@ def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[R
         measured, key=lambda row: (row["decision"] != "differs", row["kind"] != "performance", -abs(row["value"]))
     ):
         differs = row["decision"] == "differs" and not math.isnan(row["p"])
-        both, images = f"{number(row['a'])} and {number(row['b'])}", whole(row, "images")
+        both, images = f"{number(row['a'])} and {number(row['b'])}", int_or_zero(row, "images")
         numbers = f"{both}: {difference_words(row['value'], row['low'], row['high'])}"
         yield ResultLine(
             f"{sentence_case(_subject_words(row))}:",
@@ -87,7 +87,7 @@ def comparison_tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Ke
     for row in [result for result in rows if result["kind"] == "performance" and not result["class"]][:2]:
         for name, side in zip(names, "ab", strict=True):
             yield KeyFigure(
-                f"{label_of(row['measure'])}, {name}", number(row[side]), of=f"{whole(row, 'images'):,} images"
+                f"{label_of(row['measure'])}, {name}", number(row[side]), of=f"{int_or_zero(row, 'images'):,} images"
             )
 
 
@@ -110,7 +110,7 @@ def _region_of_side(row: Row, side: str) -> Row:
     return {**json_object(row[f"found_{side}"]), "verdict": row[f"verdict_{side}"]}
 
 
-def _region_pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[PlacePictures]:
+def _region_pictures(evidence: PageContext, names: tuple[str, str]) -> Iterator[PlacePictures]:
     for row in _leading_rows(evidence.tables["compared"]):
         for side, name in zip("ab", names, strict=True):
             if row[f"verdict_{side}"] in OPEN:
@@ -154,7 +154,7 @@ def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
 
 def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the comparison as sentences: performance, then every factor whose AUROC shift or verdict differs."""
-    on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
+    on = f" on the {max(int_or_zero(row, 'images') for row in rows):,} images that both read"
     lines = [f"{_subject_words(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
     regions = [row for row in rows if row["kind"] == "region" and row not in _leading_rows(rows)]
     empty = [
@@ -251,18 +251,18 @@ COMPARISON = Section("differences", "Differences", (SHIFTS, DIFFERENCES))
 """The section of the page of a comparison of two audits."""
 
 
-def _region_wording(side: str) -> Wording:
-    def region(row: Row, _: Evidence) -> Cell:
+def _region_wording(side: str) -> CellFormat:
+    def region(row: Row, _: PageContext) -> Cell:
         region_json, verdict = row[f"found_{side}"], row[f"verdict_{side}"]
         return words(region_title({**json_object(region_json), "verdict": verdict}) if region_json else "")
 
-    return Wording(region, {"a": "region of the first", "b": "of the second"}[side])
+    return CellFormat(region, {"a": "region of the first", "b": "of the second"}[side])
 
 
-COMPARED = Page(
-    account=comparison_account,
+COMPARED = PageDefinition(
+    text=comparison_account,
     sections=lambda _: [COMPARISON],
     rows=lambda table, rows, _: [{**row, "measure": _measure(row)} for row in rows] if table == "compared" else rows,
-    cells={"factor": Wording(factor_cell), "found_a": _region_wording("a"), "found_b": _region_wording("b")},
+    cells={"factor": CellFormat(factor_cell), "found_a": _region_wording("a"), "found_b": _region_wording("b")},
 )
 """Of comparisons of two audits."""

@@ -40,7 +40,7 @@ from assay.report.sentences.reasons import cue_words
 from assay.report.words import VERDICTS, difference_words, sentence_case, signed_text, value_text
 from assay.stats.bounds import MARGIN
 from assay.stats.format import count, in_words, join_words, number, unrounded, with_interval
-from assay.stats.harms import COSTLY, MOST, Harm, Rank, costly
+from assay.stats.harms import COSTLY_LOSS, MAX_ON_FIRST_SCREEN, Harm, Rank, costly_harms
 from assay.stats.rows import RegionVerdict, Row, Verdict, leading_region, numeric
 from assay.store.data_tables import LARGE
 
@@ -406,7 +406,7 @@ def terminal_lines(tables: Tables) -> Iterator[str]:
     (_, headline), *sentences = _sentences(tables, harms)
     yield headline
     yield from (text for topic, text in sentences if topic in ("region", "carried"))
-    for line in islice(harm_lines(tables, harms, margin_of(tables)), MOST):
+    for line in islice(harm_lines(tables, harms, margin_of(tables)), MAX_ON_FIRST_SCREEN):
         if line.numbers == SEE_BELOW:  # its sentence follows, or was the headline
             continue
         calls = f"; {line.harm} of predictions change" if line.harm else ""
@@ -469,7 +469,7 @@ def finding_rows(tables: Tables) -> list[dict[str, Any]]:
 
 def legend_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return what limits, severities and sizes of the first screen mean; empty where it shows none to be told apart."""
-    shown = [harm for harm in harms[:MOST] if not math.isnan(harm.lost)]
+    shown = [harm for harm in harms[:MAX_ON_FIRST_SCREEN] if not math.isnan(harm.lost)]
     lost = [harm for harm in shown if not _is_shift(harm) and harm.kind != "group"]
     parts: list[str] = []
     if any(_limit_words(row_of(harm, tables)) for harm in shown if harm.kind == "mark"):
@@ -487,7 +487,7 @@ def legend_words(tables: Tables, harms: Sequence[Harm]) -> str:
 
 def bounds_words(harms: Sequence[Harm]) -> str:
     """Return what the brackets of the first screen are; empty where it shows none."""
-    kinds = {harm.kind for harm in harms[:MOST]}
+    kinds = {harm.kind for harm in harms[:MAX_ON_FIRST_SCREEN]}
     two_sided = (("cue", "cues"), ("group", "groups"), ("threshold", "the threshold"))
     together = [name for kind, name in two_sided if kind in kinds]
     one_sided = "Brackets are one-sided 95% bounds" if kinds & {"region", "mark", "column", "distortion"} else ""
@@ -502,10 +502,10 @@ def bounds_words(harms: Sequence[Harm]) -> str:
 
 def further_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return how many findings the first screen has no row for, and the costly ones of them; empty without any."""
-    names, more = [harm_name(harm, tables) for harm in costly(harms)], len(harms[MOST:])
+    names, more = [harm_name(harm, tables) for harm in costly_harms(harms)], len(harms[MAX_ON_FIRST_SCREEN:])
     if not more:
         return ""
-    cost = f"{len(names)} {'costs' if len(names) == 1 else 'cost'} {COSTLY} or more: {'; '.join(names)}"
+    cost = f"{len(names)} {'costs' if len(names) == 1 else 'cost'} {COSTLY_LOSS} or more: {'; '.join(names)}"
     return f"{count(more, 'more finding')}{f', of which {cost}' if names else ''}."
 
 
@@ -556,7 +556,7 @@ def relation_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
 
 def _order_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return in which order the findings of the first screen are; empty of one alone."""
-    kinds = list(dict.fromkeys(_RANK_NAMES[harm.rank] for harm in harms[:MOST]))
+    kinds = list(dict.fromkeys(_RANK_NAMES[harm.rank] for harm in harms[:MAX_ON_FIRST_SCREEN]))
     if len(harms) < 2:
         return ""
     within = f"by the lower bound of {measure_name(tables)} lost or shifted"

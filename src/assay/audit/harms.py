@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from assay.audit.tables import NOT_TESTED
 from assay.stats.bounds import MARGIN
-from assay.stats.harms import Harm, Rank, ranked
+from assay.stats.harms import Harm, Rank, rank_harms
 from assay.stats.rows import RegionVerdict, Row, Verdict, leading_region, numeric
 
 RowT = TypeVar("RowT", bound=Row)
@@ -44,7 +44,7 @@ def harms_of(tables: Mapping[str, Sequence[Row]]) -> list[Harm]:
     """Return the findings of an audit, the most harmful first."""
     margin = margin_of(tables)
     parts = (_check_harms, _label_harms, _region_harms, _cue_harms, _distortion_harms, _gap_harms, _threshold_harms)
-    return ranked([*_factor_harms(tables, margin), *(harm for part in parts for harm in part(tables))])
+    return rank_harms([*_factor_harms(tables, margin), *(harm for part in parts for harm in part(tables))])
 
 
 def margin_of(tables: Mapping[str, Sequence[Row]]) -> float:
@@ -64,7 +64,7 @@ def sort_by_harm(verdicts: Sequence[RowT], regions: Sequence[Row], margin: float
     order = (*map(str, Verdict), NOT_TESTED)
     sizes = {row["factor"]: abs(numeric(row, "g")) for row in verdicts}
     rows = sorted(verdicts, key=lambda row: (order.index(row["verdict"]), -max(0.0, sizes[row["factor"]])))
-    rows_ranked = [harm.row for harm in ranked(_factor_harms({"verdicts": rows, "regions": regions}, margin))]
+    rows_ranked = [harm.row for harm in rank_harms(_factor_harms({"verdicts": rows, "regions": regions}, margin))]
     return [*(rows[at] for at in rows_ranked), *(row for at, row in enumerate(rows) if at not in rows_ranked)]
 
 

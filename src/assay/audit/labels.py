@@ -25,7 +25,7 @@ from assay.core.files import content_hash, hide_paths_within, is_file
 from assay.data.files.labels import HEADERS
 from assay.data.files.table import read_table
 from assay.models.ref import ModelFacts, Origin
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.report.index_page import Index, link
 from assay.report.page import render_html
 from assay.report.sheets import SheetRow, figure, harmless, probability, quoting, words
@@ -184,7 +184,7 @@ def write_labels(rows: Sequence[Row], path: Path) -> None:
         )
         for row in rows
     )
-    facts = [Evidence.of(folder).facts for folder in (Path(row["folder"]) for row in rows if row["folder"])]
+    facts = [PageContext.of(folder).facts for folder in (Path(row["folder"]) for row in rows if row["folder"])]
     read = max(int(facts_of_label["images"].partition(" of ")[0].replace(",", "")) for facts_of_label in facts)
     meta = f"{facts[0]['model']} · {count(len(rows), 'label')} · {count(read, 'image')}"
     write_text(path, render_html("index.html", Index(COLUMN_HEADS, lines, links, LABELS_NOTE, _headline(rows), meta)))

@@ -47,9 +47,9 @@ from assay.spec.request import ProbeSpec, parse_request
 from assay.spec.schema import REFERABLE
 from assay.stats.format import count, join_words, number
 from assay.stats.influence import auroc_influence
-from assay.stats.maps import threshold_at
-from assay.stats.measures.grades import specific_thresholds
-from assay.stats.measures.maps import LEVELS
+from assay.stats.maps import sensitivity_threshold
+from assay.stats.measures.grades import specificity_thresholds
+from assay.stats.measures.maps import SENSITIVITY_LEVELS
 from assay.stats.metrics import auroc, log_odds, placements
 from assay.store.files import write_json
 from assay.store.folder import RunFolder
@@ -581,11 +581,14 @@ def _with_thresholds(model: GivenModel, environment: Environment, outputs: Model
     if model.task == "segmentation":
         if not outputs.maps:
             raise ReadingError("validation: the model gives no pixel logits [b, k, h, w]")
-        reached = (threshold_at(outputs.maps["lesion_score"], outputs.maps["floor"], level) for level in LEVELS)
+        reached = (
+            sensitivity_threshold(outputs.maps["lesion_score"], outputs.maps["floor"], level)
+            for level in SENSITIVITY_LEVELS
+        )
         return replace(model, operating=tuple(operating_point.value for operating_point in reached))
     targets = environment.table.target
     if model.cut is not None and outputs.logits.shape[1] > 2:
-        return replace(model, specific=specific_thresholds(outputs.logits, targets, model.cut))
+        return replace(model, specific=specificity_thresholds(outputs.logits, targets, model.cut))
     threshold = youden_threshold(tensor_of(outputs.logits), tensor_of(targets))
     if threshold is None:
         raise SpecError(

@@ -67,8 +67,8 @@ from assay.report.account import (
 )
 from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.blocks import render
+from assay.report.context import CellFormat, PageContext, PageDefinition, Rows
 from assay.report.data_blocks import ADDED, CUES, ISSUES
-from assay.report.evidence import Evidence, Page, Rows, Wording
 from assay.report.images import SIDE, open_picture, small
 from assay.report.sheets import Cell, words
 from assay.stats.bounds import MARGIN
@@ -95,7 +95,7 @@ IMAGES_PER_GROUP = 3
 """Images that carry what a region has, and as many that do not."""
 
 
-def audit_account(evidence: Evidence) -> PageText:
+def audit_account(evidence: PageContext) -> PageText:
     """Return the words on an audit."""
     tables, facts = evidence.tables, evidence.facts
     verdicts, margin = tables["verdicts"], facts["margin"]
@@ -175,7 +175,7 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
 # Verdicts that open.
 
 
-def open_verdicts(evidence: Evidence, by_dose: Block) -> Iterator[ResultDetail]:
+def open_verdicts(evidence: PageContext, by_dose: Block) -> Iterator[ResultDetail]:
     """Yield the leading verdicts on marks and columns, those on marks with a block of their doses."""
     tested = [row for row in reported_verdicts(evidence.tables) if row["verdict"] != NOT_TESTED]
     for at, row in enumerate(tested[:MAX_VERDICTS]):
@@ -220,7 +220,7 @@ _PICTURES = {
 """Name of a picture of a region -> its caption."""
 
 
-def _mark_pictures(evidence: Evidence) -> Iterator[PlacePictures]:
+def _mark_pictures(evidence: PageContext) -> Iterator[PlacePictures]:
     """Yield an image as it is, and with each of the most harmful marks."""
     marks = [
         row
@@ -431,7 +431,7 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
 _MEASURES = {"verdicts": SHIFT_NAME, "effects": SHIFT_NAME, "distorted": "AUROC lost"}
 
 
-def _with_numbers(table: str, rows: Rows, evidence: Evidence) -> Rows:
+def _with_numbers(table: str, rows: Rows, evidence: PageContext) -> Rows:
     """Return rows with their number, measure and margin; patients that are not named are not counted."""
     if table not in ("verdicts", "effects", "distorted", "gaps", "groups", "leads", "regions"):
         return rows
@@ -443,47 +443,47 @@ def _with_numbers(table: str, rows: Rows, evidence: Evidence) -> Rows:
     return [{**row, "id": f"{table}-{number}", **more} for number, row in enumerate(rows)]
 
 
-def _needed_cell(row: Row, _: Evidence) -> Cell:
+def _needed_cell(row: Row, _: PageContext) -> Cell:
     """Return how many images would settle a test; of more than can be collected no number."""
     needed = numeric(row, "needed")
     return words("") if math.isnan(needed) else words(needed_words(needed))
 
 
-def factor_cell(row: Row, _: Evidence) -> Cell:
+def factor_cell(row: Row, _: PageContext) -> Cell:
     """Return the cell of a mark or column."""
     return words(factor_words({"kind": "mark", **row}))
 
 
-def _swing_block(_: Evidence, measure: str) -> Block:
+def _swing_block(_: PageContext, measure: str) -> Block:
     """Return the block of the AUROC shift. Raises StoreError for another measure."""
     if measure != "g":
         raise StoreError(unknown_of_few("measure", measure, ["g"]))
     return SWINGS
 
 
-PAGE = Page(
-    account=audit_account,
+PAGE = PageDefinition(
+    text=audit_account,
     sections=audit_sections,
     answer=lambda evidence: answer_words({name: evidence.tables[name] for name in ANSWER_TABLES}),
-    texts=outcome_texts,
-    first=lambda _: (SWINGS,),
+    extra_files=outcome_texts,
+    leading_blocks=lambda _: (SWINGS,),
     block_of=_swing_block,
     rows=_with_numbers,
     cells={
-        "factor": Wording(factor_cell),
-        "open": Wording(lambda row, _: words(open_words(row["open"]))),
-        "place": Wording(lambda row, _: words(row["place"] or "as drawn")),
-        "lead": Wording(lambda row, _: words(lead_words(row)), "finding"),
-        "needed": Wording(_needed_cell),
-        "sought": Wording(lambda row, _: words(SEARCH_NAMES[row["of"]]), "search"),
-        "found": Wording(lambda row, _: words(region_title(row))),
-        "carried": Wording(lambda row, _: words(shares_words(row)), "images that carry it"),
+        "factor": CellFormat(factor_cell),
+        "open": CellFormat(lambda row, _: words(open_words(row["open"]))),
+        "place": CellFormat(lambda row, _: words(row["place"] or "as drawn")),
+        "lead": CellFormat(lambda row, _: words(lead_words(row)), "finding"),
+        "needed": CellFormat(_needed_cell),
+        "sought": CellFormat(lambda row, _: words(SEARCH_NAMES[row["of"]]), "search"),
+        "found": CellFormat(lambda row, _: words(region_title(row))),
+        "carried": CellFormat(lambda row, _: words(shares_words(row)), "images that carry it"),
     },
     terms=lambda tables: {
         "verdict": verdict_meanings(tables["verdicts"]),
         "region": region_meanings([row for row in tables["regions"] if row["verdict"] in OPEN]),
     },
-    opened=lambda evidence: {"verdict": tuple(open_verdicts(evidence, BY_DOSE))},
+    result_details=lambda evidence: {"verdict": tuple(open_verdicts(evidence, BY_DOSE))},
     failures=(UNTESTED,),
 )
 """Of audits."""

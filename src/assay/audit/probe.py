@@ -18,7 +18,7 @@ from assay.execution.run import Tables
 from assay.execution.workspace import kept_provenance
 from assay.look.checks import data_checks
 from assay.probes.performance import overall, with_overall
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment, environment_rows_of
 from assay.shifts.population import Population, PopulationScene
@@ -90,8 +90,8 @@ def _overall_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
             outputs["logits"],
             outputs["target"],
             0.5 if record["threshold"] is None else record["threshold"],
-            cut=record["cut"] or 1,
-            specific=np.tile(specific, (len(outputs["target"]), 1)) if specific else None,
+            grade_cutoff=record["cut"] or 1,
+            specificity_log_odds=np.tile(specific, (len(outputs["target"]), 1)) if specific else None,
         )
         predictions_of[environment] = predictions, outputs["patient"]
     return [measurement_row(measurement) for measurement in overall(predictions_of, graded=record["cut"] is not None)]
@@ -117,9 +117,9 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
     scene = population.scene(request.tests, seed)
     environments = [also_achieved(scene.environment(name), scene.tests.ties) for name in scene.names]
     masks = request.task == "segmentation"
-    gallery = PictureSettings(folder.root / "pictures", population.scale, request.data.target, 1, masks)
-    pictures = [gallery.sheet(environment, environment.name, environment.name) for environment in environments]
-    pictures += [row for name in scene.tests.interventions for row in gallery.pairs(scene, name, {})]
+    gallery = PictureWriter(folder.root / "pictures", population.scale, request.data.target, 1, masks)
+    pictures = [gallery.draw_sheet(environment, environment.name, environment.name) for environment in environments]
+    pictures += [row for name in scene.tests.interventions for row in gallery.draw_pairs(scene, name, {})]
     checks = data_checks(request.data, population.dataset)
     notes = tuple(
         dict.fromkeys(

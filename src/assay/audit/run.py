@@ -91,7 +91,7 @@ from assay.look.checks import data_checks
 from assay.look.cues import Cue
 from assay.models.ref import Origin
 from assay.probes.probe import ModelOutputs
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.shifts.environment import Environment
 from assay.stats.bounds import MARGIN
 from assay.stats.rows import ADVERSE_VERDICTS, REPORTED, leading_region
@@ -630,7 +630,7 @@ class AuditRun(RunSteps):
             marked = ChangedPredictions(
                 leading, self.predictions.predictions_for(reading), reading.images(), plan.sample
             )
-        gallery = PictureSettings(
+        gallery = PictureWriter(
             folder.root / "pictures", population.scale, self.prepared.request.data.target, masks=self._is_segmentation
         )
         return draw_cases(self.predictions.clean, plan.images, marked, population.dataset is None, gallery)

@@ -36,21 +36,21 @@ from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.look.added import compare_with_cue
 from assay.look.cues import Cue
-from assay.stats.bounds import ALPHA, BoundedEstimate, share
+from assay.stats.bounds import ALPHA, BoundedEstimate, bounded_share
 from assay.stats.estimate import shift_on_scale
 from assay.stats.format import join_words
-from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, ColumnGroups, groups_of
+from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, ColumnGroups, divide_into_groups
 from assay.stats.influence import ModelPredictions, calibration_in_the_large, calibration_slope
-from assay.stats.measures import influence_of
-from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
-from assay.stats.panel import Panel
+from assay.stats.measures import value_and_contributions
+from assay.stats.metrics import auroc, log_odds, predicted_classes, probabilities, score_names
+from assay.stats.panel import SeedPredictions
 from assay.stats.rows import CONFIDENCE
 from assay.store.files import Row
 
 
 def group_names(table: FactorTable) -> list[str]:
     """Return the group of each row by each column that has groups, as JSON."""
-    groups = [groups_of(table, factor.name) for factor in table.factors if factor.role != "core"]
+    groups = [divide_into_groups(table, factor.name) for factor in table.factors if factor.role != "core"]
     names: list[dict[str, str]] = [{} for _ in range(len(table))]
     for group in groups:
         for level, rows in group.groups.items():
@@ -154,7 +154,7 @@ class ScoredImages:
     @property
     def predicted_class(self) -> Int[np.ndarray, " n"]:
         """Code of the predicted class of each image, at the threshold."""
-        return predictions(probabilities(self.logits), self.threshold)
+        return predicted_classes(probabilities(self.logits), self.threshold)
 
     @property
     def performance(self) -> tuple[str, BoundedEstimate] | None:
@@ -615,11 +615,11 @@ def _group_measures(scored: ScoredImages, rows: np.ndarray) -> dict[str, _GroupM
     """Return the measures that are defined for some rows, by name."""
     table = scored.table
     model_predictions = ModelPredictions(scored.logits[rows], table.target[rows], scored.threshold)
-    names = ("auroc", "sensitivity", "specificity") if model_predictions.classes == 2 else ("auroc-macro", "accuracy")
+    names = ("auroc", "sensitivity", "specificity") if model_predictions.n_classes == 2 else ("auroc-macro", "accuracy")
     all_patients = np.unique(table.patient)
     patients, parts = np.unique(table.patient[rows]), dict[str, _GroupMeasure]()
     for name in names:
-        metric, contributions = influence_of(name, model_predictions, table.patient[rows])
+        metric, contributions = value_and_contributions(name, model_predictions, table.patient[rows])
         if metric.is_defined:
             contributions_of_all = np.zeros(len(all_patients))
             contributions_of_all[np.searchsorted(all_patients, patients)] = contributions
@@ -627,7 +627,7 @@ def _group_measures(scored: ScoredImages, rows: np.ndarray) -> dict[str, _GroupM
             parts[name] = _GroupMeasure(
                 metric.value, contributions_of_all, int(rows.sum()), len(patients), exact_interval
             )
-    if model_predictions.classes == 2 and scored.is_calibrated and not isinstance(scored, ScoredMaps):
+    if model_predictions.n_classes == 2 and scored.is_calibrated and not isinstance(scored, ScoredMaps):
         parts |= _calibration_parts(scored, rows)
     if isinstance(scored, ScoredMaps) and (has_lesion := rows & (table.target == 1)).any():
         mean = float(scored.dice[has_lesion].mean())
@@ -654,14 +654,15 @@ def _exact_share_interval(
     if is_counted is None or len(np.unique(patient)) < 2:
         return None
     is_correct = (
-        predictions(probabilities(model_predictions.logits), model_predictions.threshold) == model_predictions.target
+        predicted_classes(probabilities(model_predictions.logits), model_predictions.threshold)
+        == model_predictions.target
     )[is_counted]
     if (
         min(len(np.unique(patient[is_counted][is_correct == either])) for either in (True, False))
         >= MIN_PATIENTS_FOR_VARIANCE
     ):
         return None
-    return lambda alpha: share(is_correct, patient[is_counted], alpha)
+    return lambda alpha: bounded_share(is_correct, patient[is_counted], alpha)
 
 
 def _calibration_parts(scored: ScoredImages, rows: np.ndarray) -> dict[str, _GroupMeasure]:
@@ -754,7 +755,9 @@ def _gap(
 
 def column_tables(scored: ScoredImages, margin: float) -> tuple[list[Row], list[Row], list[Row]]:
     """Return rows of `tables.VERDICTS`, `tables.GROUPS` and `tables.GAPS` by the columns of the images."""
-    columns = [groups_of(scored.table, factor.name) for factor in scored.table.factors if factor.role != "core"]
+    columns = [
+        divide_into_groups(scored.table, factor.name) for factor in scored.table.factors if factor.role != "core"
+    ]
     verdicts: list[Row] = []
     for column in columns:
         decision = column_decision(scored, column, margin)
@@ -811,7 +814,10 @@ def added_value_rows(scored: ScoredImages, cues: Sequence[Cue], table: FactorTab
         table: All images.
     """
     factor_table = scored.table
-    panel = Panel(
-        scored.logits.astype(np.float64)[None], factor_table.target, factor_table.patient, images=factor_table.row
+    panel = SeedPredictions(
+        scored.logits.astype(np.float64)[None],
+        factor_table.target,
+        factor_table.patient,
+        image_indices=factor_table.row,
     )
     return [{"recipe": "", "environment": "", **row} for row in compare_with_cue(panel, cues, table, halves=True)]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import stdtr, stdtrit
 
-from assay.stats.bounds import ALPHA, BoundedEstimate, share
+from assay.stats.bounds import ALPHA, BoundedEstimate, bounded_share
 from assay.stats.influence import auroc_influence, correct_small_sample, sum_by_patient
 from assay.stats.metrics import placements
 from assay.stats.panel import effective_patients
@@ -195,7 +195,7 @@ def changed_predictions(
         True
     """
     is_constant = len(np.union1d(before, after)) == 1
-    return None if is_constant else share(before != after, patient)
+    return None if is_constant else bounded_share(before != after, patient)
 
 
 def swing_of_group(
@@ -499,7 +499,7 @@ def rate_gap(
         >>> gap.value, round(gap.low, 4), round(gap.high, 4)  # -0.5 - 0.2776; -0.5 + sqrt(0.2589**2 + 0.2776**2)
         (-0.5, -0.7776, -0.1205)
     """
-    inside, outside = (share(is_error[side], patient[side], alpha) for side in (group, ~group))
+    inside, outside = (bounded_share(is_error[side], patient[side], alpha) for side in (group, ~group))
     value = inside.value - outside.value
     low = value - math.hypot(inside.value - inside.low, outside.high - outside.value)
     high = value + math.hypot(inside.high - inside.value, outside.value - outside.low)

@@ -20,7 +20,7 @@ from assay.core.files import typed_path
 from assay.core.terminal import paths_spelled, print_lines
 from assay.execution.progress import reading_shown
 from assay.execution.run import observe_nothing
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.stats.format import number
 from assay.stats.rows import RegionVerdict
 from assay.store.folder import RunFolder
@@ -139,7 +139,7 @@ def _next_commands(audit: Path) -> tuple[str, str]:
     Raises:
         StoreError: The audit has words for another program in place of its command.
     """
-    line = Evidence.of(audit).facts.get("command", AUDIT_COMMAND)
+    line = PageContext.of(audit).facts.get("command", AUDIT_COMMAND)
     line = re.sub(r"^(assay audit )(?!-)(?:'[^']*'|\S)+", r"\1NEW", line)
     new = typed_path(audit.parent / f"{audit.name}-retrained")
     return f"{line} --out {new}", f"assay audit compare {typed_path(audit)} {new}"
