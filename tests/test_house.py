@@ -15,7 +15,7 @@ from assay import plugin, stats
 HOUSE = script("tools/house.py")
 MOST: dict[str, float] = {
     "circles of imports": 0,
-    "private words per 1000 bound names": 4.0,
+    "private words per 1000 bound names": 4.1,
     "functions named by a participle (%)": 2.3,
     "functions per 1000 lines": 94.6,
     "class names in several modules": 1,
