@@ -112,14 +112,10 @@ def _training_checks(
         )
         return
     request, scene = training_scene(prepared, train)
-    images, dataset, training_dataset = (
-        scene.environment("all").images,
-        prepared.population.dataset,
-        scene.population.dataset,
-    )
+    images, dataset, train_set = scene.environment("all").images, prepared.population.dataset, scene.population.dataset
     copies = int(np.isin(image_hashes(all_images.images), image_hashes(images)).sum())
     pairs: Sequence[NearPair] | None = None
-    searches = [images.search for images in (dataset, training_dataset) if images is not None]
+    searches = [images.search for images in (dataset, train_set) if images is not None]
     match searches:
         case [FileCopies() as search, FileCopies() as training]:
             pairs = replace(search, training=training).among(audited.table.row)
@@ -141,17 +137,17 @@ def _training_checks(
     near_copies_text += f"; {suspected:,} more are very similar: look at them" if suspected else ""
     text = f"images that are copies of one of {len(images):,} training images{near_copies_text}"
     yield check("training-copies", "warn" if certain else "ok", text, certain)
-    if dataset is None or training_dataset is None:
+    if dataset is None or train_set is None:
         yield check("training-patients", "not-done", "patients are not named in a file of both sets")
         return
-    shared_result = shared_patients(prepared.request.data, dataset, request.data, training_dataset)
+    shared_result = shared_patients(prepared.request.data, dataset, request.data, train_set)
     shared = len(shared_result.names)
     if shared_result.why:
         yield check("training-patients", "not-done", f"patients of the two sets were not compared: {shared_result.why}")
     elif (
         shared
         and prepared.request.data.folder != request.data.folder
-        and all(map(_counts_from_1, (dataset, training_dataset)))
+        and all(map(_counts_from_1, (dataset, train_set)))
     ):
         yield check(
             "training-patients",
@@ -277,7 +273,7 @@ def _with_maps(
 
 def _require_same_classes(names: Sequence[str], classes: Sequence[str]) -> None:
     """Raise SpecError where a network of a study has names of outputs that are not those of the classes."""
-    if names and not (_are_finding_and_none(names) and _are_finding_and_none(classes)):
+    if names and not (_is_binary(names) and _is_binary(classes)):
         raise SpecError(
             f"the network tells {join_words([*map(shorten, names)])} apart, and these images have the classes "
             f"{join_words([*classes])}: name the class of each output, in their order, with "
@@ -297,7 +293,7 @@ def _require_log_odds_of_pixels(raw: Float[np.ndarray, "n k"], channels: int) ->
     )
 
 
-def _are_finding_and_none(classes: Sequence[str]) -> bool:
+def _is_binary(classes: Sequence[str]) -> bool:
     """Return whether two classes are those of a column of 0 and 1, the positive one last."""
     return len(classes) == 2 and classes[0] == f"not {classes[1]}"
 

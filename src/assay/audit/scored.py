@@ -315,21 +315,21 @@ class ScoredMaps(ScoredImages):
         table, has_lesion = self.table, self.table.target == 1
         flips = changed_predictions(self.predicted_class, after.predicted_class, table.patient)
         if has_lesion.any() and not has_lesion.all():
-            effect_found = effect_of_mark(self.scores, after.scores, table.target, table.patient, flips, ("",), dose)
+            effect = effect_of_mark(self.scores, after.scores, table.target, table.patient, flips, ("",), dose)
         else:
-            effect_found = Effect((), len(table), len(np.unique(table.patient)), flips, dose)
+            effect = Effect((), len(table), len(np.unique(table.patient)), flips, dose)
         dice_lost = (
             mean_change((self.dice - after.dice)[has_lesion], table.patient[has_lesion]) if has_lesion.any() else None
         )
         return replace(
-            effect_found, dice=dice_lost, false_area=mean_change(after.false_area - self.false_area, table.patient)
+            effect, dice=dice_lost, false_area=mean_change(after.false_area - self.false_area, table.patient)
         )
 
 
 _GAIN_ALPHA = ALPHA / 5
 """Level of the bounds of a gain by other preprocessing, at which at most 1 of 100 audits stops falsely."""
-_RARE_SCALING_PENALTY, _REORDERED_PENALTY, _BOTH_PENALTY = 0.02, 0.02, 0.05
-"""Gains by which implausible preprocessing must be better than plausible, see `_implausibility_penalty`."""
+_RARE_PENALTY, _REORDER_PENALTY, _BOTH_PENALTY = 0.02, 0.02, 0.05
+"""Gains by which implausible preprocessing must be better than plausible, see `_implausibility`."""
 _MAX_CLASSES_IN_ALL_ORDERS = 4
 """Classes up to which every order of the outputs is tried."""
 
@@ -369,7 +369,7 @@ def better_preprocessing(
         }
         if not gains or max(gains.values()) <= 0:
             return None
-        name, order = max(gains, key=lambda key: gains[key] - _implausibility_penalty(*key, maps))
+        name, order = max(gains, key=lambda key: gains[key] - _implausibility(*key, maps))
         best_reading = {"": as_given, **alternatives}[name].take(tested_half).reorder(order)
         candidates.append(
             (gains[name, order], name, order, as_given.take(tested_half).performance_gain(best_reading, _GAIN_ALPHA))
@@ -377,9 +377,7 @@ def better_preprocessing(
     gain = mean_of_independent(candidates[0][3], candidates[1][3], _GAIN_ALPHA)
     _, name, order, _ = max(
         candidates,
-        key=lambda candidate: (
-            candidate[0] + candidate[3].value - 2 * _implausibility_penalty(candidate[1], candidate[2], maps)
-        ),
+        key=lambda candidate: candidate[0] + candidate[3].value - 2 * _implausibility(candidate[1], candidate[2], maps),
     )
     return (name, order, gain) if gain.low > MIN_GAIN else None
 
@@ -396,7 +394,7 @@ def second_half(patient: Int[np.ndarray, " n"], seed: int, purpose: str) -> Bool
     return np.argsort(np.argsort(row_uniform(seed, purpose, patients)))[codes] % 2 == 1
 
 
-def _implausibility_penalty(name: str, order: Sequence[int], maps: bool) -> float:
+def _implausibility(name: str, order: Sequence[int], maps: bool) -> float:
     """Return the gain that preprocessing with an order of outputs needs over the most plausible candidate.
 
     Another scaling or order of channels needs none, another order of outputs needs some, and both together most. BGR
@@ -412,10 +410,8 @@ def _implausibility_penalty(name: str, order: Sequence[int], maps: bool) -> floa
     """
     is_reordered = [*order] != sorted(order)
     if name.startswith(CHANNEL):
-        return _BOTH_PENALTY - _REORDERED_PENALTY * (not is_reordered)
-    penalty = _RARE_SCALING_PENALTY * (name in _RARE_SCALINGS) + _REORDERED_PENALTY * (
-        is_reordered or name == INVERTED_GRAY
-    )
+        return _BOTH_PENALTY - _REORDER_PENALTY * (not is_reordered)
+    penalty = _RARE_PENALTY * (name in _RARE_SCALINGS) + _REORDER_PENALTY * (is_reordered or name == INVERTED_GRAY)
     return penalty + _BOTH_PENALTY * bool((name or maps) and is_reordered)
 
 
@@ -434,24 +430,24 @@ def column_decision(scored: ScoredImages, column: ColumnGroups, margin: float) -
         return None
     present = np.flatnonzero(np.any(list(groups.values()), axis=0))
     table = scored.table.take(present)
-    groups_compared = list(groups.items())[1:] if len(groups) == 2 else groups.items()
+    compared_groups = list(groups.items())[1:] if len(groups) == 2 else groups.items()
     scores, labels = scored.scores[present], score_names(table.classes)
     scores_of_images = scores, table.target, table.patient
     if not column.tied:
         effects = [
             swing_of_group(*scores_of_images[:2], rows[present], scores_of_images[2], labels, level)
-            for level, rows in groups_compared
+            for level, rows in compared_groups
         ]
         return _decide_groups(effects, margin)
     effects = [
         within_classes(*scores_of_images[:2], rows[present], scores_of_images[2], table.classes, level, LEAST_IN_CLASS)
-        for level, rows in groups_compared
+        for level, rows in compared_groups
     ]
     if any(effects):
         return _decide_groups(effects, margin)
     effects = [
         pooled_within_classes(*scores_of_images[:2], rows[present], scores_of_images[2], labels, level, LEAST_IN_CELL)
-        for level, rows in groups_compared
+        for level, rows in compared_groups
     ]
     return _decide_groups(effects, margin, LEAST_IN_CELL)
 
@@ -543,11 +539,8 @@ def _margin_verdict(low: float, high: float, margin: float) -> str:
 
 
 _SHARE = (0.0, 1.0)
-MIN_PATIENTS_FOR_VARIANCE = 10
-"""Patients with correct predictions, and patients with wrong ones, from which on a share has an interval by variance.
-
-Where there are fewer, the variance is too small, and the interval is exact.
-"""
+MIN_PATIENTS = 10
+"""Patients with correct, and with wrong predictions, from which on a share has an interval by its variance."""
 IN_THE_LARGE, SLOPE = "calibration-in-the-large", "calibration-slope"
 """Measures of groups besides those of `influence_of`. A slope has another unit than the margin: it has no gaps."""
 
@@ -565,7 +558,7 @@ class _GroupMeasure:
         images: Images of the group.
         patients: Patients of the group.
         exact_interval: Of a share, returns its exact interval from the level of each end. None of other measures, and
-            where there are `MIN_PATIENTS_FOR_VARIANCE` patients with correct and with wrong predictions.
+            where there are `MIN_PATIENTS` patients with correct and with wrong predictions.
     """
 
     value: float
@@ -614,20 +607,18 @@ def subgroup_rows(scored: ScoredImages, columns: Sequence[ColumnGroups], margin:
 def _group_measures(scored: ScoredImages, rows: np.ndarray) -> dict[str, _GroupMeasure]:
     """Return the measures that are defined for some rows, by name."""
     table = scored.table
-    model_predictions = ModelPredictions(scored.logits[rows], table.target[rows], scored.threshold)
-    names = ("auroc", "sensitivity", "specificity") if model_predictions.n_classes == 2 else ("auroc-macro", "accuracy")
+    predicted = ModelPredictions(scored.logits[rows], table.target[rows], scored.threshold)
+    names = ("auroc", "sensitivity", "specificity") if predicted.n_classes == 2 else ("auroc-macro", "accuracy")
     all_patients = np.unique(table.patient)
     patients, parts = np.unique(table.patient[rows]), dict[str, _GroupMeasure]()
     for name in names:
-        metric, contributions = value_and_contributions(name, model_predictions, table.patient[rows])
+        metric, contributions = value_and_contributions(name, predicted, table.patient[rows])
         if metric.is_defined:
-            contributions_of_all = np.zeros(len(all_patients))
-            contributions_of_all[np.searchsorted(all_patients, patients)] = contributions
-            exact_interval = _exact_share_interval(name, model_predictions, table.patient[rows])
-            parts[name] = _GroupMeasure(
-                metric.value, contributions_of_all, int(rows.sum()), len(patients), exact_interval
-            )
-    if model_predictions.n_classes == 2 and scored.is_calibrated and not isinstance(scored, ScoredMaps):
+            all_contributions = np.zeros(len(all_patients))
+            all_contributions[np.searchsorted(all_patients, patients)] = contributions
+            exact_interval = _exact_share_interval(name, predicted, table.patient[rows])
+            parts[name] = _GroupMeasure(metric.value, all_contributions, int(rows.sum()), len(patients), exact_interval)
+    if predicted.n_classes == 2 and scored.is_calibrated and not isinstance(scored, ScoredMaps):
         parts |= _calibration_parts(scored, rows)
     if isinstance(scored, ScoredMaps) and (has_lesion := rows & (table.target == 1)).any():
         mean = float(scored.dice[has_lesion].mean())
@@ -640,27 +631,23 @@ def _group_measures(scored: ScoredImages, rows: np.ndarray) -> dict[str, _GroupM
 
 
 def _exact_share_interval(
-    name: str, model_predictions: ModelPredictions, patient: np.ndarray
+    name: str, predicted: ModelPredictions, patient: np.ndarray
 ) -> Callable[[float], BoundedEstimate] | None:
     """Return the exact interval of a share of correct predictions where few patients have any, or have none.
 
     It is a function of the level of each end. None of other measures, and where the variance can be used.
     """
     is_counted = {
-        "sensitivity": model_predictions.target == 1,
-        "specificity": model_predictions.target == 0,
-        "accuracy": np.ones(len(model_predictions.target), dtype=bool),
+        "sensitivity": predicted.target == 1,
+        "specificity": predicted.target == 0,
+        "accuracy": np.ones(len(predicted.target), dtype=bool),
     }.get(name)
     if is_counted is None or len(np.unique(patient)) < 2:
         return None
-    is_correct = (
-        predicted_classes(probabilities(model_predictions.logits), model_predictions.threshold)
-        == model_predictions.target
-    )[is_counted]
-    if (
-        min(len(np.unique(patient[is_counted][is_correct == either])) for either in (True, False))
-        >= MIN_PATIENTS_FOR_VARIANCE
-    ):
+    is_correct = (predicted_classes(probabilities(predicted.logits), predicted.threshold) == predicted.target)[
+        is_counted
+    ]
+    if min(len(np.unique(patient[is_counted][is_correct == either])) for either in (True, False)) >= MIN_PATIENTS:
         return None
     return lambda alpha: bounded_share(is_correct, patient[is_counted], alpha)
 
