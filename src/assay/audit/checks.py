@@ -610,10 +610,10 @@ def misreading_texts(
         changes.append(f"{name} of its maps as the {'lesion' if is_reordered else 'background'}")
         remedies.append("maps of the lesion, of several channels with the background first")
     elif is_reordered and measure == "Dice":
-        changes.append("background and lesion is_reordered")
+        changes.append("background and lesion exchanged")
         remedies.append("maps of the lesion, of several channels with the background first")
     elif is_reordered and len(classes) == 2:
-        changes.append("the classes the other_positive way round")
+        changes.append("the classes the other way round")
         other_positive = (
             f"another {key_text('--positive')}"
             if classes[0] == f"not {classes[1]}"
