@@ -38,7 +38,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.audit.references import RegionLimits, limit_of, limits_of_kinds, shipped_limits
+from assay.audit.references import RegionLimits, limit_from_effects, limits_of_kinds, shipped_limits
 from assay.audit.search.drawn import find_drawn
 from assay.audit.search.regions import Pixels, Track, candidates
 from assay.audit.search.search import (
@@ -47,8 +47,8 @@ from assay.audit.search.search import (
     RegionFinding,
     Scores,
     SearchSample,
-    carriers,
-    exchange,
+    carrying_group,
+    exchange_effects,
     find_region,
 )
 from assay.audit.swing import effect_of_mark
@@ -544,7 +544,7 @@ def measured(network: Network, whole: Pool) -> Row:
     own = (
         0.0
         if search is not train
-        else SearchSample(clean, whole.target[truth], whole.patient[truth], scores(clean)).spread
+        else SearchSample(clean, whole.target[truth], whole.patient[truth], scores(clean)).sd_within_classes
     )
     sample = SearchSample(made[1], whole.target[search], whole.patient[search], scores(made[1]), network.seed, own)
     row: Row = {
@@ -554,11 +554,11 @@ def measured(network: Network, whole: Pool) -> Row:
         "mark": network.mark,
         "tie": network.tie[0],
         "auroc": auroc(scores(clean)[:, 0], whole.target[truth]).value,
-        "searched auroc": auroc(sample.clean[:, 0], sample.target).value,
+        "searched auroc": auroc(sample.clean_scores[:, 0], sample.target).value,
     }
     row |= _truth(network, scores, whole, truth, draws)
     for of in TRACKS:
-        found = find_region(scores, sample, of, at_once=256)
+        found = find_region(scores, sample, of, batch_size=256)
         assert not isinstance(found, Reason)
         row |= {f"{of} {key}": value for key, value in row_of_search(found, sample, network, clean).items()}
     row |= row_of_drawn(scores, sample, network, clean)
@@ -571,7 +571,9 @@ def measured(network: Network, whole: Pool) -> Row:
 def effects_of_kinds(scores: Scores, sample: SearchSample) -> dict[str, float]:
     """Return the effect of each kind of whole-image change on all images."""
     kinds = candidates("whole")
-    effects = exchange(CountedModel(scores, 256), sample, kinds, np.arange(len(sample.target)), DONORS).mean(axis=1)
+    effects = exchange_effects(CountedModel(scores, 256), sample, kinds, np.arange(len(sample.target)), DONORS).mean(
+        axis=1
+    )
     return {kind.key: float(value) for kind, value in zip(kinds, effects, strict=True)}
 
 
@@ -611,18 +613,18 @@ def row_of_search(found: RegionFinding, sample: SearchSample, network: Network, 
         "error": found.effect.error,
         "low": found.effect.low,
         "high": found.effect.high,
-        "first": found.values[0],
-        "second": found.values[1],
-        "agree": found.agree,
-        "discrete": found.discrete,
-        "least": found.least,
-        "effective": found.swing.effective,
+        "first": found.half_effects[0],
+        "second": found.half_effects[1],
+        "agree": found.halves_agree,
+        "discrete": found.has_two_groups,
+        "least": found.weak_effect,
+        "effective": found.patch_effect.effective_patients,
         "kind": found.region.kind,
         "region": found.region.name,
-        "moved": found.moved,
-        "swing": found.swing.largest.g.value,
+        "moved": found.score_change,
+        "swing": found.patch_effect.largest.g.value,
         "passes": found.passes,
-        "apart": found.distance,
+        "apart": found.class_distance,
     }
     where = found.region.pixel_mask(SIDE, SIDE)
     if network.mark not in (*PLACED, *MOVED) or where is None:
@@ -636,13 +638,15 @@ def row_of_search(found: RegionFinding, sample: SearchSample, network: Network, 
     return {
         **row,
         "place": _near(where, pixels),
-        "polarity": bool(carriers(sample, where, found.high, found.shape, found.high_carries)[1] == (level > around)),
+        "polarity": bool(
+            carrying_group(sample, where, found.high, found.shape, found.high_carries)[1] == (level > around)
+        ),
     }
 
 
 def row_of_drawn(scores: Scores, sample: SearchSample, network: Network, clean: Pixels) -> Row:
     """Return what the search for what is drawn alike said, and whether place and polarity are right."""
-    found = find_drawn(scores, sample, at_once=256)
+    found = find_drawn(scores, sample, batch_size=256)
     if isinstance(found, Reason):
         nothing = {**dict.fromkeys(NUMBERS, 0.0), "agree": False, "discrete": False}
         return {
@@ -653,11 +657,11 @@ def row_of_drawn(scores: Scores, sample: SearchSample, network: Network, clean: 
     said = row_of_search(found, sample, network, clean)
     called = decide_region(
         found.effect,
-        found.values,
-        agree=found.agree,
-        discrete=said["discrete"],
-        effective=found.swing.effective,
-        least=found.least,
+        found.half_effects,
+        halves_agree=found.halves_agree,
+        two_groups=said["discrete"],
+        effective_patients=found.patch_effect.effective_patients,
+        weak_effect=found.weak_effect,
     )
     return {
         **{f"drawn {key}": said[key] for key in (*NUMBERS, "agree", "discrete")},
@@ -668,13 +672,15 @@ def row_of_drawn(scores: Scores, sample: SearchSample, network: Network, clean: 
 
 def _occluded(network: Network, scores: Scores, sample: SearchSample, images: int = 16) -> Row:
     """Return the largest mean effect of 36 gray cells on the score of the own class, and whether it is at the mark."""
-    rows, step = sample.order[:images], SIDE // 6
+    rows, step = sample.balanced_order[:images], SIDE // 6
     gray = sample.images.mean(axis=(0, 2, 3))[:, None, None]
     effects = np.zeros((6, 6))
     for at in np.ndindex(6, 6):
         part = sample.images[rows].copy()
         part[:, :, at[0] * step : (at[0] + 1) * step, at[1] * step : (at[1] + 1) * step] = gray
-        effects[at] = (sample.own(sample.clean[rows], rows) - sample.own(scores(part), rows)).mean() / sample.spread
+        effects[at] = (
+            sample.own_class_scores(sample.clean_scores[rows], rows) - sample.own_class_scores(scores(part), rows)
+        ).mean() / sample.sd_within_classes
     top = np.unravel_index(int(abs(effects).argmax()), effects.shape)
     cell = np.zeros((SIDE, SIDE), dtype=bool)
     cell[top[0] * step : (top[0] + 1) * step, top[1] * step : (top[1] + 1) * step] = True
@@ -706,7 +712,7 @@ def interval(count: int, of: int) -> list[float | None]:
 
 def limits_of(rows: Sequence[Row]) -> dict[str, float]:
     """Return the largest effect of clean networks for each search."""
-    return {of: round(limit_of(of, [float(row[f"{of} z"]) for row in rows]), 4) for of in SEARCHES}
+    return {of: round(limit_from_effects(of, [float(row[f"{of} z"]) for row in rows]), 4) for of in SEARCHES}
 
 
 def verdict(row: Row, of: str, limit: float | None) -> RegionVerdict:
@@ -719,12 +725,12 @@ def verdict(row: Row, of: str, limit: float | None) -> RegionVerdict:
     return decide_region(
         effect,
         halves,
-        agree=row[f"{of} agree"] == "True",
-        discrete=row[f"{of} discrete"] == "True",
-        effective=float(row[f"{of} effective"]),
+        halves_agree=row[f"{of} agree"] == "True",
+        two_groups=row[f"{of} discrete"] == "True",
+        effective_patients=float(row[f"{of} effective"]),
         limit=limit,
-        least=least,
-        clear=WEAK_EFFECT if of == "drawn" else None,
+        weak_effect=least,
+        clear_below=WEAK_EFFECT if of == "drawn" else None,
     )
 
 
@@ -761,7 +767,7 @@ class Judged:
     def verdict(self, row: Row, of: str) -> RegionVerdict:
         """Return the verdict of a search."""
         distance, effect = float(row["place apart"]), float(row[f"{of} z"])
-        return verdict(row, of, self.limits.of(of, distance, effect) if self.limits else None)
+        return verdict(row, of, self.limits.limit_of_search(of, distance, effect) if self.limits else None)
 
     def says(self, row: Row) -> set[RegionVerdict]:
         """Return the verdicts of all searches."""
@@ -982,7 +988,7 @@ def main() -> None:
             networks = [network for network in networks if network.name in measured_names]
         elif given.small:
             networks = [network for network in networks if network.architecture not in USUAL]
-        shipped = shipped_limits(limits, trained=given.trained)
+        shipped = shipped_limits(limits, in_training=given.trained)
         judged[name] = Judged.of(collected(name, networks, given.folder, given.trained), shipped)
     rates = {name: one.rates() for name, one in judged.items()}
     page = Page(("", *domains), given.out)

@@ -52,7 +52,7 @@ def main() -> None:
     options = given.parse_args()
     environments: dict[str, Any] = {"train": {**HARD, "association": {"axis": TIED}}, "clean": HARD}
     data = {**DATA, "train": 600, "validation": 100, "test": 100}
-    study = training_study("columns", data, environments, seeds=options.seeds, first=7000)
+    study = training_study("columns", data, environments, seeds=options.seeds, first_seed=7000)
     page = Page(("verdict", "swing below 0.02 in size", "swing of 0.1 or more"), options.out)
     rows: list[tuple[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -40,14 +40,14 @@ from audit_bank import (
     trained,
 )
 
-from assay.audit.references import limit_of, limits_of_kinds
+from assay.audit.references import limit_from_effects, limits_of_kinds
 from assay.audit.search.finders import FINDERS
-from assay.audit.search.regions import Sought
+from assay.audit.search.regions import FinderName
 from assay.audit.search.search import Scores, SearchSample
 from assay.core.reasons import Reason
 
 APART = "apart"
-SHAPES: Sequence[Sought] = ("shape", "turned", "occluded")
+SHAPES: Sequence[FinderName] = ("shape", "turned", "occluded")
 LEAST_SHARE = 0.25
 """Share of the distance of the classes below which networks do not differ."""
 
@@ -62,13 +62,13 @@ def _searched(network: Network, whole: Pool, in_training: bool) -> tuple[Scores,
         images = whole.images[rows]
         return SearchSample(images, whole.target[rows], whole.patient[rows], scores(images), network.seed, spread)
 
-    return scores, sample(train, sample(truth).spread) if in_training else sample(other)
+    return scores, sample(train, sample(truth).sd_within_classes) if in_training else sample(other)
 
 
 def effects(network: Network, whole: Pool, in_training: bool) -> dict[str, float]:
     """Return the effects of kinds and of shapes on a clean network, and the distance of its classes."""
     scores, sample = _searched(network, whole, in_training)
-    found = {of: FINDERS[of](scores, sample, at_once=256) for of in SHAPES}
+    found = {of: FINDERS[of](scores, sample, batch_size=256) for of in SHAPES}
     of_shapes = {of: 0.0 if isinstance(finding, Reason) else finding.effect.value for of, finding in found.items()}
     return {**effects_of_kinds(scores, sample), APART: sample.class_separation, **of_shapes}
 
@@ -99,7 +99,7 @@ def main() -> None:
             path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
             print(network.name, {kind: round(value, 2) for kind, value in known[network.name].items()}, flush=True)
     rows = list(known.values())
-    of_shapes = {of: round(limit_of(of, [row.pop(of) for row in rows]), 4) for of in SHAPES}
+    of_shapes = {of: round(limit_from_effects(of, [row.pop(of) for row in rows]), 4) for of in SHAPES}
     distances = [row.pop(APART) for row in rows]
     shares = {
         kind: [row[kind] / (distance - row[kind]) for row, distance in zip(rows, distances, strict=True)]

@@ -27,8 +27,8 @@ from scipy.special import ndtri
 
 from assay.api import load
 from assay.audit.battery import DECIDING, DOMAINS, DOSES, at_deciding_dose, battery
-from assay.audit.reference_networks import SMALL, audit_trained, parts_of, run_jobs, table_rows, training_study
-from assay.audit.references import LEAST_NETWORKS, SIZE, shipped_reference
+from assay.audit.reference_networks import ARCHITECTURE, audit_trained, parts_of, run_jobs, table_rows, training_study
+from assay.audit.references import IMAGE_SIDE, LEAST_NETWORKS, shipped_reference
 from assay.audit.request import AuditRequest
 from assay.audit.tables import RATES
 from assay.audit.verdicts import Reference, reference_of
@@ -111,7 +111,7 @@ def tied_marks(domain: str) -> tuple[_Mark, ...]:
 
 
 def _phantom(phantom: str, target: str, core: str, environment: Mapping[str, Any]) -> Base:
-    data = {"phantom": phantom, "size": SIZE, "target": target, "core": core}
+    data = {"phantom": phantom, "size": IMAGE_SIDE, "target": target, "core": core}
     domain = f"phantom-{phantom}"
     return Base(
         domain,
@@ -150,9 +150,9 @@ def base_of_rows(data: Mapping[str, Any], domain: str) -> Base:
     audited = min(AUDITED, count // 8)
     share = 5 * audited / max(count, 1)
     parts = parts_of(data, shares=(("train", 0.85 * (1 - share)), ("validation", 0.15 * (1 - share)), ("test", share)))
-    turns = (parts.halves(0.2, seed) for seed in range(_TURNS))
+    turns = (parts.split_tested(0.2, seed) for seed in range(_TURNS))
     tested = tuple((parts.data_of_rows(few), parts.data_of_rows(many)) for few, many in turns)
-    return Base(domain, parts.training(), {}, tied_marks(domain), tested, audited)
+    return Base(domain, parts.study_data(), {}, tied_marks(domain), tested, audited)
 
 
 OTHERS = ("test_resnet", "test_efficientnet")
@@ -183,10 +183,12 @@ def studies(base: Base, counts: Counts) -> dict[str, dict[str, Any]]:
     """Return the studies that train the networks: name -> mapping."""
     drawn = [one for _, here, elsewhere in base.tied for one in (here, elsewhere)]
 
-    def study(name: str, dose: Mapping[str, Any], seeds: int, first: int, architecture: Any = SMALL) -> dict[str, Any]:
+    def study(
+        name: str, dose: Mapping[str, Any], seeds: int, first: int, architecture: Any = ARCHITECTURE
+    ) -> dict[str, Any]:
         environments = {"train": {**base.environment, **dose}, "clean": dict(base.environment)}
         return training_study(
-            f"{base.domain}-{name}", base.data, environments, seeds=seeds, first=first, architecture=architecture
+            f"{base.domain}-{name}", base.data, environments, seeds=seeds, first_seed=first, architecture=architecture
         )
 
     same = [one[1] for one in base.tied]
@@ -230,7 +232,7 @@ class World:
     as_audited: bool = False
     association: float = 0.0
     seed: int = 0
-    architecture: str = SMALL
+    architecture: str = ARCHITECTURE
 
 
 def worlds(base: Base, name: str, folder: RunFolder) -> Iterator[World]:
@@ -244,12 +246,12 @@ def worlds(base: Base, name: str, folder: RunFolder) -> Iterator[World]:
             continue
         where, seed = folder.unit("trials", str(row["trial"])), int(row["seed"])
         if kind == "clean":
-            yield World(where, kind, seed=seed, architecture=architecture or SMALL)
+            yield World(where, kind, seed=seed, architecture=architecture or ARCHITECTURE)
         else:
             place = json.loads(row["coordinates"])
             mark, component, same = drawn[place["confounder"]]
             share = 0.5 if kind == "untied" else float(place.get("p", ASSOCIATIONS[-1]))
-            yield World(where, kind, mark, component, same, share, seed, architecture or SMALL)
+            yield World(where, kind, mark, component, same, share, seed, architecture or ARCHITECTURE)
 
 
 def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
@@ -538,8 +540,8 @@ def calibrated(base: Base, folder: Path, *, quick: bool = False, workers: int | 
     reference, judged = _reference(base, found, quick)
     rows = by_architecture(judged, reference)
     if not quick:
-        own = [{name: row[name] for name in RATES.names} for row in rows if row["architecture"] == SMALL]
-        networks = sum(one["architecture"] == SMALL for one in judged)
+        own = [{name: row[name] for name in RATES.names} for row in rows if row["architecture"] == ARCHITECTURE]
+        networks = sum(one["architecture"] == ARCHITECTURE for one in judged)
         document = shipped_document(base, reference, own, networks)
         write_json(folder / f"{base.domain}.json", document)
     _write_csv(folder / "worlds.csv", world_rows(judged, reference))
@@ -580,7 +582,7 @@ def _reference(
         if shipped is None:
             raise SpecError(f"{base.domain} has no shipped reference: leave --quick out to make one")
         return shipped, list(found)
-    clean = [one for one in found if one["kind"] == "clean" and one["architecture"] == SMALL]
+    clean = [one for one in found if one["kind"] == "clean" and one["architecture"] == ARCHITECTURE]
     first = clean[:LEAST_NETWORKS]
     return limits_of(base.domain, first), [one for one in found if not any(one is other for other in first)]
 

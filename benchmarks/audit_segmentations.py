@@ -62,7 +62,7 @@ from audit_bank import (
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.audit.references import limit_of
+from assay.audit.references import limit_from_effects
 from assay.audit.search.regions import Box, Pixels
 from assay.audit.search.search import Scores, SearchSample, find_region
 from assay.audit.verdicts import WEAK_EFFECT
@@ -270,9 +270,14 @@ def measured(network: Network, whole: Pool, masks: np.ndarray) -> Iterator[Row]:
     for mode, rows in zip(MODES, (train, search), strict=True):
         answers = scores(images[mode])
         sample = SearchSample(
-            images[mode], whole.target[rows], whole.patient[rows], answers, network.seed, cells=_cells(masks[rows])
+            images[mode],
+            whole.target[rows],
+            whole.patient[rows],
+            answers,
+            network.seed,
+            lesion_cells=_cells(masks[rows]),
         )
-        found = find_region(scores, sample, "place", at_once=256)
+        found = find_region(scores, sample, "place", batch_size=256)
         assert not isinstance(found, Reason)
         place = {f"place {key}": value for key, value in row_of_search(found, sample, network, clean).items()}
         yield {**facts, "mode": mode, **place, **row_of_drawn(scores, sample, network, clean)}
@@ -284,19 +289,19 @@ def _truth(
     """Return how well a network tells the classes, and what its mark does to images without it."""
     images, target = whole.images[rows], whole.target[rows]
     off = scores(images)
-    sample = SearchSample(images, target, whole.patient[rows], off, cells=_cells(masks[rows]))
-    row: Row = {"auroc": auroc(sample.clean[:, 0], target).value, "moves": 0.0, "mark called": 0.0}
+    sample = SearchSample(images, target, whole.patient[rows], off, lesion_cells=_cells(masks[rows]))
+    row: Row = {"auroc": auroc(sample.clean_scores[:, 0], target).value, "moves": 0.0, "mark called": 0.0}
     if not network.mark:
         return row
     pixels, _ = pixels_of(network.mark, images)
     high, wide = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
     box = Box(high[0] / SIDE, wide[0] / SIDE, (high[-1] + 1) / SIDE, (wide[-1] + 1) / SIDE)
     on = scores(draw(network.mark, images, draws))
-    without, with_mark = (sample.scores_from_answers(answers, [box]) for answers in (off, on))
+    without, with_mark = (sample.scores_from_outputs(answers, [box]) for answers in (off, on))
     called = np.array([part[box.pixel_mask(*part.shape)].max() > 0 for part in on])
     return {
         **row,
-        "moves": float((with_mark - without).mean()) / sample.spread,
+        "moves": float((with_mark - without).mean()) / sample.sd_within_classes,
         "mark called": float(called.mean()),
     }
 
@@ -338,7 +343,7 @@ class Judged:
     def limit(self, of: str, without: str = "") -> float:
         """Return the limit of a search, without an architecture."""
         effects = [float(row[f"{of} z"]) for row in self.of("reference") if row["architecture"] != without]
-        return max(WEAK_EFFECT, limit_of(of, effects))
+        return max(WEAK_EFFECT, limit_from_effects(of, effects))
 
     @property
     def strong(self) -> list[Row]:

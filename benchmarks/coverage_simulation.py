@@ -15,7 +15,7 @@ from _simulation import CHUNK, RATIOS, aurocs, effects, tabulate
 from scipy import stats
 
 from assay.core.seeds import generator
-from assay.stats.estimate import degrees, estimate_seeds, interval, two_way
+from assay.stats.estimate import degrees_of_freedom, estimate_seeds, interval, two_way
 from assay.stats.panel import measure_by_seed as seed_values
 
 IMAGES = np.linspace(20, 1, 40).round().astype(int)
@@ -78,7 +78,7 @@ def of_patients(world: str, ratio: float, seeds: int, worlds: int) -> np.ndarray
     for _ in range(worlds // CHUNK):
         values, moves = draw(CHUNK, seeds, seed_sd)
         spread = two_way(values, moves)
-        before = degrees(spread.seeds, spread.variance, seeds - 1, len(positive) - 1)
+        before = degrees_of_freedom(spread.seeds, spread.variance, seeds - 1, len(positive) - 1)
         for value, variance, df, old in zip(values.mean(axis=1), spread.variance, spread.df, before, strict=True):
             (low, high), (low_before, high_before) = (
                 interval(float(value), float(np.sqrt(variance)), float(one), (0.0, 1.0)) for one in (df, old)

@@ -19,8 +19,8 @@ from _simulation import promised_claims, tabulate
 from family_simulation import PATIENTS, SEED_EFFECTS, draws, grouped, reaches, tails
 
 from assay.stats.compare import Correction
-from assay.stats.estimate import VarianceComponents, recombine
-from assay.stats.power import df_of_group
+from assay.stats.estimate import VarianceComponents, replace_seed_variance
+from assay.stats.power import group_degrees_of_freedom
 from assay.stats.rows import ALPHA
 
 RATIOS = (1.0, 3.0, 6.0)
@@ -67,7 +67,7 @@ def simulate(design: str, kind: str, ratio: float, seeds: int, worlds: int) -> d
     kept = {name: getattr(without, name)[:, :family] for name in VarianceComponents.__dataclass_fields__}
     values = values[:, :family]
     a = values.var(axis=-1, ddof=1) / seeds
-    own = recombine(VarianceComponents(**kept), a, np.full_like(a, seeds - 1))
+    own = replace_seed_variance(VarianceComponents(**kept), a, np.full_like(a, seeds - 1))
     spread = grouped(values, own, group)
     mean = values.mean(axis=-1)
     margin = 12 * float(np.median(np.sqrt(spread.variance)))
@@ -85,7 +85,7 @@ def simulate(design: str, kind: str, ratio: float, seeds: int, worlds: int) -> d
     any_false = float(((different & (half == 0)) | (equal & (half > 0))).any(axis=1).mean())
     between, rest = a.mean(axis=1), np.maximum(own.patients - own.residual, 0.0).mean(axis=1)
     size = family if correction == "holm" else 1
-    table = reaches(seeds, group, family, df_of_group(seeds, group), correction)
+    table = reaches(seeds, group, family, group_degrees_of_freedom(seeds, group), correction)
     figure: np.ndarray = np.sqrt(between + rest) * np.interp(between / (between + rest), *table)
     found = 2 * tails(np.abs(mean + np.roll(figure, 1)[:, None]), spread) < ALPHA / size
     return {

@@ -17,7 +17,7 @@ from _simulation import CHUNK, RATIOS, aurocs, effects, judged, tabulate, target
 from scipy import stats
 
 from assay.core.seeds import generator
-from assay.stats.doses import outcome_weights
+from assay.stats.doses import dose_weights
 from assay.stats.estimate import two_way
 from assay.stats.panel import MeasureBySeed, probit
 
@@ -62,7 +62,7 @@ def seed_sd_of(ratio: float) -> float:
 
 def p_values(found: MeasureBySeed) -> tuple[np.ndarray, np.ndarray]:
     """p [w] of the interaction and its value [w], on the scale that the values are on."""
-    weights = np.concatenate([outcome_weights(len(DOSES)), -outcome_weights(len(DOSES))])
+    weights = np.concatenate([dose_weights(len(DOSES)), -dose_weights(len(DOSES))])
     values = np.einsum("r,wrs->ws", weights, found.values)
     spread = two_way(values, np.einsum("r,wrsp->wsp", weights, found.contributions))
     mean = values.mean(axis=-1)

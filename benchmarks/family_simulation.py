@@ -24,8 +24,8 @@ from scipy import optimize, stats
 
 from assay.core.seeds import generator
 from assay.stats.compare import Correction
-from assay.stats.estimate import VarianceComponents, limit_df, moderate, recombine, two_way
-from assay.stats.power import POWER, df_of_group, reachable
+from assay.stats.estimate import VarianceComponents, limit_df, moderate_variances, replace_seed_variance, two_way
+from assay.stats.power import POWER, difference_with_power, group_degrees_of_freedom
 
 FAMILIES = (1, 4, 8, 20, 32)
 RATIOS = (1.0, 3.0, 6.0, 10.0)
@@ -83,8 +83,8 @@ def grouped(values: np.ndarray, spread: VarianceComponents, size: int) -> Varian
     worlds, family, seeds = values.shape
     size = min(size, family)
     own = values.reshape(worlds, family // size, size, seeds)
-    part, df = moderate(own.var(axis=-1, ddof=1), np.full(size, seeds), own)
-    found = recombine(spread, part.reshape(worlds, family), df.reshape(worlds, family))
+    part, df = moderate_variances(own.var(axis=-1, ddof=1), np.full(size, seeds), own)
+    found = replace_seed_variance(spread, part.reshape(worlds, family), df.reshape(worlds, family))
     return replace(found, df=limit_df(found.df, seeds, size, family))
 
 
@@ -125,7 +125,7 @@ def reaches(
     """
     shares = np.linspace(0.0, 1.0, 21)
     rest = (seeds, PATIENTS - 1, group, family, correction)
-    found = [reachable(share, 1 - share, *rest, df_between=df) for share in shares.tolist()]
+    found = [difference_with_power(share, 1 - share, *rest, df_between=df) for share in shares.tolist()]
     return shares, np.array(found)
 
 
@@ -163,7 +163,7 @@ def simulate(kind: str, size: int, family: int, ratio: float, seeds: int, worlds
     values = (still + scale * (moved[:, 1:] - moved[:, :1]))[:, :family]
     a = values.var(axis=-1, ddof=1) / seeds
     kept = {name: getattr(without, name)[:, :family] for name in VarianceComponents.__dataclass_fields__}
-    own = recombine(VarianceComponents(**kept), a, np.full_like(a, seeds - 1))
+    own = replace_seed_variance(VarianceComponents(**kept), a, np.full_like(a, seeds - 1))
     pooled = grouped(values, own, size)
     mean = values.mean(axis=-1)
     row: dict[str, float] = {}
@@ -179,7 +179,7 @@ def simulate(kind: str, size: int, family: int, ratio: float, seeds: int, worlds
     order = np.argsort(np.argsort(tails(mean + margin, pooled), axis=1), axis=1)
     read_off = float((over < 0.025 / (family - order)).any(axis=1).mean())
     between, rest = a.mean(axis=1), np.maximum(own.patients - own.residual, 0.0).mean(axis=1)
-    table = reaches(seeds, size, family, df_of_group(seeds, size))
+    table = reaches(seeds, size, family, group_degrees_of_freedom(seeds, size))
     figure: npt.NDArray[np.float64] = np.sqrt(between + rest) * np.interp(
         between / (between + rest), table[0], table[1]
     )

@@ -3,8 +3,8 @@
     python benchmarks/few_patients_simulation.py --worlds 2000 --out docs/results/few-patients-simulation.csv
 
 Two recipes of equal true value are compared on patients of unequal numbers of images. `effective` is the effective
-number of patients of the smaller class (`assay.stats.panel.effective_of_classes`), `claims` the share of worlds with a
-difference at p < 0.05 by the two-way variance, and `decided` that of the rule of `assay.stats.compare`: nothing is
+number of patients of the smaller class (`assay.stats.effective_patients_of_classes`), `claims` the share of worlds with
+a difference at p < 0.05 by the two-way variance, and `decided` that of the rule of `assay.stats.compare`: nothing is
 decided under 6. `by_influence` is the rule that was tried before: no decision where the contributions of a class have
 fewer than 6 degrees of freedom, and `left_by_influence` the worlds that it leaves undecided. One core, 15 minutes.
 """
@@ -17,9 +17,9 @@ import numpy as np
 from _simulation import promised_claims, tabulate
 
 from assay.core.seeds import generator
-from assay.stats.compare import contrast_of
-from assay.stats.estimate import degrees_of_patients, uncertainty
-from assay.stats.panel import Panel, combine, evaluate
+from assay.stats.compare import make_contrast
+from assay.stats.estimate import patient_degrees_of_freedom, uncertainty
+from assay.stats.panel import SeedPredictions, combine, evaluate
 from assay.stats.rows import LEAST_PATIENTS
 
 COLUMNS = (
@@ -45,16 +45,16 @@ def cells() -> Iterator[tuple[str, str]]:
             yield name, measure
 
 
-def panels(rng: np.random.Generator, sizes: np.ndarray, classes: np.ndarray, seeds: int) -> list[Panel]:
+def panels(rng: np.random.Generator, sizes: np.ndarray, classes: np.ndarray, seeds: int) -> list[SeedPredictions]:
     """Two recipes that see the same images: effects of patients shared, of recipe and patient, and noise."""
     patient = np.repeat(np.arange(len(sizes)), sizes)
     target, images = classes[patient], len(patient)
     common = rng.normal(size=len(sizes))[patient] + rng.normal(size=images) + 1.2 * target
-    made: list[Panel] = []
+    made: list[SeedPredictions] = []
     for _ in range(2):
         own = common + 0.5 * rng.normal(size=len(sizes))[patient] + 0.5 * rng.normal(size=images)
         per_seed = 0.1 * rng.normal(size=(seeds, len(sizes)))[:, patient] + 0.5 * rng.normal(size=(seeds, images))
-        made.append(Panel((own + per_seed)[..., None], target, patient))
+        made.append(SeedPredictions((own + per_seed)[..., None], target, patient))
     return made
 
 
@@ -67,11 +67,11 @@ def simulate(name: str, measure: str, seeds: int, worlds: int) -> dict[str, obje
     for world in range(worlds):
         parts = [evaluate(panel, measure) for panel in panels(rng, sizes, classes, seeds)]
         whole = combine(parts, np.array([1.0, -1.0]))
-        effective = whole.effective
-        found = contrast_of(whole, uncertainty(whole), None, left_out=0, paired_patients=len(sizes))
+        effective = whole.n_effective_patients
+        found = make_contrast(whole, uncertainty(whole), None, left_out=0, paired_patients=len(sizes))
         claimed[world] = found.p < 0.05
         mean, own = whole.contributions.mean(axis=0), classes[whole.patients]
-        df = [float(degrees_of_patients(mean[own == one], int((own == one).sum()))) for one in (0, 1)]
+        df = [float(patient_degrees_of_freedom(mean[own == one], int((own == one).sum()))) for one in (0, 1)]
         sure[world] = min(df) + 1 >= LEAST_PATIENTS
     decided = float(claimed.mean()) if effective >= LEAST_PATIENTS else 0.0
     return {

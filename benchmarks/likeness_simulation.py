@@ -16,7 +16,7 @@ import argparse
 import numpy as np
 from _shared import Page, parser
 
-from assay.stats.similarity import beyond_seeds
+from assay.stats.similarity import similarity_contrast
 
 DISTANCE = 2.0
 
@@ -35,7 +35,7 @@ def cell(studies: int, seeds: int, dimensions: int, shift: float) -> tuple[float
     found: list[tuple[float, float, float, float]] = []
     for _ in range(studies):
         a, b = models(rng, seeds, dimensions, 0.0), models(rng, seeds, dimensions, shift)
-        one = beyond_seeds(a @ b.T, a @ a.T, b @ b.T)
+        one = similarity_contrast(a @ b.T, a @ a.T, b @ b.T)
         found.append((one.p, one.below, one.low, one.high))
     p, below, low, high = np.array(found).T
     truth = float(below.mean())

@@ -24,7 +24,7 @@ from family_simulation import PATIENTS, SEED_EFFECTS, grouped, tails
 
 from assay.core.seeds import LOOKS, generator
 from assay.stats.decisions import LOOK_ALPHA
-from assay.stats.estimate import VarianceComponents, recombine, two_way
+from assay.stats.estimate import VarianceComponents, replace_seed_variance, two_way
 
 DESIGNS = {
     "primary of 1": (1, 1, "holm"),
@@ -128,7 +128,7 @@ def followed(looks: list[Look], design: str, scale: float, truth: np.ndarray, ma
         values = (look.still + scale * look.moved)[:, :family]
         a = values.var(axis=-1, ddof=1) / number
         kept = VarianceComponents(*(getattr(look.spread, name)[:, :family] for name in FIELDS))
-        spread = spreads(values, recombine(kept, a, np.full_like(a, number - 1)), group, ~ended)
+        spread = spreads(values, replace_seed_variance(kept, a, np.full_like(a, number - 1)), group, ~ended)
         found = values.mean(axis=-1) + truth
         tests = 2 * tails(np.abs(found), spread), tails(margin - np.abs(found), spread) if margin else np.ones(shape)
         shown: list[np.ndarray] = [

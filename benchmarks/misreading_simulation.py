@@ -19,7 +19,7 @@ import numpy as np
 from _simulation import tabulate
 from scipy.special import ndtri
 
-from assay.audit.scored import INVERTED, ScoredImages, better
+from assay.audit.scored import INVERTED_GRAY, ScoredImages, better_preprocessing
 from assay.core.seeds import generator
 from assay.core.types import FactorTable
 
@@ -101,8 +101,8 @@ def stopped(rng: np.random.Generator, ways: list[ScoredImages]) -> bool:
     """Return whether the audit of the first way stops."""
     table = ways[0].table
     second = rng.permutation(int(table.patient.max()) + 1)[table.patient] % 2 == 1
-    names = [*(f"way {at}" for at in range(1, WAYS - 1)), INVERTED]
-    return better(ways[0], dict(zip(names, ways[1:], strict=True)), second) is not None
+    names = [*(f"way {at}" for at in range(1, WAYS - 1)), INVERTED_GRAY]
+    return better_preprocessing(ways[0], dict(zip(names, ways[1:], strict=True)), second) is not None
 
 
 def simulate(

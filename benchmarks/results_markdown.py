@@ -14,7 +14,7 @@ from pathlib import Path
 
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 from assay.stats.format import number, p_value, with_interval
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -56,7 +56,7 @@ def main() -> None:
 def said(sentences: Sequence[Row]) -> list[str]:
     """Cautions and limits, one list item each; cautions with their light."""
     lights = {"ok": "fine: ", "warn": "caution: ", "bad": "problem: ", "none": ""}
-    return [f"- {lights[row['light']]}{reason_words(from_row(row).reason)}" for row in sentences]
+    return [f"- {lights[row['light']]}{reason_words(parse_finding(row).reason)}" for row in sentences]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -135,7 +135,7 @@ def row(cell: Cell, worlds: int) -> dict[str, object]:
     draws = generator(0, "swing-simulation", repr(cell))
     found = [cell.drawn(draws) for _ in range(worlds)]
     below, above = missed([one.g for one in found], cell.g)
-    lost = missed([one.on_all for one in found if one.on_all], cell.loss)
+    lost = missed([one.loss_on_all for one in found if one.loss_on_all], cell.loss)
     shown: dict[str, object] = {"g": cell.g, "images": cell.images, "spread": cell.spread, "most images": cell.most,
                                 "prevalence": cell.prevalence, "effective": round(cell.effective, 1),
                                 "worlds": worlds, "below": round(below, 4), "above": round(above, 4)}  # fmt: skip

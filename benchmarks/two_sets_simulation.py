@@ -18,7 +18,7 @@ from _simulation import promised_claims, tabulate
 from scipy.special import ndtr
 
 from assay.core.seeds import generator
-from assay.stats import Panel, estimate_panel
+from assay.stats import SeedPredictions, estimate_panel
 from assay.stats.bounds import MARGIN
 from assay.stats.unpaired import unpaired_difference
 
@@ -50,11 +50,11 @@ def share_of_the_margin(spread: float) -> float:
     return low
 
 
-def panel(rng: np.random.Generator, patients: int, positive: float, distances: np.ndarray) -> Panel:
+def panel(rng: np.random.Generator, patients: int, positive: float, distances: np.ndarray) -> SeedPredictions:
     """Scores of networks with these distances: half of the noise of a patient is in all of them."""
     target = (np.arange(patients) < max(2, round(positive * patients))).astype(int)
     noise = np.sqrt(0.5) * (rng.normal(size=patients) + rng.normal(size=(len(distances), patients)))
-    return Panel((distances[:, None] * target + noise)[..., None], target, np.arange(patients))
+    return SeedPredictions((distances[:, None] * target + noise)[..., None], target, np.arange(patients))
 
 
 def simulate(patients: str, positive: float, spread: float, seeds: int, worlds: int) -> dict[str, object]:

@@ -19,7 +19,7 @@ from _simulation import CHUNK, RATIOS, effects, judged, tabulate, target
 from scipy import stats
 
 from assay.core.seeds import generator
-from assay.stats.estimate import degrees, degrees_of_patients, two_way
+from assay.stats.estimate import degrees_of_freedom, patient_degrees_of_freedom, two_way
 
 COLUMNS = (
     "world", "seeds", "seed_sd", "worlds", "quantity", "truth", "rate", "mc_error", "target_low", "target_high", "met",
@@ -53,8 +53,8 @@ def p_values(right: np.ndarray) -> np.ndarray:
     contributions = (moved[:, 0] - moved[:, 1]).reshape(*difference.shape, PATIENTS)
     spread = two_way(difference, contributions)
     patients = group * chosen.any(axis=1).sum(axis=(1, 2))  # of one group or of two
-    df_patients = degrees_of_patients(contributions.mean(axis=1), patients)
-    df = degrees(spread.seeds, spread.variance, difference.shape[-1] - 1, df_patients)
+    df_patients = patient_degrees_of_freedom(contributions.mean(axis=1), patients)
+    df = degrees_of_freedom(spread.seeds, spread.variance, difference.shape[-1] - 1, df_patients)
     with np.errstate(invalid="ignore"):  # where nothing varies there is no p, and no claim
         return 2 * stats.t.sf(np.abs(difference.mean(axis=-1)) / np.sqrt(spread.variance), df)
 

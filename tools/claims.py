@@ -24,7 +24,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from assay.report.blocks import cell as page_cell
-from assay.report.evidence import Evidence, coordinates
+from assay.report.context import PageContext, coordinates
 from assay.report.page import first_figures
 from assay.report.words import decided_by, number, statement, verdict_words
 from assay.spec.parse import parse_study
@@ -56,8 +56,8 @@ class Found:
         again: Id -> row of `replications`, or of `contrasts` where it is not primary.
     """
 
-    run: Evidence
-    second: Evidence | None
+    run: PageContext
+    second: PageContext | None
     rows: Sequence[Row]
     again: Mapping[str, Row]
 
@@ -80,9 +80,9 @@ class Found:
         return f"{self.seeds}; {known}"
 
 
-def evidence_of(root: Path) -> Evidence | None:
+def evidence_of(root: Path) -> PageContext | None:
     """Return the tables of a finished run; None without one."""
-    return Evidence.of(root) if (root / "report.html").is_file() and RunFolder(root).kind else None
+    return PageContext.of(root) if (root / "report.html").is_file() and RunFolder(root).kind else None
 
 
 def found(study: str, runs: Path) -> Found | None:
@@ -95,7 +95,7 @@ def found(study: str, runs: Path) -> Found | None:
     return Found(run, second, rows, {row["id"]: row for rows in tables for row in rows})
 
 
-def _seeds(one: Evidence) -> str:
+def _seeds(one: PageContext) -> str:
     known = sorted({int(row["seed"]) for row in one.tables["trials"]})
     return f"{known[0]} to {known[-1]}"
 
@@ -351,17 +351,17 @@ def comparisons(claims: Sequence[Mapping[str, Any]], of: Found) -> str:
     return f"{of.origin[:1].upper()}{of.origin[1:]}.\n\n{shown}"
 
 
-def values(asked: Mapping[str, Any], run: Evidence) -> str:
+def values(asked: Mapping[str, Any], run: PageContext) -> str:
     """Return a table of estimates: a row for each level of the leading axis."""
-    axis, lines = run.outline.axis, list[tuple[str, ...]]()
-    for level in run.outline.levels:
+    axis, lines = run.scope.axis, list[tuple[str, ...]]()
+    for level in run.scope.levels:
         held = {**asked["where"], axis: level}
         cells = [_estimate(run, {**held, **one.get("at", {})}, one) for one in asked["columns"].values()]
         lines.append((run.names.level(axis, level), *cells))
     return table((axis, *asked["columns"]), lines)
 
 
-def _estimate(run: Evidence, at: Mapping[str, str], wanted: Mapping[str, Any]) -> str:
+def _estimate(run: PageContext, at: Mapping[str, str], wanted: Mapping[str, Any]) -> str:
     named = {"factor": "", "level": "", "layer": ""} | {name: each for name, each in wanted.items() if name != "at"}
     rows = [
         row

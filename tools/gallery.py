@@ -23,7 +23,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 import assay
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ("nodule-loss", "source-matters", "lesion-loss-ood", "dr-pretraining")
@@ -50,8 +50,8 @@ def made(study: str, scale: str | None, out: Path) -> Path:
 
 def verdict(run: Path) -> str:
     """Return the headline of a run."""
-    evidence = Evidence.of(run)
-    return evidence.page.account(evidence).verdict
+    context = PageContext.of(run)
+    return context.page.text(context).verdict
 
 
 def demo_words(where: Path) -> str:

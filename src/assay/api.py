@@ -1040,10 +1040,10 @@ def audit(
         'affected-by'
     """
     request = AuditRequest(**locals())
-    from assay.audit.labels import ALL
+    from assay.audit.labels import ALL_OUTPUTS
     from assay.audit.origins import origin_of
 
-    return _labels_audited(request) if request.output == ALL else Audit(_audited(origin_of(request), request))
+    return _labels_audited(request) if request.output == ALL_OUTPUTS else Audit(_audited(origin_of(request), request))
 
 
 def _labels_audited(request: AuditRequest) -> Audit:
@@ -1078,10 +1078,10 @@ def _audited(origin: Origin, request: AuditRequest) -> Path:
 
     request = with_images(request)
     if request.networks:
-        from assay.audit.reference_networks import trained_references
+        from assay.audit.reference_networks import train_references
 
         say: Callable[[str], None] = print if request.progress else lambda text: None
-        request = request.with_changes(references=trained_references(request, say=say))
+        request = request.with_changes(references=train_references(request, say=say))
     with reading_shown(quiet=not request.progress) as on_progress:
         folder = run_audit(origin, request, on_progress=on_progress)
     assert isinstance(folder, Path)

@@ -226,7 +226,7 @@ def test_a_folder_keeps_the_audit_of_one_model_and_its_images(planted: Path, tmp
 
 
 def test_a_large_budget_reads_the_full_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "FULL", 200)  # so that not all images are put under marks
+    monkeypatch.setattr(request, "FULL_BUDGET", 200)  # so that not all images are put under marks
     data = images(tmp_path / "set", 60)
     given: dict[str, Any] = {"marks": {"tag": MARKS["tag"]}, "distortions": None, "domain": "gray"}
     short, full = (audited(shortcut, data, tmp_path / str(budget), budget=budget, **given) for budget in (100, 200))
@@ -388,16 +388,22 @@ def test_a_policy_takes_lists_and_one_that_would_check_nothing_is_refused(tmp_pa
         for kind, verdict in (("mark", "relies-on"), ("column", "no-effect"))
     ]
     for given in (rows, rows[::-1]):  # a mark that has the name of a column
-        assert Policy((("relies-on", "tag"),)).broken(given, [], []) == ["tag: relies-on, and relies-on is forbidden"]
+        assert Policy((("relies-on", "tag"),)).find_violations(given, [], []) == [
+            "tag: relies-on, and relies-on is forbidden"
+        ]
     for forbidden, breaking in (("relies-on", 1), ("affected-by", 2), ("affected-without-direction", 3)):
         marks = [rows[0] | {"factor": name, "verdict": name, "open": ""} for name in (
             "relies-on", "affected-by", "affected-without-direction")]  # fmt: skip
-        assert len(Policy(((forbidden, "any"),)).broken(marks, [], [])) == breaking, "a graver verdict breaks it too"
-    assert Policy((("relies-on-look", "any"),)).broken([], [], [], [{"of": "place", "verdict": "relies-on-region"}])
+        assert len(Policy(((forbidden, "any"),)).find_violations(marks, [], [])) == breaking, (
+            "a graver verdict breaks it too"
+        )
+    assert Policy((("relies-on-look", "any"),)).find_violations(
+        [], [], [], [{"of": "place", "verdict": "relies-on-region"}]
+    )
     lived = Policy((("relies-on-region", "any"),))
     for verdict, broken in (("relies-on-region", 1), ("unverified", 1), ("inconclusive", 1), ("nothing-found", 0)):
-        assert len(lived.broken(rows, [], [], [{"of": "place", "verdict": verdict}])) == broken
-    assert lived.broken(rows, [], []) == ["no region was searched for, and relies-on-region is forbidden"]
+        assert len(lived.find_violations(rows, [], [], [{"of": "place", "verdict": verdict}])) == broken
+    assert lived.find_violations(rows, [], []) == ["no region was searched for, and relies-on-region is forbidden"]
 
 
 def test_a_group_or_a_column_that_is_too_small_is_an_open_gap(

@@ -10,7 +10,7 @@ import pytest
 from assay.plugin import MapGrid
 from assay.report.outcomes import mean_masks
 from assay.report.sentences.captions import caption
-from assay.stats import Panel
+from assay.stats import SeedPredictions
 
 
 def test_a_missed_lesion_has_its_dice_and_areas() -> None:
@@ -31,7 +31,7 @@ def test_dice_and_area_of_masks_are_means_over_seeds() -> None:
 
     maps = {"truth": np.array([[4, 0], [4, 0]]), "predicted": column([[4, 1], [4, 3]]),
             "hit": column([[4, 0], [2, 0]]), "pixels": np.full((2, 2), 16)}  # fmt: skip
-    found = mean_masks(Panel(np.zeros((2, 2, 1)), np.array([1, 0]), np.arange(2), maps=maps), np.arange(2))
+    found = mean_masks(SeedPredictions(np.zeros((2, 2, 1)), np.array([1, 0]), np.arange(2), maps=maps), np.arange(2))
     assert found is not None
     assert found[0][0] == pytest.approx(0.75)
     assert np.isnan(found[0][1])

@@ -24,7 +24,7 @@ from assay.cli import main
 from assay.core.measures import direction_of, label_of
 from assay.plugin import RunFolder, SpecError, StoreError, WeightsError
 from assay.report.sentences.reasons import reason_words
-from assay.stats.findings import from_row, to_row
+from assay.stats.findings import finding_row, parse_finding
 from assay.store import schema
 
 SIDE = 16
@@ -261,7 +261,7 @@ def _audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_says_what_one_model_does_and_nothing_of_a_training(audited: Path) -> None:
     path = audited / "report.html"
     page = path.read_text()
-    (doubt,) = (from_row(row) for row in RunFolder(audited).table("findings"))
+    (doubt,) = (parse_finding(row) for row in RunFolder(audited).table("findings"))
     text = visible(page).replace(str(escape(reason_words(doubt.reason))), "")  # which names its training as a cause
     require_links(page)
     first = page.partition('<div class="first">')[2].partition('<h2 id="findings"')[0]
@@ -287,8 +287,8 @@ def test_the_page_says_what_one_model_does_and_nothing_of_a_training(audited: Pa
 def test_findings_of_a_model_are_cautions_whose_sentences_are_on_the_page(audited: Path) -> None:
     rows = RunFolder(audited).table("findings")
     assert tuple(rows[0]) == schema.FINDINGS.names
-    found = [from_row(row) for row in rows]
-    again = json.dumps([to_row(one) for one in found], sort_keys=True)
+    found = [parse_finding(row) for row in rows]
+    again = json.dumps([finding_row(one) for one in found], sort_keys=True)
     assert again == json.dumps(rows, sort_keys=True), "a finding survives its row"
     (doubt,) = found
     assert (doubt.kind, doubt.light) == ("caution", "warn")

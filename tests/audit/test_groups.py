@@ -9,7 +9,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from assay.audit.harm_words import answer_words
-from assay.audit.scored import ScoredImages, of_columns
+from assay.audit.scored import ScoredImages, column_tables
 from assay.audit.words import evidence_words
 from assay.plugin import Factor, FactorTable
 from assay.stats import calibration_in_the_large, calibration_slope
@@ -43,7 +43,7 @@ def test_a_group_that_is_calibrated_otherwise_has_a_gap_and_a_small_group_is_lis
     factor = Factor("site", "categorical", levels=("a", "b", "c"))
     table = FactorTable(np.arange(n), target, np.arange(n) // 2, ("no", "yes"), (factor,), {"site": site})
     logits = np.stack([np.zeros(n), score], axis=1)
-    verdicts, groups, gaps = of_columns(ScoredImages(table, logits, 0.5), 0.05)
+    verdicts, groups, gaps = column_tables(ScoredImages(table, logits, 0.5), 0.05)
     assert verdicts[0]["images"] == n - 10, "a level without a group is in no comparison"
     known = {(row["level"], row["measure"]): row for row in groups if row.get("measure")}
     assert known["a", IN_THE_LARGE]["low"] < 0 < known["a", IN_THE_LARGE]["high"]
@@ -68,7 +68,7 @@ def test_a_column_with_an_empty_cell_is_tied_to_the_target_and_tested_within_a_c
     factors = [Factor(name, "categorical", levels=("a", "b")) for name in ("site", "copy")]
     columns = {"site": site, "copy": target}
     table = FactorTable(np.arange(n), target, np.arange(n), ("no", "yes"), tuple(factors), columns)
-    (found, untested), *_ = of_columns(ScoredImages(table, np.stack([np.zeros(n), score], axis=1), 0.5), 0.05)
+    (found, untested), *_ = column_tables(ScoredImages(table, np.stack([np.zeros(n), score], axis=1), 0.5), 0.05)
     assert (found["verdict"], found["class"], untested["verdict"]) == (verdict, "no", "not-tested")
     exact = norm.cdf(-shift / np.sqrt(2)) - 0.5  # of b over a within the class
     assert found["low"] < exact < found["high"]
@@ -97,7 +97,7 @@ def test_a_column_with_few_images_in_a_cell_of_each_class_is_tested_over_the_cla
     for seed in range(200):
         for shift, of_shift in verdicts.items():
             scored, score = small_cells(shift, seed)
-            (found,), *_ = of_columns(scored, 0.05)
+            (found,), *_ = column_tables(scored, 0.05)
             of_shift.append(found["verdict"])
             areas = [np.mean(score[:4, None] > score[4:80]), np.mean(score[80:156, None] > score[156:])]
             assert found["g"] == pytest.approx(np.mean(areas) - 0.5), "of all pairs of PA over AP in a class"
@@ -108,7 +108,7 @@ def test_a_column_with_few_images_in_a_cell_of_each_class_is_tested_over_the_cla
 
 
 def test_a_cell_of_too_few_patients_is_not_tested() -> None:
-    (found,), *_ = of_columns(small_cells(2.0, 0, patients=2)[0], 0.05)
+    (found,), *_ = column_tables(small_cells(2.0, 0, patients=2)[0], 0.05)
     assert found["verdict"] == "not-tested"
 
 
@@ -130,7 +130,7 @@ def groups_of_calls(wrong: dict[str, int], count: int) -> tuple[ScoredImages, tu
 
 def test_a_group_without_an_error_has_an_interval_and_is_not_called_equal() -> None:
     scored, _ = groups_of_calls({"F": 1, "M": 0}, 98)
-    _, groups, gaps = of_columns(scored, 0.05)
+    _, groups, gaps = column_tables(scored, 0.05)
     found = {row["level"]: row for row in groups if row.get("measure") == "specificity"}
     assert found["M"]["high"] == 1.0
     assert found["M"]["low"] < 0.025 ** (1 / 98), "exact, together with the others"
@@ -144,7 +144,7 @@ def test_groups_whose_rare_errors_differ_by_the_margin_are_seldom_called_equal()
     draws, equal = np.random.default_rng(5), 0
     for _ in range(200):
         scored, _ = groups_of_calls({"F": int(draws.binomial(100, 0.055)), "M": int(draws.binomial(100, 0.005))}, 100)
-        _, _, gaps = of_columns(scored, 0.05)
+        _, _, gaps = column_tables(scored, 0.05)
         (gap,) = (row for row in gaps if row["measure"] == "specificity")
         equal += gap["decision"] == "within"
     assert equal <= 10
@@ -155,6 +155,6 @@ def test_large_numbers_that_differ_in_their_last_digit_are_groups_of_their_own()
     values = 1234561.0 + rows // 2 % 2
     table = FactorTable(rows, rows % 2, rows, ("no", "yes"), (Factor("device", "continuous"),), {"device": values})
     logits = np.stack([np.zeros(80), np.random.default_rng(0).normal(size=80)], axis=1)
-    (verdict,), groups, _ = of_columns(ScoredImages(table, logits, 0.5), 0.05)
+    (verdict,), groups, _ = column_tables(ScoredImages(table, logits, 0.5), 0.05)
     assert verdict["images"] == 80
     assert {row["level"] for row in groups if row["column"]} == {"1234561", "1234562"}

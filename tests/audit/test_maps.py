@@ -19,7 +19,7 @@ from torch.nn.functional import avg_pool2d
 import assay
 from assay.audit.search.regions import Box
 from assay.audit.search.search import SearchSample
-from assay.audit.search.words import answer
+from assay.audit.search.words import region_sentences
 from assay.models.ref import FunctionOrigin
 from assay.plugin import RunFolder, SpecError
 from assay.stats.rows import numeric
@@ -255,7 +255,7 @@ def test_a_segmentation_that_needs_a_letter_in_the_corner_is_said_to(
     assert place["flips"] > 0.4
     shares = json.loads(place["shares"])
     assert shares.pop(larger) > 0.85 > 0.2 > next(iter(shares.values()))
-    said = answer({"regions": [place, drawn, whole]})
+    said = region_sentences({"regions": [place, drawn, whole]})
     assert re.match(
         r"(The brightness of the lower right corner|"
         r"A dark mark in the lower right corner, found in the (training )?images,) "
@@ -277,9 +277,9 @@ def test_the_place_of_lesions_is_no_shortcut_of_a_segmentation(tmp_path: Path, m
     assert abs(place["value"]) < 0.01
     assert re.search(r"Nothing was found in \d+ images by 2 searches\.", page)
     assert "Not searched: orientation, spatial frequencies and gray levels (the whole image, " in page
-    kept = SearchSample.scores_from_answers
+    kept = SearchSample.scores_from_outputs
     monkeypatch.setattr(
-        SearchSample, "scores_from_answers", lambda self, given, regions: kept(self, given, [None] * len(regions))
+        SearchSample, "scores_from_outputs", lambda self, given, regions: kept(self, given, [None] * len(regions))
     )
     (inside, *_), _ = searched(Bright(), blobs(tmp_path / "naive" / "set"))
     assert (inside["verdict"], inside["name"]) == ("unverified", "0.333,0.167,0.667,0.5"), (
@@ -291,12 +291,12 @@ def test_the_place_of_lesions_is_no_shortcut_of_a_segmentation(tmp_path: Path, m
 def test_a_segmentation_is_scored_by_cells_outside_of_the_exchanged_region() -> None:
     cells = np.zeros((2, 16, 16))
     cells[0, 12, 12], cells[1, 1, 1] = 9, 9
-    sample = SearchSample(np.zeros((2, 1, 32, 32), np.float32), np.arange(2), np.arange(2), cells, cells=3)
-    assert sample.clean.tolist() == [[3], [3]], "the mean of the three greatest"
+    sample = SearchSample(np.zeros((2, 1, 32, 32), np.float32), np.arange(2), np.arange(2), cells, lesion_cells=3)
+    assert sample.clean_scores.tolist() == [[3], [3]], "the mean of the three greatest"
     corner, middle = Box(0, 0, 0.25, 0.25), Box(0.4, 0.4, 0.6, 0.6)
-    assert sample.scores_from_answers(cells, [corner]).tolist() == [[3], [0]]
-    assert sample.scores_from_answers(np.concatenate([cells, cells]), [middle, corner]).tolist() == [[3], [3], [3], [0]]
+    assert sample.scores_from_outputs(cells, [corner]).tolist() == [[3], [0]]
+    assert sample.scores_from_outputs(np.concatenate([cells, cells]), [middle, corner]).tolist() == [[3], [3], [3], [0]]
     cells[1, 1, 1], cells[1, 5, 5] = 0, 9
-    assert sample.scores_from_answers(cells, [corner]).tolist() == [[3], [0]], (
+    assert sample.scores_from_outputs(cells, [corner]).tolist() == [[3], [0]], (
         "an eighth around the region is left out too"
     )

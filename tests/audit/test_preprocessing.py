@@ -14,7 +14,7 @@ from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay
-from assay.audit.model import config_of, signs
+from assay.audit.model import config_of, misreading_signs
 from assay.plugin import FactorTable, ReadingError, SpecError
 
 HIGH, WIDE, SIZE = 16, 48, 16
@@ -86,14 +86,14 @@ def test_an_output_that_calls_all_images_the_commonest_class_is_reported() -> No
     target = np.array([1] * 8 + [0] * 92)
     table = FactorTable(row=np.arange(100), target=target, patient=np.arange(100), classes=("no", "yes"))
     varied = np.linspace(-4.2, -3.8, 100)[:, None]
-    (found,) = signs(varied, table, None, None)
+    (found,) = misreading_signs(varied, table, None, None)
     assert found.startswith(
         "all images are assigned one class: the model calls 100 of 100 images 'no' at its threshold (sensitivity 0)"
     )
     some = np.where(np.arange(100) < 2, 4.0, -4.0)[:, None] + varied / 100
-    assert signs(some, table, None, None) == []
+    assert misreading_signs(some, table, None, None) == []
     alone = FactorTable(row=np.arange(100), target=0 * target, patient=np.arange(100), classes=("no", "yes"))
-    assert signs(varied, alone, None, None) == []
+    assert misreading_signs(varied, alone, None, None) == []
 
 
 def test_an_expectation_is_met_within_its_interval(tmp_path: Path) -> None:

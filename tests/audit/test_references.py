@@ -15,8 +15,8 @@ from tests.worlds.audits import audited, images, middle
 import assay
 from assay.audit import reference_networks, references
 from assay.audit.battery import DOMAINS, battery
-from assay.audit.reference_networks import parts_of, trained_references
-from assay.audit.references import SHIPPED, read_limits, shipped_rates, shipped_reference
+from assay.audit.reference_networks import parts_of, train_references
+from assay.audit.references import SHIPPED_FOLDER, read_limits, shipped_rates, shipped_reference
 from assay.audit.request import AuditRequest
 from assay.data.files.in_memory import on_disk
 from assay.plugin import RunFolder, SpecError
@@ -47,12 +47,12 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
     data = {"table": drawn_rows(280), "target": "ill", "patient": "patient", "channels": "gray"}
     asked = AuditRequest(data=on_disk(data), domain="chest-xray", leads=False, networks=2)
     said: list[str] = []
-    folder = trained_references(asked, workers=0, say=said.append)
+    folder = train_references(asked, workers=0, say=said.append)
     assert said[0].startswith("2 reference networks on 112 images: about")
     audits = [path for path in folder.iterdir() if path.is_dir()]
     assert len(audits) == 2
     times = {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits}
-    assert trained_references(asked, workers=0) == folder
+    assert train_references(asked, workers=0) == folder
     assert {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits} == times
     tested = {"images": "140 of 140", "patients": "70"}
     for path in audits:
@@ -60,8 +60,8 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
         assert facts.items() >= tested.items()
 
     altered = {**data, "table": [{**data["table"][0], "image": data["table"][0]["image"] + 1}, *data["table"][1:]]}
-    one = parts_of(on_disk(data)).pixels()
-    assert one == parts_of(on_disk(data)).pixels() != parts_of(on_disk(altered)).pixels()
+    one = parts_of(on_disk(data)).identity()
+    assert one == parts_of(on_disk(data)).identity() != parts_of(on_disk(altered)).identity()
 
     def bright(images: np.ndarray) -> np.ndarray:
         return images.mean(axis=(1, 2, 3)) - 0.45
@@ -95,9 +95,9 @@ def test_networks_that_learned_from_the_training_images_of_the_model_set_no_limi
     keys = {"target": "ill", "patient": "patient", "channels": "gray"}
     tested, train = ({**keys, "table": drawn_rows(*of)} for of in ((60, 0), (240, 1)))
     asked = AuditRequest(data=on_disk(tested), train=on_disk(train), domain="chest-xray", networks=1)
-    folder = trained_references(asked, workers=0, root=tmp_path)
+    folder = train_references(asked, workers=0, root=tmp_path)
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
-    assert read_limits(folder, "another", trained=True) is None
+    assert read_limits(folder, "another", in_training=True) is None
     assert read_limits(folder, "another") is None
 
 
@@ -109,7 +109,7 @@ def test_of_images_that_are_not_drawn_error_rates_are_shipped_and_no_reference(n
     assert {row["rate"]: row["among"] for row in shipped_rates(name)}[own] == 61
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("phantom-*.json")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED_FOLDER.glob("phantom-*.json")))
 def test_a_shipped_reference_has_the_marks_of_its_domain_as_they_are_drawn(name: str) -> None:
     drawn = {mark.name: mark.doses[1].label for mark in battery(name, 1)[0]}
     found = shipped_reference(name, drawn)
@@ -124,7 +124,7 @@ def test_a_shipped_reference_has_the_marks_of_its_domain_as_they_are_drawn(name:
 
 @pytest.mark.parametrize("part", ["trained", "new"])
 def test_error_rates_of_searches_add_up(part: str) -> None:
-    rates = {row["rate"]: row for row in read_json(SHIPPED / "kinds.json")[part]}
+    rates = {row["rate"]: row for row in read_json(SHIPPED_FOLDER / "kinds.json")[part]}
     for worth in ("named", "nothing found"):
         everything = rates.pop(f"all eight kinds of shortcut: {worth}")
         own = [row for rate, row in rates.items() if rate.endswith(f": {worth}")]
@@ -137,7 +137,7 @@ def test_error_rates_of_searches_add_up(part: str) -> None:
 
 
 def test_docs_have_the_shipped_error_rates_of_searches() -> None:
-    rates, text = read_json(SHIPPED / "kinds.json"), Path("docs/audit-trials.md").read_text(encoding="utf-8")
+    rates, text = read_json(SHIPPED_FOLDER / "kinds.json"), Path("docs/audit-trials.md").read_text(encoding="utf-8")
     (row,) = (line for line in text.splitlines() if line.startswith("| **all** |"))
     everything = [one for part in ("trained", "new") for one in rates[part] if one["rate"].startswith("all eight")]
     counts = [cell.split(" ")[1] for cell in row.split("|")[2:-1] if "/" in cell]
@@ -154,12 +154,12 @@ def share_text(rate: Mapping[str, float]) -> str:
 
 
 def test_error_rates_of_an_earlier_search_are_not_cited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(SHIPPED, tmp_path / "shipped")
+    shutil.copytree(SHIPPED_FOLDER, tmp_path / "shipped")
     data = images(tmp_path / "set", 40)
-    monkeypatch.setattr(references, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(references, "SHIPPED_FOLDER", tmp_path / "shipped")
     for earlier in (False, True):
         if earlier:
-            write_json(tmp_path / "shipped" / "kinds.json", {**read_json(SHIPPED / "kinds.json"), "search": 1})
+            write_json(tmp_path / "shipped" / "kinds.json", {**read_json(SHIPPED_FOLDER / "kinds.json"), "search": 1})
         found = audited(middle, data, tmp_path / f"{earlier}", marks={}, distortions=[], domain="phantom-chest")
         assert ("two marks: named" in set(found.table("rates").rate)) is not earlier
 
@@ -171,7 +171,7 @@ SMALL_ALONE = dict.fromkeys(
 
 
 def test_shipped_limits_of_regions_come_from_a_stated_number_of_networks_of_five_architectures() -> None:
-    shipped = read_json(SHIPPED / "leads.json")
+    shipped = read_json(SHIPPED_FOLDER / "leads.json")
     assert set(shipped) == {"chest-xray", "dermoscopy", "endoscopy", "fundus", "phantom-chest", "phantom-nodule"}
     for domain, part, one in [(domain, part, one) for domain, both in shipped.items() for part, one in both.items()]:
         assert domain in DOMAINS
@@ -192,10 +192,10 @@ def test_the_limit_of_a_whole_image_change_grows_with_what_networks_of_another_t
     known = references.RegionLimits(
         60, {"whole": 1.0, "intensities": 0.8, "mirror": 0.5}, 2.0, shares={"intensities": 1.5}
     )
-    assert known.of("whole", 1.5, 1.0, "intensities") == 0.8, "what is left of the distance is 0.5"
-    assert known.of("whole", 4.0, 2.0, "intensities") == 3.0, "1.5 times the 2 that are left"
-    assert known.of("whole", 4.0, 2.0, "mirror") == 0.5
-    assert known.of("whole", 8.0, 2.0, "mirror") == pytest.approx(0.5 * 6 / 2)
+    assert known.limit_of_search("whole", 1.5, 1.0, "intensities") == 0.8, "what is left of the distance is 0.5"
+    assert known.limit_of_search("whole", 4.0, 2.0, "intensities") == 3.0, "1.5 times the 2 that are left"
+    assert known.limit_of_search("whole", 4.0, 2.0, "mirror") == 0.5
+    assert known.limit_of_search("whole", 8.0, 2.0, "mirror") == pytest.approx(0.5 * 6 / 2)
 
 
 def test_limits_of_kinds_are_the_largest_effects_times_one_excess_for_all() -> None:
@@ -205,15 +205,17 @@ def test_limits_of_kinds_are_the_largest_effects_times_one_excess_for_all() -> N
 
 
 def test_a_limit_of_shapes_has_the_number_of_its_own_networks() -> None:
-    known = references.shipped_limits("phantom-chest", trained=True)
+    known = references.shipped_limits("phantom-chest", in_training=True)
     assert known is not None
     assert (known.networks_of("place"), known.networks_of("shape")) == (64, 40)
-    assert known.of("shape", 9.0, 0.0) == 0.45
+    assert known.limit_of_search("shape", 9.0, 0.0) == 0.45
     assert known.networks_of("whole") == 40
-    masks = [references.shipped_limits("endoscopy", trained=trained, masks=True) for trained in (False, True)]
-    assert [limits and (limits.networks, limits.of("place", 2.0, 0.0)) for limits in masks] == [(80, 0.45)] * 2
+    masks = [references.shipped_limits("endoscopy", in_training=trained, masks=True) for trained in (False, True)]
+    assert [limits and (limits.networks, limits.limit_of_search("place", 2.0, 0.0)) for limits in masks] == [
+        (80, 0.45)
+    ] * 2
     assert references.shipped_limits("fundus", masks=True) is None
-    nodules = references.shipped_limits("phantom-nodule", trained=True)
+    nodules = references.shipped_limits("phantom-nodule", in_training=True)
     assert nodules is not None
     assert nodules.networks_of("turned") == 40
-    assert nodules.of("turned", 9.0, 0.0) == nodules.largest_of("turned")
+    assert nodules.limit_of_search("turned", 9.0, 0.0) == nodules.largest_of("turned")

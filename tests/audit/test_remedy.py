@@ -21,7 +21,7 @@ from tests.worlds.files import save, write_rows, write_table
 from torch import nn
 
 import assay
-from assay.audit.remedy.run import remedy
+from assay.audit.remedy.run import write_remedy
 from assay.cli import main
 from assay.plugin import RunFolder
 from assay.store.files import read_parquet, write_parquet
@@ -216,7 +216,7 @@ def test_a_faint_mark_that_the_search_missed_is_no_donor_to_others(tmp_path: Pat
             save(path, (255 * pixels).astype(np.uint8))
     given: dict[str, Any] = {"marks": {}, "distortions": [], "pictures": False, "progress": False, "as_given": True}
     out = assay.audit(MODELS["moved"], data, out=tmp_path / "out", **given).folder
-    remedy(out, tmp_path / "covered")
+    write_remedy(out, tmp_path / "covered")
     carry = np.array([row["carries"] == "yes" for row in table(tmp_path / "covered" / "data.csv")])
     missed = ~carry & (strength > 0)
     assert missed.sum() > 10

@@ -14,12 +14,12 @@ from scipy.optimize import brentq
 
 from assay.audit.swing import (
     Effect,
-    difference_of_shifts,
     effect_of_mark,
+    mark_swing_difference,
     swing_of_group,
     zero_event_upper_bound,
 )
-from assay.stats import effective_patients, share
+from assay.stats import bounded_share, effective_patients
 
 ALPHA = 0.05
 
@@ -60,9 +60,9 @@ def test_the_swing_is_that_of_its_definition_over_all_pairs(seed: int, p: int, q
     one, zero = target == 1, target == 0
     clean = above(before[one], before[zero])
     for lost, (up, down) in {
-        found.on_negatives: (before, after),
-        found.on_positives: (after, before),
-        found.on_all: (after, after),
+        found.loss_on_negatives: (before, after),
+        found.loss_on_positives: (after, before),
+        found.loss_on_all: (after, after),
     }.items():
         assert lost is not None
         assert lost.value == pytest.approx(clean - above(up[one], down[zero]), abs=1e-12)
@@ -77,7 +77,7 @@ def test_a_column_compares_positives_of_the_group_with_negatives_outside_it_and_
     up = above(score[(target == 1) & group], score[(target == 0) & ~group])
     down = above(score[(target == 1) & ~group], score[(target == 0) & group])
     assert found.swings[0].g.value == pytest.approx((up - down) / 2, abs=1e-12)
-    assert found.swings[0].on_all is None
+    assert found.swings[0].loss_on_all is None
     assert swing_of_group(score[:, None], target, target == 1, np.arange(60)) is None, "no negative in the group"
 
 
@@ -96,15 +96,15 @@ def test_the_error_is_that_of_a_jackknife_over_patients(images: int) -> None:
 def test_known_limits() -> None:
     before, _, target, patient = world(120, 60, 0.0, 0.0, 7)
     same = effect(before, before.copy(), target, patient).swings[0]
-    assert (same.g.value, same.g.error, same.on_all and same.on_all.value) == (0.0, 0.0, 0.0)
-    assert same.at_most == same.least == pytest.approx(1 - 0.05 ** (1 / 120))
+    assert (same.g.value, same.g.error, same.loss_on_all and same.loss_on_all.value) == (0.0, 0.0, 0.0)
+    assert same.upper_bound == same.smallest_upper_bound == pytest.approx(1 - 0.05 ** (1 / 120))
     far = effect(before, before + 100, target, patient).swings[0]
     assert far.g.value == 0.5
-    assert far.on_all is not None
-    assert far.on_all.value == pytest.approx(0, abs=1e-12), "all scores move alike"
+    assert far.loss_on_all is not None
+    assert far.loss_on_all.value == pytest.approx(0, abs=1e-12), "all scores move alike"
     down = effect(before, before - 100, target, patient).swings[0]
     assert down.g.value == -0.5
-    assert down.at_most >= 0.5
+    assert down.upper_bound >= 0.5
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -114,25 +114,25 @@ def test_at_its_end_a_swing_has_an_exact_bound(sign: int) -> None:
     # If a share p of the 40 positives reacts otherwise, none is in the sample with a probability of (1 - p)^40, and
     # the same share of pairs may be ordered the other way round in both halves of the swing.
     exact = 0.5 - (1 - 0.05 ** (1 / 40))
-    assert one.at_least() == pytest.approx(exact)
+    assert one.lower_bound() == pytest.approx(exact)
     assert sign * (one.g.low if sign > 0 else one.g.high) == pytest.approx(exact)
-    assert one.at_least(0.01) < exact
+    assert one.lower_bound(0.01) < exact
 
 
 def test_effective_patients_count_uneven_ones_less() -> None:
     assert effective_patients(np.repeat(np.arange(10), 3)) == 10
     assert effective_patients(np.array([0] * 9 + [1])) == pytest.approx(100 / 82)
     before, after, target, _ = world(60, 30, 0.4, 0.5, 2)
-    assert effect(before, after, target, np.arange(60) // 3).swings[0].effective == 10
+    assert effect(before, after, target, np.arange(60) // 3).swings[0].effective_patients == 10
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.05])
 def test_bounds_are_by_t_on_the_inverse_hyperbolic_tangent(alpha: float) -> None:
     one = effect(*world(100, 30, 0.8, 0.3, 5)).swings[0]
     reach = float(stats.t.isf(alpha, one.g.df)) * 2 * one.g.error / (1 - (2 * one.g.value) ** 2)
-    assert one.at_least(alpha) == pytest.approx(math.tanh(math.atanh(2 * one.g.value) - reach) / 2)
+    assert one.lower_bound(alpha) == pytest.approx(math.tanh(math.atanh(2 * one.g.value) - reach) / 2)
     if alpha == ALPHA:
-        assert one.g.low == pytest.approx(one.at_least())
+        assert one.g.low == pytest.approx(one.lower_bound())
 
 
 def test_log_odds_beyond_the_steps_of_float32_are_told_apart() -> None:
@@ -152,8 +152,8 @@ def test_of_several_classes_the_largest_counts_and_holm_widens_its_lower_bound()
     assert found.largest.label == "c"
     alone = effect_of_mark(before[:, 2:], after[:, 2:], (target == 2).astype(np.int64), np.arange(300))
     assert alone.largest.g == found.largest.g
-    assert 0 < found.at_least < alone.at_least
-    assert found.at_most == alone.at_most
+    assert 0 < found.lower_bound < alone.lower_bound
+    assert found.upper_bound == alone.upper_bound
 
 
 def test_a_loss_of_one_class_is_proven_whatever_the_others_lose_and_holm_widens_its_bound() -> None:
@@ -167,8 +167,8 @@ def test_a_loss_of_one_class_is_proven_whatever_the_others_lose_and_holm_widens_
     alone = effect_of_mark(before[:, :1], after[:, :1], (target == 0).astype(np.int64), np.arange(300))
     assert found.loss == alone.loss == max(found.losses, key=lambda loss: loss.value)
     assert alone.loss is not None
-    assert alone.loss_at_least == pytest.approx(alone.loss.low)
-    assert 0 < found.loss_at_least < alone.loss_at_least
+    assert alone.loss_lower_bound == pytest.approx(alone.loss.low)
+    assert 0 < found.loss_lower_bound < alone.loss_lower_bound
 
 
 def test_the_more_harmful_of_two_places_is_called_at_the_level_of_one() -> None:
@@ -180,22 +180,22 @@ def test_the_more_harmful_of_two_places_is_called_at_the_level_of_one() -> None:
         before, after, target, patient = world(160, 80, shift, 1.0, seed)
         other = before + shift + np.random.default_rng(models + seed).normal(size=160)
         places = [effect(before, one, target, patient) for one in (after, other)]
-        called += [max(replace(one, chances=of).at_least for one in places) > margin for of in (1, 2)]
+        called += [max(replace(one, n_comparisons=of).lower_bound for one in places) > margin for of in (1, 2)]
     assert called[0] / models > ALPHA
     assert called[1] / models < ALPHA
 
 
 def test_bounds_of_a_share_are_exact_and_count_patients() -> None:
-    none = share(np.zeros(100, dtype=bool), np.arange(100))
+    none = bounded_share(np.zeros(100, dtype=bool), np.arange(100))
     assert none.high == pytest.approx(1 - 0.05 ** (1 / 100))
-    few = share(np.zeros(100, dtype=bool), np.arange(100) // 10)
+    few = bounded_share(np.zeros(100, dtype=bool), np.arange(100) // 10)
     assert few.high == pytest.approx(1 - 0.05 ** (1 / 10))
     flipped = np.arange(200) % 10 == 0
-    alone = share(flipped, np.arange(200))
+    alone = bounded_share(flipped, np.arange(200))
     assert (alone.low, alone.high) == pytest.approx(
         (stats.beta.ppf(0.05, 20, 181), stats.beta.ppf(0.95, 21, 180)), abs=2e-3
     )
-    together = share(np.arange(200) < 20, np.arange(200) // 10)
+    together = bounded_share(np.arange(200) < 20, np.arange(200) // 10)
     assert together.high > alone.high
     assert together.low < alone.low
 
@@ -232,7 +232,7 @@ def test_the_difference_of_two_swings_of_the_same_images_by_hand() -> None:
     target, patient = np.array([1, 1, 0, 0]), np.arange(4)
     before = np.array([1.0, 3.0, 2.0, 0.0])
     # With + 2: 4 of 4 pairs on positives, 1 of 4 on negatives. With + 1: 3.5 and 2, since ties count half.
-    found = difference_of_shifts((before, before + 2), (before, before + 1), target, patient)
+    found = mark_swing_difference((before, before + 2), (before, before + 1), target, patient)
     assert found.value == pytest.approx((1 - 0.25) / 2 - (0.875 - 0.5) / 2)
 
 
@@ -246,7 +246,7 @@ def test_the_error_of_the_difference_of_two_swings_is_their_spread() -> None:
         base = draws.normal(size=120) + 1.5 * target + draws.normal(size=60).repeat(2)
         first, second = base + draws.normal(size=120), base + draws.normal(size=120)
         marks = draws.normal(0.5, 0.3, 120)
-        found = difference_of_shifts((first, first + 2 * marks), (second, second + marks), target, patient, 0.025)
+        found = mark_swing_difference((first, first + 2 * marks), (second, second + marks), target, patient, 0.025)
         values.append(found.value)
         errors.append(found.error)
         ends.append((found.low, found.high))

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.audit.scored import distorted_row
+from assay.audit.scored import distortion_row
 from assay.audit.swing import AurocShift, Effect, effect_of_mark, swing_of_group
 from assay.audit.verdicts import OpenQuantity, decide_column, decide_mark, decide_region, is_settled, reference_of
-from assay.stats import BoundedEstimate, share
+from assay.stats import BoundedEstimate, bounded_share
 from assay.stats.rows import RegionVerdict, Verdict
 
 
@@ -134,7 +134,7 @@ def audited(n: int, change: str, seed: int) -> Any:
         "tied": before + 0.8,
         "nothing": before + 0.001 * draws.normal(size=n),
     }[change]
-    flips = share((before > 0) != (after > 0), np.arange(n))
+    flips = bounded_share((before > 0) != (after > 0), np.arange(n))
     one = effect_of_mark(before[:, None], after[:, None], target, np.arange(n), flips)
     return decide_mark([one] * 3, 1)
 
@@ -197,13 +197,13 @@ LEADS: dict[str, tuple[BoundedEstimate, tuple[float, float], bool, bool, float |
 @pytest.mark.parametrize("name", LEADS)
 def test_the_rules_of_a_lead(name: str) -> None:
     effect, halves, agree, discrete, limit, expected = LEADS[name]
-    decided = partial(decide_region, effect, halves, agree=agree, discrete=discrete, limit=limit)
-    assert decided(effective=20) == expected
-    assert decided(effective=19.9) == RegionVerdict.INCONCLUSIVE
-    open_ = decided(effective=20, clear=effect.high - 0.01)
+    decided = partial(decide_region, effect, halves, halves_agree=agree, two_groups=discrete, limit=limit)
+    assert decided(effective_patients=20) == expected
+    assert decided(effective_patients=19.9) == RegionVerdict.INCONCLUSIVE
+    open_ = decided(effective_patients=20, clear_below=effect.high - 0.01)
     assert open_ == (RegionVerdict.INCONCLUSIVE if expected == RegionVerdict.NOTHING_FOUND else expected)
 
 
 def test_a_distortion_without_any_loss_is_inconclusive() -> None:
     effect = Effect((), 40, 40, None)
-    assert distorted_row("blur", 1, effect, 0.05)["decision"] == "inconclusive"
+    assert distortion_row("blur", 1, effect, 0.05)["decision"] == "inconclusive"

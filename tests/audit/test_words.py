@@ -13,7 +13,7 @@ from assay.audit.harm_words import answer_words, terminal_lines
 from assay.audit.harms import harms_of
 from assay.audit.request import AuditRequest
 from assay.audit.search.words import next_words, searched_words
-from assay.audit.words import evidence_words, procedure_sentences, reported_verdicts, title
+from assay.audit.words import evidence_words, procedure_sentences, reported_verdicts, verdict_title
 from assay.plugin import Code, Reason, entries
 
 Row = dict[str, Any]
@@ -370,7 +370,7 @@ def test_the_numbers_of_a_verdict_are_its_shift_and_the_images_needed() -> None:
     assert evidence_words(undecided | {"needed": 2e6}, facts).endswith("; more than 100,000 images would settle it")
     (mark,) = marks_of({"tag": [{"tag": {"size": 0.2}}] * 3})
     harmless = row("tag", "objects", "no-effect") | numbers | {"drawn": mark.drawing}
-    assert title(harmless, "0.05") == (
+    assert verdict_title(harmless, "0.05") == (
         "No effect of 0.05 or more: tag, drawn with size 0.2, x 0.85, y 0.12, contrast 0.6, jitter 0.04, shape letter"
     )
     drawn = "size 20% of the shorter side, contrast 0.6, shape letter"
@@ -384,7 +384,7 @@ def test_the_numbers_of_a_verdict_are_its_shift_and_the_images_needed() -> None:
         "contrast": "lower or higher contrast; factor 0.7, pivot 0.5",
     }
     untested = row("view", "", "not-tested") | numbers | {"g": math.nan, "reason": str(Reason.of(Code.NO_IMAGES))}
-    assert title(untested, "0.05") == "View: not tested"
+    assert verdict_title(untested, "0.05") == "View: not tested"
     assert evidence_words(untested, facts)
 
 
@@ -398,7 +398,7 @@ def test_the_shift_of_a_column_names_its_group() -> None:
 
 def test_a_column_without_a_shift_is_not_said_to_make_no_difference() -> None:
     """Its groups may still differ in performance."""
-    assert title(row("site", "", "no-difference"), "0.05") == "No AUROC shift of 0.05 or more by site"
+    assert verdict_title(row("site", "", "no-difference"), "0.05") == "No AUROC shift of 0.05 or more by site"
 
 
 def test_the_terminal_says_each_finding_once_and_counts_the_rest() -> None:

@@ -17,7 +17,7 @@ from tests.worlds.files import write_rows
 import assay
 from assay.cli import main
 from assay.plugin import DataError, SpecError
-from assay.stats import Panel, contrast, decide
+from assay.stats import SeedPredictions, contrast, decide
 from assay.stats.decisions import moderate_group
 
 IMAGES, SEEDS = 120, 5
@@ -65,7 +65,7 @@ def compared(given: dict[str, Any], **asked: Any) -> Any:
 
 def test_the_rows_are_those_of_the_contrasts_of_a_study() -> None:
     made, target, patient = odds()
-    panels = {name: Panel(one[:, :, None], target, patient) for name, one in made.items()}
+    panels = {name: SeedPredictions(one[:, :, None], target, patient) for name, one in made.items()}
     family = moderate_group([contrast(panels[name], panels["reference"], "auroc", 0.05) for name in ("copy", "worse")])
     decisions = decide(family)
     found = compared(entries(), measure="auroc", margin=0.05)

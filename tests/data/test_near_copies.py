@@ -19,7 +19,7 @@ from assay.data.near_copies import NearPair, details, near_pairs
 from assay.data.splits import split
 from assay.look.checks import data_checks
 from assay.plugin import ArrayCache, Code, DataError, Dataset, DataSpec, PixelScale, load_dataset
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.report.sentences.captions import caption
 from assay.report.sentences.reasons import reason_words
 
@@ -304,7 +304,7 @@ def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_pa
         ("suspected-copy", 2),
         ("suspected-copy", 3),
     ]
-    drawn = [caption(row) for row in checks.pictures(PictureSettings(tmp_path, PixelScale(), "sick"))]
+    drawn = [caption(row) for row in checks.pictures(PictureWriter(tmp_path, PixelScale(), "sick"))]
     assert (
         drawn[0] == "1 picture that several files hold (1 with contradicting labels): two of the files, one above "
         "the other; from the left, labels contradict in all (framed)."
@@ -335,7 +335,7 @@ def test_pairs_are_drawn_one_above_the_other_and_those_that_contradict_come_firs
     table.write_text(text)
     dataset = loaded(spec, tmp_path / "cache", size=32)
     (tmp_path / "out").mkdir()
-    first, second = data_checks(spec, dataset).pictures(PictureSettings(tmp_path / "out", PixelScale(), "sick"))
+    first, second = data_checks(spec, dataset).pictures(PictureWriter(tmp_path / "out", PixelScale(), "sick"))
     of = "of 11 pictures that several files hold (2 with contradicting labels): two of the files, one above the other"
     assert caption(first) == f"1 to 8 {of}; from the left, labels contradict in 1 and 2 (framed)."
     assert caption(second) == f"9 to 11 {of}."
@@ -350,7 +350,7 @@ def test_all_pairs_are_counted_and_a_few_are_drawn(tmp_path: Path) -> None:
     spec = folder_of(tmp_path / "set", copies=29)
     dataset = loaded(spec, tmp_path / "cache", size=16)
     (tmp_path / "out").mkdir()
-    rows = data_checks(spec, dataset).pictures(PictureSettings(tmp_path / "out", PixelScale(), "sick"))
+    rows = data_checks(spec, dataset).pictures(PictureWriter(tmp_path / "out", PixelScale(), "sick"))
     assert len(dataset.near_copies) == 29
     assert [caption(row).split(" pictures")[0] for row in rows] == [
         "1 to 8 of 29",

@@ -24,8 +24,8 @@ MODULES = sorted(
     if ">>> " in path.read_text(encoding="utf-8")
 )
 STATS = (
-    "bounds", "compare", "decisions", "estimate", "groups", "influence", "maps", "metrics", "outcomes", "power",
-    "ridge", "scores", "similarity",
+    "bounds", "collapse", "compare", "corruption", "decisions", "estimate", "groups", "influence", "joint", "maps",
+    "metrics", "power", "ridge", "scores", "similarity",
 )  # fmt: skip
 """Modules of `assay.stats` that a user calls."""
 SHOWN = {

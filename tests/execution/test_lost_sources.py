@@ -16,7 +16,7 @@ from assay.core.reasons import reason_in_words
 from assay.execution.plan import SourceJob
 from assay.plugin import Code, Diverged, Reason, RunFolder, default_cache_root
 from assay.report.sentences.reasons import reason_words
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_a_source_that_collapsed_is_an_outcome_of_what_starts_from_it(tmp_path: 
     assert not any(row["recipe"] == "large" for row in folder.table("estimates"))
     lost = Reason.of(Code.NO_SEED_OF, recipe="large", collapsed=1)
     assert folder.table("contrasts")[0]["reason"] == str(lost)
-    said = [reason_words(from_row(row).reason) for row in folder.table("findings")]
+    said = [reason_words(parse_finding(row).reason) for row in folder.table("findings")]
     assert any("no training run of large counts: 1 collapsed" in text for text in said)
     again = prepared(root, sources=source(**HOPELESS), contrasts=[contrast])
     assert (again.new_sources, again.new_trials, again.new_probes) == (0, 0, 0)  # it would only collapse again

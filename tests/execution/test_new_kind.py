@@ -17,7 +17,7 @@ from assay.execution.run import RunSteps, carry_out
 from assay.execution.tasks import Context, Task
 from assay.plugin import RunFolder
 from assay.report.block import Block, Query, Section
-from assay.report.evidence import Page
+from assay.report.context import PageDefinition
 from assay.store.kinds import Kind, kinds
 from assay.store.schema import MODEL_TABLES
 from assay.study.words import study_account
@@ -58,7 +58,7 @@ def sections(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Sequence[Sect
     return [Section("bright", "How bright images are", (block,))]
 
 
-PAGE = Page(account=study_account, sections=sections)
+PAGE = PageDefinition(text=study_account, sections=sections)
 KIND = Kind("brightness", "a reading of brightness", MODEL_TABLES, "read the images again", f"{__name__}:PAGE")
 
 

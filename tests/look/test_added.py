@@ -13,7 +13,7 @@ from assay.look.added import compare_with_cue
 from assay.look.cues import cues_of_table
 from assay.plugin import Factor, FactorTable
 from assay.report.sentences.cues import added_words
-from assay.stats import Panel
+from assay.stats import SeedPredictions
 from assay.store.schema import TABLES
 
 N = 400
@@ -39,7 +39,9 @@ def _row(
     table = FactorTable(np.arange(N), target, np.arange(N) // 2, ("no", "yes"), factors, columns)
     images = np.arange(N // 2, N) if not halves else np.arange(N)
     score = np.stack([cue * bright + own * other + noise * draw.normal(size=N) for _ in range(seeds)])[:, images]
-    panel = Panel(np.stack([0 * score, score], axis=-1), target[images], table.patient[images], images=images)
+    panel = SeedPredictions(
+        np.stack([0 * score, score], axis=-1), target[images], table.patient[images], image_indices=images
+    )
     (row,) = compare_with_cue(panel, list(cues_of_table(table)), table, halves=halves)
     assert row["name"] == "brightness"
     return {"recipe": "", "environment": "", **row}
@@ -69,7 +71,9 @@ def test_a_value_that_is_undefined_has_no_interval() -> None:
     )
     images = np.arange(N // 2, N)
     score = np.stack([bright[images]] * 3)
-    panel = Panel(np.stack([0 * score, score], axis=-1), target[images], table.patient[images], images=images)
+    panel = SeedPredictions(
+        np.stack([0 * score, score], axis=-1), target[images], table.patient[images], image_indices=images
+    )
     (row,) = compare_with_cue(panel, list(cues_of_table(table)), table)
     assert row["reason"]
     assert all(math.isnan(row[name]) for name in ("value", "low", "high"))
@@ -87,11 +91,13 @@ def test_networks_that_are_always_wrong_are_below_a_cue_that_is_always_right() -
     )
     images = np.arange(N // 2, N)
     score = np.stack([np.stack([0.0 * target, -1.0 * target], axis=-1)[images]] * 3)
-    panel = Panel(score, target[images], images, images=images)
+    panel = SeedPredictions(score, target[images], images, image_indices=images)
     (row,) = compare_with_cue(panel, list(cues_of_table(table)), table)
     assert (row["network"], row["cue"], row["verdict"]) == (0, 1, "below")
     lesions = images[target[images] == 1]
-    alone = Panel(np.stack([0 * lesions, lesions], axis=-1)[None], target[lesions], lesions, images=lesions)
+    alone = SeedPredictions(
+        np.stack([0 * lesions, lesions], axis=-1)[None], target[lesions], lesions, image_indices=lesions
+    )
     assert compare_with_cue(alone, list(cues_of_table(table)), table) == [], "no AUROC of one class"
 
 
@@ -109,7 +115,9 @@ def test_a_number_that_the_target_was_made_of_is_no_cue() -> None:
         columns,
     )
     images = np.arange(N // 2, N)
-    panel = Panel(np.stack([0 * rating, rating], axis=-1)[None][:, images], target[images], images, images=images)
+    panel = SeedPredictions(
+        np.stack([0 * rating, rating], axis=-1)[None][:, images], target[images], images, image_indices=images
+    )
     named = {
         kind: compare_with_cue(panel, list(cues_of_table(table, kind)), table)[0]["name"]
         for kind in ("factor", "column")
@@ -125,7 +133,9 @@ def test_two_levels_that_part_the_classes_stay_a_cue() -> None:
         np.arange(N), target, np.arange(N), ("no", "yes"), (Factor("scanner", "continuous"),), {"scanner": scanner}
     )
     images = np.arange(N // 2, N)
-    panel = Panel(np.stack([0.0 * target, target], axis=-1)[None][:, images], target[images], images, images=images)
+    panel = SeedPredictions(
+        np.stack([0.0 * target, target], axis=-1)[None][:, images], target[images], images, image_indices=images
+    )
     assert [row["kind"] for row in compare_with_cue(panel, list(cues_of_table(table, "column")), table)] == ["column"]
 
 
@@ -143,7 +153,9 @@ def test_a_column_that_the_tested_images_lack_is_no_cue_for_them() -> None:
         tuple(Factor(name, "continuous") for name in ("count", "other")),
         {"count": count, "other": other},
     )
-    panel = Panel(np.stack([0 * other, other], axis=-1)[None][:, images], target[images], images, images=images)
+    panel = SeedPredictions(
+        np.stack([0 * other, other], axis=-1)[None][:, images], target[images], images, image_indices=images
+    )
     (row,) = compare_with_cue(panel, list(cues_of_table(table)), table)
     assert row["name"] == "other"
     assert not math.isnan(row["network"])
@@ -155,7 +167,9 @@ def test_the_auroc_of_one_model_is_that_of_all_its_images() -> None:
     cue, score, noise = draw.normal(size=(3, N))
     target = (cue + score + noise > 0).astype(np.int64)
     table = FactorTable(np.arange(N), target, np.arange(N), ("no", "yes"), (Factor("cue", "continuous"),), {"cue": cue})
-    panel = Panel(np.stack([0 * score, score], axis=-1)[None], target, table.patient, images=np.arange(N))
+    panel = SeedPredictions(
+        np.stack([0 * score, score], axis=-1)[None], target, table.patient, image_indices=np.arange(N)
+    )
     (row,) = compare_with_cue(panel, list(cues_of_table(table)), table, halves=True)
     area = mannwhitneyu(score[target == 1], score[target == 0]).statistic / (target.sum() * (1 - target).sum())
     assert row["network"] == pytest.approx(area)

@@ -40,7 +40,9 @@ def truth(table: FactorTable, features: np.ndarray, others: tuple[FactorTable, n
         fitted = fold != number
         parts = np.repeat([0, 1], [fitted.sum(), len(others[0])])
         wanted = np.concatenate([table.target[fitted], others[0].target]).astype(float)[:, None]
-        scores = embeddings.held_out(np.concatenate([features[fitted], others[1]]), wanted, parts)[parts == 1, 0]
+        scores = embeddings.cross_validated_predictions(np.concatenate([features[fitted], others[1]]), wanted, parts)[
+            parts == 1, 0
+        ]
         values.append(auroc(scores, others[0].target).value)
     return float(np.mean(values))
 

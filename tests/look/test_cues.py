@@ -25,7 +25,7 @@ from assay.plugin import FactorTable, RunFolder
 from assay.report.sentences.reasons import chip_words, reason_words
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 from assay.store.schema import TABLES
 from assay.study.confounders import ConfounderSample
 from assay.study.preview import preview_tables
@@ -141,7 +141,7 @@ def test_strong_ones_are_doubts_of_the_preview(images: Path, rows: list[dict[str
     population = population_of(spec.data, Workspace(tmp_path, tmp_path / "cache"))
     preview = preview_tables(spec, population, tmp_path / "preview")
     assert preview["shortcuts"] == rows
-    assert set(shortcut_cautions(rows)) <= {from_row(row).reason for row in preview["findings"]}
+    assert set(shortcut_cautions(rows)) <= {parse_finding(row).reason for row in preview["findings"]}
     (said,) = shortcut_cautions(rows)
     words = reason_words(said)
     assert words.startswith("without a network, the target is predicted by the image's width (AUROC 0.9")

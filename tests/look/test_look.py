@@ -28,7 +28,7 @@ from assay.look.words import further_findings
 from assay.plugin import AssayError, FactorTable
 from assay.report.index_page import write_index
 from assay.report.sentences.reasons import reason_words
-from assay.stats import Panel
+from assay.stats import SeedPredictions
 from assay.stats.doubts import findings_of_reasons
 
 EDGES = "edges by direction"
@@ -270,10 +270,10 @@ def test_networks_judge_labels_of_images_that_they_were_not_trained_on(flipped: 
     tested = draw.random((3, len(images))) < 0.6
     images, tested = images[tested.any(axis=0)], tested[:, tested.any(axis=0)]
 
-    def answers(recipe: str, side: np.ndarray, which: np.ndarray) -> tuple[str, Panel]:
+    def answers(recipe: str, side: np.ndarray, which: np.ndarray) -> tuple[str, SeedPredictions]:
         logits = draw.normal((2 * side - 1) * 4, 1.3, (3, len(images)))
         logits = np.where(tested, logits, np.nan)[:, which, None]
-        return recipe, Panel(logits, target[images][which], images[which], images=images[which])
+        return recipe, SeedPredictions(logits, target[images][which], images[which], image_indices=images[which])
 
     each = np.arange(len(images))
     mixed = np.where(each % 2, truth[images], 1 - truth[images])

@@ -11,7 +11,7 @@ import pytest
 
 from assay.report.block import Block
 from assay.report.blocks import cell, chart, render
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.study.kind import STUDY
 from assay.study.page import sections
 
@@ -20,9 +20,9 @@ REMOVED = ("lesion-effect", "erasure-effect-over-elsewhere")
 BLOCKS = {block.id: block for one in sections({}) for block in one.blocks}
 
 
-def evidence(tables: dict[str, list[Row]]) -> Evidence:
+def page_context(tables: dict[str, list[Row]]) -> PageContext:
     """Tables of a study without a folder."""
-    return Evidence(tables, Path(), STUDY)
+    return PageContext(tables, Path(), STUDY)
 
 
 def estimate(**given: Any) -> Row:
@@ -48,7 +48,7 @@ def estimate(**given: Any) -> Row:
 
 def shown(block: Block, rows: list[Row]) -> str:
     """The text of every cell of the block's table."""
-    sheet = render(block, evidence({"estimates": rows})).sheet
+    sheet = render(block, page_context({"estimates": rows})).sheet
     assert sheet is not None
     return " | ".join(one.text for line in sheet.lines for one in line.cells)
 
@@ -70,7 +70,7 @@ def test_no_estimate_takes_the_cell_of_another(block: str, axes: dict[str, tuple
     rows = [estimate(**dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
     text = shown(BLOCKS[block], rows)
     assert text.count("[") == len(rows), text
-    figure = chart(BLOCKS[block], evidence({"estimates": rows})) if BLOCKS[block].chart == "strip" else None
+    figure = chart(BLOCKS[block], page_context({"estimates": rows})) if BLOCKS[block].chart == "strip" else None
     if figure and "environment" in axes:
         assert "reversed" in figure.alternative
 
@@ -90,7 +90,7 @@ def test_panels_that_do_not_fit_are_counted(block: Block) -> None:
     rows = [estimate(factor=f"f{n}", layer=layer, level="a") for n in range(15) for layer in ("x", "y")]
     if block.chart == "strip":
         rows = [row for row in rows if row["layer"] == "x"]
-    figure, whole = (chart(block, evidence({"estimates": some})) for some in (rows, rows[:11]))
+    figure, whole = (chart(block, page_context({"estimates": some})) for some in (rows, rows[:11]))
     assert figure is not None
     assert whole is not None
     assert "12 of 15 panels shown; the file has all." in figure.note
@@ -100,7 +100,7 @@ def test_panels_that_do_not_fit_are_counted(block: Block) -> None:
 def test_strengths_are_in_their_order_and_not_in_that_of_the_rows() -> None:
     block = Block(id="curve", title="C", chart="curve", along="layer", order=("weak", "middle", "strong"))
     rows = [estimate(layer=layer, level="a") for layer in ("middle", "weak", "strong")]
-    figure = chart(block, evidence({"estimates": rows}))
+    figure = chart(block, page_context({"estimates": rows}))
     assert figure is not None
     ticks = [figure.wide.index(f">{name}<") for name in block.order]
     assert ticks == sorted(ticks)
@@ -117,10 +117,10 @@ def test_strengths_are_in_their_order_and_not_in_that_of_the_rows() -> None:
     ],
 )
 def test_a_number_is_shown_by_the_kind_of_its_column(table: str, name: str, value: float, text: str) -> None:
-    assert cell(table, name, {name: value}, evidence({})).text == text
+    assert cell(table, name, {name: value}, page_context({})).text == text
 
 
 def test_a_text_is_shown_by_the_kind_of_its_column() -> None:
     row = {"layer": "batch_norm", "factor": "batch_norm", "measure": "auroc", "environment": "", "axis": ""}
-    text = {name: cell("contrasts", name, row, evidence({})).text for name in row}
+    text = {name: cell("contrasts", name, row, page_context({})).text for name in row}
     assert text == {"layer": "batch_norm", "factor": "batch norm", "measure": "AUROC", "environment": "–", "axis": "–"}

@@ -111,7 +111,7 @@ def test_the_card_of_an_unchanged_run_is_kept(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr("assay.report.page.require_page", require_page)
     with monkeypatch.context() as patch:
-        patch.setattr("assay.report.index_page.Evidence", None)  # no table can be read
+        patch.setattr("assay.report.index_page.PageContext", None)  # no table can be read
         open_command([], runs)
     assert (runs / "index.html").read_bytes() == first
     assert not read

@@ -21,12 +21,12 @@ from tests.report.reading import page_of, require_links
 from tests.worlds.tables import StudyTables, make_run
 
 from assay.plugin import Code, Reason, RunFolder, StoreError
-from assay.report.evidence import Evidence, RunTables
+from assay.report.context import PageContext, RunTables
 from assay.report.glossary import GLOSSARY
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.stats.doubts import findings_of
-from assay.stats.findings import Finding, from_row, to_row
+from assay.stats.findings import Finding, finding_row, parse_finding
 from assay.store import schema
 from assay.study.kind import STUDY
 from assay.study.words import opening
@@ -121,7 +121,7 @@ def test_that_nothing_was_learned_is_the_first_chip(run: Path) -> None:
     passed = [{**tables["contrasts"][0], "role": "positive-control", "decision": "detected"}] * 4
     small = Reason.of(Code.SMALL_GROUPS_OF, count=2, least=10, names=("F, ill", "M, ill"))
     found = [Finding("caution", one.codes[0].light, one) for one in (small, Reason.of(Code.ALL_AT_CHANCE, dosed=""))]
-    chips = opening(run, Evidence({**tables, "contrasts": [*passed, *tables["contrasts"]]}, run, STUDY), found).chips
+    chips = opening(run, PageContext({**tables, "contrasts": [*passed, *tables["contrasts"]]}, run, STUDY), found).chips
     assert chips[0].text == "no recipe above chance: train longer"
 
 
@@ -167,7 +167,7 @@ def test_no_name_of_a_column_stands_where_words_should(tmp_path: Path) -> None:
     assert "lung texture" in seen
     columns = {name for table in (schema.CONTRASTS, schema.ESTIMATES, schema.COLLAPSES) for name in table.names}
     of_ours = {"vessel_kind", "lung_texture", "batch_size", *columns}
-    statements = {reason_words(from_row(row).reason) for row in folder.table("findings")}
+    statements = {reason_words(parse_finding(row).reason) for row in folder.table("findings")}
     for text in statements:  # these are made by the statistics
         seen = seen.replace(html.escape(text), "").replace(text, "")
     assert {name for name in of_ours if "_" in name and re.search(rf"\b{name}\b", seen)} == set()
@@ -344,7 +344,7 @@ def test_a_page_says_that_training_runs_collapsed(tmp_path: Path) -> None:
         ]
         folder.write_table("trials", schema.TRIALS.names, trials)
         findings = findings_of([], folder.table("estimates"), trials, [])
-        folder.write_table("findings", schema.FINDINGS.names, list(map(to_row, findings)))
+        folder.write_table("findings", schema.FINDINGS.names, list(map(finding_row, findings)))
         page = html.unescape(write_page(folder.root).read_text()).replace("\xa0", " ")
         assert answer in page
         methods = re.findall(r'id="paper-methods"[^>]*>(.*?)</pre>', page)[0]

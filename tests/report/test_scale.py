@@ -11,7 +11,7 @@ import pytest
 from tests.worlds.tables import StudyTables, make_run
 
 from assay.plugin import RunFolder
-from assay.report.evidence import RunTables
+from assay.report.context import RunTables
 from assay.report.page import as_html, collect, without_files, write_page
 
 LOSSES = tuple(f"loss(margin={i})" for i in range(30))

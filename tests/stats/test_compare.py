@@ -23,15 +23,15 @@ from assay.stats import (
     Assumptions,
     BudgetPanel,
     Contrast,
-    Panel,
+    SeedPredictions,
     collapse_rate,
     combination,
     contrast,
     contrast_collapse,
     decide,
     detectable_difference,
-    effective_of_classes,
     effective_patients,
+    effective_patients_of_classes,
     equivalence,
     estimate_panel,
     evaluate,
@@ -41,8 +41,8 @@ from assay.stats import (
     measure_by_seed,
     minimum_effect,
     noninferiority,
-    own_samples,
-    sign_flip,
+    pseudo_samples,
+    sign_flip_test,
     two_sided,
 )
 from assay.stats.panel import probit
@@ -109,15 +109,15 @@ def test_few_effective_patients_of_a_class_leave_a_difference_undecided() -> Non
     patient, rng = np.repeat(np.arange(12), sizes), np.random.default_rng(0)
     target = patient % 2
     assert effective_patients(patient) == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum())
-    assert effective_of_classes(target, patient) == pytest.approx(2.7, abs=0.1)
-    a, b = (Panel(rng.normal(size=(5, len(patient), 1)) + target[:, None], target, patient) for _ in range(2))
+    assert effective_patients_of_classes(target, patient) == pytest.approx(2.7, abs=0.1)
+    a, b = (SeedPredictions(rng.normal(size=(5, len(patient), 1)) + target[:, None], target, patient) for _ in range(2))
     found = contrast(a, b, "auroc", 0.05)
     assert found.reason.codes[0] == Code.FEW_EFFECTIVE_PATIENTS
     assert math.isfinite(found.value)
     assert np.isnan([found.p, found.equivalence_p, found.beyond_p, found.noninferiority_p, found.low]).all()
     assert decide([found])[0].decision == "inconclusive"
     equal = np.arange(12).repeat(10)
-    a, b = (Panel(rng.normal(size=(5, 120, 1)), equal % 2, equal) for _ in range(2))
+    a, b = (SeedPredictions(rng.normal(size=(5, 120, 1)), equal % 2, equal) for _ in range(2))
     assert contrast(a, b, "auroc").effective_patients == pytest.approx(6)
     assert not contrast(a, b, "auroc").reason
 
@@ -150,11 +150,11 @@ def test_numbers_per_seed_are_compared_by_the_paired_t_test() -> None:
 
 
 def test_a_standard_error_that_is_not_known_on_one_side_leaves_numbers_per_seed_untested() -> None:
-    seeds, known = np.arange(3), [own_samples(0.3, "a")] * 3
-    unknown = [own_samples(error, "b") for error in (0.3, np.nan, 0.3)]
+    seeds, known = np.arange(3), [pseudo_samples(0.3, "a")] * 3
+    unknown = [pseudo_samples(error, "b") for error in (0.3, np.nan, 0.3)]
     a, b = np.array([0.9, 1.0, 1.1]), np.array([0.4, 0.4, 0.4])
     found = linear_contrast(
-        [measure_by_seed(a, seeds, known), measure_by_seed(b, seeds, [own_samples(0.4, "b")] * 3)],
+        [measure_by_seed(a, seeds, known), measure_by_seed(b, seeds, [pseudo_samples(0.4, "b")] * 3)],
         DIFFERENCE,
     )
     assert found.standard_error == pytest.approx(math.sqrt(0.01 / 3 + 0.3**2 + 0.4**2))
@@ -203,19 +203,19 @@ def test_what_has_no_error_or_no_differences_has_no_p() -> None:
     for test in (*tests, partial(noninferiority, margin=0.05, direction="higher")):
         assert all(math.isnan(test(0.1, error, 5.0)) for error in (0.0, math.nan))
     for differences in ([], [0.1, math.nan, 0.2]):
-        assert all(map(math.isnan, sign_flip(np.array(differences))))
-    assert sign_flip(np.array([0.1, 0.2, -0.3]))[0] == 1.0, "a sum of 0 but for rounding is reached by every flip"
+        assert all(map(math.isnan, sign_flip_test(np.array(differences))))
+    assert sign_flip_test(np.array([0.1, 0.2, -0.3]))[0] == 1.0, "a sum of 0 but for rounding is reached by every flip"
 
 
 def test_sign_flip_by_hand_and_against_scipy() -> None:
-    assert sign_flip(np.array([1.0, 2, 3, 4, 5])) == (0.0625, 0.0625)
-    assert sign_flip(np.array([1.0, -2, 3])) == (1.0 * 6 / 8, 0.25)
+    assert sign_flip_test(np.array([1.0, 2, 3, 4, 5])) == (0.0625, 0.0625)
+    assert sign_flip_test(np.array([1.0, -2, 3])) == (1.0 * 6 / 8, 0.25)
     values = np.random.default_rng(0).normal(0.4, 1, 9)
     test = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
-    assert sign_flip(values)[0] == pytest.approx(test.pvalue)
+    assert sign_flip_test(values)[0] == pytest.approx(test.pvalue)
     many = np.random.default_rng(1).normal(0.1, 1, 20)
     exact = stats.permutation_test((many,), np.mean, permutation_type="samples", n_resamples=50_000, rng=1)
-    assert sign_flip(many)[0] == pytest.approx(exact.pvalue, abs=0.02)
+    assert sign_flip_test(many)[0] == pytest.approx(exact.pvalue, abs=0.02)
 
 
 def test_equivalence_is_the_greater_of_two_one_sided_tests() -> None:

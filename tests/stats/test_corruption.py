@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.outcomes import corruption_rows
+from assay.stats.corruption import corruption_rows
 
 CORRUPTION = "corruption-error"
 EVERY = "all families"

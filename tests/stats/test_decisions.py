@@ -21,7 +21,7 @@ from assay.stats import (
     seeds_and_patients_needed,
 )
 from assay.stats.compare import untested_contrast
-from assay.stats.decisions import mean_of, restrict_claims
+from assay.stats.decisions import mean_contrast, restrict_claims
 
 
 def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | None = 0.05) -> Contrast:
@@ -88,13 +88,13 @@ def test_a_mean_is_taken_within_each_seed() -> None:
         linear_contrast([measure_by_seed(0.1 + sign * moved + 0.01 * rng.normal(size=8), numbers)], np.ones(1))
         for sign in (1, -1)
     )
-    found = mean_of([first, second], 0.2)
+    found = mean_contrast([first, second], 0.2)
     both = (first.per_seed + second.per_seed) / 2
     expected = stats.ttest_1samp(both, 0)
     assert (found.value, found.p) == (pytest.approx(both.mean()), pytest.approx(expected.pvalue))
     assert found.margin == 0.2
     lost = untested_contrast(first.reason)
-    assert math.isnan(mean_of([first, lost]).value)
+    assert math.isnan(mean_contrast([first, lost]).value)
 
 
 # --- controls ---------------------------------------------------------------------------------------------------------

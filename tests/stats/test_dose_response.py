@@ -13,7 +13,7 @@ from assay.plugin import Code, Reason
 from assay.stats import (
     Contrast,
     DosePanel,
-    Panel,
+    SeedPredictions,
     TwoScalePValues,
     contrast,
     decide,
@@ -21,9 +21,9 @@ from assay.stats import (
     evaluate,
     interaction,
     measure_by_seed,
-    own_samples,
+    pseudo_samples,
 )
-from assay.stats.doses import interaction_seeds, on_both_scales, outcome, outcome_weights
+from assay.stats.doses import combine_scales, dose_outcome, dose_weights, interaction_of_measures
 from assay.stats.panel import probit
 
 DOSES = (0.0, 0.5, 1.0)
@@ -44,9 +44,9 @@ def auroc(one: DosePanel) -> float:
 def test_the_outcome_is_the_mean_over_doses_less_the_value_at_0():
     a, b = curve(0, (2.0, 1.6, 0.8)), curve(50, (1.5, 1.4, 1.3))
     by_hand = [(auroc(one[1]) + auroc(one[2])) / 2 - auroc(one[0]) for one in (a, b)]
-    assert [outcome(one, "auroc").value for one in (a, b)] == pytest.approx(by_hand)
+    assert [dose_outcome(one, "auroc").value for one in (a, b)] == pytest.approx(by_hand)
     assert interaction(a, b, "auroc").value == pytest.approx(by_hand[0] - by_hand[1])
-    assert outcome_weights(4) == pytest.approx([-1, 1 / 3, 1 / 3, 1 / 3])
+    assert dose_weights(4) == pytest.approx([-1, 1 / 3, 1 / 3, 1 / 3])
 
 
 def test_with_one_dose_it_is_a_difference_of_differences_and_its_interval_is_the_plain_one():
@@ -59,20 +59,20 @@ def test_with_one_dose_it_is_a_difference_of_differences_and_its_interval_is_the
     assert (found.scales.plain_p < 0.05) == (not found.low <= 0 <= found.high)
     on_probit = [norm.ppf(part.values) for part in parts]
     other = on_probit[0] - on_probit[1] - on_probit[2] + on_probit[3]
-    assert found.scales.agree == (by_seed.mean() * other.mean() > 0)
+    assert found.scales.signs_agree == (by_seed.mean() * other.mean() > 0)
 
 
 def test_a_world_that_is_additive_on_the_probit_scale_alone_is_none_there():
     """Equal steps of separation are equal on the probit scale, and unequal in AUROC near the ceiling."""
 
-    def exact(distance: float) -> Panel:
+    def exact(distance: float) -> SeedPredictions:
         quantiles = norm.ppf((np.arange(400) + 0.5) / 400)
         score = np.concatenate([quantiles + distance, quantiles])
         target = np.repeat([1, 0], 400)
-        return Panel(np.stack([score[:, None]] * 3), target, np.arange(800))
+        return SeedPredictions(np.stack([score[:, None]] * 3), target, np.arange(800))
 
     low, high = [[exact(level - step) for step in (0.0, 0.7)] for level in (1.5, 2.2)]
-    weights = outcome_weights(2)
+    weights = dose_weights(2)
     plain = [weights @ [evaluate(one, "auroc").values[0] for one in side] for side in (low, high)]
     on_probit = [weights @ [probit(evaluate(one, "auroc")).values[0] for one in side] for side in (low, high)]
     assert abs(plain[0] - plain[1]) > 0.04
@@ -86,7 +86,7 @@ def test_a_world_that_is_additive_on_the_probit_scale_alone_is_none_there():
 def test_the_p_of_two_scales_is_the_greater_and_1_where_signs_differ(
     plain: tuple[float, float], other: tuple[float, float], p: float
 ):
-    found = on_both_scales(*[made(value, own) for value, own in (plain, other)])
+    found = combine_scales(*[made(value, own) for value, own in (plain, other)])
     assert found.p == p
     assert found.scales == TwoScalePValues(plain[1], other[1], plain[0] * other[0] > 0)
 
@@ -97,10 +97,10 @@ def made(value: float, p: float) -> Contrast:
 
 
 def test_what_one_scale_shows_depends_on_the_scale():
-    both = on_both_scales(made(0.1, 0.001), made(0.4, 0.002))
-    one = on_both_scales(made(0.1, 0.001), made(0.4, 0.6))
-    opposite = on_both_scales(made(0.1, 0.001), made(-0.4, 0.001))
-    neither = on_both_scales(made(0.1, 0.2), made(0.4, 0.6))
+    both = combine_scales(made(0.1, 0.001), made(0.4, 0.002))
+    one = combine_scales(made(0.1, 0.001), made(0.4, 0.6))
+    opposite = combine_scales(made(0.1, 0.001), made(-0.4, 0.001))
+    neither = combine_scales(made(0.1, 0.2), made(0.4, 0.6))
     family = [both, one, opposite, neither]
     depends = Reason.of(Code.DEPENDS_ON_SCALE)
     assert [one.decision for one in decide(family)] == ["higher", *["inconclusive"] * 3]
@@ -112,11 +112,11 @@ def test_models_of_all_doses_meet_the_same_samples_and_err_together():
     """Half of 100 patients flip at every p > 0 and none at p = 0: the mean over the doses errs as each of them."""
     seeds = np.arange(4)
     none, half = (
-        measure_by_seed(np.full(4, rate), seeds, [own_samples(error, "images")] * 4)
+        measure_by_seed(np.full(4, rate), seeds, [pseudo_samples(error, "images")] * 4)
         for rate, error in ((0.0, 0.0), (0.5, 0.05))
     )
-    flipping = interaction_seeds([none, half, half, half], [none, none, none, none], bounded=False)
-    single = interaction_seeds([none, half], [none, none], bounded=False)
+    flipping = interaction_of_measures([none, half, half, half], [none, none, none, none], bounded=False)
+    single = interaction_of_measures([none, half], [none, none], bounded=False)
     assert flipping.standard_error == pytest.approx(single.standard_error)
     assert flipping.standard_error > 0
 

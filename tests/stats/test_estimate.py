@@ -19,19 +19,19 @@ from tests.worlds.panels import panel
 from assay.plugin import Code, Reason
 from assay.report.sentences.reasons import reason_words
 from assay.stats import (
-    Panel,
+    SeedPredictions,
     estimate_panel,
     estimate_seeds,
     estimates_of_seeds,
     evaluate,
     interval,
     measure_by_seed,
-    own_samples,
+    pseudo_samples,
     two_way,
 )
 
 BATCH = 2**15
-SAMPLES_OF_ITS_OWN = 100
+N_PSEUDO_SAMPLES = 100
 
 
 def mean_parts(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +85,7 @@ def test_seeds_alone_give_students_interval() -> None:
 
 def test_samples_that_all_seeds_share_widen_the_interval_and_raise_its_degrees_of_freedom() -> None:
     values = np.array([0.61, 0.68, 0.66, 0.71])
-    found = estimate_seeds(measure_by_seed(values, np.arange(4), [own_samples(0.03, "a")] * 4))
+    found = estimate_seeds(measure_by_seed(values, np.arange(4), [pseudo_samples(0.03, "a")] * 4))
     assert found.standard_error == pytest.approx(math.hypot(stats.sem(values), 0.03))
     assert found.df > 3
 
@@ -93,8 +93,10 @@ def test_samples_that_all_seeds_share_widen_the_interval_and_raise_its_degrees_o
 def test_values_that_are_computed_together_are_the_same_bytes_as_each_alone() -> None:
     rng = np.random.default_rng(0)
     parts = [
-        measure_by_seed(rng.random(seeds), np.arange(seeds), [own_samples(error, "a") for error in rng.random(seeds)])
-        for seeds in [3, 10, 2, 5] * (BATCH // (10 * SAMPLES_OF_ITS_OWN))  # more than one batch of each
+        measure_by_seed(
+            rng.random(seeds), np.arange(seeds), [pseudo_samples(error, "a") for error in rng.random(seeds)]
+        )
+        for seeds in [3, 10, 2, 5] * (BATCH // (10 * N_PSEUDO_SAMPLES))  # more than one batch of each
     ]
     parts.append(measure_by_seed(rng.random(4), np.arange(4)))
     together, alone = estimates_of_seeds(parts), [estimates_of_seeds([part])[0] for part in parts]
@@ -105,13 +107,13 @@ def test_values_that_are_computed_together_are_the_same_bytes_as_each_alone() ->
 
 def test_errors_of_several_seeds_at_once_are_those_of_each() -> None:
     errors = np.array([0.3, math.nan, 0.1])
-    found, each = own_samples(errors, "a"), [own_samples(error, "a") for error in errors.tolist()]
+    found, each = pseudo_samples(errors, "a"), [pseudo_samples(error, "a") for error in errors.tolist()]
     assert np.array_equal(found.values, np.stack([one.values for one in each]), equal_nan=True)
     assert all(np.array_equal(found.samples, one.samples) for one in each)
 
 
 def test_an_error_that_one_seed_lacks_is_not_taken_for_none() -> None:
-    errors = [own_samples(error, "a") for error in (0.4, math.nan, 0.4)]
+    errors = [pseudo_samples(error, "a") for error in (0.4, math.nan, 0.4)]
     found = estimate_seeds(measure_by_seed(np.array([0.5, 0.6, 0.7]), np.arange(3), errors))
     assert (found.value, found.reason) == (pytest.approx(0.6), Reason.of(Code.UNKNOWN_ERROR))
     assert math.isnan(found.low)
@@ -139,9 +141,9 @@ def test_what_sampling_carries_beyond_an_end_keeps_students_interval() -> None:
 def test_errors_within_models_near_an_end_are_not_stretched_by_the_logit() -> None:
     """Nothing varies between seeds: their common sampling error is symmetric, also near 0."""
     found = estimate_seeds(
-        measure_by_seed(np.full(4, 0.005), np.arange(4), [own_samples(0.01, "a")] * 4, bounds=(0.0, 1.0))
+        measure_by_seed(np.full(4, 0.005), np.arange(4), [pseudo_samples(0.01, "a")] * 4, bounds=(0.0, 1.0))
     )
-    assert (found.low, found.high) == (0, pytest.approx(0.005 + stats.t.ppf(0.975, SAMPLES_OF_ITS_OWN - 1) * 0.01))
+    assert (found.low, found.high) == (0, pytest.approx(0.005 + stats.t.ppf(0.975, N_PSEUDO_SAMPLES - 1) * 0.01))
 
 
 def test_skewed_shares_over_seeds_are_covered() -> None:
@@ -153,8 +155,8 @@ def test_skewed_shares_over_seeds_are_covered() -> None:
 @pytest.mark.filterwarnings("error")
 def test_equal_seeds_with_an_error_within_them_have_the_interval_of_their_samples() -> None:
     """Nothing varies between seeds: the degrees of freedom are those of the samples, and no warning is given."""
-    found = estimate_seeds(measure_by_seed(np.full(4, 0.5), np.arange(4), [own_samples(0.1, "a")] * 4))
-    half = 0.1 * stats.t.ppf(0.975, SAMPLES_OF_ITS_OWN - 1)
+    found = estimate_seeds(measure_by_seed(np.full(4, 0.5), np.arange(4), [pseudo_samples(0.1, "a")] * 4))
+    half = 0.1 * stats.t.ppf(0.975, N_PSEUDO_SAMPLES - 1)
     assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
 
 
@@ -235,7 +237,9 @@ def test_a_narrow_interval_is_the_plain_one() -> None:
         ),
     ],
 )
-def test_what_cannot_be_had_is_nan_with_the_reason(given: Panel, name: str, reason: str, has_value: bool) -> None:
+def test_what_cannot_be_had_is_nan_with_the_reason(
+    given: SeedPredictions, name: str, reason: str, has_value: bool
+) -> None:
     found = estimate_panel(given, name)
     assert reason_words(found.reason) == reason
     assert math.isnan(found.low)
@@ -246,11 +250,11 @@ def test_what_cannot_be_had_is_nan_with_the_reason(given: Panel, name: str, reas
 def test_untested_rows_count_for_nothing() -> None:
     plain = panel(5)
     noise = np.concatenate([plain.scores, np.full((5, 3, 1), np.nan)], axis=1)
-    longer = Panel(
+    longer = SeedPredictions(
         noise,
         np.append(plain.target, [0, 1, 1]),
         np.append(plain.patient, [0, 1, 3]),
-        tested=np.broadcast_to(np.arange(63) < 60, (5, 63)),
+        has_prediction=np.broadcast_to(np.arange(63) < 60, (5, 63)),
     )
     assert estimate_panel(longer, "auroc").standard_error == pytest.approx(
         estimate_panel(plain, "auroc").standard_error

@@ -14,32 +14,32 @@ from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import answers
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import ModelPredictions, influence_of, value
+from assay.stats import ModelPredictions, measure_value, value_and_contributions
 from assay.stats.measures import COMPUTED, find_measure
 
 seeds = st.integers(0, 10_000)
-BINARY = [name for name, one in COMPUTED.items() if not one.domain.maps]
+BINARY = [name for name, one in COMPUTED.items() if not one.requirements.maps]
 # Leaving a row out moves the bins of the calibration error, so that a jackknife of it is not one of the same thing.
-SEVERAL = [name for name in BINARY if not COMPUTED[name].domain.binary and name != "calibration-error"]
+SEVERAL = [name for name in BINARY if not COMPUTED[name].requirements.binary and name != "calibration-error"]
 
 
 def without(given_: ModelPredictions, keep: np.ndarray) -> ModelPredictions:
     fold = None if given_.fold is None else given_.fold[keep]
-    assert given_.specific is not None
+    assert given_.specificity_log_odds is not None
     return replace(
         given_,
         logits=given_.logits[keep],
         target=given_.target[keep],
         fold=fold,
-        specific=given_.specific[keep],
+        specificity_log_odds=given_.specificity_log_odds[keep],
     )
 
 
 def jackknife(name: str, model: ModelPredictions, patient: np.ndarray) -> np.ndarray:
     """Contributions by leaving out each patient in turn, with nothing in common with the code under test."""
-    whole = value(name, model).value
+    whole = measure_value(name, model).value
     codes = np.unique(patient)
-    left = np.array([value(name, without(model, patient != code)).value for code in codes])
+    left = np.array([measure_value(name, without(model, patient != code)).value for code in codes])
     return (whole - left) * (len(codes) - 1) / len(codes)
 
 
@@ -48,7 +48,7 @@ def jackknife(name: str, model: ModelPredictions, patient: np.ndarray) -> np.nda
 def test_standard_errors_agree_with_the_jackknife_over_patients(name: str, folds: int) -> None:
     model = answers(1, n=400, folds=folds)
     patient = np.arange(400) // 2
-    _, ours = influence_of(name, model, patient)
+    _, ours = value_and_contributions(name, model, patient)
     theirs = jackknife(name, model, patient)
     # Average precision bends most at its highest scores, where one patient is a large share of those called.
     loose = name == "average-precision"
@@ -62,12 +62,14 @@ def test_standard_errors_agree_with_the_jackknife_over_patients(name: str, folds
     [
         ("auroc", lambda m, w: reference.roc_auc_score(m.target, m.score, sample_weight=w)),
         ("average-precision", lambda m, w: reference.average_precision_score(m.target, m.score, sample_weight=w)),
-        ("accuracy", lambda m, w: reference.accuracy_score(m.target, m.calls, sample_weight=w)),
+        ("accuracy", lambda m, w: reference.accuracy_score(m.target, m.predicted_classes, sample_weight=w)),
         ("brier", lambda m, w: reference.brier_score_loss(m.target, m.probability[:, 1], sample_weight=w)),
         ("log-loss", lambda m, w: reference.log_loss(m.target, m.probability, sample_weight=w)),
         (
             "quadratic-weighted-kappa",
-            lambda m, w: reference.cohen_kappa_score(m.target, m.calls, weights="quadratic", sample_weight=w),
+            lambda m, w: reference.cohen_kappa_score(
+                m.target, m.predicted_classes, weights="quadratic", sample_weight=w
+            ),
         ),
     ],
 )
@@ -84,7 +86,7 @@ def test_contributions_are_derivatives_of_scikit_learns_weighted_metrics(name: s
 @pytest.mark.parametrize("name", SEVERAL)
 def test_several_classes_agree_with_the_jackknife(name: str) -> None:
     model = answers(2, n=400, k=4)
-    _, ours = influence_of(name, model, np.arange(400))
+    _, ours = value_and_contributions(name, model, np.arange(400))
     theirs = jackknife(name, model, np.arange(400))
     assert np.sqrt((ours**2).sum()) == pytest.approx(np.sqrt((theirs**2).sum()), rel=0.02)
 
@@ -94,7 +96,7 @@ def test_standard_error_of_the_calibration_error_is_its_spread_over_samples() ->
     for _ in range(400):
         logit = rng.normal(size=(300, 1)) * 2
         target = (rng.random(300) < 1 / (1 + np.exp(-logit[:, 0] / 3))).astype(np.int64)
-        result, moved = influence_of("calibration-error", ModelPredictions(logit, target), np.arange(300))
+        result, moved = value_and_contributions("calibration-error", ModelPredictions(logit, target), np.arange(300))
         values.append(result.value)
         errors.append((moved**2).sum())
     # Signs of near-calibrated bins are noise, which the contributions count: they err on the wide side.
@@ -105,7 +107,7 @@ def test_calibration_error_within_fixed_bins_moves_by_the_signed_gap() -> None:
     # One bin's worth of rows at one probability: the error is |claimed - came|, its variance that of the outcome.
     target = np.repeat([1, 0], [30, 70])
     model = ModelPredictions(np.full((100, 1), np.log(0.6 / 0.4)), target)
-    result, ours = influence_of("calibration-error", model, np.arange(100))
+    result, ours = value_and_contributions("calibration-error", model, np.arange(100))
     assert result.value == pytest.approx(0.3)
     assert (ours**2).sum() == pytest.approx(target.var(ddof=1) / 100)
 
@@ -117,7 +119,7 @@ def test_auroc_variance_is_that_of_delong(seed: int) -> None:
     x, y = model.score[model.target == 1], model.score[model.target == 0]
     kernel = (x[:, None] > y).astype(float) + 0.5 * (x[:, None] == y)
     delong = kernel.mean(axis=1).var(ddof=1) / len(x) + kernel.mean(axis=0).var(ddof=1) / len(y)
-    result, moved = influence_of("auroc", model, np.arange(80))
+    result, moved = value_and_contributions("auroc", model, np.arange(80))
     assert result.value == pytest.approx(kernel.mean())
     assert (moved**2).sum() == pytest.approx(delong, abs=1e-14)
 
@@ -126,9 +128,9 @@ def test_auroc_variance_is_that_of_delong(seed: int) -> None:
 @given(seeds)
 def test_variances_of_means_are_the_textbook_ones(seed: int) -> None:
     model = answers(seed)
-    right = (model.calls == model.target).astype(float)
+    right = (model.predicted_classes == model.target).astype(float)
     for name, part in (("accuracy", right), ("sensitivity", right[model.target == 1])):
-        _, moved = influence_of(name, model, np.arange(80))
+        _, moved = value_and_contributions(name, model, np.arange(80))
         assert (moved**2).sum() == pytest.approx(part.var(ddof=1) / len(part), abs=1e-14)
 
 
@@ -137,10 +139,10 @@ def test_variances_of_means_are_the_textbook_ones(seed: int) -> None:
 def test_contributions_sum_to_zero_and_follow_their_patients(seed: int, name: str, folds: int) -> None:
     model = answers(seed, folds=folds)
     patient = np.random.default_rng(seed).permutation(80) // 2
-    result, moved = influence_of(name, model, patient)
+    result, moved = value_and_contributions(name, model, patient)
     assert moved.sum() == pytest.approx(0, abs=1e-12)
     order = np.random.default_rng(seed + 1).permutation(80)
-    again, permuted = influence_of(name, without(model, order), patient[order])
+    again, permuted = value_and_contributions(name, without(model, order), patient[order])
     assert again.value == pytest.approx(result.value, abs=1e-12)
     np.testing.assert_allclose(permuted, moved, atol=1e-12)
 
@@ -149,8 +151,8 @@ def test_contributions_sum_to_zero_and_follow_their_patients(seed: int, name: st
 def test_images_copied_within_their_patients_change_nothing(name: str) -> None:
     model, patient = answers(5), np.arange(80)
     twice = without(model, np.tile(np.arange(80), 2))
-    result, moved = influence_of(name, model, patient)
-    doubled, moved_twice = influence_of(name, twice, np.tile(patient, 2))
+    result, moved = value_and_contributions(name, model, patient)
+    doubled, moved_twice = value_and_contributions(name, twice, np.tile(patient, 2))
     if name == "calibration-error":  # its bins may not be cut where the copies lie
         return
     assert doubled.value == pytest.approx(result.value, abs=1e-12)
@@ -160,25 +162,25 @@ def test_images_copied_within_their_patients_change_nothing(name: str) -> None:
 def test_auroc_ignores_a_monotone_transform() -> None:
     model = answers(6)
     single = model.logits[:, 1:] - model.logits[:, :1]
-    _, moved = influence_of("auroc", replace(model, logits=single), np.arange(80))
-    _, bent = influence_of("auroc", replace(model, logits=np.sinh(single)), np.arange(80))
+    _, moved = value_and_contributions("auroc", replace(model, logits=single), np.arange(80))
+    _, bent = value_and_contributions("auroc", replace(model, logits=np.sinh(single)), np.arange(80))
     np.testing.assert_allclose(moved, bent, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["auroc", "sensitivity"])
 def test_one_patient_of_a_class_has_no_variance(name: str) -> None:
     model = ModelPredictions(np.array([[0.4], [0.5], [0.3], [0.6]]), np.array([1, 1, 0, 0]))
-    result, moved = influence_of(name, model, np.array([7, 7, 8, 9]))
+    result, moved = value_and_contributions(name, model, np.array([7, 7, 8, 9]))
     assert result.is_defined
     assert np.isnan(moved).any()
 
 
 def test_undefined_measures_carry_their_reason(snapshot: SnapshotAssertion) -> None:
     model = answers(1, k=3, n=30)
-    assert reason_words(value("auroc", model).reason) == snapshot
+    assert reason_words(measure_value("auroc", model).reason) == snapshot
     broken = replace(model, logits=np.where(np.arange(30)[:, None] < 2, np.nan, model.logits))
-    assert reason_words(value("accuracy", broken).reason) == snapshot
-    assert np.isnan(influence_of("accuracy", broken, np.arange(30))[1]).all()
+    assert reason_words(measure_value("accuracy", broken).reason) == snapshot
+    assert np.isnan(value_and_contributions("accuracy", broken, np.arange(30))[1]).all()
 
 
 @pytest.mark.parametrize("folds", [0, 4])
@@ -191,28 +193,28 @@ def test_two_classes_are_ranked_once_and_each_class_against_the_rest_alike(
         plain = getattr(np, name)
         return lambda *given_, **options: (ranked.append(name), plain(*given_, **options))[1]
 
-    first = influence_of("auroc", model, patient)
+    first = value_and_contributions("auroc", model, patient)
     with monkeypatch.context() as patch:
         for name in ("sort", "argsort"):
             patch.setattr(np, name, counted(name))
-        found = {name: influence_of(name, model, patient) for name in ("auroc", "auroc-macro", "somers-d")}
+        found = {name: value_and_contributions(name, model, patient) for name in ("auroc", "auroc-macro", "somers-d")}
         assert ranked == []
-        influence_of("auroc", answers(3, n=300, folds=folds, ties=True), patient)
+        value_and_contributions("auroc", answers(3, n=300, folds=folds, ties=True), patient)
         assert ranked
     assert found["auroc"][0] == first[0]
     other = replace(model, logits=model.logits[:, ::-1], target=1 - model.target)
-    of_negatives = influence_of("auroc", other, patient)
+    of_negatives = value_and_contributions("auroc", other, patient)
     assert found["auroc-macro"][0].value == pytest.approx((first[0].value + of_negatives[0].value) / 2, abs=1e-12)
     np.testing.assert_allclose(found["auroc-macro"][1], of_negatives[1], atol=1e-12)
 
 
 def test_known_contributions_are_those_of_the_same_patients_and_answers() -> None:
     model = answers(2, n=300)
-    first = influence_of("auroc", model, np.arange(300))[1]
+    first = value_and_contributions("auroc", model, np.arange(300))[1]
     assert len(first) == 300
-    assert len(influence_of("auroc", model, np.arange(300) // 2)[1]) == 150
-    turned = influence_of("auroc", replace(model, logits=-model.logits), np.arange(300))[0]
-    assert turned.value == pytest.approx(1 - influence_of("auroc", model, np.arange(300))[0].value)
+    assert len(value_and_contributions("auroc", model, np.arange(300) // 2)[1]) == 150
+    turned = value_and_contributions("auroc", replace(model, logits=-model.logits), np.arange(300))[0]
+    assert turned.value == pytest.approx(1 - value_and_contributions("auroc", model, np.arange(300))[0].value)
 
 
 def test_unknown_measure_names_the_nearest() -> None:
@@ -224,4 +226,4 @@ def test_chance_is_what_knowing_only_frequencies_reaches() -> None:
     target = np.repeat([0, 1], [75, 25])
     prior = ModelPredictions(np.tile(np.log([0.75, 0.25]), (100, 1)), target)
     for name in ("auroc", "auroc-macro", "average-precision", "accuracy", "brier", "log-loss", "calibration-error"):
-        assert find_measure(name).chance(target, 2) == pytest.approx(value(name, prior).value, abs=1e-9)
+        assert find_measure(name).chance(target, 2) == pytest.approx(measure_value(name, prior).value, abs=1e-9)

@@ -8,7 +8,7 @@ from scipy import stats
 from syrupy.assertion import SnapshotAssertion
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import MeasureBySeed, covariance, error_correlation, interval, joint, two_way, uncertainty
+from assay.stats import MeasureBySeed, covariance, error_correlation, interval, joint_region, two_way, uncertainty
 
 PLAIN = (-np.inf, np.inf)
 
@@ -36,7 +36,7 @@ def test_where_seeds_alone_vary_it_is_that_of_hotelling() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(2, 6)) + 0.8 * rng.normal(size=6)
     across, up = (evaluated(one, np.zeros((6, 2))) for one in values)
-    found = joint(across, up)
+    found = joint_region(across, up)
     away = found.outline - values.mean(axis=1)
     distance = np.einsum("ki,ij,kj->k", away, np.linalg.inv(np.cov(values) / 6), away)
     assert distance == pytest.approx(2 * 5 / 4 * stats.f.ppf(0.95, 2, 4))
@@ -71,7 +71,7 @@ def test_it_holds_what_is_true_as_often_as_it_says(shared: float) -> None:
     rng, worlds = np.random.default_rng(3), 600
     held = 0
     for _ in range(worlds):
-        found = joint(*drawn(rng, 5, 30, shared))
+        found = joint_region(*drawn(rng, 5, 30, shared))
         angles = np.unwrap(np.arctan2(found.outline[:, 1], found.outline[:, 0]))
         held += abs(angles[-1] - angles[0]) > np.pi  # an outline goes once around what it holds
     assert 0.93 <= held / worlds <= 1.0
@@ -82,7 +82,7 @@ def test_it_never_leaves_what_is_possible() -> None:
     rng = np.random.default_rng(4)
     high = evaluated(0.97 + 0.01 * rng.normal(size=5), 0.01 * rng.normal(size=(5, 30)), (0.0, 1.0))
     low = evaluated(0.02 + 0.01 * rng.normal(size=5), 0.01 * rng.normal(size=(5, 30)), (0.0, 1.0))
-    found = joint(high, low)
+    found = joint_region(high, low)
     assert (found.outline > 0).all()
     assert (found.outline < 1).all()
     (_, top), (bottom, _) = (
@@ -105,9 +105,9 @@ def test_a_step_there_and_back_again_is_an_interval(bounds: tuple[float, float])
 def test_without_a_region_it_says_why(snapshot: SnapshotAssertion) -> None:
     across, up = drawn(np.random.default_rng(5), 5, 30, 0.0)
     few = evaluated(up.values[:2], up.contributions[:2])
-    assert reason_words(joint(across, few).reason) == snapshot
-    assert len(joint(across, few).outline) == 0
+    assert reason_words(joint_region(across, few).reason) == snapshot
+    assert len(joint_region(across, few).outline) == 0
     other = MeasureBySeed(up.values, up.contributions, up.patients, up.seeds + 1, 30, PLAIN)
-    assert reason_words(joint(across, other).reason) == snapshot
+    assert reason_words(joint_region(across, other).reason) == snapshot
     silent = evaluated(np.zeros(5), np.zeros((5, 30)))
-    assert reason_words(joint(across, silent).reason) == snapshot
+    assert reason_words(joint_region(across, silent).reason) == snapshot

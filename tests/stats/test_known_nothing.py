@@ -9,12 +9,12 @@ import pytest
 from tests.worlds.panels import panel
 
 from assay.plugin import generator
-from assay.stats import DosePanel, Panel, decide, interaction
+from assay.stats import DosePanel, SeedPredictions, decide, interaction
 
 STUDIES, RECIPES = 40, 3
 
 
-def shuffled(number: int, target: np.ndarray) -> Panel:
+def shuffled(number: int, target: np.ndarray) -> SeedPredictions:
     """What 5 seeds of a recipe say, of targets that have nothing to do with it."""
     return replace(panel(number, distance=1.2, noise=number // 100), target=target)
 

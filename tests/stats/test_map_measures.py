@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from assay.maps.summary import summarize
 from assay.plugin import Code
 from assay.report.sentences.reasons import reason_words
-from assay.stats import ModelPredictions, Panel, contrast, evaluate, influence_of, value
+from assay.stats import ModelPredictions, SeedPredictions, contrast, evaluate, measure_value, value_and_contributions
 from assay.stats.measures import COMPUTED
 
 LEVELS = (0.8, 0.9, 0.95)
@@ -73,27 +73,30 @@ def three_images() -> ModelPredictions:
 )
 @pytest.mark.slow
 def test_by_hand(name: str, expected: float) -> None:
-    assert value(name, three_images()).value == pytest.approx(expected)
+    assert measure_value(name, three_images()).value == pytest.approx(expected)
 
 
 def test_a_healthy_image_that_is_left_empty_is_told_otherwise_by_every_convention() -> None:
     truth = np.zeros((2, 8, 8), dtype=bool)
     truth[0, 2:4, 2:4] = True
     quiet = answers_of(np.where(truth, HIGH, LOW), truth)
-    found = {name: value(name, quiet).value for name in ("dice", "dice-skip", "dice-one", "dice-zero", "dice-smoothed")}
+    found = {
+        name: measure_value(name, quiet).value
+        for name in ("dice", "dice-skip", "dice-one", "dice-zero", "dice-smoothed")
+    }
     assert found == pytest.approx(
         {"dice": 1.0, "dice-skip": 1.0, "dice-one": 1.0, "dice-zero": 0.5, "dice-smoothed": 1.0}
     )
 
 
-OF_MAPS = [one for one in COMPUTED.values() if one.domain.maps]
-NATIVE = [one for one in OF_MAPS if one.domain.native]
+OF_MAPS = [one for one in COMPUTED.values() if one.requirements.maps]
+NATIVE = [one for one in OF_MAPS if one.requirements.native]
 
 
 @pytest.mark.parametrize("native", NATIVE, ids=[one.name for one in NATIVE])
 def test_at_native_size_a_measure_is_the_same_one_of_the_columns_there(native: Any) -> None:
     images, _ = made_up()
-    here, there = value(native.name.removesuffix("-native"), images), value(native.name, images)
+    here, there = measure_value(native.name.removesuffix("-native"), images), measure_value(native.name, images)
     assert there.value == here.value
     twice = images.maps["native_truth"] + 7
     moved = replace(
@@ -106,30 +109,30 @@ def test_at_native_size_a_measure_is_the_same_one_of_the_columns_there(native: A
             "native_surface_dice": images.maps["surface_dice"] / 2,
         },
     )
-    assert value(native.name, moved).value != there.value or native.name == "pixel-precision-native"
-    assert value(native.name.removesuffix("-native"), moved).value == here.value
+    assert measure_value(native.name, moved).value != there.value or native.name == "pixel-precision-native"
+    assert measure_value(native.name.removesuffix("-native"), moved).value == here.value
     without = replace(images, maps={name: one for name, one in images.maps.items() if not name.startswith("native_")})
-    assert value(native.name, without).reason.codes == (Code.NO_NATIVE_MASKS,)
+    assert measure_value(native.name, without).reason.codes == (Code.NO_NATIVE_MASKS,)
 
 
 def test_surfaces_at_native_size_have_images_in_common_of_their_own() -> None:
     images, _ = made_up()
     some = np.arange(len(images.target)) % 2 == 0
     images.maps["native_shared"] = some
-    assert value("hd95-native", images).value == pytest.approx(np.nanmean(images.maps["hd95"][some]))
-    assert value("hd95", images).value == pytest.approx(np.nanmean(images.maps["hd95"]))
+    assert measure_value("hd95-native", images).value == pytest.approx(np.nanmean(images.maps["hd95"][some]))
+    assert measure_value("hd95", images).value == pytest.approx(np.nanmean(images.maps["hd95"]))
 
 
 def test_what_is_undefined_says_why(snapshot: SnapshotAssertion) -> None:
     images = three_images()
-    assert reason_words(value("false-positive-rate-at-90", images).reason) == snapshot
+    assert reason_words(measure_value("false-positive-rate-at-90", images).reason) == snapshot
     healthy = _some(images, np.array([False, False, True]))
-    assert reason_words(value("dice", healthy).reason) == snapshot
-    assert reason_words(value("lesion-sensitivity", healthy).reason) == "no lesion"
+    assert reason_words(measure_value("dice", healthy).reason) == snapshot
+    assert reason_words(measure_value("lesion-sensitivity", healthy).reason) == "no lesion"
     ill = _some(images, np.array([True, True, False]))
-    assert reason_words(value("false-positive-rate", ill).reason) == "no lesion-free image"
+    assert reason_words(measure_value("false-positive-rate", ill).reason) == "no lesion-free image"
     plain = replace(images, maps={})
-    assert "needs a segmentation model" in reason_words(value("dice", plain).reason)
+    assert "needs a segmentation model" in reason_words(measure_value("dice", plain).reason)
 
 
 def test_pixels_at_outlines_and_in_the_background_are_calibrated_apart(snapshot: SnapshotAssertion) -> None:
@@ -139,12 +142,12 @@ def test_pixels_at_outlines_and_in_the_background_are_calibrated_apart(snapshot:
     maps = np.where(truth, 30.0, 0.0)
     maps[1] = np.log(0.1 / 0.9)
     images = answers_of(maps, truth)
-    found = {of: value(f"pixel-calibration-error{of}", images).value for of in ("", "-boundary", "-background")}
+    found = {of: measure_value(f"pixel-calibration-error{of}", images).value for of in ("", "-boundary", "-background")}
     band, away = 15 * 0.5, 15 * 0.5 + 60 * 0.1  # three columns on either side of the outline, and what lies beyond
     assert found == pytest.approx({"": (band + away) / 120, "-boundary": band / 30, "-background": away / 75})
     healthy = _some(images, np.array([False, True]))
-    assert reason_words(value("pixel-calibration-error-boundary", healthy).reason) == snapshot
-    assert value("pixel-calibration-error-background", healthy).value == pytest.approx(0.1)
+    assert reason_words(measure_value("pixel-calibration-error-boundary", healthy).reason) == snapshot
+    assert measure_value("pixel-calibration-error-background", healthy).value == pytest.approx(0.1)
 
 
 def test_surfaces_are_compared_on_the_images_that_all_recipes_have() -> None:
@@ -154,11 +157,11 @@ def test_surfaces_are_compared_on_the_images_that_all_recipes_have() -> None:
     maps = np.where(truth, HIGH, LOW)
     maps[0, 2, 3:7] = HIGH
     images = answers_of(maps + 0.01 * rng.normal(size=maps.shape), truth)
-    assert value("hd95", images).value == pytest.approx(images.maps["hd95"].mean())
+    assert measure_value("hd95", images).value == pytest.approx(images.maps["hd95"].mean())
     images.maps["shared"] = np.array([False, True, True])
-    assert value("hd95", images).value == 0.0
+    assert measure_value("hd95", images).value == 0.0
     images.maps["shared"] = np.zeros(3, dtype=bool)
-    assert "both surfaces" in reason_words(value("hd95", images).reason)
+    assert "both surfaces" in reason_words(measure_value("hd95", images).reason)
 
 
 def made_up(n: int = 120, shift: float = 0.0) -> tuple[ModelPredictions, np.ndarray]:
@@ -178,9 +181,9 @@ def made_up(n: int = 120, shift: float = 0.0) -> tuple[ModelPredictions, np.ndar
 def test_standard_errors_agree_with_the_jackknife_over_patients(name: str, folds: bool) -> None:
     images, patient = made_up()
     images = replace(images, fold=patient % 3) if folds else images
-    whole, ours = influence_of(name, images, patient)
+    whole, ours = value_and_contributions(name, images, patient)
     codes = np.unique(patient)
-    left = np.array([value(name, _some(images, patient != code)).value for code in codes])
+    left = np.array([measure_value(name, _some(images, patient != code)).value for code in codes])
     theirs = (whole.value - left) * (len(codes) - 1) / len(codes)
     assert whole.is_defined
     assert np.sqrt((ours**2).sum()) == pytest.approx(np.sqrt(((theirs - theirs.mean()) ** 2).sum()), rel=0.05)
@@ -189,7 +192,7 @@ def test_standard_errors_agree_with_the_jackknife_over_patients(name: str, folds
 
 def test_every_level_is_one_that_the_operating_thresholds_are_of() -> None:
     images, _ = made_up()
-    rates = [value(f"lesion-sensitivity-at-{level * 100:.0f}", images).value for level in LEVELS]
+    rates = [measure_value(f"lesion-sensitivity-at-{level * 100:.0f}", images).value for level in LEVELS]
     assert rates == sorted(rates)
 
 
@@ -202,31 +205,31 @@ def _some(images: ModelPredictions, keep: np.ndarray) -> ModelPredictions:
 def test_the_free_response_of_folds_does_not_hang_on_the_scale_of_their_logits() -> None:
     """Logits of every third patient, all in one fold, two higher: as another model might have them."""
     areas = {
-        shift: value("free-response-area", replace(images, fold=patient % 3)).value
+        shift: measure_value("free-response-area", replace(images, fold=patient % 3)).value
         for shift in (0.0, 2.0)
         for images, patient in [made_up(shift=shift)]
     }
     assert areas[2.0] == pytest.approx(areas[0.0], abs=1e-12)
     images, patient = made_up()
-    own = [value("free-response-area", _some(images, patient % 3 == fold)).value for fold in range(3)]
+    own = [measure_value("free-response-area", _some(images, patient % 3 == fold)).value for fold in range(3)]
     lesions = [(~np.isnan(images.maps["lesion_score"][patient % 3 == fold])).sum() for fold in range(3)]
     assert areas[0.0] == pytest.approx(np.average(own, weights=lesions))
-    assert value("free-response-area", made_up(shift=2.0)[0]).value < areas[0.0] - 0.01
+    assert measure_value("free-response-area", made_up(shift=2.0)[0]).value < areas[0.0] - 0.01
 
 
 def test_an_estimate_says_how_many_images_it_rests_on() -> None:
     images = three_images()
-    panel = Panel(
+    panel = SeedPredictions(
         np.repeat(images.logits[None], 3, axis=0),
         images.target,
         np.arange(3),
         maps={name: np.repeat(column[None], 3, axis=0) for name, column in images.maps.items()},
     )
-    found = {name: evaluate(panel, name).images for name in ("dice", "dice-one", "hd95", "false-positive-rate")}
+    found = {name: evaluate(panel, name).n_images for name in ("dice", "dice-one", "hd95", "false-positive-rate")}
     assert found == {"dice": 2, "dice-one": 3, "hd95": 1, "false-positive-rate": 1}
 
 
-def seeds_of(bias: float, draw: int) -> Panel:
+def seeds_of(bias: float, draw: int) -> SeedPredictions:
     """Five seeds of a recipe on the same 90 images of discs, a third of them healthy; bias: of every logit."""
     rng, y, x = np.random.default_rng(draw), *np.mgrid[:16, :16]
     radius = np.where(np.arange(90) % 3 == 0, 0.0, 3.0 + np.arange(90) % 2)[:, None, None]
@@ -237,7 +240,7 @@ def seeds_of(bias: float, draw: int) -> Panel:
         name: np.stack([one.maps[name] for one in found])
         for name in ("truth", "predicted", "hit", "pixels", "area_score", "operating")
     }
-    return Panel(np.stack([one.logits for one in found]), found[0].target, np.arange(90), maps=maps)
+    return SeedPredictions(np.stack([one.logits for one in found]), found[0].target, np.arange(90), maps=maps)
 
 
 @pytest.mark.parametrize("name", ["dice", "iou", "pixel-recall", "false-positive-area"])
@@ -263,4 +266,4 @@ def test_what_a_measure_needs_is_what_makes_it_defined(measure: Any) -> None:
             everything.target[among],
             maps={name: column[among] for name, column in everything.maps.items()},
         )
-        assert np.isnan(value(measure.name, own).value) == (needs in (lacking, "both")), lacking
+        assert np.isnan(measure_value(measure.name, own).value) == (needs in (lacking, "both")), lacking

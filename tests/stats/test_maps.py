@@ -89,7 +89,7 @@ def test_volume_error_is_signed() -> None:
 
 def test_a_false_positive_is_a_component_that_stands_at_the_threshold() -> None:
     area_score = np.array([[3.0, 1.0], [-INF, -INF], [2.0, 2.0]], np.float32)
-    flags = maps.false_positives(area_score, np.array([1.0, 1.5, 3.0]))
+    flags = maps.is_false_positive(area_score, np.array([1.0, 1.5, 3.0]))
     assert flags.shape == (3, 3, 2)
     np.testing.assert_allclose(flags.mean(axis=0), [[2 / 3, 2 / 3], [2 / 3, 1 / 3], [1 / 3, 0]])
 
@@ -107,29 +107,29 @@ def test_lesions_are_found_up_to_their_scores_but_not_by_predicting_all() -> Non
 
 @pytest.mark.parametrize(("level", "threshold"), [(0.25, 2), (0.26, 0.5), (0.5, 0.5), (0.75, -1), (0.1, 2)])
 def test_the_threshold_of_a_sensitivity(level: float, threshold: float) -> None:
-    found = maps.threshold_at(LESIONS, FLOOR, level)
+    found = maps.sensitivity_threshold(LESIONS, FLOOR, level)
     assert (found.value, found.reason) == (threshold, Reason())
     assert np.nanmean(maps.lesion_hits(LESIONS, FLOOR, found.value)) >= level
     assert np.nanmean(maps.lesion_hits(LESIONS, FLOOR, found.value + 1e-6)) < level
 
 
 def test_a_sensitivity_that_only_a_map_of_lesion_alone_reaches_is_censored() -> None:
-    found = maps.threshold_at(LESIONS, FLOOR, 0.8)
+    found = maps.sensitivity_threshold(LESIONS, FLOOR, 0.8)
     assert not found.is_defined
     assert found.reason == Reason.of(Code.UNREACHED_SENSITIVITY, level=0.8, most=0.75, lesions=4)
 
 
 def test_a_map_that_is_constant_reaches_nothing() -> None:
-    least = maps.threshold_at(np.array([[-7.0]]), np.array([-7.0]), 0.8).reason
+    least = maps.sensitivity_threshold(np.array([[-7.0]]), np.array([-7.0]), 0.8).reason
     assert least == Reason.of(Code.UNREACHED_SENSITIVITY, level=0.8, most=0.0, lesions=1)
 
 
 def test_thresholds_without_lesions_or_levels() -> None:
-    assert maps.threshold_at(np.full((3, 1), NAN), np.zeros(3), 0.8).reason == Reason.of(Code.NO_LESION)
-    assert maps.threshold_at(np.empty((3, 0)), np.zeros(3), 0.8).reason == Reason.of(Code.NO_LESION)
+    assert maps.sensitivity_threshold(np.full((3, 1), NAN), np.zeros(3), 0.8).reason == Reason.of(Code.NO_LESION)
+    assert maps.sensitivity_threshold(np.empty((3, 0)), np.zeros(3), 0.8).reason == Reason.of(Code.NO_LESION)
     for level in (0.0, 1.01):
         with pytest.raises(ValueError, match="give a share above 0 and at most 1"):
-            maps.threshold_at(LESIONS, FLOOR, level)
+            maps.sensitivity_threshold(LESIONS, FLOOR, level)
 
 
 @settings(max_examples=60, deadline=None)
@@ -140,7 +140,7 @@ def test_a_threshold_is_the_highest_that_reaches_its_level(seed: int, level: flo
     score = np.round(rng.normal(size=(int(rng.integers(1, 30)), 3)), 1)
     floor = np.round(rng.normal(-3, 1.5, len(score)), 1)
     score = np.maximum(score, floor[:, None])
-    found = maps.threshold_at(score, floor, level)
+    found = maps.sensitivity_threshold(score, floor, level)
     tried = np.round(np.arange(-90, 60) / 10, 1)
     reaching = [at for at in tried if maps.lesion_hits(score, floor, at).mean() >= level - 1e-12]
     assert found.is_defined == bool(reaching)

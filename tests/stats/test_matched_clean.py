@@ -13,7 +13,7 @@ import pytest
 from tests.worlds.panels import panel
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import DosePanel, Panel, TrainingSizePanel, decide, evaluate, interaction, matched_clean
+from assay.stats import DosePanel, SeedPredictions, TrainingSizePanel, decide, evaluate, interaction, matched_clean
 
 ROWS = (100, 200, 400, 800)
 FAST, SLOW = 12.5, 50.0
@@ -35,7 +35,7 @@ def recipe(number: int, without: float, left: float, patients: int = 120) -> lis
     return made
 
 
-def auroc(one: Panel) -> np.ndarray:
+def auroc(one: SeedPredictions) -> np.ndarray:
     return evaluate(one, "auroc").values
 
 
@@ -73,9 +73,9 @@ def test_the_value_is_read_off_by_hand_between_two_amounts():
     expected = fall(slow[-1]) - (1 - share) * falls[i] - share * falls[j] - steepness * off
     found = matched_clean(slow, fast, "auroc")
     assert found.per_seed == pytest.approx(expected)
-    assert found.equal is not None
-    assert (found.equal.level, found.equal.a) == pytest.approx((level, 800))
-    assert found.equal.b == pytest.approx((1 - share) * fast[i].rows + share * fast[j].rows)
+    assert found.matched_level is not None
+    assert (found.matched_level.level, found.matched_level.a) == pytest.approx((level, 800))
+    assert found.matched_level.b == pytest.approx((1 - share) * fast[i].n_rows + share * fast[j].n_rows)
 
 
 def test_what_is_not_reached_by_both_is_told():

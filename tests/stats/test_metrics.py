@@ -14,7 +14,7 @@ from sklearn import metrics as reference
 from torchmetrics.functional.classification import multiclass_auroc
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import ModelPredictions, metrics, value
+from assay.stats import ModelPredictions, measure_value, metrics
 
 seeds = st.integers(0, 10_000)
 
@@ -29,7 +29,7 @@ def draw(seed: int, n: int = 60, k: int = 2, ties: bool = True) -> tuple[np.ndar
 
 def of(name: str, logits: np.ndarray, target: np.ndarray) -> metrics.Metric:
     """A measure of logits, [n, k] or one score per image."""
-    return value(name, ModelPredictions(logits if logits.ndim == 2 else logits[:, None], target))
+    return measure_value(name, ModelPredictions(logits if logits.ndim == 2 else logits[:, None], target))
 
 
 @settings(max_examples=30, deadline=None)
@@ -37,7 +37,7 @@ def of(name: str, logits: np.ndarray, target: np.ndarray) -> metrics.Metric:
 def test_agrees_with_scikit_learn_on_two_classes(seed: int) -> None:
     logits, target = draw(seed)
     p, score = metrics.probabilities(logits)[:, 1], metrics.class_score(logits)
-    called = metrics.predictions(metrics.probabilities(logits))
+    called = metrics.predicted_classes(metrics.probabilities(logits))
     for ours, theirs in (
         (metrics.auroc(score, target), reference.roc_auc_score(target, p)),
         (of("average-precision", score, target), reference.average_precision_score(target, p)),
@@ -54,7 +54,7 @@ def test_agrees_with_scikit_learn_on_two_classes(seed: int) -> None:
 @given(seeds)
 def test_agrees_with_references_on_several_classes(seed: int) -> None:
     logits, target = draw(seed, k=4)
-    p, called = metrics.probabilities(logits), metrics.predictions(metrics.probabilities(logits))
+    p, called = metrics.probabilities(logits), metrics.predicted_classes(metrics.probabilities(logits))
     # Without ties: which softmax values tie to the last bit depends on the order of summation.
     fine, _ = draw(seed, k=4, ties=False)
     macro = multiclass_auroc(torch.tensor(metrics.probabilities(fine)), torch.tensor(target), num_classes=4)
@@ -144,7 +144,7 @@ def test_limits() -> None:
 def test_calibration_error_by_hand() -> None:
     # Two bins of two rows: claimed 0.1 and 0.2 with no positive (gap 0.15), 0.6 and 0.8 with one (gap 0.2).
     p, target = np.array([0.8, 0.1, 0.6, 0.2]), np.array([1, 0, 0, 0])
-    assert metrics.mean_gap(p - target, metrics.equal_mass_bins(p, 2)).value == pytest.approx(0.175)
+    assert metrics.expected_calibration_error(p - target, metrics.equal_mass_bins(p, 2)).value == pytest.approx(0.175)
 
 
 def test_calibration_error_of_a_constant_is_its_distance_from_the_prevalence() -> None:
@@ -181,7 +181,7 @@ def test_logits_of_one_column_are_those_of_two() -> None:
             "no image of class 2",
         ),
         (
-            metrics.macro_auroc(np.zeros((3, 4)), np.array([0, 1, 1]), names=("a", "b", "cyst", "lump")),
+            metrics.macro_auroc(np.zeros((3, 4)), np.array([0, 1, 1]), class_names=("a", "b", "cyst", "lump")),
             "no image of cyst and lump",
         ),
         (metrics.sensitivity(np.zeros(2), np.zeros(2)), "no image of the positive class"),
@@ -204,10 +204,10 @@ def test_undefined_is_nan_with_the_reason(metric: metrics.Metric, reason: str) -
         (lambda: metrics.auroc(np.zeros(3), np.array([0, 1])), r"scores have shape \(3,\) and targets \(2,\)"),
         (lambda: metrics.auroc(np.zeros(2), np.array([0, 2])), r"targets hold \[2\]: a binary target is 0 or 1"),
         (
-            lambda: metrics.class_fault(np.zeros((2, 2)), np.array([0, 2])),
+            lambda: metrics.undefined_probability_reason(np.zeros((2, 2)), np.array([0, 2])),
             r"targets lie in 0\.\.2: 2 classes are coded 0\.\.1",
         ),
-        (lambda: metrics.class_fault(np.zeros(2), np.array([0, 1])), r"give \[n, k\] and \[n\]"),
+        (lambda: metrics.undefined_probability_reason(np.zeros(2), np.array([0, 1])), r"give \[n, k\] and \[n\]"),
         (lambda: metrics.accuracy(np.zeros(3), np.zeros(2)), r"give one per image"),
     ],
 )

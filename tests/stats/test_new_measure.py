@@ -16,7 +16,7 @@ from assay.core import measures as registry
 from assay.core.measures import COMPARED
 from assay.plugin import Measure, RunFolder
 from assay.probes.performance import overall
-from assay.stats import Metric, ModelPredictions, influence_of
+from assay.stats import Metric, ModelPredictions, value_and_contributions
 from assay.stats import measure as declared
 from assay.stats.influence import mean_influence
 from assay.stats.measure import COMPUTED, measure
@@ -62,7 +62,7 @@ def test_a_new_measure_is_one_of_performance_and_can_be_compared() -> None:
     model = answers(3)
     found = overall({"same": (model, np.arange(80))})
     mine = [one for one in found if one.measure == "doubt" and one.environment]
-    assert [one.value for one in mine] == [influence_of("doubt", model, np.arange(80))[0].value]
+    assert [one.value for one in mine] == [value_and_contributions("doubt", model, np.arange(80))[0].value]
     assert COMPARED["doubt"] is ENTRY
 
 

@@ -27,8 +27,8 @@ def drawn(
     own = (effects - effects.mean(axis=1, keepdims=True)) / PATIENTS
     whole = MeasureBySeed(values, own, np.arange(seeds), np.arange(PATIENTS), PATIENTS, (-np.inf, np.inf))
     found = uncertainty(whole)
-    assert found.spread is not None
-    errors = {"standard_error": found.standard_error, "seed_error": math.sqrt(found.spread.seeds), "df": found.df}
+    assert found.components is not None
+    errors = {"standard_error": found.standard_error, "seed_error": math.sqrt(found.components.seeds), "df": found.df}
     return {"value": values.mean(), **errors, "seeds": seeds, "margin": MARGIN, "decision": ""}
 
 
@@ -79,7 +79,7 @@ def decision_of(row: dict[str, Any], family: int) -> str:
     whole = MeasureBySeed(
         np.full(3, value), np.zeros((3, 1)), np.arange(3), np.zeros(1, np.int64), 1, (-np.inf, np.inf)
     )
-    one = compare.contrast_of(whole, Uncertainty(error, df), row["margin"], left_out=0, paired_patients=1)
+    one = compare.make_contrast(whole, Uncertainty(error, df), row["margin"], left_out=0, paired_patients=1)
     (found,) = decide([one], ALPHA / family)
     small = found.decision in ("higher", "lower") and found.equivalence_p < ALPHA / family
     return f"{found.decision}-small" if small else found.decision

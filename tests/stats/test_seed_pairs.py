@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from assay.plugin import Code, Reason
-from assay.stats import SimilarityContrast, between_seeds, beyond_seeds, cohen_kappa, decide_likeness
+from assay.stats import SimilarityContrast, cohen_kappa, decide_similarity, mean_between_seeds, similarity_contrast
 
 
 def models(seeds: int, shift: float, spread: int, draw: np.random.Generator) -> np.ndarray:
@@ -23,7 +23,7 @@ def models(seeds: int, shift: float, spread: int, draw: np.random.Generator) -> 
 
 
 def compared(a: np.ndarray, b: np.ndarray) -> SimilarityContrast:
-    return beyond_seeds(a @ b.T, a @ a.T, b @ b.T)
+    return similarity_contrast(a @ b.T, a @ a.T, b @ b.T)
 
 
 def test_the_same_models_are_as_alike_as_their_seeds() -> None:
@@ -33,7 +33,7 @@ def test_the_same_models_are_as_alike_as_their_seeds() -> None:
     assert found.below == 0
     assert math.isnan(found.p)
     assert found.reason == Reason.of(Code.NO_VARIATION_BETWEEN_SEEDS)
-    assert decide_likeness([found])[0]["decision"] == "inconclusive"
+    assert decide_similarity([found])[0]["decision"] == "inconclusive"
 
 
 def test_it_is_half_the_squared_distance_of_means_without_bias() -> None:
@@ -105,13 +105,13 @@ def test_a_seed_without_a_value_leaves_none() -> None:
     found = compared(a, models(4, 0, 3, np.random.default_rng(7)))
     assert math.isnan(found.value)
     assert found.reason == Reason.of(Code.SOME_SEEDS_UNDEFINED)
-    assert math.isnan(between_seeds(np.ones((1, 1))))
+    assert math.isnan(mean_between_seeds(np.ones((1, 1))))
 
 
 def test_a_family_is_corrected_together() -> None:
     ps = [0.01, 0.03, math.nan, 0.2]
     family = [SimilarityContrast(0.5, 0.6, 0.6, stats.t.isf(p, 5) * 0.02, standard_error=0.02, df=5, p=p) for p in ps]
-    found = decide_likeness(family)
+    found = decide_similarity(family)
     assert [one["decision"] for one in found] == ["beyond seeds", *["inconclusive"] * 3]
     assert [one["decision_p"] for one in found] == pytest.approx([0.04, 0.09, math.nan, 0.4], nan_ok=True)
     assert [one["decision_level"] for one in found[:2]] == pytest.approx([1 - 0.1 / 4, 1 - 0.1 / 3])

@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from assay.plugin import Code, Reason
 from assay.stats import cka_matrix, cka_vector, hsic, rbf_cka_vector, similarity
-from assay.stats.similarity import undefined_for
+from assay.stats.similarity import undefined_reason
 
 
 def cka(one: np.ndarray, other: np.ndarray) -> float:
@@ -64,7 +64,7 @@ def test_float32_activations_lose_nothing() -> None:
 
 def test_a_matrix_holds_every_pair_whichever_way_it_is_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """Narrow layers go through covariances, wide ones through Gram matrices, here in blocks of three rows."""
-    monkeypatch.setattr(similarity, "BLOCK", 3 * 5 * 31)
+    monkeypatch.setattr(similarity, "BLOCK_SIZE", 3 * 5 * 31)
     for widths in ((2, 3, 4, 1, 2), (200, 3, 90, 40, 500)):
         draw = np.random.default_rng(0)
         first = draw.normal(size=(31, 6))
@@ -136,7 +136,7 @@ def test_independent_layers_of_more_units_than_images_are_not_alike() -> None:
 )
 def test_says_why_it_is_undefined(features: np.ndarray, reason: Reason) -> None:
     other = np.random.default_rng(1).normal(size=(len(features), 4))
-    assert undefined_for(features) == reason
+    assert undefined_reason(features) == reason
     assert math.isnan(cka(features, other))
     assert math.isnan(cka(other, features))
 
@@ -144,7 +144,7 @@ def test_says_why_it_is_undefined(features: np.ndarray, reason: Reason) -> None:
 def test_dead_and_constant_units_change_nothing() -> None:
     x, y = pair(40, 5, 6)
     dead = np.concatenate([x, np.zeros((40, 3)), np.full((40, 2), 1e6)], axis=1)
-    assert undefined_for(dead) == Reason()
+    assert undefined_reason(dead) == Reason()
     assert cka(dead, y) == pytest.approx(cka(x, y), abs=1e-9)
 
 

@@ -10,9 +10,9 @@ import pytest
 from scipy.stats import norm
 from tests.worlds.scripts import script
 
-from assay.stats import MeasureBySeed, Panel, combine, evaluate, linear_contrast, uncertainty
-from assay.stats.compare import contrast_of as combined
-from assay.stats.doses import outcome_weights
+from assay.stats import MeasureBySeed, SeedPredictions, combine, evaluate, linear_contrast, uncertainty
+from assay.stats.compare import make_contrast as combined
+from assay.stats.doses import dose_weights
 from assay.stats.panel import probit
 
 _, simulation, doses, worst, families, _, looks, failures = (
@@ -67,7 +67,7 @@ def test_a_world_that_is_additive_on_one_scale_is_not_called_an_interaction(scal
 
 def test_the_batch_of_a_simulation_is_the_contrast_of_a_study() -> None:
     drawn = doses.draw(np.random.default_rng(0), "probit", 1, 5, 0.3)
-    weights = np.concatenate([outcome_weights(3), -outcome_weights(3)])
+    weights = np.concatenate([dose_weights(3), -dose_weights(3)])
     parts = [
         MeasureBySeed(drawn.values[0, r], drawn.contributions[0, r], drawn.patients, drawn.seeds, 200, (0.0, 1.0))
         for r in range(6)
@@ -92,7 +92,9 @@ def test_a_simulated_worst_group_is_compared_as_that_of_a_study(world: str) -> N
         one = right[0, recipe]  # [s, groups, patients of a group]
         rows = one.mean(axis=(0, 2)).argmin() * group + np.arange(group)
         logits = np.where(one.reshape(5, -1) == (target == 1), 1.0, -1.0)
-        chosen.append(evaluate(Panel(logits[..., None], target, np.arange(len(target))).rows(rows), "accuracy"))
+        chosen.append(
+            evaluate(SeedPredictions(logits[..., None], target, np.arange(len(target))).rows(rows), "accuracy")
+        )
     whole = combine(chosen, np.array([1.0, -1.0]))
     found = combined(whole, uncertainty(whole), None, left_out=0, paired_patients=0)
     assert worst.p_values(right)[0] == pytest.approx(found.p)

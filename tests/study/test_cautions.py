@@ -18,7 +18,7 @@ from assay.plugin import RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.shifts import population as scene
 from assay.spec.parse import parse_study
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 from assay.store.described import keep, read_description
 from assay.study.confounders import ConfounderSample, cautions
 from assay.study.described import DataTables, describe, gather_records
@@ -198,7 +198,7 @@ def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path,
     checks = data_checks(spec.data, population.dataset)
     expected = (*checks.reasons, *cautions(spec, population, ConfounderSample.at(spec, population)))
     found = preview_tables(spec, population, tmp_path / "preview")["findings"]
-    assert tuple(from_row(row).reason for row in found) == expected
+    assert tuple(parse_finding(row).reason for row in found) == expected
     keep(place.folder, describe(gather_records(make_plan(spec, population), place.folder, population), population))
     assert read_description(RunFolder(place.root), DataTables).cautions == expected
 

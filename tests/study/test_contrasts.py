@@ -22,10 +22,10 @@ from assay.plugin import Code, Reason
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint
-from assay.stats import Contrast, DosePanel, Panel, interaction, linear_contrast, measure_by_seed
+from assay.stats import Contrast, DosePanel, SeedPredictions, interaction, linear_contrast, measure_by_seed
 from assay.stats.compare import untested_contrast
 from assay.stats.decisions import decide_families
-from assay.stats.power import reachable
+from assay.stats.power import difference_with_power
 from assay.store.schema import TABLES
 from assay.study import contrasts as compared
 from assay.study.contrasts import compute_contrast
@@ -109,7 +109,7 @@ def test_what_could_not_be_tested_counts_in_holms_family() -> None:
     assert alone["p_holm"] == found.p
     assert beside["p_holm"] == pytest.approx(2 * found.p)
     known = found.standard_error * math.sqrt(5) * TTestPower().solve_power(nobs=5, alpha=0.025, power=0.8)
-    figure = reachable(found.standard_error**2, 0.0, 5, math.inf, group=1, family=2, df_between=4.0)
+    figure = difference_with_power(found.standard_error**2, 0.0, 5, math.inf, group=1, family=2, df_between=4.0)
     assert known < beside["detectable"] == pytest.approx(figure, rel=0.02)
     assert (lost["decision"], lost["reason"], lost["seeds"]) == ("inconclusive", str(Reason.of(Code.NO_SEED)), 0)
     assert math.isnan(lost["p_holm"])
@@ -359,12 +359,12 @@ def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on(snapshot
     assert (len(only.a), len(only.b), only.where) == (4, 4, (("confounder", "tag"),))
     assert statement(comparison_columns(only)) == snapshot
     found = compute_contrast(records, only)
-    assert found.equal is not None
-    assert found.equal.a == 200  # the less able one, at its best
-    assert 50 < found.equal.b < 200
+    assert found.matched_level is not None
+    assert found.matched_level.a == 200  # the less able one, at its best
+    assert 50 < found.matched_level.b < 200
     (row,) = decide_families([family_of("stated", [(only, found)])], [])
     equal = json.loads(row["equal"])
-    assert (equal["clean"], equal["trained"], equal["b"]) == ("clean", [50, 200], found.equal.b)
+    assert (equal["clean"], equal["trained"], equal["b"]) == ("clean", [50, 200], found.matched_level.b)
     assert set(row) == DECIDED_COLUMNS
 
 
@@ -431,7 +431,7 @@ def test_a_shortcut_of_several_classes_is_measured_by_their_macro_auroc() -> Non
     recipe = SimpleNamespace(tests=tests, recipe=SimpleNamespace(task="classification"), columns={"recipe": "plain"})
     draw, target = np.random.default_rng(0), np.arange(90) % 3
     panels = {
-        name: Panel(draw.normal(size=(5, 90, 3)) + strength * np.eye(3)[target], target, np.arange(90))
+        name: SeedPredictions(draw.normal(size=(5, 90, 3)) + strength * np.eye(3)[target], target, np.arange(90))
         for name, strength in (("same", 2.0), ("neutral", 0.5))
     }
     records = SimpleNamespace(panel=lambda _, name: panels[name])

@@ -17,7 +17,7 @@ from assay.execution.run import rebuild
 from assay.plugin import Code, RunFolder
 from assay.report.words import statement
 from assay.spec.schema import RecipePoint
-from assay.stats import Panel
+from assay.stats import SeedPredictions
 from assay.store.described import read_description
 from assay.store.schema import TABLES
 from assay.study import gathered as results
@@ -238,7 +238,7 @@ def test_what_lost_every_seed_is_undefined_in_every_measure_that_is_compared(
     records, lost = Records(plan, run, read_description(run, DataTables)), "cross-entropy · tag · 1"
     panel = Records.panel
 
-    def without(self: Records, point: RecipePoint, environment: str) -> Panel | None:
+    def without(self: Records, point: RecipePoint, environment: str) -> SeedPredictions | None:
         return None if point.label == lost else panel(self, point, environment)
 
     monkeypatch.setattr(Records, "panel", without)

@@ -39,10 +39,10 @@ def said(rows: list[int], **changes: list[int]) -> dict[str, np.ndarray]:
 
 def test_seeds_may_answer_different_rows_in_any_order() -> None:
     panel = panel_of({3: said([0, 1, 2]), 5: said([4, 2])}, "plain in reversed")
-    assert panel.numbers.tolist() == [3, 5]
+    assert panel.seed_ids.tolist() == [3, 5]
     assert panel.target.tolist() == [0, 1, 0, 0]
     assert panel.patient.tolist() == [0, 0, 1, 2]
-    answers, patient = panel.answers(1)
+    answers, patient = panel.predictions_of_seed(1)
     assert answers.logits[:, 1].tolist() == [-0.5, 1.5]
     assert patient.tolist() == [1, 2]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from assay.spec.parse import parse_study
-from assay.stats import Panel
+from assay.stats import SeedPredictions
 from assay.stats.measures import COMPUTED
 from assay.study.tables import measures_of
 
@@ -54,9 +54,11 @@ def study(data: dict[str, Any], *contrasts: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_a_kappa_is_given_where_classes_have_an_order(given: dict[str, Any], classes: int, there: bool) -> None:
-    panel = Panel(np.zeros((1, 4, classes)), np.zeros(4, dtype=np.int64), np.arange(4))
+    panel = SeedPredictions(np.zeros((1, 4, classes)), np.zeros(4, dtype=np.int64), np.arange(4))
     found = measures_of(parse_study(given), panel)
-    images = [(name, one) for name, one in COMPUTED.items() if not one.domain.maps]
+    images = [(name, one) for name, one in COMPUTED.items() if not one.requirements.maps]
     assert found == [
-        name for name, one in images if (there or not one.domain.ordinal) and (classes > 2 or not one.domain.cut)
+        name
+        for name, one in images
+        if (there or not one.requirements.ordinal) and (classes > 2 or not one.requirements.grade_cutoff)
     ]

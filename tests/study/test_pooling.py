@@ -10,7 +10,7 @@ from scipy import stats
 from tests.study.test_contrasts import FLIPS, Records
 
 from assay.stats.decisions import decide_families
-from assay.stats.power import reachable
+from assay.stats.power import difference_with_power
 from assay.study.contrasts import families_of
 from assay.study.families import pooling_group, spec_pairs
 
@@ -147,7 +147,7 @@ def test_the_power_at_the_figure_of_a_single_contrast_allows_for_a_variance_that
     estimated = stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df
 
     def power(**more: float) -> float:
-        figures = reachable(1.0, 0.0, seeds, 99, **more) * np.sqrt(estimated)
+        figures = difference_with_power(1.0, 0.0, seeds, 99, **more) * np.sqrt(estimated)
         return float(stats.nct.sf(stats.t.isf(0.025, df), df, figures).mean())
 
     assert power(df_between=df) == pytest.approx(0.8, abs=0.02)
@@ -156,11 +156,11 @@ def test_the_power_at_the_figure_of_a_single_contrast_allows_for_a_variance_that
 
 @pytest.mark.parametrize(("group", "family"), [(1, 1), (1, 4), (4, 4), (8, 20)])
 def test_what_is_reachable_grows_with_the_family_and_shrinks_with_the_seeds(group: int, family: int) -> None:
-    few, many = (reachable(0.01 / seeds, 0.001, seeds, 99, group, family) for seeds in (3, 10))
-    assert many < few < reachable(0.01 / 3, 0.001, 3, 99, group, 2 * family)
+    few, many = (difference_with_power(0.01 / seeds, 0.001, seeds, 99, group, family) for seeds in (3, 10))
+    assert many < few < difference_with_power(0.01 / 3, 0.001, 3, 99, group, 2 * family)
 
 
 def test_a_lower_level_of_a_look_is_part_of_the_detectable_difference() -> None:
-    plain, look = (reachable(0.01, 0.001, 10, 99, family=3, alpha=alpha) for alpha in (ALPHA, LOOK_ALPHA))
-    as_large = reachable(0.01, 0.001, 10, 99, family=1, alpha=LOOK_ALPHA / 3)
+    plain, look = (difference_with_power(0.01, 0.001, 10, 99, family=3, alpha=alpha) for alpha in (ALPHA, LOOK_ALPHA))
+    as_large = difference_with_power(0.01, 0.001, 10, 99, family=1, alpha=LOOK_ALPHA / 3)
     assert plain < look == pytest.approx(as_large)

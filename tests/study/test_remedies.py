@@ -13,7 +13,7 @@ import assay
 from assay.execution.run import rebuild
 from assay.plugin import RunFolder, StoreError
 from assay.report.sentences.reasons import reason_words
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 
 CONTRAST = {"axis": "initialization", "against": "random", "measure": "auroc", "environment": "reversed"}
 STUDY = study(contrasts=[CONTRAST], probes=["performance", "representation"], seeds=2)
@@ -95,7 +95,9 @@ def test_a_unit_that_is_lost_is_said_in_red_and_made_again(damaged: Path, refere
     rows = [row for row in RunFolder(damaged).table("trials") if row["status"] == "pending"]
     assert rows
     assert all("run the study again" in reason_words(row["reason"]) for row in rows)
-    said = [reason_words(from_row(row).reason) for row in RunFolder(damaged).table("findings") if row["light"] == "bad"]
+    said = [
+        reason_words(parse_finding(row).reason) for row in RunFolder(damaged).table("findings") if row["light"] == "bad"
+    ]
     assert f"{len(rows)} pending, of 4 training runs: left out" in said
     shutil.rmtree(damaged / "trials" / next(iter(RunFolder(damaged).ids("trials"))))
     again(damaged)

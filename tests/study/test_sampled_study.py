@@ -15,7 +15,7 @@ from assay.plugin import ArrayCache
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 from assay.study.families import spec_pairs
 from assay.study.preview import preview_tables
 
@@ -68,7 +68,7 @@ def test_the_preview_doubts_rows_that_differ_over_the_doses_until_they_are_set(f
         sizes = [len(environment) for environment in made.values()]
         assert (len(set(sizes)) == 1) == ("rows" in train)
         found = preview_tables(spec, population, tmp_path / name)["findings"]
-        return tuple(reason_words(from_row(row).reason) for row in found)
+        return tuple(reason_words(parse_finding(row).reason) for row in found)
 
     letters = "confounder 'tag' writes letters 2 px high, under 7 px: they are spots rather than letters"
     unequal, equal = doubts("found"), doubts("equal", rows=100)

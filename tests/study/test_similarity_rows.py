@@ -15,7 +15,7 @@ from assay.core.reasons import parse_reason
 from assay.plugin import Code, RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import RecipePoint
-from assay.stats import Panel, cka_matrix, rbf_cka_vector
+from assay.stats import SeedPredictions, cka_matrix, rbf_cka_vector
 from assay.store import schema
 from assay.study.similarity import recipe_pairs, similarity_rows
 
@@ -53,10 +53,10 @@ def study(root: Path, models: dict[str, list[Layers]], rows: dict[str, np.ndarra
     )
 
 
-def panel(models: list[Layers]) -> Panel:
+def panel(models: list[Layers]) -> SeedPredictions:
     """Each model calls an image by the sign of its first unit."""
     score = np.array([layers["one"][:, :1] for layers in models], dtype=np.float64)
-    return Panel(np.concatenate([0 * score, score], axis=2), np.arange(IMAGES) % 2, np.arange(IMAGES))
+    return SeedPredictions(np.concatenate([0 * score, score], axis=2), np.arange(IMAGES) % 2, np.arange(IMAGES))
 
 
 def models(of: int, seeds: int = 4, own: float = 0.7) -> list[Layers]:

@@ -27,7 +27,7 @@ from assay.plugin import RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
 from assay.spec.parse import parse_study
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 from assay.study.records import unnamed_units
 from assay.study.run import count_unlearned, prepare, run_study
 
@@ -149,7 +149,7 @@ def test_a_new_probe_reads_kept_models_and_seeds_raised_later_are_told_for_ever(
     run(run_copy, seeds=4)
     rebuild(run_copy)
     rows = [row for row in RunFolder(run_copy).table("findings") if row["kind"] != "limit"]
-    said = [reason_words(from_row(row).reason) for row in rows]
+    said = [reason_words(parse_finding(row).reason) for row in rows]
     assert "the number of seeds was changed from 3 to 4 after results existed" in said
 
 

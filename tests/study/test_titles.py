@@ -16,7 +16,7 @@ from tests.report.test_words import row as comparison
 
 from assay.plugin import Code, Reason
 from assay.report.blocks import cell
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.report.words import headline, primary_line
 from assay.stats.format import number
 from assay.store.kinds import kinds
@@ -51,7 +51,7 @@ def study(
     more: tuple[Row, ...] = (),
     half: float = 0.05,
     sets: dict[str, str] | None = None,
-) -> Evidence:
+) -> PageContext:
     environments = [
         {
             "environment": name,
@@ -78,7 +78,7 @@ def study(
     asked = [{"id": str(at), **row} for at, row in enumerate(contrasts or [])]
     tables = {"environments": environments, "trials": trials, "estimates": [*estimates, *more],
               "contrasts": asked, "provenance": [], "added": []}  # fmt: skip
-    return Evidence(tables, Path("study"), kinds()["study"])
+    return PageContext(tables, Path("study"), kinds()["study"])
 
 
 EQUAL = comparison("equivalent", a="arcface")
@@ -86,7 +86,7 @@ DECODED = comparison("higher", a="triplet", measure="decodability", factor="posi
 MARKED = comparison("lower", a="triplet", measure="dice-one", environment="neutral")
 OVERLAP = tuple(estimate(loss, "dice", "neutral", 0.7) for loss in LOSSES)
 RELIED = tuple(estimate(loss, "flip-rate", "", 0.3, factor="texture") for loss in LOSSES)
-STUDIES: dict[str, tuple[Evidence, str]] = {
+STUDIES: dict[str, tuple[PageContext, str]] = {
     "fall": (study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, [DECODED, EQUAL]),
              "With all three losses AUROC fell from between 0.97 and 0.98 to between 0.32 and 0.36 when texture was "
              "reversed."),
@@ -132,15 +132,15 @@ STUDIES: dict[str, tuple[Evidence, str]] = {
 }  # fmt: skip
 
 
-def answers(evidence: Evidence) -> list[str]:
-    account = evidence.page.account(evidence)
+def answers(context: PageContext) -> list[str]:
+    account = context.page.text(context)
     return [account.verdict, *account.opening.more]
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_title_is_the_shared_effect_then_a_decision_on_what_networks_do(name: str) -> None:
-    evidence, title = STUDIES[name]
-    assert answers(evidence)[0] == title
+    context, title = STUDIES[name]
+    assert answers(context)[0] == title
 
 
 NONE = math.nan
@@ -163,8 +163,8 @@ def test_a_study_with_another_set_answers_whether_networks_work_there(
     there: tuple[float, float], half: float, answer: str
 ) -> None:
     values = {"same": (0.98, 0.98), "neutral": there}
-    evidence = study(values, losses=LOSSES[:2], half=half, sets={"neutral": "site b"})
-    assert answers(evidence)[0].startswith(answer)
+    context = study(values, losses=LOSSES[:2], half=half, sets={"neutral": "site b"})
+    assert answers(context)[0].startswith(answer)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -179,11 +179,11 @@ def test_the_worst_condition_and_group_of_any_study_are_on_its_first_screen(seed
     groups = [
         estimate(loss, "auroc", "same", draw.uniform(0.4, 0.8), group="worst group", where=where) for loss in LOSSES
     ]
-    evidence = study(conditions, [EQUAL], more=tuple(groups))
-    opening = evidence.page.account(evidence).opening
+    context = study(conditions, [EQUAL], more=tuple(groups))
+    opening = context.page.text(context).opening
     worst = min(conditions, key=lambda name: sum(conditions[name]))
     figures = [tile.name for tile in opening.tiles]
-    assert any(name.endswith(evidence.names.inside(worst)) for name in figures), figures
+    assert any(name.endswith(context.names.inside(worst)) for name in figures), figures
     lowest = number(min(row["value"] for row in groups))
     lines = [(line.decision, line.numbers) for line in opening.lines]
     assert any("texture part-solid" in name and lowest in numbers for name, numbers in lines), lines
@@ -201,16 +201,16 @@ def test_networks_that_failed_stand_with_an_equivalence_in_title_line_and_table(
     counted = {"failed_a": 1, "trained_a": 12, "failure_limit_a": 0.34, "failed_b": 0, "trained_b": 12,
                "failure_limit_b": 0.22}  # fmt: skip
     failed = "failed networks: 1 of 12 and 0 of 12 (with 95% confidence at most 34% and 22% fail)"
-    evidence = study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, [{**EQUAL, **counted}])
-    (row,) = evidence.tables["contrasts"]
+    context = study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, [{**EQUAL, **counted}])
+    (row,) = context.tables["contrasts"]
     assert failed in headline([row])
     assert failed in primary_line(row)
-    assert failed in cell("contrasts", "decision", row, evidence).text
+    assert failed in cell("contrasts", "decision", row, context).text
 
 
 def test_tiles_have_the_usual_condition_the_worst_one_and_the_networks() -> None:
-    evidence = study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, [EQUAL])
-    tiles = evidence.page.account(evidence).opening.tiles
+    context = study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, [EQUAL])
+    tiles = context.page.text(context).opening.tiles
     assert [tile.value for tile in tiles] == ["0.97 to 0.98", "0.32 to 0.36", "36"]
 
 
@@ -223,8 +223,8 @@ def test_a_table_without_published_figures_is_of_this_run_alone(
     published: float, title: str, columns: tuple[str, ...]
 ) -> None:
     rows = [{"source": "Ma 2021", "published": published, "value": 0.8}] * 2
-    evidence = study({})
-    sections = evidence.page.sections({**evidence.tables, "published": rows})
+    context = study({})
+    sections = context.page.sections({**context.tables, "published": rows})
     block, order = next(section for section in sections if section.id == "published").blocks
     assert (order.table, "same" in order.columns) == ("published_orders", True)
     assert (block.title, block.columns[3:-5]) == (title, columns)
@@ -237,8 +237,8 @@ def test_a_segmentation_on_another_set_speaks_of_dice_lesions_and_false_marks() 
              ("auroc", "reversed", math.nan), ("auroc", "same", 0.98)]  # fmt: skip
     rows = tuple(estimate("cross-entropy", name, place, value) for name, place, value in found)
     sets = {"reversed": "endotect", "neutral": "endotect"}
-    evidence = study({}, losses=("cross-entropy",), more=rows, sets=sets)
-    assert answers(evidence)[0] == (
+    context = study({}, losses=("cross-entropy",), more=rows, sets=sets)
+    assert answers(context)[0] == (
         "Dice 0.31, 45% of lesions found and 30% of lesion-free images falsely marked in endotect; Dice 0.74 and "
         "80% of lesions found in held-out images of the training set."
     )
@@ -269,13 +269,13 @@ NEXT: dict[str, tuple[list[Row], dict[str, str], str]] = {
 
 
 def after(contrasts: list[Row], facts: dict[str, str], root: str = "runs/x", **change: str) -> str:
-    evidence = study({"same": CLEAN["same"]}, contrasts)
-    trials = [{**row, **change} for row in evidence.tables["trials"]]
+    context = study({"same": CLEAN["same"]}, contrasts)
+    trials = [{**row, **change} for row in context.tables["trials"]]
     provenance = [{"key": key, "value": value} for key, value in facts.items()]
-    evidence = replace(
-        evidence, tables={**evidence.tables, "trials": trials, "provenance": provenance}, root=Path(root).expanduser()
+    context = replace(
+        context, tables={**context.tables, "trials": trials, "provenance": provenance}, root=Path(root).expanduser()
     )
-    return evidence.page.account(evidence).opening.next
+    return context.page.text(context).opening.next
 
 
 @pytest.mark.parametrize("name", NEXT)
@@ -316,52 +316,54 @@ def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:
     )
 
 
-def of_one_recipe(value: float, half: float, losses: tuple[float, float] = (0.66, 0.7)) -> Evidence:
+def of_one_recipe(value: float, half: float, losses: tuple[float, float] = (0.66, 0.7)) -> PageContext:
     row = estimate("cross-entropy", "auroc", "same", value, half, chance=0.5)
-    evidence = study({}, losses=("cross-entropy",), more=(row,))
+    context = study({}, losses=("cross-entropy",), more=(row,))
     trained = dict(zip(("train_loss", "validation_loss"), losses, strict=True))
     facts = {"command": RUN, "spec": json.dumps({"points": [{"recipe": {"epochs": 12}, "tests": {}, "train": {}}]})}
     provenance = [{"key": key, "value": text} for key, text in facts.items()]
-    trials = [{**trial, **trained} for trial in evidence.tables["trials"]]
-    return replace(evidence, tables={**evidence.tables, "trials": trials, "provenance": provenance})
+    trials = [{**trial, **trained} for trial in context.tables["trials"]]
+    return replace(context, tables={**context.tables, "trials": trials, "provenance": provenance})
 
 
 @pytest.mark.parametrize(
     ("value", "half", "text"), [(0.9871, 0.0019, ("0.987", "[0.985, 0.989]")), (0.85, 0.05, ("0.85", "[0.80, 0.90]"))]
 )
 def test_a_figure_and_its_interval_have_as_many_places(value: float, half: float, text: tuple[str, str]) -> None:
-    evidence = of_one_recipe(value, half)
-    figure = evidence.page.account(evidence).opening.tiles[0]
+    context = of_one_recipe(value, half)
+    figure = context.page.text(context).opening.tiles[0]
     assert (figure.value, figure.interval) == text
 
 
 def test_networks_at_chance_are_said_to_be_and_trained_longer() -> None:
-    evidence = of_one_recipe(0.52, 0.05)
-    assert answers(evidence)[0].startswith("Networks were not shown to predict the target better than chance: AUROC ")
-    step = evidence.page.account(evidence).opening.next
+    context = of_one_recipe(0.52, 0.05)
+    assert answers(context)[0].startswith("Networks were not shown to predict the target better than chance: AUROC ")
+    step = context.page.text(context).opening.next
     assert step.endswith(f"such as for 48 epochs: {RUN} --set recipe.epochs=48")
     unsure = of_one_recipe(0.75, 0.3)
     assert "chance" not in answers(unsure)[0], "a wide interval does not show that networks are at chance"
     by_heart = of_one_recipe(0.52, 0.05, (0.1, 0.9))
-    assert by_heart.page.account(by_heart).opening.next.startswith("Next: add images")
+    assert by_heart.page.text(by_heart).opening.next.startswith("Next: add images")
 
 
-def changed(value: float, half: float, strength: float = 0.0, reason: str = "", more: tuple[str, ...] = ()) -> Evidence:
+def changed(
+    value: float, half: float, strength: float = 0.0, reason: str = "", more: tuple[str, ...] = ()
+) -> PageContext:
     """A study of one recipe, whose AUROC changes by so much where texture does not predict the target."""
-    evidence = study({"same": (0.9,)}, losses=("cross-entropy",), half=0.02)
+    context = study({"same": (0.9,)}, losses=("cross-entropy",), half=0.02)
     row = {"recipe": "cross-entropy", "factor": "texture", "environment": "neutral", "against": "same",
            "measure": "auroc", "value": value, "low": value - half, "high": value + half, "margin": 0.05, "seeds": 3,
            "patients": 100, "reason": reason}  # fmt: skip
     environments = [
         {**one, "strength": strength if one["environment"] == "train" else one["strength"]}
-        for one in evidence.tables["environments"]
+        for one in context.tables["environments"]
     ]
     rows = [{**row, "factor": name} for name in ("texture", *more)]
-    return replace(evidence, tables={**evidence.tables, "environments": environments, "condition_changes": rows})
+    return replace(context, tables={**context.tables, "environments": environments, "condition_changes": rows})
 
 
 @pytest.mark.parametrize(
-    ("evidence", "said"),
+    ("context", "said"),
     [
         (changed(0.002, 0.01, strength=0.6),
          "No shortcut by texture was found: AUROC changed by +0.002 [-0.008, 0.012] with texture uninformative, less "
@@ -383,8 +385,8 @@ def changed(value: float, half: float, strength: float = 0.0, reason: str = "", 
         (changed(0.0, 0.01, strength=-0.02), "the association with the target was weak (Somers' D -0.02 for texture)"),
     ],
 )  # fmt: skip
-def test_a_study_without_comparisons_answers_whether_a_column_is_a_shortcut(evidence: Evidence, said: str) -> None:
-    assert said in " ".join(answers(evidence))
+def test_a_study_without_comparisons_answers_whether_a_column_is_a_shortcut(context: PageContext, said: str) -> None:
+    assert said in " ".join(answers(context))
 
 
 def test_more_seeds_are_the_next_step_only_where_they_would_narrow_an_interval() -> None:
@@ -398,15 +400,15 @@ def test_more_seeds_are_the_next_step_only_where_they_would_narrow_an_interval()
         error = math.hypot(of_patients, math.sqrt(between))
         share = between / error**2
         df = 1 / (share / 2 + (1 - share) / 99)
-        evidence = study({"same": (0.9,)}, losses=("cross-entropy",), half=float(stats.t.ppf(0.975, df)) * error)
+        context = study({"same": (0.9,)}, losses=("cross-entropy",), half=float(stats.t.ppf(0.975, df)) * error)
         sure = {"id": "a", "patients": 100, "standard_error": error, "df": df}
-        estimates = [{**row, **sure} for row in evidence.tables["estimates"]]
-        trials = [row for row in evidence.tables["trials"] if row["seed"] < 3]
+        estimates = [{**row, **sure} for row in context.tables["estimates"]]
+        trials = [row for row in context.tables["trials"] if row["seed"] < 3]
         values = [{"id": "a", "seed": seed, "value": 0.9 + spread * (seed - 1)} for seed in range(3)]
         provenance = [{"key": key, "value": value} for key, value in facts.items()]
-        tables = {**evidence.tables, "estimates": estimates, "trials": trials, "values": values,
+        tables = {**context.tables, "estimates": estimates, "trials": trials, "values": values,
                   "provenance": provenance}  # fmt: skip
-        return replace(evidence, tables=tables).page.account(replace(evidence, tables=tables)).opening.next
+        return replace(context, tables=tables).page.text(replace(context, tables=tables)).opening.next
 
     elsewhere = "assay init s/data.csv --target ill --positive yes --image scan --test FOLDER --out eyes-elsewhere.yaml"
     assert f"if you have some ({elsewhere}): assay replicate " in step(0.01, 0.001)
@@ -428,7 +430,7 @@ def test_more_seeds_are_the_next_step_only_where_they_would_narrow_an_interval()
 def test_only_a_cue_of_what_images_show_may_be_the_finding(kind: str, name: str, said: bool) -> None:
     cue = {"recipe": "cross-entropy", "environment": "same", "kind": kind, "name": name, "network": 0.9, "cue": 0.8,
            "value": 0.8, "low": 0.7, "high": 0.9, "rest": 0.5, "verdict": "beyond"}  # fmt: skip
-    evidence = study({"same": (0.9,)}, losses=("cross-entropy",))
-    text = " ".join(answers(replace(evidence, tables={**evidence.tables, "added": [cue]})))
+    context = study({"same": (0.9,)}, losses=("cross-entropy",))
+    text = " ".join(answers(replace(context, tables={**context.tables, "added": [cue]})))
     assert "The best simple cue" in text
     assert ("may be the finding itself" in text) == said

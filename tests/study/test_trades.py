@@ -13,14 +13,14 @@ import torch
 
 from assay.maps.summary import summarize
 from assay.spec.schema import RecipePoint
-from assay.stats import Panel, estimate_panel
+from assay.stats import SeedPredictions, estimate_panel
 from assay.study.segmentation import point_rows, trade_rows
 
 IMAGES, SEEDS = 60, 4
 KEPT = ("truth", "predicted", "hit", "pixels", "area_score", "operating", "stray", "lesion_score", "floor")
 
 
-def panel(ill: bool, bias: float, draw: int) -> Panel:
+def panel(ill: bool, bias: float, draw: int) -> SeedPredictions:
     """Noisy maps of discs, or of nothing; bias: of every logit, so that more is called everywhere."""
     rng, y, x = np.random.default_rng(draw), *np.mgrid[:16, :16]
     radius = 3.0 + np.arange(IMAGES)[:, None, None] % 2 if ill else np.full((IMAGES, 1, 1), -1.5)
@@ -34,7 +34,7 @@ def panel(ill: bool, bias: float, draw: int) -> Panel:
         found[-1]["operating"] = np.zeros((IMAGES, 3))
     scores = np.stack([np.stack([np.zeros(IMAGES), one["peak"]], axis=1) for one in found])
     maps = {name: np.stack([one[name] for one in found]) for name in KEPT}
-    return Panel(scores, truth.any((1, 2)).astype(np.int64), np.arange(IMAGES), maps=maps)
+    return SeedPredictions(scores, truth.any((1, 2)).astype(np.int64), np.arange(IMAGES), maps=maps)
 
 
 PANELS = {
@@ -113,7 +113,7 @@ def test_images_that_nobody_answered_are_not_counted_as_free_of_lesions() -> Non
         )
     ]
     spec = SimpleNamespace(task="segmentation", points=[point])
-    panels = replace(whole, maps=kept, tested=tested)
+    panels = replace(whole, maps=kept, has_prediction=tested)
     records: Any = SimpleNamespace(plan=SimpleNamespace(spec=spec), panel=lambda point, environment: panels)
     planes = [row for row in point_rows(records) if row["curve"] == "false-positives"]
     assert {(row["images"], row["patients"]) for row in planes} == {(1, 1)}

@@ -23,7 +23,7 @@ from assay.plugin import ArrayCache, AssayError, Environment, RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 from assay.study.preview import preview_tables
 from assay.study.records import stored_model
 
@@ -243,7 +243,7 @@ def test_a_preview_counts_patients_and_images_of_an_outside_set_once(own: Path, 
     )
     assert joint["power"] == alone["power"]
     assert "24" in str(joint["power"][0]["reason"]), "too few seeds, with so many patients of a class"
-    cautions = [[reason_words(from_row(row).reason) for row in tables["findings"]] for tables in (alone, joint)]
+    cautions = [[reason_words(parse_finding(row).reason) for row in tables["findings"]] for tables in (alone, joint)]
     unseen = "'external' has levels of 'site' that no training image has: w (24) of 48 images"
     assert all(unseen in texts for texts in cautions)
 

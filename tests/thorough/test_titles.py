@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import assay
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 
 pytestmark = pytest.mark.thorough
 SMALLER = {
@@ -30,7 +30,7 @@ def test_networks_rely_on_texture_whatever_the_seeds(first_seed: int, tmp_path: 
     for key, value in {**SMALLER, "first_seed": first_seed}.items():
         study = study.set(key, value)
     run = study.run(tmp_path, workers=0, progress=False)
-    evidence = Evidence.of(run.folder)
-    title = evidence.page.account(evidence).verdict
+    context = PageContext.of(run.folder)
+    title = context.page.text(context).verdict
     assert title.startswith("With both losses networks rely on texture: AUROC fell from "), title
     assert title.endswith(" when texture was reversed."), title

@@ -23,7 +23,7 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, str]
     for part in (root / "checklists.md").read_text().split("## ")[1:]:
         name, _, *lines = part.splitlines()
         rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:] if line.startswith("|")]
-        found += [(name, number, evidence) for number, _, evidence in rows]
+        found += [(name, number, context) for number, _, context in rows]
     return found
 
 
@@ -36,7 +36,7 @@ def test_every_number_is_there_once(items: list[tuple[str, str, str]]) -> None:
 
 
 def test_items_have_numbers_where_there_are_some(items: list[tuple[str, str, str]]) -> None:
-    rows = {(name, number): evidence for name, number, evidence in items}
+    rows = {(name, number): context for name, number, context in items}
     assert "AUROC 0." in rows[TRIPOD, "23a"]
     assert "2 groups with intervals" in rows[TRIPOD, "14"]
     assert "half-width 0.05" in rows[TRIPOD, "10"]
@@ -45,6 +45,6 @@ def test_items_have_numbers_where_there_are_some(items: list[tuple[str, str, str
 
 
 def test_the_others_are_not_assessed_and_none_is_met(items: list[tuple[str, str, str]]) -> None:
-    rows = {(name, number): evidence for name, number, evidence in items}
+    rows = {(name, number): context for name, number, context in items}
     assert rows[TRIPOD, "17"] == rows[STARD, "38"] == "not assessed"
     assert not any("met" in text.split() for text in rows.values())

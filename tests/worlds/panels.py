@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay.stats import ModelPredictions, Panel
+from assay.stats import ModelPredictions, SeedPredictions
 
 
 def answers(seed: int, n: int = 80, k: int = 2, folds: int = 0, ties: bool = False) -> ModelPredictions:
@@ -14,7 +14,9 @@ def answers(seed: int, n: int = 80, k: int = 2, folds: int = 0, ties: bool = Fal
     logits = rng.normal(size=(n, k)) + np.eye(k)[target]
     fold = np.arange(n) // k % folds if folds else None
     shown = np.round(2 * logits) / 2 if ties else logits
-    return ModelPredictions(shown, target, 0.45, fold, cut=k // 2, specific=np.tile([0.5, 1.0, 1.5], (n, 1)))
+    return ModelPredictions(
+        shown, target, 0.45, fold, grade_cutoff=k // 2, specificity_log_odds=np.tile([0.5, 1.0, 1.5], (n, 1))
+    )
 
 
 def panel(
@@ -26,7 +28,7 @@ def panel(
     seed_sd: float = 0.2,
     first_patient: int = 0,
     noise: int | None = None,
-) -> Panel:
+) -> SeedPredictions:
     """Binormal scores of some seeds for patients of alternating class. Equal `noise` gives equal patient effects."""
     rng = np.random.default_rng(seed)
     shared = np.random.default_rng(seed if noise is None else noise).normal(size=patients)
@@ -34,4 +36,4 @@ def panel(
     target = patient % 2
     separation = distance + seed_sd * rng.normal(size=(seeds, 1))
     score = separation * target + shared[patient] + rng.normal(size=(seeds, patients * images))
-    return Panel(score[..., None] - distance / 2, target, patient + first_patient)
+    return SeedPredictions(score[..., None] - distance / 2, target, patient + first_patient)

@@ -1,4 +1,4 @@
-"""What follows from the answers that an audit kept: verdicts, effects, losses, and how the model is read."""
+"""Tables that follow from the stored predictions of an audit: verdicts, effects, losses, and checks of the model."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from jaxtyping import Bool
 from PIL import Image
 
 from assay.audit.battery import DECIDING, AuditedMark
-from assay.audit.checks import FITS, misread, output_words
-from assay.audit.model import CAUSES, PreparedAudit, signs
-from assay.audit.page import EXAMPLES, EXAMPLES_OF_REGION, REGION, picture_name
+from assay.audit.checks import FITS, misreading_texts, output_words
+from assay.audit.model import CAUSES, PreparedAudit, misreading_signs
+from assay.audit.page import IMAGES_PER_GROUP, IMAGES_PER_PICTURE, REGION_PREFIX, picture_name
 from assay.audit.plan import AuditPlan, NeutralizedRegions, PlannedReading
 from assay.audit.references import trained_on
 from assay.audit.remedy.tables import balanced_columns
 from assay.audit.scored import (
-    OF_EACH_IMAGE,
+    PER_IMAGE_SCALINGS,
     ScoredImages,
     ScoredMaps,
-    better,
+    better_preprocessing,
     check,
-    comparable,
-    distorted_row,
+    distortion_row,
     effect_row,
     group_names,
+    halves_are_comparable,
     not_tested_row,
     threshold_of,
     verdict_row,
 )
 from assay.audit.search.regions import Region
 from assay.audit.search.words import DRAWN_BY, TRAINING_COLUMNS
-from assay.audit.swing import MUCH, Effect
+from assay.audit.swing import MIN_GAIN, Effect
 from assay.audit.tables import DOSES
 from assay.audit.verdicts import AuditDecision, OpenQuantity, Reference, decide_mark, is_settled
 from assay.core.errors import ReadingError, SpecError, key_text, shorten
@@ -50,206 +50,227 @@ from assay.shifts.environment import Environment
 from assay.stats.bounds import MARGIN
 from assay.stats.format import join_words, number
 from assay.stats.metrics import log_odds
-from assay.stats.rows import MOVING, Verdict
+from assay.stats.rows import ADVERSE_VERDICTS, Verdict
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder
 
-_MEASURED = 16
+_N_GRAY_IMAGES = 16
 """Images in which the gray value of a mark is measured."""
-SAME = 1e-4
-"""Two readings of one image may differ by so much of a log-odds."""
+REPEAT_TOLERANCE = 1e-4
+"""Largest difference of scores between two readings of an image: this share of their range, at least of 1 log-odds."""
 
 
 @dataclass(frozen=True, eq=False)
-class StoredAnswers:
-    """The answers that an audit kept.
+class StoredPredictions:
+    """The predictions that an audit stored in its run folder, one table per reading.
 
     Attributes:
         folder: The run folder.
         plan: What is read.
-        threshold_of_model: The model's own threshold, if it has one.
-        short: Whether doses that cannot change a verdict are left out.
+        model_threshold: The model's own threshold, if it has one.
+        skips_doses: Whether doses that cannot change a verdict are left out.
         is_calibrated: Whether the scores are probabilities on any scale.
     """
 
     folder: RunFolder
     plan: AuditPlan
-    threshold_of_model: float | None
-    short: bool
+    model_threshold: float | None
+    skips_doses: bool
     is_calibrated: bool = True
 
-    def read(self, shot: PlannedReading, threshold: float) -> ScoredImages:
-        """Return the answers to some images. Raises ReadingError where reading failed."""
-        if not self.folder.complete("readings", shot.id):
-            raise ReadingError(read_checked_json(self.folder.failure_path(shot.id))["text"])
-        outputs = stored_reading(self.folder.outputs(shot.id))
-        if self.plan.asked.task == "segmentation":
-            return ScoredMaps.of(shot.table, outputs.maps)
-        return ScoredImages(shot.table, outputs.logits, threshold, self.is_calibrated)
+    def read(self, reading: PlannedReading, threshold: float) -> ScoredImages:
+        """Return the predictions of a reading at a threshold. Raises ReadingError where it failed or was not done."""
+        if not self.folder.complete("readings", reading.id):
+            raise ReadingError(read_checked_json(self.folder.failure_path(reading.id))["text"])
+        outputs = stored_reading(self.folder.outputs(reading.id))
+        if self.plan.request.task == "segmentation":
+            return ScoredMaps.of(reading.table, outputs.maps)
+        return ScoredImages(reading.table, outputs.logits, threshold, self.is_calibrated)
 
     @cached_property
     def clean(self) -> ScoredImages:
-        """The answers to images without changes, at the threshold that they set."""
+        """The predictions for images without changes, at the threshold that they set."""
         raw = self.read(self.plan.clean, 0.5)
         if isinstance(raw, ScoredMaps):
             return raw
         return self.read(
-            self.plan.clean, threshold_of(self.plan.asked.threshold, raw.logits, raw.table, self.threshold_of_model)
+            self.plan.clean, threshold_of(self.plan.request.threshold, raw.logits, raw.table, self.model_threshold)
         )
 
     @cached_property
     def sample(self) -> ScoredImages:
-        """Those of the images that get marks."""
+        """The predictions for the images that get marks, without them."""
         return self.clean.take(self.plan.sample)
 
-    def answers_for(self, shot: PlannedReading) -> ScoredImages:
-        """Return the answers to some images. Raises ReadingError where there are none."""
-        return self.read(shot, self.clean.threshold)
+    def predictions_for(self, reading: PlannedReading) -> ScoredImages:
+        """Return the predictions of a reading. Raises ReadingError where it failed or was not done."""
+        return self.read(reading, self.clean.threshold)
 
     # Marks and distortions.
 
     def doses_needed(self, mark: AuditedMark) -> tuple[int, ...]:
-        """Return the doses that decide on a mark, by position. Raises ReadingError where the first was not read."""
-        shots, every = self.plan.marks[mark.name], tuple(range(len(DOSES)))
-        deciding = self.sample.effect(self.answers_for(shots[DECIDING]), DOSES[DECIDING])
-        return (DECIDING,) if self.short and is_settled(deciding, self.plan.asked.margin) else every
+        """Return the positions of the doses that decide on a mark. Raises ReadingError where the first was not read."""
+        readings, all_doses = self.plan.marks[mark.name], tuple(range(len(DOSES)))
+        deciding = self.sample.effect(self.predictions_for(readings[DECIDING]), DOSES[DECIDING])
+        return (DECIDING,) if self.skips_doses and is_settled(deciding, self.plan.request.margin) else all_doses
 
-    def moves(self, mark: AuditedMark) -> bool:
-        """Return whether a mark changes answers as it is drawn. Raises ReadingError where it was not read."""
-        deciding = self.sample.effect(self.answers_for(self.plan.marks[mark.name][DECIDING]), DOSES[DECIDING])
-        return decide_mark([deciding], 0, self.plan.asked.margin).verdict in MOVING
+    def has_adverse_verdict(self, mark: AuditedMark) -> bool:
+        """Return whether a mark as it is drawn has an adverse verdict. Raises ReadingError where it was not read."""
+        deciding = self.sample.effect(self.predictions_for(self.plan.marks[mark.name][DECIDING]), DOSES[DECIDING])
+        return decide_mark([deciding], 0, self.plan.request.margin).verdict in ADVERSE_VERDICTS
 
     def decide_on_mark(self, mark: AuditedMark, reference: Reference | None) -> tuple[AuditDecision, list[Effect]]:
         """Decide on a mark as it is drawn. Raises ReadingError where it was not read."""
-        doses, shots = self.doses_needed(mark), self.plan.marks[mark.name]
-        effects = [self._effect(mark, shots[at], DOSES[at]) for at in doses]
+        doses, readings = self.doses_needed(mark), self.plan.marks[mark.name]
+        effects = [self._effect_of_mark(mark, readings[dose], DOSES[dose]) for dose in doses]
         limit = reference and reference.limit(mark.name)
-        return decide_mark(effects, doses.index(DECIDING), self.plan.asked.margin, limit), effects
+        return decide_mark(effects, doses.index(DECIDING), self.plan.request.margin, limit), effects
 
-    def _effect(self, mark: AuditedMark, shot: PlannedReading, dose: str) -> Effect:
-        """Return the effect of a mark, one of two where it was also tried at other places."""
+    def _effect_of_mark(self, mark: AuditedMark, reading: PlannedReading, dose: str) -> Effect:
+        """Return the effect of a mark; it is one of two comparisons where the mark was also tried at other places."""
         return replace(
-            self.sample.effect(self.answers_for(shot), dose),
-            chances=2 if self.plan.counts.placement_passes and mark.places else 1,
+            self.sample.effect(self.predictions_for(reading), dose),
+            n_comparisons=2 if self.plan.sizes.placement_passes and mark.places else 1,
         )
 
     def strongest_places(self, mark: AuditedMark, neutralized: NeutralizedRegions | None) -> tuple[str, str] | None:
-        """Return where each half of the patients has a mark; None where no place was tried.
+        """Return the cross-fitted places of a mark in the first and second half of the patients; None without places.
 
-        It is the place with the largest mean change of scores in the other half, so that the choice adds nothing to
-        the effect. Raises ReadingError where places were not read.
+        Each half has the place with the largest mean change of scores in the other half, so that the choice does not
+        bias the effect. Raises ReadingError where places were not read.
         """
-        plan, shot, places = self.plan, self.plan.placement_reading(mark), list(mark.places)
-        if shot is None:
+        plan, reading, places = self.plan, self.plan.reading_at_all_places(mark), list(mark.places)
+        if reading is None:
             return None
-        before, after = (
-            self._unmarked_answers(neutralized).scores[plan.placement_rows],
-            self.answers_for(plan.neutralize(shot, neutralized)).scores,
+        scores_unmarked, scores_marked = (
+            self._unmarked_predictions(neutralized).scores[plan.placement_positions],
+            self.predictions_for(plan.neutralize(reading, neutralized)).scores,
         )
-        moved = np.abs(after.reshape(len(places), *before.shape) - before).max(axis=2)
-        second = plan.second[plan.placement_rows]
-        first, other = (places[int(moved[:, half].sum(axis=1).argmax())] for half in (second, ~second))
-        return first, other
+        change_at_place = np.abs(scores_marked.reshape(len(places), *scores_unmarked.shape) - scores_unmarked).max(
+            axis=2
+        )
+        in_second_half = plan.in_second_half[plan.placement_positions]
+        place_for_first_half, place_for_second_half = (
+            places[int(change_at_place[:, choosing_half].sum(axis=1).argmax())]
+            for choosing_half in (in_second_half, ~in_second_half)
+        )
+        return place_for_first_half, place_for_second_half
 
-    def _unmarked_answers(self, neutralized: NeutralizedRegions | None) -> ScoredImages:
+    def _unmarked_predictions(self, neutralized: NeutralizedRegions | None) -> ScoredImages:
+        """Return the predictions for the images that get marks, without them, with regions neutralized if given."""
         return (
             self.sample
             if neutralized is None
-            else self.answers_for(self.plan.neutralize(self.plan.unmarked_shot, neutralized))
+            else self.predictions_for(self.plan.neutralize(self.plan.unmarked_reading, neutralized))
         )
 
-    def _keeps_effect(self, shot: PlannedReading, neutralized: NeutralizedRegions | None) -> bool:
-        """Return whether half of the mean change of scores by a mark stays where the leading region is held."""
+    def _keeps_effect(self, reading: PlannedReading, neutralized: NeutralizedRegions | None) -> bool:
+        """Return whether a mark keeps half of its mean change of scores when the leading region is neutralized.
+
+        Also True where one of these readings failed: without evidence the region explains no mark.
+        """
         with suppress(ReadingError):
-            moved = [
-                self.answers_for(self.plan.neutralize(shot, hold)).scores - self._unmarked_answers(hold).scores
-                for hold in (None, neutralized)
+            score_changes = [
+                self.predictions_for(self.plan.neutralize(reading, regions)).scores
+                - self._unmarked_predictions(regions).scores
+                for regions in (None, neutralized)
             ]
-            changes = [float(np.abs(change).mean()) for change in moved]
-            return changes[1] >= changes[0] / 2
+            mean_changes = [float(np.abs(change).mean()) for change in score_changes]
+            return mean_changes[1] >= mean_changes[0] / 2
         return True
 
     def verdict_on_mark(
         self, mark: AuditedMark, reference: Reference | None, neutralized: NeutralizedRegions | None
     ) -> tuple[Row, list[Row]]:
-        """Return a row of `tables.VERDICTS` and rows of `audit_tables.EFFECTS`.
+        """Return a row of `tables.VERDICTS` and rows of `tables.EFFECTS`.
 
-        The verdict is the more harmful one of the mark as it is drawn and at the place with most effect, without those
-        that the leading region explains where another one is left. It explains every mark within it, since that is the
-        place that the answer names; such a mark has no sentence of its own, but keeps its verdict, for policies too.
+        The verdict is the more severe of two: that of the mark as it is drawn, and that at its cross-fitted places.
+        The leading region explains a placement if less than half of its change of scores remains when the region is
+        neutralized; the other placement then has precedence. The page has no sentence on an explained mark, since it
+        names the region. The mark still keeps its verdict, also for policies.
 
         Args:
             mark: The mark.
-            reference: Clean networks, in which it is as it is drawn.
-            neutralized: The leading region.
+            reference: Clean networks, which were read with the mark as it is drawn.
+            neutralized: The leading region, and others that were found; None where none was found.
         """
-        component, shot, drawings = mark.doses[DECIDING].label, self.plan.marks[mark.name][DECIDING], [mark.drawing]
+        component, reading, drawings = mark.doses[DECIDING].label, self.plan.marks[mark.name][DECIDING], [mark.drawing]
         try:
             decided, effects = self.decide_on_mark(mark, reference)
         except ReadingError as error:  # such as NaN under this mark alone
             return not_tested_row(mark.name, "mark", reason_of_error(error), component), []
-        drawings.append(_mean_gray(self.plan.before, shot.images()))
-        arms = [(decided, "", shot)]
+        drawings.append(_mean_gray(self.plan.unmarked_images, reading.images()))
+        placements = [(decided, "", reading)]
         with suppress(ReadingError):
             if chosen := self.strongest_places(mark, neutralized):
-                shot = self.plan.images_with(mark, chosen)
-                decision_elsewhere = decide_mark([self._effect(mark, shot, DOSES[DECIDING])], 0, self.plan.asked.margin)
-                arms.append((decision_elsewhere, " or ".join(dict.fromkeys(chosen)), shot))
+                reading = self.plan.reading_at_places(mark, chosen)
+                decision_elsewhere = decide_mark(
+                    [self._effect_of_mark(mark, reading, DOSES[DECIDING])], 0, self.plan.request.margin
+                )
+                placements.append((decision_elsewhere, " or ".join(dict.fromkeys(chosen)), reading))
                 drawings.append(f"tried at {len(mark.places)} places")
-        arms_decided = [
-            (decided, place, decided.verdict in MOVING and not self._keeps_effect(shot, neutralized))
-            for decided, place, shot in arms
+        decided_placements = [
+            (decision, place, decision.verdict in ADVERSE_VERDICTS and not self._keeps_effect(reading, neutralized))
+            for decision, place, reading in placements
         ]
-        chosen_arm, place, explained = min(arms_decided, key=lambda arm: _harm(arm[0], arm[2]))
-        row = {**verdict_row(mark.name, "mark", chosen_arm, component, mark.family), "place": place,
+        most_severe, place, explained = min(
+            decided_placements, key=lambda placement: _severity_key(placement[0], placement[2])
+        )
+        row = {**verdict_row(mark.name, "mark", most_severe, component, mark.family), "place": place,
                "drawn": ", ".join(filter(None, drawings)), "look": mark.look(place),
                "explained": explained}  # fmt: skip
-        if place and decided.limit is not None and chosen_arm.verdict == Verdict.AFFECTED:
+        if place and decided.limit is not None and most_severe.verdict == Verdict.AFFECTED:
             row["open"] = str(OpenQuantity.PLACE)
-        other_rows = [{**effect_row(mark.name, decision.effect), "place": where} for decision, where, _ in arms[1:]]
+        other_rows = [
+            {**effect_row(mark.name, decision.effect), "place": where} for decision, where, _ in placements[1:]
+        ]
         return row, [*({**effect_row(mark.name, effect), "place": ""} for effect in effects), *other_rows]
 
     def distortions(self) -> Iterator[Row]:
         """Yield rows of `tables.DISTORTED`."""
-        for family, shots in self.plan.distortions.items():
-            for shot in shots:
+        for family, readings in self.plan.distortions.items():
+            for reading in readings:
                 try:
-                    effect = self.sample.effect(self.answers_for(shot), shot.dose)
+                    effect = self.sample.effect(self.predictions_for(reading), reading.dose)
                 except ReadingError as error:
                     yield {
                         "factor": family,
-                        "severity": int(shot.dose),
+                        "severity": int(reading.dose),
                         "decision": "not-tested",
                         "reason": str(reason_of_error(error)),
                         "images": 0,
                         "patients": 0,
                     }
                     break
-                yield distorted_row(family, int(shot.dose), effect, self.plan.asked.margin)
+                yield distortion_row(family, int(reading.dose), effect, self.plan.request.margin)
 
-    # Whether the model is read rightly.
+    # Checks of how the model is read.
 
     def checks(
         self,
-        again: PlannedReading | None,
-        others: Mapping[str, PlannedReading],
-        doubts: tuple[str, ...],
-        own_scaling: bool,
+        repeat_reading: PlannedReading | None,
+        alternative_preprocessing: Mapping[str, PlannedReading],
+        assumptions: tuple[str, ...],
+        scales_itself: bool,
     ) -> list[Row]:
         """Return rows of `tables.AUDIT_CHECKS` on how the model is read.
 
         Args:
-            again: Some of the images, read a second time; None where answers are in files.
-            others: The same images at other scalings and framings.
-            doubts: Assumptions that were made.
-            own_scaling: Whether the model scales its images itself.
+            repeat_reading: Some of the images, read a second time; None where predictions are in files.
+            alternative_preprocessing: Name of a scaling or framing -> the same images with it.
+            assumptions: Assumptions that were made, as sentences.
+            scales_itself: Whether the model scales its images itself.
 
         Raises:
-            SpecError: The model gives all images the same answer, or another scaling is better.
+            SpecError: The model gives all images the same output, or another scaling is much better.
         """
-        scored, request = self.clean, self.plan.asked
-        sentences = [] if request.task == "segmentation" else signs(scored.logits, scored.table, scored.threshold, None)
-        rows = [check("reading", "warn", sentence) for sentence in (*doubts, *sentences)]
+        scored, request = self.clean, self.plan.request
+        sentences = (
+            []
+            if request.task == "segmentation"
+            else misreading_signs(scored.logits, scored.table, scored.threshold, None)
+        )
+        rows = [check("reading", "warn", sentence) for sentence in (*assumptions, *sentences)]
         if request.expect is not None:
             rows.append(_expectation_check(scored, request.expect))
         spread = float(np.ptp(log_odds(scored.logits), axis=0).max())
@@ -257,64 +278,81 @@ class StoredAnswers:
             raise SpecError(
                 f"the model gives all images the same output; check size, framing and {key_text('--scaling')}"
             )
-        if again is None:
+        if repeat_reading is None:
             rows.append(check("repeatable", "not-done", "the model was not run twice: its scores are in files"))
         else:
-            twice = self.answers_for(again).scores
-            moved = float(np.abs(twice - scored.scores[: len(twice)]).max())
-            alike = moved <= SAME * max(1.0, spread)
+            repeated_scores = self.predictions_for(repeat_reading).scores
+            largest_change = float(np.abs(repeated_scores - scored.scores[: len(repeated_scores)]).max())
+            is_repeatable = largest_change <= REPEAT_TOLERANCE * max(1.0, spread)
             status, text = (
                 ("ok", "gives the same scores to the same images")
-                if alike
+                if is_repeatable
                 else ("warn", "gives different scores to the same images on a second reading")
             )
-            rows.append(check("repeatable", status, f"the model {text}", moved))
-        return [*rows, *self._ranking(others, own_scaling)]
+            rows.append(check("repeatable", status, f"the model {text}", largest_change))
+        return [*rows, *self._check_performance_and_preprocessing(alternative_preprocessing, scales_itself)]
 
-    def _ranking(self, others: Mapping[str, PlannedReading], own_scaling: bool) -> Iterator[Row]:
-        """Yield how good the answers are, and whether another reading is much better. Raises SpecError where one is."""
-        if self.clean.quality is None:
+    def _check_performance_and_preprocessing(
+        self, alternative_preprocessing: Mapping[str, PlannedReading], scales_itself: bool
+    ) -> Iterator[Row]:
+        """Yield checks of the performance, and of whether other preprocessing is much better.
+
+        Raises:
+            SpecError: Other preprocessing is much better, and the request does not say that the given one is right.
+        """
+        if self.clean.performance is None:
             yield check("scaling", "not-done", "other scalings are compared with lesions only")
             return
-        measure, performance = self.clean.quality
+        measure, performance = self.clean.performance
         status = "ok" if performance.low > self.clean.chance else "warn"
         yield check("ranking", status, f"{measure} on these images", performance.value, measure)
-        before, after, unreadable = (
+        as_given, alternatives, unreadable = (
             self.clean.take(self.plan.compared_positions),
             dict[str, ScoredImages](),
             list[str](),
         )
-        for name, shot in others.items():
+        for name, reading in alternative_preprocessing.items():
             try:
-                after[name] = self.answers_for(shot)
+                alternatives[name] = self.predictions_for(reading)
             except ReadingError:  # such as NaN
                 unreadable.append(name)
-        better_reading = better(before, after, self.plan.halves)
-        if better_reading is not None:
-            name, order, gain = better_reading
-            best = {"": before, **after}[name].reorder(order).quality
-            assert before.quality is not None
-            assert best is not None
+        better_candidate = better_preprocessing(as_given, alternatives, self.plan.compared_in_second_half)
+        if better_candidate is not None:
+            name, order, gain = better_candidate
+            better = {"": as_given, **alternatives}[name].reorder(order).performance
+            assert as_given.performance is not None
+            assert better is not None
             logits = self.clean.logits
-            pair = logits[:, 0].any() and not np.allclose(np.logaddexp(*logits[:, :2].T), 0, atol=1e-3)
-            texts = misread(
-                measure, before.quality[1].value, best[1].value, name, order, before.table.classes, bool(pair)
+            # Neither one score, which is stored beside a 0, nor log-probabilities of a softmax.
+            has_two_logits = logits[:, 0].any() and not np.allclose(np.logaddexp(*logits[:, :2].T), 0, atol=1e-3)
+            texts = misreading_texts(
+                measure,
+                as_given.performance[1].value,
+                better[1].value,
+                name,
+                order,
+                as_given.table.classes,
+                bool(has_two_logits),
             )
-            is_doubtful = name in OF_EACH_IMAGE and gain.low <= 2 * MUCH  # it may help a model that is read rightly
-            if not (self.plan.asked.as_given or is_doubtful):
+            is_doubtful = name in PER_IMAGE_SCALINGS and gain.low <= 2 * MIN_GAIN  # it may help a model that lacks it
+            if not (self.plan.request.as_given or is_doubtful):
                 raise SpecError(texts[0])
-            yield check("scaling", "warn", texts[1], best[1].value, measure)
-        elif own_scaling or not others or not comparable(before, self.plan.halves):
-            reason = "the model scales its images itself" if own_scaling else "one half of the patients lacks a class"
-            reason = "too few images have a lesion" if measure == "Dice" and not own_scaling else reason
+            yield check("scaling", "warn", texts[1], better[1].value, measure)
+        elif (
+            scales_itself
+            or not alternative_preprocessing
+            or not halves_are_comparable(as_given, self.plan.compared_in_second_half)
+        ):
+            reason = "the model scales its images itself" if scales_itself else "one half of the patients lacks a class"
+            reason = "too few images have a lesion" if measure == "Dice" and not scales_itself else reason
             yield check("scaling", "not-done", f"other scalings were not compared: {reason}")
         elif unreadable:
             yield check(
                 "scaling", "not-done", f"not compared, without usable scores: images read as {join_words(unreadable)}"
             )
         else:
-            framed = " or framing" if any(name in FITS for name in others) else ""
-            yield check("scaling", "ok", f"no other usual scaling{framed} gives a much higher {measure}")
+            or_framing = " or framing" if any(name in FITS for name in alternative_preprocessing) else ""
+            yield check("scaling", "ok", f"no other usual scaling{or_framing} gives a much higher {measure}")
 
 
 def reason_of_error(error: Exception) -> Reason:
@@ -322,26 +360,32 @@ def reason_of_error(error: Exception) -> Reason:
     return reason_in_words(shorten(str(error), 200))
 
 
-def _harm(decided: AuditDecision, explained: bool) -> tuple[bool, bool, int, float]:
-    """Return a key by which the more harmful decision is first, of two effects the larger."""
-    size = abs(decided.effect.largest.g.value) if decided.verdict in (Verdict.RELIES, Verdict.AFFECTED) else 0.0
-    last = explained and decided.verdict != Verdict.RELIES
-    return decided.verdict not in MOVING, last, list(Verdict).index(decided.verdict), -size
+def _severity_key(decision: AuditDecision, explained: bool) -> tuple[bool, bool, int, float]:
+    """Return a sort key: the more severe decision first, of equal verdicts the larger effect.
+
+    A decision that the leading region explains is after the others, unless the model relies on the mark.
+    """
+    size = abs(decision.effect.largest.g.value) if decision.verdict in (Verdict.RELIES, Verdict.AFFECTED) else 0.0
+    is_deprioritized = explained and decision.verdict != Verdict.RELIES
+    return decision.verdict not in ADVERSE_VERDICTS, is_deprioritized, list(Verdict).index(decision.verdict), -size
 
 
-def _mean_gray(without: Environment, marked: Environment) -> str:
-    """Return the mean gray value of what a mark covers; empty of a change of most of the image."""
-    rows = np.arange(min(_MEASURED, len(without)))
-    off, on = (environment.images.read(rows).numpy() for environment in (without, marked))
-    changed = np.abs(on - off) > 1 / 256
-    return f"gray value {on[changed].mean():.2f}" if 0 < changed.mean() < 0.5 else ""
+def _mean_gray(unmarked: Environment, marked: Environment) -> str:
+    """Return the mean gray value of the pixels that a mark covers; empty if it changes most of the image."""
+    rows = np.arange(min(_N_GRAY_IMAGES, len(unmarked)))
+    pixels_unmarked, pixels_marked = (environment.images.read(rows).numpy() for environment in (unmarked, marked))
+    changed = np.abs(pixels_marked - pixels_unmarked) > 1 / 256
+    return f"gray value {pixels_marked[changed].mean():.2f}" if 0 < changed.mean() < 0.5 else ""
 
 
 def _expectation_check(scored: ScoredImages, expect: float) -> Row:
-    """Return the check of what the user knows of the model: far where outside the interval and 0.05 or more away."""
-    if scored.quality is None or len(scored.table.classes) != 2:
+    """Return the check of the performance that the user expects.
+
+    It warns where the expectation is outside the interval and differs by the default margin or more.
+    """
+    if scored.performance is None or len(scored.table.classes) != 2:
         return check("expected", "not-done", "an expectation is compared for two classes, or with lesions, only")
-    measure, performance = scored.quality
+    measure, performance = scored.performance
     text = f"the {measure} is {number(performance.value)} [{number(performance.low)}, {number(performance.high)}]"
     if performance.low <= expect <= performance.high or abs(performance.value - expect) < MARGIN:
         return check("expected", "ok", f"{text}, as expected ({number(expect)})", performance.value)
@@ -349,16 +393,16 @@ def _expectation_check(scored: ScoredImages, expect: float) -> Row:
     return check("expected", "warn", f"{text} where {number(expect)} was expected; {causes}", performance.value)
 
 
-# The images, and where everything comes from.
+# The images and the provenance.
 
 
 def digests_of(prepared: PreparedAudit) -> Sequence[str]:
-    """Return the hash of every file; nothing of phantoms."""
+    """Return the hash of every image file; empty for synthetic images."""
     return () if prepared.population.dataset is None else prepared.population.dataset.digests
 
 
 def image_keys(prepared: PreparedAudit, images: Environment) -> list[str]:
-    """Return a name of every image by its content."""
+    """Return the name of each image: the hash of its file, or of the generator with the row."""
     digests, rows = digests_of(prepared), images.table.row.tolist()
     identity = content_hash(prepared.scene.identity("all"))
     return [str(digests[row] if digests else f"{identity} {row}") for row in rows]
@@ -374,9 +418,14 @@ def image_rows(prepared: PreparedAudit, images: Environment) -> list[Row]:
     ]
 
 
-def provenance_rows(prepared: PreparedAudit, answers: StoredAnswers, reference: Reference | None) -> list[Row]:
+def provenance_rows(prepared: PreparedAudit, predictions: StoredPredictions, reference: Reference | None) -> list[Row]:
     """Return rows of `schema.PROVENANCE`."""
-    folder, request, counts, scored = answers.folder, answers.plan.asked, answers.plan.counts, answers.clean
+    folder, request, sizes, scored = (
+        predictions.folder,
+        predictions.plan.request,
+        predictions.plan.sizes,
+        predictions.clean,
+    )
     record, card = folder.record("models", prepared.model.id), prepared.population.card
     provenance = kept_provenance(folder.unit("models", prepared.model.id))
     classes = np.bincount(scored.table.target, minlength=len(scored.table.classes))
@@ -397,8 +446,8 @@ def provenance_rows(prepared: PreparedAudit, answers: StoredAnswers, reference: 
         "classes": ", ".join(f"{name} ({n:,})" for name, n in zip(scored.table.classes, classes, strict=True)),
         "patients": f"{len(np.unique(scored.table.patient)):,}",
         "intervals over": "patients" if prepared.request.data.patient else "images",
-        "images": f"{counts.clean_images:,} of {counts.total:,}",
-        "images under marks": f"{counts.marked_images:,}",
+        "images": f"{sizes.clean_images:,} of {sizes.total:,}",
+        "images under marks": f"{sizes.marked_images:,}",
         "size": f"{prepared.model.inputs.size} px, fit {prepared.request.data.fit}",
         "scaling": prepared.config.scaling(request.normalization)
         if prepared.config
@@ -427,7 +476,7 @@ def provenance_rows(prepared: PreparedAudit, answers: StoredAnswers, reference: 
 
 def write_mark(folder: RunFolder, name: str, clean: Environment, with_mark: Environment) -> None:
     """Write images without (left) and with the mark, one pair below the other; the file's name is the mark's."""
-    index = np.arange(min(EXAMPLES, len(clean)))
+    index = np.arange(min(IMAGES_PER_PICTURE, len(clean)))
     pairs = [
         np.concatenate([to_colors(a), to_colors(b)], axis=1)
         for a, b in zip(clean.images.read(index).numpy(), with_mark.images.read(index).numpy(), strict=True)
@@ -453,10 +502,10 @@ def write_region(
         parts |= {"with": means[0], "without": means[1], "difference": 0.5 + (means[0] - means[1]) / 2}
     for side, group in (("with", carry), ("without", ~carry)):
         parts |= {
-            f"{side} {at + 1}": pixels[image] for at, image in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_REGION])
+            f"{side} {at + 1}": pixels[image] for at, image in enumerate(np.flatnonzero(group)[:IMAGES_PER_GROUP])
         }
     for part, picture in parts.items():
-        _write(folder, f"{REGION} {name} {part}.png", to_colors(picture))
+        _write(folder, f"{REGION_PREFIX} {name} {part}.png", to_colors(picture))
 
 
 def _write(folder: RunFolder, name: str, pixels: np.ndarray) -> None:

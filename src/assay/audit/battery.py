@@ -18,7 +18,7 @@ from assay.spec.document import mapping_of
 from assay.spec.recipe import Component
 
 DECIDING = 1
-"""Position of the dose that a verdict is about, since nothing is matched to the images."""
+"""Position of the dose that a verdict is about: the middle one, since no dose is matched to the images."""
 _PLACES: Mapping[str, Mapping[str, float]] = {
     place: {"x": x, "y": y}
     for place, x, y in (
@@ -33,8 +33,8 @@ _PLACES: Mapping[str, Mapping[str, float]] = {
     )
 }
 """Place -> center of a mark there, as shares of the width and the height."""
-_NEAR = 0.2
-"""Share of the image by which a given coordinate may be away from that of a place."""
+_MAX_COORDINATE_DISTANCE = 0.2
+"""Largest distance of a place from a coordinate that a user gives, as a share of the image."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class AuditedMark:
     Attributes:
         name: Its name in tables.
         doses: One component per name in `DOSES`.
-        fixed: Whether it stays at those parts of its place that are given, since a user wrote them.
+        keeps_place: Whether the arguments of its place that are given stay, since a user wrote them.
     """
 
     name: str
     doses: tuple[Component, Component, Component]
-    fixed: bool = False
+    keeps_place: bool = False
 
     @property
     def family(self) -> str:
@@ -79,7 +79,7 @@ class AuditedMark:
         listed = [
             _argument_words(name, value, texts.get(name, ""))
             for name, value in arguments.items()
-            if name not in _WHERE and value not in ("", None)
+            if name not in _PLACE_ARGUMENTS and value not in ("", None)
         ]
         return "; ".join(filter(None, (entry.summary, place or _place_of(arguments), ", ".join(listed))))
 
@@ -91,35 +91,38 @@ class AuditedMark:
         user gives one coordinate, it is kept, and places near it are tried.
         """
         component = self.doses[DECIDING]
-        able, at = lookup("intervention", component.name).params.model_fields, dict[str, dict[str, Any]]()
-        if {"x", "y"} <= set(able) and able["x"].default != 0.5:
+        fields, arguments_of_place = (
+            lookup("intervention", component.name).params.model_fields,
+            dict[str, dict[str, Any]](),
+        )
+        if {"x", "y"} <= set(fields) and fields["x"].default != 0.5:
             fixed_axes = {
-                axis: component.params[axis] for axis in ("x", "y") if self.fixed and axis in component.params
+                axis: component.params[axis] for axis in ("x", "y") if self.keeps_place and axis in component.params
             }
-            at = {
+            arguments_of_place = {
                 place: {**spot, **fixed_axes}
                 for place, spot in _PLACES.items()
-                if all(abs(spot[axis] - value) < _NEAR for axis, value in fixed_axes.items())
+                if all(abs(spot[axis] - value) < _MAX_COORDINATE_DISTANCE for axis, value in fixed_axes.items())
             }
-        for name in {"corner", "side"} & set(able):
-            values = values_of(able[name].annotation)
-            at |= {value: {name: value} for value in values if set(values) <= set(_PLACES)}
-        if all(set(more) <= set(component.params) for more in at.values()):
+        for name in {"corner", "side"} & set(fields):
+            values = values_of(fields[name].annotation)
+            arguments_of_place |= {value: {name: value} for value in values if set(values) <= set(_PLACES)}
+        if all(set(more) <= set(component.params) for more in arguments_of_place.values()):
             return {}
         return {
-            place: Component(kind="intervention", name=component.name, params={**component.params, **more})
-            for place, more in at.items()
+            place: Component(kind="intervention", name=component.name, params={**component.params, **arguments})
+            for place, arguments in arguments_of_place.items()
         }
 
 
-_WHERE = frozenset({"x", "y", "corner", "side", "jitter"})
+_PLACE_ARGUMENTS = frozenset({"x", "y", "corner", "side", "jitter"})
 """Arguments of the place of a mark."""
-_SHARE = re.compile(r"as a share of (?:the image's|the) (.+?)(?=[;,.(]|$)")
+_SHARE_OF = re.compile(r"as a share of (?:the image's|the) (.+?)(?=[;,.(]|$)")
 
 
 def _argument_words(name: str, value: Any, description: str) -> str:
     """Return an argument for readers: `size 12% of the shorter side`, `marks 10`."""
-    number, share = f"{value:,.10g}" if isinstance(value, float) else str(value), _SHARE.search(description)
+    number, share = f"{value:,.10g}" if isinstance(value, float) else str(value), _SHARE_OF.search(description)
     if share is not None and isinstance(value, float):
         number = f"{100 * value:.2g}% of the {share[1]}"
     return f"{name.replace('_', ' ')} {number}"
@@ -171,8 +174,8 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "tone": ("gamma", "contrast", "bias-field", "scanner-histogram"),
     DETAIL: ("low-pass", "blur", "resample", "jpeg", "gaussian-noise", "poisson-noise"),
 }  # fmt: skip
-"""Interventions that look alike: a model that learned one is often moved by its kin."""
-_EVERY = ("brighter", "darker", "flatter", "low-pass", "jpeg")
+"""Families of interventions that look alike: a model that learned one often changes its scores with the others."""
+_MARKS_OF_ALL = ("brighter", "darker", "flatter", "low-pass", "jpeg")
 _Battery = tuple[tuple[str, ...], tuple[str, ...]]
 _CHEST: _Battery = (
     ("tag", "laterality-marker", "text-line", "electrode", "pacemaker", "chest-drain", "collimation-border"),
@@ -201,7 +204,7 @@ _BATTERIES: Mapping[str, _Battery] = {
 DOMAINS = tuple(_BATTERIES)
 SEVERITIES = (1, 3, 5)
 """Severities of a distortion."""
-_ACQUIRED = (
+_DISTORTIONS_OF_ANY_DEVICE = (
     "gaussian-noise", "shot-noise", "impulse-noise", "speckle-noise", "gaussian-blur", "defocus-blur", "motion-blur",
     "brightness", "contrast", "pixelate", "jpeg-compression",
 )  # fmt: skip
@@ -222,7 +225,7 @@ def battery(domain: str, channels: int) -> tuple[tuple[AuditedMark, ...], tuple[
     if name not in _BATTERIES:
         raise SpecError(unknown_of_few("domain", name, DOMAINS))
     marks, distortions = _BATTERIES[name]
-    return tuple(_audited_mark(mark) for mark in dict.fromkeys((*marks, *_EVERY))), distortions
+    return tuple(_audited_mark(mark) for mark in dict.fromkeys((*marks, *_MARKS_OF_ALL))), distortions
 
 
 def every_distortion(domain: str, channels: int) -> tuple[str, ...]:
@@ -231,7 +234,9 @@ def every_distortion(domain: str, channels: int) -> tuple[str, ...]:
     of_same_group = [
         name for names in GROUPS.values() if set(names) & set(chosen) - set(GROUPS["common"]) for name in names
     ]
-    return tuple(dict.fromkeys((*chosen, *of_same_group, *_ACQUIRED, *(("saturate",) if channels > 1 else ()))))
+    return tuple(
+        dict.fromkeys((*chosen, *of_same_group, *_DISTORTIONS_OF_ANY_DEVICE, *(("saturate",) if channels > 1 else ())))
+    )
 
 
 def marks_of(definitions: Mapping[str, Sequence[Any]]) -> tuple[AuditedMark, ...]:
@@ -247,7 +252,7 @@ def marks_of(definitions: Mapping[str, Sequence[Any]]) -> tuple[AuditedMark, ...
         if len(doses) != len(DOSES):
             raise SpecError(f"mark '{name}' has {len(doses)} strengths; give three, from weak to strong")
         weak, middle, strong = map(_parse_component, doses)
-        marks.append(AuditedMark(name, (weak, middle, strong), fixed=True))
+        marks.append(AuditedMark(name, (weak, middle, strong), keeps_place=True))
     return tuple(marks)
 
 
@@ -258,18 +263,19 @@ def at_deciding_dose(marks: Iterable[AuditedMark]) -> dict[str, list[dict[str, A
 
 
 def _audited_mark(name: str) -> AuditedMark:
-    intervention, argument, values, more = _MARKS[name]
+    intervention, argument, values, other_arguments = _MARKS[name]
     weak, middle, strong = (
-        Component(kind="intervention", name=intervention, params={**more, argument: value}) for value in values
+        Component(kind="intervention", name=intervention, params={**other_arguments, argument: value})
+        for value in values
     )
     return AuditedMark(name, (weak, middle, strong))
 
 
 def _parse_component(definition: Any) -> Component:
-    written = {definition: None} if isinstance(definition, str) else mapping_of(definition) or {}
-    if len(written) != 1:
+    entries = {definition: None} if isinstance(definition, str) else mapping_of(definition) or {}
+    if len(entries) != 1:
         raise SpecError("a mark is the name of an intervention, or {name: {argument: value}}")
-    ((name, params),) = written.items()
+    ((name, params),) = entries.items()
     try:
         return Component(kind="intervention", name=str(name), params=params or {})
     except ValueError as error:

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.audit.harm_words import ANSWERED, answer_words, finding_rows
+from assay.audit.harm_words import ANSWER_TABLES, answer_words, finding_rows
 from assay.audit.search.words import region_evidence, region_title
 from assay.audit.tables import AUDIT_TABLES
-from assay.audit.verdicts_file import FILE, verdicts_document
+from assay.audit.verdicts_file import VERDICTS_FILE, verdicts_document
 from assay.audit.words import (
     HARMFUL,
     METHODS,
@@ -21,7 +21,7 @@ from assay.audit.words import (
     evidence_words,
     not_established,
     reported_verdicts,
-    title,
+    verdict_title,
 )
 from assay.core.errors import visible
 from assay.core.measures import label_of
@@ -100,7 +100,7 @@ class AuditEvidence:
 
     @property
     def harmful(self) -> str:
-        """Factors that answers change with, apart from the leading region."""
+        """Factors that predictions change with, apart from the leading region."""
         names = [in_words(row["factor"]) for row in reported_verdicts(self.tables) if row["verdict"] in HARMFUL]
         return f"Predictions change with {join_words(names)}" if names else ""
 
@@ -181,11 +181,14 @@ def outcome_texts(root: Path) -> dict[str, str]:
     """
     folder = RunFolder(root)
     tables = {name: folder.table(name) for name in AUDIT_TABLES}
-    answered = {name: tables[name] for name in ANSWERED}
-    verdicts = verdicts_document(tables, answer_words(answered), finding_rows(answered))
+    answer_tables = {name: tables[name] for name in ANSWER_TABLES}
+    verdicts = verdicts_document(tables, answer_words(answer_tables), finding_rows(answer_tables))
     audit = AuditEvidence(tables, {str(row["key"]): str(row["value"]) for row in tables["provenance"]})
     cards = {MODEL_CARD: _model_card(audit), DATA_CARD: _data_card(audit), CROSSWALK: _crosswalk(audit)}
-    return {FILE: json_text(verdicts), **{name: visible("\n".join(lines) + "\n") for name, lines in cards.items()}}
+    return {
+        VERDICTS_FILE: json_text(verdicts),
+        **{name: visible("\n".join(lines) + "\n") for name, lines in cards.items()},
+    }
 
 
 def _model_card(audit: AuditEvidence) -> Iterator[str]:
@@ -202,7 +205,7 @@ def _model_card(audit: AuditEvidence) -> Iterator[str]:
         (
             *((region_title(row), sentence_case(region_evidence(row))) for row in audit.tables["regions"]),
             *(
-                (title(row, facts["margin"]), sentence_case(evidence_words(row, facts)))
+                (verdict_title(row, facts["margin"]), sentence_case(evidence_words(row, facts)))
                 for row in reported_verdicts(audit.tables)
             ),
         ),
@@ -234,7 +237,9 @@ def _data_card(audit: AuditEvidence) -> Iterator[str]:
     if facts.get("intervals over") != "patients":
         yield "- patients are not named: each image counts as one"
     yield from ("", "## Columns", "")
-    yield from markdown_table(("column", "role", "kind", "values", "missing"), map(_column, audit.tables["columns"]))
+    yield from markdown_table(
+        ("column", "role", "kind", "values", "missing"), map(_column_cells, audit.tables["columns"])
+    )
     checks = [row for row in audit.tables["checks"] if row["check"] not in _MODEL_CHECKS]
     yield from ("", "## Copies, cues, odd images and patients", "", *_check_lines(checks))
     if "known faults" in facts:
@@ -279,7 +284,7 @@ def _group_cells(row: Row) -> tuple[str, ...]:
     return name, label_of(row["measure"]), value_text(row, 3), f"{int(row['images']):,}"
 
 
-def _column(row: Row) -> tuple[str, ...]:
+def _column_cells(row: Row) -> tuple[str, ...]:
     if row["values"]:
         values_text = ", ".join(f"{level} ({n:,})" for level, n in json.loads(row["values"]).items())
     elif isinstance(row["median"], float) and not math.isnan(row["median"]):  # empty where no column is of numbers

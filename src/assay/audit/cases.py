@@ -1,4 +1,4 @@
-"""Draw single images of an audit: the surest of the wrong, those that a mark moves most, the surest of the right."""
+"""Single images of an audit: confidently wrong ones, those whose scores a mark moves most, confidently correct ones."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from jaxtyping import Int
 
 from assay.audit.scored import ScoredImages, ScoredMaps
 from assay.report.outcomes import HALF, Facts, Outcomes, of_classes, of_masks, take_cases
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.shifts.environment import Environment
 from assay.stats.metrics import probabilities
 from assay.store.files import Row
 
-OF_AUDIT = 12
-"""Images of each outcome in an audit."""
+N_CASES_PER_OUTCOME = 12
+"""Images that are drawn of each outcome."""
 
 
 @dataclass(frozen=True)
-class ChangedAnswers:
-    """Answers to some images with the mark that leads.
+class ChangedPredictions:
+    """Predictions for images with the leading mark: the most severe of those with an adverse verdict.
 
     Attributes:
         mark: Its name.
-        scored: The answers.
-        images: The images.
-        sample: Their positions among those without a mark.
+        scored: The predictions.
+        images: The images with the mark.
+        sample: Their positions among the images without a mark.
     """
 
     mark: str
@@ -36,37 +36,45 @@ class ChangedAnswers:
     sample: Int[np.ndarray, " m"]
 
 
-def audited_cases(
-    clean: ScoredImages, images: Environment, moved: ChangedAnswers | None, is_phantom: bool, gallery: PictureSettings
+def draw_cases(
+    clean: ScoredImages,
+    images: Environment,
+    marked: ChangedPredictions | None,
+    is_phantom: bool,
+    gallery: PictureWriter,
 ) -> list[Row]:
-    """Draw single images of an audit: the surest of the wrong, those that a mark moves most, the surest of the right.
+    """Draw confidently wrong images, those whose scores the leading mark moves most, and confidently correct ones.
+
+    Return a row of `schema.PICTURES` for each.
 
     Args:
-        clean: The answers to images without a mark.
+        clean: The predictions for images without a mark.
         images: These images.
-        moved: The mark that leads, if there is one.
+        marked: The predictions with the leading mark; None without one.
         is_phantom: Whether the images are synthetic.
         gallery: Where they are drawn.
     """
-    (first, *others), facts = _of_scored(clean)
-    if moved is not None:
+    (first, *others), facts = _outcomes_of(clean)
+    if marked is not None:
         effect_of_mark = np.zeros(len(clean.table))
-        effect_of_mark[moved.sample] = np.abs(moved.scored.scores - clean.take(moved.sample).scores).max(axis=1)
+        effect_of_mark[marked.sample] = np.abs(marked.scored.scores - clean.take(marked.sample).scores).max(axis=1)
         others = [("moved", -effect_of_mark, effect_of_mark > 0), *others]
     rows: list[Row] = []
-    for at, facts_of_case in take_cases((first, *others), facts, OF_AUDIT):
-        by_name = {"": (images, at)}
-        if moved is not None and facts_of_case["outcome"] == "moved":
-            position = int(np.flatnonzero(moved.sample == at)[0])
-            by_name[moved.mark] = (moved.images, position)
-            facts_of_case["marked"] = _of_scored(moved.scored)[1](position)
-        rows.append(gallery.case(by_name, {**facts_of_case, "made": is_phantom}, ""))
+    for image, facts_of_case in take_cases((first, *others), facts, N_CASES_PER_OUTCOME):
+        by_name = {"": (images, image)}
+        if marked is not None and facts_of_case["outcome"] == "moved":
+            position = int(np.flatnonzero(marked.sample == image)[0])
+            by_name[marked.mark] = (marked.images, position)
+            facts_of_case["marked"] = _outcomes_of(marked.scored)[1](position)
+        rows.append(gallery.write_case(by_name, {**facts_of_case, "made": is_phantom}, ""))
     return rows
 
 
-def _of_scored(scored: ScoredImages) -> tuple[Outcomes, Callable[[int], Facts]]:
-    """Return the outcomes of an audited model."""
+def _outcomes_of(scored: ScoredImages) -> tuple[Outcomes, Callable[[int], Facts]]:
+    """Return the outcomes of predictions, with a function from an image's position to the facts on it."""
     if isinstance(scored, ScoredMaps):
         maps = scored.maps
         return of_masks([(scored.dice, maps["predicted"][:, HALF] / maps["pixels"], maps["truth"] / maps["pixels"])])
-    return of_classes([(probabilities(scored.logits), scored.table.target)], scored.table.classes, scored.calls)
+    return of_classes(
+        [(probabilities(scored.logits), scored.table.target)], scored.table.classes, scored.predicted_class
+    )

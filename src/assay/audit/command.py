@@ -11,14 +11,14 @@ from typing import Any
 from assay.audit.battery import marks_of
 from assay.audit.compare import AuditsRun, StoredAudit, compare_audits
 from assay.audit.compare_page import comparison_answer, comparison_lines
-from assay.audit.labels import ALL, LABELS_NOTE, PAGE, TABLE, audit_labels
+from assay.audit.labels import ALL_OUTPUTS, LABELS_NOTE, PAGE, TABLE, audit_labels
 from assay.audit.origins import origin_of
 from assay.audit.plan import AuditSize
 from assay.audit.policy import read_policy
-from assay.audit.predictions_command import answer, speaker
+from assay.audit.predictions_command import print_answer, speaker
 from assay.audit.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
-from assay.audit.reference_networks import parts_of, trained_references
-from assay.audit.request import NOT_OF_COMMANDS, NOT_OF_MASKS, AuditRequest, AuditsRequest
+from assay.audit.reference_networks import parts_of, train_references
+from assay.audit.request import FIELDS_NOT_OF_COMMANDS, FIELDS_NOT_OF_MASKS, AuditRequest, AuditsRequest
 from assay.audit.run import run_audit, with_images
 from assay.core.errors import SpecError
 from assay.core.files import at_home
@@ -48,21 +48,21 @@ def audit_command(request: AuditRequest, *, dry_run: bool, is_quiet: bool, json:
     """
     rules = None if request.policy is None else read_policy(request.policy)
     origin = _origin(request)
-    if request.output == ALL:
+    if request.output == ALL_OUTPUTS:
         _audit_labels(origin, request, dry_run, is_quiet, json)
         return
     result = _run_or_plan(origin, request, request.out or result_folder("audits", origin.name), dry_run, is_quiet, json)
     if isinstance(result, tuple):
         _print_plan(request, *result, json)
         return
-    answer(result, rules, json)
+    print_answer(result, rules, json)
 
 
 def _run_or_plan(
     origin: Origin, request: AuditRequest, out: Path, dry_run: bool, is_quiet: bool, json: bool
 ) -> Path | tuple[AuditSize, float]:
     """Audit a model, and return the folder; of a dry run the plan and the seconds an image takes."""
-    with _own_marks(request), reading_shown(quiet=is_quiet) as on_progress:
+    with _trusted_marks(request), reading_shown(quiet=is_quiet) as on_progress:
         request = images_of(request.with_changes(out=out), is_quiet or json)
         if request.networks and not dry_run:
             request = _with_references(request, is_quiet or json)
@@ -70,7 +70,7 @@ def _run_or_plan(
 
 
 @contextmanager
-def _own_marks(request: AuditRequest) -> Generator[None]:
+def _trusted_marks(request: AuditRequest) -> Generator[None]:
     """Run of the code that a file of marks names only what this user has run here, or trusts."""
     with code_trusted(request.trust), code_of_folder():
         marks_of(request.marks or {})  # before workers, which would run it
@@ -98,9 +98,11 @@ def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet
         print(json_text(rows), end="")
         return
     for row in sorted(rows, key=lambda row: (math.isnan(row["p"]), row["p"])):
-        sure = f"; effect {number(row['value'], 2)} sd; {p_value(row['p'])}" if not math.isnan(row["p"]) else ""
-        what = f"AUROC {number(row['auroc'], 2)}; {row['found']}{sure}" if row["folder"] else row["reason"]
-        print(f"{row['label']}: {what}")
+        effect_words = f"; effect {number(row['value'], 2)} sd; {p_value(row['p'])}" if not math.isnan(row["p"]) else ""
+        result_words = (
+            f"AUROC {number(row['auroc'], 2)}; {row['found']}{effect_words}" if row["folder"] else row["reason"]
+        )
+        print(f"{row['label']}: {result_words}")
     print(LABELS_NOTE)
     print(f"report: {out / PAGE}, {out / TABLE}")
 
@@ -108,7 +110,7 @@ def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet
 def _with_references(request: AuditRequest, is_quiet: bool) -> AuditRequest:
     """Return what is asked with reference networks, which are trained where they are not there."""
     watch, say = observe_nothing if is_quiet else show_training, speaker(is_quiet)
-    return request.with_changes(references=trained_references(request, watch=watch, say=say))
+    return request.with_changes(references=train_references(request, watch=watch, say=say))
 
 
 def prepare_command(folder: Path, request: AuditRequest, is_quiet: bool) -> None:
@@ -119,7 +121,7 @@ def prepare_command(folder: Path, request: AuditRequest, is_quiet: bool) -> None
         DataError: Rows cannot be read.
     """
     request = change_data(images_of(request, is_quiet), _anywhere)
-    with _own_marks(request), reading_shown(quiet=is_quiet) as on_progress:
+    with _trusted_marks(request), reading_shown(quiet=is_quiet) as on_progress:
         count = prepare_images(folder, request, on_progress=on_progress, say=speaker(is_quiet))
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
     if request.task == "segmentation":
@@ -136,11 +138,11 @@ def score_command(folder: Path, scores: Path, request: AuditRequest, *, is_quiet
         DataError: The folder or the scores cannot be used.
     """
     rules = None if request.policy is None else read_policy(request.policy)
-    with _own_marks(request), reading_shown(quiet=is_quiet) as on_progress:
+    with _trusted_marks(request), reading_shown(quiet=is_quiet) as on_progress:
         if request.networks:
             request = _with_references(prepared_request(folder, request), is_quiet or json)
         result = finish_audit(folder, scores, request, on_progress=on_progress, say=speaker(is_quiet or json))
-    answer(result, rules, json)
+    print_answer(result, rules, json)
 
 
 def show_training(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
@@ -148,31 +150,34 @@ def show_training(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
     return display_for(tasks, default_workers(), as_json=False)
 
 
-def _print_plan(request: AuditRequest, plan: AuditSize, each: float, json: bool) -> None:
+def _print_plan(request: AuditRequest, plan: AuditSize, seconds_per_image: float, json: bool) -> None:
     """Print the plan. Raises SpecError where images do not suffice to train reference networks."""
     parts = None
     if request.networks and request.task == "classification":
-        read = images_of(request)
-        parts = parts_of(read.data, read.train, skip_bad_rows=request.skip_bad_rows).rows
+        request_with_images = images_of(request)
+        parts = parts_of(request_with_images.data, request_with_images.train, skip_bad_rows=request.skip_bad_rows).rows
     if json:
         counts = {
             "images": plan.clean_images,
             "marked": plan.marked_images,
-            "searched": plan.searched,
+            "searched": plan.searched_images,
             "passes": plan.passes,
         }
         trained = {"references": request.networks, "references trained on": len(parts["train"])} if parts else {}
-        print(json_text({**counts, "seconds": plan.passes * each, **trained}), end="")
+        print(json_text({**counts, "seconds": plan.passes * seconds_per_image, **trained}), end="")
         return
     if parts:
         print(
             f"{request.networks} reference networks are first trained on {len(parts['train']):,} images, and audited "
             f"on {len(parts['test']):,}; the time below is without them"
         )
-    print(f"{plan.searched:,} images searched for a region")
+    print(f"{plan.searched_images:,} images searched for a region")
     print(f"{plan.words}; {plan.distortions} distortions at {plan.severities} severities")
-    took = f"{1000 * each:.3g} ms each"
-    print(f"{plan.passes:,} passes of images through the model at most, {took}: about {duration(plan.passes * each)}")
+    took = f"{1000 * seconds_per_image:.3g} ms each"
+    print(
+        f"{plan.passes:,} passes of images through the model at most, {took}: about "
+        f"{duration(plan.passes * seconds_per_image)}"
+    )
 
 
 def compare_command(request: AuditsRequest) -> None:
@@ -204,7 +209,7 @@ def _origin(request: AuditRequest) -> Origin:
     if request.score:
         raise SpecError("--score is for predictions: a model gives its own")
     if request.command:
-        request.require_used(NOT_OF_COMMANDS, "is for models in a file: a command has its own")
+        request.require_used(FIELDS_NOT_OF_COMMANDS, "is for models in a file: a command has its own")
         if request.model:
             raise SpecError("give a model or --command, not both")
     elif not request.model:
@@ -225,7 +230,7 @@ def images_of(request: AuditRequest, is_quiet: bool = True) -> AuditRequest:
     if not request.data:
         raise SpecError("name the images with --images: a CSV with a row per image, or a folder")
     if request.mask:
-        request.require_used(NOT_OF_MASKS, "is for classes: with --mask, pixels are called")
+        request.require_used(FIELDS_NOT_OF_MASKS, "is for classes: with --mask, pixels are called")
     if request.mask and request.target not in ("", LESION.name):
         raise SpecError(f"--target {request.target} is for classes: with --mask, the class is whether a mask shows any")
     read = with_images(request, speaker(is_quiet))

@@ -18,15 +18,15 @@ from scipy.special import stdtrit
 from assay.audit.battery import DECIDING
 from assay.audit.compare_page import PICTURES_SHOWN
 from assay.audit.kind import AUDIT, AUDITS
-from assay.audit.page import REGION, picture_name
+from assay.audit.page import REGION_PREFIX, picture_name
 from assay.audit.request import AuditsRequest
 from assay.audit.scored import ScoredImages, ScoredMaps
-from assay.audit.search.words import SOUGHT
+from assay.audit.search.words import SEARCH_NAMES
 from assay.audit.swing import (
     auroc_gain,
-    difference_of_shifts,
     effect_of_mark,
-    group_swing_less,
+    group_swing_difference,
+    mark_swing_difference,
     p_value_of_no_effect,
     swing_of_group,
 )
@@ -48,15 +48,15 @@ from assay.store.files import Row
 from assay.store.folder import RUN, RunFolder, received
 from assay.store.manifest import is_ours
 
-PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
+REGION_COLUMNS = ("of", "kind", "name", "bright", "discrete", "shape")
 """Columns of `tables.REGIONS` that name a region and its content."""
-TWO_SIDED = 0.025
-"""Level of each end of a 95% interval."""
+END_ALPHA = 0.025
+"""Level of each end of a two-sided 95% interval."""
 
 
 @dataclass(frozen=True)
 class StoredAudit:
-    """An audit with its kept answers.
+    """An audit with its stored predictions.
 
     Attributes:
         folder: Its run folder.
@@ -86,7 +86,7 @@ class StoredAudit:
         return {row["factor"]: row for row in self.folder.table("verdicts")}
 
     @cached_property
-    def answers(self) -> Mapping[tuple[str, str], Row]:
+    def readings(self) -> Mapping[tuple[str, str], Row]:
         """Readings by factor and dose; ("", "") are the images without changes."""
         return {
             (row["factor"], row["dose"]): row for row in self.folder.table("answers") if row["kind"] != "distortion"
@@ -95,14 +95,14 @@ class StoredAudit:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes in the order of the scores; a number for one that no image has."""
-        columns = self.folder.outputs(self.answers["", ""]["reading"])
+        columns = self.folder.outputs(self.readings["", ""]["reading"])
         named = {int(row["row"]): str(row["class"]) for row in self.images.values()}
         names = {int(code): named[int(row)] for row, code in zip(columns["row"], columns["target"], strict=True)}
         return tuple(names.get(at, str(at)) for at in range(max(columns["logits"].shape[1], *(at + 1 for at in names))))
 
-    def scored_answers(self, factor: str, dose: str) -> ScoredImages:
-        """Return kept answers."""
-        columns = self.folder.outputs(self.answers[factor, dose]["reading"])
+    def predictions_of(self, factor: str, dose: str) -> ScoredImages:
+        """Return the stored predictions for images with a factor at a dose."""
+        columns = self.folder.outputs(self.readings[factor, dose]["reading"])
         table = FactorTable(columns["row"], columns["target"], columns["patient"], self.classes)
         read = stored_reading(columns)
         if read.maps:
@@ -125,15 +125,17 @@ class _SharedImages:
     common: tuple[str, ...]
 
     def pair(self, factor: str, dose: str) -> tuple[ScoredImages, ScoredImages]:
-        """Return answers of both to the same images, in the same order, with the patients of the first."""
-        first, second = (audit.scored_answers(factor, dose) for audit in (self.a, self.b))
-        places = [{int(row): at for at, row in enumerate(scored.table.row)} for scored in (first, second)]
+        """Return predictions of both for the same images, in the same order, with the patients of the first."""
+        first, second = (audit.predictions_of(factor, dose) for audit in (self.a, self.b))
+        position_of_row = [{int(row): at for at, row in enumerate(scored.table.row)} for scored in (first, second)]
         rows = [[int(audit.images[key]["row"]) for key in self.common] for audit in (self.a, self.b)]
-        places_of_common = [
-            (places[0][x], places[1][y]) for x, y in zip(*rows, strict=True) if x in places[0] and y in places[1]
+        positions_of_common = [
+            (position_of_row[0][x], position_of_row[1][y])
+            for x, y in zip(*rows, strict=True)
+            if x in position_of_row[0] and y in position_of_row[1]
         ]
-        chosen = np.array(places_of_common, dtype=np.int64).reshape(-1, 2)
-        return first.take(chosen[:, 0]), second.take(chosen[:, 1])
+        positions = np.array(positions_of_common, dtype=np.int64).reshape(-1, 2)
+        return first.take(positions[:, 0]), second.take(positions[:, 1])
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class AuditsRun(RunSteps):
         pictures = folder.root / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison
         names = [
-            f"{REGION} {picture_name(row['factor'])} {name}.png"
+            f"{REGION_PREFIX} {picture_name(row['factor'])} {name}.png"
             for row in self.rows
             if row["kind"] == "region"
             for name in PICTURES_SHOWN
@@ -187,34 +189,36 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
         Rows of `tables.COMPARED`.
 
     Raises:
-        SpecError: A folder holds no audit with answers, or the audits are of different images.
+        SpecError: A folder holds no audit with predictions, or the audits are of different images.
         StoreError: A table is missing or damaged.
     """
     first, second = (_open_audit(path) for path in (a, b))
-    _require_answers(first, second)
+    _require_stored_predictions(first, second)
     both = _pair_audits(first, second)
-    before = both.pair("", "")
-    rows = list(_performance(before))
+    clean = both.pair("", "")
+    rows = list(_performance_rows(clean))
     for factor in dict.fromkeys([*both.a.verdicts, *both.b.verdicts]):
         rows_of_factor = [audit.verdicts.get(factor) for audit in (both.a, both.b)]
         kind = next(row["kind"] for row in rows_of_factor if row is not None)
-        named = {"factor": factor, "kind": kind, "measure": "swing"}
-        named |= {
+        shared_cells = {"factor": factor, "kind": kind, "measure": "swing"}
+        shared_cells |= {
             f"verdict_{side}": "" if row is None else row["verdict"]
             for side, row in zip("ab", rows_of_factor, strict=True)
         }
         untested = [str(row["reason"]) for row in rows_of_factor if row is not None and row["verdict"] == NOT_TESTED]
         if len(untested) == len(rows_of_factor):
-            rows.append({**named, "reason": untested[0]})
+            rows.append({**shared_cells, "reason": untested[0]})
             continue
-        differences = list(_rows_of_mark(both, factor, before) if kind == "mark" else _column(both, factor, before))
-        rows += [{**named, **row} for row in differences or [{"reason": str(Reason.of(Code.NOTHING_TO_COMPARE))}]]
+        differences = list(_rows_of_mark(both, factor, clean) if kind == "mark" else _column_rows(both, factor, clean))
+        rows += [
+            {**shared_cells, **row} for row in differences or [{"reason": str(Reason.of(Code.NOTHING_TO_COMPARE))}]
+        ]
     absent = {column.name: "" if column.type == "VARCHAR" else math.nan for column in COMPARED.columns}
     decided = with_decisions([{**absent, **row} for row in rows])
-    return [*decided, *({**absent, **row} for row in _regions(both.a.folder, both.b.folder))]
+    return [*decided, *({**absent, **row} for row in _region_rows(both.a.folder, both.b.folder))]
 
 
-def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
+def _region_rows(a: RunFolder, b: RunFolder) -> Iterator[Row]:
     """Yield the verdicts of both audits on the regions that predictions depend on, that of the headline first.
 
     Effects in other images, or of a search that one audit lacks, have no difference.
@@ -225,27 +229,30 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
         for regions_of_audit in by_region
         if (row := leading_region(list(regions_of_audit.values()))) is not None
     ]
-    for of in dict.fromkeys([*leading, *by_region[0], *by_region[1]]):
-        if of not in SOUGHT:
-            raise StoreError(f"the table regions: {unknown_name('search', of, tuple(SOUGHT))}")
-        rows = [region.get(of, {"of": of, "verdict": NOT_TESTED}) for region in by_region]
-        named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
+    for search in dict.fromkeys([*leading, *by_region[0], *by_region[1]]):
+        if search not in SEARCH_NAMES:
+            raise StoreError(f"the table regions: {unknown_name('search', search, tuple(SEARCH_NAMES))}")
+        rows = [region.get(search, {"of": search, "verdict": NOT_TESTED}) for region in by_region]
+        shared_cells = {"factor": search, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
         for side, row in zip("ab", rows, strict=True):
-            named |= {f"{side}{end}": numeric(row, f"value{end}") for end in ("", "_low", "_high")}
-            named |= {
+            shared_cells |= {f"{side}{end}": numeric(row, f"value{end}") for end in ("", "_low", "_high")}
+            shared_cells |= {
                 f"verdict_{side}": row["verdict"],
-                f"found_{side}": json.dumps({part: row.get(part, "") for part in PARTS}),
+                f"found_{side}": json.dumps({part: row.get(part, "") for part in REGION_COLUMNS}),
             }
         if searched := [row["trained"] for row in rows if row["verdict"] != NOT_TESTED]:
             code = Code.ONE_AUDIT if len(searched) == 1 else Code.ONE_TRAINED if len(set(searched)) == 2 else None
-            yield {**named, **({"reason": str(Reason.of(code))} if code else _less(named, rows[0]["patients"]))}
+            yield {
+                **shared_cells,
+                **({"reason": str(Reason.of(code))} if code else _effect_difference(shared_cells, rows[0]["patients"])),
+            }
 
 
-def _less(row: Row, patients: int) -> Row:
+def _effect_difference(row: Row, patients: int) -> Row:
     """Return the difference of two effects, with an interval from the bounds of both as if images were not paired."""
-    wider = float(stdtrit(max(1, patients - 1), 1 - TWO_SIDED) / stdtrit(max(1, patients - 1), 1 - ALPHA))
+    two_sided_factor = float(stdtrit(max(1, patients - 1), 1 - END_ALPHA) / stdtrit(max(1, patients - 1), 1 - ALPHA))
     below, above = (
-        wider * math.hypot(row["a"] - row[f"a_{end}"], row["b"] - row[f"b_{other}"])
+        two_sided_factor * math.hypot(row["a"] - row[f"a_{end}"], row["b"] - row[f"b_{other}"])
         for end, other in (("low", "high"), ("high", "low"))
     )
     return {"value": row["a"] - row["b"], "low": row["a"] - row["b"] - below, "high": row["a"] - row["b"] + above}
@@ -267,17 +274,17 @@ def with_decisions(rows: Sequence[Row]) -> list[Row]:
             and (row["kind"] != "mark" or row["dose"] == DOSES[DECIDING])
         ]
         if tested:
-            least = min(tested, key=lambda at: rows[at]["p"])
-            chosen[factor] = least, min(1.0, len(tested) * rows[least]["p"])
+            smallest_p = min(tested, key=lambda at: rows[at]["p"])
+            chosen[factor] = smallest_p, min(1.0, len(tested) * rows[smallest_p]["p"])
     factors = [factor for factor in chosen if factor]
     corrected = dict(zip(factors, holm(np.array([chosen[factor][1] for factor in factors])).tolist(), strict=True))
-    p = {factor: (at, corrected.get(factor, alone)) for factor, (at, alone) in chosen.items()}
+    p_of_factor = {factor: (at, corrected.get(factor, alone)) for factor, (at, alone) in chosen.items()}
     decided_rows: list[Row] = []
     for at, row in enumerate(rows):
-        decisive, of_factor = p.get(row["factor"], (-1, math.nan))
-        word = "differs" if of_factor < 2 * TWO_SIDED else "inconclusive"
+        decisive, p = p_of_factor.get(row["factor"], (-1, math.nan))
+        decision = "differs" if p < 2 * END_ALPHA else "inconclusive"
         decided_rows.append(
-            {**row, "decision": "" if row["reason"] else word, "p": of_factor if at == decisive else math.nan}
+            {**row, "decision": "" if row["reason"] else decision, "p": p if at == decisive else math.nan}
         )
     return decided_rows
 
@@ -292,14 +299,16 @@ def _open_audit(path: Path) -> StoredAudit:
     return StoredAudit(folder)
 
 
-def validation_of(a: Path, b: Path) -> dict[str, Any] | None:
-    """Return what `assay validate` is asked where both audits are of files of scores, which keep none; else None.
+def validation_arguments(a: Path, b: Path) -> dict[str, Any] | None:
+    """Return arguments of `assay validate` that compare the same scores, where both audits are of files of scores.
+
+    Such audits store no predictions. None where an audit is of a model.
 
     Raises:
         SpecError: A folder holds no audit, or a file is not where it was.
     """
     audits = [_open_audit(path) for path in (a, b)]
-    if any(("", "") in audit.answers for audit in audits):
+    if any(("", "") in audit.readings for audit in audits):
         return None
     requests: list[Row] = [audit.folder.document()["request"] for audit in audits]
     files = [str(request["model"]) for request in requests]
@@ -316,9 +325,9 @@ def validation_of(a: Path, b: Path) -> dict[str, Any] | None:
     }
 
 
-def _require_answers(*audits: StoredAudit) -> None:
-    """Raise SpecError where one audit is of predictions, of which it keeps no score."""
-    without_scores = [audit.folder for audit in audits if ("", "") not in audit.answers]
+def _require_stored_predictions(*audits: StoredAudit) -> None:
+    """Raise SpecError where one audit is of a file of predictions, and therefore has no stored ones."""
+    without_scores = [audit.folder for audit in audits if ("", "") not in audit.readings]
     if without_scores:
         raise SpecError(
             f"{without_scores[0].root} is an audit of predictions, without images: compare two audits of models, or "
@@ -327,7 +336,7 @@ def _require_answers(*audits: StoredAudit) -> None:
 
 
 def require_audit(folder: RunFolder) -> None:
-    """Raises SpecError when it holds no audit, with those in its folders, such as of each label."""
+    """Raise SpecError where a folder holds no audit. It names audits in its folders, such as those of labels."""
     if folder.kind is not AUDIT:
         inner = sorted(path.parent for path in folder.root.glob(f"*/{RUN}"))
         listed = shorten(", ".join(path.name for path in inner))
@@ -354,34 +363,34 @@ def _pair_audits(a: StoredAudit, b: StoredAudit) -> _SharedImages:
     return _SharedImages(a, b, common)
 
 
-def _performance(pair: tuple[ScoredImages, ScoredImages]) -> Iterator[Row]:
+def _performance_rows(pair: tuple[ScoredImages, ScoredImages]) -> Iterator[Row]:
     a, b = pair
     table, measure = a.table, "dice" if isinstance(a, ScoredMaps) else "auroc"
-    named: Row = {"factor": "", "kind": "performance", "measure": measure, "images": len(table),
+    shared_cells: Row = {"factor": "", "kind": "performance", "measure": measure, "images": len(table),
                   "patients": len(np.unique(table.patient))}  # fmt: skip
     if isinstance(a, ScoredMaps):
-        values = [audit.quality[1].value if audit.quality else np.nan for audit in pair]
-        yield {**named, **_difference(values[0], values[1], b.gain(a, TWO_SIDED))}
+        values = [audit.performance[1].value if audit.performance else np.nan for audit in pair]
+        yield {**shared_cells, **_difference(values[0], values[1], b.performance_gain(a, END_ALPHA))}
         return
     for label, x, y, target in _class_scores(a, b):
-        difference = auroc_gain(y, x, target, table.patient, TWO_SIDED)
+        difference = auroc_gain(y, x, target, table.patient, END_ALPHA)
         values = [auroc(scores, target).value for scores in (x, y)]
-        yield {**named, "class": label, **_difference(values[0], values[1], difference)}
+        yield {**shared_cells, "class": label, **_difference(values[0], values[1], difference)}
 
 
 def _rows_of_mark(both: _SharedImages, factor: str, clean: tuple[ScoredImages, ScoredImages]) -> Iterator[Row]:
-    place = {int(row): at for at, row in enumerate(clean[0].table.row)}
+    position_of_row = {int(row): at for at, row in enumerate(clean[0].table.row)}
     for dose in DOSES:
-        answers_of_dose = [answers.answers.get((factor, dose)) for answers in (both.a, both.b)]
-        if answers_of_dose[0] is None or answers_of_dose[1] is None:
+        readings = [audit.readings.get((factor, dose)) for audit in (both.a, both.b)]
+        if readings[0] is None or readings[1] is None:
             if dose == DOSES[DECIDING]:
                 yield {"dose": dose, "reason": str(Reason.of(Code.ONE_AUDIT))}
             continue  # an audit with a short budget leaves out doses that cannot change its verdict
-        if answers_of_dose[0]["change"] != answers_of_dose[1]["change"]:
+        if readings[0]["change"] != readings[1]["change"]:
             yield {"dose": dose, "reason": str(Reason.of(Code.DRAWN_OTHERWISE))}
             return
         after = both.pair(factor, dose)
-        rows = np.array([place[int(row)] for row in after[0].table.row], dtype=np.int64)
+        rows = np.array([position_of_row[int(row)] for row in after[0].table.row], dtype=np.int64)
         differences = list(_mark_rows(dose, (clean[0].take(rows), clean[1].take(rows)), after))
         classes = after[0].table.classes
         absent = [name for code, name in enumerate(classes) if code not in after[0].table.target]
@@ -399,7 +408,7 @@ def _mark_rows(
             effect_of_mark(s0[:, None], s1[:, None], target, table.patient).largest.g.value
             for s0, s1 in ((x0, x1), (y0, y1))
         ]
-        difference = difference_of_shifts((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)
+        difference = mark_swing_difference((x0, x1), (y0, y1), target, table.patient, END_ALPHA)
         yield {
             "dose": dose,
             "class": label,
@@ -409,16 +418,20 @@ def _mark_rows(
         }
 
 
-def _column(both: _SharedImages, factor: str, before: tuple[ScoredImages, ScoredImages]) -> Iterator[Row]:
+def _column_rows(both: _SharedImages, factor: str, before: tuple[ScoredImages, ScoredImages]) -> Iterator[Row]:
     a, b = before
-    named = [
+    level_of_image = [
         [json.loads(audit.images[key]["groups"]).get(factor, "") for key in both.common] for audit in (both.a, both.b)
     ]
-    levels = sorted(set(named[0]) - {""})
-    if named[0] != named[1] or len(levels) < 2:
-        yield {"reason": str(Reason.of(Code.ONE_AUDIT if named[0] != named[1] else Code.NOTHING_TO_COMPARE))}
+    levels = sorted(set(level_of_image[0]) - {""})
+    if level_of_image[0] != level_of_image[1] or len(levels) < 2:
+        yield {
+            "reason": str(
+                Reason.of(Code.ONE_AUDIT if level_of_image[0] != level_of_image[1] else Code.NOTHING_TO_COMPARE)
+            )
+        }
         return
-    levels_of_row = np.array(named[0])
+    levels_of_row = np.array(level_of_image[0])
     present = np.flatnonzero(levels_of_row != "")
     for level in levels[1:] if len(levels) == 2 else levels:
         for label, x, y, target in _class_scores(a.take(present), b.take(present)):
@@ -426,7 +439,7 @@ def _column(both: _SharedImages, factor: str, before: tuple[ScoredImages, Scored
             values = [swing_of_group(scores[:, None], target, group, patient) for scores in (x, y)]
             if values[0] is None or values[1] is None:
                 continue
-            difference = group_swing_less(x, y, target, group, patient, TWO_SIDED)
+            difference = group_swing_difference(x, y, target, group, patient, END_ALPHA)
             swings = [effect.largest.g.value for effect in values if effect is not None]
             yield {
                 "dose": level,
@@ -446,5 +459,5 @@ def _class_scores(a: ScoredImages, b: ScoredImages) -> Iterator[tuple[str, np.nd
 
 
 def _difference(a: float, b: float, difference: BoundedEstimate) -> Row:
-    p = p_value_of_no_effect(difference, TWO_SIDED)
+    p = p_value_of_no_effect(difference, END_ALPHA)
     return {"a": a, "b": b, "value": difference.value, "low": difference.low, "high": difference.high, "p": p}

@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from assay.audit.page import factor_cell, places_of_region
+from assay.audit.page import factor_cell, region_pictures
 from assay.audit.search.words import region_title
-from assay.audit.words import SHIFT, factor_words
+from assay.audit.words import SHIFT_NAME, factor_words
 from assay.core.measures import label_of
 from assay.report.account import FirstScreen, KeyFigure, PageText, PlacePictures, ResultLine
 from assay.report.block import ZERO, Block, Query, Section
+from assay.report.context import CellFormat, PageContext, PageDefinition, int_or_zero
 from assay.report.drawing import Size, difference_scale
-from assay.report.evidence import Evidence, Page, Wording, whole
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Cell, words
 from assay.report.words import difference_words, sentence_case
@@ -27,9 +27,9 @@ METHODS = (
     "are not evidence of a difference; the decision is. The interval of a region's effect combines the bounds of both "
     "audits, is unpaired, and has no decision."
 )
-MOST_NAMED = 3
+MAX_NAMED = 3
 """Factors that the headline names."""
-DONE = (
+COMPARISON_NOTE = (
     "A difference is the first audit minus the second. For marks and columns, p is corrected for all of them (Holm); "
     "the names of those that differ are colored."
 )
@@ -37,11 +37,11 @@ PICTURES_SHOWN = ("with", "without")
 """Pictures of the region that leads, of each audit that has it."""
 
 
-def comparison_account(evidence: Evidence) -> PageText:
+def comparison_account(evidence: PageContext) -> PageText:
     """Return the words on a comparison of two audits."""
     rows, names = evidence.tables["compared"], (evidence.facts["first"], evidence.facts["second"])
     first, *more = comparison_answer(rows, names)
-    most = max(whole(row, "images") for row in rows)
+    most = max(int_or_zero(row, "images") for row in rows)
     return PageText(
         name=" and ".join(names),
         question=f"How do {names[0]} and {names[1]} differ?",
@@ -49,7 +49,7 @@ def comparison_account(evidence: Evidence) -> PageText:
         verdict=first,
         opening=FirstScreen(
             (),
-            (f"Both audits read {most:,} images, which are paired.", DONE),
+            (f"Both audits read {most:,} images, which are paired.", COMPARISON_NOTE),
             tuple(_region_pictures(evidence, names)),
             tuple(_difference_lines(rows, names)),
             f"Differences: {names[0]} minus {names[1]}",
@@ -70,7 +70,7 @@ def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[R
         measured, key=lambda row: (row["decision"] != "differs", row["kind"] != "performance", -abs(row["value"]))
     ):
         differs = row["decision"] == "differs" and not math.isnan(row["p"])
-        both, images = f"{number(row['a'])} and {number(row['b'])}", whole(row, "images")
+        both, images = f"{number(row['a'])} and {number(row['b'])}", int_or_zero(row, "images")
         numbers = f"{both}: {difference_words(row['value'], row['low'], row['high'])}"
         yield ResultLine(
             f"{sentence_case(_subject_words(row))}:",
@@ -87,13 +87,13 @@ def comparison_tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Ke
     for row in [result for result in rows if result["kind"] == "performance" and not result["class"]][:2]:
         for name, side in zip(names, "ab", strict=True):
             yield KeyFigure(
-                f"{label_of(row['measure'])}, {name}", number(row[side]), of=f"{whole(row, 'images'):,} images"
+                f"{label_of(row['measure'])}, {name}", number(row[side]), of=f"{int_or_zero(row, 'images'):,} images"
             )
 
 
 def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the first sentences: the differences, if any, and the regions that predictions of either depend on."""
-    regions, differences = [f"{_region(row, names)}." for row in _leading_rows(rows)], _headline(rows, names)
+    regions, differences = [f"{_region_words(row, names)}." for row in _leading_rows(rows)], _headline(rows, names)
     differing = any(row["decision"] == "differs" and not math.isnan(row["p"]) for row in rows)
     return [differences, *regions] if differing else [*regions, differences]
 
@@ -101,28 +101,28 @@ def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
 def _leading_rows(rows: Sequence[Row]) -> Sequence[Row]:
     """Return the rows of the regions that lead in either audit."""
     regions = [row for row in rows if row["kind"] == "region"]
-    leading = [leading_region([_side(row, side) for row in regions]) for side in "ab"]
+    leading = [leading_region([_region_of_side(row, side) for row in regions]) for side in "ab"]
     return [row for row in regions if any(region is not None and region["of"] == row["factor"] for region in leading)]
 
 
-def _side(row: Row, side: str) -> Row:
+def _region_of_side(row: Row, side: str) -> Row:
     """Return the region of one audit."""
     return {**json_object(row[f"found_{side}"]), "verdict": row[f"verdict_{side}"]}
 
 
-def _region_pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[PlacePictures]:
+def _region_pictures(evidence: PageContext, names: tuple[str, str]) -> Iterator[PlacePictures]:
     for row in _leading_rows(evidence.tables["compared"]):
         for side, name in zip("ab", names, strict=True):
             if row[f"verdict_{side}"] in OPEN:
-                pictures = places_of_region(evidence.root, _side(row, side), PICTURES_SHOWN, f"{side} ")
+                pictures = region_pictures(evidence.root, _region_of_side(row, side), PICTURES_SHOWN, f"{side} ")
                 yield from (replace(picture, name=f"{name}: {picture.name}") for picture in pictures)
 
 
-def _region(row: Row, names: tuple[str, str]) -> str:
+def _region_words(row: Row, names: tuple[str, str]) -> str:
     """Return the verdicts of both on a region, with the effects, or why these cannot be compared."""
     texts: list[str] = []
     for name, side in zip(names, "ab", strict=True):
-        title = region_title(_side(row, side))
+        title = region_title(_region_of_side(row, side))
         ends = (number(row[f"{side}{end}"], 2) for end in ("", "_low", "_high"))
         effect = "" if math.isnan(row[side]) else ", {} sd [{}, {}]".format(*ends)
         texts.append(f"{name}: {title[0].lower()}{title[1:]}{effect}")
@@ -143,18 +143,18 @@ def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
     ]
     differing.sort(key=lambda row: -abs(row["value"]))
     factors = list(dict.fromkeys(factor_words(row) for row in differing if row["factor"]))
-    if len(factors) > MOST_NAMED + 1:
-        factors = [*factors[:MOST_NAMED], count(len(factors) - MOST_NAMED, "other factor")]
-    parts = [*overall, *([f"the {SHIFT} by {join_words(factors)}"] if factors else [])]
+    if len(factors) > MAX_NAMED + 1:
+        factors = [*factors[:MAX_NAMED], count(len(factors) - MAX_NAMED, "other factor")]
+    parts = [*overall, *([f"the {SHIFT_NAME} by {join_words(factors)}"] if factors else [])]
     if not parts:
-        return f"No difference in performance or in the {SHIFT} by a mark or column is shown."
+        return f"No difference in performance or in the {SHIFT_NAME} by a mark or column is shown."
     differ = "differ" if len(parts) > 1 else "differs"
     return f"{sentence_case(join_words(parts))} {differ} between {names[0]} and {names[1]}."
 
 
 def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the comparison as sentences: performance, then every factor whose AUROC shift or verdict differs."""
-    on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
+    on = f" on the {max(int_or_zero(row, 'images') for row in rows):,} images that both read"
     lines = [f"{_subject_words(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
     regions = [row for row in rows if row["kind"] == "region" and row not in _leading_rows(rows)]
     empty = [
@@ -162,17 +162,17 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
         for row in regions
         if not row["reason"] and row["verdict_a"] == row["verdict_b"] == RegionVerdict.NOTHING_FOUND
     ]
-    lines += [f"{factor_words(row)}: {_region(row, names)}." for row in regions if row not in empty]
+    lines += [f"{factor_words(row)}: {_region_words(row, names)}." for row in regions if row not in empty]
     if empty:
         effects = (f"{factor_words(row)}{_two_effects(row)}" for row in empty)
         lines.append(f"Neither audit found anything by {count(len(empty), 'search')}: {'; '.join(effects)}.")
-    alike, without = list[str](), list[str]()
+    not_different, not_compared = list[str](), list[str]()
     for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] not in ("performance", "region")):
         rows_of_factor = [row for row in rows if row["factor"] == factor]
         leading = next((row for row in rows_of_factor if not math.isnan(row["p"])), None)
         verdicts = rows_of_factor[0].get("verdict_a", ""), rows_of_factor[0].get("verdict_b", "")
         if leading is None or (verdicts[0] == verdicts[1] and leading["decision"] == "inconclusive"):
-            (without if leading is None else alike).append(factor_words(rows_of_factor[0]))
+            (not_compared if leading is None else not_different).append(factor_words(rows_of_factor[0]))
             continue
         verdict_texts = (
             f"{in_words(str(code).replace('-', ' ')) or 'not tested'} ({name})"
@@ -180,10 +180,10 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
         )
         changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {', '.join(verdict_texts)}."
         lines.append(f"{_subject_words(leading)}: {_values(leading, names)}.{changed}")
-    if alike:
-        lines.append(f"No difference shown: {', '.join(alike)}.")
-    if without:
-        lines.append(f"Not compared: {', '.join(without)}.")
+    if not_different:
+        lines.append(f"No difference shown: {', '.join(not_different)}.")
+    if not_compared:
+        lines.append(f"Not compared: {', '.join(not_compared)}.")
     return list(map(sentence_case, lines))
 
 
@@ -195,12 +195,12 @@ def _subject_words(row: Row) -> str:
 
 
 def _measure(row: Row) -> str:
-    return SHIFT if row["measure"] == "swing" else label_of(row["measure"])
+    return SHIFT_NAME if row["measure"] == "swing" else label_of(row["measure"])
 
 
 def _axis_name(row: Row) -> str:
     """Return the scale of a difference; AUROC shifts share that of AUROC."""
-    return "" if _measure(row) == SHIFT else difference_scale(row["measure"])
+    return "" if _measure(row) == SHIFT_NAME else difference_scale(row["measure"])
 
 
 def _values(row: Row, names: tuple[str, str]) -> str:
@@ -212,9 +212,9 @@ def _values(row: Row, names: tuple[str, str]) -> str:
 
 SHIFTS = Block(
     id="shifts",
-    title=f"{SHIFT} by marks and columns",
+    title=f"{SHIFT_NAME} by marks and columns",
     table="compared",
-    keep=Query(only={"measure": (SHIFT,)}),
+    keep=Query(only={"measure": (SHIFT_NAME,)}),
     chart="strip",
     place=("factor", "dose", "class"),
     panel="measure",
@@ -226,7 +226,7 @@ SHIFTS = Block(
 )
 DIFFERENCES = Block(
     id="compared",
-    title=f"Performance, regions, and the {SHIFT} by marks and columns",
+    title=f"Performance, regions, and the {SHIFT_NAME} by marks and columns",
     table="compared",
     columns=(
         "factor",
@@ -251,18 +251,18 @@ COMPARISON = Section("differences", "Differences", (SHIFTS, DIFFERENCES))
 """The section of the page of a comparison of two audits."""
 
 
-def _region_wording(side: str) -> Wording:
-    def region(row: Row, _: Evidence) -> Cell:
+def _region_wording(side: str) -> CellFormat:
+    def region(row: Row, _: PageContext) -> Cell:
         region_json, verdict = row[f"found_{side}"], row[f"verdict_{side}"]
         return words(region_title({**json_object(region_json), "verdict": verdict}) if region_json else "")
 
-    return Wording(region, {"a": "region of the first", "b": "of the second"}[side])
+    return CellFormat(region, {"a": "region of the first", "b": "of the second"}[side])
 
 
-COMPARED = Page(
-    account=comparison_account,
+COMPARED = PageDefinition(
+    text=comparison_account,
     sections=lambda _: [COMPARISON],
     rows=lambda table, rows, _: [{**row, "measure": _measure(row)} for row in rows] if table == "compared" else rows,
-    cells={"factor": Wording(factor_cell), "found_a": _region_wording("a"), "found_b": _region_wording("b")},
+    cells={"factor": CellFormat(factor_cell), "found_a": _region_wording("a"), "found_b": _region_wording("b")},
 )
 """Of comparisons of two audits."""

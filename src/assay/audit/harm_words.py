@@ -8,29 +8,29 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from assay.audit.harms import PIXELS, STRONG_CUE, harms_of, is_apart, margin_of
+from assay.audit.harms import MIN_CUE_AUROC, WHOLE_IMAGE_FAMILIES, harms_of, has_own_finding, margin_of
 from assay.audit.search.words import (
     REPORTED,
-    answer,
     carried_words,
+    content_words,
     operating_point_words,
     power_sentences,
     region_evidence,
+    region_sentences,
     region_title,
     searched_words,
-    what_words,
     with_article,
 )
 from assay.audit.tables import NOT_TESTED
 from assay.audit.words import (
-    SHIFT,
+    SHIFT_NAME,
     chip_of_check,
     factor_words,
-    families,
+    group_by_family,
     is_tied,
     reported_verdicts,
     side_words,
-    title,
+    verdict_title,
 )
 from assay.core.measures import label_of
 from assay.report.account import KeyFigure, ResultLine
@@ -40,20 +40,20 @@ from assay.report.sentences.reasons import cue_words
 from assay.report.words import VERDICTS, difference_words, sentence_case, signed_text, value_text
 from assay.stats.bounds import MARGIN
 from assay.stats.format import count, in_words, join_words, number, unrounded, with_interval
-from assay.stats.harms import COSTLY, MOST, Harm, Rank, costly
+from assay.stats.harms import COSTLY_LOSS, MAX_ON_FIRST_SCREEN, Harm, Rank, costly_harms
 from assay.stats.rows import RegionVerdict, Row, Verdict, leading_region, numeric
 from assay.store.data_tables import LARGE
 
 Tables = Mapping[str, Sequence[Row]]
-ANSWERED = ("regions", "verdicts", "added", "checks", "issues", "distorted", "groups", "gaps",
+ANSWER_TABLES = ("regions", "verdicts", "added", "checks", "issues", "distorted", "groups", "gaps",
             "provenance", "shortcuts")  # fmt: skip
 """Tables that the answer of an audit is from."""
-MOST_NAMED = 3
-MOST_DRAWN = 6
+MAX_NAMED = 3
+MAX_DRAWN_NAMED = 6
 """Drawn marks without a verified effect that a sentence names."""
 _DEGREES = ("mild", "mild", "moderate", "strong", "strong")
 """Severity of a distortion from 1 on, in words."""
-_GRAVE = (Rank.INVALID, Rank.SHORTCUT, Rank.CUE)
+_TITLE_RANKS = (Rank.INVALID, Rank.SHORTCUT, Rank.CUE)
 """Classes of which the first finding is the title."""
 _LIGHTS = {Rank.INVALID: "bad", Rank.SHORTCUT: "bad", Rank.CUE: "warn", Rank.SHIFT: "warn"}
 _PERFORMANCE = ("auroc", "auroc-macro", "dice", "accuracy")
@@ -76,21 +76,27 @@ def _sentences(tables: Tables, harms: Sequence[Harm]) -> list[tuple[str, str]]:
     topics: dict[str, list[Harm]] = {}
     for harm in harms:
         topics.setdefault(_topic(harm), []).append(harm)
-    grave: list[tuple[str, str]] = []
-    rest: list[tuple[str, str]] = []
+    title_sentences: list[tuple[str, str]] = []
+    other_sentences: list[tuple[str, str]] = []
     for topic, members in topics.items():
-        part = grave if members[0].rank in _GRAVE else rest
+        part = title_sentences if members[0].rank in _TITLE_RANKS else other_sentences
         part.extend((topic, text) for text in _SENTENCES[topic](members, tables))
         part.extend([("carried", carried_words(tables))] if topic == "relied" else [])
     if not any(harm.rank in (Rank.SHORTCUT, Rank.CUE) for harm in harms):
-        first = any(harm.rank == Rank.SHIFT for harm in harms) and not grave
-        worst = rest.pop(0)[1] if first else ""
-        grave += [("", text) for text in _none_found(tables, worst)]
-    drawn = [said for said in rest if said[0] == "drawn"]  # after what is known, since clean networks have them too
-    rest = [said for said in rest if said[0] != "drawn"]
+        shift_in_title = any(harm.rank == Rank.SHIFT for harm in harms) and not title_sentences
+        worst = other_sentences.pop(0)[1] if shift_in_title else ""
+        title_sentences += [("", text) for text in _no_shortcut_sentences(tables, worst)]
+    drawn = [
+        sentence for sentence in other_sentences if sentence[0] == "drawn"
+    ]  # after what is known, since clean networks have them too
+    other_sentences = [sentence for sentence in other_sentences if sentence[0] != "drawn"]
     if "cue" not in topics:
-        rest.append(("", added_words(tables.get("added", ()), cues=tables.get("shortcuts", ()))))
-    return [(topic, text) for topic, text in (*grave, *rest, *_undecided_sentences(tables, harms), *drawn) if text]
+        other_sentences.append(("", added_words(tables.get("added", ()), cues=tables.get("shortcuts", ()))))
+    return [
+        (topic, text)
+        for topic, text in (*title_sentences, *other_sentences, *_undecided_sentences(tables, harms), *drawn)
+        if text
+    ]
 
 
 def _topic(harm: Harm) -> str:
@@ -127,24 +133,26 @@ def _label_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
 
 def _relied_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     rows = [row_of(harm, tables) for harm in harms]
-    kin = families(rows)
-    row, flips = kin[0][0], numeric(kin[0][0], "flips")
-    it = "it" if len(kin) == 1 else with_article(row)
+    families = group_by_family(rows)
+    row, flips = families[0][0], numeric(families[0][0], "flips")
+    it = "it" if len(families) == 1 else with_article(row)
     calls = f": adding {it} changes {100 * flips:.0f}% of predictions" if flips >= MARGIN else ""
     verb = (
-        "applied to" if any(row.get("family") in PIXELS for row in rows) else "drew on"
+        "applied to" if any(row.get("family") in WHOLE_IMAGE_FAMILIES for row in rows) else "drew on"
     )  # noise or contrast is not drawn
-    names = [with_article(first) + (" (and similar marks)" if like else "") for first, *like in kin]
+    names = [with_article(first) + (" (and similar marks)" if like else "") for first, *like in families]
     yield f"This model relies on {_first_names(names, 'further marks')}, which this audit {verb} the images{calls}."
 
 
 def _distorted_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
-    named = harms[:MOST_NAMED]
+    named = harms[:MAX_NAMED]
     names = [_distortion_words(harm, tables) for harm in named]
     losses, more = [number(harm.lost) for harm in named], len(harms) - len(named)
     verb = "reduces" if len(named) == 1 else "reduce"
     also = f"; so {'does' if more == 1 else 'do'} {more} more" if more else ""
-    yield sentence_case(f"{join_words(names)} {verb} {_lost_measure(harms[0], tables)} by {join_words(losses)}{also}.")
+    yield sentence_case(
+        f"{join_words(names)} {verb} {_performance_measure(harms[0], tables)} by {join_words(losses)}{also}."
+    )
 
 
 def _distortion_words(harm: Harm, tables: Tables) -> str:
@@ -154,7 +162,7 @@ def _distortion_words(harm: Harm, tables: Tables) -> str:
     return f"{_DEGREES[int(row['severity']) - 1]} {name}" if harm.kind == "distortion" else name
 
 
-def _lost_measure(harm: Harm, tables: Tables) -> str:
+def _performance_measure(harm: Harm, tables: Tables) -> str:
     return "AUROC" if math.isnan(numeric(row_of(harm, tables), "dice")) else "Dice"
 
 
@@ -183,7 +191,11 @@ def _column_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
 def _drawn_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     """Yield the drawn marks that change predictions: nothing is claimed, since networks in general are moved."""
     names, change = [with_article(row_of(harm, tables)) for harm in harms], "changes" if len(harms) == 1 else "change"
-    named = names if len(names) <= MOST_DRAWN + 1 else [*names[:MOST_DRAWN], f"{len(names) - MOST_DRAWN} more marks"]
+    named = (
+        names
+        if len(names) <= MAX_DRAWN_NAMED + 1
+        else [*names[:MAX_DRAWN_NAMED], f"{len(names) - MAX_DRAWN_NAMED} more marks"]
+    )
     changed = f"{join_words(named)} {change} predictions, as such marks can in networks without a shortcut too."
     yield sentence_case(changed)
 
@@ -198,13 +210,13 @@ def _cue_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
 
 
 def _first_names(names: Sequence[str], rest: str) -> str:
-    return join_words(list(names) if len(names) <= MOST_NAMED + 1 else [*names[:MOST_NAMED], rest])
+    return join_words(list(names) if len(names) <= MAX_NAMED + 1 else [*names[:MAX_NAMED], rest])
 
 
 _SENTENCES: Mapping[str, Callable[[Sequence[Harm], Tables], Iterator[str]]] = {
     "check": _check_sentences,
     "issue": _label_sentences,
-    "region": lambda _, tables: iter(answer(tables)),
+    "region": lambda _, tables: iter(region_sentences(tables)),
     "relied": _relied_sentences,
     "cue": _cue_sentences,
     "distortion": _distorted_sentences,
@@ -216,7 +228,7 @@ _SENTENCES: Mapping[str, Callable[[Sequence[Harm], Tables], Iterator[str]]] = {
 """Findings that share a sentence -> their sentences."""
 
 
-def _none_found(tables: Tables, worst: str) -> Iterator[str]:
+def _no_shortcut_sentences(tables: Tables, worst: str) -> Iterator[str]:
     """Yield that no shortcut was found, with the worst finding of another kind, and what was searched."""
     regions = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED and row["of"] in ("place", "whole")]
     tested = [row for row in tables["verdicts"] if row["verdict"] != NOT_TESTED]
@@ -231,20 +243,20 @@ def _none_found(tables: Tables, worst: str) -> Iterator[str]:
         for n, thing in ((counts["mark"], "drawn mark"), (counts["column"], "column"), (distortions, "distortion"))
         if n
     ]
-    but = f", but {worst[:1].lower() if not worst[:2].isupper() else worst[:1]}{worst[1:]}" if worst else "."
+    other_finding = f", but {worst[:1].lower() if not worst[:2].isupper() else worst[:1]}{worst[1:]}" if worst else "."
     region = leading_region(tables["regions"])
     if region is not None:
         part = "" if region["of"] == "whole" or region["kind"] == "border" else "; it may be part of the disease"
-        yield f"No shortcut was verified: whether this model relies on {what_words(region)} is inconclusive{part}."
+        yield f"No shortcut was verified: whether this model relies on {content_words(region)} is inconclusive{part}."
         if worst:
             yield worst
     elif not regions and not tested:
-        yield f"No shortcut was searched for: no mark or column was tested{but}"
+        yield f"No shortcut was searched for: no mark or column was tested{other_finding}"
     elif not regions and images != "predictions":
         drawn = [count(n, thing) for n, thing in ((counts["mark"], "drawn mark"), (counts["column"], "column")) if n]
-        yield f"No shortcut was found with {join_words(drawn)}; regions of the images were not searched{but}"
+        yield f"No shortcut was found with {join_words(drawn)}; regions of the images were not searched{other_finding}"
     else:
-        yield f"No shortcut was found in these {images}{but}"
+        yield f"No shortcut was found in these {images}{other_finding}"
     if parts:
         lacking = "" if images == "training images" else " A shortcut that is absent from these images cannot be found."
         yield f"Searched: {join_words(parts)}.{lacking}"
@@ -258,22 +270,29 @@ def _undecided_sentences(tables: Tables, harms: Sequence[Harm]) -> Iterator[tupl
         tied = f"In these images {join_words(names)} {are} tied to the target"
         yield "", f"{tied}, so the effect of {them} on the model cannot be isolated."
     region = leading_region(tables["regions"])
-    if region is not None and region["verdict"] == RegionVerdict.INCONCLUSIVE and harms and harms[0].rank in _GRAVE:
-        yield "", f"Whether this model relies on {what_words(region)} is inconclusive."
+    if (
+        region is not None
+        and region["verdict"] == RegionVerdict.INCONCLUSIVE
+        and harms
+        and harms[0].rank in _TITLE_RANKS
+    ):
+        yield "", f"Whether this model relies on {content_words(region)} is inconclusive."
     inconclusive = sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
     if inconclusive:
         are = "is" if inconclusive == 1 else "are"
-        yield _COUNTED, f"{count(inconclusive, 'test')} of marks and columns {are} inconclusive."
+        yield _INCONCLUSIVE_COUNT, f"{count(inconclusive, 'test')} of marks and columns {are} inconclusive."
 
 
-_COUNTED = "counted"
+_INCONCLUSIVE_COUNT = "counted"
 """Topic of the number of inconclusive tests."""
 
 
 def _other_verdicts(tables: Tables, harms: Sequence[Harm]) -> list[Row]:
     """Return the verdicts on marks and columns that are no findings, and that the leading region does not explain."""
-    explained = {harm.row for harm in harms if harm.table == "verdicts"}
-    return [row for at, row in enumerate(tables["verdicts"]) if at not in explained and is_apart(row, tables)]
+    finding_rows_at = {harm.row for harm in harms if harm.table == "verdicts"}
+    return [
+        row for at, row in enumerate(tables["verdicts"]) if at not in finding_rows_at and has_own_finding(row, tables)
+    ]
 
 
 # Rows of the first screen.
@@ -300,7 +319,7 @@ def harm_lines(tables: Tables, harms: Sequence[Harm], margin: float) -> Iterator
 
 
 _ANCHORS = {"checks": "trust"}
-FEW_NAMES = 3
+MAX_TERMINAL_NAMES = 3
 """So many marks of a verdict are named in the terminal."""
 SEE_BELOW = "see below"
 """In place of the numbers of a finding that has none."""
@@ -315,7 +334,7 @@ def harm_name(harm: Harm, tables: Tables) -> str:
         case "mark" if harm.rank == Rank.SHIFT:
             return sentence_case(factor_words(row))
         case "mark" | "column":
-            return title(row, "")
+            return verdict_title(row, "")
         case "distortion":
             return f"{sentence_case(factor_words({'kind': 'mark', **row}))}, severity {row['severity']} of 5"
         case "group":
@@ -357,17 +376,17 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
     if _is_shift(harm):
         ends = ("g_low", "g_high") if harm.kind == "region" else ("low", "high")
         value, low, high = (numeric(row, name) for name in ("g", *ends))
-        of = side_words(row) if harm.table == "verdicts" else ""
-        words = f"{SHIFT} {difference_words(value, low, high)}{of}{_limit(row)}"
-        return words, Size(value, low, high, SHIFT, margin)
-    unit = f"{_lost_measure(harm, tables)} lost"
+        group = side_words(row) if harm.table == "verdicts" else ""
+        words = f"{SHIFT_NAME} {difference_words(value, low, high)}{group}{_limit_words(row)}"
+        return words, Size(value, low, high, SHIFT_NAME, margin)
+    unit = f"{_performance_measure(harm, tables)} lost"
     size = (harm.lost, harm.low, harm.high)
-    limit = _limit(row) if harm.kind == "mark" else ""
+    limit = _limit_words(row) if harm.kind == "mark" else ""
     shift = f"; shift {signed_text(numeric(row, 'g'), 2)}{limit}" if limit else ""
     return f"{unit} {with_interval(*size)}{shift}", Size(*size, unit, margin)
 
 
-def _limit(row: Row) -> str:
+def _limit_words(row: Row) -> str:
     """Return the limit of reference networks for the shift by a mark; empty of others, and where it has none."""
     limit = numeric(row, "limit") if row.get("kind") == "mark" else math.nan
     return "" if math.isnan(limit) else f", limit {number(limit)}"
@@ -387,7 +406,7 @@ def terminal_lines(tables: Tables) -> Iterator[str]:
     (_, headline), *sentences = _sentences(tables, harms)
     yield headline
     yield from (text for topic, text in sentences if topic in ("region", "carried"))
-    for line in islice(harm_lines(tables, harms, margin_of(tables)), MOST):
+    for line in islice(harm_lines(tables, harms, margin_of(tables)), MAX_ON_FIRST_SCREEN):
         if line.numbers == SEE_BELOW:  # its sentence follows, or was the headline
             continue
         calls = f"; {line.harm} of predictions change" if line.harm else ""
@@ -426,8 +445,9 @@ def _others_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
         if row in shown:
             names.setdefault(VERDICTS[row["verdict"]].text, []).append(factor_words(row))
     parts = [
-        f"{len(of)} {verdict}" + (f" ({', '.join(of)})" if len(of) <= FEW_NAMES else "")
-        for verdict, of in names.items()
+        f"{len(names_of_verdict)} {verdict}"
+        + (f" ({', '.join(names_of_verdict)})" if len(names_of_verdict) <= MAX_TERMINAL_NAMES else "")
+        for verdict, names_of_verdict in names.items()
     ]
     if parts:
         yield f"Other marks and columns: {', '.join(parts)}."
@@ -449,17 +469,17 @@ def finding_rows(tables: Tables) -> list[dict[str, Any]]:
 
 def legend_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return what limits, severities and sizes of the first screen mean; empty where it shows none to be told apart."""
-    shown = [harm for harm in harms[:MOST] if not math.isnan(harm.lost)]
+    shown = [harm for harm in harms[:MAX_ON_FIRST_SCREEN] if not math.isnan(harm.lost)]
     lost = [harm for harm in shown if not _is_shift(harm) and harm.kind != "group"]
     parts: list[str] = []
-    if any(_limit(row_of(harm, tables)) for harm in shown if harm.kind == "mark"):
+    if any(_limit_words(row_of(harm, tables)) for harm in shown if harm.kind == "mark"):
         parts.append(
             "Limit: the largest shift in reference networks, which never saw the mark; beyond it a model "
             "relies on the mark."
         )
     if lost and any(map(_is_shift, shown)):
-        measure = _lost_measure(lost[0], tables)
-        parts.append(f"{measure} lost: the mark is on all images. {SHIFT}: it is on images of one class only.")
+        measure = _performance_measure(lost[0], tables)
+        parts.append(f"{measure} lost: the mark is on all images. {SHIFT_NAME}: it is on images of one class only.")
     if any(harm.kind == "distortion" for harm in shown):
         parts.append(f"Severity: the mildest that costs more than {unrounded(margin_of(tables))}.")
     return " ".join(parts)
@@ -467,7 +487,7 @@ def legend_words(tables: Tables, harms: Sequence[Harm]) -> str:
 
 def bounds_words(harms: Sequence[Harm]) -> str:
     """Return what the brackets of the first screen are; empty where it shows none."""
-    kinds = {harm.kind for harm in harms[:MOST]}
+    kinds = {harm.kind for harm in harms[:MAX_ON_FIRST_SCREEN]}
     two_sided = (("cue", "cues"), ("group", "groups"), ("threshold", "the threshold"))
     together = [name for kind, name in two_sided if kind in kinds]
     one_sided = "Brackets are one-sided 95% bounds" if kinds & {"region", "mark", "column", "distortion"} else ""
@@ -482,14 +502,14 @@ def bounds_words(harms: Sequence[Harm]) -> str:
 
 def further_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return how many findings the first screen has no row for, and the costly ones of them; empty without any."""
-    names, more = [harm_name(harm, tables) for harm in costly(harms)], len(harms[MOST:])
+    names, more = [harm_name(harm, tables) for harm in costly_harms(harms)], len(harms[MAX_ON_FIRST_SCREEN:])
     if not more:
         return ""
-    cost = f"{len(names)} {'costs' if len(names) == 1 else 'cost'} {COSTLY} or more: {'; '.join(names)}"
+    cost = f"{len(names)} {'costs' if len(names) == 1 else 'cost'} {COSTLY_LOSS} or more: {'; '.join(names)}"
     return f"{count(more, 'more finding')}{f', of which {cost}' if names else ''}."
 
 
-_KINDS = {
+_RANK_NAMES = {
     Rank.INVALID: "what makes numbers invalid", Rank.SHORTCUT: "shortcuts", Rank.CUE: "cues",
     Rank.SHIFT: "losses (changed images, groups, threshold)", Rank.OTHER: "others",
 }  # fmt: skip
@@ -522,21 +542,21 @@ def relation_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
         elif harm.table == "gaps":
             words = f"{label_of(row['measure'])} differs between its groups"
             parts.setdefault(row["column"], {}).setdefault("gap", words)
-    cues = [row for row in tables.get("added", ()) if numeric(row, "cue") >= STRONG_CUE]
+    cues = [row for row in tables.get("added", ()) if numeric(row, "cue") >= MIN_CUE_AUROC]
     cues += [row for row in tables.get("shortcuts", ()) if row["strong"] and row["of"] != LARGE]
     for row in cues:
         if row["kind"] in ("column", "factor") and row["name"] in parts:
             auroc = numeric(row, "cue" if "cue" in row else "value")
             parts[row["name"]].setdefault("cue", f"it predicts the target (AUROC {number(auroc)})")
-    for column, found in parts.items():
-        if len(found) > 1:
-            clauses = [found[kind] for kind in ("cue", "shift", "gap") if kind in found]
+    for column, clauses_of_kind in parts.items():
+        if len(clauses_of_kind) > 1:
+            clauses = [clauses_of_kind[kind] for kind in ("cue", "shift", "gap") if kind in clauses_of_kind]
             yield f"Findings on {in_words(column)} may have one cause: {join_words(clauses)}."
 
 
 def _order_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return in which order the findings of the first screen are; empty of one alone."""
-    kinds = list(dict.fromkeys(_KINDS[harm.rank] for harm in harms[:MOST]))
+    kinds = list(dict.fromkeys(_RANK_NAMES[harm.rank] for harm in harms[:MAX_ON_FIRST_SCREEN]))
     if len(harms) < 2:
         return ""
     within = f"by the lower bound of {measure_name(tables)} lost or shifted"
@@ -566,7 +586,7 @@ def audit_tiles(tables: Tables, facts: Mapping[str, str], harms: Sequence[Harm])
     for harm in harms:
         topics.setdefault(_topic(harm), harm)
     sized = [topics[topic] for topic in topics if topic in ("region", "relied", "distortion")]
-    tiles += [_cost(harm, tables) for harm in sized[:2]]
+    tiles += [_effect_tile(harm, tables) for harm in sized[:2]]
     harmful = {harm.code for harm in harms if harm.kind == "threshold"}
     if "sensitivity" in overall:
         worse = "specificity" if harmful == {"specificity"} else "sensitivity"
@@ -590,20 +610,20 @@ def _tile(name: str, row: Row, of: str, light: str = "") -> KeyFigure:
     return KeyFigure(name, value, interval, of, light)
 
 
-def _cost(harm: Harm, tables: Tables) -> KeyFigure:
+def _effect_tile(harm: Harm, tables: Tables) -> KeyFigure:
     """Return the changed predictions of a mark or its shift of AUROC, or the loss under a distortion."""
     row, light = row_of(harm, tables), _LIGHTS.get(harm.rank, "")
     images = f"{harm.images:,.0f} images" if harm.images == harm.images else ""
     size = number(harm.lost), f"[{number(harm.low)}, {number(harm.high)}]", images, light
     if harm.rank == Rank.SHIFT:
-        return KeyFigure(f"{_lost_measure(harm, tables)} lost, {_distortion_words(harm, tables)}", *size)
+        return KeyFigure(f"{_performance_measure(harm, tables)} lost, {_distortion_words(harm, tables)}", *size)
     what = (
-        what_words(row)
+        content_words(row)
         if harm.kind == "region"
-        else f"{'applying' if row.get('family') in PIXELS else 'adding'} {with_article(row)}"
+        else f"{'applying' if row.get('family') in WHOLE_IMAGE_FAMILIES else 'adding'} {with_article(row)}"
     )
     if math.isnan(harm.calls):
-        return KeyFigure(f"{_lost_measure(harm, tables)} shift by {what}", *size)
+        return KeyFigure(f"{_performance_measure(harm, tables)} shift by {what}", *size)
     ends = [number(100 * numeric(row, end), 0) for end in ("flips_low", "flips_high")]
     return KeyFigure(
         f"Predictions changed by {what}", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light

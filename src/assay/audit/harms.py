@@ -8,32 +8,32 @@ from typing import TypeVar
 
 from assay.audit.tables import NOT_TESTED
 from assay.stats.bounds import MARGIN
-from assay.stats.harms import Harm, Rank, ranked
+from assay.stats.harms import Harm, Rank, rank_harms
 from assay.stats.rows import RegionVerdict, Row, Verdict, leading_region, numeric
 
 RowT = TypeVar("RowT", bound=Row)
 
-RANDOM = 0.1
-"""Log-odds by which an answer may change from call to call."""
-LEAST_SHARE = 0.01
-"""Share of images that are copies from which on they put all numbers in doubt."""
-STRONG_CUE = 0.6
-"""AUROC of a strong cue."""
-FEW_RIGHT = 0.5
-"""Share of a class that is called right, below which a threshold does harm."""
-_MISREAD = ("scaling", "expected", "ranking", "parts-shared", "training-patients")
-"""Checks after which no number holds."""
-_COPIES = {"copy-clusters": "copy", "training-copies": ""}
-"""Check -> kind of issue that counts its images; the check counts them itself where there is none."""
-PIXELS = ("tone", "detail")
+MAX_RANDOM_CHANGE = 0.1
+"""Largest change of a score from one reading to the next, in log-odds, that does not invalidate the audit."""
+MIN_COPY_SHARE = 0.01
+"""Share of images that are copies, from which on all numbers are invalid."""
+MIN_CUE_AUROC = 0.6
+"""AUROC from which on a cue is strong."""
+MIN_CORRECT_SHARE = 0.5
+"""Sensitivity or specificity below which a threshold does harm."""
+_INVALIDATING_CHECKS = ("scaling", "expected", "ranking", "parts-shared", "training-patients")
+"""Checks whose warnings make all numbers invalid."""
+_COPY_CHECKS = {"copy-clusters": "copy", "training-copies": ""}
+"""Check of copies -> kind of the issues that list its images; empty where the check has their number itself."""
+WHOLE_IMAGE_FAMILIES = ("tone", "detail")
 """Families of marks that change a whole image, as a distortion does."""
-_COVERED_BY_LEAD: Mapping[str, tuple[Verdict, ...]] = {
+_COUNTED_IF_EXPLAINED: Mapping[str, tuple[Verdict, ...]] = {
     RegionVerdict.RELIES: (),
     RegionVerdict.LOOK: (),
     RegionVerdict.UNVERIFIED: (Verdict.RELIES,),
 }
 """Verdict on a region -> verdicts on marks that count although the region explains them."""
-_BY_REGION = {
+_RANK_OF_REGION = {
     RegionVerdict.RELIES: Rank.SHORTCUT,
     RegionVerdict.LOOK: Rank.SHORTCUT,
     RegionVerdict.UNVERIFIED: Rank.CUE,
@@ -44,7 +44,7 @@ def harms_of(tables: Mapping[str, Sequence[Row]]) -> list[Harm]:
     """Return the findings of an audit, the most harmful first."""
     margin = margin_of(tables)
     parts = (_check_harms, _label_harms, _region_harms, _cue_harms, _distortion_harms, _gap_harms, _threshold_harms)
-    return ranked([*_factor_harms(tables, margin), *(harm for part in parts for harm in part(tables))])
+    return rank_harms([*_factor_harms(tables, margin), *(harm for part in parts for harm in part(tables))])
 
 
 def margin_of(tables: Mapping[str, Sequence[Row]]) -> float:
@@ -53,7 +53,7 @@ def margin_of(tables: Mapping[str, Sequence[Row]]) -> float:
     return float(facts.get("margin", MARGIN))
 
 
-def by_harm(verdicts: Sequence[RowT], regions: Sequence[Row], margin: float) -> list[RowT]:
+def sort_by_harm(verdicts: Sequence[RowT], regions: Sequence[Row], margin: float) -> list[RowT]:
     """Return verdicts on marks and columns in the order of the findings; those without one follow by verdict and |g|.
 
     Args:
@@ -64,33 +64,33 @@ def by_harm(verdicts: Sequence[RowT], regions: Sequence[Row], margin: float) -> 
     order = (*map(str, Verdict), NOT_TESTED)
     sizes = {row["factor"]: abs(numeric(row, "g")) for row in verdicts}
     rows = sorted(verdicts, key=lambda row: (order.index(row["verdict"]), -max(0.0, sizes[row["factor"]])))
-    rows_ranked = [harm.row for harm in ranked(_factor_harms({"verdicts": rows, "regions": regions}, margin))]
+    rows_ranked = [harm.row for harm in rank_harms(_factor_harms({"verdicts": rows, "regions": regions}, margin))]
     return [*(rows[at] for at in rows_ranked), *(row for at, row in enumerate(rows) if at not in rows_ranked)]
 
 
-def is_apart(row: Row, tables: Mapping[str, Sequence[Row]]) -> bool:
+def has_own_finding(row: Row, tables: Mapping[str, Sequence[Row]]) -> bool:
     """Return whether a mark or column has a finding apart from the leading region."""
     region = leading_region(tables["regions"])
     return (
         not row.get("explained")
         or region is None
-        or row["verdict"] in _COVERED_BY_LEAD.get(region["verdict"], tuple(Verdict))
+        or row["verdict"] in _COUNTED_IF_EXPLAINED.get(region["verdict"], tuple(Verdict))
     )
 
 
 def _check_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     images = _audited_images(tables)
-    for at, row in enumerate(tables.get("checks", ())):
+    for position, row in enumerate(tables.get("checks", ())):
         code, warned = row["check"], row["status"] == "warn"
-        if (code in _MISREAD and warned) or (code == "repeatable" and row["value"] > RANDOM):
-            yield Harm(Rank.INVALID, "check", code, "checks", at)
-        elif code in _COPIES and warned:
-            kind = _COPIES[code]
+        if (code in _INVALIDATING_CHECKS and warned) or (code == "repeatable" and row["value"] > MAX_RANDOM_CHANGE):
+            yield Harm(Rank.INVALID, "check", code, "checks", position)
+        elif code in _COPY_CHECKS and warned:
+            kind = _COPY_CHECKS[code]
             copies = sum(issue["kind"] == kind for issue in tables.get("issues", ())) if kind else row["value"]
-            rank = Rank.INVALID if not copies < LEAST_SHARE * images else Rank.OTHER
-            yield Harm(rank, "check", code, "checks", at, images=copies)
+            rank = Rank.INVALID if not copies < MIN_COPY_SHARE * images else Rank.OTHER
+            yield Harm(rank, "check", code, "checks", position, images=copies)
         elif code == "calls" and warned:
-            yield Harm(Rank.SHIFT, "check", code, "checks", at)
+            yield Harm(Rank.SHIFT, "check", code, "checks", position)
 
 
 def _audited_images(tables: Mapping[str, Sequence[Row]]) -> float:
@@ -98,18 +98,18 @@ def _audited_images(tables: Mapping[str, Sequence[Row]]) -> float:
 
 
 def _label_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
-    """Yield labels that predictions contradict: suspected, not shown to be wrong."""
-    rows = [at for at, row in enumerate(tables.get("issues", ())) if row["kind"] == "suspected-label"]
-    if rows:
-        yield Harm(Rank.OTHER, "issue", "suspected-label", "issues", rows[0], images=len(rows))
+    """Yield labels that predictions contradict. They are suspected, not shown to be wrong."""
+    positions = [at for at, row in enumerate(tables.get("issues", ())) if row["kind"] == "suspected-label"]
+    if positions:
+        yield Harm(Rank.OTHER, "issue", "suspected-label", "issues", positions[0], images=len(positions))
 
 
 def _region_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     for at, row in enumerate(tables["regions"]):
-        if row["verdict"] in _BY_REGION:
-            look = row["verdict"] == RegionVerdict.UNVERIFIED and not row["discrete"]  # any network has one
+        if row["verdict"] in _RANK_OF_REGION:
+            is_of_look = row["verdict"] == RegionVerdict.UNVERIFIED and not row["discrete"]  # any network has one
             yield Harm(
-                Rank.OTHER if look else _BY_REGION[row["verdict"]],
+                Rank.OTHER if is_of_look else _RANK_OF_REGION[row["verdict"]],
                 "region",
                 row["verdict"],
                 "regions",
@@ -130,7 +130,7 @@ def _region_shift(row: Row) -> tuple[float, float, float]:
 def _factor_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
     """Yield marks and columns. A mark without a verified limit costs what is lost with it on all images."""
     for at, row in enumerate(tables["verdicts"]):
-        if not is_apart(row, tables):
+        if not has_own_finding(row, tables):
             continue
         code, parts = row["verdict"], ("verdicts", at)
         shift = abs(numeric(row, "g")), numeric(row, "at_least"), numeric(row, "at_most")
@@ -141,9 +141,9 @@ def _factor_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterato
             yield Harm(Rank.SHIFT, "column", code, *parts, *shift, *counts)
         elif row["kind"] == "mark":
             loss = _performance_lost(row)
-            costs = loss[1] >= margin
-            if costs or code in (Verdict.AFFECTED, Verdict.UNDIRECTED):
-                rank = Rank.SHIFT if costs and row.get("family") in PIXELS else Rank.OTHER
+            is_costly = loss[1] >= margin
+            if is_costly or code in (Verdict.AFFECTED, Verdict.UNDIRECTED):
+                rank = Rank.SHIFT if is_costly and row.get("family") in WHOLE_IMAGE_FAMILIES else Rank.OTHER
                 yield Harm(rank, "mark", code, *parts, *loss, *counts)
 
 
@@ -156,7 +156,7 @@ def _performance_lost(row: Row) -> tuple[float, float, float]:
 
 def _cue_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     for at, row in enumerate(tables.get("added", ())):
-        if row["verdict"] != "beyond" and numeric(row, "cue") >= STRONG_CUE:
+        if row["verdict"] != "beyond" and numeric(row, "cue") >= MIN_CUE_AUROC:
             yield Harm(Rank.CUE, "cue", row["verdict"], "added", at, images=numeric(row, "images"))
 
 
@@ -186,12 +186,12 @@ _MEASURES = ("auroc", "auroc-macro", "dice", "accuracy", "sensitivity", "specifi
 
 def _gap_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     """Yield the widest gap of each column, that of AUROC or Dice first. Only these count as lost."""
-    first: dict[str, int] = {}
+    widest: dict[str, int] = {}
     rows = tables.get("gaps", ())
     wide = [at for at, row in enumerate(rows) if row["decision"] == "beyond" and row["measure"] in _MEASURES]
     for at in sorted(wide, key=lambda at: (_MEASURES.index(rows[at]["measure"]), -abs(rows[at]["value"]))):
-        first.setdefault(rows[at]["column"], at)
-    for at in first.values():
+        widest.setdefault(rows[at]["column"], at)
+    for at in widest.values():
         row = rows[at]
         ends = sorted(abs(numeric(row, end)) for end in ("low", "high"))
         loss = (abs(row["value"]), *ends) if row["measure"] in _MEASURES[:3] else ()
@@ -199,13 +199,13 @@ def _gap_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
 
 
 def _threshold_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
-    for at, measure in few_right(tables):
+    for at, measure in low_rates(tables):
         images = numeric(tables["groups"][at], "images")
         yield Harm(Rank.SHIFT, "threshold", measure, "groups", at, images=images)
 
 
-def few_right(tables: Mapping[str, Sequence[Row]]) -> Iterator[tuple[int, str]]:
-    """Yield the rows of `groups` of sensitivity and specificity in all images that are surely low, with the measure."""
+def low_rates(tables: Mapping[str, Sequence[Row]]) -> Iterator[tuple[int, str]]:
+    """Yield positions in `groups` of a sensitivity or specificity of all images that is surely low, with its name."""
     for at, row in enumerate(tables.get("groups", ())):
-        if row["measure"] in ("sensitivity", "specificity") and not row["column"] and row["high"] < FEW_RIGHT:
+        if row["measure"] in ("sensitivity", "specificity") and not row["column"] and row["high"] < MIN_CORRECT_SHARE:
             yield at, row["measure"]

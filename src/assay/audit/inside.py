@@ -22,14 +22,16 @@ from assay.stats.estimate import interval
 from assay.stats.influence import sum_by_patient
 from assay.store.files import Row
 
-MOST_EXPLAINED = 100
-"""Images whose gradients are taken."""
-_FOLDS, _BATCH = 5, 64
-_BLACK = 2 / 255
+MAX_EXPLAINED = 100
+"""Most images whose gradients are computed."""
+_N_FOLDS, _BATCH_SIZE = 5, 64
+_MAX_BLACK = 2 / 255
 
 
 def inside_rows(model: GivenModel, clean: Environment, device: str, seed: int) -> list[Row]:
-    """Return rows of `tables.INSIDE`: evidence on what a network holds and looks at, never a verdict.
+    """Return rows of `tables.INSIDE`: evidence, never a verdict.
+
+    They say which columns can be decoded from the features of the network, and where its gradients are.
 
     Args:
         model: The model.
@@ -38,17 +40,20 @@ def inside_rows(model: GivenModel, clean: Environment, device: str, seed: int) -
         seed: Seed of folds.
     """
     if model.origin.opaque:
-        return nothing_inside(Reason.of(Code.NOTHING_INSIDE, kind=model.origin.opaque))
+        return undefined_rows(Reason.of(Code.NOTHING_INSIDE, kind=model.origin.opaque))
     with model.open(device) as opened, evaluating(opened.network):
-        return [*_decodability_rows(opened.network, clean, device, seed), *_looked_at(opened.network, clean, device)]
+        return [
+            *_decodability_rows(opened.network, clean, device, seed),
+            *_gradient_rows(opened.network, clean, device),
+        ]
 
 
-def nothing_inside(reason: Reason) -> list[Row]:
+def undefined_rows(reason: Reason) -> list[Row]:
     """Return rows of `tables.INSIDE` that say why there is no evidence."""
-    return [_undone(kind, reason) for kind in ("encoded", "gradient-in-masks", "gradient-on-background")]
+    return [_undefined_row(kind, reason) for kind in ("encoded", "gradient-in-masks", "gradient-on-background")]
 
 
-def _undone(kind: str, reason: Reason, name: str = "") -> Row:
+def _undefined_row(kind: str, reason: Reason, name: str = "") -> Row:
     return {"kind": kind, "name": name, "reason": str(reason), "images": 0, "patients": 0}
 
 
@@ -77,18 +82,18 @@ def _decodability_rows(network: nn.Module, clean: Environment, device: str, seed
     subject = ExplainedNetwork.of(network, clean.images.read(np.arange(min(2, len(clean)))).to(device))
     heads = [step.module for step in subject.steps if isinstance(step.module, nn.Linear)]
     if not heads:
-        yield _undone("encoded", Reason.of(Code.NO_LINEAR_HEAD))
+        yield _undefined_row("encoded", Reason.of(Code.NO_LINEAR_HEAD))
         return
     features = _layer_inputs(network, heads[-1], clean, device)
     table = replace(clean.table, factors=columns)
-    tasks = tasks_of(table, _FOLDS, within_class=True)
-    fold = folds_by_patient(table.patient, _FOLDS, seed)
+    tasks = tasks_of(table, _N_FOLDS, within_class=True)
+    fold = folds_by_patient(table.patient, _N_FOLDS, seed)
     scores = score_spaces([Space("trained", "features", features)], tasks, fold, table.patient, seed)
     for task in tasks:
         (score,) = scores[task.factor]
         patients = len(np.unique(table.patient))
         if score.reason:
-            yield _undone("encoded", score.reason, task.factor)
+            yield _undefined_row("encoded", score.reason, task.factor)
         else:
             yield _inside_row("encoded", task.factor, score.value, score.error, 0.5, len(clean), patients)
 
@@ -97,10 +102,10 @@ def _layer_inputs(network: nn.Module, head: nn.Module, clean: Environment, devic
     """Return the input of a layer for every image."""
     activations: list[Tensor] = []
 
-    def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def record_inputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         activations.append(inputs[0].detach().float().cpu())
 
-    handle = head.register_forward_pre_hook(keep)
+    handle = head.register_forward_pre_hook(record_inputs)
     try:
         with torch.inference_mode():
             for part in _index_batches(len(clean)):
@@ -115,9 +120,9 @@ def _layer_inputs(network: nn.Module, head: nn.Module, clean: Environment, devic
 # Where gradients are.
 
 
-def _looked_at(network: nn.Module, clean: Environment, device: str) -> Iterator[Row]:
+def _gradient_rows(network: nn.Module, clean: Environment, device: str) -> Iterator[Row]:
     """Yield the share of the gradient's size in masks and on the background, next to their share of the image."""
-    index = np.linspace(0, len(clean) - 1, min(MOST_EXPLAINED, len(clean))).astype(np.int64)
+    index = np.linspace(0, len(clean) - 1, min(MAX_EXPLAINED, len(clean))).astype(np.int64)
     target = clean.table.target[index]
     maps: list[np.ndarray] = []
     background: list[np.ndarray] = []
@@ -130,15 +135,15 @@ def _looked_at(network: nn.Module, clean: Environment, device: str) -> Iterator[
     if clean.masks is not None:
         regions["gradient-in-masks"] = clean.masks.read(index).numpy()[:, 0] > 0
     else:
-        yield _undone("gradient-in-masks", Reason.of(Code.NO_MASKS))
-    size = np.concatenate(maps)
+        yield _undefined_row("gradient-in-masks", Reason.of(Code.NO_MASKS))
+    gradient_size = np.concatenate(maps)
     for kind, region in regions.items():
-        has_region = region.any(axis=(1, 2)) & ~region.all(axis=(1, 2)) & (size.sum(axis=(1, 2)) > 0)
+        has_region = region.any(axis=(1, 2)) & ~region.all(axis=(1, 2)) & (gradient_size.sum(axis=(1, 2)) > 0)
         patient = clean.table.patient[index][has_region]
         if len(np.unique(patient)) < 2:
-            yield _undone(kind, Reason.of(Code.NO_REGION))
+            yield _undefined_row(kind, Reason.of(Code.NO_REGION))
             continue
-        share = (size * region).sum(axis=(1, 2))[has_region] / size.sum(axis=(1, 2))[has_region]
+        share = (gradient_size * region).sum(axis=(1, 2))[has_region] / gradient_size.sum(axis=(1, 2))[has_region]
         error = sum_by_patient((share - share.mean()) / len(share), patient).standard_error
         area = float(region[has_region].mean())
         yield _inside_row(kind, "", float(share.mean()), error, area, len(share), len(np.unique(patient)))
@@ -148,7 +153,7 @@ def _background(gray: Float[np.ndarray, "b h w"]) -> Bool[np.ndarray, "b h w"]:
     """Return black pixels that are connected with the border."""
     from scipy.ndimage import binary_propagation  # here, since it takes time that others need not wait for
 
-    black = gray <= _BLACK
+    black = gray <= _MAX_BLACK
     edge = np.ones(gray.shape, dtype=bool)
     edge[:, 1:-1, 1:-1] = False
     pairs = zip(black & edge, black, strict=True)
@@ -156,4 +161,4 @@ def _background(gray: Float[np.ndarray, "b h w"]) -> Bool[np.ndarray, "b h w"]:
 
 
 def _index_batches(count: int) -> Sequence[np.ndarray]:
-    return np.array_split(np.arange(count), max(1, -(-count // _BATCH)))
+    return np.array_split(np.arange(count), max(1, -(-count // _BATCH_SIZE)))

@@ -25,7 +25,7 @@ from assay.core.files import content_hash, hide_paths_within, is_file
 from assay.data.files.labels import HEADERS
 from assay.data.files.table import read_table
 from assay.models.ref import ModelFacts, Origin
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.report.index_page import Index, link
 from assay.report.page import render_html
 from assay.report.sheets import SheetRow, figure, harmless, probability, quoting, words
@@ -37,25 +37,25 @@ from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 
 _NAMES = re.compile(r"(?<=such as )('[^']*'(?:, '[^']*')*)|'[^'\d./]*'|('[^']*')")
-"""What may be names of files in an error; those of classes stay."""
-ALL = "all"
+"""Quoted texts of an error that may be names of files; names of classes are no match."""
+ALL_OUTPUTS = "all"
 """`--output` of an audit of every label."""
 TABLE, PAGE = "labels.csv", "report.html"
-OF_LABELS = ("label", "found", "AUROC", "effect (sd)", "95% lower bound", "limit", "p")
+COLUMN_HEADS = ("label", "found", "AUROC", "effect (sd)", "95% lower bound", "limit", "p")
 LABELS_NOTE = (
     "'Nothing found' does not rule out a shortcut. p: test that the effect exceeds its limit or, without a limit, the "
     "smallest effect that is reported; corrected over searches and, by Holm, over labels."
 )
-_LONGEST = 60
-"""Letters of a label in the name of its folder."""
-MOST_NAMED = 3
-"""Verdicts in the headline of all labels."""
-Audit = Callable[[Origin, str, int, Path], Path]
-"""Given a model, a label, the position of its output and a folder: audits it, and returns the folder."""
+_MAX_FOLDER_NAME = 60
+"""Most letters of a label in the name of its folder."""
+MAX_VERDICTS_NAMED = 3
+"""Most verdicts in the headline of all labels."""
+AuditLabel = Callable[[Origin, str, int, Path], Path]
+"""Function of a model, a label, the position of its output and a folder: audits the label, returns the run folder."""
 
 
-def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, audit: Audit) -> list[Row]:
-    """Audit labels, and write a page of all with `labels.csv`. An image that several ask for is read once.
+def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, audit: AuditLabel) -> list[Row]:
+    """Audit labels, and write a page of all with `labels.csv`. An image of several labels is read once.
 
     Args:
         origin: The model.
@@ -84,26 +84,26 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
     for what, names_known, more in (("output", names or labels, ()), ("column", columns, HEADERS)):
         if missing := [label for label in labels if label not in (*names_known, *more)]:
             raise SpecError(f"{key_text('--target')}: {unknown_name(what, missing[0], names_known)}")
-    places = [names.index(label) if names else place for place, label in enumerate(labels)]
+    positions = [names.index(label) if names else position for position, label in enumerate(labels)]
     folders = [_folder_of_label(out, label) for label in labels]
-    memory = _CachedModel(origin, max(places) + 1)
+    cached_model = _CachedModel(origin, max(positions) + 1)
     rows: list[Row] = []
-    wrong = ""
-    for place, label, folder in zip(places, labels, folders, strict=True):
+    first_error = ""
+    for position, label, folder in zip(positions, labels, folders, strict=True):
         try:
-            root = audit(memory, label, place, folder)
+            root = audit(cached_model, label, position, folder)
         except (DataError, ReadingError, SpecError) as error:  # such as of a label that too few images have
             if isinstance(error.__cause__ or error, _FewOutputsError):
                 raise
             message = _without_names(str(error)) if isinstance(error, DataError) else str(error)
             rows.append({"label": label, "auroc": math.nan, "p": math.nan, "region": None, "folder": "",
                          "reason": hide_paths_within(message)})  # fmt: skip
-            wrong = wrong or str(error)
+            first_error = first_error or str(error)
             continue
-        rows.append(_read(label, RunFolder(root)))
-        memory.next_label(RunFolder(root))
+        rows.append(_read_label_row(label, RunFolder(root)))
+        cached_model.next_label(RunFolder(root))
     if not any(row["folder"] for row in rows):
-        raise SpecError(wrong)
+        raise SpecError(first_error)
     corrected = _correct_labels(rows)
     write_labels(corrected, out / PAGE)
     cells = [
@@ -116,8 +116,8 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
 
 def _folder_of_label(out: Path, label: str) -> Path:
     """Return the folder of a label, whose name may be of the model's file. Raises SpecError where it is elsewhere."""
-    plain = re.sub(r"[^\w -]", "-", label)[:_LONGEST]
-    folder = out / (plain if plain and plain == label else f"{plain}.{content_hash(label)[:8]}")
+    file_name = re.sub(r"[^\w -]", "-", label)[:_MAX_FOLDER_NAME]
+    folder = out / (file_name if file_name and file_name == label else f"{file_name}.{content_hash(label)[:8]}")
     if not folder.resolve().is_relative_to(out.resolve()):
         raise SpecError(f"{folder} is a link that leads out of {out}: choose another place with {key_text('--out')}")
     return folder
@@ -127,8 +127,8 @@ def _without_names(text: str) -> str:
     return _NAMES.sub(lambda match: "'...'" if match[1] or match[2] else match[0], text)
 
 
-def _read(label: str, folder: RunFolder) -> Row:
-    """Return the AUROC, the region that leads the page, and the p of an effect within its limit, over searches."""
+def _read_label_row(label: str, folder: RunFolder) -> Row:
+    """Return a row with the AUROC, the leading region, and the p of an effect within its limit, over searches."""
     auroc = next((row["value"] for row in folder.table("checks") if row["check"] == "ranking"), math.nan)
     regions = folder.table("regions")
     region = leading_region(regions) or next((row for row in regions if row["of"] == "place"), None)
@@ -138,8 +138,8 @@ def _read(label: str, folder: RunFolder) -> Row:
         return label_row
     limit, df = numeric(region, "limit"), numeric(region, "patients") - 1
     error = (numeric(region, "value") - numeric(region, "value_low")) / -float(stdtrit(df, ALPHA))
-    short = numeric(region, "least" if math.isnan(limit) else "limit") - numeric(region, "value")
-    p = float(stdtr(df, short / error)) if error > 0 else float(short >= 0)
+    distance_to_limit = numeric(region, "least" if math.isnan(limit) else "limit") - numeric(region, "value")
+    p = float(stdtr(df, distance_to_limit / error)) if error > 0 else float(distance_to_limit >= 0)
     return {**label_row, "p": min(1.0, searches * p)}
 
 
@@ -184,13 +184,13 @@ def write_labels(rows: Sequence[Row], path: Path) -> None:
         )
         for row in rows
     )
-    facts = [Evidence.of(folder).facts for folder in (Path(row["folder"]) for row in rows if row["folder"])]
+    facts = [PageContext.of(folder).facts for folder in (Path(row["folder"]) for row in rows if row["folder"])]
     read = max(int(facts_of_label["images"].partition(" of ")[0].replace(",", "")) for facts_of_label in facts)
     meta = f"{facts[0]['model']} · {count(len(rows), 'label')} · {count(read, 'image')}"
-    write_text(path, render_html("index.html", Index(OF_LABELS, lines, links, LABELS_NOTE, _answer(rows), meta)))
+    write_text(path, render_html("index.html", Index(COLUMN_HEADS, lines, links, LABELS_NOTE, _headline(rows), meta)))
 
 
-def _answer(rows: Sequence[Row]) -> str:
+def _headline(rows: Sequence[Row]) -> str:
     """Return how many labels have a verdict, the gravest first: `2 of 3 labels: depends on a border; 1: not tested.`"""
     texts = Counter[tuple[int, str]]()
     for row in rows:
@@ -198,8 +198,12 @@ def _answer(rows: Sequence[Row]) -> str:
         code, verdicts_in_order = row["verdict"], [*RegionVerdict, NOT_TESTED]
         texts[verdicts_in_order.index(code), finding_text if code in REPORTED else code.replace("-", " ")] += 1
     texts_by_count = [f"{n}: {text}" for (_, text), n in sorted(texts.items(), key=lambda item: (item[0][0], -item[1]))]
-    more = [f"{len(texts_by_count) - MOST_NAMED} more below"] if len(texts_by_count) > MOST_NAMED else []
-    return f"{'; '.join([*texts_by_count[:MOST_NAMED], *more])}.".replace(":", f" of {count(len(rows), 'label')}:", 1)
+    more = (
+        [f"{len(texts_by_count) - MAX_VERDICTS_NAMED} more below"] if len(texts_by_count) > MAX_VERDICTS_NAMED else []
+    )
+    return f"{'; '.join([*texts_by_count[:MAX_VERDICTS_NAMED], *more])}.".replace(
+        ":", f" of {count(len(rows), 'label')}:", 1
+    )
 
 
 class _FewOutputsError(SpecError):
@@ -208,17 +212,17 @@ class _FewOutputsError(SpecError):
 
 @dataclass(frozen=True)
 class _CachedModel(Origin):
-    """A model that reads an image once for all labels; for each label anew where its answers change.
+    """A model that reads an image once for all labels; again for each label where its outputs are not repeatable.
 
     Attributes:
         origin: The model.
-        least: Number of outputs that it must have.
+        min_outputs: Number of outputs that it must have.
     """
 
     origin: Origin
-    least: int = 0
-    _answers: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
-    _new: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
+    min_outputs: int = 0
+    _outputs: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
+    _new_outputs: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("kind", "complete", "opaque"):
@@ -239,24 +243,24 @@ class _CachedModel(Origin):
 
     def network(self, device: str) -> nn.Module:
         """Return the network with the memory before it."""
-        return _Memory(self.origin.network(device), self.least, self._answers, self._new)
+        return _CachingNetwork(self.origin.network(device), self.min_outputs, self._outputs, self._new_outputs)
 
     def next_label(self, audited: RunFolder) -> None:
-        """Go on to the next label: answers are known, unless asking again gave others."""
+        """Go on to the next label, and reuse the outputs that were read if the audit found them repeatable."""
         repeats = {row["status"] for row in audited.table("checks") if row["check"] == "repeatable"}
         if repeats == {"ok"}:
-            self._answers.update(self._new)
-        self._new.clear()
+            self._outputs.update(self._new_outputs)
+        self._new_outputs.clear()
 
 
-class _Memory(nn.Module):
-    """A network that looks up the answers to images that were known before, and keeps those to others."""
+class _CachingNetwork(nn.Module):
+    """A network that looks up the outputs for images that it read before, and stores those for new images."""
 
     def __init__(
-        self, network: nn.Module, least: int, answers: Mapping[bytes, Tensor], new: dict[bytes, Tensor]
+        self, network: nn.Module, min_outputs: int, outputs: Mapping[bytes, Tensor], new: dict[bytes, Tensor]
     ) -> None:
         super().__init__()
-        self.network, self.least, self.known, self.new = network, least, answers, new
+        self.network, self.min_outputs, self.known, self.new = network, min_outputs, outputs, new
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
         parts = map(vars, self.network.modules())
@@ -268,18 +272,18 @@ class _Memory(nn.Module):
             hashlib.blake2b(np.ascontiguousarray(pixels_of_image).tobytes(), digest_size=16).digest()
             for pixels_of_image in pixels
         ]
-        unknown = [at for at, key in enumerate(keys) if key not in self.known]
-        fresh: dict[int, Tensor] = {}
-        if unknown:
-            outputs: Any = self.network(images[unknown])
+        missing = [at for at, key in enumerate(keys) if key not in self.known]
+        new_outputs: dict[int, Tensor] = {}
+        if missing:
+            outputs: Any = self.network(images[missing])
             if not isinstance(outputs, Tensor) or outputs.ndim != 2:
                 return cast(Tensor, outputs)  # refused by who asked
-            if outputs.shape[1] < self.least:
+            if outputs.shape[1] < self.min_outputs:
                 raise _FewOutputsError(
-                    f"{key_text('--target')} needs {self.least} outputs, and the model has "
+                    f"{key_text('--target')} needs {self.min_outputs} outputs, and the model has "
                     f"{outputs.shape[1]}: name "
                     "the column of each output, in their order"
                 )
-            fresh = dict(zip(unknown, outputs.detach(), strict=True))
-            self.new.update({keys[at]: scores for at, scores in fresh.items()})
-        return torch.stack([fresh[at] if at in fresh else self.known[key] for at, key in enumerate(keys)])
+            new_outputs = dict(zip(missing, outputs.detach(), strict=True))
+            self.new.update({keys[at]: scores for at, scores in new_outputs.items()})
+        return torch.stack([new_outputs[at] if at in new_outputs else self.known[key] for at, key in enumerate(keys)])

@@ -1,7 +1,8 @@
-"""Leads of an audit: hints at shortcuts that nobody named. None of them is a verdict.
+"""Leads of an audit: hints at shortcuts that were not specified. None of them is a verdict.
 
-A lead comes from properties of images and columns against the target, the scores and the errors, from shallow trees
-over both, and from clusters of errors. What is fitted (trees, clusters) is measured on other patients.
+A lead is a property of images or a column with which scores or errors differ, a slice of images with more errors (one
+condition, or two from a shallow tree), or a cluster of errors. Trees and clusters are fitted on half of the patients
+and measured on the other half.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from assay.stats.groups import MOST_LEVELS
 from assay.stats.metrics import score_names
 from assay.store.files import Row
 
-MOST = 15
-"""Leads that are kept."""
-LEAST = 20
-"""Images that a slice needs, and errors that are clustered."""
-ALIKE = 0.5
-"""Slices are merged that share at least this part of their union."""
-_CLUSTERS, _INSIDE = 3, 0.75
-_PARTS = (0.25, 0.5, 0.75)
-"""Quantiles at which numbers are cut."""
+MAX_LEADS = 15
+"""Most leads in the table."""
+MIN_IMAGES = 20
+"""Fewest images in a slice and outside it, and fewest errors of a class."""
+MIN_OVERLAP = 0.5
+"""Intersection over union of two slices from which on they are merged."""
+_N_CLUSTERS, _SHARE_IN_RADIUS = 3, 0.75
+_QUANTILES = (0.25, 0.5, 0.75)
+"""Quantiles at which numbers are divided."""
 
 
 # Properties, columns, slices and clusters.
@@ -44,13 +45,13 @@ class _Condition:
 
 @dataclass(frozen=True, eq=False)
 class _Slice:
-    """Some images of a class with the share of errors that they have more than its others.
+    """Some images of a class, with their share of errors less that of the other images of the class.
 
     Attributes:
         kind: `slice`, `tree` or `cluster`.
         text: Conditions.
-        gap: The share.
-        rows: The images among all of the class.
+        gap: The difference of the shares of errors.
+        rows: Whether each image of the class is in the slice.
         images: Images that were compared.
         patients: Their patients.
     """
@@ -77,27 +78,27 @@ def leads_of_images(
         seed: Seed of folds and clusters.
         margin: The smallest effect that matters.
     """
-    yield from _score_properties(scored, properties, margin)
+    yield from _property_rows(scored, properties, margin)
     conditions = list(_candidate_conditions(scored, properties))
     for code, name in enumerate(scored.table.classes):
-        of_class = scored.table.target == code
-        wrong = (scored.calls != code)[of_class]
-        if min(wrong.sum(), (~wrong).sum()) < LEAST:
+        in_class = scored.table.target == code
+        wrong = (scored.predicted_class != code)[in_class]
+        if min(wrong.sum(), (~wrong).sum()) < MIN_IMAGES:
             continue
-        part = [_Condition(condition.text, condition.rows[of_class]) for condition in conditions]
+        class_conditions = [_Condition(condition.text, condition.rows[in_class]) for condition in conditions]
         features = _cluster_features(scored, properties)
-        patient = scored.table.patient[of_class]
+        patient = scored.table.patient[in_class]
         slices = [
-            *_single(part, wrong, patient),
-            *_trees(part, wrong, patient, seed),
-            *_error_clusters({text: values[of_class] for text, values in features.items()}, wrong, patient, seed),
+            *_single_condition_slices(class_conditions, wrong, patient),
+            *_tree_slices(class_conditions, wrong, patient, seed),
+            *_cluster_slices({text: values[in_class] for text, values in features.items()}, wrong, patient, seed),
         ]
-        for slice_, others in merge([slice_ for slice_ in slices if slice_.gap.low > margin]):
-            row = _row(slice_.kind, slice_.text, "error", name, slice_.gap, slice_.images, slice_.patients)
-            yield row | {"merged": "; ".join(others)}
+        for slice_, similar in merge([slice_ for slice_ in slices if slice_.gap.low > margin]):
+            row = _lead_row(slice_.kind, slice_.text, "error", name, slice_.gap, slice_.images, slice_.patients)
+            yield row | {"merged": "; ".join(similar)}
 
 
-def _row(kind: str, name: str, about: str, label: str, gap: BoundedEstimate, images: int, patients: int) -> Row:
+def _lead_row(kind: str, name: str, about: str, label: str, gap: BoundedEstimate, images: int, patients: int) -> Row:
     return {
         "kind": kind,
         "name": name,
@@ -112,22 +113,26 @@ def _row(kind: str, name: str, about: str, label: str, gap: BoundedEstimate, ima
     }
 
 
-def _score_properties(scored: ScoredImages, properties: Mapping[str, np.ndarray], margin: float) -> Iterator[Row]:
-    """Yield properties whose halves differ in scores, as columns do."""
+def _property_rows(scored: ScoredImages, properties: Mapping[str, np.ndarray], margin: float) -> Iterator[Row]:
+    """Yield rows of properties with which scores differ: images above the median against the others."""
     table, labels = scored.table, score_names(scored.table.classes)
     for name, values in properties.items():
-        rows = values > np.median(values)
-        effect = swing_of_group(scored.scores, table.target, rows, table.patient, labels, "") if rows.any() else None
+        in_upper_half = values > np.median(values)
+        effect = (
+            swing_of_group(scored.scores, table.target, in_upper_half, table.patient, labels, "")
+            if in_upper_half.any()
+            else None
+        )
         if effect is None:
             continue
         swing = max(effect.swings, key=lambda class_swing: abs(class_swing.g.value))
-        if swing.at_least(ALPHA / len(properties) / len(effect.swings)) > margin:
-            yield _row("property", name, "score", swing.label, swing.g, effect.images, effect.patients)
+        if swing.lower_bound(ALPHA / len(properties) / len(effect.swings)) > margin:
+            yield _lead_row("property", name, "score", swing.label, swing.g, effect.images, effect.patients)
 
 
 def _candidate_conditions(scored: ScoredImages, properties: Mapping[str, np.ndarray]) -> Iterator[_Condition]:
-    for name, values in {**properties, **_numbers(scored)}.items():
-        edges = np.unique(np.nanquantile(values, _PARTS)).tolist()
+    for name, values in {**properties, **_numeric_columns(scored)}.items():
+        edges = np.unique(np.nanquantile(values, _QUANTILES)).tolist()
         for edge, edge_text in zip(edges, _edge_texts(edges), strict=True):
             yield _Condition(f"{name} > {edge_text}", values > edge)
             yield _Condition(f"{name} <= {edge_text}", values <= edge)
@@ -138,7 +143,7 @@ def _candidate_conditions(scored: ScoredImages, properties: Mapping[str, np.ndar
 
 
 def _edge_texts(edges: Sequence[float]) -> list[str]:
-    """Return edges with as many digits as tell them apart, at least 3; whole numbers, such as years, are whole."""
+    """Return edges with as many digits as make them differ, at least 3; whole numbers, such as years, are whole."""
     for digits in range(3, 18):
         texts = [f"{edge:.0f}" if edge.is_integer() else f"{edge:.{_digits(edge, digits)}g}" for edge in edges]
         if len({*texts}) == len(edges):
@@ -151,7 +156,7 @@ def _digits(edge: float, least: int) -> int:
     return max(least, len(f"{abs(edge):.0f}") + 1)
 
 
-def _numbers(scored: ScoredImages) -> dict[str, np.ndarray]:
+def _numeric_columns(scored: ScoredImages) -> dict[str, np.ndarray]:
     table = scored.table
     numbers = {
         factor.name: table.columns[factor.name].astype(np.float64)
@@ -163,7 +168,7 @@ def _numbers(scored: ScoredImages) -> dict[str, np.ndarray]:
 
 def _cluster_features(scored: ScoredImages, properties: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return numbers to cluster by: properties, columns, and one for each level."""
-    features = {**properties, **_numbers(scored)}
+    features = {**properties, **_numeric_columns(scored)}
     for factor in scored.table.factors:
         if factor.role != "core" and 1 < len(factor.levels) <= MOST_LEVELS:
             codes = scored.table.columns[factor.name]
@@ -171,18 +176,22 @@ def _cluster_features(scored: ScoredImages, properties: Mapping[str, np.ndarray]
     return {text: np.where(np.isfinite(values), values, np.nanmedian(values)) for text, values in features.items()}
 
 
-def _single(conditions: Sequence[_Condition], wrong: np.ndarray, patient: np.ndarray) -> Iterator[_Slice]:
-    able = [condition for condition in conditions if _large(condition.rows)]
-    for condition in able:
-        gap = rate_gap(wrong, condition.rows, patient, ALPHA / len(able))
+def _single_condition_slices(
+    conditions: Sequence[_Condition], wrong: np.ndarray, patient: np.ndarray
+) -> Iterator[_Slice]:
+    large_enough = [condition for condition in conditions if _divides_enough_images(condition.rows)]
+    for condition in large_enough:
+        gap = rate_gap(wrong, condition.rows, patient, ALPHA / len(large_enough))
         yield _Slice("slice", condition.text, gap, condition.rows, len(wrong), len(np.unique(patient)))
 
 
-def _large(rows: np.ndarray) -> bool:
-    return bool(min(np.count_nonzero(rows), np.count_nonzero(~rows)) >= LEAST)
+def _divides_enough_images(rows: np.ndarray) -> bool:
+    return bool(min(np.count_nonzero(rows), np.count_nonzero(~rows)) >= MIN_IMAGES)
 
 
-def _trees(conditions: Sequence[_Condition], wrong: np.ndarray, patient: np.ndarray, seed: int) -> Iterator[_Slice]:
+def _tree_slices(
+    conditions: Sequence[_Condition], wrong: np.ndarray, patient: np.ndarray, seed: int
+) -> Iterator[_Slice]:
     """Yield the leaves of trees of depth two, each fitted to half of the patients and measured on the others."""
     half = folds_by_patient(patient, 2, seed) == 0
     for fitted in (half, ~half):
@@ -194,13 +203,13 @@ def _trees(conditions: Sequence[_Condition], wrong: np.ndarray, patient: np.ndar
 def _leaves(
     conditions: Sequence[_Condition], wrong: np.ndarray, fitted: np.ndarray
 ) -> Iterator[tuple[str, np.ndarray]]:
-    root = _split(conditions, wrong, fitted)
+    root = _best_condition(conditions, wrong, fitted)
     if root is None:
         return
     for condition in (root, next((other for other in conditions if _opposite(root, other)), None)):
         if condition is None:
             continue
-        second = _split(conditions, wrong, fitted & condition.rows)
+        second = _best_condition(conditions, wrong, fitted & condition.rows)
         if second is not None:
             yield f"{condition.text} & {second.text}", condition.rows & second.rows
 
@@ -209,35 +218,36 @@ def _opposite(condition: _Condition, other: _Condition) -> bool:
     return bool((condition.rows != other.rows).all())
 
 
-def _split(conditions: Sequence[_Condition], wrong: np.ndarray, within: np.ndarray) -> _Condition | None:
-    """Return the condition whose images have most errors beyond the others', in standard errors."""
-    best, most = None, 0.0
+def _best_condition(conditions: Sequence[_Condition], wrong: np.ndarray, within: np.ndarray) -> _Condition | None:
+    """Return the condition whose images have most errors more than the others, in standard errors; None without any."""
+    best, largest = None, 0.0
     for condition in conditions:
         rows = condition.rows[within]
-        if not _large(rows):
+        if not _divides_enough_images(rows):
             continue
         errors = wrong[within]
         inside, outside, share = errors[rows].mean(), errors[~rows].mean(), errors.mean()
-        spread = math.sqrt(max(share * (1 - share), 1e-9) * (1 / rows.sum() + 1 / (~rows).sum()))
-        if (inside - outside) / spread > most:
-            best, most = condition, (inside - outside) / spread
+        error = math.sqrt(max(share * (1 - share), 1e-9) * (1 / rows.sum() + 1 / (~rows).sum()))
+        if (inside - outside) / error > largest:
+            best, largest = condition, (inside - outside) / error
     return best
 
 
 def _slice_of(
-    kind: str, text: str, rows: np.ndarray, wrong: np.ndarray, patient: np.ndarray, on: np.ndarray, of: int
+    kind: str, text: str, rows: np.ndarray, wrong: np.ndarray, patient: np.ndarray, measured: np.ndarray, n_slices: int
 ) -> Iterator[_Slice]:
-    if _large(rows[on]):
-        gap = rate_gap(wrong[on], rows[on], patient[on], ALPHA / of / 2)
-        yield _Slice(kind, text, gap, rows, int(on.sum()), len(np.unique(patient[on])))
+    if _divides_enough_images(rows[measured]):
+        gap = rate_gap(wrong[measured], rows[measured], patient[measured], ALPHA / n_slices / 2)
+        yield _Slice(kind, text, gap, rows, int(measured.sum()), len(np.unique(patient[measured])))
 
 
-def _error_clusters(
+def _cluster_slices(
     features: Mapping[str, np.ndarray], wrong: np.ndarray, patient: np.ndarray, seed: int
 ) -> Iterator[_Slice]:
-    """Yield images near clusters of errors, named by the feature in which these and all errors differ from their class.
+    """Yield images near clusters of errors, each named by a feature in which it differs from the class.
 
-    Clusters also differ from each other in features that have nothing to do with errors: these name none.
+    All errors must differ in this feature likewise, since clusters also differ in features that are unrelated to
+    errors.
     """
     from scipy.cluster.vq import kmeans2  # here, since it takes half a second
 
@@ -249,39 +259,41 @@ def _error_clusters(
     values = (values - values.mean(axis=0)) / values.std(axis=0)
     for fitted in (half, ~half):
         errors = values[fitted & wrong]
-        count = min(_CLUSTERS, len(errors) // (LEAST // 2))
+        count = min(_N_CLUSTERS, len(errors) // (MIN_IMAGES // 2))
         if not count:
             continue
         clusters = cast(Sequence[np.ndarray], kmeans2(errors, count, minit="++", rng=seed))
-        for at in range(count):
-            center, members = np.asarray(clusters[0][at], dtype=np.float64), errors[clusters[1] == at]
-            if len(members) < LEAST // 2:
+        for cluster in range(count):
+            center, members = np.asarray(clusters[0][cluster], dtype=np.float64), errors[clusters[1] == cluster]
+            if len(members) < MIN_IMAGES // 2:
                 continue
-            away = np.sqrt(((values - center) ** 2).sum(axis=1))
-            near = away <= np.quantile(np.sqrt(((members - center) ** 2).sum(axis=1)), _INSIDE)
+            distance = np.sqrt(((values - center) ** 2).sum(axis=1))
+            is_near = distance <= np.quantile(np.sqrt(((members - center) ** 2).sum(axis=1)), _SHARE_IN_RADIUS)
             main_feature = int((center * errors.mean(axis=0)).argmax())
             sign = ">" if center[main_feature] > 0 else "<"
             text = f"{names[main_feature]} {sign} {_edge_texts([float(features[names[main_feature]].mean())])[0]}"
-            yield from _slice_of("cluster", text, near, wrong, patient, ~fitted, count)
+            yield from _slice_of("cluster", text, is_near, wrong, patient, ~fitted, count)
 
 
 def merge(slices: Sequence[_Slice]) -> Iterator[tuple[_Slice, list[str]]]:
-    """Yield slices without those that overlap a better one, each with the names of these."""
+    """Yield slices without those that overlap one with a larger gap, each with the texts of these."""
     remaining = sorted(slices, key=lambda slice_: -slice_.gap.low)
     while remaining:
         best, *rest = remaining
         alike = [
-            slice_ for slice_ in rest if (slice_.rows & best.rows).sum() >= ALIKE * (slice_.rows | best.rows).sum()
+            slice_
+            for slice_ in rest
+            if (slice_.rows & best.rows).sum() >= MIN_OVERLAP * (slice_.rows | best.rows).sum()
         ]
         yield best, list(dict.fromkeys(slice_.text for slice_ in alike if slice_.text != best.text))
         remaining = [slice_ for slice_ in rest if slice_ not in alike]
 
 
-_KINDS = ("property", "slice", "tree", "cluster")
+_KINDS_IN_ORDER = ("property", "slice", "tree", "cluster")
 
 
 def top_leads(rows: Sequence[Row]) -> list[Row]:
-    """Return at most `MOST` leads: by kind, and of one kind the largest effect first.
+    """Return at most `MAX_LEADS` leads: by kind, and of one kind the largest effect first.
 
     Examples:
         >>> rows = [{"kind": kind, "value": value} for kind in ("slice", "property") for value in (0.1, -0.3)]
@@ -290,4 +302,4 @@ def top_leads(rows: Sequence[Row]) -> list[Row]:
         >>> len(top_leads(rows * 5))
         15
     """
-    return sorted(rows, key=lambda row: (_KINDS.index(row["kind"]), -abs(row["value"])))[:MOST]
+    return sorted(rows, key=lambda row: (_KINDS_IN_ORDER.index(row["kind"]), -abs(row["value"])))[:MAX_LEADS]

@@ -47,9 +47,9 @@ from assay.spec.request import ProbeSpec, parse_request
 from assay.spec.schema import REFERABLE
 from assay.stats.format import count, join_words, number
 from assay.stats.influence import auroc_influence
-from assay.stats.maps import threshold_at
-from assay.stats.measures.grades import specific_thresholds
-from assay.stats.measures.maps import LEVELS
+from assay.stats.maps import sensitivity_threshold
+from assay.stats.measures.grades import specificity_thresholds
+from assay.stats.measures.maps import SENSITIVITY_LEVELS
 from assay.stats.metrics import auroc, log_odds, placements
 from assay.store.files import write_json
 from assay.store.folder import RunFolder
@@ -163,29 +163,31 @@ CAUSES = (
     "check what its training did to images: framing (data.fit: pad, squash or crop, "
     "and data.size), scaling (mean and std, or 0..255) and the order of channels (RGB or BGR)"
 )
-_ONE_CLASS = 0.98
+_MAX_SHARE_OF_ONE_CLASS = 0.98
 """The share of images called one class from which an output counts as nearly constant."""
-_FAR = 0.05
-_NORMAL = 1.96
+_MIN_AUROC_DIFFERENCE = 0.05
+_NORMAL_QUANTILE = 1.96
 
 
-def signs(logits: np.ndarray, table: FactorTable, threshold: float | None, expect: float | None) -> list[str]:
-    """Explain which properties of a classifier's logits [n, k] suggest that its images differ from those of training.
+def misreading_signs(
+    logits: np.ndarray, table: FactorTable, threshold: float | None, expect: float | None
+) -> list[str]:
+    """Return sentences on properties of a classifier's logits [n, k] that suggest wrong preprocessing.
 
     Args:
         expect: The AUROC that the user knows of. It differs where it is outside the 95% interval over patients and more
             than 0.05 away.
     """
-    sentences = [_constant(logits, table, 0.5 if threshold is None else threshold)]
+    sentences = [_constant_output_sentence(logits, table, 0.5 if threshold is None else threshold)]
     if expect is not None:
         sentences.append(_expectation_sentence(logits, table, expect))
     return [f"{sentence}; {CAUSES}" for sentence in sentences if sentence]
 
 
-def _constant(logits: np.ndarray, table: FactorTable, threshold: float) -> str:
+def _constant_output_sentence(logits: np.ndarray, table: FactorTable, threshold: float) -> str:
     if constant(logits):
         return f"the model gives all {count(len(logits), 'image')} the same output"
-    return called_alike(logits, table.target, table.classes, threshold, _ONE_CLASS)
+    return called_alike(logits, table.target, table.classes, threshold, _MAX_SHARE_OF_ONE_CLASS)
 
 
 def _expectation_sentence(logits: np.ndarray, table: FactorTable, expect: float) -> str:
@@ -194,21 +196,21 @@ def _expectation_sentence(logits: np.ndarray, table: FactorTable, expect: float)
     score, target = log_odds(logits)[:, 0], table.target
     if len(np.unique(target)) < 2:
         return f"expect is an AUROC, and all images are '{table.classes[int(target[0])]}': it was not compared"
-    area = auroc(score, target).value
-    rows = auroc_influence(*placements(score, target), target, area)
-    error = float(np.sqrt((np.bincount(table.patient, weights=rows) ** 2).sum()))
-    if abs(area - expect) <= max(_FAR, _NORMAL * error):
+    auroc_value = auroc(score, target).value
+    contributions = auroc_influence(*placements(score, target), target, auroc_value)
+    error = float(np.sqrt((np.bincount(table.patient, weights=contributions) ** 2).sum()))
+    if abs(auroc_value - expect) <= max(_MIN_AUROC_DIFFERENCE, _NORMAL_QUANTILE * error):
         return ""
-    return f"the AUROC is {number(area)} where {number(expect)} was expected"
+    return f"the AUROC is {number(auroc_value)} where {number(expect)} was expected"
 
 
 VALIDATION = "(validation)"
 """The name of the environment of validation images, which set thresholds."""
-ALONE = Context(lambda share, word: None, lambda: False)
-"""Interface of a job that nobody watches."""
-_IDENTIFYING = 16
-"""Images whose answers identify a model whose content cannot be hashed."""
-OF_LAYERS = ("decodability", "representation")
+UNWATCHED = Context(lambda share, word: None, lambda: False)
+"""Context of a job that runs without an executor: its progress is not shown, and it is not stopped."""
+_N_IDENTIFYING_IMAGES = 16
+"""Images whose outputs identify a model whose content cannot be hashed."""
+LAYER_PROBES = ("decodability", "representation")
 """Probes that read layers."""
 
 SCALINGS: Mapping[str, Scaling] = {
@@ -241,23 +243,23 @@ def tables_of(folder: RunFolder) -> Tables:
     """Return the tables of a probed model from its records."""
     plan = read_plan(folder)
     skip = bool(folder.record("models", plan.model).get("skip_bad_rows", False))
-    place = Workspace(folder.root, default_cache_root(), skip)
-    return analyze_model(folder, plan, lambda: population_of(plan.request.data, place, all_tested=True))
+    workspace = Workspace(folder.root, default_cache_root(), skip)
+    return analyze_model(folder, plan, lambda: population_of(plan.request.data, workspace, all_tested=True))
 
 
 @dataclass(frozen=True)
 class PreparedAudit:
-    """A model, and the images on which it is to be read.
+    """A model with the images that it reads.
 
     Attributes:
         model: The model, with its identity.
         request: The checked request.
         population: All images.
         scene: The environments to test on.
-        place: The run folder and the cache.
+        workspace: The run folder and the cache.
         device: Device of the model.
         config: Image settings from the config of a timm model, where they were used.
-        doubts: Sentences on assumptions that were made.
+        assumptions: Sentences on assumptions that were made.
         names: Names of the outputs that come with the model; empty where none do.
         scores: What its scores are, for readers.
         outputs: How its outputs are matched to the classes, for readers.
@@ -269,10 +271,10 @@ class PreparedAudit:
     request: ProbeSpec
     population: Population
     scene: PopulationScene
-    place: Workspace
+    workspace: Workspace
     device: str
     config: Config | None
-    doubts: tuple[str, ...]
+    assumptions: tuple[str, ...]
     names: tuple[str, ...] = ()
     scores: str = ""
     outputs: str = ""
@@ -281,7 +283,7 @@ class PreparedAudit:
 
 
 def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCallback = no_progress) -> PreparedAudit:
-    """Check a request, open the images, and look whether the model takes them.
+    """Check a request, open the images, and check that the model can read them.
 
     Args:
         origin: The model.
@@ -296,27 +298,27 @@ def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCa
     if request.expect is not None and not 0 <= request.expect <= 1:
         raise SpecError(f"expect is an AUROC in 0..1, not {request.expect!r}")
     device = origin.device if isinstance(origin, InMemory) else choose_device(request.device)
-    config, unused = _config(origin, request, device)
+    config, refusals = _usable_config(origin, request, device)
     file = _model_file(origin)
-    names = config.names if config else output_names({"names": adjacent_names(file)}) if unused and file else ()
-    doubts, data = [*origin.facts.notes, *unused], request.data
+    names = config.names if config else output_names({"names": adjacent_names(file)}) if refusals and file else ()
+    assumptions, data = [*origin.facts.notes, *refusals], request.data
     if config is not None:
         filled = config.complete_data(data)
         if request.preprocessing is None:
-            doubts.append(config.describe(data, filled, scaling_of(request) is None))
+            assumptions.append(config.describe(data, filled, scaling_of(request) is None))
         data = filled
     spec = parse_request(_with_framing(origin, data), request.environments or {"all": {}}, request.probes, request.task)
-    _require_able(origin, request, spec, device)
-    nowhere, population, scene = opened_images(
+    _require_layers(origin, request, spec, device)
+    cache_only, population, scene = open_images(
         spec, request.seed, skip_bad_rows=request.skip_bad_rows, device=device, on_progress=on_progress
     )
     model = _prepare_model(origin, request, config, population, spec)
     model = _with_identity(model, scene, device)
-    place = replace(nowhere, root=request.out or nowhere.cache / "models" / model.content)
-    return PreparedAudit(model, spec, population, scene, place, device, config, tuple(doubts), names)
+    workspace = replace(cache_only, root=request.out or cache_only.cache / "models" / model.content)
+    return PreparedAudit(model, spec, population, scene, workspace, device, config, tuple(assumptions), names)
 
 
-def opened_images(
+def open_images(
     spec: ProbeSpec,
     seed: int = 0,
     *,
@@ -324,11 +326,15 @@ def opened_images(
     device: str = PROCESSOR,
     on_progress: ProgressCallback = no_progress,
 ) -> tuple[Workspace, Population, PopulationScene]:
-    """Open the images of a request. The place has the cache alone. Raises DataError where rows cannot be read."""
+    """Open the images of a request, with a workspace that has the cache but no run folder.
+
+    Raises:
+        DataError: Rows cannot be read.
+    """
     code = own_code(spec.model_dump_json(context={"complete": True}))
-    nowhere = Workspace(Path(), default_cache_root(), skip_bad_rows, code)
-    population = population_of(spec.data, nowhere, device, all_tested=True, fresh=True, on_progress=on_progress)
-    return nowhere, population, population.scene(spec.tests, seed)
+    cache_only = Workspace(Path(), default_cache_root(), skip_bad_rows, code)
+    population = population_of(spec.data, cache_only, device, all_tested=True, fresh=True, on_progress=on_progress)
+    return cache_only, population, population.scene(spec.tests, seed)
 
 
 def probe_model(request: ProbeRequest, on_progress: ProgressCallback = no_progress) -> RunFolder:
@@ -354,8 +360,8 @@ def probe_model(request: ProbeRequest, on_progress: ProgressCallback = no_progre
     prepared = prepare_model(origin_of(request), request, on_progress)
     with computing_on(prepared.device):
         run = ProbeRun(request, prepared, on_progress)
-        carry_out(run, prepared.place.root, InProcess(), with_page=request.out is not None)
-    return prepared.place.folder
+        carry_out(run, prepared.workspace.root, InProcess(), with_page=request.out is not None)
+    return prepared.workspace.folder
 
 
 @dataclass(eq=False)
@@ -388,11 +394,11 @@ class ProbeRun(RunSteps):
 
     def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
         """Read the model here, since what it refuses is an error of the request. No tasks are left."""
-        self.prepared, doubts = self._with_thresholds(), list(self.prepared.doubts)
+        self.prepared, doubts = self._with_thresholds(), list(self.prepared.assumptions)
         prepared, spec = self.prepared, self.prepared.request
         self.began, plan = time.time(), _plan_probes(prepared.model, spec, prepared.scene, prepared.population)
         job = ProbeJob(
-            prepared.place,
+            prepared.workspace,
             prepared.model,
             spec.data,
             spec.tests,
@@ -401,11 +407,11 @@ class ProbeRun(RunSteps):
             all_tested=True,
             device=prepared.device,
         )
-        job(ALONE)
+        job(UNWATCHED)
         if spec.task == "classification":
             first = prepared.scene.environment(prepared.scene.names[0])
-            answers = _read_or_load(prepared, plan.readings[first.name], first)
-            doubts += signs(answers.logits, first.table, prepared.model.threshold, self.request.expect)
+            outputs = _read_or_load(prepared, plan.readings[first.name], first)
+            doubts += misreading_signs(outputs.logits, first.table, prepared.model.threshold, self.request.expect)
         self.plan = plan.model_copy(update={"doubts": tuple(doubts)})
         return iter(())
 
@@ -420,7 +426,7 @@ class ProbeRun(RunSteps):
         filled = _with_framing(origin, data if prepared.config is None else prepared.config.complete_data(data))
         spec = parse_request(filled, {VALIDATION: {}}, ("performance",), request.task)
         images = population_of(
-            spec.data, prepared.place, prepared.device, all_tested=True, on_progress=self.on_progress
+            spec.data, prepared.workspace, prepared.device, all_tested=True, on_progress=self.on_progress
         )
         environment, identity = _validation_images(images, spec, prepared.scene, request.seed)
         columns = kept_columns(request.task, prepared.request.probes, prepared.population)
@@ -431,30 +437,30 @@ class ProbeRun(RunSteps):
         """Return the tables, and keep the record of the model that they need."""
         prepared = self.prepared
         assert self.plan is not None
-        keep_model(prepared.place, prepared.model, prepared.population, self.began, prepared.device)
+        write_model_record(prepared.workspace, prepared.model, prepared.population, self.began, prepared.device)
         return analyze_model(folder, self.plan, lambda: prepared.population)
 
 
-def _config(origin: Origin, request: ProbeRequest, device: str) -> tuple[Config | None, Sequence[str]]:
-    """Return the config of a model that is to be used, and a sentence on one that does not fit.
+def _usable_config(origin: Origin, request: ProbeRequest, device: str) -> tuple[Config | None, Sequence[str]]:
+    """Return the config of a model if it is to be used, and why its own settings were refused, if they were.
 
-    A trained network scales its images itself, as do those that take whole numbers.
+    A network that Assay trained, and one that takes whole numbers, scales its images itself and has no config.
     """
     file = _model_file(origin)
-    alone = isinstance(origin, TrainedOrigin) or origin.facts.integer
-    config, unused, network = None, list[str](), None if alone else origin.network(device)
+    scales_itself = isinstance(origin, TrainedOrigin) or origin.facts.integer
+    config, refusals, network = None, list[str](), None if scales_itself else origin.network(device)
     try:
         config = None if network is None else config_of(network, file)
     except (SpecError, WeightsError) as error:
         is_stated = scaling_of(request) is not None or request.preprocessing == "none"
         if request.preprocessing == "config" or not (is_stated or isinstance(error, ChannelsError)):
             raise type(error)(f"{error.args[0]}; it is not needed if you state the scaling yourself") from error
-        unused.append(f"settings that come with the model were not used: {error}")
+        refusals.append(f"settings that come with the model were not used: {error}")
     if config is not None and file is not None:  # the network itself decides what it takes
         config = replace(config, data={**config.data, **origin.facts.framing})
     if request.preprocessing == "config" and config is None:
         raise SpecError("preprocessing: this model has no config; put what was done to images before it")
-    return (None, ()) if request.preprocessing == "none" else (config, unused)
+    return (None, ()) if request.preprocessing == "none" else (config, refusals)
 
 
 def _model_file(origin: Origin) -> Path | None:
@@ -510,11 +516,11 @@ def _prepare_model(
 
 
 def _with_identity(model: GivenModel, scene: PopulationScene, device: str) -> GivenModel:
-    """Return the model with its identity, after a look at whether it takes these images."""
+    """Return the model with its identity, after a check that it can read these images."""
     environment = scene.environment(scene.names[0])
-    images = environment.images.read(np.arange(min(_IDENTIFYING, len(environment))))
+    images = environment.images.read(np.arange(min(_N_IDENTIFYING_IMAGES, len(environment))))
     with model.open(device) as opened:
-        _require_fit(opened, images[:1].to(device))
+        _require_readable(opened, images[:1].to(device))
     return model.identified(images, device)
 
 
@@ -529,54 +535,61 @@ def _plan_probes(model: GivenModel, request: ProbeSpec, scene: PopulationScene, 
     return ModelPlan(model=model.id, request=request, readings=readings, probes=probes)
 
 
-def keep_model(place: Workspace, model: GivenModel, population: Population, began: float, device: str) -> None:
+def write_model_record(
+    workspace: Workspace, model: GivenModel, population: Population, began: float, device: str
+) -> None:
     """Write the record of the model, once."""
-    folder = place.folder
+    folder = workspace.folder
     if folder.complete("models", model.id):
         return
     write_json(folder.unit("models", model.id) / PROVENANCE, provenance(began, device))
     names = list(population.classes) if model.task == "classification" else ["background", *population.kinds]
-    more = {"class_names": names, "skip_bad_rows": place.skip_bad_rows}
-    folder.write_record("models", model.id, {"status": "done", **model.described(), **more})
+    fields = {"class_names": names, "skip_bad_rows": workspace.skip_bad_rows}
+    folder.write_record("models", model.id, {"status": "done", **model.described(), **fields})
 
 
-def read_answers(prepared: PreparedAudit, id: str, images: Callable[[], Environment], context: Context = ALONE) -> None:
-    """Read the answers to images and keep them under a name, as a `Job`.
+def read_predictions(
+    prepared: PreparedAudit, id: str, images: Callable[[], Environment], context: Context = UNWATCHED
+) -> None:
+    """Read images with the model and store its outputs under an id, as a `Job`.
 
     Raises:
-        SpecError: The images cannot be changed as asked.
-        ReadingError: The answers are of no use.
+        SpecError: The images cannot be changed as requested.
+        ReadingError: The outputs cannot be used.
     """
     environment, model = images(), prepared.model
     with model.open(prepared.device) as opened:
-        read = ModelReading(opened, [Request(environment)]).read(environment)
+        outputs = ModelReading(opened, [Request(environment)]).read(environment)
     write_reading(
-        prepared.place.folder, id, environment.table, read, {"model": model.id, "environment": environment.name}
+        prepared.workspace.folder, id, environment.table, outputs, {"model": model.id, "environment": environment.name}
     )
 
 
 def _read_or_load(prepared: PreparedAudit, id: str, images: Environment) -> ModelOutputs:
-    """Return the answers to images, read where they are not kept."""
-    if not prepared.place.folder.complete("readings", id):
-        read_answers(prepared, id, lambda: images)
-    return stored_reading(prepared.place.folder.outputs(id))
+    """Return the stored outputs for images; read the images first where there are none."""
+    if not prepared.workspace.folder.complete("readings", id):
+        read_predictions(prepared, id, lambda: images)
+    return stored_reading(prepared.workspace.folder.outputs(id))
 
 
-def _with_thresholds(model: GivenModel, environment: Environment, answers: ModelOutputs) -> GivenModel:
+def _with_thresholds(model: GivenModel, environment: Environment, outputs: ModelOutputs) -> GivenModel:
     """Return the model with the thresholds that a trial would take from these images.
 
     Of two classes Youden's, of grades those at which the standard specificities are reached, of a segmentation
     those at which it finds the standard shares of lesions.
     """
     if model.task == "segmentation":
-        if not answers.maps:
+        if not outputs.maps:
             raise ReadingError("validation: the model gives no pixel logits [b, k, h, w]")
-        reached = (threshold_at(answers.maps["lesion_score"], answers.maps["floor"], level) for level in LEVELS)
+        reached = (
+            sensitivity_threshold(outputs.maps["lesion_score"], outputs.maps["floor"], level)
+            for level in SENSITIVITY_LEVELS
+        )
         return replace(model, operating=tuple(operating_point.value for operating_point in reached))
     targets = environment.table.target
-    if model.cut is not None and answers.logits.shape[1] > 2:
-        return replace(model, specific=specific_thresholds(answers.logits, targets, model.cut))
-    threshold = youden_threshold(tensor_of(answers.logits), tensor_of(targets))
+    if model.cut is not None and outputs.logits.shape[1] > 2:
+        return replace(model, specific=specificity_thresholds(outputs.logits, targets, model.cut))
+    threshold = youden_threshold(tensor_of(outputs.logits), tensor_of(targets))
     if threshold is None:
         raise SpecError(
             "validation: a threshold is set between two classes, and its images have "
@@ -603,31 +616,36 @@ def _validation_images(
     tested = np.concatenate(
         [image_hashes(without_interventions(scene.environment(name).images)) for name in scene.names]
     )
-    both = int(np.isin(image_hashes(without_interventions(environment.images)), tested).sum())
-    if both:
+    n_tested_too = int(np.isin(image_hashes(without_interventions(environment.images)), tested).sum())
+    if n_tested_too:
         raise SpecError(
-            f"validation: {both:,} of its {len(environment):,} images are tested too; a threshold is set on others"
+            f"validation: {n_tested_too:,} of its {len(environment):,} images are tested too; "
+            "a threshold is set on others"
         )
     return environment, validation_scene.identity(VALIDATION)
 
 
-def _require_able(origin: Origin, request: ProbeRequest, spec: ProbeSpec, device: str) -> None:
+def _require_layers(origin: Origin, request: ProbeRequest, spec: ProbeSpec, device: str) -> None:
     """Check that the model has the layers and gradients that probes need. Raises SpecError."""
     if isinstance(origin, TrainedOrigin):
         return
     probes = [probe.name for probe in spec.probes]
-    inner = [name for name in probes if name in (*OF_LAYERS, "attribution")]
-    if origin.opaque and (inner or request.layers):
-        what = f"probe '{inner[0]}' looks into the network" if inner else "layers name modules of the network"
+    inner_probes = [name for name in probes if name in (*LAYER_PROBES, "attribution")]
+    if origin.opaque and (inner_probes or request.layers):
+        what = (
+            f"probe '{inner_probes[0]}' looks into the network"
+            if inner_probes
+            else "layers name modules of the network"
+        )
         raise SpecError(f"{what}, and {origin.opaque} shows none: give the module, or weights with a factory")
-    layered = [name for name in probes if name in OF_LAYERS]
-    if layered and not request.layers:
+    layer_probes = [name for name in probes if name in LAYER_PROBES]
+    if layer_probes and not request.layers:
         network = origin.network(device)
         outermost = join_words([name for name, _ in named_layers(network) if name and "." not in name][:12])
-        raise SpecError(f"probe '{layered[0]}' looks at layers: name modules in layers=(...), such as {outermost}")
+        raise SpecError(f"probe '{layer_probes[0]}' looks at layers: name modules in layers=(...), such as {outermost}")
 
 
-def _require_fit(model: Model, image: torch.Tensor) -> None:
+def _require_readable(model: Model, image: torch.Tensor) -> None:
     """Check that the network takes an image of these data. Its own error is reported with the image's shape."""
     try:
         with evaluating(model.network), torch.inference_mode():

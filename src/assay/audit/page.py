@@ -9,7 +9,7 @@ from pathlib import Path
 
 from assay.audit.cards import outcome_texts
 from assay.audit.harm_words import (
-    ANSWERED,
+    ANSWER_TABLES,
     answer_words,
     audit_tiles,
     further_words,
@@ -17,13 +17,14 @@ from assay.audit.harm_words import (
     measure_name,
     notes_words,
 )
-from assay.audit.harms import PIXELS, harms_of
+from assay.audit.harms import WHOLE_IMAGE_FAMILIES, harms_of
 from assay.audit.search.words import (
     NO_LEADS,
-    NOT_LOOKED_FOR,
+    NOT_SEARCHED_FOR,
     NOTE,
-    SOUGHT,
+    SEARCH_NAMES,
     VALUES,
+    content_words,
     lead_words,
     next_words,
     place_words,
@@ -32,25 +33,24 @@ from assay.audit.search.words import (
     region_title,
     searched_words,
     shares_words,
-    what_words,
 )
 from assay.audit.tables import DOSES, NOT_TESTED
 from assay.audit.words import (
     METHODS,
     NO_REFERENCE,
-    SHIFT,
+    SHIFT_NAME,
     check_words,
     chip_of_check,
     evidence_words,
     factor_words,
     limits_words,
-    meanings,
     needed_words,
     open_words,
     procedure_sentences,
     rates_words,
     reported_verdicts,
-    title,
+    verdict_meanings,
+    verdict_title,
 )
 from assay.core.errors import StoreError, unknown_of_few
 from assay.core.files import content_hash
@@ -67,8 +67,8 @@ from assay.report.account import (
 )
 from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.blocks import render
+from assay.report.context import CellFormat, PageContext, PageDefinition, Rows
 from assay.report.data_blocks import ADDED, CUES, ISSUES
-from assay.report.evidence import Evidence, Page, Rows, Wording
 from assay.report.images import SIDE, open_picture, small
 from assay.report.sheets import Cell, words
 from assay.stats.bounds import MARGIN
@@ -76,26 +76,26 @@ from assay.stats.rows import OPEN, RegionVerdict, leading_region, numeric
 
 # The first screen.
 
-_LONGEST = 40
+_MAX_PICTURE_NAME = 40
 """Letters of the name of a mark in the name of its picture."""
-MOST_TILES = 4
-MOST_SENTENCES = 3
+MAX_TILES = 4
+MAX_SENTENCES = 3
 """Sentences under the title; the findings have all."""
-MOST_VERDICTS = 12
+MAX_VERDICTS = 12
 """Verdicts that open; the table has all."""
-MOST_CHIPS = 3
+MAX_CHIPS = 3
 """Chips on the first screen, problems first; the findings have all."""
-EXAMPLES = 2
+IMAGES_PER_PICTURE = 2
 """Images in a picture of a mark, one above the other."""
-REGION = "region"
+REGION_PREFIX = "region"
 """Beginning of the names of pictures of a region; a mark of that name has a picture without a space."""
-EXAMPLE = 224
+LARGE_PICTURE_SIDE = 224
 """Most CSS pixels of the first image that carries it, and of the first that does not."""
-EXAMPLES_OF_REGION = 3
+IMAGES_PER_GROUP = 3
 """Images that carry what a region has, and as many that do not."""
 
 
-def audit_account(evidence: Evidence) -> PageText:
+def audit_account(evidence: PageContext) -> PageText:
     """Return the words on an audit."""
     tables, facts = evidence.tables, evidence.facts
     verdicts, margin = tables["verdicts"], facts["margin"]
@@ -114,14 +114,14 @@ def audit_account(evidence: Evidence) -> PageText:
     unlimited = leading is None or math.isnan(numeric(leading, "limit"))
     chips = _chips(tables["checks"], facts, marks=unlimited and any(row["kind"] == "mark" for row in verdicts))
     opening = FirstScreen(
-        tuple(sorted(chips, key=lambda chip: ("warn", "none", "ok").index(chip.light))[:MOST_CHIPS]),
-        tuple(procedure_sentences(facts, verdicts, tables["effects"], _searched(tables))),
-        tuple(places_of_region(evidence.root, leading, tuple(_PICTURES)) if leading else _places(evidence)),
+        tuple(sorted(chips, key=lambda chip: ("warn", "none", "ok").index(chip.light))[:MAX_CHIPS]),
+        tuple(procedure_sentences(facts, verdicts, tables["effects"], _searched_regions(tables))),
+        tuple(region_pictures(evidence.root, leading, tuple(_PICTURES)) if leading else _mark_pictures(evidence)),
         tuple(harm_lines(tables, harms, float(margin))),
         f"What was found, by kind and then by {measure_name(tables)} lost",
-        more=(" ".join(more[:MOST_SENTENCES]), *more[MOST_SENTENCES:]),
+        more=(" ".join(more[:MAX_SENTENCES]), *more[MAX_SENTENCES:]),
         next=next_words(tables, evidence.typed_folder),
-        tiles=tuple(audit_tiles(tables, facts, harms)[:MOST_TILES]),
+        tiles=tuple(audit_tiles(tables, facts, harms)[:MAX_TILES]),
         legend=notes_words(tables, harms),
         further=further_words(tables, harms),
     )
@@ -137,7 +137,7 @@ def audit_account(evidence: Evidence) -> PageText:
     )
 
 
-def _searched(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
+def _searched_regions(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
     return [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
 
 
@@ -153,7 +153,7 @@ def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
     """Return sentences on the sections of regions and leads, see `page.audit_sections`."""
     leading = leading_region(tables["regions"])
     parts = [] if leading is None else [f"{region_title(leading)}; {region_evidence(leading)}."]
-    parts += [*searched_words(tables["regions"], sizes=False), *([NOT_LOOKED_FOR] if tables["regions"] else [])]
+    parts += [*searched_words(tables["regions"], sizes=False), *([NOT_SEARCHED_FOR] if tables["regions"] else [])]
     return {"region": " ".join(parts), "found": NOTE if tables["leads"] else NO_LEADS, "leads": VALUES}
 
 
@@ -175,25 +175,25 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
 # Verdicts that open.
 
 
-def open_verdicts(evidence: Evidence, by_dose: Block) -> Iterator[ResultDetail]:
+def open_verdicts(evidence: PageContext, by_dose: Block) -> Iterator[ResultDetail]:
     """Yield the leading verdicts on marks and columns, those on marks with a block of their doses."""
     tested = [row for row in reported_verdicts(evidence.tables) if row["verdict"] != NOT_TESTED]
-    for at, row in enumerate(tested[:MOST_VERDICTS]):
-        mark = row["kind"] == "mark"
+    for at, row in enumerate(tested[:MAX_VERDICTS]):
+        is_mark = row["kind"] == "mark"
         doses = replace(by_dose, id=f"doses-{at}", keep=Query(only={"factor": (row["factor"],)}))
         path = _picture_of(evidence.root, row["factor"])
         yield ResultDetail(
-            title(row, evidence.facts["margin"]),
+            verdict_title(row, evidence.facts["margin"]),
             evidence_words(row, evidence.facts),
-            _place(row, path) if mark and path.is_file() else None,
-            render(doses, evidence).sheet if mark else None,
+            _pictures_of_mark(row, path) if is_mark and path.is_file() else None,
+            render(doses, evidence).sheet if is_mark else None,
         )
 
 
 # Pictures of marks: images without (left) and with the mark.
 
 
-def places_of_region(root: Path, row: Row, names: Sequence[str], audit: str = "") -> Iterator[PlacePictures]:
+def region_pictures(root: Path, row: Row, names: Sequence[str], audit: str = "") -> Iterator[PlacePictures]:
     """Yield pictures of a region: means of images with and without its content, their difference, and images of both.
 
     Args:
@@ -204,10 +204,10 @@ def places_of_region(root: Path, row: Row, names: Sequence[str], audit: str = ""
     """
     for name in names:
         search = f"{row['of']}-{row.get('round', 1)}".removesuffix("-1")
-        path = root / "pictures" / f"{audit}{REGION} {picture_name(search)} {name}.png"
+        path = root / "pictures" / f"{audit}{REGION_PREFIX} {picture_name(search)} {name}.png"
         if path.is_file():
-            side = EXAMPLE if name in ("with 1", "without 1") else SIDE
-            caption = _PICTURES[name].format(what=what_words(row))
+            side = LARGE_PICTURE_SIDE if name in ("with 1", "without 1") else SIDE
+            caption = _PICTURES[name].format(what=content_words(row))
             yield PlacePictures(caption, (small(open_picture(path).convert("RGB"), place_words(row), side),))
 
 
@@ -215,12 +215,12 @@ _PICTURES = {
     **{f"{name} 1": f"an image {name} {{what}}" for name in ("with", "without")},
     **{name: f"mean of images {name} it" for name in ("with", "without")},
     "difference": "difference of the means",
-    **{f"{name} {at + 1}": f"{name} {{what}}" for at in range(1, EXAMPLES_OF_REGION) for name in ("with", "without")},
+    **{f"{name} {at + 1}": f"{name} {{what}}" for at in range(1, IMAGES_PER_GROUP) for name in ("with", "without")},
 }
 """Name of a picture of a region -> its caption."""
 
 
-def _places(evidence: Evidence) -> Iterator[PlacePictures]:
+def _mark_pictures(evidence: PageContext) -> Iterator[PlacePictures]:
     """Yield an image as it is, and with each of the most harmful marks."""
     marks = [
         row
@@ -228,16 +228,16 @@ def _places(evidence: Evidence) -> Iterator[PlacePictures]:
         if row["kind"] == "mark" and _picture_of(evidence.root, row["factor"]).is_file()
     ]
     for number, row in enumerate(marks[: MOST_PLACES - 1]):
-        place = _place(row, _picture_of(evidence.root, row["factor"]))
-        yield from () if number else (PlacePictures("as it is", place.pictures[:1]),)
+        pictures = _pictures_of_mark(row, _picture_of(evidence.root, row["factor"]))
+        yield from () if number else (PlacePictures("as it is", pictures.pictures[:1]),)
         look = f": {row['look']}" if row.get("look") else ""
-        way = "applied" if row.get("family") in PIXELS else "added"
-        yield PlacePictures(f"with {place.name}, {way} by this audit{look}", place.pictures[1:])
+        way = "applied" if row.get("family") in WHOLE_IMAGE_FAMILIES else "added"
+        yield PlacePictures(f"with {pictures.name}, {way} by this audit{look}", pictures.pictures[1:])
 
 
-def _place(row: Row, path: Path) -> PlacePictures:
+def _pictures_of_mark(row: Row, path: Path) -> PlacePictures:
     image = open_picture(path).convert("RGB")
-    side, height = image.width // 2, image.height // EXAMPLES
+    side, height = image.width // 2, image.height // IMAGES_PER_PICTURE
     parts = {label: (at * side, 0, (at + 1) * side, height) for at, label in enumerate(("without", "with"))}
     return PlacePictures(factor_words(row), tuple(small(image.crop(box), label) for label, box in parts.items()))
 
@@ -248,14 +248,14 @@ def _picture_of(root: Path, factor: str) -> Path:
 
 def picture_name(factor: str) -> str:
     """Return the name of the picture of a mark, without its ending: another for every mark, on any file system."""
-    plain = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in factor)[:_LONGEST]
-    same = plain == factor and factor.isascii() and factor == factor.lower()
-    return plain if same else f"{plain}.{content_hash(factor)[:8]}"
+    file_name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in factor)[:_MAX_PICTURE_NAME]
+    is_unchanged = file_name == factor and factor.isascii() and factor == factor.lower()
+    return file_name if is_unchanged else f"{file_name}.{content_hash(factor)[:8]}"
 
 
 # Blocks and sections.
 
-MOST_SWINGS = 15
+MAX_SWINGS = 15
 """Marks and columns in the chart of the first screen; the table has all."""
 _EFFECT = ("g", "loss_negatives", "loss", "flips", "dice", "stray")
 REGIONS = Block(
@@ -288,7 +288,7 @@ SWINGS = Block(
     table="verdicts",
     chart="strip",
     place=("factor",),
-    keep=Query(without={"verdict": (NOT_TESTED,)}, most=MOST_SWINGS),
+    keep=Query(without={"verdict": (NOT_TESTED,)}, most=MAX_SWINGS),
     value="g",
     colors="verdict",
     listed=False,
@@ -428,10 +428,10 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
 
 # Rows with their numbers, margin and measure, and cells of columns.
 
-_MEASURES = {"verdicts": SHIFT, "effects": SHIFT, "distorted": "AUROC lost"}
+_MEASURES = {"verdicts": SHIFT_NAME, "effects": SHIFT_NAME, "distorted": "AUROC lost"}
 
 
-def _with_numbers(table: str, rows: Rows, evidence: Evidence) -> Rows:
+def _with_numbers(table: str, rows: Rows, evidence: PageContext) -> Rows:
     """Return rows with their number, measure and margin; patients that are not named are not counted."""
     if table not in ("verdicts", "effects", "distorted", "gaps", "groups", "leads", "regions"):
         return rows
@@ -443,47 +443,47 @@ def _with_numbers(table: str, rows: Rows, evidence: Evidence) -> Rows:
     return [{**row, "id": f"{table}-{number}", **more} for number, row in enumerate(rows)]
 
 
-def _needed_cell(row: Row, _: Evidence) -> Cell:
+def _needed_cell(row: Row, _: PageContext) -> Cell:
     """Return how many images would settle a test; of more than can be collected no number."""
     needed = numeric(row, "needed")
     return words("") if math.isnan(needed) else words(needed_words(needed))
 
 
-def factor_cell(row: Row, _: Evidence) -> Cell:
+def factor_cell(row: Row, _: PageContext) -> Cell:
     """Return the cell of a mark or column."""
     return words(factor_words({"kind": "mark", **row}))
 
 
-def _swing_block(_: Evidence, measure: str) -> Block:
+def _swing_block(_: PageContext, measure: str) -> Block:
     """Return the block of the AUROC shift. Raises StoreError for another measure."""
     if measure != "g":
         raise StoreError(unknown_of_few("measure", measure, ["g"]))
     return SWINGS
 
 
-PAGE = Page(
-    account=audit_account,
+PAGE = PageDefinition(
+    text=audit_account,
     sections=audit_sections,
-    answer=lambda evidence: answer_words({name: evidence.tables[name] for name in ANSWERED}),
-    texts=outcome_texts,
-    first=lambda _: (SWINGS,),
+    answer=lambda evidence: answer_words({name: evidence.tables[name] for name in ANSWER_TABLES}),
+    extra_files=outcome_texts,
+    leading_blocks=lambda _: (SWINGS,),
     block_of=_swing_block,
     rows=_with_numbers,
     cells={
-        "factor": Wording(factor_cell),
-        "open": Wording(lambda row, _: words(open_words(row["open"]))),
-        "place": Wording(lambda row, _: words(row["place"] or "as drawn")),
-        "lead": Wording(lambda row, _: words(lead_words(row)), "finding"),
-        "needed": Wording(_needed_cell),
-        "sought": Wording(lambda row, _: words(SOUGHT[row["of"]]), "search"),
-        "found": Wording(lambda row, _: words(region_title(row))),
-        "carried": Wording(lambda row, _: words(shares_words(row)), "images that carry it"),
+        "factor": CellFormat(factor_cell),
+        "open": CellFormat(lambda row, _: words(open_words(row["open"]))),
+        "place": CellFormat(lambda row, _: words(row["place"] or "as drawn")),
+        "lead": CellFormat(lambda row, _: words(lead_words(row)), "finding"),
+        "needed": CellFormat(_needed_cell),
+        "sought": CellFormat(lambda row, _: words(SEARCH_NAMES[row["of"]]), "search"),
+        "found": CellFormat(lambda row, _: words(region_title(row))),
+        "carried": CellFormat(lambda row, _: words(shares_words(row)), "images that carry it"),
     },
     terms=lambda tables: {
-        "verdict": meanings(tables["verdicts"]),
+        "verdict": verdict_meanings(tables["verdicts"]),
         "region": region_meanings([row for row in tables["regions"] if row["verdict"] in OPEN]),
     },
-    opened=lambda evidence: {"verdict": tuple(open_verdicts(evidence, BY_DOSE))},
+    result_details=lambda evidence: {"verdict": tuple(open_verdicts(evidence, BY_DOSE))},
     failures=(UNTESTED,),
 )
 """Of audits."""

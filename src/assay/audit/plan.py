@@ -1,4 +1,4 @@
-"""What an audit reads: how many images, and under which changes, as far as no answer of the model decides it."""
+"""Plan of an audit: how many images the model reads, and under which changes, as far as no prediction decides it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import torch
 from jaxtyping import Bool, Int
 
 from assay.audit.battery import SEVERITIES, AuditedMark, battery, every_distortion, marks_of
-from assay.audit.checks import Change, ChangedOnReading
+from assay.audit.checks import ChangedOnReading, ImageChange
 from assay.audit.model import PreparedAudit
 from assay.audit.request import AuditRequest
 from assay.audit.scored import operating_point, require_classes, second_half
 from assay.audit.search import candidates
-from assay.audit.search.search import AFTER, LEAST_IMAGES, MOST_PASSES
+from assay.audit.search.search import FIXED_PASSES, LEAST_IMAGES, PASSES_PER_IMAGE
 from assay.audit.tables import DOSES
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.errors import DataError, SpecError, key_text
@@ -42,8 +42,8 @@ _MIN_IMAGES = 2 * LEAST_PATIENTS
 """Images that are audited at least, however small the budget."""
 _SEARCH_SHARE = 0.65
 """Share of the budget that the search for a region may take."""
-_SEARCH_PASSES_FIXED = sum(MOST_PASSES.values()) + candidates.MOST_PASSES
-_SEARCH_PASSES_PER_IMAGE = sum(AFTER.values()) + candidates.AFTER + 1
+_SEARCH_PASSES_FIXED = sum(FIXED_PASSES.values()) + candidates.FIXED_PASSES
+_SEARCH_PASSES_PER_IMAGE = sum(PASSES_PER_IMAGE.values()) + candidates.PASSES_PER_IMAGE + 1
 """Passes of the first searches at most, once and for each image, which is read without changes too. Those for a shape
 follow only where images have one, those for shading, turned shapes and occlusion where their limits are known, those
 between two kinds of change where the halves found two, and those of further rounds only where something was found."""
@@ -51,7 +51,7 @@ _PLACEMENT_IMAGES, _PLACEMENT_SHARE = 8, 0.1
 """Images of each half of the patients on which places of a mark are compared; share of the budget that this may take.
 """
 _TIMING_IMAGES = 16
-_COMPARED = 400
+_N_COMPARED_IMAGES = 400
 """Images on which other scalings are tried."""
 StageCallback = Callable[[str], None]
 
@@ -98,9 +98,9 @@ class AuditSize:
         marks: Number of marks.
         distortions: Number of distortions.
         severities: Number of severities of each.
-        searched: Images that are searched for a region; 0 where none are.
+        searched_images: Images that are searched for a region; 0 where none are.
         passes_per_image: How often each of the marked images is read at most.
-        placement_passes: Passes of the comparison of places of marks; 0 where none are compared.
+        placement_passes: Passes that choose among the places of marks; 0 where places are not compared.
         skips_doses: Whether doses that cannot change a verdict are left out.
     """
 
@@ -110,7 +110,7 @@ class AuditSize:
     marks: int
     distortions: int
     severities: int
-    searched: int
+    searched_images: int
     passes_per_image: int
     placement_passes: int
     skips_doses: bool
@@ -122,7 +122,7 @@ class AuditSize:
             self.clean_images
             + self.marked_images * self.passes_per_image
             + self.placement_passes
-            + passes_of(self.searched)
+            + search_passes(self.searched_images)
         )
 
     @property
@@ -138,61 +138,86 @@ class AuditSize:
 
 
 def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool = True) -> AuditSize:
-    """Return how many images are read: it depends on the budget and the images alone, so that equal audits are equal.
+    """Return how many images are read. It depends on the budget and the images alone, so that equal audits are equal.
+
+    The budget is spent in this order; a pass is one image through the model.
+
+    1. The search may take `_SEARCH_SHARE` of the budget. It has fixed passes and passes per image; with fewer than
+       `LEAST_IMAGES` images there is none.
+    2. Places of marks are compared on `_PLACEMENT_IMAGES` images of each half of the patients. This is left out where
+       it would take more than `_PLACEMENT_SHARE` of the budget.
+    3. A third of the passes that are left is for images without changes.
+    4. The other passes, divided by the passes per image, are the number of marked images. Such an image is read under
+       each dose of each mark and each severity of each distortion, and once more for a mark that has places. Where a
+       region may be neutralized, it is also read without a mark, and once more for a mark that has places.
+
+    A mark may also be read at its own place with the region neutralized. In a full audit these extra passes count;
+    otherwise they replace doses that are skipped. Steps 3 and 4 have at least `_MIN_IMAGES` images each, if there are
+    as many, however small the budget.
 
     Args:
         request: What to do.
         all_images: All images.
-        search: Whether the model can be asked for what depends on its answers.
+        search: Whether the model can read images that are chosen by its predictions.
     """
-    n, (marks, distortions), severities = len(all_images), battery_of(request, all_images), _severities(request)
-    able = (
+    n_images, (marks, distortions), severities = len(all_images), battery_of(request, all_images), _severities(request)
+    affordable_search_images = (
         int((_SEARCH_SHARE * request.budget - _SEARCH_PASSES_FIXED) / _SEARCH_PASSES_PER_IMAGE)
         if search and request.leads
         else 0
     )
-    able = able if able >= LEAST_IMAGES else 0
-    searched = min(able, n) if request.train is None else able
-    holds_region = search and request.elsewhere and searched > 0
-    tried = sum(len(mark.places) for mark in marks) * 2 * _PLACEMENT_IMAGES
-    tried = tried if search and request.elsewhere and tried <= _PLACEMENT_SHARE * request.budget else 0
-    passes_left = request.budget - passes_of(searched) - tried
-    clean = min(n, max(_MIN_IMAGES, passes_left // 3))
-    placed = sum(bool(mark.places) for mark in marks) if tried else 0
-    times = max(
-        1,
-        len(marks) * len(DOSES) + placed * (1 + holds_region) + holds_region + len(distortions) * len(severities),
+    affordable_search_images = affordable_search_images if affordable_search_images >= LEAST_IMAGES else 0
+    searched_images = min(affordable_search_images, n_images) if request.train is None else affordable_search_images
+    neutralizes_region = search and request.elsewhere and searched_images > 0
+    placement_passes = sum(len(mark.places) for mark in marks) * 2 * _PLACEMENT_IMAGES
+    placement_passes = (
+        placement_passes
+        if search and request.elsewhere and placement_passes <= _PLACEMENT_SHARE * request.budget
+        else 0
     )
-    more = holds_region * len(
-        marks
-    )  # without the leading region, which takes the place of doses where these are left out
-    marked = min(clean, max(_MIN_IMAGES, (passes_left - clean) // (times + more * request.full)))
-    short = not request.full and (marked < n or marked * (times + more) > passes_left - clean)
+    passes_left = request.budget - search_passes(searched_images) - placement_passes
+    n_clean_images = min(n_images, max(_MIN_IMAGES, passes_left // 3))
+    n_placed_marks = sum(bool(mark.places) for mark in marks) if placement_passes else 0
+    passes_per_image = max(
+        1,
+        len(marks) * len(DOSES)
+        + n_placed_marks * (1 + neutralizes_region)
+        + neutralizes_region
+        + len(distortions) * len(severities),
+    )
+    extra_passes = neutralizes_region * len(marks)  # the mark with the region neutralized
+    n_marked_images = min(
+        n_clean_images,
+        max(_MIN_IMAGES, (passes_left - n_clean_images) // (passes_per_image + extra_passes * request.is_full)),
+    )
+    skips_doses = not request.is_full and (
+        n_marked_images < n_images or n_marked_images * (passes_per_image + extra_passes) > passes_left - n_clean_images
+    )
     return AuditSize(
-        n,
-        clean,
-        marked,
+        n_images,
+        n_clean_images,
+        n_marked_images,
         len(marks),
         len(distortions),
         len(severities),
-        searched,
-        times if short else times + more,
-        tried,
-        short,
+        searched_images,
+        passes_per_image if skips_doses else passes_per_image + extra_passes,
+        placement_passes,
+        skips_doses,
     )
 
 
 def least_budget() -> int:
     """Return the smallest budget that allows a search."""
-    return math.ceil(passes_of(LEAST_IMAGES) / _SEARCH_SHARE)
+    return math.ceil(search_passes(LEAST_IMAGES) / _SEARCH_SHARE)
 
 
-def passes_of(images: int) -> int:
-    """Return how many passes all searches of so many images take at most."""
-    return images * _SEARCH_PASSES_PER_IMAGE + _SEARCH_PASSES_FIXED if images else 0
+def search_passes(n_images: int) -> int:
+    """Return how many passes all searches of `n_images` images take at most."""
+    return n_images * _SEARCH_PASSES_PER_IMAGE + _SEARCH_PASSES_FIXED if n_images else 0
 
 
-def seconds_each(prepared: PreparedAudit, all_images: Environment) -> float:
+def seconds_per_image(prepared: PreparedAudit, all_images: Environment) -> float:
     """Return the seconds that one image takes, for a dry run: no plan depends on them."""
     with prepared.model.open(prepared.device) as opened, evaluating(opened.network), torch.inference_mode():
         images = take_with_masks(all_images, np.arange(min(_TIMING_IMAGES, len(all_images)))).images
@@ -206,7 +231,7 @@ def seconds_each(prepared: PreparedAudit, all_images: Environment) -> float:
 def battery_of(request: AuditRequest, all_images: Environment) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
     """Return the marks and distortions of an audit."""
     marks, distortions = battery(request.domain, all_images.images.shape[0])
-    if request.full:
+    if request.is_full:
         distortions = every_distortion(request.domain, all_images.images.shape[0])
     if request.marks is not None:
         marks = marks_of(request.marks)
@@ -214,7 +239,7 @@ def battery_of(request: AuditRequest, all_images: Environment) -> tuple[tuple[Au
 
 
 def _severities(request: AuditRequest) -> tuple[int, ...]:
-    return EVERY_SEVERITY if request.full else SEVERITIES
+    return EVERY_SEVERITY if request.is_full else SEVERITIES
 
 
 # Which images are read.
@@ -222,14 +247,15 @@ def _severities(request: AuditRequest) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class PlannedReading:
-    """Images that are read under one change.
+    """A reading: images that the model reads once, all under the same change.
 
     Attributes:
-        id: Name of the answers.
-        kind: `clean`, `mark`, `distortion`, or `reading`: the same images read otherwise.
+        id: Name of the stored predictions, a hash of the model, the images and the change.
+        kind: `clean`, `mark`, `distortion`, `held` (a region is neutralized), or `reading` (the same images with other
+            preprocessing, or a second time).
         table: The images.
         images: Returns them with the change. Raises SpecError where they cannot have it.
-        label: What is said when they are read.
+        label: Step that is printed while they are read.
         factor: The mark or distortion.
         dose: Its dose or severity.
         change: The mark with its arguments, as JSON.
@@ -247,15 +273,15 @@ class PlannedReading:
 
 @dataclass(frozen=True, eq=False)
 class NeutralizedRegions:
-    """Regions that are made the same in all images.
+    """Regions that are neutralized: they get the same content in all images.
 
     Attributes:
-        id: Hash of the regions and of what they have.
-        put_on: Puts it on images.
+        id: Hash of the regions and their content.
+        change: Puts this content on images.
     """
 
     id: str
-    put_on: Change
+    change: ImageChange
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,153 +290,171 @@ class AuditPlan:
 
     Attributes:
         all_images: All images.
-        asked: What to do.
-        counts: How many are read.
-        read_by: What determines answers besides the images and their changes.
+        request: What to do.
+        sizes: How many are read.
+        cache_key: What determines predictions apart from the images and their changes, such as the hash of the model.
     """
 
     all_images: Environment
-    asked: AuditRequest
-    counts: AuditSize
-    read_by: Mapping[str, Any]
+    request: AuditRequest
+    sizes: AuditSize
+    cache_key: Mapping[str, Any]
 
     def make_reading(
         self,
         kind: str,
         images: Callable[[], Environment],
         table: FactorTable,
-        named: Mapping[str, Any],
+        identity: Mapping[str, Any],
         label: str,
-        **more: str,
+        **fields: str,
     ) -> PlannedReading:
-        """Return images under a change that `named` names; `more` are further fields."""
-        id = content_hash({**self.read_by, "rows": content_hash(table.row.tolist()), **named})
-        return PlannedReading(id, kind, table, images, label, **more)
+        """Return a reading of images under the change that `identity` determines; `fields` are its other fields."""
+        id = content_hash({**self.cache_key, "rows": content_hash(table.row.tolist()), **identity})
+        return PlannedReading(id, kind, table, images, label, **fields)
 
     @cached_property
     def images(self) -> Environment:
         """The images that are read without changes, classes in equal parts as far as there are images."""
         return take_with_masks(
-            self.all_images, balanced_rows(self.all_images.table, self.counts.clean_images, self.asked.seed)
+            self.all_images, balanced_rows(self.all_images.table, self.sizes.clean_images, self.request.seed)
         )
 
     @cached_property
     def sample(self) -> Int[np.ndarray, " m"]:
         """Positions in `images` of those that get marks."""
-        return balanced_rows(self.images.table, self.counts.marked_images, self.asked.seed)
+        return balanced_rows(self.images.table, self.sizes.marked_images, self.request.seed)
 
     @cached_property
     def compared_positions(self) -> Int[np.ndarray, " m"]:
         """Positions in `images` of those on which other scalings are tried."""
-        return balanced_rows(self.images.table, _COMPARED, self.asked.seed)
+        return balanced_rows(self.images.table, _N_COMPARED_IMAGES, self.request.seed)
 
     @property
-    def halves(self) -> Bool[np.ndarray, " m"]:
-        """Whether each of `compared` is of the second half of the patients."""
-        return second_half(self.images.table.patient[self.compared_positions], self.asked.seed, "halves")
+    def compared_in_second_half(self) -> Bool[np.ndarray, " m"]:
+        """Whether each image of `compared_positions` is of the second half of the patients."""
+        return second_half(self.images.table.patient[self.compared_positions], self.request.seed, "halves")
 
     @cached_property
-    def before(self) -> Environment:
+    def unmarked_images(self) -> Environment:
         """The images that get marks, without them."""
         return take_with_masks(self.images, self.sample)
 
     @cached_property
     def clean(self) -> PlannedReading:
         """The images without changes."""
-        return self.make_reading("clean", lambda: self.images, self.images.table, {}, self.counts.words)
+        return self.make_reading("clean", lambda: self.images, self.images.table, {}, self.sizes.words)
 
     @cached_property
     def battery(self) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
         """Marks and distortions."""
-        return battery_of(self.asked, self.all_images)
+        return battery_of(self.request, self.all_images)
 
     @cached_property
     def marks(self) -> Mapping[str, Sequence[PlannedReading]]:
-        """Mark -> its shots, by dose."""
+        """Mark -> its readings, by dose."""
         return {mark.name: self._doses(mark) for mark in self.battery[0]}
 
     def _doses(self, mark: AuditedMark) -> list[PlannedReading]:
-        table = self.before.table
+        table = self.unmarked_images.table
         return [
             self.make_reading(
                 "mark",
-                partial(_with_mark, self.before, mark.name, component),
+                partial(_with_mark, self.unmarked_images, mark.name, component),
                 table,
                 {"mark": mark.name, "change": component.canonical()},
                 f"mark {mark.name}",
                 factor=mark.name,
-                dose=DOSES[at],
+                dose=DOSES[dose],
                 change=json.dumps(component.canonical(), sort_keys=True),
             )
-            for at, component in enumerate(mark.doses)
+            for dose, component in enumerate(mark.doses)
         ]
 
-    # Marks at other places, and without the region that leads.
+    # Marks at other places, and with the leading region neutralized.
 
     @cached_property
-    def second(self) -> Bool[np.ndarray, " m"]:
+    def in_second_half(self) -> Bool[np.ndarray, " m"]:
         """Whether each of the images that get marks is of the second half of the patients."""
-        return second_half(self.before.table.patient, self.asked.seed, "places")
+        return second_half(self.unmarked_images.table.patient, self.request.seed, "places")
 
     @cached_property
-    def placement_rows(self) -> Int[np.ndarray, " k"]:
-        """Positions in `before` of images of both halves on which places are compared."""
-        table, halves = self.before.table, (np.flatnonzero(self.second == half) for half in (False, True))
+    def placement_positions(self) -> Int[np.ndarray, " k"]:
+        """Positions in `unmarked_images` of images of both halves of the patients on which places are compared."""
+        table, halves = (
+            self.unmarked_images.table,
+            (np.flatnonzero(self.in_second_half == half) for half in (False, True)),
+        )
         return np.concatenate(
-            [of_half[balanced_rows(table.take(of_half), _PLACEMENT_IMAGES, self.asked.seed)] for of_half in halves]
+            [of_half[balanced_rows(table.take(of_half), _PLACEMENT_IMAGES, self.request.seed)] for of_half in halves]
         )
 
-    def placement_reading(self, mark: AuditedMark) -> PlannedReading | None:
-        """Return the scouts with a mark at its first place, then at the next; None where places are not compared."""
-        if not (self.counts.placement_passes and mark.places):
+    def reading_at_all_places(self, mark: AuditedMark) -> PlannedReading | None:
+        """Return a reading of the images of `placement_positions` with a mark at its first place, then at its next.
+
+        None where places are not compared.
+        """
+        if not (self.sizes.placement_passes and mark.places):
             return None
-        few = take_with_masks(self.before, np.tile(self.placement_rows, len(mark.places)))
-        which = np.repeat(np.arange(len(mark.places)), len(self.placement_rows))
-        return self._at(few, mark, tuple(mark.places), which)
+        images = take_with_masks(self.unmarked_images, np.tile(self.placement_positions, len(mark.places)))
+        place_index = np.repeat(np.arange(len(mark.places)), len(self.placement_positions))
+        return self._reading_with_mark_at(images, mark, tuple(mark.places), place_index)
 
-    def images_with(self, mark: AuditedMark, chosen: tuple[str, str]) -> PlannedReading:
-        """Return images with a mark at one place in the first half of the patients, and at one in the second."""
-        return self._at(self.before, mark, chosen, self.second.astype(np.int64))
+    def reading_at_places(self, mark: AuditedMark, place_of_half: tuple[str, str]) -> PlannedReading:
+        """Return a reading with a mark at one place in the first half of the patients, and at one in the second."""
+        return self._reading_with_mark_at(
+            self.unmarked_images, mark, place_of_half, self.in_second_half.astype(np.int64)
+        )
 
-    def _at(
-        self, images: Environment, mark: AuditedMark, places: Sequence[str], which: Int[np.ndarray, " n"]
+    def _reading_with_mark_at(
+        self, images: Environment, mark: AuditedMark, places: Sequence[str], place_index: Int[np.ndarray, " n"]
     ) -> PlannedReading:
+        """Return a reading in which image i has the mark at `places[place_index[i]]`."""
+
         def make_images() -> Environment:
-            ends = [_with_mark(images, mark.name, mark.places[place]) for place in places]
+            with_mark_at_place = [_with_mark(images, mark.name, mark.places[place]) for place in places]
             changes = [
-                replace(change, marked=which == at) for at, end in enumerate(ends) for change in changes_of(end.images)
+                replace(change, marked=place_index == index)
+                for index, marked in enumerate(with_mark_at_place)
+                for change in changes_of(marked.images)
             ]
-            return replace(ends[0], images=ChangedImages(images.images, changes))
+            return replace(with_mark_at_place[0], images=ChangedImages(images.images, changes))
 
-        named = {"mark": mark.name, "at": [mark.places[place].canonical() for place in places]}
-        return self.make_reading("mark", make_images, images.table, named, f"mark {mark.name} elsewhere")
+        identity = {"mark": mark.name, "at": [mark.places[place].canonical() for place in places]}
+        return self.make_reading("mark", make_images, images.table, identity, f"mark {mark.name} elsewhere")
 
-    def neutralize(self, shot: PlannedReading, hold: NeutralizedRegions | None) -> PlannedReading:
-        """Return the images of a shot with regions that are the same in all of them."""
-        if hold is None:
-            return shot
+    def neutralize(self, reading: PlannedReading, regions: NeutralizedRegions | None) -> PlannedReading:
+        """Return a reading with regions neutralized in all of its images; the same reading without regions."""
+        if regions is None:
+            return reading
 
         def make_neutralized() -> Environment:
-            environment = shot.images()
-            return replace(environment, images=ChangedOnReading(environment.images, hold.put_on))
+            environment = reading.images()
+            return replace(environment, images=ChangedOnReading(environment.images, regions.change))
 
         return self.make_reading(
-            "held", make_neutralized, shot.table, {"held": hold.id, "of": shot.id}, "apart from the leading region"
+            "held",
+            make_neutralized,
+            reading.table,
+            {"held": regions.id, "of": reading.id},
+            "apart from the leading region",
         )
 
     @cached_property
-    def unmarked_shot(self) -> PlannedReading:
+    def unmarked_reading(self) -> PlannedReading:
         """The images that get marks, without them."""
-        return self.make_reading("clean", lambda: self.before, self.before.table, {}, self.counts.words)
+        return self.make_reading(
+            "clean", lambda: self.unmarked_images, self.unmarked_images.table, {}, self.sizes.words
+        )
 
     @cached_property
     def distortions(self) -> Mapping[str, Sequence[PlannedReading]]:
-        """Family -> its shots, by severity."""
+        """Family -> its readings, by severity."""
 
         def make_distorted(family: str, severity: int) -> Environment:
-            return replace(distort(self.before, family, severity), masks=self.before.masks)
+            return replace(distort(self.unmarked_images, family, severity), masks=self.unmarked_images.masks)
 
-        table = self.before.table
+        table = self.unmarked_images.table
         return {
             family: [
                 self.make_reading(
@@ -422,35 +466,36 @@ class AuditPlan:
                     factor=family,
                     dose=str(severity),
                 )
-                for severity in _severities(self.asked)
+                for severity in _severities(self.request)
             ]
             for family in self.battery[1]
         }
 
-    def shots(self) -> Iterator[PlannedReading]:
-        """Yield all that an audit may read without a search and other ways to read images."""
+    def readings(self) -> Iterator[PlannedReading]:
+        """Yield the readings that depend on no prediction: clean images, marks as they are drawn, and distortions."""
         yield self.clean
         for group in (*self.marks.values(), *self.distortions.values()):
             yield from group
 
 
 def _with_mark(images: Environment, name: str, mark: Component) -> Environment:
+    """Return images that all have a mark, the high level of its factor. `switch` ignores the share of such images."""
     return switch(images, name, InterventionSpec(component=mark, share=0.5), "high", TEST_SEED)
 
 
-def balanced_rows(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:
-    """Choose rows, classes in equal parts as far as there are images, in ascending order.
+def balanced_rows(table: FactorTable, n_rows: int, seed: int) -> Int[np.ndarray, " m"]:
+    """Choose `n_rows` rows, or all if there are fewer, classes in equal parts as far as there are images.
 
-    A smaller choice is part of a larger one.
+    A smaller choice is part of a larger one. Rows are in ascending order.
     """
-    if len(table) <= most:
+    if len(table) <= n_rows:
         return np.arange(len(table))
-    place = np.empty(len(table), dtype=np.int64)
+    rank_in_class = np.empty(len(table), dtype=np.int64)
     draw = row_uniform(seed, "audit", table.row)
     for code in np.unique(table.target):
         of_class = np.flatnonzero(table.target == code)
-        place[of_class[np.argsort(draw[of_class], kind="stable")]] = np.arange(len(of_class))
-    return np.sort(np.lexsort((draw, place))[:most])
+        rank_in_class[of_class[np.argsort(draw[of_class], kind="stable")]] = np.arange(len(of_class))
+    return np.sort(np.lexsort((draw, rank_in_class))[:n_rows])
 
 
 def take_with_masks(environment: Environment, rows: Int[np.ndarray, " m"]) -> Environment:

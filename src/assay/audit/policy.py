@@ -17,10 +17,10 @@ from assay.store.files import Row
 
 ANY = "any"
 _FORBIDDEN = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS, *REPORTED)
-_SCALES: tuple[tuple[str, ...], ...] = ((Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED), REPORTED)
-"""Verdicts on a mark and on a region, the gravest first."""
+_SEVERITY_SCALES: tuple[tuple[str, ...], ...] = ((Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED), REPORTED)
+"""Verdicts on a mark, and those on a region, the most severe first."""
 _REQUIRED = "subgroup-gap"
-_OPEN = (str(Verdict.INCONCLUSIVE), "not-tested")
+_OPEN_VERDICTS = (str(Verdict.INCONCLUSIVE), "not-tested")
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Policy:
     gap: float | None = None
     inconclusive: Literal["fail", "pass"] = "fail"
 
-    def broken(
+    def find_violations(
         self, verdicts: Sequence[Row], gaps: Sequence[Row], groups: Sequence[Row], regions: Sequence[Row] = ()
     ) -> list[str]:
-        """Return a sentence for everything that breaks the policy.
+        """Return a sentence for each violation of the policy.
 
         A graver verdict breaks a rule against a milder one, such as `relies-on` one against `affected-by`.
         Without a reference of a mark `affected-by` breaks a rule against `relies-on`, since the two are not
@@ -67,7 +67,7 @@ class Policy:
         violations: list[str] = []
         for verdict, factor in self.forbid:
             if verdict in REPORTED:
-                violations += self._regions(verdict, regions)
+                violations += self._region_violations(verdict, regions)
                 continue
             kind = "column" if verdict == Verdict.DIFFERS else "mark"
             if factor != ANY and factor not in kinds_by_factor:
@@ -81,13 +81,17 @@ class Policy:
             if self.inconclusive == "fail" and kind not in kinds:
                 violations.append(f"no {kind} was tested, and {verdict} is forbidden")
             for row in verdicts:
-                if row["kind"] == kind and factor in (ANY, row["factor"]) and (why := self._why(verdict, row)):
+                if row["kind"] == kind and factor in (ANY, row["factor"]) and (why := self._violation(verdict, row)):
                     violations.append(f"{row['factor']}: {why}")
-        return [*dict.fromkeys(violations), *(self._gaps(gaps, groups))]
+        return [*dict.fromkeys(violations), *(self._gap_violations(gaps, groups))]
 
-    def _regions(self, verdict: str, regions: Sequence[Row]) -> list[str]:
+    def _region_violations(self, verdict: str, regions: Sequence[Row]) -> list[str]:
         """Return a sentence for every search that breaks a rule; an unverified finding breaks all of them."""
-        broken = {*_broken_by(verdict), RegionVerdict.UNVERIFIED, *(_OPEN if self.inconclusive == "fail" else ())}
+        broken = {
+            *_violating_verdicts(verdict),
+            RegionVerdict.UNVERIFIED,
+            *(_OPEN_VERDICTS if self.inconclusive == "fail" else ()),
+        }
         violations = [
             f"region ({row['of']}): {row['verdict']}, and {verdict} is forbidden"
             for row in regions
@@ -99,14 +103,14 @@ class Policy:
             else [f"no region was searched for, and {verdict} is forbidden"]
         )
 
-    def _why(self, verdict: str, row: Row) -> str:
+    def _violation(self, verdict: str, row: Row) -> str:
         unlimited = math.isnan(row["limit"]) and row["open"] != OpenQuantity.PLACE
         unreferenced = verdict == Verdict.RELIES and row["verdict"] == Verdict.AFFECTED and unlimited
-        if row["verdict"] in _broken_by(verdict) or unreferenced:
+        if row["verdict"] in _violating_verdicts(verdict) or unreferenced:
             return f"{row['verdict']}, and {verdict} is forbidden"
-        return f"{row['verdict']}" if row["verdict"] in _OPEN and self.inconclusive == "fail" else ""
+        return f"{row['verdict']}" if row["verdict"] in _OPEN_VERDICTS and self.inconclusive == "fail" else ""
 
-    def _gaps(self, gaps: Sequence[Row], groups: Sequence[Row]) -> list[str]:
+    def _gap_violations(self, gaps: Sequence[Row], groups: Sequence[Row]) -> list[str]:
         if self.gap is None:
             return []
         violations: list[str] = []
@@ -124,9 +128,9 @@ class Policy:
         return violations
 
 
-def _broken_by(verdict: str) -> tuple[str, ...]:
-    """Return the verdicts that break a rule: the one that it names, and the graver ones of the same kind."""
-    scale = next((scale for scale in _SCALES if verdict in scale), (verdict,))
+def _violating_verdicts(verdict: str) -> tuple[str, ...]:
+    """Return the verdicts that violate a rule: the one that it names, and more severe ones of the same kind."""
+    scale = next((scale for scale in _SEVERITY_SCALES if verdict in scale), (verdict,))
     return scale[: scale.index(verdict) + 1]
 
 
@@ -147,7 +151,7 @@ def read_policy(path: Path) -> Policy:
     inconclusive = values.get("inconclusive", "fail")
     if inconclusive not in ("fail", "pass"):
         raise SpecError(f"{path.name}: inconclusive: expected fail or pass, not {shorten(str(inconclusive))}")
-    forbidden = _forbidden(path, values.get("forbid") or [])
+    forbidden = _read_forbidden(path, values.get("forbid") or [])
     if not forbidden and gap is None:
         raise SpecError(f"{path.name} has no rule: give forbid or require, such as forbid: [relies-on: any]")
     return Policy(forbidden, gap, inconclusive)
@@ -157,7 +161,7 @@ def _is_real(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _forbidden(path: Path, value: Any) -> tuple[tuple[str, str], ...]:
+def _read_forbidden(path: Path, value: Any) -> tuple[tuple[str, str], ...]:
     entries = cast("list[Any]", value) if isinstance(value, list) else [value]
     entries_read: list[tuple[str, str]] = []
     for entry in entries:

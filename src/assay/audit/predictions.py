@@ -1,4 +1,4 @@
-"""Audit scores that were made elsewhere, without images: answers by column."""
+"""Audit predictions from a table, without images: how scores and errors differ with its columns."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from assay.audit.harms import by_harm
+from assay.audit.harms import sort_by_harm
 from assay.audit.kind import AUDIT
 from assay.audit.request import FEW_PATIENTS, FEW_PATIENTS_TEXT, AuditRequest, untested_words
 from assay.audit.scored import (
     ScoredImages,
-    better,
+    added_value_rows,
+    better_preprocessing,
     check,
     column_rows,
-    model_added,
-    of_columns,
-    probability_of,
+    column_tables,
     require_classes,
     second_half,
     threshold_of,
+    threshold_without_predictions,
 )
 from assay.audit.swing import auroc_with_bounds
 from assay.core.errors import key_text
@@ -60,7 +60,7 @@ def audit_predictions(path: Path, request: AuditRequest, out: Path, guessed: str
         SpecError: A column is missing, the positive class is not known, or the scores seem to be of the other class.
         StoreError: The folder holds the audit of another file or of other columns, or another kind of run.
     """
-    run = _read(path, request, guessed)
+    run = _read_predictions(path, request, guessed)
     carry_out(run, out, InProcess())
     return out
 
@@ -103,12 +103,12 @@ class PredictionsRun(RunSteps):
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables."""
         scored, table = self.scored, self.scored.table
-        verdicts, groups, gaps = of_columns(scored, self.request.margin)
+        verdicts, groups, gaps = column_tables(scored, self.request.margin)
         cues = list(cues_of_table(table, "column"))
         return {
             "shortcuts": shortcut_rows(cues),
-            "added": model_added(scored, cues, table),
-            "verdicts": by_harm(verdicts, (), self.request.margin),
+            "added": added_value_rows(scored, cues, table),
+            "verdicts": sort_by_harm(verdicts, (), self.request.margin),
             "groups": groups,
             "gaps": gaps,
             "checks": self.checks,
@@ -117,20 +117,24 @@ class PredictionsRun(RunSteps):
         }
 
 
-def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
+def _read_predictions(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     """Read predictions, and check how they are read."""
-    read = read_score_table(path, request.score, request.image, request.patient)
-    require_whole(read)
+    score_table = read_score_table(path, request.score, request.image, request.patient)
+    require_whole(score_table)
     roles = {role: getattr(request, role) for role in ("target", "score", "patient", "image")}
     remedy = f"keep one row of each, or name the column of cases with {key_text('--image', 'COLUMN')}"
-    require_one_row_each(read, roles, request, "audit", remedy, request.columns)
-    rows = read_scored_rows(read, roles, request.positive, request.skip_bad_rows)
+    require_one_row_each(score_table, roles, request, "audit", remedy, request.columns)
+    rows = read_scored_rows(score_table, roles, request.positive, request.skip_bad_rows)
     table = _factor_table(rows, request)
     require_classes(table)
     if not request.as_given:
         rows.require_positive_by_name()
     scale = scale_of(
-        rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'", request.score
+        rows.score,
+        request.scores,
+        threshold_without_predictions(request.threshold),
+        f"the scores in '{request.score}'",
+        request.score,
     )
     if not request.as_given:
         rows.require_score_of_one_class(100 if scale.kind == "percent" else 1)
@@ -160,7 +164,7 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
         "margin": f"{request.margin:g}",
         "domain": request.domain,
         "intended use": request.intended_use,
-        "command": (request if request.image in read.header else request.with_changes(image="")).line,
+        "command": (request if request.image in score_table.header else request.with_changes(image="")).line,
         **time_and_versions(OF_STATISTICS),
     }
     return PredictionsRun(request, sha256(path), scored, checks, facts)
@@ -170,26 +174,31 @@ def _score_checks(scored: ScoredImages, rows: ScoredRows, request: AuditRequest,
     """Return checks of how the scores are read. Raises SpecError where they seem to be of the other class."""
     table = scored.table
     status = "ok" if auroc.low > 0.5 else "warn"
-    ranking = check("ranking", status, "AUROC on these rows", auroc.value, measure="AUROC")
-    if better(scored, {}, second_half(table.patient, request.seed, "halves")):
-        ranking["text"] += f", and {1 - auroc.value:.2f} with the classes the other way round"
+    performance_check = check("ranking", status, "AUROC on these rows", auroc.value, measure="AUROC")
+    if better_preprocessing(scored, {}, second_half(table.patient, request.seed, "halves")):
+        performance_check["text"] += f", and {1 - auroc.value:.2f} with the classes the other way round"
         if not request.as_given:
             raise rows.reversed_ranking(auroc.value)
-    pixels = check("pixels", "not-done", "predictions have no images, so no marks or distortions were tested")
-    alike = called_alike(scored.logits, table.target, table.classes, scored.threshold)
+    pixel_check = check("pixels", "not-done", "predictions have no images, so no marks or distortions were tested")
+    sentence = called_alike(scored.logits, table.target, table.classes, scored.threshold)
     patients = len(np.unique(table.patient))
     is_few = bool(request.patient) and patients < FEW_PATIENTS
-    few = [check("few-patients", "warn", FEW_PATIENTS_TEXT, patients)] if is_few else []
-    return [ranking, *few, pixels, *([check("calls", "warn", alike)] if alike else [])]
+    few_patients_checks = [check("few-patients", "warn", FEW_PATIENTS_TEXT, patients)] if is_few else []
+    return [
+        performance_check,
+        *few_patients_checks,
+        pixel_check,
+        *([check("calls", "warn", sentence)] if sentence else []),
+    ]
 
 
 def _group_columns(rows: ScoredRows) -> list[str]:
     """Return the columns of a few values that have no part yet, no ids, decisions or other words of the target."""
-    table, taken = rows.table, {*rows.roles.values(), *restated(rows.table, rows.roles["target"])}
+    table, used = rows.table, {*rows.roles.values(), *restated(rows.table, rows.roles["target"])}
     return [
         name
         for name in table.header
-        if name not in taken
+        if name not in used
         and 1 < len({*table.present(name)}) <= MOST_CLASSES
         and not (called_patient(name) or called_unit(name) or called_calls(name) or called_image(name))
     ]
@@ -198,8 +207,8 @@ def _group_columns(rows: ScoredRows) -> list[str]:
 def _factor_table(rows: ScoredRows, request: AuditRequest) -> FactorTable:
     """Return the rows as a table of images, with the columns that are named as factors."""
     patients = rows.cells("patient") or [*map(str, range(len(rows.score)))]
-    others = {name: rows.table.column(name, key_text("--columns")) for name in request.columns}
-    factors = [factor_of(name, cells, rows.table.comma) for name, cells in others.items()]
+    cells_of_column = {name: rows.table.column(name, key_text("--columns")) for name in request.columns}
+    factors = [factor_of(name, cells, rows.table.comma) for name, cells in cells_of_column.items()]
     return FactorTable(
         row=np.arange(len(rows.score)),
         target=rows.target.codes,

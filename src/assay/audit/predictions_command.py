@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from assay.audit.harm_words import ANSWERED, bounds_words, terminal_lines
+from assay.audit.harm_words import ANSWER_TABLES, bounds_words, terminal_lines
 from assay.audit.harms import harms_of
 from assay.audit.policy import Policy, read_policy
 from assay.audit.predictions import audit_predictions
-from assay.audit.request import OF_PREDICTIONS, AuditRequest
+from assay.audit.request import FIELDS_OF_PREDICTIONS, AuditRequest
 from assay.audit.search.words import next_words
-from assay.audit.words import SHIFT, check_words
+from assay.audit.words import SHIFT_NAME, check_words
 from assay.core.errors import DataError, SpecError, require_met
 from assay.core.files import at_home, is_file
 from assay.core.terminal import print_lines
@@ -35,7 +35,7 @@ def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> 
     why = "is for models: for predictions, only the file is read"
     if dry_run:
         raise SpecError(f"--dry-run {why}")
-    request.require_used(AuditRequest.options().keys() - OF_PREDICTIONS, why)
+    request.require_used(AuditRequest.options().keys() - FIELDS_OF_PREDICTIONS, why)
     path = at_home(request.model)
     if not is_file(path):
         raise DataError(f"there is no file {path}")
@@ -51,15 +51,15 @@ def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> 
     )
     patient = roles["patient"] if roles["patient"] in read.header else ""
     request = request.with_changes(**{**roles, "patient": patient})
-    answer(audit_predictions(path, request, request.out or result_folder("audits", path.stem), line), rules, json)
+    print_answer(audit_predictions(path, request, request.out or result_folder("audits", path.stem), line), rules, json)
 
 
-def answer(found: Path, rules: Policy | None, json: bool) -> None:
+def print_answer(found: Path, rules: Policy | None, json: bool) -> None:
     """Print the verdicts. Raises PolicyError where a policy is not met."""
     print_verdicts(found, json)
     if rules is not None:
         folder = RunFolder(found)
-        require_met(rules.broken(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions"))))
+        require_met(rules.find_violations(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions"))))
 
 
 def speaker(is_quiet: bool) -> Callable[[str], None]:
@@ -73,11 +73,11 @@ def print_verdicts(root: Path, json: bool) -> None:
         print((root / "verdicts.json").read_text(), end="")
         return
     folder = RunFolder(root)
-    tables = {name: folder.table(name) for name in ANSWERED}
+    tables = {name: folder.table(name) for name in ANSWER_TABLES}
     facts = {row["key"]: row["value"] for row in folder.table("provenance")}
     lines = [*reading_lines(facts), *terminal_lines(tables)]
     harms = harms_of(tables)
-    shift = f"{SHIFT}: {GLOSSARY[SHIFT]}" if any(f"{SHIFT} " in line for line in lines) else ""
+    shift = f"{SHIFT_NAME}: {GLOSSARY[SHIFT_NAME]}" if any(f"{SHIFT_NAME} " in line for line in lines) else ""
     lines.append(" ".join(filter(None, (shift, bounds_words(harms)))))
     rows_of_checks = {harm.row for harm in harms if harm.table == "checks"}
     for at, row in enumerate(tables["checks"]):

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from assay.audit.checks import FIRST_LOOK
-from assay.audit.model import opened_images
+from assay.audit.checks import N_FIRST_IMAGES
+from assay.audit.model import open_images
 from assay.audit.plan import (
     AuditPlan,
     StageCallback,
@@ -41,10 +41,10 @@ from assay.store.local import keep_paths, require_paths, restore_paths
 from assay.store.manifest import changes, is_ours, write_manifest
 
 IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
-Answer = Callable[[Tensor], Tensor]
-_AT_ONCE = 64
-"""Images that are held at once."""
-_PARTS = ("data", "task", "domain", "margin", "budget", "seed", "distortions", "marks", "train", "skip_bad_rows")
+Predict = Callable[[Tensor], Tensor]
+_BATCH_SIZE = 64
+"""Images in a batch."""
+_IMAGE_FIELDS = ("data", "task", "domain", "margin", "budget", "seed", "distortions", "marks", "train", "skip_bad_rows")
 """Fields of `AuditRequest` that determine the images, or are about them."""
 
 
@@ -54,23 +54,23 @@ def _name_picture(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.I
     return f"{hashlib.sha256(f'{picture.size}'.encode() + picture.tobytes()).hexdigest()[:16]}{end}.png", picture
 
 
-def _score_lookup(scores: Mapping[str, Sequence[float]]) -> Answer:
-    """Return the function that gives the scores of a table by the pixels of each image."""
+def _score_lookup(scores: Mapping[str, Sequence[float]]) -> Predict:
+    """Return a function that looks up scores of a table by the pixels of each image."""
     return lambda images: torch.tensor(
         [scores[name] for name in _names_of_images(images, "", scores)], dtype=torch.float64
     )
 
 
-def _of_masks(masks: Mapping[str, Path]) -> Answer:
-    """Return the function that gives log-odds of a lesion by the pixels of each image, or refuses a wrong mask."""
+def _mask_lookup(masks: Mapping[str, Path]) -> Predict:
+    """Return a function that looks up log-odds of a lesion by the pixels of each image. It refuses wrong masks."""
 
-    def answer(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+    def look_up_masks(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         sides = (images.shape[2], images.shape[3])
         return torch.stack(
             [read_lesion_map(masks[name], sides) for name in _names_of_images(images, FIRST_CHANNEL, masks)]
         )
 
-    return answer
+    return look_up_masks
 
 
 def _names_of_images(images: Float[Tensor, "b c h w"], end: str, prepared: Container[str]) -> list[str]:
@@ -85,19 +85,19 @@ def _names_of_images(images: Float[Tensor, "b c h w"], end: str, prepared: Conta
 
 
 @dataclass(frozen=True)
-class _AnswersToPictures(Origin):
-    """A model elsewhere, by its answers to pictures.
+class _PredictionsByPicture(Origin):
+    """A model whose outputs for prepared images are known, looked up by the pixels of each image.
 
     Attributes:
-        called: Its name.
+        display_name: Its name.
         digest: Hash of its scores or masks.
-        answer: Returns its answers to images.
+        predict: Returns its outputs for images.
         columns: Names of its scores.
     """
 
-    called: str
+    display_name: str
     digest: str
-    answer: Answer
+    predict: Predict
     columns: tuple[str, ...] = ()
     kind = "pictures"
     complete = True
@@ -106,7 +106,7 @@ class _AnswersToPictures(Origin):
     @property
     def name(self) -> str:
         """Its name."""
-        return self.called
+        return self.display_name
 
     @property
     def facts(self) -> ModelFacts:
@@ -114,8 +114,8 @@ class _AnswersToPictures(Origin):
         return ModelFacts(outputs=self.columns)
 
     def network(self, device: str) -> nn.Module:
-        """Return a module that gives the answers."""
-        return FunctionNetwork(lambda images: self.answer(torch.as_tensor(images)))
+        """Return a module that gives these outputs."""
+        return FunctionNetwork(lambda images: self.predict(torch.as_tensor(images)))
 
     def _content(self) -> str:
         return self.digest
@@ -143,18 +143,18 @@ def prepare_images(
         SpecError: The folder is not empty, or the request is wrong.
         DataError: Rows cannot be read, or all are of one class.
     """
-    with filling(folder / IMAGES):
+    with new_folder(folder / IMAGES):
         names = _write_images(folder / IMAGES, request, on_progress, say)
     write_text(folder / NAMES, csv_text([["image"], *([name] for name in sorted(names))]))
-    parts = {name: getattr(request, name) for name in _PARTS}
-    write_checked_json(folder / PREPARED, keep_paths(folder, Path(PREPARED).stem, parts))
+    fields = {name: getattr(request, name) for name in _IMAGE_FIELDS}
+    write_checked_json(folder / PREPARED, keep_paths(folder, Path(PREPARED).stem, fields))
     write_manifest(folder, {}, ours=True)
     return len(names)
 
 
 @contextmanager
-def filling(folder: Path) -> Generator[None]:
-    """Make a folder in a new or empty one, and remove it again where writing to it fails. Raises SpecError."""
+def new_folder(folder: Path) -> Generator[None]:
+    """Make a folder in a new or empty one, and remove it again if writing to it fails. Raises SpecError."""
     if folder.parent.is_dir() and any(folder.parent.iterdir()):
         raise SpecError(f"{folder.parent} is not empty: give a new folder")
     try:
@@ -174,21 +174,21 @@ def _write_images(folder: Path, request: AuditRequest, on_progress: ProgressCall
     if "size" not in request.data:
         raise SpecError("size: a model elsewhere does not tell the size of its images; give it in pixels, such as 224")
     spec = parse_request(request.data, {"all": {}}, ("performance",), request.task)
-    _, _, scene = opened_images(spec, request.seed, skip_bad_rows=request.skip_bad_rows, on_progress=on_progress)
+    _, _, scene = open_images(spec, request.seed, skip_bad_rows=request.skip_bad_rows, on_progress=on_progress)
     all_images = scene.environment("all")
     require_classes_for_task(request, all_images.table)
     plan = AuditPlan(all_images, request, plan_sizes(request, all_images, search=False), {})
-    say(plan.counts.words)
+    say(plan.sizes.words)
     names = set[str]()
     for make_images in (
-        lambda: take_with_masks(all_images, np.arange(min(FIRST_LOOK, len(all_images)))),
-        *(shot.images for shot in plan.shots()),
+        lambda: take_with_masks(all_images, np.arange(min(N_FIRST_IMAGES, len(all_images)))),
+        *(reading.images for reading in plan.readings()),
     ):
         try:
             environment = make_images()
         except SpecError:  # the mark is not tested
             continue
-        for part in np.array_split(np.arange(len(environment)), max(1, len(environment) // _AT_ONCE)):
+        for part in np.array_split(np.arange(len(environment)), max(1, len(environment) // _BATCH_SIZE)):
             for image in environment.images.read(part):
                 name, picture = _name_picture(image, FIRST_CHANNEL if request.task == "segmentation" else "")
                 if name not in names:
@@ -210,7 +210,7 @@ def finish_audit(
     Args:
         folder: Folder that `prepare_images` wrote.
         scores: A CSV, see `external.read_scores`; of a segmentation, a folder with a file for each image, see
-            `external.lesion_map`.
+            `external.read_lesion_map`.
         request: What is about scores: output, head, threshold, references and so on. What determines the images is
             taken from the folder. The name of the model is by default that of the file, and `out` is `audit` in the
             folder.
@@ -228,20 +228,20 @@ def finish_audit(
     if request.task == "segmentation":
         request.require_used({"scores"}, "is for scores: masks are read as their format says")
         masks = _masks_of(scores, folder)
-        answer = _of_masks(masks)
+        predict = _mask_lookup(masks)
         digest = content_hash({key: sha256(path) for key, path in masks.items()})
         request = request.with_changes(scores="logits")
     else:
-        wanted = _names_wanted(folder)
-        values, columns, others = read_scores(scores, wanted)
-        if others:
-            say(f"{scores.name}: {others:,} rows are of no image that was prepared, and were not read")
-        answer = _score_lookup(dict(zip(wanted, values.tolist(), strict=True)))
+        names = _prepared_names(folder)
+        values, columns, n_other_rows = read_scores(scores, names)
+        if n_other_rows:
+            say(f"{scores.name}: {n_other_rows:,} rows are of no image that was prepared, and were not read")
+        predict = _score_lookup(dict(zip(names, values.tolist(), strict=True)))
         digest = sha256(scores)[:16]
-    origin = _AnswersToPictures(request.name or scores.stem, digest, answer, tuple(columns))
+    origin = _PredictionsByPicture(request.name or scores.stem, digest, predict, tuple(columns))
     request = request.with_changes(out=out)
     with code_of_folder():  # its marks may name code
-        audit = run_audit(origin, request, in_steps=True, on_progress=on_progress, say=say)
+        audit = run_audit(origin, request, from_prepared_images=True, on_progress=on_progress, say=say)
     assert isinstance(audit, Path)
     return audit
 
@@ -268,14 +268,14 @@ def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
     prepared = restore_paths(folder, Path(PREPARED).stem, read_checked_json(folder / PREPARED))
     require_paths(folder, prepared.get("data"), "prepare the images again here")
     try:
-        if prepared.keys() != set(_PARTS) or not isinstance(prepared["data"].get("size"), int):
+        if prepared.keys() != set(_IMAGE_FIELDS) or not isinstance(prepared["data"].get("size"), int):
             raise SpecError("other keys than those of prepared images")
-        parts = AuditRequest(**prepared)
+        prepared_fields = AuditRequest(**prepared)
     except (AttributeError, SpecError) as error:
         raise DataError(
             f"{folder / PREPARED}: its content is not what this version of Assay writes; prepare the images again"
         ) from error
-    return request.with_changes(**{name: getattr(parts, name) for name in _PARTS})
+    return request.with_changes(**{name: getattr(prepared_fields, name) for name in _IMAGE_FIELDS})
 
 
 def _require_inside(folder: Path, out: Path) -> None:
@@ -296,16 +296,16 @@ def _masks_of(path: Path, folder: Path) -> dict[str, Path]:
     """Return the mask of every prepared image. Raises DataError where one is missing."""
     if not is_folder(path):
         raise DataError(f"masks are read from a folder, and {path} is none")
-    masks, wanted = dict[str, Path](), _names_wanted(folder)
-    for name in wanted:
+    masks, names = dict[str, Path](), _prepared_names(folder)
+    for name in names:
         mask = mask_of(path, name)
         if mask is not None:
             masks[name] = mask
-    missing = [name for name in wanted if name not in masks]
+    missing = [name for name in names if name not in masks]
     if missing:
-        raise DataError(f"{path} has no mask of {len(missing):,} of {len(wanted):,} images, such as {missing[0]}")
+        raise DataError(f"{path} has no mask of {len(missing):,} of {len(names):,} images, such as {missing[0]}")
     return masks
 
 
-def _names_wanted(folder: Path) -> Sequence[str]:
+def _prepared_names(folder: Path) -> Sequence[str]:
     return read_table(folder / NAMES, "image").column("image", NAMES)

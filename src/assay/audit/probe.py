@@ -18,7 +18,7 @@ from assay.execution.run import Tables
 from assay.execution.workspace import kept_provenance
 from assay.look.checks import data_checks
 from assay.probes.performance import overall, with_overall
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment, environment_rows_of
 from assay.shifts.population import Population, PopulationScene
@@ -31,11 +31,11 @@ from assay.store.described import DESCRIBED, DataDescription, keep, read_descrip
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 
-_OF_COPIES = (Code.COPIES_OF_ONE_PATIENT, Code.COPIES_SUSPECTED, Code.COPIES_UNCHECKED)
+_COPY_CODES = (Code.COPIES_OF_ONE_PATIENT, Code.COPIES_SUSPECTED, Code.COPIES_UNCHECKED)
 
 
-def _grave(reason: Reason) -> bool:
-    return reason.codes[0].light == "bad" or reason.codes[0] in _OF_COPIES
+def _is_caution(reason: Reason) -> bool:
+    return reason.codes[0].light == "bad" or reason.codes[0] in _COPY_CODES
 
 
 def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> Tables:
@@ -50,7 +50,7 @@ def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], P
     record = folder.record("models", plan.model)
     cautions = (*map(reason_in_words, plan.doubts), *described.cautions)
     return {
-        "estimates": measured_rows(folder, plan),
+        "estimates": estimate_rows(folder, plan),
         "findings": caution_rows(cautions),
         "environments": described.environments,
         "pictures": described.pictures,
@@ -58,7 +58,7 @@ def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], P
     }
 
 
-def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
+def estimate_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
     """Return all measurements as estimates with intervals over patients, on the logit scale of bounded measures.
 
     Performance on all images is computed here, from kept outputs, as it is of trials.
@@ -68,7 +68,7 @@ def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
     for id, component in plan.probes:
         measurements = folder.measurements(id)
         if component.name == PERFORMANCE:
-            measurements = ColumnRows(with_overall(measurements.columns, _overall(folder, plan)))
+            measurements = ColumnRows(with_overall(measurements.columns, _overall_rows(folder, plan)))
         for row in measurements:
             bounds, patients = range_of(row["measure"]), int(row["patients"])
             value, error = float(row["value"]), float(row["standard_error"])
@@ -80,21 +80,21 @@ def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
     return rows
 
 
-def _overall(folder: RunFolder, plan: ModelPlan) -> list[Row]:
+def _overall_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
     record = folder.record("models", plan.model)
-    answered: dict[str, tuple[ModelPredictions, np.ndarray]] = {}
+    predictions_of: dict[str, tuple[ModelPredictions, np.ndarray]] = {}
     for environment, id in plan.readings.items():
         outputs = folder.outputs(id)
         specific = [math.nan if odds is None else float(odds) for odds in record["specific"]]
-        answers = ModelPredictions(
+        predictions = ModelPredictions(
             outputs["logits"],
             outputs["target"],
             0.5 if record["threshold"] is None else record["threshold"],
-            cut=record["cut"] or 1,
-            specific=np.tile(specific, (len(outputs["target"]), 1)) if specific else None,
+            grade_cutoff=record["cut"] or 1,
+            specificity_log_odds=np.tile(specific, (len(outputs["target"]), 1)) if specific else None,
         )
-        answered[environment] = answers, outputs["patient"]
-    return [measurement_row(measurement) for measurement in overall(answered, graded=record["cut"] is not None)]
+        predictions_of[environment] = predictions, outputs["patient"]
+    return [measurement_row(measurement) for measurement in overall(predictions_of, graded=record["cut"] is not None)]
 
 
 # What is kept of the images.
@@ -117,12 +117,14 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
     scene = population.scene(request.tests, seed)
     environments = [also_achieved(scene.environment(name), scene.tests.ties) for name in scene.names]
     masks = request.task == "segmentation"
-    gallery = PictureSettings(folder.root / "pictures", population.scale, request.data.target, 1, masks)
-    pictures = [gallery.sheet(environment, environment.name, environment.name) for environment in environments]
-    pictures += [row for name in scene.tests.interventions for row in gallery.pairs(scene, name, {})]
+    gallery = PictureWriter(folder.root / "pictures", population.scale, request.data.target, 1, masks)
+    pictures = [gallery.draw_sheet(environment, environment.name, environment.name) for environment in environments]
+    pictures += [row for name in scene.tests.interventions for row in gallery.draw_pairs(scene, name, {})]
     checks = data_checks(request.data, population.dataset)
     notes = tuple(
-        dict.fromkeys(note for environment in (*environments, *_neutral(scene, plan)) for note in environment.notes)
+        dict.fromkeys(
+            note for environment in (*environments, *_neutral_environments(scene, plan)) for note in environment.notes
+        )
     )
     rows = [
         row
@@ -135,13 +137,13 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
         pictures=pictures,
         facts=facts_of(population.card, population.classes),
         cautions=(
-            *filter(_grave, checks.reasons),
+            *filter(_is_caution, checks.reasons),
             *map(parse_reason, notes),
         ),
     )
 
 
-def _neutral(scene: PopulationScene, plan: ModelPlan) -> tuple[Environment, ...]:
+def _neutral_environments(scene: PopulationScene, plan: ModelPlan) -> tuple[Environment, ...]:
     """The neutral rows, where a probe read them."""
     probed = {str(component.name) for _, component in plan.probes}
     return (scene.neutral(),) if probed - {"performance", "segmentation"} else ()

@@ -15,7 +15,7 @@ import numpy as np
 from assay.audit.battery import at_deciding_dose, battery, marks_of
 from assay.audit.origins import TrainedOrigin
 from assay.audit.plan import StageCallback
-from assay.audit.references import ABOUT, LEAST_NETWORKS, SIZE
+from assay.audit.references import ABOUT_FILE, IMAGE_SIDE, LEAST_NETWORKS
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.audit.search.run import VERSION
@@ -33,12 +33,12 @@ from assay.store.files import write_json
 from assay.study.records import trained_model
 from assay.study.run import prepare, train_only
 
-PART = "assay part"
+PART_COLUMN = "assay part"
 """Column with the part of a row: train, validation or test."""
-SMALL = "small-cnn"
+ARCHITECTURE = "small-cnn"
 """Architecture of reference networks."""
-_ALL = 10_000_000
-"""Passes: no audit of a reference is cut short."""
+_UNLIMITED_BUDGET = 10_000_000
+"""Budget of the audit of a reference network, so that it leaves nothing out."""
 _FIRST_SEED = 2000
 
 
@@ -48,8 +48,8 @@ def training_study(
     environments: Mapping[str, Any],
     *,
     seeds: int,
-    first: int = _FIRST_SEED,
-    architecture: Any = SMALL,
+    first_seed: int = _FIRST_SEED,
+    architecture: Any = ARCHITECTURE,
 ) -> dict[str, Any]:
     """Return a study that trains small networks.
 
@@ -58,7 +58,7 @@ def training_study(
         data: As `data` of a study.
         environments: As `environments` of a study.
         seeds: Networks for each recipe.
-        first: The first seed.
+        first_seed: The first seed.
         architecture: Their architecture.
     """
     return {
@@ -73,15 +73,15 @@ def training_study(
             "batch_size": 32,
         },
         "probes": ["performance"],
-        "first_seed": first,
+        "first_seed": first_seed,
         "seeds": seeds,
     }
 
 
 # The images of a user, in parts that share no patient.
 
-_OF_TRAINING = (("train", 0.85), ("validation", 0.15))
-_LEAST_ROWS = 100
+_TRAINING_SHARES = (("train", 0.85), ("validation", 0.15))
+_MIN_TRAINING_ROWS = 100
 """Images below which networks are not trained."""
 
 
@@ -97,26 +97,26 @@ class ImageParts:
     keys: Mapping[str, Any]
     rows: Mapping[str, Sequence[Mapping[str, str]]]
 
-    def training(self) -> dict[str, Any]:
+    def study_data(self) -> dict[str, Any]:
         """Return all parts as `data` of a study."""
-        rows = [{**row, PART: part} for part, those in self.rows.items() for row in those]
-        return on_disk({**self.keys, "table": rows, "split": {"column": PART}})
+        rows = [{**row, PART_COLUMN: part} for part, rows_of_part in self.rows.items() for row in rows_of_part]
+        return on_disk({**self.keys, "table": rows, "split": {"column": PART_COLUMN}})
 
-    def pixels(self) -> list[Any]:
-        """Return what the networks learn from: keys, and rows with each image by the SHA-256 of its file."""
+    def identity(self) -> list[Any]:
+        """Return what determines the networks: keys, and rows with the SHA-256 of each image file."""
         image = str(self.keys.get("image", "image"))
 
-        def path_and_group(row: Mapping[str, str]) -> dict[str, str]:
+        def with_image_hash(row: Mapping[str, str]) -> dict[str, str]:
             path = Path(row[image])
             return {**row, image: file_hash(path) if is_file(path) else ""}  # the reader lists missing files
 
-        return [self.keys, {part: [path_and_group(row) for row in rows] for part, rows in self.rows.items()}]
+        return [self.keys, {part: [with_image_hash(row) for row in rows] for part, rows in self.rows.items()}]
 
-    def halves(self, share: float, seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    def split_tested(self, share: float, seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
         """Divide the tested rows in two by patient, the first with a share of the patients."""
         rows = [dict(row) for row in self.rows["test"]]
-        parts_divided = _divide(rows, str(self.keys.get("patient", "")), (("few", share), ("many", 1 - share)), seed)
-        return parts_divided["few"], parts_divided["many"]
+        parts = _divide(rows, str(self.keys.get("patient", "")), (("few", share), ("many", 1 - share)), seed)
+        return parts["few"], parts["many"]
 
     def data_of_rows(self, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         """Return some rows as `data` of an audit."""
@@ -149,22 +149,23 @@ def parts_of(
         parts = _divide(rows, patient, shares)
     else:
         patients_tested = {row[patient] for row in rows} if patient else set[str]()
-        others = [
+        training_rows = [
             row for row in table_rows(train, skip_bad_rows=skip_bad_rows) if row.get(patient, "") not in patients_tested
         ]
-        parts = {**_divide(others, patient, _OF_TRAINING), "test": rows}
-    if len(parts["train"]) < _LEAST_ROWS:
+        parts = {**_divide(training_rows, patient, _TRAINING_SHARES), "test": rows}
+    if len(parts["train"]) < _MIN_TRAINING_ROWS:
         raise SpecError(
-            f"references: {len(parts['train'])} images are left to train networks on, and {_LEAST_ROWS} are the least; "
-            f"give {key_text('--train')}, a table of other images"
+            f"references: {len(parts['train'])} images are left to train networks on, and {_MIN_TRAINING_ROWS} "
+            f"are the least; give {key_text('--train')}, a table of other images"
         )
-    wanted = {str(data.get("image", "image")), str(data["target"]), *([patient] if patient else [])}
+    columns = {str(data.get("image", "image")), str(data["target"]), *([patient] if patient else [])}
     rows_of_parts = {
-        part: [{name: row[name] for name in sorted(wanted)} for row in those] for part, those in parts.items()
+        part: [{name: row[name] for name in sorted(columns)} for row in rows_of_part]
+        for part, rows_of_part in parts.items()
     }
-    not_shared = ("folder", "table", "links", "split", "factors", "where")
-    keys = {name: value for name, value in data.items() if name not in not_shared}
-    return ImageParts({**keys, "size": SIZE}, rows_of_parts)
+    image_keys = ("folder", "table", "links", "split", "factors", "where")
+    keys = {name: value for name, value in data.items() if name not in image_keys}
+    return ImageParts({**keys, "size": IMAGE_SIDE}, rows_of_parts)
 
 
 def table_rows(data: Mapping[str, Any], *, skip_bad_rows: bool = False) -> list[dict[str, str]]:
@@ -184,8 +185,8 @@ def table_rows(data: Mapping[str, Any], *, skip_bad_rows: bool = False) -> list[
     if image not in table.header:
         raise DataError(f"{table.name} has no column '{image}'")
     problems: list[Problem] = []
-    find = partial(inside, folder, links=data.get("links") == "follow")
-    paths = located(table, table.column(image, "data.image"), find, problems)
+    resolve = partial(inside, folder, links=data.get("links") == "follow")
+    paths = located(table, table.column(image, "data.image"), resolve, problems)
     if not skip_bad_rows:
         refuse(table.name, problems)
     rows = (dict(zip(table.header, row, strict=True)) for row in table.rows)
@@ -197,8 +198,8 @@ def _divide(
 ) -> dict[str, list[dict[str, str]]]:
     """Divide rows by patient in random order."""
     groups: dict[str, list[dict[str, str]]] = {}
-    for at, row in enumerate(rows):
-        groups.setdefault(row[patient] if patient else str(at), []).append(row)
+    for index, row in enumerate(rows):
+        groups.setdefault(row[patient] if patient else str(index), []).append(row)
     order = np.random.default_rng(seed).permutation(sorted(groups))
     ends = np.round(np.cumsum([share for _, share in shares]) * len(order)).astype(int)
     parts = np.split(order, ends[:-1])
@@ -210,7 +211,7 @@ def _divide(
 # Training and auditing.
 
 
-def trained_references(
+def train_references(
     request: AuditRequest,
     *,
     workers: int | None = None,
@@ -247,50 +248,55 @@ def trained_references(
             f"references: name the kind of image with {key_text('--domain')}, such as chest-xray: it chooses the marks"
         )
     parts = parts_of(request.data, request.train, skip_bad_rows=request.skip_bad_rows)
-    study = training_study("references", parts.training(), {"train": {}, "same": {}}, seeds=count)
+    study = training_study("references", parts.study_data(), {"train": {}, "same": {}}, seeds=count)
     marks, _ = battery(request.domain, 1)
-    once = at_deciding_dose(marks if request.marks is None else marks_of(request.marks))
+    marks_at_one_dose = at_deciding_dose(marks if request.marks is None else marks_of(request.marks))
     searches = (
         request.leads and request.train is None
     )  # on images that may carry the mark, networks set no limit for it
-    wanted = AuditRequest(
+    audit_request = AuditRequest(
         data=parts.data_of_rows(parts.rows["test"]),
         domain=request.domain,
         margin=request.margin,
         seed=request.seed,
-        marks=once,
+        marks=marks_at_one_dose,
         leads=searches,
     )
-    key = content_hash([parts.pixels(), request.domain, once, request.margin, request.seed, searches and VERSION])
-    home = root or cache_folder(default_cache_root(), "references", key)
+    key = content_hash(
+        [parts.identity(), request.domain, marks_at_one_dose, request.margin, request.seed, searches and VERSION]
+    )
+    folder = root or cache_folder(default_cache_root(), "references", key)
     began, trials = time.monotonic(), list[Path]()
     for number in (1, count):
-        trials, hired = _train_networks({**study, "seeds": number}, home / "networks", workers, watch)
-        jobs = {trial.name: AuditJob(trial, wanted.with_changes(out=home / "audits" / trial.name)) for trial in trials}
-        missing = {name: job for name, job in jobs.items() if not is_file(home / "audits" / name / "verdicts.json")}
+        trials, n_workers = _train_networks({**study, "seeds": number}, folder / "networks", workers, watch)
+        jobs = {
+            trial.name: AuditJob(trial, audit_request.with_changes(out=folder / "audits" / trial.name))
+            for trial in trials
+        }
+        missing = {name: job for name, job in jobs.items() if not is_file(folder / "audits" / name / "verdicts.json")}
         run_jobs(missing, workers, watch)
         if number == 1:
-            seconds = (count - 1) * (time.monotonic() - began) / max(1, hired)
+            seconds = (count - 1) * (time.monotonic() - began) / max(1, n_workers)
             say(f"{count} reference networks on {len(parts.rows['train']):,} images: about {duration(seconds)}")
-    for path in (home / "audits").iterdir():
+    for path in (folder / "audits").iterdir():
         if path.is_dir() and path.name not in {trial.name for trial in trials}:
             shutil.rmtree(path)
-    write_json(home / "audits" / ABOUT, {"trained on": len(parts.rows["train"]), "size": SIZE})
-    return home / "audits"
+    write_json(folder / "audits" / ABOUT_FILE, {"trained on": len(parts.rows["train"]), "size": IMAGE_SIDE})
+    return folder / "audits"
 
 
 def _train_networks(
     study: Mapping[str, Any], root: Path, workers: int | None, watch: ObserverFactory
 ) -> tuple[list[Path], int]:
-    """Train the networks of a study that are not there; return the folders of those that learned, and the workers."""
+    """Train the networks of a study that are missing; return the folders of those that learned, and the workers."""
     prepared = prepare(parse_study(dict(study)), root)
-    executor, hired = executor_for(workers, prepared.device)
+    executor, n_workers = executor_for(workers, prepared.device)
     if train_only(prepared, watch, executor).stopped:
         raise KeyboardInterrupt
     folder = prepared.place.folder
     complete = [trial.id for trial in prepared.plan.trials if folder.complete("trials", trial.id)]
     done = [id for id in complete if folder.record("trials", id)["status"] == "done"]
-    return [folder.unit("trials", id) for id in done], hired
+    return [folder.unit("trials", id) for id in done], n_workers
 
 
 @dataclass(frozen=True)
@@ -339,9 +345,9 @@ def audit_trained(trial: Path, request: AuditRequest) -> Path:
         trial: Folder of its training.
         request: The audit, with `data` of a study.
     """
-    wanted = request.with_changes(
-        budget=_ALL, as_given=True, pictures=False, shipped=False, distortions=(), elsewhere=False
+    full_request = request.with_changes(
+        budget=_UNLIMITED_BUDGET, as_given=True, pictures=False, shipped=False, distortions=(), elsewhere=False
     )
-    folder = run_audit(TrainedOrigin(trained_model(trial)), wanted)
+    folder = run_audit(TrainedOrigin(trained_model(trial)), full_request)
     assert isinstance(folder, Path)
     return folder

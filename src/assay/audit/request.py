@@ -28,21 +28,21 @@ from assay.core.request import (
     seconds,
 )
 
-MOST_COLUMNS = 8
-"""Columns that are not tested, and named in a line; more are said to be there."""
-BUDGET = 15_000
-"""Images that an audit puts through the model at most."""
-FULL = 90_000
-"""Passes from which on all distortions of the domain are read at all severities, and all doses of each mark."""
+MAX_COLUMNS_NAMED = 8
+"""Most untested columns that a line names."""
+DEFAULT_BUDGET = 15_000
+"""Default budget: images that an audit puts through the model at most."""
+FULL_BUDGET = 90_000
+"""Budget from which on all distortions of the domain are read at all severities, and each mark at all doses."""
 SCALINGS = ("0..1", "imagenet", "-1..1", "0..255", "-1024..1024", "caffe", "image-minmax", "image-zscore")
 """Names of usual scalings of pixels; `model.SCALINGS` has their numbers."""
-OF_PREDICTIONS = frozenset({
+FIELDS_OF_PREDICTIONS = frozenset({
     "model", "target", "positive", "patient", "image", "columns", "score", "scores", "threshold", "margin", "domain",
     "intended_use", "policy", "out", "skip_bad_rows", "as_given",
 })  # fmt: skip
 """Fields that an audit of predictions uses."""
-NOT_OF_COMMANDS = frozenset({"weights", "trust", "device"})
-NOT_OF_MASKS = frozenset({"positive", "threshold", "output", "head", "references", "networks"})
+FIELDS_NOT_OF_COMMANDS = frozenset({"weights", "trust", "device"})
+FIELDS_NOT_OF_MASKS = frozenset({"positive", "threshold", "output", "head", "references", "networks"})
 Head = Literal["auto", "sigmoid", "softmax"]
 
 
@@ -189,7 +189,7 @@ class ModelRequest(DataRequest):
         return name
 
     @model_validator(mode="after")
-    def _normalizes(self) -> Self:
+    def _check_normalization(self) -> Self:
         if self.mean or self.std:
             if self.scaling:
                 raise SpecError("scaling, mean: give one of them")
@@ -233,8 +233,8 @@ class AuditRequest(ModelRequest):
         train: As `data`, the images that the model was trained on.
         environment: What images are shown, as an environment of a study; as they are where None.
         distortions: Distortions in place of the battery's.
-        leads: Whether unknown shortcuts are looked for.
-        elsewhere: Whether marks are tried at other places, and without the region that leads.
+        leads: Whether unknown shortcuts are searched for: regions, what some images carry, and leads.
+        elsewhere: Whether marks are also tried at other places, and with the leading region neutralized.
         shipped: Whether the shipped reference of the domain is used where no folder is given.
     """
 
@@ -280,7 +280,7 @@ class AuditRequest(ModelRequest):
     margin: Annotated[float, Option("The smallest effect that matters.", "M")] = 0.05
     budget: Annotated[
         int, Option("Approximate maximum number of images that the model reads; 90000: all tests in full.", "N")
-    ] = BUDGET
+    ] = DEFAULT_BUDGET
     intended_use: Annotated[str, Option("Intended use, for the page and the model card.", "TEXT")] = ""
     as_given: Annotated[bool, Option("Continue even if pixels or classes seem to be read wrongly.")] = False
     policy: Annotated[Path | None, Option("Forbidden verdicts; exit code 3 where one is found.", "FILE")] = None
@@ -297,14 +297,14 @@ class AuditRequest(ModelRequest):
 
     @property
     def values(self) -> dict[str, Any]:
-        """The request as its run folder keeps it, wherever that is, and whoever made the model."""
+        """The request as the run folder stores it, with names of fields as keys; without the folder and objects."""
         model = {"model": str(self.model)} if isinstance(self.model, str | Path) else {}
         omitted = {"out", "policy", "model", "factory", "progress"}
         return model | self.model_dump(mode="json", exclude=omitted, fallback=str)
 
     @property
-    def probing(self) -> ProbeRequest:
-        """The request to read the images. What scores are, and where they are called, is found from all of them."""
+    def probe_request(self) -> ProbeRequest:
+        """The request to read the images. The kind of scores and the threshold are found later, from all scores."""
         shared = {name: getattr(self, name) for name in ModelRequest.model_fields}
         return ProbeRequest(**shared, environments={"all": self.environment or {}})
 
@@ -325,22 +325,22 @@ class AuditRequest(ModelRequest):
         return f"assay audit {model}{request.typed('out', 'policy')}"
 
     @property
-    def full(self) -> bool:
-        """Whether the budget is for the full battery."""
-        return self.budget >= FULL
+    def is_full(self) -> bool:
+        """Whether the budget suffices for the full battery."""
+        return self.budget >= FULL_BUDGET
 
     @model_validator(mode="before")
     @classmethod
-    def _segments_or_trains(cls, values: Any) -> Any:
+    def _derive_fields(cls, values: Any) -> Any:
         """Set the task where masks are named, and the number of networks where `references` is one."""
-        more: dict[str, Any] = {"task": "segmentation"} if values.get("mask") else {}
+        derived: dict[str, Any] = {"task": "segmentation"} if values.get("mask") else {}
         if str(values.get("references", "")).isdecimal():
-            more |= {"references": None, "networks": int(str(values["references"]))}
-        return {**values, **more}
+            derived |= {"references": None, "networks": int(str(values["references"]))}
+        return {**values, **derived}
 
     @field_validator("margin")
     @classmethod
-    def _of_use(cls, margin: float) -> float:
+    def _check_margin(cls, margin: float) -> float:
         if not 0 < margin < 0.5:
             raise SpecError(f"margin {margin:g}: expected a number between 0 and 0.5")
         return margin
@@ -354,9 +354,9 @@ FEW_PATIENTS_TEXT = "few patients: intervals over so few patients are too narrow
 
 def untested_words(columns: Sequence[str]) -> str:
     """Return columns that an audit does not test, with what to type; empty without any."""
-    some = [*columns[:MOST_COLUMNS], *(["..."] if len(columns) > MOST_COLUMNS else [])]
-    named = shlex.quote(",".join(columns[:MOST_COLUMNS]))
-    return f"{', '.join(some)}; to test them: --columns {named}" if columns else ""
+    names_shown = [*columns[:MAX_COLUMNS_NAMED], *(["..."] if len(columns) > MAX_COLUMNS_NAMED else [])]
+    typed_names = shlex.quote(",".join(columns[:MAX_COLUMNS_NAMED]))
+    return f"{', '.join(names_shown)}; to test them: --columns {typed_names}" if columns else ""
 
 
 def _entries(data: Any) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Tables of an audit, from the scores of a model on images without and with marks."""
+"""Predictions of a model on images without and with changes, and the tables of an audit that follow from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import stdtrit
 
 from assay.audit.swing import (
-    MUCH,
+    MIN_GAIN,
     Effect,
     auroc_gain,
     auroc_with_bounds,
@@ -36,26 +36,26 @@ from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.look.added import compare_with_cue
 from assay.look.cues import Cue
-from assay.stats.bounds import ALPHA, BoundedEstimate, share
+from assay.stats.bounds import ALPHA, BoundedEstimate, bounded_share
 from assay.stats.estimate import shift_on_scale
 from assay.stats.format import join_words
-from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, ColumnGroups, groups_of
+from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, ColumnGroups, divide_into_groups
 from assay.stats.influence import ModelPredictions, calibration_in_the_large, calibration_slope
-from assay.stats.measures import influence_of
-from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
-from assay.stats.panel import Panel
+from assay.stats.measures import value_and_contributions
+from assay.stats.metrics import auroc, log_odds, predicted_classes, probabilities, score_names
+from assay.stats.panel import SeedPredictions
 from assay.stats.rows import CONFIDENCE
 from assay.store.files import Row
 
 
 def group_names(table: FactorTable) -> list[str]:
     """Return the group of each row by each column that has groups, as JSON."""
-    groups = [groups_of(table, factor.name) for factor in table.factors if factor.role != "core"]
+    groups = [divide_into_groups(table, factor.name) for factor in table.factors if factor.role != "core"]
     names: list[dict[str, str]] = [{} for _ in range(len(table))]
     for group in groups:
         for level, rows in group.groups.items():
-            for at in np.flatnonzero(rows).tolist():
-                names[at][group.column] = level
+            for row in np.flatnonzero(rows).tolist():
+                names[row][group.column] = level
     return [json.dumps(names_of_image, ensure_ascii=False, sort_keys=True) for names_of_image in names]
 
 
@@ -88,8 +88,8 @@ def operating_point(text: float | str) -> tuple[Literal["probability", "sensitiv
     raise SpecError(f"threshold {shorten(str(text))}: expected a probability such as 0.37, or sensitivity=0.95")
 
 
-def probability_of(requested: float | str | None, of_model: float | None = None) -> float:
-    """Return the threshold as far as no answer decides it: the one that is asked for, else the model's own, else 0.5.
+def threshold_without_predictions(requested: float | str | None, of_model: float | None = None) -> float:
+    """Return the threshold as far as no prediction decides it: the requested one, else the model's own, else 0.5.
 
     Args:
         requested: See `operating_point`; None for the model's own.
@@ -106,7 +106,7 @@ def threshold_of(
 
     Args:
         requested: See `operating_point`; None for the model's own.
-        logits: Answers to images, on which a sensitivity is reached.
+        logits: Outputs for images, on which a sensitivity is reached.
         table: These images.
         of_model: The model's own threshold; 0.5 where it has none.
 
@@ -132,7 +132,7 @@ def check(name: str, status: str, text: str, value: float = math.nan, measure: s
 
 @dataclass(frozen=True)
 class ScoredImages:
-    """Answers of one model to some images.
+    """Predictions of one model for some images.
 
     Attributes:
         table: The images.
@@ -152,71 +152,72 @@ class ScoredImages:
         return log_odds(self.logits.astype(np.float64))
 
     @property
-    def calls(self) -> Int[np.ndarray, " n"]:
-        """Class codes."""
-        return predictions(probabilities(self.logits), self.threshold)
+    def predicted_class(self) -> Int[np.ndarray, " n"]:
+        """Code of the predicted class of each image, at the threshold."""
+        return predicted_classes(probabilities(self.logits), self.threshold)
 
     @property
-    def quality(self) -> tuple[str, BoundedEstimate] | None:
-        """Name and value of what a better reading of the images would raise."""
+    def performance(self) -> tuple[str, BoundedEstimate] | None:
+        """Name and value of what better preprocessing would raise: AUROC, or accuracy of several classes."""
         if len(self.table.classes) != 2:
-            return "accuracy", mean_with_bounds(self._right, self.table.patient)
+            return "accuracy", mean_with_bounds(self._is_correct, self.table.patient)
         return "AUROC", auroc_with_bounds(self.scores[:, 0], self.table.target, self.table.patient)
 
     @property
     def chance(self) -> float:
-        """The `quality` of answers that do not depend on the image: 0.5, or the share of the largest class."""
+        """The `performance` of outputs that do not depend on the image: 0.5, or the share of the largest class."""
         return 0.5 if len(self.table.classes) == 2 else float(np.bincount(self.table.target).max() / len(self.table))
 
     @property
-    def value(self) -> float:
-        """Value of `quality`, without its bounds."""
+    def performance_value(self) -> float:
+        """Value of `performance`, without its bounds."""
         if len(self.table.classes) != 2:
-            return float(self._right.mean())
+            return float(self._is_correct.mean())
         return auroc(self.scores[:, 0], self.table.target).value
 
     def take(self, rows: Int[np.ndarray, " m"]) -> ScoredImages:
-        """Return the answers to some of the images."""
+        """Return the predictions for some of the images."""
         return replace(self, table=self.table.take(rows), logits=self.logits[rows])
 
-    def gain(self, after: ScoredImages, alpha: float) -> BoundedEstimate:
-        """Return the change of `quality` from these answers to others of the same images."""
+    def performance_gain(self, after: ScoredImages, alpha: float) -> BoundedEstimate:
+        """Return the change of `performance` from these predictions to others for the same images."""
         if len(self.table.classes) != 2:
-            return mean_change(after._right - self._right, self.table.patient, alpha)
+            return mean_change(after._is_correct - self._is_correct, self.table.patient, alpha)
         return auroc_gain(self.scores[:, 0], after.scores[:, 0], self.table.target, self.table.patient, alpha)
 
     @property
-    def _right(self) -> Float[np.ndarray, " n"]:
-        return (self.calls == self.table.target).astype(np.float64)
+    def _is_correct(self) -> Float[np.ndarray, " n"]:
+        """1 where the predicted class is the target, else 0."""
+        return (self.predicted_class == self.table.target).astype(np.float64)
 
     @property
     def orders(self) -> Sequence[tuple[int, ...]]:
-        """Orders of the outputs: every one of up to four classes, of more their own and the one with most hits."""
+        """Orders of the outputs to try: all of up to four classes; of more their own and the one with most hits."""
         classes = len(self.table.classes)
-        if classes <= _EVERY_ORDER:
+        if classes <= _MAX_CLASSES_IN_ALL_ORDERS:
             return list(permutations(range(classes)))
         hits = np.zeros((classes, classes))
         np.add.at(hits, (self.table.target, self.logits.argmax(axis=1)), 1)
         return [tuple(range(classes)), tuple(map(int, linear_sum_assignment(-hits)[1]))]
 
     def reorder(self, order: Sequence[int]) -> ScoredImages:
-        """Return the answers with the outputs in another order."""
+        """Return the predictions with the outputs in another order."""
         return replace(self, logits=self.logits[:, list(order)])
 
     def effect(self, after: ScoredImages, dose: str) -> Effect:
-        """Return the effect of a change, from the answers to the same images with it."""
+        """Return the effect of a change of the images, from the predictions for the changed images."""
         labels = score_names(self.table.classes)
-        flips = changed_predictions(self.calls, after.calls, self.table.patient)
+        flips = changed_predictions(self.predicted_class, after.predicted_class, self.table.patient)
         return effect_of_mark(self.scores, after.scores, self.table.target, self.table.patient, flips, labels, dose)
 
 
-INVERTED = "inverted gray values"
-"""Name of a way to read images."""
+INVERTED_GRAY = "inverted gray values"
+"""Name of this preprocessing."""
 CHANNEL = "channel"
-"""Begins the name of a way to read maps: with another channel as the background."""
-OF_EACH_IMAGE = ("image-minmax", "image-zscore")
+"""Beginning of the names of preprocessing that has another channel of maps as the background."""
+PER_IMAGE_SCALINGS = ("image-minmax", "image-zscore")
 """Names of scalings of each image by itself."""
-_RARE_SCALINGS = ("caffe", *OF_EACH_IMAGE)
+_RARE_SCALINGS = ("caffe", *PER_IMAGE_SCALINGS)
 """Names of scalings that are no range of pixels."""
 LESION = ("lesion-free", "lesion")
 """Classes of the images of a segmentation."""
@@ -234,14 +235,14 @@ class ScoredMaps(ScoredImages):
 
     @classmethod
     def of(cls, table: FactorTable, maps: Mapping[str, np.ndarray]) -> ScoredMaps:
-        """Return the answers to images, whose class is whether they have a lesion. Pixels are called at 0.5."""
+        """Return predictions for images whose class is whether they have a lesion. A pixel is lesion from 0.5 on."""
         top = maps["top_mean"].astype(np.float64)
         lesion_table = replace(table, target=(maps["truth"] > 0).astype(np.int64), classes=LESION)
         return cls(lesion_table, np.stack([np.zeros(len(top)), top], axis=1), 0.5, maps=maps)
 
     @property
-    def calls(self) -> Int[np.ndarray, " n"]:
-        """Whether any pixel is called lesion."""
+    def predicted_class(self) -> Int[np.ndarray, " n"]:
+        """1 where any pixel is predicted to be lesion, else 0."""
         return (self._predicted_pixels > 0).astype(np.int64)
 
     @property
@@ -251,8 +252,8 @@ class ScoredMaps(ScoredImages):
         return np.where(truth > 0, 2 * hit / np.maximum(self._predicted_pixels + truth, 1), np.nan)
 
     @property
-    def stray(self) -> Float[np.ndarray, " n"]:
-        """Share of each image that is wrongly called lesion."""
+    def false_area(self) -> Float[np.ndarray, " n"]:
+        """Share of each image that is wrongly predicted to be lesion."""
         return (self._predicted_pixels - self.maps["hit"][:, _AT_HALF]) / self.maps["pixels"]
 
     @property
@@ -260,7 +261,7 @@ class ScoredMaps(ScoredImages):
         return self.maps["predicted"][:, _AT_HALF]
 
     @property
-    def quality(self) -> tuple[str, BoundedEstimate] | None:
+    def performance(self) -> tuple[str, BoundedEstimate] | None:
         """Mean Dice over the images with a lesion; None without one."""
         has_lesion = self.table.target == 1
         return (
@@ -276,16 +277,16 @@ class ScoredMaps(ScoredImages):
         return float((2 * truth / (truth + self.maps["pixels"][self.table.target == 1])).mean())
 
     @property
-    def value(self) -> float:
+    def performance_value(self) -> float:
         """Mean Dice over the images with a lesion."""
         return float(self.dice[self.table.target == 1].mean())
 
     def take(self, rows: Int[np.ndarray, " m"]) -> ScoredMaps:
-        """Return the answers to some of the images."""
+        """Return the predictions for some of the images."""
         maps = {name: values[rows] for name, values in self.maps.items()}
         return replace(self, table=self.table.take(rows), logits=self.logits[rows], maps=maps)
 
-    def gain(self, after: ScoredImages, alpha: float) -> BoundedEstimate:
+    def performance_gain(self, after: ScoredImages, alpha: float) -> BoundedEstimate:
         """Return the change of Dice."""
         assert isinstance(after, ScoredMaps)
         has_lesion = self.table.target == 1
@@ -294,11 +295,14 @@ class ScoredMaps(ScoredImages):
     @property
     def orders(self) -> Sequence[tuple[int, ...]]:
         """Background first; lesion first too where its Dice is then much above that of maps that are all lesion."""
-        exchanged = self.reorder((1, 0)).value > self.chance + MUCH
+        exchanged = self.reorder((1, 0)).performance_value > self.chance + MIN_GAIN
         return [(0, 1), (1, 0)] if exchanged else [(0, 1)]
 
     def reorder(self, order: Sequence[int]) -> ScoredMaps:
-        """Return the answers with background and lesion exchanged where lesion is first; counts hold at 0.5 alone."""
+        """Return the predictions with background and lesion exchanged where lesion is first.
+
+        Its pixel counts are right at the threshold 0.5 only.
+        """
         if [*order] == sorted(order):
             return self
         pixels, truth = (self.maps[name].astype(np.int64)[:, None] for name in ("pixels", "truth"))
@@ -306,99 +310,109 @@ class ScoredMaps(ScoredImages):
         return replace(self, logits=-self.logits, maps={**self.maps, **exchanged})
 
     def effect(self, after: ScoredImages, dose: str) -> Effect:
-        """Return the effect of a change; the swing needs images with a lesion and without one."""
+        """Return the effect of a change of the images; the swing needs images with a lesion and without one."""
         assert isinstance(after, ScoredMaps)
         table, has_lesion = self.table, self.table.target == 1
-        flips = changed_predictions(self.calls, after.calls, table.patient)
+        flips = changed_predictions(self.predicted_class, after.predicted_class, table.patient)
         if has_lesion.any() and not has_lesion.all():
-            effect_found = effect_of_mark(self.scores, after.scores, table.target, table.patient, flips, ("",), dose)
+            effect = effect_of_mark(self.scores, after.scores, table.target, table.patient, flips, ("",), dose)
         else:
-            effect_found = Effect((), len(table), len(np.unique(table.patient)), flips, dose)
+            effect = Effect((), len(table), len(np.unique(table.patient)), flips, dose)
         dice_lost = (
             mean_change((self.dice - after.dice)[has_lesion], table.patient[has_lesion]) if has_lesion.any() else None
         )
-        return replace(effect_found, dice=dice_lost, false_area=mean_change(after.stray - self.stray, table.patient))
+        return replace(
+            effect, dice=dice_lost, false_area=mean_change(after.false_area - self.false_area, table.patient)
+        )
 
 
-_LEVEL = ALPHA / 5
-"""Level of the gain by another reading, of the best of either half, at which 1 of 100 audits stops falsely at most."""
-_RARE, _TURNED, _BOTH = 0.02, 0.02, 0.05
-"""Gains by which readings must be better than likelier ones, see `_unlikeliness`."""
-_EVERY_ORDER = 4
+_GAIN_ALPHA = ALPHA / 5
+"""Level of the bounds of a gain by other preprocessing, at which at most 1 of 100 audits stops falsely."""
+_RARE_PENALTY, _REORDER_PENALTY, _BOTH_PENALTY = 0.02, 0.02, 0.05
+"""Gains by which implausible preprocessing must be better than plausible, see `_implausibility`."""
+_MAX_CLASSES_IN_ALL_ORDERS = 4
 """Classes up to which every order of the outputs is tried."""
 
 
-def better(
-    as_given: ScoredImages, others: Mapping[str, ScoredImages], second: Bool[np.ndarray, " n"]
+def better_preprocessing(
+    as_given: ScoredImages, alternatives: Mapping[str, ScoredImages], in_second_half: Bool[np.ndarray, " n"]
 ) -> tuple[str, tuple[int, ...], BoundedEstimate] | None:
-    """Return the reading that is much better than the given one, and its gain in patients that did not choose it.
+    """Return preprocessing with an order of the outputs that is much better than the given one, and its gain.
 
-    A reading is a way to read images with an order of the outputs; of two classes the other order inverts scores. The
-    best of each half of the patients is tested on the other half, and the gain is the mean of both: the choice adds
-    nothing to it, however many there are.
+    Of two classes the other order inverts scores. The gain is cross-fitted: the best candidate of each half of the
+    patients is tested on the other half, and the gain is the mean of both. The choice does not bias it, however many
+    candidates there are.
 
     Args:
-        as_given: Answers as the model is read.
-        others: Answers to the same images when these are read otherwise.
-        second: Images of the second half of the patients.
+        as_given: Predictions as the model is used.
+        alternatives: Name of other preprocessing -> predictions for the same images with it.
+        in_second_half: Whether each image is of the second half of the patients.
 
     Returns:
-        Name of the way, the order of the outputs, and the gain. None where its lower bound is not above `MUCH`, or
-        the halves are not `comparable`.
+        Name of the preprocessing (empty for the given one), the order of the outputs, and the gain. None where its
+        lower bound is not above `MIN_GAIN`, or the halves are not comparable.
     """
-    if not comparable(as_given, second):
+    if not halves_are_comparable(as_given, in_second_half):
         return None
-    halves, maps = [np.flatnonzero(second == side) for side in (False, True)], isinstance(as_given, ScoredMaps)
+    halves, maps = [np.flatnonzero(in_second_half == side) for side in (False, True)], isinstance(as_given, ScoredMaps)
     candidates: list[tuple[float, str, tuple[int, ...], BoundedEstimate]] = []
-    for half, rest in (halves, halves[::-1]):
-        before, after = (
-            as_given.take(half).value,
-            {name: answers.take(half) for name, answers in {"": as_given, **others}.items()},
+    for choosing_half, tested_half in (halves, halves[::-1]):
+        value_as_given, candidates_in_half = (
+            as_given.take(choosing_half).performance_value,
+            {name: scored.take(choosing_half) for name, scored in {"": as_given, **alternatives}.items()},
         )
         gains = {
-            (name, order): answers.reorder(order).value - before
-            for name, answers in after.items()
-            for order in answers.orders
-            if name or order != answers.orders[0]
+            (name, order): scored.reorder(order).performance_value - value_as_given
+            for name, scored in candidates_in_half.items()
+            for order in scored.orders
+            if name or order != scored.orders[0]
         }
         if not gains or max(gains.values()) <= 0:
             return None
-        name, order = max(gains, key=lambda key: gains[key] - _unlikeliness(*key, maps))
-        tested = {"": as_given, **others}[name].take(rest).reorder(order)
-        candidates.append((gains[name, order], name, order, as_given.take(rest).gain(tested, _LEVEL)))
-    gain = mean_of_independent(candidates[0][3], candidates[1][3], _LEVEL)
+        name, order = max(gains, key=lambda key: gains[key] - _implausibility(*key, maps))
+        best_reading = {"": as_given, **alternatives}[name].take(tested_half).reorder(order)
+        candidates.append(
+            (gains[name, order], name, order, as_given.take(tested_half).performance_gain(best_reading, _GAIN_ALPHA))
+        )
+    gain = mean_of_independent(candidates[0][3], candidates[1][3], _GAIN_ALPHA)
     _, name, order, _ = max(
         candidates,
-        key=lambda candidate: candidate[0] + candidate[3].value - 2 * _unlikeliness(candidate[1], candidate[2], maps),
+        key=lambda candidate: candidate[0] + candidate[3].value - 2 * _implausibility(candidate[1], candidate[2], maps),
     )
-    return (name, order, gain) if gain.low > MUCH else None
+    return (name, order, gain) if gain.low > MIN_GAIN else None
 
 
-def comparable(answers: ScoredImages, second: Bool[np.ndarray, " n"]) -> bool:
+def halves_are_comparable(scored: ScoredImages, in_second_half: Bool[np.ndarray, " n"]) -> bool:
     """Return whether both halves of the patients have images of every class; with maps, images with a lesion."""
-    needed = {1} if isinstance(answers, ScoredMaps) else {*answers.table.target.tolist()}
-    return all(needed <= {*answers.table.target[second == side].tolist()} for side in (False, True))
+    needed_classes = {1} if isinstance(scored, ScoredMaps) else {*scored.table.target.tolist()}
+    return all(needed_classes <= {*scored.table.target[in_second_half == side].tolist()} for side in (False, True))
 
 
-def second_half(patient: Int[np.ndarray, " n"], seed: int, of: str) -> Bool[np.ndarray, " n"]:
-    """Return whether each image is of the second half of the patients, drawn by the seed and a purpose."""
-    people, codes = np.unique(patient, return_inverse=True)
-    return np.argsort(np.argsort(row_uniform(seed, of, people)))[codes] % 2 == 1
+def second_half(patient: Int[np.ndarray, " n"], seed: int, purpose: str) -> Bool[np.ndarray, " n"]:
+    """Return whether each image is of the second of two random halves of the patients, by a seed and a purpose."""
+    patients, codes = np.unique(patient, return_inverse=True)
+    return np.argsort(np.argsort(row_uniform(seed, purpose, patients)))[codes] % 2 == 1
 
 
-def _unlikeliness(name: str, order: Sequence[int], maps: bool) -> float:
-    """Return what a reading must gain over the likeliest: channels or a scaling, then an order of outputs, then both.
+def _implausibility(name: str, order: Sequence[int], maps: bool) -> float:
+    """Return the gain that preprocessing with an order of outputs needs over the most plausible candidate.
 
-    Where channels are compared, BGR turns scores as the other order does. Inverted gray values are as likely as an
-    order, and so are scalings that are no range of pixels: those of each image help some models that lack them. Of maps
-    they are likelier, since an exchange may amount to them, or another channel as the background; that is likelier
-    than one as the lesion.
+    Another scaling or order of channels needs none, another order of outputs needs some, and both together most. BGR
+    can change scores as the other order of outputs does. Inverted gray values are as implausible as another order. So
+    are scalings that are no range of pixels: those of each image help some models that lack them. Of maps inverted gray
+    values are more plausible than an exchange of the outputs, or than another channel as the background, which may have
+    the same effect. Another channel is more plausible as the background than as the lesion.
+
+    Args:
+        name: Name of the preprocessing; empty for the given one.
+        order: Order of the outputs.
+        maps: Whether the predictions are maps.
     """
-    turned = [*order] != sorted(order)
+    is_reordered = [*order] != sorted(order)
     if name.startswith(CHANNEL):
-        return _BOTH - _TURNED * (not turned)
-    rare = _RARE * (name in _RARE_SCALINGS) + _TURNED * (turned or name == INVERTED)
-    return rare + _BOTH * bool((name or maps) and turned)
+        return _BOTH_PENALTY - _REORDER_PENALTY * (not is_reordered)
+    penalty = _RARE_PENALTY * (name in _RARE_SCALINGS) + _REORDER_PENALTY * (is_reordered or name == INVERTED_GRAY)
+    return penalty + _BOTH_PENALTY * bool((name or maps) and is_reordered)
 
 
 _AT_HALF = MapGrid().thresholds.index(0.0)
@@ -406,33 +420,34 @@ _AT_HALF = MapGrid().thresholds.index(0.0)
 
 
 def column_decision(scored: ScoredImages, column: ColumnGroups, margin: float) -> AuditDecision | None:
-    """Decide whether answers differ with a column; None where no group can be compared with the others.
+    """Decide whether scores differ between groups of a column; None where no group can be compared with the others.
 
-    Levels that are too small for a group are left out. Of a column that is tied to the target, images of a class are
-    compared, over the classes together where none has enough in and outside a group.
+    Levels with too few images for a group are left out. Of a column that is tied to the target, images of the same
+    class are compared: each class by itself, or pooled over classes where none has enough in a group and outside it.
     """
     groups = column.groups or column.tied
     if not groups:
         return None
     present = np.flatnonzero(np.any(list(groups.values()), axis=0))
     table = scored.table.take(present)
-    groups_asked = list(groups.items())[1:] if len(groups) == 2 else groups.items()
+    compared_groups = list(groups.items())[1:] if len(groups) == 2 else groups.items()
     scores, labels = scored.scores[present], score_names(table.classes)
-    compared = scores, table.target, table.patient
+    scores_of_images = scores, table.target, table.patient
     if not column.tied:
         effects = [
-            swing_of_group(*compared[:2], rows[present], compared[2], labels, level) for level, rows in groups_asked
+            swing_of_group(*scores_of_images[:2], rows[present], scores_of_images[2], labels, level)
+            for level, rows in compared_groups
         ]
         return _decide_groups(effects, margin)
     effects = [
-        within_classes(*compared[:2], rows[present], compared[2], table.classes, level, LEAST_IN_CLASS)
-        for level, rows in groups_asked
+        within_classes(*scores_of_images[:2], rows[present], scores_of_images[2], table.classes, level, LEAST_IN_CLASS)
+        for level, rows in compared_groups
     ]
     if any(effects):
         return _decide_groups(effects, margin)
     effects = [
-        pooled_within_classes(*compared[:2], rows[present], compared[2], labels, level, LEAST_IN_CELL)
-        for level, rows in groups_asked
+        pooled_within_classes(*scores_of_images[:2], rows[present], scores_of_images[2], labels, level, LEAST_IN_CELL)
+        for level, rows in compared_groups
     ]
     return _decide_groups(effects, margin, LEAST_IN_CELL)
 
@@ -444,20 +459,20 @@ def _decide_groups(
     return decide_column(defined, margin, least) if defined else None
 
 
-def verdict_row(factor: str, kind: str, decided: AuditDecision, component: str = "", family: str = "") -> Row:
+def verdict_row(factor: str, kind: str, decision: AuditDecision, component: str = "", family: str = "") -> Row:
     """Return a row of `tables.VERDICTS`."""
-    effect = decided.effect
+    effect = decision.effect
     return {
         **effect_row(factor, effect),
-        **_bounded_cells("loss_positives", effect.largest.on_positives),
+        **_bounded_cells("loss_positives", effect.largest.loss_on_positives),
         "kind": kind,
         "family": family,
-        "verdict": str(decided.verdict),
-        "at_least": effect.at_least,
-        "at_most": effect.at_most,
-        "limit": math.nan if decided.limit is None else decided.limit,
-        "open": " ".join(decided.open),
-        "needed": decided.needed,
+        "verdict": str(decision.verdict),
+        "at_least": effect.lower_bound,
+        "at_most": effect.upper_bound,
+        "limit": math.nan if decision.limit is None else decision.limit,
+        "open": " ".join(decision.open),
+        "needed": decision.needed,
         "intervention": component,
         "reason": "",
     }
@@ -486,30 +501,31 @@ def effect_row(factor: str, effect: Effect) -> Row:
         "g": swing.g.value,
         "low": swing.g.low,
         "high": swing.g.high,
-        **_bounded_cells("loss_negatives", swing.on_negatives),
-        **_of_images(effect),
+        **_bounded_cells("loss_negatives", swing.loss_on_negatives),
+        **_effect_cells(effect),
     }
 
 
-def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> Row:
+def distortion_row(family: str, severity: int, effect: Effect, margin: float) -> Row:
     """Return a row of `tables.DISTORTED`: the loss under a distortion against the margin, of AUROC or of Dice."""
     losses, at_least = (
-        (effect.losses, effect.loss_at_least) if effect.dice is None else ([effect.dice], effect.dice.low)
+        (effect.losses, effect.loss_lower_bound) if effect.dice is None else ([effect.dice], effect.dice.low)
     )
     low = min((loss.low for loss in losses), default=math.nan)
     high = max((loss.high for loss in losses), default=math.nan)
     decision = "beyond" if at_least >= margin else _margin_verdict(min(low, at_least), high, margin)
-    return {"factor": family, "severity": severity, **_of_images(effect), "decision": decision}
+    return {"factor": family, "severity": severity, **_effect_cells(effect), "decision": decision}
 
 
-def _of_images(effect: Effect) -> Row:
-    """Return the effect on AUROC, calls and maps, and how many images it is of."""
+def _effect_cells(effect: Effect) -> Row:
+    """Return the cells of an effect: changes of AUROC, predicted classes and maps, and how many images it is of."""
     parts = {"loss": effect.loss, "flips": effect.flips, "dice": effect.dice, "stray": effect.false_area}
     columns = {key: value for name, part in parts.items() for key, value in _bounded_cells(name, part).items()}
     return {**columns, "images": effect.images, "patients": effect.patients}
 
 
 def _bounded_cells(name: str, value: BoundedEstimate | None) -> Row:
+    """Return the cells of a value and its bounds; NaN for None."""
     if value is None:
         return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
     return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
@@ -523,8 +539,8 @@ def _margin_verdict(low: float, high: float, margin: float) -> str:
 
 
 _SHARE = (0.0, 1.0)
-FEW_PATIENTS = 10
-"""Patients with, or without, from which on a share's interval comes from its variance. One of few has hardly any."""
+MIN_PATIENTS = 10
+"""Patients with correct, and with wrong predictions, from which on a share has an interval by its variance."""
 IN_THE_LARGE, SLOPE = "calibration-in-the-large", "calibration-slope"
 """Measures of groups besides those of `influence_of`. A slope has another unit than the margin: it has no gaps."""
 
@@ -533,42 +549,46 @@ IN_THE_LARGE, SLOPE = "calibration-in-the-large", "calibration-slope"
 
 
 @dataclass(frozen=True)
-class _Part:
+class _GroupMeasure:
     """A measure of a group: its value and the contributions of all patients.
 
     Attributes:
-        exact: Of a share, its exact ends at a level for each end; None of other measures, and where there are at least
-            `FEW_PATIENTS` patients with and without.
+        value: The value.
+        contributions: Of each patient of the data, 0 for those outside the group; their squares sum to the variance.
+        images: Images of the group.
+        patients: Patients of the group.
+        exact_interval: Of a share, returns its exact interval from the level of each end. None of other measures, and
+            where there are `MIN_PATIENTS` patients with correct and with wrong predictions.
     """
 
     value: float
     contributions: Float[np.ndarray, " p"]
     images: int
     patients: int
-    exact: Callable[[float], BoundedEstimate] | None = None
+    exact_interval: Callable[[float], BoundedEstimate] | None = None
 
 
 def subgroup_rows(scored: ScoredImages, columns: Sequence[ColumnGroups], margin: float) -> tuple[list[Row], list[Row]]:
-    """Return rows of `tables.GROUPS` and of `audit_tables.GAPS`.
+    """Return rows of `tables.GROUPS` and of `tables.GAPS`.
 
-    Intervals of groups hold together at 95%, and those of gaps (Bonferroni). Contributions are summed by patient, who
-    may be in several groups.
+    Intervals of groups hold simultaneously at 95% (Bonferroni), and so do those of gaps. Contributions are summed by
+    patient, who may be in several groups.
     """
-    everyone_rows = np.ones(len(scored.table), dtype=bool)
-    parts = {("", "all"): _measure_part(scored, everyone_rows)}
+    all_rows = np.ones(len(scored.table), dtype=bool)
+    parts = {("", "all"): _group_measures(scored, all_rows)}
     parts |= {
-        (grouping.column, level): _measure_part(scored, rows)
+        (grouping.column, level): _group_measures(scored, rows)
         for grouping in columns
         for level, rows in grouping.groups.items()
     }
-    cells = [(place, name, part) for place, measured in parts.items() for name, part in measured.items()]
-    together = len(cells) - len(parts["", "all"])
+    cells = [(group_key, name, part) for group_key, measures in parts.items() for name, part in measures.items()]
+    n_group_intervals = len(cells) - len(parts["", "all"])
     groups = [
         {
             "column": column,
             "level": level,
             "measure": name,
-            **_interval(name, part, together if column else 1),
+            **_interval(name, part, n_group_intervals if column else 1),
             "images": part.images,
             "patients": part.patients,
         }
@@ -584,110 +604,128 @@ def subgroup_rows(scored: ScoredImages, columns: Sequence[ColumnGroups], margin:
     return groups, [_gap(*pair, len(pairs), margin) for pair in pairs]
 
 
-def _measure_part(scored: ScoredImages, rows: np.ndarray) -> dict[str, _Part]:
+def _group_measures(scored: ScoredImages, rows: np.ndarray) -> dict[str, _GroupMeasure]:
+    """Return the measures that are defined for some rows, by name."""
     table = scored.table
-    answers = ModelPredictions(scored.logits[rows], table.target[rows], scored.threshold)
-    names = ("auroc", "sensitivity", "specificity") if answers.classes == 2 else ("auroc-macro", "accuracy")
-    everyone = np.unique(table.patient)
-    patients, parts = np.unique(table.patient[rows]), dict[str, _Part]()
+    predicted = ModelPredictions(scored.logits[rows], table.target[rows], scored.threshold)
+    names = ("auroc", "sensitivity", "specificity") if predicted.n_classes == 2 else ("auroc-macro", "accuracy")
+    all_patients = np.unique(table.patient)
+    patients, parts = np.unique(table.patient[rows]), dict[str, _GroupMeasure]()
     for name in names:
-        metric, contributions = influence_of(name, answers, table.patient[rows])
+        metric, contributions = value_and_contributions(name, predicted, table.patient[rows])
         if metric.is_defined:
-            spread = np.zeros(len(everyone))
-            spread[np.searchsorted(everyone, patients)] = contributions
-            exact = _exact_ends(name, answers, table.patient[rows])
-            parts[name] = _Part(metric.value, spread, int(rows.sum()), len(patients), exact)
-    if answers.classes == 2 and scored.is_calibrated and not isinstance(scored, ScoredMaps):
+            all_contributions = np.zeros(len(all_patients))
+            all_contributions[np.searchsorted(all_patients, patients)] = contributions
+            exact_interval = _exact_share_interval(name, predicted, table.patient[rows])
+            parts[name] = _GroupMeasure(metric.value, all_contributions, int(rows.sum()), len(patients), exact_interval)
+    if predicted.n_classes == 2 and scored.is_calibrated and not isinstance(scored, ScoredMaps):
         parts |= _calibration_parts(scored, rows)
     if isinstance(scored, ScoredMaps) and (has_lesion := rows & (table.target == 1)).any():
         mean = float(scored.dice[has_lesion].mean())
         deviations = np.where(has_lesion, scored.dice - mean, 0) / int(has_lesion.sum())
-        sums = np.bincount(np.searchsorted(everyone, table.patient), weights=deviations, minlength=len(everyone))
-        parts["dice"] = _Part(mean, sums, int(has_lesion.sum()), len(np.unique(table.patient[has_lesion])))
+        sums = np.bincount(
+            np.searchsorted(all_patients, table.patient), weights=deviations, minlength=len(all_patients)
+        )
+        parts["dice"] = _GroupMeasure(mean, sums, int(has_lesion.sum()), len(np.unique(table.patient[has_lesion])))
     return parts
 
 
-def _exact_ends(name: str, answers: ModelPredictions, patient: np.ndarray) -> Callable[[float], BoundedEstimate] | None:
-    """Return the exact ends of a share of right calls where few patients have one, or few have none."""
-    counted = {
-        "sensitivity": answers.target == 1,
-        "specificity": answers.target == 0,
-        "accuracy": np.ones(len(answers.target), dtype=bool),
+def _exact_share_interval(
+    name: str, predicted: ModelPredictions, patient: np.ndarray
+) -> Callable[[float], BoundedEstimate] | None:
+    """Return the exact interval of a share of correct predictions where few patients have any, or have none.
+
+    It is a function of the level of each end. None of other measures, and where the variance can be used.
+    """
+    is_counted = {
+        "sensitivity": predicted.target == 1,
+        "specificity": predicted.target == 0,
+        "accuracy": np.ones(len(predicted.target), dtype=bool),
     }.get(name)
-    if counted is None or len(np.unique(patient)) < 2:
+    if is_counted is None or len(np.unique(patient)) < 2:
         return None
-    right = (predictions(probabilities(answers.logits), answers.threshold) == answers.target)[counted]
-    if min(len(np.unique(patient[counted][right == either])) for either in (True, False)) >= FEW_PATIENTS:
+    is_correct = (predicted_classes(probabilities(predicted.logits), predicted.threshold) == predicted.target)[
+        is_counted
+    ]
+    if min(len(np.unique(patient[is_counted][is_correct == either])) for either in (True, False)) >= MIN_PATIENTS:
         return None
-    return lambda alpha: share(right, patient[counted], alpha)
+    return lambda alpha: bounded_share(is_correct, patient[is_counted], alpha)
 
 
-def _calibration_parts(scored: ScoredImages, rows: np.ndarray) -> dict[str, _Part]:
+def _calibration_parts(scored: ScoredImages, rows: np.ndarray) -> dict[str, _GroupMeasure]:
     """Return calibration in the large, and the slope where there is one."""
     table = scored.table
-    everyone = np.unique(table.patient)
+    all_patients = np.unique(table.patient)
     patients = np.unique(table.patient[rows])
-    answers_and_target = scored.scores[rows, 0], table.target[rows]
-    parts = {IN_THE_LARGE: calibration_in_the_large(*answers_and_target)}
-    if (slope := calibration_slope(*answers_and_target)) is not None:
+    scores_and_target = scored.scores[rows, 0], table.target[rows]
+    parts = {IN_THE_LARGE: calibration_in_the_large(*scores_and_target)}
+    if (slope := calibration_slope(*scores_and_target)) is not None:
         parts[SLOPE] = slope
-    places, wider = np.searchsorted(everyone, table.patient[rows]), math.nan
+    patient_index, small_sample_factor = np.searchsorted(all_patients, table.patient[rows]), math.nan
     if len(patients) > 1:
-        wider = math.sqrt(len(patients) / (len(patients) - 1))
+        small_sample_factor = math.sqrt(len(patients) / (len(patients) - 1))
     return {
-        name: _Part(value, wider * np.bincount(places, contributions, len(everyone)), int(rows.sum()), len(patients))
+        name: _GroupMeasure(
+            value,
+            small_sample_factor * np.bincount(patient_index, contributions, len(all_patients)),
+            int(rows.sum()),
+            len(patients),
+        )
         for name, (value, contributions) in parts.items()
     }
 
 
-def _interval(name: str, part: _Part, together: int) -> Row:
-    """Return a value with an interval that holds together with others, on the logit scale."""
-    if part.exact is not None:
-        bounded = part.exact((1 - CONFIDENCE) / 2 / together)
+def _interval(name: str, part: _GroupMeasure, n_intervals: int) -> Row:
+    """Return a value with one of `n_intervals` simultaneous intervals, which is computed on the logit scale."""
+    if part.exact_interval is not None:
+        bounded = part.exact_interval((1 - CONFIDENCE) / 2 / n_intervals)
         return {"value": part.value, "low": bounded.low, "high": bounded.high}
     error = float(np.sqrt((part.contributions**2).sum()))
     if not 0 < error < math.inf:
         return {"value": part.value, "low": math.nan, "high": math.nan}
-    reach = _quantile(part.patients - 1.0, together) * error
+    half_width = _quantile(part.patients - 1.0, n_intervals) * error
     if name in (IN_THE_LARGE, SLOPE):
-        return {"value": part.value, "low": part.value - reach, "high": part.value + reach}
+        return {"value": part.value, "low": part.value - half_width, "high": part.value + half_width}
     return {
         "value": part.value,
-        "low": shift_on_scale(part.value, -reach, _SHARE),
-        "high": shift_on_scale(part.value, reach, _SHARE),
+        "low": shift_on_scale(part.value, -half_width, _SHARE),
+        "high": shift_on_scale(part.value, half_width, _SHARE),
     }
 
 
-def _quantile(df: float, together: int) -> float:
-    return -float(stdtrit(max(1.0, df), (1 - CONFIDENCE) / 2 / together))
+def _quantile(df: float, n_intervals: int) -> float:
+    """Return the quantile of Student's t for one of `n_intervals` simultaneous intervals."""
+    return -float(stdtrit(max(1.0, df), (1 - CONFIDENCE) / 2 / n_intervals))
 
 
-def _gap_ends(name: str, first: _Part, second: _Part, together: int) -> tuple[float, float]:
-    """Return the ends of a difference's interval; NaN where there is no variance.
+def _gap_interval(name: str, first: _GroupMeasure, second: _GroupMeasure, n_intervals: int) -> tuple[float, float]:
+    """Return the interval of a difference; NaN where there is no variance.
 
     Where a share has exact ends, those of both are combined (Newcombe, Statistics in Medicine 1998, method 10): the
     variance of a share that is nearly 1 is nearly 0, however few patients it comes from. The groups count as
     independent, which is too wide where patients are in both.
     """
     value = first.value - second.value
-    if first.exact is None and second.exact is None:
+    if first.exact_interval is None and second.exact_interval is None:
         error = float(np.sqrt(((first.contributions - second.contributions) ** 2).sum()))
-        reach = _quantile(min(first.patients, second.patients) - 1.0, together) * error
-        return (value - reach, value + reach) if 0 < error < math.inf else (math.nan, math.nan)
-    a, b = (_interval(name, part, together) for part in (first, second))
+        half_width = _quantile(min(first.patients, second.patients) - 1.0, n_intervals) * error
+        return (value - half_width, value + half_width) if 0 < error < math.inf else (math.nan, math.nan)
+    a, b = (_interval(name, part, n_intervals) for part in (first, second))
     below = math.hypot(a["value"] - a["low"], b["high"] - b["value"])
     above = math.hypot(a["high"] - a["value"], b["value"] - b["low"])
     return value - below, value + above
 
 
-def _gap(column: str, a: str, b: str, name: str, first: _Part, second: _Part, together: int, margin: float) -> Row:
+def _gap(
+    column: str, a: str, b: str, name: str, first: _GroupMeasure, second: _GroupMeasure, n_intervals: int, margin: float
+) -> Row:
     value = first.value - second.value
-    low, high = _gap_ends(name, first, second, together)
-    sure, reach = math.isfinite(high - low), (high - low) / 2
-    decision = _margin_verdict(low, high, margin) if sure else "inconclusive"
-    away = abs(abs(value) - margin)
+    low, high = _gap_interval(name, first, second, n_intervals)
+    has_interval, half_width = math.isfinite(high - low), (high - low) / 2
+    decision = _margin_verdict(low, high, margin) if has_interval else "inconclusive"
+    distance_to_margin = abs(abs(value) - margin)
     images = first.images + second.images
-    open_ = decision == "inconclusive" and sure and away > margin / 50
+    can_be_settled = decision == "inconclusive" and has_interval and distance_to_margin > margin / 50
     return {
         "column": column,
         "a": a,
@@ -697,21 +735,23 @@ def _gap(column: str, a: str, b: str, name: str, first: _Part, second: _Part, to
         "low": low,
         "high": high,
         "decision": decision,
-        "needed": math.ceil(images * (reach / away) ** 2) if open_ else math.nan,
+        "needed": math.ceil(images * (half_width / distance_to_margin) ** 2) if can_be_settled else math.nan,
         "images": images,
     }
 
 
-def of_columns(scored: ScoredImages, margin: float) -> tuple[list[Row], list[Row], list[Row]]:
-    """Return rows of verdicts, groups and gaps by the columns of the images."""
-    columns = [groups_of(scored.table, factor.name) for factor in scored.table.factors if factor.role != "core"]
+def column_tables(scored: ScoredImages, margin: float) -> tuple[list[Row], list[Row], list[Row]]:
+    """Return rows of `tables.VERDICTS`, `tables.GROUPS` and `tables.GAPS` by the columns of the images."""
+    columns = [
+        divide_into_groups(scored.table, factor.name) for factor in scored.table.factors if factor.role != "core"
+    ]
     verdicts: list[Row] = []
     for column in columns:
-        decided = column_decision(scored, column, margin)
+        decision = column_decision(scored, column, margin)
         reason = column.reason or Reason.of(Code.NOTHING_TO_COMPARE)
         verdicts.append(
-            {**verdict_row(column.column, "column", decided), "reason": str(column.reason)}
-            if decided
+            {**verdict_row(column.column, "column", decision), "reason": str(column.reason)}
+            if decision
             else not_tested_row(column.column, "column", reason)
         )
     groups, gaps = subgroup_rows(scored, [column for column in columns if column.groups], margin)
@@ -739,9 +779,9 @@ def _column_row(factor: Factor, values: np.ndarray, role: str) -> Row:
     row: Row = {"column": factor.name, "role": role, "kind": factor.kind, "images": len(values)}
     if factor.levels:
         codes, counts = np.unique(values[values >= 0], return_counts=True)
-        named = {factor.levels[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
-        values_shown = json.dumps(named, ensure_ascii=False) if len(named) <= MOST_LEVELS else ""
-        return {**row, "levels": len(named), "missing": int((values < 0).sum()), "values": values_shown}
+        images_of_level = {factor.levels[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
+        values_shown = json.dumps(images_of_level, ensure_ascii=False) if len(images_of_level) <= MOST_LEVELS else ""
+        return {**row, "levels": len(images_of_level), "missing": int((values < 0).sum()), "values": values_shown}
     numbers = values.astype(np.float64)
     finite = numbers[np.isfinite(numbers)]
     row |= {"levels": len(np.unique(finite)), "missing": len(values) - len(finite)}
@@ -752,16 +792,19 @@ def _column_row(factor: Factor, values: np.ndarray, role: str) -> Row:
     )
 
 
-def model_added(scored: ScoredImages, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
-    """Return the row of one model, whose training images are not known.
+def added_value_rows(scored: ScoredImages, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
+    """Return rows of the table `added`: what one model adds to each cue, whatever images it was trained on.
 
     Args:
-        scored: Its answers, to images whose rows are their positions.
+        scored: Its predictions, for images whose rows are their positions in `table`.
         cues: Scores of all images.
         table: All images.
     """
     factor_table = scored.table
-    panel = Panel(
-        scored.logits.astype(np.float64)[None], factor_table.target, factor_table.patient, images=factor_table.row
+    panel = SeedPredictions(
+        scored.logits.astype(np.float64)[None],
+        factor_table.target,
+        factor_table.patient,
+        image_indices=factor_table.row,
     )
     return [{"recipe": "", "environment": "", **row} for row in compare_with_cue(panel, cues, table, halves=True)]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import stdtr, stdtrit
 
-from assay.stats.bounds import ALPHA, BoundedEstimate, share
+from assay.stats.bounds import ALPHA, BoundedEstimate, bounded_share
 from assay.stats.influence import auroc_influence, correct_small_sample, sum_by_patient
 from assay.stats.metrics import placements
 from assay.stats.panel import effective_patients
@@ -28,10 +28,10 @@ from assay.stats.panel import effective_patients
 # variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an effect is below that of one that no
 # image shows: a share of images may react of which the sample has none (see `zero_event_upper_bound`).
 
-MUCH = 0.05
-"""AUROC, accuracy or Dice by which another reading must be better to stop an audit."""
-_NORMAL = 1e9
-"""Degrees of freedom at which Student's quantiles are the normal ones."""
+MIN_GAIN = 0.05
+"""AUROC, accuracy or Dice that other preprocessing must gain to stop an audit."""
+_MAX_DF = 1e9
+"""Degrees of freedom at which Student's quantiles are the normal ones; infinity is replaced by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +41,41 @@ class AurocShift:
     Attributes:
         g: The swing.
         label: The class that counts as positive.
-        on_negatives: AUROC lost when negatives alone have the mark; None for a column.
-        on_positives: AUROC lost when positives alone have the mark; None for a column.
-        on_all: AUROC lost when all images have the mark; None for a column.
-        least: An upper bound of |g| that no sample of this size can go below.
-        effective: Effective patients of the class or group that has fewest, see `effective_patients`.
+        loss_on_negatives: AUROC lost when negatives alone have the mark; None for a column.
+        loss_on_positives: AUROC lost when positives alone have the mark; None for a column.
+        loss_on_all: AUROC lost when all images have the mark; None for a column.
+        smallest_upper_bound: The upper bound of |g| of a sample of this size in which no image reacts.
+        effective_patients: Effective patients of the class or group that has fewest, see `panel.effective_patients`.
     """
 
     g: BoundedEstimate
     label: str = ""
-    on_negatives: BoundedEstimate | None = None
-    on_positives: BoundedEstimate | None = None
-    on_all: BoundedEstimate | None = None
-    least: float = 0.0
-    effective: float = math.inf
+    loss_on_negatives: BoundedEstimate | None = None
+    loss_on_positives: BoundedEstimate | None = None
+    loss_on_all: BoundedEstimate | None = None
+    smallest_upper_bound: float = 0.0
+    effective_patients: float = math.inf
 
-    def at_least(self, alpha: float = ALPHA) -> float:
+    def lower_bound(self, alpha: float = ALPHA) -> float:
         """Return the lower bound of |g|."""
         if not math.isfinite(self.g.error):
             return 0.0
-        return max(0.0, _t_bounds(2 * abs(self.g.value), 2 * self.g.error, self.g.df, self.effective, alpha)[0] / 2)
+        return max(
+            0.0, _t_bounds(2 * abs(self.g.value), 2 * self.g.error, self.g.df, self.effective_patients, alpha)[0] / 2
+        )
 
     @property
-    def at_most(self) -> float:
+    def upper_bound(self) -> float:
         """Upper bound of |g|."""
-        return max(abs(self.g.low), abs(self.g.high), self.least)
+        return max(abs(self.g.low), abs(self.g.high), self.smallest_upper_bound)
 
-    def loss_at_least(self, alpha: float = ALPHA) -> float:
+    def loss_lower_bound(self, alpha: float = ALPHA) -> float:
         """Return the lower bound of the AUROC lost when all images have the mark; -1 of a column."""
-        if self.on_all is None or not math.isfinite(self.on_all.error):
+        if self.loss_on_all is None or not math.isfinite(self.loss_on_all.error):
             return -1.0
-        return _t_bounds(self.on_all.value, self.on_all.error, self.on_all.df, self.effective, alpha)[0]
+        return _t_bounds(
+            self.loss_on_all.value, self.loss_on_all.error, self.loss_on_all.df, self.effective_patients, alpha
+        )[0]
 
 
 _NO_SWING = AurocShift(BoundedEstimate(math.nan, math.nan, math.nan, math.nan))
@@ -79,7 +83,7 @@ _NO_SWING = AurocShift(BoundedEstimate(math.nan, math.nan, math.nan, math.nan))
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The effect of one factor on the answers to some images, with one swing per class that counts as positive.
+    """The effect of one factor on the predictions for some images, with one swing per class that counts as positive.
 
     Attributes:
         swings: One of two classes, else one per class; none of a segmentation without lesion-free images.
@@ -89,7 +93,8 @@ class Effect:
         dose: The dose of a mark, or the group of a column.
         dice: Dice lost, of a segmentation, over the images with a lesion.
         false_area: Increase of the share of the image that is wrongly called lesion, of a segmentation.
-        chances: Effects of which the most harmful one decides, such as of a mark at two places.
+        n_comparisons: Number of effects of which the most severe one decides, such as 2 for a mark at two places. The
+            lower bounds `lower_bound` and `loss_lower_bound` are corrected for it; intervals and upper bounds are not.
     """
 
     swings: tuple[AurocShift, ...]
@@ -99,31 +104,33 @@ class Effect:
     dose: str = ""
     dice: BoundedEstimate | None = None
     false_area: BoundedEstimate | None = None
-    chances: int = 1
+    n_comparisons: int = 1
     largest: AurocShift = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "largest", max(self.swings, key=lambda swing: abs(swing.g.value), default=_NO_SWING))
 
     @property
-    def at_least(self) -> float:
-        """Lower bound of the largest |g|, by Holm's first step over the classes and chances."""
-        return max((swing.at_least(ALPHA / len(self.swings) / self.chances) for swing in self.swings), default=0.0)
+    def lower_bound(self) -> float:
+        """Lower bound of the largest |g|, by Holm's first step over the classes and the comparisons."""
+        return max(
+            (swing.lower_bound(ALPHA / len(self.swings) / self.n_comparisons) for swing in self.swings), default=0.0
+        )
 
     @property
-    def at_most(self) -> float:
+    def upper_bound(self) -> float:
         """Upper bound of the largest |g|: all classes must be below a margin, which needs no correction."""
-        return max((swing.at_most for swing in self.swings), default=0.0)
+        return max((swing.upper_bound for swing in self.swings), default=0.0)
 
     @property
-    def effective(self) -> float:
+    def effective_patients(self) -> float:
         """Effective patients of the class or group that has fewest."""
-        return min((swing.effective for swing in self.swings), default=math.inf)
+        return min((swing.effective_patients for swing in self.swings), default=math.inf)
 
     @property
     def losses(self) -> list[BoundedEstimate]:
         """Losses of AUROC with the mark on all images, one per class; none of a column."""
-        return [swing.on_all for swing in self.swings if swing.on_all is not None]
+        return [swing.loss_on_all for swing in self.swings if swing.loss_on_all is not None]
 
     @property
     def loss(self) -> BoundedEstimate | None:
@@ -131,10 +138,11 @@ class Effect:
         return max(self.losses, key=lambda loss: loss.value, default=None)
 
     @property
-    def loss_at_least(self) -> float:
-        """Lower bound of the largest loss, by Holm's first step over the classes and chances."""
+    def loss_lower_bound(self) -> float:
+        """Lower bound of the largest loss, by Holm's first step over the classes and the comparisons."""
         return max(
-            (swing.loss_at_least(ALPHA / len(self.swings) / self.chances) for swing in self.swings), default=-1.0
+            (swing.loss_lower_bound(ALPHA / len(self.swings) / self.n_comparisons) for swing in self.swings),
+            default=-1.0,
         )
 
 
@@ -187,7 +195,7 @@ def changed_predictions(
         True
     """
     is_constant = len(np.union1d(before, after)) == 1
-    return None if is_constant else share(before != after, patient)
+    return None if is_constant else bounded_share(before != after, patient)
 
 
 def swing_of_group(
@@ -247,14 +255,21 @@ def within_classes(
     """
     swings: list[AurocShift] = []
     for code, label in enumerate(labels):
-        here = target == code
-        in_group, people = group[here].astype(np.int64), patient[here]
+        in_class = target == code
+        in_group, patients = group[in_class].astype(np.int64), patient[in_class]
         if min(np.count_nonzero(in_group), np.count_nonzero(in_group == 0)) < least:
             continue
-        values, rows = _areas(score[None, here, min(code, score.shape[1] - 1)], in_group)
-        parts = _Contributions.of(2 * rows[0], in_group, people)
+        values, rows = _aurocs(score[None, in_class, min(code, score.shape[1] - 1)], in_group)
+        parts = _Contributions.of(2 * rows[0], in_group, patients)
         g = _bounded_value(2 * float(values[0]) - 1, parts, 0.5, ALPHA)
-        swings.append(AurocShift(g, label, least=_unseen_rate(in_group, people), effective=parts.effective))
+        swings.append(
+            AurocShift(
+                g,
+                label,
+                smallest_upper_bound=_unseen_rate(in_group, patients),
+                effective_patients=parts.effective_patients,
+            )
+        )
     return Effect(tuple(swings), len(target), len(np.unique(patient)), None, dose) if swings else None
 
 
@@ -294,21 +309,21 @@ def pooled_within_classes(
         return None
     weights = {code: first * second / (first + second) for code, (first, second) in sides.items()}
     total, fewest = sum(weights.values()), float(sum(map(min, sides.values())))
-    of_ranks = math.sqrt(sum(weights[code] * (1 + 1 / sum(sides[code])) / 12 for code in sides)) / total
+    error_of_ranks = math.sqrt(sum(weights[code] * (1 + 1 / sum(sides[code])) / 12 for code in sides)) / total
     rows, swings = np.isin(target, list(sides)), list[AurocShift]()
     for k, label in enumerate(labels):
         value, contributions = 0.0, np.zeros(len(target))
         for code, weight in weights.items():
-            here = target == code
-            areas, of_images = _areas(score[None, here, k], group[here].astype(np.int64))
+            in_class = target == code
+            areas, of_images = _aurocs(score[None, in_class, k], group[in_class].astype(np.int64))
             value += weight / total * (2 * float(areas[0]) - 1)
-            contributions[here] = weight / total * 2 * of_images[0]
+            contributions[in_class] = weight / total * 2 * of_images[0]
         parts = _Contributions.of(contributions[rows], (2 * target + group)[rows], patient[rows])
-        g = _bounded_value(value, replace(parts, effective=fewest), 0.5, ALPHA)
-        if abs(g.value) <= _critical_value(math.inf, ALPHA / 2) * of_ranks:
-            low, high = (end / 2 for end in _t_bounds(value, 2 * of_ranks, math.inf, fewest, ALPHA))
-            g = BoundedEstimate(g.value, of_ranks, min(low, g.low), max(high, g.high), math.inf)
-        swings.append(AurocShift(g, label, least=0.5, effective=fewest))
+        g = _bounded_value(value, replace(parts, effective_patients=fewest), 0.5, ALPHA)
+        if abs(g.value) <= _critical_value(math.inf, ALPHA / 2) * error_of_ranks:
+            low, high = (end / 2 for end in _t_bounds(value, 2 * error_of_ranks, math.inf, fewest, ALPHA))
+            g = BoundedEstimate(g.value, error_of_ranks, min(low, g.low), max(high, g.high), math.inf)
+        swings.append(AurocShift(g, label, smallest_upper_bound=0.5, effective_patients=fewest))
     return Effect(tuple(swings), len(target), len(np.unique(patient)), None, dose)
 
 
@@ -338,11 +353,13 @@ def mean_change(
     """
     mean = float(values.mean())
     parts = sum_by_patient(values - mean, patient)
-    people, error = len(parts.samples), parts.standard_error / len(values)
-    if people < 2:
+    n_patients, error = len(parts.samples), parts.standard_error / len(values)
+    if n_patients < 2:
         return BoundedEstimate(mean, math.inf, -math.inf, math.inf, 1.0)
-    reach = _critical_value(people - 1.0, alpha) * error
-    return BoundedEstimate(mean, error, mean - reach, max(mean + reach, 1 - alpha ** (1 / people)), people - 1.0)
+    half_width = _critical_value(n_patients - 1.0, alpha) * error
+    return BoundedEstimate(
+        mean, error, mean - half_width, max(mean + half_width, 1 - alpha ** (1 / n_patients)), n_patients - 1.0
+    )
 
 
 def mean_with_bounds(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> BoundedEstimate:
@@ -362,8 +379,10 @@ def mean_with_bounds(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, "
         0.0
     """
     change = mean_change(values, patient)
-    unseen = ALPHA ** (1 / len(np.unique(patient))) if math.isfinite(change.error) else 0.0
-    return replace(change, low=max(0.0, min(change.low, unseen)), high=min(1.0, max(change.high, 1 - unseen)))
+    unseen_bound = ALPHA ** (1 / len(np.unique(patient))) if math.isfinite(change.error) else 0.0
+    return replace(
+        change, low=max(0.0, min(change.low, unseen_bound)), high=min(1.0, max(change.high, 1 - unseen_bound))
+    )
 
 
 def zero_event_upper_bound(positives: int, negatives: int, alpha: float = ALPHA) -> float:
@@ -376,11 +395,11 @@ def zero_event_upper_bound(positives: int, negatives: int, alpha: float = ALPHA)
         negatives: Patients with a negative image, at least 1.
         alpha: Level.
     """
-    few, many = sorted((positives, negatives))
-    log_c = (math.log(alpha) - few * math.log(few) - many * math.log(many)) / (few + many)
-    bounds = [math.exp(log_c) * few, math.exp(log_c) * many]
+    fewer, larger = sorted((positives, negatives))
+    log_c = (math.log(alpha) - fewer * math.log(fewer) - larger * math.log(larger)) / (fewer + larger)
+    bounds = [math.exp(log_c) * fewer, math.exp(log_c) * larger]
     if bounds[1] > 1:
-        bounds = [alpha ** (1 / few), 1.0]
+        bounds = [alpha ** (1 / fewer), 1.0]
     return 1 - sum(bounds) / 2
 
 
@@ -396,12 +415,14 @@ def auroc_with_bounds(
         >>> perfect.value, round(perfect.low, 4), perfect.high  # 0.05^(1/20)
         (1.0, 0.8609, 1.0)
     """
-    values, rows = _areas(score[None], target)
+    values, rows = _aurocs(score[None], target)
     value, parts = float(values[0]), _Contributions.of(rows[0], target, patient)
     if not math.isfinite(parts.error):
         return BoundedEstimate(value, parts.error, math.nan, math.nan, parts.df)
     # The inverse hyperbolic tangent of 2 AUROC - 1 is half the logit of AUROC.
-    low, high = ((1 + end) / 2 for end in _t_bounds(2 * value - 1, 2 * parts.error, parts.df, parts.effective, ALPHA))
+    low, high = (
+        (1 + end) / 2 for end in _t_bounds(2 * value - 1, 2 * parts.error, parts.df, parts.effective_patients, ALPHA)
+    )
     return BoundedEstimate(value, parts.error, low, high, parts.df)
 
 
@@ -421,7 +442,7 @@ def auroc_gain(
         patient: Patient of each image.
         alpha: Level of each bound.
     """
-    values, rows = _areas(np.stack([after, before]), target)
+    values, rows = _aurocs(np.stack([after, before]), target)
     parts = [_Contributions.of(row, target, patient) for row in rows]
     return _difference(values[0], values[1], parts[0], parts[1], alpha=alpha)
 
@@ -478,14 +499,14 @@ def rate_gap(
         >>> gap.value, round(gap.low, 4), round(gap.high, 4)  # -0.5 - 0.2776; -0.5 + sqrt(0.2589**2 + 0.2776**2)
         (-0.5, -0.7776, -0.1205)
     """
-    inside, outside = (share(is_error[side], patient[side], alpha) for side in (group, ~group))
+    inside, outside = (bounded_share(is_error[side], patient[side], alpha) for side in (group, ~group))
     value = inside.value - outside.value
     low = value - math.hypot(inside.value - inside.low, outside.high - outside.value)
     high = value + math.hypot(inside.high - inside.value, outside.value - outside.low)
     return BoundedEstimate(value, math.hypot(inside.error, outside.error), low, high)
 
 
-def difference_of_shifts(
+def mark_swing_difference(
     first: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]],
     second: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]],
     target: Int[np.ndarray, " n"],
@@ -501,11 +522,11 @@ def difference_of_shifts(
         patient: Patient of each image.
         alpha: Level of each bound.
     """
-    swings = [_mark_swing(*pair, target, patient, alpha) for pair in (first, second)]
-    return _swings_less(swings[0], swings[1], alpha)
+    swings = [_mark_swing_with_contributions(*pair, target, patient, alpha) for pair in (first, second)]
+    return _swing_difference(swings[0], swings[1], alpha)
 
 
-def group_swing_less(
+def group_swing_difference(
     first: Float[np.ndarray, " n"],
     second: Float[np.ndarray, " n"],
     target: Int[np.ndarray, " n"],
@@ -522,8 +543,8 @@ def group_swing_less(
         >>> group_swing_less(first, second, target, group, np.arange(4)).value
         0.5
     """
-    swings = [_group_swing(score, target, group, patient, alpha) for score in (first, second)]
-    return _swings_less(swings[0], swings[1], alpha)
+    swings = [_group_swing_with_contributions(score, target, group, patient, alpha) for score in (first, second)]
+    return _swing_difference(swings[0], swings[1], alpha)
 
 
 def p_value_of_no_effect(bounded: BoundedEstimate, alpha: float) -> float:
@@ -535,16 +556,20 @@ def p_value_of_no_effect(bounded: BoundedEstimate, alpha: float) -> float:
     """
     if not bounded.value:
         return 1.0
-    inward = bounded.value - bounded.low if bounded.value > 0 else bounded.high - bounded.value
-    reach = abs(bounded.value) * _critical_value(bounded.df, alpha) / inward if inward else math.inf
-    return 2 * float(stdtr(min(bounded.df, _NORMAL), -reach))
+    distance_to_near_bound = bounded.value - bounded.low if bounded.value > 0 else bounded.high - bounded.value
+    standard_score = (
+        abs(bounded.value) * _critical_value(bounded.df, alpha) / distance_to_near_bound
+        if distance_to_near_bound
+        else math.inf
+    )
+    return 2 * float(stdtr(min(bounded.df, _MAX_DF), -standard_score))
 
 
 def _binary(target: np.ndarray, column: int, columns: int) -> np.ndarray:
     return (target == (column if columns > 1 else 1)).astype(np.int64)
 
 
-_Swung = tuple[BoundedEstimate, "_Contributions"]
+_SwingWithContributions = tuple[BoundedEstimate, "_Contributions"]
 """A swing with the contributions to it."""
 
 
@@ -553,16 +578,20 @@ def _swing_of_mark(
 ) -> AurocShift:
     positive = target == 1
     on_positives, on_negatives = np.where(positive, after, before), np.where(positive, before, after)
-    values, rows = _areas(np.stack([before, on_positives, on_negatives, after]), target)
+    values, rows = _aurocs(np.stack([before, on_positives, on_negatives, after]), target)
     parts = [_Contributions.of(row, target, patient) for row in rows]
     negatives, positives, everyone = (_difference(values[0], values[at], parts[0], parts[at]) for at in (2, 1, 3))
     g = _difference(values[1], values[2], parts[1], parts[2], 0.5)
-    return AurocShift(g, label, negatives, positives, everyone, _unseen_rate(target, patient), parts[0].effective)
+    return AurocShift(
+        g, label, negatives, positives, everyone, _unseen_rate(target, patient), parts[0].effective_patients
+    )
 
 
-def _mark_swing(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, alpha: float) -> _Swung:
+def _mark_swing_with_contributions(
+    before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, alpha: float
+) -> _SwingWithContributions:
     positive = target == 1
-    values, rows = _areas(np.stack([np.where(positive, after, before), np.where(positive, before, after)]), target)
+    values, rows = _aurocs(np.stack([np.where(positive, after, before), np.where(positive, before, after)]), target)
     first, second = (_Contributions.of(row, target, patient) for row in rows)
     return _difference(values[0], values[1], first, second, 0.5, alpha), first.difference_from(second, 0.5)
 
@@ -571,30 +600,32 @@ def _swing_of_group(
     score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, label: str
 ) -> AurocShift:
     least = max(_unseen_rate(target[side], patient[side]) for side in (group, ~group))
-    g, parts = _group_swing(score, target, group, patient, ALPHA)
-    return AurocShift(g, label, least=least, effective=parts.effective)
+    g, parts = _group_swing_with_contributions(score, target, group, patient, ALPHA)
+    return AurocShift(g, label, smallest_upper_bound=least, effective_patients=parts.effective_patients)
 
 
-def _group_swing(score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, alpha: float) -> _Swung:
+def _group_swing_with_contributions(
+    score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, alpha: float
+) -> _SwingWithContributions:
     areas: list[float] = []
     parts: list[_Contributions] = []
     for of_positives in (group, ~group):
-        here = (target == 1) == of_positives
-        values, rows = _areas(score[None, here], target[here])
+        rows_here = (target == 1) == of_positives
+        values, rows = _aurocs(score[None, rows_here], target[rows_here])
         contributions = np.zeros(len(score))
-        contributions[here] = rows[0]
+        contributions[rows_here] = rows[0]
         areas.append(float(values[0]))
         parts.append(_Contributions.of(contributions, target * 2 + group, patient))
     return _difference(areas[0], areas[1], parts[0], parts[1], 0.5, alpha), parts[0].difference_from(parts[1], 0.5)
 
 
-def _swings_less(first: _Swung, second: _Swung, alpha: float) -> BoundedEstimate:
+def _swing_difference(first: _SwingWithContributions, second: _SwingWithContributions, alpha: float) -> BoundedEstimate:
     """Return the difference of two swings with its bounds."""
     (g_a, a), (g_b, b) = first, second
     return _bounded_value(g_a.value - g_b.value, a.difference_from(b), 1.0, alpha)
 
 
-def _areas(scores: Float[np.ndarray, "s n"], target: np.ndarray) -> tuple[Float[np.ndarray, " s"], np.ndarray]:
+def _aurocs(scores: Float[np.ndarray, "s n"], target: np.ndarray) -> tuple[Float[np.ndarray, " s"], np.ndarray]:
     """Return the AUROC of each row of scores, and each image's contribution to it, in float64."""
     right, opposite = placements(np.asarray(scores, dtype=np.float64), target)
     positive = target == 1
@@ -614,21 +645,21 @@ class _Contributions:
         sums: One per patient.
         strata: The same from each stratum alone.
         counts: Patients of each stratum, which number the degrees of freedom.
-        effective: Effective patients of the stratum that has fewest.
+        effective_patients: Effective patients of the stratum that has fewest.
     """
 
     sums: Float[np.ndarray, " p"]
     strata: Float[np.ndarray, "s p"]
     counts: Int[np.ndarray, " s"]
-    effective: float
+    effective_patients: float
 
     @classmethod
     def of(cls, rows: np.ndarray, stratum: np.ndarray, patient: np.ndarray) -> _Contributions:
         """Sum the contributions of images, widened for small samples."""
-        wide = correct_small_sample(rows, stratum, patient)
+        contributions = correct_small_sample(rows, stratum, patient)
         codes, groups = np.unique(patient, return_inverse=True)
         sides = [stratum == code for code in np.unique(stratum)]
-        strata = [np.bincount(groups[side], weights=wide[side], minlength=len(codes)) for side in sides]
+        strata = [np.bincount(groups[side], weights=contributions[side], minlength=len(codes)) for side in sides]
         counts = [len(np.unique(groups[side])) for side in sides]
         effective = min(effective_patients(patient[side]) for side in sides)
         return cls(np.sum(strata, axis=0), np.stack(strata), np.array(counts), effective)
@@ -636,7 +667,7 @@ class _Contributions:
     def difference_from(self, other: _Contributions, factor: float = 1.0) -> _Contributions:
         """Return the contributions to the difference of two estimates times a factor."""
         sums, strata = factor * (self.sums - other.sums), factor * (self.strata - other.strata)
-        return _Contributions(sums, strata, self.counts, self.effective)
+        return _Contributions(sums, strata, self.counts, self.effective_patients)
 
     @property
     def error(self) -> float:
@@ -671,7 +702,7 @@ def _bounded_value(value: float, parts: _Contributions, factor: float, alpha: fl
     error, df = parts.error, parts.df
     if not math.isfinite(error):
         return BoundedEstimate(factor * value, math.inf, -math.inf, math.inf, 1.0)
-    low, high = _t_bounds(value, error, df, parts.effective, alpha)
+    low, high = _t_bounds(value, error, df, parts.effective_patients, alpha)
     return BoundedEstimate(factor * value, factor * error, factor * low, factor * high, df)
 
 
@@ -683,11 +714,11 @@ def _t_bounds(value: float, error: float, df: float, patients: float, alpha: flo
     Its minimum at a probability of alpha is that of the smaller class alone.
     """
     if abs(value) >= 1:
-        end = 2 * alpha ** (1 / patients) - 1
-        return (end, 1.0) if value > 0 else (-1.0, -end)
-    middle, reach = math.atanh(value), _critical_value(df, alpha) * error / (1 - value**2)
-    return math.tanh(middle - reach), math.tanh(middle + reach)
+        bound = 2 * alpha ** (1 / patients) - 1
+        return (bound, 1.0) if value > 0 else (-1.0, -bound)
+    center, half_width = math.atanh(value), _critical_value(df, alpha) * error / (1 - value**2)
+    return math.tanh(center - half_width), math.tanh(center + half_width)
 
 
 def _critical_value(df: float, alpha: float) -> float:
-    return -float(stdtrit(min(df, _NORMAL), alpha))
+    return -float(stdtrit(min(df, _MAX_DF), alpha))

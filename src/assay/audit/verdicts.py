@@ -121,19 +121,19 @@ def decide_mark(
         `LEAST_PATIENTS` effective patients of a class.
     """
     effect = effects[deciding]
-    if effect.effective < LEAST_PATIENTS:
+    if effect.effective_patients < LEAST_PATIENTS:
         return _too_few_patients(effect, limit)
-    if effect.at_least > margin:
-        is_beyond = limit is not None and effect.at_least > limit
+    if effect.lower_bound > margin:
+        is_beyond = limit is not None and effect.lower_bound > limit
         return AuditDecision(Verdict.RELIES if is_beyond else Verdict.AFFECTED, effect, limit)
     if max(_lower_bounds(effect)) >= margin:
         return AuditDecision(Verdict.UNDIRECTED, effect, limit)
-    here = tuple(_undecided(effect, margin))
-    open_doses = [other for at, other in enumerate(effects) if at != deciding and any(_undecided(other, margin))]
-    if not here and not open_doses:
+    open_quantities = tuple(_undecided(effect, margin))
+    open_doses = [other for dose, other in enumerate(effects) if dose != deciding and any(_undecided(other, margin))]
+    if not open_quantities and not open_doses:
         return AuditDecision(Verdict.NO_EFFECT, effect, limit)
-    if here:
-        return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, here, _images_to_settle(effect, margin))
+    if open_quantities:
+        return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, open_quantities, _images_to_settle(effect, margin))
     needed = max((_images_to_settle(other, margin) for other in open_doses), key=lambda other: (other != other, other))
     return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (OpenQuantity.OTHER_DOSE,), needed)
 
@@ -145,10 +145,12 @@ def is_settled(effect: Effect, margin: float = MARGIN) -> bool:
         effect: The effect at the deciding dose.
         margin: The smallest effect that matters.
     """
-    return effect.effective < LEAST_PATIENTS or any(_undecided(effect, margin))
+    return effect.effective_patients < LEAST_PATIENTS or any(_undecided(effect, margin))
 
 
-def decide_column(effects: Sequence[Effect], margin: float = MARGIN, least: int = LEAST_PATIENTS) -> AuditDecision:
+def decide_column(
+    effects: Sequence[Effect], margin: float = MARGIN, min_patients: int = LEAST_PATIENTS
+) -> AuditDecision:
     """Decide on a column from the swing of each of its groups against the others.
 
     The lower bound is corrected for the number of groups; all upper bounds must be below the margin.
@@ -156,79 +158,87 @@ def decide_column(effects: Sequence[Effect], margin: float = MARGIN, least: int 
     Args:
         effects: One per group, at least one.
         margin: The smallest swing that matters.
-        least: Effective patients below which nothing is decided.
+        min_patients: Effective patients below which nothing is decided.
     """
     swings = tuple(swing for effect in effects for swing in effect.swings)
-    leading = max(effects, key=lambda effect_of_group: abs(effect_of_group.largest.g.value))
-    pooled = Effect(swings, leading.images, leading.patients, None, leading.dose)
-    if pooled.effective < least:
+    largest_effect = max(effects, key=lambda effect_of_group: abs(effect_of_group.largest.g.value))
+    pooled = Effect(swings, largest_effect.images, largest_effect.patients, None, largest_effect.dose)
+    if pooled.effective_patients < min_patients:
         return _too_few_patients(pooled)
-    if pooled.at_least > margin:
+    if pooled.lower_bound > margin:
         return AuditDecision(Verdict.DIFFERS, pooled)
-    if pooled.at_most < margin:
+    if pooled.upper_bound < margin:
         return AuditDecision(Verdict.NO_DIFFERENCE, pooled)
     return AuditDecision(Verdict.INCONCLUSIVE, pooled, None, (OpenQuantity.SWING,), _images_to_settle(pooled, margin))
 
 
 WEAK_EFFECT = 0.45
-"""Effect of a region from which on it is worth a look where no clean networks set a limit, in standard deviations."""
+"""Effect of a region, in standard deviations, from which on it is reported where no clean networks set a limit."""
 
 
 def decide_region(
     effect: BoundedEstimate,
     halves: tuple[float, float],
     *,
-    agree: bool,
-    discrete: bool,
-    effective: float,
+    halves_agree: bool,
+    two_groups: bool,
+    effective_patients: float,
     limit: float | None = None,
-    least: float = WEAK_EFFECT,
-    clear: float | None = None,
+    weak_effect: float = WEAK_EFFECT,
+    clear_below: float | None = None,
 ) -> RegionVerdict:
-    """Decide on the region that a model's answers lead to.
+    """Decide on the region that a search found.
 
     Args:
         effect: Its effect on patients on whom it was not found, in standard deviations within class.
         halves: The same of each half of the patients.
-        agree: Whether both halves lead to the same region.
-        discrete: Whether images are of two groups by the worth of their content there.
-        effective: Effective patients of the smaller class.
+        halves_agree: Whether both halves lead to the same region.
+        two_groups: Whether the contents of the region form two groups by their effect on scores.
+        effective_patients: Effective patients of the smaller class.
         limit: The largest effect of clean networks; None without any.
-        least: Effect from which on it is reported without a limit.
-        clear: Largest effect of which nothing is said; None: the limit, or `least` without one.
+        weak_effect: Effect from which on the region is reported without a limit.
+        clear_below: Effect up to which nothing is found; None: the limit, or `weak_effect` without one.
 
     Returns:
         `relies-on-region` where both halves and the lower bound are beyond the limit, and images are of two groups;
-        `relies-on-look` where they are not; `unverified` in both cases without a limit, from `least` on;
-        `nothing-found` where neither half nor the upper bound is beyond `clear`; else `inconclusive`.
+        `relies-on-look` where they are not; `unverified` in both cases without a limit, from `weak_effect` on;
+        `nothing-found` where neither half nor the upper bound is beyond `clear_below`; else `inconclusive`.
     """
-    if effective < LEAST_PATIENTS:
+    if effective_patients < LEAST_PATIENTS:
         return RegionVerdict.INCONCLUSIVE
-    least = least if limit is None else limit
-    if agree and all(value > least for value in (*halves, effect.low)):
-        return RegionVerdict.UNVERIFIED if limit is None else RegionVerdict.RELIES if discrete else RegionVerdict.LOOK
-    most = max(effect.high, *map(abs, halves))
-    return RegionVerdict.NOTHING_FOUND if most <= (least if clear is None else clear) else RegionVerdict.INCONCLUSIVE
+    weak_effect = weak_effect if limit is None else limit
+    if halves_agree and all(value > weak_effect for value in (*halves, effect.low)):
+        return RegionVerdict.UNVERIFIED if limit is None else RegionVerdict.RELIES if two_groups else RegionVerdict.LOOK
+    largest_bound = max(effect.high, *map(abs, halves))
+    return (
+        RegionVerdict.NOTHING_FOUND
+        if largest_bound <= (weak_effect if clear_below is None else clear_below)
+        else RegionVerdict.INCONCLUSIVE
+    )
 
 
 def _too_few_patients(effect: Effect, limit: float | None = None) -> AuditDecision:
-    needed = math.ceil(effect.images * LEAST_PATIENTS / effect.effective)
+    needed = math.ceil(effect.images * LEAST_PATIENTS / effect.effective_patients)
     return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (OpenQuantity.PATIENTS,), needed)
 
 
 def _lower_bounds(effect: Effect) -> Iterator[float]:
-    """Yield the lower bound of each quantity that harms without a direction."""
-    yield effect.loss_at_least
+    """Yield the lower bound of each quantity that can be beyond the margin without a direction of the scores."""
+    yield effect.loss_lower_bound
     yield from (part.low for part in (effect.flips, effect.dice, effect.false_area) if part is not None)
 
 
 def _upper_bounds(effect: Effect) -> Iterator[tuple[OpenQuantity, float, float]]:
     """Yield each quantity that must be below the margin, with its value and upper bound."""
     if effect.swings:
-        yield OpenQuantity.SWING, abs(effect.largest.g.value), effect.at_most
+        yield OpenQuantity.SWING, abs(effect.largest.g.value), effect.upper_bound
     if effect.losses:
         widest = max(effect.losses, key=lambda loss: loss.high)
-        yield OpenQuantity.LOSS, widest.value, max([widest.high, *(swing.least for swing in effect.swings)])
+        yield (
+            OpenQuantity.LOSS,
+            widest.value,
+            max([widest.high, *(swing.smallest_upper_bound for swing in effect.swings)]),
+        )
     parts = (
         (OpenQuantity.FLIPS, effect.flips),
         (OpenQuantity.DICE, effect.dice),
@@ -256,7 +266,7 @@ def _images_for_bound(effect: Effect, value: float, high: float, margin: float) 
         fewest = math.log(ALPHA) / math.log(1 - margin)
         if effect.patients < fewest:
             return math.ceil(fewest * effect.images / max(effect.patients, 1))
-    away = abs(value - margin)
-    if away < margin / 50 or not math.isfinite(high):
+    distance_to_margin = abs(value - margin)
+    if distance_to_margin < margin / 50 or not math.isfinite(high):
         return math.nan
-    return math.ceil(effect.images * ((high - value) / away) ** 2)
+    return math.ceil(effect.images * ((high - value) / distance_to_margin) ** 2)

@@ -13,12 +13,12 @@ from assay.store.columns import Column, Table
 from assay.store.files import Row
 from assay.store.schema import SCHEMA_VERSION
 
-FILE = "verdicts.json"
+VERDICTS_FILE = "verdicts.json"
 SCHEMA_FILE = Path(__file__).with_name("verdicts.schema.json")
 """The JSON schema of `verdicts.json`, as `verdicts_schema` makes it."""
-IN_FILE = ("regions", "verdicts", "added", "gaps", "groups", "distorted", "checks")
+TABLES_IN_FILE = ("regions", "verdicts", "added", "gaps", "groups", "distorted", "checks")
 """Tables of an audit that are in `verdicts.json`."""
-_NEW_EACH_TIME = ("probed", "made", "command")
+_VARYING_FACTS = ("probed", "made", "command")
 """Facts of the provenance that differ between equal audits."""
 _TYPES: Mapping[str, Any] = {
     "VARCHAR": {"type": "string"},
@@ -38,8 +38,8 @@ def verdicts_document(
     A number that is undefined is null, and a text that is absent is empty.
     """
     facts = {str(row["key"]): str(row["value"]) for row in tables["provenance"]}
-    in_file = {name: [_complete_row(row, AUDIT_TABLES[name]) for row in tables[name]] for name in IN_FILE}
-    stable = {key: value for key, value in facts.items() if key not in _NEW_EACH_TIME}
+    in_file = {name: [_complete_row(row, AUDIT_TABLES[name]) for row in tables[name]] for name in TABLES_IN_FILE}
+    stable = {key: value for key, value in facts.items() if key not in _VARYING_FACTS}
     return {"schema": SCHEMA_VERSION, "audit": stable, "answer": list(answer), "findings": list(findings), **in_file}
 
 
@@ -59,7 +59,7 @@ def verdicts_schema() -> dict[str, Any]:
     sentences = {"description": "The answer in sentences", "type": "array", "items": {"type": "string"}}
     findings = {"description": "Findings in order of harm", "type": "array", "items": _finding_schema()}
     parts = {"schema": {"const": SCHEMA_VERSION}, "audit": facts, "answer": sentences, "findings": findings}
-    parts |= {name: {"type": "array", "items": _row_schema(AUDIT_TABLES[name])} for name in IN_FILE}
+    parts |= {name: {"type": "array", "items": _row_schema(AUDIT_TABLES[name])} for name in TABLES_IN_FILE}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Verdicts of an audit by Assay",

@@ -1,12 +1,12 @@
-"""Sentences on single verdicts of an audit; `harm_words` makes those of its answer."""
+"""Sentences on single verdicts of an audit, and on its limits; `harm_words` has those on its findings."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from assay.audit.harms import is_apart
-from assay.audit.search.words import MOST_NEEDED, SOUGHT, clears, mark_words
+from assay.audit.harms import has_own_finding
+from assay.audit.search.words import MAX_NEEDED_IMAGES, SEARCH_NAMES, is_clear_in_training, mark_words
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.reasons import Code, reason_of
@@ -14,18 +14,18 @@ from assay.report.glossary import GLOSSARY
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, display_name, sentence_case
 from assay.stats.format import count, join_words, number
-from assay.stats.rows import MOVING, Row, Verdict, numeric
+from assay.stats.rows import ADVERSE_VERDICTS, Row, Verdict, numeric
 
-HARMFUL = (*MOVING, Verdict.DIFFERS)
-"""Verdicts that an answer leads with."""
+HARMFUL = (*ADVERSE_VERDICTS, Verdict.DIFFERS)
+"""Verdicts on marks and columns that are findings."""
 NO_REFERENCE = (
     "No reference networks were used for drawn marks; limits of regions are separate. Networks that never saw a mark "
     "in training can also be affected by it, so 'relies on' cannot be distinguished from 'affected by'. For "
     "classifiers, `assay audit --references 59` trains reference networks on these images."
 )
-SHIFT = "AUROC shift"
+SHIFT_NAME = "AUROC shift"
 """Name of the swing (`g`) for readers."""
-_OPEN: Mapping[str, str] = {
+_QUANTITY_WORDS: Mapping[str, str] = {
     "patients": f"the number of patients, fewer than {LEAST_PATIENTS} effective ones in a class or group",
     "swing": "the AUROC shift",
     "loss": "the loss of AUROC",
@@ -40,17 +40,17 @@ _OPEN: Mapping[str, str] = {
 def factor_words(row: Row) -> str:
     """Return the name of a mark, column or search in words, of a mark at another place than usual with the place."""
     if row.get("kind") == "region":
-        return SOUGHT[row["factor"]]
+        return SEARCH_NAMES[row["factor"]]
     return mark_words(row) if row.get("kind") == "mark" else display_name(row["factor"])
 
 
-def title(row: Row, margin: str) -> str:
+def verdict_title(row: Row, margin: str) -> str:
     """Return a verdict as a heading."""
     drawing = f"drawn with {row['drawn']}" if row.get("drawn") else "as drawn"
     return sentence_case(VERDICTS[row["verdict"]].title.format(factor=factor_words(row), margin=margin, drawn=drawing))
 
 
-def meanings(rows: Sequence[Row]) -> dict[str, str]:
+def verdict_meanings(rows: Sequence[Row]) -> dict[str, str]:
     """Return the verdicts of an audit with what they mean, in order of harm."""
     verdicts_present = {row["verdict"] for row in rows}
     return {
@@ -71,9 +71,9 @@ def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
         return reason_words(row["reason"])
     label = row.get("class")
     within, against = f"within {label}: AUROC of the group minus 0.5", f"{label} against the rest"
-    of = f" ({within if is_tied(row) else against})" if label else ""
+    comparison = f" ({within if is_tied(row) else against})" if label else ""
     flips, limit, needed = (numeric(row, name) for name in ("flips", "limit", "needed"))
-    parts = [strength(row) + of] if not math.isnan(numeric(row, "g")) else []
+    parts = [shift_words(row) + comparison] if not math.isnan(numeric(row, "g")) else []
     if not math.isnan(numeric(row, "dice")):
         parts.append(f"Dice lost {difference_words(row['dice'], row['dice_low'], row['dice_high']).lstrip('+')}")
     if not math.isnan(flips):
@@ -85,10 +85,10 @@ def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
         parts.append(f"not settled: {open_words(row['open'])}")
     if row["open"] and not math.isnan(needed):
         clean, _, total = facts.get("images", "").partition(" of ")
-        read = facts.get("images under marks", "") if row["kind"] == "mark" else clean
-        has_more = total not in ("", read) and needed <= int(total.replace(",", ""))
-        more = f": a larger --budget reads more of the {total}" if has_more else ""
-        parts.append(f"{needed_words(needed)} images would settle it{more}")
+        n_read = facts.get("images under marks", "") if row["kind"] == "mark" else clean
+        has_more = total not in ("", n_read) and needed <= int(total.replace(",", ""))
+        remedy = f": a larger --budget reads more of the {total}" if has_more else ""
+        parts.append(f"{needed_words(needed)} images would settle it{remedy}")
     if is_tied(row):
         parts.append("tied to the target")
     return "; ".join(parts)
@@ -101,14 +101,14 @@ def is_tied(row: Row) -> bool:
 
 def needed_words(images: float) -> str:
     """Return how many images would settle a test, rounded, of more than can be collected as such."""
-    if images > MOST_NEEDED:
-        return f"more than {MOST_NEEDED:,}"
+    if images > MAX_NEEDED_IMAGES:
+        return f"more than {MAX_NEEDED_IMAGES:,}"
     return f"about {float(format(images, '.2g')):,.0f}"
 
 
 def open_words(open_: str) -> str:
     """Return the quantities that keep a verdict open."""
-    return join_words([_OPEN[quantity] for quantity in open_.split()])
+    return join_words([_QUANTITY_WORDS[quantity] for quantity in open_.split()])
 
 
 def check_words(row: Row) -> str:
@@ -117,9 +117,9 @@ def check_words(row: Row) -> str:
     return row["text"] if is_whole_text or math.isnan(row["value"]) else f"{row['text']}: {row['value']:.4g}"
 
 
-def strength(row: Row) -> str:
+def shift_words(row: Row) -> str:
     """Return the AUROC shift with its bounds, of a column with the group that it is of."""
-    return f"{SHIFT} {difference_words(row['g'], row['low'], row['high'])}{side_words(row)}"
+    return f"{SHIFT_NAME} {difference_words(row['g'], row['low'], row['high'])}{side_words(row)}"
 
 
 def side_words(row: Row) -> str:
@@ -127,7 +127,7 @@ def side_words(row: Row) -> str:
     return f" ({row['dose']} against the others)" if row["kind"] == "column" else ""
 
 
-def families(rows: Sequence[Row]) -> list[list[Row]]:
+def group_by_family(rows: Sequence[Row]) -> list[list[Row]]:
     """Return harmful rows by family and direction, each led by the most harmful mark; a column is alone.
 
     Those that the model relies on come first, then marks and columns by the size of their AUROC shift.
@@ -135,21 +135,21 @@ def families(rows: Sequence[Row]) -> list[list[Row]]:
     groups: list[list[Row]] = []
     for row in rows:
         if row["verdict"] in HARMFUL:
-            kin = next((group for group in groups if _are_similar_marks(group[0], row)), None)
-            if kin is None:
+            similar_marks = next((group for group in groups if _are_similar_marks(group[0], row)), None)
+            if similar_marks is None:
                 groups.append([row])
             else:
-                kin.append(row)
-    return sorted(groups, key=lambda family: _weight(family[0]))
+                similar_marks.append(row)
+    return sorted(groups, key=lambda family: _harm_key(family[0]))
 
 
-def _weight(row: Row) -> tuple[bool, bool, float]:
-    undirected = row["verdict"] == Verdict.UNDIRECTED
-    return row["verdict"] != Verdict.RELIES, undirected, 0.0 if math.isnan(row["g"]) else -abs(row["g"])
+def _harm_key(row: Row) -> tuple[bool, bool, float]:
+    is_undirected = row["verdict"] == Verdict.UNDIRECTED
+    return row["verdict"] != Verdict.RELIES, is_undirected, 0.0 if math.isnan(row["g"]) else -abs(row["g"])
 
 
 def _are_similar_marks(first: Row, row: Row) -> bool:
-    """Return whether marks look alike and do not move answers in opposite directions."""
+    """Return whether marks are of one family and do not change scores in opposite directions."""
     undirected = Verdict.UNDIRECTED in (first["verdict"], row["verdict"])
     return (
         bool(row.get("family"))
@@ -159,13 +159,13 @@ def _are_similar_marks(first: Row, row: Row) -> bool:
 
 
 def reported_verdicts(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """Return the verdicts on marks and columns that are said: those apart from the leading region.
+    """Return the verdicts on marks and columns that are reported: those that the leading region does not explain.
 
-    Harmless marks are among them only where the search of training images clears the model of others.
+    Harmless marks are among them only if the search of training images found nothing.
     """
-    clear = clears(tables["regions"])
-    separate = [row for row in tables["verdicts"] if is_apart(row, tables)]
-    return [row for row in separate if clear or row["verdict"] != Verdict.NO_EFFECT]
+    search_is_clear = is_clear_in_training(tables["regions"])
+    own_findings = [row for row in tables["verdicts"] if has_own_finding(row, tables)]
+    return [row for row in own_findings if search_is_clear or row["verdict"] != Verdict.NO_EFFECT]
 
 
 def procedure_sentences(
@@ -179,22 +179,22 @@ def procedure_sentences(
         effects: Rows of `tables.EFFECTS`.
         regions: Rows of `tables.REGIONS`.
     """
-    of = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
-    read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The predictions are for"
+    patients = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
+    beginning = "The model read" if any(row["kind"] == "mark" for row in rows) else "The predictions are for"
     classes = f": {facts['classes']}" if "classes" in facts else ""
-    sentences = [f"{read} {facts['images'].partition(' of ')[0]} images{of}{classes}."]
+    sentences = [f"{beginning} {facts['images'].partition(' of ')[0]} images{patients}{classes}."]
     factors = [row["factor"] for row in effects if not row.get("place")]
-    marks, more = len(set(factors)), sum(factors.count(name) > 1 for name in set(factors))
+    marks, n_marks_at_more = len(set(factors)), sum(factors.count(name) > 1 for name in set(factors))
     columns = sum(row["kind"] == "column" for row in rows)
     if marks:
-        at = f"the middle strength{f' ({more} of them at two more)' if more else ''}"
-        again = f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at "
-        again += "three strengths" if more == marks else at
-        sentences.append(f"{again}.")
+        strengths = f"the middle strength{f' ({n_marks_at_more} of them at two more)' if n_marks_at_more else ''}"
+        sentence = f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at "
+        sentence += "three strengths" if n_marks_at_more == marks else strengths
+        sentences.append(f"{sentence}.")
     if regions:
         all_images, searched = facts["images"].partition(" of ")[0], f"{max(row['images'] for row in regions):,}"
-        which = "training images" if regions[0]["trained"] else f"of the {all_images} images"
-        sentences.append(f"{searched} {which} were searched for regions that predictions depend on.")
+        source = "training images" if regions[0]["trained"] else f"of the {all_images} images"
+        sentences.append(f"{searched} {source} were searched for regions that predictions depend on.")
         if searched != all_images:
             sentences[-1] = f"{sentences[-1][:-1]}; --budget limits how many images are read."
     if columns:
@@ -233,7 +233,7 @@ CLEAN_AUDITS = "audits of networks without a shortcut that have any 'relies on'"
 """Row of the table of rates, see `benchmarks/audit_rates.py`."""
 ALL_SHORTCUTS, NO_SHORTCUT = "all eight kinds of shortcut", "no shortcut"
 """Rows of the table of rates, see `benchmarks/audit_kinds.py`."""
-NOT_APART = "Independence of these images from the training images is not established."
+INDEPENDENCE_UNKNOWN = "Independence of these images from the training images is not established."
 """A limit unless training images were given, and share neither an image nor a patient."""
 
 
@@ -248,7 +248,11 @@ def limits_words(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
         "training-copies",
         "training-patients",
     }
-    limits = (*NOT_ESTABLISHED, *(() if compared_with_training else (NOT_APART,)), *_of_references(tables))
+    limits = (
+        *NOT_ESTABLISHED,
+        *(() if compared_with_training else (INDEPENDENCE_UNKNOWN,)),
+        *_reference_sentences(tables),
+    )
     has_rates = any(row["rate"] == CLEAN_AUDITS for row in tables["rates"])
     unknown = "Error rates of verdicts on marks and columns are not known for this domain."
     return limits if has_rates else (*limits, unknown)
@@ -267,10 +271,10 @@ def rates_words(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
             f"{number(100 * wrong['high'], 1)}%).",
         )
     )
-    return (*of_marks, *_of_searches(rates), *_of_counts(tables, rates))
+    return (*of_marks, *_search_rate_sentences(rates), *_network_count_sentences(tables, rates))
 
 
-def _of_counts(tables: Mapping[str, Sequence[Row]], rates: Mapping[str, Row]) -> Iterator[str]:
+def _network_count_sentences(tables: Mapping[str, Sequence[Row]], rates: Mapping[str, Row]) -> Iterator[str]:
     """Yield which networks without a shortcut are counted where, if there are several sets of them."""
     facts = {row["key"]: row["value"] for row in tables["provenance"]}
     of_regions = sorted({f"{row['networks']:.0f}" for row in tables["regions"] if numeric(row, "networks") > 0})
@@ -283,7 +287,7 @@ def _of_counts(tables: Mapping[str, Sequence[Row]], rates: Mapping[str, Row]) ->
         yield f"These are separate sets of networks without a shortcut: {join_words(counts)}."
 
 
-def _of_searches(rates: Mapping[str, Row]) -> Iterator[str]:
+def _search_rate_sentences(rates: Mapping[str, Row]) -> Iterator[str]:
     """Yield how often such searches name a shortcut, miss it, and name one that is not there."""
     if f"{ALL_SHORTCUTS}: named" not in rates:
         return
@@ -297,7 +301,7 @@ def _of_searches(rates: Mapping[str, Row]) -> Iterator[str]:
     )
 
 
-def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+def _reference_sentences(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
     """Yield the limits of reference networks: none, trained on images of the same source, or read at another size."""
     facts = {row["key"]: row["value"] for row in tables["provenance"]}
     marks = [row for row in tables["verdicts"] if row["kind"] == "mark"]
@@ -319,7 +323,7 @@ def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
 
 
 METHODS = (
-    f"{SHIFT}: {GLOSSARY[SHIFT]}",
+    f"{SHIFT_NAME}: {GLOSSARY[SHIFT_NAME]}",
     "Brackets of marks, columns and distortions are one-sided 95% bounds over patients. A verdict needs a bound beyond "
     "the margin. The verdict 'no effect' needs all upper bounds below it at all three strengths: of the AUROC shift "
     "either way, of the AUROC lost and of the share of changed predictions.",

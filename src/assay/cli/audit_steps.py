@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.audit.request import BUDGET, AuditRequest, AuditsRequest
+from assay.audit.request import DEFAULT_BUDGET, AuditRequest, AuditsRequest
 from assay.cli.requests import Json, Quiet, TrustCode, taking
 
 
@@ -29,9 +29,9 @@ def compare(request: AuditsRequest) -> None:
     Images are paired, and intervals are over patients.
     """
     from assay.audit.command import compare_command
-    from assay.audit.compare import validation_of
+    from assay.audit.compare import validation_arguments
 
-    files = validation_of(request.a, request.b)
+    files = validation_arguments(request.a, request.b)
     if files is None:
         compare_command(request)
         return
@@ -65,7 +65,7 @@ def remedy(
     from assay.core.registry import code_trusted
 
     with code_trusted(trust_code):
-        remedy_command(audit, folder, column=column, swap=swap, again=retrain, is_quiet=quiet)
+        remedy_command(audit, folder, column=column, swap=swap, retrains=retrain, is_quiet=quiet)
 
 
 @taking(
@@ -76,7 +76,7 @@ def remedy(
 def prepare(
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
     request: AuditRequest,
-    most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Images to write, about.")] = BUDGET,
+    most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Images to write, about.")] = DEFAULT_BUDGET,
     quiet: Quiet = False,
 ) -> None:
     """Write the images of an audit, with and without marks, for a model that runs elsewhere.

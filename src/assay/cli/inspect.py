@@ -269,14 +269,14 @@ def _unchecked_finding(folder: RunFolder) -> Iterator[CheckResult]:
     Such are the names of files in `issues.csv` of a look that comes from elsewhere, and in any folder a page under
     another name or in a folder that no manifest lists, which no Assay wrote.
     """
-    from assay.report.evidence import Evidence
+    from assay.report.context import PageContext
     from assay.store.folder import PAGE
     from assay.store.manifest import FOR_PROGRAMS, PREVIEW, is_ours, read_manifest
 
     listed, compared = set[str](), {PAGE}
     with suppress(Exception):  # of tables made elsewhere: the page is refused
         listed = {*(read_manifest(folder.root) or ())}
-        compared |= Evidence.of(folder.root).page.texts(folder.root).keys()
+        compared |= PageContext.of(folder.root).page.extra_files(folder.root).keys()
     vouched = listed | {PAGE} if is_ours(folder.root) else listed if folder.is_signed else compared
     pages = {name for name in _pages(folder.root) if not name.startswith(f"{PREVIEW}/")}
     names = (name for name in sorted((listed | pages) - vouched) if not name.endswith(FOR_PROGRAMS))

@@ -54,7 +54,7 @@ def _step_without_page(compared: CompareEstimates, request: CompareRequest) -> l
 
 def _ending(page: Path) -> list[str]:
     """Return where the page is, and its next step."""
-    from assay.report.evidence import Evidence
+    from assay.report.context import PageContext
 
-    evidence = Evidence.of(page.parent)
-    return [f"report: {page}", *filter(None, [evidence.page.account(evidence).opening.next])]
+    context = PageContext.of(page.parent)
+    return [f"report: {page}", *filter(None, [context.page.text(context).opening.next])]

@@ -24,7 +24,7 @@ from assay.data.files.scored import ScoredRows, read_scored_rows
 from assay.data.files.table import TextTable, read_table, require_whole
 from assay.report.sentences.scores import scales_words
 from assay.stats.metrics import ON_THRESHOLD
-from assay.stats.panel import Panel
+from assay.stats.panel import SeedPredictions
 from assay.stats.scores import Scale, scale_of
 
 _OF_PROBABILITIES = frozenset({"brier", "log-loss", "calibration-error"})
@@ -45,7 +45,7 @@ class Predictions:
         seeds: Names of the seeds, by their numbers in the panels.
     """
 
-    panels: Mapping[str, Panel]
+    panels: Mapping[str, SeedPredictions]
     notes: tuple[Reason, ...]
     seeds: tuple[str, ...]
     facts: Mapping[str, str]
@@ -94,7 +94,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
     answers[at] = score
     fold[at] = 0 if folds is None else folds
-    panels: dict[str, Panel] = {}
+    panels: dict[str, SeedPredictions] = {}
     recipe_of_scores: dict[bytes, str] = {}
     shared = compared.any(axis=(0, 1))
     for g, name in enumerate(group_names):
@@ -105,12 +105,12 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         tested = compared[g, seeds_of_group][:, shared]
         if (other := recipe_of_scores.setdefault(answers[g].tobytes(), name)) != name:
             notes.append(Reason.of(Code.SAME_PREDICTIONS, recipe=name, other=other))
-        panels[name] = Panel(
+        panels[name] = SeedPredictions(
             answers[g, seeds_of_group][:, shared, None],
             target[shared],
             patient[shared],
             fold=None if folds is None else fold[g, seeds_of_group][:, shared],
-            tested=None if tested.all() else tested,
+            has_prediction=None if tested.all() else tested,
             thresholds=np.full(len(seeds_of_group), columns.threshold),
             seeds=seeds_of_group,
         )

@@ -30,10 +30,10 @@ from assay.stats.compare import contrast
 from assay.stats.decisions import decide_families, moderate_group
 from assay.stats.doubts import failed_networks, failure_columns, findings_of, outlying_seeds
 from assay.stats.estimate import estimate_panel, estimate_row
-from assay.stats.findings import to_row
+from assay.stats.findings import finding_row
 from assay.stats.measures import COMPUTED
 from assay.stats.metrics import ON_THRESHOLD
-from assay.stats.panel import Panel
+from assay.stats.panel import SeedPredictions
 from assay.stats.rows import KEY_FIELDS, without_patient_counts
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -135,7 +135,7 @@ class CompareRun(RunSteps):
             "differences": list(map(counted, comparison.differences)),
             "estimates": list(map(counted, comparison.estimates)),
             "values": comparison.values,
-            "findings": list(map(to_row, findings)),
+            "findings": list(map(finding_row, findings)),
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
 
@@ -154,7 +154,7 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> CompareEs
     """
     panels, against = read.panels, request.against or next(iter(read.panels))
     measure, margin = request.measure, request.margin
-    allowed = [name for name, computed in COMPUTED.items() if not computed.domain.maps]
+    allowed = [name for name, computed in COMPUTED.items() if not computed.requirements.maps]
     if measure not in allowed:
         raise SpecError(unknown_name("measure of classification", measure, allowed))
     if measure not in CALLED:
@@ -192,7 +192,7 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> CompareEs
         rows.append(row)
         by_seed += [
             {**row, "seed": read.seeds[number], "value": value}
-            for number, value in zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
+            for number, value in zip(panel.seed_ids.tolist(), found.per_seed.tolist(), strict=True)
         ]
     decided_rows = decide_families([family_of(stated.family_name, family)], rows)
     fallen = next(iter(failed_networks(by_seed, decided_rows).values()), set[tuple[str, Any]]())
@@ -214,7 +214,10 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> CompareEs
 
 
 def _differences(
-    measure: str, models: Iterable[tuple[str, Panel]], reference: tuple[str, Panel], request: CompareRequest
+    measure: str,
+    models: Iterable[tuple[str, SeedPredictions]],
+    reference: tuple[str, SeedPredictions],
+    request: CompareRequest,
 ) -> Iterator[Row]:
     """Yield the differences of models that were trained once, and answered all images without folds."""
     from assay.validate.curves import ScoredCases  # most comparisons are of several seeds
@@ -222,7 +225,7 @@ def _differences(
 
     margin = math.nan if request.margin is None else request.margin
 
-    def cases(panel: Panel) -> ScoredCases:
+    def cases(panel: SeedPredictions) -> ScoredCases:
         return ScoredCases(
             panel.target, panel.scores[0, :, 0], panel.patient, float(logit(request.threshold * ON_THRESHOLD))
         )
@@ -230,6 +233,7 @@ def _differences(
     against, other = reference
     for name, panel in models if measure in MEASURES else ():
         if all(
-            len(answers.scores) == 1 and answers.fold is None and answers.tested is None for answers in (panel, other)
+            len(answers.scores) == 1 and answers.fold is None and answers.has_prediction is None
+            for answers in (panel, other)
         ):
             yield difference_row(measure, (name, cases(panel)), (against, cases(other)), margin)

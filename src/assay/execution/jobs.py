@@ -46,9 +46,9 @@ from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed, stream_seed
 from assay.spec.recipe import Component, RecipeSpec
 from assay.spec.schema import DataSpec, EnvironmentSpec, GivenWeights, TrainingSpec
-from assay.stats.maps import threshold_at
-from assay.stats.measures.grades import specific_thresholds
-from assay.stats.measures.maps import LEVELS
+from assay.stats.maps import sensitivity_threshold
+from assay.stats.measures.grades import specificity_thresholds
+from assay.stats.measures.maps import SENSITIVITY_LEVELS
 from assay.stats.metrics import macro_auroc
 from assay.store.arrays import OF_ROWS
 from assay.store.files import write_json, write_rows
@@ -70,7 +70,7 @@ def of_validation(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     Of a network that says something of pixels there is neither a ranking of images nor a cut.
     """
     auroc = macro_auroc(logits, target)
-    specific = [list(specific_thresholds(logits, target, cut)) for cut in range(1, logits.shape[1])]
+    specific = [list(specificity_thresholds(logits, target, cut)) for cut in range(1, logits.shape[1])]
     return {"validation_auroc": auroc.value if auroc.is_defined else None, "specific": specific}
 
 
@@ -560,7 +560,10 @@ class GivenJob:
         read = ModelReading(model, [Request(validation)]).read(validation)
         target = validation.table.target
         if self.training.recipe.task == "segmentation":
-            reached = [threshold_at(read.maps["lesion_score"], read.maps["floor"], level) for level in LEVELS]
+            reached = [
+                sensitivity_threshold(read.maps["lesion_score"], read.maps["floor"], level)
+                for level in SENSITIVITY_LEVELS
+            ]
             return {"threshold": None, "operating": [point.value for point in reached], "validation_auroc": None}
         threshold = youden_threshold(tensor_of(read.logits), tensor_of(target))
         return {"threshold": threshold, **of_validation(read.logits, target)}

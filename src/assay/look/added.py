@@ -15,10 +15,10 @@ from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.look.cues import LEAST_ROWS, SEED, Cue
-from assay.stats.estimate import degrees_of_patients, interval, two_way
+from assay.stats.estimate import interval, patient_degrees_of_freedom, two_way
 from assay.stats.influence import auroc_influence, sum_by_patient
 from assay.stats.metrics import log_odds, placements
-from assay.stats.panel import Panel
+from assay.stats.panel import SeedPredictions
 from assay.stats.rows import MINIMUM_SEEDS
 from assay.store.data_tables import ADDED_VERDICTS
 from assay.store.files import Row
@@ -31,7 +31,9 @@ STRATA = 10
 """Strata of a cue, of equal size. What it still tells within them is no merit of a network."""
 
 
-def compare_with_cue(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halves: bool = False) -> list[Row]:
+def compare_with_cue(
+    panel: SeedPredictions, cues: Sequence[Cue], table: FactorTable, *, halves: bool = False
+) -> list[Row]:
     """Return one row, without its place; none where no cue has scores, or all images are of one side.
 
     The cue is the best one among patients that a fold does not test; no undeclared number that divides the classes
@@ -44,12 +46,12 @@ def compare_with_cue(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, h
         table: All images.
         halves: Whether each half of the patients chooses the cue of the other, where training images are not known.
     """
-    assert panel.images is not None
-    patient = table.patient[panel.images]
+    assert panel.image_indices is not None
+    patient = table.patient[panel.image_indices]
     shape = panel.scores.shape[:2]
     fold = np.zeros(shape, np.int64) if panel.fold is None else panel.fold
     fold = np.broadcast_to(folds_by_patient(patient, 2, SEED), shape) if halves else fold
-    tested = np.ones(shape, dtype=bool) if panel.tested is None else panel.tested
+    tested = np.ones(shape, dtype=bool) if panel.has_prediction is None else panel.has_prediction
     parts = [
         (seed, fold[seed] == at, tested[seed] & (fold[seed] == at))
         for seed in range(shape[0])
@@ -62,7 +64,7 @@ def compare_with_cue(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, h
             for (at, code), area in areas_of_part.items()
             if abs(area - 0.5) > 0
             and not _restates(cues[at], area)
-            and np.isfinite(cues[at].scores[code][panel.images[here]]).any()
+            and np.isfinite(cues[at].scores[code][panel.image_indices[here]]).any()
         }
         for (_, _, here), areas_of_part in zip(parts, areas, strict=True)
     ]
@@ -80,7 +82,7 @@ def compare_with_cue(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, h
         every = cues[at].scores[code] * (1 if areas_of_part[at, code] > 0.5 else -1)
         other_rows = every[~np.isin(table.patient, patient[here])]
         edges = np.unique(np.nanquantile(other_rows, np.arange(1, STRATA) / STRATA))
-        score[seed, here] = every[panel.images[here]]
+        score[seed, here] = every[panel.image_indices[here]]
         stratum[seed, here] += np.searchsorted(edges, score[seed, here], side="right")
     column = code if panel.scores.shape[2] > 2 else 0
     network = np.stack([log_odds(scores)[:, column] for scores in panel.scores])
@@ -170,7 +172,7 @@ class _Areas:
         value, mean = float(values.mean()), moves.mean(axis=0)
         if math.isnan(value):
             return value, value, value
-        error, df = float(np.sqrt((mean**2).sum())), float(degrees_of_patients(mean, len(mean)))
+        error, df = float(np.sqrt((mean**2).sum())), float(patient_degrees_of_freedom(mean, len(mean)))
         if len(values) >= MINIMUM_SEEDS and error > 0:
             spread = two_way(values, moves)
             error, df = float(np.sqrt(spread.variance)), float(spread.df)

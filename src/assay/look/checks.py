@@ -22,13 +22,13 @@ from assay.data.near_copies import NearPair, compares_full_images_only, merge_pa
 from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, shortcut_cautions, shortcut_rows
 from assay.look.image_cues import EDGES, ImageProperties, cues_of, measure_images
 from assay.look.request import EXAMINED
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.spec.schema import DataSpec
-from assay.stats.bounds import share
-from assay.stats.groups import LEAST_IN_CLASS, groups_of
+from assay.stats.bounds import bounded_share
+from assay.stats.groups import LEAST_IN_CLASS, divide_into_groups
 from assay.stats.metrics import log_odds
-from assay.stats.panel import Panel
-from assay.stats.ridge import held_out
+from assay.stats.panel import SeedPredictions
+from assay.stats.ridge import cross_validated_predictions
 from assay.store.data_tables import ISSUE_KINDS
 from assay.store.files import Row
 
@@ -92,14 +92,16 @@ class DataChecks:
         """Rows of this table."""
         return shortcut_rows(self.cues)
 
-    def pictures(self, gallery: PictureSettings) -> Iterator[Row]:
+    def pictures(self, gallery: PictureWriter) -> Iterator[Row]:
         """Draw copies and odd images."""
         if self.dataset is not None:
-            yield from gallery.copies(self.dataset, self.clusters)
-            yield from (gallery.suspects(self.dataset, suspect, SUSPECTED) for suspect in self.suspected[:NAMED])
-            yield from (gallery.suspects(self.dataset, cluster, ALIKE) for cluster in self.alike[:NAMED])
+            yield from gallery.draw_copies(self.dataset, self.clusters)
             yield from (
-                gallery.suspects(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
+                gallery.draw_flagged_images(self.dataset, suspect, SUSPECTED) for suspect in self.suspected[:NAMED]
+            )
+            yield from (gallery.draw_flagged_images(self.dataset, cluster, ALIKE) for cluster in self.alike[:NAMED])
+            yield from (
+                gallery.draw_flagged_images(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
                 for kind, (rows, _) in self.odd.items()
             )
 
@@ -110,7 +112,7 @@ def data_checks(
     sets: Mapping[str, Dataset | None] | None = None,
     near: Cluster | None = None,
     embeddings: Float[np.ndarray, "n d"] | None = None,
-    answers: Iterable[tuple[str, Panel]] = (),
+    answers: Iterable[tuple[str, SeedPredictions]] = (),
     size: int = EXAMINED,
 ) -> DataChecks:
     """Check images; of a phantom, which draws each for itself, there is nothing to check.
@@ -401,7 +403,7 @@ def check_cues(table: FactorTable, rows: Cluster, odd: Odd) -> Iterator[Cue]:
         is_hit = np.full(len(table), np.nan)
         is_hit[rows], is_hit[hits] = 0.0, 1.0
         most = int(np.bincount(table.target[hits]).argmax())
-        of_class = share(table.target[hits] == most, table.patient[hits], 0.025 / len(odd) / len(codes(table)))
+        of_class = bounded_share(table.target[hits] == most, table.patient[hits], 0.025 / len(odd) / len(codes(table)))
         usual = float((table.target[rows] == most).mean())
         is_of_class = of_class.value >= NEARLY_ALL and of_class.low > usual + BEYOND
         compared = (most,) if is_of_class and len(table.classes) > 2 else codes(table)
@@ -425,7 +427,7 @@ def _suspected_labels(
     table: FactorTable,
     properties_seen: ImageProperties,
     embeddings: Float[np.ndarray, "n d"] | None = None,
-    answers: Iterable[tuple[str, Panel]] = (),
+    answers: Iterable[tuple[str, SeedPredictions]] = (),
 ) -> tuple[Cluster, Float[np.ndarray, " m"], Reason]:
     """Return images whose label predictions from other patients contradict, and by how much, the surest first.
 
@@ -443,7 +445,9 @@ def _suspected_labels(
     member, fold = part.target[:, None] == np.unique(part.target), folds_by_patient(part.patient, FOLDS, SEED)
     plain = np.concatenate([next(iter(properties_seen.features.values())), properties_seen.features[EDGES]], axis=1)
     features = plain if embeddings is None else embeddings[rows]
-    away, unjudged = _excess_of_other_class(table, rows, held_out(features, member.astype(np.float64), fold), fold)
+    away, unjudged = _excess_of_other_class(
+        table, rows, cross_validated_predictions(features, member.astype(np.float64), fold), fold
+    )
     expected, _ = _excess_of_other_class(table, *_mean_odds(table, answers))
     away = np.where(np.isnan(expected), away, expected)
     order = np.argsort(-away, kind="stable")
@@ -478,7 +482,9 @@ def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) ->
     return fields_found
 
 
-def _mean_odds(table: FactorTable, answers: Iterable[tuple[str, Panel]]) -> tuple[Cluster, Float[np.ndarray, "m c"]]:
+def _mean_odds(
+    table: FactorTable, answers: Iterable[tuple[str, SeedPredictions]]
+) -> tuple[Cluster, Float[np.ndarray, "m c"]]:
     """Return the images that networks answer and the mean log-odds of the classes that these images have.
 
     A recipe counts whose networks predict the target well in each of its environments: one that relies on a factor
@@ -486,10 +492,10 @@ def _mean_odds(table: FactorTable, answers: Iterable[tuple[str, Panel]]) -> tupl
     """
     by_recipe: dict[str, list[tuple[Cluster, Float[np.ndarray, "m c"]]]] = {}
     for recipe, panel in answers:
-        assert panel.images is not None
+        assert panel.image_indices is not None
         odds = np.nanmean([log_odds(scores) for scores in panel.scores], axis=0)
         odds = np.concatenate([-odds, odds], axis=1) if odds.shape[1] == 1 else odds
-        by_recipe.setdefault(recipe, []).append((panel.images, odds))
+        by_recipe.setdefault(recipe, []).append((panel.image_indices, odds))
     total, count = np.zeros((len(table), len(table.classes))), np.zeros(len(table))
     for answers_of_recipe in by_recipe.values():
         if all(np.isfinite(_excess_of_other_class(table, *answer)[0]).any() for answer in answers_of_recipe):
@@ -565,7 +571,7 @@ def _label_attenuation(
         ICML 2015.
     """
     order, few = np.argsort(score, kind="stable"), max(10, min(of.sum(), (~of).sum()) // 10)
-    wrong = [share(label[rows], patient[rows]).low for label, rows in ((of, order[:few]), (~of, order[-few:]))]
+    wrong = [bounded_share(label[rows], patient[rows]).low for label, rows in ((of, order[:few]), (~of, order[-few:]))]
     odds = of.sum() / (~of).sum()
     first, second = wrong[0] / (1 - wrong[0]) / odds, wrong[1] / (1 - wrong[1]) * odds
     return max(0.5, (1 - first) * (1 - second) / (1 - first * second)) if max(first, second) < 1 else 1.0
@@ -600,5 +606,5 @@ def _small_groups(table: FactorTable | None) -> Iterator[str]:
     """Yield columns with their levels that have too few images of a class, where there are few levels."""
     for factor in table.factors if table is not None else ():
         tested = factor.levels and factor.role != "core"
-        groups = groups_of(table, factor.name) if table is not None and tested else None
+        groups = divide_into_groups(table, factor.name) if table is not None and tested else None
         yield from (f"{factor.name} {level}" for level in (groups.small if groups else ()))

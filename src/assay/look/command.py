@@ -15,7 +15,7 @@ from assay.look.request import LookRequest
 from assay.look.run import look
 from assay.look.words import look_step, look_verdict
 from assay.report.browser import open_page
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.report.sentences.reading import issues_line, reading_lines, replaced_lines
 from assay.report.sentences.reasons import reason_words
 from assay.store.files import json_text
@@ -29,12 +29,12 @@ def look_command(request: LookRequest) -> None:
     """Look at images, print what was found, and end with 3 where a policy is not met."""
     with reading_shown(request.as_json) as on_progress:
         root = look(request, on_progress)
-    folder, evidence = RunFolder(root), Evidence.of(root)
+    folder, context = RunFolder(root), PageContext.of(root)
     if request.as_json:
-        print(json_text(_look_facts(evidence, root), sort_keys=False), end="")
+        print(json_text(_look_facts(context, root), sort_keys=False), end="")
     else:
-        ending = (*replaced_lines(root, LookRequest), f"report: {root / 'report.html'}", look_step(evidence))
-        print_lines([*reading_lines(evidence.facts), *look_lines(evidence), *_worst_files(root), *ending])
+        ending = (*replaced_lines(root, LookRequest), f"report: {root / 'report.html'}", look_step(context))
+        print_lines([*reading_lines(context.facts), *look_lines(context), *_worst_files(root), *ending])
     if request.open:
         open_page(root / "report.html")
     if request.policy is not None:
@@ -55,11 +55,11 @@ def _worst_files(root: Path) -> list[str]:
     return [*lines, issues_line(len(issues), str(root / "issues.csv"))]
 
 
-def _look_facts(evidence: Evidence, root: Path) -> dict[str, object]:
-    tables = evidence.tables
+def _look_facts(context: PageContext, root: Path) -> dict[str, object]:
+    tables = context.tables
     return {
-        "read": reading_lines(evidence.facts),
-        "verdict": look_verdict(evidence),
+        "read": reading_lines(context.facts),
+        "verdict": look_verdict(context),
         "findings": [reason_words(row["reason"]) for row in tables["findings"]],
         **{name: list(tables[name]) for name in ("shortcuts", "decoded", "issues")},
         "report": str(root / "report.html"),

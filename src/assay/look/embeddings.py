@@ -43,9 +43,9 @@ from assay.probes.decodability import DecodingTask, Score, Space, score_spaces, 
 from assay.spec.data import name_of_target
 from assay.spec.schema import DataSpec
 from assay.stats.format import join_words
-from assay.stats.metrics import varying
+from assay.stats.metrics import is_varying
 from assay.stats.neighbors import NEIGHBORS, is_near_copy, nearest_rows
-from assay.stats.ridge import held_out
+from assay.stats.ridge import cross_validated_predictions
 from assay.store.files import Row, read_parquet
 
 ODD = "odd-embedding"
@@ -116,7 +116,7 @@ def read_embeddings(
     if wrong or not features.shape[1]:
         text = f"a cell of {names[wrong[0]]} is not a number" if wrong else "no column of numbers"
         raise DataError(f"{rows.name}: {text}; expected {column} and columns of numbers")
-    if not varying(features[list(matches.pairs)]).any():
+    if not is_varying(features[list(matches.pairs)]).any():
         raise DataError(f"{rows.name}: no column differs between images")
     if rows.skipped:
         notes += (f"columns of {rows.name} that are no features by their names: {join_words([*rows.skipped])}",)
@@ -308,7 +308,7 @@ def _probe(table: FactorTable, features: Float[np.ndarray, "n d"]) -> Row:
         few = cue_of("probe", "embeddings", table, {}, None).row
         return {**few, "reason": str(Reason.of(Code.FEW_OF_CLASS, patients=least, least=FOLDS))}
     fold = folds_by_patient(table.patient, FOLDS, SEED)
-    scores = held_out(features, wanted.astype(np.float64), fold)
+    scores = cross_validated_predictions(features, wanted.astype(np.float64), fold)
     return cue_of("probe", "embeddings", table, dict(zip(codes(table), scores.T, strict=True)), fold, SPREAD).row
 
 

@@ -20,7 +20,7 @@ from assay.data.files.fitting import Placement, by_box, placed
 from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, cues_of_table, level_cue, number_cue
 from assay.look.request import EXAMINED
 from assay.spec.data import LESION
-from assay.stats.ridge import held_out
+from assay.stats.ridge import cross_validated_predictions
 from assay.store.data_tables import CONTENT_CUES, LARGE
 
 MOST_IMAGES = 4000
@@ -132,7 +132,7 @@ def _cues_of_images(dataset: Dataset, table: FactorTable, properties_seen: Image
     for name, features in properties_seen.features.items():
         if name != EDGES:
             wanted = np.stack([table.target == code for code in codes(table)], axis=1).astype(np.float64)
-            predictions = held_out(features, wanted, fold)
+            predictions = cross_validated_predictions(features, wanted, fold)
             yield cue_of("baseline", name, table, dict(zip(codes(table), predictions.T, strict=True)), fold)
 
 

@@ -34,11 +34,11 @@ from assay.report.account import (
     caution_sentence,
 )
 from assay.report.block import Block, Query, Section
+from assay.report.context import PageContext, PageDefinition
 from assay.report.data_blocks import CUES, ISSUES
-from assay.report.evidence import Evidence, Page
 from assay.report.images import COLUMNS, GAP, sheet_images, small
 from assay.report.sentences.reasons import cue_words, reason_words
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 from assay.stats.format import count, in_words, number
 from assay.stats.rows import Row, json_object, numeric
 from assay.store.data_tables import LARGE
@@ -61,49 +61,49 @@ DECODED = Block(
 )
 
 
-def look_account(evidence: Evidence) -> PageText:
+def look_account(context: PageContext) -> PageText:
     """Return the words on a look."""
-    facts, findings = evidence.facts, list(map(from_row, evidence.tables["findings"]))
-    who = f"{facts['patients']} patients" if evidence.unit == "patients" else "patients not named"
+    facts, findings = context.facts, list(map(parse_finding, context.tables["findings"]))
+    who = f"{facts['patients']} patients" if context.unit == "patients" else "patients not named"
     target = f'"{in_words(facts["target"])}"'
     return PageText(
         name=facts["data"],
         question=f"What do {facts['images']} images reveal about {target} without a network?",
         meta=f"{facts['images']} images, {who}, target {target}, examined at {facts['examined at']}",
-        verdict=look_verdict(evidence),
+        verdict=look_verdict(context),
         opening=FirstScreen(
-            tuple(_check_chips(evidence)[:MOST_CHIPS]),
+            tuple(_check_chips(context)[:MOST_CHIPS]),
             (),
-            tuple(suspects(evidence)),
+            tuple(suspects(context)),
             (),
-            tiles=tuple(look_tiles(evidence)),
-            next=look_step(evidence),
-            grid=grid_title(evidence),
-            more=tuple(filter(None, (cue_advice(evidence),))),
+            tiles=tuple(look_tiles(context)),
+            next=look_step(context),
+            grid=grid_title(context),
+            more=tuple(filter(None, (cue_advice(context),))),
         ),
         doubts=tuple(map(caution_sentence, findings)),
         limits=("what a network would learn", "whether labels are right"),
-        methods=(*METHODS, *(OF_EMBEDDINGS if evidence.tables["decoded"] else ())),
+        methods=(*METHODS, *(OF_EMBEDDINGS if context.tables["decoded"] else ())),
         planned=True,
     )
 
 
-def _check_chips(evidence: Evidence) -> list[StatusChip]:
+def _check_chips(context: PageContext) -> list[StatusChip]:
     """Return the findings in order of harm, then the checks that were passed, in a few words each."""
-    rows = evidence.tables["findings"]
+    rows = context.tables["findings"]
     ordered = [rows[harm.row] for harm in look_harms(rows)]
     passed = (row for row in rows if row not in ordered)
-    return [chip for row in (*ordered, *passed) for chip in caution_chips([from_row(row)])]
+    return [chip for row in (*ordered, *passed) for chip in caution_chips([parse_finding(row)])]
 
 
-def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
+def suspects(context: PageContext) -> Iterator[PlacePictures]:
     """Yield the images that are drawn as copies, odd or wrongly labeled, then those whose masks are outlined."""
-    for row in evidence.tables["pictures"]:
+    for row in context.tables["pictures"]:
         facts, kind = json_object(row["facts"]), row["kind"]
         rows = facts["rows"]
         columns = len(rows) // 2 if kind in ("copies", "cue") else min(len(rows), COLUMNS)
         what = {"copies": "copy", "masks": "mask", "cue": "cue"}.get(kind) or facts["kind"].replace("-", " ")
-        images = sheet_images(evidence.root, row, len(rows), columns)
+        images = sheet_images(context.root, row, len(rows), columns)
         # A copy follows the file that it is a copy of; a gray frame is cut off.
         order = sorted(range(len(rows)), key=lambda at: at % columns) if kind == "copies" else range(len(rows))
         bare = [not on for on in facts["framed"]] * 2 if kind == "copies" else [False] * len(rows)
@@ -119,16 +119,14 @@ def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
         yield from (pictures[at] for at in order)
 
 
-def look_tiles(evidence: Evidence) -> Iterator[KeyFigure]:
+def look_tiles(context: PageContext) -> Iterator[KeyFigure]:
     """Yield the number of images, the best cue, and what is suspect."""
-    tables, facts = evidence.tables, evidence.facts
+    tables, facts = context.tables, context.facts
     unjudged = [
         reason for row in tables["findings"] if (reason := parse_reason(row["reason"])).first(Code.LABELS_UNJUDGED)
     ]
-    yield KeyFigure(
-        "Images", facts["images"], of=f"{facts['patients']} patients" if evidence.unit == "patients" else ""
-    )
-    best = best_cue(evidence)
+    yield KeyFigure("Images", facts["images"], of=f"{facts['patients']} patients" if context.unit == "patients" else "")
+    best = best_cue(context)
     for row in tables["shortcuts"][:1] if best is None else [best]:
         of, light = f"AUROC of {cue_words(row['kind'], row['name'])}", "warn" if row["strong"] else ""
         yield KeyFigure("Best simple cue", number(numeric(row, "value")), look_interval(row), of, light)
@@ -148,14 +146,14 @@ def look_tiles(evidence: Evidence) -> Iterator[KeyFigure]:
         )
 
 
-def look_lines(evidence: Evidence) -> Iterator[str]:
+def look_lines(context: PageContext) -> Iterator[str]:
     """Yield the verdict, what was looked at, and a line for each finding, without the cue that the verdict names."""
-    yield " ".join(filter(None, (look_verdict(evidence), cue_advice(evidence))))
-    yield f"{look_account(evidence).meta}."
-    yield from (f"  {line}" for line in decoded_lines(evidence.tables["decoded"]))
+    yield " ".join(filter(None, (look_verdict(context), cue_advice(context))))
+    yield f"{look_account(context).meta}."
+    yield from (f"  {line}" for line in decoded_lines(context.tables["decoded"]))
     yield from (
         f"  {reason_words(finding.reason)}"
-        for finding in further_findings(list(map(from_row, evidence.tables["findings"])))
+        for finding in further_findings(list(map(parse_finding, context.tables["findings"])))
     )
 
 
@@ -191,9 +189,9 @@ def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     ]
 
 
-LOOK = Page(
-    account=look_account,
+LOOK = PageDefinition(
+    text=look_account,
     sections=look_sections,
     answer=look_lines,
-    first=lambda evidence: (best_cues(evidence.tables),),
+    leading_blocks=lambda context: (best_cues(context.tables),),
 )

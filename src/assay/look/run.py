@@ -26,7 +26,7 @@ from assay.look.cues import Cue
 from assay.look.image_cues import COUNTED, counted_pixels, measure_images
 from assay.look.kind import LOOK
 from assay.look.request import SHARED, LookRequest
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.report.sheets import harmless, quoting
 from assay.spec.data import name_of_target
 from assay.spec.request import parse_request
@@ -113,7 +113,7 @@ class LookRun(RunSteps):
             from assay.look.embeddings import with_embeddings
 
             checks, decoded = with_embeddings(checks, self.spec, embeddings)
-        gallery = PictureSettings(folder.root / "pictures", self.dataset.scale, name_of_target(self.spec))
+        gallery = PictureWriter(folder.root / "pictures", self.dataset.scale, name_of_target(self.spec))
         names, places = names_of(self.listed), self.dataset.table.places
         rows_left_out = sorted(names.keys() - set(places.numbers)) if places else []
         issues = [*checks.issues, *(issue("left-out", at) for at in rows_left_out)]
@@ -152,13 +152,13 @@ class LookRun(RunSteps):
             "pictures": [
                 *checks.pictures(gallery),
                 *cue_pictures(self.dataset, checks.cues, gallery, self.request.size),
-                *gallery.mask_outlines(self.dataset),
+                *gallery.draw_mask_outlines(self.dataset),
             ],
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
 
 
-def cue_pictures(dataset: Dataset, cues: Sequence[Cue], gallery: PictureSettings, size: int) -> Iterator[Row]:
+def cue_pictures(dataset: Dataset, cues: Sequence[Cue], gallery: PictureWriter, size: int) -> Iterator[Row]:
     """Draw the images with most and with least of the strongest property that counts pixels, if it is a caution.
 
     Args:
@@ -172,7 +172,7 @@ def cue_pictures(dataset: Dataset, cues: Sequence[Cue], gallery: PictureSettings
         name, scores = str(cue.row["name"]), measure_images(dataset, size)
         order = scores.rows[np.argsort(-scores.properties[name], kind="stable")]
         rows = np.concatenate([order[:OF_CUE], order[-OF_CUE:]])
-        yield gallery.cue(dataset, rows.tolist(), counted_pixels(dataset, rows, name, size), name)
+        yield gallery.draw_cue(dataset, rows.tolist(), counted_pixels(dataset, rows, name, size), name)
 
 
 def _sides_examined(dataset: Dataset, size: int) -> str:

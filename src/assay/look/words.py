@@ -9,11 +9,11 @@ from dataclasses import replace
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.look.cues import CLEAR
 from assay.look.harms import look_harms
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.report.sentences.cues import may_be_no_shortcut
 from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
-from assay.stats.findings import Finding, from_row
+from assay.stats.findings import Finding, parse_finding
 from assay.stats.format import count, in_words, number
 from assay.stats.harms import Rank
 from assay.stats.rows import Row, json_object, numeric
@@ -48,50 +48,50 @@ OF_EMBEDDINGS = (
 )
 
 
-def grid_title(evidence: Evidence) -> str:
+def grid_title(context: PageContext) -> str:
     """Return the title of the pictures: of suspects, of masks, or of the images with most and least of a cue."""
-    cue = next((json_object(row["facts"])["cue"] for row in evidence.tables["pictures"] if row["kind"] == "cue"), "")
-    best = best_cue(evidence)
+    cue = next((json_object(row["facts"])["cue"] for row in context.tables["pictures"] if row["kind"] == "cue"), "")
+    best = best_cue(context)
     which = "the" if best is not None and (best["kind"], best["name"]) == ("image", cue) else "another"
-    if evidence.tables["issues"]:
+    if context.tables["issues"]:
         return f"Suspect images{f', and those with most and least of {which} cue ({cue})' if cue else ''}"
     return f"Images with most and least of {which} cue: {cue}, outlined" if cue else "Images"
 
 
-def best_cue(evidence: Evidence) -> Row | None:
+def best_cue(context: PageContext) -> Row | None:
     """Return the strongest cue, which the page names first: of the target, or else of lesion area; None without one."""
-    strong = [row for row in evidence.tables["shortcuts"] if row["strong"]]
+    strong = [row for row in context.tables["shortcuts"] if row["strong"]]
     strong = [row for row in strong if row["kind"] != "check" or numeric(row, "low") > CLEAR]
     return min(strong, key=lambda row: row["of"] == LARGE, default=None)
 
 
-def cue_advice(evidence: Evidence) -> str:
+def cue_advice(context: PageContext) -> str:
     """Return that the best cue may be the finding or the target in other words; empty where it can be neither."""
-    best = best_cue(evidence)
+    best = best_cue(context)
     return "" if best is None else may_be_no_shortcut(best, numeric(best, "value"))
 
 
-def look_step(evidence: Evidence) -> str:
+def look_step(context: PageContext) -> str:
     """Return the next step after the most harmful finding, and suspected labels, as a command."""
-    grave, init = _gravest(evidence), evidence.facts["next study"]
-    listed = f"{evidence.typed_folder}/issues.csv"
+    grave, init = _gravest(context), context.facts["next study"]
+    listed = f"{context.typed_folder}/issues.csv"
     copies = grave is not None and not grave.reason.first(Code.PARTS_SHARED)
-    labels = sum(row["kind"] in SUSPECT_KINDS[LABELS] for row in evidence.tables["issues"])
+    labels = sum(row["kind"] in SUSPECT_KINDS[LABELS] for row in context.tables["issues"])
     named = "" if copies else f" ({listed} names them)"
     check = f"check {count(labels, 'suspected label')}{named}, " if labels else ""
-    again = f"{check}then look again: {evidence.facts['look again']}"
+    again = f"{check}then look again: {context.facts['look again']}"
     if grave and not copies:
         return f"Next: put all images of a patient or picture into one part, {again}"
     if grave:
         return f"Next: keep one copy of each picture, or give its copies one patient ({listed} names them), {again}"
-    strong = best_cue(evidence)
+    strong = best_cue(context)
     aim = "what a network learns from these images"
     # No network is compared with a column that may be its target.
-    if strong is not None and not (strong["kind"] in ("column", "factor") and cue_advice(evidence)):
+    if strong is not None and not (strong["kind"] in ("column", "factor") and cue_advice(context)):
         named = cue_words(strong["kind"], strong["name"])
         aim = f"whether a network does better than {'this cue' if strong['kind'] in ('check', 'filled') else named}"
     first = f"{check}then " if check else ""
-    return f"Next: {first}audit your model, if you have one ({evidence.facts['next audit']}), or see {aim}: {init}"
+    return f"Next: {first}audit your model, if you have one ({context.facts['next audit']}), or see {aim}: {init}"
 
 
 def why_unjudged(reason: Reason) -> str:
@@ -121,33 +121,33 @@ def decoded_lines(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{subject}: {value}"
 
 
-def look_verdict(evidence: Evidence) -> str:
+def look_verdict(context: PageContext) -> str:
     """Return the gravest finding in the images and the best cue in one or two sentences."""
-    grave = _gravest(evidence)
+    grave = _gravest(context)
     first = [f"{sentence_case(chip_words(grave.reason) or reason_words(grave.reason))}."] if grave else []
-    best = best_cue(evidence)
+    best = best_cue(context)
     cue = "No simple cue clearly predicts the target."
-    untested = [row for row in evidence.tables["shortcuts"] if math.isnan(numeric(row, "value"))]
+    untested = [row for row in context.tables["shortcuts"] if math.isnan(numeric(row, "value"))]
     if best is not None:
-        words = f"{cue_words(best['kind'], best['name'])} predicts {of_words(best, evidence)}"
+        words = f"{cue_words(best['kind'], best['name'])} predicts {of_words(best, context)}"
         cue = f"Without a network, {words}: AUROC {number(numeric(best, 'value'))}."
-    elif untested and len(untested) == len(evidence.tables["shortcuts"]):
+    elif untested and len(untested) == len(context.tables["shortcuts"]):
         cue = f"No simple cue could be tested: {reason_words(untested[0]['reason'])}."
     return " ".join([*first, cue])
 
 
-def _gravest(evidence: Evidence) -> Finding | None:
+def _gravest(context: PageContext) -> Finding | None:
     """Return the finding on invalid data that the verdict begins with, if any."""
-    rows = evidence.tables["findings"]
+    rows = context.tables["findings"]
     invalid = [harm for harm in look_harms(rows) if harm.rank == Rank.INVALID]
-    return from_row(rows[invalid[0].row]) if invalid else None
+    return parse_finding(rows[invalid[0].row]) if invalid else None
 
 
-def of_words(cue: Row, evidence: Evidence) -> str:
+def of_words(cue: Row, context: PageContext) -> str:
     """Return what a cue predicts: the target, one of several classes, or the lesion's area."""
     if cue["of"] == LARGE:
         return "lesion area"
-    return "the target" if evidence.facts.get("positive class") else f"class '{cue['of']}' against the rest"
+    return "the target" if context.facts.get("positive class") else f"class '{cue['of']}' against the rest"
 
 
 def further_findings(findings: Sequence[Finding]) -> list[Finding]:

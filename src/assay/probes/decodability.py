@@ -23,8 +23,8 @@ from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope, with_untrained
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import auroc_influence, sum_by_patient
-from assay.stats.metrics import average_ranks, placements, varying
-from assay.stats.ridge import held_out
+from assay.stats.metrics import average_ranks, is_varying, placements
+from assay.stats.ridge import cross_validated_predictions
 
 register_measures(
     Measure(
@@ -191,7 +191,7 @@ class Space:
     @property
     def constant(self) -> bool:
         """Whether no feature tells two images apart."""
-        return not varying(self.features).any()
+        return not is_varying(self.features).any()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ def _answer(
     if space.also_shuffled:
         order = generator(seed, "decodability-shuffle", len(rows)).permutation(len(rows))
         wanted, positive = (np.concatenate([x, x[order]], axis=1) for x in (wanted, positive))
-    predictions = held_out(space.features[rows], wanted, fold[rows])
+    predictions = cross_validated_predictions(space.features[rows], wanted, fold[rows])
     widths = [q.wanted.shape[1] for q in questions]
     edges = np.cumsum([0, *widths, *widths] if space.also_shuffled else [0, *widths])
     answers = [_mean_auroc(predictions[:, a:b], positive[:, a:b], fold[rows]) for a, b in pairwise(edges)]

@@ -15,7 +15,7 @@ from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.probes.probe import Group, Reading, Request, Scope, groups_of, worst_group_place
 from assay.stats.influence import ModelPredictions, code_patients
-from assay.stats.measures import COMPUTED, find_measure, images, influence_of
+from assay.stats.measures import COMPUTED, find_measure, images, value_and_contributions
 from assay.stats.metrics import class_score
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 register_measures(
-    images.dosed(
+    images.dose_response_measure(
         "worst-group-accuracy",
         meaning="least accuracy of a group: a level of a factor in one class",
         display="accuracy of the worst group",
         reference="Sagawa et al. 2020",
     ),
-    images.dosed(
+    images.dose_response_measure(
         "worst-group-auroc",
         meaning="least AUROC of a group: a level of a factor",
         display="AUROC of the worst group",
@@ -141,7 +141,7 @@ def measurement_of(name: str, answers: ModelPredictions, patient: np.ndarray, pl
     n: the images that it is of, which of a map's measures may be a part of them, such as those with a lesion.
     """
     described = find_measure(name)
-    metric, contributions = influence_of(name, answers, patient)
+    metric, contributions = value_and_contributions(name, answers, patient)
     return replace(
         place,
         measure=name,
@@ -153,7 +153,7 @@ def measurement_of(name: str, answers: ModelPredictions, patient: np.ndarray, pl
         patients=len(contributions),
         standard_error=float(np.sqrt((contributions**2).sum())),
         contributions=Contributions(code_patients(patient)[0], contributions),
-        chance=described.chance(answers.target, answers.classes),
+        chance=described.chance(answers.target, answers.n_classes),
     )
 
 
@@ -175,28 +175,34 @@ def overall(answered: Mapping[str, tuple[ModelPredictions, np.ndarray]], *, grad
     every: list[Measurement] = []
     of_grades: list[Measurement] = []
     for environment, (answers, patient) in answered.items():
-        several, place = answers.classes > 2, _place(environment)
+        several, place = answers.n_classes > 2, _place(environment)
         every += [measurement_of(name, answers, patient, place) for name in _of_classes(several)]
         if graded and several:
-            domains = ((name, grade.domain) for name, grade in COMPUTED.items() if grade.domain.ordinal)
-            names = [name for name, domain in domains if answers.specific is not None or not domain.specific]
+            domains = ((name, grade.requirements) for name, grade in COMPUTED.items() if grade.requirements.ordinal)
+            names = [
+                name
+                for name, domain in domains
+                if answers.specificity_log_odds is not None or not domain.specificity_thresholds
+            ]
             of_grades += [measurement_of(name, answers, patient, place) for name in names]
     return every + _worst_environments(every) + of_grades
 
 
 def _of_classes(several: bool) -> list[str]:
     """Return the measures of classes, of two those first that exist for two alone."""
-    of_classes = [measure for measure in COMPUTED.values() if not measure.domain.maps and not measure.domain.ordinal]
+    of_classes = [
+        measure for measure in COMPUTED.values() if not measure.requirements.maps and not measure.requirements.ordinal
+    ]
     if several:
-        return [measure.name for measure in of_classes if not measure.domain.binary]
-    by_domain = sorted(of_classes, key=lambda measure: not measure.domain.binary)
-    return [measure.name for measure in by_domain if not measure.restates]
+        return [measure.name for measure in of_classes if not measure.requirements.binary]
+    by_domain = sorted(of_classes, key=lambda measure: not measure.requirements.binary)
+    return [measure.name for measure in by_domain if not measure.is_restatement]
 
 
 def _by_class(answers: ModelPredictions, table: FactorTable, environment: str) -> list[Measurement]:
     """Return the measures of each of several classes against the rest."""
     measurements: list[Measurement] = []
-    for label, level in enumerate(table.classes if answers.classes > 2 else ()):
+    for label, level in enumerate(table.classes if answers.n_classes > 2 else ()):
         binary, place = _one_against_rest(answers, label), _place(environment, level=level)
         measurements += [measurement_of(name, binary, table.patient, place) for name in _ONE_AGAINST_REST]
     return measurements
@@ -211,7 +217,7 @@ def _one_against_rest(answers: ModelPredictions, label: int) -> ModelPredictions
 def _by_group(
     answers: ModelPredictions, table: FactorTable, groups: list[Group], environment: str
 ) -> list[Measurement]:
-    ranking = "auroc" if answers.classes == 2 else "auroc-macro"
+    ranking = "auroc" if answers.n_classes == 2 else "auroc-macro"
     measurements: list[Measurement] = []
     for group in groups:
         inside = rows_of(answers, group.rows)
@@ -236,7 +242,7 @@ def rows_of(answers: ModelPredictions, rows: np.ndarray) -> ModelPredictions:
         threshold=threshold[rows] if isinstance(threshold, np.ndarray) else threshold,
         fold=None if answers.fold is None else answers.fold[rows],
         maps={name: column[rows] for name, column in answers.maps.items()},
-        specific=None if answers.specific is None else answers.specific[rows],
+        specificity_log_odds=None if answers.specificity_log_odds is None else answers.specificity_log_odds[rows],
     )
 
 

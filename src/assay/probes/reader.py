@@ -31,7 +31,7 @@ from assay.models.ref import Model
 from assay.probes.probe import KeepsActivations, ModelOutputs, Probe, Reading, Request, SampledActivations
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import ModelPredictions
-from assay.stats.metrics import log_odds, varying
+from assay.stats.metrics import is_varying, log_odds
 
 # Answers to images that occur in several environments, recognized by their pixels.
 
@@ -302,7 +302,7 @@ def standardized_grams(
             finite(values, f"activations of '{layer}'", "the images whose maps are compared")
             for at in range(0, values.shape[1], _FEATURES_AT_ONCE):
                 part = values[:, at : at + _FEATURES_AT_ONCE]
-                x = part[:, varying(part)].astype(np.float64)
+                x = part[:, is_varying(part)].astype(np.float64)
                 x = (x - x.mean(axis=0)) / x.std(axis=0)
                 products[layer] += x @ x.T
                 varied[layer] += x.shape[1]
@@ -335,9 +335,9 @@ def answers_of(reading: Reading, environment: Environment) -> ModelPredictions:
         environment.table.target,
         0.5 if model.threshold is None else model.threshold,
         maps={**read.maps, **operating},
-        cut=model.cut or 1,
-        specific=np.tile(model.specific, (len(read.logits), 1)) if model.specific else None,
-        names=environment.table.classes,
+        grade_cutoff=model.cut or 1,
+        specificity_log_odds=np.tile(model.specific, (len(read.logits), 1)) if model.specific else None,
+        class_names=environment.table.classes,
     )
 
 

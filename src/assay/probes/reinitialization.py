@@ -29,7 +29,7 @@ from assay.probes.probe import Reading, Request, Scope, SourceOfImages, same_row
 from assay.probes.reader import ModelReading
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import ModelPredictions
-from assay.stats.measures import influence_of
+from assay.stats.measures import value_and_contributions
 
 _cost_of = partial(
     Measure,
@@ -202,7 +202,7 @@ def _advantage(
 ) -> Iterator[Measurement]:
     """Advantage of the trained network over the one with that layer as it was, or permuted."""
     place = replace(sample.place, layer=layer, n=len(sample.table))
-    ranking = "auroc" if sample.trained.classes == 2 else "auroc-macro"
+    ranking = "auroc" if sample.trained.n_classes == 2 else "auroc-macro"
     names: Mapping[str, str] = {f"auroc-lost-to-{to}": ranking, f"accuracy-lost-to-{to}": "accuracy"}
     try:
         changed = with_permuted_weights(model.network, keys) if start is None else put_back(model.network, start, keys)
@@ -212,7 +212,9 @@ def _advantage(
         return
     answers, patient = _answers_of_model(model, logits, sample.table), sample.table.patient
     for name, of in names.items():
-        (before, ours), (after, theirs) = (influence_of(of, outputs, patient) for outputs in (sample.trained, answers))
+        (before, ours), (after, theirs) = (
+            value_and_contributions(of, outputs, patient) for outputs in (sample.trained, answers)
+        )
         described = measurement_of(of, sample.trained, patient, place)
         yield replace(
             described,

@@ -18,7 +18,7 @@ from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope, estimated_mean, measurement_with_error, patients
 from assay.shifts.environment import Environment, Scene, SobolDesign
-from assay.stats.metrics import log_odds, predictions, probabilities, score_names
+from assay.stats.metrics import log_odds, predicted_classes, probabilities, score_names
 
 _used = partial(Measure, probe="reliance", needs=("factor",), dosed=True, chance=0.0)
 _moved = partial(_used, environment=NEUTRAL)
@@ -174,7 +174,7 @@ def _change(
     reading: Reading, factor: str, group: str, before: np.ndarray, after: np.ndarray, rows: np.ndarray
 ) -> FactorChange:
     threshold = 0.5 if reading.model.threshold is None else reading.model.threshold
-    called = [predictions(probabilities(logits[rows]), threshold) for logits in (before, after)]
+    called = [predicted_classes(probabilities(logits[rows]), threshold) for logits in (before, after)]
     return FactorChange(
         factor, group, log_odds(before[rows]), log_odds(after[rows]), called[0] != called[1], rows, threshold
     )

@@ -34,8 +34,8 @@ from assay.probes.probe import (
 from assay.probes.reader import GramMatrices, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import sum_by_patient
-from assay.stats.metrics import varying
-from assay.stats.similarity import center, cka_matrix, hsic, squared_distances, undefined_for
+from assay.stats.metrics import is_varying
+from assay.stats.similarity import center, cka_matrix, hsic, squared_distances, undefined_reason
 
 _layer = partial(Measure, probe="representation", needs=("layer",), environment=NEUTRAL)
 _dimensions = partial(_layer, unit="dimensions", low=1.0)
@@ -180,7 +180,7 @@ def eigenvalues(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
     greatest, are 0.
     """
     n, d = features.shape
-    x = features[:, varying(features)].astype(np.float64)
+    x = features[:, is_varying(features)].astype(np.float64)
     x -= x.mean(axis=0)
     spectrum = np.zeros(d)
     rank = min(n - 1, x.shape[1])
@@ -543,20 +543,20 @@ def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[M
     def few(most: int) -> Reason:
         return Reason.of(Code.LIMITED_RANK, images=n, units=units, most=most) if n <= units else NO_REASON
 
-    yield _one("constant-units", Scalar(1 - float(varying(x).mean())), layer, group, rows)
+    yield _one("constant-units", Scalar(1 - float(is_varying(x).mean())), layer, group, rows)
     for measure, value, reason_of_rank in (
         ("effective-rank", effective_rank(values), few(n - 1)),
         ("rankme", rankme(x), few(n)),
         ("participation-ratio", participation_ratio(x), NO_REASON),
         ("components-90", float(components(values) or math.nan), NO_REASON),
     ):
-        reason = (undefined_for(x) or Reason.of(Code.ZERO_ACTIVATIONS)) if math.isnan(value) else reason_of_rank
+        reason = (undefined_reason(x) or Reason.of(Code.ZERO_ACTIVATIONS)) if math.isnan(value) else reason_of_rank
         yield _one(measure, Scalar(value, reason), layer, group, rows)
     excess = kurtosis(x)
     for measure, scalar in (
         ("condition-number", condition(values)),
         ("condition-number-90-10", condition_percentiles(values)),
-        ("kurtosis", Scalar(excess, undefined_for(x) if math.isnan(excess) else NO_REASON)),
+        ("kurtosis", Scalar(excess, undefined_reason(x) if math.isnan(excess) else NO_REASON)),
         ("intrinsic-dimension", intrinsic_dimension(x[rows.per_patient])),
     ):
         yield _one(measure, scalar, layer, group, rows)
@@ -610,7 +610,7 @@ def _moved(x: np.ndarray, y: np.ndarray, layer: str, rows: _Rows) -> Measurement
 
 
 def _compared(value: float, x: np.ndarray, y: np.ndarray) -> Scalar:
-    return Scalar(value, (undefined_for(x) or undefined_for(y)) if math.isnan(value) else NO_REASON)
+    return Scalar(value, (undefined_reason(x) or undefined_reason(y)) if math.isnan(value) else NO_REASON)
 
 
 def _one(measure: str, scalar: Scalar, layer: str, group: str, rows: _Rows, **more: str | float) -> Measurement:

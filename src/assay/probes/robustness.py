@@ -23,7 +23,7 @@ from assay.probes.reader import answers_of
 from assay.shifts.distortions import SEVERITIES, distort, families_of
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import ModelPredictions
-from assay.stats.measures import find_measure, influence_of
+from assay.stats.measures import find_measure, value_and_contributions
 
 _distorted = partial(
     Measure,
@@ -146,7 +146,7 @@ class Robustness:
     called as the same image is called clean, rightly or not), `distorted-auroc` (`distorted-auroc-macro` with several
     classes, and with `referable` also `distorted-auroc-referable`) and `distorted-calibration-error`. Corruption error
     and relative corruption error use the first two as they are made of, as ratios to a baseline recipe
-    (`assay.stats.outcomes`).
+    (`assay.stats.corruption`).
 
     Every model sees the same distorted images; they are made as they are read and not kept. Standard errors are over
     patients, of which each counts in the clean and the distorted images together. A family that such images cannot
@@ -236,7 +236,7 @@ class Robustness:
         return measurements
 
     def _answers(self, reading: Reading, environment: Environment) -> ModelPredictions:
-        return replace(answers_of(reading, environment), cut=self.referable or 1)
+        return replace(answers_of(reading, environment), grade_cutoff=self.referable or 1)
 
     def _clean(self, scene: Scene) -> Environment:
         if self.environment and self.environment not in scene.names:
@@ -259,7 +259,7 @@ class Robustness:
 
 def _of_answers(answers: ModelPredictions, referable: int) -> dict[str, str]:
     """Names: measure of the probe -> measure of performance."""
-    ranking = {"distorted-auroc": "auroc"} if answers.classes == 2 else {"distorted-auroc-macro": "auroc-macro"}
+    ranking = {"distorted-auroc": "auroc"} if answers.n_classes == 2 else {"distorted-auroc-macro": "auroc-macro"}
     graded = {"distorted-auroc-referable": "auroc-referable"} if referable else {}
     return {**ranking, **graded, "distorted-calibration-error": "calibration-error"}
 
@@ -269,7 +269,7 @@ def _values(
 ) -> dict[str, _MeasuredValue]:
     """Return every measure of one family and severity. names: as `_of_answers` returns them."""
     clean, distorted = (_found("accuracy", answers, patient) for answers in (before, after))
-    stable = _found("accuracy", replace(after, target=before.calls), patient)
+    stable = _found("accuracy", replace(after, target=before.predicted_classes), patient)
     return {
         "distorted-error": _MeasuredValue(1 - distorted.value, -distorted.contributions, 1 - distorted.chance),
         "distorted-error-increase": _MeasuredValue(
@@ -282,9 +282,9 @@ def _values(
 
 
 def _found(name: str, answers: ModelPredictions, patient: np.ndarray) -> _MeasuredValue:
-    metric, contributions = influence_of(name, answers, patient)
+    metric, contributions = value_and_contributions(name, answers, patient)
     return _MeasuredValue(
-        metric.value, contributions, find_measure(name).chance(answers.target, answers.classes), metric.reason
+        metric.value, contributions, find_measure(name).chance(answers.target, answers.n_classes), metric.reason
     )
 
 

@@ -51,7 +51,7 @@ class MapMeasures:
     def overall(self) -> list[str]:
         """Measures of an environment."""
         of_probe = (measure for measure in COMPUTED.values() if measure.entry.probe == self.name)
-        return [measure.name for measure in of_probe if self.native or not measure.domain.native]
+        return [measure.name for measure in of_probe if self.native or not measure.requirements.native]
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """Return the answers in every test environment."""

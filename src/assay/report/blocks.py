@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from assay.core.measures import MEASURES, label_of, range_of
 from assay.report.block import Block
 from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_field, draw_planes, draw_rows
+from assay.report.context import PageContext, coordinates, distinct_values, int_or_zero
 from assay.report.drawing import (
     REFERENCE,
     ChartPanel,
@@ -23,7 +24,6 @@ from assay.report.drawing import (
     short_names,
     styles,
 )
-from assay.report.evidence import Evidence, coordinates, distinct, whole
 from assay.report.sentences.reasons import place_words as worst_words
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import (
@@ -102,33 +102,33 @@ PlotT = TypeVar("PlotT", bound=DisplayNames)
 T = TypeVar("T")
 
 
-def render(block: Block, evidence: Evidence) -> RenderedBlock:
+def render(block: Block, context: PageContext) -> RenderedBlock:
     """Render a block; nothing of one without rows."""
-    rows = block.keep.of(evidence.rows(block.table))
-    table = _table(block, rows, evidence) if block.listed and rows else None
-    figure = chart(block, evidence)
+    rows = block.keep.of(context.rows(block.table))
+    table = _table(block, rows, context) if block.listed and rows else None
+    figure = chart(block, context)
     if figure and table:
         table = replace(table, caption=f"{table.caption}, in numbers")
     return RenderedBlock(figure, table)
 
 
-def chart(block: Block, evidence: Evidence, width: float = FULL) -> Figure | None:
+def chart(block: Block, context: PageContext, width: float = FULL) -> Figure | None:
     """Draw a block; None where it has no value to draw."""
-    rows = block.keep.of(evidence.rows(block.table))
+    rows = block.keep.of(context.rows(block.table))
     free = (block.along.removeprefix("axis "),) if block.along.startswith("axis ") else ()
     free += tuple(name.removeprefix("axis ") for name in block.place if name.startswith("axis "))
-    rows = [row for row in rows if evidence.outline.is_in_slice(row, *free)]
+    rows = [row for row in rows if context.scope.is_in_slice(row, *free)]
     match block.chart:
         case "strip":
-            return _strip(block, rows, evidence, width)
+            return _strip(block, rows, context, width)
         case "curve":
-            return _curve(block, rows, evidence, width)
+            return _curve(block, rows, context, width)
         case "field" | "froc":
-            return _field(block, rows, evidence, width)
+            return _field(block, rows, context, width)
         case "trade":
-            return _trade(block, rows, evidence, width)
+            return _trade(block, rows, context, width)
         case "heat":
-            return _heat(block, rows, evidence, width)
+            return _heat(block, rows, context, width)
         case "none":
             return None
 
@@ -136,12 +136,12 @@ def chart(block: Block, evidence: Evidence, width: float = FULL) -> Figure | Non
 # Charts.
 
 
-def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
+def _strip(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
     """Values with intervals: a row per place, recipes as colors, a panel per measure."""
     undefined = [row for row in rows if math.isnan(numeric(row, block.value))]
     rows = [row for row in rows if row not in undefined]
-    levels, kept, cut = _levels(block, rows, evidence)
-    by_panel, more = _panels(block, kept, evidence)
+    levels, kept, cut = _levels(block, rows, context)
+    by_panel, more = _panels(block, kept, context)
     if not by_panel:
         return None
     block = replace(
@@ -152,13 +152,13 @@ def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     for title, panel_rows in by_panel.items():
         most = max(abs(numeric(row, block.value)) for row in panel_rows) or 1.0
         for row in panel_rows:
-            at = _place(block, row, evidence)
+            at = _place(block, row, context)
             places[at] = max(places.get(at, 0.0), abs(numeric(row, block.value)) / most)
-        at = (_place(block, row, evidence) for row in undefined if _panel_of(block, row, evidence) == title)
-        panels.append(replace(_panel(block, title, panel_rows, evidence), undefined=frozenset(at)))
+        at = (_place(block, row, context) for row in undefined if _panel_of(block, row, context) == title)
+        panels.append(replace(_panel(block, title, panel_rows, context), undefined=frozenset(at)))
     by_size = "factor" in block.place and not block.ordered
     order = sorted(places, key=lambda place: -places[place]) if by_size else list(places)
-    colors = {level: style for level, style in _styles(block, levels, evidence).items() if level in levels}
+    colors = {level: style for level, style in _styles(block, levels, context).items() if level in levels}
     axis = axis_words(kept[0]["measure"], str(kept[0].get("unit") or "")) if "measure" in kept[0] else ""
     title = panels[0].title if len(panels) == 1 else ""
     axis = block.axes[0].format(title) if block.axes and title else axis if len(panels) == 1 else ""
@@ -168,13 +168,13 @@ def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     return make_figure(block, plot, kept, draw_rows, width, f"{cut} {more}".strip(), still=_still)
 
 
-def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
+def _curve(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
     """Values along an axis of recipes, a layer or a severity: a curve per level, a panel per place."""
     references = [row for row in rows if row.get("group") in block.reference]
     rows = [row for row in rows if row not in references] if references else list(rows)
     along = _position_of_rows(block)
-    levels, kept, cut = _levels(block, [row for row in rows if not math.isnan(numeric(row, block.value))], evidence)
-    positions = distinct(along(row) for row in kept)
+    levels, kept, cut = _levels(block, [row for row in rows if not math.isnan(numeric(row, block.value))], context)
+    positions = distinct_values(along(row) for row in kept)
     if len(positions) < 2:
         return None
     scaled = block.along.startswith("axis ") and all(map(_is_number, positions))
@@ -182,21 +182,21 @@ def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
         positions = sorted(positions, key=float)
     elif set(positions) <= set(block.order):
         positions = sorted(positions, key=block.order.index)
-    by_panel, more = _panels(block, kept, evidence)
+    by_panel, more = _panels(block, kept, context)
     panels = tuple(
         _panel(
             block,
             title,
             panel_rows,
-            evidence,
+            context,
             along,
-            _gray([row for row in references if _panel_of(block, row, evidence) == title]),
+            _gray([row for row in references if _panel_of(block, row, context) == title]),
         )
         for title, panel_rows in by_panel.items()
     )
     name = block.along.removeprefix("axis ")
-    colors = _styles(block, levels, evidence)
-    measures = distinct(row.get("measure") for row in kept)
+    colors = _styles(block, levels, context)
+    measures = distinct_values(row.get("measure") for row in kept)
     axis = axis_words(measures[0]) if len(measures) == 1 else "value"
     span = (
         min(panel.limits[0] for panel in panels if panel.limits),
@@ -228,25 +228,25 @@ def _position_of_rows(block: Block) -> Callable[[Row], str]:
     return lambda row: str(row.get(block.along, ""))
 
 
-def _levels(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[str], list[Row], str]:
+def _levels(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[list[str], list[Row], str]:
     """Return the levels that a chart shows, their rows, and a note where there are more than it can hold."""
-    levels = distinct(_color(block, row, evidence) for row in rows) or [""]
+    levels = distinct_values(_color(block, row, context) for row in rows) or [""]
     cut = f"{MOST_LEVELS} of {len(levels)} shown; the table has all." if len(levels) > MOST_LEVELS else ""
     if cut:  # both ends of the ranking
-        best = sorted(levels, key=lambda one: _mean(one, block, rows, evidence))
+        best = sorted(levels, key=lambda one: _mean(one, block, rows, context))
         chosen = {*best[: MOST_LEVELS // 2], *best[-MOST_LEVELS // 2 :]}
         levels = [level for level in levels if level in chosen]
-    return levels, [row for row in rows if _color(block, row, evidence) in levels], cut
+    return levels, [row for row in rows if _color(block, row, context) in levels], cut
 
 
-def _mean(level: str, block: Block, rows: Sequence[Row], evidence: Evidence) -> float:
-    values = [numeric(row, block.value) for row in rows if _color(block, row, evidence) == level]
+def _mean(level: str, block: Block, rows: Sequence[Row], context: PageContext) -> float:
+    values = [numeric(row, block.value) for row in rows if _color(block, row, context) == level]
     return sum(values) / len(values)
 
 
-def _color(block: Block, row: Row, evidence: Evidence) -> str:
+def _color(block: Block, row: Row, context: PageContext) -> str:
     if not block.colors:
-        return evidence.color(row)
+        return context.level_label(row)
     value = str(row[block.colors])
     if block.colors == "verdict" and value in VERDICTS:
         return VERDICTS[value].text
@@ -255,16 +255,16 @@ def _color(block: Block, row: Row, evidence: Evidence) -> str:
     return in_words(value).replace("-", " ") or "all images"
 
 
-def _styles(block: Block, levels: Sequence[str], evidence: Evidence) -> dict[str, Style]:
-    page_styles: dict[str, Style] = {} if block.colors else evidence.styles
+def _styles(block: Block, levels: Sequence[str], context: PageContext) -> dict[str, Style]:
+    page_styles: dict[str, Style] = {} if block.colors else context.styles
     return page_styles if all(level in page_styles for level in levels) else styles(levels)
 
 
-def _panels(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[dict[str, list[Row]], str]:
+def _panels(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[dict[str, list[Row]], str]:
     """Return the panels of a chart, and a note where there are more than it can hold."""
     by_panel: dict[str, list[Row]] = {}
     for row in rows:
-        by_panel.setdefault(_panel_of(block, row, evidence), []).append(row)
+        by_panel.setdefault(_panel_of(block, row, context), []).append(row)
     return _first_of(by_panel, MOST_PANELS, "panels")
 
 
@@ -274,21 +274,21 @@ def _first_of(by_level: Mapping[str, T], most: int, name: str) -> tuple[dict[str
     return dict(list(by_level.items())[:most]), cut
 
 
-def _panel_of(block: Block, row: Row, evidence: Evidence) -> str:
+def _panel_of(block: Block, row: Row, context: PageContext) -> str:
     """Return the title of a row's panel: its value of the panel's column; confounders of doses are apart."""
-    name = _text(block.table, block.panel or "measure", row, evidence) if block.panel or "measure" in row else ""
+    name = _text(block.table, block.panel or "measure", row, context) if block.panel or "measure" in row else ""
     confounder = coordinates(row).get("confounder", "") if block.along.startswith("axis ") else ""
-    if not confounder or "confounder" not in evidence.outline.axes or evidence.outline.axis == "confounder":
+    if not confounder or "confounder" not in context.scope.axes or context.scope.axis == "confounder":
         return name
-    return f"{name}, {evidence.names.level('confounder', confounder)}"
+    return f"{name}, {context.names.level('confounder', confounder)}"
 
 
-def _place(block: Block, row: Row, evidence: Evidence) -> str:
+def _place(block: Block, row: Row, context: PageContext) -> str:
     """Return the words of the columns that name a row of a strip."""
     parts = [
         coordinates(row).get(name.removeprefix("axis "), "")
         if name.startswith("axis ")
-        else _text(block.table, name, row, evidence)
+        else _text(block.table, name, row, context)
         if row.get(name)
         else ""
         for name in block.place
@@ -308,17 +308,17 @@ def _panel(
     block: Block,
     title: str,
     rows: Sequence[Row],
-    evidence: Evidence,
+    context: PageContext,
     along: Callable[[Row], str] | None = None,
     references: tuple[ReferenceLine, ...] = (),
 ) -> ChartPanel:
     marks = tuple(
         EstimateMark(
-            _color(block, row, evidence),
+            _color(block, row, context),
             numeric(row, block.value),
             *ends_of(row, block.value),
-            evidence.seeds(row),
-            along(row) if along else _place(block, row, evidence),
+            context.values_by_seed(row),
+            along(row) if along else _place(block, row, context),
             reason_words(row.get("reason", "")) if doubtful(row) else "",
         )
         for row in rows
@@ -357,7 +357,7 @@ def _gray(rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
     """Return gray references along a curve, as the first recipe has them."""
     of_recipe = [row for row in rows if row["recipe"] == rows[0]["recipe"]]
     lines: list[ReferenceLine] = []
-    for group, dash in zip(distinct(row["group"] for row in of_recipe), _DASHES, strict=False):
+    for group, dash in zip(distinct_values(row["group"] for row in of_recipe), _DASHES, strict=False):
         defined = [row for row in of_recipe if row["group"] == group and not math.isnan(numeric(row, "value"))]
         if defined and not defined[0]["layer"]:
             lines.append(ReferenceLine.level(group, numeric(defined[0], "value")))
@@ -366,11 +366,11 @@ def _gray(rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
     return tuple(lines)
 
 
-def _trade(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
+def _trade(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
     """False positives against overlap: a point per recipe with its intervals, in the region where both may lie."""
     estimates = {
         (row["recipe"], row["measure"], row["environment"]): row
-        for row in evidence.tables["estimates"]
+        for row in context.tables["estimates"]
         if not (row["factor"] or row["level"] or row["group"]) and not math.isnan(numeric(row, "value"))
     }
     spots: list[Spot] = []
@@ -380,17 +380,17 @@ def _trade(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
         if both[0] is None or both[1] is None:
             continue
         used += [both[0], both[1]]
-        seeds = [dict(evidence.seeds(point)) for point in (both[0], both[1])]
+        seeds = [dict(context.values_by_seed(point)) for point in (both[0], both[1])]
         ends = [
             (numeric(point, "value"), numeric(point, "low"), numeric(point, "high")) for point in (both[0], both[1])
         ]
         pairs = tuple((seeds[0][seed], seeds[1][seed]) for seed in sorted(seeds[0].keys() & seeds[1].keys()))
         region = tuple((float(x), float(y)) for x, y in json.loads(row["region"] or "[]"))
-        spots.append(Spot(evidence.color(row), ends[0], ends[1], pairs, region))
+        spots.append(Spot(context.level_label(row), ends[0], ends[1], pairs, region))
     if not spots:
         return None
     names = tuple(
-        f"{axis_words(rows[0][side])}, {evidence.names.place(rows[0][f'{side}_environment'])}"
+        f"{axis_words(rows[0][side])}, {context.names.place(rows[0][f'{side}_environment'])}"
         for side in ("across", "up")
     )
     spans = [
@@ -404,7 +404,7 @@ def _trade(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     if any(_fills(spot.region, spans) for spot in spots):  # a shade over everything hides the others
         spots = [replace(spot, region=()) for spot in spots]
     levels = tuple(spot.level for spot in spots)
-    field = Field(names[0], names[1], spans[0], spans[1], levels, _styles(block, levels, evidence), tuple(spots))
+    field = Field(names[0], names[1], spans[0], spans[1], levels, _styles(block, levels, context), tuple(spots))
     return make_figure(block, field, used, draw_field, width)
 
 
@@ -417,13 +417,13 @@ def _fills(region: Sequence[tuple[float, float]], spans: Sequence[tuple[float, f
     )
 
 
-def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
+def _field(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
     """A line per recipe through points of two columns, with the area of its intervals where it has some."""
     defined = [row for row in rows if not math.isnan(numeric(row, block.up))]
     lines: dict[str, list[tuple[float, float]]] = {}
     ends: dict[str, list[tuple[float, float, float]]] = {}
     for row in defined:
-        level, at = _color(block, row, evidence), numeric(row, block.along)
+        level, at = _color(block, row, context), numeric(row, block.along)
         lines.setdefault(level, []).append((at, numeric(row, block.up)))
         low, high = ends_of(row, block.up)
         ends.setdefault(level, []).extend([] if math.isnan(low) else [(at, low, high)])
@@ -437,7 +437,7 @@ def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     span = (0.0, 1.02) if square else limits([y for _, y in points], [], (-math.inf, math.inf))
     levels = tuple(trace.level for trace in traces)
     across = (across[0], max(across[1], across[0] + 1e-9))
-    colors = _styles(block, levels, evidence)
+    colors = _styles(block, levels, context)
     colors |= dict.fromkeys(block.reference, REFERENCE)
     field = Field(*_axis_titles(block), across, span, levels, colors, traces=traces, square=square)
     return make_figure(block, field, defined, draw_field, width, cut)
@@ -449,22 +449,24 @@ def _band(ends: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, floa
     return (*((at, low) for at, low, _ in ordered), *((at, high) for at, _, high in reversed(ordered)))
 
 
-def _heat(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
+def _heat(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
     """A value by two columns: a map per recipe, or per pair of recipes."""
-    names = short_names(distinct(str(row[one]) for row in rows for one in (block.up, block.along)) or [""])
-    short = dict(zip(distinct(str(row[one]) for row in rows for one in (block.up, block.along)), names, strict=False))
+    names = short_names(distinct_values(str(row[one]) for row in rows for one in (block.up, block.along)) or [""])
+    short = dict(
+        zip(distinct_values(str(row[one]) for row in rows for one in (block.up, block.along)), names, strict=False)
+    )
 
     def label_of(row: Row, column: str) -> str:
-        return _text(block.table, column, row, evidence) if column in evidence.page.cells else short[str(row[column])]
+        return _text(block.table, column, row, context) if column in context.page.cells else short[str(row[column])]
 
     values: dict[str, dict[tuple[str, str], float]] = {}
     for row in rows:
-        name = str(row[block.panel]) if block.panel else evidence.color(row)
+        name = str(row[block.panel]) if block.panel else context.level_label(row)
         values.setdefault(name, {})[label_of(row, block.up), label_of(row, block.along)] = numeric(row, "value")
     values, cut = _first_of(values, MOST_PANELS, "panels")
     if not values:
         return None
-    down, across = (tuple(distinct(key[i] for cells in values.values() for key in cells)) for i in (0, 1))
+    down, across = (tuple(distinct_values(key[i] for cells in values.values() for key in cells)) for i in (0, 1))
     along, up = _axis_titles(block)
     plot = Planes(values, down, across, up, along, block.title)
     return make_figure(block, plot, rows, draw_planes, width, cut)
@@ -505,8 +507,8 @@ def _describe_counts(rows: Sequence[Row], *, first: bool) -> str:
 
     first: On the first screen, which names the seeds elsewhere.
     """
-    over = "patients" if any(whole(row, "patients") for row in rows if "patients" in row) else "images"
-    parts = [_range([whole(row, name) for row in rows if name in row], name) for name in ("seeds", over)[first:]]
+    over = "patients" if any(int_or_zero(row, "patients") for row in rows if "patients" in row) else "images"
+    parts = [_range([int_or_zero(row, name) for row in rows if name in row], name) for name in ("seeds", over)[first:]]
     doubts = [row for row in rows if doubtful(row)]
     without = all("low" in row and math.isnan(numeric(row, "low")) for row in doubts)
     what = "without an interval" if without else "undefined or doubtful"
@@ -535,43 +537,43 @@ _WORDS: Mapping[CellKind, Callable[[str], str]] = {
 """Kind of a cell -> its words; of others the value is the name of a component."""
 
 
-def _text(table: str, name: str, row: Row, evidence: Evidence) -> str:
+def _text(table: str, name: str, row: Row, context: PageContext) -> str:
     """Return the value of a column in words: those of the page, else by the kind of its cells."""
-    if name in evidence.page.cells:
-        return evidence.page.cells[name].cell(row, evidence).text
+    if name in context.page.cells:
+        return context.page.cells[name].cell(row, context).text
     value = str(row.get(name, ""))
-    match evidence.column(table, name).cell:
+    match context.column(table, name).cell:
         case "recipe":
             own = "coordinates" in row and value == row.get("recipe")
-            return evidence.recipe(row) if own else evidence.recipe_name(value)
+            return context.recipe(row) if own else context.recipe_name(value)
         case "environment":
-            return evidence.names.place(value)
+            return context.names.place(value)
         case "decision":
             return verdict_words(row)
         case "place":
-            return worst_words(value, evidence.names.place)
+            return worst_words(value, context.names.place)
         case kind:
             return _WORDS.get(kind, display_name)(value)
 
 
-def cell(table: str, name: str, row: Row, evidence: Evidence, places: int | None = None) -> Cell:
+def cell(table: str, name: str, row: Row, context: PageContext, places: int | None = None) -> Cell:
     """Return the cell of a column: in the words of the page, else by the kind of its cells.
 
     Args:
         table: Name of the table.
         name: Name of the column.
         row: The row.
-        evidence: The tables, with the page.
+        context: The tables, with the page.
         places: Decimals of the column; by the value or its interval where None.
     """
-    if name in evidence.page.cells:
-        special = evidence.page.cells[name].cell(row, evidence)
+    if name in context.page.cells:
+        special = context.page.cells[name].cell(row, context)
         return special if special.text else words(NONE)
-    kind, value = evidence.column(table, name).cell, row.get(name)
+    kind, value = context.column(table, name).cell, row.get(name)
     if kind == "count":
-        return amount(number_of) if (number_of := whole(row, name)) else Cell(NONE, "", True)
+        return amount(number_of) if (number_of := int_or_zero(row, name)) else Cell(NONE, "", True)
     if isinstance(value, bool | str) or value is None:
-        return words(_text(table, name, row, evidence) or NONE)
+        return words(_text(table, name, row, context) or NONE)
     if kind == "p":
         return probability(numeric(row, name))
     low, high = ends_of(row, name)
@@ -588,53 +590,53 @@ def anchor(row: Row) -> str:
     return "row-" + "".join(letter if letter.isalnum() else "-" for letter in str(row["id"]))
 
 
-def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | None:
-    table = evidence.kind.tables[block.table]
+def _table(block: Block, rows: Sequence[Row], context: PageContext) -> Sheet | None:
+    table = context.kind.tables[block.table]
     if block.across and not block.columns:
-        heads, lines = _pivot(block, rows, evidence)
+        heads, lines = _pivot(block, rows, context)
     else:
         columns = block.columns or ("recipe", *(one for one in block.place if not one.startswith("axis ")), "value")
-        columns = [one for one in columns if one != "recipe" or evidence.several]
+        columns = [one for one in columns if one != "recipe" or context.has_several_recipes]
         measures = {row.get("measure", "") for row in rows}
         decimals = {name: _places([row for row in rows if row.get("measure", "") == name]) for name in measures}
-        heads = [_heading(block.table, name, evidence) for name in columns]
+        heads = [_heading(block.table, name, context) for name in columns]
         lines = [
             SheetRow(
                 tuple(
-                    _cell_with_anchor(block, name, row, evidence, decimals[row.get("measure", "")]) for name in columns
+                    _cell_with_anchor(block, name, row, context, decimals[row.get("measure", "")]) for name in columns
                 )
             )
-            for row in _first(rows, evidence)
+            for row in _first(rows, context)
         ]
     note, pivoted = "" if block.chart != "none" else block.note, block.across and not block.columns
     table_sheet = sheet(block.id, block.title, heads, lines, (rows, table), note, 0 if pivoted else len(rows))
     return replace(table_sheet, folded=block.folded)
 
 
-def _heading(table: str, name: str, evidence: Evidence) -> str:
+def _heading(table: str, name: str, context: PageContext) -> str:
     """Return the heading of a column: that of the page, or that of the table."""
-    special = evidence.page.cells[name].head if name in evidence.page.cells else ""
-    return special or evidence.column(table, name).head or in_words(name)
+    special = context.page.cells[name].heading if name in context.page.cells else ""
+    return special or context.column(table, name).head or in_words(name)
 
 
-def _cell_with_anchor(block: Block, name: str, row: Row, evidence: Evidence, places: int) -> Cell:
+def _cell_with_anchor(block: Block, name: str, row: Row, context: PageContext, places: int) -> Cell:
     """Return a cell, with an anchor where text cites it."""
-    plain_cell = cell(block.table, name, row, evidence, places)
+    plain_cell = cell(block.table, name, row, context, places)
     return replace(plain_cell, anchor=anchor(row)) if name == block.cited and plain_cell.text != NONE else plain_cell
 
 
-def _first(rows: Sequence[Row], evidence: Evidence) -> Sequence[Row]:
+def _first(rows: Sequence[Row], context: PageContext) -> Sequence[Row]:
     """Return the rows that a page shows: where there are too many, the first ones of the recipes that charts show."""
     if len(rows) <= SHOWN_ROWS:
         return rows
-    return [row for row in rows if "coordinates" not in row or evidence.outline.is_in_slice(row)][:SHOWN_ROWS]
+    return [row for row in rows if "coordinates" not in row or context.scope.is_in_slice(row)][:SHOWN_ROWS]
 
 
 def _places(rows: Sequence[Row]) -> int:
     return common_decimals((numeric(row, "high") - numeric(row, "low")) / 2 for row in rows)
 
 
-def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[str], list[SheetRow]]:
+def _pivot(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[list[str], list[SheetRow]]:
     """Return a table with a line per place and a column per value of `across`; long where that makes too many.
 
     A part of the place that is the same everywhere is left out, and what else tells rows of one cell apart is added.
@@ -646,8 +648,12 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
         block.place if "recipe" in block.place else ("recipe", *(name for name in block.place if name != block.across))
     )
     place = (*place, *_distinguishing_columns(block, rows, ("recipe", *place, block.across)))
-    keys = [key for key in place if (evidence.several if key == "recipe" else len({row[key] for row in rows}) > 1)]
-    columns = distinct(str(row[block.across]) for row in rows)
+    keys = [
+        key
+        for key in place
+        if (context.has_several_recipes if key == "recipe" else len({row[key] for row in rows}) > 1)
+    ]
+    columns = distinct_values(str(row[block.across]) for row in rows)
     wide = len(keys) + len(columns) <= MOST_COLUMNS
     keys += [] if wide else [block.across]
     by_place: dict[tuple[str, ...], dict[str, Row]] = {}
@@ -665,14 +671,14 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
     lines = [
         SheetRow(
             (
-                *(words(_text(block.table, key, next(iter(own.values())), evidence) or NONE) for key in keys),
+                *(words(_text(block.table, key, next(iter(own.values())), context) or NONE) for key in keys),
                 *(_amount(own.get(column), decimals[column]) for column in columns),
             ),
         )
         for own in total
     ]
-    heads = [_heading(block.table, key, evidence) for key in keys]
-    heads += [_level_head(block, column, rows, evidence) for column in columns]
+    heads = [_heading(block.table, key, context) for key in keys]
+    heads += [_level_head(block, column, rows, context) for column in columns]
     return heads, lines
 
 
@@ -698,7 +704,7 @@ def _amount(row: Row | None, places: int) -> Cell:
     return amount(row["value"]) if row and isinstance(row["value"], int) else estimate_cell(row, places)
 
 
-def _level_head(block: Block, value: str, rows: Sequence[Row], evidence: Evidence) -> str:
+def _level_head(block: Block, value: str, rows: Sequence[Row], context: PageContext) -> str:
     """Return the heading of a column of a pivoted table."""
     row = next((row for row in rows if str(row.get(block.across)) == value), None)
-    return value if row is None else _text(block.table, block.across, row, evidence) or value
+    return value if row is None else _text(block.table, block.across, row, context) or value

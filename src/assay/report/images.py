@@ -17,8 +17,8 @@ from PIL import Image
 from assay.core.errors import StoreError
 from assay.core.files import is_file
 from assay.report.account import Thumbnail
+from assay.report.context import PageContext, coordinates, int_or_zero
 from assay.report.drawing import NARROW, AxisScale, Drawing, Style, breadth, line, marker, shorten, text
-from assay.report.evidence import Evidence, coordinates, whole
 from assay.report.sentences.captions import caption, pair_ends
 from assay.report.words import sentence_case
 from assay.stats.format import in_words, join_words, number
@@ -37,21 +37,21 @@ LEAST = 1.0
 """A drawing reaches at least one standard deviation either way, so that what is small looks small."""
 
 
-def recipes_of_pairs(evidence: Evidence, factor: str, recipes: Collection[str]) -> dict[tuple[str, str], str]:
+def recipes_of_pairs(context: PageContext, factor: str, recipes: Collection[str]) -> dict[tuple[str, str], str]:
     """(level, dose) -> the recipe of the slice shown that was asked about a pair of this factor.
 
     Doses are left free. Of a confounder's pair it is the recipe that was trained with it, else the one that figures
     hold, if it was asked.
     """
-    view = evidence.outline
-    rows = {row["recipe"]: row for row in evidence.tables.get("trials", ()) if row["recipe"] in recipes}
-    near = {recipe: row for recipe, row in rows.items() if view.is_in_slice(row, view.dosed, CONFOUNDER)}
+    view = context.scope
+    rows = {row["recipe"]: row for row in context.tables.get("trials", ()) if row["recipe"] in recipes}
+    near = {recipe: row for recipe, row in rows.items() if view.is_in_slice(row, view.dose_axis, CONFOUNDER)}
     of_confounder = {
         recipe: row for recipe, row in near.items() if _trained_confounder(row) == factor.partition("(")[0]
     }
-    in_slice = {recipe: row for recipe, row in near.items() if view.is_in_slice(row, view.dosed)}
+    in_slice = {recipe: row for recipe, row in near.items() if view.is_in_slice(row, view.dose_axis)}
     return {
-        (evidence.color(row), coordinates(row).get(view.dosed, "") if view.dosed else ""): recipe
+        (context.level_label(row), coordinates(row).get(view.dose_axis, "") if view.dose_axis else ""): recipe
         for recipe, row in (of_confounder or in_slice or near).items()
     }
 
@@ -217,7 +217,7 @@ class Gallery:
         return ordered[len(self.first_pairs) :]
 
 
-def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: bool = False) -> Gallery:
+def gallery(root: Path, context: PageContext, rows: Sequence[Row], *, all_shown: bool = False) -> Gallery:
     """Return the pictures of a run; marks are folded where there are pairs, unless all is to be seen at once.
 
     Raises:
@@ -228,8 +228,8 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
     loss = sum(map(len, uris)) > BUDGET
     if loss:
         uris = [data_uri(image, lossless=False) for image in images]
-    pictures = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, images, uris, strict=True)]
-    rows, pictures = _once(rows, pictures, evidence)
+    pictures = [_picture(row, image, uri, context) for row, image, uri in zip(rows, images, uris, strict=True)]
+    rows, pictures = _once(rows, pictures, context)
     pairs: dict[str, tuple[PagePicture, ...]] = {}
     for row, picture in zip(rows, pictures, strict=True):
         if row["kind"] == "pair":
@@ -244,11 +244,11 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
     for row, picture in zip(rows, pictures, strict=True):
         if row["kind"] == "case":
             outcome = OUTCOMES[json_object(row["facts"])["outcome"]].format(mark=row["factor"].replace("-", " "))
-            place = f"{evidence.names.place(row['environment'])}: " if row["environment"] else ""
+            place = f"{context.names.place(row['environment'])}: " if row["environment"] else ""
             cases.setdefault(sentence_case(f"{place}{outcome}"), []).append(picture)
     single = tuple(PictureGroup(title, "", tuple(of_case), len(of_case), "image") for title, of_case in cases.items())
     return Gallery(
-        tuple(groups), pairs, _scales(rows, loss, reduced=reduced), _explain_drawings(pictures, evidence), single
+        tuple(groups), pairs, _scales(rows, loss, reduced=reduced), _explain_drawings(pictures, context), single
     )
 
 
@@ -263,7 +263,7 @@ def _images_of_page(root: Path, rows: Sequence[Row]) -> tuple[list[Image.Image],
     by_file: dict[tuple[str, int], Image.Image] = {}
     reduced, pixels = False, 0
     for row in rows:
-        key = Path(row["file"]).name, whole(row, "scale")
+        key = Path(row["file"]).name, int_or_zero(row, "scale")
         if key in by_file:
             continue
         image = natural(root, row)
@@ -272,11 +272,11 @@ def _images_of_page(root: Path, rows: Sequence[Row]) -> tuple[list[Image.Image],
         pixels += by_file[key].width * by_file[key].height
         if pixels > _MOST_PIXELS:
             raise StoreError(f"{root}: its pictures are too large together; {_REMEDY}")
-    return [by_file[Path(row["file"]).name, whole(row, "scale")] for row in rows], reduced
+    return [by_file[Path(row["file"]).name, int_or_zero(row, "scale")] for row in rows], reduced
 
 
 def _once(
-    rows: Sequence[Row], pictures: Sequence[PagePicture], evidence: Evidence
+    rows: Sequence[Row], pictures: Sequence[PagePicture], context: PageContext
 ) -> tuple[list[Row], list[PagePicture]]:
     """Return a contact sheet that several environments have once, at the first, whose caption names the others."""
     first: dict[str, int] = {}
@@ -288,22 +288,24 @@ def _once(
             rows_once.append(row)
             pictures_once.append(picture)
         else:
-            caption, place = pictures_once[at].caption, evidence.names.place(row["environment"])
+            caption, place = pictures_once[at].caption, context.names.place(row["environment"])
             caption += f" {sentence_case(place)} begins with the same images."
             pictures_once[at] = replace(pictures_once[at], caption=caption)
     return rows_once, pictures_once
 
 
-def _explain_drawings(pictures: Sequence[PagePicture], evidence: Evidence) -> str:
+def _explain_drawings(pictures: Sequence[PagePicture], context: PageContext) -> str:
     """Explain the drawings next to pairs; empty where there are none."""
     if not any(picture.logits for picture in pictures):
         return ""
-    view = evidence.outline
+    view = context.scope
     fixed = [
-        evidence.names.level(axis, level) for axis, level in view.fixed.items() if axis not in (view.dosed, CONFOUNDER)
+        context.names.level(axis, level)
+        for axis, level in view.fixed.items()
+        if axis not in (view.dose_axis, CONFOUNDER)
     ]
     fixed_text = f" ({join_words(fixed)})" if fixed else ""
-    doses = ", trained at the smallest and at the largest p" if view.dosed else ""
+    doses = ", trained at the smallest and at the largest p" if view.dose_axis else ""
     few = (
         f" The first {MOST_LEVELS_DRAWN} of {len(view.levels)} are drawn."
         if len(view.levels) > MOST_LEVELS_DRAWN
@@ -320,7 +322,7 @@ def _explain_drawings(pictures: Sequence[PagePicture], evidence: Evidence) -> st
 def natural(root: Path, row: Row) -> Image.Image:
     """The picture with one pixel per pixel."""
     image = open_picture(root / "pictures" / Path(row["file"]).name)
-    scale = max(1, whole(row, "scale"))
+    scale = max(1, int_or_zero(row, "scale"))
     return image.resize((max(1, image.width // scale), max(1, image.height // scale)), Image.Resampling.NEAREST)
 
 
@@ -384,25 +386,25 @@ def small(image: Image.Image, label: str, side: int = SIDE) -> Thumbnail:
     return Thumbnail(data_uri(image, lossless=True), image.width * times, image.height * times, label)
 
 
-def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> PagePicture:
+def _picture(row: Row, image: Image.Image, uri: str, context: PageContext) -> PagePicture:
     """Make a picture; the caption of a sheet begins with the name of its test condition."""
-    logits = _logits(row, evidence)
+    logits = _logits(row, context)
     room = PAIR_ROOM if row["kind"] == "pair" else SHEET_ROOM
     phone = PHONE
     if row["kind"] == "case":
         room = phone = CASE_ROOM
     scale, small = (max(1, min(4, wide // image.width)) for wide in (room, phone))
-    named = evidence.names.place(row["environment"]) if row["kind"] == "sheet" else ""
+    named = context.names.place(row["environment"]) if row["kind"] == "sheet" else ""
     text = caption(row, sentence_case(named) if named != row["environment"] else "")
     short = pair_ends(row) if row["kind"] == "pair" else ""
     return PagePicture(uri, image.width, image.height, scale, small, text, text, logits, short)
 
 
-def _logits(row: Row, evidence: Evidence) -> Markup:
+def _logits(row: Row, context: PageContext) -> Markup:
     """Draw the logits of a pair at the levels of the shown slice; empty where none are known."""
     logits = cast("dict[str, tuple[float, float]]", json.loads(row["logits"] or "{}"))
-    ends = {place: logits[recipe] for place, recipe in recipes_of_pairs(evidence, row["factor"], logits).items()}
-    levels = [level for level in evidence.styles if any(level == name for name, _ in ends)][:MOST_LEVELS_DRAWN]
+    ends = {place: logits[recipe] for place, recipe in recipes_of_pairs(context, row["factor"], logits).items()}
+    levels = [level for level in context.styles if any(level == name for name, _ in ends)][:MOST_LEVELS_DRAWN]
     found_doses = sorted({dose for _, dose in ends if dose}, key=float)
     doses = (found_doses[0], found_doses[-1]) if found_doses else ("",)
     by_level = {
@@ -411,7 +413,7 @@ def _logits(row: Row, evidence: Evidence) -> Markup:
     }
     if not by_level:
         return Markup()
-    return Markup(logit_drawing(by_level, evidence.styles, LOGIT_WIDTH).inline(logit_words(by_level), "logits"))
+    return Markup(logit_drawing(by_level, context.styles, LOGIT_WIDTH).inline(logit_words(by_level), "logits"))
 
 
 def _scales(rows: Sequence[Row], loss: bool, *, reduced: bool) -> str:

@@ -18,15 +18,15 @@ from assay.core.errors import StoreError
 from assay.core.files import content_hash, file_state, read_user_state, typed_path, write_user_state
 from assay.report.account import FirstScreen
 from assay.report.blocks import Figure
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.report.page import first_figures, render_html
 from assay.report.sheets import SheetRow
-from assay.stats.harms import MOST
+from assay.stats.harms import MAX_ON_FIRST_SCREEN
 from assay.store.files import write_text
 from assay.store.folder import PAGE
 
 MOST_TILES, MOST_PICTURES = 4, 3
-MOST_RESULTS = {1: MOST, 2: 5}
+MOST_RESULTS = {1: MAX_ON_FIRST_SCREEN, 2: 5}
 """Results of each run, by the number of runs; of more runs `FEW_RESULTS`."""
 FEW_RESULTS, FEW = 3, 3
 
@@ -182,18 +182,18 @@ def _card(folder: Path, link: str, unchecked: str, *, few: bool) -> RunCard:
 
     few: whether there are few runs, each of which has its chart.
     """
-    evidence = Evidence.of(folder)
+    context = PageContext.of(folder)
     if unchecked:
-        return RunCard(folder.name, evidence.kind.name, "", "", unchecked, None, None, "")
+        return RunCard(folder.name, context.kind.name, "", "", unchecked, None, None, "")
     try:
-        account, facts = evidence.page.account(evidence), evidence.facts
-        figures = islice(first_figures(evidence), 1) if few else ()
+        account, facts = context.page.text(context), context.facts
+        figures = islice(first_figures(context), 1) if few else ()
         figure = next(iter(figures), None)
     except StoreError as error:
-        return RunCard(folder.name, evidence.kind.name, "", "", str(error), None, None, link)
+        return RunCard(folder.name, context.kind.name, "", "", str(error), None, None, link)
     data = facts.get("data") or facts.get("model", "")
     verdict, opening = account.verdict or "No answer is possible from these results.", account.opening
-    return RunCard(folder.name, evidence.kind.name, data, evidence.date, verdict, opening, figure, link)
+    return RunCard(folder.name, context.kind.name, data, context.date, verdict, opening, figure, link)
 
 
 def index_of_bundle(folders: Sequence[Path]) -> str:

@@ -14,11 +14,11 @@ from assay.core.files import at_home
 from assay.report.account import ResultLine
 from assay.report.blocks import Figure
 from assay.report.blocks import chart as draw
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.report.page import first_figures
 from assay.report.sentences.reading import reading_lines
 from assay.report.sheets import align
-from assay.stats.harms import MOST
+from assay.stats.harms import MAX_ON_FIRST_SCREEN
 from assay.store.files import write_bytes
 
 _PIXELS = 2.0
@@ -97,8 +97,8 @@ def chart(root: Path, measure: str) -> Chart:
     Raises:
         StoreError: The run has no such measure, or no value of it.
     """
-    evidence = Evidence.of(root)
-    figure = draw(evidence.page.block_of(evidence, measure), evidence)
+    context = PageContext.of(root)
+    figure = draw(context.page.block_of(context, measure), context)
     if figure is None:
         raise StoreError(f"{root} has no value of {measure}: the column `reason` of its table tells why")
     return _chart(figure, measure)
@@ -112,15 +112,18 @@ def _chart(figure: Figure, name: str) -> Chart:
 def run_html(root: Path) -> str:
     """Return the verdict of a run, the table of its first screen and its two first figures as HTML of its own."""
     try:
-        evidence = Evidence.of(root)
-        page = evidence.page
-        account, figures = page.account(evidence), list(islice(first_figures(evidence), 2))
-        if page.second and (second := draw(page.second, evidence)):
+        context = PageContext.of(root)
+        page = context.page
+        account, figures = page.text(context), list(islice(first_figures(context), 2))
+        if page.notebook_block and (second := draw(page.notebook_block, context)):
             figures = [*figures[:1], second]
     except StoreError as error:
         return block(root.name, "No results yet.", [str(error)])
     drawings = [_chart(figure, figure.id).svg for figure in figures]
-    verdict, lines = account.verdict or "No answer is possible from these results.", account.opening.lines[:MOST]
+    verdict, lines = (
+        account.verdict or "No answer is possible from these results.",
+        account.opening.lines[:MAX_ON_FIRST_SCREEN],
+    )
     facts = filter(None, (account.opening.next, f"Page: {root / 'report.html'}"))
     return block(root.name, verdict, facts, drawings, _result_rows(lines))
 
@@ -137,11 +140,11 @@ def run_text(root: Path) -> str:
     """Return the first lines of a run's answer, as the terminal has them, the table of its page, and its path."""
     lines: list[str] = []
     try:
-        evidence = Evidence.of(root)
-        lines += reading_lines(evidence.facts)
-        lines += evidence.page.answer(evidence)
-        opening = evidence.page.account(evidence).opening
-        if rows := _result_rows(opening.lines[:MOST]):
+        context = PageContext.of(root)
+        lines += reading_lines(context.facts)
+        lines += context.page.answer(context)
+        opening = context.page.text(context).opening
+        if rows := _result_rows(opening.lines[:MAX_ON_FIRST_SCREEN]):
             lines += (f"  {line}" for line in align(rows, [False] * len(rows[0])))
         lines += [opening.next] if opening.next else []
     except StoreError as error:

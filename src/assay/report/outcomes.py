@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from assay.core.map_grid import MapGrid
 from assay.stats.metrics import probabilities
-from assay.stats.panel import Panel
+from assay.stats.panel import SeedPredictions
 
 MISSED = 0.5
 """A Dice below this counts as wrong."""
@@ -101,19 +101,19 @@ def of_masks(
     }
 
 
-def _first(panel: Panel, rows: Int[np.ndarray, " n"], seed: int) -> Bool[np.ndarray, " images"] | None:
+def _first(panel: SeedPredictions, rows: Int[np.ndarray, " n"], seed: int) -> Bool[np.ndarray, " images"] | None:
     """Return which images are the stated rows, those of a seed's first fold; None where it has others."""
-    if seed not in panel.numbers:
+    if seed not in panel.seed_ids:
         return None
-    at = panel.numbers.tolist().index(seed)
-    mine = np.ones(len(panel.target), dtype=bool) if panel.tested is None else panel.tested[at]
+    at = panel.seed_ids.tolist().index(seed)
+    mine = np.ones(len(panel.target), dtype=bool) if panel.has_prediction is None else panel.has_prediction[at]
     mine = mine if panel.fold is None else mine & (panel.fold[at] == 0)
-    same = mine.sum() == len(rows) if panel.images is None else np.array_equal(panel.images[mine], rows)
+    same = mine.sum() == len(rows) if panel.image_indices is None else np.array_equal(panel.image_indices[mine], rows)
     return mine if same else None
 
 
 def mean_probabilities(
-    panel: Panel, rows: Int[np.ndarray, " n"], seed: int = 0
+    panel: SeedPredictions, rows: Int[np.ndarray, " n"], seed: int = 0
 ) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]] | None:
     """Return the probability of each class, from the mean logits of seeds, and the truth.
 
@@ -123,7 +123,7 @@ def mean_probabilities(
         >>> scores = np.array([[[0.0], [2.0], [9.0]], [[0.0], [4.0], [9.0]]])
         >>> fold, tested = np.array([[0, 0, 1], [1, 0, 0]]), np.ones((2, 3), dtype=bool)
         >>> at = np.array([3, 5, 8])
-        >>> panel = Panel(scores, np.array([0, 1, 1]), np.arange(3), fold=fold, tested=tested, images=at)
+        >>> panel = SeedPredictions(scores, np.array([0, 1, 1]), np.arange(3), fold, tested, image_indices=at)
         >>> found, truth = mean_probabilities(panel, at[:2])
         >>> found[:, 1].round(4).tolist(), truth.tolist()  # 0.9526 is the probability of the log-odds 3
         ([0.5, 0.9526], [0, 1])
@@ -137,12 +137,14 @@ def mean_probabilities(
     return probabilities(np.nanmean(panel.scores[:, mine], axis=0)), panel.target[mine]
 
 
-def mean_masks(panel: Panel, rows: Int[np.ndarray, " n"], seed: int = 0) -> Masks | None:
+def mean_masks(panel: SeedPredictions, rows: Int[np.ndarray, " n"], seed: int = 0) -> Masks | None:
     """Return the answers of one recipe, means of seeds."""
     if (mine := _first(panel, rows, seed)) is None:
         return None
     maps: Mapping[str, np.ndarray] = {name: values[:, mine] for name, values in panel.maps.items()}
-    is_tested = np.ones(maps["truth"].shape, dtype=bool) if panel.tested is None else panel.tested[:, mine]
+    is_tested = (
+        np.ones(maps["truth"].shape, dtype=bool) if panel.has_prediction is None else panel.has_prediction[:, mine]
+    )
     truth, predicted = maps["truth"].astype(np.float64), maps["predicted"][..., HALF]
     dice = np.mean(2 * maps["hit"][..., HALF] / np.maximum(predicted + truth, 1), axis=0, where=is_tested)
     area = np.mean(predicted / np.maximum(maps["pixels"], 1), axis=0, where=is_tested)

@@ -24,14 +24,14 @@ from assay.report.account import MOST_SMALL, PageText, ResultDetail
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import FIRST_WIDTH, Figure, RenderedBlock, chart, render
 from assay.report.charts import draw_sizes
+from assay.report.context import PageContext, networks
 from assay.report.drawing import DARK, LIGHT, declarations
-from assay.report.evidence import Evidence, networks
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
 from assay.report.sentences.reading import ReadingWords, reading_words
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.stats.format import count
-from assay.stats.harms import MOST
+from assay.stats.harms import MAX_ON_FIRST_SCREEN
 from assay.store.files import write_text
 from assay.store.folder import PAGE
 from assay.store.manifest import is_ours, read_manifest
@@ -106,20 +106,20 @@ def collect(root: Path) -> PageContent:
     Raises:
         StoreError: A table, a column or a picture is missing.
     """
-    return content(Evidence.of(root))
+    return content(PageContext.of(root))
 
 
-def content(evidence: Evidence) -> PageContent:
+def content(context: PageContext) -> PageContent:
     """Return the content of a page from its tables."""
-    tables, root, page = evidence.tables, evidence.root, evidence.page
-    account = page.account(evidence)
-    facts = {**dict.fromkeys(("rows left out", "known faults", "spec", "models", "predictions"), ""), **evidence.facts}
-    first = tuple(islice(first_figures(evidence), 1))
-    sections = [(section, _part(section, evidence, first)) for section in page.sections(tables)]
+    tables, root, page = context.tables, context.root, context.page
+    account = page.text(context)
+    facts = {**dict.fromkeys(("rows left out", "known faults", "spec", "models", "predictions"), ""), **context.facts}
+    first = tuple(islice(first_figures(context), 1))
+    sections = [(section, _part(section, context, first)) for section in page.sections(tables)]
     parts = tuple(part for section, part in sections if part.blocks or (section.alone and section.words))
-    lost = tuple(sheet for block in page.failures if (sheet := _sheet_of(block, evidence)))
-    environments = _sheet_of(page.environments, evidence) if page.environments else None
-    provenance = _sheet_of(PROVENANCE, evidence)
+    lost = tuple(sheet for block in page.failures if (sheet := _sheet_of(block, context)))
+    environments = _sheet_of(page.environments, context) if page.environments else None
+    provenance = _sheet_of(PROVENANCE, context)
     anchors = {item.id for item in (*(b.sheet for part in parts for b in part.blocks), *lost, environments) if item}
     doubts = tuple(caution if caution.anchor in anchors else replace(caution, anchor="") for caution in account.doubts)
     texts = (account.verdict, *account.opening.done, *(one.text for one in doubts), *account.limits)
@@ -127,16 +127,16 @@ def content(evidence: Evidence) -> PageContent:
     terms |= {section: {**terms.get(section, {}), **own} for section, own in page.terms(tables).items()}
     return PageContent(
         account=replace(account, doubts=doubts),
-        bar=tuple(filter(None, (evidence.kind.name, account.name, evidence.date))),
+        bar=tuple(filter(None, (context.kind.name, account.name, context.date))),
         facts=facts,
         read=reading_words(facts),
-        paper=_paper(evidence, account),
+        paper=_paper(context, account),
         study=_study(facts.get("study file", facts["spec"])),
         limits=f"{LIMITS_PREFIX}{'; '.join(account.limits).rstrip('.')}." if account.limits else "",
         first=first,
-        gallery=gallery(root, evidence, tables.get("pictures", ()), all_shown=account.planned),
-        opened=page.opened(evidence),
-        typed=evidence.typed_folder,
+        gallery=gallery(root, context, tables.get("pictures", ()), all_shown=account.planned),
+        opened=page.result_details(context),
+        typed=context.typed_folder,
         sections=parts,
         failures=lost,
         environments=environments,
@@ -146,10 +146,10 @@ def content(evidence: Evidence) -> PageContent:
         folds=any(row["fold"] for row in tables.get("trials", ())),
         dosed=bool(tables.get("dose_changes")),
         trained=bool(networks(tables)),
-        unit=evidence.unit,
+        unit=context.unit,
         files=tuple(
             (table.name, as_file(table, tables))
-            for table in evidence.kind.tables.values()
+            for table in context.kind.tables.values()
             if table.carried and all(map(tables.get, table.parts or (table.name,)))
         ),
     )
@@ -165,40 +165,40 @@ PROVENANCE = Block(
 )
 
 
-def first_figures(evidence: Evidence) -> Iterator[Figure]:
+def first_figures(context: PageContext) -> Iterator[Figure]:
     """Yield the charts that may lead. The page shows the first."""
-    charts = (chart(block, evidence, FIRST_WIDTH) for block in evidence.page.first(evidence))
+    charts = (chart(block, context, FIRST_WIDTH) for block in context.page.leading_blocks(context))
     return (figure for figure in charts if figure is not None)
 
 
-def _paper(evidence: Evidence, account: PageText) -> tuple[tuple[str, str, str], ...]:
+def _paper(context: PageContext, account: PageText) -> tuple[tuple[str, str, str], ...]:
     """Return texts to copy into a paper: methods, results and a citation, each with its heading and id."""
-    facts, first = evidence.facts, account.opening
+    facts, first = context.facts, account.opening
     version, hash_of = facts.get("assay-imaging", ""), facts.get("hash of what is compared", "")
     torch = f" and PyTorch {facts['torch']}" if facts.get("torch") else ""
-    kind = evidence.kind.name
+    kind = context.kind.name
     analyses = f"Analyses used Assay {version}{torch}.".replace("  ", " ")
     results = [account.verdict, *(f"{line.decision} {line.numbers}." for line in first.lines)]
     fields = {
         "title": "Assay",
         "author": "{Assay developers}",
-        "year": evidence.date[:4],
+        "year": context.date[:4],
         "version": version,
         "note": (f"Study {facts['study']}" if "study" in facts else f"{kind[:1].upper()}{kind[1:]} of {account.name}")
         + (f", hash {hash_of}" if hash_of else ""),
     }
     inside = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
     return (
-        ("Methods", "paper-methods", " ".join((*first.done, *evidence.page.methods(evidence), analyses))),
+        ("Methods", "paper-methods", " ".join((*first.done, *context.page.methods(context), analyses))),
         ("Results", "paper-results", " ".join(filter(None, results))),
         ("BibTeX", "paper-bibtex", f"@software{{assay,\n{inside}}}"),
     )
 
 
-def _part(section: Section, evidence: Evidence, first: Sequence[Figure]) -> PageSection:
+def _part(section: Section, context: PageContext, first: Sequence[Figure]) -> PageSection:
     """Render a section; no figure of the first screen is drawn again, and blocks without rows are left out."""
     drawn_figures = {figure.id for figure in first}
-    rendered_blocks = [render(block, evidence) for block in section.blocks]
+    rendered_blocks = [render(block, context) for block in section.blocks]
     rendered_blocks = [
         replace(b, figure=None) if b.figure and b.figure.id in drawn_figures else b for b in rendered_blocks
     ]
@@ -206,8 +206,8 @@ def _part(section: Section, evidence: Evidence, first: Sequence[Figure]) -> Page
     return PageSection(section.id, section.title, section.words, blocks, section.folded, tab)
 
 
-def _sheet_of(block: Block, evidence: Evidence) -> Sheet | None:
-    return render(block, evidence).sheet if block.table in evidence.tables else None
+def _sheet_of(block: Block, context: PageContext) -> Sheet | None:
+    return render(block, context).sheet if block.table in context.tables else None
 
 
 def without_files(content: PageContent) -> PageContent:
@@ -367,8 +367,8 @@ def require_page(root: Path) -> None:
             return
         with path.open("rb") as page:
             typed = _TYPED.search(page.read(1000))
-        evidence = replace(Evidence.of(root), typed=typed[1].decode() if typed else "")
-        texts = {PAGE: _fitting(content(evidence)), **evidence.page.texts(root)}
+        context = replace(PageContext.of(root), folder_in_commands=typed[1].decode() if typed else "")
+        texts = {PAGE: _fitting(content(context)), **context.page.extra_files(root)}
         there = {root / name: text for name, text in texts.items() if (root / name).exists()}
         others = [path for path, text in there.items() if not _has_content(path, text.encode())]
         if not others:
@@ -433,7 +433,7 @@ def render_html(template: str, page: object, **more: object) -> str:
         "plural": count,
         "verbatim": escape,
         "sizes": draw_sizes,
-        "most_lines": MOST,
+        "most_lines": MAX_ON_FIRST_SCREEN,
         "most_small": MOST_SMALL,
     }
     return visible(templates().get_template(template).render(page=page, **shared, **more))

@@ -502,7 +502,7 @@ class Cells:
     Attributes:
         counts: Rows by class and cell.
         share: Each class's share of all rows.
-        weights: `Column.weights` of every factor.
+        weights: `TiedColumn.weights` of every factor.
         bins: The bin of every factor, by cell.
         upper: Whether that bin is in the upper half, by factor and cell. target.
         cell: Class and cell of every row.

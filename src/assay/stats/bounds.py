@@ -41,7 +41,9 @@ class BoundedEstimate:
     df: float = math.inf
 
 
-def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA) -> BoundedEstimate:
+def bounded_share(
+    is_counted: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA
+) -> BoundedEstimate:
     """Compute a share with exact bounds (Clopper and Pearson) at the effective number of images.
 
     Images of one patient count as fewer: as many as independent ones with the variance over patients, at most as many
@@ -50,25 +52,25 @@ def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: flo
     Examples:
         Nine of ten patients, with one image each:
 
-        >>> bounded = share(np.arange(10) > 0, np.arange(10), alpha=0.025)
+        >>> bounded = bounded_share(np.arange(10) > 0, np.arange(10), alpha=0.025)
         >>> bounded.value, round(bounded.low, 4), round(bounded.high, 4)
         (0.9, 0.555, 0.9975)
 
         All of ten patients, with one image each:
 
-        >>> bounded = share(np.ones(10, dtype=bool), np.arange(10))
+        >>> bounded = bounded_share(np.ones(10, dtype=bool), np.arange(10))
         >>> bounded.value, round(bounded.low, 4), bounded.high  # 0.05 ** (1 / 10)
         (1.0, 0.7411, 1.0)
     """
-    n, value = len(of), float(np.mean(of))
-    parts = sum_by_patient(of - value, patient)
-    error, size = 0.0, float(len(parts.samples))
-    if value not in (0.0, 1.0) and size > 1:
+    n, value = len(is_counted), float(np.mean(is_counted))
+    parts = sum_by_patient(is_counted - value, patient)
+    error, n_effective = 0.0, float(len(parts.samples))
+    if value not in (0.0, 1.0) and n_effective > 1:
         error = parts.standard_error / n
-        size = min(float(n), value * (1 - value) / error**2 + 1) if error else size
-    hits = value * size
-    low = float(betaincinv(hits, size - hits + 1, alpha)) if hits > 0 else 0.0
-    return BoundedEstimate(value, error, low, share_upper_bound(hits, size, alpha))
+        n_effective = min(float(n), value * (1 - value) / error**2 + 1) if error else n_effective
+    hits = value * n_effective
+    low = float(betaincinv(hits, n_effective - hits + 1, alpha)) if hits > 0 else 0.0
+    return BoundedEstimate(value, error, low, share_upper_bound(hits, n_effective, alpha))
 
 
 def share_upper_bound(hits: float, size: float, alpha: float = ALPHA) -> float:

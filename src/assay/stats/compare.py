@@ -16,7 +16,7 @@ from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.seeds import generator
 from assay.core.types import Direction
 from assay.stats.estimate import Uncertainty, VarianceComponents, interval, uncertainty
-from assay.stats.panel import MeasureBySeed, Panel, combine, evaluate
+from assay.stats.panel import MeasureBySeed, SeedPredictions, combine, evaluate
 from assay.stats.rows import LEAST_PATIENTS
 
 # Tests against a margin stated beforehand: a difference that would not matter, in either direction or in the worse.
@@ -116,7 +116,7 @@ def _check_margin(margin: float) -> None:
 # A difference is judged on the plain scale with Student's t, by the same variance as an estimate. The sign-flip test
 # over seeds is reported with the smallest p that it could have reached, and decides nothing.
 
-EXACT_FLIPS = 14
+MAX_SEEDS_OF_ALL_FLIPS = 14
 """Up to so many seeds all sign flips are counted; beyond, 2^14 of them are drawn."""
 
 NO_BOUNDS = (-np.inf, np.inf)
@@ -128,24 +128,24 @@ Correction = Literal["holm", "fixed-order"]
 class TwoScalePValues:
     """The p-values of a contrast that is claimed on two scales only together, and whether its signs agree there.
 
-    probit: the contrast on the other scale.
+    probit_contrast: the contrast on the probit scale.
 
     Examples:
         A difference that is significant on each of the two scales, with the same sign:
 
-        >>> scales = TwoScalePValues(plain_p=0.01, probit_p=0.03, agree=True)
+        >>> scales = TwoScalePValues(plain_p=0.01, probit_p=0.03, signs_agree=True)
         >>> max(scales.plain_p, scales.probit_p)  # what is claimed on both only
         0.03
     """
 
     plain_p: float
     probit_p: float
-    agree: bool
-    probit: Contrast | None = field(default=None, compare=False, repr=False)
+    signs_agree: bool
+    probit_contrast: Contrast | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class EqualClean:
+class MatchedLevel:
     """Where two recipes were compared at matched clean performance: its level, and the training rows of either side.
 
     Rows that are no amount that was trained lie between two that were, by linear interpolation.
@@ -168,13 +168,13 @@ class Contrast:
         beyond_p: One-sided, of a difference of at most the margin; NaN without a margin.
         seeds: Seeds that all panels kept.
         left_out: Seeds that some panels kept and others did not.
-        effective_patients: See `panel.effective_of_classes`; NaN without patients.
+        effective_patients: See `panel.effective_patients_of_classes`; NaN without patients.
         paired_patients: Patients that all panels share.
         per_seed: Differences by seed, [seeds].
         reason: Why there is no value or no test; empty where there are both.
         direction: Which way of the measure is better, where that is known.
         combined: The combination.
-        spread: Parts of its variance, from which `decisions.moderate_group` makes the tests again.
+        components: Parts of its variance, from which `decisions.moderate_group` makes the tests again.
         group: Contrasts of its pooling group that have a variance, itself included.
 
     Examples:
@@ -205,16 +205,16 @@ class Contrast:
     per_seed: Float[np.ndarray, " s"]
     reason: Reason = NO_REASON
     scales: TwoScalePValues | None = None
-    equal: EqualClean | None = None
+    matched_level: MatchedLevel | None = None
     direction: Direction = "none"
     combined: MeasureBySeed | None = field(default=None, compare=False, repr=False)
-    spread: VarianceComponents | None = field(default=None, compare=False, repr=False)
+    components: VarianceComponents | None = field(default=None, compare=False, repr=False)
     group: int = field(default=1, compare=False, repr=False)
 
     @property
     def seed_error(self) -> float:
         """The standard error over seeds alone."""
-        return math.nan if self.spread is None else math.sqrt(self.spread.seeds)
+        return math.nan if self.components is None else math.sqrt(self.components.seeds)
 
     @property
     def noninferiority_p(self) -> float:
@@ -224,7 +224,7 @@ class Contrast:
         return noninferiority(self.value, self.standard_error, self.df, self.margin, self.direction)
 
 
-def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Contrast:
+def contrast(a: SeedPredictions, b: SeedPredictions, name: str, margin: float | None = None) -> Contrast:
     """Estimate the difference of two recipes by a measure, a - b, paired by seed and by patient.
 
     Where the panels show different patients (two environments), only the seeds are paired.
@@ -247,7 +247,7 @@ def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Cont
         >>> target = np.arange(20) % 2
         >>> def panel(right):
         ...     signs = np.where(np.arange(20) < np.array(right)[:, None], 1.0, -1.0)
-        ...     return Panel((signs * (2 * target - 1))[:, :, None], target, np.arange(20))
+        ...     return SeedPredictions((signs * (2 * target - 1))[:, :, None], target, np.arange(20))
         >>> result = contrast(panel([10, 10, 10]), panel([12, 13, 14]), "accuracy", margin=0.05)
         >>> round(result.value, 6), result.per_seed.round(6).tolist(), result.paired_patients
         (-0.15, [-0.1, -0.15, -0.2], 20)
@@ -256,7 +256,7 @@ def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Cont
 
 
 def combination(
-    panels: Sequence[Panel], weights: Float[np.ndarray, " m"], name: str, margin: float | None = None
+    panels: Sequence[SeedPredictions], weights: Float[np.ndarray, " m"], name: str, margin: float | None = None
 ) -> Contrast:
     """Estimate a linear combination of panels, sum_m weights[m] measure(panels[m]).
 
@@ -266,7 +266,7 @@ def combination(
         >>> target = np.arange(20) % 2
         >>> def panel(right):
         ...     signs = np.where(np.arange(20) < np.array(right)[:, None], 1.0, -1.0)
-        ...     return Panel((signs * (2 * target - 1))[:, :, None], target, np.arange(20))
+        ...     return SeedPredictions((signs * (2 * target - 1))[:, :, None], target, np.arange(20))
         >>> mean = combination([panel([10, 10, 10]), panel([12, 13, 14])], np.array([0.5, 0.5]), "accuracy")
         >>> round(mean.value, 6)  # (0.5 + 0.65) / 2
         0.575
@@ -292,17 +292,17 @@ def linear_contrast(
         (0.2, 0.0742)
     """
     combined = combine(parts, weights)
-    seeds = {int(seed) for part in parts for seed in part.seeds}
-    shared = reduce(np.intersect1d, [part.named_patients for part in parts])
+    all_seeds = {int(seed) for part in parts for seed in part.seeds}
+    shared_patients = reduce(np.intersect1d, [part.named_patients for part in parts])
     are_disjoint = all(len(part.seeds) for part in parts) and not len(combined.seeds)
-    return contrast_of(
+    return make_contrast(
         combined,
         Uncertainty(math.nan, math.nan, Reason.of(Code.NO_COMMON_SEED))
         if are_disjoint
         else uncertainty_of_difference(combined),
         margin,
-        left_out=len(seeds) - len(combined.seeds),
-        paired_patients=len(shared),
+        left_out=len(all_seeds) - len(combined.seeds),
+        paired_patients=len(shared_patients),
     )
 
 
@@ -316,12 +316,12 @@ def uncertainty_of_difference(combined: MeasureBySeed) -> Uncertainty:
         >>> three = measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3))
         >>> round(uncertainty_of_difference(three).standard_error, 4)  # 0.1 / sqrt(3)
         0.0577
-        >>> four = Panel(np.ones((3, 4, 1)), np.array([0, 1, 0, 1]), np.arange(4))
+        >>> four = SeedPredictions(np.ones((3, 4, 1)), np.array([0, 1, 0, 1]), np.arange(4))
         >>> str(uncertainty_of_difference(evaluate(four, "accuracy")).reason)
         '[{"code": "few-effective-patients", "patients": 2.0, "least": 6}]'
     """
-    if combined.effective < LEAST_PATIENTS and not combined.reason:
-        few = Reason.of(Code.FEW_EFFECTIVE_PATIENTS, patients=combined.effective, least=LEAST_PATIENTS)
+    if combined.n_effective_patients < LEAST_PATIENTS and not combined.reason:
+        few = Reason.of(Code.FEW_EFFECTIVE_PATIENTS, patients=combined.n_effective_patients, least=LEAST_PATIENTS)
         return Uncertainty(math.nan, math.nan, few)
     return uncertainty(combined)
 
@@ -334,50 +334,55 @@ def untested_contrast(reason: Reason, margin: float | None = None) -> Contrast:
         >>> result.value, result.seeds, str(result.reason)
         (nan, 0, '[{"code": "no-common-seed"}]')
     """
-    nothing = MeasureBySeed(np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64), 0, NO_BOUNDS)
+    empty = MeasureBySeed(np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64), 0, NO_BOUNDS)
     nan = float("nan")
-    return contrast_of(nothing, Uncertainty(nan, nan, reason), margin, left_out=0, paired_patients=0)
+    return make_contrast(empty, Uncertainty(nan, nan, reason), margin, left_out=0, paired_patients=0)
 
 
-def contrast_of(
-    combined: MeasureBySeed, pooled: Uncertainty, margin: float | None, *, left_out: int, paired_patients: int
+def make_contrast(
+    combined: MeasureBySeed,
+    uncertainty_of_mean: Uncertainty,
+    margin: float | None,
+    *,
+    left_out: int,
+    paired_patients: int,
 ) -> Contrast:
     """Return a combination with its uncertainty, interval and tests.
 
     Examples:
         >>> from assay.stats.panel import measure_by_seed
         >>> difference = measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3))
-        >>> result = contrast_of(difference, uncertainty(difference), 0.05, left_out=0, paired_patients=0)
+        >>> result = make_contrast(difference, uncertainty(difference), 0.05, left_out=0, paired_patients=0)
         >>> round(result.low, 3), round(result.high, 3)  # 0.2 less and plus 4.303 * 0.0577
         (-0.048, 0.448)
     """
     value = float(combined.values.mean()) if len(combined.values) and not combined.reason else float("nan")
-    error, df = pooled.standard_error, pooled.df
+    standard_error, df = uncertainty_of_mean.standard_error, uncertainty_of_mean.df
     # The plain interval, cut where the difference cannot be: on any other scale it would disagree with p.
-    low, high = (float(np.clip(end, *combined.bounds)) for end in interval(value, error, df))
-    flips = sign_flip(combined.values) if not pooled.reason else (float("nan"), float("nan"))
+    low, high = (float(np.clip(end, *combined.bounds)) for end in interval(value, standard_error, df))
+    flips = sign_flip_test(combined.values) if not uncertainty_of_mean.reason else (float("nan"), float("nan"))
     return Contrast(
         value,
         low,
         high,
-        error,
+        standard_error,
         df,
-        two_sided(value, error, df),
+        two_sided(value, standard_error, df),
         flips[0],
         flips[1],
         float("nan") if margin is None else margin,
-        float("nan") if margin is None else equivalence(value, error, df, margin),
-        float("nan") if margin is None else minimum_effect(value, error, df, margin),
+        float("nan") if margin is None else equivalence(value, standard_error, df, margin),
+        float("nan") if margin is None else minimum_effect(value, standard_error, df, margin),
         len(combined.values),
         left_out,
         len(combined.named_patients),
         paired_patients,
-        combined.images,
-        combined.effective if math.isfinite(combined.effective) else math.nan,
+        combined.n_images,
+        combined.n_effective_patients if math.isfinite(combined.n_effective_patients) else math.nan,
         combined.values,
-        pooled.reason,
+        uncertainty_of_mean.reason,
         combined=combined,
-        spread=pooled.spread,
+        components=uncertainty_of_mean.components,
     )
 
 
@@ -393,7 +398,7 @@ def two_sided(value: float, standard_error: float, df: float) -> float:
     return 2 * _upper_tail(abs(value), standard_error, df)
 
 
-def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
+def sign_flip_test(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
     """Test the mean over seeds by the two-sided sign-flip test.
 
     All 2^S flips up to 14 seeds, then 2^14 random ones.
@@ -409,21 +414,21 @@ def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
         Fisher, "The Design of Experiments", 1935.
 
     Examples:
-        >>> p, least = sign_flip(np.array([0.1, 0.2, 0.3, 0.1, 0.2]))
+        >>> p, least = sign_flip_test(np.array([0.1, 0.2, 0.3, 0.1, 0.2]))
         >>> p, least  # the differences and their negatives, of 32 flips
         (0.0625, 0.0625)
     """
     seeds = len(differences)
     if not seeds or np.isnan(differences).any():
         return math.nan, math.nan
-    if seeds <= EXACT_FLIPS:
-        negative = np.indices((2,) * seeds).reshape(seeds, 2**seeds).T == 1
+    if seeds <= MAX_SEEDS_OF_ALL_FLIPS:
+        is_flipped = np.indices((2,) * seeds).reshape(seeds, 2**seeds).T == 1
     else:
-        negative = generator(0, "sign-flip", seeds).random((2**EXACT_FLIPS, seeds)) < 0.5
-        negative[0] = False  # the differences as they are: no p of exactly zero
-    flipped = np.abs(np.where(negative, -differences, differences).sum(axis=1))
-    reached = flipped >= abs(differences.sum()) - 1e-12 * np.abs(differences).sum()
-    return float(reached.mean()), 2.0 / min(2**seeds, 2 ** (EXACT_FLIPS + 1))
+        is_flipped = generator(0, "sign-flip", seeds).random((2**MAX_SEEDS_OF_ALL_FLIPS, seeds)) < 0.5
+        is_flipped[0] = False  # the differences as they are: no p of exactly zero
+    flipped_sums = np.abs(np.where(is_flipped, -differences, differences).sum(axis=1))
+    is_as_large = flipped_sums >= abs(differences.sum()) - 1e-12 * np.abs(differences).sum()
+    return float(is_as_large.mean()), 2.0 / min(2**seeds, 2 ** (MAX_SEEDS_OF_ALL_FLIPS + 1))
 
 
 def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
@@ -441,9 +446,9 @@ def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         [0.02, nan]
     """
     order = np.argsort(np.where(np.isnan(p), np.inf, p), kind="stable")
-    stepped = np.minimum(1.0, np.maximum.accumulate(p[order] * holm_factors(p)[order]))
+    sorted_adjusted = np.minimum(1.0, np.maximum.accumulate(p[order] * holm_factors(p)[order]))
     adjusted = np.empty(len(p))
-    adjusted[order] = stepped
+    adjusted[order] = sorted_adjusted
     return np.where(np.isnan(p), np.nan, adjusted)
 
 
@@ -501,13 +506,13 @@ class BudgetPanel:
     """One budget of a recipe: its panel, and the yardstick of each of the panel's seeds (log-loss, nats).
 
     Examples:
-        >>> panel = Panel(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
+        >>> panel = SeedPredictions(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
         >>> budget = BudgetPanel(panel, yardstick=np.array([0.51, 0.48, 0.55]))  # a log-loss per seed
         >>> round(float(budget.yardstick.mean()), 3)
         0.513
     """
 
-    panel: Panel
+    panel: SeedPredictions
     yardstick: Float[np.ndarray, " s"]
 
     def __post_init__(self) -> None:
@@ -516,11 +521,11 @@ class BudgetPanel:
             raise ValueError(f"yardstick has shape {self.yardstick.shape}: give one log-loss for each of {seeds} seeds")
 
 
-Curve = Sequence[BudgetPanel]
+BudgetCurve = Sequence[BudgetPanel]
 """A recipe's budgets, smallest first."""
 
 
-def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> Contrast:
+def matched_fit(a: BudgetCurve, b: BudgetCurve, name: str, margin: float | None = None) -> Contrast:
     """Estimate a - b at an equal yardstick, over the seeds that both kept at every budget and that reach the level.
 
     Args:
@@ -538,29 +543,32 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
         >>> target = np.arange(20) % 2
         >>> def budget(right, yardstick):
         ...     signs = np.where(np.arange(20) < right, 1.0, -1.0) * (2 * target - 1)
-        ...     panel = Panel(np.tile(signs, (3, 1))[:, :, None], target, np.arange(20))
+        ...     panel = SeedPredictions(np.tile(signs, (3, 1))[:, :, None], target, np.arange(20))
         ...     return BudgetPanel(panel, np.full(3, yardstick))
         >>> result = matched_fit([budget(10, 0.7), budget(14, 0.5)], [budget(10, 0.6), budget(18, 0.4)], "accuracy")
         >>> abs(round(result.value, 6))  # 14 / 20 less (10 + 18) / 2 / 20
         0.0
     """
-    seeds = _seeds([*a, *b])
+    seeds = _common_seeds([*a, *b])
     if not len(seeds):
         return untested_contrast(Reason.of(Code.NO_SEED_AT_EVERY_BUDGET), margin)
     yardsticks = [np.stack([_yardsticks_of_seeds(budget, seeds) for budget in curve]) for curve in (a, b)]
     levels = seed_levels(yardsticks)
-    reached = np.isfinite(levels)
-    if not reached.any():
-        return untested_contrast(_unreached(yardsticks), margin)
-    seeds, levels = seeds[reached], levels[reached]
-    tables = [table[:, reached] for table in yardsticks]
-    weights = [np.stack([crossing(*pair) for pair in zip(table.T, levels, strict=True)], axis=1) for table in tables]
+    is_reached = np.isfinite(levels)
+    if not is_reached.any():
+        return untested_contrast(_unreached_fit_reason(yardsticks), margin)
+    seeds, levels = seeds[is_reached], levels[is_reached]
+    reached_yardsticks = [table[:, is_reached] for table in yardsticks]
+    weights = [
+        np.stack([crossing_weights(*pair) for pair in zip(table.T, levels, strict=True)], axis=1)
+        for table in reached_yardsticks
+    ]
     sides = [
         combine([select_seeds(evaluate(budget.panel, name), seeds) for budget in curve], weight)
         for curve, weight in zip((a, b), weights, strict=True)
     ]
-    every = {int(seed) for budget in [*a, *b] for seed in budget.panel.numbers}
-    return replace(linear_contrast(sides, np.array([1.0, -1.0]), margin), left_out=len(every) - len(seeds))
+    all_seeds = {int(seed) for budget in [*a, *b] for seed in budget.panel.seed_ids}
+    return replace(linear_contrast(sides, np.array([1.0, -1.0]), margin), left_out=len(all_seeds) - len(seeds))
 
 
 def seed_levels(yardsticks: Sequence[Float[np.ndarray, "b s"]]) -> Float[np.ndarray, " s"]:
@@ -579,27 +587,29 @@ def seed_levels(yardsticks: Sequence[Float[np.ndarray, "b s"]]) -> Float[np.ndar
         >>> seed_levels([a, b]).tolist(), seed_levels([a, b * [1, np.nan]]).tolist()
         ([0.4, 0.3], [0.4, nan])
     """
-    deepest = np.max([table.min(axis=0) for table in yardsticks], axis=0)
-    shallowest = np.min([table[0] for table in yardsticks], axis=0)
-    return np.where(deepest <= shallowest, deepest, np.nan)
+    highest_minimum = np.max([table.min(axis=0) for table in yardsticks], axis=0)
+    lowest_start = np.min([table[0] for table in yardsticks], axis=0)
+    return np.where(highest_minimum <= lowest_start, highest_minimum, np.nan)
 
 
-def _unreached(yardsticks: Sequence[np.ndarray]) -> Reason:
+def _unreached_fit_reason(yardsticks: Sequence[np.ndarray]) -> Reason:
     start_a, start_b = (float(table[0].mean()) for table in yardsticks)
     end_a, end_b = (float(table.min(axis=0).mean()) for table in yardsticks)
     return Reason.of(Code.UNREACHED_FIT, start_a=start_a, start_b=start_b, end_a=end_a, end_b=end_b)
 
 
-def crossing(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarray, " b"]:
+def crossing_weights(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarray, " b"]:
     """Return weights of budgets, which add up to 1, for the place where the yardstick first reaches the level.
 
     Examples:
-        >>> crossing(np.array([0.6, 0.4]), 0.45).round(6).tolist()
+        >>> crossing_weights(np.array([0.6, 0.4]), 0.45).round(6).tolist()
         [0.25, 0.75]
-        >>> crossing(np.array([0.6, 0.3, 0.5, 0.1]), 0.45).round(6).tolist()  # the first place counts
+        >>> crossing_weights(np.array([0.6, 0.3, 0.5, 0.1]), 0.45).round(6).tolist()  # the first place counts
         [0.5, 0.5, 0.0, 0.0]
-        >>> crossing(np.array([0.6, 0.3, 0.5, 0.1]), 0.3).tolist(), crossing(np.array([0.6, 0.3]), 0.6).tolist()
-        ([0.0, 1.0, 0.0, 0.0], [1.0, 0.0])
+        >>> crossing_weights(np.array([0.6, 0.3, 0.5, 0.1]), 0.3).tolist()
+        [0.0, 1.0, 0.0, 0.0]
+        >>> crossing_weights(np.array([0.6, 0.3]), 0.6).tolist()
+        [1.0, 0.0]
     """
     weights = np.zeros(len(yardstick))
     after = int(np.flatnonzero(yardstick <= level)[0])
@@ -625,12 +635,12 @@ def select_seeds(part: MeasureBySeed, seeds: Int[np.ndarray, " s"]) -> MeasureBy
     return replace(part, values=part.values[rows], contributions=part.contributions[rows], seeds=seeds)
 
 
-def _seeds(budgets: Sequence[BudgetPanel]) -> Int[np.ndarray, " s"]:
-    numbers = budgets[0].panel.numbers
+def _common_seeds(budgets: Sequence[BudgetPanel]) -> Int[np.ndarray, " s"]:
+    numbers = budgets[0].panel.seed_ids
     for budget in budgets[1:]:
-        numbers = np.intersect1d(numbers, budget.panel.numbers)
+        numbers = np.intersect1d(numbers, budget.panel.seed_ids)
     return np.unique(numbers)
 
 
 def _yardsticks_of_seeds(budget: BudgetPanel, seeds: np.ndarray) -> np.ndarray:
-    return np.array([budget.yardstick[budget.panel.numbers == seed][0] for seed in seeds])
+    return np.array([budget.yardstick[budget.panel.seed_ids == seed][0] for seed in seeds])

@@ -19,15 +19,22 @@ from assay.stats.compare import (
     ADJUSTMENTS,
     Contrast,
     Correction,
-    contrast_of,
     holm_factors,
+    make_contrast,
     uncertainty_of_difference,
     untested_contrast,
 )
-from assay.stats.doses import on_both_scales
-from assay.stats.estimate import VarianceComponents, degrees, limit_df, moderate, recombine, uncertainty_of_mean
+from assay.stats.doses import combine_scales
+from assay.stats.estimate import (
+    VarianceComponents,
+    degrees_of_freedom,
+    limit_df,
+    moderate_variances,
+    replace_seed_variance,
+    uncertainty_of_mean,
+)
 from assay.stats.panel import combine
-from assay.stats.power import found_reachable
+from assay.stats.power import detectable_difference_of
 from assay.stats.rows import (
     ALPHA,
     BEYOND_MARGIN,
@@ -54,7 +61,7 @@ LOOK_ALPHA = 0.02
 """Nominal level of a primary family at each look; together the looks keep `ALPHA` (docs/statistics.md)."""
 
 
-Word = Literal["higher-beyond", "lower-beyond", "higher", "lower", "equivalent", "inconclusive"]
+DecisionLabel = Literal["higher-beyond", "lower-beyond", "higher", "lower", "equivalent", "inconclusive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,7 @@ class Decision:
     equivalence_high: float
     beyond_p: float
     noninferiority_p: float
-    decision: Word
+    decision: DecisionLabel
     decision_level: float
     decision_low: float
     decision_high: float
@@ -131,56 +138,76 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
         ['higher-beyond', 'equivalent']
     """
     adjust = ADJUSTMENTS[correction]
-    p: list[float] = adjust(np.array([contrast.p for contrast in family])).tolist()
-    depends = _depends_on_scale(family, alpha, adjust)
+    p_adjusted: list[float] = adjust(np.array([contrast.p for contrast in family])).tolist()
+    depends_on_scale = _depends_on_scale(family, alpha, adjust)
     # A family's tests against a margin are those that were stated with one, and the worse way needs a direction.
-    margins = [not np.isnan(contrast.margin) for contrast in family]
-    within = [contrast.equivalence_p for contrast in family]
-    equal = _among(adjust, within, margins)
-    steps = _among(holm_factors if correction == "holm" else np.ones_like, within, margins)
-    over = [contrast.beyond_p for contrast in family]
-    exceeds = _among(adjust, over, margins)
-    directed = [margin and contrast.direction != "none" for contrast, margin in zip(family, margins, strict=True)]
-    not_worse = _among(adjust, [contrast.noninferiority_p for contrast in family], directed)
+    has_margin = [not np.isnan(contrast.margin) for contrast in family]
+    equivalence_p = [contrast.equivalence_p for contrast in family]
+    equivalence_adjusted = _adjust_selected(adjust, equivalence_p, has_margin)
+    equivalence_steps = _adjust_selected(
+        holm_factors if correction == "holm" else np.ones_like, equivalence_p, has_margin
+    )
+    beyond_p = [contrast.beyond_p for contrast in family]
+    beyond_adjusted = _adjust_selected(adjust, beyond_p, has_margin)
+    has_direction = [
+        margin and contrast.direction != "none" for contrast, margin in zip(family, has_margin, strict=True)
+    ]
+    not_worse = _adjust_selected(adjust, [contrast.noninferiority_p for contrast in family], has_direction)
     # Divisors of the levels of difference and equivalence where each was decided.
     factors: list[float] = deciding_factors(np.array([contrast.p for contrast in family]), correction, alpha).tolist()
-    reaches = _among(lambda some: deciding_factors(some, correction, alpha), within, margins)
-    over_by = _among(lambda some: deciding_factors(some, correction, alpha / 2), over, margins)
-    size = len(family) if correction == "holm" else 1
+    equivalence_factors = _adjust_selected(
+        lambda some: deciding_factors(some, correction, alpha), equivalence_p, has_margin
+    )
+    beyond_factors = _adjust_selected(lambda some: deciding_factors(some, correction, alpha / 2), beyond_p, has_margin)
+    family_size = len(family) if correction == "holm" else 1
     decisions: list[Decision] = []
     for i, contrast in enumerate(family):
-        differs_from_zero = p[i] < alpha  # NaN is never shown
-        open_ = not differs_from_zero and not math.isnan(p[i])
-        equivalent = open_ and not depends[i] and equal[i] < alpha
-        is_beyond = differs_from_zero and exceeds[i] < alpha / 2
-        against_margin = _level_interval(
-            contrast, 1 - 2 * (alpha / steps[i]), float(stdtrit(contrast.df, 1 - alpha / steps[i]))
+        differs_from_zero = p_adjusted[i] < alpha  # NaN is never shown
+        is_undecided = not differs_from_zero and not math.isnan(p_adjusted[i])
+        is_equivalent = is_undecided and not depends_on_scale[i] and equivalence_adjusted[i] < alpha
+        is_beyond = differs_from_zero and beyond_adjusted[i] < alpha / 2
+        equivalence_interval = _level_interval(
+            contrast,
+            1 - 2 * (alpha / equivalence_steps[i]),
+            float(stdtrit(contrast.df, 1 - alpha / equivalence_steps[i])),
         )
-        factor, decided_p = (over_by[i], exceeds[i]) if is_beyond else (factors[i], p[i])
+        factor, decided_p = (beyond_factors[i], beyond_adjusted[i]) if is_beyond else (factors[i], p_adjusted[i])
         decided = (
             *_level_interval(contrast, 1 - alpha / factor, -float(stdtrit(contrast.df, alpha / factor / 2))),
             decided_p,
         )
-        least = abs(contrast.value) - float(stdtrit(contrast.df, alpha / reaches[i])) * contrast.standard_error
+        least_margin = (
+            abs(contrast.value) - float(stdtrit(contrast.df, alpha / equivalence_factors[i])) * contrast.standard_error
+        )
         needed = (
-            seeds_and_patients_needed(contrast, size, alpha)
-            if open_ and not equivalent and contrast.margin > 0
+            seeds_and_patients_needed(contrast, family_size, alpha)
+            if is_undecided and not is_equivalent and contrast.margin > 0
             else (math.nan, math.nan)
         )
-        decided = (*against_margin, equal[i]) if equivalent else decided
-        reason = Reason.of(Code.DEPENDS_ON_SCALE) if open_ and depends[i] else NO_REASON
+        decided = (*equivalence_interval, equivalence_adjusted[i]) if is_equivalent else decided
+        reason = Reason.of(Code.DEPENDS_ON_SCALE) if is_undecided and depends_on_scale[i] else NO_REASON
         if (
-            open_
-            and not equivalent
+            is_undecided
+            and not is_equivalent
             and contrast.margin > 0
-            and contrast.spread is not None
+            and contrast.components is not None
             and all(map(math.isnan, needed))
         ):
             reason += Reason.of(Code.UNSETTLED, seeds=MOST_SEEDS)
-        way: tuple[Word, Word] = ("higher-beyond", "higher") if contrast.value > 0 else ("lower-beyond", "lower")
-        word = way[0] if is_beyond else way[1] if differs_from_zero else "equivalent" if equivalent else "inconclusive"
-        tests = p[i], equal[i], *against_margin, exceeds[i], not_worse[i]
-        decisions.append(Decision(*tests, word, *decided, least, *needed, reason))
+        labels: tuple[DecisionLabel, DecisionLabel] = (
+            ("higher-beyond", "higher") if contrast.value > 0 else ("lower-beyond", "lower")
+        )
+        label = (
+            labels[0]
+            if is_beyond
+            else labels[1]
+            if differs_from_zero
+            else "equivalent"
+            if is_equivalent
+            else "inconclusive"
+        )
+        tests = p_adjusted[i], equivalence_adjusted[i], *equivalence_interval, beyond_adjusted[i], not_worse[i]
+        decisions.append(Decision(*tests, label, *decided, least_margin, *needed, reason))
     return decisions
 
 
@@ -197,7 +224,7 @@ def _level_interval(contrast: Contrast, level: float, reach: float) -> tuple[flo
     return level, low, high
 
 
-def _among(
+def _adjust_selected(
     adjust: Callable[[Float[np.ndarray, " m"]], Float[np.ndarray, " m"]], p: Sequence[float], selected: Sequence[bool]
 ) -> list[float]:
     """Adjusted p-values of those that were asked for, NaN for the others."""
@@ -214,7 +241,7 @@ def _depends_on_scale(
     other = adjust(np.array([contrast.scales.probit_p if contrast.scales else contrast.p for contrast in family]))
     significant = zip(plain < alpha, other < alpha, strict=True)  # NaN is never shown
     return [
-        contrast.scales is not None and bool(first != second or (first and not contrast.scales.agree))
+        contrast.scales is not None and bool(first != second or (first and not contrast.scales.signs_agree))
         for contrast, (first, second) in zip(family, significant, strict=True)
     ]
 
@@ -261,19 +288,24 @@ def seeds_and_patients_needed(contrast: Contrast, size: int, alpha: float = ALPH
         >>> seeds_and_patients_needed(wide, 1)  # seeds and patients
         (16.0, nan)
     """
-    if contrast.spread is None or not contrast.seeds:
+    if contrast.components is None or not contrast.seeds:
         return math.nan, math.nan
     seeds = np.arange(3, MOST_SEEDS + 1)
-    between: Float[np.ndarray, " s"] = float(contrast.spread.seeds) * contrast.seeds / seeds
-    rest = max(0.0, float(contrast.spread.patients - contrast.spread.residual))
-    df = limit_df(degrees(between, between + rest, seeds - 1, contrast.spread.df_patients), seeds, contrast.group, size)
-    tested = -np.asarray(stdtrit(df, alpha / size) + stdtrit(df, alpha / size / 2))
-    enough = np.flatnonzero(tested * np.sqrt(between + rest) <= contrast.margin)
-    if len(enough):
-        return float(max(seeds[enough[0]], contrast.seeds + 1)), math.nan
-    at = LOOKS[-1] - 3
-    allowed = (contrast.margin / float(tested[at])) ** 2 - float(between[at])
-    return math.nan, float(math.ceil(contrast.patients * rest / allowed)) if allowed > 0 else math.nan
+    between_seeds: Float[np.ndarray, " s"] = float(contrast.components.seeds) * contrast.seeds / seeds
+    between_patients = max(0.0, float(contrast.components.patients - contrast.components.residual))
+    df = limit_df(
+        degrees_of_freedom(between_seeds, between_seeds + between_patients, seeds - 1, contrast.components.df_patients),
+        seeds,
+        contrast.group,
+        size,
+    )
+    critical = -np.asarray(stdtrit(df, alpha / size) + stdtrit(df, alpha / size / 2))
+    sufficient = np.flatnonzero(critical * np.sqrt(between_seeds + between_patients) <= contrast.margin)
+    if len(sufficient):
+        return float(max(seeds[sufficient[0]], contrast.seeds + 1)), math.nan
+    last_look = LOOKS[-1] - 3
+    allowed = (contrast.margin / float(critical[last_look])) ** 2 - float(between_seeds[last_look])
+    return math.nan, float(math.ceil(contrast.patients * between_patients / allowed)) if allowed > 0 else math.nan
 
 
 # The deciding pass: families in, rows with their decisions out.
@@ -285,24 +317,24 @@ class Family:
 
     Attributes:
         name: Its name.
-        named: Columns that name each comparison, with its role and what is expected of a positive control.
-        results: What each found, with the variance of its pooling group.
+        comparisons: Columns that name each comparison, with its role and what is expected of a positive control.
+        contrasts: Result of each, with the variance of its pooling group.
         alpha: Level of the family.
         correction: How it is corrected.
-        earlier: Id of a comparison -> its row of the look that closed it before.
+        closed_rows: Id of a comparison -> its row of the look that closed it before.
     """
 
     name: str
-    named: Sequence[Row]
-    results: Sequence[Contrast]
+    comparisons: Sequence[Row]
+    contrasts: Sequence[Contrast]
     alpha: float = ALPHA
     correction: Correction = "holm"
-    earlier: Mapping[str, Row] = field(default_factory=dict[str, Row])
+    closed_rows: Mapping[str, Row] = field(default_factory=dict[str, Row])
 
 
-DECIDED_BY = ("decision_level", "decision_low", "decision_high", "decision_p")
+DECIDING_COLUMNS = ("decision_level", "decision_low", "decision_high", "decision_p")
 """Columns of the interval and the p-value that decided, by one correction."""
-OF_RESULT = (
+RESULT_COLUMNS = (
     "value", "low", "high", "standard_error", "df", "p", "seeds", "left_out", "patients", "paired_patients",
     "effective_patients", "sign_flip_p", "sign_flip_min_p", "margin", "seed_error",
 )  # fmt: skip
@@ -332,14 +364,14 @@ def decide_families(families: Sequence[Family], estimates: Sequence[Row]) -> lis
 
 def _decide_family(family: Family) -> list[Row]:
     """Return the rows of a family with the decisions of its tests."""
-    size, of = len(family.results), family.named
-    results = [limit_if_alone(contrast, size) for contrast in family.results]
+    size, of = len(family.contrasts), family.comparisons
+    results = [limit_if_alone(contrast, size) for contrast in family.contrasts]
     closed = [
-        _as_closed(contrast, family.earlier.get(row["id"]), family.alpha)
+        _with_closed_tests(contrast, family.closed_rows.get(row["id"]), family.alpha)
         for row, contrast in zip(of, results, strict=True)
     ]
     rows: list[Row] = []
-    reaches = _reaches(family, results)
+    reaches = _detectable_differences(family, results)
     for row, contrast, decision, reach in zip(
         of, results, decide(closed, family.alpha, family.correction), reaches, strict=True
     ):
@@ -347,7 +379,7 @@ def _decide_family(family: Family) -> list[Row]:
         rows.append(
             {
                 **row,
-                **{column: getattr(contrast, column) for column in OF_RESULT},
+                **{column: getattr(contrast, column) for column in RESULT_COLUMNS},
                 "plain_p": scales.plain_p if scales else math.nan,
                 "probit_p": scales.probit_p if scales else math.nan,
                 **{column: getattr(decision, column) for column in Decision.__slots__},
@@ -360,7 +392,7 @@ def _decide_family(family: Family) -> list[Row]:
     return rows
 
 
-def _as_closed(contrast: Contrast, row: Row | None, alpha: float) -> Contrast:
+def _with_closed_tests(contrast: Contrast, row: Row | None, alpha: float) -> Contrast:
     """Return a result whose tests are those of the earlier look that closed it: rejected, or never to be.
 
     Holm's correction of the comparisons that are still open then counts it as it was decided.
@@ -373,24 +405,27 @@ def _as_closed(contrast: Contrast, row: Row | None, alpha: float) -> Contrast:
     return replace(contrast, p=p, equivalence_p=0.0 if equal else math.nan, beyond_p=over, scales=None)
 
 
-def _reaches(family: Family, results: Sequence[Contrast]) -> list[float]:
+def _detectable_differences(family: Family, results: Sequence[Contrast]) -> list[float]:
     """Compute the detectable difference: one figure for all of a family that compare one measure in one way.
 
     NaN where not even the greatest possible difference is detectable.
     """
-    alike: dict[tuple[str, ...], list[Contrast]] = {}
-    keys = [(row["measure"], row["factor"], row["at"]) for row in family.named]
+    by_kind: dict[tuple[str, ...], list[Contrast]] = {}
+    keys = [(row["measure"], row["factor"], row["at"]) for row in family.comparisons]
     for key, contrast in zip(keys, results, strict=True):
-        alike.setdefault(key, []).append(contrast)
+        by_kind.setdefault(key, []).append(contrast)
     differences = {
-        key: found_reachable(group, len(results), family.correction, family.alpha) for key, group in alike.items()
+        key: detectable_difference_of(group, len(results), family.correction, family.alpha)
+        for key, group in by_kind.items()
     }
     reaches = [
-        differences[key] if contrast.spread is not None else math.nan
+        differences[key] if contrast.components is not None else math.nan
         for key, contrast in zip(keys, results, strict=True)
     ]
-    widest = [max(map(abs, contrast.combined.bounds)) if contrast.combined else math.inf for contrast in results]
-    return [reach if reach <= most else math.nan for reach, most in zip(reaches, widest, strict=True)]
+    largest_possible = [
+        max(map(abs, contrast.combined.bounds)) if contrast.combined else math.inf for contrast in results
+    ]
+    return [reach if reach <= most else math.nan for reach, most in zip(reaches, largest_possible, strict=True)]
 
 
 def restrict_claims(
@@ -418,17 +453,17 @@ def restrict_claims(
     by_place: dict[Place, list[Row]] = {}
     for row in estimates_compared(estimates if rows else (), rows):
         by_place.setdefault(place_of(row), []).append(row)
-    ruled_rows = [{**row, **_claim(row, by_place, levels or {})} for row in rows]
-    failed = next((row for row in ruled_rows if row["decision"] in FAILED), None)
+    claimed_rows = [{**row, **_claim(row, by_place, levels or {})} for row in rows]
+    failed = next((row for row in claimed_rows if row["decision"] in FAILED), None)
     if failed is None:
-        return ruled_rows
+        return claimed_rows
     reason = Reason.of(Code.CONTROL_FAILED, **{name: text_of(failed, name) for name in ("role", *COMPARED)})
     unclaimed = {"decision": "inconclusive", "seeds_needed": math.nan}
     return [
         row
         if row.get("role") in CONTROLS or is_undefined(row)
         else {**row, **unclaimed, "reason": str(reason_of(row) + reason)}
-        for row in ruled_rows
+        for row in claimed_rows
     ]
 
 
@@ -478,31 +513,33 @@ def moderate_group(group: Sequence[Contrast]) -> list[Contrast]:
         [0.0337, 0.0577]
     """
     results = _moderate_on_scale(group)
-    scaled = [i for i, contrast in enumerate(group) if contrast.scales and contrast.scales.probit]
-    others = _moderate_on_scale([scales.probit for i in scaled if (scales := group[i].scales) and scales.probit])
-    for i, other in zip(scaled, others, strict=True):
-        results[i] = on_both_scales(results[i], other)
+    two_scale_positions = [i for i, contrast in enumerate(group) if contrast.scales and contrast.scales.probit_contrast]
+    on_probit_scale = _moderate_on_scale(
+        [scales.probit_contrast for i in two_scale_positions if (scales := group[i].scales) and scales.probit_contrast]
+    )
+    for i, other in zip(two_scale_positions, on_probit_scale, strict=True):
+        results[i] = combine_scales(results[i], other)
     return results
 
 
 def _moderate_on_scale(group: Sequence[Contrast]) -> list[Contrast]:
     results = list(group)
     testable = [
-        (i, contrast.combined, contrast.spread)
+        (i, contrast.combined, contrast.components)
         for i, contrast in enumerate(group)
-        if contrast.combined is not None and contrast.spread is not None
+        if contrast.combined is not None and contrast.components is not None
     ]
     if not testable:
         return results
     parts = [combined for _, combined, _ in testable]
     common = reduce(np.intersect1d, [part.seeds for part in parts])
-    together = np.zeros((len(parts), 1))  # without a common seed: no more degrees of freedom than one contrast has
+    shared_values = np.zeros((len(parts), 1))  # without a common seed: no more degrees of freedom than one contrast has
     if len(common):
-        together = np.stack([part.values[np.isin(part.seeds, common)] for part in parts])
+        shared_values = np.stack([part.values[np.isin(part.seeds, common)] for part in parts])
     variances = np.array([part.values.var(ddof=1) for part in parts])
-    seeds, df = moderate(variances, np.array([len(part.seeds) for part in parts]), together)
+    seeds, df = moderate_variances(variances, np.array([len(part.seeds) for part in parts]), shared_values)
     for k, (i, _, spread) in enumerate(testable):
-        results[i] = _retest_with_spread(group[i], recombine(spread, seeds[k], df[k]), len(testable))
+        results[i] = _retest_with_variance(group[i], replace_seed_variance(spread, seeds[k], df[k]), len(testable))
     return results
 
 
@@ -520,38 +557,38 @@ def limit_if_alone(contrast: Contrast, family: int) -> Contrast:
         >>> limit_if_alone(alone, 8) is alone  # its degrees of freedom are those of its seeds already
         True
     """
-    again = _with_limited_df(contrast, family)
-    if again is contrast or contrast.scales is None or contrast.scales.probit is None:
-        return again
-    return on_both_scales(again, _with_limited_df(contrast.scales.probit, family))
+    limited = _with_limited_df(contrast, family)
+    if limited is contrast or contrast.scales is None or contrast.scales.probit_contrast is None:
+        return limited
+    return combine_scales(limited, _with_limited_df(contrast.scales.probit_contrast, family))
 
 
 def _with_limited_df(contrast: Contrast, family: int) -> Contrast:
-    if contrast.spread is None:
+    if contrast.components is None:
         return contrast
-    df = limit_df(contrast.spread.df, contrast.seeds, contrast.group, family)
+    df = limit_df(contrast.components.df, contrast.seeds, contrast.group, family)
     return (
-        _retest_with_spread(contrast, replace(contrast.spread, df=df), contrast.group)
-        if df < contrast.spread.df
+        _retest_with_variance(contrast, replace(contrast.components, df=df), contrast.group)
+        if df < contrast.components.df
         else contrast
     )
 
 
-def _retest_with_spread(contrast: Contrast, spread: VarianceComponents, group: int) -> Contrast:
+def _retest_with_variance(contrast: Contrast, components: VarianceComponents, group: int) -> Contrast:
     """Test a contrast with another variance."""
     assert contrast.combined is not None
     margin = None if np.isnan(contrast.margin) else contrast.margin
-    again = contrast_of(
+    retested = make_contrast(
         contrast.combined,
-        uncertainty_of_mean(spread),
+        uncertainty_of_mean(components),
         margin,
         left_out=contrast.left_out,
         paired_patients=contrast.paired_patients,
     )
-    return replace(again, equal=contrast.equal, direction=contrast.direction, group=group)
+    return replace(retested, matched_level=contrast.matched_level, direction=contrast.direction, group=group)
 
 
-def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contrast:
+def mean_contrast(members: Sequence[Contrast], margin: float | None = None) -> Contrast:
     """Return the mean of several contrasts, each seed and patient averaged first.
 
     Its variance is that of the averaged differences, over the seeds that all members have. It is undefined where one
@@ -562,7 +599,7 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
         >>> from assay.stats.panel import measure_by_seed
         >>> parts = [measure_by_seed(np.array([0.1, 0.2, 0.3]) * k, np.arange(3)) for k in (1, 3)]
         >>> members = [linear_contrast([part], np.ones(1)) for part in parts]
-        >>> mean_of(members).per_seed.round(6).tolist()
+        >>> mean_contrast(members).per_seed.round(6).tolist()
         [0.2, 0.4, 0.6]
     """
     parts = [contrast.combined for contrast in members if contrast.combined is not None]
@@ -571,15 +608,17 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
     combined = combine(parts, np.full(len(parts), 1 / len(parts)))
     most = max(contrast.seeds + contrast.left_out for contrast in members)
     patients = min(contrast.paired_patients for contrast in members)
-    plain = contrast_of(
+    plain = make_contrast(
         combined,
         uncertainty_of_difference(combined),
         margin,
         left_out=most - len(combined.seeds),
         paired_patients=patients,
     )
-    others = [contrast.scales.probit for contrast in members if contrast.scales and contrast.scales.probit]
-    return on_both_scales(plain, mean_of(others)) if len(others) == len(members) else plain
+    others = [
+        contrast.scales.probit_contrast for contrast in members if contrast.scales and contrast.scales.probit_contrast
+    ]
+    return combine_scales(plain, mean_contrast(others)) if len(others) == len(members) else plain
 
 
 # Comparisons whose recipes all are at one end of the scale, where equivalence is no result.
@@ -588,7 +627,7 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
 # chance for measures of skill, such as the AUROC of a coin or the accuracy of naming the commonest class. An effect of
 # 0 is no end: that neither recipe has one is a result.
 
-NEAR_WORST = 0.05
+NEAR_WORST_END = 0.05
 """Share of the range next to its worst end within which recipes are at that end, whatever the margin."""
 
 
@@ -606,7 +645,7 @@ def end_of_scale(contrast: Row, estimates: Mapping[Place, Sequence[Row]]) -> Rea
         >>> str(end_of_scale(contrast, {("auroc", "", "", "id"): rows}))  # both are within 0.05 of 1
         '[{"code": "near-end-of-scale", "margin": 0.05, "end": 1.0}]'
     """
-    sides = [_values(contrast, estimates, side) for side in ("a", "b")]
+    sides = [_estimates_of_side(contrast, estimates, side) for side in ("a", "b")]
     rows = [row for side in sides for row in side]
     if not all(sides):
         return NO_REASON
@@ -615,16 +654,16 @@ def end_of_scale(contrast: Row, estimates: Mapping[Place, Sequence[Row]]) -> Rea
     low, high = range_of(text_of(contrast, "measure"))
     worst = {"higher": low, "lower": high}.get(better(text_of(contrast, "measure")), math.nan)
     for end in (low, high):
-        near = max(margin, NEAR_WORST * (high - low)) if end == worst and math.isfinite(high - low) else margin
+        near = max(margin, NEAR_WORST_END * (high - low)) if end == worst and math.isfinite(high - low) else margin
         if math.isfinite(end) and all(abs(numeric(row, "value") - end) <= near for row in rows):
             return Reason.of(Code.NEAR_END_OF_SCALE, margin=near, end=end)
-    skill = better(text_of(contrast, "measure")) in ("higher", "lower")  # an effect of 0 is a result, not a guess
-    if skill and contrast.get("decision") == "equivalent" and all(_at_chance(row) for row in rows):
+    is_skill = better(text_of(contrast, "measure")) in ("higher", "lower")  # an effect of 0 is a result, not a guess
+    if is_skill and contrast.get("decision") == "equivalent" and all(_is_at_chance(row) for row in rows):
         return Reason.of(Code.AT_CHANCE)
     return NO_REASON
 
 
-def _values(contrast: Row, estimates: Mapping[Place, Sequence[Row]], side: str) -> list[Row]:
+def _estimates_of_side(contrast: Row, estimates: Mapping[Place, Sequence[Row]], side: str) -> list[Row]:
     """Estimates of the measure of one recipe that a contrast rests on."""
     measure, factor, layer, coordinates = place_of(contrast)
     return [
@@ -635,6 +674,6 @@ def _values(contrast: Row, estimates: Mapping[Place, Sequence[Row]], side: str) 
     ]
 
 
-def _at_chance(row: Row) -> bool:
+def _is_at_chance(row: Row) -> bool:
     low, high = interval_of_row(row)
     return low <= numeric(row, "chance") <= high

@@ -14,16 +14,16 @@ from assay.core.measures import direction_of
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.stats.compare import (
     Contrast,
-    EqualClean,
+    MatchedLevel,
     TwoScalePValues,
     combination,
-    crossing,
+    crossing_weights,
     linear_contrast,
     select_seeds,
     untested_contrast,
 )
 from assay.stats.format import join_words
-from assay.stats.panel import MeasureBySeed, Panel, evaluate, probit
+from assay.stats.panel import MeasureBySeed, SeedPredictions, evaluate, probit
 
 # Dose-response: how a measure changes from p = 0 over the doses, compared between two recipes on two scales.
 #
@@ -38,21 +38,21 @@ class DosePanel:
     """Outputs of a recipe when a share p of a class had the confounder in training.
 
     Examples:
-        >>> panel = Panel(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
+        >>> panel = SeedPredictions(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
         >>> curve = [DosePanel(p, panel) for p in (0.0, 0.5, 1.0)]  # none, half and all of a class
-        >>> [dose.p for dose in curve]
+        >>> [level.dose for level in curve]
         [0.0, 0.5, 1.0]
     """
 
-    p: float
-    panel: Panel
+    dose: float
+    panel: SeedPredictions
 
 
-Curve = Sequence[DosePanel]
+DoseCurve = Sequence[DosePanel]
 """A recipe's doses, p = 0 first."""
 
 
-def interaction(a: Curve, b: Curve, name: str, margin: float | None = None) -> Contrast:
+def interaction(a: DoseCurve, b: DoseCurve, name: str, margin: float | None = None) -> Contrast:
     """The outcome of recipe a less that of recipe b, on the plain scale, with the p of both scales together.
 
     Over the seeds that both kept at every dose. margin: of equivalence, on the plain scale. Raises ValueError unless
@@ -64,31 +64,31 @@ def interaction(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
         >>> target = np.arange(20) % 2
         >>> def panel(right):
         ...     signs = np.where(np.arange(20) < right, 1.0, -1.0)
-        ...     return Panel(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
+        ...     return SeedPredictions(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
         >>> a, b = ([DosePanel(0.0, panel(14)), DosePanel(1.0, panel(right))] for right in (10, 14))
         >>> round(interaction(a, b, "accuracy").value, 6)
         -0.2
     """
-    doses = [tuple(dose.p for dose in curve) for curve in (a, b)]
+    doses = [tuple(level.dose for level in curve) for curve in (a, b)]
     if doses[0] != doses[1] or len(doses[0]) < 2 or doses[0][0] != 0:
         raise ValueError(
             f"doses are {doses[0]} and {doses[1]}: give both recipes the same ones, 0 and at least another"
         )
-    sides = [[evaluate(dose.panel, name) for dose in curve] for curve in (a, b)]
-    return interaction_seeds(sides[0], sides[1], margin)
+    sides = [[evaluate(level.panel, name) for level in curve] for curve in (a, b)]
+    return interaction_of_measures(sides[0], sides[1], margin)
 
 
-def outcome(curve: Curve, name: str) -> Contrast:
+def dose_outcome(curve: DoseCurve, name: str) -> Contrast:
     """The effect of the doses: the mean over p > 0 of a measure less that at p = 0, over the seeds kept at every dose.
 
     Raises ValueError unless the first dose is 0 and there is another.
     """
-    if len(curve) < 2 or curve[0].p != 0:
-        raise ValueError(f"doses are {tuple(dose.p for dose in curve)}: give 0 and at least another")
-    return combination([dose.panel for dose in curve], outcome_weights(len(curve)), name)
+    if len(curve) < 2 or curve[0].dose != 0:
+        raise ValueError(f"doses are {tuple(level.dose for level in curve)}: give 0 and at least another")
+    return combination([level.panel for level in curve], dose_weights(len(curve)), name)
 
 
-def interaction_seeds(
+def interaction_of_measures(
     a: Sequence[MeasureBySeed], b: Sequence[MeasureBySeed], margin: float | None = None, *, bounded: bool = True
 ) -> Contrast:
     """The same of values that are evaluated already, such as a flip rate; p = 0 first.
@@ -107,22 +107,26 @@ def interaction_seeds(
     """
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"{len(a)} and {len(b)} doses: give both recipes the same ones, 0 and at least another")
-    parts, weights = [*a, *b], np.concatenate([outcome_weights(len(a)), -outcome_weights(len(b))])
+    parts, weights = [*a, *b], np.concatenate([dose_weights(len(a)), -dose_weights(len(b))])
     plain = linear_contrast(parts, weights, margin)
-    return on_both_scales(plain, linear_contrast([probit(part) for part in parts], weights)) if bounded else plain
+    return combine_scales(plain, linear_contrast([probit(part) for part in parts], weights)) if bounded else plain
 
 
-def outcome_weights(doses: int) -> Float[np.ndarray, " d"]:
+def dose_weights(doses: int) -> Float[np.ndarray, " d"]:
     """Weights of the doses that make a recipe's outcome: -1 for p = 0, equal shares of 1 for the others."""
     return np.array([-1.0, *[1 / (doses - 1)] * (doses - 1)])
 
 
-def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
+def combine_scales(plain: Contrast, probit_contrast: Contrast) -> Contrast:
     """The contrast of the plain scale with the p-value of both: the greater, or 1 where their signs differ."""
-    agree = plain.value * other.value > 0
-    p = float(np.maximum(plain.p, other.p)) if agree or np.isnan(plain.p + other.p) else 1.0
-    reason = plain.reason or (Reason.of(Code.ON_PROBIT_SCALE) + other.reason if other.reason else NO_REASON)
-    return replace(plain, p=p, reason=reason, scales=TwoScalePValues(plain.p, other.p, agree, other))
+    signs_agree = plain.value * probit_contrast.value > 0
+    p = float(np.maximum(plain.p, probit_contrast.p)) if signs_agree or np.isnan(plain.p + probit_contrast.p) else 1.0
+    reason = plain.reason or (
+        Reason.of(Code.ON_PROBIT_SCALE) + probit_contrast.reason if probit_contrast.reason else NO_REASON
+    )
+    return replace(
+        plain, p=p, reason=reason, scales=TwoScalePValues(plain.p, probit_contrast.p, signs_agree, probit_contrast)
+    )
 
 
 # Dose-response at matched clean performance: the change by a dose of two recipes that are equally good without it.
@@ -147,34 +151,34 @@ class TrainingSizePanel:
     """A recipe trained on so many rows: its doses, p = 0 first, and its outputs at p = 0 on clean images.
 
     Examples:
-        >>> panel = Panel(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
+        >>> panel = SeedPredictions(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
         >>> amount = TrainingSizePanel(400, clean=panel, doses=[DosePanel(0.0, panel), DosePanel(1.0, panel)])
         >>> len(amount.doses)
         2
     """
 
-    rows: float
-    clean: Panel
-    doses: Curve
+    n_rows: float
+    clean: SeedPredictions
+    doses: DoseCurve
 
 
-Amounts = Sequence[TrainingSizePanel]
+TrainingSizes = Sequence[TrainingSizePanel]
 """A recipe's amounts, smallest first; at least 2."""
 Term = tuple[MeasureBySeed, float]
 """A part of a linear combination, and its weight."""
 
 
 @dataclass(frozen=True)
-class _Side:
+class _RecipeCurves:
     """A recipe whose parts hold the same seeds: amounts [n], clean parts [n] and their means [n], doses [n][d]."""
 
-    rows: Float[np.ndarray, " n"]
+    n_rows: Float[np.ndarray, " n"]
     clean: Sequence[MeasureBySeed]
-    values: Float[np.ndarray, " n"]
+    clean_means: Float[np.ndarray, " n"]
     doses: Sequence[Sequence[MeasureBySeed]]
 
 
-def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None) -> Contrast:
+def matched_clean(a: TrainingSizes, b: TrainingSizes, name: str, margin: float | None = None) -> Contrast:
     """The change over the doses of recipe a less that of b, where both are equally good on clean images.
 
     Over the seeds that both kept at every amount and dose, with the p of both scales together, as in `interaction`;
@@ -187,67 +191,69 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
         >>> target = np.arange(20) % 2
         >>> def panel(right):
         ...     signs = np.where(np.arange(20) < right, 1.0, -1.0)
-        ...     return Panel(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
+        ...     return SeedPredictions(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
         >>> def amount(rows, right):
         ...     doses = [DosePanel(0.0, panel(right)), DosePanel(1.0, panel(right - 2))]
         ...     return TrainingSizePanel(rows, panel(right), doses)
         >>> a, b = [amount(100, 14), amount(200, 16)], [amount(200, 14), amount(400, 16)]
         >>> result = matched_clean(a, b, "accuracy")
-        >>> abs(round(result.value, 6)), result.equal.a, result.equal.b
+        >>> abs(round(result.value, 6)), result.matched_level.a, result.matched_level.b
         (0.0, 200.0, 400.0)
     """
-    panels = _doses_of_both(a, b)
-    seeds = reduce(np.intersect1d, [panel.numbers for panel in panels])
+    panels = _checked_panels(a, b)
+    seeds = reduce(np.intersect1d, [panel.seed_ids for panel in panels])
     if not len(seeds):
         return untested_contrast(Reason.of(Code.NO_SEED_AT_EVERY_AMOUNT), margin)
-    sides = [_dose_side(amounts, name, seeds) for amounts in (a, b)]
+    sides = [_select_common_seeds(amounts, name, seeds) for amounts in (a, b)]
     if reason := next((part.reason for side in sides for part in side.clean if part.reason), NO_REASON):
         return untested_contrast(reason, margin)
     sign = -1.0 if direction_of(name) == "higher" else 1.0
-    losses = [sign * side.values for side in sides]
+    losses = [sign * side.clean_means for side in sides]
     level = max(float(side_values.min()) for side_values in losses)
     if level > min(float(side_values[0]) for side_values in losses):
         return untested_contrast(_unreached_reason(sides), margin)
-    setter = int(np.argmax([side_values.min() for side_values in losses]))
-    weights = [crossing(values, level) for values in losses]
-    contrast = [_contrast_on(sides, weights, setter, margin, scale) for scale in ("plain", "probit")]
-    every = {int(seed) for panel in panels for seed in panel.numbers}
-    amounts = [float(weight @ side.rows) for weight, side in zip(weights, sides, strict=True)]
-    both = on_both_scales(contrast[0], contrast[1])
-    return replace(both, left_out=len(every) - len(seeds), equal=EqualClean(sign * level, *amounts))
+    level_setter = int(np.argmax([side_values.min() for side_values in losses]))
+    weights = [crossing_weights(values, level) for values in losses]
+    contrasts_by_scale = [
+        _contrast_on_scale(sides, weights, level_setter, margin, scale) for scale in ("plain", "probit")
+    ]
+    all_seeds = {int(seed) for panel in panels for seed in panel.seed_ids}
+    amounts = [float(weight @ side.n_rows) for weight, side in zip(weights, sides, strict=True)]
+    combined = combine_scales(contrasts_by_scale[0], contrasts_by_scale[1])
+    return replace(combined, left_out=len(all_seeds) - len(seeds), matched_level=MatchedLevel(sign * level, *amounts))
 
 
-def _doses_of_both(a: Amounts, b: Amounts) -> list[Panel]:
-    doses = {tuple(dose.p for dose in amount.doses) for amount in (*a, *b)}
+def _checked_panels(a: TrainingSizes, b: TrainingSizes) -> list[SeedPredictions]:
+    doses = {tuple(level.dose for level in amount.doses) for amount in (*a, *b)}
     if (
         min(len(a), len(b)) < 2
         or len(doses) != 1
         or not (len(doses_of_amount := next(iter(doses))) > 1 and doses_of_amount[0] == 0)
     ):
-        amounts_of_a, amounts_of_b = (_list_numbers(amount.rows for amount in amounts) for amounts in (a, b))
+        amounts_of_a, amounts_of_b = (_list_numbers(amount.n_rows for amount in amounts) for amounts in (a, b))
         raise ValueError(
             f"amounts of {amounts_of_a} rows, and of {amounts_of_b}, with doses "
             f"{' or '.join(map(_list_numbers, sorted(doses)))}: give each recipe at least 2 amounts, and all of them "
             "the same doses, 0 and at least another"
         )
-    return [panel for amount in (*a, *b) for panel in (amount.clean, *(dose.panel for dose in amount.doses))]
+    return [panel for amount in (*a, *b) for panel in (amount.clean, *(level.panel for level in amount.doses))]
 
 
 def _list_numbers(values: Iterable[float]) -> str:
     return join_words([f"{value:g}" for value in values])
 
 
-def _dose_side(amounts: Amounts, name: str, seeds: Int[np.ndarray, " s"]) -> _Side:
+def _select_common_seeds(amounts: TrainingSizes, name: str, seeds: Int[np.ndarray, " s"]) -> _RecipeCurves:
     clean = [select_seeds(evaluate(amount.clean, name), seeds) for amount in amounts]
-    doses = [[select_seeds(evaluate(dose.panel, name), seeds) for dose in amount.doses] for amount in amounts]
+    doses = [[select_seeds(evaluate(level.panel, name), seeds) for level in amount.doses] for amount in amounts]
     values = np.array([part.values.mean() for part in clean])
-    return _Side(np.array([amount.rows for amount in amounts]), clean, values, doses)
+    return _RecipeCurves(np.array([amount.n_rows for amount in amounts]), clean, values, doses)
 
 
-def _contrast_on(
-    sides: Sequence[_Side],
+def _contrast_on_scale(
+    sides: Sequence[_RecipeCurves],
     weights: Sequence[Float[np.ndarray, " n"]],
-    setter: int,
+    level_setter: int,
     margin: float | None,
     scale: Literal["plain", "probit"],
 ) -> Contrast:
@@ -255,14 +261,14 @@ def _contrast_on(
     terms: list[Term] = []
     for position, (side, weight) in enumerate(zip(sides, weights, strict=True)):
         sign = 1.0 if position == 0 else -1.0
-        changes = [_changes(doses, scale) for doses in side.doses]
+        changes = [_change_terms(doses, scale) for doses in side.doses]
         terms += [
             (part, sign * w * v)
             for w, changes_of_amount in zip(weight, changes, strict=True)
             if w
             for part, v in changes_of_amount
         ]
-        if position == setter:
+        if position == level_setter:
             continue  # it is at an amount that was trained, whatever the level
         slope = sign * _slope(
             side,
@@ -270,26 +276,28 @@ def _contrast_on(
             [sum(v * float(part.values.mean()) for part, v in changes_of_amount) for changes_of_amount in changes],
         )
         terms += [(part, -slope * w) for w, part in zip(weight, side.clean, strict=True) if w]
-        terms += [(part, slope * w) for w, part in zip(weights[setter], sides[setter].clean, strict=True) if w]
+        terms += [
+            (part, slope * w) for w, part in zip(weights[level_setter], sides[level_setter].clean, strict=True) if w
+        ]
     parts, term_weights = zip(*terms, strict=True)
     return linear_contrast(parts, np.array(term_weights), margin)
 
 
-def _changes(doses: Sequence[MeasureBySeed], scale: str) -> list[Term]:
+def _change_terms(doses: Sequence[MeasureBySeed], scale: str) -> list[Term]:
     """The terms of the mean change over p > 0 from p = 0."""
     parts = [probit(part) for part in doses] if scale == "probit" else doses
-    return list(zip(parts, outcome_weights(len(parts)).tolist(), strict=True))
+    return list(zip(parts, dose_weights(len(parts)).tolist(), strict=True))
 
 
-def _slope(side: _Side, weight: Float[np.ndarray, " n"], changes: Sequence[float]) -> float:
+def _slope(side: _RecipeCurves, weight: Float[np.ndarray, " n"], changes: Sequence[float]) -> float:
     """Slope of the change over clean performance, between the two amounts that enclose the level."""
     j = max(int(np.flatnonzero(weight)[-1]), 1)
-    step = float(side.values[j] - side.values[j - 1])
+    step = float(side.clean_means[j] - side.clean_means[j - 1])
     return (changes[j] - changes[j - 1]) / step if step else 0.0
 
 
-def _unreached_reason(sides: Sequence[_Side]) -> Reason:
-    (low_a, high_a), (low_b, high_b) = ((float(side.values[0]), float(side.values[-1])) for side in sides)
-    fewest, most = float(sides[0].rows[0]), float(sides[0].rows[-1])
+def _unreached_reason(sides: Sequence[_RecipeCurves]) -> Reason:
+    (low_a, high_a), (low_b, high_b) = ((float(side.clean_means[0]), float(side.clean_means[-1])) for side in sides)
+    fewest, most = float(sides[0].n_rows[0]), float(sides[0].n_rows[-1])
     ends = {"low_a": low_a, "high_a": high_a, "low_b": low_b, "high_b": high_b}
     return Reason.of(Code.UNREACHED_CLEAN, fewest=fewest, most=most, **ends)

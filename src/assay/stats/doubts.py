@@ -11,7 +11,7 @@ from typing import Any, Literal
 from assay.core.measures import better, range_of
 from assay.core.reasons import NO_REASON, Code, Reason, reason_of
 from assay.stats.bounds import share_upper_bound
-from assay.stats.findings import Finding, Kind, to_row, with_ids
+from assay.stats.findings import Finding, Kind, add_ids, finding_row
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import (
     CONFOUNDER,
@@ -110,7 +110,7 @@ def findings_of(
         *_one_pool(contrasts, trials, split),
         *_undefined_contrasts(contrasts),
     ]
-    return with_ids(findings)
+    return add_ids(findings)
 
 
 def _doubt(reason: Reason, table: str = "", *, kind: Kind = "caution", row: Row | None = None) -> Finding:
@@ -144,7 +144,7 @@ def findings_of_reasons(reasons: Sequence[Reason]) -> list[Finding]:
 
 def caution_rows(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
     """Return what is known of the images as rows of `schema.FINDINGS`."""
-    return list(map(to_row, with_ids(findings_of_reasons(reasons))))
+    return list(map(finding_row, add_ids(findings_of_reasons(reasons))))
 
 
 _EXTREMES = (Code.PREDICTS_NOTHING, Code.PREDICTS_EVERYTHING)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from scipy import special
 
 from assay.core.reasons import NO_REASON, Code, Reason
-from assay.stats.panel import MeasureBySeed, Panel, evaluate
+from assay.stats.panel import MeasureBySeed, SeedPredictions, evaluate
 from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row, with_id
 
 # One variance over crossed patients and seeds, its degrees of freedom, and the interval made of them.
@@ -37,17 +37,23 @@ from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row, with_id
 # simulated studies. docs/statistics.md has the simulation, docs/decisions/ the rejected options.
 
 
-PRIOR = 4
-"""Degrees of freedom that the mean variance of a pooling group counts for (see `moderate`)."""
+PRIOR_DF = 4
+"""Degrees of freedom that the mean variance of a pooling group counts for (see `moderate_variances`)."""
 FEW_SEEDS = 5
 """With fewer seeds, a contrast that is alone in its pooling group has no more degrees of freedom than its seeds."""
 
 
 @dataclass(frozen=True)
 class VarianceComponents:
-    """The variance of a mean over seeds, its degrees of freedom, and its parts A, B and E; one or a batch.
+    """The variance of a mean over seeds and its components; one or a batch.
 
-    df_patients: the degrees of freedom of B.
+    Attributes:
+        variance: The variance.
+        df: Its degrees of freedom.
+        seeds: A, between seeds.
+        patients: B, between patients.
+        residual: E, the residual.
+        df_patients: Degrees of freedom of B.
     """
 
     variance: Float[np.ndarray, "*w"]
@@ -66,29 +72,29 @@ def two_way(values: Float[np.ndarray, "*w s"], contributions: Float[np.ndarray, 
     Examples:
         Three seeds without patients: the variance of their mean is 0.01 / 3.
 
-        >>> spread = two_way(np.array([0.1, 0.2, 0.3]), np.zeros((3, 0)))
-        >>> round(float(spread.variance), 6), round(float(spread.df), 6)
+        >>> components = two_way(np.array([0.1, 0.2, 0.3]), np.zeros((3, 0)))
+        >>> round(float(components.variance), 6), round(float(components.df), 6)
         (0.003333, 2.0)
     """
     seeds, patients = contributions.shape[-2:]
     a = values.var(axis=-1, ddof=1) / seeds
     b = (contributions.mean(axis=-2) ** 2).sum(axis=-1)
     e = ((contributions**2).sum(axis=(-2, -1)) - seeds * b) / (seeds * (seeds - 1))
-    return _add_variances(a, b, e, seeds - 1, degrees_of_patients(contributions.mean(axis=-2), patients))
+    return _combine_components(a, b, e, seeds - 1, patient_degrees_of_freedom(contributions.mean(axis=-2), patients))
 
 
-def degrees_of_patients(mean: Float[np.ndarray, "*w p"], patients: int | Int[np.ndarray, "*w"]) -> np.ndarray:
-    """Degrees of freedom of the patients' part of a variance, from contributions that are means over seeds.
+def patient_degrees_of_freedom(mean: Float[np.ndarray, "*w p"], patients: int | Int[np.ndarray, "*w"]) -> np.ndarray:
+    """Compute the degrees of freedom of the patients' part of a variance, from contributions that are means over seeds.
 
     A sum of squares over P patients has P - 1 degrees of freedom only where the patients matter alike. Few patients of
     a class, or many images of a few, leave fewer: 3 B^2 / sum(c^4) - 1, which is P - 1 for normal contributions.
 
     Examples:
-        >>> float(degrees_of_patients(np.ones(100), 100))  # 3 * 100^2 / 100 - 1, at most 99
+        >>> float(patient_degrees_of_freedom(np.ones(100), 100))  # 3 * 100^2 / 100 - 1, at most 99
         99.0
-        >>> float(degrees_of_patients(np.array([1.0, 1.0, 0.0, 0.0]), 4))  # 3 * 2^2 / 2 - 1, at most 3
+        >>> float(patient_degrees_of_freedom(np.array([1.0, 1.0, 0.0, 0.0]), 4))  # 3 * 2^2 / 2 - 1, at most 3
         3.0
-        >>> float(degrees_of_patients(np.array([1.0, 0.0, 0.0, 0.0]), 4))  # 3 - 1
+        >>> float(patient_degrees_of_freedom(np.array([1.0, 0.0, 0.0, 0.0]), 4))  # 3 - 1
         2.0
     """
     square = mean**2
@@ -98,59 +104,59 @@ def degrees_of_patients(mean: Float[np.ndarray, "*w p"], patients: int | Int[np.
         return np.where(fourth > 0, np.clip(3 * b**2 / fourth - 1, 1.0, most), most)
 
 
-def _add_variances(
+def _combine_components(
     a: np.ndarray, b: np.ndarray, e: np.ndarray, df_seeds: np.ndarray | int, df_patients: np.ndarray
 ) -> VarianceComponents:
     variance = np.maximum(a + b - e, np.maximum(a, b))
-    return VarianceComponents(variance, degrees(a, variance, df_seeds, df_patients), a, b, e, df_patients)
+    return VarianceComponents(variance, degrees_of_freedom(a, variance, df_seeds, df_patients), a, b, e, df_patients)
 
 
-def recombine(
-    spread: VarianceComponents, seeds: Float[np.ndarray, "*w"], df_seeds: Float[np.ndarray, "*w"]
+def replace_seed_variance(
+    components: VarianceComponents, seeds: Float[np.ndarray, "*w"], df_seeds: Float[np.ndarray, "*w"]
 ) -> VarianceComponents:
-    """Return the same spread with another seeds' part and its degrees of freedom (see `moderate`).
+    """Return the same spread with another seeds' part and its degrees of freedom (see `moderate_variances`).
 
     Examples:
-        >>> spread = two_way(np.array([0.1, 0.2, 0.3]), np.zeros((3, 0)))
-        >>> again = recombine(spread, np.array(0.01), np.array(6.0))
+        >>> components = two_way(np.array([0.1, 0.2, 0.3]), np.zeros((3, 0)))
+        >>> again = replace_seed_variance(components, np.array(0.01), np.array(6.0))
         >>> float(again.variance), round(float(again.df), 6)
         (0.01, 6.0)
     """
-    return _add_variances(seeds, spread.patients, spread.residual, df_seeds, spread.df_patients)
+    return _combine_components(seeds, components.patients, components.residual, df_seeds, components.df_patients)
 
 
-def moderate(
-    variances: Float[np.ndarray, "*w m"], seeds: Int[np.ndarray, " m"], together: Float[np.ndarray, "*w m s"]
+def moderate_variances(
+    variances: Float[np.ndarray, "*w m"], seeds: Int[np.ndarray, " m"], shared_values: Float[np.ndarray, "*w m s"]
 ) -> tuple[Float[np.ndarray, "*w m"], Float[np.ndarray, "*w m"]]:
     """Compute the seeds' part of the variances of a pooling group of m contrasts, and its degrees of freedom.
 
-    A variance that is small by chance is drawn toward the mean of its group, which counts as `PRIOR` degrees of
+    A variance that is small by chance is drawn toward the mean of its group, which counts as `PRIOR_DF` degrees of
     freedom. One that is larger than the result stays as it is, with its own degrees of freedom.
 
     Args:
         variances: The variance of one seed's value in each contrast.
         seeds: The number of seeds of each contrast.
-        together: The values of the seeds that all contrasts share; they give the covariance C of the group, by which
-            the moderated variance has (S - 1) tr(C)^2 / tr(C^2) degrees of freedom, at most PRIOR + S - 1.
+        shared_values: The values of the seeds that all contrasts share; they give the covariance C of the group, by
+            which the moderated variance has (S - 1) tr(C)^2 / tr(C^2) degrees of freedom, at most PRIOR_DF + S - 1.
 
     Examples:
         Two contrasts of 3 seeds with variances of 1 and 3: (4 * 2 + 2 * 1) / 6 = 5 / 3 is larger than 1, and 3 stays.
 
         >>> values = np.array([[-1.0, 0.0, 1.0], [-3**0.5, 0.0, 3**0.5]])
-        >>> seeds, df = moderate(np.array([1.0, 3.0]), np.array([3, 3]), values)
+        >>> seeds, df = moderate_variances(np.array([1.0, 3.0]), np.array([3, 3]), values)
         >>> (3 * seeds).round(3).tolist(), df.round(3).tolist()
         ([1.667, 3.0], [2.0, 2.0])
     """
     df_own = seeds - 1.0
-    pooled = (PRIOR * variances.mean(axis=-1, keepdims=True) + df_own * variances) / (PRIOR + df_own)
-    centered = together - together.mean(axis=-1, keepdims=True)
+    pooled = (PRIOR_DF * variances.mean(axis=-1, keepdims=True) + df_own * variances) / (PRIOR_DF + df_own)
+    centered = shared_values - shared_values.mean(axis=-1, keepdims=True)
     gram = np.swapaxes(centered, -1, -2) @ centered  # its traces are those of C
     squares = (gram**2).sum(axis=(-2, -1))
     with np.errstate(invalid="ignore", divide="ignore"):
         rank = np.where(squares > 0, np.trace(gram, axis1=-2, axis2=-1) ** 2 / squares, 1.0)
-    df_group = np.maximum((together.shape[-1] - 1) * rank, df_own.min())[..., None]
+    df_group = np.maximum((shared_values.shape[-1] - 1) * rank, df_own.min())[..., None]
     larger = pooled > variances
-    df = np.where(larger, np.minimum(PRIOR + df_own, df_group), df_own)
+    df = np.where(larger, np.minimum(PRIOR_DF + df_own, df_group), df_own)
     return np.where(larger, pooled, variances) / seeds, df
 
 
@@ -184,16 +190,16 @@ def limit_df(
 def covariance(
     a: Float[np.ndarray, " s"],
     b: Float[np.ndarray, " s"],
-    moves_a: Float[np.ndarray, "s p"],
-    moves_b: Float[np.ndarray, "s p"],
+    contributions_a: Float[np.ndarray, "s p"],
+    contributions_b: Float[np.ndarray, "s p"],
 ) -> float:
     """Compute the covariance of the means of two measures over the same seeds: A + B - E, each of products for squares.
 
     Args:
         a: Values of a measure by seed, [s].
         b: Values of another.
-        moves_a: Contributions of patients to `a`, [s, p]; 0 where it does not rest on a patient.
-        moves_b: Contributions of the same patients to `b`.
+        contributions_a: Contributions of patients to `a`, [s, p]; 0 where it does not rest on a patient.
+        contributions_b: Contributions of the same patients to `b`.
 
     Examples:
         >>> a, b = np.array([0.1, 0.2, 0.3]), np.array([0.3, 0.2, 0.1])
@@ -201,13 +207,13 @@ def covariance(
         -0.003333
     """
     seeds = len(a)
-    between = float(np.cov(a, b)[0, 1]) / seeds
-    shared = float(moves_a.mean(axis=0) @ moves_b.mean(axis=0))
-    residual = (float((moves_a * moves_b).sum()) - seeds * shared) / (seeds * (seeds - 1))
-    return between + shared - residual
+    between_seeds = float(np.cov(a, b)[0, 1]) / seeds
+    between_patients = float(contributions_a.mean(axis=0) @ contributions_b.mean(axis=0))
+    residual = (float((contributions_a * contributions_b).sum()) - seeds * between_patients) / (seeds * (seeds - 1))
+    return between_seeds + between_patients - residual
 
 
-def degrees(
+def degrees_of_freedom(
     seeds: Float[np.ndarray, "*w"],
     variance: Float[np.ndarray, "*w"],
     df_seeds: float | Float[np.ndarray, "*w"],
@@ -222,7 +228,7 @@ def degrees(
         df_patients: Degrees of freedom of the rest.
 
     Examples:
-        >>> float(degrees(np.array(1.0), np.array(2.0), 2.0, 10.0).round(4))  # 1 / (0.5 / 2 + 0.5 / 10)
+        >>> float(degrees_of_freedom(np.array(1.0), np.array(2.0), 2.0, 10.0).round(4))  # 1 / (0.5 / 2 + 0.5 / 10)
         3.3333
     """
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -236,7 +242,7 @@ def degrees(
 # finite) and carried back, so that they cannot leave it: near an end the plain interval runs over the edge, and covers
 # 0.89 where it should cover 0.95 (docs/statistics.md).
 
-ROUNDING = 1e-24
+VARIANCE_ROUNDING = 1e-24
 """A variance up to this is what sums of equal numbers leave: nothing varied."""
 
 
@@ -251,7 +257,8 @@ class Estimate:
 
         >>> target = np.arange(20) % 2
         >>> scores = np.where(np.arange(20) < 15, 1.0, -1.0) * (2 * target - 1)
-        >>> estimate = estimate_panel(Panel(np.tile(scores[:, None], (3, 1, 1)), target, np.arange(20)), "accuracy")
+        >>> panel = SeedPredictions(np.tile(scores[:, None], (3, 1, 1)), target, np.arange(20))
+        >>> estimate = estimate_panel(panel, "accuracy")
         >>> estimate.value, estimate.seeds, estimate.patients, 0.4 < estimate.low < 0.75 < estimate.high < 1
         (0.75, 3, 20, True)
     """
@@ -273,22 +280,22 @@ class Uncertainty:
     """The standard error of a mean over seeds and its degrees of freedom, or NaN and why there is none.
 
     Attributes:
-        spread: Its components, where there is a variance.
+        components: Parts of the variance, where there is a variance.
 
     Examples:
         >>> from assay.stats.panel import measure_by_seed
-        >>> sure = uncertainty(measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3)))
-        >>> round(sure.standard_error, 4), sure.df  # 0.1 / sqrt(3)
+        >>> result = uncertainty(measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3)))
+        >>> round(result.standard_error, 4), result.df  # 0.1 / sqrt(3)
         (0.0577, 2.0)
     """
 
     standard_error: float
     df: float
     reason: Reason = NO_REASON
-    spread: VarianceComponents | None = None
+    components: VarianceComponents | None = None
 
 
-def estimate_panel(panel: Panel, name: str) -> Estimate:
+def estimate_panel(panel: SeedPredictions, name: str) -> Estimate:
     """Estimate a measure of one recipe in one environment.
 
     The estimate is the mean over seeds, with a 95% interval over seeds and patients.
@@ -305,39 +312,42 @@ def estimate_panel(panel: Panel, name: str) -> Estimate:
 
         >>> target = np.array([0, 1, 0, 1])
         >>> scores = np.where(target == 1, 1.0, -1.0) * np.array([[-1, -1, 1, 1], [-1, 1, 1, 1], [1, 1, 1, 1]])
-        >>> result = estimate_panel(Panel(scores[:, :, None], target, np.arange(4)), "accuracy")
+        >>> result = estimate_panel(SeedPredictions(scores[:, :, None], target, np.arange(4)), "accuracy")
         >>> result.value, result.per_seed.tolist(), result.seeds, result.patients
         (0.75, [0.5, 0.75, 1.0], 3, 4)
     """
     return estimates(panel, [name])[0]
 
 
-def estimates(panel: Panel, names: Sequence[str]) -> list[Estimate]:
+def estimates(panel: SeedPredictions, names: Sequence[str]) -> list[Estimate]:
     """Return several measures of one recipe in one environment, see `estimate_panel`.
 
     Examples:
-        >>> panel = Panel(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))  # all images are called positive
+        >>> panel = SeedPredictions(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))  # all called positive
         >>> [result.value for result in estimates(panel, ["accuracy", "sensitivity", "specificity"])]
         [0.75, 1.0, 0.0]
     """
     parts = [evaluate(panel, name) for name in names]
-    return [_summary(part, sure) for part, sure in zip(parts, uncertainties(parts), strict=True)]
+    return [
+        _estimate_measure(part, part_uncertainty)
+        for part, part_uncertainty in zip(parts, uncertainties(parts), strict=True)
+    ]
 
 
-def _summary(part: MeasureBySeed, sure: Uncertainty) -> Estimate:
+def _estimate_measure(part: MeasureBySeed, part_uncertainty: Uncertainty) -> Estimate:
     value = float("nan") if part.reason else float(part.values.mean())
-    low, high = interval(value, sure.standard_error, sure.df, part.bounds)
+    low, high = interval(value, part_uncertainty.standard_error, part_uncertainty.df, part.bounds)
     return Estimate(
         value,
         low,
         high,
-        sure.standard_error,
-        sure.df,
+        part_uncertainty.standard_error,
+        part_uncertainty.df,
         len(part.values),
         len(part.patients),
-        part.images,
+        part.n_images,
         part.values,
-        sure.reason,
+        part_uncertainty.reason,
     )
 
 
@@ -348,8 +358,8 @@ def uncertainty(part: MeasureBySeed) -> Uncertainty:
 
     Examples:
         >>> from assay.stats.panel import measure_by_seed
-        >>> sure = uncertainty(measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3)))
-        >>> round(sure.standard_error, 4), round(sure.df, 4)  # 0.1 / sqrt(3)
+        >>> result = uncertainty(measure_by_seed(np.array([0.1, 0.2, 0.3]), np.arange(3)))
+        >>> round(result.standard_error, 4), round(result.df, 4)  # 0.1 / sqrt(3)
         (0.0577, 2.0)
         >>> str(uncertainty(measure_by_seed(np.array([0.1, 0.2]), np.arange(2))).reason)
         '[{"code": "few-seeds", "seeds": 2, "least": 3}]'
@@ -357,7 +367,7 @@ def uncertainty(part: MeasureBySeed) -> Uncertainty:
     return uncertainties([part])[0]
 
 
-BATCH = 2**15
+BATCH_SIZE = 2**15
 """Contributions of values whose variances are computed together: as many as a processor's cache holds."""
 
 
@@ -367,34 +377,34 @@ def uncertainties(parts: Sequence[MeasureBySeed]) -> list[Uncertainty]:
     Examples:
         >>> from assay.stats.panel import measure_by_seed
         >>> parts = [measure_by_seed(np.array([0.1, 0.2, 0.3]) * scale, np.arange(3)) for scale in (1, 2)]
-        >>> [round(sure.standard_error, 4) for sure in uncertainties(parts)]
+        >>> [round(result.standard_error, 4) for result in uncertainties(parts)]
         [0.0577, 0.1155]
     """
-    certainties: dict[int, Uncertainty] = {}
-    alike: dict[tuple[int, ...], list[int]] = {}
+    by_position: dict[int, Uncertainty] = {}
+    positions_by_shape: dict[tuple[int, ...], list[int]] = {}
     for i, part in enumerate(parts):
-        if reason := part.reason or _too_few(len(part.values)):
-            certainties[i] = Uncertainty(float("nan"), float("nan"), reason)
+        if reason := part.reason or _too_few_seeds(len(part.values)):
+            by_position[i] = Uncertainty(float("nan"), float("nan"), reason)
         else:
-            alike.setdefault(part.contributions.shape, []).append(i)
-    for (seeds, samples), members in alike.items():
-        step = max(1, BATCH // (seeds * max(samples, 1)))
-        for some in (members[start : start + step] for start in range(0, len(members), step)):
-            values = np.stack([parts[i].values for i in some])
-            spread = two_way(values, np.stack([parts[i].contributions for i in some]))
-            certainties |= {i: _sure(parts[i], _one_of(spread, at)) for at, i in enumerate(some)}
-    return [certainties[i] for i in range(len(parts))]
+            positions_by_shape.setdefault(part.contributions.shape, []).append(i)
+    for (seeds, samples), positions in positions_by_shape.items():
+        step = max(1, BATCH_SIZE // (seeds * max(samples, 1)))
+        for batch in (positions[start : start + step] for start in range(0, len(positions), step)):
+            values = np.stack([parts[i].values for i in batch])
+            components = two_way(values, np.stack([parts[i].contributions for i in batch]))
+            by_position |= {i: _uncertainty_of(parts[i], _components_at(components, at)) for at, i in enumerate(batch)}
+    return [by_position[i] for i in range(len(parts))]
 
 
-def _one_of(batch: VarianceComponents, at: int) -> VarianceComponents:
+def _components_at(batch: VarianceComponents, at: int) -> VarianceComponents:
     return VarianceComponents(*(getattr(batch, attribute.name)[at] for attribute in fields(batch)))
 
 
-def _sure(part: MeasureBySeed, spread: VarianceComponents) -> Uncertainty:
-    if np.isnan(spread.variance) or len(part.patients) == 1:
+def _uncertainty_of(part: MeasureBySeed, components: VarianceComponents) -> Uncertainty:
+    if np.isnan(components.variance) or len(part.patients) == 1:
         unknown = Code.SINGLE_PATIENT if len(part.named_patients) == len(part.patients) else Code.UNKNOWN_ERROR
         return Uncertainty(float("nan"), float("nan"), Reason.of(unknown))
-    return uncertainty_of_mean(spread)
+    return uncertainty_of_mean(components)
 
 
 def estimate_seeds(part: MeasureBySeed) -> Estimate:
@@ -424,52 +434,64 @@ def estimates_of_seeds(parts: Sequence[MeasureBySeed]) -> list[Estimate]:
         >>> [(round(result.value, 6), 0 < result.low < result.high < 1) for result in estimates_of_seeds(parts)]
         [(0.2, True), (0.5, True)]
     """
-    return [_of_seeds(part, sure) for part, sure in zip(parts, uncertainties(parts), strict=True)]
+    return [
+        _estimate_seeds(part, part_uncertainty)
+        for part, part_uncertainty in zip(parts, uncertainties(parts), strict=True)
+    ]
 
 
-def _of_seeds(part: MeasureBySeed, sure: Uncertainty) -> Estimate:
+def _estimate_seeds(part: MeasureBySeed, part_uncertainty: Uncertainty) -> Estimate:
     value = float(part.values.mean()) if len(part.values) else float("nan")
-    low, high = _interval_seeds(part.values, value, sure, part.bounds)
+    low, high = _interval_of_seeds(part.values, value, part_uncertainty, part.bounds)
     patients = len(part.named_patients)
     return Estimate(
-        value, low, high, sure.standard_error, sure.df, len(part.values), patients, 0, part.values, sure.reason
+        value,
+        low,
+        high,
+        part_uncertainty.standard_error,
+        part_uncertainty.df,
+        len(part.values),
+        patients,
+        0,
+        part.values,
+        part_uncertainty.reason,
     )
 
 
-def _interval_seeds(
-    values: Float[np.ndarray, " s"], value: float, sure: Uncertainty, bounds: tuple[float, float]
+def _interval_of_seeds(
+    values: Float[np.ndarray, " s"], value: float, part_uncertainty: Uncertainty, bounds: tuple[float, float]
 ) -> tuple[float, float]:
-    if sure.spread is None:
+    if part_uncertainty.components is None:
         return float("nan"), float("nan")
     if not bounds[0] <= values.min() <= values.max() <= bounds[1]:
-        ends = interval(value, sure.standard_error, sure.df)
+        ends = interval(value, part_uncertainty.standard_error, part_uncertainty.df)
         return ends if not bounds[0] <= value <= bounds[1] else (max(bounds[0], ends[0]), min(bounds[1], ends[1]))
-    reach = float(special.stdtrit(sure.df, (1 + CONFIDENCE) / 2))
-    between = reach * math.sqrt(float(sure.spread.seeds))
-    within = reach * math.sqrt(float(sure.spread.variance - sure.spread.seeds))
+    critical = float(special.stdtrit(part_uncertainty.df, (1 + CONFIDENCE) / 2))
+    between = critical * math.sqrt(float(part_uncertainty.components.seeds))
+    within = critical * math.sqrt(float(part_uncertainty.components.variance - part_uncertainty.components.seeds))
     low, high = (math.hypot(value - shift_on_scale(value, by, bounds), within) for by in (-between, between))
     return max(bounds[0], value - low), min(bounds[1], value + high)
 
 
-def _too_few(seeds: int) -> Reason:
+def _too_few_seeds(seeds: int) -> Reason:
     if not seeds:
         return Reason.of(Code.NO_SEED)
     return Reason.of(Code.FEW_SEEDS, seeds=seeds, least=MINIMUM_SEEDS) if seeds < MINIMUM_SEEDS else NO_REASON
 
 
-def uncertainty_of_mean(spread: VarianceComponents) -> Uncertainty:
+def uncertainty_of_mean(components: VarianceComponents) -> Uncertainty:
     """Return the standard error and degrees of freedom of a spread, or why there is none.
 
     Examples:
-        >>> sure = uncertainty_of_mean(two_way(np.array([0.1, 0.2, 0.3]), np.zeros((3, 0))))
-        >>> round(sure.standard_error, 4)
+        >>> result = uncertainty_of_mean(two_way(np.array([0.1, 0.2, 0.3]), np.zeros((3, 0))))
+        >>> round(result.standard_error, 4)
         0.0577
         >>> str(uncertainty_of_mean(two_way(np.array([0.2, 0.2, 0.2]), np.zeros((3, 0)))).reason)
         '[{"code": "no-variation"}]'
     """
-    if float(spread.variance) <= ROUNDING:
+    if float(components.variance) <= VARIANCE_ROUNDING:
         return Uncertainty(float("nan"), float("nan"), Reason.of(Code.NO_VARIATION))
-    return Uncertainty(float(np.sqrt(spread.variance)), float(spread.df), spread=spread)
+    return Uncertainty(float(np.sqrt(components.variance)), float(components.df), components=components)
 
 
 def interval(
@@ -493,7 +515,7 @@ def interval(
     return shift_on_scale(value, -half, bounds), shift_on_scale(value, half, bounds)
 
 
-def shift_on_scale(value: float, by: float, bounds: tuple[float, float]) -> float:
+def shift_on_scale(value: float, step: float, bounds: tuple[float, float]) -> float:
     """Return a value after a step on its scale, as long as `by` is on the plain one. It never leaves the bounds.
 
     The scale is the logit of the value's place within its bounds, the log of its distance from a single one, or the
@@ -509,21 +531,21 @@ def shift_on_scale(value: float, by: float, bounds: tuple[float, float]) -> floa
     """
     low, high = bounds
     if not low < value < high or (np.isinf(low) and np.isinf(high)):
-        return min(max(low, value + by), high)
+        return min(max(low, value + step), high)
     if np.isinf(high):
-        return low + (value - low) * float(np.exp(np.clip(by / (value - low), -700.0, 700.0)))  # as a float reaches
+        return low + (value - low) * float(np.exp(np.clip(step / (value - low), -700.0, 700.0)))  # as a float reaches
     if np.isinf(low):
-        return -shift_on_scale(-value, -by, (-high, np.inf))
+        return -shift_on_scale(-value, -step, (-high, np.inf))
     part = (value - low) / (high - low)
-    place = np.log(part / (1 - part)) + by / (high - low) / (part * (1 - part))
-    return low + (high - low) * (1 + float(np.tanh(place / 2))) / 2
+    shifted = np.log(part / (1 - part)) + step / (high - low) / (part * (1 - part))
+    return low + (high - low) * (1 + float(np.tanh(shifted / 2))) / 2
 
 
 def estimate_row(where: Row, estimate: Estimate, unit: str, direction: str, chance: float) -> dict[str, Any]:
     """Return a row of `schema.ESTIMATES`.
 
     Examples:
-        >>> panel = Panel(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))
+        >>> panel = SeedPredictions(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))
         >>> row = estimate_row({"measure": "accuracy"}, estimate_panel(panel, "accuracy"), "", "higher", float("nan"))
         >>> row["measure"], row["value"], row["seeds"], row["reason"]
         ('accuracy', 0.75, 3, '')

@@ -35,7 +35,7 @@ class Finding:
     id: str = ""
 
 
-def with_ids(findings: Sequence[Finding]) -> list[Finding]:
+def add_ids(findings: Sequence[Finding]) -> list[Finding]:
     """Return findings with ids, each its own: the second of two with one code ends in `:2`."""
     occurrences: dict[str, int] = {}
     identified: list[Finding] = []
@@ -47,12 +47,12 @@ def with_ids(findings: Sequence[Finding]) -> list[Finding]:
     return identified
 
 
-def to_row(finding: Finding) -> dict[str, Any]:
+def finding_row(finding: Finding) -> dict[str, Any]:
     """Return a finding as a row of `schema.FINDINGS`."""
     return {**{name: getattr(finding, name) for name in Finding.__slots__}, "reason": str(finding.reason)}
 
 
-def from_row(row: Row) -> Finding:
+def parse_finding(row: Row) -> Finding:
     """Return the finding of a row of `schema.FINDINGS`."""
     kind, light = cast("Kind", text_of(row, "kind")), cast("Light", text_of(row, "light"))
     return Finding(

@@ -18,7 +18,7 @@ LEAST_IN_CLASS = 20
 """Images of each class that a group needs."""
 LEAST_IN_CELL = 3
 """Patients of a class, in and outside a group, from which on the class counts in a test pooled over the classes."""
-_NAMED = 5
+MAX_DISTINCT_NUMBERS = 5
 """Numbers with at most so many values are groups as they are."""
 
 
@@ -41,7 +41,7 @@ class ColumnGroups:
     tied: Mapping[str, Bool[np.ndarray, " n"]] = field(default_factory=dict[str, Any])
 
 
-def groups_of(table: FactorTable, name: str) -> ColumnGroups:
+def divide_into_groups(table: FactorTable, name: str) -> ColumnGroups:
     """Divide the rows of a table by a column, without groups of fewer than `LEAST_IN_CLASS` images of a class.
 
     Examples:
@@ -49,10 +49,10 @@ def groups_of(table: FactorTable, name: str) -> ColumnGroups:
         >>> from assay.core.types import Factor
         >>> factor = Factor("sex", "categorical", levels=("female", "male"))
         >>> table = FactorTable(rows, rows // 2 % 2, rows, ("benign", "malignant"), (factor,), {"sex": rows % 2})
-        >>> {level: int(here.sum()) for level, here in groups_of(table, "sex").groups.items()}
+        >>> {level: int(here.sum()) for level, here in divide_into_groups(table, "sex").groups.items()}
         {'female': 40, 'male': 40}
     """
-    groups = levels_of(table, name)
+    groups = rows_by_level(table, name)
     if len(groups) > MOST_LEVELS:
         return ColumnGroups(name, {}, Reason.of(Code.MANY_LEVELS, levels=len(groups), most=MOST_LEVELS))
     if len(groups) < 2:
@@ -73,14 +73,14 @@ def groups_of(table: FactorTable, name: str) -> ColumnGroups:
     return ColumnGroups(name, large, small=tuple(level for level in groups if level not in large))
 
 
-def levels_of(table: FactorTable, name: str) -> dict[str, Bool[np.ndarray, " n"]]:
+def rows_by_level(table: FactorTable, name: str) -> dict[str, Bool[np.ndarray, " n"]]:
     """Return the rows of each level of a column: of a number with many values, of its halves.
 
     Examples:
         >>> from assay.core.types import Factor
         >>> rows, factor = np.arange(3), Factor("sex", "categorical", levels=("f", "m"))
         >>> table = FactorTable(rows, rows % 2, rows, ("benign", "malignant"), (factor,), {"sex": np.array([0, 1, 1])})
-        >>> {level: here.tolist() for level, here in levels_of(table, "sex").items()}
+        >>> {level: here.tolist() for level, here in rows_by_level(table, "sex").items()}
         {'f': [True, False, False], 'm': [False, True, True]}
     """
     factor, values = table.factor(name), table.columns[name]
@@ -90,7 +90,7 @@ def levels_of(table: FactorTable, name: str) -> dict[str, Bool[np.ndarray, " n"]
         return {factor.levels[code]: values == code for code in codes}
     numbers = values.astype(np.float64)
     present = np.unique(numbers[has_value])
-    if len(present) <= _NAMED:
+    if len(present) <= MAX_DISTINCT_NUMBERS:
         return {f"{level:.15g}": has_value & (numbers == level) for level in present}
     middle = float(np.median(numbers[has_value]))
     return {f"up to {middle:g}": has_value & (numbers <= middle), f"above {middle:g}": has_value & (numbers > middle)}

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Literal
 
-MOST = 8
+MAX_ON_FIRST_SCREEN = 8
 """Findings on the first screen."""
-COSTLY = 0.1
+COSTLY_LOSS = 0.1
 """AUROC or Dice that a further finding loses to be named there."""
 
 Kind = Literal["check", "issue", "region", "mark", "cue", "condition", "distortion", "group", "threshold", "column"]
@@ -56,7 +56,7 @@ class Harm:
     images: float = math.nan
 
 
-def ranked(harms: Iterable[Harm]) -> list[Harm]:
+def rank_harms(harms: Iterable[Harm]) -> list[Harm]:
     """Return findings by class; within it by the lower bound of what is lost, then by changed calls, unknown last.
 
     Examples:
@@ -65,7 +65,7 @@ def ranked(harms: Iterable[Harm]) -> list[Harm]:
         >>> order = [harm(Rank.INVALID, math.nan), harm(Rank.SHORTCUT, 0.1), harm(Rank.CUE, 0.9), harm(Rank.SHIFT, 0.5),
         ...          harm(Rank.SHIFT, 0.2, 0.9), harm(Rank.SHIFT, 0.2, 0.1), harm(Rank.SHIFT, math.nan, 0.8),
         ...          harm(Rank.OTHER, 0.9)]
-        >>> ranked(order[::-1]) == order, ranked([*order[1::2], *order[::2]]) == order
+        >>> rank_harms(order[::-1]) == order, rank_harms([*order[1::2], *order[::2]]) == order
         (True, True)
     """
 
@@ -76,14 +76,14 @@ def ranked(harms: Iterable[Harm]) -> list[Harm]:
     return sorted(harms, key=order)
 
 
-def costly(harms: Sequence[Harm]) -> list[Harm]:
+def costly_harms(harms: Sequence[Harm]) -> list[Harm]:
     """Return the costly ones of the ranked findings that are not on the first screen.
 
     Examples:
         >>> def harm(lost):
         ...     return Harm(Rank.SHIFT, "mark", "", "verdicts", 0, lost, lost, lost)
-        >>> first = [harm(0.5)] * MOST
-        >>> costly(first), [further.lost for further in costly([*first, harm(0.2), harm(0.05), harm(0.1)])]
+        >>> first = [harm(0.5)] * MAX_ON_FIRST_SCREEN
+        >>> costly_harms(first), [further.lost for further in costly_harms([*first, harm(0.2), harm(0.05), harm(0.1)])]
         ([], [0.2, 0.1])
     """
-    return [harm for harm in harms[MOST:] if harm.lost >= COSTLY]
+    return [harm for harm in harms[MAX_ON_FIRST_SCREEN:] if harm.lost >= COSTLY_LOSS]

@@ -15,17 +15,17 @@ from assay.core.reasons import Reason
 from assay.core.types import Contributions
 from assay.stats.metrics import (
     Metric,
-    binary_fault,
     brier_losses,
     calibration_pairs,
-    calls_at,
-    class_fault,
     class_score,
+    count_calls_by_score,
     equal_mass_bins,
     log_losses,
     placements,
-    predictions,
+    predicted_classes,
     probabilities,
+    undefined_probability_reason,
+    undefined_ranking_reason,
 )
 
 # How much each image moves a metric: the ground on which variances over patients stand.
@@ -55,27 +55,32 @@ def sum_by_patient(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "
         >>> sum_by_patient(np.ones(3), np.zeros(3, dtype=np.int64)).standard_error  # of one patient
         nan
     """
-    samples, code = _unique_patients(patient)
+    samples, position = _unique_patients(patient)
     count = len(samples)
     if count < 2:
         return Contributions(samples, np.full(count, np.nan))
-    return Contributions(samples, np.sqrt(count / (count - 1)) * np.bincount(code, influence))
+    return Contributions(samples, np.sqrt(count / (count - 1)) * np.bincount(position, influence))
 
 
 @dataclass(frozen=True)
 class ModelPredictions:
-    """Outputs of one model on n images: logits [n, k], class codes [n], and the rules of its calls.
+    """Predictions of one model on n images, and the rules by which it calls a class.
 
-    threshold: on the positive probability, one for all rows or one per row. fold: which fold's model answered, if any.
-    maps: of a segmentation the columns of each image's map (docs/reference/maps.md), and `operating` [n, levels], the
-    logits at which its model reaches each level of sensitivity on validation lesions; empty otherwise.
-    cut: the first class that counts as positive where classes are cut in two.
-    specific: [n, levels], the log-odds of being at or above the cut from which validation specificities are reached.
-    names: of the classes, for reasons.
+    Attributes:
+        logits: [n, k]; k = 1 is the positive class alone.
+        target: Class codes, [n].
+        threshold: On the positive probability, one for all rows or one per row.
+        fold: Fold whose model predicted, [n]; None without folds.
+        maps: Of a segmentation the columns of each image's map (docs/reference/maps.md), and `operating` [n, levels],
+            the logits at which its model reaches each level of sensitivity on validation lesions; empty otherwise.
+        grade_cutoff: First class that counts as positive where grades are cut in two.
+        specificity_log_odds: Log-odds of being at or above the cutoff at which the model reaches each of the
+            `measures.grades.SPECIFICITIES` on validation images, [n, levels].
+        class_names: Names of the classes, for reasons.
 
     Examples:
-        >>> answers = ModelPredictions(logits=np.array([[0.0, 2.0], [1.0, 0.0]]), target=np.array([1, 0]))
-        >>> answers.classes, answers.finite
+        >>> predictions = ModelPredictions(logits=np.array([[0.0, 2.0], [1.0, 0.0]]), target=np.array([1, 0]))
+        >>> predictions.n_classes, predictions.is_finite
         (2, True)
     """
 
@@ -84,21 +89,21 @@ class ModelPredictions:
     threshold: float | Float[np.ndarray, " n"] = 0.5
     fold: Int[np.ndarray, " n"] | None = None
     maps: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    cut: int = 1
-    specific: Float[np.ndarray, "n levels"] | None = None
-    names: tuple[str, ...] = ()
+    grade_cutoff: int = 1
+    specificity_log_odds: Float[np.ndarray, "n levels"] | None = None
+    class_names: tuple[str, ...] = ()
     influences: dict[str, tuple[np.ndarray, tuple[Metric, np.ndarray]]] = field(
         init=False, repr=False, compare=False, default_factory=dict[str, tuple[np.ndarray, tuple[Metric, np.ndarray]]]
     )
-    """Known results of `measures.influence_of` by measure, each with its patients."""
+    """Known results of `measures.value_and_contributions` by measure, each with its patients."""
 
     @property
-    def classes(self) -> int:
+    def n_classes(self) -> int:
         """How many classes the model tells apart."""
         return max(self.logits.shape[-1], 2)
 
     @cached_property
-    def finite(self) -> bool:
+    def is_finite(self) -> bool:
         """Whether all logits are finite."""
         return bool(np.isfinite(self.logits).all())
 
@@ -113,40 +118,40 @@ class ModelPredictions:
         return class_score(self.logits)
 
     @cached_property
-    def calls(self) -> Int[np.ndarray, " n"]:
+    def predicted_classes(self) -> Int[np.ndarray, " n"]:
         """Class codes as called."""
-        return predictions(self.probability, self.threshold)
+        return predicted_classes(self.probability, self.threshold)
 
     @cached_property
-    def squares(self) -> Float[np.ndarray, " n"]:
+    def brier_losses(self) -> Float[np.ndarray, " n"]:
         """Squared errors of each row's probabilities, see `metrics.brier_losses`."""
         return brier_losses(self.probability, self.target)
 
     @cached_property
-    def losses(self) -> Float[np.ndarray, " n"]:
+    def log_losses(self) -> Float[np.ndarray, " n"]:
         """Minus the log-probability of each row's class, see `metrics.log_losses`."""
         return log_losses(self.logits, self.target)
 
     @cached_property
     def calls_by_score(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """Rows called positive at each row's score, and those called rightly, see `metrics.calls_at`."""
-        return calls_at(self.score, self.target, self.fold)
+        """Rows called positive at each row's score, and those called rightly, see `metrics.count_calls_by_score`."""
+        return count_calls_by_score(self.score, self.target, self.fold)
 
     @cached_property
-    def gaps(self) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    def calibration_gaps(self) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
         """Claimed less actual outcome of each row, and its bin of equal mass, see `metrics.calibration_pairs`."""
         claimed, came = calibration_pairs(self.probability, self.target)
         return claimed - came, equal_mass_bins(claimed)
 
     @cached_property
-    def ranking_fault(self) -> Reason:
-        """Why a ranking of two classes is undefined, see `metrics.binary_fault`."""
-        return binary_fault(self.score, self.target)
+    def undefined_ranking_reason(self) -> Reason:
+        """Why a ranking of two classes is undefined, see `metrics.undefined_ranking_reason`."""
+        return undefined_ranking_reason(self.score, self.target)
 
     @cached_property
-    def unclassed(self) -> Reason:
-        """Why a measure of class probabilities is undefined, see `metrics.class_fault`."""
-        return class_fault(self.logits, self.target)
+    def undefined_probability_reason(self) -> Reason:
+        """Why a measure of class probabilities is undefined, see `metrics.undefined_probability_reason`."""
+        return undefined_probability_reason(self.logits, self.target)
 
     @cached_property
     def placements(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
@@ -183,8 +188,8 @@ def auroc_influence(
     """
     positive = target == 1
     pairs = opposite[..., positive].sum(axis=-1, keepdims=True)
-    area = right[..., positive].sum(axis=-1, keepdims=True) / pairs if value is None else value
-    return (right - area * opposite) / pairs
+    auroc = right[..., positive].sum(axis=-1, keepdims=True) / pairs if value is None else value
+    return (right - auroc * opposite) / pairs
 
 
 def mean_influence(
@@ -203,15 +208,15 @@ def mean_influence(
 
 
 @dataclass
-class _Coded:
+class _CodedPatients:
     patient: Patients
     codes: tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]
     factors: dict[bytes, Float[np.ndarray, " n"]] = field(default_factory=dict[bytes, np.ndarray])
 
 
-_STRATA = 16
+_MAX_STRATA = 16
 """Strata whose factors are kept for the same patients."""
-_CODED: deque[_Coded] = deque(maxlen=16)
+_RECENTLY_CODED: deque[_CodedPatients] = deque(maxlen=16)
 
 
 def code_patients(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]:
@@ -224,27 +229,27 @@ def code_patients(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndar
         >>> patients.tolist(), position.tolist()
         ([10, 30], [1, 0, 1])
     """
-    return _encode(patient).codes
+    return _coded_patients(patient).codes
 
 
-def _encode(patient: Patients) -> _Coded:
-    for entry in _CODED:
+def _coded_patients(patient: Patients) -> _CodedPatients:
+    for entry in _RECENTLY_CODED:
         if entry.patient is patient:
             return entry
-    entry = _Coded(patient, _unique_patients(patient))
-    _CODED.append(entry)
+    entry = _CodedPatients(patient, _unique_patients(patient))
+    _RECENTLY_CODED.append(entry)
     return entry
 
 
 def _unique_patients(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]:
     """Return what `np.unique` does, with the inverse; small whole numbers, as codes are, are counted and not sorted."""
-    if not len(patient) or patient.min() < 0 or patient.max() > _DENSE * len(patient):
+    if not len(patient) or patient.min() < 0 or patient.max() > _MAX_CODES_PER_ROW * len(patient):
         return np.unique(patient, return_inverse=True)
     is_present = np.bincount(patient) > 0
     return np.flatnonzero(is_present), (np.cumsum(is_present) - 1)[patient]
 
 
-_DENSE = 8
+_MAX_CODES_PER_ROW = 8
 """Codes up to so many times the number of rows are counted."""
 
 
@@ -267,21 +272,21 @@ def correct_small_sample(
         >>> corrected.round(4).tolist()  # sqrt(2)
         [1.4142, 1.4142, nan, 0.0]
     """
-    encoded = _encode(patient)
-    named = stratum.tobytes()
-    if named not in encoded.factors:
-        encoded.factors[named] = _correction_factor(stratum, encoded.codes[1])
-        if len(encoded.factors) > _STRATA:
+    encoded = _coded_patients(patient)
+    key = stratum.tobytes()
+    if key not in encoded.factors:
+        encoded.factors[key] = _small_sample_factors(stratum, encoded.codes[1])
+        if len(encoded.factors) > _MAX_STRATA:
             del encoded.factors[next(iter(encoded.factors))]
-    return rows * encoded.factors[named]
+    return rows * encoded.factors[key]
 
 
-def _correction_factor(stratum: Int[np.ndarray, " n"], position: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def _small_sample_factors(stratum: Int[np.ndarray, " n"], position: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     factor = np.zeros(len(stratum))
     for code in np.flatnonzero(np.bincount(stratum[stratum >= 0])):
-        here = stratum == code
-        patients = np.count_nonzero(np.bincount(position[here]))
-        factor[here] = np.sqrt(patients / (patients - 1)) if patients > 1 else np.nan
+        is_in_stratum = stratum == code
+        patients = np.count_nonzero(np.bincount(position[is_in_stratum]))
+        factor[is_in_stratum] = np.sqrt(patients / (patients - 1)) if patients > 1 else np.nan
     return factor
 
 
@@ -323,8 +328,8 @@ def calibration_slope(
         >>> calibration_slope(np.array([-1.0, 1.0]), np.array([0, 1])) is None  # separated
         True
     """
-    fit = logistic_fit(log_odds, target, weight)
-    return (float(fit[0][1]), fit[1][1]) if fit else None
+    logistic = logistic_fit(log_odds, target, weight)
+    return (float(logistic[0][1]), logistic[1][1]) if logistic else None
 
 
 def logistic_fit(
@@ -349,10 +354,10 @@ def logistic_fit(
     design = np.stack([np.ones(len(target)), log_odds], axis=1)
     mass = np.ones(len(target)) if weight is None else weight
     coefficients = np.zeros(2)
-    for _ in range(_STEPS):
+    for _ in range(_NEWTON_STEPS):
         expected = expit(design @ coefficients)
         bread = design.T @ (design * (mass * (expected * (1 - expected)))[:, None])
-        if np.linalg.cond(bread) > 1 / _SINGULAR:
+        if np.linalg.cond(bread) > 1 / _MIN_RECIPROCAL_CONDITION:
             return None
         residual = mass * (target - expected)
         step = np.linalg.solve(bread, design.T @ residual)
@@ -362,5 +367,5 @@ def logistic_fit(
     return None
 
 
-_STEPS, _SINGULAR = 50, 1e-12
+_NEWTON_STEPS, _MIN_RECIPROCAL_CONDITION = 50, 1e-12
 """Steps of Newton's method, and the reciprocal condition below which there is no slope."""

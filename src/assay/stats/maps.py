@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from assay.core.reasons import Code, Reason
 from assay.stats.metrics import Metric, undefined_metric
 
-Empty = Literal["skip", "lesions", "one", "zero", "smoothed"]
+EmptyMaskRule = Literal["skip", "lesions", "one", "zero", "smoothed"]
 """A convention for empty masks.
 
 - skip: left out where the denominator is 0
@@ -26,15 +26,15 @@ Empty = Literal["skip", "lesions", "one", "zero", "smoothed"]
 """
 SMOOTHING = 1.0
 
-Counts = Int[np.ndarray, "*n"]
-Scores = Float[np.ndarray, "*n"]
-Overlap = Callable[[Counts, Counts, Counts, Empty], Scores]
+PixelCounts = Int[np.ndarray, "*n"]
+ImageScores = Float[np.ndarray, "*n"]
+OverlapFunction = Callable[[PixelCounts, PixelCounts, PixelCounts, EmptyMaskRule], ImageScores]
 
 
 # --- overlap --------------------------------------------------------------------------------------------------------
 
 
-def dice(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
+def dice(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: EmptyMaskRule) -> ImageScores:
     """Compute Dice per image, 0 to 1: 2 hit / (truth + predicted).
 
     The arrays broadcast, so that `truth[:, None]` goes with counts at several thresholds.
@@ -60,7 +60,7 @@ def dice(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
     )
 
 
-def iou(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
+def iou(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: EmptyMaskRule) -> ImageScores:
     """Compute the intersection over union per image, 0 to 1: hit / (truth + predicted - hit).
 
     Arguments are those of `dice`.
@@ -76,7 +76,7 @@ def iou(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
     return _ratio_with_empty_rule(empty, np.asarray(hit, np.float64), union, truth, predicted)
 
 
-def precision(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
+def precision(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: EmptyMaskRule) -> ImageScores:
     """Compute the share of predicted pixels that are lesion, 0 to 1: hit / predicted, per image.
 
     The denominator is 0 where nothing is predicted. Arguments are those of `dice`.
@@ -88,7 +88,7 @@ def precision(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Sc
     return _ratio_with_empty_rule(empty, np.asarray(hit, np.float64), predicted, truth, predicted)
 
 
-def recall(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
+def recall(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: EmptyMaskRule) -> ImageScores:
     """Compute the share of lesion pixels that are predicted, 0 to 1: hit / truth, per image.
 
     The denominator is 0 where there is no lesion. Arguments are those of `dice`.
@@ -100,7 +100,7 @@ def recall(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Score
     return _ratio_with_empty_rule(empty, np.asarray(hit, np.float64), truth, truth, predicted)
 
 
-def volume_error(truth: Counts, predicted: Counts) -> Scores:
+def volume_error(truth: PixelCounts, predicted: PixelCounts) -> ImageScores:
     """Compute the signed error of the area per image, from -1 up: (predicted - truth) / truth. NaN without a lesion.
 
     1 is twice the true area.
@@ -110,34 +110,36 @@ def volume_error(truth: Counts, predicted: Counts) -> Scores:
         [1.0, -0.5, nan]
     """
     truth, predicted = np.broadcast_arrays(truth, predicted)
-    return _ratio(predicted.astype(np.float64) - truth, truth, np.nan)
+    return _ratio_or(predicted.astype(np.float64) - truth, truth, np.nan)
 
 
-def _ratio_with_empty_rule(empty: Empty, over: Scores, denominator: Counts, truth: Counts, predicted: Counts) -> Scores:
-    over, denominator, truth, predicted = np.broadcast_arrays(over, denominator, truth, predicted)
+def _ratio_with_empty_rule(
+    empty: EmptyMaskRule, numerator: ImageScores, denominator: PixelCounts, truth: PixelCounts, predicted: PixelCounts
+) -> ImageScores:
+    numerator, denominator, truth, predicted = np.broadcast_arrays(numerator, denominator, truth, predicted)
     match empty:
         case "skip":
-            return _ratio(over, denominator, np.nan)
+            return _ratio_or(numerator, denominator, np.nan)
         case "lesions":
-            return np.where(truth > 0, _ratio(over, denominator, 0.0), np.nan)
+            return np.where(truth > 0, _ratio_or(numerator, denominator, 0.0), np.nan)
         case "one":
-            return _ratio(over, denominator, np.where((truth == 0) & (predicted == 0), 1.0, 0.0))
+            return _ratio_or(numerator, denominator, np.where((truth == 0) & (predicted == 0), 1.0, 0.0))
         case "zero":
-            return _ratio(over, denominator, 0.0)
+            return _ratio_or(numerator, denominator, 0.0)
         case "smoothed":
-            return (over + SMOOTHING) / (denominator + SMOOTHING)
-    raise ValueError(f"unknown convention for empty masks {empty!r}: give one of {', '.join(get_args(Empty))}")
+            return (numerator + SMOOTHING) / (denominator + SMOOTHING)
+    raise ValueError(f"unknown convention for empty masks {empty!r}: give one of {', '.join(get_args(EmptyMaskRule))}")
 
 
-def _ratio(over: Scores, denominator: Counts, otherwise: float | Scores) -> Scores:
+def _ratio_or(numerator: ImageScores, denominator: PixelCounts, otherwise: float | ImageScores) -> ImageScores:
     """over / under, and another value where `denominator` is 0."""
-    return np.where(denominator == 0, otherwise, over / np.where(denominator == 0, 1, denominator))
+    return np.where(denominator == 0, otherwise, numerator / np.where(denominator == 0, 1, denominator))
 
 
 # --- images and lesions found ---------------------------------------------------------------------------------------
 
 
-def false_positives(
+def is_false_positive(
     area_score: Float[np.ndarray, "n a"], thresholds: Float[np.ndarray, " t"]
 ) -> Bool[np.ndarray, "n t a"]:
     """Return whether an image is called positive at each threshold and minimum area: whether a component is as large.
@@ -152,7 +154,7 @@ def false_positives(
     Examples:
         An image has a component of at least 1 pixel up to a logit of 2, and one of at least 9 pixels up to 0:
 
-        >>> false_positives(np.array([[2.0, 0.0]]), np.array([-1.0, 1.0])).tolist()
+        >>> is_false_positive(np.array([[2.0, 0.0]]), np.array([-1.0, 1.0])).tolist()
         [[[True, True], [True, False]]]
     """
     return area_score[:, None, :] >= np.asarray(thresholds, np.float64)[None, :, None]
@@ -178,7 +180,9 @@ def lesion_hits(
     return np.where(np.isnan(lesion_score), np.nan, hits.astype(np.float64))
 
 
-def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], level: float) -> Metric:
+def sensitivity_threshold(
+    lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], level: float
+) -> Metric:
     """Return the highest threshold, a logit, at which at least the share `level` of all lesions is found.
 
     Args:
@@ -194,7 +198,7 @@ def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray
 
     Examples:
         >>> score, floor = np.array([[2.0, 1.0], [-1.0, np.nan]]), np.array([-5.0, -5.0])
-        >>> threshold_at(score, floor, 0.6).value  # two of three lesions
+        >>> sensitivity_threshold(score, floor, 0.6).value  # two of three lesions
         1.0
     """
     if not 0 < level <= 1:
@@ -234,7 +238,7 @@ class FreeResponse(NamedTuple):
     sensitivity: Float[np.ndarray, " t"]
 
 
-def false_marks(false_components: Int[np.ndarray, "n t"]) -> Int[np.ndarray, "n t"]:
+def count_false_marks(false_components: Int[np.ndarray, "n t"]) -> Int[np.ndarray, "n t"]:
     """Count the false positives of a free response: the most components off lesions at a threshold or any above it.
 
     A mark is not withdrawn. Counted at one threshold alone, components grow together as it falls, and a map that is
@@ -244,13 +248,13 @@ def false_marks(false_components: Int[np.ndarray, "n t"]) -> Int[np.ndarray, "n 
         false_components: Components that touch no lesion, by threshold from the lowest up, [n, t].
 
     Examples:
-        >>> false_marks(np.array([[1, 3, 2, 0]])).tolist()
+        >>> count_false_marks(np.array([[1, 3, 2, 0]])).tolist()
         [[3, 3, 2, 0]]
     """
     return np.maximum.accumulate(false_components[:, ::-1], axis=1)[:, ::-1]
 
 
-def lesions_marked(
+def count_marked_lesions(
     lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"]
 ) -> Int[np.ndarray, "n t"]:
     """Count the lesions of each image that are found at each threshold or any above it.
@@ -258,7 +262,7 @@ def lesions_marked(
     A threshold that predicts the whole image finds none.
 
     Examples:
-        >>> lesions_marked(np.array([[2.0, -1.0, np.nan]]), np.array([-5.0]), np.array([-2.0, 0.0, 3.0])).tolist()
+        >>> count_marked_lesions(np.array([[2.0, -1.0, np.nan]]), np.array([-5.0]), np.array([-2.0, 0.0, 3.0])).tolist()
         [[2, 1, 0]]
     """
     score = np.where(lesion_score > floor[:, None], lesion_score, -np.inf)
@@ -274,7 +278,8 @@ def free_response(
     """Compute the free-response curve: false positives per image against sensitivity by lesion.
 
     Args:
-        false_components: As in `false_marks`; of other images than the lesions, such as lesion-free ones, if need be.
+        false_components: As in `count_false_marks`; possibly of other images than the lesions, such as lesion-free
+            ones.
         lesion_score: As in `lesion_hits`.
         floor: As in `lesion_hits`.
         thresholds: Logits from the lowest up, [t].
@@ -301,21 +306,21 @@ def free_response(
             f"components are counted at {false_components.shape[1]} thresholds and {len(thresholds)} are given"
         )
     lesions = np.count_nonzero(~np.isnan(lesion_score))
-    marked = lesions_marked(lesion_score, floor, thresholds).sum(axis=0)
+    marked = count_marked_lesions(lesion_score, floor, thresholds).sum(axis=0)
     nothing = np.full(len(thresholds), np.nan)
-    false = false_marks(false_components).mean(axis=0) if len(false_components) else nothing
+    false = count_false_marks(false_components).mean(axis=0) if len(false_components) else nothing
     return FreeResponse(false, marked / lesions if lesions else nothing)
 
 
 class FoldFreeResponse(NamedTuple):
     """The free response of one fold's model: its images (booleans), its curve, and how many lesions it is of."""
 
-    images: Bool[np.ndarray, " n"]
+    is_in_fold: Bool[np.ndarray, " n"]
     curve: FreeResponse
-    lesions: int
+    n_lesions: int
 
 
-def free_responses(
+def fold_free_responses(
     false_components: Int[np.ndarray, "n t"],
     lesion_score: Float[np.ndarray, "n l"],
     floor: Float[np.ndarray, " n"],
@@ -327,25 +332,27 @@ def free_responses(
 
     Examples:
         >>> false, score, floor = np.array([[2, 1, 0], [0, 0, 0]]), np.array([[2.0], [-1.0]]), np.array([-5.0, -5.0])
-        >>> folds = free_responses(false, score, floor, np.array([-2.0, 0.0, 3.0]), np.array([0, 1]))
-        >>> [fold.curve.sensitivity.tolist() for fold in folds], [fold.lesions for fold in folds]
+        >>> folds = fold_free_responses(false, score, floor, np.array([-2.0, 0.0, 3.0]), np.array([0, 1]))
+        >>> [fold.curve.sensitivity.tolist() for fold in folds], [fold.n_lesions for fold in folds]
         ([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]], [1, 1])
     """
     lesions = (~np.isnan(lesion_score)).sum(axis=1)
-    among = [np.ones(len(false_components), dtype=bool)]
+    is_in_fold = [np.ones(len(false_components), dtype=bool)]
     if fold is not None and lesions.any():
-        among = [fold == number for number in np.unique(fold) if lesions[fold == number].any()]
+        is_in_fold = [fold == number for number in np.unique(fold) if lesions[fold == number].any()]
     return [
         FoldFreeResponse(
             here,
             free_response(false_components[here], lesion_score[here], floor[here], thresholds),
             int(lesions[here].sum()),
         )
-        for here in among
+        for here in is_in_fold
     ]
 
 
-def sensitivity_over(folds: Sequence[FoldFreeResponse], most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
+def sensitivity_over_folds(
+    folds: Sequence[FoldFreeResponse], max_false_positives: Float[np.ndarray, " x"]
+) -> Float[np.ndarray, " x"]:
     """Return the mean over lesions of `sensitivity_within` of the folds.
 
     The model of each fold makes at most so many false positives.
@@ -354,21 +361,21 @@ def sensitivity_over(folds: Sequence[FoldFreeResponse], most: Float[np.ndarray, 
         >>> curve = FreeResponse(np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.5, 0.0]))
         >>> blind, images = curve._replace(sensitivity=np.zeros(3)), np.ones(2, dtype=bool)
         >>> folds = [FoldFreeResponse(images, curve, 1), FoldFreeResponse(images, blind, 3)]
-        >>> sensitivity_over(folds, np.array([0.5])).tolist()  # (1 * 0.5 + 3 * 0) / 4
+        >>> sensitivity_over_folds(folds, np.array([0.5])).tolist()  # (1 * 0.5 + 3 * 0) / 4
         [0.125]
     """
-    within = [sensitivity_within(response.curve, most) for response in folds]
+    within = [sensitivity_within(response.curve, max_false_positives) for response in folds]
     if len(folds) == 1:
         return within[0]
-    return np.average(within, axis=0, weights=[response.lesions for response in folds])
+    return np.average(within, axis=0, weights=[response.n_lesions for response in folds])
 
 
-def sensitivity_within(curve: FreeResponse, most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
+def sensitivity_within(curve: FreeResponse, max_false_positives: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
     """Return the greatest sensitivity of a curve with at most so many false positives per image, 0 to 1.
 
     Args:
         curve: The free-response curve.
-        most: Numbers of false positives per image, [x].
+        max_false_positives: Numbers of false positives per image, [x].
 
     Returns:
         Sensitivities [x]; NaN where even the highest threshold has more, without a lesion, and without an image.
@@ -378,39 +385,42 @@ def sensitivity_within(curve: FreeResponse, most: Float[np.ndarray, " x"]) -> Fl
         >>> sensitivity_within(curve, np.array([0.4, 0.6, 2.0])).tolist()
         [0.25, 0.5, 1.0]
     """
-    allowed = curve.false_positives[:, None] <= most
+    allowed = curve.false_positives[:, None] <= max_false_positives
     best = np.where(allowed, curve.sensitivity[:, None], 0.0).max(axis=0, initial=0.0)
     return np.where(allowed.any(axis=0), best, np.nan)
 
 
-def partial_area(curve: FreeResponse, most: float) -> Metric:
-    """Compute the mean of `sensitivity_within` over 0 to `most` false positives per image, 0 to 1.
+def partial_area(curve: FreeResponse, max_false_positives: float) -> Metric:
+    """Compute the mean of `sensitivity_within` over 0 to `max_false_positives` per image, 0 to 1.
 
-    It is the area under the steps of the curve, divided by `most`: nothing is interpolated between thresholds.
+    It is the area under the steps of the curve, divided by `max_false_positives`: nothing is interpolated between
+    thresholds.
 
     Args:
         curve: The free-response curve.
-        most: The greatest number of false positives per image, above 0.
+        max_false_positives: The greatest number of false positives per image, above 0.
 
     Returns:
         The value; undefined without a lesion, without an image to count false positives on, and where more than a
         hundredth of its range is above the highest threshold (less counts as 0).
 
     Raises:
-        ValueError: `most` is not above 0.
+        ValueError: `max_false_positives` is not above 0.
 
     Examples:
         >>> curve = FreeResponse(np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.5, 0.25]))
         >>> partial_area(curve, 2.0).value  # (0.25 * 0.5 + 0.5 * 0.5 + 1 * 1) / 2
         0.6875
     """
-    if not most > 0:
-        raise ValueError(f"a partial area up to {most} false positives per image: give a number above 0")
+    if not max_false_positives > 0:
+        raise ValueError(f"a partial area up to {max_false_positives} false positives per image: give a number above 0")
     if np.isnan(curve.sensitivity).any():
         return undefined_metric(Code.NO_LESION)
     if np.isnan(curve.false_positives).any():
         return undefined_metric(Code.NO_FALSE_POSITIVE_IMAGE)
-    if (first_false := curve.false_positives[-1]) > most / 100:
+    if (first_false := curve.false_positives[-1]) > max_false_positives / 100:
         return undefined_metric(Reason.of(Code.CURVE_BEGINS_LATE, false_positives=float(first_false)))
-    at = np.minimum(curve.false_positives[::-1], most)
-    return Metric(float((curve.sensitivity[::-1] * np.diff(np.append(at, most))).sum() / most))
+    capped = np.minimum(curve.false_positives[::-1], max_false_positives)
+    return Metric(
+        float((curve.sensitivity[::-1] * np.diff(np.append(capped, max_false_positives))).sum() / max_false_positives)
+    )

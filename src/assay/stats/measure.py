@@ -16,31 +16,31 @@ from assay.core.reasons import Code, Reason
 from assay.stats.influence import ModelPredictions, Patients, PerImage
 from assay.stats.metrics import Metric, undefined_metric
 
-Result = tuple[Metric, Callable[[Patients], PerImage]]
+MeasureResult = tuple[Metric, Callable[[Patients], PerImage]]
 """A value, and the contribution of each image to it from the patients (see `influence`)."""
-Compute = Callable[[ModelPredictions], Result]
-Function = TypeVar("Function", bound=Compute)
-Chance = Callable[[Int[np.ndarray, " n"], int], float]
+MeasureFunction = Callable[[ModelPredictions], MeasureResult]
+Function = TypeVar("Function", bound=MeasureFunction)
+ChanceFunction = Callable[[Int[np.ndarray, " n"], int], float]
 """Targets [n] and number of classes -> the value of a model that knows nothing but how frequent the classes are."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureRequirements:
-    """Outputs that have a measure.
+    """Requirements of a measure on the outputs that it is computed from.
 
     Attributes:
         binary: Two classes only.
         ordinal: Of several classes only grades, in their order.
-        cut: Classes that are divided in two at a threshold grade.
-        specific: Outputs with thresholds of validation specificities.
+        grade_cutoff: Classes that are divided in two at a threshold grade.
+        specificity_thresholds: Outputs with thresholds of validation specificities.
         maps: Columns of segmentation maps.
         native: Such columns at the size of the images' files.
     """
 
     binary: bool = False
     ordinal: bool = False
-    cut: bool = False
-    specific: bool = False
+    grade_cutoff: bool = False
+    specificity_thresholds: bool = False
     maps: bool = False
     native: bool = False
 
@@ -55,16 +55,16 @@ class ComputedMeasure:
     Attributes:
         entry: Entry of the measure in the registry.
         compute: Compute the value, and the contributions of images, from the outputs of a model.
-        domain: Outputs that have it.
-        by_classes: Compute the chance level, where it depends on how frequent the classes are.
-        restates: Whether another measure gives the same of two classes.
+        requirements: Outputs that have it.
+        chance_by_frequency: Compute the chance level, where it depends on how frequent the classes are.
+        is_restatement: Whether another measure gives the same of two classes.
     """
 
     entry: Measure
-    compute: Compute
-    domain: MeasureRequirements
-    by_classes: Chance | None
-    restates: bool
+    compute: MeasureFunction
+    requirements: MeasureRequirements
+    chance_by_frequency: ChanceFunction | None
+    is_restatement: bool
 
     @property
     def name(self) -> str:
@@ -73,8 +73,8 @@ class ComputedMeasure:
 
     def chance(self, target: Int[np.ndarray, " n"], classes: int) -> float:
         """Return the value of a model that knows nothing but how frequent the classes are; NaN where there is none."""
-        if self.by_classes is not None:
-            return self.by_classes(target, classes)
+        if self.chance_by_frequency is not None:
+            return self.chance_by_frequency(target, classes)
         return self.entry.chance if isinstance(self.entry.chance, float) else math.nan
 
 
@@ -84,25 +84,29 @@ COMPUTED: Mapping[str, ComputedMeasure] = MappingProxyType(_computed)
 
 
 def measure(
-    entry: Measure, domain: MeasureRequirements = ANY, *, by_classes: Chance | None = None, restates: bool = False
+    entry: Measure,
+    requirements: MeasureRequirements = ANY,
+    *,
+    chance_by_frequency: ChanceFunction | None = None,
+    is_restatement: bool = False,
 ) -> Callable[[Function], Function]:
     """Declare the measure that a function computes. It is then in every table and figure of such outputs.
 
     Args:
         entry: Name, meaning, unit, range, direction and chance level.
-        domain: Outputs that have it.
-        by_classes: Compute the chance level, where it depends on how frequent the classes are.
-        restates: Whether another measure gives the same of two classes.
+        requirements: Outputs that have it.
+        chance_by_frequency: Compute the chance level, where it depends on how frequent the classes are.
+        is_restatement: Whether another measure gives the same of two classes.
     """
 
     def declare(compute: Function) -> Function:
         register_measures(entry)
-        _computed[entry.name] = ComputedMeasure(entry, compute, domain, by_classes, restates)
+        _computed[entry.name] = ComputedMeasure(entry, compute, requirements, chance_by_frequency, is_restatement)
         return compute
 
     return declare
 
 
-def without_value(reason: Reason | Code) -> Result:
+def without_value(reason: Reason | Code) -> MeasureResult:
     """Return a result without a value, and why."""
     return undefined_metric(reason), lambda patient: np.full(len(patient), np.nan)

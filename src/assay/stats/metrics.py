@@ -57,8 +57,8 @@ def two_columns(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n 
         >>> two_columns(np.array([[2.0], [-1.0]])).tolist()
         [[0.0, 2.0], [0.0, -1.0]]
     """
-    wide = np.asarray(logits, dtype=np.float64)
-    return np.concatenate([np.zeros_like(wide), wide], axis=-1) if wide.shape[-1] == 1 else wide
+    columns = np.asarray(logits, dtype=np.float64)
+    return np.concatenate([np.zeros_like(columns), columns], axis=-1) if columns.shape[-1] == 1 else columns
 
 
 def probabilities(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n c"]:
@@ -86,10 +86,10 @@ def class_score(logits: Float[np.ndarray, "*s n k"], label: int = 1) -> Float[np
         >>> class_score(np.log([[0.5, 0.25, 0.25]]), 0).round(6).tolist()  # log(0.5 / (0.25 + 0.25))
         [0.0]
     """
-    wide = two_columns(logits)
-    if wide.shape[-1] == 2:
-        return wide[..., label] - wide[..., 1 - label]
-    return wide[..., label] - logsumexp(np.delete(wide, label, axis=-1), axis=-1)
+    columns = two_columns(logits)
+    if columns.shape[-1] == 2:
+        return columns[..., label] - columns[..., 1 - label]
+    return columns[..., label] - logsumexp(np.delete(columns, label, axis=-1), axis=-1)
 
 
 def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:
@@ -118,31 +118,31 @@ def score_names(classes: tuple[str, ...]) -> tuple[str, ...]:
     return classes if len(classes) > 2 else ("",)
 
 
-def cumulative_log_odds(logits: Float[np.ndarray, "*s n k"], cut: int) -> Float[np.ndarray, "*s n"]:
-    """Return the log-odds of the classes from `cut` on against those before it, (-inf, inf).
+def cumulative_log_odds(logits: Float[np.ndarray, "*s n k"], grade_cutoff: int) -> Float[np.ndarray, "*s n"]:
+    """Return the log-odds of the classes from `grade_cutoff` on against those before it, (-inf, inf).
 
     Args:
         logits: Logits [..., n, k] of ordered classes.
-        cut: The first class that counts as positive, 1 to k - 1.
+        grade_cutoff: The first class that counts as positive, 1 to k - 1.
 
     Examples:
         >>> cumulative_log_odds(np.log([[0.5, 0.25, 0.25]]), 1).round(6).tolist()  # log((0.25 + 0.25) / 0.5)
         [0.0]
     """
-    wide = two_columns(logits)
-    return logsumexp(wide[..., cut:], axis=-1) - logsumexp(wide[..., :cut], axis=-1)
+    columns = two_columns(logits)
+    return logsumexp(columns[..., grade_cutoff:], axis=-1) - logsumexp(columns[..., :grade_cutoff], axis=-1)
 
 
-def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n"]) -> Reason:
+def undefined_ranking_reason(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n"]) -> Reason:
     """Return why a ranking of two classes is undefined, or nothing.
 
     Raises:
         ValueError: Scores and targets differ in shape, or a target is neither 0 nor 1.
 
     Examples:
-        >>> binary_fault(np.array([0.2, 0.7]), np.array([0, 1])) == NO_REASON
+        >>> undefined_ranking_reason(np.array([0.2, 0.7]), np.array([0, 1])) == NO_REASON
         True
-        >>> str(binary_fault(np.array([0.2, 0.7]), np.array([1, 1])))
+        >>> str(undefined_ranking_reason(np.array([0.2, 0.7]), np.array([1, 1])))
         '[{"code": "absent-class", "kind": "negative"}]'
     """
     if score.ndim != 1 or score.shape != target.shape:
@@ -151,22 +151,22 @@ def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n
         raise ValueError(f"targets hold {sorted(set(target.tolist()) - {0, 1})[:5]}: a binary target is 0 or 1")
     if not len(target):
         return Reason.of(Code.NO_IMAGES)
-    if reason := _not_finite(score):
+    if reason := _non_finite_reason(score):
         return reason
     missing = [name for code, name in ((1, "positive"), (0, "negative")) if not (target == code).any()]
     return Reason.of(Code.ABSENT_CLASS, kind=missing[0]) if missing else NO_REASON
 
 
-def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " n"]) -> Reason:
+def undefined_probability_reason(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " n"]) -> Reason:
     """Return why a metric of class probabilities is undefined, or nothing.
 
     Raises:
         ValueError: Logits and targets differ in length, or a target is no class code.
 
     Examples:
-        >>> class_fault(np.zeros((2, 3)), np.array([0, 2])) == NO_REASON
+        >>> undefined_probability_reason(np.zeros((2, 3)), np.array([0, 2])) == NO_REASON
         True
-        >>> str(class_fault(np.array([[0.0, np.nan]]), np.array([0])))
+        >>> str(undefined_probability_reason(np.array([[0.0, np.nan]]), np.array([0])))
         '[{"code": "not-finite", "count": 1, "images": 1}]'
     """
     if logits.ndim != 2 or len(logits) != len(target):
@@ -176,7 +176,7 @@ def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " 
         raise ValueError(f"targets lie in {target.min()}..{target.max()}: {classes} classes are coded 0..{classes - 1}")
     if not len(target):
         return Reason.of(Code.NO_IMAGES)
-    return _not_finite(logits)
+    return _non_finite_reason(logits)
 
 
 def check_same_shape(predicted: np.ndarray, target: np.ndarray) -> None:
@@ -195,7 +195,7 @@ def check_same_shape(predicted: np.ndarray, target: np.ndarray) -> None:
         raise ValueError(f"predictions have shape {predicted.shape} and targets {target.shape}: give one per image")
 
 
-def _not_finite(values: np.ndarray) -> Reason:
+def _non_finite_reason(values: np.ndarray) -> Reason:
     finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     bad = len(values) - int(np.count_nonzero(finite))
     return Reason.of(Code.NOT_FINITE, count=bad, images=len(values)) if bad else NO_REASON
@@ -243,7 +243,7 @@ def placements(
     """
     positive = np.asarray(target) == 1
     if score.ndim == 1 and (fold is None or (fold == fold[:1]).all()):
-        return _placement_of_ranking(score, positive)
+        return _placements_of_one_ranking(score, positive)
     key = overall = average_ranks(score)
     folds = np.zeros_like(key) if fold is None else np.broadcast_to(fold, key.shape)
     if fold is not None:
@@ -256,14 +256,14 @@ def placements(
         if fold is None:
             earlier, within = 0.0, float(np.count_nonzero(other))
         else:
-            earlier, within = _counts_by_fold(folds[..., rows_of_class], folds[..., other])
+            earlier, within = _count_others_by_fold(folds[..., rows_of_class], folds[..., other])
         opposite[..., rows_of_class] = within
         right[..., rows_of_class] = below - earlier
     right[..., ~positive] = opposite[..., ~positive] - right[..., ~positive]
     return right, opposite
 
 
-def _placement_of_ranking(
+def _placements_of_one_ranking(
     score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]
 ) -> tuple[np.ndarray, np.ndarray]:
     """`placements` of one ranking: each class is looked up in the other, sorted once."""
@@ -277,7 +277,7 @@ def _placement_of_ranking(
     return right, opposite
 
 
-def _counts_by_fold(of_class: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _count_others_by_fold(of_class: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For every own row: how many rows of the other class lie in earlier folds, and how many in its own."""
     earlier, within = np.zeros(of_class.shape), np.zeros(of_class.shape)
     for number in np.unique(of_class):
@@ -298,15 +298,15 @@ def average_ranks(values: Shaped[np.ndarray, "*s n"]) -> Float[np.ndarray, "*s n
     """
     order = np.argsort(values, axis=-1)
     ordered = np.take_along_axis(values, order, axis=-1)
-    begins = np.ones(values.shape, dtype=bool)
-    begins[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
-    first = np.flatnonzero(begins)
-    tied = np.diff(first, append=values.size)
-    ranks = np.repeat(first % max(values.shape[-1], 1) + (tied + 1) / 2, tied).reshape(values.shape)
-    unordered = np.empty(values.shape)
-    np.put_along_axis(unordered, order, ranks, axis=-1)
-    unordered[np.isnan(values).any(axis=-1)] = np.nan
-    return unordered
+    is_first = np.ones(values.shape, dtype=bool)
+    is_first[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    first = np.flatnonzero(is_first)
+    tie_sizes = np.diff(first, append=values.size)
+    ranks = np.repeat(first % max(values.shape[-1], 1) + (tie_sizes + 1) / 2, tie_sizes).reshape(values.shape)
+    ranks_in_place = np.empty(values.shape)
+    np.put_along_axis(ranks_in_place, order, ranks, axis=-1)
+    ranks_in_place[np.isnan(values).any(axis=-1)] = np.nan
+    return ranks_in_place
 
 
 def auroc(
@@ -336,7 +336,7 @@ def auroc(
         >>> auroc(np.array([0.1, 0.4]), np.array([1, 1])).is_defined
         False
     """
-    if reason := binary_fault(score, target):
+    if reason := undefined_ranking_reason(score, target):
         return undefined_metric(reason)
     return auroc_from_placements(*placements(score, target, fold), target)
 
@@ -362,7 +362,7 @@ def macro_auroc(
     logits: Float[np.ndarray, "n k"],
     target: Int[np.ndarray, " n"],
     fold: Int[np.ndarray, " n"] | None = None,
-    names: Sequence[str] = (),
+    class_names: Sequence[str] = (),
 ) -> Metric:
     """Compute the unweighted mean over classes of the AUROC of a class against the rest, 0 to 1. Chance is 0.5.
 
@@ -370,7 +370,7 @@ def macro_auroc(
         logits: Logits [n, k].
         target: Class codes [n].
         fold: As in `auroc`.
-        names: Names of the classes, for the reason.
+        class_names: Names of the classes, for the reason.
 
     Returns:
         The value; undefined where a class has no image, or no fold has it and another.
@@ -378,15 +378,17 @@ def macro_auroc(
     Examples:
         >>> macro_auroc(np.eye(3), np.array([0, 1, 2])).value
         1.0
-        >>> str(macro_auroc(np.eye(3), np.array([0, 1, 1]), names=("a", "b", "c")).reason)
+        >>> str(macro_auroc(np.eye(3), np.array([0, 1, 1]), class_names=("a", "b", "c")).reason)
         '[{"code": "absent-classes", "classes": ["c"]}]'
     """
-    if reason := class_fault(logits, target):
+    if reason := undefined_probability_reason(logits, target):
         return undefined_metric(reason)
     values, labels = list[float](), range(two_columns(logits).shape[-1])
     if absent := sorted({*labels} - {*target.tolist()}):
         return undefined_metric(
-            Reason.of(Code.ABSENT_CLASSES, classes=tuple(names[k] if names else f"class {k}" for k in absent))
+            Reason.of(
+                Code.ABSENT_CLASSES, classes=tuple(class_names[k] if class_names else f"class {k}" for k in absent)
+            )
         )
     for label in labels:
         by_class = auroc(class_score(logits, label), (target == label).astype(np.int64), fold)
@@ -396,7 +398,7 @@ def macro_auroc(
     return Metric(float(np.mean(values)))
 
 
-def mean_precision(
+def average_precision(
     called: Float[np.ndarray, " n"], hit: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
 ) -> Metric:
     """Compute the average precision, 0 to 1: the mean over positives of the precision at their score.
@@ -404,7 +406,7 @@ def mean_precision(
     Chance is the share of positives. The value is undefined without a positive.
 
     Args:
-        called: Rows called positive at the score of each row, from `calls_at`; rows that tie enter together.
+        called: Rows called positive at the score of each row, from `count_calls_by_score`; equal scores count together.
         hit: Those of them that are positive.
         target: 0 or 1, [n].
 
@@ -412,9 +414,9 @@ def mean_precision(
         The positives are ranked first and third of three, with precisions of 1 and 2/3:
 
         >>> score, target = np.array([0.9, 0.5, 0.1]), np.array([1, 0, 1])
-        >>> round(mean_precision(*calls_at(score, target), target).value, 4)  # (1 + 2/3) / 2
+        >>> round(average_precision(*count_calls_by_score(score, target), target).value, 4)  # (1 + 2/3) / 2
         0.8333
-        >>> str(mean_precision(np.ones(1), np.zeros(1), np.zeros(1, dtype=int)).reason)
+        >>> str(average_precision(np.ones(1), np.zeros(1), np.zeros(1, dtype=int)).reason)
         '[{"code": "absent-class", "kind": "positive"}]'
     """
     positive = target == 1
@@ -423,7 +425,7 @@ def mean_precision(
     return Metric(float((hit[positive] / called[positive]).mean()))
 
 
-def calls_at(
+def count_calls_by_score(
     score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Count the rows called positive at the score of each row, and the true positives among them.
@@ -434,7 +436,7 @@ def calls_at(
         fold: Each fold has its own threshold.
 
     Examples:
-        >>> called, hit = calls_at(np.array([0.9, 0.5, 0.1]), np.array([1, 0, 1]))
+        >>> called, hit = count_calls_by_score(np.array([0.9, 0.5, 0.1]), np.array([1, 0, 1]))
         >>> called.tolist(), hit.tolist()
         ([1.0, 2.0, 3.0], [1.0, 1.0, 2.0])
     """
@@ -455,7 +457,7 @@ ON_THRESHOLD = 1 - 1e-9
 """Part of a threshold from which a probability is on it: as log-odds and back, its last digit may be another."""
 
 
-def predictions(
+def predicted_classes(
     probability: Float[np.ndarray, "n k"], threshold: float | Float[np.ndarray, " n"] = 0.5
 ) -> Int[np.ndarray, " n"]:
     """Return class codes: of two classes 1 where p >= threshold, of several the class with the highest probability.
@@ -465,13 +467,13 @@ def predictions(
         threshold: For all rows or for each, on the positive probability.
 
     Examples:
-        >>> predictions(np.array([[0.6, 0.4], [0.5, 0.5]])).tolist()
+        >>> predicted_classes(np.array([[0.6, 0.4], [0.5, 0.5]])).tolist()
         [0, 1]
-        >>> predictions(np.array([[0.6, 0.4], [0.5, 0.5]]), threshold=0.3).tolist()
+        >>> predicted_classes(np.array([[0.6, 0.4], [0.5, 0.5]]), threshold=0.3).tolist()
         [1, 1]
-        >>> predictions(np.array([[0.2, 0.4, 0.4]])).tolist()
+        >>> predicted_classes(np.array([[0.2, 0.4, 0.4]])).tolist()
         [1]
-        >>> 1 / (1 + 1 / 9) >= 0.9, predictions(np.array([[0.1, 1 / (1 + 1 / 9)]]), threshold=0.9).tolist()
+        >>> 1 / (1 + 1 / 9) >= 0.9, predicted_classes(np.array([[0.1, 1 / (1 + 1 / 9)]]), threshold=0.9).tolist()
         (False, [1])
     """
     if probability.shape[-1] == 2:
@@ -490,7 +492,7 @@ def accuracy(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) ->
         0.75
     """
     check_same_shape(predicted, target)
-    return _share(predicted == target, np.ones(len(target), dtype=bool), Reason.of(Code.NO_IMAGES))
+    return _share_among(predicted == target, np.ones(len(target), dtype=bool), Reason.of(Code.NO_IMAGES))
 
 
 def sensitivity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
@@ -506,7 +508,7 @@ def sensitivity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"])
         0.6667
     """
     check_same_shape(predicted, target)
-    return _share(predicted == 1, target == 1, Reason.of(Code.ABSENT_CLASS, kind="positive"))
+    return _share_among(predicted == 1, target == 1, Reason.of(Code.ABSENT_CLASS, kind="positive"))
 
 
 def specificity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
@@ -522,11 +524,11 @@ def specificity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"])
         0.6667
     """
     check_same_shape(predicted, target)
-    return _share(predicted == 0, target == 0, Reason.of(Code.ABSENT_CLASS, kind="negative"))
+    return _share_among(predicted == 0, target == 0, Reason.of(Code.ABSENT_CLASS, kind="negative"))
 
 
-def _share(right: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], otherwise: Reason) -> Metric:
-    return Metric(float(right[among].mean())) if among.any() else undefined_metric(otherwise)
+def _share_among(is_counted: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], undefined: Reason) -> Metric:
+    return Metric(float(is_counted[among].mean())) if among.any() else undefined_metric(undefined)
 
 
 def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
@@ -588,8 +590,8 @@ def log_losses(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) 
         >>> log_losses(np.log([[0.25, 0.75]]), np.array([0])).round(4).tolist()  # log(4)
         [1.3863]
     """
-    wide = two_columns(logits)
-    return logsumexp(wide, axis=-1) - wide[np.arange(len(target)), target]
+    columns = two_columns(logits)
+    return logsumexp(columns, axis=-1) - columns[np.arange(len(target)), target]
 
 
 def calibration_pairs(
@@ -629,7 +631,7 @@ def equal_mass_bins(values: Float[np.ndarray, " n"], bins: int = CALIBRATION_BIN
     return np.floor((below + through) / 2 / len(values) * bins).astype(np.int64)  # the mean rank, less a half
 
 
-def mean_gap(gaps: Float[np.ndarray, " n"], bins: Int[np.ndarray, " n"]) -> Metric:
+def expected_calibration_error(gaps: Float[np.ndarray, " n"], bins: Int[np.ndarray, " n"]) -> Metric:
     """Compute the expected calibration error, 0 to 1: the sum over bins of |sum of gaps| / n.
 
     Args:
@@ -643,19 +645,19 @@ def mean_gap(gaps: Float[np.ndarray, " n"], bins: Int[np.ndarray, " n"]) -> Metr
     Examples:
         Bins of two rows each, with gaps that add up to 0.5 and to -0.25:
 
-        >>> mean_gap(np.array([0.25, 0.25, -0.5, 0.25]), np.array([0, 0, 1, 1])).value  # (0.5 + 0.25) / 4
+        >>> expected_calibration_error(np.array([0.25, 0.25, -0.5, 0.25]), np.array([0, 0, 1, 1])).value  # 0.75 / 4
         0.1875
     """
     return Metric(float(np.abs(np.bincount(bins, gaps)).sum() / len(gaps)))
 
 
-def varying(features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
+def is_varying(features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
     """Return which features vary over images by more than float32 rounds off their mean, [d].
 
     A feature that is not finite everywhere counts as varying.
 
     Examples:
-        >>> varying(np.array([[1.0, 5.0], [2.0, 5.0]])).tolist()
+        >>> is_varying(np.array([[1.0, 5.0], [2.0, 5.0]])).tolist()
         [True, False]
     """
     with np.errstate(invalid="ignore"):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.stats.metrics import varying
+from assay.stats.metrics import is_varying
 
 NEIGHBORS = 10
 """Neighbors of a row that describe how dense features are around it."""
-_USUAL = slice(3, NEIGHBORS - 1)
+_DIMENSION_NEIGHBORS = slice(3, NEIGHBORS - 1)
 """Neighbors from which the dimension is estimated: the first few may be copies."""
-_FALSE_ROWS = 0.01
+_EXPECTED_FALSE_ROWS = 0.01
 """Expected number of rows that look like copies where there is none."""
 _BLOCK = 1024
 
@@ -27,20 +27,22 @@ def nearest_rows(
         features: A row of numbers for each image.
         patient: The patient of each row; each has at least `NEIGHBORS` rows of others.
     """
-    plain = features[:, varying(features)]
-    plain = (plain - plain.mean(axis=0)) / plain.std(axis=0)
-    rough, squares = plain.astype(np.float32), (plain**2).sum(axis=1)
-    distances = np.empty((len(plain), NEIGHBORS))
-    positions = np.empty((len(plain), NEIGHBORS), dtype=np.int64)
-    for start in range(0, len(plain), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        away = squares - 2 * (rough[part] @ rough.T)
-        away[patient[part, None] == patient] = np.inf
-        near = np.argpartition(away, NEIGHBORS - 1, axis=1)[:, :NEIGHBORS]
-        exact = np.stack([np.linalg.norm(plain[part] - plain[column], axis=1) for column in near.T], axis=1)
+    standardized = features[:, is_varying(features)]
+    standardized = (standardized - standardized.mean(axis=0)) / standardized.std(axis=0)
+    single_precision, squares = standardized.astype(np.float32), (standardized**2).sum(axis=1)
+    distances = np.empty((len(standardized), NEIGHBORS))
+    positions = np.empty((len(standardized), NEIGHBORS), dtype=np.int64)
+    for start in range(0, len(standardized), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        relative_distances = squares - 2 * (single_precision[block] @ single_precision.T)
+        relative_distances[patient[block, None] == patient] = np.inf
+        candidates = np.argpartition(relative_distances, NEIGHBORS - 1, axis=1)[:, :NEIGHBORS]
+        exact = np.stack(
+            [np.linalg.norm(standardized[block] - standardized[column], axis=1) for column in candidates.T], axis=1
+        )
         order = np.argsort(exact, axis=1, kind="stable")
-        distances[part] = np.take_along_axis(exact, order, axis=1)
-        positions[part] = np.take_along_axis(near, order, axis=1)
+        distances[block] = np.take_along_axis(exact, order, axis=1)
+        positions[block] = np.take_along_axis(candidates, order, axis=1)
     return distances, positions
 
 
@@ -56,9 +58,9 @@ def is_near_copy(distances: Float[np.ndarray, "n k"]) -> Bool[np.ndarray, " n"]:
         Levina and Bickel, "Maximum likelihood estimation of intrinsic dimension", NeurIPS 2004.
     """
     last = np.maximum(distances[:, -1:], np.finfo(np.float64).tiny)
-    logs = np.log(last / np.clip(distances[:, :-1], 1e-9 * last, last))
+    log_ratios = np.log(last / np.clip(distances[:, :-1], 1e-9 * last, last))
     expected = np.cumsum(1 / np.arange(NEIGHBORS - 1, 0, -1))[::-1]
-    around = logs[:, _USUAL].mean(axis=1) / expected[_USUAL].mean()
-    inverse_dimension = np.maximum(around, np.median(around))
-    volume = np.exp(-logs[:, 0] / np.maximum(inverse_dimension, 1e-9))
-    return (distances[:, 0] == 0) | (1 - (1 - volume) ** (NEIGHBORS - 1) <= _FALSE_ROWS / len(distances))
+    inverse_local_dimension = log_ratios[:, _DIMENSION_NEIGHBORS].mean(axis=1) / expected[_DIMENSION_NEIGHBORS].mean()
+    inverse_dimension = np.maximum(inverse_local_dimension, np.median(inverse_local_dimension))
+    volume = np.exp(-log_ratios[:, 0] / np.maximum(inverse_dimension, 1e-9))
+    return (distances[:, 0] == 0) | (1 - (1 - volume) ** (NEIGHBORS - 1) <= _EXPECTED_FALSE_ROWS / len(distances))

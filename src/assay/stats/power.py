@@ -11,17 +11,17 @@ from scipy.special import gammaincinv, ndtr, ndtri, stdtrit
 
 from assay.core.seeds import generator
 from assay.stats.compare import Contrast, Correction
-from assay.stats.estimate import degrees, limit_df, moderate
+from assay.stats.estimate import degrees_of_freedom, limit_df, moderate_variances
 from assay.stats.rows import ALPHA
 
 POWER = 0.8
 DRAWS = 4000
-"""Contrasts that `reachable` draws."""
+"""Contrasts that `difference_with_power` draws."""
 _STEPS, _CLOSE = 100, 1e-14
 """Steps of a root at most, and the change of it, relative to its bound, after which it stands."""
-OF_RANKS = ("auroc", "auroc-macro", "auroc-top-mean", "auroc-area")
-OF_POSITIVES = ("sensitivity", "dice", "iou", "pixel-precision", "pixel-recall")
-OF_NEGATIVES = (
+RANKING_MEASURES = ("auroc", "auroc-macro", "auroc-top-mean", "auroc-area")
+POSITIVE_CLASS_MEASURES = ("sensitivity", "dice", "iou", "pixel-precision", "pixel-recall")
+NEGATIVE_CLASS_MEASURES = (
     "specificity",
     "false-positive-rate",
     "false-positive-area",
@@ -30,12 +30,12 @@ OF_NEGATIVES = (
     "false-positive-rate-at-90",
     "false-positive-rate-at-95",
 )
-OF_ALL = ("accuracy", "dice-one", "dice-zero", "dice-smoothed")
+ALL_IMAGE_MEASURES = ("accuracy", "dice-one", "dice-zero", "dice-smoothed")
 """Shares and means between 0 and 1 over the images of a class, or of all."""
 
 
 @cache
-def reachable(
+def difference_with_power(
     between: float,
     within: float,
     seeds: int,
@@ -49,8 +49,8 @@ def reachable(
 ) -> float:
     """Compute the difference that contrasts of a design find with this power, on average, at Holm's first step.
 
-    The rule of the tests (`estimate.moderate`, `estimate.limit_df`) has no closed form. It is applied to drawn values
-    of seeds, of recipes with a common reference and all of one spread. NaN where nothing varies.
+    The rule of the tests (`estimate.moderate_variances`, `estimate.limit_df`) has no closed form. It is applied to
+    drawn values of seeds, of recipes with a common reference and all of one spread. NaN where nothing varies.
 
     A `between` that was estimated is too small as often as too large, and what is too small costs more power than what
     is too large gains. With `df_between`, the power is the mean over true values that could have given the estimate.
@@ -69,33 +69,42 @@ def reachable(
     Examples:
         A standard error of 0.02 over 10 seeds, known with 9 degrees of freedom:
 
-        >>> round(reachable(0.0004, 0.0, 10, float("inf")), 3)  # about (2.26 + 0.88) * 0.02
+        >>> round(difference_with_power(0.0004, 0.0, 10, float("inf")), 3)  # about (2.26 + 0.88) * 0.02
         0.063
-        >>> reachable(0.0, 0.0, 10, 99.0)
+        >>> difference_with_power(0.0, 0.0, 10, 99.0)
         nan
     """
     if not between + within > 0:
         return float("nan")
-    size = min(group, 8)
-    rng = generator(0, "reachable", seeds, size)
-    normal = rng.normal(size=(-(-DRAWS // size), size + 1, seeds))
-    true = np.full(len(normal), between)
+    group_size = min(group, 8)
+    rng = generator(0, "reachable", seeds, group_size)
+    normal = rng.normal(size=(-(-DRAWS // group_size), group_size + 1, seeds))
+    true_variances = np.full(len(normal), between)
     if np.isfinite(df_between):
         chi2 = 2 * gammaincinv(df_between / 2, (np.arange(len(normal)) + 0.5) / len(normal))
-        true = between * df_between / chi2
-    values = (normal[:, 1:] - normal[:, :1]) * np.sqrt(true * seeds / 2)[:, None, None]
-    part, df_seeds = moderate(values.var(axis=-1, ddof=1), np.full(size, seeds), values)
-    rest = within if np.isinf(df_patients) else within * rng.chisquare(df_patients, size=part.shape) / df_patients
-    df = limit_df(degrees(part, part + rest, df_seeds, df_patients), seeds, group, family)
+        true_variances = between * df_between / chi2
+    values = (normal[:, 1:] - normal[:, :1]) * np.sqrt(true_variances * seeds / 2)[:, None, None]
+    seed_variances, df_seeds = moderate_variances(values.var(axis=-1, ddof=1), np.full(group_size, seeds), values)
+    patient_variances = (
+        within
+        if np.isinf(df_patients)
+        else within * rng.chisquare(df_patients, size=seed_variances.shape) / df_patients
+    )
+    df = limit_df(
+        degrees_of_freedom(seed_variances, seed_variances + patient_variances, df_seeds, df_patients),
+        seeds,
+        group,
+        family,
+    )
     level = alpha / family if correction == "holm" else alpha
-    critical = -stdtrit(df, level / 2) * np.sqrt(part + rest)
-    spread = np.sqrt(true + within)[:, None]
+    critical = -stdtrit(df, level / 2) * np.sqrt(seed_variances + patient_variances)
+    standard_errors = np.sqrt(true_variances + within)[:, None]
 
-    low, high = 0.0, float((critical + 10 * spread).max())
-    difference = float(critical.mean() + ndtri(power) * spread.mean())
+    low, high = 0.0, float((critical + 10 * standard_errors).max())
+    difference = float(critical.mean() + ndtri(power) * standard_errors.mean())
     for _ in range(_STEPS):  # Newton's method, halving the interval where it would leave it
-        z = (difference - critical) / spread
-        shortfall, slope = float(ndtr(z).mean()) - power, float((np.exp(-(z**2) / 2) / spread).mean())
+        z = (difference - critical) / standard_errors
+        shortfall, slope = float(ndtr(z).mean()) - power, float((np.exp(-(z**2) / 2) / standard_errors).mean())
         low, high = (difference, high) if shortfall < 0 else (low, difference)
         step = shortfall / slope * np.sqrt(2 * np.pi) if slope > 0 else np.inf
         following = difference - step if low < difference - step < high else (low + high) / 2
@@ -105,20 +114,22 @@ def reachable(
     return difference
 
 
-def df_of_group(seeds: int, group: int) -> float:
-    """Degrees of freedom of the mean variance over seeds of contrasts with a common reference, all of one spread.
+def group_degrees_of_freedom(seeds: int, group: int) -> float:
+    """Compute the degrees of freedom of the mean variance over seeds of contrasts with a common reference.
+
+    All have the same standard deviation over seeds.
 
     (S - 1) tr(C)^2 / tr(C^2), where C has 2 on its diagonal and 1 elsewhere.
 
     Examples:
-        >>> df_of_group(5, 1), df_of_group(5, 2)  # 4, and 4 * 8 / 5
+        >>> group_degrees_of_freedom(5, 1), group_degrees_of_freedom(5, 2)  # 4, and 4 * 8 / 5
         (4.0, 6.4)
     """
     return (seeds - 1) * 4 * group / (group + 3)
 
 
-def found_reachable(
-    alike: Sequence[Contrast], family: int, correction: Correction = "holm", alpha: float = ALPHA
+def detectable_difference_of(
+    contrasts: Sequence[Contrast], family: int, correction: Correction = "holm", alpha: float = ALPHA
 ) -> float:
     """Return the detectable difference of contrasts of one kind: one figure for all, from the mean of their variances.
 
@@ -127,7 +138,7 @@ def found_reachable(
     models. NaN where none has a variance.
 
     Args:
-        alike: The contrasts; the seeds' part of their variance is taken without moderation.
+        contrasts: The contrasts; the seeds' part of their variance is taken without moderation.
         family: Contrasts of their family, of this kind or another.
         correction: How the family is corrected.
         alpha: Level of the family.
@@ -138,15 +149,17 @@ def found_reachable(
         >>> seeds = np.arange(5)
         >>> parts = [measure_by_seed(np.array([-2, -1, 0, 1, 2]) * sd, seeds) for sd in (0.01, 0.02)]
         >>> contrasts = [linear_contrast([part], np.ones(1)) for part in parts]
-        >>> found_reachable(contrasts[:1], 1) < found_reachable(contrasts, 1) < found_reachable(contrasts[1:], 1)
+        >>> steady, both, unsteady = contrasts[:1], contrasts, contrasts[1:]
+        >>> differences = [detectable_difference_of(some, 1) for some in (steady, both, unsteady)]
+        >>> differences == sorted(differences)
         True
-        >>> found_reachable([], 1)
+        >>> detectable_difference_of([], 1)
         nan
     """
     testable = [
-        (contrast.combined, contrast.spread, contrast.group)
-        for contrast in alike
-        if contrast.combined is not None and contrast.spread is not None
+        (contrast.combined, contrast.components, contrast.group)
+        for contrast in contrasts
+        if contrast.combined is not None and contrast.components is not None
     ]
     if not testable:
         return float("nan")
@@ -155,16 +168,20 @@ def found_reachable(
     seeds = round(float(np.median([len(combined.values) for combined, _, _ in testable])))
     group = round(float(np.median([size for _, _, size in testable])))
     df_patients = float(np.median([float(spread.df_patients) for _, spread, _ in testable]))
-    df = df_of_group(seeds, group)
-    return reachable(between, within, seeds, df_patients, group, family, correction, df_between=df, alpha=alpha)
+    df = group_degrees_of_freedom(seeds, group)
+    return difference_with_power(
+        between, within, seeds, df_patients, group, family, correction, df_between=df, alpha=alpha
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
     """Assumptions about power before anything has run. Defaults come from small trials of the phantom study.
 
-    value: AUROC or share expected. seed_sd: standard deviation of the paired difference over seeds of one training
-    each. correlation: of two recipes' contributions of the same patient.
+    Attributes:
+        value: Expected AUROC or share.
+        seed_sd: Standard deviation of the paired difference over seeds of one training each.
+        correlation: Correlation of two recipes' contributions of the same patient.
 
     Examples:
         Seeds that differ by more need a larger difference:
@@ -195,10 +212,10 @@ def patients_behind(name: str, positives: int, negatives: int) -> int | None:
         >>> patients_behind("log-loss", 30, 70) is None
         True
     """
-    if name in OF_RANKS:
+    if name in RANKING_MEASURES:
         return positives + negatives if min(positives, negatives) else 0
-    parts = {**dict.fromkeys(OF_POSITIVES, positives), **dict.fromkeys(OF_NEGATIVES, negatives)}
-    return {**parts, **dict.fromkeys(OF_ALL, positives + negatives)}.get(name)
+    parts = {**dict.fromkeys(POSITIVE_CLASS_MEASURES, positives), **dict.fromkeys(NEGATIVE_CLASS_MEASURES, negatives)}
+    return {**parts, **dict.fromkeys(ALL_IMAGE_MEASURES, positives + negatives)}.get(name)
 
 
 def detectable_difference(
@@ -241,13 +258,13 @@ def detectable_difference(
         nan
     """
     patients = patients_behind(name, positives, negatives)
-    fewest = min(positives, negatives) if name in OF_RANKS else patients
+    fewest = min(positives, negatives) if name in RANKING_MEASURES else patients
     if patients is None or fewest is None or seeds < 3 or fewest < 2:
         return float("nan")
     assumptions = assumed or Assumptions()
     single = patient_variance(assumptions.value, positives, negatives, name)
     between, within = assumptions.seed_sd**2 / (seeds * folds), 2 * single * (1 - assumptions.correlation)
-    return reachable(between, within, seeds, patients - 1, group, family, correction, alpha=alpha)
+    return difference_with_power(between, within, seeds, patients - 1, group, family, correction, alpha=alpha)
 
 
 def patient_variance(value: float, positives: int, negatives: int, name: str) -> float:
@@ -272,8 +289,8 @@ def patient_variance(value: float, positives: int, negatives: int, name: str) ->
     count = patients_behind(name, positives, negatives)
     if not count:
         raise ValueError(f"no patients are known behind '{name}' of {positives} and {negatives}")
-    if name in OF_RANKS:
+    if name in RANKING_MEASURES:
         q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
-        spread = (positives - 1) * (q1 - value**2) + (negatives - 1) * (q2 - value**2)
-        return (value * (1 - value) + spread) / (positives * negatives)
+        rank_variance = (positives - 1) * (q1 - value**2) + (negatives - 1) * (q2 - value**2)
+        return (value * (1 - value) + rank_variance) / (positives * negatives)
     return value * (1 - value) / count

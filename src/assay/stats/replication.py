@@ -15,7 +15,7 @@ from scipy.special import stdtr, stdtrit
 
 from assay.stats.rows import ALPHA, CONFIDENCE, Row, numeric
 
-NEEDED = ("value", "standard_error", "df", "seed_error", "seeds")
+RUN_COLUMNS = ("value", "standard_error", "df", "seed_error", "seeds")
 """Columns of `schema.CONTRASTS` that are used of either run."""
 
 
@@ -28,8 +28,8 @@ def replication_row(first: Row, second: Row, *, family: int, new_patients: bool)
         family: Comparisons that are corrected together in the replication.
         new_patients: Whether it has other patients.
     """
-    d1, e1, df1, a1, s1 = (numeric(first, name) for name in NEEDED)
-    d2, e2, df2, a2, s2 = (numeric(second, name) for name in NEEDED)
+    d1, e1, df1, a1, s1 = (numeric(first, name) for name in RUN_COLUMNS)
+    d2, e2, df2, a2, s2 = (numeric(second, name) for name in RUN_COLUMNS)
     between = (e1**2, df1), (e2**2, df2)
     spread = between if new_patients else ((a1**2, s1 - 1), (a2**2, s2 - 1))
     error, df = _add_errors(*spread)
@@ -72,37 +72,37 @@ def _agreement(first: Row, second: Row, family: int, error: float, df: float) ->
     first step.
     """
     margin, standard_error = numeric(second, "margin"), numeric(second, "standard_error")
-    reach_of_difference, equal = (
+    difference_reach, equivalence_reach = (
         -standard_error * float(stdtrit(numeric(second, "df"), ALPHA / family / k)) for k in (2, 1)
     )
-    if math.isnan(error) or math.isnan(reach_of_difference) or math.isnan(margin):
+    if math.isnan(error) or math.isnan(difference_reach) or math.isnan(margin):
         return math.nan
     ends = sorted(
         sign * end
         for sign in (-1, 1)
-        for end in (0, reach_of_difference, max(0, margin - equal), margin + reach_of_difference)
+        for end in (0, difference_reach, max(0, margin - equivalence_reach), margin + difference_reach)
     )
-    places = [(-math.inf, ends[0]), *pairwise(ends), (ends[-1], math.inf)]
+    pieces = [(-math.inf, ends[0]), *pairwise(ends), (ends[-1], math.inf)]
     d1 = numeric(first, "value")
     mass = 0.0
-    for low, high in places:
+    for low, high in pieces:
         inside = low + 1 if math.isinf(high) else high - 1 if math.isinf(low) else (low + high) / 2
-        if _decide_difference(inside, reach_of_difference, equal, margin) == first["decision"]:
+        if _decide_difference(inside, difference_reach, equivalence_reach, margin) == first["decision"]:
             mass += float(stdtr(df, (high - d1) / error) - stdtr(df, (low - d1) / error))
     return mass
 
 
-def _decide_difference(value: float, reach: float, equal: float, margin: float) -> str:
+def _decide_difference(value: float, difference_reach: float, equivalence_reach: float, margin: float) -> str:
     """Return the decision on a difference.
 
     Args:
         value: The difference.
-        reach: Distance from 0, or beyond the margin, at which a difference is shown.
-        equal: Distance from the margin at which a difference of less is shown.
+        difference_reach: Distance from 0, or beyond the margin, at which a difference is shown.
+        equivalence_reach: Distance from the margin at which a difference of less is shown.
         margin: The margin.
     """
-    small = abs(value) < margin - equal
-    is_beyond_margin = abs(value) > margin + reach
-    if abs(value) <= reach:
+    small = abs(value) < margin - equivalence_reach
+    is_beyond_margin = abs(value) > margin + difference_reach
+    if abs(value) <= difference_reach:
         return "equivalent" if small else "inconclusive"
     return f"{'higher' if value > 0 else 'lower'}{'-beyond' if is_beyond_margin else '-small' if small else ''}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from assay.stats.metrics import varying
+from assay.stats.metrics import is_varying
 
 PENALTIES = 10.0 ** np.arange(-3.0, 3.5, 0.5)
 """Penalties tried, in units of the mean eigenvalue of the features' Gram matrix."""
 
 
-def held_out(
-    features: Float[np.ndarray, "n d"], wanted: Float[np.ndarray, "n c"], fold: Int[np.ndarray, " n"]
+def cross_validated_predictions(
+    features: Float[np.ndarray, "n d"], targets: Float[np.ndarray, "n c"], fold: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n c"]:
     """Prediction for each row by a decoder fitted on all other folds, for each of c wanted columns.
 
@@ -26,30 +26,36 @@ def held_out(
         Each fold is predicted from the other, in which the value is twice the feature:
 
         >>> feature = np.array([[0.0], [1.0], [2.0], [3.0]])
-        >>> held_out(feature, 2 * feature, np.array([0, 1, 0, 1])).round(1).tolist()
+        >>> cross_validated_predictions(feature, 2 * feature, np.array([0, 1, 0, 1])).round(1).tolist()
         [[0.0], [2.0], [4.0], [6.0]]
     """
-    out = np.zeros((len(fold), wanted.shape[1]))
+    predicted = np.zeros((len(fold), targets.shape[1]))
     for number in np.unique(fold):
-        tested = fold == number
-        out[tested] = _ridge_predictions(features[~tested], wanted[~tested], features[tested])
-    return out
+        is_held_out = fold == number
+        predicted[is_held_out] = _ridge_predictions(
+            features[~is_held_out], targets[~is_held_out], features[is_held_out]
+        )
+    return predicted
 
 
-def _ridge_predictions(fitting: np.ndarray, wanted: np.ndarray, tested: np.ndarray) -> np.ndarray:
+def _ridge_predictions(fitting: np.ndarray, targets: np.ndarray, tested: np.ndarray) -> np.ndarray:
     """Predictions [m, c] of ridge regressions from `fitting` [n, d] to `wanted` [n, c], at `tested` [m, d]."""
     if not len(fitting):
-        return np.zeros((len(tested), wanted.shape[1]))
+        return np.zeros((len(tested), targets.shape[1]))
     center, deviation = fitting.mean(axis=0, dtype=np.float64), fitting.std(axis=0, dtype=np.float64)
-    alive = varying(fitting)
-    z, t = ((x[:, alive] - center[alive]) / deviation[alive] for x in (fitting, tested))
-    level = wanted.mean(axis=0)
-    if not alive.any():
-        return np.tile(level, (len(tested), 1))
-    values, shadow, energy, basis = _decompose(z, wanted - level, t)
-    penalties = values.mean() * PENALTIES
-    best = penalties[_gcv(values, energy, ((wanted - level) ** 2).sum(axis=0), penalties, len(z)).argmin(axis=0)]
-    return level + basis @ (shadow / (values[:, None] + best))
+    varies = is_varying(fitting)
+    z, t = ((x[:, varies] - center[varies]) / deviation[varies] for x in (fitting, tested))
+    mean_target = targets.mean(axis=0)
+    if not varies.any():
+        return np.tile(mean_target, (len(tested), 1))
+    eigenvalues, projection, energy, basis = _decompose(z, targets - mean_target, t)
+    penalties = eigenvalues.mean() * PENALTIES
+    best = penalties[
+        _generalized_cross_validation(
+            eigenvalues, energy, ((targets - mean_target) ** 2).sum(axis=0), penalties, len(z)
+        ).argmin(axis=0)
+    ]
+    return mean_target + basis @ (projection / (eigenvalues[:, None] + best))
 
 
 def _decompose(z: np.ndarray, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -61,18 +67,20 @@ def _decompose(z: np.ndarray, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray,
         p)^2).
     """
     if z.shape[1] <= z.shape[0]:
-        values, vectors = np.linalg.eigh(z.T @ z)
-        shadow = vectors.T @ (z.T @ y)
-        return np.maximum(values, 0), shadow, shadow**2, t @ vectors
-    values, vectors = np.linalg.eigh(z @ z.T)
-    values = np.maximum(values, 0)
-    shadow = vectors.T @ y
-    return values, shadow, values[:, None] * shadow**2, t @ (z.T @ vectors)
+        eigenvalues, vectors = np.linalg.eigh(z.T @ z)
+        projection = vectors.T @ (z.T @ y)
+        return np.maximum(eigenvalues, 0), projection, projection**2, t @ vectors
+    eigenvalues, vectors = np.linalg.eigh(z @ z.T)
+    eigenvalues = np.maximum(eigenvalues, 0)
+    projection = vectors.T @ y
+    return eigenvalues, projection, eigenvalues[:, None] * projection**2, t @ (z.T @ vectors)
 
 
-def _gcv(values: np.ndarray, energy: np.ndarray, total: np.ndarray, penalties: np.ndarray, n: int) -> np.ndarray:
+def _generalized_cross_validation(
+    eigenvalues: np.ndarray, energy: np.ndarray, total: np.ndarray, penalties: np.ndarray, n: int
+) -> np.ndarray:
     """Generalized cross-validation [penalties, c]: residual sum of squares over the squared degrees of freedom left."""
-    shrunk = 1 / (values + penalties[:, None])
-    residual = total - (2 * shrunk - values * shrunk**2) @ energy
-    degrees_left = n - 1 - (values * shrunk).sum(axis=1)
+    shrunk = 1 / (eigenvalues + penalties[:, None])
+    residual = total - (2 * shrunk - eigenvalues * shrunk**2) @ energy
+    degrees_left = n - 1 - (eigenvalues * shrunk).sum(axis=1)
     return np.maximum(residual, 0) / np.maximum(degrees_left, 1e-9)[:, None] ** 2

@@ -28,7 +28,7 @@ class Verdict(StrEnum):
     NO_DIFFERENCE = "no-difference"
 
 
-MOVING = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED)
+ADVERSE_VERDICTS = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED)
 """Verdicts on a mark that changes answers."""
 
 

@@ -13,19 +13,19 @@ from scipy.special import stdtr, stdtrit
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.stats.compare import holm
 from assay.stats.decisions import deciding_factors
-from assay.stats.metrics import varying
+from assay.stats.metrics import is_varying
 from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row
 
 # How alike two representations of the same images are: CKA without bias, linear and with a Gaussian kernel.
 #
 # A representation is a matrix [n, d] of finite numbers, a row per image; two that are compared have the same images in
 # the same order. Every function is pure, in float64, 1 for a representation and a copy of it that is shifted, turned
-# and scaled by one number, and NaN where `undefined_for` says why. Units that are constant over the images are left
+# and scaled by one number, and NaN where `undefined_reason` says why. Units that are constant over the images are left
 # out.
 
-FEWEST = 4
+MIN_IMAGES = 4
 """Images that an unbiased HSIC needs."""
-BLOCK = 2**21
+BLOCK_SIZE = 2**21
 """Numbers held at once while Gram matrices are gone through: 16 MB."""
 EQUIDISTANT = 1e-10
 """Share of the squared Gram matrix below which what is left of it, once centered without bias, is rounding."""
@@ -43,7 +43,7 @@ def center(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
     """
     if not np.isfinite(features).all():
         return np.full(features.shape, math.nan)
-    varying_units = features[:, varying(features)].astype(np.float64)
+    varying_units = features[:, is_varying(features)].astype(np.float64)
     varying_units -= varying_units.mean(axis=0)
     return (
         varying_units / math.sqrt((varying_units**2).sum() / len(varying_units))
@@ -52,23 +52,23 @@ def center(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
     )
 
 
-def undefined_for(features: Float[np.ndarray, "n d"]) -> Reason:
+def undefined_reason(features: Float[np.ndarray, "n d"]) -> Reason:
     """Return why a representation cannot be compared with any, if it cannot.
 
     Examples:
-        >>> undefined_for(np.arange(8.0).reshape(4, 2) ** 2) == NO_REASON
+        >>> undefined_reason(np.arange(8.0).reshape(4, 2) ** 2) == NO_REASON
         True
-        >>> str(undefined_for(np.ones((4, 2))))
+        >>> str(undefined_reason(np.ones((4, 2))))
         '[{"code": "constant-layer"}]'
     """
-    if len(features) < FEWEST:
-        return Reason.of(Code.FEW_IMAGES, images=len(features), least=FEWEST)
+    if len(features) < MIN_IMAGES:
+        return Reason.of(Code.FEW_IMAGES, images=len(features), least=MIN_IMAGES)
     if not np.isfinite(features).all():
         return Reason.of(Code.NOT_FINITE_ACTIVATIONS)
     x = center(features)
     if not x.size:
         return Reason.of(Code.CONSTANT_LAYER)
-    usable = bool(np.isfinite(_self_hsic(_own([x]), _rows([x])))[0])
+    usable = bool(np.isfinite(_self_hsic(_squared_norms([x]), _gram_diagonals([x])))[0])
     return NO_REASON if usable else Reason.of(Code.EQUAL_DISTANCES)
 
 
@@ -84,12 +84,12 @@ def hsic(first: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> fl
         >>> round(hsic(x, x), 4), round(hsic(2 * x, x), 4)  # in the squared units of both
         (0.7214, 2.8857)
     """
-    _same_images([first], [other])
-    if len(first) < FEWEST:
+    _check_same_images([first], [other])
+    if len(first) < MIN_IMAGES:
         return math.nan
     x, y = (features.astype(np.float64) - features.mean(axis=0, dtype=np.float64) for features in (first, other))
     products, _, _ = _squared_products([x], [y])
-    return float(_unbiased_hsic(products, _rows([x]), _rows([y]))[0, 0])
+    return float(_unbiased_hsic(products, _gram_diagonals([x]), _gram_diagonals([y]))[0, 0])
 
 
 def cka_matrix(
@@ -110,12 +110,12 @@ def cka_matrix(
         >>> cka_matrix([x], [x, 2 * x[:, ::-1] + 1, other]).round(2).tolist()  # itself, turned and scaled, independent
         [[1.0, 1.0, -0.08]]
     """
-    _same_images(representations, others)
+    _check_same_images(representations, others)
     shape = (len(representations), len(others))
-    if not all(shape) or len(representations[0]) < FEWEST:
+    if not all(shape) or len(representations[0]) < MIN_IMAGES:
         return np.full(shape, math.nan)
     xs, ys = [center(x) for x in representations], [center(y) for y in others]
-    rows_x, rows_y = _rows(xs), _rows(ys)
+    rows_x, rows_y = _gram_diagonals(xs), _gram_diagonals(ys)
     products, own_x, own_y = _squared_products(xs, ys)
     across = _unbiased_hsic(products, rows_x, rows_y)
     return across / np.sqrt(np.outer(_self_hsic(own_x, rows_x), _self_hsic(own_y, rows_y)))
@@ -138,10 +138,10 @@ def cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
         >>> bool(np.isclose(vector @ cka_vector(y), cka_matrix([x], [y])[0, 0]))
         True
     """
-    if undefined_for(features):
+    if undefined_reason(features):
         return np.full(math.comb(len(features), 2), math.nan)
     x = center(features)
-    return _centered_above(x @ x.T)
+    return _centered_upper_triangle(x @ x.T)
 
 
 def rbf_cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
@@ -157,16 +157,16 @@ def rbf_cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"
         1.0
     """
     n = len(features)
-    if undefined_for(features):
+    if undefined_reason(features):
         return np.full(math.comb(n, 2), math.nan)
     distances = squared_distances(center(features))
     median = float(np.median(distances[np.triu_indices(n, 1)]))
     if median == 0:
         return np.full(math.comb(n, 2), math.nan)
-    return _centered_above(np.exp(-distances / (2 * median)))
+    return _centered_upper_triangle(np.exp(-distances / (2 * median)))
 
 
-def _centered_above(gram: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " m"]:
+def _centered_upper_triangle(gram: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " m"]:
     """Center without bias and scale to length 1; the diagonal does not count. Overwrites its argument."""
     n = len(gram)
     np.fill_diagonal(gram, 0.0)
@@ -189,7 +189,7 @@ def squared_distances(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
     return squares
 
 
-def _rows(xs: Sequence[np.ndarray]) -> Float[np.ndarray, "layers n"]:
+def _gram_diagonals(xs: Sequence[np.ndarray]) -> Float[np.ndarray, "layers n"]:
     """The diagonals of the Gram matrices."""
     return np.stack([np.einsum("nd,nd->n", x, x) for x in xs])
 
@@ -214,7 +214,7 @@ def _self_hsic(itself: Float[np.ndarray, " a"], rows: Float[np.ndarray, "a n"]) 
     return np.where(hsic_values * n * (n - 3) > EQUIDISTANT * itself, hsic_values, math.nan)
 
 
-def _own(xs: Sequence[np.ndarray]) -> Float[np.ndarray, " a"]:
+def _squared_norms(xs: Sequence[np.ndarray]) -> Float[np.ndarray, " a"]:
     """The squared Frobenius norm of each Gram matrix, by its smaller form."""
     return np.array([float(((x.T @ x if x.shape[1] <= len(x) else x @ x.T) ** 2).sum()) for x in xs])
 
@@ -226,9 +226,9 @@ def _squared_products(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> tup
     n = len(xs[0])
     wide_x, wide_y = sum(x.shape[1] for x in xs), sum(y.shape[1] for y in ys)
     if wide_x * wide_y <= n * (wide_x + wide_y + len(xs) * len(ys)) / 2:
-        return np.array([[((x.T @ y) ** 2).sum() for y in ys] for x in xs]), _own(xs), _own(ys)
+        return np.array([[((x.T @ y) ** 2).sum() for y in ys] for x in xs]), _squared_norms(xs), _squared_norms(ys)
     across, own_x, own_y = np.zeros((len(xs), len(ys))), np.zeros(len(xs)), np.zeros(len(ys))
-    step = max(1, min(n // 8, BLOCK // ((len(xs) + len(ys)) * n)))  # an eighth: the part left of a block is saved
+    step = max(1, min(n // 8, BLOCK_SIZE // ((len(xs) + len(ys)) * n)))  # an eighth: the part left of a block is saved
     for start in range(0, n, step):
         grams_x, grams_y = _gram_rows(xs, start, step), _gram_rows(ys, start, step)
         across += grams_x @ grams_y.T
@@ -244,7 +244,7 @@ def _gram_rows(xs: Sequence[np.ndarray], start: int, step: int) -> Float[np.ndar
     return products.reshape(len(xs), -1)
 
 
-def _same_images(representations: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> None:
+def _check_same_images(representations: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> None:
     counts = sorted({len(features) for features in (*representations, *others)})
     if len(counts) > 1:
         raise ValueError(
@@ -258,7 +258,7 @@ def _same_images(representations: Sequence[np.ndarray], others: Sequence[np.ndar
 # different seeds, and compared with the likeness between different seeds of each recipe.
 
 ALPHA = 1 - CONFIDENCE
-EXACT_FLIPS = 15
+MAX_SEEDS_OF_ALL_FLIPS = 15
 """Up to so many seeds all sign flips are gone through."""
 ROUNDING = 1e-7
 """A standard error up to this is what activations in float32 leave: nothing varied."""
@@ -270,12 +270,12 @@ class SimilarityContrast:
 
     value: mean likeness of a model of a and one of b of another seed. within: of two seeds of a; against_within: of b.
     below: the mean of the two, less the value: how much less alike the recipes are than seeds alone; with its 95%
-    interval, standard error, degrees of freedom and one-sided p. sign_flip_p, sign_flip_min_p: see `beyond_seeds`.
-    reason: why there is no value, or no interval.
+    interval, standard error, degrees of freedom and one-sided p. sign_flip_p, sign_flip_min_p: see
+    `similarity_contrast`. reason: why there is no value, or no interval.
 
     Examples:
         >>> within = np.array([[1.0, 0.8, 0.9], [0.8, 1.0, 0.85], [0.9, 0.85, 1.0]])
-        >>> likeness = beyond_seeds(np.full((3, 3), 0.5), within, within)
+        >>> likeness = similarity_contrast(np.full((3, 3), 0.5), within, within)
         >>> likeness.value, round(likeness.within, 2), round(likeness.below, 2)
         (0.5, 0.85, 0.35)
     """
@@ -295,18 +295,18 @@ class SimilarityContrast:
     reason: Reason = NO_REASON
 
 
-def between_seeds(likeness: Float[np.ndarray, "s s"]) -> float:
+def mean_between_seeds(similarity: Float[np.ndarray, "s s"]) -> float:
     """Return the mean over pairs of different seeds; NaN with fewer than two, or where a pair is undefined.
 
     Examples:
-        >>> round(between_seeds(np.array([[1.0, 0.4], [0.6, 1.0]])), 6)  # the diagonal does not count
+        >>> round(mean_between_seeds(np.array([[1.0, 0.4], [0.6, 1.0]])), 6)  # the diagonal does not count
         0.5
     """
-    s = len(likeness)
-    return float(likeness[~np.eye(s, dtype=bool)].mean()) if s > 1 else math.nan
+    s = len(similarity)
+    return float(similarity[~np.eye(s, dtype=bool)].mean()) if s > 1 else math.nan
 
 
-def beyond_seeds(
+def similarity_contrast(
     across: Float[np.ndarray, "s s"], within: Float[np.ndarray, "s s"], others: Float[np.ndarray, "s s"]
 ) -> SimilarityContrast:
     """Whether models of recipes a and b are less alike than seeds of a, and seeds of b, are among themselves.
@@ -329,46 +329,50 @@ def beyond_seeds(
         Models of one recipe have a similarity of 0.8 to 0.9, and models of the two recipes of 0.5:
 
         >>> within = np.array([[1.0, 0.8, 0.9], [0.8, 1.0, 0.85], [0.9, 0.85, 1.0]])
-        >>> likeness = beyond_seeds(np.full((3, 3), 0.5), within, within)
+        >>> likeness = similarity_contrast(np.full((3, 3), 0.5), within, within)
         >>> round(likeness.below, 6), round(likeness.within, 6), likeness.p < 0.05  # 0.85 - 0.5
         (0.35, 0.85, True)
     """
     seeds = len(across)
     distance = (within + others - across - across.T) / 2
-    likeness = SimilarityContrast(
-        between_seeds(across), between_seeds(within), between_seeds(others), between_seeds(distance), seeds=seeds
+    contrast = SimilarityContrast(
+        mean_between_seeds(across),
+        mean_between_seeds(within),
+        mean_between_seeds(others),
+        mean_between_seeds(distance),
+        seeds=seeds,
     )
     if seeds < MINIMUM_SEEDS:
         code = Code.FEW_SEEDS_TO_COMPARE if seeds < 2 else Code.FEW_SEEDS
-        return replace(likeness, reason=Reason.of(code, seeds=seeds, least=2 if seeds < 2 else MINIMUM_SEEDS))
-    if math.isnan(likeness.below):
-        return replace(likeness, reason=Reason.of(Code.SOME_SEEDS_UNDEFINED))
+        return replace(contrast, reason=Reason.of(code, seeds=seeds, least=2 if seeds < 2 else MINIMUM_SEEDS))
+    if math.isnan(contrast.below):
+        return replace(contrast, reason=Reason.of(Code.SOME_SEEDS_UNDEFINED))
     error = _jackknife(distance)
     if error <= ROUNDING:
-        return replace(likeness, standard_error=error, reason=Reason.of(Code.NO_VARIATION_BETWEEN_SEEDS))
+        return replace(contrast, standard_error=error, reason=Reason.of(Code.NO_VARIATION_BETWEEN_SEEDS))
     reach = float(stdtrit(seeds - 1, 1 - ALPHA / 2)) * error
     flipped, least = _sign_flip(distance)
     return replace(
-        likeness,
-        low=likeness.below - reach,
-        high=likeness.below + reach,
+        contrast,
+        low=contrast.below - reach,
+        high=contrast.below + reach,
         standard_error=error,
         df=seeds - 1,
-        p=float(stdtr(seeds - 1, -likeness.below / error)),
+        p=float(stdtr(seeds - 1, -contrast.below / error)),
         sign_flip_p=flipped,
         sign_flip_min_p=least,
     )
 
 
-def decide_likeness(family: Sequence[SimilarityContrast]) -> list[Row]:
+def decide_similarity(family: Sequence[SimilarityContrast]) -> list[Row]:
     """Return for each similarity of a family the decision, with the interval and p that decided, after Holm.
 
     The test is one-sided: the interval of the level 1 - 2 alpha / k is above 0 where `beyond seeds` is decided.
 
     Examples:
         >>> within = np.array([[1.0, 0.8, 0.9], [0.8, 1.0, 0.85], [0.9, 0.85, 1.0]])
-        >>> family = [beyond_seeds(np.full((3, 3), value), within, within) for value in (0.5, 0.85)]
-        >>> [row["decision"] for row in decide_likeness(family)]
+        >>> family = [similarity_contrast(np.full((3, 3), value), within, within) for value in (0.5, 0.85)]
+        >>> [row["decision"] for row in decide_similarity(family)]
         ['beyond seeds', 'inconclusive']
     """
     p = np.array([likeness.p for likeness in family])
@@ -390,15 +394,15 @@ def decide_likeness(family: Sequence[SimilarityContrast]) -> list[Row]:
     ]
 
 
-def cohen_kappa(calls: np.ndarray, others: np.ndarray) -> float:
+def cohen_kappa(predicted: np.ndarray, other_predicted: np.ndarray) -> float:
     """Compute the agreement of two models' calls beyond chance, up to 1: (agreed - expected) / (1 - expected).
 
     `expected` is the agreement of calls made as often and at random. Independent calls give 0, those that agree less a
     negative value.
 
     Args:
-        calls: Class codes [n].
-        others: Class codes of the same images.
+        predicted: Class codes [n].
+        other_predicted: Class codes of the same images.
 
     Returns:
         Kappa; NaN without images, and where both call all images the same class.
@@ -412,10 +416,12 @@ def cohen_kappa(calls: np.ndarray, others: np.ndarray) -> float:
         >>> cohen_kappa(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]))  # (0.75 - 0.5) / (1 - 0.5)
         0.5
     """
-    if not len(calls):
+    if not len(predicted):
         return math.nan
-    expected = sum(float((calls == label).mean() * (others == label).mean()) for label in np.unique(calls))
-    return (float((calls == others).mean()) - expected) / (1 - expected) if expected < 1 else math.nan
+    expected = sum(
+        float((predicted == label).mean() * (other_predicted == label).mean()) for label in np.unique(predicted)
+    )
+    return (float((predicted == other_predicted).mean()) - expected) / (1 - expected) if expected < 1 else math.nan
 
 
 def _jackknife(distances: Float[np.ndarray, "s s"]) -> float:
@@ -429,7 +435,7 @@ def _jackknife(distances: Float[np.ndarray, "s s"]) -> float:
 def _sign_flip(distances: Float[np.ndarray, "s s"]) -> tuple[float, float]:
     """The share of swaps of seeds under which the recipes are at least as far apart; and the least it can be."""
     s = len(distances)
-    if s > EXACT_FLIPS:
+    if s > MAX_SEEDS_OF_ALL_FLIPS:
         return math.nan, math.nan
     signs = 1.0 - 2.0 * np.indices((2,) * (s - 1)).reshape(s - 1, -1).T  # swapping all changes nothing
     signs = np.concatenate([np.ones((len(signs), 1)), signs], axis=1)

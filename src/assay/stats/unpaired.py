@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-Bounded = tuple[float, float, float]
+ValueWithInterval = tuple[float, float, float]
 """A value with the lower and the upper end of its interval."""
 
 
-def unpaired_difference(a: Bounded, b: Bounded) -> Bounded:
+def unpaired_difference(a: ValueWithInterval, b: ValueWithInterval) -> ValueWithInterval:
     """Return a - b with its interval, from the intervals of both.
 
     low = (a - b) - sqrt((a - low_a)^2 + (high_b - b)^2), high = (a - b) + sqrt((high_a - a)^2 + (b - low_b)^2). Each

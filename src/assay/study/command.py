@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from assay.study.request import ResolvedStudy, RunRequest
     from assay.study.run import PreparedStudy
 if TYPE_CHECKING:
-    from assay.report.evidence import Evidence
+    from assay.report.context import PageContext
     from assay.study.request import RunRequest
 if TYPE_CHECKING:
     from assay.study.request import RunRequest
@@ -253,15 +253,15 @@ def _answer(result: Result) -> tuple[list[str], str, list[str], str]:
     if result.page is None:
         return [], "", [], ""
 
-    from assay.report.evidence import Evidence
+    from assay.report.context import PageContext
     from assay.report.sentences.reading import reading_lines
     from assay.report.words import decided_by, primary_line
     from assay.study.words import next_step, primary_rows, verdict
 
-    evidence = Evidence.of(result.folder)
-    lines = [f"{primary_line(row, evidence.names)}, {decided_by(row)}" for row in primary_rows(evidence)]
-    then = next_step(evidence, shlex.quote(str(result.folder)))
-    return reading_lines(evidence.facts), verdict(evidence), lines, then
+    context = PageContext.of(result.folder)
+    lines = [f"{primary_line(row, context.names)}, {decided_by(row)}" for row in primary_rows(context)]
+    then = next_step(context, shlex.quote(str(result.folder)))
+    return reading_lines(context.facts), verdict(context), lines, then
 
 
 def _print_result(result: Result) -> None:
@@ -292,7 +292,7 @@ def preview_command(request: RunRequest) -> None:
     from assay.execution.progress import reading_shown
     from assay.execution.run import carry_out
     from assay.report.browser import open_page
-    from assay.report.evidence import Evidence
+    from assay.report.context import PageContext
     from assay.report.sentences.reading import reading_lines, where_issues_are
     from assay.store.files import json_text
     from assay.store.folder import PREVIEW
@@ -308,25 +308,25 @@ def preview_command(request: RunRequest) -> None:
     workers = executor_for(request.workers, device)[1]
     page = carry_out(PreviewRun(prepared, request, workers), root / PREVIEW, InProcess()).page
     assert page is not None
-    evidence = Evidence.of(page.parent)
+    context = PageContext.of(page.parent)
     if request.as_json:
-        print(json_text(_facts(evidence, page), sort_keys=False), end="")
+        print(json_text(_facts(context, page), sort_keys=False), end="")
     else:
         issues = where_issues_are(page.parent)
-        step = preview_step(evidence)
-        lines = [*reading_lines(evidence.facts), *preview_lines(evidence, terminal_width())]
+        step = preview_step(context)
+        lines = [*reading_lines(context.facts), *preview_lines(context, terminal_width())]
         print_lines([*lines, *issues, f"preview: {page}", *([step] if step else [])])
     if request.open:
         open_page(page)
 
 
-def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
+def _facts(context: PageContext, page: Path) -> dict[str, object]:
     """Return the rows of the tables, with the numbers of training runs."""
     from assay.report.sentences.reading import reading_lines
     from assay.report.sentences.reasons import reason_words
-    from assay.stats.findings import from_row
+    from assay.stats.findings import parse_finding
 
-    facts, tables = evidence.facts, evidence.tables
+    facts, tables = context.facts, context.tables
     tables_printed = ("environments", "counts", "visibility", "shortcuts", "issues", "power")
     return {
         "read": reading_lines(facts),
@@ -337,7 +337,7 @@ def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
         "workers": int(facts["workers"]),
         "device": facts["device"],
         **{name: list(tables[name]) for name in tables_printed},
-        "doubts": [reason_words(from_row(row).reason) for row in tables["findings"] if row["light"] != "ok"],
+        "doubts": [reason_words(parse_finding(row).reason) for row in tables["findings"] if row["light"] != "ok"],
         "pictures": [str(page.parent / "pictures" / row["file"]) for row in tables["pictures"]],
         "preview": str(page),
     }

@@ -47,7 +47,7 @@ class Visibility:
     """Three figures per image, float64 [b].
 
     Attributes:
-        share: Of the pixels that differ by at least `SEEN` in some channel, 0 to 1.
+        share: Of the pixels that differ by at least `JUST_VISIBLE` in some channel, 0 to 1.
         difference: Mean absolute difference over all pixels and channels, black to white being 1.
         ssim: Structural similarity (Wang et al. 2004: Gaussian window of 11 px, sigma 1.5, K1 = 0.01, K2 = 0.03), the
             mean over windows that lie within the image and over channels, -1 to 1, 1 for equal images; NaN where an

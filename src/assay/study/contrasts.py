@@ -27,10 +27,17 @@ from assay.stats.compare import (
     matched_fit,
     untested_contrast,
 )
-from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of
-from assay.stats.doses import DosePanel, TrainingSizePanel, interaction, interaction_seeds, matched_clean, outcome
+from assay.stats.decisions import DECIDING_COLUMNS, LOOK_ALPHA, RESULT_COLUMNS, Family, decide, mean_contrast
+from assay.stats.doses import (
+    DosePanel,
+    TrainingSizePanel,
+    dose_outcome,
+    interaction,
+    interaction_of_measures,
+    matched_clean,
+)
 from assay.stats.measures import COMPUTED
-from assay.stats.panel import MeasureBySeed, Panel
+from assay.stats.panel import MeasureBySeed, SeedPredictions
 from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
 from assay.store.files import Row
 from assay.study.families import (
@@ -76,7 +83,7 @@ def dose_response(records: Records, contrast: ContrastSpec, a: Recipes, b: Recip
                 for k, side in enumerate(sides)
             ]
             bounded = contrast.measure not in EFFECTS
-            result = interaction_seeds(values[0], values[1], contrast.margin, bounded=bounded)
+            result = interaction_of_measures(values[0], values[1], contrast.margin, bounded=bounded)
     except _NoComparison as lost:
         return untested_contrast(lost.reason, contrast.margin)
     return (
@@ -139,8 +146,8 @@ def families_of(
 ) -> list[Family]:
     """Carry out the comparisons of a study: primary families first, then secondary ones and controls.
 
-    Only comparisons that were stated beforehand (by `Pair.id`) are in families of the study. Exploratory ones form one
-    of their own. Primary families of a study with looks are tested at the level of a look.
+    Only comparisons that were stated beforehand (by `PlannedComparison.id`) are in families of the study. Exploratory
+    ones form one of their own. Primary families of a study with looks are tested at the level of a look.
 
     Args:
         records: Records of the study.
@@ -177,7 +184,7 @@ def _direction(records: Records, pair: PlannedComparison) -> Direction:
 def _compute_contrast(records: Records, pair: PlannedComparison) -> Contrast:
     spec = pair.contrast
     if pair.members:
-        return mean_of([_compute_contrast(records, member) for member in pair.members], spec.margin)
+        return mean_contrast([_compute_contrast(records, member) for member in pair.members], spec.margin)
     if spec.at == DOSES:
         return dose_response(records, spec, pair.a, pair.b)
     if spec.at == MATCHED:
@@ -209,7 +216,7 @@ def _budget_curve(records: Records, recipes: Sequence[RecipePoint], environment:
         panel = records.panel(point, environment)
         if panel is None:
             return None
-        budgets.append(BudgetPanel(panel, records.yardsticks(point, panel.numbers)))
+        budgets.append(BudgetPanel(panel, records.yardsticks(point, panel.seed_ids)))
     return budgets
 
 
@@ -279,8 +286,8 @@ def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, 
             "measure": measure,
             "factor": factor,
             "against": against,
-            **{name: getattr(result, name) for name in OF_RESULT[:7]},
-            **{name: getattr(decision, name) for name in DECIDED_BY},
+            **{name: getattr(result, name) for name in RESULT_COLUMNS[:7]},
+            **{name: getattr(decision, name) for name in DECIDING_COLUMNS},
             "reason": str(result.reason),
         }
         for (against, _), result, decision in zip(others, results, decide(results), strict=True)
@@ -386,7 +393,7 @@ def measures(records: Records) -> list[str]:
     return list(dict.fromkeys([*fit, "auroc" if first is None else _area_measure(first)]))
 
 
-def _area_measure(panel: Panel) -> str:
+def _area_measure(panel: SeedPredictions) -> str:
     """Return the AUROC that is defined for the number of classes."""
     return "auroc-macro" if panel.scores.shape[2] > 2 else "auroc"
 
@@ -396,9 +403,9 @@ def dose_change_rows(records: Records) -> list[Row]:
     rows: list[Row] = []
     for where, doses, doses_kept, missing in _responses(records):
         for measure in measures(records):
-            result = untested_contrast(missing) if missing else outcome(doses_kept, measure)
+            result = untested_contrast(missing) if missing else dose_outcome(doses_kept, measure)
             seeds: list[int] = (
-                [] if missing else reduce(np.intersect1d, [dose.panel.numbers for dose in doses_kept]).tolist()
+                [] if missing else reduce(np.intersect1d, [dose.panel.seed_ids for dose in doses_kept]).tolist()
             )
             rows.append(
                 {

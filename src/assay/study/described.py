@@ -10,7 +10,7 @@ from assay.core.measures import OF_WORST_GROUP
 from assay.core.types import FactorTable
 from assay.execution.plan import Plan
 from assay.spec.schema import ENVIRONMENT, RecipePoint, StudySpec
-from assay.stats.panel import Panel
+from assay.stats.panel import SeedPredictions
 from assay.store.described import DataDescription, Rows
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -171,7 +171,7 @@ def added_rows(records: Records, cues: Sequence[Cue], table: FactorTable) -> lis
     ]
 
 
-def clean_answers(records: Records) -> Iterator[tuple[str, str, Panel]]:
+def clean_answers(records: Records) -> Iterator[tuple[str, str, SeedPredictions]]:
     """Yield recipe, test environment and answers to images of the training set's kind, as they are."""
     for point in records.plan.spec.points:
         for name, environment in point.tests.items():

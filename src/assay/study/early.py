@@ -12,7 +12,7 @@ from assay.execution.plan import Plan
 from assay.execution.progress import Stage
 from assay.execution.run import ObserverFactory
 from assay.execution.tasks import Event, Observer, Task
-from assay.report.evidence import unshifted
+from assay.report.context import unshifted_labels
 from assay.report.index_page import Index
 from assay.report.page import render_html
 from assay.report.sheets import Cell, SheetRow
@@ -116,7 +116,7 @@ _PARTS = ("factor", "level", "layer", "group")
 
 def _names(plan: Plan) -> Names:
     points = plan.spec.model_dump(mode="json", exclude_defaults=True, include={"points"})["points"]
-    return Names(places=unshifted(points), labels=plan.spec.labels)
+    return Names(places=unshifted_labels(points), labels=plan.spec.labels)
 
 
 def _recipe_names(plan: Plan) -> dict[str, str]:

@@ -20,11 +20,11 @@ from assay.execution.plan import Trial
 from assay.execution.workspace import nothing_to_read
 from assay.models.ref import Model
 from assay.models.weight_files import export_trunk
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import inert
 from assay.spec.given import EXPORTED, FOLD, NETWORK, PATH, SEED
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 from assay.stats.format import number
 from assay.store.files import Row, csv_text, write_json, write_text
 from assay.store.folder import UNLINK, RunFolder
@@ -219,9 +219,9 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "",
         "## Findings of the study",
         "",
-        f"- {inert(verdict(Evidence.of(run.root))) or 'No answer is possible.'}",
+        f"- {inert(verdict(PageContext.of(run.root))) or 'No answer is possible.'}",
     )
-    doubts = (finding for finding in map(from_row, run.table("findings")) if finding.light in ("warn", "bad"))
+    doubts = (finding for finding in map(parse_finding, run.table("findings")) if finding.light in ("warn", "bad"))
     yield from (f"- Caution: {inert(reason_words(finding.reason))}" for finding in doubts)
     load = (
         "`assay.load_model(FOLDER)` loads the network, `assay.probe(FOLDER, data)` probes it."

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from assay.spec.schema import ENVIRONMENT, RecipePoint
+from assay.stats.collapse import collapse_rate, contrast_collapse
 from assay.stats.doubts import failed_networks, failure_columns
-from assay.stats.outcomes import collapse_rate, contrast_collapse
 from assay.stats.rows import Place, place_of
 from assay.store.files import Row
 from assay.study.families import PlannedComparison, spec_pairs

@@ -179,8 +179,8 @@ def comparison_columns(pair: PlannedComparison) -> Row:
 
 def _equal(pair: PlannedComparison, result: Contrast) -> str:
     """Where both are equally good on clean images, as JSON; empty where nothing was matched on them."""
-    if result.equal is None:
+    if result.matched_level is None:
         return ""
     axis = amount_axis(pair.a)
     trained = sorted({float(point.coordinates[axis]) for point in pair.a})
-    return json.dumps({**asdict(result.equal), "clean": pair.contrast.clean, "trained": trained})
+    return json.dumps({**asdict(result.matched_level), "clean": pair.contrast.clean, "trained": trained})

@@ -23,7 +23,7 @@ from assay.probes.performance import overall, with_overall
 from assay.spec.schema import REFERABLE, ContrastSpec, RecipePoint
 from assay.stats.influence import ModelPredictions
 from assay.stats.measures import COMPUTED
-from assay.stats.panel import MeasureBySeed, Panel
+from assay.stats.panel import MeasureBySeed, SeedPredictions
 from assay.stats.rows import KEY_FIELDS
 from assay.store.arrays import OF_ROWS, measurement_row
 from assay.store.files import ColumnRows, Row
@@ -59,7 +59,7 @@ def joined_columns(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.nd
     return joined
 
 
-def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Panel:
+def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> SeedPredictions:
     """Make the panel of outputs by seed: columns row, patient, target, fold, threshold, logits [n, k], columns of maps.
 
     Raises StoreError where a seed answered a row twice, or seeds disagree about the target or patient of a row.
@@ -94,8 +94,8 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
     seeds = np.array(list(outputs), dtype=np.int64)
     maps = _stack_maps(list(outputs.values()), rows)
     specific = maps.pop(SPECIFICITY_COLUMN, None)
-    panel = Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds, maps)
-    return replace(panel, specific=specific, images=rows)
+    panel = SeedPredictions(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds, maps)
+    return replace(panel, specificity_log_odds=specific, image_indices=rows)
 
 
 def _stack_maps(outputs: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -175,7 +175,7 @@ class Records:
         }
         return [seed for seed, status in statuses.items() if status & {"collapsed", "diverged"}]
 
-    def panel(self, point: RecipePoint, environment: str) -> Panel | None:
+    def panel(self, point: RecipePoint, environment: str) -> SeedPredictions | None:
         """Return the outputs of a recipe's kept seeds in an environment; None when no seed has been read there."""
         return self._cached_panel(point.label, environment)
 
@@ -183,7 +183,7 @@ class Records:
     def _cached_panel(self) -> Any:
         return lru_cache(maxsize=PANELS_IN_MEMORY)(self._panel)
 
-    def _panel(self, label: str, environment: str) -> Panel | None:
+    def _panel(self, label: str, environment: str) -> SeedPredictions | None:
         point = self._points[label]
         read_before = self._ahead.pop((label, environment), None)
         outputs_by_seed = (
@@ -199,7 +199,7 @@ class Records:
             return None
         panel = panel_of(outputs_by_seed, f"{label} in {environment}")
         several = panel.scores.shape[2] > 2
-        return replace(panel, cut=self._cut if several else 1, names=self.joined.classes)
+        return replace(panel, grade_cutoff=self._cut if several else 1, class_names=self.joined.classes)
 
     @cached_property
     def _ahead(self) -> dict[tuple[str, str], dict[int, dict[str, np.ndarray]]]:
@@ -211,7 +211,7 @@ class Records:
         read = self._reads(self.kept_seeds(point), point.label, list(point.tests))
         self._ahead.update({(point.label, environment): outputs for environment, outputs in read.items()})
 
-    def worst_group(self, point: RecipePoint, environment: str, measure: str) -> Panel | None:
+    def worst_group(self, point: RecipePoint, environment: str, measure: str) -> SeedPredictions | None:
         """Return the outputs of a recipe's kept seeds on its worst group by a measure, the same group for all seeds.
 
         None where no group has the measure for every seed (`why_no_worst`).
@@ -222,17 +222,17 @@ class Records:
     def _worst_panels(self) -> Any:
         return lru_cache(maxsize=PANELS_IN_MEMORY)(self._worst_panel)
 
-    def _worst_panel(self, label: str, environment: str, measure: str) -> Panel | None:
+    def _worst_panel(self, label: str, environment: str, measure: str) -> SeedPredictions | None:
         point = self._points[label]
         place, panel = self.worst_place(point, environment, measure), self.panel(point, environment)
         if place is None or panel is None:
             return None
-        numbers = panel.numbers.tolist()
+        numbers = panel.seed_ids.tolist()
         read = [self.read_folds(seed, point.label, environment) for seed in numbers]
         rows = np.unique(np.concatenate([outputs["row"] for outputs in read if outputs is not None]))
         inside = np.stack([np.isin(rows, self.joined.members(point, seed, environment, place)) for seed in numbers])
-        tested = inside if panel.tested is None else inside & panel.tested
-        return replace(panel, tested=tested).rows(np.flatnonzero(tested.any(axis=0)))
+        tested = inside if panel.has_prediction is None else inside & panel.has_prediction
+        return replace(panel, has_prediction=tested).rows(np.flatnonzero(tested.any(axis=0)))
 
     def worst_place(self, point: RecipePoint, environment: str, measure: str) -> Group | None:
         """The group that is the worst of a recipe by a measure; None where none has it for every seed."""
@@ -403,9 +403,9 @@ class Records:
         answered: dict[str, tuple[ModelPredictions, Int[np.ndarray, " n"]]] = {}
         for environment in point.tests:
             panel = self.panel(point, environment)
-            if panel is None or seed not in panel.numbers:
+            if panel is None or seed not in panel.seed_ids:
                 return []
-            answered[environment] = panel.answers(int(np.flatnonzero(panel.numbers == seed)[0]))
+            answered[environment] = panel.predictions_of_seed(int(np.flatnonzero(panel.seed_ids == seed)[0]))
         return [measurement_row(measurement) for measurement in overall(answered)]
 
     @cached_property
@@ -488,7 +488,7 @@ def is_from_outputs(contrast: ContrastSpec) -> bool:
     return measure_of(contrast) in COMPUTED and not contrast.factor
 
 
-def panel_for(records: Records, contrast: ContrastSpec, point: RecipePoint) -> Panel | None:
+def panel_for(records: Records, contrast: ContrastSpec, point: RecipePoint) -> SeedPredictions | None:
     """Return the outputs of a recipe's kept seeds in the environment of a contrast, or in its worst group there."""
     if contrast.measure in OF_WORST_GROUP:
         return records.worst_group(point, contrast.environment, measure_of(contrast))

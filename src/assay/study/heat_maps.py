@@ -28,12 +28,12 @@ from assay.probes.explainers import Explainer
 from assay.probes.lesion_maps import LesionImages, Sample, choose_images, localization
 from assay.probes.reader import evaluating
 from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, take_cases
-from assay.report.pictures import TRUTH, Facts, PictureSettings, enlarge, outline, to_colors
+from assay.report.pictures import TRUE_MASK_COLOR, Facts, PictureWriter, draw_outlines, enlarge, to_colors
 from assay.shifts.environment import Environment
 from assay.shifts.population import NEUTRAL, Population, TestEnvironments
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats import maps
-from assay.stats.panel import Panel
+from assay.stats.panel import SeedPredictions
 from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
 from assay.study.confounders import Confounder, ConfounderSample, confounders, distinct_environments, name_environments
@@ -63,7 +63,7 @@ class Recipe:
     network: nn.Module
 
 
-def outline_rows(records: Records, population: Population, gallery: PictureSettings) -> list[Row]:
+def outline_rows(records: Records, population: Population, gallery: PictureWriter) -> list[Row]:
     """Pictures of every test environment in which maps were kept; none where no weights were."""
     spec = records.plan.spec
     if spec.task != "segmentation":
@@ -82,7 +82,7 @@ def outline_rows(records: Records, population: Population, gallery: PictureSetti
             for (of, example), position in _choose_examples(with_maps, environment).items():
                 image, by_recipe = _outline_picture(recipes, environment, position)
                 facts = {"lesion": of == "lesion", "example": example, "recipes": by_recipe}
-                rows.append(gallery.outlines(image, facts, f"{name}-{of}, {example}", name))
+                rows.append(gallery.write_outlines(image, facts, f"{name}-{of}, {example}", name))
     return rows
 
 
@@ -109,7 +109,7 @@ def _first(records: Records, point: RecipePoint) -> Trial | None:
 # --- which images ---------------------------------------------------------------------------------------------------
 
 
-def _choose_examples(panels: Sequence[Panel], environment: Environment) -> dict[tuple[str, str], int]:
+def _choose_examples(panels: Sequence[SeedPredictions], environment: Environment) -> dict[tuple[str, str], int]:
     """Choose example images: (lesion or not, kind of example) -> position.
 
     They are ranked by Dice with a lesion, else by the predicted area. One random image alone where
@@ -120,10 +120,10 @@ def _choose_examples(panels: Sequence[Panel], environment: Environment) -> dict[
             in folds where recipes lost their first seed, since each recipe then has other images.
     """
     panel = panels[0]
-    if panel.tested is None or panel.fold is None:
+    if panel.has_prediction is None or panel.fold is None:
         return {}
-    mine = panel.tested[0] & (panel.fold[0] == 0)
-    others = not mine.all() and any(other.numbers[0] != panel.numbers[0] for other in panels)
+    mine = panel.has_prediction[0] & (panel.fold[0] == 0)
+    others = not mine.all() and any(other.seed_ids[0] != panel.seed_ids[0] for other in panels)
     if len(environment) != mine.sum() or others:
         return {}
     lesion = panel.maps["truth"][0][mine] > 0
@@ -142,7 +142,7 @@ def _choose_examples(panels: Sequence[Panel], environment: Environment) -> dict[
     return positions
 
 
-def _dice(panel: Panel) -> Float[np.ndarray, " n"]:
+def _dice(panel: SeedPredictions) -> Float[np.ndarray, " n"]:
     counts = panel.maps
     return np.nan_to_num(
         maps.dice(counts["truth"][0], counts["predicted"][0, :, _HALF], counts["hit"][0, :, _HALF], "lesions")
@@ -168,7 +168,7 @@ def _outline_picture(
     images, facts_by_recipe = [enlarge(plain)], dict[str, Facts]()
     for recipe in recipes:
         predicted = _predict_mask(recipe.network, pixels)
-        images.append(outline(plain, {TRUTH: truth, PREDICTED: predicted}))
+        images.append(draw_outlines(plain, {TRUE_MASK_COLOR: truth, PREDICTED: predicted}))
         facts_by_recipe[recipe.point.label] = _segmentation_facts(truth, predicted)
     white = np.full((images[0].shape[0], 3, 3), 255, np.uint8)
     parts = [part for image in images for part in (image, white)][:-1]
@@ -200,7 +200,7 @@ _COLORS = np.array([(0, 0, 0), (66, 10, 104), (147, 38, 103), (221, 81, 58), (25
 """From 0 up: each lighter than the one before, so that they are told apart without color."""
 
 
-def heat_map_rows(records: Records, population: Population, gallery: PictureSettings) -> list[Row]:
+def heat_map_rows(records: Records, population: Population, gallery: PictureWriter) -> list[Row]:
     """Pictures of every explainer on the first images that it was asked about; none where no weights were kept."""
     spec = records.plan.spec
     attribution_probes = [probe for probe in spec.probes if probe.name == PROBE]
@@ -228,7 +228,7 @@ def heat_map_rows(records: Records, population: Population, gallery: PictureSett
                     },
                     "times": scale,
                 }
-                rows.append(gallery.heat_map(image, facts, f"{name}-{i}", chosen.name, name))
+                rows.append(gallery.write_heat_maps(image, facts, f"{name}-{i}", chosen.name, name))
     return rows
 
 
@@ -306,13 +306,13 @@ def illustrate(records: Records, population: Population, checks: DataChecks) -> 
     """
     spec = records.plan.spec
     masks = spec.task == "segmentation"
-    gallery = PictureSettings(
+    gallery = PictureWriter(
         records.folder.root / "pictures", population.scale, spec.data.target, population.folds, masks
     )
     environments = distinct_environments(spec.points, population, spec.first_seed)
     heads = name_environments(environments, spec.points)
     rows = [
-        gallery.sheet(environment.environment, environment.label, head)
+        gallery.draw_sheet(environment.environment, environment.label, head)
         for environment, head in zip(environments, heads, strict=True)
     ]
     rows += outline_rows(records, population, gallery)
@@ -321,7 +321,7 @@ def illustrate(records: Records, population: Population, checks: DataChecks) -> 
     rows += checks.pictures(gallery)
     clean_sample, changes = ConfounderSample.at(spec, population), confounders(spec.points)
     rows += [
-        gallery.contact(number, change.label, clean_sample.clean, clean_sample.with_confounder(change))
+        gallery.draw_confounder_sheet(number, change.label, clean_sample.clean, clean_sample.with_confounder(change))
         for number, change in enumerate(changes, start=1)
     ]
     names_drawn = {change.name for change in changes}
@@ -335,11 +335,11 @@ def illustrate(records: Records, population: Population, checks: DataChecks) -> 
 
 
 def _pairs(
-    gallery: PictureSettings, logits: Logits, factor: str, called: str, spec: StudySpec, population: Population
+    gallery: PictureWriter, logits: Logits, factor: str, called: str, spec: StudySpec, population: Population
 ) -> list[Row]:
     point = next((point for point in spec.points if point.label in logits), spec.points[0])
     scene = population.scene(point.tests, spec.first_seed)
-    return gallery.pairs(scene, factor, same_pairs(logits, factor, point, spec, population), called)
+    return gallery.draw_pairs(scene, factor, same_pairs(logits, factor, point, spec, population), called)
 
 
 def tested_with(change: Confounder, points: Sequence[RecipePoint]) -> list[RecipePoint]:
@@ -380,7 +380,7 @@ def pair_logits(records: Records, factor: str, points: Sequence[RecipePoint]) ->
     return logits_by_recipe
 
 
-def case_rows(records: Records, population: Population, gallery: PictureSettings) -> list[Row]:
+def case_rows(records: Records, population: Population, gallery: PictureWriter) -> list[Row]:
     """Draw single images by the mean of recipes and seeds; none where no outputs were kept.
 
     Images are those of the first fold of the first seed that all recipes kept; where there is none, that the first one
@@ -408,7 +408,7 @@ def case_rows(records: Records, population: Population, gallery: PictureSettings
             outcomes = of_masks(each) if spec.task == "segmentation" else of_classes(each, classes)
             is_phantom = {"made": population.dataset is None}
             rows += [
-                gallery.case({"": (environment, int(place[at]))}, facts | is_phantom, name)
+                gallery.write_case({"": (environment, int(place[at]))}, facts | is_phantom, name)
                 for at, facts in take_cases(*outcomes, count)
             ]
     return rows

@@ -15,7 +15,7 @@ from assay.core.reasons import NO_REASON, Code, Reason, reason_of
 from assay.execution.plan import Plan
 from assay.spec.schema import StudySpec
 from assay.stats.compare import untested_contrast
-from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, Family, decide_families
+from assay.stats.decisions import DECIDING_COLUMNS, LOOK_ALPHA, Family, decide_families
 from assay.stats.rows import COMPARED, CONTROLS, DIFFERENT, PRIMARY, SETTLED, is_open
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -65,7 +65,7 @@ class ComparisonGroup:
     """Primary comparisons that are decided together: the correction or the variance of one depends on the others.
 
     Attributes:
-        ids: The comparisons, by `Pair.id`.
+        ids: The comparisons, by `PlannedComparison.id`.
         recipes: Labels of the recipes that their decisions rest on, those of the controls of the study included.
     """
 
@@ -141,7 +141,7 @@ def looks_at(
     Args:
         plan: Plan of the study, with all seeds so far.
         folder: Its run folder.
-        beforehand: Comparisons that were specified before results existed, by `Pair.id`.
+        beforehand: Comparisons that were specified before results existed, by `PlannedComparison.id`.
         read: Reads the records of a look.
         looks_known: Looks that were carried out before.
         recipes: Labels of the recipes whose records a look needs; None for those that all primary comparisons rest on.
@@ -257,7 +257,7 @@ def look_rows(looks: Sequence[InterimLook]) -> list[Row]:
 
 OF_THE_LOOK = ("family", "seeds", "value", "low", "high", "p")
 """Columns of contrasts that are of the look itself."""
-DECIDED = ("decision", *DECIDED_BY, "seeds_needed", "reason")
+DECIDED = ("decision", *DECIDING_COLUMNS, "seeds_needed", "reason")
 """Columns of contrasts that are of the look that closed a comparison, else of the last one."""
 
 

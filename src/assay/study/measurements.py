@@ -23,7 +23,7 @@ from assay.probes.probe import groups_of, worst_group_place
 from assay.spec.recipe import Component
 from assay.spec.schema import EnvironmentSpec, RecipePoint
 from assay.stats.influence import ModelPredictions
-from assay.stats.panel import MeasureBySeed, measure_by_seed, own_samples
+from assay.stats.panel import MeasureBySeed, measure_by_seed, pseudo_samples
 from assay.stats.rows import KEY_FIELDS
 from assay.store.arrays import OF_ROWS, measurement_row
 from assay.store.described import DESCRIBED, Rows
@@ -278,7 +278,7 @@ def values_of_seeds(
 
     Args:
         rows: Rows of the measurement.
-        factor: Name of the samples of the recipe where it has no contributions (see `own_samples`).
+        factor: Name of the samples of the recipe where it has no contributions (see `pseudo_samples`).
         bounds: Range of the true value.
     """
     columns = rows.columns
@@ -292,7 +292,7 @@ def values_of_seeds(
     contributions_read = [read(at) if read else None for read, at in readers]
     defined = [contributions for contributions in contributions_read if contributions is not None]
     if len(defined) < len(contributions_read):
-        shared = own_samples(errors, factor)
+        shared = pseudo_samples(errors, factor)
         return MeasureBySeed(values, shared.values, shared.samples, seeds, 0, bounds)
     return measure_by_seed(values, seeds, defined, bounds=bounds)
 
@@ -464,5 +464,5 @@ def _answers(outputs: Outputs, table: FactorTable) -> tuple[ModelPredictions, Fa
         if name not in (*OF_ROWS, "threshold", "logits", "specific")
     }
     of_rows = outputs["logits"][order], mine.target, outputs["threshold"][order], outputs["fold"][order]
-    answers = ModelPredictions(*of_rows, maps=maps, names=mine.classes)
+    answers = ModelPredictions(*of_rows, maps=maps, class_names=mine.classes)
     return answers, mine

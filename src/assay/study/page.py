@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from assay.core.errors import StoreError, unknown_of_few
 from assay.core.measures import MEASURES, WORST, label_of, quiet_of
 from assay.report.block import ZERO, Block, Query, Row, Section
+from assay.report.context import CellFormat, PageContext, PageDefinition, Rows, distinct_values, page_scope
 from assay.report.data_blocks import ADDED, CUES, ISSUES
-from assay.report.evidence import Evidence, Page, Rows, Wording, distinct, outline
 from assay.report.sheets import NONE, Cell, sort_key, words
 from assay.report.words import decided_by, margin_test, statement, verdict_words
+from assay.stats.corruption import CORRUPTION, RELATIVE
 from assay.stats.format import join_words, number
 from assay.stats.measures import COMPUTED
-from assay.stats.outcomes import CORRUPTION, RELATIVE
 from assay.stats.rows import numeric
 from assay.store.schema import DIFFERENCES
 from assay.study.words import paper_methods, study_account
@@ -111,7 +111,7 @@ def _published(tables: Mapping[str, Rows]) -> Section:
     facts = {row["key"]: row["value"] for row in tables.get("provenance", ())}
     differences = f"Differences from the publication: {facts[DIFFERENCES]}" if DIFFERENCES in facts else ""
     copied = any(not math.isnan(numeric(row, "published")) for row in rows)
-    layout = f"Layout of {join_words(distinct(row['source'] for row in rows))}; all values from this run"
+    layout = f"Layout of {join_words(distinct_values(row['source'] for row in rows))}; all values from this run"
     block = Block(
         id="published",
         title="As published, and in this run" if copied else layout,
@@ -152,14 +152,14 @@ def _published(tables: Mapping[str, Rows]) -> Section:
 
 def sections(tables: Mapping[str, Rows]) -> list[Section]:
     """Return the sections of a page; blocks without rows are left out when they are rendered."""
-    view, redundant = outline(tables), _redundant_measures(tables)
+    view, redundant = page_scope(tables), _redundant_measures(tables)
     sections_shown = [
         Section("replication", "Replication of an earlier run", (_REPLICATION,), tab="Replication"),
         Section("comparisons", "Comparisons", (COMPARISONS, TRAINED_ONCE, _LOOKS, _ORDERED)),
         _published(tables),
-        Section("doses-response", "Dose-response", _doses(view.measure, view.dosed), "Changes are from p = 0."),
+        Section("doses-response", "Dose-response", _doses(view.measure, view.dose_axis), "Changes are from p = 0."),
         Section("starts-of", "Initial weights", (_STARTS,)),
-        Section("how-well", "Performance", _performance_blocks(view.measure, view.budgets, redundant)),
+        Section("how-well", "Performance", _performance_blocks(view.measure, view.budget_axis, redundant)),
         Section("healthy", "Images without a lesion", _healthy(tables),
                 "False positives are compared at the threshold at which each network finds the same share of the "
                 "lesions of its validation images.", tab="No lesion"),
@@ -561,17 +561,17 @@ ENVIRONMENTS = Block(
 # What columns that are made for the page hold, and words of others.
 
 
-def with_words(table: str, rows: Rows, evidence: Evidence) -> Rows:
+def with_words(table: str, rows: Rows, context: PageContext) -> Rows:
     """Return rows with the comparison in words, or with the pair of recipes and the place of a similarity."""
     match table:
         case "contrasts" | "looks" | "power" | "replications":
-            return [{**row, "comparison": statement(row, evidence.names)} for row in rows]
+            return [{**row, "comparison": statement(row, context.names)} for row in rows]
         case "similarities":
             return [
                 {
                     **row,
-                    "pair": f"{evidence.recipe(row)} and {evidence.recipe(row, 'against_')}",
-                    "place": evidence.names.place(row["environment"]),
+                    "pair": f"{context.recipe(row)} and {context.recipe(row, 'against_')}",
+                    "place": context.names.place(row["environment"]),
                     "same_layer": "yes" if row["layer"] == row["against_layer"] else "no",
                 }
                 for row in rows
@@ -580,75 +580,75 @@ def with_words(table: str, rows: Rows, evidence: Evidence) -> Rows:
             return rows
 
 
-def _difference(row: Row, _: Evidence) -> Cell:
+def _difference(row: Row, _: PageContext) -> Cell:
     name = "below" if "below" in row else "value"
     return Cell(decided_by(row, name), sort_key(numeric(row, name)), True)
 
 
-def _earlier_run(row: Row, _: Evidence) -> Cell:
+def _earlier_run(row: Row, _: PageContext) -> Cell:
     earlier = {**row, **{name: row[f"first_{name}"] for name in row if f"first_{name}" in row}}
     return words(f"{verdict_words(earlier)}, {decided_by(earlier)}")
 
 
-def _prediction(row: Row, _: Evidence) -> Cell:
+def _prediction(row: Row, _: PageContext) -> Cell:
     ends = " to ".join(number(numeric(row, f"predicted_{end}"), 3) for end in ("low", "high"))
     return words(f"{ends}: {'inside' if row['within'] == 'yes' else 'outside'}" if row["within"] else NONE)
 
 
-def _role_words(row: Row, _: Evidence) -> Cell:
+def _role_words(row: Row, _: PageContext) -> Cell:
     named = "" if row["family"] in ("stated", row["role"]) else f" ({row['family']})"
     return words("exploratory" if row["exploratory"] else f"{row['role'] or 'secondary'}{named}")
 
 
-def _least_area(row: Row, _: Evidence) -> Cell:
+def _least_area(row: Row, _: PageContext) -> Cell:
     value = numeric(row, "x")
     return words(f"{number(100 * value, 2 if value < 0.001 else 1)}%" if value else "1 px")
 
 
-def _threshold_cell(row: Row, _: Evidence) -> Cell:
+def _threshold_cell(row: Row, _: PageContext) -> Cell:
     value = numeric(row, "y")
     places = 2 if abs(value) < 4 else 4 if abs(value) > 4 else 3
     return words(f"p {number(1 / (1 + math.exp(-value)), places)}")
 
 
-def _first_charts(evidence: Evidence) -> Iterator[Block]:
+def _first_charts(context: PageContext) -> Iterator[Block]:
     """Yield the charts that may lead: false positives, doses, performance, reliance."""
-    view = evidence.outline
+    view = context.scope
     yield TRADES
-    if view.dosed:
-        yield doses(view.measure, view.dosed)
+    if view.dose_axis:
+        yield doses(view.measure, view.dose_axis)
     yield performance(view.measure)
     yield _RELIES[0]
 
 
-def _block_of(evidence: Evidence, measure: str) -> Block:
+def _block_of(context: PageContext, measure: str) -> Block:
     """Return the block of one measure. Raises StoreError where the run has no such measure."""
-    measures_there = distinct(row["measure"] for row in evidence.tables["estimates"])
+    measures_there = distinct_values(row["measure"] for row in context.tables["estimates"])
     if measure in measures_there:
         return further(measure)
     probe = MEASURES[measure].probe if measure in MEASURES else ""
     if probe:
         here = ", ".join(measures_there)
-        raise StoreError(f"{evidence.root} has no {measure}: the probe {probe} measures it; here are {here}")
+        raise StoreError(f"{context.root} has no {measure}: the probe {probe} measures it; here are {here}")
     raise StoreError(unknown_of_few("measure", measure, measures_there))
 
 
-PAGE = Page(
-    account=study_account,
+PAGE = PageDefinition(
+    text=study_account,
     sections=sections,
-    first=_first_charts,
-    second=COMPARISONS,
+    leading_blocks=_first_charts,
+    notebook_block=COMPARISONS,
     block_of=_block_of,
     rows=with_words,
     cells={
-        "decided": Wording(_difference, "difference"),
-        "first": Wording(_earlier_run, "earlier run"),
-        "second": Wording(lambda row, _: words(f"{verdict_words(row)}, {decided_by(row)}"), "this run"),
-        "predicted": Wording(_prediction),
-        "margin_test": Wording(lambda row, _: words(margin_test(row))),
-        "role": Wording(_role_words),
-        "x": Wording(_least_area),
-        "y": Wording(_threshold_cell),
+        "decided": CellFormat(_difference, "difference"),
+        "first": CellFormat(_earlier_run, "earlier run"),
+        "second": CellFormat(lambda row, _: words(f"{verdict_words(row)}, {decided_by(row)}"), "this run"),
+        "predicted": CellFormat(_prediction),
+        "margin_test": CellFormat(lambda row, _: words(margin_test(row))),
+        "role": CellFormat(_role_words),
+        "x": CellFormat(_least_area),
+        "y": CellFormat(_threshold_cell),
     },
     failures=ACCOUNT,
     environments=ENVIRONMENTS,

@@ -183,7 +183,7 @@ _OF_SEVERAL = {"auroc": "auroc-macro", "somers-d": "auroc-macro", "worst-group-a
 def _refuse_more_classes(contrast: ContrastSpec, classes: Sequence[str]) -> None:
     """Raise SpecError where a contrast compares a measure of two classes."""
     name = OF_WORST_GROUP.get(contrast.measure, contrast.measure)
-    if name in COMPUTED and (domain := COMPUTED[name].domain).binary and not domain.maps:
+    if name in COMPUTED and (domain := COMPUTED[name].requirements).binary and not domain.maps:
         raise SpecError(
             f"contrasts along {contrast.axis}: '{contrast.measure}' needs two classes, and the target has "
             f"{len(classes)} ({shorten(', '.join(classes), 80)}): write "

@@ -16,7 +16,7 @@ from assay.core.reasons import Code, Reason
 from assay.core.versions import time_and_versions
 from assay.execution.run import RunSteps, Tables
 from assay.look.checks import DataChecks, data_checks
-from assay.report.pictures import PictureSettings
+from assay.report.pictures import PictureWriter
 from assay.shifts.population import Population
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
@@ -210,20 +210,24 @@ def _pictures(
     checks: DataChecks,
 ) -> Iterator[Row]:
     """Draw environments, sources, confounders, pairs that differ in one factor, copies and odd images."""
-    gallery = PictureSettings(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
+    gallery = PictureWriter(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
     for environment, head in zip(environments, name_environments(environments, spec.points), strict=True):
-        yield gallery.sheet(environment.environment, head, head)
+        yield gallery.draw_sheet(environment.environment, head, head)
     for name, source in spec.sources.items():
         if name in starts and not source.own:
             training, _ = starts[name].training(source.environment, images_seed(spec.first_seed))
-            yield replace(gallery, scale=starts[name].scale).source(training, name, source.recipe.epochs)
+            yield replace(gallery, scale=starts[name].scale).draw_source_training_images(
+                training, name, source.recipe.epochs
+            )
     clean_sample, changes = ConfounderSample.at(spec, population), confounders(spec.points)
     for number, change in enumerate(changes, start=1):
-        yield gallery.contact(number, change.label, clean_sample.clean, clean_sample.with_confounder(change))
+        yield gallery.draw_confounder_sheet(
+            number, change.label, clean_sample.clean, clean_sample.with_confounder(change)
+        )
     scene = population.scene(spec.points[0].tests, spec.first_seed)
     for factor in scene.changeable():
         if factor not in {change.name for change in changes}:
-            yield from gallery.pairs(scene, factor, {})
+            yield from gallery.draw_pairs(scene, factor, {})
     yield from checks.pictures(gallery)
 
 

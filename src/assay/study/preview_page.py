@@ -21,12 +21,12 @@ from assay.report.account import (
 )
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import render
+from assay.report.context import PageContext, PageDefinition
 from assay.report.data_blocks import CUES, ISSUES
-from assay.report.evidence import Evidence, Page
 from assay.report.sentences.captions import caption
 from assay.report.sheets import NONE, Sheet, align
 from assay.report.words import sentence_case
-from assay.stats.findings import from_row
+from assay.stats.findings import parse_finding
 from assay.stats.format import count, duration, in_words, join_words, number
 from assay.stats.power import Assumptions
 from assay.stats.rows import PRIMARY, Row, numeric
@@ -49,11 +49,11 @@ METHODS = (
 )
 
 
-def preview_account(evidence: Evidence) -> PageText:
+def preview_account(context: PageContext) -> PageText:
     """Return the words on a preview."""
-    facts, tables = evidence.facts, evidence.tables
-    findings = list(map(from_row, tables["findings"]))
-    power = evidence.rows("power")
+    facts, tables = context.facts, context.tables
+    findings = list(map(parse_finding, tables["findings"]))
+    power = context.rows("power")
     detectable = [row for row in power if not math.isnan(numeric(row, "detectable"))]
     lines_shown = [row for row in detectable if row["role"] == PRIMARY] or detectable
     lines = (ResultLine(f"{row['comparison']}:", number(numeric(row, "detectable"), 3), "power") for row in lines_shown)
@@ -61,10 +61,10 @@ def preview_account(evidence: Evidence) -> PageText:
     definition = f'{sentence_case(in_words(core))} defines "{in_words(target)}" in every environment.' if core else ""
     opening = FirstScreen(
         tuple(caution_chips(findings)[:MOST_CHIPS]),
-        tuple(filter(None, (definition, association_text(evidence)))),
+        tuple(filter(None, (definition, association_text(context)))),
         tuple(
             PlacePictures(f"{place.name}: {picture.label}", (picture,))
-            for place in places_of(evidence.root, evidence)
+            for place in places_of(context.root, context)
             for picture in place.pictures
         ),
         tuple(lines)[:MOST_LINES],
@@ -72,7 +72,7 @@ def preview_account(evidence: Evidence) -> PageText:
         more=tuple(detectable_words(lines_shown)),
         tiles=tuple(preview_tiles(facts)),
         grid="Images",
-        next=preview_step(evidence),
+        next=preview_step(context),
     )
     parts = (facts["data"], count(int(facts["seeds"]), "seed"), count(len(power), "comparison"))
     return PageText(
@@ -106,12 +106,12 @@ _OF_COPIES: Mapping[Code, str] = {
 """Finding on copies -> what is to be done before a training."""
 
 
-def preview_step(evidence: Evidence) -> str:
+def preview_step(context: PageContext) -> str:
     """Return the next step after a preview, as a command; empty where what runs the study is not known.
 
     Copies that would be in several parts are put right first.
     """
-    facts, folder = evidence.facts, evidence.typed_folder
+    facts, folder = context.facts, context.typed_folder
     run = typed_parent(folder) if shlex.split(folder)[0].endswith("/preview") else folder
     if facts["tasks"] == "0":
         return f"Next: see its results: assay open {run}"
@@ -119,7 +119,7 @@ def preview_step(evidence: Evidence) -> str:
         return ""
     parent = typed_parent(run)
     command = f"{facts['command']}{'' if parent in ('', 'runs') else f' --out {parent}'}"
-    codes = {code for row in evidence.tables["findings"] for code in from_row(row).reason.codes}
+    codes = {code for row in context.tables["findings"] for code in parse_finding(row).reason.codes}
     step = next((step for code, step in _OF_COPIES.items() if code in codes), "")
     if step:
         listed = f"assay results {folder} --table {ISSUES_TABLE.name}"
@@ -171,22 +171,22 @@ def looks_words(looks: Sequence[int], most: int, now: int) -> str:
     )
 
 
-def preview_lines(evidence: Evidence, width: int) -> Iterator[str]:
+def preview_lines(context: PageContext, width: int) -> Iterator[str]:
     """Yield the preview as lines of text: the same words and tables as those of the page.
 
     Args:
-        evidence: The tables of the preview.
+        context: The tables of the preview.
         width: Columns of the terminal; 0 for none. Rows of a wider table are stacked.
     """
-    account, facts = preview_account(evidence), evidence.facts
+    account, facts = preview_account(context), context.facts
     yield f"{account.name}: {account.question}" if account.question != account.name else account.name
     yield from account.opening.done
-    for picture in evidence.tables["pictures"]:
+    for picture in context.tables["pictures"]:
         if picture["kind"] == "source":
             yield f"source {caption(picture)}"
-    for section in evidence.page.sections(evidence.tables):
+    for section in context.page.sections(context.tables):
         for block in section.blocks:
-            table = None if block.folded else render(block, evidence).sheet
+            table = None if block.folded else render(block, context).sheet
             yield from () if table is None else _table(table, width)
     yield ""
     heads = {"ok": "checked", "": "not checked"}
@@ -268,4 +268,4 @@ def assumption_text(assumptions: Assumptions, folds: int) -> str:
     )
 
 
-PREVIEW = Page(account=preview_account, sections=preview_sections, rows=with_words)
+PREVIEW = PageDefinition(text=preview_account, sections=preview_sections, rows=with_words)

@@ -250,7 +250,7 @@ class Prespecified:
     """The plan before results existed.
 
     Attributes:
-        pairs: The comparisons, by `Pair.id`.
+        pairs: The comparisons, by `PlannedComparison.id`.
         looks: Numbers of seeds at which they are tested.
         rules: Version of the statistical rules.
     """

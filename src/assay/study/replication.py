@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.errors import StoreError
-from assay.report.evidence import RunTables
+from assay.report.context import RunTables
 from assay.spec.document import Document
 from assay.spec.load import STUDIES, put
 from assay.spec.schema import StudySpec
-from assay.stats.decisions import DECIDED_BY
+from assay.stats.decisions import DECIDING_COLUMNS
 from assay.stats.format import count
-from assay.stats.replication import NEEDED, replication_row
+from assay.stats.replication import RUN_COLUMNS, replication_row
 from assay.stats.rows import COMPARED, PRIMARY, Row
 from assay.store.files import json_text, read_checked_json, read_json, write_checked_json
 from assay.store.folder import RunFolder
@@ -28,9 +28,9 @@ from assay.study.records import require_known_addresses, stored_study
 from assay.study.request import ResolvedStudy
 
 FILE = "replication.json"
-COLUMNS_SHOWN = ("value", "low", "high", "p", "seeds", "decision", *DECIDED_BY, "reason")
+COLUMNS_SHOWN = ("value", "low", "high", "p", "seeds", "decision", *DECIDING_COLUMNS, "reason")
 """Columns of `schema.CONTRASTS` that are shown of both runs."""
-COLUMNS_KEPT = tuple(dict.fromkeys(("id", *COMPARED, *NEEDED, *COLUMNS_SHOWN)))
+COLUMNS_KEPT = tuple(dict.fromkeys(("id", *COMPARED, *RUN_COLUMNS, *COLUMNS_SHOWN)))
 """Columns of `schema.CONTRASTS` that are kept of the earlier run."""
 
 

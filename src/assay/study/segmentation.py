@@ -16,8 +16,8 @@ from assay.execution.workspace import CURVE
 from assay.spec.recipe import Component
 from assay.spec.schema import RecipePoint
 from assay.stats import maps
-from assay.stats.outcomes import joint
-from assay.stats.panel import MeasureBySeed, Panel, evaluate
+from assay.stats.joint import joint_region
+from assay.stats.panel import MeasureBySeed, SeedPredictions, evaluate
 from assay.store.files import Row, read_rows
 from assay.study.gathered import Records
 
@@ -40,7 +40,7 @@ def _planes(records: Records) -> Iterator[Row]:
     for point, environment, panel in _segmentation_panels(records):
         rate = _rate(panel)
         if rate is not None:
-            answered = True if panel.tested is None else panel.tested  # the rest holds zeros
+            answered = True if panel.has_prediction is None else panel.has_prediction  # the rest holds zeros
             free = ((panel.maps["truth"] == 0) & answered).any(axis=0)
             where = _where("false-positives", point, environment, panel, free)
             for t, threshold in enumerate(_THRESHOLDS):
@@ -56,13 +56,13 @@ def _free_responses(records: Records) -> Iterator[Row]:
     """
     for point, environment, panel in _segmentation_panels(records):
         seeds = [
-            maps.free_responses(
+            maps.fold_free_responses(
                 answers.maps["stray"], answers.maps["lesion_score"], answers.maps["floor"], _THRESHOLDS, answers.fold
             )
-            for answers in (panel.answers(position)[0] for position in range(len(panel.scores)))
+            for answers in (panel.predictions_of_seed(position)[0] for position in range(len(panel.scores)))
         ]
         most = np.unique(np.concatenate([response.curve.false_positives for folds in seeds for response in folds]))
-        sensitivity = np.mean([maps.sensitivity_over(folds, most) for folds in seeds], axis=0)
+        sensitivity = np.mean([maps.sensitivity_over_folds(folds, most) for folds in seeds], axis=0)
         where = _where("free-response", point, environment, panel, np.ones(len(panel.target), dtype=bool))
         for false, value in zip(most, sensitivity, strict=True):
             if np.isfinite(value):
@@ -113,19 +113,19 @@ def weight_of(loss: Component, epoch: int, epochs: int) -> float:
     return math.nan if schedule is None else weight_at(Progress(0, 1, epoch, epochs), schedule)
 
 
-def _rate(panel: Panel) -> np.ndarray | None:
+def _rate(panel: SeedPredictions) -> np.ndarray | None:
     """False-positive rate [thresholds, areas] of lesion-free images, the mean over seeds; None without such images."""
     rates: list[np.ndarray] = []
     for position in range(len(panel.scores)):
-        counts = panel.answers(position)[0].maps
+        counts = panel.predictions_of_seed(position)[0].maps
         free = counts["truth"] == 0
         if not free.any():
             return None
-        rates.append(maps.false_positives(counts["area_score"][free], _THRESHOLDS).mean(axis=0))
+        rates.append(maps.is_false_positive(counts["area_score"][free], _THRESHOLDS).mean(axis=0))
     return np.mean(rates, axis=0)
 
 
-def _segmentation_panels(records: Records) -> Iterator[tuple[RecipePoint, str, Panel]]:
+def _segmentation_panels(records: Records) -> Iterator[tuple[RecipePoint, str, SeedPredictions]]:
     for point in records.plan.spec.points:
         for environment in point.tests:
             panel = records.panel(point, environment)
@@ -133,7 +133,9 @@ def _segmentation_panels(records: Records) -> Iterator[tuple[RecipePoint, str, P
                 yield point, environment, panel
 
 
-def _where(curve: str, point: RecipePoint, environment: str, panel: Panel, among: Bool[np.ndarray, " n"]) -> Row:
+def _where(
+    curve: str, point: RecipePoint, environment: str, panel: SeedPredictions, among: Bool[np.ndarray, " n"]
+) -> Row:
     counts = {"seeds": len(panel.scores), "images": int(among.sum())}
     return {**_curve_row(curve, point, environment), **counts, "patients": len(np.unique(panel.patient[among]))}
 
@@ -165,7 +167,7 @@ def trade_rows(records: Records) -> list[Row]:
         )
         if across is None or up is None:
             continue
-        evaluated = joint(across, up)
+        evaluated = joint_region(across, up)
         rows.append(
             {
                 **point.columns,

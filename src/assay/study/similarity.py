@@ -18,15 +18,15 @@ from jaxtyping import Float
 from assay.core.measures import INDEPENDENT, NEUTRAL
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.spec.schema import RecipePoint, StudySpec
-from assay.stats.panel import Panel
+from assay.stats.panel import SeedPredictions
 from assay.stats.similarity import (
     SimilarityContrast,
-    between_seeds,
-    beyond_seeds,
     cka_vector,
     cohen_kappa,
-    decide_likeness,
+    decide_similarity,
+    mean_between_seeds,
     rbf_cka_vector,
+    similarity_contrast,
 )
 from assay.store.files import Row
 from assay.study.gathered import Records
@@ -118,7 +118,7 @@ class _PairQueue:
         models, products = self._models(point.label), self._own(point.label)
         for i, layer in enumerate(models.layers):
             for j, other in enumerate(models.layers):
-                value = between_seeds(products[CKA][i, :, j, :])
+                value = mean_between_seeds(products[CKA][i, :, j, :])
                 reason = str(_few(len(models.seeds))) if math.isnan(value) else ""
                 columns = {"value": value, "seeds": len(models.seeds), "reason": reason}
                 yield {**_row("", point, point, CKA, layer, other), **_images(models), **columns}
@@ -141,9 +141,9 @@ class _PairQueue:
                 if layer == other:
                     similarities = products_a[measure][i, :, i, :][np.ix_(at[0], at[0])]
                     twos = others[measure][j, :, j, :][np.ix_(at[1], at[1])]
-                    yield {**here, **_numbers_of(beyond_seeds(crossed, similarities, twos))}
+                    yield {**here, **_numbers_of(similarity_contrast(crossed, similarities, twos))}
                 elif measure == CKA:
-                    yield {**here, "value": between_seeds(crossed), "seeds": len(seeds)}
+                    yield {**here, "value": mean_between_seeds(crossed), "seeds": len(seeds)}
         yield from self._answers(pair)
 
     def _answers(self, pair: RecipePair) -> Iterator[Row]:
@@ -156,9 +156,9 @@ class _PairQueue:
                 continue
             if not all(np.array_equal(getattr(panels[0], of), getattr(panels[1], of)) for of in ("patient", "target")):
                 continue  # seeds were lost so that other rows are left
-            seeds = np.intersect1d(panels[0].numbers, panels[1].numbers)
+            seeds = np.intersect1d(panels[0].seed_ids, panels[1].seed_ids)
             a, b = (_calls(panel, seeds) for panel in (panels[0], panels[1]))
-            likeness = beyond_seeds(_kappas(a, b), _kappas(a, a), _kappas(b, b))
+            likeness = similarity_contrast(_kappas(a, b), _kappas(a, a), _kappas(b, b))
             here = _row(pair.axis, pair.a, pair.b, KAPPA)
             yield {**here, "environment": environment, "images": len(panels[0].target), **_numbers_of(likeness)}
 
@@ -218,14 +218,14 @@ def _products(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Float[np.ndar
     return np.mean(products, axis=0).reshape(*a[0].shape[:2], *b[0].shape[:2])
 
 
-def _calls(panel: Panel, seeds: np.ndarray) -> list[np.ndarray]:
+def _calls(panel: SeedPredictions, seeds: np.ndarray) -> list[np.ndarray]:
     """The class that each seed calls each image; -1 where it did not answer."""
     calls_by_seed: list[np.ndarray] = []
     for seed in seeds:
-        position = int(np.flatnonzero(panel.numbers == seed)[0])
+        position = int(np.flatnonzero(panel.seed_ids == seed)[0])
         calls = np.full(len(panel.target), -1)
-        here = slice(None) if panel.tested is None else panel.tested[position]
-        calls[here] = panel.answers(position)[0].calls
+        here = slice(None) if panel.has_prediction is None else panel.has_prediction[position]
+        calls[here] = panel.predictions_of_seed(position)[0].predicted_classes
         calls_by_seed.append(calls)
     return calls_by_seed
 
@@ -278,6 +278,6 @@ def _decide_rows(rows: Sequence[Row]) -> list[Row]:
         family = [row for row in decided_rows if row["measure"] == measure and not math.isnan(row["below"])]
         tests = ("below", "standard_error", "df", "p")
         likeness = [SimilarityContrast(0, 0, 0, **{name: row[name] for name in tests}) for row in family]
-        for row, decided in zip(family, decide_likeness(likeness), strict=True):
+        for row, decided in zip(family, decide_similarity(likeness), strict=True):
             row.update(decided)
     return decided_rows

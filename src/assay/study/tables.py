@@ -26,15 +26,15 @@ from assay.spec.grid import label
 from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, training_labels
 from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.compare import Contrast
+from assay.stats.corruption import corruption_rows
 from assay.stats.decisions import decide_families
 from assay.stats.doubts import Split, findings_of, outlying_seeds
 from assay.stats.estimate import estimate_row, estimate_seeds, estimates_of_seeds
 from assay.stats.estimate import estimates as estimates_of
-from assay.stats.findings import to_row
+from assay.stats.findings import finding_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
-from assay.stats.outcomes import corruption_rows
-from assay.stats.panel import Panel, measure_by_seed
+from assay.stats.panel import SeedPredictions, measure_by_seed
 from assay.stats.rows import KEY_FIELDS, estimates_compared, with_id, with_outcomes, without_patient_counts
 from assay.store import schema
 from assay.store.described import keep, read_description
@@ -314,7 +314,7 @@ def _findings(tables: StudyTables) -> Sequence[Row]:
         (*described.cautions, *outlying_seeds(seeds, tables.contrasts)),
         split=split_of(spec),
     )
-    return list(map(to_row, findings))
+    return list(map(finding_row, findings))
 
 
 MAKERS: Mapping[str, Callable[[StudyTables], Sequence[Row]]] = {
@@ -443,7 +443,7 @@ def _estimates(records: Records, pairs: Sequence[PlannedComparison] = ()) -> Stu
                 chance = entry.chance(panel.target, panel.scores.shape[2])
                 described = entry.entry
                 row = estimate_row(where, estimate, _unit(described.unit, records), described.direction, chance)
-                add([row], [(panel.numbers.tolist(), estimate.per_seed.tolist())])
+                add([row], [(panel.seed_ids.tolist(), estimate.per_seed.tolist())])
         recipe = where_of(point, {})
         scalars = [
             ({**recipe, **dict(zip(KEY_FIELDS, key, strict=True))}, rows)
@@ -472,7 +472,7 @@ def _unit(of_measure: str, records: Records) -> str:
     return "mm" if of_measure == "px" and records.plan.spec.data.pixel_size else of_measure
 
 
-def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
+def measures_of(spec: StudySpec, panel: SeedPredictions) -> list[str]:
     """Return the measures that kept outputs give.
 
     Those of maps of a segmentation only, at native size only where that is asked. A weighted kappa and measures at a
@@ -481,14 +481,14 @@ def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
     several = panel.scores.shape[2] > 2
     ordered = not several or _has_ordered_classes(spec)
     native = asks_native(spec.probes)
-    domains = ((name, measure.domain) for name, measure in COMPUTED.items())
+    domains = ((name, measure.requirements) for name, measure in COMPUTED.items())
     computed = [(name, of) for name, of in domains if (panel.maps or not of.maps) and (native or not of.native)]
-    return [name for name, of in computed if (ordered or not of.ordinal) and (several or not of.cut)]
+    return [name for name, of in computed if (ordered or not of.ordinal) and (several or not of.grade_cutoff)]
 
 
 def _has_ordered_classes(spec: StudySpec) -> bool:
     """Whether the study says that its classes are grades: by its data, or a comparison of a measure that needs it."""
-    named = any(COMPUTED[item.measure].domain.ordinal for item in spec.contrasts if item.measure in COMPUTED)
+    named = any(COMPUTED[item.measure].requirements.ordinal for item in spec.contrasts if item.measure in COMPUTED)
     return has_order(spec.data) or named
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from assay.core.measures import better, label_of
-from assay.report.evidence import Evidence, distinct
+from assay.report.context import PageContext, distinct_values
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import (
     TRAINING,
@@ -22,9 +22,9 @@ from assay.report.words import (
 )
 from assay.stats.bounds import MARGIN
 from assay.stats.format import decimals, in_words, join_words, number, plural, unrounded, with_interval
-from assay.stats.harms import Harm, Rank, ranked
+from assay.stats.harms import Harm, Rank, rank_harms
 from assay.stats.rows import RELIANCE, Row, numeric
-from assay.stats.unpaired import Bounded, unpaired_difference
+from assay.stats.unpaired import ValueWithInterval, unpaired_difference
 
 _SMALL_NUMBERS = ("", "", "both", "all three", "all four", "all five", "all six", "all seven", "all eight", "all nine")
 _SEGMENTED = {
@@ -38,41 +38,41 @@ _SEGMENTED = {
 # The effect that all recipes share.
 
 
-def performances(evidence: Evidence, measure: str) -> dict[str, list[tuple[int, Row]]]:
+def performances(context: PageContext, measure: str) -> dict[str, list[tuple[int, Row]]]:
     """Return a measure of the compared recipes on all images: test condition -> rows with their positions."""
     by_recipe: dict[str, list[tuple[int, Row]]] = {}
-    for at, row in enumerate(evidence.tables["estimates"]):
+    for at, row in enumerate(context.tables["estimates"]):
         whole_images = not any(row[name] for name in ("factor", "level", "layer", "group"))
-        if row["measure"] == measure and row["environment"] and whole_images and evidence.outline.is_in_slice(row):
+        if row["measure"] == measure and row["environment"] and whole_images and context.scope.is_in_slice(row):
             by_recipe.setdefault(bare_place(row["environment"]), []).append((at, row))
     return by_recipe
 
 
-def usual_condition(evidence: Evidence) -> str:
+def usual_condition(context: PageContext) -> str:
     """Return the test condition whose images are chosen as those of training; empty without one."""
-    ties = relations(evidence.tables.get("environments", ()))
-    names = distinct(bare_place(row["environment"]) for row in evidence.tables.get("environments", ()))
+    ties = relations(context.tables.get("environments", ()))
+    names = distinct_values(bare_place(row["environment"]) for row in context.tables.get("environments", ()))
     alike = [
         name
         for name in names
         if name != TRAINING
         and (
-            evidence.names.places.get(name) == UNSHIFTED
+            context.names.places.get(name) == UNSHIFTED
             or (ties and all(by_condition.get(name) == UNCHANGED for by_condition in ties.values()))
         )
     ]
     return next(iter(alike), "")
 
 
-def shared_harms(evidence: Evidence) -> list[Harm]:
+def shared_harms(context: PageContext) -> list[Harm]:
     """Return the test conditions in which every recipe loses more than the margin, the most harmful first.
 
     The loss is that of the recipe that loses least. Its interval is from the lower end of one interval to the upper
     end of the other, which is wider than that of the paired difference.
     """
-    measure = evidence.outline.measure
-    values, usual = performances(evidence, measure), usual_condition(evidence)
-    if better(measure) != "higher" or usual not in values or evidence.outline.dosed:
+    measure = context.scope.measure
+    values, usual = performances(context, measure), usual_condition(context)
+    if better(measure) != "higher" or usual not in values or context.scope.dose_axis:
         return []
     clean = {row["recipe"]: row for _, row in values[usual]}
     harms: list[Harm] = []
@@ -89,24 +89,24 @@ def shared_harms(evidence: Evidence) -> list[Harm]:
         ]
         if name != usual and len(losses) == len(clean) and all(low > MARGIN for low, *_ in losses):
             low, loss, high, at = min(losses)
-            rank = Rank.SHORTCUT if tied_factor(evidence, name) in relied_factors(evidence) else Rank.SHIFT
+            rank = Rank.SHORTCUT if tied_factor(context, name) in relied_factors(context) else Rank.SHIFT
             harms.append(Harm(rank, "condition", name, "estimates", at, loss, low, high))
-    return ranked(harms)
+    return rank_harms(harms)
 
 
-def transfer_words(evidence: Evidence, sets: Mapping[str, str]) -> str:
+def transfer_words(context: PageContext, sets: Mapping[str, str]) -> str:
     """Return in which other sets networks do worse, or as well, or neither is shown, as a clause; empty without any.
 
     They do worse where every recipe loses, and as well where none loses more than the margin, by intervals of the
     differences: see `unpaired_difference`.
 
     Args:
-        evidence: The tables of the study.
+        context: The tables of the study.
         sets: Test condition -> its set, of those of other sets.
     """
-    measure, way = evidence.outline.measure, better(evidence.outline.measure)
-    values, usual = performances(evidence, measure), usual_condition(evidence)
-    if way not in ("higher", "lower") or usual not in values or usual in sets or evidence.outline.dosed:
+    measure, way = context.scope.measure, better(context.scope.measure)
+    values, usual = performances(context, measure), usual_condition(context)
+    if way not in ("higher", "lower") or usual not in values or usual in sets or context.scope.dose_axis:
         return ""
     clean = {row["recipe"]: row for _, row in values[usual]}
     parts: dict[str, list[str]] = {}
@@ -124,11 +124,11 @@ def transfer_words(evidence: Evidence, sets: Mapping[str, str]) -> str:
         "alike": f"networks did as well in {{0}}, within {number(MARGIN)}",
         "open": "whether networks do as well in {0} cannot be said",
     }
-    clauses = [text.format(join_words(distinct(parts[kind]))) for kind, text in texts.items() if kind in parts]
+    clauses = [text.format(join_words(distinct_values(parts[kind]))) for kind, text in texts.items() if kind in parts]
     return sentence_case("; ".join(clauses))
 
 
-def _transfer_kind(losses: Sequence[Bounded]) -> str:
+def _transfer_kind(losses: Sequence[ValueWithInterval]) -> str:
     if all(low > MARGIN for _, low, _ in losses):
         return "worse"
     if all(high < MARGIN for *_, high in losses):
@@ -136,7 +136,7 @@ def _transfer_kind(losses: Sequence[Bounded]) -> str:
     return "lower" if all(low > 0 for _, low, _ in losses) else "open"
 
 
-def set_change(clean: Row, row: Row, sign: int = 1) -> Bounded:
+def set_change(clean: Row, row: Row, sign: int = 1) -> ValueWithInterval:
     """Return how much a value changes in another set, with its interval; NaN ends without intervals.
 
     Args:
@@ -148,25 +148,25 @@ def set_change(clean: Row, row: Row, sign: int = 1) -> Bounded:
     return (value, low, high) if sign > 0 else (-value, -high, -low)
 
 
-def _with_ends(row: Row) -> Bounded:
+def _with_ends(row: Row) -> ValueWithInterval:
     return numeric(row, "value"), numeric(row, "low"), numeric(row, "high")
 
 
-def performance_words(evidence: Evidence) -> str:
+def performance_words(context: PageContext) -> str:
     """Return the performance of the only recipe on images as those of training, as a sentence; empty of several."""
-    place, measure = usual_condition(evidence), evidence.outline.measure
-    rows = [row for _, row in performances(evidence, measure).get(place, ())]
+    place, measure = usual_condition(context), context.scope.measure
+    rows = [row for _, row in performances(context, measure).get(place, ())]
     if len(rows) != 1 or math.isnan(numeric(rows[0], "value")):
         return ""
-    return f"{sentence_case(label_of(measure))} was {value_text(rows[0], 2)}{evidence.names.inside(place)}."
+    return f"{sentence_case(label_of(measure))} was {value_text(rows[0], 2)}{context.names.inside(place)}."
 
 
-def change_words(evidence: Evidence) -> str:
+def change_words(context: PageContext) -> str:
     """Return whether the only recipe does worse where a column does not predict the target; empty of several recipes.
 
     A column that hardly predicts the target in training cannot have become a shortcut, which is said.
     """
-    rows = evidence.tables.get("condition_changes", ())
+    rows = context.tables.get("condition_changes", ())
     if len({row["recipe"] for row in rows}) != 1:
         return ""
     groups: dict[str, list[Row]] = {}
@@ -178,11 +178,11 @@ def change_words(evidence: Evidence) -> str:
         "unchanged": "No shortcut by {1} was found: {0}, less than {2} either way.",
         "open": "Evidence on a shortcut by {1} is insufficient: {0}, and {2} would matter.",
     }
-    sentences = [_words_of_changes(evidence, groups[kind], text) for kind, text in texts.items() if kind in groups]
+    sentences = [_words_of_changes(context, groups[kind], text) for kind, text in texts.items() if kind in groups]
     weak = {
         row["factor"]: value
         for row in groups.get("unchanged", ())
-        if abs(value := _strength_in_training(evidence, row["factor"])) < UNTIED
+        if abs(value := _strength_in_training(context, row["factor"])) < UNTIED
     }
     if weak:
         listed = join_words([f"{number(value)} for {in_words(name)}" for name, value in weak.items()])
@@ -200,7 +200,7 @@ def _change_kind(row: Row) -> str:
     return "unchanged" if low > -margin and high < margin else "open"
 
 
-def _words_of_changes(evidence: Evidence, rows: Sequence[Row], text: str) -> str:
+def _words_of_changes(context: PageContext, rows: Sequence[Row], text: str) -> str:
     """Fill a text with the changes, the factors joined by *or*, the margin, and the factors joined by *and*."""
     rose = _change_kind(rows[0]) == "better"
     sizes = [
@@ -212,7 +212,7 @@ def _words_of_changes(evidence: Evidence, rows: Sequence[Row], text: str) -> str
     shared = len({row["reason"] for row in rows}) == 1
     changes = join_words(
         [
-            f"{size}{evidence.names.inside(row['environment'])}{'' if shared else _why_open(row)}"
+            f"{size}{context.names.inside(row['environment'])}{'' if shared else _why_open(row)}"
             for size, row in zip(sizes, rows, strict=True)
         ]
     ) + (_why_open(rows[0]) if shared else "")
@@ -233,23 +233,23 @@ def signed_interval(row: Row) -> str:
     return signed_text(value, decimals(math.nan)) if math.isnan(low) else difference_words(value, low, high)
 
 
-def _strength_in_training(evidence: Evidence, factor: str) -> float:
-    rows = (row for row in evidence.tables.get("environments", ()) if row["factor"] == factor)
+def _strength_in_training(context: PageContext, factor: str) -> float:
+    rows = (row for row in context.tables.get("environments", ()) if row["factor"] == factor)
     return next((numeric(row, "strength") for row in rows if bare_place(row["environment"]) == TRAINING), math.nan)
 
 
-def chance_words(evidence: Evidence) -> str:
+def chance_words(context: PageContext) -> str:
     """Return that no recipe is shown to be better than chance on images as those of training; empty otherwise.
 
     Each is within the margin of chance, and its interval, if it has one, reaches chance. A wide interval around a
     larger value is no such result.
     """
-    place, measure = usual_condition(evidence), evidence.outline.measure
-    rows = [row for _, row in performances(evidence, measure).get(place, ())]
+    place, measure = usual_condition(context), context.scope.measure
+    rows = [row for _, row in performances(context, measure).get(place, ())]
     if not rows or better(measure) != "higher" or not all(map(_not_above_chance, rows)):
         return ""
     reached = value_text(rows[0], 2) if len(rows) == 1 else _span_words([numeric(row, "value") for row in rows])
-    what = f"{label_of(measure)} was {reached}{evidence.names.inside(place)}"
+    what = f"{label_of(measure)} was {reached}{context.names.inside(place)}"
     return f"Networks were not shown to predict the target better than chance: {what}."
 
 
@@ -258,59 +258,59 @@ def _not_above_chance(row: Row) -> bool:
     return value - chance < MARGIN and (math.isnan(low) or low <= chance)
 
 
-def tied_factor(evidence: Evidence, condition: str) -> str:
+def tied_factor(context: PageContext, condition: str) -> str:
     """Return the factor whose tie to the target differs in a test condition; empty without one."""
-    ties = relations(evidence.tables.get("environments", ()))
+    ties = relations(context.tables.get("environments", ()))
     changed = (factor for factor, tie in ties.items() if tie.get(condition, UNCHANGED) != UNCHANGED)
     return next(changed, "")
 
 
-def relied_factors(evidence: Evidence) -> set[str]:
+def relied_factors(context: PageContext) -> set[str]:
     """Return the factors that all compared recipes rely on by the lower bound of a measure of reliance."""
     rows = [
         row
-        for row in evidence.tables["estimates"]
-        if row["measure"] in RELIANCE and not (row["level"] or row["group"]) and evidence.outline.is_in_slice(row)
+        for row in context.tables["estimates"]
+        if row["measure"] in RELIANCE and not (row["level"] or row["group"]) and context.scope.is_in_slice(row)
     ]
     relying: dict[str, set[str]] = {}
     for row in rows:
         if numeric(row, "low") > MARGIN:
             relying.setdefault(row["factor"], set()).add(row["recipe"])
-    everyone = {row["recipe"] for _, row in performances(evidence, evidence.outline.measure)[usual_condition(evidence)]}
+    everyone = {row["recipe"] for _, row in performances(context, context.scope.measure)[usual_condition(context)]}
     return {name for name, recipes in relying.items() if recipes >= everyone}
 
 
-def shared_words(evidence: Evidence, harms: Sequence[Harm]) -> str:
+def shared_words(context: PageContext, harms: Sequence[Harm]) -> str:
     """Return the effect that all recipes share as a sentence; empty without one."""
     if not harms:
         return ""
-    condition, measure = harms[0].code, evidence.outline.measure
-    values = performances(evidence, measure)
+    condition, measure = harms[0].code, context.scope.measure
+    values = performances(context, measure)
     clean, changed = (
-        [numeric(row, "value") for _, row in values[name]] for name in (usual_condition(evidence), condition)
+        [numeric(row, "value") for _, row in values[name]] for name in (usual_condition(context), condition)
     )
-    fell = f"{label_of(measure)} fell from {_span_words(clean)} to {_span_words(changed)} {_when(evidence, condition)}"
-    who, factor = _everyone(evidence), in_words(tied_factor(evidence, condition))
+    fell = f"{label_of(measure)} fell from {_span_words(clean)} to {_span_words(changed)} {_when(context, condition)}"
+    who, factor = _everyone(context), in_words(tied_factor(context, condition))
     if harms[0].rank == Rank.SHORTCUT:
         fell = f"networks rely on {factor}: {fell}"
     return f"{sentence_case(f'{who} {fell}'.strip())}."
 
 
-def _everyone(evidence: Evidence) -> str:
+def _everyone(context: PageContext) -> str:
     """Return `with all three losses`; empty for one recipe."""
-    levels, axis = evidence.outline.levels, in_words(evidence.outline.axis)
+    levels, axis = context.scope.levels, in_words(context.scope.axis)
     if len(levels) < 2 or not axis:
         return ""
     many = _SMALL_NUMBERS[len(levels)] if len(levels) < len(_SMALL_NUMBERS) else f"all {len(levels)}"
     return f"with {many} {plural(axis)}"
 
 
-def _when(evidence: Evidence, condition: str) -> str:
-    factor = tied_factor(evidence, condition)
-    relation = relations(evidence.tables.get("environments", ())).get(factor, {}).get(condition, "")
-    if evidence.names.place(condition) == f"{in_words(factor)} {relation}":
+def _when(context: PageContext, condition: str) -> str:
+    factor = tied_factor(context, condition)
+    relation = relations(context.tables.get("environments", ())).get(factor, {}).get(condition, "")
+    if context.names.place(condition) == f"{in_words(factor)} {relation}":
         return f"when {in_words(factor)} was {relation}"
-    return evidence.names.inside(condition).strip()
+    return context.names.inside(condition).strip()
 
 
 def _span_words(values: Sequence[float]) -> str:
@@ -321,16 +321,16 @@ def _span_words(values: Sequence[float]) -> str:
 # Segmentations.
 
 
-def segmented_words(evidence: Evidence) -> str:
+def segmented_words(context: PageContext) -> str:
     """Return Dice, lesions found and lesion-free images falsely marked by set of images; empty of classifications.
 
     Of each measure and set, the first test condition that has a value counts, with the range over recipes.
     """
-    sets = {row["environment"]: row.get("set", "") for row in evidence.tables.get("environments", ())}
+    sets = {row["environment"]: row.get("set", "") for row in context.tables.get("environments", ())}
     texts: dict[str, list[str]] = {}
     for measure, words in _SEGMENTED.items():
         first: dict[str, list[float]] = {}
-        for name, rows in performances(evidence, measure).items():
+        for name, rows in performances(context, measure).items():
             values = [value for _, row in rows if not math.isnan(value := numeric(row, "value"))]
             if values:
                 first.setdefault(sets.get(name, ""), values)

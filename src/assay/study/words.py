@@ -30,8 +30,8 @@ from assay.report.account import (
     caution_sentence,
 )
 from assay.report.blocks import anchor, ends_of
+from assay.report.context import PageContext, coordinates, distinct_values, int_or_zero, networks
 from assay.report.drawing import Size, difference_scale
-from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
 from assay.report.images import COLUMNS, GAP, natural, small
 from assay.report.sentences.cues import added_words, best_added, may_be_no_shortcut
 from assay.report.sentences.reasons import place_words, reason_words
@@ -67,8 +67,8 @@ from assay.report.words import (
 from assay.spec.recipe import RecipeSpec
 from assay.spec.schema import DataSpec
 from assay.stats.bounds import MARGIN
-from assay.stats.estimate import degrees, interval
-from assay.stats.findings import Finding, from_row
+from assay.stats.estimate import degrees_of_freedom, interval
+from assay.stats.findings import Finding, parse_finding
 from assay.stats.format import count, in_words, join_words, number, plural, with_interval
 from assay.stats.rows import CONTROLS, FAILED, MINIMUM_SEEDS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
 from assay.study.titles import (
@@ -109,20 +109,20 @@ MOST_FLIPS = 3
 """Factors on the first screen of one model."""
 
 
-def study_account(evidence: Evidence) -> PageText:
+def study_account(context: PageContext) -> PageText:
     """Return the words on a study, on compared predictions, or on one model."""
-    root, tables, facts = evidence.root, evidence.tables, evidence.facts
+    root, tables, facts = context.root, context.tables, context.facts
     name = facts.get("study") or facts.get("model") or root.name
     findings = [
-        replace(finding, reason=evidence.in_words(finding.reason))
-        for finding in map(from_row, tables.get("findings", ()))
+        replace(finding, reason=context.in_words(finding.reason))
+        for finding in map(parse_finding, tables.get("findings", ()))
     ]
     return PageText(
         name=name,
         question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
-        verdict=next(iter(answer_sentences(evidence)), ""),
-        opening=opening(root, evidence, findings),
+        verdict=next(iter(answer_sentences(context)), ""),
+        opening=opening(root, context, findings),
         doubts=tuple(map(caution_sentence, (finding for finding in findings if finding.kind != "limit"))),
         limits=tuple(reason_words(finding.reason) for finding in findings if finding.kind == "limit")
         or (() if networks(tables) else OF_ONE_MODEL),
@@ -133,18 +133,18 @@ def _meta(name: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """`nodule-loss-quick · 6 recipes · 18 training runs · 3 seeds`: of a scale, the run folder's name tells it."""
     trials = networks(tables)
     if not trials:
-        places = distinct(row["environment"] for row in tables.get("environments", ()))
+        places = distinct_values(row["environment"] for row in tables.get("environments", ()))
         return f"{name} · {count(len(places), 'test condition')}"
-    seeds, recipes = len({row["seed"] for row in trials}), len(distinct(row["recipe"] for row in trials))
+    seeds, recipes = len({row["seed"] for row in trials}), len(distinct_values(row["recipe"] for row in trials))
     return f"{name} · {count(recipes, 'recipe')} · {count(len(trials), 'training run')} · {count(seeds, 'seed')}"
 
 
-def verdict(evidence: Evidence) -> str:
+def verdict(context: PageContext) -> str:
     """Return the answer of a study, of compared predictions, or of one model, in one text."""
-    return " ".join(answer_sentences(evidence))
+    return " ".join(answer_sentences(context))
 
 
-def answer_sentences(evidence: Evidence) -> list[str]:
+def answer_sentences(context: PageContext) -> list[str]:
     """Return the answer in parts, the title first.
 
     Of a study: the training runs that failed or collapsed where most did; the effect that all recipes share; that no
@@ -152,50 +152,50 @@ def answer_sentences(evidence: Evidence) -> list[str]:
     how well it does on other sets, or its only recipe on images as those of training; the performance of
     segmentations; and the best simple cue.
     """
-    if "contrasts" not in evidence.tables:
-        text = model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
-        return [sentence for sentence in (segmented_words(evidence), text) if sentence]
-    if once := trained_once(evidence.tables):
+    if "contrasts" not in context.tables:
+        text = model_headline(context.tables["estimates"], context.scope.measure, context.names)
+        return [sentence for sentence in (segmented_words(context), text) if sentence]
+    if once := trained_once(context.tables):
         return [f"{paired_words(row)}." for row in once[:1]] + [ONE_NETWORK_EACH]
-    statuses, contrasts = [row.get("status") for row in networks(evidence.tables)], evidence.tables["contrasts"]
+    statuses, contrasts = [row.get("status") for row in networks(context.tables)], context.tables["contrasts"]
     is_question = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
-    segmented = segmented_words(evidence)
+    segmented = segmented_words(context)
     answer = (
         ""
         if is_question
-        else segmented or transfer_sentence(evidence) or ("" if contrasts else performance_words(evidence))
+        else segmented or transfer_sentence(context) or ("" if contrasts else performance_words(context))
     )
-    chance = chance_words(evidence)
-    answer = ("" if chance and not contrasts else answer) or headline(contrasts, evidence.names)
+    chance = chance_words(context)
+    answer = ("" if chance and not contrasts else answer) or headline(contrasts, context.names)
     without_result = [status for status in statuses if status in ("failed", "collapsed", "diverged")]
     if 2 * len(without_result) > len(statuses):
-        ways = " or ".join(distinct(without_result))
+        ways = " or ".join(distinct_values(without_result))
         failures = f"{len(without_result)} of {count(len(statuses), 'training run')} {ways}."
-        has_values = any(not math.isnan(numeric(row, "value")) for row in evidence.tables["estimates"])
+        has_values = any(not math.isnan(numeric(row, "value")) for row in context.tables["estimates"])
         if not has_values:
             return [f"No result: {failures}"]
         answer, chance = f"{failures} {answer}", ""
     failed = any(row["decision"] in FAILED for row in contrasts)
-    harms = [] if failed or 2 * len(without_result) > len(statuses) else shared_harms(evidence)
-    sets = {row["environment"]: row.get("set", "") for row in evidence.tables.get("environments", ())}
-    answered = answer == transfer_sentence(evidence) and any(sets.get(harm.code) for harm in harms[:1])
-    shared_effect = "" if answered else shared_words(evidence, harms)
-    added = evidence.tables.get("added", ())
-    cue, best = added_words(added, evidence.names.inside, evidence.tables.get("shortcuts", ())), best_added(added)
+    harms = [] if failed or 2 * len(without_result) > len(statuses) else shared_harms(context)
+    sets = {row["environment"]: row.get("set", "") for row in context.tables.get("environments", ())}
+    answered = answer == transfer_sentence(context) and any(sets.get(harm.code) for harm in harms[:1])
+    shared_effect = "" if answered else shared_words(context, harms)
+    added = context.tables.get("added", ())
+    cue, best = added_words(added, context.names.inside, context.tables.get("shortcuts", ())), best_added(added)
     if best is not None and not contrasts:
         cue = f"{cue} {may_be_no_shortcut(best, numeric(best, 'cue'))}".rstrip()
-    changes = "" if contrasts or chance else change_words(evidence)
+    changes = "" if contrasts or chance else change_words(context)
     return [text for text in dict.fromkeys((shared_effect, chance, answer, segmented, changes, cue)) if text]
 
 
-def transfer_sentence(evidence: Evidence) -> str:
+def transfer_sentence(context: PageContext) -> str:
     """Return whether networks do as well in other sets, with the first recipe's performance in each and in their own.
 
     Empty without both.
     """
-    sets = {row["environment"]: row.get("set", "") for row in evidence.tables.get("environments", ())}
-    measure, by_environment = evidence.outline.measure, dict[str, Row]()
-    for row in evidence.tables["estimates"]:
+    sets = {row["environment"]: row.get("set", "") for row in context.tables.get("environments", ())}
+    measure, by_environment = context.scope.measure, dict[str, Row]()
+    for row in context.tables["estimates"]:
         if row["measure"] == measure and not any(row[name] for name in ("factor", "level", "layer", "group")):
             by_environment.setdefault(row["environment"], row)
     of_training_set = next((row for name, row in by_environment.items() if sets.get(name) == ""), None)
@@ -206,11 +206,11 @@ def transfer_sentence(evidence: Evidence) -> str:
     ]
     if of_training_set is None or not others:
         return ""
-    recipe = evidence.names.recipe(coordinates(of_training_set), evidence.outline.axes)
+    recipe = context.names.recipe(coordinates(of_training_set), context.scope.axes)
     values_text = f"{join_words(others)}, and {value_text(of_training_set, 2)} in held-out images of the training set"
     seeds = int(numeric(of_training_set, "seeds"))
     unsure = f" ({count(seeds, 'seed')}, so no interval)" if 0 < seeds < MINIMUM_SEEDS else ""
-    transfer = transfer_words(evidence, {name: of for name, of in sets.items() if of})
+    transfer = transfer_words(context, {name: of for name, of in sets.items() if of})
     changes = [(sets[name], set_change(of_training_set, row)) for name, row in by_environment.items() if sets.get(name)]
     words_of = [
         f"{difference_words(*change)}{f' in {of}' if len(changes) > 1 else ''}"
@@ -226,46 +226,46 @@ def _undefined_suffix(row: Row) -> str:
     return f" ({reason_words(row['reason'])})" if math.isnan(numeric(row, "value")) else ""
 
 
-def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> FirstScreen:
+def opening(root: Path, context: PageContext, findings: Sequence[Finding]) -> FirstScreen:
     """Return the parts of the first screen.
 
     Args:
         root: The run folder; a name that ends in `-quick` marks a quick look.
-        evidence: Its tables.
+        context: Its tables.
         findings: Its cautions and limits.
     """
     quick = is_quick(root)
-    contrasts = evidence.tables.get("contrasts", ())
-    reach = detectable(evidence, quick=quick)
-    chips = [_control(row, evidence) for row in contrasts if row["role"] in CONTROLS] + caution_chips(findings)
+    contrasts = context.tables.get("contrasts", ())
+    reach = detectable(context, quick=quick)
+    chips = [_control(row, context) for row in contrasts if row["role"] in CONTROLS] + caution_chips(findings)
     chips.sort(key=lambda chip: chip.light != "bad")
     first = title_comparison(contrasts)
-    compared = primary_rows(evidence) or (contrasts if "predictions" in evidence.facts else ())
+    compared = primary_rows(context) or (contrasts if "predictions" in context.facts else ())
     rows = sorted(compared, key=lambda row: row is not first)
-    about = {subject(row, evidence.names) + held_words(row, evidence.names) for row in rows}
-    bases = {sides(row, evidence.names)[1] for row in rows}
+    about = {subject(row, context.names) + held_words(row, context.names) for row in rows}
+    bases = {sides(row, context.names)[1] for row in rows}
     common = common_axes(rows) if rows else {}
     lines = [
         ResultLine(
-            f"{primary_line(row, evidence.names)}:",
+            f"{primary_line(row, context.names)}:",
             decided_by(row),
             anchor(row),
-            f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:"
+            f"{sides(row, context.names)[0]}: {verdict_words(row)}:"
             if len(about) == len(bases) == 1
-            else f"{statement(short := shorten_comparison(row, common), evidence.names)}: {verdict_words(short)}:",
+            else f"{statement(short := shorten_comparison(row, common), context.names)}: {verdict_words(short)}:",
             size=_difference_size(row),
         )
         for row in rows
-    ] or list(_measurement_lines(evidence))
-    once = trained_once(evidence.tables)
+    ] or list(_measurement_lines(context))
+    once = trained_once(context.tables)
     if once:
         lines = [
             ResultLine(f"{row['model']}: {outcome_words(row)}", interval_words(row), "differences") for row in once
         ]
-    lines += _worst_group(evidence, common)
+    lines += _worst_group(context, common)
     chips_shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
-    called = "Primary comparisons" if primary_rows(evidence) else "Comparisons"
-    heading = f"{called}{held_words({'where': common}, evidence.names)}" if rows else "What was measured"
+    called = "Primary comparisons" if primary_rows(context) else "Comparisons"
+    heading = f"{called}{held_words({'where': common}, context.names)}" if rows else "What was measured"
     if once:
         heading = (
             f"{sentence_case(measure_words(once[0]['measure']))} of these models, minus that of {once[0]['against']}"
@@ -274,33 +274,33 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Firs
         heading = f"{about.pop()}, against {bases.pop()}"
     return FirstScreen(
         tuple(chips_shown),
-        methods_sentences(evidence),
-        places_of(root, evidence),
+        methods_sentences(context),
+        places_of(root, context),
         tuple(lines),
         heading,
-        more=(" ".join(answer_sentences(evidence)[1:]),),
-        tiles=tuple(study_tiles(evidence)),
-        next=next_step(evidence, evidence.typed_folder),
+        more=(" ".join(answer_sentences(context)[1:]),),
+        tiles=tuple(study_tiles(context)),
+        next=next_step(context, context.typed_folder),
     )
 
 
-def next_step(evidence: Evidence, root: str) -> str:
+def next_step(context: PageContext, root: str) -> str:
     """Return the next step that is possible after a study, as a command; empty where nothing is known.
 
     Failed training runs are tried again, and a quick look is followed by the whole study. Where nothing was compared,
     see `_step_without_comparisons`. Inconclusive comparisons need fresh seeds, and decided ones are repeated.
 
     Args:
-        evidence: Its tables.
+        context: Its tables.
         root: The run folder as it is typed in a command.
     """
-    facts, contrasts = evidence.facts, evidence.tables.get("contrasts", ())
-    command, trials = facts.get("command", ""), evidence.tables.get("trials", ())
+    facts, contrasts = context.facts, context.tables.get("contrasts", ())
+    command, trials = facts.get("command", ""), context.tables.get("trials", ())
     parent, seeds = typed_parent(root), len({row["seed"] for row in trials})
     out = "" if parent in ("", "runs") else f" --out {parent}"
     if "predictions" in facts and command:
         return _step_of_predictions(contrasts, facts, root)
-    if evidence.kind.name == "model":
+    if context.kind.name == "model":
         return "Next: search images of your own for what it depends on: assay audit MODEL --images IMAGES"
     if not trials or "models" in facts:
         return ""
@@ -310,14 +310,14 @@ def next_step(evidence: Evidence, root: str) -> str:
         return f"Next: train longer, or with a lower learning rate{_twice_as_long(facts, command, out)}"
     if " --scale quick" in command:
         return f"Next: this was a quick part; run the whole study: {command.partition(' --scale quick')[0]}{out}"
-    findings = map(from_row, evidence.tables.get("findings", ()))
-    if chance_words(evidence) or any(Code.ALL_AT_CHANCE in finding.reason.codes for finding in findings):
-        return _step_from_chance(evidence, out)
+    findings = map(parse_finding, context.tables.get("findings", ()))
+    if chance_words(context) or any(Code.ALL_AT_CHANCE in finding.reason.codes for finding in findings):
+        return _step_from_chance(context, out)
     if not contrasts:
-        return _step_without_comparisons(evidence, seeds, root, out)
-    if evidence.tables.get("looks") or "replication of" in facts:
+        return _step_without_comparisons(context, seeds, root, out)
+    if context.tables.get("looks") or "replication of" in facts:
         return ""
-    undecided = [row for row in primary_rows(evidence) if row["decision"] not in SETTLED]
+    undecided = [row for row in primary_rows(context) if row["decision"] not in SETTLED]
     needed, patients = (_numbers(undecided, name) for name in ("seeds_needed", "patients_needed"))
     every = "every primary comparison"
     if patients:
@@ -364,20 +364,20 @@ def with_seeds(command: str, seeds: int) -> str:
     return f"{re.sub(r' --(?:seeds|until|max-seeds)(?: |=)[^ ]+', '', command)} --seeds {seeds}"
 
 
-def _step_without_comparisons(evidence: Evidence, seeds: int, root: str, out: str) -> str:
+def _step_without_comparisons(context: PageContext, seeds: int, root: str, out: str) -> str:
     """Return what follows a study that compares nothing: what its widest interval lacks, or fresh seeds.
 
     An interval that is narrower than the margin either way lacks nothing. A wider one lacks seeds if these have more of
     its variance than patients; else it lacks patients, and seeds too where no number of patients is enough.
     """
-    command, measure = evidence.facts.get("command", ""), evidence.outline.measure
+    command, measure = context.facts.get("command", ""), context.scope.measure
     again = f": {with_seeds(command, SEEDS)}{out}" if command else "."
     if seeds < MINIMUM_SEEDS:
         return f"Next: intervals, from {SEEDS} seeds{again}"
-    rows = [row for listed in performances(evidence, measure).values() for _, row in listed]
+    rows = [row for listed in performances(context, measure).values() for _, row in listed]
     widest = max(rows, key=_half_width, default=None)
     if widest is not None and _half_width(widest) > MARGIN:
-        values = [numeric(row, "value") for row in evidence.tables.get("values", ()) if row["id"] == widest["id"]]
+        values = [numeric(row, "value") for row in context.tables.get("values", ()) if row["id"] == widest["id"]]
         between = float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else math.nan
         if between > 0.5 * numeric(widest, "standard_error") ** 2:
             return f"Next: narrower intervals, from {SEEDS} seeds{again}" if seeds < SEEDS else ""
@@ -391,7 +391,7 @@ def _step_without_comparisons(evidence: Evidence, seeds: int, root: str, out: st
             f"Next: add images of other patients. About {patients:,.0f} patients give intervals of "
             f"{number(MARGIN)} either way"
         )
-    return _step_of_repetition(evidence.facts, root, out)
+    return _step_of_repetition(context.facts, root, out)
 
 
 def _enough_patients(row: Row, between: float, seeds: int) -> float:
@@ -405,7 +405,7 @@ def _enough_patients(row: Row, between: float, seeds: int) -> float:
         between: The seeds' part of its variance.
         seeds: Their number.
     """
-    variance, patients = numeric(row, "standard_error") ** 2, whole(row, "patients")
+    variance, patients = numeric(row, "standard_error") ** 2, int_or_zero(row, "patients")
     share = between / variance if variance > 0 else math.nan
     if not patients or math.isnan(share):
         return math.nan
@@ -413,7 +413,7 @@ def _enough_patients(row: Row, between: float, seeds: int) -> float:
     df_patients = (1 - share) / of_rest if of_rest > 0 else math.inf
     value, more = numeric(row, "value"), np.append(np.geomspace(1, 10_000, 400), np.inf)
     variances = between + (variance - between) / more
-    df = degrees(np.full(len(more), between), variances, seeds - 1.0, df_patients)
+    df = degrees_of_freedom(np.full(len(more), between), variances, seeds - 1.0, df_patients)
     bounds = (0.0, 1.0) if 0 < value < 1 else (-math.inf, math.inf)
     by_size = zip(np.sqrt(variances).tolist(), df.tolist(), strict=True)
     halves = np.diff([interval(value, error, of, bounds) for error, of in by_size])[:, 0] / 2
@@ -458,16 +458,16 @@ def _half_width(row: Row) -> float:
     return 0.0 if math.isnan(width) else width / 2
 
 
-def _step_from_chance(evidence: Evidence, out: str) -> str:
+def _step_from_chance(context: PageContext, out: str) -> str:
     """Return what follows networks that are at chance: longer training, or other images if they fit only theirs.
 
     They do if the loss of training images is less than half of that of validation images.
     """
-    losses = [(numeric(row, "train_loss"), numeric(row, "validation_loss")) for row in networks(evidence.tables)]
+    losses = [(numeric(row, "train_loss"), numeric(row, "validation_loss")) for row in networks(context.tables)]
     if 2 * sum(0 < 2 * train < validation for train, validation in losses) > len(losses):
         return "Next: add images, or start from pretrained weights, since networks fit only the training images"
-    recipes = [point["recipe"] for point in json.loads(evidence.facts.get("spec") or "{}").get("points", ())]
-    usual, command = RecipeSpec.model_fields["epochs"].default, evidence.facts.get("command", "")
+    recipes = [point["recipe"] for point in json.loads(context.facts.get("spec") or "{}").get("points", ())]
+    usual, command = RecipeSpec.model_fields["epochs"].default, context.facts.get("command", "")
     values = (recipe.get("epochs", usual) for recipe in recipes)  # of a received folder, of any type
     epochs = LONGER * max((value for value in values if isinstance(value, int)), default=usual)
     how = f", such as for {epochs} epochs: {command} --set recipe.epochs={epochs}{out}" if command else "."
@@ -491,25 +491,20 @@ def _step_of_predictions(contrasts: Sequence[Row], facts: Mapping[str, str], roo
     return f"Next: compare them on images of another site: {other} --out {root}-other"
 
 
-def study_tiles(evidence: Evidence) -> Iterator[KeyFigure]:
+def study_tiles(context: PageContext) -> Iterator[KeyFigure]:
     """Yield the leading measure in the first test condition and in the worst, and the number of networks."""
-    measure, by_name = evidence.outline.measure, dict[str, list[Row]]()
-    for row in evidence.tables["estimates"]:
+    measure, by_name = context.scope.measure, dict[str, list[Row]]()
+    for row in context.tables["estimates"]:
         whole_row = row["environment"] and not any(row[name] for name in ("factor", "level", "layer", "group"))
-        if (
-            row["measure"] == measure
-            and whole_row
-            and evidence.outline.is_in_slice(row)
-            and row["value"] == row["value"]
-        ):
+        if row["measure"] == measure and whole_row and context.scope.is_in_slice(row) and row["value"] == row["value"]:
             by_name.setdefault(row["environment"], []).append(row)
     sign = -1 if better(measure) == "lower" else 1
     means = {place: sign * sum(numeric(row, "value") for row in rows) / len(rows) for place, rows in by_name.items()}
     first, worst = next(iter(by_name), ""), min(means, key=lambda place: means[place], default="")
     for place in dict.fromkeys(filter(None, (first, worst))):
         values, row = sorted(numeric(row, "value") for row in by_name[place]), by_name[place][0]
-        called = evidence.names.measure(measure, place)
-        name, level = f"{sentence_case(called)}{evidence.names.where(measure, place)}", numeric(row, "chance")
+        called = context.names.measure(measure, place)
+        name, level = f"{sentence_case(called)}{context.names.where(measure, place)}", numeric(row, "chance")
         loss, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
         bounds = [sign * numeric(row, end) for row in by_name[place] for end in ("value", "low", "high")]
         best = max(bound for bound in bounds if not math.isnan(bound))
@@ -519,10 +514,10 @@ def study_tiles(evidence: Evidence) -> Iterator[KeyFigure]:
             value, _, interval = with_interval(values[0], numeric(row, "low"), numeric(row, "high")).partition(" ")
             yield KeyFigure(name, value, interval, chance, light)
         else:
-            kinds = count(len(values), in_words(evidence.outline.axis) or "recipe")
+            kinds = count(len(values), in_words(context.scope.axis) or "recipe")
             yield KeyFigure(name, " to ".join(dict.fromkeys(ends)), "", ", ".join(filter(None, (kinds, chance))), light)
-    trials = networks(evidence.tables)
-    patients = max((whole(row, "patients") for rows in by_name.values() for row in rows), default=0)
+    trials = networks(context.tables)
+    patients = max((int_or_zero(row, "patients") for rows in by_name.values() for row in rows), default=0)
     if trials:
         tested = f", {count(patients, 'patient')}" if patients else ""
         recipes, seeds = (count(len({row[name] for row in trials}), name) for name in ("recipe", "seed"))
@@ -538,38 +533,38 @@ def _difference_size(row: Row) -> Size | None:
     return Size(value, *ends_of(row, "value"), unit, max(0.0, margin or 0.0), scale)
 
 
-def primary_rows(evidence: Evidence) -> list[Row]:
+def primary_rows(context: PageContext) -> list[Row]:
     """Return the primary comparisons that were pre-specified."""
-    rows = evidence.tables.get("contrasts", ())
+    rows = context.tables.get("contrasts", ())
     return [row for row in rows if row["role"] == PRIMARY and not row["exploratory"]]
 
 
-def _measurement_lines(evidence: Evidence) -> Iterator[ResultLine]:
+def _measurement_lines(context: PageContext) -> Iterator[ResultLine]:
     """Yield of one model its leading measure in each test condition, and the factors that change most answers."""
-    if "contrasts" in evidence.tables:
+    if "contrasts" in context.tables:
         return
-    rows = [row for row in evidence.tables["estimates"] if not (row["level"] or row["layer"] or row["group"])]
-    measure = evidence.outline.measure
+    rows = [row for row in context.tables["estimates"] if not (row["level"] or row["layer"] or row["group"])]
+    measure = context.scope.measure
     for row in rows:
         if row["measure"] == measure and row["environment"] and not row["factor"]:
-            inside = evidence.names.inside(row["environment"])
+            inside = context.names.inside(row["environment"])
             yield ResultLine(f"{sentence_case(label_of(measure))}{inside}:", value_text(row), "performance")
     flips = [row for row in rows if row["measure"] == "flip-rate" and row["factor"] and numeric(row, "value") > 0]
     for row in sorted(flips, key=lambda row: -numeric(row, "value"))[:MOST_FLIPS]:
         yield ResultLine(f"Answers that change with {display_name(row['factor'])}:", value_text(row), "reliance-table")
 
 
-def _worst_group(evidence: Evidence, common: Mapping[str, str]) -> Iterator[ResultLine]:
+def _worst_group(context: PageContext, common: Mapping[str, str]) -> Iterator[ResultLine]:
     """Yield the group that is furthest below all images of its recipe and test condition, if by `MARGIN` or more.
 
     common: Axis -> value that the heading names.
     """
-    measure = evidence.outline.measure
+    measure = context.scope.measure
     if better(measure) != "higher":
         return
     rows = [
         row
-        for row in evidence.tables["estimates"]
+        for row in context.tables["estimates"]
         if row["measure"] == measure
         and row["environment"]
         and not (row["factor"] or row["layer"])
@@ -586,8 +581,8 @@ def _worst_group(evidence: Evidence, common: Mapping[str, str]) -> Iterator[Resu
         return
     row, overall = pairs[gaps.index(max(gaps))]
     own_axes = {axis: value for axis, value in coordinates(row).items() if common.get(axis) != value}
-    recipe, place = evidence.names.recipe(own_axes, evidence.outline.axes), evidence.names.place(row["environment"])
-    where = ", ".join(filter(None, (place_words(row["where"], evidence.names.place), place, recipe)))
+    recipe, place = context.names.recipe(own_axes, context.scope.axes), context.names.place(row["environment"])
+    where = ", ".join(filter(None, (place_words(row["where"], context.names.place), place, recipe)))
     value = f"{label_of(measure)} {value_text(row)}, all images {number(numeric(overall, 'value'))}"
     yield ResultLine(f"Worst group ({where}):", value, "worst")
 
@@ -600,20 +595,20 @@ def is_quick(root: Path) -> bool:
 # Chips: controls, cautions, and the smallest difference that the design can show.
 
 
-def _control(row: Row, evidence: Evidence) -> StatusChip:
+def _control(row: Row, context: PageContext) -> StatusChip:
     decision = row["decision"]
     light = "ok" if decision in PASSED else "warn" if decision == "untested" else "bad"
-    whole_words = f"{sentence_case(control_words(row, evidence.names))}: {decided_by(row)}"
+    whole_words = f"{sentence_case(control_words(row, context.names))}: {decided_by(row)}"
     text = f"{control_name(row)} passed" if light == "ok" else control_words(row)
     return StatusChip(light, SIGNS[light], sentence_case(text), whole_words)
 
 
-def detectable(evidence: Evidence, *, quick: bool) -> list[StatusChip]:
+def detectable(context: PageContext, *, quick: bool) -> list[StatusChip]:
     """Return the smallest difference in performance that the design detects; `quick look` where the scale is quick."""
-    rows = [row for row in evidence.tables.get("contrasts", ()) if numeric(row, "detectable") > 0]
+    rows = [row for row in context.tables.get("contrasts", ()) if numeric(row, "detectable") > 0]
     rows = [row for row in rows if row["role"] == PRIMARY] or rows
-    rows = [row for row in rows if row["measure"] == evidence.outline.measure] or rows[:1]
-    seeds = len({row["seed"] for row in networks(evidence.tables)})
+    rows = [row for row in rows if row["measure"] == context.scope.measure] or rows[:1]
+    seeds = len({row["seed"] for row in networks(context.tables)})
     if not rows:
         text = quick_look("", None, seeds)
         return [StatusChip("warn", SIGNS["warn"], text, text)] if quick else []
@@ -635,26 +630,28 @@ def quick_look(measure: str, least: float | None, seeds: int, how: str = "planne
 # The account of the run: who was trained on what, and what changes between test conditions.
 
 
-def methods_sentences(evidence: Evidence) -> tuple[str, ...]:
+def methods_sentences(context: PageContext) -> tuple[str, ...]:
     """Return sentences on models and images, on what was tied to the target, and on the registration."""
-    facts, trials = evidence.facts, networks(evidence.tables)
-    target = next((row["target"] for row in evidence.tables.get("environments", ()) if row["target"]), "")
-    masks = MEASURES[evidence.outline.measure].probe in PROBES_OF_MAPS
-    named = "masks" if masks else _classes_words(evidence) or (f'"{in_words(target)}"' if target else "the target")
+    facts, trials = context.facts, networks(context.tables)
+    target = next((row["target"] for row in context.tables.get("environments", ()) if row["target"]), "")
+    masks = MEASURES[context.scope.measure].probe in PROBES_OF_MAPS
+    named = "masks" if masks else _classes_words(context) or (f'"{in_words(target)}"' if target else "the target")
     images = f' on "{facts["data"]}"' if facts.get("data") else ""
-    others = [name for name in distinct(row.get("set", "") for row in evidence.tables.get("environments", ())) if name]
+    others = [
+        name for name in distinct_values(row.get("set", "") for row in context.tables.get("environments", ())) if name
+    ]
     if not trials:
-        counts = [whole(row, "images") for row in evidence.tables.get("environments", ())]
+        counts = [int_or_zero(row, "images") for row in context.tables.get("environments", ())]
         if not counts:
             return ()
         first = f"One model ({facts.get('kind', 'model')}) was read unchanged on {count(max(counts), 'image')}"
-        return tuple(part for part in (f"{first} to predict {named}.", association_text(evidence)) if part)
+        return tuple(part for part in (f"{first} to predict {named}.", association_text(context)) if part)
     keys = [(row["recipe"], row["seed"], row.get("fold")) for row in trials]
     by_key = {key: row.get("trial", key) for key, row in zip(reversed(keys), reversed(trials), strict=True)}
     trained = len(set(by_key.values()))  # recipes share trainings, and an ensemble of folds, which comes last, is none
     recipes, seeds, folds = (len({row.get(key) for row in trials}) for key in ("recipe", "seed", "fold"))
-    axis = in_words(evidence.outline.axis)
-    kinds = plural(axis) if recipes == len(evidence.outline.levels) and axis else "recipes"
+    axis = in_words(context.scope.axis)
+    kinds = plural(axis) if recipes == len(context.scope.levels) and axis else "recipes"
     levels = f"{recipes} {kinds}, " if recipes > 1 else ""
     parts = f", {folds} folds" if folds > 1 else ""
     joint = "; there the networks of a seed are averaged (mean probability)" if folds > 1 else ""
@@ -667,9 +664,9 @@ def methods_sentences(evidence: Evidence) -> tuple[str, ...]:
         part
         for part in (
             " ".join(filter(None, (f"{first}{images}.", "" if is_external else _recipe_text(facts)))),
-            association_text(evidence),
+            association_text(context),
             _registration_text(facts),
-            _replication_text(evidence),
+            _replication_text(context),
         )
         if part
     )
@@ -679,16 +676,16 @@ _MOST_NAMED = 3
 """So many different values are named; more are counted."""
 
 
-def _classes_words(evidence: Evidence) -> str:
+def _classes_words(context: PageContext) -> str:
     """Return the classes that are told apart, of more than two; empty of two."""
     levels = [
         row["level"]
-        for row in evidence.tables["estimates"]
+        for row in context.tables["estimates"]
         if row["measure"] == "auroc" and row["level"] and not row["factor"]
     ]
-    rows = evidence.tables.get("environments", ())
+    rows = context.tables.get("environments", ())
     counted = [target for row in rows for target, *_ in json.loads(row.get("counts") or "[]")]  # also without a network
-    classes = distinct([*levels, *counted])
+    classes = distinct_values([*levels, *counted])
     if len(classes) < 3:
         return ""
     return f"the classes {join_words(classes)}" if len(classes) <= _MOST_NAMED else f"{len(classes)} classes"
@@ -706,7 +703,7 @@ def _recipe_text(facts: Mapping[str, str]) -> str:
     usual, recipes = RecipeSpec(), [point.get("recipe", {}) for point in points]
     parts: list[str] = []
     for key, name in _OF_RECIPE.items():
-        values = distinct(_component_words(recipe.get(key, getattr(usual, key))) for recipe in recipes)
+        values = distinct_values(_component_words(recipe.get(key, getattr(usual, key))) for recipe in recipes)
         named = join_words(values) if len(values) <= _MOST_NAMED else f"{len(values)} different"
         parts.append(f"{name}: {named}")
     epochs = sorted({recipe.get("epochs", usual.epochs) for recipe in recipes})
@@ -737,9 +734,9 @@ def _registration_text(facts: Mapping[str, str]) -> str:
     return f"Registered {facts['registered']}, SHA-256 {facts['hash of the registration']} ({place}{commit}).{used}"
 
 
-def _replication_text(evidence: Evidence) -> str:
+def _replication_text(context: PageContext) -> str:
     """Return what is replicated, and how many decisions and differences came again; empty of no replication."""
-    facts, rows = evidence.facts, evidence.tables.get("replications", ())
+    facts, rows = context.facts, context.tables.get("replications", ())
     if not rows:
         return ""
     decided = [row for row in rows if row["first_decision"] in SETTLED]
@@ -756,18 +753,18 @@ def _replication_text(evidence: Evidence) -> str:
     return f"Replication of {facts['replication of']}, with {facts['repeated with']}: {join_words(parts)}."
 
 
-def association_text(evidence: Evidence) -> str:
+def association_text(context: PageContext) -> str:
     """Return what was tied to the target in training, and the test conditions."""
     tied = {
-        factor: abs(of.get(TRAINING, 0)) for factor, of in strengths(evidence.tables.get("environments", ())).items()
+        factor: abs(of.get(TRAINING, 0)) for factor, of in strengths(context.tables.get("environments", ())).items()
     }
     factor = max(tied, key=lambda name: tied[name], default="")
     factor = factor if tied.get(factor, 0) >= UNTIED else ""
-    names = distinct(row["environment"] for row in evidence.tables.get("environments", ()))
-    tests = distinct(evidence.names.place(name) for name in names if bare_place(name) != TRAINING)
+    names = distinct_values(row["environment"] for row in context.tables.get("environments", ()))
+    tests = distinct_values(context.names.place(name) for name in names if bare_place(name) != TRAINING)
     if not tests or names == [WHOLE]:
         return ""
-    tense = "is" if evidence.kind.name == "preview" else "was"
+    tense = "is" if context.kind.name == "preview" else "was"
     training = f"In training, {in_words(factor)} {tense} tied to the target. " if factor else ""
     return training + (
         f"Test condition{'s' if len(tests) > 1 else ''}: {join_words(tests)}."
@@ -776,25 +773,25 @@ def association_text(evidence: Evidence) -> str:
     )
 
 
-def places_of(root: Path, evidence: Evidence) -> tuple[PlacePictures, ...]:
+def places_of(root: Path, context: PageContext) -> tuple[PlacePictures, ...]:
     """Return two small pictures of training and of the test conditions that differ from it, equal ones once."""
     sheets: dict[str, Row] = {}
-    for row in evidence.tables.get("pictures", ()):
+    for row in context.tables.get("pictures", ()):
         if row["kind"] == "sheet" and json_object(row["facts"]).get("rows"):
             sheets.setdefault(bare_place(row["environment"]), row)
     primary_environments = {
-        bare_place(row["environment"]) for row in evidence.tables.get("contrasts", ()) if row["role"] == PRIMARY
+        bare_place(row["environment"]) for row in context.tables.get("contrasts", ()) if row["role"] == PRIMARY
     }
-    ties = relations(evidence.tables.get("environments", ())).values()
+    ties = relations(context.tables.get("environments", ())).values()
     related = {
         name: {relations_of_factor[name] for relations_of_factor in ties if name in relations_of_factor}
         for name in sheets
     }
-    order = [name for name in sheets if related[name] != {UNCHANGED} and evidence.names.places.get(name) != UNSHIFTED]
+    order = [name for name in sheets if related[name] != {UNCHANGED} and context.names.places.get(name) != UNSHIFTED]
     order.sort(key=lambda name: (name != TRAINING, name not in primary_environments, REVERSED not in related[name]))
     names_by_pictures: dict[tuple[Thumbnail, ...], list[str]] = {}
     for name in order:
-        names_by_pictures.setdefault(_small(root, sheets[name]), []).append(evidence.names.place(name))
+        names_by_pictures.setdefault(_small(root, sheets[name]), []).append(context.names.place(name))
     alike = (
         (join_words(names) + (": the same images" if len(names) > 1 else ""), pictures)
         for pictures, names in names_by_pictures.items()
@@ -822,13 +819,11 @@ def _small(root: Path, row: Row) -> tuple[Thumbnail, ...]:
     return tuple(pictures)
 
 
-def paper_methods(evidence: Evidence) -> list[str]:
+def paper_methods(context: PageContext) -> list[str]:
     """Return sentences on failures, on comparisons and on tests of equivalence, for a paper."""
-    rows, unit = evidence.tables.get("contrasts", ()), evidence.unit
-    findings = (from_row(row) for row in evidence.tables.get("findings", ()))
-    failures = (
-        evidence.in_words(cause.reason) for cause in findings if cause.kind == "failure" and cause.light != "ok"
-    )
+    rows, unit = context.tables.get("contrasts", ()), context.unit
+    findings = (parse_finding(row) for row in context.tables.get("findings", ()))
+    failures = (context.in_words(cause.reason) for cause in findings if cause.kind == "failure" and cause.light != "ok")
     methods = [f"{sentence_case(reason_words(cause))}." for cause in failures]
     if rows:
         how = {"holm": "corrected by Holm's method", "fixed-order": "tested in a fixed order"}
@@ -838,6 +833,6 @@ def paper_methods(evidence: Evidence) -> list[str]:
             f"seeds; p-values were {' or '.join(corrections)} within each family of comparisons."
         )
     if any(not math.isnan(numeric(row, "equivalence_p")) for row in rows):
-        fixed = " fixed before the study ran" if "registered" in evidence.facts else ""
+        fixed = " fixed before the study ran" if "registered" in context.facts else ""
         methods.append(f"Equivalence was tested by two one-sided tests against a margin{fixed}.")
     return methods

@@ -28,8 +28,8 @@ from assay.models.untyped import go_back
 from assay.models.weights import deterministic, library_draws, load_checkpoint, reseed, save_checkpoint
 from assay.shifts.environment import Environment
 from assay.spec.recipe import WORST_GROUP, RecipeSpec
-from assay.stats.maps import threshold_at
-from assay.stats.measures.maps import LEVELS
+from assay.stats.maps import sensitivity_threshold
+from assay.stats.measures.maps import SENSITIVITY_LEVELS
 from assay.training.augmentation import Augmenter, build_augmenter, stack_views
 from assay.training.collapse import (
     CONSTANT_LOGIT,
@@ -618,7 +618,7 @@ def _judge_maps(run: TrainingState, selected: int) -> TrainingResult:
         losses.append(1 - dice[lesion.any(1)].double().cpu())
         spread = max(spread, float(logits.max() - logits.min()))
     maps = columns.columns()
-    reached = [threshold_at(maps["lesion_score"], maps["floor"], level) for level in LEVELS]
+    reached = [sensitivity_threshold(maps["lesion_score"], maps["floor"], level) for level in SENSITIVITY_LEVELS]
     collapsed = Reason.of(Code.COLLAPSED_CONSTANT_MAPS, spread=spread) if spread < CONSTANT_LOGIT else NO_REASON
     return _fitted(
         run,
@@ -708,7 +708,7 @@ class TrainingResult:
     Attributes:
         network: In evaluation mode, with the selected weights.
         curve: One row per epoch with epoch, train_loss, validation_loss, lr, and without labels the figures of the
-            features (`watching.figures`); of all phases, where a mitigation has several; of a linear probe the one row
+            features (`collapse.figures`); of all phases, where a mitigation has several; of a linear probe the one row
             of epoch 0.
         threshold: On the positive probability, None unless there are two classes.
         yardstick: Validation log-loss of a logistic head refitted on the frozen features; of a segmentation 1 less the

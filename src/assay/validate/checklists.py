@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.core.errors import visible
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.report.page import write_page
 from assay.report.sheets import inert, markdown_table
 from assay.stats.format import count
@@ -71,8 +71,8 @@ def write_validation(root: Path) -> Path:
 
 def checklist_texts(root: Path) -> dict[str, str]:
     """Return `checklists.md` of a validation from its tables. Raises StoreError where a table is missing."""
-    evidence = Evidence.of(root)
-    return {CHECKLISTS: visible("\n".join(_checklist_lines(evidence.tables, evidence.facts)) + "\n")}
+    context = PageContext.of(root)
+    return {CHECKLISTS: visible("\n".join(_checklist_lines(context.tables, context.facts)) + "\n")}
 
 
 def _checklist_lines(tables: Tables, facts: Mapping[str, str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.core.terminal import print_lines
 from assay.report.browser import open_page
-from assay.report.evidence import Evidence
+from assay.report.context import PageContext
 from assay.report.sentences.reading import reading_lines, replaced_lines
 from assay.store.files import json_text
 from assay.validate.page import validation_step
@@ -18,8 +18,8 @@ PRINTED = ("performance", "differences", "subgroups", "recalibration", "plan", "
 def validate_command(request: ValidateRequest) -> None:
     """Validate scores, and print what was read, the answer and the cautions."""
     root = run_validation(request)
-    evidence, page = Evidence.of(root), root / "report.html"
-    tables, facts = evidence.tables, evidence.facts
+    context, page = PageContext.of(root), root / "report.html"
+    tables, facts = context.tables, context.facts
     if request.as_json:
         shown = {
             "read": reading_lines(facts),

@@ -13,11 +13,11 @@ from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit, stdtrit
 
 from assay.core.seeds import generator
-from assay.stats.bounds import share
-from assay.stats.estimate import degrees_of_patients, shift_on_scale
+from assay.stats.bounds import bounded_share
+from assay.stats.estimate import patient_degrees_of_freedom, shift_on_scale
 from assay.stats.influence import ModelPredictions, calibration_slope, code_patients, sum_by_patient
 from assay.stats.influence import mean_influence as share_rows
-from assay.stats.measures import influence_of
+from assay.stats.measures import value_and_contributions
 from assay.stats.metrics import equal_mass_bins
 
 # Patients are the unit of all intervals: images of one patient are not independent. A measure comes with one number
@@ -120,7 +120,7 @@ class ScoredCases:
     @cached_property
     def by_patient(self) -> dict[str, tuple[float, np.ndarray]]:
         """Value and contributions of patients [p] of AUROC, sensitivity and specificity."""
-        area, rows = influence_of("auroc", self.answers, self.patient)
+        area, rows = value_and_contributions("auroc", self.answers, self.patient)
         return {
             "auroc": (area.value, rows),
             "sensitivity": self.rate_with_contributions(self.called, self.is_positive),
@@ -147,7 +147,7 @@ def interval_of(
     error = float(np.sqrt((contributions**2).sum()))
     if not error > 1e-12:
         return math.nan, math.nan
-    reach = float(stdtrit(float(degrees_of_patients(contributions, len(contributions))), 1 - alpha / 2)) * error
+    reach = float(stdtrit(float(patient_degrees_of_freedom(contributions, len(contributions))), 1 - alpha / 2)) * error
     return shift_on_scale(value, -reach, bounds), shift_on_scale(value, reach, bounds)
 
 
@@ -171,7 +171,7 @@ def share_with_interval(
     """
     if not len(right):
         return WithInterval(math.nan, math.nan, math.nan, 0, 0)
-    result = share(right, patient, alpha / 2)
+    result = bounded_share(right, patient, alpha / 2)
     return WithInterval(result.value, result.low, result.high, len(right), count_patients(patient))
 
 

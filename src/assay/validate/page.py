@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from assay.report.account import LIGHTS, SIGNS, CautionSentence, FirstScreen, KeyFigure, PageText, StatusChip
 from assay.report.account import ResultLine as AccountLine
 from assay.report.block import Block, Query, Section
-from assay.report.evidence import Evidence, Page, Wording
+from assay.report.context import CellFormat, PageContext, PageDefinition
 from assay.report.sheets import words as text_cell
 from assay.report.words import sentence_case
 from assay.stats.rows import Row
@@ -224,9 +224,9 @@ def validation_step(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str
     return f"Next: see with which columns these scores change: assay audit {facts.get('path', 'FILE')}{scores}"
 
 
-def validation_account(evidence: Evidence) -> PageText:
+def validation_account(context: PageContext) -> PageText:
     """Return the words of the page."""
-    facts, tables = evidence.facts, evidence.tables
+    facts, tables = context.facts, context.tables
     chips = tuple(StatusChip("warn", SIGNS["warn"], *caution) for caution in validation_cautions(tables, facts))
     lines = tuple(_opening_lines(tables))
     return PageText(
@@ -250,16 +250,16 @@ def validation_account(evidence: Evidence) -> PageText:
     )
 
 
-def validation_answer(evidence: Evidence) -> Iterator[str]:
+def validation_answer(context: PageContext) -> Iterator[str]:
     """Yield the answer as the terminal has it."""
-    yield from validation_lines(evidence.tables, evidence.facts)
+    yield from validation_lines(context.tables, context.facts)
 
 
-PAGE = Page(
-    account=validation_account,
+PAGE = PageDefinition(
+    text=validation_account,
     sections=validation_sections,
     answer=validation_answer,
-    texts=checklist_texts,
-    first=lambda _: (ROC, CONFUSION),
-    cells={"measure": Wording(lambda row, _: text_cell(measure_words(row["measure"])))},
+    extra_files=checklist_texts,
+    leading_blocks=lambda _: (ROC, CONFUSION),
+    cells={"measure": CellFormat(lambda row, _: text_cell(measure_words(row["measure"])))},
 )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from assay.stats.estimate import degrees_of_patients
+from assay.stats.estimate import patient_degrees_of_freedom
 from assay.validate.curves import ALPHA, ScoredCases
 
 Outcome = Literal["superior", "inferior", "inconclusive"]
@@ -62,7 +62,7 @@ def paired_difference(
     error, nan = float(np.sqrt((contributions**2).sum())), math.nan
     if not error > 1e-12:
         return PairedDifference(value, nan, nan, nan, nan, nan, "inconclusive", _equivalence_of(margin, nan, nan))
-    df = float(degrees_of_patients(contributions, len(contributions)))
+    df = float(patient_degrees_of_freedom(contributions, len(contributions)))
     reach = float(stdtrit(df, 1 - ALPHA / 2)) * error
 
     def p_above(limit: float) -> float:

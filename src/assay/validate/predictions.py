@@ -42,7 +42,7 @@ from assay.data.files.table import TextTable, absences, absent, fold, number, pa
 from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
 from assay.stats.format import count
-from assay.stats.groups import LEAST_IN_CLASS, ColumnGroups, groups_of
+from assay.stats.groups import LEAST_IN_CLASS, ColumnGroups, divide_into_groups
 from assay.stats.scores import Scale, require_no_missing, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
 from assay.validate.request import NOT_AGAIN, ValidateRequest
@@ -616,7 +616,7 @@ def _groups_of_file(
             cells = tuple("" if absent(a) or absent(b) else f"{a}, {b}" for a, b in zip(cells, other, strict=True))
         factor, values = factor_of(name, cells, table.comma)
         grouped.append(
-            groups_of(
+            divide_into_groups(
                 FactorTable(
                     row=np.arange(len(cells)),
                     target=rows.target.codes,

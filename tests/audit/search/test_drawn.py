@@ -11,7 +11,14 @@ from tests.audit.search.test_search import CORNER, COUNT, GLYPH, MODELS, SIDE, t
 from assay.audit.search.drawn import marks_drawn_alike
 from assay.audit.search.finders import FINDERS
 from assay.audit.search.regions import Box
-from assay.audit.search.search import CountedModel, RegionFinding, SearchSample, carriers, exchange, find_region
+from assay.audit.search.search import (
+    CountedModel,
+    RegionFinding,
+    SearchSample,
+    carrying_group,
+    exchange_effects,
+    find_region,
+)
 from assay.plugin import Code, Reason
 from assay.stats.rows import RegionVerdict
 
@@ -109,7 +116,7 @@ def test_a_mark_on_few_images_is_found_where_the_exchange_of_regions_cannot_see_
     assert where is not None
     assert where[CORNER].all()
     assert (found.high == has).all()
-    assert (carriers(sample, where, found.high)[0] == has).all()
+    assert (carrying_group(sample, where, found.high)[0] == has).all()
     assert verdict(found, None) == RegionVerdict.UNVERIFIED
     assert verdict(found, 1.0) == RegionVerdict.RELIES
     elsewhere = missed.region.pixel_mask(SIDE, SIDE)
@@ -117,9 +124,9 @@ def test_a_mark_on_few_images_is_found_where_the_exchange_of_regions_cannot_see_
     assert not elsewhere[CORNER].any(), "the finding in the middle moves answers more"
     marked = images.copy()
     marked[:, :, CORNER[0], CORNER[1]] = GLYPH
-    truth = (letter(marked) - letter(world(seed).images)).mean() / sample.spread
+    truth = (letter(marked) - letter(world(seed).images)).mean() / sample.sd_within_classes
     assert found.effect.value == pytest.approx(truth, rel=0.1)
-    assert found.searched <= 576
+    assert found.search_passes <= 576
 
 
 def test_carriers_of_what_is_drawn_are_by_one_score_in_both_halves() -> None:
@@ -129,10 +136,10 @@ def test_carriers_of_what_is_drawn_are_by_one_score_in_both_halves() -> None:
         two_scores, SearchSample(images, target, np.arange(COUNT), two_scores(images), 2), ("a", "b", "c")
     )
     assert isinstance(found, RegionFinding)
-    assert found.agree
+    assert found.halves_agree
     same = (found.high == has).mean()
     assert max(same, 1 - same) == 1
-    assert abs(found.moved) > 1
+    assert abs(found.score_change) > 1
 
 
 def test_the_effect_of_an_exchange_is_that_on_an_image_times_the_difference_of_shares() -> None:
@@ -140,10 +147,10 @@ def test_the_effect_of_an_exchange_is_that_on_an_image_times_the_difference_of_s
     images, target, has = rare(0)
     images[:] = 0.5
     images[has, :, CORNER[0], CORNER[1]] = 1
-    sample = SearchSample(images, target, np.arange(COUNT), np.zeros((COUNT, 1)), spread=0.25)
+    sample = SearchSample(images, target, np.arange(COUNT), np.zeros((COUNT, 1)), sd_within_classes=0.25)
     model = CountedModel(lambda x: x[:, 0, 42, 42].astype(np.float64)[:, None])
     box = Box(2 / 3, 2 / 3, 1, 1)
-    effect = exchange(model, sample, [box], np.arange(COUNT), 2)[0].mean()
+    effect = exchange_effects(model, sample, [box], np.arange(COUNT), 2)[0].mean()
     assert effect == pytest.approx(0.5 / 0.25 * (SHARES[1] - SHARES[0]), abs=0.01)
 
 
@@ -236,7 +243,7 @@ def test_a_turned_shape_at_changing_places_is_found_on_its_images_and_taken_off_
     sample, has, bright = turned((0.2, 0.8))
     found = find_turned(bright, sample)
     assert isinstance(found, RegionFinding)
-    assert found.agree
+    assert found.halves_agree
     assert found.effect.low > 0.45
     assert found.high[has].mean() - found.high[~has].mean() > 0.8
     plain = np.broadcast_to(world(1).images[:1], sample.images.shape)
@@ -313,7 +320,7 @@ def test_a_tint_at_an_edge_is_found_with_its_place_and_its_images(seed: int) -> 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_lesion_of_one_class_has_no_effect(seed: int) -> None:
     found, _, _ = occluded(lesion, seed, (0.0, 0.0))
-    assert isinstance(found, Reason) or abs(found.effect.value) < found.distance / 2
+    assert isinstance(found, Reason) or abs(found.effect.value) < found.class_distance / 2
 
 
 def test_the_direction_of_what_lowers_a_score_is_known() -> None:

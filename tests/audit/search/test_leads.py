@@ -22,11 +22,11 @@ from tests.worlds.files import save, write_table
 
 import assay
 from assay.audit import references, run
-from assay.audit.answers import StoredAnswers
+from assay.audit.answers import StoredPredictions
 from assay.audit.battery import battery, marks_of
 from assay.audit.harm_words import answer_words
 from assay.audit.leads import leads_of_images
-from assay.audit.model import opened_images
+from assay.audit.model import open_images
 from assay.audit.plan import AuditPlan, plan_sizes, take_with_masks
 from assay.audit.policy import Policy
 from assay.audit.predictions_command import print_verdicts
@@ -34,10 +34,10 @@ from assay.audit.references import RegionLimits, read_limits
 from assay.audit.request import AuditRequest
 from assay.audit.scored import ScoredImages
 from assay.audit.search.run import image_properties
-from assay.audit.search.words import answer, next_words
+from assay.audit.search.words import next_words, region_sentences
 from assay.audit.swing import rate_gap
 from assay.audit.verdicts import Reference
-from assay.audit.words import evidence_words, reported_verdicts, title
+from assay.audit.words import evidence_words, reported_verdicts, verdict_title
 from assay.plugin import DataError, Factor, FactorTable, RunFolder
 from assay.spec.request import parse_request
 from assay.stats.rows import RegionVerdict
@@ -134,8 +134,8 @@ def limits(
     rates = {"false_rate": 0.02, "false_rate_high": 0.05, "missed_rate": 0.1, "missed_rate_high": 0.2}
     known = RegionLimits(60, largest, apart, rates)
 
-    def shipped(domain: str, *, trained: bool, masks: bool) -> RegionLimits | None:
-        return known if domain == "chest-xray" and trained in of else None
+    def shipped(domain: str, *, in_training: bool, masks: bool) -> RegionLimits | None:
+        return known if domain == "chest-xray" and in_training in of else None
 
     monkeypatch.setattr(run, "shipped_limits", shipped)
 
@@ -149,7 +149,7 @@ def test_marks_of_both_classes_in_corners_are_named_with_the_place_of_the_other_
 ) -> None:
     limits(monkeypatch)
     regions = RunFolder(audited(name, tmp_path, domain="chest-xray", pictures=False)).table("regions")
-    said = answer({"regions": regions})[0]
+    said = region_sentences({"regions": regions})[0]
     assert said.startswith(f"A bright mark in the {corners}, found in the"), (
         said,
         regions[0]["kind"],
@@ -220,7 +220,7 @@ def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
         ("place", "relies-on-region"),
         ("drawn", "relies-on-region"),
     ]
-    said = answer({"regions": [first, second]})
+    said = region_sentences({"regions": [first, second]})
     assert said[0].startswith("A bright mark in the lower right corner, found in the")
     assert said[2].startswith("Apart from it, a bright mark in the left side changes")
     shares = json.loads(second["shares"])
@@ -233,7 +233,7 @@ def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
     limits(monkeypatch)
     _, _, second, *_ = RunFolder(audited("letter", tmp_path / "one", domain="chest-xray")).table("regions")
     assert (second["of"], second["verdict"]) == ("drawn", "nothing-found")
-    assert "Apart" not in " ".join(answer({"regions": [first, second]}))
+    assert "Apart" not in " ".join(region_sentences({"regions": [first, second]}))
 
 
 BATTERY: dict[str, Any] = {
@@ -259,7 +259,7 @@ def test_marks_that_the_leading_one_explains_are_no_second_finding(
     for name in ("tag", "border"):  # each covers that corner
         assert (verdicts[name]["verdict"], verdicts[name]["explained"]) == ("affected-by", True)
         assert name not in named
-        assert Policy((("affected-by", name),)).broken([verdicts[name]], [], []), "it stays a verdict"
+        assert Policy((("affected-by", name),)).find_violations([verdicts[name]], [], []), "it stays a verdict"
     assert "as such marks can" not in said
 
 
@@ -281,7 +281,7 @@ def test_a_mark_is_tried_in_corners_and_at_the_middle_of_each_side(tmp_path: Pat
         out = audited(name, tmp_path / name, budget=4_000, marks=BATTERY)
         tag = said_of(out)[1]["tag"]
         assert (tag["place"], tag["verdict"]) == (place, verdict)
-    assert title(tag, "0.05") == (
+    assert verdict_title(tag, "0.05") == (
         "No effect of 0.05 or more: tag, drawn with size 0.12, x 0.85, y 0.12, contrast 0.9, jitter 0.04, "
         "shape rectangle, gray value 0.94, tried at 8 places"
     )
@@ -316,7 +316,7 @@ def test_a_mark_elsewhere_has_no_limit_and_breaks_no_rule_against_relying_where_
         read = {row["place"]: row for row in RunFolder(out).table("effects") if row["factor"] == "tag"}
         assert set(read) == {"", "upper left"}, "a row for each place"
         assert (read["upper left"]["g"], abs(read[""]["g"]) < 0.05) == (tag["g"], True)
-        assert bool(Policy((("relies-on", "tag"),)).broken([tag], [], [])) == broken
+        assert bool(Policy((("relies-on", "tag"),)).find_violations([tag], [], [])) == broken
 
 
 def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_most(
@@ -324,27 +324,30 @@ def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_m
 ) -> None:
     """So that an effect at the place is not that of the luckiest of eight."""
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
-    whole = opened_images(request)[2].environment("all")
+    whole = open_images(request)[2].environment("all")
     asked = AuditRequest(marks=BATTERY, distortions=())
     plan = AuditPlan(whole, asked, plan_sizes(asked, whole), {})
     tag, border, _ = plan.battery[0]
-    shot = plan.placement_reading(tag)
-    assert shot is not None
-    assert len(shot.table) == len(tag.places) * len(plan.placement_rows)
-    assert plan.placement_reading(border) is None
-    assert abs(plan.second.mean() - 0.5) < 0.01
-    moved = [np.where(plan.second[plan.placement_rows], place == "top", place == "left") for place in tag.places]
+    reading = plan.reading_at_all_places(tag)
+    assert reading is not None
+    assert len(reading.table) == len(tag.places) * len(plan.placement_positions)
+    assert plan.reading_at_all_places(border) is None
+    assert abs(plan.in_second_half.mean() - 0.5) < 0.01
+    moved = [
+        np.where(plan.in_second_half[plan.placement_positions], place == "top", place == "left") for place in tag.places
+    ]
     read = SimpleNamespace(scores=np.concatenate(moved)[:, None] * 1.0)
-    answers = StoredAnswers(RunFolder(tmp_path), plan, None, False)
-    monkeypatch.setattr(StoredAnswers, "answers_for", lambda self, one: read if one.id == shot.id else None)
+    answers = StoredPredictions(RunFolder(tmp_path), plan, None, False)
+    monkeypatch.setattr(StoredPredictions, "predictions_for", lambda self, one: read if one.id == reading.id else None)
     monkeypatch.setitem(vars(answers), "sample", SimpleNamespace(scores=np.zeros((COUNT, 1))))
     chosen = answers.strongest_places(tag, None)
     assert chosen == ("top", "left")
     every = np.arange(COUNT)
     shown, before = (
-        one.images.read(every).numpy()[:, 0] for one in (plan.images_with(tag, chosen).images(), plan.before)
+        one.images.read(every).numpy()[:, 0]
+        for one in (plan.reading_at_places(tag, chosen).images(), plan.unmarked_images)
     )
-    changed = [np.abs(shown - before)[plan.second == half].max(axis=0) > 0.1 for half in (False, True)]
+    changed = [np.abs(shown - before)[plan.in_second_half == half].max(axis=0) > 0.1 for half in (False, True)]
     for one, (down, across) in zip(changed, ((0.1, 0.5), (0.5, 0.1)), strict=True):
         where = np.argwhere(one).mean(axis=0) / SIDE
         assert np.abs(where - (down, across)).max() < 0.05
@@ -359,21 +362,21 @@ def test_what_is_drawn_is_searched_again_where_limits_let_another_mark_be_held(
         limits(monkeypatch, apart=apart)
         place, _, drawn, *_ = RunFolder(audited("both", tmp_path, domain="chest-xray", pictures=False)).table("regions")
         assert (place["verdict"] == "relies-on-region") == (apart > 1)
-        named.append(answer({"regions": [{**drawn, "verdict": "unverified"}]})[0].partition(", found in")[0])
+        named.append(region_sentences({"regions": [{**drawn, "verdict": "unverified"}]})[0].partition(", found in")[0])
     assert named == [f"A bright mark in the {place}" for place in ("left side", "lower right corner")]
 
 
 def test_a_lead_of_the_whole_image_may_be_its_sharpness(tmp_path: Path) -> None:
     """Properties at the size that the model reads, those too that cannot be compared between sizes."""
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
-    whole = opened_images(request)[2].environment("all")
+    whole = open_images(request)[2].environment("all")
     assert {"sharpness", "mean brightness", "contrast"} <= image_properties(whole).keys()
 
 
 @pytest.mark.parametrize("domain", ["", "chest-xray", "endoscopy", "ultrasound"])
 def test_a_plan_stays_within_its_passes(domain: str, tmp_path: Path) -> None:
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
-    whole = opened_images(request)[2].environment("all")
+    whole = open_images(request)[2].environment("all")
     for count in (100, 450, 5_000):
         images = take_with_masks(whole, np.arange(count) % COUNT)
         for asked in (AuditRequest(domain=domain), AuditRequest(domain=domain, budget=90_000)):
@@ -411,13 +414,13 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
 
 def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_path: Path) -> None:
     rows = RunFolder(audited("letter", tmp_path)).table("regions")
-    assert answer({"regions": rows})[0].startswith("A bright mark in the lower right corner, found in the")
-    assert answer({"regions": rows})[0].endswith(" predictions: a finding without a verified limit.")
-    second = answer({"regions": rows})[1]
+    assert region_sentences({"regions": rows})[0].startswith("A bright mark in the lower right corner, found in the")
+    assert region_sentences({"regions": rows})[0].endswith(" predictions: a finding without a verified limit.")
+    second = region_sentences({"regions": rows})[1]
     assert re.match(
         r"It raises the score of 'label' and is on 9\d% of 'label' and \d+% of 'not label' in \d+ images", second
     )
-    said = answer({"regions": [{**row, "flips": 0.0} for row in rows]})
+    said = region_sentences({"regions": [{**row, "flips": 0.0} for row in rows]})
     assert said[0].startswith(
         "Scores change most with a bright mark in the lower right corner, but fewer than 1 of 200 predictions change"
     )
@@ -483,10 +486,10 @@ def test_limits_come_from_references_of_the_user(tmp_path: Path, monkeypatch: py
     for number in range(59):
         shutil.copytree(out, tmp_path / "references" / str(number))
     assert read_limits(tmp_path / "references", "another") is None, "a network is one, however often it was audited"
-    audits = list(references._audits(tmp_path / "references", "another"))
+    audits = list(references._finished_audits(tmp_path / "references", "another"))
     others = [(folder, {**facts, "hash of the model": folder.root.name}) for folder, facts in audits]
     with monkeypatch.context() as patched:
-        patched.setattr(references, "_audits", lambda root, audited: others)
+        patched.setattr(references, "_finished_audits", lambda root, audited: others)
         found = read_limits(tmp_path / "references", "another")
     assert found is not None
     assert found.largest["place"] == RunFolder(out).table("regions")[0]["value"]
@@ -501,14 +504,16 @@ def test_references_that_are_segmentations_limit_the_searches_that_they_have(
             {"of": "drawn", "verdict": "nothing-found", "reason": "nothing-drawn", "trained": False, "round": 1},
             {"of": "whole", "verdict": "not-tested", "reason": "search-of-masks", "trained": False}]  # fmt: skip
     audits = [(SimpleNamespace(table=lambda name: rows), {"hash of the model": at}) for at in range(59)]
-    monkeypatch.setattr(references, "_audits", lambda root, audited: audits)
+    monkeypatch.setattr(references, "_finished_audits", lambda root, audited: audits)
     found = read_limits(tmp_path, "")
     assert found is not None
     assert (found.networks, found.largest) == (59, {"place": 0.1, "drawn": 0.45})
-    assert [found.of("place", apart, 0.0) for apart in (1.0, 2.0, 3.0)] == pytest.approx([0.1, 0.1, 0.15])
-    assert found.of("place", 3.0, 1.0) == pytest.approx(0.1), "the distance that a shortcut makes is not counted"
-    assert found.of("drawn", 3.0, 0.0) == 0.45, "on one image"
-    assert read_limits(tmp_path, "", trained=True) is None, "effects in training images are larger"
+    assert [found.limit_of_search("place", apart, 0.0) for apart in (1.0, 2.0, 3.0)] == pytest.approx([0.1, 0.1, 0.15])
+    assert found.limit_of_search("place", 3.0, 1.0) == pytest.approx(0.1), (
+        "the distance that a shortcut makes is not counted"
+    )
+    assert found.limit_of_search("drawn", 3.0, 0.0) == 0.45, "on one image"
+    assert read_limits(tmp_path, "", in_training=True) is None, "effects in training images are larger"
 
 
 def test_what_is_not_searched_is_said_in_one_sentence(tmp_path: Path) -> None:

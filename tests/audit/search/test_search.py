@@ -17,14 +17,14 @@ from assay.audit.search.search import (
     CountedModel,
     RegionFinding,
     SearchSample,
-    carriers,
+    carrying_group,
     donor_contributions,
-    effect_of,
-    exchange,
-    exchange_content,
+    exchange_effects,
+    exchange_scores,
     find_region,
-    groups_of,
+    group_patches,
     halves_of,
+    mean_effect,
     patch_scores,
 )
 from assay.audit.verdicts import decide_region
@@ -125,12 +125,12 @@ def led(model: str, mark: str, seed: int, of: str = "place") -> tuple[RegionFind
 def verdict(found: RegionFinding, limit: float | None) -> RegionVerdict:
     return decide_region(
         found.effect,
-        found.values,
-        agree=found.agree,
-        discrete=found.discrete,
-        effective=found.swing.effective,
+        found.half_effects,
+        halves_agree=found.halves_agree,
+        two_groups=found.has_two_groups,
+        effective_patients=found.patch_effect.effective_patients,
         limit=limit,
-        least=found.least,
+        weak_effect=found.weak_effect,
     )
 
 
@@ -141,14 +141,14 @@ def verdict(found: RegionFinding, limit: float | None) -> RegionVerdict:
 ])  # fmt: skip
 def test_a_local_mark_is_found_named_and_verified(model: str, mark: str, kind: str, seed: int) -> None:
     found, made = led(model, mark, seed)
-    assert found.agree
+    assert found.halves_agree
     assert {half.region.kind for half in found.halves} == {kind}
     assert verdict(found, 0.65) == RegionVerdict.RELIES
     assert verdict(found, None) == RegionVerdict.UNVERIFIED
     same = (found.high == made.marked).mean()
     assert max(same, 1 - same) >= 0.95
-    assert found.swing.at_least > 0.05
-    assert abs(found.moved) > 1
+    assert found.patch_effect.lower_bound > 0.05
+    assert abs(found.score_change) > 1
     if kind == "border":
         assert found.tone > 0.9 > 0.1 > abs(found.shape)
     if model == "letter":
@@ -193,7 +193,7 @@ def test_a_colored_sticker_is_found_on_images_that_are_not_aligned(color: tuple[
     assert where[CORNER].any()
     assert not where[MIDDLE].any()
     assert (
-        carriers(SearchSample(images, made.target, np.arange(COUNT), scores(images)), where, found.high)[0] == has
+        carrying_group(SearchSample(images, made.target, np.arange(COUNT), scores(images)), where, found.high)[0] == has
     ).mean() > 0.95
 
 
@@ -214,7 +214,7 @@ def test_nothing_is_found_where_a_network_reads_nothing_local(seed: int, of: str
         assert verdict(found, 0.65) in (RegionVerdict.NOTHING_FOUND, RegionVerdict.INCONCLUSIVE)
         assert found.effect.value < 0.6
     else:
-        assert found.effect.value == pytest.approx(found.distance / 2, rel=0.2), (
+        assert found.effect.value == pytest.approx(found.class_distance / 2, rel=0.2), (
             "the mirror half has half of everything"
         )
 
@@ -235,7 +235,7 @@ def test_carriers_are_the_images_that_are_alike_whatever_is_around(mark: str, le
     images[:, 0] = np.where(has[:, None, None] & pixels, level, images[:, 0])
     sample = SearchSample(images, made.target, np.arange(COUNT), np.zeros((COUNT, 1)))
     for high in (has, ~has):
-        carry, bright = carriers(sample, where, high)
+        carry, bright = carrying_group(sample, where, high)
         assert (carry == has).all()
         assert bright == (level > 0.5)
 
@@ -250,7 +250,7 @@ def test_a_bright_letter_is_bright_where_its_class_is_darker_all_around() -> Non
     sample = SearchSample(images, made.target, np.arange(COUNT), np.zeros((COUNT, 1)))
     assert images[has][:, :, where].mean() < images[~has][:, :, where].mean(), "darker as a whole"
     for high in (has, ~has):
-        carry, bright = carriers(sample, where, high)
+        carry, bright = carrying_group(sample, where, high)
         assert (carry == has).all()
         assert bright
 
@@ -259,7 +259,7 @@ def test_a_mirrored_history_is_found_by_the_mirror_half() -> None:
     found, made = led("mirrored", "mirrored", 0, "whole")
     assert found.region.kind == "mirror"
     assert verdict(found, 0.65) == RegionVerdict.RELIES
-    assert found.effect.value > found.least, "more than a half of everything"
+    assert found.effect.value > found.weak_effect, "more than a half of everything"
     same = (found.high == made.marked).mean()
     assert max(same, 1 - same) >= 0.95
     assert math.isnan(found.shape)
@@ -279,18 +279,18 @@ def test_halves_that_find_two_kinds_of_change_agree_on_one_of_them_where_all_lim
         apart, found = (find_region(scores, sample, "whole", scales=scales) for scales in ({"mirror": 9.0}, every))
         assert isinstance(apart, RegionFinding)
         assert isinstance(found, RegionFinding)
-        assert found.agree
+        assert found.halves_agree
         assert found.region in [half.region for half in apart.halves]
-        assert found.searched <= 448 + 8 * 44, "two kinds, two donors and two halves on 44 images each"
-        differed += not apart.agree
+        assert found.search_passes <= 448 + 8 * 44, "two kinds, two donors and two halves on 44 images each"
+        differed += not apart.halves_agree
     assert differed
 
 
 @pytest.mark.parametrize("model", ["letter", "middle", "diffuse"])
 def test_the_search_takes_no_more_passes_than_stated(model: str) -> None:
     place, whole = (led(model, "letter", 0, of)[0] for of in ("place", "whole"))
-    assert place.searched <= 3052
-    assert whole.searched <= 448
+    assert place.search_passes <= 3052
+    assert whole.search_passes <= 448
     assert place.passes + whole.passes <= 12_000
 
 
@@ -314,7 +314,7 @@ def test_several_classes_are_searched_by_the_score_of_the_own_class() -> None:
     assert isinstance(found, RegionFinding)
     assert isinstance(found.region, Box)
     assert found.region.pixel_mask(SIDE, SIDE)[CORNER].mean() > 0.5
-    assert found.swing.largest.label in ("a", "b", "c")
+    assert found.patch_effect.largest.label in ("a", "b", "c")
 
 
 def two_scores(images: np.ndarray) -> np.ndarray:
@@ -336,7 +336,7 @@ def test_carriers_of_both_halves_are_by_one_score() -> None:
     assert isinstance(found, RegionFinding)
     same = (found.high == made.marked).mean()
     assert max(same, 1 - same) > 0.95
-    assert abs(found.moved) > 1
+    assert abs(found.score_change) > 1
 
 
 def sample(patient: np.ndarray, target: np.ndarray) -> SearchSample:
@@ -374,10 +374,10 @@ def test_an_effect_by_hand() -> None:
     def scores(images: np.ndarray) -> np.ndarray:
         return images[:, 0, 0, :1].astype(np.float64)
 
-    one = SearchSample(images, made.target, made.patient, made.clean, spread=0.5)
-    values = exchange(CountedModel(scores), one, [Box(0, 0, 0.125, 0.125)], np.arange(60))
+    one = SearchSample(images, made.target, made.patient, made.clean_scores, sd_within_classes=0.5)
+    values = exchange_effects(CountedModel(scores), one, [Box(0, 0, 0.125, 0.125)], np.arange(60))
     assert values.tolist() == [[2.0] * 60]
-    found = effect_of(values[0], one)
+    found = mean_effect(values[0], one)
     assert found.value == 2
     assert found.low < 2 < found.high, "the standard deviation is an estimate"
 
@@ -404,10 +404,10 @@ def test_bounds_of_an_effect_hold_over_donors_too(tie: tuple[float, float], slop
         made = SearchSample(images, target[patient], patient, scores(images), seed)
         whole = np.arange(len(patient))
         assert made.donors is not None
-        sides = exchange_content(CountedModel(scores), made, [box], whole, 2)[0]
+        sides = exchange_scores(CountedModel(scores), made, [box], whole, 2)[0]
         given = donor_contributions(-sides, np.stack(made.donors), made.target, len(whole))
         same, other = sides.mean(axis=1)
-        found = effect_of(other - same, made, given)
+        found = mean_effect(other - same, made, given)
         missed += found.low > truth, found.high < truth
     assert (missed / worlds <= 0.075).all(), "5% a side are promised; without donors it is 9% to 30%"
 
@@ -421,7 +421,7 @@ def test_the_upper_bound_holds_where_one_patient_in_ten_reacts() -> None:
         for _ in range(worlds):
             reacts = (draws.random(people) < 0.1) + noise * draws.normal(size=people)
             student = reacts.mean() + quantile * reacts.std(ddof=1) / math.sqrt(people)
-            rates[:, row, column] += np.array([effect_of(reacts, made).high, student]) < 0.1
+            rates[:, row, column] += np.array([mean_effect(reacts, made).high, student]) < 0.1
     bounds, student = ([f"{rate:.3f}" for rate in (each / worlds).max(axis=1)] for each in rates)
     assert (rates[0] / worlds <= 0.06).all()
     page = Path("docs/statistics.md").read_text(encoding="utf-8")
@@ -438,7 +438,7 @@ def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
     target = (called(made.images)[:, 0] > 0).astype(np.int64)
     found = find_region(called, SearchSample(made.images, target, np.arange(COUNT), called(made.images)))
     assert isinstance(found, RegionFinding)
-    assert found.distance == pytest.approx(8)
+    assert found.class_distance == pytest.approx(8)
     assert 6 < found.effect.value <= 8
     assert verdict(found, 1.0) == RegionVerdict.RELIES
 
@@ -456,7 +456,7 @@ def test_one_normal_is_called_two_groups_in_one_of_twenty_at_most() -> None:
     for seed in range(60):
         made.images[:, 0, 0, 0] = np.random.default_rng(seed).normal(size=100)
         model = CountedModel(lambda x: x[:, 0, 0, :1].astype(np.float64))
-        often += groups_of(patch_scores(model, made, box, np.arange(100), 8)[:, 0]).discrete
+        often += group_patches(patch_scores(model, made, box, np.arange(100), 8)[:, 0]).has_two_groups
     assert often <= 7
 
 

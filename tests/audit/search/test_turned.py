@@ -35,7 +35,9 @@ def test_a_turned_shape_is_named_and_taken_off_the_images_of_the_training(
     sample, has, bright = turned((0.2, 0.8))
     largest = {"place": 3.0, "whole": 3.0, "drawn": 3.0, "shape": 3.0, "turned": 0.45}
     limits = RegionLimits(40, largest, 99.0, {})
-    monkeypatch.setattr(run, "shipped_limits", lambda _, *, trained, masks: limits if trained and not masks else None)
+    monkeypatch.setattr(
+        run, "shipped_limits", lambda _, *, in_training, masks: limits if in_training and not masks else None
+    )
     monkeypatch.chdir(tmp_path)
     plain = world(2)
     assay.audit(

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.data.files.test_readers import dicom
 from tests.worlds.files import load, save, spec_of, write_table
 
-from assay.audit.checks import framings
+from assay.audit.checks import alternative_framings
 from assay.plugin import DataError, Dataset, SpecError
 from assay.spec.parse import parse_study
 
@@ -289,5 +289,5 @@ def test_some_images_of_a_set_at_another_framing_keep_the_range_of_the_set(tmp_p
         population=SimpleNamespace(dataset=padded),
         place=SimpleNamespace(cache=tmp_path / "cache"),
     )
-    found = framings(prepared, list(range(12)))["fit squash"]
+    found = alternative_framings(prepared, list(range(12)))["fit squash"]
     np.testing.assert_array_equal(found.read(np.arange(12)).numpy(), squashed.images.read(np.arange(12)).numpy())

@@ -1,4 +1,4 @@
-"""Rows in which what an audit found, or a column, is independent of the class."""
+"""Balance rows: choose those in which a finding of an audit, or a column, is independent of the class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from assay.audit.compare import require_audit
-from assay.audit.prepared import IMAGES, filling
+from assay.audit.prepared import IMAGES, new_folder
 from assay.audit.remedy.tables import balanced_columns, rows_by_number, write_frame
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.registry import code_of_folder
@@ -24,13 +24,13 @@ from assay.data.files.listing import Listing
 from assay.data.files.load import listing_of
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
-from assay.stats.groups import MOST_LEVELS, levels_of
+from assay.stats.groups import MOST_LEVELS, rows_by_level
 from assay.store.folder import RunFolder, received
 from assay.store.local import require_paths
 from assay.store.manifest import is_ours
 
-HANDFUL = 5
-"""Images of a class and a level below which more are to be collected."""
+MIN_CELL_IMAGES = 5
+"""Images of a class and a level, below which more should be collected."""
 
 
 def balanced_positions(target: Int[np.ndarray, " n"], carry: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
@@ -64,22 +64,22 @@ class ColumnCounts:
     """Counts of a column that was balanced.
 
     Attributes:
-        trained: Whether these are images of the training.
+        in_training: Whether these are training images.
         images: Images with a value in the column.
         balanced: Rows that were listed.
         levels: Level -> its rows that were listed, and those that it has.
         rare: Classes and levels with few images.
     """
 
-    trained: bool
+    in_training: bool
     images: int
     balanced: int
     levels: Mapping[str, tuple[int, int]]
     rare: Sequence[RareCell]
 
 
-def sound_audit(root: Path) -> RunFolder:
-    """Return the folder of an audit. What is wrong in a stranger's is then said in one sentence.
+def open_sound_audit(root: Path) -> RunFolder:
+    """Return the folder of an audit, after checks of its files.
 
     Raises:
         SpecError: The folder holds no audit.
@@ -107,15 +107,15 @@ def balance_column(audit: Path, out: Path, column: str) -> ColumnCounts:
         DataError: Rows cannot be read, or none that can has a value in the column.
         StoreError: The folder is damaged.
     """
-    request = sound_audit(audit).document()["request"]
-    able, trained = balanced_columns(request["data"], request["train"]), request["train"] is not None
-    if column not in able:
+    request = open_sound_audit(audit).document()["request"]
+    columns, in_training = balanced_columns(request["data"], request["train"]), request["train"] is not None
+    if column not in columns:
         raise SpecError(
-            unknown_name("column of the audit", column, able)
-            if able
-            else f"{audit} audited no column that its {'training images' if trained else 'images'} have in a table"
+            unknown_name("column of the audit", column, columns)
+            if columns
+            else f"{audit} audited no column that its {'training images' if in_training else 'images'} have in a table"
         )
-    data = request["train"] if trained else request["data"]
+    data = request["train"] if in_training else request["data"]
     require_paths(audit, data, "make the audit again here")
     factors = {**data.get("factors", {}), column: request["data"]["factors"][column]}
     with code_of_folder():
@@ -128,7 +128,7 @@ def balance_column(audit: Path, out: Path, column: str) -> ColumnCounts:
     _write_rows(spec, listing.frame["image"].iloc[chosen], out)
     sizes = {level: (int(rows[chosen].sum()), int(rows.sum())) for level, rows in levels.items()}
     images = sum(number for _, number in sizes.values())
-    return ColumnCounts(trained, images, len(chosen), sizes, _rare_cells(listing.classes, target, levels))
+    return ColumnCounts(in_training, images, len(chosen), sizes, _rare_cells(listing.classes, target, levels))
 
 
 def _target_and_levels(
@@ -139,7 +139,7 @@ def _target_and_levels(
         raise SpecError("the classes of these images come from their masks: balance the table yourself")
     rows = np.arange(len(listing))
     table = FactorTable(rows, listing.target, rows, listing.classes, listing.factors, listing.columns)
-    levels = levels_of(table, column)
+    levels = rows_by_level(table, column)
     if len(levels) > MOST_LEVELS:
         raise SpecError(f"column '{column}' has {len(levels)} values, and at most {MOST_LEVELS} can be balanced")
     return listing.target, levels
@@ -167,7 +167,7 @@ def _rare_cells(
         RareCell(classes[int(code)], level, count, int(rows.sum()) - count)
         for level, rows in levels.items()
         for code in np.unique(target)
-        if (count := int((rows & (target == code)).sum())) < HANDFUL
+        if (count := int((rows & (target == code)).sum())) < MIN_CELL_IMAGES
     ]
 
 
@@ -181,7 +181,7 @@ def _write_rows(data: DataSpec, files: pd.Series[Any], out: Path) -> None:
     """
     table = rows_by_number(data, files.index.tolist())
     table[data.image] = [f"{IMAGES}/{name}" for name in table[data.image].str.replace("\\", "/")]
-    with filling(out.parent / IMAGES):
+    with new_folder(out.parent / IMAGES):
         for name, file in dict(zip(table[data.image].tolist(), files.tolist(), strict=True)).items():
             copy = out.parent / name
             copy.parent.mkdir(parents=True, exist_ok=True)

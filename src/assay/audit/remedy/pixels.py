@@ -15,19 +15,19 @@ from assay.core.errors import SpecError
 from assay.core.seeds import generator
 from assay.shifts.environment import Environment
 
-# A patch of another image leaves a seam. All images therefore get one, and from images of any class: patches of the
-# own class, or on carriers alone, would tell the class as the mark did. Of a shape at changing places, an image without
-# it gets a patch where a random carrier has it.
+# A patch of another image leaves a seam. All images therefore get one, from images of any class: patches of the image's
+# own class, or on carriers alone, would reveal the class as the mark did. Where the mark is a shape at changing places,
+# an image without it gets a patch where a random carrier has it.
 
 Change = Callable[[Int[np.ndarray, " k"], Pixels], Pixels]
 """Positions of images and their pixels -> the pixels of the remedy."""
 _MARGIN = 0.5
 """Margin of the covered area around the region on each side, as a share of the region."""
-_SURE = 0.25
-"""Share of the images without the mark that are donors."""
-_SMALL = 16
-"""Side of the pictures by which images are compared outside the region."""
-AT_ONCE = 64
+_DONOR_SHARE = 0.25
+"""Share of the images without the mark that are donors: those least likely to have it."""
+_COMPARED_SIDE = 16
+"""Side to which images are averaged to compare them outside the region."""
+BATCH_SIZE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +45,20 @@ class Cover:
     donors: int
 
 
-def equalizing(images: Environment, region: Region) -> Change:
-    """Return what makes images alike in a change of the whole image. Classes have no part in the common content."""
+def equalizing_change(images: Environment, region: Region) -> Change:
+    """Return the change that gives all images the same content of a whole-image region, whatever their class."""
     common = region.common_content(images.images.read(part).numpy() for part in row_batches(len(images)))
-    half = np.zeros(len(images), dtype=bool)
+    in_mirrored_half = np.zeros(len(images), dtype=bool)
     for code in np.unique(images.table.target):
         of_class = generator(0, "mirrored", int(code)).permutation(np.flatnonzero(images.table.target == code))
-        half[of_class[: len(of_class) // 2]] = True
-    return lambda rows, pixels: region.equalize(pixels, common, half[rows])
+        in_mirrored_half[of_class[: len(of_class) // 2]] = True
+    return lambda rows, pixels: region.equalize(pixels, common, in_mirrored_half[rows])
 
 
-def covering(
+def cover_region(
     images: Environment, region: Region, donors: Int[np.ndarray, " d"], carriers: Int[np.ndarray, " c"]
 ) -> Cover:
-    """Return what covers a region in images with the content of the most similar donor of another patient.
+    """Return patches that cover a region in images with the content of the most similar donor of another patient.
 
     Args:
         images: All images.
@@ -78,7 +78,7 @@ def covering(
     if isinstance(region, MovingRegion):
         places, share = _moving_places(images, region, carriers)
     else:
-        mask = grown(region).pixel_mask(*content.shape[2:])
+        mask = with_margin(region).pixel_mask(*content.shape[2:])
         assert mask is not None
         places, share = _fixed_places(mask), float(mask.mean())
 
@@ -111,16 +111,16 @@ def _moving_places(images: Environment, region: MovingRegion, carriers: Int[np.n
     return squares_of, float(squares.mean())
 
 
-def surely_without(carry: Bool[np.ndarray, " n"], values: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """Return the images without the mark with the worth least like that of carriers; all where none is known.
+def likely_without_mark(carry: Bool[np.ndarray, " n"], values: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Return the images without the mark whose worth is least like that of carriers; all where no worth is known.
 
     The worth of the halves of a search differs by a constant, so that all may come from one of them.
     """
     toward = values if values[carry].mean() > values[~carry].mean() else -values
-    return ~carry & ~(toward > np.quantile(toward[~carry], _SURE))
+    return ~carry & ~(toward > np.quantile(toward[~carry], _DONOR_SHARE))
 
 
-def grown(region: Region) -> Region:
+def with_margin(region: Region) -> Region:
     """Return the region with a margin: a search keeps the smallest part that has most of an effect."""
     match region:
         case Box(top, left, bottom, right):
@@ -136,12 +136,14 @@ def grown(region: Region) -> Region:
 
 def row_batches(count: int) -> list[Int[np.ndarray, " k"]]:
     """Return positions of images, a few at once."""
-    return np.array_split(np.arange(count), max(1, count // AT_ONCE))
+    return np.array_split(np.arange(count), max(1, count // BATCH_SIZE))
 
 
 def _distances_outside(images: Pixels, donors: Pixels, where: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n d"]:
-    """Return how far small pictures of images and donors are apart, of each image outside its region."""
-    small, near, far = (adaptive_avg_pool2d(torch.as_tensor(each), _SMALL) for each in (where * 1.0, images, donors))
+    """Return squared distances of averaged images and donors, outside the region of each image."""
+    small, near, far = (
+        adaptive_avg_pool2d(torch.as_tensor(each), _COMPARED_SIDE) for each in (where * 1.0, images, donors)
+    )
     outside = (small == 0).float()[:, None].expand_as(near).flatten(1)
     ours, theirs = near.flatten(1) * outside, far.flatten(1)
     # |a - b|^2 = |a|^2 - 2ab + |b|^2, where b is of the cells outside the region of a

@@ -15,9 +15,16 @@ from assay.audit.battery import marks_of
 from assay.audit.compare import compare_audits
 from assay.audit.origins import TrainedOrigin
 from assay.audit.plan import StageCallback
-from assay.audit.reference_networks import PART
-from assay.audit.remedy.balance import sound_audit
-from assay.audit.remedy.run import BALANCED, COVERED, CarriedMark, RemedyCounts, remedied_rows, searched_spec
+from assay.audit.reference_networks import PART_COLUMN
+from assay.audit.remedy.balance import open_sound_audit
+from assay.audit.remedy.run import (
+    BALANCED_FILE,
+    COVERED_FILE,
+    RemediedFinding,
+    RemedyCounts,
+    rows_with_remedy,
+    searched_spec,
+)
 from assay.audit.remedy.tables import image_table, real_paths
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
@@ -45,7 +52,7 @@ _NOT_OF_ROWS = frozenset({
     "guessed", "unmatched",
 })  # fmt: skip
 """Keys of `data` that are of the original table, and not of rows that were read."""
-_LEAST_ROWS = 40
+_MIN_ROWS = 40
 """Balanced rows below which no network is trained on them."""
 _SIDE = 128
 """Side of the images in which places of two findings are compared."""
@@ -73,25 +80,25 @@ class Retrained:
     Attributes:
         name: The table that it was trained on.
         audit: Its audit; None where it could not be trained.
-        before: AUROC of the first network, a mean over classes.
+        first_auroc: AUROC of the first network, a mean over classes.
         auroc: Its AUROC on the same images.
-        left: What the search found at the place of the finding; None where it found nothing there.
+        remaining: What the search found at the place of the first finding; None where it found nothing there.
         searched: Whether it was searched for.
         reason: Why it could not be trained.
     """
 
     name: str
     audit: Path | None
-    before: float = math.nan
+    first_auroc: float = math.nan
     auroc: float = math.nan
-    left: Row | None = None
+    remaining: Row | None = None
     searched: bool = False
     reason: str = ""
 
     @property
     def is_clear(self) -> bool:
         """Whether the search found nothing at the place of the finding."""
-        return self.searched and self.left is None
+        return self.searched and self.remaining is None
 
 
 def require_own_marks(audit: Path) -> None:
@@ -102,7 +109,7 @@ def require_own_marks(audit: Path) -> None:
         SpecError: The folder holds no audit.
         StoreError: The folder is damaged.
     """
-    request = sound_audit(audit).document()["request"]
+    request = open_sound_audit(audit).document()["request"]
     with code_of_folder():
         marks_of(request["marks"] or {})
 
@@ -114,7 +121,7 @@ def study_network(audit: Path) -> StudyNetwork:
         SpecError: No study trained it, or not on files that are in the audit.
         StoreError: The run folder of the study is missing or damaged.
     """
-    row = remedied_rows(RunFolder(audit))[0]
+    row = rows_with_remedy(RunFolder(audit))[0]
     if not row["trained"]:
         raise SpecError("--retrain: this audit searched the test images; audit the network again with --train")
     model = RunFolder(audit).document()["request"].get("model", "")
@@ -137,9 +144,9 @@ def study_network(audit: Path) -> StudyNetwork:
     }
     if reason := next((text for text, is_so in wrong.items() if is_so), ""):
         raise SpecError(f"--retrain: the network cannot be trained again, since {reason}")
-    place = Workspace(trained.root, default_cache_root(), study.skip_bad_rows)
+    workspace = Workspace(trained.root, default_cache_root(), study.skip_bad_rows)
     with code_of_folder():
-        population = population_of(data, place)
+        population = population_of(data, workspace)
     assert isinstance(population, FilePopulation)
     rows = population.parts(training.seed, training.fold).train
     files = real_paths(data, population.dataset.table.take(rows))
@@ -167,17 +174,17 @@ def retrain(
         watch: Shows the training.
         say: Callback for each step.
     """
-    say(f"train {network.trial.label} again on {COVERED}")
-    covered = _train_and_audit(network, audit, folder, counts, COVERED, watch, say)
+    say(f"train {network.trial.label} again on {COVERED_FILE}")
+    covered = _train_and_audit(network, audit, folder, counts, COVERED_FILE, watch, say)
     yield covered
-    if not covered.auroc < covered.before or not counts.searched:
+    if not covered.auroc < covered.first_auroc or not counts.searched:
         return
-    if len(counts.balanced) < _LEAST_ROWS:
+    if len(counts.balanced) < _MIN_ROWS:
         reason = f"{len(counts.balanced)} rows are too few; a larger --budget of the audit searches more images"
-        yield Retrained(BALANCED, None, reason=reason)
+        yield Retrained(BALANCED_FILE, None, reason=reason)
         return
-    say(f"train it on {BALANCED} too, since AUROC fell")
-    yield _train_and_audit(network, audit, folder, counts, BALANCED, watch, say)
+    say(f"train it on {BALANCED_FILE} too, since AUROC fell")
+    yield _train_and_audit(network, audit, folder, counts, BALANCED_FILE, watch, say)
 
 
 def _train_and_audit(
@@ -189,7 +196,7 @@ def _train_and_audit(
     watch: ObserverFactory,
     say: StageCallback,
 ) -> Retrained:
-    ending = "" if name == COVERED else f"-{Path(name).stem}"
+    ending = "" if name == COVERED_FILE else f"-{Path(name).stem}"
     rows = _rows_of_study(network, counts, folder, name)
     stored = RunFolder(audit).document()["request"]
     out = folder / f"audit{ending}"
@@ -202,7 +209,7 @@ def _train_and_audit(
         run_audit(TrainedOrigin(trained_model(trial)), request, say=say)
     compared = [row for row in compare_audits(audit, out) if row["kind"] == "performance"]
     before, after = (float(np.mean([row[side] for row in compared])) for side in "ab")
-    searched, left = _left_at_place(RunFolder(out), counts.marks[0])
+    searched, left = _remaining_finding(RunFolder(out), counts.findings[0])
     return Retrained(name, out, before, after, left, searched)
 
 
@@ -211,13 +218,13 @@ def _rows_of_study(network: StudyNetwork, counts: RemedyCounts, folder: Path, na
     images, data, training = network.population.dataset.table, network.spec.data, network.trial.training
     table, files = image_table(data, images).astype(str), real_paths(data, images)
     parts = network.population.parts(training.seed, training.fold)
-    table[data.image], table[PART] = files, ""
+    table[data.image], table[PART_COLUMN] = files, ""
     for part in ("validation", "test", "train"):
         table.iloc[getattr(parts, part), -1] = part
     remedied = pd.read_csv(folder / name, dtype=str)[counts.data.image].tolist()
     originals = real_paths(counts.data, counts.table)
     copies = dict(
-        zip(originals if name == COVERED else [originals[at] for at in counts.balanced], remedied, strict=True)
+        zip(originals if name == COVERED_FILE else [originals[at] for at in counts.balanced], remedied, strict=True)
     )
     trained = [at for at in parts.train.tolist() if files[at] in copies]
     table.loc[table.index[trained], data.image] = [str((folder / copies[files[at]]).resolve()) for at in trained]
@@ -234,7 +241,7 @@ def _train_on_rows(network: StudyNetwork, rows: pd.DataFrame, root: Path, watch:
     keys = spec.data.model_dump(mode="json", exclude_defaults=True, exclude=set(_NOT_OF_ROWS))
     channels = "gray" if network.population.channels == 1 else "color"
     cells: list[Mapping[str, Any]] = rows.to_dict("records")  # pyright: ignore[reportAssignmentType]
-    data = {**keys, "channels": channels, "table": cells, "split": {"column": PART}}
+    data = {**keys, "channels": channels, "table": cells, "split": {"column": PART_COLUMN}}
     point = trial.point.model_copy(update={"tests": {}})
     changes = {
         "data": DataSpec.model_validate(on_disk(data)), "points": (point,), "seeds": 1, "probes": (), "contrasts": (),
@@ -251,7 +258,7 @@ def _train_on_rows(network: StudyNetwork, rows: pd.DataFrame, root: Path, watch:
     return folder.unit("trials", planned.id)
 
 
-def _left_at_place(folder: RunFolder, mark: CarriedMark) -> tuple[bool, Row | None]:
+def _remaining_finding(folder: RunFolder, mark: RemediedFinding) -> tuple[bool, Row | None]:
     """Return whether a second audit searched for a finding, and what it found at its place."""
     rows: Sequence[Row] = folder.table("regions")
     searched = any(row["of"] == mark.row["of"] and row["verdict"] != NOT_TESTED for row in rows)

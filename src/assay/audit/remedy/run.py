@@ -1,4 +1,4 @@
-"""Take what an audit found out of a copy of its images, and list rows in which it is balanced."""
+"""Remove what an audit found from a copy of its images, and list rows in which it is balanced."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from assay.audit.model import opened_images
-from assay.audit.prepared import IMAGES, filling
-from assay.audit.remedy.balance import balanced_positions, sound_audit
-from assay.audit.remedy.pixels import Change, Cover, covering, equalizing, row_batches, surely_without
+from assay.audit.model import open_images
+from assay.audit.prepared import IMAGES, new_folder
+from assay.audit.remedy.balance import balanced_positions, open_sound_audit
+from assay.audit.remedy.pixels import Change, Cover, cover_region, equalizing_change, likely_without_mark, row_batches
 from assay.audit.remedy.tables import image_table, write_frame
 from assay.audit.search.finders import region_of
 from assay.audit.search.regions import WITHOUT_PLACE, Region
-from assay.audit.search.words import has_remedy, is_drawn, region_title, what_words
+from assay.audit.search.words import content_words, has_remedy, is_drawn, region_title
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash
 from assay.core.registry import code_of_folder
@@ -33,22 +33,22 @@ from assay.stats.rows import Row, leading_region
 from assay.store.folder import RunFolder
 from assay.store.local import require_paths, restore_paths
 
-COVERED, BALANCED = "data.csv", "balanced.csv"
-CARRIES = "carries"
+COVERED_FILE, BALANCED_FILE = "data.csv", "balanced.csv"
+CARRIES_COLUMN = "carries"
 """Column of both tables: yes or no, empty of images that were not searched."""
 _BEFORE = "-before.png"
 """End of the name of an image that was not changed."""
 
 
 @dataclass(frozen=True, slots=True)
-class CarriedMark:
-    """Something that an audit found on some images, or in the whole image.
+class RemediedFinding:
+    """A finding of an audit that can be removed: a mark on some images, or a change of the whole image.
 
     Attributes:
         row: Its row of the table `regions`.
         region: Its place.
-        carry: Which of the searched images carry it.
-        worth: How far the content there of each moves scores.
+        carry: Whether each searched image carries it.
+        worth: Effect of each searched image's content there on scores of other images.
     """
 
     row: Row
@@ -62,31 +62,31 @@ class RemedyCounts:
     """Counts of a remedy.
 
     Attributes:
-        marks: What was found, the leading one first.
-        by: The first of them by which rows can be balanced.
+        findings: The findings that were removed, the leading one first.
+        balanced_by: The first of them by which rows can be balanced.
         images: Images that were changed.
         share: Changed share of the image, about; a mean of images with shapes.
         donors: Images without the leading mark whose patches they got.
         searched: Images of which it is known whether they carry the mark; 0 where there are no carriers.
         balanced: Positions of the images whose rows were listed.
-        doubtful: Whether the page shows something drawn on the donors.
+        swap_is_doubtful: Whether `swapped` was given although the mark looks drawn on the other images.
         data: Where the images come from.
         table: The images.
     """
 
-    marks: Sequence[CarriedMark]
-    by: CarriedMark
+    findings: Sequence[RemediedFinding]
+    balanced_by: RemediedFinding
     images: int
     share: float
     donors: int
     searched: int
     balanced: Sequence[int]
-    doubtful: bool
+    swap_is_doubtful: bool
     data: DataSpec
     table: FactorTable
 
 
-def remedy(
+def write_remedy(
     audit: Path, out: Path, *, swapped: bool = False, on_progress: ProgressCallback = no_progress
 ) -> RemedyCounts:
     """Write a copy of the images in which an audit found something, without it.
@@ -111,34 +111,34 @@ def remedy(
         DataError: The images changed since.
     """
     folder = RunFolder(audit)
-    rows = remedied_rows(folder)
+    rows = rows_with_remedy(folder)
     row, records = rows[0], [folder.record("probes", row["search"]) for row in rows]
     if swapped and row["of"] in WITHOUT_PLACE:
-        raise SpecError(f"--swap is for a mark at one place, and this audit found {what_words(row)}")
+        raise SpecError(f"--swap is for a mark at one place, and this audit found {content_words(row)}")
     data, images = _searched_images(audit, row, records[0], on_progress)
     searched = np.searchsorted(images.table.row, np.array(records[0]["searched"], dtype=np.int64))
-    marks = list(map(_carried_mark, rows, records, [swapped] + [False] * len(rows)))
+    marks = list(map(_read_finding, rows, records, [swapped] + [False] * len(rows)))
     table, target = image_table(data, images.table), images.table.target[searched]
     table[data.image] = [f"{IMAGES}/{at:06d}.png" for at in range(len(table))]
     balanced, chosen = marks[0], np.array([], dtype=np.int64)
     if row["discrete"]:
         positions = [searched[balanced_positions(target, mark.carry)] for mark in marks]
-        at = next((at for at, rows_of_mark in enumerate(positions) if len(rows_of_mark)), 0)
-        balanced, chosen = marks[at], positions[at]
-        table[CARRIES] = ""
+        index = next((at for at, rows_of_mark in enumerate(positions) if len(rows_of_mark)), 0)
+        balanced, chosen = marks[index], positions[index]
+        table[CARRIES_COLUMN] = ""
         table.iloc[searched, -1] = np.where(balanced.carry, "yes", "no")
-    with filling(out / IMAGES):
+    with new_folder(out / IMAGES):
         if row["of"] == "whole":
-            changes, share, donors = [equalizing(images, marks[0].region)], 1.0, 0
+            changes, share, donors = [equalizing_change(images, marks[0].region)], 1.0, 0
         else:
-            covers = [_cover(images, marks, at, searched) for at in range(len(marks))]
+            covers = [_cover_of_mark(images, marks, at, searched) for at in range(len(marks))]
             changes, donors = [cover.change for cover in covers], covers[0].donors
             share = min(1.0, sum(cover.share for cover in covers))
         _write_changed(images, changes, set(chosen.tolist()), out / IMAGES)
-    write_frame(out / COVERED, table)
+    write_frame(out / COVERED_FILE, table)
     if row["discrete"]:
         table[data.image] = table[data.image].str.replace(".png", _BEFORE)
-        write_frame(out / BALANCED, table.iloc[chosen])
+        write_frame(out / BALANCED_FILE, table.iloc[chosen])
     count = len(searched) if row["discrete"] else 0
     doubtful = swapped and is_drawn(row)
     return RemedyCounts(
@@ -146,36 +146,38 @@ def remedy(
     )
 
 
-def remedied_rows(folder: RunFolder) -> list[Row]:
+def rows_with_remedy(folder: RunFolder) -> list[Row]:
     """Return the findings that have a remedy, the leading one first: all marks, or else a change of the whole image.
 
     Raises:
         SpecError: There are none.
         StoreError: The folder is damaged.
     """
-    rows = sound_audit(folder.root).table("regions")
-    able = [row for row in rows if has_remedy(row)]
-    leading = leading_region(able)
+    rows = open_sound_audit(folder.root).table("regions")
+    with_remedy = [row for row in rows if has_remedy(row)]
+    leading = leading_region(with_remedy)
     if leading is None:
         found_text = f": {region_title(rows[0])}" if rows else ""
         raise SpecError(f"{folder.root} found no mark that can be covered{found_text}")
-    others = [row for row in able if row is not leading and row["of"] != "whole"]
+    others = [row for row in with_remedy if row is not leading and row["of"] != "whole"]
     return [leading] if leading["of"] == "whole" else [leading, *others]
 
 
-def _carried_mark(row: Row, record: dict[str, Any], swapped: bool) -> CarriedMark:
+def _read_finding(row: Row, record: dict[str, Any], swapped: bool) -> RemediedFinding:
     worth = np.array(record["worth"], dtype=float)
-    return CarriedMark(row, region_of(row["kind"], record["region"]), np.array(record["carry"]) ^ swapped, worth)
+    return RemediedFinding(row, region_of(row["kind"], record["region"]), np.array(record["carry"]) ^ swapped, worth)
 
 
-def _cover(images: Environment, marks: Sequence[CarriedMark], at: int, searched: Int[np.ndarray, " n"]) -> Cover:
+def _cover_of_mark(
+    images: Environment, marks: Sequence[RemediedFinding], at: int, searched: Int[np.ndarray, " n"]
+) -> Cover:
     """Return what covers a mark. Donors are surely without it and carry no other mark, where two patients have such."""
     mark = marks[at]
-    donors = surely_without(mark.carry, mark.worth)
+    donors = likely_without_mark(mark.carry, mark.worth)
     others = np.any([other.carry for other in marks if other is not mark], axis=0)
     choices = [searched[rows] for rows in (donors & ~others, donors, ~mark.carry)]
     of_several = (rows for rows in choices if len(np.unique(images.table.patient[rows])) > 1)
-    return covering(images, mark.region, next(of_several, choices[-1]), searched[mark.carry])
+    return cover_region(images, mark.region, next(of_several, choices[-1]), searched[mark.carry])
 
 
 def searched_spec(audit: Path, row: Row) -> ProbeSpec:
@@ -204,7 +206,7 @@ def _searched_images(
         )
     skip = bool(RunFolder(audit).record("models", record["model"])["skip_bad_rows"])
     with code_of_folder():
-        _, population, scene = opened_images(spec, skip_bad_rows=skip, on_progress=on_progress)
+        _, population, scene = open_images(spec, skip_bad_rows=skip, on_progress=on_progress)
     if population.dataset is None:
         raise SpecError("the images of this audit are drawn by a phantom: draw them without the mark")
     if content_hash(scene.identity("all")) != record["content"]:

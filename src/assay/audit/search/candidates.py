@@ -1,4 +1,4 @@
-"""Leads by what images carry: a finder proposes carriers and a way to put it on; the rest is the same for all."""
+"""Findings on what some images carry: a finder proposes candidates, and this module measures their effects."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 
 from assay.audit.search.regions import Region, size_of
 from assay.audit.search.search import (
-    AT_ONCE,
-    ONE_NORMAL,
+    BATCH_SIZE,
+    NORMAL_SEPARATION,
     CountedModel,
     ExchangedScores,
     HalfFinding,
@@ -24,39 +24,41 @@ from assay.audit.search.search import (
     divide_patients,
     donor_contributions,
     patch_scores,
-    put_on,
+    scores_with_patches,
     verify,
 )
 from assay.core.reasons import Code, Reason
 from assay.core.seeds import generator
 
-# The exchange of a region with images of another class is a mean over images: a mark on a tenth of them moves it by a
-# tenth. What some images carry and others do not is therefore looked for in the images alone, without a pass of the
-# model, in both halves of the patients. The candidate that moves answers most is then measured as a region is.
+# The effect of exchanging a region is a mean over images: a mark on a tenth of them has a tenth of its effect. What
+# some images carry and others do not is therefore searched for in the images alone, without a pass of the model, in
+# both halves of the patients. The candidate that changes scores most is then measured as a region is. Carriers are the
+# images that have it.
 
 LEAST_CARRIERS = 4
-"""Images of a half that must carry a mark, and pixels that it must have."""
+"""Fewest carriers in a half of the patients, and fewest pixels of a mark."""
 MOST_CARRIERS = 0.6
-"""Share of images that may carry it: a mark of one class is on half of all, give or take."""
+"""Largest share of carriers: a mark of one of two classes is on about half of the images."""
 SAME_IMAGES = 0.75
-"""Share that carriers have in common which are the same images."""
-_MOST = 6
+"""Share of the carriers of two candidates that both have, from which on the candidates count as on the same images."""
+_MAX_CANDIDATES = 6
 """Candidates whose effects are compared."""
-_CARRIERS, _RECIPIENTS = 6, 4
-_OF_CLASS = 4
-"""Carriers and others of each class, where both are of the same."""
-MOST_PASSES = 2 * _MOST * 2 * _CARRIERS * _RECIPIENTS
-"""Images put through the model at most to choose between candidates."""
-AFTER = 2 + 1
-"""Passes of an image after that: patches of both groups, and without what is held."""
+_N_CARRIERS, _N_RECIPIENTS = 6, 4
+"""Images with and without a candidate whose patches are put on, and images that these are put on."""
+_N_PER_CLASS = 4
+"""Images with and without a candidate of each class, where patches are exchanged within classes."""
+FIXED_PASSES = 2 * _MAX_CANDIDATES * 2 * _N_CARRIERS * _N_RECIPIENTS
+"""Passes to choose between candidates at most, however many images there are."""
+PASSES_PER_IMAGE = 2 + 1
+"""Passes of each image after that: with patches of both groups, and without the findings that were removed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate(ABC):
-    """What some images of a half carry.
+    """Something that some images of a half of the patients carry.
 
     Attributes:
-        carry: Images that carry it.
+        carry: Whether each image carries it.
         distance: Distance of carriers from the others, in standard deviations.
     """
 
@@ -66,19 +68,19 @@ class Candidate(ABC):
     @property
     @abstractmethod
     def region(self) -> Region:
-        """What puts it on images, and takes it off."""
+        """The region that puts it on images, and removes it from them."""
 
     def shares_images(self, other: Candidate) -> bool:
-        """Return whether another one is on the same images, but for few."""
+        """Return whether another candidate is on the same images, but for few."""
         return bool(same_images(self.carry[None], other.carry[None])[0, 0])
 
 
 Proposals = Callable[[SearchSample, SearchSample], Iterable[tuple[Candidate, Candidate]]]
-"""A finder: both halves of the patients -> candidates, each as it is in both, the most likely ones first."""
+"""Images of both halves of the patients -> pairs of a candidate as it is in either half, the most likely pair first."""
 
 
 def same_images(first: Bool[np.ndarray, "p n"], second: Bool[np.ndarray, "q n"]) -> Bool[np.ndarray, "p q"]:
-    """Return which carriers are the same images, but for few."""
+    """Return whether each of p sets of carriers is the same as each of q sets, but for few images."""
     common = first.astype(np.float32) @ second.T.astype(np.float32)
     either = first.sum(axis=1)[:, None] + second.sum(axis=1) - common
     return common >= SAME_IMAGES * either
@@ -90,33 +92,36 @@ def find_candidate(
     sample: SearchSample,
     labels: Sequence[str] = ("",),
     threshold: float = 0.0,
-    at_once: int = AT_ONCE,
+    batch_size: int = BATCH_SIZE,
     *,
     within_class: bool = False,
 ) -> RegionFinding | Reason:
-    """Return the candidate that is in both halves of the patients and moves answers most, or why none is.
+    """Return the candidate that is in both halves of the patients and changes scores most, or why there is none.
 
-    Its effect is the change of an image's score with a carrier's patch for another's, on the other half. The halves
-    agree where their candidates are on the same images, at whatever place.
+    Its effect is the change of an image's score with a patch of a carrier in place of a patch of another image. It is
+    cross-fitted: a candidate of one half is measured on the other. The halves agree where their candidates are on the
+    same images, wherever in the images.
 
     Args:
-        propose: The finder.
+        propose: Proposes candidates.
         scores: The model.
         sample: The images.
         labels: Name of each score.
-        threshold: Of one score: the log-odds from which an image is called positive.
-        at_once: Images that the model gets at once, about.
-        within_class: Whether a carrier's patch takes the place of one from an image of the same class.
+        threshold: Of one score: the log-odds from which an image is predicted to be positive.
+        batch_size: Approximate number of images in a batch.
+        within_class: Whether the patches that are compared are from images of the same class.
     """
     rows = divide_patients(sample)
     if isinstance(rows, Reason):
         return rows
-    parts, model = [sample.take(rows_of_half) for rows_of_half in rows], CountedModel(scores, at_once)
-    pairs = list(islice(propose(parts[0], parts[1]), _MOST))
+    parts, model = [sample.take(rows_of_half) for rows_of_half in rows], CountedModel(scores, batch_size)
+    pairs = list(islice(propose(parts[0], parts[1]), _MAX_CANDIDATES))
     if not pairs:
         return Reason.of(Code.NOTHING_DRAWN, least=LEAST_CARRIERS)
-    sides = sample.images.shape[2:]
-    regions = [max((mark.region for mark in pair), key=lambda region: size_of(region, *sides)) for pair in pairs]
+    height_and_width = sample.images.shape[2:]
+    regions = [
+        max((mark.region for mark in pair), key=lambda region: size_of(region, *height_and_width)) for pair in pairs
+    ]
     effects = [
         [
             _carrier_effect(model, part, region, pair[half].carry, within_class)
@@ -128,68 +133,79 @@ def find_candidate(
         max(range(len(pairs)), key=lambda at, effects_of_half=effects_of_half: float(np.abs(effects_of_half[at]).max()))
         for effects_of_half in effects
     ]
-    if not _same_thing(pairs[best[0]], pairs[best[1]]):  # two things: the one that moves answers in both halves
+    if not _on_same_images(pairs[best[0]], pairs[best[1]]):  # the one that changes scores in both halves
         best = [int(np.abs(effects).max(axis=2).min(axis=0).argmax())] * 2
     best_effects = [effects_of_half[at] for effects_of_half, at in zip(effects, best, strict=True)]
-    score_at = int(np.abs(best_effects).sum(axis=0).argmax())
-    searched = model.passes
+    score_column = int(np.abs(best_effects).sum(axis=0).argmax())
+    search_passes = model.passes
     halves: list[HalfFinding] = []
     for half, (same, other) in enumerate((parts, parts[::-1])):
         mark, region = pairs[best[half]][half], regions[best[half]]
-        high = mark.carry if best_effects[half][score_at] > 0 else ~mark.carry
-        groups = PatchGroups(np.full(len(high), np.nan), high, mark.distance, ONE_NORMAL)
-        answered = None if not within_class else _put_on_within_class(model, same, region, high, other)
-        answered = answered or put_on(model, same, region, high, other, parts=False)
-        ends = np.stack(answered.parts["whole"][::-1])[..., score_at] / sample.spread
-        content_effects = donor_contributions(
-            ends[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target)
+        high = mark.carry if best_effects[half][score_column] > 0 else ~mark.carry
+        groups = PatchGroups(np.full(len(high), np.nan), high, mark.distance, NORMAL_SEPARATION)
+        exchanged = None if not within_class else _scores_with_patches_within_class(model, same, region, high, other)
+        exchanged = exchanged or scores_with_patches(model, same, region, high, other, parts=False)
+        high_and_low_scores = np.stack(exchanged.parts["whole"][::-1])[..., score_column] / sample.sd_within_classes
+        as_donors = donor_contributions(
+            high_and_low_scores[:, None], rows[half][exchanged.donors][:, None], other.target, len(sample.target)
         )
-        halves.append(HalfFinding(rows[half], region, groups, ends[0] - ends[1], content_effects, answered))
-    agree = _same_thing(pairs[best[0]], pairs[best[1]]) and bool(
-        best_effects[0][score_at] * best_effects[1][score_at] > 0
+        halves.append(
+            HalfFinding(
+                rows[half], region, groups, high_and_low_scores[0] - high_and_low_scores[1], as_donors, exchanged
+            )
+        )
+    halves_agree = _on_same_images(pairs[best[0]], pairs[best[1]]) and bool(
+        best_effects[0][score_column] * best_effects[1][score_column] > 0
     )
-    finding = verify(model, sample, (halves[0], halves[1]), agree, score_at, searched, labels, threshold)
-    return replace(finding, high_carries=bool(best_effects[0][score_at] > 0) if agree else None)
+    finding = verify(
+        model, sample, (halves[0], halves[1]), halves_agree, score_column, search_passes, labels, threshold
+    )
+    return replace(finding, high_carries=bool(best_effects[0][score_column] > 0) if halves_agree else None)
 
 
-def _same_thing(pair: tuple[Candidate, Candidate], other: tuple[Candidate, Candidate]) -> bool:
+def _on_same_images(pair: tuple[Candidate, Candidate], other: tuple[Candidate, Candidate]) -> bool:
     return all(mark.shares_images(another) for mark, another in zip(pair, other, strict=True))
 
 
-def _put_on_within_class(
-    model: CountedModel, named: SearchSample, region: Region, high: Bool[np.ndarray, " k"], sample: SearchSample
+def _scores_with_patches_within_class(
+    model: CountedModel, donor_sample: SearchSample, region: Region, high: Bool[np.ndarray, " k"], sample: SearchSample
 ) -> ExchangedScores | None:
-    """Return answers as `put_on`, with both patches of an image from one class; None where no class has both groups."""
-    both = [code for code in np.unique(named.target) if len(np.unique(high[named.target == code])) == 2]
-    if not both:
+    """Return scores as `scores_with_patches`, with both patches of a recipient from images of one class.
+
+    None where no class has both groups.
+    """
+    classes_with_both_groups = [
+        code for code in np.unique(donor_sample.target) if len(np.unique(high[donor_sample.target == code])) == 2
+    ]
+    if not classes_with_both_groups:
         return None
-    draws, donors = generator(named.seed, "patches"), np.empty((2, len(sample.target)), dtype=np.int64)
-    turns = draws.permutation(np.resize(both, len(sample.target)))
+    draws, donors = generator(donor_sample.seed, "patches"), np.empty((2, len(sample.target)), dtype=np.int64)
+    donor_class = draws.permutation(np.resize(classes_with_both_groups, len(sample.target)))
     for rows, group in zip(donors, (~high, high), strict=True):
-        for code in both:
-            able = draws.permutation(np.flatnonzero(group & (named.target == code)))
-            rows[turns == code] = np.resize(able, int((turns == code).sum()))
-    parts = np.array_split(np.arange(len(sample.target)), -(-len(sample.target) // AT_ONCE))
-    low, raised = (
-        sample.scores_from_answers(
-            model(region.put(sample.images[part], named.images[rows[part]]) for part in parts), [region]
+        for code in classes_with_both_groups:
+            eligible = draws.permutation(np.flatnonzero(group & (donor_sample.target == code)))
+            rows[donor_class == code] = np.resize(eligible, int((donor_class == code).sum()))
+    parts = np.array_split(np.arange(len(sample.target)), -(-len(sample.target) // BATCH_SIZE))
+    low_scores, high_scores = (
+        sample.scores_from_outputs(
+            model(region.put(sample.images[part], donor_sample.images[rows[part]]) for part in parts), [region]
         )
         for rows in donors
     )
-    return ExchangedScores(donors[::-1], {"whole": (low, raised)})
+    return ExchangedScores(donors[::-1], {"whole": (low_scores, high_scores)})
 
 
 def _carrier_effect(
     model: CountedModel, sample: SearchSample, region: Region, carry: Bool[np.ndarray, " n"], within_class: bool
 ) -> Float[np.ndarray, " m"]:
-    """Return the worth of carriers' patches less that of others', in standard deviations within class."""
+    """Return the mean worth of patches of carriers less that of others, in standard deviations within class."""
     if within_class:
         classes = [sample.target == code for code in np.unique(sample.target)]
-        pairs = [[np.flatnonzero(group & of)[:_OF_CLASS] for group in (carry, ~carry)] for of in classes]
+        pairs = [[np.flatnonzero(group & in_class)[:_N_PER_CLASS] for group in (carry, ~carry)] for in_class in classes]
         groups = [group for pair in pairs if all(map(len, pair)) for group in pair]
-        groups = groups or [np.flatnonzero(group)[:_OF_CLASS] for group in (carry, ~carry)]
+        groups = groups or [np.flatnonzero(group)[:_N_PER_CLASS] for group in (carry, ~carry)]
     else:
-        groups = [np.flatnonzero(group)[:_CARRIERS] for group in (carry, ~carry)]
-    effects = patch_scores(model, sample, region, np.concatenate(groups), _RECIPIENTS)
+        groups = [np.flatnonzero(group)[:_N_CARRIERS] for group in (carry, ~carry)]
+    effects = patch_scores(model, sample, region, np.concatenate(groups), _N_RECIPIENTS)
     means = [part.mean(axis=0) for part in np.split(effects, np.cumsum([len(group) for group in groups])[:-1])]
     return np.mean(means[::2], axis=0) - np.mean(means[1::2], axis=0)

@@ -1,4 +1,4 @@
-"""Finders of an audit: each looks for one kind of thing that answers may depend on, and all give a `RegionFinding`."""
+"""Finders of an audit: each searches for one kind of thing that predictions may depend on, as a `RegionFinding`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from assay.audit.search.drawn import find_drawn
 from assay.audit.search.occluded import find_occluded
-from assay.audit.search.regions import Band, Border, Box, Corners, Intensities, Mirror, Region, Shading, Sought
-from assay.audit.search.search import AT_ONCE, RegionFinding, Scores, SearchSample, find_region
+from assay.audit.search.regions import Band, Border, Box, Corners, FinderName, Intensities, Mirror, Region, Shading
+from assay.audit.search.search import BATCH_SIZE, RegionFinding, Scores, SearchSample, find_region
 from assay.audit.search.shapes import Shape, find_shape
 from assay.audit.search.turned import RotatedSquare, find_turned
 from assay.core.reasons import Reason
@@ -18,8 +18,8 @@ from assay.core.reasons import Reason
 class Finder(Protocol):
     """A search of a model and images for one kind of thing.
 
-    It divides patients into halves, finds in each which images carry something and what puts it on and takes it off,
-    and measures this on the other half.
+    It divides patients into halves. In each it finds a region, and which images carry something there. It then measures
+    the effect of the region on the other half.
     """
 
     def __call__(
@@ -29,21 +29,21 @@ class Finder(Protocol):
         /,
         labels: Sequence[str] = ("",),
         threshold: float = 0.0,
-        at_once: int = AT_ONCE,
+        batch_size: int = BATCH_SIZE,
     ) -> RegionFinding | Reason:
         """Return the finding, or why there is none; see `search.find_region`."""
         ...
 
 
-FINDERS: Mapping[Sought, Finder] = {
-    "place": partial(find_region, of="place"),
-    "whole": partial(find_region, of="whole"),
+FINDERS: Mapping[FinderName, Finder] = {
+    "place": partial(find_region, track="place"),
+    "whole": partial(find_region, track="whole"),
     "drawn": find_drawn,
     "shape": find_shape,
     "turned": find_turned,
     "occluded": find_occluded,
 }
-"""Search -> its finder."""
+"""Finders by name."""
 
 
 def region_of(kind: str, values: Sequence[Any]) -> Region:

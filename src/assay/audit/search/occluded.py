@@ -1,4 +1,4 @@
-"""Places whose occlusion moves some images: what a network uses there is on these images alone."""
+"""Places whose occlusion changes the scores of some images: only these have there what the network uses."""
 
 from __future__ import annotations
 
@@ -17,43 +17,44 @@ from torch.nn import functional
 from assay.audit.search.candidates import LEAST_CARRIERS, MOST_CARRIERS, Candidate, find_candidate
 from assay.audit.search.regions import Box, Pixels, Region
 from assay.audit.search.search import (
-    AT_ONCE,
-    LEAST_GROUP,
-    ONE_NORMAL,
+    BATCH_SIZE,
+    MIN_GROUP_SHARE,
+    NORMAL_SEPARATION,
     CountedModel,
     RegionFinding,
     Scores,
     SearchSample,
-    split,
+    split_in_two,
 )
-from assay.audit.search.shapes import averaged, averaged_by
+from assay.audit.search.shapes import average_squares, averaging_factor
 from assay.core.reasons import Reason
 
-# Each window of each image is filled smoothly from around it. The changes of the score are the image's map. Images with
-# like maps (spectral clusters, Lapuschkin et al. 2019), and images that one window moves apart from the others, are
-# candidates. Their effect is measured with patches of images of the same class: a lesion is on one class alone, and
-# would raise scores as a mark does.
+# Each window of each image is filled smoothly from its surroundings. The changes of the score are the occlusion map of
+# the image. Candidates are images with similar maps (spectral clusters, Lapuschkin et al. 2019), and images whose
+# scores one window changes more than those of the others. Their effect is measured with patches of images of the same
+# class, since a lesion is on one class alone and raises scores as a mark does.
 
-_SIDE = 4
-"""Windows a side; as many rows and columns."""
-_CLUSTERS, _RESTARTS, _SCALE = 6, 8, 0.5
-"""Clusters of maps, restarts of the search for them, and the scale of likeness."""
-_LEAST_OF_CLASS = 2
-_MOST = 2
-"""Places of each half of the patients that go on."""
+_WINDOWS_PER_SIDE = 4
+"""Windows in a row, and in a column; whole rows and columns are windows too."""
+_N_CLUSTERS, _N_RESTARTS, _LIKENESS_SCALE = 6, 8, 0.5
+"""Clusters of maps, restarts of k-means, and the scale of the similarity of maps."""
+_MIN_PER_CLASS = 2
+"""Fewest carriers of a class, and others, for which it counts."""
+_MAX_PLACES = 2
+"""Most places of each half of the patients whose effects are measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class OccludedPlace(Candidate):
-    """A window with the images that it moves.
+    """A window with the images whose scores its occlusion changes.
 
     Attributes:
         box: The window.
-        moves: By how much more its occlusion moves carriers, within classes.
+        score_change: By how much more its occlusion lowers the scores of carriers than of others, within classes.
     """
 
     box: Box
-    moves: float
+    score_change: float
 
     @property
     def region(self) -> Region:
@@ -66,61 +67,63 @@ def find_occluded(
     sample: SearchSample,
     labels: Sequence[str] = ("",),
     threshold: float = 0.0,
-    at_once: int = AT_ONCE,
+    batch_size: int = BATCH_SIZE,
 ) -> RegionFinding | Reason:
-    """Return the place whose content moves some images most; see `candidates.find_candidate`."""
-    model = CountedModel(scores, at_once)
+    """Return the place whose content changes the scores of some images most; see `candidates.find_candidate`."""
+    model = CountedModel(scores, batch_size)
 
     def propose(first: SearchSample, second: SearchSample) -> Iterator[tuple[OccludedPlace, OccludedPlace]]:
         yield from _places_of_both(model, first, second)
 
-    finding = find_candidate(propose, scores, sample, labels, threshold, at_once, within_class=True)
+    finding = find_candidate(propose, scores, sample, labels, threshold, batch_size, within_class=True)
     if isinstance(finding, Reason):
         return finding
-    return replace(finding, passes=finding.passes + model.passes, searched=finding.searched + model.passes)
+    return replace(finding, passes=finding.passes + model.passes, search_passes=finding.search_passes + model.passes)
 
 
 def _places_of_both(
     model: CountedModel, first: SearchSample, second: SearchSample
 ) -> Iterator[tuple[OccludedPlace, OccludedPlace]]:
-    """Yield places of either half, with the images of the other half that the same window moves in that direction."""
-    every = [_occlusion_maps(model, half) for half in (first, second)]
-    column = int(np.sum([maps.var(axis=0).sum(axis=0) for maps in every], axis=0).argmax())
-    maps, boxes = [of_half[..., column] for of_half in every], _occluded_windows()
+    """Yield places of either half, with the images of the other half whose scores the same window changes likewise."""
+    maps_of_halves = [_occlusion_maps(model, half) for half in (first, second)]
+    score_column = int(np.sum([maps.var(axis=0).sum(axis=0) for maps in maps_of_halves], axis=0).argmax())
+    maps, boxes = [of_half[..., score_column] for of_half in maps_of_halves], _occluded_windows()
     for half, sample in enumerate((first, second)):
-        chosen = list[OccludedPlace]()
+        places = list[OccludedPlace]()
         for place in _places_of(maps[half], sample.target):
-            if any(place.shares_images(other) or place.box == other.box for other in chosen):
+            if any(place.shares_images(other) or place.box == other.box for other in places):
                 continue
-            carry, distance = split((np.sign(place.moves) or 1.0) * maps[1 - half][:, boxes.index(place.box)])
-            if not _enough(carry):
+            carry, distance = split_in_two(
+                (np.sign(place.score_change) or 1.0) * maps[1 - half][:, boxes.index(place.box)]
+            )
+            if not _has_enough_carriers(carry):
                 continue
-            chosen.append(place)
-            other = OccludedPlace(carry, distance, place.box, place.moves)
+            places.append(place)
+            other = OccludedPlace(carry, distance, place.box, place.score_change)
             yield (other, place) if half else (place, other)
-            if len(chosen) == _MOST:
+            if len(places) == _MAX_PLACES:
                 break
 
 
 def _occluded_windows() -> list[Box]:
-    steps = [(at / _SIDE, (at + 1) / _SIDE) for at in range(_SIDE)]
+    steps = [(index / _WINDOWS_PER_SIDE, (index + 1) / _WINDOWS_PER_SIDE) for index in range(_WINDOWS_PER_SIDE)]
     cells = [Box(top, left, bottom, right) for top, bottom in steps for left, right in steps]
     return [*cells, *(Box(low, 0, high, 1) for low, high in steps), *(Box(0, low, 1, high) for low, high in steps)]
 
 
 def _occlusion_maps(model: CountedModel, sample: SearchSample) -> Float[np.ndarray, "n w m"]:
-    """Return by how much scores fall where each window is filled, in standard deviations within class."""
+    """Return by how much scores fall when each window is filled, in standard deviations within class."""
     windows = _occluded_windows()
-    answers = model(_filled(sample.images, window) for window in windows)
-    filled = sample.scores_from_answers(answers, windows).reshape(len(windows), len(sample.images), -1)
-    return np.moveaxis((sample.clean - filled) / sample.spread, 0, 1)
+    outputs = model(_fill_window(sample.images, window) for window in windows)
+    filled = sample.scores_from_outputs(outputs, windows).reshape(len(windows), len(sample.images), -1)
+    return np.moveaxis((sample.clean_scores - filled) / sample.sd_within_classes, 0, 1)
 
 
-def _filled(images: Pixels, window: Box) -> Pixels:
+def _fill_window(images: Pixels, window: Box) -> Pixels:
     """Return images whose window has a weighted mean of the pixels around it."""
-    small = averaged(images, averaged_by(images))
+    small = average_squares(images, averaging_factor(images))
     outside = (~window.pixel_mask(*small.shape[2:])).astype(np.float32)
-    width = min(small.shape[2:]) / _SIDE / 2
+    width = min(small.shape[2:]) / _WINDOWS_PER_SIDE / 2
     weight = gaussian_filter(outside, width, mode="nearest")
     means = gaussian_filter(small * outside, (0, 0, width, width), mode="nearest") / np.maximum(weight, 1e-6)
     smooth = functional.interpolate(torch.as_tensor(means), images.shape[2:], mode="bilinear").numpy()
@@ -128,41 +131,41 @@ def _filled(images: Pixels, window: Box) -> Pixels:
 
 
 def _places_of(maps: Float[np.ndarray, "n w"], target: Int[np.ndarray, " n"]) -> list[OccludedPlace]:
-    """Return windows with the images of one half that they move, the largest effect within classes first."""
+    """Return windows with the images of one half whose scores they change, the largest effect within classes first."""
     proposed = list[tuple[np.ndarray, int]]()
     for carry in _clusters_of(maps):
-        if _enough(carry):
+        if _has_enough_carriers(carry):
             gap = maps[carry].mean(axis=0) - maps[~carry].mean(axis=0)
             proposed.append((carry, int(np.abs(gap).argmax())))
-    for at in range(maps.shape[1]):
+    for window in range(maps.shape[1]):
         for sign in (1, -1):
-            carry, distance = split(sign * maps[:, at])
-            if _enough(carry) and distance > ONE_NORMAL:
-                proposed.append((carry, at))
+            carry, distance = split_in_two(sign * maps[:, window])
+            if _has_enough_carriers(carry) and distance > NORMAL_SEPARATION:
+                proposed.append((carry, window))
     places, boxes = list[OccludedPlace](), _occluded_windows()
-    for carry, at in proposed:
-        values = maps[:, at]
+    for carry, window in proposed:
+        values = maps[:, window]
         gap = abs(float(values[carry].mean() - values[~carry].mean()))
         within = (carry.sum() * values[carry].var() + (~carry).sum() * values[~carry].var()) / len(values)
         distance = gap / max(math.sqrt(within), 1e-6)
-        places.append(OccludedPlace(carry, distance, boxes[at], _moves_within_class(values, carry, target)))
-    return sorted(places, key=lambda place: -abs(place.moves))
+        places.append(OccludedPlace(carry, distance, boxes[window], _score_change_within_class(values, carry, target)))
+    return sorted(places, key=lambda place: -abs(place.score_change))
 
 
-def _moves_within_class(
+def _score_change_within_class(
     values: Float[np.ndarray, " n"], carry: Bool[np.ndarray, " n"], target: Int[np.ndarray, " n"]
 ) -> float:
     """Return the mean over classes of carriers' values less those of others; of classes with few, none."""
     gaps = list[float]()
     for code in np.unique(target):
         groups = [values[group & (target == code)] for group in (carry, ~carry)]
-        if min(map(len, groups)) >= _LEAST_OF_CLASS:
+        if min(map(len, groups)) >= _MIN_PER_CLASS:
             gaps.append(float(groups[0].mean() - groups[1].mean()))
     return float(np.mean(gaps)) if gaps else 0.0
 
 
-def _enough(carry: Bool[np.ndarray, " n"]) -> bool:
-    return bool(max(LEAST_CARRIERS, LEAST_GROUP * len(carry)) <= carry.sum() <= MOST_CARRIERS * len(carry))
+def _has_enough_carriers(carry: Bool[np.ndarray, " n"]) -> bool:
+    return bool(max(LEAST_CARRIERS, MIN_GROUP_SHARE * len(carry)) <= carry.sum() <= MOST_CARRIERS * len(carry))
 
 
 def _clusters_of(maps: Float[np.ndarray, "n w"]) -> Iterator[Bool[np.ndarray, " n"]]:
@@ -174,10 +177,10 @@ def _clusters_of(maps: Float[np.ndarray, "n w"]) -> Iterator[Bool[np.ndarray, " 
     """
     sizes = np.linalg.norm(maps, axis=1)
     scaled = maps / np.maximum(np.maximum(sizes, np.median(sizes)), 1e-9)[:, None]
-    likeness = np.exp(-((scaled[:, None] - scaled) ** 2).sum(axis=2) / _SCALE)
+    likeness = np.exp(-((scaled[:, None] - scaled) ** 2).sum(axis=2) / _LIKENESS_SCALE)
     degree = np.sqrt(likeness.sum(axis=1))
-    vectors = np.linalg.eigh(likeness / degree[:, None] / degree)[1][:, -_CLUSTERS:]
+    vectors = np.linalg.eigh(likeness / degree[:, None] / degree)[1][:, -_N_CLUSTERS:]
     points = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    means = cast(np.ndarray, kmeans(points, _CLUSTERS, iter=_RESTARTS, rng=0)[0])
+    means = cast(np.ndarray, kmeans(points, _N_CLUSTERS, iter=_N_RESTARTS, rng=0)[0])
     labels = cast(np.ndarray, vq(points, means)[0])
     yield from (labels == at for at in range(len(means)))

@@ -13,14 +13,15 @@ from scipy.ndimage import uniform_filter
 
 Kind = Literal["box", "border", "corners", "mirror", "band", "intensities", "shading", "shape", "turned"]
 Track = Literal["place", "whole"]
-"""Regions with a place, and those without, which are searched apart: all of an image moves more than a part."""
-Sought = Track | Literal["drawn", "shape", "turned", "occluded"]
-"""Searches: of regions, of what is drawn alike at one place, of shapes at changing places, and of occluded places."""
-ON_SOME: Sequence[Sought] = ("drawn", "shape", "turned", "occluded")
-"""Searches of what some images carry."""
-ONCE: Sequence[Sought] = ("occluded",)
-"""Searches that are not repeated once something was found: each takes thousands of passes."""
-WITHOUT_PLACE: Sequence[Sought] = ("whole", "shape", "turned")
+"""Regions with a place, and those without. They are searched apart, since whole images have larger effects."""
+FinderName = Track | Literal["drawn", "shape", "turned", "occluded"]
+"""Names of searches: of regions, of what is drawn alike at one place, of shapes at changing places (also rotated), and
+of places whose occlusion changes scores."""
+FINDERS_OF_CARRIERS: Sequence[FinderName] = ("drawn", "shape", "turned", "occluded")
+"""Names of searches for what some images carry and others do not."""
+FINDERS_RUN_ONCE: Sequence[FinderName] = ("occluded",)
+"""Names of searches that are not repeated after a finding, since each takes thousands of passes."""
+WITHOUT_PLACE: Sequence[FinderName] = ("whole", "shape", "turned")
 Pixels = Float[np.ndarray, "n c h w"]
 
 
@@ -53,7 +54,7 @@ class Region(ABC):
         """Return images with the content of the donors there, in [0, 1]."""
 
     def remove(self, images: Pixels, content: Pixels) -> Pixels:
-        """Return images with the content of images that lack it."""
+        """Return images in which the region has the content of images that lack a mark there."""
         return self.put(images, content)
 
     def common_content(self, batches: Iterable[Float[np.ndarray, "n ..."]]) -> Float[np.ndarray, "1 ..."]:
@@ -225,26 +226,26 @@ class Band(Region):
     """A band of spatial frequency; the lowest has the mean.
 
     Attributes:
-        at: Its position in `BANDS`.
+        index: Position of its lower end in `BANDS`.
     """
 
     kind: ClassVar[Kind] = "band"
-    at: int
+    index: int
 
     @property
     def name(self) -> str:
         """Its position."""
-        return str(self.at)
+        return str(self.index)
 
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the band of the donors."""
-        return _mix_frequencies(images, donors, BANDS[self.at], BANDS[self.at + 1])
+        return _mix_frequencies(images, donors, BANDS[self.index], BANDS[self.index + 1])
 
     def common_content(self, batches: Iterable[Pixels]) -> Float[np.ndarray, "1 ..."]:
         """Return the mean image, from `RESOLUTION` on the mean size of the waves of each channel, by frequency."""
-        if self.at < RESOLUTION:
+        if self.index < RESOLUTION:
             return Region.common_content(self, batches)
-        return Region.common_content(self, map(_size_of_waves, batches))
+        return Region.common_content(self, map(_amplitude_by_ring, batches))
 
     def equalize(self, images: Pixels, common: Float[np.ndarray, "1 ..."], half: Bool[np.ndarray, " n"]) -> Pixels:
         """Return images with the common content in the band; from `RESOLUTION` on as coarse as the coarsest.
@@ -254,11 +255,11 @@ class Band(Region):
         tell images apart. Below it, where all images have the detail that a disease shows in, waves are scaled to their
         mean size.
         """
-        if self.at < RESOLUTION:
+        if self.index < RESOLUTION:
             return self.put(images, np.broadcast_to(common, images.shape))
         radius = _frequencies(*images.shape[2:])
-        scale = common / np.maximum(_size_of_waves(images), 1e-6)
-        factor = np.where(radius < BANDS[RESOLUTION], 1.0, scale[:, :, _ring(radius)]) * (radius < BANDS[self.at])
+        scale = common / np.maximum(_amplitude_by_ring(images), 1e-6)
+        factor = np.where(radius < BANDS[RESOLUTION], 1.0, scale[:, :, _ring(radius)]) * (radius < BANDS[self.index])
         changed = np.fft.irfft2(np.fft.rfft2(images) * factor, s=images.shape[2:])
         return changed.clip(0, 1).astype(images.dtype)
 
@@ -275,7 +276,7 @@ def _ring(radius: Float[np.ndarray, "h k"]) -> Int[np.ndarray, "h k"]:
     return (radius * _RINGS).astype(np.int64)
 
 
-def _size_of_waves(images: Pixels) -> Float[np.ndarray, "n c r"]:
+def _amplitude_by_ring(images: Pixels) -> Float[np.ndarray, "n c r"]:
     """Return the root of the mean power of images in rings of frequencies."""
     rings = _ring(_frequencies(*images.shape[2:]))
     power = np.abs(np.fft.rfft2(images)) ** 2
@@ -324,7 +325,7 @@ class Intensities(Region):
             Coltuc, Bolon and Chassery, "Exact histogram specification", IEEE Transactions on Image Processing 2006.
         """
         quantiles = common.reshape(common.shape[1], -1)
-        planes = [list(map(_matched, image, quantiles)) for image in images]
+        planes = [list(map(_match_histogram, image, quantiles)) for image in images]
         return np.array(planes, dtype=images.dtype)
 
 
@@ -332,7 +333,7 @@ _DECIMALS = 4
 """Of the mean around a pixel: running sums differ a little where all pixels are equal."""
 
 
-def _matched(plane: Float[np.ndarray, "h w"], levels: Float[np.ndarray, " p"]) -> Float[np.ndarray, "h w"]:
+def _match_histogram(plane: Float[np.ndarray, "h w"], levels: Float[np.ndarray, " p"]) -> Float[np.ndarray, "h w"]:
     """Return a plane with other gray levels, given in ascending order."""
     flat, around = plane.ravel(), uniform_filter(plane, 3, mode="nearest").round(_DECIMALS).ravel()
     order: Int[np.ndarray, " p"] = np.lexsort((around, flat))
@@ -343,8 +344,8 @@ def _matched(plane: Float[np.ndarray, "h w"], levels: Float[np.ndarray, " p"]) -
     return out.reshape(plane.shape)
 
 
-_MOST_SHADED = 4.0
-"""Factor by which shading changes a pixel at most."""
+_MAX_SHADING_FACTOR = 4.0
+"""Largest factor by which shading changes a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +357,7 @@ class Shading(Region):
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with their own shading divided out and that of the donors multiplied in."""
         ratio = _shading_of(donors) / _shading_of(images)
-        shaded = images * ratio.clip(1 / _MOST_SHADED, _MOST_SHADED)
+        shaded = images * ratio.clip(1 / _MAX_SHADING_FACTOR, _MAX_SHADING_FACTOR)
         return shaded.clip(0, 1).astype(images.dtype)
 
 
@@ -368,22 +369,24 @@ def _shading_of(images: Pixels) -> Float[np.ndarray, "n c h w"]:
     flat = images.reshape(-1, height * width)
     smooth = flat @ np.linalg.pinv(terms) @ terms
     mean = np.maximum(flat.mean(axis=1, keepdims=True), 1 / 255)
-    return np.maximum(smooth / mean, 1 / _MOST_SHADED).reshape(images.shape)
+    return np.maximum(smooth / mean, 1 / _MAX_SHADING_FACTOR).reshape(images.shape)
 
 
-_STEPS = 5
+_BOXES_PER_SIDE = 5
 
 
-def candidates(of: Track) -> tuple[Region, ...]:
+def candidates(track: Track) -> tuple[Region, ...]:
     """Return the regions that are exchanged first.
 
     With a place they are thirds of the image at steps of a sixth, whose halves make the finer grids, two borders, and
     the corners; without, the mirror half, the bands, the intensities, and the shading.
     """
-    if of == "whole":
+    if track == "whole":
         return (Mirror(), *map(Band, range(len(BANDS) - 1)), Intensities(), Shading())
     boxes = (
-        Box(row / 6, column / 6, (row + 2) / 6, (column + 2) / 6) for row in range(_STEPS) for column in range(_STEPS)
+        Box(row / 6, column / 6, (row + 2) / 6, (column + 2) / 6)
+        for row in range(_BOXES_PER_SIDE)
+        for column in range(_BOXES_PER_SIDE)
     )
     return (*boxes, Border(0.02), Border(0.05), Corners(1 / 6))
 

@@ -20,8 +20,8 @@ from assay.audit.references import RegionLimits
 from assay.audit.scored import LESION
 from assay.audit.search import search
 from assay.audit.search.finders import FINDERS, region_of
-from assay.audit.search.regions import Box, Pixels, Region, Sought
-from assay.audit.search.search import RegionFinding, SearchSample, carriers, find_region
+from assay.audit.search.regions import Box, FinderName, Pixels, Region
+from assay.audit.search.search import RegionFinding, SearchSample, carrying_group, find_region
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS, decide_region
 from assay.core.errors import ReadingError
@@ -42,9 +42,9 @@ from assay.store.files import Row, read_checked_json
 from assay.store.local import keep_paths
 
 VERSION = 11
-"""Version of the search: raised where equal images can give another result."""
+"""Version of the search: raised where the same images can give another result."""
 _OCCUPIED = 0.15
-"""Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""
+"""Squared difference of the groups in a corner, as a share of the largest, from which on the corner is named."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +57,16 @@ class Search:
         scene: The images.
         images: Those that are searched.
         classes: Classes of the images that the model is audited on.
-        trained: Whether these are images of the training.
-        of: The finder.
+        in_training: Whether the searched images are training images.
+        finder: Name of the finder.
         seed: Seed of the search.
         threshold: On the probability of the second of two classes.
         limits: Limits of effects; None without any.
-        after: Searches whose finding is taken off all images, so that another one is found and not its kin.
-        number: Which round it is of: in the second and third, all that was found is taken off.
-        clean: Scores of the images without exchanges, of whichever search reads them first.
-        spread: See `Sample`: that of the tested images where training images are searched, since scores that were
-            learned by heart vary less, and limits are of images that networks were not trained on.
+        earlier_searches: Searches whose findings are removed from all images, so that something else is found.
+        round: Number of the round, from 1: in later rounds all that was found before is removed.
+        clean_scores: Outputs for the images without exchanges, shared by all searches; empty until one has read them.
+        sd_within_classes: See `SearchSample`; 0 for that of the searched images. Where these are training images, it is
+            that of the tested images, since memorized scores vary less. Limits are also of new images.
     """
 
     prepared: PreparedAudit
@@ -74,29 +74,29 @@ class Search:
     scene: PopulationScene
     images: Environment
     classes: tuple[str, ...]
-    trained: bool
-    of: Sought
+    in_training: bool
+    finder: FinderName
     seed: int
     threshold: float
     limits: RegionLimits | None = None
-    after: tuple[Search, ...] = ()
-    number: int = 1
-    clean: list[Float[np.ndarray, "n ..."]] = field(default_factory=list[np.ndarray])
-    spread: float = 0.0
+    earlier_searches: tuple[Search, ...] = ()
+    round: int = 1
+    clean_scores: list[Float[np.ndarray, "n ..."]] = field(default_factory=list[np.ndarray])
+    sd_within_classes: float = 0.0
 
     @property
     def id(self) -> str:
         """Name of the record."""
         table = self.images.table
-        rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained, self.spread]
+        rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.in_training, self.sd_within_classes]
         limits = None if self.limits is None else [self.limits.largest.get("place"), self.limits.class_distance]
-        scales = {} if self.of != "whole" or self.limits is None else {"scales": dict(self.limits.largest)}
-        after = {"after": [*(search.id for search in self.after), limits]} if self.after else {}
+        scales = {} if self.finder != "whole" or self.limits is None else {"scales": dict(self.limits.largest)}
+        after = {"after": [*(search.id for search in self.earlier_searches), limits]} if self.earlier_searches else {}
         return content_hash(
             {
                 **after,
                 **scales,
-                "search": [self.of, VERSION],
+                "search": [self.finder, VERSION],
                 "model": self.prepared.model.content,
                 "rows": rows,
                 "data": self._content,
@@ -115,83 +115,96 @@ class Search:
         model, table, labels = self.prepared.model, self.images.table, score_names(self.classes)
         pixels = self.images.images.read(np.arange(len(self.images))).numpy()
 
-        def answer(images: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n ..."]:
+        def outputs_of(images: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n ..."]:
             return scores_of(opened, images, len(self.classes))
 
         with model.open(self.prepared.device) as opened, evaluating(opened.network):
-            at_once = AT_ONCE if starts_program(opened.network) else search.AT_ONCE
-            if not self.clean:
-                self.clean.append(answer(pixels))
-            cells = _cells_of_lesion(self.images) if model.task == "segmentation" else 0
-            sample = SearchSample(pixels, table.target, table.patient, self.clean[0], self.seed, self.spread, cells)
-            removals = [search.hold_region() for search in self.after if search.named]
-            scores = _scores_after_removal(removals, answer)
+            batch_size = AT_ONCE if starts_program(opened.network) else search.BATCH_SIZE
+            if not self.clean_scores:
+                self.clean_scores.append(outputs_of(pixels))
+            lesion_cells = _median_lesion_cells(self.images) if model.task == "segmentation" else 0
+            sample = SearchSample(
+                pixels,
+                table.target,
+                table.patient,
+                self.clean_scores[0],
+                self.seed,
+                self.sd_within_classes,
+                lesion_cells,
+            )
+            removals = [search.neutralizer() for search in self.earlier_searches if search.found_carriers]
+            scores = _neutralize_before_scoring(removals, outputs_of)
             if removals:
-                sample = replace(sample, clean=scores(pixels))
-            finder = FINDERS[self.of]
-            if self.of == "whole" and self.limits is not None:
-                finder = partial(find_region, of="whole", scales=self.limits.largest)
+                sample = replace(sample, clean_scores=scores(pixels))
+            finder = FINDERS[self.finder]
+            if self.finder == "whole" and self.limits is not None:
+                finder = partial(find_region, track="whole", scales=self.limits.largest)
             threshold = float(logit(self.threshold * ON_THRESHOLD))
-            candidate = finder(scores, sample, labels=labels, threshold=threshold, at_once=at_once)
-        row: Row = {"of": self.of, "round": self.number, "trained": self.trained, "images": len(table),
+            candidate = finder(scores, sample, labels=labels, threshold=threshold, batch_size=batch_size)
+        row: Row = {"of": self.finder, "round": self.round, "trained": self.in_training, "images": len(table),
                      "patients": len(np.unique(table.patient))}  # fmt: skip
         record: dict[str, Any] = {"model": model.id, "probe": "search", "readings": {}}
         if isinstance(candidate, Reason):
             row["reason"] = str(candidate)
         else:
             name, carry, bright = _carried_content(candidate, sample)
-            row |= {**self._row(candidate, sample, carry), "name": name, "bright": bright}
+            row |= {**self._result_cells(candidate, sample, carry), "name": name, "bright": bright}
             record |= {
                 "region": list(astuple(cast("Any", candidate.region))),
                 "carry": carry.tolist(),
                 "worth": candidate.worth.tolist(),
                 "searched": table.row.tolist(),
-                "request": self._kept_request,
+                "request": self._request_with_paths,
                 "content": self._content,
             }
-        self.prepared.place.folder.write_record("probes", self.id, {**record, "rows": [row]})
+        self.prepared.workspace.folder.write_record("probes", self.id, {**record, "rows": [row]})
 
     @property
-    def named(self) -> bool:
-        """Whether it found a thing that some images carry."""
+    def found_carriers(self) -> bool:
+        """Whether it found something that some images carry and others do not."""
         row = self.region_row()
         return bool(row["verdict"] in (RegionVerdict.RELIES, RegionVerdict.UNVERIFIED) and row["discrete"])
 
-    def hold_region(self, more: float = 0.0) -> Callable[[Pixels], Pixels]:
-        """Return a function that takes a mark off images: they get what an image without it has there.
+    def neutralizer(self, enlarge_by: float = 0.0) -> Callable[[Pixels], Pixels]:
+        """Return a function that neutralizes the region: all images get the content of an image that is no carrier.
 
         Args:
-            more: Share of the image that is added to a box on each side.
+            enlarge_by: Share of the image that is added to a box on each side.
         """
         region, carry = self.region, np.array(self.record["carry"])
         if isinstance(region, Box):
             top, left, bottom, right = astuple(region)
-            region = Box(max(0, top - more), max(0, left - more), min(1, bottom + more), min(1, right + more))
+            region = Box(
+                max(0, top - enlarge_by),
+                max(0, left - enlarge_by),
+                min(1, bottom + enlarge_by),
+                min(1, right + enlarge_by),
+            )
         content = self.images.images.read(np.argsort(carry, kind="stable")[:1]).numpy()
         return lambda images: region.remove(images, np.broadcast_to(content, images.shape))
 
     @property
     def record(self) -> dict[str, Any]:
-        """The kept record; empty where the search failed."""
-        return self.prepared.place.folder.record("probes", self.id) if self.done else {}
+        """The stored record; empty where the search failed or was not done."""
+        return self.prepared.workspace.folder.record("probes", self.id) if self.is_done else {}
 
     @property
     def region(self) -> Region:
-        """The region that is kept."""
+        """The region of the stored record."""
         record = self.record
         return region_of(record["rows"][0]["kind"], record["region"])
 
     @property
-    def _kept_request(self) -> dict[str, Any]:
+    def _request_with_paths(self) -> dict[str, Any]:
         """The images as data, with a path that holds in any working directory and names no folder."""
         stored = self.request.model_dump(mode="json", context={"complete": True})
         data = stored["data"]
         data |= {key: str(expand(data[key], key).resolve()) for key in ("folder", "classes") if data[key]}
-        return keep_paths(self.prepared.place.root, f"search-{self.id}", stored)
+        return keep_paths(self.prepared.workspace.root, f"search-{self.id}", stored)
 
-    def _row(self, finding: RegionFinding, sample: SearchSample, carry: Bool[np.ndarray, " n"]) -> Row:
+    def _result_cells(self, finding: RegionFinding, sample: SearchSample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `tables.REGIONS`."""
-        swing, flips = finding.swing.largest, finding.swing.flips
+        swing, flips = finding.patch_effect.largest, finding.patch_effect.flips
         codes = np.unique(sample.target).tolist()
         return {
             "kind": finding.region.kind,
@@ -199,97 +212,97 @@ class Search:
             "search": self.id,
             "passes": finding.passes,
             **_bounded_values("value", finding.effect),
-            "first": finding.values[0],
-            "second": finding.values[1],
-            "agree": finding.agree,
-            "discrete": finding.discrete,
-            "separation": finding.halves[finding.first].groups.separation,
-            "least": finding.least,
-            "apart": finding.distance,
+            "first": finding.half_effects[0],
+            "second": finding.half_effects[1],
+            "agree": finding.halves_agree,
+            "discrete": finding.has_two_groups,
+            "separation": finding.halves[finding.named_half].groups.separation,
+            "least": finding.weak_effect,
+            "apart": finding.class_distance,
             "raises": bool((carry == finding.high).all()),
-            "class": score_names(self.classes)[finding.column] or self.classes[-1],
+            "class": score_names(self.classes)[finding.score_column] or self.classes[-1],
             "shares": {self.classes[code]: float(carry[sample.target == code].mean()) for code in codes},
-            "moved": finding.moved,
+            "moved": finding.score_change,
             "shape": finding.shape,
             "tone": finding.tone,
-            "effective": finding.swing.effective,
+            "effective": finding.patch_effect.effective_patients,
             **_bounded_values("g", swing.g),
             **_bounded_values("flips", flips),
             "reason": "",
         }
 
     @property
-    def done(self) -> bool:
-        """Whether something is kept."""
-        return self.prepared.place.folder.complete("probes", self.id)
+    def is_done(self) -> bool:
+        """Whether there is a record."""
+        return self.prepared.workspace.folder.complete("probes", self.id)
 
     def region_row(self) -> Row:
         """Return a row of `tables.REGIONS`, with its verdict."""
-        folder, limits = self.prepared.place.folder, self.limits
-        if not self.done:
+        folder, limits = self.prepared.workspace.folder, self.limits
+        if not self.is_done:
             reason = reason_of_error(ReadingError(read_checked_json(folder.failure_path(self.id))["text"]))
-            return {**not_searched(reason, self.of, self.trained), "round": self.number}
+            return {**not_searched(reason, self.finder, self.in_training), "round": self.round}
         row = {key: _number_or_nan(value) for key, value in folder.record("probes", self.id)["rows"][0].items()}
         if row["reason"]:
             nothing = Code.NOTHING_DRAWN in row["reason"]
             return {**row, "verdict": str(RegionVerdict.NOTHING_FOUND) if nothing else NOT_TESTED}
         kind = f"{row['kind']} {row['name']}".strip()
-        limit = None if limits is None else limits.of(self.of, row["apart"], row["value"], kind)
+        limit = None if limits is None else limits.limit_of_search(self.finder, row["apart"], row["value"], kind)
         effect = BoundedEstimate(row["value"], math.nan, row["value_low"], row["value_high"])
         halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
-        # Clean networks too have things drawn alike that move an image; that is a finding, and clears nothing.
-        clear = row["least"] if self.of in ("drawn", "shape") else None
+        # Clean networks too depend on marks that are drawn alike: an effect below their limit is not "nothing found".
+        clear = row["least"] if self.finder in ("drawn", "shape") else None
         verdict = decide_region(
             effect,
             halves,
-            agree=agree,
-            discrete=discrete,
-            effective=row["effective"],
+            halves_agree=agree,
+            two_groups=discrete,
+            effective_patients=row["effective"],
             limit=limit,
-            least=row["least"],
-            clear=clear,
+            weak_effect=row["least"],
+            clear_below=clear,
         )
         limit_columns = (
             {}
             if limits is None or limit is None
             else {
                 "limit": limit,
-                "largest": limits.largest_of(self.of, kind),
-                "networks": limits.networks_of(self.of),
+                "largest": limits.largest_of(self.finder, kind),
+                "networks": limits.networks_of(self.finder),
                 **limits.rates,
             }
         )
         return {**row, **limit_columns, "shares": json.dumps(row["shares"]), "verdict": str(verdict)}
 
-    def carriers(self) -> Iterator[Row]:
+    def carrier_rows(self) -> Iterator[Row]:
         """Yield rows of `tables.CARRIERS`."""
         record, table = self.record, self.images.table
-        for at, carries in enumerate(record.get("carry", ())):
+        for position, carries in enumerate(record.get("carry", ())):
             yield {
-                "of": self.of,
-                "round": self.number,
-                "trained": self.trained,
-                "row": int(table.row[at]),
-                "class": table.classes[int(table.target[at])],
-                "patient": int(table.patient[at]),
+                "of": self.finder,
+                "round": self.round,
+                "trained": self.in_training,
+                "row": int(table.row[position]),
+                "class": table.classes[int(table.target[position])],
+                "patient": int(table.patient[position]),
                 "carries": carries,
-                "worth": _number_or_nan(record["worth"][at]),
+                "worth": _number_or_nan(record["worth"][position]),
             }
 
     def write_pictures(self) -> None:
         """Write pictures of a fixed region: means of both groups, their difference, and six images."""
         record = self.record
-        if self.of != "whole" and "region" in record:
-            name = self.of if self.number == 1 else f"{self.of}-{self.number}"
-            write_region(self.prepared.place.folder, self.images, self.region, np.array(record["carry"]), name)
+        if self.finder != "whole" and "region" in record:
+            name = self.finder if self.round == 1 else f"{self.finder}-{self.round}"
+            write_region(self.prepared.workspace.folder, self.images, self.region, np.array(record["carry"]), name)
 
 
-def _scores_after_removal(removals: Sequence[Callable[[Pixels], Pixels]], scores: search.Scores) -> search.Scores:
-    """Return the model of images as if they lacked what was found."""
-    return lambda images: scores(reduce(lambda changed, take_off: take_off(changed), removals, images))
+def _neutralize_before_scoring(removals: Sequence[Callable[[Pixels], Pixels]], scores: search.Scores) -> search.Scores:
+    """Return the model that scores images after earlier findings were removed from them."""
+    return lambda images: scores(reduce(lambda neutralized, neutralize: neutralize(neutralized), removals, images))
 
 
-def by_lesion(images: Environment) -> Environment:
+def with_lesion_classes(images: Environment) -> Environment:
     """Return images of a segmentation, whose classes are whether there is a lesion.
 
     Where this would leave too few images in a class, they are whether the lesion is larger than the median one.
@@ -301,8 +314,8 @@ def by_lesion(images: Environment) -> Environment:
     return replace(images, table=replace(images.table, target=larger.astype(np.int64), classes=classes))
 
 
-def _cells_of_lesion(images: Environment) -> int:
-    """Return how many cells of a map the median lesion has."""
+def _median_lesion_cells(images: Environment) -> int:
+    """Return the number of cells of an output map in the median lesion, of images with one."""
     counts = (cells_of(torch.as_tensor(_lesion_masks(images) > 0, dtype=torch.float32)) > 0).sum(axis=(1, 2))
     return int(np.median(counts[counts > 0])) if counts.any() else 1
 
@@ -316,7 +329,7 @@ def _number_or_nan(value: Any) -> Any:
     return math.nan if value is None else value
 
 
-def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) -> Row:
+def not_searched(reason: Reason, of: FinderName = "place", trained: bool = False) -> Row:
     """Return a row of `tables.REGIONS` for a search that was not done."""
     return {
         "of": of,
@@ -330,15 +343,16 @@ def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) ->
 
 
 def _carried_content(finding: RegionFinding, sample: SearchSample) -> tuple[str, Bool[np.ndarray, " n"], bool]:
-    """Return the name of a region, of corners with those that hold something, and `carriers` with its brightness.
+    """Return the name of a region, which images carry its content, and whether this is brighter than the others'.
 
-    Where images of the other group carry something too, in another corner, this is of the corner with most.
+    Of corners the name has those in which the groups differ. Where the other group carries something too, in another
+    corner, the carriers are of the corner with the larger difference.
     """
     name, where, high = finding.region.name, finding.region.pixel_mask(*sample.images.shape[2:]), finding.high
     if where is None:
         return name, high if finding.high_carries is not False else ~high, False
     if finding.region.kind != "corners":
-        return name, *carriers(sample, where, high, finding.shape, finding.high_carries)
+        return name, *carrying_group(sample, where, high, finding.shape, finding.high_carries)
     gap = sample.images[high].mean(axis=0) - sample.images[~high].mean(axis=0)
     down, across = np.indices(where.shape)
     lower, right = 2 * down >= where.shape[0], 2 * across >= where.shape[1]
@@ -353,7 +367,7 @@ def _carried_content(finding: RegionFinding, sample: SearchSample) -> tuple[str,
         key=lambda corner: -sizes[corner],
     )
     (first, bright), *others = (
-        carriers(sample, parts[corner], high, finding.shape, finding.high_carries) for corner in occupied
+        carrying_group(sample, parts[corner], high, finding.shape, finding.high_carries) for corner in occupied
     )
     against = [
         corner for corner, (other, _) in zip(occupied[1:], others, strict=True) if not np.array_equal(first, other)
@@ -361,7 +375,7 @@ def _carried_content(finding: RegionFinding, sample: SearchSample) -> tuple[str,
     if against:
         return f"{name} {occupied[0]} against {against[0]}", first, bright
     corners_text = "" if len(occupied) == len(parts) else f" {' or '.join(occupied)}"
-    return name + corners_text, *carriers(sample, where, high, finding.shape, finding.high_carries)
+    return name + corners_text, *carrying_group(sample, where, high, finding.shape, finding.high_carries)
 
 
 def _bounded_values(name: str, bounded_value: BoundedEstimate | None) -> Row:

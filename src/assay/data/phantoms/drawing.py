@@ -461,7 +461,7 @@ def within(blobs: Numbers, windows: Windows, grid: Grid) -> tuple[Tensor, Tensor
     return rho.div_(outline), depth, at.u.div_(outline), at.v.div_(outline)
 
 
-# The hash behind `counter.lattice_bits`, compiled for a processor.
+# The hash behind `lattice_bits`, compiled for a processor.
 
 
 @compiled

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from assay.stats.format import count
-from assay.stats.metrics import log_odds, predictions, probabilities
+from assay.stats.metrics import log_odds, predicted_classes, probabilities
 from assay.stats.scores import Scale
 
 _WORDS = {
@@ -68,7 +68,7 @@ def called_alike(
         threshold: On the probability of the second of two classes.
         least: Share of the images that gets one class.
     """
-    called = predictions(probabilities(logits), threshold)
+    called = predicted_classes(probabilities(logits), threshold)
     counts = np.bincount(called, minlength=len(classes))
     most = int(counts.argmax())
     others = target != most

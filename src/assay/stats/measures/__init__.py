@@ -9,11 +9,11 @@ from assay.core.errors import SpecError, unknown_name
 from assay.core.map_grid import AT_NATIVE
 from assay.core.reasons import Code, Reason
 from assay.stats.influence import ModelPredictions, Patients, code_patients
-from assay.stats.measure import COMPUTED, ComputedMeasure, Result, without_value
+from assay.stats.measure import COMPUTED, ComputedMeasure, MeasureResult, without_value
 from assay.stats.measures import grades, images, maps
 from assay.stats.metrics import Metric
 
-__all__ = ["COMPUTED", "find_measure", "grades", "images", "influence_of", "maps", "value"]
+__all__ = ["COMPUTED", "find_measure", "grades", "images", "maps", "measure_value", "value_and_contributions"]
 
 
 def find_measure(name: str) -> ComputedMeasure:
@@ -23,52 +23,54 @@ def find_measure(name: str) -> ComputedMeasure:
     return COMPUTED[name]
 
 
-def value(name: str, answers: ModelPredictions) -> Metric:
-    """Return a measure of one model's answers: a value, or NaN and why.
+def measure_value(name: str, predictions: ModelPredictions) -> Metric:
+    """Return a measure of one model: a value, or NaN and why.
 
     Examples:
-        >>> answers = ModelPredictions(np.array([[-1.0], [2.0], [1.0], [3.0]]), np.array([0, 0, 1, 1]))
-        >>> value("auroc", answers).value  # of four pairs of a negative and a positive image, one is in the wrong order
+        >>> predictions = ModelPredictions(np.array([[-1.0], [2.0], [1.0], [3.0]]), np.array([0, 0, 1, 1]))
+        >>> measure_value("auroc", predictions).value  # one of four pairs is in the wrong order
         0.75
     """
-    return _compute(name, answers)[0]
+    return _compute_if_allowed(name, predictions)[0]
 
 
-def _compute(name: str, answers: ModelPredictions) -> Result:
+def _compute_if_allowed(name: str, predictions: ModelPredictions) -> MeasureResult:
     measure = find_measure(name)
-    domain = measure.domain
-    if not answers.finite:
-        bad = int((~np.isfinite(answers.logits)).any(axis=1).sum())
-        return without_value(Reason.of(Code.NOT_FINITE, count=bad, images=len(answers.target)))
-    if domain.maps and not answers.maps:
+    domain = measure.requirements
+    if not predictions.is_finite:
+        bad = int((~np.isfinite(predictions.logits)).any(axis=1).sum())
+        return without_value(Reason.of(Code.NOT_FINITE, count=bad, images=len(predictions.target)))
+    if domain.maps and not predictions.maps:
         return without_value(Reason.of(Code.NEEDS_MAPS, measure=name))
-    if domain.native and f"{AT_NATIVE}truth" not in answers.maps:
+    if domain.native and f"{AT_NATIVE}truth" not in predictions.maps:
         return without_value(Code.NO_NATIVE_MASKS)
-    if domain.binary and answers.classes != 2:
-        return without_value(Reason.of(Code.NEEDS_TWO_CLASSES, measure=name, classes=answers.classes))
-    return measure.compute(answers)
+    if domain.binary and predictions.n_classes != 2:
+        return without_value(Reason.of(Code.NEEDS_TWO_CLASSES, measure=name, classes=predictions.n_classes))
+    return measure.compute(predictions)
 
 
-def influence_of(name: str, answers: ModelPredictions, patient: Patients) -> tuple[Metric, Float[np.ndarray, " p"]]:
+def value_and_contributions(
+    name: str, predictions: ModelPredictions, patient: Patients
+) -> tuple[Metric, Float[np.ndarray, " p"]]:
     """Return a measure and the contribution of each patient to it, in the order of `np.unique(patient)`.
 
     The squares of the contributions sum to the variance of the measure over patients. NaN where the measure is
     undefined or rests on a single patient.
 
     Examples:
-        >>> answers = ModelPredictions(np.array([[-1.0], [2.0], [1.0], [3.0]]), np.array([0, 0, 1, 1]))
-        >>> metric, contributions = influence_of("accuracy", answers, np.arange(4))
+        >>> predictions = ModelPredictions(np.array([[-1.0], [2.0], [1.0], [3.0]]), np.array([0, 0, 1, 1]))
+        >>> metric, contributions = value_and_contributions("accuracy", predictions, np.arange(4))
         >>> metric.value, contributions.shape  # the second image is called positive
         (0.75, (4,))
     """
-    cached = answers.influences.get(name)
+    cached = predictions.influences.get(name)
     if cached is not None and cached[0] is patient:
         return cached[1]
-    metric, contributions = _compute(name, answers)
+    metric, contributions = _compute_if_allowed(name, predictions)
     codes, position = code_patients(patient)
     if metric.is_defined:
-        moved = np.bincount(position, contributions(patient), minlength=len(codes))
+        patient_contributions = np.bincount(position, contributions(patient), minlength=len(codes))
     else:
-        moved = np.full(len(codes), np.nan)
-    answers.influences[name] = (patient, (metric, moved))
-    return metric, moved
+        patient_contributions = np.full(len(codes), np.nan)
+    predictions.influences[name] = (patient, (metric, patient_contributions))
+    return metric, patient_contributions

@@ -11,17 +11,17 @@ from jaxtyping import Float, Int
 from assay.core.reasons import Code, Reason
 from assay.stats import metrics
 from assay.stats.influence import ModelPredictions, Patients, PerImage, correct_small_sample, mean_influence
-from assay.stats.measure import MeasureRequirements, Result, measure, without_value
+from assay.stats.measure import MeasureRequirements, MeasureResult, measure, without_value
 from assay.stats.measures import images
 from assay.stats.metrics import cumulative_log_odds
 
 SPECIFICITIES = (0.8, 0.9, 0.95)
 """The shares of validation images below the threshold grade that a threshold leaves unpredicted."""
-_AT_CUT = MeasureRequirements(ordinal=True, cut=True)
+_AT_CUTOFF = MeasureRequirements(ordinal=True, grade_cutoff=True)
 
 
 @measure(
-    images.performance(
+    images.performance_measure(
         "quadratic-weighted-kappa",
         meaning="agreement of grades beyond chance, with squared distances as weights",
         display="quadratic-weighted kappa",
@@ -31,7 +31,7 @@ _AT_CUT = MeasureRequirements(ordinal=True, cut=True)
     ),
     MeasureRequirements(ordinal=True),
 )
-def quadratic_weighted_kappa(answers: ModelPredictions) -> Result:
+def quadratic_weighted_kappa(predictions: ModelPredictions) -> MeasureResult:
     """Compute 1 - D / E from the observed (D) and the expected (E) squared disagreement of grades.
 
     An image contributes the derivative by its weight.
@@ -43,12 +43,12 @@ def quadratic_weighted_kappa(answers: ModelPredictions) -> Result:
         >>> quadratic_weighted_kappa(ModelPredictions(np.eye(3), np.array([0, 1, 2])))[0].value
         1.0
     """
-    metric = metrics.quadratic_weighted_kappa(answers.calls, answers.target)
-    return metric, partial(_moved_kappa, answers)
+    metric = metrics.quadratic_weighted_kappa(predictions.predicted_classes, predictions.target)
+    return metric, partial(_kappa_influence, predictions)
 
 
-def _moved_kappa(answers: ModelPredictions, patient: Patients) -> PerImage:
-    a, b = answers.calls.astype(np.float64), answers.target.astype(np.float64)
+def _kappa_influence(predictions: ModelPredictions, patient: Patients) -> PerImage:
+    a, b = predictions.predicted_classes.astype(np.float64), predictions.target.astype(np.float64)
     observed = ((a - b) ** 2).mean()
     squares, product = (a**2 + b**2).mean(), a.mean() * b.mean()
     expected = squares - 2 * product
@@ -59,100 +59,114 @@ def _moved_kappa(answers: ModelPredictions, patient: Patients) -> PerImage:
 
 
 @measure(
-    images.dosed(
+    images.dose_response_measure(
         "auroc-referable",
         meaning="AUROC of grades at or above the threshold grade",
         display="AUROC of referable grades",
         chance=0.5,
         among="both",
     ),
-    _AT_CUT,
+    _AT_CUTOFF,
 )
-def auroc_referable(answers: ModelPredictions) -> Result:
+def auroc_referable(predictions: ModelPredictions) -> MeasureResult:
     """Compute the AUROC of the log-odds of a grade at or above the threshold grade (see `images.auroc`).
 
     Examples:
-        >>> auroc_referable(ModelPredictions(np.eye(3), np.array([0, 1, 2]), cut=2))[0].value
+        >>> auroc_referable(ModelPredictions(np.eye(3), np.array([0, 1, 2]), grade_cutoff=2))[0].value
         1.0
     """
-    return images.auroc(at_cut(answers)) if _has_cut(answers) else _no_cut(answers)
+    return (
+        images.auroc(split_at_cutoff(predictions)) if _has_valid_cutoff(predictions) else _without_cutoff(predictions)
+    )
 
 
-def at_cut(answers: ModelPredictions) -> ModelPredictions:
+def split_at_cutoff(predictions: ModelPredictions) -> ModelPredictions:
     """Return the two-class question whether an image is at or above the cut, with its log-odds as the logit."""
-    target = (answers.target >= answers.cut).astype(np.int64)
-    return replace(answers, logits=cumulative_log_odds(answers.logits, answers.cut)[:, None], target=target, cut=1)
+    target = (predictions.target >= predictions.grade_cutoff).astype(np.int64)
+    return replace(
+        predictions,
+        logits=cumulative_log_odds(predictions.logits, predictions.grade_cutoff)[:, None],
+        target=target,
+        grade_cutoff=1,
+    )
 
 
-def _has_cut(answers: ModelPredictions) -> bool:
-    return 0 < answers.cut < answers.classes
+def _has_valid_cutoff(predictions: ModelPredictions) -> bool:
+    return 0 < predictions.grade_cutoff < predictions.n_classes
 
 
-def _no_cut(answers: ModelPredictions) -> Result:
-    return without_value(Reason.of(Code.CUT_OUTSIDE_CLASSES, cut=answers.cut, classes=answers.classes))
+def _without_cutoff(predictions: ModelPredictions) -> MeasureResult:
+    return without_value(
+        Reason.of(Code.CUT_OUTSIDE_CLASSES, cut=predictions.grade_cutoff, classes=predictions.n_classes)
+    )
 
 
-def at_specificity(answers: ModelPredictions, level: int, positive: bool) -> Result:
+def at_specificity(predictions: ModelPredictions, level: int, positive: bool) -> MeasureResult:
     """Compute a share at the threshold that leaves a share of validation images below the cut unpredicted.
 
     An image contributes its residual over the images that count, the threshold being fixed: how that varies with the
     validation images shows over seeds.
 
     Args:
-        answers: Outputs of a model.
+        predictions: Outputs of a model.
         level: Place of the share in `SPECIFICITIES`.
         positive: Whether of the images at or above the cut those predicted so are counted, or of those below the rest.
 
     Examples:
-        >>> answers = ModelPredictions(np.eye(3), np.array([0, 1, 2]), cut=2, specific=np.zeros((3, 3)))
-        >>> at_specificity(answers, level=1, positive=True)[0].value
+        >>> cutoffs = np.zeros((3, 3))
+        >>> predictions = ModelPredictions(np.eye(3), np.array([0, 1, 2]), grade_cutoff=2, specificity_log_odds=cutoffs)
+        >>> at_specificity(predictions, level=1, positive=True)[0].value
         1.0
     """
-    if not _has_cut(answers):
-        return _no_cut(answers)
-    if answers.specific is None or np.isnan(answers.specific[:, level]).any():
+    if not _has_valid_cutoff(predictions):
+        return _without_cutoff(predictions)
+    if predictions.specificity_log_odds is None or np.isnan(predictions.specificity_log_odds[:, level]).any():
         return without_value(Code.NO_CUT_THRESHOLD)
-    predicted = cumulative_log_odds(answers.logits, answers.cut) >= answers.specific[:, level]
-    above = answers.target >= answers.cut
-    of = metrics.sensitivity if positive else metrics.specificity
-    metric = of(predicted.astype(np.int64), above.astype(np.int64))
-    return metric, partial(mean_influence, predicted == positive, metric.value, above == positive)
+    is_predicted = (
+        cumulative_log_odds(predictions.logits, predictions.grade_cutoff) >= predictions.specificity_log_odds[:, level]
+    )
+    is_positive = predictions.target >= predictions.grade_cutoff
+    share = metrics.sensitivity if positive else metrics.specificity
+    metric = share(is_predicted.astype(np.int64), is_positive.astype(np.int64))
+    return metric, partial(mean_influence, is_predicted == positive, metric.value, is_positive == positive)
 
 
 for _at, _level in enumerate(SPECIFICITIES):
     _percent = f"{_level * 100:.0f}"
     measure(
-        images.dosed(
+        images.dose_response_measure(
             f"sensitivity-at-specificity-{_percent}",
             meaning="share of images at or above the threshold "
             f"grade predicted so, at {_percent}% validation specificity",
             display=f"sensitivity to referable grades at validation specificity {_percent}%",
         ),
-        replace(_AT_CUT, specific=True),
+        replace(_AT_CUTOFF, specificity_thresholds=True),
     )(partial(at_specificity, level=_at, positive=True))
     measure(
-        images.dosed(
+        images.dose_response_measure(
             f"specificity-kept-{_percent}",
             meaning=f"share of images below the threshold grade predicted so, at {_percent}% validation specificity",
             direction="none",
             display=f"specificity for referable grades at validation specificity {_percent}%",
         ),
-        replace(_AT_CUT, specific=True),
+        replace(_AT_CUTOFF, specificity_thresholds=True),
     )(partial(at_specificity, level=_at, positive=False))
 
 
-def specific_thresholds(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], cut: int) -> tuple[float, ...]:
+def specificity_thresholds(
+    logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], grade_cutoff: int
+) -> tuple[float, ...]:
     """Of these rows the log-odds of lying at or above the cut, from which each of `SPECIFICITIES` is reached.
 
     The lowest such threshold, halfway to the next score, so that no row sits on it. NaN without a row below the cut.
     """
-    score = np.unique(cumulative_log_odds(logits, cut))
-    low = np.sort(cumulative_log_odds(logits, cut)[target < cut])
-    if not len(low):
+    score = np.unique(cumulative_log_odds(logits, grade_cutoff))
+    negative_scores = np.sort(cumulative_log_odds(logits, grade_cutoff)[target < grade_cutoff])
+    if not len(negative_scores):
         return (float("nan"),) * len(SPECIFICITIES)
     thresholds: list[float] = []
     for level in SPECIFICITIES:
-        last = low[max(int(np.ceil(level * len(low) - 1e-9)), 1) - 1]
+        last = negative_scores[max(int(np.ceil(level * len(negative_scores) - 1e-9)), 1) - 1]
         after = score[np.searchsorted(score, last, side="right") :]
         halfway = (last + after[0]) / 2 if len(after) else last
         thresholds.append(

@@ -22,36 +22,38 @@ from assay.stats.influence import (
     correct_small_sample,
     mean_influence,
 )
-from assay.stats.measure import TWO_CLASSES, Result, measure, without_value
+from assay.stats.measure import TWO_CLASSES, MeasureResult, measure, without_value
 from assay.stats.metrics import Metric, class_score, placements
 
-performance = partial(Measure, probe="performance", low=0.0, high=1.0, direction="higher", needs=("environment",))
+performance_measure = partial(
+    Measure, probe="performance", low=0.0, high=1.0, direction="higher", needs=("environment",)
+)
 """Entry of a measure of classes, from 0 to 1 where nothing else is said."""
-dosed = partial(performance, dosed=True)
+dose_response_measure = partial(performance_measure, dosed=True)
 
 # Chance levels that depend on how frequent the classes are.
 
 
-def _shares(target: Int[np.ndarray, " n"], classes: int) -> Float[np.ndarray, " k"]:
+def _class_shares(target: Int[np.ndarray, " n"], classes: int) -> Float[np.ndarray, " k"]:
     return np.bincount(target, minlength=classes) / max(len(target), 1)
 
 
-def _commonest(target: Int[np.ndarray, " n"], classes: int) -> float:
-    return float(_shares(target, classes).max())
+def _largest_class_share(target: Int[np.ndarray, " n"], classes: int) -> float:
+    return float(_class_shares(target, classes).max())
 
 
-def positives(target: Int[np.ndarray, " n"], classes: int) -> float:
+def positive_share(target: Int[np.ndarray, " n"], classes: int) -> float:
     """Return the share of the positive class."""
     return float((target == 1).sum() / max(len(target), 1))
 
 
 def _entropy(target: Int[np.ndarray, " n"], classes: int) -> float:
-    shares = _shares(target, classes)
+    shares = _class_shares(target, classes)
     return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
 
 
 def _gini(target: Int[np.ndarray, " n"], classes: int) -> float:
-    spread = 1 - (_shares(target, classes) ** 2).sum()
+    spread = 1 - (_class_shares(target, classes) ** 2).sum()
     return float(spread / 2 if classes == 2 else spread)
 
 
@@ -59,7 +61,7 @@ def _gini(target: Int[np.ndarray, " n"], classes: int) -> float:
 
 
 @measure(
-    dosed(
+    dose_response_measure(
         "auroc",
         meaning="chance that an image with the target ranks above one without",
         display="AUROC",
@@ -69,7 +71,7 @@ def _gini(target: Int[np.ndarray, " n"], classes: int) -> float:
     ),
     TWO_CLASSES,
 )
-def auroc(answers: ModelPredictions) -> Result:
+def auroc(predictions: ModelPredictions) -> MeasureResult:
     """Compute the share of pairs of a positive and a negative image in which the positive scores higher, ties half.
 
     An image contributes the deviation of its share of such pairs from the mean, over the pairs.
@@ -82,18 +84,20 @@ def auroc(answers: ModelPredictions) -> Result:
         >>> auroc(ModelPredictions(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.75
     """
-    if answers.ranking_fault:
-        return without_value(answers.ranking_fault)
-    metric = metrics.auroc_from_placements(*answers.placements, answers.target)
-    return metric, partial(_moved_auroc, answers, metric.value)
+    if predictions.undefined_ranking_reason:
+        return without_value(predictions.undefined_ranking_reason)
+    metric = metrics.auroc_from_placements(*predictions.placements, predictions.target)
+    return metric, partial(_auroc_influence, predictions, metric.value)
 
 
-def _moved_auroc(answers: ModelPredictions, area: float, patient: Patients) -> PerImage:
-    return correct_small_sample(auroc_influence(*answers.placements, answers.target, area), answers.target, patient)
+def _auroc_influence(predictions: ModelPredictions, area: float, patient: Patients) -> PerImage:
+    return correct_small_sample(
+        auroc_influence(*predictions.placements, predictions.target, area), predictions.target, patient
+    )
 
 
 @measure(
-    dosed(
+    dose_response_measure(
         "auroc-macro",
         meaning="mean over several classes of the AUROC of each against the rest",
         display="macro AUROC",
@@ -101,9 +105,9 @@ def _moved_auroc(answers: ModelPredictions, area: float, patient: Patients) -> P
         among="both",
         reference="Fawcett 2006",
     ),
-    restates=True,
+    is_restatement=True,
 )
-def auroc_macro(answers: ModelPredictions) -> Result:
+def auroc_macro(predictions: ModelPredictions) -> MeasureResult:
     """Compute the unweighted mean over classes of the AUROC of each against the rest: of two, the same one twice.
 
     An image contributes the mean of its contributions to the classes.
@@ -115,24 +119,24 @@ def auroc_macro(answers: ModelPredictions) -> Result:
         >>> auroc_macro(ModelPredictions(np.eye(3), np.array([0, 1, 2])))[0].value
         1.0
     """
-    if answers.classes == 2 and (result := auroc(answers))[0].is_defined:
+    if predictions.n_classes == 2 and (result := auroc(predictions))[0].is_defined:
         return result
-    metric = metrics.macro_auroc(answers.logits, answers.target, answers.fold, answers.names)
-    return metric, partial(_moved_macro, answers)
+    metric = metrics.macro_auroc(predictions.logits, predictions.target, predictions.fold, predictions.class_names)
+    return metric, partial(_macro_auroc_influence, predictions)
 
 
-def _moved_macro(answers: ModelPredictions, patient: Patients) -> PerImage:
+def _macro_auroc_influence(predictions: ModelPredictions, patient: Patients) -> PerImage:
     total = np.zeros(len(patient))
-    for label in range(answers.classes):
-        score, target = class_score(answers.logits, label), (answers.target == label).astype(np.int64)
+    for label in range(predictions.n_classes):
+        score, target = class_score(predictions.logits, label), (predictions.target == label).astype(np.int64)
         total += correct_small_sample(
-            auroc_influence(*placements(score, target, answers.fold), target), target, patient
+            auroc_influence(*placements(score, target, predictions.fold), target), target, patient
         )
-    return total / answers.classes
+    return total / predictions.n_classes
 
 
 @measure(
-    performance(
+    performance_measure(
         "somers-d",
         meaning="AUROC as a correlation, from -1 to 1",
         display="Somers' D",
@@ -142,9 +146,9 @@ def _moved_macro(answers: ModelPredictions, patient: Patients) -> PerImage:
         reference="Somers 1962",
     ),
     TWO_CLASSES,
-    restates=True,
+    is_restatement=True,
 )
-def somers_d(answers: ModelPredictions) -> Result:
+def somers_d(predictions: ModelPredictions) -> MeasureResult:
     """Compute 2 AUROC - 1; an image contributes twice what it does to AUROC.
 
     References:
@@ -154,13 +158,13 @@ def somers_d(answers: ModelPredictions) -> Result:
         >>> somers_d(ModelPredictions(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
-    area = auroc(answers)[0]
+    area = auroc(predictions)[0]
     metric = Metric(2 * area.value - 1, area.reason)
-    return metric, lambda patient: 2 * _moved_auroc(answers, (metric.value + 1) / 2, patient)
+    return metric, lambda patient: 2 * _auroc_influence(predictions, (metric.value + 1) / 2, patient)
 
 
 @measure(
-    dosed(
+    dose_response_measure(
         "average-precision",
         meaning="mean precision over all thresholds, weighted by recall",
         chance="share of images with the target",
@@ -168,9 +172,9 @@ def somers_d(answers: ModelPredictions) -> Result:
         reference="Buckley and Voorhees 2000",
     ),
     TWO_CLASSES,
-    by_classes=positives,
+    chance_by_frequency=positive_share,
 )
-def average_precision(answers: ModelPredictions) -> Result:
+def average_precision(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean over positive images of the precision at their score.
 
     A positive contributes its own precision, and every image the change of the precision at lower scores.
@@ -179,20 +183,20 @@ def average_precision(answers: ModelPredictions) -> Result:
         Buckley and Voorhees, "Evaluating evaluation measure stability", SIGIR 2000.
 
     Examples:
-        >>> answers = ModelPredictions(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0]))
-        >>> average_precision(answers)[0].value
+        >>> predictions = ModelPredictions(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0]))
+        >>> average_precision(predictions)[0].value
         0.8333333333333333
     """
-    if answers.ranking_fault:
-        return without_value(answers.ranking_fault)
-    metric = metrics.mean_precision(*answers.calls_by_score, answers.target)
-    return metric, partial(_moved_precision, answers, metric.value)
+    if predictions.undefined_ranking_reason:
+        return without_value(predictions.undefined_ranking_reason)
+    metric = metrics.average_precision(*predictions.calls_by_score, predictions.target)
+    return metric, partial(_precision_influence, predictions, metric.value)
 
 
-def _moved_precision(answers: ModelPredictions, mean: float, patient: Patients) -> PerImage:
-    score, positive = answers.score, answers.target == 1
-    called, hit = answers.calls_by_score
-    folds = np.zeros(len(score), dtype=np.int64) if answers.fold is None else answers.fold
+def _precision_influence(predictions: ModelPredictions, mean: float, patient: Patients) -> PerImage:
+    score, positive = predictions.score, predictions.target == 1
+    called, hit = predictions.calls_by_score
+    folds = np.zeros(len(score), dtype=np.int64) if predictions.fold is None else predictions.fold
     rows = np.where(positive, hit / called - mean, 0.0)
     for number in np.unique(folds):
         here, among = folds == number, (folds == number) & positive
@@ -208,53 +212,63 @@ def _moved_precision(answers: ModelPredictions, mean: float, patient: Patients) 
 
 
 @measure(
-    dosed("accuracy", meaning="share of images classified correctly", chance="share of the commonest class"),
-    by_classes=_commonest,
+    dose_response_measure(
+        "accuracy", meaning="share of images classified correctly", chance="share of the commonest class"
+    ),
+    chance_by_frequency=_largest_class_share,
 )
-def accuracy(answers: ModelPredictions) -> Result:
+def accuracy(predictions: ModelPredictions) -> MeasureResult:
     """Compute the share of images whose class is predicted.
 
     Examples:
         >>> accuracy(ModelPredictions(np.array([[2.0], [0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.75
     """
-    metric = metrics.accuracy(answers.calls, answers.target)
-    return metric, partial(mean_influence, answers.calls == answers.target, metric.value, _every(answers))
+    metric = metrics.accuracy(predictions.predicted_classes, predictions.target)
+    return metric, partial(
+        mean_influence, predictions.predicted_classes == predictions.target, metric.value, _all_images(predictions)
+    )
 
 
-@measure(dosed("sensitivity", meaning="share of images with the target that are predicted positive"), TWO_CLASSES)
-def sensitivity(answers: ModelPredictions) -> Result:
+@measure(
+    dose_response_measure("sensitivity", meaning="share of images with the target that are predicted positive"),
+    TWO_CLASSES,
+)
+def sensitivity(predictions: ModelPredictions) -> MeasureResult:
     """Compute the share of positive images that are predicted positive, at the model's threshold.
 
     Examples:
         >>> sensitivity(ModelPredictions(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
-    metric = metrics.sensitivity(answers.calls, answers.target)
-    return metric, partial(mean_influence, answers.calls == 1, metric.value, answers.target == 1)
+    metric = metrics.sensitivity(predictions.predicted_classes, predictions.target)
+    return metric, partial(mean_influence, predictions.predicted_classes == 1, metric.value, predictions.target == 1)
 
 
-@measure(dosed("specificity", meaning="share of images without the target that are predicted negative"), TWO_CLASSES)
-def specificity(answers: ModelPredictions) -> Result:
+@measure(
+    dose_response_measure("specificity", meaning="share of images without the target that are predicted negative"),
+    TWO_CLASSES,
+)
+def specificity(predictions: ModelPredictions) -> MeasureResult:
     """Compute the share of negative images that are predicted negative, at the model's threshold.
 
     Examples:
         >>> specificity(ModelPredictions(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
-    metric = metrics.specificity(answers.calls, answers.target)
-    return metric, partial(mean_influence, answers.calls == 0, metric.value, answers.target == 0)
+    metric = metrics.specificity(predictions.predicted_classes, predictions.target)
+    return metric, partial(mean_influence, predictions.predicted_classes == 0, metric.value, predictions.target == 0)
 
 
-def _every(answers: ModelPredictions) -> np.ndarray:
-    return np.ones(len(answers.target), dtype=bool)
+def _all_images(predictions: ModelPredictions) -> np.ndarray:
+    return np.ones(len(predictions.target), dtype=bool)
 
 
 # Probabilities. An image contributes its residual over the number of images.
 
 
 @measure(
-    performance(
+    performance_measure(
         "brier",
         meaning="mean squared error of the probabilities",
         display="Brier score",
@@ -263,9 +277,9 @@ def _every(answers: ModelPredictions) -> np.ndarray:
         chance="Gini impurity of the classes, half of it for two",
         reference="Brier 1950",
     ),
-    by_classes=_gini,
+    chance_by_frequency=_gini,
 )
-def brier(answers: ModelPredictions) -> Result:
+def brier(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean of (p - y)^2, of several classes summed over them.
 
     References:
@@ -275,11 +289,11 @@ def brier(answers: ModelPredictions) -> Result:
         >>> brier(ModelPredictions(np.array([[0.0], [0.0]]), np.array([1, 0])))[0].value
         0.25
     """
-    return _mean_loss(answers, lambda: answers.squares)
+    return _mean_loss(predictions, lambda: predictions.brier_losses)
 
 
 @measure(
-    performance(
+    performance_measure(
         "log-loss",
         meaning="mean negative log-probability of the true class",
         display="log-loss",
@@ -289,9 +303,9 @@ def brier(answers: ModelPredictions) -> Result:
         chance="entropy of the classes",
         reference="Good 1952",
     ),
-    by_classes=_entropy,
+    chance_by_frequency=_entropy,
 )
-def log_loss(answers: ModelPredictions) -> Result:
+def log_loss(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean of -log p of the true class, in nats, from logits and so never clipped.
 
     References:
@@ -301,18 +315,18 @@ def log_loss(answers: ModelPredictions) -> Result:
         >>> log_loss(ModelPredictions(np.array([[0.0], [0.0]]), np.array([1, 0])))[0].value == math.log(2)
         True
     """
-    return _mean_loss(answers, lambda: answers.losses)
+    return _mean_loss(predictions, lambda: predictions.log_losses)
 
 
-def _mean_loss(answers: ModelPredictions, losses: Callable[[], Float[np.ndarray, " n"]]) -> Result:
-    if answers.unclassed:
-        return without_value(answers.unclassed)
+def _mean_loss(predictions: ModelPredictions, losses: Callable[[], Float[np.ndarray, " n"]]) -> MeasureResult:
+    if predictions.undefined_probability_reason:
+        return without_value(predictions.undefined_probability_reason)
     metric = Metric(float(losses().mean()))
-    return metric, partial(mean_influence, losses(), metric.value, _every(answers))
+    return metric, partial(mean_influence, losses(), metric.value, _all_images(predictions))
 
 
 @measure(
-    dosed(
+    dose_response_measure(
         "calibration-error",
         meaning="mean distance between probabilities and observed shares, in 15 bins of equal mass",
         direction="lower",
@@ -320,7 +334,7 @@ def _mean_loss(answers: ModelPredictions, losses: Callable[[], Float[np.ndarray,
         reference="Kumar, Liang and Ma 2019",
     )
 )
-def calibration_error(answers: ModelPredictions) -> Result:
+def calibration_error(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean over bins, weighted by images, of |mean probability - share that came true|.
 
     An image contributes the residual of its gap, signed as its bin's, with the bins where they are.
@@ -332,9 +346,9 @@ def calibration_error(answers: ModelPredictions) -> Result:
         >>> calibration_error(ModelPredictions(np.zeros((4, 1)), np.array([1, 1, 1, 0])))[0].value
         0.25
     """
-    if answers.unclassed:
-        return without_value(answers.unclassed)
-    gaps, bins = answers.gaps
-    metric = metrics.mean_gap(gaps, bins)
+    if predictions.undefined_probability_reason:
+        return without_value(predictions.undefined_probability_reason)
+    gaps, bins = predictions.calibration_gaps
+    metric = metrics.expected_calibration_error(gaps, bins)
     sign = np.sign(np.bincount(bins, gaps))[bins]
-    return metric, partial(mean_influence, sign * gaps, metric.value, _every(answers))
+    return metric, partial(mean_influence, sign * gaps, metric.value, _all_images(predictions))

@@ -22,34 +22,44 @@ from assay.core.measures import Measure
 from assay.core.reasons import Code, Reason
 from assay.stats import maps
 from assay.stats.influence import ModelPredictions, Patients, PerImage, correct_small_sample
-from assay.stats.maps import Empty
-from assay.stats.measure import COMPUTED, MAPS, Compute, MeasureRequirements, Result, measure, without_value
+from assay.stats.maps import EmptyMaskRule
+from assay.stats.measure import (
+    COMPUTED,
+    MAPS,
+    MeasureFunction,
+    MeasureRequirements,
+    MeasureResult,
+    measure,
+    without_value,
+)
 from assay.stats.measures import images
 from assay.stats.metrics import Metric
 
-LEVELS = (0.8, 0.9, 0.95)
+SENSITIVITY_LEVELS = (0.8, 0.9, 0.95)
 """Shares of the validation lesions at which models are compared."""
-SMALLEST = 0.001
+MIN_COMPONENT_AREA = 0.001
 """Share of an image that a component must have to count as a false positive where no other area is named."""
-AREA_LIMIT = 1.0
+MAX_FALSE_POSITIVES = 1.0
 """Components per image that touch no lesion, up to which the area under the free response is taken."""
 
 _GRID = MapGrid()
 _THRESHOLDS = np.array(_GRID.thresholds)
-_HALF = _GRID.thresholds.index(0.0)
-_AREA = _GRID.areas.index(SMALLEST)
+_AT_ONE_HALF = _GRID.thresholds.index(0.0)
+_AT_MIN_AREA = _GRID.areas.index(MIN_COMPONENT_AREA)
 _NO_LESION = Reason.of(Code.NO_LESION_IMAGE)
-_NO_FREE = Reason.of(Code.NO_LESION_FREE_IMAGE)
+_NO_LESION_FREE = Reason.of(Code.NO_LESION_FREE_IMAGE)
 
-_of_maps = partial(Measure, probe="segmentation", low=0.0, high=1.0, direction="higher", needs=("environment",))
-_outlined = partial(_of_maps, among="lesions")
-_of_pixels = partial(_of_maps, direction="lower")
-_free = partial(Measure, probe="lesion-free", low=0.0, high=1.0, needs=("environment",))
+_map_measure = partial(Measure, probe="segmentation", low=0.0, high=1.0, direction="higher", needs=("environment",))
+_overlap_measure = partial(_map_measure, among="lesions")
+_error_measure = partial(_map_measure, direction="lower")
+_lesion_free_measure = partial(Measure, probe="lesion-free", low=0.0, high=1.0, needs=("environment",))
 _DICE = "Dice 1945; Sorensen 1948"
 _MARKED, _FOUND = "{more} {images} are falsely marked", "{more} lesions are found"
 
 
-def _ratio(numerator: Float[np.ndarray, " n"], denominator: Float[np.ndarray, " n"], reason: Reason | Code) -> Result:
+def _ratio_of_sums(
+    numerator: Float[np.ndarray, " n"], denominator: Float[np.ndarray, " n"], reason: Reason | Code
+) -> MeasureResult:
     """Compute sum(over) / sum(under) over images.
 
     Args:
@@ -70,20 +80,22 @@ def _ratio(numerator: Float[np.ndarray, " n"], denominator: Float[np.ndarray, " 
     return Metric(value, images=int((denominator > 0).sum())), contributions
 
 
-def _mean(values: Float[np.ndarray, " n"], among: Bool[np.ndarray, " n"], reason: Reason | Code) -> Result:
-    return _ratio(np.where(among, values, 0.0), among.astype(np.float64), reason)
+def _mean_over_images(
+    values: Float[np.ndarray, " n"], is_counted: Bool[np.ndarray, " n"], reason: Reason | Code
+) -> MeasureResult:
+    return _ratio_of_sums(np.where(is_counted, values, 0.0), is_counted.astype(np.float64), reason)
 
 
 # Overlap and surfaces at p = 0.5.
 
 
 @measure(
-    _outlined(
+    _overlap_measure(
         "dice", meaning="overlap with the lesion, mean over images that show one", display="Dice", reference=_DICE
     ),
     MAPS,
 )
-def dice(answers: ModelPredictions, empty: Empty = "lesions") -> Result:
+def dice(predictions: ModelPredictions, empty: EmptyMaskRule = "lesions") -> MeasureResult:
     """Compute the mean over images of 2 hit / (truth + predicted), under a convention for empty masks.
 
     References:
@@ -94,17 +106,17 @@ def dice(answers: ModelPredictions, empty: Empty = "lesions") -> Result:
         >>> dice(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.5714285714285714
     """
-    return _overlap(answers, maps.dice, empty)
+    return _mean_overlap(predictions, maps.dice, empty)
 
 
-def _overlap(answers: ModelPredictions, score: maps.Overlap, empty: Empty) -> Result:
-    columns = answers.maps
-    values = score(columns["truth"], columns["predicted"][:, _HALF], columns["hit"][:, _HALF], empty)
-    return _mean(values, ~np.isnan(values), _NO_LESION)
+def _mean_overlap(predictions: ModelPredictions, score: maps.OverlapFunction, empty: EmptyMaskRule) -> MeasureResult:
+    columns = predictions.maps
+    values = score(columns["truth"], columns["predicted"][:, _AT_ONE_HALF], columns["hit"][:, _AT_ONE_HALF], empty)
+    return _mean_over_images(values, ~np.isnan(values), _NO_LESION)
 
 
 measure(
-    _of_maps(
+    _map_measure(
         "dice-skip",
         meaning="overlap over all images, without those that are empty in truth and prediction",
         display="Dice without empty pairs",
@@ -113,7 +125,7 @@ measure(
     MAPS,
 )(partial(dice, empty="skip"))
 measure(
-    _of_maps(
+    _map_measure(
         "dice-one",
         meaning="overlap over all images, 1 where truth and prediction are empty",
         display="Dice with empty pairs scored 1",
@@ -123,7 +135,7 @@ measure(
     MAPS,
 )(partial(dice, empty="one"))
 measure(
-    _of_maps(
+    _map_measure(
         "dice-zero",
         meaning="overlap over all images, 0 where truth and prediction are empty",
         display="Dice with empty pairs scored 0",
@@ -132,7 +144,7 @@ measure(
     MAPS,
 )(partial(dice, empty="zero"))
 measure(
-    _of_maps(
+    _map_measure(
         "dice-smoothed",
         meaning="overlap over all images, 1 added to numerator and denominator",
         display="Dice, smoothed",
@@ -143,7 +155,7 @@ measure(
 
 
 @measure(
-    _outlined(
+    _overlap_measure(
         "iou",
         meaning="pixels common to lesion and prediction over pixels of either",
         display="IoU",
@@ -151,7 +163,7 @@ measure(
     ),
     MAPS,
 )
-def iou(answers: ModelPredictions) -> Result:
+def iou(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean over images with a lesion of hit / (truth + predicted - hit).
 
     References:
@@ -162,11 +174,11 @@ def iou(answers: ModelPredictions) -> Result:
         >>> iou(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.4
     """
-    return _overlap(answers, maps.iou, "lesions")
+    return _mean_overlap(predictions, maps.iou, "lesions")
 
 
-@measure(_outlined("pixel-precision", meaning="share of the predicted pixels that are lesion"), MAPS)
-def pixel_precision(answers: ModelPredictions) -> Result:
+@measure(_overlap_measure("pixel-precision", meaning="share of the predicted pixels that are lesion"), MAPS)
+def pixel_precision(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean over images with a lesion of hit / predicted.
 
     Examples:
@@ -174,11 +186,11 @@ def pixel_precision(answers: ModelPredictions) -> Result:
         >>> pixel_precision(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.25
     """
-    return _overlap(answers, maps.precision, "lesions")
+    return _mean_overlap(predictions, maps.precision, "lesions")
 
 
-@measure(_outlined("pixel-recall", meaning="share of the lesion's pixels that are predicted"), MAPS)
-def pixel_recall(answers: ModelPredictions) -> Result:
+@measure(_overlap_measure("pixel-recall", meaning="share of the lesion's pixels that are predicted"), MAPS)
+def pixel_recall(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean over images with a lesion of hit / truth.
 
     Examples:
@@ -186,11 +198,11 @@ def pixel_recall(answers: ModelPredictions) -> Result:
         >>> pixel_recall(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.5
     """
-    return _overlap(answers, maps.recall, "lesions")
+    return _mean_overlap(predictions, maps.recall, "lesions")
 
 
 @measure(
-    _outlined(
+    _overlap_measure(
         "volume-error",
         meaning="predicted area over the lesion's area, less 1",
         low=-1.0,
@@ -199,7 +211,7 @@ def pixel_recall(answers: ModelPredictions) -> Result:
     ),
     MAPS,
 )
-def volume_error(answers: ModelPredictions) -> Result:
+def volume_error(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean over images with a lesion of (predicted - truth) / truth.
 
     Examples:
@@ -207,12 +219,12 @@ def volume_error(answers: ModelPredictions) -> Result:
         >>> volume_error(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         -0.25
     """
-    values = maps.volume_error(answers.maps["truth"], answers.maps["predicted"][:, _HALF])
-    return _mean(values, ~np.isnan(values), _NO_LESION)
+    values = maps.volume_error(predictions.maps["truth"], predictions.maps["predicted"][:, _AT_ONE_HALF])
+    return _mean_over_images(values, ~np.isnan(values), _NO_LESION)
 
 
 @measure(
-    _outlined(
+    _overlap_measure(
         "hd95",
         meaning="distance within which 95% of the outlines are",
         display="HD95",
@@ -223,7 +235,7 @@ def volume_error(answers: ModelPredictions) -> Result:
     ),
     MAPS,
 )
-def hd95(answers: ModelPredictions) -> Result:
+def hd95(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean of the 95th percentile of distances between outlines, over images that have both.
 
     Where recipes are compared, these are the images in which all of them have both.
@@ -235,22 +247,22 @@ def hd95(answers: ModelPredictions) -> Result:
         >>> hd95(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps={"hd95": np.array([3.0, np.nan])}))[0].value
         3.0
     """
-    return _surface(answers, "hd95")
+    return _mean_surface_column(predictions, "hd95")
 
 
-def _surface(answers: ModelPredictions, name: str) -> Result:
-    values = answers.maps[name].astype(np.float64)
-    among = ~np.isnan(values) & answers.maps.get("shared", True)
-    return _mean(values, among, Code.NO_SURFACES)
+def _mean_surface_column(predictions: ModelPredictions, name: str) -> MeasureResult:
+    values = predictions.maps[name].astype(np.float64)
+    among = ~np.isnan(values) & predictions.maps.get("shared", True)
+    return _mean_over_images(values, among, Code.NO_SURFACES)
 
 
 @measure(
-    _outlined(
+    _overlap_measure(
         "surface-distance", meaning="mean distance between the outlines", unit="px", high=math.inf, direction="lower"
     ),
     MAPS,
 )
-def surface_distance(answers: ModelPredictions) -> Result:
+def surface_distance(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean of the mean distance between outlines, over the images of `hd95`.
 
     Examples:
@@ -258,11 +270,11 @@ def surface_distance(answers: ModelPredictions) -> Result:
         >>> surface_distance(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
         1.5
     """
-    return _surface(answers, "surface_distance")
+    return _mean_surface_column(predictions, "surface_distance")
 
 
 @measure(
-    _outlined(
+    _overlap_measure(
         "surface-dice",
         meaning="share of both outlines within the tolerance of each other",
         display="surface Dice",
@@ -270,7 +282,7 @@ def surface_distance(answers: ModelPredictions) -> Result:
     ),
     MAPS,
 )
-def surface_dice(answers: ModelPredictions) -> Result:
+def surface_dice(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean share of both outlines within the tolerance of each other, over the images of `hd95`.
 
     References:
@@ -281,14 +293,14 @@ def surface_dice(answers: ModelPredictions) -> Result:
         >>> surface_dice(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
         0.75
     """
-    return _surface(answers, "surface_dice")
+    return _mean_surface_column(predictions, "surface_dice")
 
 
 # Lesions found, lesion-free images predicted.
 
 
 @measure(
-    _outlined(
+    _overlap_measure(
         "lesion-sensitivity",
         meaning="share of lesions of which at least half is predicted",
         display="sensitivity by lesion",
@@ -296,7 +308,7 @@ def surface_dice(answers: ModelPredictions) -> Result:
     ),
     MAPS,
 )
-def lesion_sensitivity(answers: ModelPredictions, level: float | None = None) -> Result:
+def lesion_sensitivity(predictions: ModelPredictions, level: float | None = None) -> MeasureResult:
     """Compute the share of lesions that are found, at p = 0.5 or at the threshold of a validation sensitivity.
 
     Examples:
@@ -304,38 +316,42 @@ def lesion_sensitivity(answers: ModelPredictions, level: float | None = None) ->
         >>> lesion_sensitivity(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps=scores))[0].value
         0.6666666666666666
     """
-    threshold = _threshold(answers, level)
-    hits = maps.lesion_hits(answers.maps["lesion_score"], answers.maps["floor"], threshold)
+    threshold = _thresholds_of_images(predictions, level)
+    hits = maps.lesion_hits(predictions.maps["lesion_score"], predictions.maps["floor"], threshold)
     lesions = (~np.isnan(hits)).sum(axis=1) * 1.0
-    reason = _censored(answers, threshold[lesions > 0], level)
-    return reason or _ratio(np.nansum(hits, axis=1), lesions, Code.NO_LESION)
+    reason = _without_threshold(predictions, threshold[lesions > 0], level)
+    return reason or _ratio_of_sums(np.nansum(hits, axis=1), lesions, Code.NO_LESION)
 
 
-def _threshold(answers: ModelPredictions, level: float | None) -> Float[np.ndarray, " n"]:
+def _thresholds_of_images(predictions: ModelPredictions, level: float | None) -> Float[np.ndarray, " n"]:
     if level is None:
-        return np.zeros(len(answers.target))
-    operating = answers.maps.get("operating")
-    return np.full(len(answers.target), np.nan) if operating is None else operating[:, LEVELS.index(level)]
+        return np.zeros(len(predictions.target))
+    operating = predictions.maps.get("operating")
+    return (
+        np.full(len(predictions.target), np.nan) if operating is None else operating[:, SENSITIVITY_LEVELS.index(level)]
+    )
 
 
-def _censored(answers: ModelPredictions, threshold: Float[np.ndarray, " m"], level: float | None) -> Result | None:
+def _without_threshold(
+    predictions: ModelPredictions, threshold: Float[np.ndarray, " m"], level: float | None
+) -> MeasureResult | None:
     """Return the result without a value where a model has no threshold for images that count."""
     if not np.isnan(threshold).any():
         return None
-    if "operating" not in answers.maps:
+    if "operating" not in predictions.maps:
         return without_value(Code.NO_LESION_THRESHOLD)
     return without_value(Reason.of(Code.UNREACHED_VALIDATION_SENSITIVITY, level=level or 0.0))
 
 
 @measure(
-    _of_pixels(
+    _error_measure(
         "false-positives-per-image",
         meaning="mean number over all images of components that touch no lesion",
         high=math.inf,
     ),
     MAPS,
 )
-def false_positives_per_image(answers: ModelPredictions) -> Result:
+def false_positives_per_image(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean over all images of the number of predicted components that hold no pixel of a lesion.
 
     Examples:
@@ -343,12 +359,12 @@ def false_positives_per_image(answers: ModelPredictions) -> Result:
         >>> false_positives_per_image(ModelPredictions(np.zeros((2, 1)), np.array([1, 0]), maps=columns))[0].value
         1.5
     """
-    components = answers.maps["stray"][:, _HALF].astype(np.float64)
-    return _mean(components, np.ones(len(components), dtype=bool), Code.NO_IMAGES)
+    components = predictions.maps["stray"][:, _AT_ONE_HALF].astype(np.float64)
+    return _mean_over_images(components, np.ones(len(components), dtype=bool), Code.NO_IMAGES)
 
 
 @measure(
-    _free(
+    _lesion_free_measure(
         "false-positive-rate",
         meaning="share of lesion-free images with a predicted component",
         direction="lower",
@@ -357,7 +373,7 @@ def false_positives_per_image(answers: ModelPredictions) -> Result:
     ),
     MAPS,
 )
-def false_positive_rate(answers: ModelPredictions, level: float | None = None) -> Result:
+def false_positive_rate(predictions: ModelPredictions, level: float | None = None) -> MeasureResult:
     """Compute the share of lesion-free images with a component of `SMALLEST`, at a threshold as `lesion_sensitivity`.
 
     Examples:
@@ -365,13 +381,15 @@ def false_positive_rate(answers: ModelPredictions, level: float | None = None) -
         >>> false_positive_rate(ModelPredictions(np.zeros((2, 1)), np.array([0, 0]), maps=columns))[0].value
         0.5
     """
-    threshold, free = _threshold(answers, level), answers.maps["truth"] == 0
-    predicted = answers.maps["area_score"][:, _AREA] >= threshold
-    return _censored(answers, threshold[free], level) or _mean(predicted * 1.0, free, _NO_FREE)
+    threshold, free = _thresholds_of_images(predictions, level), predictions.maps["truth"] == 0
+    predicted = predictions.maps["area_score"][:, _AT_MIN_AREA] >= threshold
+    return _without_threshold(predictions, threshold[free], level) or _mean_over_images(
+        predicted * 1.0, free, _NO_LESION_FREE
+    )
 
 
 @measure(
-    _free(
+    _lesion_free_measure(
         "left-empty",
         meaning="share of lesion-free images without a pixel that is predicted at p = 0.5",
         display="share of lesion-free images left empty",
@@ -381,7 +399,7 @@ def false_positive_rate(answers: ModelPredictions, level: float | None = None) -
     ),
     MAPS,
 )
-def left_empty(answers: ModelPredictions) -> Result:
+def left_empty(predictions: ModelPredictions) -> MeasureResult:
     """Compute the share of lesion-free images without a predicted pixel.
 
     Examples:
@@ -389,12 +407,12 @@ def left_empty(answers: ModelPredictions) -> Result:
         >>> left_empty(ModelPredictions(np.zeros((2, 1)), np.array([0, 0]), maps=columns))[0].value
         0.5
     """
-    empty = answers.maps["predicted"][:, _HALF] == 0
-    return _mean(empty * 1.0, answers.maps["truth"] == 0, _NO_FREE)
+    empty = predictions.maps["predicted"][:, _AT_ONE_HALF] == 0
+    return _mean_over_images(empty * 1.0, predictions.maps["truth"] == 0, _NO_LESION_FREE)
 
 
 @measure(
-    _free(
+    _lesion_free_measure(
         "false-positive-area",
         meaning="mean share of a lesion-free image that is predicted as lesion",
         direction="lower",
@@ -403,7 +421,7 @@ def left_empty(answers: ModelPredictions) -> Result:
     ),
     MAPS,
 )
-def false_positive_area(answers: ModelPredictions) -> Result:
+def false_positive_area(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean over lesion-free images of the share of predicted pixels.
 
     Examples:
@@ -411,14 +429,14 @@ def false_positive_area(answers: ModelPredictions) -> Result:
         >>> false_positive_area(ModelPredictions(np.zeros((1, 1)), np.array([0]), maps=columns))[0].value
         0.25
     """
-    share = answers.maps["predicted"][:, _HALF] / answers.maps["pixels"]
-    return _mean(share, answers.maps["truth"] == 0, _NO_FREE)
+    share = predictions.maps["predicted"][:, _AT_ONE_HALF] / predictions.maps["pixels"]
+    return _mean_over_images(share, predictions.maps["truth"] == 0, _NO_LESION_FREE)
 
 
-for _level in LEVELS:
+for _level in SENSITIVITY_LEVELS:
     _percent = f"{_level * 100:.0f}"
     measure(
-        _free(
+        _lesion_free_measure(
             f"lesion-sensitivity-at-{_percent}",
             meaning=f"share of test lesions found at the threshold that finds {_percent}% of validation lesions",
             among="lesions",
@@ -428,7 +446,7 @@ for _level in LEVELS:
         MAPS,
     )(partial(lesion_sensitivity, level=_level))
     measure(
-        _free(
+        _lesion_free_measure(
             f"false-positive-rate-at-{_percent}",
             meaning="share of lesion-free images with a predicted "
             f"component, at the threshold that finds {_percent}% of validation lesions",
@@ -444,15 +462,15 @@ for _level in LEVELS:
 # Ranking of images with a lesion against those without, by a score of the map.
 
 
-def measure_by_score(answers: ModelPredictions, of: Compute, score: str) -> Result:
+def measure_by_score(predictions: ModelPredictions, compute: MeasureFunction, score: str) -> MeasureResult:
     """Compute a measure of two classes by another score of the map than its greatest logit (see `images`).
 
     Examples:
-        >>> answers = ModelPredictions(np.zeros((2, 1)), np.array([1, 0]), maps={"top_mean": np.array([2.0, -1.0])})
-        >>> measure_by_score(answers, images.auroc, "top_mean")[0].value
+        >>> predictions = ModelPredictions(np.zeros((2, 1)), np.array([1, 0]), maps={"top_mean": np.array([2.0, -1.0])})
+        >>> measure_by_score(predictions, images.auroc, "top_mean")[0].value
         1.0
     """
-    return of(replace(answers, logits=answers.maps[score].astype(np.float64)[:, None]))
+    return compute(replace(predictions, logits=predictions.maps[score].astype(np.float64)[:, None]))
 
 
 for _name, _column, _by, _scored in (
@@ -460,7 +478,7 @@ for _name, _column, _by, _scored in (
     ("area", "half_area", "by area", "by the predicted area"),
 ):
     measure(
-        _free(
+        _lesion_free_measure(
             f"auroc-{_name}",
             meaning=f"AUROC of images with a lesion, {_scored}",
             display=f"AUROC {_by}",
@@ -470,9 +488,9 @@ for _name, _column, _by, _scored in (
             reference="Hanley and McNeil 1982",
         ),
         MeasureRequirements(binary=True, maps=True),
-    )(partial(measure_by_score, of=images.auroc, score=_column))
+    )(partial(measure_by_score, compute=images.auroc, score=_column))
     measure(
-        _free(
+        _lesion_free_measure(
             f"average-precision-{_name}",
             meaning=f"average precision of images with a lesion, {_scored}",
             display=f"average precision {_by}",
@@ -481,12 +499,12 @@ for _name, _column, _by, _scored in (
             among="both",
         ),
         MeasureRequirements(binary=True, maps=True),
-        by_classes=images.positives,
-    )(partial(measure_by_score, of=images.average_precision, score=_column))
+        chance_by_frequency=images.positive_share,
+    )(partial(measure_by_score, compute=images.average_precision, score=_column))
 
 
 @measure(
-    _free(
+    _lesion_free_measure(
         "free-response-area",
         meaning="mean share of lesions found over 0 to 1 false positives per image",
         display="area under the free response",
@@ -496,8 +514,8 @@ for _name, _column, _by, _scored in (
     ),
     MAPS,
 )
-def free_response_area(answers: ModelPredictions) -> Result:
-    """Compute the area under the share of lesions found, over 0 to `AREA_LIMIT` false positives per image.
+def free_response_area(predictions: ModelPredictions) -> MeasureResult:
+    """Compute the area under the share of lesions found, over 0 to `MAX_FALSE_POSITIVES` false positives per image.
 
     Folds have a curve each, and their areas are averaged by lesions. Where a step of the curve begins is a mean over
     images, how high it is a ratio of sums, and a fold counts by its lesions: an image contributes to all three.
@@ -513,33 +531,37 @@ def free_response_area(answers: ModelPredictions) -> Result:
         >>> free_response_area(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
         1.0
     """
-    folds = _curves(answers)
-    areas = [maps.partial_area(fold.curve, AREA_LIMIT) for fold in folds]
+    folds = _free_response_curves(predictions)
+    areas = [maps.partial_area(fold.curve, MAX_FALSE_POSITIVES) for fold in folds]
     metric = next((area for area in areas if area.reason), areas[0])
     if metric.is_defined and len(areas) > 1:
-        metric = Metric(float(np.average([area.value for area in areas], weights=[fold.lesions for fold in folds])))
-    return metric, partial(_moved_area, answers, metric.value)
+        metric = Metric(float(np.average([area.value for area in areas], weights=[fold.n_lesions for fold in folds])))
+    return metric, partial(_area_influence, predictions, metric.value)
 
 
-def _curves(answers: ModelPredictions) -> list[maps.FoldFreeResponse]:
-    columns = answers.maps
-    return maps.free_responses(columns["stray"], columns["lesion_score"], columns["floor"], _THRESHOLDS, answers.fold)
+def _free_response_curves(predictions: ModelPredictions) -> list[maps.FoldFreeResponse]:
+    columns = predictions.maps
+    return maps.fold_free_responses(
+        columns["stray"], columns["lesion_score"], columns["floor"], _THRESHOLDS, predictions.fold
+    )
 
 
-def _moved_area(answers: ModelPredictions, area: float, patient: Patients) -> PerImage:
-    columns = answers.maps
-    marked = maps.lesions_marked(columns["lesion_score"], columns["floor"], _THRESHOLDS)
+def _area_influence(predictions: ModelPredictions, area: float, patient: Patients) -> PerImage:
+    columns = predictions.maps
+    marked = maps.count_marked_lesions(columns["lesion_score"], columns["floor"], _THRESHOLDS)
     lesions = (~np.isnan(columns["lesion_score"])).sum(axis=1)
-    false = maps.false_marks(columns["stray"])
-    rows = np.zeros(len(answers.target))
-    for fold in _curves(answers):
-        here, curve = fold.images, fold.curve
+    false = maps.count_false_marks(columns["stray"])
+    rows = np.zeros(len(predictions.target))
+    for fold in _free_response_curves(predictions):
+        here, curve = fold.is_in_fold, fold.curve
         higher = marked[here] - lesions[here, None] * curve.sensitivity
-        further = (false[here] - curve.false_positives) * fold.lesions / here.sum()
-        width = -np.diff(np.minimum(curve.false_positives, AREA_LIMIT), prepend=AREA_LIMIT)
+        further = (false[here] - curve.false_positives) * fold.n_lesions / here.sum()
+        width = -np.diff(np.minimum(curve.false_positives, MAX_FALSE_POSITIVES), prepend=MAX_FALSE_POSITIVES)
         rise = -np.diff(curve.sensitivity, append=0.0)
-        moved = (higher * width - further * rise * (curve.false_positives < AREA_LIMIT)).sum(axis=1) / AREA_LIMIT
-        rows[here] = moved + lesions[here] * (maps.partial_area(curve, AREA_LIMIT).value - area)
+        moved = (higher * width - further * rise * (curve.false_positives < MAX_FALSE_POSITIVES)).sum(
+            axis=1
+        ) / MAX_FALSE_POSITIVES
+        rows[here] = moved + lesions[here] * (maps.partial_area(curve, MAX_FALSE_POSITIVES).value - area)
     return correct_small_sample(rows / lesions.sum(), np.zeros(len(rows), dtype=np.int64), patient)
 
 
@@ -547,7 +569,7 @@ def _moved_area(answers: ModelPredictions, area: float, patient: Patients) -> Pe
 
 
 @measure(
-    _of_pixels(
+    _error_measure(
         "pixel-calibration-error",
         meaning="mean distance between pixels' probabilities and the observed shares of lesion",
         display="calibration error of pixels",
@@ -555,7 +577,7 @@ def _moved_area(answers: ModelPredictions, area: float, patient: Patients) -> Pe
     ),
     MAPS,
 )
-def pixel_calibration_error(answers: ModelPredictions) -> Result:
+def pixel_calibration_error(predictions: ModelPredictions) -> MeasureResult:
     """Compute the mean over bins, weighted by pixels, of |mean probability - share of pixels that are lesion|.
 
     References:
@@ -567,18 +589,18 @@ def pixel_calibration_error(answers: ModelPredictions) -> Result:
         >>> pixel_calibration_error(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
         0.25
     """
-    return _calibration(answers, REGIONS, Code.NO_IMAGES)
+    return _pixel_calibration(predictions, REGIONS, Code.NO_IMAGES)
 
 
-def _calibration(answers: ModelPredictions, regions: tuple[str, ...], reason: Code) -> Result:
-    columns, among = answers.maps, [REGIONS.index(name) for name in regions]
+def _pixel_calibration(predictions: ModelPredictions, regions: tuple[str, ...], reason: Code) -> MeasureResult:
+    columns, among = predictions.maps, [REGIONS.index(name) for name in regions]
     gap = (columns["bin_claimed"] - columns["bin_came"])[:, among].sum(axis=1)
     pixels = columns["bin_count"][:, among].sum(axis=(1, 2))
-    return _ratio((gap * np.sign(gap.sum(axis=0))).sum(axis=1), pixels * 1.0, reason)
+    return _ratio_of_sums((gap * np.sign(gap.sum(axis=0))).sum(axis=1), pixels * 1.0, reason)
 
 
 @measure(
-    _of_pixels(
+    _error_measure(
         "pixel-calibration-error-boundary",
         meaning="calibration error in a band along the true outlines",
         display="calibration error of pixels at outlines",
@@ -586,7 +608,7 @@ def _calibration(answers: ModelPredictions, regions: tuple[str, ...], reason: Co
     ),
     MAPS,
 )
-def pixel_calibration_error_boundary(answers: ModelPredictions) -> Result:
+def pixel_calibration_error_boundary(predictions: ModelPredictions) -> MeasureResult:
     """Compute `pixel_calibration_error` of the pixels in a band along the true outlines.
 
     Examples:
@@ -595,18 +617,18 @@ def pixel_calibration_error_boundary(answers: ModelPredictions) -> Result:
         >>> pixel_calibration_error_boundary(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
         0.25
     """
-    return _calibration(answers, ("boundary",), Code.NO_BOUNDARY_PIXEL)
+    return _pixel_calibration(predictions, ("boundary",), Code.NO_BOUNDARY_PIXEL)
 
 
 @measure(
-    _of_pixels(
+    _error_measure(
         "pixel-calibration-error-background",
         meaning="calibration error away from lesions and that band",
         display="calibration error of pixels of the background",
     ),
     MAPS,
 )
-def pixel_calibration_error_background(answers: ModelPredictions) -> Result:
+def pixel_calibration_error_background(predictions: ModelPredictions) -> MeasureResult:
     """Compute `pixel_calibration_error` of the pixels away from lesions and from that band.
 
     Examples:
@@ -615,13 +637,13 @@ def pixel_calibration_error_background(answers: ModelPredictions) -> Result:
         >>> pixel_calibration_error_background(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
         0.25
     """
-    return _calibration(answers, ("background",), Code.NO_BACKGROUND_PIXEL)
+    return _pixel_calibration(predictions, ("background",), Code.NO_BACKGROUND_PIXEL)
 
 
 # At the size of the images' files.
 
 
-def at_native(answers: ModelPredictions, of: Compute) -> Result:
+def at_native(predictions: ModelPredictions, compute: MeasureFunction) -> MeasureResult:
     """Compute a measure from the columns at the size of the files, which are of p = 0.5.
 
     Examples:
@@ -629,11 +651,11 @@ def at_native(answers: ModelPredictions, of: Compute) -> Result:
         >>> at_native(ModelPredictions(np.zeros((1, 1)), np.array([1]), maps=columns), pixel_recall)[0].value
         0.5
     """
-    at_file = {name: column for name, column in answers.maps.items() if name.startswith(AT_NATIVE)}
+    at_file = {name: column for name, column in predictions.maps.items() if name.startswith(AT_NATIVE)}
     columns = {name.removeprefix(AT_NATIVE): column for name, column in at_file.items()}
     for name in ("predicted", "hit"):
         columns[name] = np.repeat(columns[name][:, None], len(_THRESHOLDS), axis=1)
-    return of(replace(answers, maps=columns))
+    return compute(replace(predictions, maps=columns))
 
 
 for _name, _of in (
@@ -656,4 +678,4 @@ for _name, _of in (
             option="native",
         ),
         MeasureRequirements(maps=True, native=True),
-    )(partial(at_native, of=_of))
+    )(partial(at_native, compute=_of))

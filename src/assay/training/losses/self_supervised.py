@@ -108,7 +108,7 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
 
 @component("loss", "vicreg", summary="no labels: variance, invariance, covariance of two views (Bardes et al. 2022)")
 class VicReg(TwoViews):
-    """`views.vicreg` after an expander of three layers.
+    """`vicreg` after an expander of three layers.
 
     Examples:
         Views that are 1 apart in every dimension, each the same for all images: 25 for their distance, and
@@ -184,7 +184,7 @@ class TeacherStudent(TwoViews):
 @component("loss", "moco", summary="no labels: a view's teacher key among a queue of keys (MoCo v2, Chen et al. 2020)")
 class Moco(TeacherStudent):
     """The first view's projection finds the teacher's of the second view among the keys of images seen before:
-    `views.info_nce`. Version 2: a projection of two layers without batch norm (Chen, Fan, Girshick and He 2020).
+    `info_nce`. Version 2: a projection of two layers without batch norm (Chen, Fan, Girshick and He 2020).
 
     queue: how many keys are kept, unit vectors, drawn at random at first; a training step puts its own in the place of
     the oldest. Keys are not shuffled over devices: batch norms of queries and keys see the same whole batches. The

@@ -31,19 +31,19 @@ from assay.store.schema import SEEDS, VALUES
 from assay.store.views import SeedValues
 
 Rows = Sequence[Row]
-BUDGETS = ("epochs", "fraction", "rows")
-"""Axes along which performance is drawn, where they are not compared."""
+BUDGET_AXES = ("epochs", "fraction", "rows")
+"""Axes of the training budget, along which performance is drawn where they are not compared."""
 _PERFORMANCE = ("performance", *PROBES_OF_MAPS)
 
 
-def whole(row: Row, name: str) -> int:
-    """A count of a row; 0 where there is none."""
+def int_or_zero(row: Row, name: str) -> int:
+    """Return a count of a row; 0 where there is none."""
     value = numeric(row, name)
     return 0 if math.isnan(value) else int(value)
 
 
-def mapping(text: Any) -> Mapping[str, str]:
-    """A column that holds a JSON object, with its values as text; empty where it holds none."""
+def text_mapping(text: Any) -> Mapping[str, str]:
+    """Return the JSON object that a column holds, with its values as text; empty where it holds none."""
     return _read(text) if isinstance(text, str) and text else {}
 
 
@@ -55,17 +55,17 @@ def _read(text: str) -> Mapping[str, str]:
 
 
 def coordinates(row: Row) -> Mapping[str, str]:
-    """Axis -> label of the recipe that a row is about."""
-    return mapping(row.get("coordinates"))
+    """Return axis -> label of the recipe that a row is about."""
+    return text_mapping(row.get("coordinates"))
 
 
-def distinct(values: Iterable[Any]) -> list[Any]:
-    """Each value once, in order of appearance, without empty ones."""
+def distinct_values(values: Iterable[Any]) -> list[Any]:
+    """Return each value once, in order of appearance, without empty ones."""
     return [value for value in dict.fromkeys(values) if value not in ("", None)]
 
 
 class RunTables(Mapping[str, Rows]):
-    """Tables of a run folder, each read when it is first asked for.
+    """Tables of a run folder, each read on first access.
 
     Raises:
         NoTableError: Runs of this kind have no such table.
@@ -74,30 +74,36 @@ class RunTables(Mapping[str, Rows]):
 
     def __init__(self, root: Path) -> None:
         self._folder = RunFolder(root)
-        self._known = self._folder.tables
+        self._tables = self._folder.tables
         self._read: dict[str, Rows] = {}
 
     def __getitem__(self, name: str) -> Rows:
         if name not in self._read:
-            table = self._known.get(name) or self._folder.require_table(name)
+            table = self._tables.get(name) or self._folder.require_table(name)
             self._read[name] = _checked_rows(self._folder, table)
         return self._read[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._known  # asked for every cell of the page
+        return name in self._tables  # called for every cell of the page
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._known)
+        return iter(self._tables)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._tables)
 
 
-def unshifted(points: Sequence[Any]) -> dict[str, str]:
-    """Return, of recipes of a study, the test conditions whose images are chosen as those of training -> their name."""
+def unshifted_labels(points: Sequence[Any]) -> dict[str, str]:
+    """Return the test conditions whose images are selected as those of training, each with the label for such ones.
+
+    Args:
+        points: Recipes of a study, as its file lists them: with `train` and `tests`.
+    """
     tests = points[0]["tests"] if points else ()
-    alike = [name for name in tests if all({"split": "train", **at["tests"][name]} == at["train"] for at in points)]
-    return dict.fromkeys(alike, UNSHIFTED)
+    unshifted_conditions = [
+        name for name in tests if all({"split": "train", **at["tests"][name]} == at["train"] for at in points)
+    ]
+    return dict.fromkeys(unshifted_conditions, UNSHIFTED)
 
 
 def networks(tables: Mapping[str, Rows]) -> Rows:
@@ -117,16 +123,16 @@ def _checked_rows(folder: RunFolder, table: Table) -> Rows:
 
 
 @dataclass(frozen=True)
-class Outline:
-    """Scope of a page.
+class PageScope:
+    """What the charts of a page compare, and at which values of the other axes.
 
     Attributes:
         axis: The compared axis, empty for a single recipe.
-        levels: Its values in the spec's order.
+        levels: Its values in the order of the study file.
         fixed: The other axes and the value at which charts show them.
-        measure: The performance that the run is about.
-        dosed: The axis of the doses of a dose-response; empty where there is none.
-        budgets: An axis along which performance is drawn; empty where there is none.
+        measure: The performance measure that the run is about.
+        dose_axis: The axis of the doses of a dose-response; empty where there is none.
+        budget_axis: An axis of the training budget, along which performance is drawn; empty where there is none.
         axes: All axes with more than one value.
     """
 
@@ -134,8 +140,8 @@ class Outline:
     levels: tuple[str, ...]
     fixed: Mapping[str, str]
     measure: str
-    dosed: str = ""
-    budgets: str = ""
+    dose_axis: str = ""
+    budget_axis: str = ""
     axes: tuple[str, ...] = ()
 
     def is_in_slice(self, row: Row, *free: str) -> bool:
@@ -144,7 +150,7 @@ class Outline:
         return all(at.get(axis, value) == value for axis, value in self.fixed.items() if axis not in free)
 
 
-def outline(tables: Mapping[str, Rows]) -> Outline:
+def page_scope(tables: Mapping[str, Rows]) -> PageScope:
     """Return the scope that the pre-specified comparisons suggest, or failing these the grid itself.
 
     Examples:
@@ -155,26 +161,32 @@ def outline(tables: Mapping[str, Rows]) -> Outline:
         >>> common = {"role": "primary", "axis": "loss", "measure": "auroc", "low": 0.0}
         >>> contrasts = [common | {"decision": decision, "where": json.dumps({"confounder": kind})}
         ...              for decision, kind in (("inconclusive", "tag"), ("lower", "low"))]
-        >>> shown = outline({"trials": networks, "contrasts": contrasts})
-        >>> shown.axis, shown.levels, shown.fixed
+        >>> scope = page_scope({"trials": networks, "contrasts": contrasts})
+        >>> scope.axis, scope.levels, scope.fixed
         ('loss', ('ce', 'supcon'), {'confounder': 'low'})
     """
     values: dict[str, list[str]] = {}
     for row in networks(tables):
         for axis, value in coordinates(row).items():
             values.setdefault(axis, []).append(value)
-    wide = {axis: levels for axis, labels in values.items() if len(levels := distinct(labels)) > 1}
+    varying_axes = {axis: levels for axis, labels in values.items() if len(levels := distinct_values(labels)) > 1}
     contrasts = [row for row in tables.get("contrasts", ()) if row["role"] not in CONTROLS]
-    named = leading(contrasts) or next(iter(contrasts), None)
+    lead_contrast = leading(contrasts) or next(iter(contrasts), None)
     doses = tables.get("dose_changes", ())
-    dosed = str(doses[0]["axis"]) if doses else ""
-    free = [axis for axis in wide if axis not in (*BUDGETS, dosed)] or list(wide)
-    axis = named["axis"] if named and named["axis"] in wide else max(free, key=lambda name: len(wide[name]), default="")
-    where = mapping(named["where"] if named else "")
-    fixed = {other: where.get(other) or levels[-1] for other, levels in wide.items() if other != axis}
-    levels = wide.get(axis) or distinct(row["recipe"] for row in networks(tables)) or [""]
-    budgets = next((name for name in wide if name.split("+")[0] in BUDGETS and name != axis), "")
-    return Outline(axis, tuple(levels), fixed, _measure(tables, contrasts), dosed, budgets, tuple(wide))
+    dose_axis = str(doses[0]["axis"]) if doses else ""
+    free = [axis for axis in varying_axes if axis not in (*BUDGET_AXES, dose_axis)] or list(varying_axes)
+    axis = (
+        lead_contrast["axis"]
+        if lead_contrast and lead_contrast["axis"] in varying_axes
+        else max(free, key=lambda name: len(varying_axes[name]), default="")
+    )
+    where = text_mapping(lead_contrast["where"] if lead_contrast else "")
+    fixed = {other: where.get(other) or levels[-1] for other, levels in varying_axes.items() if other != axis}
+    levels = varying_axes.get(axis) or distinct_values(row["recipe"] for row in networks(tables)) or [""]
+    budget_axis = next((name for name in varying_axes if name.split("+")[0] in BUDGET_AXES and name != axis), "")
+    return PageScope(
+        axis, tuple(levels), fixed, _measure(tables, contrasts), dose_axis, budget_axis, tuple(varying_axes)
+    )
 
 
 def _measure(tables: Mapping[str, Rows], contrasts: Rows) -> str:
@@ -190,112 +202,117 @@ def _measure(tables: Mapping[str, Rows], contrasts: Rows) -> str:
         and row["value"] == row["value"]
         and not (row["factor"] or row["level"] or row["group"])
     ]
-    most = max(distinct(compared), key=compared.count, default="")
+    most = max(distinct_values(compared), key=compared.count, default="")
     return next(
         (name for name in (most, "dice", "auroc", "auroc-macro", *estimated) if name in set(estimated)), most or "auroc"
     )
 
 
 @dataclass(frozen=True)
-class Wording:
-    """Words of a page for a column, in place of those by the kind of its cells.
+class CellFormat:
+    """How a page writes the cells of a column, in place of the format of their kind.
 
     Attributes:
         cell: Returns the cell of a row.
-        head: The heading; that of the table where empty.
+        heading: The heading; that of the table where empty.
     """
 
-    cell: Callable[[Row, Evidence], Cell]
-    head: str = ""
+    cell: Callable[[Row, PageContext], Cell]
+    heading: str = ""
 
 
-def _verdict_of_account(evidence: Evidence) -> list[str]:
-    return [evidence.page.account(evidence).verdict or "No answer is possible from these results."]
+def _verdict_of_page(context: PageContext) -> list[str]:
+    return [context.page.text(context).verdict or "No answer is possible from these results."]
 
 
-def _no_block(evidence: Evidence, measure: str) -> Block:
-    RunFolder(evidence.root).require_table("estimates")
-    raise StoreError(f"{evidence.root} has no figure of {measure}")
+def _no_block(context: PageContext, measure: str) -> Block:
+    RunFolder(context.root).require_table("estimates")
+    raise StoreError(f"{context.root} has no figure of {measure}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """What the page of a kind of run is made of: functions of its tables, and blocks. Most pages lack some.
+class PageDefinition:
+    """Definition of the page of a kind of run: functions of its tables, and blocks. Most pages lack some.
 
     Attributes:
-        account: Returns its words.
+        text: Returns its texts.
         sections: Returns its sections.
-        answer: Returns the answer as the terminal has it, by lines; the verdict of its account where not given.
-        first: Returns the blocks whose charts may lead. The first screen shows the first that has values.
-        second: Block whose chart a notebook shows after it.
+        answer: Returns the answer as the terminal prints it, by lines; by default the verdict of the page.
+        leading_blocks: Returns the blocks whose charts may lead. The first screen shows the first that has values.
+        notebook_block: Block whose chart a notebook shows after that one.
         block_of: Returns the block of one measure. Raises StoreError where there is none.
-        rows: Returns the rows of a table with columns that blocks use besides.
-        cells: Column -> its words on this page.
+        rows: Returns the rows of a table, with further columns that blocks use.
+        cells: Column -> how this page writes its cells.
         terms: Returns, by the id of a section, further terms with their meanings.
-        opened: Returns, by the id of a section, results that a reader opens.
+        result_details: Returns, by the id of a section, results with details that a reader can unfold.
         failures: Blocks of what failed, collapsed or is undefined.
         environments: Block of test conditions.
         methods: Returns sentences on methods for a paper, from the findings.
-        texts: Returns the further texts of a run folder that its tables give, by name of file.
+        extra_files: Returns the further text files of a run folder, which follow from its tables, by file name.
     """
 
-    account: Callable[[Evidence], PageText]
+    text: Callable[[PageContext], PageText]
     sections: Callable[[Mapping[str, Rows]], Sequence[Section]]
-    answer: Callable[[Evidence], Iterable[str]] = _verdict_of_account
-    first: Callable[[Evidence], Iterable[Block]] = lambda _: ()
-    second: Block | None = None
-    block_of: Callable[[Evidence, str], Block] = _no_block
-    rows: Callable[[str, Rows, Evidence], Rows] = lambda _, rows, __: rows
-    cells: Mapping[str, Wording] = field(default_factory=dict[str, Wording])
+    answer: Callable[[PageContext], Iterable[str]] = _verdict_of_page
+    leading_blocks: Callable[[PageContext], Iterable[Block]] = lambda _: ()
+    notebook_block: Block | None = None
+    block_of: Callable[[PageContext, str], Block] = _no_block
+    rows: Callable[[str, Rows, PageContext], Rows] = lambda _, rows, __: rows
+    cells: Mapping[str, CellFormat] = field(default_factory=dict[str, CellFormat])
     terms: Callable[[Mapping[str, Rows]], Mapping[str, Mapping[str, str]]] = lambda _: {}
-    opened: Callable[[Evidence], Mapping[str, Sequence[ResultDetail]]] = lambda _: {}
+    result_details: Callable[[PageContext], Mapping[str, Sequence[ResultDetail]]] = lambda _: {}
     failures: tuple[Block, ...] = ()
     environments: Block | None = None
-    methods: Callable[[Evidence], Sequence[str]] = lambda _: ()
-    texts: Callable[[Path], Mapping[str, str]] = lambda _: {}
+    methods: Callable[[PageContext], Sequence[str]] = lambda _: ()
+    extra_files: Callable[[Path], Mapping[str, str]] = lambda _: {}
 
 
-_TYPED = {"command": "assay ", "look again": "assay ", "next study": "assay ", "next audit": "assay ", "folders": "",
+_COMMAND_STARTS = {"command": "assay ", "look again": "assay ", "next study": "assay ", "next audit": "assay ",
+"folders": "",
           "path": ""}  # fmt: skip
-"""Facts that commands are made of -> how each begins."""
-_CHOICE = {"data", "split", "where", "crop", "rows"}
+"""Facts that are commands, or parts of one -> how each begins."""
+_IMAGE_CHOICE_KEYS = {"data", "split", "where", "crop", "rows"}
 """Keys of a test condition that choose its images."""
-_WORDS = r"""(?:[^\s'"`$&|;<>()\\*?\[\]#!]|'[^']*'|"'"|(?<=\S) (?=\S))+"""
+_QUOTED_WORDS = r"""(?:[^\s'"`$&|;<>()\\*?\[\]#!]|'[^']*'|"'"|(?<=\S) (?=\S))+"""
 """Words as `shlex.quote` leaves them, with single spaces."""
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The tables of a run, what its page is about, and the names of recipes and test conditions.
+class PageContext:
+    """All that a page is made from: the tables of a run, the scope, and the names of recipes and test conditions.
 
     Attributes:
-        typed: The run folder as the page types it in commands; empty for as it is typed from here.
+        tables: Tables of the run, by name.
+        root: The run folder.
+        kind: Kind of the run.
+        folder_in_commands: The run folder as the page writes it in commands; by default the path from the working
+            directory.
     """
 
     tables: Mapping[str, Rows]
     root: Path
     kind: Kind
-    typed: str = ""
+    folder_in_commands: str = ""
 
     @classmethod
-    def of(cls, root: Path) -> Evidence:
+    def of(cls, root: Path) -> PageContext:
         """Return the tables of a run folder with its kind."""
         return cls(RunTables(root), root, RunFolder(root).require_run())
 
     @property
     def typed_folder(self) -> str:
         """The run folder in a command."""
-        return self.typed or typed_path(self.root)
+        return self.folder_in_commands or typed_path(self.root)
 
     @cached_property
-    def page(self) -> Page:
-        """What the page of this kind of run is made of."""
+    def page(self) -> PageDefinition:
+        """Definition of the page of this kind of run."""
         return load_object(self.kind.page)
 
     @cached_property
-    def outline(self) -> Outline:
-        """Scope of the page."""
-        return outline(self.tables)
+    def scope(self) -> PageScope:
+        """What the charts of the page compare."""
+        return page_scope(self.tables)
 
     @cached_property
     def facts(self) -> Mapping[str, str]:
@@ -305,9 +322,9 @@ class Evidence:
             StoreError: Words for a command, which a reader copies into a shell, would start another program there.
         """
         facts = {row["key"]: row["value"] for row in self.tables.get("provenance", ())}
-        for key, begin in _TYPED.items():
+        for key, first_words in _COMMAND_STARTS.items():
             text = facts.get(key, "")
-            if text and not (text.startswith(begin) and re.fullmatch(_WORDS, text)):
+            if text and not (text.startswith(first_words) and re.fullmatch(_QUOTED_WORDS, text)):
                 raise StoreError(
                     f"the table provenance of {self.root} has {text!r} in place of words for a command of "
                     "Assay; get another copy"
@@ -322,7 +339,7 @@ class Evidence:
 
     @cached_property
     def unit(self) -> str:
-        """The unit of intervals in addition to seeds: `patients`, or `images` where patients are not named."""
+        """What intervals are over, in addition to seeds: `patients`, or `images` where patients are not named."""
         return self.facts.get("intervals over", "patients")
 
     @cached_property
@@ -332,14 +349,14 @@ class Evidence:
         rows = self.tables.get("environments", ())
         recipes = {row["recipe"]: coordinates(row) for row in networks(self.tables) if "coordinates" in row}
         points: Sequence[Any] = spec.get("points", ())
-        places = place_labels(rows) | unshifted(points)
-        by_recipe = places_by_recipe(distinct(row["environment"] for row in rows), recipes, places)
+        condition_labels = place_labels(rows) | unshifted_labels(points)
+        by_recipe = places_by_recipe(distinct_values(row["environment"] for row in rows), recipes, condition_labels)
         subsets = [
             name
             for name in (points[0]["tests"] if points else ())
-            if all(point["tests"][name].keys() <= _CHOICE for point in points)
+            if all(point["tests"][name].keys() <= _IMAGE_CHOICE_KEYS for point in points)
         ]
-        return Names({**places, **by_recipe}, spec.get("labels", {}), self._lesion_free, subsets)
+        return Names({**condition_labels, **by_recipe}, spec.get("labels", {}), self._lesion_free, subsets)
 
     @property
     def _lesion_free(self) -> set[str]:
@@ -353,21 +370,21 @@ class Evidence:
     @cached_property
     def styles(self) -> dict[str, Style]:
         """One color and marker per level of the compared axis, for the whole page."""
-        return styles([self.names.level(self.outline.axis, level) for level in self.outline.levels])
+        return styles([self.names.level(self.scope.axis, level) for level in self.scope.levels])
 
-    def color(self, row: Row) -> str:
+    def level_label(self, row: Row) -> str:
         """Return the level of the compared axis that a row is of, in words."""
-        level = coordinates(row).get(self.outline.axis)
-        return self.names.level(self.outline.axis, level) if level else self.recipe(row)
+        level = coordinates(row).get(self.scope.axis)
+        return self.names.level(self.scope.axis, level) if level else self.recipe(row)
 
     def recipe(self, row: Row, prefix: str = "") -> str:
         """Return the name of a row's recipe, by the axes that differ in this run."""
-        return self.names.recipe(mapping(row.get(f"{prefix}coordinates")), self.outline.axes) or str(row["recipe"])
+        return self.names.recipe(text_mapping(row.get(f"{prefix}coordinates")), self.scope.axes) or str(row["recipe"])
 
     @cached_property
-    def several(self) -> bool:
+    def has_several_recipes(self) -> bool:
         """Whether there is more than one recipe."""
-        return bool(self.outline.axes)
+        return bool(self.scope.axes)
 
     @cached_property
     def _recipe_names(self) -> Mapping[str, str]:
@@ -405,7 +422,7 @@ class Evidence:
         values = self.tables.get("values", ())
         return SeedValues(values if isinstance(values, ColumnRows) else ColumnRows({"id": [], "seed": [], "value": []}))
 
-    def seeds(self, row: Row) -> tuple[tuple[int, float], ...]:
-        """Return (seed, value) of an estimate; nothing of a row without seeds."""
-        by_seed = mapping(row["per_seed"]).items() if "per_seed" in row else self._per_seed.of(row.get("id", ""))
+    def values_by_seed(self, row: Row) -> tuple[tuple[int, float], ...]:
+        """Return the pairs (seed, value) of an estimate; none for a row without seeds."""
+        by_seed = text_mapping(row["per_seed"]).items() if "per_seed" in row else self._per_seed.of(row.get("id", ""))
         return tuple((int(seed), float(value)) for seed, value in by_seed)
