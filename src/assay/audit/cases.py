@@ -9,7 +9,14 @@ import numpy as np
 from jaxtyping import Int
 
 from assay.audit.scored import ScoredImages, ScoredMaps
-from assay.report.outcomes import HALF, Facts, Outcomes, of_classes, of_masks, take_cases
+from assay.report.outcomes import (
+    HALF_INDEX,
+    Facts,
+    Outcomes,
+    classification_outcomes,
+    segmentation_outcomes,
+    select_cases,
+)
 from assay.report.pictures import PictureWriter
 from assay.shifts.environment import Environment
 from assay.stats.metrics import probabilities
@@ -54,7 +61,7 @@ def audited_cases(
         effect_of_mark[moved.sample] = np.abs(moved.scored.scores - clean.take(moved.sample).scores).max(axis=1)
         others = [("moved", -effect_of_mark, effect_of_mark > 0), *others]
     rows: list[Row] = []
-    for at, facts_of_case in take_cases((first, *others), facts, OF_AUDIT):
+    for at, facts_of_case in select_cases((first, *others), facts, OF_AUDIT):
         by_name = {"": (images, at)}
         if moved is not None and facts_of_case["outcome"] == "moved":
             position = int(np.flatnonzero(moved.sample == at)[0])
@@ -68,5 +75,9 @@ def _of_scored(scored: ScoredImages) -> tuple[Outcomes, Callable[[int], Facts]]:
     """Return the outcomes of an audited model."""
     if isinstance(scored, ScoredMaps):
         maps = scored.maps
-        return of_masks([(scored.dice, maps["predicted"][:, HALF] / maps["pixels"], maps["truth"] / maps["pixels"])])
-    return of_classes([(probabilities(scored.logits), scored.table.target)], scored.table.classes, scored.calls)
+        return segmentation_outcomes(
+            [(scored.dice, maps["predicted"][:, HALF_INDEX] / maps["pixels"], maps["truth"] / maps["pixels"])]
+        )
+    return classification_outcomes(
+        [(probabilities(scored.logits), scored.table.target)], scored.table.classes, scored.calls
+    )
