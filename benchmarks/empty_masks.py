@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from assay.stats.maps import EmptyMaskRule, dice
+from assay.stats.maps import Empty, dice
 from assay.store.folder import RunFolder
 
 POLYPS, FREE = 200, 20
@@ -27,7 +27,7 @@ PUBLISHED = {
     "Dice": (0.8191, 4),
 }
 """Loss -> the published Dice over the 220 frames, and how many of the 20 lesion-free ones were left empty."""
-COLUMNS: Mapping[EmptyMaskRule, str] = {
+COLUMNS: Mapping[Empty, str] = {
     "lesions": "images with a lesion alone",
     "one": "both empty: 1",
     "skip": "both empty: left out",

@@ -26,7 +26,7 @@ from family_simulation import grouped, tails
 
 from assay.core.seeds import generator
 from assay.stats.estimate import two_way
-from assay.stats.rows import ALPHA, MINIMUM_SEEDS
+from assay.stats.rows import ALPHA, MIN_SEEDS
 
 PATIENTS, FAMILY, MARGIN = 100, 4, 0.05
 SHARE, FALL = 0.11, 0.47
@@ -100,7 +100,7 @@ def _equivalent(
     lost = fell.any(axis=1)  # a seed that any recipe lost: pooled contrasts have the others in common
     for world in range(len(differences)):
         left = ~lost[world]
-        if left.sum() >= MINIMUM_SEEDS:
+        if left.sum() >= MIN_SEEDS:
             equal[world] = _decided(
                 differences[world : world + 1, :, left], contributions[world : world + 1, :, left], group
             )[0]

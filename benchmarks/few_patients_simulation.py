@@ -20,7 +20,7 @@ from assay.core.seeds import generator
 from assay.stats.compare import make_contrast
 from assay.stats.estimate import patient_degrees_of_freedom, uncertainty
 from assay.stats.panel import SeedPredictions, combine, evaluate
-from assay.stats.rows import LEAST_PATIENTS
+from assay.stats.rows import MIN_PATIENTS
 
 COLUMNS = (
     "patients", "measure", "seeds", "worlds", "effective", "claims", "decided", "by_influence", "left_by_influence",
@@ -72,8 +72,8 @@ def simulate(name: str, measure: str, seeds: int, worlds: int) -> dict[str, obje
         claimed[world] = found.p < 0.05
         mean, own = whole.contributions.mean(axis=0), classes[whole.patients]
         df = [float(patient_degrees_of_freedom(mean[own == one], int((own == one).sum()))) for one in (0, 1)]
-        sure[world] = min(df) + 1 >= LEAST_PATIENTS
-    decided = float(claimed.mean()) if effective >= LEAST_PATIENTS else 0.0
+        sure[world] = min(df) + 1 >= MIN_PATIENTS
+    decided = float(claimed.mean()) if effective >= MIN_PATIENTS else 0.0
     return {
         "patients": name,
         "measure": measure,

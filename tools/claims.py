@@ -29,7 +29,7 @@ from assay.report.page import first_figures
 from assay.report.words import decided_by, number, statement, verdict_words
 from assay.spec.parse import parse_study
 from assay.stats.format import with_interval
-from assay.stats.rows import CONTROLS, DIFFERENT, OF_THE_MODEL, PRIMARY, SETTLED, Row, numeric
+from assay.stats.rows import CONCLUSIVE, CONTROLS, DIFFERENT, GROUPS_OF_WHOLE_MODEL, PRIMARY, Row, numeric
 from assay.store.folder import RunFolder
 from assay.study.records import stored_study
 from assay.study.replication import SHIPPED, design_of, earlier_of
@@ -225,7 +225,7 @@ def counts(every: Iterable[Mapping[str, Any]], of: Found) -> tuple[str, str, str
     estimates lie in the prediction interval of the first. Without a replication a dash stands for the first and last.
     """
     pairs = [outcome(claim, of) for claim in every if "role" not in claim["row"]]
-    made = [(row, again) for row, again in pairs if row["decision"] in SETTLED]
+    made = [(row, again) for row, again in pairs if row["decision"] in CONCLUSIVE]
     same = sum(again is not None and again["decision"] == row["decision"] for row, again in made)
     inside = sum(row.get("within") == "yes" for row in of.again.values())
     again, inside = (str(same), str(inside)) if of.second else ("–", "–")
@@ -366,7 +366,7 @@ def _estimate(run: PageContext, at: Mapping[str, str], wanted: Mapping[str, Any]
     rows = [
         row
         for row in run.tables["estimates"]
-        if row["group"] in OF_THE_MODEL
+        if row["group"] in GROUPS_OF_WHOLE_MODEL
         and all(str(row[name]) == value for name, value in named.items())
         and all(coordinates(row).get(name, value) == value for name, value in at.items())
     ]

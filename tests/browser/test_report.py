@@ -28,7 +28,7 @@ import assay
 from assay.audit.labels import write_labels
 from assay.plugin import Code, Reason, RunFolder
 from assay.report.charts import draw_rows
-from assay.report.drawing import ChartPanel, EstimateMark, Plot, styles
+from assay.report.drawing import ChartPanel, EstimateMark, Plot, styles_by_level
 from assay.report.index_page import write_index
 from assay.report.page import write_page
 from assay.stats.harms import MAX_ON_FIRST_SCREEN
@@ -570,8 +570,8 @@ def test_titles_of_panels_do_not_touch(browser: Browser, width: float) -> None:
         for where, tie in (("reversed-view", "view=0.8"), ("reversed-sex", "sex=0.8"))
         for how in ("equal budget", "matched fit")
     ]
-    panels = tuple(ChartPanel(place, (EstimateMark("supcon", -0.02, -0.05, 0.01, at="all"),)) for place in places)
-    plot = Plot(panels, ("supcon",), styles(("supcon",)), "difference in AUROC", (-0.1, 0.1), ("all",))
+    panels = tuple(ChartPanel(place, (EstimateMark("supcon", -0.02, -0.05, 0.01, position="all"),)) for place in places)
+    plot = Plot(panels, ("supcon",), styles_by_level(("supcon",)), "difference in AUROC", (-0.1, 0.1), ("all",))
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_content(draw_rows(plot, width).inline("", "wide"))
     assert page.evaluate(TOUCHING) == []

@@ -54,7 +54,7 @@ class ReadPart:
 
 def sections(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Sequence[Section]:
     """Return one section."""
-    block = Block(id="bright", title="Brightness of images", keep=Query(), chart="strip", place=("environment",))
+    block = Block(id="bright", title="Brightness of images", query=Query(), chart="strip", row_columns=("environment",))
     return [Section("bright", "How bright images are", (block,))]
 
 

@@ -82,7 +82,7 @@ def test_equal_rows_are_refused() -> None:
 
 
 @pytest.mark.parametrize("block", [
-    Block(id="strip", title="S", chart="strip", place=("level",), panel="factor"),
+    Block(id="strip", title="S", chart="strip", row_columns=("level",), panel="factor"),
     Block(id="curve", title="C", chart="curve", along="layer", panel="factor"),
     Block(id="heat", title="H", chart="heat", along="layer", up="level", panel="factor"),
 ])  # fmt: skip

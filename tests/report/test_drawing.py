@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.report.reading import DOSED, page_of
 
-from assay.report.drawing import EstimateMark, breadth, limits, lines_of, styles
+from assay.report.drawing import EstimateMark, axis_limits, break_lines, styles_by_level, text_width
 
 BOLD = 15.0
 values = st.floats(-100, 100, allow_nan=False)
@@ -45,7 +45,7 @@ def test_marks_and_text_stand_out_from_the_paper(tmp_path: Path) -> None:
 
 
 def test_no_two_of_56_levels_are_drawn_alike() -> None:
-    found = styles([f"level {i}" for i in range(56)])
+    found = styles_by_level([f"level {i}" for i in range(56)])
     assert len({(style.color, style.marker) for style in found.values()}) == 56
 
 
@@ -60,21 +60,21 @@ TITLES = (
 @pytest.mark.parametrize("width", [80, 120, 228, 340])
 def test_a_title_stands_on_up_to_three_lines_that_keep_within_their_panel(width: float) -> None:
     for title in TITLES:
-        lines = lines_of(title, width, BOLD)
+        lines = break_lines(title, width, BOLD)
         assert len(lines) <= 3
-        assert all(breadth(line, BOLD) <= width * 1.1 for line in lines)  # a cut one is measured by its mean letter
+        assert all(text_width(line, BOLD) <= width * 1.1 for line in lines)  # a cut one is measured by its mean letter
         if not any("…" in line for line in lines):
             assert " ".join(lines) == title
 
 
 @given(st.lists(values, min_size=1), st.lists(values))
 def test_every_point_lies_within_the_limits(points: list[float], ends: list[float]) -> None:
-    low, high = limits(points, ends, (-math.inf, math.inf))
+    low, high = axis_limits(points, ends, (-math.inf, math.inf))
     assert low < min(points) <= max(points) < high
 
 
 def test_a_wild_interval_does_not_press_the_points_together() -> None:
-    low, high = limits([0.5, 0.6, 0.55], [0.45, 0.55, 0.54, 0.64, -20.0, 30.0], (-math.inf, math.inf))
+    low, high = axis_limits([0.5, 0.6, 0.55], [0.45, 0.55, 0.54, 0.64, -20.0, 30.0], (-math.inf, math.inf))
     assert high - low < 0.35
     assert high < 30
 
@@ -82,7 +82,7 @@ def test_a_wild_interval_does_not_press_the_points_together() -> None:
 def test_intervals_of_groups_are_drawn_whole() -> None:
     """Those of the demo's audit: AUROC of all images, of two sexes and of two views."""
     ends = [0.76, 0.84, 0.72, 0.90, 0.66, 0.86, 0.63, 0.84, 0.74, 0.92]
-    low, high = limits([0.80, 0.83, 0.78, 0.75, 0.85], ends, (0.0, 1.0))
+    low, high = axis_limits([0.80, 0.83, 0.78, 0.75, 0.85], ends, (0.0, 1.0))
     assert low <= min(ends) <= max(ends) <= high
 
 

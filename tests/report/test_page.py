@@ -25,7 +25,7 @@ from assay.report.context import PageContext, RunTables
 from assay.report.glossary import GLOSSARY
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
-from assay.stats.doubts import findings_of
+from assay.stats.doubts import study_findings
 from assay.stats.findings import Finding, finding_row, parse_finding
 from assay.store import schema
 from assay.study.kind import STUDY
@@ -343,7 +343,7 @@ def test_a_page_says_that_training_runs_collapsed(tmp_path: Path) -> None:
             {**row, "status": "collapsed" if at < lost else "done"} for at, row in enumerate(folder.table("trials"))
         ]
         folder.write_table("trials", schema.TRIALS.names, trials)
-        findings = findings_of([], folder.table("estimates"), trials, [])
+        findings = study_findings([], folder.table("estimates"), trials, [])
         folder.write_table("findings", schema.FINDINGS.names, list(map(finding_row, findings)))
         page = html.unescape(write_page(folder.root).read_text()).replace("\xa0", " ")
         assert answer in page

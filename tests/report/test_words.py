@@ -109,7 +109,7 @@ def test_interval_and_p_are_of_one_correction_and_another_level_than_95_is_named
 
 
 def test_labels_of_the_study_file_come_first() -> None:
-    names = Names(NAMES.places, {"supcon": "contrastive", "reversed": "the other texture"})
+    names = Names(NAMES.conditions, {"supcon": "contrastive", "reversed": "the other texture"})
     assert statement(row(), names) == "AUROC with the other texture, contrastive against cross-entropy"
     assert statement(row()) == "AUROC in reversed, SupCon against cross-entropy"
     usual, other = row(where='{"streams": "0"}'), row(where='{"streams": "1"}')

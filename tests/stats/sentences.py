@@ -7,13 +7,13 @@ import math
 from typing import Any
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.doubts import findings_of
+from assay.stats.doubts import study_findings
 from assay.stats.findings import finding_row, parse_finding
 
 
 def verdict(*args: Any, **more: Any) -> list[dict[str, str]]:
     """The cautions and limits of a page, each with its light and evidence, of findings that were written and read."""
-    found = [parse_finding(finding_row(one)) for one in findings_of(*args, **more)]
+    found = [parse_finding(finding_row(one)) for one in study_findings(*args, **more)]
     return [
         {
             "part": "limit" if one.kind == "limit" else "doubt",

@@ -16,7 +16,7 @@ from tests.stats.sentences import ESTIMATES, contrast, estimate, verdict
 from assay.core.reasons import reason_in_words
 from assay.plugin import Code, Reason
 from assay.report.sentences.reasons import reason_words
-from assay.stats.doubts import findings_of, findings_of_reasons, outlying_seeds
+from assay.stats.doubts import findings_of_reasons, outlying_seeds, study_findings
 
 FOLDED = 0.0833
 ONE_POOL = {"shares": 0.0612, "column": 0.0617}
@@ -69,7 +69,7 @@ def test_a_place_where_nearly_all_images_get_one_class_is_said(
         )
         for measure, value in values.items()
     ]
-    said = [one.reason for one in findings_of([], rows) if one.reason.codes[0] == Code.ONE_CLASS_CALLED]
+    said = [one.reason for one in study_findings([], rows) if one.reason.codes[0] == Code.ONE_CLASS_CALLED]
     assert len(said) == told
     assert all(dict(one.causes[0].fields)["places"] == ("site b",) for one in said)
 
@@ -240,7 +240,7 @@ def test_networks_that_predict_nothing_or_everything_do_not_work() -> None:
     silent, loud = Reason.of(Code.PREDICTS_NOTHING), Reason.of(Code.PREDICTS_EVERYTHING)
 
     def said(*whys: Reason) -> list[Code]:
-        return [one.reason.codes[0] for one in findings_of([], [], trials(*whys)) if one.kind == "failure"]
+        return [one.reason.codes[0] for one in study_findings([], [], trials(*whys)) if one.kind == "failure"]
 
     assert said(silent, loud) == [Code.ALL_FINISHED, Code.NONE_WORKS, Code.SILENT_TRIALS, Code.LOUD_TRIALS]
     assert said(silent, Reason()) == [Code.ALL_FINISHED, Code.SILENT_TRIALS]

@@ -10,7 +10,7 @@ from tests.stats.sentences import contrast, estimate, verdict
 
 from assay.report.sentences.reasons import reason_words
 from assay.stats.decisions import restrict_claims
-from assay.stats.rows import estimates_compared
+from assay.stats.rows import compared_estimates
 
 
 def pair(measure: str, a: float, b: float, half: float = 0.01, chance: float | None = None) -> list[dict[str, Any]]:
@@ -74,5 +74,5 @@ def test_contrasts_are_held_against_estimates_of_the_trained_network_in_their_pl
     own, elsewhere = pair("auroc", 0.9, 0.8), [{**row, "environment": "same"} for row in pair("auroc", 0.7, 0.6)]
     others = [{**own[0], **other} for other in ({"group": "untrained"}, {"level": "2"}, {"factor": "texture"})]
     estimates = [*own, *pair("dice", 0.5, 0.4), *others, *elsewhere]
-    assert estimates_compared(iter(estimates), [equal("auroc")]) == [*own, *elsewhere]
-    assert estimates_compared(estimates, []) == [row for row in estimates if row not in others[:2]]
+    assert compared_estimates(iter(estimates), [equal("auroc")]) == [*own, *elsewhere]
+    assert compared_estimates(estimates, []) == [row for row in estimates if row not in others[:2]]

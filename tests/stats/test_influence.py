@@ -62,14 +62,12 @@ def test_standard_errors_agree_with_the_jackknife_over_patients(name: str, folds
     [
         ("auroc", lambda m, w: reference.roc_auc_score(m.target, m.score, sample_weight=w)),
         ("average-precision", lambda m, w: reference.average_precision_score(m.target, m.score, sample_weight=w)),
-        ("accuracy", lambda m, w: reference.accuracy_score(m.target, m.predicted_classes, sample_weight=w)),
+        ("accuracy", lambda m, w: reference.accuracy_score(m.target, m.predicted, sample_weight=w)),
         ("brier", lambda m, w: reference.brier_score_loss(m.target, m.probability[:, 1], sample_weight=w)),
         ("log-loss", lambda m, w: reference.log_loss(m.target, m.probability, sample_weight=w)),
         (
             "quadratic-weighted-kappa",
-            lambda m, w: reference.cohen_kappa_score(
-                m.target, m.predicted_classes, weights="quadratic", sample_weight=w
-            ),
+            lambda m, w: reference.cohen_kappa_score(m.target, m.predicted, weights="quadratic", sample_weight=w),
         ),
     ],
 )
@@ -128,7 +126,7 @@ def test_auroc_variance_is_that_of_delong(seed: int) -> None:
 @given(seeds)
 def test_variances_of_means_are_the_textbook_ones(seed: int) -> None:
     model = answers(seed)
-    right = (model.predicted_classes == model.target).astype(float)
+    right = (model.predicted == model.target).astype(float)
     for name, part in (("accuracy", right), ("sensitivity", right[model.target == 1])):
         _, moved = value_and_contributions(name, model, np.arange(80))
         assert (moved**2).sum() == pytest.approx(part.var(ddof=1) / len(part), abs=1e-14)

@@ -17,7 +17,7 @@ from assay.plugin import Code, Reason, RunFolder, generator
 from assay.stats import collapse_rate
 from assay.stats.corruption import corruption_rows
 from assay.stats.decisions import restrict_claims
-from assay.stats.doubts import findings_of
+from assay.stats.doubts import study_findings
 from assay.stats.findings import finding_row
 from assay.stats.rows import with_id
 from assay.store import schema
@@ -288,7 +288,7 @@ def make_run(root: Path, made: StudyTables = EVERYTHING) -> Path:
         "recipes": list(_recipes(made)),
         "collapses": list(_collapses(trials)),
         "environments": environments,
-        "findings": [finding_row(one) for one in findings_of(contrasts, estimates, trials, environments)],
+        "findings": [finding_row(one) for one in study_findings(contrasts, estimates, trials, environments)],
         "pictures": list(pictures(root, made)) if made.pictures else [],
         "dose_counts": list(dose_counts(made)),
         "visibility": list(visibility()) if made.pictures else [],

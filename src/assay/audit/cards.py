@@ -27,7 +27,7 @@ from assay.core.errors import visible
 from assay.core.measures import label_of
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
-from assay.report.sheets import NONE, inert, markdown_table
+from assay.report.sheets import NONE, escape_markdown, markdown_table
 from assay.report.words import sentence_case, value_text
 from assay.stats.format import count, in_words, join_words
 from assay.store.files import Row, json_text, write_text
@@ -193,13 +193,15 @@ def outcome_texts(root: Path) -> dict[str, str]:
 
 def _model_card(audit: AuditEvidence) -> Iterator[str]:
     facts = audit.facts
-    yield from (f"# Model card: {inert(facts['model'])}", "", "Written by an audit. Page: report.html.")
+    yield from (f"# Model card: {escape_markdown(facts['model'])}", "", "Written by an audit. Page: report.html.")
     yield from _listed_facts(
         audit, "Model", ("kind", "hash of the model", "size", "scaling", "scores", "output", "threshold")
     )
-    use = inert(facts.get("intended use", "Not stated to the audit: add the use, the users and the population."))
+    use = escape_markdown(
+        facts.get("intended use", "Not stated to the audit: add the use, the users and the population.")
+    )
     yield from ("", "## Intended use", "", use)
-    yield from ("", "## Findings", "", inert(" ".join(answer_words(audit.tables))), "")
+    yield from ("", "## Findings", "", escape_markdown(" ".join(answer_words(audit.tables))), "")
     yield from markdown_table(
         ("verdict", "evidence"),
         (
@@ -215,19 +217,19 @@ def _model_card(audit: AuditEvidence) -> Iterator[str]:
         ("group", "measure", "value [95% CI]", "images"), map(_group_cells, audit.tables["groups"])
     )
     if audit.gaps:
-        yield from ("", inert(f"{audit.gaps}, with the margin {facts['margin']}."))
+        yield from ("", escape_markdown(f"{audit.gaps}, with the margin {facts['margin']}."))
     if audit.distortions:
-        yield from ("", inert(f"{audit.distortions}, with the margin {facts['margin']}."))
+        yield from ("", escape_markdown(f"{audit.distortions}, with the margin {facts['margin']}."))
     checks = [row for row in audit.tables["checks"] if row["check"] in _MODEL_CHECKS]
     yield from ("", "## Checks", "", *_check_lines(checks))
     yield from ("", "## Scope", "", "These verdicts hold for this model, these images and these marks as drawn.")
     yield from ("", *(f"- {text}" for text in METHODS))
-    yield from ("", "## Not established", "", *(f"- {inert(text)}" for text in not_established(audit.tables)))
+    yield from ("", "## Not established", "", *(f"- {escape_markdown(text)}" for text in not_established(audit.tables)))
 
 
 def _data_card(audit: AuditEvidence) -> Iterator[str]:
     facts = audit.facts
-    yield f"# Data card: {inert(facts.get('data', facts['model']))}"
+    yield f"# Data card: {escape_markdown(facts.get('data', facts['model']))}"
     yield from ("", "Written by an audit from the images and columns that it was given.")
     yield from _listed_facts(
         audit,
@@ -244,7 +246,7 @@ def _data_card(audit: AuditEvidence) -> Iterator[str]:
     yield from ("", "## Copies, cues, odd images and patients", "", *_check_lines(checks))
     if "known faults" in facts:
         faults = facts["known faults"].split("; ")
-        yield from ("", "## Known faults", "", *(f"- {inert(text)}" for text in faults))
+        yield from ("", "## Known faults", "", *(f"- {escape_markdown(text)}" for text in faults))
     yield from ("", "## Not established", "")
     yield "- How the images were collected, and whether they represent the population of use."
     yield "- Readers and the reference standard of the labels."
@@ -253,7 +255,7 @@ def _data_card(audit: AuditEvidence) -> Iterator[str]:
 
 def _crosswalk(audit: AuditEvidence) -> Iterator[str]:
     yield from (
-        f"# Crosswalk: {inert(audit.facts['model'])}",
+        f"# Crosswalk: {escape_markdown(audit.facts['model'])}",
         "",
         "Evidence of this audit for each item of two checklists, and the gap that it leaves. An audit decides no item. "
         "Numbers are those of the sources; topics are shortened.",
@@ -269,12 +271,12 @@ def _item_cells(item: Item, audit: AuditEvidence) -> tuple[str, ...]:
 
 def _listed_facts(audit: AuditEvidence, heading: str, names: Sequence[str]) -> Iterator[str]:
     yield from ("", f"## {heading}", "")
-    yield from (f"- {name}: {inert(audit.facts[name])}" for name in names if name in audit.facts)
+    yield from (f"- {name}: {escape_markdown(audit.facts[name])}" for name in names if name in audit.facts)
 
 
 def _check_lines(rows: Sequence[Row]) -> Iterator[str]:
     words = {"ok": "ok", "warn": "caution", "not-done": "not done"}
-    yield from (f"- {words[row['status']]}: {inert(check_words(row))}" for row in rows)
+    yield from (f"- {words[row['status']]}: {escape_markdown(check_words(row))}" for row in rows)
 
 
 def _group_cells(row: Row) -> tuple[str, ...]:

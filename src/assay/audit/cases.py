@@ -9,7 +9,14 @@ import numpy as np
 from jaxtyping import Int
 
 from assay.audit.scored import ScoredImages, ScoredMaps
-from assay.report.outcomes import HALF, Facts, Outcomes, of_classes, of_masks, take_cases
+from assay.report.outcomes import (
+    HALF_INDEX,
+    Facts,
+    Outcomes,
+    classification_outcomes,
+    segmentation_outcomes,
+    select_cases,
+)
 from assay.report.pictures import PictureWriter
 from assay.shifts.environment import Environment
 from assay.stats.metrics import probabilities
@@ -60,7 +67,7 @@ def draw_cases(
         effect_of_mark[marked.sample] = np.abs(marked.scored.scores - clean.take(marked.sample).scores).max(axis=1)
         others = [("moved", -effect_of_mark, effect_of_mark > 0), *others]
     rows: list[Row] = []
-    for image, facts_of_case in take_cases((first, *others), facts, N_CASES_PER_OUTCOME):
+    for image, facts_of_case in select_cases((first, *others), facts, N_CASES_PER_OUTCOME):
         by_name = {"": (images, image)}
         if marked is not None and facts_of_case["outcome"] == "moved":
             position = int(np.flatnonzero(marked.sample == image)[0])
@@ -74,7 +81,9 @@ def _outcomes_of(scored: ScoredImages) -> tuple[Outcomes, Callable[[int], Facts]
     """Return the outcomes of predictions, with a function from an image's position to the facts on it."""
     if isinstance(scored, ScoredMaps):
         maps = scored.maps
-        return of_masks([(scored.dice, maps["predicted"][:, HALF] / maps["pixels"], maps["truth"] / maps["pixels"])])
-    return of_classes(
+        return segmentation_outcomes(
+            [(scored.dice, maps["predicted"][:, HALF_INDEX] / maps["pixels"], maps["truth"] / maps["pixels"])]
+        )
+    return classification_outcomes(
         [(probabilities(scored.logits), scored.table.target)], scored.table.classes, scored.predicted_class
     )

@@ -10,12 +10,12 @@ from assay.audit.page import factor_cell, region_pictures
 from assay.audit.search.words import region_title
 from assay.audit.words import SHIFT_NAME, factor_words
 from assay.core.measures import label_of
-from assay.report.account import FirstScreen, KeyFigure, PageText, PlacePictures, ResultLine
+from assay.report.account import ConditionPictures, FirstScreen, KeyFigure, PageText, ResultLine
 from assay.report.block import ZERO, Block, Query, Section
 from assay.report.context import CellFormat, PageContext, PageDefinition, int_or_zero
-from assay.report.drawing import Size, difference_scale
+from assay.report.drawing import EffectSize, difference_scale
 from assay.report.sentences.reasons import reason_words
-from assay.report.sheets import Cell, words
+from assay.report.sheets import Cell, text_cell
 from assay.report.words import difference_words, sentence_case
 from assay.stats.format import count, in_words, join_words, number
 from assay.stats.rows import OPEN, RegionVerdict, Row, json_object, leading_region, numeric
@@ -77,7 +77,7 @@ def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[R
             numbers,
             "compared",
             light="warn" if differs else "",
-            size=Size(row["value"], row["low"], row["high"], _measure(row), scale=_axis_name(row)),
+            size=EffectSize(row["value"], row["low"], row["high"], _measure(row), scale=_axis_name(row)),
             images=f"{images:,}" if images else "",
         )
 
@@ -110,7 +110,7 @@ def _region_of_side(row: Row, side: str) -> Row:
     return {**json_object(row[f"found_{side}"]), "verdict": row[f"verdict_{side}"]}
 
 
-def _region_pictures(evidence: PageContext, names: tuple[str, str]) -> Iterator[PlacePictures]:
+def _region_pictures(evidence: PageContext, names: tuple[str, str]) -> Iterator[ConditionPictures]:
     for row in _leading_rows(evidence.tables["compared"]):
         for side, name in zip("ab", names, strict=True):
             if row[f"verdict_{side}"] in OPEN:
@@ -214,14 +214,14 @@ SHIFTS = Block(
     id="shifts",
     title=f"{SHIFT_NAME} by marks and columns",
     table="compared",
-    keep=Query(only={"measure": (SHIFT_NAME,)}),
+    query=Query(allowed={"measure": (SHIFT_NAME,)}),
     chart="strip",
-    place=("factor", "dose", "class"),
+    row_columns=("factor", "dose", "class"),
     panel="measure",
-    colors="decision",
+    color_column="decision",
     axes=("difference in {}", ""),
-    level=ZERO,
-    listed=False,
+    reference_level=ZERO,
+    has_table=False,
     note="The first audit less the second, with 95% intervals over patients; decisions are corrected for all factors.",
 )
 DIFFERENCES = Block(
@@ -254,7 +254,7 @@ COMPARISON = Section("differences", "Differences", (SHIFTS, DIFFERENCES))
 def _region_wording(side: str) -> CellFormat:
     def region(row: Row, _: PageContext) -> Cell:
         region_json, verdict = row[f"found_{side}"], row[f"verdict_{side}"]
-        return words(region_title({**json_object(region_json), "verdict": verdict}) if region_json else "")
+        return text_cell(region_title({**json_object(region_json), "verdict": verdict}) if region_json else "")
 
     return CellFormat(region, {"a": "region of the first", "b": "of the second"}[side])
 

@@ -34,7 +34,7 @@ from assay.audit.words import (
 )
 from assay.core.measures import label_of
 from assay.report.account import KeyFigure, ResultLine
-from assay.report.drawing import Size
+from assay.report.drawing import EffectSize
 from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import cue_words
 from assay.report.words import VERDICTS, difference_words, sentence_case, signed_text, value_text
@@ -357,7 +357,7 @@ _CHECK_NAMES = {
 }
 
 
-def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | None]:
+def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, EffectSize | None]:
     """Return the numbers of a finding as words, and for the chart."""
     row = row_of(harm, tables)
     if harm.kind == "cue":
@@ -368,7 +368,7 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
         low, high = sorted(abs(numeric(row, end)) for end in ("low", "high"))
         size = abs(row["value"]), low, high
         measure = label_of(row["measure"])
-        interval = None if math.isnan(harm.lost) else Size(*size, f"{measure} gap", margin)
+        interval = None if math.isnan(harm.lost) else EffectSize(*size, f"{measure} gap", margin)
         return f"{measure} lower by {with_interval(*size)}", interval
     if math.isnan(harm.lost):
         value = number(row["value"], 3 if row["value"] < 1 else 0) if harm.table == "checks" else ""
@@ -378,12 +378,12 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
         value, low, high = (numeric(row, name) for name in ("g", *ends))
         group = side_words(row) if harm.table == "verdicts" else ""
         words = f"{SHIFT_NAME} {difference_words(value, low, high)}{group}{_limit_words(row)}"
-        return words, Size(value, low, high, SHIFT_NAME, margin)
+        return words, EffectSize(value, low, high, SHIFT_NAME, margin)
     unit = f"{_performance_measure(harm, tables)} lost"
     size = (harm.lost, harm.low, harm.high)
     limit = _limit_words(row) if harm.kind == "mark" else ""
     shift = f"; shift {signed_text(numeric(row, 'g'), 2)}{limit}" if limit else ""
-    return f"{unit} {with_interval(*size)}{shift}", Size(*size, unit, margin)
+    return f"{unit} {with_interval(*size)}{shift}", EffectSize(*size, unit, margin)
 
 
 def _limit_words(row: Row) -> str:

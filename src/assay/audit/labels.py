@@ -28,7 +28,7 @@ from assay.models.ref import ModelFacts, Origin
 from assay.report.context import PageContext
 from assay.report.index_page import Index, link
 from assay.report.page import render_html
-from assay.report.sheets import SheetRow, figure, harmless, probability, quoting, words
+from assay.report.sheets import SheetRow, csv_quoting, escape_formula, number_cell, p_value_cell, text_cell
 from assay.stats.bounds import ALPHA
 from assay.stats.compare import holm
 from assay.stats.format import count
@@ -107,9 +107,10 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
     corrected = _correct_labels(rows)
     write_labels(corrected, out / PAGE)
     cells = [
-        {name: harmless(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in corrected
+        {name: escape_formula(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+        for row in corrected
     ]
-    quotes = quoting(row["label"] for row in cells)
+    quotes = csv_quoting(row["label"] for row in cells)
     write_text(out / TABLE, pd.DataFrame(cells).to_csv(index=False, lineterminator="\n", quoting=quotes))
     return corrected
 
@@ -175,11 +176,11 @@ def write_labels(rows: Sequence[Row], path: Path) -> None:
     lines = tuple(
         SheetRow(
             (
-                words(row["label"]),
-                words(row["found"] or row["reason"]),
-                figure(row["auroc"]),
-                *(figure(row[name]) for name in ("value", "value_low", "limit")),
-                probability(row["p"]),
+                text_cell(row["label"]),
+                text_cell(row["found"] or row["reason"]),
+                number_cell(row["auroc"]),
+                *(number_cell(row[name]) for name in ("value", "value_low", "limit")),
+                p_value_cell(row["p"]),
             )
         )
         for row in rows

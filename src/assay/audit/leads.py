@@ -19,7 +19,7 @@ from assay.audit.scored import ScoredImages
 from assay.audit.swing import rate_gap, swing_of_group
 from assay.core.seeds import folds_by_patient
 from assay.stats.bounds import ALPHA, MARGIN, BoundedEstimate
-from assay.stats.groups import MOST_LEVELS
+from assay.stats.groups import MAX_LEVELS
 from assay.stats.metrics import score_names
 from assay.store.files import Row
 
@@ -137,7 +137,7 @@ def _candidate_conditions(scored: ScoredImages, properties: Mapping[str, np.ndar
             yield _Condition(f"{name} > {edge_text}", values > edge)
             yield _Condition(f"{name} <= {edge_text}", values <= edge)
     for factor in scored.table.factors:
-        if factor.role != "core" and 1 < len(factor.levels) <= MOST_LEVELS:
+        if factor.role != "core" and 1 < len(factor.levels) <= MAX_LEVELS:
             for code, level in enumerate(factor.levels):
                 yield _Condition(f"{factor.name} = {level}", scored.table.columns[factor.name] == code)
 
@@ -170,7 +170,7 @@ def _cluster_features(scored: ScoredImages, properties: Mapping[str, np.ndarray]
     """Return numbers to cluster by: properties, columns, and one for each level."""
     features = {**properties, **_numeric_columns(scored)}
     for factor in scored.table.factors:
-        if factor.role != "core" and 1 < len(factor.levels) <= MOST_LEVELS:
+        if factor.role != "core" and 1 < len(factor.levels) <= MAX_LEVELS:
             codes = scored.table.columns[factor.name]
             features |= {f"{factor.name} = {level}": (codes == at) * 1.0 for at, level in enumerate(factor.levels)}
     return {text: np.where(np.isfinite(values), values, np.nanmedian(values)) for text, values in features.items()}

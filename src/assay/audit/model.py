@@ -49,7 +49,7 @@ from assay.stats.format import count, join_words, number
 from assay.stats.influence import auroc_influence
 from assay.stats.maps import sensitivity_threshold
 from assay.stats.measures.grades import specificity_thresholds
-from assay.stats.measures.maps import SENSITIVITY_LEVELS
+from assay.stats.measures.maps import LEVELS
 from assay.stats.metrics import auroc, log_odds, placements
 from assay.store.files import write_json
 from assay.store.folder import RunFolder
@@ -582,8 +582,7 @@ def _with_thresholds(model: GivenModel, environment: Environment, outputs: Model
         if not outputs.maps:
             raise ReadingError("validation: the model gives no pixel logits [b, k, h, w]")
         reached = (
-            sensitivity_threshold(outputs.maps["lesion_score"], outputs.maps["floor"], level)
-            for level in SENSITIVITY_LEVELS
+            sensitivity_threshold(outputs.maps["lesion_score"], outputs.maps["floor"], level) for level in LEVELS
         )
         return replace(model, operating=tuple(operating_point.value for operating_point in reached))
     targets = environment.table.target

@@ -56,12 +56,12 @@ from assay.core.errors import StoreError, unknown_of_few
 from assay.core.files import content_hash
 from assay.report.account import (
     LIGHTS,
-    MOST_PLACES,
+    MAX_CONDITIONS,
     SIGNS,
     CautionSentence,
+    ConditionPictures,
     FirstScreen,
     PageText,
-    PlacePictures,
     ResultDetail,
     StatusChip,
 )
@@ -69,8 +69,8 @@ from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.blocks import render
 from assay.report.context import CellFormat, PageContext, PageDefinition, Rows
 from assay.report.data_blocks import ADDED, CUES, ISSUES
-from assay.report.images import SIDE, open_picture, small
-from assay.report.sheets import Cell, words
+from assay.report.images import MAX_SIDE, open_picture, thumbnail
+from assay.report.sheets import Cell, text_cell
 from assay.stats.bounds import MARGIN
 from assay.stats.rows import OPEN, RegionVerdict, leading_region, numeric
 
@@ -180,7 +180,7 @@ def open_verdicts(evidence: PageContext, by_dose: Block) -> Iterator[ResultDetai
     tested = [row for row in reported_verdicts(evidence.tables) if row["verdict"] != NOT_TESTED]
     for at, row in enumerate(tested[:MAX_VERDICTS]):
         is_mark = row["kind"] == "mark"
-        doses = replace(by_dose, id=f"doses-{at}", keep=Query(only={"factor": (row["factor"],)}))
+        doses = replace(by_dose, id=f"doses-{at}", query=Query(allowed={"factor": (row["factor"],)}))
         path = _picture_of(evidence.root, row["factor"])
         yield ResultDetail(
             verdict_title(row, evidence.facts["margin"]),
@@ -193,7 +193,7 @@ def open_verdicts(evidence: PageContext, by_dose: Block) -> Iterator[ResultDetai
 # Pictures of marks: images without (left) and with the mark.
 
 
-def region_pictures(root: Path, row: Row, names: Sequence[str], audit: str = "") -> Iterator[PlacePictures]:
+def region_pictures(root: Path, row: Row, names: Sequence[str], audit: str = "") -> Iterator[ConditionPictures]:
     """Yield pictures of a region: means of images with and without its content, their difference, and images of both.
 
     Args:
@@ -206,9 +206,9 @@ def region_pictures(root: Path, row: Row, names: Sequence[str], audit: str = "")
         search = f"{row['of']}-{row.get('round', 1)}".removesuffix("-1")
         path = root / "pictures" / f"{audit}{REGION_PREFIX} {picture_name(search)} {name}.png"
         if path.is_file():
-            side = LARGE_PICTURE_SIDE if name in ("with 1", "without 1") else SIDE
+            side = LARGE_PICTURE_SIDE if name in ("with 1", "without 1") else MAX_SIDE
             caption = _PICTURES[name].format(what=content_words(row))
-            yield PlacePictures(caption, (small(open_picture(path).convert("RGB"), place_words(row), side),))
+            yield ConditionPictures(caption, (thumbnail(open_picture(path).convert("RGB"), place_words(row), side),))
 
 
 _PICTURES = {
@@ -220,26 +220,28 @@ _PICTURES = {
 """Name of a picture of a region -> its caption."""
 
 
-def _mark_pictures(evidence: PageContext) -> Iterator[PlacePictures]:
+def _mark_pictures(evidence: PageContext) -> Iterator[ConditionPictures]:
     """Yield an image as it is, and with each of the most harmful marks."""
     marks = [
         row
         for row in evidence.tables["verdicts"]
         if row["kind"] == "mark" and _picture_of(evidence.root, row["factor"]).is_file()
     ]
-    for number, row in enumerate(marks[: MOST_PLACES - 1]):
+    for number, row in enumerate(marks[: MAX_CONDITIONS - 1]):
         pictures = _pictures_of_mark(row, _picture_of(evidence.root, row["factor"]))
-        yield from () if number else (PlacePictures("as it is", pictures.pictures[:1]),)
+        yield from () if number else (ConditionPictures("as it is", pictures.pictures[:1]),)
         look = f": {row['look']}" if row.get("look") else ""
         way = "applied" if row.get("family") in WHOLE_IMAGE_FAMILIES else "added"
-        yield PlacePictures(f"with {pictures.name}, {way} by this audit{look}", pictures.pictures[1:])
+        yield ConditionPictures(f"with {pictures.name}, {way} by this audit{look}", pictures.pictures[1:])
 
 
-def _pictures_of_mark(row: Row, path: Path) -> PlacePictures:
+def _pictures_of_mark(row: Row, path: Path) -> ConditionPictures:
     image = open_picture(path).convert("RGB")
     side, height = image.width // 2, image.height // IMAGES_PER_PICTURE
     parts = {label: (at * side, 0, (at + 1) * side, height) for at, label in enumerate(("without", "with"))}
-    return PlacePictures(factor_words(row), tuple(small(image.crop(box), label) for label, box in parts.items()))
+    return ConditionPictures(
+        factor_words(row), tuple(thumbnail(image.crop(box), label) for label, box in parts.items())
+    )
 
 
 def _picture_of(root: Path, factor: str) -> Path:
@@ -262,9 +264,9 @@ REGIONS = Block(
     id="regions",
     title="Regions that were found, or are inconclusive",
     table="regions",
-    keep=Query(only={"verdict": OPEN}),
+    query=Query(allowed={"verdict": OPEN}),
     columns=("found", "value", "limit", "moved", "g", "flips", "carried", "images"),
-    cited="g",
+    cited_column="g",
     note="Effect: how much the score changes if the region comes from an image of the other class, less "
     "the change by one of the same class. It decides, against the limit. Score moved: the change by "
     "the content of images chosen as carriers, which is large in any network and decides nothing. "
@@ -275,7 +277,7 @@ SEARCHES = Block(
     id="searches",
     title="Searches that found nothing",
     table="regions",
-    keep=Query(only={"verdict": (RegionVerdict.NOTHING_FOUND,)}),
+    query=Query(allowed={"verdict": (RegionVerdict.NOTHING_FOUND,)}),
     columns=("sought", "value", "limit", "reason"),
     note="Effect: the largest of the search, in standard deviations (sd) of the scores of one class. "
     "Limit: the largest effect in networks without a shortcut, or the smallest that is reported; more where this model "
@@ -287,32 +289,32 @@ SWINGS = Block(
     title="AUROC shift by marks and columns",
     table="verdicts",
     chart="strip",
-    place=("factor",),
-    keep=Query(without={"verdict": (NOT_TESTED,)}, most=MAX_SWINGS),
+    row_columns=("factor",),
+    query=Query(excluded={"verdict": (NOT_TESTED,)}, max_rows=MAX_SWINGS),
     value="g",
-    colors="verdict",
-    listed=False,
-    level=ZERO,
-    shaded=True,
-    ordered=True,
+    color_column="verdict",
+    has_table=False,
+    reference_level=ZERO,
+    shades_margin=True,
+    keeps_order=True,
     note="AUROC shift: of a mark, on images of one class alone; of a column, one group against all others; positive "
     "where it raises scores. In the order of the findings. Bars: one-sided 95% bounds. Shaded: the margin.",
 )
 _BATTERY = (
     SWINGS,
     Block(id="verdicts", title="All marks and columns, in the order of the findings", table="verdicts",
-          keep=Query(without={"verdict": (NOT_TESTED,)}),
-          columns=("factor", "verdict", "dose", *_EFFECT, "limit", "open", "needed", "images"), cited="g"),
+          query=Query(excluded={"verdict": (NOT_TESTED,)}),
+          columns=("factor", "verdict", "dose", *_EFFECT, "limit", "open", "needed", "images"), cited_column="g"),
     Block(id="effects", title="AUROC shift by strength of the mark", table="effects", chart="curve", panel="factor",
-          keep=Query(empty=("place",)), along="dose", order=DOSES, value="g", colors="measure", folded=True,
-          listed=False, level=ZERO, shaded=True),
+          query=Query(empty=("place",)), along="dose", order=DOSES, value="g", color_column="measure", folded=True,
+          has_table=False, reference_level=ZERO, shades_margin=True),
 )  # fmt: skip
 BY_DOSE = Block(
     id="doses",
     title="By strength of the mark",
     table="effects",
     columns=("dose", "place", *_EFFECT, "images"),
-    cited="g",
+    cited_column="g",
 )
 """The strengths of one mark, as drawn and at another place."""
 _GROUPS = (
@@ -321,11 +323,11 @@ _GROUPS = (
         title="Gaps between groups",
         table="gaps",
         chart="strip",
-        place=("column", "a", "b"),
+        row_columns=("column", "a", "b"),
         panel="measure",
-        colors="decision",
-        level=ZERO,
-        shaded=True,
+        color_column="decision",
+        reference_level=ZERO,
+        shades_margin=True,
         columns=("column", "a", "b", "measure", "value", "decision", "needed", "images"),
         note="The first group minus the second. Shaded: the margin.",
     ),
@@ -334,9 +336,9 @@ _GROUPS = (
         title="Performance by group",
         table="groups",
         chart="strip",
-        place=("column", "level"),
+        row_columns=("column", "level"),
         panel="measure",
-        colors="column",
+        color_column="column",
         columns=("column", "level", "measure", "value", "images", "reason"),
     ),
 )
@@ -371,7 +373,7 @@ UNTESTED = Block(
     id="untested",
     title="Not tested",
     table="verdicts",
-    keep=Query(only={"verdict": (NOT_TESTED,)}),
+    query=Query(allowed={"verdict": (NOT_TESTED,)}),
     columns=("factor", "kind", "reason"),
 )
 
@@ -398,9 +400,9 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
         along="severity",
         value=measure,
         note=_DISTORTED_NOTE,
-        colors="factor",
-        level=ZERO,
-        shaded=True,
+        color_column="factor",
+        reference_level=ZERO,
+        shades_margin=True,
         columns=("factor", "severity", "decision", "loss", "dice", "flips", "images", "reason"),
     )
     return [
@@ -446,12 +448,12 @@ def _with_numbers(table: str, rows: Rows, evidence: PageContext) -> Rows:
 def _needed_cell(row: Row, _: PageContext) -> Cell:
     """Return how many images would settle a test; of more than can be collected no number."""
     needed = numeric(row, "needed")
-    return words("") if math.isnan(needed) else words(needed_words(needed))
+    return text_cell("") if math.isnan(needed) else text_cell(needed_words(needed))
 
 
 def factor_cell(row: Row, _: PageContext) -> Cell:
     """Return the cell of a mark or column."""
-    return words(factor_words({"kind": "mark", **row}))
+    return text_cell(factor_words({"kind": "mark", **row}))
 
 
 def _swing_block(_: PageContext, measure: str) -> Block:
@@ -471,13 +473,13 @@ PAGE = PageDefinition(
     rows=_with_numbers,
     cells={
         "factor": CellFormat(factor_cell),
-        "open": CellFormat(lambda row, _: words(open_words(row["open"]))),
-        "place": CellFormat(lambda row, _: words(row["place"] or "as drawn")),
-        "lead": CellFormat(lambda row, _: words(lead_words(row)), "finding"),
+        "open": CellFormat(lambda row, _: text_cell(open_words(row["open"]))),
+        "place": CellFormat(lambda row, _: text_cell(row["place"] or "as drawn")),
+        "lead": CellFormat(lambda row, _: text_cell(lead_words(row)), "finding"),
         "needed": CellFormat(_needed_cell),
-        "sought": CellFormat(lambda row, _: words(SEARCH_NAMES[row["of"]]), "search"),
-        "found": CellFormat(lambda row, _: words(region_title(row))),
-        "carried": CellFormat(lambda row, _: words(shares_words(row)), "images that carry it"),
+        "sought": CellFormat(lambda row, _: text_cell(SEARCH_NAMES[row["of"]]), "search"),
+        "found": CellFormat(lambda row, _: text_cell(region_title(row))),
+        "carried": CellFormat(lambda row, _: text_cell(shares_words(row)), "images that carry it"),
     },
     terms=lambda tables: {
         "verdict": verdict_meanings(tables["verdicts"]),

@@ -39,7 +39,7 @@ from assay.look.cues import Cue
 from assay.stats.bounds import ALPHA, BoundedEstimate, bounded_share
 from assay.stats.estimate import shift_on_scale
 from assay.stats.format import join_words
-from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, ColumnGroups, divide_into_groups
+from assay.stats.groups import MAX_LEVELS, MIN_IMAGES_OF_CLASS, MIN_PATIENTS_IN_CELL, ColumnGroups, divide_into_groups
 from assay.stats.influence import ModelPredictions, calibration_in_the_large, calibration_slope
 from assay.stats.measures import value_and_contributions
 from assay.stats.metrics import auroc, log_odds, predicted_classes, probabilities, score_names
@@ -440,16 +440,20 @@ def column_decision(scored: ScoredImages, column: ColumnGroups, margin: float) -
         ]
         return _decide_groups(effects, margin)
     effects = [
-        within_classes(*scores_of_images[:2], rows[present], scores_of_images[2], table.classes, level, LEAST_IN_CLASS)
+        within_classes(
+            *scores_of_images[:2], rows[present], scores_of_images[2], table.classes, level, MIN_IMAGES_OF_CLASS
+        )
         for level, rows in compared_groups
     ]
     if any(effects):
         return _decide_groups(effects, margin)
     effects = [
-        pooled_within_classes(*scores_of_images[:2], rows[present], scores_of_images[2], labels, level, LEAST_IN_CELL)
+        pooled_within_classes(
+            *scores_of_images[:2], rows[present], scores_of_images[2], labels, level, MIN_PATIENTS_IN_CELL
+        )
         for level, rows in compared_groups
     ]
-    return _decide_groups(effects, margin, LEAST_IN_CELL)
+    return _decide_groups(effects, margin, MIN_PATIENTS_IN_CELL)
 
 
 def _decide_groups(
@@ -756,7 +760,7 @@ def column_tables(scored: ScoredImages, margin: float) -> tuple[list[Row], list[
         )
     groups, gaps = subgroup_rows(scored, [column for column in columns if column.groups], margin)
     untested = [column for column in columns if not column.groups]
-    few = str(Reason.of(Code.SMALL_GROUP, least=LEAST_IN_CLASS))
+    few = str(Reason.of(Code.SMALL_GROUP, least=MIN_IMAGES_OF_CLASS))
     groups += [
         {"column": column.column, "level": level, "reason": few, "images": 0, "patients": 0}
         for column in columns
@@ -780,7 +784,7 @@ def _column_row(factor: Factor, values: np.ndarray, role: str) -> Row:
     if factor.levels:
         codes, counts = np.unique(values[values >= 0], return_counts=True)
         images_of_level = {factor.levels[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
-        values_shown = json.dumps(images_of_level, ensure_ascii=False) if len(images_of_level) <= MOST_LEVELS else ""
+        values_shown = json.dumps(images_of_level, ensure_ascii=False) if len(images_of_level) <= MAX_LEVELS else ""
         return {**row, "levels": len(images_of_level), "missing": int((values < 0).sum()), "values": values_shown}
     numbers = values.astype(np.float64)
     finite = numbers[np.isfinite(numbers)]

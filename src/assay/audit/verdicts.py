@@ -118,7 +118,7 @@ def decide_mark(
         `affected-without-direction` where |g| is not shown to be beyond the margin, but the loss of AUROC, the share of
         flips, or of a segmentation the loss of Dice or the growth of the area wrongly called lesion is;
         `no-effect` where all of them are below it at every dose; else `inconclusive`, as with fewer than
-        `LEAST_PATIENTS` effective patients of a class.
+        `MIN_PATIENTS` effective patients of a class.
     """
     effect = effects[deciding]
     if effect.effective_patients < LEAST_PATIENTS:

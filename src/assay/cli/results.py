@@ -123,9 +123,9 @@ def published_command(run: str, out: Path, form: TableFormat) -> None:
     if form.json or form.csv or form.columns or form.rows:
         results_command(run, PUBLISHED.name, out, form)
         return
-    from assay.report.sheets import inert
+    from assay.report.sheets import escape_markdown
 
-    plain = inert if form.markdown else str
+    plain = escape_markdown if form.markdown else str
     for title in dict.fromkeys(str(row["table"]) for row in stored):
         cells = [row for row in stored if row["table"] == title]
         origin = ", ".join(str(cells[0][name]) for name in ("source", "page") if cells[0][name])
@@ -371,19 +371,19 @@ def _print_table(rows: list[Row], described: Table, columns: Sequence[str], form
 
 def _print_csv(names: Sequence[str], rows: Sequence[Row]) -> None:
     """Print cells that no spreadsheet takes for a formula."""
-    from assay.report.sheets import harmless, quoting
+    from assay.report.sheets import csv_quoting, escape_formula
 
     lines = [[row[name] for name in names] for row in ({name: name for name in names}, *map(_plain, rows))]
-    safe = [[harmless(cell) if isinstance(cell, str) else cell for cell in line] for line in lines]
-    csvlib.writer(sys.stdout, quoting=quoting(line[0] for line in safe)).writerows(safe)
+    safe = [[escape_formula(cell) if isinstance(cell, str) else cell for cell in line] for line in lines]
+    csvlib.writer(sys.stdout, quoting=csv_quoting(line[0] for line in safe)).writerows(safe)
 
 
 def _print_markdown(columns: list[tuple[str, bool]], cells: list[list[str]]) -> None:
     """Print a table of GitHub's Markdown, numbers on the right."""
-    from assay.report.sheets import inert
+    from assay.report.sheets import escape_markdown
 
     rule = ["--:" if is_number else "---" for _, is_number in columns]
-    heads, *body = ([inert(cell) for cell in row] for row in ([head for head, _ in columns], *cells))
+    heads, *body = ([escape_markdown(cell) for cell in row] for row in ([head for head, _ in columns], *cells))
     for row in (heads, rule, *body):
         print(f"| {' | '.join(row)} |")
 

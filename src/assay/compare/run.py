@@ -28,7 +28,7 @@ from assay.spec.checks import MOST_PRIMARY
 from assay.spec.schema import ContrastSpec, Role
 from assay.stats.compare import contrast
 from assay.stats.decisions import decide_families, moderate_group
-from assay.stats.doubts import failed_networks, failure_columns, findings_of, outlying_seeds
+from assay.stats.doubts import failed_networks, failure_columns, outlying_seeds, study_findings
 from assay.stats.estimate import estimate_panel, estimate_row
 from assay.stats.findings import finding_row
 from assay.stats.measures import COMPUTED
@@ -112,7 +112,7 @@ class CompareRun(RunSteps):
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables of a study that predictions have."""
         comparison = compare_predictions(self.read, self.request)
-        findings = findings_of(
+        findings = study_findings(
             comparison.contrasts, comparison.estimates, cautions=(*comparison.notes, *comparison.cautions)
         )
         unnamed = any(note.first(Code.NO_PATIENT_COLUMN) for note in comparison.notes)

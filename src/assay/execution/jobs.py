@@ -48,7 +48,7 @@ from assay.spec.recipe import Component, RecipeSpec
 from assay.spec.schema import DataSpec, EnvironmentSpec, GivenWeights, TrainingSpec
 from assay.stats.maps import sensitivity_threshold
 from assay.stats.measures.grades import specificity_thresholds
-from assay.stats.measures.maps import SENSITIVITY_LEVELS
+from assay.stats.measures.maps import LEVELS
 from assay.stats.metrics import macro_auroc
 from assay.store.arrays import OF_ROWS
 from assay.store.files import write_json, write_rows
@@ -560,10 +560,7 @@ class GivenJob:
         read = ModelReading(model, [Request(validation)]).read(validation)
         target = validation.table.target
         if self.training.recipe.task == "segmentation":
-            reached = [
-                sensitivity_threshold(read.maps["lesion_score"], read.maps["floor"], level)
-                for level in SENSITIVITY_LEVELS
-            ]
+            reached = [sensitivity_threshold(read.maps["lesion_score"], read.maps["floor"], level) for level in LEVELS]
             return {"threshold": None, "operating": [point.value for point in reached], "validation_auroc": None}
         threshold = youden_threshold(tensor_of(read.logits), tensor_of(target))
         return {"threshold": threshold, **of_validation(read.logits, target)}

@@ -19,7 +19,7 @@ from assay.stats.estimate import interval, patient_degrees_of_freedom, two_way
 from assay.stats.influence import auroc_influence, sum_by_patient
 from assay.stats.metrics import log_odds, placements
 from assay.stats.panel import SeedPredictions
-from assay.stats.rows import MINIMUM_SEEDS
+from assay.stats.rows import MIN_SEEDS
 from assay.store.data_tables import ADDED_VERDICTS
 from assay.store.files import Row
 
@@ -173,7 +173,7 @@ class _Areas:
         if math.isnan(value):
             return value, value, value
         error, df = float(np.sqrt((mean**2).sum())), float(patient_degrees_of_freedom(mean, len(mean)))
-        if len(values) >= MINIMUM_SEEDS and error > 0:
+        if len(values) >= MIN_SEEDS and error > 0:
             spread = two_way(values, moves)
             error, df = float(np.sqrt(spread.variance)), float(spread.df)
         if error == 0 and value in bounds:  # no variance is seen: the exact bound of the smaller side

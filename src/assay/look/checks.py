@@ -25,7 +25,7 @@ from assay.look.request import EXAMINED
 from assay.report.pictures import PictureWriter
 from assay.spec.schema import DataSpec
 from assay.stats.bounds import bounded_share
-from assay.stats.groups import LEAST_IN_CLASS, divide_into_groups
+from assay.stats.groups import MIN_IMAGES_OF_CLASS, divide_into_groups
 from assay.stats.metrics import log_odds
 from assay.stats.panel import SeedPredictions
 from assay.stats.ridge import cross_validated_predictions
@@ -221,7 +221,7 @@ def _odd_images(table: FactorTable, kind: str, rows: Cluster, about: Mapping[str
 def _of_small_groups(names: Sequence[str]) -> list[Reason]:
     if not names:
         return []
-    return [Reason.of(Code.SMALL_GROUPS_OF, count=len(names), least=LEAST_IN_CLASS, names=tuple(names[:NAMED]))]
+    return [Reason.of(Code.SMALL_GROUPS_OF, count=len(names), least=MIN_IMAGES_OF_CLASS, names=tuple(names[:NAMED]))]
 
 
 def numbers_of(table: FactorTable) -> Sequence[int]:

@@ -25,10 +25,10 @@ from assay.look.words import (
     why_unjudged,
 )
 from assay.report.account import (
+    ConditionPictures,
     FirstScreen,
     KeyFigure,
     PageText,
-    PlacePictures,
     StatusChip,
     caution_chips,
     caution_sentence,
@@ -36,7 +36,7 @@ from assay.report.account import (
 from assay.report.block import Block, Query, Section
 from assay.report.context import PageContext, PageDefinition
 from assay.report.data_blocks import CUES, ISSUES
-from assay.report.images import COLUMNS, GAP, sheet_images, small
+from assay.report.images import COLUMNS, GAP, sheet_images, thumbnail
 from assay.report.sentences.reasons import cue_words, reason_words
 from assay.stats.findings import parse_finding
 from assay.stats.format import count, in_words, number
@@ -53,9 +53,9 @@ DECODED = Block(
     title="What a linear decoder predicts from embeddings",
     table="decoded",
     chart="strip",
-    place=("name", "source"),
-    colors="kind",
-    level=("chance", 0.5),
+    row_columns=("name", "source"),
+    color_column="kind",
+    reference_level=("chance", 0.5),
     columns=("name", "kind", "source", "of", "value", "images", "patients", "reason"),
     note="AUROC in other patients. Columns are predicted within classes. The best simple cue needs no embeddings.",
 )
@@ -96,7 +96,7 @@ def _check_chips(context: PageContext) -> list[StatusChip]:
     return [chip for row in (*ordered, *passed) for chip in caution_chips([parse_finding(row)])]
 
 
-def suspects(context: PageContext) -> Iterator[PlacePictures]:
+def suspects(context: PageContext) -> Iterator[ConditionPictures]:
     """Yield the images that are drawn as copies, odd or wrongly labeled, then those whose masks are outlined."""
     for row in context.tables["pictures"]:
         facts, kind = json_object(row["facts"]), row["kind"]
@@ -113,7 +113,7 @@ def suspects(context: PageContext) -> Iterator[PlacePictures]:
         classes = facts.get("classes") or [""] * len(rows)
         heads = [f"{name}, {of}" if of else name for name, of in zip(names, classes, strict=True)]
         pictures = [
-            PlacePictures(f"{name}, {word} {number_of:,}", (small(ImageOps.crop(image, GAP * cut), what),))
+            ConditionPictures(f"{name}, {word} {number_of:,}", (thumbnail(ImageOps.crop(image, GAP * cut), what),))
             for name, number_of, image, cut in zip(heads, rows, images, bare, strict=True)
         ]
         yield from (pictures[at] for at in order)
@@ -163,11 +163,11 @@ def look_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
     return replace(
         CUES,
         chart="strip",
-        place=("name", "of") if sized else ("name",),
-        colors="kind",
-        level=("chance", 0.5),
-        keep=Query(most=12),
-        listed=False,
+        row_columns=("name", "of") if sized else ("name",),
+        color_column="kind",
+        reference_level=("chance", 0.5),
+        query=Query(max_rows=12),
+        has_table=False,
     )
 
 
@@ -176,8 +176,8 @@ def best_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
     shared = (
         " Patients who share a picture count as one." if any(row["kind"] == "copy" for row in tables["issues"]) else ""
     )
-    cues, most = look_cues(tables), Query(most=MOST_CUES)
-    return replace(cues, id="best-cues", title="Best simple cues", note=f"AUROC.{shared}", keep=most)
+    cues, most = look_cues(tables), Query(max_rows=MOST_CUES)
+    return replace(cues, id="best-cues", title="Best simple cues", note=f"AUROC.{shared}", query=most)
 
 
 def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:

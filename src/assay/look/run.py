@@ -27,7 +27,7 @@ from assay.look.image_cues import COUNTED, counted_pixels, measure_images
 from assay.look.kind import LOOK
 from assay.look.request import SHARED, LookRequest
 from assay.report.pictures import PictureWriter
-from assay.report.sheets import harmless, quoting
+from assay.report.sheets import csv_quoting, escape_formula
 from assay.spec.data import name_of_target
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
@@ -118,9 +118,11 @@ class LookRun(RunSteps):
         rows_left_out = sorted(names.keys() - set(places.numbers)) if places else []
         issues = [*checks.issues, *(issue("left-out", at) for at in rows_left_out)]
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]
-        rows = [{key: harmless(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in rows]
+        rows = [
+            {key: escape_formula(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in rows
+        ]
         lines = pd.DataFrame(rows, columns=["file", *ISSUES.names])
-        text = lines.to_csv(index=False, lineterminator="\n", quoting=quoting(lines["file"]))
+        text = lines.to_csv(index=False, lineterminator="\n", quoting=csv_quoting(lines["file"]))
         write_text(folder.root / "issues.csv", text)
         images = self.request.typed(*(LookRequest.options().keys() - SHARED))
         unused = len(left_out := self.dataset.card.left_out)

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 register_measures(
-    images.dose_response_measure(
+    images.dosed(
         "worst-group-accuracy",
         meaning="least accuracy of a group: a level of a factor in one class",
         display="accuracy of the worst group",
         reference="Sagawa et al. 2020",
     ),
-    images.dose_response_measure(
+    images.dosed(
         "worst-group-auroc",
         meaning="least AUROC of a group: a level of a factor",
         display="AUROC of the worst group",

@@ -269,7 +269,7 @@ def _values(
 ) -> dict[str, _MeasuredValue]:
     """Return every measure of one family and severity. names: as `_of_answers` returns them."""
     clean, distorted = (_found("accuracy", answers, patient) for answers in (before, after))
-    stable = _found("accuracy", replace(after, target=before.predicted_classes), patient)
+    stable = _found("accuracy", replace(after, target=before.predicted), patient)
     return {
         "distorted-error": _MeasuredValue(1 - distorted.value, -distorted.contributions, 1 - distorted.chance),
         "distorted-error-increase": _MeasuredValue(

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.core.reasons import Code
-from assay.report.drawing import Size
+from assay.report.drawing import EffectSize
 from assay.report.sentences.reasons import chip_words, reason_words
 from assay.report.sheets import Sheet
 from assay.stats.findings import Finding
 
 LIGHTS = {"ok": "passed", "warn": "caution", "bad": "problem"}
 SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
-MOST_PLACES = 3
+MAX_CONDITIONS = 3
 """Places, such as test conditions, that the first screen shows images of."""
-MOST_SMALL = 5
+MAX_SMALL_PICTURES = 5
 """Small pictures that are seen at once."""
 
 
@@ -40,7 +40,7 @@ class Thumbnail:
 
 
 @dataclass(frozen=True, slots=True)
-class PlacePictures:
+class ConditionPictures:
     """Small pictures of one test condition, with its name in words."""
 
     name: str
@@ -81,7 +81,7 @@ class ResultLine:
     anchor: str
     short: str = ""
     light: str = ""
-    size: Size | None = None
+    size: EffectSize | None = None
     harm: str = ""
     images: str = ""
 
@@ -100,7 +100,7 @@ class FirstScreen:
 
     chips: tuple[StatusChip, ...]
     done: tuple[str, ...]
-    places: tuple[PlacePictures, ...]
+    conditions: tuple[ConditionPictures, ...]
     lines: tuple[ResultLine, ...]
     title: str = ""
     more: tuple[str, ...] = ()
@@ -128,7 +128,7 @@ class ResultDetail:
 
     title: str
     words: str
-    place: PlacePictures | None
+    place: ConditionPictures | None
     sheet: Sheet | None
 
 

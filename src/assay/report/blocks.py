@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from assay.core.measures import MEASURES, label_of, range_of
 from assay.report.block import Block
-from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_field, draw_planes, draw_rows
+from assay.report.charts import HeatMaps, Line, Point, Scatter, draw_curves, draw_heat_maps, draw_rows, draw_scatter
 from assay.report.context import PageContext, coordinates, distinct_values, int_or_zero
 from assay.report.drawing import (
     REFERENCE,
@@ -20,27 +20,27 @@ from assay.report.drawing import (
     Plot,
     ReferenceLine,
     Style,
-    limits,
+    axis_limits,
     short_names,
-    styles,
+    styles_by_level,
 )
 from assay.report.sentences.reasons import place_words as worst_words
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import (
+    MAX_ROWS_SHOWN,
     NONE,
-    SHOWN_ROWS,
     Cell,
     Download,
     Sheet,
     SheetRow,
-    amount,
-    as_csv,
-    as_svg,
+    count_cell,
+    csv_download,
     estimate_cell,
-    figure,
-    probability,
-    sheet,
-    words,
+    make_sheet,
+    number_cell,
+    p_value_cell,
+    svg_download,
+    text_cell,
 )
 from assay.report.words import (
     VERDICTS,
@@ -54,11 +54,11 @@ from assay.stats.format import common_decimals, count, in_words, join_words
 from assay.stats.rows import Row, numeric
 from assay.store.columns import CellKind
 
-FULL, FIRST_WIDTH, NARROW = 800.0, 680.0, 350.0
+FULL_WIDTH, FIRST_WIDTH, PHONE_WIDTH = 800.0, 680.0, 350.0
 """Widths in pixels: on a desktop, there on the first screen, and on a phone."""
-MOST_LEVELS, MOST_PANELS, MOST_COLUMNS = 12, 12, 8
+MAX_LEVELS, MAX_PANELS, MAX_COLUMNS = 12, 12, 8
 """What a chart and a table of the page show at most; the file has all."""
-EFFECTS = "reliance"
+EFFECT_PROBE = "reliance"
 """The probe whose measures have no effect at 0."""
 
 
@@ -85,7 +85,7 @@ class RenderedBlock:
     sheet: Sheet | None
 
 
-class DisplayNames(Protocol):
+class DescribedPlot(Protocol):
     """Names and units for figures and texts."""
 
     @property
@@ -98,37 +98,37 @@ class DisplayNames(Protocol):
         ...
 
 
-PlotT = TypeVar("PlotT", bound=DisplayNames)
+PlotT = TypeVar("PlotT", bound=DescribedPlot)
 T = TypeVar("T")
 
 
 def render(block: Block, context: PageContext) -> RenderedBlock:
     """Render a block; nothing of one without rows."""
-    rows = block.keep.of(context.rows(block.table))
-    table = _table(block, rows, context) if block.listed and rows else None
+    rows = block.query.select(context.rows(block.table))
+    table = _make_table(block, rows, context) if block.has_table and rows else None
     figure = chart(block, context)
     if figure and table:
         table = replace(table, caption=f"{table.caption}, in numbers")
     return RenderedBlock(figure, table)
 
 
-def chart(block: Block, context: PageContext, width: float = FULL) -> Figure | None:
+def chart(block: Block, context: PageContext, width: float = FULL_WIDTH) -> Figure | None:
     """Draw a block; None where it has no value to draw."""
-    rows = block.keep.of(context.rows(block.table))
+    rows = block.query.select(context.rows(block.table))
     free = (block.along.removeprefix("axis "),) if block.along.startswith("axis ") else ()
-    free += tuple(name.removeprefix("axis ") for name in block.place if name.startswith("axis "))
+    free += tuple(name.removeprefix("axis ") for name in block.row_columns if name.startswith("axis "))
     rows = [row for row in rows if context.scope.is_in_slice(row, *free)]
     match block.chart:
         case "strip":
-            return _strip(block, rows, context, width)
+            return _draw_strip(block, rows, context, width)
         case "curve":
-            return _curve(block, rows, context, width)
+            return _draw_curve(block, rows, context, width)
         case "field" | "froc":
-            return _field(block, rows, context, width)
+            return _draw_field_of_rows(block, rows, context, width)
         case "trade":
-            return _trade(block, rows, context, width)
+            return _draw_trade(block, rows, context, width)
         case "heat":
-            return _heat(block, rows, context, width)
+            return _draw_heat_map(block, rows, context, width)
         case "none":
             return None
 
@@ -136,29 +136,33 @@ def chart(block: Block, context: PageContext, width: float = FULL) -> Figure | N
 # Charts.
 
 
-def _strip(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
+def _draw_strip(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
     """Values with intervals: a row per place, recipes as colors, a panel per measure."""
     undefined = [row for row in rows if math.isnan(numeric(row, block.value))]
     rows = [row for row in rows if row not in undefined]
-    levels, kept, cut = _levels(block, rows, context)
-    by_panel, more = _panels(block, kept, context)
+    levels, kept, cut = _levels_shown(block, rows, context)
+    by_panel, more = _rows_by_panel(block, kept, context)
     if not by_panel:
         return None
     block = replace(
-        block, place=(*block.place, *_distinguishing_columns(block, kept, (*block.place, block.panel or "measure")))
+        block,
+        row_columns=(
+            *block.row_columns,
+            *_distinguishing_columns(block, kept, (*block.row_columns, block.panel or "measure")),
+        ),
     )
-    places: dict[str, float] = {}
+    size_by_row_name: dict[str, float] = {}
     panels: list[ChartPanel] = []
     for title, panel_rows in by_panel.items():
         most = max(abs(numeric(row, block.value)) for row in panel_rows) or 1.0
         for row in panel_rows:
-            at = _place(block, row, context)
-            places[at] = max(places.get(at, 0.0), abs(numeric(row, block.value)) / most)
-        at = (_place(block, row, context) for row in undefined if _panel_of(block, row, context) == title)
-        panels.append(replace(_panel(block, title, panel_rows, context), undefined=frozenset(at)))
-    by_size = "factor" in block.place and not block.ordered
-    order = sorted(places, key=lambda place: -places[place]) if by_size else list(places)
-    colors = {level: style for level, style in _styles(block, levels, context).items() if level in levels}
+            row_name = _row_name(block, row, context)
+            size_by_row_name[row_name] = max(size_by_row_name.get(row_name, 0.0), abs(numeric(row, block.value)) / most)
+        row_name = (_row_name(block, row, context) for row in undefined if _panel_title(block, row, context) == title)
+        panels.append(replace(_chart_panel(block, title, panel_rows, context), undefined=frozenset(row_name)))
+    by_size = "factor" in block.row_columns and not block.keeps_order
+    order = sorted(size_by_row_name, key=lambda place: -size_by_row_name[place]) if by_size else list(size_by_row_name)
+    colors = {level: style for level, style in _level_styles(block, levels, context).items() if level in levels}
     axis = axis_words(kept[0]["measure"], str(kept[0].get("unit") or "")) if "measure" in kept[0] else ""
     title = panels[0].title if len(panels) == 1 else ""
     axis = block.axes[0].format(title) if block.axes and title else axis if len(panels) == 1 else ""
@@ -168,12 +172,14 @@ def _strip(block: Block, rows: Sequence[Row], context: PageContext, width: float
     return make_figure(block, plot, kept, draw_rows, width, f"{cut} {more}".strip(), still=_still)
 
 
-def _curve(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
+def _draw_curve(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
     """Values along an axis of recipes, a layer or a severity: a curve per level, a panel per place."""
-    references = [row for row in rows if row.get("group") in block.reference]
+    references = [row for row in rows if row.get("group") in block.reference_groups]
     rows = [row for row in rows if row not in references] if references else list(rows)
-    along = _position_of_rows(block)
-    levels, kept, cut = _levels(block, [row for row in rows if not math.isnan(numeric(row, block.value))], context)
+    along = _position_getter(block)
+    levels, kept, cut = _levels_shown(
+        block, [row for row in rows if not math.isnan(numeric(row, block.value))], context
+    )
     positions = distinct_values(along(row) for row in kept)
     if len(positions) < 2:
         return None
@@ -182,20 +188,20 @@ def _curve(block: Block, rows: Sequence[Row], context: PageContext, width: float
         positions = sorted(positions, key=float)
     elif set(positions) <= set(block.order):
         positions = sorted(positions, key=block.order.index)
-    by_panel, more = _panels(block, kept, context)
+    by_panel, more = _rows_by_panel(block, kept, context)
     panels = tuple(
-        _panel(
+        _chart_panel(
             block,
             title,
             panel_rows,
             context,
             along,
-            _gray([row for row in references if _panel_of(block, row, context) == title]),
+            _gray_references([row for row in references if _panel_title(block, row, context) == title]),
         )
         for title, panel_rows in by_panel.items()
     )
     name = block.along.removeprefix("axis ")
-    colors = _styles(block, levels, context)
+    colors = _level_styles(block, levels, context)
     measures = distinct_values(row.get("measure") for row in kept)
     axis = axis_words(measures[0]) if len(measures) == 1 else "value"
     span = (
@@ -221,60 +227,60 @@ def _still(plot: Plot) -> Plot:
     return replace(plot, hover=False)
 
 
-def _position_of_rows(block: Block) -> Callable[[Row], str]:
+def _position_getter(block: Block) -> Callable[[Row], str]:
     if block.along.startswith("axis "):
         axis = block.along.removeprefix("axis ")
         return lambda row: coordinates(row).get(axis, "").partition("+")[0]
     return lambda row: str(row.get(block.along, ""))
 
 
-def _levels(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[list[str], list[Row], str]:
+def _levels_shown(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[list[str], list[Row], str]:
     """Return the levels that a chart shows, their rows, and a note where there are more than it can hold."""
-    levels = distinct_values(_color(block, row, context) for row in rows) or [""]
-    cut = f"{MOST_LEVELS} of {len(levels)} shown; the table has all." if len(levels) > MOST_LEVELS else ""
-    if cut:  # both ends of the ranking
-        best = sorted(levels, key=lambda one: _mean(one, block, rows, context))
-        chosen = {*best[: MOST_LEVELS // 2], *best[-MOST_LEVELS // 2 :]}
+    levels = distinct_values(_level_of_row(block, row, context) for row in rows) or [""]
+    note = f"{MAX_LEVELS} of {len(levels)} shown; the table has all." if len(levels) > MAX_LEVELS else ""
+    if note:  # both ends of the ranking
+        best = sorted(levels, key=lambda one: _mean_of_level(one, block, rows, context))
+        chosen = {*best[: MAX_LEVELS // 2], *best[-MAX_LEVELS // 2 :]}
         levels = [level for level in levels if level in chosen]
-    return levels, [row for row in rows if _color(block, row, context) in levels], cut
+    return levels, [row for row in rows if _level_of_row(block, row, context) in levels], note
 
 
-def _mean(level: str, block: Block, rows: Sequence[Row], context: PageContext) -> float:
-    values = [numeric(row, block.value) for row in rows if _color(block, row, context) == level]
+def _mean_of_level(level: str, block: Block, rows: Sequence[Row], context: PageContext) -> float:
+    values = [numeric(row, block.value) for row in rows if _level_of_row(block, row, context) == level]
     return sum(values) / len(values)
 
 
-def _color(block: Block, row: Row, context: PageContext) -> str:
-    if not block.colors:
+def _level_of_row(block: Block, row: Row, context: PageContext) -> str:
+    if not block.color_column:
         return context.level_label(row)
-    value = str(row[block.colors])
-    if block.colors == "verdict" and value in VERDICTS:
+    value = str(row[block.color_column])
+    if block.color_column == "verdict" and value in VERDICTS:
         return VERDICTS[value].text
-    if block.colors == "factor":
+    if block.color_column == "factor":
         return display_name(value.replace("-", " "))
     return in_words(value).replace("-", " ") or "all images"
 
 
-def _styles(block: Block, levels: Sequence[str], context: PageContext) -> dict[str, Style]:
-    page_styles: dict[str, Style] = {} if block.colors else context.styles
-    return page_styles if all(level in page_styles for level in levels) else styles(levels)
+def _level_styles(block: Block, levels: Sequence[str], context: PageContext) -> dict[str, Style]:
+    page_styles: dict[str, Style] = {} if block.color_column else context.styles
+    return page_styles if all(level in page_styles for level in levels) else styles_by_level(levels)
 
 
-def _panels(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[dict[str, list[Row]], str]:
+def _rows_by_panel(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[dict[str, list[Row]], str]:
     """Return the panels of a chart, and a note where there are more than it can hold."""
     by_panel: dict[str, list[Row]] = {}
     for row in rows:
-        by_panel.setdefault(_panel_of(block, row, context), []).append(row)
-    return _first_of(by_panel, MOST_PANELS, "panels")
+        by_panel.setdefault(_panel_title(block, row, context), []).append(row)
+    return _limit_number(by_panel, MAX_PANELS, "panels")
 
 
-def _first_of(by_level: Mapping[str, T], most: int, name: str) -> tuple[dict[str, T], str]:
+def _limit_number(by_level: Mapping[str, T], most: int, name: str) -> tuple[dict[str, T], str]:
     """Return the first of what a chart draws, and a note where there is more."""
-    cut = f"{most} of {len(by_level)} {name} shown; the file has all." if len(by_level) > most else ""
-    return dict(list(by_level.items())[:most]), cut
+    note = f"{most} of {len(by_level)} {name} shown; the file has all." if len(by_level) > most else ""
+    return dict(list(by_level.items())[:most]), note
 
 
-def _panel_of(block: Block, row: Row, context: PageContext) -> str:
+def _panel_title(block: Block, row: Row, context: PageContext) -> str:
     """Return the title of a row's panel: its value of the panel's column; confounders of doses are apart."""
     name = _text(block.table, block.panel or "measure", row, context) if block.panel or "measure" in row else ""
     confounder = coordinates(row).get("confounder", "") if block.along.startswith("axis ") else ""
@@ -283,7 +289,7 @@ def _panel_of(block: Block, row: Row, context: PageContext) -> str:
     return f"{name}, {context.names.level('confounder', confounder)}"
 
 
-def _place(block: Block, row: Row, context: PageContext) -> str:
+def _row_name(block: Block, row: Row, context: PageContext) -> str:
     """Return the words of the columns that name a row of a strip."""
     parts = [
         coordinates(row).get(name.removeprefix("axis "), "")
@@ -291,12 +297,12 @@ def _place(block: Block, row: Row, context: PageContext) -> str:
         else _text(block.table, name, row, context)
         if row.get(name)
         else ""
-        for name in block.place
+        for name in block.row_columns
     ]
     return ", ".join(part for part in parts if part) or "all"
 
 
-def ends_of(row: Row, name: str) -> tuple[float, float]:
+def interval_ends(row: Row, name: str) -> tuple[float, float]:
     """Return the ends of the interval of a column: its own, that which decided a comparison, or that of the row."""
     if name == "value" and not math.isnan(numeric(row, "decision_low")):
         return numeric(row, "decision_low"), numeric(row, "decision_high")
@@ -304,7 +310,7 @@ def ends_of(row: Row, name: str) -> tuple[float, float]:
     return numeric(row, f"{prefix}low"), numeric(row, f"{prefix}high")
 
 
-def _panel(
+def _chart_panel(
     block: Block,
     title: str,
     rows: Sequence[Row],
@@ -314,18 +320,18 @@ def _panel(
 ) -> ChartPanel:
     marks = tuple(
         EstimateMark(
-            _color(block, row, context),
+            _level_of_row(block, row, context),
             numeric(row, block.value),
-            *ends_of(row, block.value),
+            *interval_ends(row, block.value),
             context.values_by_seed(row),
-            along(row) if along else _place(block, row, context),
+            along(row) if along else _row_name(block, row, context),
             reason_words(row.get("reason", "")) if doubtful(row) else "",
         )
         for row in rows
     )
-    margins = [margin for row in rows if (margin := numeric(row, "margin")) > 0] if block.shaded else []
+    margins = [margin for row in rows if (margin := numeric(row, "margin")) > 0] if block.shades_margin else []
     band = (-margins[0], margins[0]) if margins else None
-    lines = (*references, *_chance(block, rows))
+    lines = (*references, *_reference_lines(block, rows))
     points = [value for mark in marks for value in mark.points] + [v for point in lines for _, v in point.values]
     points += band or ()
     bounds = (-math.inf, math.inf)
@@ -333,18 +339,18 @@ def _panel(
         bounds = range_of(rows[0]["measure"])
     ends = [end for mark in marks for end in (mark.low, mark.high)]
     return ChartPanel(
-        title, marks, lines, band, limits([point for point in points if not math.isnan(point)], ends, bounds)
+        title, marks, lines, band, axis_limits([point for point in points if not math.isnan(point)], ends, bounds)
     )
 
 
-def _chance(block: Block, rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
+def _reference_lines(block: Block, rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
     """Return the level of the block, or of a model that knows nothing, where it is the same for all rows."""
-    if block.level is not None:
-        return (ReferenceLine.level(*block.level),)
+    if block.reference_level is not None:
+        return (ReferenceLine.level(*block.reference_level),)
     if "chance" not in rows[0]:
         return ()
     measure = rows[0]["measure"]
-    if measure in MEASURES and MEASURES[measure].probe == EFFECTS:
+    if measure in MEASURES and MEASURES[measure].probe == EFFECT_PROBE:
         return (ReferenceLine.level("no effect", 0.0),)
     values = {round(value, 6) for row in rows if not math.isnan(value := numeric(row, "chance"))}
     return (ReferenceLine.level("chance", values.pop()),) if len(values) == 1 else ()
@@ -353,7 +359,7 @@ def _chance(block: Block, rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
 _DASHES = ("5 3", "1 3", "")
 
 
-def _gray(rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
+def _gray_references(rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
     """Return gray references along a curve, as the first recipe has them."""
     of_recipe = [row for row in rows if row["recipe"] == rows[0]["recipe"]]
     lines: list[ReferenceLine] = []
@@ -366,14 +372,14 @@ def _gray(rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
     return tuple(lines)
 
 
-def _trade(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
+def _draw_trade(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
     """False positives against overlap: a point per recipe with its intervals, in the region where both may lie."""
     estimates = {
         (row["recipe"], row["measure"], row["environment"]): row
         for row in context.tables["estimates"]
         if not (row["factor"] or row["level"] or row["group"]) and not math.isnan(numeric(row, "value"))
     }
-    spots: list[Spot] = []
+    spots: list[Point] = []
     used: list[Row] = []
     for row in rows:
         both = [estimates.get((row["recipe"], row[side], row[f"{side}_environment"])) for side in ("across", "up")]
@@ -386,29 +392,29 @@ def _trade(block: Block, rows: Sequence[Row], context: PageContext, width: float
         ]
         pairs = tuple((seeds[0][seed], seeds[1][seed]) for seed in sorted(seeds[0].keys() & seeds[1].keys()))
         region = tuple((float(x), float(y)) for x, y in json.loads(row["region"] or "[]"))
-        spots.append(Spot(context.level_label(row), ends[0], ends[1], pairs, region))
+        spots.append(Point(context.level_label(row), ends[0], ends[1], pairs, region))
     if not spots:
         return None
     names = tuple(
-        f"{axis_words(rows[0][side])}, {context.names.place(rows[0][f'{side}_environment'])}"
+        f"{axis_words(rows[0][side])}, {context.names.condition(rows[0][f'{side}_environment'])}"
         for side in ("across", "up")
     )
     spans = [
-        limits(
+        axis_limits(
             [value for spot in spots for value in ((spot.across, spot.up)[i][0], *(pair[i] for pair in spot.seeds))],
             [end for spot in spots for end in (spot.across, spot.up)[i][1:]],
             range_of(rows[0][side]),
         )
         for i, side in enumerate(("across", "up"))
     ]
-    if any(_fills(spot.region, spans) for spot in spots):  # a shade over everything hides the others
+    if any(_covers_axes(spot.region, spans) for spot in spots):  # a shade over everything hides the others
         spots = [replace(spot, region=()) for spot in spots]
     levels = tuple(spot.level for spot in spots)
-    field = Field(names[0], names[1], spans[0], spans[1], levels, _styles(block, levels, context), tuple(spots))
-    return make_figure(block, field, used, draw_field, width)
+    field = Scatter(names[0], names[1], spans[0], spans[1], levels, _level_styles(block, levels, context), tuple(spots))
+    return make_figure(block, field, used, draw_scatter, width)
 
 
-def _fills(region: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> bool:
+def _covers_axes(region: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> bool:
     """Return whether a region reaches beyond both axes on both sides."""
     ends = [[point[i] for point in region] for i in (0, 1)]
     return bool(region) and all(
@@ -417,39 +423,39 @@ def _fills(region: Sequence[tuple[float, float]], spans: Sequence[tuple[float, f
     )
 
 
-def _field(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
+def _draw_field_of_rows(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
     """A line per recipe through points of two columns, with the area of its intervals where it has some."""
     defined = [row for row in rows if not math.isnan(numeric(row, block.up))]
     lines: dict[str, list[tuple[float, float]]] = {}
     ends: dict[str, list[tuple[float, float, float]]] = {}
     for row in defined:
-        level, at = _color(block, row, context), numeric(row, block.along)
+        level, at = _level_of_row(block, row, context), numeric(row, block.along)
         lines.setdefault(level, []).append((at, numeric(row, block.up)))
-        low, high = ends_of(row, block.up)
+        low, high = interval_ends(row, block.up)
         ends.setdefault(level, []).extend([] if math.isnan(low) else [(at, low, high)])
     if not lines:
         return None
-    lines, cut = _first_of(lines, MOST_LEVELS, "lines")
-    traces = tuple(Trace(level, tuple(sorted(points)), _band(ends[level])) for level, points in lines.items())
+    lines, cut = _limit_number(lines, MAX_LEVELS, "lines")
+    traces = tuple(Line(level, tuple(sorted(points)), _band_corners(ends[level])) for level, points in lines.items())
     points = [point for trace in traces for point in (*trace.points, *trace.band)]
     across = (min(x for x, _ in points), max(x for x, _ in points))
     square = block.chart == "froc"
-    span = (0.0, 1.02) if square else limits([y for _, y in points], [], (-math.inf, math.inf))
+    span = (0.0, 1.02) if square else axis_limits([y for _, y in points], [], (-math.inf, math.inf))
     levels = tuple(trace.level for trace in traces)
     across = (across[0], max(across[1], across[0] + 1e-9))
-    colors = _styles(block, levels, context)
-    colors |= dict.fromkeys(block.reference, REFERENCE)
-    field = Field(*_axis_titles(block), across, span, levels, colors, traces=traces, square=square)
-    return make_figure(block, field, defined, draw_field, width, cut)
+    colors = _level_styles(block, levels, context)
+    colors |= dict.fromkeys(block.reference_groups, REFERENCE)
+    field = Scatter(*_axis_titles(block), across, span, levels, colors, traces=traces, has_root_scale=square)
+    return make_figure(block, field, defined, draw_scatter, width, cut)
 
 
-def _band(ends: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, float], ...]:
+def _band_corners(ends: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, float], ...]:
     """Return the corners of the area between lower and upper ends along a line."""
     ordered = sorted(ends)
     return (*((at, low) for at, low, _ in ordered), *((at, high) for at, _, high in reversed(ordered)))
 
 
-def _heat(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
+def _draw_heat_map(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
     """A value by two columns: a map per recipe, or per pair of recipes."""
     names = short_names(distinct_values(str(row[one]) for row in rows for one in (block.up, block.along)) or [""])
     short = dict(
@@ -463,13 +469,13 @@ def _heat(block: Block, rows: Sequence[Row], context: PageContext, width: float)
     for row in rows:
         name = str(row[block.panel]) if block.panel else context.level_label(row)
         values.setdefault(name, {})[label_of(row, block.up), label_of(row, block.along)] = numeric(row, "value")
-    values, cut = _first_of(values, MOST_PANELS, "panels")
+    values, cut = _limit_number(values, MAX_PANELS, "panels")
     if not values:
         return None
     down, across = (tuple(distinct_values(key[i] for cells in values.values() for key in cells)) for i in (0, 1))
     along, up = _axis_titles(block)
-    plot = Planes(values, down, across, up, along, block.title)
-    return make_figure(block, plot, rows, draw_planes, width, cut)
+    plot = HeatMaps(values, down, across, up, along, block.title)
+    return make_figure(block, plot, rows, draw_heat_maps, width, cut)
 
 
 def _axis_titles(block: Block) -> tuple[str, str]:
@@ -495,9 +501,9 @@ def make_figure(
         note,
         alternative,
         wide.inline(alternative, "wide"),
-        draw(plain_plot, NARROW).inline(alternative, "narrow"),
-        as_csv(block.id, tuple(rows[0]), rows),
-        as_svg(block.id, draw(plain_plot, width).standalone(block.title, alternative)),
+        draw(plain_plot, PHONE_WIDTH).inline(alternative, "narrow"),
+        csv_download(block.id, tuple(rows[0]), rows),
+        svg_download(block.id, draw(plain_plot, width).standalone(block.title, alternative)),
         block.folded,
     )
 
@@ -527,7 +533,7 @@ def _range(counts: Sequence[int], name: str) -> str:
 # Tables.
 
 
-_WORDS: Mapping[CellKind, Callable[[str], str]] = {
+_WORDS_OF_KIND: Mapping[CellKind, Callable[[str], str]] = {
     "measure": label_of,
     "reason": reason_words,
     "code": lambda value: in_words(value).replace("-", " "),
@@ -547,16 +553,16 @@ def _text(table: str, name: str, row: Row, context: PageContext) -> str:
             own = "coordinates" in row and value == row.get("recipe")
             return context.recipe(row) if own else context.recipe_name(value)
         case "environment":
-            return context.names.place(value)
+            return context.names.condition(value)
         case "decision":
             return verdict_words(row)
         case "place":
-            return worst_words(value, context.names.place)
+            return worst_words(value, context.names.condition)
         case kind:
-            return _WORDS.get(kind, display_name)(value)
+            return _WORDS_OF_KIND.get(kind, display_name)(value)
 
 
-def cell(table: str, name: str, row: Row, context: PageContext, places: int | None = None) -> Cell:
+def cell(table: str, name: str, row: Row, context: PageContext, decimals: int | None = None) -> Cell:
     """Return the cell of a column: in the words of the page, else by the kind of its cells.
 
     Args:
@@ -564,25 +570,25 @@ def cell(table: str, name: str, row: Row, context: PageContext, places: int | No
         name: Name of the column.
         row: The row.
         context: The tables, with the page.
-        places: Decimals of the column; by the value or its interval where None.
+        decimals: Decimals of the column; by the value or its interval where None.
     """
     if name in context.page.cells:
         special = context.page.cells[name].cell(row, context)
-        return special if special.text else words(NONE)
+        return special if special.text else text_cell(NONE)
     kind, value = context.column(table, name).cell, row.get(name)
     if kind == "count":
-        return amount(number_of) if (number_of := int_or_zero(row, name)) else Cell(NONE, "", True)
+        return count_cell(number_of) if (number_of := int_or_zero(row, name)) else Cell(NONE, "", True)
     if isinstance(value, bool | str) or value is None:
-        return words(_text(table, name, row, context) or NONE)
+        return text_cell(_text(table, name, row, context) or NONE)
     if kind == "p":
-        return probability(numeric(row, name))
-    low, high = ends_of(row, name)
+        return p_value_cell(numeric(row, name))
+    low, high = interval_ends(row, name)
     if kind == "interval" and not math.isnan(low):
         prefix = f"{name}_low" in row
-        return estimate_cell({**row, "value": value, "low": low, "high": high}, None if prefix else places)
+        return estimate_cell({**row, "value": value, "low": low, "high": high}, None if prefix else decimals)
     if isinstance(value, int):
-        return amount(value)
-    return figure(float(value), 2 if places is None else places)
+        return count_cell(value)
+    return number_cell(float(value), 2 if decimals is None else decimals)
 
 
 def anchor(row: Row) -> str:
@@ -590,15 +596,19 @@ def anchor(row: Row) -> str:
     return "row-" + "".join(letter if letter.isalnum() else "-" for letter in str(row["id"]))
 
 
-def _table(block: Block, rows: Sequence[Row], context: PageContext) -> Sheet | None:
+def _make_table(block: Block, rows: Sequence[Row], context: PageContext) -> Sheet | None:
     table = context.kind.tables[block.table]
     if block.across and not block.columns:
         heads, lines = _pivot(block, rows, context)
     else:
-        columns = block.columns or ("recipe", *(one for one in block.place if not one.startswith("axis ")), "value")
+        columns = block.columns or (
+            "recipe",
+            *(one for one in block.row_columns if not one.startswith("axis ")),
+            "value",
+        )
         columns = [one for one in columns if one != "recipe" or context.has_several_recipes]
         measures = {row.get("measure", "") for row in rows}
-        decimals = {name: _places([row for row in rows if row.get("measure", "") == name]) for name in measures}
+        decimals = {name: _decimals([row for row in rows if row.get("measure", "") == name]) for name in measures}
         heads = [_heading(block.table, name, context) for name in columns]
         lines = [
             SheetRow(
@@ -606,10 +616,10 @@ def _table(block: Block, rows: Sequence[Row], context: PageContext) -> Sheet | N
                     _cell_with_anchor(block, name, row, context, decimals[row.get("measure", "")]) for name in columns
                 )
             )
-            for row in _first(rows, context)
+            for row in _rows_shown(rows, context)
         ]
     note, pivoted = "" if block.chart != "none" else block.note, block.across and not block.columns
-    table_sheet = sheet(block.id, block.title, heads, lines, (rows, table), note, 0 if pivoted else len(rows))
+    table_sheet = make_sheet(block.id, block.title, heads, lines, (rows, table), note, 0 if pivoted else len(rows))
     return replace(table_sheet, folded=block.folded)
 
 
@@ -622,17 +632,21 @@ def _heading(table: str, name: str, context: PageContext) -> str:
 def _cell_with_anchor(block: Block, name: str, row: Row, context: PageContext, places: int) -> Cell:
     """Return a cell, with an anchor where text cites it."""
     plain_cell = cell(block.table, name, row, context, places)
-    return replace(plain_cell, anchor=anchor(row)) if name == block.cited and plain_cell.text != NONE else plain_cell
+    return (
+        replace(plain_cell, anchor=anchor(row))
+        if name == block.cited_column and plain_cell.text != NONE
+        else plain_cell
+    )
 
 
-def _first(rows: Sequence[Row], context: PageContext) -> Sequence[Row]:
+def _rows_shown(rows: Sequence[Row], context: PageContext) -> Sequence[Row]:
     """Return the rows that a page shows: where there are too many, the first ones of the recipes that charts show."""
-    if len(rows) <= SHOWN_ROWS:
+    if len(rows) <= MAX_ROWS_SHOWN:
         return rows
-    return [row for row in rows if "coordinates" not in row or context.scope.is_in_slice(row)][:SHOWN_ROWS]
+    return [row for row in rows if "coordinates" not in row or context.scope.is_in_slice(row)][:MAX_ROWS_SHOWN]
 
 
-def _places(rows: Sequence[Row]) -> int:
+def _decimals(rows: Sequence[Row]) -> int:
     return common_decimals((numeric(row, "high") - numeric(row, "low")) / 2 for row in rows)
 
 
@@ -645,7 +659,9 @@ def _pivot(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[lis
         ValueError: Two rows of one cell do not differ.
     """
     place = (
-        block.place if "recipe" in block.place else ("recipe", *(name for name in block.place if name != block.across))
+        block.row_columns
+        if "recipe" in block.row_columns
+        else ("recipe", *(name for name in block.row_columns if name != block.across))
     )
     place = (*place, *_distinguishing_columns(block, rows, ("recipe", *place, block.across)))
     keys = [
@@ -654,7 +670,7 @@ def _pivot(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[lis
         if (context.has_several_recipes if key == "recipe" else len({row[key] for row in rows}) > 1)
     ]
     columns = distinct_values(str(row[block.across]) for row in rows)
-    wide = len(keys) + len(columns) <= MOST_COLUMNS
+    wide = len(keys) + len(columns) <= MAX_COLUMNS
     keys += [] if wide else [block.across]
     by_place: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
@@ -664,14 +680,14 @@ def _pivot(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[lis
             raise ValueError(f"block {block.id}: two rows of {block.table} share a cell: {cells[at]} and {row}")
         cells[at] = row
     columns = columns if wide else ["value"]
-    total = list(by_place.values())[:SHOWN_ROWS]
+    total = list(by_place.values())[:MAX_ROWS_SHOWN]
     decimals: dict[str, int] = {}
     for column in columns:
-        decimals[column] = _places([own[column] for own in total if column in own])
+        decimals[column] = _decimals([own[column] for own in total if column in own])
     lines = [
         SheetRow(
             (
-                *(words(_text(block.table, key, next(iter(own.values())), context) or NONE) for key in keys),
+                *(text_cell(_text(block.table, key, next(iter(own.values())), context) or NONE) for key in keys),
                 *(_amount(own.get(column), decimals[column]) for column in columns),
             ),
         )
@@ -701,7 +717,7 @@ def _distinguishing_columns(block: Block, rows: Sequence[Row], identity: Sequenc
 
 def _amount(row: Row | None, places: int) -> Cell:
     """Return a count, or an estimate with its interval."""
-    return amount(row["value"]) if row and isinstance(row["value"], int) else estimate_cell(row, places)
+    return count_cell(row["value"]) if row and isinstance(row["value"], int) else estimate_cell(row, places)
 
 
 def _level_head(block: Block, value: str, rows: Sequence[Row], context: PageContext) -> str:

@@ -19,9 +19,9 @@ from assay.core.reasons import Cause, Field, Reason
 from assay.core.registry import load_object
 from assay.report.account import PageText, ResultDetail
 from assay.report.block import Block, Section
-from assay.report.drawing import Style, styles
+from assay.report.drawing import Style, styles_by_level
 from assay.report.sheets import Cell
-from assay.report.words import UNSHIFTED, Names, leading, place_labels, places_by_recipe
+from assay.report.words import UNSHIFTED, Names, condition_labels, condition_labels_by_recipe, leading
 from assay.stats.rows import CONTROLS, Row, numeric
 from assay.store.columns import Column, Table
 from assay.store.files import ColumnRows
@@ -349,14 +349,14 @@ class PageContext:
         rows = self.tables.get("environments", ())
         recipes = {row["recipe"]: coordinates(row) for row in networks(self.tables) if "coordinates" in row}
         points: Sequence[Any] = spec.get("points", ())
-        condition_labels = place_labels(rows) | unshifted_labels(points)
-        by_recipe = places_by_recipe(distinct_values(row["environment"] for row in rows), recipes, condition_labels)
+        labels = condition_labels(rows) | unshifted_labels(points)
+        by_recipe = condition_labels_by_recipe(distinct_values(row["environment"] for row in rows), recipes, labels)
         subsets = [
             name
             for name in (points[0]["tests"] if points else ())
             if all(point["tests"][name].keys() <= _IMAGE_CHOICE_KEYS for point in points)
         ]
-        return Names({**condition_labels, **by_recipe}, spec.get("labels", {}), self._lesion_free, subsets)
+        return Names({**labels, **by_recipe}, spec.get("labels", {}), self._lesion_free, subsets)
 
     @property
     def _lesion_free(self) -> set[str]:
@@ -370,7 +370,7 @@ class PageContext:
     @cached_property
     def styles(self) -> dict[str, Style]:
         """One color and marker per level of the compared axis, for the whole page."""
-        return styles([self.names.level(self.scope.axis, level) for level in self.scope.levels])
+        return styles_by_level([self.names.level(self.scope.axis, level) for level in self.scope.levels])
 
     def level_label(self, row: Row) -> str:
         """Return the level of the compared axis that a row is of, in words."""
@@ -392,8 +392,8 @@ class PageContext:
 
     def in_words(self, reason: Reason) -> Reason:
         """Return a reason whose fields have recipes and test conditions in words, in place of their keys."""
-        places = (NEUTRAL, INDEPENDENT, *self.names.places)
-        names = {**{place: self.names.place(place) for place in places}, **self._recipe_names}
+        conditions = (NEUTRAL, INDEPENDENT, *self.names.conditions)
+        names = {**{place: self.names.condition(place) for place in conditions}, **self._recipe_names}
 
         def rename(value: Field) -> Field:
             if isinstance(value, tuple):

@@ -14,7 +14,7 @@ from assay.stats.format import number, with_interval
 
 # Where a value lies on a drawing: the range of an axis, its ticks, its scale. Limits of drawing, not statistics.
 
-MARGIN = 0.04
+AXIS_MARGIN = 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class AxisScale:
         return value < self.low - slack or value > self.high + slack
 
 
-def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, float]) -> tuple[float, float]:
+def axis_limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, float]) -> tuple[float, float]:
     """The range of an axis, of all points and of ends of intervals, within bounds that an estimate may leave.
 
     An end is wild if its distance from the points exceeds three times the usual (three seeds that disagree), and half
@@ -56,32 +56,33 @@ def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, 
     bounds = min(bounds[0], low), max(bounds[1], high)
     finite_ends = [end for end in ends if math.isfinite(end)]
     distances = [distance for end in finite_ends if (distance := max(low - end, end - high)) > 0] or [0.0]
-    usual = max(distance for distance in distances if distance <= 3 * median_low(distances))
-    reach = max((high - low) * 0.5, 0.05 * max(abs(low), abs(high), 0.2), usual)
+    usual_reach = max(distance for distance in distances if distance <= 3 * median_low(distances))
+    reach = max((high - low) * 0.5, 0.05 * max(abs(low), abs(high), 0.2), usual_reach)
     for end in finite_ends:
         low, high = min(low, max(end, min(finite) - reach)), max(high, min(end, max(finite) + reach))
     differ = high - low > max(1e-9 * max(abs(low), abs(high)), 1e-300)  # else a float holds nothing between them
-    room = (high - low if differ else 0.2) * MARGIN
-    return max(bounds[0] - room, low - room), min(bounds[1] + room, high + room)
+    margin = (high - low if differ else 0.2) * AXIS_MARGIN
+    return max(bounds[0] - margin, low - margin), min(bounds[1] + margin, high + margin)
 
 
-def ticks(low: float, high: float, most: int) -> list[float]:
+def axis_ticks(low: float, high: float, max_ticks: int) -> list[float]:
     """Round values within a range, at most so many: steps of 1, 2 or 5 times a power of ten (2.5 is left out).
 
     Examples:
-        >>> ticks(0.0, 1.0, 6), ticks(0.0, 1.0, 3), ticks(0.34, 1.02, 4)
+        >>> axis_ticks(0.0, 1.0, 6), axis_ticks(0.0, 1.0, 3), axis_ticks(0.34, 1.02, 4)
         ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 0.5, 1.0], [0.4, 0.6, 0.8, 1.0])
-        >>> ticks(-3.2, 4.1, 4), ticks(0.481, 0.519, 4)
+        >>> axis_ticks(-3.2, 4.1, 4), axis_ticks(0.481, 0.519, 4)
         ([-2.0, 0.0, 2.0, 4.0], [0.49, 0.5, 0.51])
         >>> ranges = [(low, low + span, most) for low in (-97, 0.3) for span in (0.001, 7, 64) for most in range(3, 9)]
-        >>> all(len(ticks(*one)) <= one[2] and all(one[0] <= at <= one[1] for at in ticks(*one)) for one in ranges)
+        >>> results = [(low, high, most, axis_ticks(low, high, most)) for low, high, most in ranges]
+        >>> all(len(found) <= most and all(low <= at <= high for at in found) for low, high, most, found in results)
         True
     """
     span = high - low
-    step = 10.0 ** math.floor(math.log10(span / max(most, 1)))
+    step = 10.0 ** math.floor(math.log10(span / max(max_ticks, 1)))
     for factor in (1, 2, 5, 10, 20):
         first, last = math.ceil(low / (step * factor) - 1e-9), math.floor(high / (step * factor) + 1e-9)
-        if last - first + 1 <= most:
+        if last - first + 1 <= max_ticks:
             return [round(i * step * factor, 10) for i in range(first, last + 1)]
     return []
 
@@ -143,19 +144,19 @@ REFERENCE = Style("var(--reference)", "line")
 """How a line is drawn that no model gave, such as that of chance."""
 
 
-def styles(levels: Sequence[str]) -> dict[str, Style]:
+def styles_by_level(levels: Sequence[str]) -> dict[str, Style]:
     """A style per level. Eight colors and seven markers give 56 levels of which no two are drawn alike."""
     return {
         level: Style(f"var(--s{i % len(SERIES_LIGHT)})", MARKERS[i % len(MARKERS)]) for i, level in enumerate(levels)
     }
 
 
-def declarations(colors: Mapping[str, str]) -> str:
+def css_properties(colors: Mapping[str, str]) -> str:
     """The colors as CSS custom properties."""
     return "".join(f"--{name}:{color};" for name, color in colors.items())
 
 
-def on_paper(svg: str) -> str:
+def with_paper_colors(svg: str) -> str:
     """A drawing with the variables put in as colors for white paper, for programs that know no CSS variables."""
     return re.sub(r"var\(--([a-z0-9]+)\)", lambda match: LIGHT[match[1]], svg)
 
@@ -163,7 +164,7 @@ def on_paper(svg: str) -> str:
 # Scalable drawings as text. Everything that comes from data is escaped here.
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-WIDE, NARROW, BOLD = 12.0, 11.0, 15.0
+LABEL_SIZE, AXIS_SIZE, BOLD_SIZE = 12.0, 11.0, 15.0
 """Sizes of text: labels, the numbers of an axis, and how wide bold labels run in a broad face such as DejaVu Sans."""
 
 
@@ -179,7 +180,7 @@ class Drawing:
         """For a page: takes its colors from it. kind is a CSS class."""
         return (
             f'<svg class="{kind}" role="img" aria-label="{escape(alternative)}" {self._box(0)} '
-            f'width="{_n(self.width)}" height="{_n(self.height)}">{self.body}</svg>'
+            f'width="{_decimal(self.width)}" height="{_decimal(self.height)}">{self.body}</svg>'
         )
 
     def standalone(self, title: str, alternative: str) -> str:
@@ -187,15 +188,15 @@ class Drawing:
         top = 30.0
         head = text(8, 20, title, size=14, weight="600")
         paper = element("rect", width=self.width, height=self.height + top, fill="var(--paper)")
-        shapes = f'{paper}{head}<g transform="translate(0 {_n(top)})">{self.body}</g>'
-        return on_paper(
-            f'<svg xmlns="http://www.w3.org/2000/svg" {self._box(top)} width="{_n(self.width)}" '
-            f'height="{_n(self.height + top)}" font-family="{escape(FONT)}">'
+        shapes = f'{paper}{head}<g transform="translate(0 {_decimal(top)})">{self.body}</g>'
+        return with_paper_colors(
+            f'<svg xmlns="http://www.w3.org/2000/svg" {self._box(top)} width="{_decimal(self.width)}" '
+            f'height="{_decimal(self.height + top)}" font-family="{escape(FONT)}">'
             f"<title>{escape(title)}</title><desc>{escape(alternative)}</desc>{shapes}</svg>"
         )
 
     def _box(self, more: float) -> str:
-        return f'viewBox="0 0 {_n(self.width)} {_n(self.height + more)}"'
+        return f'viewBox="0 0 {_decimal(self.width)} {_decimal(self.height + more)}"'
 
 
 _LEVEL = re.compile(r"var\(--s(\d+)\)")
@@ -213,7 +214,7 @@ def element(name: str, content: str = "", **attributes: str | float) -> str:
     level = next((match[1] for value in attributes.values() if (match := _LEVEL.fullmatch(str(value)))), "")
     attributes |= {"data_level": level} if level else {}
     pairs = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{_n(value) if isinstance(value, int | float) else escape(value)}"'
+        f' {key.rstrip("_").replace("_", "-")}="{_decimal(value) if isinstance(value, int | float) else escape(value)}"'
         for key, value in attributes.items()
     )
     return f"<{name}{pairs}>{content}</{name}>" if content else f"<{name}{pairs}/>"
@@ -224,7 +225,7 @@ def text(
     y: float,
     words: str,
     *,
-    size: float = WIDE,
+    size: float = LABEL_SIZE,
     anchor: str = "start",
     color: str = "var(--ink)",
     weight: str = "",
@@ -246,19 +247,21 @@ def text(
 
 def line(x1: float, y1: float, x2: float, y2: float, color: str, width: float = 1.0) -> str:
     """A straight line."""
-    return element("path", d=f"M{_n(x1)} {_n(y1)}L{_n(x2)} {_n(y2)}", stroke=color, stroke_width=width)
+    return element(
+        "path", d=f"M{_decimal(x1)} {_decimal(y1)}L{_decimal(x2)} {_decimal(y2)}", stroke=color, stroke_width=width
+    )
 
 
 def polyline(points: Iterable[tuple[float, float]], color: str, width: float = 1.0, dash: str = "") -> str:
     """A line through points, without fill."""
-    path = "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
+    path = "L".join(f"{_decimal(x)} {_decimal(y)}" for x, y in points)
     more = {"stroke_dasharray": dash} if dash else {}
     return element("path", d=f"M{path}", stroke=color, stroke_width=width, fill="none", **more) if path else ""
 
 
 def polygon(points: Iterable[tuple[float, float]], color: str, opacity: float) -> str:
     """A closed shape, shaded, with a thin edge."""
-    path = "M" + "L".join(f"{_n(x)} {_n(y)}" for x, y in points) + "Z"
+    path = "M" + "L".join(f"{_decimal(x)} {_decimal(y)}" for x, y in points) + "Z"
     return element("path", d=path, fill=color, fill_opacity=opacity, stroke=color, stroke_width=0.8, stroke_opacity=0.5)
 
 
@@ -267,27 +270,27 @@ def marker(shape: str, x: float, y: float, radius: float, color: str) -> str:
     if shape == "circle":
         return element("circle", cx=x, cy=y, r=radius, fill=color)
     points = [(x + radius * dx, y + radius * dy) for dx, dy in _SHAPES[shape]]
-    path = "M" + "L".join(f"{_n(px)} {_n(py)}" for px, py in points) + "Z"
+    path = "M" + "L".join(f"{_decimal(px)} {_decimal(py)}" for px, py in points) + "Z"
     return element("path", d=path, fill=color)
 
 
 def dots(points: Iterable[tuple[float, float]], color: str, size: float) -> str:
     """Small round dots as one shape, for drawings that hold many."""
-    path = "".join(f"M{_n(x)} {_n(y)}h0" for x, y in points)
+    path = "".join(f"M{_decimal(x)} {_decimal(y)}h0" for x, y in points)
     shape = element("path", d=path, stroke=color, stroke_width=size, stroke_linecap="round", stroke_opacity=0.6)
     return shape if path else ""
 
 
-def shorten(words: str, width: float, size: float = WIDE) -> str:
+def shorten(words: str, width: float, size: float = LABEL_SIZE) -> str:
     """Words cut to a width, with an ellipsis where anything was cut: the middle, since names differ at their ends."""
-    most = max(3, int(width / (size * 0.55)))
-    if len(words) <= most:
+    max_letters = max(3, int(width / (size * 0.55)))
+    if len(words) <= max_letters:
         return words
-    tail = (most - 1) * 2 // 5
-    return words[: most - 1 - tail].rstrip() + "…" + words[len(words) - tail :].lstrip()
+    tail = (max_letters - 1) * 2 // 5
+    return words[: max_letters - 1 - tail].rstrip() + "…" + words[len(words) - tail :].lstrip()
 
 
-def lines_of(words: str, width: float, size: float = WIDE, most: int = 3) -> list[str]:
+def break_lines(words: str, width: float, size: float = LABEL_SIZE, max_lines: int = 3) -> list[str]:
     """Words on up to so many lines of a width, broken after commas or, where that is not enough, at spaces.
 
     The last line holds the rest, shortened.
@@ -295,9 +298,9 @@ def lines_of(words: str, width: float, size: float = WIDE, most: int = 3) -> lis
     lines: list[str] = []
     for mark in (", ", " "):
         lines = _fill_lines(words.split(mark), mark, width, size)
-        if len(lines) <= most and all(breadth(line, size) <= width for line in lines):
+        if len(lines) <= max_lines and all(text_width(line, size) <= width for line in lines):
             return lines
-    kept = [*lines[: most - 1], " ".join(lines[most - 1 :])] if len(lines) > most else lines
+    kept = [*lines[: max_lines - 1], " ".join(lines[max_lines - 1 :])] if len(lines) > max_lines else lines
     return [shorten(line, width, size) for line in kept]
 
 
@@ -306,7 +309,7 @@ def _fill_lines(parts: Sequence[str], mark: str, width: float, size: float) -> l
     lines = [parts[0]]
     for part in parts[1:]:
         together = lines[-1] + mark + part
-        if breadth(together, size) <= width:
+        if text_width(together, size) <= width:
             lines[-1] = together
         else:
             lines[-1] += mark.rstrip()
@@ -314,12 +317,12 @@ def _fill_lines(parts: Sequence[str], mark: str, width: float, size: float) -> l
     return lines
 
 
-def breadth(words: str, size: float = WIDE) -> float:
+def text_width(words: str, size: float = LABEL_SIZE) -> float:
     """About how wide words are, a little on the wide side; letters that are wide in most faces count for more."""
-    return sum(1.8 if letter >= "\u2e80" else 1.5 if letter in _BROAD else 1.0 for letter in words) * size * 0.56
+    return sum(1.8 if letter >= "\u2e80" else 1.5 if letter in _WIDE_LETTERS else 1.0 for letter in words) * size * 0.56
 
 
-_BROAD = frozenset("mwMWOQ@%=_—…")
+_WIDE_LETTERS = frozenset("mwMWOQ@%=_—…")
 
 
 def _star() -> list[tuple[float, float]]:
@@ -341,7 +344,7 @@ _SHAPES: dict[str, list[tuple[float, float]]] = {
 }  # fmt: skip
 
 
-def _n(value: float) -> str:
+def _decimal(value: float) -> str:
     """A number with at most one decimal: a tenth of a pixel is finer than any eye."""
     return f"{value:.1f}".removesuffix(".0")
 
@@ -358,7 +361,7 @@ class EstimateMark:
     low: float = math.nan
     high: float = math.nan
     seeds: tuple[tuple[int, float], ...] = ()
-    at: str = ""
+    position: str = ""
     reason: str = ""
 
     @property
@@ -374,7 +377,7 @@ class EstimateMark:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class EffectSize:
     """An estimate with its interval for a row of the first screen. Those of one scale are drawn on one axis.
 
     margin: Half the width of the shaded band around no effect; 0 for none.
@@ -444,7 +447,7 @@ class Plot:
     def words(self) -> Iterator[str]:
         """Every panel as a sentence, for those who do not see the figure."""
         for panel in self.panels:
-            marks = "; ".join((f"at {mark.at}: " if mark.at else "") + mark.text for mark in panel.marks)
+            marks = "; ".join((f"at {mark.position}: " if mark.position else "") + mark.text for mark in panel.marks)
             yield f"{panel.title}: {marks}." if panel.title else f"{marks}."
 
 
@@ -456,11 +459,11 @@ def short_names(positions: Sequence[str]) -> list[str]:
     )
 
 
-def panel_grid(count: int, room: float, least: float) -> tuple[int, int]:
+def panel_grid(count: int, room: float, min_width: float) -> tuple[int, int]:
     """Columns and rows for so many panels, each at least so wide, as even as possible.
 
     Examples:
-        >>> panel_grid(7, room=700, least=200), panel_grid(4, room=700, least=200), panel_grid(2, room=100, least=200)
+        >>> panel_grid(7, 700, min_width=200), panel_grid(4, 700, min_width=200), panel_grid(2, 100, min_width=200)
         ((3, 3), (2, 2), (1, 2))
         >>> grids = {(count, room): panel_grid(count, room, 99) for count in range(1, 61) for room in (50, 300, 2000)}
         >>> all((rows - 1) * columns < count <= rows * columns for (count, _), (columns, rows) in grids.items())
@@ -468,31 +471,33 @@ def panel_grid(count: int, room: float, least: float) -> tuple[int, int]:
         >>> all(columns == 1 or columns * 99 <= room for (_, room), (columns, _) in grids.items())
         True
     """
-    most = max(1, int(room // least))
-    rows = math.ceil(count / most)
+    max_columns = max(1, int(room // min_width))
+    rows = math.ceil(count / max_columns)
     return math.ceil(count / rows), rows
 
 
-def key(levels: Sequence[str], styles: dict[str, Style], width: float) -> tuple[str, float]:
+def draw_legend(levels: Sequence[str], styles: dict[str, Style], width: float) -> tuple[str, float]:
     """A key of levels that wraps, and its height; for levels that cannot be labeled in place."""
     shapes: list[str] = []
     x, y = 4.0, 12.0
     for level in levels:
         words = shorten(level, width - 20)
-        if x > 4 and x + 16 + breadth(words) > width:
+        if x > 4 and x + 16 + text_width(words) > width:
             x, y = 4.0, y + 18
         style = styles[level]
         shapes += [marker(style.marker, x + 4, y - 4, 4, style.color), text(x + 13, y, words, full=level)]
-        x += 13 + breadth(words) + 16
+        x += 13 + text_width(words) + 16
     return "".join(shapes), y + 10
 
 
-def bar(low: float, high: float, at: float, color: str, width: float, cut: tuple[bool, bool], flat: bool) -> str:
+def draw_interval(
+    low: float, high: float, position: float, color: str, width: float, arrows: tuple[bool, bool], is_horizontal: bool
+) -> str:
     """An interval from low to high at a place across, with an arrow at an end beyond the drawing."""
-    points = [(low, at), (high, at)] if flat else [(at, low), (at, high)]
+    points = [(low, position), (high, position)] if is_horizontal else [(position, low), (position, high)]
     whisker = line(*points[0], *points[1], color, width)
-    signs = ((-1, 0), (1, 0)) if flat else ((0, 1), (0, -1))
-    for (x, y), is_cut, (dx, dy) in zip(points, cut, signs, strict=True):
+    signs = ((-1, 0), (1, 0)) if is_horizontal else ((0, 1), (0, -1))
+    for (x, y), is_cut, (dx, dy) in zip(points, arrows, signs, strict=True):
         if is_cut:
             tail = 4.0
             for side in (-3, 3):
@@ -500,6 +505,6 @@ def bar(low: float, high: float, at: float, color: str, width: float, cut: tuple
     return whisker
 
 
-def group(hover: str, shapes: str) -> str:
+def with_tooltip(hover: str, shapes: str) -> str:
     """Shapes that say something together on hovering."""
     return element("g", element("title", escape(hover)) + shapes) if hover else shapes

@@ -18,7 +18,7 @@ from assay.core.errors import StoreError
 from assay.core.files import is_file
 from assay.report.account import Thumbnail
 from assay.report.context import PageContext, coordinates, int_or_zero
-from assay.report.drawing import NARROW, AxisScale, Drawing, Style, breadth, line, marker, shorten, text
+from assay.report.drawing import AXIS_SIZE, AxisScale, Drawing, Style, line, marker, shorten, text, text_width
 from assay.report.sentences.captions import caption, pair_ends
 from assay.report.words import sentence_case
 from assay.stats.format import in_words, join_words, number
@@ -26,18 +26,20 @@ from assay.stats.rows import CONFOUNDER, Row, json_object, numeric
 
 # What each level made of a counterfactual pair: its logit of the first image and of the second, beside zero.
 
-Both = tuple[float, float]
-Ends = Mapping[str, Mapping[str, Both]]
+LogitPair = tuple[float, float]
+LogitsByLevel = Mapping[str, Mapping[str, LogitPair]]
 """Level -> what it was trained with, such as its dose, empty where there is but one -> logits at both ends."""
 
-ROW, TOP, LOGIT_LABEL, LOGIT_GAP = 18.0, 18.0, 92.0, 5.0
-SIDE = 128
+ROW_HEIGHT, TOP, LOGIT_LABEL, LOGIT_GAP = 18.0, 18.0, 92.0, 5.0
+MAX_SIDE = 128
 """Most CSS pixels of a small picture."""
-LEAST = 1.0
+MIN_REACH = 1.0
 """A drawing reaches at least one standard deviation either way, so that what is small looks small."""
 
 
-def recipes_of_pairs(context: PageContext, factor: str, recipes: Collection[str]) -> dict[tuple[str, str], str]:
+def recipes_by_level_and_dose(
+    context: PageContext, factor: str, recipes: Collection[str]
+) -> dict[tuple[str, str], str]:
     """(level, dose) -> the recipe of the slice shown that was asked about a pair of this factor.
 
     Doses are left free. Of a confounder's pair it is the recipe that was trained with it, else the one that figures
@@ -61,35 +63,35 @@ def _trained_confounder(row: Row) -> str:
     return coordinates(row).get(CONFOUNDER, "").partition("(")[0]
 
 
-def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Drawing:
+def logit_drawing(values: LogitsByLevel, styles: Mapping[str, Style], width: float) -> Drawing:
     """A row per level and dose: from the logit of the first image (a stroke) to that of the second (its marker)."""
     each = [(level, dose) for level, doses in values.items() for dose in doses]
-    aside = max((breadth(dose, NARROW) for _, dose in each), default=0.0) + 4
-    label = min(max(breadth(level, NARROW) for level in values) + 8, width * 0.36)
+    aside = max((text_width(dose, AXIS_SIZE) for _, dose in each), default=0.0) + 4
+    label = min(max(text_width(level, AXIS_SIZE) for level in values) + 8, width * 0.36)
     logits = [value for doses in values.values() for ends in doses.values() for value in ends if math.isfinite(value)]
-    low, high = min([-LEAST, *logits]), max([LEAST, *logits])
+    low, high = min([-MIN_REACH, *logits]), max([MIN_REACH, *logits])
     scale = AxisScale(low, high, label + aside + 8, width - LOGIT_LABEL - 8)
-    zero, bottom = scale(0.0), TOP + ROW * len(each) + LOGIT_GAP * (len(values) - 1)
+    zero, bottom = scale(0.0), TOP + ROW_HEIGHT * len(each) + LOGIT_GAP * (len(values) - 1)
     parts = [
-        text(0, 11, "logit, in sd", size=NARROW, color="var(--soft)"),
-        text(zero, 11, "0", size=NARROW, anchor="middle", color="var(--soft)"),
-        text(width, 11, "first → second", size=NARROW, anchor="end", color="var(--soft)"),
+        text(0, 11, "logit, in sd", size=AXIS_SIZE, color="var(--soft)"),
+        text(zero, 11, "0", size=AXIS_SIZE, anchor="middle", color="var(--soft)"),
+        text(width, 11, "first → second", size=AXIS_SIZE, anchor="end", color="var(--soft)"),
         line(zero, 15, zero, bottom, "var(--reference)"),
     ]
-    y = TOP + ROW / 2
+    y = TOP + ROW_HEIGHT / 2
     for level, doses_of_level in values.items():
-        parts.append(text(0, y + 4, shorten(level, label, NARROW), size=NARROW, full=level))
+        parts.append(text(0, y + 4, shorten(level, label, AXIS_SIZE), size=AXIS_SIZE, full=level))
         for dose, ends in doses_of_level.items():
-            parts.append(text(label, y + 4, dose, size=NARROW, color="var(--soft)"))
+            parts.append(text(label, y + 4, dose, size=AXIS_SIZE, color="var(--soft)"))
             parts.append(_draw_arrow(ends, scale, y, styles[level]))
             words = f"{number(ends[0], 1)} → {number(ends[1], 1)}"
-            parts.append(text(width, y + 4, words, size=NARROW, anchor="end"))
-            y += ROW
+            parts.append(text(width, y + 4, words, size=AXIS_SIZE, anchor="end"))
+            y += ROW_HEIGHT
         y += LOGIT_GAP
     return Drawing(width, bottom + 4, "".join(parts))
 
 
-def _draw_arrow(ends: Both, scale: AxisScale, y: float, style: Style) -> str:
+def _draw_arrow(ends: LogitPair, scale: AxisScale, y: float, style: Style) -> str:
     if not all(map(math.isfinite, ends)):
         return ""
     before, after = map(scale, ends)
@@ -97,12 +99,12 @@ def _draw_arrow(ends: Both, scale: AxisScale, y: float, style: Style) -> str:
     return shaft + marker(style.marker, after, y, 4.2, style.color)
 
 
-def logit_words(values: Ends) -> str:
+def logit_words(values: LogitsByLevel) -> str:
     """The same in words."""
     return f"Logit in within-class sd of the first image, then of the second: {'; '.join(_value_words(values))}"
 
 
-def _value_words(values: Ends) -> Iterator[str]:
+def _value_words(values: LogitsByLevel) -> Iterator[str]:
     for level, doses_of_level in values.items():
         for dose, (low, high) in doses_of_level.items():
             where = f"{level}, trained at {dose}" if dose else level
@@ -111,9 +113,9 @@ def _value_words(values: Ends) -> Iterator[str]:
 
 # Pictures for the page: at their own pixels, enlarged by the browser by whole multiples, without smoothing.
 
-FIRST_PAIRS = 2
+MAX_FIRST_PAIRS = 2
 """Factors of which a pair is seen at once."""
-BUDGET = 1_800_000
+MAX_PICTURE_BYTES = 1_800_000
 """Bytes that all pictures of a page may take; above that they are compressed with loss, and the page says so."""
 SHEET_ROOM, PAIR_ROOM, CASE_ROOM, PHONE, LOGIT_WIDTH = 1120, 480, 160, 350, 350.0
 OUTCOMES: Mapping[str, str] = {
@@ -126,7 +128,7 @@ OUTCOMES: Mapping[str, str] = {
     "outlined": "highest Dice",
 }
 """Outcome of single images -> its words."""
-MOST_LEVELS_DRAWN = 8
+MAX_LEVELS_DRAWN = 8
 """Levels whose logits are drawn at most."""
 
 
@@ -207,7 +209,7 @@ class Gallery:
     @property
     def first_pairs(self) -> tuple[tuple[str, PagePicture], ...]:
         """The first pair of the first few factors."""
-        return tuple((factor, pictures[0]) for factor, pictures in list(self.pairs.items())[:FIRST_PAIRS])
+        return tuple((factor, pictures[0]) for factor, pictures in list(self.pairs.items())[:MAX_FIRST_PAIRS])
 
     @property
     def further_pairs(self) -> tuple[tuple[str, PagePicture], ...]:
@@ -217,7 +219,7 @@ class Gallery:
         return ordered[len(self.first_pairs) :]
 
 
-def gallery(root: Path, context: PageContext, rows: Sequence[Row], *, all_shown: bool = False) -> Gallery:
+def make_gallery(root: Path, context: PageContext, rows: Sequence[Row], *, all_shown: bool = False) -> Gallery:
     """Return the pictures of a run; marks are folded where there are pairs, unless all is to be seen at once.
 
     Raises:
@@ -225,11 +227,11 @@ def gallery(root: Path, context: PageContext, rows: Sequence[Row], *, all_shown:
     """
     images, reduced = _images_of_page(root, rows)
     uris = [data_uri(image, lossless=True) for image in images]
-    loss = sum(map(len, uris)) > BUDGET
+    loss = sum(map(len, uris)) > MAX_PICTURE_BYTES
     if loss:
         uris = [data_uri(image, lossless=False) for image in images]
-    pictures = [_picture(row, image, uri, context) for row, image, uri in zip(rows, images, uris, strict=True)]
-    rows, pictures = _once(rows, pictures, context)
+    pictures = [_make_picture(row, image, uri, context) for row, image, uri in zip(rows, images, uris, strict=True)]
+    rows, pictures = _merge_equal_sheets(rows, pictures, context)
     pairs: dict[str, tuple[PagePicture, ...]] = {}
     for row, picture in zip(rows, pictures, strict=True):
         if row["kind"] == "pair":
@@ -244,11 +246,11 @@ def gallery(root: Path, context: PageContext, rows: Sequence[Row], *, all_shown:
     for row, picture in zip(rows, pictures, strict=True):
         if row["kind"] == "case":
             outcome = OUTCOMES[json_object(row["facts"])["outcome"]].format(mark=row["factor"].replace("-", " "))
-            place = f"{context.names.place(row['environment'])}: " if row["environment"] else ""
+            place = f"{context.names.condition(row['environment'])}: " if row["environment"] else ""
             cases.setdefault(sentence_case(f"{place}{outcome}"), []).append(picture)
     single = tuple(PictureGroup(title, "", tuple(of_case), len(of_case), "image") for title, of_case in cases.items())
     return Gallery(
-        tuple(groups), pairs, _scales(rows, loss, reduced=reduced), _explain_drawings(pictures, context), single
+        tuple(groups), pairs, _scale_words(rows, loss, reduced=reduced), _explain_drawings(pictures, context), single
     )
 
 
@@ -266,16 +268,16 @@ def _images_of_page(root: Path, rows: Sequence[Row]) -> tuple[list[Image.Image],
         key = Path(row["file"]).name, int_or_zero(row, "scale")
         if key in by_file:
             continue
-        image = natural(root, row)
+        image = original_pixels(root, row)
         by_file[key] = _reduced_to_fit(image)
         reduced |= by_file[key].width < image.width
         pixels += by_file[key].width * by_file[key].height
-        if pixels > _MOST_PIXELS:
+        if pixels > _MAX_PIXELS:
             raise StoreError(f"{root}: its pictures are too large together; {_REMEDY}")
     return [by_file[Path(row["file"]).name, int_or_zero(row, "scale")] for row in rows], reduced
 
 
-def _once(
+def _merge_equal_sheets(
     rows: Sequence[Row], pictures: Sequence[PagePicture], context: PageContext
 ) -> tuple[list[Row], list[PagePicture]]:
     """Return a contact sheet that several environments have once, at the first, whose caption names the others."""
@@ -288,7 +290,7 @@ def _once(
             rows_once.append(row)
             pictures_once.append(picture)
         else:
-            caption, place = pictures_once[at].caption, context.names.place(row["environment"])
+            caption, place = pictures_once[at].caption, context.names.condition(row["environment"])
             caption += f" {sentence_case(place)} begins with the same images."
             pictures_once[at] = replace(pictures_once[at], caption=caption)
     return rows_once, pictures_once
@@ -307,9 +309,7 @@ def _explain_drawings(pictures: Sequence[PagePicture], context: PageContext) -> 
     fixed_text = f" ({join_words(fixed)})" if fixed else ""
     doses = ", trained at the smallest and at the largest p" if view.dose_axis else ""
     few = (
-        f" The first {MOST_LEVELS_DRAWN} of {len(view.levels)} are drawn."
-        if len(view.levels) > MOST_LEVELS_DRAWN
-        else ""
+        f" The first {MAX_LEVELS_DRAWN} of {len(view.levels)} are drawn." if len(view.levels) > MAX_LEVELS_DRAWN else ""
     )
     return (
         f"At the right: the logit of each {in_words(view.axis) or 'recipe'}{fixed_text}{doses}, from the stroke (first "
@@ -319,14 +319,14 @@ def _explain_drawings(pictures: Sequence[PagePicture], context: PageContext) -> 
     )
 
 
-def natural(root: Path, row: Row) -> Image.Image:
+def original_pixels(root: Path, row: Row) -> Image.Image:
     """The picture with one pixel per pixel."""
     image = open_picture(root / "pictures" / Path(row["file"]).name)
     scale = max(1, int_or_zero(row, "scale"))
     return image.resize((max(1, image.width // scale), max(1, image.height // scale)), Image.Resampling.NEAREST)
 
 
-_MOST_PIXELS = 1 << 26
+_MAX_PIXELS = 1 << 26
 """Of a picture of a run folder, which may come from somebody else, and of all on a page as they fit it."""
 _REMEDY = "run the study again to make the pictures again"
 
@@ -341,7 +341,7 @@ def open_picture(path: Path) -> Image.Image:
         raise StoreError(f"cannot read {path}: there is no such file; {_REMEDY}")
     try:
         with Image.open(path, formats=("PNG",)) as opened:
-            if opened.width * opened.height > _MOST_PIXELS:
+            if opened.width * opened.height > _MAX_PIXELS:
                 raise OSError(f"it is {opened.width} x {opened.height} px")
             return opened.copy()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -354,7 +354,7 @@ COLUMNS, GAP = 8, 2
 
 def sheet_images(root: Path, row: Row, count: int, columns: int) -> Iterator[Image.Image]:
     """Yield the images of a sheet, which has so many, in so many columns."""
-    grid = natural(root, row)
+    grid = original_pixels(root, row)
     width, height = (grid.width + GAP) // columns, (grid.height + GAP) // math.ceil(count / columns)
     for at in range(count):
         x, y = at % columns * width, at // columns * height
@@ -378,7 +378,7 @@ def data_uri(image: Image.Image, *, lossless: bool) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def small(image: Image.Image, label: str, side: int = SIDE) -> Thumbnail:
+def thumbnail(image: Image.Image, label: str, side: int = MAX_SIDE) -> Thumbnail:
     """Return an image of the first screen, reduced or enlarged by a whole number, to a side of at most `side`."""
     image = image if image.mode in ("L", "RGB") else image.convert("RGB")
     image = image.reduce(max(1, math.ceil(max(image.size) / side)))
@@ -386,25 +386,27 @@ def small(image: Image.Image, label: str, side: int = SIDE) -> Thumbnail:
     return Thumbnail(data_uri(image, lossless=True), image.width * times, image.height * times, label)
 
 
-def _picture(row: Row, image: Image.Image, uri: str, context: PageContext) -> PagePicture:
+def _make_picture(row: Row, image: Image.Image, uri: str, context: PageContext) -> PagePicture:
     """Make a picture; the caption of a sheet begins with the name of its test condition."""
-    logits = _logits(row, context)
+    logits = _draw_pair_logits(row, context)
     room = PAIR_ROOM if row["kind"] == "pair" else SHEET_ROOM
     phone = PHONE
     if row["kind"] == "case":
         room = phone = CASE_ROOM
     scale, small = (max(1, min(4, wide // image.width)) for wide in (room, phone))
-    named = context.names.place(row["environment"]) if row["kind"] == "sheet" else ""
+    named = context.names.condition(row["environment"]) if row["kind"] == "sheet" else ""
     text = caption(row, sentence_case(named) if named != row["environment"] else "")
     short = pair_ends(row) if row["kind"] == "pair" else ""
     return PagePicture(uri, image.width, image.height, scale, small, text, text, logits, short)
 
 
-def _logits(row: Row, context: PageContext) -> Markup:
+def _draw_pair_logits(row: Row, context: PageContext) -> Markup:
     """Draw the logits of a pair at the levels of the shown slice; empty where none are known."""
     logits = cast("dict[str, tuple[float, float]]", json.loads(row["logits"] or "{}"))
-    ends = {place: logits[recipe] for place, recipe in recipes_of_pairs(context, row["factor"], logits).items()}
-    levels = [level for level in context.styles if any(level == name for name, _ in ends)][:MOST_LEVELS_DRAWN]
+    ends = {
+        place: logits[recipe] for place, recipe in recipes_by_level_and_dose(context, row["factor"], logits).items()
+    }
+    levels = [level for level in context.styles if any(level == name for name, _ in ends)][:MAX_LEVELS_DRAWN]
     found_doses = sorted({dose for _, dose in ends if dose}, key=float)
     doses = (found_doses[0], found_doses[-1]) if found_doses else ("",)
     by_level = {
@@ -416,7 +418,7 @@ def _logits(row: Row, context: PageContext) -> Markup:
     return Markup(logit_drawing(by_level, context.styles, LOGIT_WIDTH).inline(logit_words(by_level), "logits"))
 
 
-def _scales(rows: Sequence[Row], loss: bool, *, reduced: bool) -> str:
+def _scale_words(rows: Sequence[Row], loss: bool, *, reduced: bool) -> str:
     """Return the value of a pixel, and whether any was lost."""
     sizes = sorted({numeric(row, "pixel_size") for row in rows if numeric(row, "pixel_size") > 0})
     sizes_text = " or ".join(f"{number(size)} mm" for size in sizes)

@@ -20,16 +20,16 @@ from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError, first_line, visible
 from assay.core.files import file_hash
-from assay.report.account import MOST_SMALL, PageText, ResultDetail
+from assay.report.account import MAX_SMALL_PICTURES, PageText, ResultDetail
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import FIRST_WIDTH, Figure, RenderedBlock, chart, render
 from assay.report.charts import draw_sizes
 from assay.report.context import PageContext, networks
-from assay.report.drawing import DARK, LIGHT, declarations
+from assay.report.drawing import DARK, LIGHT, css_properties
 from assay.report.glossary import first_used
-from assay.report.images import Gallery, gallery
+from assay.report.images import Gallery, make_gallery
 from assay.report.sentences.reading import ReadingWords, reading_words
-from assay.report.sheets import Download, Sheet, as_file, as_markdown
+from assay.report.sheets import Download, Sheet, markdown_download, table_download
 from assay.stats.format import count
 from assay.stats.harms import MAX_ON_FIRST_SCREEN
 from assay.store.files import write_text
@@ -56,7 +56,7 @@ class PageContent:
     """Everything that the template shows.
 
     Attributes:
-        account: Its words; cautions without a place on this page have no anchor.
+        text: Its words; cautions without a place on this page have no anchor.
         bar: The kind of run, its name and its date, for the bar with the navigation.
         facts: The provenance.
         read: What was read, in sentences.
@@ -68,15 +68,15 @@ class PageContent:
         terms: Part of the page -> the terms that it uses first, with their meanings.
         measures: Those there are estimates of.
         folds: Whether images were tested in folds.
-        dosed: Whether there are doses.
-        trained: Whether there are trained networks with seeds.
+        has_dose_response: Whether there are doses.
+        has_networks: Whether there are trained networks with seeds.
         unit: The unit of intervals in addition to seeds: patients, or images where patients are not named.
         files: Every table whole.
-        opened: By the id of a section, results that a reader opens.
-        typed: The run folder in the commands of the page.
+        result_details: By the id of a section, results with details that a reader can unfold.
+        folder_in_commands: The run folder in the commands of the page.
     """
 
-    account: PageText
+    text: PageText
     bar: Sequence[str]
     facts: Mapping[str, str]
     read: ReadingWords
@@ -92,12 +92,12 @@ class PageContent:
     terms: Mapping[str, Mapping[str, str]]
     measures: frozenset[str]
     folds: bool
-    dosed: bool
-    trained: bool
+    has_dose_response: bool
+    has_networks: bool
     unit: str
     files: tuple[tuple[str, Download | None], ...]
-    opened: Mapping[str, Sequence[ResultDetail]]
-    typed: str
+    result_details: Mapping[str, Sequence[ResultDetail]]
+    folder_in_commands: str
 
 
 def collect(root: Path) -> PageContent:
@@ -126,7 +126,7 @@ def content(context: PageContext) -> PageContent:
     terms = _terms({"findings": texts, **{part.id: _section_words(part) for part in parts}})
     terms |= {section: {**terms.get(section, {}), **own} for section, own in page.terms(tables).items()}
     return PageContent(
-        account=replace(account, doubts=doubts),
+        text=replace(account, doubts=doubts),
         bar=tuple(filter(None, (context.kind.name, account.name, context.date))),
         facts=facts,
         read=reading_words(facts),
@@ -134,9 +134,9 @@ def content(context: PageContext) -> PageContent:
         study=_study(facts.get("study file", facts["spec"])),
         limits=f"{LIMITS_PREFIX}{'; '.join(account.limits).rstrip('.')}." if account.limits else "",
         first=first,
-        gallery=gallery(root, context, tables.get("pictures", ()), all_shown=account.planned),
-        opened=page.result_details(context),
-        typed=context.typed_folder,
+        gallery=make_gallery(root, context, tables.get("pictures", ()), all_shown=account.planned),
+        result_details=page.result_details(context),
+        folder_in_commands=context.typed_folder,
         sections=parts,
         failures=lost,
         environments=environments,
@@ -144,11 +144,11 @@ def content(context: PageContext) -> PageContent:
         terms=terms,
         measures=frozenset(row["measure"] for row in tables.get("estimates", ())),
         folds=any(row["fold"] for row in tables.get("trials", ())),
-        dosed=bool(tables.get("dose_changes")),
-        trained=bool(networks(tables)),
+        has_dose_response=bool(tables.get("dose_changes")),
+        has_networks=bool(networks(tables)),
         unit=context.unit,
         files=tuple(
-            (table.name, as_file(table, tables))
+            (table.name, table_download(table, tables))
             for table in context.kind.tables.values()
             if table.carried and all(map(tables.get, table.parts or (table.name,)))
         ),
@@ -159,7 +159,7 @@ PROVENANCE = Block(
     id="provenance",
     title="Provenance",
     table="provenance",
-    keep=Query(without={"key": ("spec", "study file")}),
+    query=Query(excluded={"key": ("spec", "study file")}),
     columns=("key", "value"),
     folded=True,
 )
@@ -275,7 +275,7 @@ def as_text(content: PageContent) -> str:
 
 
 def _lines(content: PageContent) -> Iterator[str]:
-    account = content.account
+    account = content.text
     yield from (f"# {_paragraph(account.question)}", "", _paragraph(account.verdict), "")
     read = " ".join(filter(None, (content.read.target, content.read.doubts, content.read.rest)))
     yield from (_paragraph(read), "") if read else ()
@@ -418,15 +418,15 @@ def _fitting(content: PageContent) -> str:
 
 def as_html(content: PageContent) -> str:
     """The page as HTML."""
-    words = as_markdown(content.account.name, as_text(content))
+    words = markdown_download(content.text.name, as_text(content))
     return render_html("page.html", content, markdown=words)
 
 
 def render_html(template: str, page: object, **more: object) -> str:
     """Return a page as HTML, with the style, colors and script that all pages share."""
     shared = {
-        "light": Markup("{" + declarations(LIGHT) + "}"),
-        "dark": Markup("{" + declarations(DARK) + "}"),
+        "light": Markup("{" + css_properties(LIGHT) + "}"),
+        "dark": Markup("{" + css_properties(DARK) + "}"),
         "style": Markup(template_text("style.css")),
         "script": Markup(script()),
         "svg": Markup,
@@ -434,7 +434,7 @@ def render_html(template: str, page: object, **more: object) -> str:
         "verbatim": escape,
         "sizes": draw_sizes,
         "most_lines": MAX_ON_FIRST_SCREEN,
-        "most_small": MOST_SMALL,
+        "most_small": MAX_SMALL_PICTURES,
     }
     return visible(templates().get_template(template).render(page=page, **shared, **more))
 

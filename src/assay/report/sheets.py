@@ -21,8 +21,8 @@ from assay.store.files import csv_text
 
 # Files that the page carries in itself: CSV, SVG and Markdown, as data URIs.
 
-MOST_ROWS = 20_000
-PLAIN, MOST_CHARACTERS = 60_000, 400_000
+MAX_ROWS = 20_000
+MAX_PLAIN_CHARACTERS, MAX_CHARACTERS = 60_000, 400_000
 """A CSV of more characters than PLAIN is compressed; one that would still take more than MOST is not carried.
 More rows than MOST_ROWS always would, and are not tried."""
 
@@ -41,34 +41,35 @@ class Download:
         return base64.b64decode(rest) if head.endswith(";base64") else unquote_to_bytes(rest)
 
 
-def as_csv(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Download | None:
+def csv_download(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Download | None:
     """Rows as CSV, gzipped where long; None where it is too long to be carried by a page.
 
     Text that a spreadsheet would run as a formula gets an apostrophe before it.
     """
-    if len(rows) > MOST_ROWS:
+    if len(rows) > MAX_ROWS:
         return None
-    heads = [harmless(column) for column in columns]
+    heads = [escape_formula(column) for column in columns]
     lines = [heads, *([_cell(row.get(column)) for column in columns] for row in rows)]
-    content = csv_text(lines, quoting(line[0] for line in lines if line))
-    if len(content) <= PLAIN:
+    content = csv_text(lines, csv_quoting(line[0] for line in lines if line))
+    if len(content) <= MAX_PLAIN_CHARACTERS:
         return Download(f"{name}.csv", _base64("text/csv", content.encode()))
     uri = _base64("application/gzip", gzip.compress(content.encode(), 9, mtime=0))
-    return Download(f"{name}.csv.gz", uri) if len(uri) <= MOST_CHARACTERS else None
+    return Download(f"{name}.csv.gz", uri) if len(uri) <= MAX_CHARACTERS else None
 
 
-def as_file(table: Table, tables: Mapping[str, Sequence[Row]]) -> Download | None:
-    """A whole table as CSV with a column for each key of its JSON objects; see `as_csv`. A long one is not read."""
+def table_download(table: Table, tables: Mapping[str, Sequence[Row]]) -> Download | None:
+    """A whole table as CSV with a column for each key of its JSON objects; see `csv_download`. A long one is not
+    read."""
     rows = max(len(tables[part]) for part in table.parts or (table.name,))
-    return as_csv(table.name, *table.spread(tables[table.name])) if rows <= MOST_ROWS else None
+    return csv_download(table.name, *table.spread(tables[table.name])) if rows <= MAX_ROWS else None
 
 
-def as_svg(name: str, drawing: str) -> Download:
+def svg_download(name: str, drawing: str) -> Download:
     """A drawing as a file."""
     return Download(f"{name}.svg", _base64("image/svg+xml", drawing.encode()))
 
 
-def as_markdown(name: str, words: str) -> Download:
+def markdown_download(name: str, words: str) -> Download:
     """Text as a file."""
     return Download(f"{name}.md", "data:text/markdown;charset=utf-8," + quote(words, safe=" /:=,;()!*'"))
 
@@ -80,19 +81,19 @@ def _base64(kind: str, content: bytes) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.10g}"
-    return harmless(value) if isinstance(value, str) else "" if value is None else str(value)
+    return escape_formula(value) if isinstance(value, str) else "" if value is None else str(value)
 
 
 _FORMULA = re.compile(r'^(?=[=+\-@\t\r])|(?<=[;\t\r\n])(?="*[=+\-@])')
 """Where a spreadsheet would begin a formula, also where its list separator is a semicolon or a tab."""
 
 
-def harmless(text: str) -> str:
+def escape_formula(text: str) -> str:
     """A text that no spreadsheet runs as a formula: a part that begins like a formula gets an apostrophe before it."""
     return _FORMULA.sub("'", text)
 
 
-def quoting(starts: Iterable[object]) -> Literal[0, 1]:
+def csv_quoting(starts: Iterable[object]) -> Literal[0, 1]:
     """Return how cells of a CSV are quoted: all of them, where one that begins a line has another list separator.
 
     Args:
@@ -109,7 +110,7 @@ def align(rows: Sequence[Sequence[str]], numbers: Sequence[bool]) -> Iterator[st
         yield "  ".join(cell.rjust(w) if is_number else cell.ljust(w) for cell, is_number, w in placed).rstrip()
 
 
-def inert(text: object) -> str:
+def escape_markdown(text: object) -> str:
     """Return a text on one line in which Markdown and HTML find nothing to obey."""
     plain = " ".join(str(text).split())
     return "".join(f"\\{sign}" if sign in "\\`*_<>|[]#" else sign for sign in plain)
@@ -119,16 +120,16 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Itera
     """Yield the lines of a table of Markdown."""
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
-    yield from (f"| {' | '.join(map(inert, row))} |" for row in rows)
+    yield from (f"| {' | '.join(map(escape_markdown, row))} |" for row in rows)
 
 
 # Tables as the page shows them: cells with a text to read and a value to sort by, and the whole as CSV.
 
-SHOWN_ROWS = 300
+MAX_ROWS_SHOWN = 300
 """Rows that a page shows of one table; the file has all."""
 NONE = "–"
 """What stands where there is no value."""
-SHORT = 36
+MAX_SHORT_LETTERS = 36
 """Texts of up to so many letters are not broken."""
 
 
@@ -152,7 +153,7 @@ class Cell:
     @property
     def kind(self) -> str:
         """Its CSS class: a number, a short text that is not broken, or a text."""
-        return "n" if self.numeric else "s" if len(self.text) <= SHORT else ""
+        return "n" if self.numeric else "s" if len(self.text) <= MAX_SHORT_LETTERS else ""
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Sheet:
         return tuple(any(line.cells[i].numeric for line in self.lines) for i in range(len(self.heads)))
 
 
-def sheet(
+def make_sheet(
     id: str,
     caption: str,
     heads: Sequence[str],
@@ -205,13 +206,13 @@ def sheet(
         id: Anchor of the table in the page, and name of its file.
         caption: Caption.
         heads: Headings, one for each cell of a line.
-        lines: Lines to show, the first `SHOWN_ROWS` of them.
+        lines: Lines to show, the first `MAX_ROWS_SHOWN` of them.
         source: Rows that the lines were made from, all of which its file holds, and the table that they are of.
         note: Sentences beneath the table.
         total: Number of lines there are, where not all were made.
     """
-    lines_shown, total = lines[:SHOWN_ROWS], max(total, len(lines))
-    file = as_csv(id, *source[1].spread(source[0])) if len(source[0]) <= MOST_ROWS else None
+    lines_shown, total = lines[:MAX_ROWS_SHOWN], max(total, len(lines))
+    file = csv_download(id, *source[1].spread(source[0])) if len(source[0]) <= MAX_ROWS else None
     place = "the file has all" if file else "the tables in the run folder have all"
     cut = f"{len(lines_shown):,} of {total:,} rows are shown; {place}." if len(lines_shown) < total else ""
     filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in lines_shown)]
@@ -220,22 +221,22 @@ def sheet(
     return Sheet(id, caption, tuple(heads[i] for i in filled), kept, file, words)
 
 
-def words(text: str, hint: str = "") -> Cell:
+def text_cell(text: str, hint: str = "") -> Cell:
     """A cell of text."""
     return Cell(text, hint=hint)
 
 
-def figure(value: float, places: int = 2) -> Cell:
+def number_cell(value: float, places: int = 2) -> Cell:
     """A cell with one number; a dash where there is none."""
     return Cell(NONE if math.isnan(value) else number(value, places), sort_key(value), True)
 
 
-def amount(value: int) -> Cell:
+def count_cell(value: int) -> Cell:
     """A cell with a count."""
     return Cell(f"{value:,}", str(value), True)
 
 
-def probability(p: float) -> Cell:
+def p_value_cell(p: float) -> Cell:
     """A cell with a p-value: three decimals, so that a column reads down; a dash where there is none."""
     if math.isnan(p):
         return Cell(NONE, "", True)

@@ -13,6 +13,7 @@ from assay.report.sentences.reasons import cause_words, reason_words
 from assay.stats.format import count, decimals, in_words, join_words, number, p_value, unrounded, with_interval
 from assay.stats.rows import (
     BEYOND_MARGIN,
+    CONCLUSIVE,
     CONFIDENCE,
     CONFOUNDER,
     CONTROLS,
@@ -20,7 +21,6 @@ from assay.stats.rows import (
     FAILED,
     MATCHED,
     PRIMARY,
-    SETTLED,
     WITHIN_MARGIN,
     Row,
     Verdict,
@@ -33,19 +33,19 @@ from assay.stats.rows import (
 
 UNTIED = 0.15
 """An association below this is called uninformative."""
-SAME = 0.05
+MIN_STRENGTH_DIFFERENCE = 0.05
 """Associations that differ by less through all environments are not told."""
 TRAINING = "train"
 UNSHIFTED = "in-distribution"
 """Name of a test condition whose images are chosen as those of training."""
-WHOLE = "all"
+WHOLE_SET = "all"
 """Name of the images of a request that asks for no test condition."""
 UNCHANGED, REVERSED = "as in training", "reversed"
 """Of an association in a test condition, see `relation`."""
-MEAN = "mean of "
+MEAN_PREFIX = "mean of "
 """Words that open a level of a comparison that is a mean over several."""
 
-MOST_NAMED = 3
+MAX_NAMED = 3
 """Levels or comparisons that a headline names or leaves to the list below it; more are counted."""
 LAST_LAYER = "trunk"
 
@@ -85,23 +85,23 @@ def level_words(axis: str, level: str) -> str:
     return f"{axis} = {level}" if len(axis) == 1 else f"{display_name(axis)} {level}"
 
 
-def bare_place(environment: str) -> str:
+def bare_name(environment: str) -> str:
     """Return an environment without the recipe that it is of."""
     return environment.partition(" (")[0] or environment
 
 
-def strengths(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+def association_strengths(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Return, by factor whose association differs between environments, its strength in each of them."""
     by_factor: dict[str, dict[str, float]] = {}
     for row in rows:
         value = math.nan if row["held"] or row.get("set") else numeric(row, "strength")
-        by_environment, name = by_factor.setdefault(row["factor"], {}), bare_place(row["environment"])
+        by_environment, name = by_factor.setdefault(row["factor"], {}), bare_name(row["environment"])
         if value == value and abs(value) >= abs(by_environment.get(name, 0.0)):
             by_environment[name] = value
     return {
         name: by_environment
         for name, by_environment in by_factor.items()
-        if by_environment and max(by_environment.values()) - min(by_environment.values()) > SAME
+        if by_environment and max(by_environment.values()) - min(by_environment.values()) > MIN_STRENGTH_DIFFERENCE
     }
 
 
@@ -130,7 +130,7 @@ def relations(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
         ({'same': 'as in training', 'flip': 'reversed'}, 'stronger')
     """
     related: dict[str, dict[str, str]] = {}
-    for factor, by_environment in strengths(rows).items():
+    for factor, by_environment in association_strengths(rows).items():
         training = by_environment.pop(TRAINING, math.nan)
         related[factor] = {
             name: relation(value, training) for name, value in by_environment.items() if training == training
@@ -148,57 +148,57 @@ def _uninformative_names(rows: Sequence[Row]) -> dict[str, str]:
     return {name: f"{in_words(factor)} uninformative" for name, (factor, value) in single.items() if value == 0}
 
 
-def place_labels(rows: Sequence[Row]) -> dict[str, str]:
+def condition_labels(rows: Sequence[Row]) -> dict[str, str]:
     """Return names of test conditions: `texture reversed` where that names one alone, else the name in the study.
 
     Examples:
         >>> strengths = {"train": 0.8, "same": 0.79, "flip": -0.8, "neutral": 0.0, "again": 0.01}
         >>> rows = [{"environment": name, "factor": "texture", "strength": strength, "held": ""}
         ...         for name, strength in strengths.items()]
-        >>> list(place_labels(rows).values())  # two conditions are uninformative, so that neither is named so
+        >>> list(condition_labels(rows).values())  # two conditions are uninformative, so that neither is named so
         ['training', 'texture as in training', 'texture reversed', 'neutral', 'again']
 
         One that asks for no association is named so, unless another factor is asked for too, or it is another set:
 
         >>> train, neutral = rows[0] | {"asked": math.nan}, rows[3] | {"asked": 0.0}
-        >>> place_labels([train, neutral])["neutral"]
+        >>> condition_labels([train, neutral])["neutral"]
         'texture uninformative'
-        >>> place_labels([train, neutral | {"set": "site_b"}])["neutral"]
+        >>> condition_labels([train, neutral | {"set": "site_b"}])["neutral"]
         'neutral'
         >>> flip = rows[2] | {"asked": -0.8}
         >>> of_sex = {"factor": "sex", "strength": 0.0, "asked": 0.0}
         >>> tied = [train, neutral, flip, rows[0] | {"factor": "sex", "strength": 0.6}, flip | of_sex]
-        >>> place_labels(tied)["flip"]  # sex is not all that differs
+        >>> condition_labels(tied)["flip"]  # sex is not all that differs
         'texture reversed'
 
         Where no association differs, the names of the study remain:
 
-        >>> place_labels([rows[0], rows[0] | {"environment": "site_b"}])
+        >>> condition_labels([rows[0], rows[0] | {"environment": "site_b"}])
         {'train': 'training', 'site_b': 'site b'}
     """
     factor, related = next(iter(relations(rows).items()), ("", dict[str, str]()))
     names = list(dict.fromkeys(text_of(row, "environment") for row in rows))
-    words = {name: f"{in_words(factor)} {related[bare_place(name)]}" for name in names if bare_place(name) in related}
+    words = {name: f"{in_words(factor)} {related[bare_name(name)]}" for name in names if bare_name(name) in related}
     uninformative = _uninformative_names(rows)
     words = {name: label for name, label in words.items() if label not in uninformative.values()} | uninformative
     once = {name: label for name, label in words.items() if list(words.values()).count(label) == 1}
     return {**{name: in_words(name) for name in names}, **once, TRAINING: "training"}
 
 
-def places_by_recipe(
-    names: Sequence[str], recipes: Mapping[str, Mapping[str, str]], places: Mapping[str, str]
+def condition_labels_by_recipe(
+    names: Sequence[str], recipes: Mapping[str, Mapping[str, str]], labels: Mapping[str, str]
 ) -> dict[str, str]:
     """Return names of test conditions that depend on the recipe, by the axes that differ: `same, texture 0.9`.
 
     Args:
         names: Environments, `same (recipe)` where they are of one recipe.
         recipes: Recipe -> its coordinates.
-        places: Names of environments that are of every recipe.
+        labels: Labels of environments that are of every recipe.
 
     Examples:
         >>> recipes = {f"ce · 0 · {tie}": {"loss": "ce", "streams": "0", "texture": tie} for tie in ("0.8", "0.9")}
         >>> names = [*(f"same ({recipe})" for recipe in recipes), "train (ce · 0 · 0.9)", "reversed"]
-        >>> for name, words in places_by_recipe(names, recipes, {"same": "same"}).items():
+        >>> for name, words in condition_labels_by_recipe(names, recipes, {"same": "same"}).items():
         ...     print(name, "=", words)
         same (ce · 0 · 0.8) = same, texture 0.8
         same (ce · 0 · 0.9) = same, texture 0.9
@@ -206,12 +206,12 @@ def places_by_recipe(
     """
     groups: dict[str, dict[str, Mapping[str, str]]] = {}
     for name in names:
-        bare, recipe = bare_place(name), name.partition(" (")[2].removesuffix(")")
+        bare, recipe = bare_name(name), name.partition(" (")[2].removesuffix(")")
         if recipe in recipes:
             groups.setdefault(bare, {})[name] = recipes[recipe]
     labels_found: dict[str, str] = {}
     for bare, own in groups.items():
-        called = "training" if bare == TRAINING else places.get(bare) or display_name(bare)
+        called = "training" if bare == TRAINING else labels.get(bare) or display_name(bare)
         axes = [axis for axis in next(iter(own.values())) if len({at.get(axis) for at in own.values()}) > 1]
         labels_found |= {
             name: ", ".join([called, *(level_words(axis, at[axis]) for axis in axes)]) for name, at in own.items()
@@ -224,18 +224,18 @@ class Names:
     """Names of a run for readers.
 
     Attributes:
-        places: Environment -> its name, see `place_labels`.
+        conditions: Environment -> label of the test condition, see `condition_labels`.
         labels: Level of an axis, or environment -> its name in the study file, which comes before any other.
         lesion_free: Test conditions in which no image has a lesion.
         subsets: Test conditions that choose images and change nothing else.
     """
 
-    places: Mapping[str, str] = field(default_factory=dict[str, str])
+    conditions: Mapping[str, str] = field(default_factory=dict[str, str])
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     lesion_free: Collection[str] = ()
     subsets: Collection[str] = ()
 
-    def measured(self, measure: str, environment: str) -> Measure | None:
+    def measure_entry(self, measure: str, environment: str) -> Measure | None:
         """Return the entry of a measure, where no image has a lesion of what it then equals; None of an unknown one."""
         entry = MEASURES.get(measure)
         equal = entry.without_lesion if entry is not None and environment in self.lesion_free else ""
@@ -243,35 +243,36 @@ class Names:
 
     def measure(self, measure: str, environment: str) -> str:
         """Return a measure, where no image has a lesion by what it then equals."""
-        entry = self.measured(measure, environment)
+        entry = self.measure_entry(measure, environment)
         return label_of(measure) if entry is None else entry.label
 
     def level(self, axis: str, level: str) -> str:
         """Return a value of an axis, or the mean of several."""
-        if level.startswith(MEAN):
-            return f"{MEAN}{join_words([self.level(axis, part) for part in level.removeprefix(MEAN).split(', ')])}"
+        if level.startswith(MEAN_PREFIX):
+            parts = level.removeprefix(MEAN_PREFIX).split(", ")
+            return MEAN_PREFIX + join_words([self.level(axis, part) for part in parts])
         return self.labels.get(level) or level_words(axis, level)
 
-    def place(self, environment: str) -> str:
+    def condition(self, environment: str) -> str:
         """Return a test condition."""
         if environment in (NEUTRAL, INDEPENDENT):
             return "factors independent"
-        usual = "these images" if environment == WHOLE else self.places.get(environment)
+        usual = "these images" if environment == WHOLE_SET else self.conditions.get(environment)
         return self.labels.get(environment) or usual or display_name(environment)
 
     def inside(self, environment: str) -> str:
         """Return ` with texture reversed`, ` in site b`, ` in-distribution`, or nothing for no environment."""
         if not environment:
             return ""
-        label = self.place(environment)
+        label = self.condition(environment)
         if label == UNSHIFTED:
             return f" {label}"
-        named = label == display_name(environment) or environment == WHOLE or environment in self.subsets
+        named = label == display_name(environment) or environment == WHOLE_SET or environment in self.subsets
         return f" in {label}" if named else f" with {label}"
 
     def where(self, measure: str, environment: str) -> str:
         """Return `inside`, but nothing for the only lesion-free images where the measure is of such images alone."""
-        entry = self.measured(measure, environment)
+        entry = self.measure_entry(measure, environment)
         of_these = entry is not None and entry.among == "no lesions" and set(self.lesion_free) == {environment}
         return "" if of_these else self.inside(environment)
 
@@ -281,7 +282,7 @@ class Names:
         return ", ".join(self.level(axis, at[axis]) for axis in axes if axis in at and (axis, at[axis]) != usual)
 
 
-PLAIN = Names()
+UNNAMED = Names()
 
 
 def axis_words(measure: str, unit: str = "") -> str:
@@ -379,7 +380,7 @@ VERDICTS: Mapping[str, VerdictWords] = {
 """Verdict of an audit, in order of harm, or decision on a comparison -> its words."""
 
 
-def subject(row: Row, names: Names = PLAIN) -> str:
+def subject(row: Row, names: Names = UNNAMED) -> str:
     """Return what is compared: `AUROC with texture reversed`, `Change in AUROC from p = 0 in clean`."""
     factors = (
         [text_of(row, "factor")] if text_of(row, "factor") else list(json_object(row.get("pooled")).get("factor", ()))
@@ -396,7 +397,7 @@ def subject(row: Row, names: Names = PLAIN) -> str:
     return sentence_case(f"{name}{layer}{names.where(text_of(row, 'measure'), text_of(row, 'environment'))}")
 
 
-def held_words(row: Row, names: Names = PLAIN) -> str:
+def fixed_words(row: Row, names: Names = UNNAMED) -> str:
     """Return what a comparison holds equal or averages over: `, 6 epochs, matched fit, mean over p 0.5 and 1`."""
     tag = (CONFOUNDER, text_of(row, "factor"))
     fixed = {axis: str(value) for axis, value in json_object(row.get("where")).items()}
@@ -407,20 +408,22 @@ def held_words(row: Row, names: Names = PLAIN) -> str:
         parts.append(f"at equal {label_of(text_of(row, 'measure'))}{names.inside(text_of(row, 'clean'))}")
     for axis, values in json_object(row.get("pooled")).items():
         if axis not in (text_of(row, "axis"), "factor"):
-            called = [names.place(one) if axis == "environment" else names.level(axis, one) for one in map(str, values)]
+            called = [
+                names.condition(one) if axis == "environment" else names.level(axis, one) for one in map(str, values)
+            ]
             parts.append(f"mean over {join_words(called)}")
     return "".join(f", {part}" for part in parts)
 
 
-def sides(row: Row, names: Names = PLAIN) -> tuple[str, str]:
+def side_labels(row: Row, names: Names = UNNAMED) -> tuple[str, str]:
     """Return the levels that are compared, in words."""
     axis = text_of(row, "axis")
     return names.level(axis, text_of(row, "a")), names.level(axis, text_of(row, "b"))
 
 
-def statement(row: Row, names: Names = PLAIN) -> str:
+def statement(row: Row, names: Names = UNNAMED) -> str:
     """Name a comparison: `AUROC with texture reversed, ArcFace against cross-entropy, 6 epochs`."""
-    return f"{subject(row, names)}, {' against '.join(sides(row, names))}{held_words(row, names)}"
+    return f"{subject(row, names)}, {' against '.join(side_labels(row, names))}{fixed_words(row, names)}"
 
 
 def _decision(row: Row) -> str:
@@ -435,7 +438,7 @@ def verdict_words(row: Row) -> str:
     text = text.format(margin=unrounded(numeric(row, "margin")))
     failures = failures_text([row])
     text = f"{text}; {failures}" if failures else text
-    if row.get("decision") in SETTLED or "p_holm" not in row:
+    if row.get("decision") in CONCLUSIVE or "p_holm" not in row:
         return text
     why = reason_of(row).first(Code.CONTROL_FAILED, Code.EXHAUSTED, Code.DEPENDS_ON_SCALE)
     reason = cause_words(why) if why else reason_words(row.get("reason")) if is_undefined(row) else ""
@@ -486,21 +489,21 @@ def decided_by(row: Row, difference: str = "value") -> str:
     return f"{difference_words(value, low, high)}{at}{'' if math.isnan(p) else f', {p_value(p)}'}"
 
 
-def primary_line(row: Row, names: Names = PLAIN) -> str:
+def primary_line(row: Row, names: Names = UNNAMED) -> str:
     """Return a comparison without its numbers: `AUROC with texture reversed, ArcFace against cross-entropy: higher`."""
     needed = numeric(row, "seeds_needed")
     more = f" (about {needed:.0f} seeds would decide)" if row.get("decision") == "inconclusive" and needed > 0 else ""
     return f"{statement(row, names)}: {verdict_words(row)}{more}"
 
 
-def outcome(row: Row, names: Names = PLAIN) -> str:
+def outcome(row: Row, names: Names = UNNAMED) -> str:
     """Return a decision as a sentence without numbers or a stop, but for failed networks where a limit is claimed."""
     return _outcome(row, names) + _failures([row])
 
 
 def _outcome(row: Row, names: Names) -> str:
-    (a, b), what, decision = sides(row, names), subject(row, names), text_of(row, "decision")
-    fixed_text = f" ({held_words(row, names).removeprefix(', ')})" if held_words(row, names) else ""
+    (a, b), what, decision = side_labels(row, names), subject(row, names), text_of(row, "decision")
+    fixed_text = f" ({fixed_words(row, names).removeprefix(', ')})" if fixed_words(row, names) else ""
     if decision == "equivalent":
         within = f", within {unrounded(numeric(row, 'margin'))}"
         return f"{sentence_case(a)} and {b} are equivalent in {_inside(what)}{fixed_text}{within}"
@@ -517,7 +520,7 @@ def _difference_clause(row: Row, names: Names) -> str:
     Changes over doses, and measures of a factor or a layer, are named instead.
     """
     measure, environment = text_of(row, "measure"), text_of(row, "environment")
-    entry = names.measured(measure, environment)
+    entry = names.measure_entry(measure, environment)
     if entry is None or not entry.difference or over_doses(row) or text_of(row, "factor") or text_of(row, "layer"):
         return ""
     more, larger = ("more", "larger") if text_of(row, "decision").startswith("higher") else ("fewer", "smaller")
@@ -532,21 +535,19 @@ def _failures(rows: Sequence[Row]) -> str:
     return f"; {text}" if text else ""
 
 
-def equivalences(rows: Sequence[Row], names: Names = PLAIN) -> str:
+def equivalences(rows: Sequence[Row], names: Names = UNNAMED) -> str:
     """Return the equivalences to the base of the first row, in its measure and condition, without a stop.
 
     Pairs other than these were not compared: two levels that are each within the margin of a base can differ by more.
     """
-    about = [(sides(row, names)[1], subject(row, names), held_words(row, names), row["margin"]) for row in rows]
+    about = [(side_labels(row, names)[1], subject(row, names), fixed_words(row, names), row["margin"]) for row in rows]
     same = [row for row, of in zip(rows, about, strict=True) if of == about[0]]
-    levels = list(dict.fromkeys(sides(row, names)[0] for row in same))
+    levels = list(dict.fromkeys(side_labels(row, names)[0] for row in same))
     alone, base = _outcome(rows[0], names), about[0][0]
     if len(levels) == 1:
         return alone + _failures(same)
     pair = f"{sentence_case(levels[0])} and {base} are equivalent in "
-    several = (
-        join_words(levels) if len(levels) <= MOST_NAMED else count(len(levels), in_words(text_of(rows[0], "axis")))
-    )
+    several = join_words(levels) if len(levels) <= MAX_NAMED else count(len(levels), in_words(text_of(rows[0], "axis")))
     where = alone.removeprefix(pair)
     return f"{sentence_case(several)} are each equivalent to {base} in {where}{_failures(same)}"
 
@@ -659,7 +660,7 @@ def title_comparison(contrasts: Sequence[Row]) -> Row | None:
     )
 
 
-def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
+def headline(contrasts: Sequence[Row], names: Names = UNNAMED) -> str:
     """Return the verdict of a study, without numbers, by the first rule that applies.
 
     A control failed; none was pre-specified; nothing was shown: what was compared; the first difference, or the
@@ -682,7 +683,7 @@ def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
         return _nothing_shown(used(rows), names)
     equal = decided[0]["decision"] == "equivalent"
     said = equivalences(decided, names) if equal else outcome(decided[0], names)
-    if len(rows) <= (MOST_NAMED if rows[0].get("role") == PRIMARY else 1):
+    if len(rows) <= (MAX_NAMED if rows[0].get("role") == PRIMARY else 1):
         return f"{said}."
     parts = [f"{len(group)} {name}" for name, group in {**kinds, "inconclusive": range(open_)}.items() if group]
     return f"{said}. Of {len(rows)} {called}: {join_words(parts)}."
@@ -693,10 +694,10 @@ def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
     if all(math.isnan(numeric(row, "value")) for row in rows):
         why = next((reason_words(row["reason"]) for row in rows if row.get("reason")), "no comparison has a value")
         return f"This run cannot answer: {why}."
-    compared = list(dict.fromkeys(sides(row, names) for row in rows))
+    compared = list(dict.fromkeys(side_labels(row, names) for row in rows))
     levels, bases = dict.fromkeys(a for a, _ in compared), dict.fromkeys(b for _, b in compared)
     axis = in_words(text_of(rows[0], "axis"))
-    named = join_words(list(levels)) if len(levels) <= MOST_NAMED else count(len(levels), axis)
+    named = join_words(list(levels)) if len(levels) <= MAX_NAMED else count(len(levels), axis)
     against_what = next(iter(bases)) if len(bases) == 1 else "one another"
     about = {subject(row, names) for row in rows}
     where = f" in {_inside(about.pop())}" if len(about) == 1 else ""
@@ -704,7 +705,7 @@ def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
     return f"Whether {named} {differs} from {against_what}{where} is inconclusive{each}."
 
 
-def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> str:
+def model_headline(rows: Sequence[Row], measure: str, names: Names = UNNAMED) -> str:
     """Return the verdict on one model, without numbers: where it is above chance, and what changes predictions.
 
     Examples:

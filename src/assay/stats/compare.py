@@ -17,7 +17,7 @@ from assay.core.seeds import generator
 from assay.core.types import Direction
 from assay.stats.estimate import Uncertainty, VarianceComponents, interval, uncertainty
 from assay.stats.panel import MeasureBySeed, SeedPredictions, combine, evaluate
-from assay.stats.rows import LEAST_PATIENTS
+from assay.stats.rows import MIN_PATIENTS
 
 # Tests against a margin stated beforehand: a difference that would not matter, in either direction or in the worse.
 
@@ -307,7 +307,7 @@ def linear_contrast(
 
 
 def uncertainty_of_difference(combined: MeasureBySeed) -> Uncertainty:
-    """Compute the uncertainty of a difference; there is none with fewer than `LEAST_PATIENTS` effective patients.
+    """Compute the uncertainty of a difference; there is none with fewer than `MIN_PATIENTS` effective patients.
 
     Of 12 patients with 60 to 1 images, differences where there are none were claimed in 0.16 of worlds.
 
@@ -320,8 +320,8 @@ def uncertainty_of_difference(combined: MeasureBySeed) -> Uncertainty:
         >>> str(uncertainty_of_difference(evaluate(four, "accuracy")).reason)
         '[{"code": "few-effective-patients", "patients": 2.0, "least": 6}]'
     """
-    if combined.n_effective_patients < LEAST_PATIENTS and not combined.reason:
-        few = Reason.of(Code.FEW_EFFECTIVE_PATIENTS, patients=combined.n_effective_patients, least=LEAST_PATIENTS)
+    if combined.n_effective_patients < MIN_PATIENTS and not combined.reason:
+        few = Reason.of(Code.FEW_EFFECTIVE_PATIENTS, patients=combined.n_effective_patients, least=MIN_PATIENTS)
         return Uncertainty(math.nan, math.nan, few)
     return uncertainty(combined)
 

@@ -38,30 +38,30 @@ from assay.stats.power import detectable_difference_of
 from assay.stats.rows import (
     ALPHA,
     BEYOND_MARGIN,
-    COMPARED,
+    COMPARISON_KEY,
+    CONCLUSIVE,
     CONTROLS,
     DIFFERENT,
     FAILED,
-    SETTLED,
-    Place,
+    ResultKey,
     Row,
-    belongs,
-    estimates_compared,
-    interval_of_row,
+    compared_estimates,
+    is_on_side,
     is_undefined,
     json_object,
     numeric,
-    place_of,
+    result_key,
+    row_interval,
     text_of,
 )
 
-MOST_SEEDS = 1000
+MAX_SEEDS = 1000
 """A question that more seeds than this would leave open is one of patients."""
 LOOK_ALPHA = 0.02
 """Nominal level of a primary family at each look; together the looks keep `ALPHA` (docs/statistics.md)."""
 
 
-DecisionLabel = Literal["higher-beyond", "lower-beyond", "higher", "lower", "equivalent", "inconclusive"]
+Label = Literal["higher-beyond", "lower-beyond", "higher", "lower", "equivalent", "inconclusive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Decision:
         least_margin: The smallest margin at which the contrast would be equivalent, the other contrasts as they are;
             NaN without a margin.
         seeds_needed: Seeds with which every true difference would be decided; NaN where it is decided, or where no
-            number up to `MOST_SEEDS` suffices.
+            number up to `MAX_SEEDS` suffices.
         patients_needed: Patients that would settle it with the seeds of the last look, where seeds alone cannot.
         reason: Why the decision is less than the tests show: the difference depends on the scale, or seeds are too few;
             empty otherwise.
@@ -106,7 +106,7 @@ class Decision:
     equivalence_high: float
     beyond_p: float
     noninferiority_p: float
-    decision: DecisionLabel
+    decision: Label
     decision_level: float
     decision_low: float
     decision_high: float
@@ -142,71 +142,45 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
     depends_on_scale = _depends_on_scale(family, alpha, adjust)
     # A family's tests against a margin are those that were stated with one, and the worse way needs a direction.
     has_margin = [not np.isnan(contrast.margin) for contrast in family]
-    equivalence_p = [contrast.equivalence_p for contrast in family]
-    equivalence_adjusted = _adjust_selected(adjust, equivalence_p, has_margin)
-    equivalence_steps = _adjust_selected(
-        holm_factors if correction == "holm" else np.ones_like, equivalence_p, has_margin
-    )
+    raw_equal = [contrast.equivalence_p for contrast in family]
+    equal_p = _among(adjust, raw_equal, has_margin)
+    equal_steps = _among(holm_factors if correction == "holm" else np.ones_like, raw_equal, has_margin)
     beyond_p = [contrast.beyond_p for contrast in family]
-    beyond_adjusted = _adjust_selected(adjust, beyond_p, has_margin)
+    beyond_adjusted = _among(adjust, beyond_p, has_margin)
     has_direction = [
         margin and contrast.direction != "none" for contrast, margin in zip(family, has_margin, strict=True)
     ]
-    not_worse = _adjust_selected(adjust, [contrast.noninferiority_p for contrast in family], has_direction)
+    not_worse = _among(adjust, [contrast.noninferiority_p for contrast in family], has_direction)
     # Divisors of the levels of difference and equivalence where each was decided.
     factors: list[float] = deciding_factors(np.array([contrast.p for contrast in family]), correction, alpha).tolist()
-    equivalence_factors = _adjust_selected(
-        lambda some: deciding_factors(some, correction, alpha), equivalence_p, has_margin
-    )
-    beyond_factors = _adjust_selected(lambda some: deciding_factors(some, correction, alpha / 2), beyond_p, has_margin)
+    equal_factors = _among(lambda some: deciding_factors(some, correction, alpha), raw_equal, has_margin)
+    beyond_factors = _among(lambda some: deciding_factors(some, correction, alpha / 2), beyond_p, has_margin)
     family_size = len(family) if correction == "holm" else 1
     decisions: list[Decision] = []
     for i, contrast in enumerate(family):
-        differs_from_zero = p_adjusted[i] < alpha  # NaN is never shown
-        is_undecided = not differs_from_zero and not math.isnan(p_adjusted[i])
-        is_equivalent = is_undecided and not depends_on_scale[i] and equivalence_adjusted[i] < alpha
-        is_beyond = differs_from_zero and beyond_adjusted[i] < alpha / 2
-        equivalence_interval = _level_interval(
-            contrast,
-            1 - 2 * (alpha / equivalence_steps[i]),
-            float(stdtrit(contrast.df, 1 - alpha / equivalence_steps[i])),
-        )
+        differs = p_adjusted[i] < alpha  # NaN is never shown
+        is_undecided = not differs and not math.isnan(p_adjusted[i])
+        is_equivalent = is_undecided and not depends_on_scale[i] and equal_p[i] < alpha
+        is_beyond = differs and beyond_adjusted[i] < alpha / 2
+        level = alpha / equal_steps[i]
+        equal_interval = _level_interval(contrast, 1 - 2 * level, float(stdtrit(contrast.df, 1 - level)))
         factor, decided_p = (beyond_factors[i], beyond_adjusted[i]) if is_beyond else (factors[i], p_adjusted[i])
         decided = (
             *_level_interval(contrast, 1 - alpha / factor, -float(stdtrit(contrast.df, alpha / factor / 2))),
             decided_p,
         )
         least_margin = (
-            abs(contrast.value) - float(stdtrit(contrast.df, alpha / equivalence_factors[i])) * contrast.standard_error
+            abs(contrast.value) - float(stdtrit(contrast.df, alpha / equal_factors[i])) * contrast.standard_error
         )
-        needed = (
-            seeds_and_patients_needed(contrast, family_size, alpha)
-            if is_undecided and not is_equivalent and contrast.margin > 0
-            else (math.nan, math.nan)
-        )
-        decided = (*equivalence_interval, equivalence_adjusted[i]) if is_equivalent else decided
+        is_open = is_undecided and not is_equivalent and contrast.margin > 0
+        needed = seeds_and_patients_needed(contrast, family_size, alpha) if is_open else (math.nan, math.nan)
+        decided = (*equal_interval, equal_p[i]) if is_equivalent else decided
         reason = Reason.of(Code.DEPENDS_ON_SCALE) if is_undecided and depends_on_scale[i] else NO_REASON
-        if (
-            is_undecided
-            and not is_equivalent
-            and contrast.margin > 0
-            and contrast.components is not None
-            and all(map(math.isnan, needed))
-        ):
-            reason += Reason.of(Code.UNSETTLED, seeds=MOST_SEEDS)
-        labels: tuple[DecisionLabel, DecisionLabel] = (
-            ("higher-beyond", "higher") if contrast.value > 0 else ("lower-beyond", "lower")
-        )
-        label = (
-            labels[0]
-            if is_beyond
-            else labels[1]
-            if differs_from_zero
-            else "equivalent"
-            if is_equivalent
-            else "inconclusive"
-        )
-        tests = p_adjusted[i], equivalence_adjusted[i], *equivalence_interval, beyond_adjusted[i], not_worse[i]
+        if is_open and contrast.components is not None and all(map(math.isnan, needed)):
+            reason += Reason.of(Code.UNSETTLED, seeds=MAX_SEEDS)
+        pair: tuple[Label, Label] = ("higher-beyond", "higher") if contrast.value > 0 else ("lower-beyond", "lower")
+        label = pair[0] if is_beyond else pair[1] if differs else "equivalent" if is_equivalent else "inconclusive"
+        tests = p_adjusted[i], equal_p[i], *equal_interval, beyond_adjusted[i], not_worse[i]
         decisions.append(Decision(*tests, label, *decided, least_margin, *needed, reason))
     return decisions
 
@@ -224,7 +198,7 @@ def _level_interval(contrast: Contrast, level: float, reach: float) -> tuple[flo
     return level, low, high
 
 
-def _adjust_selected(
+def _among(
     adjust: Callable[[Float[np.ndarray, " m"]], Float[np.ndarray, " m"]], p: Sequence[float], selected: Sequence[bool]
 ) -> list[float]:
     """Adjusted p-values of those that were asked for, NaN for the others."""
@@ -290,7 +264,7 @@ def seeds_and_patients_needed(contrast: Contrast, size: int, alpha: float = ALPH
     """
     if contrast.components is None or not contrast.seeds:
         return math.nan, math.nan
-    seeds = np.arange(3, MOST_SEEDS + 1)
+    seeds = np.arange(3, MAX_SEEDS + 1)
     between_seeds: Float[np.ndarray, " s"] = float(contrast.components.seeds) * contrast.seeds / seeds
     between_patients = max(0.0, float(contrast.components.patients - contrast.components.residual))
     df = limit_df(
@@ -399,7 +373,7 @@ def _with_closed_tests(contrast: Contrast, row: Row | None, alpha: float) -> Con
     """
     if row is None:
         return contrast
-    equal = row["decision"] in SETTLED and row["equivalence_p"] < alpha
+    equal = row["decision"] in CONCLUSIVE and row["equivalence_p"] < alpha
     p = 0.0 if row["decision"] in DIFFERENT else math.nan
     over = 0.0 if row["decision"] in BEYOND_MARGIN else math.nan
     return replace(contrast, p=p, equivalence_p=0.0 if equal else math.nan, beyond_p=over, scales=None)
@@ -450,14 +424,14 @@ def restrict_claims(
         >>> [row["decision"] for row in restrict_claims(rows, [])]
         ['inconclusive', 'differs']
     """
-    by_place: dict[Place, list[Row]] = {}
-    for row in estimates_compared(estimates if rows else (), rows):
-        by_place.setdefault(place_of(row), []).append(row)
-    claimed_rows = [{**row, **_claim(row, by_place, levels or {})} for row in rows]
+    estimates_by_key: dict[ResultKey, list[Row]] = {}
+    for row in compared_estimates(estimates if rows else (), rows):
+        estimates_by_key.setdefault(result_key(row), []).append(row)
+    claimed_rows = [{**row, **_claim(row, estimates_by_key, levels or {})} for row in rows]
     failed = next((row for row in claimed_rows if row["decision"] in FAILED), None)
     if failed is None:
         return claimed_rows
-    reason = Reason.of(Code.CONTROL_FAILED, **{name: text_of(failed, name) for name in ("role", *COMPARED)})
+    reason = Reason.of(Code.CONTROL_FAILED, **{name: text_of(failed, name) for name in ("role", *COMPARISON_KEY)})
     unclaimed = {"decision": "inconclusive", "seeds_needed": math.nan}
     return [
         row
@@ -467,8 +441,8 @@ def restrict_claims(
     ]
 
 
-def _claim(row: Row, by_place: Mapping[Place, Sequence[Row]], levels: Mapping[str, float]) -> Row:
-    end, alpha = end_of_scale(row, by_place), levels.get(text_of(row, "family"), ALPHA)
+def _claim(row: Row, estimates_by_key: Mapping[ResultKey, Sequence[Row]], levels: Mapping[str, float]) -> Row:
+    end, alpha = end_of_scale(row, estimates_by_key), levels.get(text_of(row, "family"), ALPHA)
     decision, role = text_of(row, "decision"), text_of(row, "role")
     exhausted = Reason.of(Code.EXHAUSTED) if end and decision == "equivalent" else NO_REASON
     if role == "positive-control":
@@ -631,7 +605,7 @@ NEAR_WORST_END = 0.05
 """Share of the range next to its worst end within which recipes are at that end, whatever the margin."""
 
 
-def end_of_scale(contrast: Row, estimates: Mapping[Place, Sequence[Row]]) -> Reason:
+def end_of_scale(contrast: Row, estimates: Mapping[ResultKey, Sequence[Row]]) -> Reason:
     """Return the end of the scale at which every value behind a contrast is, as a code; nothing elsewhere.
 
     The values are those of both recipes, at every budget or dose that is compared. Chance is an end for equivalent
@@ -663,17 +637,17 @@ def end_of_scale(contrast: Row, estimates: Mapping[Place, Sequence[Row]]) -> Rea
     return NO_REASON
 
 
-def _estimates_of_side(contrast: Row, estimates: Mapping[Place, Sequence[Row]], side: str) -> list[Row]:
+def _estimates_of_side(contrast: Row, estimates: Mapping[ResultKey, Sequence[Row]], side: str) -> list[Row]:
     """Estimates of the measure of one recipe that a contrast rests on."""
-    measure, factor, layer, coordinates = place_of(contrast)
+    measure, factor, layer, coordinates = result_key(contrast)
     return [
         row
         for environment in dict.fromkeys(json_object(contrast.get("pooled")).get("environment", [coordinates]))
         for row in estimates.get((measure, factor, layer, environment), ())
-        if not math.isnan(numeric(row, "value")) and belongs(row, contrast, side)
+        if not math.isnan(numeric(row, "value")) and is_on_side(row, contrast, side)
     ]
 
 
 def _is_at_chance(row: Row) -> bool:
-    low, high = interval_of_row(row)
+    low, high = row_interval(row)
     return low <= numeric(row, "chance") <= high

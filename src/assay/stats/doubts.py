@@ -17,65 +17,65 @@ from assay.stats.rows import (
     CONFOUNDER,
     CONTROLS,
     FEW_PATIENTS,
-    FIRST_SIGN_UNDER,
+    FIRST_SIGN_BELOW_SEEDS,
     MATCHED,
-    MINIMUM_SEEDS,
-    Place,
+    MIN_SEEDS,
+    ResultKey,
     Row,
-    differs,
-    estimates_compared,
+    add_trial_counts,
+    compared_estimates,
     has_too_few_seeds,
-    interval_of_row,
     is_open,
     is_undefined,
     json_object,
     numeric,
     over_doses,
-    place_of,
+    result_key,
+    row_interval,
+    shows_difference,
     text_of,
-    with_outcomes,
 )
 
-WIDE_UNDER_SEEDS = 8
+WIDE_BELOW_SEEDS = 8
 FAR = 0.001
 """A p-value under this lies beyond what was simulated: whether p = 0.05 holds is what docs/statistics.md shows."""
 FAR_UNDER_SEEDS = 5
 """Under so many seeds p may rest on a variance that is small by chance, and on many degrees of freedom for it."""
-OUTLYING = 4
+OUTLIER_LIMIT = 4
 """Robust standard deviations from the other seeds of its recipe from which on a seed is doubted."""
 NORMAL_QUARTILE = 0.6745
 """The median distance of normal values from their median, in standard deviations."""
-FEWEST_DISTANCES = 8
+MIN_DISTANCES = 8
 """Fewer distances than this give no robust standard deviation."""
-LEAST_SPREAD = 0.005
+MIN_SPREAD = 0.005
 """Share of a measure's range that counts as a robust standard deviation at least. Seeds that agree to the last digit
 have none, and four times this, 0.02, is the least difference that values with two decimals surely show."""
-FAR_GAP = 0.2
+OUTLIER_GAP = 0.2
 """Share of a measure's range beyond which a seed is doubted where too few distances give a standard deviation."""
-FOLDED = 0.0833
+FOLD_ERROR_RATE = 0.0833
 """The greatest share of true null hypotheses with p < 0.05 in simulated repeated k-fold (docs/statistics.md)."""
 Split = Literal["", "shares", "column"]
 """How training rows of all seeds come from one pool; empty where each seed has rows of its own, or folds."""
-ONE_POOL: dict[Split, float] = {"shares": 0.0612, "column": 0.0617}
+ONE_POOL_ERROR_RATES: dict[Split, float] = {"shares": 0.0612, "column": 0.0617}
 """The same share of such splits, simulated."""
 ASSOCIATION_TOLERANCE = 0.05
-MOST_ALIKE = 3
+MAX_OF_A_KIND = 3
 """Cautions of one kind that are a line each. Of more, these are named in one line and the others counted."""
-CALLED, NEARLY_NONE = ("sensitivity", "specificity"), 0.05
+SHARES_CALLED_RIGHT, NEARLY_NONE = ("sensitivity", "specificity"), 0.05
 """Shares of both classes that are called right, and a share that is close to none of a class."""
-MATCHING = ("matched-fit", MATCHED)
+MATCHED_METHODS = ("matched-fit", MATCHED)
 """How comparisons are made that accompany one at equal budget or of all amounts."""
-AREAS = ("auroc", "auroc-macro", "auroc-referable")
+AUROC_MEASURES = ("auroc", "auroc-macro", "auroc-referable")
 """Measures of which chance is 0.5 whatever the data."""
 
 
-def findings_of(
+def study_findings(
     contrasts: Sequence[Row],
     estimates: Sequence[Row],
     trials: Sequence[Row] = (),
     environments: Sequence[Row] = (),
     seeds: tuple[int, int] | None = None,
-    dosed: str = "",
+    dose_axis: str = "",
     cautions: Sequence[Reason] = (),
     *,
     split: Split = "",
@@ -88,42 +88,42 @@ def findings_of(
         trials: See contrasts.
         environments: See contrasts.
         seeds: How many were planned when results first existed, and how many now.
-        dosed: The axis of the doses, or empty.
+        dose_axis: The axis of the doses, or empty.
         cautions: Further remarks on the data.
         split: How the training rows of all seeds come from one pool.
     """
-    contrasts = with_outcomes(contrasts, trials)
+    contrasts = add_trial_counts(contrasts, trials)
     findings = [
-        *limits(contrasts, estimates),
+        *limit_findings(contrasts, estimates),
         *_trial_findings(trials),
         *findings_of_reasons(cautions),
         *_association_findings(environments),
-        *_uneven_rows(environments, trials, dosed),
-        *_chance_findings(estimates, dosed),
-        *_one_class(estimates),
-        *_ends_of_scale(contrasts),
-        *_few_patients(contrasts),
-        *_few_seeds(contrasts, estimates),
-        *_other_seeds(seeds),
+        *_uneven_row_findings(environments, trials, dose_axis),
+        *_chance_findings(estimates, dose_axis),
+        *_one_class_findings(estimates),
+        *_end_of_scale_findings(contrasts),
+        *_few_patient_findings(contrasts),
+        *_seed_findings(contrasts, estimates),
+        *_changed_seed_findings(seeds),
         *_extreme_p_findings(contrasts),
-        *_folds(contrasts, trials),
-        *_one_pool(contrasts, trials, split),
-        *_undefined_contrasts(contrasts),
+        *_fold_findings(contrasts, trials),
+        *_one_pool_findings(contrasts, trials, split),
+        *_undefined_contrast_findings(contrasts),
     ]
     return add_ids(findings)
 
 
-def _doubt(reason: Reason, table: str = "", *, kind: Kind = "caution", row: Row | None = None) -> Finding:
+def _caution(reason: Reason, table: str = "", *, kind: Kind = "caution", row: Row | None = None) -> Finding:
     """Return a caution. row: the contrast that is its evidence, if one is."""
     id = "" if row is None else text_of(row, "id")
     return Finding(kind, reason.codes[0].light, reason, "contrasts" if id else table, id)
 
 
-_LEAKAGE = (
+_LEAKAGE_CODES = (
     Code.PARTS_SHARED, Code.COPY_CLUSTERS, Code.COPIES_OF_ONE_PATIENT, Code.COPIES_SUSPECTED, Code.COPIES_BETWEEN_SETS,
     Code.SUSPECTED_BETWEEN_SETS, Code.COPIES_UNCHECKED, Code.NO_COPIES, Code.DRAWN_IMAGES, Code.PATIENTS_UNKNOWN,
 )  # fmt: skip
-_KINDS: dict[Code, Kind] = {Code.PLAIN_SIGHT: "shortcut", **dict.fromkeys(_LEAKAGE, "leakage")}
+_KIND_OF_CODE: dict[Code, Kind] = {Code.PLAIN_SIGHT: "shortcut", **dict.fromkeys(_LEAKAGE_CODES, "leakage")}
 """Kind of what is found in the images; others are cautions."""
 
 
@@ -135,11 +135,11 @@ def findings_of_reasons(reasons: Sequence[Reason]) -> list[Finding]:
         by_code.setdefault(at if code in (Code.FREE_TEXT, Code.ODD_IMAGES) else code, []).append(reason)
     merged: list[Reason] = []
     for alike in by_code.values():
-        more = len(alike) - MOST_ALIKE
+        more = len(alike) - MAX_OF_A_KIND
         merged += (
-            [sum(alike[:MOST_ALIKE], NO_REASON) + Reason.of(Code.MORE_OF_A_KIND, count=more)] if more > 0 else alike
+            [sum(alike[:MAX_OF_A_KIND], NO_REASON) + Reason.of(Code.MORE_OF_A_KIND, count=more)] if more > 0 else alike
         )
-    return [_doubt(reason, kind=_KINDS.get(reason.codes[0], "caution")) for reason in merged]
+    return [_caution(reason, kind=_KIND_OF_CODE.get(reason.codes[0], "caution")) for reason in merged]
 
 
 def caution_rows(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
@@ -147,7 +147,7 @@ def caution_rows(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
     return list(map(finding_row, add_ids(findings_of_reasons(reasons))))
 
 
-_EXTREMES = (Code.PREDICTS_NOTHING, Code.PREDICTS_EVERYTHING)
+_EXTREME_CODES = (Code.PREDICTS_NOTHING, Code.PREDICTS_EVERYTHING)
 
 
 def _trial_findings(trials: Sequence[Row]) -> list[Finding]:
@@ -157,7 +157,7 @@ def _trial_findings(trials: Sequence[Row]) -> list[Finding]:
     by_status = {status: [row for row in trials if row.get("status") == status] for status in kinds}
     failed, pending = len(by_status["failed"]), len(by_status["pending"])
     failures = [
-        _lost_runs(status, by_status[status], trials) for status in ("collapsed", "diverged") if by_status[status]
+        _lost_run(status, by_status[status], trials) for status in ("collapsed", "diverged") if by_status[status]
     ]
     finished: list[Finding] = []
     if failed or pending:
@@ -170,7 +170,7 @@ def _trial_findings(trials: Sequence[Row]) -> list[Finding]:
         *_extreme_findings(trials, Code.PREDICTS_NOTHING, Code.SILENT_TRIALS),
         *_extreme_findings(trials, Code.PREDICTS_EVERYTHING, Code.LOUD_TRIALS),
     ]
-    sound = [row for row in trials if row.get("status") == "done" and not reason_of(row).first(*_EXTREMES)]
+    sound = [row for row in trials if row.get("status") == "done" and not reason_of(row).first(*_EXTREME_CODES)]
     none = [_failure(Reason.of(Code.NONE_COLLAPSED))] if sound and not extreme else []
     if done and not sound:
         none = [_failure(Reason.of(Code.NONE_WORKS, of=len(trials)))]
@@ -182,7 +182,7 @@ def _trial_findings(trials: Sequence[Row]) -> list[Finding]:
 
 
 def _failure(reason: Reason) -> Finding:
-    return _doubt(reason, "trials", kind="failure")
+    return _caution(reason, "trials", kind="failure")
 
 
 def _extreme_findings(trials: Sequence[Row], what: Code, code: Code) -> list[Finding]:
@@ -191,7 +191,7 @@ def _extreme_findings(trials: Sequence[Row], what: Code, code: Code) -> list[Fin
     return [_failure(Reason.of(code, count=len(rows), of=len(trials), recipes=_recipes(rows)))] if rows else []
 
 
-def _lost_runs(status: str, rows: Sequence[Row], trials: Sequence[Row]) -> Finding:
+def _lost_run(status: str, rows: Sequence[Row], trials: Sequence[Row]) -> Finding:
     """Return training runs that were lost; of one recipe with its seeds, which go with any of their folds."""
     recipes = _recipes(rows)
     runs = [row for row in trials if text_of(row, "recipe") == recipes[0]]
@@ -212,7 +212,7 @@ def _association_findings(environments: Sequence[Row]) -> list[Finding]:
         row for row in requested if not abs(numeric(row, "strength") - numeric(row, "asked")) <= ASSOCIATION_TOLERANCE
     ]
     if not off:
-        return [_doubt(Reason.of(Code.ASSOCIATIONS_ACHIEVED), "environments")]
+        return [_caution(Reason.of(Code.ASSOCIATIONS_ACHIEVED), "environments")]
     defined = [row for row in off if not math.isnan(numeric(row, "strength"))]
     worst = max(defined or off, key=lambda row: abs(numeric(row, "strength") - numeric(row, "asked")))
     reason = Reason.of(
@@ -225,16 +225,16 @@ def _association_findings(environments: Sequence[Row]) -> list[Finding]:
         strength=numeric(worst, "strength"),
         asked=numeric(worst, "asked"),
     )
-    return [_doubt(reason, "environments")]
+    return [_caution(reason, "environments")]
 
 
-def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> Reason:
+def uneven_rows(training_environments: Iterable[tuple[Mapping[str, str], int]], axis: str) -> Reason:
     """Return a caution where training rows differ along the doses; nothing where they do not.
 
     trained: the values of each training environment on the axes of the study, and its rows. axis: that of the doses.
     """
     counts: dict[tuple[tuple[str, str], ...], dict[str, int]] = {}
-    for coordinates, rows in trained:
+    for coordinates, rows in training_environments:
         if axis in coordinates:
             rest = tuple(sorted(item for item in coordinates.items() if item[0] != axis))
             counts.setdefault(rest, {})[coordinates[axis]] = rows
@@ -258,7 +258,7 @@ def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> 
     )
 
 
-def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str) -> list[Finding]:
+def _uneven_row_findings(environments: Sequence[Row], trials: Sequence[Row], dose_axis: str) -> list[Finding]:
     """Recipes that share a trial, as confounders share p = 0, were trained on the environment of the first of them."""
     images = {
         text_of(row, "recipe"): int(numeric(row, "images"))
@@ -271,42 +271,42 @@ def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str)
         for row in trials
         if (rows := images.get(text_of(row, "recipe"), of_trial.get(text_of(row, "trial")))) is not None
     }
-    reason = uneven_rows(trained.values(), dosed)
-    return [_doubt(reason, "environments")] if reason else []
+    reason = uneven_rows(trained.values(), dose_axis)
+    return [_caution(reason, "environments")] if reason else []
 
 
-def _chance_findings(estimates: Sequence[Row], dosed: str) -> list[Finding]:
+def _chance_findings(estimates: Sequence[Row], dose_axis: str) -> list[Finding]:
     """Whether nothing was learned that any test sees: of a dose-response, by the trials without a dose."""
     rows = [
         row
         for row in estimates
-        if text_of(row, "measure") in AREAS
+        if text_of(row, "measure") in AUROC_MEASURES
         and not any(text_of(row, part) for part in ("factor", "level", "group"))
-        and (not dosed or json_object(row.get("coordinates")).get(dosed) == "0")
-        and not math.isnan(interval_of_row(row)[0])
+        and (not dose_axis or json_object(row.get("coordinates")).get(dose_axis) == "0")
+        and not math.isnan(row_interval(row)[0])
     ]
-    if not rows or any(interval_of_row(row)[0] > 0.5 for row in rows):
+    if not rows or any(row_interval(row)[0] > 0.5 for row in rows):
         return []
-    return [_doubt(Reason.of(Code.ALL_AT_CHANCE, dosed=dosed), "estimates")]
+    return [_caution(Reason.of(Code.ALL_AT_CHANCE, dosed=dose_axis), "estimates")]
 
 
-def _one_class(estimates: Sequence[Row]) -> list[Finding]:
+def _one_class_findings(estimates: Sequence[Row]) -> list[Finding]:
     """Report test conditions in which nearly all images get one class, as at a threshold of images that differ."""
     shares: dict[tuple[str, str], dict[str, float]] = {}
     for row in estimates:
         if text_of(row, "environment") and not any(text_of(row, part) for part in ("factor", "level", "group")):
-            place = text_of(row, "environment"), text_of(row, "recipe")
-            shares.setdefault(place, {})[text_of(row, "measure")] = numeric(row, "value")
-    right = {place: [share.get(name, math.nan) for name in CALLED] for place, share in shares.items()}
+            condition_and_recipe = text_of(row, "environment"), text_of(row, "recipe")
+            shares.setdefault(condition_and_recipe, {})[text_of(row, "measure")] = numeric(row, "value")
+    right = {place: [share.get(name, math.nan) for name in SHARES_CALLED_RIGHT] for place, share in shares.items()}
     most = [place for place, pair in right.items() if min(pair) <= NEARLY_NONE and max(pair) >= 1 - NEARLY_NONE]
     if not most:
         return []
-    places, (sensitivity, specificity) = tuple(dict.fromkeys(place for place, _ in most)), right[most[0]]
-    reason = Reason.of(Code.ONE_CLASS_CALLED, places=places, sensitivity=sensitivity, specificity=specificity)
-    return [_doubt(reason, "estimates")]
+    conditions, (sensitivity, specificity) = tuple(dict.fromkeys(place for place, _ in most)), right[most[0]]
+    reason = Reason.of(Code.ONE_CLASS_CALLED, places=conditions, sensitivity=sensitivity, specificity=specificity)
+    return [_caution(reason, "estimates")]
 
 
-def _ends_of_scale(contrasts: Sequence[Row]) -> list[Finding]:
+def _end_of_scale_findings(contrasts: Sequence[Row]) -> list[Finding]:
     """Report comparisons whose recipes are all at one end of the scale."""
     spent = [(row, end) for row in contrasts if (end := reason_of(row).first(Code.NEAR_END_OF_SCALE, Code.AT_CHANCE))]
     if not spent:
@@ -314,10 +314,10 @@ def _ends_of_scale(contrasts: Sequence[Row]) -> list[Finding]:
     first, end = spent[0]
     place_fields = {"at": text_of(first, "at"), "doses": text_of(first, "doses")}
     reason = Reason.of(Code.SCALE_EXHAUSTED, count=len(spent), of=len(contrasts), **place_fields) + Reason((end,))
-    return [_doubt(reason, row=first)]
+    return [_caution(reason, row=first)]
 
 
-def _few_patients(contrasts: Sequence[Row]) -> list[Finding]:
+def _few_patient_findings(contrasts: Sequence[Row]) -> list[Finding]:
     """Report comparisons that are decided with few effective patients."""
     few = [row for row in contrasts if numeric(row, "effective_patients") < FEW_PATIENTS and not is_undefined(row)]
     if not few:
@@ -325,19 +325,19 @@ def _few_patients(contrasts: Sequence[Row]) -> list[Finding]:
     least = min(few, key=lambda row: numeric(row, "effective_patients"))
     patients = numeric(least, "effective_patients")
     reason = Reason.of(Code.SOME_EFFECTIVE_PATIENTS, count=len(few), of=len(contrasts), patients=patients)
-    return [_doubt(reason, row=least)]
+    return [_caution(reason, row=least)]
 
 
-def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
+def _seed_findings(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     """Report how many seeds comparisons rest on, or estimates where none was stated."""
     thing, rows = ("comparison", contrasts) if contrasts else ("estimate", estimates)
     few = [row for row in rows if has_too_few_seeds(row)]
-    seed_counts = [int(numeric(row, "seeds")) for row in rows if numeric(row, "seeds") >= MINIMUM_SEEDS]
-    is_early = any(differs(row) and numeric(row, "seeds") < FIRST_SIGN_UNDER for row in contrasts)
-    return [*_few_seeds_finding(few, len(rows), thing), *_how_many(seed_counts, thing, is_early)]
+    seed_counts = [int(numeric(row, "seeds")) for row in rows if numeric(row, "seeds") >= MIN_SEEDS]
+    is_early = any(shows_difference(row) and numeric(row, "seeds") < FIRST_SIGN_BELOW_SEEDS for row in contrasts)
+    return [*_too_few_seeds_findings(few, len(rows), thing), *_seed_count_findings(seed_counts, thing, is_early)]
 
 
-def _few_seeds_finding(few: Sequence[Row], of: int, thing: str) -> list[Finding]:
+def _too_few_seeds_findings(few: Sequence[Row], of: int, thing: str) -> list[Finding]:
     if not few:
         return []
     fewest, most = (int(end(numeric(row, "seeds") for row in few)) for end in (min, max))
@@ -349,26 +349,26 @@ def _few_seeds_finding(few: Sequence[Row], of: int, thing: str) -> list[Finding]
         count=len(few),
         of=of,
         thing=thing,
-        least=MINIMUM_SEEDS,
+        least=MIN_SEEDS,
         unmatched=int(unmatched),
     )
-    return [_doubt(reason)]
+    return [_caution(reason)]
 
 
-def _how_many(seed_counts: Sequence[int], thing: str, is_early: bool) -> list[Finding]:
+def _seed_count_findings(seed_counts: Sequence[int], thing: str, is_early: bool) -> list[Finding]:
     if not seed_counts:
         return []
     fewest, most = min(seed_counts), max(seed_counts)
-    if fewest < WIDE_UNDER_SEEDS:
-        return [_doubt(Reason.of(Code.ROUGH_SEEDS, fewest=fewest, most=most, first_sign=int(is_early)))]
-    return [_doubt(Reason.of(Code.ENOUGH_SEEDS, fewest=fewest, thing=thing))]
+    if fewest < WIDE_BELOW_SEEDS:
+        return [_caution(Reason.of(Code.ROUGH_SEEDS, fewest=fewest, most=most, first_sign=int(is_early)))]
+    return [_caution(Reason.of(Code.ENOUGH_SEEDS, fewest=fewest, thing=thing))]
 
 
-def _other_seeds(seeds: tuple[int, int] | None) -> list[Finding]:
+def _changed_seed_findings(seeds: tuple[int, int] | None) -> list[Finding]:
     """Who looks and then takes more seeds may stop when a p suits: the tests hold for a number that was planned."""
     if seeds is None or seeds[0] == seeds[1]:
         return []
-    return [_doubt(Reason.of(Code.CHANGED_SEEDS, planned=seeds[0], now=seeds[1]))]
+    return [_caution(Reason.of(Code.CHANGED_SEEDS, planned=seeds[0], now=seeds[1]))]
 
 
 def _extreme_p_findings(contrasts: Sequence[Row]) -> list[Finding]:
@@ -376,7 +376,7 @@ def _extreme_p_findings(contrasts: Sequence[Row]) -> list[Finding]:
     far = [
         row
         for row in contrasts
-        if differs(row) and numeric(row, "seeds") < FAR_UNDER_SEEDS and numeric(row, "p_holm") < FAR
+        if shows_difference(row) and numeric(row, "seeds") < FAR_UNDER_SEEDS and numeric(row, "p_holm") < FAR
     ]
     if not far:
         return []
@@ -384,7 +384,7 @@ def _extreme_p_findings(contrasts: Sequence[Row]) -> list[Finding]:
     flips = [least for row in far if not math.isnan(least := numeric(row, "sign_flip_min_p"))]
     flip = {"flip": max(flips)} if flips else {}
     reason = Reason.of(Code.FAR_P, count=len(far), limit=FAR, fewest=min(seeds), most=max(seeds), **flip)
-    return [_doubt(reason, row=far[0])]
+    return [_caution(reason, row=far[0])]
 
 
 def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reason]:
@@ -393,14 +393,14 @@ def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reaso
     A recipe that fails with one seed in five looks better than it is in most sets of 3 to 5 seeds, and one that did
     fail is not described by a mean. A study without comparisons is checked in the measure that its page leads with.
     """
-    by_place = _far_by_place(seeds, contrasts)
-    far = [outlier for outliers in by_place.values() for outlier in outliers or ()]
-    reasons = [_outlying(far)] if far else []
-    names = tuple(dict.fromkeys(measure for (measure, *_), outliers in by_place.items() if outliers is None))
-    return [*reasons, Reason.of(Code.SEEDS_UNCHECKED, measures=names, least=FEWEST_DISTANCES)] if names else reasons
+    outliers_by_key = _outliers_by_key(seeds, contrasts)
+    far = [outlier for outliers in outliers_by_key.values() for outlier in outliers or ()]
+    reasons = [_outlier_reason(far)] if far else []
+    names = tuple(dict.fromkeys(measure for (measure, *_), outliers in outliers_by_key.items() if outliers is None))
+    return [*reasons, Reason.of(Code.SEEDS_UNCHECKED, measures=names, least=MIN_DISTANCES)] if names else reasons
 
 
-def failed_networks(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, set[tuple[str, Any]]]:
+def failed_networks(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[ResultKey, set[tuple[str, Any]]]:
     """Return the networks that are far worse than the others of their recipe, by the place that is compared.
 
     They are the outlying seeds on the worse side. Of a measure without a better direction there are none.
@@ -409,12 +409,12 @@ def failed_networks(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Plac
         Place -> label of the recipe and seed.
     """
     return {
-        place: {
+        key: {
             (text_of(outlier.row, "recipe"), outlier.row["seed"])
             for outlier in outliers or ()
-            if better(place[0]) == ("higher" if numeric(outlier.row, "value") < outlier.median else "lower")
+            if better(key[0]) == ("higher" if numeric(outlier.row, "value") < outlier.median else "lower")
         }
-        for place, outliers in _far_by_place(seeds, contrasts).items()
+        for key, outliers in _outliers_by_key(seeds, contrasts).items()
     }
 
 
@@ -440,32 +440,32 @@ def failure_columns(a: Collection[bool], b: Collection[bool]) -> dict[str, float
     return columns
 
 
-def _far_by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, list[_DistantSeed] | None]:
+def _outliers_by_key(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[ResultKey, list[_DistantSeed] | None]:
     """Return the outlying seeds of every place that is compared; None where they cannot be known."""
-    far: dict[Place, list[_DistantSeed] | None] = {}
-    for place, by_recipe in _by_place(seeds, contrasts).items():
+    outliers_by_key: dict[ResultKey, list[_DistantSeed] | None] = {}
+    for key, by_recipe in _rows_by_key(seeds, contrasts).items():
         defined = [rows for rows in by_recipe if not any(math.isnan(numeric(row, "value")) for row in rows)]
-        far[place] = _far_seeds(place[0], [rows for rows in defined if len(rows) >= MINIMUM_SEEDS])
-    return far
+        outliers_by_key[key] = _distant_seeds(key[0], [rows for rows in defined if len(rows) >= MIN_SEEDS])
+    return outliers_by_key
 
 
-def _by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, list[list[Row]]]:
+def _rows_by_key(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[ResultKey, list[list[Row]]]:
     """Rows of the recipes with a value, in every place that is compared."""
-    places = set(map(place_of, contrasts))
-    compared_rows = estimates_compared(seeds, contrasts)
-    lead = "" if contrasts else _leading(compared_rows)
-    rows_by_place: dict[Place, dict[str, list[Row]]] = {}
+    compared_keys = set(map(result_key, contrasts))
+    compared_rows = compared_estimates(seeds, contrasts)
+    lead = "" if contrasts else _lead_measure(compared_rows)
+    rows_by_key: dict[ResultKey, dict[str, list[Row]]] = {}
     for row in compared_rows:
-        measure, factor, layer, environment = place = place_of(row)
-        if place in places or (measure == lead and environment and not factor and not layer):
-            rows_by_place.setdefault(place, {}).setdefault(text_of(row, "recipe"), []).append(row)
-    return {place: list(by_recipe.values()) for place, by_recipe in rows_by_place.items()}
+        measure, factor, layer, environment = place = result_key(row)
+        if place in compared_keys or (measure == lead and environment and not factor and not layer):
+            rows_by_key.setdefault(place, {}).setdefault(text_of(row, "recipe"), []).append(row)
+    return {place: list(by_recipe.values()) for place, by_recipe in rows_by_key.items()}
 
 
-def _leading(seeds: Sequence[Row]) -> str:
+def _lead_measure(seeds: Sequence[Row]) -> str:
     """The measure that a page without comparisons leads with."""
     names = list(dict.fromkeys(text_of(row, "measure") for row in seeds if text_of(row, "measure") in COMPUTED))
-    return next((name for name in (*AREAS, *names) if name in names), "")
+    return next((name for name in (*AUROC_MEASURES, *names) if name in names), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,45 +475,45 @@ class _DistantSeed:
     distance: float
     row: Row
     median: float
-    robust: bool
+    is_robust: bool
 
 
-def _far_seeds(measure: str, recipes: Sequence[Sequence[Row]]) -> list[_DistantSeed] | None:
+def _distant_seeds(measure: str, recipes: Sequence[Sequence[Row]]) -> list[_DistantSeed] | None:
     """Return the values that are far from the median of their recipe; None where that cannot be known.
 
     The spread is robust and of all recipes together, since 3 seeds have none to speak of: the median distance from the
-    recipe's median, without one distance of 0 per recipe, and at least `LEAST_SPREAD`. Too few distances are compared
-    with `FAR_GAP`, in measures whose range has two ends.
+    recipe's median, without one distance of 0 per recipe, and at least `MIN_SPREAD`. Too few distances are compared
+    with `OUTLIER_GAP`, in measures whose range has two ends.
     """
     away: list[tuple[float, Row, float]] = []
     distances: list[float] = []
     for rows in recipes:
         values = [numeric(row, "value") for row in rows]
-        middle = median(values)
-        away += [(abs(value - middle), row, middle) for value, row in zip(values, rows, strict=True)]
-        distances += sorted(abs(value - middle) for value in values)[1:]
+        median_value = median(values)
+        away += [(abs(value - median_value), row, median_value) for value, row in zip(values, rows, strict=True)]
+        distances += sorted(abs(value - median_value) for value in values)[1:]
     low, high = range_of(measure)
-    robust = len(distances) >= FEWEST_DISTANCES
-    if not robust and not math.isfinite(high - low):
+    is_robust = len(distances) >= MIN_DISTANCES
+    if not is_robust and not math.isfinite(high - low):
         return None if distances else []
-    if robust:
+    if is_robust:
         length = high - low if math.isfinite(high - low) else max(abs(numeric(row, "value")) for _, row, _ in away)
         # Few distances give an uncertain median: normal seeds would be outlying in 0.05 of groups, not 0.03.
         spread = median(distances) / NORMAL_QUARTILE * (1 + 2 / len(distances))
-        limit = OUTLYING * max(spread, LEAST_SPREAD * length)
+        limit = OUTLIER_LIMIT * max(spread, MIN_SPREAD * length)
     else:
-        limit = FAR_GAP * (high - low)
-    return [_DistantSeed(*seed, robust) for seed in away if seed[0] > limit]
+        limit = OUTLIER_GAP * (high - low)
+    return [_DistantSeed(*seed, is_robust) for seed in away if seed[0] > limit]
 
 
-def _outlying(far: Sequence[_DistantSeed]) -> Reason:
+def _outlier_reason(far: Sequence[_DistantSeed]) -> Reason:
     worst = max(far, key=lambda outlier: outlier.distance)
     seed = worst.row["seed"]
     return Reason.of(
         Code.OUTLYING_SEEDS,
         count=len(far),
-        limit=OUTLYING if any(outlier.robust for outlier in far) else 0,
-        gap=0.0 if all(outlier.robust for outlier in far) else FAR_GAP,
+        limit=OUTLIER_LIMIT if any(outlier.is_robust for outlier in far) else 0,
+        gap=0.0 if all(outlier.is_robust for outlier in far) else OUTLIER_GAP,
         recipe=text_of(worst.row, "recipe"),
         seed=seed if isinstance(seed, str) else int(seed),
         measure=text_of(worst.row, "measure"),
@@ -523,47 +523,47 @@ def _outlying(far: Sequence[_DistantSeed]) -> Reason:
     )
 
 
-def _folds(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Finding]:
+def _fold_findings(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Finding]:
     """Models of several folds share training rows, whose variance no seed shows."""
     folds = len({row.get("fold", 0) for row in trials})
     if folds < 2 or all(math.isnan(numeric(row, "p")) for row in contrasts):
         return []
-    return [_doubt(Reason.of(Code.SHARED_FOLDS, folds=folds, rate=FOLDED))]
+    return [_caution(Reason.of(Code.SHARED_FOLDS, folds=folds, rate=FOLD_ERROR_RATE))]
 
 
-def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> list[Finding]:
+def _one_pool_findings(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> list[Finding]:
     """Caution that seeds which redraw little of the training rows hardly show the effect of another training set."""
     if not split or all(math.isnan(numeric(row, "p")) for row in contrasts):
         return []
     code = {"shares": Code.ONE_POOL, "column": Code.FIXED_TRAINING_ROWS}[split]
-    return [_doubt(Reason.of(code, rate=ONE_POOL[split]))]
+    return [_caution(Reason.of(code, rate=ONE_POOL_ERROR_RATES[split]))]
 
 
-def _undefined_contrasts(contrasts: Sequence[Row]) -> list[Finding]:
+def _undefined_contrast_findings(contrasts: Sequence[Row]) -> list[Finding]:
     undefined_rows = [row for row in contrasts if is_undefined(row) and not has_too_few_seeds(row)]
     if not undefined_rows:
         return []
     reason = Reason.of(Code.UNDEFINED_COMPARISONS, count=len(undefined_rows), of=len(contrasts)) + reason_of(
         undefined_rows[0]
     )
-    return [_doubt(reason, row=undefined_rows[0])]
+    return [_caution(reason, row=undefined_rows[0])]
 
 
 # What the numbers leave open.
 
 
-def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
+def limit_findings(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     """Return the limits of a study, a finding each."""
     contrasts = [row for row in contrasts if text_of(row, "role") not in CONTROLS]
     prespecified = [row for row in contrasts if not row.get("exploratory")]
-    open_ = [row for row in prespecified if is_open(row)]
+    undecided = [row for row in prespecified if is_open(row)]
     measures = {text_of(row, "measure") for row in estimates}
     reasons: list[Reason] = []
-    if open_:
+    if undecided:
         reasons.append(
-            Reason.of(Code.LIMIT_INCONCLUSIVE, count=len(open_), of=len(prespecified)) + _reach_findings(open_)
+            Reason.of(Code.LIMIT_INCONCLUSIVE, count=len(undecided), of=len(prespecified)) + _detectable(undecided)
         )
-    if prespecified and not any(row.get("at") in MATCHING for row in prespecified):
+    if prespecified and not any(row.get("at") in MATCHED_METHODS for row in prespecified):
         reasons.append(
             Reason.of(Code.LIMIT_CLEAN_UNMATCHED if all(map(over_doses, prespecified)) else Code.LIMIT_FIT_UNMATCHED)
         )
@@ -577,11 +577,11 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     return [Finding("limit", "none", reason) for reason in reasons]
 
 
-def _reach_findings(open_: Sequence[Row]) -> Reason:
+def _detectable(undecided: Sequence[Row]) -> Reason:
     """Return the difference that the design could detect in inconclusive comparisons, by measure, where it is known."""
     differences: dict[str, list[float]] = {}
     out_of_reach = 0
-    for row in open_:
+    for row in undecided:
         measure, size = text_of(row, "measure"), numeric(row, "detectable")
         low, high = range_of(measure)
         greatest = (high - low) * (2 if over_doses(row) else 1)  # one may rise by as much as the other falls

@@ -13,7 +13,7 @@ from scipy import special
 
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.stats.panel import MeasureBySeed, SeedPredictions, evaluate
-from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row, with_id
+from assay.stats.rows import CONFIDENCE, MIN_SEEDS, Row, with_id
 
 # One variance over crossed patients and seeds, its degrees of freedom, and the interval made of them.
 #
@@ -328,26 +328,23 @@ def estimates(panel: SeedPredictions, names: Sequence[str]) -> list[Estimate]:
         [0.75, 1.0, 0.0]
     """
     parts = [evaluate(panel, name) for name in names]
-    return [
-        _estimate_measure(part, part_uncertainty)
-        for part, part_uncertainty in zip(parts, uncertainties(parts), strict=True)
-    ]
+    return [_estimate_measure(part, error) for part, error in zip(parts, uncertainties(parts), strict=True)]
 
 
-def _estimate_measure(part: MeasureBySeed, part_uncertainty: Uncertainty) -> Estimate:
+def _estimate_measure(part: MeasureBySeed, error: Uncertainty) -> Estimate:
     value = float("nan") if part.reason else float(part.values.mean())
-    low, high = interval(value, part_uncertainty.standard_error, part_uncertainty.df, part.bounds)
+    low, high = interval(value, error.standard_error, error.df, part.bounds)
     return Estimate(
         value,
         low,
         high,
-        part_uncertainty.standard_error,
-        part_uncertainty.df,
+        error.standard_error,
+        error.df,
         len(part.values),
         len(part.patients),
         part.n_images,
         part.values,
-        part_uncertainty.reason,
+        error.reason,
     )
 
 
@@ -434,41 +431,29 @@ def estimates_of_seeds(parts: Sequence[MeasureBySeed]) -> list[Estimate]:
         >>> [(round(result.value, 6), 0 < result.low < result.high < 1) for result in estimates_of_seeds(parts)]
         [(0.2, True), (0.5, True)]
     """
-    return [
-        _estimate_seeds(part, part_uncertainty)
-        for part, part_uncertainty in zip(parts, uncertainties(parts), strict=True)
-    ]
+    return [_estimate_seeds(part, error) for part, error in zip(parts, uncertainties(parts), strict=True)]
 
 
-def _estimate_seeds(part: MeasureBySeed, part_uncertainty: Uncertainty) -> Estimate:
+def _estimate_seeds(part: MeasureBySeed, error: Uncertainty) -> Estimate:
     value = float(part.values.mean()) if len(part.values) else float("nan")
-    low, high = _interval_of_seeds(part.values, value, part_uncertainty, part.bounds)
+    low, high = _interval_of_seeds(part.values, value, error, part.bounds)
     patients = len(part.named_patients)
     return Estimate(
-        value,
-        low,
-        high,
-        part_uncertainty.standard_error,
-        part_uncertainty.df,
-        len(part.values),
-        patients,
-        0,
-        part.values,
-        part_uncertainty.reason,
+        value, low, high, error.standard_error, error.df, len(part.values), patients, 0, part.values, error.reason
     )
 
 
 def _interval_of_seeds(
-    values: Float[np.ndarray, " s"], value: float, part_uncertainty: Uncertainty, bounds: tuple[float, float]
+    values: Float[np.ndarray, " s"], value: float, error: Uncertainty, bounds: tuple[float, float]
 ) -> tuple[float, float]:
-    if part_uncertainty.components is None:
+    if error.components is None:
         return float("nan"), float("nan")
     if not bounds[0] <= values.min() <= values.max() <= bounds[1]:
-        ends = interval(value, part_uncertainty.standard_error, part_uncertainty.df)
+        ends = interval(value, error.standard_error, error.df)
         return ends if not bounds[0] <= value <= bounds[1] else (max(bounds[0], ends[0]), min(bounds[1], ends[1]))
-    critical = float(special.stdtrit(part_uncertainty.df, (1 + CONFIDENCE) / 2))
-    between = critical * math.sqrt(float(part_uncertainty.components.seeds))
-    within = critical * math.sqrt(float(part_uncertainty.components.variance - part_uncertainty.components.seeds))
+    critical = float(special.stdtrit(error.df, (1 + CONFIDENCE) / 2))
+    between = critical * math.sqrt(float(error.components.seeds))
+    within = critical * math.sqrt(float(error.components.variance - error.components.seeds))
     low, high = (math.hypot(value - shift_on_scale(value, by, bounds), within) for by in (-between, between))
     return max(bounds[0], value - low), min(bounds[1], value + high)
 
@@ -476,7 +461,7 @@ def _interval_of_seeds(
 def _too_few_seeds(seeds: int) -> Reason:
     if not seeds:
         return Reason.of(Code.NO_SEED)
-    return Reason.of(Code.FEW_SEEDS, seeds=seeds, least=MINIMUM_SEEDS) if seeds < MINIMUM_SEEDS else NO_REASON
+    return Reason.of(Code.FEW_SEEDS, seeds=seeds, least=MIN_SEEDS) if seeds < MIN_SEEDS else NO_REASON
 
 
 def uncertainty_of_mean(components: VarianceComponents) -> Uncertainty:

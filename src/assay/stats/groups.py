@@ -12,11 +12,11 @@ from jaxtyping import Bool
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.types import FactorTable
 
-MOST_LEVELS = 20
+MAX_LEVELS = 20
 """A column with more levels is no attribute of groups, such as an identifier, a date or free text."""
-LEAST_IN_CLASS = 20
+MIN_IMAGES_OF_CLASS = 20
 """Images of each class that a group needs."""
-LEAST_IN_CELL = 3
+MIN_PATIENTS_IN_CELL = 3
 """Patients of a class, in and outside a group, from which on the class counts in a test pooled over the classes."""
 MAX_DISTINCT_NUMBERS = 5
 """Numbers with at most so many values are groups as they are."""
@@ -42,7 +42,7 @@ class ColumnGroups:
 
 
 def divide_into_groups(table: FactorTable, name: str) -> ColumnGroups:
-    """Divide the rows of a table by a column, without groups of fewer than `LEAST_IN_CLASS` images of a class.
+    """Divide the rows of a table by a column, without groups of fewer than `MIN_IMAGES_OF_CLASS` images of a class.
 
     Examples:
         >>> rows = np.arange(80)
@@ -53,23 +53,25 @@ def divide_into_groups(table: FactorTable, name: str) -> ColumnGroups:
         {'female': 40, 'male': 40}
     """
     groups = rows_by_level(table, name)
-    if len(groups) > MOST_LEVELS:
-        return ColumnGroups(name, {}, Reason.of(Code.MANY_LEVELS, levels=len(groups), most=MOST_LEVELS))
+    if len(groups) > MAX_LEVELS:
+        return ColumnGroups(name, {}, Reason.of(Code.MANY_LEVELS, levels=len(groups), most=MAX_LEVELS))
     if len(groups) < 2:
         return ColumnGroups(name, {}, Reason.of(Code.ONE_VALUE if groups else Code.NO_VALUE))
     classes = np.unique(table.target)
     large = {
         level: rows
         for level, rows in groups.items()
-        if all(np.count_nonzero(rows & (table.target == code)) >= LEAST_IN_CLASS for code in classes)
+        if all(np.count_nonzero(rows & (table.target == code)) >= MIN_IMAGES_OF_CLASS for code in classes)
     }
     if len(large) < 2:
         tied = {
-            level: rows for level, rows in groups.items() if np.count_nonzero(rows) >= len(classes) * LEAST_IN_CLASS
+            level: rows
+            for level, rows in groups.items()
+            if np.count_nonzero(rows) >= len(classes) * MIN_IMAGES_OF_CLASS
         }
         if len(tied) > 1:
-            return ColumnGroups(name, {}, Reason.of(Code.TIED_TO_TARGET, least=LEAST_IN_CLASS), tied=tied)
-        return ColumnGroups(name, {}, Reason.of(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))
+            return ColumnGroups(name, {}, Reason.of(Code.TIED_TO_TARGET, least=MIN_IMAGES_OF_CLASS), tied=tied)
+        return ColumnGroups(name, {}, Reason.of(Code.SMALL_GROUPS, least=MIN_IMAGES_OF_CLASS))
     return ColumnGroups(name, large, small=tuple(level for level in groups if level not in large))
 
 

@@ -118,7 +118,7 @@ class ModelPredictions:
         return class_score(self.logits)
 
     @cached_property
-    def predicted_classes(self) -> Int[np.ndarray, " n"]:
+    def predicted(self) -> Int[np.ndarray, " n"]:
         """Class codes as called."""
         return predicted_classes(self.probability, self.threshold)
 
@@ -144,12 +144,12 @@ class ModelPredictions:
         return claimed - came, equal_mass_bins(claimed)
 
     @cached_property
-    def undefined_ranking_reason(self) -> Reason:
+    def ranking_reason(self) -> Reason:
         """Why a ranking of two classes is undefined, see `metrics.undefined_ranking_reason`."""
         return undefined_ranking_reason(self.score, self.target)
 
     @cached_property
-    def undefined_probability_reason(self) -> Reason:
+    def class_reason(self) -> Reason:
         """Why a measure of class probabilities is undefined, see `metrics.undefined_probability_reason`."""
         return undefined_probability_reason(self.logits, self.target)
 

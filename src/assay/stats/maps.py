@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from assay.core.reasons import Code, Reason
 from assay.stats.metrics import Metric, undefined_metric
 
-EmptyMaskRule = Literal["skip", "lesions", "one", "zero", "smoothed"]
+Empty = Literal["skip", "lesions", "one", "zero", "smoothed"]
 """A convention for empty masks.
 
 - skip: left out where the denominator is 0
@@ -28,13 +28,13 @@ SMOOTHING = 1.0
 
 PixelCounts = Int[np.ndarray, "*n"]
 ImageScores = Float[np.ndarray, "*n"]
-OverlapFunction = Callable[[PixelCounts, PixelCounts, PixelCounts, EmptyMaskRule], ImageScores]
+OverlapFunction = Callable[[PixelCounts, PixelCounts, PixelCounts, Empty], ImageScores]
 
 
 # --- overlap --------------------------------------------------------------------------------------------------------
 
 
-def dice(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: EmptyMaskRule) -> ImageScores:
+def dice(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: Empty) -> ImageScores:
     """Compute Dice per image, 0 to 1: 2 hit / (truth + predicted).
 
     The arrays broadcast, so that `truth[:, None]` goes with counts at several thresholds.
@@ -60,7 +60,7 @@ def dice(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: Em
     )
 
 
-def iou(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: EmptyMaskRule) -> ImageScores:
+def iou(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: Empty) -> ImageScores:
     """Compute the intersection over union per image, 0 to 1: hit / (truth + predicted - hit).
 
     Arguments are those of `dice`.
@@ -76,7 +76,7 @@ def iou(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: Emp
     return _ratio_with_empty_rule(empty, np.asarray(hit, np.float64), union, truth, predicted)
 
 
-def precision(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: EmptyMaskRule) -> ImageScores:
+def precision(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: Empty) -> ImageScores:
     """Compute the share of predicted pixels that are lesion, 0 to 1: hit / predicted, per image.
 
     The denominator is 0 where nothing is predicted. Arguments are those of `dice`.
@@ -88,7 +88,7 @@ def precision(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empt
     return _ratio_with_empty_rule(empty, np.asarray(hit, np.float64), predicted, truth, predicted)
 
 
-def recall(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: EmptyMaskRule) -> ImageScores:
+def recall(truth: PixelCounts, predicted: PixelCounts, hit: PixelCounts, empty: Empty) -> ImageScores:
     """Compute the share of lesion pixels that are predicted, 0 to 1: hit / truth, per image.
 
     The denominator is 0 where there is no lesion. Arguments are those of `dice`.
@@ -114,7 +114,7 @@ def volume_error(truth: PixelCounts, predicted: PixelCounts) -> ImageScores:
 
 
 def _ratio_with_empty_rule(
-    empty: EmptyMaskRule, numerator: ImageScores, denominator: PixelCounts, truth: PixelCounts, predicted: PixelCounts
+    empty: Empty, numerator: ImageScores, denominator: PixelCounts, truth: PixelCounts, predicted: PixelCounts
 ) -> ImageScores:
     numerator, denominator, truth, predicted = np.broadcast_arrays(numerator, denominator, truth, predicted)
     match empty:
@@ -128,7 +128,7 @@ def _ratio_with_empty_rule(
             return _ratio_or(numerator, denominator, 0.0)
         case "smoothed":
             return (numerator + SMOOTHING) / (denominator + SMOOTHING)
-    raise ValueError(f"unknown convention for empty masks {empty!r}: give one of {', '.join(get_args(EmptyMaskRule))}")
+    raise ValueError(f"unknown convention for empty masks {empty!r}: give one of {', '.join(get_args(Empty))}")
 
 
 def _ratio_or(numerator: ImageScores, denominator: PixelCounts, otherwise: float | ImageScores) -> ImageScores:

@@ -16,9 +16,9 @@ from assay.core.reasons import Code, Reason
 from assay.stats.influence import ModelPredictions, Patients, PerImage
 from assay.stats.metrics import Metric, undefined_metric
 
-MeasureResult = tuple[Metric, Callable[[Patients], PerImage]]
+Result = tuple[Metric, Callable[[Patients], PerImage]]
 """A value, and the contribution of each image to it from the patients (see `influence`)."""
-MeasureFunction = Callable[[ModelPredictions], MeasureResult]
+MeasureFunction = Callable[[ModelPredictions], Result]
 Function = TypeVar("Function", bound=MeasureFunction)
 ChanceFunction = Callable[[Int[np.ndarray, " n"], int], float]
 """Targets [n] and number of classes -> the value of a model that knows nothing but how frequent the classes are."""
@@ -107,6 +107,6 @@ def measure(
     return declare
 
 
-def without_value(reason: Reason | Code) -> MeasureResult:
+def without_value(reason: Reason | Code) -> Result:
     """Return a result without a value, and why."""
     return undefined_metric(reason), lambda patient: np.full(len(patient), np.nan)

@@ -48,15 +48,15 @@ REPORTED = (RegionVerdict.RELIES, RegionVerdict.LOOK, RegionVerdict.UNVERIFIED)
 OPEN = (*REPORTED, RegionVerdict.INCONCLUSIVE)
 """Verdicts on a region after which no mark clears the model, that of the headline first."""
 
-RULES = 1
+RULES_VERSION = 1
 """Version of the statistical rules: raised with every change after which the same values can be decided otherwise."""
 ALPHA = 0.05
 """Level of a two-sided test of a difference, and of each of the two one-sided tests of equivalence."""
 CONFIDENCE = 0.95
 """Level of an interval."""
-LEAST_PATIENTS, FEW_PATIENTS = 6, 10
+MIN_PATIENTS, FEW_PATIENTS = 6, 10
 """Effective patients below which nothing is decided, and below which a decision has a caution."""
-MINIMUM_SEEDS = 3
+MIN_SEEDS = 3
 """Least number of seeds with an interval."""
 
 DOSES, MATCHED = "dose-response", "matched-clean"
@@ -71,7 +71,7 @@ SMALL = ("higher-small", "lower-small")
 """Decisions that claim a difference that is also shown to be under the margin."""
 DIFFERENT = (*BEYOND_MARGIN, "higher", "lower", *SMALL)
 """Decisions that claim a difference."""
-SETTLED = (*DIFFERENT, "equivalent")
+CONCLUSIVE = (*DIFFERENT, "equivalent")
 """Decisions that answer a question; all others are inconclusive."""
 WITHIN_MARGIN = (*SMALL, "equivalent")
 """Decisions that claim that no difference of the margin or more is there, of networks that did not fail."""
@@ -83,27 +83,27 @@ PASSED = ("detected", "none detected")
 """Decisions of controls that let the study claim anything."""
 FAILED = ("undetected", "differs")
 """Decisions of controls after which no difference is claimed."""
-COMPARED = (
+COMPARISON_KEY = (
     "axis", "a", "b", "at", "doses", "measure", "environment", "clean", "factor", "layer", "where", "pooled",
 )  # fmt: skip
 """Columns that name a comparison."""
-FIRST_SIGN_UNDER = 5
+FIRST_SIGN_BELOW_SEEDS = 5
 """A difference shown on fewer seeds is called a first sign: three may agree by chance, and their spread is all there is
 to tell by. A sign-flip test of four cannot fall under 0.125."""
-OF_THE_MODEL = ("", "trained")
+GROUPS_OF_WHOLE_MODEL = ("", "trained")
 """Groups that say what the trained network does: the others are parts of its rows, or references beside it."""
 
 
 KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
 """Columns that name a measurement of a recipe."""
-NAMED = ("recipe", *KEY_FIELDS)
+ESTIMATE_KEY = ("recipe", *KEY_FIELDS)
 """Columns that name an estimate."""
 
 
 def with_id(row: Row) -> dict[str, Any]:
     """Return an estimate with its id, 12 digits of the hash of what names it, and with its worst place apart."""
     where, reason = split_places(reason_of(row))
-    id = sha256("\n".join(text_of(row, name) for name in NAMED).encode()).hexdigest()[:12]
+    id = sha256("\n".join(text_of(row, name) for name in ESTIMATE_KEY).encode()).hexdigest()[:12]
     return {**row, "id": id, "where": str(where), "reason": str(reason)}
 
 
@@ -123,7 +123,7 @@ def is_open(row: Row) -> bool:
     return row.get("decision") == "inconclusive" and not is_undefined(row) and not reason_of(row).first(*closed)
 
 
-def differs(row: Row) -> bool:
+def shows_difference(row: Row) -> bool:
     """Whether a comparison or a control shows a difference."""
     return row.get("decision") in (*DIFFERENT, "detected", "differs")
 
@@ -142,7 +142,7 @@ def leading_region(rows: Sequence[Row]) -> Row | None:
     )
 
 
-def interval_of_row(row: Row) -> tuple[float, float]:
+def row_interval(row: Row) -> tuple[float, float]:
     """The interval of a row; of a value that was the same for every seed and patient, and so has none, the value.
 
     NaN where there is neither.
@@ -161,7 +161,7 @@ def text_of(row: Row, key: str) -> str:
 
 def has_too_few_seeds(row: Row) -> bool:
     """Whether a comparison or an estimate has a value, and for want of seeds neither interval nor test."""
-    return 0 < numeric(row, "seeds") < MINIMUM_SEEDS and not math.isnan(numeric(row, "value"))
+    return 0 < numeric(row, "seeds") < MIN_SEEDS and not math.isnan(numeric(row, "value"))
 
 
 def json_object(value: Any) -> Mapping[str, Any]:
@@ -175,7 +175,7 @@ def _parse_json(text: str) -> Mapping[str, Any]:
     return json.loads(text)
 
 
-def belongs(estimate: Row, contrast: Row, side: str) -> bool:
+def is_on_side(estimate: Row, contrast: Row, side: str) -> bool:
     """Whether an estimate belongs to the recipe on that side of a contrast."""
     pooled = json_object(contrast.get("pooled"))
     wanted = {text_of(contrast, "axis"): text_of(contrast, side), **json_object(contrast.get("where"))}
@@ -186,45 +186,47 @@ def belongs(estimate: Row, contrast: Row, side: str) -> bool:
     return single and all(str(at.get(axis)) in [*values, *zero] for axis, values in several.items() if axis in at)
 
 
-def of_whole_model(row: Row) -> bool:
+def is_of_whole_model(row: Row) -> bool:
     """Whether an estimate is of the trained network, on all images."""
-    return text_of(row, "group") in OF_THE_MODEL and not text_of(row, "level")
+    return text_of(row, "group") in GROUPS_OF_WHOLE_MODEL and not text_of(row, "level")
 
 
-Place = tuple[str, str, str, str]
+ResultKey = tuple[str, str, str, str]
 """Measure, factor, layer, environment."""
 
 
-def place_of(row: Row) -> Place:
+def result_key(row: Row) -> ResultKey:
     """Return the place that an estimate is of, or a contrast is in."""
     return text_of(row, "measure"), text_of(row, "factor"), text_of(row, "layer"), text_of(row, "environment")
 
 
-def estimates_compared(estimates: Iterable[Row], contrasts: Sequence[Row]) -> list[Row]:
+def compared_estimates(estimates: Iterable[Row], contrasts: Sequence[Row]) -> list[Row]:
     """Return the estimates of the trained network in the places of contrasts, in any environment; without these, all.
 
     They are few: a large study has hundreds of thousands of estimates.
     """
-    named = {place_of(row)[:3] for row in contrasts}
-    return [row for row in filter(of_whole_model, estimates) if not named or place_of(row)[:3] in named]
+    named = {result_key(row)[:3] for row in contrasts}
+    return [row for row in filter(is_of_whole_model, estimates) if not named or result_key(row)[:3] in named]
 
 
-_ENDS = ("collapsed", "diverged", "failed", "pending", "done")
+_TRIAL_STATUSES = ("collapsed", "diverged", "failed", "pending", "done")
 
 
-def with_outcomes(rows: Sequence[Row], trials: Sequence[Row]) -> list[dict[str, Any]]:
+def add_trial_counts(rows: Sequence[Row], trials: Sequence[Row]) -> list[dict[str, Any]]:
     """Return rows whose reasons say how the trials of a recipe without a seed ended: counts by status."""
-    return [{**row, "reason": str(_with_outcomes(reason_of(row), trials))} for row in rows]
+    return [{**row, "reason": str(_add_counts_to_reason(reason_of(row), trials))} for row in rows]
 
 
-def _with_outcomes(reason: Reason, trials: Sequence[Row]) -> Reason:
-    causes = [_with_counts(cause, trials) if cause.code == Code.NO_SEED_OF else cause for cause in reason.causes]
+def _add_counts_to_reason(reason: Reason, trials: Sequence[Row]) -> Reason:
+    causes = [
+        _add_counts_to_cause(cause, trials) if cause.code == Code.NO_SEED_OF else cause for cause in reason.causes
+    ]
     return Reason(tuple(causes))
 
 
-def _with_counts(cause: Cause, trials: Sequence[Row]) -> Cause:
+def _add_counts_to_cause(cause: Cause, trials: Sequence[Row]) -> Cause:
     ends = [text_of(row, "status") for row in trials if text_of(row, "recipe") == cause["recipe"]]
-    counts = {end: ends.count(end) for end in _ENDS if end in ends}
+    counts = {end: ends.count(end) for end in _TRIAL_STATUSES if end in ends}
     return Cause(cause.code, (("recipe", cause["recipe"]), *counts.items()))
 
 

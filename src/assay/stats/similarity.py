@@ -14,7 +14,7 @@ from assay.core.reasons import NO_REASON, Code, Reason
 from assay.stats.compare import holm
 from assay.stats.decisions import deciding_factors
 from assay.stats.metrics import is_varying
-from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row
+from assay.stats.rows import CONFIDENCE, MIN_SEEDS, Row
 
 # How alike two representations of the same images are: CKA without bias, linear and with a Gaussian kernel.
 #
@@ -342,9 +342,9 @@ def similarity_contrast(
         mean_between_seeds(distance),
         seeds=seeds,
     )
-    if seeds < MINIMUM_SEEDS:
+    if seeds < MIN_SEEDS:
         code = Code.FEW_SEEDS_TO_COMPARE if seeds < 2 else Code.FEW_SEEDS
-        return replace(contrast, reason=Reason.of(code, seeds=seeds, least=2 if seeds < 2 else MINIMUM_SEEDS))
+        return replace(contrast, reason=Reason.of(code, seeds=seeds, least=2 if seeds < 2 else MIN_SEEDS))
     if math.isnan(contrast.below):
         return replace(contrast, reason=Reason.of(Code.SOME_SEEDS_UNDEFINED))
     error = _jackknife(distance)

@@ -116,7 +116,7 @@ _PARTS = ("factor", "level", "layer", "group")
 
 def _names(plan: Plan) -> Names:
     points = plan.spec.model_dump(mode="json", exclude_defaults=True, include={"points"})["points"]
-    return Names(places=unshifted_labels(points), labels=plan.spec.labels)
+    return Names(conditions=unshifted_labels(points), labels=plan.spec.labels)
 
 
 def _recipe_names(plan: Plan) -> dict[str, str]:
@@ -153,7 +153,7 @@ def _values_page(plan: Plan, seeds: int, progress: str, rows: Sequence[Row]) -> 
         )
         for recipe in dict.fromkeys(row["recipe"] for row in rows)
     ]
-    heads = ("recipe", *map(_names(plan).place, environments))
+    heads = ("recipe", *map(_names(plan).condition, environments))
     meta = f"{sentence_case(label_of(rows[0]['measure']))}, mean over the first {seeds} of {plan.spec.seeds} seeds."
     return _render_table(heads, lines, f"{plan.spec.name}: {progress}", UNDECIDED, meta)
 

@@ -22,7 +22,7 @@ from assay.models.ref import Model
 from assay.models.weight_files import export_trunk
 from assay.report.context import PageContext
 from assay.report.sentences.reasons import reason_words
-from assay.report.sheets import inert
+from assay.report.sheets import escape_markdown
 from assay.spec.given import EXPORTED, FOLD, NETWORK, PATH, SEED
 from assay.stats.findings import parse_finding
 from assay.stats.format import number
@@ -195,9 +195,10 @@ def _clear_notes(message: Any) -> None:
 
 
 def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str) -> Iterator[str]:
-    facts = {row["key"]: inert(str(row["value"])) for row in run.table("provenance")}
+    facts = {row["key"]: escape_markdown(str(row["value"])) for row in run.table("provenance")}
     yield from (
-        f"# {facts.get('study') or inert(run.root.name)}: {inert(planned.point.label)}, seed {planned.training.seed}",
+        f"# {facts.get('study') or escape_markdown(run.root.name)}: {escape_markdown(planned.point.label)}, "
+        f"seed {planned.training.seed}",
         "",
         f"A network for {planned.training.recipe.task}, trained by Assay in a study of the question: "
         f"{facts.get('question') or 'none stated'}",
@@ -219,10 +220,10 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "",
         "## Findings of the study",
         "",
-        f"- {inert(verdict(PageContext.of(run.root))) or 'No answer is possible.'}",
+        f"- {escape_markdown(verdict(PageContext.of(run.root))) or 'No answer is possible.'}",
     )
     doubts = (finding for finding in map(parse_finding, run.table("findings")) if finding.light in ("warn", "bad"))
-    yield from (f"- Caution: {inert(reason_words(finding.reason))}" for finding in doubts)
+    yield from (f"- Caution: {escape_markdown(reason_words(finding.reason))}" for finding in doubts)
     load = (
         "`assay.load_model(FOLDER)` loads the network, `assay.probe(FOLDER, data)` probes it."
         if format == "safetensors"
@@ -253,13 +254,14 @@ def _in_and_out(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Iterat
     threshold = "" if cut is None else f" Threshold on the probability of the last: {cut:.4f}."
     crop = f", of which {inputs['crop_share']:g} is kept" if inputs["crop_share"] != 1 else ""
     crop += inputs["resize"] and f", resized by `{inputs['resize']}`"
-    steps = f"; before that {', '.join(map(inert, inputs['preprocessing']))}" if inputs["preprocessing"] else ""
+    steps = f"; before that {', '.join(map(escape_markdown, inputs['preprocessing']))}" if inputs["preprocessing"] else ""
+    scaling = escape_markdown(inputs["scaling"]) or "no scaling"
     yield (
         f"- Input: {inputs['values']}, {inputs['channels']} x {inputs['size']} x {inputs['size']}. Images become "
         "squares "
-        f"by `{inputs['fit']}`{crop}{steps}. The network scales by itself: {inert(inputs['scaling']) or 'no scaling'}."
+        f"by `{inputs['fit']}`{crop}{steps}. The network scales by itself: {scaling}."
     )
-    yield f"- Output: {outputs['values']}. Classes: {', '.join(map(inert, outputs['classes']))}.{threshold}"
+    yield f"- Output: {outputs['values']}. Classes: {', '.join(map(escape_markdown, outputs['classes']))}.{threshold}"
 
 
 def _associations(run: RunFolder, planned: Trial) -> Iterator[str]:
@@ -273,7 +275,7 @@ def _associations(run: RunFolder, planned: Trial) -> Iterator[str]:
         yield f"training images: {int(rows[0]['images']):,}"
     for row in rows:
         if row["strength"] == row["strength"] and row["strength"]:
-            tied = f"association in training: {inert(row['factor'])} with {inert(row['target'])}"
+            tied = f"association in training: {escape_markdown(row['factor'])} with {escape_markdown(row['target'])}"
             yield f"{tied}, Somers' D {number(float(row['strength']))}"
 
 
@@ -296,14 +298,14 @@ def _results(run: RunFolder, planned: Trial) -> Iterator[str]:
     if not measures:
         yield "No measure of all images was made of it."
         return
-    yield f"| environment | {' | '.join(inert(label_of(measure)) for measure in measures)} |"
+    yield f"| environment | {' | '.join(escape_markdown(label_of(measure)) for measure in measures)} |"
     yield f"|---|{'--:|' * len(measures)}"
     for name in dict.fromkeys(row["environment"] for row in of_network):
         at = {row["measure"]: float(row["value"]) for row in of_network if row["environment"] == name}
         cells = [
             number(at[measure]) if at.get(measure, np.nan) == at.get(measure, np.nan) else "–" for measure in measures
         ]
-        yield f"| {inert(name)} | {' | '.join(cells)} |"
+        yield f"| {escape_markdown(name)} | {' | '.join(cells)} |"
     if planned.training.fold or any(trial.training.fold for trial in stored_study(run.root).plan.trials):
         yield "\nMeans over the folds of the seed; this network is of one fold."
 

@@ -11,7 +11,7 @@ import numpy as np
 from assay.spec.schema import ENVIRONMENT, RecipePoint
 from assay.stats.collapse import collapse_rate, contrast_collapse
 from assay.stats.doubts import failed_networks, failure_columns
-from assay.stats.rows import Place, place_of
+from assay.stats.rows import ResultKey, result_key
 from assay.store.files import Row
 from assay.study.families import PlannedComparison, spec_pairs
 from assay.study.gathered import Records
@@ -90,9 +90,9 @@ def with_failures(contrasts: Sequence[Row], records: Records, seeds: Sequence[Ro
 
 
 def _failure_columns_of(
-    row: Row, pair: PlannedComparison, records: Records, fallen: Mapping[Place, set[tuple[str, Any]]]
+    row: Row, pair: PlannedComparison, records: Records, fallen: Mapping[ResultKey, set[tuple[str, Any]]]
 ) -> Row:
-    measure, factor, layer, environment = place_of(row)
+    measure, factor, layer, environment = result_key(row)
     environments = pair.contrast.mean_over.get(ENVIRONMENT, (environment,))
     fell = set[tuple[str, Any]]().union(*(fallen.get((measure, factor, layer, name), ()) for name in environments))
     failed: list[list[bool]] = []

@@ -27,7 +27,13 @@ from assay.probes.attribution import Attribution
 from assay.probes.explainers import Explainer
 from assay.probes.lesion_maps import LesionImages, Sample, choose_images, localization
 from assay.probes.reader import evaluating
-from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, take_cases
+from assay.report.outcomes import (
+    classification_outcomes,
+    mean_masks,
+    mean_probabilities,
+    segmentation_outcomes,
+    select_cases,
+)
 from assay.report.pictures import TRUE_MASK_COLOR, Facts, PictureWriter, draw_outlines, enlarge, to_colors
 from assay.shifts.environment import Environment
 from assay.shifts.population import NEUTRAL, Population, TestEnvironments
@@ -405,11 +411,13 @@ def case_rows(records: Records, population: Population, gallery: PictureWriter) 
         read = [of(panel, environment.table.row[place], seed) for panel in panels]
         each: list[Any] = [answer for answer in read if answer is not None]
         if each:
-            outcomes = of_masks(each) if spec.task == "segmentation" else of_classes(each, classes)
+            outcomes = (
+                segmentation_outcomes(each) if spec.task == "segmentation" else classification_outcomes(each, classes)
+            )
             is_phantom = {"made": population.dataset is None}
             rows += [
                 gallery.write_case({"": (environment, int(place[at]))}, facts | is_phantom, name)
-                for at, facts in take_cases(*outcomes, count)
+                for at, facts in select_cases(*outcomes, count)
             ]
     return rows
 

@@ -16,7 +16,7 @@ from assay.execution.plan import Plan
 from assay.spec.schema import StudySpec
 from assay.stats.compare import untested_contrast
 from assay.stats.decisions import DECIDING_COLUMNS, LOOK_ALPHA, Family, decide_families
-from assay.stats.rows import COMPARED, CONTROLS, DIFFERENT, PRIMARY, SETTLED, is_open
+from assay.stats.rows import COMPARISON_KEY, CONCLUSIVE, CONTROLS, DIFFERENT, PRIMARY, is_open
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.contrasts import compute_contrast, families_of
@@ -245,7 +245,7 @@ def look_rows(looks: Sequence[InterimLook]) -> list[Row]:
             decision = decided[row["id"], at]
             rows.append(
                 {
-                    **{name: row[name] for name in ("id", *COMPARED, *OF_THE_LOOK)},
+                    **{name: row[name] for name in ("id", *COMPARISON_KEY, *OF_THE_LOOK)},
                     "look": look.seeds,
                     "alpha": LOOK_ALPHA,
                     **{name: decision[name] for name in DECIDED},
@@ -276,7 +276,7 @@ def contrasts_of(looks: Sequence[InterimLook], most: int) -> list[Row]:
     closed = looks[-1].closed
     return [
         {**row, "reason": str(reason_of(row) + _early(row, looks, closed[id], most))}
-        if closed.get(id, most) < most and row["decision"] in SETTLED
+        if closed.get(id, most) < most and row["decision"] in CONCLUSIVE
         else row
         for id, row in rows.items()
     ]

@@ -10,7 +10,7 @@ from assay.core.measures import MEASURES, WORST, label_of, quiet_of
 from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.context import CellFormat, PageContext, PageDefinition, Rows, distinct_values, page_scope
 from assay.report.data_blocks import ADDED, CUES, ISSUES
-from assay.report.sheets import NONE, Cell, sort_key, words
+from assay.report.sheets import NONE, Cell, sort_key, text_cell
 from assay.report.words import decided_by, margin_test, statement, verdict_words
 from assay.stats.corruption import CORRUPTION, RELATIVE
 from assay.stats.format import join_words, number
@@ -41,13 +41,13 @@ COMPARISONS = Block(
     title="Every comparison",
     table="contrasts",
     chart="strip",
-    place=("comparison",),
+    row_columns=("comparison",),
     panel="measure",
-    colors="decision",
+    color_column="decision",
     axes=("difference in {}", ""),
-    level=ZERO,
-    shaded=True,
-    cited="decided",
+    reference_level=ZERO,
+    shades_margin=True,
+    cited_column="decided",
     columns=("comparison", "decision", "decided", "margin_test", "detectable", "seeds", "role"),
     note=(
         "Difference: the first minus the second, with the interval and p that decided, corrected for all comparisons "
@@ -60,11 +60,11 @@ TRAINED_ONCE = Block(
     title="Models that were trained once",
     table="differences",
     chart="strip",
-    place=("model", "against"),
+    row_columns=("model", "against"),
     panel="measure",
-    colors="outcome",
+    color_column="outcome",
     axes=("difference in {}", ""),
-    level=ZERO,
+    reference_level=ZERO,
     columns=("model", "against", "measure", "value", "p", "margin", "outcome", "equivalence", "patients"),
     note="Difference: the first minus the second, paired by case, with 95% intervals over patients alone. It holds "
     "for these models, and not for how they were trained.",
@@ -74,7 +74,7 @@ TRADES = Block(
     title="False positives without a lesion, against overlap with lesions",
     table="trades",
     chart="trade",
-    listed=False,
+    has_table=False,
     note="Best is low and to the right. Bars: 95% intervals. Shaded: 95% region of both together.",
 )
 
@@ -84,9 +84,9 @@ def performance(measure: str) -> Block:
     return Block(
         id="performance",
         title=f"{label_of(measure)} by test condition",
-        keep=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)),
+        query=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)),
         chart="strip",
-        place=("environment",),
+        row_columns=("environment",),
         across="environment",
     )
 
@@ -96,12 +96,12 @@ def doses(measure: str, axis: str) -> Block:
     return Block(
         id="doses",
         title=f"{label_of(measure)} by share of marked training images",
-        keep=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)),
+        query=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)),
         chart="curve",
         panel="environment",
         along=f"axis {axis}",
         note="Bands: 95% intervals; dots: seeds.",
-        listed=False,
+        has_table=False,
     )
 
 
@@ -180,7 +180,7 @@ def sections(tables: Mapping[str, Rows]) -> list[Section]:
         for section in sections_shown
         for block in section.blocks
         if block.table == "estimates"
-        for name in block.keep.measures
+        for name in block.query.measures
     } | redundant
     return [
         *sections_shown,
@@ -219,7 +219,7 @@ _STARTS = Block(
     id="starts",
     title="Initial weights",
     table="starts",
-    keep=Query(without={"kind": ("random",)}),
+    query=Query(excluded={"kind": ("random",)}),
     folded=True,
     columns=("start", "component", "below", "data", "target", "images", "steps", "value"),
     note="Value: AUROC on validation images of the start's own task, over its seeds.",
@@ -249,26 +249,26 @@ def _redundant_measures(tables: Mapping[str, Rows]) -> set[str]:
 DISTORTED_BY_SEVERITY = Block(
     id="distorted",
     title="Errors on distorted images, by severity",
-    keep=Query(measures=("distorted-error",), filled=("level",)),
+    query=Query(measures=("distorted-error",), filled=("level",)),
     chart="curve",
     panel="factor",
     along="level",
-    listed=False,
+    has_table=False,
     note="Severities as published, 1 least to 5 most.",
 )
 MITIGATIONS = Block(
     id="mitigations",
     title="Mitigations, and whose group labels they used",
     table="recipes",
-    keep=Query(without={"mitigation": ("none", "")}),
+    query=Query(excluded={"mitigation": ("none", "")}),
     columns=("recipe", "mitigation", "groups", "training_labels", "selection_labels"),
     folded=True,
 )
 BY_KIND = Block(
     id="kinds-found",
     title="By kind of lesion",
-    keep=Query(measures=OF_A_KIND, filled=("level",), empty=("factor", "group")),
-    place=("recipe", "environment", "level"),
+    query=Query(measures=OF_A_KIND, filled=("level",), empty=("factor", "group")),
+    row_columns=("recipe", "environment", "level"),
     across="measure",
     folded=True,
 )
@@ -280,11 +280,11 @@ def _performance_blocks(measure: str, budgets: str, redundant: Collection[str]) 
             Block(
                 id="budgets",
                 title=f"{label_of(measure)} by {budgets.replace('_', ' ')}",
-                keep=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)),
+                query=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)),
                 chart="curve",
                 panel="environment",
                 along=f"axis {budgets}",
-                listed=False,
+                has_table=False,
             ),
         )
         if budgets
@@ -297,7 +297,7 @@ def _performance_blocks(measure: str, budgets: str, redundant: Collection[str]) 
         Block(
             id="worst",
             title="Worst groups and environments",
-            keep=Query(measures=(measure, "accuracy"), only={"group": WORST}),
+            query=Query(measures=(measure, "accuracy"), allowed={"group": WORST}),
             columns=("recipe", "group", "environment", "measure", "value", "where", "seeds"),
             folded=True,
             note="Of the worst place. Its interval is estimated apart and ignores that the place was chosen, "
@@ -306,15 +306,15 @@ def _performance_blocks(measure: str, budgets: str, redundant: Collection[str]) 
         Block(
             id="measures",
             title="Every measure of performance",
-            keep=Query(measures=overall, empty=_OVERALL, filled=("environment",)),
-            place=("measure", "recipe"),
+            query=Query(measures=overall, empty=_OVERALL, filled=("environment",)),
+            row_columns=("measure", "recipe"),
             across="environment",
             folded=True,
         ),
         Block(
             id="by-group",
             title="Performance by class and group",
-            keep=Query(measures=overall, filled=("environment", "factor"), without={"group": WORST}),
+            query=Query(measures=overall, filled=("environment", "factor"), excluded={"group": WORST}),
             columns=("recipe", "measure", "environment", "factor", "level", "group", "value", "images"),
             folded=True,
             note="A group that names a class has the images of this class alone.",
@@ -323,8 +323,8 @@ def _performance_blocks(measure: str, budgets: str, redundant: Collection[str]) 
         Block(
             id="distortions",
             title="Performance on distorted images",
-            keep=Query(measures=DISTORTED, empty=("level",)),
-            place=("recipe", "environment", "factor"),
+            query=Query(measures=DISTORTED, empty=("level",)),
+            row_columns=("recipe", "environment", "factor"),
             across="measure",
             folded=True,
         ),
@@ -341,21 +341,21 @@ def _doses(measure: str, axis: str) -> tuple[Block, ...]:
             id="dose-changes",
             title=f"Mean change of {label_of(measure)} from p = 0",
             table="dose_changes",
-            keep=Query(measures=(measure,)),
+            query=Query(measures=(measure,)),
             chart="strip",
-            place=("environment", f"axis {CONFOUNDER}"),
+            row_columns=("environment", f"axis {CONFOUNDER}"),
             columns=("recipe", "environment", "measure", "doses", "value", "seeds"),
-            level=ZERO,
+            reference_level=ZERO,
         ),
         *(
             Block(
                 id=f"probed-{name}",
                 title=f"{label_of(name).capitalize()} of the confounder by dose",
-                keep=Query(measures=(name,), filled=("factor",), only={"group": ("", "trained")}, empty=("level",)),
+                query=Query(measures=(name,), filled=("factor",), allowed={"group": ("", "trained")}, empty=("level",)),
                 chart="curve",
                 panel="factor",
                 along=f"axis {axis}",
-                listed=False,
+                has_table=False,
                 folded=True,
             )
             for name in ("flip-rate", "logit-effect")
@@ -388,31 +388,31 @@ def _healthy(tables: Mapping[str, Sequence[Row]]) -> tuple[Block, ...]:
             id="planes",
             title="Share of lesion-free images called, by threshold and area",
             table="points",
-            keep=Query(only={"curve": (CALLED,), "environment": (plane,), "y": LOGITS}),
+            query=Query(allowed={"curve": (CALLED,), "environment": (plane,), "y": LOGITS}),
             chart="heat",
             along="x",
             up="y",
             axes=("area", "threshold"),
-            listed=False,
+            has_table=False,
             note="Images with a component of at least that area at that threshold; means over seeds.",
         ),
         Block(
             id="free-response",
             title="Lesions found against false positives (FROC)",
             table="points",
-            keep=Query(only={"curve": (FROC,), "environment": (mixed,)}),
+            query=Query(allowed={"curve": (FROC,), "environment": (mixed,)}),
             chart="froc",
             along="x",
             up="value",
             axes=("false positives per image", "share of lesions found"),
-            listed=False,
+            has_table=False,
             note="Means over seeds. Across: a scale of square roots.",
         ),
         Block(
             id="conventions",
             title="Dice by the convention for empty masks",
-            keep=Query(measures=CONVENTIONS, empty=_OVERALL, only={"environment": (mixed,)}),
-            place=("recipe",),
+            query=Query(measures=CONVENTIONS, empty=_OVERALL, allowed={"environment": (mixed,)}),
+            row_columns=("recipe",),
             across="measure",
             folded=True,
             note="They differ in the score of an image without a lesion and without a prediction.",
@@ -428,12 +428,12 @@ def _course_charts() -> Iterator[Block]:
             id=f"course-{name.replace('_', '-')}",
             title=title,
             table="points",
-            keep=Query(only={"curve": (name,)}),
+            query=Query(allowed={"curve": (name,)}),
             chart="field",
             along="x",
             up="value",
             axes=("epoch", axis),
-            listed=False,
+            has_table=False,
             folded=True,
         )
 
@@ -448,33 +448,33 @@ _COURSES = {
 }
 _RELIES = (
     Block(id="reliance", title="Reliance by factor, most effect first",
-          keep=Query(measures=USED, filled=("factor",), empty=("group",)), chart="strip", place=("factor", "level"),
-          panel="measure", listed=False),
+          query=Query(measures=USED, filled=("factor",), empty=("group",)), chart="strip",
+          row_columns=("factor", "level"), panel="measure", has_table=False),
     Block(id="reliance-table", title="Reliance, every value",
-          keep=Query(measures=(*USED, *MORE_USED), filled=("factor",), empty=("group",)),
-          place=("recipe", "factor", "level"), across="measure", folded=True,
+          query=Query(measures=(*USED, *MORE_USED), filled=("factor",), empty=("group",)),
+          row_columns=("recipe", "factor", "level"), across="measure", folded=True,
           note="Effects on the logit are in within-class standard deviations."),
     Block(id="directions", title="Effects by direction",
-          keep=Query(measures=(*USED, *MORE_USED), filled=("factor", "group")),
+          query=Query(measures=(*USED, *MORE_USED), filled=("factor", "group")),
           columns=("recipe", "measure", "factor", "level", "group", "value", "images"), folded=True),
 )  # fmt: skip
 _ENCODES = (
     Block(
         id="decodability",
         title="Decodability by layer",
-        keep=Query(measures=("decodability",)),
+        query=Query(measures=("decodability",)),
         chart="curve",
         panel="factor",
         along="layer",
-        reference=("untrained", "shuffled", "pixels"),
-        listed=False,
+        reference_groups=("untrained", "shuffled", "pixels"),
+        has_table=False,
         note="Gray: the references of the first recipe (untrained network, shuffled labels, pixels).",
     ),
     Block(
         id="decodability-table",
         title="What each layer encodes",
-        keep=Query(measures=("decodability",)),
-        place=("recipe", "factor", "layer"),
+        query=Query(measures=("decodability",)),
+        row_columns=("recipe", "factor", "layer"),
         across="group",
         folded=True,
         note="AUROC of a linear decoder on held-out patients. Pixels have no layer.",
@@ -482,37 +482,37 @@ _ENCODES = (
 )
 _ATTENDS = (
     Block(id="attention", title="Share of each map on the lesion",
-          keep=Query(measures=("mass-accuracy",), empty=("group", "level")), chart="strip", place=("factor",),
-          listed=False),
+          query=Query(measures=("mass-accuracy",), empty=("group", "level")), chart="strip", row_columns=("factor",),
+          has_table=False),
     Block(id="attribution", title="Attention to lesions, every value",
-          keep=Query(measures=ATTENDED, empty=("group", "level")), place=("recipe", "factor"), across="measure",
+          query=Query(measures=ATTENDED, empty=("group", "level")), row_columns=("recipe", "factor"), across="measure",
           folded=True, note="An explainer fails the sanity check where its maps stay alike after weights are redrawn."),
     Block(id="erased", title="Cost of painting over lesions, by size",
-          keep=Query(measures=("erasure-effect-over-elsewhere",), filled=("level",), empty=("group",)), chart="strip",
-          place=("level",), across="level"),
+          query=Query(measures=("erasure-effect-over-elsewhere",), filled=("level",), empty=("group",)), chart="strip",
+          row_columns=("level",), across="level"),
     Block(id="kinds", title="What each kind of lesion adds to the answer",
-          keep=Query(measures=REMOVED, filled=("group",), empty=("level",)), chart="strip", place=("group",),
+          query=Query(measures=REMOVED, filled=("group",), empty=("level",)), chart="strip", row_columns=("group",),
           panel="measure", across="group"),
 )  # fmt: skip
 _GEOMETRY = (
     Block(id="shapes", title="Shape of layers", chart="curve", along="layer", panel="measure",
-          keep=Query(measures=SHAPES, only={"group": ("trained", "untrained")}), reference=("untrained",),
-          listed=False, note="Gray: the first recipe before training."),
-    Block(id="layers", title="Geometry of every layer", keep=Query(measures=(*SHAPES, *MORE_SHAPES)),
-          place=("recipe", "layer", "group"), across="measure", folded=True),
+          query=Query(measures=SHAPES, allowed={"group": ("trained", "untrained")}), reference_groups=("untrained",),
+          has_table=False, note="Gray: the first recipe before training."),
+    Block(id="layers", title="Geometry of every layer", query=Query(measures=(*SHAPES, *MORE_SHAPES)),
+          row_columns=("recipe", "layer", "group"), across="measure", folded=True),
     Block(id="apart", title="Dissimilarity of recipes beyond that of seeds (CKA)", table="similarities",
-          keep=Query(measures=("cka",), filled=("axis",), only={"same_layer": ("yes",)}), chart="curve", along="layer",
-          panel="pair", value="below", listed=False, level=ZERO,
+          query=Query(measures=("cka",), filled=("axis",), allowed={"same_layer": ("yes",)}), chart="curve",
+          along="layer", panel="pair", value="below", has_table=False, reference_level=ZERO,
           note="Mean similarity between seeds minus that between recipes; 0: recipes differ no more than seeds."),
     Block(id="likeness", title="Similarity of recipes, compared with their seeds", table="similarities",
-          keep=Query(filled=("axis",)),
+          query=Query(filled=("axis",)),
           columns=("recipe", "against", "measure", "place", "layer", "value", "decided", "decision"), folded=True,
           note="Decided by the dissimilarity beyond that of seeds, corrected within the measure; one-sided."),
     Block(id="cka-maps", title="CKA of every layer with every layer", table="similarities",
-          keep=Query(measures=("cka",), filled=("layer",)), chart="heat", along="against_layer", up="layer",
-          panel="pair", listed=False, folded=True),
-    Block(id="put-back", title="AUROC lost when one layer is reset", keep=Query(measures=PUT_BACK), chart="curve",
-          along="layer", panel="measure", across="layer", place=("recipe", "measure"), folded=True),
+          query=Query(measures=("cka",), filled=("layer",)), chart="heat", along="against_layer", up="layer",
+          panel="pair", has_table=False, folded=True),
+    Block(id="put-back", title="AUROC lost when one layer is reset", query=Query(measures=PUT_BACK), chart="curve",
+          along="layer", panel="measure", across="layer", row_columns=("recipe", "measure"), folded=True),
 )  # fmt: skip
 
 
@@ -529,9 +529,9 @@ def further(name: str) -> Block:
     return Block(
         id=f"further-{name}",
         title=label_of(name)[:1].upper() + label_of(name)[1:],
-        keep=Query(measures=(name,)),
+        query=Query(measures=(name,)),
         chart="strip",
-        place=place,
+        row_columns=place,
         columns=("recipe", *place, "value", "seeds", "images"),
         note=f"{MEASURES[name].meaning[:1].upper()}{MEASURES[name].meaning[1:]}." if name in MEASURES else "",
         folded=True,
@@ -540,13 +540,13 @@ def further(name: str) -> Block:
 
 ACCOUNT = (
     Block(id="trials", title="Training runs that were left out", table="trials",
-          keep=Query(without={"status": ("done",)}), columns=("recipe", "seed", "status", "reason")),
+          query=Query(excluded={"status": ("done",)}), columns=("recipe", "seed", "status", "reason")),
     Block(id="collapses", title="How often training collapsed or diverged", table="collapses",
           columns=("recipe", "against", "collapsed", "diverged", "seeds", "rate", "p"), folded=True,
           note="By seed, with a Clopper-Pearson interval; of a pair, the difference with McNemar's exact p."),
-    Block(id="sources", title="Sources that were left out", table="sources", keep=Query(without={"status": ("done",)}),
-          columns=("name", "seed", "status", "reason")),
-    Block(id="reasons", title="Undefined or doubtful values", keep=Query(filled=("reason",)),
+    Block(id="sources", title="Sources that were left out", table="sources",
+          query=Query(excluded={"status": ("done",)}), columns=("name", "seed", "status", "reason")),
+    Block(id="reasons", title="Undefined or doubtful values", query=Query(filled=("reason",)),
           columns=("measure", "recipe", "environment", "factor", "level", "layer", "value", "reason"), folded=True),
 )  # fmt: skip
 ENVIRONMENTS = Block(
@@ -571,7 +571,7 @@ def with_words(table: str, rows: Rows, context: PageContext) -> Rows:
                 {
                     **row,
                     "pair": f"{context.recipe(row)} and {context.recipe(row, 'against_')}",
-                    "place": context.names.place(row["environment"]),
+                    "place": context.names.condition(row["environment"]),
                     "same_layer": "yes" if row["layer"] == row["against_layer"] else "no",
                 }
                 for row in rows
@@ -587,28 +587,28 @@ def _difference(row: Row, _: PageContext) -> Cell:
 
 def _earlier_run(row: Row, _: PageContext) -> Cell:
     earlier = {**row, **{name: row[f"first_{name}"] for name in row if f"first_{name}" in row}}
-    return words(f"{verdict_words(earlier)}, {decided_by(earlier)}")
+    return text_cell(f"{verdict_words(earlier)}, {decided_by(earlier)}")
 
 
 def _prediction(row: Row, _: PageContext) -> Cell:
     ends = " to ".join(number(numeric(row, f"predicted_{end}"), 3) for end in ("low", "high"))
-    return words(f"{ends}: {'inside' if row['within'] == 'yes' else 'outside'}" if row["within"] else NONE)
+    return text_cell(f"{ends}: {'inside' if row['within'] == 'yes' else 'outside'}" if row["within"] else NONE)
 
 
 def _role_words(row: Row, _: PageContext) -> Cell:
     named = "" if row["family"] in ("stated", row["role"]) else f" ({row['family']})"
-    return words("exploratory" if row["exploratory"] else f"{row['role'] or 'secondary'}{named}")
+    return text_cell("exploratory" if row["exploratory"] else f"{row['role'] or 'secondary'}{named}")
 
 
 def _least_area(row: Row, _: PageContext) -> Cell:
     value = numeric(row, "x")
-    return words(f"{number(100 * value, 2 if value < 0.001 else 1)}%" if value else "1 px")
+    return text_cell(f"{number(100 * value, 2 if value < 0.001 else 1)}%" if value else "1 px")
 
 
 def _threshold_cell(row: Row, _: PageContext) -> Cell:
     value = numeric(row, "y")
     places = 2 if abs(value) < 4 else 4 if abs(value) > 4 else 3
-    return words(f"p {number(1 / (1 + math.exp(-value)), places)}")
+    return text_cell(f"p {number(1 / (1 + math.exp(-value)), places)}")
 
 
 def _first_charts(context: PageContext) -> Iterator[Block]:
@@ -643,9 +643,9 @@ PAGE = PageDefinition(
     cells={
         "decided": CellFormat(_difference, "difference"),
         "first": CellFormat(_earlier_run, "earlier run"),
-        "second": CellFormat(lambda row, _: words(f"{verdict_words(row)}, {decided_by(row)}"), "this run"),
+        "second": CellFormat(lambda row, _: text_cell(f"{verdict_words(row)}, {decided_by(row)}"), "this run"),
         "predicted": CellFormat(_prediction),
-        "margin_test": CellFormat(lambda row, _: words(margin_test(row))),
+        "margin_test": CellFormat(lambda row, _: text_cell(margin_test(row))),
         "role": CellFormat(_role_words),
         "x": CellFormat(_least_area),
         "y": CellFormat(_threshold_cell),

@@ -11,10 +11,10 @@ from textwrap import shorten
 from assay.core.files import typed_parent
 from assay.core.reasons import Code
 from assay.report.account import (
+    ConditionPictures,
     FirstScreen,
     KeyFigure,
     PageText,
-    PlacePictures,
     ResultLine,
     caution_chips,
     caution_sentence,
@@ -63,7 +63,7 @@ def preview_account(context: PageContext) -> PageText:
         tuple(caution_chips(findings)[:MOST_CHIPS]),
         tuple(filter(None, (definition, association_text(context)))),
         tuple(
-            PlacePictures(f"{place.name}: {picture.label}", (picture,))
+            ConditionPictures(f"{place.name}: {picture.label}", (picture,))
             for place in places_of(context.root, context)
             for picture in place.pictures
         ),
@@ -223,8 +223,8 @@ def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
         id="counts",
         title="Images by class and level",
         table="counts",
-        keep=Query(without={"factor": (defining(tables)[0],)}),
-        place=("environment", "factor", "level"),
+        query=Query(excluded={"factor": (defining(tables)[0],)}),
+        row_columns=("environment", "factor", "level"),
         across="target",
     )
     power = Block(

@@ -23,7 +23,7 @@ from assay.core.errors import SpecError, StoreError, key_text
 from assay.core.files import content_hash
 from assay.core.reasons import NO_REASON, Code, Reason, reason_of
 from assay.spec.schema import RecipePoint, StudySpec
-from assay.stats.rows import RULES
+from assay.stats.rows import RULES_VERSION
 from assay.store.files import Row, read_checked_json, read_json, write_checked_json, write_json
 from assay.store.folder import RunFolder
 from assay.store.manifest import added_files, read_manifest, write_manifest
@@ -153,7 +153,7 @@ def _content(spec: StudySpec) -> dict[str, Any]:
         "study": spec.name,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "rules": RULES,
+        "rules": RULES_VERSION,
         "looks": planned_looks(spec),
         "primary": [
             {**comparison_columns(pair), "margin": pair.contrast.margin, "family": pair.contrast.family_name}
@@ -266,7 +266,11 @@ class Prespecified:
             rows: Rows of `schema.CONTRASTS` or `schema.LOOKS`.
             seeds: Returns the seeds at which a row was decided.
         """
-        changed = Reason.of(Code.RULE_CHANGED, planned=self.rules, now=RULES) if self.rules != RULES else NO_REASON
+        changed = (
+            Reason.of(Code.RULE_CHANGED, planned=self.rules, now=RULES_VERSION)
+            if self.rules != RULES_VERSION
+            else NO_REASON
+        )
 
         def late(row: Row) -> Reason:
             added = int(seeds(row)) not in self.looks
@@ -298,7 +302,7 @@ def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
         names = [[content_hash(part) for part in side] for side in sides]
         hashed[digest] = {"sides": names, "shared": content_hash(shared)}
     registration = read_registration(root / FILE)
-    plan = {"looks": planned_looks(spec), "rules": registration.content["rules"] if registration else RULES}
+    plan = {"looks": planned_looks(spec), "rules": registration.content["rules"] if registration else RULES_VERSION}
     plan = {name: content_known.get(name, value) if results_exist else value for name, value in plan.items()}
     new = {"schema": SCHEMA_VERSION, "pairs": noted, "hashed": hashed, "parts": parts, **plan}
     if new != content_known:
@@ -312,7 +316,7 @@ def read_prespecified(root: Path, spec: StudySpec) -> Prespecified:
     beforehand = {id for id, entry in noted.items() if not entry["exploratory"][entry["now"]]}
     ids = {pair.id for pair in spec_pairs(spec) if not pair.contrast.exploratory}
     looks = tuple(content_known.get("looks", planned_looks(spec)))
-    return Prespecified(frozenset(beforehand & ids), looks, content_known.get("rules", RULES))
+    return Prespecified(frozenset(beforehand & ids), looks, content_known.get("rules", RULES_VERSION))
 
 
 def _content_of_pair(spec: StudySpec, pair: PlannedComparison) -> tuple[list[list[dict[str, Any]]], list[Any]]:

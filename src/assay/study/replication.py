@@ -18,7 +18,7 @@ from assay.spec.schema import StudySpec
 from assay.stats.decisions import DECIDING_COLUMNS
 from assay.stats.format import count
 from assay.stats.replication import RUN_COLUMNS, replication_row
-from assay.stats.rows import COMPARED, PRIMARY, Row
+from assay.stats.rows import COMPARISON_KEY, PRIMARY, Row
 from assay.store.files import json_text, read_checked_json, read_json, write_checked_json
 from assay.store.folder import RunFolder
 from assay.store.local import require_paths
@@ -30,7 +30,7 @@ from assay.study.request import ResolvedStudy
 FILE = "replication.json"
 COLUMNS_SHOWN = ("value", "low", "high", "p", "seeds", "decision", *DECIDING_COLUMNS, "reason")
 """Columns of `schema.CONTRASTS` that are shown of both runs."""
-COLUMNS_KEPT = tuple(dict.fromkeys(("id", *COMPARED, *RUN_COLUMNS, *COLUMNS_SHOWN)))
+COLUMNS_KEPT = tuple(dict.fromkeys(("id", *COMPARISON_KEY, *RUN_COLUMNS, *COLUMNS_SHOWN)))
 """Columns of `schema.CONTRASTS` that are kept of the earlier run."""
 
 
@@ -134,7 +134,7 @@ def replication_rows(root: Path, spec: StudySpec, contrasts: Sequence[Row]) -> l
     sizes = Counter(row["family"] for row in contrasts)
     return [
         {
-            **{name: row[name] for name in ("id", *COMPARED, "margin", *COLUMNS_SHOWN)},
+            **{name: row[name] for name in ("id", *COMPARISON_KEY, "margin", *COLUMNS_SHOWN)},
             **{f"first_{name}": _read(earlier_rows[row["id"]].get(name), name) for name in COLUMNS_SHOWN},
             **replication_row(earlier_rows[row["id"]], row, family=sizes[row["family"]], new_patients=new),
             "patients": "new" if new else "same",

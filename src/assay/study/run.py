@@ -41,7 +41,7 @@ from assay.report.words import statement
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
-from assay.stats.rows import SETTLED
+from assay.stats.rows import CONCLUSIVE
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder, working_in
 from assay.store.manifest import MANIFEST
@@ -459,7 +459,7 @@ def look_lines(rows: Sequence[Row], unseen: Collection[str] = ()) -> list[str]:
     last = max((row["look"] for row in rows), default=0)
     latest = {row["id"]: row for row in rows}
     closed = [row for row in latest.values() if not math.isnan(row["closed_at"]) and row["id"] not in unseen]
-    decided = [row for row in closed if row["decision"] in SETTLED]
+    decided = [row for row in closed if row["decision"] in CONCLUSIVE]
     kinds = {
         "decided": {statement(row): row["decision"] for row in decided},
         "not decidable by seeds": {statement(row): reason_words(row["reason"]) for row in closed if row not in decided},

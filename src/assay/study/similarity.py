@@ -225,7 +225,7 @@ def _calls(panel: SeedPredictions, seeds: np.ndarray) -> list[np.ndarray]:
         position = int(np.flatnonzero(panel.seed_ids == seed)[0])
         calls = np.full(len(panel.target), -1)
         here = slice(None) if panel.has_prediction is None else panel.has_prediction[position]
-        calls[here] = panel.predictions_of_seed(position)[0].predicted_classes
+        calls[here] = panel.predictions_of_seed(position)[0].predicted
         calls_by_seed.append(calls)
     return calls_by_seed
 

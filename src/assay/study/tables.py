@@ -28,14 +28,14 @@ from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.compare import Contrast
 from assay.stats.corruption import corruption_rows
 from assay.stats.decisions import decide_families
-from assay.stats.doubts import Split, findings_of, outlying_seeds
+from assay.stats.doubts import Split, outlying_seeds, study_findings
 from assay.stats.estimate import estimate_row, estimate_seeds, estimates_of_seeds
 from assay.stats.estimate import estimates as estimates_of
 from assay.stats.findings import finding_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import SeedPredictions, measure_by_seed
-from assay.stats.rows import KEY_FIELDS, estimates_compared, with_id, with_outcomes, without_patient_counts
+from assay.stats.rows import KEY_FIELDS, add_trial_counts, compared_estimates, with_id, without_patient_counts
 from assay.store import schema
 from assay.store.described import keep, read_description
 from assay.store.files import ColumnRows, Row
@@ -268,12 +268,12 @@ class StudyTables(Mapping[str, Sequence[Row]]):
             measured = self.estimates_made
             rows = decide_families(families_of(self.records, self.before.pairs, measured.carried), measured.estimates)
             rows = self.before.mark(rows, lambda _: self.spec.seeds)
-        return with_failures(with_outcomes(rows, self.trials), self.records, self.values_by_seed(rows))
+        return with_failures(add_trial_counts(rows, self.trials), self.records, self.values_by_seed(rows))
 
     def values_by_seed(self, contrasts: Sequence[Row]) -> list[Row]:
         """Return rows of `schema.SEEDS` in the places of contrasts; of a study without any, all."""
         measured = self.estimates_made
-        return list(SeedValues(measured.values).rows(estimates_compared(measured.estimates, contrasts)))
+        return list(SeedValues(measured.values).rows(compared_estimates(measured.estimates, contrasts)))
 
 
 def estimates_so_far(plan: Plan, folder: RunFolder, population: Population) -> Sequence[Row]:
@@ -304,7 +304,7 @@ def carried_looks(
 def _findings(tables: StudyTables) -> Sequence[Row]:
     described, spec, estimates = tables.described, tables.spec, tables.estimates_made.estimates
     seeds = tables.values_by_seed(tables.contrasts)
-    findings = findings_of(
+    findings = study_findings(
         tables.contrasts,
         estimates,
         tables.trials,
@@ -325,7 +325,7 @@ MAKERS: Mapping[str, Callable[[StudyTables], Sequence[Row]]] = {
     "contrasts": lambda tables: tables.contrasts,
     "reliance_contrasts": lambda tables: tables.estimates_made.reliance,
     "condition_changes": lambda tables: tables.estimates_made.changes,
-    "dose_changes": lambda tables: with_outcomes(dose_change_rows(tables.records), tables.trials),
+    "dose_changes": lambda tables: add_trial_counts(dose_change_rows(tables.records), tables.trials),
     "trades": lambda tables: trade_rows(tables.records),
     "points": lambda tables: point_rows(tables.records),
     "looks": lambda tables: tables.before.mark(look_rows(tables.looks), lambda row: min(row["look"], row["closed_at"])),

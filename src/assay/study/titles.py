@@ -13,7 +13,7 @@ from assay.report.words import (
     UNCHANGED,
     UNSHIFTED,
     UNTIED,
-    bare_place,
+    bare_name,
     difference_words,
     relations,
     sentence_case,
@@ -44,20 +44,20 @@ def performances(context: PageContext, measure: str) -> dict[str, list[tuple[int
     for at, row in enumerate(context.tables["estimates"]):
         whole_images = not any(row[name] for name in ("factor", "level", "layer", "group"))
         if row["measure"] == measure and row["environment"] and whole_images and context.scope.is_in_slice(row):
-            by_recipe.setdefault(bare_place(row["environment"]), []).append((at, row))
+            by_recipe.setdefault(bare_name(row["environment"]), []).append((at, row))
     return by_recipe
 
 
 def usual_condition(context: PageContext) -> str:
     """Return the test condition whose images are chosen as those of training; empty without one."""
     ties = relations(context.tables.get("environments", ()))
-    names = distinct_values(bare_place(row["environment"]) for row in context.tables.get("environments", ()))
+    names = distinct_values(bare_name(row["environment"]) for row in context.tables.get("environments", ()))
     alike = [
         name
         for name in names
         if name != TRAINING
         and (
-            context.names.places.get(name) == UNSHIFTED
+            context.names.conditions.get(name) == UNSHIFTED
             or (ties and all(by_condition.get(name) == UNCHANGED for by_condition in ties.values()))
         )
     ]
@@ -113,7 +113,7 @@ def transfer_words(context: PageContext, sets: Mapping[str, str]) -> str:
     for name, set_name in sets.items():
         losses = [
             set_change(clean[row["recipe"]], row, -1 if way == "higher" else 1)
-            for _, row in values.get(bare_place(name), ())
+            for _, row in values.get(bare_name(name), ())
             if row["recipe"] in clean
         ]
         if losses:
@@ -235,7 +235,7 @@ def signed_interval(row: Row) -> str:
 
 def _strength_in_training(context: PageContext, factor: str) -> float:
     rows = (row for row in context.tables.get("environments", ()) if row["factor"] == factor)
-    return next((numeric(row, "strength") for row in rows if bare_place(row["environment"]) == TRAINING), math.nan)
+    return next((numeric(row, "strength") for row in rows if bare_name(row["environment"]) == TRAINING), math.nan)
 
 
 def chance_words(context: PageContext) -> str:
@@ -308,7 +308,7 @@ def _everyone(context: PageContext) -> str:
 def _when(context: PageContext, condition: str) -> str:
     factor = tied_factor(context, condition)
     relation = relations(context.tables.get("environments", ())).get(factor, {}).get(condition, "")
-    if context.names.place(condition) == f"{in_words(factor)} {relation}":
+    if context.names.condition(condition) == f"{in_words(factor)} {relation}":
         return f"when {in_words(factor)} was {relation}"
     return context.names.inside(condition).strip()
 

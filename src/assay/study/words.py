@@ -17,22 +17,22 @@ from assay.core.codes import Code
 from assay.core.files import typed_parent, typed_path
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
 from assay.report.account import (
-    MOST_PLACES,
+    MAX_CONDITIONS,
     SIGNS,
+    ConditionPictures,
     FirstScreen,
     KeyFigure,
     PageText,
-    PlacePictures,
     ResultLine,
     StatusChip,
     Thumbnail,
     caution_chips,
     caution_sentence,
 )
-from assay.report.blocks import anchor, ends_of
+from assay.report.blocks import anchor, interval_ends
 from assay.report.context import PageContext, coordinates, distinct_values, int_or_zero, networks
-from assay.report.drawing import Size, difference_scale
-from assay.report.images import COLUMNS, GAP, natural, small
+from assay.report.drawing import EffectSize, difference_scale
+from assay.report.images import COLUMNS, GAP, original_pixels, thumbnail
 from assay.report.sentences.cues import added_words, best_added, may_be_no_shortcut
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.words import (
@@ -41,24 +41,24 @@ from assay.report.words import (
     UNCHANGED,
     UNSHIFTED,
     UNTIED,
-    WHOLE,
-    bare_place,
+    WHOLE_SET,
+    association_strengths,
+    bare_name,
     common_axes,
     control_name,
     control_words,
     decided_by,
     difference_words,
     display_name,
+    fixed_words,
     headline,
-    held_words,
     model_headline,
     primary_line,
     relations,
     sentence_case,
     shorten_comparison,
-    sides,
+    side_labels,
     statement,
-    strengths,
     subject,
     title_comparison,
     value_text,
@@ -70,7 +70,7 @@ from assay.stats.bounds import MARGIN
 from assay.stats.estimate import degrees_of_freedom, interval
 from assay.stats.findings import Finding, parse_finding
 from assay.stats.format import count, in_words, join_words, number, plural, with_interval
-from assay.stats.rows import CONTROLS, FAILED, MINIMUM_SEEDS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
+from assay.stats.rows import CONCLUSIVE, CONTROLS, FAILED, MIN_SEEDS, PASSED, PRIMARY, Row, json_object, numeric
 from assay.study.titles import (
     chance_words,
     change_words,
@@ -209,7 +209,7 @@ def transfer_sentence(context: PageContext) -> str:
     recipe = context.names.recipe(coordinates(of_training_set), context.scope.axes)
     values_text = f"{join_words(others)}, and {value_text(of_training_set, 2)} in held-out images of the training set"
     seeds = int(numeric(of_training_set, "seeds"))
-    unsure = f" ({count(seeds, 'seed')}, so no interval)" if 0 < seeds < MINIMUM_SEEDS else ""
+    unsure = f" ({count(seeds, 'seed')}, so no interval)" if 0 < seeds < MIN_SEEDS else ""
     transfer = transfer_words(context, {name: of for name, of in sets.items() if of})
     changes = [(sets[name], set_change(of_training_set, row)) for name, row in by_environment.items() if sets.get(name)]
     words_of = [
@@ -242,15 +242,15 @@ def opening(root: Path, context: PageContext, findings: Sequence[Finding]) -> Fi
     first = title_comparison(contrasts)
     compared = primary_rows(context) or (contrasts if "predictions" in context.facts else ())
     rows = sorted(compared, key=lambda row: row is not first)
-    about = {subject(row, context.names) + held_words(row, context.names) for row in rows}
-    bases = {sides(row, context.names)[1] for row in rows}
+    about = {subject(row, context.names) + fixed_words(row, context.names) for row in rows}
+    bases = {side_labels(row, context.names)[1] for row in rows}
     common = common_axes(rows) if rows else {}
     lines = [
         ResultLine(
             f"{primary_line(row, context.names)}:",
             decided_by(row),
             anchor(row),
-            f"{sides(row, context.names)[0]}: {verdict_words(row)}:"
+            f"{side_labels(row, context.names)[0]}: {verdict_words(row)}:"
             if len(about) == len(bases) == 1
             else f"{statement(short := shorten_comparison(row, common), context.names)}: {verdict_words(short)}:",
             size=_difference_size(row),
@@ -265,7 +265,7 @@ def opening(root: Path, context: PageContext, findings: Sequence[Finding]) -> Fi
     lines += _worst_group(context, common)
     chips_shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
     called = "Primary comparisons" if primary_rows(context) else "Comparisons"
-    heading = f"{called}{held_words({'where': common}, context.names)}" if rows else "What was measured"
+    heading = f"{called}{fixed_words({'where': common}, context.names)}" if rows else "What was measured"
     if once:
         heading = (
             f"{sentence_case(measure_words(once[0]['measure']))} of these models, minus that of {once[0]['against']}"
@@ -317,7 +317,7 @@ def next_step(context: PageContext, root: str) -> str:
         return _step_without_comparisons(context, seeds, root, out)
     if context.tables.get("looks") or "replication of" in facts:
         return ""
-    undecided = [row for row in primary_rows(context) if row["decision"] not in SETTLED]
+    undecided = [row for row in primary_rows(context) if row["decision"] not in CONCLUSIVE]
     needed, patients = (_numbers(undecided, name) for name in ("seeds_needed", "patients_needed"))
     every = "every primary comparison"
     if patients:
@@ -327,7 +327,7 @@ def next_step(context: PageContext, root: str) -> str:
     if needed:
         by = f"{max(needed):.0f} fresh seeds, which would decide {_decided_words(len(needed), undecided, every)}"
         return f"Next: {by}: assay replicate {root} --seeds {max(needed):.0f}{out}"
-    if (undecided or seeds < MINIMUM_SEEDS) and seeds < SEEDS and "assay run" in command:
+    if (undecided or seeds < MIN_SEEDS) and seeds < SEEDS and "assay run" in command:
         few = f"few can be decided with {count(seeds, 'seed')}"
         return f"Next: train more seeds, since {few}: {with_seeds(command, SEEDS)}{out}"
     return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
@@ -372,7 +372,7 @@ def _step_without_comparisons(context: PageContext, seeds: int, root: str, out: 
     """
     command, measure = context.facts.get("command", ""), context.scope.measure
     again = f": {with_seeds(command, SEEDS)}{out}" if command else "."
-    if seeds < MINIMUM_SEEDS:
+    if seeds < MIN_SEEDS:
         return f"Next: intervals, from {SEEDS} seeds{again}"
     rows = [row for listed in performances(context, measure).values() for _, row in listed]
     widest = max(rows, key=_half_width, default=None)
@@ -476,7 +476,7 @@ def _step_from_chance(context: PageContext, out: str) -> str:
 
 def _step_of_predictions(contrasts: Sequence[Row], facts: Mapping[str, str], root: str) -> str:
     """Return what follows compared predictions: more seeds where these would decide, else other images, OTHER.csv."""
-    undecided = [row for row in contrasts if row["decision"] not in SETTLED]
+    undecided = [row for row in contrasts if row["decision"] not in CONCLUSIVE]
     command, needed = facts["command"], _numbers(undecided, "seeds_needed")
     again = f"{command} --out {root}"
     if not any_tested(contrasts):
@@ -524,13 +524,13 @@ def study_tiles(context: PageContext) -> Iterator[KeyFigure]:
         yield KeyFigure("Networks", f"{len(trials):,}", of=f"{recipes}, {seeds}{tested}")
 
 
-def _difference_size(row: Row) -> Size | None:
+def _difference_size(row: Row) -> EffectSize | None:
     """Return a difference with the interval that decided, and the margin."""
     value, margin = numeric(row, "value"), numeric(row, "margin")
     if math.isnan(value):
         return None
     unit, scale = f"difference in {label_of(row['measure'])}", difference_scale(row["measure"])
-    return Size(value, *ends_of(row, "value"), unit, max(0.0, margin or 0.0), scale)
+    return EffectSize(value, *interval_ends(row, "value"), unit, max(0.0, margin or 0.0), scale)
 
 
 def primary_rows(context: PageContext) -> list[Row]:
@@ -581,8 +581,8 @@ def _worst_group(context: PageContext, common: Mapping[str, str]) -> Iterator[Re
         return
     row, overall = pairs[gaps.index(max(gaps))]
     own_axes = {axis: value for axis, value in coordinates(row).items() if common.get(axis) != value}
-    recipe, place = context.names.recipe(own_axes, context.scope.axes), context.names.place(row["environment"])
-    where = ", ".join(filter(None, (place_words(row["where"], context.names.place), place, recipe)))
+    recipe, place = context.names.recipe(own_axes, context.scope.axes), context.names.condition(row["environment"])
+    where = ", ".join(filter(None, (place_words(row["where"], context.names.condition), place, recipe)))
     value = f"{label_of(measure)} {value_text(row)}, all images {number(numeric(overall, 'value'))}"
     yield ResultLine(f"Worst group ({where}):", value, "worst")
 
@@ -739,7 +739,7 @@ def _replication_text(context: PageContext) -> str:
     facts, rows = context.facts, context.tables.get("replications", ())
     if not rows:
         return ""
-    decided = [row for row in rows if row["first_decision"] in SETTLED]
+    decided = [row for row in rows if row["first_decision"] in CONCLUSIVE]
     again = sum(row["decision"] == row["first_decision"] for row in decided)
     compared, inside = [row for row in rows if row["within"]], [row for row in rows if row["within"] == "yes"]
     parts = [
@@ -756,13 +756,14 @@ def _replication_text(context: PageContext) -> str:
 def association_text(context: PageContext) -> str:
     """Return what was tied to the target in training, and the test conditions."""
     tied = {
-        factor: abs(of.get(TRAINING, 0)) for factor, of in strengths(context.tables.get("environments", ())).items()
+        factor: abs(of.get(TRAINING, 0))
+        for factor, of in association_strengths(context.tables.get("environments", ())).items()
     }
     factor = max(tied, key=lambda name: tied[name], default="")
     factor = factor if tied.get(factor, 0) >= UNTIED else ""
     names = distinct_values(row["environment"] for row in context.tables.get("environments", ()))
-    tests = distinct_values(context.names.place(name) for name in names if bare_place(name) != TRAINING)
-    if not tests or names == [WHOLE]:
+    tests = distinct_values(context.names.condition(name) for name in names if bare_name(name) != TRAINING)
+    if not tests or names == [WHOLE_SET]:
         return ""
     tense = "is" if context.kind.name == "preview" else "was"
     training = f"In training, {in_words(factor)} {tense} tied to the target. " if factor else ""
@@ -773,37 +774,39 @@ def association_text(context: PageContext) -> str:
     )
 
 
-def places_of(root: Path, context: PageContext) -> tuple[PlacePictures, ...]:
+def places_of(root: Path, context: PageContext) -> tuple[ConditionPictures, ...]:
     """Return two small pictures of training and of the test conditions that differ from it, equal ones once."""
     sheets: dict[str, Row] = {}
     for row in context.tables.get("pictures", ()):
         if row["kind"] == "sheet" and json_object(row["facts"]).get("rows"):
-            sheets.setdefault(bare_place(row["environment"]), row)
+            sheets.setdefault(bare_name(row["environment"]), row)
     primary_environments = {
-        bare_place(row["environment"]) for row in context.tables.get("contrasts", ()) if row["role"] == PRIMARY
+        bare_name(row["environment"]) for row in context.tables.get("contrasts", ()) if row["role"] == PRIMARY
     }
     ties = relations(context.tables.get("environments", ())).values()
     related = {
         name: {relations_of_factor[name] for relations_of_factor in ties if name in relations_of_factor}
         for name in sheets
     }
-    order = [name for name in sheets if related[name] != {UNCHANGED} and context.names.places.get(name) != UNSHIFTED]
+    order = [
+        name for name in sheets if related[name] != {UNCHANGED} and context.names.conditions.get(name) != UNSHIFTED
+    ]
     order.sort(key=lambda name: (name != TRAINING, name not in primary_environments, REVERSED not in related[name]))
     names_by_pictures: dict[tuple[Thumbnail, ...], list[str]] = {}
     for name in order:
-        names_by_pictures.setdefault(_small(root, sheets[name]), []).append(context.names.place(name))
+        names_by_pictures.setdefault(_small(root, sheets[name]), []).append(context.names.condition(name))
     alike = (
         (join_words(names) + (": the same images" if len(names) > 1 else ""), pictures)
         for pictures, names in names_by_pictures.items()
     )
-    return tuple(PlacePictures(words, pictures) for words, pictures in alike)[:MOST_PLACES]
+    return tuple(ConditionPictures(words, pictures) for words, pictures in alike)[:MAX_CONDITIONS]
 
 
 def _small(root: Path, row: Row) -> tuple[Thumbnail, ...]:
     """Return the first image of the first and of the last class of a sheet."""
     facts = json_object(row["facts"])
     labels = [str(label) for label in facts["rows"]]
-    whole_sheet = natural(root, row)
+    whole_sheet = original_pixels(root, row)
     height = (whole_sheet.height + GAP) // len(labels) - GAP
     square = (whole_sheet.width + GAP) % (height + GAP) == 0
     width = min(whole_sheet.width, height if square else max(1, (whole_sheet.width + GAP) // COLUMNS - GAP))
@@ -815,7 +818,7 @@ def _small(root: Path, row: Row) -> tuple[Thumbnail, ...]:
         top = number_of * (height + GAP)
         image = whole_sheet.crop((0, top, width, top + height))
         label = labels[number_of]
-        pictures.append(small(image, f"{in_words(target)} {label}" if label.isdigit() else label))
+        pictures.append(thumbnail(image, f"{in_words(target)} {label}" if label.isdigit() else label))
     return tuple(pictures)
 
 

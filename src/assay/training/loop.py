@@ -29,7 +29,7 @@ from assay.models.weights import deterministic, library_draws, load_checkpoint, 
 from assay.shifts.environment import Environment
 from assay.spec.recipe import WORST_GROUP, RecipeSpec
 from assay.stats.maps import sensitivity_threshold
-from assay.stats.measures.maps import SENSITIVITY_LEVELS
+from assay.stats.measures.maps import LEVELS
 from assay.training.augmentation import Augmenter, build_augmenter, stack_views
 from assay.training.collapse import (
     CONSTANT_LOGIT,
@@ -618,7 +618,7 @@ def _judge_maps(run: TrainingState, selected: int) -> TrainingResult:
         losses.append(1 - dice[lesion.any(1)].double().cpu())
         spread = max(spread, float(logits.max() - logits.min()))
     maps = columns.columns()
-    reached = [sensitivity_threshold(maps["lesion_score"], maps["floor"], level) for level in SENSITIVITY_LEVELS]
+    reached = [sensitivity_threshold(maps["lesion_score"], maps["floor"], level) for level in LEVELS]
     collapsed = Reason.of(Code.COLLAPSED_CONSTANT_MAPS, spread=spread) if spread < CONSTANT_LOGIT else NO_REASON
     return _fitted(
         run,

@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.core.errors import visible
 from assay.report.context import PageContext
 from assay.report.page import write_page
-from assay.report.sheets import inert, markdown_table
+from assay.report.sheets import escape_markdown, markdown_table
 from assay.stats.format import count
 from assay.stats.rows import Row
 from assay.store.files import write_text
@@ -76,7 +76,7 @@ def checklist_texts(root: Path) -> dict[str, str]:
 
 
 def _checklist_lines(tables: Tables, facts: Mapping[str, str]) -> Iterator[str]:
-    yield f"# Reporting checklists: {inert(facts['data'])}"
+    yield f"# Reporting checklists: {escape_markdown(facts['data'])}"
     yield from (
         "",
         "Numbers of this validation for each item. A validation decides no item. Topics are "

@@ -10,7 +10,7 @@ from assay.report.account import LIGHTS, SIGNS, CautionSentence, FirstScreen, Ke
 from assay.report.account import ResultLine as AccountLine
 from assay.report.block import Block, Query, Section
 from assay.report.context import CellFormat, PageContext, PageDefinition
-from assay.report.sheets import words as text_cell
+from assay.report.sheets import text_cell as text_cell
 from assay.report.words import sentence_case
 from assay.stats.rows import Row
 from assay.validate.checklists import checklist_texts
@@ -49,15 +49,15 @@ def _curve_block(curve: str, title: str, across: str, up: str, note: str = "") -
         id=curve,
         title=title,
         table="curves",
-        keep=Query(only={"curve": (curve,)}),
+        query=Query(allowed={"curve": (curve,)}),
         chart="field",
         along="across",
         up="value",
         axes=(across, up),
-        colors="model",
+        color_column="model",
         note=note,
-        listed=False,
-        reference=REFERENCES,
+        has_table=False,
+        reference_groups=REFERENCES,
     )
 
 
@@ -90,14 +90,16 @@ def _measures_block(
     """Return a table of measures: of two models side by side, unless rejected cases need columns of their own."""
     keep = Query(measures=tuple(measures), filled=("at",) if at else (), empty=("at",) if at is False else ())
     if tables["differences"] and not tables["rejected"]:
-        return Block(id=name, title=title, table="performance", keep=keep, place=("measure", "at"), across="model")
+        return Block(
+            id=name, title=title, table="performance", query=keep, row_columns=("measure", "at"), across="model"
+        )
     ends = ("worst", "best") if tables["rejected"] and name == "measures" else ()
     prevalence = ("at",) if at is not False else ()
     return Block(
         id=name,
         title=title,
         table="performance",
-        keep=keep,
+        query=keep,
         columns=("model", "measure", *prevalence, "value", *ends, "images", "patients"),
     )
 
@@ -130,9 +132,9 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
         title="By group",
         table="subgroups",
         chart="strip",
-        place=("column", "group"),
+        row_columns=("column", "group"),
         panel="measure",
-        colors="model",
+        color_column="model",
         columns=("model", "column", "group", "measure", "value", "positives", "images"),
         note="Intervals of the groups of a column hold together at 95%.",
     )

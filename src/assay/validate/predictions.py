@@ -42,7 +42,7 @@ from assay.data.files.table import TextTable, absences, absent, fold, number, pa
 from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
 from assay.stats.format import count
-from assay.stats.groups import LEAST_IN_CLASS, ColumnGroups, divide_into_groups
+from assay.stats.groups import MIN_IMAGES_OF_CLASS, ColumnGroups, divide_into_groups
 from assay.stats.scores import Scale, require_no_missing, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
 from assay.validate.request import NOT_AGAIN, ValidateRequest
@@ -629,7 +629,9 @@ def _groups_of_file(
             )
         )
         if grouped[-1].groups:
-            left_out += [f"{name} {level} (under {LEAST_IN_CLASS} cases of a class)" for level in grouped[-1].small]
+            left_out += [
+                f"{name} {level} (under {MIN_IMAGES_OF_CLASS} cases of a class)" for level in grouped[-1].small
+            ]
             empty = sum(map(absent, cells))
             left_out += [f"{count(empty, 'case')} without {name}"] if empty else []
         else:

@@ -10,7 +10,7 @@ from assay.core.measures import label_of
 from assay.core.reasons import Code, reason_of
 from assay.report.words import sentence_case
 from assay.stats.format import number, p_value, with_interval
-from assay.stats.rows import MINIMUM_SEEDS, Row, numeric
+from assay.stats.rows import MIN_SEEDS, Row, numeric
 
 OUTCOMES = {"superior": "higher", "inferior": "lower", "inconclusive": "inconclusive"}
 FEW_CASES = 20
@@ -213,7 +213,7 @@ def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, st
 
 ONE_NETWORK_EACH = (
     f"This holds for these models alone: of one network each, it cannot be said whether the way of training makes the "
-    f"difference. That needs {MINIMUM_SEEDS} seeds of each."
+    f"difference. That needs {MIN_SEEDS} seeds of each."
 )
 """What a difference of models that were trained once does and does not show."""
 
@@ -236,4 +236,4 @@ def step_of_untested(contrasts: Sequence[Row], command: str) -> str:
         return f"Next: give networks that belong together the same number in the column seed, then repeat: {command}"
     if all(Code.NO_VARIATION in reason_of(row) for row in contrasts):
         return f"Next: check whether these are the scores of different models: nothing varies. Then repeat: {command}"
-    return f"Next: add rows of {MINIMUM_SEEDS} or more seeds of each, with a column seed, then repeat: {command}"
+    return f"Next: add rows of {MIN_SEEDS} or more seeds of each, with a column seed, then repeat: {command}"

@@ -24,7 +24,7 @@ from assay.data.files.listing import Listing
 from assay.data.files.load import listing_of
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
-from assay.stats.groups import MOST_LEVELS, rows_by_level
+from assay.stats.groups import MAX_LEVELS, rows_by_level
 from assay.store.folder import RunFolder, received
 from assay.store.local import require_paths
 from assay.store.manifest import is_ours
@@ -140,8 +140,8 @@ def _target_and_levels(
     rows = np.arange(len(listing))
     table = FactorTable(rows, listing.target, rows, listing.classes, listing.factors, listing.columns)
     levels = rows_by_level(table, column)
-    if len(levels) > MOST_LEVELS:
-        raise SpecError(f"column '{column}' has {len(levels)} values, and at most {MOST_LEVELS} can be balanced")
+    if len(levels) > MAX_LEVELS:
+        raise SpecError(f"column '{column}' has {len(levels)} values, and at most {MAX_LEVELS} can be balanced")
     return listing.target, levels
 
 

@@ -9,7 +9,7 @@ from assay.core.errors import SpecError, unknown_name
 from assay.core.map_grid import AT_NATIVE
 from assay.core.reasons import Code, Reason
 from assay.stats.influence import ModelPredictions, Patients, code_patients
-from assay.stats.measure import COMPUTED, ComputedMeasure, MeasureResult, without_value
+from assay.stats.measure import COMPUTED, ComputedMeasure, Result, without_value
 from assay.stats.measures import grades, images, maps
 from assay.stats.metrics import Metric
 
@@ -34,7 +34,7 @@ def measure_value(name: str, predictions: ModelPredictions) -> Metric:
     return _compute_if_allowed(name, predictions)[0]
 
 
-def _compute_if_allowed(name: str, predictions: ModelPredictions) -> MeasureResult:
+def _compute_if_allowed(name: str, predictions: ModelPredictions) -> Result:
     measure = find_measure(name)
     domain = measure.requirements
     if not predictions.is_finite:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from assay.core.reasons import Code, Reason
 from assay.stats import metrics
 from assay.stats.influence import ModelPredictions, Patients, PerImage, correct_small_sample, mean_influence
-from assay.stats.measure import MeasureRequirements, MeasureResult, measure, without_value
+from assay.stats.measure import MeasureRequirements, Result, measure, without_value
 from assay.stats.measures import images
 from assay.stats.metrics import cumulative_log_odds
 
@@ -21,7 +21,7 @@ _AT_CUTOFF = MeasureRequirements(ordinal=True, grade_cutoff=True)
 
 
 @measure(
-    images.performance_measure(
+    images.performance(
         "quadratic-weighted-kappa",
         meaning="agreement of grades beyond chance, with squared distances as weights",
         display="quadratic-weighted kappa",
@@ -31,7 +31,7 @@ _AT_CUTOFF = MeasureRequirements(ordinal=True, grade_cutoff=True)
     ),
     MeasureRequirements(ordinal=True),
 )
-def quadratic_weighted_kappa(predictions: ModelPredictions) -> MeasureResult:
+def quadratic_weighted_kappa(predictions: ModelPredictions) -> Result:
     """Compute 1 - D / E from the observed (D) and the expected (E) squared disagreement of grades.
 
     An image contributes the derivative by its weight.
@@ -43,12 +43,12 @@ def quadratic_weighted_kappa(predictions: ModelPredictions) -> MeasureResult:
         >>> quadratic_weighted_kappa(ModelPredictions(np.eye(3), np.array([0, 1, 2])))[0].value
         1.0
     """
-    metric = metrics.quadratic_weighted_kappa(predictions.predicted_classes, predictions.target)
+    metric = metrics.quadratic_weighted_kappa(predictions.predicted, predictions.target)
     return metric, partial(_kappa_influence, predictions)
 
 
 def _kappa_influence(predictions: ModelPredictions, patient: Patients) -> PerImage:
-    a, b = predictions.predicted_classes.astype(np.float64), predictions.target.astype(np.float64)
+    a, b = predictions.predicted.astype(np.float64), predictions.target.astype(np.float64)
     observed = ((a - b) ** 2).mean()
     squares, product = (a**2 + b**2).mean(), a.mean() * b.mean()
     expected = squares - 2 * product
@@ -59,7 +59,7 @@ def _kappa_influence(predictions: ModelPredictions, patient: Patients) -> PerIma
 
 
 @measure(
-    images.dose_response_measure(
+    images.dosed(
         "auroc-referable",
         meaning="AUROC of grades at or above the threshold grade",
         display="AUROC of referable grades",
@@ -68,7 +68,7 @@ def _kappa_influence(predictions: ModelPredictions, patient: Patients) -> PerIma
     ),
     _AT_CUTOFF,
 )
-def auroc_referable(predictions: ModelPredictions) -> MeasureResult:
+def auroc_referable(predictions: ModelPredictions) -> Result:
     """Compute the AUROC of the log-odds of a grade at or above the threshold grade (see `images.auroc`).
 
     Examples:
@@ -95,13 +95,13 @@ def _has_valid_cutoff(predictions: ModelPredictions) -> bool:
     return 0 < predictions.grade_cutoff < predictions.n_classes
 
 
-def _without_cutoff(predictions: ModelPredictions) -> MeasureResult:
+def _without_cutoff(predictions: ModelPredictions) -> Result:
     return without_value(
         Reason.of(Code.CUT_OUTSIDE_CLASSES, cut=predictions.grade_cutoff, classes=predictions.n_classes)
     )
 
 
-def at_specificity(predictions: ModelPredictions, level: int, positive: bool) -> MeasureResult:
+def at_specificity(predictions: ModelPredictions, level: int, positive: bool) -> Result:
     """Compute a share at the threshold that leaves a share of validation images below the cut unpredicted.
 
     An image contributes its residual over the images that count, the threshold being fixed: how that varies with the
@@ -134,7 +134,7 @@ def at_specificity(predictions: ModelPredictions, level: int, positive: bool) ->
 for _at, _level in enumerate(SPECIFICITIES):
     _percent = f"{_level * 100:.0f}"
     measure(
-        images.dose_response_measure(
+        images.dosed(
             f"sensitivity-at-specificity-{_percent}",
             meaning="share of images at or above the threshold "
             f"grade predicted so, at {_percent}% validation specificity",
@@ -143,7 +143,7 @@ for _at, _level in enumerate(SPECIFICITIES):
         replace(_AT_CUTOFF, specificity_thresholds=True),
     )(partial(at_specificity, level=_at, positive=True))
     measure(
-        images.dose_response_measure(
+        images.dosed(
             f"specificity-kept-{_percent}",
             meaning=f"share of images below the threshold grade predicted so, at {_percent}% validation specificity",
             direction="none",

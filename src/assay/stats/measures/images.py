@@ -22,14 +22,12 @@ from assay.stats.influence import (
     correct_small_sample,
     mean_influence,
 )
-from assay.stats.measure import TWO_CLASSES, MeasureResult, measure, without_value
+from assay.stats.measure import TWO_CLASSES, Result, measure, without_value
 from assay.stats.metrics import Metric, class_score, placements
 
-performance_measure = partial(
-    Measure, probe="performance", low=0.0, high=1.0, direction="higher", needs=("environment",)
-)
+performance = partial(Measure, probe="performance", low=0.0, high=1.0, direction="higher", needs=("environment",))
 """Entry of a measure of classes, from 0 to 1 where nothing else is said."""
-dose_response_measure = partial(performance_measure, dosed=True)
+dosed = partial(performance, dosed=True)
 
 # Chance levels that depend on how frequent the classes are.
 
@@ -38,7 +36,7 @@ def _class_shares(target: Int[np.ndarray, " n"], classes: int) -> Float[np.ndarr
     return np.bincount(target, minlength=classes) / max(len(target), 1)
 
 
-def _largest_class_share(target: Int[np.ndarray, " n"], classes: int) -> float:
+def _top_share(target: Int[np.ndarray, " n"], classes: int) -> float:
     return float(_class_shares(target, classes).max())
 
 
@@ -61,7 +59,7 @@ def _gini(target: Int[np.ndarray, " n"], classes: int) -> float:
 
 
 @measure(
-    dose_response_measure(
+    dosed(
         "auroc",
         meaning="chance that an image with the target ranks above one without",
         display="AUROC",
@@ -71,7 +69,7 @@ def _gini(target: Int[np.ndarray, " n"], classes: int) -> float:
     ),
     TWO_CLASSES,
 )
-def auroc(predictions: ModelPredictions) -> MeasureResult:
+def auroc(predictions: ModelPredictions) -> Result:
     """Compute the share of pairs of a positive and a negative image in which the positive scores higher, ties half.
 
     An image contributes the deviation of its share of such pairs from the mean, over the pairs.
@@ -84,8 +82,8 @@ def auroc(predictions: ModelPredictions) -> MeasureResult:
         >>> auroc(ModelPredictions(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.75
     """
-    if predictions.undefined_ranking_reason:
-        return without_value(predictions.undefined_ranking_reason)
+    if predictions.ranking_reason:
+        return without_value(predictions.ranking_reason)
     metric = metrics.auroc_from_placements(*predictions.placements, predictions.target)
     return metric, partial(_auroc_influence, predictions, metric.value)
 
@@ -97,7 +95,7 @@ def _auroc_influence(predictions: ModelPredictions, area: float, patient: Patien
 
 
 @measure(
-    dose_response_measure(
+    dosed(
         "auroc-macro",
         meaning="mean over several classes of the AUROC of each against the rest",
         display="macro AUROC",
@@ -107,7 +105,7 @@ def _auroc_influence(predictions: ModelPredictions, area: float, patient: Patien
     ),
     is_restatement=True,
 )
-def auroc_macro(predictions: ModelPredictions) -> MeasureResult:
+def auroc_macro(predictions: ModelPredictions) -> Result:
     """Compute the unweighted mean over classes of the AUROC of each against the rest: of two, the same one twice.
 
     An image contributes the mean of its contributions to the classes.
@@ -136,7 +134,7 @@ def _macro_auroc_influence(predictions: ModelPredictions, patient: Patients) -> 
 
 
 @measure(
-    performance_measure(
+    performance(
         "somers-d",
         meaning="AUROC as a correlation, from -1 to 1",
         display="Somers' D",
@@ -148,7 +146,7 @@ def _macro_auroc_influence(predictions: ModelPredictions, patient: Patients) -> 
     TWO_CLASSES,
     is_restatement=True,
 )
-def somers_d(predictions: ModelPredictions) -> MeasureResult:
+def somers_d(predictions: ModelPredictions) -> Result:
     """Compute 2 AUROC - 1; an image contributes twice what it does to AUROC.
 
     References:
@@ -164,7 +162,7 @@ def somers_d(predictions: ModelPredictions) -> MeasureResult:
 
 
 @measure(
-    dose_response_measure(
+    dosed(
         "average-precision",
         meaning="mean precision over all thresholds, weighted by recall",
         chance="share of images with the target",
@@ -174,7 +172,7 @@ def somers_d(predictions: ModelPredictions) -> MeasureResult:
     TWO_CLASSES,
     chance_by_frequency=positive_share,
 )
-def average_precision(predictions: ModelPredictions) -> MeasureResult:
+def average_precision(predictions: ModelPredictions) -> Result:
     """Compute the mean over positive images of the precision at their score.
 
     A positive contributes its own precision, and every image the change of the precision at lower scores.
@@ -187,8 +185,8 @@ def average_precision(predictions: ModelPredictions) -> MeasureResult:
         >>> average_precision(predictions)[0].value
         0.8333333333333333
     """
-    if predictions.undefined_ranking_reason:
-        return without_value(predictions.undefined_ranking_reason)
+    if predictions.ranking_reason:
+        return without_value(predictions.ranking_reason)
     metric = metrics.average_precision(*predictions.calls_by_score, predictions.target)
     return metric, partial(_precision_influence, predictions, metric.value)
 
@@ -212,55 +210,45 @@ def _precision_influence(predictions: ModelPredictions, mean: float, patient: Pa
 
 
 @measure(
-    dose_response_measure(
-        "accuracy", meaning="share of images classified correctly", chance="share of the commonest class"
-    ),
-    chance_by_frequency=_largest_class_share,
+    dosed("accuracy", meaning="share of images classified correctly", chance="share of the commonest class"),
+    chance_by_frequency=_top_share,
 )
-def accuracy(predictions: ModelPredictions) -> MeasureResult:
+def accuracy(predictions: ModelPredictions) -> Result:
     """Compute the share of images whose class is predicted.
 
     Examples:
         >>> accuracy(ModelPredictions(np.array([[2.0], [0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.75
     """
-    metric = metrics.accuracy(predictions.predicted_classes, predictions.target)
-    return metric, partial(
-        mean_influence, predictions.predicted_classes == predictions.target, metric.value, _all_images(predictions)
-    )
+    metric = metrics.accuracy(predictions.predicted, predictions.target)
+    return metric, partial(mean_influence, predictions.predicted == predictions.target, metric.value, _all(predictions))
 
 
-@measure(
-    dose_response_measure("sensitivity", meaning="share of images with the target that are predicted positive"),
-    TWO_CLASSES,
-)
-def sensitivity(predictions: ModelPredictions) -> MeasureResult:
+@measure(dosed("sensitivity", meaning="share of images with the target that are predicted positive"), TWO_CLASSES)
+def sensitivity(predictions: ModelPredictions) -> Result:
     """Compute the share of positive images that are predicted positive, at the model's threshold.
 
     Examples:
         >>> sensitivity(ModelPredictions(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
-    metric = metrics.sensitivity(predictions.predicted_classes, predictions.target)
-    return metric, partial(mean_influence, predictions.predicted_classes == 1, metric.value, predictions.target == 1)
+    metric = metrics.sensitivity(predictions.predicted, predictions.target)
+    return metric, partial(mean_influence, predictions.predicted == 1, metric.value, predictions.target == 1)
 
 
-@measure(
-    dose_response_measure("specificity", meaning="share of images without the target that are predicted negative"),
-    TWO_CLASSES,
-)
-def specificity(predictions: ModelPredictions) -> MeasureResult:
+@measure(dosed("specificity", meaning="share of images without the target that are predicted negative"), TWO_CLASSES)
+def specificity(predictions: ModelPredictions) -> Result:
     """Compute the share of negative images that are predicted negative, at the model's threshold.
 
     Examples:
         >>> specificity(ModelPredictions(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
-    metric = metrics.specificity(predictions.predicted_classes, predictions.target)
-    return metric, partial(mean_influence, predictions.predicted_classes == 0, metric.value, predictions.target == 0)
+    metric = metrics.specificity(predictions.predicted, predictions.target)
+    return metric, partial(mean_influence, predictions.predicted == 0, metric.value, predictions.target == 0)
 
 
-def _all_images(predictions: ModelPredictions) -> np.ndarray:
+def _all(predictions: ModelPredictions) -> np.ndarray:
     return np.ones(len(predictions.target), dtype=bool)
 
 
@@ -268,7 +256,7 @@ def _all_images(predictions: ModelPredictions) -> np.ndarray:
 
 
 @measure(
-    performance_measure(
+    performance(
         "brier",
         meaning="mean squared error of the probabilities",
         display="Brier score",
@@ -279,7 +267,7 @@ def _all_images(predictions: ModelPredictions) -> np.ndarray:
     ),
     chance_by_frequency=_gini,
 )
-def brier(predictions: ModelPredictions) -> MeasureResult:
+def brier(predictions: ModelPredictions) -> Result:
     """Compute the mean of (p - y)^2, of several classes summed over them.
 
     References:
@@ -293,7 +281,7 @@ def brier(predictions: ModelPredictions) -> MeasureResult:
 
 
 @measure(
-    performance_measure(
+    performance(
         "log-loss",
         meaning="mean negative log-probability of the true class",
         display="log-loss",
@@ -305,7 +293,7 @@ def brier(predictions: ModelPredictions) -> MeasureResult:
     ),
     chance_by_frequency=_entropy,
 )
-def log_loss(predictions: ModelPredictions) -> MeasureResult:
+def log_loss(predictions: ModelPredictions) -> Result:
     """Compute the mean of -log p of the true class, in nats, from logits and so never clipped.
 
     References:
@@ -318,15 +306,15 @@ def log_loss(predictions: ModelPredictions) -> MeasureResult:
     return _mean_loss(predictions, lambda: predictions.log_losses)
 
 
-def _mean_loss(predictions: ModelPredictions, losses: Callable[[], Float[np.ndarray, " n"]]) -> MeasureResult:
-    if predictions.undefined_probability_reason:
-        return without_value(predictions.undefined_probability_reason)
+def _mean_loss(predictions: ModelPredictions, losses: Callable[[], Float[np.ndarray, " n"]]) -> Result:
+    if predictions.class_reason:
+        return without_value(predictions.class_reason)
     metric = Metric(float(losses().mean()))
-    return metric, partial(mean_influence, losses(), metric.value, _all_images(predictions))
+    return metric, partial(mean_influence, losses(), metric.value, _all(predictions))
 
 
 @measure(
-    dose_response_measure(
+    dosed(
         "calibration-error",
         meaning="mean distance between probabilities and observed shares, in 15 bins of equal mass",
         direction="lower",
@@ -334,7 +322,7 @@ def _mean_loss(predictions: ModelPredictions, losses: Callable[[], Float[np.ndar
         reference="Kumar, Liang and Ma 2019",
     )
 )
-def calibration_error(predictions: ModelPredictions) -> MeasureResult:
+def calibration_error(predictions: ModelPredictions) -> Result:
     """Compute the mean over bins, weighted by images, of |mean probability - share that came true|.
 
     An image contributes the residual of its gap, signed as its bin's, with the bins where they are.
@@ -346,9 +334,9 @@ def calibration_error(predictions: ModelPredictions) -> MeasureResult:
         >>> calibration_error(ModelPredictions(np.zeros((4, 1)), np.array([1, 1, 1, 0])))[0].value
         0.25
     """
-    if predictions.undefined_probability_reason:
-        return without_value(predictions.undefined_probability_reason)
+    if predictions.class_reason:
+        return without_value(predictions.class_reason)
     gaps, bins = predictions.calibration_gaps
     metric = metrics.expected_calibration_error(gaps, bins)
     sign = np.sign(np.bincount(bins, gaps))[bins]
-    return metric, partial(mean_influence, sign * gaps, metric.value, _all_images(predictions))
+    return metric, partial(mean_influence, sign * gaps, metric.value, _all(predictions))

@@ -22,24 +22,16 @@ from assay.core.measures import Measure
 from assay.core.reasons import Code, Reason
 from assay.stats import maps
 from assay.stats.influence import ModelPredictions, Patients, PerImage, correct_small_sample
-from assay.stats.maps import EmptyMaskRule
-from assay.stats.measure import (
-    COMPUTED,
-    MAPS,
-    MeasureFunction,
-    MeasureRequirements,
-    MeasureResult,
-    measure,
-    without_value,
-)
+from assay.stats.maps import Empty
+from assay.stats.measure import COMPUTED, MAPS, MeasureFunction, MeasureRequirements, Result, measure, without_value
 from assay.stats.measures import images
 from assay.stats.metrics import Metric
 
-SENSITIVITY_LEVELS = (0.8, 0.9, 0.95)
+LEVELS = (0.8, 0.9, 0.95)
 """Shares of the validation lesions at which models are compared."""
 MIN_COMPONENT_AREA = 0.001
 """Share of an image that a component must have to count as a false positive where no other area is named."""
-MAX_FALSE_POSITIVES = 1.0
+AREA_LIMIT = 1.0
 """Components per image that touch no lesion, up to which the area under the free response is taken."""
 
 _GRID = MapGrid()
@@ -52,14 +44,14 @@ _NO_LESION_FREE = Reason.of(Code.NO_LESION_FREE_IMAGE)
 _map_measure = partial(Measure, probe="segmentation", low=0.0, high=1.0, direction="higher", needs=("environment",))
 _overlap_measure = partial(_map_measure, among="lesions")
 _error_measure = partial(_map_measure, direction="lower")
-_lesion_free_measure = partial(Measure, probe="lesion-free", low=0.0, high=1.0, needs=("environment",))
+_lesion_free = partial(Measure, probe="lesion-free", low=0.0, high=1.0, needs=("environment",))
 _DICE = "Dice 1945; Sorensen 1948"
 _MARKED, _FOUND = "{more} {images} are falsely marked", "{more} lesions are found"
 
 
-def _ratio_of_sums(
+def _sum_ratio(
     numerator: Float[np.ndarray, " n"], denominator: Float[np.ndarray, " n"], reason: Reason | Code
-) -> MeasureResult:
+) -> Result:
     """Compute sum(over) / sum(under) over images.
 
     Args:
@@ -80,10 +72,8 @@ def _ratio_of_sums(
     return Metric(value, images=int((denominator > 0).sum())), contributions
 
 
-def _mean_over_images(
-    values: Float[np.ndarray, " n"], is_counted: Bool[np.ndarray, " n"], reason: Reason | Code
-) -> MeasureResult:
-    return _ratio_of_sums(np.where(is_counted, values, 0.0), is_counted.astype(np.float64), reason)
+def _image_mean(values: Float[np.ndarray, " n"], is_counted: Bool[np.ndarray, " n"], reason: Reason | Code) -> Result:
+    return _sum_ratio(np.where(is_counted, values, 0.0), is_counted.astype(np.float64), reason)
 
 
 # Overlap and surfaces at p = 0.5.
@@ -95,7 +85,7 @@ def _mean_over_images(
     ),
     MAPS,
 )
-def dice(predictions: ModelPredictions, empty: EmptyMaskRule = "lesions") -> MeasureResult:
+def dice(predictions: ModelPredictions, empty: Empty = "lesions") -> Result:
     """Compute the mean over images of 2 hit / (truth + predicted), under a convention for empty masks.
 
     References:
@@ -109,10 +99,10 @@ def dice(predictions: ModelPredictions, empty: EmptyMaskRule = "lesions") -> Mea
     return _mean_overlap(predictions, maps.dice, empty)
 
 
-def _mean_overlap(predictions: ModelPredictions, score: maps.OverlapFunction, empty: EmptyMaskRule) -> MeasureResult:
+def _mean_overlap(predictions: ModelPredictions, score: maps.OverlapFunction, empty: Empty) -> Result:
     columns = predictions.maps
     values = score(columns["truth"], columns["predicted"][:, _AT_ONE_HALF], columns["hit"][:, _AT_ONE_HALF], empty)
-    return _mean_over_images(values, ~np.isnan(values), _NO_LESION)
+    return _image_mean(values, ~np.isnan(values), _NO_LESION)
 
 
 measure(
@@ -163,7 +153,7 @@ measure(
     ),
     MAPS,
 )
-def iou(predictions: ModelPredictions) -> MeasureResult:
+def iou(predictions: ModelPredictions) -> Result:
     """Compute the mean over images with a lesion of hit / (truth + predicted - hit).
 
     References:
@@ -178,7 +168,7 @@ def iou(predictions: ModelPredictions) -> MeasureResult:
 
 
 @measure(_overlap_measure("pixel-precision", meaning="share of the predicted pixels that are lesion"), MAPS)
-def pixel_precision(predictions: ModelPredictions) -> MeasureResult:
+def pixel_precision(predictions: ModelPredictions) -> Result:
     """Compute the mean over images with a lesion of hit / predicted.
 
     Examples:
@@ -190,7 +180,7 @@ def pixel_precision(predictions: ModelPredictions) -> MeasureResult:
 
 
 @measure(_overlap_measure("pixel-recall", meaning="share of the lesion's pixels that are predicted"), MAPS)
-def pixel_recall(predictions: ModelPredictions) -> MeasureResult:
+def pixel_recall(predictions: ModelPredictions) -> Result:
     """Compute the mean over images with a lesion of hit / truth.
 
     Examples:
@@ -211,7 +201,7 @@ def pixel_recall(predictions: ModelPredictions) -> MeasureResult:
     ),
     MAPS,
 )
-def volume_error(predictions: ModelPredictions) -> MeasureResult:
+def volume_error(predictions: ModelPredictions) -> Result:
     """Compute the mean over images with a lesion of (predicted - truth) / truth.
 
     Examples:
@@ -220,7 +210,7 @@ def volume_error(predictions: ModelPredictions) -> MeasureResult:
         -0.25
     """
     values = maps.volume_error(predictions.maps["truth"], predictions.maps["predicted"][:, _AT_ONE_HALF])
-    return _mean_over_images(values, ~np.isnan(values), _NO_LESION)
+    return _image_mean(values, ~np.isnan(values), _NO_LESION)
 
 
 @measure(
@@ -235,7 +225,7 @@ def volume_error(predictions: ModelPredictions) -> MeasureResult:
     ),
     MAPS,
 )
-def hd95(predictions: ModelPredictions) -> MeasureResult:
+def hd95(predictions: ModelPredictions) -> Result:
     """Compute the mean of the 95th percentile of distances between outlines, over images that have both.
 
     Where recipes are compared, these are the images in which all of them have both.
@@ -250,10 +240,10 @@ def hd95(predictions: ModelPredictions) -> MeasureResult:
     return _mean_surface_column(predictions, "hd95")
 
 
-def _mean_surface_column(predictions: ModelPredictions, name: str) -> MeasureResult:
+def _mean_surface_column(predictions: ModelPredictions, name: str) -> Result:
     values = predictions.maps[name].astype(np.float64)
     among = ~np.isnan(values) & predictions.maps.get("shared", True)
-    return _mean_over_images(values, among, Code.NO_SURFACES)
+    return _image_mean(values, among, Code.NO_SURFACES)
 
 
 @measure(
@@ -262,7 +252,7 @@ def _mean_surface_column(predictions: ModelPredictions, name: str) -> MeasureRes
     ),
     MAPS,
 )
-def surface_distance(predictions: ModelPredictions) -> MeasureResult:
+def surface_distance(predictions: ModelPredictions) -> Result:
     """Compute the mean of the mean distance between outlines, over the images of `hd95`.
 
     Examples:
@@ -282,7 +272,7 @@ def surface_distance(predictions: ModelPredictions) -> MeasureResult:
     ),
     MAPS,
 )
-def surface_dice(predictions: ModelPredictions) -> MeasureResult:
+def surface_dice(predictions: ModelPredictions) -> Result:
     """Compute the mean share of both outlines within the tolerance of each other, over the images of `hd95`.
 
     References:
@@ -308,7 +298,7 @@ def surface_dice(predictions: ModelPredictions) -> MeasureResult:
     ),
     MAPS,
 )
-def lesion_sensitivity(predictions: ModelPredictions, level: float | None = None) -> MeasureResult:
+def lesion_sensitivity(predictions: ModelPredictions, level: float | None = None) -> Result:
     """Compute the share of lesions that are found, at p = 0.5 or at the threshold of a validation sensitivity.
 
     Examples:
@@ -316,25 +306,21 @@ def lesion_sensitivity(predictions: ModelPredictions, level: float | None = None
         >>> lesion_sensitivity(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps=scores))[0].value
         0.6666666666666666
     """
-    threshold = _thresholds_of_images(predictions, level)
+    threshold = _thresholds(predictions, level)
     hits = maps.lesion_hits(predictions.maps["lesion_score"], predictions.maps["floor"], threshold)
     lesions = (~np.isnan(hits)).sum(axis=1) * 1.0
-    reason = _without_threshold(predictions, threshold[lesions > 0], level)
-    return reason or _ratio_of_sums(np.nansum(hits, axis=1), lesions, Code.NO_LESION)
+    reason = _censored(predictions, threshold[lesions > 0], level)
+    return reason or _sum_ratio(np.nansum(hits, axis=1), lesions, Code.NO_LESION)
 
 
-def _thresholds_of_images(predictions: ModelPredictions, level: float | None) -> Float[np.ndarray, " n"]:
+def _thresholds(predictions: ModelPredictions, level: float | None) -> Float[np.ndarray, " n"]:
     if level is None:
         return np.zeros(len(predictions.target))
     operating = predictions.maps.get("operating")
-    return (
-        np.full(len(predictions.target), np.nan) if operating is None else operating[:, SENSITIVITY_LEVELS.index(level)]
-    )
+    return np.full(len(predictions.target), np.nan) if operating is None else operating[:, LEVELS.index(level)]
 
 
-def _without_threshold(
-    predictions: ModelPredictions, threshold: Float[np.ndarray, " m"], level: float | None
-) -> MeasureResult | None:
+def _censored(predictions: ModelPredictions, threshold: Float[np.ndarray, " m"], level: float | None) -> Result | None:
     """Return the result without a value where a model has no threshold for images that count."""
     if not np.isnan(threshold).any():
         return None
@@ -351,7 +337,7 @@ def _without_threshold(
     ),
     MAPS,
 )
-def false_positives_per_image(predictions: ModelPredictions) -> MeasureResult:
+def false_positives_per_image(predictions: ModelPredictions) -> Result:
     """Compute the mean over all images of the number of predicted components that hold no pixel of a lesion.
 
     Examples:
@@ -360,11 +346,11 @@ def false_positives_per_image(predictions: ModelPredictions) -> MeasureResult:
         1.5
     """
     components = predictions.maps["stray"][:, _AT_ONE_HALF].astype(np.float64)
-    return _mean_over_images(components, np.ones(len(components), dtype=bool), Code.NO_IMAGES)
+    return _image_mean(components, np.ones(len(components), dtype=bool), Code.NO_IMAGES)
 
 
 @measure(
-    _lesion_free_measure(
+    _lesion_free(
         "false-positive-rate",
         meaning="share of lesion-free images with a predicted component",
         direction="lower",
@@ -373,7 +359,7 @@ def false_positives_per_image(predictions: ModelPredictions) -> MeasureResult:
     ),
     MAPS,
 )
-def false_positive_rate(predictions: ModelPredictions, level: float | None = None) -> MeasureResult:
+def false_positive_rate(predictions: ModelPredictions, level: float | None = None) -> Result:
     """Compute the share of lesion-free images with a component of `SMALLEST`, at a threshold as `lesion_sensitivity`.
 
     Examples:
@@ -381,15 +367,13 @@ def false_positive_rate(predictions: ModelPredictions, level: float | None = Non
         >>> false_positive_rate(ModelPredictions(np.zeros((2, 1)), np.array([0, 0]), maps=columns))[0].value
         0.5
     """
-    threshold, free = _thresholds_of_images(predictions, level), predictions.maps["truth"] == 0
+    threshold, free = _thresholds(predictions, level), predictions.maps["truth"] == 0
     predicted = predictions.maps["area_score"][:, _AT_MIN_AREA] >= threshold
-    return _without_threshold(predictions, threshold[free], level) or _mean_over_images(
-        predicted * 1.0, free, _NO_LESION_FREE
-    )
+    return _censored(predictions, threshold[free], level) or _image_mean(predicted * 1.0, free, _NO_LESION_FREE)
 
 
 @measure(
-    _lesion_free_measure(
+    _lesion_free(
         "left-empty",
         meaning="share of lesion-free images without a pixel that is predicted at p = 0.5",
         display="share of lesion-free images left empty",
@@ -399,7 +383,7 @@ def false_positive_rate(predictions: ModelPredictions, level: float | None = Non
     ),
     MAPS,
 )
-def left_empty(predictions: ModelPredictions) -> MeasureResult:
+def left_empty(predictions: ModelPredictions) -> Result:
     """Compute the share of lesion-free images without a predicted pixel.
 
     Examples:
@@ -408,11 +392,11 @@ def left_empty(predictions: ModelPredictions) -> MeasureResult:
         0.5
     """
     empty = predictions.maps["predicted"][:, _AT_ONE_HALF] == 0
-    return _mean_over_images(empty * 1.0, predictions.maps["truth"] == 0, _NO_LESION_FREE)
+    return _image_mean(empty * 1.0, predictions.maps["truth"] == 0, _NO_LESION_FREE)
 
 
 @measure(
-    _lesion_free_measure(
+    _lesion_free(
         "false-positive-area",
         meaning="mean share of a lesion-free image that is predicted as lesion",
         direction="lower",
@@ -421,7 +405,7 @@ def left_empty(predictions: ModelPredictions) -> MeasureResult:
     ),
     MAPS,
 )
-def false_positive_area(predictions: ModelPredictions) -> MeasureResult:
+def false_positive_area(predictions: ModelPredictions) -> Result:
     """Compute the mean over lesion-free images of the share of predicted pixels.
 
     Examples:
@@ -430,13 +414,13 @@ def false_positive_area(predictions: ModelPredictions) -> MeasureResult:
         0.25
     """
     share = predictions.maps["predicted"][:, _AT_ONE_HALF] / predictions.maps["pixels"]
-    return _mean_over_images(share, predictions.maps["truth"] == 0, _NO_LESION_FREE)
+    return _image_mean(share, predictions.maps["truth"] == 0, _NO_LESION_FREE)
 
 
-for _level in SENSITIVITY_LEVELS:
+for _level in LEVELS:
     _percent = f"{_level * 100:.0f}"
     measure(
-        _lesion_free_measure(
+        _lesion_free(
             f"lesion-sensitivity-at-{_percent}",
             meaning=f"share of test lesions found at the threshold that finds {_percent}% of validation lesions",
             among="lesions",
@@ -446,7 +430,7 @@ for _level in SENSITIVITY_LEVELS:
         MAPS,
     )(partial(lesion_sensitivity, level=_level))
     measure(
-        _lesion_free_measure(
+        _lesion_free(
             f"false-positive-rate-at-{_percent}",
             meaning="share of lesion-free images with a predicted "
             f"component, at the threshold that finds {_percent}% of validation lesions",
@@ -462,7 +446,7 @@ for _level in SENSITIVITY_LEVELS:
 # Ranking of images with a lesion against those without, by a score of the map.
 
 
-def measure_by_score(predictions: ModelPredictions, compute: MeasureFunction, score: str) -> MeasureResult:
+def measure_by_score(predictions: ModelPredictions, compute: MeasureFunction, score: str) -> Result:
     """Compute a measure of two classes by another score of the map than its greatest logit (see `images`).
 
     Examples:
@@ -478,7 +462,7 @@ for _name, _column, _by, _scored in (
     ("area", "half_area", "by area", "by the predicted area"),
 ):
     measure(
-        _lesion_free_measure(
+        _lesion_free(
             f"auroc-{_name}",
             meaning=f"AUROC of images with a lesion, {_scored}",
             display=f"AUROC {_by}",
@@ -490,7 +474,7 @@ for _name, _column, _by, _scored in (
         MeasureRequirements(binary=True, maps=True),
     )(partial(measure_by_score, compute=images.auroc, score=_column))
     measure(
-        _lesion_free_measure(
+        _lesion_free(
             f"average-precision-{_name}",
             meaning=f"average precision of images with a lesion, {_scored}",
             display=f"average precision {_by}",
@@ -504,7 +488,7 @@ for _name, _column, _by, _scored in (
 
 
 @measure(
-    _lesion_free_measure(
+    _lesion_free(
         "free-response-area",
         meaning="mean share of lesions found over 0 to 1 false positives per image",
         display="area under the free response",
@@ -514,8 +498,8 @@ for _name, _column, _by, _scored in (
     ),
     MAPS,
 )
-def free_response_area(predictions: ModelPredictions) -> MeasureResult:
-    """Compute the area under the share of lesions found, over 0 to `MAX_FALSE_POSITIVES` false positives per image.
+def free_response_area(predictions: ModelPredictions) -> Result:
+    """Compute the area under the share of lesions found, over 0 to `AREA_LIMIT` false positives per image.
 
     Folds have a curve each, and their areas are averaged by lesions. Where a step of the curve begins is a mean over
     images, how high it is a ratio of sums, and a fold counts by its lesions: an image contributes to all three.
@@ -531,15 +515,15 @@ def free_response_area(predictions: ModelPredictions) -> MeasureResult:
         >>> free_response_area(ModelPredictions(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
         1.0
     """
-    folds = _free_response_curves(predictions)
-    areas = [maps.partial_area(fold.curve, MAX_FALSE_POSITIVES) for fold in folds]
+    folds = _curves(predictions)
+    areas = [maps.partial_area(fold.curve, AREA_LIMIT) for fold in folds]
     metric = next((area for area in areas if area.reason), areas[0])
     if metric.is_defined and len(areas) > 1:
         metric = Metric(float(np.average([area.value for area in areas], weights=[fold.n_lesions for fold in folds])))
     return metric, partial(_area_influence, predictions, metric.value)
 
 
-def _free_response_curves(predictions: ModelPredictions) -> list[maps.FoldFreeResponse]:
+def _curves(predictions: ModelPredictions) -> list[maps.FoldFreeResponse]:
     columns = predictions.maps
     return maps.fold_free_responses(
         columns["stray"], columns["lesion_score"], columns["floor"], _THRESHOLDS, predictions.fold
@@ -552,16 +536,14 @@ def _area_influence(predictions: ModelPredictions, area: float, patient: Patient
     lesions = (~np.isnan(columns["lesion_score"])).sum(axis=1)
     false = maps.count_false_marks(columns["stray"])
     rows = np.zeros(len(predictions.target))
-    for fold in _free_response_curves(predictions):
+    for fold in _curves(predictions):
         here, curve = fold.is_in_fold, fold.curve
         higher = marked[here] - lesions[here, None] * curve.sensitivity
         further = (false[here] - curve.false_positives) * fold.n_lesions / here.sum()
-        width = -np.diff(np.minimum(curve.false_positives, MAX_FALSE_POSITIVES), prepend=MAX_FALSE_POSITIVES)
+        width = -np.diff(np.minimum(curve.false_positives, AREA_LIMIT), prepend=AREA_LIMIT)
         rise = -np.diff(curve.sensitivity, append=0.0)
-        moved = (higher * width - further * rise * (curve.false_positives < MAX_FALSE_POSITIVES)).sum(
-            axis=1
-        ) / MAX_FALSE_POSITIVES
-        rows[here] = moved + lesions[here] * (maps.partial_area(curve, MAX_FALSE_POSITIVES).value - area)
+        moved = (higher * width - further * rise * (curve.false_positives < AREA_LIMIT)).sum(axis=1) / AREA_LIMIT
+        rows[here] = moved + lesions[here] * (maps.partial_area(curve, AREA_LIMIT).value - area)
     return correct_small_sample(rows / lesions.sum(), np.zeros(len(rows), dtype=np.int64), patient)
 
 
@@ -577,7 +559,7 @@ def _area_influence(predictions: ModelPredictions, area: float, patient: Patient
     ),
     MAPS,
 )
-def pixel_calibration_error(predictions: ModelPredictions) -> MeasureResult:
+def pixel_calibration_error(predictions: ModelPredictions) -> Result:
     """Compute the mean over bins, weighted by pixels, of |mean probability - share of pixels that are lesion|.
 
     References:
@@ -592,11 +574,11 @@ def pixel_calibration_error(predictions: ModelPredictions) -> MeasureResult:
     return _pixel_calibration(predictions, REGIONS, Code.NO_IMAGES)
 
 
-def _pixel_calibration(predictions: ModelPredictions, regions: tuple[str, ...], reason: Code) -> MeasureResult:
+def _pixel_calibration(predictions: ModelPredictions, regions: tuple[str, ...], reason: Code) -> Result:
     columns, among = predictions.maps, [REGIONS.index(name) for name in regions]
     gap = (columns["bin_claimed"] - columns["bin_came"])[:, among].sum(axis=1)
     pixels = columns["bin_count"][:, among].sum(axis=(1, 2))
-    return _ratio_of_sums((gap * np.sign(gap.sum(axis=0))).sum(axis=1), pixels * 1.0, reason)
+    return _sum_ratio((gap * np.sign(gap.sum(axis=0))).sum(axis=1), pixels * 1.0, reason)
 
 
 @measure(
@@ -608,7 +590,7 @@ def _pixel_calibration(predictions: ModelPredictions, regions: tuple[str, ...], 
     ),
     MAPS,
 )
-def pixel_calibration_error_boundary(predictions: ModelPredictions) -> MeasureResult:
+def pixel_calibration_error_boundary(predictions: ModelPredictions) -> Result:
     """Compute `pixel_calibration_error` of the pixels in a band along the true outlines.
 
     Examples:
@@ -628,7 +610,7 @@ def pixel_calibration_error_boundary(predictions: ModelPredictions) -> MeasureRe
     ),
     MAPS,
 )
-def pixel_calibration_error_background(predictions: ModelPredictions) -> MeasureResult:
+def pixel_calibration_error_background(predictions: ModelPredictions) -> Result:
     """Compute `pixel_calibration_error` of the pixels away from lesions and from that band.
 
     Examples:
@@ -643,7 +625,7 @@ def pixel_calibration_error_background(predictions: ModelPredictions) -> Measure
 # At the size of the images' files.
 
 
-def at_native(predictions: ModelPredictions, compute: MeasureFunction) -> MeasureResult:
+def at_native(predictions: ModelPredictions, compute: MeasureFunction) -> Result:
     """Compute a measure from the columns at the size of the files, which are of p = 0.5.
 
     Examples:
