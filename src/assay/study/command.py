@@ -140,10 +140,12 @@ def _tell_unchanged(finished_study: FinishedStudy, settled: ResolvedStudy, reque
 
 
 def _show(request: RunRequest, result: Result) -> None:
-    """Open the page where that is asked."""
+    """Open the page where that is asked and it is what its tables give. Raises StoreError where it is another."""
     if request.open and result.page:
         from assay.report.browser import open_page
+        from assay.report.page import require_page
 
+        require_page(result.folder)
         open_page(result.page)
 
 
