@@ -199,7 +199,7 @@ SCRIPT = ["-P", "-c", "from assay.cli import main; main()"]
 @pytest.mark.parametrize(
     ("start", "words"),
     [(SCRIPT, ["look", "images"]), (SCRIPT, ["run", "odd.yaml", "--workers", "1"]), (SCRIPT, ["doctor"]),
-     (["-m", "assay"], ["doctor"]),
+     (["-m", "assay"], ["doctor"]), (["-P", "-m", "assay"], ["doctor"]),
      pytest.param(SCRIPT, ["run", "odd.yaml", "--on", "ray"], marks=pytest.mark.acceptance)],
 )  # fmt: skip
 def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list[str], tmp_path: Path) -> None:

@@ -167,13 +167,24 @@ def plan_lines(prepared: PreparedStudy, workers: int) -> list[str]:
 
 
 def registration_lines(root: Path) -> list[str]:
-    """Name the registration that is next to a run folder, which the study follows; nothing without one."""
-    from assay.study.registration import read_registration, registration_file
+    """Name the registration that is next to a run folder, which the study follows; nothing without one.
 
-    registration = read_registration(registration_file(root))
-    if registration is None:
+    One that was taken into the folder is named where this user did not make it here.
+    """
+    from assay.study.registration import ELSEWHERE, FILE, read_registration, registration_file
+
+    files = {file: read_registration(file) for file in (registration_file(root), root / FILE)}
+    there = {file: registration for file, registration in files.items() if registration}
+    foreign = {file: registration for file, registration in there.items() if not registration.is_ours}
+    if foreign:
+        file, registration = next(iter(foreign.items()))
+        stated = f"; time and deposit are as the file states, since it comes from {ELSEWHERE}"
+    elif registration_file(root) in there:
+        file, stated = registration_file(root), ""
+        registration = there[file]
+    else:
         return []
-    return [f"registration: {registration_file(root)} is there and is used, SHA-256 {registration.sha256}"]
+    return [f"registration: {file} is there and is used, SHA-256 {registration.sha256}{stated}"]
 
 
 def reach_lines(prepared: PreparedStudy) -> list[str]:
@@ -348,7 +359,7 @@ def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
 def register_command(request: RunRequest, receipt: str) -> None:
     """Register a study whose data a run would accept, and print its file and its hash."""
     from assay.execution.progress import reading_shown
-    from assay.study.registration import register, registration_file
+    from assay.study.registration import ELSEWHERE, register, registration_file
     from assay.study.run import check_data
 
     settled = request.settle()
@@ -362,6 +373,8 @@ def register_command(request: RunRequest, receipt: str) -> None:
         return
     commit = f", commit {registration.content['commit']}" if registration.content.get("commit") else ""
     print(f"registered: {file}, {registration.content['time']}{commit}\nSHA-256: {registration.sha256}")
+    if not registration.is_ours:
+        print(f"time and commit are as the file states, since it comes from {ELSEWHERE}")
     if not registration.receipt:
         print("deposit the hash elsewhere (a commit, an e-mail, a registry), and name the place with --receipt")
 
