@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from assay.core.errors import ReadingError, SpecError
 from assay.core.files import content_hash, file_hash, has_mark, hide_paths_within, is_file, leave_mark
 from assay.core.registry import load_object
-from assay.execution.progress import warn
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
 from assay.store.files import Row
 from assay.store.folder import RUN, UNIT_KINDS, RunFolder, working_in
@@ -111,6 +110,8 @@ def carry_out(
     with working_in(root):
         folder.require(run.kind, run.subject, run.sources)
         if not (ours := not _has_records_of_others(folder)):
+            from assay.execution.progress import warn  # few runs have such records
+
             warn(
                 f"{root} holds records that you did not make on this machine. They are used as they are: "
                 "choose another folder (--out) to compute your own"
@@ -154,8 +155,8 @@ def rebuild(root: Path) -> Path:
 
 def _has_records_of_others(folder: RunFolder) -> bool:
     """Return whether a folder has records, and no run there was begun or ended by this user on this machine."""
-    known = is_ours(folder.root) or (is_file(folder.root / RUN) and has_mark(_beginning(folder.root)))
-    return not known and any(any(folder.ids(kind)) for kind in UNIT_KINDS)
+    remembered = is_ours(folder.root) or (is_file(folder.root / RUN) and has_mark(_beginning(folder.root)))
+    return not remembered and any(any(folder.ids(kind)) for kind in UNIT_KINDS)
 
 
 def remember_beginning(root: Path) -> None:

@@ -95,7 +95,7 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
     axes = [name for name in rows[0].cells if name not in reserved]
     models = _models(spec, rows, axes, document, issues)
     networks = _distinct(rows, NETWORK) if NETWORK in reserved else [spec.network]
-    _require_known_code(spec, networks)
+    _require_trusted_code(spec, networks)
     recipes = [model.recipe for model in models if model.recipe]
     if not all(networks) and len(recipes) < len(models):
         what = "name the network that the weights belong to: a model of timm, or module:function"
@@ -192,7 +192,7 @@ def _models(
     return tuple(models)
 
 
-def _require_known_code(spec: ModelsSpec, networks: Sequence[str]) -> None:
+def _require_trusted_code(spec: ModelsSpec, networks: Sequence[str]) -> None:
     """Check the networks that the table names: it may be another's, though the study is this user's.
 
     Raises:

@@ -171,20 +171,16 @@ def registration_lines(root: Path) -> list[str]:
 
     One that was taken into the folder is named where this user did not make it here.
     """
-    from assay.study.registration import ELSEWHERE, FILE, read_registration, registration_file
+    from assay.study.registration import ANOTHER_SOURCE, FILE, read_registration, registration_file
 
-    files = {file: read_registration(file) for file in (registration_file(root), root / FILE)}
-    there = {file: registration for file, registration in files.items() if registration}
-    foreign = {file: registration for file, registration in there.items() if not registration.is_ours}
-    if foreign:
-        file, registration = next(iter(foreign.items()))
-        stated = f"; time and deposit are as the file states, since it comes from {ELSEWHERE}"
-    elif registration_file(root) in there:
-        file, stated = registration_file(root), ""
-        registration = there[file]
-    else:
+    files = (registration_file(root), root / FILE)
+    registrations = {file: registration for file in files if (registration := read_registration(file))}
+    foreign = {file: registration for file, registration in registrations.items() if not registration.is_ours}
+    if not foreign and files[0] not in registrations:
         return []
-    return [f"registration: {file} is there and is used, SHA-256 {registration.sha256}{stated}"]
+    file, registration = next(iter((foreign or registrations).items()))
+    caution = f"; time and deposit are as the file states, since it comes from {ANOTHER_SOURCE}" if foreign else ""
+    return [f"registration: {file} is there and is used, SHA-256 {registration.sha256}{caution}"]
 
 
 def reach_lines(prepared: PreparedStudy) -> list[str]:
@@ -359,7 +355,7 @@ def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
 def register_command(request: RunRequest, receipt: str) -> None:
     """Register a study whose data a run would accept, and print its file and its hash."""
     from assay.execution.progress import reading_shown
-    from assay.study.registration import ELSEWHERE, register, registration_file
+    from assay.study.registration import ANOTHER_SOURCE, register, registration_file
     from assay.study.run import check_data
 
     settled = request.settle()
@@ -374,7 +370,7 @@ def register_command(request: RunRequest, receipt: str) -> None:
     commit = f", commit {registration.content['commit']}" if registration.content.get("commit") else ""
     print(f"registered: {file}, {registration.content['time']}{commit}\nSHA-256: {registration.sha256}")
     if not registration.is_ours:
-        print(f"time and commit are as the file states, since it comes from {ELSEWHERE}")
+        print(f"time and commit are as the file states, since it comes from {ANOTHER_SOURCE}")
     if not registration.receipt:
         print("deposit the hash elsewhere (a commit, an e-mail, a registry), and name the place with --receipt")
 

@@ -33,7 +33,7 @@ from assay.study.families import PlannedComparison, comparison_columns, spec_pai
 from assay.study.interim import primary_pairs
 
 FILE = "registration.json"
-ELSEWHERE = "another user or machine"
+ANOTHER_SOURCE = "another user or machine"
 """Where a registration comes from that this user did not make on this machine."""
 PLACES = ("folder", "table", "classes", "medmnist", "dataset")
 """Where images lie, which may be moved."""
