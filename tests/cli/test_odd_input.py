@@ -150,6 +150,25 @@ def test_own_code_is_named_before_it_is_imported(
     assert said.startswith("importing telling_module, which loss 'telling_module:f' names: its code runs\nimported\n")
 
 
+def test_a_file_called_as_a_built_in_study_is_not_read_in_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lurking.py").write_text("raise SystemExit('it ran')\n")
+    Path(study(tmp_path, recipe={"loss": "lurking:f"})).rename(tmp_path / "nodule-loss")
+    monkeypatch.chdir(tmp_path)
+    assert answer("run", "nodule-loss", "--dry-run") == 0
+    shown = capsys.readouterr()
+    assert "lurking" not in shown.err
+    assert shown.out.startswith("nodule-loss: ")
+    assert answer("run", "./nodule-loss", "--dry-run") == 2
+    assert capsys.readouterr().err.startswith("importing lurking, which loss 'lurking:f' names: its code runs\n")
+    (tmp_path / "nodule-loss").rename(tmp_path / "mine")
+    assert answer("run", "mine", "--dry-run") == 2
+    assert "'mine' has no ending .yaml, so that it is the name of no file: give the file as ./mine" in (
+        capsys.readouterr().err
+    )
+
+
 PLANTED = (
     "pynvml",
     "dill",
@@ -180,7 +199,7 @@ SCRIPT = ["-P", "-c", "from assay.cli import main; main()"]
 @pytest.mark.parametrize(
     ("start", "words"),
     [(SCRIPT, ["look", "images"]), (SCRIPT, ["run", "odd.yaml", "--workers", "1"]), (SCRIPT, ["doctor"]),
-     (["-m", "assay"], ["doctor"]),
+     (["-m", "assay"], ["doctor"]), (["-P", "-m", "assay"], ["doctor"]),
      pytest.param(SCRIPT, ["run", "odd.yaml", "--on", "ray"], marks=pytest.mark.acceptance)],
 )  # fmt: skip
 def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list[str], tmp_path: Path) -> None:

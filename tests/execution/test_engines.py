@@ -398,6 +398,41 @@ def test_no_pickle_of_a_received_folder_is_read(processes: Processes, tmp_path: 
     assert (tmp_path / "ran").exists()
 
 
+@dataclass
+class Swapped(Processes):
+    """Somebody who may write to the folder puts another pickle in the place of a job that waits."""
+
+    evil: bytes = b""
+
+    def submit(self, chunks: Sequence[str]) -> list[str]:
+        for chunk in chunks:
+            (self.root / "chunks" / chunk).write_bytes(self.evil)
+        return super().submit(chunks)
+
+
+def test_a_pickle_that_was_swapped_while_a_job_waited_is_not_read(tmp_path: Path) -> None:
+    swapped = Swapped(tmp_path / "engine", evil=f"cposix\nsystem\n(Vtouch {tmp_path}/ran\ntR.".encode())
+    outcome = driver(swapped).run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
+    assert outcome.failed["a"].startswith(f"processes lost this task {TRIES} times")
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_detached_command_writes_behind_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs and the number of the job are written before the job itself looks for links."""
+    fake_slurm(tmp_path, monkeypatch, "")
+    write_spec(tmp_path)
+    (tmp_path / "private").mkdir()
+    (root := tmp_path / "runs" / "small").mkdir(parents=True)
+    (root / "engine").symlink_to(tmp_path / "private")
+    done = command(tmp_path, "run", "small.yaml", "--on", "slurm", "--detach")
+    assert (done.returncode, list((tmp_path / "private").iterdir())) == (2, [])
+    assert done.stderr.startswith("runs/small/engine is a link, and a run folder has none; remove it")
+    (root / "engine").unlink()
+    done = command(tmp_path, "run", "small.yaml", "--on", "slurm", "--detach")
+    assert (done.returncode, (root / "engine" / "detached").read_text()) == (0, "9")
+
+
 class Full(Processes):
     """A queue in which one job is at work, and the others do not begin before the test ends."""
 

@@ -54,6 +54,14 @@ def test_a_wrong_scale_is_told_with_its_own_line(study: Study, tmp_path: Path) -
     assert str(caught.value).splitlines()[0] == f"{tmp_path}/study.yaml:{line}: recipe.epochs = 0"
 
 
+@pytest.mark.parametrize("name", ["../../../x", "a/b", "..", ".hidden", "", "a\nb", "x" * 101])
+def test_a_scale_whose_name_leads_out_of_the_folder_of_runs_is_refused(name: str, study: Study) -> None:
+    study["scales"] = {name: {"seeds": 1}}
+    for chosen in (name, None):
+        with pytest.raises(SpecError, match=r"(?s)scales\..* expected letters, digits, .*: it names the run's folder"):
+            parse_study(study, scale=chosen)
+
+
 def test_null_unsets_a_key_of_the_data(study: Study) -> None:
     without = {**study, "data": {name: value for name, value in study["data"].items() if name != "train"}}
     assert parse_study(study, overrides=["data.train=null"]) == parse_study(without)

@@ -256,3 +256,21 @@ print(files._database.cache_info().currsize)
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["1", "0"]
+
+
+def test_what_memory_does_not_hold_goes_to_a_folder_of_its_own(tmp_path: Path) -> None:
+    """DuckDB's own choice is `.tmp` in the working folder, which may be somebody else's, and a link."""
+    (tmp_path / "temporary").mkdir()
+    code = (
+        "from assay.store.files import connect\n"
+        "with connect() as database:\n"
+        "    folder, = database.execute(\"SELECT current_setting('temp_directory')\").fetchone()\n"
+        "    import os; print(folder, oct(os.stat(folder).st_mode & 0o777))\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    folder, mode = done.stdout.split()
+    assert (Path(folder).parent, mode) == (tmp_path / "temporary", "0o700")
+    assert not Path(folder).exists()

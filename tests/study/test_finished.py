@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.asking import Asking
 from tests.worlds.studies import TINY, run_tiny
 
 from assay.plugin import StoreError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
+from assay.store.manifest import is_ours, write_manifest
 from assay.study import finished
 from assay.study.finished import causes, find_finished
 
@@ -78,6 +80,69 @@ def test_a_damaged_note_and_a_note_of_a_study_that_changed_while_it_ran_count_fo
     finished.forget(root)
     finished.remember(root, 1, 0, "before", "after")
     assert not note.exists()
+
+
+def forged(root: Path) -> None:
+    """Write another page into a folder, and the note and manifest that go with it, as its maker could."""
+    (root / "report.html").write_text("<h1>No shortcut was found</h1>", encoding="utf-8")
+    finished.remember(root, 1, 0, causes(spec(), False), causes(spec(), False))
+    write_manifest(root, {})
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_study_that_another_user_finished_is_named_and_is_never_called_done_before(
+    ended: bool, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(json.dumps(TINY))
+    root = Path(shutil.copytree(tiny_run, "runs/tiny"))
+    opened: list[Path] = []
+    monkeypatch.setattr("assay.report.browser.open_page", opened.append)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of its maker"))
+    forged(root)
+    if not ended:
+        (root / "manifest.json").unlink()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of the user"))
+    ask = Asking(capsys)
+    for _ in range(2):
+        answer = ask("run", "tiny.yaml", "--workers", "0", "--open")
+        assert (answer.code, "done before" in answer.err) == (0, False)
+        assert "runs/tiny holds records that you did not make on this machine. They are used as they are" in answer.err
+        assert not is_ours(root)
+        assert opened.pop() == root / "report.html"
+        assert "No shortcut was found" not in (root / "report.html").read_text()
+
+
+def test_a_run_that_this_user_began_is_continued_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It did not end, and then its folder was moved."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(json.dumps(TINY))
+    ask = Asking(capsys)
+    assert ask("run", "tiny.yaml", "--workers", "0").code == 0
+    for name in ("manifest.json", "finished.json"):
+        Path("runs/tiny", name).unlink()
+    Path("runs").rename("moved")
+    answer = ask("run", "tiny.yaml", "--workers", "0", "--out", "moved")
+    assert (answer.code, "did not make" in answer.err) == (0, False)
+    assert is_ours(Path("moved/tiny"))
+    assert "1 trial done before, and nothing has changed" in ask("run", "tiny.yaml", "--out", "moved").err
+
+
+def test_a_page_that_was_changed_in_a_folder_of_this_user_is_not_opened(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(json.dumps(TINY))
+    root = Path(shutil.copytree(tiny_run, "runs/tiny"))
+    opened: list[Path] = []
+    monkeypatch.setattr("assay.report.browser.open_page", opened.append)
+    (root / "report.html").write_text("<h1>No shortcut was found</h1>", encoding="utf-8")
+    finished.remember(root, 1, 0, causes(spec(), False), causes(spec(), False))  # as of a user who may write there
+    answer = Asking(capsys)("run", "tiny.yaml", "--workers", "0", "--open")
+    assert (answer.code, opened) == (2, [])
+    assert "is not what its tables give" in answer.err
 
 
 def test_a_run_with_failures_leaves_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 
 import assay
 from assay.execution.run import rebuild
-from assay.plugin import SpecError, WeightsError, load_weights, save_weights
+from assay.plugin import AssayError, SpecError, WeightsError, load_weights, save_weights
 
 SIDE = 32
 STUDY: dict[str, Any] = {
@@ -236,3 +236,24 @@ def test_weights_of_another_network_are_refused_before_anything_runs(tmp_path: P
     with pytest.raises(WeightsError, match=r"ce-5"):
         run(study, tmp_path / "runs")
     assert not (tmp_path / "runs" / "small" / "trials").exists()
+
+
+def test_no_code_that_a_table_of_weights_names_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study names no code; the table may be somebody else's."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lurking_maker.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w')\nfrom tests.study.test_models_elsewhere import make\n"
+    )
+    file = weights(tmp_path, "ce-3", 3, 1)
+    rows: list[list[object]] = [["path", "network", "seed"], [file, "lurking_maker:make", 3]]
+    study: dict[str, Any] = {**written(tmp_path, rows, network=""), "contrasts": []}
+    with pytest.raises(
+        AssayError, match=r"models\.csv: network 'lurking_maker:make' is code .* as `network` of `models`"
+    ):
+        _ = assay.Study(study).spec
+    assert not (tmp_path / "ran").exists()
+    study["models"]["network"] = "lurking_maker:make"  # read, and named by the user
+    assert len(assay.Study(study).spec.points) == 1
+    assert (tmp_path / "ran").exists()
+    study["models"]["network"] = ""
+    assert len(assay.Study(study).spec.points) == 1  # which was run before

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.cli.asking import Asking
-from tests.worlds.studies import SMALL, write_spec
+from tests.worlds.studies import SMALL, TINY, write_spec
 
 import assay
 from assay.core.files import content_hash
@@ -168,6 +168,32 @@ def test_a_registration_next_to_the_run_folder_is_named_before_anything_is_train
     named = f"{Path('runs/small.registration.json')} is there and is used, SHA-256 {digest}"
     assert f"registration: {named}\n" in ask("run", spec, "--dry-run").out
     assert json.loads(ask("run", spec, "--dry-run", "--json").out)["registration"] == named
+
+
+def test_a_registration_of_somebody_else_is_called_so(
+    tmp_path: Path, study_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time, commit and deposit are whatever its maker wrote."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    ask, file = Asking(capsys), Path("runs/tiny.registration.json")
+    Path("tiny.yaml").write_text(json.dumps(TINY))
+    own = ask("register", "tiny.yaml").out
+    assert "as the file states" not in own + ask("run", "tiny.yaml", "--dry-run").out
+    held = json.loads(file.read_text())
+    held["registered"]["time"] = "2019-01-01T00:00:00+00:00"
+    held |= {"sha256": content_hash(held["registered"], 64), "receipt": "https://osf.io/forged"}
+    file.write_text(json.dumps(held))
+    for words in (("run", "tiny.yaml", "--dry-run"), ("register", "tiny.yaml", "--receipt", "https://osf.io/mine")):
+        assert "as the file states, since it comes from another user or machine" in ask(*words).out
+    assert ask("run", "tiny.yaml", "-w", "0").code == 0
+    page = " ".join(Path("runs/tiny/report.html").read_text().split())
+    stated = "(hash deposited: https://osf.io/mine), as its file states: it comes from another user or machine."
+    assert "Registered 2019-01-01T00:00:00+00:00, SHA-256" in page
+    assert stated in page
+    for gone in (file, Path("runs/tiny/finished.json")):
+        gone.unlink()
+    assert "runs/tiny/registration.json is there and is used" in ask("run", "tiny.yaml", "--dry-run").out
 
 
 STRANGE: list[Any] = [

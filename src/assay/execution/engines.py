@@ -30,7 +30,7 @@ from assay.execution.tasks import Queue, Task
 from assay.spec.yaml import parse_yaml, read_yaml
 from assay.stats.format import count
 from assay.store.files import REMADE, read_checked_json, read_json, write_text
-from assay.store.folder import RunFolder, UnitKind, is_worked_in, require_regular_files
+from assay.store.folder import RunFolder, UnitKind, is_worked_in, require_regular_files, require_run_folder
 
 # Ray: tasks of a cluster, or of this machine. Each carries out a chunk of tasks in a warm worker process.
 
@@ -603,7 +603,12 @@ def detach(root: Path, slurm: Slurm, arguments: Sequence[str], after: Collection
 
     Returns:
         The number of its job.
+
+    Raises:
+        StoreError: The folder is no run's, or has a link, behind which logs would be written; or Slurm refuses the job.
     """
+    require_run_folder(root)
+    require_regular_files(root)
     job = slurm.submit_command(arguments, after)
     write_text(root / ENGINE / _DETACHED, "\n".join([*_read_detached(root), job]))
     return job

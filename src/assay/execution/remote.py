@@ -6,6 +6,7 @@ gone without a note is lost, and submitted again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -198,9 +199,13 @@ Sent = tuple[str, tuple[str, ...], bytes]
 
 
 def work(root: Path, chunk: str) -> None:
-    """Carry out the tasks of a chunk in order and leave a note of each. One whose need failed here is passed over."""
+    """Carry out the tasks of a chunk in order and leave a note of each. One whose need failed here is passed over.
+
+    Raises:
+        StoreError: The file of the chunk is not the one that was submitted. Nothing of it is carried out.
+    """
     exchange = Exchange(root)
-    tasks: list[Sent] = pickle.loads(exchange.chunk(chunk).read_bytes())
+    tasks: list[Sent] = pickle.loads(_submitted_content(exchange.chunk(chunk)))
     difference = _difference(exchange)
     if difference:
         for id, _, _ in tasks:
@@ -221,6 +226,19 @@ def work(root: Path, chunk: str) -> None:
             note = exchange.note(id)
             if note is None or note["status"] != "done":
                 ended.add(id)
+
+
+def _chunk_name(number: int, content: bytes) -> str:
+    """Return the name of a chunk: it ends with the SHA-256 of its content, and the engine holds it with the job."""
+    return f"{time.time_ns()}-{number}-{hashlib.sha256(content).hexdigest()}.pickle"
+
+
+def _submitted_content(path: Path) -> bytes:
+    """Read a chunk once. Raises StoreError where its content is not that of its name, which is the engine's."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != path.stem.rpartition("-")[2]:
+        raise StoreError(f"{path} was changed after it was submitted: nothing of it is run")
+    return content
 
 
 def _difference(exchange: Exchange) -> str:
@@ -448,8 +466,9 @@ class Remote:
 
     def _write_chunk(self, exchange: Exchange, chunk: Sequence[Sent]) -> str:
         self._chunks += 1
-        name = f"{time.time_ns()}-{self._chunks}.pickle"
-        write_bytes(exchange.chunk(name), pickle.dumps(chunk), flush=False)
+        content = pickle.dumps(chunk)
+        name = _chunk_name(self._chunks, content)
+        write_bytes(exchange.chunk(name), content, flush=False)
         return name
 
     def _look(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> None:

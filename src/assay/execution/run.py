@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from assay.core.errors import ReadingError, SpecError
-from assay.core.files import content_hash, hide_paths_within
+from assay.core.files import content_hash, file_hash, has_mark, hide_paths_within, is_file, leave_mark
 from assay.core.registry import load_object
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
 from assay.store.files import Row
-from assay.store.folder import RunFolder, working_in
+from assay.store.folder import RUN, UNIT_KINDS, RunFolder, working_in
 from assay.store.kinds import PAGE_WRITER, Kind
 from assay.store.manifest import added_files, foreign_files, is_ours
 
@@ -94,6 +94,8 @@ def carry_out(
 ) -> FinishedRun:
     """Carry out a run in a folder. A second call goes on where the first ended.
 
+    Records that this user's Assay did not make here are used, after a line that says so; the folder stays another's.
+
     Args:
         run: The run.
         root: The folder, which is held meanwhile.
@@ -108,16 +110,23 @@ def carry_out(
     folder = RunFolder(root)
     with working_in(root):
         folder.require(run.kind, run.subject, run.sources)
+        if not (ours := not _has_records_of_others(folder)):
+            from assay.execution.progress import warn  # few runs have such records
+
+            warn(
+                f"{root} holds records that you did not make on this machine. They are used as they are: "
+                "choose another folder (--out) to compute your own"
+            )
         folder.remove_partial_files()
         folder.refuse_added(units_remade=not run.stamp)
         foreign = foreign_files(root)
-        outcome = _run_rounds(run, folder, executor, watch)
+        outcome = _run_rounds(run, folder, executor, watch, ours)
         if outcome.stopped:
             return FinishedRun(outcome, None)
         folder.write_tables(run.conclude(folder))
         done = FinishedRun(outcome, load_object(run.kind.writer)(root) if with_page else None)
         run.finish(folder, outcome)
-        folder.seal(added=foreign)
+        folder.seal(ours=ours, added=foreign)
         return done
 
 
@@ -148,7 +157,22 @@ def rebuild(root: Path) -> Path:
         return path
 
 
-def _run_rounds(run: RunSteps, folder: RunFolder, executor: Executor, watch: ObserverFactory) -> Outcome:
+def _has_records_of_others(folder: RunFolder) -> bool:
+    """Return whether a folder has records, and no run there was begun or ended by this user on this machine."""
+    remembered = is_ours(folder.root) or (is_file(folder.root / RUN) and has_mark(_beginning(folder.root)))
+    return not remembered and any(any(folder.ids(kind)) for kind in UNIT_KINDS)
+
+
+def remember_beginning(root: Path) -> None:
+    """Remember for this user on this machine that a run was begun in a folder, which may be moved."""
+    leave_mark(_beginning(root))
+
+
+def _beginning(root: Path) -> str:
+    return f"run begun {file_hash(root / RUN)}"
+
+
+def _run_rounds(run: RunSteps, folder: RunFolder, executor: Executor, watch: ObserverFactory, ours: bool) -> Outcome:
     """Run round after round, until none is left or one has no task that was not tried."""
     total, tried = Outcome(), set[str]()
     begun: Mapping[str, str] = {}
@@ -158,6 +182,8 @@ def _run_rounds(run: RunSteps, folder: RunFolder, executor: Executor, watch: Obs
         if run.stamp != begun:
             begun = run.stamp
             folder.begin(run.kind, run.values, begun, run.subject, run.sources)
+            if ours:
+                remember_beginning(folder.root)
         if not tasks:
             break
         tried |= {task.id for task in tasks}

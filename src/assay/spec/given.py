@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from assay.core.errors import CodeError
 from assay.core.files import file_hash, fill_names, is_file
-from assay.core.registry import code_of_folder
+from assay.core.registry import code_of_folder, own_object
 from assay.core.request import Task
 from assay.core.tables import read_text
 from assay.spec.data import read_header
@@ -69,6 +70,9 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
     Args:
         document: The study; one without the section is returned as it is.
         issues: The collection that issues are added to.
+
+    Raises:
+        CodeError: The table names code that the study does not name and that this user has not run here.
     """
     section = document.values.get("models")
     if section is None:
@@ -91,6 +95,7 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
     axes = [name for name in rows[0].cells if name not in reserved]
     models = _models(spec, rows, axes, document, issues)
     networks = _distinct(rows, NETWORK) if NETWORK in reserved else [spec.network]
+    _require_trusted_code(spec, networks)
     recipes = [model.recipe for model in models if model.recipe]
     if not all(networks) and len(recipes) < len(models):
         what = "name the network that the weights belong to: a model of timm, or module:function"
@@ -185,6 +190,21 @@ def _models(
             weights = weights.model_copy(update={"recipe": recipe})
         models.append(weights)
     return tuple(models)
+
+
+def _require_trusted_code(spec: ModelsSpec, networks: Sequence[str]) -> None:
+    """Check the networks that the table names: it may be another's, though the study is this user's.
+
+    Raises:
+        CodeError: One is code that the study does not name and that this user has not run here.
+    """
+    for network in networks:
+        if ":" in network and network != spec.network:
+            try:
+                with code_of_folder():
+                    own_object(NETWORK, network)
+            except CodeError as error:
+                raise CodeError(f"{spec.table}: {error}, or name it as `{NETWORK}` of `models` in the study") from error
 
 
 def _recipe(path: Path, sha256: str) -> RecipeSpec | None:

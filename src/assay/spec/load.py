@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import getitem
@@ -13,6 +14,10 @@ from assay.spec.document import Document, Keys, join_keys, mapping_of, plain
 from assay.spec.issues import join_first, show
 from assay.spec.yaml import parse_yaml
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Names of studies and of their scales, which name run folders."""
+NAME_WORDS = "letters, digits, `-`, `_` and `.`"
+
 # Dotted overrides of a study by `--set a.b=c`, a `scales:` entry and `--seeds`, before it is checked.
 
 
@@ -21,6 +26,12 @@ def apply_scale(document: Document, scale: str | None) -> Document:
     scales = mapping_of(document.values.get("scales", {}))
     if scales is None:
         raise SpecError(f"{document.place(('scales',))}: scales: expected `name: {{dotted.key: value}}` entries")
+    for name in scales:
+        if not NAME.fullmatch(str(name)):
+            place = document.place(("scales", name))
+            raise SpecError(
+                f"{place}{': ' * bool(place)}scales.{show(name)}\n  expected {NAME_WORDS}: it names the run's folder"
+            )
     if scale is None or scale == "default":
         return document
     if scale not in scales:

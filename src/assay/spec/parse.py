@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +33,7 @@ from assay.spec.fields import component_of, components_of
 from assay.spec.given import take_models
 from assay.spec.grid import expand
 from assay.spec.issues import Issues, SpecIssues, issue, join_first, unknown_key, validated
-from assay.spec.load import Override, apply_scale, apply_sets, put, study_files
+from assay.spec.load import NAME, NAME_WORDS, Override, apply_scale, apply_sets, put, study_files
 from assay.spec.published import PublishedTable, published_section
 from assay.spec.recipe import Component, Frozen
 from assay.spec.schema import ContrastSpec, DataSpec, SourceSpec, StudySpec
@@ -137,8 +136,8 @@ def read_study(source: Path | str | Mapping[str, Any] | Document) -> Document:
     """Read a study as it is written.
 
     Args:
-        source: A mapping, a file, or a text: the name of a built-in study unless it looks like a path. A document that
-            was read is returned.
+        source: A mapping, a file, or a text: a path if it has a `/` or an ending of a study file, else the name of a
+            built-in study, whatever is called so in the working folder. A document that was read is returned.
 
     Returns:
         Its values with their places.
@@ -148,7 +147,7 @@ def read_study(source: Path | str | Mapping[str, Any] | Document) -> Document:
     if isinstance(source, Mapping):
         return Document(cast(dict[str, Any], plain(source)))
     text = str(source)
-    if isinstance(source, Path) or text.endswith(STUDY_SUFFIXES) or "/" in text or is_file(Path(text)):
+    if isinstance(source, Path) or text.endswith(STUDY_SUFFIXES) or Path(text).name != text:
         path = at_home(source)
         if is_folder(path):
             raise SpecError(_of_folder(path))
@@ -156,6 +155,8 @@ def read_study(source: Path | str | Mapping[str, Any] | Document) -> Document:
     files = study_files()
     if text not in files and is_folder(Path(text)):
         raise SpecError(_of_folder(Path(text)))
+    if text not in files and is_file(Path(text)):
+        raise SpecError(f"'{text}' has no ending .yaml, so that it is the name of no file: give the file as ./{text}")
     if text not in files:
         raise SpecError(with_alternative(unknown_name("study", text, list(files)), "or give the path of a YAML file"))
     return replace(read_yaml(files[text], files[text].name), file=text)
@@ -292,8 +293,8 @@ def _header(document: Document, issues: Issues) -> _Header | None:
     if "name" not in values and document.file:
         values["name"] = Path(document.file).stem
     header = validated(_Header, values, (), issues)
-    if header is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", header.name):
-        issues.add(("name",), header.name, "expected letters, digits, `-`, `_` and `.`: it names the run's folder")
+    if header is not None and not NAME.fullmatch(header.name):
+        issues.add(("name",), header.name, f"expected {NAME_WORDS}: it names the run's folder")
     return header
 
 

@@ -12,12 +12,14 @@ import json
 import math
 import os
 import re
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from json.encoder import encode_basestring
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Literal, cast
 
 import duckdb
@@ -507,11 +509,18 @@ def connect() -> Generator[duckdb.DuckDBPyConnection]:
 def _database(process: int) -> duckdb.DuckDBPyConnection:
     """One thread, in memory, without a file of its own. No file makes it fetch or load an extension.
 
+    What memory does not hold goes to a folder that this user alone may read, not to the working folder, where somebody
+    else may have put a link; nowhere where no such folder can be made.
+
     Args:
         process: Whose it is, since none survives a fork.
     """
     off = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    return duckdb.connect(":memory:", config={"threads": "1", **off})
+    folder = ""
+    with suppress(OSError):  # the disk is full
+        folder = mkdtemp(prefix="assay-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return duckdb.connect(":memory:", config={"threads": "1", "temp_directory": folder, **off})
 
 
 atexit.register(_database.cache_clear)  # else DuckDB lists all of its objects where other libraries outlive it

@@ -140,10 +140,12 @@ def _tell_unchanged(finished_study: FinishedStudy, settled: ResolvedStudy, reque
 
 
 def _show(request: RunRequest, result: Result) -> None:
-    """Open the page where that is asked."""
+    """Open the page where that is asked and it is what its tables give. Raises StoreError where it is another."""
     if request.open and result.page:
         from assay.report.browser import open_page
+        from assay.report.page import require_page
 
+        require_page(result.folder)
         open_page(result.page)
 
 
@@ -165,13 +167,20 @@ def plan_lines(prepared: PreparedStudy, workers: int) -> list[str]:
 
 
 def registration_lines(root: Path) -> list[str]:
-    """Name the registration that is next to a run folder, which the study follows; nothing without one."""
-    from assay.study.registration import read_registration, registration_file
+    """Name the registration that is next to a run folder, which the study follows; nothing without one.
 
-    registration = read_registration(registration_file(root))
-    if registration is None:
+    One that was taken into the folder is named where this user did not make it here.
+    """
+    from assay.study.registration import ANOTHER_SOURCE, FILE, read_registration, registration_file
+
+    files = (registration_file(root), root / FILE)
+    registrations = {file: registration for file in files if (registration := read_registration(file))}
+    foreign = {file: registration for file, registration in registrations.items() if not registration.is_ours}
+    if not foreign and files[0] not in registrations:
         return []
-    return [f"registration: {registration_file(root)} is there and is used, SHA-256 {registration.sha256}"]
+    file, registration = next(iter((foreign or registrations).items()))
+    caution = f"; time and deposit are as the file states, since it comes from {ANOTHER_SOURCE}" if foreign else ""
+    return [f"registration: {file} is there and is used, SHA-256 {registration.sha256}{caution}"]
 
 
 def reach_lines(prepared: PreparedStudy) -> list[str]:
@@ -346,7 +355,7 @@ def _facts(context: PageContext, page: Path) -> dict[str, object]:
 def register_command(request: RunRequest, receipt: str) -> None:
     """Register a study whose data a run would accept, and print its file and its hash."""
     from assay.execution.progress import reading_shown
-    from assay.study.registration import register, registration_file
+    from assay.study.registration import ANOTHER_SOURCE, register, registration_file
     from assay.study.run import check_data
 
     settled = request.settle()
@@ -360,6 +369,8 @@ def register_command(request: RunRequest, receipt: str) -> None:
         return
     commit = f", commit {registration.content['commit']}" if registration.content.get("commit") else ""
     print(f"registered: {file}, {registration.content['time']}{commit}\nSHA-256: {registration.sha256}")
+    if not registration.is_ours:
+        print(f"time and commit are as the file states, since it comes from {ANOTHER_SOURCE}")
     if not registration.receipt:
         print("deposit the hash elsewhere (a commit, an e-mail, a registry), and name the place with --receipt")
 

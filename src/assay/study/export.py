@@ -254,7 +254,9 @@ def _in_and_out(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Iterat
     threshold = "" if cut is None else f" Threshold on the probability of the last: {cut:.4f}."
     crop = f", of which {inputs['crop_share']:g} is kept" if inputs["crop_share"] != 1 else ""
     crop += inputs["resize"] and f", resized by `{inputs['resize']}`"
-    steps = f"; before that {', '.join(map(escape_markdown, inputs['preprocessing']))}" if inputs["preprocessing"] else ""
+    steps = (
+        f"; before that {', '.join(map(escape_markdown, inputs['preprocessing']))}" if inputs["preprocessing"] else ""
+    )
     scaling = escape_markdown(inputs["scaling"]) or "no scaling"
     yield (
         f"- Input: {inputs['values']}, {inputs['channels']} x {inputs['size']} x {inputs['size']}. Images become "

@@ -18,12 +18,12 @@ from typing import Any, cast
 
 import assay
 from assay.core.errors import StoreError
-from assay.core.files import content_hash, file_state, fill_names
+from assay.core.files import content_hash, file_hash, file_state, fill_names, has_mark, leave_mark
 from assay.core.registry import own_code
 from assay.spec.schema import StudySpec
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import LOCK, PREVIEW
-from assay.store.manifest import MANIFEST
+from assay.store.manifest import MANIFEST, is_ours
 from assay.store.schema import SCHEMA_VERSION
 
 FINISHED = "finished.json"
@@ -99,6 +99,7 @@ def remember(root: Path, trials: int, unlearned: int, before: str, now: str) -> 
         counts = {"trials": trials, "unlearned": unlearned}
         hashes = {"causes": now, "effects": _effects(root)}
         write_checked_json(root / FINISHED, {"schema": SCHEMA_VERSION, **hashes, **counts})
+        leave_mark(_written_here(root))
 
 
 def forget(root: Path) -> None:
@@ -107,8 +108,11 @@ def forget(root: Path) -> None:
 
 
 def find_finished(root: Path, spec: StudySpec, skip_bad_rows: bool) -> FinishedStudy | None:
-    """Return a finished study that nothing has changed since; None where a run has to look closer."""
-    if not (root / FINISHED).is_file() or not (root / MANIFEST).is_file():
+    """Return a finished study that nothing has changed since; None where a run has to look closer.
+
+    So it has where this user did not finish the study here: anybody can write such a note.
+    """
+    if not (root / FINISHED).is_file() or not is_ours(root) or not has_mark(_written_here(root)):
         return None
     try:
         note: Mapping[str, Any] = read_checked_json(root / FINISHED)
@@ -122,6 +126,11 @@ def find_finished(root: Path, spec: StudySpec, skip_bad_rows: bool) -> FinishedS
         root, trained=0, probed=0, failed=0, unlearned=note["unlearned"], stopped=False, page=root / "report.html"
     )
     return FinishedStudy(note["trials"], result)
+
+
+def _written_here(root: Path) -> str:
+    """Return what is remembered of a note that this user's Assay wrote here."""
+    return f"finished {file_hash(root / FINISHED)}"
 
 
 def _effects(root: Path) -> str | None:

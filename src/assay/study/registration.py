@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from assay.core.errors import SpecError, StoreError, key_text
-from assay.core.files import content_hash
+from assay.core.files import content_hash, has_mark, leave_mark
 from assay.core.reasons import NO_REASON, Code, Reason, reason_of
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.rows import RULES_VERSION
@@ -33,6 +33,8 @@ from assay.study.families import PlannedComparison, comparison_columns, spec_pai
 from assay.study.interim import primary_pairs
 
 FILE = "registration.json"
+ANOTHER_SOURCE = "another user or machine"
+"""Where a registration comes from that this user did not make on this machine."""
 PLACES = ("folder", "table", "classes", "medmnist", "dataset")
 """Where images lie, which may be moved."""
 
@@ -56,6 +58,19 @@ class Registration:
         """SHA-256 of the content as JSON with sorted keys and without spaces."""
         return content_hash(dict(self.content), 64)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this user registered the study on this machine, with this receipt: anybody can write such a file."""
+        return has_mark(self._mark)
+
+    def remember(self) -> None:
+        """Remember for this user on this machine that the study was registered here."""
+        leave_mark(self._mark)
+
+    @property
+    def _mark(self) -> str:
+        return f"registration {self.sha256} with the receipt {self.receipt}"
+
 
 def registration_file(root: Path) -> Path:
     """Return the file next to a run folder that registers its study."""
@@ -71,6 +86,7 @@ def register(root: Path, spec: StudySpec, receipt: str = "") -> Registration:
     """
     file = registration_file(root)
     registration = read_registration(file)
+    ours = registration is None or registration.is_ours
     if registration is None:
         if any(RunFolder(root).ids("trials")) or any(RunFolder(root).ids("probes")):
             raise StoreError(
@@ -79,6 +95,8 @@ def register(root: Path, spec: StudySpec, receipt: str = "") -> Registration:
         registration = Registration(_content(spec))
     require_registered(root, spec)
     registration = Registration(registration.content, receipt or registration.receipt)
+    if ours:
+        registration.remember()
     for path in (file, *([root / FILE] if (root / FILE).is_file() else [])):
         write_json(
             path, {"registered": registration.content, "sha256": registration.sha256, "receipt": registration.receipt}

@@ -33,7 +33,7 @@ from assay.execution.plan import (
     start_id,
 )
 from assay.execution.progress import Stage, stage_printer
-from assay.execution.run import ObserverFactory, RunSteps, Tables, carry_out, run_tasks
+from assay.execution.run import ObserverFactory, RunSteps, Tables, carry_out, remember_beginning, run_tasks
 from assay.execution.tasks import Event, Executor, Job, Observer, Outcome, Task, with_needs
 from assay.execution.workspace import Workspace
 from assay.report.sentences.reasons import reason_words
@@ -486,6 +486,7 @@ def train_only(prepared: PreparedStudy, watch: ObserverFactory, executor: Execut
         place.folder.require(STUDY, spec.name, spec.files)
         _record_plan(prepared)
         place.folder.begin(STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name, spec.files)
+        remember_beginning(place.root)
         with watch(prepared.tasks) as display:
             return run_tasks(prepared.tasks, prepared.place.folder, executor, display)
 

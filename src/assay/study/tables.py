@@ -50,8 +50,14 @@ from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, 
 from assay.study.measurements import SEED, values_of_seeds
 from assay.study.published import order_rows, published_rows
 from assay.study.records import stored_study
+from assay.study.registration import (
+    ANOTHER_SOURCE,
+    Prespecified,
+    read_prespecified,
+    read_registration,
+    registration_file,
+)
 from assay.study.registration import FILE as REGISTRATION
-from assay.study.registration import Prespecified, read_prespecified, read_registration, registration_file
 from assay.study.replication import find_earlier, replication_rows
 from assay.study.segmentation import point_rows, trade_rows
 from assay.study.similarity import similarity_rows
@@ -566,6 +572,7 @@ def _registration(root: Path) -> dict[str, str]:
         "registered": registration.content["time"],
         "registration": file.name if (file := registration_file(root)).is_file() else "",
         "hash of the registration": registration.sha256,
+        "registration from": "" if registration.is_ours else ANOTHER_SOURCE,
         "deposit": registration.receipt,
     }
     return {**facts, "commit of the registration": registration.content.get("commit", "")}

@@ -731,7 +731,10 @@ def _registration_text(facts: Mapping[str, str]) -> str:
     used = (
         f" The registration {facts['registration']} next to the run folder is used." if "registration" in facts else ""
     )
-    return f"Registered {facts['registered']}, SHA-256 {facts['hash of the registration']} ({place}{commit}).{used}"
+    text = f"Registered {facts['registered']}, SHA-256 {facts['hash of the registration']} ({place}{commit})"
+    if "registration from" not in facts:
+        return f"{text}.{used}"
+    return f"{text}, as its file states: it comes from {facts['registration from']}.{used}"
 
 
 def _replication_text(context: PageContext) -> str:
@@ -836,6 +839,7 @@ def paper_methods(context: PageContext) -> list[str]:
             f"seeds; p-values were {' or '.join(corrections)} within each family of comparisons."
         )
     if any(not math.isnan(numeric(row, "equivalence_p")) for row in rows):
-        fixed = " fixed before the study ran" if "registered" in context.facts else ""
+        is_registered = "registered" in context.facts and "registration from" not in context.facts
+        fixed = " fixed before the study ran" if is_registered else ""
         methods.append(f"Equivalence was tested by two one-sided tests against a margin{fixed}.")
     return methods
