@@ -7,14 +7,16 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.cli.asking import Asking
+from tests.worlds import audits
 from tests.worlds.files import sha256_of
 
-from assay.plugin import RunFolder
+from assay.plugin import RunFolder, SpecError
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.manifest import is_ours, write_manifest
 
@@ -111,6 +113,37 @@ def test_a_run_goes_on_from_no_file_that_was_added(tmp_path: Path, ask: Asking) 
 
 
 @needs_keygen
+def test_what_a_user_keeps_beside_a_run_is_in_no_ones_way(run_copy: Path, ask: Asking) -> None:
+    (run_copy / "notes.json").write_text("{}")
+    assert ask("report", run_copy).code == 0
+
+
+def test_an_audit_that_is_refused_or_stopped_leaves_an_earlier_one_and_is_begun_again_as_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit_run = sys.modules["assay.audit.run"].AuditRun
+    data = audits.images(tmp_path / "set")
+    root = tmp_path / "audit"
+
+    def refuse(_: object) -> None:
+        reading = next((root / "readings").iterdir())
+        shutil.copytree(reading, root / "readings" / "of-another-scaling")
+        raise SpecError("the model seems to be misread")
+
+    for has_earlier in (False, True):
+        with monkeypatch.context() as patch:
+            patch.setattr(audit_run, "checks", property(refuse))
+            with pytest.raises(SpecError, match="misread"):
+                audits.audited(audits.middle, data, root)
+        if has_earlier:
+            assert Asking(capsys)("report", root).code == 0
+        else:
+            shutil.rmtree(root / "readings" / "of-another-scaling")
+        audits.audited(audits.middle, data, root)
+        assert "did not make" not in capsys.readouterr().err
+        assert is_ours(root)
+
+
 def test_no_command_makes_an_added_page_the_users_own(run_copy: Path, tmp_path: Path, ask: Asking) -> None:
     root, key = tmp_path / "validation", new_key(tmp_path / "key")
     validate = ("validate", write_scores(tmp_path / "p.csv"), "--out", root)

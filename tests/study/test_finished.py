@@ -116,18 +116,27 @@ def test_a_study_that_another_user_finished_is_named_and_is_never_called_done_be
 def test_a_run_that_this_user_began_is_continued_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It did not end, and then its folder was moved."""
+    """It was stopped before its end, and then its folder was moved. A copy of it may hold anybody's records."""
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(json.dumps(TINY))
     ask = Asking(capsys)
-    assert ask("run", "tiny.yaml", "--workers", "0").code == 0
-    for name in ("manifest.json", "finished.json"):
-        Path("runs/tiny", name).unlink()
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.study.run.StudyRun.conclude", stop)
+        assert ask("run", "tiny.yaml", "--workers", "0").code == 130
+    shutil.copytree("runs", "copied")
     Path("runs").rename("moved")
-    answer = ask("run", "tiny.yaml", "--workers", "0", "--out", "moved")
-    assert (answer.code, "did not make" in answer.err) == (0, False)
-    assert is_ours(Path("moved/tiny"))
+    for folder, is_named in (("moved", False), ("copied", True)):
+        answer = ask("run", "tiny.yaml", "--workers", "0", "--out", folder)
+        assert (answer.code, "did not make" in answer.err) == (0, is_named)
+        assert is_ours(Path(folder, "tiny")) is not is_named
     assert "1 trial done before, and nothing has changed" in ask("run", "tiny.yaml", "--out", "moved").err
+    for name in ("manifest.json", "finished.json"):  # and what was begun there ended
+        Path("moved/tiny", name).unlink()
+    assert "did not make" in ask("run", "tiny.yaml", "--workers", "0", "--out", "moved").err
 
 
 def test_a_page_that_was_changed_in_a_folder_of_this_user_is_not_opened(

@@ -17,7 +17,7 @@ from assay.audit.origins import TrainedOrigin, origin_of
 from assay.audit.probe import analyze_model
 from assay.audit.request import ModelRequest, ProbeRequest, normalization_words
 from assay.core.errors import DataError, ReadingError, SpecError, WeightsError, key_text
-from assay.core.files import content_hash, default_cache_root
+from assay.core.files import cache_folder, content_hash, default_cache_root
 from assay.core.registry import code_of_folder, own_code
 from assay.core.types import FactorTable
 from assay.data.cache import ProgressCallback, no_progress
@@ -314,7 +314,7 @@ def prepare_model(origin: Origin, request: ProbeRequest, on_progress: ProgressCa
     )
     model = _prepare_model(origin, request, config, population, spec)
     model = _with_identity(model, scene, device)
-    workspace = replace(cache_only, root=request.out or cache_only.cache / "models" / model.content)
+    workspace = replace(cache_only, root=request.out or cache_folder(cache_only.cache, "models", model.content))
     return PreparedAudit(model, spec, population, scene, workspace, device, config, tuple(assumptions), names)
 
 

@@ -266,23 +266,21 @@ def train_references(
         [parts.identity(), request.domain, marks_at_one_dose, request.margin, request.seed, searches and VERSION]
     )
     folder = root or cache_folder(default_cache_root(), "references", key)
+    audits = cache_folder(folder, "audits")
     began, trials = time.monotonic(), list[Path]()
     for number in (1, count):
         trials, n_workers = _train_networks({**study, "seeds": number}, folder / "networks", workers, watch)
-        jobs = {
-            trial.name: AuditJob(trial, audit_request.with_changes(out=folder / "audits" / trial.name))
-            for trial in trials
-        }
-        missing = {name: job for name, job in jobs.items() if not is_file(folder / "audits" / name / "verdicts.json")}
+        jobs = {trial.name: AuditJob(trial, audit_request.with_changes(out=audits / trial.name)) for trial in trials}
+        missing = {name: job for name, job in jobs.items() if not is_file(audits / name / "verdicts.json")}
         run_jobs(missing, workers, watch)
         if number == 1:
             seconds = (count - 1) * (time.monotonic() - began) / max(1, n_workers)
             say(f"{count} reference networks on {len(parts.rows['train']):,} images: about {duration(seconds)}")
-    for path in (folder / "audits").iterdir():
+    for path in audits.iterdir():
         if path.is_dir() and path.name not in {trial.name for trial in trials}:
             shutil.rmtree(path)
-    write_json(folder / "audits" / ABOUT_FILE, {"trained on": len(parts.rows["train"]), "size": IMAGE_SIDE})
-    return folder / "audits"
+    write_json(audits / ABOUT_FILE, {"trained on": len(parts.rows["train"]), "size": IMAGE_SIDE})
+    return audits
 
 
 def _train_networks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from assay.core.errors import ReadingError, SpecError
 from assay.core.files import content_hash, file_hash, has_mark, hide_paths_within, is_file, leave_mark
 from assay.core.registry import load_object
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
-from assay.store.files import Row
-from assay.store.folder import RUN, UNIT_KINDS, RunFolder, working_in
+from assay.store.files import Row, write_text
+from assay.store.folder import BEGUN, UNIT_KINDS, RunFolder, working_in
 from assay.store.kinds import PAGE_WRITER, Kind
 from assay.store.manifest import added_files, foreign_files, is_ours
 
@@ -110,23 +111,22 @@ def carry_out(
     folder = RunFolder(root)
     with working_in(root):
         folder.require(run.kind, run.subject, run.sources)
-        if not (ours := not _has_records_of_others(folder)):
-            from assay.execution.progress import warn  # few runs have such records
-
-            warn(
-                f"{root} holds records that you did not make on this machine. They are used as they are: "
-                "choose another folder (--out) to compute your own"
-            )
+        ours = remember_beginning(folder)
         folder.remove_partial_files()
         folder.refuse_added(units_remade=not run.stamp)
         foreign = foreign_files(root)
-        outcome = _run_rounds(run, folder, executor, watch, ours)
+        try:
+            outcome = _run_rounds(run, folder, executor, watch)
+        finally:
+            if not run.stamp:  # refused or stopped before it replaced an earlier run, which stays as it was
+                folder.remove_added_units()
         if outcome.stopped:
             return FinishedRun(outcome, None)
         folder.write_tables(run.conclude(folder))
         done = FinishedRun(outcome, load_object(run.kind.writer)(root) if with_page else None)
         run.finish(folder, outcome)
         folder.seal(ours=ours, added=foreign)
+        (root / BEGUN).unlink(missing_ok=True)
         return done
 
 
@@ -147,6 +147,8 @@ def rebuild(root: Path) -> Path:
     folder = RunFolder(root)
     kind = folder.require_run()
     with working_in(root):
+        if not kind.rebuild:
+            folder.refuse_added(units_remade=True)  # of a repetition that was killed before it replaced this run
         folder.require_sound(but_remade=True)
         ours, added = is_ours(root), added_files(root)
         if kind.rebuild and not folder.is_signed:
@@ -157,22 +159,43 @@ def rebuild(root: Path) -> Path:
         return path
 
 
-def _has_records_of_others(folder: RunFolder) -> bool:
-    """Return whether a folder has records, and no run there was begun or ended by this user on this machine."""
-    remembered = is_ours(folder.root) or (is_file(folder.root / RUN) and has_mark(_beginning(folder.root)))
-    return not remembered and any(any(folder.ids(kind)) for kind in UNIT_KINDS)
+def remember_beginning(folder: RunFolder) -> bool:
+    """Return whether this user began, on this machine, what a folder holds, and remember it until the run ends.
 
+    If not, a line says that its records are used, and the folder stays another's. It may be moved on its disk.
 
-def remember_beginning(root: Path) -> None:
-    """Remember for this user on this machine that a run was begun in a folder, which may be moved."""
+    Args:
+        folder: The run folder, which is held.
+    """
+    root = folder.root
+    if _began_here(root):
+        return True
+    if not is_ours(root) and (any(any(folder.ids(kind)) for kind in UNIT_KINDS) or folder.has_given_facts):
+        from assay.execution.progress import warn  # few runs have such records
+
+        warn(
+            f"{root} holds records that you did not make on this machine. They are used as they are: "
+            "choose another folder (--out) to compute your own"
+        )
+        return False
+    write_text(root / BEGUN, secrets.token_hex(16))
     leave_mark(_beginning(root))
+    return True
+
+
+def _began_here(root: Path) -> bool:
+    try:
+        return is_file(root / BEGUN) and has_mark(_beginning(root))
+    except OSError:  # another user's
+        return False
 
 
 def _beginning(root: Path) -> str:
-    return f"run begun {file_hash(root / RUN)}"
+    """Return what is remembered: a random number, and that of the folder, so that a copy is told from it."""
+    return f"begun {file_hash(root / BEGUN)} in {root.stat().st_ino}"
 
 
-def _run_rounds(run: RunSteps, folder: RunFolder, executor: Executor, watch: ObserverFactory, ours: bool) -> Outcome:
+def _run_rounds(run: RunSteps, folder: RunFolder, executor: Executor, watch: ObserverFactory) -> Outcome:
     """Run round after round, until none is left or one has no task that was not tried."""
     total, tried = Outcome(), set[str]()
     begun: Mapping[str, str] = {}
@@ -182,8 +205,6 @@ def _run_rounds(run: RunSteps, folder: RunFolder, executor: Executor, watch: Obs
         if run.stamp != begun:
             begun = run.stamp
             folder.begin(run.kind, run.values, begun, run.subject, run.sources)
-            if ours:
-                remember_beginning(folder.root)
         if not tasks:
             break
         tried |= {task.id for task in tasks}

@@ -169,9 +169,10 @@ def result_folder(parent: str, name: str) -> Path:
 
 # One run at a time works in a run folder.
 
-LOCK = ".lock"
-_holds: ContextVar[bool] = ContextVar("holds", default=False)
-"""Whether this process holds a run folder, where it may write units before the manifest of an earlier run goes."""
+LOCK, BEGUN = ".lock", ".begun"
+"""Hidden files of a run folder: held while a run works there; there until a run ends, to know again who began it."""
+_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
+"""Run folders that this process holds, where it may write units before the manifest of an earlier run goes."""
 
 
 @contextmanager
@@ -192,11 +193,11 @@ def working_in(root: Path) -> Generator[None]:
     require_regular_files(root)
     require_writable(root)
     with file_lock(root / LOCK, refuse):
-        token = _holds.set(True)
+        token = _held.set(_held.get() | {root.absolute()})
         try:
             yield
         finally:
-            _holds.reset(token)
+            _held.reset(token)
 
 
 def is_worked_in(root: Path) -> bool:
@@ -252,6 +253,8 @@ _RECORD = "record.json"
 _UNCHECKED = {"record.json", "provenance.json", "checkpoint.pt"}
 """Those that hold times, whose checksum would not be the same when they are made again."""
 _NEVER_REMADE = ("stated.json", "registration.json", "replication.json")
+_FACTS = (*_NEVER_REMADE, "described.json", "finished.json", "plan.json", RUN, "study.json", "verdicts.json")
+"""Files of a run folder, beside its units and tables, that a page or a later run reads."""
 _MAY_LACK = "weights.safetensors"
 """Deleted after the probes where a study keeps none."""
 
@@ -485,7 +488,7 @@ class RunFolder:
 
     def _require_listed(self, path: Path) -> None:
         """Check that a run which ended here wrote a record or a pack, unless one works here now. Raises StoreError."""
-        listed = None if _holds.get() else read_manifest(self.root)
+        listed = None if self.root.absolute() in _held.get() else read_manifest(self.root)
         if listed is not None and path.relative_to(self.root).as_posix() not in listed:
             self._refuse([FileChange("extra", path)])
 
@@ -684,7 +687,9 @@ class RunFolder:
     def is_read(self, path: Path) -> bool:
         """Return whether the tables or the page of this folder may be made of a file, wherever it comes from."""
         *folders, name = path.relative_to(self.root).parts
-        if not folders or folders[0] == "failures":
+        if not folders:
+            return name in _FACTS
+        if folders[0] == "failures":
             return name.endswith(".json")
         if folders[0] in UNIT_KINDS:
             return name == _RECORD
@@ -700,12 +705,23 @@ class RunFolder:
         Raises:
             StoreError: A file was added.
         """
+        if units_remade:
+            self.remove_added_units()
         added = [FileChange("extra", self.root / name) for name in added_files(self.root)]
-        wrong = [change for change in added if self.is_read(change.path)]
-        units = [change for change in wrong if change.path.name == _RECORD and units_remade]
-        for change in units:
-            remove_unit(change.path.parent)
-        self._refuse([change for change in wrong if change not in units])
+        self._refuse([change for change in added if self.is_read(change.path)])
+
+    def remove_added_units(self) -> None:
+        """Remove units, and words on failures, that the last run which ended here did not write."""
+        for path in (self.root / name for name in added_files(self.root)):
+            if path.name == _RECORD and self.is_read(path):
+                remove_unit(path.parent)
+            elif path.parent == self.root / "failures":
+                path.unlink(missing_ok=True)
+
+    @property
+    def has_given_facts(self) -> bool:
+        """Whether it has facts that no run makes of others, such as what is replicated."""
+        return any(is_file(self.root / name) for name in _NEVER_REMADE)
 
     def _refuse(self, wrong: Sequence[FileChange]) -> None:
         if wrong:

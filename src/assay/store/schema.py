@@ -29,6 +29,7 @@
       report.html
       preview/                         a folder with tables, pictures and a page of its own
       .lock                            held while a run works here; empty
+      .begun                           until the run ends: a random number, by which the user who began it is known
 
 Times, hosts and versions are in provenance.json alone: all other files are byte for byte reproducible.
 """

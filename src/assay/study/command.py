@@ -377,13 +377,15 @@ def register_command(request: RunRequest, receipt: str) -> None:
 
 def replicate_command(request: RunRequest) -> None:
     """Run the study of a finished run again, in a folder of its own."""
+    from assay.execution.run import remember_beginning
     from assay.store.find import find_run
-    from assay.store.folder import require_writable, working_in
+    from assay.store.folder import RunFolder, require_writable, working_in
     from assay.study.replication import SEEDS, keep_earlier, prepare_replication
 
     settled, first = prepare_replication(find_run(request.spec, request.out), request.out, request.seeds or SEEDS)
     require_writable(settled.root)
     if not request.dry_run:
         with working_in(settled.root):
+            remember_beginning(RunFolder(settled.root))
             keep_earlier(settled.root, first)
     run_command(request, settled)

@@ -22,7 +22,7 @@ from assay.core.files import content_hash, file_hash, file_state, fill_names, ha
 from assay.core.registry import own_code
 from assay.spec.schema import StudySpec
 from assay.store.files import read_checked_json, write_checked_json
-from assay.store.folder import LOCK, PREVIEW
+from assay.store.folder import BEGUN, LOCK, PREVIEW
 from assay.store.manifest import MANIFEST, is_ours
 from assay.store.schema import SCHEMA_VERSION
 
@@ -33,7 +33,7 @@ LIBRARIES = (
 """Libraries whose versions can change a number or the page."""
 MOST_FILES = 500_000
 """Files whose state is compared, at most; with more, the next run looks closer."""
-IGNORED = (PREVIEW, LOCK, MANIFEST)
+IGNORED = (PREVIEW, LOCK, BEGUN, MANIFEST)
 """Names in a run folder that no result depends on."""
 
 

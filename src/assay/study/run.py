@@ -484,9 +484,9 @@ def train_only(prepared: PreparedStudy, watch: ObserverFactory, executor: Execut
     with working_in(prepared.place.root):
         place, spec = prepared.place, prepared.spec
         place.folder.require(STUDY, spec.name, spec.files)
+        remember_beginning(place.folder)
         _record_plan(prepared)
         place.folder.begin(STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name, spec.files)
-        remember_beginning(place.root)
         with watch(prepared.tasks) as display:
             return run_tasks(prepared.tasks, prepared.place.folder, executor, display)
 
