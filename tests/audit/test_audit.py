@@ -428,7 +428,7 @@ def test_a_group_or_a_column_that_is_too_small_is_an_open_gap(
     named = [["image", *rows[0]], *([f"{at % 1199}.png", *row] for at, row in enumerate(rows[1:]))]
     write_table(tmp_path / "predictions.csv", named)
     assert code("sex", gap) == 2
-    assert "'image' has 1 repeated case: keep one row" in capsys.readouterr().err
+    assert "'image' has 1 repeated case, since 'site' has a row for each of c, b, a: keep" in capsys.readouterr().err
     write_table(tmp_path / "predictions.csv", rows)
     assert code("sex,site", gap) == 3
     assert capsys.readouterr().err == "policy: site c: not tested, and gaps between groups are limited\n"

@@ -56,7 +56,7 @@ def test_a_dose_of_0_that_confounders_share_is_compared_with_the_doses_of_each()
     ]
     (told,) = [
         row["text"]
-        for row in verdict([], [], trials, environments, dosed="p")
+        for row in verdict([], [], trials, environments, dose_axis="p")
         if row["text"].startswith("the number of training rows")
     ]
     assert told.startswith(

@@ -216,6 +216,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(
     monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
     (trial,) = (root / "trials").iterdir()
+    (root / "manifest.json").unlink()  # as a run does when it begins
     left = [trial / "checkpoint.pt", trial / ".curve.parquet.77.partial", root / ".plan.json.77.partial"]
     for path in left:
         path.write_bytes(b"half")

@@ -245,7 +245,7 @@ def test_what_a_later_rule_decided_is_marked_by_a_code(tmp_path: Path, monkeypat
     state(tmp_path, small(), results_exist=True)
     before = read_prespecified(tmp_path, small())
     assert before.mark([row()], lambda _: 3) == [row()]
-    monkeypatch.setattr(registration, "RULES", RULES + 1)
+    monkeypatch.setattr(registration, "RULES_VERSION", RULES + 1)
     state(tmp_path, small(), results_exist=True)
     late, kept = read_prespecified(tmp_path, small()).mark([row(), row(exploratory=True)], lambda _: 3)
     assert reason_of(late).codes == (Code.RULE_CHANGED,)
@@ -257,7 +257,7 @@ def test_rules_are_those_of_the_registration(tmp_path: Path, monkeypatch: pytest
     root = tmp_path / "small"
     root.mkdir()
     register(root, small())
-    monkeypatch.setattr(registration, "RULES", RULES + 1)
+    monkeypatch.setattr(registration, "RULES_VERSION", RULES + 1)
     state(root, small(), results_exist=False)
     assert (root / FILE).read_bytes() == registration_file(root).read_bytes()
     assert read_prespecified(root, small()).rules == RULES

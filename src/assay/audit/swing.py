@@ -540,7 +540,7 @@ def group_swing_difference(
         >>> target, group = np.array([1, 1, 0, 0]), np.array([True, False, True, False])
         >>> first, second = np.array([1.0, 3.0, 2.0, 0.0]), np.array([0.0, 3.0, 2.0, 0.5])
         >>> # The positive of the group is above the negative outside (1 > 0), and 3 > 2 the other way: 0. Then -0.5.
-        >>> group_swing_less(first, second, target, group, np.arange(4)).value
+        >>> group_swing_difference(first, second, target, group, np.arange(4)).value
         0.5
     """
     swings = [_group_swing_with_contributions(score, target, group, patient, alpha) for score in (first, second)]

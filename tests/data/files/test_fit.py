@@ -287,7 +287,7 @@ def test_some_images_of_a_set_at_another_framing_keep_the_range_of_the_set(tmp_p
     prepared: Any = SimpleNamespace(
         request=SimpleNamespace(data=spec_of(folder)),
         population=SimpleNamespace(dataset=padded),
-        place=SimpleNamespace(cache=tmp_path / "cache"),
+        workspace=SimpleNamespace(cache=tmp_path / "cache"),
     )
     found = alternative_framings(prepared, list(range(12)))["fit squash"]
     np.testing.assert_array_equal(found.read(np.arange(12)).numpy(), squashed.images.read(np.arange(12)).numpy())

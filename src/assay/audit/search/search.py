@@ -511,13 +511,13 @@ def split_in_two(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"
         halves by position, and 0.
 
     Examples:
-        >>> high, separation = split(np.array([0.0, 5.1, 0.1, 5.0]))
-        >>> high.tolist(), split(np.zeros(4))[1]
+        >>> high, separation = split_in_two(np.array([0.0, 5.1, 0.1, 5.0]))
+        >>> high.tolist(), split_in_two(np.zeros(4))[1]
         ([False, True, False, True], 0.0)
 
         Halves of one normal distribution are 2.65 apart:
 
-        >>> high, separation = split(np.random.default_rng(0).normal(size=200_000))
+        >>> high, separation = split_in_two(np.random.default_rng(0).normal(size=200_000))
         >>> round(float(high.mean()), 1), 2.63 < separation < 2.67
         (0.5, True)
     """
