@@ -1,6 +1,6 @@
 # Assay with the processor builds of PyTorch, about 2 GB, as a user without rights.
 #   docker build -t assay .
-#   docker run --rm -v "$PWD:/work" --user "$(id -u):$(id -g)" assay run nodule-loss --scale quick
+#   docker run --rm -v "$PWD:/work" -v "$PWD/.assay:/state" -e XDG_STATE_HOME=/state --user "$(id -u):$(id -g)" assay run nodule-loss --scale quick
 # The base image is Python 3.12.14 on Debian 13, by the digest of its index for all processors. For a newer one, take
 # the digest that `docker buildx imagetools inspect python:3.12-slim` prints.
 FROM python:3.12-slim@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea
