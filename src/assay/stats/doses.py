@@ -62,10 +62,10 @@ def interaction(a: DoseCurve, b: DoseCurve, name: str, margin: float | None = No
         With the confounder in training, a calls 10 of 20 images right instead of 14, and b 14 as before:
 
         >>> target = np.arange(20) % 2
-        >>> def panel(right):
-        ...     signs = np.where(np.arange(20) < right, 1.0, -1.0)
+        >>> def panel(n_right):
+        ...     signs = np.where(np.arange(20) < n_right, 1.0, -1.0)
         ...     return SeedPredictions(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
-        >>> a, b = ([DosePanel(0.0, panel(14)), DosePanel(1.0, panel(right))] for right in (10, 14))
+        >>> a, b = ([DosePanel(0.0, panel(14)), DosePanel(1.0, panel(n_right))] for n_right in (10, 14))
         >>> round(interaction(a, b, "accuracy").value, 6)
         -0.2
     """
@@ -91,7 +91,7 @@ def dose_outcome(curve: DoseCurve, name: str) -> Contrast:
 def interaction_of_measures(
     a: Sequence[MeasureBySeed], b: Sequence[MeasureBySeed], margin: float | None = None, *, bounded: bool = True
 ) -> Contrast:
-    """The same of values that are evaluated already, such as a flip rate; p = 0 first.
+    """Return the `interaction` of values that are evaluated already, such as a flip rate; p = 0 first.
 
     Over the seeds that have a number at every dose.
 
@@ -134,7 +134,7 @@ def combine_scales(plain: Contrast, probit_contrast: Contrast) -> Contrast:
 # A recipe that has little to lose loses little, so a small fall may be want of skill and not robustness. Each recipe
 # was trained on several amounts of data, at every dose. Its clean performance is the measure at p = 0 on images that
 # have no confounder; the level is the best that both recipes reach, and each is evaluated at the amount, between two
-# neighboring ones, where it first reaches that level. There the mean changes over the doses (`dose_response`) are
+# neighboring ones, where it first reaches that level. There the mean changes over the doses (`dose_outcome`) are
 # compared.
 #
 # Amounts are matched on the mean over seeds: seed by seed, those that were lucky on the clean images would be chosen.
@@ -182,19 +182,19 @@ def matched_clean(a: TrainingSizes, b: TrainingSizes, name: str, margin: float |
     """The change over the doses of recipe a less that of b, where both are equally good on clean images.
 
     Over the seeds that both kept at every amount and dose, with the p of both scales together, as in `interaction`;
-    `equal` says at which level and amounts. Undefined where no level is reached by both. Raises ValueError unless all
-    amounts have the same doses, the first of them 0, and each recipe at least 2 amounts.
+    `matched_level` holds the level and the amounts. Undefined where no level is reached by both. Raises ValueError
+    unless all amounts have the same doses, the first of them 0, and each recipe at least 2 amounts.
 
     Examples:
         Recipe b needs twice the rows, and nothing else differs:
 
         >>> target = np.arange(20) % 2
-        >>> def panel(right):
-        ...     signs = np.where(np.arange(20) < right, 1.0, -1.0)
+        >>> def panel(n_right):
+        ...     signs = np.where(np.arange(20) < n_right, 1.0, -1.0)
         ...     return SeedPredictions(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
-        >>> def amount(rows, right):
-        ...     doses = [DosePanel(0.0, panel(right)), DosePanel(1.0, panel(right - 2))]
-        ...     return TrainingSizePanel(rows, panel(right), doses)
+        >>> def amount(n_rows, n_right):
+        ...     doses = [DosePanel(0.0, panel(n_right)), DosePanel(1.0, panel(n_right - 2))]
+        ...     return TrainingSizePanel(n_rows, panel(n_right), doses)
         >>> a, b = [amount(100, 14), amount(200, 16)], [amount(200, 14), amount(400, 16)]
         >>> result = matched_clean(a, b, "accuracy")
         >>> abs(round(result.value, 6)), result.matched_level.a, result.matched_level.b
@@ -207,6 +207,8 @@ def matched_clean(a: TrainingSizes, b: TrainingSizes, name: str, margin: float |
     sides = [_select_common_seeds(amounts, name, seeds) for amounts in (a, b)]
     if reason := next((part.reason for side in sides for part in side.clean if part.reason), NO_REASON):
         return untested_contrast(reason, margin)
+    # In `losses`, lower is better whatever the measure. The level is the best that both reach: the worse of their two
+    # best values. No amounts match where a recipe is better than the level with its fewest rows.
     sign = -1.0 if direction_of(name) == "higher" else 1.0
     losses = [sign * side.clean_means for side in sides]
     level = max(float(side_values.min()) for side_values in losses)
