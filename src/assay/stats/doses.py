@@ -53,10 +53,18 @@ DoseCurve = Sequence[DosePanel]
 
 
 def interaction(a: DoseCurve, b: DoseCurve, name: str, margin: float | None = None) -> Contrast:
-    """The outcome of recipe a less that of recipe b, on the plain scale, with the p of both scales together.
+    """Compute the outcome of recipe a less that of recipe b, on the plain scale, with the p-value of both scales.
 
-    Over the seeds that both kept at every dose. margin: of equivalence, on the plain scale. Raises ValueError unless
-    both have the same doses, the first of them 0. `name` is a measure from 0 to 1.
+    It is over the seeds that both have at every dose.
+
+    Args:
+        a: Doses of one recipe.
+        b: Doses of the other, the same ones.
+        name: A measure from 0 to 1.
+        margin: Margin of equivalence, on the plain scale.
+
+    Raises:
+        ValueError: The recipes have different doses, or the first dose is not 0.
 
     Examples:
         With the confounder in training, a calls 10 of 20 images right instead of 14, and b 14 as before:
@@ -79,9 +87,9 @@ def interaction(a: DoseCurve, b: DoseCurve, name: str, margin: float | None = No
 
 
 def dose_outcome(curve: DoseCurve, name: str) -> Contrast:
-    """The effect of the doses: the mean over p > 0 of a measure less that at p = 0, over the seeds kept at every dose.
+    """Compute the effect of the doses: the mean over p > 0 of a measure less that at p = 0.
 
-    Raises ValueError unless the first dose is 0 and there is another.
+    It is over the seeds that all doses have. Raises ValueError unless the first dose is 0 and there is another.
     """
     if len(curve) < 2 or curve[0].dose != 0:
         raise ValueError(f"doses are {tuple(level.dose for level in curve)}: give 0 and at least another")
@@ -113,12 +121,12 @@ def interaction_of_measures(
 
 
 def dose_weights(doses: int) -> Float[np.ndarray, " d"]:
-    """Weights of the doses that make a recipe's outcome: -1 for p = 0, equal shares of 1 for the others."""
+    """Return the weights of the doses in a recipe's outcome: -1 for p = 0, equal shares of 1 for the others."""
     return np.array([-1.0, *[1 / (doses - 1)] * (doses - 1)])
 
 
 def combine_scales(plain: Contrast, probit_contrast: Contrast) -> Contrast:
-    """The contrast of the plain scale with the p-value of both: the greater, or 1 where their signs differ."""
+    """Return the contrast on the plain scale with the p-value of both: the greater, or 1 where their signs differ."""
     signs_agree = plain.value * probit_contrast.value > 0
     p = float(np.maximum(plain.p, probit_contrast.p)) if signs_agree or np.isnan(plain.p + probit_contrast.p) else 1.0
     reason = plain.reason or (
@@ -179,11 +187,19 @@ class _RecipeCurves:
 
 
 def matched_clean(a: TrainingSizes, b: TrainingSizes, name: str, margin: float | None = None) -> Contrast:
-    """The change over the doses of recipe a less that of b, where both are equally good on clean images.
+    """Compute the change over the doses of recipe a less that of b, where both are equally good on clean images.
 
-    Over the seeds that both kept at every amount and dose, with the p of both scales together, as in `interaction`;
-    `matched_level` holds the level and the amounts. Undefined where no level is reached by both. Raises ValueError
-    unless all amounts have the same doses, the first of them 0, and each recipe at least 2 amounts.
+    It is over the seeds that both have at every amount and dose, with the p-value of both scales, as in `interaction`.
+    `matched_level` holds the level and the amounts. Undefined where no level is reached by both.
+
+    Args:
+        a: One recipe at its amounts of training data.
+        b: The other, at amounts that may differ.
+        name: A measure from 0 to 1.
+        margin: Margin of equivalence, on the plain scale.
+
+    Raises:
+        ValueError: Amounts have different doses, the first dose is not 0, or a recipe has fewer than 2 amounts.
 
     Examples:
         Recipe b needs twice the rows, and nothing else differs:
@@ -259,7 +275,17 @@ def _contrast_on_scale(
     margin: float | None,
     scale: Literal["plain", "probit"],
 ) -> Contrast:
-    """The contrast on one scale; clean performance is matched on the plain one, so that places are the same on both."""
+    """Compute the contrast on one scale.
+
+    Clean performance is matched on the plain scale in any case, so that the amounts are the same on both.
+
+    Args:
+        sides: Both recipes.
+        weights: Weights of the amounts of each recipe, see `crossing_weights`.
+        level_setter: Position of the recipe whose best clean performance is the level.
+        margin: Margin of equivalence, on this scale.
+        scale: The scale of the changes.
+    """
     terms: list[Term] = []
     for position, (side, weight) in enumerate(zip(sides, weights, strict=True)):
         sign = 1.0 if position == 0 else -1.0
@@ -286,13 +312,13 @@ def _contrast_on_scale(
 
 
 def _change_terms(doses: Sequence[MeasureBySeed], scale: str) -> list[Term]:
-    """The terms of the mean change over p > 0 from p = 0."""
+    """Return the terms of the mean change over p > 0 from p = 0."""
     parts = [probit(part) for part in doses] if scale == "probit" else doses
     return list(zip(parts, dose_weights(len(parts)).tolist(), strict=True))
 
 
 def _slope(side: _RecipeCurves, weight: Float[np.ndarray, " n"], changes: Sequence[float]) -> float:
-    """Slope of the change over clean performance, between the two amounts that enclose the level."""
+    """Return the slope of the change over clean performance, between the two amounts that enclose the level."""
     j = max(int(np.flatnonzero(weight)[-1]), 1)
     step = float(side.clean_means[j] - side.clean_means[j - 1])
     return (changes[j] - changes[j - 1]) / step if step else 0.0
