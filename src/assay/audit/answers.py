@@ -65,8 +65,9 @@ least 1 log-odds."""
 class StoredPredictions:
     """The predictions that an audit stored in its run folder, one table per reading.
 
-    Three terms of the methods: the *leading region* is the one that the search found first. A region is *neutralized*
-    where it has the same content in all images. *Clean networks* never saw a mark in training.
+    Three terms of the methods: the *leading region* is the one that the headline names among those that searches found
+    (`rows.leading_region`). A *neutralized* region has the same content in all images. *Clean networks* never saw a
+    mark in training.
 
     Attributes:
         folder: The run folder.
