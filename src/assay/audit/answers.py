@@ -500,10 +500,17 @@ def write_mark(folder: RunFolder, name: str, clean: Environment, with_mark: Envi
 def write_region(
     folder: RunFolder, images: Environment, region: Region, carry: Bool[np.ndarray, " n"], name: str
 ) -> None:
-    """Write pictures of a region: the mean of the images that carry something there and of the others, their
-    difference, and three images of each. Of a shape at changing places there are no means.
+    """Write pictures of a region: the means of both groups of images, their difference, and three images of each.
 
-    A region that does not span the image is shown with as much around it on each side.
+    Of a shape at changing places there are no means. They show the region with half of its height and width around it
+    on each side, as far as the image goes.
+
+    Args:
+        folder: The run folder.
+        images: The images that were searched.
+        region: The region.
+        carry: Whether each image carries something in the region that the others lack.
+        name: Name of the search, in the names of the files.
     """
     pixels = images.images.read(np.arange(len(images))).numpy()
     where, parts = region.pixel_mask(*pixels.shape[2:]), dict[str, np.ndarray]()

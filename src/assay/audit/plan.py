@@ -45,7 +45,7 @@ _SEARCH_SHARE = 0.65
 _SEARCH_PASSES_FIXED = sum(FIXED_PASSES.values()) + candidates.FIXED_PASSES
 _SEARCH_PASSES_PER_IMAGE = sum(PASSES_PER_IMAGE.values()) + candidates.PASSES_PER_IMAGE + 1
 """Upper bounds on the passes of the first searches: once, and for each image, which is read without changes too. Later
-searches need a finding or known limits, and are not counted; see `search/search.py`."""
+searches need a finding, a shape in images or known limits, and are not counted; see `search/search.py`."""
 _PLACEMENT_IMAGES, _PLACEMENT_SHARE = 8, 0.1
 """Images of each half of the patients on which places of a mark are compared; share of the budget that this may take.
 """

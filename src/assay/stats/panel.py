@@ -231,7 +231,7 @@ def pseudo_samples(standard_error: float | Float[np.ndarray, " s"], name: str) -
 
 @lru_cache
 def _pseudo_sample_codes(name: str) -> Int[np.ndarray, " n"]:
-    # Disjoint ranges below 0, one per name: no patient has such a code, and two checksums are at least 2**20 apart.
+    # Ranges below 0, where no patient has a code: one per checksum of a name, 2**20 codes apart and so disjoint.
     first = -(zlib.crc32(name.encode()) + 1) * 2**20
     return np.arange(first - N_PSEUDO_SAMPLES, first)
 
