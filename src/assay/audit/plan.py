@@ -54,7 +54,7 @@ _TIMING_IMAGES = 16
 _N_COMPARED_IMAGES = 400
 """Images on which other scalings are tried."""
 StageCallback = Callable[[str], None]
-"""Prints what an audit does next, in words; for all modules that make or run one."""
+"""Takes what an audit does next, in words, and shows it; for all modules that make or run one."""
 
 
 # What is asked for, checked.
@@ -243,6 +243,7 @@ def battery_of(request: AuditRequest, all_images: Environment) -> tuple[tuple[Au
 
 
 def _severities(request: AuditRequest) -> tuple[int, ...]:
+    """Return the severities at which distortions are read: all of them in a full audit."""
     return EVERY_SEVERITY if request.is_full else SEVERITIES
 
 
@@ -361,6 +362,7 @@ class AuditPlan:
         return {mark.name: self._doses(mark) for mark in self.battery[0]}
 
     def _doses(self, mark: AuditedMark) -> list[PlannedReading]:
+        """Return a reading of the marked images per dose of a mark, as it is drawn."""
         table = self.unmarked_images.table
         return [
             self.make_reading(

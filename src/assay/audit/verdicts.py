@@ -223,6 +223,7 @@ def decide_region(
 
 
 def _too_few_patients(effect: Effect, limit: float | None = None) -> AuditDecision:
+    """Return `inconclusive`, with the images at which there would be enough patients of the smallest class."""
     needed = math.ceil(effect.images * LEAST_PATIENTS / effect.effective_patients)
     return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (OpenQuantity.PATIENTS,), needed)
 

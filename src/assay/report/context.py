@@ -49,7 +49,7 @@ def text_mapping(text: Any) -> Mapping[str, str]:
 
 @cache
 def _read(text: str) -> Mapping[str, str]:
-    """Cached, since thousands of rows hold the few texts of a study's recipes."""
+    """Parse a JSON object, cached since thousands of rows hold the few texts of a study's recipes."""
     parsed: Any = json.loads(text)
     return MappingProxyType({str(key): str(value) for key, value in cast("Mapping[Any, Any]", parsed).items()})
 
@@ -112,6 +112,7 @@ def networks(tables: Mapping[str, Rows]) -> Rows:
 
 
 def _checked_rows(folder: RunFolder, table: Table) -> Rows:
+    """Return the rows of a table. Raises StoreError where it lacks a column."""
     rows, name = folder.table_by_column(table.name), table.name
     missing = [column for column in table.names if rows and column not in rows[0]]
     if missing:
@@ -229,10 +230,12 @@ class CellFormat:
 
 
 def _verdict_of_page(context: PageContext) -> list[str]:
+    """Return the verdict of a page as the answer of a run."""
     return [context.page.text(context).verdict or "No answer is possible from these results."]
 
 
 def _no_block(context: PageContext, measure: str) -> Block:
+    """Raise StoreError, since the page of this kind of run has no figure of a single measure."""
     RunFolder(context.root).require_table("estimates")
     raise StoreError(f"{context.root} has no figure of {measure}")
 

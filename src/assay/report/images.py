@@ -103,6 +103,7 @@ def logit_drawing(values: LogitsByLevel, styles: Mapping[str, Style], width: flo
 
 
 def _draw_arrow(ends: LogitPair, scale: AxisScale, y: float, style: Style) -> str:
+    """Draw the shift of a logit at a height: from a stroke to a marker; nothing where one is not finite."""
     if not all(map(math.isfinite, ends)):
         return ""
     before, after = map(scale, ends)
@@ -116,6 +117,7 @@ def logit_words(values: LogitsByLevel) -> str:
 
 
 def _value_words(values: LogitsByLevel) -> Iterator[str]:
+    """Yield both logits of each level and dose in words."""
     for level, doses_of_level in values.items():
         for dose, (low, high) in doses_of_level.items():
             where = f"{level}, trained at {dose}" if dose else level

@@ -426,8 +426,10 @@ def _frame(image: UInt8[np.ndarray, "h w 3"], is_visible: bool) -> UInt8[np.ndar
 
 
 def _factor_value_text(environment: Environment, factor: str, i: int) -> str:
+    """Return the value of a factor for the image at a position, with its unit."""
     return environment.table.factor(factor).text(float(environment.table.columns[factor][i]))
 
 
 def _file_stem(name: str) -> str:
+    """Return a name with letters, digits and hyphens only, in lower case."""
     return "".join(letter if letter.isalnum() else "-" for letter in name).strip("-").lower()

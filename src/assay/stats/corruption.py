@@ -53,6 +53,16 @@ def _ratios(
     measure: str,
     undefined_code: Code,
 ) -> list[dict[str, Any]]:
+    """Return the rows of one measure, as `corruption_rows`.
+
+    Args:
+        estimates: As of `corruption_rows`.
+        axis: As of `corruption_rows`.
+        baseline_value: As of `corruption_rows`.
+        error_measure: The measure in `estimates` whose ratio to that of the baseline is taken.
+        measure: The measure of the rows.
+        undefined_code: Reason where the baseline's sum over severities is not above 0.
+    """
     rows_by_family: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
     lower_bounds: dict[tuple[str, str, str], float] = {}
     for row in estimates:
@@ -95,6 +105,7 @@ def _ratios(
 
 
 def _recipe_key(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the recipe and the environment of a row, over whose families a mean is taken."""
     return row["recipe"], row["environment"]
 
 
@@ -108,7 +119,7 @@ def _mean_over_families(rows: Sequence[Mapping[str, Any]], *, is_complete: bool)
 
 
 def _ratio_row(error_row: Mapping[str, Any], family: str, baseline: str, ratio: Metric) -> dict[str, Any]:
-    # a ratio has no interval, no chance level and no unit
+    """Return the row of a ratio, which has no interval, no chance level and no unit, from that of an error."""
     undefined = dict.fromkeys(("low", "high", "standard_error", "df", "chance"), float("nan"))
     columns = {"factor": family, "level": "", "group": baseline, "unit": "", "direction": "lower"}
     return {**error_row, **undefined, **columns, "value": ratio.value, "reason": str(ratio.reason)}

@@ -37,6 +37,10 @@ from assay.stats.panel import MeasureBySeed, SeedPredictions, evaluate, probit
 class DosePanel:
     """Outputs of a recipe when a share p of a class had the confounder in training.
 
+    Attributes:
+        dose: The share p.
+        panel: The outputs.
+
     Examples:
         >>> panel = SeedPredictions(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
         >>> curve = [DosePanel(p, panel) for p in (0.0, 0.5, 1.0)]  # none, half and all of a class
@@ -156,7 +160,12 @@ def combine_scales(plain: Contrast, probit_contrast: Contrast) -> Contrast:
 
 @dataclass(frozen=True)
 class TrainingSizePanel:
-    """A recipe trained on so many rows: its doses, p = 0 first, and its outputs at p = 0 on clean images.
+    """A recipe trained on one amount of data.
+
+    Attributes:
+        n_rows: Number of training rows.
+        clean: Outputs of the networks trained at p = 0, on images without the confounder.
+        doses: Outputs at each dose, p = 0 first.
 
     Examples:
         >>> panel = SeedPredictions(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
@@ -178,7 +187,14 @@ Term = tuple[MeasureBySeed, float]
 
 @dataclass(frozen=True)
 class _RecipeCurves:
-    """A recipe whose parts hold the same seeds: amounts [n], clean parts [n] and their means [n], doses [n][d]."""
+    """A measure of a recipe at n amounts of training data and d doses, all of the same seeds.
+
+    Attributes:
+        n_rows: Training rows of each amount, [n].
+        clean: The measure at p = 0 on clean images, per amount.
+        clean_means: Its mean over seeds, [n].
+        doses: The measure per amount and dose, [n][d].
+    """
 
     n_rows: Float[np.ndarray, " n"]
     clean: Sequence[MeasureBySeed]
@@ -242,6 +258,7 @@ def matched_clean(a: TrainingSizes, b: TrainingSizes, name: str, margin: float |
 
 
 def _checked_panels(a: TrainingSizes, b: TrainingSizes) -> list[SeedPredictions]:
+    """Return all panels of both recipes. Raises ValueError where amounts or doses do not suffice for a match."""
     doses = {tuple(level.dose for level in amount.doses) for amount in (*a, *b)}
     if (
         min(len(a), len(b)) < 2
@@ -262,6 +279,7 @@ def _list_numbers(values: Iterable[float]) -> str:
 
 
 def _select_common_seeds(amounts: TrainingSizes, name: str, seeds: Int[np.ndarray, " s"]) -> _RecipeCurves:
+    """Evaluate a measure of a recipe at all amounts and doses, for some seeds only."""
     clean = [select_seeds(evaluate(amount.clean, name), seeds) for amount in amounts]
     doses = [[select_seeds(evaluate(level.panel, name), seeds) for level in amount.doses] for amount in amounts]
     values = np.array([part.values.mean() for part in clean])
@@ -325,6 +343,7 @@ def _slope(side: _RecipeCurves, weight: Float[np.ndarray, " n"], changes: Sequen
 
 
 def _unreached_reason(sides: Sequence[_RecipeCurves]) -> Reason:
+    """Return the reason why no level is reached by both recipes, with the ranges of their clean performance."""
     (low_a, high_a), (low_b, high_b) = ((float(side.clean_means[0]), float(side.clean_means[-1])) for side in sides)
     fewest, most = float(sides[0].n_rows[0]), float(sides[0].n_rows[-1])
     ends = {"low_a": low_a, "high_a": high_a, "low_b": low_b, "high_b": high_b}

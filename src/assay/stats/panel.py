@@ -231,6 +231,7 @@ def pseudo_samples(standard_error: float | Float[np.ndarray, " s"], name: str) -
 
 @lru_cache
 def _pseudo_sample_codes(name: str) -> Int[np.ndarray, " n"]:
+    """Return the codes of the pseudo-samples of a name."""
     # Ranges below 0, where no patient has a code: one per checksum of a name, 2**20 codes apart and so disjoint.
     first = -(zlib.crc32(name.encode()) + 1) * 2**20
     return np.arange(first - N_PSEUDO_SAMPLES, first)
@@ -309,6 +310,7 @@ def effective_patients_of_classes(target: Int[np.ndarray, " n"], patient: Int[np
 
 
 def _undefined_seeds(reasons: list[Reason], n_seeds: int) -> Reason:
+    """Return why a measure is undefined for a panel; no reason where it is defined for all of its seeds."""
     if not n_seeds:
         return Reason.of(Code.NO_SEED)
     if not reasons or len(reasons) == n_seeds:
