@@ -171,7 +171,7 @@ def page_scope(tables: Mapping[str, Rows]) -> PageScope:
     for row in networks(tables):
         for axis, value in coordinates(row).items():
             values.setdefault(axis, []).append(value)
-    varying_axes = {axis: levels for axis, labels in values.items() if len(levels := distinct_values(labels)) > 1}
+    varying_axes = {name: distinct for name, labels in values.items() if len(distinct := distinct_values(labels)) > 1}
     contrasts = [row for row in tables.get("contrasts", ()) if row["role"] not in CONTROLS]
     lead_contrast = leading(contrasts) or next(iter(contrasts), None)
     doses = tables.get("dose_changes", ())

@@ -252,9 +252,11 @@ def matched_clean(a: TrainingSizes, b: TrainingSizes, name: str, margin: float |
         _contrast_on_scale(sides, weights, level_setter, margin, scale) for scale in ("plain", "probit")
     ]
     all_seeds = {int(seed) for panel in panels for seed in panel.seed_ids}
-    amounts = [float(weight @ side.n_rows) for weight, side in zip(weights, sides, strict=True)]
+    matched_amounts = [float(weight @ side.n_rows) for weight, side in zip(weights, sides, strict=True)]
     combined = combine_scales(contrasts_by_scale[0], contrasts_by_scale[1])
-    return replace(combined, left_out=len(all_seeds) - len(seeds), matched_level=MatchedLevel(sign * level, *amounts))
+    return replace(
+        combined, left_out=len(all_seeds) - len(seeds), matched_level=MatchedLevel(sign * level, *matched_amounts)
+    )
 
 
 def _checked_panels(a: TrainingSizes, b: TrainingSizes) -> list[SeedPredictions]:

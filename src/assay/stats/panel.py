@@ -205,7 +205,7 @@ def measure_by_seed(
     missing = int(np.isnan(values).sum())
     why = Reason.of(Code.UNDEFINED_SEEDS, count=missing, seeds=len(values)) + reason if missing else NO_REASON
     samples_by_seed = [part.samples for part in contributions_by_seed or ()]
-    shared = bool(samples_by_seed) and all(np.array_equal(samples, samples_by_seed[0]) for samples in samples_by_seed)
+    shared = bool(samples_by_seed) and all(np.array_equal(other, samples_by_seed[0]) for other in samples_by_seed)
     samples = samples_by_seed[0] if shared else np.unique(np.concatenate([np.zeros(0, np.int64), *samples_by_seed]))
     contributions = np.zeros((len(values), len(samples)))
     # Not strict, since without contributions there is nothing to fill in: the array then has no columns.
