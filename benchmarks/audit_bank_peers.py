@@ -109,10 +109,11 @@ def shortkit(made: Any) -> dict[str, bool]:
 
 def earlier(made: Any, network: Path) -> dict[str, bool]:
     """Return the statements in the headline of an audit of drawn marks."""
+    # Of the checkout 8541ab18, not of this one.
+    from assay.report.sentences.audit import HARMFUL, leading
     from PIL import Image as Picture
 
     import assay
-    from assay.audit.words import HARMFUL, leading
 
     with tempfile.TemporaryDirectory() as kept:
         rows = ["image,target,patient"]

@@ -57,19 +57,24 @@ from assay.store.folder import RunFolder
 _N_GRAY_IMAGES = 16
 """Images in which the gray value of a mark is measured."""
 REPEAT_TOLERANCE = 1e-4
-"""Largest difference of scores between two readings of an image: this share of their range, at least of 1 log-odds."""
+"""Largest difference of scores between two readings of an image, as a share of the range of scores, which counts as at
+least 1 log-odds."""
 
 
 @dataclass(frozen=True, eq=False)
 class StoredPredictions:
     """The predictions that an audit stored in its run folder, one table per reading.
 
+    Three terms of the methods: the *leading region* is the one that the headline names among those that searches found
+    (`rows.leading_region`). A *neutralized* region has the same content in all images. *Clean networks* never saw a
+    mark in training.
+
     Attributes:
         folder: The run folder.
         plan: What is read.
         model_threshold: The model's own threshold, if it has one.
         skips_doses: Whether doses that cannot change a verdict are left out.
-        is_calibrated: Whether the scores are probabilities on any scale.
+        is_calibrated: Whether the scores are probabilities or their logits.
     """
 
     folder: RunFolder
@@ -182,32 +187,38 @@ class StoredPredictions:
     def verdict_on_mark(
         self, mark: AuditedMark, reference: Reference | None, neutralized: NeutralizedRegions | None
     ) -> tuple[Row, list[Row]]:
-        """Return a row of `tables.VERDICTS` and rows of `tables.EFFECTS`.
+        """Decide on a mark, as it is drawn and at the places where it changes scores most.
 
         The verdict is the more severe of two: that of the mark as it is drawn, and that at its cross-fitted places.
         The leading region explains a placement if less than half of its change of scores remains when the region is
-        neutralized; the other placement then has precedence. The page has no sentence on an explained mark, since it
-        names the region. The mark still keeps its verdict, also for policies.
+        neutralized; the other placement then has precedence. The page has no sentence on an explained mark, since the
+        page names the region instead. The mark still keeps its verdict, also for policies.
 
         Args:
             mark: The mark.
             reference: Clean networks, which were read with the mark as it is drawn.
             neutralized: The leading region, and others that were found; None where none was found.
+
+        Returns:
+            A row of `tables.VERDICTS` and rows of `tables.EFFECTS`. In the first, `drawn` lists the arguments of the
+            mark with its gray value, `look` says in words what is drawn and where, and `explained` is whether the
+            leading region explains the deciding placement.
         """
-        component, reading, drawings = mark.doses[DECIDING].label, self.plan.marks[mark.name][DECIDING], [mark.drawing]
+        component, drawings = mark.doses[DECIDING].label, [mark.drawing]
+        reading_as_drawn = self.plan.marks[mark.name][DECIDING]
         try:
             decided, effects = self.decide_on_mark(mark, reference)
         except ReadingError as error:  # such as NaN under this mark alone
             return not_tested_row(mark.name, "mark", reason_of_error(error), component), []
-        drawings.append(_mean_gray(self.plan.unmarked_images, reading.images()))
-        placements = [(decided, "", reading)]
+        drawings.append(_mean_gray(self.plan.unmarked_images, reading_as_drawn.images()))
+        placements = [(decided, "", reading_as_drawn)]
         with suppress(ReadingError):
             if chosen := self.strongest_places(mark, neutralized):
-                reading = self.plan.reading_at_places(mark, chosen)
+                reading_elsewhere = self.plan.reading_at_places(mark, chosen)
                 decision_elsewhere = decide_mark(
-                    [self._effect_of_mark(mark, reading, DOSES[DECIDING])], 0, self.plan.request.margin
+                    [self._effect_of_mark(mark, reading_elsewhere, DOSES[DECIDING])], 0, self.plan.request.margin
                 )
-                placements.append((decision_elsewhere, " or ".join(dict.fromkeys(chosen)), reading))
+                placements.append((decision_elsewhere, " or ".join(dict.fromkeys(chosen)), reading_elsewhere))
                 drawings.append(f"tried at {len(mark.places)} places")
         decided_placements = [
             (decision, place, decision.verdict in ADVERSE_VERDICTS and not self._keeps_effect(reading, neutralized))
@@ -219,6 +230,7 @@ class StoredPredictions:
         row = {**verdict_row(mark.name, "mark", most_severe, component, mark.family), "place": place,
                "drawn": ", ".join(filter(None, drawings)), "look": mark.look(place),
                "explained": explained}  # fmt: skip
+        # Clean networks were read with the mark as it is drawn, so at another place no limit can show reliance.
         if place and decided.limit is not None and most_severe.verdict == Verdict.AFFECTED:
             row["open"] = str(OpenQuantity.PLACE)
         other_rows = [
@@ -319,6 +331,7 @@ class StoredPredictions:
         better_candidate = better_preprocessing(as_given, alternatives, self.plan.compared_in_second_half)
         if better_candidate is not None:
             name, order, gain = better_candidate
+            # An empty name is the given preprocessing, with another order of the outputs.
             better = {"": as_given, **alternatives}[name].reorder(order).performance
             assert as_given.performance is not None
             assert better is not None
@@ -371,7 +384,7 @@ def _severity_key(decision: AuditDecision, explained: bool) -> tuple[bool, bool,
 
 
 def _mean_gray(unmarked: Environment, marked: Environment) -> str:
-    """Return the mean gray value of the pixels that a mark covers; empty if it changes most of the image."""
+    """Return the mean gray value of the pixels that a mark changes; empty if it changes none, or half or more."""
     rows = np.arange(min(_N_GRAY_IMAGES, len(unmarked)))
     pixels_unmarked, pixels_marked = (environment.images.read(rows).numpy() for environment in (unmarked, marked))
     changed = np.abs(pixels_marked - pixels_unmarked) > 1 / 256
@@ -487,10 +500,17 @@ def write_mark(folder: RunFolder, name: str, clean: Environment, with_mark: Envi
 def write_region(
     folder: RunFolder, images: Environment, region: Region, carry: Bool[np.ndarray, " n"], name: str
 ) -> None:
-    """Write pictures of a region: the mean of the images that carry something there and of the others, their
-    difference, and three images of each. Of a shape at changing places there are no means.
+    """Write pictures of a region: the means of both groups of images, their difference, and three images of each.
 
-    A region that does not span the image is shown with as much around it on each side.
+    Of a shape at changing places there are no means. They show the region with half of its height and width around it
+    on each side, as far as the image goes.
+
+    Args:
+        folder: The run folder.
+        images: The images that were searched.
+        region: The region.
+        carry: Whether each image carries something in the region that the others lack.
+        name: Name of the search, in the names of the files.
     """
     pixels = images.images.read(np.arange(len(images))).numpy()
     where, parts = region.pixel_mask(*pixels.shape[2:]), dict[str, np.ndarray]()

@@ -107,7 +107,7 @@ def audit_account(evidence: PageContext) -> PageText:
         facts.get("domain", ""),
         f"intended use: {facts.get('intended use', 'not stated')}",
     ]
-    if evidence.unit == "images":
+    if evidence.interval_unit == "images":
         parts.remove(f"{facts['patients']} patients")
     first, *more = answer_words(tables)
     leading, harms = leading_region(tables["regions"]), harms_of(tables)
@@ -120,7 +120,7 @@ def audit_account(evidence: PageContext) -> PageText:
         tuple(harm_lines(tables, harms, float(margin))),
         f"What was found, by kind and then by {measure_name(tables)} lost",
         more=(" ".join(more[:MAX_SENTENCES]), *more[MAX_SENTENCES:]),
-        next=next_words(tables, evidence.typed_folder),
+        next=next_words(tables, evidence.folder_for_commands),
         tiles=tuple(audit_tiles(tables, facts, harms)[:MAX_TILES]),
         legend=notes_words(tables, harms),
         further=further_words(tables, harms),
@@ -440,7 +440,7 @@ def _with_numbers(table: str, rows: Rows, evidence: PageContext) -> Rows:
     more = {
         "margin": float(evidence.facts["margin"]),
         **({"measure": _MEASURES[table]} if table in _MEASURES else {}),
-        **({"patients": 0} if evidence.unit == "images" else {}),
+        **({"patients": 0} if evidence.interval_unit == "images" else {}),
     }
     return [{**row, "id": f"{table}-{number}", **more} for number, row in enumerate(rows)]
 

@@ -44,16 +44,17 @@ _SEARCH_SHARE = 0.65
 """Share of the budget that the search for a region may take."""
 _SEARCH_PASSES_FIXED = sum(FIXED_PASSES.values()) + candidates.FIXED_PASSES
 _SEARCH_PASSES_PER_IMAGE = sum(PASSES_PER_IMAGE.values()) + candidates.PASSES_PER_IMAGE + 1
-"""Passes of the first searches at most, once and for each image, which is read without changes too. Those for a shape
-follow only where images have one, those for shading, turned shapes and occlusion where their limits are known, those
-between two kinds of change where the halves found two, and those of further rounds only where something was found."""
+"""Upper bounds on the passes of the first searches: once, and for each image, which is read without changes too. Later
+searches need a finding, a shape in images or known limits, and are not counted; see `search/search.py`."""
 _PLACEMENT_IMAGES, _PLACEMENT_SHARE = 8, 0.1
 """Images of each half of the patients on which places of a mark are compared; share of the budget that this may take.
 """
 _TIMING_IMAGES = 16
+"""Images of which a pass is timed, for a dry run."""
 _N_COMPARED_IMAGES = 400
 """Images on which other scalings are tried."""
 StageCallback = Callable[[str], None]
+"""Takes what an audit does next, in words, and shows it; for all modules that make or run one."""
 
 
 # What is asked for, checked.
@@ -156,7 +157,9 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
     as many, however small the budget.
 
     Args:
-        request: What to do.
+        request: What to do. Its `budget` limits the passes, and the full battery is read where `is_full`. With `leads`,
+            regions are searched for, with `train` in other images than these. With `elsewhere`, marks are also tried at
+            other places and with the leading region neutralized.
         all_images: All images.
         search: Whether the model can read images that are chosen by its predictions.
     """
@@ -167,6 +170,7 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
         else 0
     )
     affordable_search_images = affordable_search_images if affordable_search_images >= LEAST_IMAGES else 0
+    # How many images `train` has is not known here: `balanced_rows` takes all of fewer.
     searched_images = min(affordable_search_images, n_images) if request.train is None else affordable_search_images
     neutralizes_region = search and request.elsewhere and searched_images > 0
     placement_passes = sum(len(mark.places) for mark in marks) * 2 * _PLACEMENT_IMAGES
@@ -194,16 +198,16 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
         n_marked_images < n_images or n_marked_images * (passes_per_image + extra_passes) > passes_left - n_clean_images
     )
     return AuditSize(
-        n_images,
-        n_clean_images,
-        n_marked_images,
-        len(marks),
-        len(distortions),
-        len(severities),
-        searched_images,
-        passes_per_image if skips_doses else passes_per_image + extra_passes,
-        placement_passes,
-        skips_doses,
+        total=n_images,
+        clean_images=n_clean_images,
+        marked_images=n_marked_images,
+        marks=len(marks),
+        distortions=len(distortions),
+        severities=len(severities),
+        searched_images=searched_images,
+        passes_per_image=passes_per_image if skips_doses else passes_per_image + extra_passes,
+        placement_passes=placement_passes,
+        skips_doses=skips_doses,
     )
 
 
@@ -239,6 +243,7 @@ def battery_of(request: AuditRequest, all_images: Environment) -> tuple[tuple[Au
 
 
 def _severities(request: AuditRequest) -> tuple[int, ...]:
+    """Return the severities at which distortions are read: all of them in a full audit."""
     return EVERY_SEVERITY if request.is_full else SEVERITIES
 
 
@@ -251,8 +256,8 @@ class PlannedReading:
 
     Attributes:
         id: Name of the stored predictions, a hash of the model, the images and the change.
-        kind: `clean`, `mark`, `distortion`, `held` (a region is neutralized), or `reading` (the same images with other
-            preprocessing, or a second time).
+        kind: `clean`, `mark`, `distortion`, `held` (a region is neutralized: it has the same content in all images), or
+            `reading` (the same images with other preprocessing, or a second time).
         table: The images.
         images: Returns them with the change. Raises SpecError where they cannot have it.
         label: Step that is printed while they are read.
@@ -333,6 +338,7 @@ class AuditPlan:
     @property
     def compared_in_second_half(self) -> Bool[np.ndarray, " m"]:
         """Whether each image of `compared_positions` is of the second half of the patients."""
+        # The purpose "halves" seeds the split, so that it is independent of the one for "places".
         return second_half(self.images.table.patient[self.compared_positions], self.request.seed, "halves")
 
     @cached_property
@@ -356,6 +362,7 @@ class AuditPlan:
         return {mark.name: self._doses(mark) for mark in self.battery[0]}
 
     def _doses(self, mark: AuditedMark) -> list[PlannedReading]:
+        """Return a reading of the marked images per dose of a mark, as it is drawn."""
         table = self.unmarked_images.table
         return [
             self.make_reading(
@@ -376,6 +383,7 @@ class AuditPlan:
     @cached_property
     def in_second_half(self) -> Bool[np.ndarray, " m"]:
         """Whether each of the images that get marks is of the second half of the patients."""
+        # The purpose "places" seeds the split, see `compared_in_second_half`.
         return second_half(self.unmarked_images.table.patient, self.request.seed, "places")
 
     @cached_property
@@ -432,6 +440,7 @@ class AuditPlan:
             environment = reading.images()
             return replace(environment, images=ChangedOnReading(environment.images, regions.change))
 
+        # Run folders call a neutralized region "held"; another word here would change the names of their readings.
         return self.make_reading(
             "held",
             make_neutralized,
@@ -499,7 +508,12 @@ def balanced_rows(table: FactorTable, n_rows: int, seed: int) -> Int[np.ndarray,
 
 
 def take_with_masks(environment: Environment, rows: Int[np.ndarray, " m"]) -> Environment:
-    """Return some rows of an environment with their masks at the size of the images."""
+    """Return some rows of an environment with their masks at the size of the images.
+
+    Interventions are dropped, since an audit puts each of its marks on images without others. Original pictures are
+    dropped, since marks are drawn on the images that the model reads. Native masks, the millimeters of pixels and
+    lesions for heat maps are dropped, since an audit does not use them.
+    """
     boxes = None if environment.boxes is None else environment.boxes[rows]
     images = PickedImages(without_interventions(environment.images), rows)
     return replace(

@@ -546,7 +546,7 @@ _SHARE = (0.0, 1.0)
 MIN_PATIENTS = 10
 """Patients with correct, and with wrong predictions, from which on a share has an interval by its variance."""
 IN_THE_LARGE, SLOPE = "calibration-in-the-large", "calibration-slope"
-"""Measures of groups besides those of `influence_of`. A slope has another unit than the margin: it has no gaps."""
+"""Measures of groups by `_calibration_parts`. A slope has another unit than the margin: it has no gaps."""
 
 
 # Subgroups: performance by group and between groups, with intervals that hold together.

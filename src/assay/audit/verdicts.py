@@ -24,10 +24,12 @@ class OpenQuantity(StrEnum):
     PATIENTS = "patients"
 
     SWING = "swing"
+    """How far a factor moves scores, the AUROC shift g of `swing.AurocShift`."""
     LOSS = "loss"
     FLIPS = "flips"
     DICE = "dice"
     STRAY = "stray"
+    """Growth of the area that a segmentation wrongly calls lesion, `false_area` of `swing.Effect`."""
     OTHER_DOSE = "other-dose"
     PLACE = "place"
     """Whether a model relies on a mark at another place than as drawn, where no clean network was read."""
@@ -118,7 +120,7 @@ def decide_mark(
         `affected-without-direction` where |g| is not shown to be beyond the margin, but the loss of AUROC, the share of
         flips, or of a segmentation the loss of Dice or the growth of the area wrongly called lesion is;
         `no-effect` where all of them are below it at every dose; else `inconclusive`, as with fewer than
-        `MIN_PATIENTS` effective patients of a class.
+        `LEAST_PATIENTS` effective patients of a class.
     """
     effect = effects[deciding]
     if effect.effective_patients < LEAST_PATIENTS:
@@ -134,7 +136,9 @@ def decide_mark(
         return AuditDecision(Verdict.NO_EFFECT, effect, limit)
     if open_quantities:
         return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, open_quantities, _images_to_settle(effect, margin))
-    needed = max((_images_to_settle(other, margin) for other in open_doses), key=lambda other: (other != other, other))
+    needed = max(
+        (_images_to_settle(other, margin) for other in open_doses), key=lambda images: (math.isnan(images), images)
+    )
     return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (OpenQuantity.OTHER_DOSE,), needed)
 
 
@@ -145,6 +149,7 @@ def is_settled(effect: Effect, margin: float = MARGIN) -> bool:
         effect: The effect at the deciding dose.
         margin: The smallest effect that matters.
     """
+    # With a quantity open at this dose, no other dose can make the verdict `no-effect`. All else is decided here alone.
     return effect.effective_patients < LEAST_PATIENTS or any(_undecided(effect, margin))
 
 
@@ -218,6 +223,7 @@ def decide_region(
 
 
 def _too_few_patients(effect: Effect, limit: float | None = None) -> AuditDecision:
+    """Return `inconclusive`, with the images at which there would be enough patients of the smallest class."""
     needed = math.ceil(effect.images * LEAST_PATIENTS / effect.effective_patients)
     return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (OpenQuantity.PATIENTS,), needed)
 
@@ -257,12 +263,13 @@ def _images_to_settle(effect: Effect, margin: float) -> float:
     needed = [
         _images_for_bound(effect, value, high, margin) for _, value, high in _upper_bounds(effect) if high >= margin
     ]
-    return max(needed, key=lambda images: (images != images, images)) if needed else math.nan
+    return max(needed, key=lambda images: (math.isnan(images), images)) if needed else math.nan
 
 
 def _images_for_bound(effect: Effect, value: float, high: float, margin: float) -> float:
     """Return the images at which a bound reaches the margin: errors fall with the root of their number."""
     if value <= 0:
+        # Of a share with no event among n patients, 1 - ALPHA^(1/n) is the exact upper bound (Clopper and Pearson).
         fewest = math.log(ALPHA) / math.log(1 - margin)
         if effect.patients < fewest:
             return math.ceil(fewest * effect.images / max(effect.patients, 1))

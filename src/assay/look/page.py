@@ -64,7 +64,7 @@ DECODED = Block(
 def look_account(context: PageContext) -> PageText:
     """Return the words on a look."""
     facts, findings = context.facts, list(map(parse_finding, context.tables["findings"]))
-    who = f"{facts['patients']} patients" if context.unit == "patients" else "patients not named"
+    who = f"{facts['patients']} patients" if context.interval_unit == "patients" else "patients not named"
     target = f'"{in_words(facts["target"])}"'
     return PageText(
         name=facts["data"],
@@ -125,7 +125,9 @@ def look_tiles(context: PageContext) -> Iterator[KeyFigure]:
     unjudged = [
         reason for row in tables["findings"] if (reason := parse_reason(row["reason"])).first(Code.LABELS_UNJUDGED)
     ]
-    yield KeyFigure("Images", facts["images"], of=f"{facts['patients']} patients" if context.unit == "patients" else "")
+    yield KeyFigure(
+        "Images", facts["images"], of=f"{facts['patients']} patients" if context.interval_unit == "patients" else ""
+    )
     best = best_cue(context)
     for row in tables["shortcuts"][:1] if best is None else [best]:
         of, light = f"AUROC of {cue_words(row['kind'], row['name'])}", "warn" if row["strong"] else ""

@@ -74,7 +74,7 @@ def cue_advice(context: PageContext) -> str:
 def look_step(context: PageContext) -> str:
     """Return the next step after the most harmful finding, and suspected labels, as a command."""
     grave, init = _gravest(context), context.facts["next study"]
-    listed = f"{context.typed_folder}/issues.csv"
+    listed = f"{context.folder_for_commands}/issues.csv"
     copies = grave is not None and not grave.reason.first(Code.PARTS_SHARED)
     labels = sum(row["kind"] in SUSPECT_KINDS[LABELS] for row in context.tables["issues"])
     named = "" if copies else f" ({listed} names them)"

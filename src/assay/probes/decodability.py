@@ -309,7 +309,7 @@ class Decodability:
     the name of a test environment. Only on a phantom's independent rows is a factor free of the target by how they are
     drawn; on all others it is fitted and tested within each class and the mean taken, and `unit` says "AUROC within
     class". folds: patients are dealt into so many, by the model's seed; pairs of images are compared within a fold
-    only. Decoders are ridge regressions (`ridge.held_out`). n counts the images with a value; those without are counted
+    only. Decoders are ridge regressions (`stats/ridge.py`). n counts the images with a value; those without are counted
     by a measurement `missing`. Standard errors are over patients, with the decoders held.
 
     NaN with the reason: a factor that is constant or that fewer patients have than folds, a constant layer.

@@ -419,7 +419,7 @@ class Representation:
     Per layer, of the `trained` and (group `untrained`) the network as it was before training: `eigenvalue-share` by
     rank (`level`), `components-90`, `effective-rank`, `rankme`, `participation-ratio`, `condition-number`,
     `condition-number-90-10`, `kurtosis`, `constant-units`, `intrinsic-dimension` (one image per patient),
-    `class-separation`, and `factor-separation` by each factor's levels or halves. See `spectra` and `separation`.
+    `class-separation`, and `factor-separation` by each factor's levels or halves. See `eigenvalues` and `separation`.
 
     Between layers: `cka` of a layer and another (`level`) of the same network, and under the group `untrained` of every
     layer and every layer before training; and how far training moved a layer: `cka-to-untrained`. See `similarity`.

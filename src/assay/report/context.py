@@ -49,7 +49,7 @@ def text_mapping(text: Any) -> Mapping[str, str]:
 
 @cache
 def _read(text: str) -> Mapping[str, str]:
-    """Cached, since thousands of rows hold the few texts of a study's recipes."""
+    """Parse a JSON object, cached since thousands of rows hold the few texts of a study's recipes."""
     parsed: Any = json.loads(text)
     return MappingProxyType({str(key): str(value) for key, value in cast("Mapping[Any, Any]", parsed).items()})
 
@@ -107,11 +107,12 @@ def unshifted_labels(points: Sequence[Any]) -> dict[str, str]:
 
 
 def networks(tables: Mapping[str, Rows]) -> Rows:
-    """Return a row per trained network: its training run, or of predictions the values of its seed."""
+    """Return a row per trained network: its row in `trials`, or in `seeds` where only predictions are stored."""
     return tables.get("trials") or tables.get("seeds", ())
 
 
 def _checked_rows(folder: RunFolder, table: Table) -> Rows:
+    """Return the rows of a table. Raises StoreError where it lacks a column."""
     rows, name = folder.table_by_column(table.name), table.name
     missing = [column for column in table.names if rows and column not in rows[0]]
     if missing:
@@ -119,7 +120,8 @@ def _checked_rows(folder: RunFolder, table: Table) -> Rows:
             f"table '{name}' of {folder.root} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}: "
             f"run `assay report {folder.root}` to make the tables again"
         )
-    return rows if table in (VALUES, SEEDS) else tuple(rows)  # a page shows a few among hundreds of thousands
+    # A page shows a few of the hundreds of thousands of rows of these two: they stay in columns until a row is read.
+    return rows if table in (VALUES, SEEDS) else tuple(rows)
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def page_scope(tables: Mapping[str, Rows]) -> PageScope:
     for row in networks(tables):
         for axis, value in coordinates(row).items():
             values.setdefault(axis, []).append(value)
-    varying_axes = {axis: levels for axis, labels in values.items() if len(levels := distinct_values(labels)) > 1}
+    varying_axes = {name: distinct for name, labels in values.items() if len(distinct := distinct_values(labels)) > 1}
     contrasts = [row for row in tables.get("contrasts", ()) if row["role"] not in CONTROLS]
     lead_contrast = leading(contrasts) or next(iter(contrasts), None)
     doses = tables.get("dose_changes", ())
@@ -183,6 +185,7 @@ def page_scope(tables: Mapping[str, Rows]) -> PageScope:
     where = text_mapping(lead_contrast["where"] if lead_contrast else "")
     fixed = {other: where.get(other) or levels[-1] for other, levels in varying_axes.items() if other != axis}
     levels = varying_axes.get(axis) or distinct_values(row["recipe"] for row in networks(tables)) or [""]
+    # An axis of settings that change together is named after all of them, such as `epochs+rows`.
     budget_axis = next((name for name in varying_axes if name.split("+")[0] in BUDGET_AXES and name != axis), "")
     return PageScope(
         axis, tuple(levels), fixed, _measure(tables, contrasts), dose_axis, budget_axis, tuple(varying_axes)
@@ -190,6 +193,11 @@ def page_scope(tables: Mapping[str, Rows]) -> PageScope:
 
 
 def _measure(tables: Mapping[str, Rows], contrasts: Rows) -> str:
+    """Return the performance measure of a run: the one with most comparisons, else Dice, AUROC or another with values.
+
+    A measure counts if a whole environment has a value of it. Without any, that with most comparisons, or AUROC.
+    """
+
     def performs(name: str) -> bool:
         return name in MEASURES and MEASURES[name].probe in _PERFORMANCE
 
@@ -222,10 +230,12 @@ class CellFormat:
 
 
 def _verdict_of_page(context: PageContext) -> list[str]:
+    """Return the verdict of a page as the answer of a run."""
     return [context.page.text(context).verdict or "No answer is possible from these results."]
 
 
 def _no_block(context: PageContext, measure: str) -> Block:
+    """Raise StoreError, since the page of this kind of run has no figure of a single measure."""
     RunFolder(context.root).require_table("estimates")
     raise StoreError(f"{context.root} has no figure of {measure}")
 
@@ -243,8 +253,8 @@ class PageDefinition:
         block_of: Returns the block of one measure. Raises StoreError where there is none.
         rows: Returns the rows of a table, with further columns that blocks use.
         cells: Column -> how this page writes its cells.
-        terms: Returns, by the id of a section, further terms with their meanings.
-        result_details: Returns, by the id of a section, results with details that a reader can unfold.
+        terms: Returns section id -> further terms of the section with their meanings.
+        result_details: Returns section id -> results, each with pictures and a table that a reader can unfold.
         failures: Blocks of what failed, collapsed or is undefined.
         environments: Block of test conditions.
         methods: Returns sentences on methods for a paper, from the findings.
@@ -267,10 +277,15 @@ class PageDefinition:
     extra_files: Callable[[Path], Mapping[str, str]] = lambda _: {}
 
 
-_COMMAND_STARTS = {"command": "assay ", "look again": "assay ", "next study": "assay ", "next audit": "assay ",
-"folders": "",
-          "path": ""}  # fmt: skip
-"""Facts that are commands, or parts of one -> how each begins."""
+_COMMAND_STARTS = {
+    "command": "assay ",
+    "look again": "assay ",
+    "next study": "assay ",
+    "next audit": "assay ",
+    "folders": "",
+    "path": "",
+}
+"""Facts, keys of the table `provenance`, that are commands or parts of one -> how each begins."""
 _IMAGE_CHOICE_KEYS = {"data", "split", "where", "crop", "rows"}
 """Keys of a test condition that choose its images."""
 _QUOTED_WORDS = r"""(?:[^\s'"`$&|;<>()\\*?\[\]#!]|'[^']*'|"'"|(?<=\S) (?=\S))+"""
@@ -296,11 +311,11 @@ class PageContext:
 
     @classmethod
     def of(cls, root: Path) -> PageContext:
-        """Return the tables of a run folder with its kind."""
+        """Return the input of the page of a run folder. Raises StoreError if there is no run in it."""
         return cls(RunTables(root), root, RunFolder(root).require_run())
 
     @property
-    def typed_folder(self) -> str:
+    def folder_for_commands(self) -> str:
         """The run folder in a command."""
         return self.folder_in_commands or typed_path(self.root)
 
@@ -338,7 +353,7 @@ class PageContext:
         return found[:10]
 
     @cached_property
-    def unit(self) -> str:
+    def interval_unit(self) -> str:
         """What intervals are over, in addition to seeds: `patients`, or `images` where patients are not named."""
         return self.facts.get("intervals over", "patients")
 
@@ -360,7 +375,10 @@ class PageContext:
 
     @property
     def _lesion_free(self) -> set[str]:
-        """Test conditions in which no image has a lesion: what is defined without one has a value, overlap has none."""
+        """Test conditions in which no image has a lesion.
+
+        There, measures of images without lesions have a value, and measures of images with lesions have none.
+        """
         defined: dict[str, set[str]] = {}
         for row in self.tables.get("estimates", ()):
             if row["measure"] in MEASURES and not math.isnan(numeric(row, "value")):

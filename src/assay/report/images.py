@@ -24,15 +24,15 @@ from assay.report.words import sentence_case
 from assay.stats.format import in_words, join_words, number
 from assay.stats.rows import CONFOUNDER, Row, json_object, numeric
 
-# What each level made of a counterfactual pair: its logit of the first image and of the second, beside zero.
+# Logits of a counterfactual pair at each level: that of the first image and that of the second.
 
 LogitPair = tuple[float, float]
 LogitsByLevel = Mapping[str, Mapping[str, LogitPair]]
-"""Level -> what it was trained with, such as its dose, empty where there is but one -> logits at both ends."""
+"""Level -> its dose in training, such as `p = 0.5`, empty where there is but one -> logits of both images."""
 
 ROW_HEIGHT, TOP, LOGIT_LABEL, LOGIT_GAP = 18.0, 18.0, 92.0, 5.0
 MAX_SIDE = 128
-"""Most CSS pixels of a small picture."""
+"""Longest side of a thumbnail, in CSS pixels."""
 MIN_REACH = 1.0
 """A drawing reaches at least one standard deviation either way, so that what is small looks small."""
 
@@ -40,10 +40,15 @@ MIN_REACH = 1.0
 def recipes_by_level_and_dose(
     context: PageContext, factor: str, recipes: Collection[str]
 ) -> dict[tuple[str, str], str]:
-    """(level, dose) -> the recipe of the slice shown that was asked about a pair of this factor.
+    """Return (level, dose) -> the recipe whose logits are drawn next to a pair of this factor.
 
-    Doses are left free. Of a confounder's pair it is the recipe that was trained with it, else the one that figures
-    hold, if it was asked.
+    The recipes are in the slice that charts show, with doses left free. For a pair of a confounder they are those that
+    were trained with it. Failing these, they have the confounder of the slice, or else any.
+
+    Args:
+        context: The input of the page.
+        factor: The factor of the pair.
+        recipes: Recipes that have logits for the pair.
     """
     view = context.scope
     rows = {row["recipe"]: row for row in context.tables.get("trials", ()) if row["recipe"] in recipes}
@@ -59,12 +64,18 @@ def recipes_by_level_and_dose(
 
 
 def _trained_confounder(row: Row) -> str:
-    """The confounder that a recipe was trained with, without its arguments."""
+    """Return the confounder that a recipe was trained with, without its arguments."""
     return coordinates(row).get(CONFOUNDER, "").partition("(")[0]
 
 
 def logit_drawing(values: LogitsByLevel, styles: Mapping[str, Style], width: float) -> Drawing:
-    """A row per level and dose: from the logit of the first image (a stroke) to that of the second (its marker)."""
+    """Draw a row per level and dose: from the logit of the first image (a stroke) to that of the second (its marker).
+
+    Args:
+        values: Logits of the pair, in standard deviations within class.
+        styles: Level -> its color and marker.
+        width: Width in CSS pixels.
+    """
     each = [(level, dose) for level, doses in values.items() for dose in doses]
     aside = max((text_width(dose, AXIS_SIZE) for _, dose in each), default=0.0) + 4
     label = min(max(text_width(level, AXIS_SIZE) for level in values) + 8, width * 0.36)
@@ -92,6 +103,7 @@ def logit_drawing(values: LogitsByLevel, styles: Mapping[str, Style], width: flo
 
 
 def _draw_arrow(ends: LogitPair, scale: AxisScale, y: float, style: Style) -> str:
+    """Draw the shift of a logit at a height: from a stroke to a marker; nothing where one is not finite."""
     if not all(map(math.isfinite, ends)):
         return ""
     before, after = map(scale, ends)
@@ -100,11 +112,12 @@ def _draw_arrow(ends: LogitPair, scale: AxisScale, y: float, style: Style) -> st
 
 
 def logit_words(values: LogitsByLevel) -> str:
-    """The same in words."""
+    """Return the logits of a pair in words, as a description of the drawing."""
     return f"Logit in within-class sd of the first image, then of the second: {'; '.join(_value_words(values))}"
 
 
 def _value_words(values: LogitsByLevel) -> Iterator[str]:
+    """Yield both logits of each level and dose in words."""
     for level, doses_of_level in values.items():
         for dose, (low, high) in doses_of_level.items():
             where = f"{level}, trained at {dose}" if dose else level
@@ -118,6 +131,7 @@ MAX_FIRST_PAIRS = 2
 MAX_PICTURE_BYTES = 1_800_000
 """Bytes that all pictures of a page may take; above that they are compressed with loss, and the page says so."""
 SHEET_ROOM, PAIR_ROOM, CASE_ROOM, PHONE, LOGIT_WIDTH = 1120, 480, 160, 350, 350.0
+"""Widths in CSS pixels: at most of a sheet, a pair, a single image and a picture on a phone; of a drawing of logits."""
 OUTCOMES: Mapping[str, str] = {
     "wrong": "most confident wrong answers",
     "missed": "lowest Dice",
@@ -134,22 +148,42 @@ MAX_LEVELS_DRAWN = 8
 
 @dataclass(frozen=True)
 class PagePicture:
-    """width, height: its own pixels. scale, small: CSS pixels for each; on a phone. short: the ends of a pair."""
+    """A picture of the page.
+
+    Attributes:
+        uri: The picture as a data URI.
+        width: Its width in pixels.
+        height: Its height in pixels.
+        scale: CSS pixels for each of its pixels.
+        phone_scale: The same on a phone.
+        caption: Its caption.
+        alt: Its description for readers who do not see it.
+        logits: Drawing of the logits of a pair; empty where none are known.
+        ends_text: Of a pair, the values of its factor in both images and the gain of the difference; else empty.
+    """
 
     uri: str
     width: int
     height: int
     scale: int
-    small: int
+    phone_scale: int
     caption: str
     alt: str
     logits: Markup
-    short: str = ""
+    ends_text: str = ""
 
 
 @dataclass(frozen=True)
 class PictureGroup:
-    """Pictures of one kind. shown: how many are seen at once. noun: the name of one of the rest, which are folded."""
+    """Pictures of one kind.
+
+    Attributes:
+        title: Heading; empty for none.
+        note: Sentences below the heading.
+        pictures: The pictures.
+        most: How many of them are seen at once. The others are folded.
+        noun: Name of one that is folded.
+    """
 
     title: str
     note: str
@@ -185,15 +219,15 @@ class Gallery:
     Attributes:
         groups: Pictures by kind, without pairs.
         pairs: Factor -> its pictures.
-        said: Scale and losses in words.
-        drawn: The drawings next to pairs.
+        scale_text: The size of a pixel in millimeters, and what was lost or reduced, in words.
+        drawings_text: Explanation of the drawings next to pairs; empty where there are none.
         cases: Single images by test condition, where there are several, and outcome.
     """
 
     groups: tuple[PictureGroup, ...]
     pairs: Mapping[str, tuple[PagePicture, ...]]
-    said: str
-    drawn: str
+    scale_text: str
+    drawings_text: str
     cases: tuple[PictureGroup, ...] = ()
 
     @property
@@ -320,7 +354,7 @@ def _explain_drawings(pictures: Sequence[PagePicture], context: PageContext) -> 
 
 
 def original_pixels(root: Path, row: Row) -> Image.Image:
-    """The picture with one pixel per pixel."""
+    """Return a picture with one pixel per pixel of its images: the file, less the enlargement that its row states."""
     image = open_picture(root / "pictures" / Path(row["file"]).name)
     scale = max(1, int_or_zero(row, "scale"))
     return image.resize((max(1, image.width // scale), max(1, image.height // scale)), Image.Resampling.NEAREST)
@@ -349,11 +383,11 @@ def open_picture(path: Path) -> Image.Image:
 
 
 COLUMNS, GAP = 8, 2
-"""Images in a row of a sheet, and pixels between them."""
+"""Images in a row of a sheet, and pixels between them; equal to those of `pictures`, which a page does not load."""
 
 
 def sheet_images(root: Path, row: Row, count: int, columns: int) -> Iterator[Image.Image]:
-    """Yield the images of a sheet, which has so many, in so many columns."""
+    """Yield the `count` images of a sheet, which has them in `columns` columns."""
     grid = original_pixels(root, row)
     width, height = (grid.width + GAP) // columns, (grid.height + GAP) // math.ceil(count / columns)
     for at in range(count):
@@ -393,11 +427,11 @@ def _make_picture(row: Row, image: Image.Image, uri: str, context: PageContext) 
     phone = PHONE
     if row["kind"] == "case":
         room = phone = CASE_ROOM
-    scale, small = (max(1, min(4, wide // image.width)) for wide in (room, phone))
+    scale, phone_scale = (max(1, min(4, wide // image.width)) for wide in (room, phone))
     named = context.names.condition(row["environment"]) if row["kind"] == "sheet" else ""
     text = caption(row, sentence_case(named) if named != row["environment"] else "")
-    short = pair_ends(row) if row["kind"] == "pair" else ""
-    return PagePicture(uri, image.width, image.height, scale, small, text, text, logits, short)
+    ends_text = pair_ends(row) if row["kind"] == "pair" else ""
+    return PagePicture(uri, image.width, image.height, scale, phone_scale, text, text, logits, ends_text)
 
 
 def _draw_pair_logits(row: Row, context: PageContext) -> Markup:
@@ -419,7 +453,7 @@ def _draw_pair_logits(row: Row, context: PageContext) -> Markup:
 
 
 def _scale_words(rows: Sequence[Row], loss: bool, *, reduced: bool) -> str:
-    """Return the value of a pixel, and whether any was lost."""
+    """Return the size of a pixel in words, with what was lost or reduced and whether patients are shown."""
     sizes = sorted({numeric(row, "pixel_size") for row in rows if numeric(row, "pixel_size") > 0})
     sizes_text = " or ".join(f"{number(size)} mm" for size in sizes)
     scale = f"One image pixel is {sizes_text}." if sizes_text else "The size of a pixel in mm is not known."

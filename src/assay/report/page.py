@@ -136,7 +136,7 @@ def content(context: PageContext) -> PageContent:
         first=first,
         gallery=make_gallery(root, context, tables.get("pictures", ()), all_shown=account.planned),
         result_details=page.result_details(context),
-        folder_in_commands=context.typed_folder,
+        folder_in_commands=context.folder_for_commands,
         sections=parts,
         failures=lost,
         environments=environments,
@@ -146,7 +146,7 @@ def content(context: PageContext) -> PageContent:
         folds=any(row["fold"] for row in tables.get("trials", ())),
         has_dose_response=bool(tables.get("dose_changes")),
         has_networks=bool(networks(tables)),
-        unit=context.unit,
+        unit=context.interval_unit,
         files=tuple(
             (table.name, table_download(table, tables))
             for table in context.kind.tables.values()

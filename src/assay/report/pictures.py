@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Color = tuple[int, int, int]
 Facts = Mapping[str, Any]
-"""Facts of a picture by name, from which `report` makes its caption."""
+"""Facts of a picture by name, from which `sentences.captions` makes its caption."""
 TRUE_MASK_COLOR: Color = (255, 255, 255)
 COUNTED_COLOR: Color = (255, 140, 0)
 MIN_SIDE = 160
@@ -63,11 +63,17 @@ def draw_outlines(
 
 COLUMNS = 8  # images a row of a sheet, one row per class
 MIN_COLUMNS = 3
-MAX_PAIRS_SHOWN, MAX_PAIRS_SCANNED, MAX_MASKS_SCANNED = 3, 24, 200
+"""Fewest images in a row of a sheet of a confounder, however wide they are."""
+MAX_PAIRS_SHOWN, MAX_PAIRS_SCANNED = 3, 24
+"""Pairs of a factor that are drawn; images that are searched for those that the factor changes."""
+MAX_MASKS_SCANNED = 200
+"""Images that are searched for those with a mask."""
 MAX_MARK_LETTERS = 40
 """Letters of a mark's name in the name of a file."""
 MAX_COPIES_SHOWN = 24
+"""Pictures that several files hold, of which so many are drawn at most, each from two files."""
 CONTRADICTION_COLOR: Color = (213, 94, 0)
+"""Color of the frame of copies with contradicting labels."""
 GAINS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # that differences are multiplied by; at 0.5 any of them can be shown
 SHEET_WIDTH = 1100  # screen pixels that a sheet may take
 GAP, GAP_GRAY = 2, 128
@@ -115,6 +121,7 @@ class PictureWriter:
             "counts": {label: counts[label] for label in frequent_labels},
             "rest": {label: counts[label] for label in other_labels},
             "marks": _marked_images(environment, dict(zip(labels, indices_of_rows, strict=True))),
+            # A test set of its own (`data.tests`) is not divided into folds.
             "folds": 1 if environment.data else self.folds,
             "masks": draw_pixels is _pixels_with_outlines,
         }
@@ -193,7 +200,7 @@ class PictureWriter:
     def draw_copies(self, dataset: Dataset, clusters: Sequence[Int[np.ndarray, " m"]]) -> list[Row]:
         """Draw pictures that several files hold, eight a sheet: the first file of each above the second.
 
-        Those with contradicting labels are framed and come first. At most `MOST_COPIES` are drawn; facts count all.
+        Those with contradicting labels are framed and first. At most `MAX_COPIES_SHOWN` are drawn; facts count all.
 
         Args:
             dataset: The images.
@@ -228,7 +235,7 @@ class PictureWriter:
         """Draw a sheet of one confounder: the same images without it, with it, and the difference.
 
         Args:
-            number: Number of the confounder within its study, since two labels may be alike but for signs.
+            number: Number of the confounder within its study, since two labels may be alike but for punctuation.
             label: Its name on pages.
             clean: Images without it.
             changed: The same images with it.
@@ -272,29 +279,29 @@ class PictureWriter:
         return pairs
 
     def write_outlines(self, image: np.ndarray, facts: Facts, name: str, environment: str) -> Row:
-        """Write the outlines of recipes on one image, at its final pixel size."""
+        """Write a picture of the outlines of recipes on one image."""
         return self._write(f"outline-{_file_stem(name)}.png", image, "outline", facts, environment=environment)
 
     def write_case(
-        self, environments: Mapping[str, tuple[Environment, int]], facts: Facts, environment_name: str
+        self, images_by_mark: Mapping[str, tuple[Environment, int]], facts: Facts, environment_name: str
     ) -> Row:
         """Write one image, of a segmentation with the outline of its mask; beside it the same image with a mark.
 
         Its file is named after outcome, mark, environment and row, such as `wrong-reversed-line-75.png`.
 
         Args:
-            environments: Mark, empty of the image as it is -> environment and position in it.
-            facts: With its outcome.
+            images_by_mark: Mark, empty of the image as it is -> environment, and the position of the image in it.
+            facts: Facts of the image, with its outcome.
             environment_name: The environment's name in tables.
         """
         pictures = [
             (_pixels_with_outlines if self.masks and environment.masks is not None else _pixels)(
                 environment, np.array([at])
             )[0]
-            for environment, at in environments.values()
+            for environment, at in images_by_mark.values()
         ]
-        *_, mark = environments
-        first, at = environments[""]
+        *_, mark = images_by_mark
+        first, at = images_by_mark[""]
         row, row_labels = int(first.table.row[at]), first.table.places
         facts = {
             **facts,
@@ -312,7 +319,7 @@ class PictureWriter:
         return self._write(name, _grid([pictures]), "case", facts, environment=environment_name, factor=mark)
 
     def write_heat_maps(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:
-        """Write recipes' heat maps of one image, at its final pixel size."""
+        """Write a picture of recipes' heat maps of one image."""
         file = f"heat-map-{_file_stem(name)}.png"
         return self._write(file, image, "heat-map", facts, environment=environment, factor=explainer)
 
@@ -322,8 +329,9 @@ class PictureWriter:
         return [f"{in_words(self.target)} {name}" if name.isdigit() else in_words(name) for name in names]
 
     def _write(self, name: str, image: np.ndarray, kind: str, facts: Facts, **more: Any) -> Row:
-        scale = max(1, min(4, SHEET_WIDTH // image.shape[1]))
-        enlarged = image.repeat(scale, axis=0).repeat(scale, axis=1)
+        """Write a picture, enlarged 1 to 4 times as far as the width of a sheet allows, and return its row."""
+        pixel_scale = max(1, min(4, SHEET_WIDTH // image.shape[1]))
+        enlarged = image.repeat(pixel_scale, axis=0).repeat(pixel_scale, axis=1)
         write_whole(self.folder / name, lambda path: Image.fromarray(enlarged).save(path, format="PNG"))
         return {
             "file": name,
@@ -333,7 +341,7 @@ class PictureWriter:
             "factor": more.get("factor", ""),
             "logits": json.dumps(more.get("logits", {}), sort_keys=True),
             "pixel_size": self.scale.mm_per_pixel or 0.0,
-            "scale": scale,
+            "scale": pixel_scale,
         }
 
 
@@ -349,7 +357,7 @@ def _row_names(dataset: Dataset) -> dict[str, str]:
 
 
 def _marked_images(environment: Environment, images: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[bool]]]:
-    """Return mark -> class -> whether each of its shown images has the mark.
+    """Return mark or other intervention -> class -> whether each of its shown images has the mark.
 
     Args:
         environment: The environment of the images.
@@ -361,7 +369,7 @@ def _marked_images(environment: Environment, images: Mapping[str, np.ndarray]) -
     return {
         factor.name: {label: (table.columns[factor.name][index] == 1).tolist() for label, index in images.items()}
         for factor in table.factors
-        if factor == mark_factor(factor.name)
+        if factor == mark_factor(factor.name)  # an intervention, and no column of the data with its name
     }
 
 
@@ -418,8 +426,10 @@ def _frame(image: UInt8[np.ndarray, "h w 3"], is_visible: bool) -> UInt8[np.ndar
 
 
 def _factor_value_text(environment: Environment, factor: str, i: int) -> str:
+    """Return the value of a factor for the image at a position, with its unit."""
     return environment.table.factor(factor).text(float(environment.table.columns[factor][i]))
 
 
 def _file_stem(name: str) -> str:
+    """Return a name with letters, digits and hyphens only, in lower case."""
     return "".join(letter if letter.isalnum() else "-" for letter in name).strip("-").lower()

@@ -21,14 +21,14 @@ _ERROR, _INCREASE = "distorted-error", "distorted-error-increase"
 def corruption_rows(estimates: Sequence[Mapping[str, Any]], axis: str, baseline_value: str) -> list[dict[str, Any]]:
     """Make the rows of `corruption-error` and `relative-corruption-error` of every recipe, as those of estimates.
 
-    There is one row per family of distortions, and one for the mean over families; none has an interval. A recipe
-    without a baseline, or one that lacks a severity, gets no row. The mean is undefined where that of a family is, or
-    where a family has no baseline. The relative error is undefined where the interval of the increase of the
-    baseline's errors contains 0, since the denominator may be 0.
+    There is one row per family of distortions, and one for the mean over families; none has an interval. A family
+    without a baseline with the same severities gets no row; the recipe's mean is then undefined. A recipe
+    without any such family has no mean. The mean is also undefined where the value of a family is. The relative error
+    is undefined where the interval of the increase of the baseline's errors contains 0, since the denominator may be 0.
 
     Args:
         estimates: Rows that hold `distorted-error` and `distorted-error-increase` by severity (`level`) and as the mean
-            over severities, means over seeds.
+            over severities, means over seeds. Their `coordinates` are JSON of axis -> value of the recipe.
         axis: The axis on which a recipe and its baseline differ.
         baseline_value: Value of the baseline on this axis; all else is alike. The column `group` names it.
 
@@ -53,18 +53,29 @@ def _ratios(
     measure: str,
     undefined_code: Code,
 ) -> list[dict[str, Any]]:
+    """Return the rows of one measure, as `corruption_rows`.
+
+    Args:
+        estimates: As of `corruption_rows`.
+        axis: As of `corruption_rows`.
+        baseline_value: As of `corruption_rows`.
+        error_measure: The measure in `estimates` whose ratio to that of the baseline is taken.
+        measure: The measure of the rows.
+        undefined_code: Reason where the baseline's sum over severities is not above 0.
+    """
     rows_by_family: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
-    baseline_lower_bounds: dict[tuple[str, str, str], float] = {}
+    lower_bounds: dict[tuple[str, str, str], float] = {}
     for row in estimates:
         family_key = row["coordinates"], row["environment"], row["factor"]
         if row["measure"] == error_measure and row["level"]:
             rows_by_family.setdefault(family_key, {})[row["level"]] = row
         elif row["measure"] == error_measure:
-            baseline_lower_bounds[family_key] = float(row["low"])
+            lower_bounds[family_key] = float(row["low"])
     ratios: list[dict[str, Any]] = []
     without_baseline: set[tuple[str, str]] = set()
     for (coordinates, environment, family), rows_by_level in rows_by_family.items():
         axis_values: dict[str, str] = json.loads(coordinates)
+        # Keys keep their order, so that the text is equal to the `coordinates` of the baseline.
         baseline_key = json.dumps({**axis_values, axis: baseline_value}), environment, family
         baseline_rows = rows_by_family.get(baseline_key) if axis in axis_values else None
         if baseline_rows is None or baseline_rows.keys() != rows_by_level.keys():
@@ -74,8 +85,10 @@ def _ratios(
             np.array([rows[level]["value"] for level in rows_by_level]) for rows in (rows_by_level, baseline_rows)
         )
         value = corruption_error(error, baseline, undefined_code)
-        if value.is_defined and error_measure == _INCREASE and not baseline_lower_bounds.get(baseline_key, 1.0) > 0:
-            is_known = not math.isnan(baseline_lower_bounds[baseline_key])
+        # A baseline without a row of the mean over severities passes (1.0). A lower bound of NaN is not above 0 and so
+        # does not pass: without an interval the denominator may be 0.
+        if value.is_defined and error_measure == _INCREASE and not lower_bounds.get(baseline_key, 1.0) > 0:
+            is_known = not math.isnan(lower_bounds[baseline_key])
             value = undefined_metric(Code.BASELINE_NEAR_ZERO if is_known else Code.BASELINE_UNKNOWN)
         ratios.append(
             {
@@ -92,6 +105,7 @@ def _ratios(
 
 
 def _recipe_key(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the recipe and the environment of a row, over whose families a mean is taken."""
     return row["recipe"], row["environment"]
 
 
@@ -105,7 +119,7 @@ def _mean_over_families(rows: Sequence[Mapping[str, Any]], *, is_complete: bool)
 
 
 def _ratio_row(error_row: Mapping[str, Any], family: str, baseline: str, ratio: Metric) -> dict[str, Any]:
-    # a ratio has no interval, no chance level and no unit
+    """Return the row of a ratio, which has no interval, no chance level and no unit, from that of an error."""
     undefined = dict.fromkeys(("low", "high", "standard_error", "df", "chance"), float("nan"))
     columns = {"factor": family, "level": "", "group": baseline, "unit": "", "direction": "lower"}
     return {**error_row, **undefined, **columns, "value": ratio.value, "reason": str(ratio.reason)}

@@ -37,6 +37,10 @@ from assay.stats.panel import MeasureBySeed, SeedPredictions, evaluate, probit
 class DosePanel:
     """Outputs of a recipe when a share p of a class had the confounder in training.
 
+    Attributes:
+        dose: The share p.
+        panel: The outputs.
+
     Examples:
         >>> panel = SeedPredictions(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
         >>> curve = [DosePanel(p, panel) for p in (0.0, 0.5, 1.0)]  # none, half and all of a class
@@ -53,19 +57,27 @@ DoseCurve = Sequence[DosePanel]
 
 
 def interaction(a: DoseCurve, b: DoseCurve, name: str, margin: float | None = None) -> Contrast:
-    """The outcome of recipe a less that of recipe b, on the plain scale, with the p of both scales together.
+    """Compute the outcome of recipe a less that of recipe b, on the plain scale, with the p-value of both scales.
 
-    Over the seeds that both kept at every dose. margin: of equivalence, on the plain scale. Raises ValueError unless
-    both have the same doses, the first of them 0. `name` is a measure from 0 to 1.
+    It is over the seeds that both have at every dose.
+
+    Args:
+        a: Doses of one recipe.
+        b: Doses of the other, the same ones.
+        name: A measure from 0 to 1.
+        margin: Margin of equivalence, on the plain scale.
+
+    Raises:
+        ValueError: The recipes have different doses, or the first dose is not 0.
 
     Examples:
         With the confounder in training, a calls 10 of 20 images right instead of 14, and b 14 as before:
 
         >>> target = np.arange(20) % 2
-        >>> def panel(right):
-        ...     signs = np.where(np.arange(20) < right, 1.0, -1.0)
+        >>> def panel(n_right):
+        ...     signs = np.where(np.arange(20) < n_right, 1.0, -1.0)
         ...     return SeedPredictions(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
-        >>> a, b = ([DosePanel(0.0, panel(14)), DosePanel(1.0, panel(right))] for right in (10, 14))
+        >>> a, b = ([DosePanel(0.0, panel(14)), DosePanel(1.0, panel(n_right))] for n_right in (10, 14))
         >>> round(interaction(a, b, "accuracy").value, 6)
         -0.2
     """
@@ -79,9 +91,9 @@ def interaction(a: DoseCurve, b: DoseCurve, name: str, margin: float | None = No
 
 
 def dose_outcome(curve: DoseCurve, name: str) -> Contrast:
-    """The effect of the doses: the mean over p > 0 of a measure less that at p = 0, over the seeds kept at every dose.
+    """Compute the effect of the doses: the mean over p > 0 of a measure less that at p = 0.
 
-    Raises ValueError unless the first dose is 0 and there is another.
+    It is over the seeds that all doses have. Raises ValueError unless the first dose is 0 and there is another.
     """
     if len(curve) < 2 or curve[0].dose != 0:
         raise ValueError(f"doses are {tuple(level.dose for level in curve)}: give 0 and at least another")
@@ -91,7 +103,7 @@ def dose_outcome(curve: DoseCurve, name: str) -> Contrast:
 def interaction_of_measures(
     a: Sequence[MeasureBySeed], b: Sequence[MeasureBySeed], margin: float | None = None, *, bounded: bool = True
 ) -> Contrast:
-    """The same of values that are evaluated already, such as a flip rate; p = 0 first.
+    """Return the `interaction` of values that are evaluated already, such as a flip rate; p = 0 first.
 
     Over the seeds that have a number at every dose.
 
@@ -113,12 +125,12 @@ def interaction_of_measures(
 
 
 def dose_weights(doses: int) -> Float[np.ndarray, " d"]:
-    """Weights of the doses that make a recipe's outcome: -1 for p = 0, equal shares of 1 for the others."""
+    """Return the weights of the doses in a recipe's outcome: -1 for p = 0, equal shares of 1 for the others."""
     return np.array([-1.0, *[1 / (doses - 1)] * (doses - 1)])
 
 
 def combine_scales(plain: Contrast, probit_contrast: Contrast) -> Contrast:
-    """The contrast of the plain scale with the p-value of both: the greater, or 1 where their signs differ."""
+    """Return the contrast on the plain scale with the p-value of both: the greater, or 1 where their signs differ."""
     signs_agree = plain.value * probit_contrast.value > 0
     p = float(np.maximum(plain.p, probit_contrast.p)) if signs_agree or np.isnan(plain.p + probit_contrast.p) else 1.0
     reason = plain.reason or (
@@ -134,7 +146,7 @@ def combine_scales(plain: Contrast, probit_contrast: Contrast) -> Contrast:
 # A recipe that has little to lose loses little, so a small fall may be want of skill and not robustness. Each recipe
 # was trained on several amounts of data, at every dose. Its clean performance is the measure at p = 0 on images that
 # have no confounder; the level is the best that both recipes reach, and each is evaluated at the amount, between two
-# neighboring ones, where it first reaches that level. There the mean changes over the doses (`dose_response`) are
+# neighboring ones, where it first reaches that level. There the mean changes over the doses (`dose_outcome`) are
 # compared.
 #
 # Amounts are matched on the mean over seeds: seed by seed, those that were lucky on the clean images would be chosen.
@@ -148,7 +160,12 @@ def combine_scales(plain: Contrast, probit_contrast: Contrast) -> Contrast:
 
 @dataclass(frozen=True)
 class TrainingSizePanel:
-    """A recipe trained on so many rows: its doses, p = 0 first, and its outputs at p = 0 on clean images.
+    """A recipe trained on one amount of data.
+
+    Attributes:
+        n_rows: Number of training rows.
+        clean: Outputs of the networks trained at p = 0, on images without the confounder.
+        doses: Outputs at each dose, p = 0 first.
 
     Examples:
         >>> panel = SeedPredictions(np.zeros((3, 20, 1)), np.arange(20) % 2, np.arange(20))
@@ -170,7 +187,14 @@ Term = tuple[MeasureBySeed, float]
 
 @dataclass(frozen=True)
 class _RecipeCurves:
-    """A recipe whose parts hold the same seeds: amounts [n], clean parts [n] and their means [n], doses [n][d]."""
+    """A measure of a recipe at n amounts of training data and d doses, all of the same seeds.
+
+    Attributes:
+        n_rows: Training rows of each amount, [n].
+        clean: The measure at p = 0 on clean images, per amount.
+        clean_means: Its mean over seeds, [n].
+        doses: The measure per amount and dose, [n][d].
+    """
 
     n_rows: Float[np.ndarray, " n"]
     clean: Sequence[MeasureBySeed]
@@ -179,22 +203,30 @@ class _RecipeCurves:
 
 
 def matched_clean(a: TrainingSizes, b: TrainingSizes, name: str, margin: float | None = None) -> Contrast:
-    """The change over the doses of recipe a less that of b, where both are equally good on clean images.
+    """Compute the change over the doses of recipe a less that of b, where both are equally good on clean images.
 
-    Over the seeds that both kept at every amount and dose, with the p of both scales together, as in `interaction`;
-    `equal` says at which level and amounts. Undefined where no level is reached by both. Raises ValueError unless all
-    amounts have the same doses, the first of them 0, and each recipe at least 2 amounts.
+    It is over the seeds that both have at every amount and dose, with the p-value of both scales, as in `interaction`.
+    `matched_level` holds the level and the amounts. Undefined where no level is reached by both.
+
+    Args:
+        a: One recipe at its amounts of training data.
+        b: The other, at amounts that may differ.
+        name: A measure from 0 to 1.
+        margin: Margin of equivalence, on the plain scale.
+
+    Raises:
+        ValueError: Amounts have different doses, the first dose is not 0, or a recipe has fewer than 2 amounts.
 
     Examples:
         Recipe b needs twice the rows, and nothing else differs:
 
         >>> target = np.arange(20) % 2
-        >>> def panel(right):
-        ...     signs = np.where(np.arange(20) < right, 1.0, -1.0)
+        >>> def panel(n_right):
+        ...     signs = np.where(np.arange(20) < n_right, 1.0, -1.0)
         ...     return SeedPredictions(np.tile((signs * (2 * target - 1))[:, None], (3, 1, 1)), target, np.arange(20))
-        >>> def amount(rows, right):
-        ...     doses = [DosePanel(0.0, panel(right)), DosePanel(1.0, panel(right - 2))]
-        ...     return TrainingSizePanel(rows, panel(right), doses)
+        >>> def amount(n_rows, n_right):
+        ...     doses = [DosePanel(0.0, panel(n_right)), DosePanel(1.0, panel(n_right - 2))]
+        ...     return TrainingSizePanel(n_rows, panel(n_right), doses)
         >>> a, b = [amount(100, 14), amount(200, 16)], [amount(200, 14), amount(400, 16)]
         >>> result = matched_clean(a, b, "accuracy")
         >>> abs(round(result.value, 6)), result.matched_level.a, result.matched_level.b
@@ -207,6 +239,8 @@ def matched_clean(a: TrainingSizes, b: TrainingSizes, name: str, margin: float |
     sides = [_select_common_seeds(amounts, name, seeds) for amounts in (a, b)]
     if reason := next((part.reason for side in sides for part in side.clean if part.reason), NO_REASON):
         return untested_contrast(reason, margin)
+    # In `losses`, lower is better whatever the measure. The level is the best that both reach: the worse of their two
+    # best values. No amounts match where a recipe is better than the level with its fewest rows.
     sign = -1.0 if direction_of(name) == "higher" else 1.0
     losses = [sign * side.clean_means for side in sides]
     level = max(float(side_values.min()) for side_values in losses)
@@ -218,12 +252,15 @@ def matched_clean(a: TrainingSizes, b: TrainingSizes, name: str, margin: float |
         _contrast_on_scale(sides, weights, level_setter, margin, scale) for scale in ("plain", "probit")
     ]
     all_seeds = {int(seed) for panel in panels for seed in panel.seed_ids}
-    amounts = [float(weight @ side.n_rows) for weight, side in zip(weights, sides, strict=True)]
+    matched_amounts = [float(weight @ side.n_rows) for weight, side in zip(weights, sides, strict=True)]
     combined = combine_scales(contrasts_by_scale[0], contrasts_by_scale[1])
-    return replace(combined, left_out=len(all_seeds) - len(seeds), matched_level=MatchedLevel(sign * level, *amounts))
+    return replace(
+        combined, left_out=len(all_seeds) - len(seeds), matched_level=MatchedLevel(sign * level, *matched_amounts)
+    )
 
 
 def _checked_panels(a: TrainingSizes, b: TrainingSizes) -> list[SeedPredictions]:
+    """Return all panels of both recipes. Raises ValueError where amounts or doses do not suffice for a match."""
     doses = {tuple(level.dose for level in amount.doses) for amount in (*a, *b)}
     if (
         min(len(a), len(b)) < 2
@@ -244,6 +281,7 @@ def _list_numbers(values: Iterable[float]) -> str:
 
 
 def _select_common_seeds(amounts: TrainingSizes, name: str, seeds: Int[np.ndarray, " s"]) -> _RecipeCurves:
+    """Evaluate a measure of a recipe at all amounts and doses, for some seeds only."""
     clean = [select_seeds(evaluate(amount.clean, name), seeds) for amount in amounts]
     doses = [[select_seeds(evaluate(level.panel, name), seeds) for level in amount.doses] for amount in amounts]
     values = np.array([part.values.mean() for part in clean])
@@ -257,7 +295,17 @@ def _contrast_on_scale(
     margin: float | None,
     scale: Literal["plain", "probit"],
 ) -> Contrast:
-    """The contrast on one scale; clean performance is matched on the plain one, so that places are the same on both."""
+    """Compute the contrast on one scale.
+
+    Clean performance is matched on the plain scale in any case, so that the amounts are the same on both.
+
+    Args:
+        sides: Both recipes.
+        weights: Weights of the amounts of each recipe, see `crossing_weights`.
+        level_setter: Position of the recipe whose best clean performance is the level.
+        margin: Margin of equivalence, on this scale.
+        scale: The scale of the changes.
+    """
     terms: list[Term] = []
     for position, (side, weight) in enumerate(zip(sides, weights, strict=True)):
         sign = 1.0 if position == 0 else -1.0
@@ -284,19 +332,20 @@ def _contrast_on_scale(
 
 
 def _change_terms(doses: Sequence[MeasureBySeed], scale: str) -> list[Term]:
-    """The terms of the mean change over p > 0 from p = 0."""
+    """Return the terms of the mean change over p > 0 from p = 0."""
     parts = [probit(part) for part in doses] if scale == "probit" else doses
     return list(zip(parts, dose_weights(len(parts)).tolist(), strict=True))
 
 
 def _slope(side: _RecipeCurves, weight: Float[np.ndarray, " n"], changes: Sequence[float]) -> float:
-    """Slope of the change over clean performance, between the two amounts that enclose the level."""
+    """Return the slope of the change over clean performance, between the two amounts that enclose the level."""
     j = max(int(np.flatnonzero(weight)[-1]), 1)
     step = float(side.clean_means[j] - side.clean_means[j - 1])
     return (changes[j] - changes[j - 1]) / step if step else 0.0
 
 
 def _unreached_reason(sides: Sequence[_RecipeCurves]) -> Reason:
+    """Return the reason why no level is reached by both recipes, with the ranges of their clean performance."""
     (low_a, high_a), (low_b, high_b) = ((float(side.clean_means[0]), float(side.clean_means[-1])) for side in sides)
     fewest, most = float(sides[0].n_rows[0]), float(sides[0].n_rows[-1])
     ends = {"low_a": low_a, "high_a": high_a, "low_b": low_b, "high_b": high_b}

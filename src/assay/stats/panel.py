@@ -58,9 +58,10 @@ class SeedPredictions:
     specificity_log_odds: Float[np.ndarray, "s n levels"] | None = None
     image_indices: Int[np.ndarray, " n"] | None = None
     class_names: tuple[str, ...] = ()
-    _predictions: dict[int, tuple[ModelPredictions, Int[np.ndarray, " m"]]] = field(
+    _predictions_cache: dict[int, tuple[ModelPredictions, Int[np.ndarray, " m"]]] = field(
         init=False, repr=False, compare=False, default_factory=dict[int, tuple[ModelPredictions, Int[np.ndarray, " m"]]]
     )
+    """Position of a seed -> its predictions and patients, since every measure asks for them."""
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 3:
@@ -110,13 +111,14 @@ class SeedPredictions:
 
     def predictions_of_seed(self, position: int) -> tuple[ModelPredictions, Int[np.ndarray, " m"]]:
         """Return the predictions of the seed at this position, for the images that have one, and their patients."""
-        if position not in self._predictions:
-            self._predictions[position] = self._select_predictions(position)
-        return self._predictions[position]
+        if position not in self._predictions_cache:
+            self._predictions_cache[position] = self._select_predictions(position)
+        return self._predictions_cache[position]
 
     def _select_predictions(self, position: int) -> tuple[ModelPredictions, Int[np.ndarray, " m"]]:
         tested = None if self.has_prediction is None else self.has_prediction[position]
-        # of all rows no array is copied: patients are then coded once for all seeds
+        # `code_patients` returns the same object for the same array: where all rows are tested, pass the array itself,
+        # so that patients are coded once for all seeds.
         rows = slice(None) if tested is None or tested.all() else tested
         threshold: float | np.ndarray = 0.5
         if self.thresholds is not None:
@@ -185,6 +187,7 @@ def measure_by_seed(
 ) -> MeasureBySeed:
     """Return the values of a probe, one number per seed, with the contributions of its samples.
 
+    A probe reads a trained model (`probes/probe.py`). How many images it read is not known here: `n_images` is 0.
     Undefined for one seed is undefined for all (see `evaluate`).
 
     Args:
@@ -202,9 +205,10 @@ def measure_by_seed(
     missing = int(np.isnan(values).sum())
     why = Reason.of(Code.UNDEFINED_SEEDS, count=missing, seeds=len(values)) + reason if missing else NO_REASON
     samples_by_seed = [part.samples for part in contributions_by_seed or ()]
-    shared = bool(samples_by_seed) and all(np.array_equal(samples, samples_by_seed[0]) for samples in samples_by_seed)
+    shared = bool(samples_by_seed) and all(np.array_equal(other, samples_by_seed[0]) for other in samples_by_seed)
     samples = samples_by_seed[0] if shared else np.unique(np.concatenate([np.zeros(0, np.int64), *samples_by_seed]))
     contributions = np.zeros((len(values), len(samples)))
+    # Not strict, since without contributions there is nothing to fill in: the array then has no columns.
     for row, part in zip(contributions, contributions_by_seed or (), strict=False):
         row[slice(None) if shared else np.searchsorted(samples, part.samples)] = part.values
     return MeasureBySeed(values, contributions, samples, seeds, 0, bounds, why)
@@ -227,6 +231,8 @@ def pseudo_samples(standard_error: float | Float[np.ndarray, " s"], name: str) -
 
 @lru_cache
 def _pseudo_sample_codes(name: str) -> Int[np.ndarray, " n"]:
+    """Return the codes of the pseudo-samples of a name."""
+    # Ranges below 0, where no patient has a code: one per checksum of a name, 2**20 codes apart and so disjoint.
     first = -(zlib.crc32(name.encode()) + 1) * 2**20
     return np.arange(first - N_PSEUDO_SAMPLES, first)
 
@@ -253,6 +259,7 @@ def evaluate(panel: SeedPredictions, name: str) -> MeasureBySeed:
         result, seed_contributions = value_and_contributions(name, predictions, patient)
         values[position] = result.value
         patients_of_seed, _ = code_patients(patient)
+        # The same object where the seed has a prediction for all images: `code_patients` returns it for the same array.
         contributions[
             position, slice(None) if patients_of_seed is patients else np.searchsorted(patients, patients_of_seed)
         ] = seed_contributions
@@ -272,10 +279,12 @@ def evaluate(panel: SeedPredictions, name: str) -> MeasureBySeed:
 
 
 def effective_patients(patient: Int[np.ndarray, " n"]) -> float:
-    """Return the number of patients with equally many images that would carry as much; 0 without images.
+    """Return the effective number of patients; 0 without images.
 
-    It comes from the numbers of images and not from contributions: these vanish as an AUROC shift approaches 0.5, and
-    by chance leave half of studies with 12 equal patients under 6. 12 patients of 60 to 1 images count as 5.
+    That is the number of patients with equally many images that would give as precise a mean: the squared number of all
+    images over the sum of the squared numbers per patient. 12 patients with 60 to 1 images, falling geometrically,
+    count as 5.3. It comes from the numbers of images and not from contributions: these vanish as an AUROC shift
+    approaches 0.5, and by chance leave half of studies with 12 equal patients under 6.
 
     References:
         Kish (1965), Survey Sampling.
@@ -300,19 +309,23 @@ def effective_patients_of_classes(target: Int[np.ndarray, " n"], patient: Int[np
     return min(effective_patients(part) for part in parts)
 
 
-def _undefined_seeds(reasons: list[Reason], seeds: int) -> Reason:
-    if not seeds:
+def _undefined_seeds(reasons: list[Reason], n_seeds: int) -> Reason:
+    """Return why a measure is undefined for a panel; no reason where it is defined for all of its seeds."""
+    if not n_seeds:
         return Reason.of(Code.NO_SEED)
-    if not reasons or len(reasons) == seeds:
+    if not reasons or len(reasons) == n_seeds:
         return reasons[0] if reasons else NO_REASON
-    return Reason.of(Code.UNDEFINED_SEEDS, count=len(reasons), seeds=seeds) + reasons[0]
+    return Reason.of(Code.UNDEFINED_SEEDS, count=len(reasons), seeds=n_seeds) + reasons[0]
 
 
 def combine(parts: Sequence[MeasureBySeed], weights: Float[np.ndarray, "m *s"]) -> MeasureBySeed:
     """Compute the linear combination sum_m weights[m] part[m], per seed, over the seeds that all parts have.
 
-    weights: [m], or [m, s] where they differ by seed, seeds in ascending order of their numbers. Patients are matched
-    by code: those in common are paired, the others are not.
+    Patients are matched by code: those in common are paired, the others are not.
+
+    Args:
+        parts: The m measures.
+        weights: [m], or [m, s] where they differ by seed, seeds in ascending order of their numbers.
 
     Examples:
         >>> a = measure_by_seed(np.array([0.5, 0.75]), np.arange(2))

@@ -14,7 +14,7 @@ PENALTIES = 10.0 ** np.arange(-3.0, 3.5, 0.5)
 def cross_validated_predictions(
     features: Float[np.ndarray, "n d"], targets: Float[np.ndarray, "n c"], fold: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n c"]:
-    """Prediction for each row by a decoder fitted on all other folds, for each of c wanted columns.
+    """Predict each row by a decoder that is fitted on all other folds, for each of c columns of targets.
 
     Features are standardized by the fitting rows' mean and standard deviation; features that are constant there are
     left out. The penalty is chosen per column on the fitting rows by generalized cross-validation (Golub, Heath and
@@ -39,7 +39,7 @@ def cross_validated_predictions(
 
 
 def _ridge_predictions(fitting: np.ndarray, targets: np.ndarray, tested: np.ndarray) -> np.ndarray:
-    """Predictions [m, c] of ridge regressions from `fitting` [n, d] to `wanted` [n, c], at `tested` [m, d]."""
+    """Predict [m, c] by ridge regressions from `fitting` [n, d] to `targets` [n, c], at `tested` [m, d]."""
     if not len(fitting):
         return np.zeros((len(tested), targets.shape[1]))
     center, deviation = fitting.mean(axis=0, dtype=np.float64), fitting.std(axis=0, dtype=np.float64)
@@ -62,9 +62,9 @@ def _decompose(z: np.ndarray, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray,
     """Decompose the rows for ridge regression with any penalty.
 
     Returns:
-        Eigenvalues e [r]; the projection (`shadow`) of y [n, c] on the eigenvectors, such that basis @ (shadow / (e +
-        penalty)) predicts; and its energy, such that the fit explains the sum of energy x (2 / (e + p) - e / (e +
-        p)^2).
+        Eigenvalues e [r]; the projection of y [n, c] on the eigenvectors; its energy, such that a fit with penalty p
+        explains the sum of energy x (2 / (e + p) - e / (e + p)^2); and the basis, such that basis @ (projection / (e +
+        p)) predicts the rows of t.
     """
     if z.shape[1] <= z.shape[0]:
         eigenvalues, vectors = np.linalg.eigh(z.T @ z)

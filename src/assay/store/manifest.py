@@ -252,7 +252,7 @@ def altered_files(root: Path, wanted: Mapping[str, str]) -> list[FileChange]:
 
 
 def _files(root: Path, parts: Collection[str] = ()) -> dict[str, Path]:
-    """Return the files below a folder, or parts of it, without hidden ones and those of `BESIDE`, by path there."""
+    """Return the files below a folder, or parts of it, without hidden ones and folders of `UNLISTED`, by path there."""
     paths: dict[str, Path] = {}
     for folder, folders, names in os.walk(root):
         top = folder == str(root)

@@ -111,7 +111,7 @@ def preview_step(context: PageContext) -> str:
 
     Copies that would be in several parts are put right first.
     """
-    facts, folder = context.facts, context.typed_folder
+    facts, folder = context.facts, context.folder_for_commands
     run = typed_parent(folder) if shlex.split(folder)[0].endswith("/preview") else folder
     if facts["tasks"] == "0":
         return f"Next: see its results: assay open {run}"

@@ -280,7 +280,7 @@ def opening(root: Path, context: PageContext, findings: Sequence[Finding]) -> Fi
         heading,
         more=(" ".join(answer_sentences(context)[1:]),),
         tiles=tuple(study_tiles(context)),
-        next=next_step(context, context.typed_folder),
+        next=next_step(context, context.folder_for_commands),
     )
 
 
@@ -827,7 +827,7 @@ def _small(root: Path, row: Row) -> tuple[Thumbnail, ...]:
 
 def paper_methods(context: PageContext) -> list[str]:
     """Return sentences on failures, on comparisons and on tests of equivalence, for a paper."""
-    rows, unit = context.tables.get("contrasts", ()), context.unit
+    rows, unit = context.tables.get("contrasts", ()), context.interval_unit
     findings = (parse_finding(row) for row in context.tables.get("findings", ()))
     failures = (context.in_words(cause.reason) for cause in findings if cause.kind == "failure" and cause.light != "ok")
     methods = [f"{sentence_case(reason_words(cause))}." for cause in failures]
