@@ -34,8 +34,8 @@ def digest(folder: Path, files: Iterable[Path]) -> str:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Return the files of a folder, compiled ones left out."""
-    return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    """Return the files of a folder, what Python and Numba compiled left out: it appears while tests run."""
+    return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 
 @cache
