@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,17 @@ def audited(
 def require_valid(folder: Path) -> dict[str, Any]:
     """Return `verdicts.json`. Raises ValidationError unless it follows the schema in the package."""
     document = json.loads((folder / "verdicts.json").read_text())
-    jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text()))
+    _schema().validate(document)
     return document
+
+
+@cache
+def _schema() -> Any:
+    """The checked schema of `verdicts.json`: checking it takes longer than checking a document by it."""
+    schema = json.loads(SCHEMA_FILE.read_text())
+    validator = jsonschema.validators.validator_for(schema)
+    validator.check_schema(schema)
+    return validator(schema)
 
 
 def verdicts(found: assay.Audit) -> dict[str, str]:
