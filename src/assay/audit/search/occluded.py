@@ -114,14 +114,14 @@ def _occluded_windows() -> list[Box]:
 def _occlusion_maps(model: CountedModel, sample: SearchSample) -> Float[np.ndarray, "n w m"]:
     """Return by how much scores fall when each window is filled, in standard deviations within class."""
     windows = _occluded_windows()
-    outputs = model(_fill_window(sample.images, window) for window in windows)
+    small = average_squares(sample.images, averaging_factor(sample.images))
+    outputs = model(_fill_window(sample.images, small, window) for window in windows)
     filled = sample.scores_from_outputs(outputs, windows).reshape(len(windows), len(sample.images), -1)
     return np.moveaxis((sample.clean_scores - filled) / sample.sd_within_classes, 0, 1)
 
 
-def _fill_window(images: Pixels, window: Box) -> Pixels:
-    """Return images whose window has a weighted mean of the pixels around it."""
-    small = average_squares(images, averaging_factor(images))
+def _fill_window(images: Pixels, small: Float[np.ndarray, "n c h w"], window: Box) -> Pixels:
+    """Return images whose window has a weighted mean of the pixels around it, which is computed on averaged images."""
     outside = (~window.pixel_mask(*small.shape[2:])).astype(np.float32)
     width = min(small.shape[2:]) / _WINDOWS_PER_SIDE / 2
     weight = gaussian_filter(outside, width, mode="nearest")

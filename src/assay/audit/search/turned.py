@@ -68,10 +68,13 @@ class RotatedSquare(MovingRegion):
 
     def places(self, images: Pixels) -> tuple[Bool[np.ndarray, "n h w"], Float[np.ndarray, " n"]]:
         """Return where each image is most like it, with a margin, and how much."""
+        like = self.likeness(_describe_places(images, self.side))
         factor = averaging_factor(images)
-        descriptions = _ring_harmonics(average_squares(images, factor), self.side)
-        like = np.array(self.weight, dtype=np.float32) @ descriptions - self.mean
         return squares_at(images.shape, like.argmax(axis=1), self.side, factor, _MARGIN), like.max(axis=1)
+
+    def likeness(self, descriptions: Float[np.ndarray, "n d p"]) -> Float[np.ndarray, "n p"]:
+        """Return how much places with these descriptions are like it."""
+        return np.array(self.weight, dtype=np.float32) @ descriptions - self.mean
 
     def occurrences(self, images: Pixels) -> tuple[Bool[np.ndarray, "n h w"], Bool[np.ndarray, " n"]]:
         """See `MovingRegion`."""
@@ -96,8 +99,10 @@ def pairs_turned(first: SearchSample, second: SearchSample) -> Iterator[tuple[Tu
     pairs = list[tuple[TurnedShape, TurnedShape]]()
     for half, (sample, other) in enumerate(((first, second), (second, first))):
         chosen = list[TurnedShape]()
-        for mark in sorted(_mean_shapes(sample.images), key=lambda mark: -mark.distance):
-            likeness = mark.shape.places(other.images)[1]
+        marks = sorted(_mean_shapes(sample.images), key=lambda mark: -mark.distance)
+        descriptions = _describe_places(other.images, marks[0].shape.side) if marks else np.empty(0)
+        for mark in marks:
+            likeness = mark.shape.likeness(descriptions).max(axis=1)
             carry = likeness >= mark.shape.min_likeness
             suitable = _enough_carriers(carry) and _in_all_classes(sample.target, mark.carry, other.target, carry)
             if len(chosen) < _MAX_SHAPES and suitable and not any(mark.shares_images(earlier) for earlier in chosen):
@@ -207,6 +212,11 @@ def _whitening(descriptions: Float[np.ndarray, "n d p"]) -> tuple[Float[np.ndarr
     covariance = np.cov(flat)
     covariance += _RIDGE * max(1e-9, float(covariance.trace()) / len(covariance)) * np.eye(len(covariance))
     return flat.mean(axis=1), np.linalg.inv(np.linalg.cholesky(covariance)).astype(np.float32)
+
+
+def _describe_places(images: Pixels, side: int) -> Float[np.ndarray, "n d p"]:
+    """Return the description of each place, of averaged images."""
+    return _ring_harmonics(average_squares(images, averaging_factor(images)), side)
 
 
 def _ring_harmonics(images: Float[np.ndarray, "n c h w"], side: int) -> Float[np.ndarray, "n d p"]:
