@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from typing import Any, cast
 
 import numpy as np
@@ -84,7 +84,7 @@ class Search:
     clean_scores: list[Float[np.ndarray, "n ..."]] = field(default_factory=list[np.ndarray])
     sd_within_classes: float = 0.0
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Name of the record."""
         table = self.images.table

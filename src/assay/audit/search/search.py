@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -536,6 +536,7 @@ def split_in_two(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"
     return high, gap / math.sqrt(within / (n - 2)) if within > 0 else math.inf
 
 
+@cache
 def _separation_of_normal(count: int) -> float:
     """Return the separation that 5% of samples of one normal distribution exceed, at least `NORMAL_SEPARATION`."""
     normal = generator(0, "one normal", count).normal(size=(400, count))

@@ -136,10 +136,12 @@ def _shapes_of(images: Float[np.ndarray, "n c h w"]) -> Iterator[RepeatedShape]:
 
 def _group_by_distance(distances: Float[np.ndarray, " n"], source: int) -> tuple[Bool[np.ndarray, " n"], float]:
     """Return which images are near a template, and the separation of the others; 0 where these are no carriers."""
+    min_carriers = max(LEAST_CARRIERS, MIN_GROUP_SHARE * len(distances))
     others = np.delete(distances, source)  # an image is like itself
+    if (others < _MAX_DISTANCE).sum() < min_carriers - 1:  # most templates, whatever the split
+        return distances < _MAX_DISTANCE, 0.0
     high, separation = split_in_two(others)
     carry = np.insert(~high, source, values=True)
-    min_carriers = max(LEAST_CARRIERS, MIN_GROUP_SHARE * len(carry))
     are_carriers = (
         min_carriers <= carry.sum() <= MOST_CARRIERS * len(carry) and others[~high].max(initial=0.0) < _MAX_DISTANCE
     )
@@ -197,10 +199,13 @@ def _nearest_squares(
     norms = [functional.conv2d(image**2, kernel) for image in pixels]
     for start in range(0, len(templates), _TEMPLATES_AT_ONCE):
         part = slice(start, start + _TEMPLATES_AT_ONCE)
+        factors = -2 * weighted[part]
+        rows_of_part = np.arange(len(factors))
         for row, (image, norm) in enumerate(zip(pixels, norms, strict=True)):
-            products = functional.conv2d(image, -2 * weighted[part]).add_(norm)[0].flatten(1).numpy()
-            positions[row, part] = products.argmin(axis=1)  # NumPy's is eight times as fast as PyTorch's
-            smallest[row, part] = products.min(axis=1)
+            products = functional.conv2d(image, factors).add_(norm)[0].flatten(1).numpy()
+            nearest = products.argmin(axis=1)  # NumPy's is eight times as fast as PyTorch's
+            positions[row, part] = nearest
+            smallest[row, part] = products[rows_of_part, nearest]
     distances = ((torch.as_tensor(smallest) + constant).clamp(min=0) / variance).sqrt().numpy()
     return distances, positions
 
