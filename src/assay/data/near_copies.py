@@ -139,6 +139,8 @@ def near_pairs(
     verified = every if verified is None else verified
     first, second = searched.candidates(patients, verified)
     likeness = _likeness(searched, first, second, gated=True)
+    if likeness.max(initial=-1.0) < LOOSEST:  # the lowest threshold
+        return []
     threshold = _likeness_threshold(searched, patients, verified)
     likeness_of: dict[tuple[int, int], float] = {}
     for i, j, value in zip(first.tolist(), second.tolist(), likeness.tolist(), strict=True):
