@@ -174,23 +174,46 @@ REACHING: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("config", "text"), REACHING, ids=[text for _, text in REACHING])
-@pytest.mark.parametrize("name", ["hf:./network", "hf:owner/name"])
-def test_the_config_of_a_network_of_transformers_loads_nothing_else(
-    name: str, config: dict[str, Any], text: str, ask: Asking, planted: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """It names no other repository, no folder to write to and no file with weights."""
+@pytest.fixture
+def refuse_network(
+    ask: Asking, planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[dict[str, Any], str, list[str]], None]:
+    """A command on images and a network of transformers whose config is refused with these words."""
     pytest.importorskip("transformers")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", returning("network"))
     Path("network").mkdir()
-    Path("network", "config.json").write_text(json.dumps({"model_type": "timm_wrapper", "num_classes": 2, **config}))
-    images = planted / "set"
-    for words in (["look", images, "--embeddings", name], ["audit", name, "--images", images, "--dry-run"]):
-        answer = ask(*words, "--target", "label", "--patient", "who", "--out", "out")
+
+    def refuse(config: dict[str, Any], text: str, words: list[str]) -> None:
+        network = {"model_type": "timm_wrapper", "num_classes": 2, **config}
+        Path("network", "config.json").write_text(json.dumps(network))
+        placed = [planted / "set" if word == "IMAGES" else word for word in words]
+        answer = ask(*placed, "--target", "label", "--patient", "who", "--out", "out")
         assert (answer.code, text in answer.err, "Traceback" in answer.err) == (2, True, False), answer.err
         assert not Path("planted").exists()
+
+    return refuse
+
+
+@pytest.mark.parametrize(("config", "text"), REACHING, ids=[text for _, text in REACHING])
+def test_the_config_of_a_network_of_transformers_loads_nothing_else(
+    config: dict[str, Any], text: str, refuse_network: Callable[[dict[str, Any], str, list[str]], None]
+) -> None:
+    """It names no other repository, no folder to write to and no file with weights."""
+    refuse_network(config, text, ["look", "IMAGES", "--embeddings", "hf:./network"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["look", "IMAGES", "--embeddings", "hf:owner/name"],
+     ["audit", "hf:owner/name", "--images", "IMAGES", "--dry-run"],
+     ["audit", "hf:./network", "--images", "IMAGES", "--dry-run"]],
+)  # fmt: skip
+def test_the_config_is_read_by_every_command_from_the_hub_and_from_a_folder(
+    words: list[str], refuse_network: Callable[[dict[str, Any], str, list[str]], None]
+) -> None:
+    """An audit reads it in a process of its own, which takes seconds to start."""
+    refuse_network(*REACHING[0], words)
 
 
 def test_a_network_of_transformers_that_cannot_be_built_is_refused_in_a_sentence(
