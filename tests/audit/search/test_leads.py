@@ -122,6 +122,12 @@ def audited(name: str, folder: Path, **more: Any) -> Path:
     return assay.audit(model, pictures(folder / "set", name), out=folder / "out", **given).folder
 
 
+@pytest.fixture(scope="module")
+def letter_audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The audit of a model that relies on a letter, without limits. Not to be written to."""
+    return audited("letter", tmp_path_factory.mktemp("letter"))
+
+
 def limits(
     monkeypatch: pytest.MonkeyPatch,
     value: float = 0.65,
@@ -393,11 +399,10 @@ def test_a_letter_whose_place_varies_is_on_those_that_have_it(tmp_path: Path) ->
 
 
 def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    letter_audit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = audited("letter", tmp_path / "letter")
-    assert RunFolder(out).table("regions")[0]["verdict"] == "unverified"
-    assert "<h1>A bright mark in the lower right corner, found in the" in (out / "report.html").read_text()
+    assert RunFolder(letter_audit).table("regions")[0]["verdict"] == "unverified"
+    assert "<h1>A bright mark in the lower right corner, found in the" in (letter_audit / "report.html").read_text()
     limits(monkeypatch, 9.0)
     out = audited("none", tmp_path, domain="chest-xray")
     assert {row["verdict"] for row in RunFolder(out).table("regions")} == {"nothing-found"}
@@ -412,8 +417,8 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
     assert "hair, stripes and dots at changing places" in page
 
 
-def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_path: Path) -> None:
-    rows = RunFolder(audited("letter", tmp_path)).table("regions")
+def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(letter_audit: Path) -> None:
+    rows = RunFolder(letter_audit).table("regions")
     assert region_sentences({"regions": rows})[0].startswith("A bright mark in the lower right corner, found in the")
     assert region_sentences({"regions": rows})[0].endswith(" predictions: a finding without a verified limit.")
     second = region_sentences({"regions": rows})[1]
@@ -479,8 +484,10 @@ def test_effects_in_training_images_are_in_standard_deviations_of_tested_ones(tm
     assert found["both"] * other == pytest.approx(found["own"] * own, rel=0.02)  # other donors
 
 
-def test_limits_come_from_references_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = audited("letter", tmp_path)
+def test_limits_come_from_references_of_the_user(
+    letter_audit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shutil.copytree(letter_audit, tmp_path / "out")
     own = next(row["value"] for row in RunFolder(out).table("provenance") if row["key"] == "hash of the model")
     assert read_limits(tmp_path, "another") is None, "one network is no limit"
     for number in range(59):
