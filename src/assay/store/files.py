@@ -158,32 +158,41 @@ def read_checked_json(path: Path, *, damaged: str = REMADE) -> dict[str, Any]:
     parsed, content = read_json_content(path, damaged=damaged)
     values = cast("dict[str, Any]", parsed if isinstance(parsed, dict) else {})
     recorded = values.pop(CHECKSUM, None)
-    try:
-        is_right = verify_once(content, lambda: recorded == _digest(values))
-    except RecursionError:  # nested just less than its reader allows
-        is_right = False
-    if not is_right:
-        raise StoreError(f"cannot read {path}: {ALTERED}; {damaged}")
+
+    def verify(paths: Sequence[Path]) -> None:
+        try:
+            is_right = recorded == _digest(values)
+        except RecursionError:  # nested just less than its reader allows
+            is_right = False
+        if not is_right:
+            raise StoreError(f"cannot read {paths[0]}: {ALTERED}; {damaged}")
+
+    verify_once({path: content_key("object", content)}, verify)
     return values
 
 
+# What is read is verified once in a process: a report reads each record three times, the request forty times and its
+# tables several times, and to verify takes up to four times as long as to read.
+
 _VERIFIED: set[bytes] = set()
-"""SHA-256 of contents that were right: a report reads each record three times, and the request forty times."""
+"""Keys of contents that this process has verified or written."""
 
 
-def verify_once(content: bytes, is_right: Callable[[], bool]) -> bool:
-    """Return whether a content is right. One that was right before in this process is not computed again.
+def content_key(check: str, content: bytes) -> bytes:
+    """Return the key of a content for `verify_once`: the SHA-256 of all that the answer of a check depends on."""
+    return hashlib.sha256(f"{check}\n".encode() + content).digest()
+
+
+def verify_once(keys: Mapping[Path, bytes | None], verify: Callable[[Sequence[Path]], None]) -> None:
+    """Verify files, but for those whose content this process has verified or written.
 
     Args:
-        content: All that the answer depends on.
-        is_right: Computes the answer.
+        keys: File -> key of its content, see `content_key`; None of a file that is verified each time.
+        verify: Verifies files. Raises where one of them is wrong.
     """
-    key = hashlib.sha256(content).digest()
-    if key not in _VERIFIED:
-        if not is_right():
-            return False
-        _VERIFIED.add(key)
-    return True
+    if unknown := [path for path, key in keys.items() if key not in _VERIFIED]:
+        verify(unknown)
+        _VERIFIED.update(filter(None, keys.values()))
 
 
 def _digest(values: Mapping[str, Any]) -> str:
@@ -224,7 +233,7 @@ def write_parquet(path: Path, columns: Columns, *, row_group: int = 0) -> None:
                 database.execute(f"COPY (SELECT * FROM arrays) TO '{quote(temporary)}' ({form})")
             except duckdb.IOException as error:
                 raise _system_error(error) from error
-        _MODEST.update(filter(None, [_digest_of_small(temporary)]))  # what it holds was in memory
+        verify_once({temporary: _key_of_small(temporary)}, lambda _: None)  # what it holds was in memory
 
     write_whole(path, write)
 
@@ -378,31 +387,30 @@ def require_modest(path: Path) -> None:
 
 
 _SMALL = 2**20
-_MODEST: set[bytes] = set()
-"""SHA-256 of files of at most `_SMALL` bytes that were checked, or written, in this process. The check takes four times
-as long as reading them, and a page reads its tables several times."""
+"""Bytes of a file of which the key is computed, since to hash a larger one takes as long as to verify it."""
 
 
-def _digest_of_small(path: Path) -> bytes | None:
-    """Return the SHA-256 of a small file; None for a large one, and for what cannot be read or has no end."""
+def _key_of_small(path: Path) -> bytes | None:
+    """Return the key of a small file; None for a large one, and for what cannot be read or has no end."""
     with suppress(OSError):
         status = path.stat()
         if stat.S_ISREG(status.st_mode) and status.st_size <= _SMALL:
-            return hashlib.sha256(path.read_bytes()).digest()
+            return content_key("size", path.read_bytes())
     return None
 
 
 def _modest(paths: Sequence[Path]) -> str:
-    """Return files as DuckDB names them, after those that this process does not know were checked.
+    """Return files as DuckDB names them.
 
     Raises:
         StoreError: One states far more cells than its size allows, or would fill the memory with texts.
     """
-    digests = {path: _digest_of_small(path) for path in paths}
-    if unknown := [path for path, digest in digests.items() if digest not in _MODEST]:
+
+    def verify(unknown: Sequence[Path]) -> None:
         _check_cells(unknown)
         _check_texts(unknown)
-        _MODEST.update(filter(None, digests.values()))
+
+    verify_once({path: _key_of_small(path) for path in paths}, verify)
     return f"[{_list_paths(paths)}]"
 
 

@@ -46,6 +46,7 @@ from assay.store.files import (
     ColumnRows,
     Row,
     column_rows,
+    content_key,
     json_text,
     parse_json,
     read_checked_json,
@@ -541,8 +542,12 @@ class RunFolder:
         else:
             value, content = read_json_content(path)
         record = migrate(value, path)
-        if not verify_once(f"{id}\n".encode() + content, lambda: record.get(SELF) == _checksum(id, record)):
-            raise StoreError(f"cannot read {path}: {ALTERED}; {REMADE}")
+
+        def verify(paths: Sequence[Path]) -> None:
+            if record.get(SELF) != _checksum(id, record):
+                raise StoreError(f"cannot read {paths[0]}: {ALTERED}; {REMADE}")
+
+        verify_once({path: content_key(f"record {id}", content)}, verify)
         return record
 
     def checked_path(self, kind: UnitKind, id: str, name: str) -> Path:
