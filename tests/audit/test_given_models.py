@@ -26,6 +26,7 @@ from assay.plugin import RunFolder, SpecError, StoreError, WeightsError
 from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import finding_row, parse_finding
 from assay.store import schema
+from assay.store.soundness import Soundness
 
 SIDE = 16
 SEEN: list[int] = []
@@ -127,7 +128,7 @@ def test_every_kind_of_model_measures_the_same_and_is_read_once(tmp_path: Path, 
     record = folder.record("models", model)
     assert (record["task"], record["channels"], record["size"], record["classes"]) == ("classification", 1, SIDE, 2)
     assert json.loads((folder.unit("models", model) / "provenance.json").read_text())["device"]
-    assert folder.changes() == []
+    assert Soundness(folder).changes() == []
     assert folder.outputs(reading)["logits"].shape == (24, 2)
 
     first = assay.probe(**asked, data=data, progress=False)

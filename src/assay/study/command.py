@@ -304,7 +304,7 @@ def preview_command(request: RunRequest) -> None:
     from assay.report.context import PageContext
     from assay.report.sentences.reading import reading_lines, where_issues_are
     from assay.store.files import json_text
-    from assay.store.folder import PREVIEW
+    from assay.store.manifest import PREVIEW
     from assay.study.preview import PreviewRun
     from assay.study.preview_page import preview_lines, preview_step
     from assay.study.run import prepare
@@ -379,7 +379,8 @@ def replicate_command(request: RunRequest) -> None:
     """Run the study of a finished run again, in a folder of its own."""
     from assay.execution.run import remember_beginning
     from assay.store.find import find_run
-    from assay.store.folder import RunFolder, require_writable, working_in
+    from assay.store.folder import RunFolder
+    from assay.store.place import require_writable, working_in
     from assay.study.replication import SEEDS, keep_earlier, prepare_replication
 
     settled, first = prepare_replication(find_run(request.spec, request.out), request.out, request.seeds or SEEDS)
