@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import fcntl
 import hashlib
@@ -22,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
-from assay.core.errors import FullError, StoreError, key_text
+from assay.core.errors import FullError, StoreError, key_text, nearest
 
 # Files that are there whole or not at all: written under another name, flushed, renamed.
 
@@ -257,6 +258,28 @@ def is_stream(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Return whether there is such a folder; there is none of a name that is too long."""
     return os.path.isdir(path)  # noqa: PTH112  as above
+
+
+def nearest_file(path: Path) -> str | None:
+    """Return the name of the file or folder beside a path to nothing that it may mean; None where there is none.
+
+    A path without an extension means a folder. Of files of one name it is the one whose type is the most alike.
+    """
+    siblings = list[Path]()
+    with suppress(OSError):  # of a folder that cannot be read
+        siblings = sorted(item for item in path.parent.iterdir() if path.suffix or item.is_dir())
+    names = [item for item in siblings if item.name != path.name and item.name.isprintable()]
+    near = nearest(path.stem, {item.stem for item in names})
+    alike = [item.name for item in names if item.stem == near]
+    return max(
+        alike, key=lambda name: difflib.SequenceMatcher(None, path.name.lower(), name.lower()).ratio(), default=None
+    )
+
+
+def no_file(path: Path) -> str:
+    """Return that there is no such file, with the one that a mistyped path may mean."""
+    near = nearest_file(fill_names(str(path)))
+    return f"there is no file {path}" + (f": did you mean '{path.parent / near}'?" if near else "")
 
 
 def begins_with_variable(text: str) -> bool:

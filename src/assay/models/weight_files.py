@@ -27,7 +27,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from assay.core.errors import StoreError, WeightsError, first_line, shorten
-from assay.core.files import assets_folder, cache_folder, default_cache_root, file_hash, file_lock, write_bytes
+from assay.core.files import (
+    assets_folder,
+    cache_folder,
+    default_cache_root,
+    file_hash,
+    file_lock,
+    nearest_file,
+    write_bytes,
+)
 from assay.data.cache import NO_ROOM_REMEDY, writing
 from assay.models.confined import FULL, memory_limited
 from assay.models.untyped import safetensors_of
@@ -161,7 +169,9 @@ def read_weights(path: Path, sha256: str = "") -> WeightsFile:
         [1.0, 1.0]
     """
     if not path.is_file():
-        raise WeightsError(f"weights file '{path}' does not exist; give the path of a .safetensors, .pt or .pth file")
+        near = nearest_file(path)
+        hint = f"did you mean '{path.parent / near}'?" if near else "give the path of a .safetensors, .pt or .pth file"
+        raise WeightsError(f"weights file '{path}' does not exist; {hint}")
     if sha256 and file_hash(path) != sha256:
         raise WeightsError(
             f"weights file '{path}' has SHA-256 {file_hash(path)}, expected {sha256}: it is another file"
