@@ -259,6 +259,20 @@ print(files._database.cache_info().currsize)
     assert ended.stdout.split() == ["1", "0"]
 
 
+def test_the_folder_of_a_killed_process_is_removed_by_the_next(tmp_path: Path) -> None:
+    end = "import os, signal; from assay.store.files import connect\nwith connect():\n    os.kill(os.getpid(), {})"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+
+    def use(ended_by: str) -> None:
+        subprocess.run([sys.executable, "-c", end.format(ended_by)], env=environment, check=False)
+
+    (of_a_user := tmp_path / "assay-results").mkdir()
+    use("signal.SIGKILL")
+    assert len(list(tmp_path.iterdir())) == 2
+    use("0")
+    assert list(tmp_path.iterdir()) == [of_a_user]
+
+
 def test_what_memory_does_not_hold_goes_to_a_folder_of_its_own(tmp_path: Path) -> None:
     """DuckDB's own choice is `.tmp` in the working folder, which may be somebody else's, and a link."""
     (tmp_path / "temporary").mkdir()

@@ -50,8 +50,8 @@ def not_written(text: str, error: OSError) -> StoreError:
     return FullError(text) if error.errno in FULL else StoreError(text)
 
 
-_WRITER = re.sub(r"[^\w-]", "-", platform.node())[:32]
-"""The machine: process ids alone repeat where several write to one file system."""
+MACHINE = re.sub(r"[^\w-]", "-", platform.node())[:32]
+"""This machine: process ids alone repeat where several write to one file system."""
 _PARTIAL = re.compile(r"\.(?P<machine>[\w-]*)-(?P<pid>\d+)-[0-9a-f]{8}\.partial$")
 _STALE_AFTER = 3600.0
 """Seconds after which a writer on another machine counts as gone."""
@@ -89,7 +89,7 @@ def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True
 
 def partial_path(path: Path) -> Path:
     """Return a name for a temporary file next to a file, which nobody can foresee; see `is_abandoned`."""
-    return path.with_name(f".{path.name}.{_WRITER}-{os.getpid()}-{secrets.token_hex(4)}.partial")
+    return path.with_name(f".{path.name}.{MACHINE}-{os.getpid()}-{secrets.token_hex(4)}.partial")
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def whole_folder(folder: Path) -> Generator[Path]:
 def is_abandoned(partial: Path) -> bool:
     """Return whether the writer of a temporary file of `write_whole` is gone: here it ended, elsewhere an hour ago."""
     writer = _PARTIAL.search(partial.name)
-    if writer is None or writer["machine"] != _WRITER:
+    if writer is None or writer["machine"] != MACHINE:
         with suppress(FileNotFoundError):
             return writer is None or time.time() - partial.stat().st_mtime > _STALE_AFTER
         return False

@@ -19,14 +19,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager, suppress
 from json.encoder import encode_basestring
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import Any, Literal, cast
 
 import duckdb
 import numpy as np
 
 from assay.core.errors import StoreError, shorten
-from assay.core.files import is_stream, write_bytes, write_whole
+from assay.core.files import MACHINE, is_alive, is_stream, write_bytes, write_whole
 
 Columns = Mapping[str, np.ndarray]
 Row = dict[str, Any]
@@ -513,6 +513,10 @@ def connect() -> Generator[duckdb.DuckDBPyConnection]:
         raise
 
 
+_SPILLED = f"assay-{MACHINE}-"
+"""How the names of folders for what memory does not hold begin, before the id of the process."""
+
+
 @functools.cache
 def _database(process: int) -> duckdb.DuckDBPyConnection:
     """One thread, in memory, without a file of its own. No file makes it fetch or load an extension.
@@ -526,9 +530,21 @@ def _database(process: int) -> duckdb.DuckDBPyConnection:
     off = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     folder = ""
     with suppress(OSError):  # the disk is full
-        folder = mkdtemp(prefix="assay-")
+        _remove_abandoned_folders()
+        folder = mkdtemp(prefix=f"{_SPILLED}{process}-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return duckdb.connect(":memory:", config={"threads": "1", "temp_directory": folder, **off})
+
+
+def _remove_abandoned_folders() -> None:
+    """Remove such folders of this user's processes on this machine that were killed."""
+    for folder in Path(gettempdir()).glob(f"{_SPILLED}*-*"):
+        process = folder.name.removeprefix(_SPILLED).split("-")[0]
+        with suppress(OSError):  # another process removed it first
+            status = folder.lstat()
+            is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+            if is_own and process.isdecimal() and not is_alive(int(process)):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 atexit.register(_database.cache_clear)  # else DuckDB lists all of its objects where other libraries outlive it
