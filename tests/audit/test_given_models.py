@@ -146,6 +146,16 @@ def test_every_kind_of_model_measures_the_same_and_is_read_once(tmp_path: Path, 
         assert overall(third, "log-loss") != overall(first, "log-loss")
 
 
+def test_no_model_is_read_behind_a_link_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "models").symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="cache/models is a link, and a cache has none"):
+        assay.probe(Bright(), grays(tmp_path / "set"), progress=False)
+    assert not list(elsewhere.iterdir())
+
+
 @pytest.mark.parametrize("model", [Bright(dense=True), bright_pixels], ids=["module", "function"])
 def test_a_segmentation_is_measured_by_maps_and_without_lesions(tmp_path: Path, model: Any) -> None:
     data = lesions(tmp_path / "set")
