@@ -40,17 +40,11 @@ from torch.nn import functional
 
 from assay.audit.references import RegionLimits, limit_from_effects, limits_of_kinds, shipped_limits
 from assay.audit.search.drawn import find_drawn
+from assay.audit.search.exchange import exchange_effects
+from assay.audit.search.patches import carrying_group
 from assay.audit.search.regions import Pixels, Track, candidates
-from assay.audit.search.search import (
-    DONORS,
-    CountedModel,
-    RegionFinding,
-    Scores,
-    SearchSample,
-    carrying_group,
-    exchange_effects,
-    find_region,
-)
+from assay.audit.search.sample import DONORS, CountedModel, Scores, SearchSample
+from assay.audit.search.search import RegionFinding, find_region
 from assay.audit.swing import effect_of_mark
 from assay.audit.verdicts import WEAK_EFFECT, decide_region
 from assay.core.files import default_cache_root

@@ -43,7 +43,7 @@ from audit_bank import (
 from assay.audit.references import limit_from_effects, limits_of_kinds
 from assay.audit.search.finders import FINDERS
 from assay.audit.search.regions import FinderName
-from assay.audit.search.search import Scores, SearchSample
+from assay.audit.search.sample import Scores, SearchSample
 from assay.core.reasons import Reason
 
 APART = "apart"

@@ -64,7 +64,8 @@ from torch.nn import functional
 
 from assay.audit.references import limit_from_effects
 from assay.audit.search.regions import Box, Pixels
-from assay.audit.search.search import Scores, SearchSample, find_region
+from assay.audit.search.sample import Scores, SearchSample
+from assay.audit.search.search import find_region
 from assay.audit.verdicts import WEAK_EFFECT
 from assay.core.files import default_cache_root
 from assay.core.reasons import Reason

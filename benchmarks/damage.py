@@ -25,6 +25,7 @@ from _shared import Page, parser
 
 from assay.core.errors import StoreError
 from assay.store.folder import RunFolder
+from assay.store.soundness import Soundness
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -58,7 +59,7 @@ def kinds(root: Path) -> Mapping[str, list[Path]]:
 
 def named(root: Path) -> set[Path]:
     """Files that the doctor names."""
-    return {change.path for change in RunFolder(root).changes()}
+    return {change.path for change in Soundness(RunFolder(root)).changes()}
 
 
 def trial(draw: random.Random, root: Path, path: Path, how: str) -> tuple[bool, bool]:
@@ -75,7 +76,7 @@ def trial(draw: random.Random, root: Path, path: Path, how: str) -> tuple[bool, 
         shutil.copy(draw.choice(others), path)
     found = named(root)
     try:
-        RunFolder(root).require_sound()
+        Soundness(RunFolder(root)).require()
         refused = False
     except StoreError:
         refused = True

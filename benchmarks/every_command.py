@@ -46,6 +46,7 @@ from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import RunFolder
 from assay.store.local import LOCAL
 from assay.store.manifest import write_manifest
+from assay.store.soundness import Soundness
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -634,7 +635,11 @@ class World:
         if different:
             raise Wrong(f"{len(different)} files differ, such as {different[0]}")
         root = self.folder / "trial" / self.command.writes
-        if self.command.writes and (root / "manifest.json").exists() and (changed := RunFolder(root).changes()):
+        if (
+            self.command.writes
+            and (root / "manifest.json").exists()
+            and (changed := Soundness(RunFolder(root)).changes())
+        ):
             raise Wrong(changed[0].text)
 
     def repeat(self, place: Path, before: Mapping[str, str]) -> None:

@@ -45,7 +45,8 @@ from assay.models.networks import build_network
 from assay.shifts.environment import Environment
 from assay.spec.recipe import Component, RecipeSpec
 from assay.training import feed
-from assay.training.loop import TrainingState, computing, fit
+from assay.training.loop import computing, fit
+from assay.training.state import TrainingState
 
 NETWORKS = {"small-cnn": (64, 128, 2000), "resnet50": (224, 64, 800), "resnet18": (64, 128, 2000)}
 """Side, batch and images."""

@@ -32,7 +32,8 @@ from assay.spec.environments import stream_seed
 from assay.stats.metrics import accuracy, auroc, log_losses
 from assay.study.records import stored_study
 from assay.training.feed import make_feed, read_all
-from assay.training.loop import TrainingState, fit
+from assay.training.loop import fit
+from assay.training.state import TrainingState
 
 LAST = (1, 2, 4, 8)
 """Epochs whose readings are averaged."""

@@ -51,6 +51,7 @@ from _shared import Page
 
 from assay.store.folder import RunFolder
 from assay.store.manifest import UNLISTED
+from assay.store.soundness import Soundness
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.worlds.studies import TINY
@@ -198,7 +199,7 @@ class World:
         )
         if different:
             raise Wrong(f"{len(different)} files differ, such as {different[0]}")
-        if changed := RunFolder(root).changes():
+        if changed := Soundness(RunFolder(root)).changes():
             raise Wrong(changed[0].text)
 
     def again(self, how: str) -> str:

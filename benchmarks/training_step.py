@@ -41,7 +41,7 @@ from assay.shifts.environment import Environment
 from assay.shifts.intervention import ChangedImages, draw
 from assay.spec.recipe import Component, RecipeSpec
 from assay.training import feed
-from assay.training.loop import begin
+from assay.training.state import begin
 
 CONFOUNDERS = ("low-pass", "tag")
 

@@ -460,7 +460,7 @@ class Study:
         from assay.execution.progress import display_for, reading_shown, stage_printer
         from assay.execution.run import observe_nothing
         from assay.execution.tasks import Observer, Task
-        from assay.store.folder import require_writable, run_folder
+        from assay.store.place import require_writable, run_folder
         from assay.study.run import PreparedStudy, prepare, run_study
 
         spec = parse_study(

@@ -26,6 +26,7 @@ from assay.plugin import RunFolder, SpecError, StoreError, WeightsError
 from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import finding_row, parse_finding
 from assay.store import schema
+from assay.store.soundness import Soundness
 
 SIDE = 16
 SEEN: list[int] = []
@@ -127,7 +128,7 @@ def test_every_kind_of_model_measures_the_same_and_is_read_once(tmp_path: Path, 
     record = folder.record("models", model)
     assert (record["task"], record["channels"], record["size"], record["classes"]) == ("classification", 1, SIDE, 2)
     assert json.loads((folder.unit("models", model) / "provenance.json").read_text())["device"]
-    assert folder.changes() == []
+    assert Soundness(folder).changes() == []
     assert folder.outputs(reading)["logits"].shape == (24, 2)
 
     first = assay.probe(**asked, data=data, progress=False)
@@ -143,6 +144,16 @@ def test_every_kind_of_model_measures_the_same_and_is_read_once(tmp_path: Path, 
         third = assay.probe(**other, data=data, progress=False)
         assert third.folder != first.folder
         assert overall(third, "log-loss") != overall(first, "log-loss")
+
+
+def test_no_model_is_read_behind_a_link_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "models").symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="cache/models is a link, and a cache has none"):
+        assay.probe(Bright(), grays(tmp_path / "set"), progress=False)
+    assert not list(elsewhere.iterdir())
 
 
 @pytest.mark.parametrize("model", [Bright(dense=True), bright_pixels], ids=["module", "function"])

@@ -9,7 +9,8 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from assay.audit.harm_words import answer_words
-from assay.audit.scored import ScoredImages, column_tables
+from assay.audit.scored import ScoredImages
+from assay.audit.subgroups import column_tables
 from assay.audit.words import evidence_words
 from assay.plugin import Factor, FactorTable
 from assay.stats import calibration_in_the_large, calibration_slope

@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool2d
 
 import assay
 from assay.audit.search.regions import Box
-from assay.audit.search.search import SearchSample
+from assay.audit.search.sample import SearchSample
 from assay.audit.search.words import region_sentences
 from assay.models.ref import FunctionOrigin
 from assay.plugin import RunFolder, SpecError

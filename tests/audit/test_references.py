@@ -19,7 +19,7 @@ from assay.audit.reference_networks import parts_of, train_references
 from assay.audit.references import SHIPPED_FOLDER, read_limits, shipped_rates, shipped_reference
 from assay.audit.request import AuditRequest
 from assay.data.files.in_memory import on_disk
-from assay.plugin import RunFolder, SpecError
+from assay.plugin import RunFolder, SpecError, StoreError
 from assay.stats import collapse_rate
 from assay.store.files import read_json, write_json
 
@@ -35,6 +35,22 @@ def drawn_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
         return {"image": (255 * pixels.clip(0, 1)).astype(np.uint8), "ill": positive, "patient": f"{seed}-{at // 2}"}
 
     return [row(at) for at in range(count)]
+
+
+@pytest.mark.parametrize("linked", ["cache/references", "of this audit/audits"])
+def test_no_reference_network_is_audited_behind_a_link(
+    linked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user of a shared cache can make one."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    data = {"table": drawn_rows(280), "target": "ill", "patient": "patient", "channels": "gray"}
+    asked = AuditRequest(data=on_disk(data), domain="chest-xray", leads=False, networks=59)
+    (tmp_path / linked).parent.mkdir(exist_ok=True)
+    (tmp_path / linked).symlink_to(elsewhere)
+    with pytest.raises(StoreError, match=f"{linked} is a link, and a cache has none: put there the folder itself"):
+        train_references(asked, workers=0, root=None if "cache" in linked else tmp_path / "of this audit")
+    assert not list(elsewhere.iterdir())
 
 
 @pytest.mark.acceptance

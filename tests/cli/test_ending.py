@@ -13,6 +13,7 @@ from tests.cli.asking import Asking
 
 from assay.plugin import RunFolder
 from assay.store.schema import TABLES
+from assay.store.soundness import Soundness
 from assay.study.finished import FinishedStudy, Result
 from assay.study.kind import STUDY
 
@@ -79,7 +80,7 @@ def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contrasts: Sequence[
     folder.begin(STUDY, {})
     page = root / "report.html"
     page.write_text("<!doctype html>")
-    folder.seal()
+    Soundness(folder).seal()
     result = Result(root, trained=0, probed=0, failed=0, unlearned=0, stopped=False, page=page)
     monkeypatch.setattr("assay.study.finished.find_finished", lambda *_: FinishedStudy(6, result))
     return page.absolute()

@@ -16,7 +16,7 @@ from tests.worlds.studies import SMALL, write_spec
 
 import assay
 from assay.plugin import RunFolder
-from assay.store.folder import working_in
+from assay.store.place import working_in
 
 
 @pytest.fixture
@@ -158,6 +158,15 @@ def test_a_preview_is_written_while_a_run_works_but_not_by_two_at_once(ask: Aski
         assert ask("preview", spec).code == 0
     assert (folder / "report.html").is_file()
     assert not half.exists()
+
+
+def test_a_preview_is_not_written_behind_a_link_in_the_place_of_the_run(ask: Asking, spec: Path) -> None:
+    (elsewhere := spec.parent / "elsewhere").mkdir()
+    (spec.parent / "runs").mkdir()
+    (spec.parent / "runs" / "small").symlink_to(elsewhere)
+    answer = ask("preview", spec)
+    assert (answer.code, "runs/small is a link, and a run folder has none" in answer.err) == (2, True), answer
+    assert not list(elsewhere.iterdir())
 
 
 def test_nothing_is_to_be_trained_in_a_finished_run(ask: Asking, run_copy: Path, tmp_path: Path) -> None:

@@ -33,6 +33,31 @@ def test_a_run_is_looked_for_among_those_that_there_are(ask: Asking, run_copy: P
     assert (answer.code, answer.err) == (2, "no run folder 'smal', nor 'runs/smal': did you mean 'small'?\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        ("audit model.onx --images data.csv --target finding", "model.onnx"),
+        ("audit model.onnx --images dat.csv --target finding", "data.csv"),
+        ("validate sub/score.csv", "sub/scores.csv"),
+        ("compare sub/score.csv --by loss", "sub/scores.csv"),
+        ("look image", "images"),
+        ("look dta.csv", "data.csv"),
+        ("init image", "images"),
+        ("audit none.onnx --images data.csv --target finding", ""),
+    ],
+)
+def test_a_path_to_nothing_gets_the_nearest_that_there_is(
+    words: str, near: str, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("model.onnx", "model.safetensors", "data.csv", "sub/scores.csv", "images/0.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    answer = ask(*words.split())
+    assert answer.code == 2
+    assert answer.err.rstrip().endswith(f"did you mean '{near}'?") if near else "did you mean" not in answer.err
+
+
 def test_a_run_that_never_finished_has_no_tables(ask: Asking, run_copy: Path) -> None:
     for name in ("manifest.json", "tables/stamp.json", "tables/contrasts.parquet"):
         (run_copy / name).unlink()

@@ -201,6 +201,15 @@ def test_a_killed_builder_frees_its_lock_and_its_half_array_is_not_used(tmp_path
     assert not list(root.glob(".a.npy.*.partial"))
 
 
+def test_what_a_process_elsewhere_may_be_building_stays(tmp_path: Path) -> None:
+    """Locks do not keep it apart on every file system."""
+    (building := tmp_path / ".a.npy.elsewhere-1-00000000.partial").touch()
+    (old := tmp_path / ".a.npy.elsewhere-2-00000000.partial").touch()
+    os.utime(old, (0, 0))
+    assert (ArrayCache(tmp_path).get("a", SHAPE, np.uint8, _seven) == 7).all()
+    assert (building.exists(), old.exists()) == (True, False)
+
+
 @pytest.mark.parametrize("name", ["a.partial", "a.lock", "a.sha256", "a.npy", "notes.json"])
 def test_no_file_behind_a_link_in_a_cache_is_written_to(name: str, tmp_path: Path) -> None:
     thesis, root = tmp_path / "thesis.txt", tmp_path / "cache"

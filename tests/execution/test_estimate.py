@@ -82,7 +82,7 @@ def test_a_step_is_timed_with_the_loss_and_a_broken_one_is_left_to_its_trial(
 ) -> None:
     (training,) = costs(plan_tiny(tmp_path))[False]
     assert training > TRIAL
-    monkeypatch.setattr("assay.training.loop.TrainingState.train_step", lambda _: 1 / 0)
+    monkeypatch.setattr("assay.training.state.TrainingState.train_step", lambda _: 1 / 0)
     assert costs(plan_tiny(tmp_path))[False][0] < training
 
 

@@ -15,7 +15,7 @@ from tests.worlds.environments import recipe
 
 from assay.plugin import deterministic, library_draws
 from assay.testing.data import squares
-from assay.training.loop import begin
+from assay.training.state import begin
 
 KEPT = Path(__file__).with_name("ten_steps.json")
 TOLERANCE = 2e-4

@@ -17,7 +17,7 @@ from assay.plugin import Component, Interrupted, RecipeSpec, SpecError, as_netwo
 from assay.testing.data import ImagesInMemory, squares
 from assay.testing.models import same_state
 from assay.training.feed import read_all
-from assay.training.loop import begin
+from assay.training.state import begin
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 BLOCKS = ("trunk.block1", "trunk.block2", "trunk.block3", "trunk.block4")

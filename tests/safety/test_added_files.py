@@ -19,6 +19,7 @@ from tests.worlds.files import sha256_of
 from assay.plugin import RunFolder, SpecError
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.manifest import is_ours, write_manifest
+from assay.store.soundness import Soundness
 
 needs_keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="signatures need ssh-keygen")
 PAGE = "<h1>Validated for clinical use</h1>"
@@ -58,7 +59,7 @@ def test_units_that_were_added_beside_packs_are_refused_and_stand_for_none(run_c
     (run_copy / "manifest.json").unlink()
     for kind in ("readings", "probes"):
         folder.pack(kind, ids := list(folder.ids(kind)), len(ids))
-    folder.seal()
+    Soundness(folder).seal()
     assert ask("report", run_copy).code == 0
     before, ids = auroc(ask, run_copy), list(folder.ids("readings"))
     outputs = [folder.outputs(id)["logits"] for id in ids]

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.plugin import AssociationError, Factor, FactorTable
-from assay.shifts.association import choose, measure_association, somers_d
+from assay.shifts.association import measure_association, somers_d
+from assay.shifts.choice import choose
 from assay.spec.schema import AssociationSpec
 
 LEAST_ROWS = 10

@@ -6,7 +6,7 @@ import numpy as np
 from tests.worlds.environments import Toy
 
 from assay.plugin import Component, Factor, FactorTable
-from assay.shifts.association import choose
+from assay.shifts.choice import choose
 from assay.shifts.sampling import ROWS_VERSION, TargetRequest, draw_interventions, draw_rows
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 

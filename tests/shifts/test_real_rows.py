@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from assay.plugin import Factor, FactorTable
-from assay.shifts.association import choose, measure_association
+from assay.shifts.association import measure_association
+from assay.shifts.choice import choose
 from assay.spec.schema import AssociationSpec
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS") or Path(__file__).parents[3] / "shared" / "assets")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.worlds.environments import Toy
 
 from assay.plugin import AssociationError, Factor, FactorTable, SpecError
-from assay.shifts.association import choose, measure_association, positive, somers_d
+from assay.shifts.association import measure_association, positive, somers_d
+from assay.shifts.choice import choose
 from assay.shifts.sampling import TargetRequest, draw_rows
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, HighShares
 

@@ -12,7 +12,8 @@ from tests.shifts.test_file_population import dataset, population, rows, tag, ti
 from tests.shifts.test_shares import DOSES, by_shares, crossed
 
 from assay.plugin import ArrayCache, Component, DataError, DataSpec, Factor, FactorTable
-from assay.shifts.association import measure_association, positive, preference
+from assay.shifts.association import measure_association, positive
+from assay.shifts.choice import preference
 from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.population import Population
 from assay.shifts.sampling import first_patients, first_rows

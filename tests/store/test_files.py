@@ -32,6 +32,7 @@ from assay.store.files import (
     write_rows,
 )
 from assay.store.migrations import migrate
+from assay.store.soundness import Soundness
 
 
 def test_parquet_gives_back_what_was_written(tmp_path: Path) -> None:
@@ -208,7 +209,7 @@ def test_a_file_is_read_once_to_be_compared_as_long_as_it_stays(
     with monkeypatch.context() as patched:
         read: list[Path] = []
         patched.setattr("assay.core.files.sha256", lambda path: (read.append(path), sha256_of(path))[1])
-        assert not folder.altered_units()
+        assert not Soundness(folder).altered_units()
         folder.outputs("a")
         assert read.count(path) == 1
     path.write_bytes(path.read_bytes()[:-1] + b"?")
@@ -256,6 +257,20 @@ print(files._database.cache_info().currsize)
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["1", "0"]
+
+
+def test_the_folder_of_a_killed_process_is_removed_by_the_next(tmp_path: Path) -> None:
+    end = "import os, signal; from assay.store.files import connect\nwith connect():\n    os.kill(os.getpid(), {})"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+
+    def use(ended_by: str) -> None:
+        subprocess.run([sys.executable, "-c", end.format(ended_by)], env=environment, check=False)
+
+    (of_a_user := tmp_path / "assay-results").mkdir()
+    use("signal.SIGKILL")
+    assert len(list(tmp_path.iterdir())) == 2
+    use("0")
+    assert list(tmp_path.iterdir()) == [of_a_user]
 
 
 def test_what_memory_does_not_hold_goes_to_a_folder_of_its_own(tmp_path: Path) -> None:

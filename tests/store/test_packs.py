@@ -14,6 +14,7 @@ import pytest
 from tests.store.stores import WRITERS, contents, with_every_fault
 
 from assay.plugin import RunFolder, StoreError
+from assay.store.soundness import Soundness
 
 UNITS = 3
 IDS = ("g", "bb", "a", "e2")
@@ -59,7 +60,7 @@ def said(folder: RunFolder) -> Any:
         plain(list(map(list, folder.measurements_of(IDS)))),
         plain([list(folder.measurements(id)) for id in IDS]),
         samples,
-        folder.changes(),
+        Soundness(folder).changes(),
     )
 
 
@@ -121,7 +122,7 @@ def test_a_damaged_pack_is_refused_with_its_path(suffix: str, tmp_path: Path) ->
     with pytest.raises(StoreError, match=f"(?s){path.name}.*damaged.*delete it, with its"):
         folder.outputs("bb")
     if suffix == ".parquet":
-        assert [one.path for one in folder.changes()] == [path]
+        assert [one.path for one in Soundness(folder).changes()] == [path]
 
 
 def test_the_units_of_a_pack_that_was_deleted_are_missing(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from assay.store.folder import remove_unit
 from assay.store.manifest import changes, key_of_signature, write_manifest
 from assay.store.schema import SCHEMA_VERSION
 from assay.store.signing import sign
+from assay.store.soundness import Soundness
 from assay.study.described import DataTables
 from assay.study.records import stored_study
 from assay.study.registration import read_prespecified
@@ -52,7 +53,7 @@ def test_a_bit_that_turned_in_a_file_that_is_read_stops_the_report(run_copy: Pat
     with pytest.raises(StoreError, match=r"estimates\.parquet: it is damaged"):
         RunFolder(run_copy).table("estimates")
     rebuild(run_copy)
-    assert RunFolder(run_copy).changes() == []
+    assert Soundness(RunFolder(run_copy)).changes() == []
     assert RunFolder(run_copy).table("estimates")
     for pattern in READ:
         path = one(run_copy, pattern)
@@ -308,10 +309,10 @@ def test_signed_data_are_not_made_again_and_a_run_that_changes_them_drops_the_si
         key_of_signature.cache_clear()  # as in a process of its own
         assert asked("results", signed).code == 0
         assert signature(asked, signed) == ("warn", "not checked, since there is no ssh-keygen")
-    RunFolder(signed).seal()
+    Soundness(RunFolder(signed)).seal()
     assert (signed / "manifest.json").read_bytes() == kept
     flip(one(signed, "pictures/*.png"))
-    RunFolder(signed).seal()
+    Soundness(RunFolder(signed)).seal()
     assert not list(signed.glob("signed.txt*"))
     assert signature(asked, signed) == ("ok", "none: the author of the files is unknown")
 

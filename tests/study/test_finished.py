@@ -82,6 +82,15 @@ def test_a_damaged_note_and_a_note_of_a_study_that_changed_while_it_ran_count_fo
     assert not note.exists()
 
 
+def copy_to_work(run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[Path]]:
+    """Work in a folder with a copy of a finished run and its study; return the copy, and the pages that are opened."""
+    monkeypatch.chdir(folder)
+    Path("tiny.yaml").write_text(json.dumps(TINY))
+    opened: list[Path] = []
+    monkeypatch.setattr("assay.report.browser.open_page", opened.append)
+    return Path(shutil.copytree(run, "runs/tiny")), opened
+
+
 def forged(root: Path) -> None:
     """Write another page into a folder, and the note and manifest that go with it, as its maker could."""
     (root / "report.html").write_text("<h1>No shortcut was found</h1>", encoding="utf-8")
@@ -93,11 +102,7 @@ def forged(root: Path) -> None:
 def test_a_study_that_another_user_finished_is_named_and_is_never_called_done_before(
     ended: bool, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(json.dumps(TINY))
-    root = Path(shutil.copytree(tiny_run, "runs/tiny"))
-    opened: list[Path] = []
-    monkeypatch.setattr("assay.report.browser.open_page", opened.append)
+    root, opened = copy_to_work(tiny_run, tmp_path, monkeypatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of its maker"))
     forged(root)
     if not ended:
@@ -142,11 +147,7 @@ def test_a_run_that_this_user_began_is_continued_without_a_word(
 def test_a_page_that_was_changed_in_a_folder_of_this_user_is_not_opened(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(json.dumps(TINY))
-    root = Path(shutil.copytree(tiny_run, "runs/tiny"))
-    opened: list[Path] = []
-    monkeypatch.setattr("assay.report.browser.open_page", opened.append)
+    root, opened = copy_to_work(tiny_run, tmp_path, monkeypatch)
     (root / "report.html").write_text("<h1>No shortcut was found</h1>", encoding="utf-8")
     finished.remember(root, 1, 0, causes(spec(), False), causes(spec(), False))  # as of a user who may write there
     answer = Asking(capsys)("run", "tiny.yaml", "--workers", "0", "--open")

@@ -18,7 +18,7 @@ from assay.execution.run import rebuild
 from assay.execution.tasks import Event, Outcome, Task
 from assay.plugin import RunFolder, SpecError, StoreError
 from assay.store.files import read_checked_json, write_checked_json
-from assay.store.folder import working_in
+from assay.store.place import working_in
 from assay.study.records import stamp, stored_study, unnamed_units
 
 TABLES = ("trials", "values", "estimates", "contrasts", "environments", "findings", "pictures", "provenance")

@@ -186,6 +186,28 @@ def test_first_runs_of_primary_comparisons_in_the_claims_are_those_that_are_ship
     assert compared == 29
 
 
+def test_a_replication_that_was_stopped_is_continued_by_the_same_command(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps what it is a replication of, and what it has trained."""
+    words = ("replicate", "small", "--seeds", "3", "--out", root.parent, "-q", "-w", "0")
+    again, before = root.with_name("small-replication"), (root / "manifest.json").read_bytes()
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.study.run.StudyRun.conclude", stop)
+        assert Asking(capsys)(*words).code == 130
+    trained = {path: path.stat().st_mtime_ns for path in again.glob("trials/*/weights.safetensors")}
+    assert len(trained) == 6
+    assert not (again / "manifest.json").exists()
+    assert Asking(capsys)(*words).code == 0
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
+    assert [row["patients"] for row in RunFolder(again).table("replications")] == ["new"]
+    assert (root / "manifest.json").read_bytes() == before
+
+
 def test_an_unfinished_run_is_not_replicated(root: Path) -> None:
     shutil.rmtree(next((root / "trials").iterdir()))
     with pytest.raises(StoreError, match=r"small is not finished \(1 training run and 0 probes are missing\)"):

@@ -13,7 +13,7 @@ from assay.plugin import RecipeSpec, deterministic, library_draws
 from assay.testing.data import squares
 from assay.training import loop
 from assay.training.graph import DeviceBuffers
-from assay.training.loop import TrainingState, begin
+from assay.training.state import TrainingState, begin
 
 CPU = torch.device("cpu")
 AUGMENTED = (part("augmentation", "flip"), part("augmentation", "shift"))

@@ -27,7 +27,7 @@ from assay.plugin import (
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training import feed
-from assay.training.loop import TrainingState, begin
+from assay.training.state import TrainingState, begin
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 

@@ -45,8 +45,10 @@ from assay.stats.format import join_words
 from assay.stats.metrics import auroc, score_names
 from assay.stats.rows import leading_region, numeric
 from assay.store.files import Row
-from assay.store.folder import RUN, RunFolder, received
+from assay.store.folder import RunFolder, received
 from assay.store.manifest import is_ours
+from assay.store.place import RUN
+from assay.store.soundness import Soundness
 
 REGION_COLUMNS = ("of", "kind", "name", "bright", "discrete", "shape")
 """Columns of `tables.REGIONS` that name a region and its content."""
@@ -295,7 +297,7 @@ def _open_audit(path: Path) -> StoredAudit:
     require_audit(folder)
     if not folder.tables_are_current():
         raise SpecError(f"{path}: the last audit there did not end, and its tables may be of two; run it again")
-    folder.require_sound()
+    Soundness(folder).require()
     return StoredAudit(folder)
 
 

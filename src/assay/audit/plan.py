@@ -20,7 +20,8 @@ from assay.audit.model import PreparedAudit
 from assay.audit.request import AuditRequest
 from assay.audit.scored import operating_point, require_classes, second_half
 from assay.audit.search import candidates
-from assay.audit.search.search import FIXED_PASSES, LEAST_IMAGES, PASSES_PER_IMAGE
+from assay.audit.search.sample import LEAST_IMAGES
+from assay.audit.search.search import FIXED_PASSES, PASSES_PER_IMAGE
 from assay.audit.tables import DOSES
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.errors import DataError, SpecError, key_text

@@ -14,16 +14,14 @@ from assay.audit.kind import AUDIT
 from assay.audit.request import FEW_PATIENTS, FEW_PATIENTS_TEXT, AuditRequest, untested_words
 from assay.audit.scored import (
     ScoredImages,
-    added_value_rows,
     better_preprocessing,
     check,
-    column_rows,
-    column_tables,
     require_classes,
     second_half,
     threshold_of,
     threshold_without_predictions,
 )
+from assay.audit.subgroups import added_value_rows, column_rows, column_tables
 from assay.audit.swing import auroc_with_bounds
 from assay.core.errors import key_text
 from assay.core.files import content_hash, sha256

@@ -15,13 +15,14 @@ from assay.audit.request import FIELDS_OF_PREDICTIONS, AuditRequest
 from assay.audit.search.words import next_words
 from assay.audit.words import SHIFT_NAME, check_words
 from assay.core.errors import DataError, SpecError, require_met
-from assay.core.files import at_home, is_file
+from assay.core.files import at_home, is_file, no_file
 from assay.core.terminal import print_lines
 from assay.data.files.roles import roles_of
 from assay.data.files.score_cases import read_score_table
 from assay.report.glossary import GLOSSARY
 from assay.report.sentences.reading import reading_lines, replaced_lines, where_issues_are
-from assay.store.folder import RunFolder, result_folder
+from assay.store.folder import RunFolder
+from assay.store.place import result_folder
 
 
 def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> None:
@@ -38,7 +39,7 @@ def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> 
     request.require_used(AuditRequest.options().keys() - FIELDS_OF_PREDICTIONS, why)
     path = at_home(request.model)
     if not is_file(path):
-        raise DataError(f"there is no file {path}")
+        raise DataError(no_file(path))
     read = read_score_table(path, request.score or "score", request.image, request.patient)
     roles, line = roles_of(
         read,

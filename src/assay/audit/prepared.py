@@ -36,9 +36,9 @@ from assay.models.external import FIRST_CHANNEL, mask_of, picture_of, read_lesio
 from assay.models.ref import FunctionNetwork, ModelFacts, Origin
 from assay.spec.request import parse_request
 from assay.store.files import csv_text, read_checked_json, write_checked_json, write_text
-from assay.store.folder import UNLINK, received
+from assay.store.folder import received
 from assay.store.local import keep_paths, require_paths, restore_paths
-from assay.store.manifest import changes, is_ours, write_manifest
+from assay.store.manifest import UNLINK, changes, is_ours, write_manifest
 
 IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
 Predict = Callable[[Tensor], Tensor]

@@ -72,10 +72,11 @@ from assay.audit.references import (
     trained_on,
 )
 from assay.audit.request import AuditRequest, untested_words
-from assay.audit.scored import CHANNEL, added_value_rows, column_rows, column_tables
+from assay.audit.scored import CHANNEL
 from assay.audit.search.regions import FINDERS_OF_CARRIERS, FINDERS_RUN_ONCE, FinderName
 from assay.audit.search.run import VERSION, Search, image_properties, not_searched, with_lesion_classes
-from assay.audit.search.search import sd_within_classes
+from assay.audit.search.sample import sd_within_classes
+from assay.audit.subgroups import added_value_rows, column_rows, column_tables
 from assay.audit.verdicts import Reference
 from assay.core.errors import ReadingError, key_text
 from assay.core.files import cache_folder, content_hash

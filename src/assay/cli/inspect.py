@@ -29,8 +29,9 @@ from assay.stats.format import count, plural
 from assay.store.kinds import every_table
 
 if TYPE_CHECKING:
-    from assay.store.folder import RunFolder, UnitKind
     from assay.store.manifest import FileChange
+    from assay.store.place import UnitKind
+    from assay.store.soundness import Soundness
 
 # `assay show` and `assay list`: what there is, without importing what it needs.
 
@@ -158,7 +159,7 @@ def check_command(run: str, out: Path, json: bool) -> None:
     """Compare the files of a run, and those of the cache that it may start from, with their checksums."""
     from assay.store.bundle import SUMS
     from assay.store.find import find_run, run_places
-    from assay.store.folder import RUN
+    from assay.store.place import RUN
 
     places = (folder for folder in run_places(run, out) if is_file(folder / SUMS) or is_file(folder / RUN))
     place = next(places, None)
@@ -170,15 +171,17 @@ def seal_command(run: str, out: Path, key: Path) -> None:
     """Compare the files of a run with their checksums, sign its data, and print the key."""
     from assay.report.page import require_page
     from assay.store.find import find_run
-    from assay.store.folder import PAGE, RunFolder, working_in
+    from assay.store.folder import RunFolder
     from assay.store.manifest import SIGNATURE, SIGNED, broken_seal, signer
+    from assay.store.place import PAGE, working_in
     from assay.store.signing import sign
+    from assay.store.soundness import Soundness
 
     root = find_run(run, out)
     with working_in(root):
-        folder = RunFolder(root)
-        if wrong := [change for change in folder.changes() if change.path.name not in (SIGNED, SIGNATURE)]:
-            raise StoreError(f"{wrong[0].text}; {folder.remedy(wrong[0])}")
+        soundness = Soundness(RunFolder(root))
+        if wrong := [change for change in soundness.changes() if change.path.name not in (SIGNED, SIGNATURE)]:
+            raise StoreError(f"{wrong[0].text}; {soundness.remedy(wrong[0])}")
         if is_file(root / PAGE) and not broken_seal(root):
             require_page(root)
         sign(root, at_home(key))
@@ -203,23 +206,27 @@ def _print_checks(findings: Sequence[CheckResult], json: bool) -> None:
 def _check_cache(root: Path) -> Iterator[CheckResult]:
     from assay.core.files import default_cache_root
     from assay.data.cache import damaged_arrays, damaged_notes
-    from assay.store.folder import PAGE, RunFolder
+    from assay.store.folder import RunFolder
     from assay.store.manifest import PREVIEW
+    from assay.store.place import PAGE
+    from assay.store.soundness import Soundness
 
     folder, shared = RunFolder(root), RunFolder(cache := default_cache_root())
-    changes = folder.changes()
-    yield from _findings_of_changes("files", folder, [change for change in changes if change.how != "unsigned"])
+    soundness = Soundness(folder)
+    changes = soundness.changes()
+    yield from _findings_of_changes("files", soundness, [change for change in changes if change.how != "unsigned"])
     if not folder.has_ended:
         yield CheckResult("warn", "manifest", "the last run here did not end, and only units were compared")
     if is_file(root / PAGE) and not any(change.path == root / PAGE for change in changes):
         yield from _page_finding(root)
-    yield from _unchecked_finding(folder)
+    yield from _unchecked_finding(soundness)
     yield from _preview_findings(root / PREVIEW)
-    yield from _signature_finding(folder, changes)
+    yield from _signature_finding(soundness, changes)
     ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
     starts: list[tuple[UnitKind, str]] = [("sources", id) for id in ids if shared.complete("sources", id)]
     if starts:
-        yield from _findings_of_changes("weights of sources", shared, shared.altered_units(starts))
+        weights = Soundness(shared)
+        yield from _findings_of_changes("weights of sources", weights, weights.altered_units(starts))
     yield from _sound("images in the cache", *damaged_arrays(cache))
     yield from _sound("notes in the cache", *damaged_notes(cache))
 
@@ -263,39 +270,41 @@ def _page_finding(root: Path, what: str = "page") -> Iterator[CheckResult]:
         yield CheckResult("bad", what, text, remedy)
 
 
-def _unchecked_finding(folder: RunFolder) -> Iterator[CheckResult]:
+def _unchecked_finding(soundness: Soundness) -> Iterator[CheckResult]:
     """Name the files for readers in a folder for which neither its tables nor a signature vouches.
 
     Such are the names of files in `issues.csv` of a look that comes from elsewhere, and in any folder a page under
     another name or in a folder that no manifest lists, which no Assay wrote.
     """
     from assay.report.context import PageContext
-    from assay.store.folder import PAGE
     from assay.store.manifest import FOR_PROGRAMS, PREVIEW, is_ours, read_manifest
+    from assay.store.place import PAGE
 
-    listed, compared = set[str](), {PAGE}
+    root, listed, compared = soundness.root, set[str](), {PAGE}
     with suppress(Exception):  # of tables made elsewhere: the page is refused
-        listed = {*(read_manifest(folder.root) or ())}
-        compared |= PageContext.of(folder.root).page.extra_files(folder.root).keys()
-    vouched = listed | {PAGE} if is_ours(folder.root) else listed if folder.is_signed else compared
-    pages = {name for name in _pages(folder.root) if not name.startswith(f"{PREVIEW}/")}
+        listed = {*(read_manifest(root) or ())}
+        compared |= PageContext.of(root).page.extra_files(root).keys()
+    vouched = listed | {PAGE} if is_ours(root) else listed if soundness.is_signed else compared
+    pages = {name for name in _pages(root) if not name.startswith(f"{PREVIEW}/")}
     names = (name for name in sorted((listed | pages) - vouched) if not name.endswith(FOR_PROGRAMS))
     if files := [name for name in names if not re.fullmatch(r"pictures/[^/]+\.png", name)]:
         others = f" and {count(len(files) - 1, 'other file')}" if files[1:] else ""
-        text = f"{folder.root / files[0]}{others}: no table gives what is in them, so they were not compared"
+        text = f"{root / files[0]}{others}: no table gives what is in them, so they were not compared"
         yield CheckResult("warn", "not checked", text, "believe them only as far as you trust who put them there")
 
 
 def _preview_findings(root: Path) -> Iterator[CheckResult]:
     """Compare the preview in a run folder, which the manifest and the signature of the run do not cover."""
-    from assay.store.folder import PAGE, RUN, RunFolder
+    from assay.store.folder import RunFolder
+    from assay.store.place import PAGE, RUN
+    from assay.store.soundness import Soundness
 
     if is_file(root / RUN):
-        folder = RunFolder(root)
-        yield from _findings_of_changes("files of preview", folder, changes := folder.changes())
+        soundness = Soundness(RunFolder(root))
+        yield from _findings_of_changes("files of preview", soundness, changes := soundness.changes())
         if is_file(root / PAGE) and not changes:
             yield from _page_finding(root, "page of preview")
-        yield from _unchecked_finding(folder)
+        yield from _unchecked_finding(soundness)
     elif pages := _pages(root):
         yield CheckResult("warn", "preview", f"{root / pages[0]} was not checked, since there is no {root / RUN}")
 
@@ -310,30 +319,30 @@ def _pages(root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in files if path.is_file()]
 
 
-def _signature_finding(folder: RunFolder, changes: Sequence[FileChange]) -> Iterator[CheckResult]:
+def _signature_finding(soundness: Soundness, changes: Sequence[FileChange]) -> Iterator[CheckResult]:
     from assay.store.manifest import page_is_signed, signer
 
     broken = next((change for change in changes if change.how == "unsigned"), None)
     if broken:
-        yield CheckResult("bad", "signature", broken.text, folder.remedy(broken))
-    elif not folder.is_signed:
+        yield CheckResult("bad", "signature", broken.text, soundness.remedy(broken))
+    elif not soundness.is_signed:
         yield CheckResult("ok", "signature", "none: the author of the files is unknown")
     elif changes:
         yield CheckResult("warn", "signature", "not checked, since files are not as the run left them")
     else:
         try:
-            statement = f"the data are signed by {signer(folder.root)}"
-            light = "ok" if page_is_signed(folder.root) else "warn"
+            statement = f"the data are signed by {signer(soundness.root)}"
+            light = "ok" if page_is_signed(soundness.root) else "warn"
             yield CheckResult(light, "signature", statement, "compare it with the key of who signs")
         except FileNotFoundError:
             yield CheckResult("warn", "signature", "not checked, since there is no ssh-keygen", "install OpenSSH")
 
 
-def _findings_of_changes(what: str, folder: RunFolder, changes: Sequence[FileChange]) -> Iterator[CheckResult]:
+def _findings_of_changes(what: str, soundness: Soundness, changes: Sequence[FileChange]) -> Iterator[CheckResult]:
     """Yield a finding for each changed file, or that there is none."""
     for change in changes:
-        extra = change.how == "extra" and not folder.is_read(change.path)
-        yield CheckResult("warn" if extra else "bad", what, change.text, folder.remedy(change))
+        extra = change.how == "extra" and not soundness.is_read(change.path)
+        yield CheckResult("warn" if extra else "bad", what, change.text, soundness.remedy(change))
     if not changes:
         yield CheckResult("ok", what, "all compared, none is damaged")
 

@@ -24,8 +24,9 @@ from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
 from assay.store.files import Row
 from assay.store.find import find_run, run_places
-from assay.store.folder import EARLIER, PAGE, RUN, RunFolder, remove_unit, working_in
+from assay.store.folder import EARLIER, RunFolder, remove_unit
 from assay.store.manifest import PAGE_UNSIGNED, added_files, page_is_signed, read_manifest, write_manifest
+from assay.store.place import PAGE, RUN, working_in
 from assay.store.schema import (
     CONTRASTS,
     DIFFERENCES,
@@ -36,6 +37,7 @@ from assay.store.schema import (
     PUBLISHED,
     PUBLISHED_ORDERS,
 )
+from assay.store.soundness import Soundness
 from assay.study.kind import PREVIEW
 
 MOST_FOLDED = 2_000
@@ -76,7 +78,7 @@ def results_command(run: str, table: str, out: Path, form: TableFormat) -> None:
     if form.json + form.csv + form.markdown + form.latex > 1:
         raise StoreError("--json, --csv, --markdown and --latex: choose one of them")
     folder = RunFolder(find_run(run, out))
-    folder.require_sound(["tables"])
+    Soundness(folder).require(["tables"])
     first = next(iter(folder.tables))
     table = table or (ESTIMATES.name if first == CONTRASTS.name and not folder.table(first) else first)
     stored = folder.table(table)
@@ -116,7 +118,7 @@ def published_command(run: str, out: Path, form: TableFormat) -> None:
         StoreError: There is no such run, or its study names no published table.
     """
     folder = RunFolder(find_run(run, out))
-    folder.require_sound(["tables"])
+    Soundness(folder).require(["tables"])
     stored = folder.table(PUBLISHED.name)
     if not stored:
         raise StoreError(f"{folder.root}: the study has no `published` tables to put its figures beside")
@@ -243,7 +245,7 @@ def report_command(run: str, out: Path, json: bool) -> None:
     from assay.execution.run import rebuild
 
     page, kind = rebuild(folder), RunFolder(folder).kind
-    if RunFolder(folder).is_signed:
+    if Soundness(RunFolder(folder)).is_signed:
         print("only the page is new: the tables are those that were signed", file=sys.stderr)
     elif kind and not kind.rebuild:
         print(
@@ -272,7 +274,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
     checked, unchecked = dict[Path, str](), dict[Path, str]()
     for folder in folders:
         if bundle is not None:
-            RunFolder(folder).require_sound(BUNDLED, page=True)
+            Soundness(RunFolder(folder)).require(BUNDLED, page=True)
         if is_file(folder / RUN):
             try:
                 state = run_state(folder) if bundle is None and len(folders) > 1 else ""
@@ -289,7 +291,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
             print(f"{folder / PAGE} was not checked: there is no {RUN} beside it", file=sys.stderr)
     if bundle is not None:
         for folder in map(RunFolder, folders):
-            if folder.is_signed and not page_is_signed(folder.root):
+            if Soundness(folder).is_signed and not page_is_signed(folder.root):
                 print(f"{folder.root}{PAGE_UNSIGNED.replace(';', ':')}", file=sys.stderr)
         index = index_of_bundle(folders) if len(folders) > 1 else ""
         print(write_bundle(folders, bundle, index), flush=True)

@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from assay.compare.request import CompareRequest
 from assay.core.errors import DataError, SpecError, key_text
-from assay.core.files import is_file
+from assay.core.files import is_file, no_file
 from assay.core.reasons import Code, Reason
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import MOST_LOST, Unmatched, match, require_matched
@@ -171,7 +171,7 @@ def _file_of(data: Any) -> Path:
         return kept_table(data, "predictions")
     path = Path(os.fspath(cast("str", data)))
     if not is_file(path):
-        raise DataError(f"there is no file {path}")
+        raise DataError(no_file(path))
     return path
 
 

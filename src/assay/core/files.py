@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import fcntl
 import hashlib
@@ -22,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
-from assay.core.errors import FullError, StoreError, key_text
+from assay.core.errors import FullError, StoreError, key_text, nearest
 
 # Files that are there whole or not at all: written under another name, flushed, renamed.
 
@@ -49,8 +50,8 @@ def not_written(text: str, error: OSError) -> StoreError:
     return FullError(text) if error.errno in FULL else StoreError(text)
 
 
-_WRITER = re.sub(r"[^\w-]", "-", platform.node())[:32]
-"""The machine: process ids alone repeat where several write to one file system."""
+MACHINE = re.sub(r"[^\w-]", "-", platform.node())[:32]
+"""This machine: process ids alone repeat where several write to one file system."""
 _PARTIAL = re.compile(r"\.(?P<machine>[\w-]*)-(?P<pid>\d+)-[0-9a-f]{8}\.partial$")
 _STALE_AFTER = 3600.0
 """Seconds after which a writer on another machine counts as gone."""
@@ -88,7 +89,7 @@ def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True
 
 def partial_path(path: Path) -> Path:
     """Return a name for a temporary file next to a file, which nobody can foresee; see `is_abandoned`."""
-    return path.with_name(f".{path.name}.{_WRITER}-{os.getpid()}-{secrets.token_hex(4)}.partial")
+    return path.with_name(f".{path.name}.{MACHINE}-{os.getpid()}-{secrets.token_hex(4)}.partial")
 
 
 @contextmanager
@@ -117,7 +118,7 @@ def whole_folder(folder: Path) -> Generator[Path]:
 def is_abandoned(partial: Path) -> bool:
     """Return whether the writer of a temporary file of `write_whole` is gone: here it ended, elsewhere an hour ago."""
     writer = _PARTIAL.search(partial.name)
-    if writer is None or writer["machine"] != _WRITER:
+    if writer is None or writer["machine"] != MACHINE:
         with suppress(FileNotFoundError):
             return writer is None or time.time() - partial.stat().st_mtime > _STALE_AFTER
         return False
@@ -257,6 +258,28 @@ def is_stream(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Return whether there is such a folder; there is none of a name that is too long."""
     return os.path.isdir(path)  # noqa: PTH112  as above
+
+
+def nearest_file(path: Path) -> str | None:
+    """Return the name of the file or folder beside a path to nothing that it may mean; None where there is none.
+
+    A path without an extension means a folder. Of files of one name it is the one whose type is the most alike.
+    """
+    siblings = list[Path]()
+    with suppress(OSError):  # of a folder that cannot be read
+        siblings = sorted(item for item in path.parent.iterdir() if path.suffix or item.is_dir())
+    names = [item for item in siblings if item.name != path.name and item.name.isprintable()]
+    near = nearest(path.stem, {item.stem for item in names})
+    alike = [item.name for item in names if item.stem == near]
+    return max(
+        alike, key=lambda name: difflib.SequenceMatcher(None, path.name.lower(), name.lower()).ratio(), default=None
+    )
+
+
+def no_file(path: Path) -> str:
+    """Return that there is no such file, with the one that a mistyped path may mean."""
+    near = nearest_file(fill_names(str(path)))
+    return f"there is no file {path}" + (f": did you mean '{path.parent / near}'?" if near else "")
 
 
 def begins_with_variable(text: str) -> bool:

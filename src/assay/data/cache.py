@@ -18,7 +18,16 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8, UInt16
 
 from assay.core.errors import StoreError
-from assay.core.files import file_lock, file_state, not_written, partial_path, release, sha256, write_bytes
+from assay.core.files import (
+    file_lock,
+    file_state,
+    is_abandoned,
+    not_written,
+    partial_path,
+    release,
+    sha256,
+    write_bytes,
+)
 from assay.data.dataset import ONE_KIND, Images, Masks
 
 if TYPE_CHECKING:
@@ -229,9 +238,9 @@ def _open_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
 
 
 def _build(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: Callable[[np.ndarray], None]) -> None:
-    # The lock is held, so a partial file that is already there was left by a process that died.
-    for abandoned in (*path.parent.glob(f".{path.name}.*.partial"), path.with_suffix(".partial")):
-        abandoned.unlink(missing_ok=True)
+    for other in path.parent.glob(f".{path.name}.*.partial"):
+        if is_abandoned(other):  # without locks another process may build the same array now
+            other.unlink(missing_ok=True)
     partial = partial_path(path)
     try:
         with writing(path), partial.open("x+b") as file:  # a new file, never one behind a link that somebody put there

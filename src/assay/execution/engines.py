@@ -30,7 +30,8 @@ from assay.execution.tasks import Queue, Task
 from assay.spec.yaml import parse_yaml, read_yaml
 from assay.stats.format import count
 from assay.store.files import REMADE, read_checked_json, read_json, write_text
-from assay.store.folder import RunFolder, UnitKind, is_worked_in, require_regular_files, require_run_folder
+from assay.store.folder import RunFolder
+from assay.store.place import UnitKind, is_worked_in, require_regular_files, require_run_folder
 
 # Ray: tasks of a cluster, or of this machine. Each carries out a chunk of tasks in a warm worker process.
 

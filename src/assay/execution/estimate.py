@@ -32,8 +32,9 @@ from assay.shifts.intervention import mark_factor
 from assay.shifts.population import Population
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, EnvironmentSpec, TrainingSpec
-from assay.training.loop import begin, computing
+from assay.training.loop import computing
 from assay.training.mitigations import phases_of
+from assay.training.state import begin
 
 SHARING = 1.1  # workers share caches and memory, read images and tell their progress
 TRIAL = 0.3  # seconds of a trial other than steps: a head, weights, records

@@ -52,7 +52,8 @@ from assay.stats.measures.maps import LEVELS
 from assay.stats.metrics import macro_auroc
 from assay.store.arrays import OF_ROWS
 from assay.store.files import write_json, write_rows
-from assay.store.folder import RunFolder, UnitKind
+from assay.store.folder import RunFolder
+from assay.store.place import UnitKind
 from assay.training.collapse import CollapsedFeatures
 from assay.training.feed import youden_threshold
 from assay.training.loop import Diverged, Interrupted, ProgressReport, TrainingResult, fit

@@ -41,7 +41,8 @@ from assay.spec.recipe import Component, Frozen, RecipeSpec
 from assay.spec.request import ProbeSpec
 from assay.spec.schema import DataSpec, EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.files import write_json
-from assay.store.folder import RunFolder, UnitKind, checked_id
+from assay.store.folder import RunFolder, checked_id
+from assay.store.place import UnitKind
 
 if TYPE_CHECKING:
     from assay.execution.jobs import TrainJob

@@ -14,9 +14,11 @@ from assay.core.files import content_hash, file_hash, has_mark, hide_paths_withi
 from assay.core.registry import load_object
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
 from assay.store.files import Row, write_text
-from assay.store.folder import BEGUN, UNIT_KINDS, RunFolder, working_in
+from assay.store.folder import RunFolder
 from assay.store.kinds import PAGE_WRITER, Kind
 from assay.store.manifest import added_files, foreign_files, is_ours
+from assay.store.place import BEGUN, UNIT_KINDS, working_in
+from assay.store.soundness import Soundness
 
 Tables = Mapping[str, Sequence[Row]]
 """Rows by name of the table."""
@@ -109,23 +111,24 @@ def carry_out(
             files that somebody added to what is read.
     """
     folder = RunFolder(root)
+    soundness = Soundness(folder)
     with working_in(root):
         folder.require(run.kind, run.subject, run.sources)
         ours = remember_beginning(folder)
         folder.remove_partial_files()
-        folder.refuse_added(units_remade=not run.stamp)
+        soundness.refuse_added(units_remade=not run.stamp)
         foreign = foreign_files(root)
         try:
             outcome = _run_rounds(run, folder, executor, watch)
         finally:
             if not run.stamp:  # refused or stopped before it replaced an earlier run, which stays as it was
-                folder.remove_added_units()
+                soundness.remove_added_units()
         if outcome.stopped:
             return FinishedRun(outcome, None)
         folder.write_tables(run.conclude(folder))
         done = FinishedRun(outcome, load_object(run.kind.writer)(root) if with_page else None)
         run.finish(folder, outcome)
-        folder.seal(ours=ours, added=foreign)
+        soundness.seal(ours=ours, added=foreign)
         (root / BEGUN).unlink(missing_ok=True)
         return done
 
@@ -145,17 +148,17 @@ def rebuild(root: Path) -> Path:
             that would be read.
     """
     folder = RunFolder(root)
-    kind = folder.require_run()
+    soundness, kind = Soundness(folder), folder.require_run()
     with working_in(root):
         if not kind.rebuild:
-            folder.refuse_added(units_remade=True)  # of a repetition that was killed before it replaced this run
-        folder.require_sound(but_remade=True)
+            soundness.refuse_added(units_remade=True)  # of a repetition that was killed before it replaced this run
+        soundness.require(but_remade=True)
         ours, added = is_ours(root), added_files(root)
-        if kind.rebuild and not folder.is_signed:
+        if kind.rebuild and not soundness.is_signed:
             folder.write_tables(load_object(kind.rebuild)(folder))
-        path = load_object(PAGE_WRITER if folder.is_signed else kind.writer)(root)
+        path = load_object(PAGE_WRITER if soundness.is_signed else kind.writer)(root)
         if folder.has_ended:
-            folder.seal(ours=ours, added=added)
+            soundness.seal(ours=ours, added=added)
         return path
 
 
@@ -170,7 +173,7 @@ def remember_beginning(folder: RunFolder) -> bool:
     root = folder.root
     if _began_here(root):
         return True
-    if not is_ours(root) and (any(any(folder.ids(kind)) for kind in UNIT_KINDS) or folder.has_given_facts):
+    if not is_ours(root) and (any(any(folder.ids(kind)) for kind in UNIT_KINDS) or Soundness(folder).has_given_facts):
         from assay.execution.progress import warn  # few runs have such records
 
         warn(

@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from assay.core.errors import DataError, SpecError, StoreError, key_text
-from assay.core.files import at_home, hide_paths
+from assay.core.files import at_home, hide_paths, no_file
 from assay.core.reasons import Code, Reason
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
@@ -139,7 +139,7 @@ class NamedRows:
 
 def _rows_of_file(path: Path, ids: Path | None, column: str) -> NamedRows:
     if not path.is_file():
-        raise DataError(f"there is no file {path}")
+        raise DataError(no_file(path))
     if (kind := path.suffix.lower()) in (".npy", ".npz"):
         return _rows_of_arrays(path, ids)
     if kind in (".parquet", ".pq"):

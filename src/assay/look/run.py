@@ -34,7 +34,8 @@ from assay.spec.schema import DataSpec
 from assay.stats.doubts import caution_rows
 from assay.store.data_tables import ISSUES
 from assay.store.files import Row, write_text
-from assay.store.folder import RunFolder, result_folder
+from assay.store.folder import RunFolder
+from assay.store.place import result_folder
 
 if TYPE_CHECKING:
     from assay.look.embeddings import Embeddings

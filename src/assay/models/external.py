@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from assay.core.errors import DataError, SpecError, key_text, shorten
-from assay.core.files import content_hash, is_file, sha256
+from assay.core.files import content_hash, is_file, no_file, sha256
 from assay.data.files.joins import match, such
 from assay.data.files.table import LINKED_OUT, is_contained, number, read_table, require_whole, shown
 from assay.models.confined import MEMORY
@@ -328,7 +328,7 @@ def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n 
         DataError: The file cannot be read, lacks a picture or has it twice, or a score is not a number.
     """
     if not is_file(path):
-        raise DataError(f"there is no file {path}")
+        raise DataError(no_file(path))
     read = read_table(path, "image")
     require_whole(read)
     if "image" not in read.header or not (

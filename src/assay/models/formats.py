@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.core.errors import SpecError, WeightsError, extra, first_line, key_text, shorten, unknown_name
-from assay.core.files import at_home, content_hash, sha256
+from assay.core.files import at_home, content_hash, no_file, sha256
 from assay.core.registry import own_object
 from assay.models.external import OnnxModel
 from assay.models.image_config import REFUSED, of_bundle, of_processor, read_config
@@ -552,7 +552,7 @@ def _origin_by_path(path: Path, trust: bool, limit: float, output: str) -> Origi
             importlib.import_module("onnxruntime")
         return OnnxModel(path, limit, output=output)
     if not path.is_file():
-        raise WeightsError(f"there is no file {path}")
+        raise WeightsError(no_file(path))
     refuse_other_format(path)
     if _is_program(path):
         if not trust:

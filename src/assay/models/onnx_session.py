@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from assay.core.errors import SpecError, WeightsError, extra, first_line, key_text, shorten
-from assay.core.files import content_hash, sha256
+from assay.core.files import content_hash, no_file, sha256
 from assay.models.confined import MEMORY
 
 
@@ -293,7 +293,7 @@ def _tensor_files(path: Path) -> tuple[Path, ...]:
     with extra("onnx"):
         import onnx
     if not path.is_file():
-        raise WeightsError(f"there is no file {path}")
+        raise WeightsError(no_file(path))
     try:
         model: Any = onnx.load(str(path), load_external_data=False)  # pyright: ignore[reportUnknownMemberType]
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
-from typing import IO, Any, cast
+from typing import IO, Any, BinaryIO, cast
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -27,7 +28,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from assay.core.errors import StoreError, WeightsError, first_line, shorten
-from assay.core.files import assets_folder, cache_folder, default_cache_root, file_hash, file_lock, write_bytes
+from assay.core.files import (
+    assets_folder,
+    cache_folder,
+    default_cache_root,
+    file_hash,
+    file_lock,
+    nearest_file,
+    write_bytes,
+)
 from assay.data.cache import NO_ROOM_REMEDY, writing
 from assay.models.confined import FULL, memory_limited
 from assay.models.untyped import safetensors_of
@@ -161,7 +170,9 @@ def read_weights(path: Path, sha256: str = "") -> WeightsFile:
         [1.0, 1.0]
     """
     if not path.is_file():
-        raise WeightsError(f"weights file '{path}' does not exist; give the path of a .safetensors, .pt or .pth file")
+        near = nearest_file(path)
+        hint = f"did you mean '{path.parent / near}'?" if near else "give the path of a .safetensors, .pt or .pth file"
+        raise WeightsError(f"weights file '{path}' does not exist; {hint}")
     if sha256 and file_hash(path) != sha256:
         raise WeightsError(
             f"weights file '{path}' has SHA-256 {file_hash(path)}, expected {sha256}: it is another file"
@@ -474,15 +485,14 @@ def download(url: str, part: Path, size: int | None, advice: str) -> None:
     Args:
         advice: Advice for a file fetched by hand.
     """
-    if part.is_symlink() or (part.is_file() and part.stat().st_nlink > 1):  # as who may write to a cache can make it
-        raise WeightsError(f"{part} is a link, and a download is not written behind one: remove it")
-    here = part.stat().st_size if part.is_file() else 0
+    here = 0
     try:
-        with writing(part), os.fdopen(os.open(part, _APPENDED, 0o666), "ab") as file:
+        with writing(part), _open_part(part) as file:
+            here = os.fstat(file.fileno()).st_size
             plain = {"Accept-Encoding": "identity"}  # positions in the file are then positions in the response
             http_get(quote(url, _AS_THEY_ARE), file, resume_size=here, expected_size=size, headers=plain)
             os.fsync(file.fileno())
-    except StoreError:
+    except (StoreError, WeightsError):
         raise
     except Exception as error:  # of the HTTP library that the hub's client uses
         stored = part.stat().st_size
@@ -496,6 +506,26 @@ def download(url: str, part: Path, size: int | None, advice: str) -> None:
             f"download of {url} stopped: {first_line(error).rstrip('.')}.{progress} Or download it manually and "
             f"{advice}"
         ) from error
+
+
+def _open_part(part: Path) -> BinaryIO:
+    """Open a part file to append to it.
+
+    Raises:
+        WeightsError: It is a link, as who may write to a cache can make it. The opened file says so: a name may become
+            another file's at any time.
+    """
+    text = f"{part} is a link, and a download is not written behind one: remove it"
+    try:
+        descriptor = os.open(part, _APPENDED, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise WeightsError(text) from error
+        raise
+    if os.fstat(descriptor).st_nlink > 1:
+        os.close(descriptor)
+        raise WeightsError(text)
+    return os.fdopen(descriptor, "ab")
 
 
 def _beyond(error: Exception) -> bool:

@@ -23,7 +23,7 @@ from assay.report.page import first_figures, render_html
 from assay.report.sheets import SheetRow
 from assay.stats.harms import MAX_ON_FIRST_SCREEN
 from assay.store.files import write_text
-from assay.store.folder import PAGE
+from assay.store.place import PAGE
 
 MOST_TILES, MOST_PICTURES = 4, 3
 MOST_RESULTS = {1: MAX_ON_FIRST_SCREEN, 2: 5}

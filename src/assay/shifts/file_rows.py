@@ -21,7 +21,7 @@ from assay.data.dataset import Card, Crops, Dataset, Images, Masks, PixelScale
 from assay.data.files.fitting import Placement
 from assay.data.leakage import check_disjoint
 from assay.data.splits import Split, fold_numbers
-from assay.shifts.association import choose, preference, satisfies
+from assay.shifts.choice import choose, preference
 from assay.shifts.environment import (
     IndependentFactors,
     Part,
@@ -32,6 +32,7 @@ from assay.shifts.environment import (
     SelectedRows,
     naming,
 )
+from assay.shifts.marginals import satisfies
 from assay.shifts.population import Population
 from assay.shifts.sampling import ROWS_VERSION, TEST_SEED, enough, first_patients, first_rows, parts
 from assay.spec.data import LESION

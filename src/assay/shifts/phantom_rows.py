@@ -20,8 +20,8 @@ from assay.core.seeds import derive
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.dataset import ONE_KIND, Card, Phantom, PixelScale, Rendered, TellsKinds
-from assay.shifts.association import marginal
 from assay.shifts.environment import IndependentFactors, Part, Pixels, SelectedRows, SobolDesign, naming
+from assay.shifts.marginals import marginal
 from assay.shifts.population import Population, TestEnvironments, saltelli
 from assay.shifts.sampling import (
     ROWS_VERSION,

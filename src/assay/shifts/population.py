@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from assay.core.errors import SpecError, unknown_name
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, DrawnLesions, Phantom, PixelScale
-from assay.shifts.association import FactorMarginal, also_achieved, marginal, measure_association
+from assay.shifts.association import also_achieved, measure_association
 from assay.shifts.environment import (
     AchievedAssociation,
     Environment,
@@ -26,6 +26,7 @@ from assay.shifts.environment import (
     columns_of,
 )
 from assay.shifts.intervention import ChangedLesions, DrawnIntervention, changes_of, with_changes, without_interventions
+from assay.shifts.marginals import FactorMarginal, marginal
 from assay.shifts.sampling import change, draw_interventions, test_seed
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
 

@@ -17,8 +17,9 @@ from assay.core.seeds import derive, row_seed, row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import DrawsPairs, Originals, Phantom
 from assay.data.splits import Split, split
-from assay.shifts.association import marginal, positive, read_allowed, refuse_constant, satisfies, tied_as
+from assay.shifts.association import positive, refuse_constant, tied_as
 from assay.shifts.intervention import DrawnIntervention, Intervention, draw, mark_factor
+from assay.shifts.marginals import marginal, read_allowed, satisfies
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec, SplitSpec
 
 # Training, validation and test rows of a seed and fold: seeds redraw the first two, test rows stay.

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 from pydantic import (
@@ -20,7 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from assay.core.errors import CodeError, SpecError, nearest, shorten, unknown_name
-from assay.core.files import begins_with_variable, fill_names, is_file, is_folder, label_of_path, unset
+from assay.core.files import begins_with_variable, fill_names, is_file, is_folder, label_of_path, nearest_file, unset
 from assay.core.registry import Entry, Params, entries, lookup
 from assay.core.traits import ComponentKind
 from assay.spec.document import Document, Keys, mapping_of
@@ -256,19 +255,9 @@ def located(value: Any, document: Document) -> str:
         raise invalid(*missing)
     path = fill_names(value, document.folder)
     if not (is_file(path) or is_folder(path)):
-        near = _nearest_file(path)
+        near = nearest_file(path)
         raise invalid(issue((), value, "there is no such file or folder", f"did you mean '{near}'?" if near else ""))
     return value if begins_with_variable(value) else str(path)
-
-
-def _nearest_file(path: Path) -> str | None:
-    """Find the file or folder that a path to nothing may mean: of files of one name the one of the same type."""
-    siblings = sorted(path.parent.iterdir()) if is_folder(path.parent) else []
-    siblings = [item for item in siblings if path.suffix or item.is_dir()]
-    siblings.sort(key=lambda item: item.suffix.lower() == path.suffix.lower())  # of one name the last is kept
-    alike = {item.stem: item.name for item in siblings}
-    near = nearest(path.stem, alike)
-    return alike[near] if near else None
 
 
 # Numbers, row conditions and labels.

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from assay.core.errors import StoreError, shorten
 from assay.core.files import file_hash, file_state, write_whole
-from assay.store.folder import PAGE
 from assay.store.manifest import (
     SIGNATURE,
     SIGNED,
@@ -22,6 +21,7 @@ from assay.store.manifest import (
     read_manifest,
     sums_of,
 )
+from assay.store.place import PAGE
 
 BUNDLED = ("tables", "pictures")
 """Folders of a run that a bundle holds, besides its page."""

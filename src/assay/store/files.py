@@ -19,14 +19,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager, suppress
 from json.encoder import encode_basestring
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import Any, Literal, cast
 
 import duckdb
 import numpy as np
 
 from assay.core.errors import StoreError, shorten
-from assay.core.files import is_stream, write_bytes, write_whole
+from assay.core.files import MACHINE, is_alive, is_stream, write_bytes, write_whole
 
 Columns = Mapping[str, np.ndarray]
 Row = dict[str, Any]
@@ -158,32 +158,41 @@ def read_checked_json(path: Path, *, damaged: str = REMADE) -> dict[str, Any]:
     parsed, content = read_json_content(path, damaged=damaged)
     values = cast("dict[str, Any]", parsed if isinstance(parsed, dict) else {})
     recorded = values.pop(CHECKSUM, None)
-    try:
-        is_right = verify_once(content, lambda: recorded == _digest(values))
-    except RecursionError:  # nested just less than its reader allows
-        is_right = False
-    if not is_right:
-        raise StoreError(f"cannot read {path}: {ALTERED}; {damaged}")
+
+    def verify(paths: Sequence[Path]) -> None:
+        try:
+            is_right = recorded == _digest(values)
+        except RecursionError:  # nested just less than its reader allows
+            is_right = False
+        if not is_right:
+            raise StoreError(f"cannot read {paths[0]}: {ALTERED}; {damaged}")
+
+    verify_once({path: content_key("object", content)}, verify)
     return values
 
 
+# What is read is verified once in a process: a report reads each record three times, the request forty times and its
+# tables several times, and to verify takes up to four times as long as to read.
+
 _VERIFIED: set[bytes] = set()
-"""SHA-256 of contents that were right: a report reads each record three times, and the request forty times."""
+"""Keys of contents that this process has verified or written."""
 
 
-def verify_once(content: bytes, is_right: Callable[[], bool]) -> bool:
-    """Return whether a content is right. One that was right before in this process is not computed again.
+def content_key(check: str, content: bytes) -> bytes:
+    """Return the key of a content for `verify_once`: the SHA-256 of all that the answer of a check depends on."""
+    return hashlib.sha256(f"{check}\n".encode() + content).digest()
+
+
+def verify_once(keys: Mapping[Path, bytes | None], verify: Callable[[Sequence[Path]], None]) -> None:
+    """Verify files, but for those whose content this process has verified or written.
 
     Args:
-        content: All that the answer depends on.
-        is_right: Computes the answer.
+        keys: File -> key of its content, see `content_key`; None of a file that is verified each time.
+        verify: Verifies files. Raises where one of them is wrong.
     """
-    key = hashlib.sha256(content).digest()
-    if key not in _VERIFIED:
-        if not is_right():
-            return False
-        _VERIFIED.add(key)
-    return True
+    if unknown := [path for path, key in keys.items() if key not in _VERIFIED]:
+        verify(unknown)
+        _VERIFIED.update(filter(None, keys.values()))
 
 
 def _digest(values: Mapping[str, Any]) -> str:
@@ -224,7 +233,7 @@ def write_parquet(path: Path, columns: Columns, *, row_group: int = 0) -> None:
                 database.execute(f"COPY (SELECT * FROM arrays) TO '{quote(temporary)}' ({form})")
             except duckdb.IOException as error:
                 raise _system_error(error) from error
-        _MODEST.update(filter(None, [_digest_of_small(temporary)]))  # what it holds was in memory
+        verify_once({temporary: _key_of_small(temporary)}, lambda _: None)  # what it holds was in memory
 
     write_whole(path, write)
 
@@ -389,31 +398,30 @@ def require_modest(path: Path) -> None:
 
 
 _SMALL = 2**20
-_MODEST: set[bytes] = set()
-"""SHA-256 of files of at most `_SMALL` bytes that were checked, or written, in this process. The check takes four times
-as long as reading them, and a page reads its tables several times."""
+"""Bytes of a file of which the key is computed, since to hash a larger one takes as long as to verify it."""
 
 
-def _digest_of_small(path: Path) -> bytes | None:
-    """Return the SHA-256 of a small file; None for a large one, and for what cannot be read or has no end."""
+def _key_of_small(path: Path) -> bytes | None:
+    """Return the key of a small file; None for a large one, and for what cannot be read or has no end."""
     with suppress(OSError):
         status = path.stat()
         if stat.S_ISREG(status.st_mode) and status.st_size <= _SMALL:
-            return hashlib.sha256(path.read_bytes()).digest()
+            return content_key("size", path.read_bytes())
     return None
 
 
 def _modest(paths: Sequence[Path]) -> str:
-    """Return files as DuckDB names them, after those that this process does not know were checked.
+    """Return files as DuckDB names them.
 
     Raises:
         StoreError: One states far more cells than its size allows, or would fill the memory with texts.
     """
-    digests = {path: _digest_of_small(path) for path in paths}
-    if unknown := [path for path, digest in digests.items() if digest not in _MODEST]:
+
+    def verify(unknown: Sequence[Path]) -> None:
         _check_cells(unknown)
         _check_texts(unknown)
-        _MODEST.update(filter(None, digests.values()))
+
+    verify_once({path: _key_of_small(path) for path in paths}, verify)
     return f"[{_list_paths(paths)}]"
 
 
@@ -516,6 +524,10 @@ def connect() -> Generator[duckdb.DuckDBPyConnection]:
         raise
 
 
+_SPILLED = f"assay-{MACHINE}-"
+"""How the names of folders for what memory does not hold begin, before the id of the process."""
+
+
 @functools.cache
 def _database(process: int) -> duckdb.DuckDBPyConnection:
     """One thread, in memory, without a file of its own. No file makes it fetch or load an extension.
@@ -529,9 +541,21 @@ def _database(process: int) -> duckdb.DuckDBPyConnection:
     off = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     folder = ""
     with suppress(OSError):  # the disk is full
-        folder = mkdtemp(prefix="assay-")
+        _remove_abandoned_folders()
+        folder = mkdtemp(prefix=f"{_SPILLED}{process}-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return duckdb.connect(":memory:", config={"threads": "1", "temp_directory": folder, **off})
+
+
+def _remove_abandoned_folders() -> None:
+    """Remove such folders of this user's processes on this machine that were killed."""
+    for folder in Path(gettempdir()).glob(f"{_SPILLED}*-*"):
+        process = folder.name.removeprefix(_SPILLED).split("-")[0]
+        with suppress(OSError):  # another process removed it first
+            status = folder.lstat()
+            is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+            if is_own and process.isdecimal() and not is_alive(int(process)):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 atexit.register(_database.cache_clear)  # else DuckDB lists all of its objects where other libraries outlive it

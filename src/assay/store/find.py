@@ -7,9 +7,10 @@ from pathlib import Path
 from assay.core.errors import StoreError, nearest, shorten
 from assay.core.files import is_file, is_folder
 from assay.store.bundle import SUMS
-from assay.store.folder import PAGE, RUN, received
+from assay.store.folder import received
 from assay.store.manifest import is_ours
 from assay.store.migrations import refuse_earlier
+from assay.store.place import PAGE, RUN
 
 _MOST_NAMED = 5
 """Run folders elsewhere that are named where there is none."""

@@ -1,4 +1,4 @@
-"""Run folders: units of work and their records, tables, checksums and locks."""
+"""Run folders: what was begun there, units of work with their records, and tables."""
 
 from __future__ import annotations
 
@@ -7,27 +7,17 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 
 from assay.core.errors import NoTableError, StoreError, key_text, shorten, unknown_name
-from assay.core.files import (
-    file_hash,
-    file_lock,
-    hide_paths,
-    is_abandoned,
-    is_file,
-    is_folder,
-    is_hidden,
-    sha256,
-)
+from assay.core.files import file_hash, hide_paths, is_abandoned, is_file, is_folder, is_hidden, sha256
 from assay.core.types import Contributions, Measurement
 from assay.store.arrays import (
     UNIT_REMADE,
@@ -46,6 +36,7 @@ from assay.store.files import (
     ColumnRows,
     Row,
     column_rows,
+    content_key,
     json_text,
     parse_json,
     read_checked_json,
@@ -60,162 +51,17 @@ from assay.store.files import (
 )
 from assay.store.kinds import Kind, kinds
 from assay.store.local import keep_paths, restore_paths
-from assay.store.manifest import (
-    MANIFEST,
-    PREVIEW,
-    SIGNATURE,
-    SIGNED,
-    UNLISTED,
-    FileChange,
-    FileStates,
-    added_files,
-    altered_files,
-    broken_seal,
-    changes,
-    find_nonregular_files,
-    is_ours,
-    read_manifest,
-    write_manifest,
-)
+from assay.store.manifest import MANIFEST, PREVIEW, is_ours, read_manifest, require_listed, require_signed_data
 from assay.store.migrations import migrate, refuse_earlier, without_version
-from assay.store.packs import PACKED, PACKS, UNITS, PackEntry, pack, packed_places, read_packed, recorded_packs
+from assay.store.packs import PACKED, UNITS, PackEntry, pack, packed_places, read_packed
+from assay.store.place import RUN, UNIT_KINDS, UnitKind, holds_folder
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
 from assay.store.views import VIEWS
 
-# Where a study's records lie, and whether anything can be written there.
-
-
-def run_folder(study: str, scale: str | None, out: Path) -> Path:
-    """Where a study's records lie: `out/<name>`, and `out/<name>-<scale>` for a named scale."""
-    return out / (study if scale in (None, "default") else f"{study}-{scale}")
-
-
-def require_writable(folder: Path) -> None:
-    """Check that a folder is writable by writing to it, since permissions alone are no proof. Traces are removed.
-
-    Raises:
-        StoreError: If a folder, with those above it, can neither be found nor made, or takes no file.
-    """
-    folders: list[Path] = []
-    try:
-        folders = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        takes_none = bool(folders) and isinstance(
-            error, FileNotFoundError
-        )  # as /proc, which says of itself that it may
-        reason = f"{folders[-1].parent} takes no folders" if takes_none else error.strerror
-        what = "cannot be made" if folders else "cannot be written to"
-        raise StoreError(
-            f"the folder {folder} {what}: {reason}; choose another place with {key_text('--out')}"
-        ) from error
-    finally:
-        for path in folders:
-            with suppress(OSError):
-                path.rmdir()
-
-
-def require_regular_files(root: Path) -> None:
-    """Check that a folder holds no link, pipe or device. Raises StoreError."""
-    for change in find_nonregular_files(root)[:1]:
-        raise StoreError(f"{change.text}; {UNLINK}")
-
-
-UNLINK = "remove it, or put there the file or folder itself"
-
-
-def require_run_folder(root: Path) -> None:
-    """Check that a folder may be written to as a run folder: it is no link, and new, empty or made by Assay.
-
-    Raises:
-        StoreError: It is a link, or holds files of somebody else, which a run would replace or remove.
-    """
-    if root.is_symlink():
-        raise StoreError(f"{FileChange('link', root).text}; {UNLINK}")
-    entries = {path.name for path in root.iterdir() if not path.name.startswith(".")} if root.is_dir() else set[str]()
-    if entries and not _is_of_run(root, entries):
-        raise StoreError(
-            f"{root} has files that are no run's, such as {shorten(min(entries))}: choose another place with "
-            f"{key_text('--out')}"
-        )
-
-
-def _is_of_run(root: Path, entries: Collection[str]) -> bool:
-    """Return whether Assay made a folder: a file of it says so, or it has nothing but what Assay names so."""
-    if RUN in entries or (root / LOCK).is_file():
-        return True
-    with suppress(StoreError):  # of another program's manifest
-        if read_manifest(root) is not None:
-            return True
-    return _MADE.issuperset(entries)
-
-
-def result_folder(parent: str, name: str) -> Path:
-    """Return where the results on a file go unless a place is named: in a folder of its name, as `audits/model`.
-
-    Raises:
-        StoreError: The name is that of the folder above, as the stem of `...onnx` is.
-
-    Examples:
-        >>> result_folder("audits", "resnet").as_posix()
-        'audits/resnet'
-    """
-    if name in ("", ".", ".."):
-        raise StoreError(f"a folder cannot be called '{name}': choose a place for the results with {key_text('--out')}")
-    return Path(parent) / name
-
-
-# One run at a time works in a run folder.
-
-LOCK, BEGUN = ".lock", ".begun"
-"""Hidden files of a run folder: held while a run works there; there until a run ends, to know again who began it."""
-_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
-"""Run folders that this process holds, where it may write units before the manifest of an earlier run goes."""
-
-
-@contextmanager
-def working_in(root: Path) -> Generator[None]:
-    """Hold a run folder while something is written there.
-
-    Raises:
-        StoreError: If another process holds it, or the folder cannot be made, holds files that are no run's, or has
-            links, which lead elsewhere.
-    """
-
-    def refuse() -> None:
-        raise StoreError(
-            f"another run works in {root}: wait until it ends, or choose another place with {key_text('--out')}"
-        )
-
-    require_run_folder(root)
-    require_regular_files(root)
-    require_writable(root)
-    with file_lock(root / LOCK, refuse):
-        token = _held.set(_held.get() | {root.absolute()})
-        try:
-            yield
-        finally:
-            _held.reset(token)
-
-
-def is_worked_in(root: Path) -> bool:
-    """Return whether a process holds a run folder, as far as the file system knows locks."""
-    try:
-        with working_in(root):
-            return False
-    except StoreError:
-        return True
-
-
-# A run folder: every unit of work leaves one record, and the record's presence means that the unit is complete.
+# Every unit of work leaves one record, and the record's presence means that the unit is complete.
 
 STAMP = "stamp.json"
 """What the tables were made of; written after them."""
-
-RUN = "run.json"
-"""The file of a run folder that names its kind, and keeps what was asked for."""
 
 EARLIER = (
     "these tables belong to an earlier spec or earlier data: the run of the present ones did not end; run it again"
@@ -223,11 +69,6 @@ EARLIER = (
 
 ACTIVATIONS = "activations.safetensors"
 CONTRIBUTIONS = "contributions.safetensors"
-UnitKind = Literal["models", "sources", "trials", "readings", "probes"]
-UNIT_KINDS = cast("tuple[UnitKind, ...]", get_args(UnitKind))
-_MADE = frozenset({RUN, MANIFEST, *UNLISTED, *UNIT_KINDS})
-"""What a folder of a run may hold before its description is written, or where that was lost."""
-PAGE = "report.html"
 
 
 def checked_id(id: str) -> str:
@@ -246,17 +87,11 @@ def remove_unit(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-# Checksums: a record holds those of the files of its unit, and one of itself; the manifest those of all files.
+# Checksums: a record holds those of the files of its unit, and one of itself.
 
 FILES, SELF = "files", "sha256"
-_RECORD = "record.json"
 _UNCHECKED = {"record.json", "provenance.json", "checkpoint.pt"}
 """Those that hold times, whose checksum would not be the same when they are made again."""
-_NEVER_REMADE = ("stated.json", "registration.json", "replication.json")
-_FACTS = (*_NEVER_REMADE, "described.json", "finished.json", "plan.json", RUN, "study.json", "verdicts.json")
-"""Files of a run folder, beside its units and tables, that a page or a later run reads."""
-_MAY_LACK = "weights.safetensors"
-"""Deleted after the probes where a study keeps none."""
 
 
 def _checksums(folder: Path) -> dict[str, str]:
@@ -488,9 +323,8 @@ class RunFolder:
 
     def _require_listed(self, path: Path) -> None:
         """Check that a run which ended here wrote a record or a pack, unless one works here now. Raises StoreError."""
-        listed = None if self.root.absolute() in _held.get() else read_manifest(self.root)
-        if listed is not None and path.relative_to(self.root).as_posix() not in listed:
-            self._refuse([FileChange("extra", path)])
+        if not holds_folder(self.root):
+            require_listed(self.root, path)
 
     def _loose(self, kind: UnitKind, id: str) -> bool:
         """Return whether a unit has a record of its own."""
@@ -541,8 +375,12 @@ class RunFolder:
         else:
             value, content = read_json_content(path)
         record = migrate(value, path)
-        if not verify_once(f"{id}\n".encode() + content, lambda: record.get(SELF) == _checksum(id, record)):
-            raise StoreError(f"cannot read {path}: {ALTERED}; {REMADE}")
+
+        def verify(paths: Sequence[Path]) -> None:
+            if record.get(SELF) != _checksum(id, record):
+                raise StoreError(f"cannot read {paths[0]}: {ALTERED}; {REMADE}")
+
+        verify_once({path: content_key(f"record {id}", content)}, verify)
         return record
 
     def checked_path(self, kind: UnitKind, id: str, name: str) -> Path:
@@ -556,177 +394,24 @@ class RunFolder:
             return path
         return _require_checksum(path, self._checked_record(kind, id).get(FILES, {}).get(name))
 
-    def seal(self, *, ours: bool = True, added: FileStates | None = None) -> None:
-        """Write the manifest, for whoever holds the folder, when all files of a run are written.
-
-        Files of units have the checksums of their records there, so that a change before now is found, too.
-
-        Args:
-            ours: Whether this process wrote all of it; else the folder is as well known here as before.
-            added: Files that somebody else put there; see `write_manifest`.
-
-        Raises:
-            StoreError: A record is damaged.
-        """
-        packed_sums = recorded_packs(self.root)
-        for kind, id in self._units():
-            packed_sums |= self._recorded_sums(kind, id)
-        write_manifest(self.root, packed_sums, ours=ours, added=added)
-
-    def _units(self) -> Iterator[tuple[UnitKind, str]]:
+    def units(self) -> Iterator[tuple[UnitKind, str]]:
+        """Return the kinds and ids of all complete units."""
         return ((kind, id) for kind in UNIT_KINDS for id in self.ids(kind))
 
-    def _recorded_sums(self, kind: UnitKind, id: str) -> dict[str, str]:
-        """Return the files of a complete unit, below this folder, with the checksums that its record has."""
+    def recorded_sums(self, kind: UnitKind, id: str) -> dict[str, str]:
+        """Return the files of a complete unit, below this folder, with the checksums that its record has.
+
+        Raises:
+            StoreError: The record is damaged.
+        """
         files: Mapping[str, str] = self._checked_record(kind, id)[FILES]
         in_pack = PACKED.get(kind) if self._pack_of(kind, id) else ""
         return {f"{kind}/{id}/{name}": digest for name, digest in files.items() if name != in_pack}
-
-    def altered_units(self, units: Iterable[tuple[UnitKind, str]] | None = None) -> list[FileChange]:
-        """Return the files of complete units that are missing or altered by their records. Weights may be gone.
-
-        Args:
-            units: Kinds and ids; all units, and packs, where None.
-        """
-        wanted = recorded_packs(self.root) if units is None else {}
-        changes: list[FileChange] = []
-        for kind, id in self._units() if units is None else units:
-            try:
-                wanted |= self._recorded_sums(kind, id)
-            except StoreError:
-                changes.append(FileChange("changed", self.unit(kind, id) / "record.json"))
-        changes += altered_files(self.root, wanted)
-        return [change for change in changes if (change.how, change.path.name) != ("missing", _MAY_LACK)]
-
-    def changes(self, parts: Collection[str] = ()) -> list[FileChange]:
-        """Return the files that are missing, altered or added since the manifest was written.
-
-        Where it is missing or damaged, it is among them, and files of units are compared with their records; of a run
-        that did not end only these are.
-
-        Args:
-            parts: See `store.manifest.changes`.
-        """
-        path, links = self.root / MANIFEST, find_nonregular_files(self.root)
-        sealed = False
-        with suppress(StoreError):
-            sealed = read_manifest(self.root) is not None
-        if sealed:
-            return [*links, *changes(self.root, parts)]
-        exists = path.is_file()
-        manifest_changes = (
-            [FileChange("changed" if exists else "missing", path)] if exists or self.has_ended or self.is_signed else []
-        )
-        return [*links, *manifest_changes, *(() if parts else self.altered_units())]
 
     @property
     def has_ended(self) -> bool:
         """Whether the last run here has written its tables."""
         return (self.root / "tables" / STAMP).is_file()
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether there is a signature, of these data or of others."""
-        return (self.root / SIGNATURE).is_file()
-
-    def remedy(self, change: FileChange) -> str:
-        """Return what brings a file back."""
-        if change.how in ("link", "stream"):
-            return UNLINK
-        place, again = change.path.relative_to(self.root).parts[0], "run the same command again"
-        with suppress(StoreError):
-            again = self.require_run().again
-        if self._remade(change):
-            return f"`assay report {self.root}` writes it again"
-        if change.how == "extra":
-            what = "its folder" if place in UNIT_KINDS and change.path.name == _RECORD else "it"
-            return f"move {what} elsewhere, since the run did not write it"
-        if change.path.name in (SIGNED, SIGNATURE):
-            what = "them" if change.how == "unsigned" else "it"
-            return f"restore {what} from a copy, or sign what is there with `assay seal {self.root} --key FILE`"
-        if (self.is_signed and self.has_ended) or change.path.name in _NEVER_REMADE:
-            return "restore it from a copy"
-        if change.how == "missing":
-            return again
-        what = "its folder" if place in UNIT_KINDS else "it, with its .json," if place == PACKS else "this file"
-        return f"delete {what} and {again}"
-
-    def _remade(self, change: FileChange) -> bool:
-        """Return whether a file is made with the page: the page itself, and unsigned tables if records suffice."""
-        name = change.path.relative_to(self.root).parts[0]
-        if name == PAGE or self.is_signed or change.how == "extra":
-            return name == PAGE
-        with suppress(StoreError):
-            return bool(self.require_run().rebuild) and name in ("tables", MANIFEST)
-        return False
-
-    def require_sound(self, parts: Collection[str] = (), *, but_remade: bool = False, page: bool = False) -> None:
-        """Compare files with the manifest, and it with its signature, before anything is read.
-
-        Args:
-            parts: Folders of which files are read; all where empty.
-            but_remade: Files that are made with the page may be missing or altered.
-            page: The page may not be, of which nothing else is read.
-
-        Raises:
-            StoreError: A file is missing or altered, was added to what is signed or to what is read, or the signature
-                is of other data.
-        """
-        self._refuse(
-            [
-                change
-                for change in self.changes(parts)
-                if (self.is_signed or change.how != "extra" or (not parts and self.is_read(change.path)))
-                and (
-                    change.how in ("link", "stream")
-                    or not (self._remade(change) if but_remade else change.path.name == PAGE and not page)
-                )
-            ]
-        )
-
-    def is_read(self, path: Path) -> bool:
-        """Return whether the tables or the page of this folder may be made of a file, wherever it comes from."""
-        *folders, name = path.relative_to(self.root).parts
-        if not folders:
-            return name in _FACTS
-        if folders[0] == "failures":
-            return name.endswith(".json")
-        if folders[0] in UNIT_KINDS:
-            return name == _RECORD
-        return (folders[0], path.suffix) in ((PACKS, ".json"), ("tables", ".parquet"), ("pictures", ".png"))
-
-    def refuse_added(self, *, units_remade: bool = False) -> None:
-        """Check that nobody added to the last run here what another one would read. For who holds the folder.
-
-        Args:
-            units_remade: Whether units that were added are removed and made again: they may be of a run that was
-                refused after it had written them, which leaves an earlier run as it was.
-
-        Raises:
-            StoreError: A file was added.
-        """
-        if units_remade:
-            self.remove_added_units()
-        added = [FileChange("extra", self.root / name) for name in added_files(self.root)]
-        self._refuse([change for change in added if self.is_read(change.path)])
-
-    def remove_added_units(self) -> None:
-        """Remove units, and words on failures, that the last run which ended here did not write."""
-        for path in (self.root / name for name in added_files(self.root)):
-            if path.name == _RECORD and self.is_read(path):
-                remove_unit(path.parent)
-            elif path.parent == self.root / "failures":
-                path.unlink(missing_ok=True)
-
-    @property
-    def has_given_facts(self) -> bool:
-        """Whether it has facts that no run makes of others, such as what is replicated."""
-        return any(is_file(self.root / name) for name in _NEVER_REMADE)
-
-    def _refuse(self, wrong: Sequence[FileChange]) -> None:
-        if wrong:
-            more = f" (and {len(wrong) - 1:,} more: `assay doctor {self.root}`)" if len(wrong) > 1 else ""
-            raise StoreError(f"{wrong[0].text}{more}; {self.remedy(wrong[0])}")
 
     def failure_path(self, id: str) -> Path:
         """Where the traceback of a failed unit is kept."""
@@ -889,7 +574,7 @@ class RunFolder:
             raise StoreError(f"{self.root} holds no table '{name}': {self.require_run().again}")
         listed = read_manifest(self.root)
         if listed is not None:  # there is none while a run reads its tables for its page
-            self._refuse(broken_seal(self.root))
+            require_signed_data(self.root)
             _require_checksum(path, listed.get(f"tables/{path.name}", (0, ""))[1])
         return read_column_rows(path, trusted=listed is not None and is_ours(self.root))
 

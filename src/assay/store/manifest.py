@@ -38,6 +38,7 @@ _FOR_READERS = re.compile(
     re.DOTALL,
 )
 """Names of the other files, such as pages and cards, which every run writes again."""
+UNLINK = "remove it, or put there the file or folder itself"
 FileStates = Mapping[str, tuple[int, ...]]
 """Path of a file below a folder -> its `file_state`."""
 
@@ -175,6 +176,19 @@ def _read(path: Path, state: tuple[int, ...]) -> Mapping[str, tuple[int, str]]:
         raise StoreError(f"cannot read {path}: {ALTERED}; {remedy}") from error
 
 
+def require_listed(root: Path, path: Path) -> None:
+    """Check that the run which ended in a folder wrote the record of a unit or a pack. Raises StoreError."""
+    listed = read_manifest(root)
+    if listed is not None and path.relative_to(root).as_posix() not in listed:
+        what = "its folder" if path.name == "record.json" else "it"
+        raise StoreError(f"{FileChange('extra', path).text}; {move_elsewhere(what)}")
+
+
+def move_elsewhere(what: str) -> str:
+    """Return the remedy for a file that was added."""
+    return f"move {what} elsewhere, since the run did not write it"
+
+
 def changes(root: Path, parts: Collection[str] = ()) -> list[FileChange]:
     """Compare files of a folder with its manifest, and the manifest with its signature.
 
@@ -300,6 +314,17 @@ def broken_seal(root: Path) -> list[FileChange]:
     with suppress(FileNotFoundError):
         return [FileChange("unsigned", root / SIGNATURE)] if signer(root) is None else []
     return []
+
+
+def require_signed_data(root: Path) -> None:
+    """Check that the signature of a folder, if it has any, is of its data. Raises StoreError."""
+    for change in broken_seal(root):
+        raise StoreError(f"{change.text}; {sign_again(root, 'them')}")
+
+
+def sign_again(root: Path, what: str) -> str:
+    """Return the remedy for signed files, or a signature, that are not those that were signed."""
+    return f"restore {what} from a copy, or sign what is there with `assay seal {root} --key FILE`"
 
 
 def _signs(root: Path, listed: Mapping[str, str]) -> str:

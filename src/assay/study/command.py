@@ -304,7 +304,8 @@ def preview_command(request: RunRequest) -> None:
     from assay.report.context import PageContext
     from assay.report.sentences.reading import reading_lines, where_issues_are
     from assay.store.files import json_text
-    from assay.store.folder import PREVIEW
+    from assay.store.manifest import PREVIEW
+    from assay.store.place import require_run_folder
     from assay.study.preview import PreviewRun
     from assay.study.preview_page import preview_lines, preview_step
     from assay.study.run import prepare
@@ -312,6 +313,7 @@ def preview_command(request: RunRequest) -> None:
     settled = request.settle()
     _tell_changed_sources(settled.spec)
     spec, root, device = settled.spec, settled.root, choose_device(request.device)
+    require_run_folder(root)
     with reading_shown(request.as_json) as on_progress:
         prepared = prepare(spec, root, skip_bad_rows=request.skip_bad_rows, device=device, on_progress=on_progress)
     workers = executor_for(request.workers, device)[1]
@@ -379,7 +381,8 @@ def replicate_command(request: RunRequest) -> None:
     """Run the study of a finished run again, in a folder of its own."""
     from assay.execution.run import remember_beginning
     from assay.store.find import find_run
-    from assay.store.folder import RunFolder, require_writable, working_in
+    from assay.store.folder import RunFolder
+    from assay.store.place import require_writable, working_in
     from assay.study.replication import SEEDS, keep_earlier, prepare_replication
 
     settled, first = prepare_replication(find_run(request.spec, request.out), request.out, request.seeds or SEEDS)

@@ -27,7 +27,8 @@ from assay.spec.given import EXPORTED, FOLD, NETWORK, PATH, SEED
 from assay.stats.findings import parse_finding
 from assay.stats.format import number
 from assay.store.files import Row, csv_text, write_json, write_text
-from assay.store.folder import UNLINK, RunFolder
+from assay.store.folder import RunFolder
+from assay.store.manifest import UNLINK
 from assay.study.page import CONVENTIONS
 from assay.study.records import class_names, stored_study, trained_model
 from assay.study.words import verdict

@@ -17,7 +17,8 @@ from assay.stats.format import join_words, number
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import numeric
 from assay.store.schema import DIFFERENCES
-from assay.study.words import paper_methods, study_account
+from assay.study.methods_words import paper_methods
+from assay.study.words import study_account
 
 _OVERALL = ("factor", "level", "layer", "group")
 USED = ("sobol-total", "flip-rate", "logit-effect")

@@ -31,8 +31,8 @@ from assay.stats.format import count, duration, in_words, join_words, number
 from assay.stats.power import Assumptions
 from assay.stats.rows import PRIMARY, Row, numeric
 from assay.store.data_tables import ISSUES as ISSUES_TABLE
+from assay.study.methods_words import association_text, places_of
 from assay.study.page import ENVIRONMENTS, VISIBLE, with_words
-from assay.study.words import association_text, places_of
 
 MOST_LINES = 3
 """Comparisons on the first screen."""

@@ -26,9 +26,10 @@ from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
 from assay.store.described import DESCRIBED
 from assay.store.files import read_checked_json, read_json, write_checked_json
-from assay.store.folder import RUN, RunFolder, UnitKind, checked_id, received
+from assay.store.folder import RunFolder, checked_id, received
 from assay.store.manifest import is_ours
 from assay.store.migrations import migrate
+from assay.store.place import RUN, UnitKind
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.kind import STUDY
 

@@ -43,8 +43,9 @@ from assay.spec.schema import StudySpec
 from assay.stats.format import count
 from assay.stats.rows import CONCLUSIVE
 from assay.store.files import Row, write_text
-from assay.store.folder import RunFolder, working_in
+from assay.store.folder import RunFolder
 from assay.store.manifest import MANIFEST
+from assay.store.place import working_in
 from assay.study import early, finished
 from assay.study.described import gather_records
 from assay.study.finished import Result

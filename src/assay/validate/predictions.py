@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from assay.core.errors import DataError, SpecError, key_text
-from assay.core.files import at_home, is_file, typed_path
+from assay.core.files import at_home, is_file, no_file, typed_path
 from assay.core.request import names
 from assay.core.types import FactorTable
 from assay.data.files.classes import two_classes
@@ -206,7 +206,7 @@ def _path_of(source: Any) -> Path:
         return kept_table(source, "scores")
     path = at_home(os.fspath(cast("str", source)))
     if not is_file(path):
-        raise DataError(f"there is no file {path}")
+        raise DataError(no_file(path))
     return path
 
 

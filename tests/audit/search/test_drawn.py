@@ -9,16 +9,12 @@ import pytest
 from tests.audit.search.test_search import CORNER, COUNT, GLYPH, MODELS, SIDE, two_scores, verdict, world
 
 from assay.audit.search.drawn import marks_drawn_alike
+from assay.audit.search.exchange import exchange_effects
 from assay.audit.search.finders import FINDERS
+from assay.audit.search.patches import carrying_group
 from assay.audit.search.regions import Box
-from assay.audit.search.search import (
-    CountedModel,
-    RegionFinding,
-    SearchSample,
-    carrying_group,
-    exchange_effects,
-    find_region,
-)
+from assay.audit.search.sample import CountedModel, SearchSample
+from assay.audit.search.search import RegionFinding, find_region
 from assay.plugin import Code, Reason
 from assay.stats.rows import RegionVerdict
 

@@ -12,21 +12,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from assay.audit.search.exchange import donor_contributions, exchange_effects, exchange_scores, mean_effect
+from assay.audit.search.patches import carrying_group, group_patches, patch_scores
 from assay.audit.search.regions import Box
-from assay.audit.search.search import (
-    CountedModel,
-    RegionFinding,
-    SearchSample,
-    carrying_group,
-    donor_contributions,
-    exchange_effects,
-    exchange_scores,
-    find_region,
-    group_patches,
-    halves_of,
-    mean_effect,
-    patch_scores,
-)
+from assay.audit.search.sample import CountedModel, SearchSample, halves_of
+from assay.audit.search.search import RegionFinding, find_region
 from assay.audit.verdicts import decide_region
 from assay.plugin import Code, Reason
 from assay.stats.rows import RegionVerdict

@@ -14,7 +14,7 @@ from scipy import ndimage
 from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
-from assay.data.phantoms.fundus import Counts, grade_of
+from assay.data.phantoms.fundus_lesions import Counts, grade_of
 from assay.plugin import DataError, Phantom, Rendered, build
 from assay.testing.data import Values, draw_phantom, grow
 

@@ -5,7 +5,9 @@ import hashlib
 import multiprocessing
 import os
 import time
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -136,6 +138,25 @@ def test_a_download_is_written_behind_no_link(link, tmp_path):
         assert (tmp_path / "mine.txt").read_bytes() == CONTENT[:100]
         part.unlink()
         assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_part_that_becomes_a_link_while_it_is_opened_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.txt").write_bytes(CONTENT[:100])
+    opened = os.open
+
+    def swap(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if str(path).endswith(".part"):
+            Path(path).unlink(missing_ok=True)
+            os.link(tmp_path / "mine.txt", path)
+        return opened(path, flags, *more, **named)
+
+    with serving(Behavior(CONTENT)) as url, monkeypatch.context() as patch:
+        patch.setattr("os.open", swap)
+        with pytest.raises(WeightsError, match="is a link, and a download is not written behind one"):
+            fetch(url, SUM, tmp_path)
+    assert (tmp_path / "mine.txt").read_bytes() == CONTENT[:100]
 
 
 def test_a_part_of_another_file_is_not_built_upon(tmp_path):

@@ -18,8 +18,8 @@ from assay.spec.recipe import looks_at_labels
 from assay.testing.data import squares
 from assay.testing.losses import batch_of, random_outputs
 from assay.testing.models import same_state
-from assay.training.loop import begin
 from assay.training.losses import self_supervised
+from assay.training.state import begin
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 SMALL: dict[str, dict[str, Any]] = {

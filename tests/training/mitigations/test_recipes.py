@@ -16,9 +16,9 @@ from assay.core import registry
 from assay.plugin import DataError, Interrupted, LossContext, LossTraits, MitigationTraits, RecipeSpec, build, entries
 from assay.spec.recipe import training_labels
 from assay.testing.models import same_state, stopping
-from assay.training.loop import TrainingState, begin
 from assay.training.losses.classification import ImageObjective
 from assay.training.mitigations import build_mitigation
+from assay.training.state import TrainingState, begin
 
 TRAINING, VALIDATION = tagged(70, seed=1, tied=0.5), tagged(40, seed=2, tied=0.5)
 OWN = "tests.training.mitigations.own"

@@ -9,7 +9,7 @@ from tests.worlds.environments import mitigated, tagged
 from assay.models.weights import load_checkpoint
 from assay.plugin import Interrupted
 from assay.testing.models import same_state
-from assay.training.loop import begin
+from assay.training.state import begin
 
 OWN = "tests.training.mitigations.own"
 TRAINING, VALIDATION = tagged(70, seed=1), tagged(30, seed=2, tied=0)

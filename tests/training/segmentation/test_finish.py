@@ -14,7 +14,8 @@ from torch import nn
 from assay.plugin import ArrayCache, Code, Diverged, Reason, TrainingResult
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.training.loop import _extreme, begin, finish
+from assay.training.loop import _extreme, finish
+from assay.training.state import begin
 
 STUDY: dict[str, Any] = {
     "name": "finished",

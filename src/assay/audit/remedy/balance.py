@@ -28,6 +28,7 @@ from assay.stats.groups import MAX_LEVELS, rows_by_level
 from assay.store.folder import RunFolder, received
 from assay.store.local import require_paths
 from assay.store.manifest import is_ours
+from assay.store.soundness import Soundness
 
 MIN_CELL_IMAGES = 5
 """Images of a class and a level, below which more should be collected."""
@@ -88,7 +89,7 @@ def open_sound_audit(root: Path) -> RunFolder:
     received.set(None if is_ours(root) else root)
     folder = RunFolder(root)
     require_audit(folder)
-    folder.require_sound()
+    Soundness(folder).require()
     return folder
 
 

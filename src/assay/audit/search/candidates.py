@@ -10,23 +10,17 @@ from itertools import islice
 import numpy as np
 from jaxtyping import Bool, Float
 
-from assay.audit.search.regions import Region, size_of
-from assay.audit.search.search import (
-    BATCH_SIZE,
+from assay.audit.search.exchange import donor_contributions
+from assay.audit.search.patches import (
     NORMAL_SEPARATION,
-    CountedModel,
     ExchangedScores,
-    HalfFinding,
     PatchGroups,
-    RegionFinding,
-    Scores,
-    SearchSample,
-    divide_patients,
-    donor_contributions,
     patch_scores,
     scores_with_patches,
-    verify,
 )
+from assay.audit.search.regions import Region, size_of
+from assay.audit.search.sample import BATCH_SIZE, CountedModel, Scores, SearchSample, divide_patients
+from assay.audit.search.search import HalfFinding, RegionFinding, verify
 from assay.core.reasons import Code, Reason
 from assay.core.seeds import generator
 

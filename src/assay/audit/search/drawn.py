@@ -19,8 +19,9 @@ from assay.audit.search.candidates import (
     find_candidate,
     same_images,
 )
+from assay.audit.search.patches import MIN_GROUP_SHARE
 from assay.audit.search.regions import Border, Box, Corners, Region, size_of
-from assay.audit.search.search import MIN_GROUP_SHARE, SearchSample
+from assay.audit.search.sample import SearchSample
 
 # A drawn mark has nearly the same pixel values on all of its carriers. The search finds pixels at which a few images
 # have nearly one value that differs from the others', and joins pixels that have the same carriers.

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from assay.audit.search.drawn import find_drawn
 from assay.audit.search.occluded import find_occluded
 from assay.audit.search.regions import Band, Border, Box, Corners, FinderName, Intensities, Mirror, Region, Shading
-from assay.audit.search.search import BATCH_SIZE, RegionFinding, Scores, SearchSample, find_region
+from assay.audit.search.sample import BATCH_SIZE, Scores, SearchSample
+from assay.audit.search.search import RegionFinding, find_region
 from assay.audit.search.shapes import Shape, find_shape
 from assay.audit.search.turned import RotatedSquare, find_turned
 from assay.core.reasons import Reason

@@ -15,17 +15,10 @@ from scipy.ndimage import gaussian_filter
 from torch.nn import functional
 
 from assay.audit.search.candidates import LEAST_CARRIERS, MOST_CARRIERS, Candidate, find_candidate
+from assay.audit.search.patches import MIN_GROUP_SHARE, NORMAL_SEPARATION, split_in_two
 from assay.audit.search.regions import Box, Pixels, Region
-from assay.audit.search.search import (
-    BATCH_SIZE,
-    MIN_GROUP_SHARE,
-    NORMAL_SEPARATION,
-    CountedModel,
-    RegionFinding,
-    Scores,
-    SearchSample,
-    split_in_two,
-)
+from assay.audit.search.sample import BATCH_SIZE, CountedModel, Scores, SearchSample
+from assay.audit.search.search import RegionFinding
 from assay.audit.search.shapes import average_squares, averaging_factor
 from assay.core.reasons import Reason
 

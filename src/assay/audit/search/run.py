@@ -20,8 +20,10 @@ from assay.audit.references import RegionLimits
 from assay.audit.scored import LESION
 from assay.audit.search import search
 from assay.audit.search.finders import FINDERS, region_of
+from assay.audit.search.patches import carrying_group
 from assay.audit.search.regions import Box, FinderName, Pixels, Region
-from assay.audit.search.search import RegionFinding, SearchSample, carrying_group, find_region
+from assay.audit.search.sample import SearchSample
+from assay.audit.search.search import RegionFinding, find_region
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS, decide_region
 from assay.core.errors import ReadingError

@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float, Int
 from torch.nn import functional
 
 from assay.audit.search.candidates import LEAST_CARRIERS, MOST_CARRIERS, Candidate, find_candidate
+from assay.audit.search.patches import MIN_GROUP_SHARE, split_in_two
 from assay.audit.search.regions import Kind, MovingRegion, Pixels, Region
-from assay.audit.search.search import MIN_GROUP_SHARE, SearchSample, split_in_two
+from assay.audit.search.sample import SearchSample
 
 # Squares around corners of single images are templates. The distance of an image from a template is that of its most
 # similar square: squared differences as a share of the template's variance, so that edges, which are all similar, count

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.audit.search.candidates import MOST_CARRIERS, Candidate, find_candidate
+from assay.audit.search.patches import split_in_two
 from assay.audit.search.regions import Kind, MovingRegion, Pixels, Region
-from assay.audit.search.search import SearchSample, split_in_two
+from assay.audit.search.sample import SearchSample
 from assay.audit.search.shapes import average_squares, averaging_factor, squares_at
 
 # A place in an image is described by circular harmonics of the rings around it, whose amplitudes do not change when the

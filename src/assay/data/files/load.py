@@ -19,8 +19,9 @@ from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT
 from assay.data.dataset import Dataset, Images
-from assay.data.files.build import DecodedPixels, assemble, detail_of, from_files, images_of, places_of
+from assay.data.files.build import assemble, detail_of, from_files, images_of, places_of
 from assay.data.files.classes import in_order, positive_words, target_column, which_is_positive
+from assay.data.files.crops import DecodedPixels
 from assay.data.files.decode import WHOLE, decode_images
 from assay.data.files.fitting import framing_of
 from assay.data.files.folder import list_classes, list_stems, list_table

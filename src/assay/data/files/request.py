@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from assay.core.errors import DataError, SpecError, key_text
-from assay.core.files import fill_names, is_file
+from assay.core.files import fill_names, is_file, no_file
 from assay.data.files.guess import Guess, guess
 from assay.data.files.in_memory import in_memory, on_disk
 from assay.data.files.kinds import kind_named
@@ -76,7 +76,7 @@ def data_of(data: Any, place: str = "data", lenient: bool = False, **named: Any)
 
 def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) -> ImageReading:
     if not fill_names(str(path)).exists():
-        raise SpecError(f"{place}: there is no file {path}")
+        raise SpecError(f"{place}: {no_file(path)}")
     guessed = guess(path, lenient=lenient, **{name: value for name, value in named.items() if name != "unmasked"})
     data = {**guessed.data(), **_further(named)}
     columns = named.get("columns", ())

@@ -18,7 +18,16 @@ import numpy as np
 import pandas as pd
 
 from assay.core.errors import DataError, SpecError, key_text, nearest, remove_unseen, shorten, unknown_name
-from assay.core.files import ASSETS, IN_MEMORY, STUDY_SUFFIXES, default_cache_root, fill_names, is_file, unset
+from assay.core.files import (
+    ASSETS,
+    IN_MEMORY,
+    STUDY_SUFFIXES,
+    default_cache_root,
+    fill_names,
+    is_file,
+    nearest_file,
+    unset,
+)
 from assay.core.tables import Row, Text, one_line, read_text
 from assay.core.types import Factor, Role
 from assay.data.files.first_line import fault_of_first_line
@@ -715,7 +724,9 @@ def expand(text: str, place: str) -> Path:
         raise SpecError(f"{place}: the variable {name} is not set; set it{extra}, or write the path itself")
     path = fill_names(text)
     if not os.path.exists(path):  # noqa: PTH110  pathlib raises OSError for names over 255 bytes
-        raise SpecError(f"{place}: '{text}' does not exist (looked for {path}); give an existing path")
+        near = nearest_file(path)
+        hint = f"did you mean '{near}'?" if near else "give an existing path"
+        raise SpecError(f"{place}: '{text}' does not exist (looked for {path}); {hint}")
     return path
 
 

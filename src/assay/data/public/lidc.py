@@ -23,7 +23,8 @@ from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
-from assay.data.files.build import DecodedPixels, assemble, detail_of
+from assay.data.files.build import assemble, detail_of
+from assay.data.files.crops import DecodedPixels
 from assay.data.files.decode import WHOLE, LabelMap, decode_images, decode_masks, facts_of
 from assay.data.files.fitting import Patch, cut, cut_mask
 from assay.data.files.listing import Listing, factors_of, frame_of
