@@ -30,19 +30,19 @@ from assay.core.files import (
 )
 from assay.core.types import Contributions, Measurement
 from assay.store.arrays import (
-    UNIT_REMADE,
+    REMAKE_UNIT,
     measurement_row,
     output_columns,
-    outputs_of_columns,
+    outputs_from_columns,
+    read_activations,
     read_contributions,
-    read_sampled,
+    write_activations,
     write_contributions,
-    write_sampled,
 )
 from assay.store.columns import Table
 from assay.store.files import (
     ALTERED,
-    REMADE,
+    REMAKE_FILE,
     ColumnRows,
     Row,
     column_rows,
@@ -70,15 +70,15 @@ from assay.store.manifest import (
     FileStates,
     added_files,
     altered_files,
-    broken_seal,
     changes,
     find_nonregular_files,
     is_ours,
     read_manifest,
+    signature_change,
     write_manifest,
 )
 from assay.store.migrations import migrate, refuse_earlier, without_version
-from assay.store.packs import PACKED, PACKS, UNITS, PackEntry, pack, packed_places, read_packed, recorded_packs
+from assay.store.packs import PACK_SIZE, PACKED, PACKS, PackEntry, pack, pack_entries, read_packed, recorded_packs
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
 from assay.store.views import VIEWS
 
@@ -282,7 +282,7 @@ def _require_checksum(path: Path, wanted: str | None) -> Path:
     except OSError:
         altered = False
     if altered:
-        raise StoreError(f"cannot read {path}: {ALTERED}; {UNIT_REMADE}")
+        raise StoreError(f"cannot read {path}: {ALTERED}; {REMAKE_UNIT}")
     return path
 
 
@@ -394,7 +394,7 @@ class RunFolder:
         """
         kind_of_run = self.kind
         if kind_of_run not in (None, kind):
-            raise StoreError(f"{self.root} holds {kind_of_run.words}, not {kind.words}: give another folder")
+            raise StoreError(f"{self.root} holds {kind_of_run.noun}, not {kind.noun}: give another folder")
         if kind_of_run and subject and self.document()["subject"] != subject:
             raise StoreError(
                 f"{self.root} holds the {kind.name} of another {kind.subject}: choose another place with "
@@ -404,8 +404,8 @@ class RunFolder:
         if earlier and _differ(earlier, sources):
             before, now = (" and ".join(map(_from_here, paths)) for paths in (earlier, sources))
             raise StoreError(
-                f"{self.root} holds {kind.words} of {before}, not of {now}: choose another place with "
-                f"{key_text('--out')}, or {kind.other_place}"
+                f"{self.root} holds {kind.noun} of {before}, not of {now}: choose another place with "
+                f"{key_text('--out')}, or {kind.other_place_hint}"
             )
 
     def _earlier_sources(self) -> list[Path]:
@@ -468,7 +468,7 @@ class RunFolder:
             return kind_of_run.tables[name]
         if any(name in kind.tables for kind in kinds().values()):
             has = ", ".join(kind_of_run.tables)
-            raise NoTableError(f"{self.root} holds {kind_of_run.words}, which has no table '{name}'; it has {has}")
+            raise NoTableError(f"{self.root} holds {kind_of_run.noun}, which has no table '{name}'; it has {has}")
         raise NoTableError(unknown_name("table", name, tuple(kind_of_run.tables)))
 
     def unit(self, kind: UnitKind, id: str) -> Path:
@@ -477,13 +477,13 @@ class RunFolder:
 
     def complete(self, kind: UnitKind, id: str) -> bool:
         """Return whether this unit's record, which is written last, is there or in a pack."""
-        return self._loose(kind, id) or id in packed_places(self.root, kind)
+        return self._loose(kind, id) or id in pack_entries(self.root, kind)
 
     def _pack_of(self, kind: UnitKind, id: str) -> PackEntry | None:
         """Return where a unit is packed; None where it has only files of its own, which never stand for a pack."""
-        entry = packed_places(self.root, kind).get(id)
+        entry = pack_entries(self.root, kind).get(id)
         if entry is None and not self._loose(kind, id):
-            entry = packed_places(self.root, kind).get(id)  # it was packed meanwhile
+            entry = pack_entries(self.root, kind).get(id)  # it was packed meanwhile
         return entry
 
     def _require_listed(self, path: Path) -> None:
@@ -506,7 +506,7 @@ class RunFolder:
     def ids(self, kind: UnitKind) -> Iterator[str]:
         """Return the complete units of a kind, sorted."""
         loose = {path.parent.name for path in (self.root / kind).glob("*/record.json")}
-        every = loose | packed_places(self.root, kind).keys()  # in this order, as units go from one to the other
+        every = loose | pack_entries(self.root, kind).keys()  # in this order, as units go from one to the other
         return iter(sorted(every))
 
     def write_record(self, kind: UnitKind, id: str, record: Mapping[str, Any]) -> None:
@@ -542,7 +542,7 @@ class RunFolder:
             value, content = read_json_content(path)
         record = migrate(value, path)
         if not verify_once(f"{id}\n".encode() + content, lambda: record.get(SELF) == _checksum(id, record)):
-            raise StoreError(f"cannot read {path}: {ALTERED}; {REMADE}")
+            raise StoreError(f"cannot read {path}: {ALTERED}; {REMAKE_FILE}")
         return record
 
     def checked_path(self, kind: UnitKind, id: str, name: str) -> Path:
@@ -635,7 +635,7 @@ class RunFolder:
             return UNLINK
         place, again = change.path.relative_to(self.root).parts[0], "run the same command again"
         with suppress(StoreError):
-            again = self.require_run().again
+            again = self.require_run().remedy
         if self._remade(change):
             return f"`assay report {self.root}` writes it again"
         if change.how == "extra":
@@ -719,7 +719,7 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     @property
-    def has_given_facts(self) -> bool:
+    def has_external_facts(self) -> bool:
         """Whether it has facts that no run makes of others, such as what is replicated."""
         return any(is_file(self.root / name) for name in _NEVER_REMADE)
 
@@ -757,7 +757,7 @@ class RunFolder:
 
     def outputs_of(self, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Read the outputs of several units, as `outputs` does."""
-        return list(map(outputs_of_columns, self._rows("readings", ids)))
+        return list(map(outputs_from_columns, self._rows("readings", ids)))
 
     def _rows(self, kind: UnitKind, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Read the rows of several units from their own files or from packs."""
@@ -770,7 +770,7 @@ class RunFolder:
             read |= read_packed(self.root, kind, [id for id in ids if id not in read])
         return [read[id] for id in ids]
 
-    def pack(self, kind: UnitKind, ids: Sequence[str], units: int = UNITS) -> None:
+    def pack(self, kind: UnitKind, ids: Sequence[str], units: int = PACK_SIZE) -> None:
         """Move complete units into packs (see `store.packs`), in this order. For who holds the folder."""
         pack(self.root, kind, ids, lambda some: self._rows(kind, some), units)
 
@@ -800,23 +800,23 @@ class RunFolder:
     def _contributions(self, id: str) -> Path:
         return self.unit("probes", id) / CONTRIBUTIONS
 
-    def write_sampled(self, id: str, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
+    def write_activations(self, id: str, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
         """Keep what layers of one model said of a sample of images: float32 [n, d] by layer. Before its probe's record.
 
         Args:
             row: The images' numbers [n].
         """
-        write_sampled(self._activations_path(id), row, layers)
+        write_activations(self._activations_path(id), row, layers)
 
-    def sampled(self, id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Read the activations stored by `write_sampled`: rows, and layers in their order.
+    def activations(self, id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Read the activations stored by `write_activations`: rows, and layers in their order.
 
         Raises:
             StoreError: If a probe kept nothing.
         """
-        return read_sampled(self.checked_path("probes", id, ACTIVATIONS))
+        return read_activations(self.checked_path("probes", id, ACTIVATIONS))
 
-    def has_sampled(self, id: str) -> bool:
+    def has_activations(self, id: str) -> bool:
         """Return whether a probe kept activations."""
         return self._activations_path(id).is_file()
 
@@ -829,7 +829,7 @@ class RunFolder:
 
     def write_tables(self, tables: Mapping[str, Sequence[Row]]) -> None:
         """Write every table of what was last asked here; those that are not given are empty."""
-        with self.tables_made_of(self.asked()):
+        with self.tables_made_of(self.requested_stamp()):
             for name, table in self.tables.items():
                 if not table.parts:
                     self.write_table(name, table.names, tables.get(name, ()))
@@ -845,9 +845,9 @@ class RunFolder:
     def tables_are_current(self) -> bool:
         """Return whether the tables were made of the study or request that was last begun here."""
         stamp = self.stamp()
-        return bool(stamp) and stamp == self.asked()
+        return bool(stamp) and stamp == self.requested_stamp()
 
-    def asked(self) -> dict[str, str]:
+    def requested_stamp(self) -> dict[str, str]:
         """Return the stamp of the run that was last begun here; empty where it has none."""
         return self.document()["stamp"]
 
@@ -886,13 +886,13 @@ class RunFolder:
             return VIEWS[name](*map(self.table_by_column, parts))
         path = self.root / "tables" / f"{name}.parquet"
         if not path.is_file():
-            raise StoreError(f"{self.root} holds no table '{name}': {self.require_run().again}")
+            raise StoreError(f"{self.root} holds no table '{name}': {self.require_run().remedy}")
         listed = read_manifest(self.root)
         if listed is not None:  # there is none while a run reads its tables for its page
-            self._refuse(broken_seal(self.root))
+            self._refuse(signature_change(self.root))
             _require_checksum(path, listed.get(f"tables/{path.name}", (0, ""))[1])
         return read_column_rows(path, trusted=listed is not None and is_ours(self.root))
 
 
-received: ContextVar[Path | None] = ContextVar("received", default=None)
+received_folder: ContextVar[Path | None] = ContextVar("received", default=None)
 """A run folder that this process reads and that this user's Assay did not finish here."""

@@ -32,33 +32,33 @@ from assay.report.account import (
 from assay.report.blocks import anchor, interval_ends
 from assay.report.context import PageContext, coordinates, distinct_values, int_or_zero, networks
 from assay.report.drawing import EffectSize, difference_scale
-from assay.report.images import COLUMNS, GAP, original_pixels, thumbnail
+from assay.report.images import original_pixels, thumbnail
 from assay.report.sentences.cues import added_words, best_added, may_be_no_shortcut
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.words import (
     REVERSED,
     TRAINING,
     UNCHANGED,
+    UNINFORMATIVE_BELOW,
     UNSHIFTED,
-    UNTIED,
     WHOLE_SET,
     association_strengths,
     bare_name,
     common_axes,
+    comparison_line,
+    comparison_name,
     control_name,
     control_words,
-    decided_by,
+    decision_numbers,
     difference_words,
     display_name,
     fixed_words,
     headline,
     model_headline,
-    primary_line,
     relations,
     sentence_case,
     shorten_comparison,
     side_labels,
-    statement,
     subject,
     title_comparison,
     value_text,
@@ -71,6 +71,7 @@ from assay.stats.estimate import degrees_of_freedom, interval
 from assay.stats.findings import Finding, parse_finding
 from assay.stats.format import count, in_words, join_words, number, plural, with_interval
 from assay.stats.rows import CONCLUSIVE, CONTROLS, FAILED, MIN_SEEDS, PASSED, PRIMARY, Row, json_object, numeric
+from assay.store.schema import SHEET_COLUMNS, SHEET_GAP
 from assay.study.titles import (
     chance_words,
     change_words,
@@ -89,8 +90,8 @@ from assay.validate.words import (
     measure_words,
     outcome_words,
     paired_words,
+    single_network_differences,
     step_of_untested,
-    trained_once,
 )
 
 OF_ONE_MODEL = (
@@ -155,7 +156,7 @@ def answer_sentences(context: PageContext) -> list[str]:
     if "contrasts" not in context.tables:
         text = model_headline(context.tables["estimates"], context.scope.measure, context.names)
         return [sentence for sentence in (segmented_words(context), text) if sentence]
-    if once := trained_once(context.tables):
+    if once := single_network_differences(context.tables):
         return [f"{paired_words(row)}." for row in once[:1]] + [ONE_NETWORK_EACH]
     statuses, contrasts = [row.get("status") for row in networks(context.tables)], context.tables["contrasts"]
     is_question = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
@@ -181,7 +182,7 @@ def answer_sentences(context: PageContext) -> list[str]:
     answered = answer == transfer_sentence(context) and any(sets.get(harm.code) for harm in harms[:1])
     shared_effect = "" if answered else shared_words(context, harms)
     added = context.tables.get("added", ())
-    cue, best = added_words(added, context.names.inside, context.tables.get("shortcuts", ())), best_added(added)
+    cue, best = added_words(added, context.names.in_condition, context.tables.get("shortcuts", ())), best_added(added)
     if best is not None and not contrasts:
         cue = f"{cue} {may_be_no_shortcut(best, numeric(best, 'cue'))}".rstrip()
     changes = "" if contrasts or chance else change_words(context)
@@ -247,17 +248,17 @@ def opening(root: Path, context: PageContext, findings: Sequence[Finding]) -> Fi
     common = common_axes(rows) if rows else {}
     lines = [
         ResultLine(
-            f"{primary_line(row, context.names)}:",
-            decided_by(row),
+            f"{comparison_line(row, context.names)}:",
+            decision_numbers(row),
             anchor(row),
             f"{side_labels(row, context.names)[0]}: {verdict_words(row)}:"
             if len(about) == len(bases) == 1
-            else f"{statement(short := shorten_comparison(row, common), context.names)}: {verdict_words(short)}:",
+            else f"{comparison_name(short := shorten_comparison(row, common), context.names)}: {verdict_words(short)}:",
             size=_difference_size(row),
         )
         for row in rows
     ] or list(_measurement_lines(context))
-    once = trained_once(context.tables)
+    once = single_network_differences(context.tables)
     if once:
         lines = [
             ResultLine(f"{row['model']}: {outcome_words(row)}", interval_words(row), "differences") for row in once
@@ -504,7 +505,10 @@ def study_tiles(context: PageContext) -> Iterator[KeyFigure]:
     for place in dict.fromkeys(filter(None, (first, worst))):
         values, row = sorted(numeric(row, "value") for row in by_name[place]), by_name[place][0]
         called = context.names.measure(measure, place)
-        name, level = f"{sentence_case(called)}{context.names.where(measure, place)}", numeric(row, "chance")
+        name, level = (
+            f"{sentence_case(called)}{context.names.in_condition_if_needed(measure, place)}",
+            numeric(row, "chance"),
+        )
         loss, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
         bounds = [sign * numeric(row, end) for row in by_name[place] for end in ("value", "low", "high")]
         best = max(bound for bound in bounds if not math.isnan(bound))
@@ -547,7 +551,7 @@ def _measurement_lines(context: PageContext) -> Iterator[ResultLine]:
     measure = context.scope.measure
     for row in rows:
         if row["measure"] == measure and row["environment"] and not row["factor"]:
-            inside = context.names.inside(row["environment"])
+            inside = context.names.in_condition(row["environment"])
             yield ResultLine(f"{sentence_case(label_of(measure))}{inside}:", value_text(row), "performance")
     flips = [row for row in rows if row["measure"] == "flip-rate" and row["factor"] and numeric(row, "value") > 0]
     for row in sorted(flips, key=lambda row: -numeric(row, "value"))[:MOST_FLIPS]:
@@ -598,7 +602,7 @@ def is_quick(root: Path) -> bool:
 def _control(row: Row, context: PageContext) -> StatusChip:
     decision = row["decision"]
     light = "ok" if decision in PASSED else "warn" if decision == "untested" else "bad"
-    whole_words = f"{sentence_case(control_words(row, context.names))}: {decided_by(row)}"
+    whole_words = f"{sentence_case(control_words(row, context.names))}: {decision_numbers(row)}"
     text = f"{control_name(row)} passed" if light == "ok" else control_words(row)
     return StatusChip(light, SIGNS[light], sentence_case(text), whole_words)
 
@@ -763,7 +767,7 @@ def association_text(context: PageContext) -> str:
         for factor, of in association_strengths(context.tables.get("environments", ())).items()
     }
     factor = max(tied, key=lambda name: tied[name], default="")
-    factor = factor if tied.get(factor, 0) >= UNTIED else ""
+    factor = factor if tied.get(factor, 0) >= UNINFORMATIVE_BELOW else ""
     names = distinct_values(row["environment"] for row in context.tables.get("environments", ()))
     tests = distinct_values(context.names.condition(name) for name in names if bare_name(name) != TRAINING)
     if not tests or names == [WHOLE_SET]:
@@ -810,15 +814,16 @@ def _small(root: Path, row: Row) -> tuple[Thumbnail, ...]:
     facts = json_object(row["facts"])
     labels = [str(label) for label in facts["rows"]]
     whole_sheet = original_pixels(root, row)
-    height = (whole_sheet.height + GAP) // len(labels) - GAP
-    square = (whole_sheet.width + GAP) % (height + GAP) == 0
-    width = min(whole_sheet.width, height if square else max(1, (whole_sheet.width + GAP) // COLUMNS - GAP))
+    height = (whole_sheet.height + SHEET_GAP) // len(labels) - SHEET_GAP
+    square = (whole_sheet.width + SHEET_GAP) % (height + SHEET_GAP) == 0
+    column_width = max(1, (whole_sheet.width + SHEET_GAP) // SHEET_COLUMNS - SHEET_GAP)
+    width = min(whole_sheet.width, height if square else column_width)
     if height < 1:
         return ()
     target = str(facts.get("target", ""))
     pictures: list[Thumbnail] = []
     for number_of in dict.fromkeys((0, len(labels) - 1)):
-        top = number_of * (height + GAP)
+        top = number_of * (height + SHEET_GAP)
         image = whole_sheet.crop((0, top, width, top + height))
         label = labels[number_of]
         pictures.append(thumbnail(image, f"{in_words(target)} {label}" if label.isdigit() else label))
