@@ -210,7 +210,7 @@ def test_a_heartbeat_that_fails_loses_no_lease(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_job_that_lost_its_lease_waits_for_the_other_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "_LOOK", 0.01)
+    monkeypatch.setattr(lease_module, "_POLL", 0.01)
     monkeypatch.setattr(lease_module, "lease", partial(lease, beat=0.02))
     path = tmp_path / "unit"
     calls: list[int] = []

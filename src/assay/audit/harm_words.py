@@ -42,7 +42,7 @@ from assay.stats.bounds import MARGIN
 from assay.stats.format import count, in_words, join_words, number, unrounded, with_interval
 from assay.stats.harms import COSTLY_LOSS, MAX_ON_FIRST_SCREEN, Harm, Rank, costly_harms
 from assay.stats.rows import RegionVerdict, Row, Verdict, leading_region, numeric
-from assay.store.data_tables import LARGE_LESION
+from assay.store.data_tables import LARGE
 
 Tables = Mapping[str, Sequence[Row]]
 ANSWER_TABLES = ("regions", "verdicts", "added", "checks", "issues", "distorted", "groups", "gaps",
@@ -543,7 +543,7 @@ def relation_words(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
             words = f"{label_of(row['measure'])} differs between its groups"
             parts.setdefault(row["column"], {}).setdefault("gap", words)
     cues = [row for row in tables.get("added", ()) if numeric(row, "cue") >= MIN_CUE_AUROC]
-    cues += [row for row in tables.get("shortcuts", ()) if row["strong"] and row["of"] != LARGE_LESION]
+    cues += [row for row in tables.get("shortcuts", ()) if row["strong"] and row["of"] != LARGE]
     for row in cues:
         if row["kind"] in ("column", "factor") and row["name"] in parts:
             auroc = numeric(row, "cue" if "cue" in row else "value")

@@ -17,7 +17,7 @@ from assay.core.types import Factor, FactorTable
 from assay.stats.estimate import interval
 from assay.stats.influence import auroc_influence, sum_by_patient
 from assay.stats.metrics import placements
-from assay.store.data_tables import LARGE_LESION
+from assay.store.data_tables import LARGE
 from assay.store.files import Row
 
 CAUTION_AUROC = 0.6
@@ -83,7 +83,7 @@ def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
     """Yield the caution on strong predictors of the target, and of lesion area."""
     for size in (0, 1):
         # A check of few images is strong by its class, and predicts little; the reason of its images says so.
-        strong = [row for row in rows if row["strong"] and (row["of"] == LARGE_LESION) == size]
+        strong = [row for row in rows if row["strong"] and (row["of"] == LARGE) == size]
         if strong := [row for row in strong if row["kind"] != "check" or row["low"] > CAUTION_AUROC]:
             columns = {"kinds": "kind", "names": "name", "values": "value", "lows": "low", "highs": "high"}
             fields: dict[str, Field] = {key: tuple(str(row[of]) for row in strong) for key, of in columns.items()}

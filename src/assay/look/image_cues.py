@@ -21,7 +21,7 @@ from assay.look.cues import FOLDS, MIN_ROWS, SEED, Cue, compared_classes, cue_of
 from assay.look.request import EXAMINED
 from assay.spec.data import LESION
 from assay.stats.ridge import cross_validated_predictions
-from assay.store.data_tables import CONTENT_CUES, LARGE_LESION
+from assay.store.data_tables import CONTENT_CUES, LARGE
 
 MAX_IMAGES = 4000
 """Image properties and baselines are taken of so many images at most, all images of patients drawn at random."""
@@ -105,7 +105,7 @@ def _cues_of_area(
     rows, over = image_properties.rows[has_lesion], (area[has_lesion] > np.median(area[has_lesion])).astype(np.int64)
 
     def with_size_as_target(table: FactorTable) -> FactorTable:
-        return replace(table.take(rows), target=over, classes=("small lesion", LARGE_LESION))
+        return replace(table.take(rows), target=over, classes=("small lesion", LARGE))
 
     of_lesions = [
         {name: values[has_lesion] for name, values in values_by_name.items()}

@@ -41,7 +41,7 @@ from assay.report.sentences.reasons import cue_words, reason_words
 from assay.stats.findings import parse_finding
 from assay.stats.format import count, in_words, number
 from assay.stats.rows import Row, json_object, numeric
-from assay.store.data_tables import LARGE_LESION
+from assay.store.data_tables import LARGE
 from assay.store.schema import SHEET_COLUMNS, SHEET_GAP
 
 MAX_CHIPS = 4
@@ -164,7 +164,7 @@ def look_lines(context: PageContext) -> Iterator[str]:
 
 def look_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
     """Return the chart of the cues of a look. They name what they predict where that is lesion area, too."""
-    sized = any(row["of"] == LARGE_LESION for row in tables["shortcuts"])
+    sized = any(row["of"] == LARGE for row in tables["shortcuts"])
     return replace(
         CUES,
         chart="strip",

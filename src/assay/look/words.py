@@ -17,7 +17,7 @@ from assay.stats.findings import Finding, parse_finding
 from assay.stats.format import count, in_words, number
 from assay.stats.harms import Rank
 from assay.stats.rows import Row, json_object, numeric
-from assay.store.data_tables import LARGE_LESION
+from assay.store.data_tables import LARGE
 
 LABELS = "Suspected labels"
 SUSPECT_KINDS = {
@@ -62,7 +62,7 @@ def best_cue(context: PageContext) -> Row | None:
     """Return the strongest cue, which the page names first: of the target, or else of lesion area; None without one."""
     strong = [row for row in context.tables["shortcuts"] if row["strong"]]
     strong = [row for row in strong if row["kind"] != "check" or numeric(row, "low") > CAUTION_AUROC]
-    return min(strong, key=lambda row: row["of"] == LARGE_LESION, default=None)
+    return min(strong, key=lambda row: row["of"] == LARGE, default=None)
 
 
 def cue_advice(context: PageContext) -> str:
@@ -145,7 +145,7 @@ def _gravest(context: PageContext) -> Finding | None:
 
 def predicted_words(cue: Row, context: PageContext) -> str:
     """Return what a cue predicts: the target, one of several classes, or the lesion's area."""
-    if cue["of"] == LARGE_LESION:
+    if cue["of"] == LARGE:
         return "lesion area"
     return "the target" if context.facts.get("positive class") else f"class '{cue['of']}' against the rest"
 

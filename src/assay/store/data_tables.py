@@ -70,7 +70,7 @@ VISIBILITY = Table(
     ("confounder", "share", "difference", "ssim", "images", "reason"),
 )
 
-LARGE_LESION = "large lesion"
+LARGE = "large lesion"
 """Class of a segmentation's lesions over their median area."""
 CONTENT_CUES = (
     "thumbnail of 16 x 16 pixels",
@@ -91,9 +91,7 @@ SHORTCUTS = Table(
             cell="code",
         ),
         Column(
-            "of",
-            f"class that it predicts; {LARGE_LESION}: over the median area, among images with a lesion",
-            head="class",
+            "of", f"class that it predicts; {LARGE}: over the median area, among images with a lesion", head="class"
         ),
         estimate("value", "AUROC for that class"),
         *INTERVAL,

@@ -332,9 +332,7 @@ def read_parquets(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
     """
     try:
         groups = _group_by_columns(paths) if len(paths) > 1 else []
-        by_path = {
-            path: columns for group in groups for path, columns in zip(group, _read_together(group), strict=True)
-        }
+        by_path = {path: columns for group in groups for path, columns in zip(group, _read_group(group), strict=True)}
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error:
@@ -355,7 +353,7 @@ def _group_by_columns(paths: Sequence[Path]) -> list[list[Path]]:
     return list(groups.values())
 
 
-def _read_together(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
+def _read_group(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
     """Read files of the same columns; empty where one of them has no row, since rows are told apart by their number."""
     row_number = "file_row_number"
     columns = _select(f"{_bounded_files(paths)}, {row_number} = true")
