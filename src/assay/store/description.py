@@ -69,7 +69,7 @@ def write_description(folder: RunFolder, description: DataDescription) -> None:
     write_checked_json(folder.root / DESCRIPTION, {"schema": SCHEMA_VERSION, **values}, sort_keys=False)
 
 
-DescriptionT = TypeVar("Kind", bound=DataDescription)
+DescriptionT = TypeVar("DescriptionT", bound=DataDescription)
 
 
 def read_description(folder: RunFolder, kind: type[DescriptionT]) -> DescriptionT:
